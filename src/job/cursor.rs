@@ -1,0 +1,54 @@
+//! A place in the event log: `epoch:seq`. Opaque to clients; the same for every door of the stream.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Names one life of a store. A restored store gets a new one, so old cursors cannot be misread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Epoch(pub u32);
+
+/// A place in the event log: everything up to and including `seq` has been seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Which life of the store `seq` counts in.
+    pub epoch: Epoch,
+    /// The last sequence number seen; 0 before the first event.
+    pub seq: u64,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}:{}", self.epoch.0, self.seq)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split_once(':').and_then(|(epoch, seq)| {
+            let epoch = Epoch(u32::from_str_radix(epoch, 16).ok()?);
+            Some(Cursor { epoch, seq: seq.parse().ok()? })
+        });
+        parts.ok_or_else(|| {
+            format!("{text:?} is not a cursor: use one that the server gave, such as 5f3a9c01:42")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_text() {
+        let cursor = Cursor { epoch: Epoch(0x00ab_cdef), seq: u64::MAX };
+        assert_eq!(cursor.to_string(), "00abcdef:18446744073709551615");
+        assert_eq!(cursor.to_string().parse::<Cursor>().unwrap(), cursor);
+        for bad in ["", "1", "x:1", "1:-1", "1:2:3"] {
+            assert!(bad.parse::<Cursor>().is_err(), "{bad:?} should be refused");
+        }
+    }
+}

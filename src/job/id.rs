@@ -1,0 +1,80 @@
+//! The name of one job for ever: a UUID version 7 (RFC 9562), so ids sort by the time of enqueueing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A job's id. Ids made by one process are strictly increasing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(u128);
+
+impl JobId {
+    /// A fresh id. The only function of this layer that is not pure: an id needs time and chance.
+    pub fn generate() -> Self {
+        JobId(Uuid::now_v7().as_u128())
+    }
+
+    /// The id with this value; for tests and for reading stored ids.
+    pub const fn from_u128(value: u128) -> Self {
+        JobId(value)
+    }
+
+    /// The 128 bits of the id.
+    pub const fn as_u128(self) -> u128 {
+        self.0
+    }
+
+    /// The last eight hexadecimal digits: enough for people to tell jobs apart on a page.
+    pub fn short(self) -> String {
+        format!("{:08x}", self.0 as u32)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Uuid::from_u128(self.0).hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobId({self})")
+    }
+}
+
+impl FromStr for JobId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text)
+            .map(|id| JobId(id.as_u128()))
+            .map_err(|_| format!("{text:?} is not a job id: a UUID is expected"))
+    }
+}
+
+impl Serialize for JobId {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        Uuid::from_u128(self.0).serialize(out)
+    }
+}
+
+impl<'de> Deserialize<'de> for JobId {
+    fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        Uuid::deserialize(input).map(|id| JobId(id.as_u128()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_grow_and_survive_text() {
+        let ids: Vec<JobId> = (0..1_000).map(|_| JobId::generate()).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(ids[0].to_string().parse::<JobId>().unwrap(), ids[0]);
+        assert!("42".parse::<JobId>().is_err());
+    }
+}

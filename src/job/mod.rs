@@ -1,0 +1,30 @@
+//! L0: what a job is. Pure data and rules: no IO, no clock, no async, no HTTP.
+//! Everything above speaks in these words.
+
+mod cursor;
+mod event;
+mod filter;
+mod id;
+mod json;
+mod names;
+mod outcome;
+mod record;
+mod retry;
+mod spec;
+mod state;
+mod time;
+
+pub use cursor::{Cursor, Epoch};
+pub use event::{
+    Change, Event, EventType, Fact, Interruption, LogLine, Progress, QueueChange, Stream,
+};
+pub use filter::{Filter, JobQuery, PageCursor};
+pub use id::JobId;
+pub use json::Json;
+pub use names::{IdempotencyKey, Invalid, Kind, QueueName, Tag, WorkerName};
+pub use outcome::{Failure, FailureClass, Outcome, Verdict};
+pub use record::{AttemptEnd, AttemptView, Job, Labels, LogCaps, Moment};
+pub use retry::{Backoff, RetryPolicy};
+pub use spec::{NewJob, Spec, Start};
+pub use state::{Refused, State, Status, Step};
+pub use time::Time;

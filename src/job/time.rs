@@ -1,0 +1,84 @@
+//! Points in time, in whole milliseconds since 1970 UTC.
+//! Nothing here reads a clock: a time is always handed in.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A moment: milliseconds since the Unix epoch, UTC. Shown as RFC 3339 with milliseconds.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct Time(i64);
+
+impl Time {
+    /// The latest moment RFC 3339 can write (the end of the year 9999).
+    pub const MAX: Time = Time(253_402_207_200_999);
+
+    /// The moment `ms` milliseconds after the Unix epoch.
+    pub const fn from_millis(ms: i64) -> Self {
+        Time(ms)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// This moment plus a delay; stops at [`Time::MAX`].
+    pub fn after(self, delay: Duration) -> Self {
+        let ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+        Time(self.0.saturating_add(ms)).min(Time::MAX)
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    pub fn since(self, earlier: Time) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => write!(f, "{at:.3}"),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+impl FromStr for Time {
+    type Err = String;
+
+    /// Reads RFC 3339, such as `2026-11-23T08:00:00Z` or `…+01:00`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.trim()
+            .parse::<jiff::Timestamp>()
+            .map(|at| Time(at.as_millisecond()))
+            .map_err(|_| format!("{text:?} is not an RFC 3339 time such as 2026-11-23T08:00:00Z"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_survives_text() {
+        let at: Time = "2026-11-23T09:00:00.250+01:00".parse().unwrap();
+        assert_eq!(at.to_string(), "2026-11-23T08:00:00.250Z");
+        assert_eq!(at.to_string().parse::<Time>().unwrap(), at);
+    }
+
+    #[test]
+    fn a_delay_never_overflows() {
+        assert_eq!(Time::from_millis(5).after(Duration::MAX), Time::MAX);
+        assert!(Time::MAX.to_string().starts_with("9999-12-3"));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_an_example() {
+        assert!("tomorrow".parse::<Time>().unwrap_err().contains("RFC 3339"));
+    }
+}

@@ -1,0 +1,7 @@
+//! Cortado: a durable job server with a dashboard that is truly live.
+
+pub mod job;
+pub mod store;
+
+pub mod engine;
+pub mod shutdown;

@@ -1,0 +1,394 @@
+//! L1: durable transitions. The trait speaks in intents, never in keys or SQL, so that a key-value store
+//! and a relational one can both be at their best. Every rule is a test in `conformance`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, mpsc};
+
+use crate::job::{
+    Cursor, Event, Interruption, Job, JobId, JobQuery, Kind, LogCaps, LogLine, NewJob, PageCursor,
+    Progress, QueueName, Refused, State, Status, Time, Verdict, WorkerName,
+};
+
+pub mod clock;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+
+/// Keeps jobs and their event log. Each verb is one atomic transition including its events, and its
+/// answer comes when the transition is durable (`claim` and `annotate` excepted: see there).
+///
+/// The store owns the clock: delays come in relative, times go out absolute.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Takes new jobs, all or none. A job whose idempotency key is already taken (by a stored job, or
+    /// earlier in the same batch) makes no new job: the answer holds the existing one. Answers are in
+    /// the order of the batch.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] when the jobs that would wait exceed [`Limits::max_waiting`];
+    /// [`StoreError::TooManyQueues`] when a new queue would exceed [`Limits::max_queues`].
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError>;
+
+    /// Leases up to `max` available jobs of one queue: highest priority first, then the earliest
+    /// `run_at`, then the smallest id. A paused queue gives none. Each lease's token is the `seq` of
+    /// the `Started` event. The answer may come before the claim is durable (a power cut only returns
+    /// the job), but never before the job itself is.
+    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError>;
+
+    /// Moves the end of leases to now + `ttl`. Answers in order. Not an event, never durable.
+    async fn extend(
+        &self,
+        leases: Vec<LeaseRef>,
+        ttl: Duration,
+    ) -> Result<Vec<Extension>, StoreError>;
+
+    /// Ends attempts. Answers in order; one refusal does not touch the others.
+    async fn settle(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Result<Status, SettleError>>, StoreError>;
+
+    /// Adds log lines and progress to running jobs. Notes of a stale lease are dropped silently. The
+    /// answer may come before they are durable.
+    async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError>;
+
+    /// Does what a person asks. Job controls answer for each id in order; queue controls answer with
+    /// an empty list. Pausing a paused queue (or resuming one that is not) changes nothing.
+    async fn control(
+        &self,
+        control: Control,
+    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError>;
+
+    /// Does what time asks: due jobs become available, leases that ran out are rescued, finished jobs
+    /// past their retention go. Works in steps of at most [`Limits::tick_step`] each; idempotent.
+    async fn tick(&self) -> Result<Ticked, StoreError>;
+
+    /// One job with everything known of it, and the place in the log it was read at.
+    async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError>;
+
+    /// A page of jobs, newest (greatest id) first. May answer with fewer rows than asked for and a
+    /// `next` cursor when it looked at many rows that did not match.
+    async fn list(&self, query: JobQuery) -> Result<Page, StoreError>;
+
+    /// Counters. Costs no scan.
+    async fn stats(&self) -> Result<Stats, StoreError>;
+
+    /// The log after a place, oldest first, at most `max` events. Only durable events are shown.
+    async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError>;
+
+    /// The place of the newest durable event. Cheap: no waiting.
+    fn head(&self) -> Cursor;
+
+    /// From now on every durable event also comes through this channel, in order, batch by batch as
+    /// committed. The store never waits for it: when `capacity` batches are queued, further ones are
+    /// dropped, which the reader sees as a jump in `seq` and mends with [`Store::events`].
+    fn follow(&self, capacity: usize) -> mpsc::Receiver<Arc<[Event]>>;
+
+    /// A lossy hint: notified (`notify_one`) when a queue may have work: a job became available or the
+    /// queue was resumed. One waiter a queue.
+    fn wake(&self, queue: &QueueName) -> Arc<Notify>;
+
+    /// A lossy hint: notified when `tick` may be needed earlier than the last `Ticked::next` said.
+    fn wake_timer(&self) -> Arc<Notify>;
+
+    /// Whether the store can still accept work; the error says why not. Cheap.
+    fn health(&self) -> Result<(), StoreError>;
+
+    /// Flushes and closes. Every later verb answers [`StoreError::Closed`]. Idempotent.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// What a store is told at its opening.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Jobs that may wait (scheduled, available, retryable) before `enqueue` answers `Full`.
+    pub max_waiting: u64,
+    /// Distinct queues.
+    pub max_queues: usize,
+    /// How much of each job's log is kept.
+    pub log: LogCaps,
+    /// How long and how many finished jobs are kept.
+    pub retention: Retention,
+    /// Transitions of each sort one `tick` does.
+    pub tick_step: usize,
+}
+
+/// How long and how many finished jobs and events are kept. Jobs past either bound go, oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Completed jobs.
+    pub completed: Keep,
+    /// Cancelled jobs.
+    pub cancelled: Keep,
+    /// Discarded jobs: the dead letters.
+    pub discarded: Keep,
+    /// Events in the log.
+    pub events: Keep,
+}
+
+/// A bound by age and one by count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Since the job finished, or the event was committed.
+    pub age: Duration,
+    /// How many of the newest.
+    pub count: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_waiting: 10_000_000,
+            max_queues: 1_000,
+            log: LogCaps::default(),
+            retention: Retention::default(),
+            tick_step: 1_000,
+        }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let finished = Keep { age: DAY, count: 1_000_000 };
+        Retention {
+            completed: finished,
+            cancelled: finished,
+            discarded: Keep { age: 30 * DAY, count: 1_000_000 },
+            events: finished,
+        }
+    }
+}
+
+/// The answer for one submitted job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Enqueued {
+    /// A new job.
+    New(Job),
+    /// The key was taken: this is the job that has it.
+    Existing(Job),
+}
+
+impl Enqueued {
+    /// The job, new or not.
+    pub fn job(&self) -> &Job {
+        match self {
+            Enqueued::New(job) | Enqueued::Existing(job) => job,
+        }
+    }
+
+    /// The job, new or not.
+    pub fn into_job(self) -> Job {
+        match self {
+            Enqueued::New(job) | Enqueued::Existing(job) => job,
+        }
+    }
+}
+
+/// A wish for work.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// From where.
+    pub queue: QueueName,
+    /// How many at most.
+    pub max: usize,
+    /// For whom.
+    pub worker: WorkerName,
+    /// How long the leases last unless extended.
+    pub ttl: Duration,
+}
+
+/// The right to run one attempt.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// The job as it was claimed.
+    pub job: Arc<Job>,
+    /// The fencing token: the `seq` of the `Started` event.
+    pub token: u64,
+    /// When it runs out unless extended, by the store's clock.
+    pub expires: Time,
+}
+
+impl Lease {
+    /// What names this lease to the store.
+    pub fn key(&self) -> LeaseRef {
+        LeaseRef { job: self.job.id, token: self.token }
+    }
+}
+
+/// Names a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseRef {
+    /// The job.
+    pub job: JobId,
+    /// The fencing token.
+    pub token: u64,
+}
+
+/// The answer to one extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// Extended.
+    Kept,
+    /// Extended; somebody asked for the end of the job: stop it.
+    CancelAsked,
+    /// Not the holder any more: stop, and report nothing.
+    Lost,
+}
+
+/// The end of one attempt.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// Whose.
+    pub lease: LeaseRef,
+    /// How.
+    pub verdict: Verdict,
+}
+
+/// What a running handler said.
+#[derive(Debug, Clone)]
+pub struct Note {
+    /// Whose.
+    pub lease: LeaseRef,
+    /// New lines.
+    pub lines: Vec<LogLine>,
+    /// The newest progress.
+    pub progress: Option<Progress>,
+}
+
+/// What a person or program wants done.
+#[derive(Debug, Clone)]
+pub enum Control {
+    /// End these jobs; running ones are told.
+    Cancel(Vec<JobId>),
+    /// Run these jobs now, whatever happened before.
+    Retry(Vec<JobId>),
+    /// Remove these jobs; running ones are refused.
+    Delete(Vec<JobId>),
+    /// Claim nothing from this queue until resumed. Survives a restart.
+    Pause(QueueName),
+    /// Claim again.
+    Resume(QueueName),
+}
+
+/// What a tick did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// Jobs that became available.
+    pub due: usize,
+    /// Jobs whose lease had run out.
+    pub rescued: usize,
+    /// Finished jobs that went.
+    pub pruned: usize,
+    /// When the next due job or lease end is, if any; in the past when more is to be done now.
+    pub next: Option<Time>,
+}
+
+/// A page of jobs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// Newest first.
+    pub jobs: Vec<Job>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<PageCursor>,
+    /// The place in the log the page was read at.
+    pub cursor: Cursor,
+}
+
+/// Counters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stats {
+    /// Jobs in each state, every state present.
+    pub states: BTreeMap<State, u64>,
+    /// Every known queue.
+    pub queues: BTreeMap<QueueName, QueueStats>,
+    /// Jobs of each kind, by state; kinds without jobs may be missing.
+    pub kinds: BTreeMap<Kind, BTreeMap<State, u64>>,
+    /// The place in the log they were read at.
+    pub cursor: Cursor,
+    /// The oldest place from which the log is complete.
+    pub oldest: Cursor,
+}
+
+/// Counters of one queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Jobs in each state; states without jobs may be missing.
+    pub states: BTreeMap<State, u64>,
+    /// Whether claims are held back.
+    pub paused: bool,
+}
+
+/// A stretch of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Events {
+    /// The events after the place asked for; empty at the end of the log.
+    Some(Vec<Event>),
+    /// The log does not reach back to that place, or the place is of another epoch or in the future:
+    /// take a fresh snapshot, or read on from `oldest`.
+    Gap {
+        /// The oldest place from which the log is complete.
+        oldest: Cursor,
+        /// The newest place.
+        head: Cursor,
+    },
+}
+
+/// What keeps a store from doing its work. Each variant is there because a caller acts differently.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The backlog is at its limit: come back later.
+    #[error("the backlog is full: {waiting} jobs wait and the limit is {limit}")]
+    Full {
+        /// Jobs waiting.
+        waiting: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// One queue more than allowed.
+    #[error("no queue can be added: the limit is {limit}")]
+    TooManyQueues {
+        /// The limit.
+        limit: usize,
+    },
+    /// Closed: the server is stopping.
+    #[error("the store is closed")]
+    Closed,
+    /// The disk or the file system refuses; nothing of the command was accepted.
+    #[error("the store cannot write: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be understood.
+    #[error("the store cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// Why an attempt's end was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettleError {
+    /// The lease is not the current one: the job was rescued, finished, or is gone.
+    #[error("the lease is stale")]
+    Stale,
+}
+
+/// Why a control was not done for a job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// No such job.
+    #[error("there is no such job")]
+    NotFound,
+    /// The job's state does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// The message of the failure that discards a job whose last attempt was lost.
+pub fn lost_message(why: Interruption) -> &'static str {
+    match why {
+        Interruption::Crash => "the server's process died during the last attempt",
+        Interruption::LeaseExpired => "the lease of the last attempt ran out",
+        Interruption::Stop => "the last attempt was cut off",
+    }
+}
