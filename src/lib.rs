@@ -5,3 +5,5 @@ pub mod store;
 
 pub mod engine;
 pub mod shutdown;
+
+pub mod http;
