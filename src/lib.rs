@@ -7,3 +7,4 @@ pub mod engine;
 pub mod shutdown;
 
 pub mod http;
+pub mod config;
