@@ -11,30 +11,21 @@ use super::error::{UiError, sentence};
 use super::job::{Notice, Tone, parse_id, render};
 
 /// `POST /jobs/{id}/retry`
-pub async fn retry(
-    Has(engine): Has<Engine>,
-    Path(id): Path<String>,
-) -> Result<Response, UiError> {
+pub async fn retry(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     let answer = engine.retry(id).await?;
     back_to_job(&engine, id, answer).await
 }
 
 /// `POST /jobs/{id}/cancel`
-pub async fn cancel(
-    Has(engine): Has<Engine>,
-    Path(id): Path<String>,
-) -> Result<Response, UiError> {
+pub async fn cancel(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     let answer = engine.cancel(id).await?;
     back_to_job(&engine, id, answer).await
 }
 
 /// `POST /jobs/{id}/delete`
-pub async fn delete(
-    Has(engine): Has<Engine>,
-    Path(id): Path<String>,
-) -> Result<Response, UiError> {
+pub async fn delete(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     match engine.delete(id).await? {
         Ok(_) => Ok(Redirect::to("/jobs").into_response()),

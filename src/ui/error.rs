@@ -61,9 +61,11 @@ impl From<EngineError> for UiError {
                 "The payload is too large",
                 "Store the data elsewhere and submit where to find it.",
             ),
-            EngineError::Invalid(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "This is not acceptable", "Correct it and send again.")
-            }
+            EngineError::Invalid(_) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "This is not acceptable",
+                "Correct it and send again.",
+            ),
             EngineError::Store(StoreError::Full { .. }) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many jobs are waiting",

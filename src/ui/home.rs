@@ -9,6 +9,7 @@ use crate::engine::{Engine, QueueStats, Stats};
 use crate::job::{JobQuery, QueueName, State};
 
 use super::error::UiError;
+use super::filters;
 use super::row::Row;
 use super::shell::{Section, Shell, page};
 

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
 
 use super::error::UiError;
+use super::filters;
 use super::json_text::{Token, tokens};
 use super::shell::{Section, Shell, page};
 use super::story::{self, Attempt, Line};
@@ -101,9 +102,10 @@ pub async fn show(
     Query(arrival): Query<Arrival>,
 ) -> Result<Response, UiError> {
     let notice = (!arrival.already.is_empty()).then(|| Notice {
-        text: "This form had been sent before, and this is the job it made: sending it twice makes \
+        text:
+            "This form had been sent before, and this is the job it made: sending it twice makes \
                no second one."
-            .into(),
+                .into(),
         tone: Tone::Calm,
     });
     render(&engine, parse_id(&id)?, notice, StatusCode::OK).await
@@ -127,8 +129,7 @@ pub async fn render(
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let shell = Shell::live(title, Section::Job, cursor);
     let now = shell.now;
-    let (standing, standing_when) =
-        story::standing(&job, stats.queues.get(&job.labels.queue), now);
+    let (standing, standing_when) = story::standing(&job, stats.queues.get(&job.labels.queue), now);
     let view = JobPage {
         notice,
         id: job.id.to_string(),
@@ -166,7 +167,11 @@ impl May {
 
 impl LogRow {
     fn of(line: &LogLine, now: Time) -> Self {
-        LogRow { when: When::new(line.at, now), stream: line.stream.as_str(), text: line.text.to_string() }
+        LogRow {
+            when: When::new(line.at, now),
+            stream: line.stream.as_str(),
+            text: line.text.to_string(),
+        }
     }
 }
 
@@ -191,7 +196,8 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
     } else if job.status.state.is_waiting() {
         facts.insert(1, when("May run", job.run_at));
     }
-    let key = job.spec.idempotency_key.as_ref().filter(|key| !key.as_str().starts_with(FORM_KEY_PREFIX));
+    let key =
+        job.spec.idempotency_key.as_ref().filter(|key| !key.as_str().starts_with(FORM_KEY_PREFIX));
     facts.extend(key.map(|key| text("Idempotency key", key.to_string())));
     facts
 }

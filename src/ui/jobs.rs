@@ -13,6 +13,7 @@ use crate::engine::{Engine, Stats};
 use crate::job::{JobQuery, Kind, State};
 
 use super::error::{UiError, sentence};
+use super::filters;
 use super::row::Row;
 use super::shell::{Section, Shell, page};
 
@@ -147,10 +148,19 @@ impl Params {
     fn tabs(&self, stats: &Stats) -> Vec<Tab> {
         let states = State::ALL.map(|state| (state.as_str(), label(state), Some(state)));
         let all = [("", "All", None)];
-        all.into_iter().chain(states).map(|(name, label, state)| self.tab(name, label, state, stats)).collect()
+        all.into_iter()
+            .chain(states)
+            .map(|(name, label, state)| self.tab(name, label, state, stats))
+            .collect()
     }
 
-    fn tab(&self, name: &'static str, label: &'static str, state: Option<State>, stats: &Stats) -> Tab {
+    fn tab(
+        &self,
+        name: &'static str,
+        label: &'static str,
+        state: Option<State>,
+        stats: &Stats,
+    ) -> Tab {
         let link = Params { state: name.into(), after: String::new(), ..self.clone() }.link();
         Tab { name, label, link, count: self.count(state, stats), current: self.state == name }
     }

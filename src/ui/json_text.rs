@@ -44,7 +44,9 @@ impl Writer {
             let length = match first {
                 '"' => string_length(rest),
                 '{' | '[' | '}' | ']' | ',' | ':' => 1,
-                _ => rest.find(['{', '[', '}', ']', ',', ':', ' ', '\t', '\r', '\n']).unwrap_or(rest.len()),
+                _ => rest
+                    .find(['{', '[', '}', ']', ',', ':', ' ', '\t', '\r', '\n'])
+                    .unwrap_or(rest.len()),
             };
             let (token, after) = rest.split_at(length.max(first.len_utf8()));
             rest = after.trim_start();
@@ -159,9 +161,14 @@ mod tests {
 
     #[test]
     fn pieces_carry_the_class_that_colours_them() {
-        let classes: Vec<&str> =
-            tokens(&Json::parse(r#"{"a":["s",1,true]}"#).unwrap()).iter().map(|t| t.class).collect();
-        assert_eq!(classes, ["plain", "key", "plain", "string", "plain", "number", "plain", "word", "plain"]);
+        let classes: Vec<&str> = tokens(&Json::parse(r#"{"a":["s",1,true]}"#).unwrap())
+            .iter()
+            .map(|t| t.class)
+            .collect();
+        assert_eq!(
+            classes,
+            ["plain", "key", "plain", "string", "plain", "number", "plain", "word", "plain"]
+        );
         let long = Json::parse(&format!("[{}1]", "1,".repeat(MAX_COLOURED))).unwrap();
         assert_eq!(tokens(&long).len(), 1);
     }

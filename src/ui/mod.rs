@@ -12,6 +12,7 @@ use crate::engine::Engine;
 mod actions;
 mod assets;
 mod error;
+mod filters;
 mod home;
 mod job;
 mod jobs;

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use crate::engine::{Enqueued, Engine, EngineError};
+use crate::engine::{Engine, EngineError, Enqueued};
 
 use super::error::{UiError, sentence};
 use super::json_text;
@@ -76,7 +76,8 @@ pub async fn submit(
     let job = match job {
         Ok(job) => job,
         Err(errors) => {
-            return form_page(&engine, form, errors, StatusCode::UNPROCESSABLE_ENTITY, &headers).await;
+            return form_page(&engine, form, errors, StatusCode::UNPROCESSABLE_ENTITY, &headers)
+                .await;
         }
     };
     match engine.enqueue(vec![job]).await {
@@ -136,7 +137,11 @@ async fn form_page(
     let option_errors = errors.keys().any(|field| !matches!(*field, "" | "kind" | "payload"));
     let view = NewJobPage {
         shell: Shell::still("New job", Section::NewJob),
-        about: kinds.iter().find(|kind| kind.chosen).map(|kind| kind.about.clone()).unwrap_or_default(),
+        about: kinds
+            .iter()
+            .find(|kind| kind.chosen)
+            .map(|kind| kind.about.clone())
+            .unwrap_or_default(),
         open: option_errors || form.has_options(),
         curl: form.curl(&origin(headers)),
         kinds,
@@ -148,6 +153,11 @@ async fn form_page(
 }
 
 impl NewJobPage {
+    /// Whether the form asks for a kind that cannot run here: it is offered as it was asked for.
+    fn kind_is_unknown(&self) -> bool {
+        !self.form.kind.is_empty() && !self.kinds.iter().any(|kind| kind.chosen)
+    }
+
     /// What is wrong with a field, as a sentence; empty when nothing is.
     fn wrong(&self, field: &str) -> String {
         self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()

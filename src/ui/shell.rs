@@ -74,15 +74,17 @@ impl Shell {
     }
 
     /// Whether the navigation entry is the page shown.
-    pub fn is(&self, section: &Section) -> bool {
-        self.section == *section
+    pub fn is(&self, section: Section) -> bool {
+        self.section == section
     }
 }
 
 /// A page as the answer to a request.
 pub fn page<T: Template>(status: StatusCode, template: &T) -> Response {
     match template.render() {
-        Ok(html) => (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response(),
+        Ok(html) => {
+            (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
             (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered").into_response()

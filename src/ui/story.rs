@@ -46,9 +46,11 @@ fn line(moment: &Moment, now: Time) -> Option<Line> {
         Change::RetryScheduled { failure, run_at } => {
             (format!("Attempt {n} failed; the next one is due"), Some(*run_at), Some(failure))
         }
-        Change::Snoozed { run_at } => {
-            ("Asked to be called again later; the attempt does not count; due".into(), Some(*run_at), None)
-        }
+        Change::Snoozed { run_at } => (
+            "Asked to be called again later; the attempt does not count; due".into(),
+            Some(*run_at),
+            None,
+        ),
         Change::Discarded { failure } => {
             (format!("Given up after attempt {n}"), None, Some(failure))
         }
@@ -164,14 +166,18 @@ pub fn standing(job: &Job, queue: Option<&QueueStats>, now: Time) -> (String, Op
             ("Asked to stop: its worker has been told.".into(), None)
         }
         State::Running => (format!("Attempt {attempt} of {max} is running, since"), started()),
-        State::Retryable => (format!("Attempt {attempt} of {max} failed: the next one is due"), due()),
+        State::Retryable => {
+            (format!("Attempt {attempt} of {max} failed: the next one is due"), due())
+        }
         State::Completed => {
             let took = job.attempts().last().and_then(AttemptView::duration).map(length);
             let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
             (format!("Done{took}, with attempt {attempt} of {max}:"), started())
         }
         State::Discarded => (
-            format!("Given up after attempt {attempt} of {max}. When the cause is mended, retry it."),
+            format!(
+                "Given up after attempt {attempt} of {max}. When the cause is mended, retry it."
+            ),
             None,
         ),
         State::Cancelled => ("Stopped on request:".into(), started()),

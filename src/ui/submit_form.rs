@@ -138,7 +138,8 @@ impl SubmitForm {
 
     /// The token and the contents: the same form sent twice is one job, a changed one is another.
     fn form_key(&self) -> Option<String> {
-        let contents = [self.kind.as_str(), self.payload.as_str()].into_iter().chain(self.options());
+        let contents =
+            [self.kind.as_str(), self.payload.as_str()].into_iter().chain(self.options());
         let token = filled(&self.token)?;
         Some(format!("{FORM_KEY_PREFIX}{token}:{:016x}", fnv1a(contents)))
     }
@@ -163,10 +164,11 @@ impl SubmitForm {
         fields.extend(read.run_at.map(|at| field("run_at", &at)));
         fields.extend(read.max_attempts.map(|most| field("max_attempts", &most)));
         fields.extend(read.backoff.map(|backoff| {
-            let bounds: BTreeMap<&str, u64> = [("base_ms", backoff.base_ms), ("cap_ms", backoff.cap_ms)]
-                .into_iter()
-                .filter_map(|(name, ms)| Some((name, ms?)))
-                .collect();
+            let bounds: BTreeMap<&str, u64> =
+                [("base_ms", backoff.base_ms), ("cap_ms", backoff.cap_ms)]
+                    .into_iter()
+                    .filter_map(|(name, ms)| Some((name, ms?)))
+                    .collect();
             field("backoff", &bounds)
         }));
         fields.extend(read.timeout_ms.map(|timeout| field("timeout_ms", &timeout)));
@@ -238,12 +240,21 @@ mod tests {
     use super::*;
 
     fn form() -> SubmitForm {
-        SubmitForm { kind: "echo".into(), payload: r#"{"n":12345678901234567890}"#.into(), ..SubmitForm::default() }
+        SubmitForm {
+            kind: "echo".into(),
+            payload: r#"{"n":12345678901234567890}"#.into(),
+            ..SubmitForm::default()
+        }
     }
 
     #[test]
     fn a_form_becomes_a_submission() {
-        let form = SubmitForm { delay: "1m 30s".into(), priority: "-3".into(), tags: " a, b ,".into(), ..form() };
+        let form = SubmitForm {
+            delay: "1m 30s".into(),
+            priority: "-3".into(),
+            tags: " a, b ,".into(),
+            ..form()
+        };
         let submission = form.submission().unwrap();
         assert_eq!(submission.delay_ms, Some(90_000));
         assert_eq!(submission.priority, Some(-3));
@@ -278,9 +289,13 @@ mod tests {
 
     #[test]
     fn curl_sends_the_same_and_survives_a_quote() {
-        let form = SubmitForm { payload: r#"{"text":"it's"}"#.into(), delay: "2s".into(), ..form() };
+        let form =
+            SubmitForm { payload: r#"{"text":"it's"}"#.into(), delay: "2s".into(), ..form() };
         let curl = form.curl("http://127.0.0.1:8080");
         assert!(curl.starts_with("curl http://127.0.0.1:8080/api/v1/jobs"), "{curl}");
-        assert!(curl.contains(r#"{"kind": "echo", "payload": {"text":"it'\''s"}, "delay_ms": 2000}"#), "{curl}");
+        assert!(
+            curl.contains(r#"{"kind": "echo", "payload": {"text":"it'\''s"}, "delay_ms": 2000}"#),
+            "{curl}"
+        );
     }
 }
