@@ -24,11 +24,7 @@ function themeButton() {
   const button = document.getElementById("theme");
   const root = document.documentElement;
   const order = ["system", "light", "dark"];
-  const show = () => {
-    const label = `Theme: ${root.dataset.theme ?? "system"}`;
-    button.setAttribute("aria-label", label);
-    button.title = label;
-  };
+  const show = () => setText(document.getElementById("theme-name"), `Theme: ${root.dataset.theme ?? "system"}`);
   button.hidden = false;
   show();
   button.addEventListener("click", () => {

@@ -179,7 +179,7 @@ export function appendLog(list, lines, most = 2000) {
   const rows = document.createDocumentFragment();
   for (const line of lines.slice(-most)) {
     const row = document.createElement("li");
-    row.className = line.stream;
+    row.className = `from-${line.stream}`;
     const time = document.createElement("time");
     time.dateTime = line.at;
     time.textContent = line.at.slice(11, 23);

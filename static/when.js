@@ -17,8 +17,8 @@ export function relative(at, now = Date.now() + skew) {
   const seconds = Math.floor(Math.abs(at - now) / 1000);
   if (seconds < 1) return "now";
   const [n, unit] =
-    seconds < 60 ? [seconds, "s"]
-    : seconds < 3600 ? [Math.floor(seconds / 60), "min"]
+    seconds < 120 ? [seconds, "s"]
+    : seconds < 7200 ? [Math.floor(seconds / 60), "min"]
     : seconds < 172800 ? [Math.floor(seconds / 3600), "h"]
     : [Math.floor(seconds / 86400), "d"];
   return future ? `in ${n} ${unit}` : `${n} ${unit} ago`;

@@ -64,7 +64,7 @@ impl Count {
             State::Scheduled => "wait for their time",
             State::Available => "ready to run",
             State::Running => "at work now",
-            State::Retryable => "failed, will be tried again",
+            State::Retryable => "to be tried again",
             State::Completed => "done",
             State::Discarded => "dead letters",
             State::Cancelled => "stopped on request",

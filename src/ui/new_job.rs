@@ -54,7 +54,9 @@ pub async fn show(
         Err(_) => given,
     };
     let kinds = engine.kinds();
-    let chosen = kinds.iter().find(|info| info.kind.as_str() == form.kind).or(kinds.first());
+    let find = |name: &str| kinds.iter().find(|info| info.kind.as_str() == name);
+    // Without a wish, a kind that needs nothing set up comes first.
+    let chosen = find(&form.kind).or_else(|| find("echo")).or(kinds.first());
     if let Some(info) = chosen {
         if form.kind.is_empty() {
             form.kind = info.kind.to_string();

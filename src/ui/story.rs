@@ -44,13 +44,11 @@ fn line(moment: &Moment, now: Time) -> Option<Line> {
         Change::Started { worker } => (format!("Attempt {n} started on {worker}"), None, None),
         Change::Completed { .. } => (format!("Attempt {n} succeeded"), None, None),
         Change::RetryScheduled { failure, run_at } => {
-            (format!("Attempt {n} failed; the next one is due"), Some(*run_at), Some(failure))
+            (format!("Attempt {n} failed; the next one may start at"), Some(*run_at), Some(failure))
         }
-        Change::Snoozed { run_at } => (
-            "Asked to be called again later; the attempt does not count; due".into(),
-            Some(*run_at),
-            None,
-        ),
+        Change::Snoozed { run_at } => {
+            ("Asked to be called again later, not counted; due at".into(), Some(*run_at), None)
+        }
         Change::Discarded { failure } => {
             (format!("Given up after attempt {n}"), None, Some(failure))
         }

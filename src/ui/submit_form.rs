@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::config::units::parse_duration;
 use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, Submission};
-use crate::job::{Job, JobId, RetryPolicy};
+use crate::job::{Job, JobId, Json, RetryPolicy};
 
 use super::assets::fnv1a;
 use super::json_text;
@@ -146,7 +146,9 @@ impl SubmitForm {
 
     /// The same submission for a terminal.
     pub fn curl(&self, origin: &str) -> String {
-        let body = self.json().replace('\'', r"'\''");
+        let json = self.json();
+        let body = Json::parse(&json).as_ref().map(json_text::pretty).unwrap_or(json);
+        let body = body.replace('\'', r"'\''");
         format!(
             "curl {origin}/api/v1/jobs \\\n  -H 'content-type: application/json' \\\n  -d '{body}'"
         )
@@ -293,9 +295,7 @@ mod tests {
             SubmitForm { payload: r#"{"text":"it's"}"#.into(), delay: "2s".into(), ..form() };
         let curl = form.curl("http://127.0.0.1:8080");
         assert!(curl.starts_with("curl http://127.0.0.1:8080/api/v1/jobs"), "{curl}");
-        assert!(
-            curl.contains(r#"{"kind": "echo", "payload": {"text":"it'\''s"}, "delay_ms": 2000}"#),
-            "{curl}"
-        );
+        assert!(curl.contains(r#""text": "it'\''s""#), "{curl}");
+        assert!(curl.contains("\"delay_ms\": 2000\n}'"), "{curl}");
     }
 }

@@ -29,6 +29,13 @@ impl When {
         When { full, relative: relative(at, now), iso }
     }
 
+    /// The time of day to the second, with the date when it is hours away.
+    pub fn near(&self) -> &str {
+        let far = self.relative.contains(" d") || self.relative.contains(" h");
+        let text = if far { self.full.get(..19) } else { self.iso.get(11..19) };
+        text.unwrap_or(&self.iso)
+    }
+
     /// The time of day alone, for lines that stand close together.
     pub fn clock(&self) -> &str {
         self.iso.get(11..23).unwrap_or(&self.iso)
@@ -42,9 +49,9 @@ fn relative(at: Time, now: Time) -> String {
     let seconds = distance.as_secs();
     let (number, unit) = match seconds {
         0 => return "now".into(),
-        1..60 => (seconds, "s"),
-        60..3_600 => (seconds / 60, "min"),
-        3_600..172_800 => (seconds / 3_600, "h"),
+        1..120 => (seconds, "s"),
+        120..7_200 => (seconds / 60, "min"),
+        7_200..172_800 => (seconds / 3_600, "h"),
         _ => (seconds / 86_400, "d"),
     };
     if future { format!("in {number} {unit}") } else { format!("{number} {unit} ago") }
@@ -77,7 +84,7 @@ mod tests {
         let told = |ms: i64| relative(Time::from_millis(1_000_000_000 + ms), now);
         assert_eq!(told(-400), "now");
         assert_eq!(told(-59_999), "59 s ago");
-        assert_eq!(told(61_000), "in 1 min");
+        assert_eq!(told(125_000), "in 2 min");
         assert_eq!(told(-7_200_000), "2 h ago");
         assert_eq!(told(3 * 86_400_000), "in 3 d");
     }
