@@ -6,5 +6,5 @@ pub mod store;
 pub mod engine;
 pub mod shutdown;
 
-pub mod http;
 pub mod config;
+pub mod http;

@@ -19,7 +19,7 @@ pub fn check_token(token: &str, headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = "send the token as `Authorization: Bearer`, or as the password of HTTP Basic";
-    let challenge = HeaderValue::from_static("Basic realm=\"cortado\", charset=\"UTF-8\", Bearer");
+    let challenge = HeaderValue::from_static("Basic realm=\"cortado\", charset=\"UTF-8\"");
     Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).challenge(challenge))
 }
 
@@ -105,7 +105,8 @@ mod tests {
     #[test]
     fn the_token_comes_as_bearer_or_as_any_users_password() {
         let basic = |text: &str| format!("basic {}", STANDARD.encode(text));
-        for good in ["Bearer s3:cret", "bearer  s3:cret", &basic("me:s3:cret"), &basic(":s3:cret")] {
+        for good in ["Bearer s3:cret", "bearer  s3:cret", &basic("me:s3:cret"), &basic(":s3:cret")]
+        {
             assert!(check_token("s3:cret", &headers(AUTHORIZATION, good)).is_ok(), "{good}");
         }
         for bad in ["Bearer s3:cre", "s3:cret", "Basic s3:cret", &basic("s3:cret"), "Bearer "] {
@@ -119,7 +120,9 @@ mod tests {
     fn only_names_of_this_machine_pass_on_loopback() {
         let hosts = Hosts::Loopback { also: vec!["jobs.test".into()] };
         let check = |host: &str| check_host(&hosts, &Uri::from_static("/"), &headers(HOST, host));
-        for good in ["localhost:8080", "LOCALHOST", "127.0.0.1:1", "127.9.9.9", "[::1]:80", "Jobs.test:9"] {
+        for good in
+            ["localhost:8080", "LOCALHOST", "127.0.0.1:1", "127.9.9.9", "[::1]:80", "Jobs.test:9"]
+        {
             assert!(check(good).is_ok(), "{good}");
         }
         for bad in ["evil.test", "localhost.evil.test:80", "10.0.0.1", "", "[::2]:80"] {

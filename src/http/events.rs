@@ -28,10 +28,7 @@ struct GapView {
 
 /// `{"events", "cursor", "gap"?}`: what follows `after` and passes the filter, oldest first.
 /// Without `after` it answers where the log ends, to begin from.
-pub async fn read(
-    State(api): State<Api>,
-    RawQuery(text): RawQuery,
-) -> Result<Response, Problem> {
+pub async fn read(State(api): State<Api>, RawQuery(text): RawQuery) -> Result<Response, Problem> {
     let wanted = query::stream_query(text.as_deref())?;
     let Some(after) = wanted.after else {
         let cursor = Shown(api.engine.head());

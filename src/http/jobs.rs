@@ -21,10 +21,7 @@ struct PageView<'a> {
 }
 
 /// A page of rows, newest first: `{"jobs", "next", "cursor"}`.
-pub async fn list(
-    State(api): State<Api>,
-    RawQuery(text): RawQuery,
-) -> Result<Response, Problem> {
+pub async fn list(State(api): State<Api>, RawQuery(text): RawQuery) -> Result<Response, Problem> {
     let page = api.engine.jobs(query::job_query(text.as_deref())?).await?;
     Ok(json(&PageView {
         jobs: page.jobs.iter().map(JobRow::of).collect(),

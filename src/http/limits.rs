@@ -38,6 +38,8 @@ pub struct Limits {
     pub ws_close_within: Duration,
     /// A `bye` asks clients to come back within this time, each at a random moment of it.
     pub retry_ms: u64,
+    /// What `draining` tells subscribers: how long running jobs get. Set from the stop's grace.
+    pub grace_ms: u64,
 }
 
 impl Default for Limits {
@@ -59,6 +61,7 @@ impl Default for Limits {
             ws_unwritable: Duration::from_secs(10),
             ws_close_within: Duration::from_secs(2),
             retry_ms: 2_000,
+            grace_ms: 25_000,
         }
     }
 }

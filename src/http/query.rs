@@ -58,7 +58,7 @@ pub fn stream_query(query: Option<&str>) -> Result<StreamQuery, Problem> {
 }
 
 /// Adds one field of a filter, as it is named in queries and in `subscribe` messages.
-fn add_to_filter(filter: &mut Filter, field: &str, value: &str) -> Result<(), Problem> {
+pub fn add_to_filter(filter: &mut Filter, field: &str, value: &str) -> Result<(), Problem> {
     match field {
         "queue" => many(&mut filter.queues, value),
         "kind" => many(&mut filter.kinds, value),
