@@ -8,3 +8,5 @@ pub mod shutdown;
 
 pub mod config;
 pub mod http;
+
+pub mod cli;
