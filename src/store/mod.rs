@@ -14,8 +14,10 @@ use crate::job::{
 };
 
 pub mod clock;
+pub mod memory;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use memory::MemoryStore;
 
 /// Keeps jobs and their event log. Each verb is one atomic transition including its events, and its
 /// answer comes when the transition is durable (`claim` and `annotate` excepted: see there).
