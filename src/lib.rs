@@ -7,3 +7,4 @@ pub mod engine;
 pub mod shutdown;
 
 pub mod config;
+pub mod handlers;
