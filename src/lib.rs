@@ -7,7 +7,8 @@ pub mod engine;
 pub mod shutdown;
 
 pub mod config;
+pub mod handlers;
 pub mod http;
 
-pub mod ui;
 pub mod cli;
+pub mod ui;

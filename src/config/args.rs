@@ -80,15 +80,14 @@ pub struct ServeArgs {
     /// Jobs of one queue that run at once, for queues without a setting of their own [default: 64]
     #[arg(long, value_name = "N", env = "CORTADO_CONCURRENCY")]
     pub concurrency: Option<usize>,
-    /// Token that every request must carry; needed to listen on other than loopback addresses.
-    /// Better set as CORTADO_AUTH_TOKEN: arguments are visible to every user of the machine
+    /// Token that requests must carry; better set as CORTADO_AUTH_TOKEN, which others cannot see
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<String>,
     /// What to log, such as `info` or `warn,cortado=debug` [default: info]
     #[arg(long, value_name = "FILTER", env = "CORTADO_LOG")]
     pub log: Option<String>,
-    /// How log lines look [default: text]
-    #[arg(long, value_name = "FORMAT", env = "CORTADO_LOG_FORMAT")]
+    /// How log lines look: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", env = "CORTADO_LOG_FORMAT", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
 }
 
