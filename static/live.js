@@ -138,10 +138,10 @@ export function makeRow(change) {
   return row;
 }
 
-/** Writes fresh counters into every element that shows one. */
+/** Writes fresh counters into every element that shows one; says whether every queue has its row. */
 export function showStats(stats, scope) {
-  const counts = scope.startsWith("queue:") ? statesOf(stats.queues[scope.slice(6)]) : stats.states;
-  if (scope && counts) {
+  const counts = countsOf(stats, scope);
+  if (counts) {
     const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
     for (const element of document.querySelectorAll("[data-count]")) {
       const name = element.dataset.count;
@@ -151,13 +151,12 @@ export function showStats(stats, scope) {
     }
   }
   let known = true;
-  for (const [name, queue] of Object.entries(stats.queues)) {
+  for (const { name, paused, states } of stats.queues) {
     const row = document.querySelector(`tr[data-queue="${CSS.escape(name)}"]`);
-    if (!row || row.dataset.paused !== String(Boolean(queue.paused))) {
+    if (!row || row.dataset.paused !== String(paused)) {
       known = false;
       continue;
     }
-    const states = statesOf(queue);
     const put = (field, n) => setText(row.querySelector(`[data-n=${field}]`), grouped(n));
     put("available", states.available ?? 0);
     put("later", (states.scheduled ?? 0) + (states.retryable ?? 0));
@@ -167,8 +166,12 @@ export function showStats(stats, scope) {
   return known;
 }
 
-function statesOf(queue) {
-  return queue?.states ?? queue ?? {};
+/** `all`, `queue:NAME`, `kind:NAME`, or nothing when no counter fits the filter. */
+function countsOf(stats, scope) {
+  if (scope === "all") return stats.states;
+  if (scope.startsWith("queue:")) return stats.queues.find(({ name }) => name === scope.slice(6))?.states;
+  if (scope.startsWith("kind:")) return stats.kinds[scope.slice(5)];
+  return undefined;
 }
 
 /** Appends log lines; the view follows when its end was in sight. */

@@ -138,10 +138,11 @@ impl Params {
 
     /// Which counters the tabs show, as the script names them; empty when none apply.
     fn scope(&self) -> String {
-        match (self.queue.as_str(), self.kind.is_empty() && self.tag.is_empty()) {
-            ("", true) => "all".into(),
-            (queue, true) => format!("queue:{queue}"),
-            (_, false) => String::new(),
+        match (self.queue.as_str(), self.kind.as_str(), self.tag.as_str()) {
+            ("", "", "") => "all".into(),
+            (queue, "", "") => format!("queue:{queue}"),
+            ("", kind, "") => format!("kind:{kind}"),
+            (_, _, _) => String::new(),
         }
     }
 

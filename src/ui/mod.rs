@@ -2,10 +2,7 @@
 //! JavaScript. A page calls verbs of the engine and nothing below it.
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, header};
 use axum::routing::{get, post};
-use tower::ServiceBuilder;
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::engine::Engine;
 
@@ -29,12 +26,8 @@ mod tests;
 
 pub use error::{UiError, not_found};
 
-/// What the pages may load and where their forms may go: nothing but this server, nothing inline.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
-     frame-ancestors 'none'";
-
-/// Every page and every file they load. An unknown address is answered with a page too.
+/// Every page and every file they load. An unknown address is answered with a page too. To be
+/// merged with the machine interface and wrapped by its layers, which add the headers that keep browsers safe.
 pub fn router(engine: Engine) -> Router {
     Router::new()
         .route("/", get(home::show))
@@ -48,18 +41,5 @@ pub fn router(engine: Engine) -> Router {
         .route("/queues/{name}/resume", post(actions::resume))
         .route("/static/{hash}/{file}", get(assets::show))
         .fallback(not_found)
-        .layer(
-            ServiceBuilder::new()
-                .layer(constant(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
-                .layer(constant(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-                .layer(constant(header::REFERRER_POLICY, "same-origin"))
-                // `no-cache` asks again each time and still lets the browser's back button be instant.
-                .layer(constant(header::CACHE_CONTROL, "no-cache")),
-        )
         .with_state(engine)
-}
-
-/// Sets a header unless the page has set its own.
-fn constant(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }

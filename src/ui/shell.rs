@@ -2,7 +2,7 @@
 //! Rendering goes through here so that a template's failure is an answer, never a panic.
 
 use askama::Template;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::job::{Cursor, Time};
@@ -79,12 +79,14 @@ impl Shell {
     }
 }
 
+/// `no-cache` asks again each time and still lets the browser's back button be instant.
+const HEADERS: [(HeaderName, &str); 2] =
+    [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+
 /// A page as the answer to a request.
 pub fn page<T: Template>(status: StatusCode, template: &T) -> Response {
     match template.render() {
-        Ok(html) => {
-            (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response()
-        }
+        Ok(html) => (status, HEADERS, html).into_response(),
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
             (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered").into_response()
