@@ -15,6 +15,7 @@ use crate::job::{
 
 pub mod clock;
 pub mod memory;
+pub mod sled;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use memory::MemoryStore;
