@@ -14,6 +14,8 @@ use crate::job::{
 };
 
 pub mod clock;
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod memory;
 pub mod sled;
 
