@@ -14,7 +14,10 @@ use crate::job::{
 };
 
 pub mod clock;
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod memory;
+pub mod sled;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use memory::MemoryStore;

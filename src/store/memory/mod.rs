@@ -3,6 +3,8 @@
 
 mod content;
 mod read;
+#[cfg(test)]
+pub(crate) mod tests;
 mod time;
 
 use std::collections::BTreeMap;
