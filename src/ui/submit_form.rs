@@ -227,7 +227,8 @@ fn duration(name: &'static str, text: &str, errors: &mut Errors) -> Option<u64> 
 }
 
 fn payload(text: &str, errors: &mut Errors) -> Option<Box<RawValue>> {
-    let text = filled(text)?;
+    // Browsers send line ends as CR LF; inside a JSON string neither can stand.
+    let text = filled(text)?.replace("\r\n", "\n");
     match serde_json::from_str(&text) {
         Ok(raw) => Some(raw),
         Err(error) => {

@@ -76,7 +76,7 @@ async fn what_was_typed_stays_with_the_reason_beside_it() {
     answer.assert_sound();
     answer.assert_has("\n{&#34;ms&#34;: 1,}</textarea>");
     answer.assert_has("<option value=\"sleep\" data-about=\"Waits &#60;a while&#62;.\" data-example=\"{\n  &#34;ms&#34;: 2000\n}\" selected>");
-    answer.assert_has("id=\"payload-error\">This is not JSON: trailing comma");
+    answer.assert_has("id=\"payload-error\">This is not JSON: key must be a string");
     answer.assert_has("name=\"delay\" value=\"soon\"");
     answer.assert_has("id=\"delay-error\">&#34;soon&#34; is not a duration");
     answer.assert_has("value=\"kept\"");
