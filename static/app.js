@@ -8,6 +8,8 @@ const body = document.body;
 const page = body.dataset.page;
 /** Changes of state only; log lines and progress are for the job's own page. */
 const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_scheduled", "snoozed", "discarded", "cancel_asked", "cancelled", "interrupted", "rescued", "retried", "deleted"].map((name) => ["type", `job.${name}`]);
+/** More changes than this in one frame are not lit up one by one. */
+const CALM = 10;
 const QUEUES = [["type", "queue.paused"], ["type", "queue.resumed"]];
 
 setServerNow(Number(body.dataset.now));
@@ -100,7 +102,7 @@ function home() {
     changes = new Map();
     for (const [id, change] of batch) {
       const row = rowOf(id);
-      if (row) patchRow(row, change);
+      if (row) patchRow(row, change, batch.size <= CALM);
       else if (arrived.has(id) || change.enqueued) {
         arrived.set(id, { ...change, error: change.error ?? arrived.get(id)?.error });
         if (arrived.size > 4 * most) arrived.delete(arrived.keys().next().value);
@@ -131,7 +133,7 @@ function list() {
     changes = new Map();
     for (const [id, change] of batch) {
       const row = rows?.querySelector(`[data-job="${id}"]`);
-      if (row) patchRow(row, change);
+      if (row) patchRow(row, change, batch.size <= CALM);
       else if (state ? change.state === state : change.enqueued) fresh.add(id);
       else if (state) fresh.delete(id);
     }

@@ -101,8 +101,8 @@ export function fold(older, event) {
   };
 }
 
-/** Makes a row say what `change` says; nothing else of the page moves. */
-export function patchRow(row, change) {
+/** Makes a row say what `change` says; nothing else of the page moves. Many at once are not lit up. */
+export function patchRow(row, change, calm = true) {
   const field = (name) => row.querySelector(`[data-f=${name}]`);
   setBadge(field("state"), change.state);
   setText(field("attempt"), String(change.job.attempt));
@@ -110,9 +110,8 @@ export function patchRow(row, change) {
   if (change.error !== undefined) setText(field("error"), change.error);
   if (row.dataset.state !== change.state) {
     row.dataset.state = change.state;
-    row.classList.remove("changed");
-    void row.offsetWidth; // restarts the short highlight
-    row.classList.add("changed");
+    // Two names for one highlight: going from one to the other starts it again.
+    if (calm) row.className = row.className === "changed" ? "changed-again" : "changed";
   }
 }
 
@@ -134,7 +133,7 @@ export function makeRow(change) {
     link.textContent = tag;
     field("tags").append(link);
   }
-  patchRow(row, change);
+  patchRow(row, change, false);
   return row;
 }
 

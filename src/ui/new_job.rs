@@ -12,7 +12,7 @@ use crate::engine::{Engine, EngineError, Enqueued};
 use super::error::{UiError, sentence};
 use super::json_text;
 use super::shell::{Section, Shell, page};
-use super::submit_form::{Errors, SubmitForm, by_field};
+use super::submit_form::{Errors, SubmitForm};
 
 #[derive(Template)]
 #[template(path = "new_job.html")]
@@ -74,7 +74,7 @@ pub async fn submit(
     headers: HeaderMap,
     Form(form): Form<SubmitForm>,
 ) -> Result<Response, UiError> {
-    let job = form.submission().and_then(|submission| submission.into_new_job().map_err(by_field));
+    let job = form.new_job();
     let job = match job {
         Ok(job) => job,
         Err(errors) => {

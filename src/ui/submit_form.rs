@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::config::units::parse_duration;
 use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, Submission};
-use crate::job::{Job, JobId, Json, RetryPolicy};
+use crate::job::{Job, JobId, Json, NewJob, RetryPolicy};
 
 use super::assets::fnv1a;
 use super::json_text;
@@ -106,14 +106,21 @@ impl SubmitForm {
         ]
     }
 
-    /// Reads the fields that have a form of their own; the rest is checked by the submission.
+    /// Checks every field, those of the form's own shape and the rules of the submission, and makes
+    /// the job.
     ///
     /// # Errors
     /// Every field that is wrong.
-    pub fn submission(&self) -> Result<Submission, Errors> {
+    pub fn new_job(&self) -> Result<NewJob, Errors> {
         let mut errors = Errors::new();
-        let submission = self.read(&mut errors);
-        if errors.is_empty() { Ok(submission) } else { Err(errors) }
+        let job = self.read(&mut errors).into_new_job();
+        for FieldError { field, message } in job.as_ref().err().into_iter().flatten() {
+            errors.entry(form_field(field)).or_insert_with(|| message.clone());
+        }
+        match job {
+            Ok(job) if errors.is_empty() => Ok(job),
+            Ok(_) | Err(_) => Err(errors),
+        }
     }
 
     fn read(&self, errors: &mut Errors) -> Submission {
@@ -180,22 +187,16 @@ impl SubmitForm {
     }
 }
 
-/// The submission's errors under the names that the form's fields have.
-pub fn by_field(errors: Vec<FieldError>) -> Errors {
-    let mut found = Errors::new();
-    for FieldError { field, message } in errors {
-        let name = match field {
-            "kind" | "payload" | "queue" | "priority" | "run_at" | "max_attempts"
-            | "idempotency_key" | "tags" => field,
-            "delay_ms" => "delay",
-            "timeout_ms" => "timeout",
-            "backoff" | "base_ms" | "backoff.base_ms" => "backoff_base",
-            "cap_ms" | "backoff.cap_ms" => "backoff_cap",
-            _ => "",
-        };
-        found.entry(name).or_insert(message);
+/// The form's field for a field of the API.
+fn form_field(field: &'static str) -> &'static str {
+    match field {
+        "kind" | "payload" | "queue" | "priority" | "run_at" | "max_attempts"
+        | "idempotency_key" | "tags" => field,
+        "delay_ms" => "delay",
+        "timeout_ms" => "timeout",
+        "backoff" => "backoff_base",
+        _ => "",
     }
-    found
 }
 
 fn field<T: serde::Serialize>(name: &str, value: &T) -> String {
@@ -240,7 +241,10 @@ fn payload(text: &str, errors: &mut Errors) -> Option<Box<RawValue>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::job::Start;
 
     fn form() -> SubmitForm {
         SubmitForm {
@@ -251,19 +255,19 @@ mod tests {
     }
 
     #[test]
-    fn a_form_becomes_a_submission() {
+    fn a_form_becomes_a_job() {
         let form = SubmitForm {
             delay: "1m 30s".into(),
             priority: "-3".into(),
             tags: " a, b ,".into(),
             ..form()
         };
-        let submission = form.submission().unwrap();
-        assert_eq!(submission.delay_ms, Some(90_000));
-        assert_eq!(submission.priority, Some(-3));
-        assert_eq!(submission.tags, Some(vec!["a".into(), "b".into()]));
-        assert_eq!(submission.payload.unwrap().get(), r#"{"n":12345678901234567890}"#);
-        assert_eq!(submission.queue, None);
+        let job = form.new_job().unwrap();
+        assert_eq!(job.start, Start::After(Duration::from_secs(90)));
+        assert_eq!(job.spec.priority, -3);
+        assert_eq!(job.spec.payload.as_str(), r#"{"n":12345678901234567890}"#);
+        let tags: Vec<&str> = job.labels.tags.iter().map(|tag| tag.as_str()).collect();
+        assert_eq!((tags, job.labels.queue.as_str()), (vec!["a", "b"], "default"));
     }
 
     #[test]
@@ -272,17 +276,23 @@ mod tests {
             payload: "{".into(),
             priority: "high".into(),
             timeout: "soon".into(),
+            queue: "two words".into(),
             ..form()
         };
-        let errors = form.submission().unwrap_err();
-        assert_eq!(errors.keys().copied().collect::<Vec<_>>(), ["payload", "priority", "timeout"]);
+        let errors = form.new_job().unwrap_err();
+        assert_eq!(
+            errors.keys().copied().collect::<Vec<_>>(),
+            ["payload", "priority", "queue", "timeout"]
+        );
         assert!(errors["payload"].contains("line 1"), "{errors:?}");
     }
 
     #[test]
     fn the_same_form_has_the_same_key_and_a_changed_one_another() {
         let sent = form().with_token();
-        let key = |form: &SubmitForm| form.submission().unwrap().idempotency_key.unwrap();
+        let key = |form: &SubmitForm| {
+            form.new_job().unwrap().spec.idempotency_key.clone().unwrap().to_string()
+        };
         assert_eq!(key(&sent), key(&sent.clone()));
         assert_ne!(key(&sent), key(&SubmitForm { queue: "mail".into(), ..sent.clone() }));
         assert_ne!(key(&sent), key(&form().with_token()));
