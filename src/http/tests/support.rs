@@ -17,7 +17,7 @@ use crate::engine::{Context, Engine, EngineConfig, KindInfo, Registry, example};
 use crate::http::auth::Hosts;
 use crate::http::{Access, Limits, router, serve, wrap};
 use crate::job::{Json, Kind};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
 use crate::store::{self, Store, SystemClock};
 
@@ -121,12 +121,11 @@ impl Server {
         Socket(within(tokio_tungstenite::connect_async(url)).await.unwrap().0)
     }
 
-    /// Begins the stop and waits until listener and connections are gone.
-    pub async fn stop(self) {
-        self.shutdown.draining.cancel();
-        within(self.serving).await.unwrap().unwrap();
-        self.shutdown.connections.close();
-        within(self.shutdown.connections.wait()).await;
+    /// Stops as the binary does, and waits until everything is gone.
+    pub async fn stop(self) -> StopReport {
+        let Server { engine, serving, .. } = self;
+        let requests = async { serving.await.unwrap().unwrap() };
+        within(engine.stop(&StopBounds::default(), requests)).await
     }
 }
 
