@@ -11,3 +11,6 @@ pub use api::http_client;
 
 /// What went wrong, in words for people; every command ends with exit code 2 then.
 pub type Failed = String;
+
+#[cfg(test)]
+mod tests;

@@ -53,30 +53,18 @@ pub struct Stream {
     patience: Duration,
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Said {
-    Hello {
-        cursor: String,
-        heartbeat_ms: u64,
-    },
-    Events {
-        events: Vec<Box<RawValue>>,
-        cursor: String,
-    },
-    Gap {
-        from: String,
-        to: String,
-    },
-    Mark {
-        cursor: String,
-    },
-    Bye {
-        retry_ms: u64,
-    },
-    /// Anything newer or of no interest here.
-    #[serde(other)]
-    Other,
+/// What the server says, all types in one: raw values do not survive a tagged enum. Fields that a type
+/// has not stay empty, and so do types and fields that are newer than this client.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    r#type: String,
+    cursor: String,
+    heartbeat_ms: u64,
+    events: Vec<Box<RawValue>>,
+    from: String,
+    to: String,
+    retry_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -173,16 +161,16 @@ impl Stream {
     fn take(&mut self, text: &str) -> Result<(), String> {
         let said: Said = serde_json::from_str(text)
             .map_err(|error| format!("the server said something that is no message: {error}"))?;
-        match said {
-            Said::Hello { cursor, heartbeat_ms } => {
+        match said.r#type.as_str() {
+            "hello" => {
                 self.retry = Retry::default();
-                self.patience = Duration::from_millis(heartbeat_ms.max(1_000)) * 3;
-                self.cursor = Some(self.cursor.unwrap_or(cursor.parse()?));
+                self.patience = Duration::from_millis(said.heartbeat_ms.max(1_000)) * 3;
+                self.cursor = Some(self.cursor.unwrap_or(said.cursor.parse()?));
             }
-            Said::Events { events, cursor } => {
-                let cursor: Cursor = cursor.parse()?;
+            "events" => {
+                let cursor: Cursor = said.cursor.parse()?;
                 let seen = self.cursor.filter(|seen| seen.epoch == cursor.epoch);
-                for event in events {
+                for event in said.events {
                     let numbered: Numbered = serde_json::from_str(event.get())
                         .map_err(|error| format!("an event has no number: {error}"))?;
                     if seen.is_none_or(|seen| numbered.seq > seen.seq) {
@@ -191,14 +179,14 @@ impl Stream {
                 }
                 self.cursor = Some(cursor);
             }
-            Said::Gap { from, to } => {
-                let (from, to) = (from.parse()?, to.parse()?);
+            "gap" => {
+                let (from, to) = (said.from.parse()?, said.to.parse()?);
                 self.cursor = Some(to);
                 self.waiting.push_back(Item::Gap { from, to });
             }
-            Said::Mark { cursor } => self.cursor = Some(cursor.parse()?),
-            Said::Bye { retry_ms } => self.retry.asked = Some(Duration::from_millis(retry_ms)),
-            Said::Other => {}
+            "mark" => self.cursor = Some(said.cursor.parse()?),
+            "bye" => self.retry.asked = Some(Duration::from_millis(said.retry_ms)),
+            _ => {} // of no interest here
         }
         Ok(())
     }
