@@ -1,12 +1,16 @@
 //! L4: the client commands. They speak to a server over HTTP and WebSocket like any other client,
 //! and know nothing of its store or engine.
 
-/// A client for the server's HTTP API.
-///
-/// # Errors
-/// When the TLS library cannot be set up.
-pub fn http_client() -> reqwest::Result<reqwest::Client> {
-    // The first call of the process wins; a later one finds the provider installed, which is as good.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    reqwest::Client::builder().no_proxy().build()
-}
+pub mod api;
+pub mod line;
+pub mod stream;
+pub mod submit;
+pub mod watch;
+
+pub use api::http_client;
+
+/// What went wrong, in words for people; every command ends with exit code 2 then.
+pub type Failed = String;
+
+#[cfg(test)]
+mod tests;

@@ -91,4 +91,4 @@ fn json<T: Serialize>(value: &T) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

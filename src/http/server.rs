@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::Limits;
@@ -31,8 +32,9 @@ const LAST_BYTES: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct ConnectionSlot(#[allow(dead_code)] Arc<OwnedSemaphorePermit>);
 
-/// Serves until the stop begins, and returns when the listener is closed; connections go on under
-/// `shutdown.connections`. An accept error never ends it.
+/// Serves until the stop begins, closes the listener, and returns when the last request under way has
+/// its answer (bounded by [`Limits::request_timeout`]). Sockets go on under `shutdown.connections`. An
+/// accept error never ends it.
 ///
 /// # Errors
 /// When the listener has no address.
@@ -43,6 +45,8 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
+    // The connections that still speak HTTP: one that became a socket has left it.
+    let speaking = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let accept = async {
         loop {
@@ -51,14 +55,17 @@ pub async fn serve(
             let (stream, peer) = accept(&listener).await;
             let slot = ConnectionSlot(Arc::new(slot));
             let one = connection(stream, peer, slot, router.clone(), &limits, shutdown.clone());
-            shutdown.connections.spawn(one);
+            shutdown.connections.spawn(speaking.track_future(one));
         }
     };
     tokio::select! {
         () = shutdown.draining.cancelled() => {}
         () = accept => {}
     }
-    tracing::info!(%address, "stopped listening");
+    drop(listener);
+    speaking.close();
+    tracing::info!(%address, connections = speaking.len(), "stopped listening");
+    speaking.wait().await;
     Ok(())
 }
 

@@ -3,5 +3,5 @@
 mod api;
 mod gate;
 mod stop;
-mod support;
+pub(crate) mod support;
 mod ws;

@@ -16,8 +16,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use crate::engine::{Context, Engine, EngineConfig, KindInfo, Registry, example};
 use crate::http::auth::Hosts;
 use crate::http::{Access, Limits, router, serve, wrap};
-use crate::job::{Json, Kind};
-use crate::shutdown::Shutdown;
+use crate::job::{Kind, Outcome};
+use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
 use crate::store::{self, Store, SystemClock};
 
@@ -27,6 +27,8 @@ pub struct Setup {
     pub access: Access,
     pub store: Arc<MemoryStore>,
     pub stream_capacity: usize,
+    /// Where to listen; a free port unless a test starts a server again.
+    pub address: SocketAddr,
     /// Merged with the endpoints.
     pub more: Router,
 }
@@ -39,6 +41,7 @@ impl Default for Setup {
             access: Access { token: None, hosts, trusted_origins: vec![] },
             store: store_with(store::Limits::default()),
             stream_capacity: 1_024,
+            address: ([127, 0, 0, 1], 0).into(),
             more: Router::new(),
         }
     }
@@ -64,7 +67,12 @@ impl Server {
         let mut registry = Registry::default();
         let kind = Kind::parse("echo").unwrap();
         let info = KindInfo { kind, about: "Gives back.".into(), example: example("1") };
-        registry.add(info, |_: Context, value: Value| async move { Json::of(&value) });
+        registry.add(info, |_: Context, value: Value| async move { Ok::<_, String>(value) });
+        let kind = Kind::parse("refuse").unwrap();
+        let info = KindInfo { kind, about: "Discards.".into(), example: example("null") };
+        registry.add(info, |_: Context, _: Value| async {
+            Outcome::Discard { error: "no such coffee".into() }
+        });
         let shutdown = Shutdown::default();
         let store: Arc<dyn Store> = setup.store;
         let config =
@@ -72,7 +80,7 @@ impl Server {
         let engine = Engine::start(store, registry, config, shutdown.clone());
         let app = router(engine.clone(), setup.limits.clone()).merge(setup.more);
         let app = wrap(app, &setup.limits, setup.access).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(setup.address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, app, setup.limits, shutdown.clone()));
         Server { address, engine, shutdown, serving }
@@ -121,12 +129,11 @@ impl Server {
         Socket(within(tokio_tungstenite::connect_async(url)).await.unwrap().0)
     }
 
-    /// Begins the stop and waits until listener and connections are gone.
-    pub async fn stop(self) {
-        self.shutdown.draining.cancel();
-        within(self.serving).await.unwrap().unwrap();
-        self.shutdown.connections.close();
-        within(self.shutdown.connections.wait()).await;
+    /// Stops as the binary does, and waits until everything is gone.
+    pub async fn stop(self) -> StopReport {
+        let Server { engine, serving, .. } = self;
+        let requests = async { serving.await.unwrap().unwrap() };
+        within(engine.stop(&StopBounds::default(), requests)).await
     }
 }
 
