@@ -14,8 +14,13 @@ use crate::job::{
 };
 
 pub mod clock;
+#[cfg(test)]
+pub(crate) mod conformance;
+pub mod memory;
+pub mod sled;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use memory::MemoryStore;
 
 /// Keeps jobs and their event log. Each verb is one atomic transition including its events, and its
 /// answer comes when the transition is durable (`claim` and `annotate` excepted: see there).

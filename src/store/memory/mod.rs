@@ -1,0 +1,232 @@
+//! The reference store: everything in maps behind one lock, gone with the process. It is slow where
+//! that keeps it plain, and it is what every other store is compared with.
+
+mod content;
+mod read;
+#[cfg(test)]
+pub(crate) mod tests;
+mod time;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, mpsc};
+
+use self::content::Content;
+use super::{
+    Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
+    Note, Page, SettleError, Settlement, Stats, Store, StoreError, Ticked,
+};
+use crate::job::{
+    Cursor, Event, Fact, Job, JobId, JobQuery, NewJob, QueueChange, QueueName, Status, Time,
+};
+
+/// Keeps everything in memory.
+pub struct MemoryStore {
+    /// The only source of time, so that a test can move it.
+    clock: Arc<dyn Clock>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    content: Content,
+    signals: Signals,
+    /// Set by `close`; every verb looks here first.
+    closed: bool,
+}
+
+/// Who wants to hear of changes.
+#[derive(Default)]
+struct Signals {
+    followers: Vec<mpsc::Sender<Arc<[Event]>>>,
+    wakes: BTreeMap<QueueName, Arc<Notify>>,
+    timer: Arc<Notify>,
+    /// When the next tick is expected; a timer earlier than this is worth a notification.
+    expected: Option<Time>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Arc<MemoryStore> {
+        MemoryStore::with(Content::new(limits), clock)
+    }
+
+    /// A store with the same content, as the next process finds it after this one died or was closed:
+    /// attempts that were running have been lost and are given back.
+    pub fn restarted(&self) -> Arc<MemoryStore> {
+        let mut content = self.lock().content.clone();
+        content.give_back_all(self.clock.now());
+        content.take_fresh(); // nobody follows yet
+        MemoryStore::with(content, self.clock.clone())
+    }
+
+    fn with(content: Content, clock: Arc<dyn Clock>) -> Arc<MemoryStore> {
+        let inner = Inner { content, signals: Signals::default(), closed: false };
+        Arc::new(MemoryStore { clock, inner: Mutex::new(inner) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock, unless the store is closed.
+    fn open(&self) -> Result<MutexGuard<'_, Inner>, StoreError> {
+        let inner = self.lock();
+        if inner.closed { Err(StoreError::Closed) } else { Ok(inner) }
+    }
+
+    /// Does one verb and tells everybody what it changed.
+    fn write<T>(&self, verb: impl FnOnce(&mut Content, Time) -> T) -> Result<T, StoreError> {
+        let mut inner = self.open()?;
+        let Inner { content, signals, .. } = &mut *inner;
+        let answer = verb(content, self.clock.now());
+        signals.tell(content);
+        Ok(answer)
+    }
+}
+
+impl Signals {
+    fn tell(&mut self, content: &mut Content) {
+        let fresh: Arc<[Event]> = content.take_fresh().into();
+        for event in fresh.iter() {
+            match &event.fact {
+                Fact::Job { id, labels, .. } => {
+                    if content.is_available(*id) {
+                        self.wake(&labels.queue).notify_one();
+                    }
+                    self.expect(content.timer_of(*id));
+                }
+                Fact::Queue { queue, change: QueueChange::Resumed } => {
+                    self.wake(queue).notify_one();
+                }
+                Fact::Queue { change: QueueChange::Paused, .. } => {}
+            }
+        }
+        if !fresh.is_empty() {
+            self.followers.retain(|follower| match follower.try_send(fresh.clone()) {
+                Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => true,
+                Err(mpsc::error::TrySendError::Closed(_)) => false,
+            });
+        }
+    }
+
+    /// Asks for an earlier tick when `timer` ends before the next one.
+    fn expect(&mut self, timer: Option<Time>) {
+        let Some(timer) = timer else { return };
+        if self.expected.is_none_or(|expected| timer < expected) {
+            self.expected = Some(timer);
+            self.timer.notify_one();
+        }
+    }
+
+    fn wake(&mut self, queue: &QueueName) -> Arc<Notify> {
+        self.wakes.entry(queue.clone()).or_default().clone()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+        self.write(|content, now| content.enqueue(now, batch))?
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+        self.write(|content, now| content.claim(now, &claim))
+    }
+
+    async fn extend(
+        &self,
+        leases: Vec<LeaseRef>,
+        ttl: Duration,
+    ) -> Result<Vec<Extension>, StoreError> {
+        let mut inner = self.open()?;
+        let expires = self.clock.now().after(ttl);
+        let answers = leases.iter().map(|lease| inner.content.extend(*lease, expires)).collect();
+        inner.signals.expect((!leases.is_empty()).then_some(expires));
+        Ok(answers)
+    }
+
+    async fn settle(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Result<Status, SettleError>>, StoreError> {
+        self.write(|content, now| {
+            settlements.into_iter().map(|settlement| content.settle(now, settlement)).collect()
+        })
+    }
+
+    async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError> {
+        self.write(|content, now| {
+            for note in notes {
+                content.annotate(now, note);
+            }
+        })
+    }
+
+    async fn control(
+        &self,
+        control: Control,
+    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+        self.write(|content, now| content.control(now, control))?
+    }
+
+    async fn tick(&self) -> Result<Ticked, StoreError> {
+        let mut inner = self.open()?;
+        let Inner { content, signals, .. } = &mut *inner;
+        let ticked = content.tick(self.clock.now());
+        signals.tell(content);
+        signals.expected = ticked.next;
+        Ok(ticked)
+    }
+
+    async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
+        let inner = self.open()?;
+        Ok((inner.content.job(id).cloned(), inner.content.head()))
+    }
+
+    async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
+        Ok(self.open()?.content.list(&query))
+    }
+
+    async fn stats(&self) -> Result<Stats, StoreError> {
+        Ok(self.open()?.content.stats())
+    }
+
+    async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {
+        Ok(self.open()?.content.events(after, max))
+    }
+
+    fn head(&self) -> Cursor {
+        self.lock().content.head()
+    }
+
+    fn follow(&self, capacity: usize) -> mpsc::Receiver<Arc<[Event]>> {
+        let (sender, receiver) = mpsc::channel(capacity.max(1));
+        let mut inner = self.lock();
+        if !inner.closed {
+            inner.signals.followers.push(sender);
+        }
+        receiver
+    }
+
+    fn wake(&self, queue: &QueueName) -> Arc<Notify> {
+        self.lock().signals.wake(queue)
+    }
+
+    fn wake_timer(&self) -> Arc<Notify> {
+        self.lock().signals.timer.clone()
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.open().map(drop)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.signals.followers.clear(); // each follower reads what is queued and then the end
+        Ok(())
+    }
+}

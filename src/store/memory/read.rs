@@ -1,0 +1,59 @@
+//! What can be read: one job, a page of jobs, counters, a stretch of the log.
+
+use std::collections::BTreeMap;
+
+use super::content::Content;
+use crate::job::{Cursor, Job, JobId, JobQuery, PageCursor, State};
+use crate::store::{Events, Page, QueueStats, Stats};
+
+impl Content {
+    pub(super) fn job(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(&id)
+    }
+
+    pub(super) fn list(&self, query: &JobQuery) -> Page {
+        let limit = query.limit.clamp(1, JobQuery::MAX_LIMIT);
+        let mut wanted = self
+            .jobs
+            .values()
+            .rev()
+            .filter(|job| query.after.is_none_or(|PageCursor(last)| job.id < last))
+            .filter(|job| query.matches(&job.labels, job.status.state));
+        let jobs: Vec<Job> = wanted.by_ref().take(limit).cloned().collect();
+        let more = wanted.next().is_some();
+        let next = jobs.last().filter(|_| more).map(|job| PageCursor(job.id));
+        Page { jobs, next, cursor: self.head() }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let mut states: BTreeMap<State, u64> =
+            State::ALL.into_iter().map(|state| (state, 0)).collect();
+        let mut kinds: BTreeMap<_, BTreeMap<State, u64>> = BTreeMap::new();
+        let mut queues: BTreeMap<_, QueueStats> = BTreeMap::new();
+        for queue in self.known_queues() {
+            queues.entry(queue.clone()).or_default().paused = self.paused.contains(queue);
+        }
+        for job in self.jobs.values() {
+            let (state, labels) = (job.status.state, &job.labels);
+            *states.entry(state).or_default() += 1;
+            *kinds.entry(labels.kind.clone()).or_default().entry(state).or_default() += 1;
+            let queue = queues.entry(labels.queue.clone()).or_default();
+            *queue.states.entry(state).or_default() += 1;
+        }
+        Stats { states, queues, kinds, cursor: self.head(), oldest: self.oldest() }
+    }
+
+    pub(super) fn events(&self, after: Cursor, max: usize) -> Events {
+        let (oldest, head) = (self.oldest(), self.head());
+        if after.epoch != self.epoch || after.seq < oldest.seq || after.seq > head.seq {
+            return Events::Gap { oldest, head };
+        }
+        let rest = self.log.iter().filter(|event| event.seq > after.seq);
+        Events::Some(rest.take(max).cloned().collect())
+    }
+
+    /// The place just before the first event that is still there.
+    fn oldest(&self) -> Cursor {
+        Cursor { epoch: self.epoch, seq: self.last_seq - self.log.len() as u64 }
+    }
+}
