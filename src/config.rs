@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::demo;
 use crate::engine::EngineConfig;
 use crate::handlers::HandlerSettings;
 use crate::store;
@@ -138,6 +139,12 @@ impl Config {
         file.listen = args.listen.unwrap_or(file.listen);
         file.data_dir = args.data_dir.clone().unwrap_or(file.data_dir);
         file.demo |= args.demo;
+        if file.demo {
+            for (name, concurrency) in demo::QUEUES {
+                let queue = file::QueueSection { concurrency: Some(concurrency), weight: None };
+                file.queues.entry(name.to_owned()).or_insert(queue);
+            }
+        }
         file.stop.grace = args.grace.unwrap_or(file.stop.grace);
         file.engine.concurrency = args.concurrency.unwrap_or(file.engine.concurrency);
         file.auth.token = args.auth_token.clone().or(file.auth.token);

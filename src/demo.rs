@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use crate::engine::{Engine, EngineError, Stats, StoreError};
 use crate::job::{
-    Backoff, Invalid, JobId, Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start, State,
-    Tag,
+    Backoff, Invalid, JobId, Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start,
+    State, Tag,
 };
 
 /// Between two fed jobs.
@@ -124,13 +124,13 @@ struct Recipe {
 /// The mix, fed in turn.
 const RECIPES: [Recipe; 12] = [
     recipe("mail", "welcome mail", Fate::Done(None), ""),
-    recipe(SLOW_QUEUE, "transcode", Fate::Slow(6_000), ""),
+    recipe(SLOW_QUEUE, "transcode", Fate::Slow(8_000), ""),
     recipe("webhooks", "order.paid", Fate::Recovers(1), "the server answered 503"),
     recipe("reports", "daily report", Fate::Scheduled, ""),
     recipe("images", "thumbnail", Fate::Done(Some(700)), ""),
     recipe("webhooks", "order.sent", Fate::Dies, "connection refused"),
     recipe("mail", "newsletter", Fate::Recovers(2), "451 mailbox is busy, try again later"),
-    recipe(SLOW_QUEUE, "preview", Fate::Slow(3_500), ""),
+    recipe(SLOW_QUEUE, "preview", Fate::Slow(5_000), ""),
     recipe("reports", "audit export", Fate::Cancelled, ""),
     recipe("images", "resize", Fate::Done(Some(1_500)), ""),
     recipe("mail", "receipt", Fate::Done(Some(150)), ""),
@@ -158,7 +158,7 @@ impl Recipe {
             Fate::Slow(ms) => ("sleep", json!({ "ms": around(ms), "progress": true })),
             Fate::Recovers(times) => ("fail", json!({ "times": times, "message": self.error })),
             Fate::Dies => ("fail", json!({ "times": 99, "message": self.error })),
-            Fate::Cancelled => ("sleep", json!({ "ms": 60_000, "progress": true })),
+            Fate::Cancelled => ("sleep", json!({ "ms": 20_000, "progress": true })),
         };
         let (max_attempts, base_ms) = match self.fate {
             Fate::Dies => (3, 1_500),
@@ -202,4 +202,62 @@ fn waiting(stats: &Stats) -> u64 {
 fn slow_waiting(stats: &Stats) -> u64 {
     let queue = stats.queues.get(SLOW_QUEUE);
     queue.and_then(|queue| queue.states.get(&State::Available)).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::engine::{EngineConfig, QueueConfig, Registry};
+    use crate::handlers::{HandlerSettings, register};
+    use crate::job::Fact;
+    use crate::shutdown::Shutdown;
+    use crate::store::{Limits, SystemClock, memory::MemoryStore};
+
+    fn engine() -> Engine {
+        let mut registry = Registry::default();
+        register(&mut registry, &HandlerSettings::default()).unwrap();
+        let queues = QUEUES.map(|(name, concurrency)| {
+            (QueueName::parse(name).unwrap(), QueueConfig { concurrency, weight: 1 })
+        });
+        let config = EngineConfig { queues: queues.into(), ..EngineConfig::default() };
+        let store = MemoryStore::new(Limits::default(), Arc::new(SystemClock));
+        Engine::start(store, registry, config, Shutdown::default())
+    }
+
+    #[test]
+    fn the_burst_holds_every_recipe_and_all_are_tagged() {
+        assert!(BURST >= RECIPES.len() as u64);
+        for step in 0..BURST {
+            let job = RECIPES[index(step)].job(step).unwrap();
+            assert_eq!(job.labels.tags[0].as_str(), "demo");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_sees_every_state_within_ten_seconds_and_the_feed_ends_with_the_server() {
+        let engine = engine();
+        let mut live = engine.live();
+        let feeding = tokio::spawn(feed(engine.clone()));
+        let mut unseen = BTreeSet::from(State::ALL);
+        let look = async {
+            while !unseen.is_empty() {
+                for event in live.recv().await.unwrap().events.iter() {
+                    if let Fact::Job { state, .. } = event.fact {
+                        unseen.remove(&state);
+                    }
+                }
+            }
+        };
+        let all_seen = timeout(Duration::from_secs(10), look).await;
+        assert!(all_seen.is_ok(), "not seen: {unseen:?}");
+        let stats = engine.stats().await.unwrap();
+        assert!(slow_waiting(&stats) > 0, "jobs should be seen waiting");
+
+        engine.shutdown().draining.cancel();
+        timeout(Duration::from_secs(5), feeding).await.unwrap().unwrap();
+    }
 }

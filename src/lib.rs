@@ -7,4 +7,5 @@ pub mod engine;
 pub mod shutdown;
 
 pub mod config;
+pub mod demo;
 pub mod handlers;

@@ -19,9 +19,6 @@ use crate::handlers::{HandlerSettings, command, http};
 use crate::job::{Kind, LogCaps, QueueName, WorkerName};
 use crate::store;
 
-/// How long the engine waits for a handler that was told to end; processes must be gone before.
-const ENGINE_PATIENCE: Duration = Duration::from_secs(5);
-
 /// A shorter token could be guessed.
 const MIN_TOKEN: usize = 16;
 
@@ -59,7 +56,7 @@ pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
     let engine = problems.engine(&file.engine, queues);
     problems.http(http, file.engine.max_payload);
     let limits = problems.store(store, retention);
-    let handlers = problems.handlers(handlers, commands);
+    let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
     if !problems.0.is_empty() {
         return Err(ConfigError::Invalid(problems.0));
     }
@@ -140,6 +137,7 @@ impl Problems {
         self.at_least("engine.max_payload", section.max_payload, 2);
         self.at_least("engine.stream_capacity", section.stream_capacity, 2);
         self.lasts("engine.timeout", section.timeout);
+        self.lasts("engine.poll_interval", section.poll_interval);
         if section.lease < Duration::from_secs(1) {
             self.add("engine.lease", "at least 1s is expected");
         }
@@ -169,6 +167,8 @@ impl Problems {
             default_timeout: section.timeout,
             max_payload: section.max_payload,
             stream_capacity: section.stream_capacity,
+            poll_interval: section.poll_interval,
+            handler_grace: section.handler_grace,
         }
     }
 
@@ -221,14 +221,23 @@ impl Problems {
         &mut self,
         section: &HandlersSection,
         commands: &BTreeMap<String, CommandSection>,
+        handler_grace: Duration,
     ) -> HandlerSettings {
         let HandlersSection { http, command } = section;
         self.lasts("handlers.http.timeout", http.timeout);
-        self.at_least("handlers.command.max_line", command.max_line, 80);
-        if command.kill_grace >= ENGINE_PATIENCE {
+        if !(80..=8 * 1_024).contains(&command.max_line) {
+            self.add("handlers.command.max_line", "80 to 8192 bytes are expected");
+        }
+        // The engine drops a handler that is not back by then, and its processes with it.
+        let needed = command.kill_grace + command::LINGER;
+        if needed >= handler_grace {
             self.add(
                 "handlers.command.kill_grace",
-                format!("less than {} s is expected", ENGINE_PATIENCE.as_secs()),
+                format!(
+                    "{} ms more than it must be less than engine.handler_grace ({} ms)",
+                    command::LINGER.as_millis(),
+                    handler_grace.as_millis()
+                ),
             );
         }
         let secret = http.signing_secret.as_deref();

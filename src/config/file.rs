@@ -94,6 +94,10 @@ pub struct EngineSection {
     #[serde(deserialize_with = "size")]
     pub max_payload: usize,
     pub stream_capacity: usize,
+    #[serde(deserialize_with = "duration")]
+    pub poll_interval: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub handler_grace: Duration,
 }
 
 /// `[queues.NAME]`
@@ -287,6 +291,8 @@ impl Default for EngineSection {
             timeout: engine.default_timeout,
             max_payload: engine.max_payload,
             stream_capacity: engine.stream_capacity,
+            poll_interval: engine.poll_interval,
+            handler_grace: engine.handler_grace,
         }
     }
 }

@@ -92,6 +92,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.log, LogConfig { format: LogFormat::Json, filter: "debug".to_owned() });
     assert_eq!(config.auth.unwrap().token, "0123456789abcdef");
     assert_eq!(config.engine.default_queue.concurrency, 7);
+    // The demo brings its own slots for a queue that the file does not name.
     let queues: Vec<_> = config.engine.queues.iter().map(|(name, q)| (name.as_str(), *q)).collect();
     let queue = |concurrency, weight| crate::engine::QueueConfig { concurrency, weight };
     assert_eq!(queues, [("mail", queue(7, 3)), ("video", queue(2, 1))]);
@@ -120,7 +121,7 @@ fn every_problem_is_named_with_its_key() {
          [engine]\nconcurrency = 0\nlease = '10ms'\nworker = ''\nmax_payload = '8MiB'\n\
          [queues.'two words']\nweight = 0\n[store]\nmax_waiting = 0\n[http]\nsocket_mark = '0s'\n\
          [handlers.http]\nallow = ['10.0.0.0/8', 'everything']\nsigning_secret = 'secret'\n\
-         [handlers.command]\nkill_grace = '5s'\n\
+         [handlers.command]\nkill_grace = '1600ms'\n\
          [commands.x]\nprogram = './x'\nargs = ['{a b}']\nenv = { 'A=B' = '1' }",
     );
     let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
