@@ -180,18 +180,24 @@ impl Problems {
             );
         }
         self.at_least("http.max_batch", section.max_batch, 1);
-        self.at_least("http.max_connections", section.max_connections, 1);
+        self.at_least("http.max_connections", section.max_connections, 2);
         self.at_least("http.socket_message", section.socket_message, 1_024);
         self.at_least("http.socket_rate", section.socket_rate, 1);
-        self.at_least("http.socket_subscriptions", section.socket_subscriptions, 1);
+        self.at_least("http.sockets_per_address", section.sockets_per_address, 1);
+        if section.max_sockets == 0 || section.max_sockets >= section.max_connections {
+            self.add(
+                "http.max_sockets",
+                "at least 1 and less than http.max_connections is expected",
+            );
+        }
         for (key, value) in [
+            ("http.body_timeout", section.body_timeout),
             ("http.request_timeout", section.request_timeout),
             ("http.header_timeout", section.header_timeout),
-            ("http.socket_heartbeat", section.socket_heartbeat),
+            ("http.socket_ping", section.socket_ping),
             ("http.socket_pong", section.socket_pong),
             ("http.socket_mark", section.socket_mark),
             ("http.socket_unwritable", section.socket_unwritable),
-            ("http.socket_handshake", section.socket_handshake),
         ] {
             self.lasts(key, value);
         }

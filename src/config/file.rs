@@ -152,26 +152,29 @@ pub struct HttpSection {
     pub max_body: usize,
     /// Jobs in one submission.
     pub max_batch: usize,
-    /// How long a request may take in all; streams and WebSockets excepted.
+    /// How long a request's body may take to arrive.
+    #[serde(deserialize_with = "duration")]
+    pub body_timeout: Duration,
+    /// How long an answer may take to begin.
     #[serde(deserialize_with = "duration")]
     pub request_timeout: Duration,
-    /// How long a client may take to send a request's head.
+    /// How long a request's head may take to arrive, and how long an idle connection is kept.
     #[serde(deserialize_with = "duration")]
     pub header_timeout: Duration,
     /// Connections at once.
     pub max_connections: usize,
-    /// WebSockets at once from one address; 0 is no bound. Loopback addresses are not counted.
+    /// WebSockets at once from one address.
     pub sockets_per_address: usize,
+    /// WebSockets at once in all; fewer than connections, so that pages are served too.
+    pub max_sockets: usize,
     /// Bytes of a message from a client.
     #[serde(deserialize_with = "size")]
     pub socket_message: usize,
     /// Messages a second from one client.
     pub socket_rate: u32,
-    /// Subscriptions of one socket.
-    pub socket_subscriptions: usize,
     /// Between pings.
     #[serde(deserialize_with = "duration")]
-    pub socket_heartbeat: Duration,
+    pub socket_ping: Duration,
     /// How long a ping may stay unanswered.
     #[serde(deserialize_with = "duration")]
     pub socket_pong: Duration,
@@ -181,9 +184,9 @@ pub struct HttpSection {
     /// How long a client may accept nothing.
     #[serde(deserialize_with = "duration")]
     pub socket_unwritable: Duration,
-    /// How long an upgrade may take.
+    /// Within which a client that was sent away comes back, at a random moment of it.
     #[serde(deserialize_with = "duration")]
-    pub socket_handshake: Duration,
+    pub retry: Duration,
 }
 
 /// `[handlers]`
@@ -328,18 +331,19 @@ impl Default for HttpSection {
         HttpSection {
             max_body: 2 << 20,
             max_batch: 10_000,
+            body_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),
             max_connections: 12_000,
             sockets_per_address: 64,
+            max_sockets: 11_000,
             socket_message: 16 << 10,
             socket_rate: 20,
-            socket_subscriptions: 32,
-            socket_heartbeat: Duration::from_secs(25),
+            socket_ping: Duration::from_secs(25),
             socket_pong: Duration::from_secs(10),
             socket_mark: Duration::from_secs(10),
             socket_unwritable: Duration::from_secs(10),
-            socket_handshake: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
         }
     }
 }

@@ -119,7 +119,7 @@ fn every_problem_is_named_with_its_key() {
     let problems = problems(
         "base_url = 'jobs.example.com'\nlog.filter = 'loud,,=x'\nauth.token = 'short'\n\
          [engine]\nconcurrency = 0\nlease = '10ms'\nworker = ''\nmax_payload = '8MiB'\n\
-         [queues.'two words']\nweight = 0\n[store]\nmax_waiting = 0\n[http]\nsocket_mark = '0s'\n\
+         [queues.'two words']\nweight = 0\n[store]\nmax_waiting = 0\n[http]\nsocket_mark = '0s'\nmax_sockets = 20000\n\
          [handlers.http]\nallow = ['10.0.0.0/8', 'everything']\nsigning_secret = 'secret'\n\
          [handlers.command]\nkill_grace = '1600ms'\n\
          [commands.x]\nprogram = './x'\nargs = ['{a b}']\nenv = { 'A=B' = '1' }",
@@ -133,6 +133,7 @@ fn every_problem_is_named_with_its_key() {
         "engine.lease",
         "engine.worker",
         "http.max_body",
+        "http.max_sockets",
         "queues.two words",
         "queues.two words.weight",
         "store.max_waiting",
@@ -146,7 +147,7 @@ fn every_problem_is_named_with_its_key() {
     ] {
         assert_eq!(keys.iter().filter(|found| **found == key).count(), 1, "{key}: {problems:?}");
     }
-    assert_eq!(keys.len(), 17, "{problems:?}");
+    assert_eq!(keys.len(), 18, "{problems:?}");
     let text = ConfigError::Invalid(problems).to_string();
     assert!(text.contains("\n  engine.concurrency: at least 1 is expected"), "{text}");
     assert!(

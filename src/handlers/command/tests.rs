@@ -226,7 +226,8 @@ async fn a_process_may_clean_up_when_it_is_told_to_end() {
     };
     let (outcome, ()) = tokio::join!(run(&handler, &context), cancel);
     assert_eq!(outcome, Outcome::Cancel);
-    assert_eq!(lines(&context), [(Stream::Stdout, "cleaned".to_owned())]);
+    // The shell may also say that the `sleep` it was waiting for was terminated.
+    assert!(lines(&context).contains(&(Stream::Stdout, "cleaned".to_owned())));
 }
 
 #[tokio::test]
