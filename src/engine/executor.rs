@@ -23,16 +23,16 @@ pub(super) const DROP_BOUND: Duration = Duration::from_secs(1);
 /// Runs an attempt to its end and reports it.
 pub(super) async fn run(inner: Arc<Inner>, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
     let started = Instant::now();
-    if let Some(earlier) = running.after.clone() {
-        debug!(job.id = %job.id, "an earlier attempt of the job has not ended: this one waits for it");
+    if let Some(earlier) = &running.after {
+        info!(job.id = %job.id, "waiting: an earlier attempt of the job has not ended yet");
         tokio::select! {
             () = earlier.cancelled() => {}
-            () = running.end.cancelled() => {
-                let ending = Ending::Aborted;
-                let decided = verdict(ending, cause_of(&running), retry(&job));
-                return report(&inner, running, None, decided, slot);
-            }
+            () = running.end.cancelled() => {}
         }
+    }
+    if running.end.is_cancelled() {
+        let decided = verdict(Ending::Aborted, cause_of(&running), retry(&job));
+        return report(&inner, running, None, decided, slot);
     }
     let Some(handler) = inner.registry.handler(&job.labels.kind) else {
         let message = format!("there is no handler for kind {:?}", job.labels.kind.as_str());

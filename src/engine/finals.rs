@@ -99,7 +99,7 @@ pub(super) async fn wait(
             }
             tokio::select! {
                 () = news => {}
-                () = inner.stream_over.cancelled() => return Ok(inner.store.get(id).await?.0),
+                () = inner.work_over.cancelled() => return Ok(inner.store.get(id).await?.0),
             }
         }
     };

@@ -163,8 +163,8 @@ struct Inner {
     quiet: CancellationToken,
     /// No event will be added: tells the pump to send the rest and end.
     last_event_is_in: CancellationToken,
-    /// The live channel has ended; nobody needs to wait for news.
-    stream_over: CancellationToken,
+    /// Nothing will run any more: releases who waits for a job's end, so that requests in flight end.
+    work_over: CancellationToken,
 }
 
 impl Inner {
@@ -212,7 +212,7 @@ impl Engine {
             pump: TaskTracker::new(),
             quiet: CancellationToken::new(),
             last_event_is_in: CancellationToken::new(),
-            stream_over: CancellationToken::new(),
+            work_over: CancellationToken::new(),
             store,
             registry,
             config,
@@ -280,8 +280,9 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Waits until a job is final, at most for `bound`. Answers with the job as it is then, final or
-    /// not; `None` when there is no such job. Thousands may wait at once.
+    /// Waits until a job is final, at most for `bound` and not beyond the end of all work in a stop.
+    /// Answers with the job as it is then, final or not; `None` when there is no such job. Thousands
+    /// may wait at once.
     pub async fn wait_final(&self, id: JobId, bound: Duration) -> Result<Option<Job>, EngineError> {
         finals::wait(&self.inner, id, bound).await
     }

@@ -90,6 +90,7 @@ impl Engine {
                 warn!(unsettled = inner.leases.len(), "attempts are not settled");
             }
         }
+        inner.work_over.cancel();
         Drained {
             finished: finished.load(Ordering::Relaxed) - before.0,
             interrupted: interrupted.load(Ordering::Relaxed) - before.1,
@@ -109,7 +110,6 @@ impl Engine {
         inner.pump.close();
         let sent = timeout(bound, inner.pump.wait()).await.is_ok();
         inner.live.end();
-        inner.stream_over.cancel();
         if !(quiet && sent) {
             error!(quiet, sent, "the event stream was cut off");
         }

@@ -18,7 +18,6 @@ use crate::store::{Limits, memory::MemoryStore};
 mod attempts;
 mod faults;
 mod limits;
-mod speed;
 mod stopping;
 mod stream;
 
@@ -173,12 +172,14 @@ fn ends(job: &Job) -> Vec<String> {
 
 /// Blocks a thread until it is let go, as code does that never awaits. Lets go when dropped, so that a
 /// failing test can end.
-struct Blocker(std::sync::mpsc::Sender<()>);
+struct Blocker {
+    _held: std::sync::mpsc::Sender<()>,
+}
 
 impl Blocker {
     fn new() -> (Blocker, Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>) {
         let (sender, receiver) = std::sync::mpsc::channel();
-        (Blocker(sender), Arc::new(std::sync::Mutex::new(receiver)))
+        (Blocker { _held: sender }, Arc::new(std::sync::Mutex::new(receiver)))
     }
 
     fn let_go(self) {}

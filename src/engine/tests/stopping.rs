@@ -145,3 +145,17 @@ async fn a_stop_waits_for_connections_but_not_for_ever() {
     let report = shop.engine.stop(&short, async {}).await;
     assert_eq!((report.open_connections, report.clean), (1, true));
 }
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_job_is_answered_when_nothing_runs_any_more() {
+    let mut shop = open(hang());
+    let id = shop.submit(work()).await;
+    shop.started(id).await;
+    let short = StopBounds { grace: Duration::from_millis(20), requests: BOUND * 2, ..bounds() };
+    let request = async {
+        let job = shop.engine.wait_final(id, BOUND * 2).await.unwrap().unwrap();
+        assert_eq!(job.status.state, State::Available);
+    };
+    let report = timeout(BOUND, shop.engine.stop(&short, request)).await.expect("no long wait");
+    assert!(report.clean, "{report:?}");
+}
