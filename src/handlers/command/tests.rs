@@ -240,6 +240,15 @@ async fn a_grandchild_that_holds_the_pipes_does_not_hold_the_attempt() {
 }
 
 #[tokio::test]
+async fn a_child_that_left_the_group_does_not_hold_the_attempt_either() {
+    let begin = Instant::now();
+    // It ends by itself; nobody could end it through the group.
+    let (outcome, _) = run_it(script("setsid sleep 8 & exit 0")).await;
+    assert_eq!(result(outcome)["exit_code"], 0);
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
 async fn a_dropped_attempt_leaves_no_process_behind() {
     let handler = Command::new(script("sleep 1000 & echo $!; wait"));
     let context = context(r#"{"name":"it"}"#, 1);
