@@ -7,6 +7,7 @@ pub mod engine;
 pub mod shutdown;
 
 pub mod config;
+pub mod demo;
 pub mod handlers;
 pub mod http;
 

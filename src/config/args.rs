@@ -1,7 +1,7 @@
 //! The command line: `serve` (what a bare `cortado` does), `watch` and `submit`.
 //! Every flag of the server is an environment variable too; flags win.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-use super::units::parse_duration;
+use super::units::{parse_duration, parse_listen};
 use crate::job::{Cursor, EventType, IdempotencyKey, JobId, Kind, QueueName, Tag, Time};
 
 const EXAMPLES: &str = "\
@@ -193,17 +193,6 @@ pub struct SubmitArgs {
         value_parser = parse_duration
     )]
     pub wait: Option<Option<Duration>>,
-}
-
-/// Reads `ADDRESS:PORT`; `localhost:PORT` means 127.0.0.1.
-pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let local = text.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok());
-    match local {
-        Some(port) => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
-        None => text.parse().map_err(|_| {
-            format!("{text:?} is not an address with a port such as 127.0.0.1:8080 or [::1]:8080")
-        }),
-    }
 }
 
 fn parse_server(text: &str) -> Result<Url, String> {

@@ -14,6 +14,10 @@ use super::{cut, discard, done, retry};
 use crate::engine::{Context, Handler};
 use crate::job::Outcome;
 
+/// How long children that outlive the process may go on writing before they are killed, and how long
+/// what is left in the pipes is read after that.
+pub const LINGER: Duration = Duration::from_millis(500);
+
 mod output;
 mod process;
 mod template;
@@ -28,7 +32,8 @@ pub(super) const ABOUT: &str =
 /// What the `command` kind is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Between SIGTERM and SIGKILL when an attempt is to end; must fit into the engine's own patience.
+    /// Between SIGTERM and SIGKILL when an attempt is to end; with [`LINGER`] it must fit into the
+    /// engine's `handler_grace`.
     pub kill_grace: Duration,
     /// Bytes of one line of output that are kept.
     pub max_line: usize,
@@ -39,7 +44,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            kill_grace: Duration::from_secs(3),
+            kill_grace: Duration::from_secs(1),
             max_line: 8 * 1_024,
             programs: BTreeMap::new(),
         }

@@ -12,15 +12,11 @@ use tokio::process::ChildStdin;
 use tokio::time::timeout;
 
 use super::output::Transcript;
-use super::{Program, Settings, Stdin};
+use super::{LINGER, Program, Settings, Stdin};
 use crate::engine::Context;
 use crate::job::Stream;
 
 const SIGTERM: i32 = 15;
-
-/// How long children that outlive the process may go on writing before they are killed, and how long
-/// what is left in the pipes is read after that.
-const LINGER: Duration = Duration::from_millis(500);
 
 /// What the server's environment passes on; everything else could hold its secrets.
 const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];

@@ -25,7 +25,7 @@ pub use signer::Signer;
 pub(super) const ABOUT: &str = "Sends an HTTP request: success is 2xx; 408, 425, 429 and 5xx are \
      tried again, other answers are not.";
 pub(super) const EXAMPLE: &str =
-    r#"{"url": "https://example.com/hook", "body": {"hello": "world"}}"#;
+    r#"{"method": "GET", "url": "https://example.com/", "headers": {"accept": "text/html"}}"#;
 
 /// What the `http` kind is told.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ impl Http {
         let begin = Instant::now();
         match client.execute(request).await {
             Ok(response) => reply::outcome(response, &self.settings, begin, now).await,
-            Err(error) => failed(&error),
+            Err(error) => failed(error),
         }
     }
 }
@@ -130,7 +130,7 @@ fn plain() -> reqwest::ClientBuilder {
 fn build(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<Client, reqwest::Error> {
     builder().build().or_else(|error| {
         warn!(
-            error = describe(&error),
+            error = describe(error),
             "no certificates of the system: the http kind will refuse https"
         );
         builder().tls_certs_only([]).build()
@@ -138,8 +138,8 @@ fn build(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<Client, reqwest
 }
 
 /// A request that got no answer: tried again, unless the guard refused the target.
-fn failed(error: &reqwest::Error) -> Outcome {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+fn failed(error: reqwest::Error) -> Outcome {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = cause {
         if let Some(refused) = inner.downcast_ref::<Refused>() {
             return discard(refused.to_string());
@@ -149,10 +149,12 @@ fn failed(error: &reqwest::Error) -> Outcome {
     retry(describe(error))
 }
 
-/// An error with its causes; reqwest's own words hide them.
-fn describe(error: &reqwest::Error) -> String {
+/// An error with its causes, which reqwest's own words hide, and without the URL, whose query may hold a
+/// secret and which the payload shows anyway.
+fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = std::error::Error::source(&error);
     while let Some(inner) = cause {
         text.push_str(": ");
         text.push_str(&inner.to_string());

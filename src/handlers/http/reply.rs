@@ -32,7 +32,7 @@ pub(super) async fn outcome(
         let body = match read(&mut response, settings.max_body).await {
             Ok(body) => body,
             Err(error) => {
-                return retry(format!("the answer broke off: {}", super::describe(&error)));
+                return retry(format!("the answer broke off: {}", super::describe(error)));
             }
         };
         let mut result = json!({
