@@ -93,7 +93,7 @@ fn read_all(shared: &Shared, chosen: Chosen) -> Result<Vec<Job>, StoreError> {
 
 impl Group<'_> {
     /// Writes a run and lets its jobs go from the index.
-    pub fn archive(&mut self, jobs: Vec<Job>) -> Result<(), StoreError> {
+    pub fn archive(&mut self, jobs: Vec<Job>) {
         self.core.archiving = false;
         for job in &jobs {
             self.forget(job.id);
@@ -102,7 +102,7 @@ impl Group<'_> {
                 self.ops.put(&unique_key(key), &job.id.as_u128().to_be_bytes());
             }
         }
-        self.add_run(jobs)
+        self.add_run(jobs);
     }
 }
 

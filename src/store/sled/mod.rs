@@ -205,7 +205,7 @@ impl Store for SledStore {
     }
 
     async fn tick(&self) -> Result<Ticked, StoreError> {
-        self.change(Change::Tick).await
+        self.change(|reply| Change::Tick(Ticked::default(), reply)).await
     }
 
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
