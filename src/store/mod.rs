@@ -17,6 +17,8 @@ pub mod clock;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod memory;
+#[cfg(test)]
+pub(crate) mod model;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use memory::MemoryStore;
