@@ -19,6 +19,7 @@ pub(crate) mod conformance;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
+pub mod sled;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use memory::MemoryStore;

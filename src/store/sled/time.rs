@@ -1,0 +1,198 @@
+//! What time asks for: due jobs, leases that ran out, retention, the trimming of the journal.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::archive::Run;
+use super::codec::Record;
+use super::group::Group;
+use crate::job::{Change, Interruption, Job, JobId, State, Step, Time};
+use crate::store::{Keep, StoreError, Ticked};
+
+/// Old chunks whose jobs are copied forward in one tick.
+const CARRY_STEP: usize = 8;
+/// A run is written again without its expired jobs when these are at least one in this many.
+const WORTH_REWRITING: u64 = 4;
+
+impl Group<'_> {
+    pub fn tick(&mut self) -> Result<Ticked, StoreError> {
+        let step = self.core.shared.limits.tick_step;
+        let now = self.now;
+
+        let due = first_ended(&self.core.index.sets.due, now, step);
+        for id in &due {
+            self.become_available(*id)?;
+        }
+        let lost = first_ended(&self.core.index.lease_ends, now, step);
+        for id in &lost {
+            self.rescue(*id, Interruption::LeaseExpired)?;
+        }
+        let (pruned, more) = self.prune(step)?;
+        let more_to_trim = self.trim()?;
+
+        let timers = [self.core.index.sets.due.first(), self.core.index.lease_ends.first()];
+        let timers = timers.into_iter().flatten().map(|(at, _)| *at);
+        let unfinished = (more || more_to_trim).then_some(now);
+        let next = timers.chain(unfinished).min();
+        self.core.expected = next;
+        Ok(Ticked { due: due.len(), rescued: lost.len(), pruned, next })
+    }
+
+    fn become_available(&mut self, id: JobId) -> Result<(), StoreError> {
+        let Some(entry) = self.core.index.entries.get(&id) else { return Ok(()) };
+        let Ok(status) = entry.status.step(Step::Due) else { return Ok(()) };
+        self.change(id, status, Change::BecameAvailable).map(drop)
+    }
+
+    /// Removes finished jobs past their retention, at most `step` in the index and a run in the
+    /// archive. Says how many went and whether more are due to go.
+    fn prune(&mut self, step: usize) -> Result<(usize, bool), StoreError> {
+        let keep = self.core.shared.limits.retention;
+        let bounds = [
+            (State::Completed, keep.completed),
+            (State::Cancelled, keep.cancelled),
+            (State::Discarded, keep.discarded),
+        ];
+        let mut pruned = self.prune_archive(&bounds)?;
+        let mut old: Vec<(u64, JobId)> = Vec::new();
+        for (state, keep) in bounds {
+            old.extend(self.past_retention(state, keep, step + 1));
+        }
+        old.sort_unstable();
+        let more = old.len() > step || pruned > 0;
+        for (_, id) in old.into_iter().take(step) {
+            self.record(&Record::Pruned(id))?;
+            self.forget(id);
+            pruned += 1;
+        }
+        Ok((pruned, more))
+    }
+
+    /// Finished jobs of one state in the index that are too old or too many, the oldest first.
+    fn past_retention(&self, state: State, keep: Keep, max: usize) -> Vec<(u64, JobId)> {
+        let index = &self.core.index;
+        let Some(finished) = index.sets.finished.get(&state) else { return Vec::new() };
+        // Archived jobs finished earlier, so they are the surplus before any of these is.
+        let archived = index.in_state(state) - finished.len() as u64;
+        let surplus = index.in_state(state).saturating_sub(keep.count).saturating_sub(archived);
+        let past = |id: &JobId| {
+            let finished = index.entries.get(id).filter(|e| !e.archiving).and_then(|e| e.finished);
+            finished.is_some_and(|(_, at)| at.after(keep.age) <= self.now)
+        };
+        let free = |id: &JobId| index.entries.get(id).is_some_and(|entry| !entry.archiving);
+        (0..)
+            .zip(finished)
+            .take_while(|(n, (_, id))| free(id) && (*n < surplus || past(id)))
+            .take(max)
+            .map(|(_, (seq, id))| (*seq, *id))
+            .collect()
+    }
+
+    /// Removes expired jobs of the archive, one run at most; a run is written again only when it pays.
+    fn prune_archive(&mut self, bounds: &[(State, Keep)]) -> Result<usize, StoreError> {
+        let mut surplus: Vec<u64> = bounds
+            .iter()
+            .map(|(state, keep)| self.core.index.in_state(*state).saturating_sub(keep.count))
+            .collect();
+        let runs: Vec<Arc<Run>> = self.core.archive.runs.values().cloned().collect();
+        for run in runs {
+            let mut gone = 0;
+            let mut states = Vec::new();
+            for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
+                let here = run.in_state(*state);
+                if here == 0 {
+                    continue;
+                }
+                let aged = run.newest.get(state).is_some_and(|at| at.after(keep.age) <= self.now);
+                if aged || *surplus >= here {
+                    gone += here;
+                    states.push(*state);
+                }
+                *surplus = surplus.saturating_sub(here);
+            }
+            let all: u64 = run.counts.iter().map(|(_, _, _, n)| n).sum();
+            if gone > 0 && gone * WORTH_REWRITING >= all {
+                self.prune_run(&run, &states)?;
+                return Ok(gone as usize);
+            }
+        }
+        Ok(0)
+    }
+
+    fn prune_run(&mut self, run: &Arc<Run>, states: &[State]) -> Result<(), StoreError> {
+        let jobs = run.jobs(&self.core.shared.disk)?;
+        let (gone, kept): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| states.contains(&job.status.state));
+        for job in &gone {
+            super::archiver::forget_key(job, &mut self.ops);
+        }
+        self.replace_run(run, kept)
+    }
+
+    /// Trims the log to its retention and drops chunks that nobody needs. Says whether more can go now.
+    fn trim(&mut self) -> Result<bool, StoreError> {
+        let shared = self.core.shared.clone();
+        let head = shared.head.load(Ordering::Acquire);
+        let keep = shared.limits.retention.events;
+        let expired = self.core.journal.expired_up_to(head, self.now, keep);
+        let oldest = expired.max(shared.oldest.load(Ordering::Acquire));
+        shared.oldest.store(oldest, Ordering::Release);
+        let before = self.core.journal.len();
+        self.core.journal.trim(oldest, &mut self.ops);
+        if self.core.journal.len() < before {
+            return Ok(true);
+        }
+        self.carry_forward(oldest)
+    }
+
+    /// Copies the jobs that keep the oldest chunks alive to the end of the journal, when the journal is
+    /// much larger than the jobs in it.
+    fn carry_forward(&mut self, expired: u64) -> Result<bool, StoreError> {
+        let mut carried = false;
+        for _ in 0..CARRY_STEP {
+            let Some(chunk) = self.core.journal.blocked_front(expired) else { break };
+            if self.core.journal.bytes < self.core.shared.tuning.carry_above
+                || !self.core.journal.is_mostly_dead()
+            {
+                break;
+            }
+            let Some(stored) = self.core.shared.chunk(chunk)? else { break };
+            for record in stored.records {
+                let id = match &record {
+                    Record::Event(event) => match &event.fact {
+                        crate::job::Fact::Job { id, .. } => *id,
+                        crate::job::Fact::Queue { .. } => continue,
+                    },
+                    Record::Carried(job) => job.id,
+                    Record::Pruned(_) => continue,
+                };
+                let Some(entry) = self.core.index.entries.get(&id) else { continue };
+                if entry.trail.first() != chunk || entry.archiving {
+                    continue;
+                }
+                let trail: Vec<u64> = entry.trail.iter().collect();
+                if trail.iter().any(|chunk| self.is_fresh(*chunk)) {
+                    continue; // changed in this very group: its turn comes with the next tick
+                }
+                if let Some(job) = super::read::fold(&self.core.shared, id, &trail)? {
+                    self.carry(job)?;
+                    carried = true;
+                }
+            }
+            if self.core.journal.blocked_front(expired) == Some(chunk) {
+                break;
+            }
+            self.core.journal.trim(expired, &mut self.ops);
+        }
+        Ok(carried)
+    }
+}
+
+/// The first entries of a timer set that have ended.
+fn first_ended(
+    timers: &std::collections::BTreeSet<(Time, JobId)>,
+    now: Time,
+    max: usize,
+) -> Vec<JobId> {
+    timers.iter().take_while(|(at, _)| *at <= now).take(max).map(|(_, id)| *id).collect()
+}
