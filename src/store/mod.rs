@@ -98,7 +98,7 @@ pub trait Store: Send + Sync + 'static {
     /// Does what time asks, in this order: due jobs become available (by `run_at`, then id), leases
     /// that ran out are rescued (by their end, then id), finished jobs past their retention go (the
     /// longest finished first) without an event, the log is trimmed. At most [`Limits::tick_step`] of
-    /// each of the first three; idempotent.
+    /// each of the first three; [`Ticked::next`] tells when more is to be done at once. Idempotent.
     ///
     /// A rescued job is `Rescued`, or `Cancelled` when its end was asked for, or `Discarded` as
     /// [`FailureClass::Lost`](crate::job::FailureClass::Lost) with [`lost_message`] when it was its

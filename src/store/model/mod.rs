@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 use tokio::runtime::Runtime;
 
 mod moves;
@@ -29,8 +29,12 @@ pub(crate) fn compare<A: Harness, B: Harness>(cases: u32) {
     let outcome = TestRunner::new(config).run(&script(), |script| {
         runtime.block_on(play::<A, B>(script)).map_err(TestCaseError::fail)
     });
-    if let Err(difference) = outcome {
-        panic!("the stores differ: {difference}");
+    match outcome {
+        Ok(()) => {}
+        Err(TestError::Fail(difference, script)) => {
+            panic!("the stores differ at {difference}\nscript: {script:?}")
+        }
+        Err(TestError::Abort(why)) => panic!("no script could be played: {why}"),
     }
 }
 
