@@ -210,10 +210,9 @@ impl<H: Harness> Rig<H> {
             let page = self.store.list(query.clone()).await.unwrap();
             assert!(page.jobs.len() <= query.limit, "a page is longer than asked for");
             jobs.extend(page.jobs);
-            query.after = page.next;
-            if query.after.is_none() {
-                return jobs;
-            }
+            let Some(next) = page.next else { return jobs };
+            assert!(query.after.is_none_or(|after| next.0 < after.0), "the pages do not go on");
+            query.after = Some(next);
         }
     }
 
@@ -240,7 +239,10 @@ impl<H: Harness> Rig<H> {
         loop {
             match self.store.events(after, 1_000).await.unwrap() {
                 Events::Some(events) if events.is_empty() => return log,
-                Events::Some(events) => log.extend(events),
+                Events::Some(events) => {
+                    assert!(events[0].seq > after.seq, "the log does not go on");
+                    log.extend(events);
+                }
                 gap @ Events::Gap { .. } => panic!("{after} should be readable: {gap:?}"),
             }
             after = log.last().unwrap().cursor(after);

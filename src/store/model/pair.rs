@@ -257,10 +257,14 @@ impl<H: Harness> Side<H> {
         loop {
             let page = self.store().list(query.clone()).await.map_err(|error| error.to_string())?;
             jobs.extend(page.jobs);
-            query.after = page.next;
-            if page.next.is_none() {
-                return Ok(jobs);
+            let Some(next) = page.next else { return Ok(jobs) };
+            if query.after.is_some_and(|after| next.0 >= after.0) {
+                return Err(format!(
+                    "the page after {after:?} leads to {next}",
+                    after = query.after
+                ));
             }
+            query.after = Some(next);
         }
     }
 
@@ -298,6 +302,9 @@ impl<H: Harness> Side<H> {
         loop {
             match self.store().events(place, 7).await.map_err(|error| error.to_string())? {
                 Events::Some(events) if events.is_empty() => return Ok(log),
+                Events::Some(events) if events[0].seq <= place.seq => {
+                    return Err(format!("event {} comes after {place}", events[0].seq));
+                }
                 Events::Some(events) => log.extend(events),
                 gap @ Events::Gap { .. } => return Err(format!("after {place}: {gap:?}")),
             }
