@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,18 +19,26 @@ const CHUNK_BYTES: usize = 14 * 1_024;
 /// What is archived. Cheap to clone; changed only by the committer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Archive {
+    /// By the number of the event that ended the first job of each: in the order they finished.
     pub runs: BTreeMap<u64, Arc<Run>>,
+    /// Grows with every change, so that a reader knows when it looked at an old table.
+    pub generation: u64,
 }
 
 /// A run's header.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Run {
+    /// Part of its keys. A run that is written again gets a new number.
     pub no: u64,
+    /// The event that ended the job that finished first.
+    pub first_seq: u64,
     pub chunks: Vec<RunChunk>,
     /// Jobs by queue, kind and state.
     pub counts: Vec<(QueueName, Kind, State, u64)>,
-    /// When the last job of each state in it finished.
-    pub newest: BTreeMap<State, Time>,
+    /// When the first and the last job of each state in it finished.
+    pub finished: BTreeMap<State, (Time, Time)>,
+    /// Jobs in it that have an idempotency key.
+    pub keyed: u64,
 }
 
 /// A chunk of a run.
@@ -40,8 +49,9 @@ pub(super) struct RunChunk {
     pub len: u32,
 }
 
-pub(super) fn run_key(run: u64) -> [u8; 9] {
-    let mut key = [b'r'; 9];
+/// The key of a header: `r` for a run that is read, `t` for one whose chunks are to be removed.
+fn header_key(letter: u8, run: u64) -> [u8; 9] {
+    let mut key = [letter; 9];
     key[1..].copy_from_slice(&run.to_be_bytes());
     key
 }
@@ -60,7 +70,14 @@ impl Run {
     /// When a job cannot be encoded.
     pub fn build(no: u64, mut jobs: Vec<Job>, ops: &mut Ops) -> Result<Option<Run>, String> {
         jobs.sort_by_key(|job| job.id);
-        let mut run = Run { no, chunks: Vec::new(), counts: Vec::new(), newest: BTreeMap::new() };
+        let mut run = Run {
+            no,
+            first_seq: jobs.iter().map(|job| job.seq).min().unwrap_or(0),
+            chunks: Vec::new(),
+            counts: Vec::new(),
+            finished: BTreeMap::new(),
+            keyed: 0,
+        };
         let mut counts: BTreeMap<(QueueName, Kind, State), u64> = BTreeMap::new();
         let mut body = Vec::new();
         let (mut first, mut count) = (None, 0u32);
@@ -71,9 +88,10 @@ impl Run {
                 .entry((job.labels.queue.clone(), job.labels.kind.clone(), state))
                 .or_default() += 1;
             if let Some(at) = job.finished_at() {
-                let newest = run.newest.entry(state).or_insert(at);
-                *newest = (*newest).max(at);
+                let (first, last) = run.finished.entry(state).or_insert((at, at));
+                (*first, *last) = ((*first).min(at), (*last).max(at));
             }
+            run.keyed += u64::from(job.spec.idempotency_key.is_some());
             first.get_or_insert(job.id);
             count += 1;
             body = postcard::to_extend(job, body).map_err(|error| error.to_string())?;
@@ -91,9 +109,13 @@ impl Run {
         if run.chunks.is_empty() {
             return Ok(None);
         }
-        let header = postcard::to_stdvec(&run).map_err(|error| error.to_string())?;
-        ops.put(&run_key(no), &seal(&header));
+        ops.put(&header_key(b'r', no), &run.header()?);
         Ok(Some(run))
+    }
+
+    fn header(&self) -> Result<Vec<u8>, String> {
+        let raw = postcard::to_stdvec(self).map_err(|error| error.to_string())?;
+        Ok(seal(&raw))
     }
 
     /// Reads a header.
@@ -101,13 +123,22 @@ impl Run {
         postcard::from_bytes(&unseal(bytes)?).map_err(|error| format!("run header: {error}"))
     }
 
-    /// Forgets the run's values, header included.
-    pub fn remove(&self, ops: &mut Ops) {
+    /// Takes the run out of what is read. Its chunks stay for readers that still have the old table;
+    /// [`Run::remove`] ends it in a later group.
+    pub fn retire(&self, ops: &mut Ops) -> Result<(), String> {
+        let header = self.header()?;
+        ops.remove(&header_key(b'r', self.no), header.len());
+        ops.put(&header_key(b't', self.no), &header);
+        Ok(())
+    }
+
+    /// Removes what is left of a retired run.
+    pub fn remove(&self, ops: &mut Ops) -> Result<(), String> {
         for (n, chunk) in self.chunks.iter().enumerate() {
             ops.remove(&chunk_key(self.no, n), chunk.len as usize);
         }
-        let header = postcard::to_stdvec(self).map(|raw| seal(&raw).len()).unwrap_or(1);
-        ops.remove(&run_key(self.no), header);
+        ops.remove(&header_key(b't', self.no), self.header()?.len());
+        Ok(())
     }
 
     /// Every job of the run.
@@ -122,6 +153,26 @@ impl Run {
     /// Jobs in a state.
     pub fn in_state(&self, state: State) -> u64 {
         self.counts.iter().filter(|(_, _, s, _)| *s == state).map(|(_, _, _, n)| n).sum()
+    }
+
+    /// How many jobs are in it.
+    pub fn len(&self) -> u64 {
+        self.counts.iter().map(|(_, _, _, n)| n).sum()
+    }
+
+    /// How many jobs of a state are older than `age`: exact when all or none are, else in proportion
+    /// to the time they span, at least one.
+    pub fn aged(&self, state: State, age: Duration, now: Time) -> u64 {
+        let here = self.in_state(state);
+        match self.finished.get(&state) {
+            Some((_, last)) if last.after(age) <= now => here,
+            Some((first, last)) if first.after(age) <= now => {
+                let span = last.since(*first).as_millis().max(1);
+                let aged = now.since(first.after(age)).as_millis();
+                ((u128::from(here) * aged / span) as u64).clamp(1, here.saturating_sub(1).max(1))
+            }
+            Some(_) | None => 0,
+        }
     }
 
     fn max(&self) -> Option<JobId> {
@@ -162,7 +213,7 @@ impl Run {
 
 impl Archive {
     /// The job and the run it is in.
-    pub fn find(&self, disk: &Disk, id: JobId) -> Result<Option<(Job, u64)>, StoreError> {
+    pub fn find(&self, disk: &Disk, id: JobId) -> Result<Option<(Job, Arc<Run>)>, StoreError> {
         for run in self.runs.values().rev() {
             let place = run.chunks.partition_point(|chunk| chunk.last < id);
             if run.chunks.get(place).is_none_or(|chunk| chunk.first > id) {
@@ -170,7 +221,7 @@ impl Archive {
             }
             let found = run.chunk(disk, place)?.into_iter().find(|job| job.id == id);
             if let Some(job) = found {
-                return Ok(Some((job, run.no)));
+                return Ok(Some((job, run.clone())));
             }
         }
         Ok(None)
@@ -275,7 +326,7 @@ mod tests {
             let mut ops = Ops::default();
             let run = Run::build(no as u64, jobs.clone(), &mut ops).unwrap().unwrap();
             disk.apply(ops).unwrap();
-            let stored = disk.get(&run_key(no as u64)).unwrap().unwrap();
+            let stored = disk.get(&header_key(b'r', no as u64)).unwrap().unwrap();
             assert_eq!(Run::decode(&stored).unwrap(), run);
             archive.runs.insert(no as u64, Arc::new(run));
         }
@@ -294,7 +345,7 @@ mod tests {
         let archive = archive(&disk, &runs);
         for id in [1u128, 450, 900] {
             let (found, run) = archive.find(&disk, JobId::from_u128(id)).unwrap().unwrap();
-            assert_eq!((found, run), (all[id as usize - 1].clone(), (id as u64 - 1) % 3));
+            assert_eq!((found, run.no), (all[id as usize - 1].clone(), (id as u64 - 1) % 3));
         }
         assert_eq!(archive.find(&disk, JobId::from_u128(901)).unwrap(), None);
         assert!(archive.is_beyond(JobId::from_u128(901)));
@@ -323,12 +374,17 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_run_leaves_nothing() {
+    fn a_retired_run_can_be_read_until_it_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::open(dir.path()).unwrap();
         let archive = archive(&disk, &[(1..=500).map(|id| job(id, State::Completed)).collect()]);
+        let run = &archive.runs[&0];
         let mut ops = Ops::default();
-        archive.runs[&0].remove(&mut ops);
+        run.retire(&mut ops).unwrap();
+        disk.apply(ops).unwrap();
+        assert_eq!((run.jobs(&disk).unwrap().len(), disk.scan(b"r").count()), (500, 0));
+        let mut ops = Ops::default();
+        run.remove(&mut ops).unwrap();
         disk.apply(ops).unwrap();
         assert_eq!(disk.scan(b"").count(), 0);
     }

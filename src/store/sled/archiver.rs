@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::WeakSender;
 
@@ -14,8 +15,8 @@ use super::shared::{Shared, unique_key};
 use crate::job::{Job, JobId};
 use crate::store::StoreError;
 
-/// Jobs in a run at most.
-const RUN: usize = 16_384;
+/// Jobs in a run at most: writing one again takes about ten milliseconds.
+const RUN: usize = 4_096;
 
 /// Jobs to be archived and the chunks that make the record of each, in the order they finished.
 pub(super) type Chosen = Vec<(JobId, Vec<u64>)>;
@@ -27,9 +28,12 @@ pub(super) struct Archiver {
 
 impl Archiver {
     /// Starts the thread; it ends when the committer drops this.
-    pub fn start(shared: Arc<Shared>, commands: WeakSender<Command>) -> Archiver {
+    pub fn start(
+        shared: Arc<Shared>,
+        commands: WeakSender<Command>,
+    ) -> std::io::Result<(Archiver, JoinHandle<()>)> {
         let (give, work) = channel::<Chosen>();
-        std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().name("cortado-archive".into()).spawn(move || {
             for chosen in work {
                 let jobs = read_all(&shared, chosen);
                 let Some(commands) = commands.upgrade() else { return };
@@ -37,8 +41,8 @@ impl Archiver {
                     return;
                 }
             }
-        });
-        Archiver { give }
+        })?;
+        Ok((Archiver { give }, thread))
     }
 
     /// Hands out the next run when enough jobs have finished and none is under way.
@@ -98,9 +102,7 @@ impl Group<'_> {
                 self.ops.put(&unique_key(key), &job.id.as_u128().to_be_bytes());
             }
         }
-        let no = self.core.meta.next_run;
-        self.core.meta.next_run += 1;
-        self.add_run(no, jobs)
+        self.add_run(jobs)
     }
 }
 

@@ -51,19 +51,26 @@ type Claims = Vec<(Result<Vec<Claimed>, StoreError>, Reply<Vec<(Claimed, Event)>
 /// Runs until it is told to close. Owns everything that changes.
 pub(super) fn run(mut core: Core, mut commands: mpsc::Receiver<Command>, archiver: &Archiver) {
     let mut deferred: Vec<Change> = Vec::new();
-    while let Some(first) = commands.blocking_recv() {
+    loop {
         let mut batch = Batch::default();
-        batch.changes.append(&mut deferred);
-        batch.add(first, &core);
+        if deferred.is_empty() || core.archiving {
+            match commands.blocking_recv() {
+                Some(first) => batch.add(first, &core),
+                None => return,
+            }
+        }
         while batch.len() < GROUP
             && let Ok(command) = commands.try_recv()
         {
             batch.add(command, &core);
         }
+        if !core.archiving {
+            batch.changes.append(&mut deferred);
+        }
         let closing = std::mem::take(&mut batch.closing);
         match core.shared.check() {
             Ok(()) => match one_group(&mut core, batch) {
-                Ok(later) => deferred = later,
+                Ok(mut later) => deferred.append(&mut later),
                 Err(error) => {
                     tracing::error!(%error, "a group was not written; the store takes no more work");
                     core.shared.take_down(error);

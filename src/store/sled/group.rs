@@ -1,7 +1,7 @@
 //! One group: commands applied one after the other to the index, their records packed for the journal.
 //! Nothing here waits or touches the disk, but for the archive, where a control has to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::archive::{Archive, Run};
@@ -25,6 +25,8 @@ pub(super) struct Core {
     pub meta: Meta,
     /// The number of the next event.
     pub next_seq: u64,
+    /// Runs that were replaced by the last groups; the next one removes their chunks.
+    pub retired: Vec<Arc<Run>>,
     /// The archiver is at work on a run.
     pub archiving: bool,
     /// When the last `tick` expects the next one; an earlier timer is worth a wake.
@@ -41,8 +43,10 @@ pub(super) struct Group<'a> {
     pub woken: BTreeSet<u32>,
     packer: Packer,
     first_chunk: u64,
+    /// Runs that will be written again, by number, and the jobs that stay in them.
+    rewritten: BTreeMap<u64, (Arc<Run>, Vec<Job>)>,
     /// Whether the archive's table changed and readers need the new one.
-    pub archive_changed: bool,
+    archive_changed: bool,
 }
 
 impl<'a> Group<'a> {
@@ -57,19 +61,18 @@ impl<'a> Group<'a> {
             woken: BTreeSet::new(),
             packer,
             first_chunk,
+            rewritten: BTreeMap::new(),
             archive_changed: false,
         }
     }
 
     /// Ends the applying: the packed chunks, ready to be written, with the number of the first.
     pub fn pack(mut self) -> Result<Packed, StoreError> {
+        self.write_runs()?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(self.now, 0));
         let chunks = packer.finish().map_err(StoreError::Corrupt)?;
         for (n, chunk) in chunks.iter().enumerate() {
             self.ops.put(&super::journal::key(self.first_chunk + n as u64), &chunk.bytes);
-        }
-        if self.archive_changed {
-            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
         }
         Ok(Packed {
             at: self.now,
@@ -207,45 +210,70 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
+    /// An archived job, as this group has left the archive so far, and the run it is in.
+    pub fn find_archived(&self, id: JobId) -> Result<Option<(Job, Arc<Run>)>, StoreError> {
+        for (run, jobs) in self.rewritten.values() {
+            if let Some(job) = jobs.iter().find(|job| job.id == id) {
+                return Ok(Some((job.clone(), run.clone())));
+            }
+        }
+        let found = self.core.archive.find(&self.core.shared.disk, id)?;
+        Ok(found.filter(|(_, run)| !self.rewritten.contains_key(&run.no)))
+    }
+
     /// Brings an archived job back into the index; its run is written again without it.
-    pub fn unarchive(&mut self, id: JobId) -> Result<Option<Status>, StoreError> {
-        let disk = &self.core.shared.disk;
-        let Some((job, run)) = self.core.archive.find(disk, id)? else { return Ok(None) };
-        let status = job.status;
-        let run = self.core.archive.runs[&run].clone();
-        let mut jobs = run.jobs(disk)?;
-        jobs.retain(|job| job.id != id);
-        self.replace_run(&run, jobs)?;
+    pub fn unarchive(&mut self, id: JobId) -> Result<(), StoreError> {
+        let Some((job, run)) = self.find_archived(id)? else { return Ok(()) };
+        self.jobs_of(&run)?.retain(|job| job.id != id);
         super::archiver::forget_key(&job, &mut self.ops);
-        self.carry(job)?;
-        Ok(Some(status))
+        self.carry(job)
     }
 
-    /// Writes a run again with only these jobs of it.
-    pub fn replace_run(&mut self, run: &Arc<Run>, jobs: Vec<Job>) -> Result<(), StoreError> {
-        self.uncount_run(run);
-        run.remove(&mut self.ops);
-        self.core.archive.runs.remove(&run.no);
-        self.add_run(run.no, jobs)
+    /// The jobs of a run that will be written again with what is left in the list.
+    pub fn jobs_of(&mut self, run: &Arc<Run>) -> Result<&mut Vec<Job>, StoreError> {
+        if !self.rewritten.contains_key(&run.no) {
+            let jobs = run.jobs(&self.core.shared.disk)?;
+            self.rewritten.insert(run.no, (run.clone(), jobs));
+        }
+        let rewritten = self.rewritten.get_mut(&run.no).map(|(_, jobs)| jobs);
+        rewritten.ok_or_else(|| StoreError::Corrupt("a run was lost while it was rewritten".into()))
     }
 
-    /// Adds a run under a number.
-    pub fn add_run(&mut self, no: u64, jobs: Vec<Job>) -> Result<(), StoreError> {
-        self.archive_changed = true;
-        let built = Run::build(no, jobs, &mut self.ops).map_err(StoreError::Corrupt)?;
-        if let Some(run) = built {
-            self.core.count_run(&run);
-            self.core.archive.runs.insert(no, Arc::new(run));
+    /// Drops a whole run without reading it.
+    pub fn drop_run(&mut self, run: &Arc<Run>) {
+        self.rewritten.insert(run.no, (run.clone(), Vec::new()));
+    }
+
+    /// Writes the runs of this group and removes those that earlier groups have replaced.
+    fn write_runs(&mut self) -> Result<(), StoreError> {
+        for run in std::mem::take(&mut self.core.retired) {
+            run.remove(&mut self.ops).map_err(StoreError::Corrupt)?;
+        }
+        for (run, jobs) in std::mem::take(&mut self.rewritten).into_values() {
+            run.retire(&mut self.ops).map_err(StoreError::Corrupt)?;
+            self.core.uncount_run(&run);
+            self.core.archive.runs.remove(&run.first_seq);
+            self.core.retired.push(run);
+            self.add_run(jobs)?;
+        }
+        if self.archive_changed {
+            self.core.archive.generation += 1;
+            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
         }
         Ok(())
     }
 
-    fn uncount_run(&mut self, run: &Run) {
-        for (queue, kind, state, n) in &run.counts {
-            let queue = self.core.queue(queue);
-            let group = self.core.index.group(queue, kind);
-            self.core.index.uncount(group, *state, *n);
+    /// Adds a run of finished jobs to the archive.
+    pub fn add_run(&mut self, jobs: Vec<Job>) -> Result<(), StoreError> {
+        self.archive_changed = true;
+        let no = self.core.meta.next_run;
+        self.core.meta.next_run += 1;
+        let built = Run::build(no, jobs, &mut self.ops).map_err(StoreError::Corrupt)?;
+        if let Some(run) = built {
+            self.core.count_run(&run);
+            self.core.archive.runs.insert(run.first_seq, Arc::new(run));
         }
+        Ok(())
     }
 
     /// The queue's number.
@@ -298,6 +326,14 @@ impl Core {
             let queue = self.queue(queue);
             let group = self.index.group(queue, kind);
             self.index.count(group, *state, *n);
+        }
+    }
+
+    fn uncount_run(&mut self, run: &Run) {
+        for (queue, kind, state, n) in &run.counts {
+            let queue = self.queue(queue);
+            let group = self.index.group(queue, kind);
+            self.index.uncount(group, *state, *n);
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::job::{IdempotencyKey, JobId, Kind, Labels, QueueName, State, Status, Time};
-use crate::store::{QueueStats, Stats};
+use crate::store::Stats;
 
 /// A job as the index knows it. Payload, history and log stay on disk, in the chunks of the trail.
 #[derive(Debug, Clone)]

@@ -20,8 +20,8 @@ mod time;
 mod verbs;
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,7 +46,9 @@ const LOOKS: usize = 8;
 /// Keeps jobs in a sled database; see the module.
 pub struct SledStore {
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
+    /// Taken when the handle is dropped, so that the committer sees the end of its channel.
+    commands: Option<mpsc::Sender<Command>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl SledStore {
@@ -72,12 +74,15 @@ impl SledStore {
         let core = recover::open(dir, limits, clock, tuning)?;
         let shared = core.shared.clone();
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
-        let archiver = archiver::Archiver::start(shared.clone(), commands.downgrade());
-        std::thread::Builder::new()
+        let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
+        let (archiver, reading) = archiver::Archiver::start(shared.clone(), commands.downgrade())
+            .map_err(no_thread)?;
+        let committing = std::thread::Builder::new()
             .name("cortado-commit".into())
             .spawn(move || committer::run(core, receiver, &archiver))
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Arc::new(SledStore { shared, commands }))
+            .map_err(no_thread)?;
+        let threads = vec![committing, reading];
+        Ok(Arc::new(SledStore { shared, commands: Some(commands), threads }))
     }
 
     /// Hands a change to the committer and waits for its answer.
@@ -93,7 +98,8 @@ impl SledStore {
         command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(command(reply)).await.is_err() {
+        let Some(commands) = &self.commands else { return Err(StoreError::Closed) };
+        if commands.send(command(reply)).await.is_err() {
             return Err(self.down());
         }
         answer.await.unwrap_or_else(|_| Err(self.down()))
@@ -211,7 +217,9 @@ impl Store for SledStore {
             let found = match trail {
                 Some(trail) => self.read(move |shared| read::fold(shared, id, &trail)).await?,
                 None => {
-                    let find = move |shared: &Shared| shared.archive().find(&shared.disk, id);
+                    let find = move |shared: &Shared| {
+                        read::from_archive(shared, |archive| archive.find(&shared.disk, id))
+                    };
                     self.read(find).await?.map(|(job, _)| job)
                 }
             };
@@ -293,10 +301,14 @@ impl Store for SledStore {
 }
 
 impl Drop for SledStore {
-    /// A store that is dropped without `close` is left as a crash would leave it; its thread ends by
-    /// itself because its channel does.
+    /// Leaves the directory as a crash would, unless `close` came first, and waits until nothing of
+    /// this process holds it any more.
     fn drop(&mut self) {
-        let head = self.shared.head.load(Ordering::Acquire);
-        tracing::debug!(head, "store handle dropped");
+        self.commands = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::archive::Archive;
 use super::codec::{Chunk, Record};
 use super::shared::Shared;
 use crate::job::{Change, Cursor, Event, Fact, Job, JobId, Status};
@@ -57,6 +58,21 @@ impl<'a> Reader<'a> {
 /// The record that a trail makes.
 pub(super) fn fold(shared: &Shared, id: JobId, trail: &[u64]) -> Result<Option<Job>, StoreError> {
     Reader::new(shared).fold(id, trail)
+}
+
+/// Reads the archive as one table of it says. A run that was replaced meanwhile keeps its chunks until
+/// its readers can see the new table, so a missing chunk under an unchanged table is damage.
+pub(super) fn from_archive<T>(
+    shared: &Shared,
+    read: impl Fn(&Archive) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    loop {
+        let archive = shared.archive();
+        match read(&archive) {
+            Err(_) if shared.archive().generation != archive.generation => {}
+            answer => return answer,
+        }
+    }
 }
 
 /// What an event makes of a status.

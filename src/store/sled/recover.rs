@@ -42,6 +42,7 @@ pub(super) fn open(
         meta,
         next_seq: 1,
         expected: None,
+        retired: Vec::new(),
         archiving: false,
         shared,
     };
@@ -84,7 +85,13 @@ fn read_archive(dir: &Path, core: &mut Core) -> Result<(), StoreError> {
         let run = Run::decode(&value)
             .map_err(|why| corrupt(dir, &format!("run header {:02x?}", &key[1..]), &why))?;
         core.count_run(&run);
-        core.archive.runs.insert(run.no, Arc::new(run));
+        core.archive.runs.insert(run.first_seq, Arc::new(run));
+    }
+    for row in core.shared.disk.scan(b"t") {
+        let (key, value) = row?;
+        let run = Run::decode(&value)
+            .map_err(|why| corrupt(dir, &format!("retired run {:02x?}", &key[1..]), &why))?;
+        core.retired.push(Arc::new(run)); // a crash came before its chunks were removed
     }
     let archive = core.archive.clone();
     *core.shared.archive.write().unwrap_or_else(std::sync::PoisonError::into_inner) = archive;

@@ -38,13 +38,23 @@ pub(super) struct Shared {
 pub(super) struct Tuning {
     /// Finished jobs in the index that make a run of the archive worth writing.
     pub run_from: usize,
+    /// A run is written again without its expired jobs when they are at least this share of it, in
+    /// percent; until then they are kept a little longer than the retention says.
+    pub rewrite_percent: u64,
+    /// Archived jobs that one tick may drop even when `Limits::tick_step` is less: a run goes at once.
+    pub drop_at_once: usize,
     /// Journal bytes below which no job is copied forward to make room.
     pub carry_above: u64,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Tuning { run_from: 2_000, carry_above: 32 * 1_024 * 1_024 }
+        Tuning {
+            run_from: 2_000,
+            rewrite_percent: 25,
+            drop_at_once: usize::MAX,
+            carry_above: 32 * 1_024 * 1_024,
+        }
     }
 }
 

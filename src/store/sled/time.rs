@@ -6,13 +6,11 @@ use std::sync::atomic::Ordering;
 use super::archive::Run;
 use super::codec::Record;
 use super::group::Group;
-use crate::job::{Change, Interruption, Job, JobId, State, Step, Time};
+use crate::job::{Change, Interruption, JobId, State, Step, Time};
 use crate::store::{Keep, StoreError, Ticked};
 
 /// Old chunks whose jobs are copied forward in one tick.
 const CARRY_STEP: usize = 8;
-/// A run is written again without its expired jobs when these are at least one in this many.
-const WORTH_REWRITING: u64 = 4;
 
 impl Group<'_> {
     pub fn tick(&mut self) -> Result<Ticked, StoreError> {
@@ -53,13 +51,14 @@ impl Group<'_> {
             (State::Cancelled, keep.cancelled),
             (State::Discarded, keep.discarded),
         ];
-        let mut pruned = self.prune_archive(&bounds)?;
+        let (mut pruned, more_archived) = self.prune_archive(&bounds, step)?;
+        let step = step.saturating_sub(pruned);
         let mut old: Vec<(u64, JobId)> = Vec::new();
         for (state, keep) in bounds {
             old.extend(self.past_retention(state, keep, step + 1));
         }
         old.sort_unstable();
-        let more = old.len() > step || pruned > 0;
+        let more = old.len() > step || more_archived;
         for (_, id) in old.into_iter().take(step) {
             self.record(&Record::Pruned(id))?;
             self.forget(id);
@@ -88,45 +87,74 @@ impl Group<'_> {
             .collect()
     }
 
-    /// Removes expired jobs of the archive, one run at most; a run is written again only when it pays.
-    fn prune_archive(&mut self, bounds: &[(State, Keep)]) -> Result<usize, StoreError> {
+    /// Removes expired jobs of the archive; a run is written again only when it pays. Says how many went
+    /// and whether more are due to go.
+    fn prune_archive(
+        &mut self,
+        bounds: &[(State, Keep)],
+        step: usize,
+    ) -> Result<(usize, bool), StoreError> {
+        let tuning = self.core.shared.tuning;
+        let in_state = |state: &State| self.core.index.in_state(*state);
         let mut surplus: Vec<u64> = bounds
             .iter()
-            .map(|(state, keep)| self.core.index.in_state(*state).saturating_sub(keep.count))
+            .map(|(state, keep)| in_state(state).saturating_sub(keep.count))
             .collect();
-        let runs: Vec<Arc<Run>> = self.core.archive.runs.values().cloned().collect();
-        for run in runs {
-            let mut gone = 0;
-            let mut states = Vec::new();
+        let mut pruned = 0;
+        for run in self.core.archive.clone().runs.values() {
+            let mut expired = Vec::with_capacity(bounds.len());
             for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
-                let here = run.in_state(*state);
-                if here == 0 {
-                    continue;
-                }
-                let aged = run.newest.get(state).is_some_and(|at| at.after(keep.age) <= self.now);
-                if aged || *surplus >= here {
-                    gone += here;
-                    states.push(*state);
-                }
-                *surplus = surplus.saturating_sub(here);
+                let aged = run.aged(*state, keep.age, self.now);
+                expired.push(aged.max((*surplus).min(run.in_state(*state))));
+                *surplus = surplus.saturating_sub(run.in_state(*state));
             }
-            let all: u64 = run.counts.iter().map(|(_, _, _, n)| n).sum();
-            if gone > 0 && gone * WORTH_REWRITING >= all {
-                self.prune_run(&run, &states)?;
-                return Ok(gone as usize);
+            let gone: u64 = expired.iter().sum();
+            if gone == 0 || gone * 100 < run.len() * tuning.rewrite_percent {
+                continue;
+            }
+            if pruned >= step {
+                return Ok((pruned, true));
+            }
+            let max = (step - pruned).max(tuning.drop_at_once);
+            if gone == run.len() && run.keyed == 0 && gone <= max as u64 {
+                self.drop_run(run);
+                pruned += gone as usize;
+                continue;
+            }
+            let went = self.prune_run(run, bounds, &expired, max)?;
+            pruned += went;
+            if (went as u64) < gone {
+                return Ok((pruned, true));
             }
         }
-        Ok(0)
+        Ok((pruned, false))
     }
 
-    fn prune_run(&mut self, run: &Arc<Run>, states: &[State]) -> Result<(), StoreError> {
-        let jobs = run.jobs(&self.core.shared.disk)?;
-        let (gone, kept): (Vec<Job>, Vec<Job>) =
-            jobs.into_iter().partition(|job| states.contains(&job.status.state));
-        for job in &gone {
+    /// Writes a run again without the jobs of each state that finished first, `expired` of them.
+    fn prune_run(
+        &mut self,
+        run: &Arc<Run>,
+        bounds: &[(State, Keep)],
+        expired: &[u64],
+        max: usize,
+    ) -> Result<usize, StoreError> {
+        let mut jobs = std::mem::take(self.jobs_of(run)?);
+        jobs.sort_by_key(|job| job.seq);
+        let mut left = expired.to_vec();
+        let mut gone = 0;
+        jobs.retain(|job| {
+            let place = bounds.iter().position(|(state, _)| *state == job.status.state);
+            let Some(left) = place.and_then(|place| left.get_mut(place)) else { return true };
+            if *left == 0 || gone == max {
+                return true;
+            }
+            *left -= 1;
+            gone += 1;
             super::archiver::forget_key(job, &mut self.ops);
-        }
-        self.replace_run(run, kept)
+            false
+        });
+        *self.jobs_of(run)? = jobs;
+        Ok(gone)
     }
 
     /// Trims the log to its retention and drops chunks that nobody needs. Says whether more can go now.

@@ -84,7 +84,7 @@ impl Group<'_> {
             let archived = row.and_then(|row| Some(u128::from_be_bytes(row.try_into().ok()?)));
             // A row may be older than this group's own removal of the job from the archive.
             if let Some(id) = archived.map(JobId::from_u128)
-                && core.archive.find(&core.shared.disk, id)?.is_some()
+                && self.find_archived(id)?.is_some()
             {
                 return Ok(Some(id));
             }
@@ -92,9 +92,7 @@ impl Group<'_> {
         if core.index.entries.contains_key(&new.id) {
             return Ok(Some(new.id));
         }
-        if !core.archive.is_beyond(new.id)
-            && core.archive.find(&core.shared.disk, new.id)?.is_some()
-        {
+        if !core.archive.is_beyond(new.id) && self.find_archived(new.id)?.is_some() {
             return Ok(Some(new.id));
         }
         Ok(None)
@@ -322,7 +320,7 @@ impl Group<'_> {
         if let Some(entry) = self.core.index.entries.get(&id) {
             return Ok(Some(entry.status));
         }
-        let archived = self.core.archive.find(&self.core.shared.disk, id)?;
+        let archived = self.find_archived(id)?;
         Ok(archived.map(|(job, _)| job.status))
     }
 
