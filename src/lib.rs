@@ -5,3 +5,7 @@ pub mod store;
 
 pub mod engine;
 pub mod shutdown;
+
+pub mod config;
+pub mod demo;
+pub mod handlers;
