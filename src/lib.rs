@@ -9,3 +9,6 @@ pub mod shutdown;
 pub mod config;
 pub mod demo;
 pub mod handlers;
+pub mod http;
+
+pub mod cli;
