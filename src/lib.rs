@@ -12,3 +12,10 @@ pub mod handlers;
 pub mod http;
 
 pub mod cli;
+pub mod ui;
+
+pub mod app;
+
+pub use app::Cortado;
+pub use engine::{Context, Handler};
+pub use job::Outcome;

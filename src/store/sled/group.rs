@@ -11,7 +11,8 @@ use super::index::{Entry, Index, Trail};
 use super::journal::Journal;
 use super::shared::{Meta, Shared, unique_key};
 use crate::job::{
-    Change, Event, Fact, IdempotencyKey, Job, JobId, Labels, NewJob, QueueChange, QueueName, State, Status, Time,
+    Change, Event, Fact, IdempotencyKey, Job, JobId, Labels, NewJob, QueueChange, QueueName, State,
+    Status, Time,
 };
 use crate::store::StoreError;
 
