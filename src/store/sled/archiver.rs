@@ -33,15 +33,16 @@ impl Archiver {
         commands: WeakSender<Command>,
     ) -> std::io::Result<(Archiver, JoinHandle<()>)> {
         let (give, work) = channel::<Chosen>();
-        let thread = std::thread::Builder::new().name("cortado-archive".into()).spawn(move || {
-            for chosen in work {
-                let jobs = read_all(&shared, chosen);
-                let Some(commands) = commands.upgrade() else { return };
-                if commands.blocking_send(Command::Change(Change::Archive(jobs))).is_err() {
-                    return;
+        let thread =
+            std::thread::Builder::new().name("cortado-archive".into()).spawn(move || {
+                for chosen in work {
+                    let jobs = read_all(&shared, chosen);
+                    let Some(commands) = commands.upgrade() else { return };
+                    if commands.blocking_send(Command::Change(Change::Archive(jobs))).is_err() {
+                        return;
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok((Archiver { give }, thread))
     }
 

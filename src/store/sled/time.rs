@@ -96,10 +96,8 @@ impl Group<'_> {
     ) -> Result<(usize, bool), StoreError> {
         let tuning = self.core.shared.tuning;
         let in_state = |state: &State| self.core.index.in_state(*state);
-        let mut surplus: Vec<u64> = bounds
-            .iter()
-            .map(|(state, keep)| in_state(state).saturating_sub(keep.count))
-            .collect();
+        let mut surplus: Vec<u64> =
+            bounds.iter().map(|(state, keep)| in_state(state).saturating_sub(keep.count)).collect();
         let mut pruned = 0;
         for run in self.core.archive.clone().runs.values() {
             let mut expired = Vec::with_capacity(bounds.len());
