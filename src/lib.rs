@@ -5,3 +5,10 @@ pub mod store;
 
 pub mod engine;
 pub mod shutdown;
+
+pub mod config;
+pub mod demo;
+pub mod handlers;
+pub mod http;
+
+pub mod cli;

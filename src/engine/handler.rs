@@ -1,15 +1,16 @@
 //! What runs a job: a typed async function or anything that implements [`Handler`].
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::job::{Job, JobId, Json, LogLine, Outcome, Progress, Stream};
+use super::notes::Notes;
+pub use super::notes::Pending;
+use crate::job::{Job, JobId, Json, Outcome, Progress, Stream};
 use crate::store::Clock;
 
 /// Runs the jobs of one kind. Implemented by every
@@ -76,8 +77,7 @@ impl Context {
         cancel: CancellationToken,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let notes = Arc::new(Notes { pending: Mutex::default(), changed: Notify::new(), clock });
-        Context { job, cancel, timeout, notes }
+        Context { job, cancel, timeout, notes: Arc::new(Notes::new(clock)) }
     }
 
     /// The job as it was claimed.
@@ -111,64 +111,33 @@ impl Context {
         &self.cancel
     }
 
-    /// Adds a line to the job's log.
+    /// Adds a line to the job's log. Lines that come faster than they can be stored lose their oldest.
     pub fn log(&self, text: impl AsRef<str>) {
         self.log_on(Stream::Log, text.as_ref());
     }
 
     /// Adds a line that a process wrote.
     pub fn log_on(&self, stream: Stream, text: &str) {
-        let line = LogLine { at: self.notes.clock.now(), stream, text: text.into() };
-        self.notes.add(|pending| pending.lines.push(line));
+        self.notes.line(stream, text);
     }
 
     /// Tells how far the attempt is; only the newest report is kept.
     pub fn progress(&self, done: u64, total: Option<u64>, message: Option<&str>) {
-        let progress = Progress { done, total, message: message.map(Into::into) };
-        self.notes.add(|pending| pending.progress = Some(progress));
+        self.notes.progress(Progress { done, total, message: message.map(Into::into) });
     }
 
     /// What the handler reported since the last call; for the executor.
     pub fn take_notes(&self) -> Pending {
-        std::mem::take(&mut *self.notes.lock())
+        self.notes.take()
     }
 
-    /// Resolves when there is something to take; for the executor.
+    /// Resolves when there is something to take, once for each taking; for the executor.
     pub async fn notes_changed(&self) {
-        self.notes.changed.notified().await;
-    }
-}
-
-/// Reports on their way to the store.
-#[derive(Debug, Default, Clone)]
-pub struct Pending {
-    /// New lines.
-    pub lines: Vec<LogLine>,
-    /// The newest progress.
-    pub progress: Option<Progress>,
-}
-
-impl Pending {
-    /// Whether there is nothing to store.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.progress.is_none()
-    }
-}
-
-struct Notes {
-    pending: Mutex<Pending>,
-    /// Wakes the executor, which stores what is pending a moment later, many lines at once.
-    changed: Notify,
-    clock: Arc<dyn Clock>,
-}
-
-impl Notes {
-    fn add(&self, change: impl FnOnce(&mut Pending)) {
-        change(&mut self.lock());
-        self.changed.notify_one();
+        self.notes.changed().await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes back what could not be stored.
+    pub(super) fn put_back_notes(&self, pending: Pending) {
+        self.notes.put_back(pending);
     }
 }

@@ -2,26 +2,49 @@
 //! nobody above this layer names the store.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::job::{
     Cursor, Invalid, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status, WorkerName,
 };
 use crate::shutdown::Shutdown;
-use crate::store::{Control, Store};
+use crate::store::{Clock, Control, Store, SystemClock};
 
 pub mod batch;
 pub mod handler;
 pub mod registry;
 pub mod submission;
 
+mod dispatcher;
+mod event_pump;
+mod executor;
+mod finals;
+mod heartbeat;
+mod leases;
+mod notes;
+mod queues;
+mod settler;
+mod slots;
+mod stop;
+mod supervise;
+mod timer;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
 pub use crate::store::{ControlError, Enqueued, Events, Page, QueueStats, Stats, StoreError};
 pub use batch::Batch;
 pub use handler::{Context, Handler, IntoOutcome};
 pub use registry::{KindInfo, Registry};
+pub use stop::Drained;
 pub use submission::{BackoffFields, FieldError, Submission};
+pub use supervise::LoopFailure;
 
 /// What the engine is told at its start.
 #[derive(Debug, Clone)]
@@ -42,6 +65,12 @@ pub struct EngineConfig {
     pub max_payload: usize,
     /// Batches a subscriber may lag behind before it must read the stored log.
     pub stream_capacity: usize,
+    /// How long a queue may wait for a wake before it looks by itself.
+    pub poll_interval: Duration,
+    /// How long a handler may take to clean up once its token is cancelled; then it is dropped. Short:
+    /// with the stop's grace of 25 s and the steps after it, it must fit into the 30 s that Docker and
+    /// Kubernetes give. A handler with a process to end must be done with SIGTERM and SIGKILL by then.
+    pub handler_grace: Duration,
 }
 
 /// How much of the process one queue may take.
@@ -64,6 +93,8 @@ impl Default for EngineConfig {
             default_timeout: Duration::from_secs(30 * 60),
             max_payload: 1_024 * 1_024,
             stream_capacity: 1_024,
+            poll_interval: Duration::from_secs(5),
+            handler_grace: Duration::from_secs(2),
         }
     }
 }
@@ -105,21 +136,91 @@ struct Inner {
     store: Arc<dyn Store>,
     registry: Registry,
     config: EngineConfig,
-    /// The one channel of committed events; only the event pump sends on it.
-    live: broadcast::Sender<Arc<Batch>>,
+    /// Times the handlers' lines and compares the store's times with now.
+    clock: Arc<dyn Clock>,
     shutdown: Shutdown,
+    /// Which queues have a dispatcher.
+    queues: queues::Queues,
+    slots: Arc<slots::Slots>,
+    leases: leases::Leases,
+    /// To the settler.
+    reports: mpsc::UnboundedSender<settler::Report>,
+    /// The one channel of committed events; only the event pump sends on it.
+    live: event_pump::Live,
+    finals: finals::Finals,
+    failures: supervise::Failures,
+    /// Attempts settled with an end of their own, since the start.
+    finished: AtomicU64,
+    /// Attempts given back, since the start.
+    interrupted: AtomicU64,
+    /// The dispatchers, so that the stop can wait for the last claim.
+    dispatchers: TaskTracker,
+    /// Heartbeat, settler and timer: they outlive the attempts.
+    loops: TaskTracker,
+    /// The event pump: it outlives everything that makes events.
+    pump: TaskTracker,
+    /// Ends `loops`.
+    quiet: CancellationToken,
+    /// No event will be added: tells the pump to send the rest and end.
+    last_event_is_in: CancellationToken,
+    /// Nothing will run any more: releases who waits for a job's end, so that requests in flight end.
+    work_over: CancellationToken,
+}
+
+impl Inner {
+    fn report(&self, report: settler::Report) {
+        // The settler ends last of all loops; after it the lease runs out, which is logged there.
+        let _ = self.reports.send(report);
+    }
 }
 
 impl Engine {
-    /// Opens for business: starts every loop on the shutdown's tracker.
+    /// Opens for business: starts every loop on the shutdown's tracker. Needs a tokio runtime.
     pub fn start(
         store: Arc<dyn Store>,
         registry: Registry,
         config: EngineConfig,
         shutdown: Shutdown,
     ) -> Engine {
-        let (live, _) = broadcast::channel(config.stream_capacity);
-        Engine { inner: Arc::new(Inner { store, registry, config, live, shutdown }) }
+        Engine::start_with_clock(store, registry, config, shutdown, Arc::new(SystemClock))
+    }
+
+    /// The same with the clock the store was given.
+    pub fn start_with_clock(
+        store: Arc<dyn Store>,
+        registry: Registry,
+        config: EngineConfig,
+        shutdown: Shutdown,
+        clock: Arc<dyn Clock>,
+    ) -> Engine {
+        let (reports, inbox) = mpsc::unbounded_channel();
+        // The place first: an event between the two comes through the channel or is seen missing.
+        let from = store.head();
+        let followed = store.follow(event_pump::FOLLOW);
+        let inner = Arc::new(Inner {
+            queues: queues::Queues::default(),
+            slots: slots::Slots::new(config.max_running),
+            leases: leases::Leases::new(config.lease_ttl, shutdown.abort.clone()),
+            reports,
+            live: event_pump::Live::new(config.stream_capacity),
+            finals: finals::Finals::default(),
+            failures: supervise::Failures::default(),
+            finished: AtomicU64::new(0),
+            interrupted: AtomicU64::new(0),
+            dispatchers: TaskTracker::new(),
+            loops: TaskTracker::new(),
+            pump: TaskTracker::new(),
+            quiet: CancellationToken::new(),
+            last_event_is_in: CancellationToken::new(),
+            work_over: CancellationToken::new(),
+            store,
+            registry,
+            config,
+            clock,
+            shutdown,
+        });
+        inner.spawn_loops(from, followed, inbox);
+        Engine { inner }
     }
 
     /// Accepts jobs, all or none; the answer comes when they are durable.
@@ -134,7 +235,9 @@ impl Engine {
                 return Err(EngineError::PayloadTooLarge { size, limit });
             }
         }
-        Ok(self.inner.store.enqueue(batch).await?)
+        let accepted = self.inner.store.enqueue(batch).await?;
+        self.inner.ensure_queues(accepted.iter().map(|answer| &answer.job().labels.queue));
+        Ok(accepted)
     }
 
     /// One job, and the place in the log it was read at.
@@ -170,7 +273,28 @@ impl Engine {
 
     /// Ends a job; `Ok` holds its status: `Cancelled`, or still `Running` with `cancel_asked`.
     pub async fn cancel(&self, id: JobId) -> Result<Result<Status, ControlError>, EngineError> {
-        self.control_one(Control::Cancel(vec![id])).await
+        let answer = self.control_one(Control::Cancel(vec![id])).await?;
+        if answer.as_ref().is_ok_and(|status| status.cancel_asked) {
+            self.inner.leases.ask_cancel(id);
+        }
+        Ok(answer)
+    }
+
+    /// Waits until a job is final, at most for `bound` and not beyond the end of all work in a stop.
+    /// Answers with the job as it is then, final or not; `None` when there is no such job. Thousands
+    /// may wait at once.
+    pub async fn wait_final(&self, id: JobId, bound: Duration) -> Result<Option<Job>, EngineError> {
+        finals::wait(&self.inner, id, bound).await
+    }
+
+    /// Attempts under way in this process.
+    pub fn running(&self) -> usize {
+        self.inner.leases.len()
+    }
+
+    /// Resolves when one of the engine's loops has failed: the server must stop with a non-zero code.
+    pub async fn failed(&self) -> LoopFailure {
+        self.inner.failures.first().await
     }
 
     /// Makes a job run again now.

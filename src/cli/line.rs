@@ -1,0 +1,128 @@
+//! One event as one line for people.
+//! Programs take `--json`, which is the event as the server wrote it.
+
+use std::fmt::Write;
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Event {
+    at: String,
+    r#type: String,
+    job: Option<Job>,
+    queue: Option<String>,
+    worker: Option<String>,
+    why: Option<String>,
+    run_at: Option<String>,
+    error: Option<Failure>,
+    progress: Option<Progress>,
+    #[serde(default)]
+    lines: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+struct Job {
+    id: String,
+    queue: String,
+    kind: String,
+    attempt: u16,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    class: String,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Progress {
+    done: u64,
+    total: Option<u64>,
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    stream: String,
+    text: String,
+}
+
+/// The line, without its end: time, type, kind, job, queue, and what the type adds. Lines of a job's
+/// log follow below, indented. An event that is not understood is shown as it came.
+pub fn human(event: &str) -> String {
+    match serde_json::from_str::<Event>(event) {
+        Ok(event) => line(&event),
+        Err(_) => printable(event),
+    }
+}
+
+fn line(event: &Event) -> String {
+    let mut text = format!("{}  {:<19}", event.at, event.r#type);
+    if let Some(job) = &event.job {
+        push(&mut text, &format!("  {}  {}  queue={}", job.id, job.kind, job.queue));
+        if job.attempt > 0 {
+            push(&mut text, &format!(" attempt={}", job.attempt));
+        }
+    }
+    if let Some(queue) = &event.queue {
+        push(&mut text, &format!("  queue={queue}"));
+    }
+    for (name, value) in [("worker", &event.worker), ("why", &event.why), ("run_at", &event.run_at)]
+    {
+        if let Some(value) = value {
+            push(&mut text, &format!(" {name}={value}"));
+        }
+    }
+    if let Some(progress) = &event.progress {
+        let total = progress.total.map(|total| format!("/{total}")).unwrap_or_default();
+        let message = progress.message.as_deref().unwrap_or_default();
+        push(&mut text, &format!(" {}{total} {message}", progress.done));
+    }
+    if let Some(error) = &event.error {
+        push(&mut text, &format!(" {}: {}", error.class, error.message));
+    }
+    for line in &event.lines {
+        text.push_str("\n    ");
+        push(&mut text, &format!("{} | {}", line.stream, line.text));
+    }
+    text
+}
+
+fn push(text: &mut String, part: &str) {
+    text.push_str(&printable(part));
+}
+
+/// What jobs write must not steer the terminal: control characters are shown, not sent.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            // Writing into a String cannot fail.
+            write!(out, "{}", c.escape_default()).ok();
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_becomes_one_line_and_cannot_steer_the_terminal() {
+        let event = r#"{"seq":1,"at":"2026-11-23T08:00:00.000Z","type":"job.discarded","job":{"id":"i",
+            "queue":"q","kind":"k","state":"discarded","attempt":2,"tags":[]},
+            "error":{"class":"error","message":"a\nb\u001b[31m"}}"#;
+        assert_eq!(
+            human(event),
+            "2026-11-23T08:00:00.000Z  job.discarded        i  k  queue=q attempt=2 \
+             error: a\\nb\\u{1b}[31m"
+        );
+        let logged =
+            r#"{"seq":2,"at":"t","type":"job.logged","lines":[{"stream":"stdout","text":"x"}]}"#;
+        assert_eq!(human(logged), "t  job.logged         \n    stdout | x");
+        assert_eq!(human("{}"), "{}");
+    }
+}

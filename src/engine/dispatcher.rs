@@ -1,0 +1,102 @@
+//! One loop per queue: takes free slots, claims that many jobs, starts an executor for each.
+//! While full batches come it claims on; else it waits for a wake.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+use tracing::{error, info};
+
+use super::slots::{Permits, QueueKey};
+use super::{Inner, executor};
+use crate::job::QueueName;
+use crate::store::{Claim, Lease, StoreError};
+
+/// Jobs claimed at once: big enough that a claim which waits for one disk sync still allows some
+/// hundred thousand jobs a second, small enough that starting them does not hold a thread for long.
+const BATCH: usize = 1_024;
+/// The longest wait between two tries while the store refuses.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(inner: Arc<Inner>, queue: QueueName, key: QueueKey) {
+    let draining = inner.shutdown.draining.clone();
+    let wake = inner.store.wake(&queue);
+    let mut pause = Duration::ZERO;
+    while !draining.is_cancelled() {
+        let permits = tokio::select! {
+            biased;
+            () = draining.cancelled() => return,
+            permits = inner.slots.acquire(key, BATCH) => permits,
+        };
+        match claim_and_start(&inner, &queue, permits).await {
+            Ok(Claimed::All) => {
+                if !std::mem::take(&mut pause).is_zero() {
+                    info!(%queue, "jobs are claimed again");
+                }
+                continue;
+            }
+            Ok(Claimed::Some) => pause = Duration::ZERO,
+            Err(StoreError::Closed) => return,
+            Err(
+                error @ (StoreError::Unavailable(_)
+                | StoreError::Corrupt(_)
+                | StoreError::Full { .. }
+                | StoreError::TooManyQueues { .. }),
+            ) => {
+                if pause.is_zero() {
+                    error!(%queue, %error, "jobs cannot be claimed: trying again");
+                }
+                pause = (pause * 2).clamp(Duration::from_millis(100), MAX_PAUSE);
+            }
+        }
+        inner.slots.rest(key);
+        if pause.is_zero() {
+            tokio::select! {
+                () = draining.cancelled() => return,
+                () = wake.notified() => {}
+                () = sleep(inner.config.poll_interval) => {}
+            }
+        } else {
+            // A refusal may outlast the cause of this wait: the stop does not wait for it.
+            let stopped = timeout(pause, draining.cancelled()).await.is_ok();
+            if stopped {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether there may be more.
+enum Claimed {
+    /// As many as asked for.
+    All,
+    /// Fewer: the queue has no more for now.
+    Some,
+}
+
+async fn claim_and_start(
+    inner: &Arc<Inner>,
+    queue: &QueueName,
+    mut permits: Permits,
+) -> Result<Claimed, StoreError> {
+    let max = permits.count();
+    let asked = Instant::now();
+    let (worker, ttl) = (inner.config.worker.clone(), inner.config.lease_ttl);
+    let leases = inner.store.claim(Claim { queue: queue.clone(), max, worker, ttl }).await?;
+    let claimed = if leases.len() < max { Claimed::Some } else { Claimed::All };
+    let attempts = inner.leases.insert(&leases, asked);
+    for (Lease { job, .. }, running) in leases.into_iter().zip(attempts) {
+        let Some(slot) = permits.take() else {
+            error!(%queue, job.id = %job.id, "the store leased more than was asked for");
+            break;
+        };
+        if inner.shutdown.draining.is_cancelled() {
+            executor::give_back(inner, running, slot);
+        } else {
+            let attempt = executor::run(inner.clone(), job, running, slot);
+            // The executor ends itself; the tracker lets the stop see it.
+            drop(inner.shutdown.attempts.spawn(attempt));
+        }
+    }
+    Ok(claimed)
+}

@@ -1,0 +1,174 @@
+//! Runs one attempt: handler in its own task, timeout, tokens, and what its end means.
+//! Linear: it waits for the end, asks for it where it must, and hands the verdict to the settler.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, error, info};
+
+use super::leases::{Order, Running};
+use super::settler::{Ended, Report};
+use super::slots::Slot;
+use super::verdict::{Cause, Ending, Retry, failed, verdict};
+use super::{Context, Inner};
+use crate::job::{FailureClass, Interruption, Job, Outcome, Verdict};
+
+/// How long a dropped handler may take to be gone. It is gone at its next await; past this bound it
+/// is stuck in code that blocks.
+pub(super) const DROP_BOUND: Duration = Duration::from_secs(1);
+
+/// Runs an attempt to its end and reports it.
+pub(super) async fn run(inner: Arc<Inner>, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
+    let started = Instant::now();
+    if let Some(earlier) = &running.after {
+        info!(job.id = %job.id, "waiting: an earlier attempt of the job has not ended yet");
+        tokio::select! {
+            () = earlier.cancelled() => {}
+            () = running.end.cancelled() => {}
+        }
+    }
+    if running.end.is_cancelled() {
+        let decided = verdict(Ending::Aborted, cause_of(&running), retry(&job));
+        return report(&inner, running, None, decided, slot);
+    }
+    let Some(handler) = inner.registry.handler(&job.labels.kind) else {
+        let message = format!("there is no handler for kind {:?}", job.labels.kind.as_str());
+        let decided = failed(FailureClass::Error, &message, None, retry(&job));
+        log_end(&job, &decided, started);
+        return report(&inner, running, None, decided, slot);
+    };
+    let limit = match job.spec.timeout_ms {
+        Some(ms) => Duration::from_millis(ms),
+        None => inner.config.default_timeout,
+    };
+    let context = Context::new(job.clone(), limit, running.end.clone(), inner.clock.clone());
+    let task = inner.shutdown.attempts.spawn({
+        let context = context.clone();
+        async move { handler.run(context).await }
+    });
+    let attempt = Attempt { inner: &inner, job: &job, running: &running, context: &context };
+    let (ending, cause) = attempt.watch(task, limit).await;
+    let decided = verdict(ending, cause, retry(&job));
+    log_end(&job, &decided, started);
+    report(&inner, running, Some(context), decided, slot);
+}
+
+/// What is at hand while the handler runs.
+struct Attempt<'a> {
+    inner: &'a Inner,
+    job: &'a Job,
+    running: &'a Arc<Running>,
+    context: &'a Context,
+}
+
+impl Attempt<'_> {
+    /// Waits for the handler's end; asks for it, then forces it, when there is a cause.
+    async fn watch(&self, mut task: JoinHandle<Outcome>, limit: Duration) -> (Ending, Cause) {
+        let cause = {
+            let deadline = sleep(limit);
+            tokio::pin!(deadline);
+            tokio::select! {
+                biased;
+                ending = self.ending(&mut task) => return (ending, Cause::Itself),
+                () = self.running.end.cancelled() => cause_of(self.running),
+                () = &mut deadline => Cause::Timeout(limit),
+            }
+        };
+        self.running.end.cancel();
+        let grace = self.inner.config.handler_grace;
+        if let Ok(ending) = timeout(grace, self.ending(&mut task)).await {
+            return (ending, cause);
+        }
+        task.abort();
+        if let Ok(ending) = timeout(DROP_BOUND, self.ending(&mut task)).await {
+            return (ending, cause);
+        }
+        error!(
+            job.id = %self.job.id, job.kind = %self.job.labels.kind, queue = %self.job.labels.queue,
+            attempt = self.job.status.attempt,
+            "the handler blocks its thread and cannot be ended: its lease is left to run out"
+        );
+        self.inner.leases.abandon(self.running);
+        (self.ending(&mut task).await, cause)
+    }
+
+    /// The handler's end; meanwhile what it says goes to the settler.
+    async fn ending(&self, task: &mut JoinHandle<Outcome>) -> Ending {
+        loop {
+            tokio::select! {
+                biased;
+                end = &mut *task => return match end {
+                    Ok(outcome) => Ending::Returned(outcome),
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => Ending::Panicked(panic_text(&*panic)),
+                        Err(_) => Ending::Aborted,
+                    },
+                },
+                () = self.context.notes_changed() => {
+                    self.inner.report(Report::Notes(self.running.clone(), self.context.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// What a cancelled token means.
+fn cause_of(running: &Running) -> Cause {
+    match running.order() {
+        Order::Cancel => Cause::Cancel,
+        // Lost: whatever is decided is not reported.
+        Order::GoOn | Order::Lost => Cause::Stop,
+    }
+}
+
+fn retry(job: &Job) -> Retry {
+    Retry { attempt: job.status.attempt, backoff: job.spec.retry.backoff, chance: fastrand::f64() }
+}
+
+/// Gives a lease back unused: it came when the server had already begun to stop.
+pub(super) fn give_back(inner: &Inner, running: Arc<Running>, slot: Slot) {
+    report(inner, running, None, Verdict::Interrupted { why: Interruption::Stop }, slot);
+}
+
+fn report(
+    inner: &Inner,
+    running: Arc<Running>,
+    context: Option<Context>,
+    verdict: Verdict,
+    slot: Slot,
+) {
+    inner.report(Report::Ended(Ended { running, context, verdict, slot }));
+}
+
+/// The text of a panic, when it is one.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("the panic has no text").to_owned()
+}
+
+fn log_end(job: &Job, verdict: &Verdict, started: Instant) {
+    let (id, kind, queue) = (job.id, &job.labels.kind, &job.labels.queue);
+    let attempt = job.status.attempt;
+    let duration_ms = started.elapsed().as_millis() as u64;
+    match verdict {
+        Verdict::Failed { failure, retry_in } => {
+            let retry_in_ms = retry_in.as_millis() as u64;
+            info!(job.id = %id, job.kind = %kind, %queue, attempt, duration_ms, retry_in_ms,
+                class = failure.class.as_str(), error = %failure, "attempt failed");
+        }
+        Verdict::Discarded { failure } => {
+            info!(job.id = %id, job.kind = %kind, %queue, attempt, duration_ms,
+                error = %failure, "job discarded");
+        }
+        Verdict::Completed { .. }
+        | Verdict::Snoozed { .. }
+        | Verdict::Cancelled
+        | Verdict::Interrupted { .. } => {
+            debug!(job.id = %id, job.kind = %kind, %queue, attempt, duration_ms, "attempt ended");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The leases this process holds: how a running attempt hears that it should end, and what the stop
+//! waits for.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::job::JobId;
+use crate::store::{Lease, LeaseRef};
+
+/// One held lease.
+pub(super) struct Running {
+    /// What names it to the store.
+    pub(super) key: LeaseRef,
+    /// Ends the attempt: cancelled, lost, or the server's abort (its parent).
+    pub(super) end: CancellationToken,
+    /// Resolves when an earlier attempt of the same job in this process has really ended; until then
+    /// this one must not start.
+    pub(super) after: Option<CancellationToken>,
+    order: AtomicU8,
+    /// Until when the lease is surely ours, in milliseconds since the table was made.
+    until_ms: AtomicU64,
+}
+
+/// Why an attempt is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// It is not: go on.
+    GoOn,
+    /// Somebody asked for the end of the job.
+    Cancel,
+    /// The lease is not ours any more: stop, and report nothing.
+    Lost,
+}
+
+impl Running {
+    /// What was said to the attempt, the server's abort aside.
+    pub(super) fn order(&self) -> Order {
+        match self.order.load(Ordering::Acquire) {
+            0 => Order::GoOn,
+            1 => Order::Cancel,
+            2.. => Order::Lost,
+        }
+    }
+
+    /// Tells the attempt that its job is to be cancelled.
+    pub(super) fn ask_cancel(&self) {
+        self.order.fetch_max(1, Ordering::AcqRel);
+        self.end.cancel();
+    }
+
+    /// Tells the attempt that its lease is gone.
+    pub(super) fn lose(&self) {
+        self.order.store(2, Ordering::Release);
+        self.end.cancel();
+    }
+}
+
+/// The table of held leases.
+pub(super) struct Leases {
+    /// The moment that `until_ms` counts from.
+    made: Instant,
+    ttl: Duration,
+    /// The server's abort: parent of every attempt's token.
+    abort: CancellationToken,
+    table: Mutex<Table>,
+    /// Wakes the stop when no lease is held any more.
+    emptied: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    held: HashMap<JobId, Arc<Running>>,
+    /// Jobs whose end was asked for before their lease arrived here. Emptied at each heartbeat, which
+    /// brings the same news.
+    asked_early: HashSet<JobId>,
+    /// Attempts that no longer hold a lease but still run: how many of each job, and what resolves
+    /// when the last one has ended.
+    lingering: HashMap<JobId, (usize, CancellationToken)>,
+}
+
+impl Table {
+    fn linger(&mut self, job: JobId) {
+        self.lingering.entry(job).or_default().0 += 1;
+    }
+}
+
+impl Leases {
+    pub(super) fn new(ttl: Duration, abort: CancellationToken) -> Self {
+        Leases { made: Instant::now(), ttl, abort, table: Mutex::default(), emptied: Notify::new() }
+    }
+
+    /// Takes new leases that were asked for at `asked`.
+    pub(super) fn insert(&self, leases: &[Lease], asked: Instant) -> Vec<Arc<Running>> {
+        let until_ms = self.until(asked);
+        let mut table = self.lock();
+        let mut inserted = Vec::with_capacity(leases.len());
+        for lease in leases {
+            let key = lease.key();
+            // An older lease of the same job ran out; its attempt may still be on its way to the end.
+            if let Some(older) = table.held.remove(&key.job) {
+                older.lose();
+                table.linger(key.job);
+            }
+            let running = Arc::new(Running {
+                key,
+                end: self.abort.child_token(),
+                after: table.lingering.get(&key.job).map(|(_, ended)| ended.clone()),
+                order: AtomicU8::new(0),
+                until_ms: AtomicU64::new(until_ms),
+            });
+            if !table.asked_early.is_empty() && table.asked_early.remove(&key.job) {
+                running.ask_cancel();
+            }
+            table.held.insert(key.job, running.clone());
+            inserted.push(running);
+        }
+        inserted
+    }
+
+    /// The attempts are over: nothing of them runs any more. Called once for each.
+    pub(super) fn ended<'a>(&self, attempts: impl Iterator<Item = &'a Running>) {
+        let mut table = self.lock();
+        for running in attempts {
+            let job = running.key.job;
+            if table.held.get(&job).is_some_and(|held| held.key == running.key) {
+                table.held.remove(&job);
+            } else if let Some((count, ended)) = table.lingering.get_mut(&job) {
+                *count -= 1;
+                if *count == 0 {
+                    ended.cancel();
+                    table.lingering.remove(&job);
+                }
+            }
+        }
+        self.tell_if_empty(&table);
+    }
+
+    /// The attempt does not end: its lease is not extended any more, and no other attempt of its job
+    /// starts here until it has.
+    pub(super) fn abandon(&self, running: &Running) {
+        let mut table = self.lock();
+        let job = running.key.job;
+        if table.held.get(&job).is_some_and(|held| held.key == running.key) {
+            table.held.remove(&job);
+            table.linger(job);
+        }
+        self.tell_if_empty(&table);
+    }
+
+    /// Tells a running attempt of this process that its job is to be cancelled.
+    pub(super) fn ask_cancel(&self, job: JobId) {
+        let mut table = self.lock();
+        match table.held.get(&job) {
+            Some(running) => running.ask_cancel(),
+            None => {
+                table.asked_early.insert(job);
+            }
+        }
+    }
+
+    /// Every held lease, for the heartbeat.
+    pub(super) fn beat(&self) -> Vec<Arc<Running>> {
+        let mut table = self.lock();
+        table.asked_early.clear();
+        table.held.values().cloned().collect()
+    }
+
+    /// The lease was extended by a call made at `asked`.
+    pub(super) fn extended(&self, running: &Running, asked: Instant) {
+        running.until_ms.store(self.until(asked), Ordering::Relaxed);
+    }
+
+    /// Whether the attempt's end may still be reported.
+    pub(super) fn stands(&self, running: &Running) -> bool {
+        let now = self.made.elapsed().as_millis() as u64;
+        running.order() != Order::Lost && now < running.until_ms.load(Ordering::Relaxed)
+    }
+
+    /// Leases held.
+    pub(super) fn len(&self) -> usize {
+        self.lock().held.len()
+    }
+
+    /// Attempts that run without a lease because they do not end.
+    pub(super) fn lingering(&self) -> usize {
+        self.lock().lingering.values().map(|(count, _)| count).sum()
+    }
+
+    /// Resolves when no lease is held.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
+            emptied.as_mut().enable();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn until(&self, asked: Instant) -> u64 {
+        (asked.saturating_duration_since(self.made) + self.ttl).as_millis() as u64
+    }
+
+    fn tell_if_empty(&self, table: &Table) {
+        if table.held.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

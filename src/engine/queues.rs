@@ -1,0 +1,107 @@
+//! Starts the engine's loops, and a dispatcher for every queue: those configured, those the store
+//! knows, and each new one from its first job.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tracing::error;
+
+use super::settler::Report;
+use super::{Inner, dispatcher, event_pump, finals, heartbeat, settler, timer};
+use crate::job::{Cursor, Event, QueueName};
+use crate::store::StoreError;
+
+/// The wait before the store is asked again for its queues when it refused.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Which queues have a dispatcher.
+#[derive(Default)]
+pub(super) struct Queues {
+    known: RwLock<HashSet<QueueName>>,
+}
+
+impl Inner {
+    /// Starts everything; called once.
+    pub(super) fn spawn_loops(
+        self: &Arc<Self>,
+        from: Cursor,
+        followed: mpsc::Receiver<Arc<[Event]>>,
+        reports: mpsc::UnboundedReceiver<Report>,
+    ) {
+        let tasks = &self.shutdown.tasks;
+        let pump = event_pump::run(self.clone(), from, followed);
+        let pump = self.supervise("event pump", &self.last_event_is_in, pump);
+        tasks.spawn(self.pump.track_future(pump));
+        let finals = finals::run(self.clone(), self.live.subscribe());
+        tasks.spawn(self.supervise("waiters", &self.last_event_is_in, finals));
+        let settler = settler::run(self.clone(), reports);
+        tasks.spawn(self.loops.track_future(self.supervise("settler", &self.quiet, settler)));
+        let heartbeat = heartbeat::run(self.clone());
+        tasks.spawn(self.loops.track_future(self.supervise("heartbeat", &self.quiet, heartbeat)));
+        let timer = timer::run(self.clone());
+        tasks.spawn(self.loops.track_future(self.supervise("timer", &self.quiet, timer)));
+        self.ensure_queues(self.config.queues.iter().map(|(queue, _)| queue));
+        let census = self.supervise("census", &self.shutdown.draining, census(self.clone()));
+        tasks.spawn(self.dispatchers.track_future(census));
+    }
+
+    /// Sees to it that each queue has a dispatcher.
+    pub(super) fn ensure_queues<'a>(self: &Arc<Self>, queues: impl Iterator<Item = &'a QueueName>) {
+        let mut last = None;
+        for queue in queues {
+            // A batch is mostly of one queue.
+            if last.replace(queue) != Some(queue) && !self.knows(queue) {
+                self.start_queue(queue);
+            }
+        }
+    }
+
+    fn knows(&self, queue: &QueueName) -> bool {
+        self.queues.known.read().unwrap_or_else(PoisonError::into_inner).contains(queue)
+    }
+
+    fn start_queue(self: &Arc<Self>, queue: &QueueName) {
+        let draining = &self.shutdown.draining;
+        if draining.is_cancelled() {
+            return; // the job waits for the next start
+        }
+        let mut known = self.queues.known.write().unwrap_or_else(PoisonError::into_inner);
+        if !known.insert(queue.clone()) {
+            return;
+        }
+        let own = self.config.queues.iter().find(|(name, _)| name == queue);
+        let config = own.map_or(self.config.default_queue, |(_, config)| *config);
+        let key = self.slots.add(config);
+        let body = dispatcher::run(self.clone(), queue.clone(), key);
+        let body = self.supervise("dispatcher", draining, body);
+        self.shutdown.tasks.spawn(self.dispatchers.track_future(body));
+    }
+}
+
+/// Asks the store now and then which queues it knows: those of earlier runs, and any whose submitter
+/// went away before its answer.
+async fn census(inner: Arc<Inner>) {
+    let mut refused = false;
+    loop {
+        match inner.store.stats().await {
+            Ok(stats) => {
+                refused = false;
+                inner.ensure_queues(stats.queues.keys());
+            }
+            Err(StoreError::Closed) => return,
+            Err(error) => {
+                if !std::mem::replace(&mut refused, true) {
+                    error!(%error, "the store does not tell its queues: trying again");
+                }
+            }
+        }
+        let pause = if refused { PAUSE } else { inner.config.poll_interval };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = inner.shutdown.draining.cancelled() => return,
+        }
+    }
+}

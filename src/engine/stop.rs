@@ -1,0 +1,133 @@
+//! The stop, step by step and each step bounded: claims end, attempts drain or are given back, loops
+//! end, the last event goes out, sockets close, the store closes.
+
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+use tracing::{error, info, warn};
+
+use super::Engine;
+use crate::shutdown::{StopBounds, StopReport};
+
+/// How the attempts ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Attempts that came to an end of their own and are settled.
+    pub finished: u64,
+    /// Attempts that were cut off and given back, uncharged.
+    pub interrupted: u64,
+    /// Attempts that did not end; their jobs run again when their leases have run out, or after the
+    /// next start.
+    pub stuck: usize,
+    /// Attempts that ended but that the store did not take in time.
+    pub unsettled: usize,
+}
+
+impl Engine {
+    /// The whole stop. Begins it when `draining` is not yet cancelled; a cancelled `abort` (the second
+    /// signal) cuts the grace short at any moment. `requests` resolves when the last request in flight
+    /// has its answer; it is waited for beside the attempts.
+    pub async fn stop(
+        &self,
+        bounds: &StopBounds,
+        requests: impl Future<Output = ()>,
+    ) -> StopReport {
+        let began = Instant::now();
+        let shutdown = &self.inner.shutdown;
+        shutdown.draining.cancel();
+        let running = self.running();
+        info!(running, grace_ms = bounds.grace.as_millis() as u64, "stopping: no new claims");
+
+        let requests = timeout(bounds.requests, requests);
+        let (drained, requests) = tokio::join!(self.drain(bounds), requests);
+        if requests.is_err() {
+            warn!("requests are still in flight: they are cut off");
+        }
+        let streamed = self.finish_stream(bounds.stream).await;
+        shutdown.connections.close();
+        if timeout(bounds.connections, shutdown.connections.wait()).await.is_err() {
+            warn!(open = shutdown.connections.len(), "connections did not close: they are cut off");
+        }
+        let closed = self.close(bounds.close).await;
+        let Drained { finished, interrupted, stuck, unsettled } = drained;
+        let failed = self.inner.failures.get().is_some();
+        let report = StopReport {
+            finished,
+            interrupted,
+            stuck,
+            unsettled,
+            open_connections: shutdown.connections.len(),
+            duration: began.elapsed(),
+            clean: stuck == 0 && unsettled == 0 && streamed && closed && !failed,
+        };
+        report.log();
+        report
+    }
+
+    /// No new claims; running attempts get the grace, then their tokens, then are given back.
+    pub async fn drain(&self, bounds: &StopBounds) -> Drained {
+        let inner = &self.inner;
+        let (finished, interrupted) = (&inner.finished, &inner.interrupted);
+        let before = (finished.load(Ordering::Relaxed), interrupted.load(Ordering::Relaxed));
+        inner.shutdown.draining.cancel();
+        inner.dispatchers.close();
+        if timeout(bounds.settle, inner.dispatchers.wait()).await.is_err() {
+            warn!("the store does not answer claims");
+        }
+        let in_time = tokio::select! {
+            biased;
+            () = inner.leases.emptied() => true,
+            () = inner.shutdown.abort.cancelled() => false,
+            () = sleep(bounds.grace) => false,
+        };
+        if !in_time {
+            info!(running = inner.leases.len(), "the grace is over: attempts are told to end");
+            inner.shutdown.abort.cancel();
+            let bound = inner.config.handler_grace + super::executor::DROP_BOUND + bounds.settle;
+            if timeout(bound, inner.leases.emptied()).await.is_err() {
+                warn!(unsettled = inner.leases.len(), "attempts are not settled");
+            }
+        }
+        inner.work_over.cancel();
+        Drained {
+            finished: finished.load(Ordering::Relaxed) - before.0,
+            interrupted: interrupted.load(Ordering::Relaxed) - before.1,
+            stuck: inner.leases.lingering(),
+            unsettled: inner.leases.len(),
+        }
+    }
+
+    /// Ends heartbeat, settler and timer, sends the last event and ends the live channel. Whether all
+    /// of that was done within the bound.
+    pub async fn finish_stream(&self, bound: Duration) -> bool {
+        let inner = &self.inner;
+        inner.quiet.cancel();
+        inner.loops.close();
+        let quiet = timeout(bound, inner.loops.wait()).await.is_ok();
+        inner.last_event_is_in.cancel();
+        inner.pump.close();
+        let sent = timeout(bound, inner.pump.wait()).await.is_ok();
+        inner.live.end();
+        if !(quiet && sent) {
+            error!(quiet, sent, "the event stream was cut off");
+        }
+        quiet && sent
+    }
+
+    /// Flushes and closes the store. Whether it could.
+    pub async fn close(&self, bound: Duration) -> bool {
+        match timeout(bound, self.inner.store.close()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                error!(%error, "the store did not close cleanly");
+                false
+            }
+            Err(_) => {
+                error!("the store does not close");
+                false
+            }
+        }
+    }
+}

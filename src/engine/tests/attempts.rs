@@ -1,0 +1,204 @@
+//! One attempt: how it can end, and that it ends alone.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+use super::*;
+
+#[tokio::test]
+async fn a_job_runs_to_completed_with_the_handlers_value() {
+    let shop = open(one(|_: Context, _: ()| async { Ok::<_, String>(42) }));
+    let job = shop.run(work()).await;
+    assert_eq!(job.status.state, State::Completed);
+    assert_eq!(job.result().unwrap().as_str(), "42");
+    assert_eq!(ends(&job), ["completed"]);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_is_tried_again_until_it_succeeds() {
+    let shop = open(one(|context: Context, _: ()| async move {
+        if context.attempt() < 3 { Err("not yet") } else { Ok("done") }
+    }));
+    let job = shop.run(work()).await;
+    assert_eq!(job.status.state, State::Completed);
+    assert_eq!(ends(&job), ["error", "error", "completed"]);
+}
+
+#[tokio::test]
+async fn a_job_whose_attempts_are_used_up_is_discarded() {
+    let shop = open(one(|_: Context, _: ()| async { Err::<(), _>("never") }));
+    let job = shop.run(work()).await;
+    assert_eq!((job.status.state, job.status.attempt), (State::Discarded, 3));
+    assert_eq!(&*job.last_failure().unwrap().message, "never");
+}
+
+#[tokio::test]
+async fn a_wait_that_the_handler_asks_for_is_kept() {
+    let shop = open(one(|_: Context, _: ()| async {
+        Outcome::Retry { error: "busy".into(), after: Some(Duration::from_secs(3_600)) }
+    }));
+    let mut shop = shop;
+    let id = shop.submit(work()).await;
+    let run_at = shop
+        .event(|of, change| match change {
+            Change::RetryScheduled { run_at, .. } if of == id => Some(*run_at),
+            _ => None,
+        })
+        .await;
+    let wait = run_at.since(SystemClock.now());
+    assert!(wait > Duration::from_secs(3_000), "{wait:?}");
+}
+
+#[tokio::test]
+async fn a_snoozed_attempt_is_not_charged() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let seen = calls.clone();
+    let shop = open(one(move |_: Context, _: ()| {
+        let call = seen.fetch_add(1, Ordering::SeqCst);
+        async move {
+            match call {
+                0 => Outcome::Snooze { delay: Duration::from_millis(1) },
+                _ => Outcome::Done(Json::null()),
+            }
+        }
+    }));
+    let job = shop.run(work()).await;
+    assert_eq!(ends(&job), ["snoozed", "completed"]);
+    assert_eq!(job.status.attempt, 1);
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_attempt_only() {
+    let mut registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
+    async fn broken(_: Context, _: ()) -> Outcome {
+        panic!("the {} broke", "machine")
+    }
+    add(&mut registry, "broken", broken);
+    let shop = open(registry);
+    let job = shop.run(once(job("broken", "default"))).await;
+    assert_eq!(
+        (job.status.state, failure_class(&job)),
+        (State::Discarded, Some(FailureClass::Panic))
+    );
+    assert_eq!(&*job.last_failure().unwrap().message, "the machine broke");
+    assert_eq!(shop.run(work()).await.status.state, State::Completed);
+}
+
+#[tokio::test]
+async fn a_stored_job_of_an_unknown_kind_fails_with_a_clear_message() {
+    let store = memory();
+    let lost = once(job("forgotten", "default"));
+    let id = lost.id;
+    store.enqueue(vec![lost]).await.unwrap();
+    let shop = open_on(store, Registry::default(), quick());
+    let job = shop.finish(id).await;
+    assert_eq!(&*job.last_failure().unwrap().message, "there is no handler for kind \"forgotten\"");
+}
+
+#[tokio::test]
+async fn a_handler_that_hangs_past_its_timeout_is_dropped_and_ends_alone() {
+    let mut registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
+    let dropped = Arc::new(Notify::new());
+    let told = dropped.clone();
+    add(&mut registry, "hang", move |_: Context, _: ()| {
+        let guard = Guard(told.clone());
+        async move {
+            std::future::pending::<()>().await;
+            drop(guard);
+            Ok::<_, String>(())
+        }
+    });
+    let shop = open(registry);
+    let mut hang = once(job("hang", "default"));
+    Arc::get_mut(&mut hang.spec).unwrap().timeout_ms = Some(20);
+    let job = shop.run(hang).await;
+    assert_eq!(failure_class(&job), Some(FailureClass::Timeout));
+    timeout(BOUND, dropped.notified()).await.unwrap();
+    assert_eq!(shop.run(work()).await.status.state, State::Completed);
+}
+
+struct Guard(Arc<Notify>);
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+#[tokio::test]
+async fn a_handler_past_its_timeout_may_clean_up_and_even_finish() {
+    let shop = open(one(|context: Context, _: ()| async move {
+        context.cancelled().await;
+        Ok::<_, String>("saved what there was")
+    }));
+    let job = shop.run(work_within(10)).await;
+    assert_eq!(job.status.state, State::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_handler_stuck_in_blocking_code_is_not_run_twice_at_once() {
+    let (blocker, gate) = Blocker::new();
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    let registry = one(move |context: Context, _: ()| {
+        let (gate, now, most) = (gate.clone(), now.clone(), most.clone());
+        async move {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            if context.attempt() == 1 {
+                block_on(&gate);
+            }
+            now.fetch_sub(1, Ordering::SeqCst);
+            Ok::<_, String>(context.attempt())
+        }
+    });
+    let config = EngineConfig { lease_ttl: Duration::from_millis(300), ..quick() };
+    let mut shop = open_on(memory(), registry, config);
+    let id = shop.submit(work_within(10)).await;
+    shop.started(id).await;
+    // The lease of the stuck attempt runs out, the job is claimed again and must wait for it.
+    shop.event(|_, change| matches!(change, Change::Rescued { .. }).then_some(())).await;
+    shop.started(id).await;
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+    blocker.let_go();
+    let job = shop.finish(id).await;
+    assert_eq!(ends(&job), ["lease_expired", "completed"]);
+    assert_eq!((job.result().unwrap().as_str(), seen.load(Ordering::SeqCst)), ("2", 1));
+}
+
+#[tokio::test]
+async fn a_cancel_reaches_the_running_handler_at_once() {
+    // A heartbeat would bring the news too, but not within the bound of this test.
+    let mut shop = open(one(|context: Context, _: ()| async move {
+        context.cancelled().await;
+        Outcome::Cancel
+    }));
+    let id = shop.submit(work()).await;
+    shop.started(id).await;
+    assert!(shop.engine.cancel(id).await.unwrap().unwrap().cancel_asked);
+    let job = timeout(Duration::from_secs(5), shop.finish(id)).await.unwrap();
+    assert_eq!(job.status.state, State::Cancelled);
+}
+
+#[tokio::test]
+async fn a_cancelled_handler_that_does_not_listen_is_dropped() {
+    let mut shop = open(one(|_: Context, _: ()| async {
+        std::future::pending::<()>().await;
+        Ok::<_, String>(())
+    }));
+    let id = shop.submit(work()).await;
+    shop.started(id).await;
+    shop.engine.cancel(id).await.unwrap().unwrap();
+    assert_eq!(shop.finish(id).await.status.state, State::Cancelled);
+}
+
+#[tokio::test]
+async fn work_that_is_done_when_the_cancel_comes_is_completed() {
+    let mut shop = open(one(|context: Context, _: ()| async move {
+        context.cancelled().await;
+        Ok::<_, String>("too late")
+    }));
+    let id = shop.submit(work()).await;
+    shop.started(id).await;
+    shop.engine.cancel(id).await.unwrap().unwrap();
+    assert_eq!(shop.finish(id).await.status.state, State::Completed);
+}

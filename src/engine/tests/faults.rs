@@ -1,0 +1,221 @@
+//! A store that fails now and then, leases that run out, and loops that die.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, mpsc};
+
+use super::*;
+use crate::store::{Claim, Extension, Lease, LeaseRef, Note, SettleError, Settlement, Ticked};
+
+/// The memory store with faults to switch on.
+pub(super) struct Faulty {
+    store: Arc<MemoryStore>,
+    /// Calls of `settle`, `claim` and `tick` that still answer `Unavailable`.
+    settles: AtomicUsize,
+    claims: AtomicUsize,
+    ticks: AtomicUsize,
+    /// Whether every extension is answered with `Lost`.
+    lost: AtomicUsize,
+    follow: AtomicUsize,
+    /// Calls of `settle`, with the lines noted before each.
+    pub(super) calls: Mutex<Vec<&'static str>>,
+}
+
+impl Faulty {
+    pub(super) fn new(store: Arc<MemoryStore>) -> Arc<Faulty> {
+        Arc::new(Faulty {
+            store,
+            settles: AtomicUsize::new(0),
+            claims: AtomicUsize::new(0),
+            ticks: AtomicUsize::new(0),
+            lost: AtomicUsize::new(0),
+            follow: AtomicUsize::new(usize::MAX),
+            calls: Mutex::default(),
+        })
+    }
+
+    pub(super) fn follow_at_most(&self, batches: usize) {
+        self.follow.store(batches, Ordering::SeqCst);
+    }
+}
+
+fn fault(left: &AtomicUsize) -> Result<(), StoreError> {
+    let less = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    less.map_or(Ok(()), |_| Err(StoreError::Unavailable("no space left".into())))
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+        self.store.enqueue(batch).await
+    }
+    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+        fault(&self.claims)?;
+        self.store.claim(claim).await
+    }
+    async fn extend(
+        &self,
+        leases: Vec<LeaseRef>,
+        ttl: Duration,
+    ) -> Result<Vec<Extension>, StoreError> {
+        if self.lost.load(Ordering::SeqCst) > 0 {
+            return Ok(vec![Extension::Lost; leases.len()]);
+        }
+        self.store.extend(leases, ttl).await
+    }
+    async fn settle(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Result<Status, SettleError>>, StoreError> {
+        self.calls.lock().unwrap().push("settle");
+        fault(&self.settles)?;
+        self.store.settle(settlements).await
+    }
+    async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError> {
+        self.calls.lock().unwrap().push("annotate");
+        self.store.annotate(notes).await
+    }
+    async fn control(
+        &self,
+        control: Control,
+    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+        self.store.control(control).await
+    }
+    async fn tick(&self) -> Result<Ticked, StoreError> {
+        fault(&self.ticks)?;
+        self.store.tick().await
+    }
+    async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
+        self.store.get(id).await
+    }
+    async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
+        self.store.list(query).await
+    }
+    async fn stats(&self) -> Result<Stats, StoreError> {
+        self.store.stats().await
+    }
+    async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {
+        self.store.events(after, max).await
+    }
+    fn head(&self) -> Cursor {
+        self.store.head()
+    }
+    fn follow(&self, capacity: usize) -> mpsc::Receiver<Arc<[Event]>> {
+        self.store.follow(capacity.min(self.follow.load(Ordering::SeqCst)))
+    }
+    fn wake(&self, queue: &QueueName) -> Arc<Notify> {
+        self.store.wake(queue)
+    }
+    fn wake_timer(&self) -> Arc<Notify> {
+        self.store.wake_timer()
+    }
+    fn health(&self) -> Result<(), StoreError> {
+        self.store.health()
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_the_store_refuses_is_told_again_and_its_notes_once() {
+    let store = Faulty::new(memory());
+    store.settles.store(3, Ordering::SeqCst);
+    let registry = one(|context: Context, _: ()| async move {
+        context.log("only once");
+        Ok::<_, String>(())
+    });
+    let shop = open_on(store.clone(), registry, quick());
+    let job = shop.run(work()).await;
+    assert_eq!((ends(&job), job.log.len()), (vec!["completed".to_owned()], 1));
+    let calls = store.calls.lock().unwrap();
+    assert_eq!(*calls, ["annotate", "settle", "settle", "settle", "settle"]);
+}
+
+#[tokio::test]
+async fn claims_and_ticks_that_the_store_refuses_are_tried_again() {
+    let store = Faulty::new(memory());
+    store.claims.store(2, Ordering::SeqCst);
+    store.ticks.store(1, Ordering::SeqCst);
+    let registry = one(|context: Context, _: ()| async move {
+        if context.attempt() == 1 { Err("again, please") } else { Ok(()) }
+    });
+    let shop = open_on(store, registry, quick());
+    assert_eq!(shop.run(work()).await.status.state, State::Completed);
+}
+
+#[tokio::test]
+async fn a_lost_lease_ends_its_handler_and_reports_nothing() {
+    let store = Faulty::new(memory());
+    let stopped = Arc::new(Notify::new());
+    let told = stopped.clone();
+    let registry = one(move |context: Context, _: ()| {
+        let told = told.clone();
+        async move {
+            context.cancelled().await;
+            told.notify_one();
+            Ok::<_, String>("must not be reported")
+        }
+    });
+    let config = EngineConfig { lease_ttl: Duration::from_millis(600), ..quick() };
+    let mut shop = open_on(store.clone(), registry, config);
+    let id = shop.submit(work()).await;
+    shop.started(id).await;
+    store.lost.store(1, Ordering::SeqCst);
+    timeout(BOUND, stopped.notified()).await.expect("the handler hears of it");
+    timeout(BOUND, shop.engine.inner.leases.emptied()).await.unwrap();
+    assert!(store.calls.lock().unwrap().is_empty());
+    assert_eq!(shop.engine.job(id).await.unwrap().0.unwrap().status.state, State::Running);
+}
+
+#[tokio::test]
+async fn a_long_attempt_keeps_its_lease_by_heartbeats() {
+    let go = Arc::new(Notify::new());
+    let gate = go.clone();
+    let registry = one(move |_: Context, _: ()| {
+        let gate = gate.clone();
+        async move {
+            gate.notified().await;
+            Ok::<_, String>(())
+        }
+    });
+    let config = EngineConfig { lease_ttl: Duration::from_millis(90), ..quick() };
+    let mut shop = open_on(memory(), registry, config);
+    let long = shop.submit(work()).await;
+    shop.started(long).await;
+    // A second job, snoozed beyond three lives of a lease, is the clock of this test.
+    let mut later = job("absent", "default");
+    later.start = Start::After(Duration::from_millis(300));
+    let later = once(later);
+    let id = later.id;
+    shop.engine.inner.store.enqueue(vec![later]).await.unwrap();
+    shop.finish(id).await;
+    go.notify_one();
+    assert_eq!(ends(&shop.finish(long).await), ["completed"]);
+}
+
+#[tokio::test]
+async fn a_loop_that_panics_or_ends_by_itself_is_a_failure() {
+    let shop = open(Registry::default());
+    let inner = &shop.engine.inner;
+    inner.supervise("test", &inner.quiet, async {}).await;
+    let failure = shop.engine.failed().await;
+    assert_eq!(failure.to_string(), "the engine's test loop failed: it ended by itself");
+    let report = shop.engine.stop(&stopping::bounds(), async {}).await;
+    assert!(!report.clean, "{report:?}");
+
+    let shop = open(Registry::default());
+    let inner = &shop.engine.inner;
+    inner.supervise("test", &inner.quiet, async { panic!("oh") }).await;
+    assert_eq!(shop.engine.failed().await.why, "it panicked: oh");
+}
+
+#[tokio::test]
+async fn a_store_that_closes_under_the_engine_is_a_failure() {
+    let store = memory();
+    let shop = open_on(store.clone(), Registry::default(), quick());
+    store.close().await.unwrap();
+    timeout(BOUND, shop.engine.failed()).await.expect("it does not fall silent");
+}

@@ -1,0 +1,106 @@
+//! How many attempts run at once, and who gets the slots.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
+
+use super::*;
+
+fn queue(name: &str, concurrency: usize, weight: u32) -> (QueueName, QueueConfig) {
+    (QueueName::parse(name).unwrap(), QueueConfig { concurrency, weight })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_never_runs_more_than_its_concurrency() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    let registry = one(move |_: Context, _: ()| {
+        let (now, most) = (now.clone(), most.clone());
+        async move {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            yield_now().await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            Ok::<_, String>(())
+        }
+    });
+    let config = EngineConfig { queues: vec![queue("narrow", 3, 1)], ..quick() };
+    let shop = open_on(memory(), registry, config);
+    let jobs: Vec<NewJob> = (0..500).map(|_| job("work", "narrow")).collect();
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    shop.engine.enqueue(jobs).await.unwrap();
+    for id in ids {
+        shop.finish(id).await;
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn queues_that_compete_share_the_process_by_weight() {
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let seen = starts.clone();
+    let registry = one(move |context: Context, _: ()| {
+        seen.lock().unwrap().push(context.job().labels.queue.clone());
+        async { Ok::<_, String>(()) }
+    });
+    let queues = vec![queue("light", 10, 1), queue("heavy", 10, 3)];
+    let store = memory();
+    let jobs: Vec<NewJob> = (0..800).map(|n| job("work", ["light", "heavy"][n % 2])).collect();
+    let last: Vec<JobId> = jobs.iter().map(|job| job.id).rev().take(2).collect();
+    store.enqueue(jobs).await.unwrap();
+    let config = EngineConfig { queues, max_running: 2, ..quick() };
+    let shop = open_on(store, registry, config);
+    for id in last {
+        shop.finish(id).await;
+    }
+    // While both have work: the first 400 starts.
+    let starts = starts.lock().unwrap();
+    let light = starts[..400].iter().filter(|queue| queue.as_str() == "light").count();
+    assert!((80..=120).contains(&light), "{light} of 400 for a quarter of the weight");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_jobs_sleep_at_once() {
+    const MANY: usize = 10_000;
+    let awake = Arc::new(Semaphore::new(0));
+    let inside = Arc::new(AtomicUsize::new(0));
+    let all_in = Arc::new(tokio::sync::Notify::new());
+    let registry = one({
+        let (awake, inside, all_in) = (awake.clone(), inside.clone(), all_in.clone());
+        move |_: Context, _: ()| {
+            let (awake, inside, all_in) = (awake.clone(), inside.clone(), all_in.clone());
+            async move {
+                if inside.fetch_add(1, Ordering::SeqCst) + 1 == MANY {
+                    all_in.notify_one();
+                }
+                awake.acquire().await.map(drop).map_err(|error| error.to_string())
+            }
+        }
+    });
+    let default_queue = QueueConfig { concurrency: MANY, weight: 1 };
+    let shop = open_on(memory(), registry, EngineConfig { default_queue, ..quick() });
+    let jobs: Vec<NewJob> = (0..MANY).map(|_| work()).collect();
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    shop.engine.enqueue(jobs).await.unwrap();
+    timeout(BOUND, all_in.notified()).await.expect("all run at once");
+    assert_eq!(shop.engine.running(), MANY);
+    awake.add_permits(MANY);
+    for id in ids {
+        assert_eq!(shop.finish(id).await.status.state, State::Completed);
+    }
+}
+
+#[tokio::test]
+async fn a_queue_begins_with_its_first_job_and_stops_while_paused() {
+    let mut shop = open(one(|_: Context, _: ()| async { Ok::<_, String>(()) }));
+    let quiet = QueueName::parse("quiet").unwrap();
+    shop.engine.pause(quiet.clone()).await.unwrap();
+    let held = shop.submit(job("work", "quiet")).await;
+    assert_eq!(shop.run(job("work", "brand-new")).await.status.state, State::Completed);
+    let status = shop.engine.job(held).await.unwrap().0.unwrap().status;
+    assert_eq!((status.state, status.attempt), (State::Available, 0));
+    shop.engine.resume(quiet).await.unwrap();
+    shop.started(held).await;
+    shop.finish(held).await;
+}

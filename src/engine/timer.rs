@@ -1,0 +1,75 @@
+//! Does what time asks through the store's one `tick`: due jobs become available, leases that ran out
+//! are rescued, finished jobs past their retention go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{debug, error, info, warn};
+
+use super::Inner;
+use crate::store::{StoreError, Ticked};
+
+/// The longest sleep: a bound on how late a lost hint can make a due job.
+const MAX_SLEEP: Duration = Duration::from_secs(1);
+/// The shortest sleep after a tick that found nothing to do, whatever it said of the next one.
+const MIN_SLEEP: Duration = Duration::from_millis(1);
+
+pub(super) async fn run(inner: Arc<Inner>) {
+    let hint = inner.store.wake_timer();
+    let mut refused = false;
+    while !inner.quiet.is_cancelled() {
+        let wait = match inner.store.tick().await {
+            Ok(ticked) => {
+                if std::mem::take(&mut refused) {
+                    info!("the store's timer runs again");
+                }
+                log_tick(&ticked);
+                pause_after(&inner, &ticked)
+            }
+            Err(StoreError::Closed) => return,
+            Err(
+                error @ (StoreError::Unavailable(_)
+                | StoreError::Corrupt(_)
+                | StoreError::Full { .. }
+                | StoreError::TooManyQueues { .. }),
+            ) => {
+                if !std::mem::replace(&mut refused, true) {
+                    error!(%error, "due jobs and leases cannot be looked at: trying again");
+                }
+                // A hint does not cut this short: the store would be asked in a tight loop.
+                tokio::select! {
+                    () = inner.quiet.cancelled() => return,
+                    () = sleep(MAX_SLEEP) => continue,
+                }
+            }
+        };
+        if wait.is_zero() {
+            // More is to be done now; others get their turn in between.
+            tokio::task::yield_now().await;
+            continue;
+        }
+        tokio::select! {
+            () = inner.quiet.cancelled() => return,
+            () = hint.notified() => {}
+            () = sleep(wait) => {}
+        }
+    }
+}
+
+fn pause_after(inner: &Inner, ticked: &Ticked) -> Duration {
+    let Some(next) = ticked.next else { return MAX_SLEEP };
+    let wait = next.since(inner.clock.now()).min(MAX_SLEEP);
+    let worked = ticked.due + ticked.rescued + ticked.pruned > 0;
+    if worked { wait } else { wait.max(MIN_SLEEP) }
+}
+
+fn log_tick(ticked: &Ticked) {
+    let Ticked { due, rescued, pruned, .. } = *ticked;
+    if rescued > 0 {
+        warn!(rescued, "attempts were lost: their leases ran out");
+    }
+    if due + pruned > 0 {
+        debug!(due, pruned, "timer");
+    }
+}

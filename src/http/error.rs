@@ -1,0 +1,170 @@
+//! Problem details (RFC 9457): every answer that is not a success, with a stable `code`.
+//! One `match` says which status an error of the engine becomes.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::engine::{ControlError, EngineError, FieldError, StoreError};
+use crate::job::JobId;
+
+/// What went wrong, ready to be an answer:
+/// `{"type","title","status","detail","code","errors":[{"field","message"}]?}`.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    errors: Vec<FieldProblem>,
+    /// Seconds after which it is worth trying again.
+    retry_after: Option<u32>,
+    /// Whether the answer asks for credentials.
+    challenge: Option<HeaderValue>,
+}
+
+/// One field that is not acceptable.
+#[derive(Debug, Clone, Serialize)]
+struct FieldProblem {
+    /// The field's name; `[3].kind` for the fourth job of a batch.
+    field: String,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    #[serde(skip_serializing_if = "<[FieldProblem]>::is_empty")]
+    errors: &'a [FieldProblem],
+}
+
+impl Problem {
+    /// A problem with a status, a code that never changes, and what happened this time.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Problem { status, code, detail, errors: Vec::new(), retry_after: None, challenge: None }
+    }
+
+    /// Tells when to try again (RFC 9110, `Retry-After`), in seconds.
+    pub fn retry_after(self, seconds: u32) -> Self {
+        Problem { retry_after: Some(seconds), ..self }
+    }
+
+    /// Asks for credentials (RFC 9110, `WWW-Authenticate`).
+    pub fn challenge(self, challenge: HeaderValue) -> Self {
+        Problem { challenge: Some(challenge), ..self }
+    }
+
+    /// The fields of one job that are wrong.
+    pub fn invalid_job(errors: Vec<FieldError>) -> Self {
+        let errors = errors.into_iter().map(|e| (e.field.to_owned(), e.message));
+        Problem::invalid_fields(errors)
+    }
+
+    /// The fields of the jobs of a batch that are wrong, by their place in it.
+    pub fn invalid_batch(errors: Vec<(usize, FieldError)>) -> Self {
+        let errors = errors.into_iter().map(|(at, e)| (format!("[{at}].{}", e.field), e.message));
+        Problem::invalid_fields(errors)
+    }
+
+    fn invalid_fields(errors: impl Iterator<Item = (String, String)>) -> Self {
+        let errors = errors.map(|(field, message)| FieldProblem { field, message }).collect();
+        let detail = "some fields are not acceptable; errors names each";
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", detail);
+        Problem { errors, ..problem }
+    }
+
+    /// No such job.
+    pub fn no_such_job(id: &str) -> Self {
+        Problem::new(StatusCode::NOT_FOUND, "no_such_job", format!("there is no job {id}"))
+    }
+
+    /// A parameter of the query or the path that is not acceptable.
+    pub fn invalid_parameter(detail: impl Into<String>) -> Self {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
+    }
+
+    /// The refusal of a control.
+    pub fn refused(id: JobId, error: &ControlError) -> Self {
+        match error {
+            ControlError::NotFound => Problem::no_such_job(&id.to_string()),
+            ControlError::Refused(refused) => {
+                Problem::new(StatusCode::CONFLICT, "not_allowed", refused.to_string())
+            }
+        }
+    }
+
+    /// The status it answers with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The stable name of the problem.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What happened this time, for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        const UNPROCESSABLE: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+        let detail = error.to_string();
+        let (status, code, retry_after) = match &error {
+            EngineError::UnknownKind { .. } => (UNPROCESSABLE, "unknown_kind", None),
+            EngineError::PayloadTooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", None)
+            }
+            EngineError::Invalid(_) => (UNPROCESSABLE, "invalid_job", None),
+            EngineError::Store(StoreError::Full { .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, "backlog_full", Some(1))
+            }
+            EngineError::Store(StoreError::TooManyQueues { .. }) => {
+                (UNPROCESSABLE, "too_many_queues", None)
+            }
+            EngineError::Store(StoreError::Closed | StoreError::Unavailable(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", Some(5))
+            }
+            EngineError::Store(StoreError::Corrupt(_)) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "store_corrupt", None)
+            }
+        };
+        Problem { retry_after, ..Problem::new(status, code, detail) }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // 503 is a state that the health endpoints and the store tell of; it is not logged per request.
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(code = self.code, detail = self.detail, "a request failed");
+        }
+        let document = Document {
+            r#type: format!("urn:cortado:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            errors: &self.errors,
+        };
+        let body = super::view::to_json(&document);
+        let kind = HeaderValue::from_static("application/problem+json");
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}

@@ -1,0 +1,82 @@
+//! What endpoints take out of a request. Each refusal is a problem document, so no plain-text
+//! rejection of the framework ever reaches a client.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+
+use super::{Api, Problem};
+use crate::job::{JobId, QueueName};
+
+/// A JSON body as bytes, within the limits; its content type has been checked.
+pub struct JsonBody(pub Bytes);
+
+impl FromRequest<Api> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        check_content_type(request.headers())?;
+        let (within, limit) = (api.limits.body_timeout, api.limits.body_bytes);
+        match tokio::time::timeout(within, Bytes::from_request(request, api)).await {
+            Ok(Ok(bytes)) => Ok(JsonBody(bytes)),
+            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                let detail = format!("the body is longer than {limit} bytes");
+                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
+            }
+            Ok(Err(rejection)) => {
+                let detail = rejection.body_text();
+                Err(Problem::new(StatusCode::BAD_REQUEST, "broken_body", detail))
+            }
+            Err(_) => {
+                let detail = format!("the body did not arrive within {within:?}");
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
+            }
+        }
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let essence = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = match given {
+        Some(given) => format!("send content-type: application/json, not {given:?}"),
+        None => "send content-type: application/json".to_owned(),
+    };
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail))
+}
+
+/// The `{id}` of the path; anything that is no id names no job.
+pub struct PathId(pub JobId);
+
+impl FromRequestParts<Api> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let text = path_param(parts, api).await?;
+        text.parse().map(PathId).map_err(|_| Problem::no_such_job(&format!("{text:?}")))
+    }
+}
+
+/// The `{name}` of a queue in the path.
+pub struct PathQueue(pub QueueName);
+
+impl FromRequestParts<Api> for PathQueue {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let text = path_param(parts, api).await?;
+        let queue = QueueName::parse(&text);
+        queue.map(PathQueue).map_err(|error| Problem::invalid_parameter(error.to_string()))
+    }
+}
+
+/// The only parameter that a route of ours has.
+async fn path_param(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
+    let params = RawPathParams::from_request_parts(parts, api).await;
+    let params = params.map_err(|error| Problem::invalid_parameter(error.body_text()))?;
+    Ok(params.iter().next().map(|(_, value)| value.to_owned()).unwrap_or_default())
+}

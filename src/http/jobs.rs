@@ -1,0 +1,68 @@
+//! `/api/v1/jobs`: list them, read one and its log, retry, cancel and remove it.
+//! Submission has a file of its own.
+
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::extract::PathId;
+use super::view::{JobRow, JobView, LogView, Shown, StatusView};
+use super::{Api, Problem, json, query};
+use crate::engine::{ControlError, EngineError};
+use crate::job::{Cursor, JobId, PageCursor, Status};
+
+#[derive(Serialize)]
+struct PageView<'a> {
+    jobs: Vec<JobRow<'a>>,
+    /// The `after` of the next page; null at the end.
+    next: Option<Shown<PageCursor>>,
+    cursor: Shown<Cursor>,
+}
+
+/// A page of rows, newest first: `{"jobs", "next", "cursor"}`.
+pub async fn list(State(api): State<Api>, RawQuery(text): RawQuery) -> Result<Response, Problem> {
+    let page = api.engine.jobs(query::job_query(text.as_deref())?).await?;
+    Ok(json(&PageView {
+        jobs: page.jobs.iter().map(JobRow::of).collect(),
+        next: page.next.map(Shown),
+        cursor: Shown(page.cursor),
+    }))
+}
+
+/// One job with everything known of it but its log.
+pub async fn get(State(api): State<Api>, PathId(id): PathId) -> Result<Response, Problem> {
+    let (job, cursor) = api.engine.job(id).await?;
+    let job = job.ok_or_else(|| Problem::no_such_job(&id.to_string()))?;
+    Ok(json(&JobView::of(&job).at(cursor)))
+}
+
+/// The log of one job.
+pub async fn log(State(api): State<Api>, PathId(id): PathId) -> Result<Response, Problem> {
+    let (job, cursor) = api.engine.job(id).await?;
+    let job = job.ok_or_else(|| Problem::no_such_job(&id.to_string()))?;
+    Ok(json(&LogView::of(&job, cursor)))
+}
+
+/// Makes a job run again now; answers its new status.
+pub async fn retry(State(api): State<Api>, PathId(id): PathId) -> Result<Response, Problem> {
+    controlled(id, api.engine.retry(id).await)
+}
+
+/// Ends a job; a running one is told and still `running`, with `cancel_asked`.
+pub async fn cancel(State(api): State<Api>, PathId(id): PathId) -> Result<Response, Problem> {
+    controlled(id, api.engine.cancel(id).await)
+}
+
+/// Removes a job that is not running: 204.
+pub async fn remove(State(api): State<Api>, PathId(id): PathId) -> Result<StatusCode, Problem> {
+    controlled(id, api.engine.delete(id).await).map(|_| StatusCode::NO_CONTENT)
+}
+
+fn controlled(
+    id: JobId,
+    answer: Result<Result<Status, ControlError>, EngineError>,
+) -> Result<Response, Problem> {
+    let status = answer?.map_err(|error| Problem::refused(id, &error))?;
+    Ok(json(&StatusView::of(id, status)))
+}

@@ -1,0 +1,67 @@
+//! Every bound of the HTTP side, each a setting with a default that suits one small machine.
+//! Read by the endpoints, the layers, the accept loop and the sockets.
+
+use std::time::Duration;
+
+/// The bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest request body, in bytes.
+    pub body_bytes: usize,
+    /// The most jobs in one submission.
+    pub batch_len: usize,
+    /// A body must have arrived by then; 408 otherwise.
+    pub body_timeout: Duration,
+    /// An answer must have begun by then; 503 otherwise. Also bounds what the stop waits for.
+    pub request_timeout: Duration,
+    /// A request head must have arrived by then; also how long an idle connection is kept.
+    pub header_timeout: Duration,
+    /// Open connections; further ones wait in the listen queue.
+    pub max_connections: usize,
+    /// WebSockets from one address.
+    pub ws_per_address: usize,
+    /// WebSockets in all; keep it below `max_connections`, so that pages are served too.
+    pub ws_total: usize,
+    /// The longest message a subscriber may send, in bytes.
+    pub ws_message_bytes: usize,
+    /// Messages a subscriber may send in one second.
+    pub ws_messages_per_second: u32,
+    /// How often a socket is pinged.
+    pub ws_ping_every: Duration,
+    /// The answer to a ping must have come by then.
+    pub ws_pong_within: Duration,
+    /// The longest silence on a socket: a `mark` fills it.
+    pub ws_mark_every: Duration,
+    /// A socket that takes no byte for so long is closed.
+    pub ws_unwritable: Duration,
+    /// How long each half of the closing handshake may take: our frame out, the peer's frame in.
+    pub ws_close_within: Duration,
+    /// A `bye` asks clients to come back within this time, each at a random moment of it.
+    pub retry_ms: u64,
+    /// What `draining` tells subscribers: how long running jobs get. Set from the stop's grace.
+    pub grace_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            body_bytes: 2 * 1_024 * 1_024,
+            batch_len: 10_000,
+            body_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(10),
+            max_connections: 12_000,
+            ws_per_address: 64,
+            ws_total: 11_000,
+            ws_message_bytes: 16 * 1_024,
+            ws_messages_per_second: 20,
+            ws_ping_every: Duration::from_secs(25),
+            ws_pong_within: Duration::from_secs(10),
+            ws_mark_every: Duration::from_secs(10),
+            ws_unwritable: Duration::from_secs(10),
+            ws_close_within: Duration::from_secs(2),
+            retry_ms: 2_000,
+            grace_ms: 25_000,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! L3: the machine interface: JSON, the event stream, health. Calls the engine's verbs only.
+//! Every answer that is not a success is a problem document (RFC 9457).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use serde::Serialize;
+
+use crate::engine::Engine;
+
+pub mod auth;
+pub mod error;
+mod events;
+mod extract;
+mod health;
+mod jobs;
+pub mod layers;
+pub mod limits;
+pub mod query;
+pub mod server;
+mod stats;
+mod submit;
+pub mod view;
+pub mod ws;
+
+pub use error::Problem;
+pub use layers::{Access, wrap};
+pub use limits::Limits;
+pub use server::{bind, serve};
+
+/// What every endpoint is given. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Api {
+    engine: Engine,
+    limits: Arc<Limits>,
+    /// Who holds how many sockets.
+    sockets: Arc<ws::Sockets>,
+}
+
+/// The endpoints under `/api/v1`, `/healthz` and `/readyz`; to be merged with the pages and then
+/// wrapped by [`wrap`].
+pub fn router(engine: Engine, limits: Limits) -> Router {
+    let body_bytes = limits.body_bytes;
+    let sockets = Arc::new(ws::Sockets::default());
+    let api = Api { engine, limits: Arc::new(limits), sockets };
+    Router::new()
+        .route("/api/v1/jobs", post(submit::submit).get(jobs::list))
+        .route("/api/v1/jobs/{id}", get(jobs::get).delete(jobs::remove))
+        .route("/api/v1/jobs/{id}/log", get(jobs::log))
+        .route("/api/v1/jobs/{id}/retry", post(jobs::retry))
+        .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/api/v1/stats", get(stats::stats))
+        .route("/api/v1/queues", get(stats::queues))
+        .route("/api/v1/queues/{name}/pause", post(stats::pause))
+        .route("/api/v1/queues/{name}/resume", post(stats::resume))
+        .route("/api/v1/kinds", get(stats::kinds))
+        .route("/api/v1/events", get(events::read))
+        .route("/api/v1/ws", get(ws::upgrade))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .method_not_allowed_fallback(wrong_method)
+        .route("/api/{*rest}", any(no_such_path))
+        .layer(DefaultBodyLimit::max(body_bytes))
+        .with_state(api)
+}
+
+async fn wrong_method() -> Problem {
+    let detail = "the path does not know this method; `allow` names those it knows";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail)
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    let detail = format!("there is nothing at {}", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail)
+}
+
+/// An answer of 200 with a JSON body.
+fn json<T: Serialize>(value: &T) -> Response {
+    const JSON: &str = "application/json";
+    match serde_json::to_vec(value) {
+        Ok(body) => ([(header::CONTENT_TYPE, JSON)], body).into_response(),
+        Err(error) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+                .into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

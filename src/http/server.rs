@@ -1,0 +1,213 @@
+//! The accept loop, on hyper itself: header timeouts, a bound on connections, and a stop that lets
+//! requests under way finish and waits for nobody who has not asked anything.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::{Bytes, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::Limits;
+use crate::shutdown::Shutdown;
+
+/// Once draining, a connection without a request under way may live this long: enough for the bytes
+/// of its last answer, too short for a client that sends half a request head.
+const LAST_BYTES: Duration = Duration::from_secs(1);
+
+/// Holds a place among [`Limits::max_connections`]; in every request's extensions, so that a socket
+/// can keep its connection's place after the upgrade.
+#[derive(Debug, Clone)]
+pub struct ConnectionSlot(#[allow(dead_code)] Arc<OwnedSemaphorePermit>);
+
+/// Opens a listener. Its connections get small send buffers: a subscriber that takes nothing then pins
+/// a fraction of the kernel memory that the default would let it pin.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?; // a restart must not wait for the last process's connections
+    socket.set_send_buffer_size(64 * 1_024)?; // accepted connections inherit it
+    socket.bind(address)?;
+    socket.listen(4_096)
+}
+
+/// Serves until the stop begins, closes the listener, and returns when the last request under way has
+/// its answer (bounded by [`Limits::request_timeout`]). Sockets go on under `shutdown.connections`. An
+/// accept error never ends it.
+///
+/// # Errors
+/// When the listener has no address.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: Shutdown,
+) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    // The connections that still speak HTTP: one that became a socket has left it.
+    let speaking = TaskTracker::new();
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let accept = async {
+        loop {
+            // Waiting for a place before `accept` leaves the others in the kernel's listen queue.
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            let (stream, peer) = accept(&listener).await;
+            let slot = ConnectionSlot(Arc::new(slot));
+            let one = connection(stream, peer, slot, router.clone(), &limits, shutdown.clone());
+            shutdown.connections.spawn(speaking.track_future(one));
+        }
+    };
+    tokio::select! {
+        () = shutdown.draining.cancelled() => {}
+        () = accept => {}
+    }
+    drop(listener);
+    speaking.close();
+    tracing::info!(%address, connections = speaking.len(), "stopped listening");
+    speaking.wait().await;
+    Ok(())
+}
+
+/// The next connection. Errors of one connection are passed over; when the process is out of file
+/// descriptors or memory it waits, so that the loop does not spin.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections; trying again in a second");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: ConnectionSlot,
+    router: Router,
+    limits: &Limits,
+    shutdown: Shutdown,
+) -> impl Future<Output = ()> + Send + 'static {
+    // Counts the requests under way as receivers: a call or a body that lives holds one.
+    let (under_way, _) = watch::channel(());
+    let counter = under_way.clone();
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        let guard = counter.subscribe();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(slot.clone());
+        let answer = router.clone().oneshot(request.map(Body::new));
+        async move { answer.await.map(|response| response.map(|body| Guarded { body, guard })) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+    http.max_buf_size(64 * 1_024).pipeline_flush(true);
+    let bound = limits.request_timeout;
+    async move {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
+        }
+        let serving = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut serving = pin!(serving);
+        let ended = tokio::select! {
+            ended = serving.as_mut() => Some(ended),
+            () = shutdown.draining.cancelled() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                serving.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = serving => ended,
+                    () = idle(&under_way, bound, &shutdown) => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection broke");
+        }
+    }
+}
+
+/// Resolves when nothing is under way for [`LAST_BYTES`], or the patience is over.
+async fn idle(under_way: &watch::Sender<()>, bound: Duration, shutdown: &Shutdown) {
+    let quiet = async {
+        loop {
+            under_way.closed().await;
+            let again = tokio::time::timeout(LAST_BYTES, busy(under_way)).await;
+            if again.is_err() {
+                return;
+            }
+        }
+    };
+    let impatient = async {
+        shutdown.abort.cancelled().await;
+        tokio::time::sleep(LAST_BYTES).await;
+    };
+    tokio::select! {
+        () = quiet => {}
+        () = impatient => {}
+        () = tokio::time::sleep(bound) => {}
+    }
+}
+
+/// Resolves when a request is under way again (one that was already in the buffer).
+async fn busy(under_way: &watch::Sender<()>) {
+    let mut look = tokio::time::interval(Duration::from_millis(50));
+    while under_way.is_closed() {
+        look.tick().await;
+    }
+}
+
+/// An answer's body that counts as under way until it is written.
+struct Guarded {
+    body: Body,
+    #[allow(dead_code)] // it counts by being alive
+    guard: watch::Receiver<()>,
+}
+
+impl HttpBody for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

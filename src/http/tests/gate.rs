@@ -1,0 +1,113 @@
+//! Who is let in, and the headers that every answer carries.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use super::support::{Server, Setup, refused};
+use crate::http::auth::Hosts;
+use crate::http::{Access, Limits};
+
+fn access(token: Option<&str>) -> Access {
+    Access {
+        token: token.map(Into::into),
+        hosts: Hosts::Loopback { also: vec!["jobs.test".into()] },
+        trusted_origins: vec!["https://friend.test".into()],
+    }
+}
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const JOB: &str = r#"{"kind":"echo","delay_ms":3600000}"#;
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_post() {
+    let server = Server::with(Setup { access: access(None), ..Setup::default() }).await;
+    let own = server.url("");
+    for (headers, status) in [
+        (vec![("sec-fetch-site", "cross-site"), ("origin", "http://evil.test")], 403),
+        (vec![("sec-fetch-site", "same-site"), ("origin", "http://evil.test")], 403),
+        (vec![("origin", "http://evil.test")], 403),
+        (vec![("origin", "null")], 403),
+        (vec![("sec-fetch-site", "same-origin"), ("origin", own.as_str())], 202),
+        (vec![("origin", own.as_str())], 202),
+        (vec![("sec-fetch-site", "cross-site"), ("origin", "https://friend.test")], 202),
+        (vec![], 202),
+    ] {
+        let mut all = headers.clone();
+        all.push(JSON);
+        let answer = server.send("POST", "/api/v1/jobs", &all, JOB).await;
+        assert_eq!(answer.status, status, "{headers:?}");
+        if status == 403 {
+            answer.is_problem(403, "cross_site");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_keeps_everybody_out_but_probes() {
+    let server = Server::with(Setup { access: access(Some("s3cret")), ..Setup::default() }).await;
+    let answer = server.get("/api/v1/stats").await;
+    answer.is_problem(401, "unauthorized");
+    assert!(answer.header("www-authenticate").starts_with("Basic realm="), "{answer:?}");
+    let with = async |value: &str| {
+        server.send("GET", "/api/v1/stats", &[("authorization", value)], "").await.status
+    };
+    assert_eq!(with("Bearer s3cret").await, 200);
+    assert_eq!(with("Basic YW55Ym9keTpzM2NyZXQ=").await, 200);
+    assert_eq!(with("Bearer wrong").await, 401);
+    assert_eq!(server.get("/healthz").await.status, 200);
+    assert_eq!(server.get("/readyz").await.status, 200);
+    let request = format!("ws://{}/api/v1/ws", server.address).into_client_request().unwrap();
+    assert_eq!(refused(request).await.0, 401);
+}
+
+#[tokio::test]
+async fn another_name_for_loopback_is_refused() {
+    let server = Server::with(Setup { access: access(None), ..Setup::default() }).await;
+    let as_host =
+        async |host: &str| server.send("GET", "/api/v1/stats", &[("host", host)], "").await;
+    as_host("rebound.test").await.is_problem(421, "unknown_host");
+    assert_eq!(as_host("jobs.test").await.status, 200);
+    assert_eq!(as_host("localhost:1").await.status, 200);
+}
+
+#[tokio::test]
+async fn every_answer_is_safe_for_browsers_and_has_an_id() {
+    let server = Server::start().await;
+    for path in ["/api/v1/stats", "/api/v1/nothing", "/healthz"] {
+        let answer = server.get(path).await;
+        let policy = answer.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
+        assert!(!policy.contains("unsafe"));
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "same-origin");
+        assert!(answer.header("x-request-id").len() >= 32);
+    }
+    assert_eq!(server.get("/api/v1/stats").await.header("cache-control"), "no-store");
+    let given = async |id: &str| {
+        let answer = server.send("GET", "/healthz", &[("x-request-id", id)], "").await;
+        answer.header("x-request-id").to_owned()
+    };
+    assert_eq!(given("trace-1.a_B").await, "trace-1.a_B");
+    assert_ne!(given("two words").await, "two words");
+    assert_ne!(given(&"x".repeat(65)).await, "x".repeat(65));
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_becomes_a_problem() {
+    let more = Router::new().route("/slow", get(std::future::pending::<()>));
+    let limits = Limits { request_timeout: Duration::from_millis(50), ..Limits::default() };
+    let server = Server::with(Setup { limits, more, ..Setup::default() }).await;
+    server.get("/slow").await.is_problem(503, "timed_out");
+}
+
+#[tokio::test]
+async fn pages_are_compressed_for_those_who_ask() {
+    let more = Router::new().route("/page", get(async || "x".repeat(5_000)));
+    let server = Server::with(Setup { more, ..Setup::default() }).await;
+    let answer = server.send("HEAD", "/page", &[("accept-encoding", "gzip")], "").await;
+    assert_eq!(answer.header("content-encoding"), "gzip");
+    assert_eq!(server.get("/page").await.body.len(), 5_000);
+}

@@ -1,0 +1,107 @@
+//! The stop as connections see it, and the bounds of the accept loop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::support::{Server, Setup, within};
+use crate::http::Limits;
+
+async fn raw(server: &Server, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    // A reset is as good an end as any here.
+    within(stream.read_to_end(&mut text)).await.ok();
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_under_way_finishes_during_the_stop() {
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (inside, until) = (entered.clone(), release.clone());
+    let slow = get(async move || {
+        inside.notify_one();
+        until.notified().await;
+        "finished"
+    });
+    let more = Router::new().route("/slow", slow);
+    let server = Server::with(Setup { more, ..Setup::default() }).await;
+    let head = "GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut stream = raw(&server, head).await;
+    within(entered.notified()).await;
+    let address = server.address;
+    let stopping = tokio::spawn(server.stop());
+    within(async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert!(!stopping.is_finished(), "the stop waits for the request");
+    release.notify_one();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("finished"), "{answer}");
+    within(stopping).await.unwrap();
+}
+
+#[tokio::test]
+async fn half_a_request_head_and_an_idle_connection_do_not_hold_the_stop() {
+    let limits = Limits { header_timeout: Duration::from_secs(3_600), ..Limits::default() };
+    let server = Server::with(Setup { limits, ..Setup::default() }).await;
+    let mut half = raw(&server, "GET /healthz HTTP/1.1\r\nhost: local").await;
+    let mut idle = raw(&server, "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let mut first = [0; 12];
+    within(idle.read_exact(&mut first)).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    let mut silent = raw(&server, "").await;
+    server.stop().await;
+    for stream in [&mut half, &mut silent] {
+        assert_eq!(rest(stream).await, "");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_not_waited_for() {
+    let limits = Limits { header_timeout: Duration::from_millis(50), ..Limits::default() };
+    let server = Server::with(Setup { limits, ..Setup::default() }).await;
+    let mut stream = raw(&server, "GET / HTTP/1.1\r\nhost: local").await;
+    let answer = rest(&mut stream).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let limits = Limits { body_timeout: Duration::from_millis(50), ..Limits::default() };
+    let server = Server::with(Setup { limits, ..Setup::default() }).await;
+    let head = "POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+        content-length: 10\r\n\r\n{";
+    let mut stream = raw(&server, head).await;
+    let mut first = [0; 12];
+    within(stream.read_exact(&mut first)).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 408");
+}
+
+#[tokio::test]
+async fn connections_past_the_cap_wait_for_their_turn() {
+    let limits = Limits { max_connections: 1, ..Limits::default() };
+    let server = Server::with(Setup { limits, ..Setup::default() }).await;
+    let mut first = raw(&server, "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let mut byte = [0; 1];
+    within(first.read_exact(&mut byte)).await.unwrap();
+    let close = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let mut second = raw(&server, close).await;
+    let early = tokio::time::timeout(Duration::from_millis(50), second.read_exact(&mut byte)).await;
+    assert!(early.is_err(), "the second connection has to wait");
+    drop(first);
+    assert!(rest(&mut second).await.contains("200 OK"));
+}

@@ -1,0 +1,260 @@
+//! A server for one test, and short words for what clients do with it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::engine::{Context, Engine, EngineConfig, KindInfo, Registry, example};
+use crate::http::auth::Hosts;
+use crate::http::{Access, Limits, bind, router, serve, wrap};
+use crate::job::{Kind, Outcome};
+use crate::shutdown::{Shutdown, StopBounds, StopReport};
+use crate::store::memory::MemoryStore;
+use crate::store::{self, Store, SystemClock};
+
+/// How a test wants its server; change what matters.
+pub struct Setup {
+    pub limits: Limits,
+    pub access: Access,
+    pub store: Arc<MemoryStore>,
+    pub stream_capacity: usize,
+    /// Where to listen; a free port unless a test starts a server again.
+    pub address: SocketAddr,
+    /// Merged with the endpoints.
+    pub more: Router,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let hosts = Hosts::Loopback { also: vec![] };
+        Setup {
+            limits: Limits::default(),
+            access: Access { token: None, hosts, trusted_origins: vec![] },
+            store: store_with(store::Limits::default()),
+            stream_capacity: 1_024,
+            address: ([127, 0, 0, 1], 0).into(),
+            more: Router::new(),
+        }
+    }
+}
+
+pub fn store_with(limits: store::Limits) -> Arc<MemoryStore> {
+    MemoryStore::new(limits, Arc::new(SystemClock))
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub engine: Engine,
+    pub shutdown: Shutdown,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    pub async fn start() -> Server {
+        Server::with(Setup::default()).await
+    }
+
+    pub async fn with(setup: Setup) -> Server {
+        let mut registry = Registry::default();
+        let kind = Kind::parse("echo").unwrap();
+        let info = KindInfo { kind, about: "Gives back.".into(), example: example("1") };
+        registry.add(info, |_: Context, value: Value| async move { Ok::<_, String>(value) });
+        let kind = Kind::parse("refuse").unwrap();
+        let info = KindInfo { kind, about: "Discards.".into(), example: example("null") };
+        registry.add(info, |_: Context, _: Value| async {
+            Outcome::Discard { error: "no such coffee".into() }
+        });
+        let shutdown = Shutdown::default();
+        let store: Arc<dyn Store> = setup.store;
+        let config =
+            EngineConfig { stream_capacity: setup.stream_capacity, ..EngineConfig::default() };
+        let engine = Engine::start(store, registry, config, shutdown.clone());
+        let app = router(engine.clone(), setup.limits.clone()).merge(setup.more);
+        let app = wrap(app, &setup.limits, setup.access).unwrap();
+        let listener = bind(setup.address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, app, setup.limits, shutdown.clone()));
+        Server { address, engine, shutdown, serving }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], "").await
+    }
+
+    pub async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send("POST", path, &[("content-type", "application/json")], body).await
+    }
+
+    /// A job that stays where it is for an hour.
+    pub async fn job(&self, more: &str) -> Value {
+        let body = format!(r#"{{"kind":"echo","delay_ms":3600000{more}}}"#);
+        let answer = self.post("/api/v1/jobs", &body).await;
+        assert!(answer.status == 202 || answer.status == 200, "{answer:?}");
+        answer.json()
+    }
+
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let client = crate::cli::http_client().unwrap();
+        let mut request = client.request(method.parse().unwrap(), self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = within(request.body(body.to_owned()).send()).await.unwrap();
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        Answer { status, headers, body: within(response.text()).await.unwrap() }
+    }
+
+    pub async fn socket(&self, query: &str) -> Socket {
+        let url = format!("ws://{}/api/v1/ws{query}", self.address);
+        Socket(within(tokio_tungstenite::connect_async(url)).await.unwrap().0)
+    }
+
+    /// Stops as the binary does, and waits until everything is gone.
+    pub async fn stop(self) -> StopReport {
+        let Server { engine, serving, .. } = self;
+        let requests = async { serving.await.unwrap().unwrap() };
+        within(engine.stop(&StopBounds::default(), requests)).await
+    }
+}
+
+/// A bound on every wait of a test; long enough for a busy machine.
+pub async fn within<F: IntoFuture>(future: F) -> F::Output {
+    let waited = tokio::time::timeout(Duration::from_secs(20), future.into_future()).await;
+    waited.expect("should have happened by now")
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Checks that it is a problem document with this status and code.
+    #[track_caller]
+    pub fn is_problem(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        let document = self.json();
+        assert_eq!(document["code"], code, "{self:?}");
+        assert_eq!(document["status"], status, "{self:?}");
+        assert_eq!(document["type"], format!("urn:cortado:problem:{code}"));
+        assert!(document["detail"].is_string() && document["title"].is_string(), "{self:?}");
+        document
+    }
+}
+
+pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    /// The next message as JSON; pings are passed over.
+    pub async fn next(&mut self) -> Value {
+        within(self.read()).await
+    }
+
+    async fn read(&mut self) -> Value {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("a text message was expected, not {other:?}"),
+            }
+        }
+    }
+
+    /// The next message of this type; everything before is passed over.
+    pub async fn next_of(&mut self, kind: &str) -> Value {
+        within(self.read_of(kind)).await
+    }
+
+    async fn read_of(&mut self, kind: &str) -> Value {
+        loop {
+            let message = self.read().await;
+            if message["type"] == kind {
+                return message;
+            }
+        }
+    }
+
+    /// The seq of each event, until there are `count`.
+    pub async fn seqs(&mut self, count: usize) -> Vec<u64> {
+        within(async {
+            let mut seqs = Vec::new();
+            while seqs.len() < count {
+                let message = self.read_of("events").await;
+                for event in message["events"].as_array().unwrap() {
+                    seqs.push(event["seq"].as_u64().unwrap());
+                }
+            }
+            seqs
+        })
+        .await
+    }
+
+    pub async fn say(&mut self, text: &str) {
+        within(self.0.send(Message::text(text))).await.unwrap();
+    }
+
+    /// Reads to the end: the last `bye`, if any, and the close frame.
+    pub async fn close_frame(&mut self) -> (Option<Value>, CloseCode, String) {
+        within(async {
+            let mut bye = None;
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Text(text))) => {
+                        let message: Value = serde_json::from_str(&text).unwrap();
+                        if message["type"] == "bye" {
+                            bye = Some(message);
+                        }
+                    }
+                    Some(Ok(Message::Close(Some(frame)))) => {
+                        return (bye, frame.code, frame.reason.to_string());
+                    }
+                    Some(Ok(_)) => {}
+                    other => panic!("a close frame was expected, not {other:?}"),
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// The status and body of a refused upgrade.
+pub async fn refused(request: tungstenite::http::Request<()>) -> (u16, Value) {
+    match within(tokio_tungstenite::connect_async(request)).await {
+        Err(tungstenite::Error::Http(response)) => {
+            let body = response.body().clone().unwrap_or_default();
+            (response.status().as_u16(), serde_json::from_slice(&body).unwrap_or(Value::Null))
+        }
+        other => panic!("a refusal was expected, not {other:?}"),
+    }
+}

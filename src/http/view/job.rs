@@ -1,0 +1,232 @@
+//! Jobs as JSON: the row of a list, the whole job, its log, and its status after a control.
+//! Payload and result are the text that came in, untouched.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::event::{ChangeView, FailureView, LineView, ProgressView};
+use super::{Shown, millis};
+use crate::job::{
+    AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, Moment, QueueName,
+    State, Status, Tag, Time,
+};
+
+/// A row of a list, and the answer to a submission: no payload, no result, no attempts.
+#[derive(Debug, Serialize)]
+pub struct JobRow<'a> {
+    id: JobId,
+    kind: &'a str,
+    queue: &'a QueueName,
+    state: &'static str,
+    priority: i16,
+    tags: &'a [Tag],
+    attempt: u16,
+    max_attempts: u16,
+    enqueued_at: Shown<Time>,
+    run_at: Shown<Time>,
+    finished_at: Option<Shown<Time>>,
+    progress: Option<ProgressView<'a>>,
+    error: Option<FailureView<'a>>,
+    cancel_asked: bool,
+    idempotency_key: Option<&'a str>,
+    seq: u64,
+    /// Only in the answer to a submission whose key was already taken.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    existing: bool,
+}
+
+impl<'a> JobRow<'a> {
+    /// The row of one job.
+    pub fn of(job: &'a Job) -> Self {
+        JobRow {
+            id: job.id,
+            kind: job.labels.kind.as_str(),
+            queue: &job.labels.queue,
+            state: job.status.state.as_str(),
+            priority: job.spec.priority,
+            tags: &job.labels.tags,
+            attempt: job.status.attempt,
+            max_attempts: job.status.max_attempts,
+            enqueued_at: Shown(job.enqueued_at),
+            run_at: Shown(job.run_at),
+            finished_at: job.finished_at().map(Shown),
+            progress: job.progress.as_ref().map(ProgressView::of),
+            error: job.last_failure().map(FailureView::of),
+            cancel_asked: job.status.cancel_asked,
+            idempotency_key: job.spec.idempotency_key.as_ref().map(|key| key.as_str()),
+            seq: job.seq,
+            existing: false,
+        }
+    }
+
+    /// The row of a job that an earlier submission with the same key made.
+    pub fn of_existing(job: &'a Job) -> Self {
+        JobRow { existing: true, ..JobRow::of(job) }
+    }
+}
+
+/// Everything known of one job but its log: the row plus payload, result, attempts and timeline.
+#[derive(Debug, Serialize)]
+pub struct JobView<'a> {
+    #[serde(flatten)]
+    row: JobRow<'a>,
+    payload: &'a RawValue,
+    result: Option<&'a RawValue>,
+    timeout_ms: Option<u64>,
+    backoff: BackoffView,
+    attempts: Vec<AttemptJson<'a>>,
+    timeline: Vec<MomentView<'a>>,
+    /// The place in the log the job was read at; absent where that is told elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<Shown<Cursor>>,
+}
+
+#[derive(Debug, Serialize)]
+struct BackoffView {
+    base_ms: u64,
+    cap_ms: u64,
+}
+
+impl<'a> JobView<'a> {
+    /// The view of one job.
+    pub fn of(job: &'a Job) -> Self {
+        let Backoff { base_ms, cap_ms } = job.spec.retry.backoff;
+        JobView {
+            row: JobRow::of(job),
+            payload: raw(&job.spec.payload),
+            result: job.result().map(raw),
+            timeout_ms: job.spec.timeout_ms,
+            backoff: BackoffView { base_ms, cap_ms },
+            attempts: job.attempts().iter().map(AttemptJson::of).collect(),
+            timeline: job.history.iter().map(MomentView::of).collect(),
+            cursor: None,
+        }
+    }
+
+    /// The view with the place in the log it was read at.
+    pub fn at(self, cursor: Cursor) -> Self {
+        JobView { cursor: Some(Shown(cursor)), ..self }
+    }
+}
+
+/// The text as it came in, without a copy.
+fn raw(json: &Json) -> &RawValue {
+    // The text was checked when it came in, so the fallback is never taken.
+    serde_json::from_str(json.as_str()).unwrap_or(RawValue::NULL)
+}
+
+#[derive(Debug, Serialize)]
+struct AttemptJson<'a> {
+    number: u16,
+    worker: &'a str,
+    started_at: Shown<Time>,
+    ended_at: Option<Shown<Time>>,
+    duration_ms: Option<u64>,
+    /// Null while it runs.
+    outcome: Option<&'static str>,
+    error: Option<FailureView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
+}
+
+impl<'a> AttemptJson<'a> {
+    fn of(attempt: &AttemptView<'a>) -> Self {
+        let (outcome, error, why) = match &attempt.end {
+            None => (None, None, None),
+            Some((_, end)) => {
+                let (error, why) = match end {
+                    AttemptEnd::Failed(failure) => (Some(FailureView::of(failure)), None),
+                    AttemptEnd::Interrupted(why) | AttemptEnd::Rescued(why) => {
+                        (None, Some(why.as_str()))
+                    }
+                    AttemptEnd::Completed | AttemptEnd::Snoozed | AttemptEnd::Cancelled => {
+                        (None, None)
+                    }
+                };
+                (Some(outcome_word(end)), error, why)
+            }
+        };
+        AttemptJson {
+            number: attempt.number,
+            worker: attempt.worker.as_str(),
+            started_at: Shown(attempt.started_at),
+            ended_at: attempt.end.as_ref().map(|(at, _)| Shown(*at)),
+            duration_ms: attempt.duration().map(millis),
+            outcome,
+            error,
+            why,
+        }
+    }
+}
+
+/// The public word for the end of an attempt.
+pub fn outcome_word(end: &AttemptEnd<'_>) -> &'static str {
+    match end {
+        AttemptEnd::Completed => "completed",
+        AttemptEnd::Failed(_) => "failed",
+        AttemptEnd::Snoozed => "snoozed",
+        AttemptEnd::Cancelled => "cancelled",
+        AttemptEnd::Interrupted(_) => "interrupted",
+        AttemptEnd::Rescued(_) => "lost",
+    }
+}
+
+/// One entry of a job's timeline; `job.enqueued` is not in it, it is the job's `enqueued_at`.
+#[derive(Debug, Serialize)]
+struct MomentView<'a> {
+    seq: u64,
+    at: Shown<Time>,
+    r#type: Shown<EventType>,
+    state: Shown<State>,
+    attempt: u16,
+    #[serde(flatten)]
+    more: ChangeView<'a>,
+}
+
+impl<'a> MomentView<'a> {
+    fn of(moment: &'a Moment) -> Self {
+        MomentView {
+            seq: moment.seq,
+            at: Shown(moment.at),
+            r#type: Shown(moment.change.event_type()),
+            state: Shown(moment.state),
+            attempt: moment.attempt,
+            more: ChangeView::of(&moment.change),
+        }
+    }
+}
+
+/// A job's log: `{"lines":[{"at","stream","text"}],"dropped","cursor"}`, oldest line first.
+#[derive(Debug, Serialize)]
+pub struct LogView<'a> {
+    lines: Vec<LineView<'a>>,
+    /// Older lines that were not kept.
+    dropped: u64,
+    cursor: Shown<Cursor>,
+}
+
+impl<'a> LogView<'a> {
+    /// The log of one job, read at a place.
+    pub fn of(job: &'a Job, cursor: Cursor) -> Self {
+        let lines = job.log.iter().map(LineView::of).collect();
+        LogView { lines, dropped: job.log_dropped, cursor: Shown(cursor) }
+    }
+}
+
+/// What a job is after a control: `{"id","state","attempt","max_attempts","cancel_asked"}`.
+#[derive(Debug, Serialize)]
+pub struct StatusView {
+    id: JobId,
+    state: &'static str,
+    attempt: u16,
+    max_attempts: u16,
+    cancel_asked: bool,
+}
+
+impl StatusView {
+    /// The view of a status.
+    pub fn of(id: JobId, status: Status) -> Self {
+        let Status { state, attempt, max_attempts, cancel_asked } = status;
+        StatusView { id, state: state.as_str(), attempt, max_attempts, cancel_asked }
+    }
+}
