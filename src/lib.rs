@@ -13,3 +13,9 @@ pub mod http;
 
 pub mod cli;
 pub mod ui;
+
+pub mod app;
+
+pub use app::Cortado;
+pub use engine::{Context, Handler};
+pub use job::Outcome;

@@ -30,7 +30,7 @@ pub mod ws;
 pub use error::Problem;
 pub use layers::{Access, wrap};
 pub use limits::Limits;
-pub use server::serve;
+pub use server::{bind, serve};
 
 /// What every endpoint is given. Cheap to clone.
 #[derive(Clone)]

@@ -15,7 +15,7 @@ use axum::http::Request;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -31,6 +31,19 @@ const LAST_BYTES: Duration = Duration::from_secs(1);
 /// can keep its connection's place after the upgrade.
 #[derive(Debug, Clone)]
 pub struct ConnectionSlot(#[allow(dead_code)] Arc<OwnedSemaphorePermit>);
+
+/// Opens a listener. Its connections get small send buffers: a subscriber that takes nothing then pins
+/// a fraction of the kernel memory that the default would let it pin.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?; // a restart must not wait for the last process's connections
+    socket.set_send_buffer_size(64 * 1_024)?; // accepted connections inherit it
+    socket.bind(address)?;
+    socket.listen(4_096)
+}
 
 /// Serves until the stop begins, closes the listener, and returns when the last request under way has
 /// its answer (bounded by [`Limits::request_timeout`]). Sockets go on under `shutdown.connections`. An

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -15,7 +15,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::engine::{Context, Engine, EngineConfig, KindInfo, Registry, example};
 use crate::http::auth::Hosts;
-use crate::http::{Access, Limits, router, serve, wrap};
+use crate::http::{Access, Limits, bind, router, serve, wrap};
 use crate::job::{Kind, Outcome};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
@@ -80,7 +80,7 @@ impl Server {
         let engine = Engine::start(store, registry, config, shutdown.clone());
         let app = router(engine.clone(), setup.limits.clone()).merge(setup.more);
         let app = wrap(app, &setup.limits, setup.access).unwrap();
-        let listener = TcpListener::bind(setup.address).await.unwrap();
+        let listener = bind(setup.address).unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, app, setup.limits, shutdown.clone()));
         Server { address, engine, shutdown, serving }
@@ -178,8 +178,12 @@ pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
 impl Socket {
     /// The next message as JSON; pings are passed over.
     pub async fn next(&mut self) -> Value {
+        within(self.read()).await
+    }
+
+    async fn read(&mut self) -> Value {
         loop {
-            match within(self.0.next()).await {
+            match self.0.next().await {
                 Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("a text message was expected, not {other:?}"),
@@ -189,8 +193,12 @@ impl Socket {
 
     /// The next message of this type; everything before is passed over.
     pub async fn next_of(&mut self, kind: &str) -> Value {
+        within(self.read_of(kind)).await
+    }
+
+    async fn read_of(&mut self, kind: &str) -> Value {
         loop {
-            let message = self.next().await;
+            let message = self.read().await;
             if message["type"] == kind {
                 return message;
             }
@@ -199,14 +207,17 @@ impl Socket {
 
     /// The seq of each event, until there are `count`.
     pub async fn seqs(&mut self, count: usize) -> Vec<u64> {
-        let mut seqs = Vec::new();
-        while seqs.len() < count {
-            let message = self.next_of("events").await;
-            for event in message["events"].as_array().unwrap() {
-                seqs.push(event["seq"].as_u64().unwrap());
+        within(async {
+            let mut seqs = Vec::new();
+            while seqs.len() < count {
+                let message = self.read_of("events").await;
+                for event in message["events"].as_array().unwrap() {
+                    seqs.push(event["seq"].as_u64().unwrap());
+                }
             }
-        }
-        seqs
+            seqs
+        })
+        .await
     }
 
     pub async fn say(&mut self, text: &str) {
@@ -215,22 +226,25 @@ impl Socket {
 
     /// Reads to the end: the last `bye`, if any, and the close frame.
     pub async fn close_frame(&mut self) -> (Option<Value>, CloseCode, String) {
-        let mut bye = None;
-        loop {
-            match within(self.0.next()).await {
-                Some(Ok(Message::Text(text))) => {
-                    let message: Value = serde_json::from_str(&text).unwrap();
-                    if message["type"] == "bye" {
-                        bye = Some(message);
+        within(async {
+            let mut bye = None;
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Text(text))) => {
+                        let message: Value = serde_json::from_str(&text).unwrap();
+                        if message["type"] == "bye" {
+                            bye = Some(message);
+                        }
                     }
+                    Some(Ok(Message::Close(Some(frame)))) => {
+                        return (bye, frame.code, frame.reason.to_string());
+                    }
+                    Some(Ok(_)) => {}
+                    other => panic!("a close frame was expected, not {other:?}"),
                 }
-                Some(Ok(Message::Close(Some(frame)))) => {
-                    return (bye, frame.code, frame.reason.to_string());
-                }
-                Some(Ok(_)) => {}
-                other => panic!("a close frame was expected, not {other:?}"),
             }
-        }
+        })
+        .await
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::job::{
-    FailureClass, Interruption, Kind, Labels, LogCaps, QueueChange, Spec, Stream, WorkerName,
+    Change, Fact, Failure, FailureClass, Interruption, JobId, Json, Kind, Labels, LogCaps, LogLine,
+    Progress, QueueChange, QueueName, Spec, State, Status, Stream, Tag, Time, WorkerName,
 };
 
 fn event(seq: u64, state: State, attempt: u16, change: Change) -> Event {

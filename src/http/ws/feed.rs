@@ -151,3 +151,53 @@ impl Feed {
         Some(Delivery::Events { batch, after })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::support::{Server, within};
+    use crate::http::ws::protocol::{Frame, Subscriptions};
+    use crate::job::{Event, Fact, Filter, QueueChange, QueueName, Time};
+
+    fn batch(feed: &Feed, seqs: std::ops::RangeInclusive<u64>) -> Arc<Batch> {
+        let event = |seq| {
+            let fact = Fact::Queue { queue: QueueName::default(), change: QueueChange::Paused };
+            Event { seq, at: Time::default(), fact }
+        };
+        Arc::new(Batch::new(feed.cursor.epoch, seqs.map(event).collect()))
+    }
+
+    #[tokio::test]
+    async fn a_live_batch_brings_what_is_new_and_a_jump_asks_the_stored_log() {
+        let server = Server::start().await;
+        let mut feed = Feed::new(server.engine.clone(), None);
+        let (one, two) = (batch(&feed, 1..=2), batch(&feed, 1..=4));
+        assert!(matches!(feed.take(one.clone()), Some(Delivery::Events { after: 0, .. })));
+        assert!(feed.take(one).is_none(), "nothing in it is new");
+        let Some(Delivery::Events { batch: half_new, after: 2 }) = feed.take(two) else {
+            panic!("3 and 4 are new");
+        };
+        let mut frame = Frame::default();
+        frame.add(&half_new, 2, &Subscriptions::new(Filter::default()));
+        let text = frame.finish(feed.cursor).unwrap();
+        assert!(text.contains(r#""seq":3,"#) && text.contains(r#""seq":4,"#), "{text}");
+        assert!(!text.contains(r#""seq":2,"#), "{text}");
+        assert_eq!(feed.cursor.seq, 4);
+
+        let jump = batch(&feed, 6..=7);
+        assert!(feed.take(jump).is_none());
+        assert_eq!((feed.cursor.seq, feed.source), (4, Source::Stored));
+    }
+
+    #[tokio::test]
+    async fn the_end_comes_after_everything_else() {
+        let server = Server::start().await;
+        let mut feed = Feed::new(server.engine.clone(), None);
+        server.job("").await;
+        server.stop().await;
+        // Not read before the stop: it is still in the channel.
+        let last = within(feed.next()).await.unwrap();
+        assert!(matches!(last, Delivery::Events { after: 0, .. }), "{last:?}");
+        assert!(matches!(within(feed.next()).await.unwrap(), Delivery::Ended));
+    }
+}

@@ -64,7 +64,7 @@ pub(crate) async fn a_pruned_job_frees_its_key(harness: impl Harness) {
     let id = rig.finish(draft().key("k")).await;
     rig.pass(secs(10));
     assert_eq!(rig.add_existing(draft().key("k")).await.id, id); // still stored: no tick yet
-    assert_eq!(rig.tick().await.pruned, 1);
+    assert_eq!(rig.catch_up().await.pruned, 1);
     let new = rig.add(draft().key("k")).await;
     let rig = rig.reopen().await;
     assert_eq!(rig.add_existing(draft().key("k")).await.id, new.id);

@@ -8,6 +8,7 @@ use crate::job::Time;
 
 pub(crate) mod claim;
 pub(crate) mod control;
+mod draft;
 pub(crate) mod enqueue;
 pub(crate) mod keys;
 pub(crate) mod lease;
@@ -22,7 +23,8 @@ pub(crate) mod signals;
 pub(crate) mod time;
 pub(crate) mod verdicts;
 
-pub(crate) use rig::{Draft, Rig, draft, lines, queue, secs};
+pub(crate) use draft::{Draft, draft};
+pub(crate) use rig::{Rig, lines, queue, secs};
 
 /// A place where one store lives: what a rule needs beyond the store itself.
 pub(crate) trait Harness {

@@ -119,6 +119,7 @@ pub(crate) async fn a_job_added_while_paging_disturbs_no_page(harness: impl Harn
     let mut seen = BTreeSet::new();
     loop {
         let page = rig.store.list(query.clone()).await.unwrap();
+        assert!(page.next.is_none() || page.next != query.after, "the pages do not go on");
         for job in page.jobs {
             assert!(seen.insert(job.id), "{} came twice", job.id);
         }

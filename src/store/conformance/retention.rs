@@ -34,11 +34,11 @@ pub(crate) async fn finished_jobs_go_when_they_are_too_old(harness: impl Harness
     let waiting = rig.add(draft().after(secs(90))).await.id;
     let head = rig.store.head();
     rig.pass(secs(9));
-    assert_eq!(rig.tick().await.pruned, 0);
+    assert_eq!(rig.catch_up().await.pruned, 0);
     for (wait, gone) in [(1, ids[0]), (10, ids[1]), (10, ids[2])] {
         assert!(rig.find(gone).await.is_some());
         rig.pass(secs(wait));
-        assert_eq!(rig.tick().await.pruned, 1);
+        assert_eq!(rig.catch_up().await.pruned, 1);
         assert_eq!(rig.find(gone).await, None);
     }
     assert_eq!((rig.jobs().await.len(), rig.state(waiting).await), (1, State::Scheduled));
@@ -59,14 +59,14 @@ pub(crate) async fn the_oldest_finished_jobs_go_when_they_are_too_many(harness: 
         rig.complete(lease).await;
     }
     let finished: Vec<JobId> = leases.iter().map(|lease| lease.job.id).collect();
-    assert_eq!(rig.tick().await.pruned, finished.len() - 2);
+    assert_eq!(rig.catch_up().await.pruned, finished.len() - 2);
     let mut left: Vec<JobId> = rig.jobs().await.iter().map(|job| job.id).collect();
     left.retain(|id| *id != dead);
     left.reverse();
     let mut newest = finished[finished.len() - 2..].to_vec();
     newest.sort();
     assert_eq!(left, newest);
-    assert_eq!(rig.tick().await.pruned, 0);
+    assert_eq!(rig.catch_up().await.pruned, 0);
 }
 
 pub(crate) async fn a_tick_prunes_one_step_and_asks_for_more(harness: impl Harness) {
@@ -76,12 +76,15 @@ pub(crate) async fn a_tick_prunes_one_step_and_asks_for_more(harness: impl Harne
     for _ in 0..3 {
         rig.finish(draft()).await;
     }
-    let ticked = rig.tick().await;
-    assert_eq!(ticked.pruned, 2);
-    assert!(ticked.next.is_some_and(|next| next <= rig.now()), "{ticked:?}");
-    let ticked = rig.tick().await;
-    assert_eq!((ticked.pruned, ticked.next), (1, None));
-    assert_eq!(rig.jobs().await, []);
+    let mut left = 3;
+    while left > 0 {
+        let ticked = rig.tick().await;
+        assert!((1..=2).contains(&ticked.pruned), "{ticked:?}");
+        left -= ticked.pruned;
+        assert_eq!(rig.jobs().await.len(), left);
+        assert!(left == 0 || ticked.next.is_some_and(|next| next <= rig.now()), "{ticked:?}");
+    }
+    assert_eq!(rig.catch_up().await.pruned, 0);
 }
 
 pub(crate) async fn a_retried_job_is_pruned_by_its_last_end(harness: impl Harness) {
@@ -92,12 +95,12 @@ pub(crate) async fn a_retried_job_is_pruned_by_its_last_end(harness: impl Harnes
     rig.retry(id).await.unwrap();
     let lease = rig.claim_one().await;
     rig.pass(secs(9));
-    assert_eq!(rig.tick().await.pruned, 0);
+    assert_eq!(rig.catch_up().await.pruned, 0);
     rig.complete(&lease).await;
     rig.pass(secs(9));
-    assert_eq!(rig.tick().await.pruned, 0);
+    assert_eq!(rig.catch_up().await.pruned, 0);
     rig.pass(secs(1));
-    assert_eq!(rig.tick().await.pruned, 1);
+    assert_eq!(rig.catch_up().await.pruned, 1);
 }
 
 pub(crate) async fn a_pruned_job_stays_gone_and_counts_nowhere(harness: impl Harness) {
@@ -105,7 +108,7 @@ pub(crate) async fn a_pruned_job_stays_gone_and_counts_nowhere(harness: impl Har
     let rig = Rig::open_with(harness, limits(Retention { completed, ..KEEP_ALL })).await;
     let gone = rig.finish(draft().queue("a")).await;
     let kept = rig.finish(draft()).await;
-    rig.tick().await;
+    rig.catch_up().await;
     let rig = rig.reopen().await.crash().await;
     assert_eq!((rig.find(gone).await, rig.jobs().await.len()), (None, 1));
     let stats = rig.stats().await;
@@ -120,7 +123,7 @@ pub(crate) async fn an_age_without_end_keeps_for_ever(harness: impl Harness) {
     let rig = Rig::open_with(harness, limits(retention)).await;
     let id = rig.finish(draft()).await;
     rig.pass(secs(3_000_000_000));
-    rig.tick().await;
+    rig.catch_up().await;
     assert_eq!((rig.state(id).await, rig.log().await.len()), (State::Completed, 3));
 }
 
@@ -130,7 +133,7 @@ async fn until_trimmed<H: Harness>(rig: &Rig<H>, between: std::time::Duration) -
         let batch = (0..100).map(|_| draft().new()).collect();
         rig.store.enqueue(batch).await.unwrap();
         rig.pass(between);
-        rig.tick().await;
+        rig.catch_up().await;
         let stats = rig.stats().await;
         if stats.oldest.seq > 0 {
             return (stats.oldest, rig.store.head().seq);

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use super::Harness;
 use crate::job::{
-    Cursor, Event, EventType, Fact, Failure, FailureClass, IdempotencyKey, Job, JobId, JobQuery,
-    Json, Kind, Labels, LogLine, NewJob, QueueName, Spec, Start, State, Status, Stream, Tag, Time,
-    Verdict, WorkerName,
+    Cursor, Event, EventType, Fact, Failure, FailureClass, Job, JobId, JobQuery, Json, LogLine,
+    NewJob, QueueName, State, Status, Stream, Time, Verdict, WorkerName,
 };
 use crate::store::{
     Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, Limits, Note,
@@ -172,6 +171,22 @@ impl<H: Harness> Rig<H> {
         self.store.tick().await.unwrap()
     }
 
+    /// Ticks until there is nothing more to do at once; answers with the sums.
+    pub(crate) async fn catch_up(&self) -> Ticked {
+        let mut all = Ticked::default();
+        for _ in 0..1_000 {
+            let ticked = self.tick().await;
+            all.due += ticked.due;
+            all.rescued += ticked.rescued;
+            all.pruned += ticked.pruned;
+            all.next = ticked.next;
+            if ticked.next.is_none_or(|next| next > self.now()) {
+                return all;
+            }
+        }
+        panic!("the ticks never come to an end: {all:?}")
+    }
+
     pub(crate) async fn find(&self, id: JobId) -> Option<Job> {
         self.store.get(id).await.unwrap().0
     }
@@ -195,10 +210,9 @@ impl<H: Harness> Rig<H> {
             let page = self.store.list(query.clone()).await.unwrap();
             assert!(page.jobs.len() <= query.limit, "a page is longer than asked for");
             jobs.extend(page.jobs);
-            query.after = page.next;
-            if query.after.is_none() {
-                return jobs;
-            }
+            let Some(next) = page.next else { return jobs };
+            assert!(query.after.is_none_or(|after| next.0 < after.0), "the pages do not go on");
+            query.after = Some(next);
         }
     }
 
@@ -225,7 +239,10 @@ impl<H: Harness> Rig<H> {
         loop {
             match self.store.events(after, 1_000).await.unwrap() {
                 Events::Some(events) if events.is_empty() => return log,
-                Events::Some(events) => log.extend(events),
+                Events::Some(events) => {
+                    assert!(events[0].seq > after.seq, "the log does not go on");
+                    log.extend(events);
+                }
                 gap @ Events::Gap { .. } => panic!("{after} should be readable: {gap:?}"),
             }
             after = log.last().unwrap().cursor(after);
@@ -263,90 +280,4 @@ pub(crate) fn failed(retry_in: Duration) -> Verdict {
 
 pub(crate) fn failure() -> Failure {
     Failure::new(FailureClass::Error, "it broke")
-}
-
-/// A job to enqueue, changed word by word.
-#[derive(Clone)]
-pub(crate) struct Draft(NewJob);
-
-/// An `echo` in the default queue, for now.
-pub(crate) fn draft() -> Draft {
-    let kind = Kind::parse("echo").unwrap();
-    let spec = Spec {
-        payload: Json::null(),
-        priority: 0,
-        retry: Default::default(),
-        timeout_ms: None,
-        idempotency_key: None,
-    };
-    let labels = Labels { queue: QueueName::default(), kind, tags: Box::default() };
-    Draft(NewJob {
-        id: JobId::generate(),
-        labels: labels.into(),
-        spec: spec.into(),
-        start: Start::Now,
-    })
-}
-
-impl From<Draft> for NewJob {
-    fn from(draft: Draft) -> NewJob {
-        draft.0
-    }
-}
-
-impl Draft {
-    pub(crate) fn new(self) -> NewJob {
-        self.0
-    }
-
-    pub(crate) fn queue(self, name: &str) -> Draft {
-        self.labels(|labels| labels.queue = queue(name))
-    }
-
-    pub(crate) fn kind(self, name: &str) -> Draft {
-        self.labels(|labels| labels.kind = Kind::parse(name).unwrap())
-    }
-
-    pub(crate) fn tag(self, name: &str) -> Draft {
-        self.labels(|labels| labels.tags = Box::new([Tag::parse(name).unwrap()]))
-    }
-
-    pub(crate) fn key(self, key: &str) -> Draft {
-        self.spec(|spec| spec.idempotency_key = Some(IdempotencyKey::parse(key).unwrap()))
-    }
-
-    pub(crate) fn payload(self, payload: Json) -> Draft {
-        self.spec(|spec| spec.payload = payload)
-    }
-
-    pub(crate) fn priority(self, priority: i16) -> Draft {
-        self.spec(|spec| spec.priority = priority)
-    }
-
-    pub(crate) fn attempts(self, max: u16) -> Draft {
-        self.spec(|spec| spec.retry.max_attempts = max)
-    }
-
-    pub(crate) fn timeout(self, ms: u64) -> Draft {
-        self.spec(|spec| spec.timeout_ms = Some(ms))
-    }
-
-    pub(crate) fn start(mut self, start: Start) -> Draft {
-        self.0.start = start;
-        self
-    }
-
-    pub(crate) fn after(self, delay: Duration) -> Draft {
-        self.start(Start::After(delay))
-    }
-
-    fn labels(mut self, change: impl FnOnce(&mut Labels)) -> Draft {
-        change(Arc::make_mut(&mut self.0.labels));
-        self
-    }
-
-    fn spec(mut self, change: impl FnOnce(&mut Spec)) -> Draft {
-        change(Arc::make_mut(&mut self.0.spec));
-        self
-    }
 }

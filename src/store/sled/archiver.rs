@@ -33,15 +33,16 @@ impl Archiver {
         commands: WeakSender<Command>,
     ) -> std::io::Result<(Archiver, JoinHandle<()>)> {
         let (give, work) = channel::<Chosen>();
-        let thread = std::thread::Builder::new().name("cortado-archive".into()).spawn(move || {
-            for chosen in work {
-                let jobs = read_all(&shared, chosen);
-                let Some(commands) = commands.upgrade() else { return };
-                if commands.blocking_send(Command::Change(Change::Archive(jobs))).is_err() {
-                    return;
+        let thread =
+            std::thread::Builder::new().name("cortado-archive".into()).spawn(move || {
+                for chosen in work {
+                    let jobs = read_all(&shared, chosen);
+                    let Some(commands) = commands.upgrade() else { return };
+                    if commands.blocking_send(Command::Change(Change::Archive(jobs))).is_err() {
+                        return;
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok((Archiver { give }, thread))
     }
 
@@ -93,7 +94,7 @@ fn read_all(shared: &Shared, chosen: Chosen) -> Result<Vec<Job>, StoreError> {
 
 impl Group<'_> {
     /// Writes a run and lets its jobs go from the index.
-    pub fn archive(&mut self, jobs: Vec<Job>) -> Result<(), StoreError> {
+    pub fn archive(&mut self, jobs: Vec<Job>) {
         self.core.archiving = false;
         for job in &jobs {
             self.forget(job.id);
@@ -102,7 +103,7 @@ impl Group<'_> {
                 self.ops.put(&unique_key(key), &job.id.as_u128().to_be_bytes());
             }
         }
-        self.add_run(jobs)
+        self.add_run(jobs);
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::archiver::Archiver;
 use super::group::{Core, Group, Packed};
 use super::index::Index;
+use super::time::Ticking;
 use super::verbs::{Claimed, Controlled, Taken};
 use crate::job::{Cursor, Event, Job, JobId, NewJob, Status};
 use crate::store::{
@@ -36,7 +37,8 @@ pub(super) enum Change {
     Settle(Vec<Settlement>, Reply<Vec<Result<Status, SettleError>>>),
     Annotate(Vec<Note>, Reply<()>),
     Control(Control, Reply<Controls>),
-    Tick(Reply<Ticked>),
+    /// With what an earlier part of the same tick did, before it met the archiver.
+    Tick(Ticked, Reply<Ticked>),
     /// The archiver has read the records of the jobs it was given.
     Archive(Result<Vec<Job>, StoreError>),
 }
@@ -141,7 +143,7 @@ impl Batch {
                 Change::Settle(_, reply) => drop(reply.send(Err(error))),
                 Change::Annotate(_, reply) => drop(reply.send(Err(error))),
                 Change::Control(_, reply) => drop(reply.send(Err(error))),
-                Change::Tick(reply) => drop(reply.send(Err(error))),
+                Change::Tick(_, reply) => drop(reply.send(Err(error))),
                 Change::Archive(_) => {}
             }
         }
@@ -175,9 +177,16 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
                 }
                 Err(error) => when_durable(Err(error), reply),
             },
-            Change::Tick(reply) => when_durable(group.tick(), reply),
+            Change::Tick(so_far, reply) => match group.tick(so_far) {
+                Ok(Ticking::Done(ticked)) => when_durable(Ok(ticked), reply),
+                Ok(Ticking::Later(so_far)) => {
+                    later.push(Change::Tick(so_far, reply));
+                    continue;
+                }
+                Err(error) => when_durable(Err(error), reply),
+            },
             Change::Archive(jobs) => {
-                group.archive(jobs?)?;
+                group.archive(jobs?);
                 continue;
             }
         };

@@ -9,9 +9,10 @@ use super::codec::{Packer, Record};
 use super::disk::Ops;
 use super::index::{Entry, Index, Trail};
 use super::journal::Journal;
-use super::shared::{Meta, Shared};
+use super::shared::{Meta, Shared, unique_key};
 use crate::job::{
-    Change, Event, Fact, Job, JobId, Labels, NewJob, QueueChange, QueueName, State, Status, Time,
+    Change, Event, Fact, IdempotencyKey, Job, JobId, Labels, NewJob, QueueChange, QueueName, State,
+    Status, Time,
 };
 use crate::store::StoreError;
 
@@ -43,8 +44,8 @@ pub(super) struct Group<'a> {
     pub woken: BTreeSet<u32>,
     packer: Packer,
     first_chunk: u64,
-    /// Runs that will be written again, by number, and the jobs that stay in them.
-    rewritten: BTreeMap<u64, (Arc<Run>, Vec<Job>)>,
+    /// Runs that are written at the end of the group, by number.
+    open_runs: BTreeMap<u64, OpenRun>,
     /// Whether the archive's table changed and readers need the new one.
     archive_changed: bool,
 }
@@ -61,7 +62,7 @@ impl<'a> Group<'a> {
             woken: BTreeSet::new(),
             packer,
             first_chunk,
-            rewritten: BTreeMap::new(),
+            open_runs: BTreeMap::new(),
             archive_changed: false,
         }
     }
@@ -211,37 +212,64 @@ impl<'a> Group<'a> {
     }
 
     /// An archived job, as this group has left the archive so far, and the run it is in.
-    pub fn find_archived(&self, id: JobId) -> Result<Option<(Job, Arc<Run>)>, StoreError> {
-        for (run, jobs) in self.rewritten.values() {
-            if let Some(job) = jobs.iter().find(|job| job.id == id) {
-                return Ok(Some((job.clone(), run.clone())));
+    pub fn find_archived(&self, id: JobId) -> Result<Option<(Job, InRun)>, StoreError> {
+        for (no, run) in &self.open_runs {
+            if let Some(job) = run.jobs.iter().find(|job| job.id == id) {
+                return Ok(Some((job.clone(), InRun::Open(*no))));
             }
         }
         let found = self.core.archive.find(&self.core.shared.disk, id)?;
-        Ok(found.filter(|(_, run)| !self.rewritten.contains_key(&run.no)))
+        let found = found.filter(|(_, run)| !self.open_runs.contains_key(&run.no));
+        Ok(found.map(|(job, run)| (job, InRun::Stored(run))))
+    }
+
+    /// The archived job that has a key, as this group has left the archive so far.
+    pub fn find_archived_key(&self, key: &IdempotencyKey) -> Result<Option<JobId>, StoreError> {
+        let mut open = self.open_runs.values().flat_map(|run| &run.jobs);
+        if let Some(job) = open.find(|job| job.spec.idempotency_key.as_ref() == Some(key)) {
+            return Ok(Some(job.id));
+        }
+        let row = self.core.shared.disk.get(&unique_key(key))?;
+        let Some(id) = row.and_then(|row| Some(u128::from_be_bytes(row.try_into().ok()?))) else {
+            return Ok(None);
+        };
+        // The row is older than what this group did to the job's run.
+        let id = JobId::from_u128(id);
+        Ok(self.find_archived(id)?.map(|_| id))
     }
 
     /// Brings an archived job back into the index; its run is written again without it.
     pub fn unarchive(&mut self, id: JobId) -> Result<(), StoreError> {
-        let Some((job, run)) = self.find_archived(id)? else { return Ok(()) };
-        self.jobs_of(&run)?.retain(|job| job.id != id);
+        let Some((job, place)) = self.find_archived(id)? else { return Ok(()) };
+        self.jobs_of(&place)?.retain(|job| job.id != id);
         super::archiver::forget_key(&job, &mut self.ops);
         self.carry(job)
     }
 
-    /// The jobs of a run that will be written again with what is left in the list.
-    pub fn jobs_of(&mut self, run: &Arc<Run>) -> Result<&mut Vec<Job>, StoreError> {
-        if !self.rewritten.contains_key(&run.no) {
-            let jobs = run.jobs(&self.core.shared.disk)?;
-            self.rewritten.insert(run.no, (run.clone(), jobs));
-        }
-        let rewritten = self.rewritten.get_mut(&run.no).map(|(_, jobs)| jobs);
-        rewritten.ok_or_else(|| StoreError::Corrupt("a run was lost while it was rewritten".into()))
+    /// The jobs of a run, which is written (again) at the end of the group with what is left of them.
+    pub fn jobs_of(&mut self, place: &InRun) -> Result<&mut Vec<Job>, StoreError> {
+        let no = match place {
+            InRun::Open(no) => *no,
+            InRun::Stored(run) if self.open_runs.contains_key(&run.no) => run.no,
+            InRun::Stored(run) => {
+                let jobs = run.jobs(&self.core.shared.disk)?;
+                self.open_runs.insert(run.no, OpenRun { replaces: Some(run.clone()), jobs });
+                run.no
+            }
+        };
+        let open = self.open_runs.get_mut(&no).map(|run| &mut run.jobs);
+        open.ok_or_else(|| StoreError::Corrupt(format!("run {no} was lost while it was open")))
     }
 
     /// Drops a whole run without reading it.
     pub fn drop_run(&mut self, run: &Arc<Run>) {
-        self.rewritten.insert(run.no, (run.clone(), Vec::new()));
+        self.open_runs.insert(run.no, OpenRun { replaces: Some(run.clone()), jobs: Vec::new() });
+    }
+
+    /// Adds a run of finished jobs to the archive.
+    pub fn add_run(&mut self, jobs: Vec<Job>) {
+        let no = self.core.meta.take_run_number();
+        self.open_runs.insert(no, OpenRun { replaces: None, jobs });
     }
 
     /// Writes the runs of this group and removes those that earlier groups have replaced.
@@ -249,30 +277,26 @@ impl<'a> Group<'a> {
         for run in std::mem::take(&mut self.core.retired) {
             run.remove(&mut self.ops).map_err(StoreError::Corrupt)?;
         }
-        for (run, jobs) in std::mem::take(&mut self.rewritten).into_values() {
-            run.retire(&mut self.ops).map_err(StoreError::Corrupt)?;
-            self.core.uncount_run(&run);
-            self.core.archive.runs.remove(&run.first_seq);
-            self.core.retired.push(run);
-            self.add_run(jobs)?;
+        if self.open_runs.is_empty() {
+            return Ok(());
         }
-        if self.archive_changed {
-            self.core.archive.generation += 1;
-            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+        for open in std::mem::take(&mut self.open_runs).into_values() {
+            if let Some(run) = open.replaces {
+                run.retire(&mut self.ops).map_err(StoreError::Corrupt)?;
+                self.core.uncount_run(&run);
+                self.core.archive.runs.remove(&run.first_seq);
+                self.core.retired.push(run);
+            }
+            let no = self.core.meta.take_run_number();
+            let built = Run::build(no, open.jobs, &mut self.ops).map_err(StoreError::Corrupt)?;
+            if let Some(run) = built {
+                self.core.count_run(&run);
+                self.core.archive.runs.insert(run.first_seq, Arc::new(run));
+            }
         }
-        Ok(())
-    }
-
-    /// Adds a run of finished jobs to the archive.
-    pub fn add_run(&mut self, jobs: Vec<Job>) -> Result<(), StoreError> {
         self.archive_changed = true;
-        let no = self.core.meta.next_run;
-        self.core.meta.next_run += 1;
-        let built = Run::build(no, jobs, &mut self.ops).map_err(StoreError::Corrupt)?;
-        if let Some(run) = built {
-            self.core.count_run(&run);
-            self.core.archive.runs.insert(run.first_seq, Arc::new(run));
-        }
+        self.core.archive.generation += 1;
+        self.ops.put(Meta::KEY, &self.core.meta.encode()?);
         Ok(())
     }
 
@@ -300,6 +324,20 @@ impl<'a> Group<'a> {
             State::Running | State::Completed | State::Discarded | State::Cancelled => {}
         }
     }
+}
+
+/// A run that this group adds, or writes again with what is left of its jobs.
+struct OpenRun {
+    replaces: Option<Arc<Run>>,
+    jobs: Vec<Job>,
+}
+
+/// The run that an archived job is in.
+pub(super) enum InRun {
+    /// One that this group will write.
+    Open(u64),
+    /// One as it is stored.
+    Stored(Arc<Run>),
 }
 
 /// A group on its way to the disk.

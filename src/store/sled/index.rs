@@ -190,7 +190,10 @@ impl Index {
     /// Takes an entry out of everything.
     pub fn remove(&mut self, id: JobId) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
-        if let Some(key) = &entry.key {
+        // While the journal is read, a job that went may still be here when its key has a new owner.
+        if let Some(key) = &entry.key
+            && self.keys.get(&**key) == Some(&id)
+        {
             self.keys.remove(&**key);
         }
         self.sets.uncount(entry.group, entry.status.state, 1);

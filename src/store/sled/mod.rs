@@ -75,8 +75,8 @@ impl SledStore {
         let shared = core.shared.clone();
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
-        let (archiver, reading) = archiver::Archiver::start(shared.clone(), commands.downgrade())
-            .map_err(no_thread)?;
+        let (archiver, reading) =
+            archiver::Archiver::start(shared.clone(), commands.downgrade()).map_err(no_thread)?;
         let committing = std::thread::Builder::new()
             .name("cortado-commit".into())
             .spawn(move || committer::run(core, receiver, &archiver))
@@ -205,7 +205,7 @@ impl Store for SledStore {
     }
 
     async fn tick(&self) -> Result<Ticked, StoreError> {
-        self.change(Change::Tick).await
+        self.change(|reply| Change::Tick(Ticked::default(), reply)).await
     }
 
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {

@@ -71,6 +71,12 @@ pub(super) struct Meta {
 impl Meta {
     pub const KEY: &'static [u8] = b"meta";
 
+    /// A run number that was never used.
+    pub fn take_run_number(&mut self) -> u64 {
+        self.next_run += 1;
+        self.next_run - 1
+    }
+
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let raw = postcard::to_stdvec(self).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         Ok(seal(&raw))

@@ -5,15 +5,30 @@ use std::sync::atomic::Ordering;
 
 use super::archive::Run;
 use super::codec::Record;
-use super::group::Group;
+use super::group::{Group, InRun};
 use crate::job::{Change, Interruption, JobId, State, Step, Time};
 use crate::store::{Keep, StoreError, Ticked};
 
 /// Old chunks whose jobs are copied forward in one tick.
 const CARRY_STEP: usize = 8;
 
+/// What became of a tick.
+pub(super) enum Ticking {
+    Done(Ticked),
+    /// A job to be pruned is on its way to the archive: go on when it is there.
+    Later(Ticked),
+}
+
+#[derive(Default)]
+struct Pruned {
+    gone: usize,
+    more: bool,
+    met_archiver: bool,
+}
+
 impl Group<'_> {
-    pub fn tick(&mut self) -> Result<Ticked, StoreError> {
+    /// Does one step of everything. `so_far` is what an earlier part of the same tick did.
+    pub fn tick(&mut self, mut so_far: Ticked) -> Result<Ticking, StoreError> {
         let step = self.core.shared.limits.tick_step;
         let now = self.now;
 
@@ -25,15 +40,21 @@ impl Group<'_> {
         for id in &lost {
             self.rescue(*id, Interruption::LeaseExpired)?;
         }
-        let (pruned, more) = self.prune(step)?;
+        so_far.due += due.len();
+        so_far.rescued += lost.len();
+        let pruned = self.prune(step.saturating_sub(so_far.pruned))?;
+        so_far.pruned += pruned.gone;
+        if pruned.met_archiver {
+            return Ok(Ticking::Later(so_far));
+        }
         let more_to_trim = self.trim()?;
 
         let timers = [self.core.index.sets.due.first(), self.core.index.lease_ends.first()];
         let timers = timers.into_iter().flatten().map(|(at, _)| *at);
-        let unfinished = (more || more_to_trim).then_some(now);
-        let next = timers.chain(unfinished).min();
-        self.core.expected = next;
-        Ok(Ticked { due: due.len(), rescued: lost.len(), pruned, next })
+        let unfinished = (pruned.more || more_to_trim).then_some(now);
+        so_far.next = timers.chain(unfinished).min();
+        self.core.expected = so_far.next;
+        Ok(Ticking::Done(so_far))
     }
 
     fn become_available(&mut self, id: JobId) -> Result<(), StoreError> {
@@ -42,29 +63,32 @@ impl Group<'_> {
         self.change(id, status, Change::BecameAvailable).map(drop)
     }
 
-    /// Removes finished jobs past their retention, at most `step` in the index and a run in the
-    /// archive. Says how many went and whether more are due to go.
-    fn prune(&mut self, step: usize) -> Result<(usize, bool), StoreError> {
+    /// Removes finished jobs past their retention, about `step` of them.
+    fn prune(&mut self, step: usize) -> Result<Pruned, StoreError> {
         let keep = self.core.shared.limits.retention;
         let bounds = [
             (State::Completed, keep.completed),
             (State::Cancelled, keep.cancelled),
             (State::Discarded, keep.discarded),
         ];
-        let (mut pruned, more_archived) = self.prune_archive(&bounds, step)?;
-        let step = step.saturating_sub(pruned);
+        let mut pruned = self.prune_archive(&bounds, step)?;
+        let step = step.saturating_sub(pruned.gone);
         let mut old: Vec<(u64, JobId)> = Vec::new();
         for (state, keep) in bounds {
             old.extend(self.past_retention(state, keep, step + 1));
         }
         old.sort_unstable();
-        let more = old.len() > step || more_archived;
+        pruned.more |= old.len() > step;
         for (_, id) in old.into_iter().take(step) {
+            if self.core.index.entries.get(&id).is_some_and(|entry| entry.archiving) {
+                pruned.met_archiver = true;
+                break;
+            }
             self.record(&Record::Pruned(id))?;
             self.forget(id);
-            pruned += 1;
+            pruned.gone += 1;
         }
-        Ok((pruned, more))
+        Ok(pruned)
     }
 
     /// Finished jobs of one state in the index that are too old or too many, the oldest first.
@@ -75,32 +99,28 @@ impl Group<'_> {
         let archived = index.in_state(state) - finished.len() as u64;
         let surplus = index.in_state(state).saturating_sub(keep.count).saturating_sub(archived);
         let past = |id: &JobId| {
-            let finished = index.entries.get(id).filter(|e| !e.archiving).and_then(|e| e.finished);
+            let finished = index.entries.get(id).and_then(|entry| entry.finished);
             finished.is_some_and(|(_, at)| at.after(keep.age) <= self.now)
         };
-        let free = |id: &JobId| index.entries.get(id).is_some_and(|entry| !entry.archiving);
         (0..)
             .zip(finished)
-            .take_while(|(n, (_, id))| free(id) && (*n < surplus || past(id)))
+            .take_while(|(n, (_, id))| *n < surplus || past(id))
             .take(max)
             .map(|(_, (seq, id))| (*seq, *id))
             .collect()
     }
 
-    /// Removes expired jobs of the archive; a run is written again only when it pays. Says how many went
-    /// and whether more are due to go.
+    /// Removes expired jobs of the archive; a run is written again only when it pays.
     fn prune_archive(
         &mut self,
         bounds: &[(State, Keep)],
         step: usize,
-    ) -> Result<(usize, bool), StoreError> {
+    ) -> Result<Pruned, StoreError> {
         let tuning = self.core.shared.tuning;
         let in_state = |state: &State| self.core.index.in_state(*state);
-        let mut surplus: Vec<u64> = bounds
-            .iter()
-            .map(|(state, keep)| in_state(state).saturating_sub(keep.count))
-            .collect();
-        let mut pruned = 0;
+        let mut surplus: Vec<u64> =
+            bounds.iter().map(|(state, keep)| in_state(state).saturating_sub(keep.count)).collect();
+        let mut pruned = Pruned::default();
         for run in self.core.archive.clone().runs.values() {
             let mut expired = Vec::with_capacity(bounds.len());
             for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
@@ -112,22 +132,24 @@ impl Group<'_> {
             if gone == 0 || gone * 100 < run.len() * tuning.rewrite_percent {
                 continue;
             }
-            if pruned >= step {
-                return Ok((pruned, true));
+            if pruned.gone >= step {
+                pruned.more = true;
+                break;
             }
-            let max = (step - pruned).max(tuning.drop_at_once);
+            let max = (step - pruned.gone).max(tuning.drop_at_once);
             if gone == run.len() && run.keyed == 0 && gone <= max as u64 {
                 self.drop_run(run);
-                pruned += gone as usize;
+                pruned.gone += gone as usize;
                 continue;
             }
             let went = self.prune_run(run, bounds, &expired, max)?;
-            pruned += went;
+            pruned.gone += went;
             if (went as u64) < gone {
-                return Ok((pruned, true));
+                pruned.more = true;
+                break;
             }
         }
-        Ok((pruned, false))
+        Ok(pruned)
     }
 
     /// Writes a run again without the jobs of each state that finished first, `expired` of them.
@@ -138,7 +160,8 @@ impl Group<'_> {
         expired: &[u64],
         max: usize,
     ) -> Result<usize, StoreError> {
-        let mut jobs = std::mem::take(self.jobs_of(run)?);
+        let place = InRun::Stored(run.clone());
+        let mut jobs = std::mem::take(self.jobs_of(&place)?);
         jobs.sort_by_key(|job| job.seq);
         let mut left = expired.to_vec();
         let mut gone = 0;
@@ -153,7 +176,7 @@ impl Group<'_> {
             super::archiver::forget_key(job, &mut self.ops);
             false
         });
-        *self.jobs_of(run)? = jobs;
+        *self.jobs_of(&place)? = jobs;
         Ok(gone)
     }
 

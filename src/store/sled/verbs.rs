@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 
 use super::group::Group;
 use super::index::Entry;
-use super::shared::unique_key;
 use crate::job::{
     Change, Failure, FailureClass, IdempotencyKey, Interruption, Job, JobId, NewJob, QueueChange,
     QueueName, State, Status, Step, Time, Verdict,
@@ -80,12 +79,7 @@ impl Group<'_> {
             if let Some(id) = core.index.keys.get(key) {
                 return Ok(Some(*id));
             }
-            let row = core.shared.disk.get(&unique_key(key))?;
-            let archived = row.and_then(|row| Some(u128::from_be_bytes(row.try_into().ok()?)));
-            // A row may be older than this group's own removal of the job from the archive.
-            if let Some(id) = archived.map(JobId::from_u128)
-                && self.find_archived(id)?.is_some()
-            {
+            if let Some(id) = self.find_archived_key(key)? {
                 return Ok(Some(id));
             }
         }

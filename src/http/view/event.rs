@@ -1,0 +1,156 @@
+//! Events as JSON: the part that every event has, and what each type adds to it.
+//! Used for the stream and for the timeline of a job.
+
+use serde::Serialize;
+
+use super::Shown;
+use crate::job::{Change, Event, Fact, Failure, JobId, LogLine, Progress, QueueName, Tag, Time};
+
+/// The shape of [`event_json`].
+#[derive(Debug, Serialize)]
+pub struct EventView<'a> {
+    seq: u64,
+    at: Shown<Time>,
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<EventJob<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<&'a QueueName>,
+    #[serde(flatten)]
+    more: Option<ChangeView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct EventJob<'a> {
+    id: JobId,
+    queue: &'a QueueName,
+    kind: &'a str,
+    state: &'static str,
+    attempt: u16,
+    tags: &'a [Tag],
+}
+
+impl<'a> EventView<'a> {
+    /// The view of one event.
+    pub fn of(event: &'a Event) -> Self {
+        let (job, queue, more) = match &event.fact {
+            Fact::Job { id, labels, state, attempt, change } => {
+                let job = EventJob {
+                    id: *id,
+                    queue: &labels.queue,
+                    kind: labels.kind.as_str(),
+                    state: state.as_str(),
+                    attempt: *attempt,
+                    tags: &labels.tags,
+                };
+                (Some(job), None, Some(ChangeView::of(change)))
+            }
+            Fact::Queue { queue, change: _ } => (None, Some(queue), None),
+        };
+        let r#type = event.event_type().as_str();
+        EventView { seq: event.seq, at: Shown(event.at), r#type, job, queue, more }
+    }
+}
+
+/// What only some types of event carry.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct ChangeView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_attempts: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_at: Option<Shown<Time>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<ProgressView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<Vec<LineView<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<FailureView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
+}
+
+impl<'a> ChangeView<'a> {
+    pub(super) fn of(change: &'a Change) -> Self {
+        let nothing = ChangeView::default();
+        let time = |at: &Time| Some(Shown(*at));
+        match change {
+            Change::Enqueued { spec, run_at } => ChangeView {
+                priority: Some(spec.priority),
+                max_attempts: Some(spec.retry.max_attempts),
+                run_at: time(run_at),
+                ..nothing
+            },
+            Change::Started { worker } => ChangeView { worker: Some(worker.as_str()), ..nothing },
+            Change::Progressed(progress) => {
+                ChangeView { progress: Some(ProgressView::of(progress)), ..nothing }
+            }
+            Change::Logged(lines) => {
+                ChangeView { lines: Some(lines.iter().map(LineView::of).collect()), ..nothing }
+            }
+            Change::RetryScheduled { failure, run_at } => ChangeView {
+                error: Some(FailureView::of(failure)),
+                run_at: time(run_at),
+                ..nothing
+            },
+            Change::Snoozed { run_at } => ChangeView { run_at: time(run_at), ..nothing },
+            Change::Discarded { failure } => {
+                ChangeView { error: Some(FailureView::of(failure)), ..nothing }
+            }
+            Change::Interrupted { why } | Change::Rescued { why } => {
+                ChangeView { why: Some(why.as_str()), ..nothing }
+            }
+            Change::BecameAvailable
+            | Change::Completed { .. }
+            | Change::CancelAsked
+            | Change::Cancelled
+            | Change::Retried
+            | Change::Deleted => nothing,
+        }
+    }
+}
+
+/// `{"done","total","message"}`; `total` and `message` may be null.
+#[derive(Debug, Serialize)]
+pub struct ProgressView<'a> {
+    done: u64,
+    total: Option<u64>,
+    message: Option<&'a str>,
+}
+
+impl<'a> ProgressView<'a> {
+    pub(super) fn of(progress: &'a Progress) -> Self {
+        let Progress { done, total, message } = progress;
+        ProgressView { done: *done, total: *total, message: message.as_deref() }
+    }
+}
+
+/// `{"at","stream","text"}`; `stream` is `log`, `stdout` or `stderr`.
+#[derive(Debug, Serialize)]
+pub struct LineView<'a> {
+    at: Shown<Time>,
+    stream: &'static str,
+    text: &'a str,
+}
+
+impl<'a> LineView<'a> {
+    pub(super) fn of(line: &'a LogLine) -> Self {
+        LineView { at: Shown(line.at), stream: line.stream.as_str(), text: &line.text }
+    }
+}
+
+/// `{"class","message"}`; `class` is `error`, `timeout`, `panic` or `lost`.
+#[derive(Debug, Serialize)]
+pub struct FailureView<'a> {
+    class: &'static str,
+    message: &'a str,
+}
+
+impl<'a> FailureView<'a> {
+    pub(super) fn of(failure: &'a Failure) -> Self {
+        FailureView { class: failure.class.as_str(), message: &failure.message }
+    }
+}
