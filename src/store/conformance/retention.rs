@@ -130,7 +130,7 @@ pub(crate) async fn an_age_without_end_keeps_for_ever(harness: impl Harness) {
 /// Adds events until the log is trimmed: a store may keep more than it must.
 async fn until_trimmed<H: Harness>(rig: &Rig<H>, between: std::time::Duration) -> (Cursor, u64) {
     for _ in 0..200 {
-        let batch = (0..100).map(|_| draft().new()).collect();
+        let batch = (0..100).map(|_| draft().job()).collect();
         rig.store.enqueue(batch).await.unwrap();
         rig.pass(between);
         rig.catch_up().await;
