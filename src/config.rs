@@ -1,7 +1,179 @@
 //! The settings: one command line and one TOML file, merged (flag or environment, then file, then
 //! default), validated, and split into the parts that each layer is given.
 
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
+use crate::demo;
+use crate::engine::EngineConfig;
+use crate::handlers::HandlerSettings;
+use crate::store;
+
 pub mod args;
+mod check;
+pub mod file;
+#[cfg(test)]
+mod tests;
 pub mod units;
 
 pub use args::{Cli, ClientArgs, Command, LogFormat, ServeArgs, SubmitArgs, WatchArgs};
+pub use file::{FileConfig, HttpSection};
+
+/// Everything the server is told, in the parts that its layers take.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address to serve on.
+    pub listen: SocketAddr,
+    /// The directory that holds the jobs.
+    pub data_dir: PathBuf,
+    /// How people reach the server when that is not the address it listens on.
+    pub base_url: Option<Url>,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// For the engine.
+    pub engine: EngineConfig,
+    /// For the store.
+    pub limits: store::Limits,
+    /// For the HTTP side.
+    pub http: HttpSection,
+    /// For the stop.
+    pub stop: StopSettings,
+    /// For the built-in kinds.
+    pub handlers: HandlerSettings,
+    /// Whether fake jobs are fed.
+    pub demo: bool,
+    /// Who may use the server; everybody who can reach it when there is none.
+    pub auth: Option<AuthSettings>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// In the words of tracing's `EnvFilter`; known to be valid.
+    pub filter: String,
+}
+
+/// How the server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopSettings {
+    /// How long running jobs may go on after the first signal.
+    pub grace: Duration,
+    /// How long each socket may take to accept its last bytes, and as long again to answer the close.
+    pub close: Duration,
+}
+
+/// Who may use the server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthSettings {
+    /// What every request must carry.
+    pub token: String,
+}
+
+impl fmt::Debug for AuthSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthSettings(…)")
+    }
+}
+
+/// Why the server cannot be configured.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a key or value that is not known; the text names line and column.
+    #[error("the configuration file {} is not accepted: {message}", .path.display())]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// Settings that are well-formed and cannot be used.
+    #[error("the configuration is not accepted:{}", list(.0))]
+    Invalid(Vec<Problem>),
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Its key in the file.
+    pub key: String,
+    /// What is wrong, and what is accepted.
+    pub message: String,
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("\n  {}: {}", problem.key, problem.message)).collect()
+}
+
+impl Config {
+    /// Reads the file that the arguments name, if any, and puts everything together.
+    ///
+    /// # Errors
+    /// The file's fault, or every setting that cannot be used.
+    pub fn load(args: &ServeArgs) -> Result<Config, ConfigError> {
+        let file = match &args.config {
+            Some(path) => FileConfig::read(path)?,
+            None => FileConfig::default(),
+        };
+        Config::build(file, args)
+    }
+
+    /// Puts a file's settings and the arguments together; the arguments win.
+    ///
+    /// # Errors
+    /// Every setting that cannot be used, not only the first.
+    pub fn build(mut file: FileConfig, args: &ServeArgs) -> Result<Config, ConfigError> {
+        file.listen = args.listen.unwrap_or(file.listen);
+        file.data_dir = args.data_dir.clone().unwrap_or(file.data_dir);
+        file.demo |= args.demo;
+        if file.demo {
+            for (name, concurrency) in demo::QUEUES {
+                let queue = file::QueueSection { concurrency: Some(concurrency), weight: None };
+                file.queues.entry(name.to_owned()).or_insert(queue);
+            }
+        }
+        file.stop.grace = args.grace.unwrap_or(file.stop.grace);
+        file.engine.concurrency = args.concurrency.unwrap_or(file.engine.concurrency);
+        file.auth.token = args.auth_token.clone().or(file.auth.token);
+        file.log.filter = args.log.clone().unwrap_or(file.log.filter);
+        file.log.format = args.log_format.unwrap_or(file.log.format);
+        check::split(file)
+    }
+}
+
+impl FileConfig {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// With the file's name, and the line where there is one.
+    pub fn read(path: &Path) -> Result<FileConfig, ConfigError> {
+        let path = path.to_owned();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                FileConfig::parse(&text).map_err(|message| ConfigError::Parse { path, message })
+            }
+            Err(source) => Err(ConfigError::Read { path, source }),
+        }
+    }
+
+    /// Reads TOML.
+    ///
+    /// # Errors
+    /// The line and what is wrong with it.
+    pub fn parse(text: &str) -> Result<FileConfig, String> {
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+    }
+}

@@ -7,6 +7,15 @@ pub mod engine;
 pub mod shutdown;
 
 pub mod config;
+pub mod demo;
+pub mod handlers;
 pub mod http;
 
 pub mod cli;
+pub mod ui;
+
+pub mod app;
+
+pub use app::Cortado;
+pub use engine::{Context, Handler};
+pub use job::Outcome;

@@ -1,1 +1,82 @@
-fn main() {}
+//! The binary: arguments → configuration → runtime → exit code.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use cortado::Cortado;
+use cortado::app::Signals;
+use cortado::cli;
+use cortado::config::{Cli, Command, Config, LogConfig, LogFormat};
+use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::EnvFilter;
+
+/// A blocking task that will not end is left behind at the exit after this long.
+const LEAVE_BEHIND_AFTER: Duration = Duration::from_secs(1);
+/// Something could not be done; 1 is what `submit --wait` says of a job that did not complete.
+const FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    match Cli::parse().into_command() {
+        Command::Serve(args) => match Config::load(&args) {
+            Ok(config) => serve(config),
+            Err(error) => fail(&error.into()),
+        },
+        Command::Watch(args) => client(|stop| async {
+            cli::watch::run(args, stop, &mut io::stdout()).await.map(|()| 0)
+        }),
+        Command::Submit(args) => client(|stop| async {
+            cli::submit::run(args, stop, &mut io::stdout()).await.map(|fate| fate.exit_code())
+        }),
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    log(&config.log);
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let served = runtime.block_on(Cortado::builder().config(config).serve());
+    runtime.shutdown_timeout(LEAVE_BEHIND_AFTER);
+    match served {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn client<F>(run: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) -> F) -> ExitCode
+where
+    F: Future<Output = Result<u8, cli::Failed>>,
+{
+    let runtime: Runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let code = runtime.block_on(async {
+        let mut signals = Signals::install().map_err(|error| error.to_string())?;
+        run(Box::pin(async move { signals.next().await })).await
+    });
+    match code {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(&anyhow::Error::msg(error)),
+    }
+}
+
+/// Log lines go to standard error: standard output says where the server is.
+fn log(config: &LogConfig) {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&config.filter))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    match config.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("cortado: {error:#}");
+    ExitCode::from(FAILED)
+}

@@ -1,7 +1,7 @@
 //! The command line: `serve` (what a bare `cortado` does), `watch` and `submit`.
 //! Every flag of the server is an environment variable too; flags win.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-use super::units::parse_duration;
+use super::units::{parse_duration, parse_listen};
 use crate::job::{Cursor, EventType, IdempotencyKey, JobId, Kind, QueueName, Tag, Time};
 
 const EXAMPLES: &str = "\
@@ -80,15 +80,14 @@ pub struct ServeArgs {
     /// Jobs of one queue that run at once, for queues without a setting of their own [default: 64]
     #[arg(long, value_name = "N", env = "CORTADO_CONCURRENCY")]
     pub concurrency: Option<usize>,
-    /// Token that every request must carry; needed to listen on other than loopback addresses.
-    /// Better set as CORTADO_AUTH_TOKEN: arguments are visible to every user of the machine
+    /// Token that requests must carry; better set as CORTADO_AUTH_TOKEN, which others cannot see
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<String>,
     /// What to log, such as `info` or `warn,cortado=debug` [default: info]
     #[arg(long, value_name = "FILTER", env = "CORTADO_LOG")]
     pub log: Option<String>,
-    /// How log lines look [default: text]
-    #[arg(long, value_name = "FORMAT", env = "CORTADO_LOG_FORMAT")]
+    /// How log lines look: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", env = "CORTADO_LOG_FORMAT", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
 }
 
@@ -194,17 +193,6 @@ pub struct SubmitArgs {
         value_parser = parse_duration
     )]
     pub wait: Option<Option<Duration>>,
-}
-
-/// Reads `ADDRESS:PORT`; `localhost:PORT` means 127.0.0.1.
-pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let local = text.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok());
-    match local {
-        Some(port) => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
-        None => text.parse().map_err(|_| {
-            format!("{text:?} is not an address with a port such as 127.0.0.1:8080 or [::1]:8080")
-        }),
-    }
 }
 
 fn parse_server(text: &str) -> Result<Url, String> {

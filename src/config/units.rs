@@ -1,7 +1,11 @@
 //! Durations and sizes as people write them: `25s`, `1m 30s`, `2 days`; `64kB`, `1 MiB`, `4096`.
 //! Parsed once here; everything inside uses `Duration` and bytes.
 
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
 /// Reads a duration with units, such as `500ms`, `25s`, `1m 30s` or `30 days`.
 ///
@@ -42,6 +46,53 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
     };
     let number: usize = number.parse().map_err(|_| refused())?;
     number.checked_mul(factor).ok_or_else(|| format!("{text:?} is too large a size"))
+}
+
+/// Reads `ADDRESS:PORT`; `localhost:PORT` means 127.0.0.1.
+///
+/// # Errors
+/// Says what is accepted.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let local = text.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok());
+    match local {
+        Some(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        None => text.parse().map_err(|_| {
+            format!("{text:?} is not an address with a port such as 127.0.0.1:8080 or [::1]:8080")
+        }),
+    }
+}
+
+/// A duration in a TOML file.
+pub(super) fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    parse_duration(&String::deserialize(input)?).map_err(D::Error::custom)
+}
+
+/// An address in a TOML file.
+pub(super) fn listen<'de, D: Deserializer<'de>>(input: D) -> Result<SocketAddr, D::Error> {
+    parse_listen(&String::deserialize(input)?).map_err(D::Error::custom)
+}
+
+/// A size in a TOML file: a number of bytes, or a text with a unit.
+pub(super) fn size<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {
+    struct Size;
+
+    impl Visitor<'_> for Size {
+        type Value = usize;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a size such as 4096, \"64kB\" or \"2MiB\"")
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<usize, E> {
+            usize::try_from(number).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<usize, E> {
+            parse_size(text).map_err(E::custom)
+        }
+    }
+
+    input.deserialize_any(Size)
 }
 
 #[cfg(test)]

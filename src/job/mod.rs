@@ -9,6 +9,7 @@ mod json;
 mod names;
 mod outcome;
 mod record;
+mod replay;
 mod retry;
 mod spec;
 mod state;

@@ -15,7 +15,7 @@ pub struct Time(i64);
 
 impl Time {
     /// The latest moment RFC 3339 can write (the end of the year 9999).
-    pub const MAX: Time = Time(253_402_207_200_999);
+    pub const MAX: Time = Time(253_402_207_200_000);
 
     /// The moment `ms` milliseconds after the Unix epoch.
     pub const fn from_millis(ms: i64) -> Self {

@@ -14,92 +14,137 @@ use crate::job::{
 };
 
 pub mod clock;
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod memory;
+#[cfg(test)]
+pub(crate) mod model;
+pub mod sled;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use memory::MemoryStore;
 
 /// Keeps jobs and their event log. Each verb is one atomic transition including its events, and its
-/// answer comes when the transition is durable (`claim` and `annotate` excepted: see there).
+/// answer comes when the transition is durable (`claim` and `annotate` excepted: see there). What was
+/// answered is seen by every later verb, durable or not. The items of one batch are done in order.
 ///
-/// The store owns the clock: delays come in relative, times go out absolute.
+/// The store owns the clock: delays come in relative, times go out absolute. A time is reached when
+/// `now` is equal to it.
+///
+/// Every change of a job is the answer of [`Status::step`], and its event carries the state and the
+/// attempt count afterwards; only `Interrupted` and `Snoozed`, which give the attempt back, carry the
+/// number of the attempt that ended. A refused step is no event.
+///
+/// At its opening a store gives back every job it finds running, in the order of their ids, as an
+/// expired lease but with [`Interruption::Crash`]. Otherwise a restart adds no event, keeps the epoch,
+/// and keeps old leases invalid for ever.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Takes new jobs, all or none. A job whose idempotency key is already taken (by a stored job, or
-    /// earlier in the same batch) makes no new job: the answer holds the existing one. Answers are in
-    /// the order of the batch.
+    /// Takes new jobs, all or none. A job whose idempotency key is already taken (by a stored job,
+    /// finished or not, or earlier in the same batch) makes no new job: the answer holds the existing
+    /// one, whatever else differs, even when the backlog is full. A job is `Scheduled` when its
+    /// `run_at` is after now, else `Available`. Ids are the caller's to make unique
+    /// ([`JobId::generate`]).
     ///
     /// # Errors
-    /// [`StoreError::Full`] when the jobs that would wait exceed [`Limits::max_waiting`];
-    /// [`StoreError::TooManyQueues`] when a new queue would exceed [`Limits::max_queues`].
+    /// First [`StoreError::Full`], when the waiting jobs and the new ones together exceed
+    /// [`Limits::max_waiting`] (a job that comes back by itself is never refused, so there may be
+    /// more); then [`StoreError::TooManyQueues`], when a new queue would exceed [`Limits::max_queues`].
     async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError>;
 
-    /// Leases up to `max` available jobs of one queue: highest priority first, then the earliest
-    /// `run_at`, then the smallest id. A paused queue gives none. Each lease's token is the `seq` of
-    /// the `Started` event. The answer may come before the claim is durable (a power cut only returns
-    /// the job), but never before the job itself is.
+    /// Leases up to `max` available jobs of one queue, in order: highest priority first, then the
+    /// earliest `run_at`, then the smallest id. A due job is available only after a `tick`. A paused
+    /// queue gives none. Each lease's token is the `seq` of the `Started` event. The answer may come
+    /// before the claim is durable (a power cut only returns the job), but never before the job itself
+    /// is.
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError>;
 
-    /// Moves the end of leases to now + `ttl`. Answers in order. Not an event, never durable.
+    /// Moves the end of leases to now + `ttl`, be that later or sooner. Answers in order. Not an event,
+    /// never durable. A lease that ran out but was not yet rescued is still held.
     async fn extend(
         &self,
         leases: Vec<LeaseRef>,
         ttl: Duration,
     ) -> Result<Vec<Extension>, StoreError>;
 
-    /// Ends attempts. Answers in order; one refusal does not touch the others.
+    /// Ends attempts. Answers in order; one refusal does not touch the others. Only the token decides
+    /// whether a lease is stale: one that ran out settles until the job was rescued.
+    ///
+    /// When the end of the job was asked for, an attempt that failed, was snoozed or interrupted makes
+    /// it `Cancelled`; one that completed or was discarded stands.
     async fn settle(
         &self,
         settlements: Vec<Settlement>,
     ) -> Result<Vec<Result<Status, SettleError>>, StoreError>;
 
-    /// Adds log lines and progress to running jobs. Notes of a stale lease are dropped silently. The
-    /// answer may come before they are durable.
+    /// Adds log lines and progress to running jobs: one `Logged` event for all lines of a note, then
+    /// one `Progressed`; none for a note without either. Notes of a stale lease are dropped silently.
+    /// The answer may come before they are durable.
     async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError>;
 
     /// Does what a person asks. Job controls answer for each id in order; queue controls answer with
-    /// an empty list. Pausing a paused queue (or resuming one that is not) changes nothing.
+    /// an empty list. Pausing a paused queue (or resuming one that is not) changes nothing. Asking
+    /// again for the end of a running job succeeds and is no event. A deleted job's last event carries
+    /// the state it had; then the job and its key are gone.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyQueues`] when a queue that nobody knows is to be paused and would be one
+    /// too many.
     async fn control(
         &self,
         control: Control,
     ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError>;
 
-    /// Does what time asks: due jobs become available, leases that ran out are rescued, finished jobs
-    /// past their retention go. Works in steps of at most [`Limits::tick_step`] each; idempotent.
+    /// Does what time asks, in this order: due jobs become available (by `run_at`, then id), leases
+    /// that ran out are rescued (by their end, then id), finished jobs past their retention go (the
+    /// longest finished first) without an event, the log is trimmed. At most [`Limits::tick_step`] of
+    /// each of the first three; [`Ticked::next`] tells when more is to be done at once. Idempotent.
+    ///
+    /// A rescued job is `Rescued`, or `Cancelled` when its end was asked for, or `Discarded` as
+    /// [`FailureClass::Lost`](crate::job::FailureClass::Lost) with [`lost_message`] when it was its
+    /// last attempt.
     async fn tick(&self) -> Result<Ticked, StoreError>;
 
     /// One job with everything known of it, and the place in the log it was read at.
+    ///
+    /// The cursor of every read is a durable place, so the log can be read on from it. What is read
+    /// holds all that happened up to there and perhaps a little more; [`Job::seq`] tells.
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError>;
 
-    /// A page of jobs, newest (greatest id) first. May answer with fewer rows than asked for and a
-    /// `next` cursor when it looked at many rows that did not match.
+    /// A page of whole jobs, newest (greatest id) first. May answer with fewer rows than asked for and
+    /// a `next` cursor when it looked at many rows that did not match. The limit is taken as 1 to
+    /// [`JobQuery::MAX_LIMIT`].
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError>;
 
-    /// Counters. Costs no scan.
+    /// Counters, equal to a recount of the stored jobs. Costs no scan.
     async fn stats(&self) -> Result<Stats, StoreError>;
 
-    /// The log after a place, oldest first, at most `max` events. Only durable events are shown.
+    /// The log after a place, oldest first, at most `max` events. Only durable events are shown. Events
+    /// within [`Retention::events`] are always there; older ones may be.
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError>;
 
-    /// The place of the newest durable event. Cheap: no waiting.
+    /// The place of the newest durable event. Cheap: no waiting. Still answers after `close`.
     fn head(&self) -> Cursor;
 
     /// From now on every durable event also comes through this channel, in order, batch by batch as
     /// committed. The store never waits for it: when `capacity` batches are queued, further ones are
-    /// dropped, which the reader sees as a jump in `seq` and mends with [`Store::events`].
+    /// dropped, which the reader sees as a jump in `seq` and mends with [`Store::events`]. The channel
+    /// ends after the last event when the store closes.
     fn follow(&self, capacity: usize) -> mpsc::Receiver<Arc<[Event]>>;
 
-    /// A lossy hint: notified (`notify_one`) when a queue may have work: a job became available or the
-    /// queue was resumed. One waiter a queue.
+    /// A lossy hint: notified (`notify_one`) when a queue may have work: a job became available, by
+    /// whatever change, or the queue was resumed. One waiter a queue.
     fn wake(&self, queue: &QueueName) -> Arc<Notify>;
 
-    /// A lossy hint: notified when `tick` may be needed earlier than the last `Ticked::next` said.
+    /// A lossy hint: notified (`notify_one`) when `tick` may be needed earlier than the last
+    /// `Ticked::next` said, because a job's time or the end of a lease comes first.
     fn wake_timer(&self) -> Arc<Notify>;
 
     /// Whether the store can still accept work; the error says why not. Cheap.
     fn health(&self) -> Result<(), StoreError>;
 
-    /// Flushes and closes. Every later verb answers [`StoreError::Closed`]. Idempotent.
+    /// Flushes, so that even claims and notes are durable, and closes. Every later verb answers
+    /// [`StoreError::Closed`]; closing again is fine.
     async fn close(&self) -> Result<(), StoreError>;
 }
 
@@ -108,7 +153,7 @@ pub trait Store: Send + Sync + 'static {
 pub struct Limits {
     /// Jobs that may wait (scheduled, available, retryable) before `enqueue` answers `Full`.
     pub max_waiting: u64,
-    /// Distinct queues.
+    /// Distinct queues. A queue counts while it holds a stored job or is paused.
     pub max_queues: usize,
     /// How much of each job's log is kept.
     pub log: LogCaps,
@@ -131,10 +176,10 @@ pub struct Retention {
     pub events: Keep,
 }
 
-/// A bound by age and one by count.
+/// A bound by age and one by count; what is past either goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// Since the job finished, or the event was committed.
+    /// Since the job finished, or the event was committed; gone once that old.
     pub age: Duration,
     /// How many of the newest.
     pub count: u64,
@@ -285,7 +330,8 @@ pub struct Ticked {
     pub rescued: usize,
     /// Finished jobs that went.
     pub pruned: usize,
-    /// When the next due job or lease end is, if any; in the past when more is to be done now.
+    /// When the next due job or lease end is, if any; not after now when more is to be done at once.
+    /// May be too early when a lease ended or was extended, never too late. Retention is not counted.
     pub next: Option<Time>,
 }
 
@@ -305,7 +351,7 @@ pub struct Page {
 pub struct Stats {
     /// Jobs in each state, every state present.
     pub states: BTreeMap<State, u64>,
-    /// Every known queue.
+    /// Every queue that holds a stored job or is paused.
     pub queues: BTreeMap<QueueName, QueueStats>,
     /// Jobs of each kind, by state; kinds without jobs may be missing.
     pub kinds: BTreeMap<Kind, BTreeMap<State, u64>>,

@@ -1,8 +1,13 @@
 //! The reference store: everything in maps behind one lock, gone with the process. It is slow where
 //! that keeps it plain, and it is what every other store is compared with.
 
+mod attempts;
 mod content;
+mod control;
+mod enqueue;
 mod read;
+#[cfg(test)]
+pub(crate) mod tests;
 mod time;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,293 @@
+//! The composition root: opens the store, builds the engine, merges the routers, serves, stops. The
+//! only module that sees every layer. [`Cortado`] is the door for programs that bring their own handlers.
+
+mod signals;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde::de::DeserializeOwned;
+use tokio::task::JoinHandle;
+use url::Url;
+
+use crate::config::{Config, FileConfig, ServeArgs};
+use crate::engine::{Engine, Handler, KindInfo, LoopFailure, Registry};
+use crate::http::auth::Hosts;
+use crate::http::{self, Access};
+use crate::job::{Json, Kind};
+use crate::shutdown::{Shutdown, StopBounds, StopReport};
+use crate::store::memory::MemoryStore;
+use crate::store::sled::SledStore;
+use crate::store::{Store, SystemClock};
+use crate::{demo, handlers, ui};
+
+pub use signals::Signals;
+
+/// The door for Rust programs: their handlers, this server.
+///
+/// ```no_run
+/// # async fn example() -> anyhow::Result<()> {
+/// use cortado::{Context, Cortado};
+///
+/// async fn resize(context: Context, width: u32) -> Result<u32, std::io::Error> {
+///     context.log(format!("resizing to {width}"));
+///     Ok(width)
+/// }
+///
+/// Cortado::builder().handler("resize", resize).serve().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Cortado;
+
+impl Cortado {
+    /// A server with the default settings and the built-in kinds.
+    pub fn builder() -> Builder {
+        Builder {
+            config: None,
+            listen: None,
+            data_dir: None,
+            place: Place::Disk,
+            kinds: Vec::new(),
+        }
+    }
+}
+
+/// A server in the making.
+pub struct Builder {
+    config: Option<Config>,
+    listen: Option<SocketAddr>,
+    data_dir: Option<PathBuf>,
+    place: Place,
+    kinds: Vec<(String, AddKind)>,
+}
+
+/// Adds a handler to a registry under a kind that has been checked.
+type AddKind = Box<dyn FnOnce(&mut Registry, KindInfo) + Send>;
+
+enum Place {
+    Disk,
+    Memory,
+}
+
+impl Builder {
+    /// Takes settings as `cortado serve` does; without them the defaults are used.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// Serves on this address; port 0 takes a free one.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = Some(address);
+        self
+    }
+
+    /// Keeps the jobs in this directory.
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(dir.into());
+        self
+    }
+
+    /// Keeps the jobs in memory: for tests and trials; they are gone with the process.
+    pub fn in_memory(mut self) -> Self {
+        self.place = Place::Memory;
+        self
+    }
+
+    /// Adds a handler for a kind: an async function from a [`Context`](crate::Context) and a typed
+    /// payload to a result. It takes the place of a built-in one of that name.
+    pub fn handler<P, H>(mut self, kind: &str, handler: H) -> Self
+    where
+        P: DeserializeOwned + Send + 'static,
+        H: Handler<P>,
+    {
+        let add = |registry: &mut Registry, info: KindInfo| registry.add(info, handler);
+        self.kinds.push((kind.to_owned(), Box::new(add)));
+        self
+    }
+
+    /// Serves until SIGTERM or SIGINT, then stops in order; a second signal shortens the stop.
+    ///
+    /// # Errors
+    /// When the server cannot start, or could not stop cleanly.
+    pub async fn serve(self) -> anyhow::Result<StopReport> {
+        let signals = Signals::install().context("cannot listen for signals")?;
+        let server = self.start().await?;
+        server.announce();
+        server.run(signals).await
+    }
+
+    /// Opens everything and begins to serve.
+    ///
+    /// # Errors
+    /// When the address cannot be had, the store cannot be opened, or a kind's name is not accepted.
+    pub async fn start(self) -> anyhow::Result<Server> {
+        let mut config = match self.config {
+            Some(config) => config,
+            None => Config::build(FileConfig::default(), &ServeArgs::default())?,
+        };
+        config.listen = self.listen.unwrap_or(config.listen);
+        config.data_dir = self.data_dir.unwrap_or(config.data_dir);
+
+        let mut registry = Registry::default();
+        handlers::register(&mut registry, &config.handlers)?;
+        for (kind, add) in self.kinds {
+            let kind = Kind::parse(&kind)?;
+            let about = format!("Runs {kind}.");
+            add(&mut registry, KindInfo { kind, about, example: Json::null() });
+        }
+
+        // The address first: a port that is taken is told before anything is opened.
+        let listener = http::bind(config.listen)
+            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let address = listener.local_addr().context("the listener has no address")?;
+        let store = open_store(self.place, &config).await?;
+
+        let shutdown = Shutdown::default();
+        let engine = Engine::start(store, registry, config.engine.clone(), shutdown.clone());
+        let limits = http_limits(&config);
+        let routes = http::router(engine.clone(), limits.clone()).merge(ui::router(engine.clone()));
+        let routes = http::wrap(routes, &limits, access(&config)).map_err(anyhow::Error::msg)?;
+        let serving = http::serve(listener, routes, limits, shutdown.clone());
+        let serving = shutdown.tasks.spawn(serving);
+        if config.demo {
+            shutdown.tasks.spawn(demo::feed(engine.clone()));
+        }
+        Ok(Server { address, engine, config, serving })
+    }
+}
+
+/// A server that runs.
+pub struct Server {
+    address: SocketAddr,
+    engine: Engine,
+    config: Config,
+    /// Resolves when the listener is closed and the last request has its answer.
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The engine, for programs that submit their own jobs.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Tells people where the server is and where it keeps its data.
+    pub fn announce(&self) {
+        let dir = &self.config.data_dir;
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        println!("listening on http://{}", self.address);
+        println!("keeping jobs in {}", dir.display());
+        if self.config.demo {
+            println!("feeding demo jobs; stop with Ctrl-C");
+        }
+    }
+
+    /// Serves until a signal or a failure, then stops in order.
+    ///
+    /// # Errors
+    /// When a loop of the engine failed, or the stop left something behind.
+    pub async fn run(self, mut signals: Signals) -> anyhow::Result<StopReport> {
+        let failure: Option<LoopFailure> = tokio::select! {
+            () = signals.next() => None,
+            failure = self.engine.failed() => Some(failure),
+        };
+        let abort = self.engine.shutdown().abort.clone();
+        let stopping = self.stop();
+        let mut stopping = std::pin::pin!(stopping);
+        let report = tokio::select! {
+            report = &mut stopping => report,
+            () = signals.next() => {
+                tracing::info!("second signal: running jobs are told to end now");
+                abort.cancel();
+                stopping.await
+            }
+        };
+        match failure {
+            Some(failure) => Err(anyhow::anyhow!("{failure}")),
+            None if report.clean => Ok(report),
+            None => Err(anyhow::anyhow!("the stop was not clean")),
+        }
+    }
+
+    /// Stops in order: no new claims, running jobs get their grace, sockets their close frames, the
+    /// store its flush.
+    pub async fn stop(self) -> StopReport {
+        let bounds = stop_bounds(&self.config);
+        self.engine.shutdown().draining.cancel();
+        let serving = self.serving;
+        let answered = async {
+            match serving.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the listener failed"),
+                Err(error) => tracing::error!(%error, "the accept loop panicked"),
+            }
+        };
+        self.engine.stop(&bounds, answered).await
+    }
+}
+
+async fn open_store(place: Place, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let (limits, clock) = (config.limits.clone(), Arc::new(SystemClock));
+    let dir = config.data_dir.clone();
+    Ok(match place {
+        Place::Memory => MemoryStore::new(limits, clock),
+        Place::Disk => {
+            // Reads a whole journal: not on a thread that serves.
+            tokio::task::spawn_blocking(move || SledStore::open(&dir, limits, clock)).await??
+        }
+    })
+}
+
+fn access(config: &Config) -> Access {
+    let base = config.base_url.as_ref();
+    let host = base.and_then(Url::host_str).map(str::to_owned);
+    let hosts = if config.listen.ip().is_loopback() {
+        Hosts::Loopback { also: host.into_iter().collect() }
+    } else {
+        Hosts::Any
+    };
+    let origin = base.map(|url| url.origin().ascii_serialization());
+    let token = config.auth.as_ref().map(|auth| auth.token.clone());
+    Access { token, hosts, trusted_origins: origin.into_iter().collect() }
+}
+
+fn http_limits(config: &Config) -> http::Limits {
+    let http = &config.http;
+    http::Limits {
+        body_bytes: http.max_body,
+        batch_len: http.max_batch,
+        body_timeout: http.body_timeout,
+        request_timeout: http.request_timeout,
+        header_timeout: http.header_timeout,
+        max_connections: http.max_connections,
+        ws_per_address: http.sockets_per_address,
+        ws_total: http.max_sockets,
+        ws_message_bytes: http.socket_message,
+        ws_messages_per_second: http.socket_rate,
+        ws_ping_every: http.socket_ping,
+        ws_pong_within: http.socket_pong,
+        ws_mark_every: http.socket_mark,
+        ws_unwritable: http.socket_unwritable,
+        ws_close_within: config.stop.close,
+        retry_ms: http.retry.as_millis() as u64,
+        grace_ms: config.stop.grace.as_millis() as u64,
+    }
+}
+
+fn stop_bounds(config: &Config) -> StopBounds {
+    StopBounds {
+        requests: config.http.request_timeout.min(config.stop.grace),
+        grace: config.stop.grace,
+        connections: config.stop.close * 2,
+        ..StopBounds::default()
+    }
+}

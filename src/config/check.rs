@@ -1,0 +1,320 @@
+//! Validation: a merged file becomes the parts that the layers take, or a list of everything in it that
+//! cannot be used.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use super::file::{
+    CommandSection, EngineSection, HandlersSection, HttpSection, KeepSection, QueueSection,
+    RetentionSection, StoreSection,
+};
+use super::{AuthSettings, Config, ConfigError, FileConfig, LogConfig, Problem, StopSettings};
+use crate::engine::{EngineConfig, QueueConfig};
+use crate::handlers::{HandlerSettings, command, http};
+use crate::job::{Kind, LogCaps, QueueName, WorkerName};
+use crate::store;
+
+/// A shorter token could be guessed.
+const MIN_TOKEN: usize = 16;
+
+/// Splits a merged file into its parts.
+pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
+    let mut problems = Problems::default();
+    let FileConfig { queues, store, retention, handlers, commands, http, .. } = &file;
+
+    let auth = file.auth.token.as_deref().and_then(|token| problems.token(token));
+    if file.auth.token.is_none() && !file.listen.ip().to_canonical().is_loopback() {
+        problems.add(
+            "listen",
+            format!(
+                "{} can be reached from other machines, which needs a token: set CORTADO_AUTH_TOKEN \
+                 (or auth.token), or listen on a loopback address such as 127.0.0.1:8080",
+                file.listen
+            ),
+        );
+    }
+    if file.data_dir.as_os_str().is_empty() {
+        problems.add("data_dir", "a directory is expected");
+    }
+    let base_url = file.base_url.as_deref().and_then(|text| problems.base_url(text));
+    let filter = EnvFilter::try_new(&file.log.filter);
+    problems.take(
+        "log.filter",
+        filter.map_err(|error| {
+            format!(
+                "{:?} is not a filter such as info or warn,cortado=debug: {error}",
+                file.log.filter
+            )
+        }),
+    );
+
+    let engine = problems.engine(&file.engine, queues);
+    problems.http(http, file.engine.max_payload);
+    let limits = problems.store(store, retention);
+    let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
+    if !problems.0.is_empty() {
+        return Err(ConfigError::Invalid(problems.0));
+    }
+    Ok(Config {
+        listen: file.listen,
+        data_dir: file.data_dir,
+        base_url,
+        log: LogConfig { format: file.log.format, filter: file.log.filter },
+        engine,
+        limits,
+        http: file.http,
+        stop: StopSettings { grace: file.stop.grace, close: file.stop.close },
+        handlers,
+        demo: file.demo,
+        auth,
+    })
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, key: impl Into<String>, message: impl Display) {
+        self.0.push(Problem { key: key.into(), message: message.to_string() });
+    }
+
+    /// The value, or `None` and a problem.
+    fn take<T>(&mut self, key: impl Into<String>, got: Result<T, impl Display>) -> Option<T> {
+        got.map_err(|message| self.add(key, message)).ok()
+    }
+
+    fn at_least(&mut self, key: &str, value: impl TryInto<u64>, least: u64) {
+        if value.try_into().is_ok_and(|value: u64| value < least) {
+            self.add(key, format!("at least {least} is expected"));
+        }
+    }
+
+    fn lasts(&mut self, key: &str, value: Duration) {
+        if value.is_zero() {
+            self.add(key, "a duration above zero is expected");
+        }
+    }
+
+    fn token(&mut self, token: &str) -> Option<AuthSettings> {
+        if token.len() < MIN_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.add(
+                "auth.token",
+                format!(
+                    "at least {MIN_TOKEN} visible ASCII characters are expected, such as the output of \
+                     `openssl rand -hex 24`"
+                ),
+            );
+            return None;
+        }
+        Some(AuthSettings { token: token.to_owned() })
+    }
+
+    fn base_url(&mut self, text: &str) -> Option<Url> {
+        let url = Url::parse(text).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.path() == "/"
+                && url.query().is_none()
+                && url.fragment().is_none()
+        });
+        let expected = "scheme, host and port are expected, such as https://jobs.example.com";
+        self.take("base_url", url.ok_or_else(|| format!("{text:?} is not accepted: {expected}")))
+    }
+
+    fn engine(
+        &mut self,
+        section: &EngineSection,
+        queues: &BTreeMap<String, QueueSection>,
+    ) -> EngineConfig {
+        self.at_least("engine.max_running", section.max_running, 1);
+        self.at_least("engine.concurrency", section.concurrency, 1);
+        self.at_least("engine.weight", section.weight, 1);
+        self.at_least("engine.max_payload", section.max_payload, 2);
+        self.at_least("engine.stream_capacity", section.stream_capacity, 2);
+        self.lasts("engine.timeout", section.timeout);
+        self.lasts("engine.poll_interval", section.poll_interval);
+        if section.lease < Duration::from_secs(1) {
+            self.add("engine.lease", "at least 1s is expected");
+        }
+        let usual = QueueConfig { concurrency: section.concurrency, weight: section.weight };
+        let mut own = Vec::new();
+        for (name, queue) in queues {
+            let key = format!("queues.{name}");
+            let (concurrency, weight) = (queue.concurrency, queue.weight);
+            self.at_least(&format!("{key}.concurrency"), concurrency.unwrap_or(1), 1);
+            self.at_least(&format!("{key}.weight"), weight.unwrap_or(1), 1);
+            if let Some(name) = self.take(key, QueueName::parse(name)) {
+                let concurrency = concurrency.unwrap_or(usual.concurrency);
+                own.push((
+                    name,
+                    QueueConfig { concurrency, weight: weight.unwrap_or(usual.weight) },
+                ));
+            }
+        }
+        let worker = self.take("engine.worker", WorkerName::parse(&section.worker));
+        let default = EngineConfig::default();
+        EngineConfig {
+            worker: worker.unwrap_or(default.worker),
+            max_running: section.max_running,
+            queues: own,
+            default_queue: usual,
+            lease_ttl: section.lease,
+            default_timeout: section.timeout,
+            max_payload: section.max_payload,
+            stream_capacity: section.stream_capacity,
+            poll_interval: section.poll_interval,
+            handler_grace: section.handler_grace,
+        }
+    }
+
+    fn http(&mut self, section: &HttpSection, max_payload: usize) {
+        if section.max_body <= max_payload {
+            self.add(
+                "http.max_body",
+                format!("more than engine.max_payload ({max_payload} bytes) is expected"),
+            );
+        }
+        self.at_least("http.max_batch", section.max_batch, 1);
+        self.at_least("http.max_connections", section.max_connections, 2);
+        self.at_least("http.socket_message", section.socket_message, 1_024);
+        self.at_least("http.socket_rate", section.socket_rate, 1);
+        self.at_least("http.sockets_per_address", section.sockets_per_address, 1);
+        if section.max_sockets == 0 || section.max_sockets >= section.max_connections {
+            self.add(
+                "http.max_sockets",
+                "at least 1 and less than http.max_connections is expected",
+            );
+        }
+        for (key, value) in [
+            ("http.body_timeout", section.body_timeout),
+            ("http.request_timeout", section.request_timeout),
+            ("http.header_timeout", section.header_timeout),
+            ("http.socket_ping", section.socket_ping),
+            ("http.socket_pong", section.socket_pong),
+            ("http.socket_mark", section.socket_mark),
+            ("http.socket_unwritable", section.socket_unwritable),
+        ] {
+            self.lasts(key, value);
+        }
+    }
+
+    fn store(&mut self, section: &StoreSection, retention: &RetentionSection) -> store::Limits {
+        self.at_least("store.max_waiting", section.max_waiting, 1);
+        self.at_least("store.max_queues", section.max_queues, 1);
+        self.at_least("store.tick_step", section.tick_step, 1);
+        self.at_least("retention.events.count", retention.events.count, 1);
+        let keep = |keep: KeepSection| store::Keep { age: keep.age, count: keep.count };
+        store::Limits {
+            max_waiting: section.max_waiting,
+            max_queues: section.max_queues,
+            log: LogCaps { lines: section.log_lines, bytes: section.log_bytes },
+            retention: store::Retention {
+                completed: keep(retention.completed),
+                cancelled: keep(retention.cancelled),
+                discarded: keep(retention.discarded),
+                events: keep(retention.events),
+            },
+            tick_step: section.tick_step,
+        }
+    }
+
+    fn handlers(
+        &mut self,
+        section: &HandlersSection,
+        commands: &BTreeMap<String, CommandSection>,
+        handler_grace: Duration,
+    ) -> HandlerSettings {
+        let HandlersSection { http, command } = section;
+        self.lasts("handlers.http.timeout", http.timeout);
+        if !(80..=8 * 1_024).contains(&command.max_line) {
+            self.add("handlers.command.max_line", "80 to 8192 bytes are expected");
+        }
+        // The engine drops a handler that is not back by then, and its processes with it.
+        let needed = command.kill_grace + command::LINGER;
+        if needed >= handler_grace {
+            self.add(
+                "handlers.command.kill_grace",
+                format!(
+                    "{} ms more than it must be less than engine.handler_grace ({} ms)",
+                    command::LINGER.as_millis(),
+                    handler_grace.as_millis()
+                ),
+            );
+        }
+        let secret = http.signing_secret.as_deref();
+        let signer =
+            secret.and_then(|text| self.take("handlers.http.signing_secret", text.parse()));
+        let rules = http.allow.iter();
+        let allow =
+            rules.filter_map(|text| self.take("handlers.http.allow", text.parse())).collect();
+        let mut programs = BTreeMap::new();
+        for (name, section) in commands {
+            if let Some(program) = self.program(&format!("commands.{name}"), name, section) {
+                programs.insert(name.clone(), program);
+            }
+        }
+        HandlerSettings {
+            http: http::Settings {
+                timeout: http.timeout,
+                max_body: http.max_body,
+                max_retry_after: http.max_retry_after,
+                signer,
+                allow,
+            },
+            command: command::Settings {
+                kill_grace: command.kill_grace,
+                max_line: command.max_line,
+                programs,
+            },
+        }
+    }
+
+    fn program(
+        &mut self,
+        key: &str,
+        name: &str,
+        section: &CommandSection,
+    ) -> Option<command::Program> {
+        let before = self.0.len();
+        if Kind::parse(name).is_err() {
+            self.add(key, "a name of 1 to 64 of the characters a-z A-Z 0-9 _ . : - is expected");
+        }
+        // A relative path would depend on where the server was started, or on `cwd`.
+        let program = &section.program;
+        if program.is_empty() || (program.contains('/') && !Path::new(program).is_absolute()) {
+            self.add(
+                format!("{key}.program"),
+                format!("{program:?} is neither an absolute path nor a name to be found in PATH"),
+            );
+        }
+        let bad = |text: &str| text.contains('\0');
+        for (name, value) in &section.env {
+            if name.is_empty() || name.contains('=') || bad(name) || bad(value) {
+                self.add(
+                    format!("{key}.env"),
+                    format!("{name:?} cannot be a variable with that value"),
+                );
+            }
+        }
+        let args: Vec<_> = section
+            .args
+            .iter()
+            .filter_map(|text| self.take(format!("{key}.args"), text.parse()))
+            .collect();
+        (self.0.len() == before).then(|| command::Program {
+            program: program.clone(),
+            args,
+            env: section.env.clone(),
+            cwd: section.cwd.clone(),
+            stdin: section.stdin,
+            discard_codes: section.discard_codes.clone(),
+            max_output_lines: section.max_output_lines,
+            dashes: section.dashes,
+        })
+    }
+}

@@ -1,0 +1,369 @@
+//! The configuration file as TOML has it, with its defaults. Unknown keys are refused, so that a typing
+//! mistake cannot silently leave a default in force.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::args::LogFormat;
+use super::units::{duration, listen, size};
+use crate::engine::EngineConfig;
+use crate::handlers::command::{self, Dashes, Stdin};
+use crate::handlers::http;
+use crate::store;
+
+/// The whole file. Everything may be left out.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileConfig {
+    /// The address to serve on.
+    #[serde(deserialize_with = "listen")]
+    pub listen: SocketAddr,
+    /// The directory that holds the jobs.
+    pub data_dir: PathBuf,
+    /// How people reach the server when it stands behind a proxy.
+    pub base_url: Option<String>,
+    /// Whether fake jobs are fed.
+    pub demo: bool,
+    /// What is logged, and how.
+    pub log: LogSection,
+    /// Who may use the server.
+    pub auth: AuthSection,
+    /// How it stops.
+    pub stop: StopSection,
+    /// How jobs are run.
+    pub engine: EngineSection,
+    /// Queues with settings of their own.
+    pub queues: BTreeMap<String, QueueSection>,
+    /// What is stored.
+    pub store: StoreSection,
+    /// How long finished jobs and events are kept.
+    pub retention: RetentionSection,
+    /// The limits of the HTTP side.
+    pub http: HttpSection,
+    /// The built-in kinds.
+    pub handlers: HandlersSection,
+    /// What the `command` kind may run.
+    pub commands: BTreeMap<String, CommandSection>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // each field is described beside its default in docs/cortado.example.toml
+pub struct LogSection {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct AuthSection {
+    pub token: Option<String>,
+}
+
+/// `[stop]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct StopSection {
+    #[serde(deserialize_with = "duration")]
+    pub grace: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub close: Duration,
+}
+
+/// `[engine]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct EngineSection {
+    pub worker: String,
+    pub max_running: usize,
+    pub concurrency: usize,
+    pub weight: u32,
+    #[serde(deserialize_with = "duration")]
+    pub lease: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    #[serde(deserialize_with = "size")]
+    pub max_payload: usize,
+    pub stream_capacity: usize,
+    #[serde(deserialize_with = "duration")]
+    pub poll_interval: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub handler_grace: Duration,
+}
+
+/// `[queues.NAME]`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct QueueSection {
+    pub concurrency: Option<usize>,
+    pub weight: Option<u32>,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct StoreSection {
+    pub max_waiting: u64,
+    pub max_queues: usize,
+    pub log_lines: usize,
+    #[serde(deserialize_with = "size")]
+    pub log_bytes: usize,
+    pub tick_step: usize,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct RetentionSection {
+    pub completed: KeepSection,
+    pub cancelled: KeepSection,
+    pub discarded: KeepSection,
+    pub events: KeepSection,
+}
+
+/// A bound by age and one by count; both are needed, so that neither is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct KeepSection {
+    #[serde(deserialize_with = "duration")]
+    pub age: Duration,
+    pub count: u64,
+}
+
+/// `[http]`: the limits of the HTTP side and of its WebSockets.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpSection {
+    /// Bytes of a request's body.
+    #[serde(deserialize_with = "size")]
+    pub max_body: usize,
+    /// Jobs in one submission.
+    pub max_batch: usize,
+    /// How long a request's body may take to arrive.
+    #[serde(deserialize_with = "duration")]
+    pub body_timeout: Duration,
+    /// How long an answer may take to begin.
+    #[serde(deserialize_with = "duration")]
+    pub request_timeout: Duration,
+    /// How long a request's head may take to arrive, and how long an idle connection is kept.
+    #[serde(deserialize_with = "duration")]
+    pub header_timeout: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// WebSockets at once from one address.
+    pub sockets_per_address: usize,
+    /// WebSockets at once in all; fewer than connections, so that pages are served too.
+    pub max_sockets: usize,
+    /// Bytes of a message from a client.
+    #[serde(deserialize_with = "size")]
+    pub socket_message: usize,
+    /// Messages a second from one client.
+    pub socket_rate: u32,
+    /// Between pings.
+    #[serde(deserialize_with = "duration")]
+    pub socket_ping: Duration,
+    /// How long a ping may stay unanswered.
+    #[serde(deserialize_with = "duration")]
+    pub socket_pong: Duration,
+    /// The longest silence towards a client.
+    #[serde(deserialize_with = "duration")]
+    pub socket_mark: Duration,
+    /// How long a client may accept nothing.
+    #[serde(deserialize_with = "duration")]
+    pub socket_unwritable: Duration,
+    /// Within which a client that was sent away comes back, at a random moment of it.
+    #[serde(deserialize_with = "duration")]
+    pub retry: Duration,
+}
+
+/// `[handlers]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct HandlersSection {
+    pub http: HttpKindSection,
+    pub command: CommandKindSection,
+}
+
+/// `[handlers.http]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct HttpKindSection {
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    #[serde(deserialize_with = "size")]
+    pub max_body: usize,
+    #[serde(deserialize_with = "duration")]
+    pub max_retry_after: Duration,
+    pub signing_secret: Option<String>,
+    pub allow: Vec<String>,
+}
+
+/// `[handlers.command]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct CommandKindSection {
+    #[serde(deserialize_with = "duration")]
+    pub kill_grace: Duration,
+    #[serde(deserialize_with = "size")]
+    pub max_line: usize,
+}
+
+/// `[commands.NAME]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct CommandSection {
+    pub program: String,
+    #[serde(default)]
+    pub args: Vec<String>,
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    pub cwd: Option<PathBuf>,
+    #[serde(default)]
+    pub stdin: Stdin,
+    #[serde(default)]
+    pub discard_codes: Vec<i32>,
+    #[serde(default = "max_output_lines")]
+    pub max_output_lines: usize,
+    #[serde(default)]
+    pub dashes: Dashes,
+}
+
+fn max_output_lines() -> usize {
+    10_000
+}
+
+impl Default for FileConfig {
+    fn default() -> Self {
+        FileConfig {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            data_dir: "data".into(),
+            base_url: None,
+            demo: false,
+            log: LogSection::default(),
+            auth: AuthSection::default(),
+            stop: StopSection::default(),
+            engine: EngineSection::default(),
+            queues: BTreeMap::new(),
+            store: StoreSection::default(),
+            retention: RetentionSection::default(),
+            http: HttpSection::default(),
+            handlers: HandlersSection::default(),
+            commands: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        LogSection { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl Default for StopSection {
+    fn default() -> Self {
+        StopSection { grace: Duration::from_secs(25), close: Duration::from_secs(2) }
+    }
+}
+
+impl Default for EngineSection {
+    fn default() -> Self {
+        let engine = EngineConfig::default();
+        EngineSection {
+            worker: engine.worker.as_str().to_owned(),
+            max_running: engine.max_running,
+            concurrency: engine.default_queue.concurrency,
+            weight: engine.default_queue.weight,
+            lease: engine.lease_ttl,
+            timeout: engine.default_timeout,
+            max_payload: engine.max_payload,
+            stream_capacity: engine.stream_capacity,
+            poll_interval: engine.poll_interval,
+            handler_grace: engine.handler_grace,
+        }
+    }
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        let limits = store::Limits::default();
+        StoreSection {
+            max_waiting: limits.max_waiting,
+            max_queues: limits.max_queues,
+            log_lines: limits.log.lines,
+            log_bytes: limits.log.bytes,
+            tick_step: limits.tick_step,
+        }
+    }
+}
+
+impl Default for RetentionSection {
+    fn default() -> Self {
+        let retention = store::Retention::default();
+        let keep = |keep: store::Keep| KeepSection { age: keep.age, count: keep.count };
+        RetentionSection {
+            completed: keep(retention.completed),
+            cancelled: keep(retention.cancelled),
+            discarded: keep(retention.discarded),
+            events: keep(retention.events),
+        }
+    }
+}
+
+impl Default for HttpSection {
+    fn default() -> Self {
+        HttpSection {
+            max_body: 2 << 20,
+            max_batch: 10_000,
+            body_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(10),
+            max_connections: 12_000,
+            sockets_per_address: 64,
+            max_sockets: 11_000,
+            socket_message: 16 << 10,
+            socket_rate: 20,
+            socket_ping: Duration::from_secs(25),
+            socket_pong: Duration::from_secs(10),
+            socket_mark: Duration::from_secs(10),
+            socket_unwritable: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for HttpKindSection {
+    fn default() -> Self {
+        let http = http::Settings::default();
+        HttpKindSection {
+            timeout: http.timeout,
+            max_body: http.max_body,
+            max_retry_after: http.max_retry_after,
+            signing_secret: None,
+            allow: Vec::new(),
+        }
+    }
+}
+
+impl Default for CommandKindSection {
+    fn default() -> Self {
+        let command = command::Settings::default();
+        CommandKindSection { kill_grace: command.kill_grace, max_line: command.max_line }
+    }
+}

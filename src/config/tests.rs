@@ -1,0 +1,193 @@
+//! What the file, the arguments and the defaults make together, and what is refused.
+
+use super::*;
+use crate::handlers::command::{Dashes, Stdin};
+
+const EXAMPLE: &str = include_str!("../../docs/cortado.example.toml");
+
+fn build(toml: &str) -> Result<Config, ConfigError> {
+    Config::build(FileConfig::parse(toml).unwrap(), &ServeArgs::default())
+}
+
+fn problems(toml: &str) -> Vec<Problem> {
+    match build(toml) {
+        Err(ConfigError::Invalid(problems)) => problems,
+        other => panic!("problems were expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn the_example_file_says_the_defaults() {
+    assert_eq!(FileConfig::parse(EXAMPLE).unwrap(), FileConfig::default());
+}
+
+#[test]
+fn the_example_file_names_every_setting() {
+    // What is commented out there has no default, and is accepted when it is set.
+    let mut text = String::new();
+    for line in EXAMPLE.lines() {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let setting = bare.starts_with('[')
+            || bare.split_once(" = ").is_some_and(|(key, _)| {
+                key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            });
+        let secret = bare.starts_with("signing_secret") || bare.starts_with("token");
+        if setting && !secret {
+            text.push_str(bare);
+            text.push('\n');
+        }
+    }
+    let config = build(&text).unwrap();
+    assert_eq!(config.base_url.unwrap().as_str(), "https://jobs.example.com/");
+    assert_eq!(config.engine.queues.len(), 1);
+    let program = &config.handlers.command.programs["resize"];
+    assert_eq!((program.stdin, program.dashes), (Stdin::Empty, Dashes::Refuse));
+    assert_eq!((program.max_output_lines, &program.discard_codes[..]), (10_000, &[65][..]));
+    assert_eq!(program.env.len(), 1);
+
+    // No setting of the structs is missing in the file: the defaults' own words are all there.
+    let debug = format!("{:?}", FileConfig::default());
+    let names = debug.split([' ', '{', ',']).filter_map(|word| word.strip_suffix(':'));
+    for name in names.filter(|name| !["secs", "nanos", "kind", "start", "end"].contains(name)) {
+        assert!(EXAMPLE.contains(name), "{name} is missing in the example");
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_layers() {
+    let config = build("").unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.data_dir, Path::new("data"));
+    let (engine, default) = (config.engine, EngineConfig::default());
+    assert_eq!(format!("{engine:?}"), format!("{default:?}"));
+    assert_eq!(format!("{:?}", config.limits), format!("{:?}", store::Limits::default()));
+    assert_eq!(config.stop.grace, Duration::from_secs(25));
+    assert!(config.http.max_body > engine.max_payload);
+    assert!(config.auth.is_none() && !config.demo);
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    let file = "listen = 'localhost:1'\ndata_dir = 'elsewhere'\n[stop]\ngrace = '1m 5s'\n\
+         [engine]\nconcurrency = 5\n[log]\nformat = 'json'\nfilter = 'warn'\n\
+         [queues.mail]\nweight = 3\n[queues.video]\nconcurrency = 2";
+    let config = build(file).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:1");
+    assert_eq!(config.stop.grace, Duration::from_secs(65));
+    assert_eq!(config.log.format, LogFormat::Json);
+
+    let args = ServeArgs {
+        listen: Some("127.0.0.1:2".parse().unwrap()),
+        demo: true,
+        grace: Some(Duration::ZERO),
+        concurrency: Some(7),
+        auth_token: Some("0123456789abcdef".to_owned()),
+        log: Some("debug".to_owned()),
+        ..ServeArgs::default()
+    };
+    let config = Config::build(FileConfig::parse(file).unwrap(), &args).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:2");
+    assert_eq!(config.data_dir, Path::new("elsewhere"));
+    assert_eq!((config.stop.grace, config.demo), (Duration::ZERO, true));
+    assert_eq!(config.log, LogConfig { format: LogFormat::Json, filter: "debug".to_owned() });
+    assert_eq!(config.auth.unwrap().token, "0123456789abcdef");
+    assert_eq!(config.engine.default_queue.concurrency, 7);
+    // The demo brings its own slots for a queue that the file does not name.
+    let queues: Vec<_> = config.engine.queues.iter().map(|(name, q)| (name.as_str(), *q)).collect();
+    let queue = |concurrency, weight| crate::engine::QueueConfig { concurrency, weight };
+    assert_eq!(queues, [("mail", queue(7, 3)), ("video", queue(2, 1))]);
+}
+
+#[test]
+fn other_machines_need_a_token() {
+    for listen in ["0.0.0.0:8080", "[::]:8080", "192.168.1.5:80"] {
+        let [problem] = &problems(&format!("listen = '{listen}'"))[..] else {
+            panic!("one problem")
+        };
+        assert_eq!(problem.key, "listen");
+        assert!(problem.message.contains("CORTADO_AUTH_TOKEN"), "{}", problem.message);
+        let token = format!("listen = '{listen}'\n[auth]\ntoken = '0123456789abcdef'");
+        assert!(build(&token).is_ok());
+    }
+    for listen in ["127.0.0.1:8080", "[::1]:8080", "127.8.8.8:80", "[::ffff:127.0.0.1]:80"] {
+        assert!(build(&format!("listen = '{listen}'")).is_ok(), "{listen}");
+    }
+}
+
+#[test]
+fn every_problem_is_named_with_its_key() {
+    let problems = problems(
+        "base_url = 'jobs.example.com'\nlog.filter = 'loud,,=x'\nauth.token = 'short'\n\
+         [engine]\nconcurrency = 0\nlease = '10ms'\nworker = ''\nmax_payload = '8MiB'\n\
+         [queues.'two words']\nweight = 0\n[store]\nmax_waiting = 0\n[http]\nsocket_mark = '0s'\nmax_sockets = 20000\n\
+         [handlers.http]\nallow = ['10.0.0.0/8', 'everything']\nsigning_secret = 'secret'\n\
+         [handlers.command]\nkill_grace = '1600ms'\n\
+         [commands.x]\nprogram = './x'\nargs = ['{a b}']\nenv = { 'A=B' = '1' }",
+    );
+    let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
+    for key in [
+        "base_url",
+        "log.filter",
+        "auth.token",
+        "engine.concurrency",
+        "engine.lease",
+        "engine.worker",
+        "http.max_body",
+        "http.max_sockets",
+        "queues.two words",
+        "queues.two words.weight",
+        "store.max_waiting",
+        "http.socket_mark",
+        "handlers.http.allow",
+        "handlers.http.signing_secret",
+        "handlers.command.kill_grace",
+        "commands.x.program",
+        "commands.x.args",
+        "commands.x.env",
+    ] {
+        assert_eq!(keys.iter().filter(|found| **found == key).count(), 1, "{key}: {problems:?}");
+    }
+    assert_eq!(keys.len(), 18, "{problems:?}");
+    let text = ConfigError::Invalid(problems).to_string();
+    assert!(text.contains("\n  engine.concurrency: at least 1 is expected"), "{text}");
+    assert!(
+        !text.contains("'secret'") && !text.contains("\"short\""),
+        "secrets stay secret: {text}"
+    );
+}
+
+#[test]
+fn a_file_that_is_wrong_is_named_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cortado.toml");
+    for (text, says) in [
+        ("listen = '127.0.0.1:80'\n[stop]\ngrase = '5s'", ["line 3", "grase"]),
+        ("[stop]\ngrace = 25", ["line 2", "string"]),
+        ("[stop]\ngrace = '25'", ["line 2", "25s"]),
+        ("listen = 'localhost'", ["line 1", "127.0.0.1:8080"]),
+        ("[http]\n\nmax_body = '2 TB'", ["line 3", "2MiB"]),
+        ("[http]\nmax_body = -1", ["line 2", "2MiB"]),
+        ("[log]\nformat = 'xml'", ["line 2", "json"]),
+        ("[retention]\nevents = { age = '1 day' }", ["line 2", "count"]),
+        ("[commands.x]\nargs = []", ["line 1", "program"]),
+        ("listen = ", ["line 1", "listen"]),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let args = ServeArgs { config: Some(path.clone()), ..ServeArgs::default() };
+        let error = Config::load(&args).unwrap_err().to_string();
+        assert!(error.contains("cortado.toml"), "{error}");
+        assert!(says.iter().all(|word| error.contains(word)), "{text}: {error}");
+    }
+    let args = ServeArgs { config: Some("/no/such/file.toml".into()), ..ServeArgs::default() };
+    let error = Config::load(&args).unwrap_err();
+    assert!(error.to_string().contains("/no/such/file.toml"), "{error}");
+}
+
+#[test]
+fn secrets_do_not_show_in_debug_output() {
+    let token = "0123456789abcdef";
+    let secret = "C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let toml = format!("auth.token = '{token}'\nhandlers.http.signing_secret = '{secret}'");
+    let shown = format!("{:?}", build(&toml).unwrap());
+    assert!(!shown.contains(token) && !shown.contains(secret), "{shown}");
+}

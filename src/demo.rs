@@ -1,0 +1,263 @@
+//! The demo: a gentle, lively mix of fake jobs, so that a newcomer sees every state within seconds.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use crate::engine::{Engine, EngineError, Stats, StoreError};
+use crate::job::{
+    Backoff, Invalid, JobId, Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start,
+    State, Tag,
+};
+
+/// Between two fed jobs.
+const BEAT: Duration = Duration::from_millis(400);
+/// Jobs fed at once at the start.
+const BURST: u64 = 24;
+/// Waiting jobs at which feeding pauses, whoever submitted them.
+const MAX_WAITING: u64 = 500;
+/// Waiting jobs of the slow queue at which it gets no more; enough to see jobs wait.
+const MAX_SLOW_WAITING: u64 = 8;
+/// The queue whose jobs take long.
+const SLOW_QUEUE: &str = "video";
+/// How long a job runs that the demo is going to cancel.
+const CANCEL_AFTER: Duration = Duration::from_secs(3);
+
+/// Queues that the demo runs with fewer slots than usual, so that jobs can be seen waiting.
+pub const QUEUES: [(&str, usize); 1] = [(SLOW_QUEUE, 2)];
+
+/// Feeds fake jobs until the server drains. To be spawned on the shutdown's tracker.
+pub async fn feed(engine: Engine) {
+    let draining = engine.shutdown().draining.clone();
+    info!("the demo feeds fake jobs, tagged \"demo\"");
+    tokio::select! {
+        () = draining.cancelled() => {}
+        ended = feed_on(&engine) => match ended {
+            Ok(never) => match never {},
+            Err(Failure::Engine(EngineError::Store(StoreError::Closed))) => {}
+            Err(error) => warn!(error = %error, "the demo ends"),
+        },
+    }
+}
+
+/// Why the demo cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+/// Jobs that will be cancelled, oldest first, and when.
+type ToCancel = VecDeque<(Instant, JobId)>;
+
+async fn feed_on(engine: &Engine) -> Result<std::convert::Infallible, Failure> {
+    let mut to_cancel = ToCancel::new();
+    let mut step = 0;
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        let stats = engine.stats().await?;
+        if waiting(&stats) <= MAX_WAITING {
+            let until = if step < BURST { BURST } else { step + 1 };
+            let slow_is_full = slow_waiting(&stats) > MAX_SLOW_WAITING;
+            let mut batch = Vec::new();
+            for step in step..until {
+                let recipe = RECIPES[index(step)];
+                if slow_is_full && recipe.queue == SLOW_QUEUE {
+                    continue;
+                }
+                let job = recipe.job(step)?;
+                if recipe.fate == Fate::Cancelled {
+                    to_cancel.push_back((Instant::now() + CANCEL_AFTER, job.id));
+                }
+                batch.push(job);
+            }
+            step = until;
+            match engine.enqueue(batch).await {
+                // Somebody else filled the backlog since we looked: the next beat looks again.
+                Ok(_) | Err(EngineError::Store(StoreError::Full { .. })) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        while let Some((_, id)) = to_cancel.pop_front_if(|(at, _)| *at <= Instant::now()) {
+            // The inner error says that it has ended already or was deleted: nothing left to cancel.
+            let _ = engine.cancel(id).await?;
+        }
+    }
+}
+
+/// What a recipe's jobs come to; each fate shows states that the others do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Done after some milliseconds; none is at once.
+    Done(Option<u64>),
+    /// Done after some milliseconds, telling how far it is.
+    Slow(u64),
+    /// Waits for its time some seconds ahead.
+    Scheduled,
+    /// Fails so many times, then succeeds.
+    Recovers(u64),
+    /// Fails until it is given up.
+    Dies,
+    /// Runs long, and is cancelled on the way.
+    Cancelled,
+}
+
+/// One sort of fake job.
+#[derive(Debug, Clone, Copy)]
+struct Recipe {
+    queue: &'static str,
+    /// What it pretends to do; a tag.
+    what: &'static str,
+    fate: Fate,
+    /// The error of those that fail.
+    error: &'static str,
+}
+
+/// The mix, fed in turn.
+const RECIPES: [Recipe; 12] = [
+    recipe("mail", "welcome mail", Fate::Done(None), ""),
+    recipe(SLOW_QUEUE, "transcode", Fate::Slow(8_000), ""),
+    recipe("webhooks", "order.paid", Fate::Recovers(1), "the server answered 503"),
+    recipe("reports", "daily report", Fate::Scheduled, ""),
+    recipe("images", "thumbnail", Fate::Done(Some(700)), ""),
+    recipe("webhooks", "order.sent", Fate::Dies, "connection refused"),
+    recipe("mail", "newsletter", Fate::Recovers(2), "451 mailbox is busy, try again later"),
+    recipe(SLOW_QUEUE, "preview", Fate::Slow(5_000), ""),
+    recipe("reports", "audit export", Fate::Cancelled, ""),
+    recipe("images", "resize", Fate::Done(Some(1_500)), ""),
+    recipe("mail", "receipt", Fate::Done(Some(150)), ""),
+    recipe("reports", "monthly report", Fate::Slow(8_000), ""),
+];
+
+const fn recipe(
+    queue: &'static str,
+    what: &'static str,
+    fate: Fate,
+    error: &'static str,
+) -> Recipe {
+    Recipe { queue, what, fate, error }
+}
+
+impl Recipe {
+    /// The job of this step, a little different each time.
+    fn job(self, step: u64) -> Result<NewJob, Invalid> {
+        let around = |ms: u64| ms * 3 / 4 + fastrand::u64(0..=ms / 2);
+        let (kind, payload) = match self.fate {
+            Fate::Done(None) | Fate::Scheduled => {
+                ("echo", json!({ "what": self.what, "number": 4_000 + step }))
+            }
+            Fate::Done(Some(ms)) => ("sleep", json!({ "ms": around(ms) })),
+            Fate::Slow(ms) => ("sleep", json!({ "ms": around(ms), "progress": true })),
+            Fate::Recovers(times) => ("fail", json!({ "times": times, "message": self.error })),
+            Fate::Dies => ("fail", json!({ "times": 99, "message": self.error })),
+            Fate::Cancelled => ("sleep", json!({ "ms": 20_000, "progress": true })),
+        };
+        let (max_attempts, base_ms) = match self.fate {
+            Fate::Dies => (3, 1_500),
+            Fate::Recovers(_) => (10, 6_000),
+            Fate::Done(_) | Fate::Slow(_) | Fate::Scheduled | Fate::Cancelled => (10, 1_000),
+        };
+        let start = match self.fate {
+            Fate::Scheduled => Start::After(Duration::from_millis(fastrand::u64(3_000..=9_000))),
+            Fate::Done(_) | Fate::Slow(_) | Fate::Recovers(_) | Fate::Dies | Fate::Cancelled => {
+                Start::Now
+            }
+        };
+        let labels = Labels {
+            queue: QueueName::parse(self.queue)?,
+            kind: Kind::parse(kind)?,
+            tags: Box::new([Tag::parse("demo")?, Tag::parse(self.what)?]),
+        };
+        let spec = Spec {
+            payload: text(&payload),
+            priority: if step.is_multiple_of(10) { 5 } else { 0 },
+            retry: RetryPolicy { max_attempts, backoff: Backoff { base_ms, cap_ms: 8_000 } },
+            timeout_ms: None,
+            idempotency_key: None,
+        };
+        Ok(NewJob { id: JobId::generate(), labels: labels.into(), spec: Arc::new(spec), start })
+    }
+}
+
+fn index(step: u64) -> usize {
+    usize::try_from(step % RECIPES.len() as u64).unwrap_or(0)
+}
+
+fn text(value: &Value) -> Json {
+    Json::of(value).unwrap_or_else(|_| Json::null())
+}
+
+fn waiting(stats: &Stats) -> u64 {
+    stats.states.iter().filter(|(state, _)| state.is_waiting()).map(|(_, count)| count).sum()
+}
+
+fn slow_waiting(stats: &Stats) -> u64 {
+    let queue = stats.queues.get(SLOW_QUEUE);
+    queue.and_then(|queue| queue.states.get(&State::Available)).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::engine::{EngineConfig, QueueConfig, Registry};
+    use crate::handlers::{HandlerSettings, register};
+    use crate::job::Fact;
+    use crate::shutdown::Shutdown;
+    use crate::store::{Limits, SystemClock, memory::MemoryStore};
+
+    fn engine() -> Engine {
+        let mut registry = Registry::default();
+        register(&mut registry, &HandlerSettings::default()).unwrap();
+        let queues = QUEUES.map(|(name, concurrency)| {
+            (QueueName::parse(name).unwrap(), QueueConfig { concurrency, weight: 1 })
+        });
+        let config = EngineConfig { queues: queues.into(), ..EngineConfig::default() };
+        let store = MemoryStore::new(Limits::default(), Arc::new(SystemClock));
+        Engine::start(store, registry, config, Shutdown::default())
+    }
+
+    #[test]
+    fn the_burst_holds_every_recipe_and_all_are_tagged() {
+        assert!(BURST >= RECIPES.len() as u64);
+        for step in 0..BURST {
+            let job = RECIPES[index(step)].job(step).unwrap();
+            assert_eq!(job.labels.tags[0].as_str(), "demo");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_sees_every_state_within_ten_seconds_and_the_feed_ends_with_the_server() {
+        let engine = engine();
+        let mut live = engine.live();
+        let feeding = tokio::spawn(feed(engine.clone()));
+        let mut unseen = BTreeSet::from(State::ALL);
+        let look = async {
+            while !unseen.is_empty() {
+                for event in live.recv().await.unwrap().events.iter() {
+                    if let Fact::Job { state, .. } = event.fact {
+                        unseen.remove(&state);
+                    }
+                }
+            }
+        };
+        let all_seen = timeout(Duration::from_secs(10), look).await;
+        assert!(all_seen.is_ok(), "not seen: {unseen:?}");
+        let stats = engine.stats().await.unwrap();
+        assert!(slow_waiting(&stats) > 0, "jobs should be seen waiting");
+
+        engine.shutdown().draining.cancel();
+        timeout(Duration::from_secs(5), feeding).await.unwrap().unwrap();
+    }
+}

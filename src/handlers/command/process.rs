@@ -1,0 +1,191 @@
+//! One process in a group of its own: started, listened to, ended with everything that it started.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::FusedFuture;
+use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessGroup};
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
+use tokio::time::timeout;
+
+use super::output::Transcript;
+use super::{LINGER, Program, Settings, Stdin};
+use crate::engine::Context;
+use crate::job::Stream;
+
+const SIGTERM: i32 = 15;
+
+/// What the server's environment passes on; everything else could hold its secrets.
+const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
+
+/// How a process ended.
+pub(super) enum End {
+    /// By itself.
+    Exited {
+        /// With what.
+        status: ExitStatus,
+        /// The last line of its standard error.
+        last_error: String,
+    },
+    /// By us, because the attempt is to end.
+    Stopped,
+}
+
+/// Runs a program to its end. When this returns, its main process is reaped and its group is killed; when
+/// the future is dropped, the group is killed too. Only a child that moved to another group or session
+/// gets away.
+///
+/// # Errors
+/// When it cannot be started or waited for.
+pub(super) async fn run(
+    settings: &Settings,
+    program: &Program,
+    args: Vec<String>,
+    context: &Context,
+) -> io::Result<End> {
+    let mut group = Group::start(program, args, context)?;
+    let transcript = Transcript::new(context, program.max_output_lines, settings.max_line);
+    let (stdin, stdout, stderr) = group.pipes();
+    let talk = async {
+        tokio::join!(
+            async {
+                if let Some(pipe) = stdout {
+                    transcript.follow(Stream::Stdout, pipe).await
+                }
+            },
+            async {
+                if let Some(pipe) = stderr {
+                    transcript.follow(Stream::Stderr, pipe).await
+                }
+            },
+            feed(stdin, context.job().spec.payload.as_str()),
+        );
+    };
+    let mut talk = Box::pin(talk.fuse());
+
+    let exited = loop {
+        tokio::select! {
+            biased;
+            status = group.exited() => break Some(status?),
+            () = &mut talk, if !talk.is_terminated() => {}
+            () = context.cancelled() => break None,
+        }
+    };
+    match exited {
+        Some(_) => within(LINGER, &mut talk).await,
+        None => {
+            group.terminate();
+            let end = async { tokio::join!(group.exited(), until_over(&mut talk)).0 };
+            // Past the grace the group is killed below, whatever it does.
+            let _ = timeout(settings.kill_grace, end).await;
+        }
+    }
+    group.kill();
+    let status = group.exited().await?;
+    within(LINGER, &mut talk).await;
+    drop(talk);
+    let last_error = transcript.finish();
+    Ok(match exited {
+        Some(_) => End::Exited { status, last_error },
+        None => End::Stopped,
+    })
+}
+
+/// A process and its group; killed when dropped.
+struct Group {
+    child: Box<dyn ChildWrapper>,
+    /// Set once the group was killed on purpose, so that dropping does not signal a number that may be
+    /// somebody else's by then.
+    killed: Killed,
+}
+
+#[derive(PartialEq)]
+enum Killed {
+    NotYet,
+    Done,
+}
+
+impl Group {
+    fn start(program: &Program, args: Vec<String>, context: &Context) -> io::Result<Group> {
+        let job = context.job();
+        let mut command = CommandWrap::with_new(&program.program, |command| {
+            command
+                .args(args)
+                .env_clear()
+                .envs(PASSED_ON.iter().filter_map(|key| Some((key, std::env::var_os(key)?))))
+                .envs(&program.env)
+                .env("CORTADO_JOB_ID", job.id.to_string())
+                .env("CORTADO_ATTEMPT", context.attempt().to_string())
+                .env("CORTADO_QUEUE", job.labels.queue.as_str())
+                .env("CORTADO_KIND", job.labels.kind.as_str())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .stdin(match program.stdin {
+                    Stdin::Empty => Stdio::null(),
+                    Stdin::Payload => Stdio::piped(),
+                });
+            if let Some(directory) = &program.cwd {
+                command.current_dir(directory);
+            }
+        });
+        let child = command.wrap(ProcessGroup::leader()).spawn()?;
+        Ok(Group { child, killed: Killed::NotYet })
+    }
+
+    fn pipes(
+        &mut self,
+    ) -> (
+        Option<ChildStdin>,
+        Option<tokio::process::ChildStdout>,
+        Option<tokio::process::ChildStderr>,
+    ) {
+        (self.child.stdin().take(), self.child.stdout().take(), self.child.stderr().take())
+    }
+
+    /// Resolves when the main process has ended and is reaped. The wrapper's own `wait` would wait for
+    /// the whole group, which a child that stays behind could stretch without end.
+    async fn exited(&mut self) -> io::Result<ExitStatus> {
+        self.child.inner_mut().wait().await
+    }
+
+    fn terminate(&self) {
+        // An error means that nobody of the group is left.
+        let _ = self.child.signal(SIGTERM);
+    }
+
+    fn kill(&mut self) {
+        self.killed = Killed::Done;
+        // An error means that nobody of the group is left.
+        let _ = self.child.start_kill();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.killed == Killed::NotYet {
+            self.kill();
+        }
+    }
+}
+
+/// Writes the payload, then closes the pipe.
+async fn feed(pipe: Option<ChildStdin>, payload: &str) {
+    if let Some(mut pipe) = pipe {
+        // A program that does not read all of its input is not at fault.
+        let _ = pipe.write_all(payload.as_bytes()).await;
+    }
+}
+
+async fn within(limit: Duration, talk: &mut (impl FusedFuture<Output = ()> + Unpin)) {
+    // A pipe that stays open past the limit is somebody's who got away; nothing more is read from it.
+    let _ = timeout(limit, until_over(talk)).await;
+}
+
+async fn until_over(talk: &mut (impl FusedFuture<Output = ()> + Unpin)) {
+    if !talk.is_terminated() {
+        talk.await;
+    }
+}

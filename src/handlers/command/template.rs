@@ -1,0 +1,206 @@
+//! Arguments with placeholders: `{key}` takes a value from the payload, `{{` and `}}` are braces.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::value::RawValue;
+
+use super::{Dashes, Program, Stdin};
+
+/// One argument as declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Value(String),
+}
+
+impl Template {
+    /// The placeholders in it.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Value(key) => Some(key.as_str()),
+            Part::Text(_) => None,
+        })
+    }
+
+    fn fill(
+        &self,
+        values: &BTreeMap<String, Box<RawValue>>,
+        dashes: Dashes,
+    ) -> Result<String, String> {
+        let mut argument = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => argument.push_str(text),
+                Part::Value(key) => {
+                    let raw = values.get(key).ok_or_else(|| format!("args: {key:?} is missing"))?;
+                    argument.push_str(&plain(key, raw)?);
+                }
+            }
+        }
+        match (self.parts.first(), dashes) {
+            (Some(Part::Value(key)), Dashes::Refuse) if argument.starts_with('-') => Err(format!(
+                "args: {key:?} must not begin with \"-\"; the command's setting dashes = \"allow\" permits it"
+            )),
+            (Some(_) | None, Dashes::Refuse | Dashes::Allow) => Ok(argument),
+        }
+    }
+}
+
+/// The declared arguments, filled.
+///
+/// # Errors
+/// Which value is missing, unknown or of the wrong type.
+pub(super) fn fill(
+    program: &Program,
+    values: &BTreeMap<String, Box<RawValue>>,
+) -> Result<Vec<String>, String> {
+    let known: Vec<&str> = program.args.iter().flat_map(Template::keys).collect();
+    let unknown = values.keys().find(|key| !known.contains(&key.as_str()));
+    match (unknown, program.stdin) {
+        (Some(key), Stdin::Empty) => {
+            return Err(format!(
+                "args: {key:?} is not a placeholder of this command; it has: {}",
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            ));
+        }
+        // The program reads the whole payload: more than the placeholders may be meant for it.
+        (Some(_), Stdin::Payload) | (None, Stdin::Empty | Stdin::Payload) => {}
+    }
+    program.args.iter().map(|template| template.fill(values, program.dashes)).collect()
+}
+
+/// A string's text, or a number or boolean as it was typed.
+fn plain(key: &str, raw: &RawValue) -> Result<String, String> {
+    let text = raw.get();
+    let value = match text.as_bytes().first() {
+        Some(b'"') => serde_json::from_str(text).map_err(|error| error.to_string())?,
+        Some(b'{' | b'[' | b'n') | None => {
+            return Err(format!("args: {key:?} must be a string, a number or a boolean"));
+        }
+        Some(_) => text.to_owned(),
+    };
+    if value.contains('\0') {
+        return Err(format!("args: {key:?} has a NUL character, which no argument can carry"));
+    }
+    Ok(value)
+}
+
+impl FromStr for Template {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = |why: &str| {
+            Err(format!("{text:?} is not an argument: {why}; write {{{{ and }}}} for plain braces"))
+        };
+        let mut parts = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text.chars().peekable();
+        while let Some(c) = rest.next() {
+            match c {
+                '{' | '}' if rest.next_if_eq(&c).is_some() => plain.push(c),
+                '{' => {
+                    let mut key = String::new();
+                    loop {
+                        match rest.next() {
+                            Some('}') => break,
+                            Some(c) if c.is_ascii_alphanumeric() || c == '_' => key.push(c),
+                            Some(_) => return refused("a placeholder is letters, digits and _"),
+                            None => return refused("a { is not closed"),
+                        }
+                    }
+                    if key.is_empty() {
+                        return refused("a placeholder has no name");
+                    }
+                    if !plain.is_empty() {
+                        parts.push(Part::Text(std::mem::take(&mut plain)));
+                    }
+                    parts.push(Part::Value(key));
+                }
+                '}' => return refused("a } was not opened"),
+                '\0' => return refused("no argument can carry a NUL character"),
+                c => plain.push(c),
+            }
+        }
+        if !plain.is_empty() {
+            parts.push(Part::Text(plain));
+        }
+        Ok(Template { parts })
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => {
+                    f.write_str(&text.replace('{', "{{").replace('}', "}}"))?;
+                }
+                Part::Value(key) => write!(f, "{{{key}}}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(template: &str, args: &str, dashes: Dashes) -> Result<String, String> {
+        let values = serde_json::from_str(args).unwrap();
+        template.parse::<Template>().unwrap().fill(&values, dashes)
+    }
+
+    #[test]
+    fn values_take_the_place_of_their_placeholders() {
+        for (template, args, expected) in [
+            ("--in={input}", r#"{"input":"a b"}"#, "--in=a b"),
+            ("{a}{b}", r#"{"a":1,"b":true}"#, "1true"),
+            ("{n}", r#"{"n":12345678901234567890123}"#, "12345678901234567890123"),
+            ("{{{a}}}", r#"{"a":"x"}"#, "{x}"),
+            ("", "{}", ""),
+            ("{a}", r#"{"a":"{b}"}"#, "{b}"),
+        ] {
+            assert_eq!(
+                filled(template, args, Dashes::Refuse).as_deref(),
+                Ok(expected),
+                "{template}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_no_argument_can_be_is_refused() {
+        for (args, says) in [
+            ("{}", "missing"),
+            (r#"{"a":null}"#, "string"),
+            (r#"{"a":[1]}"#, "string"),
+            (r#"{"a":{}}"#, "string"),
+            (r#"{"a":"x\u0000y"}"#, "NUL"),
+            (r#"{"a":"-rf"}"#, "begin with"),
+            (r#"{"a":-5}"#, "begin with"),
+        ] {
+            let error = filled("{a}", args, Dashes::Refuse).unwrap_err();
+            assert!(error.contains(says), "{args}: {error}");
+        }
+        assert_eq!(filled("{a}", r#"{"a":-5}"#, Dashes::Allow).as_deref(), Ok("-5"));
+        assert_eq!(filled("x{a}", r#"{"a":-5}"#, Dashes::Refuse).as_deref(), Ok("x-5"));
+    }
+
+    #[test]
+    fn templates_survive_text_and_nonsense_is_refused() {
+        for text in ["--in={input}", "{a}{b_2}", "{{json}}", "plain"] {
+            assert_eq!(text.parse::<Template>().unwrap().to_string(), text);
+        }
+        for bad in ["{", "}", "{}", "{a b}", "{a", "a}", "{a{b}}"] {
+            assert!(bad.parse::<Template>().is_err(), "{bad:?} should be refused");
+        }
+    }
+}

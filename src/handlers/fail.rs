@@ -1,0 +1,52 @@
+//! The kind `fail`: fails its first attempts, then succeeds. For demos and tests of retries.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{done, retry};
+use crate::engine::Context;
+use crate::job::Outcome;
+
+pub(super) const ABOUT: &str = "Fails the first `times` attempts, then succeeds.";
+pub(super) const EXAMPLE: &str = r#"{"times": 2, "message": "not yet"}"#;
+
+/// How often, and with which words.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Payload {
+    times: u64,
+    message: Option<String>,
+}
+
+/// Fails while the attempt's number is at most `times`.
+pub(super) async fn fail(context: Context, payload: Payload) -> Outcome {
+    let attempt = context.attempt();
+    if u64::from(attempt) > payload.times {
+        return done(&json!({ "succeeded_in_attempt": attempt }));
+    }
+    retry(payload.message.unwrap_or_else(|| {
+        format!("attempt {attempt} fails as asked ({} in all will)", payload.times)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::testing::{context, result, retried, run};
+
+    #[tokio::test]
+    async fn the_first_attempts_fail_and_the_next_succeeds() {
+        for attempt in [1, 2] {
+            let (error, after) = retried(run(&fail, &context(EXAMPLE, attempt)).await);
+            assert_eq!((error.as_str(), after), ("not yet", None));
+        }
+        let outcome = run(&fail, &context(EXAMPLE, 3)).await;
+        assert_eq!(result(outcome), json!({ "succeeded_in_attempt": 3 }));
+    }
+
+    #[tokio::test]
+    async fn it_names_the_attempt_when_it_has_no_words_of_its_own() {
+        let (error, _) = retried(run(&fail, &context(r#"{"times": 1}"#, 1)).await);
+        assert!(error.contains("attempt 1"), "{error}");
+    }
+}

@@ -1,0 +1,164 @@
+//! The kind `http`: one request to a public address; the status decides what becomes of the job.
+//! Signed by Standard Webhooks when a secret is configured.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, redirect};
+use tracing::warn;
+
+use super::guard::{Checked, Guard, Refused, Resolver, Rule};
+use super::{discard, retry};
+use crate::engine::{Context, Handler};
+use crate::job::Outcome;
+use crate::store::{Clock, SystemClock};
+
+mod reply;
+mod request;
+mod signer;
+#[cfg(test)]
+mod tests;
+
+use request::Payload;
+pub use signer::Signer;
+
+pub(super) const ABOUT: &str = "Sends an HTTP request: success is 2xx; 408, 425, 429 and 5xx are \
+     tried again, other answers are not.";
+pub(super) const EXAMPLE: &str =
+    r#"{"method": "GET", "url": "https://example.com/", "headers": {"accept": "text/html"}}"#;
+
+/// What the `http` kind is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long one request may take in all, when the payload does not say.
+    pub timeout: Duration,
+    /// Bytes of the answer's body that are kept; the rest is not read.
+    pub max_body: usize,
+    /// The longest wait that a `Retry-After` may ask for.
+    pub max_retry_after: Duration,
+    /// Signs every request, when there is one.
+    pub signer: Option<Signer>,
+    /// Addresses that are not public and may be reached all the same.
+    pub allow: Vec<Rule>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            timeout: Duration::from_secs(30),
+            max_body: 64 * 1_024,
+            max_retry_after: Duration::from_secs(3_600),
+            signer: None,
+            allow: Vec::new(),
+        }
+    }
+}
+
+/// The handler of `http`.
+pub struct Http {
+    settings: Settings,
+    guard: Guard,
+    /// For every target: connects only to what the guard lets through.
+    guarded: Client,
+    /// For sites that the operator named with their port: connects wherever the name leads.
+    allowed: Client,
+}
+
+impl Http {
+    /// Builds the clients.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
+        // An error means that the embedding program chose a provider already; that one is used then.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let guard = Guard::new(&settings.allow);
+        let resolver = Arc::new(Resolver(guard.clone()));
+        let guarded = build(|| plain().dns_resolver(resolver.clone()))?;
+        let allowed = build(plain)?;
+        Ok(Http { settings: settings.clone(), guard, guarded, allowed })
+    }
+
+    async fn send(&self, context: &Context, payload: Payload) -> Outcome {
+        let (url, checked) = match self.guard.check(&payload.url) {
+            Ok(target) => target,
+            Err(refused) => return discard(refused.to_string()),
+        };
+        let client = match checked {
+            Checked::Guarded => &self.guarded,
+            Checked::Allowed => &self.allowed,
+        };
+        let now = SystemClock.now();
+        let signing = self.settings.signer.as_ref().map(|signer| (signer, context.id(), now));
+        let request = match request::build(client, url, payload, signing) {
+            Ok(request) => request,
+            Err(error) => return discard(error),
+        };
+        let begin = Instant::now();
+        match client.execute(request).await {
+            Ok(response) => reply::outcome(response, &self.settings, begin, now).await,
+            Err(error) => failed(error),
+        }
+    }
+}
+
+impl Handler<Payload> for Http {
+    async fn run(&self, context: Context, payload: Payload) -> Outcome {
+        let timeout = payload.timeout_ms.map_or(self.settings.timeout, Duration::from_millis);
+        tokio::select! {
+            outcome = self.send(&context, payload) => outcome,
+            () = tokio::time::sleep(timeout) => {
+                retry(format!("no complete answer within {} ms", timeout.as_millis()))
+            }
+            () = context.cancelled() => Outcome::Cancel,
+        }
+    }
+}
+
+/// No proxy from the environment, no redirects: both would lead where the guard did not look.
+fn plain() -> reqwest::ClientBuilder {
+    Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(10))
+        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_max_idle_per_host(8)
+        .user_agent(concat!("cortado/", env!("CARGO_PKG_VERSION")))
+}
+
+/// Builds with the system's certificates; without any, plain HTTP still works and HTTPS is refused.
+fn build(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<Client, reqwest::Error> {
+    builder().build().or_else(|error| {
+        warn!(
+            error = describe(error),
+            "no certificates of the system: the http kind will refuse https"
+        );
+        builder().tls_certs_only([]).build()
+    })
+}
+
+/// A request that got no answer: tried again, unless the guard refused the target.
+fn failed(error: reqwest::Error) -> Outcome {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(refused) = inner.downcast_ref::<Refused>() {
+            return discard(refused.to_string());
+        }
+        cause = inner.source();
+    }
+    retry(describe(error))
+}
+
+/// An error with its causes, which reqwest's own words hide, and without the URL, whose query may hold a
+/// secret and which the payload shows anyway.
+fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

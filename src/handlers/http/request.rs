@@ -1,0 +1,100 @@
+//! What an `http` job asks for, and the request that it becomes.
+
+use std::collections::BTreeMap;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, Request};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::Signer;
+use crate::job::{JobId, Time};
+
+/// The payload of an `http` job. Only `url` is required.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payload {
+    /// `POST` when there is a body, else `GET`.
+    method: Option<String>,
+    /// Where to.
+    pub(super) url: String,
+    /// In addition to our own.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// A string goes out as it is; any other JSON as `application/json`.
+    body: Option<Box<RawValue>>,
+    /// How long the request may take in all.
+    pub(super) timeout_ms: Option<u64>,
+}
+
+/// Headers that frame the message or the connection; they are the client's own business.
+const RESERVED: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-connection",
+];
+
+/// Makes the request, signed when `signing` says how.
+///
+/// # Errors
+/// Which part of the payload cannot be sent.
+pub(super) fn build(
+    client: &Client,
+    url: Url,
+    payload: Payload,
+    signing: Option<(&Signer, JobId, Time)>,
+) -> Result<Request, String> {
+    let (body, content_type) = match &payload.body {
+        None => (None, None),
+        Some(raw) => match serde_json::from_str::<String>(raw.get()) {
+            Ok(text) => (Some(text), Some("text/plain; charset=utf-8")),
+            Err(_) => (Some(raw.get().to_owned()), Some("application/json")),
+        },
+    };
+    let usual = if body.is_some() { Method::POST } else { Method::GET };
+    let method = payload.method.as_deref().map_or(Ok(usual), method)?;
+    let mut headers = headers(&payload.headers)?;
+    if let Some(value) = content_type {
+        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(value));
+    }
+    if let Some((signer, id, at)) = signing {
+        signer.sign(&mut headers, id, at, body.as_deref().unwrap_or_default())?;
+    }
+    let mut request = client.request(method, url).headers(headers);
+    if let Some(body) = body {
+        request = request.body(body);
+    }
+    request.build().map_err(|error| format!("the request cannot be made: {error}"))
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    let method = Method::from_bytes(text.to_ascii_uppercase().as_bytes())
+        .map_err(|_| format!("{text:?} is not an HTTP method"))?;
+    if method == Method::CONNECT {
+        return Err("the method CONNECT is not accepted: it opens a tunnel".to_owned());
+    }
+    Ok(method)
+}
+
+fn headers(wanted: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::with_capacity(wanted.len() + 4);
+    for (name, value) in wanted {
+        let parsed: HeaderName =
+            name.parse().map_err(|_| format!("{name:?} is not a header name"))?;
+        if RESERVED.contains(&parsed.as_str()) {
+            return Err(format!("the header {name:?} is set by the server itself"));
+        }
+        let value = HeaderValue::from_str(value).map_err(|_| {
+            format!("the value of header {name:?} has characters that no header has")
+        })?;
+        headers.insert(parsed, value);
+    }
+    Ok(headers)
+}

@@ -1,0 +1,187 @@
+//! L3: the kinds that come with Cortado, one file each. A new kind is one file and one line in
+//! [`register`].
+
+use crate::engine::{KindInfo, Registry, example};
+use crate::job::{Invalid, Json, Kind, Outcome};
+
+pub mod command;
+mod echo;
+mod fail;
+pub mod guard;
+pub mod http;
+mod sleep;
+
+/// What the built-in kinds are told.
+#[derive(Debug, Clone, Default)]
+pub struct HandlerSettings {
+    /// Of the `http` kind.
+    pub http: http::Settings,
+    /// Of the `command` kind.
+    pub command: command::Settings,
+}
+
+/// Why the built-in kinds cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// The HTTP client could not be built.
+    #[error("cannot set up the http kind")]
+    Http(#[from] reqwest::Error),
+    /// A kind's own name is not acceptable: a mistake in this file.
+    #[error(transparent)]
+    Name(#[from] Invalid),
+}
+
+/// Adds every built-in kind.
+///
+/// # Errors
+/// When the HTTP client cannot be built.
+pub fn register(registry: &mut Registry, settings: &HandlerSettings) -> Result<(), RegisterError> {
+    registry.add(info("echo", echo::ABOUT, echo::EXAMPLE)?, echo::echo);
+    registry.add(info("sleep", sleep::ABOUT, sleep::EXAMPLE)?, sleep::sleep);
+    registry.add(info("fail", fail::ABOUT, fail::EXAMPLE)?, fail::fail);
+    registry.add(info("http", http::ABOUT, http::EXAMPLE)?, http::Http::new(&settings.http)?);
+    let command = command::Command::new(settings.command.clone());
+    registry.add(info("command", command::ABOUT, &command.example())?, command);
+    Ok(())
+}
+
+fn info(name: &str, about: &str, payload: &str) -> Result<KindInfo, Invalid> {
+    Ok(KindInfo { kind: Kind::parse(name)?, about: about.to_owned(), example: example(payload) })
+}
+
+/// The end of an attempt that went well, with this value.
+fn done<T: serde::Serialize>(value: &T) -> Outcome {
+    match Json::of(value) {
+        Ok(json) => Outcome::Done(json),
+        Err(error) => Outcome::Discard { error: format!("the result has no JSON form: {error}") },
+    }
+}
+
+/// The end of an attempt that failed; the job's backoff decides when the next one comes.
+fn retry(error: impl Into<String>) -> Outcome {
+    Outcome::Retry { error: error.into(), after: None }
+}
+
+/// The end of a job that no attempt can help.
+fn discard(error: impl Into<String>) -> Outcome {
+    Outcome::Discard { error: error.into() }
+}
+
+/// A text of at most `max` bytes, cut at a character.
+fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod testing {
+    //! What tests of handlers share: a context around a payload.
+
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use serde::de::DeserializeOwned;
+    use tokio_util::sync::CancellationToken;
+
+    use crate::engine::{Context, Handler};
+    use crate::job::{
+        Job, JobId, Json, Kind, Labels, Outcome, QueueName, Spec, State, Status, Time,
+    };
+    use crate::store::SystemClock;
+
+    /// A context of the given attempt of a job with this payload.
+    pub fn context(payload: &str, attempt: u16) -> Context {
+        let labels = Labels {
+            queue: QueueName::parse("q1").unwrap(),
+            kind: Kind::parse("tested").unwrap(),
+            tags: Box::default(),
+        };
+        let spec = Spec {
+            payload: Json::parse(payload).unwrap(),
+            priority: 0,
+            retry: Default::default(),
+            timeout_ms: None,
+            idempotency_key: None,
+        };
+        let job = Job {
+            id: JobId::generate(),
+            labels: labels.into(),
+            spec: spec.into(),
+            enqueued_at: Time::default(),
+            status: Status { attempt, ..Status::new(10, State::Running) },
+            run_at: Time::default(),
+            seq: 1,
+            history: Vec::new(),
+            log: Vec::new(),
+            log_dropped: 0,
+            progress: None,
+        };
+        let timeout = Duration::from_secs(60);
+        Context::new(Arc::new(job), timeout, CancellationToken::new(), Arc::new(SystemClock))
+    }
+
+    /// Runs a handler as the registry does, with a bound that turns a hang into a failure.
+    pub async fn run<P, H>(handler: &H, context: &Context) -> Outcome
+    where
+        P: DeserializeOwned + Send + 'static,
+        H: Handler<P>,
+    {
+        let attempt = async {
+            match context.job().spec.payload.read::<P>() {
+                Ok(payload) => handler.run(context.clone(), payload).await,
+                Err(error) => Outcome::Discard { error },
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), attempt).await.expect("the handler hangs")
+    }
+
+    /// The result, as a JSON value.
+    pub fn result(outcome: Outcome) -> serde_json::Value {
+        match outcome {
+            Outcome::Done(json) => json.read().unwrap(),
+            other => panic!("a result was expected, not {other:?}"),
+        }
+    }
+
+    /// The message of an outcome that discards.
+    pub fn discarded(outcome: Outcome) -> String {
+        match outcome {
+            Outcome::Discard { error } => error,
+            other => panic!("a discard was expected, not {other:?}"),
+        }
+    }
+
+    /// The message and the wait of an outcome that retries.
+    pub fn retried(outcome: Outcome) -> (String, Option<Duration>) {
+        match outcome {
+            Outcome::Retry { error, after } => (error, after),
+            other => panic!("a retry was expected, not {other:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_registered_with_a_sentence_and_an_example() {
+        let mut registry = Registry::default();
+        register(&mut registry, &HandlerSettings::default()).unwrap();
+        let kinds = registry.kinds();
+        let names: Vec<&str> = kinds.iter().map(|info| info.kind.as_str()).collect();
+        assert_eq!(names, ["command", "echo", "fail", "http", "sleep"]);
+        for info in kinds {
+            assert!(info.about.ends_with('.'), "{}: {:?}", info.kind, info.about);
+            assert_ne!(info.example, Json::null(), "{}", info.kind);
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_at_a_character() {
+        assert_eq!((cut("aä", 2), cut("aä", 3), cut("", 5)), ("a", "aä", ""));
+    }
+}

@@ -1,0 +1,71 @@
+//! Idempotency keys: one job each, as long as the job is stored.
+
+use super::{Draft, Harness, Rig, draft, secs};
+use crate::job::Verdict;
+use crate::store::{Enqueued, Keep, Limits, Retention};
+
+pub(crate) async fn a_key_makes_one_job(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let first = rig.add(draft().key("k").priority(5)).await;
+    let again = rig.add_existing(draft().key("k").queue("other")).await;
+    assert_eq!(again, first);
+    assert_eq!((rig.jobs().await.len(), rig.store.head().seq), (1, 1));
+    rig.add(draft().key("K")).await; // another key
+}
+
+pub(crate) async fn a_key_makes_one_job_within_a_batch(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let batch = [draft().key("k"), draft(), draft().key("k"), draft().key("j")].map(Draft::new);
+    let first = batch[0].id;
+    let answers = rig.store.enqueue(batch.into()).await.unwrap();
+    let new: Vec<bool> = answers.iter().map(|answer| matches!(answer, Enqueued::New(_))).collect();
+    assert_eq!(new, [true, true, false, true]);
+    assert_eq!((answers[2].job().id, rig.jobs().await.len()), (first, 3));
+}
+
+pub(crate) async fn a_finished_job_still_has_its_key(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let done = rig.finish(draft().key("done")).await;
+    let cancelled = rig.add(draft().key("cancelled")).await.id;
+    rig.cancel(cancelled).await.unwrap();
+    let lease = rig.start(draft().key("dead")).await;
+    let failure = super::rig::failure();
+    rig.settle(&lease, Verdict::Discarded { failure }).await.unwrap();
+    let rig = rig.reopen().await;
+    for (key, id) in [("done", done), ("cancelled", cancelled), ("dead", lease.job.id)] {
+        assert_eq!(rig.add_existing(draft().key(key)).await, rig.job(id).await, "{key}");
+    }
+}
+
+pub(crate) async fn a_running_or_waiting_job_has_its_key_after_a_crash(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let running = rig.start(draft().key("running")).await.job.id;
+    let later = rig.add(draft().key("later").after(secs(60))).await.id;
+    let rig = rig.crash().await;
+    assert_eq!(rig.add_existing(draft().key("running")).await.id, running);
+    assert_eq!(rig.add_existing(draft().key("later")).await.id, later);
+}
+
+pub(crate) async fn a_deleted_job_frees_its_key(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let waiting = rig.add(draft().key("a")).await.id;
+    let done = rig.finish(draft().key("b").queue("q")).await;
+    rig.delete(waiting).await.unwrap();
+    rig.delete(done).await.unwrap();
+    let rig = rig.reopen().await;
+    rig.add(draft().key("a")).await;
+    rig.add(draft().key("b")).await;
+}
+
+pub(crate) async fn a_pruned_job_frees_its_key(harness: impl Harness) {
+    let completed = Keep { age: secs(10), count: 100 };
+    let retention = Retention { completed, ..Retention::default() };
+    let rig = Rig::open_with(harness, Limits { retention, ..Limits::default() }).await;
+    let id = rig.finish(draft().key("k")).await;
+    rig.pass(secs(10));
+    assert_eq!(rig.add_existing(draft().key("k")).await.id, id); // still stored: no tick yet
+    assert_eq!(rig.catch_up().await.pruned, 1);
+    let new = rig.add(draft().key("k")).await;
+    let rig = rig.reopen().await;
+    assert_eq!(rig.add_existing(draft().key("k")).await.id, new.id);
+}

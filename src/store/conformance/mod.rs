@@ -1,0 +1,237 @@
+//! The rules of [`Store`](super::Store), each one a test named as a sentence. A backend writes a
+//! [`Harness`] and one line, `conformance_suite!(ItsHarness);`, and is held to all of them.
+
+use std::sync::Arc;
+
+use super::{Limits, ManualClock, Store};
+use crate::job::Time;
+
+pub(crate) mod claim;
+pub(crate) mod control;
+mod draft;
+pub(crate) mod enqueue;
+pub(crate) mod keys;
+pub(crate) mod lease;
+pub(crate) mod life;
+pub(crate) mod log;
+pub(crate) mod read;
+pub(crate) mod restart;
+pub(crate) mod retention;
+mod rig;
+pub(crate) mod settle;
+pub(crate) mod signals;
+pub(crate) mod time;
+pub(crate) mod verdicts;
+
+pub(crate) use draft::{Draft, draft};
+pub(crate) use rig::{Rig, lines, queue, secs};
+
+/// A place where one store lives: what a rule needs beyond the store itself.
+pub(crate) trait Harness {
+    /// An empty place for a store that is given this clock.
+    fn new(clock: ManualClock) -> Self;
+
+    /// That clock.
+    fn clock(&self) -> &ManualClock;
+
+    /// Opens the empty store. Called once.
+    async fn open(&mut self, limits: Limits) -> Arc<dyn Store>;
+
+    /// Closes in order and opens again with the same limits. The store handed in is the only handle.
+    async fn reopen(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store>;
+
+    /// Drops without closing, as a crash of the process does, and opens again with the same limits.
+    /// What was shown as durable before must be there again.
+    async fn crash(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store>;
+}
+
+/// A clock that stands still on a Friday in 2027.
+pub(crate) fn clock() -> ManualClock {
+    ManualClock::at(Time::from_millis(1_800_000_000_000))
+}
+
+/// Makes a test of every rule for one backend: `conformance_suite!(ItsHarness);`
+macro_rules! conformance_suite {
+    ($harness:ty) => {
+        $crate::store::conformance::rules! { $harness:
+            enqueue {
+                a_job_is_kept_as_it_was_asked_for
+                a_batch_is_answered_and_logged_in_its_order
+                an_empty_batch_changes_nothing
+                only_a_job_for_later_is_scheduled
+                a_full_backlog_accepts_nothing_of_a_batch
+                only_waiting_jobs_count_against_the_backlog
+                an_existing_job_is_answered_even_when_the_backlog_is_full
+                one_queue_too_many_is_refused
+                a_payload_of_a_mebibyte_survives
+                odd_text_survives
+            }
+            keys {
+                a_key_makes_one_job
+                a_key_makes_one_job_within_a_batch
+                a_finished_job_still_has_its_key
+                a_running_or_waiting_job_has_its_key_after_a_crash
+                a_deleted_job_frees_its_key
+                a_pruned_job_frees_its_key
+            }
+            claim {
+                a_lease_holds_the_job_as_it_was_claimed
+                the_token_is_the_number_of_the_started_event
+                the_highest_priority_goes_first_then_the_earliest_then_the_oldest
+                a_claim_never_gives_more_than_asked_for
+                a_claim_takes_from_its_queue_only
+                only_available_jobs_are_claimed
+                a_paused_queue_gives_nothing
+                every_attempt_is_counted_and_has_its_own_token
+                concurrent_claims_share_the_jobs
+            }
+            settle {
+                a_lease_settles_once
+                a_stale_lease_is_refused
+                a_lease_of_nothing_is_refused
+                a_lease_of_a_deleted_job_is_refused
+                a_lease_that_ran_out_settles_until_it_is_rescued
+                one_refusal_does_not_touch_the_others
+                nothing_to_settle_changes_nothing
+                only_one_of_many_settlers_wins
+            }
+            verdicts {
+                a_completed_job_keeps_its_result
+                a_failed_attempt_is_followed_by_another
+                the_last_failed_attempt_discards_the_job
+                a_discarded_job_keeps_its_failure
+                a_snoozed_job_waits_and_is_not_charged
+                an_interrupted_job_is_available_again_and_not_charged
+                a_cancelled_attempt_ends_the_job
+                a_job_that_is_to_be_cancelled_never_waits_again
+                a_job_that_ends_by_itself_was_not_cancelled
+                the_whole_story_of_a_job_is_kept
+            }
+            lease {
+                an_extended_lease_ends_later
+                an_extension_counts_from_now_even_when_that_is_sooner
+                extensions_are_answered_in_order
+                a_lease_to_be_cancelled_is_extended_too
+                a_lease_that_ran_out_can_be_extended_until_it_is_rescued
+                notes_are_kept_with_the_job_and_in_the_log
+                only_the_newest_progress_is_kept_and_a_new_attempt_has_none
+                notes_of_a_stale_lease_are_dropped
+                a_long_log_keeps_its_newest_lines
+                a_line_longer_than_the_log_is_counted_and_dropped
+            }
+            control {
+                a_waiting_job_is_cancelled_at_once
+                a_running_job_is_asked_to_stop_once
+                a_finished_job_cannot_be_cancelled
+                a_retried_job_is_available_now
+                a_retried_dead_job_has_an_attempt_left
+                a_job_that_runs_or_is_ready_cannot_be_retried
+                a_deleted_job_is_gone_but_its_story_stays
+                a_running_job_cannot_be_deleted
+                a_control_answers_for_each_job_in_order
+                pausing_and_resuming_are_events_only_when_they_change
+                a_paused_queue_stays_paused_over_restarts
+                a_job_of_a_paused_queue_can_still_end
+                a_paused_queue_counts_as_a_queue
+            }
+            time {
+                a_tick_with_nothing_to_do_does_nothing
+                a_job_becomes_available_when_its_time_comes
+                a_failed_job_becomes_available_when_its_wait_is_over
+                due_jobs_come_in_the_order_of_their_times
+                a_lease_that_runs_out_is_rescued
+                a_last_attempt_that_is_lost_discards_the_job
+                a_lost_job_that_was_to_be_cancelled_is_cancelled
+                a_tick_does_one_step_of_due_jobs_and_asks_for_more
+                a_tick_does_one_step_of_rescues_and_asks_for_more
+                a_tick_tells_when_the_next_one_is_needed
+            }
+            retention {
+                finished_jobs_go_when_they_are_too_old
+                the_oldest_finished_jobs_go_when_they_are_too_many
+                a_tick_prunes_one_step_and_asks_for_more
+                a_retried_job_is_pruned_by_its_last_end
+                a_pruned_job_stays_gone_and_counts_nowhere
+                an_age_without_end_keeps_for_ever
+                the_log_is_trimmed_by_count_and_shows_the_gap
+                the_log_is_trimmed_by_age
+                a_job_outlives_its_events
+            }
+            log {
+                the_log_is_dense_from_one
+                the_log_can_be_read_from_any_place
+                a_place_that_never_was_is_a_gap
+                a_record_is_the_fold_of_its_events
+                a_follower_sees_exactly_the_log
+                a_follower_sees_concurrent_changes_in_order
+                a_slow_follower_never_holds_the_store_up
+                a_follower_that_left_is_forgotten
+                an_answer_comes_after_its_events_can_be_read
+                what_is_read_can_be_followed_from_its_cursor
+            }
+            read {
+                a_job_that_never_was_is_not_found
+                what_was_answered_is_seen_by_the_next_reader
+                jobs_are_listed_newest_first_each_once
+                a_listed_job_is_the_whole_job
+                a_list_can_be_filtered
+                a_page_is_never_longer_than_the_limit_allows
+                a_job_added_while_paging_disturbs_no_page
+                the_counters_equal_a_recount
+                a_queue_is_known_while_it_has_jobs_or_is_paused
+            }
+            signals {
+                a_queue_is_woken_for_a_new_job
+                a_queue_is_woken_whenever_a_job_becomes_available
+                a_waiter_is_woken_while_it_waits
+                the_timer_is_woken_for_an_earlier_end
+                the_timer_is_woken_for_a_shorter_lease
+            }
+            restart {
+                an_orderly_restart_changes_nothing
+                a_restart_of_an_empty_store_is_empty
+                a_crash_loses_nothing_that_was_answered
+                the_log_goes_on_after_a_restart
+                running_jobs_are_given_back_at_once
+                running_jobs_are_given_back_after_an_orderly_close_too
+                a_crash_on_the_last_attempt_discards_the_job
+                a_crash_of_a_job_to_be_cancelled_cancels_it
+                lost_jobs_are_given_back_in_the_order_of_their_ids
+                a_job_is_given_back_once_however_often_the_server_restarts
+                timers_survive
+                changed_limits_of_attempts_survive
+                a_large_backlog_keeps_its_order
+            }
+            life {
+                a_closed_store_answers_nothing_but_closed
+                closing_twice_is_closing
+                a_follower_reads_to_the_end_when_the_store_closes
+                many_callers_lose_nothing
+            }
+        }
+    };
+}
+
+/// Writes the tests that `conformance_suite!` lists.
+macro_rules! rules {
+    ($harness:ty: $($topic:ident { $($rule:ident)* })*) => {
+        $(
+            mod $topic {
+                use super::*;
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $rule() {
+                        let clock = $crate::store::conformance::clock();
+                        let harness =
+                            <$harness as $crate::store::conformance::Harness>::new(clock);
+                        let rule = $crate::store::conformance::$topic::$rule(harness);
+                        let bound = std::time::Duration::from_secs(120);
+                        assert!(tokio::time::timeout(bound, rule).await.is_ok(), "it hangs");
+                    }
+                )*
+            }
+        )*
+    };
+}
+
+pub(crate) use {conformance_suite, rules};

@@ -1,0 +1,194 @@
+//! What can be read of jobs: one, a page, the counters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rig::{completed, failed, failure};
+use super::{Harness, Rig, draft, queue, secs};
+use crate::job::{Job, JobId, JobQuery, Kind, PageCursor, State, Tag, Verdict};
+
+/// Jobs in every state, in two queues, of two kinds, with and without a tag.
+async fn zoo<H: Harness>(rig: &Rig<H>) -> Vec<Job> {
+    for name in ["a", "b"] {
+        for kind in ["k1", "k2"] {
+            let job = || draft().queue(name).kind(kind);
+            let failing = rig.start(job()).await;
+            rig.settle(&failing, failed(secs(9))).await.unwrap();
+            let dead = rig.start(job().tag("red")).await;
+            rig.settle(&dead, Verdict::Discarded { failure: failure() }).await.unwrap();
+            rig.finish(job()).await;
+            let gone = rig.add(job().tag("red")).await;
+            rig.cancel(gone.id).await.unwrap();
+            rig.add(job().after(secs(60)).tag("blue")).await;
+            let running = rig.start(job()).await;
+            rig.note(&running, &["a line"]).await;
+        }
+    }
+    for name in ["a", "b"] {
+        rig.add(draft().queue(name).kind("k1").tag("red")).await;
+    }
+    rig.jobs().await
+}
+
+pub(crate) async fn a_job_that_never_was_is_not_found(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    rig.add(draft()).await;
+    assert_eq!(rig.store.get(JobId::generate()).await.unwrap().0, None);
+}
+
+pub(crate) async fn what_was_answered_is_seen_by_the_next_reader(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    for n in 1..=20 {
+        let id = rig.add(draft()).await.id;
+        assert_eq!(rig.state(id).await, State::Available);
+        let lease = rig.claim_one().await;
+        assert_eq!(rig.job(id).await, *lease.job);
+        let running = JobQuery { states: vec![State::Running], limit: 9, ..JobQuery::default() };
+        assert_eq!(rig.all(running).await.len(), 1);
+        assert_eq!(rig.stats().await.states[&State::Running], 1);
+        rig.note(&lease, &["said"]).await;
+        assert_eq!(rig.job(id).await.log.len(), 1);
+        rig.settle(&lease, completed()).await.unwrap();
+        assert_eq!(rig.stats().await.states[&State::Completed], n);
+    }
+}
+
+pub(crate) async fn jobs_are_listed_newest_first_each_once(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let mut ids: Vec<JobId> = zoo(&rig).await.iter().map(|job| job.id).collect();
+    assert_eq!(ids.len(), 26);
+    assert!(ids.windows(2).all(|pair| pair[0] > pair[1]));
+    for limit in [1, 3, 26, 500] {
+        let listed = rig.all(JobQuery { limit, ..JobQuery::default() }).await;
+        assert_eq!(listed.iter().map(|job| job.id).collect::<Vec<_>>(), ids, "limit {limit}");
+    }
+    let after = Some(PageCursor(ids[9]));
+    let rest = rig.all(JobQuery { after, limit: 10, ..JobQuery::default() }).await;
+    assert_eq!(rest.iter().map(|job| job.id).collect::<Vec<_>>(), ids.split_off(10));
+}
+
+pub(crate) async fn a_listed_job_is_the_whole_job(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    for job in zoo(&rig).await {
+        assert_eq!(rig.job(job.id).await, job);
+    }
+}
+
+pub(crate) async fn a_list_can_be_filtered(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let zoo = zoo(&rig).await;
+    let (red, k1) = (Tag::parse("red").unwrap(), Kind::parse("k1").unwrap());
+    let mut queries = vec![
+        JobQuery { queue: Some(queue("a")), ..JobQuery::default() },
+        JobQuery { queue: Some(queue("none")), ..JobQuery::default() },
+        JobQuery { kind: Some(k1.clone()), ..JobQuery::default() },
+        JobQuery { tag: Some(red.clone()), ..JobQuery::default() },
+        JobQuery { states: State::ALL.into(), ..JobQuery::default() },
+    ];
+    for state in State::ALL {
+        let states = vec![state];
+        queries.push(JobQuery { states: states.clone(), ..JobQuery::default() });
+        let (queue, kind, tag) = (Some(queue("b")), Some(k1.clone()), Some(red.clone()));
+        queries.push(JobQuery { states, queue, kind, tag, ..JobQuery::default() });
+    }
+    for query in queries {
+        let wanted = zoo.iter().filter(|job| query.matches(&job.labels, job.status.state));
+        let expected: Vec<&Job> = wanted.collect();
+        for limit in [2, 100] {
+            let listed = rig.all(JobQuery { limit, ..query.clone() }).await;
+            assert_eq!(listed.iter().collect::<Vec<_>>(), expected, "{query:?}");
+        }
+    }
+}
+
+pub(crate) async fn a_page_is_never_longer_than_the_limit_allows(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let batch = (0..JobQuery::MAX_LIMIT + 1).map(|_| draft().new()).collect();
+    rig.store.enqueue(batch).await.unwrap();
+    let query = |limit| JobQuery { limit, ..JobQuery::default() };
+    let page = rig.store.list(query(usize::MAX)).await.unwrap();
+    assert!(page.jobs.len() <= JobQuery::MAX_LIMIT);
+    assert!(page.next.is_some());
+    assert_eq!(rig.all(query(JobQuery::MAX_LIMIT)).await.len(), JobQuery::MAX_LIMIT + 1);
+}
+
+pub(crate) async fn a_job_added_while_paging_disturbs_no_page(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let batch = (0..10).map(|_| draft().new()).collect();
+    rig.store.enqueue(batch).await.unwrap();
+    let mut query = JobQuery { limit: 4, ..JobQuery::default() };
+    let mut seen = BTreeSet::new();
+    loop {
+        let page = rig.store.list(query.clone()).await.unwrap();
+        assert!(page.next.is_none() || page.next != query.after, "the pages do not go on");
+        for job in page.jobs {
+            assert!(seen.insert(job.id), "{} came twice", job.id);
+        }
+        rig.add(draft()).await;
+        query.after = page.next;
+        if page.next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 10);
+}
+
+async fn assert_counted<H: Harness>(rig: &Rig<H>) {
+    let mut states: BTreeMap<State, u64> = State::ALL.into_iter().map(|s| (s, 0)).collect();
+    let mut queues: BTreeMap<_, BTreeMap<State, u64>> = BTreeMap::new();
+    let mut kinds: BTreeMap<_, BTreeMap<State, u64>> = BTreeMap::new();
+    for job in rig.jobs().await {
+        let state = job.status.state;
+        *states.get_mut(&state).unwrap() += 1;
+        *queues.entry(job.labels.queue.clone()).or_default().entry(state).or_default() += 1;
+        *kinds.entry(job.labels.kind.clone()).or_default().entry(state).or_default() += 1;
+    }
+    let mut stats = rig.stats().await;
+    assert_eq!(stats.states, states);
+    let without_zeros = |counts: &mut BTreeMap<State, u64>| counts.retain(|_, count| *count > 0);
+    stats.kinds.values_mut().for_each(without_zeros);
+    stats.kinds.retain(|_, counts| !counts.is_empty());
+    assert_eq!(stats.kinds, kinds);
+    let mut counted = BTreeMap::new();
+    for (name, mut stats) in stats.queues {
+        without_zeros(&mut stats.states);
+        assert!(stats.paused || !stats.states.is_empty(), "{name} has no jobs");
+        counted.insert(name, stats.states);
+    }
+    counted.retain(|_, counts| !counts.is_empty());
+    assert_eq!(counted, queues);
+}
+
+pub(crate) async fn the_counters_equal_a_recount(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    assert_counted(&rig).await;
+    let zoo = zoo(&rig).await;
+    assert_counted(&rig).await;
+    for (n, job) in zoo.iter().enumerate() {
+        // Refusals are fine: which control hits which state does not matter here.
+        match n % 3 {
+            0 => rig.cancel(job.id).await.map(drop).unwrap_or_default(),
+            1 => rig.retry(job.id).await.map(drop).unwrap_or_default(),
+            _ => rig.delete(job.id).await.map(drop).unwrap_or_default(),
+        }
+        assert_counted(&rig).await;
+    }
+    rig.pass(secs(100));
+    rig.tick().await;
+    assert_counted(&rig).await;
+    let rig = rig.crash().await;
+    assert_counted(&rig).await;
+    let rig = rig.reopen().await;
+    assert_counted(&rig).await;
+}
+
+pub(crate) async fn a_queue_is_known_while_it_has_jobs_or_is_paused(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let known = async || rig.stats().await.queues.into_keys().collect::<Vec<_>>();
+    let id = rig.finish(draft().queue("a")).await;
+    rig.pause("b").await;
+    rig.resume("c").await;
+    assert_eq!(known().await, [queue("a"), queue("b")]);
+    rig.delete(id).await.unwrap();
+    rig.resume("b").await;
+    assert_eq!(known().await, []);
+}

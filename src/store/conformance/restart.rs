@@ -1,0 +1,174 @@
+//! What the next process finds.
+
+use super::rig::{completed, failed};
+use super::{Harness, Rig, draft, secs};
+use crate::job::{Change, EventType, FailureClass, Interruption, JobId, NewJob, State, Verdict};
+use crate::store::{SettleError, Settlement, lost_message};
+
+pub(crate) async fn an_orderly_restart_changes_nothing(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    rig.add(draft()).await;
+    rig.add(draft().after(secs(60)).queue("q")).await;
+    let lease = rig.start(draft().priority(1)).await;
+    rig.note(&lease, &["a line"]).await;
+    rig.settle(&lease, failed(secs(60))).await.unwrap();
+    rig.finish(draft().priority(1)).await;
+    let (log, jobs, stats) = (rig.log().await, rig.jobs().await, rig.stats().await);
+    let rig = rig.reopen().await.reopen().await;
+    assert_eq!((rig.log().await, rig.jobs().await, rig.stats().await), (log, jobs, stats));
+}
+
+pub(crate) async fn a_restart_of_an_empty_store_is_empty(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let head = rig.store.head();
+    let rig = rig.crash().await.reopen().await;
+    assert_eq!((rig.store.head(), rig.jobs().await), (head, Vec::new()));
+    assert_eq!(rig.add(draft()).await.seq, 1);
+}
+
+pub(crate) async fn a_crash_loses_nothing_that_was_answered(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let mut ids = Vec::new();
+    for n in 0..100 {
+        ids.push(rig.add(draft().key(&format!("key {n}"))).await.id);
+    }
+    for lease in rig.claim(30).await {
+        rig.complete(&lease).await;
+    }
+    for id in &ids[30..40] {
+        rig.delete(*id).await.unwrap();
+    }
+    let (log, jobs, stats) = (rig.log().await, rig.jobs().await, rig.stats().await);
+    let rig = rig.crash().await;
+    assert_eq!((rig.log().await, rig.jobs().await, rig.stats().await), (log, jobs, stats));
+}
+
+pub(crate) async fn the_log_goes_on_after_a_restart(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    rig.finish(draft()).await;
+    let head = rig.store.head();
+    let rig = rig.crash().await;
+    assert_eq!((rig.store.head(), rig.add(draft()).await.seq), (head, head.seq + 1));
+    let after: Vec<u64> = rig.log_after(head).await.iter().map(|event| event.seq).collect();
+    assert_eq!(after, [head.seq + 1]); // an old cursor is still good
+}
+
+pub(crate) async fn running_jobs_are_given_back_at_once(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let lease = rig.start(draft().attempts(2)).await;
+    rig.pass(secs(3));
+    let rig = rig.crash().await;
+    let job = rig.job(lease.job.id).await;
+    assert_eq!((job.status.state, job.status.attempt), (State::Available, 1));
+    let moment = job.history.last().unwrap();
+    assert_eq!(moment.change, Change::Rescued { why: Interruption::Crash });
+    assert_eq!((moment.attempt, moment.at, job.run_at), (1, rig.now(), rig.now()));
+    assert_eq!(rig.settle(&lease, completed()).await, Err(SettleError::Stale));
+    assert_eq!(rig.claim_one().await.job.status.attempt, 2);
+    assert_eq!(rig.tick().await.rescued, 0);
+}
+
+pub(crate) async fn running_jobs_are_given_back_after_an_orderly_close_too(h: impl Harness) {
+    let rig = Rig::open(h).await;
+    let lease = rig.start(draft()).await;
+    let rig = rig.reopen().await;
+    assert_eq!(rig.state(lease.job.id).await, State::Available);
+    assert_eq!(rig.story(lease.job.id).await.pop(), Some(EventType::JobRescued));
+    assert_eq!(rig.stats().await.states[&State::Running], 0);
+}
+
+pub(crate) async fn a_crash_on_the_last_attempt_discards_the_job(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let lease = rig.start(draft().attempts(1)).await;
+    let rig = rig.crash().await;
+    let job = rig.job(lease.job.id).await;
+    assert_eq!((job.status.state, job.finished_at()), (State::Discarded, Some(rig.now())));
+    let failure = job.last_failure().unwrap();
+    assert_eq!(failure.class, FailureClass::Lost);
+    assert_eq!(&*failure.message, lost_message(Interruption::Crash));
+}
+
+pub(crate) async fn a_crash_of_a_job_to_be_cancelled_cancels_it(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let lease = rig.start(draft().attempts(1)).await;
+    rig.cancel(lease.job.id).await.unwrap();
+    let rig = rig.crash().await;
+    assert_eq!(rig.state(lease.job.id).await, State::Cancelled);
+    assert_eq!(rig.story(lease.job.id).await.pop(), Some(EventType::JobCancelled));
+}
+
+pub(crate) async fn lost_jobs_are_given_back_in_the_order_of_their_ids(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    for n in 0..10 {
+        rig.add(draft().priority(n)).await;
+    }
+    let mut ids: Vec<JobId> = rig.claim(10).await.iter().map(|lease| lease.job.id).collect();
+    rig.log().await;
+    let head = rig.store.head();
+    let rig = rig.crash().await;
+    let given_back: Vec<JobId> = rig
+        .log_after(head)
+        .await
+        .iter()
+        .map(|event| match &event.fact {
+            crate::job::Fact::Job { id, .. } => *id,
+            crate::job::Fact::Queue { .. } => panic!(),
+        })
+        .collect();
+    ids.sort();
+    assert_eq!(given_back, ids);
+}
+
+pub(crate) async fn a_job_is_given_back_once_however_often_the_server_restarts(h: impl Harness) {
+    let rig = Rig::open(h).await;
+    let lease = rig.start(draft()).await;
+    let rig = rig.crash().await.crash().await.reopen().await;
+    let story = rig.story(lease.job.id).await;
+    assert_eq!(story[2..], [EventType::JobRescued]);
+}
+
+pub(crate) async fn timers_survive(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let snoozed = rig.start(draft()).await;
+    rig.settle(&snoozed, Verdict::Snoozed { delay: secs(50) }).await.unwrap();
+    let retryable = rig.start(draft()).await;
+    rig.settle(&retryable, failed(secs(50))).await.unwrap();
+    let scheduled = rig.add(draft().after(secs(50))).await.id;
+    let rig = rig.crash().await;
+    assert_eq!(rig.tick().await.next, Some(rig.now().after(secs(50))));
+    rig.pass(secs(50));
+    let rig = rig.reopen().await;
+    assert_eq!(rig.tick().await.due, 3);
+    for id in [snoozed.job.id, retryable.job.id, scheduled] {
+        assert_eq!(rig.state(id).await, State::Available);
+    }
+}
+
+pub(crate) async fn changed_limits_of_attempts_survive(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let lease = rig.start(draft().attempts(1)).await;
+    rig.settle(&lease, failed(secs(0))).await.unwrap();
+    let status = rig.retry(lease.job.id).await.unwrap();
+    let rig = rig.crash().await.reopen().await;
+    assert_eq!((rig.job(lease.job.id).await.status, status.max_attempts), (status, 2));
+}
+
+pub(crate) async fn a_large_backlog_keeps_its_order(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let job = |n: usize| draft().priority((n * 7 % 5) as i16).new();
+    let batch: Vec<NewJob> = (0..2_000).map(job).collect();
+    let mut expected: Vec<_> =
+        batch.iter().map(|job| (std::cmp::Reverse(job.spec.priority), job.id)).collect();
+    expected.sort();
+    for part in batch.chunks(500) {
+        rig.store.enqueue(part.to_vec()).await.unwrap();
+    }
+    let first = rig.claim(500).await;
+    let settlements =
+        first.iter().map(|lease| Settlement { lease: lease.key(), verdict: completed() }).collect();
+    rig.store.settle(settlements).await.unwrap();
+    let rig = rig.reopen().await;
+    let rest = rig.claim(5_000).await;
+    let ids: Vec<JobId> = first.iter().chain(&rest).map(|lease| lease.job.id).collect();
+    assert_eq!(ids, expected.iter().map(|(_, id)| *id).collect::<Vec<_>>());
+}

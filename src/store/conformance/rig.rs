@@ -1,0 +1,283 @@
+//! What every rule is written with: a store on its harness, and short words for what is done to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Harness;
+use crate::job::{
+    Cursor, Event, EventType, Fact, Failure, FailureClass, Job, JobId, JobQuery, Json, LogLine,
+    NewJob, QueueName, State, Status, Stream, Time, Verdict, WorkerName,
+};
+use crate::store::{
+    Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, Limits, Note,
+    SettleError, Settlement, Stats, Store, Ticked,
+};
+
+/// The length of the leases that [`Rig::claim`] takes.
+pub(crate) const TTL: Duration = secs(30);
+
+/// A store under test.
+pub(crate) struct Rig<H> {
+    pub(crate) harness: H,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+pub(crate) const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub(crate) fn queue(name: &str) -> QueueName {
+    QueueName::parse(name).unwrap()
+}
+
+pub(crate) fn lines(texts: &[&str]) -> Vec<LogLine> {
+    let line = |text: &&str| LogLine {
+        at: Time::from_millis(7),
+        stream: Stream::Log,
+        text: (*text).into(),
+    };
+    texts.iter().map(line).collect()
+}
+
+impl<H: Harness> Rig<H> {
+    pub(crate) async fn open(harness: H) -> Self {
+        Rig::open_with(harness, Limits::default()).await
+    }
+
+    pub(crate) async fn open_with(mut harness: H, limits: Limits) -> Self {
+        let store = harness.open(limits).await;
+        Rig { harness, store }
+    }
+
+    /// Closes in order and opens again.
+    pub(crate) async fn reopen(mut self) -> Self {
+        let store = self.harness.reopen(self.store).await;
+        Rig { store, ..self }
+    }
+
+    /// Crashes once everything answered is durable, and opens again.
+    pub(crate) async fn crash(mut self) -> Self {
+        self.log().await;
+        let store = self.harness.crash(self.store).await;
+        Rig { store, ..self }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.harness.clock().now()
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.harness.clock().advance(time);
+    }
+
+    /// Enqueues one job that must be new.
+    pub(crate) async fn add(&self, job: impl Into<NewJob>) -> Job {
+        match self.store.enqueue(vec![job.into()]).await.unwrap().remove(0) {
+            Enqueued::New(job) => job,
+            Enqueued::Existing(job) => panic!("{} is there already", job.id),
+        }
+    }
+
+    /// Enqueues one job that another one must be in the way of.
+    pub(crate) async fn add_existing(&self, job: impl Into<NewJob>) -> Job {
+        match self.store.enqueue(vec![job.into()]).await.unwrap().remove(0) {
+            Enqueued::New(job) => panic!("{} is new", job.id),
+            Enqueued::Existing(job) => job,
+        }
+    }
+
+    /// A wish for work from the default queue.
+    pub(crate) fn wish(&self, max: usize) -> Claim {
+        let worker = WorkerName::parse("w1").unwrap();
+        Claim { queue: QueueName::default(), max, worker, ttl: TTL }
+    }
+
+    pub(crate) async fn claim(&self, max: usize) -> Vec<Lease> {
+        self.store.claim(self.wish(max)).await.unwrap()
+    }
+
+    pub(crate) async fn claim_from(&self, name: &str, max: usize) -> Vec<Lease> {
+        self.store.claim(Claim { queue: queue(name), ..self.wish(max) }).await.unwrap()
+    }
+
+    /// Claims exactly one job.
+    pub(crate) async fn claim_one(&self) -> Lease {
+        self.claim(1).await.pop().expect("a job should be available")
+    }
+
+    /// A new job that runs.
+    pub(crate) async fn start(&self, job: impl Into<NewJob>) -> Lease {
+        let job = self.add(job).await;
+        let wish = Claim { queue: job.labels.queue.clone(), ..self.wish(1) };
+        let lease = self.store.claim(wish).await.unwrap().pop().expect("a job to claim");
+        assert_eq!(lease.job.id, job.id, "another job was claimed first");
+        lease
+    }
+
+    pub(crate) async fn settle(
+        &self,
+        lease: &Lease,
+        verdict: Verdict,
+    ) -> Result<Status, SettleError> {
+        let settlement = Settlement { lease: lease.key(), verdict };
+        self.store.settle(vec![settlement]).await.unwrap().remove(0)
+    }
+
+    pub(crate) async fn complete(&self, lease: &Lease) -> Status {
+        self.settle(lease, completed()).await.unwrap()
+    }
+
+    /// A job that ran and completed.
+    pub(crate) async fn finish(&self, job: impl Into<NewJob>) -> JobId {
+        let lease = self.start(job).await;
+        self.complete(&lease).await;
+        lease.job.id
+    }
+
+    pub(crate) async fn extend(&self, lease: &Lease, ttl: Duration) -> Extension {
+        self.store.extend(vec![lease.key()], ttl).await.unwrap().remove(0)
+    }
+
+    pub(crate) async fn note(&self, lease: &Lease, texts: &[&str]) {
+        let note = Note { lease: lease.key(), lines: lines(texts), progress: None };
+        self.store.annotate(vec![note]).await.unwrap();
+    }
+
+    pub(crate) async fn cancel(&self, id: JobId) -> Result<Status, ControlError> {
+        self.control_one(Control::Cancel(vec![id])).await
+    }
+
+    pub(crate) async fn retry(&self, id: JobId) -> Result<Status, ControlError> {
+        self.control_one(Control::Retry(vec![id])).await
+    }
+
+    pub(crate) async fn delete(&self, id: JobId) -> Result<Status, ControlError> {
+        self.control_one(Control::Delete(vec![id])).await
+    }
+
+    async fn control_one(&self, control: Control) -> Result<Status, ControlError> {
+        self.store.control(control).await.unwrap().remove(0).1
+    }
+
+    pub(crate) async fn pause(&self, name: &str) {
+        assert_eq!(self.store.control(Control::Pause(queue(name))).await.unwrap(), []);
+    }
+
+    pub(crate) async fn resume(&self, name: &str) {
+        assert_eq!(self.store.control(Control::Resume(queue(name))).await.unwrap(), []);
+    }
+
+    pub(crate) async fn tick(&self) -> Ticked {
+        self.store.tick().await.unwrap()
+    }
+
+    /// Ticks until there is nothing more to do at once; answers with the sums.
+    pub(crate) async fn catch_up(&self) -> Ticked {
+        let mut all = Ticked::default();
+        for _ in 0..1_000 {
+            let ticked = self.tick().await;
+            all.due += ticked.due;
+            all.rescued += ticked.rescued;
+            all.pruned += ticked.pruned;
+            all.next = ticked.next;
+            if ticked.next.is_none_or(|next| next > self.now()) {
+                return all;
+            }
+        }
+        panic!("the ticks never come to an end: {all:?}")
+    }
+
+    pub(crate) async fn find(&self, id: JobId) -> Option<Job> {
+        self.store.get(id).await.unwrap().0
+    }
+
+    pub(crate) async fn job(&self, id: JobId) -> Job {
+        self.find(id).await.expect("the job should be stored")
+    }
+
+    pub(crate) async fn state(&self, id: JobId) -> State {
+        self.job(id).await.status.state
+    }
+
+    pub(crate) async fn stats(&self) -> Stats {
+        self.store.stats().await.unwrap()
+    }
+
+    /// Every job a query finds, page by page.
+    pub(crate) async fn all(&self, mut query: JobQuery) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        loop {
+            let page = self.store.list(query.clone()).await.unwrap();
+            assert!(page.jobs.len() <= query.limit, "a page is longer than asked for");
+            jobs.extend(page.jobs);
+            let Some(next) = page.next else { return jobs };
+            assert!(query.after.is_none_or(|after| next.0 < after.0), "the pages do not go on");
+            query.after = Some(next);
+        }
+    }
+
+    /// Every stored job, newest first.
+    pub(crate) async fn jobs(&self) -> Vec<Job> {
+        self.all(JobQuery { limit: 100, ..JobQuery::default() }).await
+    }
+
+    /// The place before the first event.
+    pub(crate) fn origin(&self) -> Cursor {
+        Cursor { seq: 0, ..self.store.head() }
+    }
+
+    /// The whole log, once everything answered is durable.
+    pub(crate) async fn log(&self) -> Vec<Event> {
+        let oldest = self.stats().await.oldest;
+        self.log_after(oldest).await
+    }
+
+    pub(crate) async fn log_after(&self, mut after: Cursor) -> Vec<Event> {
+        let newest = self.jobs().await.iter().map(|job| job.seq).max().unwrap_or(0);
+        self.until_durable(newest).await;
+        let mut log = Vec::new();
+        loop {
+            match self.store.events(after, 1_000).await.unwrap() {
+                Events::Some(events) if events.is_empty() => return log,
+                Events::Some(events) => {
+                    assert!(events[0].seq > after.seq, "the log does not go on");
+                    log.extend(events);
+                }
+                gap @ Events::Gap { .. } => panic!("{after} should be readable: {gap:?}"),
+            }
+            after = log.last().unwrap().cursor(after);
+        }
+    }
+
+    /// Waits until the event is shown: claims and notes are answered a moment before.
+    pub(crate) async fn until_durable(&self, seq: u64) {
+        while self.store.head().seq < seq {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// What happened to one job.
+    pub(crate) async fn story(&self, id: JobId) -> Vec<EventType> {
+        let log = self.log().await;
+        let of_job =
+            log.iter().filter(|event| matches!(event.fact, Fact::Job { id: i, .. } if i == id));
+        of_job.map(Event::event_type).collect()
+    }
+
+    /// The types of the whole log.
+    pub(crate) async fn types(&self) -> Vec<EventType> {
+        self.log().await.iter().map(Event::event_type).collect()
+    }
+}
+
+pub(crate) fn completed() -> Verdict {
+    Verdict::Completed { result: Json::parse("{\"n\": 1}").unwrap() }
+}
+
+pub(crate) fn failed(retry_in: Duration) -> Verdict {
+    Verdict::Failed { failure: failure(), retry_in }
+}
+
+pub(crate) fn failure() -> Failure {
+    Failure::new(FailureClass::Error, "it broke")
+}

@@ -1,0 +1,93 @@
+//! What workers do: claim, extend, annotate, settle.
+
+use std::sync::Arc;
+
+use super::content::{Content, Held};
+use crate::job::{Change, Job, JobId, State, Status, Step, Time, Verdict};
+use crate::store::{Claim, Extension, Lease, LeaseRef, Note, SettleError, Settlement};
+
+impl Content {
+    pub(super) fn claim(&mut self, now: Time, claim: &Claim) -> Vec<Lease> {
+        if self.paused.contains(&claim.queue) {
+            return Vec::new();
+        }
+        let mut ready: Vec<&Job> = self
+            .jobs
+            .values()
+            .filter(|job| job.status.state == State::Available && job.labels.queue == claim.queue)
+            .collect();
+        ready.sort_by_key(|job| (std::cmp::Reverse(job.spec.priority), job.run_at, job.id));
+        let chosen: Vec<JobId> = ready.iter().take(claim.max).map(|job| job.id).collect();
+        chosen.into_iter().filter_map(|id| self.claim_one(now, id, claim)).collect()
+    }
+
+    fn claim_one(&mut self, now: Time, id: JobId, claim: &Claim) -> Option<Lease> {
+        let status = self.jobs.get(&id)?.status.step(Step::Claim).ok()?;
+        let expires = now.after(claim.ttl);
+        self.leases.insert(id, Held { token: self.last_seq + 1, expires });
+        let job = self.change(now, id, status, Change::Started { worker: claim.worker.clone() })?;
+        Some(Lease { token: job.seq, job: Arc::new(job), expires })
+    }
+
+    /// The job that a lease is valid for. A lease that ran out is valid until somebody else has it.
+    fn held(&self, lease: LeaseRef) -> Option<&Job> {
+        let held = self.leases.get(&lease.job)?;
+        if held.token == lease.token { self.jobs.get(&lease.job) } else { None }
+    }
+
+    pub(super) fn extend(&mut self, lease: LeaseRef, expires: Time) -> Extension {
+        let Some(job) = self.held(lease) else { return Extension::Lost };
+        let answer = if job.status.cancel_asked { Extension::CancelAsked } else { Extension::Kept };
+        self.leases.insert(lease.job, Held { token: lease.token, expires });
+        answer
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        now: Time,
+        settlement: Settlement,
+    ) -> Result<Status, SettleError> {
+        let Settlement { lease, verdict } = settlement;
+        let before = self.held(lease).ok_or(SettleError::Stale)?.status;
+        let step = match &verdict {
+            Verdict::Completed { .. } => Step::Complete,
+            Verdict::Failed { .. } => Step::Fail,
+            Verdict::Snoozed { .. } => Step::Snooze,
+            Verdict::Discarded { .. } => Step::Discard,
+            Verdict::Cancelled => Step::Cancel,
+            Verdict::Interrupted { .. } => Step::Interrupt,
+        };
+        // A leased job is running, and a running job refuses none of these.
+        let status = before.step(step).map_err(|_| SettleError::Stale)?;
+        let cancelled = status.state == State::Cancelled;
+        let change = match verdict {
+            Verdict::Completed { result } => Change::Completed { result },
+            Verdict::Discarded { failure } => Change::Discarded { failure },
+            Verdict::Cancelled => Change::Cancelled,
+            // Somebody asked for the end meanwhile, so there is no next attempt.
+            Verdict::Failed { .. } | Verdict::Snoozed { .. } | Verdict::Interrupted { .. }
+                if cancelled =>
+            {
+                Change::Cancelled
+            }
+            Verdict::Failed { failure, retry_in } if status.state == State::Retryable => {
+                Change::RetryScheduled { failure, run_at: now.after(retry_in) }
+            }
+            Verdict::Failed { failure, .. } => Change::Discarded { failure },
+            Verdict::Snoozed { delay } => Change::Snoozed { run_at: now.after(delay) },
+            Verdict::Interrupted { why } => Change::Interrupted { why },
+        };
+        self.change(now, lease.job, status, change);
+        Ok(status)
+    }
+
+    pub(super) fn annotate(&mut self, now: Time, note: Note) {
+        let Some(status) = self.held(note.lease).map(|job| job.status) else { return };
+        if !note.lines.is_empty() {
+            self.change(now, note.lease.job, status, Change::Logged(note.lines));
+        }
+        if let Some(progress) = note.progress {
+            self.change(now, note.lease.job, status, Change::Progressed(progress));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What people ask for: cancel, retry, delete, pause, resume.
+
+use super::content::Content;
+use crate::job::{Change, Fact, JobId, QueueChange, State, Status, Step, Time};
+use crate::store::{Control, ControlError, StoreError};
+
+/// A job control's answer for one job.
+type Answer = Result<Status, ControlError>;
+
+impl Content {
+    pub(super) fn control(
+        &mut self,
+        now: Time,
+        control: Control,
+    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+        let mut each = |ids: Vec<JobId>, verb: fn(&mut Content, Time, JobId) -> Answer| {
+            ids.into_iter().map(|id| (id, verb(self, now, id))).collect()
+        };
+        match control {
+            Control::Cancel(ids) => Ok(each(ids, Content::cancel)),
+            Control::Retry(ids) => Ok(each(ids, Content::retry)),
+            Control::Delete(ids) => Ok(each(ids, Content::delete)),
+            Control::Pause(queue) => {
+                self.check_queues(std::iter::once(&queue))?;
+                if self.paused.insert(queue.clone()) {
+                    self.append(now, Fact::Queue { queue, change: QueueChange::Paused });
+                }
+                Ok(Vec::new())
+            }
+            Control::Resume(queue) => {
+                if self.paused.remove(&queue) {
+                    self.append(now, Fact::Queue { queue, change: QueueChange::Resumed });
+                }
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn cancel(&mut self, now: Time, id: JobId) -> Answer {
+        let before = self.status(id)?;
+        let status = before.step(Step::AskCancel)?;
+        if status.state == State::Cancelled {
+            self.change(now, id, status, Change::Cancelled);
+        } else if status != before {
+            self.change(now, id, status, Change::CancelAsked);
+        }
+        Ok(status)
+    }
+
+    fn retry(&mut self, now: Time, id: JobId) -> Answer {
+        let status = self.status(id)?.step(Step::RetryNow)?;
+        self.change(now, id, status, Change::Retried);
+        Ok(status)
+    }
+
+    fn delete(&mut self, now: Time, id: JobId) -> Answer {
+        let status = self.status(id)?.step(Step::Delete)?;
+        self.change(now, id, status, Change::Deleted);
+        self.forget(id);
+        Ok(status)
+    }
+
+    fn status(&self, id: JobId) -> Answer {
+        self.jobs.get(&id).map(|job| job.status).ok_or(ControlError::NotFound)
+    }
+}

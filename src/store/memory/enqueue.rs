@@ -1,0 +1,71 @@
+//! Taking jobs: limits first, then one by one, so that a batch is accepted whole or not at all.
+
+use std::collections::BTreeSet;
+
+use super::content::Content;
+use crate::job::{Change, Fact, Job, NewJob, QueueName, State, Time};
+use crate::store::{Enqueued, StoreError};
+
+impl Content {
+    pub(super) fn enqueue(
+        &mut self,
+        now: Time,
+        batch: Vec<NewJob>,
+    ) -> Result<Vec<Enqueued>, StoreError> {
+        self.check_limits(&batch)?;
+        Ok(batch.into_iter().filter_map(|new| self.enqueue_one(now, new)).collect())
+    }
+
+    fn check_limits(&self, batch: &[NewJob]) -> Result<(), StoreError> {
+        let mut keys = BTreeSet::new();
+        let mut ids = BTreeSet::new();
+        let new: Vec<&NewJob> = batch
+            .iter()
+            .filter(|job| self.existing(job).is_none() && ids.insert(job.id))
+            .filter(|job| job.spec.idempotency_key.as_ref().is_none_or(|key| keys.insert(key)))
+            .collect();
+
+        let waiting = self.jobs.values().filter(|job| job.status.state.is_waiting()).count() as u64;
+        let limit = self.limits.max_waiting;
+        if !new.is_empty() && waiting + new.len() as u64 > limit {
+            return Err(StoreError::Full { waiting, limit });
+        }
+        self.check_queues(new.iter().map(|job| &job.labels.queue))
+    }
+
+    pub(super) fn check_queues<'a>(
+        &'a self,
+        more: impl Iterator<Item = &'a QueueName>,
+    ) -> Result<(), StoreError> {
+        let known = self.known_queues();
+        let limit = self.limits.max_queues;
+        let new: BTreeSet<&QueueName> = more.filter(|queue| !known.contains(queue)).collect();
+        if !new.is_empty() && known.len() + new.len() > limit {
+            return Err(StoreError::TooManyQueues { limit });
+        }
+        Ok(())
+    }
+
+    /// The job that a new one would double.
+    fn existing(&self, new: &NewJob) -> Option<&Job> {
+        let by_key = new.spec.idempotency_key.as_ref().and_then(|key| self.keys.get(key));
+        self.jobs.get(by_key.unwrap_or(&new.id))
+    }
+
+    fn enqueue_one(&mut self, now: Time, new: NewJob) -> Option<Enqueued> {
+        if let Some(job) = self.existing(&new) {
+            return Some(Enqueued::Existing(job.clone()));
+        }
+        let run_at = new.run_at(now);
+        let state = if run_at > now { State::Scheduled } else { State::Available };
+        if let Some(key) = &new.spec.idempotency_key {
+            self.keys.insert(key.clone(), new.id);
+        }
+        let change = Change::Enqueued { spec: new.spec, run_at };
+        let fact = Fact::Job { id: new.id, labels: new.labels, state, attempt: 0, change };
+        let event = self.append(now, fact);
+        let job = Job::from_enqueued(&event)?; // it is one: made just above
+        self.jobs.insert(new.id, job.clone());
+        Some(Enqueued::New(job))
+    }
+}

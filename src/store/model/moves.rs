@@ -1,0 +1,131 @@
+//! What can be done to a store, with chosen things named by small numbers so that scripts shrink well.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::job::Interruption;
+
+/// One step of a script.
+#[derive(Debug, Clone)]
+pub(super) enum Move {
+    Enqueue(Vec<Want>),
+    Claim {
+        queue: u8,
+        max: usize,
+        ttl: u64,
+    },
+    Settle(Vec<(Pick, How)>),
+    Extend {
+        leases: Vec<Pick>,
+        ttl: u64,
+    },
+    Annotate {
+        lease: Pick,
+        lines: usize,
+        progress: Option<u64>,
+    },
+    Cancel(Vec<Pick>),
+    Retry(Vec<Pick>),
+    Delete(Vec<Pick>),
+    Pause {
+        queue: u8,
+    },
+    Resume {
+        queue: u8,
+    },
+    /// Lets seconds go by and ticks.
+    Pass(u64),
+    /// Ticks at once.
+    Tick,
+    Reopen,
+    Crash,
+}
+
+/// A job to enqueue.
+#[derive(Debug, Clone)]
+pub(super) struct Want {
+    pub(super) queue: u8,
+    pub(super) key: Option<u8>,
+    pub(super) priority: i16,
+    pub(super) delay: Option<u64>,
+    pub(super) max_attempts: u16,
+    pub(super) payload: usize,
+}
+
+/// One of the things seen so far, counted back from the newest; more than there are means the oldest.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pick(pub(super) usize);
+
+/// How an attempt ends.
+#[derive(Debug, Clone)]
+pub(super) enum How {
+    Completed,
+    Failed(u64),
+    Snoozed(u64),
+    Discarded,
+    Cancelled,
+    Interrupted(Interruption),
+}
+
+pub(super) fn script() -> impl Strategy<Value = Vec<Move>> {
+    vec(step(), 1..100)
+}
+
+fn step() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        8 => vec(want(), 0..4).prop_map(Move::Enqueue),
+        8 => (queue(), 0..5usize, 1..60u64)
+            .prop_map(|(queue, max, ttl)| Move::Claim { queue, max, ttl }),
+        8 => vec((pick(), how()), 0..4).prop_map(Move::Settle),
+        3 => (vec(pick(), 0..4), 1..60u64)
+            .prop_map(|(leases, ttl)| Move::Extend { leases, ttl }),
+        2 => (pick(), 0..6usize, proptest::option::of(0..9u64))
+            .prop_map(|(lease, lines, progress)| Move::Annotate { lease, lines, progress }),
+        3 => vec(pick(), 0..4).prop_map(Move::Cancel),
+        3 => vec(pick(), 0..4).prop_map(Move::Retry),
+        2 => vec(pick(), 0..3).prop_map(Move::Delete),
+        1 => queue().prop_map(|queue| Move::Pause { queue }),
+        2 => queue().prop_map(|queue| Move::Resume { queue }),
+        4 => (0..40u64).prop_map(Move::Pass),
+        2 => Just(Move::Tick),
+        1 => Just(Move::Reopen),
+        1 => Just(Move::Crash),
+    ]
+}
+
+/// Mostly one of two queues; the third one is more than the limit allows.
+fn queue() -> impl Strategy<Value = u8> {
+    prop_oneof![6 => Just(0u8), 4 => Just(1u8), 1 => Just(2u8)]
+}
+
+fn want() -> impl Strategy<Value = Want> {
+    let key = proptest::option::weighted(0.3, 0..4u8);
+    let delay = proptest::option::weighted(0.3, 0..30u64);
+    // Mostly small, sometimes long enough to need more than one piece of a store's file.
+    let payload = prop_oneof![8 => 0..50usize, 1 => 5_000..40_000usize];
+    (queue(), key, -1..2i16, delay, 1..4u16, payload).prop_map(
+        |(queue, key, priority, delay, max_attempts, payload)| Want {
+            queue,
+            key,
+            priority,
+            delay,
+            max_attempts,
+            payload,
+        },
+    )
+}
+
+fn how() -> impl Strategy<Value = How> {
+    prop_oneof![
+        4 => Just(How::Completed),
+        3 => (0..20u64).prop_map(How::Failed),
+        1 => (0..20u64).prop_map(How::Snoozed),
+        1 => Just(How::Discarded),
+        1 => Just(How::Cancelled),
+        1 => Just(How::Interrupted(Interruption::Stop)),
+    ]
+}
+
+fn pick() -> impl Strategy<Value = Pick> {
+    prop_oneof![2 => Just(0), 4 => 0..4usize, 1 => 0..20usize].prop_map(Pick)
+}

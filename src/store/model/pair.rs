@@ -1,0 +1,314 @@
+//! Two stores that get the same verbs at the same times, and the questions that both must answer
+//! alike.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::moves::{How, Move, Pick, Want};
+use super::same;
+use crate::job::{
+    Cursor, Event, Failure, FailureClass, Job, JobId, JobQuery, Json, NewJob, Progress, State,
+    Time, Verdict, WorkerName,
+};
+use crate::store::conformance::{Harness, clock, draft, lines, queue, secs};
+use crate::store::{
+    Claim, Clock, Control, Events, LeaseRef, Limits, ManualClock, Note, Settlement, Stats, Store,
+    Ticked,
+};
+
+pub(super) struct Pair<A, B> {
+    clock: ManualClock,
+    left: Side<A>,
+    right: Side<B>,
+    /// Every job asked for so far, stored or not.
+    jobs: Vec<JobId>,
+    /// Every lease given so far; most are stale.
+    leases: Vec<LeaseRef>,
+    /// The last event that both were seen to share.
+    compared: u64,
+}
+
+impl<A: Harness, B: Harness> Pair<A, B> {
+    pub(super) async fn open(limits: Limits) -> Self {
+        let clock = clock();
+        let left = Side::open(clock.clone(), limits.clone()).await;
+        let right = Side::open(clock.clone(), limits).await;
+        Pair { clock, left, right, jobs: Vec::new(), leases: Vec::new(), compared: 0 }
+    }
+
+    pub(super) async fn play(&mut self, step: &Move) -> Result<(), String> {
+        match step {
+            Move::Enqueue(wants) => self.enqueue(wants).await,
+            Move::Claim { queue, max, ttl } => {
+                let (queue, ttl) = (queue_of(*queue), secs(*ttl));
+                let worker = WorkerName::parse("w1").map_err(|error| error.to_string())?;
+                let claim = Claim { queue, max: *max, worker, ttl };
+                let leases = self.ask(async |store| store.claim(claim.clone()).await).await?;
+                self.leases.extend(leases.iter().flatten().map(|lease| lease.key()));
+                Ok(())
+            }
+            Move::Settle(ends) => {
+                let end = |(lease, how): &(Pick, How)| {
+                    self.lease(*lease).map(|lease| Settlement { lease, verdict: verdict(how) })
+                };
+                let settlements: Vec<Settlement> = ends.iter().filter_map(end).collect();
+                self.ask(async |store| store.settle(settlements.clone()).await).await.map(drop)
+            }
+            Move::Extend { leases, ttl } => {
+                let leases: Vec<LeaseRef> =
+                    leases.iter().filter_map(|pick| self.lease(*pick)).collect();
+                self.ask(async |store| store.extend(leases.clone(), secs(*ttl)).await)
+                    .await
+                    .map(drop)
+            }
+            Move::Annotate { lease, lines: count, progress } => {
+                let texts = ["", "a line", "a rather longer line of text", "z", "zz", "zzz"];
+                let lines = lines(&texts[..*count]);
+                let progress = progress.map(|done| Progress { done, total: None, message: None });
+                let note = |lease| Note { lease, lines: lines.clone(), progress: progress.clone() };
+                let notes: Vec<Note> = self.lease(*lease).map(note).into_iter().collect();
+                self.ask(async |store| store.annotate(notes.clone()).await).await.map(drop)
+            }
+            Move::Cancel(jobs) => self.control(Control::Cancel(self.picked(jobs))).await,
+            Move::Retry(jobs) => self.control(Control::Retry(self.picked(jobs))).await,
+            Move::Delete(jobs) => self.control(Control::Delete(self.picked(jobs))).await,
+            Move::Pause { queue } => self.control(Control::Pause(queue_of(*queue))).await,
+            Move::Resume { queue } => self.control(Control::Resume(queue_of(*queue))).await,
+            Move::Pass(time) => {
+                self.clock.advance(secs(*time));
+                self.tick().await
+            }
+            Move::Tick => self.tick().await,
+            Move::Reopen => {
+                self.left.reopen().await;
+                self.right.reopen().await;
+                Ok(())
+            }
+            Move::Crash => {
+                self.same_log().await?; // so that what was answered is durable on both sides
+                self.left.crash().await;
+                self.right.crash().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Everything that can be read of jobs is equal.
+    pub(super) async fn same_content(&self) -> Result<(), String> {
+        for states in [Vec::new(), vec![State::Discarded], vec![State::Available]] {
+            let (left, right) = (self.left.jobs(&states).await?, self.right.jobs(&states).await?);
+            same("jobs", &left, &right)?;
+        }
+        same("counters", &self.left.counters().await?, &self.right.counters().await?)?;
+        for id in self.jobs.iter().rev().take(12) {
+            self.ask(async |store| store.get(*id).await.map(|(job, _)| job)).await.map(drop)?;
+        }
+        Ok(())
+    }
+
+    /// The logs are equal, except for their epochs.
+    pub(super) async fn same_log(&mut self) -> Result<(), String> {
+        let head = self.left.head().max(self.right.head());
+        let (left, right) =
+            (self.left.log(self.compared, head).await?, self.right.log(self.compared, head).await?);
+        same("logs", &left, &right)?;
+        self.compared = head;
+        Ok(())
+    }
+
+    /// Asks both the same; the answers must be equal.
+    async fn ask<T: Debug>(&self, verb: impl AsyncFn(&dyn Store) -> T) -> Result<T, String> {
+        let left = verb(self.left.store()).await;
+        same("answers", &left, &verb(self.right.store()).await)?;
+        Ok(left)
+    }
+
+    async fn enqueue(&mut self, wants: &[Want]) -> Result<(), String> {
+        let mut batch: Vec<NewJob> = Vec::new();
+        for want in wants {
+            let n = self.jobs.len() as u128;
+            let place = if n % 6 == 5 { n - 2 } else { n }; // now and then an older id
+            let id = JobId::from_u128(1_000_000 + place * 256 + n);
+            self.jobs.push(id);
+            batch.push(NewJob { id, ..wanted(want) });
+        }
+        self.ask(async |store| store.enqueue(batch.clone()).await).await.map(drop)
+    }
+
+    async fn control(&self, control: Control) -> Result<(), String> {
+        self.ask(async |store| store.control(control.clone()).await).await.map(drop)
+    }
+
+    /// Both do all that time asks; the right one may want its next tick earlier than it must.
+    async fn tick(&self) -> Result<(), String> {
+        let now = self.clock.now();
+        let (left, right) = (self.left.tick(now).await?, self.right.tick(now).await?);
+        let done = |ticked: &Ticked| (ticked.due, ticked.rescued, ticked.pruned);
+        same("due, rescued, pruned", &done(&left), &done(&right))?;
+        match (left.next, right.next) {
+            (Some(left), right) if right.is_none_or(|right| right > left) => {
+                Err(format!("the next tick is needed at {left} and asked for at {right:?}"))
+            }
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
+    fn lease(&self, pick: Pick) -> Option<LeaseRef> {
+        chosen(&self.leases, pick)
+    }
+
+    fn picked(&self, picks: &[Pick]) -> Vec<JobId> {
+        picks.iter().filter_map(|pick| chosen(&self.jobs, *pick)).collect()
+    }
+}
+
+fn chosen<T: Copy>(all: &[T], Pick(back): Pick) -> Option<T> {
+    all.iter().rev().nth(back).or(all.first()).copied()
+}
+
+fn queue_of(n: u8) -> crate::job::QueueName {
+    queue(&format!("q{n}"))
+}
+
+fn wanted(want: &Want) -> NewJob {
+    let text: String = (0..want.payload).map(|n| char::from(b'a' + (n % 26) as u8)).collect();
+    let payload = Json::of(&text).unwrap_or(Json::null());
+    let mut job = draft()
+        .queue(&format!("q{}", want.queue))
+        .kind(["even", "odd"][want.payload % 2])
+        .priority(want.priority)
+        .attempts(want.max_attempts)
+        .payload(payload);
+    if let Some(key) = want.key {
+        job = job.key(&format!("key {key}"));
+    }
+    if let Some(delay) = want.delay {
+        job = job.after(secs(delay));
+    }
+    job.new()
+}
+
+fn verdict(how: &How) -> Verdict {
+    let failure = Failure::new(FailureClass::Error, "it broke");
+    match how {
+        How::Completed => Verdict::Completed { result: Json::null() },
+        How::Failed(wait) => Verdict::Failed { failure, retry_in: secs(*wait) },
+        How::Snoozed(wait) => Verdict::Snoozed { delay: secs(*wait) },
+        How::Discarded => Verdict::Discarded { failure },
+        How::Cancelled => Verdict::Cancelled,
+        How::Interrupted(why) => Verdict::Interrupted { why: *why },
+    }
+}
+
+/// One of the two.
+struct Side<H> {
+    harness: H,
+    /// `None` only while it restarts.
+    store: Option<Arc<dyn Store>>,
+}
+
+impl<H: Harness> Side<H> {
+    async fn open(clock: ManualClock, limits: Limits) -> Self {
+        let mut harness = H::new(clock);
+        let store = Some(harness.open(limits).await);
+        Side { harness, store }
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.store.as_deref().expect("it is open between moves")
+    }
+
+    async fn reopen(&mut self) {
+        let store = self.store.take().expect("it is open between moves");
+        self.store = Some(self.harness.reopen(store).await);
+    }
+
+    async fn crash(&mut self) {
+        let store = self.store.take().expect("it is open between moves");
+        self.store = Some(self.harness.crash(store).await);
+    }
+
+    /// Ticks until there is nothing more to do at once: how much a tick does is the store's choice.
+    async fn tick(&self, now: Time) -> Result<Ticked, String> {
+        let mut all = Ticked::default();
+        for _ in 0..1_000 {
+            let ticked = self.store().tick().await.map_err(|error| error.to_string())?;
+            all.due += ticked.due;
+            all.rescued += ticked.rescued;
+            all.pruned += ticked.pruned;
+            all.next = ticked.next;
+            if ticked.next.is_none_or(|next| next > now) {
+                return Ok(all);
+            }
+        }
+        Err("the ticks never come to an end".to_owned())
+    }
+
+    fn head(&self) -> u64 {
+        self.store().head().seq
+    }
+
+    /// Every job in some states, newest first, by short pages.
+    async fn jobs(&self, states: &[State]) -> Result<Vec<Job>, String> {
+        let mut query = JobQuery { states: states.into(), limit: 5, ..JobQuery::default() };
+        let mut jobs = Vec::new();
+        loop {
+            let page = self.store().list(query.clone()).await.map_err(|error| error.to_string())?;
+            jobs.extend(page.jobs);
+            let Some(next) = page.next else { return Ok(jobs) };
+            if query.after.is_some_and(|after| next.0 >= after.0) {
+                return Err(format!(
+                    "the page after {after:?} leads to {next}",
+                    after = query.after
+                ));
+            }
+            query.after = Some(next);
+        }
+    }
+
+    /// The counters without zeros and without a place in the log.
+    async fn counters(&self) -> Result<String, String> {
+        let Stats { states, queues, kinds, .. } =
+            self.store().stats().await.map_err(|error| error.to_string())?;
+        let counted = |counts: BTreeMap<State, u64>| -> Vec<(State, u64)> {
+            counts.into_iter().filter(|(_, count)| *count > 0).collect()
+        };
+        let queues: Vec<_> = queues
+            .into_iter()
+            .map(|(name, stats)| (name, counted(stats.states), stats.paused))
+            .collect();
+        let kinds: Vec<_> = kinds
+            .into_iter()
+            .map(|(kind, states)| (kind, counted(states)))
+            .filter(|(_, states)| !states.is_empty())
+            .collect();
+        Ok(format!("{states:?} {queues:?} {kinds:?}"))
+    }
+
+    /// The log after one event up to another, once it is durable.
+    async fn log(&self, after: u64, to: u64) -> Result<Vec<Event>, String> {
+        let waited = tokio::time::timeout(Duration::from_secs(20), async {
+            while self.head() < to {
+                tokio::task::yield_now().await;
+            }
+        });
+        if waited.await.is_err() {
+            return Err(format!("event {to} never comes, the log ends at {}", self.head()));
+        }
+        let mut place = Cursor { seq: after, ..self.store().head() };
+        let mut log = Vec::new();
+        loop {
+            match self.store().events(place, 7).await.map_err(|error| error.to_string())? {
+                Events::Some(events) if events.is_empty() => return Ok(log),
+                Events::Some(events) if events[0].seq <= place.seq => {
+                    return Err(format!("event {} comes after {place}", events[0].seq));
+                }
+                Events::Some(events) => log.extend(events),
+                gap @ Events::Gap { .. } => return Err(format!("after {place}: {gap:?}")),
+            }
+            place = log.last().map_or(place, |event| event.cursor(place));
+        }
+    }
+}

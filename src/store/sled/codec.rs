@@ -1,0 +1,299 @@
+//! The bytes of a chunk: many records packed into one stored value.
+//!
+//! ```text
+//! ┌─────────┬───────┬────────┬───────────────────────────────────────────────┐
+//! │ version │ flags │ crc32  │ body, lz4 when flag 1 is set (4 B raw length) │
+//! │  1 B    │  1 B  │ 4 B LE │   postcard: Header, then `count` records      │
+//! └─────────┴───────┴────────┴───────────────────────────────────────────────┘
+//! ```
+//! The checksum covers everything after itself. Labels stand once per chunk, in the header.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{Change, Event, Fact, Job, JobId, Labels, QueueChange, QueueName, State, Time};
+
+/// The format this version writes; it reads every format from 1 up to this one.
+pub(super) const VERSION: u8 = 1;
+const COMPRESSED: u8 = 1;
+const PREFIX: usize = 6;
+/// Below this many bytes compression costs more than it saves.
+const WORTH_COMPRESSING: usize = 200;
+/// Raw bytes after which a chunk is closed; compressed it then stays below one piece, usually.
+const CHUNK_BYTES: usize = 14 * 1_024;
+
+/// What a chunk holds, decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Chunk {
+    /// The number of its first event, or of the next event to come when it has none.
+    pub first_seq: u64,
+    /// When all of it was committed.
+    pub at: Time,
+    pub records: Vec<Record>,
+}
+
+/// One record of the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Record {
+    /// A public fact; takes a sequence number.
+    Event(Event),
+    /// A whole job, copied forward so that older chunks may go, or back from the archive.
+    Carried(Box<Job>),
+    /// A finished job went by retention.
+    Pruned(JobId),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    first_seq: u64,
+    at: Time,
+    count: u32,
+    labels: Vec<Arc<Labels>>,
+}
+
+#[derive(Serialize)]
+enum Wire<'a> {
+    Job { id: JobId, label: u32, state: State, attempt: u16, change: &'a Change },
+    Queue { queue: &'a QueueName, change: QueueChange },
+    Carried(&'a Job),
+    Pruned(JobId),
+}
+
+#[derive(Deserialize)]
+enum Stored {
+    Job { id: JobId, label: u32, state: State, attempt: u16, change: Change },
+    Queue { queue: QueueName, change: QueueChange },
+    Carried(Box<Job>),
+    Pruned(JobId),
+}
+
+/// Packs records into chunks, in order.
+pub(super) struct Packer {
+    at: Time,
+    next_seq: u64,
+    first_seq: u64,
+    count: u32,
+    labels: Vec<Arc<Labels>>,
+    body: Vec<u8>,
+    done: Vec<Packed>,
+}
+
+/// A chunk ready to be stored.
+#[derive(Debug)]
+pub(super) struct Packed {
+    pub first_seq: u64,
+    pub bytes: Vec<u8>,
+}
+
+impl Packer {
+    /// Starts a group committed at `at` whose first event has number `next_seq`.
+    pub fn new(at: Time, next_seq: u64) -> Self {
+        Packer {
+            at,
+            next_seq,
+            first_seq: next_seq,
+            count: 0,
+            labels: Vec::new(),
+            body: Vec::with_capacity(CHUNK_BYTES + 2_048),
+            done: Vec::new(),
+        }
+    }
+
+    /// Adds a record and says in which chunk of the group it stands (0 is the first).
+    pub fn push(&mut self, record: &Record) -> Result<usize, String> {
+        let wire = match record {
+            Record::Event(Event { fact, .. }) => {
+                self.next_seq += 1;
+                match fact {
+                    Fact::Job { id, labels, state, attempt, change } => {
+                        let label = self.label(labels);
+                        Wire::Job { id: *id, label, state: *state, attempt: *attempt, change }
+                    }
+                    Fact::Queue { queue, change } => Wire::Queue { queue, change: *change },
+                }
+            }
+            Record::Carried(job) => Wire::Carried(job),
+            Record::Pruned(id) => Wire::Pruned(*id),
+        };
+        let body = std::mem::take(&mut self.body);
+        self.body = postcard::to_extend(&wire, body).map_err(|error| error.to_string())?;
+        self.count += 1;
+        let place = self.done.len();
+        if self.body.len() >= CHUNK_BYTES {
+            self.close()?;
+        }
+        Ok(place)
+    }
+
+    /// The finished chunks.
+    pub fn finish(mut self) -> Result<Vec<Packed>, String> {
+        if self.count > 0 {
+            self.close()?;
+        }
+        Ok(self.done)
+    }
+
+    fn label(&mut self, labels: &Arc<Labels>) -> u32 {
+        let known = self.labels.iter().position(|l| Arc::ptr_eq(l, labels) || l == labels);
+        known.unwrap_or_else(|| {
+            self.labels.push(labels.clone());
+            self.labels.len() - 1
+        }) as u32
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        let header = Header {
+            first_seq: self.first_seq,
+            at: self.at,
+            count: self.count,
+            labels: std::mem::take(&mut self.labels),
+        };
+        let mut raw = postcard::to_stdvec(&header).map_err(|error| error.to_string())?;
+        raw.extend_from_slice(&self.body);
+        self.done.push(Packed { first_seq: self.first_seq, bytes: seal(&raw) });
+        self.body.clear();
+        self.count = 0;
+        self.first_seq = self.next_seq;
+        Ok(())
+    }
+}
+
+impl Chunk {
+    /// Reads a chunk back.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Chunk, String> {
+        let raw = unseal(bytes)?;
+        let (header, mut rest) =
+            postcard::take_from_bytes::<Header>(&raw).map_err(|e| format!("chunk header: {e}"))?;
+        let mut seq = header.first_seq;
+        let mut records = Vec::with_capacity(header.count as usize);
+        for _ in 0..header.count {
+            let (stored, tail) =
+                postcard::take_from_bytes::<Stored>(rest).map_err(|e| format!("record: {e}"))?;
+            rest = tail;
+            let fact = match stored {
+                Stored::Job { id, label, state, attempt, change } => {
+                    let labels = header.labels.get(label as usize).ok_or("unknown label")?.clone();
+                    Fact::Job { id, labels, state, attempt, change }
+                }
+                Stored::Queue { queue, change } => Fact::Queue { queue, change },
+                Stored::Carried(job) => {
+                    records.push(Record::Carried(job));
+                    continue;
+                }
+                Stored::Pruned(id) => {
+                    records.push(Record::Pruned(id));
+                    continue;
+                }
+            };
+            records.push(Record::Event(Event { seq, at: header.at, fact }));
+            seq += 1;
+        }
+        Ok(Chunk { first_seq: header.first_seq, at: header.at, records })
+    }
+}
+
+/// Adds version, checksum and, where it pays, compression.
+pub(super) fn seal(raw: &[u8]) -> Vec<u8> {
+    let mut out = vec![VERSION, 0, 0, 0, 0, 0];
+    let packed = (raw.len() >= WORTH_COMPRESSING)
+        .then(|| lz4_flex::block::compress_prepend_size(raw))
+        .filter(|packed| packed.len() < raw.len());
+    match packed {
+        Some(packed) => {
+            out[1] = COMPRESSED;
+            out.extend_from_slice(&packed);
+        }
+        None => out.extend_from_slice(raw),
+    }
+    let crc = crc32fast::hash(&out[PREFIX..]);
+    out[2..PREFIX].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+/// Undoes [`seal`].
+pub(super) fn unseal(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let (Some(&[version, flags, a, b, c, d]), Some(body)) =
+        (bytes.first_chunk::<PREFIX>(), bytes.get(PREFIX..))
+    else {
+        return Err(format!("{} bytes are too short for a value", bytes.len()));
+    };
+    if version != VERSION {
+        return Err(format!("format version {version}; this program reads {VERSION}"));
+    }
+    if crc32fast::hash(body) != u32::from_le_bytes([a, b, c, d]) {
+        return Err("the checksum does not match".into());
+    }
+    match flags {
+        0 => Ok(body.to_vec()),
+        COMPRESSED => lz4_flex::block::decompress_size_prepended(body)
+            .map_err(|error| format!("cannot decompress: {error}")),
+        other => Err(format!("unknown flags {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Json, Kind, Spec, Tag};
+
+    fn enqueued(n: u64, payload: &str) -> Record {
+        let labels = Labels {
+            queue: QueueName::default(),
+            kind: Kind::parse("echo").unwrap(),
+            tags: Box::new([Tag::parse("t").unwrap()]),
+        };
+        let spec = Spec {
+            payload: Json::parse(payload).unwrap(),
+            priority: -3,
+            retry: Default::default(),
+            timeout_ms: Some(n),
+            idempotency_key: None,
+        };
+        let fact = Fact::Job {
+            id: JobId::from_u128(n.into()),
+            labels: labels.into(),
+            state: State::Available,
+            attempt: 0,
+            change: Change::Enqueued { spec: spec.into(), run_at: Time::from_millis(5) },
+        };
+        Record::Event(Event { seq: 100 + n, at: Time::from_millis(9), fact })
+    }
+
+    fn pack(records: &[Record]) -> Vec<Chunk> {
+        let mut packer = Packer::new(Time::from_millis(9), 100);
+        records.iter().for_each(|record| {
+            packer.push(record).unwrap();
+        });
+        packer.finish().unwrap().iter().map(|p| Chunk::decode(&p.bytes).unwrap()).collect()
+    }
+
+    #[test]
+    fn records_survive_the_bytes() {
+        let mut records: Vec<Record> = (0..500).map(|n| enqueued(n, "{\"a\": 1}")).collect();
+        records.push(Record::Pruned(JobId::from_u128(3)));
+        let Record::Event(event) = &records[0] else { unreachable!() };
+        records.push(Record::Carried(Box::new(Job::from_enqueued(event).unwrap())));
+        let chunks = pack(&records);
+        assert!(chunks.len() > 1);
+        assert_eq!(chunks[0].first_seq, 100);
+        let back: Vec<Record> = chunks.into_iter().flat_map(|chunk| chunk.records).collect();
+        assert_eq!(back, records);
+    }
+
+    #[test]
+    fn a_flipped_byte_is_noticed() {
+        let mut packer = Packer::new(Time::default(), 1);
+        packer.push(&enqueued(1, "\"some payload\"")).unwrap();
+        let bytes = packer.finish().unwrap().remove(0).bytes;
+        for place in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[place] ^= 0x10;
+            assert!(Chunk::decode(&bad).is_err(), "byte {place}");
+        }
+        assert!(Chunk::decode(&[]).is_err());
+    }
+}

@@ -1,0 +1,401 @@
+//! One group: commands applied one after the other to the index, their records packed for the journal.
+//! Nothing here waits or touches the disk, but for the archive, where a control has to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::archive::{Archive, Run};
+use super::codec::{Packer, Record};
+use super::disk::Ops;
+use super::index::{Entry, Index, Trail};
+use super::journal::Journal;
+use super::shared::{Meta, Shared, unique_key};
+use crate::job::{
+    Change, Event, Fact, IdempotencyKey, Job, JobId, Labels, NewJob, QueueChange, QueueName, State,
+    Status, Time,
+};
+use crate::store::StoreError;
+
+/// What the committer owns between groups.
+pub(super) struct Core {
+    pub shared: Arc<Shared>,
+    pub index: Index,
+    pub journal: Journal,
+    pub archive: Archive,
+    /// Stored beside the archive; says which finished jobs it holds.
+    pub meta: Meta,
+    /// The number of the next event.
+    pub next_seq: u64,
+    /// Runs that were replaced by the last groups; the next one removes their chunks.
+    pub retired: Vec<Arc<Run>>,
+    /// The archiver is at work on a run.
+    pub archiving: bool,
+    /// When the last `tick` expects the next one; an earlier timer is worth a wake.
+    pub expected: Option<Time>,
+}
+
+/// A group under way.
+pub(super) struct Group<'a> {
+    pub core: &'a mut Core,
+    pub now: Time,
+    pub ops: Ops,
+    pub events: Vec<Event>,
+    /// Queues with new work, to be woken when the group is durable.
+    pub woken: BTreeSet<u32>,
+    packer: Packer,
+    first_chunk: u64,
+    /// Runs that are written at the end of the group, by number.
+    open_runs: BTreeMap<u64, OpenRun>,
+    /// Whether the archive's table changed and readers need the new one.
+    archive_changed: bool,
+}
+
+impl<'a> Group<'a> {
+    pub fn new(core: &'a mut Core, now: Time) -> Self {
+        let packer = Packer::new(now, core.next_seq);
+        let first_chunk = core.journal.next_chunk();
+        Group {
+            core,
+            now,
+            ops: Ops::default(),
+            events: Vec::new(),
+            woken: BTreeSet::new(),
+            packer,
+            first_chunk,
+            open_runs: BTreeMap::new(),
+            archive_changed: false,
+        }
+    }
+
+    /// Ends the applying: the packed chunks, ready to be written, with the number of the first.
+    pub fn pack(mut self) -> Result<Packed, StoreError> {
+        self.write_runs()?;
+        let packer = std::mem::replace(&mut self.packer, Packer::new(self.now, 0));
+        let chunks = packer.finish().map_err(StoreError::Corrupt)?;
+        for (n, chunk) in chunks.iter().enumerate() {
+            self.ops.put(&super::journal::key(self.first_chunk + n as u64), &chunk.bytes);
+        }
+        Ok(Packed {
+            at: self.now,
+            chunks: chunks.iter().map(|chunk| (chunk.first_seq, chunk.bytes.len())).collect(),
+            ops: self.ops,
+            events: self.events,
+            woken: self.woken,
+            archive_changed: self.archive_changed,
+        })
+    }
+
+    /// Packs one record; answers with the chunk it stands in.
+    pub fn record(&mut self, record: &Record) -> Result<u64, StoreError> {
+        let place = self.packer.push(record).map_err(StoreError::Corrupt)?;
+        Ok(self.first_chunk + place as u64)
+    }
+
+    /// Whether a chunk belongs to this group, so that it cannot be read yet.
+    pub fn is_fresh(&self, chunk: u64) -> bool {
+        chunk >= self.first_chunk
+    }
+
+    fn event(&mut self, fact: Fact) -> Result<(Event, u64), StoreError> {
+        let event = Event { seq: self.core.next_seq, at: self.now, fact };
+        self.core.next_seq += 1;
+        let record = Record::Event(event);
+        let chunk = self.record(&record)?;
+        let Record::Event(event) = record else { unreachable!("built just above") };
+        self.events.push(event.clone());
+        Ok((event, chunk))
+    }
+
+    /// A queue's fact.
+    pub fn queue_event(&mut self, queue: QueueName, change: QueueChange) -> Result<(), StoreError> {
+        self.event(Fact::Queue { queue, change }).map(drop)
+    }
+
+    /// Adds a new job.
+    pub fn insert(&mut self, new: NewJob) -> Result<Job, StoreError> {
+        let run_at = new.run_at(self.now);
+        let state = if run_at > self.now { State::Scheduled } else { State::Available };
+        let status = Status::new(new.spec.retry.max_attempts, state);
+        let labels = self.core.index.intern(&new.labels);
+        let (id, spec) = (new.id, new.spec);
+        let change = Change::Enqueued { spec: spec.clone(), run_at };
+        let fact = Fact::Job { id, labels: labels.clone(), state, attempt: 0, change };
+        let (event, chunk) = self.event(fact)?;
+        self.core.journal.hold(chunk);
+        let queue = self.queue(&labels.queue);
+        let entry = Entry {
+            group: self.core.index.group(queue, &labels.kind),
+            labels,
+            priority: spec.priority,
+            status,
+            run_at,
+            finished: None,
+            key: spec.idempotency_key.clone().map(Box::new),
+            trail: Trail::new(chunk),
+            archiving: false,
+        };
+        self.core.index.insert(id, entry);
+        self.hint(id);
+        Job::from_enqueued(&event)
+            .ok_or_else(|| StoreError::Corrupt("an enqueued event made no job".into()))
+    }
+
+    /// The one way a job changes: the event is appended, the entry moves, hints are given. Answers with
+    /// the event's number.
+    pub fn change(&mut self, id: JobId, status: Status, change: Change) -> Result<u64, StoreError> {
+        let Some(entry) = self.core.index.entries.get(&id) else {
+            return Err(StoreError::Corrupt(format!("job {id} left the index under a change")));
+        };
+        // An attempt that is given back keeps its number in the event that ends it.
+        let gives_back = matches!(change, Change::Interrupted { .. } | Change::Snoozed { .. });
+        let attempt = if gives_back { entry.status.attempt } else { status.attempt };
+        let run_at = match &change {
+            Change::RetryScheduled { run_at, .. } | Change::Snoozed { run_at } => *run_at,
+            Change::Interrupted { .. } | Change::Rescued { .. } | Change::Retried => self.now,
+            Change::Enqueued { .. }
+            | Change::BecameAvailable
+            | Change::Started { .. }
+            | Change::Progressed(_)
+            | Change::Logged(_)
+            | Change::Completed { .. }
+            | Change::Discarded { .. }
+            | Change::CancelAsked
+            | Change::Cancelled
+            | Change::Deleted => entry.run_at,
+        };
+        let labels: Arc<Labels> = entry.labels.clone();
+        let state = status.state;
+        let (event, chunk) = self.event(Fact::Job { id, labels, state, attempt, change })?;
+        let finished = state.is_final().then_some((event.seq, self.now));
+        let mut is_new = false;
+        self.core.index.change(id, |entry| {
+            entry.status = status;
+            entry.run_at = run_at;
+            entry.finished = finished;
+            is_new = entry.trail.add(chunk);
+        });
+        if is_new {
+            self.core.journal.hold(chunk);
+        }
+        if state != State::Running {
+            self.core.index.unlease(id);
+        }
+        self.hint(id);
+        Ok(event.seq)
+    }
+
+    /// Takes a job out of the index and lets its chunks go.
+    pub fn forget(&mut self, id: JobId) -> Option<Entry> {
+        let entry = self.core.index.remove(id)?;
+        self.core.index.unlease(id);
+        self.core.journal.release(entry.trail.iter());
+        Some(entry)
+    }
+
+    /// Writes a whole job into the journal again, so that older chunks (or the archive) may let it go.
+    pub fn carry(&mut self, job: Job) -> Result<(), StoreError> {
+        let id = job.id;
+        let record = Record::Carried(Box::new(job));
+        let chunk = self.record(&record)?;
+        let Record::Carried(job) = record else { unreachable!("built just above") };
+        self.core.journal.hold(chunk);
+        let expires = self.core.index.leases.get(&id).cloned();
+        let entry = match self.forget(id) {
+            Some(entry) => Entry { trail: Trail::new(chunk), ..entry },
+            None => self.entry_of(&job, chunk),
+        };
+        self.core.index.insert(id, entry);
+        if let Some(held) = expires {
+            self.core.index.lease(id, held.token, held.expires);
+        }
+        Ok(())
+    }
+
+    /// An archived job, as this group has left the archive so far, and the run it is in.
+    pub fn find_archived(&self, id: JobId) -> Result<Option<(Job, InRun)>, StoreError> {
+        for (no, run) in &self.open_runs {
+            if let Some(job) = run.jobs.iter().find(|job| job.id == id) {
+                return Ok(Some((job.clone(), InRun::Open(*no))));
+            }
+        }
+        let found = self.core.archive.find(&self.core.shared.disk, id)?;
+        let found = found.filter(|(_, run)| !self.open_runs.contains_key(&run.no));
+        Ok(found.map(|(job, run)| (job, InRun::Stored(run))))
+    }
+
+    /// The archived job that has a key, as this group has left the archive so far.
+    pub fn find_archived_key(&self, key: &IdempotencyKey) -> Result<Option<JobId>, StoreError> {
+        let mut open = self.open_runs.values().flat_map(|run| &run.jobs);
+        if let Some(job) = open.find(|job| job.spec.idempotency_key.as_ref() == Some(key)) {
+            return Ok(Some(job.id));
+        }
+        let row = self.core.shared.disk.get(&unique_key(key))?;
+        let Some(id) = row.and_then(|row| Some(u128::from_be_bytes(row.try_into().ok()?))) else {
+            return Ok(None);
+        };
+        // The row is older than what this group did to the job's run.
+        let id = JobId::from_u128(id);
+        Ok(self.find_archived(id)?.map(|_| id))
+    }
+
+    /// Brings an archived job back into the index; its run is written again without it.
+    pub fn unarchive(&mut self, id: JobId) -> Result<(), StoreError> {
+        let Some((job, place)) = self.find_archived(id)? else { return Ok(()) };
+        self.jobs_of(&place)?.retain(|job| job.id != id);
+        super::archiver::forget_key(&job, &mut self.ops);
+        self.carry(job)
+    }
+
+    /// The jobs of a run, which is written (again) at the end of the group with what is left of them.
+    pub fn jobs_of(&mut self, place: &InRun) -> Result<&mut Vec<Job>, StoreError> {
+        let no = match place {
+            InRun::Open(no) => *no,
+            InRun::Stored(run) if self.open_runs.contains_key(&run.no) => run.no,
+            InRun::Stored(run) => {
+                let jobs = run.jobs(&self.core.shared.disk)?;
+                self.open_runs.insert(run.no, OpenRun { replaces: Some(run.clone()), jobs });
+                run.no
+            }
+        };
+        let open = self.open_runs.get_mut(&no).map(|run| &mut run.jobs);
+        open.ok_or_else(|| StoreError::Corrupt(format!("run {no} was lost while it was open")))
+    }
+
+    /// Drops a whole run without reading it.
+    pub fn drop_run(&mut self, run: &Arc<Run>) {
+        self.open_runs.insert(run.no, OpenRun { replaces: Some(run.clone()), jobs: Vec::new() });
+    }
+
+    /// Adds a run of finished jobs to the archive.
+    pub fn add_run(&mut self, jobs: Vec<Job>) {
+        let no = self.core.meta.take_run_number();
+        self.open_runs.insert(no, OpenRun { replaces: None, jobs });
+    }
+
+    /// Writes the runs of this group and removes those that earlier groups have replaced.
+    fn write_runs(&mut self) -> Result<(), StoreError> {
+        for run in std::mem::take(&mut self.core.retired) {
+            run.remove(&mut self.ops).map_err(StoreError::Corrupt)?;
+        }
+        if self.open_runs.is_empty() {
+            return Ok(());
+        }
+        for open in std::mem::take(&mut self.open_runs).into_values() {
+            if let Some(run) = open.replaces {
+                run.retire(&mut self.ops).map_err(StoreError::Corrupt)?;
+                self.core.uncount_run(&run);
+                self.core.archive.runs.remove(&run.first_seq);
+                self.core.retired.push(run);
+            }
+            let no = self.core.meta.take_run_number();
+            let built = Run::build(no, open.jobs, &mut self.ops).map_err(StoreError::Corrupt)?;
+            if let Some(run) = built {
+                self.core.count_run(&run);
+                self.core.archive.runs.insert(run.first_seq, Arc::new(run));
+            }
+        }
+        self.archive_changed = true;
+        self.core.archive.generation += 1;
+        self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+        Ok(())
+    }
+
+    /// The queue's number.
+    pub fn queue(&mut self, name: &QueueName) -> u32 {
+        self.core.queue(name)
+    }
+
+    fn entry_of(&mut self, job: &Job, chunk: u64) -> Entry {
+        self.core.entry_of(job, Trail::new(chunk))
+    }
+
+    /// Notes whom the job's new place concerns: the queue's dispatcher, or the timer.
+    fn hint(&mut self, id: JobId) {
+        let Some(entry) = self.core.index.entries.get(&id) else { return };
+        match entry.status.state {
+            State::Available => {
+                let queue = self.core.index.queue_of(entry);
+                self.woken.insert(queue);
+            }
+            State::Scheduled | State::Retryable => {
+                let run_at = entry.run_at;
+                self.core.expect(run_at);
+            }
+            State::Running | State::Completed | State::Discarded | State::Cancelled => {}
+        }
+    }
+}
+
+/// A run that this group adds, or writes again with what is left of its jobs.
+struct OpenRun {
+    replaces: Option<Arc<Run>>,
+    jobs: Vec<Job>,
+}
+
+/// The run that an archived job is in.
+pub(super) enum InRun {
+    /// One that this group will write.
+    Open(u64),
+    /// One as it is stored.
+    Stored(Arc<Run>),
+}
+
+/// A group on its way to the disk.
+pub(super) struct Packed {
+    pub at: Time,
+    pub ops: Ops,
+    /// First event and stored length of each chunk.
+    pub chunks: Vec<(u64, usize)>,
+    pub events: Vec<Event>,
+    pub woken: BTreeSet<u32>,
+    pub archive_changed: bool,
+}
+
+impl Core {
+    /// The queue's number, made when it is new.
+    pub fn queue(&mut self, name: &QueueName) -> u32 {
+        let shared = &self.shared;
+        self.index.queue(name, || shared.wake(name))
+    }
+
+    /// Counts a run's jobs.
+    pub fn count_run(&mut self, run: &Run) {
+        for (queue, kind, state, n) in &run.counts {
+            let queue = self.queue(queue);
+            let group = self.index.group(queue, kind);
+            self.index.count(group, *state, *n);
+        }
+    }
+
+    fn uncount_run(&mut self, run: &Run) {
+        for (queue, kind, state, n) in &run.counts {
+            let queue = self.queue(queue);
+            let group = self.index.group(queue, kind);
+            self.index.uncount(group, *state, *n);
+        }
+    }
+
+    /// The index entry for a whole job.
+    pub fn entry_of(&mut self, job: &Job, trail: Trail) -> Entry {
+        let queue = self.queue(&job.labels.queue);
+        Entry {
+            labels: self.index.intern(&job.labels),
+            group: self.index.group(queue, &job.labels.kind),
+            priority: job.spec.priority,
+            status: job.status,
+            run_at: job.run_at,
+            finished: job.finished_at().map(|at| (job.seq, at)),
+            key: job.spec.idempotency_key.clone().map(Box::new),
+            trail,
+            archiving: false,
+        }
+    }
+
+    /// Asks for a tick when `timer` ends before the next one.
+    pub fn expect(&mut self, timer: Time) {
+        if self.expected.is_none_or(|expected| timer < expected) {
+            self.expected = Some(timer);
+            self.shared.timer.notify_one();
+        }
+    }
+}

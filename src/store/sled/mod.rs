@@ -1,0 +1,314 @@
+//! The durable store on sled. The journal is the truth: one committer thread applies commands to an
+//! in-memory index, appends the events to the journal in packed chunks, syncs, and only then answers.
+//! Finished jobs move to packed runs (`archive`). See ARCHITECTURE.md for the bytes.
+
+mod archive;
+mod archiver;
+mod codec;
+mod committer;
+mod disk;
+mod group;
+mod index;
+mod journal;
+mod list;
+mod read;
+mod recover;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod time;
+mod verbs;
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use self::committer::{Change, Command};
+use self::index::Index;
+use self::read::Reader;
+use self::shared::{Shared, Tuning};
+use self::verbs::Taken;
+use super::{
+    Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
+    Note, Page, SettleError, Settlement, Stats, Store, StoreError, Ticked,
+};
+use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Status};
+
+/// Commands that may wait for the committer before callers have to.
+const WAITING_COMMANDS: usize = 16_384;
+/// How often a read looks again when the job moved under it.
+const LOOKS: usize = 8;
+
+/// Keeps jobs in a sled database; see the module.
+pub struct SledStore {
+    shared: Arc<Shared>,
+    /// Taken when the handle is dropped, so that the committer sees the end of its channel.
+    commands: Option<mpsc::Sender<Command>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl SledStore {
+    /// Opens a data directory, creating it when it is not there, and gives back the leases of the
+    /// process that had it before. Blocks while it reads: call it before the runtime is busy.
+    ///
+    /// # Errors
+    /// Says what cannot be read, and where. An unreadable store is left as it is.
+    pub fn open(
+        dir: &Path,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<SledStore>, StoreError> {
+        Self::open_tuned(dir, limits, clock, Tuning::default())
+    }
+
+    fn open_tuned(
+        dir: &Path,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+        tuning: Tuning,
+    ) -> Result<Arc<SledStore>, StoreError> {
+        let core = recover::open(dir, limits, clock, tuning)?;
+        let shared = core.shared.clone();
+        let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
+        let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
+        let (archiver, reading) =
+            archiver::Archiver::start(shared.clone(), commands.downgrade()).map_err(no_thread)?;
+        let committing = std::thread::Builder::new()
+            .name("cortado-commit".into())
+            .spawn(move || committer::run(core, receiver, &archiver))
+            .map_err(no_thread)?;
+        let threads = vec![committing, reading];
+        Ok(Arc::new(SledStore { shared, commands: Some(commands), threads }))
+    }
+
+    /// Hands a change to the committer and waits for its answer.
+    async fn change<T>(
+        &self,
+        change: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Change,
+    ) -> Result<T, StoreError> {
+        self.ask(|reply| Command::Change(change(reply))).await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let Some(commands) = &self.commands else { return Err(StoreError::Closed) };
+        if commands.send(command(reply)).await.is_err() {
+            return Err(self.down());
+        }
+        answer.await.unwrap_or_else(|_| Err(self.down()))
+    }
+
+    /// Why the committer no longer answers.
+    fn down(&self) -> StoreError {
+        self.shared.check().err().unwrap_or(StoreError::Closed)
+    }
+
+    /// Looks at the index as it is between two groups.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Index, Cursor) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.shared.check()?;
+        self.ask(|reply| {
+            Command::Read(Box::new(move |index, head| {
+                // A reader that gave up misses nothing.
+                let _gone = reply.send(Ok(look(index, head)));
+            }))
+        })
+        .await
+    }
+
+    /// Reads from the disk on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = self.shared.clone();
+        let task = tokio::task::spawn_blocking(move || read(&shared));
+        task.await.unwrap_or_else(|failed| Err(StoreError::Corrupt(failed.to_string())))
+    }
+
+    async fn existing(&self, id: JobId) -> Result<Job, StoreError> {
+        let (job, _) = self.get(id).await?;
+        // Who had the key went in the very moment: the submission can simply be repeated.
+        job.ok_or_else(|| StoreError::Unavailable("the job with this key was just removed".into()))
+    }
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+        let taken = self.change(|reply| Change::Enqueue(batch, reply)).await?;
+        let mut enqueued: Vec<Enqueued> = Vec::with_capacity(taken.len());
+        for taken in taken {
+            enqueued.push(match taken {
+                Taken::New(job) => Enqueued::New(job),
+                Taken::Existing(id) => match enqueued.iter().find(|one| one.job().id == id) {
+                    Some(same_batch) => Enqueued::Existing(same_batch.job().clone()),
+                    None => Enqueued::Existing(self.existing(id).await?),
+                },
+            });
+        }
+        Ok(enqueued)
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+        let claimed = self.ask(|reply| Command::Claim(claim, reply)).await?;
+        if claimed.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.read(move |shared| {
+            let mut reader = Reader::new(shared);
+            let mut leases = Vec::with_capacity(claimed.len());
+            for (one, started) in claimed {
+                // A job that is gone already was deleted by force of its lease running out at once.
+                let Some(mut job) = reader.fold(one.id, &one.trail)? else { continue };
+                job.apply(&started, one.status, shared.limits.log);
+                leases.push(Lease { job: Arc::new(job), token: one.token, expires: one.expires });
+            }
+            Ok(leases)
+        })
+        .await
+    }
+
+    async fn extend(
+        &self,
+        leases: Vec<LeaseRef>,
+        ttl: Duration,
+    ) -> Result<Vec<Extension>, StoreError> {
+        self.change(|reply| Change::Extend(leases, ttl, reply)).await
+    }
+
+    async fn settle(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Result<Status, SettleError>>, StoreError> {
+        self.change(|reply| Change::Settle(settlements, reply)).await
+    }
+
+    async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError> {
+        self.change(|reply| Change::Annotate(notes, reply)).await
+    }
+
+    async fn control(
+        &self,
+        control: Control,
+    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+        self.change(|reply| Change::Control(control, reply)).await
+    }
+
+    async fn tick(&self) -> Result<Ticked, StoreError> {
+        self.change(|reply| Change::Tick(Ticked::default(), reply)).await
+    }
+
+    async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
+        let mut cursor = self.shared.head();
+        for _ in 0..LOOKS {
+            let trail = self.look(move |index, head| (list::trail(index, id), head)).await;
+            let (trail, head) = trail?;
+            cursor = head;
+            let found = match trail {
+                Some(trail) => self.read(move |shared| read::fold(shared, id, &trail)).await?,
+                None => {
+                    let find = move |shared: &Shared| {
+                        read::from_archive(shared, |archive| archive.find(&shared.disk, id))
+                    };
+                    self.read(find).await?.map(|(job, _)| job)
+                }
+            };
+            if found.is_some() {
+                return Ok((found, head));
+            }
+            // Not there, or moved between the index and the archive while we looked.
+            if self
+                .look(move |index, head| list::trail(index, id).is_none() && head == cursor)
+                .await?
+            {
+                break;
+            }
+        }
+        Ok((None, cursor))
+    }
+
+    async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
+        let wanted = query.clone();
+        let (rows, cursor) =
+            self.look(move |index, head| (list::rows(index, &wanted), head)).await?;
+        let (mut jobs, next) = self.read(move |shared| list::page(shared, &query, rows)).await?;
+        // A row whose chunks went meanwhile has moved: ask for it by itself.
+        let mut page = Vec::with_capacity(jobs.len());
+        for row in jobs.drain(..) {
+            match row {
+                list::Row::Read(job) => page.push(*job),
+                list::Row::Moved(id) => page.extend(self.get(id).await?.0),
+            }
+        }
+        Ok(Page { jobs: page, next, cursor })
+    }
+
+    async fn stats(&self) -> Result<Stats, StoreError> {
+        let oldest = self.shared.oldest();
+        self.look(move |index, head| index.stats(head, oldest)).await
+    }
+
+    async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {
+        self.shared.check()?;
+        if after == self.shared.head() {
+            return Ok(Events::Some(Vec::new()));
+        }
+        self.read(move |shared| read::events(shared, after, max)).await
+    }
+
+    fn head(&self) -> Cursor {
+        self.shared.head()
+    }
+
+    fn follow(&self, capacity: usize) -> mpsc::Receiver<Arc<[Event]>> {
+        let (sender, receiver) = mpsc::channel(capacity.max(1));
+        let mut followers = self.shared.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.check().is_ok() {
+            followers.push(sender);
+        }
+        receiver
+    }
+
+    fn wake(&self, queue: &QueueName) -> Arc<Notify> {
+        self.shared.wake(queue)
+    }
+
+    fn wake_timer(&self) -> Arc<Notify> {
+        self.shared.timer.clone()
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.shared.check()?;
+        self.shared.disk.check_blobs()
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        match self.ask(Command::Close).await {
+            Ok(()) | Err(StoreError::Closed) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for SledStore {
+    /// Leaves the directory as a crash would, unless `close` came first, and waits until nothing of
+    /// this process holds it any more.
+    fn drop(&mut self) {
+        self.commands = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading: records are folded out of their chunks by the caller's thread, never by the committer.
+
+use std::collections::HashMap;
+
+use super::archive::Archive;
+use super::codec::{Chunk, Record};
+use super::shared::Shared;
+use crate::job::{Change, Cursor, Event, Fact, Job, JobId, Status};
+use crate::store::{Events, StoreError};
+
+/// Decoded chunks of one read, so that jobs that share a chunk decode it once.
+pub(super) struct Reader<'a> {
+    shared: &'a Shared,
+    chunks: HashMap<u64, Option<Chunk>>,
+}
+
+/// Decoded chunks kept by one reader; beyond it forgets them all.
+const KEPT: usize = 64;
+
+impl<'a> Reader<'a> {
+    pub fn new(shared: &'a Shared) -> Self {
+        Reader { shared, chunks: HashMap::new() }
+    }
+
+    /// The record that a trail makes; `None` when a chunk has gone meanwhile (the job moved on).
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the events do not make a job.
+    pub fn fold(&mut self, id: JobId, trail: &[u64]) -> Result<Option<Job>, StoreError> {
+        let caps = self.shared.limits.log;
+        let mut job: Option<Job> = None;
+        for number in trail {
+            if self.chunks.len() > KEPT {
+                self.chunks.clear();
+            }
+            if !self.chunks.contains_key(number) {
+                self.chunks.insert(*number, self.shared.chunk(*number)?);
+            }
+            let Some(Some(chunk)) = self.chunks.get(number) else { return Ok(None) };
+            for record in &chunk.records {
+                match record {
+                    Record::Carried(carried) if carried.id == id => job = Some((**carried).clone()),
+                    Record::Event(event) if concerns(event, id) => match &mut job {
+                        None => job = Job::from_enqueued(event),
+                        Some(job) => {
+                            let status = status_after(job.status, event)?;
+                            job.apply(event, status, caps);
+                        }
+                    },
+                    Record::Carried(_) | Record::Event(_) | Record::Pruned(_) => {}
+                }
+            }
+        }
+        Ok(job)
+    }
+}
+
+/// The record that a trail makes.
+pub(super) fn fold(shared: &Shared, id: JobId, trail: &[u64]) -> Result<Option<Job>, StoreError> {
+    Reader::new(shared).fold(id, trail)
+}
+
+/// Reads the archive as one table of it says. A run that was replaced meanwhile keeps its chunks until
+/// its readers can see the new table, so a missing chunk under an unchanged table is damage.
+pub(super) fn from_archive<T>(
+    shared: &Shared,
+    read: impl Fn(&Archive) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    loop {
+        let archive = shared.archive();
+        match read(&archive) {
+            Err(_) if shared.archive().generation != archive.generation => {}
+            answer => return answer,
+        }
+    }
+}
+
+/// What an event makes of a status.
+pub(super) fn status_after(status: Status, event: &Event) -> Result<Status, StoreError> {
+    match &event.fact {
+        Fact::Job { id, change, .. } => status.after(change).map_err(|refused| {
+            StoreError::Corrupt(format!("event {} of job {id} cannot be: {refused}", event.seq))
+        }),
+        Fact::Queue { .. } => Ok(status),
+    }
+}
+
+fn concerns(event: &Event, wanted: JobId) -> bool {
+    match &event.fact {
+        // A deleted job's last event stands in the log, but makes no record.
+        Fact::Job { change: Change::Deleted, .. } | Fact::Queue { .. } => false,
+        Fact::Job { id, .. } => *id == wanted,
+    }
+}
+
+/// Chunks decoded in one go when reading the log.
+const STRETCH: usize = 64;
+
+/// The log after a place.
+pub(super) fn events(shared: &Shared, after: Cursor, max: usize) -> Result<Events, StoreError> {
+    let mut found: Vec<Event> = Vec::new();
+    loop {
+        let (oldest, head) = (shared.oldest(), shared.head());
+        if after.epoch != shared.epoch || after.seq < oldest.seq || after.seq > head.seq {
+            return Ok(Events::Gap { oldest, head });
+        }
+        let next = found.last().map_or(after.seq, |event| event.seq) + 1;
+        if next > head.seq || found.len() >= max {
+            return Ok(Events::Some(found));
+        }
+        let chunks = {
+            let directory =
+                shared.directory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            directory.chunks_from(next, STRETCH)
+        };
+        let before = found.len();
+        'chunks: for number in chunks {
+            let Some(chunk) = shared.chunk(number)? else { break };
+            for record in chunk.records {
+                let Record::Event(event) = record else { continue };
+                let wanted = found.last().map_or(after.seq, |event| event.seq) + 1;
+                if event.seq > head.seq || found.len() >= max {
+                    break 'chunks;
+                }
+                if event.seq == wanted {
+                    found.push(event);
+                }
+            }
+        }
+        // Nothing new although the head is further on: the log was trimmed under us, so look again.
+        if found.len() == before && shared.oldest().seq <= after.seq {
+            return Err(StoreError::Corrupt(format!("event {next} is missing from the log")));
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Opening: the archive's headers and the whole journal are read, the index is built from them, and the
+//! leases of the process before are given back in a first group.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::archive::{Archive, Run};
+use super::codec::{Chunk, Record};
+use super::disk::Disk;
+use super::group::{Core, Group};
+use super::index::{Entry, Index, Trail};
+use super::journal::{self, Journal};
+use super::read::status_after;
+use super::shared::{Meta, Shared, Tuning};
+use crate::job::{Change, Epoch, Event, Fact, Interruption, JobId, QueueChange, State, Status};
+use crate::store::{Clock, Limits, StoreError};
+
+/// Chunks between two lines of progress in the log.
+const PROGRESS: u64 = 50_000;
+
+/// Opens a directory and builds everything the committer owns.
+pub(super) fn open(
+    dir: &Path,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    tuning: Tuning,
+) -> Result<Core, StoreError> {
+    let begun = Instant::now();
+    let disk = Disk::open(dir)?;
+    let meta = match disk.get(Meta::KEY)? {
+        Some(bytes) => Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", &why))?,
+        None => create(dir, &disk)?,
+    };
+    let shared = Arc::new(Shared::new(disk, clock, limits, tuning, meta.epoch));
+    let mut core = Core {
+        index: Index::default(),
+        journal: Journal::new(0, shared.directory.clone()),
+        archive: Archive::default(),
+        meta,
+        next_seq: 1,
+        expected: None,
+        retired: Vec::new(),
+        archiving: false,
+        shared,
+    };
+    read_archive(dir, &mut core)?;
+    let chunks = replay(dir, &mut core)?;
+    let lost = give_back(&mut core)?;
+    tracing::info!(
+        data_dir = %dir.display(),
+        jobs = core.index.entries.len(),
+        archived = core.archive.runs.values().flat_map(|run| &run.counts).map(|c| c.3).sum::<u64>(),
+        chunks,
+        given_back = lost,
+        duration_ms = begun.elapsed().as_millis() as u64,
+        "store opened"
+    );
+    Ok(core)
+}
+
+fn corrupt(dir: &Path, what: &str, why: &str) -> StoreError {
+    StoreError::Corrupt(format!("{what} in {}: {why}", dir.display()))
+}
+
+/// Begins the life of an empty directory.
+fn create(dir: &Path, disk: &Disk) -> Result<Meta, StoreError> {
+    if disk.scan(b"").next().is_some() {
+        return Err(corrupt(dir, "meta", "there is data but no description of the store"));
+    }
+    let meta = Meta { epoch: Epoch(fastrand::u32(1..)), archived: 0, next_run: 1 };
+    let mut ops = super::disk::Ops::default();
+    ops.put(Meta::KEY, &meta.encode()?);
+    disk.apply(ops)?;
+    disk.sync()?;
+    Ok(meta)
+}
+
+fn read_archive(dir: &Path, core: &mut Core) -> Result<(), StoreError> {
+    let rows: Vec<_> = core.shared.disk.scan(b"r").collect();
+    for row in rows {
+        let (key, value) = row?;
+        let run = Run::decode(&value)
+            .map_err(|why| corrupt(dir, &format!("run header {:02x?}", &key[1..]), &why))?;
+        core.count_run(&run);
+        core.archive.runs.insert(run.first_seq, Arc::new(run));
+    }
+    for row in core.shared.disk.scan(b"t") {
+        let (key, value) = row?;
+        let run = Run::decode(&value)
+            .map_err(|why| corrupt(dir, &format!("retired run {:02x?}", &key[1..]), &why))?;
+        core.retired.push(Arc::new(run)); // a crash came before its chunks were removed
+    }
+    let archive = core.archive.clone();
+    *core.shared.archive.write().unwrap_or_else(std::sync::PoisonError::into_inner) = archive;
+    Ok(())
+}
+
+/// Folds the journal into the index. Answers with the number of chunks.
+fn replay(dir: &Path, core: &mut Core) -> Result<u64, StoreError> {
+    let mut chunks = 0;
+    let mut last_seq = None;
+    let shared = core.shared.clone();
+    // While replaying, references are counted here: the journal learns them with each chunk's entry.
+    for row in shared.disk.scan(b"j") {
+        let (key, value) = row?;
+        let number = journal::number(&key)
+            .ok_or_else(|| corrupt(dir, &format!("key {key:02x?}"), "not a chunk's key"))?;
+        let chunk = Chunk::decode(&value)
+            .map_err(|why| corrupt(dir, &format!("journal chunk {number}"), &why))?;
+        if chunks == 0 {
+            core.journal = Journal::new(number, shared.directory.clone());
+            shared.oldest.store(chunk.first_seq.saturating_sub(1), Ordering::Release);
+        }
+        if number != core.journal.next_chunk() {
+            return Err(corrupt(
+                dir,
+                &format!("journal chunk {}", core.journal.next_chunk()),
+                "missing",
+            ));
+        }
+        if last_seq.is_some_and(|last: u64| chunk.first_seq != last + 1) {
+            return Err(corrupt(
+                dir,
+                &format!("journal chunk {number}"),
+                "events are missing before it",
+            ));
+        }
+        let mut next = chunk.first_seq;
+        for record in &chunk.records {
+            replay_record(core, number, record)?;
+            next += u64::from(matches!(record, Record::Event(_)));
+        }
+        last_seq = Some(next - 1);
+        core.next_seq = next;
+        core.journal.add(chunk.first_seq, chunk.at, value.len());
+        chunks += 1;
+        if chunks % PROGRESS == 0 {
+            tracing::info!(chunks, jobs = core.index.entries.len(), "reading the journal");
+        }
+    }
+    forget_archived(core);
+    shared.head.store(core.next_seq - 1, Ordering::Release);
+    let keep = shared.limits.retention.events;
+    let expired = core.journal.expired_up_to(core.next_seq - 1, shared.clock.now(), keep);
+    shared.oldest.fetch_max(expired, Ordering::AcqRel);
+    Ok(chunks)
+}
+
+fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), StoreError> {
+    match record {
+        Record::Event(event) => replay_event(core, chunk, event),
+        Record::Carried(job) => {
+            forget(core, job.id);
+            let entry = core.entry_of(job, Trail::new(chunk));
+            core.journal.hold(chunk);
+            core.index.insert(job.id, entry);
+            Ok(())
+        }
+        Record::Pruned(id) => {
+            forget(core, *id);
+            Ok(())
+        }
+    }
+}
+
+fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
+    let (id, change) = match &event.fact {
+        Fact::Job { id, change, .. } => (*id, change),
+        Fact::Queue { queue, change } => {
+            let queue = core.queue(queue) as usize;
+            core.index.sets.queues[queue].paused = matches!(change, QueueChange::Paused);
+            return Ok(());
+        }
+    };
+    if let Change::Enqueued { .. } = change {
+        let job = crate::job::Job::from_enqueued(event);
+        let Some(job) = job else { return Ok(()) };
+        let entry = core.entry_of(&job, Trail::new(chunk));
+        core.journal.hold(chunk);
+        core.index.insert(id, entry);
+        return Ok(());
+    }
+    // Unknown: its beginning was trimmed, so it is archived, gone, or carried further on.
+    let Some(entry) = core.index.entries.get(&id) else { return Ok(()) };
+    if let Change::Deleted = change {
+        forget(core, id);
+        return Ok(());
+    }
+    let status: Status = status_after(entry.status, event)?;
+    let run_at = match change {
+        Change::RetryScheduled { run_at, .. } | Change::Snoozed { run_at } => *run_at,
+        Change::Interrupted { .. } | Change::Rescued { .. } | Change::Retried => event.at,
+        Change::Enqueued { .. }
+        | Change::BecameAvailable
+        | Change::Started { .. }
+        | Change::Progressed(_)
+        | Change::Logged(_)
+        | Change::Completed { .. }
+        | Change::Discarded { .. }
+        | Change::CancelAsked
+        | Change::Cancelled
+        | Change::Deleted => entry.run_at,
+    };
+    let finished = status.state.is_final().then_some((event.seq, event.at));
+    let mut is_new = false;
+    core.index.change(id, |entry: &mut Entry| {
+        entry.status = status;
+        entry.run_at = run_at;
+        entry.finished = finished;
+        is_new = entry.trail.add(chunk);
+    });
+    if is_new {
+        core.journal.hold(chunk);
+    }
+    Ok(())
+}
+
+fn forget(core: &mut Core, id: JobId) {
+    if let Some(entry) = core.index.remove(id) {
+        core.journal.release(entry.trail.iter());
+    }
+}
+
+/// Finished jobs that are in the archive (or were removed from it) leave the index.
+fn forget_archived(core: &mut Core) {
+    let archived: Vec<JobId> = core
+        .index
+        .sets
+        .finished
+        .values()
+        .flat_map(|state| state.range(..=core.meta.archived).map(|(_, id)| *id))
+        .collect();
+    for id in archived {
+        forget(core, id);
+    }
+}
+
+/// Rescues every job that was running: the process that ran it is gone.
+fn give_back(core: &mut Core) -> Result<usize, StoreError> {
+    let running: HashMap<JobId, u16> = core
+        .index
+        .entries
+        .iter()
+        .filter(|(_, entry)| entry.status.state == State::Running)
+        .map(|(id, entry)| (*id, entry.status.attempt))
+        .collect();
+    if running.is_empty() {
+        return Ok(0);
+    }
+    let mut ids: Vec<JobId> = running.into_keys().collect();
+    ids.sort_unstable();
+    let now = core.shared.clock.now();
+    let mut group = Group::new(core, now);
+    for id in &ids {
+        group.rescue(*id, Interruption::Crash)?;
+    }
+    let packed = group.pack()?;
+    super::committer::write(core, packed, Vec::new())?;
+    Ok(ids.len())
+}

@@ -1,0 +1,169 @@
+//! What the store's handle, its readers and the committer share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc};
+
+use super::archive::Archive;
+use super::codec::{Chunk, seal, unseal};
+use super::disk::Disk;
+use super::journal::{self, Directory};
+use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName};
+use crate::store::{Clock, Limits, StoreError};
+
+pub(super) struct Shared {
+    pub disk: Disk,
+    pub clock: Arc<dyn Clock>,
+    pub limits: Limits,
+    pub tuning: Tuning,
+    pub epoch: Epoch,
+    /// The number of the newest durable event.
+    pub head: AtomicU64,
+    /// Events up to this number are no longer shown.
+    pub oldest: AtomicU64,
+    pub directory: Arc<RwLock<Directory>>,
+    pub archive: RwLock<Archive>,
+    pub followers: Mutex<Vec<mpsc::Sender<Arc<[Event]>>>>,
+    wakes: Mutex<HashMap<QueueName, Arc<Notify>>>,
+    pub timer: Arc<Notify>,
+    /// Why the store takes no more commands, once it does not.
+    pub down: Mutex<Option<StoreError>>,
+}
+
+/// Sizes that tests make small, so that little data goes through every path.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tuning {
+    /// Finished jobs in the index that make a run of the archive worth writing.
+    pub run_from: usize,
+    /// A run is written again without its expired jobs when they are at least this share of it, in
+    /// percent; until then they are kept a little longer than the retention says.
+    pub rewrite_percent: u64,
+    /// Archived jobs that one tick may drop even when `Limits::tick_step` is less: a run goes at once.
+    pub drop_at_once: usize,
+    /// Journal bytes below which no job is copied forward to make room.
+    pub carry_above: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning {
+            run_from: 2_000,
+            rewrite_percent: 25,
+            drop_at_once: usize::MAX,
+            carry_above: 32 * 1_024 * 1_024,
+        }
+    }
+}
+
+/// What is known of the store as a whole; one small value, written with every archive step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Meta {
+    pub epoch: Epoch,
+    /// Jobs that finished up to this event are in the archive, or gone.
+    pub archived: u64,
+    /// The number of the next run.
+    pub next_run: u64,
+}
+
+impl Meta {
+    pub const KEY: &'static [u8] = b"meta";
+
+    /// A run number that was never used.
+    pub fn take_run_number(&mut self) -> u64 {
+        self.next_run += 1;
+        self.next_run - 1
+    }
+
+    pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
+        let raw = postcard::to_stdvec(self).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        Ok(seal(&raw))
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Meta, String> {
+        postcard::from_bytes(&unseal(bytes)?).map_err(|error| error.to_string())
+    }
+}
+
+/// The key of the row that says which archived job has an idempotency key.
+pub(super) fn unique_key(key: &IdempotencyKey) -> Vec<u8> {
+    [b"k", key.as_str().as_bytes()].concat()
+}
+
+impl Shared {
+    pub fn new(
+        disk: Disk,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        tuning: Tuning,
+        epoch: Epoch,
+    ) -> Shared {
+        Shared {
+            disk,
+            clock,
+            limits,
+            tuning,
+            epoch,
+            head: AtomicU64::new(0),
+            oldest: AtomicU64::new(0),
+            directory: Arc::default(),
+            archive: RwLock::default(),
+            followers: Mutex::default(),
+            wakes: Mutex::default(),
+            timer: Arc::default(),
+            down: Mutex::new(None),
+        }
+    }
+
+    /// The newest durable place.
+    pub fn head(&self) -> Cursor {
+        Cursor { epoch: self.epoch, seq: self.head.load(Ordering::Acquire) }
+    }
+
+    /// The oldest place from which the log is complete.
+    pub fn oldest(&self) -> Cursor {
+        Cursor { epoch: self.epoch, seq: self.oldest.load(Ordering::Acquire) }
+    }
+
+    pub fn wake(&self, queue: &QueueName) -> Arc<Notify> {
+        let mut wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        wakes.entry(queue.clone()).or_default().clone()
+    }
+
+    /// A stored chunk; `None` when it is gone.
+    pub fn chunk(&self, number: u64) -> Result<Option<Chunk>, StoreError> {
+        let Some(bytes) = self.disk.get(&journal::key(number))? else { return Ok(None) };
+        let bad = |why| StoreError::Corrupt(format!("journal chunk {number}: {why}"));
+        Chunk::decode(&bytes).map(Some).map_err(bad)
+    }
+
+    /// Why no command is taken, if so.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match &*self.down.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// From now on every command is answered with `error`; the first reason stays.
+    pub fn take_down(&self, error: StoreError) {
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        down.get_or_insert(error);
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Hands committed events to everybody who follows; nobody is waited for.
+    pub fn tell(&self, events: Arc<[Event]>) {
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| match follower.try_send(events.clone()) {
+            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => true,
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        });
+    }
+
+    pub fn archive(&self) -> Archive {
+        self.archive.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

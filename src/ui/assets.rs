@@ -1,0 +1,87 @@
+//! The files that pages load, embedded in the binary. One hash over all of them is part of their URL, so
+//! they may be cached for ever and modules can import each other by relative name.
+
+use std::sync::LazyLock;
+
+use axum::extract::Path;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::error::UiError;
+
+struct Asset {
+    name: &'static str,
+    media_type: &'static str,
+    body: &'static str,
+}
+
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// Every file; a new one is one line here.
+const ASSETS: [Asset; 7] = [
+    Asset { name: "app.css", media_type: CSS, body: include_str!("../../static/app.css") },
+    Asset { name: "app.js", media_type: JS, body: include_str!("../../static/app.js") },
+    Asset { name: "live.js", media_type: JS, body: include_str!("../../static/live.js") },
+    Asset { name: "stream.js", media_type: JS, body: include_str!("../../static/stream.js") },
+    Asset { name: "theme.js", media_type: JS, body: include_str!("../../static/theme.js") },
+    Asset { name: "when.js", media_type: JS, body: include_str!("../../static/when.js") },
+    Asset { name: "favicon.svg", media_type: SVG, body: include_str!("../../static/favicon.svg") },
+];
+
+/// Computed once, because the files never change while the process lives.
+static HASH: LazyLock<String> = LazyLock::new(|| {
+    let parts = ASSETS.iter().flat_map(|asset| [asset.name, asset.body]);
+    format!("{:016x}", fnv1a(parts))
+});
+
+/// The folder of the files in URLs: `/static/{hash}`.
+pub fn folder() -> String {
+    format!("/static/{}", *HASH)
+}
+
+/// Answers one file. A page from before an upgrade still gets the file under its old hash, but not for
+/// ever.
+pub async fn show(Path((hash, name)): Path<(String, String)>) -> Response {
+    let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
+        return UiError::not_found("There is no such file").into_response();
+    };
+    let cache = if hash == *HASH { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let headers = [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, cache)];
+    (headers, asset.body).into_response()
+}
+
+/// FNV-1a, 64 bits, with a separator after each part: tells contents apart, protects nothing.
+pub fn fnv1a<'a>(parts: impl IntoIterator<Item = &'a str>) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    for part in parts {
+        part.bytes().for_each(&mut add);
+        add(0);
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_import_only_files_that_exist() {
+        for asset in ASSETS.iter().filter(|asset| asset.media_type == JS) {
+            for import in asset.body.lines().filter(|line| line.starts_with("import ")) {
+                let from = import.rsplit('"').nth(1).unwrap_or_default();
+                let name = from.strip_prefix("./").expect("a relative import");
+                assert!(ASSETS.iter().any(|a| a.name == name), "{}: {import}", asset.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_hash_tells_contents_apart() {
+        assert_ne!(fnv1a(["ab", "c"]), fnv1a(["a", "bc"]));
+        assert_eq!(fnv1a(["a"]), fnv1a(["a"]));
+        assert_eq!(folder().len(), "/static/".len() + 16);
+    }
+}

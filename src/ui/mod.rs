@@ -1,0 +1,45 @@
+//! L4: the pages. One file per page, its template has the same stem; every page works without
+//! JavaScript. A page calls verbs of the engine and nothing below it.
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::engine::Engine;
+
+mod actions;
+mod assets;
+mod error;
+mod filters;
+mod home;
+mod job;
+mod jobs;
+mod json_text;
+mod new_job;
+mod row;
+mod shell;
+mod story;
+mod submit_form;
+mod when;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{UiError, not_found};
+
+/// Every page and every file they load. An unknown address is answered with a page too. To be
+/// merged with the machine interface and wrapped by its layers, which add the headers that keep browsers safe.
+pub fn router(engine: Engine) -> Router {
+    Router::new()
+        .route("/", get(home::show))
+        .route("/jobs", get(jobs::show).post(new_job::submit))
+        .route("/jobs/new", get(new_job::show))
+        .route("/jobs/{id}", get(job::show))
+        .route("/jobs/{id}/retry", post(actions::retry))
+        .route("/jobs/{id}/cancel", post(actions::cancel))
+        .route("/jobs/{id}/delete", post(actions::delete))
+        .route("/queues/{name}/pause", post(actions::pause))
+        .route("/queues/{name}/resume", post(actions::resume))
+        .route("/static/{hash}/{file}", get(assets::show))
+        .fallback(not_found)
+        .with_state(engine)
+}

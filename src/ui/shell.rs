@@ -1,0 +1,95 @@
+//! What surrounds every page: title, navigation, the files to load and the place its socket starts at.
+//! Rendering goes through here so that a template's failure is an answer, never a panic.
+
+use askama::Template;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::job::{Cursor, Time};
+
+use super::{assets, when};
+
+/// The frame around a page; the template `layout.html` reads it.
+pub struct Shell {
+    /// The browser's title, without the product's name.
+    pub title: String,
+    /// Which entry of the navigation is lit.
+    pub section: Section,
+    /// The place in the log that the page shows; its socket starts there. `None`: the page has no socket.
+    pub cursor: Option<Cursor>,
+    /// The folder of scripts and styles.
+    pub assets: String,
+    /// The server's clock, so that the browser can show relative times by it.
+    pub now: Time,
+    /// The version at the foot of the page.
+    pub version: &'static str,
+}
+
+/// The parts of the dashboard, as the navigation names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// The overview.
+    Home,
+    /// Lists of jobs.
+    Jobs,
+    /// The list of discarded jobs.
+    DeadLetters,
+    /// One job.
+    Job,
+    /// The submit form.
+    NewJob,
+    /// Anything else: an error page.
+    None,
+}
+
+impl Section {
+    /// The name that scripts know the page by.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Section::Home => "home",
+            Section::Jobs | Section::DeadLetters => "jobs",
+            Section::Job => "job",
+            Section::NewJob => "new-job",
+            Section::None => "none",
+        }
+    }
+}
+
+impl Shell {
+    /// A page whose socket starts at `cursor`.
+    pub fn live(title: impl Into<String>, section: Section, cursor: Cursor) -> Self {
+        Shell { cursor: Some(cursor), ..Shell::still(title, section) }
+    }
+
+    /// A page that nothing changes.
+    pub fn still(title: impl Into<String>, section: Section) -> Self {
+        Shell {
+            title: title.into(),
+            section,
+            cursor: None,
+            assets: assets::folder(),
+            now: when::now(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// Whether the navigation entry is the page shown.
+    pub fn is(&self, section: Section) -> bool {
+        self.section == section
+    }
+}
+
+/// `no-cache` asks again each time and still lets the browser's back button be instant.
+const HEADERS: [(HeaderName, &str); 2] =
+    [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+
+/// A page as the answer to a request.
+pub fn page<T: Template>(status: StatusCode, template: &T) -> Response {
+    match template.render() {
+        Ok(html) => (status, HEADERS, html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be rendered");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered").into_response()
+        }
+    }
+}

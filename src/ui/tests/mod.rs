@@ -1,0 +1,163 @@
+//! The pages over a memory store: a small browser that gets, posts and reads HTML as text. Nothing runs
+//! here by itself: the engine is draining from the start, so each test says what happens to its jobs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, Response, StatusCode, header};
+use tower::ServiceExt;
+
+use crate::engine::{Engine, EngineConfig, KindInfo, Registry, Submission, example};
+use crate::job::{Job, Json, Kind, Outcome, QueueName, Verdict, WorkerName};
+use crate::shutdown::Shutdown;
+use crate::store::{Claim, Clock, Lease, Limits, MemoryStore, Settlement, Store, SystemClock};
+
+mod actions;
+mod lists;
+mod one_job;
+mod submit;
+mod whole;
+
+/// The pages, and the store behind them.
+struct Desk {
+    store: Arc<MemoryStore>,
+    engine: Engine,
+    pages: Router,
+}
+
+/// An answer, read to its end.
+struct Answer {
+    status: StatusCode,
+    location: String,
+    content_type: String,
+    cache: String,
+    text: String,
+}
+
+impl Desk {
+    fn open() -> Desk {
+        Desk::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Desk {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Desk::over(MemoryStore::new(limits, clock))
+    }
+
+    fn over(store: Arc<MemoryStore>) -> Desk {
+        let mut registry = Registry::default();
+        let kinds = [
+            ("echo", r#"{"hello":"world"}"#, "Answers with its payload."),
+            ("sleep", r#"{"ms":2000}"#, "Waits <a while>."),
+        ];
+        for (kind, payload, about) in kinds {
+            let kind = Kind::parse(kind).unwrap();
+            let info = KindInfo { kind, about: about.into(), example: example(payload) };
+            registry.add(info, |_, _: serde_json::Value| async { Outcome::Cancel });
+        }
+        let still = Shutdown::default();
+        still.draining.cancel();
+        let engine = Engine::start(store.clone(), registry, EngineConfig::default(), still);
+        let pages = super::router(engine.clone());
+        Desk { store, engine, pages }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::HOST, "desk.example")
+            .body(Body::from(form.finish()));
+        self.send(request.unwrap()).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response: Response<Body> = self.pages.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let text =
+            |name| head.headers.get(name).map_or(String::new(), |v| v.to_str().unwrap().to_owned());
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        Answer {
+            status: head.status,
+            location: text(header::LOCATION),
+            content_type: text(header::CONTENT_TYPE),
+            cache: text(header::CACHE_CONTROL),
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+
+    /// Accepts one job.
+    async fn submit(&self, submission: Submission) -> Job {
+        let job = submission.into_new_job().unwrap();
+        self.engine.enqueue(vec![job]).await.unwrap().remove(0).into_job()
+    }
+
+    /// Accepts `count` echo jobs.
+    async fn echoes(&self, count: usize) {
+        for _ in 0..count {
+            self.submit(echo("null")).await;
+        }
+    }
+
+    /// Claims one job of the default queue.
+    async fn claim(&self) -> Lease {
+        let claim = Claim {
+            queue: QueueName::default(),
+            max: 1,
+            worker: WorkerName::parse("w1").unwrap(),
+            ttl: Duration::from_secs(3_600),
+        };
+        self.store.claim(claim).await.unwrap().remove(0)
+    }
+
+    async fn settle(&self, lease: &Lease, verdict: Verdict) {
+        let settlement = Settlement { lease: lease.key(), verdict };
+        self.store.settle(vec![settlement]).await.unwrap().remove(0).unwrap();
+    }
+
+    async fn complete(&self, result: &str) {
+        let lease = self.claim().await;
+        self.settle(&lease, Verdict::Completed { result: Json::parse(result).unwrap() }).await;
+    }
+}
+
+impl Answer {
+    /// Everything that must hold of any page.
+    fn assert_sound(&self) {
+        assert_eq!(self.content_type, "text/html; charset=utf-8");
+        assert_eq!(self.cache, "no-cache");
+        for inline in [" style=", "<style", "<script>", " onclick=", "javascript:"] {
+            assert!(!self.text.contains(inline), "{inline:?} in\n{}", self.text);
+        }
+        assert!(self.text.ends_with("</html>"), "{}", self.text);
+    }
+
+    #[track_caller]
+    fn assert_has(&self, what: &str) {
+        assert!(self.text.contains(what), "no {what:?} in\n{}", self.text);
+    }
+
+    #[track_caller]
+    fn assert_lacks(&self, what: &str) {
+        assert!(!self.text.contains(what), "{what:?} in\n{}", self.text);
+    }
+
+    /// Every value of an attribute, unescaped where URLs need it.
+    fn values(&self, attribute: &str) -> Vec<String> {
+        let start = format!(" {attribute}=\"");
+        let parts = self.text.split(&start).skip(1);
+        parts.map(|part| part.split('"').next().unwrap().replace("&#38;", "&")).collect()
+    }
+}
+
+fn echo(payload: &str) -> Submission {
+    let payload = Some(serde_json::from_str(payload).unwrap());
+    Submission { kind: "echo".into(), payload, ..Submission::default() }
+}

@@ -1,0 +1,114 @@
+//! What holds of all pages together.
+
+use axum::http::StatusCode;
+
+use super::*;
+use crate::job::{Failure, FailureClass, LogLine, Progress, Stream, Time};
+use crate::store::Note;
+
+#[tokio::test]
+async fn every_page_renders_with_none_one_and_many_jobs() {
+    for count in [0, 1, 60] {
+        let desk = Desk::open();
+        desk.echoes(count).await;
+        for path in ["/", "/jobs", "/jobs?state=discarded", "/jobs/new"] {
+            let answer = desk.get(path).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path}");
+            answer.assert_sound();
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_link_and_file_of_every_page_leads_somewhere() {
+    let desk = Desk::open();
+    desk.echoes(55).await;
+    let tagged = Submission { tags: Some(vec!["a & b/c?".into()]), ..echo("1") };
+    let job = desk.submit(tagged).await;
+    let mut seen = vec!["/".to_owned(), format!("/jobs/{}", job.id)];
+    let mut next = 0;
+    while next < seen.len() {
+        let path = seen[next].clone();
+        next += 1;
+        let answer = desk.get(&path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        if !answer.content_type.starts_with("text/html") {
+            continue;
+        }
+        for link in ["href", "src"].iter().flat_map(|name| answer.values(name)) {
+            let link = link.split('#').next().unwrap().to_owned();
+            if link.starts_with('/') && !seen.contains(&link) && seen.len() < 400 {
+                seen.push(link);
+            }
+        }
+    }
+    assert!(seen.iter().any(|path| path == "/jobs?tag=a%20%26%20b%2Fc%3F"), "{seen:?}");
+    assert!(seen.iter().any(|path| path.ends_with("/app.css")), "{seen:?}");
+}
+
+#[tokio::test]
+async fn what_people_and_handlers_write_is_shown_as_text() {
+    const EVIL: &str = "<script>alert('x')</script>\"><img src=x>";
+    let desk = Desk::open();
+    let evil = Submission {
+        tags: Some(vec![EVIL.into()]),
+        idempotency_key: Some(EVIL.into()),
+        ..echo(&serde_json::to_string(EVIL).unwrap())
+    };
+    let job = desk.submit(evil).await;
+    let lease = desk.claim().await;
+    let line = LogLine { at: Time::default(), stream: Stream::Stderr, text: EVIL.into() };
+    let progress = Progress { done: 1, total: None, message: Some(EVIL.into()) };
+    let note = Note { lease: lease.key(), lines: vec![line], progress: Some(progress) };
+    desk.store.annotate(vec![note]).await.unwrap();
+    let failure = Failure::new(FailureClass::Error, EVIL);
+    desk.settle(&lease, Verdict::Failed { failure, retry_in: Duration::from_secs(60) }).await;
+
+    let form = [("kind", EVIL), ("payload", EVIL), ("tags", EVIL), ("token", EVIL)];
+    let answers = [
+        desk.get("/").await,
+        desk.get("/jobs").await,
+        desk.get(&format!("/jobs/{}", job.id)).await,
+        desk.get(&format!("/jobs/new?from={}", job.id)).await,
+        desk.get("/jobs?queue=%3Cscript%3Ealert('x')&tag=%22%3E%3Cimg").await,
+        desk.post("/jobs", &form).await,
+    ];
+    for answer in answers {
+        answer.assert_sound();
+        answer.assert_lacks("<script>alert");
+        answer.assert_lacks("<img");
+    }
+}
+
+#[tokio::test]
+async fn a_page_carries_the_place_it_was_read_at() {
+    let desk = Desk::open();
+    desk.echoes(3).await;
+    let cursor = format!("data-cursor=\"{}\"", desk.engine.head());
+    for path in ["/", "/jobs"] {
+        desk.get(path).await.assert_has(&cursor);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_leads_nowhere_is_answered_with_a_page() {
+    let desk = Desk::open();
+    let unknown = format!("/jobs/{}", crate::job::JobId::generate());
+    for path in ["/nowhere", "/jobs/42", unknown.as_str(), "/static/0/none.js"] {
+        let answer = desk.get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        answer.assert_sound();
+        answer.assert_has("href=\"/jobs\"");
+    }
+}
+
+#[tokio::test]
+async fn files_are_cached_for_ever_under_their_hash_and_never_under_another() {
+    let desk = Desk::open();
+    let page = desk.get("/").await;
+    let script = page.values("src").into_iter().find(|src| src.ends_with("/app.js")).unwrap();
+    let answer = desk.get(&script).await;
+    assert_eq!(answer.content_type, "text/javascript; charset=utf-8");
+    assert!(answer.cache.contains("immutable"), "{}", answer.cache);
+    assert_eq!(desk.get("/static/0000/app.js").await.cache, "no-cache");
+}

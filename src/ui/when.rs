@@ -1,0 +1,110 @@
+//! Times and durations as pages show them: relative in the text, absolute beside it. The script
+//! `when.js` speaks the same words.
+
+use std::time::Duration;
+
+use crate::job::Time;
+
+/// The server's clock.
+pub fn now() -> Time {
+    Time::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+/// One moment in the three ways a page needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct When {
+    /// RFC 3339, for the machine.
+    pub iso: String,
+    /// In full, for people: `2026-11-23 08:00:00.250 UTC`.
+    pub full: String,
+    /// Seen from now: `12 s ago`, `in 5 min`.
+    pub relative: String,
+}
+
+impl When {
+    /// `at` as seen from `now`.
+    pub fn new(at: Time, now: Time) -> Self {
+        let iso = at.to_string();
+        let full = format!("{} UTC", iso.replace('T', " ").trim_end_matches('Z'));
+        When { full, relative: relative(at, now), iso }
+    }
+
+    /// The time of day to the second, with the date when it is hours away.
+    pub fn near(&self) -> &str {
+        let far = self.relative.contains(" d") || self.relative.contains(" h");
+        let text = if far { self.full.get(..19) } else { self.iso.get(11..19) };
+        text.unwrap_or(&self.iso)
+    }
+
+    /// The time of day alone, for lines that stand close together.
+    pub fn clock(&self) -> &str {
+        self.iso.get(11..23).unwrap_or(&self.iso)
+    }
+}
+
+/// `12 s ago`, `in 5 min`, `now`.
+fn relative(at: Time, now: Time) -> String {
+    let future = at > now;
+    let distance = if future { at.since(now) } else { now.since(at) };
+    let seconds = distance.as_secs();
+    let (number, unit) = match seconds {
+        0 => return "now".into(),
+        1..120 => (seconds, "s"),
+        120..7_200 => (seconds / 60, "min"),
+        7_200..172_800 => (seconds / 3_600, "h"),
+        _ => (seconds / 86_400, "d"),
+    };
+    if future { format!("in {number} {unit}") } else { format!("{number} {unit} ago") }
+}
+
+/// A length of time with as many digits as people use: `340 ms`, `2.4 s`, `3 min 20 s`, `2 h 5 min`.
+pub fn length(duration: Duration) -> String {
+    let (ms, seconds) = (duration.as_millis(), duration.as_secs());
+    let pair = |a: u64, unit_a: &str, b: u64, unit_b: &str| match b {
+        0 => format!("{a} {unit_a}"),
+        b => format!("{a} {unit_a} {b} {unit_b}"),
+    };
+    match seconds {
+        0 => format!("{ms} ms"),
+        1..60 if ms.is_multiple_of(1_000) => format!("{seconds} s"),
+        1..60 => format!("{:.1} s", (ms / 100) as f64 / 10.0),
+        60..3_600 => pair(seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => pair(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        _ => pair(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_told_from_now() {
+        let now = Time::from_millis(1_000_000_000);
+        let told = |ms: i64| relative(Time::from_millis(1_000_000_000 + ms), now);
+        assert_eq!(told(-400), "now");
+        assert_eq!(told(-59_999), "59 s ago");
+        assert_eq!(told(125_000), "in 2 min");
+        assert_eq!(told(-7_200_000), "2 h ago");
+        assert_eq!(told(3 * 86_400_000), "in 3 d");
+    }
+
+    #[test]
+    fn the_full_time_says_its_zone() {
+        let at: Time = "2026-11-23T08:00:00.250Z".parse().unwrap();
+        let when = When::new(at, at);
+        assert_eq!(when.full, "2026-11-23 08:00:00.250 UTC");
+        assert_eq!(when.clock(), "08:00:00.250");
+    }
+
+    #[test]
+    fn lengths_have_as_many_digits_as_people_use() {
+        let told = |ms| length(Duration::from_millis(ms));
+        assert_eq!(told(12), "12 ms");
+        assert_eq!(told(2_449), "2.4 s");
+        assert_eq!(told(3_000), "3 s");
+        assert_eq!(told(200_000), "3 min 20 s");
+        assert_eq!(told(7_500_000), "2 h 5 min");
+        assert_eq!(told(86_400_000), "1 d");
+    }
+}

@@ -1,0 +1,200 @@
+// Brings the server's pages to life: one stream, and what each page does with its events.
+
+import { Stream } from "./stream.js";
+import { appendLog, atMostEvery, fetchPage, fold, makeRow, patchRow, perFrame, setBadge, showProgress, showStats, swapSections } from "./live.js";
+import { grouped, setServerNow, setText, startTicking } from "./when.js";
+
+const body = document.body;
+const page = body.dataset.page;
+/** Changes of state only; log lines and progress are for the job's own page. */
+const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_scheduled", "snoozed", "discarded", "cancel_asked", "cancelled", "interrupted", "rescued", "retried", "deleted"].map((name) => ["type", `job.${name}`]);
+/** More changes than this in one frame are not lit up one by one. */
+const CALM = 10;
+const QUEUES = [["type", "queue.paused"], ["type", "queue.resumed"]];
+
+setServerNow(Number(body.dataset.now));
+startTicking();
+themeButton();
+if (body.dataset.cursor) {
+  if (page === "home") home();
+  else if (page === "jobs") list();
+  else if (page === "job") job();
+}
+if (page === "new-job") newJob();
+
+function themeButton() {
+  const button = document.getElementById("theme");
+  const root = document.documentElement;
+  const order = ["system", "light", "dark"];
+  const show = () => setText(document.getElementById("theme-name"), `Theme: ${root.dataset.theme ?? "system"}`);
+  button.hidden = false;
+  show();
+  button.addEventListener("click", () => {
+    const next = order[(order.indexOf(root.dataset.theme ?? "system") + 1) % order.length];
+    if (next === "system") delete root.dataset.theme;
+    else root.dataset.theme = next;
+    try {
+      localStorage.setItem("cortado-theme", next);
+    } catch {
+      // Storage may be forbidden; the choice then lasts as long as the page.
+    }
+    show();
+  });
+}
+
+function showConnection({ name, seconds, reason }) {
+  const chip = document.getElementById("connection");
+  const texts = {
+    live: "live",
+    connecting: "connecting",
+    reconnecting: `reconnecting in ${seconds} s`,
+    stale: "stale",
+    paused: "paused",
+    draining: "server stopping",
+    refused: reason || "not allowed",
+  };
+  chip.hidden = false;
+  chip.dataset.state = name;
+  setText(document.getElementById("connection-text"), texts[name] ?? name);
+}
+
+function open(params, onEvents, onGap) {
+  return new Stream({ cursor: body.dataset.cursor, params, onEvents, onGap, onState: showConnection });
+}
+
+/** Reads counters after events, at most twice a second. */
+function statsReader(scope, onUnknown) {
+  return atMostEvery(500, async () => {
+    try {
+      const answer = await fetch("/api/v1/stats", { headers: { accept: "application/json" } });
+      if (answer.ok && !showStats(await answer.json(), scope)) onUnknown?.();
+    } catch {
+      // The stream says when the server is away; the next events ask again.
+    }
+  });
+}
+
+function home() {
+  const rows = document.querySelector("#recent tbody");
+  const most = Number(document.getElementById("recent").dataset.max);
+  let changes = new Map();
+  let arrived = new Map();
+  const sections = atMostEvery(1000, async () => {
+    const fresh = await fetchPage();
+    if (fresh?.page) swapSections(fresh.page);
+  });
+  const counts = statsReader("all", sections);
+  const insert = atMostEvery(1000, () => {
+    // Nothing moves under a pointer that is about to click, nor under the focus.
+    if (rows.matches(":hover, :focus-within") && rows.childElementCount >= most) return void setTimeout(insert, 1000);
+    const newest = [...arrived.values()].slice(-most);
+    arrived = new Map();
+    document.getElementById("recent-empty").hidden = true;
+    document.getElementById("recent-panel").hidden = false;
+    for (const change of newest) {
+      if (!rowOf(change.job.id)) rows.prepend(makeRow(change));
+    }
+    while (rows.childElementCount > most) rows.lastElementChild.remove();
+  });
+  const rowOf = (id) => rows.querySelector(`[data-job="${id}"]`);
+  const render = perFrame(() => {
+    const batch = changes;
+    changes = new Map();
+    for (const [id, change] of batch) {
+      const row = rowOf(id);
+      if (row) patchRow(row, change, batch.size <= CALM);
+      else if (arrived.has(id) || change.enqueued) {
+        const older = arrived.get(id);
+        arrived.set(id, { ...change, max: change.max ?? older?.max, error: change.error ?? older?.error });
+        if (arrived.size > 4 * most) arrived.delete(arrived.keys().next().value);
+      }
+    }
+    if (arrived.size) insert();
+  });
+  const onEvents = (events) => {
+    for (const event of events) {
+      if (event.job) changes.set(event.job.id, fold(changes.get(event.job.id), event));
+      else sections();
+    }
+    render();
+    counts();
+  };
+  open([...LIFECYCLE, ...QUEUES], onEvents, () => location.reload());
+}
+
+function list() {
+  const { state, queue, kind, tag, scope } = body.dataset;
+  const rows = document.querySelector("table.rows tbody");
+  document.querySelector(".tab[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  const news = document.getElementById("news");
+  const fresh = new Set();
+  let changes = new Map();
+  const counts = statsReader(scope ?? "");
+  const render = perFrame(() => {
+    const batch = changes;
+    changes = new Map();
+    for (const [id, change] of batch) {
+      const row = rows?.querySelector(`[data-job="${id}"]`);
+      if (row) patchRow(row, change, batch.size <= CALM);
+      else if (state ? change.state === state : change.enqueued) fresh.add(id);
+      else if (state) fresh.delete(id);
+    }
+    news.hidden = fresh.size === 0;
+    setText(document.getElementById("news-count"), fresh.size > 9999 ? "9 999+" : grouped(fresh.size));
+  });
+  const onEvents = (events) => {
+    for (const event of events) {
+      if (event.job) changes.set(event.job.id, fold(changes.get(event.job.id), event));
+    }
+    render();
+    counts();
+  };
+  const filter = [["queue", queue], ["kind", kind], ["tag", tag]].filter(([, value]) => value);
+  open([...LIFECYCLE, ...filter], onEvents, () => location.reload());
+}
+
+function job() {
+  const log = document.getElementById("log");
+  const lines = [];
+  let progress = null;
+  let state = null;
+  let shown = 0; // the swapped sections already tell everything up to here
+  log.scrollTop = log.scrollHeight;
+  const refresh = atMostEvery(500, async () => {
+    const fresh = await fetchPage();
+    if (!fresh?.page) return;
+    swapSections(fresh.page);
+    shown = Number(fresh.cursor.split(":")[1]);
+  });
+  const render = perFrame(() => {
+    if (lines.length) appendLog(log, lines.splice(0));
+    if (progress) showProgress(progress);
+    if (state) setBadge(document.querySelector("#head .badge"), state);
+    progress = state = null;
+  });
+  const onEvents = (events) => {
+    for (const event of events) {
+      if (event.lines) lines.push(...event.lines);
+      else if (event.progress) progress = event.progress;
+      else if (event.seq > shown) {
+        state = event.type === "job.deleted" ? "deleted" : event.job.state;
+        refresh();
+      }
+    }
+    render();
+  };
+  open([["job", body.dataset.job]], onEvents, () => location.reload());
+}
+
+function newJob() {
+  const kind = document.getElementById("kind");
+  const payload = document.getElementById("payload");
+  let example = kind.selectedOptions[0]?.dataset.example;
+  kind.addEventListener("change", () => {
+    const chosen = kind.selectedOptions[0].dataset;
+    setText(document.getElementById("kind-about"), chosen.about);
+    // Only an example gives way to an example: what somebody typed stays.
+    if (payload.value.trim() === "" || payload.value === example) payload.value = chosen.example;
+    example = chosen.example;
+  });
+}

@@ -1,0 +1,221 @@
+// How pages change while they are open: rows patched in place, counts, a job's log and sections.
+// Every text goes in as text; elements are cloned from what the server rendered.
+
+import { grouped, localTitles, relative, setText, setTime } from "./when.js";
+
+const ERROR_EXCERPT = 160; // as in src/ui/row.rs
+const WAITS_FOR_ITS_TIME = new Set(["scheduled", "retryable"]);
+
+/** Runs `work` once per animation frame, however often it is asked for. */
+export function perFrame(work) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    const run = () => {
+      asked = false;
+      work();
+    };
+    // A hidden tab has no frames; a slow timer keeps it from piling up.
+    if (document.hidden) setTimeout(run, 1000);
+    else requestAnimationFrame(run);
+  };
+}
+
+/** Runs `work` soon, and then at most once in `ms`; a wish that comes meanwhile is not lost. */
+export function atMostEvery(ms, work) {
+  let last = -Infinity;
+  let timer = 0;
+  let running = false;
+  const run = async () => {
+    timer = 0;
+    if (running) return ask();
+    running = true;
+    try {
+      await work();
+    } finally {
+      last = performance.now();
+      running = false;
+    }
+  };
+  const ask = () => {
+    if (!timer) timer = setTimeout(run, Math.max(60, last + ms - performance.now()));
+  };
+  return ask;
+}
+
+/** The page as the server would render it now; `null` when it cannot be reached. */
+export async function fetchPage() {
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (answer.status === 404) return { gone: true };
+    if (!answer.ok) return null;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    return { page, cursor: page.body.dataset.cursor };
+  } catch {
+    return null;
+  }
+}
+
+/** Replaces every `data-live` section that differs; keeps focus and what was folded open. */
+export function swapSections(page) {
+  for (const old of document.querySelectorAll("[data-live]")) {
+    const fresh = page.getElementById(old.id);
+    if (!fresh || fresh.innerHTML === old.dataset.rendered) continue;
+    const rendered = fresh.innerHTML;
+    const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+    const open = [...old.querySelectorAll("details[open][id]")].map((details) => details.id);
+    old.replaceChildren(...[...fresh.childNodes].map((node) => document.importNode(node, true)));
+    old.dataset.rendered = rendered;
+    localTitles(old);
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    if (focused) (document.getElementById(focused) ?? document.getElementById("main")).focus({ preventScroll: true });
+  }
+  document.title = page.title;
+}
+
+function setBadge(badge, state) {
+  if (badge.textContent === state) return;
+  badge.className = `badge s-${state}`;
+  badge.textContent = state;
+}
+
+function excerpt(message) {
+  const text = message.trim();
+  const line = text.split("\n", 1)[0];
+  const short = [...line].slice(0, ERROR_EXCERPT).join("");
+  return short.length < text.length ? `${short}…` : short;
+}
+
+/** What the newest of several events of one job says about its row. */
+export function fold(older, event) {
+  const state = event.type === "job.deleted" ? "deleted" : event.job.state;
+  const waits = WAITS_FOR_ITS_TIME.has(state) && event.run_at;
+  const clears = event.type === "job.completed" || event.type === "job.retried";
+  return {
+    job: event.job,
+    state,
+    at: waits ? event.run_at : event.at,
+    max: event.max_attempts ?? older?.max,
+    error: event.error ? excerpt(event.error.message) : clears ? "" : older?.error,
+    enqueued: older?.enqueued || event.type === "job.enqueued",
+  };
+}
+
+/** Makes a row say what `change` says; nothing else of the page moves. Many at once are not lit up. */
+export function patchRow(row, change, calm = true) {
+  const field = (name) => row.querySelector(`[data-f=${name}]`);
+  setBadge(field("state"), change.state);
+  setText(field("attempt"), String(change.job.attempt));
+  setTime(row.querySelector("time"), change.at);
+  if (change.error !== undefined) setText(field("error"), change.error);
+  if (row.dataset.state !== change.state) {
+    row.dataset.state = change.state;
+    // Two names for one highlight: going from one to the other starts it again.
+    if (calm) row.className = row.className === "changed" ? "changed-again" : "changed";
+  }
+}
+
+/** A new row, cloned from the server's template. */
+export function makeRow(change) {
+  const row = document.getElementById("row").content.firstElementChild.cloneNode(true);
+  const { job } = change;
+  const field = (name) => row.querySelector(`[data-f=${name}]`);
+  row.dataset.job = job.id;
+  row.querySelector(".job-link").href = `/jobs/${job.id}`;
+  setText(field("kind"), job.kind);
+  setText(field("short"), job.id.slice(-8));
+  setText(field("queue"), job.queue);
+  field("queue").href = `/jobs?queue=${encodeURIComponent(job.queue)}`;
+  for (const tag of job.tags ?? []) {
+    const link = document.createElement("a");
+    link.className = "tag";
+    link.href = `/jobs?tag=${encodeURIComponent(tag)}`;
+    link.textContent = tag;
+    field("tags").append(link);
+  }
+  if (change.max) setText(field("of"), `/${change.max}`);
+  patchRow(row, change, false);
+  return row;
+}
+
+/** Writes fresh counters into every element that shows one; says whether every queue has its row. */
+export function showStats(stats, scope) {
+  const counts = countsOf(stats, scope);
+  if (counts) {
+    const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
+    for (const element of document.querySelectorAll("[data-count]")) {
+      const name = element.dataset.count;
+      const count = name ? (counts[name] ?? 0) : total;
+      setText(element, grouped(count));
+      element.closest(".card")?.classList.toggle("zero", count === 0);
+    }
+  }
+  let known = true;
+  for (const { name, paused, states } of stats.queues) {
+    const row = document.querySelector(`tr[data-queue="${CSS.escape(name)}"]`);
+    if (!row || row.dataset.paused !== String(paused)) {
+      known = false;
+      continue;
+    }
+    const put = (field, n) => setText(row.querySelector(`[data-n=${field}]`), grouped(n));
+    put("available", states.available ?? 0);
+    put("later", (states.scheduled ?? 0) + (states.retryable ?? 0));
+    put("running", states.running ?? 0);
+    put("discarded", states.discarded ?? 0);
+  }
+  return known;
+}
+
+/** `all`, `queue:NAME`, `kind:NAME`, or nothing when no counter fits the filter. */
+function countsOf(stats, scope) {
+  if (scope === "all") return stats.states;
+  if (scope.startsWith("queue:")) return stats.queues.find(({ name }) => name === scope.slice(6))?.states;
+  if (scope.startsWith("kind:")) return stats.kinds[scope.slice(5)];
+  return undefined;
+}
+
+/** Appends log lines; the view follows when its end was in sight. */
+export function appendLog(list, lines, most = 2000) {
+  const follows = list.hidden || list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  document.getElementById("log-empty").hidden = true;
+  list.hidden = false;
+  const rows = document.createDocumentFragment();
+  for (const line of lines.slice(-most)) {
+    const row = document.createElement("li");
+    row.className = `from-${line.stream}`;
+    const time = document.createElement("time");
+    time.dateTime = line.at;
+    time.textContent = line.at.slice(11, 23);
+    rows.append(row);
+    row.append(time, " ", span("stream", line.stream), " ", span("text", line.text));
+  }
+  list.append(rows);
+  while (list.childElementCount > most) list.firstElementChild.remove();
+  if (follows) list.scrollTop = list.scrollHeight;
+}
+
+function span(name, text) {
+  const element = document.createElement("span");
+  element.className = name;
+  element.textContent = text;
+  return element;
+}
+
+/** Shows how far a handler is. */
+export function showProgress(progress) {
+  const box = document.getElementById("progress");
+  const bar = document.getElementById("progress-bar");
+  box.hidden = false;
+  if (progress.total) {
+    bar.max = progress.total;
+    bar.value = Math.min(progress.done, progress.total);
+  } else {
+    bar.removeAttribute("value");
+  }
+  const of = progress.total ? ` of ${grouped(progress.total)}` : "";
+  setText(document.getElementById("progress-count"), grouped(progress.done) + of);
+  setText(document.getElementById("progress-message"), progress.message ?? "");
+}
+
+export { relative, setBadge };

@@ -1,0 +1,73 @@
+// Relative times that tick, in the words of the server (src/ui/when.rs), by the server's clock.
+
+let skew = 0;
+
+/** Learns the difference between the server's clock and this one from the page itself. */
+export function setServerNow(ms) {
+  const entry = performance.getEntriesByType("navigation")[0];
+  const arrived = performance.timeOrigin + (entry?.responseStart || performance.now());
+  const difference = ms - arrived;
+  // Below a second it is the way the answer took, not the clock.
+  skew = Math.abs(difference) > 1000 ? difference : 0;
+}
+
+/** `12 s ago`, `in 5 min`, `now`. */
+export function relative(at, now = Date.now() + skew) {
+  const future = at > now;
+  const seconds = Math.floor(Math.abs(at - now) / 1000);
+  if (seconds < 1) return "now";
+  const [n, unit] =
+    seconds < 120 ? [seconds, "s"]
+    : seconds < 7200 ? [Math.floor(seconds / 60), "min"]
+    : seconds < 172800 ? [Math.floor(seconds / 3600), "h"]
+    : [Math.floor(seconds / 86400), "d"];
+  return future ? `in ${n} ${unit}` : `${n} ${unit} ago`;
+}
+
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
+/** Points a time element at another moment. */
+export function setTime(element, iso) {
+  if (element.dateTime === iso) return;
+  element.dateTime = iso;
+  element.title = titleOf(iso);
+  setText(element, relative(Date.parse(iso)));
+}
+
+function titleOf(iso) {
+  const at = new Date(iso);
+  return Number.isNaN(at.getTime()) ? iso : `${full.format(at)} (${iso.replace("T", " ").replace("Z", " UTC")})`;
+}
+
+/** Writes a text only when it differs, so that nothing is painted again for nothing. */
+export function setText(element, text) {
+  if (element && element.textContent !== text) element.textContent = text;
+}
+
+/** 12345 → 12 345, with the narrow space that the server uses. */
+export function grouped(n) {
+  return String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+}
+
+function tick() {
+  if (document.hidden) return;
+  const now = Date.now() + skew;
+  for (const element of document.querySelectorAll("time[data-rel]")) {
+    setText(element, relative(Date.parse(element.dateTime), now));
+  }
+}
+
+/** Local times in the titles, and a tick a second. */
+export function startTicking() {
+  localTitles(document);
+  tick();
+  setInterval(tick, 1000);
+  document.addEventListener("visibilitychange", tick);
+}
+
+/** The reader's own time zone in every title below `root`. */
+export function localTitles(root) {
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    if (element.dateTime) element.title = titleOf(element.dateTime);
+  }
+}

@@ -1,0 +1,51 @@
+// Every page looked at by axe-core, in light and dark, at desk and phone width: node --test access.mjs
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import axe from "axe-core";
+import { chromium } from "playwright-core";
+import { Server } from "./server.mjs";
+
+let browser;
+let server;
+const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs/new", "/nowhere"];
+
+before(async () => {
+  server = await Server.start();
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
+  const tags = ["nightly", "customer=42"];
+  const done = await server.submit({ kind: "echo", payload: { big: 12345678901234567890n.toString(), on: true, none: null }, tags });
+  const dead = await server.submit({ kind: "fail", payload: { times: 9 }, max_attempts: 1 });
+  const retryable = await server.submit({ kind: "fail", payload: { times: 9 }, backoff: { base_ms: 3_600_000, cap_ms: 3_600_000 } });
+  const scheduled = await server.submit({ kind: "echo", payload: 1, delay_ms: 3_600_000 });
+  const cancelled = await server.submit({ kind: "echo", payload: 1, delay_ms: 3_600_000 });
+  await server.post(`/api/v1/jobs/${cancelled.id}/cancel`);
+  const running = await server.submit({ kind: "sleep", payload: { ms: 600_000 }, queue: "slow" });
+  await server.until(done.id, "completed");
+  await server.until(dead.id, "discarded");
+  await server.until(retryable.id, "retryable");
+  await server.until(running.id, "running");
+  await server.post("/api/v1/queues/slow/pause");
+  for (const job of [done, dead, retryable, scheduled, cancelled, running]) paths.push(`/jobs/${job.id}`);
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.remove();
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const [size, viewport] of [["desk", { width: 1280, height: 900 }], ["phone", { width: 390, height: 844 }]]) {
+    test(`every page is open to everybody: ${colorScheme}, ${size}`, async () => {
+      const page = await browser.newPage({ colorScheme, viewport, reducedMotion: "reduce" });
+      for (const path of paths) {
+        await page.goto(server.origin + path);
+        await page.evaluate(axe.source);
+        const { violations } = await page.evaluate(() => globalThis.axe.run());
+        const told = violations.flatMap(({ id, nodes }) => nodes.map((node) => `${path}: ${id}: ${node.html}: ${node.failureSummary}`));
+        assert.deepEqual(told, []);
+      }
+      await page.close();
+    });
+  }
+}

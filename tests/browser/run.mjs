@@ -1,0 +1,240 @@
+// The pages in Debian's Chromium against the real server: node --test run.mjs
+// CORTADO_BIN names another binary, CHROMIUM another browser. Every wait is for a fact.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { chromium } from "playwright-core";
+import { Server } from "./server.mjs";
+
+const PATIENCE_MS = 20_000;
+
+let browser;
+let server;
+
+before(async () => {
+  server = await Server.start();
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.remove();
+});
+
+/** Runs `work` with a fresh page; what the page complains about in its console fails the test. */
+async function withPage(options, work) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  context.setDefaultTimeout(PATIENCE_MS);
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (line) => line.text().includes("Content Security Policy") && complaints.push(line.text()));
+  try {
+    await work(page);
+    assert.deepEqual(complaints, []);
+  } finally {
+    await context.close();
+  }
+}
+
+const live = (page) => page.locator("#connection[data-state=live]").waitFor();
+const badge = (page, state) => page.locator(`#head .badge.s-${state}`);
+const row = (page, id) => page.locator(`tr[data-job="${id}"]`);
+const idOf = (page) => new URL(page.url()).pathname.split("/").at(-1);
+
+/** A mark on the window that a reload would wipe out. */
+const mark = (page) => page.evaluate(() => (window.stillHere = true));
+const assertNotReloaded = async (page) => assert.equal(await page.evaluate(() => window.stillHere), true, "the page was reloaded");
+
+async function submitByForm(page, kind, payload) {
+  await page.goto(`${server.origin}/jobs/new?kind=${kind}`);
+  await page.locator("#payload").fill(payload);
+  await page.locator("#submit").click();
+  await page.waitForURL(/\/jobs\/[0-9a-f-]{36}/);
+  return idOf(page);
+}
+
+describe("with JavaScript", () => {
+  test("a job submitted by form goes green on its page without a reload", () =>
+    withPage({}, async (page) => {
+      await submitByForm(page, "sleep", '{"ms": 1500}');
+      await mark(page);
+      await badge(page, "completed").waitFor();
+      await page.locator("#timeline").getByText("Attempt 1 succeeded").waitFor();
+      await page.locator("#attempts .badge.s-completed").waitFor();
+      await assertNotReloaded(page);
+    }));
+
+  test("a row of a list goes green without a reload, and newer jobs are only announced", () =>
+    withPage({}, async (page) => {
+      const job = await server.submit({ kind: "sleep", payload: { ms: 2500 } });
+      await page.goto(`${server.origin}/jobs`);
+      await live(page);
+      await mark(page);
+      const rows = await page.locator("tr[data-job]").count();
+      await row(page, job.id).locator(".badge.s-completed").waitFor();
+      const newer = await server.submit({ kind: "echo", payload: 1 });
+      await page.locator("#news").waitFor();
+      assert.equal(await page.locator("tr[data-job]").count(), rows);
+      await assertNotReloaded(page);
+      await page.locator("#news").click();
+      await row(page, newer.id).waitFor();
+    }));
+
+  test("home shows a new job at once, its end, and the counts with it", () =>
+    withPage({}, async (page) => {
+      await page.goto(server.origin);
+      await live(page);
+      await mark(page);
+      const queue = `home-${Date.now()}`;
+      const job = await server.submit({ kind: "sleep", payload: { ms: 500 }, queue });
+      await row(page, job.id).locator(".badge.s-completed").waitFor();
+      await page.locator(`tr[data-queue="${queue}"]`).waitFor();
+      const { states } = await server.stats();
+      const shown = page.locator("[data-count=completed]");
+      await shown.filter({ hasText: new RegExp(`^${states.completed}$`) }).waitFor();
+      await assertNotReloaded(page);
+    }));
+
+  test("a failing job tells its attempts while they happen", () =>
+    withPage({}, async (page) => {
+      const job = await server.submit({ kind: "fail", payload: { times: 2 }, backoff: { base_ms: 300, cap_ms: 300 }, delay_ms: 1000 });
+      await page.goto(`${server.origin}/jobs/${job.id}`);
+      await mark(page);
+      await page.locator("#attempts .failure").nth(1).waitFor();
+      await badge(page, "completed").waitFor();
+      await page.locator("#attempts .attempt").nth(2).waitFor();
+      await assertNotReloaded(page);
+    }));
+
+  test("a double click makes one job", () =>
+    withPage({}, async (page) => {
+      const count = async () => Object.values((await server.stats()).states).reduce((a, b) => a + b, 0);
+      const before = await count();
+      await page.goto(`${server.origin}/jobs/new?kind=echo`);
+      await page.locator("#submit").dblclick();
+      await page.waitForURL(/\/jobs\/[0-9a-f-]{36}/);
+      await badge(page, "completed").waitFor();
+      assert.equal(await count(), before + 1);
+    }));
+
+  test("choosing another kind brings its example, but never over what was typed", () =>
+    withPage({}, async (page) => {
+      await page.goto(`${server.origin}/jobs/new?kind=echo`);
+      await page.locator("#kind").selectOption("sleep");
+      assert.match(await page.locator("#payload").inputValue(), /"ms"/);
+      await page.locator("#payload").fill('{"mine": 1}');
+      await page.locator("#kind").selectOption("fail");
+      assert.equal(await page.locator("#payload").inputValue(), '{"mine": 1}');
+    }));
+
+  test("the chosen theme stays", () =>
+    withPage({ colorScheme: "light" }, async (page) => {
+      await page.goto(server.origin);
+      const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+      const light = await background();
+      await page.locator("#theme").click();
+      await page.locator("#theme").click();
+      await page.goto(`${server.origin}/jobs`);
+      assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
+      assert.notEqual(await background(), light);
+    }));
+
+  test("pausing a queue shows on another open page", () =>
+    withPage({}, async (page) => {
+      const queue = `pause-${Date.now()}`;
+      await server.submit({ kind: "echo", payload: 1, queue });
+      await page.goto(server.origin);
+      await live(page);
+      await mark(page);
+      await server.post(`/api/v1/queues/${queue}/pause`);
+      await page.locator(`#resume-${queue}`).waitFor();
+      await assertNotReloaded(page);
+      await page.locator(`#resume-${queue}`).click();
+      await page.locator(`#pause-${queue}`).waitFor();
+    }));
+
+  test("a page whose server restarts says so, recovers, and misses nothing", () =>
+    withPage({}, async (page) => {
+      const job = await server.submit({ kind: "sleep", payload: { ms: 1 }, delay_ms: 4000 });
+      await page.goto(`${server.origin}/jobs/${job.id}`);
+      await live(page);
+      await mark(page);
+      await server.stop();
+      await page.locator("#connection:not([data-state=live])").waitFor();
+      await server.again();
+      await live(page);
+      await badge(page, "completed").waitFor();
+      await assertNotReloaded(page);
+      await page.goto(server.origin);
+      await live(page);
+      const later = await server.submit({ kind: "echo", payload: 1 });
+      await row(page, later.id).locator(".badge.s-completed").waitFor();
+    }));
+
+  test("a page left and come back to with the browser's button is live again", () =>
+    withPage({}, async (page) => {
+      await page.goto(server.origin);
+      await live(page);
+      await page.goto(`${server.origin}/jobs`);
+      await page.goBack();
+      await live(page);
+      const job = await server.submit({ kind: "echo", payload: 1 });
+      await row(page, job.id).locator(".badge.s-completed").waitFor();
+    }));
+});
+
+describe("without JavaScript", () => {
+  const off = { javaScriptEnabled: false };
+
+  test("a job is submitted by form and found completed after a reload", () =>
+    withPage(off, async (page) => {
+      const id = await submitByForm(page, "echo", '{"big": 12345678901234567890}');
+      await server.until(id, "completed");
+      await page.reload();
+      await badge(page, "completed").waitFor();
+      await page.locator("#result").getByText("12345678901234567890").waitFor();
+      await page.goto(`${server.origin}/jobs`);
+      await row(page, id).locator(".badge.s-completed").waitFor();
+    }));
+
+  test("what was typed stays when a field is wrong", () =>
+    withPage(off, async (page) => {
+      await page.goto(`${server.origin}/jobs/new?kind=sleep`);
+      await page.locator("#payload").fill('{"ms": }');
+      await page.locator(".options summary").click();
+      await page.locator("#tags").fill("kept, too");
+      await page.locator("#submit").click();
+      await page.locator("#payload-error").getByText("not JSON").waitFor();
+      assert.equal(await page.locator("#payload").inputValue(), '{"ms": }');
+      assert.equal(await page.locator("#tags").inputValue(), "kept, too");
+      assert.equal(await page.locator("#kind").inputValue(), "sleep");
+    }));
+
+  test("a waiting job is cancelled, retried and deleted by buttons", () =>
+    withPage(off, async (page) => {
+      const job = await server.submit({ kind: "echo", payload: 1, delay_ms: 3_600_000 });
+      await page.goto(`${server.origin}/jobs/${job.id}`);
+      await page.locator("#cancel").click();
+      await badge(page, "cancelled").waitFor();
+      await page.locator("#retry").click();
+      await page.locator("#head .badge").waitFor();
+      await server.until(job.id, "completed");
+      await page.reload();
+      await page.locator("#ask-delete summary").click();
+      await page.locator("#delete").click();
+      await page.waitForURL(`${server.origin}/jobs`);
+      assert.equal(await row(page, job.id).count(), 0);
+    }));
+
+  test("every page fits a phone of 360 px", () =>
+    withPage({ ...off, viewport: { width: 360, height: 740 } }, async (page) => {
+      const job = await server.submit({ kind: "echo", payload: "x".repeat(300), tags: ["a-rather-long-tag-for-a-phone"] });
+      await server.until(job.id, "completed");
+      for (const path of ["/", "/jobs", "/jobs?state=discarded", `/jobs/${job.id}`, "/jobs/new", "/none"]) {
+        await page.goto(server.origin + path);
+        const width = await page.evaluate(() => document.documentElement.scrollWidth);
+        assert.ok(width <= 360, `${path} is ${width} px wide`);
+      }
+    }));
+});

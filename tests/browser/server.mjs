@@ -1,0 +1,96 @@
+// Starts the real server on a free port with a data directory of its own, and stops it again.
+
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+const binary = process.env.CORTADO_BIN ?? path.join(root, "target/debug/cortado");
+const PATIENCE_MS = 20_000;
+
+/** A port that is free now; the server keeps it over restarts. */
+async function freePort() {
+  const probe = createServer();
+  await new Promise((resolve) => probe.listen(0, "127.0.0.1", resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+export class Server {
+  static async start() {
+    const server = new Server();
+    server.port = await freePort();
+    server.origin = `http://127.0.0.1:${server.port}`;
+    server.data = await mkdtemp(path.join(tmpdir(), "cortado-browser-"));
+    await server.again();
+    return server;
+  }
+
+  /** Starts on the same port and data as before. */
+  async again() {
+    const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", this.data], { stdio: ["ignore", "pipe", "pipe"] });
+    this.child = child;
+    this.ended = new Promise((resolve) => child.once("exit", resolve));
+    let said = "";
+    const ready = new Promise((resolve) => {
+      for (const stream of [child.stdout, child.stderr]) {
+        createInterface({ input: stream }).on("line", (line) => {
+          said += `${line}\n`;
+          if (line.includes(`listening on ${this.origin}`)) resolve("ready");
+        });
+      }
+    });
+    const answer = await Promise.race([ready, this.ended, timeout()]);
+    if (answer !== "ready") throw new Error(`the server did not start:\n${said}`);
+  }
+
+  /** A clean stop; its data stays. */
+  async stop() {
+    this.child.kill("SIGTERM");
+    if ((await Promise.race([this.ended, timeout()])) === "timeout") {
+      this.child.kill("SIGKILL");
+      await this.ended;
+      throw new Error("the server did not stop");
+    }
+  }
+
+  /** The end of both. */
+  async remove() {
+    await this.stop();
+    await rm(this.data, { recursive: true, force: true });
+  }
+
+  async post(path, body) {
+    const answer = await fetch(this.origin + path, { method: "POST", headers: { "content-type": "application/json" }, body: body && JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+    return answer;
+  }
+
+  async submit(job) {
+    return (await this.post("/api/v1/jobs", job)).json();
+  }
+
+  async stats() {
+    return (await fetch(`${this.origin}/api/v1/stats`)).json();
+  }
+
+  /** Waits until a job is in a state. */
+  async until(id, state) {
+    const end = Date.now() + PATIENCE_MS;
+    for (;;) {
+      const job = await (await fetch(`${this.origin}/api/v1/jobs/${id}`)).json();
+      if (job.state === state) return job;
+      if (Date.now() > end) throw new Error(`job ${id} is ${job.state}, not ${state}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+function timeout() {
+  return new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, "timeout").unref());
+}

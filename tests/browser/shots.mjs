@@ -1,0 +1,54 @@
+// Takes a picture of every page of a running demo server, in light and dark, at desk and phone width:
+//   node shots.mjs http://127.0.0.1:8080 [folder]
+// The README's picture, docs/dashboard.png, is made again with `--readme`.
+
+import { mkdir } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import path from "node:path";
+import { chromium } from "playwright-core";
+
+const [origin = "http://127.0.0.1:8080", ...rest] = process.argv.slice(2);
+const readme = rest.includes("--readme");
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+const folder = rest.find((word) => !word.startsWith("--")) ?? path.join(root, "target/shots");
+const SIZES = { desk: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
+
+/** The address of the newest job in a state; `null` when there is none. */
+async function jobIn(page, state) {
+  await page.goto(`${origin}/jobs?state=${state}`);
+  const link = page.locator(".job-link").first();
+  return (await link.count()) ? link.getAttribute("href") : null;
+}
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
+try {
+  const scout = await browser.newPage();
+  const pages = { home: "/", jobs: "/jobs", dead: "/jobs?state=discarded", none: "/jobs?queue=nowhere", new: "/jobs/new", missing: "/jobs/none" };
+  for (const state of ["running", "retryable", "completed", "discarded", "scheduled"]) {
+    const address = await jobIn(scout, state);
+    if (address) pages[`job-${state}`] = address;
+  }
+  await scout.close();
+  if (readme) {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 1000 }, colorScheme: "light" });
+    await page.goto(origin);
+    await page.locator("#connection[data-state=live]").waitFor();
+    await mkdir(path.join(root, "docs"), { recursive: true });
+    await page.screenshot({ path: path.join(root, "docs/dashboard.png") });
+  } else {
+    await mkdir(folder, { recursive: true });
+    for (const [size, viewport] of Object.entries(SIZES)) {
+      for (const colorScheme of ["light", "dark"]) {
+        const page = await browser.newPage({ viewport, colorScheme });
+        for (const [name, address] of Object.entries(pages)) {
+          await page.goto(origin + address);
+          await page.screenshot({ path: path.join(folder, `${name}-${size}-${colorScheme}.png`), fullPage: true });
+        }
+        await page.close();
+      }
+    }
+    console.log(`pictures of ${Object.keys(pages).length} pages are in ${folder}`);
+  }
+} finally {
+  await browser.close();
+}
