@@ -280,8 +280,7 @@ fn http_limits(config: &Config) -> http::Limits {
         ws_close_within: config.stop.close,
         retry_ms: http.retry.as_millis() as u64,
         grace_ms: config.stop.grace.as_millis() as u64,
-        // Not a setting: how long an answered connection may linger at the stop.
-        last_bytes: http::Limits::default().last_bytes,
+        ..http::Limits::default()
     }
 }
 
