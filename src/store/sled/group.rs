@@ -266,6 +266,11 @@ impl<'a> Group<'a> {
         self.open_runs.insert(run.no, OpenRun { replaces: Some(run.clone()), jobs: Vec::new() });
     }
 
+    /// Whether this group has touched the archive, so that its counts are not yet right.
+    pub fn has_open_runs(&self) -> bool {
+        !self.open_runs.is_empty()
+    }
+
     /// Adds a run of finished jobs to the archive.
     pub fn add_run(&mut self, jobs: Vec<Job>) {
         let no = self.core.meta.take_run_number();
