@@ -58,7 +58,7 @@ pub(super) type Claims = Vec<(Result<Vec<Claimed>, StoreError>, ClaimReply)>;
 /// Runs until it is told to close. Owns everything that changes.
 pub(super) fn run(mut core: Core, mut commands: mpsc::Receiver<Command>, archiver: &Archiver) {
     let mut deferred: Vec<Change> = Vec::new();
-    let mut patience = Patience::new();
+    let mut patience = Patience::new(core.shared.tuning.pauses);
     loop {
         let mut batch = Batch::default();
         if deferred.is_empty() || core.archiving {
@@ -229,6 +229,9 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
     }
     let written = failed.and_then(|()| group.pack());
     let written = written.and_then(|packed| write(core, packed, &mut claims));
+    if let Err(error) = &written {
+        core.shared.suspend(error.clone()); // before anybody is told
+    }
     for answer in answers {
         answer(written.clone());
     }

@@ -20,13 +20,11 @@ use super::shared::Shared;
 use crate::job::{Change as Said, Cursor, Event, Fact, Interruption, JobId, State, Step};
 use crate::store::{Control, Events, StoreError};
 
-/// The wait before the first try, doubled with each that fails, up to the second figure.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// An outage so soon after another goes on with its waits: the directory is only read again and again
 /// when that helps.
 const SOON: Duration = Duration::from_secs(30);
 /// How often waiting commands are refused.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(10);
 /// Free space without which nothing is tried: two segments of sled's log.
 const ROOM: usize = 4 * 1_024 * 1_024;
 /// The lease of an attempt whose end was in the group that failed, in case nobody extends it.
@@ -34,24 +32,26 @@ const UNKNOWN_LEASE: Duration = Duration::from_secs(30);
 
 /// How long to wait, over all outages of a store.
 pub(super) struct Patience {
+    /// The wait before the first try, and the longest one.
+    bounds: (Duration, Duration),
     pause: Duration,
     ended: Option<Instant>,
 }
 
 impl Patience {
-    pub fn new() -> Self {
-        Patience { pause: PAUSE.0, ended: None }
+    pub fn new(bounds: (Duration, Duration)) -> Self {
+        Patience { bounds, pause: bounds.0, ended: None }
     }
 
     fn begin(&mut self) {
         if self.ended.is_none_or(|ended| ended.elapsed() > SOON) {
-            self.pause = PAUSE.0;
+            self.pause = self.bounds.0;
         }
     }
 
     fn next(&mut self) -> Duration {
         let pause = self.pause;
-        self.pause = (pause * 2).min(PAUSE.1);
+        self.pause = (pause * 2).min(self.bounds.1);
         pause
     }
 }
@@ -68,7 +68,6 @@ pub(super) fn sit_out(
     let begun = Instant::now();
     let shared = core.shared.clone();
     shared.outages.fetch_add(1, Ordering::AcqRel);
-    shared.suspend(error.clone());
     let before = Before { told: shared.head(), held: core.index.leases, unsure: core.unsure };
     shared.disk.shut();
     tracing::error!(%error, "a group was not written: nothing is accepted until the directory is read again");
@@ -87,7 +86,7 @@ pub(super) fn sit_out(
             continue;
         }
         if Instant::now() < next {
-            std::thread::sleep(POLL);
+            std::thread::sleep(POLL.min(next.saturating_duration_since(Instant::now())));
             continue;
         }
         match come_back(&shared, &before) {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
@@ -50,6 +51,9 @@ pub(super) struct Tuning {
     pub drop_at_once: usize,
     /// Journal bytes below which no job is copied forward to make room.
     pub carry_above: u64,
+    /// The wait before the directory is opened again after a fault, doubled with each try that fails,
+    /// and the longest such wait.
+    pub pauses: (Duration, Duration),
 }
 
 impl Default for Tuning {
@@ -59,6 +63,7 @@ impl Default for Tuning {
             rewrite_percent: 25,
             drop_at_once: usize::MAX,
             carry_above: 32 * 1_024 * 1_024,
+            pauses: (Duration::from_millis(100), Duration::from_secs(5)),
         }
     }
 }

@@ -7,6 +7,7 @@ mod outage;
 mod power;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -76,6 +77,11 @@ macro_rules! harness {
     };
 }
 
+/// As shipped, but quick to try again after a fault.
+fn quick() -> Tuning {
+    Tuning { pauses: tiny::TINY.pauses, ..Tuning::default() }
+}
+
 mod as_shipped {
     use super::*;
 
@@ -86,8 +92,13 @@ mod as_shipped {
 mod tiny {
     use super::*;
 
-    pub(super) const TINY: Tuning =
-        Tuning { run_from: 1, rewrite_percent: 0, drop_at_once: 0, carry_above: 0 };
+    pub(super) const TINY: Tuning = Tuning {
+        run_from: 1,
+        rewrite_percent: 0,
+        drop_at_once: 0,
+        carry_above: 0,
+        pauses: (Duration::from_millis(1), Duration::from_millis(20)),
+    };
 
     harness!(Tiny, TINY);
     conformance_suite!(Tiny);

@@ -11,7 +11,7 @@ use fastrand::Rng;
 use tokio::time::{sleep, timeout};
 
 use super::ledger::{Ledger, audit};
-use super::{Place, Tuning, tiny};
+use super::{Place, Tuning, quick, tiny};
 use crate::job::{EventType, State};
 use crate::store::conformance::{Harness, Rig, clock, completed, draft};
 use crate::store::sled::faults::{Deed, EIO, ENOSPC, Fault, Faults, Point};
@@ -35,7 +35,7 @@ impl Faulty {
 
 impl Harness for Faulty {
     fn new(clock: ManualClock) -> Self {
-        Faulty { place: Place::new(clock, Tuning::default()), faults: Faults::default() }
+        Faulty { place: Place::new(clock, quick()), faults: Faults::default() }
     }
 
     fn clock(&self) -> &ManualClock {
@@ -94,7 +94,7 @@ fn is_unavailable<T>(answer: &Result<T, StoreError>) -> bool {
 async fn a_group_that_was_refused_is_not_there_and_the_store_comes_back() {
     for at in [Point::Apply, Point::AfterApply, Point::AfterFlush, Point::Sync, Point::AfterSync] {
         let switch = Switch::default();
-        let rig = Rig::open(Faulty::new(Tuning::default(), switch.faults(at, EIO))).await;
+        let rig = Rig::open(Faulty::new(quick(), switch.faults(at, EIO))).await;
         let mut follower = rig.store.follow(64);
         let before = rig.add(draft()).await;
         switch.turn(true);
@@ -124,7 +124,7 @@ async fn a_group_that_was_refused_is_not_there_and_the_store_comes_back() {
 async fn attempts_that_run_through_an_outage_can_be_settled() {
     for at in [Point::Apply, Point::AfterFlush, Point::Sync, Point::AfterSync] {
         let switch = Switch::default();
-        let rig = Rig::open(Faulty::new(Tuning::default(), switch.faults(at, EIO))).await;
+        let rig = Rig::open(Faulty::new(quick(), switch.faults(at, EIO))).await;
         let (running, ending) = (rig.start(draft()).await, rig.start(draft()).await);
         rig.note(&running, &["one line"]).await;
         rig.log().await;
@@ -149,7 +149,7 @@ async fn attempts_that_run_through_an_outage_can_be_settled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_nobody_extends_after_an_outage_runs_out() {
     let switch = Switch::default();
-    let rig = Rig::open(Faulty::new(Tuning::default(), switch.faults(Point::Sync, EIO))).await;
+    let rig = Rig::open(Faulty::new(quick(), switch.faults(Point::Sync, EIO))).await;
     let lease = rig.start(draft()).await;
     rig.log().await;
     switch.turn(true);
@@ -175,7 +175,7 @@ async fn while_the_disk_is_full_everything_is_refused_at_once_and_then_goes_on()
             _ => Ok(()),
         }
     }));
-    let rig = Rig::open(Faulty::new(Tuning::default(), faults)).await;
+    let rig = Rig::open(Faulty::new(quick(), faults)).await;
     rig.add(draft()).await;
     switch.turn(true);
     assert!(is_unavailable(&rig.store.enqueue(vec![draft().job()]).await));
@@ -207,7 +207,7 @@ async fn while_the_disk_is_full_everything_is_refused_at_once_and_then_goes_on()
 async fn a_store_can_be_closed_and_dropped_during_an_outage() {
     for close in [true, false] {
         let switch = Switch::default();
-        let rig = Rig::open(Faulty::new(Tuning::default(), switch.faults(Point::Sync, EIO))).await;
+        let rig = Rig::open(Faulty::new(quick(), switch.faults(Point::Sync, EIO))).await;
         let job = rig.add(draft()).await;
         switch.turn(true);
         assert!(is_unavailable(&rig.store.enqueue(vec![draft().job()]).await));
@@ -234,7 +234,7 @@ async fn a_claim_that_was_answered_before_its_sync_failed_stays_good() {
         }
         Ok(())
     }));
-    let rig = Rig::open(Faulty::new(Tuning::default(), faults)).await;
+    let rig = Rig::open(Faulty::new(quick(), faults)).await;
     rig.add(draft()).await;
     on.turn(true);
     let lease = rig.claim_one().await;
@@ -254,12 +254,14 @@ async fn a_store_that_lost_durable_events_in_an_outage_stays_closed() {
     let old = tempfile::tempdir().unwrap();
     let copy = old.path().join("db");
     let faults = Faults::watch(Box::new(move |point, dir| match point {
-        Point::Sync if strikes.load(Ordering::SeqCst) => Err(io::Error::from_raw_os_error(EIO)),
+        Point::Sync if strikes.swap(false, Ordering::SeqCst) => {
+            Err(io::Error::from_raw_os_error(EIO))
+        }
         // The disk lies: what it had said to hold is gone.
         Point::Open if copy.exists() => std::fs::copy(&copy, dir.join("db")).map(drop),
         _ => Ok(()),
     }));
-    let rig = Rig::open(Faulty::new(Tuning::default(), faults)).await;
+    let rig = Rig::open(Faulty::new(quick(), faults)).await;
     rig.add(draft()).await;
     std::fs::copy(rig.harness.dir().join("db"), old.path().join("db")).unwrap();
     rig.add(draft()).await;
@@ -292,7 +294,7 @@ fn whatever_the_disk_refuses_at_random_the_store_keeps_its_word() {
             0..5 => Err(io::Error::from_raw_os_error(if dice.bool() { EIO } else { ENOSPC })),
             _ => Ok(()),
         }));
-        let tuning = if round % 2 == 0 { Tuning::default() } else { tiny::TINY };
+        let tuning = if round % 2 == 0 { quick() } else { tiny::TINY };
         let mut ledger = Ledger::new(random.fork());
         runtime.block_on(async {
             let Ok(rig) = timeout(Duration::from_secs(60), open(&faults, tuning)).await else {
@@ -327,7 +329,7 @@ async fn open(faults: &Faults, tuning: Tuning) -> Rig<Faulty> {
 #[test]
 fn a_plan_strikes_a_store() {
     let fault = Fault { deed: Deed::Refuse(EIO), point: Point::Open, nth: 1, times: 1 };
-    let place = Place::new(clock(), Tuning::default());
+    let place = Place::new(clock(), quick());
     let faults = Faults::plan(fault);
     let error = place.try_open_with(faults.clone()).err().unwrap();
     assert!(error.to_string().contains("Input/output error"), "{error}");
