@@ -111,6 +111,9 @@ fn same_life(
         None => {}
     }
     if disk.scan(b"j").next().is_some() {
+        if watermark.was_there {
+            return Err(corrupt(dir, "head", "it is empty"));
+        }
         tracing::warn!(data_dir = %dir.display(), "the file head is missing: a new epoch begins");
         meta.epoch = new_epoch();
         write_meta(disk, &meta)?;

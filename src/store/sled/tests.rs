@@ -6,6 +6,7 @@ mod ledger;
 mod outage;
 mod power;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +39,13 @@ impl Place {
     }
 
     fn try_open_with(&self, faults: Faults) -> Result<Arc<dyn Store>, StoreError> {
+        self.try_open_at(self.dir.path(), faults)
+    }
+
+    /// Opens another directory as this one would be.
+    fn try_open_at(&self, dir: &Path, faults: Faults) -> Result<Arc<dyn Store>, StoreError> {
         let (clock, limits) = (Arc::new(self.clock.clone()), self.limits.clone());
-        let opened = SledStore::open_tuned(self.dir.path(), limits, clock, self.tuning, faults);
+        let opened = SledStore::open_tuned(dir, limits, clock, self.tuning, faults);
         opened.map(|store| store as Arc<dyn Store>)
     }
 }

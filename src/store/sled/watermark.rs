@@ -25,6 +25,8 @@ const PACE: Duration = Duration::from_secs(1);
 /// The open file.
 pub(super) struct Watermark {
     path: PathBuf,
+    /// Whether the file was there before, be it empty.
+    pub was_there: bool,
     written: Mutex<Written>,
 }
 
@@ -45,9 +47,13 @@ impl Watermark {
         let fail = |error: io::Error| {
             StoreError::Unavailable(format!("cannot open {}: {error}", path.display()))
         };
+        let was_there = path.exists();
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(fail)?;
+        if !was_there {
+            File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail)?;
+        }
         let mut bytes = vec![0; 2 * SLOT];
         let mut len = 0;
         while let read @ 1.. = file.read_at(&mut bytes[len..], len as u64).map_err(fail)? {
@@ -62,7 +68,7 @@ impl Watermark {
         }
         let next = u64::from(newest.is_some() && newest == slots.first().copied().flatten());
         let written = Mutex::new(Written { file, newest, next });
-        Ok(Watermark { path, written })
+        Ok(Watermark { path, was_there, written })
     }
 
     /// The place that was on the disk for certain; `None` when nothing was ever written.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 
-use crate::job::{Change, Event, Fact, Job, JobId, Json, NewJob, State, Verdict};
+use crate::job::{Change, Event, Fact, Job, JobId, JobQuery, Json, NewJob, State, Verdict};
 use crate::store::conformance::{Harness, Rig, draft, failed, secs};
-use crate::store::{Control, Lease, Settlement, StoreError};
+use crate::store::{Control, Events, Lease, Settlement, Stats, Store, StoreError};
 
 /// What was answered.
 #[derive(Default)]
@@ -117,11 +117,6 @@ impl Ledger {
         }
     }
 
-    /// Attempts under way, by this ledger.
-    pub fn leases(&self) -> &[Lease] {
-        &self.held
-    }
-
     /// Holds a store to everything it has answered.
     pub async fn check<H: Harness>(&self, rig: &Rig<H>) {
         for (id, payload) in &self.accepted {
@@ -180,7 +175,32 @@ fn newest_states(log: &[Event]) -> BTreeMap<JobId, Option<State>> {
     newest
 }
 
-/// Every job, for a comparison.
-pub(super) async fn content<H: Harness>(rig: &Rig<H>) -> (Vec<Job>, Vec<Event>) {
-    (rig.jobs().await, rig.log().await)
+/// Everything that a store has.
+#[derive(Debug, PartialEq)]
+pub(super) struct Content {
+    jobs: Vec<Job>,
+    log: Vec<Event>,
+    stats: Stats,
+}
+
+/// Reads everything.
+pub(super) async fn content(store: &dyn Store) -> Result<Content, StoreError> {
+    let stats = store.stats().await?;
+    let mut query = JobQuery { limit: 100, ..JobQuery::default() };
+    let (mut jobs, mut log) = (Vec::new(), Vec::new());
+    loop {
+        let page = store.list(query.clone()).await?;
+        jobs.extend(page.jobs);
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    let mut after = stats.oldest;
+    while let Events::Some(events) = store.events(after, 1_000).await? {
+        let Some(last) = events.last() else { break };
+        after = last.cursor(after);
+        log.extend(events);
+    }
+    Ok(Content { jobs, log, stats })
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
+use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use super::ledger::{Ledger, audit};
@@ -28,8 +29,22 @@ impl Faulty {
         Faulty { place: Place::new(clock(), tuning), faults }
     }
 
+    /// An existing directory, without faults.
+    pub fn at(dir: TempDir, tuning: Tuning) -> Faulty {
+        let place = Place { dir, ..Place::new(clock(), tuning) };
+        Faulty { place, faults: Faults::default() }
+    }
+
     pub fn dir(&self) -> &Path {
         self.place.dir.path()
+    }
+
+    pub fn into_dir(self) -> TempDir {
+        self.place.dir
+    }
+
+    pub fn open_again(&self) -> Arc<dyn Store> {
+        self.place.open()
     }
 }
 
