@@ -162,6 +162,7 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
         batch.claims.into_iter().map(|(claim, reply)| (group.claim(&claim), reply)).collect();
     let mut answers: Vec<Answer> = Vec::with_capacity(batch.changes.len());
     let mut later = Vec::new();
+    let mut archived = Vec::new();
     for change in batch.changes {
         let answer = match change {
             Change::Enqueue(jobs, reply) => when_durable(group.enqueue(jobs), reply),
@@ -189,11 +190,15 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
                 Err(error) => when_durable(Err(error), reply),
             },
             Change::Archive(jobs) => {
-                group.archive(jobs?);
+                archived.push(jobs?);
                 continue;
             }
         };
         answers.push(answer);
+    }
+    // Last, so that nothing of this group looks for a run that is not on the disk yet.
+    for jobs in archived {
+        group.archive(jobs);
     }
     let written = group.pack().and_then(|packed| write(core, packed, claims));
     for answer in answers {
