@@ -84,7 +84,7 @@ function home() {
     if (fresh?.page) swapSections(fresh.page);
   });
   const counts = statsReader("all", sections);
-  const insert = atMostEvery(400, () => {
+  const insert = atMostEvery(1000, () => {
     // Nothing moves under a pointer that is about to click, nor under the focus.
     if (rows.matches(":hover, :focus-within") && rows.childElementCount >= most) return void setTimeout(insert, 1000);
     const newest = [...arrived.values()].slice(-most);
@@ -104,7 +104,8 @@ function home() {
       const row = rowOf(id);
       if (row) patchRow(row, change, batch.size <= CALM);
       else if (arrived.has(id) || change.enqueued) {
-        arrived.set(id, { ...change, error: change.error ?? arrived.get(id)?.error });
+        const older = arrived.get(id);
+        arrived.set(id, { ...change, max: change.max ?? older?.max, error: change.error ?? older?.error });
         if (arrived.size > 4 * most) arrived.delete(arrived.keys().next().value);
       }
     }
@@ -124,6 +125,7 @@ function home() {
 function list() {
   const { state, queue, kind, tag, scope } = body.dataset;
   const rows = document.querySelector("table.rows tbody");
+  document.querySelector(".tab[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   const news = document.getElementById("news");
   const fresh = new Set();
   let changes = new Map();

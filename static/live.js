@@ -96,6 +96,7 @@ export function fold(older, event) {
     job: event.job,
     state,
     at: waits ? event.run_at : event.at,
+    max: event.max_attempts ?? older?.max,
     error: event.error ? excerpt(event.error.message) : clears ? "" : older?.error,
     enqueued: older?.enqueued || event.type === "job.enqueued",
   };
@@ -133,6 +134,7 @@ export function makeRow(change) {
     link.textContent = tag;
     field("tags").append(link);
   }
+  if (change.max) setText(field("of"), `/${change.max}`);
   patchRow(row, change, false);
   return row;
 }

@@ -280,6 +280,7 @@ fn http_limits(config: &Config) -> http::Limits {
         ws_close_within: config.stop.close,
         retry_ms: http.retry.as_millis() as u64,
         grace_ms: config.stop.grace.as_millis() as u64,
+        ..http::Limits::default()
     }
 }
 

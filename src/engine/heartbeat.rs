@@ -2,9 +2,9 @@
 //! or lost.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{error, info, warn};
 
 use super::Inner;
@@ -16,7 +16,7 @@ const BATCH: usize = 4_096;
 
 pub(super) async fn run(inner: Arc<Inner>) {
     let pace = (inner.config.lease_ttl / 3).max(Duration::from_millis(1));
-    let mut beats = interval(pace);
+    let mut beats = interval_at(Instant::now() + pace, pace);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // So that a store that fails for long is logged once when it begins and once when it is over.
     let mut failing = false;
@@ -53,9 +53,9 @@ async fn extend(inner: &Inner, batch: &[Arc<Running>], bound: Duration) -> Resul
     };
     for (running, answer) in batch.iter().zip(answers) {
         match answer {
-            Extension::Kept => inner.leases.extended(running, asked),
+            Extension::Kept => inner.leases.extended(running, asked.into_std()),
             Extension::CancelAsked => {
-                inner.leases.extended(running, asked);
+                inner.leases.extended(running, asked.into_std());
                 running.ask_cancel();
             }
             Extension::Lost => running.lose(),

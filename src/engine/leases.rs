@@ -218,3 +218,73 @@ impl Leases {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Event, Fact, Job, Json, Kind, Labels, QueueName, Spec, State, Time};
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn leases() -> Leases {
+        Leases::new(TTL, CancellationToken::new())
+    }
+
+    fn lease(token: u64) -> Lease {
+        let spec = Arc::new(Spec {
+            payload: Json::null(),
+            priority: 0,
+            retry: Default::default(),
+            timeout_ms: None,
+            idempotency_key: None,
+        });
+        let labels = Arc::new(Labels {
+            queue: QueueName::default(),
+            kind: Kind::parse("work").unwrap(),
+            tags: Box::default(),
+        });
+        let (id, at) = (JobId::from_u128(1), Time::default());
+        let change = crate::job::Change::Enqueued { spec, run_at: at };
+        let fact = Fact::Job { id, labels, state: State::Available, attempt: 0, change };
+        let job = Job::from_enqueued(&Event { seq: 1, at, fact }).unwrap();
+        Lease { job: Arc::new(job), token, expires: at }
+    }
+
+    fn insert(leases: &Leases, token: u64) -> Arc<Running> {
+        leases.insert(&[lease(token)], Instant::now()).remove(0)
+    }
+
+    #[test]
+    fn a_newer_lease_of_the_same_job_waits_for_the_end_of_the_older_attempts() {
+        let leases = leases();
+        let (first, second) = (insert(&leases, 1), insert(&leases, 2));
+        assert_eq!((first.order(), second.order()), (Order::Lost, Order::GoOn));
+        assert!(!leases.stands(&first) && leases.stands(&second));
+        let third = insert(&leases, 3);
+        let free = third.after.clone().unwrap();
+        leases.ended([&*second].into_iter());
+        assert!(!free.is_cancelled(), "the first still runs");
+        leases.ended([&*first].into_iter());
+        assert!(free.is_cancelled());
+        assert_eq!((leases.len(), leases.lingering()), (1, 0));
+        leases.ended([&*third].into_iter());
+        assert_eq!(leases.len(), 0);
+        assert!(insert(&leases, 4).after.is_none());
+    }
+
+    #[test]
+    fn a_cancel_that_came_before_the_lease_is_not_forgotten() {
+        let leases = leases();
+        leases.ask_cancel(JobId::from_u128(1));
+        let running = insert(&leases, 1);
+        assert_eq!(running.order(), Order::Cancel);
+        assert!(running.end.is_cancelled());
+    }
+
+    #[test]
+    fn a_lease_that_is_not_extended_in_time_stands_no_more() {
+        let leases = Leases::new(Duration::ZERO, CancellationToken::new());
+        let running = insert(&leases, 1);
+        assert!(!leases.stands(&running));
+    }
+}

@@ -16,6 +16,9 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// A request head must have arrived by then; also how long an idle connection is kept.
     pub header_timeout: Duration,
+    /// Once the server stops, a connection without a request under way may live this long: enough for
+    /// the last bytes of an answer, too short for a client that sends half a request head.
+    pub last_bytes: Duration,
     /// Open connections; further ones wait in the listen queue.
     pub max_connections: usize,
     /// WebSockets from one address.
@@ -50,6 +53,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),
+            last_bytes: Duration::from_secs(1),
             max_connections: 12_000,
             ws_per_address: 64,
             ws_total: 11_000,

@@ -23,10 +23,6 @@ use tower::ServiceExt;
 use super::Limits;
 use crate::shutdown::Shutdown;
 
-/// Once draining, a connection without a request under way may live this long: enough for the bytes
-/// of its last answer, too short for a client that sends half a request head.
-const LAST_BYTES: Duration = Duration::from_secs(1);
-
 /// Holds a place among [`Limits::max_connections`]; in every request's extensions, so that a socket
 /// can keep its connection's place after the upgrade.
 #[derive(Debug, Clone)]
@@ -128,7 +124,7 @@ fn connection(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
     http.max_buf_size(64 * 1_024).pipeline_flush(true);
-    let bound = limits.request_timeout;
+    let (bound, last_bytes) = (limits.request_timeout, limits.last_bytes);
     async move {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
@@ -145,7 +141,7 @@ fn connection(
                 serving.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = serving => ended,
-                    () = idle(&under_way, bound, &shutdown) => Ok(()),
+                    () = idle(&under_way, last_bytes, bound, &shutdown) => Ok(()),
                 }
             }
         };
@@ -155,12 +151,17 @@ fn connection(
     }
 }
 
-/// Resolves when nothing is under way for [`LAST_BYTES`], or the patience is over.
-async fn idle(under_way: &watch::Sender<()>, bound: Duration, shutdown: &Shutdown) {
+/// Resolves when nothing is under way for `last_bytes`, or the patience is over.
+async fn idle(
+    under_way: &watch::Sender<()>,
+    last_bytes: Duration,
+    bound: Duration,
+    shutdown: &Shutdown,
+) {
     let quiet = async {
         loop {
             under_way.closed().await;
-            let again = tokio::time::timeout(LAST_BYTES, busy(under_way)).await;
+            let again = tokio::time::timeout(last_bytes, busy(under_way)).await;
             if again.is_err() {
                 return;
             }
@@ -168,7 +169,7 @@ async fn idle(under_way: &watch::Sender<()>, bound: Duration, shutdown: &Shutdow
     };
     let impatient = async {
         shutdown.abort.cancelled().await;
-        tokio::time::sleep(LAST_BYTES).await;
+        tokio::time::sleep(last_bytes).await;
     };
     tokio::select! {
         () = quiet => {}

@@ -163,14 +163,14 @@ pub fn standing(job: &Job, queue: Option<&QueueStats>, now: Time) -> (String, Op
         State::Running if job.status.cancel_asked => {
             ("Asked to stop: its worker has been told.".into(), None)
         }
-        State::Running => (format!("Attempt {attempt} of {max} is running, since"), started()),
+        State::Running => (format!("Attempt {attempt} of {max} is running; it started"), started()),
         State::Retryable => {
             (format!("Attempt {attempt} of {max} failed: the next one is due"), due())
         }
         State::Completed => {
             let took = job.attempts().last().and_then(AttemptView::duration).map(length);
             let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
-            (format!("Done{took}, with attempt {attempt} of {max}:"), started())
+            (format!("Done{took}, on attempt {attempt} of {max},"), started())
         }
         State::Discarded => (
             format!(
@@ -178,6 +178,6 @@ pub fn standing(job: &Job, queue: Option<&QueueStats>, now: Time) -> (String, Op
             ),
             None,
         ),
-        State::Cancelled => ("Stopped on request:".into(), started()),
+        State::Cancelled => ("Stopped on request".into(), started()),
     }
 }

@@ -30,7 +30,7 @@ try {
   }
   await scout.close();
   if (readme) {
-    const page = await browser.newPage({ viewport: { width: 1280, height: 880 }, colorScheme: "light" });
+    const page = await browser.newPage({ viewport: { width: 1280, height: 1000 }, colorScheme: "light" });
     await page.goto(origin);
     await page.locator("#connection[data-state=live]").waitFor();
     await mkdir(path.join(root, "docs"), { recursive: true });

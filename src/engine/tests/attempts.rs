@@ -202,3 +202,24 @@ async fn work_that_is_done_when_the_cancel_comes_is_completed() {
     shop.engine.cancel(id).await.unwrap().unwrap();
     assert_eq!(shop.finish(id).await.status.state, State::Completed);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_attempt_that_waits_for_a_stuck_one_can_be_cancelled() {
+    let (blocker, gate) = Blocker::new();
+    let registry = one(move |_: Context, _: ()| {
+        let gate = gate.clone();
+        async move {
+            block_on(&gate);
+            Ok::<_, String>(())
+        }
+    });
+    let config = EngineConfig { lease_ttl: Duration::from_millis(300), ..quick() };
+    let mut shop = open_on(memory(), registry, config);
+    let id = shop.submit(work_within(10)).await;
+    shop.started(id).await;
+    shop.started(id).await;
+    shop.engine.cancel(id).await.unwrap().unwrap();
+    let job = shop.finish(id).await;
+    assert_eq!(ends(&job), ["lease_expired", "cancelled"]);
+    blocker.let_go();
+}

@@ -201,7 +201,7 @@ async fn a_loop_that_panics_or_ends_by_itself_is_a_failure() {
     let shop = open(Registry::default());
     let inner = &shop.engine.inner;
     inner.supervise("test", &inner.quiet, async {}).await;
-    let failure = shop.engine.failed().await;
+    let failure = timeout(BOUND, shop.engine.failed()).await.unwrap();
     assert_eq!(failure.to_string(), "the engine's test loop failed: it ended by itself");
     let report = shop.engine.stop(&stopping::bounds(), async {}).await;
     assert!(!report.clean, "{report:?}");
@@ -209,7 +209,8 @@ async fn a_loop_that_panics_or_ends_by_itself_is_a_failure() {
     let shop = open(Registry::default());
     let inner = &shop.engine.inner;
     inner.supervise("test", &inner.quiet, async { panic!("oh") }).await;
-    assert_eq!(shop.engine.failed().await.why, "it panicked: oh");
+    let failure = timeout(BOUND, shop.engine.failed()).await.unwrap();
+    assert_eq!(failure.why, "it panicked: oh");
 }
 
 #[tokio::test]

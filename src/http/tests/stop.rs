@@ -35,23 +35,21 @@ async fn a_request_under_way_finishes_during_the_stop() {
         "finished"
     });
     let more = Router::new().route("/slow", slow);
-    let server = Server::with(Setup { more, ..Setup::default() }).await;
+    let last_bytes = Duration::from_millis(10);
+    let limits = Limits { last_bytes, ..Limits::default() };
+    let server = Server::with(Setup { more, limits, ..Setup::default() }).await;
     let head = "GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut stream = raw(&server, head).await;
     within(entered.notified()).await;
-    let address = server.address;
-    let stopping = tokio::spawn(server.stop());
-    within(async {
-        while TcpStream::connect(address).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-    assert!(!stopping.is_finished(), "the stop waits for the request");
+    let mut half = raw(&server, "GET / HT").await;
+    server.shutdown.draining.cancel();
+    assert_eq!(rest(&mut half).await, "", "a connection that asks nothing is not waited for");
+    within(async { while TcpStream::connect(server.address).await.is_ok() {} }).await;
+    assert!(!server.serving.is_finished(), "the server waits for the request");
     release.notify_one();
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("finished"), "{answer}");
-    within(stopping).await.unwrap();
+    server.stop().await;
 }
 
 #[tokio::test]

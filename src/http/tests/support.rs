@@ -55,7 +55,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub engine: Engine,
     pub shutdown: Shutdown,
-    serving: JoinHandle<std::io::Result<()>>,
+    pub serving: JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {

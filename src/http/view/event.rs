@@ -58,6 +58,8 @@ pub(super) struct ChangeView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<i16>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    max_attempts: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     run_at: Option<Shown<Time>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<&'a str>,
@@ -76,9 +78,12 @@ impl<'a> ChangeView<'a> {
         let nothing = ChangeView::default();
         let time = |at: &Time| Some(Shown(*at));
         match change {
-            Change::Enqueued { spec, run_at } => {
-                ChangeView { priority: Some(spec.priority), run_at: time(run_at), ..nothing }
-            }
+            Change::Enqueued { spec, run_at } => ChangeView {
+                priority: Some(spec.priority),
+                max_attempts: Some(spec.retry.max_attempts),
+                run_at: time(run_at),
+                ..nothing
+            },
             Change::Started { worker } => ChangeView { worker: Some(worker.as_str()), ..nothing },
             Change::Progressed(progress) => {
                 ChangeView { progress: Some(ProgressView::of(progress)), ..nothing }

@@ -51,7 +51,7 @@ impl<'a> JobRow<'a> {
             run_at: Shown(job.run_at),
             finished_at: job.finished_at().map(Shown),
             progress: job.progress.as_ref().map(ProgressView::of),
-            error: job.last_failure().map(FailureView::of),
+            error: last_error(job),
             cancel_asked: job.status.cancel_asked,
             idempotency_key: job.spec.idempotency_key.as_ref().map(|key| key.as_str()),
             seq: job.seq,
@@ -63,6 +63,12 @@ impl<'a> JobRow<'a> {
     pub fn of_existing(job: &'a Job) -> Self {
         JobRow { existing: true, ..JobRow::of(job) }
     }
+}
+
+/// Of the last attempt that failed; a job that came through in the end has none.
+fn last_error(job: &Job) -> Option<FailureView<'_>> {
+    let failure = job.last_failure().filter(|_| job.status.state != State::Completed);
+    failure.map(FailureView::of)
 }
 
 /// Everything known of one job but its log: the row plus payload, result, attempts and timeline.

@@ -78,7 +78,7 @@ struct Session {
     limits: Arc<Limits>,
     feed: Feed,
     wanted: Subscriptions,
-    /// When silence must be broken; moves with every message of ours.
+    /// When silence must be broken; moves with every text of ours.
     mark_at: Instant,
     ping_at: Instant,
     /// There while a ping is not answered.
@@ -141,7 +141,7 @@ impl Session {
             }
         }
         match frame.finish(self.feed.cursor()) {
-            Some(text) => self.send(Message::Text(text.into())).await,
+            Some(text) => self.send_text(text).await,
             None => Ok(()),
         }
     }
@@ -217,15 +217,19 @@ impl Session {
     }
 
     async fn say(&mut self, message: &ServerMessage<'_>) -> Result<(), Ending> {
-        self.send(Message::Text(to_json(message).into())).await
+        self.send_text(to_json(message)).await
+    }
+
+    /// Scripts see texts but no pings, so only a text breaks the silence.
+    async fn send_text(&mut self, text: String) -> Result<(), Ending> {
+        self.send(Message::Text(text.into())).await?;
+        self.mark_at = Instant::now() + self.limits.ws_mark_every;
+        Ok(())
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Ending> {
         match timeout(self.limits.ws_unwritable, self.socket.send(message)).await {
-            Ok(Ok(())) => {
-                self.mark_at = Instant::now() + self.limits.ws_mark_every;
-                Ok(())
-            }
+            Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ending::Gone),
             Err(_) => Err(Ending::Unwritable),
         }

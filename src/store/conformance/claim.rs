@@ -117,7 +117,7 @@ pub(crate) async fn every_attempt_is_counted_and_has_its_own_token(harness: impl
 
 pub(crate) async fn concurrent_claims_share_the_jobs(harness: impl Harness) {
     let rig = Rig::open(harness).await;
-    let batch = (0..200).map(|_| draft().new()).collect();
+    let batch = (0..200).map(|_| draft().job()).collect();
     rig.store.enqueue(batch).await.unwrap();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..16 {

@@ -176,6 +176,6 @@ pub(crate) async fn a_paused_queue_counts_as_a_queue(harness: impl Harness) {
     rig.pause("a").await;
     let refused = rig.store.control(Control::Pause(queue("b"))).await;
     assert!(matches!(refused, Err(StoreError::TooManyQueues { limit: 1 })), "{refused:?}");
-    assert!(rig.store.enqueue(vec![draft().queue("b").new()]).await.is_err());
+    assert!(rig.store.enqueue(vec![draft().queue("b").job()]).await.is_err());
     rig.add(draft().queue("a")).await;
 }

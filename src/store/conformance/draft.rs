@@ -36,7 +36,7 @@ impl From<Draft> for NewJob {
 }
 
 impl Draft {
-    pub(crate) fn new(self) -> NewJob {
+    pub(crate) fn job(self) -> NewJob {
         self.0
     }
 

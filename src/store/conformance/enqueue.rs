@@ -9,7 +9,7 @@ pub(crate) async fn a_job_is_kept_as_it_was_asked_for(harness: impl Harness) {
     let rig = Rig::open(harness).await;
     let payload = Json::parse("{\"b\": 12345678901234567890, \"a\": [1.0, null]}").unwrap();
     let asked = draft().queue("mail").kind("send").tag("customer=Müller & Söhne").key("k 1");
-    let asked = asked.payload(payload).priority(-7).attempts(3).timeout(1_500).new();
+    let asked = asked.payload(payload).priority(-7).attempts(3).timeout(1_500).job();
 
     let job = rig.add(asked.clone()).await;
     assert_eq!((job.id, &job.labels, &job.spec), (asked.id, &asked.labels, &asked.spec));
@@ -64,13 +64,13 @@ pub(crate) async fn a_full_backlog_accepts_nothing_of_a_batch(harness: impl Harn
     let rig = Rig::open_with(harness, Limits { max_waiting: 3, ..Limits::default() }).await;
     rig.add(draft()).await;
     rig.add(draft().after(secs(60))).await;
-    let batch = vec![draft().new(), draft().new()];
+    let batch = vec![draft().job(), draft().job()];
     let refused = rig.store.enqueue(batch.clone()).await;
     assert!(matches!(refused, Err(StoreError::Full { waiting: 2, limit: 3 })), "{refused:?}");
     assert_eq!((rig.jobs().await.len(), rig.store.head().seq), (2, 2));
     assert_eq!(rig.find(batch[0].id).await, None);
     rig.add(draft()).await; // exactly at the limit
-    assert!(rig.store.enqueue(vec![draft().new()]).await.is_err());
+    assert!(rig.store.enqueue(vec![draft().job()]).await.is_err());
 }
 
 pub(crate) async fn only_waiting_jobs_count_against_the_backlog(harness: impl Harness) {
@@ -78,12 +78,12 @@ pub(crate) async fn only_waiting_jobs_count_against_the_backlog(harness: impl Ha
     let running = rig.start(draft()).await;
     rig.finish(draft()).await;
     let waiting = rig.add(draft()).await;
-    assert!(rig.store.enqueue(vec![draft().new()]).await.is_err());
+    assert!(rig.store.enqueue(vec![draft().job()]).await.is_err());
     rig.cancel(waiting.id).await.unwrap();
     rig.add(draft()).await;
     // A job that comes back is never refused, and counts again.
     rig.settle(&running, super::rig::failed(secs(1))).await.unwrap();
-    let refused = rig.store.enqueue(vec![draft().new()]).await;
+    let refused = rig.store.enqueue(vec![draft().job()]).await;
     assert!(matches!(refused, Err(StoreError::Full { waiting: 2, limit: 1 })), "{refused:?}");
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn an_existing_job_is_answered_even_when_the_backlog_is_full(h:
     let rig = Rig::open_with(h, Limits { max_waiting: 2, ..Limits::default() }).await;
     let first = rig.add(draft().key("k")).await;
     let batch = [draft().key("k"), draft().key("j"), draft().key("j")];
-    let answers = rig.store.enqueue(batch.map(Draft::new).into()).await.unwrap();
+    let answers = rig.store.enqueue(batch.map(Draft::job).into()).await.unwrap();
     assert_eq!(answers[0], Enqueued::Existing(first.clone()));
     assert_eq!(answers[1].job().id, answers[2].job().id);
     assert_eq!(rig.add_existing(draft().key("k")).await, first);
@@ -100,13 +100,13 @@ pub(crate) async fn an_existing_job_is_answered_even_when_the_backlog_is_full(h:
 pub(crate) async fn one_queue_too_many_is_refused(harness: impl Harness) {
     let rig = Rig::open_with(harness, Limits { max_queues: 2, ..Limits::default() }).await;
     rig.add(draft().queue("a")).await;
-    let batch = vec![draft().queue("b").new(), draft().queue("c").new()];
+    let batch = vec![draft().queue("b").job(), draft().queue("c").job()];
     let refused = rig.store.enqueue(batch).await;
     assert!(matches!(refused, Err(StoreError::TooManyQueues { limit: 2 })), "{refused:?}");
     assert_eq!((rig.jobs().await.len(), rig.store.head().seq), (1, 1));
     rig.add(draft().queue("b")).await;
     rig.add(draft().queue("a")).await;
-    assert!(rig.store.enqueue(vec![draft().queue("c").new()]).await.is_err());
+    assert!(rig.store.enqueue(vec![draft().queue("c").job()]).await.is_err());
 }
 
 pub(crate) async fn a_payload_of_a_mebibyte_survives(harness: impl Harness) {

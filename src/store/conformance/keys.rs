@@ -15,7 +15,7 @@ pub(crate) async fn a_key_makes_one_job(harness: impl Harness) {
 
 pub(crate) async fn a_key_makes_one_job_within_a_batch(harness: impl Harness) {
     let rig = Rig::open(harness).await;
-    let batch = [draft().key("k"), draft(), draft().key("k"), draft().key("j")].map(Draft::new);
+    let batch = [draft().key("k"), draft(), draft().key("k"), draft().key("j")].map(Draft::job);
     let first = batch[0].id;
     let answers = rig.store.enqueue(batch.into()).await.unwrap();
     let new: Vec<bool> = answers.iter().map(|answer| matches!(answer, Enqueued::New(_))).collect();

@@ -15,7 +15,7 @@ pub(crate) async fn a_closed_store_answers_nothing_but_closed(harness: impl Harn
     let store = &rig.store;
     let settlement = Settlement { lease: lease.key(), verdict: completed() };
     let answers = [
-        store.enqueue(vec![draft().new()]).await.map(drop),
+        store.enqueue(vec![draft().job()]).await.map(drop),
         store.claim(rig.wish(1)).await.map(drop),
         store.extend(vec![lease.key()], secs(1)).await.map(drop),
         store.settle(vec![settlement]).await.map(drop),
@@ -69,8 +69,8 @@ pub(crate) async fn many_callers_lose_nothing(harness: impl Harness) {
             let mut new = Vec::new();
             for m in 0..10 {
                 // Two tasks share each key: one of them makes the job.
-                let keyed = draft().key(&format!("{} {m}", n / 2)).new();
-                let batch = vec![keyed, draft().new()];
+                let keyed = draft().key(&format!("{} {m}", n / 2)).job();
+                let batch = vec![keyed, draft().job()];
                 for answer in store.enqueue(batch).await.unwrap() {
                     match answer {
                         Enqueued::New(job) => new.push(job.id),

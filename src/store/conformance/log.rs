@@ -12,7 +12,7 @@ use crate::store::{Events, Settlement};
 /// A little of everything.
 async fn bustle<H: Harness>(rig: &Rig<H>) {
     for n in 0..20u64 {
-        let batch = (0..n % 4 + 1).map(|n| draft().after(secs(n)).new()).collect();
+        let batch = (0..n % 4 + 1).map(|n| draft().after(secs(n)).job()).collect();
         rig.store.enqueue(batch).await.unwrap();
         rig.pass(secs(1));
         rig.tick().await;
@@ -129,7 +129,7 @@ pub(crate) async fn a_follower_sees_concurrent_changes_in_order(harness: impl Ha
         let wish = rig.wish(1);
         tasks.spawn(async move {
             for _ in 0..10 {
-                store.enqueue(vec![draft().new(), draft().new()]).await.unwrap();
+                store.enqueue(vec![draft().job(), draft().job()]).await.unwrap();
                 for lease in store.claim(wish.clone()).await.unwrap() {
                     let verdict = completed();
                     store.settle(vec![Settlement { lease: lease.key(), verdict }]).await.unwrap();

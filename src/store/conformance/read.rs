@@ -102,7 +102,7 @@ pub(crate) async fn a_list_can_be_filtered(harness: impl Harness) {
 
 pub(crate) async fn a_page_is_never_longer_than_the_limit_allows(harness: impl Harness) {
     let rig = Rig::open(harness).await;
-    let batch = (0..JobQuery::MAX_LIMIT + 1).map(|_| draft().new()).collect();
+    let batch = (0..JobQuery::MAX_LIMIT + 1).map(|_| draft().job()).collect();
     rig.store.enqueue(batch).await.unwrap();
     let query = |limit| JobQuery { limit, ..JobQuery::default() };
     let page = rig.store.list(query(usize::MAX)).await.unwrap();
@@ -113,7 +113,7 @@ pub(crate) async fn a_page_is_never_longer_than_the_limit_allows(harness: impl H
 
 pub(crate) async fn a_job_added_while_paging_disturbs_no_page(harness: impl Harness) {
     let rig = Rig::open(harness).await;
-    let batch = (0..10).map(|_| draft().new()).collect();
+    let batch = (0..10).map(|_| draft().job()).collect();
     rig.store.enqueue(batch).await.unwrap();
     let mut query = JobQuery { limit: 4, ..JobQuery::default() };
     let mut seen = BTreeSet::new();

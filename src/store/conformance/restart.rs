@@ -155,7 +155,7 @@ pub(crate) async fn changed_limits_of_attempts_survive(harness: impl Harness) {
 
 pub(crate) async fn a_large_backlog_keeps_its_order(harness: impl Harness) {
     let rig = Rig::open(harness).await;
-    let job = |n: usize| draft().priority((n * 7 % 5) as i16).new();
+    let job = |n: usize| draft().priority((n * 7 % 5) as i16).job();
     let batch: Vec<NewJob> = (0..2_000).map(job).collect();
     let mut expected: Vec<_> =
         batch.iter().map(|job| (std::cmp::Reverse(job.spec.priority), job.id)).collect();

@@ -77,13 +77,17 @@ pub(crate) async fn a_tick_prunes_one_step_and_asks_for_more(harness: impl Harne
         rig.finish(draft()).await;
     }
     let mut left = 3;
-    while left > 0 {
+    for _ in 0..1_000 {
         let ticked = rig.tick().await;
-        assert!((1..=2).contains(&ticked.pruned), "{ticked:?}");
+        assert!(ticked.pruned <= 2, "{ticked:?}"); // it may do less, if it asks for more
         left -= ticked.pruned;
         assert_eq!(rig.jobs().await.len(), left);
         assert!(left == 0 || ticked.next.is_some_and(|next| next <= rig.now()), "{ticked:?}");
+        if left == 0 {
+            break;
+        }
     }
+    assert_eq!(left, 0);
     assert_eq!(rig.catch_up().await.pruned, 0);
 }
 
@@ -130,7 +134,7 @@ pub(crate) async fn an_age_without_end_keeps_for_ever(harness: impl Harness) {
 /// Adds events until the log is trimmed: a store may keep more than it must.
 async fn until_trimmed<H: Harness>(rig: &Rig<H>, between: std::time::Duration) -> (Cursor, u64) {
     for _ in 0..200 {
-        let batch = (0..100).map(|_| draft().new()).collect();
+        let batch = (0..100).map(|_| draft().job()).collect();
         rig.store.enqueue(batch).await.unwrap();
         rig.pass(between);
         rig.catch_up().await;

@@ -12,7 +12,7 @@ impl Content {
         &mut self,
         now: Time,
         control: Control,
-    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+    ) -> Result<Vec<(JobId, Answer)>, StoreError> {
         let mut each = |ids: Vec<JobId>, verb: fn(&mut Content, Time, JobId) -> Answer| {
             ids.into_iter().map(|id| (id, verb(self, now, id))).collect()
         };

@@ -62,13 +62,23 @@ fn limits() -> Limits {
         events: Keep { age: Duration::MAX, count: u64::MAX },
     };
     let log = LogCaps { lines: 4, bytes: 40 };
-    Limits { max_waiting: 12, max_queues: 2, log, retention, ..Limits::default() }
+    Limits { max_waiting: 6, max_queues: 2, log, retention, ..Limits::default() }
 }
 
 /// Equal as people read them: nothing stored hides from `Debug`.
 fn same<T: Debug>(what: &str, left: &T, right: &T) -> Result<(), String> {
     let (left, right) = (format!("{left:?}"), format!("{right:?}"));
-    if left == right { Ok(()) } else { Err(format!("{what}:\n  left:  {left}\n  right: {right}")) }
+    if left == right {
+        return Ok(());
+    }
+    let pairs = left.chars().zip(right.chars());
+    let equal = pairs.take_while(|(left, right)| left == right).count();
+    let around =
+        |text: &str| -> String { text.chars().skip(equal.saturating_sub(300)).take(600).collect() };
+    let (left, right) = (around(&left), around(&right));
+    Err(format!(
+        "{what} (from just before the first difference):\n  left:  …{left}…\n  right: …{right}…"
+    ))
 }
 
 mod tests {

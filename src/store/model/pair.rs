@@ -187,7 +187,7 @@ fn wanted(want: &Want) -> NewJob {
     if let Some(delay) = want.delay {
         job = job.after(secs(delay));
     }
-    job.new()
+    job.job()
 }
 
 fn verdict(how: &How) -> Verdict {

@@ -1,0 +1,124 @@
+//! Numbers for people: medians, percentiles, memory, and a table that prints as it grows.
+
+use std::time::Duration;
+
+/// A table of figures.
+pub struct Table {
+    title: &'static str,
+    rows: Vec<(String, String)>,
+}
+
+impl Table {
+    pub fn new(title: &'static str) -> Table {
+        Table { title, rows: Vec::new() }
+    }
+
+    /// Adds a row; also told on standard error at once, because some take a minute.
+    pub fn row(&mut self, name: impl Into<String>, figure: impl Into<String>) {
+        let (name, figure) = (name.into(), figure.into());
+        eprintln!("  {name}: {figure}");
+        self.rows.push((name, figure));
+    }
+
+    /// Prints it as a Markdown table.
+    pub fn print(&self) {
+        println!("\n| {} | figure |\n|---|---|", self.title);
+        for (name, figure) in &self.rows {
+            println!("| {name} | {figure} |");
+        }
+    }
+}
+
+/// The middle one of some figures.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Latencies of one run.
+#[derive(Default)]
+pub struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    pub fn add(&mut self, one: Duration) {
+        self.0.push(one);
+    }
+
+    pub fn append(&mut self, mut other: Latencies) {
+        self.0.append(&mut other.0);
+    }
+
+    /// The latency that `share` of all stay below, in milliseconds.
+    pub fn at(&mut self, share: f64) -> f64 {
+        self.0.sort_unstable();
+        let place = ((self.0.len() as f64 * share) as usize).min(self.0.len().saturating_sub(1));
+        self.0.get(place).map_or(f64::NAN, |one| one.as_secs_f64() * 1e3)
+    }
+
+    /// Median and 99th percentile, in words.
+    pub fn words(&mut self) -> String {
+        format!("p50 {:.2} ms, p99 {:.2} ms", self.at(0.5), self.at(0.99))
+    }
+}
+
+/// Things a second.
+pub fn rate(count: usize, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
+}
+
+/// A rate in words: `123,000/s`.
+pub fn per_second(rate: f64) -> String {
+    let rounded = if rate >= 1_000.0 { (rate / 100.0).round() * 100.0 } else { rate.round() };
+    let digits = format!("{rounded:.0}");
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text + "/s"
+}
+
+/// Resident memory of a process now, in bytes.
+pub fn rss(pid: u32) -> u64 {
+    status(pid, "VmRSS:")
+}
+
+/// The most resident memory a process ever had, in bytes.
+pub fn peak_rss(pid: u32) -> u64 {
+    status(pid, "VmHWM:")
+}
+
+fn status(pid: u32, field: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("0 kB");
+    let kilobytes = line.split_whitespace().next().and_then(|n| n.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1_024
+}
+
+pub fn mib(bytes: u64) -> String {
+    format!("{:.0} MiB", bytes as f64 / 1_048_576.0)
+}
+
+/// Bytes of all files under a directory.
+pub fn disk(dir: &std::path::Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => disk(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// Cores and processor, for the reader of the figures.
+pub fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find(|line| line.starts_with("model name"));
+    let model = model.and_then(|line| line.split(':').nth(1)).unwrap_or("unknown").trim();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{cores} cores, {model}")
+}

@@ -1,0 +1,232 @@
+//! A server process under load from this one: submissions, and a hundred thousand sleepers at once.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use super::Setup;
+use super::figures::{Latencies, Table, median, mib, peak_rss, per_second, rate};
+
+const CONNECTIONS: usize = 64;
+const BATCH: usize = 1_000;
+const SLEEP_MS: u64 = 2_000;
+
+pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
+    let body = job("noop_later", 3_600_000);
+    let (mut rates, mut words) = (Vec::new(), String::new());
+    for pass in 0..setup.passes {
+        let server = Server::start(&setup.dir.join(format!("single{pass}")), 1).await?;
+        let (rate, mut acks) =
+            load(&server, CONNECTIONS, setup.jobs / CONNECTIONS, &body, 1).await?;
+        rates.push(rate);
+        words = acks.words();
+        server.stop().await?;
+    }
+    table.row(
+        "durable enqueue, 64 connections, one job a request",
+        format!("{} jobs", per_second(median(rates))),
+    );
+    table.row("· ack, last pass", words);
+
+    let many = format!("[{}]", vec![body; BATCH].join(","));
+    let mut rates = Vec::new();
+    for pass in 0..setup.passes {
+        let server = Server::start(&setup.dir.join(format!("many{pass}")), 1).await?;
+        let (rate, _) = load(&server, 4, setup.jobs * 3 / BATCH / 4, &many, BATCH).await?;
+        rates.push(rate);
+        server.stop().await?;
+    }
+    table.row("durable enqueue, batches of 1,000", format!("{} jobs", per_second(median(rates))));
+    sleepers(setup, table).await
+}
+
+/// A job with a payload of 100 bytes that waits.
+fn job(tag: &str, delay_ms: u64) -> String {
+    let data = "x".repeat(89);
+    format!(
+        "{{\"kind\":\"echo\",\"payload\":{{\"data\":\"{data}\"}},\"delay_ms\":{delay_ms},\"tags\":[\"{tag}\"]}}"
+    )
+}
+
+/// Posts `each` times the same body on every connection. Answers with jobs a second and the answers' times.
+async fn load(
+    server: &Server,
+    connections: usize,
+    each: usize,
+    body: &str,
+    jobs: usize,
+) -> anyhow::Result<(f64, Latencies)> {
+    let request = post(&server.address, body);
+    let mut clients = Vec::new();
+    for _ in 0..connections {
+        clients.push(Client::connect(&server.address).await?);
+    }
+    let begun = Instant::now();
+    let tasks: Vec<_> = clients
+        .into_iter()
+        .map(|mut client| {
+            let request = request.clone();
+            tokio::spawn(async move {
+                let mut acks = Latencies::default();
+                for _ in 0..each {
+                    let sent = Instant::now();
+                    client.ask(&request, 202).await?;
+                    acks.add(sent.elapsed());
+                }
+                anyhow::Ok(acks)
+            })
+        })
+        .collect();
+    let mut acks = Latencies::default();
+    for task in tasks {
+        acks.append(task.await??);
+    }
+    Ok((rate(connections * each * jobs, begun.elapsed()), acks))
+}
+
+/// A hundred thousand jobs that sleep two seconds, all at once, while a page is asked for.
+async fn sleepers(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
+    let server = Server::start(&setup.dir.join("sleepers"), setup.jobs).await?;
+    let one = format!("{{\"kind\":\"sleep\",\"payload\":{{\"ms\":{SLEEP_MS}}}}}");
+    let many = post(&server.address, &format!("[{}]", vec![one; BATCH].join(",")));
+    let mut client = Client::connect(&server.address).await?;
+    let begun = Instant::now();
+    for _ in 0..setup.jobs / BATCH {
+        client.ask(&many, 202).await?;
+    }
+    let written = begun.elapsed();
+    let mut pages = Latencies::default();
+    let (home, stats) = (get(&server.address, "/"), get(&server.address, "/api/v1/stats"));
+    let mut most = 0;
+    loop {
+        let asked = Instant::now();
+        client.ask(&home, 200).await?;
+        pages.add(asked.elapsed());
+        let text = client.ask(&stats, 200).await?;
+        most = most.max(state(&text, "running")?);
+        if state(&text, "completed")? == setup.jobs as u64 {
+            break;
+        }
+        if begun.elapsed() > Duration::from_secs(120) {
+            bail!("the sleepers do not end: {text}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    table.row(
+        format!("{} jobs that sleep 2 s, concurrency {}", setup.jobs, setup.jobs),
+        format!(
+            "{:.1} s in all, {:.1} s of them to write them; {most} at once",
+            begun.elapsed().as_secs_f64(),
+            written.as_secs_f64()
+        ),
+    );
+    table.row("· the server's memory at its peak", mib(peak_rss(server.pid)));
+    table.row("· the home page meanwhile", pages.words());
+    server.stop().await
+}
+
+fn state(stats: &str, name: &str) -> anyhow::Result<u64> {
+    let stats: serde_json::Value = serde_json::from_str(stats)?;
+    Ok(stats["states"][name].as_u64().unwrap_or(0))
+}
+
+fn post(address: &str, body: &str) -> Vec<u8> {
+    let head = format!(
+        "POST /api/v1/jobs HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body.as_bytes()].concat()
+}
+
+fn get(address: &str, path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes()
+}
+
+/// A server under measurement.
+struct Server {
+    child: Child,
+    pid: u32,
+    address: String,
+}
+
+impl Server {
+    /// Starts the `cortado` that was built beside this program.
+    async fn start(dir: &Path, concurrency: usize) -> anyhow::Result<Server> {
+        let binary = std::env::current_exe()?.with_file_name("cortado");
+        let mut child = Command::new(&binary)
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
+            .arg("--data-dir")
+            .arg(dir)
+            .args(["--concurrency", &concurrency.to_string()])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}: build it first", binary.display()))?;
+        let pid = child.id().context("the server ended at once")?;
+        let stdout = child.stdout.take().context("no output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        while let Some(line) = lines.next_line().await? {
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                return Ok(Server { child, pid, address: address.to_owned() });
+            }
+        }
+        bail!("the server did not say where it listens")
+    }
+
+    async fn stop(mut self) -> anyhow::Result<()> {
+        let status = Command::new("kill").arg(self.pid.to_string()).status().await?;
+        if !status.success() {
+            bail!("cannot stop the server");
+        }
+        self.child.wait().await?;
+        Ok(())
+    }
+}
+
+/// A connection that asks one thing at a time: lean, because it shares the processor with the server.
+struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    async fn connect(address: &str) -> anyhow::Result<Client> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Client { stream, buffer: Vec::with_capacity(64 * 1_024) })
+    }
+
+    /// Sends a request and reads its answer's body.
+    async fn ask(&mut self, request: &[u8], status: u16) -> anyhow::Result<String> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        loop {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                bail!("the server closed the connection");
+            }
+            let Some(end) = find(&self.buffer, b"\r\n\r\n") else { continue };
+            let head = String::from_utf8_lossy(&self.buffer[..end]).to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.context("an answer without length")?.trim().parse()?;
+            while self.buffer.len() < end + 4 + length {
+                if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                    bail!("the server closed the connection");
+                }
+            }
+            let body = String::from_utf8_lossy(&self.buffer[end + 4..]).into_owned();
+            if !head.starts_with(&format!("http/1.1 {status}")) {
+                bail!("{head}: {body}");
+            }
+            return Ok(body);
+        }
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}

@@ -1,0 +1,97 @@
+//! The load generator behind the figures in the README. Each mode prints a table; each store figure
+//! stands beside a baseline taken in the same run. Everything is bounded and stops by itself.
+
+mod baseline;
+mod engine;
+mod figures;
+mod http;
+mod store;
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use figures::Table;
+
+/// Measures Cortado on this machine.
+#[derive(Parser)]
+#[command(version, about)]
+struct Args {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    mode: Mode,
+    /// Where to keep the data of the runs; a fresh directory under it is made and removed
+    /// [default: the system's temporary directory].
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// A tenth of the jobs: to see that it works.
+    #[arg(long)]
+    quick: bool,
+    /// Passes of each figure; the median is printed.
+    #[arg(long, default_value_t = 3)]
+    passes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Everything but `long`.
+    All,
+    /// The store without engine and HTTP.
+    Store,
+    /// The engine: drain, and the time from enqueueing to the start of the handler.
+    Engine,
+    /// A server process under load from this one.
+    Http,
+    /// Ten million jobs through the store: does memory or disk grow?
+    Long,
+}
+
+/// What every measurement is told.
+pub struct Setup {
+    /// The directory the runs make theirs in.
+    pub dir: PathBuf,
+    /// Jobs of the large runs.
+    pub jobs: usize,
+    /// How often each figure is taken.
+    pub passes: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let dir = args.dir.unwrap_or_else(std::env::temp_dir);
+    let dir = dir.join(format!("cortado-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&dir)?;
+    let jobs = if args.quick { 10_000 } else { 100_000 };
+    let setup = Setup { dir: dir.clone(), jobs, passes: args.passes.max(1) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let measured = runtime.block_on(measure(args.mode, &setup));
+    let removed = std::fs::remove_dir_all(&dir);
+    measured?;
+    Ok(removed?)
+}
+
+async fn measure(mode: Mode, setup: &Setup) -> anyhow::Result<()> {
+    let wants = |one| mode == one || mode == Mode::All;
+    println!("machine: {}", figures::machine());
+    if wants(Mode::Store) {
+        let mut table = Table::new("store (headless)");
+        store::measure(setup, &mut table).await?;
+        table.print();
+    }
+    if wants(Mode::Engine) {
+        let mut table = Table::new("engine (one process, no HTTP)");
+        engine::measure(setup, &mut table).await?;
+        table.print();
+    }
+    if wants(Mode::Http) {
+        let mut table = Table::new("http (server and load in two processes)");
+        http::measure(setup, &mut table).await?;
+        table.print();
+    }
+    if mode == Mode::Long {
+        let mut table = Table::new("ten million jobs");
+        store::long(setup, &mut table).await?;
+        table.print();
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! The store by itself: durable enqueueing, life cycles, and what a waiting job costs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cortado::job::{
+    Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start, Verdict, WorkerName,
+};
+use cortado::store::sled::SledStore;
+use cortado::store::{Claim, Keep, Limits, Retention, Settlement, Store, SystemClock};
+
+use super::figures::{Latencies, Table, disk, median, mib, per_second, rate, rss};
+use super::{Setup, baseline};
+
+const BATCH: usize = 1_000;
+const CALLERS: usize = 1_000;
+
+/// A new job with a payload of 100 bytes.
+pub fn job(labels: &Arc<Labels>) -> NewJob {
+    let payload = format!("{{\"data\":\"{}\"}}", "x".repeat(89));
+    let spec = Spec {
+        payload: Json::parse(&payload).unwrap_or_else(|_| Json::null()),
+        priority: 0,
+        retry: RetryPolicy::default(),
+        timeout_ms: None,
+        idempotency_key: None,
+    };
+    let id = cortado::job::JobId::generate();
+    NewJob { id, labels: labels.clone(), spec: Arc::new(spec), start: Start::Now }
+}
+
+pub fn labels(kind: &str) -> anyhow::Result<Arc<Labels>> {
+    let kind = Kind::parse(kind)?;
+    Ok(Arc::new(Labels { queue: QueueName::default(), kind, tags: Box::default() }))
+}
+
+fn batch(labels: &Arc<Labels>, count: usize) -> Vec<NewJob> {
+    (0..count).map(|_| job(labels)).collect()
+}
+
+/// Opens a store in a fresh directory.
+pub fn fresh(dir: &Path, name: &str, limits: Limits) -> anyhow::Result<(Arc<SledStore>, PathBuf)> {
+    let path = dir.join(name);
+    if path.exists() {
+        std::fs::remove_dir_all(&path)?;
+    }
+    let store = SledStore::open(&path, limits, Arc::new(SystemClock))?;
+    Ok((store, path))
+}
+
+pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
+    let labels = labels("noop")?;
+    let jobs = setup.jobs * 3;
+    let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for pass in 0..setup.passes {
+        let (limit, _) = baseline::append(&setup.dir, jobs, BATCH)?;
+        let (store, _) = fresh(&setup.dir, &format!("batch{pass}"), Limits::default())?;
+        let rate = enqueue_batches(&store, &labels, jobs, 4).await?;
+        store.close().await?;
+        ratios.push(rate / limit);
+        ours.push(rate);
+        bare.push(limit);
+    }
+    let (rate_, limit) = (median(ours), median(bare));
+    table.row("durable enqueue, batches of 1,000", format!("{} jobs", per_second(rate_)));
+    table.row("· bare append + fdatasync, same bytes", format!("{} jobs", per_second(limit)));
+    table.row("· ratio", format!("{:.0} %", median(ratios) * 100.0));
+
+    callers(setup, &labels, table).await?;
+    life_cycles(setup, &labels, table).await
+}
+
+/// Enqueues in batches, a few callers at once, as a loaded server does.
+async fn enqueue_batches(
+    store: &Arc<SledStore>,
+    labels: &Arc<Labels>,
+    jobs: usize,
+    callers: usize,
+) -> anyhow::Result<f64> {
+    // Made before the clock starts: the figure is the store's, not the generator's.
+    let mut ready: Vec<Vec<NewJob>> = (0..jobs / BATCH).map(|_| batch(labels, BATCH)).collect();
+    let begun = Instant::now();
+    let mut tasks = Vec::new();
+    let share = ready.len().div_ceil(callers).max(1);
+    for share in ready.chunks_mut(share) {
+        let (store, share) =
+            (store.clone(), share.iter_mut().map(std::mem::take).collect::<Vec<_>>());
+        tasks.push(async move {
+            for batch in share {
+                store.enqueue(batch).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    let tasks: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+    for task in tasks {
+        task.await??;
+    }
+    Ok(rate(jobs, begun.elapsed()))
+}
+
+/// Many callers with one job each.
+async fn callers(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> anyhow::Result<()> {
+    let each = setup.jobs * 2 / CALLERS;
+    let (mut rates, mut p99s, mut syncs, mut words) =
+        (Vec::new(), Vec::new(), Vec::new(), String::new());
+    for pass in 0..setup.passes {
+        let (store, _) = fresh(&setup.dir, &format!("callers{pass}"), Limits::default())?;
+        let begun = Instant::now();
+        let tasks: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                let (store, labels) = (store.clone(), labels.clone());
+                tokio::spawn(async move {
+                    let mut acks = Latencies::default();
+                    for _ in 0..each {
+                        let sent = Instant::now();
+                        store.enqueue(vec![job(&labels)]).await?;
+                        acks.add(sent.elapsed());
+                    }
+                    anyhow::Ok(acks)
+                })
+            })
+            .collect();
+        let mut acks = Latencies::default();
+        for task in tasks {
+            acks.append(task.await??);
+        }
+        rates.push(rate(each * CALLERS, begun.elapsed()));
+        store.close().await?;
+        let (_, mut sync) = baseline::append(&setup.dir, 300 * 500, 500)?;
+        p99s.push(acks.at(0.99));
+        syncs.push(sync.at(0.99));
+        words = format!("ack {}; one fdatasync {}", acks.words(), sync.words());
+    }
+    table.row(
+        "durable enqueue, 1,000 callers, one job each",
+        format!("{} jobs", per_second(median(rates))),
+    );
+    table.row("· last pass", words);
+    table.row(
+        "· p99 of an ack / p99 of an fdatasync",
+        format!("{:.1}", median(p99s) / median(syncs)),
+    );
+    Ok(())
+}
+
+/// Enqueue, claim and complete with little and with much waiting: the cost of a job must not grow.
+async fn life_cycles(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> anyhow::Result<()> {
+    let me = std::process::id();
+    let (small, large) = (setup.jobs / 10, setup.jobs * 10);
+    let cycles = setup.jobs;
+    let (store, path) = fresh(&setup.dir, "cycles", Limits::default())?;
+    enqueue_batches(&store, labels, small, 1).await?;
+    cycle(&store, labels, cycles).await?; // warm
+    let mut few = Vec::new();
+    for _ in 0..setup.passes {
+        few.push(cycle(&store, labels, cycles).await?);
+    }
+    let before = rss(me);
+    let mut left = large - small;
+    while left > 0 {
+        let now = left.min(100_000);
+        enqueue_batches(&store, labels, now, 1).await?;
+        left -= now;
+    }
+    let each = (rss(me).saturating_sub(before)) as f64 / (large - small) as f64;
+    let mut many = Vec::new();
+    for _ in 0..setup.passes {
+        many.push(cycle(&store, labels, cycles).await?);
+    }
+    let (few, many) = (median(few), median(many));
+    table.row(
+        format!("enqueue → claim → complete, {small} waiting"),
+        format!("{} jobs", per_second(few)),
+    );
+    table.row(
+        format!("enqueue → claim → complete, {large} waiting"),
+        format!("{} jobs", per_second(many)),
+    );
+    table.row("· cost per job, many / few waiting", format!("{:.2}", few / many));
+    table.row("· memory per waiting job", format!("{each:.0} bytes"));
+    store.close().await?;
+    drop(store);
+    let opened = Instant::now();
+    let store = SledStore::open(&path, Limits::default(), Arc::new(SystemClock))?;
+    table.row(
+        format!("open with {large} waiting"),
+        format!("{:.1} s", opened.elapsed().as_secs_f64()),
+    );
+    table.row("· on disk", mib(disk(&path)));
+    store.close().await?;
+    Ok(())
+}
+
+/// Passes `jobs` jobs through the store: batches in, claims and settles of as many beside them.
+async fn cycle(store: &Arc<SledStore>, labels: &Arc<Labels>, jobs: usize) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let filling = enqueue_batches(store, labels, jobs, 1);
+    let draining = async {
+        let tasks: Vec<_> = (0..4).map(|_| tokio::spawn(drain(store.clone(), jobs / 4))).collect();
+        for task in tasks {
+            task.await??;
+        }
+        anyhow::Ok(())
+    };
+    let (filled, drained) = tokio::join!(filling, draining);
+    filled?;
+    drained?;
+    Ok(rate(jobs, begun.elapsed()))
+}
+
+async fn drain(store: Arc<SledStore>, jobs: usize) -> anyhow::Result<()> {
+    let mut left = jobs;
+    while left > 0 {
+        let claim = Claim {
+            queue: QueueName::default(),
+            max: left.min(256),
+            worker: WorkerName::parse("bench")?,
+            ttl: Duration::from_secs(60),
+        };
+        let leases = store.claim(claim).await?;
+        if leases.is_empty() {
+            store.wake(&QueueName::default()).notified().await;
+            continue;
+        }
+        left -= leases.len();
+        let done = leases.iter().map(|lease| Settlement {
+            lease: lease.key(),
+            verdict: Verdict::Completed { result: Json::null() },
+        });
+        for settled in store.settle(done.collect()).await? {
+            settled?;
+        }
+    }
+    Ok(())
+}
+
+/// Ten million jobs pass through, finished ones pruned: memory and disk must stay where they are.
+pub async fn long(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
+    let labels = labels("noop")?;
+    let keep = Keep { age: Duration::from_secs(3_600), count: 100_000 };
+    let retention = Retention { completed: keep, events: keep, ..Retention::default() };
+    let limits = Limits { retention, tick_step: 10_000, ..Limits::default() };
+    let (store, path) = fresh(&setup.dir, "long", limits)?;
+    let step = setup.jobs;
+    let mut early = 0;
+    let begun = Instant::now();
+    for round in 1..=100 {
+        cycle(&store, &labels, step).await?;
+        while store
+            .tick()
+            .await?
+            .next
+            .is_some_and(|next| next <= cortado::store::Clock::now(&SystemClock))
+        {}
+        if round == 10 {
+            early = rss(std::process::id());
+        }
+        if round % 10 == 0 {
+            let figure = format!("RSS {}, disk {}", mib(rss(std::process::id())), mib(disk(&path)));
+            table.row(format!("after {} jobs", round * step), figure);
+        }
+    }
+    let late = rss(std::process::id());
+    table.row("memory, last / first tenth", format!("{:.2}", late as f64 / early as f64));
+    table.row("rate", format!("{} jobs", per_second(rate(100 * step, begun.elapsed()))));
+    store.close().await?;
+    Ok(())
+}
