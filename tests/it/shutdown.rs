@@ -244,7 +244,7 @@ async fn a_handler_that_cannot_be_stopped_does_not_hold_the_stop_and_is_reported
             Ok::<(), std::io::Error>(())
         }
     };
-    let file = FileConfig::parse("[stop]\ngrace = \"1s\"\n[engine]\nhandler_grace = \"1s\"").unwrap();
+    let file = FileConfig::parse("[stop]\ngrace = \"1s\"").unwrap();
     let config = Config::build(file, &ServeArgs::default()).unwrap();
     let server = Cortado::builder()
         .config(config)
@@ -269,4 +269,3 @@ async fn a_handler_that_cannot_be_stopped_does_not_hold_the_stop_and_is_reported
     assert!(report.duration < Duration::from_secs(20), "{report:?}");
     door.open();
 }
-

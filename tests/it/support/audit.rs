@@ -95,8 +95,12 @@ impl Fold {
         let possible = match &*event.kind {
             "job.available" => was == "scheduled" || was == "retryable",
             "job.started" => was == "available" && job.lease.is_none(),
-            "job.completed" | "job.retry_scheduled" | "job.discarded" | "job.interrupted"
-            | "job.rescued" | "job.snoozed" => was == "running" && job.lease.is_some(),
+            "job.completed"
+            | "job.retry_scheduled"
+            | "job.discarded"
+            | "job.interrupted"
+            | "job.rescued"
+            | "job.snoozed" => was == "running" && job.lease.is_some(),
             "job.progressed" | "job.logged" | "job.cancel_asked" => was == "running",
             "job.cancelled" => {
                 matches!(&*was, "scheduled" | "available" | "retryable" | "running")
