@@ -190,7 +190,7 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
         batch.claims.into_iter().map(|(claim, reply)| (group.claim(&claim), reply)).collect();
     let mut answers: Vec<Answer> = Vec::with_capacity(batch.changes.len());
     let mut later = Vec::new();
-    let mut failed = Ok(());
+    let mut archived = Ok(Vec::new());
     for change in batch.changes {
         let answer = match change {
             Change::Enqueue(jobs, reply) => when_durable(group.enqueue(jobs), reply),
@@ -220,14 +220,19 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
             Change::Archive(outages, jobs) => {
                 // What was chosen before an outage may be elsewhere by now.
                 if outages == group.core.shared.outages.load(Ordering::Acquire) {
-                    failed = failed.and_then(|()| jobs.map(|jobs| group.archive(jobs)));
+                    archived = archived.and_then(|mut all: Vec<_>| {
+                        all.push(jobs?);
+                        Ok(all)
+                    });
                 }
                 continue;
             }
         };
         answers.push(answer);
     }
-    let written = failed.and_then(|()| group.pack());
+    // Last, so that nothing of this group looks for a run that is not on the disk yet.
+    let archived = archived.map(|all| all.into_iter().for_each(|jobs| group.archive(jobs)));
+    let written = archived.and_then(|()| group.pack());
     let written = written.and_then(|packed| write(core, packed, &mut claims));
     if let Err(error) = &written {
         core.shared.suspend(error.clone()); // before anybody is told
