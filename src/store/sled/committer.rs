@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::archiver::Archiver;
+use super::cut::Cut;
 use super::group::{Core, Group, Packed};
 use super::index::Index;
 use super::time::Ticking;
@@ -30,6 +31,8 @@ pub(super) enum Command {
     Read(Look),
     Claim(Claim, ClaimReply),
     Change(Change),
+    /// Begins a snapshot of what is durable now.
+    Cut(Reply<Cut>),
     Close(Reply<()>),
 }
 
@@ -129,6 +132,8 @@ impl Batch {
             Command::Read(look) => look(&core.index, core.shared.head()),
             Command::Claim(claim, reply) => self.claims.push((claim, reply)),
             Command::Change(change) => self.changes.push(change),
+            // A reader that gave up holds nothing: its pin went with the answer.
+            Command::Cut(reply) => drop(reply.send(Ok(Cut::of(core)))),
             Command::Close(reply) => self.closing.push(reply),
         }
     }

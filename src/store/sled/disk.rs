@@ -7,9 +7,10 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::store::StoreError;
+use crate::store::{Storage, StoreError};
 
 /// The longest value sled is given, in bytes.
 const PIECE: usize = 7_168;
@@ -28,6 +29,16 @@ pub(super) struct Disk {
     /// Any descriptor of the log file will do: `fdatasync` works on the inode.
     log: File,
     dir: PathBuf,
+    written: Written,
+}
+
+/// What was written since the opening.
+#[derive(Default)]
+struct Written {
+    accepted: AtomicU64,
+    bytes: AtomicU64,
+    groups: AtomicU64,
+    syncs: AtomicU64,
 }
 
 /// What a group changes; applied in one atomic step.
@@ -36,6 +47,8 @@ pub(super) struct Ops {
     batch: sled::Batch,
     /// Bytes handed to sled, keys and values.
     pub bytes: u64,
+    /// Bytes of the events in it, before compression: what callers gave.
+    pub accepted: u64,
 }
 
 impl Ops {
@@ -66,6 +79,23 @@ impl Ops {
 }
 
 impl Disk {
+    /// Opens a directory that holds a store already; nothing is created.
+    ///
+    /// # Errors
+    /// When there is no store, and as [`Disk::open`].
+    pub fn open_existing(dir: &Path) -> Result<Disk, StoreError> {
+        if !dir.is_dir() {
+            return Err(StoreError::Unavailable(format!(
+                "there is no directory {}",
+                dir.display()
+            )));
+        }
+        if !dir.join("conf").is_file() || !dir.join("db").is_file() {
+            return Err(StoreError::Unavailable(format!("there is no store in {}", dir.display())));
+        }
+        Disk::open(dir)
+    }
+
     /// Opens a directory, creating it when it is not there.
     ///
     /// # Errors
@@ -107,7 +137,8 @@ impl Disk {
         })?;
         let tree = db.open_tree("cortado").map_err(|error| fail(error.to_string()))?;
         let log = File::open(dir.join("db")).map_err(|error| fail(error.to_string()))?;
-        let disk = Disk { db, tree, log, dir: dir.to_owned() };
+        let written = Written::default();
+        let disk = Disk { db, tree, log, dir: dir.to_owned(), written };
         disk.sync()?;
         // The directory entries of new files must survive too.
         File::open(dir).and_then(|d| d.sync_all()).map_err(|error| fail(error.to_string()))?;
@@ -118,12 +149,27 @@ impl Disk {
     pub fn apply(&self, ops: Ops) -> Result<(), StoreError> {
         self.tree.apply_batch(ops.batch).map_err(write_error)?;
         self.db.flush().map_err(write_error)?;
+        self.written.accepted.fetch_add(ops.accepted, Ordering::Relaxed);
+        self.written.bytes.fetch_add(ops.bytes, Ordering::Relaxed);
+        self.written.groups.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     /// Waits until everything applied is on the disk.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.log.sync_data().map_err(|error| StoreError::Unavailable(error.to_string()))
+        self.log.sync_data().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        self.written.syncs.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Adds what this side knows of the storage: the file, and what was written since the opening.
+    pub fn measure(&self, storage: &mut Storage) -> Result<(), StoreError> {
+        storage.disk_bytes = self.db.size_on_disk().map_err(read_error)?;
+        storage.accepted_bytes = self.written.accepted.load(Ordering::Relaxed);
+        storage.written_bytes = self.written.bytes.load(Ordering::Relaxed);
+        storage.groups = self.written.groups.load(Ordering::Relaxed);
+        storage.syncs = self.written.syncs.load(Ordering::Relaxed);
+        Ok(())
     }
 
     /// The value under a key.

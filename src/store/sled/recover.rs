@@ -15,7 +15,7 @@ use super::index::{Entry, Index, Trail};
 use super::journal::{self, Journal};
 use super::read::status_after;
 use super::shared::{Meta, Shared, Tuning};
-use crate::job::{Change, Epoch, Event, Fact, Interruption, JobId, QueueChange, State, Status};
+use crate::job::{Change, Event, Fact, Interruption, JobId, State, Status};
 use crate::store::{Clock, Limits, StoreError};
 
 /// Chunks between two lines of progress in the log.
@@ -34,6 +34,29 @@ pub(super) fn open(
         Some(bytes) => Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", &why))?,
         None => create(dir, &disk)?,
     };
+    let (mut core, chunks) = load(dir, disk, meta, limits, clock, tuning)?;
+    let lost = give_back(&mut core)?;
+    tracing::info!(
+        data_dir = %dir.display(),
+        jobs = core.index.entries.len(),
+        archived = core.archive.runs.values().flat_map(|run| &run.counts).map(|c| c.3).sum::<u64>(),
+        chunks,
+        given_back = lost,
+        duration_ms = begun.elapsed().as_millis() as u64,
+        "store opened"
+    );
+    Ok(core)
+}
+
+/// Reads everything into memory and changes nothing. Answers with the number of journal chunks too.
+pub(super) fn load(
+    dir: &Path,
+    disk: Disk,
+    meta: Meta,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    tuning: Tuning,
+) -> Result<(Core, u64), StoreError> {
     let shared = Arc::new(Shared::new(disk, clock, limits, tuning, meta.epoch));
     let mut core = Core {
         index: Index::default(),
@@ -48,17 +71,7 @@ pub(super) fn open(
     };
     read_archive(dir, &mut core)?;
     let chunks = replay(dir, &mut core)?;
-    let lost = give_back(&mut core)?;
-    tracing::info!(
-        data_dir = %dir.display(),
-        jobs = core.index.entries.len(),
-        archived = core.archive.runs.values().flat_map(|run| &run.counts).map(|c| c.3).sum::<u64>(),
-        chunks,
-        given_back = lost,
-        duration_ms = begun.elapsed().as_millis() as u64,
-        "store opened"
-    );
-    Ok(core)
+    Ok((core, chunks))
 }
 
 fn corrupt(dir: &Path, what: &str, why: &str) -> StoreError {
@@ -70,7 +83,7 @@ fn create(dir: &Path, disk: &Disk) -> Result<Meta, StoreError> {
     if disk.scan(b"").next().is_some() {
         return Err(corrupt(dir, "meta", "there is data but no description of the store"));
     }
-    let meta = Meta { epoch: Epoch(fastrand::u32(1..)), archived: 0, next_run: 1 };
+    let meta = Meta::new();
     let mut ops = super::disk::Ops::default();
     ops.put(Meta::KEY, &meta.encode()?);
     disk.apply(ops)?;
@@ -142,6 +155,10 @@ fn replay(dir: &Path, core: &mut Core) -> Result<u64, StoreError> {
         }
     }
     forget_archived(core);
+    for name in core.meta.paused.clone() {
+        let queue = core.queue(&name) as usize;
+        core.index.sets.queues[queue].paused = true;
+    }
     shared.head.store(core.next_seq - 1, Ordering::Release);
     let keep = shared.limits.retention.events;
     let expired = core.journal.expired_up_to(core.next_seq - 1, shared.clock.now(), keep);
@@ -169,16 +186,13 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
 fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
     let (id, change) = match &event.fact {
         Fact::Job { id, change, .. } => (*id, change),
-        Fact::Queue { queue, change } => {
-            let queue = core.queue(queue) as usize;
-            core.index.sets.queues[queue].paused = matches!(change, QueueChange::Paused);
-            return Ok(());
-        }
+        Fact::Queue { .. } => return Ok(()), // the description of the store says which are paused
     };
     if let Change::Enqueued { .. } = change {
         let job = crate::job::Job::from_enqueued(event);
         let Some(job) = job else { return Ok(()) };
         let entry = core.entry_of(&job, Trail::new(chunk));
+        forget(core, id); // an id of long ago, whose job has left the archive
         core.journal.hold(chunk);
         core.index.insert(id, entry);
         return Ok(());

@@ -1,6 +1,6 @@
 //! What the store's handle, its readers and the committer share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -9,10 +9,11 @@ use tokio::sync::{Notify, mpsc};
 
 use super::archive::Archive;
 use super::codec::{Chunk, seal, unseal};
+use super::cut::Pins;
 use super::disk::Disk;
 use super::journal::{self, Directory};
 use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName};
-use crate::store::{Clock, Limits, StoreError};
+use crate::store::{Clock, Limits, Storage, StoreError};
 
 pub(super) struct Shared {
     pub disk: Disk,
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub followers: Mutex<Vec<mpsc::Sender<Arc<[Event]>>>>,
     wakes: Mutex<HashMap<QueueName, Arc<Notify>>>,
     pub timer: Arc<Notify>,
+    /// Readers of a snapshot, for whom nothing is removed.
+    pub pins: Pins,
     /// Why the store takes no more commands, once it does not.
     pub down: Mutex<Option<StoreError>>,
 }
@@ -66,10 +69,18 @@ pub(super) struct Meta {
     pub archived: u64,
     /// The number of the next run.
     pub next_run: u64,
+    /// Queues that are held back; the event that says so may have left the log.
+    pub paused: BTreeSet<QueueName>,
 }
 
 impl Meta {
     pub const KEY: &'static [u8] = b"meta";
+
+    /// That of an empty store: the beginning of a new life.
+    pub fn new() -> Meta {
+        let epoch = Epoch(fastrand::u32(1..));
+        Meta { epoch, archived: 0, next_run: 1, paused: BTreeSet::new() }
+    }
 
     /// A run number that was never used.
     pub fn take_run_number(&mut self) -> u64 {
@@ -113,6 +124,7 @@ impl Shared {
             followers: Mutex::default(),
             wakes: Mutex::default(),
             timer: Arc::default(),
+            pins: Pins::default(),
             down: Mutex::new(None),
         }
     }
@@ -137,6 +149,21 @@ impl Shared {
         let Some(bytes) = self.disk.get(&journal::key(number))? else { return Ok(None) };
         let bad = |why| StoreError::Corrupt(format!("journal chunk {number}: {why}"));
         Chunk::decode(&bytes).map(Some).map_err(bad)
+    }
+
+    /// How much is stored and was written.
+    pub fn storage(&self) -> Result<Storage, StoreError> {
+        let mut storage = Storage::default();
+        self.disk.measure(&mut storage)?;
+        {
+            let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+            storage.journal_bytes = directory.bytes;
+            storage.journal_chunks = directory.len() as u64;
+        }
+        let archive = self.archive();
+        storage.archive_runs = archive.runs.len() as u64;
+        storage.archived_jobs = archive.runs.values().map(|run| run.len()).sum();
+        Ok(storage)
     }
 
     /// Why no command is taken, if so.

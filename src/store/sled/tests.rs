@@ -22,6 +22,13 @@ impl Place {
         Place { clock, dir, limits: Limits::default(), tuning }
     }
 
+    /// Opens again what a process left behind, once it has been found sound.
+    fn open_again(&self) -> Arc<dyn Store> {
+        let report = super::verify(self.dir.path());
+        assert!(report.is_sound(), "{report}");
+        self.open()
+    }
+
     fn open(&self) -> Arc<dyn Store> {
         let clock = Arc::new(self.clock.clone());
         let limits = self.limits.clone();
@@ -51,12 +58,12 @@ macro_rules! harness {
             async fn reopen(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
                 store.close().await.unwrap();
                 drop(store);
-                self.0.open()
+                self.0.open_again()
             }
 
             async fn crash(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
                 drop(store);
-                self.0.open()
+                self.0.open_again()
             }
         }
     };
