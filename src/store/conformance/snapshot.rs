@@ -19,7 +19,7 @@ async fn some_of_each<H: Harness>(rig: &Rig<H>) {
     rig.pause("zz").await;
     rig.pause("held").await;
     rig.start(draft().queue("running")).await;
-    rig.add(draft().key("waits")).await;
+    rig.add(draft().queue("waiting").key("waits")).await;
     rig.log().await; // until everything is durable
 }
 

@@ -216,3 +216,6 @@ fn is_placeholder(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
 fn wrong(why: &str) -> StoreError {
     StoreError::Corrupt(format!("the snapshot cannot be used: {why}"))
 }
+
+#[cfg(test)]
+mod tests;

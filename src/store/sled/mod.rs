@@ -9,6 +9,8 @@ mod codec;
 mod committer;
 mod cut;
 mod disk;
+#[cfg(test)]
+mod fixture;
 mod fold;
 mod group;
 mod index;
