@@ -137,3 +137,6 @@ fn check_journal(disk: &Disk, report: &mut Report) -> Result<Fold, StoreError> {
 
 /// Ids that were seen, to find the same one twice.
 type Ids = BTreeSet<crate::job::JobId>;
+
+#[cfg(test)]
+mod tests;
