@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::extract::PathQueue;
 use super::view::Shown;
 use super::{Api, Problem, json};
-use crate::engine::{EngineConfig, QueueStats};
+use crate::engine::{EngineConfig, QueueStats, Storage};
 use crate::job::{Cursor, QueueName, State as JobState};
 
 type Counts = BTreeMap<&'static str, u64>;
@@ -22,8 +22,23 @@ struct StatsView<'a> {
     states: Counts,
     queues: Vec<QueueView<'a>>,
     kinds: BTreeMap<&'a str, Counts>,
+    store: StorageView,
     cursor: Shown<Cursor>,
     oldest: Shown<Cursor>,
+}
+
+/// Bytes are of now; what was accepted, written, grouped and synced is counted since the start.
+#[derive(Serialize)]
+struct StorageView {
+    disk_bytes: u64,
+    journal_bytes: u64,
+    journal_chunks: u64,
+    archive_runs: u64,
+    archived_jobs: u64,
+    accepted_bytes: u64,
+    written_bytes: u64,
+    groups: u64,
+    syncs: u64,
 }
 
 #[derive(Serialize)]
@@ -53,17 +68,35 @@ struct KindView<'a> {
     example: Box<RawValue>,
 }
 
-/// `{"states", "queues", "kinds", "cursor", "oldest"}`; `oldest` is where the log begins.
+/// `{"states", "queues", "kinds", "store", "cursor", "oldest"}`; `oldest` is where the log begins.
 pub async fn stats(State(api): State<Api>) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
+    let storage = api.engine.storage().await?;
     let kinds = stats.kinds.iter().map(|(kind, states)| (kind.as_str(), counts(states)));
     Ok(json(&StatsView {
         states: counts(&stats.states),
         queues: queue_views(&stats.queues, api.engine.config()),
         kinds: kinds.collect(),
+        store: StorageView::of(&storage),
         cursor: Shown(stats.cursor),
         oldest: Shown(stats.oldest),
     }))
+}
+
+impl StorageView {
+    fn of(storage: &Storage) -> StorageView {
+        StorageView {
+            disk_bytes: storage.disk_bytes,
+            journal_bytes: storage.journal_bytes,
+            journal_chunks: storage.journal_chunks,
+            archive_runs: storage.archive_runs,
+            archived_jobs: storage.archived_jobs,
+            accepted_bytes: storage.accepted_bytes,
+            written_bytes: storage.written_bytes,
+            groups: storage.groups,
+            syncs: storage.syncs,
+        }
+    }
 }
 
 /// Every known queue: `{"queues": [{"name","paused","concurrency","weight","states"}], "cursor"}`.

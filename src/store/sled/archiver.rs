@@ -18,7 +18,7 @@ use crate::job::{Job, JobId};
 use crate::store::StoreError;
 
 /// Jobs in a run at most: writing one again takes about ten milliseconds.
-const RUN: usize = 4_096;
+pub(super) const RUN: usize = 4_096;
 
 /// Jobs to be archived and the chunks that make the record of each, in the order they finished.
 pub(super) type Chosen = Vec<(JobId, Vec<u64>)>;

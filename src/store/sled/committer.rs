@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::archiver::Archiver;
+use super::cut::Cut;
 use super::group::{Core, Group, Packed};
 use super::index::Index;
 use super::outage::{self, Patience};
@@ -32,6 +33,8 @@ pub(super) enum Command {
     Read(Look),
     Claim(Claim, ClaimReply),
     Change(Change),
+    /// Begins a snapshot of what is durable now.
+    Cut(Reply<Cut>),
     Close(Reply<()>),
 }
 
@@ -63,14 +66,14 @@ pub(super) fn run(mut core: Core, mut commands: mpsc::Receiver<Command>, archive
         let mut batch = Batch::default();
         if deferred.is_empty() || core.archiving {
             match commands.blocking_recv() {
-                Some(first) => batch.add(first, &core),
+                Some(first) => batch.add(first, Some(&core)),
                 None => return,
             }
         }
         while batch.len() < GROUP
             && let Ok(command) = commands.try_recv()
         {
-            batch.add(command, &core);
+            batch.add(command, Some(&core));
         }
         if !core.archiving {
             batch.changes.append(&mut deferred);
@@ -113,8 +116,7 @@ fn close(
     shared.take_down(StoreError::Closed);
     let mut rest = Batch::of(deferred);
     while let Ok(command) = commands.try_recv() {
-        // A look at an index that will be no more.
-        drop(rest.sort(command));
+        rest.add(command, None);
     }
     let more = rest.refuse(&StoreError::Closed);
     for reply in closing.into_iter().chain(more) {
@@ -141,22 +143,18 @@ impl Batch {
         self.claims.len() + self.changes.len()
     }
 
-    /// Sorts a command in. Reads are answered at once: the index is as the last group left it.
-    fn add(&mut self, command: Command, core: &Core) {
-        if let Some(look) = self.sort(command) {
-            look(&core.index, core.shared.head());
+    /// Sorts a command in. Reads are answered at once: the index is as the last group left it. Without
+    /// an index whoever reads is told why by the store's state.
+    pub fn add(&mut self, command: Command, core: Option<&Core>) {
+        match (command, core) {
+            (Command::Read(look), Some(core)) => look(&core.index, core.shared.head()),
+            // A reader that gave up holds nothing: its pin went with the answer.
+            (Command::Cut(reply), Some(core)) => drop(reply.send(Ok(Cut::of(core)))),
+            (Command::Read(_) | Command::Cut(_), None) => {}
+            (Command::Claim(claim, reply), _) => self.claims.push((claim, reply)),
+            (Command::Change(change), _) => self.changes.push(change),
+            (Command::Close(reply), _) => self.closing.push(reply),
         }
-    }
-
-    /// Sorts a command in, but for a look at the index.
-    pub fn sort(&mut self, command: Command) -> Option<Look> {
-        match command {
-            Command::Read(look) => return Some(look),
-            Command::Claim(claim, reply) => self.claims.push((claim, reply)),
-            Command::Change(change) => self.changes.push(change),
-            Command::Close(reply) => self.closing.push(reply),
-        }
-        None
     }
 
     /// Refuses all but who waits for the close.

@@ -8,11 +8,12 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::faults::{Faults, Point};
-use crate::store::StoreError;
+use crate::store::{Storage, StoreError};
 
 /// The longest value sled is given, in bytes.
 const PIECE: usize = 7_168;
@@ -32,6 +33,7 @@ pub(super) struct Disk {
     open: RwLock<Option<Arc<Open>>>,
     faults: Faults,
     dir: PathBuf,
+    written: Written,
 }
 
 /// What sled holds. A sled handle that saw an error stays useless, so all of it is dropped together.
@@ -42,6 +44,15 @@ struct Open {
     log: File,
 }
 
+/// What was written since the opening.
+#[derive(Default)]
+struct Written {
+    accepted: AtomicU64,
+    bytes: AtomicU64,
+    groups: AtomicU64,
+    syncs: AtomicU64,
+}
+
 /// What a group changes; applied in one atomic step.
 #[derive(Default)]
 pub(super) struct Ops {
@@ -50,6 +61,8 @@ pub(super) struct Ops {
     pub bytes: u64,
     /// What is special about the group, for tests that strike there.
     marks: Vec<Point>,
+    /// Bytes of the events in it, before compression: what callers gave.
+    pub accepted: u64,
 }
 
 impl Ops {
@@ -87,11 +100,27 @@ impl Ops {
 }
 
 impl Disk {
+    /// Opens a directory that holds a store already; nothing is created.
+    ///
+    /// # Errors
+    /// When there is no store, and as [`Disk::open`].
+    pub fn open_existing(dir: &Path) -> Result<Disk, StoreError> {
+        if !dir.is_dir() {
+            return Err(StoreError::Unavailable(format!(
+                "there is no directory {}",
+                dir.display()
+            )));
+        }
+        if !dir.join("conf").is_file() || !dir.join("db").is_file() {
+            return Err(StoreError::Unavailable(format!("there is no store in {}", dir.display())));
+        }
+        Disk::open(dir)
+    }
+
     /// Opens a directory, creating it when it is not there.
     ///
     /// # Errors
     /// Says which directory could not be opened and why; an unreadable store is never touched.
-    #[cfg(test)]
     pub fn open(dir: &Path) -> Result<Disk, StoreError> {
         Disk::open_with(dir, Faults::default())
     }
@@ -100,7 +129,9 @@ impl Disk {
     pub fn open_with(dir: &Path, faults: Faults) -> Result<Disk, StoreError> {
         faults.pass(Point::Open, dir)?;
         let open = Open::at(dir)?;
-        Ok(Disk { open: RwLock::new(Some(Arc::new(open))), faults, dir: dir.to_owned() })
+        let written = Written::default();
+        let open = RwLock::new(Some(Arc::new(open)));
+        Ok(Disk { open, faults, dir: dir.to_owned(), written })
     }
 
     /// The directory.
@@ -143,6 +174,9 @@ impl Disk {
         write(|| open.tree.apply_batch(ops.batch))?;
         self.pass(Point::AfterApply, &ops.marks)?;
         write(|| open.db.flush())?;
+        self.written.accepted.fetch_add(ops.accepted, Ordering::Relaxed);
+        self.written.bytes.fetch_add(ops.bytes, Ordering::Relaxed);
+        self.written.groups.fetch_add(1, Ordering::Relaxed);
         self.pass(Point::AfterFlush, &ops.marks)
     }
 
@@ -156,7 +190,18 @@ impl Disk {
         let open = self.handle()?;
         self.faults.pass(Point::Sync, &self.dir)?;
         open.log.sync_data().map_err(|error| failed(&self.dir, &error))?;
+        self.written.syncs.fetch_add(1, Ordering::Relaxed);
         self.faults.pass(Point::AfterSync, &self.dir)
+    }
+
+    /// Adds what this side knows of the storage: the file, and what was written since the opening.
+    pub fn measure(&self, storage: &mut Storage) -> Result<(), StoreError> {
+        storage.disk_bytes = self.handle()?.db.size_on_disk().map_err(sled_error)?;
+        storage.accepted_bytes = self.written.accepted.load(Ordering::Relaxed);
+        storage.written_bytes = self.written.bytes.load(Ordering::Relaxed);
+        storage.groups = self.written.groups.load(Ordering::Relaxed);
+        storage.syncs = self.written.syncs.load(Ordering::Relaxed);
+        Ok(())
     }
 
     /// The value under a key.

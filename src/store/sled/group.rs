@@ -74,6 +74,7 @@ impl<'a> Group<'a> {
     pub fn pack(mut self) -> Result<Packed, StoreError> {
         self.write_runs()?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(self.now, 0));
+        self.ops.accepted = packer.event_bytes;
         let chunks = packer.finish().map_err(StoreError::Corrupt)?;
         for (n, chunk) in chunks.iter().enumerate() {
             self.ops.put(&super::journal::key(self.first_chunk + n as u64), &chunk.bytes);
@@ -273,8 +274,10 @@ impl<'a> Group<'a> {
 
     /// Writes the runs of this group and removes those that earlier groups have replaced.
     fn write_runs(&mut self) -> Result<(), StoreError> {
-        for run in std::mem::take(&mut self.core.retired) {
-            run.remove(&mut self.ops).map_err(StoreError::Corrupt)?;
+        if !self.core.shared.pins.hold(self.now) {
+            for run in std::mem::take(&mut self.core.retired) {
+                run.remove(&mut self.ops).map_err(StoreError::Corrupt)?;
+            }
         }
         if self.open_runs.is_empty() {
             return Ok(());

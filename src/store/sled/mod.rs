@@ -4,10 +4,15 @@
 
 mod archive;
 mod archiver;
+mod build;
 mod codec;
 mod committer;
+mod cut;
 mod disk;
 mod faults;
+#[cfg(test)]
+mod fixture;
+mod fold;
 mod group;
 mod index;
 mod journal;
@@ -20,6 +25,7 @@ mod shared;
 mod tests;
 mod time;
 mod verbs;
+mod verify;
 mod watermark;
 
 use std::path::Path;
@@ -31,15 +37,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub use self::build::Builder;
 use self::committer::{Change, Command};
+use self::cut::{Live, Walk};
 use self::faults::Faults;
 use self::index::Index;
 use self::read::Reader;
 use self::shared::{Shared, Tuning};
 use self::verbs::Taken;
+pub use self::verify::{Problem, Report, verify};
 use super::{
     Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
-    Note, Page, SettleError, Settlement, Stats, Store, StoreError, Ticked,
+    Note, Page, Piece, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
+    Ticked,
 };
 use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Status};
 
@@ -47,6 +57,24 @@ use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Status}
 const WAITING_COMMANDS: usize = 16_384;
 /// How often a read looks again when the job moved under it.
 const LOOKS: usize = 8;
+
+/// Hands out everything in a directory that no server uses, piece by piece, and changes nothing.
+///
+/// # Errors
+/// What cannot be read, or what `take` answers.
+pub fn read_out<E: From<StoreError>>(
+    dir: &Path,
+    mut take: impl FnMut(Piece) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut walk = Walk::offline(dir)?;
+    loop {
+        let pieces = walk.next()?;
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        pieces.into_iter().try_for_each(&mut take)?;
+    }
+}
 
 /// Keeps jobs in a sled database; see the module.
 pub struct SledStore {
@@ -282,6 +310,17 @@ impl Store for SledStore {
             return Ok(Events::Some(Vec::new()));
         }
         self.read(move |shared| read::events(shared, after, max)).await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.shared.check()?;
+        let cut = self.ask(Command::Cut).await?;
+        Ok(Box::new(Live::new(self.shared.clone(), cut)))
+    }
+
+    async fn storage(&self) -> Result<Storage, StoreError> {
+        self.shared.check()?;
+        self.read(Shared::storage).await
     }
 
     fn head(&self) -> Cursor {

@@ -134,7 +134,7 @@ fn refuse(
     let mut batch = Batch::of(changes);
     let over = loop {
         match commands.try_recv() {
-            Ok(command) => drop(batch.sort(command)),
+            Ok(command) => batch.add(command, None),
             Err(TryRecvError::Empty) => break false,
             Err(TryRecvError::Disconnected) => break true,
         }
@@ -145,8 +145,7 @@ fn refuse(
 
 fn refuse_first(command: Command, reason: &StoreError) -> Result<(), Vec<Reply<()>>> {
     let mut batch = Batch::default();
-    // A look at an index that is no more: whoever waits for it is told why by the store's state.
-    drop(batch.sort(command));
+    batch.add(command, None);
     let closing = batch.refuse(reason);
     if closing.is_empty() { Ok(()) } else { Err(closing) }
 }

@@ -17,9 +17,7 @@ use super::journal::{self, Journal};
 use super::read::status_after;
 use super::shared::{Meta, Shared, Tuning};
 use super::watermark::Watermark;
-use crate::job::{
-    Change, Cursor, Epoch, Event, Fact, Interruption, JobId, QueueChange, State, Status,
-};
+use crate::job::{Change, Cursor, Event, Fact, Interruption, JobId, State, Status};
 use crate::store::{Clock, Limits, StoreError};
 
 /// Chunks between two lines of progress in the log.
@@ -34,16 +32,19 @@ pub(super) fn open(
     faults: Faults,
 ) -> Result<Core, StoreError> {
     let begun = Instant::now();
-    let disk = Disk::open_with(dir, faults)?;
+    // First, because sled changes files when it opens them.
     let watermark = Watermark::open(dir)?;
-    let meta = match disk.get(Meta::KEY)? {
+    let disk = Disk::open_with(dir, faults)?;
+    let mut meta = match disk.get(Meta::KEY)? {
         Some(bytes) => Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", &why))?,
         None => create(dir, &disk, watermark.newest())?,
     };
-    let meta = same_life(dir, &disk, &watermark, meta)?;
-    let least = watermark.newest().map_or(0, |cursor| cursor.seq);
+    let least = watermark.seq_of(meta.epoch)?;
+    if least.is_none() {
+        without_witness(dir, &disk, &mut meta)?;
+    }
     let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
-    let mut core = read_all(shared, meta, least)?;
+    let mut core = read_all(shared, meta, least.unwrap_or(0))?;
     let lost = give_back(&mut core)?;
     core.shared.watermark.write(core.shared.head())?;
     tracing::info!(
@@ -69,6 +70,23 @@ pub(super) fn again(shared: &Arc<Shared>) -> Result<Core, StoreError> {
         return Err(corrupt(dir, "meta", "it is of another store"));
     }
     read_all(shared.clone(), meta, told.seq)
+}
+
+/// Reads everything into memory and changes nothing. Answers with the number of journal chunks too.
+pub(super) fn load(
+    dir: &Path,
+    disk: Disk,
+    meta: Meta,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    tuning: Tuning,
+) -> Result<(Core, u64), StoreError> {
+    let watermark = Watermark::open(dir)?;
+    let least = watermark.seq_of(meta.epoch)?.unwrap_or(0);
+    let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
+    let core = read_all(shared, meta, least)?;
+    let chunks = core.journal.len() as u64;
+    Ok((core, chunks))
 }
 
 /// Reads archive and journal; the log must reach at least to event `least`.
@@ -97,32 +115,14 @@ fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreEr
     Ok(core)
 }
 
-/// Holds the description of the store and the witness of its log against each other. A store without a
-/// witness begins a new epoch: its log may be shorter than somebody has seen it.
-fn same_life(
-    dir: &Path,
-    disk: &Disk,
-    watermark: &Watermark,
-    mut meta: Meta,
-) -> Result<Meta, StoreError> {
-    match watermark.newest() {
-        Some(cursor) if cursor.epoch == meta.epoch => return Ok(meta),
-        Some(_) => return Err(corrupt(dir, "head", "it is of another store")),
-        None => {}
-    }
+/// A store without a witness begins a new epoch: its log may be shorter than somebody has seen it.
+fn without_witness(dir: &Path, disk: &Disk, meta: &mut Meta) -> Result<(), StoreError> {
     if disk.scan(b"j").next().is_some() {
-        if watermark.was_there {
-            return Err(corrupt(dir, "head", "it is empty"));
-        }
         tracing::warn!(data_dir = %dir.display(), "the file head is missing: a new epoch begins");
-        meta.epoch = new_epoch();
-        write_meta(disk, &meta)?;
+        meta.epoch = Meta::new().epoch;
+        write_meta(disk, meta)?;
     }
-    Ok(meta)
-}
-
-fn new_epoch() -> Epoch {
-    Epoch(fastrand::u32(1..))
+    Ok(())
 }
 
 fn corrupt(dir: &Path, what: &str, why: &str) -> StoreError {
@@ -138,7 +138,7 @@ fn create(dir: &Path, disk: &Disk, witness: Option<Cursor>) -> Result<Meta, Stor
         let why = format!("it is empty, but event {seq} was durable");
         return Err(corrupt(dir, "db", &why));
     }
-    let meta = Meta { epoch: new_epoch(), archived: 0, next_run: 1 };
+    let meta = Meta::new();
     write_meta(disk, &meta)?;
     Ok(meta)
 }
@@ -240,16 +240,13 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
 fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
     let (id, change) = match &event.fact {
         Fact::Job { id, change, .. } => (*id, change),
-        Fact::Queue { queue, change } => {
-            let queue = core.queue(queue) as usize;
-            core.index.sets.queues[queue].paused = matches!(change, QueueChange::Paused);
-            return Ok(());
-        }
+        Fact::Queue { .. } => return Ok(()), // the description of the store says which are paused
     };
     if let Change::Enqueued { .. } = change {
         let job = crate::job::Job::from_enqueued(event);
         let Some(job) = job else { return Ok(()) };
         let entry = core.entry_of(&job, Trail::new(chunk));
+        forget(core, id); // an id of long ago, whose job has left the archive
         core.journal.hold(chunk);
         core.index.insert(id, entry);
         return Ok(());

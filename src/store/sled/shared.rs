@@ -1,6 +1,6 @@
 //! What the store's handle, its readers and the committer share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,11 +10,12 @@ use tokio::sync::{Notify, mpsc};
 
 use super::archive::Archive;
 use super::codec::{Chunk, seal, unseal};
+use super::cut::Pins;
 use super::disk::Disk;
 use super::journal::{self, Directory};
 use super::watermark::Watermark;
 use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName};
-use crate::store::{Clock, Limits, StoreError};
+use crate::store::{Clock, Limits, Storage, StoreError};
 
 pub(super) struct Shared {
     pub disk: Disk,
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     down: Mutex<Option<StoreError>>,
     /// How often the directory had to be opened again.
     pub outages: AtomicU64,
+    /// Readers of a snapshot, for whom nothing is removed.
+    pub pins: Pins,
 }
 
 /// Sizes that tests make small, so that little data goes through every path.
@@ -76,10 +79,18 @@ pub(super) struct Meta {
     pub archived: u64,
     /// The number of the next run.
     pub next_run: u64,
+    /// Queues that are held back; the event that says so may have left the log.
+    pub paused: BTreeSet<QueueName>,
 }
 
 impl Meta {
     pub const KEY: &'static [u8] = b"meta";
+
+    /// That of an empty store: the beginning of a new life.
+    pub fn new() -> Meta {
+        let epoch = Epoch(fastrand::u32(1..));
+        Meta { epoch, archived: 0, next_run: 1, paused: BTreeSet::new() }
+    }
 
     /// A run number that was never used.
     pub fn take_run_number(&mut self) -> u64 {
@@ -125,6 +136,7 @@ impl Shared {
             followers: Mutex::default(),
             wakes: Mutex::default(),
             timer: Arc::default(),
+            pins: Pins::default(),
             down: Mutex::new(None),
             outages: AtomicU64::new(0),
         }
@@ -150,6 +162,21 @@ impl Shared {
         let Some(bytes) = self.disk.get(&journal::key(number))? else { return Ok(None) };
         let bad = |why| StoreError::Corrupt(format!("journal chunk {number}: {why}"));
         Chunk::decode(&bytes).map(Some).map_err(bad)
+    }
+
+    /// How much is stored and was written.
+    pub fn storage(&self) -> Result<Storage, StoreError> {
+        let mut storage = Storage::default();
+        self.disk.measure(&mut storage)?;
+        {
+            let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+            storage.journal_bytes = directory.bytes;
+            storage.journal_chunks = directory.len() as u64;
+        }
+        let archive = self.archive();
+        storage.archive_runs = archive.runs.len() as u64;
+        storage.archived_jobs = archive.runs.values().map(|run| run.len()).sum();
+        Ok(storage)
     }
 
     /// Why no command is taken, if so.

@@ -30,6 +30,13 @@ impl Place {
         Place { clock, dir, limits: Limits::default(), tuning }
     }
 
+    /// Opens again what a process left behind, once it has been found sound.
+    fn open_again(&self) -> Arc<dyn Store> {
+        let report = super::verify(self.dir.path());
+        assert!(report.is_sound(), "{report}");
+        self.open()
+    }
+
     fn open(&self) -> Arc<dyn Store> {
         self.open_with(Faults::default())
     }
@@ -72,12 +79,12 @@ macro_rules! harness {
             async fn reopen(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
                 store.close().await.unwrap();
                 drop(store);
-                self.0.open()
+                self.0.open_again()
             }
 
             async fn crash(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
                 drop(store);
-                self.0.open()
+                self.0.open_again()
             }
         }
     };

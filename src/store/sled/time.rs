@@ -191,6 +191,9 @@ impl Group<'_> {
         let expired = self.core.journal.expired_up_to(head, self.now, keep);
         let oldest = expired.max(shared.oldest.load(Ordering::Acquire));
         shared.oldest.store(oldest, Ordering::Release);
+        if shared.pins.hold(self.now) {
+            return Ok(false);
+        }
         let before = self.core.journal.len();
         self.core.journal.trim(oldest, &mut self.ops);
         if self.core.journal.len() < before {

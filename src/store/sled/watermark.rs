@@ -25,35 +25,35 @@ const PACE: Duration = Duration::from_secs(1);
 /// The open file.
 pub(super) struct Watermark {
     path: PathBuf,
-    /// Whether the file was there before, be it empty.
-    pub was_there: bool,
     written: Mutex<Written>,
 }
 
 struct Written {
-    file: File,
+    /// `None` until something is written in a new directory.
+    file: Option<File>,
     newest: Option<Cursor>,
     /// Which slot is written next.
     next: u64,
 }
 
 impl Watermark {
-    /// Opens the file, making an empty one when there is none.
+    /// Opens the file when there is one. Nothing is created.
     ///
     /// # Errors
-    /// When it cannot be opened, or holds something that cannot be read.
+    /// When it cannot be opened, or holds nothing that can be read.
     pub fn open(dir: &Path) -> Result<Watermark, StoreError> {
         let path = dir.join(NAME);
         let fail = |error: io::Error| {
             StoreError::Unavailable(format!("cannot open {}: {error}", path.display()))
         };
-        let was_there = path.exists();
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(fail)?;
-        if !was_there {
-            File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail)?;
-        }
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let written = Mutex::new(Written { file: None, newest: None, next: 0 });
+                return Ok(Watermark { path, written });
+            }
+            Err(error) => return Err(fail(error)),
+        };
         let mut bytes = vec![0; 2 * SLOT];
         let mut len = 0;
         while let read @ 1.. = file.read_at(&mut bytes[len..], len as u64).map_err(fail)? {
@@ -62,16 +62,31 @@ impl Watermark {
         let slots: Vec<Option<Cursor>> =
             bytes[..len].chunks(SLOT).map(|slot| parse(&String::from_utf8_lossy(slot))).collect();
         let newest = slots.iter().flatten().max_by_key(|cursor| cursor.seq).copied();
-        if newest.is_none() && bytes.iter().any(|byte| *byte != 0) {
+        if newest.is_none() {
             let why = format!("{} is damaged: it says nothing that can be read", path.display());
             return Err(StoreError::Corrupt(why));
         }
-        let next = u64::from(newest.is_some() && newest == slots.first().copied().flatten());
-        let written = Mutex::new(Written { file, newest, next });
-        Ok(Watermark { path, was_there, written })
+        let next = u64::from(newest == slots.first().copied().flatten());
+        let written = Mutex::new(Written { file: Some(file), newest, next });
+        Ok(Watermark { path, written })
     }
 
-    /// The place that was on the disk for certain; `None` when nothing was ever written.
+    /// The number of an event that was on the disk for certain; `None` without the file.
+    ///
+    /// # Errors
+    /// When the file belongs to another store than the one with this epoch.
+    pub fn seq_of(&self, epoch: Epoch) -> Result<Option<u64>, StoreError> {
+        match self.newest() {
+            Some(cursor) if cursor.epoch == epoch => Ok(Some(cursor.seq)),
+            Some(_) => {
+                let why = format!("{} is of another store", self.path.display());
+                Err(StoreError::Corrupt(why))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// What the file says.
     pub fn newest(&self) -> Option<Cursor> {
         self.lock().newest
     }
@@ -82,15 +97,37 @@ impl Watermark {
         if written.newest == Some(head) {
             return Ok(());
         }
+        self.store(&mut written, head)
+            .map_err(|error| StoreError::Unavailable(format!("{}: {error}", self.path.display())))
+    }
+
+    fn store(&self, written: &mut Written, head: Cursor) -> io::Result<()> {
         let mut slot = render(head).into_bytes();
         slot.resize(SLOT, 0);
-        let stored = written.file.write_all_at(&slot, written.next * SLOT as u64);
-        stored.and_then(|()| written.file.sync_data()).map_err(|error| {
-            StoreError::Unavailable(format!("{}: {error}", self.path.display()))
-        })?;
+        match &written.file {
+            Some(file) => {
+                file.write_all_at(&slot, written.next * SLOT as u64)?;
+                file.sync_data()?;
+            }
+            None => written.file = Some(self.create(&slot)?),
+        }
         written.newest = Some(head);
         written.next = 1 - written.next;
         Ok(())
+    }
+
+    /// Makes the file, which is never there without something in it.
+    fn create(&self, slot: &[u8]) -> io::Result<File> {
+        let new = self.path.with_extension("new");
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).open(&new)?;
+        file.write_all_at(slot, 0)?;
+        file.sync_all()?;
+        std::fs::rename(&new, &self.path)?;
+        if let Some(dir) = self.path.parent() {
+            File::open(dir)?.sync_all()?;
+        }
+        Ok(file)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Written> {
