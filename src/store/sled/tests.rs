@@ -76,7 +76,7 @@ mod as_shipped {
     conformance_suite!(Shipped);
 }
 
-mod tiny {
+pub(crate) mod tiny {
     use super::*;
 
     const TINY: Tuning =
