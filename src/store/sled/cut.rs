@@ -264,3 +264,6 @@ impl Snapshot for Live {
         pieces
     }
 }
+
+#[cfg(test)]
+mod tests;

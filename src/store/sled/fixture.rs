@@ -194,3 +194,5 @@ async fn second_life(rig: &Rig<AtDir>, archived: &[JobId]) {
 fn empty_note(lease: &Lease) -> Note {
     Note { lease: lease.key(), lines: Vec::new(), progress: None }
 }
+
+mod tests;

@@ -102,7 +102,7 @@ mod as_shipped {
     conformance_suite!(Shipped);
 }
 
-mod tiny {
+pub(crate) mod tiny {
     use super::*;
 
     pub(super) const TINY: Tuning = Tuning {
