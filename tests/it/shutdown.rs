@@ -18,12 +18,15 @@ fn sleep_job(ms: u64) -> Value {
     json!({ "kind": "sleep", "payload": { "ms": ms } })
 }
 
-/// A server, a job of it that runs, and a socket that has seen it start.
+/// A server, a job of it that runs, and a socket that has seen it start. A lease that reaches its worker
+/// after the stop began is given back unused; so a second job shows that the first is under way.
 async fn with_running(dir: &Dir, args: &[&str], ms: u64) -> (Server, String, Socket) {
     let server = Server::start(dir, args).await;
     let mut socket = server.socket("").await;
     let id = server.client.submit(&sleep_job(ms)).await;
     socket.event(&id, "job.started").await;
+    let second = server.client.submit(&json!({ "kind": "echo" })).await;
+    socket.event(&second, "job.completed").await;
     (server, id, socket)
 }
 
