@@ -38,10 +38,11 @@ async fn a_request_under_way_finishes_during_the_stop() {
     let last_bytes = Duration::from_millis(10);
     let limits = Limits { last_bytes, ..Limits::default() };
     let server = Server::with(Setup { more, limits, ..Setup::default() }).await;
+    // Opened first, so it is accepted once the other is.
+    let mut half = raw(&server, "GET / HT").await;
     let head = "GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut stream = raw(&server, head).await;
     within(entered.notified()).await;
-    let mut half = raw(&server, "GET / HT").await;
     server.shutdown.draining.cancel();
     assert_eq!(rest(&mut half).await, "", "a connection that asks nothing is not waited for");
     within(async { while TcpStream::connect(server.address).await.is_ok() {} }).await;

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::store::StoreError;
 
@@ -14,6 +15,11 @@ use crate::store::StoreError;
 const PIECE: usize = 7_168;
 const CACHE_BYTES: u64 = 64 * 1_024 * 1_024;
 const SEGMENT_BYTES: usize = 2 * 1_024 * 1_024;
+
+/// How long another holder of the directory is waited for: the process before may be about to end, and
+/// a child that is just being started holds our files until it runs its program.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// An open data directory.
 pub(super) struct Disk {
@@ -78,22 +84,27 @@ impl Disk {
             .segment_size(SEGMENT_BYTES)
             .flush_every_ms(None)
             .mode(sled::Mode::HighThroughput);
-        // sled panics on some damaged files (spacejam/sled#1387); a panic here is an unreadable store.
-        let db = catch_unwind(AssertUnwindSafe(|| config.open()))
-            .map_err(|panic| {
+        let begun = Instant::now();
+        let opened = loop {
+            // sled panics on some damaged files (spacejam/sled#1387); that is an unreadable store.
+            let opened = catch_unwind(AssertUnwindSafe(|| config.open())).map_err(|panic| {
                 let why = panic.downcast_ref::<String>().cloned().unwrap_or_default();
                 StoreError::Corrupt(format!("the files in {} are damaged: {why}", dir.display()))
-            })?
-            .map_err(|error| match error {
-                sled::Error::Io(io) if io.to_string().contains("lock") => {
-                    fail("it is in use by another process".into())
-                }
-                sled::Error::Corruption { .. } => StoreError::Corrupt(format!(
-                    "the files in {} are damaged: {error}",
-                    dir.display()
-                )),
-                other => fail(other.to_string()),
             })?;
+            match opened {
+                Err(error) if is_locked(&error) && begun.elapsed() < LOCK_PATIENCE => {
+                    std::thread::sleep(LOCK_POLL);
+                }
+                opened => break opened,
+            }
+        };
+        let db = opened.map_err(|error| match error {
+            error if is_locked(&error) => fail("it is in use by another process".into()),
+            sled::Error::Corruption { .. } => {
+                StoreError::Corrupt(format!("the files in {} are damaged: {error}", dir.display()))
+            }
+            other => fail(other.to_string()),
+        })?;
         let tree = db.open_tree("cortado").map_err(|error| fail(error.to_string()))?;
         let log = File::open(dir.join("db")).map_err(|error| fail(error.to_string()))?;
         let disk = Disk { db, tree, log, dir: dir.to_owned() };
@@ -152,11 +163,6 @@ impl Disk {
         })
     }
 
-    /// Bytes of all files in the directory.
-    pub fn size(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
-    }
-
     /// Refuses when a value has spilled into a file that sled never syncs.
     pub fn check_blobs(&self) -> Result<(), StoreError> {
         let blobs = std::fs::read_dir(self.dir.join("blobs")).map_or(0, |entries| entries.count());
@@ -165,6 +171,10 @@ impl Disk {
         }
         Err(StoreError::Unavailable(format!("{blobs} values are in unsynced files under blobs/")))
     }
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(io) if io.to_string().contains("acquire lock"))
 }
 
 fn piece_key(key: &[u8], n: u16) -> Vec<u8> {

@@ -78,3 +78,20 @@ mod tiny {
     harness!(Tiny, TINY);
     conformance_suite!(Tiny);
 }
+
+mod model {
+    use super::as_shipped::Shipped;
+    use super::tiny::Tiny;
+    use crate::store::memory::tests::MemoryHarness;
+    use crate::store::model::compare;
+
+    #[test]
+    fn sled_equals_memory_under_random_scripts() {
+        compare::<MemoryHarness, Shipped>(32);
+    }
+
+    #[test]
+    fn sled_with_tiny_runs_equals_memory_under_random_scripts() {
+        compare::<MemoryHarness, Tiny>(64);
+    }
+}

@@ -42,7 +42,9 @@ impl Group<'_> {
         }
         so_far.due += due.len();
         so_far.rescued += lost.len();
-        let pruned = self.prune(step.saturating_sub(so_far.pruned))?;
+        let unsettled = self.has_open_runs();
+        let mut pruned = self.prune(step.saturating_sub(so_far.pruned))?;
+        pruned.more |= unsettled;
         so_far.pruned += pruned.gone;
         if pruned.met_archiver {
             return Ok(Ticking::Later(so_far));
