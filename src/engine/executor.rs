@@ -72,7 +72,7 @@ impl Attempt<'_> {
             tokio::pin!(deadline);
             tokio::select! {
                 biased;
-                ending = self.ending(&mut task) => return (ending, Cause::Itself),
+                ending = self.ending(&mut task) => return (ending, self.cause()),
                 () = self.running.end.cancelled() => cause_of(self.running),
                 () = &mut deadline => Cause::Timeout(limit),
             }
@@ -93,6 +93,12 @@ impl Attempt<'_> {
         );
         self.inner.leases.abandon(self.running);
         (self.ending(&mut task).await, cause)
+    }
+
+    /// Why a handler has ended that nobody has waited for yet: it may have seen its token, and reacted,
+    /// before this task did.
+    fn cause(&self) -> Cause {
+        if self.running.end.is_cancelled() { cause_of(self.running) } else { Cause::Itself }
     }
 
     /// The handler's end; meanwhile what it says goes to the settler.

@@ -72,6 +72,24 @@ async fn an_attempt_past_the_grace_is_given_back_uncharged() {
     assert!(report.clean, "{report:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn attempts_that_react_to_their_token_at_once_are_given_back_and_not_cancelled() {
+    let shop = open(one(|context: Context, _: ()| async move {
+        context.cancelled().await;
+        Outcome::Cancel
+    }));
+    shop.engine.enqueue((0..50).map(|_| work()).collect()).await.unwrap();
+    let all_run = async {
+        while shop.engine.running() < 50 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(BOUND, all_run).await.expect("every job runs");
+    let short = StopBounds { grace: Duration::from_millis(20), ..bounds() };
+    let drained = shop.engine.drain(&short).await;
+    assert_eq!((drained.finished, drained.interrupted), (0, 50));
+}
+
 #[tokio::test]
 async fn a_second_signal_cuts_the_grace_short() {
     let mut shop = open(hang());

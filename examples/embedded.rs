@@ -1,0 +1,55 @@
+//! Cortado inside a program of your own: your handler, the whole server and dashboard around it.
+//!
+//!     cargo run --example embedded
+
+use std::time::Duration;
+
+use cortado::engine::Submission;
+use cortado::{Context, Cortado};
+use serde::{Deserialize, Serialize};
+
+/// What a job carries, as JSON: `{"width": 640, "height": 480}`. Anything else is a dead letter.
+#[derive(Deserialize)]
+struct Resize {
+    width: u32,
+    height: u32,
+}
+
+/// What becomes the job's result, as JSON again.
+#[derive(Serialize)]
+struct Resized {
+    pixels: u64,
+}
+
+/// An `Err` is tried again after the job's backoff; so is a panic.
+async fn resize(context: Context, size: Resize) -> Result<Resized, std::io::Error> {
+    context.log(format!("resizing to {} x {}", size.width, size.height));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    Ok(Resized { pixels: u64::from(size.width) * u64::from(size.height) })
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // With `.serve()` it runs until SIGTERM or Ctrl-C; `.data_dir("data")` keeps the jobs on disk.
+    let server = Cortado::builder()
+        .handler("resize", resize)
+        .in_memory()
+        .listen(([127, 0, 0, 1], 0).into())
+        .start()
+        .await?;
+    println!("the dashboard is at http://{}", server.address());
+
+    let job = r#"{"kind": "resize", "payload": {"width": 640, "height": 480}, "tags": ["demo"]}"#;
+    let job: Submission = serde_json::from_str(job)?;
+    let job = job.into_new_job().map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?;
+    let id = job.id;
+    server.engine().enqueue(vec![job]).await?;
+
+    let job = server.engine().wait_final(id, Duration::from_secs(10)).await?;
+    let job = job.ok_or_else(|| anyhow::anyhow!("somebody removed the job"))?;
+    println!("{} is {}: {}", job.id, job.status.state, job.result().map_or("-", |it| it.as_str()));
+
+    let report = server.stop().await;
+    println!("stopped, clean: {}", report.clean);
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! The example that shows the library: it compiles, runs, and says what the README says.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::support::within;
+
+#[tokio::test]
+async fn the_example_runs_its_own_handler_and_stops_in_order() {
+    // Through cargo, because a filtered test run does not build the examples.
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--offline", "--example", "embedded"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let command = command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    let output = within("the example", command.kill_on_drop(true).output()).await.unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
+    let lines: Vec<&str> = out.lines().collect();
+    let [first, second, third] = lines[..] else { panic!("three lines were expected: {out}") };
+    assert!(first.starts_with("the dashboard is at http://127.0.0.1:"), "{first}");
+    assert!(second.ends_with(r#" is completed: {"pixels":307200}"#), "{second}");
+    assert_eq!(third, "stopped, clean: true");
+}

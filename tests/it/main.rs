@@ -1,0 +1,11 @@
+//! The integration tests, one binary: the real server as a child process, real clients, real signals.
+//! `cargo test --test it NAME` runs some of them.
+
+mod support;
+
+mod calm;
+mod crash;
+mod embedded;
+mod shutdown;
+mod stream;
+mod tidy;

@@ -1,0 +1,186 @@
+//! What a log must be, told without the server's own code: dense numbers, one way into and out of every
+//! attempt, and for each job a state that the records agree with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::http::Rows;
+
+/// An event as the API writes it, as far as the audit looks at it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Event {
+    pub seq: u64,
+    pub at: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub job: Option<EventJob>,
+    pub why: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct EventJob {
+    pub id: String,
+    pub state: String,
+    pub attempt: u16,
+}
+
+impl Event {
+    pub fn is_of(&self, id: &str) -> bool {
+        self.job.as_ref().is_some_and(|job| job.id == id)
+    }
+}
+
+/// One job as its events tell it.
+#[derive(Debug, Clone)]
+pub struct Folded {
+    pub state: String,
+    /// Attempts charged.
+    pub attempt: u16,
+    /// The `seq` of the `job.started` whose attempt runs: the lease's token.
+    lease: Option<u64>,
+    pub completed: u32,
+    /// Each event: its number, and the state and attempts charged after it.
+    trail: Vec<(u64, String, u16)>,
+}
+
+/// All jobs, folded event by event; a log that cannot be is refused with the event that shows it.
+#[derive(Debug, Default)]
+pub struct Fold {
+    pub jobs: BTreeMap<String, Folded>,
+    pub seq: u64,
+    running: BTreeSet<String>,
+    /// Jobs of the present run of crash rescues that are still to come.
+    to_rescue: BTreeSet<String>,
+    /// Jobs given back after a crash, over all crashes.
+    pub rescued: usize,
+    /// Most attempts under way at once.
+    pub most_running: usize,
+}
+
+impl Fold {
+    pub fn of(events: &[Event]) -> Fold {
+        let mut fold = Fold::default();
+        fold.add_all(events);
+        fold
+    }
+
+    pub fn add_all(&mut self, events: &[Event]) {
+        for event in events {
+            self.add(event);
+        }
+    }
+
+    fn add(&mut self, event: &Event) {
+        assert_eq!(event.seq, self.seq + 1, "the log is not dense: {event:?}");
+        self.seq = event.seq;
+        let Some(now) = &event.job else { return };
+        self.check_rescue(event, &now.id);
+        if event.kind == "job.enqueued" {
+            assert!(matches!(&*now.state, "available" | "scheduled"), "{event:?}");
+            let job = Folded {
+                state: now.state.clone(),
+                attempt: 0,
+                lease: None,
+                completed: 0,
+                trail: vec![(event.seq, now.state.clone(), 0)],
+            };
+            let double = self.jobs.insert(now.id.clone(), job);
+            assert!(double.is_none(), "enqueued twice: {event:?}");
+            return;
+        }
+        let job = self.jobs.get_mut(&now.id);
+        let job = job.unwrap_or_else(|| panic!("nobody enqueued the job of {event:?}"));
+        let was = std::mem::replace(&mut job.state, now.state.clone());
+        let possible = match &*event.kind {
+            "job.available" => was == "scheduled" || was == "retryable",
+            "job.started" => was == "available" && job.lease.is_none(),
+            "job.completed"
+            | "job.retry_scheduled"
+            | "job.discarded"
+            | "job.interrupted"
+            | "job.rescued"
+            | "job.snoozed" => was == "running" && job.lease.is_some(),
+            "job.progressed" | "job.logged" | "job.cancel_asked" => was == "running",
+            "job.cancelled" => {
+                matches!(&*was, "scheduled" | "available" | "retryable" | "running")
+            }
+            "job.retried" => was != "available" && was != "running",
+            _ => false,
+        };
+        let after = match &*event.kind {
+            "job.available" | "job.interrupted" | "job.rescued" | "job.retried" => "available",
+            "job.started" | "job.progressed" | "job.logged" | "job.cancel_asked" => "running",
+            "job.completed" => "completed",
+            "job.retry_scheduled" => "retryable",
+            "job.discarded" => "discarded",
+            "job.snoozed" => "scheduled",
+            _ => "cancelled",
+        };
+        assert!(possible && now.state == after, "a {was} job cannot have {event:?}");
+        let charged = match &*event.kind {
+            "job.started" => {
+                job.lease = Some(event.seq);
+                self.running.insert(now.id.clone());
+                job.attempt += 1;
+                job.attempt
+            }
+            // They carry the number of the attempt that ended, which is not charged.
+            "job.interrupted" | "job.snoozed" => {
+                job.attempt -= 1;
+                job.attempt + 1
+            }
+            _ => job.attempt,
+        };
+        assert_eq!(charged, now.attempt, "attempts of {event:?}");
+        job.completed += u32::from(event.kind == "job.completed");
+        if now.state != "running" {
+            job.lease = None;
+            self.running.remove(&now.id);
+        }
+        job.trail.push((event.seq, now.state.clone(), job.attempt));
+        self.most_running = self.most_running.max(self.running.len());
+    }
+
+    /// After a crash the first thing is to give back every job that ran, and none that did not.
+    fn check_rescue(&mut self, event: &Event, id: &str) {
+        let by_crash = event.kind == "job.rescued" && event.why.as_deref() == Some("crash");
+        if by_crash {
+            if self.to_rescue.is_empty() {
+                self.to_rescue = self.running.clone();
+            }
+            assert!(self.to_rescue.remove(id), "rescued without having run: {event:?}");
+            self.rescued += 1;
+            return;
+        }
+        // A job that was to be cancelled, or has no attempt left, ends instead.
+        if matches!(&*event.kind, "job.cancelled" | "job.discarded") {
+            self.to_rescue.remove(id);
+        }
+        assert!(self.to_rescue.is_empty(), "not rescued before {event:?}: {:?}", self.to_rescue);
+    }
+
+    /// Jobs whose attempt runs.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// The records say what the log says, each at the place it was read at.
+    pub fn assert_agrees(&self, rows: &Rows) {
+        for (id, (row, read_at)) in rows {
+            let job = self.jobs.get(id).unwrap_or_else(|| panic!("not in the log: {row:?}"));
+            let by_then = job.trail.iter().rev().find(|(seq, ..)| seq <= read_at);
+            let (seq, state, attempt) = by_then.unwrap_or_else(|| panic!("too early: {row:?}"));
+            assert_eq!(
+                (row.seq, &row.state, row.attempt),
+                (*seq, state, *attempt),
+                "record and log disagree on {row:?} read at {read_at}"
+            );
+        }
+        let first_page_at = rows.values().map(|(_, read_at)| *read_at).min().unwrap_or(0);
+        for (id, job) in &self.jobs {
+            let enqueued = job.trail[0].0;
+            assert!(enqueued > first_page_at || rows.contains_key(id), "not listed: {id} {job:?}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The HTTP API as a program uses it. Calls that must succeed answer with JSON; `try_` calls answer with
+//! what happened, for servers that may die at any moment.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::audit::Event;
+use super::{eventually, within};
+
+/// A client of one server.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// A row of the job list, as far as tests look at it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Row {
+    pub id: String,
+    pub kind: String,
+    pub state: String,
+    pub attempt: u16,
+    pub seq: u64,
+}
+
+/// All rows, each with the place in the log it was read at.
+pub type Rows = BTreeMap<String, (Row, u64)>;
+
+#[derive(Deserialize)]
+struct Page {
+    jobs: Vec<Row>,
+    next: Option<String>,
+    cursor: String,
+}
+
+#[derive(Deserialize)]
+struct Events {
+    events: Vec<Event>,
+    cursor: String,
+    gap: Option<Value>,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Client {
+        let http = cortado::cli::http_client().unwrap();
+        Client { http, base: format!("http://{address}") }
+    }
+
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Status and body.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> reqwest::Result<(u16, String)> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
+        Ok((response.status().as_u16(), response.text().await?))
+    }
+
+    /// Reads a path, which must be there.
+    pub async fn text(&self, path: &str) -> String {
+        let answer = within(path, self.try_send(Method::GET, path, None)).await.unwrap();
+        assert_eq!(answer.0, 200, "GET {path}: {}", answer.1);
+        answer.1
+    }
+
+    /// Reads JSON.
+    pub async fn get(&self, path: &str) -> Value {
+        serde_json::from_str(&self.text(path).await).unwrap()
+    }
+
+    /// Posts, which must succeed.
+    pub async fn post(&self, path: &str, body: Option<&Value>) -> Value {
+        let answer = within(path, self.try_send(Method::POST, path, body)).await.unwrap();
+        assert!((200..300).contains(&answer.0), "POST {path}: {} {}", answer.0, answer.1);
+        serde_json::from_str(&answer.1).unwrap_or_default()
+    }
+
+    /// Submits one job; its id.
+    pub async fn submit(&self, job: &Value) -> String {
+        self.post("/api/v1/jobs", Some(job)).await["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Submits a batch; the ids.
+    pub async fn submit_all(&self, jobs: Vec<Value>) -> Vec<String> {
+        let answer = self.post("/api/v1/jobs", Some(&Value::Array(jobs))).await;
+        let jobs = answer["jobs"].as_array().unwrap();
+        jobs.iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// One job.
+    pub async fn job(&self, id: &str) -> Value {
+        self.get(&format!("/api/v1/jobs/{id}")).await
+    }
+
+    /// Waits until a job is in a state.
+    pub async fn job_in(&self, id: &str, state: &str) -> Value {
+        eventually(&format!("job {id} {state}"), || async {
+            Some(self.job(id).await).filter(|job| job["state"] == state)
+        })
+        .await
+    }
+
+    /// Jobs in a state.
+    pub async fn count(&self, state: &str) -> u64 {
+        self.get("/api/v1/stats").await["states"][state].as_u64().unwrap()
+    }
+
+    /// Where the log ends.
+    pub async fn head(&self) -> String {
+        self.get("/api/v1/events").await["cursor"].as_str().unwrap().to_owned()
+    }
+
+    /// The place before the first event.
+    pub async fn start_of_log(&self) -> String {
+        let head = self.head().await;
+        format!("{}:0", head.split(':').next().unwrap())
+    }
+
+    /// Every event after a place, and the place after them.
+    pub async fn log_after(&self, cursor: &str) -> (Vec<Event>, String) {
+        let (mut all, mut cursor) = (Vec::new(), cursor.to_owned());
+        loop {
+            let text = self.text(&format!("/api/v1/events?limit=1000&after={cursor}")).await;
+            let read: Events = serde_json::from_str(&text).unwrap();
+            assert!(read.gap.is_none(), "the log has a gap: {:?}", read.gap);
+            if read.events.is_empty() {
+                return (all, cursor);
+            }
+            all.extend(read.events);
+            cursor = read.cursor;
+        }
+    }
+
+    /// The whole log.
+    pub async fn log(&self) -> Vec<Event> {
+        let start = self.start_of_log().await;
+        self.log_after(&start).await.0
+    }
+
+    /// Every job of the list, page by page.
+    pub async fn rows(&self) -> Rows {
+        let (mut rows, mut after) = (Rows::new(), String::new());
+        loop {
+            let text = self.text(&format!("/api/v1/jobs?limit=500{after}")).await;
+            let page: Page = serde_json::from_str(&text).unwrap();
+            for row in page.jobs {
+                let double = rows.insert(row.id.clone(), (row, seq_of(&page.cursor)));
+                assert!(double.is_none(), "twice in the list: {double:?}");
+            }
+            match page.next {
+                Some(next) => after = format!("&after={next}"),
+                None => return rows,
+            }
+        }
+    }
+}
+
+/// The number in a cursor.
+pub fn seq_of(cursor: &str) -> u64 {
+    cursor.split_once(':').unwrap().1.parse().unwrap()
+}

@@ -1,0 +1,47 @@
+//! What the integration tests share: the server and its commands as child processes, an HTTP client, a
+//! WebSocket client, and the audit of a log.
+
+use std::future::Future;
+use std::time::Duration;
+
+pub mod audit;
+pub mod http;
+pub mod process;
+pub mod socket;
+
+pub use audit::{Event, Fold};
+pub use http::Client;
+pub use process::{Command, Dir, Server};
+pub use socket::Socket;
+
+/// The bound around every wait: a debug build on a busy machine needs patience, a hang does not get it.
+pub const BOUND: Duration = Duration::from_secs(60);
+
+/// Waits for a fact, and fails when it does not come.
+#[track_caller]
+pub fn within<F: Future>(what: &str, fact: F) -> impl Future<Output = F::Output> + use<F> {
+    let caller = std::panic::Location::caller();
+    let what = what.to_owned();
+    async move {
+        match tokio::time::timeout(BOUND, fact).await {
+            Ok(output) => output,
+            Err(_) => panic!("{what}: not within {BOUND:?} ({caller})"),
+        }
+    }
+}
+
+/// Looks again and again until there is something to see.
+#[track_caller]
+pub fn eventually<T, F: Future<Output = Option<T>>, L: FnMut() -> F>(
+    what: &str,
+    mut look: L,
+) -> impl Future<Output = T> + use<T, F, L> {
+    within(what, async move {
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await; // between two looks
+        }
+    })
+}

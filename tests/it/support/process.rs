@@ -1,0 +1,195 @@
+//! The binary as a child process: started, signalled by its id, killed when dropped. What it said on
+//! standard error is shown when a test fails.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::Child;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{Client, Socket, within};
+
+/// A data directory with room for a configuration file beside it; removed when dropped.
+pub struct Dir(TempDir);
+
+impl Dir {
+    pub fn new() -> Dir {
+        Dir(tempfile::tempdir().unwrap())
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    /// Writes a configuration file and answers with its path.
+    pub fn config(&self, toml: &str) -> String {
+        let path = self.0.path().join("cortado.toml");
+        std::fs::write(&path, toml).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+/// The lines of one pipe, as they come.
+#[derive(Clone)]
+pub struct Lines(watch::Receiver<Vec<String>>);
+
+impl Lines {
+    fn of(pipe: impl AsyncRead + Unpin + Send + 'static) -> (Lines, JoinHandle<()>) {
+        let (sender, lines) = watch::channel(Vec::new());
+        let reader = tokio::spawn(async move {
+            let mut pipe = BufReader::new(pipe).lines();
+            while let Ok(Some(line)) = pipe.next_line().await {
+                sender.send_modify(|lines| lines.push(line));
+            }
+        });
+        (Lines(lines), reader)
+    }
+
+    /// All so far.
+    pub fn so_far(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for the first line that holds `text`; `None` when the pipe ends without one.
+    pub async fn line_with(&self, text: &str) -> Option<String> {
+        let mut lines = self.0.clone();
+        let found = |lines: &Vec<String>| lines.iter().any(|line| line.contains(text));
+        let lines = lines.wait_for(found).await.ok()?;
+        lines.iter().find(|line| line.contains(text)).cloned()
+    }
+
+    /// Waits until there are so many lines; `false` when the pipe ends before.
+    pub async fn at_least(&self, count: usize) -> bool {
+        self.0.clone().wait_for(|lines| lines.len() >= count).await.is_ok()
+    }
+}
+
+/// A run of the binary.
+pub struct Command {
+    child: Child,
+    pid: Pid,
+    what: String,
+    pub out: Lines,
+    pub err: Lines,
+    readers: [JoinHandle<()>; 2],
+}
+
+impl Command {
+    /// Runs `cortado` with these arguments and none of the caller's settings.
+    pub fn run(args: &[&str]) -> Command {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cortado"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CORTADO_")) {
+            command.env_remove(name);
+        }
+        let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.args(args).kill_on_drop(true).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap());
+        let (out, reader) = Lines::of(child.stdout.take().unwrap());
+        let (err, err_reader) = Lines::of(child.stderr.take().unwrap());
+        Command { child, pid, what: args.join(" "), out, err, readers: [reader, err_reader] }
+    }
+
+    /// Sends a signal. The child is not reaped before `exit`, so the id is still its own.
+    pub fn signal(&self, signal: Signal) {
+        signal::kill(self.pid, signal).unwrap();
+    }
+
+    /// Waits for the end, and for everything it said.
+    pub async fn exit(&mut self) -> ExitStatus {
+        let what = format!("the end of cortado {}", self.what);
+        within(&what, async {
+            let status = self.child.wait().await.unwrap();
+            for reader in &mut self.readers {
+                if !reader.is_finished() {
+                    reader.await.unwrap();
+                }
+            }
+            status
+        })
+        .await
+    }
+
+    /// Whether it has ended already.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Command {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lines = self.err.so_far();
+            let newest = &lines[lines.len().saturating_sub(40)..];
+            eprintln!("--- stderr of cortado {}:\n{}\n---", self.what, newest.join("\n"));
+        }
+    }
+}
+
+/// A server that listens.
+pub struct Server {
+    pub process: Command,
+    pub address: SocketAddr,
+    pub client: Client,
+}
+
+impl Server {
+    /// Starts on a free port.
+    pub async fn start(dir: &Dir, args: &[&str]) -> Server {
+        Server::start_on("127.0.0.1:0".parse().unwrap(), &dir.data(), args).await
+    }
+
+    /// Starts at an address and waits until it listens.
+    pub async fn start_on(address: SocketAddr, data: &Path, args: &[&str]) -> Server {
+        let process = Server::launch(address, data, args);
+        let listening = process.out.line_with("listening on http://");
+        let Some(line) = within("a server that listens", listening).await else {
+            panic!("the server ended: {}", process.err.so_far().join("\n"));
+        };
+        let address = line.rsplit('/').next().unwrap().parse().unwrap();
+        Server { process, address, client: Client::new(address) }
+    }
+
+    /// Starts and does not wait for anything.
+    pub fn launch(address: SocketAddr, data: &Path, args: &[&str]) -> Command {
+        let (address, data) = (address.to_string(), data.to_str().unwrap());
+        let mut all = vec!["serve", "--listen", &address, "--data-dir", data];
+        all.extend(args);
+        Command::run(&all)
+    }
+
+    /// Opens a stream; the query begins with `?` or is empty. Greeted: the server knows of it.
+    pub async fn socket(&self, query: &str) -> Socket {
+        Socket::open(self.address, query).await
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub async fn kill(mut self) {
+        self.process.signal(Signal::SIGKILL);
+        self.process.exit().await;
+    }
+
+    /// SIGTERM; the stop must be clean.
+    pub async fn stop(mut self) -> Vec<String> {
+        self.process.signal(Signal::SIGTERM);
+        let status = self.process.exit().await;
+        assert_eq!(status.code(), Some(0), "a clean stop");
+        self.process.err.so_far()
+    }
+}
+
+/// An address for a server that will be started again on it: below the range that outgoing connections
+/// take their ports from, so that nobody is there meanwhile.
+pub fn lasting_address() -> SocketAddr {
+    loop {
+        let address = SocketAddr::from(([127, 0, 0, 1], fastrand::u16(20_000..32_000)));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
