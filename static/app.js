@@ -12,6 +12,9 @@ const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_sched
 const CALM = 10;
 const QUEUES = [["type", "queue.paused"], ["type", "queue.resumed"]];
 
+/** What could not be fetched, to be asked for again when the server is back. */
+const owed = new Set();
+
 setServerNow(Number(body.dataset.now));
 startTicking();
 themeButton();
@@ -56,6 +59,16 @@ function showConnection({ name, seconds, reason }) {
   chip.hidden = false;
   chip.dataset.state = name;
   setText(document.getElementById("connection-text"), texts[name] ?? name);
+  if (name === "live") {
+    for (const ask of owed) ask();
+    owed.clear();
+  }
+}
+
+/** Asks again: in a moment when the stream is well, else when it is back. */
+function owe(ask) {
+  if (document.getElementById("connection").dataset.state === "live") setTimeout(ask, 2000);
+  else owed.add(ask);
 }
 
 function open(params, onEvents, onGap) {
@@ -64,14 +77,16 @@ function open(params, onEvents, onGap) {
 
 /** Reads counters after events, at most twice a second. */
 function statsReader(scope, onUnknown) {
-  return atMostEvery(500, async () => {
+  const ask = atMostEvery(500, async () => {
     try {
       const answer = await fetch("/api/v1/stats", { headers: { accept: "application/json" } });
       if (answer.ok && !showStats(await answer.json(), scope)) onUnknown?.();
+      else if (!answer.ok) owe(ask);
     } catch {
-      // The stream says when the server is away; the next events ask again.
+      owe(ask);
     }
   });
+  return ask;
 }
 
 function home() {
@@ -82,6 +97,7 @@ function home() {
   const sections = atMostEvery(1000, async () => {
     const fresh = await fetchPage();
     if (fresh?.page) swapSections(fresh.page);
+    else owe(sections);
   });
   const counts = statsReader("all", sections);
   const insert = atMostEvery(1000, () => {
@@ -162,6 +178,7 @@ function job() {
   log.scrollTop = log.scrollHeight;
   const refresh = atMostEvery(500, async () => {
     const fresh = await fetchPage();
+    if (!fresh) owe(refresh);
     if (!fresh?.page) return;
     swapSections(fresh.page);
     shown = Number(fresh.cursor.split(":")[1]);

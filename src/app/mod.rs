@@ -3,6 +3,7 @@
 
 mod signals;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -180,15 +181,18 @@ impl Server {
         &self.engine
     }
 
-    /// Tells people where the server is and where it keeps its data.
+    /// Tells people on standard output where the server is and where it keeps its data.
     pub fn announce(&self) {
         let dir = &self.config.data_dir;
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
-        println!("listening on http://{}", self.address);
-        println!("keeping jobs in {}", dir.display());
+        let mut text = format!("listening on http://{}\n", self.address);
+        text += &format!("keeping jobs in {}\n", dir.display());
         if self.config.demo {
-            println!("feeding demo jobs; stop with Ctrl-C");
+            text += "feeding demo jobs; stop with Ctrl-C\n";
         }
+        let mut out = std::io::stdout().lock();
+        // Nobody may be reading; that is no reason not to serve.
+        let _unread = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
     /// Serves until a signal or a failure, then stops in order.

@@ -1,9 +1,12 @@
 //! One server as the client commands see it: its address, its token, and the requests they make.
 //! A problem document becomes one readable line.
 
+use std::time::Duration;
+
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Failed;
@@ -18,6 +21,9 @@ pub fn http_client() -> reqwest::Result<Client> {
     rustls::crypto::ring::default_provider().install_default().ok();
     Client::builder().no_proxy().build()
 }
+
+/// Between two attempts to read.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A server to talk to.
 #[derive(Debug, Clone)]
@@ -60,12 +66,24 @@ impl Api {
         self.authorization.as_ref()
     }
 
-    /// Reads one path.
+    /// Reads one path as JSON. While the server is away or cannot answer it says so and tries again.
     ///
     /// # Errors
-    /// When the server cannot be reached or refuses.
-    pub async fn get(&self, path: &str) -> Result<Response, Failed> {
-        self.send(self.client.get(self.url(path))).await
+    /// When the server refuses for good.
+    pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
+        loop {
+            let why = match self.authorized(self.client.get(self.url(path))).send().await {
+                Ok(response) if response.status().is_success() => match response.bytes().await {
+                    Ok(body) => return serde_json::from_slice(&body).map_err(|e| causes(&e)),
+                    Err(error) => causes(&error),
+                },
+                Ok(response) if response.status().is_server_error() => refused(response).await,
+                Ok(response) => return Err(refused(response).await),
+                Err(error) => causes(&error),
+            };
+            eprintln!("cortado: {why}; trying again in {:.1} s", AGAIN.as_secs_f64());
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// Posts JSON.
@@ -80,18 +98,23 @@ impl Api {
         self.send(self.client.post(self.url(path)).json(body)).await
     }
 
-    async fn send(&self, mut request: RequestBuilder) -> Result<Response, Failed> {
-        if let Some(value) = &self.authorization {
-            request = request.header(AUTHORIZATION, value);
-        }
-        let response = request.send().await.map_err(|error| causes(&error))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let status = response.status();
-        let body = response.bytes().await.unwrap_or_default();
-        Err(refusal(&status.to_string(), &body))
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failed> {
+        let response = self.authorized(request).send().await.map_err(|error| causes(&error))?;
+        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
     }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value),
+            None => request,
+        }
+    }
+}
+
+async fn refused(response: Response) -> Failed {
+    let status = response.status();
+    let body = response.bytes().await.unwrap_or_default();
+    refusal(&status.to_string(), &body)
 }
 
 /// A problem document as text; the status alone when the body is none.

@@ -142,7 +142,7 @@ fn payload(given: Option<&str>) -> Result<Option<Box<RawValue>>, Failed> {
 async fn wait(api: &Api, id: &str) -> Result<Option<JobNow>, Failed> {
     let path = format!("/api/v1/jobs/{id}");
     loop {
-        let job: JobNow = api.get(&path).await?.json().await.map_err(|error| causes(&error))?;
+        let job: JobNow = api.read(&path).await?;
         if matches!(job.state.as_str(), "completed" | "discarded" | "cancelled") {
             return Ok(Some(job));
         }

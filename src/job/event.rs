@@ -305,6 +305,25 @@ fn glob(pattern: &str, text: &str) -> bool {
 }
 
 impl Change {
+    /// When the job may run after this change, committed at `at`; `None` when that does not change.
+    pub fn run_at(&self, at: Time) -> Option<Time> {
+        match self {
+            Change::Enqueued { run_at, .. }
+            | Change::RetryScheduled { run_at, .. }
+            | Change::Snoozed { run_at } => Some(*run_at),
+            Change::Interrupted { .. } | Change::Rescued { .. } | Change::Retried => Some(at),
+            Change::BecameAvailable
+            | Change::Started { .. }
+            | Change::Progressed(_)
+            | Change::Logged(_)
+            | Change::Completed { .. }
+            | Change::Discarded { .. }
+            | Change::CancelAsked
+            | Change::Cancelled
+            | Change::Deleted => None,
+        }
+    }
+
     /// The type of the event that carries this change.
     pub fn event_type(&self) -> EventType {
         match self {

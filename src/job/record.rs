@@ -120,20 +120,20 @@ impl Job {
                 return;
             }
             Change::Started { .. } => self.progress = None,
-            Change::RetryScheduled { run_at, .. } | Change::Snoozed { run_at } => {
-                self.run_at = *run_at;
-            }
-            Change::Interrupted { .. } | Change::Rescued { .. } | Change::Retried => {
-                self.run_at = event.at;
-            }
             Change::Enqueued { .. }
             | Change::BecameAvailable
+            | Change::RetryScheduled { .. }
+            | Change::Snoozed { .. }
+            | Change::Interrupted { .. }
+            | Change::Rescued { .. }
+            | Change::Retried
             | Change::Completed { .. }
             | Change::Discarded { .. }
             | Change::CancelAsked
             | Change::Cancelled
             | Change::Deleted => {}
         }
+        self.run_at = change.run_at(event.at).unwrap_or(self.run_at);
         if self.history.len() >= MAX_HISTORY {
             self.history.remove(0);
         }

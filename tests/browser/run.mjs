@@ -172,6 +172,24 @@ describe("with JavaScript", () => {
       await row(page, later.id).locator(".badge.s-completed").waitFor();
     }));
 
+  test("a stopping server is announced while its last job ends, and nothing of it is lost", () =>
+    withPage({}, async (page) => {
+      const job = await server.submit({ kind: "sleep", payload: { ms: 3000 } });
+      await page.goto(`${server.origin}/jobs/${job.id}`);
+      await live(page);
+      await badge(page, "running").waitFor();
+      await mark(page);
+      const stopped = server.stop();
+      await page.locator("#connection[data-state=draining]").waitFor();
+      await badge(page, "completed").waitFor();
+      await stopped;
+      await page.locator("#connection[data-state=reconnecting]").waitFor();
+      await server.again();
+      await live(page);
+      await page.locator("#timeline").getByText("Attempt 1 succeeded").waitFor();
+      await assertNotReloaded(page);
+    }));
+
   test("a page left and come back to with the browser's button is live again", () =>
     withPage({}, async (page) => {
       await page.goto(server.origin);

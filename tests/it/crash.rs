@@ -13,8 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::support::socket::{Said, events};
-use crate::support::{Client, Dir, Event, Fold, Server, Socket, eventually};
+use crate::support::{Client, Dir, Event, Fold, Server, eventually};
 
 /// Kills of one directory before it is drained, checked as a whole and left.
 const KILLS_OF_ONE_LIFE: u32 = 10;
@@ -86,7 +85,7 @@ impl Life {
         let after = self.told.last().map_or(0, |event| event.seq);
         let epoch = server.client.start_of_log().await;
         let epoch = epoch.trim_end_matches('0').to_owned();
-        let socket = server.socket(&format!("?after={epoch}{after}")).await;
+        let mut socket = server.socket(&format!("?after={epoch}{after}")).await;
         let mut submitters = tokio::task::JoinSet::new();
         for batch in [1, 1, 1, 20] {
             let (client, history) = (server.client.clone(), self.history.clone());
@@ -97,7 +96,7 @@ impl Life {
             sleep(moment).await;
             server.kill().await;
         };
-        let (told, ()) = tokio::join!(listen(socket), kill);
+        let (told, ()) = tokio::join!(socket.events_until_the_end(), kill);
         submitters.join_all().await;
         self.told.extend(told);
     }
@@ -228,18 +227,4 @@ fn job(kind: &str, payload: Value, key: &str) -> Value {
         "max_attempts": 1_000,
         "backoff": { "base_ms": 1, "cap_ms": 20 },
     })
-}
-
-/// Everything the server tells until it is gone.
-async fn listen(mut socket: Socket) -> Vec<Event> {
-    let mut told = Vec::new();
-    loop {
-        match socket.listen().await {
-            Said::Message(message) => {
-                assert_ne!(message["type"], "gap", "{message}");
-                told.extend(events(&message));
-            }
-            Said::Closed(_) | Said::Broken(_) => return told,
-        }
-    }
 }

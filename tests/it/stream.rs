@@ -8,7 +8,6 @@ use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 use serde_json::{Value, json};
 
 use crate::support::process::lasting_address;
-use crate::support::socket::{Said, events};
 use crate::support::{Client, Command, Dir, Event, Fold, Server, Socket, eventually, within};
 
 fn echo(n: usize) -> Value {
@@ -77,12 +76,7 @@ async fn a_subscriber_resumes_across_restarts_without_loss_or_doubles() {
         let wanted = |event: &Event| event.is_of(&last) && event.kind == "job.started";
         told.extend(socket.events_until(wanted).await);
         server.process.signal(signal);
-        loop {
-            match within("the end of the stream", socket.listen()).await {
-                Said::Message(message) => told.extend(events(&message)),
-                Said::Closed(_) | Said::Broken(_) => break,
-            }
-        }
+        told.extend(socket.events_until_the_end().await);
         server.process.exit().await;
         cursor = socket.cursor.clone();
     }
@@ -129,13 +123,7 @@ async fn a_client_that_takes_nothing_is_sent_away_and_resumes_without_loss() {
     }
     let sent_away = server.process.err.line_with("Unwritable");
     within("a line about the client", sent_away).await.unwrap();
-    let mut told = Vec::new();
-    loop {
-        match within("what is left in the pipe", stuck.listen()).await {
-            Said::Message(message) => told.extend(events(&message)),
-            Said::Closed(_) | Said::Broken(_) => break,
-        }
-    }
+    let mut told = stuck.events_until_the_end().await;
     assert!(told.len() < 20_000, "the client was meant to miss some");
     let mut again = server.socket(&format!("?after={}", stuck.cursor)).await;
     told.extend(again.events_until(|event| event.seq == 20_000).await);
@@ -235,6 +223,7 @@ async fn submit_with_wait_sees_the_end_of_its_job_across_a_crash() {
     let job = ["submit", "--server", &base, "sleep", r#"{"ms": 1500}"#, "--wait"];
     let mut waiting = Command::run(&job);
     socket.events_until(|event| event.kind == "job.started").await;
+    assert!(within("the job's id", waiting.err.at_least(1)).await, "the job was not accepted");
     server.kill().await;
     let server = Server::start_on(address, &dir.data(), &[]).await;
     assert_eq!(waiting.exit().await.code(), Some(0), "{:?}", waiting.err.so_far());

@@ -1,1 +1,305 @@
-//! x
+//! The house rules that a compiler does not know, held by reading the sources: the layers, the length and
+//! head of files, registration, spawning, and that the documents name what exists.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What each part of the crate may name of the others, outside its tests.
+const LAYERS: [(&str, &[&str]); 10] = [
+    ("job", &[]),
+    ("store", &["job"]),
+    ("shutdown", &[]),
+    ("engine", &["job", "store", "shutdown"]),
+    ("handlers", &["job", "store", "engine"]),
+    ("demo", &["job", "engine"]),
+    ("http", &["job", "engine", "shutdown"]),
+    // Of the configuration it takes the way people write durations.
+    ("ui", &["job", "engine", "http", "config"]),
+    ("config", &["job", "store", "engine", "handlers", "http", "demo"]),
+    ("cli", &["job", "http", "config"]),
+];
+/// Files in `src/handlers` that serve the kinds and are none.
+const NO_KINDS: [&str; 2] = ["mod", "guard"];
+const LONGEST: usize = 500;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every Rust file below a directory, by its path from the root.
+fn rust_files(dir: &str) -> Vec<(String, String)> {
+    let (mut dirs, mut files) = (vec![PathBuf::from(dir)], Vec::new());
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(root().join(&dir)).unwrap() {
+            let entry = entry.unwrap();
+            let path = dir.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let path = path.to_str().unwrap().to_owned();
+                files.push((path.clone(), read(&path)));
+            }
+        }
+    }
+    assert!(!files.is_empty(), "no Rust files in {dir}");
+    files.sort();
+    files
+}
+
+/// The lines of a file that are neither comment nor test, with their numbers.
+fn code(path: &str, text: &str) -> Vec<(usize, String)> {
+    let is_test = |part: &str| matches!(part, "tests" | "tests.rs" | "conformance" | "model");
+    if path.split('/').any(is_test) {
+        return Vec::new();
+    }
+    let (mut code, mut in_test, mut marked) = (Vec::new(), false, false);
+    for (number, line) in text.lines().enumerate() {
+        if in_test {
+            in_test = line != "}";
+        } else if marked && line.contains("mod ") && line.ends_with('{') {
+            in_test = true;
+        } else if !line.trim_start().starts_with("//") {
+            code.push((number + 1, line.to_owned()));
+        }
+        marked = line == "#[cfg(test)]";
+    }
+    code
+}
+
+/// Lines of the crate's code that a rule refuses; there must be none.
+fn refuse(rule: &str, mut is_wrong: impl FnMut(&str, &str) -> bool) {
+    let mut wrong = Vec::new();
+    for (path, text) in rust_files("src") {
+        for (number, line) in code(&path, &text) {
+            if is_wrong(&path, &line) {
+                wrong.push(format!("  {path}:{number}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
+}
+
+/// The modules of the crate's root that a text names: `crate::x`, `crate::{x, y::z}`, `super::super::x`.
+fn named(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for door in ["crate::", "super::"] {
+        for (at, _) in text.match_indices(door) {
+            if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            let rest = text[at..].trim_start_matches("super::").trim_start_matches("crate::");
+            match rest.strip_prefix('{') {
+                Some(group) => names.extend(heads(group)),
+                None => names.extend(word(rest)),
+            }
+        }
+    }
+    names
+}
+
+/// The first word of each path of a group, up to its end.
+fn heads(group: &str) -> Vec<String> {
+    let (mut depth, mut names, mut part) = (0, Vec::new(), String::new());
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.extend(word(&std::mem::take(&mut part))),
+            _ => part.push(c),
+        }
+    }
+    names.extend(word(&part));
+    names
+}
+
+fn word(text: &str) -> Option<String> {
+    let word: String =
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    Some(word).filter(|word| !word.is_empty())
+}
+
+#[test]
+fn the_reader_of_paths_finds_what_it_must() {
+    let text =
+        "use crate::{demo, store::{self, Limits}, ui};\nuse super::super::http::x;\nscrate::no";
+    assert_eq!(named(text)[..3], ["demo", "store", "ui"]);
+    assert!(named(text).contains(&"http".to_owned()) && !named(text).contains(&"no".to_owned()));
+}
+
+#[test]
+fn a_layer_names_only_those_below_it() {
+    let parts: Vec<&str> = LAYERS.iter().map(|(part, _)| *part).chain(["app"]).collect();
+    let mut wrong = Vec::new();
+    for (path, text) in rust_files("src") {
+        let within = path.trim_start_matches("src/").trim_end_matches(".rs");
+        let part = within.split('/').next().unwrap();
+        let Some((_, may)) = LAYERS.iter().find(|(name, _)| *name == part) else {
+            assert!(matches!(part, "main" | "lib" | "app" | "bin"), "no rule for {path}");
+            continue;
+        };
+        let code: Vec<String> = code(&path, &text).into_iter().map(|(_, line)| line).collect();
+        for name in named(&code.join("\n")) {
+            // A module inside a part may have the name of another part: `handlers::http`.
+            let own = root().join("src").join(part).join(&name);
+            let is_own = own.is_dir() || own.with_extension("rs").is_file();
+            if parts.contains(&&*name) && name != part && !may.contains(&&*name) && !is_own {
+                wrong.push(format!("  {path} names {name}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "the layers are not held:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn handlers_never_name_the_machine_interface() {
+    // `handlers::http` hides this from the rule above.
+    refuse("src/handlers names crate::http", |path, line| {
+        path.starts_with("src/handlers") && line.contains("crate::http")
+    });
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    for dir in ["src", "tests/it", "examples"] {
+        for (path, text) in rust_files(dir) {
+            assert!(text.starts_with("//! "), "{path} does not begin with a //! comment");
+            let lines = text.lines().count();
+            assert!(lines <= LONGEST, "{path} has {lines} lines; split it");
+        }
+    }
+}
+
+#[test]
+fn nobody_spawns_and_forgets() {
+    refuse("spawn on a tracker of the shutdown", |path, line| {
+        let server = !path.starts_with("src/bin/");
+        let words = ["tokio::spawn(", "task::spawn(", "use tokio::spawn", "tokio::{spawn"];
+        server && words.iter().any(|it| line.contains(it))
+    });
+}
+
+#[test]
+fn nothing_is_unsafe_and_nothing_unwraps() {
+    refuse("unsafe code", |_, line| {
+        ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|it| line.contains(it))
+    });
+    assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
+    refuse("a panic outside tests", |path, line| {
+        let library = !path.starts_with("src/bin/");
+        let words = [".unwrap()", ".expect(\"", "panic!(", "todo!(", "unimplemented!(", "dbg!("];
+        library && words.iter().any(|it| line.contains(it))
+    });
+}
+
+#[test]
+fn every_kind_is_registered() {
+    let list = read("src/handlers/mod.rs");
+    let mut kinds = 0;
+    for entry in fs::read_dir(root().join("src/handlers")).unwrap() {
+        let name = entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+        if NO_KINDS.contains(&&*name) {
+            continue;
+        }
+        kinds += 1;
+        assert!(list.contains(&format!("mod {name};")), "src/handlers/{name} is not a module");
+        let added = list.lines().any(|line| {
+            line.contains("registry.add(") && line.contains(&format!("info(\"{name}\""))
+        });
+        assert!(added, "src/handlers/{name} is not registered in src/handlers/mod.rs");
+    }
+    assert!(kinds >= 5);
+}
+
+#[test]
+fn every_dependency_says_why_it_is_here() {
+    let manifest = read("Cargo.toml");
+    let (mut section, mut before) = ("", "");
+    let mut seen = 0;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if section.ends_with("dependencies]") && line.contains(" = ") {
+            seen += 1;
+            // Those of one purpose share a comment.
+            let explained = before.starts_with('#') || before.contains(" = ");
+            assert!(explained, "no comment above {line}");
+        }
+        before = line;
+    }
+    assert!(seen > 20, "dependencies were not found");
+}
+
+/// The texts between backticks, and the lines of code blocks.
+fn spans(text: &str) -> Vec<String> {
+    let (mut spans, mut in_block) = (Vec::new(), false);
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_block = !in_block;
+        } else if in_block {
+            spans.push(line.trim().to_owned());
+        } else {
+            spans.extend(line.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    spans
+}
+
+#[test]
+fn every_path_that_the_architecture_names_exists() {
+    let tops = ["src", "tests", "static", "templates", "docs", "examples", "data"];
+    let mut seen = 0;
+    for span in spans(&read("ARCHITECTURE.md")) {
+        let is_path = span.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+        if is_path && tops.contains(&span.split('/').next().unwrap()) {
+            seen += 1;
+            assert!(root().join(&span).exists(), "ARCHITECTURE.md names {span}");
+        }
+    }
+    assert!(seen > 10, "no paths were found in ARCHITECTURE.md");
+}
+
+#[test]
+fn every_file_that_the_documents_link_to_exists() {
+    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+        for part in read(document).split("](").skip(1) {
+            let target = part.split([')', '#']).next().unwrap();
+            let is_ours = !target.is_empty() && !target.contains("://");
+            assert!(!is_ours || root().join(target).exists(), "{document} links to {target}");
+        }
+    }
+    assert!(root().join("docs/cortado.example.toml").exists());
+}
+
+#[test]
+fn every_flag_that_the_readme_shows_exists() {
+    let mut known = BTreeSet::from(["--help".to_owned(), "--version".to_owned()]);
+    for command in [&["--help"][..], &["watch", "--help"], &["submit", "--help"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_cortado")).args(command).output().unwrap();
+        known.extend(flags(&String::from_utf8(output.stdout).unwrap()));
+    }
+    let mut seen = 0;
+    for span in spans(&read("README.md")) {
+        let ours = match span.split_once(" -- ") {
+            Some(("cargo run" | "cargo run --release", ours)) => ours,
+            _ if span.starts_with("cortado ") || span.starts_with("--") => &span,
+            _ => continue,
+        };
+        for flag in flags(ours) {
+            seen += 1;
+            assert!(known.contains(&flag), "README.md shows {flag}; known are {known:?}");
+        }
+    }
+    assert!(seen >= 5, "no flags were found in README.md");
+}
+
+fn flags(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    words.filter(|word| word.len() > 2 && word.starts_with("--")).map(str::to_owned).collect()
+}

@@ -5,9 +5,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 
 use super::Setup;
 use super::figures::{Latencies, Table, median, mib, peak_rss, per_second, rate};
@@ -47,7 +47,7 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
 
 /// A job with a payload of 100 bytes that waits.
 fn job(tag: &str, delay_ms: u64) -> String {
-    let data = "x".repeat(89);
+    let data: String = std::iter::repeat_with(fastrand::alphanumeric).take(89).collect();
     format!(
         "{{\"kind\":\"echo\",\"payload\":{{\"data\":\"{data}\"}},\"delay_ms\":{delay_ms},\"tags\":[\"{tag}\"]}}"
     )
@@ -152,6 +152,8 @@ struct Server {
     child: Child,
     pid: u32,
     address: String,
+    /// Kept open, as a terminal would be.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
@@ -172,7 +174,8 @@ impl Server {
         let mut lines = BufReader::new(stdout).lines();
         while let Some(line) = lines.next_line().await? {
             if let Some(address) = line.strip_prefix("listening on http://") {
-                return Ok(Server { child, pid, address: address.to_owned() });
+                let address = address.to_owned();
+                return Ok(Server { child, pid, address, _output: lines });
             }
         }
         bail!("the server did not say where it listens")

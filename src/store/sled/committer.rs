@@ -19,13 +19,16 @@ use crate::store::{
 };
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+type ClaimReply = Reply<Vec<(Claimed, Event)>>;
+/// A look at the index, and the durable place it is of.
+pub(super) type Look = Box<dyn FnOnce(&Index, Cursor) + Send>;
 type Controls = Vec<(JobId, Result<Status, ControlError>)>;
 
 /// What the handle and the archiver ask for.
 pub(super) enum Command {
     /// Looks at the index between two groups, so it sees durable state only.
-    Read(Box<dyn FnOnce(&Index, Cursor) + Send>),
-    Claim(Claim, Reply<Vec<(Claimed, Event)>>),
+    Read(Look),
+    Claim(Claim, ClaimReply),
     Change(Change),
     Close(Reply<()>),
 }
@@ -48,7 +51,7 @@ const GROUP: usize = 16_384;
 
 /// An answer to give when the group is durable, or has failed.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-type Claims = Vec<(Result<Vec<Claimed>, StoreError>, Reply<Vec<(Claimed, Event)>>)>;
+type Claims = Vec<(Result<Vec<Claimed>, StoreError>, ClaimReply)>;
 
 /// Runs until it is told to close. Owns everything that changes.
 pub(super) fn run(mut core: Core, mut commands: mpsc::Receiver<Command>, archiver: &Archiver) {
@@ -110,7 +113,7 @@ fn close(
 /// Commands that will be one group.
 #[derive(Default)]
 struct Batch {
-    claims: Vec<(Claim, Reply<Vec<(Claimed, Event)>>)>,
+    claims: Vec<(Claim, ClaimReply)>,
     changes: Vec<Change>,
     closing: Vec<Reply<()>>,
 }
@@ -159,6 +162,7 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
         batch.claims.into_iter().map(|(claim, reply)| (group.claim(&claim), reply)).collect();
     let mut answers: Vec<Answer> = Vec::with_capacity(batch.changes.len());
     let mut later = Vec::new();
+    let mut archived = Vec::new();
     for change in batch.changes {
         let answer = match change {
             Change::Enqueue(jobs, reply) => when_durable(group.enqueue(jobs), reply),
@@ -186,11 +190,15 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
                 Err(error) => when_durable(Err(error), reply),
             },
             Change::Archive(jobs) => {
-                group.archive(jobs?);
+                archived.push(jobs?);
                 continue;
             }
         };
         answers.push(answer);
+    }
+    // Last, so that nothing of this group looks for a run that is not on the disk yet.
+    for jobs in archived {
+        group.archive(jobs);
     }
     let written = group.pack().and_then(|packed| write(core, packed, claims));
     for answer in answers {

@@ -116,15 +116,14 @@ impl<'a> Group<'a> {
         let run_at = new.run_at(self.now);
         let state = if run_at > self.now { State::Scheduled } else { State::Available };
         let status = Status::new(new.spec.retry.max_attempts, state);
-        let labels = self.core.index.intern(&new.labels);
+        let (labels, group) = self.core.group_of(&new.labels);
         let (id, spec) = (new.id, new.spec);
         let change = Change::Enqueued { spec: spec.clone(), run_at };
         let fact = Fact::Job { id, labels: labels.clone(), state, attempt: 0, change };
         let (event, chunk) = self.event(fact)?;
         self.core.journal.hold(chunk);
-        let queue = self.queue(&labels.queue);
         let entry = Entry {
-            group: self.core.index.group(queue, &labels.kind),
+            group,
             labels,
             priority: spec.priority,
             status,
@@ -135,7 +134,7 @@ impl<'a> Group<'a> {
             archiving: false,
         };
         self.core.index.insert(id, entry);
-        self.hint(id);
+        self.hint(group, state, run_at);
         Job::from_enqueued(&event)
             .ok_or_else(|| StoreError::Corrupt("an enqueued event made no job".into()))
     }
@@ -143,45 +142,37 @@ impl<'a> Group<'a> {
     /// The one way a job changes: the event is appended, the entry moves, hints are given. Answers with
     /// the event's number.
     pub fn change(&mut self, id: JobId, status: Status, change: Change) -> Result<u64, StoreError> {
-        let Some(entry) = self.core.index.entries.get(&id) else {
+        let core = &mut *self.core;
+        let Index { entries, sets, .. } = &mut core.index;
+        let Some(entry) = entries.get_mut(&id) else {
             return Err(StoreError::Corrupt(format!("job {id} left the index under a change")));
         };
+        sets.take(id, entry);
         // An attempt that is given back keeps its number in the event that ends it.
         let gives_back = matches!(change, Change::Interrupted { .. } | Change::Snoozed { .. });
         let attempt = if gives_back { entry.status.attempt } else { status.attempt };
-        let run_at = match &change {
-            Change::RetryScheduled { run_at, .. } | Change::Snoozed { run_at } => *run_at,
-            Change::Interrupted { .. } | Change::Rescued { .. } | Change::Retried => self.now,
-            Change::Enqueued { .. }
-            | Change::BecameAvailable
-            | Change::Started { .. }
-            | Change::Progressed(_)
-            | Change::Logged(_)
-            | Change::Completed { .. }
-            | Change::Discarded { .. }
-            | Change::CancelAsked
-            | Change::Cancelled
-            | Change::Deleted => entry.run_at,
-        };
-        let labels: Arc<Labels> = entry.labels.clone();
-        let state = status.state;
-        let (event, chunk) = self.event(Fact::Job { id, labels, state, attempt, change })?;
-        let finished = state.is_final().then_some((event.seq, self.now));
-        let mut is_new = false;
-        self.core.index.change(id, |entry| {
-            entry.status = status;
-            entry.run_at = run_at;
-            entry.finished = finished;
-            is_new = entry.trail.add(chunk);
-        });
-        if is_new {
-            self.core.journal.hold(chunk);
+        entry.status = status;
+        entry.run_at = change.run_at(self.now).unwrap_or(entry.run_at);
+        let seq = core.next_seq;
+        entry.finished = status.state.is_final().then_some((seq, self.now));
+        let fact =
+            Fact::Job { id, labels: entry.labels.clone(), state: status.state, attempt, change };
+        let record = Record::Event(Event { seq, at: self.now, fact });
+        let place = self.packer.push(&record).map_err(StoreError::Corrupt)?;
+        let chunk = self.first_chunk + place as u64;
+        core.next_seq += 1;
+        let Record::Event(event) = record else { unreachable!("built just above") };
+        self.events.push(event);
+        if entry.trail.add(chunk) {
+            core.journal.hold(chunk);
         }
-        if state != State::Running {
-            self.core.index.unlease(id);
+        sets.put(id, entry);
+        let (group, run_at) = (entry.group, entry.run_at);
+        if status.state != State::Running {
+            core.index.unlease(id);
         }
-        self.hint(id);
-        Ok(event.seq)
+        self.hint(group, status.state, run_at);
+        Ok(seq)
     }
 
     /// Takes a job out of the index and lets its chunks go.
@@ -315,17 +306,12 @@ impl<'a> Group<'a> {
     }
 
     /// Notes whom the job's new place concerns: the queue's dispatcher, or the timer.
-    fn hint(&mut self, id: JobId) {
-        let Some(entry) = self.core.index.entries.get(&id) else { return };
-        match entry.status.state {
+    fn hint(&mut self, group: u32, state: State, run_at: Time) {
+        match state {
             State::Available => {
-                let queue = self.core.index.queue_of(entry);
-                self.woken.insert(queue);
+                self.woken.insert(self.core.index.queue_of(group));
             }
-            State::Scheduled | State::Retryable => {
-                let run_at = entry.run_at;
-                self.core.expect(run_at);
-            }
+            State::Scheduled | State::Retryable => self.core.expect(run_at),
             State::Running | State::Completed | State::Discarded | State::Cancelled => {}
         }
     }
@@ -363,6 +349,17 @@ impl Core {
         self.index.queue(name, || shared.wake(name))
     }
 
+    /// One shared copy of equal labels, and the number of their counters.
+    pub fn group_of(&mut self, labels: &Arc<Labels>) -> (Arc<Labels>, u32) {
+        if let Some(known) = self.index.interned(labels) {
+            return known;
+        }
+        let queue = self.queue(&labels.queue);
+        let group = self.index.group(queue, &labels.kind);
+        self.index.intern(labels, group);
+        (labels.clone(), group)
+    }
+
     /// Counts a run's jobs.
     pub fn count_run(&mut self, run: &Run) {
         for (queue, kind, state, n) in &run.counts {
@@ -382,10 +379,10 @@ impl Core {
 
     /// The index entry for a whole job.
     pub fn entry_of(&mut self, job: &Job, trail: Trail) -> Entry {
-        let queue = self.queue(&job.labels.queue);
+        let (labels, group) = self.group_of(&job.labels);
         Entry {
-            labels: self.index.intern(&job.labels),
-            group: self.index.group(queue, &job.labels.kind),
+            labels,
+            group,
             priority: job.spec.priority,
             status: job.status,
             run_at: job.run_at,

@@ -2,7 +2,7 @@
 //! that answer "what next" without a scan. Owned by one thread; no locks.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -105,7 +105,7 @@ pub(super) struct Index {
     pub sets: Sets,
     queue_ids: HashMap<QueueName, u32>,
     group_ids: HashMap<(u32, Kind), u32>,
-    labels: HashSet<Arc<Labels>>,
+    labels: HashMap<Arc<Labels>, u32>,
     labels_swept_at: usize,
     pub leases: HashMap<JobId, Held>,
     pub lease_ends: BTreeSet<(Time, JobId)>,
@@ -159,22 +159,23 @@ impl Index {
         id
     }
 
-    /// The number of the queue that an entry waits in.
-    pub fn queue_of(&self, entry: &Entry) -> u32 {
-        self.sets.groups[entry.group as usize].queue
+    /// The number of the queue whose counters these are.
+    pub fn queue_of(&self, group: u32) -> u32 {
+        self.sets.groups[group as usize].queue
     }
 
-    /// One shared copy of equal labels. Swept when it has doubled, so rare tags do not pile up.
-    pub fn intern(&mut self, labels: &Arc<Labels>) -> Arc<Labels> {
-        if let Some(known) = self.labels.get(labels) {
-            return known.clone();
-        }
+    /// The shared copy of equal labels, and the number of their counters.
+    pub fn interned(&self, labels: &Arc<Labels>) -> Option<(Arc<Labels>, u32)> {
+        self.labels.get_key_value(labels).map(|(labels, group)| (labels.clone(), *group))
+    }
+
+    /// Makes these the shared copy. Swept when there are twice as many, so rare tags do not pile up.
+    pub fn intern(&mut self, labels: &Arc<Labels>, group: u32) {
         if self.labels.len() > 2 * self.labels_swept_at + 1_000 {
-            self.labels.retain(|labels| Arc::strong_count(labels) > 1);
+            self.labels.retain(|labels, _| Arc::strong_count(labels) > 1);
             self.labels_swept_at = self.labels.len();
         }
-        self.labels.insert(labels.clone());
-        labels.clone()
+        self.labels.insert(labels.clone(), group);
     }
 
     /// Adds an entry and puts it where its state belongs.
@@ -182,8 +183,7 @@ impl Index {
         if let Some(key) = &entry.key {
             self.keys.insert((**key).clone(), id);
         }
-        self.sets.count(entry.group, entry.status.state, 1);
-        self.sets.place(id, &entry);
+        self.sets.put(id, &entry);
         self.entries.insert(id, entry);
     }
 
@@ -196,19 +196,16 @@ impl Index {
         {
             self.keys.remove(&**key);
         }
-        self.sets.uncount(entry.group, entry.status.state, 1);
-        self.sets.displace(id, &entry);
+        self.sets.take(id, &entry);
         Some(entry)
     }
 
     /// Changes an entry and moves it to where its new state belongs.
     pub fn change(&mut self, id: JobId, change: impl FnOnce(&mut Entry)) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        self.sets.displace(id, entry);
-        self.sets.uncount(entry.group, entry.status.state, 1);
+        self.sets.take(id, entry);
         change(entry);
-        self.sets.count(entry.group, entry.status.state, 1);
-        self.sets.place(id, entry);
+        self.sets.put(id, entry);
     }
 
     /// Gives a running job to a holder, until `expires`.
@@ -284,6 +281,18 @@ impl Index {
 }
 
 impl Sets {
+    /// Counts a job and puts it where its state belongs.
+    pub fn put(&mut self, id: JobId, entry: &Entry) {
+        self.count(entry.group, entry.status.state, 1);
+        self.place(id, entry);
+    }
+
+    /// Undoes [`Sets::put`]; comes before every change of an entry.
+    pub fn take(&mut self, id: JobId, entry: &Entry) {
+        self.uncount(entry.group, entry.status.state, 1);
+        self.displace(id, entry);
+    }
+
     fn place(&mut self, id: JobId, entry: &Entry) {
         match entry.status.state {
             State::Scheduled | State::Retryable => {

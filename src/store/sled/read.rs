@@ -11,7 +11,39 @@ use crate::store::{Events, StoreError};
 /// Decoded chunks of one read, so that jobs that share a chunk decode it once.
 pub(super) struct Reader<'a> {
     shared: &'a Shared,
-    chunks: HashMap<u64, Option<Chunk>>,
+    chunks: HashMap<u64, Option<Open>>,
+}
+
+/// A decoded chunk, and whose each record is, side by side: a record is looked for in a list of plain
+/// numbers.
+struct Open {
+    chunk: Chunk,
+    ids: Vec<Option<JobId>>,
+}
+
+impl Open {
+    fn new(chunk: Chunk) -> Open {
+        let ids = chunk.records.iter().map(owner).collect();
+        Open { chunk, ids }
+    }
+
+    fn records_of(&self, id: JobId) -> impl Iterator<Item = &Record> {
+        let own = self.ids.iter().zip(&self.chunk.records);
+        own.filter(move |(owner, _)| **owner == Some(id)).map(|(_, record)| record)
+    }
+}
+
+/// The job whose record this helps to make.
+fn owner(record: &Record) -> Option<JobId> {
+    match record {
+        Record::Carried(job) => Some(job.id),
+        Record::Event(event) => match &event.fact {
+            // A deleted job's last event stands in the log, but makes no record.
+            Fact::Job { change: Change::Deleted, .. } | Fact::Queue { .. } => None,
+            Fact::Job { id, .. } => Some(*id),
+        },
+        Record::Pruned(_) => None,
+    }
 }
 
 /// Decoded chunks kept by one reader; beyond it forgets them all.
@@ -34,20 +66,20 @@ impl<'a> Reader<'a> {
                 self.chunks.clear();
             }
             if !self.chunks.contains_key(number) {
-                self.chunks.insert(*number, self.shared.chunk(*number)?);
+                self.chunks.insert(*number, self.shared.chunk(*number)?.map(Open::new));
             }
-            let Some(Some(chunk)) = self.chunks.get(number) else { return Ok(None) };
-            for record in &chunk.records {
+            let Some(Some(open)) = self.chunks.get(number) else { return Ok(None) };
+            for record in open.records_of(id) {
                 match record {
-                    Record::Carried(carried) if carried.id == id => job = Some((**carried).clone()),
-                    Record::Event(event) if concerns(event, id) => match &mut job {
+                    Record::Carried(carried) => job = Some((**carried).clone()),
+                    Record::Event(event) => match &mut job {
                         None => job = Job::from_enqueued(event),
                         Some(job) => {
                             let status = status_after(job.status, event)?;
                             job.apply(event, status, caps);
                         }
                     },
-                    Record::Carried(_) | Record::Event(_) | Record::Pruned(_) => {}
+                    Record::Pruned(_) => {}
                 }
             }
         }
@@ -82,14 +114,6 @@ pub(super) fn status_after(status: Status, event: &Event) -> Result<Status, Stor
             StoreError::Corrupt(format!("event {} of job {id} cannot be: {refused}", event.seq))
         }),
         Fact::Queue { .. } => Ok(status),
-    }
-}
-
-fn concerns(event: &Event, wanted: JobId) -> bool {
-    match &event.fact {
-        // A deleted job's last event stands in the log, but makes no record.
-        Fact::Job { change: Change::Deleted, .. } | Fact::Queue { .. } => false,
-        Fact::Job { id, .. } => *id == wanted,
     }
 }
 

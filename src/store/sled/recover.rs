@@ -190,20 +190,7 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
         return Ok(());
     }
     let status: Status = status_after(entry.status, event)?;
-    let run_at = match change {
-        Change::RetryScheduled { run_at, .. } | Change::Snoozed { run_at } => *run_at,
-        Change::Interrupted { .. } | Change::Rescued { .. } | Change::Retried => event.at,
-        Change::Enqueued { .. }
-        | Change::BecameAvailable
-        | Change::Started { .. }
-        | Change::Progressed(_)
-        | Change::Logged(_)
-        | Change::Completed { .. }
-        | Change::Discarded { .. }
-        | Change::CancelAsked
-        | Change::Cancelled
-        | Change::Deleted => entry.run_at,
-    };
+    let run_at = change.run_at(event.at).unwrap_or(entry.run_at);
     let finished = status.state.is_final().then_some((event.seq, event.at));
     let mut is_new = false;
     core.index.change(id, |entry: &mut Entry| {

@@ -33,6 +33,8 @@ pub(super) struct Claimed {
 }
 
 type Answer = Result<Status, ControlError>;
+/// A control of one job.
+type Verb<G> = fn(&mut G, JobId) -> Result<Answer, StoreError>;
 
 /// What became of a control.
 pub(super) enum Controlled {
@@ -221,7 +223,7 @@ impl Group<'_> {
     }
 
     pub fn control(&mut self, control: Control) -> Result<Controlled, StoreError> {
-        let (ids, verb): (_, fn(&mut Self, JobId) -> Result<Answer, StoreError>) = match &control {
+        let (ids, verb): (_, Verb<Self>) = match &control {
             Control::Cancel(ids) => (ids, Self::cancel),
             Control::Retry(ids) => (ids, Self::retry),
             Control::Delete(ids) => (ids, Self::delete),

@@ -160,11 +160,6 @@ impl Fold {
         assert!(self.to_rescue.is_empty(), "not rescued before {event:?}: {:?}", self.to_rescue);
     }
 
-    /// Jobs whose attempt runs.
-    pub fn running(&self) -> usize {
-        self.running.len()
-    }
-
     /// The records say what the log says, each at the place it was read at.
     pub fn assert_agrees(&self, rows: &Rows) {
         for (id, (row, read_at)) in rows {

@@ -22,7 +22,6 @@ pub struct Client {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Row {
     pub id: String,
-    pub kind: String,
     pub state: String,
     pub attempt: u16,
     pub seq: u64,

@@ -22,7 +22,8 @@ pub struct Socket {
 
 /// What the server said, or how the connection ended.
 #[derive(Debug)]
-pub enum Said {
+#[allow(dead_code)] // the error is there for the text of a failing test
+enum Said {
     Message(Value),
     Closed(Option<CloseFrame>),
     Broken(Error),
@@ -43,7 +44,7 @@ impl Socket {
     }
 
     /// What comes next, whatever it is.
-    pub async fn listen(&mut self) -> Said {
+    async fn listen(&mut self) -> Said {
         loop {
             match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => {
@@ -102,6 +103,16 @@ impl Socket {
         self.events_until(wanted).await;
     }
 
+    /// Everything that is told until the connection ends, in whatever way.
+    pub async fn events_until_the_end(&mut self) -> Vec<Event> {
+        let mut told = Vec::new();
+        while let Said::Message(message) = within("the end", self.listen()).await {
+            assert_ne!(message["type"], "gap", "{message}");
+            told.extend(events(&message));
+        }
+        told
+    }
+
     /// Reads to the end: the events on the way, the last `bye`, and the close frame.
     pub async fn rest(&mut self) -> (Vec<Event>, Value, CloseFrame) {
         let (mut seen, mut bye) = (Vec::new(), Value::Null);
@@ -120,7 +131,7 @@ impl Socket {
 }
 
 /// The events of a message; none when it is of another type.
-pub fn events(message: &Value) -> Vec<Event> {
+fn events(message: &Value) -> Vec<Event> {
     match message["type"].as_str() {
         Some("events") => serde_json::from_value(message["events"].clone()).unwrap(),
         _ => Vec::new(),
