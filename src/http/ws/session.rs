@@ -350,3 +350,30 @@ fn ending_of(error: axum::Error) -> Ending {
         _ => Ending::Gone, // broken connections of every sort
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_about_the_stream_tells_every_close_code() {
+        let page = include_str!("../../../docs/stream.md");
+        let (_, codes) = page.split_once("**Close codes.**").unwrap();
+        let codes = codes.split("\n## ").next().unwrap();
+        for ending in [
+            Ending::Delivered,
+            Ending::StoreFailed,
+            Ending::Unwritable,
+            Ending::Silent,
+            Ending::Flood,
+            Ending::Binary,
+            Ending::TooBig,
+            Ending::FarTooBig,
+            Ending::BadText,
+            Ending::BadProtocol,
+        ] {
+            let (code, _) = farewell(ending, true).unwrap();
+            assert!(codes.contains(&code.to_string()), "{code} of {ending:?} is missing");
+        }
+    }
+}
