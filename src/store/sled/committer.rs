@@ -70,6 +70,8 @@ pub(super) fn run(mut core: Core, mut commands: mpsc::Receiver<Command>, archive
                 None => return,
             }
         }
+        // On a busy machine whoever can run now adds to this group; an idle one loses nothing.
+        std::thread::yield_now();
         while batch.len() < GROUP
             && let Ok(command) = commands.try_recv()
         {
