@@ -16,6 +16,7 @@ use super::disk::Disk;
 use super::fold::Fold;
 use super::journal;
 use super::shared::Meta;
+use super::watermark::Watermark;
 use crate::store::StoreError;
 
 /// Checks a directory that no server uses: every stored value, the numbers of chunks and events, every
@@ -51,6 +52,16 @@ fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
     report.epoch = Some(meta.epoch);
     check_keys(&disk, report)?;
     let mut fold = check_journal(&disk, report)?;
+    match Watermark::open(dir).and_then(|head| head.seq_of(meta.epoch)) {
+        Ok(Some(seq)) if seq > report.head => {
+            report.problem(
+                "head",
+                format!("event {seq} was durable; the log ends at {}", report.head),
+            );
+        }
+        Ok(_) => {}
+        Err(error) => report.problem("head", error.to_string()),
+    }
     if meta.archived > report.head {
         let (archived, head) = (meta.archived, report.head);
         report.problem("meta", format!("archived up to event {archived}; the log ends at {head}"));
