@@ -183,6 +183,7 @@ impl Problems {
         self.at_least("http.max_connections", section.max_connections, 2);
         self.at_least("http.socket_message", section.socket_message, 1_024);
         self.at_least("http.socket_rate", section.socket_rate, 1);
+        self.at_least("http.socket_subscriptions", section.socket_subscriptions, 1);
         self.at_least("http.sockets_per_address", section.sockets_per_address, 1);
         if section.max_sockets == 0 || section.max_sockets >= section.max_connections {
             self.add(
@@ -193,6 +194,7 @@ impl Problems {
         for (key, value) in [
             ("http.body_timeout", section.body_timeout),
             ("http.request_timeout", section.request_timeout),
+            ("http.max_wait", section.max_wait),
             ("http.header_timeout", section.header_timeout),
             ("http.socket_ping", section.socket_ping),
             ("http.socket_pong", section.socket_pong),

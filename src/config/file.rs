@@ -163,15 +163,20 @@ pub struct HttpSection {
     pub header_timeout: Duration,
     /// Connections at once.
     pub max_connections: usize,
-    /// WebSockets at once from one address.
+    /// The longest that a request may wait for events, or for the end of a job.
+    #[serde(deserialize_with = "duration")]
+    pub max_wait: Duration,
+    /// WebSockets, event streams and followed logs at once from one address.
     pub sockets_per_address: usize,
-    /// WebSockets at once in all; fewer than connections, so that pages are served too.
+    /// The same in all; fewer than connections, so that pages are served too.
     pub max_sockets: usize,
     /// Bytes of a message from a client.
     #[serde(deserialize_with = "size")]
     pub socket_message: usize,
     /// Messages a second from one client.
     pub socket_rate: u32,
+    /// Subscriptions on one socket.
+    pub socket_subscriptions: usize,
     /// Between pings.
     #[serde(deserialize_with = "duration")]
     pub socket_ping: Duration,
@@ -335,10 +340,12 @@ impl Default for HttpSection {
             request_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),
             max_connections: 12_000,
+            max_wait: Duration::from_secs(60),
             sockets_per_address: 64,
             max_sockets: 11_000,
             socket_message: 16 << 10,
             socket_rate: 20,
+            socket_subscriptions: 32,
             socket_ping: Duration::from_secs(25),
             socket_pong: Duration::from_secs(10),
             socket_mark: Duration::from_secs(10),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,7 +26,9 @@ mod executor;
 mod finals;
 mod heartbeat;
 mod leases;
+mod meter;
 mod notes;
+mod pulse;
 mod queues;
 mod settler;
 mod slots;
@@ -41,6 +43,8 @@ mod tests;
 pub use crate::store::{ControlError, Enqueued, Events, Page, QueueStats, Stats, StoreError};
 pub use batch::Batch;
 pub use handler::{Context, Handler, IntoOutcome};
+pub use meter::{Latency, Rates};
+pub use pulse::Pulse;
 pub use registry::{KindInfo, Registry};
 pub use stop::Drained;
 pub use submission::{BackoffFields, FieldError, Submission};
@@ -148,6 +152,7 @@ struct Inner {
     /// The one channel of committed events; only the event pump sends on it.
     live: event_pump::Live,
     finals: finals::Finals,
+    pulses: pulse::Pulses,
     failures: supervise::Failures,
     /// Attempts settled with an end of their own, since the start.
     finished: AtomicU64,
@@ -204,6 +209,7 @@ impl Engine {
             reports,
             live: event_pump::Live::new(config.stream_capacity),
             finals: finals::Finals::default(),
+            pulses: pulse::Pulses::default(),
             failures: supervise::Failures::default(),
             finished: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
@@ -269,6 +275,11 @@ impl Engine {
     /// The channel ends when the server stops and the last event is out.
     pub fn live(&self) -> broadcast::Receiver<Arc<Batch>> {
         self.inner.live.subscribe()
+    }
+
+    /// How busy the server is: a look at once, and then whenever it has changed, at most four a second.
+    pub fn pulse(&self) -> watch::Receiver<Option<Arc<Pulse>>> {
+        self.inner.pulses.listen()
     }
 
     /// Ends a job; `Ok` holds its status: `Cancelled`, or still `Running` with `cancel_asked`.

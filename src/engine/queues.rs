@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tracing::error;
 
 use super::settler::Report;
-use super::{Inner, dispatcher, event_pump, finals, heartbeat, settler, timer};
+use super::{Inner, dispatcher, event_pump, finals, heartbeat, pulse, settler, timer};
 use crate::job::{Cursor, Event, QueueName};
 use crate::store::StoreError;
 
@@ -37,6 +37,8 @@ impl Inner {
         tasks.spawn(self.pump.track_future(pump));
         let finals = finals::run(self.clone(), self.live.subscribe());
         tasks.spawn(self.supervise("waiters", &self.last_event_is_in, finals));
+        let pulse = pulse::run(self.clone(), self.live.subscribe());
+        tasks.spawn(self.supervise("pulse", &self.last_event_is_in, pulse));
         let settler = settler::run(self.clone(), reports);
         tasks.spawn(self.loops.track_future(self.supervise("settler", &self.quiet, settler)));
         let heartbeat = heartbeat::run(self.clone());

@@ -1,14 +1,24 @@
-//! `GET /api/v1/events`: a plain read of the event log, for clients that poll.
-//! The same cursor resumes here and on the WebSocket.
+//! `GET /api/v1/events`: the event log over plain HTTP. A client that accepts server-sent events gets a
+//! stream; any other polls, and may wait. The same cursor resumes here and on the WebSocket.
 
-use axum::extract::{RawQuery, State};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
 
+use super::feed::{Delivery, Feed};
+use super::query::StreamQuery;
 use super::view::{EventView, Shown};
-use super::{Api, Problem, json, query};
-use crate::engine::Events;
-use crate::job::Cursor;
+use super::{Api, Problem, json, query, sse};
+use crate::engine::Batch;
+use crate::job::{Cursor, Filter};
+
+/// Events looked at in one poll; what follows is for the next one.
+const MAX_SEEN: u64 = 50_000;
 
 #[derive(Serialize)]
 struct EventsView<'a> {
@@ -26,24 +36,133 @@ struct GapView {
     to: Shown<Cursor>,
 }
 
-/// `{"events", "cursor", "gap"?}`: what follows `after` and passes the filter, oldest first.
-/// Without `after` it answers where the log ends, to begin from.
-pub async fn read(State(api): State<Api>, RawQuery(text): RawQuery) -> Result<Response, Problem> {
+/// Server-sent events for a client that accepts `text/event-stream`, else one poll.
+pub async fn events(
+    State(api): State<Api>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    RawQuery(text): RawQuery,
+) -> Result<Response, Problem> {
     let wanted = query::stream_query(text.as_deref())?;
-    let Some(after) = wanted.after else {
-        let cursor = Shown(api.engine.head());
-        return Ok(json(&EventsView { events: Vec::new(), cursor, gap: None }));
-    };
-    match api.engine.events(after, wanted.limit.unwrap_or(100)).await? {
-        Events::Some(events) => {
-            let cursor = events.last().map_or(after, |last| last.cursor(after));
-            let passing = events.iter().filter(|event| wanted.filter.matches(event));
-            let events = passing.map(EventView::of).collect();
-            Ok(json(&EventsView { events, cursor: Shown(cursor), gap: None }))
+    match accepts(&headers, "text/event-stream") {
+        true => sse::stream(&api, peer, &headers, wanted.endless()?),
+        false => poll(&api, wanted).await,
+    }
+}
+
+/// Whether a client names this media type among those it accepts.
+pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types = values.flat_map(|value| value.split(','));
+    types.any(|given| {
+        let essence = given.split(';').next().unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case(media_type)
+    })
+}
+
+/// `{"events", "cursor", "gap"?}`: what follows `after` and passes the filter, oldest first. When there
+/// is nothing, it waits for it up to `wait`. Without `after` it begins where the log ends.
+async fn poll(api: &Api, wanted: StreamQuery) -> Result<Response, Problem> {
+    let StreamQuery { after, filter, limit, wait } = wanted;
+    let limit = limit.unwrap_or(100);
+    let wait = wait.unwrap_or_default().min(api.limits.max_wait);
+    let deadline = Instant::now() + wait;
+    let mut feed = Feed::new(api.engine.clone(), after);
+    if filter == Filter::default() {
+        feed.read_in_steps_of(limit);
+    }
+    let mut page = Polled::new(filter, limit, feed.cursor());
+    while !page.is_full() {
+        match feed.next_stored().await? {
+            Some(delivery) => page.take(delivery),
+            None => break,
         }
-        Events::Gap { oldest, .. } => {
-            let gap = GapView { from: Shown(after), to: Shown(oldest) };
-            Ok(json(&EventsView { events: Vec::new(), cursor: Shown(oldest), gap: Some(gap) }))
+    }
+    if !wait.is_zero() {
+        page.wait(&mut feed, deadline, &api.engine.shutdown().draining).await?;
+    }
+    Ok(json(&page.view()))
+}
+
+/// The answer to a poll in the making.
+struct Polled {
+    filter: Filter,
+    limit: usize,
+    /// Which events of which batches.
+    found: Vec<(Arc<Batch>, usize)>,
+    /// Everything up to here has been looked at.
+    cursor: Cursor,
+    began: u64,
+    gap: Option<(Cursor, Cursor)>,
+    ended: bool,
+}
+
+impl Polled {
+    fn new(filter: Filter, limit: usize, cursor: Cursor) -> Self {
+        let began = cursor.seq;
+        Polled { filter, limit, found: Vec::new(), cursor, began, gap: None, ended: false }
+    }
+
+    /// Whether the answer must leave as it is.
+    fn is_full(&self) -> bool {
+        self.found.len() >= self.limit
+            || self.cursor.seq.saturating_sub(self.began) >= MAX_SEEN
+            || self.gap.is_some()
+            || self.ended
+    }
+
+    fn take(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Events { batch, after } => {
+                for (at, event) in batch.events.iter().enumerate() {
+                    if self.found.len() >= self.limit {
+                        return;
+                    }
+                    self.cursor = event.cursor(self.cursor);
+                    if event.seq > after && self.filter.matches(event) {
+                        self.found.push((batch.clone(), at));
+                    }
+                }
+            }
+            // What was found before comes first; the next read begins there and sees the gap again.
+            Delivery::Gap { .. } if !self.found.is_empty() => self.ended = true,
+            Delivery::Gap { from, to } => {
+                self.gap = Some((from, to));
+                self.cursor = to;
+            }
+            Delivery::Ended => self.ended = true,
+        }
+    }
+
+    /// Waits for the first events, and takes those that come with them.
+    async fn wait(
+        &mut self,
+        feed: &mut Feed,
+        deadline: Instant,
+        draining: &tokio_util::sync::CancellationToken,
+    ) -> Result<(), Problem> {
+        while self.found.is_empty() && !self.is_full() {
+            tokio::select! {
+                delivery = feed.next() => self.take(delivery?),
+                () = sleep_until(deadline) => return Ok(()),
+                // A stop waits for requests, so they must not wait for events.
+                () = draining.cancelled() => return Ok(()),
+            }
+        }
+        while !self.is_full()
+            && let Some(delivery) = feed.next_ready()
+        {
+            self.take(delivery);
+        }
+        Ok(())
+    }
+
+    fn view(&self) -> EventsView<'_> {
+        let events = self.found.iter().filter_map(|(batch, at)| batch.events.get(*at));
+        EventsView {
+            events: events.map(EventView::of).collect(),
+            cursor: Shown(self.cursor),
+            gap: self.gap.map(|(from, to)| GapView { from: Shown(from), to: Shown(to) }),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `/api/v1/jobs`: list them, read one and its log, retry, cancel and remove it.
-//! Submission has a file of its own.
+//! `/api/v1/jobs`: list them; retry, cancel and remove one.
+//! Submission, reading one and reading its log have files of their own.
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::extract::PathId;
-use super::view::{JobRow, JobView, LogView, Shown, StatusView};
+use super::view::{JobRow, Shown, StatusView};
 use super::{Api, Problem, json, query};
 use crate::engine::{ControlError, EngineError};
 use crate::job::{Cursor, JobId, PageCursor, Status};
@@ -28,20 +28,6 @@ pub async fn list(State(api): State<Api>, RawQuery(text): RawQuery) -> Result<Re
         next: page.next.map(Shown),
         cursor: Shown(page.cursor),
     }))
-}
-
-/// One job with everything known of it but its log.
-pub async fn get(State(api): State<Api>, PathId(id): PathId) -> Result<Response, Problem> {
-    let (job, cursor) = api.engine.job(id).await?;
-    let job = job.ok_or_else(|| Problem::no_such_job(&id.to_string()))?;
-    Ok(json(&JobView::of(&job).at(cursor)))
-}
-
-/// The log of one job.
-pub async fn log(State(api): State<Api>, PathId(id): PathId) -> Result<Response, Problem> {
-    let (job, cursor) = api.engine.job(id).await?;
-    let job = job.ok_or_else(|| Problem::no_such_job(&id.to_string()))?;
-    Ok(json(&LogView::of(&job, cursor)))
 }
 
 /// Makes a job run again now; answers its new status.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::compression::CompressionLayer;
@@ -15,6 +15,8 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tracing::Instrument;
 
 use super::auth::{Hosts, check_host, check_origin, check_token};
+use super::patience::Lasting;
+use super::query::asks_to_wait;
 use super::{Limits, Problem};
 
 /// Who may come in.
@@ -41,9 +43,9 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
         let detail = "a request that a page of another site makes is refused";
         Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
     });
-    let compressible =
-        SizeAbove::new(1_024).and(NotForContentType::IMAGES).and(NotForContentType::SSE);
-    let gate = Arc::new(Gate { access, timeout: limits.request_timeout });
+    let compressible = SizeAbove::new(1_024).and(NotForContentType::IMAGES).and(not_lasting);
+    let gate = Gate { access, timeout: limits.request_timeout, max_wait: limits.max_wait };
+    let gate = Arc::new(gate);
     Ok(router
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(DefaultBodyLimit::max(limits.body_bytes))
@@ -51,12 +53,26 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
         .layer(middleware::from_fn_with_state(gate, around)))
 }
 
+/// A stream is written as it comes; a compressor would hold its bytes back.
+fn not_lasting(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions) -> bool {
+    extensions.get::<Lasting>().is_none()
+}
+
 struct Gate {
     access: Access,
     timeout: Duration,
+    max_wait: Duration,
 }
 
 impl Gate {
+    /// How long an answer may take to begin.
+    fn patience(&self, request: &Request) -> Duration {
+        match asks_to_wait(request.uri().query()) {
+            true => self.timeout + self.max_wait,
+            false => self.timeout,
+        }
+    }
+
     fn admit(&self, request: &Request) -> Result<(), Problem> {
         let (uri, headers) = (request.uri(), request.headers());
         if matches!(uri.path(), "/healthz" | "/readyz") {
@@ -85,7 +101,7 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
         path = request.uri().path(),
     );
     let mut response = match gate.admit(&request) {
-        Ok(()) => answer(gate.timeout, request, next).instrument(span).await,
+        Ok(()) => answer(gate.patience(&request), request, next).instrument(span).await,
         Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();

@@ -12,7 +12,7 @@ pub struct Limits {
     pub batch_len: usize,
     /// A body must have arrived by then; 408 otherwise.
     pub body_timeout: Duration,
-    /// An answer must have begun by then; 503 otherwise. Also bounds what the stop waits for.
+    /// An answer must have begun by then, not counting a wait that was asked for; 503 otherwise. Also bounds what the stop waits for.
     pub request_timeout: Duration,
     /// A request head must have arrived by then; also how long an idle connection is kept.
     pub header_timeout: Duration,
@@ -21,14 +21,18 @@ pub struct Limits {
     pub last_bytes: Duration,
     /// Open connections; further ones wait in the listen queue.
     pub max_connections: usize,
-    /// WebSockets from one address.
+    /// The longest that a request may wait for events, or for the end of a job.
+    pub max_wait: Duration,
+    /// Subscribers (WebSockets, server-sent events, followed logs) from one address.
     pub ws_per_address: usize,
-    /// WebSockets in all; keep it below `max_connections`, so that pages are served too.
+    /// Subscribers in all; keep it below `max_connections`, so that pages are served too.
     pub ws_total: usize,
     /// The longest message a subscriber may send, in bytes.
     pub ws_message_bytes: usize,
     /// Messages a subscriber may send in one second.
     pub ws_messages_per_second: u32,
+    /// Subscriptions on one socket.
+    pub ws_subscriptions: usize,
     /// How often a socket is pinged.
     pub ws_ping_every: Duration,
     /// The answer to a ping must have come by then.
@@ -55,10 +59,12 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             last_bytes: Duration::from_secs(1),
             max_connections: 12_000,
+            max_wait: Duration::from_secs(60),
             ws_per_address: 64,
             ws_total: 11_000,
             ws_message_bytes: 16 * 1_024,
             ws_messages_per_second: 20,
+            ws_subscriptions: 32,
             ws_ping_every: Duration::from_secs(25),
             ws_pong_within: Duration::from_secs(10),
             ws_mark_every: Duration::from_secs(10),

@@ -1,6 +1,7 @@
 //! L3: the machine interface: JSON, the event stream, health. Calls the engine's verbs only.
 //! Every answer that is not a success is a problem document (RFC 9457).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -16,20 +17,28 @@ pub mod auth;
 pub mod error;
 mod events;
 mod extract;
+mod feed;
+mod follow;
 mod health;
 mod jobs;
 pub mod layers;
 pub mod limits;
+mod patience;
+mod places;
+mod protocol;
 pub mod query;
 pub mod server;
+mod sse;
 mod stats;
 mod submit;
 pub mod view;
+mod wait;
 pub mod ws;
 
 pub use error::Problem;
 pub use layers::{Access, wrap};
 pub use limits::Limits;
+use places::{Place, Places};
 pub use server::{bind, serve};
 
 /// What every endpoint is given. Cheap to clone.
@@ -37,20 +46,31 @@ pub use server::{bind, serve};
 pub(crate) struct Api {
     engine: Engine,
     limits: Arc<Limits>,
-    /// Who holds how many sockets.
-    sockets: Arc<ws::Sockets>,
+    /// Who listens for long.
+    places: Arc<Places>,
+}
+
+impl Api {
+    /// A place for a subscriber; none once the server stops.
+    fn admit(&self, peer: SocketAddr) -> Result<Place, Problem> {
+        if self.engine.shutdown().draining.is_cancelled() {
+            let detail = "the server is stopping";
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail);
+            return Err(problem.retry_after(2));
+        }
+        self.places.admit(peer.ip(), &self.limits)
+    }
 }
 
 /// The endpoints under `/api/v1`, `/healthz` and `/readyz`; to be merged with the pages and then
 /// wrapped by [`wrap`].
 pub fn router(engine: Engine, limits: Limits) -> Router {
     let body_bytes = limits.body_bytes;
-    let sockets = Arc::new(ws::Sockets::default());
-    let api = Api { engine, limits: Arc::new(limits), sockets };
+    let api = Api { engine, limits: Arc::new(limits), places: Arc::default() };
     Router::new()
         .route("/api/v1/jobs", post(submit::submit).get(jobs::list))
-        .route("/api/v1/jobs/{id}", get(jobs::get).delete(jobs::remove))
-        .route("/api/v1/jobs/{id}/log", get(jobs::log))
+        .route("/api/v1/jobs/{id}", get(wait::get).delete(jobs::remove))
+        .route("/api/v1/jobs/{id}/log", get(follow::log))
         .route("/api/v1/jobs/{id}/retry", post(jobs::retry))
         .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/api/v1/stats", get(stats::stats))
@@ -58,7 +78,7 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
         .route("/api/v1/queues/{name}/pause", post(stats::pause))
         .route("/api/v1/queues/{name}/resume", post(stats::resume))
         .route("/api/v1/kinds", get(stats::kinds))
-        .route("/api/v1/events", get(events::read))
+        .route("/api/v1/events", get(events::events))
         .route("/api/v1/ws", get(ws::upgrade))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

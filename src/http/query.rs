@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::Problem;
-use crate::job::{Cursor, Filter, JobQuery};
+use crate::job::{Cursor, EventType, Filter, JobQuery};
 
 /// The pairs of a query string, decoded.
 pub fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
@@ -39,6 +40,22 @@ pub struct StreamQuery {
     pub filter: Filter,
     /// Events wanted; only where events are polled.
     pub limit: Option<usize>,
+    /// How long to wait for events; only where events are polled.
+    pub wait: Option<Duration>,
+}
+
+impl StreamQuery {
+    /// The query of a stream that has no end, and so neither `limit` nor `wait`.
+    ///
+    /// # Errors
+    /// When one of them is there.
+    pub fn endless(self) -> Result<Self, Problem> {
+        if self.limit.is_some() || self.wait.is_some() {
+            let detail = "limit and wait are for polling; this stream has no end";
+            return Err(Problem::invalid_parameter(detail));
+        }
+        Ok(self)
+    }
 }
 
 /// The longest answer of `GET /api/v1/events`, in events.
@@ -51,6 +68,7 @@ pub fn stream_query(query: Option<&str>) -> Result<StreamQuery, Problem> {
         match &*name {
             "after" => wanted.after = one(&value)?,
             "limit" => wanted.limit = Some(limit(&value, MAX_EVENTS)?),
+            "wait" => wanted.wait = Some(length(&value)?),
             field => add_to_filter(&mut wanted.filter, field, &value)?,
         }
     }
@@ -64,8 +82,8 @@ pub fn add_to_filter(filter: &mut Filter, field: &str, value: &str) -> Result<()
         "kind" => many(&mut filter.kinds, value),
         "job" => many(&mut filter.jobs, value),
         "tag" => many(&mut filter.tags, value),
-        "type" => many(&mut filter.types, value),
-        _ => Err(unknown(field, "after, limit, queue, kind, job, type, tag")),
+        "type" => types(&mut filter.types, value),
+        _ => Err(unknown(field, "after, limit, wait, queue, kind, job, type, tag")),
     }
 }
 
@@ -93,6 +111,80 @@ fn many<T: FromStr<Err: Display> + PartialEq>(
         }
     }
     Ok(())
+}
+
+/// Names of types and globs such as `job.*`.
+fn types(list: &mut Vec<EventType>, value: &str) -> Result<(), Problem> {
+    for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let named = EventType::matching(part)
+            .map_err(|error| Problem::invalid_parameter(error.to_string()))?;
+        for kind in named {
+            if !list.contains(&kind) {
+                list.push(kind);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a request for one job may ask for beside it: `wait`, zero when left out.
+pub fn wait_query(query: Option<&str>) -> Result<Duration, Problem> {
+    let mut wait = Duration::ZERO;
+    for (name, value) in pairs(query) {
+        match &*name {
+            "wait" => wait = length(&value)?,
+            _ => return Err(unknown(&name, "wait")),
+        }
+    }
+    Ok(wait)
+}
+
+/// What `GET /api/v1/jobs/{id}/log` may ask for.
+#[derive(Debug, Default)]
+pub struct LogQuery {
+    /// The number of the last line that is known already.
+    pub after: u64,
+    /// Whether the lines to come are wanted too.
+    pub follow: bool,
+    /// Whether a browser shall save the log as a file.
+    pub download: bool,
+}
+
+/// `after` (a line's number), `follow`, `download`.
+pub fn log_query(query: Option<&str>) -> Result<LogQuery, Problem> {
+    let mut wanted = LogQuery::default();
+    for (name, value) in pairs(query) {
+        match &*name {
+            "after" => wanted.after = one(&value)?.unwrap_or_default(),
+            "follow" => wanted.follow = flag(&value)?,
+            "download" => wanted.download = flag(&value)?,
+            _ => return Err(unknown(&name, "after, follow, download")),
+        }
+    }
+    Ok(wanted)
+}
+
+/// A name alone says yes.
+fn flag(value: &str) -> Result<bool, Problem> {
+    match value {
+        "" | "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(Problem::invalid_parameter(format!("{value:?} is neither true nor false"))),
+    }
+}
+
+/// Whether a query asks for a wait, so that its answer may come later than others.
+pub fn asks_to_wait(query: Option<&str>) -> bool {
+    pairs(query).any(|(name, _)| name == "wait")
+}
+
+/// `20s`, `1m 30s`, `500ms`, or a number of seconds.
+fn length(value: &str) -> Result<Duration, Problem> {
+    let seconds = value.parse().ok().map(Duration::from_secs);
+    let spelt = || value.parse::<jiff::SignedDuration>().ok()?.try_into().ok();
+    seconds.or_else(spelt).ok_or_else(|| {
+        Problem::invalid_parameter(format!("{value:?} is not a length of time such as 20s"))
+    })
 }
 
 fn limit(value: &str, max: usize) -> Result<usize, Problem> {
@@ -126,11 +218,27 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_is_a_length_of_time_and_a_type_may_be_a_glob() {
+        for (text, seconds) in [("wait=20s", 20), ("wait=1m%2030s", 90), ("wait=7", 7)] {
+            let wait = wait_query(Some(text)).unwrap();
+            assert_eq!(wait, Duration::from_secs(seconds), "{text}");
+        }
+        assert!(asks_to_wait(Some("a=1&wait=1s")) && !asks_to_wait(Some("waits=1")));
+        let query = stream_query(Some("type=queue.*,job.started&type=queue.paused")).unwrap();
+        assert_eq!(query.filter.types.len(), 3);
+        assert!(query.endless().is_ok());
+        assert!(stream_query(Some("wait=1s")).unwrap().endless().is_err());
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         for bad in ["limit=0", "limit=501", "limit=x", "state=done", "colour=red", "after=1"] {
             assert_eq!(job_query(Some(bad)).unwrap_err().code(), "invalid_parameter", "{bad}");
         }
-        for bad in ["after=here", "job=1", "type=job.finish", "state=running", "limit=1001"] {
+        for bad in ["after=here", "job=1", "type=job.finish", "state=running", "limit=1001"]
+            .into_iter()
+            .chain(["type=task.*", "wait=soon", "wait=-1s"])
+        {
             assert_eq!(stream_query(Some(bad)).unwrap_err().code(), "invalid_parameter", "{bad}");
         }
     }

@@ -1,6 +1,7 @@
 //! The accept loop, on hyper itself: header timeouts, a bound on connections, and a stop that lets
 //! requests under way finish and waits for nobody who has not asked anything.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -17,10 +18,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
 use super::Limits;
+use super::patience::{Lasting, Patient};
 use crate::shutdown::Shutdown;
 
 /// Holds a place among [`Limits::max_connections`]; in every request's extensions, so that a socket
@@ -36,13 +40,16 @@ pub struct ConnectionSlot(#[allow(dead_code)] Arc<OwnedSemaphorePermit>);
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?; // a restart must not wait for the last process's connections
-    socket.set_send_buffer_size(64 * 1_024)?; // accepted connections inherit it
+    // Accepted connections inherit both. A peer that is gone without a word is noticed after hours at
+    // the latest, also where a silent stream (a followed log) gives nothing to write.
+    socket.set_send_buffer_size(64 * 1_024)?;
+    socket.set_keepalive(true)?;
     socket.bind(address)?;
     socket.listen(4_096)
 }
 
 /// Serves until the stop begins, closes the listener, and returns when the last request under way has
-/// its answer (bounded by [`Limits::request_timeout`]). Sockets go on under `shutdown.connections`. An
+/// its answer (bounded by [`Limits::request_timeout`]). Sockets and lasting answers go on under `shutdown.connections`. An
 /// accept error never ends it.
 ///
 /// # Errors
@@ -61,10 +68,12 @@ pub async fn serve(
         loop {
             // Waiting for a place before `accept` leaves the others in the kernel's listen queue.
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
-            let (stream, peer) = accept(&listener).await;
+            let (stream, address) = accept(&listener).await;
             let slot = ConnectionSlot(Arc::new(slot));
-            let one = connection(stream, peer, slot, router.clone(), &limits, shutdown.clone());
-            shutdown.connections.spawn(speaking.track_future(one));
+            let speaks = speaking.token();
+            let peer = Peer { stream, address, slot, speaks };
+            let one = connection(peer, router.clone(), &limits, shutdown.clone());
+            shutdown.connections.spawn(one);
         }
     };
     tokio::select! {
@@ -103,33 +112,55 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn connection(
+/// A connection just accepted.
+struct Peer {
     stream: TcpStream,
-    peer: SocketAddr,
+    address: SocketAddr,
     slot: ConnectionSlot,
+    /// Counts it among the connections that the end of `serve` waits for.
+    speaks: TaskTrackerToken,
+}
+
+fn connection(
+    peer: Peer,
     router: Router,
     limits: &Limits,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
+    let Peer { stream, address, slot, speaks } = peer;
+    // Cancelled when an answer without end begins: from then on this connection is like a socket.
+    let lasting = CancellationToken::new();
+    let begun = lasting.clone();
     // Counts the requests under way as receivers: a call or a body that lives holds one.
     let (under_way, _) = watch::channel(());
     let counter = under_way.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let guard = counter.subscribe();
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(ConnectInfo(address));
         request.extensions_mut().insert(slot.clone());
         let answer = router.clone().oneshot(request.map(Body::new));
-        async move { answer.await.map(|response| response.map(|body| Guarded { body, guard })) }
+        let begun = begun.clone();
+        async move {
+            let response = answer.await?;
+            let lasts = response.extensions().get::<Lasting>().is_some();
+            let guard = Some(guard).filter(|_| !lasts);
+            if lasts {
+                begun.cancel();
+            }
+            Ok::<_, Infallible>(response.map(|body| Guarded { body, guard }))
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
     http.max_buf_size(64 * 1_024).pipeline_flush(true);
     let (bound, last_bytes) = (limits.request_timeout, limits.last_bytes);
+    let unwritable = limits.ws_unwritable;
     async move {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
+            tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
         }
-        let serving = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let stream = TokioIo::new(Patient::new(stream, lasting.clone(), unwritable));
+        let serving = http.serve_connection(stream, service).with_upgrades();
         let mut serving = pin!(serving);
         let ended = tokio::select! {
             ended = serving.as_mut() => Some(ended),
@@ -140,13 +171,19 @@ fn connection(
             None => {
                 serving.as_mut().graceful_shutdown();
                 tokio::select! {
-                    ended = serving => ended,
+                    biased;
+                    () = lasting.cancelled() => {
+                        // It ends by itself after the last event; the stop's bound on sockets holds.
+                        drop(speaks);
+                        serving.await
+                    }
+                    ended = serving.as_mut() => ended,
                     () = idle(&under_way, last_bytes, bound, &shutdown) => Ok(()),
                 }
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%peer, %error, "a connection broke");
+            tracing::debug!(%address, %error, "a connection broke");
         }
     }
 }
@@ -189,8 +226,8 @@ async fn busy(under_way: &watch::Sender<()>) {
 /// An answer's body that counts as under way until it is written.
 struct Guarded {
     body: Body,
-    #[allow(dead_code)] // it counts by being alive
-    guard: watch::Receiver<()>,
+    #[allow(dead_code)] // it counts by being alive; none in a lasting answer
+    guard: Option<watch::Receiver<()>>,
 }
 
 impl HttpBody for Guarded {

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::extract::PathQueue;
-use super::view::Shown;
+use super::view::{Shown, to_json};
 use super::{Api, Problem, json};
-use crate::engine::{EngineConfig, QueueStats};
+use crate::engine::{EngineConfig, Latency, Pulse, QueueStats, Rates, Stats};
 use crate::job::{Cursor, QueueName, State as JobState};
 
 type Counts = BTreeMap<&'static str, u64>;
@@ -44,6 +44,7 @@ struct QueueView<'a> {
 #[derive(Serialize)]
 struct KindsView<'a> {
     kinds: Vec<KindView<'a>>,
+    cursor: Shown<Cursor>,
 }
 
 #[derive(Serialize)]
@@ -55,15 +56,56 @@ struct KindView<'a> {
 
 /// `{"states", "queues", "kinds", "cursor", "oldest"}`; `oldest` is where the log begins.
 pub async fn stats(State(api): State<Api>) -> Result<Response, Problem> {
-    let stats = api.engine.stats().await?;
+    Ok(json(&stats_view(&api.engine.stats().await?, api.engine.config())))
+}
+
+fn stats_view<'a>(stats: &'a Stats, config: &EngineConfig) -> StatsView<'a> {
     let kinds = stats.kinds.iter().map(|(kind, states)| (kind.as_str(), counts(states)));
-    Ok(json(&StatsView {
+    StatsView {
         states: counts(&stats.states),
-        queues: queue_views(&stats.queues, api.engine.config()),
+        queues: queue_views(&stats.queues, config),
         kinds: kinds.collect(),
         cursor: Shown(stats.cursor),
         oldest: Shown(stats.oldest),
-    }))
+    }
+}
+
+#[derive(Serialize)]
+struct PulseView<'a> {
+    r#type: &'static str,
+    #[serde(flatten)]
+    stats: StatsView<'a>,
+    per_second: RatesView,
+    wait_ms: Option<LatencyView>,
+    run_ms: Option<LatencyView>,
+}
+
+#[derive(Serialize)]
+struct RatesView {
+    enqueued: f64,
+    started: f64,
+    completed: f64,
+    failed: f64,
+}
+
+#[derive(Serialize)]
+struct LatencyView {
+    p50: u64,
+    p99: u64,
+}
+
+/// The `stats` message: what `GET /api/v1/stats` answers, `per_second`, and `wait_ms` and `run_ms` as
+/// `{"p50","p99"}` over the last seconds, null when there is nothing to measure.
+pub fn pulse_json(pulse: &Pulse, config: &EngineConfig) -> String {
+    let Rates { enqueued, started, completed, failed } = pulse.rates;
+    let latency = |of: Latency| LatencyView { p50: of.p50, p99: of.p99 };
+    to_json(&PulseView {
+        r#type: "stats",
+        stats: stats_view(&pulse.stats, config),
+        per_second: RatesView { enqueued, started, completed, failed },
+        wait_ms: pulse.wait.map(latency),
+        run_ms: pulse.run.map(latency),
+    })
 }
 
 /// Every known queue: `{"queues": [{"name","paused","concurrency","weight","states"}], "cursor"}`.
@@ -91,14 +133,15 @@ pub async fn resume(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What can be submitted here: `{"kinds": [{"kind","about","example"}]}`.
+/// What can be submitted here: `{"kinds": [{"kind","about","example"}], "cursor"}`.
 pub async fn kinds(State(api): State<Api>) -> Response {
+    let cursor = Shown(api.engine.head());
     let kinds = api.engine.kinds().into_iter().map(|info| KindView {
         kind: info.kind.as_str(),
         about: &info.about,
         example: info.example.raw(),
     });
-    json(&KindsView { kinds: kinds.collect() })
+    json(&KindsView { kinds: kinds.collect(), cursor })
 }
 
 /// Every state is there, also those without jobs.

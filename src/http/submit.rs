@@ -1,33 +1,62 @@
 //! `POST /api/v1/jobs`: one job or an array of them, answered when they are on disk.
 //! The busiest endpoint: one parse, one verb, one write.
 
-use axum::extract::State;
+use std::time::Duration;
+
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::extract::JsonBody;
-use super::view::JobRow;
-use super::{Api, Problem, json};
+use super::view::{JobRow, JobView};
+use super::wait::until_final;
+use super::{Api, Problem, json, query};
 use crate::engine::{Enqueued, Submission};
 
 /// One job: 202 with its row, or 200 with `"existing": true` when its idempotency key was taken;
-/// `Location` names it. An array: 202 with `{"jobs": [...]}` in order, all accepted or none.
-pub async fn submit(State(api): State<Api>, JsonBody(body): JsonBody) -> Result<Response, Problem> {
+/// `Location` names it. With `?wait=30s` 200 with the whole job once it is final, 202 with it when it
+/// is not by then. An array: 202 with `{"jobs": [...]}` in order, all accepted or none.
+pub async fn submit(
+    State(api): State<Api>,
+    RawQuery(text): RawQuery,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let wait = query::wait_query(text.as_deref())?;
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'[') if !wait.is_zero() => {
+            let detail = "wait is for one job; follow many on the stream";
+            Err(Problem::invalid_parameter(detail))
+        }
         Some(b'[') => submit_many(&api, parse(&body)?).await,
-        Some(_) | None => submit_one(&api, parse(&body)?).await,
+        Some(_) | None => submit_one(&api, parse(&body)?, wait).await,
     }
 }
 
-async fn submit_one(api: &Api, submission: Submission) -> Result<Response, Problem> {
+async fn submit_one(
+    api: &Api,
+    submission: Submission,
+    wait: Duration,
+) -> Result<Response, Problem> {
     let job = submission.into_new_job().map_err(Problem::invalid_job)?;
     let answers = api.engine.enqueue(vec![job]).await?;
     let Some(answer) = answers.first() else {
         let detail = "the store gave no answer for the job";
         return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail));
     };
+    if !wait.is_zero() {
+        let (job, cursor) = until_final(api, answer.job().id, wait).await?;
+        let view = match answer {
+            Enqueued::New(_) => JobView::of(&job),
+            Enqueued::Existing(_) => JobView::of(&job).existing(),
+        };
+        let status = match job.status.state.is_final() {
+            true => StatusCode::OK,
+            false => StatusCode::ACCEPTED,
+        };
+        return Ok((status, location(answer), json(&view.at(cursor))).into_response());
+    }
     let status = match answer {
         Enqueued::New(_) => StatusCode::ACCEPTED,
         Enqueued::Existing(_) => StatusCode::OK,

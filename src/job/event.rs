@@ -268,6 +268,42 @@ impl FromStr for EventType {
     }
 }
 
+impl EventType {
+    /// The types that a pattern names: a type, or a glob such as `job.*`, in which `*` stands for any
+    /// text. Never empty.
+    ///
+    /// # Errors
+    /// When no type is of that name.
+    pub fn matching(pattern: &str) -> Result<Vec<EventType>, super::Invalid> {
+        if !pattern.contains('*') {
+            return pattern.parse().map(|kind| vec![kind]);
+        }
+        let named = EventType::ALL.into_iter().filter(|kind| glob(pattern, kind.as_str()));
+        let named: Vec<EventType> = named.collect();
+        let accepted = "a pattern of event types such as job.*, queue.*, *.completed";
+        if named.is_empty() {
+            Err(super::Invalid::new("type", pattern, accepted))
+        } else {
+            Ok(named)
+        }
+    }
+}
+
+/// Whether a text is of a pattern in which `*` stands for any text. Takes each part at its first place, so
+/// that no pattern takes long.
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*') {
+        match text.split_once(part) {
+            Some((_, after)) => text = after,
+            None => return false,
+        }
+    }
+    text.ends_with(tail)
+}
+
 impl Change {
     /// When the job may run after this change, committed at `at`; `None` when that does not change.
     pub fn run_at(&self, at: Time) -> Option<Time> {
@@ -337,5 +373,24 @@ mod tests {
             assert!(kind.as_str().starts_with("job.") || kind.as_str().starts_with("queue."));
         }
         assert!("job.finish".parse::<EventType>().is_err());
+    }
+
+    #[test]
+    fn a_glob_names_every_type_it_fits() {
+        let names = |pattern: &str| {
+            let kinds = EventType::matching(pattern).unwrap();
+            kinds.into_iter().map(EventType::as_str).collect::<Vec<_>>()
+        };
+        assert_eq!(names("job.*").len(), 15);
+        assert_eq!(names("*").len(), EventType::ALL.len());
+        assert_eq!(names("queue.*"), ["queue.paused", "queue.resumed"]);
+        assert_eq!(
+            names("*.re*ed"),
+            ["job.retry_scheduled", "job.rescued", "job.retried", "queue.resumed"]
+        );
+        assert_eq!(names("job.started"), ["job.started"]);
+        for bad in ["job.x*", "", "job.*.*", "*job.started*x"] {
+            assert!(EventType::matching(bad).is_err(), "{bad:?}");
+        }
     }
 }

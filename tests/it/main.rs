@@ -5,7 +5,9 @@ mod support;
 
 mod calm;
 mod crash;
+mod doors;
 mod embedded;
+mod examples;
 mod shutdown;
 mod stream;
 mod tidy;

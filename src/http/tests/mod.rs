@@ -1,7 +1,14 @@
 //! The machine interface as clients see it: a real server on a port of its own, real clients.
 
 mod api;
+mod docs;
 mod gate;
+mod hostile;
+mod log;
+mod poll;
+mod sse;
+mod stats;
 mod stop;
 pub(crate) mod support;
+mod wait;
 mod ws;

@@ -8,6 +8,7 @@ use axum::Router;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -56,6 +57,8 @@ pub struct Server {
     pub engine: Engine,
     pub shutdown: Shutdown,
     pub serving: JoinHandle<std::io::Result<()>>,
+    /// Lets one job of the kind `hold` go on with each permit.
+    pub gate: Arc<Semaphore>,
 }
 
 impl Server {
@@ -73,6 +76,19 @@ impl Server {
         registry.add(info, |_: Context, _: Value| async {
             Outcome::Discard { error: "no such coffee".into() }
         });
+        let gate = Arc::new(Semaphore::new(0));
+        let held = gate.clone();
+        let kind = Kind::parse("hold").unwrap();
+        let info = KindInfo { kind, about: "Waits.".into(), example: example("null") };
+        registry.add(info, move |context: Context, payload: Value| {
+            let held = held.clone();
+            async move {
+                context.log("before");
+                held.acquire().await.unwrap().forget();
+                context.log("after");
+                Ok::<_, String>(payload)
+            }
+        });
         let shutdown = Shutdown::default();
         let store: Arc<dyn Store> = setup.store;
         let config =
@@ -83,7 +99,7 @@ impl Server {
         let listener = bind(setup.address).unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, app, setup.limits, shutdown.clone()));
-        Server { address, engine, shutdown, serving }
+        Server { address, engine, shutdown, serving, gate }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -122,6 +138,25 @@ impl Server {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         Answer { status, headers, body: within(response.text()).await.unwrap() }
+    }
+
+    /// A request whose answer goes on.
+    pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> Growing {
+        let client = crate::cli::http_client().unwrap();
+        let mut request = client.get(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = within(request.send()).await.unwrap();
+        Growing { response, text: String::new() }
+    }
+
+    /// Server-sent events; the answer must be one.
+    pub async fn sse(&self, query: &str) -> Growing {
+        let path = format!("/api/v1/events{query}");
+        let stream = self.open(&path, &[("accept", "text/event-stream")]).await;
+        assert_eq!(stream.response.status(), 200, "{stream:?}");
+        stream
     }
 
     pub async fn socket(&self, query: &str) -> Socket {
@@ -170,6 +205,77 @@ impl Answer {
         assert_eq!(document["type"], format!("urn:cortado:problem:{code}"));
         assert!(document["detail"].is_string() && document["title"].is_string(), "{self:?}");
         document
+    }
+}
+
+/// An answer that is read as it comes.
+#[derive(Debug)]
+pub struct Growing {
+    pub response: reqwest::Response,
+    text: String,
+}
+
+/// One server-sent message.
+#[derive(Debug, Default, PartialEq)]
+pub struct Sent {
+    pub event: String,
+    pub id: String,
+    pub data: Value,
+}
+
+impl Growing {
+    /// The text up to the next `end`; `None` when the answer ends before.
+    async fn upto(&mut self, end: &str) -> Option<String> {
+        within(async {
+            loop {
+                if let Some((head, tail)) = self.text.split_once(end) {
+                    let (head, tail) = (head.to_owned(), tail.to_owned());
+                    self.text = tail;
+                    return Some(head);
+                }
+                let chunk = self.response.chunk().await.unwrap()?;
+                self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+            }
+        })
+        .await
+    }
+
+    pub async fn line(&mut self) -> Option<String> {
+        self.upto("\n").await
+    }
+
+    /// The next server-sent message; `None` at the end.
+    pub async fn sent(&mut self) -> Option<Sent> {
+        let mut sent = Sent { event: "message".into(), ..Sent::default() };
+        for line in self.upto("\n\n").await?.lines() {
+            match line.split_once(": ").unwrap() {
+                ("event", name) => sent.event = name.into(),
+                ("id", id) => sent.id = id.into(),
+                ("data", data) => sent.data = serde_json::from_str(data).unwrap(),
+                ("retry", ms) => assert!((1..=2_000).contains(&ms.parse::<u64>().unwrap())),
+                _ => panic!("{line}"),
+            }
+        }
+        Some(sent)
+    }
+
+    /// The next message of this name; everything before is passed over.
+    pub async fn sent_of(&mut self, name: &str) -> Sent {
+        loop {
+            let sent = self.sent().await.expect("the stream goes on");
+            if sent.event == name {
+                return sent;
+            }
+        }
+    }
+
+    /// The seq of each event, until there are `count`.
+    pub async fn seqs(&mut self, count: usize) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        while seqs.len() < count {
+            seqs.push(self.sent_of("message").await.data["seq"].as_u64().unwrap());
+        }
+        seqs
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use super::event::{ChangeView, FailureView, LineView, ProgressView};
 use super::{Shown, millis};
 use crate::job::{
-    AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, Moment, QueueName,
-    State, Status, Tag, Time,
+    AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, LogLine, Moment,
+    QueueName, State, Status, Tag, Time,
 };
 
 /// A row of a list, and the answer to a submission: no payload, no result, no attempts.
@@ -109,6 +109,11 @@ impl<'a> JobView<'a> {
         }
     }
 
+    /// The view of a job that an earlier submission with the same key made.
+    pub fn existing(self) -> Self {
+        JobView { row: JobRow { existing: true, ..self.row }, ..self }
+    }
+
     /// The view with the place in the log it was read at.
     pub fn at(self, cursor: Cursor) -> Self {
         JobView { cursor: Some(Shown(cursor)), ..self }
@@ -202,20 +207,36 @@ impl<'a> MomentView<'a> {
     }
 }
 
-/// A job's log: `{"lines":[{"at","stream","text"}],"dropped","cursor"}`, oldest line first.
+/// A job's log: `{"lines":[{"line","at","stream","text"}],"dropped","cursor"}`, oldest line first.
 #[derive(Debug, Serialize)]
 pub struct LogView<'a> {
-    lines: Vec<LineView<'a>>,
+    lines: Vec<NumberedView<'a>>,
     /// Older lines that were not kept.
     dropped: u64,
     cursor: Shown<Cursor>,
 }
 
 impl<'a> LogView<'a> {
-    /// The log of one job, read at a place.
-    pub fn of(job: &'a Job, cursor: Cursor) -> Self {
-        let lines = job.log.iter().map(LineView::of).collect();
+    /// The lines after number `after` of one job's log, read at a place.
+    pub fn of(job: &'a Job, after: u64, cursor: Cursor) -> Self {
+        let lines = (job.log_dropped + 1..).zip(&job.log).filter(|(number, _)| *number > after);
+        let lines = lines.map(|(number, line)| NumberedView::of(number, line)).collect();
         LogView { lines, dropped: job.log_dropped, cursor: Shown(cursor) }
+    }
+}
+
+/// `{"line","at","stream","text"}`; a job's lines are numbered from 1, also over attempts.
+#[derive(Debug, Serialize)]
+pub struct NumberedView<'a> {
+    line: u64,
+    #[serde(flatten)]
+    what: LineView<'a>,
+}
+
+impl<'a> NumberedView<'a> {
+    /// A line with its number.
+    pub fn of(number: u64, line: &'a LogLine) -> Self {
+        NumberedView { line: number, what: LineView::of(line) }
     }
 }
 

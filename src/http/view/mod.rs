@@ -9,7 +9,7 @@ mod event;
 mod job;
 
 pub use event::{EventView, FailureView, LineView, ProgressView};
-pub use job::{JobRow, JobView, LogView, StatusView, outcome_word};
+pub use job::{JobRow, JobView, LogView, NumberedView, StatusView, outcome_word};
 
 /// One event as every door of the stream writes it:
 /// `{"seq","at","type","job":{"id","queue","kind","state","attempt","tags"}, …}` or

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 
-use super::feed::{Delivery, Feed};
-use super::protocol::{ClientMessage, Frame, ServerInfo, ServerMessage, Subscriptions};
-use crate::engine::Engine;
+use crate::engine::{Engine, Pulse};
 use crate::http::Limits;
+use crate::http::feed::{Delivery, Feed};
+use crate::http::protocol::{ClientMessage, Frame, ServerInfo, ServerMessage, Subscriptions};
 use crate::http::query::StreamQuery;
+use crate::http::stats::pulse_json;
 use crate::http::view::{Shown, millis, to_json};
 
 /// Runs until either side closes.
@@ -21,7 +23,9 @@ pub async fn run(socket: WebSocket, engine: Engine, limits: Arc<Limits>, wanted:
     let now = Instant::now();
     let mut session = Session {
         socket,
-        wanted: Subscriptions::new(wanted.filter),
+        wanted: Subscriptions::new(wanted.filter, limits.ws_subscriptions),
+        stats: None,
+        engine: engine.clone(),
         feed: Feed::new(engine, wanted.after),
         mark_at: now + limits.ws_mark_every,
         ping_at: now + limits.ws_ping_every,
@@ -78,6 +82,9 @@ struct Session {
     limits: Arc<Limits>,
     feed: Feed,
     wanted: Subscriptions,
+    engine: Engine,
+    /// There while a subscription asks for `stats`.
+    stats: Option<watch::Receiver<Option<Arc<Pulse>>>>,
     /// When silence must be broken; moves with every text of ours.
     mark_at: Instant,
     ping_at: Instant,
@@ -112,6 +119,11 @@ impl Session {
                     self.say(&ServerMessage::Draining { grace_ms: self.limits.grace_ms }).await?;
                 }
                 () = sleep_until(alarm) => self.on_alarm().await?,
+                pulse = next_pulse(&mut self.stats) => {
+                    let config = self.engine.config();
+                    let text = pulse.encoded(|pulse| pulse_json(pulse, config)).to_owned();
+                    self.send_text(text).await?;
+                }
                 delivery = self.feed.next() => {
                     let delivery = delivery.map_err(|error| {
                         tracing::warn!(%error, "cannot read the event log for a subscriber");
@@ -200,15 +212,30 @@ impl Session {
         let cursor = Shown(self.feed.cursor());
         match serde_json::from_str::<ClientMessage>(text) {
             Ok(ClientMessage::Ping {}) => self.say(&ServerMessage::Pong).await,
-            Ok(ClientMessage::Subscribe { id, filter }) => match self.wanted.add(&id, &filter) {
-                Ok(()) => self.say(&ServerMessage::Subscribed { id: &id, cursor }).await,
-                Err(problem) => self.complain(problem.code(), problem.detail()).await,
-            },
+            Ok(ClientMessage::Subscribe(asked)) => {
+                match self.wanted.add(&asked, self.feed.cursor()) {
+                    Ok(()) => {
+                        self.look_for_stats();
+                        self.say(&ServerMessage::Subscribed { id: &asked.id, cursor }).await
+                    }
+                    Err(problem) => self.complain(problem.code(), problem.detail()).await,
+                }
+            }
             Ok(ClientMessage::Unsubscribe { id }) => {
                 self.wanted.remove(&id);
+                self.look_for_stats();
                 self.say(&ServerMessage::Unsubscribed { id: &id, cursor }).await
             }
             Err(error) => self.complain("malformed_message", &error.to_string()).await,
+        }
+    }
+
+    /// Listens to the engine's pulse while a subscription asks for it.
+    fn look_for_stats(&mut self) {
+        if !self.wanted.want_stats() {
+            self.stats = None;
+        } else if self.stats.is_none() {
+            self.stats = Some(self.engine.pulse());
         }
     }
 
@@ -275,6 +302,18 @@ impl Session {
     }
 }
 
+/// The next pulse; never, when nobody asked for it or the server has no more.
+async fn next_pulse(stats: &mut Option<watch::Receiver<Option<Arc<Pulse>>>>) -> Arc<Pulse> {
+    if let Some(stats) = stats {
+        while stats.changed().await.is_ok() {
+            if let Some(pulse) = &*stats.borrow_and_update() {
+                return pulse.clone();
+            }
+        }
+    }
+    std::future::pending().await
+}
+
 /// Reads until the peer's close frame, or the end of the connection.
 async fn drain(socket: &mut WebSocket) {
     while let Some(Ok(_)) = socket.recv().await {}
@@ -309,5 +348,32 @@ fn ending_of(error: axum::Error) -> Ending {
         tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ending::Gone,
         tungstenite::Error::Protocol(_) => Ending::BadProtocol,
         _ => Ending::Gone, // broken connections of every sort
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_about_the_stream_tells_every_close_code() {
+        let page = include_str!("../../../docs/stream.md");
+        let (_, codes) = page.split_once("**Close codes.**").unwrap();
+        let codes = codes.split("\n## ").next().unwrap();
+        for ending in [
+            Ending::Delivered,
+            Ending::StoreFailed,
+            Ending::Unwritable,
+            Ending::Silent,
+            Ending::Flood,
+            Ending::Binary,
+            Ending::TooBig,
+            Ending::FarTooBig,
+            Ending::BadText,
+            Ending::BadProtocol,
+        ] {
+            let (code, _) = farewell(ending, true).unwrap();
+            assert!(codes.contains(&code.to_string()), "{code} of {ending:?} is missing");
+        }
     }
 }

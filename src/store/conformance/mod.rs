@@ -24,7 +24,7 @@ pub(crate) mod time;
 pub(crate) mod verdicts;
 
 pub(crate) use draft::{Draft, draft};
-pub(crate) use rig::{Rig, lines, queue, secs};
+pub(crate) use rig::{Rig, completed, failed, lines, queue, secs};
 
 /// A place where one store lives: what a rule needs beyond the store itself.
 pub(crate) trait Harness {

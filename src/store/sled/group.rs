@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::archive::{Archive, Run};
 use super::codec::{Packer, Record};
 use super::disk::Ops;
+use super::faults::Point;
 use super::index::{Entry, Index, Trail};
 use super::journal::Journal;
 use super::shared::{Meta, Shared, unique_key};
@@ -32,6 +33,8 @@ pub(super) struct Core {
     pub archiving: bool,
     /// When the last `tick` expects the next one; an earlier timer is worth a wake.
     pub expected: Option<Time>,
+    /// `Started` events whose claims were answered although their group then failed to be synced.
+    pub unsure: Vec<Event>,
 }
 
 /// A group under way.
@@ -278,6 +281,7 @@ impl<'a> Group<'a> {
         }
         for open in std::mem::take(&mut self.open_runs).into_values() {
             if let Some(run) = open.replaces {
+                self.ops.mark(Point::Prune);
                 run.retire(&mut self.ops).map_err(StoreError::Corrupt)?;
                 self.core.uncount_run(&run);
                 self.core.archive.runs.remove(&run.first_seq);

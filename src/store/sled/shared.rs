@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
@@ -11,11 +12,14 @@ use super::archive::Archive;
 use super::codec::{Chunk, seal, unseal};
 use super::disk::Disk;
 use super::journal::{self, Directory};
+use super::watermark::Watermark;
 use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName};
 use crate::store::{Clock, Limits, StoreError};
 
 pub(super) struct Shared {
     pub disk: Disk,
+    /// How far the log is, written down a second time.
+    pub watermark: Watermark,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
     pub tuning: Tuning,
@@ -29,8 +33,10 @@ pub(super) struct Shared {
     pub followers: Mutex<Vec<mpsc::Sender<Arc<[Event]>>>>,
     wakes: Mutex<HashMap<QueueName, Arc<Notify>>>,
     pub timer: Arc<Notify>,
-    /// Why the store takes no more commands, once it does not.
-    pub down: Mutex<Option<StoreError>>,
+    /// Why the store takes no commands, while it does not.
+    down: Mutex<Option<StoreError>>,
+    /// How often the directory had to be opened again.
+    pub outages: AtomicU64,
 }
 
 /// Sizes that tests make small, so that little data goes through every path.
@@ -45,6 +51,9 @@ pub(super) struct Tuning {
     pub drop_at_once: usize,
     /// Journal bytes below which no job is copied forward to make room.
     pub carry_above: u64,
+    /// The wait before the directory is opened again after a fault, doubled with each try that fails,
+    /// and the longest such wait.
+    pub pauses: (Duration, Duration),
 }
 
 impl Default for Tuning {
@@ -54,6 +63,7 @@ impl Default for Tuning {
             rewrite_percent: 25,
             drop_at_once: usize::MAX,
             carry_above: 32 * 1_024 * 1_024,
+            pauses: (Duration::from_millis(100), Duration::from_secs(5)),
         }
     }
 }
@@ -95,6 +105,7 @@ pub(super) fn unique_key(key: &IdempotencyKey) -> Vec<u8> {
 impl Shared {
     pub fn new(
         disk: Disk,
+        watermark: Watermark,
         clock: Arc<dyn Clock>,
         limits: Limits,
         tuning: Tuning,
@@ -102,6 +113,7 @@ impl Shared {
     ) -> Shared {
         Shared {
             disk,
+            watermark,
             clock,
             limits,
             tuning,
@@ -114,6 +126,7 @@ impl Shared {
             wakes: Mutex::default(),
             timer: Arc::default(),
             down: Mutex::new(None),
+            outages: AtomicU64::new(0),
         }
     }
 
@@ -147,11 +160,22 @@ impl Shared {
         }
     }
 
-    /// From now on every command is answered with `error`; the first reason stays.
+    /// Refuses every command for good; the first reason stays.
     pub fn take_down(&self, error: StoreError) {
-        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        down.get_or_insert(error);
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.followers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Refuses every command with the newest reason, until [`Shared::resume`].
+    pub fn suspend(&self, error: StoreError) {
+        *self.down.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// Takes commands again, and tells everybody who may have missed a hint.
+    pub fn resume(&self) {
+        *self.down.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        wakes.values().chain([&self.timer]).for_each(|wake| wake.notify_one());
     }
 
     /// Hands committed events to everybody who follows; nobody is waited for.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::archive::Run;
 use super::codec::Record;
+use super::faults::Point;
 use super::group::{Group, InRun};
 use crate::job::{Change, Interruption, JobId, State, Step, Time};
 use crate::store::{Keep, StoreError, Ticked};
@@ -229,6 +230,7 @@ impl Group<'_> {
                 }
                 if let Some(job) = super::read::fold(&self.core.shared, id, &trail)? {
                     self.carry(job)?;
+                    self.ops.mark(Point::Carry);
                     carried = true;
                 }
             }

@@ -70,7 +70,7 @@ impl Lines {
     }
 }
 
-/// A run of the binary.
+/// A run of a program, mostly of the binary.
 pub struct Command {
     child: Child,
     pid: Pid,
@@ -83,16 +83,26 @@ pub struct Command {
 impl Command {
     /// Runs `cortado` with these arguments and none of the caller's settings.
     pub fn run(args: &[&str]) -> Command {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cortado"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CORTADO_")) {
+        Command::of(env!("CARGO_BIN_EXE_cortado"), args)
+    }
+
+    /// Runs any program, with none of the caller's settings and through no proxy.
+    pub fn of(program: &str, args: &[&str]) -> Command {
+        let mut command = tokio::process::Command::new(program);
+        let unwanted = |name: &str| {
+            name.starts_with("CORTADO_") || name.to_ascii_lowercase().ends_with("_proxy")
+        };
+        for (name, _) in std::env::vars().filter(|(name, _)| unwanted(name)) {
             command.env_remove(name);
         }
         let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = pipes.args(args).kill_on_drop(true).spawn().unwrap();
+        let spawned = pipes.args(args).kill_on_drop(true).spawn();
+        let mut child = spawned.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
         let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap());
         let (out, reader) = Lines::of(child.stdout.take().unwrap());
         let (err, err_reader) = Lines::of(child.stderr.take().unwrap());
-        Command { child, pid, what: args.join(" "), out, err, readers: [reader, err_reader] }
+        let what = format!("{program} {}", args.join(" "));
+        Command { child, pid, what, out, err, readers: [reader, err_reader] }
     }
 
     /// Sends a signal. The child is not reaped before `exit`, so the id is still its own.
@@ -102,7 +112,7 @@ impl Command {
 
     /// Waits for the end, and for everything it said.
     pub async fn exit(&mut self) -> ExitStatus {
-        let what = format!("the end of cortado {}", self.what);
+        let what = format!("the end of {}", self.what);
         within(&what, async {
             let status = self.child.wait().await.unwrap();
             for reader in &mut self.readers {
@@ -126,7 +136,7 @@ impl Drop for Command {
         if std::thread::panicking() {
             let lines = self.err.so_far();
             let newest = &lines[lines.len().saturating_sub(40)..];
-            eprintln!("--- stderr of cortado {}:\n{}\n---", self.what, newest.join("\n"));
+            eprintln!("--- stderr of {}:\n{}\n---", self.what, newest.join("\n"));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What one subscriber is to get next: live batches while it keeps up, the stored log while it does
-//! not. Nothing is lost or doubled on the way from one to the other.
+//! What one subscriber is to get next, whichever its door: live batches while it keeps up, the stored
+//! log while it does not. Nothing is lost or doubled on the way from one to the other.
 
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ pub struct Feed {
     /// Everything up to here has been delivered.
     cursor: Cursor,
     source: Source,
+    /// Events read from the stored log at once.
+    step: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +62,12 @@ impl Feed {
             Some(cursor) => (cursor, Source::Stored),
             None => (engine.head(), Source::Live),
         };
-        Feed { engine, live, cursor, source }
+        Feed { engine, live, cursor, source, step: STEP }
+    }
+
+    /// Reads so many stored events at once, for a reader that wants no more.
+    pub fn read_in_steps_of(&mut self, step: usize) {
+        self.step = step.clamp(1, STEP);
     }
 
     /// The place up to which everything has been delivered.
@@ -110,10 +117,21 @@ impl Feed {
         None
     }
 
+    /// What the stored log still has; `None` at its end, without waiting for more.
+    ///
+    /// # Errors
+    /// When the stored log cannot be read.
+    pub async fn next_stored(&mut self) -> Result<Option<Delivery>, EngineError> {
+        match self.source {
+            Source::Live => Ok(None),
+            Source::Stored | Source::Rest => self.read_stored().await,
+        }
+    }
+
     /// `None` when the log has nothing more and the live channel is next.
     async fn read_stored(&mut self) -> Result<Option<Delivery>, EngineError> {
         let from = self.cursor;
-        match self.engine.events(from, STEP).await {
+        match self.engine.events(from, self.step).await {
             Ok(Events::Some(events)) => match events.last() {
                 Some(last) => {
                     self.cursor = last.cursor(from);
@@ -155,8 +173,8 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::protocol::{Frame, Subscriptions};
     use crate::http::tests::support::{Server, within};
-    use crate::http::ws::protocol::{Frame, Subscriptions};
     use crate::job::{Event, Fact, Filter, QueueChange, QueueName, Time};
 
     fn batch(feed: &Feed, seqs: std::ops::RangeInclusive<u64>) -> Arc<Batch> {
@@ -178,7 +196,7 @@ mod tests {
             panic!("3 and 4 are new");
         };
         let mut frame = Frame::default();
-        frame.add(&half_new, 2, &Subscriptions::new(Filter::default()));
+        frame.add(&half_new, 2, &Subscriptions::new(Filter::default(), 1));
         let text = frame.finish(feed.cursor).unwrap();
         assert!(text.contains(r#""seq":3,"#) && text.contains(r#""seq":4,"#), "{text}");
         assert!(!text.contains(r#""seq":2,"#), "{text}");

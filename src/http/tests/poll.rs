@@ -1,0 +1,127 @@
+//! The event log over plain HTTP: polls that answer at once, and polls that wait.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::support::{Server, Setup, store_with, within};
+use crate::http::Limits;
+use crate::store;
+
+fn seqs(answer: &Value) -> Vec<u64> {
+    let events = answer["events"].as_array().unwrap();
+    events.iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+}
+
+fn start_of_log(server: &Server) -> String {
+    crate::job::Cursor { seq: 0, ..server.engine.head() }.to_string()
+}
+
+#[tokio::test]
+async fn a_poll_that_waits_answers_with_the_first_event_that_passes() {
+    let server = Server::start().await;
+    let head = server.engine.head();
+    let path = format!("/api/v1/events?after={head}&wait=20s&queue=mail&type=job.enq*");
+    let polling = server.get(&path);
+    let submitting = async {
+        server.job(r#","queue":"other""#).await;
+        server.job(r#","queue":"mail""#).await;
+    };
+    let (answer, ()) = tokio::join!(polling, submitting);
+    let answer = answer.json();
+    assert_eq!(seqs(&answer), [2]);
+    assert_eq!(answer["cursor"], server.engine.head().to_string());
+    // Without `after` it begins now: what is there already is not told.
+    let polling = server.get("/api/v1/events?wait=20s");
+    let later = async {
+        let mut socket = server.socket("").await;
+        socket.next().await;
+        loop {
+            server.job("").await;
+            if tokio::time::timeout(Duration::from_millis(20), socket.seqs(1)).await.is_ok() {
+                return;
+            }
+        }
+    };
+    let (answer, ()) = tokio::join!(polling, later);
+    assert!(seqs(&answer.json())[0] > 2, "{answer:?}");
+}
+
+#[tokio::test]
+async fn at_the_bound_the_answer_is_empty_and_the_cursor_has_advanced() {
+    let limits = Limits { max_wait: Duration::from_millis(150), ..Limits::default() };
+    let server = Server::with(Setup { limits, ..Setup::default() }).await;
+    server.job("").await;
+    let after = start_of_log(&server);
+    let begun = Instant::now();
+    let path = format!("/api/v1/events?after={after}&wait=1h&type=queue.*");
+    let answer = server.get(&path).await.json();
+    assert!(begun.elapsed() >= Duration::from_millis(150), "it waits");
+    assert_eq!(answer["events"], json!([]));
+    assert_eq!(answer["cursor"], server.engine.head().to_string());
+}
+
+#[tokio::test]
+async fn a_limit_cuts_the_answer_and_the_cursor_goes_on_from_there() {
+    let server = Server::start().await;
+    for _ in 0..7 {
+        server.job("").await;
+    }
+    let (mut cursor, mut all) = (start_of_log(&server), Vec::new());
+    for expected in [3, 3, 1, 0] {
+        let answer = server.get(&format!("/api/v1/events?after={cursor}&limit=3")).await.json();
+        assert_eq!(seqs(&answer).len(), expected);
+        all.extend(seqs(&answer));
+        cursor = answer["cursor"].as_str().unwrap().to_owned();
+    }
+    assert_eq!(all, (1..=7).collect::<Vec<u64>>());
+    // The same with a filter: the limit counts what passes, and nothing is skipped.
+    let path = format!("/api/v1/events?after={}&limit=2&type=job.*", start_of_log(&server));
+    let answer = server.get(&path).await.json();
+    assert_eq!(
+        (seqs(&answer), &answer["cursor"]),
+        (vec![1, 2], &json!(cursor.replace(":7", ":2")))
+    );
+}
+
+#[tokio::test]
+async fn a_poll_tells_of_a_gap_at_once() {
+    let keep = store::Keep { age: Duration::from_secs(3_600), count: 3 };
+    let retention = store::Retention { events: keep, ..Default::default() };
+    let store = store_with(store::Limits { retention, ..Default::default() });
+    let server = Server::with(Setup { store: store.clone(), ..Setup::default() }).await;
+    let start = server.engine.head();
+    for _ in 0..10 {
+        server.job("").await;
+    }
+    store::Store::tick(&*store).await.unwrap();
+    let answer = server.get(&format!("/api/v1/events?after={start}&wait=20s")).await.json();
+    assert_eq!(
+        (&answer["gap"]["from"], &answer["events"]),
+        (&json!(start.to_string()), &json!([]))
+    );
+    assert_eq!(answer["gap"]["to"], answer["cursor"]);
+    let path = format!("/api/v1/events?after={}", answer["cursor"].as_str().unwrap());
+    assert!(seqs(&server.get(&path).await.json()).len() >= 3);
+}
+
+#[tokio::test]
+async fn a_stop_ends_polls_that_wait() {
+    let server = Server::start().await;
+    let (client, url) = (crate::cli::http_client().unwrap(), server.url("/api/v1/events?wait=60s"));
+    let polling = tokio::spawn(async move { client.get(url).send().await.unwrap().text().await });
+    // It waits once its connection is open; a socket opened later shows that requests are handled.
+    let tracker = server.shutdown.connections.clone();
+    within(async {
+        while tracker.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    server.get("/healthz").await;
+    let begun = Instant::now();
+    server.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "a poll does not hold the stop");
+    let answer: Value = serde_json::from_str(&within(polling).await.unwrap().unwrap()).unwrap();
+    assert_eq!(answer["events"], json!([]));
+}

@@ -1,0 +1,215 @@
+//! One log, three doors: WebSocket, server-sent events and long poll with the same filter, under load, while
+//! the server is killed and stopped again and again. What each reader put together is the log.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::process::lasting_address;
+use crate::support::{Client, Dir, Server, eventually};
+
+const FILTER: &str = "queue=mail&type=job.*";
+
+/// What a reader has put together, and where it is.
+#[derive(Default)]
+struct Told {
+    events: Vec<Value>,
+    cursor: String,
+    connections: usize,
+}
+
+impl Told {
+    fn events(&mut self, message: &Value) {
+        assert!(message.get("gap").is_none(), "{message}");
+        if let Some(events) = message["events"].as_array() {
+            self.events.extend(events.iter().cloned());
+        }
+        if let Some(cursor) = message["cursor"].as_str() {
+            self.cursor = cursor.to_owned();
+        }
+    }
+}
+
+/// A reader that comes back for ever; ended when dropped.
+struct Reader {
+    name: &'static str,
+    told: Arc<Mutex<Told>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Reader {
+    fn start<C, F>(name: &'static str, start: &str, connect: C) -> Reader
+    where
+        C: Fn(Arc<Mutex<Told>>, String) -> F + Send + 'static,
+        F: Future<Output = ()> + Send,
+    {
+        let told = Told { cursor: start.to_owned(), ..Told::default() };
+        let told = Arc::new(Mutex::new(told));
+        let shared = told.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let cursor = shared.lock().unwrap().cursor.clone();
+                connect(shared.clone(), cursor).await;
+                sleep(Duration::from_millis(20)).await; // between two attempts
+            }
+        });
+        Reader { name, told, task }
+    }
+
+    /// Waits until it has seen an event, and answers with all.
+    async fn upto(&self, seq: u64) -> Vec<Value> {
+        eventually(&format!("{} at event {seq}", self.name), || async {
+            assert!(!self.task.is_finished(), "{} has failed", self.name);
+            let told = self.told.lock().unwrap();
+            let last = told.events.last().and_then(|event| event["seq"].as_u64());
+            (last >= Some(seq)).then(|| told.events.clone())
+        })
+        .await
+    }
+}
+
+async fn socket(address: SocketAddr, told: Arc<Mutex<Told>>, cursor: String) {
+    let url = format!("ws://{address}/api/v1/ws?{FILTER}&after={cursor}");
+    let Ok((mut socket, _)) = tokio_tungstenite::connect_async(url).await else { return };
+    told.lock().unwrap().connections += 1;
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Text(text) = message {
+            let message: Value = serde_json::from_str(&text).unwrap();
+            assert_ne!(message["type"], "gap", "{message}");
+            told.lock().unwrap().events(&message);
+        }
+    }
+}
+
+async fn sse(address: SocketAddr, told: Arc<Mutex<Told>>, cursor: String) {
+    let client = cortado::cli::http_client().unwrap();
+    let request = client.get(format!("http://{address}/api/v1/events?{FILTER}"));
+    let request = request.header("accept", "text/event-stream").header("last-event-id", cursor);
+    let Ok(mut response) = request.send().await else { return };
+    if response.status() != 200 {
+        return; // it is stopping
+    }
+    told.lock().unwrap().connections += 1;
+    let mut text = String::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        text.push_str(std::str::from_utf8(&chunk).unwrap()); // we write chunks of whole messages
+        while let Some((message, rest)) = text.split_once("\n\n") {
+            let field = |name: &str| {
+                message.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
+            };
+            let (event, id, data) = (field("event: "), field("id: "), field("data: "));
+            text = rest.to_owned();
+            assert_ne!(event.as_deref(), Some("gap"), "{data:?}");
+            let mut told = told.lock().unwrap();
+            if event.is_none() {
+                told.events.push(serde_json::from_str(&data.unwrap()).unwrap());
+            }
+            told.cursor = id.unwrap();
+        }
+    }
+}
+
+async fn poll(
+    client: reqwest::Client,
+    address: SocketAddr,
+    told: Arc<Mutex<Told>>,
+    cursor: String,
+) {
+    let base = format!("http://{address}/api/v1/events?{FILTER}&wait=5s&limit=50");
+    let Ok(response) = client.get(format!("{base}&after={cursor}")).send().await else { return };
+    if response.status() != 200 {
+        return; // it is stopping
+    }
+    if let Ok(answer) = response.text().await {
+        let mut told = told.lock().unwrap();
+        told.connections += 1;
+        told.events(&serde_json::from_str(&answer).unwrap());
+    }
+}
+
+/// Submits to two queues until told to end; a server that is away is passed over.
+async fn load(client: Client) {
+    for n in 0.. {
+        let queue = ["mail", "other"][n % 2];
+        let jobs = json!([
+            { "kind": "echo", "queue": queue, "payload": n },
+            { "kind": "sleep", "queue": queue, "payload": { "ms": 30 } },
+            { "kind": "fail", "queue": queue, "payload": { "times": 1 },
+              "backoff": { "base_ms": 10, "cap_ms": 10 } },
+        ]);
+        client.try_send(reqwest::Method::POST, "/api/v1/jobs", Some(&jobs)).await.ok();
+        sleep(Duration::from_millis(5)).await; // the pace of the load
+    }
+}
+
+/// Every event of the log that the filter lets through, read without it.
+async fn wanted(client: &Client, start: &str) -> Vec<Value> {
+    let (mut wanted, mut cursor) = (Vec::new(), start.to_owned());
+    loop {
+        let answer = client.get(&format!("/api/v1/events?limit=1000&after={cursor}")).await;
+        let events = answer["events"].as_array().unwrap();
+        if events.is_empty() {
+            return wanted;
+        }
+        wanted.extend(events.iter().filter(|event| event["job"]["queue"] == "mail").cloned());
+        cursor = answer["cursor"].as_str().unwrap().to_owned();
+    }
+}
+
+#[tokio::test]
+async fn three_doors_tell_the_same_log_through_crashes_and_stops() {
+    let (dir, address) = (Dir::new(), lasting_address());
+    let start = async || Server::start_on(address, &dir.data(), &["--grace", "1s"]).await;
+    let mut server = start().await;
+    let from = server.client.start_of_log().await;
+    let client = cortado::cli::http_client().unwrap();
+    let readers = [
+        Reader::start("the socket", &from, move |told, at| socket(address, told, at)),
+        Reader::start("the event stream", &from, move |told, at| sse(address, told, at)),
+        Reader::start("the poll", &from, move |told, at| poll(client.clone(), address, told, at)),
+    ];
+    let feeding = tokio::spawn(load(server.client.clone()));
+    for round in 1..=6 {
+        // Each has seen something of this life of the server before it ends.
+        let seen = server.client.submit(&json!({ "kind": "echo", "queue": "mail" })).await;
+        let seen = server.client.job_in(&seen, "completed").await["seq"].as_u64().unwrap();
+        for reader in &readers {
+            reader.upto(seen).await;
+        }
+        match round % 2 {
+            0 => drop(server.stop().await),
+            _ => server.kill().await,
+        }
+        server = start().await;
+    }
+    feeding.abort();
+    let quiet = eventually("a quiet server", || async {
+        let states = server.client.get("/api/v1/stats").await["states"].clone();
+        let busy = ["scheduled", "available", "running", "retryable"];
+        busy.iter().all(|state| states[state] == 0).then_some(())
+    });
+    quiet.await;
+    let wanted = wanted(&server.client, &from).await;
+    assert!(wanted.len() > 100, "{} events are no load", wanted.len());
+    let last = wanted.last().unwrap()["seq"].as_u64().unwrap();
+    for reader in &readers {
+        let told = reader.upto(last).await;
+        let differs = told.iter().zip(&wanted).position(|(told, wanted)| told != wanted);
+        assert_eq!(differs, None, "{} differs there", reader.name);
+        assert_eq!(told.len(), wanted.len(), "{}", reader.name);
+        assert!(reader.told.lock().unwrap().connections >= 7, "{}", reader.name);
+    }
+    server.stop().await;
+}
