@@ -214,6 +214,10 @@ fn replay(dir: &Path, core: &mut Core) -> Result<u64, StoreError> {
         }
     }
     forget_archived(core);
+    for name in core.meta.paused.clone() {
+        let queue = core.queue(&name) as usize;
+        core.index.sets.queues[queue].paused = true;
+    }
     let keep = shared.limits.retention.events;
     let expired = core.journal.expired_up_to(core.next_seq - 1, shared.clock.now(), keep);
     shared.oldest.fetch_max(expired, Ordering::AcqRel);
