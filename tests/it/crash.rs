@@ -169,6 +169,9 @@ impl Life {
     /// The directory as the dead left it.
     async fn verify(&self) {
         let data = self.dir.data();
+        if !data.join("head").exists() {
+            return; // it died before it was a store
+        }
         let verified = move || cortado::store::sled::verify(&data);
         let report = tokio::task::spawn_blocking(verified).await.unwrap();
         assert!(report.is_sound(), "{report}");

@@ -111,6 +111,11 @@ impl Command {
         Command { child, pid, what, out, err, readers: [reader, err_reader] }
     }
 
+    /// The process's id, its own until `exit`.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
     /// Sends a signal. The child is not reaped before `exit`, so the id is still its own.
     pub fn signal(&self, signal: Signal) {
         signal::kill(self.pid, signal).unwrap();
