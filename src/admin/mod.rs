@@ -30,8 +30,18 @@ impl From<StoreError> for Broken {
 impl From<Broken> for Failed {
     fn from(broken: Broken) -> Failed {
         match broken {
-            Broken::Store(error) => error.to_string(),
+            Broken::Store(error) => words(error),
             Broken::Output(why) => why,
+        }
+    }
+}
+
+/// What a store says, without the words that are meant for its callers.
+fn words(error: StoreError) -> Failed {
+    match error {
+        StoreError::Unavailable(why) | StoreError::Corrupt(why) => why,
+        StoreError::Full { .. } | StoreError::TooManyQueues { .. } | StoreError::Closed => {
+            error.to_string()
         }
     }
 }
@@ -80,7 +90,6 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
 /// # Errors
 /// When the backup cannot be read, the directory is not empty, or what was made is not sound.
 pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
-    let failed = |error: StoreError| error.to_string();
     // The backup first: a wrong name for it must not leave a new directory behind.
     let mut builder = None;
     sled::read_out::<StoreError>(&args.backup, |piece| {
@@ -90,15 +99,15 @@ pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
         };
         builder.push(piece)
     })
-    .map_err(failed)?;
+    .map_err(words)?;
     let builder = builder.ok_or("there is nothing in the backup")?;
-    let totals = builder.finish().map_err(failed)?;
+    let totals = builder.finish().map_err(words)?;
     check(&args.data_dir, totals, out)
 }
 
 /// Builds a directory from lines. An error names the line.
 fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Totals, Failed> {
-    let mut builder = Builder::create(dir).map_err(|error| error.to_string())?;
+    let mut builder = Builder::create(dir).map_err(words)?;
     let (mut line, mut number) = (Vec::new(), 0u64);
     loop {
         line.clear();
@@ -109,9 +118,9 @@ fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Totals, Failed> {
             break;
         }
         let piece = Piece::from_line(&line).map_err(at)?;
-        builder.push(piece).map_err(|error| at(error.to_string()))?;
+        builder.push(piece).map_err(|error| at(words(error)))?;
     }
-    builder.finish().map_err(|error| error.to_string())
+    builder.finish().map_err(words)
 }
 
 /// Verifies what was just made and says what is in it.

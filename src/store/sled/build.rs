@@ -113,7 +113,8 @@ impl Builder {
         }
         self.disk.apply(std::mem::take(&mut self.ops))?;
         self.disk.sync()?;
-        Watermark::open(&self.dir)?.write(Cursor { epoch: self.meta.epoch, seq: 0 })?;
+        let seq = self.next_seq - 1;
+        Watermark::open(&self.dir)?.write(Cursor { epoch: self.meta.epoch, seq })?;
         // Only now there is a store: whatever broke off before is refused by everybody.
         let mut ops = Ops::default();
         ops.put(Meta::KEY, &self.meta.encode()?);

@@ -26,8 +26,10 @@ use crate::store::{Keep, Limits, Retention, StoreError, SystemClock};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Journal chunks read in one step.
 const CHUNKS: usize = 16;
-/// Jobs folded in one step.
+/// Jobs folded in one step, fewer when they are large.
 const JOBS: usize = 256;
+/// Bytes of payloads and logs after which a step ends.
+const BYTES: usize = 1_024 * 1_024;
 
 /// Who reads a snapshot.
 #[derive(Default)]
@@ -210,9 +212,15 @@ impl Walk {
     fn jobs(&mut self, mut rest: VecDeque<(JobId, Vec<u64>)>) -> Result<Vec<Piece>, StoreError> {
         let mut reader = Reader::new(&self.shared);
         let mut pieces = Vec::new();
-        for (id, trail) in rest.drain(..rest.len().min(JOBS)) {
+        let mut bytes = 0;
+        while pieces.len() < JOBS
+            && bytes < BYTES
+            && let Some((id, trail)) = rest.pop_front()
+        {
             let missing = || StoreError::Corrupt(format!("a journal chunk of job {id} is missing"));
             let job: Job = reader.fold(id, &trail)?.ok_or_else(missing)?;
+            bytes += job.spec.payload.as_str().len();
+            bytes += job.log.iter().map(|line| line.text.len()).sum::<usize>();
             pieces.push(Piece::Job(Box::new(job)));
         }
         if pieces.is_empty() {

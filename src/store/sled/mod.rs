@@ -10,8 +10,6 @@ mod committer;
 mod cut;
 mod disk;
 mod faults;
-#[cfg(test)]
-mod fixture;
 mod fold;
 mod group;
 mod index;

@@ -7,6 +7,8 @@ mod outage;
 mod power;
 
 use std::path::Path;
+pub(crate) mod fixture;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::super::{SledStore, fixture, read_out, verify};
+use super::super::tests::fixture;
+use super::super::{SledStore, read_out, verify};
 use super::*;
 use crate::store::{Limits, Store, SystemClock};
 

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 use super::super::archive::Run;
 use super::super::codec::Packer;
 use super::super::disk::Ops;
-use super::super::{fixture, read_out};
+use super::super::read_out;
+use super::super::tests::fixture;
 use super::*;
 use crate::job::{Change, Event, Fact, Json, State};
 use crate::store::Piece;
@@ -213,6 +214,20 @@ async fn every_damage_is_named() {
         ("the log ends at", Box::new(|disk, _| change_meta(disk, |meta| meta.archived += 999))),
         ("the next run is to be", Box::new(|disk, _| change_meta(disk, |meta| meta.next_run = 1))),
         ("meta: missing", Box::new(|disk, _| remove(disk, &rows(disk, "meta")[0]))),
+        (
+            "head: the file is missing",
+            Box::new(|_, dir| {
+                std::fs::remove_file(dir.join("head")).unwrap();
+            }),
+        ),
+        (
+            "the log ends at event 2, but",
+            Box::new(|disk, _| {
+                for row in rows(disk, "j").iter().skip(2) {
+                    remove(disk, row);
+                }
+            }),
+        ),
         ("zzz: no such key", Box::new(|disk, _| put(disk, b"zzz", b"?"))),
         (
             "1 values are in unsynced",

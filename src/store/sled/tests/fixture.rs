@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::faults::Faults;
-use super::{SledStore, Tuning};
+use super::super::faults::Faults;
+use super::super::{SledStore, Tuning};
 use crate::job::{
     Failure, FailureClass, Interruption, JobId, Json, LogLine, Progress, Stream, Time, Verdict,
 };
@@ -70,7 +70,7 @@ fn failed(class: FailureClass, message: &str) -> Verdict {
 
 /// Fills an empty directory. Events up to the end of the first life are archived in small runs; the
 /// second life has jobs in every state, and ends with a run that is retired and not yet removed.
-pub(super) async fn fill(dir: &Path) {
+pub(crate) async fn fill(dir: &Path) {
     let clock = ManualClock::at(Time::from_millis(1_790_000_000_000));
     let tiny = Tuning {
         run_from: 3,
