@@ -439,7 +439,9 @@ pub enum StoreError {
     /// Closed: the server is stopping.
     #[error("the store is closed")]
     Closed,
-    /// The disk or the file system refuses; nothing of the command was accepted.
+    /// The disk or the file system refuses; nothing of the command was acknowledged. The store comes
+    /// back by itself when the disk works again, without what it refused; only a process that dies
+    /// before that may find some of it.
     #[error("the store cannot write: {0}")]
     Unavailable(String),
     /// What is stored cannot be understood.

@@ -1,5 +1,5 @@
-//! The server under load, killed with SIGKILL at random moments, over and over on the same directory:
-//! what it has told anybody is true after every restart.
+//! The server under load, killed with SIGKILL at random moments or dying at chosen points of its store,
+//! over and over on the same directory: what it has told anybody is true after every restart.
 //!
 //! `CORTADO_CRASH_ROUNDS=1000` runs more rounds, `CORTADO_CRASH_SEED` repeats the choices of a run.
 
@@ -17,6 +17,10 @@ use crate::support::{Client, Dir, Event, Fold, Server, eventually};
 
 /// Kills of one directory before it is drained, checked as a whole and left.
 const KILLS_OF_ONE_LIFE: u32 = 10;
+/// Where the store may die; the names are those of `src/store/sled/faults.rs`.
+const POINTS: [&str; 6] = ["apply", "after-apply", "after-flush", "sync", "after-sync", "run"];
+/// How long a chosen point may take to be reached; then it is a kill as any other.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Room for the sleepers, so that the load keeps moving; quiet, because every line is kept.
 const ARGS: [&str; 4] = ["--concurrency", "200", "--log", "warn"];
 
@@ -25,11 +29,11 @@ async fn what_was_acknowledged_survives_kills_at_random_moments() {
     let number = |name, default| {
         std::env::var(name).map_or(default, |text| text.parse::<u64>().expect("a number"))
     };
-    let rounds = u32::try_from(number("CORTADO_CRASH_ROUNDS", 50)).unwrap();
+    let rounds = u32::try_from(number("CORTADO_CRASH_ROUNDS", 100)).unwrap();
     let seed = number("CORTADO_CRASH_SEED", fastrand::u64(..));
     println!("CORTADO_CRASH_SEED={seed}"); // shown when the test fails
     let mut random = Rng::with_seed(seed);
-    let (mut left, mut rescued, mut jobs) = (rounds, 0, 0);
+    let (mut left, mut rescued, mut jobs, mut died) = (rounds, 0, 0, 0);
     while left > 0 {
         let kills = left.min(KILLS_OF_ONE_LIFE);
         left -= kills;
@@ -39,10 +43,15 @@ async fn what_was_acknowledged_survives_kills_at_random_moments() {
         }
         life.end().await;
         rescued += life.fold.rescued;
+        died += life.died;
         jobs += life.history.lock().unwrap().acknowledged.len();
     }
-    println!("{rounds} kills, {jobs} acknowledged jobs, {rescued} attempts given back");
-    assert!(jobs > rounds as usize && rescued > 0, "the load was too small to show anything");
+    println!(
+        "{rounds} rounds, {died} deaths at chosen points, {jobs} acknowledged jobs, {rescued} \
+         attempts given back"
+    );
+    let enough = jobs > rounds as usize && rescued > 0 && died > rounds / 10;
+    assert!(enough, "the load was too small to show anything");
 }
 
 /// What the world outside knows of one directory.
@@ -55,6 +64,8 @@ struct Life {
     fold: Fold,
     /// What the subscriber has been told so far.
     told: Vec<Event>,
+    /// Rounds in which the store died at a chosen point.
+    died: u32,
 }
 
 /// Submissions by idempotency key.
@@ -71,14 +82,72 @@ impl Life {
     fn new(random: Rng) -> Life {
         let dir = Dir::new();
         let history = Arc::default();
-        Life { dir, random, history, log: Vec::new(), fold: Fold::default(), told: Vec::new() }
+        Life {
+            dir,
+            random,
+            history,
+            log: Vec::new(),
+            fold: Fold::default(),
+            told: Vec::new(),
+            died: 0,
+        }
     }
 
     /// Start, check, load, kill.
     async fn round(&mut self) {
-        if self.random.u8(0..8) == 0 {
-            self.kill_while_it_starts().await;
+        match self.random.u8(0..8) {
+            0 => self.kill_while_it_starts().await,
+            1 => self.die_while_it_starts().await,
+            _ => {}
         }
+        if self.random.u8(0..5) < 2 {
+            self.load_until_it_dies().await;
+        } else {
+            self.load_and_kill().await;
+        }
+        self.verify().await;
+    }
+
+    /// Submits to a server that dies at a chosen point. Nothing is asked of it: it may die at once.
+    async fn load_until_it_dies(&mut self) {
+        let point = POINTS[self.random.usize(0..POINTS.len())];
+        let nth = if point == "run" { 1..3 } else { 3..60 };
+        let fault = format!("crash:{point}:{}", self.random.u32(nth));
+        let process = Server::launch_with_fault(&self.dir, &ARGS, &fault);
+        let mut process = match Server::unless_ended(process).await {
+            Err(process) => process,
+            Ok(server) => {
+                let submitters = self.submitters(&server.client);
+                let mut process = server.process;
+                let begun = std::time::Instant::now();
+                while !process.has_ended() && begun.elapsed() < PATIENCE {
+                    sleep(Duration::from_millis(5)).await; // between two looks
+                }
+                if process.has_ended() {
+                    self.died += 1;
+                } else {
+                    process.signal(Signal::SIGKILL);
+                }
+                process.exit().await;
+                submitters.join_all().await;
+                return;
+            }
+        };
+        process.exit().await;
+        self.died += 1;
+    }
+
+    fn submitters(&mut self, client: &Client) -> tokio::task::JoinSet<()> {
+        let mut submitters = tokio::task::JoinSet::new();
+        for batch in [1, 1, 1, 20] {
+            let (client, history) = (client.clone(), self.history.clone());
+            submitters.spawn(submit(client, history, self.random.fork(), batch));
+        }
+        submitters
+    }
+
+    /// Checks, submits and listens, until a random moment.
+    async fn load_and_kill(&mut self) {
         let server = Server::start(&self.dir, &ARGS).await;
         self.check(&server.client).await;
 
@@ -86,11 +155,7 @@ impl Life {
         let epoch = server.client.start_of_log().await;
         let epoch = epoch.trim_end_matches('0').to_owned();
         let mut socket = server.socket(&format!("?after={epoch}{after}")).await;
-        let mut submitters = tokio::task::JoinSet::new();
-        for batch in [1, 1, 1, 20] {
-            let (client, history) = (server.client.clone(), self.history.clone());
-            submitters.spawn(submit(client, history, self.random.fork(), batch));
-        }
+        let submitters = self.submitters(&server.client);
         let moment = Duration::from_millis(self.random.u64(20..350));
         let kill = async {
             sleep(moment).await;
@@ -99,6 +164,29 @@ impl Life {
         let (told, ()) = tokio::join!(socket.events_until_the_end(), kill);
         submitters.join_all().await;
         self.told.extend(told);
+    }
+
+    /// The directory as the dead left it.
+    async fn verify(&self) {
+        let data = self.dir.data();
+        if !data.join("head").exists() {
+            return; // it died before it was a store
+        }
+        let verified = move || cortado::store::sled::verify(&data);
+        let report = tokio::task::spawn_blocking(verified).await.unwrap();
+        assert!(report.is_sound(), "{report}");
+    }
+
+    /// Dies while it opens the directory or gives jobs back, when there are any.
+    async fn die_while_it_starts(&mut self) {
+        let point = ["apply", "rescue", "after-apply", "after-flush", "sync", "after-sync"];
+        let point = point[self.random.usize(0..point.len())];
+        let fault = format!("crash:{point}:{}", self.random.u8(1..3));
+        let mut process = Server::launch_with_fault(&self.dir, &ARGS, &fault);
+        sleep(Duration::from_millis(self.random.u64(50..200))).await;
+        process.signal(Signal::SIGKILL);
+        process.exit().await;
+        self.verify().await;
     }
 
     async fn kill_while_it_starts(&mut self) {

@@ -8,6 +8,7 @@ mod crash;
 mod doors;
 mod embedded;
 mod examples;
+mod faults;
 mod shutdown;
 mod stream;
 mod tidy;

@@ -88,6 +88,11 @@ impl Command {
 
     /// Runs any program, with none of the caller's settings and through no proxy.
     pub fn of(program: &str, args: &[&str]) -> Command {
+        Command::with_fault(program, args, None)
+    }
+
+    /// The same with a fault of the disk to come, as `src/store/sled/faults.rs` says.
+    pub fn with_fault(program: &str, args: &[&str], fault: Option<&str>) -> Command {
         let mut command = tokio::process::Command::new(program);
         let unwanted = |name: &str| {
             name.starts_with("CORTADO_") || name.to_ascii_lowercase().ends_with("_proxy")
@@ -95,6 +100,7 @@ impl Command {
         for (name, _) in std::env::vars().filter(|(name, _)| unwanted(name)) {
             command.env_remove(name);
         }
+        command.envs(fault.map(|fault| ("CORTADO_FAULT", fault)));
         let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let spawned = pipes.args(args).kill_on_drop(true).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
@@ -103,6 +109,11 @@ impl Command {
         let (err, err_reader) = Lines::of(child.stderr.take().unwrap());
         let what = format!("{program} {}", args.join(" "));
         Command { child, pid, what, out, err, readers: [reader, err_reader] }
+    }
+
+    /// The process's id, its own until `exit`.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw()
     }
 
     /// Sends a signal. The child is not reaped before `exit`, so the id is still its own.
@@ -156,21 +167,52 @@ impl Server {
 
     /// Starts at an address and waits until it listens.
     pub async fn start_on(address: SocketAddr, data: &Path, args: &[&str]) -> Server {
-        let process = Server::launch(address, data, args);
+        Server::listening(Server::launch(address, data, args)).await
+    }
+
+    /// Waits until a process listens; it must not end before.
+    async fn listening(process: Command) -> Server {
+        match Server::unless_ended(process).await {
+            Ok(server) => server,
+            Err(process) => panic!("the server ended: {}", process.err.so_far().join("\n")),
+        }
+    }
+
+    /// Waits until a process listens or has ended.
+    pub async fn unless_ended(process: Command) -> Result<Server, Command> {
         let listening = process.out.line_with("listening on http://");
         let Some(line) = within("a server that listens", listening).await else {
-            panic!("the server ended: {}", process.err.so_far().join("\n"));
+            return Err(process);
         };
         let address = line.rsplit('/').next().unwrap().parse().unwrap();
-        Server { process, address, client: Client::new(address) }
+        Ok(Server { process, address, client: Client::new(address) })
     }
 
     /// Starts and does not wait for anything.
     pub fn launch(address: SocketAddr, data: &Path, args: &[&str]) -> Command {
+        Command::run(&borrowed(&Server::args(address, data, args)))
+    }
+
+    /// Starts on a free port with a fault of the disk to come, and does not wait for anything.
+    pub fn launch_with_fault(dir: &Dir, args: &[&str], fault: &str) -> Command {
+        let all = Server::args("127.0.0.1:0".parse().unwrap(), &dir.data(), args);
+        Command::with_fault(env!("CARGO_BIN_EXE_cortado"), &borrowed(&all), Some(fault))
+    }
+
+    /// The same by a shell, after these lines of a script.
+    pub fn launch_by_shell(script: &str, dir: &Dir, args: &[&str]) -> Command {
+        let all = Server::args("127.0.0.1:0".parse().unwrap(), &dir.data(), args);
+        let script = format!("{script}; exec \"$0\" \"$@\"");
+        let mut shell = vec!["-c", &script, env!("CARGO_BIN_EXE_cortado")];
+        shell.extend(borrowed(&all));
+        Command::of("sh", &shell)
+    }
+
+    fn args(address: SocketAddr, data: &Path, args: &[&str]) -> Vec<String> {
         let (address, data) = (address.to_string(), data.to_str().unwrap());
         let mut all = vec!["serve", "--listen", &address, "--data-dir", data];
         all.extend(args);
-        Command::run(&all)
+        all.into_iter().map(str::to_owned).collect()
     }
 
     /// Opens a stream; the query begins with `?` or is empty. Greeted: the server knows of it.
@@ -202,4 +244,8 @@ pub fn lasting_address() -> SocketAddr {
             return address;
         }
     }
+}
+
+fn borrowed(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
 }
