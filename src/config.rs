@@ -20,7 +20,10 @@ pub mod file;
 mod tests;
 pub mod units;
 
-pub use args::{Cli, ClientArgs, Command, LogFormat, ServeArgs, SubmitArgs, WatchArgs};
+pub use args::{
+    BackupArgs, Cli, ClientArgs, Command, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
+    ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
+};
 pub use file::{FileConfig, HttpSection};
 
 /// Everything the server is told, in the parts that its layers take.

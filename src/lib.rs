@@ -11,6 +11,7 @@ pub mod demo;
 pub mod handlers;
 pub mod http;
 
+pub mod admin;
 pub mod cli;
 pub mod ui;
 

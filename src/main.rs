@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::Parser;
 use cortado::Cortado;
 use cortado::app::Signals;
-use cortado::cli;
-use cortado::config::{Cli, Command, Config, LogConfig, LogFormat};
+use cortado::config::{Cli, Command, Config, ExportArgs, LogConfig, LogFormat};
+use cortado::{admin, cli};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
@@ -29,6 +29,21 @@ fn main() -> ExitCode {
         Command::Submit(args) => client(|stop| async {
             cli::submit::run(args, stop, &mut io::stdout()).await.map(|fate| fate.exit_code())
         }),
+        Command::Stats(args) => {
+            client(|_| async { cli::stats::run(args, &mut io::stdout()).await.map(|()| 0) })
+        }
+        Command::Backup(args) => client(|stop| async {
+            admin::backup::run(args, stop, &mut io::stdout()).await.map(|()| 0)
+        }),
+        Command::Export(ExportArgs { data_dir: Some(dir), .. }) => {
+            offline(admin::export(&dir, &mut io::stdout().lock()).map(|()| 0))
+        }
+        Command::Export(args) => client(|stop| async {
+            cli::export::run(args, stop, &mut io::stdout()).await.map(|()| 0)
+        }),
+        Command::Import(args) => offline(admin::import(&args, &mut io::stdout()).map(|()| 0)),
+        Command::Restore(args) => offline(admin::restore(&args, &mut io::stdout()).map(|()| 0)),
+        Command::Verify(args) => offline(admin::verify(&args, &mut io::stdout())),
     }
 }
 
@@ -58,6 +73,10 @@ where
         let mut signals = Signals::install().map_err(|error| error.to_string())?;
         run(Box::pin(async move { signals.next().await })).await
     });
+    offline(code)
+}
+
+fn offline(code: Result<u8, cli::Failed>) -> ExitCode {
     match code {
         Ok(code) => ExitCode::from(code),
         Err(error) => fail(&anyhow::Error::msg(error)),

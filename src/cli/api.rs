@@ -86,6 +86,14 @@ impl Api {
         }
     }
 
+    /// Reads one path, once.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn get(&self, path: &str) -> Result<Response, Failed> {
+        self.send(self.client.get(self.url(path))).await
+    }
+
     /// Posts JSON.
     ///
     /// # Errors

@@ -2,7 +2,9 @@
 //! and know nothing of its store or engine.
 
 pub mod api;
+pub mod export;
 pub mod line;
+pub mod stats;
 pub mod stream;
 pub mod submit;
 pub mod watch;

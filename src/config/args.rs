@@ -1,4 +1,4 @@
-//! The command line: `serve` (what a bare `cortado` does), `watch` and `submit`.
+//! The command line: `serve` (what a bare `cortado` does), the clients, and what keeps the data safe.
 //! Every flag of the server is an environment variable too; flags win.
 
 use std::net::SocketAddr;
@@ -20,6 +20,8 @@ Examples:
   cortado submit echo '{\"hello\": \"world\"}' --wait
   echo '{\"ms\": 2000}' | cortado submit sleep - --queue slow --delay 1m
   cortado watch --type job.completed --type job.discarded
+  cortado backup /backups/monday      copy a running server; restore takes it back
+  cortado verify --data-dir data      check a directory that no server uses
 
 Docs: docs/cortado.example.toml lists every setting with its default.";
 
@@ -57,6 +59,18 @@ pub enum Command {
     Watch(WatchArgs),
     /// Submit one job to a server
     Submit(SubmitArgs),
+    /// Print a server's counters, queues and store size
+    Stats(StatsArgs),
+    /// Copy everything a running server has into a new directory, consistent and verified
+    Backup(BackupArgs),
+    /// Make a data directory out of a backup; the store begins a new life, so old cursors answer gap
+    Restore(RestoreArgs),
+    /// Print everything as JSON lines, of a running server or of a closed directory
+    Export(ExportArgs),
+    /// Make a data directory out of an export
+    Import(ImportArgs),
+    /// Check everything in a closed directory against everything else, without changing it
+    Verify(VerifyArgs),
 }
 
 /// How to run the server. Each one overrides the configuration file.
@@ -195,6 +209,69 @@ pub struct SubmitArgs {
     pub wait: Option<Option<Duration>>,
 }
 
+/// Whose counters.
+#[derive(Debug, Clone, Args)]
+pub struct StatsArgs {
+    /// Where.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Print them as the server's JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to copy where.
+#[derive(Debug, Clone, Args)]
+pub struct BackupArgs {
+    /// Where from.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Directory for the copy: empty, or not there yet
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// What to restore where.
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArgs {
+    /// The directory that `cortado backup` made
+    #[arg(value_name = "BACKUP")]
+    pub backup: PathBuf,
+    /// Directory for the jobs: empty, or not there yet
+    #[arg(long, value_name = "DIR", env = "CORTADO_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+}
+
+/// What to export.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// Where from.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Read this directory, which no server may be using, instead of asking a server
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// What to import where.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The lines that `cortado export` printed; `-` reads them from standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Directory for the jobs: empty, or not there yet
+    #[arg(long, value_name = "DIR", env = "CORTADO_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+}
+
+/// What to check.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// Directory that holds the jobs; no server may be using it
+    #[arg(long, value_name = "DIR", env = "CORTADO_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+}
+
 fn parse_server(text: &str) -> Result<Url, String> {
     let refused = || format!("{text:?} is not a server address such as http://127.0.0.1:8080");
     let url = Url::parse(text).map_err(|_| refused())?;
@@ -266,6 +343,7 @@ mod tests {
             ("cortado watch --server ftp://x", "http://"),
             ("cortado submit no/kind", "a-z"),
             ("cortado submit echo --delay 1s --run-at 2026-01-01T00:00:00Z", "cannot be used with"),
+            ("cortado backup", "DIR"),
             ("cortado submit echo --max-attempts 0", "1..=1000"),
         ] {
             let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err().to_string();

@@ -40,7 +40,9 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-pub use crate::store::{ControlError, Enqueued, Events, Page, QueueStats, Stats, StoreError};
+pub use crate::store::{
+    ControlError, Enqueued, Events, Page, Piece, QueueStats, Snapshot, Stats, Storage, StoreError,
+};
 pub use batch::Batch;
 pub use handler::{Context, Handler, IntoOutcome};
 pub use meter::{Latency, Rates};
@@ -259,6 +261,16 @@ impl Engine {
     /// Counters by state, queue and kind.
     pub async fn stats(&self) -> Result<Stats, EngineError> {
         Ok(self.inner.store.stats().await?)
+    }
+
+    /// Everything that is stored, as it is at one place of the log, piece by piece.
+    pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
+        Ok(self.inner.store.snapshot().await?)
+    }
+
+    /// How much is stored and was written since the start.
+    pub async fn storage(&self) -> Result<Storage, EngineError> {
+        Ok(self.inner.store.storage().await?)
     }
 
     /// The stored log after a place.

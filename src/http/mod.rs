@@ -16,6 +16,7 @@ use crate::engine::Engine;
 pub mod auth;
 pub mod error;
 mod events;
+mod export;
 mod extract;
 mod feed;
 mod follow;
@@ -74,6 +75,7 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
         .route("/api/v1/jobs/{id}/retry", post(jobs::retry))
         .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/api/v1/stats", get(stats::stats))
+        .route("/api/v1/export", get(export::export))
         .route("/api/v1/queues", get(stats::queues))
         .route("/api/v1/queues/{name}/pause", post(stats::pause))
         .route("/api/v1/queues/{name}/resume", post(stats::resume))

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::extract::PathQueue;
 use super::view::{Shown, to_json};
 use super::{Api, Problem, json};
-use crate::engine::{EngineConfig, Latency, Pulse, QueueStats, Rates, Stats};
+use crate::engine::{EngineConfig, Latency, Pulse, QueueStats, Rates, Stats, Storage};
 use crate::job::{Cursor, QueueName, State as JobState};
 
 type Counts = BTreeMap<&'static str, u64>;
@@ -24,6 +24,27 @@ struct StatsView<'a> {
     kinds: BTreeMap<&'a str, Counts>,
     cursor: Shown<Cursor>,
     oldest: Shown<Cursor>,
+}
+
+#[derive(Serialize)]
+struct WholeView<'a> {
+    #[serde(flatten)]
+    stats: StatsView<'a>,
+    store: StorageView,
+}
+
+/// Bytes are of now; what was accepted, written, grouped and synced is counted since the start.
+#[derive(Serialize)]
+struct StorageView {
+    disk_bytes: u64,
+    journal_bytes: u64,
+    journal_chunks: u64,
+    archive_runs: u64,
+    archived_jobs: u64,
+    accepted_bytes: u64,
+    written_bytes: u64,
+    groups: u64,
+    syncs: u64,
 }
 
 #[derive(Serialize)]
@@ -54,9 +75,12 @@ struct KindView<'a> {
     example: Box<RawValue>,
 }
 
-/// `{"states", "queues", "kinds", "cursor", "oldest"}`; `oldest` is where the log begins.
+/// `{"states", "queues", "kinds", "store", "cursor", "oldest"}`; `oldest` is where the log begins.
 pub async fn stats(State(api): State<Api>) -> Result<Response, Problem> {
-    Ok(json(&stats_view(&api.engine.stats().await?, api.engine.config())))
+    let stats = api.engine.stats().await?;
+    let storage = api.engine.storage().await?;
+    let stats = stats_view(&stats, api.engine.config());
+    Ok(json(&WholeView { stats, store: StorageView::of(&storage) }))
 }
 
 fn stats_view<'a>(stats: &'a Stats, config: &EngineConfig) -> StatsView<'a> {
@@ -94,7 +118,7 @@ struct LatencyView {
     p99: u64,
 }
 
-/// The `stats` message: what `GET /api/v1/stats` answers, `per_second`, and `wait_ms` and `run_ms` as
+/// The `stats` message: what `GET /api/v1/stats` answers but for `store`, `per_second`, and `wait_ms` and `run_ms` as
 /// `{"p50","p99"}` over the last seconds, null when there is nothing to measure.
 pub fn pulse_json(pulse: &Pulse, config: &EngineConfig) -> String {
     let Rates { enqueued, started, completed, failed } = pulse.rates;
@@ -106,6 +130,22 @@ pub fn pulse_json(pulse: &Pulse, config: &EngineConfig) -> String {
         wait_ms: pulse.wait.map(latency),
         run_ms: pulse.run.map(latency),
     })
+}
+
+impl StorageView {
+    fn of(storage: &Storage) -> StorageView {
+        StorageView {
+            disk_bytes: storage.disk_bytes,
+            journal_bytes: storage.journal_bytes,
+            journal_chunks: storage.journal_chunks,
+            archive_runs: storage.archive_runs,
+            archived_jobs: storage.archived_jobs,
+            accepted_bytes: storage.accepted_bytes,
+            written_bytes: storage.written_bytes,
+            groups: storage.groups,
+            syncs: storage.syncs,
+        }
+    }
 }
 
 /// Every known queue: `{"queues": [{"name","paused","concurrency","weight","states"}], "cursor"}`.

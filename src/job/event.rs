@@ -21,6 +21,7 @@ pub struct Event {
 
 /// What happened, and to whom.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// Something happened to a job.
     Job {
@@ -46,6 +47,7 @@ pub enum Fact {
 
 /// What can happen to a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// It was accepted.
     Enqueued {
@@ -109,6 +111,7 @@ pub enum Change {
 
 /// What can happen to a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum QueueChange {
     /// Nothing is claimed from it any more.
     Paused,
@@ -118,6 +121,7 @@ pub enum QueueChange {
 
 /// What cut an attempt off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Interruption {
     /// The server stopped in order.
     Stop,
@@ -162,6 +166,7 @@ pub struct LogLine {
 
 /// Where a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stream {
     /// The handler.
     Log,

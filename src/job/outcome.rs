@@ -35,6 +35,7 @@ pub enum Outcome {
 
 /// Why an attempt failed, in a few classes that people and pages tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureClass {
     /// The handler returned an error.
     Error,

@@ -20,9 +20,11 @@ pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
 pub mod sled;
+pub mod snapshot;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use memory::MemoryStore;
+pub use snapshot::{Piece, Snapshot};
 
 /// Keeps jobs and their event log. Each verb is one atomic transition including its events, and its
 /// answer comes when the transition is durable (`claim` and `annotate` excepted: see there). What was
@@ -139,6 +141,14 @@ pub trait Store: Send + Sync + 'static {
     /// A lossy hint: notified (`notify_one`) when `tick` may be needed earlier than the last
     /// `Ticked::next` said, because a job's time or the end of a lease comes first.
     fn wake_timer(&self) -> Arc<Notify>;
+
+    /// Everything that is stored, as it is at one place of the log: every job, every event within
+    /// retention, every paused queue. Changes go on meanwhile and are not seen; nothing that the
+    /// snapshot needs is removed before it was read.
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
+
+    /// How much is stored and was written. Costs no scan.
+    async fn storage(&self) -> Result<Storage, StoreError>;
 
     /// Whether the store can still accept work; the error says why not. Cheap.
     fn health(&self) -> Result<(), StoreError>;
@@ -368,6 +378,30 @@ pub struct QueueStats {
     pub states: BTreeMap<State, u64>,
     /// Whether claims are held back.
     pub paused: bool,
+}
+
+/// How much is stored, and what was written since the store was opened. A store that keeps nothing on
+/// a disk answers with zeros.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// Bytes that the store takes on the disk.
+    pub disk_bytes: u64,
+    /// Bytes of the journal.
+    pub journal_bytes: u64,
+    /// Chunks of the journal.
+    pub journal_chunks: u64,
+    /// Runs of the archive.
+    pub archive_runs: u64,
+    /// Jobs in the archive.
+    pub archived_jobs: u64,
+    /// Bytes of the events that were accepted, before compression.
+    pub accepted_bytes: u64,
+    /// Bytes handed to the storage layer for them: keys, values, the archive, what was written again.
+    pub written_bytes: u64,
+    /// Groups committed.
+    pub groups: u64,
+    /// Syncs of the disk.
+    pub syncs: u64,
 }
 
 /// A stretch of the log.

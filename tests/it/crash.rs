@@ -17,7 +17,7 @@ use crate::support::{Client, Dir, Event, Fold, Server, eventually};
 
 /// Kills of one directory before it is drained, checked as a whole and left.
 const KILLS_OF_ONE_LIFE: u32 = 10;
-/// Leases for ever, as far as this test goes: only crashes take attempts away.
+/// Room for the sleepers, so that the load keeps moving; quiet, because every line is kept.
 const ARGS: [&str; 4] = ["--concurrency", "200", "--log", "warn"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,7 +91,7 @@ impl Life {
             let (client, history) = (server.client.clone(), self.history.clone());
             submitters.spawn(submit(client, history, self.random.fork(), batch));
         }
-        let moment = Duration::from_millis(self.random.u64(20..500));
+        let moment = Duration::from_millis(self.random.u64(20..350));
         let kill = async {
             sleep(moment).await;
             server.kill().await;

@@ -14,16 +14,17 @@ use tokio::net::TcpStream;
 
 use crate::support::{Dir, Server, Socket, within};
 
-fn sleep_job(ms: u64) -> Value {
-    json!({ "kind": "sleep", "payload": { "ms": ms } })
-}
-
-/// A server, a job of it that runs, and a socket that has seen it start.
-async fn with_running(dir: &Dir, args: &[&str], ms: u64) -> (Server, String, Socket) {
+/// A server, a job of it that sleeps ten minutes, and a socket that has seen it start. A lease that
+/// reaches its worker after the stop began is given back unused; so a second job shows that the first is
+/// under way.
+async fn with_running(dir: &Dir, args: &[&str]) -> (Server, String, Socket) {
     let server = Server::start(dir, args).await;
     let mut socket = server.socket("").await;
-    let id = server.client.submit(&sleep_job(ms)).await;
+    let job = json!({ "kind": "sleep", "payload": { "ms": 600_000 } });
+    let id = server.client.submit(&job).await;
     socket.event(&id, "job.started").await;
+    let second = server.client.submit(&json!({ "kind": "echo" })).await;
+    socket.event(&second, "job.completed").await;
     (server, id, socket)
 }
 
@@ -65,7 +66,11 @@ async fn an_idle_server_stops_at_once_at_either_signal() {
 async fn a_job_that_ends_within_the_grace_completes_and_its_subscribers_see_it() {
     for signal in [SIGTERM, SIGINT] {
         let dir = Dir::new();
-        let (mut server, id, mut socket) = with_running(&dir, &["--grace", "50s"], 1_500).await;
+        let mut server = Server::start(&dir, &["--grace", "50s"]).await;
+        let mut socket = server.socket("").await;
+        let job = json!({ "kind": "sleep", "payload": { "ms": 1_500, "progress": true } });
+        let id = server.client.submit(&job).await;
+        socket.event(&id, "job.progressed").await;
         server.process.signal(signal);
         let draining = socket.next_of("draining").await;
         assert_eq!(draining["grace_ms"], 50_000);
@@ -87,7 +92,7 @@ async fn a_job_that_ends_within_the_grace_completes_and_its_subscribers_see_it()
 #[tokio::test]
 async fn a_job_past_the_grace_is_given_back_and_not_charged() {
     let dir = Dir::new();
-    let (mut server, id, mut socket) = with_running(&dir, &["--grace", "1s"], 600_000).await;
+    let (mut server, id, mut socket) = with_running(&dir, &["--grace", "1s"]).await;
     // After the restart it must be seen waiting.
     server.client.post("/api/v1/queues/default/pause", None).await;
     server.process.signal(SIGTERM);
@@ -98,7 +103,7 @@ async fn a_job_past_the_grace_is_given_back_and_not_charged() {
     assert_eq!(server.process.exit().await.code(), Some(0), "it was given back in order");
     let log = server.process.err.so_far();
     let line = stopped_line(&log);
-    assert!(line.contains("finished=0") && line.contains("interrupted=1"), "{line}");
+    assert!(line.contains("interrupted=1"), "{line}");
 
     let server = Server::start(&dir, &["--grace", "1s"]).await;
     let job = server.client.job(&id).await;
@@ -116,7 +121,7 @@ async fn a_job_past_the_grace_is_given_back_and_not_charged() {
 async fn a_second_signal_shortens_the_grace() {
     for (first, second) in [(SIGTERM, SIGTERM), (SIGINT, SIGINT), (SIGTERM, SIGINT)] {
         let dir = Dir::new();
-        let (mut server, id, mut socket) = with_running(&dir, &["--grace", "10m"], 600_000).await;
+        let (mut server, id, mut socket) = with_running(&dir, &["--grace", "10m"]).await;
         server.process.signal(first);
         socket.next_of("draining").await;
         assert!(!server.process.has_ended(), "the grace has not begun");
@@ -153,7 +158,7 @@ async fn every_open_socket_gets_its_close_frame() {
 #[tokio::test]
 async fn a_draining_server_is_not_ready_and_takes_no_new_connections() {
     let dir = Dir::new();
-    let (mut server, _, mut socket) = with_running(&dir, &["--grace", "10m"], 600_000).await;
+    let (mut server, _, mut socket) = with_running(&dir, &["--grace", "10m"]).await;
     assert_eq!(server.client.get("/readyz").await["status"], "ready");
     // A request whose head is not complete when the stop begins: the answer tells the present.
     let mut probe = TcpStream::connect(server.address).await.unwrap();

@@ -95,11 +95,12 @@ async fn a_subscriber_resumes_across_restarts_without_loss_or_doubles() {
 #[tokio::test]
 async fn a_client_that_lags_behind_20_000_events_gets_all_of_them_in_order() {
     let dir = Dir::new();
-    let config = dir.config("[http]\nsocket_unwritable = \"10m\"\n");
+    // Room for four batches in the live channel: it is soon left behind for the stored log.
+    let config = dir.config("[engine]\nstream_capacity = 4\n[http]\nsocket_unwritable = \"10m\"\n");
     let server = Server::start(&dir, &["--config", &config]).await;
     let mut lagging = server.socket("").await;
-    for _ in 0..20 {
-        server.client.submit_all(waiting(1_000)).await;
+    for _ in 0..40 {
+        server.client.submit_all(waiting(500)).await;
     }
     let head = crate::support::http::seq_of(&server.client.head().await);
     assert_eq!(head, 20_000);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each part of the crate may name of the others, outside its tests.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("job", &[]),
     ("store", &["job"]),
     ("shutdown", &[]),
@@ -19,6 +19,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("ui", &["job", "engine", "http", "config"]),
     ("config", &["job", "store", "engine", "handlers", "http", "demo"]),
     ("cli", &["job", "http", "config"]),
+    ("admin", &["job", "store", "config", "cli"]),
 ];
 /// Files in `src/handlers` that serve the kinds and are none.
 const NO_KINDS: [&str; 2] = ["mod", "guard"];

@@ -18,11 +18,14 @@ const SLEEP_MS: u64 = 2_000;
 
 pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let body = job("noop_later", 3_600_000);
-    let (mut rates, mut words) = (Vec::new(), String::new());
+    let each = setup.jobs / CONNECTIONS;
+    let (mut rates, mut bare, mut words) = (Vec::new(), Vec::new(), String::new());
     for pass in 0..setup.passes {
         let server = Server::start(&setup.dir.join(format!("single{pass}")), 1).await?;
-        let (rate, mut acks) =
-            load(&server, CONNECTIONS, setup.jobs / CONNECTIONS, &body, 1).await?;
+        let health = get(&server.address, "/healthz");
+        bare.push(load(&server, CONNECTIONS, each, &health, 200, 1).await?.0);
+        let request = post(&server.address, &body);
+        let (rate, mut acks) = load(&server, CONNECTIONS, each, &request, 202, 1).await?;
         rates.push(rate);
         words = acks.words();
         server.stop().await?;
@@ -32,12 +35,14 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
         format!("{} jobs", per_second(median(rates))),
     );
     table.row("· ack, last pass", words);
+    table.row("· the same with an empty answer (GET /healthz)", per_second(median(bare)));
 
     let many = format!("[{}]", vec![body; BATCH].join(","));
     let mut rates = Vec::new();
     for pass in 0..setup.passes {
         let server = Server::start(&setup.dir.join(format!("many{pass}")), 1).await?;
-        let (rate, _) = load(&server, 4, setup.jobs * 3 / BATCH / 4, &many, BATCH).await?;
+        let request = post(&server.address, &many);
+        let (rate, _) = load(&server, 4, setup.jobs * 3 / BATCH / 4, &request, 202, BATCH).await?;
         rates.push(rate);
         server.stop().await?;
     }
@@ -53,15 +58,16 @@ fn job(tag: &str, delay_ms: u64) -> String {
     )
 }
 
-/// Posts `each` times the same body on every connection. Answers with jobs a second and the answers' times.
+/// Sends the same request `each` times on every connection. Answers with jobs a second and the answers'
+/// times.
 async fn load(
     server: &Server,
     connections: usize,
     each: usize,
-    body: &str,
+    request: &[u8],
+    status: u16,
     jobs: usize,
 ) -> anyhow::Result<(f64, Latencies)> {
-    let request = post(&server.address, body);
     let mut clients = Vec::new();
     for _ in 0..connections {
         clients.push(Client::connect(&server.address).await?);
@@ -70,12 +76,12 @@ async fn load(
     let tasks: Vec<_> = clients
         .into_iter()
         .map(|mut client| {
-            let request = request.clone();
+            let request = request.to_vec();
             tokio::spawn(async move {
                 let mut acks = Latencies::default();
                 for _ in 0..each {
                     let sent = Instant::now();
-                    client.ask(&request, 202).await?;
+                    client.ask(&request, status).await?;
                     acks.add(sent.elapsed());
                 }
                 anyhow::Ok(acks)

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 
 use super::*;
-use crate::store::{Claim, Extension, Lease, LeaseRef, Note, SettleError, Settlement, Ticked};
+use crate::store::{
+    Claim, Extension, Lease, LeaseRef, Note, SettleError, Settlement, Snapshot, Storage, Ticked,
+};
 
 /// The memory store with faults to switch on.
 pub(super) struct Faulty {
@@ -98,6 +100,12 @@ impl Store for Faulty {
     }
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {
         self.store.events(after, max).await
+    }
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.store.snapshot().await
+    }
+    async fn storage(&self) -> Result<Storage, StoreError> {
+        self.store.storage().await
     }
     fn head(&self) -> Cursor {
         self.store.head()

@@ -5,7 +5,7 @@ use super::{Harness, Rig, draft, queue, secs};
 use crate::job::{
     Change, Event, EventType, Fact, JobId, QueueChange, Refused, State, Step, Verdict,
 };
-use crate::store::{Control, ControlError, Extension, Limits, StoreError};
+use crate::store::{Control, ControlError, Extension, Keep, Limits, Retention, StoreError};
 
 fn refused(state: State, step: Step) -> ControlError {
     ControlError::Refused(Refused { state, step })
@@ -159,6 +159,26 @@ pub(crate) async fn a_paused_queue_stays_paused_over_restarts(harness: impl Harn
     let rig = rig.crash().await;
     assert!(!rig.stats().await.queues[&queue("a")].paused);
     assert_eq!(rig.claim_from("a", 1).await.len(), 1);
+}
+
+pub(crate) async fn a_paused_queue_stays_paused_when_its_event_has_left_the_log(
+    harness: impl Harness,
+) {
+    let none = Keep { age: secs(0), count: 0 };
+    let retention = Retention { events: none, completed: none, ..Retention::default() };
+    let rig = Rig::open_with(harness, Limits { retention, ..Limits::default() }).await;
+    rig.pause("a").await;
+    for _ in 0..5 {
+        rig.finish(draft()).await;
+        rig.pass(secs(1));
+        rig.catch_up().await;
+    }
+    let rig = rig.reopen().await;
+    assert!(rig.stats().await.oldest.seq > 1, "the event is still there");
+    assert!(rig.stats().await.queues[&queue("a")].paused);
+    rig.resume("a").await;
+    let rig = rig.crash().await;
+    assert!(!rig.stats().await.queues.contains_key(&queue("a")));
 }
 
 pub(crate) async fn a_job_of_a_paused_queue_can_still_end(harness: impl Harness) {

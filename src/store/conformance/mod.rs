@@ -20,11 +20,12 @@ pub(crate) mod retention;
 mod rig;
 pub(crate) mod settle;
 pub(crate) mod signals;
+pub(crate) mod snapshot;
 pub(crate) mod time;
 pub(crate) mod verdicts;
 
 pub(crate) use draft::{Draft, draft};
-pub(crate) use rig::{Rig, lines, queue, secs};
+pub(crate) use rig::{Rig, completed, failed, lines, queue, secs};
 
 /// A place where one store lives: what a rule needs beyond the store itself.
 pub(crate) trait Harness {
@@ -131,6 +132,7 @@ macro_rules! conformance_suite {
                 a_control_answers_for_each_job_in_order
                 pausing_and_resuming_are_events_only_when_they_change
                 a_paused_queue_stays_paused_over_restarts
+                a_paused_queue_stays_paused_when_its_event_has_left_the_log
                 a_job_of_a_paused_queue_can_still_end
                 a_paused_queue_counts_as_a_queue
             }
@@ -201,6 +203,11 @@ macro_rules! conformance_suite {
                 timers_survive
                 changed_limits_of_attempts_survive
                 a_large_backlog_keeps_its_order
+            }
+            snapshot {
+                a_snapshot_is_everything_in_its_order
+                a_snapshot_sees_nothing_of_what_comes_after
+                a_snapshot_of_nothing_has_a_head_and_an_end
             }
             life {
                 a_closed_store_answers_nothing_but_closed

@@ -6,6 +6,7 @@ mod content;
 mod control;
 mod enqueue;
 mod read;
+mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
@@ -20,7 +21,7 @@ use tokio::sync::{Notify, mpsc};
 use self::content::Content;
 use super::{
     Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
-    Note, Page, SettleError, Settlement, Stats, Store, StoreError, Ticked,
+    Note, Page, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, Ticked,
 };
 use crate::job::{
     Cursor, Event, Fact, Job, JobId, JobQuery, NewJob, QueueChange, QueueName, Status, Time,
@@ -199,6 +200,15 @@ impl Store for MemoryStore {
 
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {
         Ok(self.open()?.content.events(after, max))
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        let at = self.clock.now();
+        Ok(Box::new(self.open()?.content.snapshot(at)))
+    }
+
+    async fn storage(&self) -> Result<Storage, StoreError> {
+        self.open().map(|_| Storage::default())
     }
 
     fn head(&self) -> Cursor {

@@ -53,7 +53,7 @@ impl Content {
     }
 
     /// The place just before the first event that is still there.
-    fn oldest(&self) -> Cursor {
+    pub(super) fn oldest(&self) -> Cursor {
         Cursor { epoch: self.epoch, seq: self.last_seq - self.log.len() as u64 }
     }
 }

@@ -2,6 +2,7 @@
 //! and folds their records, and a later group writes the run and lets the jobs go from the index.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
@@ -9,6 +10,7 @@ use tokio::sync::mpsc::WeakSender;
 
 use super::committer::{Change, Command};
 use super::disk::Ops;
+use super::faults::Point;
 use super::group::{Core, Group};
 use super::read::Reader;
 use super::shared::{Shared, unique_key};
@@ -16,14 +18,14 @@ use crate::job::{Job, JobId};
 use crate::store::StoreError;
 
 /// Jobs in a run at most: writing one again takes about ten milliseconds.
-const RUN: usize = 4_096;
+pub(super) const RUN: usize = 4_096;
 
 /// Jobs to be archived and the chunks that make the record of each, in the order they finished.
 pub(super) type Chosen = Vec<(JobId, Vec<u64>)>;
 
 /// The committer's end of the thread. One run is under way at a time.
 pub(super) struct Archiver {
-    give: Sender<Chosen>,
+    give: Sender<(u64, Chosen)>,
 }
 
 impl Archiver {
@@ -32,13 +34,14 @@ impl Archiver {
         shared: Arc<Shared>,
         commands: WeakSender<Command>,
     ) -> std::io::Result<(Archiver, JoinHandle<()>)> {
-        let (give, work) = channel::<Chosen>();
+        let (give, work) = channel::<(u64, Chosen)>();
         let thread =
             std::thread::Builder::new().name("cortado-archive".into()).spawn(move || {
-                for chosen in work {
+                for (outages, chosen) in work {
                     let jobs = read_all(&shared, chosen);
                     let Some(commands) = commands.upgrade() else { return };
-                    if commands.blocking_send(Command::Change(Change::Archive(jobs))).is_err() {
+                    let command = Command::Change(Change::Archive(outages, jobs));
+                    if commands.blocking_send(command).is_err() {
                         return;
                     }
                 }
@@ -56,7 +59,8 @@ impl Archiver {
             return;
         }
         let chosen = choose(core);
-        core.archiving = self.give.send(chosen).is_ok();
+        let outages = core.shared.outages.load(Ordering::Acquire);
+        core.archiving = self.give.send((outages, chosen)).is_ok();
     }
 }
 
@@ -96,6 +100,7 @@ impl Group<'_> {
     /// Writes a run and lets its jobs go from the index.
     pub fn archive(&mut self, jobs: Vec<Job>) {
         self.core.archiving = false;
+        self.ops.mark(Point::Run);
         for job in &jobs {
             self.forget(job.id);
             self.core.meta.archived = self.core.meta.archived.max(job.seq);

@@ -77,6 +77,8 @@ pub(super) struct Packer {
     labels: Vec<Arc<Labels>>,
     body: Vec<u8>,
     done: Vec<Packed>,
+    /// Bytes of the events packed so far, before compression.
+    pub event_bytes: u64,
 }
 
 /// A chunk ready to be stored.
@@ -97,6 +99,7 @@ impl Packer {
             labels: Vec::new(),
             body: Vec::with_capacity(CHUNK_BYTES + 2_048),
             done: Vec::new(),
+            event_bytes: 0,
         }
     }
 
@@ -117,13 +120,24 @@ impl Packer {
             Record::Pruned(id) => Wire::Pruned(*id),
         };
         let body = std::mem::take(&mut self.body);
+        let before = body.len();
         self.body = postcard::to_extend(&wire, body).map_err(|error| error.to_string())?;
+        if matches!(record, Record::Event(_)) {
+            self.event_bytes += (self.body.len() - before) as u64;
+        }
         self.count += 1;
         let place = self.done.len();
         if self.body.len() >= CHUNK_BYTES {
             self.close()?;
         }
         Ok(place)
+    }
+
+    /// Closes what is open as a chunk of its own, even when nothing is in it: its header alone says how
+    /// far the numbers go, and when.
+    pub fn finish_marked(mut self) -> Result<Vec<Packed>, String> {
+        self.close()?;
+        Ok(self.done)
     }
 
     /// The finished chunks.

@@ -8,8 +8,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::archiver::Archiver;
+use super::cut::Cut;
 use super::group::{Core, Group, Packed};
 use super::index::Index;
+use super::outage::{self, Patience};
+use super::shared::Shared;
 use super::time::Ticking;
 use super::verbs::{Claimed, Controlled, Taken};
 use crate::job::{Cursor, Event, Job, JobId, NewJob, Status};
@@ -18,7 +21,7 @@ use crate::store::{
     Ticked,
 };
 
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 type ClaimReply = Reply<Vec<(Claimed, Event)>>;
 /// A look at the index, and the durable place it is of.
 pub(super) type Look = Box<dyn FnOnce(&Index, Cursor) + Send>;
@@ -30,6 +33,8 @@ pub(super) enum Command {
     Read(Look),
     Claim(Claim, ClaimReply),
     Change(Change),
+    /// Begins a snapshot of what is durable now.
+    Cut(Reply<Cut>),
     Close(Reply<()>),
 }
 
@@ -42,8 +47,8 @@ pub(super) enum Change {
     Control(Control, Reply<Controls>),
     /// With what an earlier part of the same tick did, before it met the archiver.
     Tick(Ticked, Reply<Ticked>),
-    /// The archiver has read the records of the jobs it was given.
-    Archive(Result<Vec<Job>, StoreError>),
+    /// The archiver has read the records of the jobs it was given, after that many outages.
+    Archive(u64, Result<Vec<Job>, StoreError>),
 }
 
 /// Commands in one group at most; what is beyond waits for the next.
@@ -51,60 +56,72 @@ const GROUP: usize = 16_384;
 
 /// An answer to give when the group is durable, or has failed.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-type Claims = Vec<(Result<Vec<Claimed>, StoreError>, ClaimReply)>;
+pub(super) type Claims = Vec<(Result<Vec<Claimed>, StoreError>, ClaimReply)>;
 
 /// Runs until it is told to close. Owns everything that changes.
 pub(super) fn run(mut core: Core, mut commands: mpsc::Receiver<Command>, archiver: &Archiver) {
     let mut deferred: Vec<Change> = Vec::new();
+    let mut patience = Patience::new(core.shared.tuning.pauses);
     loop {
         let mut batch = Batch::default();
         if deferred.is_empty() || core.archiving {
             match commands.blocking_recv() {
-                Some(first) => batch.add(first, &core),
+                Some(first) => batch.add(first, Some(&core)),
                 None => return,
             }
         }
+        // On a busy machine whoever can run now adds to this group; an idle one loses nothing.
+        std::thread::yield_now();
         while batch.len() < GROUP
             && let Ok(command) = commands.try_recv()
         {
-            batch.add(command, &core);
+            batch.add(command, Some(&core));
         }
         if !core.archiving {
             batch.changes.append(&mut deferred);
         }
         let closing = std::mem::take(&mut batch.closing);
-        match core.shared.check() {
-            Ok(()) => match one_group(&mut core, batch) {
-                Ok(mut later) => deferred.append(&mut later),
-                Err(error) => {
-                    tracing::error!(%error, "a group was not written; the store takes no more work");
-                    core.shared.take_down(error);
-                }
-            },
-            Err(error) => batch.refuse(&error),
-        }
-        archiver.feed(&mut core);
+        let written = one_group(&mut core, batch);
         if !closing.is_empty() {
-            close(&core, &mut commands, deferred, closing);
-            return;
+            let result = written.map(|mut later| deferred.append(&mut later));
+            let result = result.and_then(|()| core.shared.disk.sync());
+            let result = result.and_then(|()| core.shared.watermark.write(core.shared.head()));
+            return close(&core.shared, &mut commands, deferred, closing, result);
+        }
+        match written {
+            Ok(mut later) => {
+                deferred.append(&mut later);
+                archiver.feed(&mut core);
+            }
+            Err(error) => {
+                let (shared, waiting) = (core.shared.clone(), std::mem::take(&mut deferred));
+                match outage::sit_out(core, &mut commands, waiting, error, &mut patience) {
+                    Ok(again) => core = again,
+                    Err(closing) => {
+                        let result = shared.check();
+                        return close(&shared, &mut commands, deferred, closing, result);
+                    }
+                }
+            }
         }
     }
 }
 
 fn close(
-    core: &Core,
+    shared: &Shared,
     commands: &mut mpsc::Receiver<Command>,
     deferred: Vec<Change>,
     closing: Vec<Reply<()>>,
+    result: Result<(), StoreError>,
 ) {
-    let result = core.shared.check().and_then(|()| core.shared.disk.sync());
-    core.shared.take_down(StoreError::Closed);
-    let mut rest = Batch { changes: deferred, ..Batch::default() };
+    shared.suspend(StoreError::Closed);
+    shared.take_down(StoreError::Closed);
+    let mut rest = Batch::of(deferred);
     while let Ok(command) = commands.try_recv() {
-        rest.add(command, core);
+        rest.add(command, None);
     }
-    rest.refuse(&StoreError::Closed);
-    for reply in closing.into_iter().chain(rest.closing) {
+    let more = rest.refuse(&StoreError::Closed);
+    for reply in closing.into_iter().chain(more) {
         // Nobody may be waiting any more; the store is closed all the same.
         let _gone = reply.send(result.clone());
     }
@@ -112,33 +129,43 @@ fn close(
 
 /// Commands that will be one group.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     claims: Vec<(Claim, ClaimReply)>,
     changes: Vec<Change>,
     closing: Vec<Reply<()>>,
 }
 
 impl Batch {
+    /// Changes that waited.
+    pub fn of(changes: Vec<Change>) -> Batch {
+        Batch { changes, ..Batch::default() }
+    }
+
     fn len(&self) -> usize {
         self.claims.len() + self.changes.len()
     }
 
-    /// Sorts a command in. Reads are answered at once: the index is as the last group left it.
-    fn add(&mut self, command: Command, core: &Core) {
-        match command {
-            Command::Read(look) => look(&core.index, core.shared.head()),
-            Command::Claim(claim, reply) => self.claims.push((claim, reply)),
-            Command::Change(change) => self.changes.push(change),
-            Command::Close(reply) => self.closing.push(reply),
+    /// Sorts a command in. Reads are answered at once: the index is as the last group left it. Without
+    /// an index whoever reads is told why by the store's state.
+    pub fn add(&mut self, command: Command, core: Option<&Core>) {
+        match (command, core) {
+            (Command::Read(look), Some(core)) => look(&core.index, core.shared.head()),
+            // A reader that gave up holds nothing: its pin went with the answer.
+            (Command::Cut(reply), Some(core)) => drop(reply.send(Ok(Cut::of(core)))),
+            (Command::Read(_) | Command::Cut(_), None) => {}
+            (Command::Claim(claim, reply), _) => self.claims.push((claim, reply)),
+            (Command::Change(change), _) => self.changes.push(change),
+            (Command::Close(reply), _) => self.closing.push(reply),
         }
     }
 
-    fn refuse(&mut self, error: &StoreError) {
+    /// Refuses all but who waits for the close.
+    pub fn refuse(self, error: &StoreError) -> Vec<Reply<()>> {
         // In every arm: whoever asked may have given up.
-        for (_, reply) in self.claims.drain(..) {
+        for (_, reply) in self.claims {
             let _gone = reply.send(Err(error.clone()));
         }
-        for change in self.changes.drain(..) {
+        for change in self.changes {
             let error = error.clone();
             match change {
                 Change::Enqueue(_, reply) => drop(reply.send(Err(error))),
@@ -147,9 +174,10 @@ impl Batch {
                 Change::Annotate(_, reply) => drop(reply.send(Err(error))),
                 Change::Control(_, reply) => drop(reply.send(Err(error))),
                 Change::Tick(_, reply) => drop(reply.send(Err(error))),
-                Change::Archive(_) => {}
+                Change::Archive(..) => {}
             }
         }
+        self.closing
     }
 }
 
@@ -158,11 +186,11 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
     let now = core.shared.clock.now();
     let mut group = Group::new(core, now);
     // Claims come first: so they only see jobs that earlier groups made durable.
-    let claims: Claims =
+    let mut claims: Claims =
         batch.claims.into_iter().map(|(claim, reply)| (group.claim(&claim), reply)).collect();
     let mut answers: Vec<Answer> = Vec::with_capacity(batch.changes.len());
     let mut later = Vec::new();
-    let mut archived = Vec::new();
+    let mut archived = Ok(Vec::new());
     for change in batch.changes {
         let answer = match change {
             Change::Enqueue(jobs, reply) => when_durable(group.enqueue(jobs), reply),
@@ -189,26 +217,44 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
                 }
                 Err(error) => when_durable(Err(error), reply),
             },
-            Change::Archive(jobs) => {
-                archived.push(jobs?);
+            Change::Archive(outages, jobs) => {
+                // What was chosen before an outage may be elsewhere by now.
+                if outages == group.core.shared.outages.load(Ordering::Acquire) {
+                    archived = archived.and_then(|mut all: Vec<_>| {
+                        all.push(jobs?);
+                        Ok(all)
+                    });
+                }
                 continue;
             }
         };
         answers.push(answer);
     }
     // Last, so that nothing of this group looks for a run that is not on the disk yet.
-    for jobs in archived {
-        group.archive(jobs);
+    let archived = archived.map(|all| all.into_iter().for_each(|jobs| group.archive(jobs)));
+    let written = archived.and_then(|()| group.pack());
+    let written = written.and_then(|packed| write(core, packed, &mut claims));
+    if let Err(error) = &written {
+        core.shared.suspend(error.clone()); // before anybody is told
     }
-    let written = group.pack().and_then(|packed| write(core, packed, claims));
     for answer in answers {
         answer(written.clone());
+    }
+    if let Err(error) = &written {
+        for (_, reply) in claims {
+            // Whoever asked may have given up.
+            let _gone = reply.send(Err(error.clone()));
+        }
     }
     written.map(|()| later)
 }
 
 /// Makes a group durable, then tells everybody.
-pub(super) fn write(core: &mut Core, packed: Packed, claims: Claims) -> Result<(), StoreError> {
+pub(super) fn write(
+    core: &mut Core,
+    packed: Packed,
+    claims: &mut Claims,
+) -> Result<(), StoreError> {
     let Packed { at, ops, chunks, events, woken, archive_changed } = packed;
     let shared = core.shared.clone();
     let empty = ops.bytes == 0;
@@ -216,7 +262,9 @@ pub(super) fn write(core: &mut Core, packed: Packed, claims: Claims) -> Result<(
         shared.disk.apply(ops)?;
     }
     // A claim is in the kernel's hands now and its job was durable before: the worker may begin.
-    for (claimed, reply) in claims {
+    let mut answered = 0;
+    for (claimed, reply) in claims.drain(..) {
+        answered += claimed.as_ref().map_or(0, Vec::len);
         let with_event = |one: Claimed| {
             let started = events[one.started].clone();
             (one, started)
@@ -224,8 +272,10 @@ pub(super) fn write(core: &mut Core, packed: Packed, claims: Claims) -> Result<(
         // A worker that no longer waits loses its lease when it runs out.
         let _gone = reply.send(claimed.map(|all| all.into_iter().map(with_event).collect()));
     }
-    if !empty {
-        shared.disk.sync()?;
+    if !empty && let Err(error) = shared.disk.sync() {
+        // Claims come first in a group, so their events do.
+        core.unsure = events.into_iter().take(answered).collect();
+        return Err(error);
     }
 
     for (first_seq, len) in chunks {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::archive::{Archive, Run};
 use super::codec::{Packer, Record};
 use super::disk::Ops;
+use super::faults::Point;
 use super::index::{Entry, Index, Trail};
 use super::journal::Journal;
 use super::shared::{Meta, Shared, unique_key};
@@ -32,6 +33,8 @@ pub(super) struct Core {
     pub archiving: bool,
     /// When the last `tick` expects the next one; an earlier timer is worth a wake.
     pub expected: Option<Time>,
+    /// `Started` events whose claims were answered although their group then failed to be synced.
+    pub unsure: Vec<Event>,
 }
 
 /// A group under way.
@@ -71,6 +74,7 @@ impl<'a> Group<'a> {
     pub fn pack(mut self) -> Result<Packed, StoreError> {
         self.write_runs()?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(self.now, 0));
+        self.ops.accepted = packer.event_bytes;
         let chunks = packer.finish().map_err(StoreError::Corrupt)?;
         for (n, chunk) in chunks.iter().enumerate() {
             self.ops.put(&super::journal::key(self.first_chunk + n as u64), &chunk.bytes);
@@ -270,14 +274,17 @@ impl<'a> Group<'a> {
 
     /// Writes the runs of this group and removes those that earlier groups have replaced.
     fn write_runs(&mut self) -> Result<(), StoreError> {
-        for run in std::mem::take(&mut self.core.retired) {
-            run.remove(&mut self.ops).map_err(StoreError::Corrupt)?;
+        if !self.core.shared.pins.hold(self.now) {
+            for run in std::mem::take(&mut self.core.retired) {
+                run.remove(&mut self.ops).map_err(StoreError::Corrupt)?;
+            }
         }
         if self.open_runs.is_empty() {
             return Ok(());
         }
         for open in std::mem::take(&mut self.open_runs).into_values() {
             if let Some(run) = open.replaces {
+                self.ops.mark(Point::Prune);
                 run.retire(&mut self.ops).map_err(StoreError::Corrupt)?;
                 self.core.uncount_run(&run);
                 self.core.archive.runs.remove(&run.first_seq);

@@ -26,9 +26,16 @@ pub(super) fn number(key: &[u8]) -> Option<u64> {
 pub(super) struct Directory {
     base: u64,
     first_seqs: VecDeque<u64>,
+    /// Stored bytes of all chunks.
+    pub bytes: u64,
 }
 
 impl Directory {
+    /// The number of chunks.
+    pub fn len(&self) -> usize {
+        self.first_seqs.len()
+    }
+
     /// The chunks that hold the events from `seq` on, oldest first, at most `max`.
     pub fn chunks_from(&self, seq: u64, max: usize) -> Vec<u64> {
         let from = self.first_seqs.partition_point(|first| *first <= seq).saturating_sub(1);
@@ -64,7 +71,7 @@ impl Journal {
     /// An empty table whose first chunk will be `base`.
     pub fn new(base: u64, shared: Arc<RwLock<Directory>>) -> Self {
         let mut directory = shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *directory = Directory { base, first_seqs: VecDeque::new() };
+        *directory = Directory { base, ..Directory::default() };
         drop(directory);
         Journal { shared, base, metas: VecDeque::new(), fresh_refs: Vec::new(), bytes: 0 }
     }
@@ -81,6 +88,7 @@ impl Journal {
         self.bytes += len as u64;
         let mut shared = self.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         shared.first_seqs.push_back(first_seq);
+        shared.bytes = self.bytes;
     }
 
     /// A job's trail goes through a chunk now.
@@ -138,6 +146,7 @@ impl Journal {
             let mut shared = self.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             shared.first_seqs.pop_front();
             shared.base += 1;
+            shared.bytes = self.bytes;
         }
     }
 
@@ -153,6 +162,11 @@ impl Journal {
     pub fn is_mostly_dead(&self) -> bool {
         let live = self.metas.iter().filter(|meta| meta.refs > 0).count();
         live * 2 < self.metas.len()
+    }
+
+    /// The numbers of all chunks.
+    pub fn chunks(&self) -> std::ops::Range<u64> {
+        self.base..self.next_chunk()
     }
 
     /// The number of chunks.

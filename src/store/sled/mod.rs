@@ -4,13 +4,18 @@
 
 mod archive;
 mod archiver;
+mod build;
 mod codec;
 mod committer;
+mod cut;
 mod disk;
+mod faults;
+mod fold;
 mod group;
 mod index;
 mod journal;
 mod list;
+mod outage;
 mod read;
 mod recover;
 mod shared;
@@ -18,8 +23,11 @@ mod shared;
 mod tests;
 mod time;
 mod verbs;
+mod verify;
+mod watermark;
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -27,14 +35,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub use self::build::Builder;
 use self::committer::{Change, Command};
+use self::cut::{Live, Walk};
+use self::faults::Faults;
 use self::index::Index;
 use self::read::Reader;
 use self::shared::{Shared, Tuning};
 use self::verbs::Taken;
+pub use self::verify::{Problem, Report, verify};
 use super::{
     Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
-    Note, Page, SettleError, Settlement, Stats, Store, StoreError, Ticked,
+    Note, Page, Piece, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
+    Ticked,
 };
 use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Status};
 
@@ -43,11 +56,31 @@ const WAITING_COMMANDS: usize = 16_384;
 /// How often a read looks again when the job moved under it.
 const LOOKS: usize = 8;
 
+/// Hands out everything in a directory that no server uses, piece by piece, and changes nothing.
+///
+/// # Errors
+/// What cannot be read, or what `take` answers.
+pub fn read_out<E: From<StoreError>>(
+    dir: &Path,
+    mut take: impl FnMut(Piece) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut walk = Walk::offline(dir)?;
+    loop {
+        let pieces = walk.next()?;
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        pieces.into_iter().try_for_each(&mut take)?;
+    }
+}
+
 /// Keeps jobs in a sled database; see the module.
 pub struct SledStore {
     shared: Arc<Shared>,
     /// Taken when the handle is dropped, so that the committer sees the end of its channel.
     commands: Option<mpsc::Sender<Command>>,
+    /// Dropped with the handle, too, so that the thread that writes down the log's head ends.
+    open: Option<std::sync::mpsc::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -62,7 +95,7 @@ impl SledStore {
         limits: Limits,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<SledStore>, StoreError> {
-        Self::open_tuned(dir, limits, clock, Tuning::default())
+        Self::open_tuned(dir, limits, clock, Tuning::default(), Faults::from_environment()?)
     }
 
     fn open_tuned(
@@ -70,8 +103,9 @@ impl SledStore {
         limits: Limits,
         clock: Arc<dyn Clock>,
         tuning: Tuning,
+        faults: Faults,
     ) -> Result<Arc<SledStore>, StoreError> {
-        let core = recover::open(dir, limits, clock, tuning)?;
+        let core = recover::open(dir, limits, clock, tuning, faults)?;
         let shared = core.shared.clone();
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
@@ -81,8 +115,10 @@ impl SledStore {
             .name("cortado-commit".into())
             .spawn(move || committer::run(core, receiver, &archiver))
             .map_err(no_thread)?;
-        let threads = vec![committing, reading];
-        Ok(Arc::new(SledStore { shared, commands: Some(commands), threads }))
+        let (open, end) = std::sync::mpsc::channel();
+        let witness = watermark::follow(shared.clone(), end).map_err(no_thread)?;
+        let threads = vec![committing, reading, witness];
+        Ok(Arc::new(SledStore { shared, commands: Some(commands), open: Some(open), threads }))
     }
 
     /// Hands a change to the committer and waits for its answer.
@@ -90,6 +126,7 @@ impl SledStore {
         &self,
         change: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Change,
     ) -> Result<T, StoreError> {
+        self.shared.check()?; // during an outage nobody has to queue for the refusal
         self.ask(|reply| Command::Change(change(reply))).await
     }
 
@@ -131,8 +168,14 @@ impl SledStore {
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
+        let outages = shared.outages.load(Ordering::Acquire);
         let task = tokio::task::spawn_blocking(move || read(&shared));
-        task.await.unwrap_or_else(|failed| Err(StoreError::Corrupt(failed.to_string())))
+        let answer =
+            task.await.unwrap_or_else(|failed| Err(StoreError::Corrupt(failed.to_string())));
+        if answer.is_err() && outages != self.shared.outages.load(Ordering::Acquire) {
+            return Err(StoreError::Unavailable("it was opened again while it was read".into()));
+        }
+        answer
     }
 
     async fn existing(&self, id: JobId) -> Result<Job, StoreError> {
@@ -160,6 +203,7 @@ impl Store for SledStore {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+        self.shared.check()?;
         let claimed = self.ask(|reply| Command::Claim(claim, reply)).await?;
         if claimed.is_empty() {
             return Ok(Vec::new());
@@ -266,6 +310,17 @@ impl Store for SledStore {
         self.read(move |shared| read::events(shared, after, max)).await
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.shared.check()?;
+        let cut = self.ask(Command::Cut).await?;
+        Ok(Box::new(Live::new(self.shared.clone(), cut)))
+    }
+
+    async fn storage(&self) -> Result<Storage, StoreError> {
+        self.shared.check()?;
+        self.read(Shared::storage).await
+    }
+
     fn head(&self) -> Cursor {
         self.shared.head()
     }
@@ -305,6 +360,7 @@ impl Drop for SledStore {
     /// this process holds it any more.
     fn drop(&mut self) {
         self.commands = None;
+        self.open = None;
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");

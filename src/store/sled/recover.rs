@@ -10,12 +10,14 @@ use std::time::Instant;
 use super::archive::{Archive, Run};
 use super::codec::{Chunk, Record};
 use super::disk::Disk;
+use super::faults::{Faults, Point};
 use super::group::{Core, Group};
 use super::index::{Entry, Index, Trail};
 use super::journal::{self, Journal};
 use super::read::status_after;
 use super::shared::{Meta, Shared, Tuning};
-use crate::job::{Change, Epoch, Event, Fact, Interruption, JobId, QueueChange, State, Status};
+use super::watermark::Watermark;
+use crate::job::{Change, Cursor, Event, Fact, Interruption, JobId, State, Status};
 use crate::store::{Clock, Limits, StoreError};
 
 /// Chunks between two lines of progress in the log.
@@ -27,14 +29,68 @@ pub(super) fn open(
     limits: Limits,
     clock: Arc<dyn Clock>,
     tuning: Tuning,
+    faults: Faults,
 ) -> Result<Core, StoreError> {
     let begun = Instant::now();
-    let disk = Disk::open(dir)?;
-    let meta = match disk.get(Meta::KEY)? {
+    // First, because sled changes files when it opens them.
+    let watermark = Watermark::open(dir)?;
+    let disk = Disk::open_with(dir, faults)?;
+    let mut meta = match disk.get(Meta::KEY)? {
         Some(bytes) => Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", &why))?,
-        None => create(dir, &disk)?,
+        None => create(dir, &disk, watermark.newest())?,
     };
-    let shared = Arc::new(Shared::new(disk, clock, limits, tuning, meta.epoch));
+    let least = watermark.seq_of(meta.epoch)?;
+    if least.is_none() {
+        without_witness(dir, &disk, &mut meta)?;
+    }
+    let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
+    let mut core = read_all(shared, meta, least.unwrap_or(0))?;
+    let lost = give_back(&mut core)?;
+    core.shared.watermark.write(core.shared.head())?;
+    tracing::info!(
+        data_dir = %dir.display(),
+        jobs = core.index.entries.len(),
+        archived = core.archive.runs.values().flat_map(|run| &run.counts).map(|c| c.3).sum::<u64>(),
+        chunks = core.journal.len(),
+        given_back = lost,
+        duration_ms = begun.elapsed().as_millis() as u64,
+        "store opened"
+    );
+    Ok(core)
+}
+
+/// Builds everything again from the open disk, after a fault of it. Nothing is given back: who ran the
+/// jobs is still alive. See `outage` for what follows.
+pub(super) fn again(shared: &Arc<Shared>) -> Result<Core, StoreError> {
+    let dir = shared.disk.dir();
+    let bytes = shared.disk.get(Meta::KEY)?.ok_or_else(|| corrupt(dir, "meta", "missing"))?;
+    let meta = Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", &why))?;
+    let told = shared.head();
+    if meta.epoch != told.epoch {
+        return Err(corrupt(dir, "meta", "it is of another store"));
+    }
+    read_all(shared.clone(), meta, told.seq)
+}
+
+/// Reads everything into memory and changes nothing. Answers with the number of journal chunks too.
+pub(super) fn load(
+    dir: &Path,
+    disk: Disk,
+    meta: Meta,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    tuning: Tuning,
+) -> Result<(Core, u64), StoreError> {
+    let watermark = Watermark::open(dir)?;
+    let least = watermark.seq_of(meta.epoch)?.unwrap_or(0);
+    let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
+    let core = read_all(shared, meta, least)?;
+    let chunks = core.journal.len() as u64;
+    Ok((core, chunks))
+}
+
+/// Reads archive and journal; the log must reach at least to event `least`.
+fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreError> {
     let mut core = Core {
         index: Index::default(),
         journal: Journal::new(0, shared.directory.clone()),
@@ -44,21 +100,29 @@ pub(super) fn open(
         expected: None,
         retired: Vec::new(),
         archiving: false,
-        shared,
+        unsure: Vec::new(),
+        shared: shared.clone(),
     };
+    let dir = shared.disk.dir();
     read_archive(dir, &mut core)?;
-    let chunks = replay(dir, &mut core)?;
-    let lost = give_back(&mut core)?;
-    tracing::info!(
-        data_dir = %dir.display(),
-        jobs = core.index.entries.len(),
-        archived = core.archive.runs.values().flat_map(|run| &run.counts).map(|c| c.3).sum::<u64>(),
-        chunks,
-        given_back = lost,
-        duration_ms = begun.elapsed().as_millis() as u64,
-        "store opened"
-    );
+    replay(dir, &mut core)?;
+    let head = core.next_seq - 1;
+    if head < least {
+        let why = format!("the log ends at event {head}, but event {least} was durable");
+        return Err(corrupt(dir, "db", &why));
+    }
+    shared.head.store(head, Ordering::Release);
     Ok(core)
+}
+
+/// A store without a witness begins a new epoch: its log may be shorter than somebody has seen it.
+fn without_witness(dir: &Path, disk: &Disk, meta: &mut Meta) -> Result<(), StoreError> {
+    if disk.scan(b"j").next().is_some() {
+        tracing::warn!(data_dir = %dir.display(), "the file head is missing: a new epoch begins");
+        meta.epoch = Meta::new().epoch;
+        write_meta(disk, meta)?;
+    }
+    Ok(())
 }
 
 fn corrupt(dir: &Path, what: &str, why: &str) -> StoreError {
@@ -66,16 +130,24 @@ fn corrupt(dir: &Path, what: &str, why: &str) -> StoreError {
 }
 
 /// Begins the life of an empty directory.
-fn create(dir: &Path, disk: &Disk) -> Result<Meta, StoreError> {
-    if disk.scan(b"").next().is_some() {
+fn create(dir: &Path, disk: &Disk, witness: Option<Cursor>) -> Result<Meta, StoreError> {
+    if disk.scan(b"").next().transpose()?.is_some() {
         return Err(corrupt(dir, "meta", "there is data but no description of the store"));
     }
-    let meta = Meta { epoch: Epoch(fastrand::u32(1..)), archived: 0, next_run: 1 };
+    if let Some(Cursor { seq, .. }) = witness {
+        let why = format!("it is empty, but event {seq} was durable");
+        return Err(corrupt(dir, "db", &why));
+    }
+    let meta = Meta::new();
+    write_meta(disk, &meta)?;
+    Ok(meta)
+}
+
+fn write_meta(disk: &Disk, meta: &Meta) -> Result<(), StoreError> {
     let mut ops = super::disk::Ops::default();
     ops.put(Meta::KEY, &meta.encode()?);
     disk.apply(ops)?;
-    disk.sync()?;
-    Ok(meta)
+    disk.sync()
 }
 
 fn read_archive(dir: &Path, core: &mut Core) -> Result<(), StoreError> {
@@ -142,7 +214,10 @@ fn replay(dir: &Path, core: &mut Core) -> Result<u64, StoreError> {
         }
     }
     forget_archived(core);
-    shared.head.store(core.next_seq - 1, Ordering::Release);
+    for name in core.meta.paused.clone() {
+        let queue = core.queue(&name) as usize;
+        core.index.sets.queues[queue].paused = true;
+    }
     let keep = shared.limits.retention.events;
     let expired = core.journal.expired_up_to(core.next_seq - 1, shared.clock.now(), keep);
     shared.oldest.fetch_max(expired, Ordering::AcqRel);
@@ -169,16 +244,13 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
 fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
     let (id, change) = match &event.fact {
         Fact::Job { id, change, .. } => (*id, change),
-        Fact::Queue { queue, change } => {
-            let queue = core.queue(queue) as usize;
-            core.index.sets.queues[queue].paused = matches!(change, QueueChange::Paused);
-            return Ok(());
-        }
+        Fact::Queue { .. } => return Ok(()), // the description of the store says which are paused
     };
     if let Change::Enqueued { .. } = change {
         let job = crate::job::Job::from_enqueued(event);
         let Some(job) = job else { return Ok(()) };
         let entry = core.entry_of(&job, Trail::new(chunk));
+        forget(core, id); // an id of long ago, whose job has left the archive
         core.journal.hold(chunk);
         core.index.insert(id, entry);
         return Ok(());
@@ -241,10 +313,11 @@ fn give_back(core: &mut Core) -> Result<usize, StoreError> {
     ids.sort_unstable();
     let now = core.shared.clock.now();
     let mut group = Group::new(core, now);
+    group.ops.mark(Point::Rescue);
     for id in &ids {
         group.rescue(*id, Interruption::Crash)?;
     }
     let packed = group.pack()?;
-    super::committer::write(core, packed, Vec::new())?;
+    super::committer::write(core, packed, &mut Vec::new())?;
     Ok(ids.len())
 }

@@ -1,21 +1,26 @@
 //! What the store's handle, its readers and the committer share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 
 use super::archive::Archive;
 use super::codec::{Chunk, seal, unseal};
+use super::cut::Pins;
 use super::disk::Disk;
 use super::journal::{self, Directory};
+use super::watermark::Watermark;
 use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName};
-use crate::store::{Clock, Limits, StoreError};
+use crate::store::{Clock, Limits, Storage, StoreError};
 
 pub(super) struct Shared {
     pub disk: Disk,
+    /// How far the log is, written down a second time.
+    pub watermark: Watermark,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
     pub tuning: Tuning,
@@ -29,8 +34,12 @@ pub(super) struct Shared {
     pub followers: Mutex<Vec<mpsc::Sender<Arc<[Event]>>>>,
     wakes: Mutex<HashMap<QueueName, Arc<Notify>>>,
     pub timer: Arc<Notify>,
-    /// Why the store takes no more commands, once it does not.
-    pub down: Mutex<Option<StoreError>>,
+    /// Why the store takes no commands, while it does not.
+    down: Mutex<Option<StoreError>>,
+    /// How often the directory had to be opened again.
+    pub outages: AtomicU64,
+    /// Readers of a snapshot, for whom nothing is removed.
+    pub pins: Pins,
 }
 
 /// Sizes that tests make small, so that little data goes through every path.
@@ -45,6 +54,9 @@ pub(super) struct Tuning {
     pub drop_at_once: usize,
     /// Journal bytes below which no job is copied forward to make room.
     pub carry_above: u64,
+    /// The wait before the directory is opened again after a fault, doubled with each try that fails,
+    /// and the longest such wait.
+    pub pauses: (Duration, Duration),
 }
 
 impl Default for Tuning {
@@ -54,6 +66,7 @@ impl Default for Tuning {
             rewrite_percent: 25,
             drop_at_once: usize::MAX,
             carry_above: 32 * 1_024 * 1_024,
+            pauses: (Duration::from_millis(100), Duration::from_secs(5)),
         }
     }
 }
@@ -66,10 +79,18 @@ pub(super) struct Meta {
     pub archived: u64,
     /// The number of the next run.
     pub next_run: u64,
+    /// Queues that are held back; the event that says so may have left the log.
+    pub paused: BTreeSet<QueueName>,
 }
 
 impl Meta {
     pub const KEY: &'static [u8] = b"meta";
+
+    /// That of an empty store: the beginning of a new life.
+    pub fn new() -> Meta {
+        let epoch = Epoch(fastrand::u32(1..));
+        Meta { epoch, archived: 0, next_run: 1, paused: BTreeSet::new() }
+    }
 
     /// A run number that was never used.
     pub fn take_run_number(&mut self) -> u64 {
@@ -95,6 +116,7 @@ pub(super) fn unique_key(key: &IdempotencyKey) -> Vec<u8> {
 impl Shared {
     pub fn new(
         disk: Disk,
+        watermark: Watermark,
         clock: Arc<dyn Clock>,
         limits: Limits,
         tuning: Tuning,
@@ -102,6 +124,7 @@ impl Shared {
     ) -> Shared {
         Shared {
             disk,
+            watermark,
             clock,
             limits,
             tuning,
@@ -113,7 +136,9 @@ impl Shared {
             followers: Mutex::default(),
             wakes: Mutex::default(),
             timer: Arc::default(),
+            pins: Pins::default(),
             down: Mutex::new(None),
+            outages: AtomicU64::new(0),
         }
     }
 
@@ -139,6 +164,21 @@ impl Shared {
         Chunk::decode(&bytes).map(Some).map_err(bad)
     }
 
+    /// How much is stored and was written.
+    pub fn storage(&self) -> Result<Storage, StoreError> {
+        let mut storage = Storage::default();
+        self.disk.measure(&mut storage)?;
+        {
+            let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+            storage.journal_bytes = directory.bytes;
+            storage.journal_chunks = directory.len() as u64;
+        }
+        let archive = self.archive();
+        storage.archive_runs = archive.runs.len() as u64;
+        storage.archived_jobs = archive.runs.values().map(|run| run.len()).sum();
+        Ok(storage)
+    }
+
     /// Why no command is taken, if so.
     pub fn check(&self) -> Result<(), StoreError> {
         match &*self.down.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -147,11 +187,22 @@ impl Shared {
         }
     }
 
-    /// From now on every command is answered with `error`; the first reason stays.
+    /// Refuses every command for good; the first reason stays.
     pub fn take_down(&self, error: StoreError) {
-        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        down.get_or_insert(error);
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.followers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Refuses every command with the newest reason, until [`Shared::resume`].
+    pub fn suspend(&self, error: StoreError) {
+        *self.down.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// Takes commands again, and tells everybody who may have missed a hint.
+    pub fn resume(&self) {
+        *self.down.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        wakes.values().chain([&self.timer]).for_each(|wake| wake.notify_one());
     }
 
     /// Hands committed events to everybody who follows; nobody is waited for.

@@ -1,13 +1,23 @@
 //! The suite that every store passes, on sled: once as it is shipped, once with sizes so small that
 //! every path (archive, rewriting, copying forward) is taken all the time.
 
+mod damage;
+mod ledger;
+mod outage;
+mod power;
+
+use std::path::Path;
+pub(crate) mod fixture;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::faults::Faults;
 use super::{SledStore, Tuning};
 use crate::store::conformance::{Harness, conformance_suite};
-use crate::store::{Limits, ManualClock, Store};
+use crate::store::{Limits, ManualClock, Store, StoreError};
 
 struct Place {
     clock: ManualClock,
@@ -22,10 +32,30 @@ impl Place {
         Place { clock, dir, limits: Limits::default(), tuning }
     }
 
+    /// Opens again what a process left behind, once it has been found sound.
+    fn open_again(&self) -> Arc<dyn Store> {
+        let report = super::verify(self.dir.path());
+        assert!(report.is_sound(), "{report}");
+        self.open()
+    }
+
     fn open(&self) -> Arc<dyn Store> {
-        let clock = Arc::new(self.clock.clone());
-        let limits = self.limits.clone();
-        SledStore::open_tuned(self.dir.path(), limits, clock, self.tuning).unwrap()
+        self.open_with(Faults::default())
+    }
+
+    fn open_with(&self, faults: Faults) -> Arc<dyn Store> {
+        self.try_open_with(faults).unwrap()
+    }
+
+    fn try_open_with(&self, faults: Faults) -> Result<Arc<dyn Store>, StoreError> {
+        self.try_open_at(self.dir.path(), faults)
+    }
+
+    /// Opens another directory as this one would be.
+    fn try_open_at(&self, dir: &Path, faults: Faults) -> Result<Arc<dyn Store>, StoreError> {
+        let (clock, limits) = (Arc::new(self.clock.clone()), self.limits.clone());
+        let opened = SledStore::open_tuned(dir, limits, clock, self.tuning, faults);
+        opened.map(|store| store as Arc<dyn Store>)
     }
 }
 
@@ -51,15 +81,20 @@ macro_rules! harness {
             async fn reopen(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
                 store.close().await.unwrap();
                 drop(store);
-                self.0.open()
+                self.0.open_again()
             }
 
             async fn crash(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
                 drop(store);
-                self.0.open()
+                self.0.open_again()
             }
         }
     };
+}
+
+/// As shipped, but quick to try again after a fault.
+fn quick() -> Tuning {
+    Tuning { pauses: tiny::TINY.pauses, ..Tuning::default() }
 }
 
 mod as_shipped {
@@ -69,11 +104,16 @@ mod as_shipped {
     conformance_suite!(Shipped);
 }
 
-mod tiny {
+pub(crate) mod tiny {
     use super::*;
 
-    const TINY: Tuning =
-        Tuning { run_from: 1, rewrite_percent: 0, drop_at_once: 0, carry_above: 0 };
+    pub(super) const TINY: Tuning = Tuning {
+        run_from: 1,
+        rewrite_percent: 0,
+        drop_at_once: 0,
+        carry_above: 0,
+        pauses: (Duration::from_millis(1), Duration::from_millis(20)),
+    };
 
     harness!(Tiny, TINY);
     conformance_suite!(Tiny);

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::archive::Run;
 use super::codec::Record;
+use super::faults::Point;
 use super::group::{Group, InRun};
 use crate::job::{Change, Interruption, JobId, State, Step, Time};
 use crate::store::{Keep, StoreError, Ticked};
@@ -190,6 +191,9 @@ impl Group<'_> {
         let expired = self.core.journal.expired_up_to(head, self.now, keep);
         let oldest = expired.max(shared.oldest.load(Ordering::Acquire));
         shared.oldest.store(oldest, Ordering::Release);
+        if shared.pins.hold(self.now) {
+            return Ok(false);
+        }
         let before = self.core.journal.len();
         self.core.journal.trim(oldest, &mut self.ops);
         if self.core.journal.len() < before {
@@ -229,6 +233,7 @@ impl Group<'_> {
                 }
                 if let Some(job) = super::read::fold(&self.core.shared, id, &trail)? {
                     self.carry(job)?;
+                    self.ops.mark(Point::Carry);
                     carried = true;
                 }
             }

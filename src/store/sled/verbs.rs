@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::group::Group;
 use super::index::Entry;
+use super::shared::Meta;
 use crate::job::{
     Change, Failure, FailureClass, IdempotencyKey, Interruption, Job, JobId, NewJob, QueueChange,
     QueueName, State, Status, Step, Time, Verdict,
@@ -251,6 +252,8 @@ impl Group<'_> {
         let queue = self.queue(name) as usize;
         if !std::mem::replace(&mut self.core.index.sets.queues[queue].paused, true) {
             self.queue_event(name.clone(), QueueChange::Paused)?;
+            self.core.meta.paused.insert(name.clone());
+            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
         }
         Ok(())
     }
@@ -260,6 +263,8 @@ impl Group<'_> {
         if std::mem::replace(&mut self.core.index.sets.queues[queue as usize].paused, false) {
             self.woken.insert(queue);
             self.queue_event(name.clone(), QueueChange::Resumed)?;
+            self.core.meta.paused.remove(name);
+            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
         }
         Ok(())
     }

@@ -67,7 +67,11 @@ impl Socket {
 
     /// The next message, which must come.
     pub async fn next(&mut self) -> Value {
-        match within("a message", self.listen()).await {
+        within("a message", self.heard()).await
+    }
+
+    async fn heard(&mut self) -> Value {
+        match self.listen().await {
             Said::Message(message) => message,
             ended => panic!("the stream ended: {ended:?}"),
         }
@@ -75,26 +79,32 @@ impl Socket {
 
     /// The next message of a type; others are passed over.
     pub async fn next_of(&mut self, kind: &str) -> Value {
-        loop {
-            let message = self.next().await;
-            if message["type"] == kind {
-                return message;
+        within(kind, async {
+            loop {
+                let message = self.heard().await;
+                if message["type"] == kind {
+                    return message;
+                }
             }
-        }
+        })
+        .await
     }
 
     /// Events, until one that `last` accepts.
     pub async fn events_until(&mut self, mut last: impl FnMut(&Event) -> bool) -> Vec<Event> {
         let mut seen = Vec::new();
-        loop {
-            let message = self.next_of("events").await;
-            let events = events(&message);
-            let found = events.iter().any(&mut last);
-            seen.extend(events);
-            if found {
-                return seen;
+        within("an event", async {
+            loop {
+                let events = events(&self.heard().await);
+                let found = events.iter().any(&mut last);
+                seen.extend(events);
+                if found {
+                    return;
+                }
             }
-        }
+        })
+        .await;
+        seen
     }
 
     /// Waits for one event of a job.
@@ -106,26 +116,31 @@ impl Socket {
     /// Everything that is told until the connection ends, in whatever way.
     pub async fn events_until_the_end(&mut self) -> Vec<Event> {
         let mut told = Vec::new();
-        while let Said::Message(message) = within("the end", self.listen()).await {
-            assert_ne!(message["type"], "gap", "{message}");
-            told.extend(events(&message));
-        }
+        within("the end of the stream", async {
+            while let Said::Message(message) = self.listen().await {
+                assert_ne!(message["type"], "gap", "{message}");
+                told.extend(events(&message));
+            }
+        })
+        .await;
         told
     }
 
     /// Reads to the end: the events on the way, the last `bye`, and the close frame.
     pub async fn rest(&mut self) -> (Vec<Event>, Value, CloseFrame) {
-        let (mut seen, mut bye) = (Vec::new(), Value::Null);
-        loop {
-            match within("the end of the stream", self.listen()).await {
-                Said::Message(message) if message["type"] == "events" => {
-                    seen.extend(events(&message));
+        let (mut told, mut bye) = (Vec::new(), Value::Null);
+        let ending = within("the end of the stream", async {
+            loop {
+                match self.listen().await {
+                    Said::Message(message) if message["type"] == "bye" => bye = message,
+                    Said::Message(message) => told.extend(events(&message)),
+                    ended => return ended,
                 }
-                Said::Message(message) if message["type"] == "bye" => bye = message,
-                Said::Message(_) => {}
-                Said::Closed(Some(frame)) => return (seen, bye, frame),
-                ended => panic!("no close frame with a code: {ended:?}"),
             }
+        });
+        match ending.await {
+            Said::Closed(Some(frame)) => (told, bye, frame),
+            ended => panic!("no close frame with a code: {ended:?}"),
         }
     }
 }

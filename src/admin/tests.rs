@@ -1,0 +1,216 @@
+//! The commands against a server of this process and against directories.
+
+use std::future::{pending, ready};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::app::{Cortado, Server};
+use crate::config::{BackupArgs, ClientArgs, ExportArgs, StatsArgs};
+use crate::engine::{Engine, Submission};
+use crate::job::{Cursor, JobId, QueueName, State};
+use crate::store::sled::SledStore;
+use crate::store::{Events, Limits, Store, SystemClock};
+
+async fn serve(dir: &Path) -> Server {
+    let address = ([127, 0, 0, 1], 0).into();
+    Cortado::builder().listen(address).data_dir(dir).start().await.unwrap()
+}
+
+fn client(server: &Server) -> ClientArgs {
+    let server = format!("http://{}", server.address()).parse().unwrap();
+    ClientArgs { server, auth_token: None }
+}
+
+async fn submit(engine: &Engine, json: &str) -> JobId {
+    let submission: Submission = serde_json::from_str(json).unwrap();
+    let new = submission.into_new_job().unwrap();
+    engine.enqueue(vec![new]).await.unwrap().remove(0).job().id
+}
+
+async fn done(engine: &Engine, json: &str) -> JobId {
+    let id = submit(engine, json).await;
+    let job = engine.wait_final(id, Duration::from_secs(20)).await.unwrap().unwrap();
+    assert_eq!(job.status.state, State::Completed);
+    id
+}
+
+fn lines(out: Vec<u8>) -> Vec<String> {
+    String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn exported(dir: &Path) -> Vec<String> {
+    let mut out = Vec::new();
+    export(dir, &mut out).unwrap();
+    lines(out)
+}
+
+/// With a head that is the same for every life and moment.
+fn comparable(mut lines: Vec<String>) -> Vec<String> {
+    let Piece::Head(mut head) = Piece::from_line(lines[0].as_bytes()).unwrap() else { panic!() };
+    head.epoch.0 = 0;
+    head.at = Default::default();
+    lines[0] = String::from_utf8(Piece::Head(head).to_line().unwrap()).unwrap();
+    lines
+}
+
+async fn back_up(server: &Server, dir: &Path) -> Result<String, Failed> {
+    let args = BackupArgs { client: client(server), dir: dir.to_owned() };
+    let mut out = Vec::new();
+    backup::run(args, pending(), &mut out).await?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+fn place(dir: &tempfile::TempDir, name: &str) -> PathBuf {
+    dir.path().join(name)
+}
+
+const BIG: &str =
+    r#"{"kind":"echo","payload":{"n":12345678901234567890123},"idempotency_key":"k"}"#;
+const LATER: &str = r#"{"kind":"echo","delay_ms":3600000,"queue":"later"}"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_a_server_at_work_is_whole_and_can_be_restored() {
+    let dirs = tempfile::tempdir().unwrap();
+    let server = serve(&place(&dirs, "data")).await;
+    let engine = server.engine().clone();
+    let mut acked = vec![done(&engine, BIG).await, submit(&engine, LATER).await];
+    for n in 0..200 {
+        acked.push(submit(&engine, &format!(r#"{{"kind":"echo","payload":{n}}}"#)).await);
+    }
+    let before = engine.head();
+    let at_work = tokio::spawn({
+        let engine = engine.clone();
+        async move {
+            loop {
+                submit(&engine, r#"{"kind":"echo","payload":"meanwhile"}"#).await;
+            }
+        }
+    });
+    let said = back_up(&server, &place(&dirs, "copy")).await.unwrap();
+    at_work.abort();
+    assert!(said.contains("verified"), "{said}");
+
+    let args = RestoreArgs { backup: place(&dirs, "copy"), data_dir: place(&dirs, "restored") };
+    restore(&args, &mut Vec::new()).unwrap();
+    let again = restore(&args, &mut Vec::new()).unwrap_err();
+    assert!(again.contains("not empty"), "{again}");
+    assert!(server.stop().await.clean);
+
+    let restored = serve(&place(&dirs, "restored")).await;
+    let engine = restored.engine();
+    for id in acked {
+        assert!(engine.job(id).await.unwrap().0.is_some(), "{id} is lost");
+    }
+    assert!(engine.head().seq >= before.seq);
+    assert_ne!(engine.head().epoch, before.epoch);
+    let answer = engine.events(before, 10).await.unwrap();
+    assert!(matches!(answer, Events::Gap { .. }), "an old cursor is of another life: {answer:?}");
+    let same = submit(engine, BIG).await;
+    let first = engine.job(same).await.unwrap().0.unwrap();
+    assert_eq!(first.spec.payload.as_str(), r#"{"n":12345678901234567890123}"#);
+    assert_eq!(first.status.state, State::Completed, "its key is still taken");
+    assert!(restored.stop().await.clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_is_the_same_from_a_server_from_its_directory_and_through_an_import() {
+    let dirs = tempfile::tempdir().unwrap();
+    let server = serve(&place(&dirs, "data")).await;
+    let engine = server.engine();
+    done(engine, BIG).await;
+    submit(engine, LATER).await;
+    engine.pause(QueueName::parse("later").unwrap()).await.unwrap();
+    let args = ExportArgs { client: client(&server), data_dir: None };
+    let mut out = Vec::new();
+    crate::cli::export::run(args, pending(), &mut out).await.unwrap();
+    let live = lines(out);
+    assert!(server.stop().await.clean);
+
+    let offline = exported(&place(&dirs, "data"));
+    assert_eq!(comparable(live), comparable(offline.clone()));
+    assert!(offline.iter().any(|line| line.contains("12345678901234567890123")));
+
+    let file = place(&dirs, "all.jsonl");
+    std::fs::write(&file, offline.join("\n") + "\n").unwrap();
+    let args = ImportArgs { file: file.clone(), data_dir: place(&dirs, "imported") };
+    import(&args, &mut Vec::new()).unwrap();
+    assert!(import(&args, &mut Vec::new()).unwrap_err().contains("not empty"));
+    let again = exported(&place(&dirs, "imported"));
+    assert_ne!(again[0], offline[0], "a new life");
+    assert_eq!(comparable(again), comparable(offline.clone()));
+
+    // A line that is wrong is named, and the directory is no store.
+    let broken = offline.join("\n").replace(r#""kind":"echo""#, r#""kind":"e cho""#);
+    std::fs::write(&file, broken).unwrap();
+    let args = ImportArgs { file, data_dir: place(&dirs, "broken") };
+    let why = import(&args, &mut Vec::new()).unwrap_err();
+    assert!(why.starts_with("line 3: kind"), "{why}");
+    let args = VerifyArgs { data_dir: place(&dirs, "broken") };
+    let mut out = Vec::new();
+    assert_eq!(verify(&args, &mut out), Ok(1));
+    assert!(String::from_utf8(out).unwrap().ends_with("NOT sound\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_is_broken_off_is_no_store_and_a_whole_one_is_sound() {
+    let dirs = tempfile::tempdir().unwrap();
+    let server = serve(&place(&dirs, "data")).await;
+    submit(server.engine(), LATER).await;
+    let args = BackupArgs { client: client(&server), dir: place(&dirs, "copy") };
+    // Whichever comes first, the answer or the stop, the words and the directory agree.
+    let ended = backup::run(args, ready(()), &mut Vec::new()).await;
+    let sound = crate::store::sled::verify(&place(&dirs, "copy")).is_sound();
+    assert_eq!(ended.is_ok(), sound, "{ended:?}");
+    let used = back_up(&server, &place(&dirs, "data")).await.unwrap_err();
+    assert!(used.contains("not empty"), "{used}");
+    back_up(&server, &place(&dirs, "whole")).await.unwrap();
+    let args = VerifyArgs { data_dir: place(&dirs, "whole") };
+    assert_eq!(verify(&args, &mut Vec::new()), Ok(0));
+    assert!(server.stop().await.clean);
+    let nothing = restore(
+        &RestoreArgs { backup: place(&dirs, "none"), data_dir: place(&dirs, "new") },
+        &mut Vec::new(),
+    );
+    assert!(nothing.unwrap_err().contains("there is no directory"));
+    assert!(!place(&dirs, "new").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_statistics_tell_what_the_store_takes() {
+    let dirs = tempfile::tempdir().unwrap();
+    let server = serve(&place(&dirs, "data")).await;
+    done(server.engine(), BIG).await;
+    let stats = |json| {
+        let args = StatsArgs { client: client(&server), json };
+        async move {
+            let mut out = Vec::new();
+            crate::cli::stats::run(args, &mut out).await.unwrap();
+            String::from_utf8(out).unwrap()
+        }
+    };
+    let json: serde_json::Value = serde_json::from_str(&stats(true).await).unwrap();
+    let store = |field: &str| json["store"][field].as_u64().unwrap();
+    let stored = store("written_bytes");
+    assert!(stored > store("journal_bytes") && store("journal_bytes") > 100, "{json}");
+    assert!(store("accepted_bytes") > 100 && store("disk_bytes") > 0, "{json}");
+    assert!(store("groups") >= 2 && store("syncs") >= store("groups"), "{json}");
+    assert!(store("journal_chunks") >= 2 && store("archive_runs") == 0, "{json}");
+    let table = stats(false).await;
+    assert!(table.contains("completed                1\n"), "{table}");
+    assert!(server.stop().await.clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_in_use_is_refused_by_what_needs_a_closed_directory() {
+    let dirs = tempfile::tempdir().unwrap();
+    let dir = place(&dirs, "data");
+    let store = SledStore::open(&dir, Limits::default(), Arc::new(SystemClock)).unwrap();
+    let why = export(&dir, &mut Vec::new()).unwrap_err();
+    assert!(why.contains("in use"), "{why}");
+    let mut out = Vec::new();
+    assert_eq!(verify(&VerifyArgs { data_dir: dir }, &mut out), Ok(1));
+    assert!(String::from_utf8(out).unwrap().contains("in use"));
+    let _here: Cursor = store.head(); // it was open all the time
+}

@@ -1,0 +1,125 @@
+//! `cortado stats`: a server's counters, queues and store size, as a table for people.
+//! Programs take `--json`, which is the server's own answer.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
+
+use serde::Deserialize;
+
+use super::Failed;
+use super::api::{Api, causes};
+use crate::config::StatsArgs;
+
+#[derive(Deserialize)]
+struct Stats {
+    states: BTreeMap<String, u64>,
+    queues: Vec<Queue>,
+    store: Storage,
+    cursor: String,
+    oldest: String,
+}
+
+#[derive(Deserialize)]
+struct Queue {
+    name: String,
+    paused: bool,
+    states: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+struct Storage {
+    disk_bytes: u64,
+    journal_bytes: u64,
+    journal_chunks: u64,
+    archive_runs: u64,
+    archived_jobs: u64,
+    accepted_bytes: u64,
+    written_bytes: u64,
+    groups: u64,
+    syncs: u64,
+}
+
+/// Asks and prints.
+///
+/// # Errors
+/// When the server refuses or the output cannot be written.
+pub async fn run(args: StatsArgs, out: &mut (impl Write + Send)) -> Result<(), Failed> {
+    let response = Api::new(&args.client)?.get("/api/v1/stats").await?;
+    let text = response.text().await.map_err(|error| causes(&error))?;
+    let shown = if args.json { text } else { table(&text)? };
+    writeln!(out, "{}", shown.trim_end()).map_err(|error| format!("cannot write: {error}"))
+}
+
+fn table(json: &str) -> Result<String, Failed> {
+    let stats: Stats =
+        serde_json::from_str(json).map_err(|error| format!("the answer is strange: {error}"))?;
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    let mut row = |name: &str, value: String| writeln!(text, "{name:<24} {value}").ok();
+    for state in STATES {
+        row(state, stats.states.get(state).copied().unwrap_or_default().to_string());
+    }
+    for queue in &stats.queues {
+        let of = |state: &&str| queue.states.get(*state).copied().unwrap_or_default();
+        let (waiting, running) = (
+            ["scheduled", "available", "retryable"].iter().map(|s| of(&s)).sum::<u64>(),
+            of(&"running"),
+        );
+        let paused = if queue.paused { ", paused" } else { "" };
+        row(
+            &format!("queue {}", queue.name),
+            format!("{waiting} waiting, {running} running{paused}"),
+        );
+    }
+    let store = &stats.store;
+    row("log", format!("after {} up to {}", stats.oldest, stats.cursor));
+    row("disk", bytes(store.disk_bytes));
+    row("journal", format!("{} in {} chunks", bytes(store.journal_bytes), store.journal_chunks));
+    row("archive", format!("{} jobs in {} runs", store.archived_jobs, store.archive_runs));
+    let (accepted, written) = (store.accepted_bytes, store.written_bytes);
+    row("accepted since start", bytes(accepted));
+    let times = match accepted {
+        0 => String::new(),
+        accepted => format!(", {:.2} times as much", written as f64 / accepted as f64),
+    };
+    row("written since start", format!("{}{times}", bytes(written)));
+    row("groups and syncs", format!("{}, {}", store.groups, store.syncs));
+    Ok(text)
+}
+
+/// In the order of a job's life.
+const STATES: [&str; 7] =
+    ["scheduled", "available", "running", "retryable", "completed", "discarded", "cancelled"];
+
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_become_a_table() {
+        let json = r#"{"states":{"completed":3,"running":1},"queues":[{"name":"mail","paused":true,
+            "concurrency":64,"weight":1,"states":{"available":2,"retryable":1,"running":1}}],
+            "kinds":{},"cursor":"00000001:9","oldest":"00000001:0",
+            "store":{"disk_bytes":2097152,"journal_bytes":500,"journal_chunks":4,"archive_runs":1,
+            "archived_jobs":3,"accepted_bytes":1000,"written_bytes":1500,"groups":5,"syncs":6}}"#;
+        let text = table(json).unwrap();
+        for line in [
+            "completed                3",
+            "queue mail               3 waiting, 1 running, paused",
+            "disk                     2097.2 kB",
+            "written since start      1500 B, 1.50 times as much",
+            "groups and syncs         5, 6",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line:?} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `/api/v1/export`: everything that is stored, at one place of the log, as JSON lines.
+//! Backups and exports of a running server read it.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+
+use super::{Api, Problem};
+use crate::engine::{EngineError, Piece, Snapshot};
+
+const HEADERS: [(header::HeaderName, &str); 2] = [
+    (header::CONTENT_TYPE, "application/jsonl"),
+    (header::CONTENT_DISPOSITION, "attachment; filename=\"cortado-export.jsonl\""),
+];
+
+/// One piece a line: `{"head": …}`, then `{"paused": …}`, `{"event": …}` and `{"job": …}`, at last
+/// `{"end": …}`. An answer that breaks off has no end. Work goes on meanwhile and is not seen.
+pub async fn export(State(api): State<Api>) -> Result<Response, Problem> {
+    let snapshot = api.engine.snapshot().await?;
+    let steps = stream::try_unfold(snapshot, |mut snapshot| async {
+        let lines = next(&mut *snapshot).await.inspect_err(|why| {
+            // The status is sent: only a broken answer can tell the client.
+            tracing::warn!(%why, "an export broke off");
+        })?;
+        Ok::<_, String>(lines.map(|lines| (lines, snapshot)))
+    });
+    Ok((HEADERS, Body::from_stream(steps)).into_response())
+}
+
+/// The next lines; `None` after the end.
+async fn next(snapshot: &mut dyn Snapshot) -> Result<Option<Bytes>, String> {
+    let pieces = snapshot.next().await.map_err(|error| EngineError::from(error).to_string())?;
+    let lines: Result<Vec<Vec<u8>>, String> = pieces.iter().map(Piece::to_line).collect();
+    let lines = lines?.concat();
+    Ok((!lines.is_empty()).then(|| lines.into()))
+}

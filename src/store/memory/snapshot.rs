@@ -1,0 +1,48 @@
+//! A snapshot of everything: a copy made under the lock.
+//! Plain rather than small, as all of this store.
+
+use async_trait::async_trait;
+
+use super::content::Content;
+use crate::job::{Job, Time};
+use crate::store::StoreError;
+use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
+
+/// Pieces handed out in one step.
+const STEP: usize = 256;
+
+/// What is left of a copy, last piece first.
+pub(super) struct Copied(Vec<Piece>);
+
+impl Content {
+    pub(super) fn snapshot(&self, at: Time) -> Copied {
+        let head = Head {
+            cortado_export: FORMAT,
+            epoch: self.epoch,
+            at,
+            oldest: self.oldest().seq,
+            head: self.last_seq,
+        };
+        let (mut finished, waiting): (Vec<Job>, Vec<Job>) =
+            self.jobs.values().cloned().partition(|job| job.status.state.is_final());
+        finished.sort_by_key(|job| job.seq);
+        let mut pieces = vec![Piece::Head(head)];
+        pieces.extend(self.paused.iter().cloned().map(Piece::Paused));
+        pieces.extend(self.log.iter().cloned().map(Piece::Event));
+        let jobs = finished.into_iter().chain(waiting);
+        pieces.extend(jobs.map(|job| Piece::Job(Box::new(job))));
+        let mut totals = Totals::default();
+        pieces.iter().for_each(|piece| totals.count(piece));
+        pieces.push(Piece::End(totals));
+        pieces.reverse();
+        Copied(pieces)
+    }
+}
+
+#[async_trait]
+impl Snapshot for Copied {
+    async fn next(&mut self) -> Result<Vec<Piece>, StoreError> {
+        let from = self.0.len().saturating_sub(STEP);
+        Ok(self.0.drain(from..).rev().collect())
+    }
+}

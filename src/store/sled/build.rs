@@ -1,0 +1,224 @@
+//! Writes a snapshot into an empty directory: the events as a journal, the finished jobs as runs of the
+//! archive, the others copied behind the events. The store begins a new life.
+
+use std::path::{Path, PathBuf};
+
+use super::archive::Run;
+use super::archiver::RUN;
+use super::codec::{Packer, Record};
+use super::disk::{Disk, Ops};
+use super::journal;
+use super::shared::{Meta, unique_key};
+use super::watermark::Watermark;
+use crate::job::{Cursor, Event, Job, Time};
+use crate::store::StoreError;
+use crate::store::snapshot::{Head, Piece, Totals};
+
+/// Bytes handed to the disk in one step.
+const STEP: u64 = 1_024 * 1_024;
+
+/// A store in the making. Without [`Builder::finish`] the directory holds no store and none opens it.
+pub struct Builder {
+    dir: PathBuf,
+    disk: Disk,
+    ops: Ops,
+    meta: Meta,
+    head: Option<Head>,
+    packer: Packer,
+    /// When the packer's records were committed.
+    at: Time,
+    chunk: u64,
+    /// The number of the next event.
+    next_seq: u64,
+    run: Vec<Job>,
+    /// The end of the job that finished last.
+    finished: u64,
+    totals: Totals,
+    is_whole: bool,
+}
+
+impl Builder {
+    /// Begins in a directory that is empty or not there.
+    ///
+    /// # Errors
+    /// When there is something in it, or it cannot be written.
+    pub fn create(dir: &Path) -> Result<Builder, StoreError> {
+        let fail = |why: String| StoreError::Unavailable(format!("{}: {why}", dir.display()));
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries.filter(|entry| !is_placeholder(entry)).count(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(fail(error.to_string())),
+        };
+        if entries > 0 {
+            return Err(fail("the directory is not empty; nothing was changed".into()));
+        }
+        Ok(Builder {
+            dir: dir.to_owned(),
+            disk: Disk::open(dir)?,
+            ops: Ops::default(),
+            meta: Meta::new(),
+            head: None,
+            packer: Packer::new(Time::default(), 1),
+            at: Time::default(),
+            chunk: 0,
+            next_seq: 1,
+            run: Vec::new(),
+            finished: 0,
+            totals: Totals::default(),
+            is_whole: false,
+        })
+    }
+
+    /// Adds the next piece, in the order of [`Snapshot::next`](crate::store::Snapshot::next).
+    ///
+    /// # Errors
+    /// When the piece cannot follow the ones before, or the disk refuses.
+    pub fn push(&mut self, piece: Piece) -> Result<(), StoreError> {
+        if self.is_whole {
+            return Err(wrong("there is more after the end"));
+        }
+        let head = match (&piece, self.head) {
+            (Piece::Head(head), None) => {
+                self.head = Some(*head);
+                self.meta.archived = head.head;
+                self.next_seq = head.oldest + 1;
+                self.packer = Packer::new(self.at, self.next_seq);
+                return Ok(());
+            }
+            (Piece::Head(_), Some(_)) => return Err(wrong("there is a second head")),
+            (_, None) => return Err(wrong("it does not begin with a head")),
+            (_, Some(head)) => head,
+        };
+        self.totals.count(&piece);
+        match piece {
+            Piece::Head(_) => {}
+            Piece::Paused(queue) => drop(self.meta.paused.insert(queue)),
+            Piece::Event(event) => self.event(event, head)?,
+            Piece::Job(job) => self.job(*job, head)?,
+            Piece::End(totals) => self.end(totals, head)?,
+        }
+        if self.ops.bytes >= STEP {
+            self.disk.apply(std::mem::take(&mut self.ops))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the directory a store and says what is in it.
+    ///
+    /// # Errors
+    /// When the end was not among the pieces, or the disk refuses.
+    pub fn finish(mut self) -> Result<Totals, StoreError> {
+        if !self.is_whole {
+            return Err(wrong("it breaks off before its end"));
+        }
+        self.disk.apply(std::mem::take(&mut self.ops))?;
+        self.disk.sync()?;
+        let seq = self.next_seq - 1;
+        Watermark::open(&self.dir)?.write(Cursor { epoch: self.meta.epoch, seq })?;
+        // Only now there is a store: whatever broke off before is refused by everybody.
+        let mut ops = Ops::default();
+        ops.put(Meta::KEY, &self.meta.encode()?);
+        self.disk.apply(ops)?;
+        self.disk.sync()?;
+        self.disk.check_blobs()?;
+        tracing::debug!(data_dir = %self.dir.display(), jobs = self.totals.jobs, "store built");
+        Ok(self.totals)
+    }
+
+    fn event(&mut self, event: Event, head: Head) -> Result<(), StoreError> {
+        if event.seq != self.next_seq || event.seq > head.head {
+            let (got, expected) = (event.seq, self.next_seq);
+            return Err(wrong(&format!("event {got} stands where {expected} was expected")));
+        }
+        self.commit_at(event.at)?;
+        self.next_seq += 1;
+        self.packer.push(&Record::Event(event)).map_err(StoreError::Corrupt)?;
+        Ok(())
+    }
+
+    fn job(&mut self, job: Job, head: Head) -> Result<(), StoreError> {
+        self.events_end(head)?;
+        if job.seq > head.head {
+            return Err(wrong(&format!("job {} was changed after the snapshot", job.id)));
+        }
+        if !job.status.state.is_final() {
+            self.commit_at(head.at)?;
+            self.packer.push(&Record::Carried(Box::new(job))).map_err(StoreError::Corrupt)?;
+            return Ok(());
+        }
+        if job.seq <= self.finished {
+            return Err(wrong(&format!("finished job {} is out of order", job.id)));
+        }
+        self.finished = job.seq;
+        if let Some(key) = &job.spec.idempotency_key {
+            self.ops.put(&unique_key(key), &job.id.as_u128().to_be_bytes());
+        }
+        self.run.push(job);
+        if self.run.len() >= RUN {
+            self.write_run()?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, totals: Totals, head: Head) -> Result<(), StoreError> {
+        self.events_end(head)?;
+        if totals != self.totals {
+            return Err(wrong(&format!(
+                "it says that there are {} jobs and {} events, but there were {} and {}",
+                totals.jobs, totals.events, self.totals.jobs, self.totals.events
+            )));
+        }
+        self.write_run()?;
+        self.commit_at(head.at)?;
+        let packer = std::mem::replace(&mut self.packer, Packer::new(head.at, self.next_seq));
+        self.put_chunks(packer.finish_marked())?;
+        self.is_whole = true;
+        Ok(())
+    }
+
+    fn events_end(&self, head: Head) -> Result<(), StoreError> {
+        if self.next_seq == head.head + 1 {
+            return Ok(());
+        }
+        Err(wrong(&format!("the events up to {} are not all there", head.head)))
+    }
+
+    /// A chunk has one time for all that is in it.
+    fn commit_at(&mut self, at: Time) -> Result<(), StoreError> {
+        if at == self.at {
+            return Ok(());
+        }
+        self.at = at;
+        let packer = std::mem::replace(&mut self.packer, Packer::new(at, self.next_seq));
+        self.put_chunks(packer.finish())
+    }
+
+    fn put_chunks(
+        &mut self,
+        chunks: Result<Vec<super::codec::Packed>, String>,
+    ) -> Result<(), StoreError> {
+        for chunk in chunks.map_err(StoreError::Corrupt)? {
+            self.ops.put(&journal::key(self.chunk), &chunk.bytes);
+            self.chunk += 1;
+        }
+        Ok(())
+    }
+
+    fn write_run(&mut self) -> Result<(), StoreError> {
+        let no = self.meta.take_run_number();
+        let jobs = std::mem::take(&mut self.run);
+        Run::build(no, jobs, &mut self.ops).map(drop).map_err(StoreError::Corrupt)
+    }
+}
+
+/// A file that version control wants in an otherwise empty directory.
+fn is_placeholder(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
+    entry.as_ref().is_ok_and(|entry| entry.file_name() == ".gitkeep")
+}
+
+fn wrong(why: &str) -> StoreError {
+    StoreError::Corrupt(format!("the snapshot cannot be used: {why}"))
+}
+
+#[cfg(test)]
+mod tests;

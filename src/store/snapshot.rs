@@ -1,0 +1,210 @@
+//! A whole store as a stream of pieces, the same for every backend, and their form as JSON lines: what
+//! backups, exports and imports are made of.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::job::{
+    Change, Epoch, Event, Fact, IdempotencyKey, Job, Json, Kind, Labels, QueueName, Spec, Tag,
+    Time, WorkerName,
+};
+
+/// The format of the lines that this version writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+/// A store as it was at one place of its log. Dropping it lets go of whatever the store holds back for
+/// it; a reader that does not ask for more within a minute is given up.
+#[async_trait]
+pub trait Snapshot: Send {
+    /// The next pieces, a bounded number, in this order: the head, the paused queues by name, the
+    /// events oldest first, the finished jobs in the order of their ends, the other jobs by id, the
+    /// end. Nothing after the end.
+    async fn next(&mut self) -> Result<Vec<Piece>, StoreError>;
+}
+
+/// One piece of a snapshot; one line of an export.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Piece {
+    /// Comes first.
+    Head(Head),
+    /// A queue that is held back.
+    Paused(QueueName),
+    /// An event of the log.
+    Event(Event),
+    /// A job with everything known of it; a running one lost its lease with the snapshot.
+    Job(Box<Job>),
+    /// Comes last: without it the snapshot is not whole.
+    End(Totals),
+}
+
+/// What a snapshot is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The format of the pieces: [`FORMAT`].
+    pub cortado_export: u32,
+    /// The life of the store it was taken in; an import begins a new one.
+    pub epoch: Epoch,
+    /// When it was taken, by the store's clock, in milliseconds since 1970.
+    pub at: Time,
+    /// The events in it begin after this number.
+    pub oldest: u64,
+    /// The number of the newest event.
+    pub head: u64,
+}
+
+/// How many pieces there were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Jobs.
+    pub jobs: u64,
+    /// Events.
+    pub events: u64,
+    /// Paused queues.
+    pub paused: u64,
+}
+
+impl Totals {
+    /// Counts a piece.
+    pub fn count(&mut self, piece: &Piece) {
+        match piece {
+            Piece::Job(_) => self.jobs += 1,
+            Piece::Event(_) => self.events += 1,
+            Piece::Paused(_) => self.paused += 1,
+            Piece::Head(_) | Piece::End(_) => {}
+        }
+    }
+}
+
+impl Piece {
+    /// The piece as one line of JSON, its end included. Payloads and results are strings that hold the
+    /// JSON text as it was typed, so that no digit of it changes.
+    ///
+    /// # Errors
+    /// The serializer's words; not for a piece that a store made.
+    pub fn to_line(&self) -> Result<Vec<u8>, String> {
+        let mut line = serde_json::to_vec(self).map_err(|error| error.to_string())?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    /// Reads a line and checks everything in it that a store relies on.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_line(line: &[u8]) -> Result<Piece, String> {
+        let piece: Piece = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        piece.check()?;
+        Ok(piece)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Piece::Head(head) if head.cortado_export == 0 || head.cortado_export > FORMAT => {
+                let (theirs, ours) = (head.cortado_export, FORMAT);
+                Err(format!("format {theirs}; this program reads formats up to {ours}"))
+            }
+            Piece::Head(_) | Piece::End(_) => Ok(()),
+            Piece::Paused(queue) => check_queue(queue),
+            Piece::Event(Event { fact: Fact::Queue { queue, .. }, .. }) => check_queue(queue),
+            Piece::Event(Event { fact: Fact::Job { labels, change, .. }, .. }) => {
+                check_labels(labels)?;
+                check_change(change)
+            }
+            Piece::Job(job) => {
+                check_labels(&job.labels)?;
+                check_spec(&job.spec)?;
+                job.history.iter().try_for_each(|moment| check_change(&moment.change))
+            }
+        }
+    }
+}
+
+fn check_queue(queue: &QueueName) -> Result<(), String> {
+    QueueName::parse(queue.as_str()).map(drop).map_err(|error| error.to_string())
+}
+
+fn check_labels(labels: &Labels) -> Result<(), String> {
+    check_queue(&labels.queue)?;
+    Kind::parse(labels.kind.as_str()).map_err(|error| error.to_string())?;
+    for tag in &labels.tags {
+        Tag::parse(tag.as_str()).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn check_spec(spec: &Spec) -> Result<(), String> {
+    if let Some(key) = &spec.idempotency_key {
+        IdempotencyKey::parse(key.as_str()).map_err(|error| error.to_string())?;
+    }
+    check_json("payload", &spec.payload)
+}
+
+fn check_change(change: &Change) -> Result<(), String> {
+    match change {
+        Change::Enqueued { spec, .. } => check_spec(spec),
+        Change::Started { worker } => {
+            WorkerName::parse(worker.as_str()).map(drop).map_err(|error| error.to_string())
+        }
+        Change::Completed { result } => check_json("result", result),
+        Change::BecameAvailable
+        | Change::Progressed(_)
+        | Change::Logged(_)
+        | Change::RetryScheduled { .. }
+        | Change::Snoozed { .. }
+        | Change::Discarded { .. }
+        | Change::CancelAsked
+        | Change::Cancelled
+        | Change::Interrupted { .. }
+        | Change::Rescued { .. }
+        | Change::Retried
+        | Change::Deleted => Ok(()),
+    }
+}
+
+fn check_json(what: &str, json: &Json) -> Result<(), String> {
+    Json::parse(json.as_str()).map(drop).map_err(|error| format!("the {what} is no JSON: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paused(name: &str) -> String {
+        format!("{{\"paused\":\"{name}\"}}")
+    }
+
+    #[test]
+    fn a_line_is_checked_like_a_submission() {
+        assert!(Piece::from_line(paused("mail").as_bytes()).is_ok());
+        assert!(Piece::from_line(paused("not a name").as_bytes()).unwrap_err().contains("queue"));
+        let head = r#"{"head":{"cortado_export":2,"epoch":1,"at":0,"oldest":0,"head":0}}"#;
+        assert!(Piece::from_line(head.as_bytes()).unwrap_err().contains("up to 1"));
+        let job = r#"{"event":{"seq":1,"at":0,"fact":{"job":{"id":"00000000-0000-0000-0000-000000000001",
+            "labels":{"queue":"q","kind":"k","tags":[]},"state":"completed","attempt":1,
+            "change":{"completed":{"result":"{"}}}}}}"#;
+        assert!(Piece::from_line(job.as_bytes()).unwrap_err().contains("result"));
+    }
+
+    #[test]
+    fn json_keeps_every_digit_and_every_line_break() {
+        let payload = "{\n \"n\": 12345678901234567890123, \"f\": 1.0}";
+        let result = Json::parse(payload).unwrap();
+        let fact = Fact::Job {
+            id: crate::job::JobId::from_u128(7),
+            labels: std::sync::Arc::new(Labels {
+                queue: QueueName::default(),
+                kind: Kind::parse("echo").unwrap(),
+                tags: Box::default(),
+            }),
+            state: crate::job::State::Completed,
+            attempt: 1,
+            change: Change::Completed { result },
+        };
+        let piece = Piece::Event(Event { seq: u64::MAX, at: Time::from_millis(-1), fact });
+        let line = piece.to_line().unwrap();
+        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(Piece::from_line(&line).unwrap(), piece);
+    }
+}
