@@ -16,6 +16,8 @@ use crate::store::snapshot::{Head, Piece, Totals};
 
 /// Bytes handed to the disk in one step.
 const STEP: u64 = 1_024 * 1_024;
+/// Bytes of payloads and logs after which a run is written, however few its jobs are.
+const RUN_BYTES: usize = 16 * 1_024 * 1_024;
 
 /// A store in the making. Without [`Builder::finish`] the directory holds no store and none opens it.
 pub struct Builder {
@@ -31,6 +33,7 @@ pub struct Builder {
     /// The number of the next event.
     next_seq: u64,
     run: Vec<Job>,
+    run_bytes: usize,
     /// The end of the job that finished last.
     finished: u64,
     totals: Totals,
@@ -63,6 +66,7 @@ impl Builder {
             chunk: 0,
             next_seq: 1,
             run: Vec::new(),
+            run_bytes: 0,
             finished: 0,
             totals: Totals::default(),
             is_whole: false,
@@ -153,8 +157,10 @@ impl Builder {
         if let Some(key) = &job.spec.idempotency_key {
             self.ops.put(&unique_key(key), &job.id.as_u128().to_be_bytes());
         }
+        self.run_bytes += job.spec.payload.as_str().len();
+        self.run_bytes += job.log.iter().map(|line| line.text.len()).sum::<usize>();
         self.run.push(job);
-        if self.run.len() >= RUN {
+        if self.run.len() >= RUN || self.run_bytes >= RUN_BYTES {
             self.write_run()?;
         }
         Ok(())
@@ -207,6 +213,7 @@ impl Builder {
     fn write_run(&mut self) -> Result<(), StoreError> {
         let no = self.meta.take_run_number();
         let jobs = std::mem::take(&mut self.run);
+        self.run_bytes = 0;
         Run::build(no, jobs, &mut self.ops).map(drop).map_err(StoreError::Corrupt)
     }
 }
