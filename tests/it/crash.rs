@@ -20,7 +20,7 @@ const KILLS_OF_ONE_LIFE: u32 = 10;
 /// Where the store may die; the names are those of `src/store/sled/faults.rs`.
 const POINTS: [&str; 6] = ["apply", "after-apply", "after-flush", "sync", "after-sync", "run"];
 /// How long a chosen point may take to be reached; then it is a kill as any other.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Room for the sleepers, so that the load keeps moving; quiet, because every line is kept.
 const ARGS: [&str; 4] = ["--concurrency", "200", "--log", "warn"];
 

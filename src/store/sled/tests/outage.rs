@@ -30,8 +30,8 @@ impl Faulty {
     }
 
     /// An existing directory, without faults.
-    pub fn at(dir: TempDir, tuning: Tuning) -> Faulty {
-        let place = Place { dir, ..Place::new(clock(), tuning) };
+    pub fn at(dir: TempDir, tuning: Tuning, limits: Limits) -> Faulty {
+        let place = Place { dir, limits, ..Place::new(clock(), tuning) };
         Faulty { place, faults: Faults::default() }
     }
 
