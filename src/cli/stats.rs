@@ -62,10 +62,8 @@ fn table(json: &str) -> Result<String, Failed> {
     }
     for queue in &stats.queues {
         let of = |state: &&str| queue.states.get(*state).copied().unwrap_or_default();
-        let (waiting, running) = (
-            ["scheduled", "available", "retryable"].iter().map(|s| of(&s)).sum::<u64>(),
-            of(&"running"),
-        );
+        let (waiting, running) =
+            (["scheduled", "available", "retryable"].iter().map(of).sum::<u64>(), of(&"running"));
         let paused = if queue.paused { ", paused" } else { "" };
         row(
             &format!("queue {}", queue.name),

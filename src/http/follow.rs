@@ -258,3 +258,64 @@ impl Follower {
         self.printer.end(end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::http::Limits;
+    use crate::http::places::Places;
+    use crate::http::tests::support::Server;
+    use crate::job::{Epoch, Event, Kind, Labels, QueueName, State, Stream, Time};
+
+    #[tokio::test]
+    async fn lines_that_the_record_held_already_are_not_told_again() {
+        let server = Server::start().await;
+        let id = JobId::from_u128(7);
+        let kind = Kind::parse("echo").unwrap();
+        let labels = Labels { queue: QueueName::default(), kind, tags: Box::new([]) };
+        let labels = Arc::new(labels);
+        let said = |seq: u64, text: &str| {
+            let at = Time::default();
+            let line = LogLine { at, stream: Stream::Log, text: text.into() };
+            let (labels, change) = (labels.clone(), Change::Logged(vec![line]));
+            let fact = Fact::Job { id, labels, state: State::Running, attempt: 1, change };
+            Event { seq, at, fact }
+        };
+        let mut follower = Follower {
+            feed: Feed::new(server.engine.clone(), None),
+            engine: server.engine.clone(),
+            id,
+            printer: Printer { format: Format::Text, told: 2 },
+            first: String::new(),
+            lines: 2,
+            seq: 5,
+            heartbeat: Duration::from_secs(10),
+            over: false,
+            _place: Arc::new(Places::default())
+                .admit([127, 0, 0, 1].into(), &Limits::default())
+                .unwrap(),
+        };
+        // The record was read with the event 5 in it, although the feed begins before it.
+        let events = [said(4, "one"), said(5, "two"), said(6, "three")];
+        let batch = Batch::new(Epoch(1), events.into());
+        assert_eq!(follower.take(&batch, 3), "three\n");
+        assert_eq!((follower.lines, follower.printer.told), (3, 3));
+    }
+
+    #[test]
+    fn lines_that_were_not_kept_are_told_of() {
+        let line =
+            |text: &str| LogLine { at: Time::default(), stream: Stream::Log, text: text.into() };
+        let mut printer = Printer { format: Format::Text, told: 0 };
+        let mut out = String::new();
+        printer.line(&mut out, 4, &line("four"));
+        printer.line(&mut out, 4, &line("four"));
+        assert_eq!(out, "… 3 lines were not kept\nfour\n");
+        let mut printer = Printer { format: Format::Objects, told: 7 };
+        let mut out = String::new();
+        printer.line(&mut out, 9, &line("nine"));
+        assert!(out.starts_with("{\"dropped\":1}\n{\"line\":9,"), "{out}");
+    }
+}

@@ -1,25 +1,23 @@
 //! The example that shows the library: it compiles, runs, and says what the README says.
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
 use tokio::time::timeout;
+
+use crate::support::process::cargo;
 
 const BUILD_AND_RUN: Duration = Duration::from_secs(600);
 
 #[tokio::test]
 async fn the_example_runs_its_own_handler_and_stops_in_order() {
     // Through cargo, because a filtered test run does not build the examples.
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = cargo();
     command.args(["run", "--quiet", "--offline", "--example", "embedded"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    let command = command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
     // A fresh machine may have to build it first.
-    let output =
-        timeout(BUILD_AND_RUN, command.kill_on_drop(true).output()).await.unwrap().unwrap();
+    let output = timeout(BUILD_AND_RUN, command.output()).await.unwrap().unwrap();
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{err}");

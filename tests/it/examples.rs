@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal::SIGKILL;
 use serde_json::json;
 
-use crate::support::process::{Lines, lasting_address};
+use crate::support::process::{Lines, cargo, lasting_address};
 use crate::support::{Client, Command, Dir, Event, Server, eventually};
 
 /// One example, over all its runs.
@@ -75,13 +75,13 @@ fn python() -> String {
 
 /// Built by cargo, because a filtered test run does not build the examples.
 async fn rust_example() -> PathBuf {
-    let mut cargo = tokio::process::Command::new(env!("CARGO"));
+    let mut cargo = cargo();
     cargo.args(["build", "--quiet", "--offline", "--example", "subscribe"]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    let built = cargo.current_dir(root()).kill_on_drop(true).status();
-    let built = tokio::time::timeout(Duration::from_secs(600), built).await.unwrap().unwrap();
+    let built =
+        tokio::time::timeout(Duration::from_secs(600), cargo.status()).await.unwrap().unwrap();
     assert!(built.success(), "the example does not build");
     let bin = Path::new(env!("CARGO_BIN_EXE_cortado"));
     bin.parent().unwrap().join("examples/subscribe")

@@ -281,7 +281,9 @@ fn every_file_that_the_documents_link_to_exists() {
 #[test]
 fn every_flag_that_the_readme_shows_exists() {
     let mut known = BTreeSet::from(["--help".to_owned(), "--version".to_owned()]);
-    for command in [&["--help"][..], &["watch", "--help"], &["submit", "--help"]] {
+    for command in
+        [&["--help"][..], &["watch", "--help"], &["submit", "--help"], &["export", "--help"]]
+    {
         let output = Command::new(env!("CARGO_BIN_EXE_cortado")).args(command).output().unwrap();
         known.extend(flags(&String::from_utf8(output.stdout).unwrap()));
     }

@@ -1,6 +1,6 @@
 //! Every endpoint: its good answers and its bad ones.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::{Server, Setup, store_with};
 use crate::http::Limits;
@@ -187,9 +187,31 @@ async fn queues_are_paused_and_counted() {
     );
     assert_eq!(stats["kinds"]["echo"]["scheduled"], 1);
     assert!(stats["cursor"].is_string() && stats["oldest"].is_string());
+    let store = stats["store"].as_object().unwrap();
+    assert!(store.len() == 9 && store.values().all(|n| n == 0), "memory takes no disk: {store:?}");
     server.post("/api/v1/queues/a%20b/pause", "").await.is_problem(400, "invalid_parameter");
     let kinds = server.get("/api/v1/kinds").await.json();
     assert_eq!(kinds["kinds"][0], json!({"kind":"echo","about":"Gives back.","example":1}));
+}
+
+#[tokio::test]
+async fn an_export_is_one_line_a_piece_from_head_to_end() {
+    let server = Server::start().await;
+    for n in 1..=700 {
+        server.job(&format!(r#","payload":{n}00000000000000000000"#)).await;
+    }
+    server.post("/api/v1/queues/mail/pause", "").await;
+    let answer = server.get("/api/v1/export").await;
+    assert_eq!(answer.header("content-type"), "application/jsonl");
+    let lines: Vec<Value> =
+        answer.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["head"]["head"], 701);
+    assert_eq!(lines[1], json!({"paused": "mail"}));
+    assert_eq!(lines[2]["event"]["seq"], 1);
+    let job = &lines[lines.len() - 2]["job"];
+    assert_eq!(job["spec"]["payload"], "70000000000000000000000");
+    let end = json!({"end": {"jobs": 700, "events": 701, "paused": 1}});
+    assert_eq!((lines.len(), lines.last()), (2 + 701 + 700 + 1, Some(&end)));
 }
 
 #[tokio::test]

@@ -151,8 +151,8 @@ async fn a_peer_that_takes_nothing_loses_its_place() {
     let body = json!(vec![one; 500]).to_string();
     let mut told = 0;
     within(async {
-        // Two connections stay: the healthy one and that of the client that submits.
-        while server.shutdown.connections.len() > 2 || told == 0 {
+        // In the end only the healthy one stays; those of the clients that submit come and go.
+        while server.shutdown.connections.len() > 1 {
             assert_eq!(server.post("/api/v1/jobs", &body).await.status, 202);
             let seqs = healthy.seqs(500).await;
             assert_eq!(seqs[0], told + 1);

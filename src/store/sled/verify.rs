@@ -40,7 +40,6 @@ pub fn verify(dir: &Path) -> Report {
 }
 
 fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
-    let witness = Watermark::open(dir).map(|watermark| watermark.newest());
     let disk = Disk::open_existing(dir)?;
     if let Err(error) = disk.check_blobs() {
         report.problem("blobs/", error.to_string());
@@ -59,11 +58,17 @@ fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
     report.epoch = Some(meta.epoch);
     check_keys(&disk, report)?;
     let mut fold = check_journal(&disk, report)?;
-    match witness {
+    match Watermark::open(dir).and_then(|head| head.seq_of(meta.epoch)) {
+        Ok(Some(seq)) if seq > report.head => {
+            report.problem(
+                "head",
+                format!("event {seq} was durable; the log ends at {}", report.head),
+            );
+        }
         Ok(None) if report.chunks > 0 => {
             report.problem("head", "the file is missing: nothing says how far the log reached");
         }
-        Ok(_) => {} // the store compares it with its log when it opens, below
+        Ok(_) => {}
         Err(StoreError::Unavailable(why) | StoreError::Corrupt(why)) => report.problem("head", why),
         Err(error) => report.problem("head", error.to_string()),
     }

@@ -152,6 +152,19 @@ impl Drop for Command {
     }
 }
 
+/// Cargo, as a person calls it. With the variables that it sets for a test, build scripts of dependencies
+/// would run again, here and in the next build outside.
+pub fn cargo() -> tokio::process::Command {
+    let mut cargo = tokio::process::Command::new(env!("CARGO"));
+    const OURS: [&str; 2] = ["CARGO_HOME", "CARGO_TARGET_DIR"];
+    let set = |name: &str| name.starts_with("CARGO_") && !OURS.contains(&name);
+    for (name, _) in std::env::vars().filter(|(name, _)| set(name)) {
+        cargo.env_remove(name);
+    }
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).kill_on_drop(true);
+    cargo
+}
+
 /// A server that listens.
 pub struct Server {
     pub process: Command,

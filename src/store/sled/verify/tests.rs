@@ -221,7 +221,7 @@ async fn every_damage_is_named() {
             }),
         ),
         (
-            "the log ends at event 2, but",
+            "was durable; the log ends at 2",
             Box::new(|disk, _| {
                 for row in rows(disk, "j").iter().skip(2) {
                     remove(disk, row);
