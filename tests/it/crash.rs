@@ -139,7 +139,7 @@ impl Life {
 
     fn submitters(&mut self, client: &Client) -> tokio::task::JoinSet<()> {
         let mut submitters = tokio::task::JoinSet::new();
-        for batch in [1, 1, 1, 20] {
+        for batch in [1, 1, 1, 8] {
             let (client, history) = (client.clone(), self.history.clone());
             submitters.spawn(submit(client, history, self.random.fork(), batch));
         }
