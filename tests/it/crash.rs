@@ -20,7 +20,7 @@ const KILLS_OF_ONE_LIFE: u32 = 10;
 /// Where the store may die; the names are those of `src/store/sled/faults.rs`.
 const POINTS: [&str; 6] = ["apply", "after-apply", "after-flush", "sync", "after-sync", "run"];
 /// How long a chosen point may take to be reached; then it is a kill as any other.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Room for the sleepers, so that the load keeps moving; quiet, because every line is kept.
 const ARGS: [&str; 4] = ["--concurrency", "200", "--log", "warn"];
 
@@ -139,7 +139,7 @@ impl Life {
 
     fn submitters(&mut self, client: &Client) -> tokio::task::JoinSet<()> {
         let mut submitters = tokio::task::JoinSet::new();
-        for batch in [1, 1, 1, 20] {
+        for batch in [1, 1, 1, 8] {
             let (client, history) = (client.clone(), self.history.clone());
             submitters.spawn(submit(client, history, self.random.fork(), batch));
         }

@@ -22,8 +22,8 @@ const SEGMENT_BYTES: usize = 2 * 1_024 * 1_024;
 
 /// How long another holder of the directory is waited for: the process before may be about to end, and
 /// a child that is just being started holds our files until it runs its program.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-const LOCK_POLL: Duration = Duration::from_millis(20);
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Bytes written again at once after a fault.
 const BLOCK: usize = 1_024 * 1_024;

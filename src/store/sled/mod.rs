@@ -14,6 +14,7 @@ mod fold;
 mod group;
 mod index;
 mod journal;
+mod keep;
 mod list;
 mod outage;
 mod read;

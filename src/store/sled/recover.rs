@@ -14,6 +14,7 @@ use super::faults::{Faults, Point};
 use super::group::{Core, Group};
 use super::index::{Entry, Index, Trail};
 use super::journal::{self, Journal};
+use super::keep::Kept;
 use super::read::status_after;
 use super::shared::{Meta, Shared, Tuning};
 use super::watermark::Watermark;
@@ -32,19 +33,15 @@ pub(super) fn open(
     faults: Faults,
 ) -> Result<Core, StoreError> {
     let begun = Instant::now();
-    // First, because sled changes files when it opens them.
-    let watermark = Watermark::open(dir)?;
-    let disk = Disk::open_with(dir, faults)?;
-    let mut meta = match disk.get(Meta::KEY)? {
-        Some(bytes) => Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", &why))?,
-        None => create(dir, &disk, watermark.newest())?,
+    let kept = Kept::take(dir)?;
+    let mut core = match read_dir(dir, limits, clock, tuning, faults) {
+        Ok(core) => core,
+        Err(error) => {
+            kept.put_back();
+            return Err(error);
+        }
     };
-    let least = watermark.seq_of(meta.epoch)?;
-    if least.is_none() {
-        without_witness(dir, &disk, &mut meta)?;
-    }
-    let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
-    let mut core = read_all(shared, meta, least.unwrap_or(0))?;
+    kept.forget();
     let lost = give_back(&mut core)?;
     core.shared.watermark.write(core.shared.head())?;
     tracing::info!(
@@ -57,6 +54,30 @@ pub(super) fn open(
         "store opened"
     );
     Ok(core)
+}
+
+fn read_dir(
+    dir: &Path,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    tuning: Tuning,
+    faults: Faults,
+) -> Result<Core, StoreError> {
+    let watermark = Watermark::open(dir)?;
+    if watermark.newest().is_some() && !dir.join("db").exists() {
+        return Err(corrupt(dir, "db", "missing"));
+    }
+    let disk = Disk::open_with(dir, faults)?;
+    let mut meta = match disk.get(Meta::KEY)? {
+        Some(bytes) => Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", &why))?,
+        None => create(dir, &disk, watermark.newest())?,
+    };
+    let least = watermark.seq_of(meta.epoch)?;
+    if least.is_none() {
+        without_witness(dir, &disk, &mut meta)?;
+    }
+    let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
+    read_all(shared, meta, least.unwrap_or(0))
 }
 
 /// Builds everything again from the open disk, after a fault of it. Nothing is given back: who ran the

@@ -15,6 +15,7 @@ use super::cut;
 use super::disk::Disk;
 use super::fold::Fold;
 use super::journal;
+use super::keep::Kept;
 use super::shared::Meta;
 use super::watermark::Watermark;
 use crate::store::StoreError;
@@ -24,7 +25,11 @@ use crate::store::StoreError;
 /// the directory is changed. What is wrong stands in [`Report::problems`].
 pub fn verify(dir: &Path) -> Report {
     let mut report = Report::new(dir);
+    let kept = Kept::take(dir);
     let checked = catch_unwind(AssertUnwindSafe(|| check(dir, &mut report)));
+    if let Ok(kept) = kept {
+        kept.put_back(); // sled has changed the files when it opened them
+    }
     match checked {
         Ok(Ok(())) => {}
         Ok(Err(StoreError::Unavailable(why) | StoreError::Corrupt(why))) => report.problem("", why),

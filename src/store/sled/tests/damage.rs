@@ -1,6 +1,7 @@
 //! Directories that cannot be served: each is refused with an error that says what and where, none is
 //! opened as if less had ever been in it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -88,7 +89,11 @@ impl Life {
     fn try_open(&self, dir: &Path, what: &str) -> bool {
         let runtime = Runtime::new().unwrap();
         let place = Place::new(clock(), self.tuning);
+        let before = files(dir);
         let opened = place.try_open_at(dir, Faults::default());
+        if opened.is_err() {
+            assert!(files(dir) == before, "{what}: a refused directory was changed");
+        }
         let read = opened.and_then(|store| runtime.block_on(content(&*store)));
         match read {
             Ok(content) => assert!(content == self.content, "{what}: something else is there"),
@@ -109,6 +114,17 @@ pub(super) fn copy_files(from: &Path, to: &Path) {
             fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
     }
+}
+
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            files.insert(entry.path(), fs::read(entry.path()).unwrap());
+        }
+    }
+    files
 }
 
 fn file(dir: &Path, prefix: &str) -> PathBuf {

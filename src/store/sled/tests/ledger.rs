@@ -36,7 +36,7 @@ impl Ledger {
 
     /// One random verb, and what it was answered. An error is the store's refusal.
     pub async fn step<H: Harness>(&mut self, rig: &Rig<H>) -> Result<(), StoreError> {
-        match self.random.u8(0..10) {
+        match self.random.u8(0..12) {
             0..4 => self.enqueue(rig).await,
             4 | 5 => self.claim(rig).await,
             6..8 => self.settle(rig).await,
@@ -63,18 +63,20 @@ impl Ledger {
         let len = if self.random.u8(0..20) == 0 { 30_000 } else { self.random.usize(0..2_000) };
         let noise: String = (0..len).map(|_| self.random.alphanumeric()).collect();
         let payload = Json::parse(&format!("{{\"n\":{},\"noise\":\"{noise}\"}}", self.count));
-        draft().attempts(1_000).payload(payload.unwrap()).job()
+        // Some wait for ever, so that old chunks stay needed.
+        let priority = if self.random.u8(0..10) == 0 { -1 } else { 0 };
+        draft().attempts(1_000).priority(priority).payload(payload.unwrap()).job()
     }
 
     async fn claim<H: Harness>(&mut self, rig: &Rig<H>) -> Result<(), StoreError> {
-        let wish = rig.wish(self.random.usize(1..16));
+        let wish = rig.wish(self.random.usize(1..40));
         self.held.extend(rig.store.claim(wish).await?);
         Ok(())
     }
 
     async fn settle<H: Harness>(&mut self, rig: &Rig<H>) -> Result<(), StoreError> {
         let mut all = std::mem::take(&mut self.unsettled);
-        for _ in 0..self.random.usize(0..12).min(self.held.len()) {
+        for _ in 0..self.random.usize(0..40).min(self.held.len()) {
             let lease = self.held.swap_remove(self.random.usize(0..self.held.len()));
             self.count += 1;
             let result = Json::parse(&format!("{{\"end\":{}}}", self.count)).unwrap();

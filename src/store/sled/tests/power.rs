@@ -1,6 +1,7 @@
 //! Power cuts, played at the boundary where the store syncs: what was not synced is gone, or any part of
 //! it is there, page by page, as a kernel that was about to write would leave it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -14,9 +15,9 @@ use super::damage::copy_files;
 use super::ledger::Ledger;
 use super::outage::Faulty;
 use super::{quick, tiny};
-use crate::store::StoreError;
 use crate::store::conformance::Rig;
 use crate::store::sled::faults::{EIO, Faults, Point};
+use crate::store::{Limits, StoreError};
 
 const PAGE: usize = 4_096;
 
@@ -26,11 +27,14 @@ struct Images {
     live: TempDir,
     /// Passes until the power fails.
     left: u32,
+    /// Passes of each point, over all lives.
+    passed: Arc<Mutex<BTreeMap<String, u32>>>,
 }
 
 impl Images {
-    fn new(left: u32) -> Images {
-        Images { synced: tempfile::tempdir().unwrap(), live: tempfile::tempdir().unwrap(), left }
+    fn new(left: u32, passed: &Arc<Mutex<BTreeMap<String, u32>>>) -> Images {
+        let (synced, live) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        Images { synced, live, left, passed: passed.clone() }
     }
 
     /// What the directory is when the power comes back. `live` parts survive with one chance in two.
@@ -75,6 +79,7 @@ fn faults(images: &Arc<Mutex<Images>>, dead: &Arc<AtomicBool>) -> Faults {
         }
         let mut images = images.lock().unwrap();
         images.left = images.left.saturating_sub(1);
+        *images.passed.lock().unwrap().entry(format!("{point:?}")).or_default() += 1;
         if images.left == 0 {
             copy_files(dir, images.live.path());
             dead.store(true, Ordering::SeqCst);
@@ -87,6 +92,15 @@ fn faults(images: &Arc<Mutex<Images>>, dead: &Arc<AtomicBool>) -> Faults {
     }))
 }
 
+/// In every other life the log is trimmed all the time, and jobs are copied forward to make room.
+fn limits(round: u32) -> Limits {
+    let mut limits = Limits::default();
+    if round % 2 == 1 {
+        limits.retention.events.count = 20;
+    }
+    limits
+}
+
 #[test]
 fn what_was_acknowledged_survives_a_power_cut() {
     let seed = std::env::var("CORTADO_POWER_SEED").ok().and_then(|text| text.parse().ok());
@@ -95,14 +109,17 @@ fn what_was_acknowledged_survives_a_power_cut() {
     let mut random = Rng::with_seed(seed);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (mut cuts, mut jobs) = (0, 0);
+    let passed = Arc::default();
     for round in 0..60 {
         let tuning = if round % 2 == 0 { quick() } else { tiny::TINY };
         // The opening passes some points; a cut there is a cut of an empty store.
-        let images = Arc::new(Mutex::new(Images::new(random.u32(8..200))));
+        let left = random.u32(8..if round % 4 == 1 { 500 } else { 200 });
+        let images = Arc::new(Mutex::new(Images::new(left, &passed)));
         let dead = Arc::new(AtomicBool::new(false));
         let mut ledger = Ledger::new(random.fork());
         runtime.block_on(async {
-            let rig = Rig::open(Faulty::new(tuning, faults(&images, &dead))).await;
+            let harness = Faulty::new(tuning, faults(&images, &dead));
+            let rig = Rig::open_with(harness, limits(round)).await;
             while !dead.load(Ordering::SeqCst) {
                 match ledger.step(&rig).await {
                     Ok(()) => {}
@@ -115,7 +132,7 @@ fn what_was_acknowledged_survives_a_power_cut() {
         for survival in [Survival::Nothing, Survival::SomePages] {
             let image = images.after_the_cut(&mut random, survival);
             runtime.block_on(async {
-                let harness = Faulty::at(image, tuning);
+                let harness = Faulty::at(image, tuning, limits(round));
                 let rig = Rig { store: harness.open_again(), harness };
                 ledger.check(&rig).await;
             });
@@ -123,6 +140,9 @@ fn what_was_acknowledged_survives_a_power_cut() {
         }
         jobs += ledger.accepted.len();
     }
-    println!("{cuts} cuts, {jobs} acknowledged jobs");
+    println!("{cuts} cuts, {jobs} acknowledged jobs; passed: {passed:?}");
+    for point in ["Run", "Prune"] {
+        assert!(passed.lock().unwrap().contains_key(point), "never passed: {point}");
+    }
     assert!(cuts >= 100 && jobs > 1_000, "too little to show anything");
 }
