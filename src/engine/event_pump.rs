@@ -13,7 +13,7 @@ use crate::job::{Cursor, Event};
 use crate::store::Events;
 
 /// Batches the store may be ahead of the pump before it drops some.
-pub(super) const FOLLOW: usize = 256;
+pub(super) const FOLLOW: usize = 512;
 /// Events read from the log at once when mending.
 const MEND: usize = 1_024;
 /// How long the channel may be silent before the pump asks whether something was dropped.

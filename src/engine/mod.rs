@@ -98,7 +98,7 @@ impl Default for EngineConfig {
             lease_ttl: Duration::from_secs(30),
             default_timeout: Duration::from_secs(30 * 60),
             max_payload: 1_024 * 1_024,
-            stream_capacity: 1_024,
+            stream_capacity: 512,
             poll_interval: Duration::from_secs(5),
             handler_grace: Duration::from_secs(2),
         }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::Setup;
-use super::figures::{Latencies, Table, median, mib, peak_rss, per_second, rate};
+use super::figures::{Latencies, Table, median, mib, peak_rss, per_second, rate, rss};
 
 const CONNECTIONS: usize = 64;
 const BATCH: usize = 1_000;
@@ -108,13 +108,16 @@ async fn sleepers(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let written = begun.elapsed();
     let mut pages = Latencies::default();
     let (home, stats) = (get(&server.address, "/"), get(&server.address, "/api/v1/stats"));
-    let mut most = 0;
+    let (mut most, mut in_flight) = (0, 0);
     loop {
         let asked = Instant::now();
         client.ask(&home, 200).await?;
         pages.add(asked.elapsed());
         let text = client.ask(&stats, 200).await?;
-        most = most.max(state(&text, "running")?);
+        let running = state(&text, "running")?;
+        if running >= most {
+            (most, in_flight) = (running, rss(server.pid));
+        }
         if state(&text, "completed")? == setup.jobs as u64 {
             break;
         }
@@ -131,7 +134,11 @@ async fn sleepers(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
             written.as_secs_f64()
         ),
     );
-    table.row("· the server's memory at its peak", mib(peak_rss(server.pid)));
+    let peak = mib(peak_rss(server.pid));
+    table.row(
+        "· the server's memory, all in flight",
+        format!("{}; {peak} at its peak", mib(in_flight)),
+    );
     table.row("· the home page meanwhile", pages.words());
     server.stop().await
 }

@@ -290,7 +290,7 @@ pub(super) fn write(
         core.index.sets.queues[queue as usize].wake.notify_one();
     }
     if !events.is_empty() {
-        shared.tell(events.into());
+        shared.tell(events);
     }
     Ok(())
 }

@@ -176,7 +176,7 @@ fn come_back(shared: &Arc<Shared>, before: &Before) -> Result<Core, StoreError> 
     lease_again(&mut group, before)?;
     take_back(&mut group, &kept)?;
     if !kept.is_empty() {
-        shared.tell(kept.into());
+        shared.tell(kept);
     }
     let packed = group.pack()?;
     write(&mut core, packed, &mut Vec::new())?;

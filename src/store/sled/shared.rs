@@ -42,6 +42,10 @@ pub(super) struct Shared {
     pub pins: Pins,
 }
 
+/// Events in a batch for followers: what waits in their channels is bounded by this times their length,
+/// however large the groups are.
+const TOLD_AT_ONCE: usize = 256;
+
 /// Sizes that tests make small, so that little data goes through every path.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tuning {
@@ -205,13 +209,18 @@ impl Shared {
         wakes.values().chain([&self.timer]).for_each(|wake| wake.notify_one());
     }
 
-    /// Hands committed events to everybody who follows; nobody is waited for.
-    pub fn tell(&self, events: Arc<[Event]>) {
+    /// Hands committed events to everybody who follows, in batches of at most [`TOLD_AT_ONCE`]; nobody is
+    /// waited for.
+    pub fn tell(&self, events: Vec<Event>) {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
-        followers.retain(|follower| match follower.try_send(events.clone()) {
-            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => true,
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
-        });
+        let mut events = events.into_iter();
+        while !followers.is_empty() && events.len() > 0 {
+            let batch: Arc<[Event]> = events.by_ref().take(TOLD_AT_ONCE).collect();
+            followers.retain(|follower| match follower.try_send(batch.clone()) {
+                Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => true,
+                Err(mpsc::error::TrySendError::Closed(_)) => false,
+            });
+        }
     }
 
     pub fn archive(&self) -> Archive {
