@@ -12,9 +12,6 @@ use cortado::{admin, cli};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A blocking task that will not end is left behind at the exit after this long.
 const LEAVE_BEHIND_AFTER: Duration = Duration::from_secs(1);
 /// Something could not be done; 1 is what `submit --wait` says of a job that did not complete.
