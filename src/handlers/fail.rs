@@ -7,7 +7,7 @@ use super::{done, retry};
 use crate::engine::Context;
 use crate::job::Outcome;
 
-pub(super) const ABOUT: &str = "Fails the first `times` attempts, then succeeds.";
+pub(super) const ABOUT: &str = "Fails so many attempts, then succeeds.";
 pub(super) const EXAMPLE: &str = r#"{"times": 2, "message": "not yet"}"#;
 
 /// How often, and with which words.

@@ -11,7 +11,7 @@ use crate::engine::Context;
 use crate::job::Outcome;
 
 pub(super) const ABOUT: &str =
-    "Waits `ms` milliseconds; with `\"progress\": true` it reports ten steps on the way.";
+    "Waits so many milliseconds; with \"progress\": true it reports ten steps on the way.";
 pub(super) const EXAMPLE: &str = r#"{"ms": 2000}"#;
 
 /// Reports in one sleep that asked for them.

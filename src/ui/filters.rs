@@ -8,6 +8,26 @@ pub fn grouped(number: impl Display, _: &dyn askama::Values) -> askama::Result<S
     Ok(group(&number.to_string()))
 }
 
+/// A number of things, with its digits grouped.
+pub fn count(number: u64) -> String {
+    group(&number.to_string())
+}
+
+/// A number of bytes in the largest unit (IEC) that leaves at least one of it: `1.4 MiB`.
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if number < 1_024 {
+        return format!("{number} B");
+    }
+    let mut size = number as f64 / 1_024.0;
+    let mut unit = 0;
+    while size >= 1_024.0 && unit + 1 < UNITS.len() {
+        size /= 1_024.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
 fn group(digits: &str) -> String {
     let mut out = String::with_capacity(digits.len() * 2);
     for (at, digit) in digits.chars().enumerate() {
@@ -22,6 +42,12 @@ fn group(digits: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_told_in_the_largest_unit() {
+        let told: Vec<String> = [0, 1_023, 1_024, 1_536 * 1_024, u64::MAX].map(bytes).into();
+        assert_eq!(told, ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "16777216.0 TiB"]);
+    }
 
     #[test]
     fn digits_are_grouped_by_three() {

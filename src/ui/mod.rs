@@ -19,6 +19,7 @@ mod row;
 mod shell;
 mod story;
 mod submit_form;
+mod system;
 mod when;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub fn router(engine: Engine) -> Router {
         .route("/jobs/{id}/delete", post(actions::delete))
         .route("/queues/{name}/pause", post(actions::pause))
         .route("/queues/{name}/resume", post(actions::resume))
+        .route("/system", get(system::show))
         .route("/static/{hash}/{file}", get(assets::show))
         .fallback(not_found)
         .with_state(engine)

@@ -38,6 +38,8 @@ pub enum Section {
     Job,
     /// The submit form.
     NewJob,
+    /// The operator's page.
+    System,
     /// Anything else: an error page.
     None,
 }
@@ -50,6 +52,7 @@ impl Section {
             Section::Jobs | Section::DeadLetters => "jobs",
             Section::Job => "job",
             Section::NewJob => "new-job",
+            Section::System => "system",
             Section::None => "none",
         }
     }

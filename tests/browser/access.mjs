@@ -8,7 +8,7 @@ import { Server } from "./server.mjs";
 
 let browser;
 let server;
-const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs/new", "/nowhere"];
+const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs/new", "/system", "/nowhere"];
 
 before(async () => {
   server = await Server.start();

@@ -249,7 +249,7 @@ describe("without JavaScript", () => {
     withPage({ ...off, viewport: { width: 360, height: 740 } }, async (page) => {
       const job = await server.submit({ kind: "echo", payload: "x".repeat(300), tags: ["a-rather-long-tag-for-a-phone"] });
       await server.until(job.id, "completed");
-      for (const path of ["/", "/jobs", "/jobs?state=discarded", `/jobs/${job.id}`, "/jobs/new", "/none"]) {
+      for (const path of ["/", "/jobs", "/jobs?state=discarded", `/jobs/${job.id}`, "/jobs/new", "/system", "/none"]) {
         await page.goto(server.origin + path);
         const width = await page.evaluate(() => document.documentElement.scrollWidth);
         assert.ok(width <= 360, `${path} is ${width} px wide`);

@@ -11,7 +11,7 @@ async fn every_page_renders_with_none_one_and_many_jobs() {
     for count in [0, 1, 60] {
         let desk = Desk::open();
         desk.echoes(count).await;
-        for path in ["/", "/jobs", "/jobs?state=discarded", "/jobs/new"] {
+        for path in ["/", "/jobs", "/jobs?state=discarded", "/jobs/new", "/system"] {
             let answer = desk.get(path).await;
             assert_eq!(answer.status, StatusCode::OK, "{path}");
             answer.assert_sound();
@@ -111,4 +111,16 @@ async fn files_are_cached_for_ever_under_their_hash_and_never_under_another() {
     assert_eq!(answer.content_type, "text/javascript; charset=utf-8");
     assert!(answer.cache.contains("immutable"), "{}", answer.cache);
     assert_eq!(desk.get("/static/0000/app.js").await.cache, "no-cache");
+}
+
+#[tokio::test]
+async fn the_system_page_tells_what_the_store_takes_and_how_far_the_log_reaches() {
+    let desk = Desk::open();
+    desk.echoes(3).await;
+    let page = desk.get("/system").await;
+    for wanted in
+        ["Write amplification", "On the disk", "Events kept", "Longest payload", "1.0 MiB"]
+    {
+        assert!(page.text.contains(wanted), "{wanted} is missing");
+    }
 }
