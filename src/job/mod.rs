@@ -2,6 +2,7 @@
 //! Everything above speaks in these words.
 
 mod cursor;
+mod ending;
 mod event;
 mod filter;
 mod id;

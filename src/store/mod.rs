@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 
 use crate::job::{
-    Cursor, Event, Interruption, Job, JobId, JobQuery, Kind, LogCaps, LogLine, NewJob, PageCursor,
-    Progress, QueueName, Refused, State, Status, Time, Verdict, WorkerName,
+    Cursor, Event, Job, JobId, JobQuery, Kind, LogCaps, LogLine, NewJob, PageCursor, Progress,
+    QueueName, Refused, State, Status, Time, Verdict, WorkerName,
 };
 
 pub mod clock;
@@ -466,13 +466,4 @@ pub enum ControlError {
     /// The job's state does not allow it.
     #[error(transparent)]
     Refused(#[from] Refused),
-}
-
-/// The message of the failure that discards a job whose last attempt was lost.
-pub fn lost_message(why: Interruption) -> &'static str {
-    match why {
-        Interruption::Crash => "the server's process died during the last attempt",
-        Interruption::LeaseExpired => "the lease of the last attempt ran out",
-        Interruption::Stop => "the last attempt was cut off",
-    }
 }

@@ -3,7 +3,7 @@
 use super::rig::{completed, failed};
 use super::{Harness, Rig, draft, secs};
 use crate::job::{Change, EventType, FailureClass, Interruption, JobId, NewJob, State, Verdict};
-use crate::store::{SettleError, Settlement, lost_message};
+use crate::store::{SettleError, Settlement};
 
 pub(crate) async fn an_orderly_restart_changes_nothing(harness: impl Harness) {
     let rig = Rig::open(harness).await;
@@ -85,7 +85,7 @@ pub(crate) async fn a_crash_on_the_last_attempt_discards_the_job(harness: impl H
     assert_eq!((job.status.state, job.finished_at()), (State::Discarded, Some(rig.now())));
     let failure = job.last_failure().unwrap();
     assert_eq!(failure.class, FailureClass::Lost);
-    assert_eq!(&*failure.message, lost_message(Interruption::Crash));
+    assert_eq!(&*failure.message, Interruption::Crash.lost_message());
 }
 
 pub(crate) async fn a_crash_of_a_job_to_be_cancelled_cancels_it(harness: impl Harness) {

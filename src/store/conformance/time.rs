@@ -3,7 +3,7 @@
 use super::rig::{TTL, failed};
 use super::{Harness, Rig, draft, secs};
 use crate::job::{Change, EventType, Fact, FailureClass, Interruption, Job, JobId, State};
-use crate::store::{Limits, Ticked, lost_message};
+use crate::store::{Limits, Ticked};
 
 fn last_change(job: &Job) -> (Change, u16) {
     let moment = job.history.last().unwrap();
@@ -92,7 +92,7 @@ pub(crate) async fn a_last_attempt_that_is_lost_discards_the_job(harness: impl H
     assert_eq!((job.status.state, job.status.attempt), (State::Discarded, 1));
     let failure = job.last_failure().unwrap();
     assert_eq!(failure.class, FailureClass::Lost);
-    assert_eq!(&*failure.message, lost_message(Interruption::LeaseExpired));
+    assert_eq!(&*failure.message, Interruption::LeaseExpired.lost_message());
 }
 
 pub(crate) async fn a_lost_job_that_was_to_be_cancelled_is_cancelled(harness: impl Harness) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::content::{Content, Held};
-use crate::job::{Change, Job, JobId, State, Status, Step, Time, Verdict};
+use crate::job::{Change, Job, JobId, State, Status, Step, Time};
 use crate::store::{Claim, Extension, Lease, LeaseRef, Note, SettleError, Settlement};
 
 impl Content {
@@ -49,34 +49,8 @@ impl Content {
     ) -> Result<Status, SettleError> {
         let Settlement { lease, verdict } = settlement;
         let before = self.held(lease).ok_or(SettleError::Stale)?.status;
-        let step = match &verdict {
-            Verdict::Completed { .. } => Step::Complete,
-            Verdict::Failed { .. } => Step::Fail,
-            Verdict::Snoozed { .. } => Step::Snooze,
-            Verdict::Discarded { .. } => Step::Discard,
-            Verdict::Cancelled => Step::Cancel,
-            Verdict::Interrupted { .. } => Step::Interrupt,
-        };
-        // A leased job is running, and a running job refuses none of these.
-        let status = before.step(step).map_err(|_| SettleError::Stale)?;
-        let cancelled = status.state == State::Cancelled;
-        let change = match verdict {
-            Verdict::Completed { result } => Change::Completed { result },
-            Verdict::Discarded { failure } => Change::Discarded { failure },
-            Verdict::Cancelled => Change::Cancelled,
-            // Somebody asked for the end meanwhile, so there is no next attempt.
-            Verdict::Failed { .. } | Verdict::Snoozed { .. } | Verdict::Interrupted { .. }
-                if cancelled =>
-            {
-                Change::Cancelled
-            }
-            Verdict::Failed { failure, retry_in } if status.state == State::Retryable => {
-                Change::RetryScheduled { failure, run_at: now.after(retry_in) }
-            }
-            Verdict::Failed { failure, .. } => Change::Discarded { failure },
-            Verdict::Snoozed { delay } => Change::Snoozed { run_at: now.after(delay) },
-            Verdict::Interrupted { why } => Change::Interrupted { why },
-        };
+        // A leased job is running, and a running job refuses no verdict.
+        let (status, change) = before.settled(verdict, now).map_err(|_| SettleError::Stale)?;
         self.change(now, lease.job, status, change);
         Ok(status)
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::content::Content;
-use crate::job::{Change, Failure, FailureClass, Interruption, Job, JobId, State, Step, Time};
-use crate::store::{Keep, Ticked, lost_message};
+use crate::job::{Change, Interruption, Job, JobId, State, Step, Time};
+use crate::store::{Keep, Ticked};
 
 impl Content {
     pub(super) fn tick(&mut self, now: Time) -> Ticked {
@@ -74,19 +74,8 @@ impl Content {
     }
 
     fn rescue(&mut self, now: Time, id: JobId, why: Interruption) {
-        let Some(Ok(status)) = self.job(id).map(|job| job.status.step(Step::Rescue)) else {
+        let Some(Ok((status, change))) = self.job(id).map(|job| job.status.rescued(why)) else {
             return;
-        };
-        let change = match status.state {
-            State::Cancelled => Change::Cancelled,
-            State::Discarded => {
-                Change::Discarded { failure: Failure::new(FailureClass::Lost, lost_message(why)) }
-            }
-            State::Scheduled
-            | State::Available
-            | State::Running
-            | State::Retryable
-            | State::Completed => Change::Rescued { why },
         };
         self.change(now, id, status, change);
     }

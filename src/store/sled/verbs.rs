@@ -7,12 +7,11 @@ use super::group::Group;
 use super::index::Entry;
 use super::shared::Meta;
 use crate::job::{
-    Change, Failure, FailureClass, IdempotencyKey, Interruption, Job, JobId, NewJob, QueueChange,
-    QueueName, State, Status, Step, Time, Verdict,
+    Change, IdempotencyKey, Interruption, Job, JobId, NewJob, QueueChange, QueueName, State,
+    Status, Step, Time,
 };
 use crate::store::{
     Claim, Control, ControlError, Extension, LeaseRef, Note, SettleError, Settlement, StoreError,
-    lost_message,
 };
 
 /// The answer for one submitted job: a new one, or who has its key.
@@ -178,33 +177,9 @@ impl Group<'_> {
     ) -> Result<Result<Status, SettleError>, StoreError> {
         let Settlement { lease, verdict } = settlement;
         let Some(before) = self.held(lease) else { return Ok(Err(SettleError::Stale)) };
-        let step = match &verdict {
-            Verdict::Completed { .. } => Step::Complete,
-            Verdict::Failed { .. } => Step::Fail,
-            Verdict::Snoozed { .. } => Step::Snooze,
-            Verdict::Discarded { .. } => Step::Discard,
-            Verdict::Cancelled => Step::Cancel,
-            Verdict::Interrupted { .. } => Step::Interrupt,
-        };
-        // A leased job is running, and a running job refuses none of these.
-        let Ok(status) = before.step(step) else { return Ok(Err(SettleError::Stale)) };
-        let cancelled = status.state == State::Cancelled;
-        let change = match verdict {
-            Verdict::Completed { result } => Change::Completed { result },
-            Verdict::Discarded { failure } => Change::Discarded { failure },
-            Verdict::Cancelled => Change::Cancelled,
-            // Somebody asked for the end meanwhile, so there is no next attempt.
-            Verdict::Failed { .. } | Verdict::Snoozed { .. } | Verdict::Interrupted { .. }
-                if cancelled =>
-            {
-                Change::Cancelled
-            }
-            Verdict::Failed { failure, retry_in } if status.state == State::Retryable => {
-                Change::RetryScheduled { failure, run_at: self.now.after(retry_in) }
-            }
-            Verdict::Failed { failure, .. } => Change::Discarded { failure },
-            Verdict::Snoozed { delay } => Change::Snoozed { run_at: self.now.after(delay) },
-            Verdict::Interrupted { why } => Change::Interrupted { why },
+        // A leased job is running, and a running job refuses no verdict.
+        let Ok((status, change)) = before.settled(verdict, self.now) else {
+            return Ok(Err(SettleError::Stale));
         };
         self.change(lease.job, status, change)?;
         Ok(Ok(status))
@@ -328,18 +303,7 @@ impl Group<'_> {
     /// Takes a running job's lease back; `why` says how its attempt was lost.
     pub fn rescue(&mut self, id: JobId, why: Interruption) -> Result<(), StoreError> {
         let Some(entry) = self.core.index.entries.get(&id) else { return Ok(()) };
-        let Ok(status) = entry.status.step(Step::Rescue) else { return Ok(()) };
-        let change = match status.state {
-            State::Cancelled => Change::Cancelled,
-            State::Discarded => {
-                Change::Discarded { failure: Failure::new(FailureClass::Lost, lost_message(why)) }
-            }
-            State::Scheduled
-            | State::Available
-            | State::Running
-            | State::Retryable
-            | State::Completed => Change::Rescued { why },
-        };
+        let Ok((status, change)) = entry.status.rescued(why) else { return Ok(()) };
         self.change(id, status, change).map(drop)
     }
 }
