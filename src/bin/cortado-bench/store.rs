@@ -184,10 +184,11 @@ async fn life_cycles(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> 
     table.row("· memory per waiting job", format!("{each:.0} bytes"));
     store.close().await?;
     drop(store);
+    let finished = cycles * (1 + 2 * setup.passes);
     let opened = Instant::now();
     let store = SledStore::open(&path, Limits::default(), Arc::new(SystemClock))?;
     table.row(
-        format!("open with {large} waiting"),
+        format!("open with {large} waiting and {finished} finished"),
         format!("{:.1} s", opened.elapsed().as_secs_f64()),
     );
     table.row("· on disk", mib(disk(&path)));
