@@ -8,7 +8,7 @@ use cortado::job::{
     Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start, Verdict, WorkerName,
 };
 use cortado::store::sled::SledStore;
-use cortado::store::{Claim, Keep, Limits, Retention, Settlement, Store, SystemClock};
+use cortado::store::{Claim, Clock, Keep, Limits, Retention, Settlement, Store, SystemClock};
 
 use super::figures::{Latencies, Table, disk, median, mib, per_second, rate, rss};
 use super::{Setup, baseline};
@@ -182,6 +182,7 @@ async fn life_cycles(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> 
     );
     table.row("· cost per job, many / few waiting", format!("{:.2}", few / many));
     table.row("· memory per waiting job", format!("{each:.0} bytes"));
+    settle_down(&store).await?;
     store.close().await?;
     drop(store);
     let finished = cycles * (1 + 2 * setup.passes);
@@ -239,6 +240,12 @@ async fn drain(store: Arc<SledStore>, jobs: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Ticks as a server does, until retention has nothing left to do.
+async fn settle_down(store: &Arc<SledStore>) -> anyhow::Result<()> {
+    while store.tick().await?.next.is_some_and(|next| next <= SystemClock.now()) {}
+    Ok(())
+}
+
 /// Ten million jobs pass through, finished ones pruned: memory and disk must stay where they are.
 pub async fn long(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let labels = labels("noop")?;
@@ -251,12 +258,7 @@ pub async fn long(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let begun = Instant::now();
     for round in 1..=100 {
         cycle(&store, &labels, step).await?;
-        while store
-            .tick()
-            .await?
-            .next
-            .is_some_and(|next| next <= cortado::store::Clock::now(&SystemClock))
-        {}
+        settle_down(&store).await?;
         if round == 10 {
             early = rss(std::process::id());
         }
