@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::archive::Run;
 use super::archiver::RUN;
-use super::codec::{Packer, Record};
+use super::codec::Packer;
 use super::disk::{Disk, Ops};
 use super::journal;
 use super::shared::{Meta, unique_key};
@@ -136,7 +136,7 @@ impl Builder {
         }
         self.commit_at(event.at)?;
         self.next_seq += 1;
-        self.packer.push(&Record::Event(event)).map_err(StoreError::Corrupt)?;
+        self.packer.event(&event).map_err(StoreError::Corrupt)?;
         Ok(())
     }
 
@@ -147,7 +147,7 @@ impl Builder {
         }
         if !job.status.state.is_final() {
             self.commit_at(head.at)?;
-            self.packer.push(&Record::Carried(Box::new(job))).map_err(StoreError::Corrupt)?;
+            self.packer.carried(&job).map_err(StoreError::Corrupt)?;
             return Ok(());
         }
         if job.seq <= self.finished {

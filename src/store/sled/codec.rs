@@ -103,28 +103,53 @@ impl Packer {
         }
     }
 
-    /// Adds a record and says in which chunk of the group it stands (0 is the first).
-    pub fn push(&mut self, record: &Record) -> Result<usize, String> {
-        let wire = match record {
-            Record::Event(Event { fact, .. }) => {
-                self.next_seq += 1;
-                match fact {
-                    Fact::Job { id, labels, state, attempt, change } => {
-                        let label = self.label(labels);
-                        Wire::Job { id: *id, label, state: *state, attempt: *attempt, change }
-                    }
-                    Fact::Queue { queue, change } => Wire::Queue { queue, change: *change },
-                }
+    /// Adds a public fact, and says in which chunk of the group it stands (0 is the first), as all
+    /// adders do.
+    pub fn event(&mut self, event: &Event) -> Result<usize, String> {
+        self.next_seq += 1;
+        let before = self.body.len();
+        let wire = match &event.fact {
+            Fact::Job { id, labels, state, attempt, change } => {
+                let label = self.label(labels);
+                Wire::Job { id: *id, label, state: *state, attempt: *attempt, change }
             }
-            Record::Carried(job) => Wire::Carried(job),
-            Record::Pruned(id) => Wire::Pruned(*id),
+            Fact::Queue { queue, change } => Wire::Queue { queue, change: *change },
         };
-        let body = std::mem::take(&mut self.body);
-        let before = body.len();
-        self.body = postcard::to_extend(&wire, body).map_err(|error| error.to_string())?;
-        if matches!(record, Record::Event(_)) {
-            self.event_bytes += (self.body.len() - before) as u64;
+        self.encode(&wire)?;
+        self.event_bytes += (self.body.len() - before) as u64;
+        self.added()
+    }
+
+    /// Adds a whole job.
+    pub fn carried(&mut self, job: &Job) -> Result<usize, String> {
+        self.encode(&Wire::Carried(job))?;
+        self.added()
+    }
+
+    /// Adds that a finished job went.
+    pub fn pruned(&mut self, id: JobId) -> Result<usize, String> {
+        self.encode(&Wire::Pruned(id))?;
+        self.added()
+    }
+
+    /// Adds a record of any sort.
+    #[cfg(test)]
+    pub fn push(&mut self, record: &Record) -> Result<usize, String> {
+        match record {
+            Record::Event(event) => self.event(event),
+            Record::Carried(job) => self.carried(job),
+            Record::Pruned(id) => self.pruned(*id),
         }
+    }
+
+    fn encode(&mut self, wire: &Wire<'_>) -> Result<(), String> {
+        let body = std::mem::take(&mut self.body);
+        self.body = postcard::to_extend(wire, body).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    /// Counts the record that was just encoded and closes a full chunk.
+    fn added(&mut self) -> Result<usize, String> {
         self.count += 1;
         let place = self.done.len();
         if self.body.len() >= CHUNK_BYTES {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::archive::{Archive, Run};
-use super::codec::{Packer, Record};
+use super::codec::Packer;
 use super::disk::Ops;
 use super::faults::Point;
 use super::index::{Entry, Index, Trail};
@@ -89,25 +89,18 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// Packs one record; answers with the chunk it stands in.
-    pub fn record(&mut self, record: &Record) -> Result<u64, StoreError> {
-        let place = self.packer.push(record).map_err(StoreError::Corrupt)?;
-        Ok(self.first_chunk + place as u64)
-    }
-
     /// Whether a chunk belongs to this group, so that it cannot be read yet.
     pub fn is_fresh(&self, chunk: u64) -> bool {
         chunk >= self.first_chunk
     }
 
-    fn event(&mut self, fact: Fact) -> Result<(Event, u64), StoreError> {
+    /// Appends a fact; answers with the chunk it stands in.
+    fn event(&mut self, fact: Fact) -> Result<u64, StoreError> {
         let event = Event { seq: self.core.next_seq, at: self.now, fact };
+        let place = self.packer.event(&event).map_err(StoreError::Corrupt)?;
         self.core.next_seq += 1;
-        let record = Record::Event(event);
-        let chunk = self.record(&record)?;
-        let Record::Event(event) = record else { unreachable!("built just above") };
-        self.events.push(event.clone());
-        Ok((event, chunk))
+        self.events.push(event);
+        Ok(self.first_chunk + place as u64)
     }
 
     /// A queue's fact.
@@ -124,7 +117,7 @@ impl<'a> Group<'a> {
         let (id, spec) = (new.id, new.spec);
         let change = Change::Enqueued { spec: spec.clone(), run_at };
         let fact = Fact::Job { id, labels: labels.clone(), state, attempt: 0, change };
-        let (event, chunk) = self.event(fact)?;
+        let chunk = self.event(fact)?;
         self.core.journal.hold(chunk);
         let entry = Entry {
             group,
@@ -139,8 +132,8 @@ impl<'a> Group<'a> {
         };
         self.core.index.insert(id, entry);
         self.hint(group, state, run_at);
-        Job::from_enqueued(&event)
-            .ok_or_else(|| StoreError::Corrupt("an enqueued event made no job".into()))
+        let job = self.events.last().and_then(Job::from_enqueued);
+        job.ok_or_else(|| StoreError::Corrupt("an enqueued event made no job".into()))
     }
 
     /// The one way a job changes: the event is appended, the entry moves, hints are given. Answers with
@@ -161,11 +154,10 @@ impl<'a> Group<'a> {
         entry.finished = status.state.is_final().then_some((seq, self.now));
         let fact =
             Fact::Job { id, labels: entry.labels.clone(), state: status.state, attempt, change };
-        let record = Record::Event(Event { seq, at: self.now, fact });
-        let place = self.packer.push(&record).map_err(StoreError::Corrupt)?;
+        let event = Event { seq, at: self.now, fact };
+        let place = self.packer.event(&event).map_err(StoreError::Corrupt)?;
         let chunk = self.first_chunk + place as u64;
         core.next_seq += 1;
-        let Record::Event(event) = record else { unreachable!("built just above") };
         self.events.push(event);
         if entry.trail.add(chunk) {
             core.journal.hold(chunk);
@@ -187,12 +179,18 @@ impl<'a> Group<'a> {
         Some(entry)
     }
 
+    /// Removes a finished job that is past its retention.
+    pub fn forget_for_good(&mut self, id: JobId) -> Result<(), StoreError> {
+        self.packer.pruned(id).map_err(StoreError::Corrupt)?;
+        self.forget(id);
+        Ok(())
+    }
+
     /// Writes a whole job into the journal again, so that older chunks (or the archive) may let it go.
     pub fn carry(&mut self, job: Job) -> Result<(), StoreError> {
         let id = job.id;
-        let record = Record::Carried(Box::new(job));
-        let chunk = self.record(&record)?;
-        let Record::Carried(job) = record else { unreachable!("built just above") };
+        let place = self.packer.carried(&job).map_err(StoreError::Corrupt)?;
+        let chunk = self.first_chunk + place as u64;
         self.core.journal.hold(chunk);
         let expires = self.core.index.leases.get(&id).cloned();
         let entry = match self.forget(id) {

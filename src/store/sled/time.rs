@@ -87,8 +87,7 @@ impl Group<'_> {
                 pruned.met_archiver = true;
                 break;
             }
-            self.record(&Record::Pruned(id))?;
-            self.forget(id);
+            self.forget_for_good(id)?;
             pruned.gone += 1;
         }
         Ok(pruned)
