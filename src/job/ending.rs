@@ -12,6 +12,7 @@ impl Interruption {
             Interruption::Crash => "the server's process died during the last attempt",
             Interruption::LeaseExpired => "the lease of the last attempt ran out",
             Interruption::Stop => "the last attempt was cut off",
+            Interruption::Unclaimed => "the last attempt never began",
         }
     }
 }

@@ -129,6 +129,8 @@ pub enum Interruption {
     Crash,
     /// The worker did not extend its lease in time.
     LeaseExpired,
+    /// The disk failed before the worker was told of its claim; nothing ran.
+    Unclaimed,
 }
 
 impl Interruption {
@@ -138,6 +140,7 @@ impl Interruption {
             Interruption::Stop => "stop",
             Interruption::Crash => "crash",
             Interruption::LeaseExpired => "lease_expired",
+            Interruption::Unclaimed => "unclaimed",
         }
     }
 }

@@ -77,6 +77,7 @@ fn cause(why: Interruption) -> &'static str {
         Interruption::Stop => "the server was stopped",
         Interruption::Crash => "the server's process died",
         Interruption::LeaseExpired => "the worker fell silent and its lease ran out",
+        Interruption::Unclaimed => "the disk failed before the worker heard of it",
     }
 }
 

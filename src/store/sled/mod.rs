@@ -41,9 +41,8 @@ use self::committer::{Change, Command};
 use self::cut::{Live, Walk};
 use self::faults::Faults;
 use self::index::Index;
-use self::read::Reader;
 use self::shared::{Shared, Tuning};
-use self::verbs::Taken;
+use self::verbs::{Claimed, Taken};
 pub use self::verify::{Problem, Report, verify};
 use super::{
     Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
@@ -173,10 +172,29 @@ impl SledStore {
         let task = tokio::task::spawn_blocking(move || read(&shared));
         let answer =
             task.await.unwrap_or_else(|failed| Err(StoreError::Corrupt(failed.to_string())));
-        if answer.is_err() && outages != self.shared.outages.load(Ordering::Acquire) {
+        if answer.is_err() && outages != self.outages() {
             return Err(StoreError::Unavailable("it was opened again while it was read".into()));
         }
         answer
+    }
+
+    fn outages(&self) -> u64 {
+        self.shared.outages.load(Ordering::Acquire)
+    }
+
+    /// Reads the records of claimed jobs.
+    async fn leases(&self, claimed: &Arc<Vec<(Claimed, Event)>>) -> Result<Vec<Lease>, StoreError> {
+        let these = claimed.clone();
+        let mut leases = self.read(move |shared| read::leases(shared, &these)).await?;
+        for ((one, _), lease) in claimed.iter().zip(&mut leases) {
+            if lease.is_none() {
+                // Its chunks were written anew meanwhile: the index knows where. Or the lease is gone.
+                let job =
+                    self.get(one.id).await?.0.filter(|job| read::token(job) == Some(one.token));
+                *lease = job.map(|job| one.lease(job));
+            }
+        }
+        Ok(leases.into_iter().flatten().collect())
     }
 
     async fn existing(&self, id: JobId) -> Result<Job, StoreError> {
@@ -205,22 +223,24 @@ impl Store for SledStore {
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
         self.shared.check()?;
+        let mut outages = self.outages();
         let claimed = self.ask(|reply| Command::Claim(claim, reply)).await?;
         if claimed.is_empty() {
             return Ok(Vec::new());
         }
-        self.read(move |shared| {
-            let mut reader = Reader::new(shared);
-            let mut leases = Vec::with_capacity(claimed.len());
-            for (one, started) in claimed {
-                // A job that is gone already was deleted by force of its lease running out at once.
-                let Some(mut job) = reader.fold(one.id, &one.trail)? else { continue };
-                job.apply(&started, one.status, shared.limits.log);
-                leases.push(Lease { job: Arc::new(job), token: one.token, expires: one.expires });
+        let claimed = Arc::new(claimed);
+        loop {
+            match self.leases(&claimed).await {
+                // They are leased to whoever waits here: after an outage that struck now they still are.
+                Err(StoreError::Unavailable(_))
+                    if self.shared.check().is_err() || outages != self.outages() =>
+                {
+                    outages = self.outages();
+                    self.shared.outage_over().await?;
+                }
+                answer => return answer,
             }
-            Ok(leases)
-        })
-        .await
+        }
     }
 
     async fn extend(

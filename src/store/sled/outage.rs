@@ -210,7 +210,8 @@ fn find_room(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// Every job that runs was claimed by this process, for leases of processes before were given back at
-/// its start: they go on with the token that their `started` event has.
+/// its start: they go on with the token that their `started` event has. A claim that reached the disk
+/// but was refused is nobody's: it is taken back.
 fn lease_again(group: &mut Group<'_>, before: &Before) -> Result<(), StoreError> {
     let (entries, leases) = (&group.core.index.entries, &group.core.index.leases);
     let running: Vec<(JobId, Vec<u64>)> = entries
@@ -220,14 +221,15 @@ fn lease_again(group: &mut Group<'_>, before: &Before) -> Result<(), StoreError>
         .collect();
     for (id, trail) in running {
         let job = read::fold(&group.core.shared, id, &trail)?;
-        let started = job.and_then(|job| {
-            let mut moments = job.history.iter().rev();
-            moments.find(|moment| matches!(moment.change, Said::Started { .. })).map(|m| m.seq)
-        });
-        let Some(token) = started else {
+        let Some(token) = job.as_ref().and_then(read::token) else {
             group.rescue(id, Interruption::LeaseExpired)?;
             continue;
         };
+        let answered = before.unsure.iter().any(|event| event.seq == token);
+        if token > before.told.seq && !answered {
+            group.unclaim(id)?;
+            continue;
+        }
         let known =
             before.held.get(&id).filter(|held| held.token == token).map(|held| held.expires);
         let expires = known.unwrap_or_else(|| group.now.after(UNKNOWN_LEASE));

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::archive::Archive;
 use super::codec::{Chunk, Record};
 use super::shared::Shared;
+use super::verbs::Claimed;
 use crate::job::{Change, Cursor, Event, Fact, Job, JobId, Status};
-use crate::store::{Events, StoreError};
+use crate::store::{Events, Lease, StoreError};
 
 /// Decoded chunks of one read, so that jobs that share a chunk decode it once.
 pub(super) struct Reader<'a> {
@@ -90,6 +91,26 @@ impl<'a> Reader<'a> {
 /// The record that a trail makes.
 pub(super) fn fold(shared: &Shared, id: JobId, trail: &[u64]) -> Result<Option<Job>, StoreError> {
     Reader::new(shared).fold(id, trail)
+}
+
+/// The records of jobs that were just claimed; `None` for one whose chunks have gone meanwhile.
+pub(super) fn leases(
+    shared: &Shared,
+    claimed: &[(Claimed, Event)],
+) -> Result<Vec<Option<Lease>>, StoreError> {
+    let mut reader = Reader::new(shared);
+    let leases = claimed.iter().map(|(one, started)| {
+        let Some(mut job) = reader.fold(one.id, &one.trail)? else { return Ok(None) };
+        job.apply(started, one.status, shared.limits.log);
+        Ok(Some(one.lease(job)))
+    });
+    leases.collect()
+}
+
+/// The token of the newest attempt: the number of its `Started` event.
+pub(super) fn token(job: &Job) -> Option<u64> {
+    let mut moments = job.history.iter().rev();
+    moments.find(|moment| matches!(moment.change, Change::Started { .. })).map(|moment| moment.seq)
 }
 
 /// Reads the archive as one table of it says. A run that was replaced meanwhile keeps its chunks until

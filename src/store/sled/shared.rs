@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::archive::Archive;
 use super::codec::{Chunk, seal, unseal};
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     wakes: Mutex<HashMap<QueueName, Arc<Notify>>>,
     pub timer: Arc<Notify>,
     /// Why the store takes no commands, while it does not.
-    down: Mutex<Option<StoreError>>,
+    down: watch::Sender<Option<StoreError>>,
     /// How often the directory had to be opened again.
     pub outages: AtomicU64,
     /// Readers of a snapshot, for whom nothing is removed.
@@ -141,7 +141,7 @@ impl Shared {
             wakes: Mutex::default(),
             timer: Arc::default(),
             pins: Pins::default(),
-            down: Mutex::new(None),
+            down: watch::Sender::new(None),
             outages: AtomicU64::new(0),
         }
     }
@@ -185,26 +185,41 @@ impl Shared {
 
     /// Why no command is taken, if so.
     pub fn check(&self) -> Result<(), StoreError> {
-        match &*self.down.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.down.borrow() {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }
     }
 
+    /// Waits until the store works, if it is going to.
+    ///
+    /// # Errors
+    /// When it is closed or damaged instead.
+    pub async fn outage_over(&self) -> Result<(), StoreError> {
+        let is_outage =
+            |down: &Option<StoreError>| matches!(down, Some(StoreError::Unavailable(_)));
+        let mut down = self.down.subscribe();
+        match down.wait_for(|down| !is_outage(down)).await.as_deref() {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) => Err(error.clone()),
+            Err(_) => Err(StoreError::Closed),
+        }
+    }
+
     /// Refuses every command for good; the first reason stays.
     pub fn take_down(&self, error: StoreError) {
-        self.down.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.down.send_modify(|down| _ = down.get_or_insert(error));
         self.followers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Refuses every command with the newest reason, until [`Shared::resume`].
     pub fn suspend(&self, error: StoreError) {
-        *self.down.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.down.send_replace(Some(error));
     }
 
     /// Takes commands again, and tells everybody who may have missed a hint.
     pub fn resume(&self) {
-        *self.down.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.down.send_replace(None);
         let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
         wakes.values().chain([&self.timer]).for_each(|wake| wake.notify_one());
     }

@@ -16,7 +16,8 @@ use tempfile::TempDir;
 
 use super::faults::Faults;
 use super::{SledStore, Tuning};
-use crate::store::conformance::{Harness, conformance_suite};
+use crate::job::State;
+use crate::store::conformance::{Harness, Rig, clock, conformance_suite, draft};
 use crate::store::{Limits, ManualClock, Store, StoreError};
 
 struct Place {
@@ -134,4 +135,43 @@ mod model {
     fn sled_with_tiny_runs_equals_memory_under_random_scripts() {
         compare::<MemoryHarness, Tiny>(64);
     }
+}
+
+/// A runtime with one thread for reads, and that thread held until the sender says so.
+fn with_reads_held() -> (tokio::runtime::Runtime, std::sync::mpsc::Sender<()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (let_go, held) = std::sync::mpsc::channel();
+    drop(runtime.spawn_blocking(move || held.recv()));
+    (runtime, let_go)
+}
+
+/// Ticks copy old records forward and remove their chunks: here between a claim and its reading.
+#[test]
+fn a_claim_finds_records_that_are_copied_forward_under_it() {
+    let (runtime, let_go) = with_reads_held();
+    runtime.block_on(async {
+        let mut limits = Limits::default();
+        limits.retention.events.count = 1;
+        let rig = Rig::open_with(tiny::Tiny::new(clock()), limits).await;
+        rig.add(draft()).await;
+        for _ in 0..5 {
+            let gone = rig.add(draft().queue("other")).await;
+            rig.delete(gone.id).await.unwrap();
+        }
+        let (store, wish) = (rig.store.clone(), rig.wish(1));
+        let claim = tokio::spawn(async move { store.claim(wish).await.unwrap() });
+        while rig.stats().await.states[&State::Running] == 0 {
+            tokio::task::yield_now().await;
+        }
+        rig.catch_up().await;
+        let_go.send(()).unwrap();
+        let leases = claim.await.unwrap();
+        assert_eq!(leases.len(), 1);
+        rig.complete(&leases[0]).await;
+    });
 }

@@ -2,16 +2,18 @@
 //! answer makes.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::group::Group;
 use super::index::Entry;
 use super::shared::Meta;
 use crate::job::{
     Change, IdempotencyKey, Interruption, Job, JobId, NewJob, QueueChange, QueueName, State,
-    Status, Step, Time,
+    Status, Step, Time, Verdict,
 };
 use crate::store::{
-    Claim, Control, ControlError, Extension, LeaseRef, Note, SettleError, Settlement, StoreError,
+    Claim, Control, ControlError, Extension, Lease, LeaseRef, Note, SettleError, Settlement,
+    StoreError,
 };
 
 /// The answer for one submitted job: a new one, or who has its key.
@@ -30,6 +32,13 @@ pub(super) struct Claimed {
     pub status: Status,
     /// The `Started` event's place in the group's events.
     pub started: usize,
+}
+
+impl Claimed {
+    /// The lease, with the job's record.
+    pub fn lease(&self, job: Job) -> Lease {
+        Lease { job: Arc::new(job), token: self.token, expires: self.expires }
+    }
 }
 
 type Answer = Result<Status, ControlError>;
@@ -298,6 +307,14 @@ impl Group<'_> {
         }
         let archived = self.find_archived(id)?;
         Ok(archived.map(|(job, _)| job.status))
+    }
+
+    /// Takes back a claim that nobody was told of.
+    pub fn unclaim(&mut self, id: JobId) -> Result<(), StoreError> {
+        let Some(entry) = self.core.index.entries.get(&id) else { return Ok(()) };
+        let verdict = Verdict::Interrupted { why: Interruption::Unclaimed };
+        let Ok((status, change)) = entry.status.settled(verdict, self.now) else { return Ok(()) };
+        self.change(id, status, change).map(drop)
     }
 
     /// Takes a running job's lease back; `why` says how its attempt was lost.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use super::ledger::{Ledger, audit};
-use super::{Place, Tuning, quick, tiny};
+use super::{Place, Tuning, quick, tiny, with_reads_held};
 use crate::job::{EventType, State};
 use crate::store::conformance::{Harness, Rig, clock, completed, draft};
 use crate::store::sled::faults::{Deed, EIO, ENOSPC, Fault, Faults, Point};
@@ -260,6 +260,49 @@ async fn a_claim_that_was_answered_before_its_sync_failed_stays_good() {
     let attempt = rig.complete(&lease).await.attempt;
     assert_eq!(attempt, 1);
     audit(&rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_was_refused_but_reached_the_disk_is_taken_back() {
+    for at in [Point::AfterApply, Point::AfterFlush] {
+        let switch = Switch::default();
+        let rig = Rig::open(Faulty::new(quick(), switch.faults(at, EIO))).await;
+        let job = rig.add(draft().attempts(1)).await;
+        switch.turn(true);
+        assert!(is_unavailable(&rig.store.claim(rig.wish(1)).await), "{at:?}");
+        switch.turn(false);
+        back(&rig).await;
+        let lease = rig.claim_one().await;
+        assert_eq!((lease.job.id, lease.job.status.attempt), (job.id, 1), "{at:?}");
+        rig.complete(&lease).await;
+        audit(&rig).await;
+    }
+}
+
+/// The record of a claimed job is read after the claim: here the disk is gone by then.
+#[test]
+fn a_claim_whose_records_cannot_be_read_during_an_outage_is_answered_after_it() {
+    let (runtime, let_go) = with_reads_held();
+    runtime.block_on(async {
+        let switch = Switch::default();
+        let rig = Rig::open(Faulty::new(quick(), switch.faults(Point::Sync, EIO))).await;
+        rig.add(draft().attempts(1)).await;
+        switch.turn(true);
+        let (store, wish) = (rig.store.clone(), rig.wish(1));
+        let claim = tokio::spawn(async move { store.claim(wish).await });
+        let down = async {
+            while rig.store.health().is_ok() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), down).await.expect("the store should fail");
+        let_go.send(()).unwrap();
+        switch.turn(false);
+        let leases = timeout(Duration::from_secs(20), claim).await.unwrap().unwrap().unwrap();
+        assert_eq!(leases.len(), 1);
+        rig.complete(&leases[0]).await;
+        audit(&rig).await;
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
