@@ -10,5 +10,6 @@ mod embedded;
 mod examples;
 mod faults;
 mod shutdown;
+mod storm;
 mod stream;
 mod tidy;
