@@ -4,6 +4,7 @@
 //! `CORTADO_STORM_ROUNDS=100` ends the server a hundred times, `CORTADO_STORM_SEED` repeats the choices.
 
 mod doors;
+mod foreign;
 mod subscriber;
 mod told;
 mod want;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use self::doors::{Door, Names};
+use self::foreign::Program;
 use self::subscriber::{Place, Subscriber, Weather};
 use self::want::Want;
 use crate::support::process::lasting_address;
@@ -123,6 +125,12 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
         subscribe(Door::Socket(names), want);
         subscribe(Door::Socket(names), want);
     }
+    for program in &Program::all() {
+        for want in &WANTS[..3] {
+            let (place, seed) = (place.clone(), random.u64(..));
+            subscribers.push(Subscriber::program(program, *want, &from, place, seed));
+        }
+    }
     let feeding = tokio::spawn(load(server.client.clone(), weather.clone(), random.fork()));
 
     for round in 0..rounds {
@@ -165,7 +173,7 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
         subscriber.upto(head).await;
         let told = subscriber.told.lock().unwrap();
         told.assert_is(&subscriber.want, &log, KEPT, AHEAD);
-        let sum = sums.entry(subscriber.door.name()).or_default();
+        let sum = sums.entry(subscriber.name).or_default();
         let these = [told.events.len(), told.connections, told.gaps.len(), told.doubles];
         sum.iter_mut().zip(these).for_each(|(sum, this)| *sum += this);
     }

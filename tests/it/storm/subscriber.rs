@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::doors::{Door, SOON};
+use super::foreign::{self, Program};
 use super::told::Told;
 use super::want::Want;
 use crate::support::eventually;
@@ -114,7 +115,8 @@ impl Mood {
 
 /// Ended when dropped.
 pub struct Subscriber {
-    pub door: Door,
+    /// What it reads with.
+    pub name: &'static str,
     pub want: Want,
     pub told: Arc<Mutex<Told>>,
     task: JoinHandle<()>,
@@ -153,13 +155,12 @@ impl Subscriber {
                 }
             }
         });
-        Subscriber { door, want, told, task }
+        Subscriber { name: door.name(), want, told, task }
     }
 
     /// The scribe: it has no moods, must never see a gap, and tells the weather.
     pub fn scribe(from: &str, place: Place, tell: watch::Sender<Weather>) -> Subscriber {
-        let names = super::doors::Names { names: &[], replace: false };
-        let (door, want) = (Door::Socket(names), Want::ALL);
+        let (door, want) = (Door::Socket(super::ALONE), Want::ALL);
         let told = Arc::new(Mutex::new(Told { cursor: from.to_owned(), ..Told::default() }));
         let shared = told.clone();
         let task = tokio::spawn(async move {
@@ -194,7 +195,22 @@ impl Subscriber {
             };
             tokio::join!(writing, telling);
         });
-        Subscriber { door, want, told, task }
+        Subscriber { name: door.name(), want, told, task }
+    }
+
+    /// A program of its own, which prints what it is told.
+    pub fn program(
+        program: &Program,
+        want: Want,
+        from: &str,
+        place: Place,
+        seed: u64,
+    ) -> Subscriber {
+        let told = Told { cursor: from.to_owned(), ..Told::default() };
+        let told = Arc::new(Mutex::new(told));
+        let command = program.run(&format!("http://{}", place.address), &want, from, seed);
+        let task = tokio::spawn(foreign::follow(command, told.clone(), want, place));
+        Subscriber { name: program.name, want, told, task }
     }
 
     /// It has not met anything that must not be.
@@ -202,14 +218,14 @@ impl Subscriber {
         assert!(
             !self.task.is_finished(),
             "a subscriber has failed: {:?} {:?}",
-            self.door,
+            self.name,
             self.want
         );
     }
 
     /// Waits until it has seen everything up to an event.
     pub async fn upto(&self, seq: u64) {
-        eventually(&format!("{:?} {:?} at event {seq}", self.door, self.want), || async {
+        eventually(&format!("{:?} {:?} at event {seq}", self.name, self.want), || async {
             self.assert_lives();
             (seq_of(&self.told.lock().unwrap().cursor) >= seq).then_some(())
         })

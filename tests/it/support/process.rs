@@ -56,6 +56,11 @@ impl Lines {
         self.0.borrow().clone()
     }
 
+    /// Those after the first `count`.
+    pub fn from(&self, count: usize) -> Vec<String> {
+        self.0.borrow()[count..].to_vec()
+    }
+
     /// Waits for the first line that holds `text`; `None` when the pipe ends without one.
     pub async fn line_with(&self, text: &str) -> Option<String> {
         let mut lines = self.0.clone();
