@@ -1,7 +1,7 @@
 //! Pages of jobs: rows of the index and of the archive, merged by id, newest first.
 
 use super::index::Index;
-use super::read::Reader;
+use super::read::{Reader, from_archive};
 use super::shared::Shared;
 use crate::job::{Job, JobId, JobQuery, PageCursor, State};
 use crate::store::StoreError;
@@ -115,8 +115,9 @@ pub(super) fn page(
 ) -> Result<(Vec<Row>, Option<PageCursor>), StoreError> {
     let limit = limit(query);
     let before = query.after.map(|PageCursor(id)| id);
-    let archive = shared.archive();
-    let (archived, archive_stop) = archive.list(&shared.disk, query, before, limit + 1, DECODE)?;
+    let (archived, archive_stop) = from_archive(shared, |archive| {
+        archive.list(&shared.disk, query, before, limit + 1, DECODE)
+    })?;
     // Below these ids one of the two sides was not looked at, so nothing below may be shown yet.
     let index_floor = rows.stopped_at;
     let archive_floor = archive_stop;

@@ -200,3 +200,27 @@ async fn a_job_of_a_run_is_not_pruned_before_its_age() {
     rig.pass(Duration::from_secs(1));
     assert_eq!(rig.catch_up().await.pruned, 3);
 }
+
+/// Runs are replaced and removed under a reader that walks through all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_is_read_to_its_end_while_runs_are_pruned() {
+    let mut limits = Limits::default();
+    limits.retention.completed.count = 40;
+    let rig = Arc::new(Rig::open_with(tiny::Tiny::new(clock()), limits).await);
+    for _ in 0..60 {
+        rig.finish(draft()).await;
+    }
+    let busy = rig.clone();
+    let pruning = tokio::spawn(async move {
+        for _ in 0..60 {
+            busy.finish(draft()).await;
+            busy.catch_up().await;
+        }
+    });
+    let mut lists = 0;
+    while !pruning.is_finished() {
+        lists += rig.jobs().await.len().min(1); // it panics when a page cannot be read
+    }
+    pruning.await.unwrap();
+    assert!(lists > 0, "nothing was listed meanwhile");
+}
