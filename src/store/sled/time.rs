@@ -119,19 +119,10 @@ impl Group<'_> {
         step: usize,
     ) -> Result<Pruned, StoreError> {
         let tuning = self.core.shared.tuning;
-        let in_state = |state: &State| self.core.index.in_state(*state);
-        let mut surplus: Vec<u64> =
-            bounds.iter().map(|(state, keep)| in_state(state).saturating_sub(keep.count)).collect();
         let mut pruned = Pruned::default();
-        for run in self.core.archive.clone().runs.values() {
-            let mut expired = Vec::with_capacity(bounds.len());
-            for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
-                let aged = run.aged(*state, keep.age, self.now);
-                expired.push(aged.max((*surplus).min(run.in_state(*state))));
-                *surplus = surplus.saturating_sub(run.in_state(*state));
-            }
+        for (run, expired) in &self.expired_runs(bounds) {
             let gone: u64 = expired.iter().sum();
-            if gone == 0 || gone * 100 < run.len() * tuning.rewrite_percent {
+            if gone * 100 < run.len() * tuning.rewrite_percent {
                 continue;
             }
             if pruned.gone >= step {
@@ -144,7 +135,7 @@ impl Group<'_> {
                 pruned.gone += gone as usize;
                 continue;
             }
-            let went = self.prune_run(run, bounds, &expired, max)?;
+            let went = self.prune_run(run, bounds, expired, max)?;
             pruned.gone += went;
             if (went as u64) < gone {
                 pruned.more = true;
@@ -152,6 +143,32 @@ impl Group<'_> {
             }
         }
         Ok(pruned)
+    }
+
+    /// The runs that hold expired jobs, and how many in each of the states.
+    fn expired_runs(&self, bounds: &[(State, Keep)]) -> Vec<(Arc<Run>, Vec<u64>)> {
+        let mut surplus: Vec<u64> = bounds
+            .iter()
+            .map(|(state, keep)| self.core.index.in_state(*state).saturating_sub(keep.count))
+            .collect();
+        let youngest = bounds.iter().map(|(_, keep)| keep.age).min().unwrap_or_default();
+        let is_young = |(first, _): &(Time, Time)| first.after(youngest) > self.now;
+        let mut found = Vec::new();
+        for run in self.core.archive.runs.values() {
+            if surplus.iter().all(|left| *left == 0) && run.finished.values().all(is_young) {
+                break; // and later runs finished later
+            }
+            let mut expired = Vec::with_capacity(bounds.len());
+            for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
+                let here = run.in_state(*state);
+                expired.push(run.aged(*state, keep.age, self.now).max((*surplus).min(here)));
+                *surplus = surplus.saturating_sub(here);
+            }
+            if expired.iter().any(|n| *n > 0) {
+                found.push((run.clone(), expired));
+            }
+        }
+        found
     }
 
     /// Writes a run again without the jobs of each state that finished first, `expired` of them.
