@@ -162,8 +162,8 @@ impl Run {
         self.counts.iter().map(|(_, _, _, n)| n).sum()
     }
 
-    /// How many jobs of a state are older than `age`: exact when all or none are, else in proportion
-    /// to the time they span, at least one.
+    /// About how many jobs of a state are older than `age`: exact when all or none are, else in
+    /// proportion to the time they span, at least one.
     pub fn aged(&self, state: State, age: Duration, now: Time) -> u64 {
         let here = self.in_state(state);
         match self.finished.get(&state) {
