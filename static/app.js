@@ -72,14 +72,14 @@ function owe(ask) {
 }
 
 function open(params, onEvents, onGap) {
-  return new Stream({ cursor: body.dataset.cursor, params, onEvents, onGap, onState: showConnection });
+  return new Stream({ path: new URL("api/v1/ws", document.baseURI), cursor: body.dataset.cursor, params, onEvents, onGap, onState: showConnection });
 }
 
 /** Reads counters after events, at most twice a second. */
 function statsReader(scope, onUnknown) {
   const ask = atMostEvery(500, async () => {
     try {
-      const answer = await fetch("/api/v1/stats", { headers: { accept: "application/json" } });
+      const answer = await fetch("api/v1/stats", { headers: { accept: "application/json" } });
       if (answer.ok && !showStats(await answer.json(), scope)) onUnknown?.();
       else if (!answer.ok) owe(ask);
     } catch {

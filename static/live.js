@@ -122,15 +122,15 @@ export function makeRow(change) {
   const { job } = change;
   const field = (name) => row.querySelector(`[data-f=${name}]`);
   row.dataset.job = job.id;
-  row.querySelector(".job-link").href = `/jobs/${job.id}`;
+  row.querySelector(".job-link").href = `jobs/${job.id}`;
   setText(field("kind"), job.kind);
   setText(field("short"), job.id.slice(-8));
   setText(field("queue"), job.queue);
-  field("queue").href = `/jobs?queue=${encodeURIComponent(job.queue)}`;
+  field("queue").href = `jobs?queue=${encodeURIComponent(job.queue)}`;
   for (const tag of job.tags ?? []) {
     const link = document.createElement("a");
     link.className = "tag";
-    link.href = `/jobs?tag=${encodeURIComponent(tag)}`;
+    link.href = `jobs?tag=${encodeURIComponent(tag)}`;
     link.textContent = tag;
     field("tags").append(link);
   }

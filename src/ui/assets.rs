@@ -36,9 +36,9 @@ static HASH: LazyLock<String> = LazyLock::new(|| {
     format!("{:016x}", fnv1a(parts))
 });
 
-/// The folder of the files in URLs: `/static/{hash}`.
+/// The folder of the files in URLs: `static/{hash}`, below the base path.
 pub fn folder() -> String {
-    format!("/static/{}", *HASH)
+    format!("static/{}", *HASH)
 }
 
 /// Answers one file. A page from before an upgrade still gets the file under its old hash, but not for
@@ -82,6 +82,6 @@ mod tests {
     fn the_hash_tells_contents_apart() {
         assert_ne!(fnv1a(["ab", "c"]), fnv1a(["a", "bc"]));
         assert_eq!(fnv1a(["a"]), fnv1a(["a"]));
-        assert_eq!(folder().len(), "/static/".len() + 16);
+        assert_eq!(folder().len(), "static/".len() + 16);
     }
 }
