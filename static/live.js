@@ -1,6 +1,7 @@
 // How pages change while they are open: rows patched in place, counts, a job's log and sections.
 // Every text goes in as text; elements are cloned from what the server rendered.
 
+import { setTitle } from "./trouble.js";
 import { grouped, localTitles, relative, setText, setTime } from "./when.js";
 
 const ERROR_EXCERPT = 160; // as in src/ui/row.rs
@@ -71,7 +72,7 @@ export function swapSections(page) {
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) (document.getElementById(focused) ?? document.getElementById("main")).focus({ preventScroll: true });
   }
-  document.title = page.title;
+  setTitle(page.title);
 }
 
 function setBadge(badge, state) {

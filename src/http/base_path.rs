@@ -1,5 +1,5 @@
-//! The path under which the server is reached when it shares a host with others: taken off every request
-//! that has it, put on every address that an answer names.
+//! The path under which the server is reached when it shares a host: taken off every request that has
+//! it, put on every address that an answer names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
+use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 
 /// First segments of the server's own paths: a base path that begins with one could not be told from it.
@@ -81,6 +81,7 @@ struct Place {
     base: BasePath,
     /// Path and query below the base, without a slash at its beginning.
     below: String,
+    method: Method,
 }
 
 tokio::task_local! {
@@ -101,6 +102,11 @@ pub fn here() -> String {
     url(&PLACE.try_with(|place| place.below.clone()).unwrap_or_default())
 }
 
+/// Whether the request that is being answered can be made again by loading the page again.
+pub fn can_be_reloaded() -> bool {
+    PLACE.try_with(|place| place.method.is_safe()).unwrap_or_default()
+}
+
 /// Lets the whole server be reached under the base path, whether a proxy in front takes the prefix off or
 /// not: a request with it and one without it are the same.
 pub fn mount(router: Router, base: &BasePath) -> Router {
@@ -114,7 +120,8 @@ pub fn mount(router: Router, base: &BasePath) -> Router {
             let below = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
             // Two slashes at the beginning of an address would name another host.
             let below = below.trim_start_matches('/').to_owned();
-            PLACE.scope(Place { base, below }, next.run(request)).await
+            let place = Place { base, below, method: request.method().clone() };
+            PLACE.scope(place, next.run(request)).await
         }
     });
     // Routes are chosen after the layer has changed the address, so they are one router further in.

@@ -20,14 +20,27 @@ const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Every file; a new one is one line here.
-const ASSETS: [Asset; 7] = [
+const ASSETS: &[Asset] = &[
     Asset { name: "app.css", media_type: CSS, body: include_str!("../../static/app.css") },
     Asset { name: "app.js", media_type: JS, body: include_str!("../../static/app.js") },
+    Asset { name: "heal.js", media_type: JS, body: include_str!("../../static/heal.js") },
+    Asset { name: "keys.js", media_type: JS, body: include_str!("../../static/keys.js") },
     Asset { name: "live.js", media_type: JS, body: include_str!("../../static/live.js") },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../static/stream.js") },
     Asset { name: "theme.js", media_type: JS, body: include_str!("../../static/theme.js") },
+    Asset { name: "trouble.js", media_type: JS, body: include_str!("../../static/trouble.js") },
     Asset { name: "when.js", media_type: JS, body: include_str!("../../static/when.js") },
     Asset { name: "favicon.svg", media_type: SVG, body: include_str!("../../static/favicon.svg") },
+    Asset {
+        name: "favicon-dead.svg",
+        media_type: SVG,
+        body: include_str!("../../static/favicon-dead.svg"),
+    },
+    Asset {
+        name: "favicon-offline.svg",
+        media_type: SVG,
+        body: include_str!("../../static/favicon-offline.svg"),
+    },
 ];
 
 /// Computed once, because the files never change while the process lives.
@@ -50,6 +63,12 @@ pub async fn show(Path((hash, name)): Path<(String, String)>) -> Response {
     let cache = if hash == *HASH { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, cache)];
     (headers, asset.body).into_response()
+}
+
+/// The name of every file, for tests that look at all of them.
+#[cfg(test)]
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ASSETS.iter().map(|asset| asset.name)
 }
 
 /// FNV-1a, 64 bits, with a separator after each part: tells contents apart, protects nothing.

@@ -11,7 +11,7 @@ let browser;
 let server;
 
 before(async () => {
-  server = await Server.start("--base-path", "/tools/cortado");
+  server = await Server.start({ flags: ["--base-path", "/tools/cortado"] });
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
 });
 

@@ -173,3 +173,47 @@ fn no_address_in_the_sources_of_the_pages_begins_at_the_root() {
     }
     assert!(wrong.is_empty(), "write them relative to the base path: {wrong:?}");
 }
+
+#[tokio::test]
+async fn a_page_that_says_not_now_comes_back_by_itself_and_others_do_not() {
+    let desk = Desk::open();
+    desk.store.close().await.unwrap();
+    let pages = crate::http::mount(desk.pages.clone(), &Default::default());
+    let desk = Desk { pages, ..desk };
+    let page = desk.get("/jobs").await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    page.assert_sound();
+    page.assert_has(" data-heal>");
+    page.assert_has("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>");
+    // Loading this again would ask whether the form is to be sent once more.
+    let posted = desk.post("/queues/default/pause", &[]).await;
+    assert_eq!(posted.status, StatusCode::SERVICE_UNAVAILABLE);
+    posted.assert_lacks("data-heal");
+    desk.get("/nowhere").await.assert_lacks("data-heal");
+}
+
+/// What a browser loads once must stay small: sizes as they leave the server, compressed.
+#[tokio::test]
+async fn scripts_and_styles_stay_small() {
+    use tower::ServiceExt;
+    use tower_http::compression::CompressionLayer;
+
+    let desk = Desk::open();
+    let names = super::super::assets::names();
+    let pages = desk.pages.clone().layer(CompressionLayer::new());
+    let (mut scripts, mut styles) = (0, 0);
+    for name in names {
+        let request = Request::get(format!("/static/0/{name}"))
+            .header(header::ACCEPT_ENCODING, "gzip")
+            .body(Body::empty());
+        let answer = pages.clone().oneshot(request.unwrap()).await.unwrap();
+        let size = to_bytes(answer.into_body(), usize::MAX).await.unwrap().len();
+        match name.rsplit('.').next().unwrap() {
+            "js" => scripts += size,
+            "css" => styles += size,
+            _ => {}
+        }
+    }
+    assert!((1_000..=30 * 1_024).contains(&scripts), "{scripts} bytes of JavaScript");
+    assert!((1_000..=20 * 1_024).contains(&styles), "{styles} bytes of CSS");
+}
