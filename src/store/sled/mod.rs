@@ -303,6 +303,10 @@ impl Store for SledStore {
         Ok((None, cursor))
     }
 
+    async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError> {
+        self.look(move |index, _| index.ahead(id, most)).await
+    }
+
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
         let wanted = query.clone();
         let (rows, cursor) =
