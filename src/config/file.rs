@@ -120,6 +120,7 @@ pub struct StoreSection {
     #[serde(deserialize_with = "size")]
     pub log_bytes: usize,
     pub tick_step: usize,
+    pub search_step: usize,
 }
 
 /// `[retention]`
@@ -314,6 +315,7 @@ impl Default for StoreSection {
             log_lines: limits.log.lines,
             log_bytes: limits.log.bytes,
             tick_step: limits.tick_step,
+            search_step: limits.search_step,
         }
     }
 }

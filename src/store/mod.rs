@@ -113,9 +113,9 @@ pub trait Store: Send + Sync + 'static {
     /// holds all that happened up to there and perhaps a little more; [`Job::seq`] tells.
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError>;
 
-    /// A page of whole jobs, newest (greatest id) first. May answer with fewer rows than asked for and
-    /// a `next` cursor when it looked at many rows that did not match. The limit is taken as 1 to
-    /// [`JobQuery::MAX_LIMIT`].
+    /// A page of whole jobs, newest (greatest id) first. Answers with fewer rows than asked for and a
+    /// `next` cursor when it has looked at about [`Limits::search_step`] jobs, so that no search takes
+    /// long; [`Page::examined`] says how many. The limit is taken as 1 to [`JobQuery::MAX_LIMIT`].
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError>;
 
     /// Counters, equal to a recount of the stored jobs. Costs no scan.
@@ -171,6 +171,9 @@ pub struct Limits {
     pub retention: Retention,
     /// Transitions of each sort one `tick` does.
     pub tick_step: usize,
+    /// Jobs that one `list` looks at before it answers with what it has found. A little more when they
+    /// lie close together.
+    pub search_step: usize,
 }
 
 /// How long and how many finished jobs and events are kept. Jobs past either bound go, oldest first.
@@ -203,6 +206,7 @@ impl Default for Limits {
             log: LogCaps::default(),
             retention: Retention::default(),
             tick_step: 1_000,
+            search_step: 50_000,
         }
     }
 }
@@ -352,6 +356,8 @@ pub struct Page {
     pub jobs: Vec<Job>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<PageCursor>,
+    /// Jobs looked at for it, wanted or not; what was known to hold nothing wanted was not looked at.
+    pub examined: u64,
     /// The place in the log the page was read at.
     pub cursor: Cursor,
 }
