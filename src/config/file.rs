@@ -125,6 +125,7 @@ pub struct StoreSection {
     pub archive_from: usize,
     #[serde(deserialize_with = "size")]
     pub carry_above: usize,
+    pub search_step: usize,
 }
 
 /// `[retention]`
@@ -322,6 +323,7 @@ impl Default for StoreSection {
             tick_step: limits.tick_step,
             archive_from: limits.archive_from,
             carry_above: usize::try_from(limits.carry_above).unwrap_or(usize::MAX),
+            search_step: limits.search_step,
         }
     }
 }
