@@ -26,6 +26,8 @@ pub struct FileConfig {
     pub data_dir: PathBuf,
     /// How people reach the server when it stands behind a proxy.
     pub base_url: Option<String>,
+    /// The path under which everything is served when the host is shared.
+    pub base_path: String,
     /// Whether fake jobs are fed.
     pub demo: bool,
     /// What is logged, and how.
@@ -123,6 +125,7 @@ pub struct StoreSection {
     pub archive_from: usize,
     #[serde(deserialize_with = "size")]
     pub carry_above: usize,
+    pub search_step: usize,
 }
 
 /// `[retention]`
@@ -263,6 +266,7 @@ impl Default for FileConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             data_dir: "data".into(),
             base_url: None,
+            base_path: "/".into(),
             demo: false,
             log: LogSection::default(),
             auth: AuthSection::default(),
@@ -319,6 +323,7 @@ impl Default for StoreSection {
             tick_step: limits.tick_step,
             archive_from: limits.archive_from,
             carry_above: usize::try_from(limits.carry_above).unwrap_or(usize::MAX),
+            search_step: limits.search_step,
         }
     }
 }

@@ -27,6 +27,15 @@ struct Pruned {
     met_archiver: bool,
 }
 
+/// A run with jobs past their retention.
+struct Expired {
+    run: Arc<Run>,
+    /// Of each state, those beyond its count.
+    too_many: Vec<u64>,
+    /// How many in all, as far as the header tells.
+    about: u64,
+}
+
 impl Group<'_> {
     /// Does one step of everything. `so_far` is what an earlier part of the same tick did.
     pub fn tick(&mut self, mut so_far: Ticked) -> Result<Ticking, StoreError> {
@@ -119,19 +128,9 @@ impl Group<'_> {
         step: usize,
     ) -> Result<Pruned, StoreError> {
         let tuning = self.core.shared.tuning;
-        let in_state = |state: &State| self.core.index.in_state(*state);
-        let mut surplus: Vec<u64> =
-            bounds.iter().map(|(state, keep)| in_state(state).saturating_sub(keep.count)).collect();
         let mut pruned = Pruned::default();
-        for run in self.core.archive.clone().runs.values() {
-            let (mut gone, mut too_many) = (0, Vec::with_capacity(bounds.len()));
-            for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
-                let aged = run.aged(*state, keep.age, self.now);
-                too_many.push((*surplus).min(run.in_state(*state)));
-                gone += aged.max((*surplus).min(run.in_state(*state)));
-                *surplus = surplus.saturating_sub(run.in_state(*state));
-            }
-            if gone == 0 || gone * 100 < run.len() * tuning.rewrite_percent {
+        for Expired { run, too_many, about: gone } in self.expired_runs(bounds) {
+            if gone * 100 < run.len() * tuning.rewrite_percent {
                 continue;
             }
             if pruned.gone >= step {
@@ -140,11 +139,11 @@ impl Group<'_> {
             }
             let max = (step - pruned.gone).max(tuning.drop_at_once);
             if gone == run.len() && run.keyed == 0 && gone <= max as u64 {
-                self.drop_run(run);
+                self.drop_run(&run);
                 pruned.gone += gone as usize;
                 continue;
             }
-            let went = self.prune_run(run, bounds, too_many, max)?;
+            let went = self.prune_run(&run, bounds, too_many, max)?;
             pruned.gone += went;
             if went == max {
                 pruned.more = true;
@@ -152,6 +151,33 @@ impl Group<'_> {
             }
         }
         Ok(pruned)
+    }
+
+    /// The runs that hold expired jobs.
+    fn expired_runs(&self, bounds: &[(State, Keep)]) -> Vec<Expired> {
+        let mut surplus: Vec<u64> = bounds
+            .iter()
+            .map(|(state, keep)| self.core.index.in_state(*state).saturating_sub(keep.count))
+            .collect();
+        let youngest = bounds.iter().map(|(_, keep)| keep.age).min().unwrap_or_default();
+        let is_young = |(first, _): &(Time, Time)| first.after(youngest) > self.now;
+        let mut found = Vec::new();
+        for run in self.core.archive.runs.values() {
+            if surplus.iter().all(|left| *left == 0) && run.finished.values().all(is_young) {
+                break; // and later runs finished later
+            }
+            let (mut about, mut too_many) = (0, Vec::with_capacity(bounds.len()));
+            for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
+                let here = run.in_state(*state);
+                too_many.push((*surplus).min(here));
+                about += run.aged(*state, keep.age, self.now).max((*surplus).min(here));
+                *surplus = surplus.saturating_sub(here);
+            }
+            if about > 0 {
+                found.push(Expired { run: run.clone(), too_many, about });
+            }
+        }
+        found
     }
 
     /// Writes a run again without its jobs that are too old, and without those of each state that
