@@ -310,6 +310,7 @@ impl Store for SledStore {
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
         let (limit, step) = (query.rows(), self.shared.limits.search_step as u64);
         let mut page = Page { jobs: Vec::new(), next: None, examined: 0, cursor: self.head() };
+        let mut is_first = true;
         loop {
             let left = step.saturating_sub(page.examined);
             let wanted = JobQuery {
@@ -318,8 +319,11 @@ impl Store for SledStore {
                 ..query.clone()
             };
             let asked = wanted.clone();
-            let (rows, _) =
+            let (rows, head) =
                 self.look(move |index, head| (list::rows(index, &asked, left), head)).await?;
+            if std::mem::take(&mut is_first) {
+                page.cursor = head; // the place that the rows of the first look were read at
+            }
             let read = move |shared: &Shared| list::page(shared, &wanted, rows, left);
             let part = self.read(read).await?;
             page.examined += part.examined;
