@@ -305,6 +305,11 @@ impl Engine {
         Ok(answer)
     }
 
+    /// Whether the attempt that runs here has been told to end because its job is to be cancelled.
+    pub fn was_told_to_end(&self, id: JobId) -> bool {
+        self.inner.leases.was_told(id)
+    }
+
     /// Waits until a job is final, at most for `bound` and not beyond the end of all work in a stop.
     /// Answers with the job as it is then, final or not; `None` when there is no such job. Thousands
     /// may wait at once.
