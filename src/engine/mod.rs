@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::job::{
-    Cursor, Invalid, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status, WorkerName,
+    Cursor, Invalid, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status, Time, WorkerName,
 };
 use crate::shutdown::Shutdown;
 use crate::store::{Clock, Control, Store, SystemClock};
@@ -278,6 +278,11 @@ impl Engine {
     /// The stored log after a place.
     pub async fn events(&self, after: Cursor, max: usize) -> Result<Events, EngineError> {
         Ok(self.inner.store.events(after, max).await?)
+    }
+
+    /// The time by the store's clock.
+    pub fn now(&self) -> Time {
+        self.inner.clock.now()
     }
 
     /// The place of the newest durable event.

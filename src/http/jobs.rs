@@ -15,17 +15,22 @@ use crate::job::{Cursor, JobId, PageCursor, Status};
 #[derive(Serialize)]
 struct PageView<'a> {
     jobs: Vec<JobRow<'a>>,
-    /// The `after` of the next page; null at the end.
+    /// The `after` of the next page; null at the end. A page that ends before it is full has only
+    /// looked so far.
     next: Option<Shown<PageCursor>>,
+    /// Jobs looked at for this page.
+    examined: u64,
     cursor: Shown<Cursor>,
 }
 
-/// A page of rows, newest first: `{"jobs", "next", "cursor"}`.
+/// A page of rows, newest first: `{"jobs", "next", "examined", "cursor"}`.
 pub async fn list(State(api): State<Api>, RawQuery(text): RawQuery) -> Result<Response, Problem> {
-    let page = api.engine.jobs(query::job_query(text.as_deref())?).await?;
+    let query = query::job_query(text.as_deref(), api.engine.now())?;
+    let page = api.engine.jobs(query).await?;
     Ok(json(&PageView {
         jobs: page.jobs.iter().map(JobRow::of).collect(),
         next: page.next.map(Shown),
+        examined: page.examined,
         cursor: Shown(page.cursor),
     }))
 }

@@ -7,28 +7,52 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Problem;
-use crate::job::{Cursor, EventType, Filter, JobQuery};
+use crate::job::{Cursor, EventType, Filter, Invalid, JobQuery, Time, moment};
 
 /// The pairs of a query string, decoded.
 pub fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
 }
 
-/// What `GET /api/v1/jobs` asks for: `state`, `queue`, `kind`, `tag`, `after`, `limit`.
-pub fn job_query(query: Option<&str>) -> Result<JobQuery, Problem> {
+/// What `GET /api/v1/jobs` asks for: the filter, `after`, `limit`. `now` is what a length of time counts
+/// back from.
+pub fn job_query(query: Option<&str>, now: Time) -> Result<JobQuery, Problem> {
     let mut wanted = JobQuery { limit: 50, ..JobQuery::default() };
     for (name, value) in pairs(query) {
         match &*name {
-            "state" => many(&mut wanted.states, &value)?,
-            "queue" => wanted.queue = one(&value)?,
-            "kind" => wanted.kind = one(&value)?,
-            "tag" => wanted.tag = one(&value)?,
             "after" => wanted.after = one(&value)?,
             "limit" => wanted.limit = limit(&value, JobQuery::MAX_LIMIT)?,
-            _ => return Err(unknown(&name, "state, queue, kind, tag, after, limit")),
+            field => narrow(&mut wanted, field, &value, now)?,
         }
     }
     Ok(wanted)
+}
+
+/// Adds one field of a filter on jobs: `q`, `state`, `queue`, `kind`, `tag`, `since` or `until`.
+pub fn narrow(query: &mut JobQuery, field: &str, value: &str, now: Time) -> Result<(), Problem> {
+    let time = |what| match value {
+        "" => Ok(None),
+        text => moment(what, text, now).map(Some).map_err(|wrong| not_understood(&[wrong])),
+    };
+    match field {
+        "q" => query.narrow(value, now).map_err(|wrong| not_understood(&wrong)),
+        "state" => many(&mut query.states, value),
+        "queue" => many(&mut query.queues, value),
+        "kind" => many(&mut query.kinds, value),
+        "tag" => many(&mut query.tags, value),
+        "since" => time("since").map(|since| query.since = since.max(query.since)),
+        "until" => {
+            let until = time("until")?;
+            query.until = until.into_iter().chain(query.until).min();
+            Ok(())
+        }
+        _ => Err(unknown(field, "q, state, queue, kind, tag, since, until, after, limit")),
+    }
+}
+
+fn not_understood(wrong: &[Invalid]) -> Problem {
+    let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    Problem::invalid_parameter(all.join("; "))
 }
 
 /// What a reader of the stream asks for.
@@ -212,9 +236,12 @@ mod tests {
         assert_eq!(queues, ["a", "b", "c"]);
         assert_eq!(query.filter.types.len(), 1);
         assert_eq!(query.filter.tags[0].as_str(), "x y");
-        let query = job_query(Some("state=running,retryable&queue=&limit=7")).unwrap();
+        let now = Time::from_millis(1_000_000);
+        let text = "state=running,retryable&queue=&limit=7&q=queue:a+payload.x:1&tag=b,c&since=1m";
+        let query = job_query(Some(text), now).unwrap();
         assert_eq!(query.states, [State::Running, State::Retryable]);
-        assert_eq!((query.queue, query.limit), (None, 7));
+        assert_eq!((query.queues.len(), query.tags.len(), query.terms.len()), (1, 2, 1));
+        assert_eq!((query.since, query.limit), (Some(Time::from_millis(940_000)), 7));
     }
 
     #[test]
@@ -232,8 +259,12 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for bad in ["limit=0", "limit=501", "limit=x", "state=done", "colour=red", "after=1"] {
-            assert_eq!(job_query(Some(bad)).unwrap_err().code(), "invalid_parameter", "{bad}");
+        for bad in ["limit=0", "limit=501", "limit=x", "state=done", "colour=red", "after=1"]
+            .into_iter()
+            .chain(["q=colour:red", "since=soon", "until=x"])
+        {
+            let problem = job_query(Some(bad), Time::default()).unwrap_err();
+            assert_eq!(problem.code(), "invalid_parameter", "{bad}");
         }
         for bad in ["after=here", "job=1", "type=job.finish", "state=running", "limit=1001"]
             .into_iter()

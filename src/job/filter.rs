@@ -1,9 +1,6 @@
-//! Which jobs and events somebody wants to see.
+//! Which events somebody wants to see.
 
-use std::fmt;
-use std::str::FromStr;
-
-use super::{Event, EventType, Fact, JobId, Kind, Labels, QueueName, State, Tag};
+use super::{Event, EventType, Fact, JobId, Kind, Labels, QueueName, Tag};
 
 /// A filter on events. An empty list lets everything through; lists of one field mean "any of",
 /// fields together mean "and".
@@ -44,56 +41,6 @@ impl Filter {
     }
 }
 
-/// Which jobs to list, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct JobQuery {
-    /// States; empty means every state.
-    pub states: Vec<State>,
-    /// One queue.
-    pub queue: Option<QueueName>,
-    /// One kind.
-    pub kind: Option<Kind>,
-    /// One tag.
-    pub tag: Option<Tag>,
-    /// Where the page begins: after this place.
-    pub after: Option<PageCursor>,
-    /// Rows wanted; a store answers with at most [`JobQuery::MAX_LIMIT`].
-    pub limit: usize,
-}
-
-impl JobQuery {
-    /// The longest page.
-    pub const MAX_LIMIT: usize = 500;
-
-    /// Whether a job with these labels in this state is wanted.
-    pub fn matches(&self, labels: &Labels, state: State) -> bool {
-        any_of(&self.states, &state)
-            && self.queue.as_ref().is_none_or(|queue| *queue == labels.queue)
-            && self.kind.as_ref().is_none_or(|kind| *kind == labels.kind)
-            && self.tag.as_ref().is_none_or(|tag| labels.tags.contains(tag))
-    }
-}
-
-/// A place in a list of jobs, newest first: the last job of the page before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageCursor(pub JobId);
-
-impl fmt::Display for PageCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for PageCursor {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse()
-            .map(PageCursor)
-            .map_err(|_| format!("{text:?} is not a page cursor: use `next` of the page before"))
-    }
-}
-
 fn any_of<T: PartialEq>(wanted: &[T], value: &T) -> bool {
     wanted.is_empty() || wanted.contains(value)
 }
@@ -105,7 +52,7 @@ fn has_tag(wanted: &[Tag], labels: &Labels) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Change, QueueChange, Time};
+    use crate::job::{Change, QueueChange, State, Time};
 
     fn event(queue: &str, kind: &str) -> Event {
         let labels = Labels {

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Time;
+
 /// A job's id. Ids made by one process are strictly increasing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(u128);
@@ -24,6 +26,13 @@ impl JobId {
     /// The 128 bits of the id.
     pub const fn as_u128(self) -> u128 {
         self.0
+    }
+
+    /// The smallest id that can have been made at `at`: an id begins with its time (RFC 9562, 5.7).
+    pub fn first_of(at: Time) -> Self {
+        const BITS: u32 = 48;
+        let ms = u128::try_from(at.millis()).unwrap_or(0).min((1 << BITS) - 1);
+        JobId(ms << (u128::BITS - BITS))
     }
 
     /// The last eight hexadecimal digits: enough for people to tell jobs apart on a page.
@@ -76,5 +85,14 @@ mod tests {
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(ids[0].to_string().parse::<JobId>().unwrap(), ids[0]);
         assert!("42".parse::<JobId>().is_err());
+    }
+
+    #[test]
+    fn an_id_begins_with_its_time() {
+        let id: JobId = "019ab001-7c3e-7d10-8a55-0242ac120002".parse().unwrap();
+        let at = Time::from_millis(0x019a_b001_7c3e);
+        assert!(JobId::first_of(at) <= id);
+        assert!(JobId::first_of(Time::from_millis(at.millis() + 1)) > id);
+        assert_eq!(JobId::first_of(Time::from_millis(-1)), JobId::from_u128(0));
     }
 }

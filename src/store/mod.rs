@@ -118,9 +118,9 @@ pub trait Store: Send + Sync + 'static {
     /// paused queue keeps its order. Costs no scan of the queue.
     async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError>;
 
-    /// A page of whole jobs, newest (greatest id) first. May answer with fewer rows than asked for and
-    /// a `next` cursor when it looked at many rows that did not match. The limit is taken as 1 to
-    /// [`JobQuery::MAX_LIMIT`].
+    /// A page of whole jobs, newest (greatest id) first. Answers with fewer rows than asked for and a
+    /// `next` cursor when it has looked at about [`Limits::search_step`] jobs, so that no search takes
+    /// long; [`Page::examined`] says how many. The limit is taken as 1 to [`JobQuery::MAX_LIMIT`].
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError>;
 
     /// Counters, equal to a recount of the stored jobs. Costs no scan.
@@ -176,6 +176,13 @@ pub struct Limits {
     pub retention: Retention,
     /// Transitions of each sort one `tick` does.
     pub tick_step: usize,
+    /// Finished jobs that a store on a disk keeps at hand before it packs them away together.
+    pub archive_from: usize,
+    /// Bytes of a journal below which no old job is copied forward so that old chunks can go.
+    pub carry_above: u64,
+    /// Jobs that one `list` looks at before it answers with what it has found. A little more when they
+    /// lie close together.
+    pub search_step: usize,
 }
 
 /// How long and how many finished jobs and events are kept. Jobs past either bound go, oldest first.
@@ -208,6 +215,9 @@ impl Default for Limits {
             log: LogCaps::default(),
             retention: Retention::default(),
             tick_step: 1_000,
+            archive_from: 2_000,
+            carry_above: 32 * 1_024 * 1_024,
+            search_step: 50_000,
         }
     }
 }
@@ -357,6 +367,8 @@ pub struct Page {
     pub jobs: Vec<Job>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<PageCursor>,
+    /// Jobs looked at for it, wanted or not; what was known to hold nothing wanted was not looked at.
+    pub examined: u64,
     /// The place in the log the page was read at.
     pub cursor: Cursor,
 }

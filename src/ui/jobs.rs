@@ -105,11 +105,12 @@ impl Params {
         let mut problems = Vec::new();
         let query = JobQuery {
             states: read::<State>(&self.state, &mut problems).into_iter().collect(),
-            queue: read(&self.queue, &mut problems),
-            kind: read(&self.kind, &mut problems),
-            tag: read(&self.tag, &mut problems),
+            queues: read(&self.queue, &mut problems).into_iter().collect(),
+            kinds: read(&self.kind, &mut problems).into_iter().collect(),
+            tags: read(&self.tag, &mut problems).into_iter().collect(),
             after: read(&self.after, &mut problems),
             limit: LIMIT,
+            ..JobQuery::default()
         };
         (query, problems)
     }

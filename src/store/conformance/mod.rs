@@ -18,6 +18,7 @@ pub(crate) mod read;
 pub(crate) mod restart;
 pub(crate) mod retention;
 mod rig;
+pub(crate) mod search;
 pub(crate) mod settle;
 pub(crate) mod signals;
 pub(crate) mod snapshot;
@@ -170,6 +171,12 @@ macro_rules! conformance_suite {
                 a_follower_that_left_is_forgotten
                 an_answer_comes_after_its_events_can_be_read
                 what_is_read_can_be_followed_from_its_cursor
+            }
+            search {
+                a_search_finds_what_stands_in_the_record
+                the_error_of_a_job_that_came_through_is_not_found
+                a_list_is_bounded_by_the_time_in_the_ids
+                a_search_stops_after_its_step_and_goes_on_from_there
             }
             read {
                 a_job_that_never_was_is_not_found

@@ -78,17 +78,18 @@ pub(crate) async fn a_list_can_be_filtered(harness: impl Harness) {
     let zoo = zoo(&rig).await;
     let (red, k1) = (Tag::parse("red").unwrap(), Kind::parse("k1").unwrap());
     let mut queries = vec![
-        JobQuery { queue: Some(queue("a")), ..JobQuery::default() },
-        JobQuery { queue: Some(queue("none")), ..JobQuery::default() },
-        JobQuery { kind: Some(k1.clone()), ..JobQuery::default() },
-        JobQuery { tag: Some(red.clone()), ..JobQuery::default() },
+        JobQuery { queues: vec![queue("a")], ..JobQuery::default() },
+        JobQuery { queues: vec![queue("none")], ..JobQuery::default() },
+        JobQuery { kinds: vec![k1.clone()], ..JobQuery::default() },
+        JobQuery { tags: vec![red.clone()], ..JobQuery::default() },
         JobQuery { states: State::ALL.into(), ..JobQuery::default() },
     ];
     for state in State::ALL {
         let states = vec![state];
         queries.push(JobQuery { states: states.clone(), ..JobQuery::default() });
-        let (queue, kind, tag) = (Some(queue("b")), Some(k1.clone()), Some(red.clone()));
-        queries.push(JobQuery { states, queue, kind, tag, ..JobQuery::default() });
+        let queues = vec![queue("b"), queue("c")];
+        let (kinds, tags) = (vec![k1.clone()], vec![red.clone()]);
+        queries.push(JobQuery { states, queues, kinds, tags, ..JobQuery::default() });
     }
     for query in queries {
         let wanted = zoo.iter().filter(|job| query.matches(&job.labels, job.status.state));

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::content::Content;
 use crate::job::{Cursor, Job, JobId, JobQuery, PageCursor, State};
@@ -23,17 +24,27 @@ impl Content {
     }
 
     pub(super) fn list(&self, query: &JobQuery) -> Page {
-        let limit = query.limit.clamp(1, JobQuery::MAX_LIMIT);
-        let mut wanted = self
-            .jobs
-            .values()
-            .rev()
-            .filter(|job| query.after.is_none_or(|PageCursor(last)| job.id < last))
-            .filter(|job| query.matches(&job.labels, job.status.state));
-        let jobs: Vec<Job> = wanted.by_ref().take(limit).cloned().collect();
-        let more = wanted.next().is_some();
-        let next = jobs.last().filter(|_| more).map(|job| PageCursor(job.id));
-        Page { jobs, next, cursor: self.head() }
+        let mut page = Page { jobs: Vec::new(), next: None, examined: 0, cursor: self.head() };
+        let from = query.below().map_or(Bound::Unbounded, Bound::Excluded);
+        let to = Bound::Included(query.lowest());
+        if query.below().is_some_and(|below| below <= query.lowest()) {
+            return page; // no id is between the two
+        }
+        for job in self.jobs.range((to, from)).rev().map(|(_, job)| job) {
+            if page.examined >= self.limits.search_step as u64 {
+                page.next = Some(PageCursor(JobId::from_u128(job.id.as_u128() + 1)));
+                return page;
+            }
+            page.examined += 1;
+            if query.finds(job) {
+                if page.jobs.len() == query.rows() {
+                    page.next = page.jobs.last().map(|last| PageCursor(last.id));
+                    return page;
+                }
+                page.jobs.push(job.clone());
+            }
+        }
+        page
     }
 
     pub(super) fn stats(&self) -> Stats {

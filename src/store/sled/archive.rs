@@ -23,6 +23,8 @@ pub(super) struct Archive {
     pub runs: BTreeMap<u64, Arc<Run>>,
     /// Grows with every change, so that a reader knows when it looked at an old table.
     pub generation: u64,
+    /// The greatest id that was ever in a run of the table.
+    greatest: Option<JobId>,
 }
 
 /// A run's header.
@@ -160,8 +162,8 @@ impl Run {
         self.counts.iter().map(|(_, _, _, n)| n).sum()
     }
 
-    /// How many jobs of a state are older than `age`: exact when all or none are, else in proportion
-    /// to the time they span, at least one.
+    /// About how many jobs of a state are older than `age`: exact when all or none are, else in
+    /// proportion to the time they span, at least one.
     pub fn aged(&self, state: State, age: Duration, now: Time) -> u64 {
         let here = self.in_state(state);
         match self.finished.get(&state) {
@@ -183,8 +185,8 @@ impl Run {
     fn may_match(&self, query: &JobQuery) -> bool {
         self.counts.iter().any(|(queue, kind, state, _)| {
             (query.states.is_empty() || query.states.contains(state))
-                && query.queue.as_ref().is_none_or(|wanted| wanted == queue)
-                && query.kind.as_ref().is_none_or(|wanted| wanted == kind)
+                && (query.queues.is_empty() || query.queues.contains(queue))
+                && (query.kinds.is_empty() || query.kinds.contains(kind))
         })
     }
 
@@ -227,62 +229,81 @@ impl Archive {
         Ok(None)
     }
 
-    /// Whether an id this great cannot be archived.
-    pub fn is_beyond(&self, id: JobId) -> bool {
-        self.runs.values().all(|run| run.max().is_none_or(|max| max < id))
+    /// Adds a run to the table.
+    pub fn add(&mut self, run: Run) {
+        self.greatest = self.greatest.max(run.max());
+        self.runs.insert(run.first_seq, Arc::new(run));
     }
 
-    /// Matching jobs below `before`, greatest id first, at most `limit`, looking into at most `budget`
-    /// chunks. The second answer is the id below which nothing was looked at, when the budget ended.
+    /// Whether an id this great cannot be archived: the quick answer for nearly every new job.
+    pub fn is_beyond(&self, id: JobId) -> bool {
+        self.greatest.is_none_or(|greatest| greatest < id)
+    }
+
+    /// Wanted jobs greater than `floor`, greatest id first, at most `limit`, looking at about `step` jobs.
     pub fn list(
         &self,
         disk: &Disk,
         query: &JobQuery,
-        before: Option<JobId>,
+        floor: Option<JobId>,
         limit: usize,
-        mut budget: usize,
-    ) -> Result<(Vec<Job>, Option<JobId>), StoreError> {
-        let mut found = Vec::new();
+        step: u64,
+    ) -> Result<Listed, StoreError> {
+        let mut listed = Listed { jobs: Vec::new(), stopped_at: None, looked: 0 };
+        let below = query.below();
+        let greatest = below.map(|id| JobId::from_u128(id.as_u128().saturating_sub(1)));
         // One place in each run that could match, always opened at the greatest id left.
         let mut places: Vec<(&Run, usize, Vec<Job>)> = Vec::new();
         for run in self.runs.values().filter(|run| run.may_match(query)) {
-            let end = match before {
+            let end = match below {
                 Some(id) => run.chunks.partition_point(|chunk| chunk.first < id),
                 None => run.chunks.len(),
             };
             places.push((run, end, Vec::new()));
         }
-        while found.len() < limit {
+        while listed.jobs.len() < limit {
             // The run whose next job may have the greatest id.
             let top = |(run, end, open): &(&Run, usize, Vec<Job>)| match open.last() {
                 Some(job) => Some(job.id),
-                None => end.checked_sub(1).map(|n| run.chunks[n].last),
+                None => end.checked_sub(1).map(|n| {
+                    let last = run.chunks[n].last;
+                    greatest.map_or(last, |greatest| last.min(greatest))
+                }),
             };
-            let Some(best) = (0..places.len())
-                .filter(|n| top(&places[*n]).is_some())
-                .max_by_key(|n| top(&places[*n]))
-            else {
-                return Ok((found, None));
+            let best = (0..places.len()).max_by_key(|n| top(&places[*n]));
+            let Some((best, stop)) = best.and_then(|best| Some((best, top(&places[best])?))) else {
+                return Ok(listed);
             };
-            let stop = top(&places[best]);
-            let (run, end, open) = &mut places[best];
-            if open.is_empty() {
-                if budget == 0 {
-                    return Ok((found, stop));
-                }
-                budget -= 1;
-                *end -= 1;
-                *open = run.chunk(disk, *end)?;
-                open.retain(|job| {
-                    before.is_none_or(|before| job.id < before)
-                        && query.matches(&job.labels, job.status.state)
-                });
-            } else if let Some(job) = open.pop() {
-                found.push(job);
+            if floor.is_some_and(|floor| stop <= floor) || stop < query.lowest() {
+                return Ok(listed);
             }
+            let (run, end, open) = &mut places[best];
+            if let Some(job) = open.pop() {
+                listed.jobs.push(job);
+                continue;
+            }
+            // Where many runs overlap it looks on until it has come a step further.
+            if listed.looked >= step && greatest != Some(stop) {
+                listed.stopped_at = Some(stop);
+                return Ok(listed);
+            }
+            *end -= 1;
+            *open = run.chunk(disk, *end)?;
+            listed.looked += open.len() as u64;
+            open.retain(|job| below.is_none_or(|below| job.id < below) && query.finds(job));
         }
-        Ok((found, None))
+        Ok(listed)
     }
+}
+
+/// What a look through the archive found.
+pub(super) struct Listed {
+    /// Greatest id first.
+    pub jobs: Vec<Job>,
+    /// The id from which down nothing was looked at, when it did not come to the end.
+    pub stopped_at: Option<JobId>,
+    /// Jobs read.
+    pub looked: u64,
 }
 
 #[cfg(test)]
@@ -328,7 +349,8 @@ mod tests {
             disk.apply(ops).unwrap();
             let stored = disk.get(&header_key(b'r', no as u64)).unwrap().unwrap();
             assert_eq!(Run::decode(&stored).unwrap(), run);
-            archive.runs.insert(no as u64, Arc::new(run));
+            archive.runs.insert(no as u64, Arc::new(run.clone()));
+            archive.greatest = archive.greatest.max(run.max());
         }
         archive
     }
@@ -352,16 +374,18 @@ mod tests {
 
         for states in [vec![], vec![State::Discarded], vec![State::Completed]] {
             let query = JobQuery { states, ..JobQuery::default() };
-            let (mut seen, mut before) = (Vec::new(), None);
+            let mut seen = Vec::new();
+            let mut query = query;
             loop {
-                let (page, stop) = archive.list(&disk, &query, before, 7, 3).unwrap();
-                seen.extend(page.iter().map(|job| job.id));
-                before = match (stop, page.last()) {
-                    (Some(stop), _) => Some(JobId::from_u128(stop.as_u128() + 1)),
-                    (None, Some(last)) if page.len() == 7 => Some(last.id),
+                let page = archive.list(&disk, &query, None, 7, 3).unwrap();
+                seen.extend(page.jobs.iter().map(|job| job.id));
+                let before = match (page.stopped_at, page.jobs.last()) {
+                    (Some(stop), _) => JobId::from_u128(stop.as_u128() + 1),
+                    (None, Some(last)) if page.jobs.len() == 7 => last.id,
                     (None, _) => break,
                 };
-                let _cursor = before.map(PageCursor);
+                assert!(query.after.is_none_or(|PageCursor(after)| before < after), "it goes on");
+                query.after = Some(PageCursor(before));
             }
             let mut expected: Vec<JobId> = all
                 .iter()
@@ -370,6 +394,11 @@ mod tests {
                 .collect();
             expected.reverse();
             assert_eq!(seen, expected);
+            let floor = Some(JobId::from_u128(800));
+            let query = query.from_the_start();
+            let above = archive.list(&disk, &query, floor, 900, 900).unwrap();
+            let expected = expected.iter().filter(|id| Some(**id) > floor).count();
+            assert_eq!((above.jobs.len(), above.stopped_at), (expected, None));
         }
     }
 

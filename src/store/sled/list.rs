@@ -1,21 +1,23 @@
-//! Pages of jobs: rows of the index and of the archive, merged by id, newest first.
+//! Pages of jobs: rows of the index and of the archive, merged by id, newest first. The committer only
+//! hands out where records are; they are read and searched by the caller's thread.
 
-use super::index::Index;
-use super::read::Reader;
+use super::index::{Entry, Index};
+use super::read::{self, Reader};
 use super::shared::Shared;
 use crate::job::{Job, JobId, JobQuery, PageCursor, State};
 use crate::store::StoreError;
 
-/// Index entries that one page may look at; what is beyond waits for the next page.
+/// Index entries that one look at the index may pass: the committer waits for it.
 const LOOK_AT: usize = 20_000;
-/// Archive chunks that one page may decode.
-const DECODE: usize = 512;
+/// Entries whose records are to be searched that one look may hand out, for the same reason.
+const CANDIDATES: usize = 2_000;
 
 /// The index's part of a page.
 pub(super) struct Rows {
     found: Vec<(JobId, Vec<u64>)>,
-    /// The id down to which the index was looked through, when it was not to the end.
+    /// The id from which down the index was not looked at, when it was not to the end.
     stopped_at: Option<JobId>,
+    looked: u64,
 }
 
 /// One row of a page.
@@ -25,52 +27,55 @@ pub(super) enum Row {
     Moved(JobId),
 }
 
+/// A part of a page: what one look found.
+pub(super) struct Part {
+    pub rows: Vec<Row>,
+    pub next: Option<PageCursor>,
+    pub examined: u64,
+}
+
 /// The chunks of a job's record, if the index has it.
 pub(super) fn trail(index: &Index, id: JobId) -> Option<Vec<u64>> {
     index.entries.get(&id).map(|entry| entry.trail.iter().collect())
 }
 
-fn limit(query: &JobQuery) -> usize {
-    query.limit.clamp(1, JobQuery::MAX_LIMIT)
-}
-
-/// The index's rows, one more than wanted, so that the end is known.
-pub(super) fn rows(index: &Index, query: &JobQuery) -> Rows {
-    let wanted = limit(query) + 1;
-    let before = query.after.map(|PageCursor(id)| id);
+/// The index's rows, one more than wanted, so that the end is known; more when their records decide.
+/// Looks at no more than `step` of them.
+pub(super) fn rows(index: &Index, query: &JobQuery, step: u64) -> Rows {
+    let (below, lowest) = (query.below(), query.lowest());
+    if below.is_some_and(|below| below <= lowest) {
+        return Rows { found: Vec::new(), stopped_at: None, looked: 0 };
+    }
     if let Some(mut few) = few_candidates(index, query) {
+        few.retain(|id| *id >= lowest && below.is_none_or(|below| *id < below));
         few.sort_unstable_by(|a, b| b.cmp(a));
-        let found = few
-            .into_iter()
-            .filter(|id| before.is_none_or(|before| *id < before))
-            .filter_map(|id| matching(index, query, id))
-            .take(wanted)
-            .collect();
-        return Rows { found, stopped_at: None };
+        let few = few.iter().filter_map(|id| index.entries.get_key_value(id));
+        return take(query, few, step);
     }
-    let mut found = Vec::new();
-    let range = match before {
-        Some(before) => index.entries.range(..before),
-        None => index.entries.range(..),
-    };
-    for (looked, (id, entry)) in range.rev().enumerate() {
-        if looked == LOOK_AT {
-            return Rows { found, stopped_at: Some(*id) };
-        }
-        if query.matches(&entry.labels, entry.status.state) {
-            found.push((*id, entry.trail.iter().collect()));
-            if found.len() == wanted {
-                break;
-            }
-        }
+    match below {
+        Some(below) => take(query, index.entries.range(lowest..below).rev(), step),
+        None => take(query, index.entries.range(lowest..).rev(), step),
     }
-    Rows { found, stopped_at: None }
 }
 
-fn matching(index: &Index, query: &JobQuery, id: JobId) -> Option<(JobId, Vec<u64>)> {
-    let entry = index.entries.get(&id)?;
-    let wanted = query.matches(&entry.labels, entry.status.state);
-    wanted.then(|| (id, entry.trail.iter().collect()))
+fn take<'i>(
+    query: &JobQuery,
+    entries: impl Iterator<Item = (&'i JobId, &'i Entry)>,
+    step: u64,
+) -> Rows {
+    let wanted = if query.terms.is_empty() { query.rows() + 1 } else { CANDIDATES };
+    let mut rows = Rows { found: Vec::new(), stopped_at: None, looked: 0 };
+    for (id, entry) in entries {
+        if rows.found.len() == wanted || rows.looked == step.clamp(1, LOOK_AT as u64) {
+            rows.stopped_at = Some(*id);
+            break;
+        }
+        rows.looked += 1;
+        if query.matches(&entry.labels, entry.status.state) {
+            rows.found.push((*id, entry.trail.iter().collect()));
+        }
+    }
+    rows
 }
 
 /// Every job in the wanted states, when the ordered sets say that these are few.
@@ -91,7 +96,7 @@ fn few_candidates(index: &Index, query: &JobQuery) -> Option<Vec<JobId>> {
             State::Available => Box::new(
                 sets.queues
                     .iter()
-                    .filter(|queue| query.queue.as_ref().is_none_or(|name| *name == queue.name))
+                    .filter(|queue| query.queues.is_empty() || query.queues.contains(&queue.name))
                     .flat_map(|queue| queue.ready.iter().map(|(_, _, id)| *id)),
             ),
             State::Running => Box::new(index.leases.keys().copied()),
@@ -107,52 +112,52 @@ fn few_candidates(index: &Index, query: &JobQuery) -> Option<Vec<JobId>> {
     Some(ids)
 }
 
-/// Merges the index's rows with the archive's and reads the records.
+/// Merges the index's rows with the archive's, reads the records and searches in them.
 pub(super) fn page(
     shared: &Shared,
     query: &JobQuery,
     rows: Rows,
-) -> Result<(Vec<Row>, Option<PageCursor>), StoreError> {
-    let limit = limit(query);
-    let before = query.after.map(|PageCursor(id)| id);
-    let archive = shared.archive();
-    let (archived, archive_stop) = archive.list(&shared.disk, query, before, limit + 1, DECODE)?;
-    // Below these ids one of the two sides was not looked at, so nothing below may be shown yet.
-    let index_floor = rows.stopped_at;
-    let archive_floor = archive_stop;
-    let floor = index_floor.max(archive_floor);
+    step: u64,
+) -> Result<Part, StoreError> {
+    let limit = query.rows();
+    let mut archived = read::from_archive(shared, |archive| {
+        archive.list(&shared.disk, query, rows.stopped_at, limit + 1, step)
+    })?;
+    let examined = rows.looked + archived.looked;
+    // From this id down one of the two sides was not looked at, so nothing from there may be shown yet.
+    let floor = rows.stopped_at.max(archived.stopped_at);
+    let here = |id: JobId| floor.is_none_or(|floor| id > floor);
 
-    let mut merged: Vec<(JobId, Source)> =
-        rows.found.into_iter().map(|(id, trail)| (id, Source::Trail(trail))).collect();
-    for job in archived {
-        // A job that was archived between the two looks stands in both.
-        if merged.iter().all(|(id, _)| *id != job.id) {
-            merged.push((job.id, Source::Archive(Box::new(job))));
-        }
-    }
+    // A job that was archived between the two looks stands in both.
+    archived.jobs.retain(|job| here(job.id) && rows.found.iter().all(|(id, _)| *id != job.id));
+    let from_archive =
+        archived.jobs.into_iter().map(|job| (job.id, Source::Archive(Box::new(job))));
+    let mut merged: Vec<(JobId, Source)> = from_archive.collect();
+    let from_index = rows.found.into_iter().filter(|(id, _)| here(*id));
+    merged.extend(from_index.map(|(id, trail)| (id, Source::Trail(trail))));
     merged.sort_by(|(a, _), (b, _)| b.cmp(a));
-    merged.retain(|(id, _)| floor.is_none_or(|floor| *id > floor));
 
-    let more = merged.len() > limit;
-    merged.truncate(limit);
-    let next = match (more, merged.last(), floor) {
-        (true, Some((last, _)), _) => Some(PageCursor(*last)),
-        (false, _, Some(floor)) => Some(PageCursor(JobId::from_u128(floor.as_u128() + 1))),
-        (true, None, None) | (false, _, None) => None,
-        (true, None, Some(_)) => None,
-    };
     let mut reader = Reader::new(shared);
-    let mut page = Vec::with_capacity(merged.len());
+    let mut part = Part { rows: Vec::with_capacity(limit), next: None, examined };
+    let mut last = None;
     for (id, source) in merged {
-        page.push(match source {
+        let row = match source {
             Source::Archive(job) => Row::Read(job),
             Source::Trail(trail) => match reader.fold(id, &trail)? {
-                Some(job) => Row::Read(Box::new(job)),
+                Some(job) if query.finds_in(&job) => Row::Read(Box::new(job)),
+                Some(_) => continue,
                 None => Row::Moved(id),
             },
-        });
+        };
+        if part.rows.len() == limit {
+            part.next = last.map(PageCursor);
+            return Ok(part);
+        }
+        last = Some(id);
+        part.rows.push(row);
     }
-    Ok((page, next))
+    part.next = floor.map(|floor| PageCursor(JobId::from_u128(floor.as_u128() + 1)));
+    Ok(part)
 }
 
 enum Source {

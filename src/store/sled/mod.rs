@@ -95,7 +95,8 @@ impl SledStore {
         limits: Limits,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<SledStore>, StoreError> {
-        Self::open_tuned(dir, limits, clock, Tuning::default(), Faults::from_environment()?)
+        let tuning = Tuning::of(&limits);
+        Self::open_tuned(dir, limits, clock, tuning, Faults::from_environment()?)
     }
 
     fn open_tuned(
@@ -307,19 +308,35 @@ impl Store for SledStore {
     }
 
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
-        let wanted = query.clone();
-        let (rows, cursor) =
-            self.look(move |index, head| (list::rows(index, &wanted), head)).await?;
-        let (mut jobs, next) = self.read(move |shared| list::page(shared, &query, rows)).await?;
-        // A row whose chunks went meanwhile has moved: ask for it by itself.
-        let mut page = Vec::with_capacity(jobs.len());
-        for row in jobs.drain(..) {
-            match row {
-                list::Row::Read(job) => page.push(*job),
-                list::Row::Moved(id) => page.extend(self.get(id).await?.0),
+        let (limit, step) = (query.rows(), self.shared.limits.search_step as u64);
+        let mut page = Page { jobs: Vec::new(), next: None, examined: 0, cursor: self.head() };
+        loop {
+            let left = step.saturating_sub(page.examined);
+            let wanted = JobQuery {
+                after: page.next.or(query.after),
+                limit: limit - page.jobs.len(),
+                ..query.clone()
+            };
+            let asked = wanted.clone();
+            let (rows, _) =
+                self.look(move |index, head| (list::rows(index, &asked, left), head)).await?;
+            let read = move |shared: &Shared| list::page(shared, &wanted, rows, left);
+            let part = self.read(read).await?;
+            page.examined += part.examined;
+            page.next = part.next;
+            for row in part.rows {
+                match row {
+                    list::Row::Read(job) => page.jobs.push(*job),
+                    // Its chunks went meanwhile: ask for it by itself.
+                    list::Row::Moved(id) => {
+                        page.jobs.extend(self.get(id).await?.0.filter(|job| query.finds(job)));
+                    }
+                }
+            }
+            if page.next.is_none() || page.jobs.len() >= limit || page.examined >= step {
+                return Ok(page);
             }
         }
-        Ok(Page { jobs: page, next, cursor })
     }
 
     async fn stats(&self) -> Result<Stats, StoreError> {

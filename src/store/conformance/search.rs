@@ -1,0 +1,141 @@
+//! What a list finds by when a job was submitted and by what stands in its record, step by step.
+
+use super::rig::failed;
+use super::{Harness, Rig, draft, queue, secs};
+use crate::job::{Failure, FailureClass, Job, JobId, JobQuery, Json, NewJob, State, Time, Verdict};
+use crate::store::Limits;
+
+/// What the words of a search ask for.
+fn search(words: &str) -> JobQuery {
+    let mut query = JobQuery { limit: 2, ..JobQuery::default() };
+    query.narrow(words, Time::default()).unwrap();
+    query
+}
+
+fn ids(jobs: &[Job]) -> Vec<JobId> {
+    jobs.iter().map(|job| job.id).collect()
+}
+
+fn payload(text: &str) -> Json {
+    Json::parse(text).unwrap()
+}
+
+/// Jobs to be told apart by what stands in them: waiting, failed, dead and completed.
+async fn corpus<H: Harness>(rig: &Rig<H>) -> [JobId; 5] {
+    let user = |id: u32| draft().payload(payload(&format!(r#"{{"user":{{"id":{id}}}}}"#)));
+    let completed = rig.finish(user(42)).await;
+    let dead = rig.start(draft().kind("http").payload(payload(r#"{"on":true}"#))).await;
+    let failure = Failure::new(FailureClass::Timeout, "no answer from Example.org");
+    rig.settle(&dead, Verdict::Discarded { failure }).await.unwrap();
+    let failing = rig.start(user(42).queue("mail")).await;
+    rig.settle(&failing, failed(secs(60))).await.unwrap();
+    let tagged = rig.add(user(7).tag("customer 42")).await.id;
+    let plain = rig.add(draft().queue("mail").payload(payload(r#""42""#))).await.id;
+    [completed, dead.job.id, failing.job.id, tagged, plain]
+}
+
+pub(crate) async fn a_search_finds_what_stands_in_the_record(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let [completed, dead, failing, tagged, plain] = corpus(&rig).await;
+    let mut rig = rig;
+    for round in 0..3 {
+        for (words, found) in [
+            ("payload.user.id:42", &[failing, completed][..]),
+            ("payload.user.id:42 state:completed", &[completed]),
+            ("payload.user.id:\"42\"", &[]),
+            ("payload.on:true", &[dead]),
+            ("42", &[plain, tagged, failing, completed]),
+            ("payload:42", &[plain, failing, completed]),
+            ("\"customer 42\"", &[tagged]),
+            ("example.ORG", &[dead]),
+            ("error:timeout", &[dead]),
+            ("error:broke", &[failing]),
+            ("error:broke queue:mail,web", &[failing]),
+            ("http", &[dead]),
+            ("user queue:mail", &[failing]),
+            ("nowhere", &[]),
+        ] {
+            assert_eq!(ids(&rig.all(search(words)).await), found, "{words}, round {round}");
+        }
+        // Finished jobs may be kept elsewhere by now, and so may be what waits.
+        rig = if round == 0 { rig.reopen().await } else { rig };
+        for n in 0..20 {
+            rig.finish(draft().queue(&format!("other{}", n % 2))).await;
+        }
+        rig.catch_up().await;
+    }
+}
+
+pub(crate) async fn the_error_of_a_job_that_came_through_is_not_found(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let lease = rig.start(draft()).await;
+    rig.settle(&lease, failed(secs(1))).await.unwrap();
+    assert_eq!(rig.all(search("error:broke")).await.len(), 1);
+    rig.pass(secs(1));
+    rig.catch_up().await;
+    let lease = rig.claim_one().await;
+    rig.complete(&lease).await;
+    assert_eq!(rig.all(search("error:broke")).await.len(), 0);
+}
+
+pub(crate) async fn a_list_is_bounded_by_the_time_in_the_ids(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let at = |ms: i64| Time::from_millis(1_000_000 + ms);
+    let job = |ms: i64, n: u128| {
+        let id = JobId::from_u128(JobId::first_of(at(ms)).as_u128() + n);
+        NewJob { id, ..draft().job() }
+    };
+    let jobs: Vec<NewJob> =
+        [0, 1, 1, 2, 3].into_iter().zip(1..).map(|(ms, n)| job(ms, n)).collect();
+    rig.store.enqueue(jobs).await.unwrap();
+    for lease in rig.claim(3).await {
+        rig.complete(&lease).await;
+    }
+    for (since, until, found) in [
+        (None, None, 5),
+        (Some(1), None, 4),
+        (None, Some(1), 1),
+        (Some(1), Some(3), 3),
+        (Some(2), Some(2), 0),
+        (Some(3), Some(1), 0),
+        (Some(4), None, 0),
+    ] {
+        for states in [vec![], vec![State::Available, State::Completed]] {
+            let (since, until) = (since.map(at), until.map(at));
+            let query = JobQuery { states, since, until, limit: 2, ..JobQuery::default() };
+            assert_eq!(rig.all(query.clone()).await.len(), found, "{query:?}");
+        }
+    }
+}
+
+pub(crate) async fn a_search_stops_after_its_step_and_goes_on_from_there(harness: impl Harness) {
+    let limits = Limits { search_step: 7, ..Limits::default() };
+    let rig = Rig::open_with(harness, limits).await;
+    let mut wanted = Vec::new();
+    for n in 0..60 {
+        let text = if n % 25 == 3 { r#"{"a":"needle"}"# } else { r#"{"a":"hay"}"# };
+        let id = match n % 3 {
+            0 => rig.finish(draft().payload(payload(text)).queue("done")).await,
+            _ => rig.add(draft().payload(payload(text))).await.id,
+        };
+        if n % 25 == 3 {
+            wanted.push(id);
+        }
+    }
+    wanted.reverse();
+    let mut query = JobQuery { limit: 10, ..search("payload.a:needle") };
+    let (mut found, mut pages, mut examined) = (Vec::new(), 0, 0);
+    loop {
+        let page = rig.store.list(query.clone()).await.unwrap();
+        assert!(page.jobs.len() < 10 && page.examined > 0, "{page:?}");
+        found.extend(ids(&page.jobs));
+        (pages, examined) = (pages + 1, examined + page.examined);
+        let Some(next) = page.next else { break };
+        assert!(query.after.is_none_or(|after| next.0 < after.0), "it goes on");
+        query.after = Some(next);
+    }
+    assert_eq!(found, wanted);
+    assert!(pages > 2 && examined >= 60, "{examined} in {pages} pages");
+    let all = JobQuery { limit: 10, queues: vec![queue("done")], ..JobQuery::default() };
+    assert_eq!(rig.all(all).await.len(), 20);
+}
