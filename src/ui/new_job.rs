@@ -98,7 +98,7 @@ async fn refused(
 ) -> Result<Response, UiError> {
     let field = match &error {
         EngineError::UnknownKind { .. } => "kind",
-        EngineError::PayloadTooLarge { .. } => "payload",
+        EngineError::InvalidPayload { .. } | EngineError::PayloadTooLarge { .. } => "payload",
         EngineError::Invalid(_) | EngineError::Store(_) => "",
     };
     let shown = UiError::from(error);

@@ -39,7 +39,7 @@ fn engine(store: Arc<dyn cortado::store::Store>, registry: Registry) -> Engine {
 
 fn info(kind: &str) -> anyhow::Result<KindInfo> {
     let kind = Kind::parse(kind)?;
-    Ok(KindInfo { kind, about: "Measures.".into(), example: Json::null() })
+    Ok(KindInfo::plain(kind))
 }
 
 async fn drain(setup: &Setup, pass: usize) -> anyhow::Result<f64> {

@@ -16,7 +16,9 @@ impl Object {
         for field in &self.fields {
             let value = given.iter().find(|(name, _)| *name == field.name);
             match value.map(|(_, value)| field.accepts(value)) {
-                None if field.required => all.push(wrong(&field.name, "a value is required".into())),
+                None if field.required => {
+                    all.push(wrong(&field.name, "a value is required".into()))
+                }
                 Some(Err(message)) => all.push(wrong(&field.name, message)),
                 None | Some(Ok(())) => {}
             }
@@ -24,7 +26,10 @@ impl Object {
         let known = |name: &str| self.fields.iter().any(|field| field.name == name);
         for (name, _) in given.iter().filter(|(name, _)| self.closed && !known(name)) {
             let names: Vec<&str> = self.fields.iter().map(|field| field.name.as_str()).collect();
-            all.push(wrong(name, format!("there is no such property; known: {}", names.join(", "))));
+            all.push(wrong(
+                name,
+                format!("there is no such property; known: {}", names.join(", ")),
+            ));
         }
         all
     }
@@ -55,11 +60,12 @@ impl Shape {
                 true => bounds.accept(value, ""),
                 false => Err("a whole number is expected".into()),
             },
-            Shape::Number(bounds) => match value.starts_with(|c: char| c == '-' || c.is_ascii_digit())
-            {
-                true => bounds.accept(value, ""),
-                false => Err("a number is expected".into()),
-            },
+            Shape::Number(bounds) => {
+                match value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+                    true => bounds.accept(value, ""),
+                    false => Err("a number is expected".into()),
+                }
+            }
             Shape::Boolean => match value {
                 "true" | "false" => Ok(()),
                 _ => Err("true or false is expected".into()),
@@ -70,7 +76,8 @@ impl Shape {
                 let found = choices.iter().find(same).map(|_| ());
                 found.ok_or_else(|| format!("one of {} is expected", told.join(", ")))
             }
-            Shape::Texts { each, count } => match serde_json::from_str::<Vec<Box<RawValue>>>(value) {
+            Shape::Texts { each, count } => match serde_json::from_str::<Vec<Box<RawValue>>>(value)
+            {
                 Ok(items) => {
                     count.accept(&items.len().to_string(), " entries")?;
                     let mut items = (1..).zip(items);
@@ -105,9 +112,9 @@ impl Text {
             None => true,
             Some(Format::DateTime) => text.parse::<Time>().is_ok(),
             Some(Format::Uri) => url::Url::parse(text).is_ok(),
-            Some(Format::Email) => {
-                text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
-            }
+            Some(Format::Email) => text
+                .split_once('@')
+                .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty()),
         };
         match (fits, self.format) {
             (false, Some(format)) => Err(format!("{} is expected", format.words())),

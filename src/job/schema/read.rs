@@ -26,8 +26,22 @@ const ROOT: [&str; 10] = [
 
 /// The same of a property.
 const PROPERTY: [&str; 16] = [
-    "type", "title", "description", "default", "examples", "enum", "minimum", "maximum", "minLength",
-    "maxLength", "pattern", "format", "items", "minItems", "maxItems", "deprecated",
+    "type",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "enum",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "format",
+    "items",
+    "minItems",
+    "maxItems",
+    "deprecated",
 ];
 
 /// Reads a whole schema.
@@ -38,8 +52,8 @@ pub fn schema(text: &str) -> Result<Schema, SchemaError> {
     let properties = root.raw("properties").filter(|_| plain);
     let Some(properties) = properties else { return Ok(Schema { source, object: None }) };
     let required: Vec<String> = root.read("required")?.unwrap_or_default();
-    let properties = entries(properties.get())
-        .map_err(|error| SchemaError(format!("properties: {error}")))?;
+    let properties =
+        entries(properties.get()).map_err(|error| SchemaError(format!("properties: {error}")))?;
     let fields = properties.into_iter().map(|(name, schema)| {
         let required = required.contains(&name);
         field(name, required, schema.get())

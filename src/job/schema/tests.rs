@@ -90,7 +90,11 @@ fn everything_that_does_not_fit_is_named_with_what_is_expected() {
             "tags",
             "entry 2: at least 2 characters is expected",
         ),
-        (r#"{"to":"a@b","copies":1,"tags":["ab","cd","ef"]}"#, "tags", "at most 2 entries is expected"),
+        (
+            r#"{"to":"a@b","copies":1,"tags":["ab","cd","ef"]}"#,
+            "tags",
+            "at most 2 entries is expected",
+        ),
     ] {
         assert_eq!(wrong(payload), [(field.to_owned(), message.to_owned())], "{payload}");
     }
@@ -124,7 +128,10 @@ fn what_is_no_schema_is_refused_with_its_place() {
         (r#"{"type":"object","properties":[]}"#, "properties: "),
         (r#"{"type":"object","properties":{"a":7}}"#, "a: an object"),
         (r#"{"type":"object","properties":{"a":{"type":"string","pattern":"("}}}"#, "a: pattern: "),
-        (r#"{"type":"object","properties":{"a":{"type":"integer","minimum":"1"}}}"#, "a: minimum: "),
+        (
+            r#"{"type":"object","properties":{"a":{"type":"integer","minimum":"1"}}}"#,
+            "a: minimum: ",
+        ),
         (r#"{"type":"object","properties":{},"required":true}"#, "required: "),
     ] {
         let refused = Schema::parse(text).unwrap_err().to_string();

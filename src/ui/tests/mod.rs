@@ -66,7 +66,8 @@ impl Desk {
         ];
         for (kind, payload, about) in kinds {
             let kind = Kind::parse(kind).unwrap();
-            let info = KindInfo { kind, about: about.into(), example: example(payload) };
+            let info =
+                KindInfo { kind, about: about.into(), example: example(payload), schema: None };
             registry.add(info, |_, _: serde_json::Value| async { Outcome::Cancel });
         }
         let engine = Engine::start(store.clone(), registry, EngineConfig::default(), shutdown);
