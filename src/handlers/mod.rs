@@ -40,31 +40,20 @@ pub enum RegisterError {
 /// # Errors
 /// When the HTTP client cannot be built.
 pub fn register(registry: &mut Registry, settings: &HandlerSettings) -> Result<(), RegisterError> {
-    registry.add(info("echo", echo::ABOUT, echo::EXAMPLE)?, echo::echo);
-    let sleep = declared("sleep", sleep::ABOUT, sleep::EXAMPLE, sleep::SCHEMA)?;
-    registry.add(sleep, sleep::sleep);
-    registry.add(declared("fail", fail::ABOUT, fail::EXAMPLE, fail::SCHEMA)?, fail::fail);
-    let http = declared("http", http::ABOUT, http::EXAMPLE, http::SCHEMA)?;
-    registry.add(http, http::Http::new(&settings.http)?);
+    registry.add(info("echo", echo::ABOUT, echo::EXAMPLE, echo::SCHEMA)?, echo::echo);
+    registry.add(info("sleep", sleep::ABOUT, sleep::EXAMPLE, sleep::SCHEMA)?, sleep::sleep);
+    registry.add(info("fail", fail::ABOUT, fail::EXAMPLE, fail::SCHEMA)?, fail::fail);
+    let client = http::Http::new(&settings.http)?;
+    registry.add(info("http", http::ABOUT, http::EXAMPLE, http::SCHEMA)?, client);
     let command = command::Command::new(settings.command.clone());
     let (example, schema) = (command.example(), command.schema());
-    registry.add(declared("command", command::ABOUT, &example, &schema)?, command);
+    registry.add(info("command", command::ABOUT, &example, &schema)?, command);
     Ok(())
 }
 
-fn info(name: &str, about: &str, payload: &str) -> Result<KindInfo, Invalid> {
-    let kind = Kind::parse(name)?;
-    Ok(KindInfo { about: about.to_owned(), example: example(payload), ..KindInfo::plain(kind) })
-}
-
-fn declared(
-    name: &str,
-    about: &str,
-    payload: &str,
-    schema: &str,
-) -> Result<KindInfo, RegisterError> {
-    let schema = Some(Schema::parse(schema)?);
-    Ok(KindInfo { schema, ..info(name, about, payload)? })
+fn info(name: &str, about: &str, payload: &str, schema: &str) -> Result<KindInfo, RegisterError> {
+    let (about, example, schema) = (about.to_owned(), example(payload), Schema::parse(schema)?);
+    Ok(KindInfo { kind: Kind::parse(name)?, about, example, schema: Some(schema) })
 }
 
 /// The end of an attempt that went well, with this value.

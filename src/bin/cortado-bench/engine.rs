@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cortado::engine::{Context, Engine, EngineConfig, KindInfo, QueueConfig, Registry};
-use cortado::job::{Json, Kind, QueueName};
+use cortado::job::{Kind, QueueName};
 use cortado::shutdown::{Shutdown, StopBounds};
 use cortado::store::Limits;
 use serde::de::IgnoredAny;

@@ -84,9 +84,12 @@ fn field(name: String, required: bool, text: &str) -> Result<Field, SchemaError>
 
 fn shape(keywords: &Keywords, kind: Option<&str>) -> Result<Shape, SchemaError> {
     if let Some(values) = keywords.read::<Vec<Box<RawValue>>>("enum")? {
-        let scalar = |raw: &&Box<RawValue>| !raw.get().starts_with(['{', '[', 'n']);
-        let choices: Vec<Json> =
-            values.iter().filter(scalar).filter_map(|raw| Json::parse(raw.get()).ok()).collect();
+        let scalar = |raw: &RawValue| !raw.get().starts_with(['{', '[', 'n']);
+        let choices: Vec<Json> = values
+            .iter()
+            .filter(|raw| scalar(raw))
+            .filter_map(|raw| Json::parse(raw.get()).ok())
+            .collect();
         // What a select cannot offer must not be refused either.
         return Ok(if choices.len() == values.len() { Shape::Choice(choices) } else { Shape::Any });
     }
