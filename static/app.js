@@ -1,7 +1,9 @@
 // Brings the server's pages to life: one stream, and what each page does with its events.
 
 import { Stream } from "./stream.js";
-import { appendLog, atMostEvery, fetchPage, fold, makeRow, patchRow, perFrame, setBadge, showProgress, showStats, swapSections } from "./live.js";
+import { startCopying } from "./copy.js";
+import { job } from "./job.js";
+import { atMostEvery, fetchPage, fold, makeRow, patchRow, perFrame, showStats, swapSections } from "./live.js";
 import { heal } from "./heal.js";
 import { startKeys } from "./keys.js";
 import { addDead, setConnection } from "./trouble.js";
@@ -22,11 +24,12 @@ setServerNow(Number(body.dataset.now));
 startTicking();
 themeButton();
 startKeys();
+startCopying();
 if (document.querySelector("[data-heal]")) heal();
 if (body.dataset.cursor) {
   if (page === "home") home();
   else if (page === "jobs") list();
-  else if (page === "job") job();
+  else if (page === "job") job(open, owe, body.dataset.job);
 }
 if (page === "new-job") newJob();
 
@@ -177,40 +180,6 @@ function list() {
   };
   const filter = [["queue", queue], ["kind", kind], ["tag", tag]].filter(([, value]) => value);
   open([...LIFECYCLE, ...filter], onEvents, () => location.reload());
-}
-
-function job() {
-  const log = document.getElementById("log");
-  const lines = [];
-  let progress = null;
-  let state = null;
-  let shown = 0; // the swapped sections already tell everything up to here
-  log.scrollTop = log.scrollHeight;
-  const refresh = atMostEvery(500, async () => {
-    const fresh = await fetchPage();
-    if (!fresh) owe(refresh);
-    if (!fresh?.page) return;
-    swapSections(fresh.page);
-    shown = Number(fresh.cursor.split(":")[1]);
-  });
-  const render = perFrame(() => {
-    if (lines.length) appendLog(log, lines.splice(0));
-    if (progress) showProgress(progress);
-    if (state) setBadge(document.querySelector("#head .badge"), state);
-    progress = state = null;
-  });
-  const onEvents = (events) => {
-    for (const event of events) {
-      if (event.lines) lines.push(...event.lines);
-      else if (event.progress) progress = event.progress;
-      else if (event.seq > shown) {
-        state = event.type === "job.deleted" ? "deleted" : event.job.state;
-        refresh();
-      }
-    }
-    render();
-  };
-  open([["job", body.dataset.job]], onEvents, () => location.reload());
 }
 
 function newJob() {

@@ -176,47 +176,4 @@ function countsOf(stats, scope) {
   return undefined;
 }
 
-/** Appends log lines; the view follows when its end was in sight. */
-export function appendLog(list, lines, most = 2000) {
-  const follows = list.hidden || list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  document.getElementById("log-empty").hidden = true;
-  list.hidden = false;
-  const rows = document.createDocumentFragment();
-  for (const line of lines.slice(-most)) {
-    const row = document.createElement("li");
-    row.className = `from-${line.stream}`;
-    const time = document.createElement("time");
-    time.dateTime = line.at;
-    time.textContent = line.at.slice(11, 23);
-    rows.append(row);
-    row.append(time, " ", span("stream", line.stream), " ", span("text", line.text));
-  }
-  list.append(rows);
-  while (list.childElementCount > most) list.firstElementChild.remove();
-  if (follows) list.scrollTop = list.scrollHeight;
-}
-
-function span(name, text) {
-  const element = document.createElement("span");
-  element.className = name;
-  element.textContent = text;
-  return element;
-}
-
-/** Shows how far a handler is. */
-export function showProgress(progress) {
-  const box = document.getElementById("progress");
-  const bar = document.getElementById("progress-bar");
-  box.hidden = false;
-  if (progress.total) {
-    bar.max = progress.total;
-    bar.value = Math.min(progress.done, progress.total);
-  } else {
-    bar.removeAttribute("value");
-  }
-  const of = progress.total ? ` of ${grouped(progress.total)}` : "";
-  setText(document.getElementById("progress-count"), grouped(progress.done) + of);
-  setText(document.getElementById("progress-message"), progress.message ?? "");
-}
-
 export { relative, setBadge };

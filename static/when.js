@@ -11,6 +11,11 @@ export function setServerNow(ms) {
   skew = Math.abs(difference) > 1000 ? difference : 0;
 }
 
+/** The server's clock, in milliseconds. */
+export function serverNow() {
+  return Date.now() + skew;
+}
+
 /** `12 s ago`, `in 5 min`, `now`. */
 export function relative(at, now = Date.now() + skew) {
   const future = at > now;
@@ -22,6 +27,16 @@ export function relative(at, now = Date.now() + skew) {
     : seconds < 172800 ? [Math.floor(seconds / 3600), "h"]
     : [Math.floor(seconds / 86400), "d"];
   return future ? `in ${n} ${unit}` : `${n} ${unit} ago`;
+}
+
+/** `12 s`, `3 min 20 s`, `2 h 5 min`: a length of time to the second. */
+export function length(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  const pair = (a, unitA, b, unitB) => (b ? `${a} ${unitA} ${b} ${unitB}` : `${a} ${unitA}`);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return pair(Math.floor(s / 60), "min", s % 60, "s");
+  if (s < 86400) return pair(Math.floor(s / 3600), "h", Math.floor((s % 3600) / 60), "min");
+  return pair(Math.floor(s / 86400), "d", Math.floor((s % 86400) / 3600), "h");
 }
 
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
@@ -55,6 +70,13 @@ function tick() {
   for (const element of document.querySelectorAll("time[data-rel]")) {
     setText(element, relative(Date.parse(element.dateTime), now));
   }
+  for (const element of document.querySelectorAll("time[data-count]")) {
+    const ahead = Date.parse(element.dateTime) - now;
+    setText(element, ahead < 1000 ? "now" : `in ${length(ahead)}`);
+  }
+  for (const element of document.querySelectorAll("time[data-for]")) {
+    setText(element, length(now - Date.parse(element.dateTime)));
+  }
 }
 
 /** Local times in the titles, and a tick a second. */
@@ -69,5 +91,9 @@ export function startTicking() {
 export function localTitles(root) {
   for (const element of root.querySelectorAll("time[datetime]")) {
     if (element.dateTime) element.title = titleOf(element.dateTime);
+  }
+  for (const element of root.querySelectorAll("[data-at]")) {
+    const at = new Date(element.dataset.at);
+    if (!Number.isNaN(at.getTime())) setText(element, full.format(at));
   }
 }

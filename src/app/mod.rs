@@ -17,7 +17,7 @@ use crate::config::{Config, FileConfig, ServeArgs};
 use crate::engine::{Engine, Handler, KindInfo, LoopFailure, Registry};
 use crate::http::auth::Hosts;
 use crate::http::{self, Access};
-use crate::job::{Json, Kind};
+use crate::job::{Kind, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
 use crate::store::sled::SledStore;
@@ -52,6 +52,7 @@ impl Cortado {
             data_dir: None,
             place: Place::Disk,
             kinds: Vec::new(),
+            schemas: Vec::new(),
         }
     }
 }
@@ -63,6 +64,8 @@ pub struct Builder {
     data_dir: Option<PathBuf>,
     place: Place,
     kinds: Vec<(String, AddKind)>,
+    /// JSON Schema of payloads, by kind.
+    schemas: Vec<(String, String)>,
 }
 
 /// Adds a handler to a registry under a kind that has been checked.
@@ -110,6 +113,27 @@ impl Builder {
         self
     }
 
+    /// Declares, as JSON Schema, what payloads of a kind added with [`Builder::handler`] look like: the
+    /// dashboard makes a form of it, and a submission that does not fit is refused with the names of its
+    /// properties. [`Schema::parse`] tells which part of JSON Schema is understood.
+    ///
+    /// ```
+    /// # use cortado::{Context, Cortado};
+    /// # async fn resize(_: Context, width: u32) -> Result<u32, std::io::Error> { Ok(width) }
+    /// Cortado::builder().handler("resize", resize).schema(
+    ///     "resize",
+    ///     r#"{
+    ///         "type": "object",
+    ///         "required": ["width"],
+    ///         "properties": {"width": {"type": "integer", "minimum": 1, "maximum": 8192}}
+    ///     }"#,
+    /// );
+    /// ```
+    pub fn schema(mut self, kind: &str, schema: &str) -> Self {
+        self.schemas.push((kind.to_owned(), schema.to_owned()));
+        self
+    }
+
     /// Serves until SIGTERM or SIGINT, then stops in order; a second signal shortens the stop.
     ///
     /// # Errors
@@ -137,8 +161,10 @@ impl Builder {
         handlers::register(&mut registry, &config.handlers)?;
         for (kind, add) in self.kinds {
             let kind = Kind::parse(&kind)?;
-            let about = format!("Runs {kind}.");
-            add(&mut registry, KindInfo { kind, about, example: Json::null() });
+            let declared = self.schemas.iter().rfind(|(name, _)| *name == kind.as_str());
+            let schema = declared.map(|(_, text)| Schema::parse(text)).transpose();
+            let schema = schema.with_context(|| format!("the schema of kind {kind}"))?;
+            add(&mut registry, KindInfo { schema, ..KindInfo::plain(kind) });
         }
 
         // The address first: a port that is taken is told before anything is opened.

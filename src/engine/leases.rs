@@ -163,6 +163,11 @@ impl Leases {
         }
     }
 
+    /// Whether an attempt of this process knows that its job is to be cancelled.
+    pub(super) fn was_told(&self, job: JobId) -> bool {
+        self.lock().held.get(&job).is_some_and(|running| running.order() != Order::GoOn)
+    }
+
     /// Every held lease, for the heartbeat.
     pub(super) fn beat(&self) -> Vec<Arc<Running>> {
         let mut table = self.lock();

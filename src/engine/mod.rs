@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::job::schema::Wrong;
 use crate::job::{
     Cursor, Invalid, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status, Time, WorkerName,
 };
@@ -118,6 +119,16 @@ pub enum EngineError {
         /// What there is, comma-separated.
         known: String,
     },
+    /// The payload does not fit what its kind declares.
+    #[error("the payload does not fit kind {kind}: {}", told(.wrong))]
+    InvalidPayload {
+        /// The kind.
+        kind: Kind,
+        /// Which job of the batch.
+        at: usize,
+        /// Every property that does not fit.
+        wrong: Vec<Wrong>,
+    },
     /// The payload is longer than the limit.
     #[error("the payload is {size} bytes long and the limit is {limit}")]
     PayloadTooLarge {
@@ -132,6 +143,29 @@ pub enum EngineError {
     /// The store's answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl EngineError {
+    /// The error with the place of its job in the batch.
+    fn of_job(self, at: usize) -> Self {
+        match self {
+            EngineError::InvalidPayload { kind, wrong, .. } => {
+                EngineError::InvalidPayload { kind, at, wrong }
+            }
+            EngineError::UnknownKind { .. }
+            | EngineError::PayloadTooLarge { .. }
+            | EngineError::Invalid(_)
+            | EngineError::Store(_) => self,
+        }
+    }
+}
+
+fn told(wrong: &[Wrong]) -> String {
+    let one = |wrong: &Wrong| match wrong.field.as_str() {
+        "" => wrong.message.clone(),
+        field => format!("{field}: {}", wrong.message),
+    };
+    wrong.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// The running engine. Cheap to clone; every clone is the same engine.
@@ -236,10 +270,11 @@ impl Engine {
     /// Accepts jobs, all or none; the answer comes when they are durable.
     ///
     /// # Errors
-    /// An unknown kind, a payload too large, or the store's refusal. Nothing was accepted then.
+    /// An unknown kind, a payload that does not fit or is too large, or the store's refusal. Nothing was accepted then.
     pub async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EngineError> {
-        for job in &batch {
-            self.inner.registry.check(&job.labels.kind)?;
+        for (at, job) in batch.iter().enumerate() {
+            let checked = self.inner.registry.check(&job.labels.kind, &job.spec.payload);
+            checked.map_err(|error| error.of_job(at))?;
             let (size, limit) = (job.spec.payload.as_str().len(), self.inner.config.max_payload);
             if size > limit {
                 return Err(EngineError::PayloadTooLarge { size, limit });
@@ -308,6 +343,11 @@ impl Engine {
             self.inner.leases.ask_cancel(id);
         }
         Ok(answer)
+    }
+
+    /// Whether the attempt that runs here has been told to end because its job is to be cancelled.
+    pub fn was_told_to_end(&self, id: JobId) -> bool {
+        self.inner.leases.was_told(id)
     }
 
     /// Waits until a job is final, at most for `bound` and not beyond the end of all work in a stop.

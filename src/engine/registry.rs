@@ -9,10 +9,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::{Context, EngineError, Handler};
-use crate::job::{Json, Kind, Outcome};
+use crate::job::{Json, Kind, Outcome, Schema};
 
 /// What people should know of a kind before they submit one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct KindInfo {
     /// Its name.
     pub kind: Kind,
@@ -20,6 +20,17 @@ pub struct KindInfo {
     pub about: String,
     /// A payload that works.
     pub example: Json,
+    /// What its payloads look like, where that is declared: submissions are held to it, and forms made of
+    /// it.
+    pub schema: Option<Schema>,
+}
+
+impl KindInfo {
+    /// What is known of a kind of which nothing is declared.
+    pub fn plain(kind: Kind) -> KindInfo {
+        let about = format!("Runs {kind}.");
+        KindInfo { kind, about, example: Json::null(), schema: None }
+    }
 }
 
 /// The handlers, by kind. Filled before the engine starts, never changed afterwards.
@@ -77,10 +88,20 @@ impl Registry {
         self.entries.get(kind).map(|entry| entry.handler.clone())
     }
 
-    /// Refuses a kind that nothing here can run.
-    pub(crate) fn check(&self, kind: &Kind) -> Result<(), EngineError> {
-        if self.entries.contains_key(kind) {
-            return Ok(());
+    /// Whether something here can run the kind.
+    pub(crate) fn knows(&self, kind: &Kind) -> bool {
+        self.entries.contains_key(kind)
+    }
+
+    /// Refuses a kind that nothing here can run, and a payload that does not fit what the kind declares.
+    pub(crate) fn check(&self, kind: &Kind, payload: &Json) -> Result<(), EngineError> {
+        if let Some(entry) = self.entries.get(kind) {
+            let schema = entry.info.schema.as_ref();
+            let wrong = schema.map(|schema| schema.check(payload)).unwrap_or_default();
+            return match wrong.is_empty() {
+                true => Ok(()),
+                false => Err(EngineError::InvalidPayload { kind: kind.clone(), at: 0, wrong }),
+            };
         }
         let known: Vec<&str> = self.entries.keys().map(Kind::as_str).collect();
         Err(EngineError::UnknownKind { kind: kind.clone(), known: known.join(", ") })

@@ -106,7 +106,7 @@ impl Engine {
             now: self.inner.clock.now(),
             draining: self.shutdown().draining.is_cancelled(),
             refusal: self.health().err().map(|error| error.to_string()),
-            handled: self.inner.registry.check(&labels.kind).is_ok(),
+            handled: self.inner.registry.knows(&labels.kind),
             paused: queue.is_some_and(|queue| queue.paused),
             queue: (queue.map_or(0, |queue| running(&queue.states)), limit as u64),
             server: (running(&stats.states), config.max_running as u64),

@@ -7,6 +7,8 @@ use crate::job::Outcome;
 
 pub(super) const ABOUT: &str = "Returns its payload, any JSON, exactly as it was typed.";
 pub(super) const EXAMPLE: &str = r#"{"hello": "world"}"#;
+/// Anything.
+pub(super) const SCHEMA: &str = "{}";
 
 /// Answers with the stored text itself, so that big integers and key order survive.
 pub(super) async fn echo(context: Context, _checked: IgnoredAny) -> Outcome {

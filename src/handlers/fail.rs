@@ -10,6 +10,18 @@ use crate::job::Outcome;
 pub(super) const ABOUT: &str = "Fails so many attempts, then succeeds.";
 pub(super) const EXAMPLE: &str = r#"{"times": 2, "message": "not yet"}"#;
 
+pub(super) const SCHEMA: &str = r#"{
+  "type": "object",
+  "additionalProperties": false,
+  "required": ["times"],
+  "properties": {
+    "times": {"type": "integer", "title": "Times", "minimum": 0, "maximum": 18446744073709551615,
+      "description": "So many attempts fail, the next one succeeds."},
+    "message": {"type": ["string", "null"], "title": "Error",
+      "description": "What the failing attempts say."}
+  }
+}"#;
+
 /// How often, and with which words.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,6 +2,7 @@
 //! [`register`].
 
 use crate::engine::{KindInfo, Registry, example};
+use crate::job::schema::{Schema, SchemaError};
 use crate::job::{Invalid, Json, Kind, Outcome};
 
 pub mod command;
@@ -29,6 +30,9 @@ pub enum RegisterError {
     /// A kind's own name is not acceptable: a mistake in this file.
     #[error(transparent)]
     Name(#[from] Invalid),
+    /// A kind's own schema is not acceptable: a mistake in its file.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
 }
 
 /// Adds every built-in kind.
@@ -36,17 +40,20 @@ pub enum RegisterError {
 /// # Errors
 /// When the HTTP client cannot be built.
 pub fn register(registry: &mut Registry, settings: &HandlerSettings) -> Result<(), RegisterError> {
-    registry.add(info("echo", echo::ABOUT, echo::EXAMPLE)?, echo::echo);
-    registry.add(info("sleep", sleep::ABOUT, sleep::EXAMPLE)?, sleep::sleep);
-    registry.add(info("fail", fail::ABOUT, fail::EXAMPLE)?, fail::fail);
-    registry.add(info("http", http::ABOUT, http::EXAMPLE)?, http::Http::new(&settings.http)?);
+    registry.add(info("echo", echo::ABOUT, echo::EXAMPLE, echo::SCHEMA)?, echo::echo);
+    registry.add(info("sleep", sleep::ABOUT, sleep::EXAMPLE, sleep::SCHEMA)?, sleep::sleep);
+    registry.add(info("fail", fail::ABOUT, fail::EXAMPLE, fail::SCHEMA)?, fail::fail);
+    let client = http::Http::new(&settings.http)?;
+    registry.add(info("http", http::ABOUT, http::EXAMPLE, http::SCHEMA)?, client);
     let command = command::Command::new(settings.command.clone());
-    registry.add(info("command", command::ABOUT, &command.example())?, command);
+    let (example, schema) = (command.example(), command.schema());
+    registry.add(info("command", command::ABOUT, &example, &schema)?, command);
     Ok(())
 }
 
-fn info(name: &str, about: &str, payload: &str) -> Result<KindInfo, Invalid> {
-    Ok(KindInfo { kind: Kind::parse(name)?, about: about.to_owned(), example: example(payload) })
+fn info(name: &str, about: &str, payload: &str, schema: &str) -> Result<KindInfo, RegisterError> {
+    let (about, example, schema) = (about.to_owned(), example(payload), Schema::parse(schema)?);
+    Ok(KindInfo { kind: Kind::parse(name)?, about, example, schema: Some(schema) })
 }
 
 /// The end of an attempt that went well, with this value.
@@ -177,6 +184,8 @@ mod tests {
         for info in kinds {
             assert!(info.about.ends_with('.'), "{}: {:?}", info.kind, info.about);
             assert_ne!(info.example, Json::null(), "{}", info.kind);
+            let wrong = info.schema.as_ref().map(|schema| schema.check(&info.example));
+            assert_eq!(wrong.unwrap_or_default(), [], "{}", info.kind);
         }
     }
 

@@ -14,6 +14,18 @@ pub(super) const ABOUT: &str =
     "Waits so many milliseconds; with \"progress\": true it reports ten steps on the way.";
 pub(super) const EXAMPLE: &str = r#"{"ms": 2000}"#;
 
+pub(super) const SCHEMA: &str = r#"{
+  "type": "object",
+  "additionalProperties": false,
+  "required": ["ms"],
+  "properties": {
+    "ms": {"type": "integer", "title": "Milliseconds", "minimum": 0, "maximum": 18446744073709551615,
+      "description": "How long it waits."},
+    "progress": {"type": "boolean", "title": "Tell the progress", "default": false,
+      "description": "Reports ten steps on the way, each with a line in the log."}
+  }
+}"#;
+
 /// Reports in one sleep that asked for them.
 const STEPS: u32 = 10;
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::engine::{ControlError, EngineError, FieldError, StoreError};
 use crate::job::JobId;
+use crate::job::schema::Wrong;
 
 /// What went wrong, ready to be an answer:
 /// `{"type","title","status","detail","code","errors":[{"field","message"}]?}`.
@@ -70,6 +71,19 @@ impl Problem {
         Problem::invalid_fields(errors)
     }
 
+    /// The properties of a payload that do not fit its kind; `at` is the job's place in its batch.
+    fn invalid_payload(at: usize, wrong: &[Wrong], detail: String) -> Self {
+        let place = if at == 0 { String::new() } else { format!("[{at}].") };
+        let errors = wrong.iter().map(|one| {
+            let dot = if one.field.is_empty() { "" } else { "." };
+            let field = format!("{place}payload{dot}{}", one.field);
+            FieldProblem { field, message: one.message.clone() }
+        });
+        let errors = errors.collect();
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail);
+        Problem { errors, ..problem }
+    }
+
     fn invalid_fields(errors: impl Iterator<Item = (String, String)>) -> Self {
         let errors = errors.map(|(field, message)| FieldProblem { field, message }).collect();
         let detail = "some fields are not acceptable; errors names each";
@@ -119,6 +133,9 @@ impl From<EngineError> for Problem {
         let detail = error.to_string();
         let (status, code, retry_after) = match &error {
             EngineError::UnknownKind { .. } => (UNPROCESSABLE, "unknown_kind", None),
+            EngineError::InvalidPayload { at, wrong, .. } => {
+                return Problem::invalid_payload(*at, wrong, detail);
+            }
             EngineError::PayloadTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", None)
             }

@@ -73,6 +73,9 @@ struct KindView<'a> {
     kind: &'a str,
     about: &'a str,
     example: Box<RawValue>,
+    /// JSON Schema of its payloads, where it is declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<Box<RawValue>>,
 }
 
 /// `{"states", "queues", "kinds", "store", "cursor", "oldest"}`; `oldest` is where the log begins.
@@ -173,13 +176,14 @@ pub async fn resume(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What can be submitted here: `{"kinds": [{"kind","about","example"}], "cursor"}`.
+/// What can be submitted here: `{"kinds": [{"kind","about","example","schema"?}], "cursor"}`.
 pub async fn kinds(State(api): State<Api>) -> Response {
     let cursor = Shown(api.engine.head());
     let kinds = api.engine.kinds().into_iter().map(|info| KindView {
         kind: info.kind.as_str(),
         about: &info.about,
         example: info.example.raw(),
+        schema: info.schema.as_ref().map(|schema| schema.source().raw()),
     });
     json(&KindsView { kinds: kinds.collect(), cursor })
 }

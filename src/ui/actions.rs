@@ -1,7 +1,7 @@
 //! What people do to jobs and queues with a button: a form's POST, then 303 back to a page.
 
 use axum::extract::{Path, State as Has};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::engine::{ControlError, Engine};
@@ -12,25 +12,37 @@ use super::job::{Notice, Tone, parse_id, render};
 use super::shell::see_other;
 
 /// `POST /jobs/{id}/retry`
-pub async fn retry(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Response, UiError> {
+pub async fn retry(
+    Has(engine): Has<Engine>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     let answer = engine.retry(id).await?;
-    back_to_job(&engine, id, answer).await
+    back_to_job(&engine, id, answer, &headers).await
 }
 
 /// `POST /jobs/{id}/cancel`
-pub async fn cancel(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Response, UiError> {
+pub async fn cancel(
+    Has(engine): Has<Engine>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     let answer = engine.cancel(id).await?;
-    back_to_job(&engine, id, answer).await
+    back_to_job(&engine, id, answer, &headers).await
 }
 
 /// `POST /jobs/{id}/delete`
-pub async fn delete(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Response, UiError> {
+pub async fn delete(
+    Has(engine): Has<Engine>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     match engine.delete(id).await? {
         Ok(_) => Ok(see_other("jobs").into_response()),
-        refused @ Err(_) => back_to_job(&engine, id, refused).await,
+        refused @ Err(_) => back_to_job(&engine, id, refused, &headers).await,
     }
 }
 
@@ -57,6 +69,7 @@ async fn back_to_job(
     engine: &Engine,
     id: JobId,
     answer: Result<Status, ControlError>,
+    headers: &HeaderMap,
 ) -> Result<Response, UiError> {
     match answer {
         Ok(_) => Ok(see_other(&format!("jobs/{id}")).into_response()),
@@ -64,7 +77,7 @@ async fn back_to_job(
         Err(ControlError::Refused(refused)) => {
             let text = format!("Not done. {}", sentence(&refused.to_string()));
             let notice = Notice { text, tone: Tone::Trouble };
-            render(engine, id, Some(notice), StatusCode::CONFLICT).await
+            render(engine, id, Some(notice), StatusCode::CONFLICT, headers).await
         }
     }
 }

@@ -23,7 +23,9 @@ const SVG: &str = "image/svg+xml";
 const ASSETS: &[Asset] = &[
     Asset { name: "app.css", media_type: CSS, body: include_str!("../../static/app.css") },
     Asset { name: "app.js", media_type: JS, body: include_str!("../../static/app.js") },
+    Asset { name: "copy.js", media_type: JS, body: include_str!("../../static/copy.js") },
     Asset { name: "heal.js", media_type: JS, body: include_str!("../../static/heal.js") },
+    Asset { name: "job.js", media_type: JS, body: include_str!("../../static/job.js") },
     Asset { name: "keys.js", media_type: JS, body: include_str!("../../static/keys.js") },
     Asset { name: "live.js", media_type: JS, body: include_str!("../../static/live.js") },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../static/stream.js") },

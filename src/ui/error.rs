@@ -59,6 +59,11 @@ impl From<EngineError> for UiError {
                 "Nobody here can run this kind",
                 "Choose one of the kinds that the form offers.",
             ),
+            EngineError::InvalidPayload { .. } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The payload does not fit its kind",
+                "Correct the properties that are named.",
+            ),
             EngineError::PayloadTooLarge { .. } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "The payload is too large",

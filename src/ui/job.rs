@@ -1,20 +1,24 @@
-//! One job: where it stands, every attempt, its timeline, its log, what went in and what came out.
+//! One job: where it stands and why, its life as a picture, every attempt, its log, what went in and what
+//! came out, and what can be done about it.
 
 use askama::Template;
 use axum::extract::{Path, Query, State as Has};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
 use crate::engine::Engine;
 use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
 
+use super::band::Band;
+use super::curl::Target;
 use super::error::UiError;
 use super::filters;
 use super::json_text::{Token, tokens};
+use super::pace;
 use super::shell::{Section, Shell, page};
 use super::story::{self, Attempt, Line};
-use super::submit_form::FORM_KEY_PREFIX;
+use super::submit_form::{FORM_KEY_PREFIX, SubmitForm};
 use super::when::{When, length};
 
 #[derive(Template)]
@@ -29,16 +33,21 @@ struct JobPage {
     state: State,
     standing: String,
     standing_when: Option<When>,
-    progress: Option<Progress>,
+    detail: Detail,
+    band: Band,
+    accepted: When,
+    ended: Option<When>,
     facts: Vec<Fact>,
     may: May,
     wants_retry: bool,
+    parts: [Part; 3],
     attempts: Vec<Attempt>,
     timeline: Vec<Line>,
     log: Vec<LogRow>,
     log_dropped: u64,
     payload: Vec<Token>,
     result: Option<Vec<Token>>,
+    curl: String,
 }
 
 /// A line over the page: the answer to what was just done.
@@ -66,6 +75,32 @@ impl Tone {
             Tone::Trouble => "trouble",
         }
     }
+}
+
+/// The second line of where a job stands; its place is kept free, so that nothing moves when it changes.
+enum Detail {
+    /// A few words.
+    Words(String),
+    /// What went wrong last, in one line.
+    Error(String),
+    /// How far the attempt is, as far as it tells.
+    Progress(Option<Far>),
+    /// How far the wish for its end has come.
+    Cancelling(Vec<story::Step>),
+}
+
+/// A report of progress as people read it.
+struct Far {
+    progress: Progress,
+    left: String,
+}
+
+/// The parts of the main column; what matters most in the job's state comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Attempts,
+    Log,
+    Data,
 }
 
 /// What the state allows a person to do now; the state machine itself is asked.
@@ -100,6 +135,7 @@ pub async fn show(
     Has(engine): Has<Engine>,
     Path(id): Path<String>,
     Query(arrival): Query<Arrival>,
+    headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let notice = (!arrival.already.is_empty()).then(|| Notice {
         text:
@@ -108,7 +144,7 @@ pub async fn show(
                 .into(),
         tone: Tone::Calm,
     });
-    render(&engine, parse_id(&id)?, notice, StatusCode::OK).await
+    render(&engine, parse_id(&id)?, notice, StatusCode::OK, &headers).await
 }
 
 /// Reads an id out of an address; what is not an id leads nowhere.
@@ -122,14 +158,16 @@ pub async fn render(
     id: JobId,
     notice: Option<Notice>,
     status: StatusCode,
+    headers: &HeaderMap,
 ) -> Result<Response, UiError> {
     let (job, cursor) = engine.job(id).await?;
     let job = job.ok_or_else(|| UiError::not_found("There is no such job"))?;
-    let stats = engine.stats().await?;
+    let why = engine.why(&job).await?;
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let shell = Shell::live(title, Section::Job, cursor);
     let now = shell.now;
-    let (standing, standing_when) = story::standing(&job, stats.queues.get(&job.labels.queue), now);
+    let (standing, standing_when) = story::standing(&job, why.as_ref(), now);
+    let told = engine.was_told_to_end(id);
     let view = JobPage {
         notice,
         id: job.id.to_string(),
@@ -139,19 +177,82 @@ pub async fn render(
         state: job.status.state,
         standing,
         standing_when,
-        progress: job.progress.clone(),
+        detail: Detail::of(&job, told, now),
+        band: Band::of(&job, now),
+        accepted: When::new(job.enqueued_at, now),
+        ended: job.finished_at().map(|at| When::new(at, now)),
         facts: facts(&job, engine, now),
         may: May::of(&job),
         wants_retry: job.last_failure().is_some() && job.status.state != State::Completed,
-        attempts: job.attempts().iter().rev().map(|attempt| Attempt::of(attempt, now)).collect(),
+        parts: parts(&job),
+        attempts: story::attempts(&job, now),
         timeline: story::timeline(&job, now),
         log: job.log.iter().map(|line| LogRow::of(line, now)).collect(),
         log_dropped: job.log_dropped,
         payload: tokens(&job.spec.payload),
         result: job.result().map(tokens),
+        curl: SubmitForm::as_made(&job).curl(&Target::of(headers)),
         shell,
     };
     Ok(page(status, &view))
+}
+
+fn parts(job: &Job) -> [Part; 3] {
+    match job.status.state {
+        State::Completed => [Part::Data, Part::Attempts, Part::Log],
+        State::Retryable | State::Discarded => [Part::Attempts, Part::Log, Part::Data],
+        State::Scheduled | State::Available | State::Running | State::Cancelled => {
+            match job.last_failure() {
+                Some(_) => [Part::Attempts, Part::Log, Part::Data],
+                None => [Part::Log, Part::Attempts, Part::Data],
+            }
+        }
+    }
+}
+
+impl Detail {
+    fn of(job: &Job, told: bool, now: Time) -> Detail {
+        let steps = story::cancelling(job, told, now);
+        if !steps.is_empty() {
+            return Detail::Cancelling(steps);
+        }
+        let error = || job.last_failure().map(|failure| story::first_line(&failure.message));
+        let (attempt, max) = (job.status.attempt, job.status.max_attempts);
+        match job.status.state {
+            State::Running => {
+                let started = job.attempts().last().map(|attempt| attempt.started_at);
+                Detail::Progress(job.progress.clone().map(|progress| {
+                    let elapsed = started.map(|at| now.since(at)).unwrap_or_default();
+                    let left = pace::left(elapsed, progress.done, progress.total);
+                    Far { progress, left: left.unwrap_or_default() }
+                }))
+            }
+            State::Retryable | State::Discarded => Detail::Error(error().unwrap_or_default()),
+            State::Available | State::Scheduled => match error() {
+                Some(error) => Detail::Error(error),
+                None => Detail::Words(format!("Attempt {} of {max} comes next.", attempt + 1)),
+            },
+            State::Completed | State::Cancelled => {
+                let whole = job.finished_at().map(|at| length(at.since(job.enqueued_at)));
+                Detail::Words(format!(
+                    "{} from its acceptance to its end.",
+                    whole.unwrap_or_default()
+                ))
+            }
+        }
+    }
+}
+
+impl JobPage {
+    /// Boxes that may grow while the page is open keep their height, so that nothing moves.
+    fn steady(&self) -> &'static str {
+        if self.state.is_final() { "" } else { " steady" }
+    }
+
+    /// Of many attempts only the newest is unfolded.
+    fn unfolds(&self, index: &usize) -> bool {
+        self.attempts.len() <= 3 || *index + 1 == self.attempts.len()
+    }
 }
 
 impl May {
@@ -175,6 +276,7 @@ impl LogRow {
     }
 }
 
+/// Always the same entries, so that none moves when another changes.
 fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
     let text = |name, text: String| Fact { name, text, when: None };
     let when = |name, at| Fact { name, text: String::new(), when: Some(When::new(at, now)) };
@@ -182,22 +284,21 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
     let backoff = job.spec.retry.backoff;
     let timeout = match job.spec.timeout_ms {
         Some(timeout) => ms(timeout),
-        None => format!("{} (the server's default)", length(engine.config().default_timeout)),
+        None => format!("{}, the server's default", length(engine.config().default_timeout)),
     };
-    let mut facts = vec![
-        when("Accepted", job.enqueued_at),
-        text("Attempts", format!("{} of {}", job.status.attempt, job.status.max_attempts)),
-        text("Priority", job.spec.priority.to_string()),
-        text("Timeout", timeout),
-        text("Backoff", format!("from {} up to {}", ms(backoff.base_ms), ms(backoff.cap_ms))),
-    ];
-    if let Some(at) = job.finished_at() {
-        facts.insert(1, when("Finished", at));
-    } else if job.status.state.is_waiting() {
-        facts.insert(1, when("May run", job.run_at));
-    }
     let key =
         job.spec.idempotency_key.as_ref().filter(|key| !key.as_str().starts_with(FORM_KEY_PREFIX));
-    facts.extend(key.map(|key| text("Idempotency key", key.to_string())));
-    facts
+    vec![
+        when("Accepted", job.enqueued_at),
+        when("Due", job.run_at),
+        match job.finished_at() {
+            Some(at) => when("Finished", at),
+            None => text("Finished", "not yet".into()),
+        },
+        text("Attempts", format!("{} of {}", job.status.attempt, job.status.max_attempts)),
+        text("Priority", job.spec.priority.to_string()),
+        text("Timeout", format!("{timeout} for each attempt")),
+        text("Backoff", format!("from {} up to {}", ms(backoff.base_ms), ms(backoff.cap_ms))),
+        text("Idempotency", key.map_or("no key".into(), |key| format!("key {key}"))),
+    ]
 }

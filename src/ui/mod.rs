@@ -8,6 +8,8 @@ use crate::engine::Engine;
 
 mod actions;
 mod assets;
+mod band;
+mod curl;
 mod error;
 mod filters;
 mod home;
@@ -15,6 +17,7 @@ mod job;
 mod jobs;
 mod json_text;
 mod new_job;
+mod pace;
 mod row;
 mod shell;
 mod story;

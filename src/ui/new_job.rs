@@ -3,13 +3,13 @@
 use askama::Template;
 use axum::Form;
 use axum::extract::{Query, State as Has};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::engine::{Engine, EngineError, Enqueued};
-use crate::http::base_path;
 
+use super::curl::Target;
 use super::error::{UiError, sentence};
 use super::json_text;
 use super::shell::{Section, Shell, page, see_other};
@@ -98,7 +98,7 @@ async fn refused(
 ) -> Result<Response, UiError> {
     let field = match &error {
         EngineError::UnknownKind { .. } => "kind",
-        EngineError::PayloadTooLarge { .. } => "payload",
+        EngineError::InvalidPayload { .. } | EngineError::PayloadTooLarge { .. } => "payload",
         EngineError::Invalid(_) | EngineError::Store(_) => "",
     };
     let shown = UiError::from(error);
@@ -146,7 +146,7 @@ async fn form_page(
             .map(|kind| kind.about.clone())
             .unwrap_or_default(),
         open: option_errors || form.has_options(),
-        curl: form.curl(&origin(headers)),
+        curl: form.curl(&Target::of(headers)),
         kinds,
         errors,
         queues,
@@ -165,13 +165,4 @@ impl NewJobPage {
     fn wrong(&self, field: &str) -> String {
         self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
     }
-}
-
-/// Where the browser says it reaches this server, base path and all; for the curl line only.
-fn origin(headers: &HeaderMap) -> String {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text(header::HOST).unwrap_or("127.0.0.1:8080");
-    let scheme = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-    let scheme = scheme.filter(|scheme| *scheme == "https").unwrap_or("http");
-    format!("{scheme}://{host}{}", base_path::url("").trim_end_matches('/'))
 }

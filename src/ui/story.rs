@@ -1,6 +1,6 @@
 //! What happened to a job, in words: its timeline, its attempts, and why it is where it is.
 
-use crate::engine::QueueStats;
+use crate::engine::Why;
 use crate::job::{AttemptEnd, AttemptView, Change, Interruption, Job, Moment, State, Time};
 
 use super::when::{When, length};
@@ -68,8 +68,13 @@ fn line(moment: &Moment, now: Time) -> Option<Line> {
         state: moment.state,
         text,
         next: next.map(|at| When::new(at, now)),
-        error: error.map(|failure| failure.message.lines().next().unwrap_or_default().to_owned()),
+        error: error.map(|failure| first_line(&failure.message)),
     })
+}
+
+/// The first line of an error that says something.
+pub fn first_line(message: &str) -> String {
+    message.trim().lines().next().unwrap_or_default().to_owned()
 }
 
 fn cause(why: Interruption) -> &'static str {
@@ -81,6 +86,11 @@ fn cause(why: Interruption) -> &'static str {
     }
 }
 
+/// Every attempt, oldest first: a new one is added at the end and moves nothing.
+pub fn attempts(job: &Job, now: Time) -> Vec<Attempt> {
+    job.attempts().iter().map(|attempt| Attempt::of(attempt, now)).collect()
+}
+
 /// One attempt as its page shows it.
 pub struct Attempt {
     /// Its number, from 1.
@@ -89,8 +99,10 @@ pub struct Attempt {
     pub worker: String,
     /// When it started.
     pub started: When,
-    /// How long it took; empty while it runs.
+    /// How long it took; while it runs, how long it has been running.
     pub took: String,
+    /// Whether it runs.
+    pub runs: bool,
     /// The word for its end, and the state whose colour fits.
     pub outcome: &'static str,
     /// See `outcome`.
@@ -105,7 +117,7 @@ pub struct Attempt {
 
 impl Attempt {
     /// The view of one attempt.
-    pub fn of(attempt: &AttemptView<'_>, now: Time) -> Self {
+    fn of(attempt: &AttemptView<'_>, now: Time) -> Self {
         let (outcome, colour, detail) = match attempt.end.as_ref().map(|(_, end)| end) {
             None => ("running", State::Running, String::new()),
             Some(AttemptEnd::Completed) => ("completed", State::Completed, String::new()),
@@ -138,7 +150,8 @@ impl Attempt {
             number: attempt.number,
             worker: attempt.worker.to_string(),
             started: When::new(attempt.started_at, now),
-            took: attempt.duration().map(length).unwrap_or_default(),
+            took: length(attempt.duration().unwrap_or_else(|| now.since(attempt.started_at))),
+            runs: attempt.end.is_none(),
             outcome,
             colour,
             detail,
@@ -148,37 +161,69 @@ impl Attempt {
     }
 }
 
-/// Why the job is where it is, in one sentence, with the moment that belongs at its end.
-pub fn standing(job: &Job, queue: Option<&QueueStats>, now: Time) -> (String, Option<When>) {
+/// Where the job stands, in one sentence, with the moment that belongs at its end. `why` is the engine's
+/// answer for a job that waits.
+pub fn standing(job: &Job, why: Option<&Why>, now: Time) -> (String, Option<When>) {
     let (attempt, max) = (job.status.attempt, job.status.max_attempts);
-    let paused = queue.is_some_and(|queue| queue.paused);
-    let name = &job.labels.queue;
+    let failed = format!("Attempt {attempt} of {max} failed");
     let due = || Some(When::new(job.run_at, now));
-    let started = || job.history.last().map(|moment| When::new(moment.at, now));
-    match job.status.state {
-        State::Scheduled => ("Waits for its time: due".into(), due()),
-        State::Available if paused => {
-            (format!("Ready, but queue {name} is paused: it runs when the queue is resumed."), None)
+    let last = || job.history.last().map(|moment| When::new(moment.at, now));
+    match (job.status.state, why) {
+        (State::Scheduled, Some(Why::NotDue { .. }) | None) => {
+            ("Waits for its time: due".into(), due())
         }
-        State::Available => (format!("Ready: waits for a free place in queue {name}."), None),
-        State::Running if job.status.cancel_asked => {
-            ("Asked to stop: its worker has been told.".into(), None)
+        (State::Retryable, Some(Why::NotDue { .. }) | None) => {
+            (format!("{failed}: the next one is due"), due())
         }
-        State::Running => (format!("Attempt {attempt} of {max} is running; it started"), started()),
-        State::Retryable => {
-            (format!("Attempt {attempt} of {max} failed: the next one is due"), due())
+        (State::Retryable, Some(why)) => (format!("{failed}. {why}"), None),
+        (State::Scheduled | State::Available, Some(why)) => (why.to_string(), None),
+        (State::Available, None) => ("Ready to run.".into(), None),
+        (State::Running, _) => {
+            let started = job.attempts().last().map(|attempt| When::new(attempt.started_at, now));
+            (format!("Attempt {attempt} of {max} is running, started"), started)
         }
-        State::Completed => {
+        (State::Completed, _) => {
             let took = job.attempts().last().and_then(AttemptView::duration).map(length);
             let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
-            (format!("Done{took}, on attempt {attempt} of {max},"), started())
+            (format!("Done{took} on attempt {attempt} of {max},"), last())
         }
-        State::Discarded => (
-            format!(
-                "Given up after attempt {attempt} of {max}. When the cause is mended, retry it."
-            ),
-            None,
-        ),
-        State::Cancelled => ("Stopped on request".into(), started()),
+        (State::Discarded, _) => (format!("Given up after attempt {attempt} of {max},"), last()),
+        (State::Cancelled, _) => ("Stopped on request".into(), last()),
     }
+}
+
+/// One step on the way from the wish for a job's end to its end.
+pub struct Step {
+    /// In a few words.
+    pub text: &'static str,
+    /// When it was done.
+    pub when: Option<When>,
+    /// `done`, `now` or `open`.
+    pub class: &'static str,
+}
+
+/// How far the wish for the end of the newest attempt has come; empty when nobody asked. `told` is whether
+/// the attempt is known to have heard of it.
+pub fn cancelling(job: &Job, told: bool, now: Time) -> Vec<Step> {
+    let newest = job.history.iter().rposition(|m| matches!(m.change, Change::Started { .. }));
+    let attempt = &job.history[newest.unwrap_or(job.history.len())..];
+    let Some(asked) = attempt.iter().position(|m| m.change == Change::CancelAsked) else {
+        return Vec::new();
+    };
+    let ended = attempt[asked + 1..].first();
+    let step = |text, when: Option<Time>, class| Step {
+        text,
+        when: when.map(|at| When::new(at, now)),
+        class,
+    };
+    let told = match told || ended.is_some() {
+        true => step("The worker was told", None, "done"),
+        false => step("The worker hears of it with its next sign of life", None, "now"),
+    };
+    let stopped = match ended {
+        None => step("Not stopped yet", None, if told.class == "done" { "now" } else { "open" }),
+        Some(end) if end.state == State::Cancelled => step("Cancelled", Some(end.at), "done"),
+        Some(end) => step("It came to its end by itself", Some(end.at), "done"),
+    };
+    vec![step("Cancel asked for", Some(attempt[asked].at), "done"), told, stopped]
 }

@@ -13,6 +13,7 @@ use crate::engine::{FieldError, Submission};
 use crate::job::{Job, JobId, Json, NewJob, RetryPolicy};
 
 use super::assets::fnv1a;
+use super::curl::Target;
 use super::json_text;
 
 /// Idempotency keys that the form made begin with this; people need not see them.
@@ -54,6 +55,13 @@ impl SubmitForm {
             self.token = JobId::generate().to_string();
         }
         self
+    }
+
+    /// The form that made this job: as it would be submitted once more, with the key that people gave it.
+    pub fn as_made(job: &Job) -> Self {
+        let key = job.spec.idempotency_key.as_ref().map(ToString::to_string);
+        let given = key.filter(|key| !key.starts_with(FORM_KEY_PREFIX));
+        SubmitForm { idempotency_key: given.unwrap_or_default(), ..SubmitForm::again(job) }
     }
 
     /// The form that would submit this job once more.
@@ -152,13 +160,10 @@ impl SubmitForm {
     }
 
     /// The same submission for a terminal.
-    pub fn curl(&self, origin: &str) -> String {
+    pub fn curl(&self, target: &Target) -> String {
         let json = self.json();
         let body = Json::parse(&json).as_ref().map(json_text::pretty).unwrap_or(json);
-        let body = body.replace('\'', r"'\''");
-        format!(
-            "curl {origin}/api/v1/jobs \\\n  -H 'content-type: application/json' \\\n  -d '{body}'"
-        )
+        target.curl(&body)
     }
 
     /// The submission as JSON, the payload as it was typed; fields that cannot be read are left out.
@@ -243,6 +248,8 @@ fn payload(text: &str, errors: &mut Errors) -> Option<Box<RawValue>> {
 mod tests {
     use std::time::Duration;
 
+    use axum::http::HeaderMap;
+
     use super::*;
     use crate::job::Start;
 
@@ -304,7 +311,7 @@ mod tests {
     fn curl_sends_the_same_and_survives_a_quote() {
         let form =
             SubmitForm { payload: r#"{"text":"it's"}"#.into(), delay: "2s".into(), ..form() };
-        let curl = form.curl("http://127.0.0.1:8080");
+        let curl = form.curl(&Target::of(&HeaderMap::new()));
         assert!(curl.starts_with("curl http://127.0.0.1:8080/api/v1/jobs"), "{curl}");
         assert!(curl.contains(r#""text": "it'\''s""#), "{curl}");
         assert!(curl.contains("\"delay_ms\": 2000\n}'"), "{curl}");

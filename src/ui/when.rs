@@ -19,6 +19,8 @@ pub struct When {
     pub full: String,
     /// Seen from now: `12 s ago`, `in 5 min`.
     pub relative: String,
+    /// Counted down to the second: `in 4 min 12 s`; `now` once it is reached.
+    pub counted: String,
 }
 
 impl When {
@@ -26,7 +28,7 @@ impl When {
     pub fn new(at: Time, now: Time) -> Self {
         let iso = at.to_string();
         let full = format!("{} UTC", iso.replace('T', " ").trim_end_matches('Z'));
-        When { full, relative: relative(at, now), iso }
+        When { full, relative: relative(at, now), counted: counted(at, now), iso }
     }
 
     /// The time of day to the second, with the date when it is hours away.
@@ -55,6 +57,13 @@ fn relative(at: Time, now: Time) -> String {
         _ => (seconds / 86_400, "d"),
     };
     if future { format!("in {number} {unit}") } else { format!("{number} {unit} ago") }
+}
+
+fn counted(at: Time, now: Time) -> String {
+    match at.since(now).as_secs() {
+        0 => "now".into(),
+        seconds => format!("in {}", length(Duration::from_secs(seconds))),
+    }
 }
 
 /// A length of time with as many digits as people use: `340 ms`, `2.4 s`, `3 min 20 s`, `2 h 5 min`.
@@ -87,6 +96,17 @@ mod tests {
         assert_eq!(told(125_000), "in 2 min");
         assert_eq!(told(-7_200_000), "2 h ago");
         assert_eq!(told(3 * 86_400_000), "in 3 d");
+    }
+
+    #[test]
+    fn moments_to_come_are_counted_down() {
+        let now = Time::from_millis(1_000_000_000);
+        let told = |ms: i64| counted(Time::from_millis(1_000_000_000 + ms), now);
+        for (ms, text) in
+            [(-5_000, "now"), (999, "now"), (1_000, "in 1 s"), (252_400, "in 4 min 12 s")]
+        {
+            assert_eq!(told(ms), text);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cortado::engine::{Context, Engine, EngineConfig, KindInfo, QueueConfig, Registry};
-use cortado::job::{Json, Kind, QueueName};
+use cortado::job::{Kind, QueueName};
 use cortado::shutdown::{Shutdown, StopBounds};
 use cortado::store::Limits;
 use serde::de::IgnoredAny;
@@ -39,7 +39,7 @@ fn engine(store: Arc<dyn cortado::store::Store>, registry: Registry) -> Engine {
 
 fn info(kind: &str) -> anyhow::Result<KindInfo> {
     let kind = Kind::parse(kind)?;
-    Ok(KindInfo { kind, about: "Measures.".into(), example: Json::null() })
+    Ok(KindInfo::plain(kind))
 }
 
 async fn drain(setup: &Setup, pass: usize) -> anyhow::Result<f64> {

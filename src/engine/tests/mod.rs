@@ -69,7 +69,7 @@ where
     H: Handler<P>,
 {
     let kind = Kind::parse(kind).unwrap();
-    registry.add(KindInfo { kind, about: String::new(), example: Json::null() }, handler);
+    registry.add(KindInfo::plain(kind), handler);
 }
 
 fn job(kind: &str, queue: &str) -> NewJob {

@@ -127,6 +127,22 @@ impl Command {
         json!({ "name": name, "args": args }).to_string()
     }
 
+    /// What a payload looks like: the declared programs are the choice.
+    pub fn schema(&self) -> String {
+        let names: Vec<&str> = self.settings.programs.keys().map(String::as_str).collect();
+        let mut name = json!({ "type": "string", "title": "Program",
+            "description": "Which of the programs that the configuration declares." });
+        if !names.is_empty() {
+            name["enum"] = json!(names);
+        }
+        // Written in the order in which a form asks.
+        format!(
+            r#"{{"type": "object", "additionalProperties": false, "required": ["name"],
+                "properties": {{"name": {name}, "args": {{"type": "object", "title": "Arguments",
+                "description": "A JSON object: a text, number or boolean for each placeholder."}}}}}}"#
+        )
+    }
+
     fn find(&self, name: &str) -> Result<&Program, String> {
         let programs = &self.settings.programs;
         programs.get(name).ok_or_else(|| {

@@ -27,6 +27,22 @@ pub(super) const ABOUT: &str = "Sends an HTTP request: success is 2xx; 408, 425,
 pub(super) const EXAMPLE: &str =
     r#"{"method": "GET", "url": "https://example.com/", "headers": {"accept": "text/html"}}"#;
 
+pub(super) const SCHEMA: &str = r#"{
+  "type": "object",
+  "additionalProperties": false,
+  "required": ["url"],
+  "properties": {
+    "url": {"type": "string", "title": "URL", "format": "uri", "description": "Where to."},
+    "method": {"type": ["string", "null"], "title": "Method", "pattern": "^[A-Za-z]+$",
+      "description": "POST when there is a body, else GET."},
+    "headers": {"type": "object", "title": "Headers", "description": "As a JSON object of texts."},
+    "body": {"title": "Body",
+      "description": "JSON. A text goes out as it is, anything else as application/json."},
+    "timeout_ms": {"type": ["integer", "null"], "title": "Timeout in milliseconds", "minimum": 0,
+      "maximum": 18446744073709551615, "description": "How long the request may take in all."}
+  }
+}"#;
+
 /// What the `http` kind is told.
 #[derive(Debug, Clone)]
 pub struct Settings {

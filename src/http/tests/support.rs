@@ -69,17 +69,20 @@ impl Server {
     pub async fn with(setup: Setup) -> Server {
         let mut registry = Registry::default();
         let kind = Kind::parse("echo").unwrap();
-        let info = KindInfo { kind, about: "Gives back.".into(), example: example("1") };
+        let info =
+            KindInfo { kind, about: "Gives back.".into(), example: example("1"), schema: None };
         registry.add(info, |_: Context, value: Value| async move { Ok::<_, String>(value) });
         let kind = Kind::parse("refuse").unwrap();
-        let info = KindInfo { kind, about: "Discards.".into(), example: example("null") };
+        let info =
+            KindInfo { kind, about: "Discards.".into(), example: example("null"), schema: None };
         registry.add(info, |_: Context, _: Value| async {
             Outcome::Discard { error: "no such coffee".into() }
         });
         let gate = Arc::new(Semaphore::new(0));
         let held = gate.clone();
         let kind = Kind::parse("hold").unwrap();
-        let info = KindInfo { kind, about: "Waits.".into(), example: example("null") };
+        let info =
+            KindInfo { kind, about: "Waits.".into(), example: example("null"), schema: None };
         registry.add(info, move |context: Context, payload: Value| {
             let held = held.clone();
             async move {

@@ -46,7 +46,19 @@ impl Desk {
         Desk::over(MemoryStore::new(limits, clock))
     }
 
+    /// Where jobs are run, as on a real server.
+    fn awake() -> Desk {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Desk::obeying(MemoryStore::new(Limits::default(), clock), Shutdown::default())
+    }
+
     fn over(store: Arc<MemoryStore>) -> Desk {
+        let still = Shutdown::default();
+        still.draining.cancel();
+        Desk::obeying(store, still)
+    }
+
+    fn obeying(store: Arc<MemoryStore>, shutdown: Shutdown) -> Desk {
         let mut registry = Registry::default();
         let kinds = [
             ("echo", r#"{"hello":"world"}"#, "Answers with its payload."),
@@ -54,12 +66,11 @@ impl Desk {
         ];
         for (kind, payload, about) in kinds {
             let kind = Kind::parse(kind).unwrap();
-            let info = KindInfo { kind, about: about.into(), example: example(payload) };
+            let info =
+                KindInfo { kind, about: about.into(), example: example(payload), schema: None };
             registry.add(info, |_, _: serde_json::Value| async { Outcome::Cancel });
         }
-        let still = Shutdown::default();
-        still.draining.cancel();
-        let engine = Engine::start(store.clone(), registry, EngineConfig::default(), still);
+        let engine = Engine::start(store.clone(), registry, EngineConfig::default(), shutdown);
         let pages = super::router(engine.clone());
         Desk { store, engine, pages }
     }

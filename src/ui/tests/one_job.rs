@@ -1,7 +1,7 @@
 //! A job's page.
 
 use super::*;
-use crate::job::{Failure, FailureClass, Interruption, LogLine, Stream, Time};
+use crate::job::{Failure, FailureClass, Interruption, LogLine, Progress, Stream, Time};
 use crate::store::Note;
 
 impl Desk {
@@ -45,7 +45,8 @@ async fn every_attempt_and_every_interruption_is_told_in_words() {
         "<span class=\"failure-class\">timeout</span>",
         "Rescued: the server&#39;s process died; attempt 2 counts",
         "Lost because the server&#39;s process died; it counts.",
-        "Ready: waits for a free place in queue default.",
+        "The server is stopping: it starts nothing more",
+        "attempts",
     ] {
         page.assert_has(words);
     }
@@ -69,10 +70,12 @@ async fn log_lines_are_shown_with_their_stream_and_time() {
 
 #[tokio::test]
 async fn a_paused_queue_is_why_a_ready_job_does_not_run() {
-    let desk = Desk::open();
-    let job = desk.submit(echo("null")).await;
+    let desk = Desk::awake();
     desk.engine.pause(QueueName::default()).await.unwrap();
-    desk.page_of(&job).await.assert_has("queue default is paused");
+    let job = desk.submit(echo("null")).await;
+    let page = desk.page_of(&job).await;
+    page.assert_has("Queue default is paused: nothing starts until it is resumed.");
+    page.assert_has("Attempt 1 of 10 comes next.");
 }
 
 #[tokio::test]
@@ -86,10 +89,101 @@ async fn buttons_are_those_that_the_state_allows() {
     desk.page_of(&job).await.assert_lacks("id=\"delete\"");
     desk.engine.cancel(job.id).await.unwrap().unwrap();
     let asked = desk.page_of(&job).await;
-    asked.assert_has("Asked to stop");
+    asked.assert_has("<li class=\"step-done\">Cancel asked for <time");
+    asked.assert_has(
+        "<li class=\"step-now\">The worker hears of it with its next sign of life</li>",
+    );
+    asked.assert_has("<li class=\"step-open\">Not stopped yet</li>");
     asked.assert_lacks("id=\"cancel\"");
     desk.settle(&lease, Verdict::Cancelled).await;
     let cancelled = desk.page_of(&job).await;
+    cancelled.assert_has("<li class=\"step-done\">The worker was told</li>");
+    cancelled.assert_has("<li class=\"step-done\">Cancelled <time");
     cancelled.assert_has("id=\"retry\"");
     cancelled.assert_has("id=\"delete\"");
+}
+
+#[tokio::test]
+async fn an_end_that_came_by_itself_is_not_called_cancelled() {
+    let desk = Desk::open();
+    let job = desk.submit(echo("null")).await;
+    let lease = desk.claim().await;
+    desk.engine.cancel(job.id).await.unwrap().unwrap();
+    desk.settle(&lease, Verdict::Completed { result: Json::null() }).await;
+    let page = desk.page_of(&job).await;
+    page.assert_has("It came to its end by itself <time");
+    // Asked for once more in a later attempt is another story.
+    desk.engine.retry(job.id).await.unwrap().unwrap();
+    desk.claim().await;
+    desk.page_of(&job).await.assert_lacks("Cancel asked for <time");
+}
+
+#[tokio::test]
+async fn the_life_of_a_job_is_a_picture_with_words() {
+    let desk = Desk::open();
+    let job = desk.submit(echo("null")).await;
+    let waiting = desk.page_of(&job).await;
+    waiting.assert_has("<svg class=\"band open\"");
+    waiting.assert_has("<rect class=\"s-available\" x=\"0\" y=\"0\" width=\"1000\" height=\"10\"><title>waiting for a place</title>");
+    desk.complete("1").await;
+    let done = desk.page_of(&job).await;
+    done.assert_has("<svg class=\"band\"");
+    done.assert_has("<rect class=\"s-completed\"");
+    done.assert_has("<title>attempt 1 succeeded after ");
+    done.assert_has(" in all: waited ");
+}
+
+#[tokio::test]
+async fn what_matters_most_comes_first() {
+    let desk = Desk::open();
+    let order = |page: &Answer| {
+        let place = |id: &str| page.text.find(&format!("id=\"{id}\"")).unwrap();
+        let mut parts = ["attempts-title", "log-title", "payload-title"].map(|id| (place(id), id));
+        parts.sort();
+        parts.map(|(_, id)| id)
+    };
+    let job = desk.submit(echo("null")).await;
+    let lease = desk.claim().await;
+    assert_eq!(order(&desk.page_of(&job).await)[0], "log-title");
+    let failure = Failure::new(FailureClass::Error, "first line\nsecond line");
+    desk.settle(&lease, Verdict::Failed { failure, retry_in: Duration::ZERO }).await;
+    let failed = desk.page_of(&job).await;
+    assert_eq!(order(&failed)[0], "attempts-title");
+    failed.assert_has("<p class=\"stand-error\">first line</p>");
+    desk.store.tick().await.unwrap();
+    desk.complete("1").await;
+    assert_eq!(order(&desk.page_of(&job).await)[0], "payload-title");
+}
+
+#[tokio::test]
+async fn progress_is_told_with_what_is_left_at_its_pace() {
+    let desk = Desk::open();
+    let job = desk.submit(echo("null")).await;
+    let lease = desk.claim().await;
+    desk.page_of(&job).await.assert_has("It has not told how far it is.");
+    let message = Some("halfway <there>".into());
+    let progress = Some(Progress { done: 5_000, total: Some(10_000), message });
+    desk.store.annotate(vec![Note { lease: lease.key(), lines: vec![], progress }]).await.unwrap();
+    let page = desk.page_of(&job).await;
+    page.assert_has("max=\"10000\" value=\"5000\"");
+    page.assert_has("5\u{202f}000 of 10\u{202f}000</span>");
+    page.assert_has("halfway &#60;there&#62;");
+    page.assert_has("data-started=\"");
+}
+
+#[tokio::test]
+async fn the_curl_that_made_a_job_makes_it_again_and_hides_the_forms_own_key() {
+    let desk = Desk::open();
+    let mail = Submission {
+        queue: Some("mail".into()),
+        idempotency_key: Some("order-7".into()),
+        ..echo(r#"{"text":"it's","n":12345678901234567890}"#)
+    };
+    let page = desk.page_of(&desk.submit(mail).await).await;
+    page.assert_has("curl http://127.0.0.1:8080/api/v1/jobs \\\n");
+    page.assert_has("&#34;text&#34;: &#34;it&#39;\\&#39;&#39;s&#34;");
+    page.assert_has("&#34;n&#34;: 12345678901234567890");
+    page.assert_has("&#34;idempotency_key&#34;: &#34;order-7&#34;");
+    let by_form = desk.post("/jobs", &[("kind", "echo"), ("token", "t1")]).await.location;
+    desk.get(&by_form).await.assert_lacks("idempotency_key");
 }

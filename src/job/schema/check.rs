@@ -1,0 +1,157 @@
+//! Whether a payload fits.
+
+use serde_json::value::RawValue;
+
+use super::read::entries;
+use super::{Bounds, Field, Format, Json, Object, Shape, Text, Wrong};
+use crate::job::Time;
+
+impl Object {
+    pub(super) fn check(&self, payload: &str) -> Vec<Wrong> {
+        let wrong = |field: &str, message: String| Wrong { field: field.to_owned(), message };
+        let Ok(given) = entries(payload) else {
+            return vec![wrong("", "an object is expected".into())];
+        };
+        let mut all = Vec::new();
+        for field in &self.fields {
+            let value = given.iter().find(|(name, _)| *name == field.name);
+            match value.map(|(_, value)| field.accepts(value)) {
+                None if field.required => {
+                    all.push(wrong(&field.name, "a value is required".into()))
+                }
+                Some(Err(message)) => all.push(wrong(&field.name, message)),
+                None | Some(Ok(())) => {}
+            }
+        }
+        let known = |name: &str| self.fields.iter().any(|field| field.name == name);
+        for (name, _) in given.iter().filter(|(name, _)| self.closed && !known(name)) {
+            let names: Vec<&str> = self.fields.iter().map(|field| field.name.as_str()).collect();
+            all.push(wrong(
+                name,
+                format!("there is no such property; known: {}", names.join(", ")),
+            ));
+        }
+        all
+    }
+}
+
+impl Field {
+    fn accepts(&self, value: &RawValue) -> Result<(), String> {
+        if value.get() == "null" && !matches!(self.shape, Shape::Any) {
+            return if self.nullable { Ok(()) } else { Err("null is not accepted".into()) };
+        }
+        self.shape.accepts(value.get())
+    }
+}
+
+impl Shape {
+    /// Whether the text of a JSON value fits.
+    ///
+    /// # Errors
+    /// What is expected.
+    pub fn accepts(&self, value: &str) -> Result<(), String> {
+        match self {
+            Shape::Any => Ok(()),
+            Shape::Text(rules) => match serde_json::from_str::<String>(value) {
+                Ok(text) => rules.accept(&text),
+                Err(_) => Err("a text is expected".into()),
+            },
+            Shape::Integer(bounds) => match is_integer(value) {
+                true => bounds.accept(value, ""),
+                false => Err("a whole number is expected".into()),
+            },
+            Shape::Number(bounds) => {
+                match value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+                    true => bounds.accept(value, ""),
+                    false => Err("a number is expected".into()),
+                }
+            }
+            Shape::Boolean => match value {
+                "true" | "false" => Ok(()),
+                _ => Err("true or false is expected".into()),
+            },
+            Shape::Choice(choices) => {
+                let same = |choice: &&Json| same_scalar(choice.as_str(), value);
+                let told: Vec<&str> = choices.iter().map(Json::as_str).collect();
+                let found = choices.iter().find(same).map(|_| ());
+                found.ok_or_else(|| format!("one of {} is expected", told.join(", ")))
+            }
+            Shape::Texts { each, count } => match serde_json::from_str::<Vec<Box<RawValue>>>(value)
+            {
+                Ok(items) => {
+                    count.accept(&items.len().to_string(), " entries")?;
+                    let mut items = (1..).zip(items);
+                    items.try_for_each(|(n, item)| {
+                        each.accepts(item.get()).map_err(|message| format!("entry {n}: {message}"))
+                    })
+                }
+                Err(_) => Err("an array is expected".into()),
+            },
+        }
+    }
+}
+
+fn is_integer(value: &str) -> bool {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Texts are the same whatever their escapes.
+fn same_scalar(a: &str, b: &str) -> bool {
+    let text = |json: &str| serde_json::from_str::<String>(json).ok();
+    a == b || text(a).is_some_and(|a| text(b) == Some(a))
+}
+
+impl Text {
+    fn accept(&self, text: &str) -> Result<(), String> {
+        self.length.accept(&text.chars().count().to_string(), " characters")?;
+        if let Some(pattern) = self.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
+            return Err(format!("it does not match the pattern {}", pattern.as_str()));
+        }
+        let fits = match self.format {
+            None => true,
+            Some(Format::DateTime) => text.parse::<Time>().is_ok(),
+            Some(Format::Uri) => url::Url::parse(text).is_ok(),
+            Some(Format::Email) => text
+                .split_once('@')
+                .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty()),
+        };
+        match (fits, self.format) {
+            (false, Some(format)) => Err(format!("{} is expected", format.words())),
+            (true, _) | (false, None) => Ok(()),
+        }
+    }
+}
+
+impl Format {
+    /// What it is, with an example.
+    pub fn words(self) -> &'static str {
+        match self {
+            Format::DateTime => "a time such as 2026-11-23T08:00:00Z",
+            Format::Uri => "an address such as https://example.com/",
+            Format::Email => "an address such as somebody@example.com",
+        }
+    }
+}
+
+impl Bounds {
+    fn accept(self, number: &str, of_what: &str) -> Result<(), String> {
+        let Ok(number) = number.parse::<f64>() else { return Ok(()) };
+        let below = self.least.is_some_and(|least| number < least);
+        let above = self.most.is_some_and(|most| number > most);
+        match below || above {
+            true => Err(format!("{}{of_what} is expected", self.words())),
+            false => Ok(()),
+        }
+    }
+
+    /// `at least 1`, `at most 9`, `1 to 9`; empty without bounds.
+    pub fn words(self) -> String {
+        match (self.least, self.most) {
+            (Some(least), Some(most)) => format!("{least} to {most}"),
+            (Some(least), None) => format!("at least {least}"),
+            (None, Some(most)) => format!("at most {most}"),
+            (None, None) => String::new(),
+        }
+    }
+}

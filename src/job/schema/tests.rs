@@ -1,0 +1,140 @@
+//! What is read of a schema, and what it lets through.
+
+use super::*;
+
+const SCHEMA: &str = r#"{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "additionalProperties": false,
+  "required": ["to", "copies"],
+  "properties": {
+    "to": {"type": "string", "title": "To", "format": "email", "maxLength": 20},
+    "copies": {"type": "integer", "minimum": 1, "maximum": 9, "default": 1},
+    "scale": {"type": "number", "minimum": 0.5},
+    "urgent": {"type": ["boolean", "null"], "description": "Goes first."},
+    "size": {"enum": ["a4", "a5", 3]},
+    "code": {"type": "string", "pattern": "^[A-Z]{2}\\d+$"},
+    "at": {"type": "string", "format": "date-time"},
+    "link": {"type": "string", "format": "uri"},
+    "tags": {"type": "array", "items": {"type": "string", "minLength": 2}, "maxItems": 2},
+    "more": {"type": "object"},
+    "odd": {"oneOf": []}
+  }
+}"#;
+
+fn wrong(payload: &str) -> Vec<(String, String)> {
+    let wrong = Schema::parse(SCHEMA).unwrap().check(&Json::parse(payload).unwrap());
+    wrong.into_iter().map(|wrong| (wrong.field, wrong.message)).collect()
+}
+
+#[test]
+fn properties_come_in_their_order_with_what_people_need_to_know() {
+    let schema = Schema::parse(SCHEMA).unwrap();
+    let fields = schema.fields().unwrap();
+    let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    let order =
+        ["to", "copies", "scale", "urgent", "size", "code", "at", "link", "tags", "more", "odd"];
+    assert_eq!(names, order);
+    assert_eq!((fields[0].title.as_str(), fields[0].required), ("To", true));
+    assert_eq!(fields[1].default.as_ref().unwrap().as_str(), "1");
+    assert_eq!((fields[3].description.as_str(), fields[3].nullable), ("Goes first.", true));
+    assert!(matches!(fields[9].shape, Shape::Any) && matches!(fields[10].shape, Shape::Any));
+    assert_eq!(schema.source().as_str(), SCHEMA);
+}
+
+#[test]
+fn a_payload_that_fits_is_accepted() {
+    for fits in [
+        r#"{"to":"a@b","copies":1}"#,
+        r#"{"copies":9,"to":"a@b","scale":0.5,"urgent":null,"size":"a5","code":"CH12",
+            "at":"2026-11-23T08:00:00+01:00","link":"https://x.test/","tags":["ab","cd"],
+            "more":{"x":[1]},"odd":null}"#,
+        r#"{"to":"a@b","copies":2,"size":3,"urgent":true,"scale":1e3}"#,
+        r#"{"to":"a@b","copies":2,"size":"\u00614"}"#,
+    ] {
+        assert_eq!(wrong(fits), [], "{fits}");
+    }
+}
+
+#[test]
+fn everything_that_does_not_fit_is_named_with_what_is_expected() {
+    for (payload, field, message) in [
+        ("[]", "", "an object is expected"),
+        ("null", "", "an object is expected"),
+        (r#"{"copies":1}"#, "to", "a value is required"),
+        (r#"{"to":7,"copies":1}"#, "to", "a text is expected"),
+        (r#"{"to":"@b","copies":1}"#, "to", "an address such as somebody@example.com is expected"),
+        (r#"{"to":"a@bcdefghijklmnopqrst","copies":1}"#, "to", "at most 20 characters is expected"),
+        (r#"{"to":"a@b","copies":1.0}"#, "copies", "a whole number is expected"),
+        (r#"{"to":"a@b","copies":"1"}"#, "copies", "a whole number is expected"),
+        (r#"{"to":"a@b","copies":null}"#, "copies", "null is not accepted"),
+        (r#"{"to":"a@b","copies":10}"#, "copies", "1 to 9 is expected"),
+        (r#"{"to":"a@b","copies":99999999999999999999999}"#, "copies", "1 to 9 is expected"),
+        (r#"{"to":"a@b","copies":1,"scale":0.4}"#, "scale", "at least 0.5 is expected"),
+        (r#"{"to":"a@b","copies":1,"scale":true}"#, "scale", "a number is expected"),
+        (r#"{"to":"a@b","copies":1,"urgent":"yes"}"#, "urgent", "true or false is expected"),
+        (r#"{"to":"a@b","copies":1,"size":"a6"}"#, "size", "one of \"a4\", \"a5\", 3 is expected"),
+        (
+            r#"{"to":"a@b","copies":1,"code":"xCH1"}"#,
+            "code",
+            "it does not match the pattern ^[A-Z]{2}\\d+$",
+        ),
+        (
+            r#"{"to":"a@b","copies":1,"at":"noon"}"#,
+            "at",
+            "a time such as 2026-11-23T08:00:00Z is expected",
+        ),
+        (r#"{"to":"a@b","copies":1,"tags":"ab"}"#, "tags", "an array is expected"),
+        (
+            r#"{"to":"a@b","copies":1,"tags":["ab","c"]}"#,
+            "tags",
+            "entry 2: at least 2 characters is expected",
+        ),
+        (
+            r#"{"to":"a@b","copies":1,"tags":["ab","cd","ef"]}"#,
+            "tags",
+            "at most 2 entries is expected",
+        ),
+    ] {
+        assert_eq!(wrong(payload), [(field.to_owned(), message.to_owned())], "{payload}");
+    }
+    let unknown = wrong(r#"{"to":"a@b","copies":1,"cc":1}"#);
+    assert_eq!(unknown[0].0, "cc");
+    assert!(unknown[0].1.starts_with("there is no such property; known: to, copies,"));
+    assert_eq!(wrong("{}").len(), 2);
+}
+
+#[test]
+fn what_is_not_understood_is_not_judged() {
+    for open in [
+        "{}",
+        r#"{"type": "string"}"#,
+        r#"{"type": "object", "properties": {"a": {"type": "string"}}, "oneOf": []}"#,
+        r#"{"type": "object"}"#,
+    ] {
+        let schema = Schema::parse(open).unwrap();
+        assert!(schema.fields().is_none(), "{open}");
+        assert_eq!(schema.check(&Json::parse("[1]").unwrap()), [], "{open}");
+    }
+    let any = r#"{"type":"object","properties":{"a":{"type":["string","integer"]}}}"#;
+    assert_eq!(Schema::parse(any).unwrap().check(&Json::parse(r#"{"a":[]}"#).unwrap()), []);
+}
+
+#[test]
+fn what_is_no_schema_is_refused_with_its_place() {
+    for (text, place) in [
+        ("[]", "the schema: an object"),
+        ("{", "EOF"),
+        (r#"{"type":"object","properties":[]}"#, "properties: "),
+        (r#"{"type":"object","properties":{"a":7}}"#, "a: an object"),
+        (r#"{"type":"object","properties":{"a":{"type":"string","pattern":"("}}}"#, "a: pattern: "),
+        (
+            r#"{"type":"object","properties":{"a":{"type":"integer","minimum":"1"}}}"#,
+            "a: minimum: ",
+        ),
+        (r#"{"type":"object","properties":{},"required":true}"#, "required: "),
+    ] {
+        let refused = Schema::parse(text).unwrap_err().to_string();
+        assert!(refused.contains(place), "{text}: {refused}");
+    }
+}

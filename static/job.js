@@ -1,0 +1,181 @@
+// One job's page while it is open: its sections, its log, how far it is, and how long that may still take.
+
+import { atMostEvery, fetchPage, perFrame, setBadge, swapSections } from "./live.js";
+import { grouped, serverNow, setText } from "./when.js";
+
+const MOST_LINES = 2000;
+const TOO_EARLY_S = 2;
+/** Silence worth telling, once it is also much longer than usual. */
+const SILENCE_S = 10;
+
+/** Brings the page to life; `open` opens its stream, `owe` remembers what could not be fetched. */
+export function job(open, owe, id) {
+  const log = new Log();
+  const pace = new Pace();
+  const lines = [];
+  let report = null;
+  let state = null;
+  let shown = 0; // the swapped sections already tell everything up to here
+  toTheEnd();
+  const refresh = atMostEvery(500, async () => {
+    const fresh = await fetchPage();
+    if (!fresh) owe(refresh);
+    if (!fresh?.page) return;
+    swapSections(fresh.page);
+    shown = Number(fresh.cursor.split(":")[1]);
+    toTheEnd();
+    pace.swapped(shown);
+  });
+  const render = perFrame(() => {
+    if (lines.length) log.append(lines.splice(0));
+    if (report) pace.show(report);
+    if (state) setBadge(document.querySelector("#head .badge"), state);
+    report = state = null;
+  });
+  open([["job", id]], (events) => {
+    for (const event of events) {
+      if (event.lines) lines.push(...event.lines);
+      else if (event.progress) report = event;
+      else if (event.seq > shown) {
+        state = event.type === "job.deleted" ? "deleted" : event.job.state;
+        refresh();
+      }
+    }
+    render();
+  }, () => location.reload());
+}
+
+/** Boxes of a fixed height show their end, where the newest is. */
+function toTheEnd() {
+  for (const box of document.querySelectorAll(".steady [data-tail]")) {
+    if (!box.matches(":hover, :focus-within")) box.scrollTop = box.scrollHeight;
+  }
+}
+
+/** The log: follows its end while that is wanted. Reading further up stops that, going to the end begins it. */
+class Log {
+  #list = document.getElementById("log");
+  #button = document.getElementById("follow");
+  #follows = true;
+  #moved = 0;
+
+  constructor() {
+    if (this.#button) {
+      this.#button.hidden = false;
+      this.#button.addEventListener("click", () => this.#follow(!this.#follows));
+    }
+    this.#list.addEventListener("scroll", () => {
+      // Scrolling of our own is not a wish.
+      if (Math.abs(this.#list.scrollTop - this.#moved) > 2) this.#follow(this.#isAtEnd());
+    });
+    this.#follow(Boolean(this.#button)); // the log of a finished job is read from its beginning
+  }
+
+  append(lines) {
+    const list = this.#list;
+    document.getElementById("log-empty").hidden = true;
+    list.hidden = false;
+    const rows = document.createDocumentFragment();
+    for (const line of lines.slice(-MOST_LINES)) rows.append(rowOf(line));
+    list.append(rows);
+    while (list.childElementCount > MOST_LINES) list.firstElementChild.remove();
+    if (this.#follows) this.#toEnd();
+  }
+
+  #isAtEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#list;
+    return scrollHeight - scrollTop - clientHeight < 24;
+  }
+
+  #toEnd() {
+    this.#list.scrollTop = this.#list.scrollHeight;
+    this.#moved = this.#list.scrollTop;
+  }
+
+  #follow(wanted) {
+    this.#follows = wanted;
+    this.#button?.setAttribute("aria-pressed", String(wanted));
+    if (wanted) this.#toEnd();
+    else this.#moved = -Infinity;
+  }
+}
+
+function rowOf(line) {
+  const row = document.createElement("li");
+  row.className = `from-${line.stream}`;
+  const time = document.createElement("time");
+  time.dateTime = line.at;
+  time.textContent = line.at.slice(11, 23);
+  row.append(time, " ", span("stream", line.stream), " ", span("text", line.text));
+  return row;
+}
+
+function span(name, text) {
+  const element = document.createElement("span");
+  element.className = name;
+  element.textContent = text;
+  return element;
+}
+
+/** How far the attempt is, and what follows from it. The words are those of src/ui/pace.rs. */
+class Pace {
+  #report = null;
+  #heard = 0;
+  #count = 0;
+
+  constructor() {
+    setInterval(() => !document.hidden && this.#tell(), 1000);
+  }
+
+  /** A report came. */
+  show(event) {
+    this.#report = event;
+    this.#heard = Date.now();
+    this.#count += 1;
+    this.#draw();
+  }
+
+  /** The sections are as of `seq`: a report that is newer is shown again. */
+  swapped(seq) {
+    if (this.#report?.seq > seq) this.#draw();
+  }
+
+  #draw() {
+    const bar = document.getElementById("progress-bar");
+    if (!bar) return;
+    const { done, total, message } = this.#report.progress;
+    if (total) {
+      bar.max = total;
+      bar.value = Math.min(done, total);
+    } else {
+      bar.removeAttribute("value");
+    }
+    setText(document.getElementById("progress-count"), grouped(done) + (total ? ` of ${grouped(total)}` : ""));
+    setText(document.getElementById("progress-message"), message ?? "");
+    this.#tell();
+  }
+
+  #tell() {
+    const place = document.getElementById("progress-left");
+    const started = Date.parse(document.getElementById("progress")?.dataset.started);
+    if (!place || !this.#report || !started) return;
+    const elapsed = (serverNow() - started) / 1000;
+    const silence = (Date.now() - this.#heard) / 1000;
+    const { done, total } = this.#report.progress;
+    // Twice as long as the reports of this attempt usually take.
+    const late = silence > SILENCE_S && silence > (2 * elapsed) / (this.#count + 1);
+    setText(place, late ? `nothing heard for ${Math.floor(silence)} s` : left(elapsed, done, total));
+  }
+}
+
+/** `about 40 s left at this pace`; empty when there is nothing to judge by. */
+export function left(elapsed, done, total) {
+  if (!total || done === 0 || done >= total || elapsed < TOO_EARLY_S) return "";
+  const seconds = Math.ceil((elapsed * (total - done)) / done);
+  const [n, unit] =
+    seconds < 90 ? [Math.ceil(seconds / 5) * 5, "s"]
+    : seconds < 5400 ? [Math.ceil(seconds / 60), "min"]
+    : seconds < 172800 ? [Math.ceil(seconds / 3600), "h"]
+    : [Math.ceil(seconds / 86400), "d"];
+  return seconds < 5 ? "a few seconds left at this pace" : `about ${n} ${unit} left at this pace`;
+}
