@@ -335,6 +335,29 @@ impl Engine {
         self.control_one(Control::Delete(vec![id])).await
     }
 
+    /// Puts a waiting job into another queue.
+    pub async fn move_to(
+        &self,
+        id: JobId,
+        queue: QueueName,
+    ) -> Result<Result<Status, ControlError>, EngineError> {
+        let control = Control::Move { jobs: vec![id], queue: queue.clone() };
+        let answer = self.control_one(control).await?;
+        if answer.is_ok() {
+            self.inner.ensure_queues(std::iter::once(&queue));
+        }
+        Ok(answer)
+    }
+
+    /// Gives a waiting job another priority.
+    pub async fn reprioritise(
+        &self,
+        id: JobId,
+        priority: i16,
+    ) -> Result<Result<Status, ControlError>, EngineError> {
+        self.control_one(Control::Reprioritise { jobs: vec![id], priority }).await
+    }
+
     /// Holds claims of a queue back.
     pub async fn pause(&self, queue: QueueName) -> Result<(), EngineError> {
         self.inner.store.control(Control::Pause(queue)).await?;

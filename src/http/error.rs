@@ -77,6 +77,11 @@ impl Problem {
         Problem { errors, ..problem }
     }
 
+    /// What is to be done is not told in a way that can be understood.
+    pub fn invalid_control(error: &impl std::fmt::Display) -> Self {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_control", error.to_string())
+    }
+
     /// No such job.
     pub fn no_such_job(id: &str) -> Self {
         Problem::new(StatusCode::NOT_FOUND, "no_such_job", format!("there is no job {id}"))

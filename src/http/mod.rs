@@ -74,6 +74,8 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
         .route("/api/v1/jobs/{id}/log", get(follow::log))
         .route("/api/v1/jobs/{id}/retry", post(jobs::retry))
         .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/api/v1/jobs/{id}/move", post(jobs::shift))
+        .route("/api/v1/jobs/{id}/reprioritise", post(jobs::reprioritise))
         .route("/api/v1/stats", get(stats::stats))
         .route("/api/v1/export", get(export::export))
         .route("/api/v1/queues", get(stats::queues))

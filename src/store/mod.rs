@@ -90,8 +90,8 @@ pub trait Store: Send + Sync + 'static {
     /// the state it had; then the job and its key are gone.
     ///
     /// # Errors
-    /// [`StoreError::TooManyQueues`] when a queue that nobody knows is to be paused and would be one
-    /// too many.
+    /// [`StoreError::TooManyQueues`] when a queue that nobody knows is to be paused or moved to and
+    /// would be one too many; nothing was done then.
     async fn control(
         &self,
         control: Control,
@@ -333,6 +333,20 @@ pub enum Control {
     Pause(QueueName),
     /// Claim again.
     Resume(QueueName),
+    /// Put these waiting jobs into a queue. One that is there already stays, and that is no event.
+    Move {
+        /// Which.
+        jobs: Vec<JobId>,
+        /// Where to; it may be new.
+        queue: QueueName,
+    },
+    /// Give these waiting jobs a priority. One that has it already keeps it, and that is no event.
+    Reprioritise {
+        /// Which.
+        jobs: Vec<JobId>,
+        /// Higher runs first.
+        priority: i16,
+    },
 }
 
 /// What a tick did.
