@@ -42,6 +42,7 @@ pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
         problems.add("data_dir", "a directory is expected");
     }
     let base_url = file.base_url.as_deref().and_then(|text| problems.base_url(text));
+    let base_path = problems.take("base_path", file.base_path.parse());
     let filter = EnvFilter::try_new(&file.log.filter);
     problems.take(
         "log.filter",
@@ -64,6 +65,7 @@ pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
         listen: file.listen,
         data_dir: file.data_dir,
         base_url,
+        base_path: base_path.unwrap_or_default(),
         log: LogConfig { format: file.log.format, filter: file.log.filter },
         engine,
         limits,

@@ -26,6 +26,8 @@ pub struct FileConfig {
     pub data_dir: PathBuf,
     /// How people reach the server when it stands behind a proxy.
     pub base_url: Option<String>,
+    /// The path under which everything is served when the host is shared.
+    pub base_path: String,
     /// Whether fake jobs are fed.
     pub demo: bool,
     /// What is logged, and how.
@@ -261,6 +263,7 @@ impl Default for FileConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             data_dir: "data".into(),
             base_url: None,
+            base_path: "/".into(),
             demo: false,
             log: LogSection::default(),
             auth: AuthSection::default(),

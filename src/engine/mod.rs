@@ -36,6 +36,7 @@ mod stop;
 mod supervise;
 mod timer;
 mod verdict;
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub use registry::{KindInfo, Registry};
 pub use stop::Drained;
 pub use submission::{BackoffFields, FieldError, Submission};
 pub use supervise::LoopFailure;
+pub use why::{COUNTED_AHEAD, Why};
 
 /// What the engine is told at its start.
 #[derive(Debug, Clone)]

@@ -113,6 +113,11 @@ pub trait Store: Send + Sync + 'static {
     /// holds all that happened up to there and perhaps a little more; [`Job::seq`] tells.
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError>;
 
+    /// How many jobs of its queue a claim would take before this one, in the order of [`Store::claim`];
+    /// counted up to `most`, which then means "at least so many". `None` when it is not available. A
+    /// paused queue keeps its order. Costs no scan of the queue.
+    async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError>;
+
     /// A page of whole jobs, newest (greatest id) first. Answers with fewer rows than asked for and a
     /// `next` cursor when it has looked at about [`Limits::search_step`] jobs, so that no search takes
     /// long; [`Page::examined`] says how many. The limit is taken as 1 to [`JobQuery::MAX_LIMIT`].

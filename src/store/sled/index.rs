@@ -250,6 +250,14 @@ impl Index {
         self.sets.queues.iter().filter(|queue| queue.is_known()).count()
     }
 
+    /// How many jobs of its queue go before an available one, counted up to `most`.
+    pub fn ahead(&self, id: JobId, most: u64) -> Option<u64> {
+        let entry = self.entries.get(&id).filter(|entry| entry.status.state == State::Available)?;
+        let ready = &self.sets.queues[self.queue_of(entry.group) as usize].ready;
+        let before = ready.range(..(Reverse(entry.priority), entry.run_at, id));
+        Some(before.take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64)
+    }
+
     /// Every counter.
     pub fn stats(&self, cursor: crate::job::Cursor, oldest: crate::job::Cursor) -> Stats {
         let mut stats = Stats {

@@ -302,6 +302,10 @@ impl Store for SledStore {
         Ok((None, cursor))
     }
 
+    async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError> {
+        self.look(move |index, _| index.ahead(id, most)).await
+    }
+
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
         let (limit, step) = (query.rows(), self.shared.limits.search_step as u64);
         let mut page = Page { jobs: Vec::new(), next: None, examined: 0, cursor: self.head() };
