@@ -1,7 +1,6 @@
 //! L1: durable transitions. The trait speaks in intents, never in keys or SQL, so that a key-value store
 //! and a relational one can both be at their best. Every rule is a test in `conformance`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 
 use crate::job::{
-    Cursor, Event, Job, JobId, JobQuery, Kind, LogCaps, LogLine, NewJob, PageCursor, Progress,
-    QueueName, Refused, State, Status, Time, Verdict, WorkerName,
+    Cursor, Event, Job, JobId, JobQuery, LogCaps, LogLine, NewJob, PageCursor, Progress, QueueName,
+    Refused, Status, Time, Verdict, WorkerName,
 };
 
 pub mod clock;
@@ -21,10 +20,12 @@ pub mod memory;
 pub(crate) mod model;
 pub mod sled;
 pub mod snapshot;
+mod stats;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use memory::MemoryStore;
 pub use snapshot::{Piece, Snapshot};
+pub use stats::{QueueStats, Stats, Storage};
 
 /// Keeps jobs and their event log. Each verb is one atomic transition including its events, and its
 /// answer comes when the transition is durable (`claim` and `annotate` excepted: see there). What was
@@ -179,6 +180,10 @@ pub struct Limits {
     /// Jobs that one `list` looks at before it answers with what it has found. A little more when they
     /// lie close together.
     pub search_step: usize,
+    /// Finished jobs that a store on a disk keeps at hand before it packs them away together.
+    pub archive_from: usize,
+    /// Bytes of a journal below which no old job is copied forward so that old chunks can go.
+    pub carry_above: u64,
 }
 
 /// How long and how many finished jobs and events are kept. Jobs past either bound go, oldest first.
@@ -212,6 +217,8 @@ impl Default for Limits {
             retention: Retention::default(),
             tick_step: 1_000,
             search_step: 50_000,
+            archive_from: 2_000,
+            carry_above: 32 * 1_024 * 1_024,
         }
     }
 }
@@ -379,54 +386,6 @@ pub struct Page {
     pub examined: u64,
     /// The place in the log the page was read at.
     pub cursor: Cursor,
-}
-
-/// Counters.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stats {
-    /// Jobs in each state, every state present.
-    pub states: BTreeMap<State, u64>,
-    /// Every queue that holds a stored job or is paused.
-    pub queues: BTreeMap<QueueName, QueueStats>,
-    /// Jobs of each kind, by state; kinds without jobs may be missing.
-    pub kinds: BTreeMap<Kind, BTreeMap<State, u64>>,
-    /// The place in the log they were read at.
-    pub cursor: Cursor,
-    /// The oldest place from which the log is complete.
-    pub oldest: Cursor,
-}
-
-/// Counters of one queue.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct QueueStats {
-    /// Jobs in each state; states without jobs may be missing.
-    pub states: BTreeMap<State, u64>,
-    /// Whether claims are held back.
-    pub paused: bool,
-}
-
-/// How much is stored, and what was written since the store was opened. A store that keeps nothing on
-/// a disk answers with zeros.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Storage {
-    /// Bytes that the store takes on the disk.
-    pub disk_bytes: u64,
-    /// Bytes of the journal.
-    pub journal_bytes: u64,
-    /// Chunks of the journal.
-    pub journal_chunks: u64,
-    /// Runs of the archive.
-    pub archive_runs: u64,
-    /// Jobs in the archive.
-    pub archived_jobs: u64,
-    /// Bytes of the events that were accepted, before compression.
-    pub accepted_bytes: u64,
-    /// Bytes handed to the storage layer for them: keys, values, the archive, what was written again.
-    pub written_bytes: u64,
-    /// Groups committed.
-    pub groups: u64,
-    /// Syncs of the disk.
-    pub syncs: u64,
 }
 
 /// A stretch of the log.

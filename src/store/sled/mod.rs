@@ -95,7 +95,8 @@ impl SledStore {
         limits: Limits,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<SledStore>, StoreError> {
-        Self::open_tuned(dir, limits, clock, Tuning::default(), Faults::from_environment()?)
+        let tuning = Tuning::of(&limits);
+        Self::open_tuned(dir, limits, clock, tuning, Faults::from_environment()?)
     }
 
     fn open_tuned(
