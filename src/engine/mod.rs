@@ -16,6 +16,7 @@ use crate::shutdown::Shutdown;
 use crate::store::{Clock, Control, Store, SystemClock};
 
 pub mod batch;
+pub mod bulk;
 pub mod handler;
 pub mod registry;
 pub mod submission;
@@ -129,6 +130,12 @@ pub enum EngineError {
     /// A name or number is outside what is accepted.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// As many bulk runs as may be are under way.
+    #[error("{limit} bulk runs are under way and the limit is {limit}")]
+    TooManyBulks {
+        /// The limit.
+        limit: usize,
+    },
     /// The store's answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -158,6 +165,7 @@ struct Inner {
     finals: finals::Finals,
     pulses: pulse::Pulses,
     failures: supervise::Failures,
+    bulks: bulk::Bulks,
     /// Attempts settled with an end of their own, since the start.
     finished: AtomicU64,
     /// Attempts given back, since the start.
@@ -215,6 +223,7 @@ impl Engine {
             finals: finals::Finals::default(),
             pulses: pulse::Pulses::default(),
             failures: supervise::Failures::default(),
+            bulks: bulk::Bulks::default(),
             finished: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
             dispatchers: TaskTracker::new(),

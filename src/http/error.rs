@@ -128,6 +128,9 @@ impl From<EngineError> for Problem {
                 (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", None)
             }
             EngineError::Invalid(_) => (UNPROCESSABLE, "invalid_job", None),
+            EngineError::TooManyBulks { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "too_many_bulk_runs", Some(5))
+            }
             EngineError::Store(StoreError::Full { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, "backlog_full", Some(1))
             }

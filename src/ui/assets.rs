@@ -24,6 +24,7 @@ const ASSETS: &[Asset] = &[
     Asset { name: "app.css", media_type: CSS, body: include_str!("../../static/app.css") },
     Asset { name: "app.js", media_type: JS, body: include_str!("../../static/app.js") },
     Asset { name: "heal.js", media_type: JS, body: include_str!("../../static/heal.js") },
+    Asset { name: "jobs.js", media_type: JS, body: include_str!("../../static/jobs.js") },
     Asset { name: "keys.js", media_type: JS, body: include_str!("../../static/keys.js") },
     Asset { name: "live.js", media_type: JS, body: include_str!("../../static/live.js") },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../static/stream.js") },

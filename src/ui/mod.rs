@@ -8,6 +8,7 @@ use crate::engine::Engine;
 
 mod actions;
 mod assets;
+mod bulk;
 mod error;
 mod filters;
 mod home;
@@ -20,6 +21,7 @@ mod shell;
 mod story;
 mod submit_form;
 mod system;
+mod wanted;
 mod when;
 
 #[cfg(test)]
@@ -34,6 +36,10 @@ pub fn router(engine: Engine) -> Router {
         .route("/", get(home::show))
         .route("/jobs", get(jobs::show).post(new_job::submit))
         .route("/jobs/new", get(new_job::show))
+        .route("/jobs/bulk", get(bulk::list).post(bulk::ask))
+        .route("/jobs/bulk/run", post(bulk::run))
+        .route("/jobs/bulk/{id}", get(bulk::show))
+        .route("/jobs/bulk/{id}/stop", post(bulk::stop))
         .route("/jobs/{id}", get(job::show))
         .route("/jobs/{id}/retry", post(actions::retry))
         .route("/jobs/{id}/cancel", post(actions::cancel))
