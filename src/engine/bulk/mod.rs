@@ -290,8 +290,13 @@ impl Engine {
 
     /// Asks a run to end after the step it is in, and waits for that. `None` when there is no such run.
     pub async fn bulk_stop(&self, id: BulkId) -> Option<BulkReport> {
+        self.inner.bulks.find(id)?.stop.cancel();
+        self.bulk_over(id).await
+    }
+
+    /// Waits for the end of a run. `None` when there is no such run.
+    pub async fn bulk_over(&self, id: BulkId) -> Option<BulkReport> {
         let run = self.inner.bulks.find(id)?;
-        run.stop.cancel();
         let mut progress = run.progress.subscribe();
         // The sender lives in the run itself, so it cannot have gone.
         let _ended = progress.wait_for(|progress| progress.ended.is_some()).await.is_ok();

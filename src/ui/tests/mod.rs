@@ -15,6 +15,7 @@ use crate::shutdown::Shutdown;
 use crate::store::{Claim, Clock, Lease, Limits, MemoryStore, Settlement, Store, SystemClock};
 
 mod actions;
+mod bulk;
 mod lists;
 mod one_job;
 mod submit;
@@ -47,6 +48,18 @@ impl Desk {
     }
 
     fn over(store: Arc<MemoryStore>) -> Desk {
+        let still = Shutdown::default();
+        still.draining.cancel();
+        Desk::under(store, still)
+    }
+
+    /// One whose engine runs what is due.
+    fn open_for_business() -> Desk {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Desk::under(MemoryStore::new(Limits::default(), clock), Shutdown::default())
+    }
+
+    fn under(store: Arc<MemoryStore>, shutdown: Shutdown) -> Desk {
         let mut registry = Registry::default();
         let kinds = [
             ("echo", r#"{"hello":"world"}"#, "Answers with its payload."),
@@ -57,9 +70,7 @@ impl Desk {
             let info = KindInfo { kind, about: about.into(), example: example(payload) };
             registry.add(info, |_, _: serde_json::Value| async { Outcome::Cancel });
         }
-        let still = Shutdown::default();
-        still.draining.cancel();
-        let engine = Engine::start(store.clone(), registry, EngineConfig::default(), still);
+        let engine = Engine::start(store.clone(), registry, EngineConfig::default(), shutdown);
         let pages = super::router(engine.clone());
         Desk { store, engine, pages }
     }
