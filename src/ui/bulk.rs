@@ -45,6 +45,8 @@ struct Confirm {
     count: Count,
     chips: Vec<Chip>,
     rows: Vec<Row>,
+    /// Where jobs can be moved to; a new name is fine too.
+    queues: Vec<String>,
     problem: Option<String>,
 }
 
@@ -170,6 +172,7 @@ async fn confirm(
     let question = Confirm {
         count: engine.bulk_count(&form.target()).await?,
         chips: form.wanted.chips(),
+        queues: engine.stats().await?.queues.keys().map(ToString::to_string).collect(),
         rows: jobs.iter().map(|job| Row::of(job, shell.now)).collect(),
         shell,
         words,
