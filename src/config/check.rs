@@ -211,8 +211,8 @@ impl Problems {
         self.at_least("store.max_waiting", section.max_waiting, 1);
         self.at_least("store.max_queues", section.max_queues, 1);
         self.at_least("store.tick_step", section.tick_step, 1);
-        self.at_least("store.search_step", section.search_step, 1);
         self.at_least("store.archive_from", section.archive_from, 1);
+        self.at_least("store.search_step", section.search_step, 1);
         self.at_least("retention.events.count", retention.events.count, 1);
         let keep = |keep: KeepSection| store::Keep { age: keep.age, count: keep.count };
         store::Limits {
@@ -226,9 +226,9 @@ impl Problems {
                 events: keep(retention.events),
             },
             tick_step: section.tick_step,
-            search_step: section.search_step,
             archive_from: section.archive_from,
             carry_above: section.carry_above as u64,
+            search_step: section.search_step,
         }
     }
 

@@ -122,10 +122,10 @@ pub struct StoreSection {
     #[serde(deserialize_with = "size")]
     pub log_bytes: usize,
     pub tick_step: usize,
-    pub search_step: usize,
     pub archive_from: usize,
     #[serde(deserialize_with = "size")]
     pub carry_above: usize,
+    pub search_step: usize,
 }
 
 /// `[retention]`
@@ -321,9 +321,9 @@ impl Default for StoreSection {
             log_lines: limits.log.lines,
             log_bytes: limits.log.bytes,
             tick_step: limits.tick_step,
-            search_step: limits.search_step,
             archive_from: limits.archive_from,
             carry_above: usize::try_from(limits.carry_above).unwrap_or(usize::MAX),
+            search_step: limits.search_step,
         }
     }
 }

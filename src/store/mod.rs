@@ -177,13 +177,13 @@ pub struct Limits {
     pub retention: Retention,
     /// Transitions of each sort one `tick` does.
     pub tick_step: usize,
-    /// Jobs that one `list` looks at before it answers with what it has found. A little more when they
-    /// lie close together.
-    pub search_step: usize,
     /// Finished jobs that a store on a disk keeps at hand before it packs them away together.
     pub archive_from: usize,
     /// Bytes of a journal below which no old job is copied forward so that old chunks can go.
     pub carry_above: u64,
+    /// Jobs that one `list` looks at before it answers with what it has found. A little more when they
+    /// lie close together.
+    pub search_step: usize,
 }
 
 /// How long and how many finished jobs and events are kept. Jobs past either bound go, oldest first.
@@ -216,9 +216,9 @@ impl Default for Limits {
             log: LogCaps::default(),
             retention: Retention::default(),
             tick_step: 1_000,
-            search_step: 50_000,
             archive_from: 2_000,
             carry_above: 32 * 1_024 * 1_024,
+            search_step: 50_000,
         }
     }
 }

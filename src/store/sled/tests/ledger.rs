@@ -2,8 +2,12 @@
 //! happens to the disk, the ledger must be found true afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use fastrand::Rng;
+use tokio::time::sleep;
 
 use crate::job::{Change, Event, Fact, Job, JobId, JobQuery, Json, NewJob, State, Verdict};
 use crate::store::conformance::{Harness, Rig, draft, failed, secs};
@@ -27,6 +31,8 @@ pub(super) struct Ledger {
     /// Settlements that were refused, to be told again.
     unsettled: Vec<(JobId, Settlement)>,
     count: u64,
+    /// The power is off for good: nothing is waited for any more.
+    pub dark: Arc<AtomicBool>,
 }
 
 impl Ledger {
@@ -70,7 +76,17 @@ impl Ledger {
 
     async fn claim<H: Harness>(&mut self, rig: &Rig<H>) -> Result<(), StoreError> {
         let wish = rig.wish(self.random.usize(1..40));
-        self.held.extend(rig.store.claim(wish).await?);
+        let dark = async {
+            while !self.dark.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        // A claim that was answered sits an outage out.
+        let leases = tokio::select! {
+            leases = rig.store.claim(wish) => leases?,
+            () = dark => return Err(StoreError::Unavailable("the power is off".into())),
+        };
+        self.held.extend(leases);
         Ok(())
     }
 

@@ -117,6 +117,7 @@ fn what_was_acknowledged_survives_a_power_cut() {
         let images = Arc::new(Mutex::new(Images::new(left, &passed)));
         let dead = Arc::new(AtomicBool::new(false));
         let mut ledger = Ledger::new(random.fork());
+        ledger.dark = dead.clone();
         runtime.block_on(async {
             let harness = Faulty::new(tuning, faults(&images, &dead));
             let rig = Rig::open_with(harness, limits(round)).await;
