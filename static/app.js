@@ -5,14 +5,15 @@ import { startCopying } from "./copy.js";
 import { job } from "./job.js";
 import { atMostEvery, fetchPage, fold, makeRow, patchRow, perFrame, showStats, swapSections } from "./live.js";
 import { heal } from "./heal.js";
+import { bulkPage, listPage } from "./jobs.js";
 import { startKeys } from "./keys.js";
 import { addDead, setConnection } from "./trouble.js";
-import { grouped, setServerNow, setText, startTicking } from "./when.js";
+import { setServerNow, setText, startTicking } from "./when.js";
 
 const body = document.body;
 const page = body.dataset.page;
 /** Changes of state only; log lines and progress are for the job's own page. */
-const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_scheduled", "snoozed", "discarded", "cancel_asked", "cancelled", "interrupted", "rescued", "retried", "deleted"].map((name) => ["type", `job.${name}`]);
+const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_scheduled", "snoozed", "discarded", "cancel_asked", "cancelled", "interrupted", "rescued", "retried", "deleted", "moved", "reprioritised"].map((name) => ["type", `job.${name}`]);
 /** More changes than this in one frame are not lit up one by one. */
 const CALM = 10;
 const QUEUES = [["type", "queue.paused"], ["type", "queue.resumed"]];
@@ -28,9 +29,10 @@ startCopying();
 if (document.querySelector("[data-heal]")) heal();
 if (body.dataset.cursor) {
   if (page === "home") home();
-  else if (page === "jobs") list();
+  else if (page === "jobs") listPage({ open, statsReader, lifecycle: LIFECYCLE, calm: CALM });
   else if (page === "job") job(open, owe, body.dataset.job);
 }
+if (body.dataset.bulk) bulkPage();
 if (page === "new-job") newJob();
 
 function themeButton() {
@@ -149,37 +151,6 @@ function home() {
     counts();
   };
   open([...LIFECYCLE, ...QUEUES], onEvents, () => location.reload());
-}
-
-function list() {
-  const { state, queue, kind, tag, scope } = body.dataset;
-  const rows = document.querySelector("table.rows tbody");
-  document.querySelector(".tab[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
-  const news = document.getElementById("news");
-  const fresh = new Set();
-  let changes = new Map();
-  const counts = statsReader(scope ?? "");
-  const render = perFrame(() => {
-    const batch = changes;
-    changes = new Map();
-    for (const [id, change] of batch) {
-      const row = rows?.querySelector(`[data-job="${id}"]`);
-      if (row) patchRow(row, change, batch.size <= CALM);
-      else if (state ? change.state === state : change.enqueued) fresh.add(id);
-      else if (state) fresh.delete(id);
-    }
-    news.hidden = fresh.size === 0;
-    setText(document.getElementById("news-count"), fresh.size > 9999 ? "9 999+" : grouped(fresh.size));
-  });
-  const onEvents = (events) => {
-    for (const event of events) {
-      if (event.job) changes.set(event.job.id, fold(changes.get(event.job.id), event));
-    }
-    render();
-    counts();
-  };
-  const filter = [["queue", queue], ["kind", kind], ["tag", tag]].filter(([, value]) => value);
-  open([...LIFECYCLE, ...filter], onEvents, () => location.reload());
 }
 
 function newJob() {

@@ -92,11 +92,12 @@ function excerpt(message) {
 export function fold(older, event) {
   const state = event.type === "job.deleted" ? "deleted" : event.job.state;
   const waits = WAITS_FOR_ITS_TIME.has(state) && event.run_at;
+  const stays = event.type === "job.moved" || event.type === "job.reprioritised";
   const clears = event.type === "job.completed" || event.type === "job.retried";
   return {
     job: event.job,
     state,
-    at: waits ? event.run_at : event.at,
+    at: stays ? older?.at : waits ? event.run_at : event.at,
     max: event.max_attempts ?? older?.max,
     error: event.error ? excerpt(event.error.message) : clears ? "" : older?.error,
     enqueued: older?.enqueued || event.type === "job.enqueued",
@@ -108,7 +109,11 @@ export function patchRow(row, change, calm = true) {
   const field = (name) => row.querySelector(`[data-f=${name}]`);
   setBadge(field("state"), change.state);
   setText(field("attempt"), String(change.job.attempt));
-  setTime(row.querySelector("time"), change.at);
+  if (change.at) setTime(row.querySelector("time"), change.at);
+  if (field("queue").textContent !== change.job.queue) {
+    setText(field("queue"), change.job.queue);
+    field("queue").href = `jobs?queue=${encodeURIComponent(change.job.queue)}`;
+  }
   if (change.error !== undefined) setText(field("error"), change.error);
   if (row.dataset.state !== change.state) {
     row.dataset.state = change.state;

@@ -122,7 +122,9 @@ impl Meter {
             | Change::Interrupted { .. }
             | Change::Rescued { .. }
             | Change::Retried
-            | Change::Deleted => {}
+            | Change::Deleted
+            | Change::Moved { .. }
+            | Change::Reprioritised { .. } => {}
         }
         if *change == Change::Deleted {
             return self.forget(id);

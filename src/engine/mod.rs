@@ -17,6 +17,7 @@ use crate::shutdown::Shutdown;
 use crate::store::{Clock, Control, Store, SystemClock};
 
 pub mod batch;
+pub mod bulk;
 pub mod handler;
 pub mod registry;
 pub mod submission;
@@ -140,6 +141,12 @@ pub enum EngineError {
     /// A name or number is outside what is accepted.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// As many bulk runs as may be are under way.
+    #[error("{limit} bulk runs are under way and the limit is {limit}")]
+    TooManyBulks {
+        /// The limit.
+        limit: usize,
+    },
     /// The store's answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -155,6 +162,7 @@ impl EngineError {
             EngineError::UnknownKind { .. }
             | EngineError::PayloadTooLarge { .. }
             | EngineError::Invalid(_)
+            | EngineError::TooManyBulks { .. }
             | EngineError::Store(_) => self,
         }
     }
@@ -192,6 +200,7 @@ struct Inner {
     finals: finals::Finals,
     pulses: pulse::Pulses,
     failures: supervise::Failures,
+    bulks: bulk::Bulks,
     /// Attempts settled with an end of their own, since the start.
     finished: AtomicU64,
     /// Attempts given back, since the start.
@@ -249,6 +258,7 @@ impl Engine {
             finals: finals::Finals::default(),
             pulses: pulse::Pulses::default(),
             failures: supervise::Failures::default(),
+            bulks: bulk::Bulks::default(),
             finished: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
             dispatchers: TaskTracker::new(),
@@ -375,6 +385,29 @@ impl Engine {
     /// Removes a job that is not running.
     pub async fn delete(&self, id: JobId) -> Result<Result<Status, ControlError>, EngineError> {
         self.control_one(Control::Delete(vec![id])).await
+    }
+
+    /// Puts a waiting job into another queue.
+    pub async fn move_to(
+        &self,
+        id: JobId,
+        queue: QueueName,
+    ) -> Result<Result<Status, ControlError>, EngineError> {
+        let control = Control::Move { jobs: vec![id], queue: queue.clone() };
+        let answer = self.control_one(control).await?;
+        if answer.is_ok() {
+            self.inner.ensure_queues(std::iter::once(&queue));
+        }
+        Ok(answer)
+    }
+
+    /// Gives a waiting job another priority.
+    pub async fn reprioritise(
+        &self,
+        id: JobId,
+        priority: i16,
+    ) -> Result<Result<Status, ControlError>, EngineError> {
+        self.control_one(Control::Reprioritise { jobs: vec![id], priority }).await
     }
 
     /// Holds claims of a queue back.

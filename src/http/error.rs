@@ -91,6 +91,11 @@ impl Problem {
         Problem { errors, ..problem }
     }
 
+    /// What is to be done is not told in a way that can be understood.
+    pub fn invalid_control(error: &impl std::fmt::Display) -> Self {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_control", error.to_string())
+    }
+
     /// No such job.
     pub fn no_such_job(id: &str) -> Self {
         Problem::new(StatusCode::NOT_FOUND, "no_such_job", format!("there is no job {id}"))
@@ -140,6 +145,9 @@ impl From<EngineError> for Problem {
                 (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", None)
             }
             EngineError::Invalid(_) => (UNPROCESSABLE, "invalid_job", None),
+            EngineError::TooManyBulks { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "too_many_bulk_runs", Some(5))
+            }
             EngineError::Store(StoreError::Full { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, "backlog_full", Some(1))
             }

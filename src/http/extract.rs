@@ -5,6 +5,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
 
 use super::{Api, Problem};
 use crate::job::{JobId, QueueName};
@@ -34,6 +35,20 @@ impl FromRequest<Api> for JsonBody {
             }
         }
     }
+}
+
+/// Reads a body. Text that is no JSON is 400; JSON that is not what is wanted is 422 with `code`.
+pub fn read<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
+        }
+        serde_json::error::Category::Syntax
+        | serde_json::error::Category::Eof
+        | serde_json::error::Category::Io => {
+            Problem::new(StatusCode::BAD_REQUEST, "malformed_json", error.to_string())
+        }
+    })
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {

@@ -1,16 +1,16 @@
-//! `/api/v1/jobs`: list them; retry, cancel and remove one.
+//! `/api/v1/jobs`: list them; retry, cancel, move, reprioritise and remove one.
 //! Submission, reading one and reading its log have files of their own.
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::extract::PathId;
+use super::extract::{JsonBody, PathId, read};
 use super::view::{JobRow, Shown, StatusView};
 use super::{Api, Problem, json, query};
 use crate::engine::{ControlError, EngineError};
-use crate::job::{Cursor, JobId, PageCursor, Status};
+use crate::job::{Cursor, Invalid, JobId, PageCursor, Status};
 
 #[derive(Serialize)]
 struct PageView<'a> {
@@ -43,6 +43,39 @@ pub async fn retry(State(api): State<Api>, PathId(id): PathId) -> Result<Respons
 /// Ends a job; a running one is told and still `running`, with `cancel_asked`.
 pub async fn cancel(State(api): State<Api>, PathId(id): PathId) -> Result<Response, Problem> {
     controlled(id, api.engine.cancel(id).await)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MoveBody {
+    queue: String,
+}
+
+/// Puts a waiting job into another queue: `{"queue":"mail"}`; answers its status.
+pub async fn shift(
+    State(api): State<Api>,
+    PathId(id): PathId,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let MoveBody { queue } = read(&body, "invalid_control")?;
+    let queue = queue.parse().map_err(|error: Invalid| Problem::invalid_control(&error))?;
+    controlled(id, api.engine.move_to(id, queue).await)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PriorityBody {
+    priority: i16,
+}
+
+/// Gives a waiting job another priority: `{"priority":5}`; answers its status.
+pub async fn reprioritise(
+    State(api): State<Api>,
+    PathId(id): PathId,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let PriorityBody { priority } = read(&body, "invalid_control")?;
+    controlled(id, api.engine.reprioritise(id, priority).await)
 }
 
 /// Removes a job that is not running: 204.

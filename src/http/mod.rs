@@ -15,6 +15,7 @@ use crate::engine::Engine;
 
 pub mod auth;
 pub mod base_path;
+mod bulk;
 pub mod error;
 mod events;
 mod export;
@@ -76,6 +77,12 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
         .route("/api/v1/jobs/{id}/log", get(follow::log))
         .route("/api/v1/jobs/{id}/retry", post(jobs::retry))
         .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/api/v1/jobs/{id}/move", post(jobs::shift))
+        .route("/api/v1/jobs/{id}/reprioritise", post(jobs::reprioritise))
+        .route("/api/v1/bulk", post(bulk::begin).get(bulk::list))
+        .route("/api/v1/bulk/preview", post(bulk::preview))
+        .route("/api/v1/bulk/{id}", get(bulk::get))
+        .route("/api/v1/bulk/{id}/stop", post(bulk::stop))
         .route("/api/v1/stats", get(stats::stats))
         .route("/api/v1/export", get(export::export))
         .route("/api/v1/queues", get(stats::queues))

@@ -7,9 +7,8 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::extract::JsonBody;
+use super::extract::{JsonBody, read};
 use super::view::{JobRow, JobView};
 use super::wait::until_final;
 use super::{Api, Problem, json, query};
@@ -29,8 +28,8 @@ pub async fn submit(
             let detail = "wait is for one job; follow many on the stream";
             Err(Problem::invalid_parameter(detail))
         }
-        Some(b'[') => submit_many(&api, parse(&body)?).await,
-        Some(_) | None => submit_one(&api, parse(&body)?, wait).await,
+        Some(b'[') => submit_many(&api, read(&body, "invalid_job")?).await,
+        Some(_) | None => submit_one(&api, read(&body, "invalid_job")?, wait).await,
     }
 }
 
@@ -111,18 +110,4 @@ fn location(answer: &Enqueued) -> Option<[(HeaderName, HeaderValue); 1]> {
     HeaderValue::from_maybe_shared(bytes::Bytes::from(path))
         .ok()
         .map(|path| [(header::LOCATION, path)])
-}
-
-/// Text that is no JSON is 400; JSON that is no job is 422.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", error.to_string())
-        }
-        serde_json::error::Category::Syntax
-        | serde_json::error::Category::Eof
-        | serde_json::error::Category::Io => {
-            Problem::new(StatusCode::BAD_REQUEST, "malformed_json", error.to_string())
-        }
-    })
 }

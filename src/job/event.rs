@@ -107,6 +107,16 @@ pub enum Change {
     Retried,
     /// Somebody removed it.
     Deleted,
+    /// Somebody put it into another queue, the one in the event's labels.
+    Moved {
+        /// Where it was before.
+        from: QueueName,
+    },
+    /// Somebody gave it another priority.
+    Reprioritised {
+        /// The new one.
+        priority: i16,
+    },
 }
 
 /// What can happen to a queue.
@@ -209,13 +219,15 @@ pub enum EventType {
     JobRescued,
     JobRetried,
     JobDeleted,
+    JobMoved,
+    JobReprioritised,
     QueuePaused,
     QueueResumed,
 }
 
 impl EventType {
     /// Every type.
-    pub const ALL: [EventType; 17] = [
+    pub const ALL: [EventType; 19] = [
         EventType::JobEnqueued,
         EventType::JobAvailable,
         EventType::JobStarted,
@@ -231,6 +243,8 @@ impl EventType {
         EventType::JobRescued,
         EventType::JobRetried,
         EventType::JobDeleted,
+        EventType::JobMoved,
+        EventType::JobReprioritised,
         EventType::QueuePaused,
         EventType::QueueResumed,
     ];
@@ -253,6 +267,8 @@ impl EventType {
             EventType::JobRescued => "job.rescued",
             EventType::JobRetried => "job.retried",
             EventType::JobDeleted => "job.deleted",
+            EventType::JobMoved => "job.moved",
+            EventType::JobReprioritised => "job.reprioritised",
             EventType::QueuePaused => "queue.paused",
             EventType::QueueResumed => "queue.resumed",
         }
@@ -328,7 +344,9 @@ impl Change {
             | Change::Discarded { .. }
             | Change::CancelAsked
             | Change::Cancelled
-            | Change::Deleted => None,
+            | Change::Deleted
+            | Change::Moved { .. }
+            | Change::Reprioritised { .. } => None,
         }
     }
 
@@ -350,6 +368,8 @@ impl Change {
             Change::Rescued { .. } => EventType::JobRescued,
             Change::Retried => EventType::JobRetried,
             Change::Deleted => EventType::JobDeleted,
+            Change::Moved { .. } => EventType::JobMoved,
+            Change::Reprioritised { .. } => EventType::JobReprioritised,
         }
     }
 }
@@ -389,12 +409,18 @@ mod tests {
             let kinds = EventType::matching(pattern).unwrap();
             kinds.into_iter().map(EventType::as_str).collect::<Vec<_>>()
         };
-        assert_eq!(names("job.*").len(), 15);
+        assert_eq!(names("job.*").len(), 17);
         assert_eq!(names("*").len(), EventType::ALL.len());
         assert_eq!(names("queue.*"), ["queue.paused", "queue.resumed"]);
         assert_eq!(
             names("*.re*ed"),
-            ["job.retry_scheduled", "job.rescued", "job.retried", "queue.resumed"]
+            [
+                "job.retry_scheduled",
+                "job.rescued",
+                "job.retried",
+                "job.reprioritised",
+                "queue.resumed"
+            ]
         );
         assert_eq!(names("job.started"), ["job.started"]);
         for bad in ["job.x*", "", "job.*.*", "*job.started*x"] {

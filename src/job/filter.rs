@@ -1,6 +1,6 @@
 //! Which events somebody wants to see.
 
-use super::{Event, EventType, Fact, JobId, Kind, Labels, QueueName, Tag};
+use super::{Change, Event, EventType, Fact, JobId, Kind, Labels, QueueName, Tag};
 
 /// A filter on events. An empty list lets everything through; lists of one field mean "any of",
 /// fields together mean "and".
@@ -25,9 +25,11 @@ impl Filter {
             return false;
         }
         match &event.fact {
-            Fact::Job { id, labels, .. } => {
+            Fact::Job { id, labels, change, .. } => {
+                // A move concerns the queue that the job leaves, too.
+                let left = matches!(change, Change::Moved { from } if self.queues.contains(from));
                 any_of(&self.jobs, id)
-                    && any_of(&self.queues, &labels.queue)
+                    && (left || any_of(&self.queues, &labels.queue))
                     && any_of(&self.kinds, &labels.kind)
                     && has_tag(&self.tags, labels)
             }
@@ -52,7 +54,7 @@ fn has_tag(wanted: &[Tag], labels: &Labels) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Change, QueueChange, State, Time};
+    use crate::job::{QueueChange, State, Time};
 
     fn event(queue: &str, kind: &str) -> Event {
         let labels = Labels {
@@ -90,6 +92,17 @@ mod tests {
         assert!(with(Filter { types: vec![EventType::JobRetried], ..Default::default() }));
         assert!(!with(Filter { types: vec![EventType::JobStarted], ..Default::default() }));
         assert!(!with(Filter { jobs: vec![JobId::from_u128(8)], ..Default::default() }));
+    }
+
+    #[test]
+    fn a_move_is_told_to_both_queues() {
+        let mut moved = event("web", "echo");
+        let Fact::Job { change, .. } = &mut moved.fact else { unreachable!() };
+        *change = Change::Moved { from: QueueName::parse("mail").unwrap() };
+        for (queue, told) in [("mail", true), ("web", true), ("other", false)] {
+            let queues = vec![QueueName::parse(queue).unwrap()];
+            assert_eq!(Filter { queues, ..Default::default() }.matches(&moved), told, "{queue}");
+        }
     }
 
     #[test]

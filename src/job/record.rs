@@ -106,7 +106,7 @@ impl Job {
 
     /// Adds one event of this job. `status` is what the state machine made of it.
     pub fn apply(&mut self, event: &Event, status: Status, caps: LogCaps) {
-        let Fact::Job { state, attempt, change, .. } = &event.fact else { return };
+        let Fact::Job { labels, state, attempt, change, .. } = &event.fact else { return };
         self.seq = event.seq;
         self.status = status;
         match change {
@@ -120,6 +120,10 @@ impl Job {
                 return;
             }
             Change::Started { .. } => self.progress = None,
+            Change::Moved { .. } => self.labels = labels.clone(),
+            Change::Reprioritised { priority } => {
+                Arc::make_mut(&mut self.spec).priority = *priority;
+            }
             Change::Enqueued { .. }
             | Change::BecameAvailable
             | Change::RetryScheduled { .. }
@@ -204,7 +208,9 @@ impl Job {
                 | Change::Logged(_)
                 | Change::CancelAsked
                 | Change::Retried
-                | Change::Deleted => continue,
+                | Change::Deleted
+                | Change::Moved { .. }
+                | Change::Reprioritised { .. } => continue,
             };
             if let Some(open) = attempts.last_mut().filter(|attempt| attempt.end.is_none()) {
                 open.end = Some((moment.at, end));

@@ -24,6 +24,8 @@ impl Status {
             Change::Rescued { .. } => Step::Rescue,
             Change::Retried => Step::RetryNow,
             Change::Deleted => Step::Delete,
+            Change::Moved { .. } => Step::Move,
+            Change::Reprioritised { .. } => Step::Reprioritise,
         };
         self.step(step)
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{IdempotencyKey, JobId, Json, Labels, RetryPolicy, Time};
 
-/// The part of a job that never changes and that no filter needs.
+/// The part of a job that no filter needs; only its priority can change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spec {
     /// The handler's input.

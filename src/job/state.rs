@@ -113,11 +113,15 @@ pub enum Step {
     RetryNow,
     /// A person or program wants it gone.
     Delete,
+    /// A person or program wants it in another queue.
+    Move,
+    /// A person or program wants it earlier or later within its queue.
+    Reprioritise,
 }
 
 impl Step {
     /// Every step; for the exhaustive test.
-    pub const ALL: [Step; 12] = [
+    pub const ALL: [Step; 14] = [
         Step::Due,
         Step::Claim,
         Step::Complete,
@@ -130,6 +134,8 @@ impl Step {
         Step::Rescue,
         Step::RetryNow,
         Step::Delete,
+        Step::Move,
+        Step::Reprioritise,
     ];
 }
 
@@ -217,6 +223,9 @@ impl Status {
                 Step::Delete,
             ) => Ok(self),
 
+            // What runs is counted in its queue, and what is final keeps its place in the order of ends.
+            (Scheduled | Available | Retryable, Step::Move | Step::Reprioritise) => Ok(self),
+
             (Available | Running | Completed | Discarded | Cancelled, Step::Due) => refused,
             (Scheduled | Running | Retryable | Completed | Discarded | Cancelled, Step::Claim) => {
                 refused
@@ -234,6 +243,9 @@ impl Status {
             (Completed | Discarded | Cancelled, Step::AskCancel) => refused,
             (Available | Running, Step::RetryNow) => refused,
             (Running, Step::Delete) => refused,
+            (Running | Completed | Discarded | Cancelled, Step::Move | Step::Reprioritise) => {
+                refused
+            }
         }
     }
 }
@@ -251,6 +263,8 @@ fn verb(step: Step) -> &'static str {
         Step::Rescue => "be rescued",
         Step::RetryNow => "be retried",
         Step::Delete => "be deleted",
+        Step::Move => "be moved to another queue",
+        Step::Reprioritise => "be given another priority",
     }
 }
 
@@ -260,23 +274,51 @@ mod tests {
 
     /// The whole machine as people draw it: a row a state, a column a step; `-` is refused.
     /// Read with attempts left and nobody asking for the end.
-    const TABLE: [(State, [&str; 12]); 7] = {
+    const TABLE: [(State, [&str; 14]); 7] = {
         use State::*;
         [
-            //            due   claim complete fail  snooze discard cancel ask interrupt rescue retry delete
-            (Scheduled, ["avai", "-", "-", "-", "-", "-", "-", "canc", "-", "-", "avai", "sche"]),
-            (Available, ["-", "runn", "-", "-", "-", "-", "-", "canc", "-", "-", "-", "avai"]),
+            // due, claim, complete, fail, snooze, discard, cancel, ask, interrupt, rescue, retry, delete,
+            // move, reprioritise
+            (
+                Scheduled,
+                [
+                    "avai", "-", "-", "-", "-", "-", "-", "canc", "-", "-", "avai", "sche", "sche",
+                    "sche",
+                ],
+            ),
+            (
+                Available,
+                [
+                    "-", "runn", "-", "-", "-", "-", "-", "canc", "-", "-", "-", "avai", "avai",
+                    "avai",
+                ],
+            ),
             (
                 Running,
                 [
                     "-", "-", "comp", "retr", "sche", "disc", "canc", "runn", "avai", "avai", "-",
-                    "-",
+                    "-", "-", "-",
                 ],
             ),
-            (Retryable, ["avai", "-", "-", "-", "-", "-", "-", "canc", "-", "-", "avai", "retr"]),
-            (Completed, ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "avai", "comp"]),
-            (Discarded, ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "avai", "disc"]),
-            (Cancelled, ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "avai", "canc"]),
+            (
+                Retryable,
+                [
+                    "avai", "-", "-", "-", "-", "-", "-", "canc", "-", "-", "avai", "retr", "retr",
+                    "retr",
+                ],
+            ),
+            (
+                Completed,
+                ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "avai", "comp", "-", "-"],
+            ),
+            (
+                Discarded,
+                ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "avai", "disc", "-", "-"],
+            ),
+            (
+                Cancelled,
+                ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "avai", "canc", "-", "-"],
+            ),
         ]
     };
 
@@ -311,6 +353,7 @@ mod tests {
                     Step::Interrupt | Step::Snooze => -1,
                     Step::Due | Step::Complete | Step::Fail | Step::Discard | Step::Cancel => 0,
                     Step::AskCancel | Step::Rescue | Step::RetryNow | Step::Delete => 0,
+                    Step::Move | Step::Reprioritise => 0,
                 };
                 assert_eq!(charged, expected, "{state} + {step:?}");
             }

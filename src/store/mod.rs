@@ -1,7 +1,6 @@
 //! L1: durable transitions. The trait speaks in intents, never in keys or SQL, so that a key-value store
 //! and a relational one can both be at their best. Every rule is a test in `conformance`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 
 use crate::job::{
-    Cursor, Event, Job, JobId, JobQuery, Kind, LogCaps, LogLine, NewJob, PageCursor, Progress,
-    QueueName, Refused, State, Status, Time, Verdict, WorkerName,
+    Cursor, Event, Job, JobId, JobQuery, LogCaps, LogLine, NewJob, PageCursor, Progress, QueueName,
+    Refused, Status, Time, Verdict, WorkerName,
 };
 
 pub mod clock;
@@ -21,10 +20,12 @@ pub mod memory;
 pub(crate) mod model;
 pub mod sled;
 pub mod snapshot;
+mod stats;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use memory::MemoryStore;
 pub use snapshot::{Piece, Snapshot};
+pub use stats::{QueueStats, Stats, Storage};
 
 /// Keeps jobs and their event log. Each verb is one atomic transition including its events, and its
 /// answer comes when the transition is durable (`claim` and `annotate` excepted: see there). What was
@@ -90,8 +91,8 @@ pub trait Store: Send + Sync + 'static {
     /// the state it had; then the job and its key are gone.
     ///
     /// # Errors
-    /// [`StoreError::TooManyQueues`] when a queue that nobody knows is to be paused and would be one
-    /// too many.
+    /// [`StoreError::TooManyQueues`] when a queue that nobody knows is to be paused or moved to and
+    /// would be one too many; nothing was done then.
     async fn control(
         &self,
         control: Control,
@@ -344,6 +345,20 @@ pub enum Control {
     Pause(QueueName),
     /// Claim again.
     Resume(QueueName),
+    /// Put these waiting jobs into a queue. One that is there already stays, and that is no event.
+    Move {
+        /// Which.
+        jobs: Vec<JobId>,
+        /// Where to; it may be new.
+        queue: QueueName,
+    },
+    /// Give these waiting jobs a priority. One that has it already keeps it, and that is no event.
+    Reprioritise {
+        /// Which.
+        jobs: Vec<JobId>,
+        /// Higher runs first.
+        priority: i16,
+    },
 }
 
 /// What a tick did.
@@ -371,54 +386,6 @@ pub struct Page {
     pub examined: u64,
     /// The place in the log the page was read at.
     pub cursor: Cursor,
-}
-
-/// Counters.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stats {
-    /// Jobs in each state, every state present.
-    pub states: BTreeMap<State, u64>,
-    /// Every queue that holds a stored job or is paused.
-    pub queues: BTreeMap<QueueName, QueueStats>,
-    /// Jobs of each kind, by state; kinds without jobs may be missing.
-    pub kinds: BTreeMap<Kind, BTreeMap<State, u64>>,
-    /// The place in the log they were read at.
-    pub cursor: Cursor,
-    /// The oldest place from which the log is complete.
-    pub oldest: Cursor,
-}
-
-/// Counters of one queue.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct QueueStats {
-    /// Jobs in each state; states without jobs may be missing.
-    pub states: BTreeMap<State, u64>,
-    /// Whether claims are held back.
-    pub paused: bool,
-}
-
-/// How much is stored, and what was written since the store was opened. A store that keeps nothing on
-/// a disk answers with zeros.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Storage {
-    /// Bytes that the store takes on the disk.
-    pub disk_bytes: u64,
-    /// Bytes of the journal.
-    pub journal_bytes: u64,
-    /// Chunks of the journal.
-    pub journal_chunks: u64,
-    /// Runs of the archive.
-    pub archive_runs: u64,
-    /// Jobs in the archive.
-    pub archived_jobs: u64,
-    /// Bytes of the events that were accepted, before compression.
-    pub accepted_bytes: u64,
-    /// Bytes handed to the storage layer for them: keys, values, the archive, what was written again.
-    pub written_bytes: u64,
-    /// Groups committed.
-    pub groups: u64,
-    /// Syncs of the disk.
-    pub syncs: u64,
 }
 
 /// A stretch of the log.

@@ -159,7 +159,9 @@ fn check_change(change: &Change) -> Result<(), String> {
         | Change::Interrupted { .. }
         | Change::Rescued { .. }
         | Change::Retried
-        | Change::Deleted => Ok(()),
+        | Change::Deleted
+        | Change::Reprioritised { .. } => Ok(()),
+        Change::Moved { from } => check_queue(from),
     }
 }
 

@@ -26,6 +26,7 @@ const ASSETS: &[Asset] = &[
     Asset { name: "copy.js", media_type: JS, body: include_str!("../../static/copy.js") },
     Asset { name: "heal.js", media_type: JS, body: include_str!("../../static/heal.js") },
     Asset { name: "job.js", media_type: JS, body: include_str!("../../static/job.js") },
+    Asset { name: "jobs.js", media_type: JS, body: include_str!("../../static/jobs.js") },
     Asset { name: "keys.js", media_type: JS, body: include_str!("../../static/keys.js") },
     Asset { name: "live.js", media_type: JS, body: include_str!("../../static/live.js") },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../static/stream.js") },

@@ -100,8 +100,7 @@ struct Since<'a> {
 fn spans(job: &Job, now: Time) -> Vec<Span> {
     let mut since = vec![Since { at: job.enqueued_at, state: first_state(job), moment: None }];
     for moment in &job.history {
-        // Asking for the end changes nothing by itself.
-        if !matches!(moment.change, Change::CancelAsked | Change::Deleted) {
+        if changes_state(&moment.change) {
             since.push(Since { at: moment.at, state: moment.state, moment: Some(moment) });
         }
     }
@@ -132,8 +131,12 @@ fn spans(job: &Job, now: Time) -> Vec<Span> {
 
 /// The state a job was accepted in; only its first change tells.
 fn first_state(job: &Job) -> State {
-    match job.history.first().map(|moment| &moment.change) {
+    let first = job.history.first();
+    match first.map(|moment| &moment.change) {
         None => job.status.state,
+        Some(Change::Moved { .. } | Change::Reprioritised { .. }) => {
+            first.map_or(job.status.state, |moment| moment.state)
+        }
         Some(Change::BecameAvailable | Change::Retried) => State::Scheduled,
         // A later change would have moved the time it was accepted for.
         Some(Change::Cancelled) if job.history.len() == 1 && job.run_at > job.enqueued_at => {
@@ -158,8 +161,18 @@ fn colour_of_end(change: &Change) -> State {
         | Change::Logged(_)
         | Change::CancelAsked
         | Change::Retried
-        | Change::Deleted => State::Running,
+        | Change::Deleted
+        | Change::Moved { .. }
+        | Change::Reprioritised { .. } => State::Running,
     }
+}
+
+/// Not so: asking for the end, another queue, another priority.
+fn changes_state(change: &Change) -> bool {
+    !matches!(
+        change,
+        Change::CancelAsked | Change::Deleted | Change::Moved { .. } | Change::Reprioritised { .. }
+    )
 }
 
 /// Each stretch gets the least width and its share of the rest.

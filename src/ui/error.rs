@@ -74,6 +74,11 @@ impl From<EngineError> for UiError {
                 "This is not acceptable",
                 "Correct it and send again.",
             ),
+            EngineError::TooManyBulks { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many bulk runs at once",
+                "Nothing was done. Wait until one is over, or stop one.",
+            ),
             EngineError::Store(StoreError::Full { .. }) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many jobs are waiting",

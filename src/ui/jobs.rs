@@ -1,49 +1,39 @@
-//! Lists of jobs, newest first: by state, queue, kind and tag, all of it in the URL.
-
-use std::str::FromStr;
+//! Lists of jobs, newest first: by state, queue, kind, tag, time and what stands in them.
 
 use askama::Template;
-use axum::extract::{Query, State as Has};
+use axum::extract::{RawQuery, State as Has};
 use axum::http::StatusCode;
-use axum::response::Response;
-use serde::Deserialize;
-use url::form_urlencoded::Serializer;
+use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, Stats};
-use crate::job::{JobQuery, Kind, State};
+use crate::job::{JobId, JobQuery, Kind, State};
 
-use super::error::{UiError, sentence};
+use super::error::UiError;
 use super::filters;
 use super::row::Row;
-use super::shell::{Section, Shell, page};
+use super::shell::{Section, Shell, page, see_other};
+use super::wanted::Wanted;
 
 /// Rows on a page: a few screens, quick to read and to render.
 const LIMIT: usize = 50;
-
-/// What the URL asks for; empty fields ask for nothing.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Params {
-    state: String,
-    queue: String,
-    kind: String,
-    tag: String,
-    after: String,
-}
+/// Names offered for one field; a browser's list with more is no help.
+const MAX_OFFERED: usize = 100;
 
 #[derive(Template)]
 #[template(path = "jobs.html")]
 struct Jobs {
     shell: Shell,
-    params: Params,
+    wanted: Wanted,
     heading: &'static str,
     tabs: Vec<Tab>,
-    queues: Vec<String>,
-    kinds: Vec<String>,
+    offers: Offers,
     rows: Vec<Row>,
-    problems: Vec<String>,
+    /// What the counters say that the filter lets through, if they reach.
+    matching: Option<u64>,
+    looked: Option<Looked>,
     next: Option<String>,
-    newest: String,
+    /// Bulk runs under way.
+    runs: usize,
 }
 
 /// One state, or all of them, with its count when that is known without a scan.
@@ -55,132 +45,141 @@ struct Tab {
     current: bool,
 }
 
+/// What fields suggest while somebody types.
+struct Offers {
+    queues: Vec<String>,
+    kinds: Vec<String>,
+    tags: Vec<String>,
+}
+
+/// How far a search has come that takes more than one page.
+struct Looked {
+    through: u64,
+    of: u64,
+    /// Where it goes on by itself.
+    next: Option<String>,
+}
+
 /// `GET /jobs`
-pub async fn show(
-    Has(engine): Has<Engine>,
-    Query(params): Query<Params>,
-) -> Result<Response, UiError> {
+pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<Response, UiError> {
+    let mut wanted = Wanted::read(text.as_deref().unwrap_or_default(), engine.now());
+    wanted.query.limit = LIMIT;
+    if let Some(id) = pasted_id(&wanted)
+        && engine.job(id).await?.0.is_some()
+    {
+        return Ok(see_other(&format!("jobs/{id}")).into_response());
+    }
     let stats = engine.stats().await?;
-    let (query, problems) = params.query();
-    let found = match problems.is_empty() {
-        true => Some(engine.jobs(query).await?),
+    let found = match wanted.problems.is_empty() {
+        true => Some(engine.jobs(wanted.query.clone()).await?),
         false => None,
     };
-    let dead = params.state == State::Discarded.as_str();
+    let dead = wanted.state() == Some(State::Discarded);
     let (heading, section) =
         if dead { ("Dead letters", Section::DeadLetters) } else { ("Jobs", Section::Jobs) };
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
     let shell = Shell::live(heading, section, cursor);
     let jobs = found.as_ref().map_or(&[][..], |page| &page.jobs);
     let next = found.as_ref().and_then(|page| page.next);
-    let status =
-        if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let through = wanted.seen + found.as_ref().map_or(0, |page| page.examined);
+    let goes_on = next.filter(|_| jobs.len() < LIMIT);
+    let next = next.map(|next| wanted.further(next, goes_on.map(|_| through)));
+    let looked = (goes_on.is_some() || wanted.seen > 0).then(|| {
+        let of = stats.states.values().sum();
+        let through = if next.is_some() { through.min(of) } else { of };
+        Looked { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
+    });
+    let rows: Vec<Row> = jobs.iter().map(|job| Row::of(job, shell.now)).collect();
+    let status = match wanted.problems.is_empty() {
+        true => StatusCode::OK,
+        false => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let runs = engine.bulk_reports();
     let list = Jobs {
         heading,
-        tabs: params.tabs(&stats),
-        queues: stats.queues.keys().map(ToString::to_string).collect(),
-        kinds: kinds(&engine, &stats),
-        rows: jobs.iter().map(|job| Row::of(job, shell.now)).collect(),
-        problems,
-        next: next.map(|next| Params { after: next.to_string(), ..params.clone() }.link()),
-        newest: Params { after: String::new(), ..params.clone() }.link(),
+        tabs: tabs(&wanted, &stats),
+        offers: Offers::new(&engine, &stats, &rows),
+        matching: stats.count(&wanted.query),
+        rows,
+        looked,
+        next,
+        runs: runs.iter().filter(|run| run.progress.ended.is_none()).count(),
         shell,
-        params,
+        wanted,
     };
     Ok(page(status, &list))
 }
 
-/// Kinds to choose from: those that can run here and those that jobs have.
-fn kinds(engine: &Engine, stats: &Stats) -> Vec<String> {
-    let known = engine.kinds().into_iter().map(|info| &info.kind);
-    let mut kinds: Vec<String> = known.chain(stats.kinds.keys()).map(Kind::to_string).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    kinds
+impl Jobs {
+    /// Whether the search has more to look through before the page is full.
+    fn goes_on(&self) -> bool {
+        self.looked.as_ref().is_some_and(|looked| looked.next.is_some())
+    }
+
+    fn dead(&self) -> bool {
+        self.wanted.state() == Some(State::Discarded)
+    }
+
+    /// What the field for the time of submission offers; what is in force stands there too.
+    fn spans(&self) -> Vec<(String, String)> {
+        let known = [
+            ("", "any time"),
+            ("15m", "last 15 min"),
+            ("1h", "last hour"),
+            ("1d", "last day"),
+            ("7d", "last 7 days"),
+        ];
+        let mut spans: Vec<(String, String)> =
+            known.map(|(value, label)| (value.into(), label.into())).into();
+        let since = self.wanted.field("since");
+        if spans.iter().all(|(value, _)| *value != since) {
+            spans.push((since.clone(), format!("since {since}")));
+        }
+        spans
+    }
 }
 
-impl Params {
-    /// The query, and what could not be understood of it.
-    fn query(&self) -> (JobQuery, Vec<String>) {
-        let mut problems = Vec::new();
-        let query = JobQuery {
-            states: read::<State>(&self.state, &mut problems).into_iter().collect(),
-            queues: read(&self.queue, &mut problems).into_iter().collect(),
-            kinds: read(&self.kind, &mut problems).into_iter().collect(),
-            tags: read(&self.tag, &mut problems).into_iter().collect(),
-            after: read(&self.after, &mut problems),
-            limit: LIMIT,
-            ..JobQuery::default()
-        };
-        (query, problems)
+/// The id that was put into the search field and nothing else: it leads to its job.
+fn pasted_id(wanted: &Wanted) -> Option<JobId> {
+    match wanted.query.terms.as_slice() {
+        [term] => term.to_string().parse().ok(),
+        [] | [_, _, ..] => None,
     }
+}
 
-    /// The address of this list.
-    fn link(&self) -> String {
-        let fields = [
-            ("state", &self.state),
-            ("queue", &self.queue),
-            ("kind", &self.kind),
-            ("tag", &self.tag),
-            ("after", &self.after),
-        ];
-        let mut query = Serializer::new(String::new());
-        query.extend_pairs(fields.into_iter().filter(|(_, value)| !value.is_empty()));
-        match query.finish() {
-            query if query.is_empty() => "jobs".into(),
-            query => format!("jobs?{query}"),
+impl Offers {
+    /// Queues and kinds that jobs have or can have, and the tags in sight.
+    fn new(engine: &Engine, stats: &Stats, rows: &[Row]) -> Self {
+        let known = engine.kinds().into_iter().map(|info| &info.kind);
+        let kinds = known.chain(stats.kinds.keys()).map(Kind::to_string);
+        Offers {
+            queues: few(stats.queues.keys().map(ToString::to_string)),
+            kinds: few(kinds),
+            tags: few(rows.iter().flat_map(|row| row.tags.iter().cloned())),
         }
     }
+}
 
-    /// Whether anything but the state narrows the list.
-    fn filtered(&self) -> bool {
-        !(self.queue.is_empty() && self.kind.is_empty() && self.tag.is_empty())
-    }
+fn few(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(MAX_OFFERED);
+    names
+}
 
-    /// Which counters the tabs show, as the script names them; empty when none apply.
-    fn scope(&self) -> String {
-        match (self.queue.as_str(), self.kind.as_str(), self.tag.as_str()) {
-            ("", "", "") => "all".into(),
-            (queue, "", "") => format!("queue:{queue}"),
-            ("", kind, "") => format!("kind:{kind}"),
-            (_, _, _) => String::new(),
-        }
-    }
-
-    fn tabs(&self, stats: &Stats) -> Vec<Tab> {
-        let states = State::ALL.map(|state| (state.as_str(), label(state), Some(state)));
-        let all = [("", "All", None)];
-        all.into_iter()
-            .chain(states)
-            .map(|(name, label, state)| self.tab(name, label, state, stats))
-            .collect()
-    }
-
-    fn tab(
-        &self,
-        name: &'static str,
-        label: &'static str,
-        state: Option<State>,
-        stats: &Stats,
-    ) -> Tab {
-        let link = Params { state: name.into(), after: String::new(), ..self.clone() }.link();
-        Tab { name, label, link, count: self.count(state, stats), current: self.state == name }
-    }
-
-    /// A state's count under the filter, as far as counters reach: no scan is worth a number on a tab.
-    fn count(&self, state: Option<State>, stats: &Stats) -> Option<u64> {
-        let nothing = Default::default();
-        let states = match (self.queue.as_str(), self.kind.as_str(), self.tag.as_str()) {
-            ("", "", "") => &stats.states,
-            (queue, "", "") => stats.queues.get(queue).map_or(&nothing, |queue| &queue.states),
-            ("", kind, "") => stats.kinds.get(kind).unwrap_or(&nothing),
-            (_, _, _) => return None,
-        };
-        Some(match state {
-            Some(state) => states.get(&state).copied().unwrap_or(0),
-            None => states.values().sum(),
-        })
-    }
+fn tabs(wanted: &Wanted, stats: &Stats) -> Vec<Tab> {
+    let states = State::ALL.map(|state| (state.as_str(), label(state), Some(state)));
+    let all = [("", "All", None)];
+    let tab = |(name, label, state): (&'static str, &'static str, Option<State>)| Tab {
+        name,
+        label,
+        link: wanted.in_state(state),
+        count: stats
+            .count(&JobQuery { states: state.into_iter().collect(), ..wanted.query.clone() }),
+        current: wanted.state() == state && wanted.query.states.len() < 2,
+    };
+    all.into_iter().chain(states).map(tab).collect()
 }
 
 fn label(state: State) -> &'static str {
@@ -192,33 +191,5 @@ fn label(state: State) -> &'static str {
         State::Completed => "Completed",
         State::Discarded => "Dead letters",
         State::Cancelled => "Cancelled",
-    }
-}
-
-/// Reads a field when it is filled in; notes what is wrong with it.
-fn read<T: FromStr<Err: ToString>>(text: &str, problems: &mut Vec<String>) -> Option<T> {
-    if text.is_empty() {
-        return None;
-    }
-    text.parse().map_err(|error: T::Err| problems.push(sentence(&error.to_string()))).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_is_its_address() {
-        let params = Params { queue: "mail".into(), tag: "a&b c".into(), ..Params::default() };
-        assert_eq!(params.link(), "jobs?queue=mail&tag=a%26b+c");
-        assert_eq!(Params::default().link(), "jobs");
-    }
-
-    #[test]
-    fn every_field_that_cannot_be_read_is_named() {
-        let params = Params { state: "done".into(), after: "x".into(), ..Params::default() };
-        let (query, problems) = params.query();
-        assert_eq!((query.states.len(), problems.len()), (0, 2));
-        assert!(problems[0].contains("completed"), "{problems:?}");
     }
 }

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 mod actions;
 mod assets;
 mod band;
+mod bulk;
 mod curl;
 mod error;
 mod filters;
@@ -23,6 +24,7 @@ mod shell;
 mod story;
 mod submit_form;
 mod system;
+mod wanted;
 mod when;
 
 #[cfg(test)]
@@ -37,6 +39,10 @@ pub fn router(engine: Engine) -> Router {
         .route("/", get(home::show))
         .route("/jobs", get(jobs::show).post(new_job::submit))
         .route("/jobs/new", get(new_job::show))
+        .route("/jobs/bulk", get(bulk::list).post(bulk::ask))
+        .route("/jobs/bulk/run", post(bulk::run))
+        .route("/jobs/bulk/{id}", get(bulk::show))
+        .route("/jobs/bulk/{id}/stop", post(bulk::stop))
         .route("/jobs/{id}", get(job::show))
         .route("/jobs/{id}/retry", post(actions::retry))
         .route("/jobs/{id}/cancel", post(actions::cancel))

@@ -99,7 +99,7 @@ async fn refused(
     let field = match &error {
         EngineError::UnknownKind { .. } => "kind",
         EngineError::InvalidPayload { .. } | EngineError::PayloadTooLarge { .. } => "payload",
-        EngineError::Invalid(_) | EngineError::Store(_) => "",
+        EngineError::Invalid(_) | EngineError::TooManyBulks { .. } | EngineError::Store(_) => "",
     };
     let shown = UiError::from(error);
     let message = match field {

@@ -62,6 +62,8 @@ fn line(moment: &Moment, now: Time) -> Option<Line> {
         }
         Change::Retried => ("Made to run again by hand".into(), None, None),
         Change::Deleted => ("Deleted".into(), None, None),
+        Change::Moved { from } => (format!("Moved out of queue {from}"), None, None),
+        Change::Reprioritised { priority } => (format!("Given priority {priority}"), None, None),
     };
     Some(Line {
         when: When::new(moment.at, now),

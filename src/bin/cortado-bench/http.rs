@@ -143,6 +143,56 @@ async fn sleepers(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     server.stop().await
 }
 
+/// The list of jobs, and a search through payloads, with ten times the jobs of the other runs stored.
+pub async fn pages(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
+    const ASKED: usize = 100;
+    let server = Server::start(&setup.dir.join("pages"), 1).await?;
+    let mut client = Client::connect(&server.address).await?;
+    let total = setup.jobs * 10;
+    for batch in 0..total / BATCH {
+        let job = |n: usize| {
+            let n = batch * BATCH + n;
+            format!(
+                "{{\"kind\":\"echo\",\"queue\":\"q{}\",\"delay_ms\":3600000,\"payload\":{{\"user\":{{\"id\":{n}}},\"data\":\"{:064}\"}}}}",
+                n % 7,
+                n
+            )
+        };
+        let jobs: Vec<String> = (0..BATCH).map(job).collect();
+        let request = post(&server.address, &format!("[{}]", jobs.join(",")));
+        client.ask(&request, 202).await?;
+    }
+    for (name, path, target) in [
+        ("the jobs page", "/jobs", 50),
+        ("the jobs page of one queue", "/jobs?queue=q3", 50),
+        ("a payload search that finds nothing, first page", "/jobs?q=payload.user.id:-1", 300),
+        ("a text search that finds nothing, first page", "/jobs?q=nowhere", 300),
+    ] {
+        let request = get(&server.address, path);
+        let mut times = Latencies::default();
+        for _ in 0..ASKED {
+            let asked = Instant::now();
+            client.ask(&request, 200).await?;
+            times.add(asked.elapsed());
+        }
+        table.row(name, format!("{} (target: p99 {target} ms)", times.words()));
+    }
+    let mut path = "/api/v1/jobs?q=payload.user.id:-1".to_owned();
+    let (begun, mut answers) = (Instant::now(), 0);
+    loop {
+        let text = client.ask(&get(&server.address, &path), 200).await?;
+        let page: serde_json::Value = serde_json::from_str(&text)?;
+        answers += 1;
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/api/v1/jobs?q=payload.user.id:-1&after={next}");
+    }
+    table.row(
+        format!("that search through all {total} jobs"),
+        format!("{:.2} s in {answers} answers", begun.elapsed().as_secs_f64()),
+    );
+    server.stop().await
+}
+
 fn state(stats: &str, name: &str) -> anyhow::Result<u64> {
     let stats: serde_json::Value = serde_json::from_str(stats)?;
     Ok(stats["states"][name].as_u64().unwrap_or(0))

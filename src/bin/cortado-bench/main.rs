@@ -34,7 +34,7 @@ struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// Everything but `long`.
+    /// Everything but `pages` and `long`.
     All,
     /// The store without engine and HTTP.
     Store,
@@ -42,6 +42,8 @@ enum Mode {
     Engine,
     /// A server process under load from this one.
     Http,
+    /// The jobs page and a payload search with 1,000,000 jobs stored.
+    Pages,
     /// Ten million jobs through the store: does memory or disk grow?
     Long,
 }
@@ -86,6 +88,11 @@ async fn measure(mode: Mode, setup: &Setup) -> anyhow::Result<()> {
     if wants(Mode::Http) {
         let mut table = Table::new("http (server and load in two processes)");
         http::measure(setup, &mut table).await?;
+        table.print();
+    }
+    if mode == Mode::Pages {
+        let mut table = Table::new("pages (1,000,000 jobs stored)");
+        http::pages(setup, &mut table).await?;
         table.print();
     }
     if mode == Mode::Long {

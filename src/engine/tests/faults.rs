@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::*;
 use crate::store::{
@@ -21,7 +21,10 @@ pub(super) struct Faulty {
     /// Whether every extension is answered with `Lost`.
     lost: AtomicUsize,
     follow: AtomicUsize,
-    /// Calls of `settle`, with the lines noted before each.
+    /// A permit for each control that may be done.
+    pub(super) controls: Semaphore,
+    pub(super) bad_controls: AtomicUsize,
+    /// Calls of `settle`, with the lines noted before each, and of `control`.
     pub(super) calls: Mutex<Vec<&'static str>>,
 }
 
@@ -34,6 +37,8 @@ impl Faulty {
             ticks: AtomicUsize::new(0),
             lost: AtomicUsize::new(0),
             follow: AtomicUsize::new(usize::MAX),
+            controls: Semaphore::new(1_000),
+            bad_controls: AtomicUsize::new(0),
             calls: Mutex::default(),
         })
     }
@@ -83,6 +88,9 @@ impl Store for Faulty {
         &self,
         control: Control,
     ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+        self.calls.lock().unwrap().push("control");
+        self.controls.acquire().await.unwrap().forget();
+        fault(&self.bad_controls)?;
         self.store.control(control).await
     }
     async fn tick(&self) -> Result<Ticked, StoreError> {

@@ -16,6 +16,7 @@ use crate::job::{
 use crate::store::{Limits, memory::MemoryStore};
 
 mod attempts;
+mod bulk;
 mod faults;
 mod limits;
 mod stopping;

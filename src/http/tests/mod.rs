@@ -1,6 +1,7 @@
 //! The machine interface as clients see it: a real server on a port of its own, real clients.
 
 mod api;
+mod bulk;
 mod docs;
 mod gate;
 mod hostile;

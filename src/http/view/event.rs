@@ -71,6 +71,8 @@ pub(super) struct ChangeView<'a> {
     error: Option<FailureView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a QueueName>,
 }
 
 impl<'a> ChangeView<'a> {
@@ -109,6 +111,10 @@ impl<'a> ChangeView<'a> {
             | Change::Cancelled
             | Change::Retried
             | Change::Deleted => nothing,
+            Change::Moved { from } => ChangeView { from: Some(from), ..nothing },
+            Change::Reprioritised { priority } => {
+                ChangeView { priority: Some(*priority), ..nothing }
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod lease;
 pub(crate) mod life;
 pub(crate) mod log;
+pub(crate) mod place;
 pub(crate) mod read;
 pub(crate) mod restart;
 pub(crate) mod retention;
@@ -171,6 +172,15 @@ macro_rules! conformance_suite {
                 a_follower_that_left_is_forgotten
                 an_answer_comes_after_its_events_can_be_read
                 what_is_read_can_be_followed_from_its_cursor
+            }
+            place {
+                a_moved_job_waits_in_its_new_queue
+                a_job_keeps_its_place_in_time_when_it_moves
+                a_reprioritised_job_runs_when_its_priority_says
+                moving_to_the_same_place_is_no_event
+                only_waiting_jobs_are_moved_or_reprioritised
+                one_queue_too_many_is_not_moved_to
+                moved_and_reprioritised_jobs_survive_a_restart
             }
             search {
                 a_search_finds_what_stands_in_the_record

@@ -155,6 +155,14 @@ impl<H: Harness> Rig<H> {
         self.control_one(Control::Delete(vec![id])).await
     }
 
+    pub(crate) async fn move_to(&self, id: JobId, name: &str) -> Result<Status, ControlError> {
+        self.control_one(Control::Move { jobs: vec![id], queue: queue(name) }).await
+    }
+
+    pub(crate) async fn reprioritise(&self, id: JobId, to: i16) -> Result<Status, ControlError> {
+        self.control_one(Control::Reprioritise { jobs: vec![id], priority: to }).await
+    }
+
     async fn control_one(&self, control: Control) -> Result<Status, ControlError> {
         self.store.control(control).await.unwrap().remove(0).1
     }

@@ -1,7 +1,7 @@
-//! What people ask for: cancel, retry, delete, pause, resume.
+//! What people ask for: cancel, retry, delete, move, reprioritise, pause, resume.
 
 use super::content::Content;
-use crate::job::{Change, Fact, JobId, QueueChange, State, Status, Step, Time};
+use crate::job::{Change, Fact, JobId, Labels, QueueChange, QueueName, State, Status, Step, Time};
 use crate::store::{Control, ControlError, StoreError};
 
 /// A job control's answer for one job.
@@ -33,7 +33,33 @@ impl Content {
                 }
                 Ok(Vec::new())
             }
+            Control::Move { jobs, queue } => {
+                self.check_queues(std::iter::once(&queue))?;
+                Ok(jobs.into_iter().map(|id| (id, self.shift(now, id, &queue))).collect())
+            }
+            Control::Reprioritise { jobs, priority } => {
+                Ok(jobs.into_iter().map(|id| (id, self.reprioritise(now, id, priority))).collect())
+            }
         }
+    }
+
+    fn shift(&mut self, now: Time, id: JobId, queue: &QueueName) -> Answer {
+        let status = self.status(id)?.step(Step::Move)?;
+        let Some(job) = self.jobs.get_mut(&id) else { return Err(ControlError::NotFound) };
+        if job.labels.queue != *queue {
+            let from = job.labels.queue.clone();
+            job.labels = Labels { queue: queue.clone(), ..(*job.labels).clone() }.into();
+            self.change(now, id, status, Change::Moved { from });
+        }
+        Ok(status)
+    }
+
+    fn reprioritise(&mut self, now: Time, id: JobId, priority: i16) -> Answer {
+        let status = self.status(id)?.step(Step::Reprioritise)?;
+        if self.jobs.get(&id).is_some_and(|job| job.spec.priority != priority) {
+            self.change(now, id, status, Change::Reprioritised { priority });
+        }
+        Ok(status)
     }
 
     fn cancel(&mut self, now: Time, id: JobId) -> Answer {

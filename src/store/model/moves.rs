@@ -27,6 +27,14 @@ pub(super) enum Move {
     Cancel(Vec<Pick>),
     Retry(Vec<Pick>),
     Delete(Vec<Pick>),
+    Shift {
+        jobs: Vec<Pick>,
+        queue: u8,
+    },
+    Reprioritise {
+        jobs: Vec<Pick>,
+        priority: i16,
+    },
     Pause {
         queue: u8,
     },
@@ -84,6 +92,9 @@ fn step() -> impl Strategy<Value = Move> {
         3 => vec(pick(), 0..4).prop_map(Move::Cancel),
         3 => vec(pick(), 0..4).prop_map(Move::Retry),
         2 => vec(pick(), 0..3).prop_map(Move::Delete),
+        2 => (vec(pick(), 0..4), queue()).prop_map(|(jobs, queue)| Move::Shift { jobs, queue }),
+        2 => (vec(pick(), 0..4), -1..2i16)
+            .prop_map(|(jobs, priority)| Move::Reprioritise { jobs, priority }),
         1 => queue().prop_map(|queue| Move::Pause { queue }),
         2 => queue().prop_map(|queue| Move::Resume { queue }),
         4 => (0..40u64).prop_map(Move::Pass),

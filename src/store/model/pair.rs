@@ -74,6 +74,14 @@ impl<A: Harness, B: Harness> Pair<A, B> {
             Move::Cancel(jobs) => self.control(Control::Cancel(self.picked(jobs))).await,
             Move::Retry(jobs) => self.control(Control::Retry(self.picked(jobs))).await,
             Move::Delete(jobs) => self.control(Control::Delete(self.picked(jobs))).await,
+            Move::Shift { jobs, queue } => {
+                let control = Control::Move { jobs: self.picked(jobs), queue: queue_of(*queue) };
+                self.control(control).await
+            }
+            Move::Reprioritise { jobs, priority } => {
+                let (jobs, priority) = (self.picked(jobs), *priority);
+                self.control(Control::Reprioritise { jobs, priority }).await
+            }
             Move::Pause { queue } => self.control(Control::Pause(queue_of(*queue))).await,
             Move::Resume { queue } => self.control(Control::Resume(queue_of(*queue))).await,
             Move::Pass(time) => {

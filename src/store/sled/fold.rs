@@ -74,6 +74,13 @@ impl Fold {
             .map_err(|refused| format!("event {} of job {id} cannot be: {refused}", event.seq))?;
         let gives_back = matches!(change, Change::Interrupted { .. } | Change::Snoozed { .. });
         let expected = if gives_back { before.attempt } else { job.status.attempt };
+        if let Change::Moved { from } = change {
+            if job.labels.queue != *from {
+                let was = &job.labels.queue;
+                return Err(format!("event {} moves job {id} from {from}, not {was}", event.seq));
+            }
+            job.labels = Labels { queue: labels.queue.clone(), ..(*job.labels).clone() }.into();
+        }
         if job.status.state != *state || expected != *attempt || job.labels != *labels {
             return Err(format!(
                 "event {} says that job {id} is {state} at attempt {attempt}, but it is {} at {}",

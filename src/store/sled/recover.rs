@@ -263,8 +263,8 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
 }
 
 fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
-    let (id, change) = match &event.fact {
-        Fact::Job { id, change, .. } => (*id, change),
+    let (id, labels, change) = match &event.fact {
+        Fact::Job { id, labels, change, .. } => (*id, labels, change),
         Fact::Queue { .. } => return Ok(()), // the description of the store says which are paused
     };
     if let Change::Enqueued { .. } = change {
@@ -285,8 +285,15 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
     let status: Status = status_after(entry.status, event)?;
     let run_at = change.run_at(event.at).unwrap_or(entry.run_at);
     let finished = status.state.is_final().then_some((event.seq, event.at));
+    let moved = matches!(change, Change::Moved { .. }).then(|| core.group_of(labels));
     let mut is_new = false;
     core.index.change(id, |entry: &mut Entry| {
+        if let Some((labels, group)) = moved {
+            (entry.labels, entry.group) = (labels, group);
+        }
+        if let Change::Reprioritised { priority } = change {
+            entry.priority = *priority;
+        }
         entry.status = status;
         entry.run_at = run_at;
         entry.finished = finished;

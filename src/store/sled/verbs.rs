@@ -43,7 +43,7 @@ impl Claimed {
 
 type Answer = Result<Status, ControlError>;
 /// A control of one job.
-type Verb<G> = fn(&mut G, JobId) -> Result<Answer, StoreError>;
+type Verb<'v, G> = &'v dyn Fn(&mut G, JobId) -> Result<Answer, StoreError>;
 
 /// What became of a control.
 pub(super) enum Controlled {
@@ -216,10 +216,17 @@ impl Group<'_> {
     }
 
     pub fn control(&mut self, control: Control) -> Result<Controlled, StoreError> {
-        let (ids, verb): (_, Verb<Self>) = match &control {
-            Control::Cancel(ids) => (ids, Self::cancel),
-            Control::Retry(ids) => (ids, Self::retry),
-            Control::Delete(ids) => (ids, Self::delete),
+        let (ids, verb): (_, Verb<'_, Self>) = match &control {
+            Control::Cancel(ids) => (ids, &Self::cancel),
+            Control::Retry(ids) => (ids, &Self::retry),
+            Control::Delete(ids) => (ids, &Self::delete),
+            Control::Move { jobs, queue } => {
+                self.check_queues(BTreeSet::from([queue]))?;
+                (jobs, &|group, id| group.shift(id, queue))
+            }
+            Control::Reprioritise { jobs, priority } => {
+                (jobs, &|group, id| group.reprioritise(id, *priority))
+            }
             Control::Pause(queue) => {
                 self.pause(queue)?;
                 return Ok(Controlled::Done(Vec::new()));
@@ -287,6 +294,43 @@ impl Group<'_> {
             group.forget(id);
             Ok(())
         })
+    }
+
+    fn shift(&mut self, id: JobId, queue: &QueueName) -> Result<Answer, StoreError> {
+        let status = match self.waiting(id, Step::Move)? {
+            Ok(status) => status,
+            refused @ Err(_) => return Ok(refused),
+        };
+        let Some(entry) = self.core.index.entries.get(&id) else {
+            return Ok(Err(ControlError::NotFound));
+        };
+        let from = entry.labels.queue.clone();
+        if from == *queue {
+            return Ok(Ok(status));
+        }
+        let labels = Labels { queue: queue.clone(), ..(*entry.labels).clone() };
+        let (labels, group) = self.core.group_of(&labels.into());
+        self.core.index.change(id, |entry| (entry.labels, entry.group) = (labels, group));
+        self.change(id, status, Change::Moved { from })?;
+        Ok(Ok(status))
+    }
+
+    fn reprioritise(&mut self, id: JobId, priority: i16) -> Result<Answer, StoreError> {
+        let status = match self.waiting(id, Step::Reprioritise)? {
+            Ok(status) => status,
+            refused @ Err(_) => return Ok(refused),
+        };
+        if self.core.index.entries.get(&id).is_some_and(|entry| entry.priority != priority) {
+            self.core.index.change(id, |entry| entry.priority = priority);
+            self.change(id, status, Change::Reprioritised { priority })?;
+        }
+        Ok(Ok(status))
+    }
+
+    /// The status of a job after a step that only waiting jobs take.
+    fn waiting(&self, id: JobId, step: Step) -> Result<Answer, StoreError> {
+        let status = self.status(id)?.ok_or(ControlError::NotFound);
+        Ok(status.and_then(|before| Ok(before.step(step)?)))
     }
 
     /// Takes a step that archived jobs can take too: they come back into the index first.

@@ -15,6 +15,7 @@ use crate::shutdown::Shutdown;
 use crate::store::{Claim, Clock, Lease, Limits, MemoryStore, Settlement, Store, SystemClock};
 
 mod actions;
+mod bulk;
 mod lists;
 mod one_job;
 mod submit;

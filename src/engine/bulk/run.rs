@@ -1,0 +1,136 @@
+//! The loop of one run: the next jobs, the control on them, a note of what became of it.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::{Action, BulkReport, End, Progress, Refusals, Run, Target};
+use crate::engine::Inner;
+use crate::job::{JobId, JobQuery, PageCursor, Status};
+use crate::store::{ControlError, StoreError};
+
+/// Jobs of one step: few enough that one group of the store with them stays short.
+const STEP: usize = 200;
+/// Refused jobs that are named for each reason.
+const EXAMPLES: usize = 5;
+
+/// Jobs of a step, and how many were looked at for them.
+struct Step {
+    jobs: Vec<JobId>,
+    examined: u64,
+}
+
+/// Where a run is in its target.
+enum Place {
+    Listed(usize),
+    From(Option<PageCursor>),
+    End,
+}
+
+pub(super) async fn run(inner: Arc<Inner>, run: Arc<Run>) {
+    let id = run.id.to_string();
+    info!(bulk.id = id, action = run.action.as_str(), "bulk run begun");
+    let end = match steps(&inner, &run).await {
+        Ok(end) => end,
+        Err(error) => {
+            warn!(bulk.id = id, %error, "the bulk run cannot go on");
+            End::Failed(error.to_string())
+        }
+    };
+    let word = end.as_str();
+    let at = inner.clock.now();
+    run.progress.send_modify(|progress| progress.ended = Some((at, end)));
+    let BulkReport { progress, .. } = run.report();
+    let (done, refused) = (progress.done, progress.refused());
+    info!(bulk.id = id, done, refused, end = word, "bulk run over");
+}
+
+async fn steps(inner: &Arc<Inner>, run: &Run) -> Result<End, StoreError> {
+    let mut place = match run.target {
+        Target::Jobs(_) => Place::Listed(0),
+        Target::Matching(_) => Place::From(None),
+    };
+    loop {
+        if inner.shutdown.draining.is_cancelled() {
+            return Ok(End::ServerStopped);
+        }
+        if run.stop.is_cancelled() {
+            return Ok(End::Stopped);
+        }
+        let step = match next(inner, run, &mut place).await? {
+            Some(step) => step,
+            None => return Ok(End::Finished),
+        };
+        let answers = match step.jobs.is_empty() {
+            true => Vec::new(),
+            false => inner.store.control(run.action.on(step.jobs)).await?,
+        };
+        tell_others(inner, &run.action, &answers);
+        run.progress.send_modify(|progress| progress.note(step.examined, answers));
+        // Others get their turn, also where every answer was there at once.
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn next(inner: &Inner, run: &Run, place: &mut Place) -> Result<Option<Step>, StoreError> {
+    match (&run.target, &*place) {
+        (Target::Jobs(all), Place::Listed(from)) if *from < all.len() => {
+            let jobs: Vec<JobId> = all.iter().skip(*from).take(STEP).copied().collect();
+            *place = Place::Listed(from + jobs.len());
+            Ok(Some(Step { examined: jobs.len() as u64, jobs }))
+        }
+        (Target::Matching(query), Place::From(after)) => {
+            let query = JobQuery { after: *after, limit: STEP, ..query.as_ref().clone() };
+            let page = inner.store.list(query).await?;
+            *place = page.next.map_or(Place::End, |next| Place::From(Some(next)));
+            let jobs = page.jobs.iter().map(|job| job.id).collect();
+            Ok(Some(Step { jobs, examined: page.examined }))
+        }
+        (Target::Jobs(_) | Target::Matching(_), Place::Listed(_) | Place::From(_) | Place::End) => {
+            Ok(None)
+        }
+    }
+}
+
+type Answers = Vec<(JobId, Result<Status, ControlError>)>;
+
+/// Whom the store does not tell: workers of this process, and a queue that is new.
+fn tell_others(inner: &Arc<Inner>, action: &Action, answers: &Answers) {
+    match action {
+        Action::Cancel => {
+            let asked = answers
+                .iter()
+                .filter(|(_, answer)| answer.as_ref().is_ok_and(|status| status.cancel_asked));
+            asked.for_each(|(id, _)| inner.leases.ask_cancel(*id));
+        }
+        Action::Move(queue) => {
+            if answers.iter().any(|(_, answer)| answer.is_ok()) {
+                inner.ensure_queues(std::iter::once(queue));
+            }
+        }
+        Action::Retry | Action::Delete | Action::Reprioritise(_) => {}
+    }
+}
+
+impl Progress {
+    fn note(&mut self, examined: u64, answers: Answers) {
+        self.examined += examined;
+        for (id, answer) in answers {
+            let Err(error) = answer else {
+                self.done += 1;
+                continue;
+            };
+            let reason = error.to_string();
+            let known = self.refused.iter().position(|refusals| refusals.reason == reason);
+            let place = known.unwrap_or_else(|| {
+                self.refused.push(Refusals { reason, count: 0, examples: Vec::new() });
+                self.refused.len() - 1
+            });
+            let refusals = &mut self.refused[place];
+            refusals.count += 1;
+            if refusals.examples.len() < EXAMPLES {
+                refusals.examples.push(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Runs over many jobs: in steps, with a report, until the end or until somebody stops them.
+
+use std::sync::atomic::Ordering;
+
+use super::faults::Faulty;
+use super::*;
+use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, MAX_RUNNING, Target};
+
+/// A job that stays where it is.
+fn later() -> NewJob {
+    NewJob { start: Start::After(Duration::from_secs(3_600)), ..work() }
+}
+
+fn everything() -> Target {
+    Target::Matching(Box::default())
+}
+
+/// A shop with that many waiting jobs, in which so many controls may be done.
+async fn shop(jobs: usize, controls: usize) -> (Arc<Faulty>, Shop) {
+    let store = Faulty::new(memory());
+    store.controls.forget_permits(1_000 - controls);
+    let shop = open_on(store.clone(), one(|_: Context, ()| async { Outcome::Cancel }), quick());
+    shop.engine.enqueue((0..jobs).map(|_| later()).collect()).await.unwrap();
+    (store, shop)
+}
+
+async fn over(shop: &Shop, id: BulkId) -> BulkReport {
+    timeout(BOUND, shop.engine.bulk_over(id)).await.expect("the run ends").unwrap()
+}
+
+fn end(report: &BulkReport) -> Option<&End> {
+    report.progress.ended.as_ref().map(|(_, end)| end)
+}
+
+/// Waits until a run has asked the store for so many steps.
+async fn asked(store: &Faulty, steps: usize) {
+    let reached = async {
+        while store.calls.lock().unwrap().iter().filter(|call| **call == "control").count() < steps
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(BOUND, reached).await.expect("the run gets so far");
+}
+
+#[tokio::test]
+async fn a_run_acts_on_everything_in_steps_and_says_what_was_refused() {
+    let (_, shop) = shop(450, 1_000).await;
+    let mut gone = Vec::new();
+    for _ in 0..7 {
+        let id = shop.submit(later()).await;
+        shop.engine.cancel(id).await.unwrap().unwrap();
+        gone.push(id);
+    }
+    let begun = shop.engine.bulk(Action::Cancel, everything()).await.unwrap();
+    assert_eq!((begun.expected, begun.stored), (Count::Exactly(457), 457));
+    let report = over(&shop, begun.id).await;
+    assert_eq!((end(&report), report.progress.done), (Some(&End::Finished), 450));
+    assert!(report.progress.examined >= 457, "{report:?}");
+    let refused = &report.progress.refused;
+    assert_eq!((refused.len(), refused[0].count, report.progress.refused()), (1, 7, 7));
+    assert_eq!(refused[0].reason, "a cancelled job cannot be cancelled");
+    assert!(refused[0].examples.len() == 5 && gone.contains(&refused[0].examples[0]));
+    assert_eq!(shop.engine.stats().await.unwrap().states[&State::Cancelled], 457);
+    assert_eq!(shop.engine.bulk_reports()[0].id, begun.id);
+}
+
+#[tokio::test]
+async fn a_run_over_a_list_acts_on_those_jobs_only() {
+    let (_, shop) = shop(3, 1_000).await;
+    let (id, unknown) = (shop.submit(later()).await, JobId::generate());
+    let target = Target::Jobs(vec![id, unknown]);
+    let action = Action::Move(QueueName::parse("new").unwrap());
+    let begun = shop.engine.bulk(action, target).await.unwrap();
+    let report = over(&shop, begun.id).await;
+    assert_eq!((report.progress.done, report.progress.refused()), (1, 1));
+    assert_eq!(report.progress.refused[0].reason, "there is no such job");
+    let (job, _) = shop.engine.job(id).await.unwrap();
+    assert_eq!(job.unwrap().labels.queue.as_str(), "new");
+    let stats = shop.engine.stats().await.unwrap();
+    assert_eq!(stats.queues[&QueueName::default()].states[&State::Scheduled], 3);
+}
+
+#[tokio::test]
+async fn a_stopped_run_ends_after_the_step_it_is_in() {
+    let (store, shop) = shop(500, 1).await;
+    let id = shop.engine.bulk(Action::Delete, everything()).await.unwrap().id;
+    asked(&store, 2).await;
+    let mut stopping = std::pin::pin!(shop.engine.bulk_stop(id));
+    assert!(futures_util::poll!(stopping.as_mut()).is_pending(), "a step is under way");
+    store.controls.add_permits(9);
+    let report = timeout(BOUND, stopping).await.expect("it stops").unwrap();
+    assert_eq!((end(&report), report.progress.done), (Some(&End::Stopped), 400));
+    assert_eq!(shop.engine.stats().await.unwrap().states[&State::Scheduled], 100);
+}
+
+#[tokio::test]
+async fn a_run_ends_with_the_server_and_says_so() {
+    let (store, shop) = shop(500, 1).await;
+    let id = shop.engine.bulk(Action::Delete, everything()).await.unwrap().id;
+    asked(&store, 2).await;
+    shop.shutdown.draining.cancel();
+    store.controls.add_permits(9);
+    let report = shop.engine.stop(&stopping::bounds(), async {}).await;
+    assert!(report.clean, "{report:?}");
+    let report = over(&shop, id).await;
+    assert_eq!((end(&report), report.progress.done), (Some(&End::ServerStopped), 400));
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_ends_the_run_with_its_words() {
+    let (store, shop) = shop(5, 9).await;
+    store.bad_controls.store(1, Ordering::SeqCst);
+    let id = shop.engine.bulk(Action::Delete, everything()).await.unwrap().id;
+    let report = over(&shop, id).await;
+    let Some(End::Failed(why)) = end(&report) else { panic!("{report:?}") };
+    assert!(why.contains("no space left") && report.progress.done == 0, "{why}");
+}
+
+#[tokio::test]
+async fn only_so_many_runs_are_under_way_at_once() {
+    let (store, shop) = shop(5, 0).await;
+    for _ in 0..MAX_RUNNING {
+        shop.engine.bulk(Action::Retry, everything()).await.unwrap();
+    }
+    let refused = shop.engine.bulk(Action::Retry, everything()).await;
+    assert!(matches!(refused, Err(EngineError::TooManyBulks { limit: MAX_RUNNING })));
+    store.controls.add_permits(100);
+    for report in shop.engine.bulk_reports() {
+        over(&shop, report.id).await;
+    }
+    shop.engine.bulk(Action::Retry, everything()).await.unwrap();
+}
+
+#[tokio::test]
+async fn jobs_that_come_after_its_start_are_not_touched() {
+    let (store, shop) = shop(300, 0).await;
+    let id = shop.engine.bulk(Action::Delete, everything()).await.unwrap().id;
+    asked(&store, 1).await;
+    let after = shop.submit(later()).await;
+    store.controls.add_permits(9);
+    assert_eq!(over(&shop, id).await.progress.done, 300);
+    assert!(shop.engine.job(after).await.unwrap().0.is_some());
+}
+
+#[tokio::test]
+async fn running_jobs_are_asked_to_stop() {
+    let registry = one(|context: Context, (): ()| async move {
+        context.cancelled().await;
+        Outcome::Cancel
+    });
+    let mut shop = open(registry);
+    let id = shop.submit(work()).await;
+    shop.started(id).await;
+    let target = Target::Jobs(vec![id]);
+    let run = shop.engine.bulk(Action::Cancel, target).await.unwrap();
+    assert_eq!(over(&shop, run.id).await.progress.done, 1);
+    assert_eq!(shop.finish(id).await.status.state, State::Cancelled);
+}
+
+#[tokio::test]
+async fn what_cannot_be_counted_without_a_scan_is_counted_at_least() {
+    let (_, shop) = shop(600, 0).await;
+    let count = async |words: &str| {
+        let mut query = JobQuery::default();
+        query.narrow(words, shop.engine.now()).unwrap();
+        shop.engine.bulk_count(&Target::Matching(Box::new(query))).await.unwrap()
+    };
+    assert_eq!(count("state:scheduled").await, Count::Exactly(600));
+    assert_eq!(count("queue:default,other state:scheduled").await, Count::Exactly(600));
+    assert_eq!(count("kind:work state:running").await, Count::Exactly(0));
+    assert_eq!(count("null").await, Count::AtLeast(500));
+    assert_eq!(count("kind:work queue:none").await, Count::Exactly(0));
+    assert_eq!(shop.engine.bulk_count(&Target::Jobs(vec![])).await.unwrap(), Count::Exactly(0));
+}

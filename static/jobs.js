@@ -1,0 +1,270 @@
+// The list of jobs while it is open: rows patched in place, "37 new" instead of jumping, a selection that
+// outlives both, a search that goes on by itself, keys. And the page of a bulk run.
+
+import { addKey } from "./keys.js";
+import { atMostEvery, fetchPage, fold, patchRow, perFrame, swapSections } from "./live.js";
+import { grouped, localTitles, setText } from "./when.js";
+
+const byId = (id) => document.getElementById(id);
+/** A page of a list is full with so many rows (src/ui/jobs.rs). */
+const FULL = 50;
+
+/** Makes a list live. `open` and `statsReader` are those of every page. */
+export function listPage({ open, statsReader, lifecycle, calm }) {
+  const { state, queue, kind, tag, scope } = document.body.dataset;
+  const searches = "searches" in document.body.dataset;
+  const states = new Set(state ? state.split(",") : []);
+  const rows = document.querySelector("#list tbody");
+  const rowOf = (id) => rows.querySelector(`tr[data-job="${id}"]`);
+  document.querySelector(".tab[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
+  const selection = startSelection(rows);
+  const news = startNews(rows, selection, searches);
+  startRowKeys(rows, selection);
+  startSuggestions();
+  searchOn(rows, selection);
+
+  let changes = new Map();
+  const counts = statsReader(scope ?? "");
+  const render = perFrame(() => {
+    const batch = changes;
+    changes = new Map();
+    for (const [id, change] of batch) {
+      const row = rowOf(id);
+      if (row) patchRow(row, change, batch.size <= calm);
+      else if (states.size ? states.has(change.state) : change.enqueued) news.add(id);
+      else if (states.size) news.remove(id);
+    }
+    news.show();
+  });
+  const onEvents = (events) => {
+    for (const event of events) {
+      if (event.job) changes.set(event.job.id, fold(changes.get(event.job.id), event));
+    }
+    render();
+    counts();
+  };
+  const filter = [["queue", queue], ["kind", kind], ["tag", tag]].filter(([, value]) => value);
+  open([...lifecycle, ...filter], onEvents, () => location.reload());
+}
+
+/** The jobs that arrived and are not shown; the button takes them in without losing anything. */
+function startNews(rows, selection, searches) {
+  const button = byId("news");
+  const fresh = new Set();
+  const past = "past" in document.body.dataset;
+  const show = () => {
+    button.hidden = fresh.size === 0;
+    setText(byId("news-count"), fresh.size > 9999 ? "9\u202f999+" : grouped(fresh.size));
+    // Nobody here knows what stands in them: the server has to look.
+    setText(byId("news-what"), searches ? "newer — search them" : "new — show");
+  };
+  button.addEventListener("click", async (event) => {
+    const firstPage = !new URLSearchParams(location.search).has("after");
+    if (!firstPage || searches || event.ctrlKey || event.metaKey || event.shiftKey) return; // as a link
+    event.preventDefault();
+    const taken = [...fresh];
+    const answer = await fetchPage();
+    if (!answer?.page) return;
+    replaceRows(rows, answer.page);
+    selection.restore();
+    for (const id of taken) fresh.delete(id);
+    show();
+    rows.querySelector(".job-link")?.focus({ preventScroll: true });
+    scrollTo({ top: 0 });
+  });
+  return { add: (id) => past || fresh.add(id), remove: (id) => fresh.delete(id), show };
+}
+
+function replaceRows(rows, page) {
+  const fresh = [...page.querySelectorAll("#list tbody tr")].map((row) => document.importNode(row, true));
+  rows.replaceChildren(...fresh);
+  localTitles(rows);
+  byId("list").hidden = byId("bulk").hidden = fresh.length === 0;
+  byId("none").hidden = fresh.length > 0;
+  byId("pager").replaceChildren(...[...page.getElementById("pager").childNodes].map((node) => document.importNode(node, true)));
+}
+
+/** Which jobs are ticked: by id, so that a row may go and come back. */
+function startSelection(rows) {
+  const picked = new Set();
+  const all = byId("pick-all");
+  const form = byId("bulk");
+  const scope = byId("scope");
+  const boxes = () => [...rows.querySelectorAll("input[name=id]")];
+  let last = null;
+  all.hidden = false;
+
+  const show = () => {
+    const here = boxes();
+    const ticked = here.filter((box) => box.checked).length;
+    all.checked = here.length > 0 && ticked === here.length;
+    all.indeterminate = ticked > 0 && ticked < here.length;
+    const n = picked.size;
+    const away = n - ticked;
+    setText(byId("scope-selected"), n === 0 ? "The selected jobs" : `${n} selected${away > 0 ? ` (${away} not shown)` : ""}`);
+    const nothing = scope.value === "selected" && n === 0;
+    for (const button of form.querySelectorAll("button")) button.disabled = nothing;
+    form.classList.toggle("idle", nothing);
+    for (const box of here) box.closest("tr").classList.toggle("picked", box.checked);
+  };
+  const set = (box, on) => {
+    box.checked = on;
+    if (on) picked.add(box.value);
+    else picked.delete(box.value);
+  };
+  const read = () => {
+    for (const box of boxes()) set(box, box.checked);
+    show();
+  };
+  rows.addEventListener("click", (event) => {
+    if (!event.target.matches("input[name=id]")) return;
+    const here = boxes();
+    const [from, to] = [here.indexOf(last), here.indexOf(event.target)].sort((a, b) => a - b);
+    if (event.shiftKey && from >= 0) for (const box of here.slice(from, to + 1)) set(box, event.target.checked);
+    last = event.target;
+    set(event.target, event.target.checked);
+    show();
+  });
+  all.addEventListener("change", () => {
+    for (const box of boxes()) set(box, all.checked);
+    show();
+  });
+  scope.addEventListener("change", show);
+  form.addEventListener("submit", () => {
+    form.querySelectorAll("input[data-away]").forEach((input) => input.remove());
+    const here = new Set(boxes().map((box) => box.value));
+    for (const id of picked) {
+      if (here.has(id)) continue;
+      const input = document.createElement("input");
+      Object.assign(input, { type: "hidden", name: "id", value: id });
+      input.dataset.away = "";
+      form.append(input);
+    }
+  });
+  addEventListener("pageshow", read); // a browser that goes back ticks boxes again by itself
+  read();
+  return {
+    toggle: (row) => {
+      const box = row.querySelector("input[name=id]");
+      last = box;
+      set(box, !box.checked);
+      show();
+    },
+    restore: () => {
+      for (const box of boxes()) box.checked = picked.has(box.value);
+      show();
+    },
+  };
+}
+
+/** j, k and x: the focus goes from job to job, so Enter opens the one it is on. */
+function startRowKeys(rows, selection) {
+  const links = () => [...rows.querySelectorAll(".job-link")];
+  const here = () => document.activeElement?.closest?.("tr[data-job]");
+  const go = (step) => {
+    const all = links();
+    const at = all.indexOf(here()?.querySelector(".job-link"));
+    const next = at < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + step, 0), all.length - 1);
+    all[next]?.focus();
+    all[next]?.scrollIntoView({ block: "nearest" });
+  };
+  addKey("j", "Next job (Enter opens it)", () => go(1));
+  addKey("k", "Previous job", () => go(-1));
+  addKey("x", "Select the job, or no longer", () => {
+    if (!here()) go(1);
+    if (here()) selection.toggle(here());
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (!here() || !["ArrowDown", "ArrowUp"].includes(event.key)) return;
+    event.preventDefault();
+    go(event.key === "ArrowDown" ? 1 : -1);
+  });
+}
+
+/** A browser compares its suggestions with the whole field, so they begin with what is already there. */
+function startSuggestions() {
+  const field = byId("q");
+  const list = byId("suggestions");
+  const words = [...list.options].map((option) => option.value);
+  let shown = "";
+  field.addEventListener("input", () => {
+    const before = field.value.replace(/\S*$/, "");
+    if (before === shown) return;
+    shown = before;
+    list.replaceChildren(...words.map((word) => Object.assign(document.createElement("option"), { value: before + word })));
+  });
+}
+
+/** A search that has more to look through goes on by itself until the page is full; it can be stopped. */
+async function searchOn(rows, selection) {
+  const looked = byId("looked");
+  let next = looked?.dataset.next;
+  if (!next) return;
+  const link = byId("look-on");
+  let stopped = false;
+  const stop = document.createElement("button");
+  Object.assign(stop, { type: "button", className: "button small", id: "look-stop", textContent: "Stop" });
+  const pause = () => {
+    stopped = true;
+    stop.replaceWith(link);
+  };
+  stop.addEventListener("click", () => {
+    pause();
+    link.focus();
+  });
+  link.replaceWith(stop);
+  while (next && rows.childElementCount < FULL && !stopped) {
+    const page = await pageAt(next);
+    if (stopped) return;
+    if (!page) return pause(); // the link tries again
+    const part = page.getElementById("looked");
+    for (const row of page.querySelectorAll("#list tbody tr")) {
+      if (!rows.querySelector(`tr[data-job="${row.dataset.job}"]`)) rows.append(document.importNode(row, true));
+    }
+    localTitles(rows);
+    const found = rows.childElementCount > 0;
+    byId("list").hidden = byId("bulk").hidden = !found;
+    next = part?.dataset.next;
+    if (part) {
+      looked.querySelector("progress").value = part.querySelector("progress").value;
+      looked.querySelector("p").replaceChildren(...[...part.querySelector("p").childNodes].map((node) => document.importNode(node, true)));
+    }
+    if (next) link.href = next;
+    else byId("none").replaceChildren(...[...page.getElementById("none").childNodes].map((node) => document.importNode(node, true)));
+    byId("none").hidden = found;
+    selection.restore();
+    if (!next || rows.childElementCount >= FULL) {
+      byId("pager").replaceChildren(...[...page.getElementById("pager").childNodes].map((node) => document.importNode(node, true)));
+    }
+  }
+  if (next) stop.replaceWith(link);
+  else stop.remove();
+}
+
+async function pageAt(address) {
+  try {
+    const answer = await fetch(address, { headers: { accept: "text/html" } });
+    return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The page of a bulk run: looked at again while it goes on, twice a second at most. */
+export function bulkPage() {
+  const section = byId("run");
+  const look = atMostEvery(500, async () => {
+    if (!document.hidden) {
+      const fresh = await fetchPage();
+      if (fresh?.gone) return location.reload(); // it says what became of it
+      if (fresh?.page) {
+        swapSections(fresh.page);
+        if (!("running" in fresh.page.getElementById("run").dataset)) delete section.dataset.running;
+      }
+    }
+    if ("running" in section.dataset) look();
+  });
+  if ("running" in section.dataset) look();
+}
