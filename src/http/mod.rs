@@ -49,6 +49,8 @@ pub(crate) struct Api {
     limits: Arc<Limits>,
     /// Who listens for long.
     places: Arc<Places>,
+    /// Where WebSockets are served.
+    hubs: Arc<ws::Hubs>,
 }
 
 impl Api {
@@ -67,7 +69,9 @@ impl Api {
 /// wrapped by [`wrap`].
 pub fn router(engine: Engine, limits: Limits) -> Router {
     let body_bytes = limits.body_bytes;
-    let api = Api { engine, limits: Arc::new(limits), places: Arc::default() };
+    let limits = Arc::new(limits);
+    let hubs = Arc::new(ws::Hubs::new(engine.clone(), limits.clone()));
+    let api = Api { engine, limits, places: Arc::default(), hubs };
     Router::new()
         .route("/api/v1/jobs", post(submit::submit).get(jobs::list))
         .route("/api/v1/jobs/{id}", get(wait::get).delete(jobs::remove))
