@@ -3,6 +3,7 @@
 
 mod baseline;
 mod engine;
+mod fanout;
 mod figures;
 mod http;
 mod store;
@@ -34,7 +35,7 @@ struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// Everything but `long`.
+    /// Everything but `fanout` and `long`.
     All,
     /// The store without engine and HTTP.
     Store,
@@ -42,8 +43,16 @@ enum Mode {
     Engine,
     /// A server process under load from this one.
     Http,
+    /// Ten thousand subscribers of a server process, beside a plain loop that writes to as many sockets.
+    Fanout,
     /// Ten million jobs through the store: does memory or disk grow?
     Long,
+    /// The load generator of `fanout`.
+    #[value(hide = true)]
+    FanoutCrowd,
+    /// The baseline of `fanout`.
+    #[value(hide = true)]
+    FanoutRaw,
 }
 
 /// What every measurement is told.
@@ -54,15 +63,26 @@ pub struct Setup {
     pub jobs: usize,
     /// How often each figure is taken.
     pub passes: usize,
+    /// Subscribers of the large crowd.
+    pub sockets: usize,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    match args.mode {
+        Mode::FanoutRaw => return fanout::raw::run(),
+        Mode::FanoutCrowd => {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            return runtime.enable_all().build()?.block_on(fanout::crowd::run());
+        }
+        Mode::All | Mode::Store | Mode::Engine | Mode::Http | Mode::Fanout | Mode::Long => {}
+    }
     let dir = args.dir.unwrap_or_else(std::env::temp_dir);
     let dir = dir.join(format!("cortado-bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let jobs = if args.quick { 10_000 } else { 100_000 };
-    let setup = Setup { dir: dir.clone(), jobs, passes: args.passes.max(1) };
+    let sockets = if args.quick { 60 } else { 10_000 };
+    let setup = Setup { dir: dir.clone(), jobs, passes: args.passes.max(1), sockets };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let measured = runtime.block_on(measure(args.mode, &setup));
     let removed = std::fs::remove_dir_all(&dir);
@@ -86,6 +106,11 @@ async fn measure(mode: Mode, setup: &Setup) -> anyhow::Result<()> {
     if wants(Mode::Http) {
         let mut table = Table::new("http (server and load in two processes)");
         http::measure(setup, &mut table).await?;
+        table.print();
+    }
+    if mode == Mode::Fanout {
+        let mut table = Table::new("fanout (server, load and baseline in processes of their own)");
+        fanout::measure(setup, &mut table).await?;
         table.print();
     }
     if mode == Mode::Long {

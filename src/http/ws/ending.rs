@@ -56,15 +56,14 @@ impl Ending {
     /// Whether what follows can still be told apart: else it is read and thrown away.
     pub fn keeps_the_thread(self) -> bool {
         match self {
-            Ending::TooBig | Ending::BadText | Ending::BadProtocol => false,
+            Ending::Binary | Ending::TooBig | Ending::BadText | Ending::BadProtocol => false,
             Ending::Closed(_)
             | Ending::Gone
             | Ending::Delivered
             | Ending::StoreFailed
             | Ending::Unwritable
             | Ending::Silent
-            | Ending::Flood
-            | Ending::Binary => true,
+            | Ending::Flood => true,
         }
     }
 }

@@ -314,7 +314,6 @@ impl Subscriber {
             _ => (within.min(HANG_UP), Until::HungUp),
         };
         self.stage = Stage::Leaving { by: desk.now + within, until };
-        self.inbound = None;
         self.send(&mut vec![last])?;
         match self.socket.stuck_since() {
             Some(_) => Ok(()),
