@@ -33,7 +33,7 @@ pub struct StopBounds {
     pub settle: Duration,
     /// The loops to end and the last events to go out, each.
     pub stream: Duration,
-    /// Sockets: `bye` and close frame sent, then the peer's close read.
+    /// Sockets: `bye` and close frame sent and the peer's close read; other streams: their last bytes.
     pub connections: Duration,
     /// Flush and sync of the store.
     pub close: Duration,
@@ -47,7 +47,7 @@ impl Default for StopBounds {
             grace: Duration::from_secs(25),
             settle: Duration::from_secs(2),
             stream: Duration::from_secs(2),
-            connections: Duration::from_secs(4),
+            connections: Duration::from_millis(2_250),
             close: Duration::from_secs(10),
         }
     }

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
@@ -302,6 +303,7 @@ fn http_limits(config: &Config) -> http::Limits {
         max_connections: http.max_connections,
         max_wait: http.max_wait,
         ws_per_address: http.sockets_per_address,
+        ws_loopback: http.sockets_from_loopback,
         ws_total: http.max_sockets,
         ws_message_bytes: http.socket_message,
         ws_messages_per_second: http.socket_rate,
@@ -321,7 +323,22 @@ fn stop_bounds(config: &Config) -> StopBounds {
     StopBounds {
         requests: config.http.request_timeout.min(config.stop.grace),
         grace: config.stop.grace,
-        connections: config.stop.close * 2,
+        // A little more, so that whoever keeps to it is not cut off.
+        connections: config.stop.close + Duration::from_millis(250),
         ..StopBounds::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_that_are_gone_without_a_word_hold_the_stop_for_two_and_a_half_seconds_at_most() {
+        let config = Config::build(FileConfig::default(), &ServeArgs::default()).unwrap();
+        let (bounds, limits) = (stop_bounds(&config), http_limits(&config));
+        assert!(limits.ws_close_within < bounds.connections, "{bounds:?}");
+        assert!(bounds.connections <= Duration::from_millis(2_500), "{bounds:?}");
+        assert_eq!(bounds.connections, StopBounds::default().connections);
     }
 }

@@ -13,6 +13,7 @@ use super::units::{duration, listen, size};
 use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
+use crate::http::limits::Loopback;
 use crate::store;
 
 /// The whole file. Everything may be left out.
@@ -172,8 +173,10 @@ pub struct HttpSection {
     /// The longest that a request may wait for events, or for the end of a job.
     #[serde(deserialize_with = "duration")]
     pub max_wait: Duration,
-    /// WebSockets, event streams and followed logs at once from one address.
+    /// WebSockets, event streams, followed logs and waiting polls at once from one address.
     pub sockets_per_address: usize,
+    /// Whether that holds for this machine's own addresses too.
+    pub sockets_from_loopback: Loopback,
     /// The same in all; fewer than connections, so that pages are served too.
     pub max_sockets: usize,
     /// Bytes of a message from a client.
@@ -352,6 +355,7 @@ impl Default for HttpSection {
             max_connections: 12_000,
             max_wait: Duration::from_secs(60),
             sockets_per_address: 64,
+            sockets_from_loopback: Loopback::Limited,
             max_sockets: 11_000,
             socket_message: 16 << 10,
             socket_rate: 20,

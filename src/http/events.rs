@@ -46,7 +46,7 @@ pub async fn events(
     let wanted = query::stream_query(text.as_deref())?;
     match accepts(&headers, "text/event-stream") {
         true => sse::stream(&api, peer, &headers, wanted.endless()?),
-        false => poll(&api, wanted).await,
+        false => poll(&api, peer, wanted).await,
     }
 }
 
@@ -62,12 +62,12 @@ pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 
 /// `{"events", "cursor", "gap"?}`: what follows `after` and passes the filter, oldest first. When there
 /// is nothing, it waits for it up to `wait`. Without `after` it begins where the log ends.
-async fn poll(api: &Api, wanted: StreamQuery) -> Result<Response, Problem> {
+async fn poll(api: &Api, peer: SocketAddr, wanted: StreamQuery) -> Result<Response, Problem> {
     let StreamQuery { after, filter, limit, wait } = wanted;
     let limit = limit.unwrap_or(100);
     let wait = wait.unwrap_or_default().min(api.limits.max_wait);
     let deadline = Instant::now() + wait;
-    let mut feed = Feed::new(api.engine.clone(), after);
+    let mut feed = api.feed(after);
     if filter == Filter::default() {
         feed.read_in_steps_of(limit);
     }
@@ -78,8 +78,10 @@ async fn poll(api: &Api, wanted: StreamQuery) -> Result<Response, Problem> {
             None => break,
         }
     }
-    if !wait.is_zero() {
-        page.wait(&mut feed, deadline, &api.engine.shutdown().draining).await?;
+    let draining = &api.engine.shutdown().draining;
+    if !wait.is_zero() && page.found.is_empty() && !page.is_full() && !draining.is_cancelled() {
+        let _place = api.admit(peer)?; // it listens for long, as any subscriber
+        page.wait(&mut feed, deadline, draining).await?;
     }
     Ok(json(&page.view()))
 }

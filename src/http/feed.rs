@@ -55,9 +55,13 @@ const STEP: usize = 1_000;
 
 impl Feed {
     /// Begins after `after`, or at the end of the log.
-    pub fn new(engine: Engine, after: Option<Cursor>) -> Self {
-        // First the channel, then the head: what is committed in between comes through the channel.
-        let live = engine.live();
+    ///
+    /// First the channel, then the head: what is committed in between comes through the channel.
+    pub fn new(
+        engine: Engine,
+        live: broadcast::Receiver<Arc<Batch>>,
+        after: Option<Cursor>,
+    ) -> Self {
         let (cursor, source) = match after {
             Some(cursor) => (cursor, Source::Stored),
             None => (engine.head(), Source::Live),
@@ -188,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_live_batch_brings_what_is_new_and_a_jump_asks_the_stored_log() {
         let server = Server::start().await;
-        let mut feed = Feed::new(server.engine.clone(), None);
+        let mut feed = Feed::new(server.engine.clone(), server.engine.live(), None);
         let (one, two) = (batch(&feed, 1..=2), batch(&feed, 1..=4));
         assert!(matches!(feed.take(one.clone()), Some(Delivery::Events { after: 0, .. })));
         assert!(feed.take(one).is_none(), "nothing in it is new");
@@ -210,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_comes_after_everything_else() {
         let server = Server::start().await;
-        let mut feed = Feed::new(server.engine.clone(), None);
+        let mut feed = Feed::new(server.engine.clone(), server.engine.live(), None);
         server.job("").await;
         server.stop().await;
         // Not read before the stop: it is still in the channel.

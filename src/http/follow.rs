@@ -46,7 +46,7 @@ pub async fn log(
     let mut response = if follow && !job.status.state.is_final() {
         let follower = Follower {
             _place: api.admit(peer)?,
-            feed: Feed::new(api.engine.clone(), Some(cursor)),
+            feed: api.feed(Some(cursor)),
             engine: api.engine,
             id,
             first: text,
@@ -284,7 +284,7 @@ mod tests {
             Event { seq, at, fact }
         };
         let mut follower = Follower {
-            feed: Feed::new(server.engine.clone(), None),
+            feed: Feed::new(server.engine.clone(), server.engine.live(), None),
             engine: server.engine.clone(),
             id,
             printer: Printer { format: Format::Text, told: 2 },

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 /// The bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -23,8 +25,10 @@ pub struct Limits {
     pub max_connections: usize,
     /// The longest that a request may wait for events, or for the end of a job.
     pub max_wait: Duration,
-    /// Subscribers (WebSockets, server-sent events, followed logs) from one address.
+    /// Subscribers (WebSockets, server-sent events, followed logs, waiting polls) from one address.
     pub ws_per_address: usize,
+    /// Whether that holds for this machine's own addresses.
+    pub ws_loopback: Loopback,
     /// Subscribers in all; keep it below `max_connections`, so that pages are served too.
     pub ws_total: usize,
     /// The longest message a subscriber may send, in bytes.
@@ -41,12 +45,23 @@ pub struct Limits {
     pub ws_mark_every: Duration,
     /// A socket that takes no byte for so long is closed.
     pub ws_unwritable: Duration,
-    /// How long each half of the closing handshake may take: our frame out, the peer's frame in.
+    /// How long the closing handshake may take: our frame out, the peer's frame in.
     pub ws_close_within: Duration,
     /// A `bye` asks clients to come back within this time, each at a random moment of it.
     pub retry_ms: u64,
     /// What `draining` tells subscribers: how long running jobs get. Set from the stop's grace.
     pub grace_ms: u64,
+}
+
+/// What the limit of one address means for loopback addresses, which all clients of a proxy on the same
+/// machine share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loopback {
+    /// The same as for any other.
+    Limited,
+    /// Nothing: the proxy limits its clients.
+    Unlimited,
 }
 
 impl Default for Limits {
@@ -61,6 +76,7 @@ impl Default for Limits {
             max_connections: 12_000,
             max_wait: Duration::from_secs(60),
             ws_per_address: 64,
+            ws_loopback: Loopback::Limited,
             ws_total: 11_000,
             ws_message_bytes: 16 * 1_024,
             ws_messages_per_second: 20,

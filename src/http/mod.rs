@@ -12,6 +12,7 @@ use axum::routing::{any, get, post};
 use serde::Serialize;
 
 use crate::engine::Engine;
+use crate::job::Cursor;
 
 pub mod auth;
 pub mod base_path;
@@ -30,6 +31,7 @@ mod patience;
 mod places;
 mod protocol;
 pub mod query;
+mod relay;
 pub mod server;
 mod sse;
 mod stats;
@@ -40,6 +42,7 @@ pub mod ws;
 
 pub use base_path::{BasePath, mount};
 pub use error::Problem;
+use feed::Feed;
 pub use layers::{Access, wrap};
 pub use limits::Limits;
 use places::{Place, Places};
@@ -52,6 +55,10 @@ pub(crate) struct Api {
     limits: Arc<Limits>,
     /// Who listens for long.
     places: Arc<Places>,
+    /// Where all other readers of the stream hear what is new.
+    relay: Arc<relay::Relay>,
+    /// Where WebSockets are served.
+    hubs: Arc<ws::Hubs>,
 }
 
 impl Api {
@@ -64,13 +71,20 @@ impl Api {
         }
         self.places.admit(peer.ip(), &self.limits)
     }
+
+    /// What follows a place, for one reader.
+    fn feed(&self, after: Option<Cursor>) -> Feed {
+        Feed::new(self.engine.clone(), self.relay.listen(&self.engine), after)
+    }
 }
 
 /// The endpoints under `/api/v1`, `/healthz` and `/readyz`; to be merged with the pages and then
 /// wrapped by [`wrap`].
 pub fn router(engine: Engine, limits: Limits) -> Router {
     let body_bytes = limits.body_bytes;
-    let api = Api { engine, limits: Arc::new(limits), places: Arc::default() };
+    let limits = Arc::new(limits);
+    let hubs = Arc::new(ws::Hubs::new(engine.clone(), limits.clone()));
+    let api = Api { engine, limits, places: Arc::default(), relay: Arc::default(), hubs };
     Router::new()
         .route("/api/v1/jobs", post(submit::submit).get(jobs::list))
         .route("/api/v1/jobs/{id}", get(wait::get).delete(jobs::remove))

@@ -52,6 +52,11 @@ impl<S> Patient<S> {
         Patient { stream, lasting, bound, deadline: None }
     }
 
+    /// Gives the connection back.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// Starts the clock at a write that waits, stops it at one that does not.
     fn judge(
         &mut self,

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
 
+use super::limits::Loopback;
 use super::{Limits, Problem};
 
-/// Who holds how many places: WebSockets, server-sent events and followed logs together.
+/// Who holds how many places: WebSockets, server-sent events, followed logs and waiting polls together.
 #[derive(Debug, Default)]
 pub struct Places {
     by_address: Mutex<HashMap<IpAddr, usize>>,
@@ -29,7 +30,11 @@ impl Places {
                 .retry_after(10));
         }
         let own = by_address.entry(address).or_default();
-        if *own >= limits.ws_per_address {
+        let is_exempt = match limits.ws_loopback {
+            Loopback::Limited => false,
+            Loopback::Unlimited => address.to_canonical().is_loopback(),
+        };
+        if *own >= limits.ws_per_address && !is_exempt {
             let detail = format!("your address holds {own} sockets already");
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", detail)
                 .retry_after(10));

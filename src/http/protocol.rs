@@ -117,14 +117,14 @@ pub enum OneOrMany {
 }
 
 /// The subscriptions of one socket: an event passes when any lets it through.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subscriptions {
     named: Vec<Subscription>,
     /// How many there may be.
     max: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Subscription {
     id: String,
     /// The id as JSON.
@@ -132,7 +132,7 @@ struct Subscription {
     wish: Wish,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Wish {
     Events(Filter),
     Stats,
@@ -232,12 +232,21 @@ impl Frame {
     /// A frame that reached this many bytes is sent before more is added.
     const ENOUGH: usize = 64 * 1_024;
 
-    /// Adds the events after `seq` that pass.
-    pub fn add(&mut self, batch: &Batch, seq: u64, wanted: &Subscriptions) {
+    /// Adds the events after `seq` that pass, until the frame is full. Answers with the number of the last
+    /// event that was looked at.
+    pub fn add(&mut self, batch: &Batch, seq: u64, wanted: &Subscriptions) -> u64 {
+        let mut looked_at = seq;
         let mut encoded: Option<&[Box<str>]> = None;
         let named = wanted.are_named();
         for (at, event) in batch.events.iter().enumerate() {
-            if event.seq <= seq || !wanted.named.iter().any(|known| known.wants(event)) {
+            if event.seq <= seq {
+                continue;
+            }
+            if self.is_full() {
+                break;
+            }
+            looked_at = event.seq;
+            if !wanted.named.iter().any(|known| known.wants(event)) {
                 continue;
             }
             // Only now: a batch that nobody wants is never encoded.
@@ -258,6 +267,7 @@ impl Frame {
                 Some(_) | None => self.text.push_str(text),
             }
         }
+        looked_at
     }
 
     /// Whether it is time to send.

@@ -152,7 +152,8 @@ fn connection(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
-    http.max_buf_size(64 * 1_024).pipeline_flush(true);
+    // No pipeline_flush: it would drop the answer that opens a socket when bytes wait behind the request.
+    http.max_buf_size(64 * 1_024);
     let (bound, last_bytes) = (limits.request_timeout, limits.last_bytes);
     let unwritable = limits.ws_unwritable;
     async move {

@@ -35,7 +35,7 @@ pub fn stream(
     let place = api.admit(peer)?;
     let limits = api.limits.clone();
     let teller = Teller {
-        feed: Feed::new(api.engine.clone(), after),
+        feed: api.feed(after),
         filter: wanted.filter,
         draining: api.engine.shutdown().draining.clone(),
         stage: Stage::Opening,

@@ -45,6 +45,8 @@ struct StorageView {
     written_bytes: u64,
     groups: u64,
     syncs: u64,
+    publish_p50_ns: u64,
+    publish_p99_ns: u64,
 }
 
 #[derive(Serialize)]
@@ -147,6 +149,8 @@ impl StorageView {
             written_bytes: storage.written_bytes,
             groups: storage.groups,
             syncs: storage.syncs,
+            publish_p50_ns: storage.publish_p50_ns,
+            publish_p99_ns: storage.publish_p99_ns,
         }
     }
 }

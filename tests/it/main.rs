@@ -3,6 +3,7 @@
 
 mod support;
 
+mod bench;
 mod calm;
 mod crash;
 mod doors;

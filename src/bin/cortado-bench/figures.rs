@@ -122,3 +122,27 @@ pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{cores} cores, {model}")
 }
+
+/// The value that `share` of all stay below; of sorted values. Zero when there are none.
+pub fn at(sorted: &[u32], share: f64) -> u32 {
+    let place = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
+    sorted.get(place).copied().unwrap_or_default()
+}
+
+/// Processor time that a process has used so far, in seconds.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name may hold spaces; user and system time are the 12th and 13th field behind it, in ticks of
+    // a hundredth of a second.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    ticks / 100.0
+}
+
+/// Kernel memory of all TCP sockets of this machine, in bytes.
+pub fn tcp_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("TCP:")).unwrap_or_default();
+    let mut words = line.split_whitespace().skip_while(|word| *word != "mem").skip(1);
+    words.next().and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4_096
+}

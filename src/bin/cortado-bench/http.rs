@@ -198,7 +198,7 @@ fn state(stats: &str, name: &str) -> anyhow::Result<u64> {
     Ok(stats["states"][name].as_u64().unwrap_or(0))
 }
 
-fn post(address: &str, body: &str) -> Vec<u8> {
+pub fn post(address: &str, body: &str) -> Vec<u8> {
     let head = format!(
         "POST /api/v1/jobs HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
@@ -206,15 +206,15 @@ fn post(address: &str, body: &str) -> Vec<u8> {
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
-fn get(address: &str, path: &str) -> Vec<u8> {
+pub fn get(address: &str, path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes()
 }
 
 /// A server under measurement.
-struct Server {
+pub struct Server {
     child: Child,
-    pid: u32,
-    address: String,
+    pub pid: u32,
+    pub address: String,
     /// Kept open, as a terminal would be.
     _output: Lines<BufReader<ChildStdout>>,
 }
@@ -222,12 +222,17 @@ struct Server {
 impl Server {
     /// Starts the `cortado` that was built beside this program.
     async fn start(dir: &Path, concurrency: usize) -> anyhow::Result<Server> {
+        Server::start_with(dir, &["--concurrency", &concurrency.to_string()]).await
+    }
+
+    /// The same with arguments of `cortado serve`.
+    pub async fn start_with(dir: &Path, args: &[&str]) -> anyhow::Result<Server> {
         let binary = std::env::current_exe()?.with_file_name("cortado");
         let mut child = Command::new(&binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
             .arg("--data-dir")
             .arg(dir)
-            .args(["--concurrency", &concurrency.to_string()])
+            .args(args)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -244,31 +249,43 @@ impl Server {
         bail!("the server did not say where it listens")
     }
 
-    async fn stop(mut self) -> anyhow::Result<()> {
+    /// Asks it to stop, and waits until it is gone.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.ask_to_stop().await?;
+        self.gone().await
+    }
+
+    /// SIGTERM.
+    pub async fn ask_to_stop(&self) -> anyhow::Result<()> {
         let status = Command::new("kill").arg(self.pid.to_string()).status().await?;
         if !status.success() {
             bail!("cannot stop the server");
         }
+        Ok(())
+    }
+
+    /// Waits until it is gone.
+    pub async fn gone(&mut self) -> anyhow::Result<()> {
         self.child.wait().await?;
         Ok(())
     }
 }
 
 /// A connection that asks one thing at a time: lean, because it shares the processor with the server.
-struct Client {
+pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Client {
-    async fn connect(address: &str) -> anyhow::Result<Client> {
+    pub async fn connect(address: &str) -> anyhow::Result<Client> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Client { stream, buffer: Vec::with_capacity(64 * 1_024) })
     }
 
     /// Sends a request and reads its answer's body.
-    async fn ask(&mut self, request: &[u8], status: u16) -> anyhow::Result<String> {
+    pub async fn ask(&mut self, request: &[u8], status: u16) -> anyhow::Result<String> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         loop {

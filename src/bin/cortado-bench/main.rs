@@ -3,6 +3,7 @@
 
 mod baseline;
 mod engine;
+mod fanout;
 mod figures;
 mod http;
 mod store;
@@ -34,7 +35,7 @@ struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// Everything but `pages` and `long`.
+    /// Everything but `pages`, `fanout` and `long`.
     All,
     /// The store without engine and HTTP.
     Store,
@@ -44,8 +45,16 @@ enum Mode {
     Http,
     /// The jobs page and a payload search with 1,000,000 jobs stored.
     Pages,
+    /// Ten thousand subscribers of a server process, beside a plain loop that writes to as many sockets.
+    Fanout,
     /// Ten million jobs through the store: does memory or disk grow?
     Long,
+    /// The load generator of `fanout`.
+    #[value(hide = true)]
+    FanoutCrowd,
+    /// The baseline of `fanout`.
+    #[value(hide = true)]
+    FanoutRaw,
 }
 
 /// What every measurement is told.
@@ -56,15 +65,32 @@ pub struct Setup {
     pub jobs: usize,
     /// How often each figure is taken.
     pub passes: usize,
+    /// Subscribers of the large crowd.
+    pub sockets: usize,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    match args.mode {
+        Mode::FanoutRaw => return fanout::raw::run(),
+        Mode::FanoutCrowd => {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            return runtime.enable_all().build()?.block_on(fanout::crowd::run());
+        }
+        Mode::All
+        | Mode::Store
+        | Mode::Engine
+        | Mode::Http
+        | Mode::Pages
+        | Mode::Fanout
+        | Mode::Long => {}
+    }
     let dir = args.dir.unwrap_or_else(std::env::temp_dir);
     let dir = dir.join(format!("cortado-bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let jobs = if args.quick { 10_000 } else { 100_000 };
-    let setup = Setup { dir: dir.clone(), jobs, passes: args.passes.max(1) };
+    let sockets = if args.quick { 60 } else { 10_000 };
+    let setup = Setup { dir: dir.clone(), jobs, passes: args.passes.max(1), sockets };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let measured = runtime.block_on(measure(args.mode, &setup));
     let removed = std::fs::remove_dir_all(&dir);
@@ -93,6 +119,11 @@ async fn measure(mode: Mode, setup: &Setup) -> anyhow::Result<()> {
     if mode == Mode::Pages {
         let mut table = Table::new("pages (1,000,000 jobs stored)");
         http::pages(setup, &mut table).await?;
+        table.print();
+    }
+    if mode == Mode::Fanout {
+        let mut table = Table::new("fanout (server, load and baseline in processes of their own)");
+        fanout::measure(setup, &mut table).await?;
         table.print();
     }
     if mode == Mode::Long {

@@ -188,7 +188,7 @@ async fn queues_are_paused_and_counted() {
     assert_eq!(stats["kinds"]["echo"]["scheduled"], 1);
     assert!(stats["cursor"].is_string() && stats["oldest"].is_string());
     let store = stats["store"].as_object().unwrap();
-    assert!(store.len() == 9 && store.values().all(|n| n == 0), "memory takes no disk: {store:?}");
+    assert!(store.len() == 11 && store.values().all(|n| n == 0), "memory takes no disk: {store:?}");
     server.post("/api/v1/queues/a%20b/pause", "").await.is_problem(400, "invalid_parameter");
     let kinds = server.get("/api/v1/kinds").await.json();
     assert_eq!(kinds["kinds"][0], json!({"kind":"echo","about":"Gives back.","example":1}));

@@ -5,6 +5,7 @@ mod bulk;
 mod docs;
 mod gate;
 mod hostile;
+mod hub;
 mod log;
 mod poll;
 mod sse;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{Server, Setup, store_with, within};
 use crate::http::Limits;
+use crate::http::limits::Loopback;
 use crate::store;
 
 fn seqs(answer: &Value) -> Vec<u64> {
@@ -124,4 +125,35 @@ async fn a_stop_ends_polls_that_wait() {
     assert!(begun.elapsed() < Duration::from_secs(10), "a poll does not hold the stop");
     let answer: Value = serde_json::from_str(&within(polling).await.unwrap().unwrap()).unwrap();
     assert_eq!(answer["events"], json!([]));
+}
+
+#[tokio::test]
+async fn a_poll_that_waits_takes_a_place_and_one_that_does_not_takes_none() {
+    let limits = Limits { ws_per_address: 1, ..Limits::default() };
+    let server = Server::with(Setup { limits, ..Setup::default() }).await;
+    let mut socket = server.socket("").await;
+    socket.next().await;
+    let answer = server.get("/api/v1/events?wait=20s").await;
+    answer.is_problem(429, "too_many_sockets");
+    assert_eq!(server.get("/api/v1/events").await.status, 200);
+    // What is there already is told at once, without a place.
+    server.job("").await;
+    let from = start_of_log(&server);
+    let answer = server.get(&format!("/api/v1/events?after={from}&wait=20s")).await;
+    assert_eq!(seqs(&answer.json()), [1]);
+}
+
+#[tokio::test]
+async fn addresses_of_this_machine_are_limited_unless_a_setting_says_otherwise() {
+    let limits = Limits {
+        ws_per_address: 1,
+        ws_total: 3,
+        ws_loopback: Loopback::Unlimited,
+        ..Limits::default()
+    };
+    let server = Server::with(Setup { limits, ..Setup::default() }).await;
+    let _three = [server.sse("").await, server.sse("").await, server.sse("").await];
+    // The limit of the whole server holds.
+    let answer = server.get("/api/v1/events?wait=20s").await;
+    answer.is_problem(503, "sockets_full");
 }

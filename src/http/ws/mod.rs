@@ -3,15 +3,32 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{ConnectInfo, Extension, RawQuery, State};
+use axum::extract::{ConnectInfo, Extension, RawQuery, Request, State};
 use axum::response::Response;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 
+use super::patience::Patient;
 use super::server::ConnectionSlot;
 use super::{Api, Problem, query};
+use hubs::Newcomer;
 
-mod session;
+mod bells;
+mod catch_up;
+mod ending;
+mod frames;
+mod groups;
+mod handshake;
+mod hub;
+mod hubs;
+mod inbound;
+mod round;
+mod seats;
+mod socket;
+mod subscriber;
+mod window;
+
+pub(super) use hubs::Hubs;
 
 /// The subprotocol, chosen when a client offers it.
 pub const SUBPROTOCOL: &str = "cortado.v1+json";
@@ -22,28 +39,27 @@ pub(super) async fn upgrade(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     slot: Option<Extension<ConnectionSlot>>,
     RawQuery(text): RawQuery,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    mut request: Request,
 ) -> Result<Response, Problem> {
-    let upgrade = upgrade.map_err(|refused| {
-        Problem::new(refused.status(), "not_a_websocket", refused.body_text())
-    })?;
+    let accepted = handshake::check(&request)?;
     let wanted = query::stream_query(text.as_deref())?.endless()?;
     let shutdown = api.engine.shutdown().clone();
     let place = api.admit(peer)?;
     // Taken before the upgrade: the stop must not overlook a socket that is just being opened.
-    let tracked = shutdown.connections.token();
-    let limits = api.limits.clone();
-    // tungstenite clears its whole read buffer at each read, so it is small. Nothing is buffered for
-    // writing: a frame is flushed before the next one is made.
-    Ok(upgrade
-        .protocols([SUBPROTOCOL])
-        .read_buffer_size(4 * 1_024)
-        .write_buffer_size(0)
-        // Above the limit that the session holds, which can then close in good order; this one cannot.
-        .max_message_size(limits.ws_message_bytes.saturating_mul(4))
-        .max_frame_size(limits.ws_message_bytes.saturating_mul(4))
-        .on_upgrade(async move |socket| {
-            let _held = (tracked, place, slot); // until the session is over
-            session::run(socket, api.engine, limits, wanted).await;
-        }))
+    let stay = (shutdown.connections.token(), place, slot);
+    let upgraded = hyper::upgrade::on(&mut request);
+    shutdown.connections.spawn(async move {
+        let upgraded = match upgraded.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => return tracing::debug!(%peer, %error, "a socket was not opened"),
+        };
+        // Our accept loop makes every connection, and makes this of it.
+        let Ok(parts) = upgraded.downcast::<TokioIo<Patient<TcpStream>>>() else {
+            return tracing::error!(%peer, "a socket on a connection of another server");
+        };
+        let stream = parts.io.into_inner().into_inner();
+        let (first_bytes, stay) = (parts.read_buf, Box::new(stay));
+        api.hubs.welcome(Newcomer { stream, first_bytes, wanted, stay });
+    });
+    Ok(accepted)
 }

@@ -23,6 +23,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod time;
+mod told;
 mod verbs;
 mod verify;
 mod watermark;

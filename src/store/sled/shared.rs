@@ -13,6 +13,7 @@ use super::codec::{Chunk, seal, unseal};
 use super::cut::Pins;
 use super::disk::Disk;
 use super::journal::{self, Directory};
+use super::told::Told;
 use super::watermark::Watermark;
 use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName};
 use crate::store::{Clock, Limits, Storage, StoreError};
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub directory: Arc<RwLock<Directory>>,
     pub archive: RwLock<Archive>,
     pub followers: Mutex<Vec<mpsc::Sender<Arc<[Event]>>>>,
+    /// What telling them costs the committer.
+    told: Told,
     wakes: Mutex<HashMap<QueueName, Arc<Notify>>>,
     pub timer: Arc<Notify>,
     /// Why the store takes no commands, while it does not.
@@ -145,6 +148,7 @@ impl Shared {
             directory: Arc::default(),
             archive: RwLock::default(),
             followers: Mutex::default(),
+            told: Told::default(),
             wakes: Mutex::default(),
             timer: Arc::default(),
             pins: Pins::default(),
@@ -185,6 +189,7 @@ impl Shared {
             storage.journal_chunks = directory.len() as u64;
         }
         let archive = self.archive();
+        (storage.publish_p50_ns, storage.publish_p99_ns) = (self.told.at(50), self.told.at(99));
         storage.archive_runs = archive.runs.len() as u64;
         storage.archived_jobs = archive.runs.values().map(|run| run.len()).sum();
         Ok(storage)
@@ -234,6 +239,7 @@ impl Shared {
     /// Hands committed events to everybody who follows, in batches of at most [`TOLD_AT_ONCE`]; nobody is
     /// waited for.
     pub fn tell(&self, events: Vec<Event>) {
+        let _timed = self.told.begin();
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut events = events.into_iter();
         while !followers.is_empty() && events.len() > 0 {

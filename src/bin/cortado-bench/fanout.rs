@@ -1,0 +1,77 @@
+//! Ten thousand subscribers: what they cost and how soon they are told, each figure beside that of a plain
+//! loop that writes prebuilt frames to as many sockets.
+
+pub mod crowd;
+pub mod raw;
+
+mod deliveries;
+mod peers;
+mod returning;
+mod socket;
+mod stalled;
+mod stop;
+mod submit;
+mod wire;
+
+use std::time::Duration;
+
+use peers::{Crowd, Raw, subscribers};
+use submit::Submitter;
+
+use super::Setup;
+use super::figures::{Table, mib, rss};
+use super::http::Server;
+
+/// How long the runs last and how large they are.
+pub struct Plan {
+    /// Subscribers.
+    pub sockets: usize,
+    /// Of one run.
+    pub seconds: f64,
+    /// Events in the log that returning clients have missed.
+    pub missed: usize,
+    /// Single events that are timed.
+    pub singles: usize,
+}
+
+/// Everything that issue and README promise of the stream.
+pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
+    let plan = match setup.sockets {
+        small @ 0..1_000 => Plan { sockets: small, seconds: 0.5, missed: 2_000, singles: 3 },
+        sockets => Plan { sockets, seconds: 10.0, missed: 100_000, singles: 60 },
+    };
+    let raw = Raw::start(&plan).await?;
+    deliveries::measure(setup, &plan, raw, table).await?;
+    idle(setup, &plan, table).await?;
+    stalled::measure(setup, &plan, table).await?;
+    stop::measure(setup, &plan, table).await?;
+    returning::measure(setup, &plan, table).await
+}
+
+/// From the commit to a subscriber's hand, with nothing else to do, on a real disk.
+async fn idle(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
+    let server = subscribers(&setup.dir.join("idle"), &[]).await?;
+    let mut crowd = Crowd::start().await?;
+    crowd.open(&server.address, "/api/v1/ws", 1).await?;
+    let mut submitter = Submitter::connect(&server.address).await?;
+    crowd.order("count", &[]).await?;
+    let mut acks = submitter.singles(plan.singles * 10, Duration::from_millis(5)).await?;
+    let told = crowd.order("watch", &[("seconds", 0.2.into())]).await?;
+    table.row(
+        "one job on an idle server: submission → event in hand",
+        format!("p50 {:.2} ms, p99 {:.2} ms", told.ms("p50_us"), told.ms("p99_us")),
+    );
+    table.row("· submission → its answer, the sync included", acks.words());
+    table.row(
+        "· commit → event in hand, p50, as the difference (target 1 ms)",
+        format!("{:.2} ms", told.ms("p50_us") - acks.at(0.5)),
+    );
+    server.stop().await
+}
+
+/// Memory of a server now, in words: what each subscriber costs.
+fn each(server: &Server, before: u64, sockets: usize) -> String {
+    let more = rss(server.pid).saturating_sub(before);
+    let kib = more as f64 / 1_024.0 / sockets as f64;
+    format!("{kib:.2} KiB each ({} more in all)", mib(more))
+}

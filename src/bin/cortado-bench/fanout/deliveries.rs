@@ -1,0 +1,195 @@
+//! How much a server delivers, how soon, and what it costs: memory, processor, and the thread that commits.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::peers::{Crowd, Raw, Told, subscribers};
+use super::submit::{Sort, Submitter};
+use super::{Plan, each};
+use crate::Setup;
+use crate::figures::{Table, cpu_seconds, per_second, rss};
+use crate::http::Server;
+
+/// A run of a steady stream.
+struct Run {
+    /// Deliveries a second.
+    rate: f64,
+    /// Bytes of one event on the wire.
+    event_bytes: usize,
+    /// Cores that the server used.
+    cores: f64,
+    told: Told,
+}
+
+pub async fn measure(
+    setup: &Setup,
+    plan: &Plan,
+    raw: Raw,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let dir = in_memory(setup);
+    let measured = in_dir(&dir, plan, raw, table).await;
+    std::fs::remove_dir_all(&dir)?;
+    measured
+}
+
+async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> anyhow::Result<()> {
+    let n = plan.sockets;
+    let server = subscribers(&dir.join("all"), &[]).await?;
+    let mut crowd = Crowd::start().await?;
+    // What the first few need anyhow is there before anything is compared.
+    crowd.open(&server.address, "/api/v1/ws", n.min(200)).await?;
+    let mut submitter = Submitter::connect(&server.address).await?;
+    submitter.steady(Sort::Running, 100.0, 1.0).await?;
+    crowd.order("drop", &[]).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = rss(server.pid);
+    let opened = crowd.open(&server.address, "/api/v1/ws", n).await?;
+    table.row(format!("opening {n} WebSockets"), format!("{:.2} s", opened.seconds("took_us")));
+    table.row(
+        format!("memory of {n} idle subscribers (target 1 KiB each)"),
+        each(&server, before, n),
+    );
+
+    single_events(plan, (&mut submitter, &mut crowd), &mut raw, table).await?;
+
+    let offered = 100.0 * n as f64;
+    let run = steady(plan, offered, &server, (&mut submitter, &mut crowd)).await?;
+    let publish = submitter.stats().await?;
+    let size = (100.0_f64 / 10.0, run.event_bytes);
+    let (wrote, base) = raw.write((size.0 as usize, size.1), 100_000, plan.seconds).await?;
+    let name = format!("{} deliveries offered", per_second(offered));
+    table.row(
+        format!("{name}: processor (target 0.9 cores), p99 (target 250 ms)"),
+        format!(
+            "{:.2} cores, {}; {} delivered",
+            run.cores,
+            run.told.latency(),
+            per_second(run.rate)
+        ),
+    );
+    let cores = wrote.number("cpu_s") / wrote.seconds("took_us");
+    table.row("· raw, a frame every 100 ms", format!("{cores:.2} cores, {}", base.latency()));
+    let publish = &publish["store"];
+    let us = |name: &str| publish[name].as_f64().unwrap_or(f64::NAN) / 1e3;
+    table.row(
+        format!("the committer's cost of publishing to {n} subscribers (target p99 2 µs)"),
+        format!("p50 {:.1} µs, p99 {:.1} µs a group", us("publish_p50_ns"), us("publish_p99_ns")),
+    );
+
+    let offered = 500.0 * n as f64;
+    let run = steady(plan, offered, &server, (&mut submitter, &mut crowd)).await?;
+    let (_, base) = raw.write((50, run.event_bytes), 0, plan.seconds).await?;
+    let base_rate = base.number("events") / plan.seconds;
+    table.row(
+        format!("{} deliveries offered (targets 4.6 M/s, 0.7 × raw)", per_second(offered)),
+        format!(
+            "{} delivered = {:.2} × raw; {}; {:.2} cores; {} bytes an event",
+            per_second(run.rate),
+            run.rate / base_rate,
+            run.told.latency(),
+            run.cores,
+            run.event_bytes
+        ),
+    );
+    table.row("· raw, as fast as it goes, 50 events a frame", per_second(base_rate));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    table.row("· memory after that load (target 1 KiB each)", each(&server, before, n));
+    crowd.order("drop", &[]).await?;
+    drop(raw);
+    server.stop().await?;
+    few(&dir.join("few"), plan, table).await
+}
+
+/// One event now and then to everybody.
+async fn single_events(
+    plan: &Plan,
+    (submitter, crowd): (&mut Submitter, &mut Crowd),
+    raw: &mut Raw,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let pause = Duration::from_millis(400);
+    let seconds = pause.as_secs_f64() * plan.singles as f64;
+    crowd.order("count", &[("seq", submitter.head().await?.into())]).await?;
+    crowd.begin("watch", &[("seconds", (seconds + 1.0).into())]).await?;
+    submitter.singles(plan.singles, pause).await?;
+    let told = crowd.done().await?;
+    let bytes = (told.number("bytes") / told.number("events")) as usize;
+    let every = pause.as_micros() as u64;
+    let (_, base) = raw.write((1, bytes.saturating_sub(FRAME)), every, seconds).await?;
+    table.row(
+        format!("one event to {}: p99 ≤ 1.2 × raw", plan.sockets),
+        format!(
+            "{} = {:.2} and {:.2} × raw",
+            told.latency(),
+            told.ms("p50_us") / base.ms("p50_us"),
+            told.ms("p99_us") / base.ms("p99_us")
+        ),
+    );
+    table.row("· raw", base.latency());
+    Ok(())
+}
+
+/// A tenth of the sockets and a hundred events a second: how soon does each arrive?
+async fn few(dir: &Path, plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
+    let n = (plan.sockets / 10).max(10);
+    let server = subscribers(dir, &[]).await?;
+    let mut crowd = Crowd::start().await?;
+    crowd.open(&server.address, "/api/v1/ws", n).await?;
+    let mut submitter = Submitter::connect(&server.address).await?;
+    crowd.order("count", &[("seq", submitter.head().await?.into())]).await?;
+    crowd.begin("watch", &[("seconds", (plan.seconds + 0.5).into())]).await?;
+    submitter.steady(Sort::Waiting, 100.0, plan.seconds).await?;
+    let told = crowd.done().await?;
+    server.stop().await?;
+    let bytes = (told.number("bytes") / told.number("events")) as usize;
+    let mut raw = Raw::with(n).await?;
+    let (_, base) = raw.write((1, bytes.saturating_sub(FRAME)), 10_000, plan.seconds).await?;
+    table.row(
+        format!("{n} subscribers × 100 events/s: p50 ≤ 1.3 × raw, p99 ≤ 1.5 × raw"),
+        format!(
+            "{} = {:.2} and {:.2} × raw",
+            told.latency(),
+            told.ms("p50_us") / base.ms("p50_us"),
+            told.ms("p99_us") / base.ms("p99_us")
+        ),
+    );
+    table.row("· raw", base.latency());
+    Ok(())
+}
+
+/// Bytes of a frame beside its events.
+const FRAME: usize = 60;
+
+/// Jobs that run, so many that this many deliveries a second are offered.
+async fn steady(
+    plan: &Plan,
+    offered: f64,
+    server: &Server,
+    (submitter, crowd): (&mut Submitter, &mut Crowd),
+) -> anyhow::Result<Run> {
+    let jobs = offered / plan.sockets as f64 / Sort::Running.events() as f64;
+    submitter.steady(Sort::Running, jobs, plan.seconds / 5.0).await?; // until it is in its stride
+    crowd.order("count", &[("seq", submitter.head().await?.into())]).await?;
+    let cpu = cpu_seconds(server.pid);
+    crowd.begin("watch", &[("seconds", plan.seconds.into())]).await?;
+    submitter.steady(Sort::Running, jobs, plan.seconds).await?;
+    let told = crowd.done().await?;
+    let cores = (cpu_seconds(server.pid) - cpu) / plan.seconds;
+    let events = told.number("events");
+    Ok(Run {
+        rate: events / plan.seconds,
+        event_bytes: (told.number("bytes") / events) as usize,
+        cores,
+        told,
+    })
+}
+
+/// A directory that is not on a disk where there is such a thing: these figures are about the stream.
+fn in_memory(setup: &Setup) -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => memory.join(format!("cortado-bench-{}", std::process::id())),
+        false => setup.dir.join("deliveries"),
+    }
+}

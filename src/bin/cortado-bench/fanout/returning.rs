@@ -1,0 +1,92 @@
+//! Everybody comes back after a restart with an old cursor, while others go on submitting.
+
+use std::time::Instant;
+
+use super::Plan;
+use super::peers::{Crowd, subscribers};
+use super::submit::{Sort, Submitter};
+use crate::Setup;
+use crate::figures::{Latencies, Table, per_second};
+
+/// Queues that the events are of; a client reads one of them, and one that all read.
+const QUEUES: usize = 100;
+
+pub async fn measure(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
+    let dir = setup.dir.join("returning");
+    let server = subscribers(&dir, &[]).await?;
+    let mut submitter = Submitter::connect(&server.address).await?;
+    let from = submitter.cursor().await?;
+    for _ in 0..plan.missed / 1_000 {
+        let job = |n| format!(r#"{{"kind":"echo","queue":"q{}","delay_ms":3600000}}"#, n % QUEUES);
+        let jobs: Vec<String> = (0..1_000).map(job).collect();
+        submitter.submit(&format!("[{}]", jobs.join(","))).await?;
+    }
+    submitter.submit(r#"{"kind":"echo","queue":"all","delay_ms":3600000}"#).await?;
+    let head = submitter.head().await?;
+    server.stop().await?;
+
+    let n = plan.sockets;
+    let path = format!("/api/v1/ws?after={from}&queue=q{{n%100}},all");
+    let (took, acks) = come_back(&dir, n, &path, head).await?;
+    let share = plan.missed / QUEUES;
+    let name = format!("{n} clients back after a restart, {} events behind", plan.missed);
+    table.row(
+        format!("{name}, each of one queue of {QUEUES}: until all have caught up (target 20 s)"),
+        format!(
+            "{took:.1} s with the handshakes; {} deliveries",
+            per_second((n * share) as f64 / took)
+        ),
+    );
+    table.row("· submissions meanwhile (target p99 50 ms)", acks);
+
+    let n = n / 10;
+    let path = format!("/api/v1/ws?after={from}");
+    let (took, acks) = come_back(&dir, n, &path, head).await?;
+    table.row(
+        format!("{n} clients back, each with all {} events", plan.missed),
+        format!("{took:.1} s; {} deliveries", per_second((n * plan.missed) as f64 / took)),
+    );
+    table.row("· submissions meanwhile", acks);
+    Ok(())
+}
+
+/// Opens the sockets at a fresh start and waits until each has seen the event `head`.
+async fn come_back(
+    dir: &std::path::Path,
+    n: usize,
+    path: &str,
+    head: u64,
+) -> anyhow::Result<(f64, String)> {
+    let server = subscribers(dir, &[]).await?;
+    let mut crowd = Crowd::start().await?;
+    let mut submitter = Submitter::connect(&server.address).await?;
+    let begun = Instant::now();
+    let with = [
+        ("address", server.address.as_str().into()),
+        ("path", path.into()),
+        ("count", n.into()),
+        ("quiet", true.into()),
+    ];
+    crowd.begin("open", &with).await?;
+    crowd.begin("reach", &[("seq", head.into()), ("seconds", 300.0.into())]).await?;
+    let mut acks = Latencies::default();
+    let caught_up = async move {
+        crowd.done().await?;
+        let told = crowd.done().await?;
+        anyhow::Ok((told, begun.elapsed().as_secs_f64()))
+    };
+    tokio::pin!(caught_up);
+    let (told, took) = loop {
+        tokio::select! {
+            done = &mut caught_up => break done?,
+            more = submitter.steady(Sort::Waiting, 100.0, 0.1) => acks.append(more?),
+        }
+    };
+    anyhow::ensure!(
+        told.number("reached") == n as f64,
+        "{} of {n} caught up",
+        told.number("reached")
+    );
+    server.stop().await?;
+    Ok((took, acks.words()))
+}

@@ -1,0 +1,108 @@
+//! Frames of clients, byte by byte: what is understood and with which code the rest is answered.
+
+use super::*;
+
+/// A masked frame, as a client sends it.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [0x11, 0x22, 0x33, 0x44];
+    let mut bytes = vec![first];
+    match payload.len() {
+        len @ 0..=125 => bytes.push(0x80 | len as u8),
+        len => {
+            bytes.push(0x80 | 126);
+            bytes.extend((len as u16).to_be_bytes());
+        }
+    }
+    bytes.extend(mask);
+    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes
+}
+
+fn take(bytes: &[u8]) -> (Vec<Heard>, Option<Ending>) {
+    Inbound::default().take(&mut bytes.to_vec(), 1_000)
+}
+
+fn text(text: &str) -> Heard {
+    Heard::Text(text.to_owned())
+}
+
+#[test]
+fn messages_are_the_same_however_their_bytes_arrive() {
+    let stream = [
+        frame(0x81, b"one"),
+        frame(0x89, b"ping"),
+        frame(0x01, b"t"),
+        frame(0x8a, b""),
+        frame(0x00, b"w"),
+        frame(0x80, b"o"),
+        frame(0x81, &[b'x'; 300]),
+        frame(0x88, &[0x03, 0xe8, b'b', b'y', b'e']),
+    ]
+    .concat();
+    let expected = || {
+        let ping = Heard::Ping(b"ping".to_vec());
+        let close = Heard::Close(Some(1000));
+        vec![text("one"), ping, Heard::Pong, text("two"), text(&"x".repeat(300)), close]
+    };
+    for size in [1, 2, 3, 7, 100, stream.len()] {
+        let mut inbound = Inbound::default();
+        let mut heard = Vec::new();
+        for piece in stream.chunks(size) {
+            let (more, wrong) = inbound.take(&mut piece.to_vec(), 1_000);
+            assert_eq!(wrong, None);
+            heard.extend(more);
+        }
+        assert_eq!(heard, expected(), "in pieces of {size}");
+        assert!(inbound.is_empty(), "nothing is left over");
+    }
+}
+
+#[test]
+fn what_was_said_before_the_fault_counts() {
+    let bytes = [frame(0x81, b"good"), frame(0x82, b"binary")].concat();
+    assert_eq!(take(&bytes), (vec![text("good")], Some(Ending::Binary)));
+}
+
+#[test]
+fn each_fault_has_its_ending() {
+    let unmasked = vec![0x81, 1, b'x'];
+    let long_ping = frame(0x89, &[0; 126]);
+    let split_ping = frame(0x09, b"");
+    let reserved_bit = frame(0xc1, b"x");
+    let reserved_opcode = frame(0x83, b"x");
+    let lone_continuation = frame(0x80, b"x");
+    let text_in_text = [frame(0x01, b"x"), frame(0x81, b"y")].concat();
+    let short_close = frame(0x88, &[3]);
+    let forbidden_code = frame(0x88, &1005_u16.to_be_bytes());
+    for bytes in [
+        unmasked,
+        long_ping,
+        split_ping,
+        reserved_bit,
+        reserved_opcode,
+        lone_continuation,
+        text_in_text,
+        short_close,
+        forbidden_code,
+    ] {
+        assert_eq!(take(&bytes).1, Some(Ending::BadProtocol), "{bytes:x?}");
+    }
+    assert_eq!(take(&frame(0x81, &[0xff])).1, Some(Ending::BadText));
+    assert_eq!(take(&frame(0x88, &[0x03, 0xe8, 0xff])).1, Some(Ending::BadText));
+    // A character may be cut in two by fragments, not by the end.
+    let euro = "€".as_bytes();
+    let cut = [frame(0x01, &euro[..1]), frame(0x80, &euro[1..])].concat();
+    assert_eq!(take(&cut), (vec![text("€")], None));
+    assert_eq!(take(&frame(0x81, &euro[..1])).1, Some(Ending::BadText));
+}
+
+#[test]
+fn a_message_too_long_is_refused_at_its_header() {
+    // Only headers: the payload need not come.
+    assert_eq!(take(&frame(0x81, &[b'x'; 1_001])[..8]).1, Some(Ending::TooBig));
+    let huge = [0x81, 0x80 | 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+    assert_eq!(take(&huge).1, Some(Ending::TooBig));
+    let pieces = [frame(0x01, &[b'x'; 600]), frame(0x00, &[b'x'; 401])].concat();
+    assert_eq!(take(&pieces).1, Some(Ending::TooBig));
+    assert_eq!(take(&frame(0x81, &[b'x'; 1_000])).0.len(), 1);
+}

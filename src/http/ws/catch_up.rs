@@ -1,0 +1,153 @@
+//! Reading the stored log for subscribers who are behind. Thousands who come back at once read it once:
+//! the log is read in pages, one read at a time in the whole server, and everybody shares them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use crate::engine::{Batch, Engine, EngineError, Events};
+use crate::job::Cursor;
+
+/// Events on one page.
+const PAGE: u64 = 1_024;
+/// Pages read at once, so that a filter which lets little through still fills its frames.
+const AHEAD: u64 = 4;
+/// Pages kept for others.
+const KEPT: usize = 32;
+
+/// The pages that all hubs share.
+pub struct Library {
+    engine: Engine,
+    shelf: Mutex<Shelf>,
+    /// One reader at a time: who comes next finds the pages on the shelf, and submissions keep the disk.
+    desk: Semaphore,
+}
+
+#[derive(Default)]
+struct Shelf {
+    /// With the moment of the last use, counted in uses.
+    pages: Vec<(u64, Arc<Batch>)>,
+    uses: u64,
+}
+
+/// The answer to a wish for what follows a place.
+pub enum Answer {
+    /// It is on the shelf, or there is nothing more.
+    Read,
+    /// The log begins only at `oldest`, or has another epoch.
+    Gap {
+        /// Where it begins.
+        oldest: Cursor,
+    },
+    /// It cannot be read.
+    Failed(EngineError),
+}
+
+impl Library {
+    /// An empty shelf.
+    pub fn new(engine: Engine) -> Library {
+        Library { engine, shelf: Mutex::default(), desk: Semaphore::new(1) }
+    }
+
+    /// The page with the event after `seq`, if it is on the shelf.
+    pub fn find(&self, seq: u64) -> Option<Arc<Batch>> {
+        let mut shelf = self.lock();
+        shelf.uses += 1;
+        let now = shelf.uses;
+        let wanted = seq + 1;
+        let holds = |page: &Batch| page.first_seq() <= wanted && wanted <= page.last_seq();
+        let (used, page) = shelf.pages.iter_mut().find(|(_, page)| holds(page))?;
+        *used = now;
+        Some(page.clone())
+    }
+
+    /// The pages after `seq`, as far as they are on the shelf.
+    pub fn after(&self, seq: u64) -> impl Iterator<Item = Arc<Batch>> {
+        std::iter::successors(self.find(seq), |page| self.find(page.last_seq()))
+    }
+
+    /// Where the page begins that holds what follows `cursor`: all who want something of it ask for the
+    /// same.
+    pub fn page_of(cursor: Cursor) -> Cursor {
+        Cursor { seq: cursor.seq - cursor.seq % PAGE, ..cursor }
+    }
+
+    /// Puts what follows `after` on the shelf, if it can be read.
+    pub async fn read(&self, after: Cursor) -> Answer {
+        // The semaphore is never closed; reading without a permit would be right too.
+        let _permit = self.desk.acquire().await;
+        if after.epoch == self.engine.head().epoch && self.find_whole(after.seq) {
+            return Answer::Read;
+        }
+        match self.engine.events(after, (PAGE * AHEAD) as usize).await {
+            Ok(Events::Some(events)) => {
+                let mut first = 0;
+                for (at, event) in events.iter().enumerate() {
+                    if event.seq % PAGE == 0 || at + 1 == events.len() {
+                        let page = events[first..=at].into();
+                        self.keep(Arc::new(Batch::new(after.epoch, page)));
+                        first = at + 1;
+                    }
+                }
+                Answer::Read
+            }
+            Ok(Events::Gap { oldest, head: _ }) => Answer::Gap { oldest },
+            Err(error) => Answer::Failed(error),
+        }
+    }
+
+    /// Lets go of all pages: nobody is behind.
+    pub fn clear(&self) {
+        *self.lock() = Shelf::default();
+    }
+
+    /// Whether another reader has just put the page there, and it is not the torn last one.
+    fn find_whole(&self, seq: u64) -> bool {
+        self.find(seq).is_some_and(|page| page.last_seq() % PAGE == 0)
+    }
+
+    fn keep(&self, page: Arc<Batch>) {
+        let mut shelf = self.lock();
+        let now = shelf.uses;
+        // The same page may be there from when it was not full, or read from a later place.
+        let number = |page: &Batch| (page.first_seq() - 1) / PAGE;
+        shelf.pages.retain(|(_, old)| number(old) != number(&page));
+        if shelf.pages.len() >= KEPT
+            && let Some(oldest) = (0..shelf.pages.len()).min_by_key(|at| shelf.pages[*at].0)
+        {
+            shelf.pages.swap_remove(oldest);
+        }
+        shelf.pages.push((now, page));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who waits for which page, in one hub.
+#[derive(Default)]
+pub struct Waiting {
+    by_page: HashMap<Cursor, Vec<u32>>,
+}
+
+impl Waiting {
+    /// Enters a seat. Whether it is the first that waits for the page, which must then be read.
+    #[must_use]
+    pub fn enter(&mut self, page: Cursor, seat: u32) -> bool {
+        let seats = self.by_page.entry(page).or_default();
+        seats.push(seat);
+        seats.len() == 1
+    }
+
+    /// Those who waited for it.
+    pub fn take(&mut self, page: Cursor) -> Vec<u32> {
+        self.by_page.remove(&page).unwrap_or_default()
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.by_page.is_empty()
+    }
+}

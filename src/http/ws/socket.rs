@@ -1,0 +1,163 @@
+//! One subscriber's connection as its hub uses it: never waits. What the kernel does not take is kept, and
+//! the bell rings when there is room again.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// A connection and what it still has to send.
+pub struct Socket {
+    stream: TcpStream,
+    /// Rung by the reactor.
+    bell: Waker,
+    /// There while the kernel does not take everything.
+    unsent: Option<Box<Unsent>>,
+}
+
+struct Unsent {
+    /// Frames that others may share; the first may be sent in part.
+    frames: VecDeque<Bytes>,
+    /// When the peer last made room.
+    since: Instant,
+}
+
+/// The connection is of no more use.
+#[derive(Debug)]
+pub struct Broken;
+
+/// What a read brought.
+pub enum Arrived {
+    /// So many bytes, and perhaps more.
+    Bytes(usize),
+    /// Nothing now; the bell will ring.
+    Nothing,
+    /// Nothing any more.
+    End,
+}
+
+/// Frames handed to the kernel in one call.
+const AT_ONCE: usize = 8;
+
+impl Socket {
+    /// Takes a connection over.
+    pub fn new(stream: TcpStream, bell: Waker) -> Socket {
+        Socket { stream, bell, unsent: None }
+    }
+
+    /// Sends frames, in order and after what waits already. They are gone from `frames` afterwards.
+    pub fn send(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Broken> {
+        if self.unsent.is_none() {
+            self.write(frames)?;
+        }
+        if !frames.is_empty() {
+            let empty = || Box::new(Unsent { frames: VecDeque::new(), since: Instant::now() });
+            self.unsent.get_or_insert_with(empty).frames.extend(frames.drain(..));
+        }
+        Ok(())
+    }
+
+    /// Sends what waits, as far as there is room.
+    pub fn flush(&mut self) -> Result<Flushed, Broken> {
+        let Some(mut unsent) = self.unsent.take() else { return Ok(Flushed::All) };
+        let mut frames: Vec<Bytes> = std::mem::take(&mut unsent.frames).into();
+        let before = length(&frames);
+        self.write(&mut frames)?;
+        if frames.is_empty() {
+            return Ok(Flushed::All);
+        }
+        let flushed = match length(&frames) < before {
+            true => Flushed::Some,
+            false => Flushed::Nothing,
+        };
+        if flushed == Flushed::Some {
+            unsent.since = Instant::now();
+        }
+        unsent.frames = frames.into();
+        self.unsent = Some(unsent);
+        Ok(flushed)
+    }
+
+    /// Since when the peer takes nothing; `None` while nothing waits.
+    pub fn stuck_since(&self) -> Option<Instant> {
+        self.unsent.as_ref().map(|unsent| unsent.since)
+    }
+
+    /// Reads into a buffer that all sockets of the hub share.
+    pub fn read(&mut self, into: &mut [u8]) -> Arrived {
+        let mut buffer = ReadBuf::new(into);
+        let mut context = Context::from_waker(&self.bell);
+        match Pin::new(&mut self.stream).poll_read(&mut context, &mut buffer) {
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Arrived::End,
+            Poll::Ready(Ok(())) => Arrived::Bytes(buffer.filled().len()),
+            Poll::Ready(Err(_)) => Arrived::End,
+            Poll::Pending => Arrived::Nothing,
+        }
+    }
+
+    /// Sends no more: the peer sees the end behind our last bytes.
+    pub fn hang_up(&mut self) {
+        let mut context = Context::from_waker(&self.bell);
+        // Done at once, or the connection is gone already.
+        let _ = Pin::new(&mut self.stream).poll_shutdown(&mut context);
+    }
+
+    /// Hands frames to the kernel until it takes no more; what it took is gone from `frames`.
+    fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Broken> {
+        let mut context = Context::from_waker(&self.bell);
+        let mut sent = 0;
+        let result = loop {
+            let waiting = &frames[sent..];
+            let stream = Pin::new(&mut self.stream);
+            let written: Poll<io::Result<usize>> = match waiting {
+                [] => break Ok(()),
+                [one] => stream.poll_write(&mut context, one),
+                many => {
+                    let mut parts = [IoSlice::new(&[]); AT_ONCE];
+                    let count = many.len().min(AT_ONCE);
+                    for (part, frame) in parts.iter_mut().zip(many) {
+                        *part = IoSlice::new(frame);
+                    }
+                    stream.poll_write_vectored(&mut context, &parts[..count])
+                }
+            };
+            match written {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => break Err(Broken),
+                Poll::Ready(Ok(mut taken)) => {
+                    while taken > 0 {
+                        let frame = &mut frames[sent];
+                        let part = taken.min(frame.len());
+                        frame.advance(part);
+                        taken -= part;
+                        if frame.is_empty() {
+                            sent += 1;
+                        }
+                    }
+                }
+                Poll::Pending => break Ok(()),
+            }
+        };
+        frames.drain(..sent);
+        result
+    }
+}
+
+/// What a flush could do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing waits any more.
+    All,
+    /// The peer made some room.
+    Some,
+    /// The peer takes nothing.
+    Nothing,
+}
+
+fn length(frames: &[Bytes]) -> usize {
+    frames.iter().map(Bytes::len).sum()
+}

@@ -1,0 +1,102 @@
+//! The newest events, as they came from the pump: what all who keep up are served from.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::engine::Batch;
+
+/// A stretch of the log without holes.
+#[derive(Debug)]
+pub struct Window {
+    batches: VecDeque<Arc<Batch>>,
+    /// The window serves everybody who has seen at least this.
+    from: u64,
+    /// The newest event in it.
+    to: u64,
+}
+
+/// Events that a window holds at most for those who are a little late; further back the stored log serves.
+const KEPT: u64 = 8_192;
+
+impl Window {
+    /// An empty window: what comes after `seq` will be in it.
+    pub fn at(seq: u64) -> Window {
+        Window { batches: VecDeque::new(), from: seq, to: seq }
+    }
+
+    /// The newest event.
+    pub fn to(&self) -> u64 {
+        self.to
+    }
+
+    /// Whether everything after `seq` is here, or still to come.
+    pub fn reaches(&self, seq: u64) -> bool {
+        self.from <= seq
+    }
+
+    /// Adds what comes next. After a hole the window begins anew.
+    pub fn push(&mut self, batch: Arc<Batch>) {
+        if batch.last_seq() <= self.to {
+            return;
+        }
+        if batch.first_seq() > self.to + 1 {
+            *self = Window::at(batch.first_seq() - 1);
+        }
+        self.to = batch.last_seq();
+        self.batches.push_back(batch);
+        while let Some(oldest) = self.batches.front()
+            && oldest.last_seq() + KEPT <= self.to
+        {
+            self.from = oldest.last_seq();
+            self.batches.pop_front();
+        }
+    }
+
+    /// The batches with something after `seq`, oldest first.
+    pub fn after(&self, seq: u64) -> impl Iterator<Item = &Arc<Batch>> {
+        let known = self.batches.partition_point(|batch| batch.last_seq() <= seq);
+        self.batches.range(known..)
+    }
+
+    /// Lets go of everything.
+    pub fn clear(&mut self) {
+        *self = Window::at(self.to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Epoch, Event, Fact, QueueChange, QueueName, Time};
+
+    fn batch(seqs: std::ops::RangeInclusive<u64>) -> Arc<Batch> {
+        let event = |seq| {
+            let fact = Fact::Queue { queue: QueueName::default(), change: QueueChange::Paused };
+            Event { seq, at: Time::default(), fact }
+        };
+        Arc::new(Batch::new(Epoch(1), seqs.map(event).collect()))
+    }
+
+    #[test]
+    fn a_window_has_no_holes() {
+        let mut window = Window::at(10);
+        window.push(batch(5..=10)); // known before
+        assert!(window.reaches(10) && !window.reaches(9));
+        window.push(batch(9..=12)); // half of it is new
+        window.push(batch(13..=14));
+        assert_eq!((window.to(), window.after(12).count(), window.after(11).count()), (14, 1, 2));
+        window.push(batch(20..=21));
+        assert!(!window.reaches(14) && window.reaches(19));
+        assert_eq!(window.after(19).count(), 1);
+    }
+
+    #[test]
+    fn a_window_forgets_what_is_far_back() {
+        let mut window = Window::at(0);
+        (0..20).for_each(|n| window.push(batch(n * 1_000 + 1..=(n + 1) * 1_000)));
+        assert!(window.reaches(11_000) && !window.reaches(10_999));
+        assert_eq!(window.after(11_000).count(), 9);
+        window.clear();
+        assert!(window.reaches(20_000) && !window.reaches(19_999));
+    }
+}
