@@ -23,15 +23,20 @@ pub mod submission;
 mod dispatcher;
 mod event_pump;
 mod executor;
+mod failures;
 mod finals;
 mod heartbeat;
+mod history;
+mod insight;
 mod leases;
 mod meter;
 mod notes;
+mod observer;
 mod pulse;
 mod queues;
 mod settler;
 mod slots;
+mod spread;
 mod stop;
 mod supervise;
 mod timer;
@@ -44,10 +49,14 @@ pub use crate::store::{
     ControlError, Enqueued, Events, Page, Piece, QueueStats, Snapshot, Stats, Storage, StoreError,
 };
 pub use batch::Batch;
+pub use failures::{FailureGroup, FailureList};
 pub use handler::{Context, Handler, IntoOutcome};
-pub use meter::{Latency, Rates};
+pub use history::{Counts, Point};
+pub use insight::{HeldAttempt, History, QueueView, Workers};
+pub use meter::Rates;
 pub use pulse::Pulse;
 pub use registry::{KindInfo, Registry};
+pub use spread::Latency;
 pub use stop::Drained;
 pub use submission::{BackoffFields, FieldError, Submission};
 pub use supervise::LoopFailure;
@@ -105,6 +114,14 @@ impl Default for EngineConfig {
     }
 }
 
+impl EngineConfig {
+    /// What the configuration says of a queue.
+    pub fn of_queue(&self, queue: &QueueName) -> QueueConfig {
+        let own = self.queues.iter().find(|(name, _)| name == queue);
+        own.map_or(self.default_queue, |(_, own)| *own)
+    }
+}
+
 /// Why a verb of the engine could not be done.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
@@ -155,6 +172,8 @@ struct Inner {
     live: event_pump::Live,
     finals: finals::Finals,
     pulses: pulse::Pulses,
+    /// The metrics and the failures of lately.
+    observed: observer::Observed,
     failures: supervise::Failures,
     /// Attempts settled with an end of their own, since the start.
     finished: AtomicU64,
@@ -212,6 +231,7 @@ impl Engine {
             live: event_pump::Live::new(config.stream_capacity),
             finals: finals::Finals::default(),
             pulses: pulse::Pulses::default(),
+            observed: observer::Observed::new(clock.now()),
             failures: supervise::Failures::default(),
             finished: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),

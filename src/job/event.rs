@@ -117,6 +117,11 @@ pub enum QueueChange {
     Paused,
     /// Claims go on.
     Resumed,
+    /// Somebody set how many of its attempts may run at once.
+    ConcurrencySet {
+        /// How many; `None` is what the configuration says.
+        concurrency: Option<u32>,
+    },
 }
 
 /// What cut an attempt off.
@@ -211,11 +216,12 @@ pub enum EventType {
     JobDeleted,
     QueuePaused,
     QueueResumed,
+    QueueConcurrencySet,
 }
 
 impl EventType {
     /// Every type.
-    pub const ALL: [EventType; 17] = [
+    pub const ALL: [EventType; 18] = [
         EventType::JobEnqueued,
         EventType::JobAvailable,
         EventType::JobStarted,
@@ -233,6 +239,7 @@ impl EventType {
         EventType::JobDeleted,
         EventType::QueuePaused,
         EventType::QueueResumed,
+        EventType::QueueConcurrencySet,
     ];
 
     /// The public name.
@@ -255,6 +262,7 @@ impl EventType {
             EventType::JobDeleted => "job.deleted",
             EventType::QueuePaused => "queue.paused",
             EventType::QueueResumed => "queue.resumed",
+            EventType::QueueConcurrencySet => "queue.concurrency_set",
         }
     }
 }
@@ -361,6 +369,9 @@ impl Event {
             Fact::Job { change, .. } => change.event_type(),
             Fact::Queue { change: QueueChange::Paused, .. } => EventType::QueuePaused,
             Fact::Queue { change: QueueChange::Resumed, .. } => EventType::QueueResumed,
+            Fact::Queue { change: QueueChange::ConcurrencySet { .. }, .. } => {
+                EventType::QueueConcurrencySet
+            }
         }
     }
 
@@ -391,7 +402,7 @@ mod tests {
         };
         assert_eq!(names("job.*").len(), 15);
         assert_eq!(names("*").len(), EventType::ALL.len());
-        assert_eq!(names("queue.*"), ["queue.paused", "queue.resumed"]);
+        assert_eq!(names("queue.*"), ["queue.paused", "queue.resumed", "queue.concurrency_set"]);
         assert_eq!(
             names("*.re*ed"),
             ["job.retry_scheduled", "job.rescued", "job.retried", "queue.resumed"]

@@ -17,6 +17,7 @@ use crate::store::{Limits, memory::MemoryStore};
 
 mod attempts;
 mod faults;
+mod insight;
 mod limits;
 mod stopping;
 mod stream;

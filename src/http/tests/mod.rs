@@ -4,6 +4,7 @@ mod api;
 mod docs;
 mod gate;
 mod hostile;
+mod insight;
 mod log;
 mod poll;
 mod sse;

@@ -1,4 +1,4 @@
-//! What people ask for: cancel, retry, delete, pause, resume.
+//! What people ask for: cancel, retry, delete, pause, resume, another concurrency.
 
 use super::content::Content;
 use crate::job::{Change, Fact, JobId, QueueChange, State, Status, Step, Time};
@@ -30,6 +30,20 @@ impl Content {
             Control::Resume(queue) => {
                 if self.paused.remove(&queue) {
                     self.append(now, Fact::Queue { queue, change: QueueChange::Resumed });
+                }
+                Ok(Vec::new())
+            }
+            Control::SetConcurrency(queue, concurrency) => {
+                let before = match concurrency {
+                    Some(concurrency) => {
+                        self.check_queues(std::iter::once(&queue))?;
+                        self.concurrency.insert(queue.clone(), concurrency)
+                    }
+                    None => self.concurrency.remove(&queue),
+                };
+                if before != concurrency {
+                    let change = QueueChange::ConcurrencySet { concurrency };
+                    self.append(now, Fact::Queue { queue, change });
                 }
                 Ok(Vec::new())
             }

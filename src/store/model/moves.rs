@@ -33,6 +33,10 @@ pub(super) enum Move {
     Resume {
         queue: u8,
     },
+    SetConcurrency {
+        queue: u8,
+        concurrency: Option<u32>,
+    },
     /// Lets seconds go by and ticks.
     Pass(u64),
     /// Ticks at once.
@@ -86,6 +90,8 @@ fn step() -> impl Strategy<Value = Move> {
         2 => vec(pick(), 0..3).prop_map(Move::Delete),
         1 => queue().prop_map(|queue| Move::Pause { queue }),
         2 => queue().prop_map(|queue| Move::Resume { queue }),
+        1 => (queue(), proptest::option::of(0..3u32))
+            .prop_map(|(queue, concurrency)| Move::SetConcurrency { queue, concurrency }),
         4 => (0..40u64).prop_map(Move::Pass),
         2 => Just(Move::Tick),
         1 => Just(Move::Reopen),

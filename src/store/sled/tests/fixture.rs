@@ -180,6 +180,7 @@ async fn second_life(rig: &Rig<AtDir>, archived: &[JobId]) {
             _ => rig.resume(queue).await,
         }
     }
+    rig.set_concurrency("held", Some(2)).await;
     rig.start(draft().queue("running")).await;
     let asked = rig.start(draft().queue("running")).await;
     rig.cancel(asked.job.id).await.unwrap();
