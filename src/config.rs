@@ -11,6 +11,7 @@ use url::Url;
 use crate::demo;
 use crate::engine::EngineConfig;
 use crate::handlers::HandlerSettings;
+use crate::http::BasePath;
 use crate::store;
 
 pub mod args;
@@ -35,6 +36,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How people reach the server when that is not the address it listens on.
     pub base_url: Option<Url>,
+    /// The path under which everything is served when the host is shared.
+    pub base_path: BasePath,
     /// What is logged, and how.
     pub log: LogConfig,
     /// For the engine.
@@ -141,6 +144,7 @@ impl Config {
     pub fn build(mut file: FileConfig, args: &ServeArgs) -> Result<Config, ConfigError> {
         file.listen = args.listen.unwrap_or(file.listen);
         file.data_dir = args.data_dir.clone().unwrap_or(file.data_dir);
+        file.base_path = args.base_path.clone().unwrap_or(file.base_path);
         file.demo |= args.demo;
         if file.demo {
             for (name, concurrency) in demo::QUEUES {

@@ -2,6 +2,9 @@
 
 import { Stream } from "./stream.js";
 import { appendLog, atMostEvery, fetchPage, fold, makeRow, patchRow, perFrame, setBadge, showProgress, showStats, swapSections } from "./live.js";
+import { heal } from "./heal.js";
+import { startKeys } from "./keys.js";
+import { addDead, setConnection } from "./trouble.js";
 import { grouped, setServerNow, setText, startTicking } from "./when.js";
 
 const body = document.body;
@@ -18,6 +21,8 @@ const owed = new Set();
 setServerNow(Number(body.dataset.now));
 startTicking();
 themeButton();
+startKeys();
+if (document.querySelector("[data-heal]")) heal();
 if (body.dataset.cursor) {
   if (page === "home") home();
   else if (page === "jobs") list();
@@ -58,6 +63,7 @@ function showConnection({ name, seconds, reason }) {
   };
   chip.hidden = false;
   chip.dataset.state = name;
+  setConnection(name);
   setText(document.getElementById("connection-text"), texts[name] ?? name);
   if (name === "live") {
     for (const ask of owed) ask();
@@ -71,15 +77,19 @@ function owe(ask) {
   else owed.add(ask);
 }
 
-function open(params, onEvents, onGap) {
-  return new Stream({ cursor: body.dataset.cursor, params, onEvents, onGap, onState: showConnection });
+function open(params, act, onGap) {
+  const onEvents = (events) => {
+    addDead(events.filter((event) => event.type === "job.discarded").length);
+    act(events);
+  };
+  return new Stream({ path: new URL("api/v1/ws", document.baseURI), cursor: body.dataset.cursor, params, onEvents, onGap, onState: showConnection });
 }
 
 /** Reads counters after events, at most twice a second. */
 function statsReader(scope, onUnknown) {
   const ask = atMostEvery(500, async () => {
     try {
-      const answer = await fetch("/api/v1/stats", { headers: { accept: "application/json" } });
+      const answer = await fetch("api/v1/stats", { headers: { accept: "application/json" } });
       if (answer.ok && !showStats(await answer.json(), scope)) onUnknown?.();
       else if (!answer.ok) owe(ask);
     } catch {

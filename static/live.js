@@ -1,6 +1,7 @@
 // How pages change while they are open: rows patched in place, counts, a job's log and sections.
 // Every text goes in as text; elements are cloned from what the server rendered.
 
+import { setTitle } from "./trouble.js";
 import { grouped, localTitles, relative, setText, setTime } from "./when.js";
 
 const ERROR_EXCERPT = 160; // as in src/ui/row.rs
@@ -71,7 +72,7 @@ export function swapSections(page) {
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) (document.getElementById(focused) ?? document.getElementById("main")).focus({ preventScroll: true });
   }
-  document.title = page.title;
+  setTitle(page.title);
 }
 
 function setBadge(badge, state) {
@@ -122,15 +123,15 @@ export function makeRow(change) {
   const { job } = change;
   const field = (name) => row.querySelector(`[data-f=${name}]`);
   row.dataset.job = job.id;
-  row.querySelector(".job-link").href = `/jobs/${job.id}`;
+  row.querySelector(".job-link").href = `jobs/${job.id}`;
   setText(field("kind"), job.kind);
   setText(field("short"), job.id.slice(-8));
   setText(field("queue"), job.queue);
-  field("queue").href = `/jobs?queue=${encodeURIComponent(job.queue)}`;
+  field("queue").href = `jobs?queue=${encodeURIComponent(job.queue)}`;
   for (const tag of job.tags ?? []) {
     const link = document.createElement("a");
     link.className = "tag";
-    link.href = `/jobs?tag=${encodeURIComponent(tag)}`;
+    link.href = `jobs?tag=${encodeURIComponent(tag)}`;
     link.textContent = tag;
     field("tags").append(link);
   }

@@ -152,6 +152,7 @@ impl Builder {
         let limits = http_limits(&config);
         let routes = http::router(engine.clone(), limits.clone()).merge(ui::router(engine.clone()));
         let routes = http::wrap(routes, &limits, access(&config)).map_err(anyhow::Error::msg)?;
+        let routes = http::mount(routes, &config.base_path);
         let serving = http::serve(listener, routes, limits, shutdown.clone());
         let serving = shutdown.tasks.spawn(serving);
         if config.demo {
@@ -185,7 +186,7 @@ impl Server {
     pub fn announce(&self) {
         let dir = &self.config.data_dir;
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
-        let mut text = format!("listening on http://{}\n", self.address);
+        let mut text = format!("listening on http://{}{}\n", self.address, self.config.base_path);
         text += &format!("keeping jobs in {}\n", dir.display());
         if self.config.demo {
             text += "feeding demo jobs; stop with Ctrl-C\n";

@@ -79,6 +79,9 @@ pub struct ServeArgs {
     /// Address to serve on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", env = "CORTADO_LISTEN", value_parser = parse_listen)]
     pub listen: Option<SocketAddr>,
+    /// Path to serve under when a proxy shares its host, such as /cortado [default: /]
+    #[arg(long, value_name = "PATH", env = "CORTADO_BASE_PATH")]
+    pub base_path: Option<String>,
     /// Directory that holds the jobs [default: data]
     #[arg(long, value_name = "DIR", env = "CORTADO_DATA_DIR")]
     pub data_dir: Option<PathBuf>,

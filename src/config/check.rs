@@ -42,6 +42,7 @@ pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
         problems.add("data_dir", "a directory is expected");
     }
     let base_url = file.base_url.as_deref().and_then(|text| problems.base_url(text));
+    let base_path = problems.take("base_path", file.base_path.parse());
     let filter = EnvFilter::try_new(&file.log.filter);
     problems.take(
         "log.filter",
@@ -64,6 +65,7 @@ pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
         listen: file.listen,
         data_dir: file.data_dir,
         base_url,
+        base_path: base_path.unwrap_or_default(),
         log: LogConfig { format: file.log.format, filter: file.log.filter },
         engine,
         limits,
@@ -209,6 +211,7 @@ impl Problems {
         self.at_least("store.max_waiting", section.max_waiting, 1);
         self.at_least("store.max_queues", section.max_queues, 1);
         self.at_least("store.tick_step", section.tick_step, 1);
+        self.at_least("store.archive_from", section.archive_from, 1);
         self.at_least("retention.events.count", retention.events.count, 1);
         let keep = |keep: KeepSection| store::Keep { age: keep.age, count: keep.count };
         store::Limits {
@@ -222,6 +225,8 @@ impl Problems {
                 events: keep(retention.events),
             },
             tick_step: section.tick_step,
+            archive_from: section.archive_from,
+            carry_above: section.carry_above as u64,
         }
     }
 

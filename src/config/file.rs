@@ -26,6 +26,8 @@ pub struct FileConfig {
     pub data_dir: PathBuf,
     /// How people reach the server when it stands behind a proxy.
     pub base_url: Option<String>,
+    /// The path under which everything is served when the host is shared.
+    pub base_path: String,
     /// Whether fake jobs are fed.
     pub demo: bool,
     /// What is logged, and how.
@@ -120,6 +122,9 @@ pub struct StoreSection {
     #[serde(deserialize_with = "size")]
     pub log_bytes: usize,
     pub tick_step: usize,
+    pub archive_from: usize,
+    #[serde(deserialize_with = "size")]
+    pub carry_above: usize,
 }
 
 /// `[retention]`
@@ -260,6 +265,7 @@ impl Default for FileConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             data_dir: "data".into(),
             base_url: None,
+            base_path: "/".into(),
             demo: false,
             log: LogSection::default(),
             auth: AuthSection::default(),
@@ -314,6 +320,8 @@ impl Default for StoreSection {
             log_lines: limits.log.lines,
             log_bytes: limits.log.bytes,
             tick_step: limits.tick_step,
+            archive_from: limits.archive_from,
+            carry_above: usize::try_from(limits.carry_above).unwrap_or(usize::MAX),
         }
     }
 }

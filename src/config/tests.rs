@@ -117,7 +117,7 @@ fn other_machines_need_a_token() {
 #[test]
 fn every_problem_is_named_with_its_key() {
     let problems = problems(
-        "base_url = 'jobs.example.com'\nlog.filter = 'loud,,=x'\nauth.token = 'short'\n\
+        "base_url = 'jobs.example.com'\nbase_path = 'cortado'\nlog.filter = 'loud,,=x'\nauth.token = 'short'\n\
          [engine]\nconcurrency = 0\nlease = '10ms'\nworker = ''\nmax_payload = '8MiB'\n\
          [queues.'two words']\nweight = 0\n[store]\nmax_waiting = 0\n[http]\nsocket_mark = '0s'\nmax_sockets = 20000\n\
          [handlers.http]\nallow = ['10.0.0.0/8', 'everything']\nsigning_secret = 'secret'\n\
@@ -127,6 +127,7 @@ fn every_problem_is_named_with_its_key() {
     let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
     for key in [
         "base_url",
+        "base_path",
         "log.filter",
         "auth.token",
         "engine.concurrency",
@@ -147,7 +148,7 @@ fn every_problem_is_named_with_its_key() {
     ] {
         assert_eq!(keys.iter().filter(|found| **found == key).count(), 1, "{key}: {problems:?}");
     }
-    assert_eq!(keys.len(), 18, "{problems:?}");
+    assert_eq!(keys.len(), 19, "{problems:?}");
     let text = ConfigError::Invalid(problems).to_string();
     assert!(text.contains("\n  engine.concurrency: at least 1 is expected"), "{text}");
     assert!(

@@ -41,6 +41,7 @@ mod stop;
 mod supervise;
 mod timer;
 mod verdict;
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,7 @@ pub use spread::Latency;
 pub use stop::Drained;
 pub use submission::{BackoffFields, FieldError, Submission};
 pub use supervise::LoopFailure;
+pub use why::{COUNTED_AHEAD, Why};
 
 /// What the engine is told at its start.
 #[derive(Debug, Clone)]

@@ -140,7 +140,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 /// Scripts, styles and connections of our own only; nothing inline, no frames around us.
 /// `connect-src 'self'` covers the WebSocket of the same host (CSP level 3).
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+    img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'self'; \
     frame-ancestors 'none'";
 
 fn add_safe_headers(headers: &mut HeaderMap) {

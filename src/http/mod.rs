@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::engine::Engine;
 
 pub mod auth;
+pub mod base_path;
 pub mod error;
 mod events;
 mod export;
@@ -37,6 +38,7 @@ pub mod view;
 mod wait;
 pub mod ws;
 
+pub use base_path::{BasePath, mount};
 pub use error::Problem;
 pub use layers::{Access, wrap};
 pub use limits::Limits;

@@ -107,7 +107,7 @@ fn row(answer: &Enqueued) -> JobRow<'_> {
 }
 
 fn location(answer: &Enqueued) -> Option<[(HeaderName, HeaderValue); 1]> {
-    let path = format!("/api/v1/jobs/{}", answer.job().id);
+    let path = super::base_path::url(&format!("api/v1/jobs/{}", answer.job().id));
     HeaderValue::from_maybe_shared(bytes::Bytes::from(path))
         .ok()
         .map(|path| [(header::LOCATION, path)])

@@ -12,7 +12,7 @@ use super::view::JobView;
 use super::{Api, Problem, json, query};
 use crate::job::{Cursor, Job, JobId};
 
-/// One job with everything known of it but its log. With `wait`: 200 once it is final, 202 when it is
+/// One job with everything known of it but its log, and why it is not running while it waits. With `wait`: 200 once it is final, 202 when it is
 /// not by then, or when the server stops.
 pub async fn get(
     State(api): State<Api>,
@@ -25,7 +25,9 @@ pub async fn get(
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };
-    Ok((status, json(&JobView::of(&job).at(cursor))).into_response())
+    let why = api.engine.why(&job).await?;
+    let view = JobView::of(&job).because(why.as_ref()).at(cursor);
+    Ok((status, json(&view)).into_response())
 }
 
 /// The job once it is final, or as it is after `wait` (at most [`Limits::max_wait`](super::Limits)) or

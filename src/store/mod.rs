@@ -114,6 +114,11 @@ pub trait Store: Send + Sync + 'static {
     /// holds all that happened up to there and perhaps a little more; [`Job::seq`] tells.
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError>;
 
+    /// How many jobs of its queue a claim would take before this one, in the order of [`Store::claim`];
+    /// counted up to `most`, which then means "at least so many". `None` when it is not available. A
+    /// paused queue keeps its order. Costs no scan of the queue.
+    async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError>;
+
     /// A page of whole jobs, newest (greatest id) first. May answer with fewer rows than asked for and
     /// a `next` cursor when it looked at many rows that did not match. The limit is taken as 1 to
     /// [`JobQuery::MAX_LIMIT`].
@@ -186,6 +191,10 @@ pub struct Limits {
     pub retention: Retention,
     /// Transitions of each sort one `tick` does.
     pub tick_step: usize,
+    /// Finished jobs that a store on a disk keeps at hand before it packs them away together.
+    pub archive_from: usize,
+    /// Bytes of a journal below which no old job is copied forward so that old chunks can go.
+    pub carry_above: u64,
 }
 
 /// How long and how many finished jobs and events are kept. Jobs past either bound go, oldest first.
@@ -218,6 +227,8 @@ impl Default for Limits {
             log: LogCaps::default(),
             retention: Retention::default(),
             tick_step: 1_000,
+            archive_from: 2_000,
+            carry_above: 32 * 1_024 * 1_024,
         }
     }
 }

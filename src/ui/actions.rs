@@ -9,6 +9,7 @@ use crate::job::{JobId, QueueName, Status};
 
 use super::error::{UiError, sentence};
 use super::job::{Notice, Tone, parse_id, render};
+use super::shell::see_other;
 
 /// `POST /jobs/{id}/retry`
 pub async fn retry(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Response, UiError> {
@@ -28,7 +29,7 @@ pub async fn cancel(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<
 pub async fn delete(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     match engine.delete(id).await? {
-        Ok(_) => Ok(Redirect::to("/jobs").into_response()),
+        Ok(_) => Ok(see_other("jobs").into_response()),
         refused @ Err(_) => back_to_job(&engine, id, refused).await,
     }
 }
@@ -39,7 +40,7 @@ pub async fn pause(
     Path(name): Path<String>,
 ) -> Result<Redirect, UiError> {
     engine.pause(known_queue(&engine, &name).await?).await?;
-    Ok(Redirect::to("/#queues"))
+    Ok(see_other("#queues"))
 }
 
 /// `POST /queues/{name}/resume`
@@ -48,7 +49,7 @@ pub async fn resume(
     Path(name): Path<String>,
 ) -> Result<Redirect, UiError> {
     engine.resume(known_queue(&engine, &name).await?).await?;
-    Ok(Redirect::to("/#queues"))
+    Ok(see_other("#queues"))
 }
 
 /// The job's page: by a redirect when the action was done, with the reason when it was refused.
@@ -58,7 +59,7 @@ async fn back_to_job(
     answer: Result<Status, ControlError>,
 ) -> Result<Response, UiError> {
     match answer {
-        Ok(_) => Ok(Redirect::to(&format!("/jobs/{id}")).into_response()),
+        Ok(_) => Ok(see_other(&format!("jobs/{id}")).into_response()),
         Err(ControlError::NotFound) => Err(ControlError::NotFound.into()),
         Err(ControlError::Refused(refused)) => {
             let text = format!("Not done. {}", sentence(&refused.to_string()));

@@ -20,14 +20,27 @@ const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Every file; a new one is one line here.
-const ASSETS: [Asset; 7] = [
+const ASSETS: &[Asset] = &[
     Asset { name: "app.css", media_type: CSS, body: include_str!("../../static/app.css") },
     Asset { name: "app.js", media_type: JS, body: include_str!("../../static/app.js") },
+    Asset { name: "heal.js", media_type: JS, body: include_str!("../../static/heal.js") },
+    Asset { name: "keys.js", media_type: JS, body: include_str!("../../static/keys.js") },
     Asset { name: "live.js", media_type: JS, body: include_str!("../../static/live.js") },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../static/stream.js") },
     Asset { name: "theme.js", media_type: JS, body: include_str!("../../static/theme.js") },
+    Asset { name: "trouble.js", media_type: JS, body: include_str!("../../static/trouble.js") },
     Asset { name: "when.js", media_type: JS, body: include_str!("../../static/when.js") },
     Asset { name: "favicon.svg", media_type: SVG, body: include_str!("../../static/favicon.svg") },
+    Asset {
+        name: "favicon-dead.svg",
+        media_type: SVG,
+        body: include_str!("../../static/favicon-dead.svg"),
+    },
+    Asset {
+        name: "favicon-offline.svg",
+        media_type: SVG,
+        body: include_str!("../../static/favicon-offline.svg"),
+    },
 ];
 
 /// Computed once, because the files never change while the process lives.
@@ -36,9 +49,9 @@ static HASH: LazyLock<String> = LazyLock::new(|| {
     format!("{:016x}", fnv1a(parts))
 });
 
-/// The folder of the files in URLs: `/static/{hash}`.
+/// The folder of the files in URLs: `static/{hash}`, below the base path.
 pub fn folder() -> String {
-    format!("/static/{}", *HASH)
+    format!("static/{}", *HASH)
 }
 
 /// Answers one file. A page from before an upgrade still gets the file under its old hash, but not for
@@ -50,6 +63,12 @@ pub async fn show(Path((hash, name)): Path<(String, String)>) -> Response {
     let cache = if hash == *HASH { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, cache)];
     (headers, asset.body).into_response()
+}
+
+/// The name of every file, for tests that look at all of them.
+#[cfg(test)]
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ASSETS.iter().map(|asset| asset.name)
 }
 
 /// FNV-1a, 64 bits, with a separator after each part: tells contents apart, protects nothing.
@@ -82,6 +101,6 @@ mod tests {
     fn the_hash_tells_contents_apart() {
         assert_ne!(fnv1a(["ab", "c"]), fnv1a(["a", "bc"]));
         assert_eq!(fnv1a(["a"]), fnv1a(["a"]));
-        assert_eq!(folder().len(), "/static/".len() + 16);
+        assert_eq!(folder().len(), "static/".len() + 16);
     }
 }

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{ControlError, EngineError, StoreError};
+use crate::http::base_path;
 
 use super::shell::{Section, Shell, page};
 
@@ -27,6 +28,8 @@ pub struct UiError {
 struct ErrorPage<'a> {
     shell: Shell,
     error: &'a UiError,
+    /// The trouble passes, and loading the page again is harmless.
+    heals: bool,
 }
 
 /// The answer to an address that leads nowhere.
@@ -113,8 +116,11 @@ impl From<ControlError> for UiError {
 impl IntoResponse for UiError {
     fn into_response(self) -> Response {
         let shell = Shell::still(self.title.clone(), Section::None);
-        let mut answer = page(self.status, &ErrorPage { shell, error: &self });
-        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        let passes =
+            matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let heals = passes && base_path::can_be_reloaded();
+        let mut answer = page(self.status, &ErrorPage { shell, error: &self, heals });
+        if passes {
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         answer

@@ -126,8 +126,8 @@ impl Params {
         let mut query = Serializer::new(String::new());
         query.extend_pairs(fields.into_iter().filter(|(_, value)| !value.is_empty()));
         match query.finish() {
-            query if query.is_empty() => "/jobs".into(),
-            query => format!("/jobs?{query}"),
+            query if query.is_empty() => "jobs".into(),
+            query => format!("jobs?{query}"),
         }
     }
 
@@ -209,8 +209,8 @@ mod tests {
     #[test]
     fn a_list_is_its_address() {
         let params = Params { queue: "mail".into(), tag: "a&b c".into(), ..Params::default() };
-        assert_eq!(params.link(), "/jobs?queue=mail&tag=a%26b+c");
-        assert_eq!(Params::default().link(), "/jobs");
+        assert_eq!(params.link(), "jobs?queue=mail&tag=a%26b+c");
+        assert_eq!(Params::default().link(), "jobs");
     }
 
     #[test]

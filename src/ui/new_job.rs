@@ -4,14 +4,15 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Query, State as Has};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::engine::{Engine, EngineError, Enqueued};
+use crate::http::base_path;
 
 use super::error::{UiError, sentence};
 use super::json_text;
-use super::shell::{Section, Shell, page};
+use super::shell::{Section, Shell, page, see_other};
 use super::submit_form::{Errors, SubmitForm};
 
 #[derive(Template)]
@@ -110,11 +111,11 @@ async fn refused(
 
 fn to_the_job(answers: Vec<Enqueued>) -> Response {
     let target = match answers.first() {
-        Some(Enqueued::New(job)) => format!("/jobs/{}", job.id),
-        Some(Enqueued::Existing(job)) => format!("/jobs/{}?already=1", job.id),
-        None => "/jobs".into(), // cannot be: one job in, one answer out
+        Some(Enqueued::New(job)) => format!("jobs/{}", job.id),
+        Some(Enqueued::Existing(job)) => format!("jobs/{}?already=1", job.id),
+        None => "jobs".into(), // cannot be: one job in, one answer out
     };
-    Redirect::to(&target).into_response()
+    see_other(&target).into_response()
 }
 
 async fn form_page(
@@ -166,10 +167,11 @@ impl NewJobPage {
     }
 }
 
-/// Where the browser says it reaches this server; for the curl line only.
+/// Where the browser says it reaches this server, base path and all; for the curl line only.
 fn origin(headers: &HeaderMap) -> String {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST).unwrap_or("127.0.0.1:8080");
     let scheme = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-    format!("{}://{host}", scheme.filter(|scheme| *scheme == "https").unwrap_or("http"))
+    let scheme = scheme.filter(|scheme| *scheme == "https").unwrap_or("http");
+    format!("{scheme}://{host}{}", base_path::url("").trim_end_matches('/'))
 }

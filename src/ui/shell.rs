@@ -3,8 +3,9 @@
 
 use askama::Template;
 use axum::http::{HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
+use crate::http::base_path;
 use crate::job::{Cursor, Time};
 
 use super::{assets, when};
@@ -17,6 +18,10 @@ pub struct Shell {
     pub section: Section,
     /// The place in the log that the page shows; its socket starts there. `None`: the page has no socket.
     pub cursor: Option<Cursor>,
+    /// What every address on the page is relative to: the base path, with a slash at its end.
+    pub base: String,
+    /// The page's own address, for links to its parts: `#main` alone would be a part of `base`.
+    pub here: String,
     /// The folder of scripts and styles.
     pub assets: String,
     /// The server's clock, so that the browser can show relative times by it.
@@ -70,6 +75,8 @@ impl Shell {
             title: title.into(),
             section,
             cursor: None,
+            base: base_path::url(""),
+            here: base_path::here(),
             assets: assets::folder(),
             now: when::now(),
             version: env!("CARGO_PKG_VERSION"),
@@ -80,6 +87,11 @@ impl Shell {
     pub fn is(&self, section: Section) -> bool {
         self.section == section
     }
+}
+
+/// The answer to a form: 303 to another page. `relative` is its address as templates write it.
+pub fn see_other(relative: &str) -> Redirect {
+    Redirect::to(&base_path::url(relative))
 }
 
 /// `no-cache` asks again each time and still lets the browser's back button be instant.

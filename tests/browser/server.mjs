@@ -22,8 +22,10 @@ async function freePort() {
 }
 
 export class Server {
-  static async start() {
+  /** `flags` are further arguments of the server, `env` further variables. */
+  static async start({ flags = [], env = {} } = {}) {
     const server = new Server();
+    Object.assign(server, { flags, env });
     server.port = await freePort();
     server.origin = `http://127.0.0.1:${server.port}`;
     server.data = await mkdtemp(path.join(tmpdir(), "cortado-browser-"));
@@ -33,7 +35,7 @@ export class Server {
 
   /** Starts on the same port and data as before. */
   async again() {
-    const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", this.data, "--grace", "5s"], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", this.data, "--grace", "5s", ...this.flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...this.env } });
     this.child = child;
     this.ended = new Promise((resolve) => child.once("exit", resolve));
     let said = "";

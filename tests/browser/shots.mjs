@@ -17,7 +17,7 @@ const SIZES = { desk: { width: 1280, height: 800 }, phone: { width: 390, height:
 async function jobIn(page, state) {
   await page.goto(`${origin}/jobs?state=${state}`);
   const link = page.locator(".job-link").first();
-  return (await link.count()) ? link.getAttribute("href") : null;
+  return (await link.count()) ? `/${await link.getAttribute("href")}` : null;
 }
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });

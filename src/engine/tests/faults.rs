@@ -93,6 +93,9 @@ impl Store for Faulty {
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
         self.store.get(id).await
     }
+    async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError> {
+        self.store.ahead(id, most).await
+    }
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
         self.store.list(query).await
     }

@@ -260,3 +260,20 @@ async fn health_tells_of_a_stop_and_of_a_store_that_refuses() {
     server.post("/api/v1/jobs", r#"{"kind":"echo"}"#).await.is_problem(503, "store_unavailable");
     assert_eq!(server.get("/healthz").await.json(), json!({"status":"alive"}));
 }
+
+#[tokio::test]
+async fn a_waiting_job_says_why_it_is_not_running_and_a_finished_one_says_nothing() {
+    let server = Server::start().await;
+    let why = |job: &Value| job["why"].clone();
+    let later = server.job(r#","queue":"mail""#).await;
+    let path = format!("/api/v1/jobs/{}", later["id"].as_str().unwrap());
+    assert_eq!(why(&server.get(&path).await.json())["code"], "not_due");
+    assert_eq!(server.post("/api/v1/queues/mail/pause", "").await.status, 204);
+    assert_eq!(server.post(&format!("{path}/retry"), "").await.status, 200);
+    let told = json!({"code": "queue_paused",
+        "text": "Queue mail is paused: nothing starts until it is resumed."});
+    assert_eq!(why(&server.get(&path).await.json()), told);
+    server.post("/api/v1/queues/mail/resume", "").await;
+    let done = server.get(&format!("{path}?wait=20s")).await.json();
+    assert_eq!((&done["state"], why(&done)), (&json!("completed"), Value::Null));
+}

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::event::{ChangeView, FailureView, LineView, ProgressView};
 use super::{Shown, millis};
+use crate::engine::Why;
 use crate::job::{
     AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, LogLine, Moment,
     QueueName, State, Status, Tag, Time,
@@ -82,9 +83,28 @@ pub struct JobView<'a> {
     backoff: BackoffView,
     attempts: Vec<AttemptJson<'a>>,
     timeline: Vec<MomentView<'a>>,
+    /// Why it is not running, while it waits; only where one job is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<WhyView>,
     /// The place in the log the job was read at; absent where that is told elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<Shown<Cursor>>,
+}
+
+/// Why a job is not running.
+#[derive(Debug, Serialize)]
+struct WhyView {
+    code: &'static str,
+    text: String,
+    /// Jobs of its queue that go before it, counted up to 1,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ahead: Option<u64>,
+}
+
+impl WhyView {
+    fn of(why: &Why) -> Self {
+        WhyView { code: why.code(), text: why.to_string(), ahead: why.ahead() }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -105,8 +125,14 @@ impl<'a> JobView<'a> {
             backoff: BackoffView { base_ms, cap_ms },
             attempts: job.attempts().iter().map(AttemptJson::of).collect(),
             timeline: job.history.iter().map(MomentView::of).collect(),
+            why: None,
             cursor: None,
         }
+    }
+
+    /// The view with the reason why it is not running.
+    pub fn because(self, why: Option<&Why>) -> Self {
+        JobView { why: why.map(WhyView::of), ..self }
     }
 
     /// The view of a job that an earlier submission with the same key made.

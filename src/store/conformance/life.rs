@@ -24,6 +24,7 @@ pub(crate) async fn a_closed_store_answers_nothing_but_closed(harness: impl Harn
         store.control(Control::Cancel(vec![lease.job.id])).await.map(drop),
         store.tick().await.map(drop),
         store.get(lease.job.id).await.map(drop),
+        store.ahead(lease.job.id, 1).await.map(drop),
         store.list(JobQuery::default()).await.map(drop),
         store.stats().await.map(drop),
         store.events(rig.origin(), 1).await.map(drop),

@@ -182,6 +182,8 @@ macro_rules! conformance_suite {
                 a_page_is_never_longer_than_the_limit_allows
                 a_job_added_while_paging_disturbs_no_page
                 the_counters_equal_a_recount
+                a_ready_job_knows_how_many_are_claimed_before_it
+                only_a_ready_job_has_a_place
                 a_queue_is_known_while_it_has_jobs_or_is_paused
                 a_queue_tells_since_when_its_oldest_job_waits
             }

@@ -217,3 +217,45 @@ pub(crate) async fn a_queue_tells_since_when_its_oldest_job_waits(harness: impl 
     rig.claim(9).await;
     assert_eq!(since().await, None);
 }
+
+pub(crate) async fn a_ready_job_knows_how_many_are_claimed_before_it(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    for n in 0..12 {
+        let job = draft().priority([0, 5, -5][n % 3]).after(secs(n as u64 % 4));
+        rig.add(job.queue(if n == 7 { "other" } else { "default" })).await;
+    }
+    rig.pass(secs(9));
+    rig.tick().await;
+    let ready = JobQuery { states: vec![State::Available], limit: 99, ..JobQuery::default() };
+    let mut places = Vec::new();
+    for job in rig.all(ready).await {
+        let ahead = rig.store.ahead(job.id, 999).await.unwrap().unwrap();
+        assert_eq!(rig.store.ahead(job.id, 3).await.unwrap(), Some(ahead.min(3)));
+        match job.labels.queue.as_str() {
+            "other" => assert_eq!(ahead, 0),
+            _ => places.push((ahead, job.id)),
+        }
+    }
+    rig.pause("default").await;
+    for (ahead, id) in &places {
+        assert_eq!(rig.store.ahead(*id, 999).await.unwrap(), Some(*ahead));
+    }
+    rig.resume("default").await;
+    places.sort();
+    let claimed: Vec<JobId> = rig.claim(99).await.iter().map(|lease| lease.job.id).collect();
+    assert_eq!(places.iter().map(|(_, id)| *id).collect::<Vec<_>>(), claimed);
+    assert_eq!(
+        places.iter().map(|(ahead, _)| *ahead).collect::<Vec<_>>(),
+        (0..11).collect::<Vec<_>>()
+    );
+}
+
+pub(crate) async fn only_a_ready_job_has_a_place(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    zoo(&rig).await;
+    for job in rig.jobs().await {
+        let place = rig.store.ahead(job.id, 9).await.unwrap();
+        assert_eq!(place.is_some(), job.status.state == State::Available, "{:?}", job.status);
+    }
+    assert_eq!(rig.store.ahead(JobId::generate(), 9).await.unwrap(), None);
+}

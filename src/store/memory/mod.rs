@@ -195,6 +195,10 @@ impl Store for MemoryStore {
         Ok((inner.content.job(id).cloned(), inner.content.head()))
     }
 
+    async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError> {
+        Ok(self.open()?.content.ahead(id, most))
+    }
+
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
         Ok(self.open()?.content.list(&query))
     }

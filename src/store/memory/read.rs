@@ -1,5 +1,6 @@
 //! What can be read: one job, a page of jobs, counters, a stretch of the log.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::content::Content;
@@ -9,6 +10,16 @@ use crate::store::{Events, Page, QueueStats, Stats};
 impl Content {
     pub(super) fn job(&self, id: JobId) -> Option<&Job> {
         self.jobs.get(&id)
+    }
+
+    pub(super) fn ahead(&self, id: JobId, most: u64) -> Option<u64> {
+        let place = |job: &Job| (Reverse(job.spec.priority), job.run_at, job.id);
+        let ready = |job: &&Job| job.status.state == State::Available;
+        let job = self.jobs.get(&id).filter(ready)?;
+        let others = self.jobs.values().filter(ready);
+        let before = others
+            .filter(|other| other.labels.queue == job.labels.queue && place(other) < place(job));
+        Some((before.count() as u64).min(most))
     }
 
     pub(super) fn list(&self, query: &JobQuery) -> Page {

@@ -23,6 +23,8 @@ pub(super) struct Archive {
     pub runs: BTreeMap<u64, Arc<Run>>,
     /// Grows with every change, so that a reader knows when it looked at an old table.
     pub generation: u64,
+    /// The greatest id that was ever in a run of the table.
+    greatest: Option<JobId>,
 }
 
 /// A run's header.
@@ -160,8 +162,8 @@ impl Run {
         self.counts.iter().map(|(_, _, _, n)| n).sum()
     }
 
-    /// How many jobs of a state are older than `age`: exact when all or none are, else in proportion
-    /// to the time they span, at least one.
+    /// About how many jobs of a state are older than `age`: exact when all or none are, else in
+    /// proportion to the time they span, at least one.
     pub fn aged(&self, state: State, age: Duration, now: Time) -> u64 {
         let here = self.in_state(state);
         match self.finished.get(&state) {
@@ -227,9 +229,15 @@ impl Archive {
         Ok(None)
     }
 
-    /// Whether an id this great cannot be archived.
+    /// Adds a run to the table.
+    pub fn add(&mut self, run: Run) {
+        self.greatest = self.greatest.max(run.max());
+        self.runs.insert(run.first_seq, Arc::new(run));
+    }
+
+    /// Whether an id this great cannot be archived: the quick answer for nearly every new job.
     pub fn is_beyond(&self, id: JobId) -> bool {
-        self.runs.values().all(|run| run.max().is_none_or(|max| max < id))
+        self.greatest.is_none_or(|greatest| greatest < id)
     }
 
     /// Matching jobs below `before`, greatest id first, at most `limit`, looking into at most `budget`
@@ -328,7 +336,8 @@ mod tests {
             disk.apply(ops).unwrap();
             let stored = disk.get(&header_key(b'r', no as u64)).unwrap().unwrap();
             assert_eq!(Run::decode(&stored).unwrap(), run);
-            archive.runs.insert(no as u64, Arc::new(run));
+            archive.runs.insert(no as u64, Arc::new(run.clone()));
+            archive.greatest = archive.greatest.max(run.max());
         }
         archive
     }

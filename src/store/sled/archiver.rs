@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::WeakSender;
 
+use super::archive::Run;
 use super::committer::{Change, Command};
 use super::disk::Ops;
 use super::faults::Point;
@@ -23,9 +24,20 @@ pub(super) const RUN: usize = 4_096;
 /// Jobs to be archived and the chunks that make the record of each, in the order they finished.
 pub(super) type Chosen = Vec<(JobId, Vec<u64>)>;
 
+/// A run to be made: the outages before it, its number, its jobs.
+type Order = (u64, u64, Chosen);
+
+/// A run ready to be written, with the rows of its jobs' keys.
+pub(super) struct Built {
+    run: Option<Run>,
+    ops: Ops,
+    /// Each job, and the event that ended it.
+    jobs: Vec<(JobId, u64)>,
+}
+
 /// The committer's end of the thread. One run is under way at a time.
 pub(super) struct Archiver {
-    give: Sender<(u64, Chosen)>,
+    give: Sender<Order>,
 }
 
 impl Archiver {
@@ -34,13 +46,13 @@ impl Archiver {
         shared: Arc<Shared>,
         commands: WeakSender<Command>,
     ) -> std::io::Result<(Archiver, JoinHandle<()>)> {
-        let (give, work) = channel::<(u64, Chosen)>();
+        let (give, work) = channel::<Order>();
         let thread =
             std::thread::Builder::new().name("cortado-archive".into()).spawn(move || {
-                for (outages, chosen) in work {
-                    let jobs = read_all(&shared, chosen);
+                for (outages, no, chosen) in work {
+                    let built = read_all(&shared, chosen).and_then(|jobs| build(no, jobs));
                     let Some(commands) = commands.upgrade() else { return };
-                    let command = Command::Change(Change::Archive(outages, jobs));
+                    let command = Command::Change(Change::Archive(outages, built));
                     if commands.blocking_send(command).is_err() {
                         return;
                     }
@@ -60,7 +72,8 @@ impl Archiver {
         }
         let chosen = choose(core);
         let outages = core.shared.outages.load(Ordering::Acquire);
-        core.archiving = self.give.send((outages, chosen)).is_ok();
+        let no = core.meta.take_run_number();
+        core.archiving = self.give.send((outages, no, chosen)).is_ok();
     }
 }
 
@@ -96,19 +109,29 @@ fn read_all(shared: &Shared, chosen: Chosen) -> Result<Vec<Job>, StoreError> {
     chosen.into_iter().map(whole).collect()
 }
 
+fn build(no: u64, jobs: Vec<Job>) -> Result<Built, StoreError> {
+    let mut ops = Ops::default();
+    for job in &jobs {
+        if let Some(key) = &job.spec.idempotency_key {
+            ops.put(&unique_key(key), &job.id.as_u128().to_be_bytes());
+        }
+    }
+    let ended = jobs.iter().map(|job| (job.id, job.seq)).collect();
+    let run = Run::build(no, jobs, &mut ops).map_err(StoreError::Corrupt)?;
+    Ok(Built { run, ops, jobs: ended })
+}
+
 impl Group<'_> {
     /// Writes a run and lets its jobs go from the index.
-    pub fn archive(&mut self, jobs: Vec<Job>) {
+    pub fn archive(&mut self, built: Built) {
         self.core.archiving = false;
         self.ops.mark(Point::Run);
-        for job in &jobs {
-            self.forget(job.id);
-            self.core.meta.archived = self.core.meta.archived.max(job.seq);
-            if let Some(key) = &job.spec.idempotency_key {
-                self.ops.put(&unique_key(key), &job.id.as_u128().to_be_bytes());
-            }
+        for (id, seq) in built.jobs {
+            self.forget(id);
+            self.core.meta.archived = self.core.meta.archived.max(seq);
         }
-        self.add_run(jobs);
+        self.ops.append(built.ops);
+        self.add_run(built.run);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::archiver::Archiver;
+use super::archiver::{Archiver, Built};
 use super::cut::Cut;
 use super::group::{Core, Group, Packed};
 use super::index::Index;
@@ -15,7 +15,7 @@ use super::outage::{self, Patience};
 use super::shared::Shared;
 use super::time::Ticking;
 use super::verbs::{Claimed, Controlled, Taken};
-use crate::job::{Cursor, Event, Job, JobId, NewJob, Status};
+use crate::job::{Cursor, Event, JobId, NewJob, Status};
 use crate::store::{
     Claim, Control, ControlError, Extension, LeaseRef, Note, SettleError, Settlement, StoreError,
     Ticked,
@@ -47,8 +47,8 @@ pub(super) enum Change {
     Control(Control, Reply<Controls>),
     /// With what an earlier part of the same tick did, before it met the archiver.
     Tick(Ticked, Reply<Ticked>),
-    /// The archiver has read the records of the jobs it was given, after that many outages.
-    Archive(u64, Result<Vec<Job>, StoreError>),
+    /// The archiver has built the run it was asked for, after that many outages.
+    Archive(u64, Result<Built, StoreError>),
 }
 
 /// Commands in one group at most; what is beyond waits for the next.
@@ -217,11 +217,11 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
                 }
                 Err(error) => when_durable(Err(error), reply),
             },
-            Change::Archive(outages, jobs) => {
+            Change::Archive(outages, built) => {
                 // What was chosen before an outage may be elsewhere by now.
                 if outages == group.core.shared.outages.load(Ordering::Acquire) {
                     archived = archived.and_then(|mut all: Vec<_>| {
-                        all.push(jobs?);
+                        all.push(built?);
                         Ok(all)
                     });
                 }
@@ -231,7 +231,7 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
         answers.push(answer);
     }
     // Last, so that nothing of this group looks for a run that is not on the disk yet.
-    let archived = archived.map(|all| all.into_iter().for_each(|jobs| group.archive(jobs)));
+    let archived = archived.map(|all| all.into_iter().for_each(|built| group.archive(built)));
     let written = archived.and_then(|()| group.pack());
     let written = written.and_then(|packed| write(core, packed, &mut claims));
     if let Err(error) = &written {

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use sled::IVec;
+
 use super::faults::{Faults, Point};
 use crate::store::{Storage, StoreError};
 
@@ -56,7 +58,7 @@ struct Written {
 /// What a group changes; applied in one atomic step.
 #[derive(Default)]
 pub(super) struct Ops {
-    batch: sled::Batch,
+    changes: Vec<(IVec, Option<IVec>)>,
     /// Bytes handed to sled, keys and values.
     pub bytes: u64,
     /// What is special about the group, for tests that strike there.
@@ -82,7 +84,7 @@ impl Ops {
         for n in 0..len.div_ceil(PIECE).max(1) {
             let key = piece_key(key, n as u16);
             self.bytes += key.len() as u64;
-            self.batch.remove(key);
+            self.changes.push((key.into(), None));
         }
     }
 
@@ -95,7 +97,24 @@ impl Ops {
 
     fn insert(&mut self, key: Vec<u8>, value: &[u8]) {
         self.bytes += (key.len() + value.len()) as u64;
-        self.batch.insert(key, value);
+        self.changes.push((key.into(), Some(value.into())));
+    }
+
+    /// Adds changes that were put together elsewhere.
+    pub fn append(&mut self, mut other: Ops) {
+        self.changes.append(&mut other.changes);
+        self.bytes += other.bytes;
+    }
+
+    fn into_batch(self) -> sled::Batch {
+        let mut batch = sled::Batch::default();
+        for (key, value) in self.changes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        batch
     }
 }
 
@@ -171,13 +190,15 @@ impl Disk {
     pub fn apply(&self, ops: Ops) -> Result<(), StoreError> {
         let open = self.handle()?;
         self.faults.pass(Point::Apply, &self.dir)?;
-        write(|| open.tree.apply_batch(ops.batch))?;
-        self.pass(Point::AfterApply, &ops.marks)?;
+        let (accepted, bytes) = (ops.accepted, ops.bytes);
+        let marks = ops.marks.clone();
+        write(|| open.tree.apply_batch(ops.into_batch()))?;
+        self.pass(Point::AfterApply, &marks)?;
         write(|| open.db.flush())?;
-        self.written.accepted.fetch_add(ops.accepted, Ordering::Relaxed);
-        self.written.bytes.fetch_add(ops.bytes, Ordering::Relaxed);
+        self.written.accepted.fetch_add(accepted, Ordering::Relaxed);
+        self.written.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.written.groups.fetch_add(1, Ordering::Relaxed);
-        self.pass(Point::AfterFlush, &ops.marks)
+        self.pass(Point::AfterFlush, &marks)
     }
 
     fn pass(&self, point: Point, marks: &[Point]) -> Result<(), StoreError> {

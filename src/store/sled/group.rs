@@ -246,7 +246,7 @@ impl<'a> Group<'a> {
             InRun::Stored(run) if self.open_runs.contains_key(&run.no) => run.no,
             InRun::Stored(run) => {
                 let jobs = run.jobs(&self.core.shared.disk)?;
-                self.open_runs.insert(run.no, OpenRun { replaces: Some(run.clone()), jobs });
+                self.open_runs.insert(run.no, OpenRun { replaces: run.clone(), jobs });
                 run.no
             }
         };
@@ -256,7 +256,7 @@ impl<'a> Group<'a> {
 
     /// Drops a whole run without reading it.
     pub fn drop_run(&mut self, run: &Arc<Run>) {
-        self.open_runs.insert(run.no, OpenRun { replaces: Some(run.clone()), jobs: Vec::new() });
+        self.open_runs.insert(run.no, OpenRun { replaces: run.clone(), jobs: Vec::new() });
     }
 
     /// Whether this group has touched the archive, so that its counts are not yet right.
@@ -264,10 +264,13 @@ impl<'a> Group<'a> {
         !self.open_runs.is_empty()
     }
 
-    /// Adds a run of finished jobs to the archive.
-    pub fn add_run(&mut self, jobs: Vec<Job>) {
-        let no = self.core.meta.take_run_number();
-        self.open_runs.insert(no, OpenRun { replaces: None, jobs });
+    /// Adds a run, whose chunks are among the changes, to the archive.
+    pub fn add_run(&mut self, run: Option<Run>) {
+        if let Some(run) = run {
+            self.core.count_run(&run);
+            self.core.archive.add(run);
+        }
+        self.archive_changed = true;
     }
 
     /// Writes the runs of this group and removes those that earlier groups have replaced.
@@ -277,25 +280,19 @@ impl<'a> Group<'a> {
                 run.remove(&mut self.ops).map_err(StoreError::Corrupt)?;
             }
         }
-        if self.open_runs.is_empty() {
+        for OpenRun { replaces: run, jobs } in std::mem::take(&mut self.open_runs).into_values() {
+            self.ops.mark(Point::Prune);
+            run.retire(&mut self.ops).map_err(StoreError::Corrupt)?;
+            self.core.uncount_run(&run);
+            self.core.archive.runs.remove(&run.first_seq);
+            self.core.retired.push(run);
+            let no = self.core.meta.take_run_number();
+            let left = Run::build(no, jobs, &mut self.ops).map_err(StoreError::Corrupt)?;
+            self.add_run(left);
+        }
+        if !self.archive_changed {
             return Ok(());
         }
-        for open in std::mem::take(&mut self.open_runs).into_values() {
-            if let Some(run) = open.replaces {
-                self.ops.mark(Point::Prune);
-                run.retire(&mut self.ops).map_err(StoreError::Corrupt)?;
-                self.core.uncount_run(&run);
-                self.core.archive.runs.remove(&run.first_seq);
-                self.core.retired.push(run);
-            }
-            let no = self.core.meta.take_run_number();
-            let built = Run::build(no, open.jobs, &mut self.ops).map_err(StoreError::Corrupt)?;
-            if let Some(run) = built {
-                self.core.count_run(&run);
-                self.core.archive.runs.insert(run.first_seq, Arc::new(run));
-            }
-        }
-        self.archive_changed = true;
         self.core.archive.generation += 1;
         self.ops.put(Meta::KEY, &self.core.meta.encode()?);
         Ok(())
@@ -322,9 +319,9 @@ impl<'a> Group<'a> {
     }
 }
 
-/// A run that this group adds, or writes again with what is left of its jobs.
+/// A run that this group writes again with what is left of its jobs.
 struct OpenRun {
-    replaces: Option<Arc<Run>>,
+    replaces: Arc<Run>,
     jobs: Vec<Job>,
 }
 

@@ -95,7 +95,8 @@ impl SledStore {
         limits: Limits,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<SledStore>, StoreError> {
-        Self::open_tuned(dir, limits, clock, Tuning::default(), Faults::from_environment()?)
+        let tuning = Tuning::of(&limits);
+        Self::open_tuned(dir, limits, clock, tuning, Faults::from_environment()?)
     }
 
     fn open_tuned(
@@ -300,6 +301,10 @@ impl Store for SledStore {
             }
         }
         Ok((None, cursor))
+    }
+
+    async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError> {
+        self.look(move |index, _| index.ahead(id, most)).await
     }
 
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {

@@ -2,7 +2,6 @@
 //! The committer drops it with sled's handle, refuses every command, and reads the directory again until
 //! that works. The attempts that run in this process meanwhile keep their leases.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +12,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::committer::{Batch, Change, Command, Reply, write};
 use super::group::{Core, Group};
-use super::index::Held;
+use super::index::Leases;
 use super::read;
 use super::recover;
 use super::shared::Shared;
@@ -154,7 +153,7 @@ fn refuse_first(command: Command, reason: &StoreError) -> Result<(), Vec<Reply<(
 struct Before {
     /// The newest event that anybody was told of.
     told: Cursor,
-    held: HashMap<JobId, Held>,
+    held: Leases,
     /// Claims of the group that failed, answered before it did.
     unsure: Vec<Event>,
 }

@@ -181,7 +181,7 @@ fn read_archive(dir: &Path, core: &mut Core) -> Result<(), StoreError> {
         let run = Run::decode(&value)
             .map_err(|why| corrupt(dir, &format!("run header {:02x?}", &key[1..]), &why))?;
         core.count_run(&run);
-        core.archive.runs.insert(run.first_seq, Arc::new(run));
+        core.archive.add(run);
     }
     for row in core.shared.disk.scan(b"t") {
         let (key, value) = row?;

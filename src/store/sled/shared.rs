@@ -65,15 +65,22 @@ pub(super) struct Tuning {
     pub pauses: (Duration, Duration),
 }
 
-impl Default for Tuning {
-    fn default() -> Self {
+impl Tuning {
+    /// As shipped, with the sizes that are settings.
+    pub fn of(limits: &Limits) -> Tuning {
         Tuning {
-            run_from: 2_000,
+            run_from: limits.archive_from,
             rewrite_percent: 25,
             drop_at_once: usize::MAX,
-            carry_above: 32 * 1_024 * 1_024,
+            carry_above: limits.carry_above,
             pauses: (Duration::from_millis(100), Duration::from_secs(5)),
         }
+    }
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning::of(&Limits::default())
     }
 }
 

@@ -175,3 +175,28 @@ fn a_claim_finds_records_that_are_copied_forward_under_it() {
         rig.complete(&leases[0]).await;
     });
 }
+
+harness!(Few, Tuning { run_from: 4, rewrite_percent: 25, ..tiny::TINY });
+
+/// The header of a run knows only when its first and last job finished. What lies between is asked.
+#[tokio::test]
+async fn a_job_of_a_run_is_not_pruned_before_its_age() {
+    let mut limits = Limits::default();
+    limits.retention.completed.age = Duration::from_secs(100);
+    let rig = Rig::open_with(Few::new(clock()), limits).await;
+    let mut ids = vec![rig.finish(draft()).await];
+    rig.pass(Duration::from_secs(90));
+    for _ in 0..3 {
+        ids.push(rig.finish(draft()).await);
+    }
+    while rig.store.storage().await.unwrap().archived_jobs < 4 {
+        tokio::task::yield_now().await;
+    }
+    rig.pass(Duration::from_secs(99));
+    assert_eq!(rig.catch_up().await.pruned, 1);
+    for (id, is_there) in ids.iter().zip([false, true, true, true]) {
+        assert_eq!(rig.find(*id).await.is_some(), is_there);
+    }
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.catch_up().await.pruned, 3);
+}

@@ -27,6 +27,15 @@ struct Pruned {
     met_archiver: bool,
 }
 
+/// A run with jobs past their retention.
+struct Expired {
+    run: Arc<Run>,
+    /// Of each state, those beyond its count.
+    too_many: Vec<u64>,
+    /// How many in all, as far as the header tells.
+    about: u64,
+}
+
 impl Group<'_> {
     /// Does one step of everything. `so_far` is what an earlier part of the same tick did.
     pub fn tick(&mut self, mut so_far: Ticked) -> Result<Ticking, StoreError> {
@@ -119,19 +128,9 @@ impl Group<'_> {
         step: usize,
     ) -> Result<Pruned, StoreError> {
         let tuning = self.core.shared.tuning;
-        let in_state = |state: &State| self.core.index.in_state(*state);
-        let mut surplus: Vec<u64> =
-            bounds.iter().map(|(state, keep)| in_state(state).saturating_sub(keep.count)).collect();
         let mut pruned = Pruned::default();
-        for run in self.core.archive.clone().runs.values() {
-            let mut expired = Vec::with_capacity(bounds.len());
-            for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
-                let aged = run.aged(*state, keep.age, self.now);
-                expired.push(aged.max((*surplus).min(run.in_state(*state))));
-                *surplus = surplus.saturating_sub(run.in_state(*state));
-            }
-            let gone: u64 = expired.iter().sum();
-            if gone == 0 || gone * 100 < run.len() * tuning.rewrite_percent {
+        for Expired { run, too_many, about: gone } in self.expired_runs(bounds) {
+            if gone * 100 < run.len() * tuning.rewrite_percent {
                 continue;
             }
             if pruned.gone >= step {
@@ -140,13 +139,13 @@ impl Group<'_> {
             }
             let max = (step - pruned.gone).max(tuning.drop_at_once);
             if gone == run.len() && run.keyed == 0 && gone <= max as u64 {
-                self.drop_run(run);
+                self.drop_run(&run);
                 pruned.gone += gone as usize;
                 continue;
             }
-            let went = self.prune_run(run, bounds, &expired, max)?;
+            let went = self.prune_run(&run, bounds, too_many, max)?;
             pruned.gone += went;
-            if (went as u64) < gone {
+            if went == max {
                 pruned.more = true;
                 break;
             }
@@ -154,26 +153,56 @@ impl Group<'_> {
         Ok(pruned)
     }
 
-    /// Writes a run again without the jobs of each state that finished first, `expired` of them.
+    /// The runs that hold expired jobs.
+    fn expired_runs(&self, bounds: &[(State, Keep)]) -> Vec<Expired> {
+        let mut surplus: Vec<u64> = bounds
+            .iter()
+            .map(|(state, keep)| self.core.index.in_state(*state).saturating_sub(keep.count))
+            .collect();
+        let youngest = bounds.iter().map(|(_, keep)| keep.age).min().unwrap_or_default();
+        let is_young = |(first, _): &(Time, Time)| first.after(youngest) > self.now;
+        let mut found = Vec::new();
+        for run in self.core.archive.runs.values() {
+            if surplus.iter().all(|left| *left == 0) && run.finished.values().all(is_young) {
+                break; // and later runs finished later
+            }
+            let (mut about, mut too_many) = (0, Vec::with_capacity(bounds.len()));
+            for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
+                let here = run.in_state(*state);
+                too_many.push((*surplus).min(here));
+                about += run.aged(*state, keep.age, self.now).max((*surplus).min(here));
+                *surplus = surplus.saturating_sub(here);
+            }
+            if about > 0 {
+                found.push(Expired { run: run.clone(), too_many, about });
+            }
+        }
+        found
+    }
+
+    /// Writes a run again without its jobs that are too old, and without those of each state that
+    /// finished first, `too_many` of them. The header only guesses how many are too old; here each is asked.
     fn prune_run(
         &mut self,
         run: &Arc<Run>,
         bounds: &[(State, Keep)],
-        expired: &[u64],
+        mut too_many: Vec<u64>,
         max: usize,
     ) -> Result<usize, StoreError> {
+        let now = self.now;
         let place = InRun::Stored(run.clone());
         let mut jobs = std::mem::take(self.jobs_of(&place)?);
         jobs.sort_by_key(|job| job.seq);
-        let mut left = expired.to_vec();
         let mut gone = 0;
         jobs.retain(|job| {
-            let place = bounds.iter().position(|(state, _)| *state == job.status.state);
-            let Some(left) = place.and_then(|place| left.get_mut(place)) else { return true };
-            if *left == 0 || gone == max {
+            let bound = bounds.iter().zip(&mut too_many);
+            let bound = bound.into_iter().find(|((state, _), _)| *state == job.status.state);
+            let Some(((_, keep), left)) = bound else { return true };
+            let too_old = job.finished_at().is_some_and(|at| at.after(keep.age) <= now);
+            if gone == max || (*left == 0 && !too_old) {
                 return true;
             }
-            *left -= 1;
+            *left = left.saturating_sub(1);
             gone += 1;
             super::archiver::forget_key(job, &mut self.ops);
             false

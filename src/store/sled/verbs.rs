@@ -1,15 +1,15 @@
 //! The verbs of the store as changes of a group. Each asks the state machine and says which event the
 //! answer makes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::group::Group;
 use super::index::Entry;
 use super::shared::Meta;
 use crate::job::{
-    Change, IdempotencyKey, Interruption, Job, JobId, NewJob, QueueChange, QueueName, State,
-    Status, Step, Time, Verdict,
+    Change, IdempotencyKey, Interruption, Job, JobId, Labels, NewJob, QueueChange, QueueName,
+    State, Status, Step, Time, Verdict,
 };
 use crate::store::{
     Claim, Control, ControlError, Extension, Lease, LeaseRef, Note, SettleError, Settlement,
@@ -56,6 +56,8 @@ impl Group<'_> {
     pub fn enqueue(&mut self, batch: Vec<NewJob>) -> Result<Vec<Taken>, StoreError> {
         let mut existing: Vec<Option<JobId>> = Vec::with_capacity(batch.len());
         let mut keys: HashMap<&IdempotencyKey, JobId> = HashMap::new();
+        // Ids made by one process ascend: then none comes twice.
+        let may_repeat = !batch.is_sorted_by(|a, b| a.id < b.id);
         let mut ids: HashSet<JobId> = HashSet::new();
         for new in &batch {
             let mut found = self.existing(new)?;
@@ -64,7 +66,9 @@ impl Group<'_> {
                 found = by_key.copied().or_else(|| ids.get(&new.id).copied());
             }
             if found.is_none() && batch.len() > 1 {
-                ids.insert(new.id);
+                if may_repeat {
+                    ids.insert(new.id);
+                }
                 if let Some(key) = &new.spec.idempotency_key {
                     keys.insert(key, new.id);
                 }
@@ -94,7 +98,7 @@ impl Group<'_> {
                 return Ok(Some(id));
             }
         }
-        if core.index.entries.contains_key(&new.id) {
+        if core.index.contains(new.id) {
             return Ok(Some(new.id));
         }
         if !core.archive.is_beyond(new.id) && self.find_archived(new.id)?.is_some() {
@@ -105,10 +109,14 @@ impl Group<'_> {
 
     fn check_limits<'n>(&self, new: impl Iterator<Item = &'n NewJob>) -> Result<(), StoreError> {
         let mut count = 0;
-        let mut queues = HashSet::new();
+        let mut queues = BTreeSet::new();
+        let mut last: Option<&Arc<Labels>> = None;
         for job in new {
             count += 1;
-            queues.insert(&job.labels.queue);
+            if last.is_none_or(|last| !Arc::ptr_eq(last, &job.labels)) {
+                queues.insert(&job.labels.queue);
+                last = Some(&job.labels);
+            }
         }
         let (waiting, limit) = (self.core.index.waiting(), self.core.shared.limits.max_waiting);
         if count > 0 && waiting + count > limit {
@@ -117,7 +125,7 @@ impl Group<'_> {
         self.check_queues(queues)
     }
 
-    fn check_queues(&self, wanted: HashSet<&QueueName>) -> Result<(), StoreError> {
+    fn check_queues(&self, wanted: BTreeSet<&QueueName>) -> Result<(), StoreError> {
         let (index, limit) = (&self.core.index, self.core.shared.limits.max_queues);
         let known = |name: &QueueName| {
             index.known_queue(name).is_some_and(|id| index.sets.queues[id as usize].is_known())
@@ -236,7 +244,7 @@ impl Group<'_> {
     }
 
     fn pause(&mut self, name: &QueueName) -> Result<(), StoreError> {
-        self.check_queues(HashSet::from([name]))?;
+        self.check_queues(BTreeSet::from([name]))?;
         let queue = self.queue(name) as usize;
         if !std::mem::replace(&mut self.core.index.sets.queues[queue].paused, true) {
             self.queue_event(name.clone(), QueueChange::Paused)?;
@@ -263,7 +271,7 @@ impl Group<'_> {
         concurrency: Option<u32>,
     ) -> Result<(), StoreError> {
         if concurrency.is_some() {
-            self.check_queues(HashSet::from([name]))?;
+            self.check_queues(BTreeSet::from([name]))?;
         } else if self.core.index.known_queue(name).is_none() {
             return Ok(());
         }

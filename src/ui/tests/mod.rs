@@ -64,7 +64,9 @@ impl Desk {
         Desk { store, engine, pages }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    /// Follows an address as a page writes it: relative to the base, which is the root here.
+    async fn get(&self, address: &str) -> Answer {
+        let path = format!("/{}", address.trim_start_matches("./").trim_start_matches('/'));
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
@@ -137,6 +139,14 @@ impl Answer {
             assert!(!self.text.contains(inline), "{inline:?} in\n{}", self.text);
         }
         assert!(self.text.ends_with("</html>"), "{}", self.text);
+        for attribute in ["href", "action", "src"] {
+            for address in self.values(attribute) {
+                let own = address.ends_with("#main")
+                    || self.text.contains(&format!("<base href=\"{address}\">"));
+                let relative = !address.starts_with(['/', '#', '?']) && !address.is_empty();
+                assert!(own || relative, "{address:?} leads out of the base path");
+            }
+        }
     }
 
     #[track_caller]

@@ -37,12 +37,13 @@ async fn every_link_and_file_of_every_page_leads_somewhere() {
         }
         for link in ["href", "src"].iter().flat_map(|name| answer.values(name)) {
             let link = link.split('#').next().unwrap().to_owned();
-            if link.starts_with('/') && !seen.contains(&link) && seen.len() < 400 {
+            let elsewhere = link.is_empty() || link == "/" || link.contains("://");
+            if !elsewhere && !seen.contains(&link) && seen.len() < 400 {
                 seen.push(link);
             }
         }
     }
-    assert!(seen.iter().any(|path| path == "/jobs?tag=a%20%26%20b%2Fc%3F"), "{seen:?}");
+    assert!(seen.iter().any(|path| path == "jobs?tag=a%20%26%20b%2Fc%3F"), "{seen:?}");
     assert!(seen.iter().any(|path| path.ends_with("/app.css")), "{seen:?}");
 }
 
@@ -98,7 +99,7 @@ async fn an_address_that_leads_nowhere_is_answered_with_a_page() {
         let answer = desk.get(path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         answer.assert_sound();
-        answer.assert_has("href=\"/jobs\"");
+        answer.assert_has("href=\"jobs\"");
     }
 }
 
@@ -123,4 +124,96 @@ async fn the_system_page_tells_what_the_store_takes_and_how_far_the_log_reaches(
     {
         assert!(page.text.contains(wanted), "{wanted} is missing");
     }
+}
+
+#[tokio::test]
+async fn under_a_base_path_every_page_link_file_and_redirect_stays_below_it() {
+    let desk = Desk::open();
+    let pages = crate::http::mount(desk.pages.clone(), &"/tools/cortado".parse().unwrap());
+    let desk = Desk { pages, ..desk };
+    let job = desk.submit(echo("1")).await;
+    // A proxy may have taken the prefix off or not.
+    for path in ["/tools/cortado/jobs?state=available", "/jobs?state=available"] {
+        let page = desk.get(path).await;
+        page.assert_sound();
+        page.assert_has("<base href=\"/tools/cortado/\">");
+        page.assert_has("class=\"skip\" href=\"/tools/cortado/jobs?state=available#main\"");
+    }
+    desk.get("/tools/cortado").await.assert_has("aria-current=\"page\">Home</a>");
+    let missing = desk.get("/tools/cortado/none").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    missing.assert_has("<base href=\"/tools/cortado/\">");
+    let form = desk.get("/tools/cortado/jobs/new").await;
+    form.assert_has("curl http://127.0.0.1:8080/tools/cortado/api/v1/jobs");
+    let sent = desk.post("/tools/cortado/jobs", &[("kind", "echo")]).await;
+    assert!(sent.location.starts_with("/tools/cortado/jobs/"), "{}", sent.location);
+    let paused = desk.post("/queues/default/pause", &[]).await;
+    assert_eq!(paused.location, "/tools/cortado/#queues");
+    let deleted = desk.post(&format!("/tools/cortado/jobs/{}/delete", job.id), &[]).await;
+    assert_eq!(deleted.location, "/tools/cortado/jobs");
+}
+
+#[test]
+fn no_address_in_the_sources_of_the_pages_begins_at_the_root() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for (folder, signs) in [
+        ("templates", ["href=\"/", "action=\"/", "src=\"/", "href=\"#"].as_slice()),
+        ("templates/partials", &["href=\"/", "action=\"/", "src=\"/", "href=\"#"]),
+        ("static", &["\"/jobs", "`/jobs", "fetch(\"/", "fetch(`/", "href = `/", "href = \"/"]),
+        ("src/ui", &["Redirect::to(\"", "Redirect::to(&format!(\"/"]),
+    ] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            wrong.extend(
+                signs.iter().filter(|sign| text.contains(**sign)).map(|sign| (path.clone(), *sign)),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "write them relative to the base path: {wrong:?}");
+}
+
+#[tokio::test]
+async fn a_page_that_says_not_now_comes_back_by_itself_and_others_do_not() {
+    let desk = Desk::open();
+    desk.store.close().await.unwrap();
+    let pages = crate::http::mount(desk.pages.clone(), &Default::default());
+    let desk = Desk { pages, ..desk };
+    let page = desk.get("/jobs").await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    page.assert_sound();
+    page.assert_has(" data-heal>");
+    page.assert_has("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>");
+    // Loading this again would ask whether the form is to be sent once more.
+    let posted = desk.post("/queues/default/pause", &[]).await;
+    assert_eq!(posted.status, StatusCode::SERVICE_UNAVAILABLE);
+    posted.assert_lacks("data-heal");
+    desk.get("/nowhere").await.assert_lacks("data-heal");
+}
+
+/// What a browser loads once must stay small: sizes as they leave the server, compressed.
+#[tokio::test]
+async fn scripts_and_styles_stay_small() {
+    use tower::ServiceExt;
+    use tower_http::compression::CompressionLayer;
+
+    let desk = Desk::open();
+    let names = super::super::assets::names();
+    let pages = desk.pages.clone().layer(CompressionLayer::new());
+    let (mut scripts, mut styles) = (0, 0);
+    for name in names {
+        let request = Request::get(format!("/static/0/{name}"))
+            .header(header::ACCEPT_ENCODING, "gzip")
+            .body(Body::empty());
+        let answer = pages.clone().oneshot(request.unwrap()).await.unwrap();
+        let size = to_bytes(answer.into_body(), usize::MAX).await.unwrap().len();
+        match name.rsplit('.').next().unwrap() {
+            "js" => scripts += size,
+            "css" => styles += size,
+            _ => {}
+        }
+    }
+    assert!((1_000..=30 * 1_024).contains(&scripts), "{scripts} bytes of JavaScript");
+    assert!((1_000..=20 * 1_024).contains(&styles), "{styles} bytes of CSS");
 }

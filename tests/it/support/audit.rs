@@ -44,6 +44,18 @@ pub struct Folded {
     trail: Vec<(u64, String, u16)>,
 }
 
+impl Folded {
+    /// Whether it has ended.
+    pub fn is_final(&self) -> bool {
+        matches!(&*self.state, "completed" | "discarded" | "cancelled")
+    }
+
+    /// The number of its last event.
+    fn seq(&self) -> u64 {
+        self.trail.last().map_or(0, |(seq, ..)| *seq)
+    }
+}
+
 /// All jobs, folded event by event; a log that cannot be is refused with the event that shows it.
 #[derive(Debug, Default)]
 pub struct Fold {
@@ -160,8 +172,30 @@ impl Fold {
         assert!(self.to_rescue.is_empty(), "not rescued before {event:?}: {:?}", self.to_rescue);
     }
 
-    /// The records say what the log says, each at the place it was read at.
+    /// The records say what the log says, each at the place it was read at, and all are there.
     pub fn assert_agrees(&self, rows: &Rows) {
+        self.assert_told_by(rows);
+        let missing = self.missing(rows);
+        assert!(missing.is_empty(), "not listed: {missing:?}");
+    }
+
+    /// The same, but for jobs that retention took: of a final state, of which `keep` have ended since.
+    /// Answers with how many those are.
+    pub fn assert_agrees_but_for_pruned(&self, rows: &Rows, keep: usize) -> usize {
+        self.assert_told_by(rows);
+        let read_at = rows.values().map(|(_, read_at)| *read_at).max().unwrap_or(self.seq);
+        let missing = self.missing(rows);
+        for (id, job) in &missing {
+            let same = |other: &&Folded| other.state == job.state && other.is_final();
+            let later = |other: &&Folded| other.seq() > job.seq() && other.seq() <= read_at;
+            let since = self.jobs.values().filter(same).filter(later).count();
+            assert!(job.is_final(), "not listed: {id} {job:?}");
+            assert!(since >= keep, "pruned with {since} ends since: {id} {job:?}");
+        }
+        missing.len()
+    }
+
+    fn assert_told_by(&self, rows: &Rows) {
         for (id, (row, read_at)) in rows {
             let job = self.jobs.get(id).unwrap_or_else(|| panic!("not in the log: {row:?}"));
             let by_then = job.trail.iter().rev().find(|(seq, ..)| seq <= read_at);
@@ -172,10 +206,12 @@ impl Fold {
                 "record and log disagree on {row:?} read at {read_at}"
             );
         }
+    }
+
+    /// Jobs that were there before the list was read, and are not in it.
+    fn missing(&self, rows: &Rows) -> Vec<(&String, &Folded)> {
         let first_page_at = rows.values().map(|(_, read_at)| *read_at).min().unwrap_or(0);
-        for (id, job) in &self.jobs {
-            let enqueued = job.trail[0].0;
-            assert!(enqueued > first_page_at || rows.contains_key(id), "not listed: {id} {job:?}");
-        }
+        let there = |job: &Folded| job.trail[0].0 <= first_page_at;
+        self.jobs.iter().filter(|(id, job)| there(job) && !rows.contains_key(*id)).collect()
     }
 }

@@ -32,15 +32,21 @@ enum Said {
 impl Socket {
     /// Opens and reads `hello`.
     pub async fn open(address: SocketAddr, query: &str) -> Socket {
+        let socket = Socket::try_open(address, query).await;
+        socket.unwrap_or_else(|| panic!("no socket at {address}"))
+    }
+
+    /// The same of a server that may die meanwhile.
+    pub async fn try_open(address: SocketAddr, query: &str) -> Option<Socket> {
         let url = format!("ws://{address}/api/v1/ws{query}");
         let config = WebSocketConfig::default().max_message_size(None);
         let opening = connect_async_with_config(url, Some(config), false);
-        let (stream, _) = within("an open socket", opening).await.unwrap();
+        let (stream, _) = within("an open socket", opening).await.ok()?;
         let mut socket = Socket { stream, cursor: String::new() };
-        let hello = socket.next().await;
+        let Said::Message(hello) = within("a hello", socket.listen()).await else { return None };
         assert_eq!(hello["type"], "hello", "{hello}");
         socket.cursor = hello["cursor"].as_str().unwrap().to_owned();
-        socket
+        Some(socket)
     }
 
     /// What comes next, whatever it is.
@@ -63,11 +69,6 @@ impl Socket {
                 None => return Said::Broken(Error::ConnectionClosed),
             }
         }
-    }
-
-    /// The next message, which must come.
-    pub async fn next(&mut self) -> Value {
-        within("a message", self.heard()).await
     }
 
     async fn heard(&mut self) -> Value {
@@ -116,14 +117,19 @@ impl Socket {
     /// Everything that is told until the connection ends, in whatever way.
     pub async fn events_until_the_end(&mut self) -> Vec<Event> {
         let mut told = Vec::new();
+        self.each_until_the_end(|events| told.extend(events)).await;
+        told
+    }
+
+    /// The same, message by message.
+    pub async fn each_until_the_end(&mut self, mut take: impl FnMut(Vec<Event>)) {
         within("the end of the stream", async {
             while let Said::Message(message) = self.listen().await {
                 assert_ne!(message["type"], "gap", "{message}");
-                told.extend(events(&message));
+                take(events(&message));
             }
         })
         .await;
-        told
     }
 
     /// Reads to the end: the events on the way, the last `bye`, and the close frame.

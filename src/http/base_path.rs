@@ -1,0 +1,213 @@
+//! The path under which the server is reached when it shares a host: taken off every request that has
+//! it, put on every address that an answer names.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::uri::PathAndQuery;
+use axum::http::{Method, Uri};
+use axum::middleware::{self, Next};
+
+/// First segments of the server's own paths: a base path that begins with one could not be told from it.
+pub const OWN: [&str; 13] = [
+    "api",
+    "failures",
+    "favicon.ico",
+    "healthz",
+    "jobs",
+    "metrics",
+    "openapi.json",
+    "queues",
+    "readyz",
+    "schedules",
+    "static",
+    "system",
+    "workers",
+];
+
+/// A prefix such as `/cortado`, or none. Kept without a slash at its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BasePath(Arc<str>);
+
+/// Why a text is no base path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BasePathError {
+    /// It has another form.
+    #[error("{0:?} is no path such as /cortado, of letters, digits, `-`, `_`, `.` and `~`")]
+    Form(String),
+    /// It begins like a path of the server's own.
+    #[error("{0:?} begins like a path of the server's own; choose another, such as /cortado")]
+    Taken(String),
+}
+
+impl FromStr for BasePath {
+    type Err = BasePathError;
+
+    /// `/cortado`, `/tools/cortado/`, or `/` for none.
+    fn from_str(text: &str) -> Result<Self, BasePathError> {
+        let refused = || BasePathError::Form(text.to_owned());
+        let rest = text.strip_prefix('/').ok_or_else(refused)?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.is_empty() {
+            return if text == "/" { Ok(BasePath::default()) } else { Err(refused()) };
+        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        let sound =
+            |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(plain);
+        if !rest.split('/').all(sound) {
+            return Err(refused());
+        }
+        let first = rest.split('/').next().unwrap_or_default();
+        match OWN.contains(&first) {
+            true => Err(BasePathError::Taken(text.to_owned())),
+            false => Ok(BasePath(format!("/{rest}").into())),
+        }
+    }
+}
+
+/// As it is put before a path that begins with a slash: empty when there is none.
+impl fmt::Display for BasePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where the request that is being answered came in.
+#[derive(Clone, Default)]
+struct Place {
+    base: BasePath,
+    /// Path and query below the base, without a slash at its beginning.
+    below: String,
+    method: Method,
+}
+
+tokio::task_local! {
+    /// Read by whatever writes an address into an answer, so that no endpoint and no error page has to
+    /// be handed the base.
+    static PLACE: Place;
+}
+
+/// An address of this server for a browser or a client: `relative` below the base path, from the root of
+/// the host. `url("jobs/new")` is `/jobs/new`, or `/cortado/jobs/new`.
+pub fn url(relative: &str) -> String {
+    let base = PLACE.try_with(|place| place.base.clone()).unwrap_or_default();
+    format!("{base}/{relative}")
+}
+
+/// The address of the request that is being answered, path and query, from the root of the host.
+pub fn here() -> String {
+    url(&PLACE.try_with(|place| place.below.clone()).unwrap_or_default())
+}
+
+/// Whether the request that is being answered can be made again by loading the page again.
+pub fn can_be_reloaded() -> bool {
+    PLACE.try_with(|place| place.method.is_safe()).unwrap_or_default()
+}
+
+/// Lets the whole server be reached under the base path, whether a proxy in front takes the prefix off or
+/// not: a request with it and one without it are the same.
+pub fn mount(router: Router, base: &BasePath) -> Router {
+    let base = base.clone();
+    let outermost = middleware::from_fn(move |mut request: Request, next: Next| {
+        let base = base.clone();
+        async move {
+            if let Some(uri) = without(&base, request.uri()) {
+                *request.uri_mut() = uri;
+            }
+            let below = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+            // Two slashes at the beginning of an address would name another host.
+            let below = below.trim_start_matches('/').to_owned();
+            let place = Place { base, below, method: request.method().clone() };
+            PLACE.scope(place, next.run(request)).await
+        }
+    });
+    // Routes are chosen after the layer has changed the address, so they are one router further in.
+    Router::new().fallback_service(router).layer(outermost)
+}
+
+/// The address below the base; `None` when it is not below it.
+fn without(base: &BasePath, uri: &Uri) -> Option<Uri> {
+    if base.0.is_empty() {
+        return None;
+    }
+    let rest = uri.path_and_query()?.as_str().strip_prefix(&*base.0)?;
+    let below = match rest.bytes().next() {
+        Some(b'/') => rest.to_owned(),
+        None | Some(b'?') => format!("/{rest}"),
+        Some(_) => return None,
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(below.parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[test]
+    fn a_base_path_is_a_plain_path_that_is_not_one_of_ours() {
+        for (text, kept) in [
+            ("/", ""),
+            ("/cortado", "/cortado"),
+            ("/cortado/", "/cortado"),
+            ("/a/b-1.x~", "/a/b-1.x~"),
+        ] {
+            assert_eq!(text.parse::<BasePath>().unwrap().to_string(), kept);
+        }
+        for text in
+            ["", "cortado", "//", "//x", "/a//b", "/a/../b", "/.", "/a b", "/ä", "/a?b", "/a#b"]
+        {
+            assert_eq!(text.parse::<BasePath>(), Err(BasePathError::Form(text.into())));
+        }
+        for text in ["/jobs", "/api/v2", "/static/"] {
+            assert_eq!(text.parse::<BasePath>(), Err(BasePathError::Taken(text.into())));
+        }
+    }
+
+    #[test]
+    fn only_a_whole_segment_is_taken_off() {
+        let base: BasePath = "/cortado".parse().unwrap();
+        for (asked, below) in [
+            ("/cortado", Some("/")),
+            ("/cortado/", Some("/")),
+            ("/cortado?a=b", Some("/?a=b")),
+            ("/cortado/jobs?state=x", Some("/jobs?state=x")),
+            ("http://host/cortado/jobs", Some("http://host/jobs")),
+            ("/cortadox", None),
+            ("/jobs/cortado", None),
+        ] {
+            let told = without(&base, &asked.parse().unwrap()).map(|uri| uri.to_string());
+            assert_eq!(told.as_deref(), below, "{asked}");
+        }
+        assert_eq!(without(&BasePath::default(), &Uri::from_static("/jobs")), None);
+    }
+
+    #[tokio::test]
+    async fn a_request_is_the_same_with_and_without_the_prefix() {
+        let routes = Router::new()
+            .route("/jobs/{id}", get(|| async { format!("{} {}", here(), url("jobs/new")) }));
+        let routes = mount(routes, &"/a/b".parse().unwrap());
+        for asked in ["/a/b/jobs/7?x=%2F", "/jobs/7?x=%2F"] {
+            let request = Request::get(asked).body(Body::empty()).unwrap();
+            let answer = routes.clone().oneshot(request).await.unwrap();
+            let body = to_bytes(answer.into_body(), 1_024).await.unwrap();
+            assert_eq!(body, "/a/b/jobs/7?x=%2F /a/b/jobs/new", "{asked}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_can_never_name_another_host() {
+        let routes = mount(Router::new().fallback(|| async { here() }), &BasePath::default());
+        let request = Request::get("//evil.example/x").body(Body::empty()).unwrap();
+        let answer = routes.oneshot(request).await.unwrap();
+        assert_eq!(to_bytes(answer.into_body(), 1_024).await.unwrap(), "/evil.example/x");
+    }
+}

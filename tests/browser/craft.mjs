@@ -1,0 +1,104 @@
+// What every page has: keys, themes, trouble in the title and the icon, coming back by itself: node --test craft.mjs
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, live, until, withPage } from "./page.mjs";
+import { Server } from "./server.mjs";
+
+let browser;
+let server;
+
+before(async () => {
+  server = await Server.start();
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.remove();
+});
+
+test("keys lead everywhere, and ? lists them", () =>
+  withPage(browser, {}, async (page) => {
+    await page.goto(server.origin);
+    await page.keyboard.press("g");
+    await page.keyboard.press("j");
+    await page.waitForURL(`${server.origin}/jobs`);
+    await page.keyboard.press("?");
+    const list = page.locator("#keys[open]");
+    await list.getByText("Dead letters").waitFor();
+    assert.equal(await list.locator("dt", { hasText: "g d" }).count(), 1);
+    // While the list is open, keys do nothing but close it.
+    await page.keyboard.press("n");
+    await page.keyboard.press("Escape");
+    await until(page, () => !document.getElementById("keys").open);
+    assert.equal(page.url(), `${server.origin}/jobs`);
+    await page.keyboard.press("g");
+    await page.keyboard.press("n");
+    await page.waitForURL(`${server.origin}/jobs/new`);
+  }));
+
+test("keys are letters again inside a field", () =>
+  withPage(browser, {}, async (page) => {
+    await page.goto(`${server.origin}/jobs/new`);
+    await page.locator("#payload").fill("");
+    await page.locator("#payload").pressSequentially("g h?n");
+    assert.equal(await page.locator("#payload").inputValue(), "g h?n");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("g");
+    await page.keyboard.press("h");
+    await page.waitForURL(`${server.origin}/`);
+  }));
+
+test("the theme goes from system over light to dark and is remembered by every page", () =>
+  withPage(browser, { colorScheme: "light" }, async (page) => {
+    await page.goto(server.origin);
+    const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await background();
+    await page.keyboard.press("t");
+    assert.equal(await page.locator("html").getAttribute("data-theme"), "light");
+    await page.keyboard.press("t");
+    await page.goto(`${server.origin}/system`);
+    assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
+    assert.notEqual(await background(), light);
+    await page.keyboard.press("t");
+    assert.equal(await page.locator("html").getAttribute("data-theme"), null);
+    assert.equal(await background(), light);
+  }));
+
+test("dead jobs and a lost server show in the title and the icon, and go when the server is back", () =>
+  withPage(browser, {}, async (page) => {
+    await page.goto(server.origin);
+    await live(page);
+    const title = await page.title();
+    await server.submit({ kind: "fail", payload: { times: 9 }, max_attempts: 1 });
+    const shows = (text, icon) => until(page, ([text, icon]) => document.title === text && document.querySelector("link[rel=icon]").href.endsWith(icon), [text, icon]);
+    await shows(`(1 dead) ${title}`, "/favicon-dead.svg");
+    await server.stop();
+    await shows(`(offline) ${title}`, "/favicon-offline.svg");
+    await server.again();
+    await shows(`(1 dead) ${title}`, "/favicon-dead.svg");
+    await page.goto(`${server.origin}/jobs?state=discarded`);
+    assert.match(await page.title(), /^Dead letters/);
+    const icon = await page.locator("link[rel=icon]").getAttribute("href");
+    const answer = await page.request.get(`${server.origin}/${icon.replace("favicon", "favicon-dead")}`);
+    assert.equal(answer.headers()["content-type"], "image/svg+xml");
+  }));
+
+for (const javaScriptEnabled of [true, false]) {
+  test(`a page that could not be shown comes back by itself ${javaScriptEnabled ? "with" : "without"} JavaScript`, async () => {
+    // The disk refuses seven times, which takes seconds, and then takes everything again.
+    const refusing = await Server.start({ env: { CORTADO_FAULT: "enospc:sync:3:7" } });
+    try {
+      await withPage(browser, { javaScriptEnabled }, async (page) => {
+        while (await refusing.submit({ kind: "echo" }).then(() => true, () => false));
+        const answer = await page.goto(`${refusing.origin}/jobs`);
+        assert.equal(answer.status(), 503);
+        await page.getByText("This page comes back by itself.").waitFor();
+        await page.getByRole("heading", { name: "Jobs", exact: true }).waitFor();
+      });
+    } finally {
+      await refusing.remove();
+    }
+  });
+}

@@ -1,0 +1,29 @@
+// A fresh page for a test, and what tests of pages have in common.
+
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+export const PATIENCE_MS = 20_000;
+
+export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
+
+/** Runs `work` with a fresh page; what the page complains about in its console fails the test. */
+export async function withPage(browser, options, work) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  context.setDefaultTimeout(PATIENCE_MS);
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (line) => line.text().includes("Content Security Policy") && complaints.push(line.text()));
+  try {
+    await work(page);
+    assert.deepEqual(complaints, []);
+  } finally {
+    await context.close();
+  }
+}
+
+export const live = (page) => page.locator("#connection[data-state=live]").waitFor();
+
+/** Waits for a fact of the page itself. */
+export const until = (page, fact, argument) => page.waitForFunction(fact, argument);
