@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::failures::{FailureGroup, FailureList};
 use super::history::Point;
 use super::leases::Order;
+use super::meter::Rates;
+use super::spread::Latency;
 use super::{Engine, EngineConfig, EngineError, QueueStats};
 use crate::job::{Job, JobId, QueueName, Time};
 use crate::store::Control;
@@ -67,6 +69,18 @@ impl Engine {
         let now = self.inner.clock.now();
         let (seconds, minutes) = self.inner.observed.lock().meter.points(queue, now);
         History { now, seconds, minutes, starts: self.inner.store.starts() }
+    }
+
+    /// The last five minutes of a queue by the second; empty when nothing happened in it.
+    pub fn recent(&self, queue: &QueueName) -> Vec<Point> {
+        let now = self.inner.clock.now();
+        self.inner.observed.lock().meter.points(Some(queue), now).0
+    }
+
+    /// What happened per second lately, and how long jobs waited and ran.
+    pub fn rates(&self) -> (Rates, Option<Latency>, Option<Latency>) {
+        let lately = self.inner.observed.lock().meter.lately(self.inner.clock.now());
+        (lately.rates, lately.wait, lately.run)
     }
 
     /// The groups of failures that failed last, at most `max`.

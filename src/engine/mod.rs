@@ -25,6 +25,7 @@ mod event_pump;
 mod executor;
 mod failures;
 mod finals;
+mod group_action;
 mod heartbeat;
 mod history;
 mod insight;
@@ -51,6 +52,7 @@ pub use crate::store::{
 };
 pub use batch::Batch;
 pub use failures::{FailureGroup, FailureList};
+pub use group_action::{GroupAction, GroupDone};
 pub use handler::{Context, Handler, IntoOutcome};
 pub use history::{Counts, Point};
 pub use insight::{HeldAttempt, History, QueueView, Workers};
