@@ -16,7 +16,7 @@ const page = body.dataset.page;
 const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_scheduled", "snoozed", "discarded", "cancel_asked", "cancelled", "interrupted", "rescued", "retried", "deleted", "moved", "reprioritised"].map((name) => ["type", `job.${name}`]);
 /** More changes than this in one frame are not lit up one by one. */
 const CALM = 10;
-const QUEUES = [["type", "queue.paused"], ["type", "queue.resumed"]];
+const QUEUES = [["type", "queue.*"]];
 
 /** What could not be fetched, to be asked for again when the server is back. */
 const owed = new Set();
@@ -31,6 +31,7 @@ if (body.dataset.cursor) {
   if (page === "home") home();
   else if (page === "jobs") listPage({ open, statsReader, lifecycle: LIFECYCLE, calm: CALM });
   else if (page === "job") job(open, owe, body.dataset.job);
+  else if (["queues", "queue", "failures", "failure", "workers"].includes(page)) sectionsOnly();
 }
 if (body.dataset.bulk) bulkPage();
 if (page === "new-job") newJob();
@@ -109,7 +110,7 @@ function home() {
   const most = Number(document.getElementById("recent").dataset.max);
   let changes = new Map();
   let arrived = new Map();
-  const sections = atMostEvery(1000, async () => {
+  const sections = atMostEvery(2000, async () => {
     const fresh = await fetchPage();
     if (fresh?.page) swapSections(fresh.page);
     else owe(sections);
@@ -149,8 +150,21 @@ function home() {
     }
     render();
     counts();
+    sections();
   };
   open([...LIFECYCLE, ...QUEUES], onEvents, () => location.reload());
+}
+
+/** Pages whose sections the server draws anew when something has happened. */
+function sectionsOnly() {
+  const sections = atMostEvery(2000, async () => {
+    const fresh = await fetchPage();
+    if (fresh?.page) swapSections(fresh.page);
+    else if (!fresh) owe(sections);
+  });
+  const { queue } = body.dataset;
+  const filter = queue ? [["queue", queue]] : [];
+  open([...LIFECYCLE, ...QUEUES, ...filter], sections, () => location.reload());
 }
 
 function newJob() {

@@ -20,6 +20,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(inner: Arc<Inner>, queue: QueueName, key: QueueKey) {
     let draining = inner.shutdown.draining.clone();
+    tokio::select! {
+        () = draining.cancelled() => return,
+        () = inner.queues.ready.cancelled() => {}
+    }
     let wake = inner.store.wake(&queue);
     let mut pause = Duration::ZERO;
     while !draining.is_cancelled() {

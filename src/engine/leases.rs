@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::job::JobId;
+use crate::job::{Job, JobId};
 use crate::store::{Lease, LeaseRef};
 
 /// One held lease.
@@ -24,6 +24,10 @@ pub(super) struct Running {
     order: AtomicU8,
     /// Until when the lease is surely ours, in milliseconds since the table was made.
     until_ms: AtomicU64,
+    /// The job as it was claimed.
+    pub(super) job: Arc<Job>,
+    /// When the lease was last known to be ours, in the same milliseconds.
+    beat_ms: AtomicU64,
 }
 
 /// Why an attempt is to end.
@@ -96,7 +100,7 @@ impl Leases {
 
     /// Takes new leases that were asked for at `asked`.
     pub(super) fn insert(&self, leases: &[Lease], asked: Instant) -> Vec<Arc<Running>> {
-        let until_ms = self.until(asked);
+        let (until_ms, beat_ms) = (self.until(asked), self.ms(asked));
         let mut table = self.lock();
         let mut inserted = Vec::with_capacity(leases.len());
         for lease in leases {
@@ -112,6 +116,8 @@ impl Leases {
                 after: table.lingering.get(&key.job).map(|(_, ended)| ended.clone()),
                 order: AtomicU8::new(0),
                 until_ms: AtomicU64::new(until_ms),
+                job: lease.job.clone(),
+                beat_ms: AtomicU64::new(beat_ms),
             });
             if !table.asked_early.is_empty() && table.asked_early.remove(&key.job) {
                 running.ask_cancel();
@@ -178,6 +184,28 @@ impl Leases {
     /// The lease was extended by a call made at `asked`.
     pub(super) fn extended(&self, running: &Running, asked: Instant) {
         running.until_ms.store(self.until(asked), Ordering::Relaxed);
+        running.beat_ms.store(self.ms(asked), Ordering::Relaxed);
+    }
+
+    /// How many leases are held, and those that have been held longest, at most `max`.
+    pub(super) fn oldest(&self, max: usize) -> (usize, Vec<Arc<Running>>) {
+        let mut all: Vec<Arc<Running>> = self.lock().held.values().cloned().collect();
+        let held = all.len();
+        if held > max && max > 0 {
+            all.select_nth_unstable_by_key(max - 1, |running| running.key.token);
+        }
+        all.truncate(max);
+        all.sort_unstable_by_key(|running| running.key.token);
+        (held, all)
+    }
+
+    /// How long ago a lease was last known to be ours, and for how long it surely still is.
+    pub(super) fn age(&self, running: &Running) -> (Duration, Duration) {
+        let now = self.made.elapsed().as_millis() as u64;
+        let (beat, until) = (&running.beat_ms, &running.until_ms);
+        let ago = now.saturating_sub(beat.load(Ordering::Relaxed));
+        let left = until.load(Ordering::Relaxed).saturating_sub(now);
+        (Duration::from_millis(ago), Duration::from_millis(left))
     }
 
     /// Whether the attempt's end may still be reported.
@@ -210,7 +238,11 @@ impl Leases {
     }
 
     fn until(&self, asked: Instant) -> u64 {
-        (asked.saturating_duration_since(self.made) + self.ttl).as_millis() as u64
+        self.ms(asked) + self.ttl.as_millis() as u64
+    }
+
+    fn ms(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.made).as_millis() as u64
     }
 
     fn tell_if_empty(&self, table: &Table) {
@@ -227,7 +259,7 @@ impl Leases {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Event, Fact, Job, Json, Kind, Labels, QueueName, Spec, State, Time};
+    use crate::job::{Event, Fact, Json, Kind, Labels, QueueName, Spec, State, Time};
 
     const TTL: Duration = Duration::from_secs(60);
 

@@ -1,13 +1,18 @@
-//! Rates and latencies out of the event stream, in bounded memory: counts per second, a sample of the
-//! times, and a sample of the jobs whose times are kept when there are too many to keep them all.
+//! Counts events into the history of the server and of each queue, and times a fair sample of the jobs:
+//! fewer of them when there are too many to time them all.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::job::{Change, Event, Fact, JobId, State, Time};
+use super::history::{Counts, Point, Series, Tally, WINDOW};
+use super::spread::Latency;
+use crate::job::{Change, Event, Fact, JobId, Labels, QueueName, State, Time};
 
 /// What happened per second, over the last whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rates {
+    /// Events of any type.
+    pub events: f64,
     /// Jobs accepted.
     pub enqueued: f64,
     /// Attempts begun.
@@ -18,32 +23,38 @@ pub struct Rates {
     pub failed: f64,
 }
 
-/// Lengths of time, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Latency {
-    /// Half of them are at most this long.
-    pub p50: u64,
-    /// All but one in a hundred are at most this long.
-    pub p99: u64,
+/// What is said of now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Lately {
+    pub(super) rates: Rates,
+    pub(super) wait: Option<Latency>,
+    pub(super) run: Option<Latency>,
+    /// The last whole second.
+    pub(super) second: Point,
 }
 
-/// Whole seconds that rates and latencies look back.
-const WINDOW: i64 = 5;
 /// Jobs whose times are kept at once.
 const MAX_JOBS: usize = 16_384;
-/// Times kept for each second.
-const MAX_TIMES: usize = 1_000;
+/// Queues with a history of their own; beyond, the one that was quiet longest gives its place up.
+const MAX_QUEUES: usize = 200;
+/// Attempts timed in one second, about: more say nothing new and cost.
+const TIMED: u32 = 4_000;
 
 pub(super) struct Meter {
     /// The second in which it began to count.
     began: i64,
-    /// Oldest first.
-    seconds: VecDeque<Second>,
+    all: Series,
+    queues: Vec<(QueueName, Series)>,
+    places: HashMap<QueueName, usize>,
+    /// The labels counted last and their queue's place: events come in runs of equal labels.
+    last: Option<(Arc<Labels>, usize)>,
     /// Since when sampled jobs are as they are.
     since: HashMap<JobId, Phase>,
     /// A job is in the sample when these bits of its id are zero. They are random bits, so waiting jobs
     /// that fill the table (a paused queue) thin the sample out and do not end it.
     mask: u32,
+    /// The second in which `starts` is counted, and how many began in it.
+    pace: (i64, u32),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,70 +63,43 @@ enum Phase {
     Running(Time),
 }
 
-#[derive(Default)]
-struct Second {
-    at: i64,
-    enqueued: u32,
-    started: u32,
-    completed: u32,
-    failed: u32,
-    waits: Times,
-    runs: Times,
-}
-
-impl Second {
-    fn ran(&mut self, phase: Option<&Phase>, at: Time) {
-        if let Some(Phase::Running(since)) = phase {
-            self.runs.add(*since, at);
-        }
-    }
-}
-
-/// A fair sample of lengths of time.
-#[derive(Default)]
-struct Times {
-    seen: usize,
-    kept: Vec<u64>,
-}
-
-impl Times {
-    fn add(&mut self, from: Time, to: Time) {
-        let ms = u64::try_from(to.millis().saturating_sub(from.millis())).unwrap_or(0);
-        self.seen += 1;
-        if self.kept.len() < MAX_TIMES {
-            self.kept.push(ms);
-        } else if let Some(kept) = self.kept.get_mut(fastrand::usize(..self.seen)) {
-            *kept = ms;
-        }
-    }
+/// What an event adds.
+#[derive(Clone, Copy)]
+enum Timed {
+    Nothing,
+    Wait(Time),
+    Run(Time),
 }
 
 impl Meter {
     pub(super) fn new(now: Time) -> Self {
-        Meter { began: second(now), seconds: VecDeque::new(), since: HashMap::new(), mask: 0 }
+        Meter {
+            began: second(now),
+            all: Series::default(),
+            queues: Vec::new(),
+            places: HashMap::new(),
+            last: None,
+            since: HashMap::new(),
+            mask: 0,
+            pace: (0, 0),
+        }
     }
 
     pub(super) fn add(&mut self, event: &Event) {
-        let Fact::Job { id, state, change, .. } = &event.fact else { return };
-        let (id, at) = (*id, event.at);
-        let now = now(&mut self.seconds, second(at));
+        let at = second(event.at);
+        self.all.at(at).counts.events += 1;
+        let Fact::Job { id, labels, state, change, .. } = &event.fact else { return };
+        let place = self.place(labels);
+        let mut counts = Counts::default();
         match change {
-            Change::Progressed(_) | Change::Logged(_) | Change::CancelAsked => return,
-            Change::Enqueued { .. } => now.enqueued += 1,
-            Change::Started { .. } => {
-                now.started += 1;
-                if let Some(Phase::Available(since)) = self.since.get(&id) {
-                    now.waits.add(*since, at);
-                }
+            Change::Progressed(_) | Change::Logged(_) | Change::CancelAsked => {
+                self.queues[place].1.at(at).counts.events += 1;
+                return;
             }
-            Change::Completed { .. } => {
-                now.completed += 1;
-                now.ran(self.since.get(&id), at);
-            }
-            Change::RetryScheduled { .. } | Change::Discarded { .. } => {
-                now.failed += 1;
-                now.ran(self.since.get(&id), at);
-            }
+            Change::Enqueued { .. } => counts.enqueued = 1,
+            Change::Started { .. } => counts.started = 1,
+            Change::Completed { .. } => counts.completed = 1,
+            Change::RetryScheduled { .. } | Change::Discarded { .. } => counts.failed = 1,
             Change::BecameAvailable
             | Change::Snoozed { .. }
             | Change::Cancelled
@@ -126,25 +110,49 @@ impl Meter {
             | Change::Moved { .. }
             | Change::Reprioritised { .. } => {}
         }
-        if *change == Change::Deleted {
-            return self.forget(id);
+        let timed = self.follow(*id, *state, change, event.at);
+        let of_queue = self.queues[place].1.at(at);
+        of_queue.counts.events += 1;
+        for tally in [self.all.at(at), of_queue] {
+            tally.count(counts, timed, event.at);
         }
-        match state {
-            State::Available => self.keep(id, Phase::Available(at)),
-            State::Running => self.keep(id, Phase::Running(at)),
+        self.keep_pace(at, counts.started);
+    }
+
+    /// Notes what the job does now, if it is in the sample; answers with what it did until now.
+    fn follow(&mut self, id: JobId, state: State, change: &Change, at: Time) -> Timed {
+        if !in_sample(id, self.mask) {
+            return Timed::Nothing;
+        }
+        let next = match state {
+            State::Available => Some(Phase::Available(at)),
+            State::Running => Some(Phase::Running(at)),
             State::Scheduled
             | State::Retryable
             | State::Completed
             | State::Discarded
-            | State::Cancelled => self.forget(id),
+            | State::Cancelled => None,
+        };
+        let next = next.filter(|_| *change != Change::Deleted);
+        let before = match next {
+            Some(phase) => self.since.insert(id, phase),
+            None => self.since.remove(&id),
+        };
+        if self.since.len() > MAX_JOBS {
+            self.thin_out();
+        }
+        let ends = matches!(
+            change,
+            Change::Completed { .. } | Change::RetryScheduled { .. } | Change::Discarded { .. }
+        );
+        match (change, before) {
+            (Change::Started { .. }, Some(Phase::Available(since))) => Timed::Wait(since),
+            (_, Some(Phase::Running(since))) if ends => Timed::Run(since),
+            (_, Some(Phase::Available(_) | Phase::Running(_)) | None) => Timed::Nothing,
         }
     }
 
-    fn keep(&mut self, id: JobId, phase: Phase) {
-        if !in_sample(id, self.mask) {
-            return;
-        }
-        self.since.insert(id, phase);
+    fn thin_out(&mut self) {
         while self.since.len() > MAX_JOBS && self.mask != u32::MAX {
             let mask = self.mask << 1 | 1;
             self.mask = mask;
@@ -152,31 +160,115 @@ impl Meter {
         }
     }
 
-    fn forget(&mut self, id: JobId) {
-        self.since.remove(&id);
-        if self.since.len() < MAX_JOBS / 8 {
+    /// Once a second: a smaller sample when too many attempts begin, a larger one when it is small.
+    fn keep_pace(&mut self, at: i64, started: u32) {
+        if at <= self.pace.0 {
+            self.pace.1 += started;
+            return;
+        }
+        let timed = self.pace.1 / (self.mask.saturating_add(1).max(1));
+        if timed > TIMED && self.mask != u32::MAX {
+            let mask = self.mask << 1 | 1;
+            self.mask = mask;
+            self.since.retain(|id, _| in_sample(*id, mask));
+        } else if timed < TIMED / 4 && self.since.len() < MAX_JOBS / 4 {
             self.mask >>= 1;
         }
+        self.pace = (at, started);
     }
 
-    /// The last whole seconds before `now`.
-    pub(super) fn read(&self, now: Time) -> (Rates, Option<Latency>, Option<Latency>) {
-        let now = second(now);
-        let from = (now - WINDOW).max(self.began);
-        let length = (now - from).max(1) as f64;
-        let window = || self.seconds.iter().filter(|second| (from..now).contains(&second.at));
-        let rate = |count: fn(&Second) -> u32| {
-            window().map(|second| f64::from(count(second))).sum::<f64>() / length
+    fn place(&mut self, labels: &Arc<Labels>) -> usize {
+        if let Some((last, place)) = &self.last
+            && (Arc::ptr_eq(last, labels) || last.queue == labels.queue)
+        {
+            return *place;
+        }
+        let place = match self.places.get(&labels.queue) {
+            Some(place) => *place,
+            None => self.make_place(&labels.queue),
         };
-        let rates = Rates {
-            enqueued: rate(|second| second.enqueued),
-            started: rate(|second| second.started),
-            completed: rate(|second| second.completed),
-            failed: rate(|second| second.failed),
+        self.last = Some((labels.clone(), place));
+        place
+    }
+
+    fn make_place(&mut self, queue: &QueueName) -> usize {
+        let fresh = (queue.clone(), Series::default());
+        let quietest = (0..self.queues.len()).min_by_key(|place| self.queues[*place].1.last());
+        let place = match quietest {
+            Some(place) if self.queues.len() >= MAX_QUEUES => {
+                let (gone, _) = std::mem::replace(&mut self.queues[place], fresh);
+                self.places.remove(&gone);
+                place
+            }
+            Some(_) | None => {
+                self.queues.push(fresh);
+                self.queues.len() - 1
+            }
         };
-        let waits = window().flat_map(|second| second.waits.kept.iter().copied()).collect();
-        let runs = window().flat_map(|second| second.runs.kept.iter().copied()).collect();
-        (rates, latency(waits), latency(runs))
+        self.places.insert(queue.clone(), place);
+        place
+    }
+
+    /// The server's last whole seconds before `now`.
+    pub(super) fn lately(&mut self, now: Time) -> Lately {
+        lately(&mut self.all, self.began, now)
+    }
+
+    /// The same for each queue in which something happened in them.
+    pub(super) fn queues_lately(&mut self, now: Time) -> HashMap<QueueName, Lately> {
+        let from = second(now) - WINDOW - 1;
+        let busy = self.queues.iter_mut().filter(|(_, series)| series.last() >= from);
+        let began = self.began;
+        busy.map(|(name, series)| (name.clone(), lately(series, began, now))).collect()
+    }
+
+    /// Seconds and minutes before `now` of the server, or of a queue; empty when nothing is known.
+    pub(super) fn points(
+        &mut self,
+        queue: Option<&QueueName>,
+        now: Time,
+    ) -> (Vec<Point>, Vec<Point>) {
+        let place = queue.map(|queue| self.places.get(queue).copied());
+        let series = match place {
+            None => &mut self.all,
+            Some(Some(place)) => &mut self.queues[place].1,
+            Some(None) => return (Vec::new(), Vec::new()),
+        };
+        series.points(second(now))
+    }
+}
+
+impl Tally {
+    fn count(&mut self, counts: Counts, timed: Timed, at: Time) {
+        self.counts.enqueued += counts.enqueued;
+        self.counts.started += counts.started;
+        self.counts.completed += counts.completed;
+        self.counts.failed += counts.failed;
+        match timed {
+            Timed::Nothing => {}
+            Timed::Wait(since) => self.wait.add(since, at),
+            Timed::Run(since) => self.run.add(since, at),
+        }
+    }
+}
+
+fn lately(series: &mut Series, began: i64, now: Time) -> Lately {
+    let now = second(now);
+    let length = (now - began).clamp(1, WINDOW) as f64;
+    let window = series.window(now);
+    let rate = |count: u32| f64::from(count) / length;
+    let Counts { events, enqueued, started, completed, failed } = window.counts;
+    Lately {
+        rates: Rates {
+            events: rate(events),
+            enqueued: rate(enqueued),
+            started: rate(started),
+            completed: rate(completed),
+            failed: rate(failed),
+        },
+        wait: window.wait.latency(),
+        run: window.run.latency(),
+        second: series.last_second(now),
     }
 }
 
@@ -184,37 +276,22 @@ fn second(at: Time) -> i64 {
     at.millis().div_euclid(1_000)
 }
 
-/// The counts of a second; those of the newest when the clock went back.
-fn now(seconds: &mut VecDeque<Second>, at: i64) -> &mut Second {
-    if seconds.back().is_none_or(|newest| newest.at < at) {
-        seconds.push_back(Second { at, ..Second::default() });
-        while seconds.front().is_some_and(|oldest| oldest.at < at - WINDOW - 1) {
-            seconds.pop_front();
-        }
-    }
-    let newest = seconds.len() - 1;
-    &mut seconds[newest]
-}
-
 fn in_sample(id: JobId, mask: u32) -> bool {
     id.as_u128() as u32 & mask == 0
-}
-
-fn latency(mut times: Vec<u64>) -> Option<Latency> {
-    times.sort_unstable();
-    let last = times.len().checked_sub(1)?;
-    let at = |percent: usize| times[last * percent / 100];
-    Some(Latency { p50: at(50), p99: at(99) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Json, Kind, Labels, QueueName, WorkerName};
+    use crate::job::{Json, Kind, WorkerName};
 
     fn event(job: u128, ms: i64, state: State, change: Change) -> Event {
+        event_in(QueueName::default(), job, ms, state, change)
+    }
+
+    fn event_in(queue: QueueName, job: u128, ms: i64, state: State, change: Change) -> Event {
         let kind = Kind::parse("echo").unwrap();
-        let labels = Labels { queue: QueueName::default(), kind, tags: Box::new([]) };
+        let labels = Labels { queue, kind, tags: Box::new([]) };
         let (id, labels) = (JobId::from_u128(job), labels.into());
         let fact = Fact::Job { id, labels, state, attempt: 1, change };
         Event { seq: 1, at: Time::from_millis(ms), fact }
@@ -228,6 +305,10 @@ mod tests {
         meter.add(&event(job, done, State::Completed, Change::Completed { result }));
     }
 
+    fn all(ms: u32) -> Option<Latency> {
+        Some(Latency { p50: ms, p95: ms, p99: ms })
+    }
+
     #[test]
     fn rates_and_latencies_are_those_of_the_last_whole_seconds() {
         let mut meter = Meter::new(Time::from_millis(0));
@@ -235,13 +316,12 @@ mod tests {
             life(&mut meter, job, 1_000, 1_010, 1_030);
         }
         life(&mut meter, 100, 1_000, 1_900, 2_900);
-        let (rates, wait, run) = meter.read(Time::from_millis(5_500));
+        let Lately { rates, wait, run, .. } = meter.lately(Time::from_millis(5_500));
         assert_eq!((rates.started, rates.completed), (101.0 / 5.0, 101.0 / 5.0));
-        assert_eq!(wait, Some(Latency { p50: 10, p99: 10 }));
-        assert_eq!(run, Some(Latency { p50: 20, p99: 20 }));
-        let (rates, wait, run) = meter.read(Time::from_millis(7_500));
+        assert_eq!((wait, run), (all(10), all(20)));
+        let Lately { rates, wait, run, .. } = meter.lately(Time::from_millis(7_500));
         assert_eq!((rates.started, rates.completed, wait), (0.0, 0.2, None));
-        assert_eq!(run, Some(Latency { p50: 1_000, p99: 1_000 }));
+        assert_eq!(run, all(1_000));
         assert!(meter.since.is_empty(), "jobs that ended are forgotten");
     }
 
@@ -256,7 +336,49 @@ mod tests {
         for _ in 0..5_000 {
             life(&mut meter, JobId::generate().as_u128(), 1_000, 1_005, 1_010);
         }
-        let (rates, wait, _) = meter.read(Time::from_millis(2_000));
-        assert_eq!((rates.started, wait), (2_500.0, Some(Latency { p50: 5, p99: 5 })));
+        let Lately { rates, wait, .. } = meter.lately(Time::from_millis(2_000));
+        assert_eq!((rates.started, wait), (2_500.0, all(5)));
+    }
+
+    #[test]
+    fn a_rush_is_counted_in_full_and_timed_in_part() {
+        let mut meter = Meter::new(Time::from_millis(0));
+        for second in 1..6 {
+            for _ in 0..20_000 {
+                let at = second * 1_000;
+                life(&mut meter, JobId::generate().as_u128(), at, at + 3, at + 9);
+            }
+        }
+        assert!(meter.mask >= 3, "{}", meter.mask);
+        let Lately { rates, wait, run, .. } = meter.lately(Time::from_millis(6_000));
+        assert_eq!((rates.completed, wait, run), (20_000.0, all(3), all(6)));
+        for second in 6..30 {
+            life(&mut meter, JobId::generate().as_u128(), second * 1_000, second * 1_000, 0);
+        }
+        assert_eq!(meter.mask, 0, "a calm server is timed in full again");
+    }
+
+    #[test]
+    fn each_queue_has_its_own_history_and_the_quietest_gives_way() {
+        let mut meter = Meter::new(Time::from_millis(0));
+        let queue = |n: usize| QueueName::parse(&format!("q{n}")).unwrap();
+        for n in 0..MAX_QUEUES + 1 {
+            let at = n as i64 * 1_000;
+            let change = Change::BecameAvailable;
+            meter.add(&event_in(queue(n), n as u128, at, State::Available, change.clone()));
+            meter.add(&event_in(queue(1), n as u128, at, State::Available, change));
+        }
+        let now = Time::from_millis((MAX_QUEUES as i64 + 1) * 1_000);
+        let events = |meter: &mut Meter, n| {
+            let (seconds, _) = meter.points(Some(&queue(n)), now);
+            seconds.iter().map(|point| point.counts.events).sum::<u32>()
+        };
+        assert_eq!(events(&mut meter, 0), 0, "it was quiet longest");
+        assert_eq!(events(&mut meter, 1), MAX_QUEUES as u32 + 2);
+        assert_eq!(events(&mut meter, MAX_QUEUES), 1);
+        assert_eq!(meter.points(None, now).0.len(), MAX_QUEUES + 1);
+        let lately = meter.queues_lately(now);
+        assert_eq!(lately[&queue(1)].rates.events, 1.0);
+        assert!(!lately.contains_key(&queue(2)), "nothing happened there");
     }
 }

@@ -25,15 +25,21 @@ pub mod submission;
 mod dispatcher;
 mod event_pump;
 mod executor;
+mod failures;
 mod finals;
+mod group_action;
 mod heartbeat;
+mod history;
+mod insight;
 mod leases;
 mod meter;
 mod notes;
+mod observer;
 mod pulse;
 mod queues;
 mod settler;
 mod slots;
+mod spread;
 mod stop;
 mod supervise;
 mod timer;
@@ -47,10 +53,15 @@ pub use crate::store::{
     ControlError, Enqueued, Events, Page, Piece, QueueStats, Snapshot, Stats, Storage, StoreError,
 };
 pub use batch::Batch;
+pub use failures::{FailureGroup, FailureList};
+pub use group_action::{GroupAction, GroupDone};
 pub use handler::{Context, Handler, IntoOutcome};
-pub use meter::{Latency, Rates};
+pub use history::{Counts, Point};
+pub use insight::{HeldAttempt, History, QueueView, Workers};
+pub use meter::Rates;
 pub use pulse::Pulse;
 pub use registry::{KindInfo, Registry};
+pub use spread::Latency;
 pub use stop::Drained;
 pub use submission::{BackoffFields, FieldError, Submission};
 pub use supervise::LoopFailure;
@@ -106,6 +117,14 @@ impl Default for EngineConfig {
             poll_interval: Duration::from_secs(5),
             handler_grace: Duration::from_secs(2),
         }
+    }
+}
+
+impl EngineConfig {
+    /// What the configuration says of a queue.
+    pub fn of_queue(&self, queue: &QueueName) -> QueueConfig {
+        let own = self.queues.iter().find(|(name, _)| name == queue);
+        own.map_or(self.default_queue, |(_, own)| *own)
     }
 }
 
@@ -199,6 +218,8 @@ struct Inner {
     live: event_pump::Live,
     finals: finals::Finals,
     pulses: pulse::Pulses,
+    /// The metrics and the failures of lately.
+    observed: observer::Observed,
     failures: supervise::Failures,
     bulks: bulk::Bulks,
     /// Attempts settled with an end of their own, since the start.
@@ -257,6 +278,7 @@ impl Engine {
             live: event_pump::Live::new(config.stream_capacity),
             finals: finals::Finals::default(),
             pulses: pulse::Pulses::default(),
+            observed: observer::Observed::new(clock.now()),
             failures: supervise::Failures::default(),
             bulks: bulk::Bulks::default(),
             finished: AtomicU64::new(0),

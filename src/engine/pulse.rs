@@ -1,16 +1,18 @@
 //! How busy the server is, a few times a second and for whoever asks: counters, rates, and how long jobs
 //! waited and ran. One loop works it out for all; with nobody listening it does nothing.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::meter::{Latency, Meter, Rates};
-use super::{Batch, Inner};
+use super::Inner;
+use super::history::Point;
+use super::meter::{Lately, Rates};
+use super::spread::Latency;
+use crate::job::QueueName;
 use crate::store::Stats;
 
 /// One look at the server. Shared by all who listen.
@@ -24,6 +26,10 @@ pub struct Pulse {
     pub wait: Option<Latency>,
     /// From started to the end, of the attempts that ended lately; `None` when none did.
     pub run: Option<Latency>,
+    /// The last whole second.
+    pub second: Point,
+    /// Queues in which something happened lately: per second, and in the last whole second.
+    pub queues: HashMap<QueueName, (Rates, Point)>,
     encoded: OnceLock<Box<str>>,
 }
 
@@ -33,8 +39,12 @@ impl Pulse {
         self.encoded.get_or_init(|| encode(self).into_boxed_str())
     }
 
+    /// Nothing to tell: that time goes by, everybody knows.
     fn says_the_same(&self, other: &Pulse) -> bool {
-        let lately = |pulse: &Pulse| (pulse.rates, pulse.wait, pulse.run);
+        let lately = |pulse: &Pulse| {
+            let Point { counts, wait, run, .. } = pulse.second;
+            (pulse.rates, pulse.wait, pulse.run, counts, wait, run)
+        };
         lately(self) == lately(other) && self.stats == other.stats
     }
 }
@@ -65,44 +75,39 @@ impl Pulses {
 /// At most four pulses a second, whatever happens.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// Publishes pulses, as long as somebody listens and something changes, until the channel ends.
-pub(super) async fn run(inner: Arc<Inner>, mut live: Receiver<Arc<Batch>>) {
+/// Publishes pulses, as long as somebody listens and something changes, until the last event is in.
+pub(super) async fn run(inner: Arc<Inner>) {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // There while somebody listens.
-    let mut meter: Option<Meter> = None;
+    let mut is_heard = false;
     loop {
         tokio::select! {
-            next = live.recv() => match next {
-                Ok(batch) => {
-                    if let Some(meter) = &mut meter {
-                        batch.events.iter().for_each(|event| meter.add(event));
-                    }
-                }
-                // What was missed is missing in the rates, for a few seconds.
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
-            },
-            () = inner.pulses.called.notified() => {
-                meter.get_or_insert_with(|| Meter::new(inner.clock.now()));
-            }
-            _ = tick.tick(), if meter.is_some() => {
+            () = inner.last_event_is_in.cancelled() => return,
+            () = inner.pulses.called.notified() => is_heard = true,
+            _ = tick.tick(), if is_heard => {
                 if inner.pulses.newest.receiver_count() == 0 {
-                    meter = None;
+                    is_heard = false;
                     inner.pulses.newest.send_replace(None);
-                } else if let Some(meter) = &meter {
-                    publish(&inner, meter).await;
+                } else {
+                    publish(&inner).await;
                 }
             }
         }
     }
 }
 
-async fn publish(inner: &Inner, meter: &Meter) {
-    // A store that is closing has no more to tell; the channel's end comes soon.
+async fn publish(inner: &Inner) {
+    // A store that is closing has no more to tell; the end comes soon.
     let Ok(stats) = inner.store.stats().await else { return };
-    let (rates, wait, run) = meter.read(inner.clock.now());
-    let pulse = Arc::new(Pulse { stats, rates, wait, run, encoded: OnceLock::new() });
+    let now = inner.clock.now();
+    let (all, queues) = {
+        let mut observed = inner.observed.lock();
+        (observed.meter.lately(now), observed.meter.queues_lately(now))
+    };
+    let Lately { rates, wait, run, second } = all;
+    let queues = queues.into_iter().map(|(name, of)| (name, (of.rates, of.second))).collect();
+    let pulse =
+        Arc::new(Pulse { stats, rates, wait, run, second, queues, encoded: OnceLock::new() });
     inner.pulses.newest.send_if_modified(|newest| {
         let changed = newest.as_ref().is_none_or(|newest| !newest.says_the_same(&pulse));
         if changed {

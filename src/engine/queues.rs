@@ -1,16 +1,18 @@
 //! Starts the engine's loops, and a dispatcher for every queue: those configured, those the store
 //! knows, and each new one from its first job.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::settler::Report;
-use super::{Inner, dispatcher, event_pump, finals, heartbeat, pulse, settler, timer};
+use super::slots::QueueKey;
+use super::{Inner, dispatcher, event_pump, finals, heartbeat, observer, pulse, settler, timer};
 use crate::job::{Cursor, Event, QueueName};
 use crate::store::StoreError;
 
@@ -20,7 +22,19 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Which queues have a dispatcher.
 #[derive(Default)]
 pub(super) struct Queues {
-    known: RwLock<HashSet<QueueName>>,
+    known: RwLock<Known>,
+    /// What the store remembers of queues is in force: only now somebody may claim.
+    pub(super) ready: CancellationToken,
+    /// Held while somebody sets a concurrency.
+    pub(super) setting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Queues with a dispatcher.
+    keys: HashMap<QueueName, QueueKey>,
+    /// Queues whose concurrency somebody set, whatever the configuration says.
+    set: HashMap<QueueName, u32>,
 }
 
 impl Inner {
@@ -37,7 +51,9 @@ impl Inner {
         tasks.spawn(self.pump.track_future(pump));
         let finals = finals::run(self.clone(), self.live.subscribe());
         tasks.spawn(self.supervise("waiters", &self.last_event_is_in, finals));
-        let pulse = pulse::run(self.clone(), self.live.subscribe());
+        let observer = observer::run(self.clone(), self.live.subscribe());
+        tasks.spawn(self.supervise("observer", &self.last_event_is_in, observer));
+        let pulse = pulse::run(self.clone());
         tasks.spawn(self.supervise("pulse", &self.last_event_is_in, pulse));
         let settler = settler::run(self.clone(), reports);
         tasks.spawn(self.loops.track_future(self.supervise("settler", &self.quiet, settler)));
@@ -62,7 +78,23 @@ impl Inner {
     }
 
     fn knows(&self, queue: &QueueName) -> bool {
-        self.queues.known.read().unwrap_or_else(PoisonError::into_inner).contains(queue)
+        let known = self.queues.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.keys.contains_key(queue)
+    }
+
+    /// Lets so many attempts of a queue run at once from now on; `None` is what the configuration says.
+    pub(super) fn set_concurrency(&self, queue: &QueueName, concurrency: Option<u32>) {
+        let mut known = self.queues.known.write().unwrap_or_else(PoisonError::into_inner);
+        let before = match concurrency {
+            Some(concurrency) => known.set.insert(queue.clone(), concurrency),
+            None => known.set.remove(queue),
+        };
+        if before != concurrency
+            && let Some(key) = known.keys.get(queue)
+        {
+            let limit = concurrency.map_or(self.config.of_queue(queue).concurrency, |n| n as usize);
+            self.slots.set_limit(*key, limit);
+        }
     }
 
     fn start_queue(self: &Arc<Self>, queue: &QueueName) {
@@ -71,12 +103,15 @@ impl Inner {
             return; // the job waits for the next start
         }
         let mut known = self.queues.known.write().unwrap_or_else(PoisonError::into_inner);
-        if !known.insert(queue.clone()) {
+        if known.keys.contains_key(queue) {
             return;
         }
-        let own = self.config.queues.iter().find(|(name, _)| name == queue);
-        let config = own.map_or(self.config.default_queue, |(_, config)| *config);
+        let mut config = self.config.of_queue(queue);
+        if let Some(set) = known.set.get(queue) {
+            config.concurrency = *set as usize;
+        }
         let key = self.slots.add(config);
+        known.keys.insert(queue.clone(), key);
         let body = dispatcher::run(self.clone(), queue.clone(), key);
         let body = self.supervise("dispatcher", draining, body);
         self.shutdown.tasks.spawn(self.dispatchers.track_future(body));
@@ -91,6 +126,12 @@ async fn census(inner: Arc<Inner>) {
         match inner.store.stats().await {
             Ok(stats) => {
                 refused = false;
+                if !inner.queues.ready.is_cancelled() {
+                    for (queue, stats) in &stats.queues {
+                        inner.set_concurrency(queue, stats.concurrency);
+                    }
+                    inner.queues.ready.cancel();
+                }
                 inner.ensure_queues(stats.queues.keys());
             }
             Err(StoreError::Closed) => return,

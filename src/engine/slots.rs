@@ -43,6 +43,13 @@ impl Slots {
         self.lock().add(config)
     }
 
+    /// Changes how many attempts of a queue may run at once. Those that run already go on.
+    pub(super) fn set_limit(&self, queue: QueueKey, limit: usize) {
+        let mut table = self.lock();
+        table.change(queue, |queue| queue.limit = limit);
+        table.grant();
+    }
+
     /// Waits until the queue may start at least one attempt and grants up to `max`. One waiter a
     /// queue: its dispatcher. Dropping the future withdraws the wish.
     pub(super) async fn acquire(self: &Arc<Self>, queue: QueueKey, max: usize) -> Permits {
@@ -224,7 +231,7 @@ impl Table {
             let Some(&(place, index)) = self.waiting.first() else { return };
             let alone = self.waiting.len() == 1;
             let queue = &self.queues[index];
-            let room = (queue.limit - queue.running).min(queue.wish - queue.granted);
+            let room = queue.limit.saturating_sub(queue.running).min(queue.wish - queue.granted);
             let count = if alone { room.min(self.free) } else { 1 };
             self.free -= count;
             self.furthest = self.furthest.max(place);
@@ -334,6 +341,36 @@ mod tests {
         table.free = 1;
         let starts = compete(&mut table, &[slow, busy], 100);
         assert!(starts[0].abs_diff(50) <= 2, "{starts:?}");
+    }
+
+    #[test]
+    fn a_limit_that_is_lowered_lets_run_what_runs_and_one_that_is_raised_is_used_at_once() {
+        let slots = Slots::new(100);
+        let queue = slots.add(config(10, 1));
+        let mut table = slots.lock();
+        table.wish(queue, 1_000);
+        table.grant();
+        assert_eq!(table.collect(queue), 10);
+        table.wish(queue, 1_000);
+        drop(table);
+        slots.set_limit(queue, 3);
+        let mut table = slots.lock();
+        table.release(queue, 7);
+        table.grant();
+        assert_eq!((table.collect(queue), table.queues[queue.0].running), (0, 3));
+        table.release(queue, 1);
+        table.grant();
+        assert_eq!(table.collect(queue), 1);
+        table.wish(queue, 1_000);
+        drop(table);
+        slots.set_limit(queue, 5);
+        assert_eq!(slots.lock().collect(queue), 2);
+        slots.set_limit(queue, 0);
+        let mut table = slots.lock();
+        table.release(queue, 5);
+        table.wish(queue, 1);
+        table.grant();
+        assert_eq!((table.collect(queue), table.free), (0, 100));
     }
 
     #[tokio::test]

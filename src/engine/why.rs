@@ -99,8 +99,9 @@ impl Engine {
         };
         let queue = stats.queues.get(&labels.queue);
         let config = self.config();
-        let own = config.queues.iter().find(|(name, _)| *name == labels.queue);
-        let limit = own.map_or(config.default_queue, |(_, config)| *config).concurrency;
+        let limit = queue.map_or(config.of_queue(&labels.queue).concurrency, |queue| {
+            config.queue_view(&labels.queue, queue).concurrency
+        });
         let facts = Facts {
             job,
             now: self.inner.clock.now(),

@@ -24,6 +24,7 @@ mod extract;
 mod feed;
 mod follow;
 mod health;
+mod insight;
 mod jobs;
 pub mod layers;
 pub mod limits;
@@ -102,6 +103,10 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
         .route("/api/v1/queues", get(stats::queues))
         .route("/api/v1/queues/{name}/pause", post(stats::pause))
         .route("/api/v1/queues/{name}/resume", post(stats::resume))
+        .route("/api/v1/queues/{name}/concurrency", post(insight::set_concurrency))
+        .route("/api/v1/failures", get(insight::failures))
+        .route("/api/v1/workers", get(insight::workers))
+        .route("/api/v1/metrics/history", get(insight::history))
         .route("/api/v1/kinds", get(stats::kinds))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/ws", get(ws::upgrade))

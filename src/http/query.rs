@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Problem;
-use crate::job::{Cursor, EventType, Filter, Invalid, JobQuery, Time, moment};
+use crate::job::{Cursor, EventType, Filter, Invalid, JobQuery, QueueName, Time, moment};
 
 /// The pairs of a query string, decoded.
 pub fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
@@ -53,6 +53,30 @@ pub fn narrow(query: &mut JobQuery, field: &str, value: &str, now: Time) -> Resu
 fn not_understood(wrong: &[Invalid]) -> Problem {
     let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
     Problem::invalid_parameter(all.join("; "))
+}
+
+/// What a list of things in memory may ask for: `limit`, at most `max`.
+pub fn limit_query(query: Option<&str>, usual: usize, max: usize) -> Result<usize, Problem> {
+    let mut wanted = usual;
+    for (name, value) in pairs(query) {
+        match &*name {
+            "limit" => wanted = limit(&value, max)?,
+            _ => return Err(unknown(&name, "limit")),
+        }
+    }
+    Ok(wanted)
+}
+
+/// Whose history is asked for: that of `queue`, or of the server.
+pub fn history_query(query: Option<&str>) -> Result<Option<QueueName>, Problem> {
+    let mut wanted = None;
+    for (name, value) in pairs(query) {
+        match &*name {
+            "queue" => wanted = one(&value)?,
+            _ => return Err(unknown(&name, "queue")),
+        }
+    }
+    Ok(wanted)
 }
 
 /// What a reader of the stream asks for.
@@ -252,7 +276,7 @@ mod tests {
         }
         assert!(asks_to_wait(Some("a=1&wait=1s")) && !asks_to_wait(Some("waits=1")));
         let query = stream_query(Some("type=queue.*,job.started&type=queue.paused")).unwrap();
-        assert_eq!(query.filter.types.len(), 3);
+        assert_eq!(query.filter.types.len(), 4);
         assert!(query.endless().is_ok());
         assert!(stream_query(Some("wait=1s")).unwrap().endless().is_err());
     }

@@ -12,16 +12,16 @@ use serde_json::value::RawValue;
 use super::extract::PathQueue;
 use super::view::{Shown, to_json};
 use super::{Api, Problem, json};
-use crate::engine::{EngineConfig, Latency, Pulse, QueueStats, Rates, Stats, Storage};
-use crate::job::{Cursor, QueueName, State as JobState};
+use crate::engine::{Counts, EngineConfig, Latency, Point, Pulse, Rates, Stats, Storage};
+use crate::job::{Cursor, State as JobState, Time};
 
-type Counts = BTreeMap<&'static str, u64>;
+type ByState = BTreeMap<&'static str, u64>;
 
 #[derive(Serialize)]
 struct StatsView<'a> {
-    states: Counts,
+    states: ByState,
     queues: Vec<QueueView<'a>>,
-    kinds: BTreeMap<&'a str, Counts>,
+    kinds: BTreeMap<&'a str, ByState>,
     cursor: Shown<Cursor>,
     oldest: Shown<Cursor>,
 }
@@ -61,7 +61,15 @@ struct QueueView<'a> {
     paused: bool,
     concurrency: usize,
     weight: u32,
-    states: Counts,
+    states: ByState,
+    /// Since when the job that waits longest is available; null when none is.
+    waiting_since: Option<Shown<Time>>,
+    /// Only in `stats` messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_second: Option<RatesView>,
+    /// The last whole second; only in `stats` messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    second: Option<CountsView>,
 }
 
 #[derive(Serialize)]
@@ -92,7 +100,7 @@ fn stats_view<'a>(stats: &'a Stats, config: &EngineConfig) -> StatsView<'a> {
     let kinds = stats.kinds.iter().map(|(kind, states)| (kind.as_str(), counts(states)));
     StatsView {
         states: counts(&stats.states),
-        queues: queue_views(&stats.queues, config),
+        queues: queue_views(stats, config),
         kinds: kinds.collect(),
         cursor: Shown(stats.cursor),
         oldest: Shown(stats.oldest),
@@ -107,10 +115,13 @@ struct PulseView<'a> {
     per_second: RatesView,
     wait_ms: Option<LatencyView>,
     run_ms: Option<LatencyView>,
+    /// The last whole second.
+    second: PointView,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Default)]
 struct RatesView {
+    events: f64,
     enqueued: f64,
     started: f64,
     completed: f64,
@@ -119,21 +130,80 @@ struct RatesView {
 
 #[derive(Serialize)]
 struct LatencyView {
-    p50: u64,
-    p99: u64,
+    p50: u32,
+    p95: u32,
+    p99: u32,
+}
+
+#[derive(Serialize, Default)]
+struct CountsView {
+    events: u32,
+    enqueued: u32,
+    started: u32,
+    completed: u32,
+    failed: u32,
+}
+
+/// One second or minute: `{"at","events","enqueued","started","completed","failed","wait_ms","run_ms"}`.
+#[derive(Serialize)]
+pub(super) struct PointView {
+    at: Shown<Time>,
+    #[serde(flatten)]
+    counts: CountsView,
+    wait_ms: Option<LatencyView>,
+    run_ms: Option<LatencyView>,
+}
+
+impl PointView {
+    pub(super) fn of(point: &Point) -> PointView {
+        PointView {
+            at: Shown(point.at),
+            counts: CountsView::of(point.counts),
+            wait_ms: point.wait.map(LatencyView::of),
+            run_ms: point.run.map(LatencyView::of),
+        }
+    }
+}
+
+impl CountsView {
+    fn of(counts: Counts) -> CountsView {
+        let Counts { events, enqueued, started, completed, failed } = counts;
+        CountsView { events, enqueued, started, completed, failed }
+    }
+}
+
+impl LatencyView {
+    fn of(latency: Latency) -> LatencyView {
+        let Latency { p50, p95, p99 } = latency;
+        LatencyView { p50, p95, p99 }
+    }
+}
+
+impl RatesView {
+    fn of(rates: Rates) -> RatesView {
+        let Rates { events, enqueued, started, completed, failed } = rates;
+        RatesView { events, enqueued, started, completed, failed }
+    }
 }
 
 /// The `stats` message: what `GET /api/v1/stats` answers but for `store`, `per_second`, and `wait_ms` and `run_ms` as
-/// `{"p50","p99"}` over the last seconds, null when there is nothing to measure.
+/// `{"p50","p95","p99"}` over the last seconds, null when there is nothing to measure; `second` is the last
+/// whole second. Queues have `per_second` and `second` too.
 pub fn pulse_json(pulse: &Pulse, config: &EngineConfig) -> String {
-    let Rates { enqueued, started, completed, failed } = pulse.rates;
-    let latency = |of: Latency| LatencyView { p50: of.p50, p99: of.p99 };
+    let mut stats = stats_view(&pulse.stats, config);
+    for (queue, name) in stats.queues.iter_mut().zip(pulse.stats.queues.keys()) {
+        let lately = pulse.queues.get(name);
+        queue.per_second = Some(lately.map(|(rates, _)| RatesView::of(*rates)).unwrap_or_default());
+        let second = lately.map(|(_, second)| CountsView::of(second.counts));
+        queue.second = Some(second.unwrap_or_default());
+    }
     to_json(&PulseView {
         r#type: "stats",
-        stats: stats_view(&pulse.stats, config),
-        per_second: RatesView { enqueued, started, completed, failed },
-        wait_ms: pulse.wait.map(latency),
-        run_ms: pulse.run.map(latency),
+        stats,
+        per_second: RatesView::of(pulse.rates),
+        wait_ms: pulse.wait.map(LatencyView::of),
+        run_ms: pulse.run.map(LatencyView::of),
+        second: PointView::of(&pulse.second),
     })
 }
 
@@ -155,10 +225,12 @@ impl StorageView {
     }
 }
 
-/// Every known queue: `{"queues": [{"name","paused","concurrency","weight","states"}], "cursor"}`.
+/// Every known queue: `{"queues": [{"name","paused","concurrency","weight","states","waiting_since"}],
+/// "cursor"}`; `concurrency` is how many attempts may run at once, `waiting_since` when the job that waits
+/// longest became available.
 pub async fn queues(State(api): State<Api>) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
-    let queues = queue_views(&stats.queues, api.engine.config());
+    let queues = queue_views(&stats, api.engine.config());
     Ok(json(&QueuesView { queues, cursor: Shown(stats.cursor) }))
 }
 
@@ -193,25 +265,24 @@ pub async fn kinds(State(api): State<Api>) -> Response {
 }
 
 /// Every state is there, also those without jobs.
-fn counts(states: &BTreeMap<JobState, u64>) -> Counts {
+fn counts(states: &BTreeMap<JobState, u64>) -> ByState {
     let count = |state: JobState| states.get(&state).copied().unwrap_or_default();
     JobState::ALL.into_iter().map(|state| (state.as_str(), count(state))).collect()
 }
 
-fn queue_views<'a>(
-    queues: &'a BTreeMap<QueueName, QueueStats>,
-    config: &EngineConfig,
-) -> Vec<QueueView<'a>> {
-    let view = |(name, stats): (&'a QueueName, &'a QueueStats)| {
-        let own = config.queues.iter().find(|(queue, _)| queue == name).map(|(_, own)| *own);
-        let own = own.unwrap_or(config.default_queue);
+fn queue_views<'a>(stats: &'a Stats, config: &EngineConfig) -> Vec<QueueView<'a>> {
+    let views = stats.queues.iter().map(|(name, stats)| {
+        let run = config.queue_view(name, stats);
         QueueView {
             name: name.as_str(),
             paused: stats.paused,
-            concurrency: own.concurrency,
-            weight: own.weight,
+            concurrency: run.concurrency,
+            weight: run.weight,
             states: counts(&stats.states),
+            waiting_since: stats.waiting_since.map(Shown),
+            per_second: None,
+            second: None,
         }
-    };
-    queues.iter().map(view).collect()
+    });
+    views.collect()
 }

@@ -127,6 +127,11 @@ pub enum QueueChange {
     Paused,
     /// Claims go on.
     Resumed,
+    /// Somebody set how many of its attempts may run at once.
+    ConcurrencySet {
+        /// How many; `None` is what the configuration says.
+        concurrency: Option<u32>,
+    },
 }
 
 /// What cut an attempt off.
@@ -223,11 +228,12 @@ pub enum EventType {
     JobReprioritised,
     QueuePaused,
     QueueResumed,
+    QueueConcurrencySet,
 }
 
 impl EventType {
     /// Every type.
-    pub const ALL: [EventType; 19] = [
+    pub const ALL: [EventType; 20] = [
         EventType::JobEnqueued,
         EventType::JobAvailable,
         EventType::JobStarted,
@@ -247,6 +253,7 @@ impl EventType {
         EventType::JobReprioritised,
         EventType::QueuePaused,
         EventType::QueueResumed,
+        EventType::QueueConcurrencySet,
     ];
 
     /// The public name.
@@ -271,6 +278,7 @@ impl EventType {
             EventType::JobReprioritised => "job.reprioritised",
             EventType::QueuePaused => "queue.paused",
             EventType::QueueResumed => "queue.resumed",
+            EventType::QueueConcurrencySet => "queue.concurrency_set",
         }
     }
 }
@@ -381,6 +389,9 @@ impl Event {
             Fact::Job { change, .. } => change.event_type(),
             Fact::Queue { change: QueueChange::Paused, .. } => EventType::QueuePaused,
             Fact::Queue { change: QueueChange::Resumed, .. } => EventType::QueueResumed,
+            Fact::Queue { change: QueueChange::ConcurrencySet { .. }, .. } => {
+                EventType::QueueConcurrencySet
+            }
         }
     }
 
@@ -411,7 +422,7 @@ mod tests {
         };
         assert_eq!(names("job.*").len(), 17);
         assert_eq!(names("*").len(), EventType::ALL.len());
-        assert_eq!(names("queue.*"), ["queue.paused", "queue.resumed"]);
+        assert_eq!(names("queue.*"), ["queue.paused", "queue.resumed", "queue.concurrency_set"]);
         assert_eq!(
             names("*.re*ed"),
             [

@@ -5,6 +5,7 @@ mod cursor;
 mod ending;
 mod event;
 mod filter;
+mod fingerprint;
 mod id;
 mod json;
 mod names;
@@ -25,6 +26,7 @@ pub use event::{
     Change, Event, EventType, Fact, Interruption, LogLine, Progress, QueueChange, Stream,
 };
 pub use filter::Filter;
+pub use fingerprint::{fingerprint, pattern};
 pub use id::JobId;
 pub use json::Json;
 pub use names::{IdempotencyKey, Invalid, Kind, QueueName, Tag, WorkerName};

@@ -86,13 +86,14 @@ pub trait Store: Send + Sync + 'static {
     async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError>;
 
     /// Does what a person asks. Job controls answer for each id in order; queue controls answer with
-    /// an empty list. Pausing a paused queue (or resuming one that is not) changes nothing. Asking
+    /// an empty list. Pausing a paused queue (or resuming one that is not, or setting the concurrency
+    /// it has already) changes nothing. Asking
     /// again for the end of a running job succeeds and is no event. A deleted job's last event carries
     /// the state it had; then the job and its key are gone.
     ///
     /// # Errors
-    /// [`StoreError::TooManyQueues`] when a queue that nobody knows is to be paused or moved to and
-    /// would be one too many; nothing was done then.
+    /// [`StoreError::TooManyQueues`] when a queue that nobody knows is to be paused, moved to or given
+    /// a concurrency, and would be one too many; nothing was done then.
     async fn control(
         &self,
         control: Control,
@@ -131,6 +132,10 @@ pub trait Store: Send + Sync + 'static {
     /// within [`Retention::events`] are always there; older ones may be.
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError>;
 
+    /// When processes opened this store, oldest first, the present one last; at most [`MAX_STARTS`].
+    /// Cheap: no waiting.
+    fn starts(&self) -> Vec<Time>;
+
     /// The place of the newest durable event. Cheap: no waiting. Still answers after `close`.
     fn head(&self) -> Cursor;
 
@@ -149,7 +154,7 @@ pub trait Store: Send + Sync + 'static {
     fn wake_timer(&self) -> Arc<Notify>;
 
     /// Everything that is stored, as it is at one place of the log: every job, every event within
-    /// retention, every paused queue. Changes go on meanwhile and are not seen; nothing that the
+    /// retention, what was set of queues. Changes go on meanwhile and are not seen; nothing that the
     /// snapshot needs is removed before it was read.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
@@ -164,12 +169,22 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self) -> Result<(), StoreError>;
 }
 
+/// Openings that a store remembers.
+pub const MAX_STARTS: usize = 64;
+
+/// Remembers one more opening, and forgets the oldest when there are too many.
+fn remember_start(starts: &mut Vec<Time>, now: Time) {
+    starts.push(now);
+    let surplus = starts.len().saturating_sub(MAX_STARTS);
+    starts.drain(..surplus);
+}
+
 /// What a store is told at its opening.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Jobs that may wait (scheduled, available, retryable) before `enqueue` answers `Full`.
     pub max_waiting: u64,
-    /// Distinct queues. A queue counts while it holds a stored job or is paused.
+    /// Distinct queues. A queue counts while it holds a stored job, is paused, or has a concurrency set.
     pub max_queues: usize,
     /// How much of each job's log is kept.
     pub log: LogCaps,
@@ -359,6 +374,9 @@ pub enum Control {
         /// Higher runs first.
         priority: i16,
     },
+    /// Let so many attempts of this queue run at once; `None` is what the configuration says. The store
+    /// keeps and tells it, whoever claims obeys it. Survives a restart.
+    SetConcurrency(QueueName, Option<u32>),
 }
 
 /// What a tick did.

@@ -17,8 +17,8 @@ pub const FORMAT: u32 = 1;
 /// it; a reader that does not ask for more within a minute is given up.
 #[async_trait]
 pub trait Snapshot: Send {
-    /// The next pieces, a bounded number, in this order: the head, the paused queues by name, the
-    /// events oldest first, the finished jobs in the order of their ends, the other jobs by id, the
+    /// The next pieces, a bounded number, in this order: the head, the paused queues by name, the queues
+    /// with a concurrency of their own by name, the events oldest first, the finished jobs in the order of their ends, the other jobs by id, the
     /// end. Nothing after the end.
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError>;
 }
@@ -37,6 +37,8 @@ pub enum Piece {
     Job(Box<Job>),
     /// Comes last: without it the snapshot is not whole.
     End(Totals),
+    /// A queue of which so many attempts may run at once, whatever the configuration says.
+    Concurrency(QueueName, u32),
 }
 
 /// What a snapshot is of.
@@ -63,6 +65,14 @@ pub struct Totals {
     pub events: u64,
     /// Paused queues.
     pub paused: u64,
+    /// Queues with a concurrency of their own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub concurrency: u64,
+}
+
+/// Exports of stores without such queues stay as they were before there were any.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Totals {
@@ -72,6 +82,7 @@ impl Totals {
             Piece::Job(_) => self.jobs += 1,
             Piece::Event(_) => self.events += 1,
             Piece::Paused(_) => self.paused += 1,
+            Piece::Concurrency(..) => self.concurrency += 1,
             Piece::Head(_) | Piece::End(_) => {}
         }
     }
@@ -106,7 +117,7 @@ impl Piece {
                 Err(format!("format {theirs}; this program reads formats up to {ours}"))
             }
             Piece::Head(_) | Piece::End(_) => Ok(()),
-            Piece::Paused(queue) => check_queue(queue),
+            Piece::Paused(queue) | Piece::Concurrency(queue, _) => check_queue(queue),
             Piece::Event(Event { fact: Fact::Queue { queue, .. }, .. }) => check_queue(queue),
             Piece::Event(Event { fact: Fact::Job { labels, change, .. }, .. }) => {
                 check_labels(labels)?;

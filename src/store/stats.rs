@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::job::{Cursor, JobQuery, Kind, QueueName, State};
+use crate::job::{Cursor, JobQuery, Kind, QueueName, State, Time};
 
 /// Counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
     /// Jobs in each state, every state present.
     pub states: BTreeMap<State, u64>,
-    /// Every queue that holds a stored job or is paused.
+    /// Every queue that holds a stored job, is paused, or has a concurrency set.
     pub queues: BTreeMap<QueueName, QueueStats>,
     /// Jobs of each kind, by state; kinds without jobs may be missing.
     pub kinds: BTreeMap<Kind, BTreeMap<State, u64>>,
@@ -53,6 +53,11 @@ pub struct QueueStats {
     pub states: BTreeMap<State, u64>,
     /// Whether claims are held back.
     pub paused: bool,
+    /// How many attempts somebody said may run at once; `None`: the configuration says.
+    pub concurrency: Option<u32>,
+    /// Since when the job that waits longest is available; `None` when none is. Of more than 1,000
+    /// priorities the highest are looked at.
+    pub waiting_since: Option<Time>,
 }
 
 /// How much is stored, and what was written since the store was opened. A store that keeps nothing on

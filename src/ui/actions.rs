@@ -1,11 +1,11 @@
-//! What people do to jobs and queues with a button: a form's POST, then 303 back to a page.
+//! What people do to a job with a button: a form's POST, then 303 back to a page.
 
 use axum::extract::{Path, State as Has};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 
 use crate::engine::{ControlError, Engine};
-use crate::job::{JobId, QueueName, Status};
+use crate::job::{JobId, Status};
 
 use super::error::{UiError, sentence};
 use super::job::{Notice, Tone, parse_id, render};
@@ -46,24 +46,6 @@ pub async fn delete(
     }
 }
 
-/// `POST /queues/{name}/pause`
-pub async fn pause(
-    Has(engine): Has<Engine>,
-    Path(name): Path<String>,
-) -> Result<Redirect, UiError> {
-    engine.pause(known_queue(&engine, &name).await?).await?;
-    Ok(see_other("#queues"))
-}
-
-/// `POST /queues/{name}/resume`
-pub async fn resume(
-    Has(engine): Has<Engine>,
-    Path(name): Path<String>,
-) -> Result<Redirect, UiError> {
-    engine.resume(known_queue(&engine, &name).await?).await?;
-    Ok(see_other("#queues"))
-}
-
 /// The job's page: by a redirect when the action was done, with the reason when it was refused.
 async fn back_to_job(
     engine: &Engine,
@@ -80,11 +62,4 @@ async fn back_to_job(
             render(engine, id, Some(notice), StatusCode::CONFLICT, headers).await
         }
     }
-}
-
-/// A queue that has been seen before: a slip in an address must not make one.
-async fn known_queue(engine: &Engine, name: &str) -> Result<QueueName, UiError> {
-    let stats = engine.stats().await?;
-    let known = QueueName::parse(name).ok().filter(|name| stats.queues.contains_key(name));
-    known.ok_or_else(|| UiError::not_found("There is no such queue"))
 }

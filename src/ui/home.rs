@@ -1,29 +1,51 @@
-//! Home: how many jobs are in each state, the queues, and what came in last.
+//! Home: how many jobs are in each state, how fast it goes, the queues, what fails now, and what came last.
 
 use askama::Template;
-use axum::extract::State as Has;
+use axum::extract::{Query, State as Has};
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde::Deserialize;
 
-use crate::engine::{Engine, QueueStats, Stats};
-use crate::job::{JobQuery, QueueName, State};
+use crate::engine::{Engine, Stats};
+use crate::job::{JobQuery, State};
 
+use super::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::error::UiError;
+use super::failures::{GroupRow, failing_now};
 use super::filters;
+use super::queue_row::QueueRow;
 use super::row::Row;
 use super::shell::{Section, Shell, page};
 
 /// Rows of recent activity: what fits on a screen below the queues.
 const RECENT: usize = 12;
+/// Queues shown here; the list of queues has them all.
+const QUEUES: usize = 25;
+/// Groups of failures shown here.
+const FAILING: usize = 5;
 
 #[derive(Template)]
 #[template(path = "home.html")]
 struct Home {
     shell: Shell,
     counts: Vec<Count>,
+    span: Span,
+    charts: [Chart; 3],
     queues: Vec<QueueRow>,
+    queues_total: usize,
+    failing: Vec<GroupRow>,
+    counting: bool,
     recent: Vec<Row>,
     recent_max: usize,
+    width: f64,
+    height: f64,
+}
+
+/// What the address may ask for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Params {
+    span: String,
 }
 
 /// A card: a state, how many, and what the state means.
@@ -33,29 +55,48 @@ struct Count {
     meaning: &'static str,
 }
 
-struct QueueRow {
-    name: String,
-    available: u64,
-    later: u64,
-    running: u64,
-    discarded: u64,
-    concurrency: usize,
-    paused: bool,
-}
-
-/// `GET /`
-pub async fn show(Has(engine): Has<Engine>) -> Result<Response, UiError> {
+/// `GET /`; `?span=hours` draws the charts of the last hours.
+pub async fn show(
+    Has(engine): Has<Engine>,
+    Query(params): Query<Params>,
+) -> Result<Response, UiError> {
     // The list is read first: counts that are newer than rows mend themselves, the other way round not.
     let query = JobQuery { limit: RECENT, ..JobQuery::default() };
     let recent = engine.jobs(query).await?;
     let stats = engine.stats().await?;
     let shell = Shell::live("Home", Section::Home, recent.cursor);
     let rows = recent.jobs.iter().map(|job| Row::of(job, shell.now)).collect();
-    let counts = State::ALL.map(|state| Count::of(state, &stats)).into();
-    let queues =
-        stats.queues.iter().map(|(name, queue)| QueueRow::of(name, queue, &engine)).collect();
-    let home = Home { shell, counts, queues, recent: rows, recent_max: RECENT };
+    let span = if params.span == "hours" { Span::Hours } else { Span::Minutes };
+    let (failing, counting) = failing_now(&engine, FAILING, shell.now);
+    let home = Home {
+        counts: State::ALL.map(|state| Count::of(state, &stats)).into(),
+        span,
+        charts: charts(&engine, span),
+        queues: QueueRow::all(&stats, &engine, shell.now, QUEUES),
+        queues_total: stats.queues.len(),
+        failing,
+        counting,
+        recent: rows,
+        recent_max: RECENT,
+        width: WIDTH,
+        height: HEIGHT,
+        shell,
+    };
     Ok(page(StatusCode::OK, &home))
+}
+
+fn charts(engine: &Engine, span: Span) -> [Chart; 3] {
+    let history = engine.history(None);
+    let (now, starts) = (history.now, &history.starts);
+    let points = match span {
+        Span::Minutes => &history.seconds,
+        Span::Hours => &history.minutes,
+    };
+    [
+        throughput(points, starts, span, now),
+        waits(points, starts, span, now),
+        runs(points, starts, span, now),
+    ]
 }
 
 impl Count {
@@ -70,22 +111,5 @@ impl Count {
             State::Cancelled => "stopped on request",
         };
         Count { state, count: stats.states.get(&state).copied().unwrap_or(0), meaning }
-    }
-}
-
-impl QueueRow {
-    fn of(name: &QueueName, queue: &QueueStats, engine: &Engine) -> Self {
-        let count = |state| queue.states.get(&state).copied().unwrap_or(0);
-        let config = engine.config();
-        let own = config.queues.iter().find(|(queue, _)| queue == name).map(|(_, own)| own);
-        QueueRow {
-            name: name.to_string(),
-            available: count(State::Available),
-            later: count(State::Scheduled) + count(State::Retryable),
-            running: count(State::Running),
-            discarded: count(State::Discarded),
-            concurrency: own.unwrap_or(&config.default_queue).concurrency,
-            paused: queue.paused,
-        }
     }
 }

@@ -10,8 +10,10 @@ mod actions;
 mod assets;
 mod band;
 mod bulk;
+mod chart;
 mod curl;
 mod error;
+mod failures;
 mod filters;
 mod home;
 mod job;
@@ -19,6 +21,8 @@ mod jobs;
 mod json_text;
 mod new_job;
 mod pace;
+mod queue_row;
+mod queues;
 mod row;
 mod shell;
 mod story;
@@ -26,6 +30,7 @@ mod submit_form;
 mod system;
 mod wanted;
 mod when;
+mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -47,8 +52,16 @@ pub fn router(engine: Engine) -> Router {
         .route("/jobs/{id}/retry", post(actions::retry))
         .route("/jobs/{id}/cancel", post(actions::cancel))
         .route("/jobs/{id}/delete", post(actions::delete))
-        .route("/queues/{name}/pause", post(actions::pause))
-        .route("/queues/{name}/resume", post(actions::resume))
+        .route("/queues", get(queues::list))
+        .route("/queues/{name}", get(queues::show))
+        .route("/queues/{name}/pause", post(queues::pause))
+        .route("/queues/{name}/resume", post(queues::resume))
+        .route("/queues/{name}/concurrency", post(queues::set_concurrency))
+        .route("/failures", get(failures::list))
+        .route("/failures/{id}", get(failures::show))
+        .route("/failures/{id}/retry", post(failures::retry))
+        .route("/failures/{id}/delete", post(failures::delete))
+        .route("/workers", get(workers::show))
         .route("/system", get(system::show))
         .route("/static/{hash}/{file}", get(assets::show))
         .fallback(not_found)

@@ -43,6 +43,16 @@ pub enum Section {
     Job,
     /// The submit form.
     NewJob,
+    /// The list of queues.
+    Queues,
+    /// One queue.
+    Queue,
+    /// Groups of failures.
+    Failures,
+    /// One group of failures.
+    Failure,
+    /// Who runs what.
+    Workers,
     /// The operator's page.
     System,
     /// Anything else: an error page.
@@ -57,6 +67,11 @@ impl Section {
             Section::Jobs | Section::DeadLetters => "jobs",
             Section::Job => "job",
             Section::NewJob => "new-job",
+            Section::Queues => "queues",
+            Section::Queue => "queue",
+            Section::Failures => "failures",
+            Section::Failure => "failure",
+            Section::Workers => "workers",
             Section::System => "system",
             Section::None => "none",
         }

@@ -8,7 +8,7 @@ import { Server } from "./server.mjs";
 
 let browser;
 let server;
-const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs/new", "/system", "/nowhere"];
+const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs/new", "/system", "/queues", "/failures", "/workers", "/nowhere"];
 
 before(async () => {
   server = await Server.start();

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::*;
+use crate::job::Time;
 use crate::store::{
     Claim, Extension, Lease, LeaseRef, Note, SettleError, Settlement, Snapshot, Storage, Ticked,
 };
@@ -117,6 +118,9 @@ impl Store for Faulty {
     }
     async fn storage(&self) -> Result<Storage, StoreError> {
         self.store.storage().await
+    }
+    fn starts(&self) -> Vec<Time> {
+        self.store.starts()
     }
     fn head(&self) -> Cursor {
         self.store.head()

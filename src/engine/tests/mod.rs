@@ -18,6 +18,7 @@ use crate::store::{Limits, memory::MemoryStore};
 mod attempts;
 mod bulk;
 mod faults;
+mod insight;
 mod limits;
 mod stopping;
 mod stream;

@@ -6,6 +6,7 @@ mod docs;
 mod gate;
 mod hostile;
 mod hub;
+mod insight;
 mod log;
 mod poll;
 mod sse;

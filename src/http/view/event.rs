@@ -4,7 +4,9 @@
 use serde::Serialize;
 
 use super::Shown;
-use crate::job::{Change, Event, Fact, Failure, JobId, LogLine, Progress, QueueName, Tag, Time};
+use crate::job::{
+    Change, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName, Tag, Time,
+};
 
 /// The shape of [`event_json`].
 #[derive(Debug, Serialize)]
@@ -45,7 +47,7 @@ impl<'a> EventView<'a> {
                 };
                 (Some(job), None, Some(ChangeView::of(change)))
             }
-            Fact::Queue { queue, change: _ } => (None, Some(queue), None),
+            Fact::Queue { queue, change } => (None, Some(queue), ChangeView::of_queue(*change)),
         };
         let r#type = event.event_type().as_str();
         EventView { seq: event.seq, at: Shown(event.at), r#type, job, queue, more }
@@ -73,9 +75,21 @@ pub(super) struct ChangeView<'a> {
     why: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a QueueName>,
+    /// Null: what the configuration says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concurrency: Option<Option<u32>>,
 }
 
 impl<'a> ChangeView<'a> {
+    fn of_queue(change: QueueChange) -> Option<Self> {
+        match change {
+            QueueChange::Paused | QueueChange::Resumed => None,
+            QueueChange::ConcurrencySet { concurrency } => {
+                Some(ChangeView { concurrency: Some(concurrency), ..ChangeView::default() })
+            }
+        }
+    }
+
     pub(super) fn of(change: &'a Change) -> Self {
         let nothing = ChangeView::default();
         let time = |at: &Time| Some(Shown(*at));

@@ -199,3 +199,38 @@ pub(crate) async fn a_paused_queue_counts_as_a_queue(harness: impl Harness) {
     assert!(rig.store.enqueue(vec![draft().queue("b").job()]).await.is_err());
     rig.add(draft().queue("a")).await;
 }
+
+pub(crate) async fn a_concurrency_that_was_set_survives_and_is_an_event_only_when_it_changes(
+    harness: impl Harness,
+) {
+    let rig = Rig::open(harness).await;
+    for concurrency in [None, Some(3), Some(3), Some(0)] {
+        rig.set_concurrency("a", concurrency).await;
+    }
+    let rig = rig.reopen().await.crash().await;
+    assert_eq!(rig.stats().await.queues[&queue("a")].concurrency, Some(0));
+    for _ in 0..2 {
+        rig.set_concurrency("a", None).await;
+    }
+    let told: Vec<Fact> = rig.log().await.into_iter().map(|event| event.fact).collect();
+    let set = |concurrency| Fact::Queue {
+        queue: queue("a"),
+        change: QueueChange::ConcurrencySet { concurrency },
+    };
+    assert_eq!(told, [set(Some(3)), set(Some(0)), set(None)]);
+    let rig = rig.crash().await;
+    assert!(rig.stats().await.queues.is_empty());
+}
+
+pub(crate) async fn a_queue_with_a_concurrency_counts_as_a_queue(harness: impl Harness) {
+    let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
+    rig.set_concurrency("a", Some(1)).await;
+    let refused = rig.store.control(Control::SetConcurrency(queue("b"), Some(1))).await;
+    assert!(matches!(refused, Err(StoreError::TooManyQueues { limit: 1 })), "{refused:?}");
+    rig.store.control(Control::SetConcurrency(queue("b"), None)).await.unwrap();
+    assert!(rig.store.enqueue(vec![draft().queue("b").job()]).await.is_err());
+    // How many run is for those who claim: the store only keeps the number.
+    rig.add(draft().queue("a")).await;
+    rig.add(draft().queue("a")).await;
+    assert_eq!(rig.claim_from("a", 2).await.len(), 2);
+}

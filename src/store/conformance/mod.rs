@@ -137,6 +137,8 @@ macro_rules! conformance_suite {
                 a_paused_queue_stays_paused_when_its_event_has_left_the_log
                 a_job_of_a_paused_queue_can_still_end
                 a_paused_queue_counts_as_a_queue
+                a_concurrency_that_was_set_survives_and_is_an_event_only_when_it_changes
+                a_queue_with_a_concurrency_counts_as_a_queue
             }
             time {
                 a_tick_with_nothing_to_do_does_nothing
@@ -200,6 +202,7 @@ macro_rules! conformance_suite {
                 a_ready_job_knows_how_many_are_claimed_before_it
                 only_a_ready_job_has_a_place
                 a_queue_is_known_while_it_has_jobs_or_is_paused
+                a_queue_tells_since_when_its_oldest_job_waits
             }
             signals {
                 a_queue_is_woken_for_a_new_job
@@ -222,6 +225,7 @@ macro_rules! conformance_suite {
                 timers_survive
                 changed_limits_of_attempts_survive
                 a_large_backlog_keeps_its_order
+                every_opening_is_remembered
             }
             snapshot {
                 a_snapshot_is_everything_in_its_order

@@ -194,6 +194,31 @@ pub(crate) async fn a_queue_is_known_while_it_has_jobs_or_is_paused(harness: imp
     assert_eq!(known().await, []);
 }
 
+pub(crate) async fn a_queue_tells_since_when_its_oldest_job_waits(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let since = async || {
+        rig.stats().await.queues.get(&queue("default")).and_then(|queue| queue.waiting_since)
+    };
+    assert_eq!(since().await, None);
+    rig.add(draft().after(secs(10))).await;
+    assert_eq!(since().await, None, "a job for later does not wait yet");
+    let start = rig.now();
+    for priority in [0, -300, 7] {
+        rig.pass(secs(1));
+        rig.add(draft().priority(priority)).await;
+    }
+    assert_eq!(since().await, Some(start.after(secs(1))));
+    assert_eq!(rig.claim_one().await.job.spec.priority, 7);
+    let oldest = rig.claim_one().await;
+    assert_eq!(since().await, Some(start.after(secs(2))));
+    rig.pass(secs(60));
+    rig.tick().await; // the lease ran out: the job waits again, from now on
+    assert_eq!(rig.job(oldest.job.id).await.run_at, rig.now());
+    assert_eq!(since().await, Some(start.after(secs(2))));
+    rig.claim(9).await;
+    assert_eq!(since().await, None);
+}
+
 pub(crate) async fn a_ready_job_knows_how_many_are_claimed_before_it(harness: impl Harness) {
     let rig = Rig::open(harness).await;
     for n in 0..12 {

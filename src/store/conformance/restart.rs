@@ -3,7 +3,7 @@
 use super::rig::{completed, failed};
 use super::{Harness, Rig, draft, secs};
 use crate::job::{Change, EventType, FailureClass, Interruption, JobId, NewJob, State, Verdict};
-use crate::store::{SettleError, Settlement};
+use crate::store::{MAX_STARTS, SettleError, Settlement};
 
 pub(crate) async fn an_orderly_restart_changes_nothing(harness: impl Harness) {
     let rig = Rig::open(harness).await;
@@ -171,4 +171,20 @@ pub(crate) async fn a_large_backlog_keeps_its_order(harness: impl Harness) {
     let rest = rig.claim(5_000).await;
     let ids: Vec<JobId> = first.iter().chain(&rest).map(|lease| lease.job.id).collect();
     assert_eq!(ids, expected.iter().map(|(_, id)| *id).collect::<Vec<_>>());
+}
+
+pub(crate) async fn every_opening_is_remembered(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let first = rig.now();
+    assert_eq!(rig.store.starts(), [first]);
+    rig.pass(secs(5));
+    let rig = rig.reopen().await;
+    rig.pass(secs(5));
+    let mut rig = rig.crash().await;
+    assert_eq!(rig.store.starts(), [first, first.after(secs(5)), first.after(secs(10))]);
+    for _ in 0..MAX_STARTS {
+        rig = rig.reopen().await;
+    }
+    let starts = rig.store.starts();
+    assert_eq!((starts.len(), starts[0]), (MAX_STARTS, first.after(secs(10))));
 }

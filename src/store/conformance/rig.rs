@@ -40,6 +40,11 @@ pub(crate) fn lines(texts: &[&str]) -> Vec<LogLine> {
 }
 
 impl<H: Harness> Rig<H> {
+    pub(crate) async fn set_concurrency(&self, name: &str, concurrency: Option<u32>) {
+        let control = Control::SetConcurrency(queue(name), concurrency);
+        assert_eq!(self.store.control(control).await.unwrap(), []);
+    }
+
     pub(crate) async fn open(harness: H) -> Self {
         Rig::open_with(harness, Limits::default()).await
     }

@@ -18,6 +18,7 @@ async fn some_of_each<H: Harness>(rig: &Rig<H>) {
     rig.add(draft().after(secs(100))).await;
     rig.pause("zz").await;
     rig.pause("held").await;
+    rig.set_concurrency("held", Some(5)).await;
     rig.start(draft().queue("running")).await;
     rig.add(draft().queue("waiting").key("waits")).await;
     rig.log().await; // until everything is durable
@@ -37,7 +38,11 @@ async fn read(snapshot: &mut dyn Snapshot) -> Vec<Piece> {
 fn jobs(pieces: &[Piece]) -> Vec<Job> {
     let job = |piece: &Piece| match piece {
         Piece::Job(job) => Some((**job).clone()),
-        Piece::Head(_) | Piece::Paused(_) | Piece::Event(_) | Piece::End(_) => None,
+        Piece::Head(_)
+        | Piece::Paused(_)
+        | Piece::Concurrency(..)
+        | Piece::Event(_)
+        | Piece::End(_) => None,
     };
     pieces.iter().filter_map(job).collect()
 }
@@ -45,7 +50,11 @@ fn jobs(pieces: &[Piece]) -> Vec<Job> {
 fn events(pieces: &[Piece]) -> Vec<Event> {
     let event = |piece: &Piece| match piece {
         Piece::Event(event) => Some(event.clone()),
-        Piece::Head(_) | Piece::Paused(_) | Piece::Job(_) | Piece::End(_) => None,
+        Piece::Head(_)
+        | Piece::Paused(_)
+        | Piece::Concurrency(..)
+        | Piece::Job(_)
+        | Piece::End(_) => None,
     };
     pieces.iter().filter_map(event).collect()
 }
@@ -60,7 +69,8 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     let expected =
         Head { cortado_export: FORMAT, epoch: head.epoch, at, oldest: 0, head: head.seq };
     assert_eq!(pieces[0], Piece::Head(expected));
-    assert_eq!(pieces[1..3], [Piece::Paused(queue("held")), Piece::Paused(queue("zz"))]);
+    let set = Piece::Concurrency(queue("held"), 5);
+    assert_eq!(pieces[1..4], [Piece::Paused(queue("held")), Piece::Paused(queue("zz")), set]);
     assert_eq!(events(&pieces), log);
     let (mut finished, mut rest): (Vec<Job>, Vec<Job>) =
         stored.into_iter().partition(|job| job.status.state.is_final());
@@ -69,7 +79,8 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     assert!(finished.len() > 6 && rest.len() > 3);
     let jobs = jobs(&pieces);
     assert_eq!(jobs, [finished, rest].concat());
-    let totals = Totals { jobs: jobs.len() as u64, events: log.len() as u64, paused: 2 };
+    let (jobs, events) = (jobs.len() as u64, log.len() as u64);
+    let totals = Totals { jobs, events, paused: 2, concurrency: 1 };
     assert_eq!(pieces.last(), Some(&Piece::End(totals)));
 }
 

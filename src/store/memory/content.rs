@@ -20,6 +20,8 @@ pub(super) struct Content {
     /// One for each running job.
     pub(super) leases: BTreeMap<JobId, Held>,
     pub(super) paused: BTreeSet<QueueName>,
+    pub(super) concurrency: BTreeMap<QueueName, u32>,
+    pub(super) starts: Vec<Time>,
     /// The newest events, oldest first.
     pub(super) log: VecDeque<Event>,
     /// What the verb under way has committed; told to followers even if already trimmed from the log.
@@ -43,6 +45,8 @@ impl Content {
             keys: BTreeMap::new(),
             leases: BTreeMap::new(),
             paused: BTreeSet::new(),
+            concurrency: BTreeMap::new(),
+            starts: Vec::new(),
             log: VecDeque::new(),
             fresh: Vec::new(),
         }
@@ -56,9 +60,10 @@ impl Content {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Queues that hold a job or are paused.
+    /// Queues that hold a job, are paused, or have a concurrency set.
     pub(super) fn known_queues(&self) -> BTreeSet<&QueueName> {
-        self.jobs.values().map(|job| &job.labels.queue).chain(&self.paused).collect()
+        let set = self.paused.iter().chain(self.concurrency.keys());
+        self.jobs.values().map(|job| &job.labels.queue).chain(set).collect()
     }
 
     /// The one way a stored job changes: the event is appended and folded into the record, and what

@@ -1,4 +1,4 @@
-//! What people ask for: cancel, retry, delete, move, reprioritise, pause, resume.
+//! What people ask for: cancel, retry, delete, move, reprioritise, pause, resume, another concurrency.
 
 use super::content::Content;
 use crate::job::{Change, Fact, JobId, Labels, QueueChange, QueueName, State, Status, Step, Time};
@@ -39,6 +39,20 @@ impl Content {
             }
             Control::Reprioritise { jobs, priority } => {
                 Ok(jobs.into_iter().map(|id| (id, self.reprioritise(now, id, priority))).collect())
+            }
+            Control::SetConcurrency(queue, concurrency) => {
+                let before = match concurrency {
+                    Some(concurrency) => {
+                        self.check_queues(std::iter::once(&queue))?;
+                        self.concurrency.insert(queue.clone(), concurrency)
+                    }
+                    None => self.concurrency.remove(&queue),
+                };
+                if before != concurrency {
+                    let change = QueueChange::ConcurrencySet { concurrency };
+                    self.append(now, Fact::Queue { queue, change });
+                }
+                Ok(Vec::new())
             }
         }
     }

@@ -22,6 +22,7 @@ use self::content::Content;
 use super::{
     Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
     Note, Page, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, Ticked,
+    remember_start,
 };
 use crate::job::{
     Cursor, Event, Fact, Job, JobId, JobQuery, NewJob, QueueChange, QueueName, Status, Time,
@@ -66,7 +67,8 @@ impl MemoryStore {
         MemoryStore::with(content, self.clock.clone())
     }
 
-    fn with(content: Content, clock: Arc<dyn Clock>) -> Arc<MemoryStore> {
+    fn with(mut content: Content, clock: Arc<dyn Clock>) -> Arc<MemoryStore> {
+        remember_start(&mut content.starts, clock.now());
         let inner = Inner { content, signals: Signals::default(), closed: false };
         Arc::new(MemoryStore { clock, inner: Mutex::new(inner) })
     }
@@ -105,7 +107,10 @@ impl Signals {
                 Fact::Queue { queue, change: QueueChange::Resumed } => {
                     self.wake(queue).notify_one();
                 }
-                Fact::Queue { change: QueueChange::Paused, .. } => {}
+                Fact::Queue {
+                    change: QueueChange::Paused | QueueChange::ConcurrencySet { .. },
+                    ..
+                } => {}
             }
         }
         if !fresh.is_empty() {
@@ -213,6 +218,10 @@ impl Store for MemoryStore {
 
     async fn storage(&self) -> Result<Storage, StoreError> {
         self.open().map(|_| Storage::default())
+    }
+
+    fn starts(&self) -> Vec<Time> {
+        self.lock().content.starts.clone()
     }
 
     fn head(&self) -> Cursor {

@@ -53,7 +53,9 @@ impl Content {
         let mut kinds: BTreeMap<_, BTreeMap<State, u64>> = BTreeMap::new();
         let mut queues: BTreeMap<_, QueueStats> = BTreeMap::new();
         for queue in self.known_queues() {
-            queues.entry(queue.clone()).or_default().paused = self.paused.contains(queue);
+            let stats = queues.entry(queue.clone()).or_default();
+            stats.paused = self.paused.contains(queue);
+            stats.concurrency = self.concurrency.get(queue).copied();
         }
         for job in self.jobs.values() {
             let (state, labels) = (job.status.state, &job.labels);
@@ -61,6 +63,10 @@ impl Content {
             *kinds.entry(labels.kind.clone()).or_default().entry(state).or_default() += 1;
             let queue = queues.entry(labels.queue.clone()).or_default();
             *queue.states.entry(state).or_default() += 1;
+            if state == State::Available {
+                let since = queue.waiting_since.get_or_insert(job.run_at);
+                *since = job.run_at.min(*since);
+            }
         }
         Stats { states, queues, kinds, cursor: self.head(), oldest: self.oldest() }
     }

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::content::Content;
-use crate::job::{Job, Time};
+use crate::job::{Job, QueueName, Time};
 use crate::store::StoreError;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 
@@ -28,6 +28,8 @@ impl Content {
         finished.sort_by_key(|job| job.seq);
         let mut pieces = vec![Piece::Head(head)];
         pieces.extend(self.paused.iter().cloned().map(Piece::Paused));
+        let set = |(queue, most): (&QueueName, &u32)| Piece::Concurrency(queue.clone(), *most);
+        pieces.extend(self.concurrency.iter().map(set));
         pieces.extend(self.log.iter().cloned().map(Piece::Event));
         let jobs = finished.into_iter().chain(waiting);
         pieces.extend(jobs.map(|job| Piece::Job(Box::new(job))));

@@ -41,6 +41,10 @@ pub(super) enum Move {
     Resume {
         queue: u8,
     },
+    SetConcurrency {
+        queue: u8,
+        concurrency: Option<u32>,
+    },
     /// Lets seconds go by and ticks.
     Pass(u64),
     /// Ticks at once.
@@ -97,6 +101,8 @@ fn step() -> impl Strategy<Value = Move> {
             .prop_map(|(jobs, priority)| Move::Reprioritise { jobs, priority }),
         1 => queue().prop_map(|queue| Move::Pause { queue }),
         2 => queue().prop_map(|queue| Move::Resume { queue }),
+        1 => (queue(), proptest::option::of(0..3u32))
+            .prop_map(|(queue, concurrency)| Move::SetConcurrency { queue, concurrency }),
         4 => (0..40u64).prop_map(Move::Pass),
         2 => Just(Move::Tick),
         1 => Just(Move::Reopen),

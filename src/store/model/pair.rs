@@ -14,8 +14,8 @@ use crate::job::{
 };
 use crate::store::conformance::{Harness, clock, draft, lines, queue, secs};
 use crate::store::{
-    Claim, Clock, Control, Events, LeaseRef, Limits, ManualClock, Note, Settlement, Stats, Store,
-    Ticked,
+    Claim, Clock, Control, Events, LeaseRef, Limits, ManualClock, Note, QueueStats, Settlement,
+    Stats, Store, Ticked,
 };
 
 pub(super) struct Pair<A, B> {
@@ -84,6 +84,9 @@ impl<A: Harness, B: Harness> Pair<A, B> {
             }
             Move::Pause { queue } => self.control(Control::Pause(queue_of(*queue))).await,
             Move::Resume { queue } => self.control(Control::Resume(queue_of(*queue))).await,
+            Move::SetConcurrency { queue, concurrency } => {
+                self.control(Control::SetConcurrency(queue_of(*queue), *concurrency)).await
+            }
             Move::Pass(time) => {
                 self.clock.advance(secs(*time));
                 self.tick().await
@@ -285,7 +288,10 @@ impl<H: Harness> Side<H> {
         };
         let queues: Vec<_> = queues
             .into_iter()
-            .map(|(name, stats)| (name, counted(stats.states), stats.paused))
+            .map(|(name, stats)| {
+                let QueueStats { states, paused, concurrency, waiting_since } = stats;
+                (name, counted(states), paused, concurrency, waiting_since)
+            })
             .collect();
         let kinds: Vec<_> = kinds
             .into_iter()

@@ -97,6 +97,9 @@ impl Builder {
         match piece {
             Piece::Head(_) => {}
             Piece::Paused(queue) => drop(self.meta.paused.insert(queue)),
+            Piece::Concurrency(queue, most) => {
+                self.meta.later.concurrency.insert(queue, most);
+            }
             Piece::Event(event) => self.event(event, head)?,
             Piece::Job(job) => self.job(*job, head)?,
             Piece::End(totals) => self.end(totals, head)?,

@@ -147,7 +147,9 @@ impl Walk {
             Stage::Head => {
                 self.stage = Stage::Events(self.cut.chunks.start);
                 let paused = self.cut.meta.paused.iter().cloned().map(Piece::Paused);
-                Ok(std::iter::once(Piece::Head(self.cut.head)).chain(paused).collect())
+                let set = self.cut.meta.later.concurrency.iter();
+                let set = set.map(|(queue, most)| Piece::Concurrency(queue.clone(), *most));
+                Ok(std::iter::once(Piece::Head(self.cut.head)).chain(paused).chain(set).collect())
             }
             Stage::Events(next) => self.events(next),
             Stage::Archived(mut runs) => match runs.pop_front() {

@@ -90,11 +90,16 @@ pub(super) type Leases = HashMap<JobId, Held, Quick>;
 
 type Ready = (Reverse<i16>, Time, JobId);
 
+/// Priorities of one queue that are looked at for the job that waits longest; nobody uses as many.
+const MAX_PRIORITIES: usize = 1_000;
+
 /// One queue.
 #[derive(Debug)]
 pub(super) struct Queue {
     pub name: QueueName,
     pub paused: bool,
+    /// How many attempts may run at once, when somebody said so.
+    pub concurrency: Option<u32>,
     /// Jobs in it, in any state, archived ones included.
     pub jobs: u64,
     pub ready: BTreeSet<Ready>,
@@ -103,9 +108,28 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Whether it counts as a queue: it holds a job, or somebody paused it.
+    /// Whether it counts as a queue: it holds a job, or somebody paused it or set its concurrency.
     pub fn is_known(&self) -> bool {
-        self.jobs > 0 || self.paused
+        self.jobs > 0 || self.is_set()
+    }
+
+    fn is_set(&self) -> bool {
+        self.paused || self.concurrency.is_some()
+    }
+
+    /// Since when the job that waits longest is available: one step for each priority that waits.
+    fn waiting_since(&self) -> Option<Time> {
+        let mut next = self.ready.first();
+        let mut since: Option<Time> = None;
+        for _ in 0..MAX_PRIORITIES {
+            let Some(&(priority, run_at, _)) = next else { break };
+            since = Some(since.map_or(run_at, |since| since.min(run_at)));
+            let Reverse(lower) = priority;
+            let Some(lower) = lower.checked_sub(1) else { break };
+            let from = (Reverse(lower), Time::from_millis(i64::MIN), JobId::from_u128(0));
+            next = self.ready.range(from..).next();
+        }
+        since
     }
 }
 
@@ -153,6 +177,7 @@ impl Index {
         let queue = Queue {
             name: name.clone(),
             paused: false,
+            concurrency: None,
             jobs: 0,
             ready: BTreeSet::new(),
             wake: wake(),
@@ -270,7 +295,7 @@ impl Index {
         self.sets.groups.iter().map(|group| group.counts[state as usize]).sum()
     }
 
-    /// How many queues hold a job or are paused.
+    /// How many queues hold a job, are paused, or have a concurrency set.
     pub fn known_queues(&self) -> usize {
         self.sets.queues.iter().filter(|queue| queue.is_known()).count()
     }
@@ -292,8 +317,12 @@ impl Index {
             cursor,
             oldest,
         };
-        for queue in self.sets.queues.iter().filter(|queue| queue.paused) {
-            stats.queues.entry(queue.name.clone()).or_default().paused = true;
+        let shown = |queue: &&Queue| queue.is_set() || !queue.ready.is_empty();
+        for queue in self.sets.queues.iter().filter(shown) {
+            let of_queue = stats.queues.entry(queue.name.clone()).or_default();
+            of_queue.paused = queue.paused;
+            of_queue.concurrency = queue.concurrency;
+            of_queue.waiting_since = queue.waiting_since();
         }
         for group in &self.sets.groups {
             let queue = &self.sets.queues[group.queue as usize].name;

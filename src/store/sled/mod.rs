@@ -50,7 +50,7 @@ use super::{
     Note, Page, Piece, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
     Ticked,
 };
-use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Status};
+use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Status, Time};
 
 /// Commands that may wait for the committer before callers have to.
 const WAITING_COMMANDS: usize = 16_384;
@@ -366,6 +366,10 @@ impl Store for SledStore {
     async fn storage(&self) -> Result<Storage, StoreError> {
         self.shared.check()?;
         self.read(Shared::storage).await
+    }
+
+    fn starts(&self) -> Vec<Time> {
+        self.shared.starts.get().cloned().unwrap_or_default()
     }
 
     fn head(&self) -> Cursor {

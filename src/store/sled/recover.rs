@@ -19,7 +19,7 @@ use super::read::status_after;
 use super::shared::{Meta, Shared, Tuning};
 use super::watermark::Watermark;
 use crate::job::{Change, Cursor, Event, Fact, Interruption, JobId, State, Status};
-use crate::store::{Clock, Limits, StoreError};
+use crate::store::{Clock, Limits, StoreError, remember_start};
 
 /// Chunks between two lines of progress in the log.
 const PROGRESS: u64 = 50_000;
@@ -43,6 +43,9 @@ pub(super) fn open(
     };
     kept.forget();
     let lost = give_back(&mut core)?;
+    remember_start(&mut core.meta.later.starts, core.shared.clock.now());
+    write_meta(&core.shared.disk, &core.meta)?;
+    core.shared.starts.get_or_init(|| core.meta.later.starts.clone());
     core.shared.watermark.write(core.shared.head())?;
     tracing::info!(
         data_dir = %dir.display(),
@@ -238,6 +241,10 @@ fn replay(dir: &Path, core: &mut Core) -> Result<u64, StoreError> {
     for name in core.meta.paused.clone() {
         let queue = core.queue(&name) as usize;
         core.index.sets.queues[queue].paused = true;
+    }
+    for (name, concurrency) in core.meta.later.concurrency.clone() {
+        let queue = core.queue(&name) as usize;
+        core.index.sets.queues[queue].concurrency = Some(concurrency);
     }
     let keep = shared.limits.retention.events;
     let expired = core.journal.expired_up_to(core.next_seq - 1, shared.clock.now(), keep);

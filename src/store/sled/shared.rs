@@ -1,8 +1,8 @@
 //! What the store's handle, its readers and the committer share.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use super::disk::Disk;
 use super::journal::{self, Directory};
 use super::told::Told;
 use super::watermark::Watermark;
-use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName};
+use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName, Time};
 use crate::store::{Clock, Limits, Storage, StoreError};
 
 pub(super) struct Shared {
@@ -43,6 +43,8 @@ pub(super) struct Shared {
     pub outages: AtomicU64,
     /// Readers of a snapshot, for whom nothing is removed.
     pub pins: Pins,
+    /// When processes opened the store; set once, by the opening.
+    pub starts: OnceLock<Vec<Time>>,
 }
 
 /// Events in a batch for followers: what waits in their channels is bounded by this times their length,
@@ -95,6 +97,18 @@ pub(super) struct Meta {
     pub next_run: u64,
     /// Queues that are held back; the event that says so may have left the log.
     pub paused: BTreeSet<QueueName>,
+    /// What later versions added; it stands behind the rest, and an old store has nothing there.
+    #[serde(skip)]
+    pub later: Later,
+}
+
+/// The part of [`Meta`] that the first stores did not have.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Later {
+    /// When processes opened the store, oldest first.
+    pub starts: Vec<Time>,
+    /// How many attempts of a queue may run at once, where somebody said so.
+    pub concurrency: BTreeMap<QueueName, u32>,
 }
 
 impl Meta {
@@ -103,7 +117,8 @@ impl Meta {
     /// That of an empty store: the beginning of a new life.
     pub fn new() -> Meta {
         let epoch = Epoch(fastrand::u32(1..));
-        Meta { epoch, archived: 0, next_run: 1, paused: BTreeSet::new() }
+        let later = Later::default();
+        Meta { epoch, archived: 0, next_run: 1, paused: BTreeSet::new(), later }
     }
 
     /// A run number that was never used.
@@ -113,12 +128,18 @@ impl Meta {
     }
 
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        let raw = postcard::to_stdvec(self).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        Ok(seal(&raw))
+        let raw = postcard::to_stdvec(&(self, &self.later));
+        Ok(seal(&raw.map_err(|e| StoreError::Corrupt(e.to_string()))?))
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Meta, String> {
-        postcard::from_bytes(&unseal(bytes)?).map_err(|error| error.to_string())
+        let raw = unseal(bytes)?;
+        let meta = postcard::take_from_bytes::<Meta>(&raw);
+        let (mut meta, rest) = meta.map_err(|error| error.to_string())?;
+        if !rest.is_empty() {
+            meta.later = postcard::from_bytes(rest).map_err(|error| error.to_string())?;
+        }
+        Ok(meta)
     }
 }
 
@@ -154,6 +175,7 @@ impl Shared {
             pins: Pins::default(),
             down: watch::Sender::new(None),
             outages: AtomicU64::new(0),
+            starts: OnceLock::new(),
         }
     }
 

@@ -235,6 +235,10 @@ impl Group<'_> {
                 self.resume(queue)?;
                 return Ok(Controlled::Done(Vec::new()));
             }
+            Control::SetConcurrency(queue, concurrency) => {
+                self.set_concurrency(queue, *concurrency)?;
+                return Ok(Controlled::Done(Vec::new()));
+            }
         };
         let archiving =
             |id| self.core.index.entries.get(id).is_some_and(|entry: &Entry| entry.archiving);
@@ -263,6 +267,30 @@ impl Group<'_> {
             self.woken.insert(queue);
             self.queue_event(name.clone(), QueueChange::Resumed)?;
             self.core.meta.paused.remove(name);
+            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+        }
+        Ok(())
+    }
+
+    fn set_concurrency(
+        &mut self,
+        name: &QueueName,
+        concurrency: Option<u32>,
+    ) -> Result<(), StoreError> {
+        if concurrency.is_some() {
+            self.check_queues(BTreeSet::from([name]))?;
+        } else if self.core.index.known_queue(name).is_none() {
+            return Ok(());
+        }
+        let queue = self.queue(name) as usize;
+        let before = &mut self.core.index.sets.queues[queue].concurrency;
+        if std::mem::replace(before, concurrency) != concurrency {
+            self.queue_event(name.clone(), QueueChange::ConcurrencySet { concurrency })?;
+            let set = &mut self.core.meta.later.concurrency;
+            match concurrency {
+                Some(concurrency) => set.insert(name.clone(), concurrency),
+                None => set.remove(name),
+            };
             self.ops.put(Meta::KEY, &self.core.meta.encode()?);
         }
         Ok(())

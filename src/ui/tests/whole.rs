@@ -11,7 +11,17 @@ async fn every_page_renders_with_none_one_and_many_jobs() {
     for count in [0, 1, 60] {
         let desk = Desk::open();
         desk.echoes(count).await;
-        for path in ["/", "/jobs", "/jobs?state=discarded", "/jobs/new", "/system"] {
+        for path in [
+            "/",
+            "/jobs",
+            "/jobs?state=discarded",
+            "/jobs/new",
+            "/system",
+            "/queues",
+            "/failures",
+            "/workers",
+            "/?span=hours",
+        ] {
             let answer = desk.get(path).await;
             assert_eq!(answer.status, StatusCode::OK, "{path}");
             answer.assert_sound();

@@ -183,6 +183,7 @@ async fn second_life(rig: &Rig<AtDir>, archived: &[JobId]) {
     let placed = rig.add(draft().queue("from")).await.id;
     rig.move_to(placed, "to").await.unwrap();
     rig.reprioritise(placed, 7).await.unwrap();
+    rig.set_concurrency("held", Some(2)).await;
     rig.start(draft().queue("running")).await;
     let asked = rig.start(draft().queue("running")).await;
     rig.cancel(asked.job.id).await.unwrap();

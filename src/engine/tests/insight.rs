@@ -1,0 +1,145 @@
+//! What the engine tells of itself: history, failures, workers, and a concurrency set at run time.
+
+use tokio::sync::Semaphore;
+
+use super::*;
+
+/// Waits until a look at the engine finds what is wanted; the observer is a little behind the events.
+async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let search = async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(BOUND, search).await.expect("it is never seen")
+}
+
+fn failing() -> Registry {
+    one(|context: Context, _: ()| async move {
+        Err::<(), _>(format!("no answer from {} after {} s", context.job().id, context.attempt()))
+    })
+}
+
+#[tokio::test]
+async fn failures_are_grouped_while_they_happen_and_again_after_a_restart() {
+    let store = memory();
+    let shop = open_on(store.clone(), failing(), quick());
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(shop.run(work()).await.id);
+    }
+    let known = |engine: &Engine, dead| {
+        let list = engine.failures(9);
+        (!list.counting && list.groups.first().is_some_and(|group| group.dead == dead))
+            .then_some(list)
+    };
+    let list = until(|| known(&shop.engine, 3)).await;
+    let group = &list.groups[0];
+    assert_eq!((list.total, list.beyond), (1, 0));
+    assert_eq!(group.pattern, "no answer from N after N s");
+    assert_eq!((group.example, group.minutes.iter().sum::<u32>()), (ids[2], 9));
+    assert_eq!(shop.engine.failure_group(&group.id).as_ref(), Some(group));
+    assert_eq!(shop.engine.failure_members(&group.id, None, 2).0.len(), 2);
+
+    shop.engine.retry(ids[0]).await.unwrap().unwrap();
+    shop.finish(ids[0]).await;
+    shop.engine.delete(ids[1]).await.unwrap().unwrap();
+    until(|| known(&shop.engine, 2)).await;
+
+    // The next process knows the same, its jobs and how often they failed.
+    let next = open_on(store.restarted(), failing(), quick());
+    let again = until(|| known(&next.engine, 2)).await;
+    assert_eq!(again.groups[0].id, group.id);
+    assert_eq!(again.groups[0].minutes.iter().sum::<u32>(), 10);
+    let history = until(|| {
+        let history = next.engine.history(None);
+        let failed: u32 = history.minutes.iter().map(|point| point.counts.failed).sum();
+        (failed == 10).then_some(history)
+    })
+    .await;
+    assert_eq!(history.starts.len(), 2);
+}
+
+#[tokio::test]
+async fn a_job_that_retention_removed_leaves_its_group() {
+    let clock = crate::store::ManualClock::at(crate::job::Time::from_millis(1_800_000_000_000));
+    let store = MemoryStore::new(Limits::default(), Arc::new(clock.clone()));
+    let shop = open_on(store, failing(), quick());
+    shop.run(once(work())).await;
+    until(|| (shop.engine.failures(1).groups.first()?.dead == 1).then_some(())).await;
+    clock.advance(Duration::from_secs(31 * 86_400));
+    until(|| {
+        (shop.engine.failures(1).groups.first().is_none_or(|group| group.dead == 0)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_concurrency_set_at_run_time_is_in_force_at_once_and_after_a_restart() {
+    let (gate, store) = (Arc::new(Semaphore::new(0)), memory());
+    let registry = || {
+        let gate = gate.clone();
+        one(move |_: Context, _: ()| {
+            let gate = gate.clone();
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok::<_, String>(())
+            }
+        })
+    };
+    let name = QueueName::default();
+    let config = || EngineConfig {
+        queues: vec![(name.clone(), QueueConfig { concurrency: 1, weight: 1 })],
+        ..quick()
+    };
+    let mut shop = open_on(store.clone(), registry(), config());
+    let jobs: Vec<NewJob> = (0..9).map(|_| work()).collect();
+    shop.engine.enqueue(jobs).await.unwrap();
+    until(|| (shop.engine.running() == 1).then_some(())).await;
+    shop.engine.set_concurrency(name.clone(), Some(3)).await.unwrap();
+    until(|| (shop.engine.running() == 3).then_some(())).await;
+    shop.engine.set_concurrency(name.clone(), Some(2)).await.unwrap();
+    gate.add_permits(3);
+    for _ in 0..3 {
+        shop.event(|_, change| matches!(change, Change::Completed { .. }).then_some(())).await;
+    }
+    until(|| (shop.engine.running() == 2).then_some(())).await;
+    assert_eq!(shop.engine.workers(9).total, 2);
+
+    // Two jobs were running, four wait: the next process lets two run, not the one that is configured.
+    let next = open_on(store.restarted(), registry(), config());
+    until(|| (next.engine.running() >= 2).then_some(())).await;
+    next.engine.stats().await.unwrap();
+    assert_eq!(next.engine.running(), 2);
+    let stats = next.engine.stats().await.unwrap();
+    let view = next.engine.config().queue_view(&name, &stats.queues[&name]);
+    assert_eq!((view.concurrency, view.configured), (2, 1));
+    next.engine.set_concurrency(name, None).await.unwrap();
+    gate.add_permits(9);
+}
+
+#[tokio::test]
+async fn workers_tell_what_they_hold_and_since_when() {
+    let registry = one(|context: Context, _: ()| async move {
+        context.cancelled().await;
+        Ok::<_, String>(())
+    });
+    let mut shop = open(registry);
+    let first = shop.submit(work()).await;
+    shop.started(first).await;
+    let second = shop.submit(work()).await;
+    shop.started(second).await;
+    let workers = until(|| Some(shop.engine.workers(9)).filter(|workers| workers.total == 2)).await;
+    let ids: Vec<JobId> = workers.attempts.iter().map(|held| held.job.id).collect();
+    assert_eq!(ids, [first, second]);
+    let held = &workers.attempts[0];
+    assert!(held.started_at <= held.lease_until && held.heartbeat_at <= held.lease_until);
+    assert_eq!((held.job.status.attempt, held.is_ending), (1, false));
+    assert_eq!(shop.engine.workers(1).attempts.len(), 1);
+    shop.engine.cancel(first).await.unwrap().unwrap();
+    shop.engine.cancel(second).await.unwrap().unwrap();
+    shop.finish(second).await;
+}

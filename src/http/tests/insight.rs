@@ -1,0 +1,96 @@
+//! Failures, workers, history, and the concurrency of a queue.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::support::{Server, within};
+
+/// Asks until the answer is as wanted: what is told of lately is a little behind the events.
+async fn until(server: &Server, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    within(async {
+        loop {
+            let answer = server.get(path).await.json();
+            if wanted(&answer) {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn failures_are_told_in_groups() {
+    let server = Server::start().await;
+    let job = server.post("/api/v1/jobs?wait=20s", r#"{"kind":"refuse"}"#).await.json();
+    let told = until(&server, "/api/v1/failures", |told| told["groups"][0]["dead"] == 1).await;
+    let group = &told["groups"][0];
+    assert_eq!((&group["kind"], &group["pattern"]), (&json!("refuse"), &json!("no such coffee")));
+    assert_eq!((&group["example"], &group["retrying"]), (&job["id"], &json!(0)));
+    assert_eq!(group["minutes"].as_array().unwrap().len(), 60);
+    assert_eq!((&told["total"], &told["beyond"]), (&json!(1), &json!(0)));
+    assert!(told["counting"].is_boolean() && told["cursor"].is_string());
+    server.get("/api/v1/failures?limit=0").await.is_problem(400, "invalid_parameter");
+    server.get("/api/v1/failures?kind=x").await.is_problem(400, "invalid_parameter");
+}
+
+#[tokio::test]
+async fn the_history_is_that_of_the_server_or_of_one_queue() {
+    let server = Server::start().await;
+    server.post("/api/v1/jobs?wait=20s", r#"{"kind":"echo","queue":"mail"}"#).await;
+    let completed = |told: &Value| {
+        let points = told["minutes"].as_array().unwrap();
+        points.iter().map(|point| point["completed"].as_u64().unwrap()).sum::<u64>()
+    };
+    let told = until(&server, "/api/v1/metrics/history", |told| completed(told) == 1).await;
+    assert!(told["queue"].is_null() && told["now"].is_string() && told["cursor"].is_string());
+    assert_eq!(told["starts"].as_array().unwrap().len(), 1);
+    let mail = until(&server, "/api/v1/metrics/history?queue=mail", |told| {
+        told["seconds"].as_array().is_some_and(|seconds| !seconds.is_empty())
+    })
+    .await;
+    assert_eq!((&mail["queue"], completed(&mail)), (&json!("mail"), 1));
+    assert!(mail["seconds"][0]["wait_ms"]["p95"].is_u64(), "{mail}");
+    assert_eq!(completed(&server.get("/api/v1/metrics/history?queue=other").await.json()), 0);
+    server.get("/api/v1/metrics/history?queue=a/b").await.is_problem(400, "invalid_parameter");
+}
+
+#[tokio::test]
+async fn workers_tell_which_jobs_they_hold() {
+    let server = Server::start().await;
+    let job = server.post("/api/v1/jobs", r#"{"kind":"hold","queue":"mail"}"#).await.json();
+    let told = until(&server, "/api/v1/workers", |told| told["total"] == 1).await;
+    let attempt = &told["attempts"][0];
+    assert_eq!((&attempt["job"], &attempt["queue"]), (&job["id"], &json!("mail")));
+    assert_eq!((&attempt["attempt"], &attempt["ending"]), (&json!(1), &json!(false)));
+    let worker = &told["workers"][0];
+    assert_eq!((&worker["running"], &worker["name"]), (&json!(1), &attempt["worker"]));
+    server.gate.add_permits(1);
+    until(&server, "/api/v1/workers", |told| told["total"] == 0).await;
+}
+
+#[tokio::test]
+async fn the_concurrency_of_a_queue_can_be_set_and_given_back() {
+    let server = Server::start().await;
+    let path = "/api/v1/queues/mail/concurrency";
+    assert_eq!(server.post(path, r#"{"concurrency":3}"#).await.status, 204);
+    let queues = server.get("/api/v1/queues").await.json();
+    assert_eq!(
+        (&queues["queues"][0]["name"], &queues["queues"][0]["concurrency"]),
+        (&json!("mail"), &json!(3))
+    );
+    assert!(queues["queues"][0]["waiting_since"].is_null());
+    let events = server.get("/api/v1/events?type=queue.*&after=00000000:0").await;
+    assert_eq!(events.status, 200, "{events:?}");
+    assert_eq!(server.post(path, r#"{"concurrency":null}"#).await.status, 204);
+    let queues = server.get("/api/v1/queues").await.json();
+    assert_eq!(queues["queues"], json!([]), "nothing is known of it any more");
+    for bad in ["{", r#"{"concurrency":-1}"#, r#"{"concurency":1}"#, "3"] {
+        server.post(path, bad).await.is_problem(400, "malformed_json");
+    }
+    server
+        .post("/api/v1/queues/a%20b/concurrency", "{}")
+        .await
+        .is_problem(400, "invalid_parameter");
+}

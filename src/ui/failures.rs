@@ -1,0 +1,213 @@
+//! Failures: dead and retrying jobs grouped by kind and error, one group, and what can be done to all its
+//! jobs.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Path, Query, State as Has};
+use axum::http::StatusCode;
+use axum::response::{Redirect, Response};
+use serde::Deserialize;
+
+use crate::engine::{Engine, FailureGroup, GroupAction};
+use crate::job::Time;
+
+use super::chart::bars;
+use super::error::UiError;
+use super::filters;
+use super::shell::{Section, Shell, page, see_other};
+use super::when::When;
+
+/// Groups on the page; those beyond failed longer ago.
+const LIST: usize = 100;
+/// How long one press of a button works; what is left then is told, and done by another press.
+const WORKS_FOR: Duration = Duration::from_secs(8);
+
+#[derive(Template)]
+#[template(path = "failures.html")]
+struct Failures {
+    shell: Shell,
+    groups: Vec<GroupRow>,
+    total: usize,
+    counting: bool,
+    beyond: u64,
+    dead: u64,
+    retrying: u64,
+}
+
+#[derive(Template)]
+#[template(path = "failure.html")]
+struct One {
+    shell: Shell,
+    group: GroupRow,
+    hours: String,
+    last_day: u64,
+    counting: bool,
+    notice: Option<String>,
+}
+
+/// A group as a row.
+pub struct GroupRow {
+    /// Its name in addresses.
+    pub id: String,
+    /// The kind of its jobs.
+    pub kind: String,
+    /// How they failed.
+    pub class: &'static str,
+    /// What their messages have in common.
+    pub pattern: String,
+    /// The newest message.
+    pub message: String,
+    /// The job that failed last.
+    pub example: String,
+    /// The end of its id.
+    pub short: String,
+    /// Dead letters in it.
+    pub dead: u64,
+    /// Jobs in it that wait for another attempt.
+    pub retrying: u64,
+    /// Failed attempts of the last hour.
+    pub last_hour: u64,
+    /// Their sparkline.
+    pub bars: String,
+    /// The first failure that is known.
+    pub first: When,
+    /// The newest failure.
+    pub last: When,
+}
+
+impl GroupRow {
+    fn of(group: FailureGroup, now: Time) -> Self {
+        GroupRow {
+            kind: group.kind.to_string(),
+            class: group.class.as_str(),
+            pattern: match group.pattern.is_empty() {
+                true => "(no message)".into(),
+                false => group.pattern,
+            },
+            message: group.message,
+            example: group.example.to_string(),
+            short: group.example.short(),
+            dead: group.dead,
+            retrying: group.retrying,
+            last_hour: group.minutes.iter().map(|count| u64::from(*count)).sum(),
+            bars: bars(&group.minutes),
+            first: When::new(group.first_at, now),
+            last: When::new(group.last_at, now),
+            id: group.id,
+        }
+    }
+}
+
+/// The groups that failed in the last hour, and whether earlier failures are still being counted.
+pub fn failing_now(engine: &Engine, max: usize, now: Time) -> (Vec<GroupRow>, bool) {
+    let list = engine.failures(max);
+    let rows = list.groups.into_iter().map(|group| GroupRow::of(group, now));
+    (rows.filter(|row| row.last_hour > 0).collect(), list.counting)
+}
+
+/// `GET /failures`
+pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
+    let cursor = engine.head();
+    let list = engine.failures(LIST);
+    let shell = Shell::live("Failures", Section::Failures, cursor);
+    let row = |group| GroupRow::of(group, shell.now);
+    let failures = Failures {
+        dead: list.groups.iter().map(|group| group.dead).sum(),
+        retrying: list.groups.iter().map(|group| group.retrying).sum(),
+        groups: list.groups.into_iter().map(row).collect(),
+        total: list.total,
+        counting: list.counting,
+        beyond: list.beyond,
+        shell,
+    };
+    Ok(page(StatusCode::OK, &failures))
+}
+
+/// What an action did, told on the page it leads back to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Told {
+    retried: Option<u64>,
+    deleted: Option<u64>,
+    refused: u64,
+    more: u8,
+}
+
+impl Told {
+    fn sentence(&self) -> Option<String> {
+        let (count, word) = match (self.retried, self.deleted) {
+            (Some(count), _) => (count, "retried"),
+            (None, Some(count)) => (count, "deleted"),
+            (None, None) => return None,
+        };
+        let jobs = if count == 1 { "job" } else { "jobs" };
+        let mut text = format!("{} {jobs} {word}.", filters::count(count));
+        if self.refused > 0 {
+            let refused = filters::count(self.refused);
+            text.push_str(&format!(" {refused} had moved on meanwhile and stayed as they were."));
+        }
+        if self.more > 0 {
+            text.push_str(" There are more: press the button again to go on.");
+        }
+        Some(text)
+    }
+}
+
+/// `GET /failures/{id}`
+pub async fn show(
+    Has(engine): Has<Engine>,
+    Path(id): Path<String>,
+    Query(told): Query<Told>,
+) -> Result<Response, UiError> {
+    let cursor = engine.head();
+    let notice = told.sentence();
+    let counting = engine.failures(0).counting;
+    let Some(group) = engine.failure_group(&id) else {
+        return Err(UiError {
+            message: match notice {
+                Some(done) => format!("{done} Nothing of this group is left."),
+                None => {
+                    "Its jobs were retried or deleted, and nothing has failed like this for a day."
+                        .into()
+                }
+            },
+            advice: "Look at what fails now.",
+            ..UiError::not_found("There is no such failure")
+        });
+    };
+    let shell = Shell::live(format!("{} fails", group.kind), Section::Failure, cursor);
+    let one = One {
+        hours: bars(&group.hours),
+        last_day: group.hours.iter().map(|count| u64::from(*count)).sum(),
+        group: GroupRow::of(group, shell.now),
+        counting,
+        notice,
+        shell,
+    };
+    Ok(page(StatusCode::OK, &one))
+}
+
+/// `POST /failures/{id}/retry`
+pub async fn retry(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Redirect, UiError> {
+    act(&engine, &id, GroupAction::Retry, "retried").await
+}
+
+/// `POST /failures/{id}/delete`
+pub async fn delete(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Redirect, UiError> {
+    act(&engine, &id, GroupAction::Delete, "deleted").await
+}
+
+async fn act(
+    engine: &Engine,
+    id: &str,
+    action: GroupAction,
+    word: &str,
+) -> Result<Redirect, UiError> {
+    if engine.failure_group(id).is_none() {
+        return Err(UiError::not_found("There is no such failure"));
+    }
+    let done = engine.act_on_group(id, action, WORKS_FOR).await?;
+    let (count, refused, more) = (done.done, done.refused, u8::from(done.is_partial));
+    Ok(see_other(&format!("failures/{id}?{word}={count}&refused={refused}&more={more}")))
+}

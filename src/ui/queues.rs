@@ -1,0 +1,184 @@
+//! Queues: the list, one queue, and what can be done to it: pause, resume, drain, another concurrency.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Path, State as Has};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use crate::engine::{Engine, Stats};
+use crate::job::{JobQuery, QueueName};
+
+use super::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
+use super::error::UiError;
+use super::filters;
+use super::queue_row::QueueRow;
+use super::row::Row;
+use super::shell::{Section, Shell, page, see_other};
+
+/// Queues on the list; there are hardly ever more.
+const LIST: usize = 1_000;
+/// Rows of a queue's newest jobs.
+const NEWEST: usize = 10;
+
+#[derive(Template)]
+#[template(path = "queues.html")]
+struct Queues {
+    shell: Shell,
+    queues: Vec<QueueRow>,
+    max_running: usize,
+}
+
+#[derive(Template)]
+#[template(path = "queue.html")]
+struct One {
+    shell: Shell,
+    queue: QueueRow,
+    charts: [Chart; 3],
+    max_running: usize,
+    newest: Vec<Row>,
+    wrong: Option<Wrong>,
+    width: f64,
+    height: f64,
+}
+
+/// A concurrency that cannot be set: what was typed stays beside the reason.
+struct Wrong {
+    typed: String,
+    message: &'static str,
+}
+
+/// From which page a button was pressed, to go back there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct From {
+    from: String,
+}
+
+/// What the form sends.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Wish {
+    concurrency: String,
+}
+
+/// `GET /queues`
+pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
+    let stats = engine.stats().await?;
+    let shell = Shell::live("Queues", Section::Queues, stats.cursor);
+    let queues = QueueRow::all(&stats, &engine, shell.now, LIST);
+    let max_running = engine.config().max_running;
+    Ok(page(StatusCode::OK, &Queues { shell, queues, max_running }))
+}
+
+/// `GET /queues/{name}`
+pub async fn show(Has(engine): Has<Engine>, Path(name): Path<String>) -> Result<Response, UiError> {
+    render(&engine, &name, None, StatusCode::OK).await
+}
+
+/// `POST /queues/{name}/pause`
+pub async fn pause(
+    Has(engine): Has<Engine>,
+    Path(name): Path<String>,
+    Form(from): Form<From>,
+) -> Result<Redirect, UiError> {
+    let (queue, _) = known_queue(&engine, &name).await?;
+    engine.pause(queue).await?;
+    Ok(from.back(&name))
+}
+
+/// `POST /queues/{name}/resume`
+pub async fn resume(
+    Has(engine): Has<Engine>,
+    Path(name): Path<String>,
+    Form(from): Form<From>,
+) -> Result<Redirect, UiError> {
+    let (queue, _) = known_queue(&engine, &name).await?;
+    engine.resume(queue).await?;
+    Ok(from.back(&name))
+}
+
+/// `POST /queues/{name}/concurrency`; an empty number gives the configured one back.
+pub async fn set_concurrency(
+    Has(engine): Has<Engine>,
+    Path(name): Path<String>,
+    Form(wish): Form<Wish>,
+) -> Result<Response, UiError> {
+    let (queue, _) = known_queue(&engine, &name).await?;
+    let typed = wish.concurrency.trim();
+    let concurrency = match typed.parse::<u32>() {
+        Ok(0) => {
+            return refuse(&engine, &name, typed, "0 would never run anything: pause the queue")
+                .await;
+        }
+        Ok(concurrency) => Some(concurrency),
+        Err(_) if typed.is_empty() => None,
+        Err(_) => return refuse(&engine, &name, typed, "a whole number such as 10").await,
+    };
+    engine.set_concurrency(queue, concurrency).await?;
+    Ok(see_other(&address(&name)).into_response())
+}
+
+async fn refuse(
+    engine: &Engine,
+    name: &str,
+    typed: &str,
+    message: &'static str,
+) -> Result<Response, UiError> {
+    let wrong = Wrong { typed: typed.to_owned(), message };
+    render(engine, name, Some(wrong), StatusCode::UNPROCESSABLE_ENTITY).await
+}
+
+async fn render(
+    engine: &Engine,
+    name: &str,
+    wrong: Option<Wrong>,
+    status: StatusCode,
+) -> Result<Response, UiError> {
+    let (name, stats) = known_queue(engine, name).await?;
+    let query = JobQuery { queues: vec![name.clone()], limit: NEWEST, ..JobQuery::default() };
+    let jobs = engine.jobs(query).await?;
+    let shell = Shell::live(format!("Queue {name}"), Section::Queue, jobs.cursor);
+    let counters = stats.queues.get(&name).cloned().unwrap_or_default();
+    let history = engine.history(Some(&name));
+    let (points, starts, now) = (&history.seconds, &history.starts, history.now);
+    let one = One {
+        queue: QueueRow::of(&name, &counters, engine, shell.now),
+        charts: [
+            throughput(points, starts, Span::Minutes, now),
+            waits(points, starts, Span::Minutes, now),
+            runs(points, starts, Span::Minutes, now),
+        ],
+        max_running: engine.config().max_running,
+        newest: jobs.jobs.iter().map(|job| Row::of(job, shell.now)).collect(),
+        wrong,
+        width: WIDTH,
+        height: HEIGHT,
+        shell,
+    };
+    Ok(page(status, &one))
+}
+
+impl From {
+    fn back(&self, name: &str) -> Redirect {
+        match self.from.as_str() {
+            "queue" => see_other(&address(name)),
+            "queues" => see_other("queues"),
+            _ => see_other("#queues"),
+        }
+    }
+}
+
+/// The address of a queue's page; names of queues need no escaping.
+fn address(name: &str) -> String {
+    format!("queues/{name}")
+}
+
+/// A queue that has been seen before: a slip in an address must not make one.
+async fn known_queue(engine: &Engine, name: &str) -> Result<(QueueName, Stats), UiError> {
+    let stats = engine.stats().await?;
+    let known = QueueName::parse(name).ok().filter(|name| stats.queues.contains_key(name));
+    let missing = || UiError::not_found("There is no such queue");
+    known.map(|name| (name, stats)).ok_or_else(missing)
+}

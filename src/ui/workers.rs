@@ -1,0 +1,80 @@
+//! Workers: who holds which job, since when, and how long the lease still lasts.
+
+use askama::Template;
+use axum::extract::State as Has;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use crate::engine::{Engine, HeldAttempt};
+use crate::job::Time;
+
+use super::error::UiError;
+use super::filters;
+use super::shell::{Section, Shell, page};
+use super::when::{When, length};
+
+/// Attempts on the page: those that run longest are the ones to look at.
+const LIST: usize = 100;
+
+#[derive(Template)]
+#[template(path = "workers.html")]
+struct Workers {
+    shell: Shell,
+    worker: String,
+    started: Option<When>,
+    running: usize,
+    max_running: usize,
+    lingering: usize,
+    lease: String,
+    attempts: Vec<AttemptRow>,
+}
+
+struct AttemptRow {
+    id: String,
+    short: String,
+    kind: String,
+    queue: String,
+    attempt: u16,
+    max_attempts: u16,
+    since: When,
+    heartbeat: When,
+    until: When,
+    ending: bool,
+}
+
+/// `GET /workers`
+pub async fn show(Has(engine): Has<Engine>) -> Result<Response, UiError> {
+    let cursor = engine.head();
+    let held = engine.workers(LIST);
+    let shell = Shell::live("Workers", Section::Workers, cursor);
+    let config = engine.config();
+    let workers = Workers {
+        worker: config.worker.to_string(),
+        started: engine.starts().last().map(|at| When::new(*at, shell.now)),
+        running: held.total,
+        max_running: config.max_running,
+        lingering: held.lingering,
+        lease: length(config.lease_ttl),
+        attempts: held.attempts.iter().map(|held| AttemptRow::of(held, shell.now)).collect(),
+        shell,
+    };
+    Ok(page(StatusCode::OK, &workers))
+}
+
+impl AttemptRow {
+    fn of(held: &HeldAttempt, now: Time) -> Self {
+        let job = &held.job;
+        AttemptRow {
+            id: job.id.to_string(),
+            short: job.id.short(),
+            kind: job.labels.kind.to_string(),
+            queue: job.labels.queue.to_string(),
+            attempt: job.status.attempt,
+            max_attempts: job.status.max_attempts,
+            since: When::new(held.started_at, now),
+            heartbeat: When::new(held.heartbeat_at, now),
+            until: When::new(held.lease_until, now),
+            ending: held.is_ending,
+        }
+    }
+}
