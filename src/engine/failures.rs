@@ -300,22 +300,19 @@ impl Failures {
             common = OTHERS.into();
             id = name(&common);
         }
-        if !self.groups.contains_key(&id) {
-            let fresh = Group {
-                kind: kind.clone(),
-                class: failure.class,
-                pattern: common,
-                message: first_line(&failure.message),
-                example: job,
-                dead: 0,
-                retrying: 0,
-                first_at: at,
-                last_at: at,
-                minutes: Ring::new(60_000, FailureGroup::MINUTES),
-                hours: Ring::new(3_600_000, FailureGroup::HOURS),
-            };
-            self.groups.insert(id, fresh);
-        }
+        self.groups.entry(id).or_insert_with(|| Group {
+            kind: kind.clone(),
+            class: failure.class,
+            pattern: common,
+            message: first_line(&failure.message),
+            example: job,
+            dead: 0,
+            retrying: 0,
+            first_at: at,
+            last_at: at,
+            minutes: Ring::new(60_000, FailureGroup::MINUTES),
+            hours: Ring::new(3_600_000, FailureGroup::HOURS),
+        });
         self.last = Some((kind.clone(), failure.clone(), id));
         id
     }

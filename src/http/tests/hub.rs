@@ -201,7 +201,7 @@ async fn those_who_come_and_go_leave_nothing_behind() {
     }
     // Every place and every slot is given back, and the hubs go on.
     within(async {
-        while server.shutdown.connections.len() > 0 {
+        while !server.shutdown.connections.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
