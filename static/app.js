@@ -3,11 +3,14 @@
 import { Stream } from "./stream.js";
 import { startCopying } from "./copy.js";
 import { job } from "./job.js";
-import { atMostEvery, fetchPage, fold, makeRow, patchRow, perFrame, showStats, swapSections } from "./live.js";
+import { Board } from "./board.js";
+import { atMostEvery, fetchPage, swapSections } from "./live.js";
 import { heal } from "./heal.js";
+import { home } from "./home.js";
 import { bulkPage, listPage } from "./jobs.js";
 import { startKeys } from "./keys.js";
-import { addDead, setConnection } from "./trouble.js";
+import { DeadCount, addDead } from "./trouble.js";
+import { Gate, showConnection, startUpdates } from "./updates.js";
 import { setServerNow, setText, startTicking } from "./when.js";
 
 const body = document.body;
@@ -17,8 +20,17 @@ const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_sched
 /** More changes than this in one frame are not lit up one by one. */
 const CALM = 10;
 const QUEUES = [["type", "queue.*"]];
+/** Pages that the server draws anew, and what of a `stats` message is new to them. */
+const NEWS = {
+  queues: null, // its rows say themselves when
+  queue: ({ queues }) => queues.find(({ name }) => name === body.dataset.queue),
+  failures: ({ states, second }) => [states.discarded, states.retryable, second.failed && second.at],
+  failure: ({ states, second }) => [states.discarded, states.retryable, second.failed && second.at],
+  workers: ({ cursor }) => cursor,
+  system: ({ cursor, second }) => [cursor, second.events],
+};
 
-/** What could not be fetched, to be asked for again when the server is back. */
+/** What could not be fetched, to be asked for again when the server is back or somebody looks. */
 const owed = new Set();
 
 setServerNow(Number(body.dataset.now));
@@ -27,11 +39,13 @@ themeButton();
 startKeys();
 startCopying();
 if (document.querySelector("[data-heal]")) heal();
+// On a phone the entries are one row that scrolls.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 if (body.dataset.cursor) {
-  if (page === "home") home();
-  else if (page === "jobs") listPage({ open, statsReader, lifecycle: LIFECYCLE, calm: CALM });
+  if (page === "home") home({ open, owe, lifecycle: LIFECYCLE, queues: QUEUES });
+  else if (page === "jobs") listPage({ open, owe, lifecycle: LIFECYCLE, calm: CALM });
   else if (page === "job") job(open, owe, body.dataset.job);
-  else if (["queues", "queue", "failures", "failure", "workers"].includes(page)) sectionsOnly();
+  else if (page in NEWS) sectionsOnly();
 }
 if (body.dataset.bulk) bulkPage();
 if (page === "new-job") newJob();
@@ -56,115 +70,71 @@ function themeButton() {
   });
 }
 
-function showConnection({ name, seconds, reason }) {
-  const chip = document.getElementById("connection");
-  const texts = {
-    live: "live",
-    connecting: "connecting",
-    reconnecting: `reconnecting in ${seconds} s`,
-    stale: "stale",
-    paused: "paused",
-    draining: "server stopping",
-    refused: reason || "not allowed",
-  };
-  chip.hidden = false;
-  chip.dataset.state = name;
-  setConnection(name);
-  setText(document.getElementById("connection-text"), texts[name] ?? name);
-  if (name === "live") {
-    for (const ask of owed) ask();
-    owed.clear();
-  }
-}
-
-/** Asks again: in a moment when the stream is well, else when it is back. */
+/** Asks again: in a moment when the stream is well and somebody looks, else when that is so. */
 function owe(ask) {
-  if (document.getElementById("connection").dataset.state === "live") setTimeout(ask, 2000);
+  if (isWell() && !document.hidden) setTimeout(ask, 2000);
   else owed.add(ask);
 }
 
-function open(params, act, onGap) {
-  const onEvents = (events) => {
+function isWell() {
+  return ["live", "behind", "paused"].includes(document.getElementById("connection").dataset.state);
+}
+
+function payBack() {
+  if (document.hidden || !isWell()) return;
+  for (const ask of owed) ask();
+  owed.clear();
+}
+
+/** The stream of the page. `refresh` reads everything anew; with `onStats` it asks for counters too. */
+function open(params, onEvents, refresh, onStats) {
+  const act = (events) => {
     addDead(events.filter((event) => event.type === "job.discarded").length);
-    act(events);
+    onEvents(events);
   };
-  return new Stream({ path: new URL("api/v1/ws", document.baseURI), cursor: body.dataset.cursor, params, onEvents, onGap, onState: showConnection });
-}
-
-/** Reads counters after events, at most twice a second. */
-function statsReader(scope, onUnknown) {
-  const ask = atMostEvery(500, async () => {
-    try {
-      const answer = await fetch("api/v1/stats", { headers: { accept: "application/json" } });
-      if (answer.ok && !showStats(await answer.json(), scope)) onUnknown?.();
-      else if (!answer.ok) owe(ask);
-    } catch {
-      owe(ask);
-    }
-  });
-  return ask;
-}
-
-function home() {
-  const rows = document.querySelector("#recent tbody");
-  const most = Number(document.getElementById("recent").dataset.max);
-  let changes = new Map();
-  let arrived = new Map();
-  const sections = atMostEvery(2000, async () => {
-    const fresh = await fetchPage();
-    if (fresh?.page) swapSections(fresh.page);
-    else owe(sections);
-  });
-  const counts = statsReader("all", sections);
-  const insert = atMostEvery(1000, () => {
-    // Nothing moves under a pointer that is about to click, nor under the focus.
-    if (rows.matches(":hover, :focus-within") && rows.childElementCount >= most) return void setTimeout(insert, 1000);
-    const newest = [...arrived.values()].slice(-most);
-    arrived = new Map();
-    document.getElementById("recent-empty").hidden = true;
-    document.getElementById("recent-panel").hidden = false;
-    for (const change of newest) {
-      if (!rowOf(change.job.id)) rows.prepend(makeRow(change));
-    }
-    while (rows.childElementCount > most) rows.lastElementChild.remove();
-  });
-  const rowOf = (id) => rows.querySelector(`[data-job="${id}"]`);
-  const render = perFrame(() => {
-    const batch = changes;
-    changes = new Map();
-    for (const [id, change] of batch) {
-      const row = rowOf(id);
-      if (row) patchRow(row, change, batch.size <= CALM);
-      else if (arrived.has(id) || change.enqueued) {
-        const older = arrived.get(id);
-        arrived.set(id, { ...change, max: change.max ?? older?.max, error: change.error ?? older?.error });
-        if (arrived.size > 4 * most) arrived.delete(arrived.keys().next().value);
-      }
-    }
-    if (arrived.size) insert();
-  });
-  const onEvents = (events) => {
-    for (const event of events) {
-      if (event.job) changes.set(event.job.id, fold(changes.get(event.job.id), event));
-      else sections();
-    }
-    render();
-    counts();
-    sections();
+  const gate = new Gate({ events: act, stats: onStats, refresh });
+  const onState = (state) => {
+    showConnection(state);
+    payBack();
   };
-  open([...LIFECYCLE, ...QUEUES], onEvents, () => location.reload());
+  startUpdates();
+  document.addEventListener("visibilitychange", payBack);
+  return new Stream({
+    path: new URL("api/v1/ws", document.baseURI),
+    cursor: body.dataset.cursor,
+    params,
+    onEvents: (events) => gate.events(events),
+    onGap: refresh,
+    onStats: onStats && ((stats) => gate.stats(stats)),
+    onState,
+  });
 }
 
-/** Pages whose sections the server draws anew when something has happened. */
+/** Pages whose sections the server draws anew when something has happened that they show. */
 function sectionsOnly() {
+  let shown = null;
   const sections = atMostEvery(2000, async () => {
+    if (document.hidden) return owe(sections);
     const fresh = await fetchPage();
-    if (fresh?.page) swapSections(fresh.page);
-    else if (!fresh) owe(sections);
+    if (fresh?.page) {
+      swapSections(fresh.page);
+      board.read();
+    } else if (!fresh) {
+      owe(sections);
+    }
   });
   const { queue } = body.dataset;
-  const filter = queue ? [["queue", queue]] : [];
-  open([...LIFECYCLE, ...QUEUES, ...filter], sections, () => location.reload());
+  const board = new Board({ queue, onStranger: page === "queues" ? sections : undefined, onMissed: sections });
+  const dead = new DeadCount();
+  const onStats = (stats) => {
+    board.take(stats);
+    addDead(dead.look(stats));
+    const news = NEWS[page] && JSON.stringify(NEWS[page](stats));
+    // At first: what happened since the page was read.
+    if (shown === null ? stats.cursor !== body.dataset.cursor : news !== shown) sections();
+    shown = news;
+  };
+  open(QUEUES, sections, sections, onStats);
 }
 
 function newJob() {

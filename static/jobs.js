@@ -1,16 +1,17 @@
 // The list of jobs while it is open: rows patched in place, "37 new" instead of jumping, a selection that
 // outlives both, a search that goes on by itself, keys. And the page of a bulk run.
 
+import { Crowd } from "./crowd.js";
 import { addKey } from "./keys.js";
-import { atMostEvery, fetchPage, fold, patchRow, perFrame, swapSections } from "./live.js";
+import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, showStats, swapSections } from "./live.js";
 import { grouped, localTitles, setText } from "./when.js";
 
 const byId = (id) => document.getElementById(id);
 /** A page of a list is full with so many rows (src/ui/jobs.rs). */
 const FULL = 50;
 
-/** Makes a list live. `open` and `statsReader` are those of every page. */
-export function listPage({ open, statsReader, lifecycle, calm }) {
+/** Makes a list live. `open` opens its stream, `owe` remembers what could not be fetched. */
+export function listPage({ open, owe, lifecycle, calm }) {
   const { state, queue, kind, tag, scope } = document.body.dataset;
   const searches = "searches" in document.body.dataset;
   const states = new Set(state ? state.split(",") : []);
@@ -22,10 +23,9 @@ export function listPage({ open, statsReader, lifecycle, calm }) {
   const news = startNews(rows, selection, searches);
   startRowKeys(rows, selection);
   startSuggestions();
-  searchOn(rows, selection);
 
   let changes = new Map();
-  const counts = statsReader(scope ?? "");
+  const crowd = new Crowd();
   const render = perFrame(() => {
     const batch = changes;
     changes = new Map();
@@ -42,10 +42,44 @@ export function listPage({ open, statsReader, lifecycle, calm }) {
       if (event.job) changes.set(event.job.id, fold(changes.get(event.job.id), event));
     }
     render();
-    counts();
   };
-  const filter = [["queue", queue], ["kind", kind], ["tag", tag]].filter(([, value]) => value);
-  open([...lifecycle, ...filter], onEvents, () => location.reload());
+  const narrow = [["queue", queue], ["kind", kind], ["tag", tag]].filter(([, value]) => value);
+  const idsHere = () => [...rows.querySelectorAll("tr[data-job]")].map((row) => row.dataset.job);
+  let followed = "";
+  /** In a crowd only the rows that are here are followed; with none, nothing that happens to a job. */
+  const filter = () => {
+    if (!crowd.is) return [...lifecycle, ...narrow];
+    const ids = idsHere();
+    followed = ids.join();
+    return ids.length ? [...lifecycle, ...ids.map((id) => ["job", id])] : [["type", "queue.*"]];
+  };
+  /** Rows were drawn by the server as of `cursor`. */
+  const drawn = (cursor) => crowd.is && idsHere().join() !== followed && stream.follow(filter(), cursor);
+  let before = null;
+  const onStats = (stats) => {
+    showStats(stats, scope ?? "");
+    const only = (scope ?? "").startsWith("queue:") ? queue : "";
+    if (crowd.look(stats, stream.cursor, only)) stream.follow(filter());
+    // Nobody counts the arrivals any more; that there are some is seen by the counters.
+    const counts = countsOf(stats, scope ?? "") ?? stats.states;
+    const here = [...states].reduce((sum, name) => sum + (counts[name] ?? 0), 0);
+    const { enqueued } = ((only && stats.queues.find(({ name }) => name === only)) || stats).second;
+    if (crowd.is && (states.size ? before !== null && here > before : enqueued > 0)) news.flood();
+    before = here;
+  };
+  const refresh = atMostEvery(1_000, async () => {
+    const answer = await fetchPage();
+    if (!answer?.page) return owe(refresh);
+    const focused = document.activeElement?.closest?.("tr[data-job]")?.dataset.job;
+    replaceRows(rows, answer.page);
+    selection.restore();
+    if (focused) rowOf(focused)?.querySelector(".job-link").focus({ preventScroll: true });
+    news.clear();
+    drawn(answer.cursor);
+  });
+  news.onDrawn(drawn);
+  searchOn(rows, selection, drawn);
+  const stream = open(filter(), onEvents, refresh, onStats);
 }
 
 /** The jobs that arrived and are not shown; the button takes them in without losing anything. */
@@ -53,9 +87,11 @@ function startNews(rows, selection, searches) {
   const button = byId("news");
   const fresh = new Set();
   const past = "past" in document.body.dataset;
+  let isFlooded = false;
+  let tellDrawn = () => {};
   const show = () => {
-    button.hidden = fresh.size === 0;
-    setText(byId("news-count"), fresh.size > 9999 ? "9\u202f999+" : grouped(fresh.size));
+    button.hidden = fresh.size === 0 && !isFlooded;
+    setText(byId("news-count"), isFlooded ? "many" : fresh.size > 9999 ? "9\u202f999+" : grouped(fresh.size));
     // Nobody here knows what stands in them: the server has to look.
     setText(byId("news-what"), searches ? "newer — search them" : "new — show");
   };
@@ -69,11 +105,29 @@ function startNews(rows, selection, searches) {
     replaceRows(rows, answer.page);
     selection.restore();
     for (const id of taken) fresh.delete(id);
+    isFlooded = false;
+    tellDrawn(answer.cursor);
     show();
     rows.querySelector(".job-link")?.focus({ preventScroll: true });
     scrollTo({ top: 0 });
   });
-  return { add: (id) => past || fresh.add(id), remove: (id) => fresh.delete(id), show };
+  return {
+    add: (id) => past || fresh.add(id),
+    remove: (id) => fresh.delete(id),
+    /** More arrived than was counted. */
+    flood: () => {
+      isFlooded = !past;
+      fresh.clear();
+      show();
+    },
+    clear: () => {
+      isFlooded = false;
+      fresh.clear();
+      show();
+    },
+    onDrawn: (tell) => (tellDrawn = tell),
+    show,
+  };
 }
 
 function replaceRows(rows, page) {
@@ -198,7 +252,7 @@ function startSuggestions() {
 }
 
 /** A search that has more to look through goes on by itself until the page is full; it can be stopped. */
-async function searchOn(rows, selection) {
+async function searchOn(rows, selection, drawn) {
   const looked = byId("looked");
   let next = looked?.dataset.next;
   if (!next) return;
@@ -224,6 +278,7 @@ async function searchOn(rows, selection) {
       if (!rows.querySelector(`tr[data-job="${row.dataset.job}"]`)) rows.append(document.importNode(row, true));
     }
     localTitles(rows);
+    drawn(page.body.dataset.cursor);
     const found = rows.childElementCount > 0;
     byId("list").hidden = byId("bulk").hidden = !found;
     next = part?.dataset.next;

@@ -58,9 +58,10 @@ export async function fetchPage() {
   }
 }
 
-/** Replaces every `data-live` section that differs; keeps focus and what was folded open. */
-export function swapSections(page) {
-  for (const old of document.querySelectorAll("[data-live]")) {
+/** Replaces every `data-live` section that differs, or those with these ids; keeps focus and what was folded open. */
+export function swapSections(page, ids) {
+  const sections = ids ? ids.map((id) => document.getElementById(id)) : document.querySelectorAll("[data-live]");
+  for (const old of sections) {
     const fresh = page.getElementById(old.id);
     if (!fresh || fresh.innerHTML === old.dataset.rendered) continue;
     const rendered = fresh.innerHTML;
@@ -81,7 +82,8 @@ function setBadge(badge, state) {
   badge.textContent = state;
 }
 
-function excerpt(message) {
+/** The first line of an error, as rows have room for. */
+export function excerpt(message) {
   const text = message.trim();
   const line = text.split("\n", 1)[0];
   const short = [...line].slice(0, ERROR_EXCERPT).join("");
@@ -145,7 +147,7 @@ export function makeRow(change) {
   return row;
 }
 
-/** Writes fresh counters into every element that shows one; says whether every queue has its row. */
+/** Writes fresh counters into every element that shows one. */
 export function showStats(stats, scope) {
   const counts = countsOf(stats, scope);
   if (counts) {
@@ -157,24 +159,10 @@ export function showStats(stats, scope) {
       element.closest(".card")?.classList.toggle("zero", count === 0);
     }
   }
-  let known = true;
-  for (const { name, paused, states } of stats.queues) {
-    const row = document.querySelector(`tr[data-queue="${CSS.escape(name)}"]`);
-    if (!row || row.dataset.paused !== String(paused)) {
-      known = false;
-      continue;
-    }
-    const put = (field, n) => setText(row.querySelector(`[data-n=${field}]`), grouped(n));
-    put("available", states.available ?? 0);
-    put("later", (states.scheduled ?? 0) + (states.retryable ?? 0));
-    put("running", states.running ?? 0);
-    put("discarded", states.discarded ?? 0);
-  }
-  return known;
 }
 
 /** `all`, `queue:NAME`, `kind:NAME`, or nothing when no counter fits the filter. */
-function countsOf(stats, scope) {
+export function countsOf(stats, scope) {
   if (scope === "all") return stats.states;
   if (scope.startsWith("queue:")) return stats.queues.find(({ name }) => name === scope.slice(6))?.states;
   if (scope.startsWith("kind:")) return stats.kinds[scope.slice(5)];

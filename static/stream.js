@@ -4,6 +4,8 @@
 const PROTOCOL = "cortado.v1+json";
 const LONGEST_WAIT_MS = 30_000;
 const FIRST_WAIT_MS = 1_000;
+/** A page that has not reached the place where the server was so long ago is behind. */
+const BEHIND_MS = 1_000;
 /** Closed for policy: coming back by itself would only be refused again. */
 const REFUSED = 1008;
 
@@ -22,17 +24,22 @@ export class Stream {
   #retryAt = 0;
   #state = "";
   #left = false;
+  /** Places of the server as `stats` told them, with the time they came: the last one that is old enough, and later ones. */
+  #places = [];
 
   /**
+   * With `onStats` it asks for `stats` too, and then also knows how far behind it is.
+   *
    * @param {{path?: string, cursor: string, params?: [string, string][],
    *   onEvents: (events: object[]) => void, onGap?: () => void,
-   *   onState?: (state: {name: string, seconds?: number, reason?: string}) => void}} options
+   *   onStats?: (stats: object) => void,
+   *   onState?: (state: {name: string, seconds?: number, reason?: string, behind?: number}) => void}} options
    */
-  constructor({ path = "/api/v1/ws", cursor, params = [], onEvents, onGap, onState }) {
+  constructor({ path = "/api/v1/ws", cursor, params = [], onEvents, onGap, onStats, onState }) {
     this.#url = new URL(path, location.href);
     this.#url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-    for (const [name, value] of params) this.#url.searchParams.append(name, value);
-    this.#on = { events: onEvents, gap: onGap ?? (() => {}), state: onState ?? (() => {}) };
+    this.#setParams(params);
+    this.#on = { events: onEvents, gap: onGap ?? (() => {}), stats: onStats, state: onState ?? (() => {}) };
     this.moveTo(cursor);
     document.addEventListener("visibilitychange", () => this.#atOnce());
     addEventListener("online", () => this.#atOnce());
@@ -53,10 +60,30 @@ export class Stream {
     else [this.#epoch, this.#seq] = [epoch, Number(seq)];
   }
 
+  /** Asks for other events from here on, or from `from` when that is earlier; none between is lost. */
+  follow(params, from) {
+    this.#setParams(params);
+    const [epoch, seq] = (from ?? this.cursor).split(":");
+    if (epoch === this.#epoch) this.#seq = Math.min(this.#seq, Number(seq));
+    if (this.#left || !this.#socket) return; // the next socket asks for them
+    const old = this.#socket;
+    this.#dial();
+    old.close(1000);
+  }
+
+  #setParams(params) {
+    this.#url.search = new URLSearchParams(params).toString();
+  }
+
   #connect() {
+    this.#tell("connecting");
+    this.#dial();
+  }
+
+  #dial() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    this.#tell("connecting");
+    this.#places = [];
     this.#url.searchParams.set("after", this.cursor);
     const socket = new WebSocket(this.#url, [PROTOCOL]);
     this.#socket = socket;
@@ -80,7 +107,13 @@ export class Stream {
         this.#heartbeat = message.heartbeat_ms || this.#heartbeat;
         this.#failures = 0;
         this.#firstWait = FIRST_WAIT_MS;
+        if (this.#on.stats) this.#socket.send(JSON.stringify({ type: "subscribe", id: "stats", stats: true }));
         this.#tell("live");
+        break;
+      case "stats":
+        this.#places.push({ at: Date.now(), seq: Number(message.cursor.split(":")[1]) });
+        this.#on.stats?.(message);
+        this.#alive();
         break;
       case "events": {
         const fresh = message.events.filter((event) => event.seq > this.#seq);
@@ -124,9 +157,21 @@ export class Stream {
         this.#closed(1006, "");
       } else if (silence > 1.5 * this.#heartbeat) {
         this.#tell("stale");
+      } else {
+        this.#lookBehind();
       }
     } else if (this.#timer) {
       this.#tell("reconnecting", Math.max(0, Math.ceil((this.#retryAt - Date.now()) / 1000)));
+    }
+  }
+
+  #lookBehind() {
+    const old = this.#places.findLastIndex(({ at }) => at <= Date.now() - BEHIND_MS);
+    this.#places.splice(0, Math.max(0, old));
+    if (old >= 0 && this.#places[0].seq > this.#seq && (this.#state === "live" || this.#state === "behind")) {
+      this.#tell("behind", undefined, "", this.#places.at(-1).seq - this.#seq);
+    } else if (this.#state === "behind") {
+      this.#tell("live");
     }
   }
 
@@ -170,11 +215,11 @@ export class Stream {
     this.#connect();
   }
 
-  #tell(name, seconds, reason) {
-    if (name === this.#state && name !== "reconnecting") return;
+  #tell(name, seconds, reason, behind) {
+    if (name === this.#state && name !== "reconnecting" && name !== "behind") return;
     // While it tries again and again, a short "connecting" between two waits would only flicker.
     if (name === "connecting" && this.#failures > 0) return;
     this.#state = name;
-    this.#on.state({ name, seconds, reason });
+    this.#on.state({ name, seconds, reason, behind });
   }
 }

@@ -31,6 +31,18 @@ export function addDead(count) {
   show();
 }
 
+/** Dead letters that a page sees by the counters, because it does not follow all events. */
+export class DeadCount {
+  #known = null;
+
+  /** Only looks, so that what others told is not told again. */
+  look({ states }) {
+    const more = states.discarded - (this.#known ?? states.discarded);
+    this.#known = states.discarded;
+    return Math.max(0, more);
+  }
+}
+
 function show() {
   const prefix = !connected ? "(offline) " : dead ? `(${dead > 999 ? "999+" : dead} dead) ` : "";
   setText(document.querySelector("title"), prefix + title);

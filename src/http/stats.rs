@@ -69,7 +69,7 @@ struct QueueView<'a> {
     per_second: Option<RatesView>,
     /// The last whole second; only in `stats` messages.
     #[serde(skip_serializing_if = "Option::is_none")]
-    second: Option<CountsView>,
+    second: Option<SecondView>,
 }
 
 #[derive(Serialize)]
@@ -144,6 +144,15 @@ struct CountsView {
     failed: u32,
 }
 
+/// The last whole second of a queue: `{"events","enqueued","started","completed","failed","wait_ms","run_ms"}`.
+#[derive(Serialize, Default)]
+struct SecondView {
+    #[serde(flatten)]
+    counts: CountsView,
+    wait_ms: Option<LatencyView>,
+    run_ms: Option<LatencyView>,
+}
+
 /// One second or minute: `{"at","events","enqueued","started","completed","failed","wait_ms","run_ms"}`.
 #[derive(Serialize)]
 pub(super) struct PointView {
@@ -158,6 +167,16 @@ impl PointView {
     pub(super) fn of(point: &Point) -> PointView {
         PointView {
             at: Shown(point.at),
+            counts: CountsView::of(point.counts),
+            wait_ms: point.wait.map(LatencyView::of),
+            run_ms: point.run.map(LatencyView::of),
+        }
+    }
+}
+
+impl SecondView {
+    fn of(point: &Point) -> SecondView {
+        SecondView {
             counts: CountsView::of(point.counts),
             wait_ms: point.wait.map(LatencyView::of),
             run_ms: point.run.map(LatencyView::of),
@@ -194,7 +213,7 @@ pub fn pulse_json(pulse: &Pulse, config: &EngineConfig) -> String {
     for (queue, name) in stats.queues.iter_mut().zip(pulse.stats.queues.keys()) {
         let lately = pulse.queues.get(name);
         queue.per_second = Some(lately.map(|(rates, _)| RatesView::of(*rates)).unwrap_or_default());
-        let second = lately.map(|(_, second)| CountsView::of(second.counts));
+        let second = lately.map(|(_, second)| SecondView::of(second));
         queue.second = Some(second.unwrap_or_default());
     }
     to_json(&PulseView {

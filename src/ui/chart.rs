@@ -1,5 +1,5 @@
-//! Charts and sparklines as SVG paths, drawn by the server so that they need no JavaScript;
-//! an open page takes the server's newest drawing.
+//! Charts and sparklines as SVG paths, drawn by the server so that they need no JavaScript. Each carries its
+//! numbers, so that the script `chart.js` can go on drawing where the server stopped.
 
 use crate::engine::{Latency, Point};
 use crate::job::Time;
@@ -29,6 +29,14 @@ pub struct Chart {
     pub title: &'static str,
     /// The value at its upper edge.
     pub top: String,
+    /// The least that its upper edge stands for.
+    pub least_top: f64,
+    /// How the numbers of its columns are read: `sum` of the seconds, shown per second, or `most` of them.
+    pub column: &'static str,
+    /// Seconds of one column.
+    pub width: i64,
+    /// The second, counted from 1970, at which its numbers end.
+    pub until: i64,
     /// Its lines, the most important first.
     pub lines: Vec<Line>,
     /// When the server started, within its time.
@@ -43,6 +51,8 @@ pub struct Line {
     pub name: &'static str,
     /// The path.
     pub path: String,
+    /// The numbers of its columns, with commas; empty where nothing was measured.
+    pub numbers: String,
     /// Its newest value.
     pub now: String,
 }
@@ -53,6 +63,20 @@ pub struct Mark {
     pub x: f64,
     /// When.
     pub at: When,
+}
+
+/// The last minutes of a queue in small: completed jobs as a filled line, and what the script needs to go on.
+pub struct Spark {
+    /// The path, 100 wide and 24 high.
+    pub path: String,
+    /// Completed jobs of each column.
+    pub completed: String,
+    /// Failed attempts of each column.
+    pub failed: String,
+    /// Seconds of one column.
+    pub width: i64,
+    /// The second, counted from 1970, at which its numbers end.
+    pub until: i64,
 }
 
 /// Which column a moment belongs to.
@@ -92,6 +116,11 @@ impl Grid {
         Grid { width, columns, last, part: second - last * width }
     }
 
+    /// The second at which it ends.
+    fn until(&self) -> i64 {
+        self.last * self.width + self.part
+    }
+
     fn column(&self, at: Time) -> Option<usize> {
         let number = at.millis().div_euclid(1_000).div_euclid(self.width);
         let first = self.last - self.columns as i64 + 1;
@@ -109,8 +138,7 @@ impl Grid {
         sums
     }
 
-    fn per_second(&self, points: &[Point], count: fn(&Point) -> u32) -> Vec<Option<f64>> {
-        let mut sums = self.counts(points, count);
+    fn per_second(&self, mut sums: Vec<f64>) -> Vec<Option<f64>> {
         for (column, sum) in sums.iter_mut().enumerate() {
             let is_last = column + 1 == self.columns;
             *sum /= if is_last { self.part.clamp(1, self.width) } else { self.width } as f64;
@@ -139,12 +167,18 @@ impl Grid {
 /// Jobs completed and attempts failed per second.
 pub fn throughput(points: &[Point], starts: &[Time], span: Span, now: Time) -> Chart {
     let grid = span.grid(now);
+    let line = |name: &'static str, count: fn(&Point) -> u32| {
+        let sums = grid.counts(points, count);
+        let numbers = numbers(sums.iter().map(|sum| Some(*sum)));
+        Plotted { name, numbers, values: grid.per_second(sums) }
+    };
     let lines = [
-        ("completed", grid.per_second(points, |point| point.counts.completed)),
-        ("failed", grid.per_second(points, |point| point.counts.failed)),
+        line("completed", |point| point.counts.completed),
+        line("failed", |point| point.counts.failed),
     ];
     let show = |value: f64| format!("{}/s", rate(value));
-    draw("throughput", "Throughput", &lines, 1.0, show, marks(&grid, starts, now), span)
+    let sort = Sort { id: "throughput", title: "Throughput", least_top: 1.0, column: "sum", show };
+    draw(sort, &lines, &grid, marks(&grid, starts, now), span)
 }
 
 /// How long jobs waited until they started.
@@ -167,42 +201,63 @@ fn latency(
     now: Time,
 ) -> Chart {
     let grid = span.grid(now);
+    let line = |name: &'static str, percentile: fn(&Latency) -> u32| {
+        let values = grid.longest(points, of, percentile);
+        Plotted { name, numbers: numbers(values.iter().copied()), values }
+    };
     let lines = [
-        ("p50", grid.longest(points, of, |latency| latency.p50)),
-        ("p95", grid.longest(points, of, |latency| latency.p95)),
-        ("p99", grid.longest(points, of, |latency| latency.p99)),
+        line("p50", |latency| latency.p50),
+        line("p95", |latency| latency.p95),
+        line("p99", |latency| latency.p99),
     ];
-    draw(id, title, &lines, 10.0, milliseconds, marks(&grid, starts, now), span)
+    let sort = Sort { id, title, least_top: 10.0, column: "most", show: milliseconds };
+    draw(sort, &lines, &grid, marks(&grid, starts, now), span)
 }
 
 fn milliseconds(value: f64) -> String {
     length(std::time::Duration::from_millis(value.max(0.0) as u64))
 }
 
-fn draw(
+/// What one chart is about.
+struct Sort {
     id: &'static str,
     title: &'static str,
-    lines: &[(&'static str, Vec<Option<f64>>)],
     least_top: f64,
+    column: &'static str,
     show: fn(f64) -> String,
-    marks: Vec<Mark>,
-    span: Span,
-) -> Chart {
-    let all = lines.iter().flat_map(|(_, values)| values.iter().flatten());
+}
+
+/// A line before it is drawn.
+struct Plotted {
+    name: &'static str,
+    numbers: String,
+    values: Vec<Option<f64>>,
+}
+
+fn numbers(values: impl Iterator<Item = Option<f64>>) -> String {
+    let texts = values.map(|value| value.map_or(String::new(), |value| value.to_string()));
+    texts.collect::<Vec<_>>().join(",")
+}
+
+fn draw(sort: Sort, lines: &[Plotted], grid: &Grid, marks: Vec<Mark>, span: Span) -> Chart {
+    let Sort { id, title, least_top, column, show } = sort;
+    let all = lines.iter().flat_map(|line| line.values.iter().flatten());
     let most = all.fold(0.0_f64, |most, value| most.max(*value));
     let top = nice(most.max(least_top));
     let lines: Vec<Line> = lines
         .iter()
-        .map(|(name, values)| {
+        .map(|Plotted { name, numbers, values }| {
             let newest = values.iter().rev().find_map(|value| *value);
-            Line { name, path: path(values, top), now: newest.map_or("–".into(), show) }
+            let (numbers, now) = (numbers.clone(), newest.map_or("–".into(), show));
+            Line { name, path: path(values, top), numbers, now }
         })
         .collect();
     let said: Vec<String> =
         lines.iter().map(|line| format!("{} {}", line.name, line.now)).collect();
     let words =
         format!("{title}: {}. The most in {} was {}.", said.join(", "), span.words(), show(most));
-    Chart { id, title, top: show(top), lines, marks, words }
+    let (width, until) = (grid.width, grid.until());
+    Chart { id, title, top: show(top), least_top, column, width, until, lines, marks, words }
 }
 
 fn marks(grid: &Grid, starts: &[Time], now: Time) -> Vec<Mark> {
@@ -243,10 +298,19 @@ fn nice(value: f64) -> f64 {
     digit.unwrap_or(10.0) * power
 }
 
-/// Completed jobs of the last five minutes in columns of five seconds, as a filled line 100 wide and 24
-/// high.
-pub fn spark(points: &[Point], now: Time) -> String {
-    area(&Grid::new(now, 5, 60).counts(points, |point| point.counts.completed))
+/// The last five minutes in columns of five seconds.
+pub fn spark(points: &[Point], now: Time) -> Spark {
+    let grid = Grid::new(now, 5, 60);
+    let completed = grid.counts(points, |point| point.counts.completed);
+    let failed = grid.counts(points, |point| point.counts.failed);
+    let told = |sums: &[f64]| numbers(sums.iter().map(|sum| Some(*sum)));
+    Spark {
+        path: area(&completed),
+        completed: told(&completed),
+        failed: told(&failed),
+        width: grid.width,
+        until: grid.until(),
+    }
 }
 
 /// Any counts, oldest first, as bars 100 wide and 24 high.
@@ -295,6 +359,8 @@ mod tests {
             throughput(&[point(2_998, 6, None), point(3_000, 4, None)], &[], Span::Minutes, now);
         assert_eq!((chart.lines[0].now.as_str(), chart.lines[1].now.as_str()), ("4/s", "0/s"));
         assert_eq!(chart.top, "5/s");
+        assert!(chart.lines[0].numbers.ends_with(",0,6,4"), "{}", chart.lines[0].numbers);
+        assert_eq!((chart.column, chart.width, chart.until), ("sum", 3, 3_001));
         assert!(chart.lines[0].path.ends_with("L297.0 50.6L300.0 18.2"), "{}", chart.lines[0].path);
         assert_eq!(
             chart.words,
@@ -309,6 +375,7 @@ mod tests {
             [point(2_997, 1, Some(40)), point(2_998, 1, Some(90)), point(2_980, 1, Some(7))];
         let chart = runs(&points, &[], Span::Minutes, now);
         assert_eq!(chart.lines[2].now, "180 ms");
+        assert!(chart.lines[0].numbers.ends_with(",,,90"), "{}", chart.lines[0].numbers);
         assert_eq!(chart.top, "200 ms");
         assert_eq!(chart.lines[0].path.matches('M').count(), 2);
         assert_eq!(waits(&points, &[], Span::Minutes, now).lines[0].now, "–");
@@ -337,7 +404,9 @@ mod tests {
     fn sparklines_have_a_column_for_every_stretch() {
         let now = Time::from_millis(1_000_000);
         let points = [point(999, 3, None), point(996, 1, None), point(100, 9, None)];
-        let spark = spark(&points, now);
+        let Spark { path: spark, completed, width, until, .. } = spark(&points, now);
+        assert!(completed.ends_with(",0,4"), "{completed}");
+        assert_eq!((width, until), (5, 1_000));
         assert!(spark.starts_with("M0 24L0.0 23.0L1.7 23.0"), "{spark}");
         assert!(spark.ends_with("L98.3 23.0L100.0 2.0L100 24z"), "{spark}");
         assert_eq!(bars(&[0, 2, 1]), "M33.3 2.0h32.9V24h-32.9zM66.7 13.0h32.9V24h-32.9z");

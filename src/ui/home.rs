@@ -10,6 +10,7 @@ use crate::engine::{Engine, Stats};
 use crate::job::{JobQuery, State};
 
 use super::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
+use super::crowd::is_crowded;
 use super::error::UiError;
 use super::failures::{GroupRow, failing_now};
 use super::filters;
@@ -33,6 +34,8 @@ struct Home {
     charts: [Chart; 3],
     queues: Vec<QueueRow>,
     queues_total: usize,
+    queues_max: usize,
+    crowded: bool,
     failing: Vec<GroupRow>,
     counting: bool,
     recent: Vec<Row>,
@@ -74,6 +77,8 @@ pub async fn show(
         charts: charts(&engine, span),
         queues: QueueRow::all(&stats, &engine, shell.now, QUEUES),
         queues_total: stats.queues.len(),
+        queues_max: QUEUES,
+        crowded: is_crowded(&engine),
         failing,
         counting,
         recent: rows,

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use crate::engine::{Engine, Stats};
 use crate::job::{JobId, JobQuery, Kind, State};
 
+use super::crowd::is_crowded;
 use super::error::UiError;
 use super::filters;
 use super::row::Row;
@@ -32,6 +33,8 @@ struct Jobs {
     matching: Option<u64>,
     looked: Option<Looked>,
     next: Option<String>,
+    /// Whether too much happens to follow all of it.
+    crowded: bool,
     /// Bulk runs under way.
     runs: usize,
 }
@@ -103,6 +106,7 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
         rows,
         looked,
         next,
+        crowded: is_crowded(&engine),
         runs: runs.iter().filter(|run| run.progress.ended.is_none()).count(),
         shell,
         wanted,

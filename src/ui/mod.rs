@@ -11,6 +11,7 @@ mod assets;
 mod band;
 mod bulk;
 mod chart;
+mod crowd;
 mod curl;
 mod error;
 mod failures;

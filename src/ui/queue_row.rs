@@ -3,7 +3,7 @@
 use crate::engine::{Engine, QueueStats, Stats};
 use crate::job::{QueueName, State, Time};
 
-use super::chart::spark;
+use super::chart::{Spark, spark};
 use super::filters::{percent, rate};
 use super::when::When;
 
@@ -31,8 +31,8 @@ pub struct QueueRow {
     pub per_second: String,
     /// The share of attempts that failed in the last five minutes.
     pub failing: String,
-    /// Completed jobs of the last five minutes.
-    pub spark: String,
+    /// The last five minutes.
+    pub spark: Spark,
 }
 
 impl QueueRow {

@@ -27,6 +27,7 @@ const NEWEST: usize = 10;
 struct Queues {
     shell: Shell,
     queues: Vec<QueueRow>,
+    max: usize,
     max_running: usize,
 }
 
@@ -69,7 +70,7 @@ pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
     let shell = Shell::live("Queues", Section::Queues, stats.cursor);
     let queues = QueueRow::all(&stats, &engine, shell.now, LIST);
     let max_running = engine.config().max_running;
-    Ok(page(StatusCode::OK, &Queues { shell, queues, max_running }))
+    Ok(page(StatusCode::OK, &Queues { shell, queues, max: LIST, max_running }))
 }
 
 /// `GET /queues/{name}`

@@ -155,6 +155,11 @@ impl Subscriber {
         self.say(&mut vec![gap], desk)
     }
 
+    /// Where it is now, as a text.
+    pub fn mark(&self) -> Bytes {
+        text(&ServerMessage::Mark { cursor: Shown(self.cursor) })
+    }
+
     /// Sends texts, which break the silence: scripts see texts but no pings. Empties `texts`.
     pub fn say(&mut self, texts: &mut Vec<Bytes>, desk: &Desk<'_>) -> Result<(), Ending> {
         self.mark_at = desk.now + desk.limits.ws_mark_every;
@@ -295,8 +300,7 @@ impl Subscriber {
             self.send(&mut vec![frames::ping()])?;
         }
         if self.mark_at <= now {
-            let mark = text(&ServerMessage::Mark { cursor: Shown(self.cursor) });
-            self.say(&mut vec![mark], desk)?;
+            self.say(&mut vec![self.mark()], desk)?;
         }
         Ok(())
     }

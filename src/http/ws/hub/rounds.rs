@@ -64,11 +64,9 @@ impl Hub {
         {
             letters.push(draining.clone());
         }
-        if let Some(stats) = &self.stats
-            && std::mem::take(&mut subscriber.owed_stats)
-        {
-            letters.push(stats.clone());
-        }
+        let told_stats = self.stats.as_ref().filter(|_| std::mem::take(&mut subscriber.owed_stats));
+        letters.extend(told_stats.cloned());
+        let mut told_place = told_stats.is_none();
         let mut sent = Ok(());
         if !subscriber.reading {
             while subscriber.is_near(self.floor.epoch, window)
@@ -80,11 +78,17 @@ impl Hub {
                 let batches = window.after(cursor.seq).cloned();
                 let stretch = stretches.of(subscriber.group(), cursor, batches);
                 subscriber.cursor.seq = stretch.to;
+                told_place |= stretch.frame.is_some();
                 letters.extend(stretch.frame);
                 if letters.len() >= AT_ONCE {
                     sent = subscriber.say(letters, &desk);
                 }
             }
+        }
+        // Stats hold the newest place, so that whoever reads them sees how far behind it is; and since they
+        // break the silence, nothing else would move the place of one who wants few events.
+        if !told_place {
+            letters.push(subscriber.mark());
         }
         if !letters.is_empty() {
             sent = sent.and_then(|()| subscriber.say(letters, &desk));

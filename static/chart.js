@@ -1,0 +1,220 @@
+// Charts and sparklines go on where the server's drawing stopped: each new second is added to the columns that the
+// server wrote beside the path. The shapes and words are those of src/ui/chart.rs.
+
+import { grouped, length, setText } from "./when.js";
+
+const WIDTH = 300;
+const HEIGHT = 84;
+const SPARK = { width: 100, height: 24 };
+
+/** `0.2`, `7`, `1 250`: a number per second. */
+export function rate(perSecond) {
+  return perSecond < 9.95 ? perSecond.toFixed(1).replace(/\.0$/, "") : grouped(Math.round(perSecond));
+}
+
+/** `0.4 %`, `12 %`; a dash when there is nothing to share. */
+export function percent(part, whole) {
+  if (!whole) return "–";
+  const share = (part * 100) / whole;
+  return `${part > 0 && share < 10 ? share.toFixed(1) : Math.round(share)} %`;
+}
+
+function milliseconds(ms) {
+  if (ms < 1000) return `${Math.floor(ms)} ms`;
+  if (ms >= 60_000 || ms % 1000 === 0) return length(ms);
+  return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
+}
+
+/** The next of 1, 2, 5, 10, 20, 50 … that is not smaller. */
+function nice(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return ([1, 2, 5].find((digit) => digit * power >= value) ?? 10) * power;
+}
+
+const numbersOf = (text) => text.split(",").map((number) => (number === "" ? null : Number(number)));
+const sum = (column, value) => column + value;
+const most = (column, value) => (value === null || value === undefined ? column : Math.max(column ?? 0, value));
+
+/** Columns of equal length in time, the newest last; rows of numbers that move on together. */
+class Columns {
+  #width;
+  #empty;
+  #add;
+  until;
+
+  constructor({ width, until }, rows, add) {
+    this.#width = Number(width);
+    this.until = Number(until);
+    this.#add = add;
+    this.#empty = add === sum ? 0 : null;
+    this.rows = rows;
+  }
+
+  get #last() {
+    return Math.floor((this.until - 1) / this.#width);
+  }
+
+  get width() {
+    return this.#width;
+  }
+
+  /** Whole seconds of the newest column that are over. */
+  get part() {
+    return this.until - this.#last * this.#width;
+  }
+
+  /** The second at which the oldest column begins. */
+  get from() {
+    return (this.#last - this.rows[0].length + 1) * this.#width;
+  }
+
+  /** Time went by. Whether anything moved. */
+  goTo(until) {
+    if (!(until > this.until)) return false;
+    const before = this.#last;
+    this.until = until;
+    const passed = Math.min(this.#last - before, this.rows[0].length);
+    for (const row of this.rows) {
+      row.splice(0, passed);
+      for (let n = 0; n < passed; n += 1) row.push(this.#empty);
+    }
+    return true;
+  }
+
+  /** What was counted in a second. */
+  add(second, values) {
+    const column = Math.floor((second - this.from) / this.#width);
+    values.forEach((value, row) => {
+      if (column >= 0 && column < this.rows[row].length) this.rows[row][column] = this.#add(this.rows[row][column], value);
+    });
+  }
+}
+
+/** Seconds are told late by up to one; a column is not shown emptier than it is. */
+const LATE_S = 2;
+
+/** What is common to charts and sparklines: each second is added once, time goes on by itself. */
+class Drawing {
+  #counted;
+  #changed = false;
+
+  constructor(element, columns) {
+    this.element = element;
+    this.columns = columns;
+    this.#counted = columns.until;
+  }
+
+  /** A second that is over. Whether some before it were missed. */
+  take(second, values) {
+    if (second < this.#counted) return false;
+    const missed = second > this.#counted;
+    this.#counted = second + 1;
+    this.columns.goTo(second + 1);
+    this.columns.add(second, values);
+    this.#changed = true;
+    return missed;
+  }
+
+  /** Draws what has changed by `now`, in seconds. */
+  show(now) {
+    if (this.columns.goTo(now - LATE_S) || this.#changed) this.draw();
+    this.#changed = false;
+  }
+}
+
+/** A chart of home or of a queue. */
+export class Chart extends Drawing {
+  #figure;
+  #lines;
+  #isSum;
+  #show;
+
+  constructor(figure) {
+    const lines = [...figure.querySelectorAll("path[data-line]")];
+    const isSum = figure.dataset.column === "sum";
+    super(figure, new Columns(figure.dataset, lines.map((line) => numbersOf(line.dataset.numbers)), isSum ? sum : most));
+    this.#figure = figure;
+    this.#lines = lines;
+    this.#isSum = isSum;
+    this.#show = isSum ? (value) => `${rate(value)}/s` : milliseconds;
+  }
+
+  /** The values of a point of the stream, one for each line. */
+  valuesOf(point) {
+    const source = this.#isSum ? point : this.#figure.id === "chart-waits" ? point.wait_ms : point.run_ms;
+    return this.#lines.map((line) => source?.[line.dataset.line] ?? (this.#isSum ? 0 : null));
+  }
+
+  draw() {
+    const { columns } = this;
+    const rows = columns.rows.map((row) => (this.#isSum ? this.#perSecond(row) : row));
+    const all = rows.flat().filter((value) => value !== null);
+    const peak = Math.max(0, ...all);
+    const top = nice(Math.max(peak, Number(this.#figure.dataset.least)));
+    const told = this.#lines.map((line, n) => {
+      line.setAttribute("d", pathOf(rows[n], top));
+      const newest = rows[n].findLast((value) => value !== null);
+      const now = newest === undefined ? "–" : this.#show(newest);
+      const { line: name } = line.dataset;
+      setText(this.#figure.querySelector(`[data-now="${name}"]`), now);
+      return `${name} ${now}`;
+    });
+    setText(this.#figure.querySelector(".top"), this.#show(top));
+    const words = this.#figure.querySelector("svg");
+    const [, title, span] = words.getAttribute("aria-label").match(/^(.*?): .* The most in (.*) was /);
+    words.setAttribute("aria-label", `${title}: ${told.join(", ")}. The most in ${span} was ${this.#show(peak)}.`);
+    this.#moveMarks();
+  }
+
+  #perSecond(row) {
+    const { width, part } = this.columns;
+    return row.map((value, n) => value / (n + 1 === row.length ? Math.min(Math.max(part, 1), width) : width));
+  }
+
+  #moveMarks() {
+    const { from, width, rows } = this.columns;
+    for (const mark of this.#figure.querySelectorAll("line[data-start]")) {
+      const x = ((Date.parse(mark.dataset.start) / 1000 - from) / (rows[0].length * width)) * WIDTH;
+      if (x < 0) mark.remove();
+      else for (const end of ["x1", "x2"]) mark.setAttribute(end, x.toFixed(1));
+    }
+  }
+}
+
+/** A line through the values from left to right; broken where there is none. */
+function pathOf(values, top) {
+  const step = WIDTH / (Math.max(values.length, 2) - 1);
+  let path = "";
+  let isDown = false;
+  values.forEach((value, n) => {
+    if (value !== null) {
+      const [x, y] = [n * step, HEIGHT - 1 - (value / top) * (HEIGHT - 3)];
+      path += `${isDown ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}${isDown ? "" : "h0"}`;
+    }
+    isDown = value !== null;
+  });
+  return path;
+}
+
+/** The last minutes of a queue in its row. */
+export class Spark extends Drawing {
+  #path;
+
+  constructor(path) {
+    super(path, new Columns(path.dataset, [numbersOf(path.dataset.completed), numbersOf(path.dataset.failed)], sum));
+    this.#path = path;
+  }
+
+  /** Completed jobs and failed attempts that it shows. */
+  get sums() {
+    return this.columns.rows.map((row) => row.reduce(sum, 0));
+  }
+
+  draw() {
+    const [completed] = this.columns.rows;
+    const peak = Math.max(1, ...completed);
+    const step = SPARK.width / (Math.max(completed.length, 2) - 1);
+    const line = completed.map((value, n) => `L${(n * step).toFixed(1)} ${(SPARK.height - 1 - (value / peak) * (SPARK.height - 3)).toFixed(1)}`);
+    this.#path.setAttribute("d", `M0 ${SPARK.height}${line.join("")}L${SPARK.width} ${SPARK.height}z`);
+  }
+}

@@ -1,0 +1,176 @@
+// Home while it is open: counters, queues and charts move by `stats` messages; the recent feed by events while people
+// could read them, and by a sample every few seconds when there are too many.
+
+import { Board } from "./board.js";
+import { Crowd } from "./crowd.js";
+import { atMostEvery, excerpt, fetchPage, fold, makeRow, patchRow, swapSections } from "./live.js";
+import { setText } from "./when.js";
+
+const byId = (id) => document.getElementById(id);
+/** Between two changes of the feed. */
+const BEAT_MS = 500;
+/** Rows that come in at once. */
+const FEW = 3;
+const SAMPLE_MS = 3_000;
+/** What only the server draws: groups of failures, and charts of hours. */
+const FAILING_MS = 5_000;
+const HOURS_MS = 30_000;
+/** More changes than this at once are not lit up one by one. */
+const CALM = 10;
+
+/** Brings the page to life; `open` opens its stream, `owe` remembers what could not be fetched. */
+export function home({ open, owe, lifecycle, queues }) {
+  const crowd = new Crowd();
+  const redraw = (ms, ids) => {
+    const ask = atMostEvery(ms, async () => {
+      if (document.hidden) return owe(ask);
+      const fresh = await fetchPage();
+      if (!fresh?.page) return owe(ask);
+      swapSections(fresh.page, ids);
+      board.read();
+    });
+    return ask;
+  };
+  const failing = redraw(FAILING_MS, ["failing"]);
+  const rows = redraw(1_000, ["queues"]);
+  const charts = redraw(10_000, ["charts"]);
+  const hours = redraw(HOURS_MS, ["charts"]);
+  const board = new Board({ onStranger: rows, onMissed: charts });
+  const isOfHours = new URLSearchParams(location.search).get("span") === "hours";
+  const feed = new Feed(owe);
+  let failed = "";
+
+  const filter = () => (crowd.is ? queues : [...lifecycle, ...queues]);
+  const refresh = atMostEvery(1_000, async () => {
+    const fresh = await fetchPage();
+    if (!fresh?.page) return owe(refresh);
+    swapSections(fresh.page, ["charts", "queues", "failing"]);
+    board.read();
+    feed.replace(fresh.page);
+  });
+  const onStats = (stats) => {
+    board.take(stats);
+    if (crowd.look(stats, stream.cursor)) {
+      // What is passed over is in the list that is read next.
+      if (crowd.is) stream.moveTo(stats.cursor);
+      else refresh();
+      stream.follow(filter());
+      feed.sampled(crowd.is);
+    }
+    if (crowd.is) feed.sample();
+    if (isOfHours) hours();
+    const { states, second } = stats;
+    const fails = `${states.discarded} ${states.retryable} ${second.failed && second.at}`;
+    if (failed ? failed !== fails : stats.cursor !== document.body.dataset.cursor) failing();
+    failed = fails;
+  };
+  const onEvents = (events) => crowd.is || feed.take(events.filter((event) => event.job));
+  feed.sampled(crowd.is);
+  const stream = open(filter(), onEvents, refresh, onStats);
+}
+
+/** The newest jobs. Rows change in place; new ones come in at the top, a few at a time. */
+class Feed {
+  #rows = document.querySelector("#recent tbody");
+  #most = Number(byId("recent").dataset.max);
+  #changes = new Map();
+  #arrived = new Map();
+  #render = atMostEvery(BEAT_MS, () => this.#draw());
+  #owe;
+
+  constructor(owe) {
+    this.#owe = owe;
+  }
+
+  /** Events came. */
+  take(events) {
+    for (const event of events) this.#changes.set(event.job.id, fold(this.#changes.get(event.job.id), event));
+    // A tab that nobody looks at must not collect for ever.
+    if (this.#changes.size > 1_000) this.#draw();
+    else this.#render();
+  }
+
+  /** Says above the rows whether they are all that happens or a sample. */
+  sampled(is) {
+    setText(byId("recent-note"), is ? "A sample every 3 s: too much happens to show all of it." : "");
+  }
+
+  /** The newest jobs as the server lists them now, at most every few seconds. */
+  sample = atMostEvery(SAMPLE_MS, async () => {
+    if (document.hidden || this.#isInUse) return;
+    try {
+      const answer = await fetch(`api/v1/jobs?limit=${this.#most}`, { headers: { accept: "application/json" } });
+      if (!answer.ok) return this.#owe(this.sample);
+      const { jobs } = await answer.json();
+      this.#changes = new Map();
+      this.#arrived = new Map();
+      this.#rows.replaceChildren(...jobs.map((job) => makeRow(changeOf(job))));
+      this.#showRows();
+    } catch {
+      this.#owe(this.sample);
+    }
+  });
+
+  /** The rows of a page that was fetched. */
+  replace(page) {
+    const fresh = [...page.querySelectorAll("#recent tbody tr")].map((row) => document.importNode(row, true));
+    this.#changes = new Map();
+    this.#arrived = new Map();
+    this.#rows.replaceChildren(...fresh);
+    if (fresh.length) this.#showRows();
+  }
+
+  /** Nothing moves under a pointer that is about to click, nor under the focus. */
+  get #isInUse() {
+    return this.#rows.matches(":hover, :focus-within");
+  }
+
+  #rowOf(id) {
+    return this.#rows.querySelector(`[data-job="${id}"]`);
+  }
+
+  #draw() {
+    const batch = this.#changes;
+    this.#changes = new Map();
+    for (const [id, change] of batch) {
+      const row = this.#rowOf(id);
+      if (row) patchRow(row, change, batch.size <= CALM);
+      else if (this.#arrived.has(id) || change.enqueued) this.#arrive(id, change);
+    }
+    const isFull = this.#rows.childElementCount >= this.#most;
+    if (this.#arrived.size && !(isFull && this.#isInUse)) this.#insert(isFull ? FEW : this.#most);
+    if (this.#arrived.size) this.#render();
+  }
+
+  #arrive(id, change) {
+    const older = this.#arrived.get(id);
+    this.#arrived.set(id, { ...change, max: change.max ?? older?.max, error: change.error ?? older?.error });
+    if (this.#arrived.size > this.#most) this.#arrived.delete(this.#arrived.keys().next().value);
+  }
+
+  #insert(count) {
+    for (const [id, change] of [...this.#arrived].slice(0, count)) {
+      this.#arrived.delete(id);
+      if (!this.#rowOf(id)) this.#rows.prepend(makeRow(change));
+    }
+    while (this.#rows.childElementCount > this.#most) this.#rows.lastElementChild.remove();
+    this.#showRows();
+  }
+
+  #showRows() {
+    byId("recent-empty").hidden = true;
+    byId("recent-panel").hidden = false;
+  }
+}
+
+/** What a job of a list says about its row. */
+function changeOf(job) {
+  const waits = job.state === "scheduled" || job.state === "retryable";
+  return {
+    job,
+    state: job.state,
+    at: waits ? job.run_at : (job.finished_at ?? job.enqueued_at),
+    max: job.max_attempts,
+    error: job.error ? excerpt(job.error.message) : "",
+  };
+}

@@ -1,0 +1,114 @@
+// The word in the header that says how the page stands to the server, and the button that holds updates back: while
+// they are held they are counted, and kept as far as that is cheap.
+
+import { setConnection } from "./trouble.js";
+import { grouped, setText } from "./when.js";
+
+/** More events than this are not kept: the page is read anew when it goes on. */
+const KEPT = 2_000;
+/** Stats kept, one a second: as far back as charts reach. */
+const KEPT_STATS = 300;
+
+const byId = (id) => document.getElementById(id);
+
+let connection = { name: "none" };
+const gates = [];
+
+/** What one stream brings, on its way to the page. */
+export class Gate {
+  #act;
+  #events = [];
+  #stats = [];
+  #isTooMuch = false;
+  isClosed = false;
+  held = 0;
+
+  /** `act` has `events`, `stats` and `refresh`, which reads everything anew. */
+  constructor(act) {
+    this.#act = act;
+    gates.push(this);
+  }
+
+  events(events) {
+    if (!this.isClosed) return this.#act.events(events);
+    this.held += events.length;
+    if (this.#events.length + events.length > KEPT) this.#forget();
+    else this.#events.push(...events);
+    show();
+  }
+
+  stats(stats) {
+    if (!this.isClosed) return this.#act.stats(stats);
+    const newest = this.#stats.at(-1);
+    if (newest?.second.at === stats.second.at) this.#stats.pop();
+    this.#stats.push(stats);
+    if (this.#stats.length > KEPT_STATS) this.#forget();
+  }
+
+  #forget() {
+    this.#isTooMuch = true;
+    this.#events = [];
+    this.#stats = [];
+  }
+
+  /** Lets through what was held back. */
+  open() {
+    this.isClosed = false;
+    this.held = 0;
+    const [events, stats, isTooMuch] = [this.#events, this.#stats, this.#isTooMuch];
+    [this.#events, this.#stats, this.#isTooMuch] = [[], [], false];
+    if (isTooMuch) return this.#act.refresh();
+    if (events.length) this.#act.events(events);
+    for (const one of stats) this.#act.stats(one);
+  }
+}
+
+/** Wires the button; it is there on pages that have a stream. */
+export function startUpdates() {
+  const button = byId("pause-updates");
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const isClosed = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(isClosed));
+    setText(byId("pause-name"), isClosed ? "Resume updates" : "Pause updates");
+    for (const gate of gates) {
+      if (isClosed) gate.isClosed = true;
+      else gate.open();
+    }
+    show();
+  });
+}
+
+/** How the stream is doing, in its own words. */
+export function showConnection(state) {
+  connection = state;
+  setConnection(state.name);
+  show();
+}
+
+/** What the chip says. `said` is what a screen reader is told: no number that ticks. */
+function wordsOf({ name, seconds, reason, behind }) {
+  const isHeld = gates.some((gate) => gate.isClosed);
+  if (isHeld && (name === "live" || name === "behind")) {
+    const held = gates.reduce((sum, gate) => sum + gate.held, 0);
+    return { state: "paused", text: held ? `paused, ${held > 99_999 ? "many" : grouped(held)} new` : "paused", said: "updates paused" };
+  }
+  const words = {
+    connecting: "connecting",
+    stale: "no sign of life",
+    draining: "server stopping",
+    refused: reason || "not allowed",
+  };
+  if (name === "reconnecting") return { state: name, text: `reconnecting in ${seconds} s`, said: "reconnecting" };
+  if (name === "behind") return { state: name, text: `behind by ${grouped(behind)}`, said: "behind the server" };
+  return { state: name, text: words[name] ?? name, said: words[name] ?? name };
+}
+
+function show() {
+  const chip = byId("connection");
+  const { state, text, said } = wordsOf(connection);
+  chip.hidden = false;
+  chip.dataset.state = state;
+  setText(byId("connection-text"), text);
+  setText(byId("connection-said"), said);
+}

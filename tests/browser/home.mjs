@@ -1,0 +1,81 @@
+// Home by push: charts and rows move without the page being fetched again, updates can be held back, and the page says
+// how it stands: node --test home.mjs
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, live, until, withPage } from "./page.mjs";
+import { Server } from "./server.mjs";
+
+let browser;
+let server;
+
+before(async () => {
+  server = await Server.start();
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.remove();
+});
+
+/** Submits `count` jobs at once. */
+const burst = (count, job) => server.post("/api/v1/jobs", Array.from({ length: count }, () => job));
+
+test("charts, sparklines and rows move by push, as the server would draw them", () =>
+  withPage(browser, {}, async (page) => {
+    const job = await server.submit({ kind: "echo", payload: 1, queue: "pushed" });
+    await server.until(job.id, "completed");
+    await page.goto(server.origin);
+    await live(page);
+    const fetched = [];
+    page.on("request", (request) => request.url() === `${server.origin}/` && fetched.push(request.url()));
+    const shift = await page.evaluate(() => {
+      window.shifted = 0;
+      new PerformanceObserver((list) => list.getEntries().forEach((entry) => (window.shifted += entry.hadRecentInput ? 0 : entry.value))).observe({ type: "layout-shift" });
+    });
+    assert.equal(shift, undefined);
+    const line = () => page.locator("#chart-throughput path.line-completed").getAttribute("d");
+    const before = await line();
+    const spark = await page.locator('tr[data-queue="pushed"] .spark path').getAttribute("d");
+    await burst(120, { kind: "echo", payload: 1, queue: "pushed" });
+    await until(page, (before) => document.querySelector("#chart-throughput path.line-completed").getAttribute("d") !== before && document.querySelector("#chart-throughput .top").textContent !== "1/s", before);
+    await until(page, (before) => document.querySelector('tr[data-queue="pushed"] .spark path').getAttribute("d") !== before, spark);
+    assert.deepEqual(fetched.length <= 1, true, "the page was fetched again and again");
+    assert.ok((await page.evaluate(() => window.shifted)) < 0.05);
+  }));
+
+test("updates can be held back by a key: they are counted, and come when they are let in", () =>
+  withPage(browser, {}, async (page) => {
+    await page.goto(server.origin);
+    await live(page);
+    await page.keyboard.press("p");
+    await page.locator("#connection[data-state=paused]").waitFor();
+    const job = await server.submit({ kind: "echo", payload: 1 });
+    await server.until(job.id, "completed");
+    await page.locator("#connection-text", { hasText: /^paused, \d+ new$/ }).waitFor();
+    assert.equal(await page.locator(`tr[data-job="${job.id}"]`).count(), 0);
+    await page.keyboard.press("p");
+    await live(page);
+    await page.locator(`tr[data-job="${job.id}"] .badge.s-completed`).waitFor();
+  }));
+
+test("too many events for a reader become a sample, and the feed is whole again afterwards", () =>
+  withPage(browser, {}, async (page) => {
+    await page.goto(server.origin);
+    await live(page);
+    await burst(5_000, { kind: "echo", payload: 1, queue: "rush" });
+    await page.locator("#recent-note", { hasText: "A sample" }).waitFor();
+    await page.locator("#recent-note", { hasText: /^$/ }).waitFor({ state: "attached" });
+    const job = await server.submit({ kind: "echo", payload: 1 });
+    await page.locator(`tr[data-job="${job.id}"] .badge.s-completed`).waitFor();
+    await live(page);
+  }));
+
+test("the entries of a phone are one row", () =>
+  withPage(browser, { viewport: { width: 360, height: 740 } }, async (page) => {
+    await page.goto(`${server.origin}/workers`);
+    const tops = await page.locator("nav[aria-label=Main] a").evaluateAll((links) => new Set(links.map((link) => link.offsetTop)).size);
+    assert.equal(tops, 1);
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 360);
+  }));
