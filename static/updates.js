@@ -65,12 +65,12 @@ export class Gate {
 
 /** Wires the button; it is there on pages that have a stream. */
 export function startUpdates() {
-  const button = byId("pause-updates");
+  const button = byId("hold-updates");
   button.hidden = false;
   button.addEventListener("click", () => {
     const isClosed = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(isClosed));
-    setText(byId("pause-name"), isClosed ? "Resume updates" : "Pause updates");
+    setText(byId("hold-name"), isClosed ? "Resume updates" : "Pause updates");
     for (const gate of gates) {
       if (isClosed) gate.isClosed = true;
       else gate.open();
