@@ -21,7 +21,20 @@ export class Gate {
   #stats = [];
   #isTooMuch = false;
   isClosed = false;
-  held = 0;
+  #held = 0;
+  /** Where the server was when the last counters came, and when the first were held back. */
+  #seq = 0;
+  #from = 0;
+
+  /** Events held back; where a crowd is not followed event by event, what the server has done since. */
+  get held() {
+    return this.#held || this.#seq - this.#from;
+  }
+
+  close() {
+    this.isClosed = true;
+    this.#from = this.#seq;
+  }
 
   /** `act` has `events`, `stats` and `refresh`, which reads everything anew. */
   constructor(act) {
@@ -31,18 +44,21 @@ export class Gate {
 
   events(events) {
     if (!this.isClosed) return this.#act.events(events);
-    this.held += events.length;
+    this.#held += events.length;
     if (this.#events.length + events.length > KEPT) this.#forget();
     else this.#events.push(...events);
     show();
   }
 
   stats(stats) {
+    this.#seq = Number(stats.cursor.split(":")[1]);
+    this.#from ||= this.#seq; // held back before the first ones came
     if (!this.isClosed) return this.#act.stats(stats);
     const newest = this.#stats.at(-1);
     if (newest?.second.at === stats.second.at) this.#stats.pop();
     this.#stats.push(stats);
     if (this.#stats.length > KEPT_STATS) this.#forget();
+    show();
   }
 
   #forget() {
@@ -54,7 +70,7 @@ export class Gate {
   /** Lets through what was held back. */
   open() {
     this.isClosed = false;
-    this.held = 0;
+    this.#held = 0;
     const [events, stats, isTooMuch] = [this.#events, this.#stats, this.#isTooMuch];
     [this.#events, this.#stats, this.#isTooMuch] = [[], [], false];
     if (isTooMuch) return this.#act.refresh();
@@ -72,7 +88,7 @@ export function startUpdates() {
     button.setAttribute("aria-pressed", String(isClosed));
     setText(byId("hold-name"), isClosed ? "Resume updates" : "Pause updates");
     for (const gate of gates) {
-      if (isClosed) gate.isClosed = true;
+      if (isClosed) gate.close();
       else gate.open();
     }
     show();
