@@ -104,7 +104,7 @@ for (const [kind, language] of [["nginx", "nginx"], ["caddy", "caddyfile"]]) {
       });
 
       test("a server-sent event comes at once, not when a buffer is full", async () => {
-        const stream = await proxy.open(at("api/v1/events?type=job.enqueued"), { headers: { accept: "text/event-stream" } });
+        const stream = await soon("the stream", proxy.open(at("api/v1/events?type=job.enqueued"), { headers: { accept: "text/event-stream" } }));
         try {
           const lines = createInterface({ input: stream })[Symbol.asyncIterator]();
           const line = async (begin) => {
@@ -127,7 +127,7 @@ for (const [kind, language] of [["nginx", "nginx"], ["caddy", "caddyfile"]]) {
       test("a followed log comes line by line", async () => {
         const job = await submit({ kind: "sleep", payload: { ms: 10_000, progress: true } });
         await server.until(job.id, "running");
-        const stream = await proxy.open(at(`api/v1/jobs/${job.id}/log?follow`));
+        const stream = await soon("the log", proxy.open(at(`api/v1/jobs/${job.id}/log?follow`)));
         const lines = createInterface({ input: stream })[Symbol.asyncIterator]();
         const first = await soon("the first line", lines.next());
         assert.equal(first.done, false);
