@@ -32,6 +32,8 @@ const NEWS = {
 
 /** What could not be fetched, to be asked for again when the server is back or somebody looks. */
 const owed = new Set();
+/** The page misses events, and is about to be shown anew. */
+let startsOver = false;
 
 setServerNow(Number(body.dataset.now));
 startTicking();
@@ -80,21 +82,29 @@ function isWell() {
   return ["live", "behind", "paused"].includes(document.getElementById("connection").dataset.state);
 }
 
+/** The log reaches no longer back to what the page shows. The server may be gone again: it is asked first. */
+function startOver() {
+  if (startsOver) return;
+  startsOver = true;
+  showConnection({ name: "connecting" });
+  heal();
+}
+
 function payBack() {
   if (document.hidden || !isWell()) return;
   for (const ask of owed) ask();
   owed.clear();
 }
 
-/** The stream of the page. `refresh` reads everything anew; with `onStats` it asks for counters too. */
-function open(params, onEvents, refresh, onStats) {
+/** The stream of the page. `refresh` reads what it shows anew; with `onStats` it asks for counters too. */
+function open(params, onEvents, refresh = startOver, onStats = undefined) {
   const act = (events) => {
     addDead(events.filter((event) => event.type === "job.discarded").length);
     onEvents(events);
   };
   const gate = new Gate({ events: act, stats: onStats, refresh });
   const onState = (state) => {
-    showConnection(state);
+    showConnection(startsOver && state.name === "live" ? { name: "connecting" } : state);
     payBack();
   };
   startUpdates();
@@ -104,7 +114,7 @@ function open(params, onEvents, refresh, onStats) {
     cursor: body.dataset.cursor,
     params,
     onEvents: (events) => gate.events(events),
-    onGap: refresh,
+    onGap: startOver,
     onStats: onStats && ((stats) => gate.stats(stats)),
     onState,
   });

@@ -31,7 +31,7 @@ export class Stream {
    * With `onStats` it asks for `stats` too, and then also knows how far behind it is.
    *
    * @param {{path?: string, cursor: string, params?: [string, string][],
-   *   onEvents: (events: object[]) => void, onGap?: () => void,
+   *   onEvents: (events: object[]) => void, onGap?: (gap: {from: string, to: string}) => void,
    *   onStats?: (stats: object) => void,
    *   onState?: (state: {name: string, seconds?: number, reason?: string, behind?: number}) => void}} options
    */
@@ -128,7 +128,7 @@ export class Stream {
         break;
       case "gap":
         this.moveTo(message.to);
-        this.#on.gap();
+        this.#on.gap({ from: message.from, to: message.to });
         break;
       case "draining":
         this.#tell("draining");
