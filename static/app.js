@@ -7,6 +7,7 @@ import { atMostEvery, fetchPage, fold, makeRow, patchRow, perFrame, showStats, s
 import { heal } from "./heal.js";
 import { bulkPage, listPage } from "./jobs.js";
 import { startKeys } from "./keys.js";
+import { newJob } from "./new-job.js";
 import { addDead, setConnection } from "./trouble.js";
 import { setServerNow, setText, startTicking } from "./when.js";
 
@@ -165,17 +166,4 @@ function sectionsOnly() {
   const { queue } = body.dataset;
   const filter = queue ? [["queue", queue]] : [];
   open([...LIFECYCLE, ...QUEUES, ...filter], sections, () => location.reload());
-}
-
-function newJob() {
-  const kind = document.getElementById("kind");
-  const payload = document.getElementById("payload");
-  let example = kind.selectedOptions[0]?.dataset.example;
-  kind.addEventListener("change", () => {
-    const chosen = kind.selectedOptions[0].dataset;
-    setText(document.getElementById("kind-about"), chosen.about);
-    // Only an example gives way to an example: what somebody typed stays.
-    if (payload.value.trim() === "" || payload.value === example) payload.value = chosen.example;
-    example = chosen.example;
-  });
 }
