@@ -2,11 +2,11 @@
 //! Nothing typed is lost on the way.
 
 use crate::engine::KindInfo;
-use crate::job::Schema;
 use crate::job::schema::Field;
+use crate::job::{Json, Schema};
 
 use super::json_text;
-use super::payload_form::{Typed, draft, drawable, fill, same};
+use super::payload_form::{Typed, blank, draft, drawable, fill, same};
 use super::submit_form::SubmitForm;
 
 /// How the payload is edited.
@@ -53,7 +53,7 @@ impl SubmitForm {
         if let Some(info) = info {
             self.kind = info.kind.to_string();
             if self.payload.trim().is_empty() && self.fields.is_empty() {
-                self.payload = json_text::pretty(&info.example);
+                self.payload = example(info);
             }
         }
         self.view = if self.fields.is_empty() { "json" } else { "fields" }.into();
@@ -85,7 +85,7 @@ impl SubmitForm {
         let kept = std::mem::take(&mut self.fields);
         self.view = "json".into();
         self.payload = match new {
-            Some(info) if untouched || by_fields => json_text::pretty(&info.example),
+            Some(info) if untouched || by_fields => example(info),
             Some(_) | None => typed,
         };
         let stays_json = !by_fields && (inputs.is_some() || !untouched);
@@ -136,7 +136,7 @@ impl SubmitForm {
     fn fitting(&self, fields: &[Field]) -> Result<Typed, &'static str> {
         let text = self.payload.trim();
         if text.is_empty() {
-            return Ok(Typed::new());
+            return Ok(blank(fields));
         }
         match serde_json::from_str::<serde::de::IgnoredAny>(text) {
             Ok(_) => fill(fields, text).ok_or(NO_FIT),
@@ -151,6 +151,12 @@ impl SubmitForm {
         let typed = typed.into_iter().filter(|(name, text)| known(name) && !text.is_empty());
         self.fields.extend(typed);
     }
+}
+
+/// A kind of a program that gives no example begins with empty inputs.
+fn example(info: &KindInfo) -> String {
+    let none = info.example == Json::null() && drawable(info.schema.as_ref()).is_some();
+    if none { String::new() } else { json_text::pretty(&info.example) }
 }
 
 fn schema_of(info: Option<&KindInfo>) -> Option<&Schema> {

@@ -37,6 +37,15 @@ pub fn fill(fields: &[Field], payload: &str) -> Option<Typed> {
     same(&compose(fields, &typed, Unreadable::LeftOut), payload).then_some(typed)
 }
 
+/// What stands in the inputs before anybody has typed: what is required and has a default.
+pub fn blank(fields: &[Field]) -> Typed {
+    let given = |field: &Field| {
+        let default = field.default.as_ref().filter(|_| field.required)?;
+        Some((field.name.clone(), write(&field.shape, true, default.as_str())?))
+    };
+    fields.iter().filter_map(given).collect()
+}
+
 /// The payload that the inputs make, and everything wrong with it by the kind's schema.
 pub fn make(schema: &Schema, typed: &Typed) -> Made {
     let fields = drawable(Some(schema)).unwrap_or_default();

@@ -92,7 +92,7 @@ impl Input {
 
     /// Whether the property's name tells more than the label does.
     pub fn has_title(&self) -> bool {
-        self.label != self.property
+        !self.label.eq_ignore_ascii_case(&self.property)
     }
 }
 
@@ -177,7 +177,9 @@ fn hint(field: &Field) -> String {
         all.push(sentence(&field.description));
     }
     all.extend(accepted(&field.shape).map(|words| sentence(&words)));
-    let told = field.default.as_ref().filter(|_| !matches!(field.shape, Shape::Choice(_)));
+    // A required one stands in its input from the start, a choice names it itself.
+    let told = field.default.as_ref();
+    let told = told.filter(|_| !field.required && !matches!(field.shape, Shape::Choice(_)));
     all.extend(told.map(|default| format!("Default: {}.", option_label(default))));
     all.join(" ")
 }
