@@ -240,7 +240,7 @@ fn refusal(errors: &Errors) -> String {
 /// What the chosen start means; empty when there is nothing to say.
 fn starts(form: &SubmitForm) -> String {
     let now = when::now();
-    let told = |at: When| format!("{}, {}", at.full.replace(".000 ", " "), at.relative);
+    let told = |at: When| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
     match form.starts() {
         Start::Now => "As soon as a worker is free.".into(),
         Start::In => match form.starts_in() {

@@ -139,6 +139,15 @@ fn what_inputs_cannot_make_again_is_left_to_json() {
 }
 
 #[test]
+fn a_required_input_begins_with_its_default_and_others_begin_empty() {
+    let schema = r#"{"type": "object", "required": ["a", "b"], "properties": {
+        "a": {"type": "integer", "default": 3}, "b": {"type": "string"},
+        "c": {"type": "integer", "default": 4}}}"#;
+    let schema = Schema::parse(schema).unwrap();
+    assert_eq!(blank(schema.fields().unwrap()), typed(&[("a", "3")]));
+}
+
+#[test]
 fn what_cannot_be_read_stays_in_the_draft_as_a_text() {
     let schema = schema();
     let draft =
