@@ -21,6 +21,8 @@ const QUEUES = [["type", "queue.*"]];
 
 /** What could not be fetched, to be asked for again when the server is back. */
 const owed = new Set();
+/** The page misses events, and will be shown anew. */
+let behind = false;
 
 setServerNow(Number(body.dataset.now));
 startTicking();
@@ -67,11 +69,13 @@ function showConnection({ name, seconds, reason }) {
     paused: "paused",
     draining: "server stopping",
     refused: reason || "not allowed",
+    behind: "catching up",
   };
+  const shown = behind && name === "live" ? "behind" : name;
   chip.hidden = false;
-  chip.dataset.state = name;
+  chip.dataset.state = shown;
   setConnection(name);
-  setText(document.getElementById("connection-text"), texts[name] ?? name);
+  setText(document.getElementById("connection-text"), texts[shown] ?? shown);
   if (name === "live") {
     for (const ask of owed) ask();
     owed.clear();
@@ -84,12 +88,20 @@ function owe(ask) {
   else owed.add(ask);
 }
 
-function open(params, act, onGap) {
+/** The log reaches no longer back to what the page shows. The server may be gone again: it is asked first. */
+function startOver() {
+  if (behind) return;
+  behind = true;
+  showConnection({ name: "live" });
+  heal();
+}
+
+function open(params, act) {
   const onEvents = (events) => {
     addDead(events.filter((event) => event.type === "job.discarded").length);
     act(events);
   };
-  return new Stream({ path: new URL("api/v1/ws", document.baseURI), cursor: body.dataset.cursor, params, onEvents, onGap, onState: showConnection });
+  return new Stream({ path: new URL("api/v1/ws", document.baseURI), cursor: body.dataset.cursor, params, onEvents, onGap: startOver, onState: showConnection });
 }
 
 /** Reads counters after events, at most twice a second. */
@@ -153,7 +165,7 @@ function home() {
     counts();
     sections();
   };
-  open([...LIFECYCLE, ...QUEUES], onEvents, () => location.reload());
+  open([...LIFECYCLE, ...QUEUES], onEvents);
 }
 
 /** Pages whose sections the server draws anew when something has happened. */
@@ -165,5 +177,5 @@ function sectionsOnly() {
   });
   const { queue } = body.dataset;
   const filter = queue ? [["queue", queue]] : [];
-  open([...LIFECYCLE, ...QUEUES, ...filter], sections, () => location.reload());
+  open([...LIFECYCLE, ...QUEUES, ...filter], sections);
 }

@@ -42,7 +42,7 @@ export function job(open, owe, id) {
       }
     }
     render();
-  }, () => location.reload());
+  });
 }
 
 /** Boxes of a fixed height show their end, where the newest is. */

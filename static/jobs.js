@@ -45,7 +45,7 @@ export function listPage({ open, statsReader, lifecycle, calm }) {
     counts();
   };
   const filter = [["queue", queue], ["kind", kind], ["tag", tag]].filter(([, value]) => value);
-  open([...lifecycle, ...filter], onEvents, () => location.reload());
+  open([...lifecycle, ...filter], onEvents);
 }
 
 /** The jobs that arrived and are not shown; the button takes them in without losing anything. */

@@ -25,7 +25,7 @@ export class Stream {
 
   /**
    * @param {{path?: string, cursor: string, params?: [string, string][],
-   *   onEvents: (events: object[]) => void, onGap?: () => void,
+   *   onEvents: (events: object[]) => void, onGap?: (gap: {from: string, to: string}) => void,
    *   onState?: (state: {name: string, seconds?: number, reason?: string}) => void}} options
    */
   constructor({ path = "/api/v1/ws", cursor, params = [], onEvents, onGap, onState }) {
@@ -95,7 +95,7 @@ export class Stream {
         break;
       case "gap":
         this.moveTo(message.to);
-        this.#on.gap();
+        this.#on.gap({ from: message.from, to: message.to });
         break;
       case "draining":
         this.#tell("draining");

@@ -1,6 +1,7 @@
 //! The composition root: opens the store, builds the engine, merges the routers, serves, stops. The
 //! only module that sees every layer. [`Cortado`] is the door for programs that bring their own handlers.
 
+mod files;
 mod signals;
 
 use std::io::Write as _;
@@ -176,7 +177,13 @@ impl Builder {
 
         let shutdown = Shutdown::default();
         let engine = Engine::start(store, registry, config.engine.clone(), shutdown.clone());
-        let limits = http_limits(&config);
+        let mut limits = http_limits(&config);
+        // An attempt may take a few: a connection of its own, the pipes of its process.
+        let wanted = limits.max_connections.saturating_add(config.engine.max_running);
+        match files::raise(wanted as u64) {
+            Ok(files) => files::fit(&mut limits, files),
+            Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+        }
         let routes = http::router(engine.clone(), limits.clone()).merge(ui::router(engine.clone()));
         let routes = http::wrap(routes, &limits, access(&config)).map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);

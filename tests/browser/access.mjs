@@ -8,7 +8,7 @@ import { Server } from "./server.mjs";
 
 let browser;
 let server;
-const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs/new", "/system", "/queues", "/failures", "/workers", "/nowhere"];
+const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs/new", "/system", "/queues", "/failures", "/workers", "/jobs/bulk", "/jobs?q=colour:red", "/?span=hours", "/queues/none", "/failures/none", "/nowhere"];
 
 before(async () => {
   server = await Server.start();
@@ -26,6 +26,12 @@ before(async () => {
   await server.until(retryable.id, "retryable");
   await server.until(running.id, "running");
   await server.post("/api/v1/queues/slow/pause");
+  paths.push("/queues/slow", "/queues/default");
+  const { groups } = await (await fetch(`${server.origin}/api/v1/failures`)).json();
+  assert.equal(groups.length, 1);
+  for (const group of groups) paths.push(`/failures/${group.id}`);
+  const run = await fetch(`${server.origin}/jobs/bulk/run`, { method: "POST", redirect: "manual", body: new URLSearchParams({ action: "cancel", scope: "matching", state: "completed" }) });
+  paths.push(run.headers.get("location"));
   for (const job of [done, dead, retryable, scheduled, cancelled, running]) paths.push(`/jobs/${job.id}`);
 });
 

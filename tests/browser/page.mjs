@@ -5,7 +5,8 @@ import { chromium } from "playwright-core";
 
 export const PATIENCE_MS = 20_000;
 
-export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
+/** `args` are further flags of the browser. */
+export const launch = (args = []) => chromium.launch({ args, executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
 
 /** Runs `work` with a fresh page; what the page complains about in its console fails the test. */
 export async function withPage(browser, options, work) {

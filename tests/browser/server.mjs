@@ -1,19 +1,19 @@
 // Starts the real server on a free port with a data directory of its own, and stops it again.
 
 import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const binary = process.env.CORTADO_BIN ?? path.join(root, "target/debug/cortado");
 const PATIENCE_MS = 20_000;
 
 /** A port that is free now; the server keeps it over restarts. */
-async function freePort() {
+export async function freePort() {
   const probe = createServer();
   await new Promise((resolve) => probe.listen(0, "127.0.0.1", resolve));
   const { port } = probe.address();
@@ -22,20 +22,25 @@ async function freePort() {
 }
 
 export class Server {
-  /** `flags` are further arguments of the server, `env` further variables. */
-  static async start({ flags = [], env = {} } = {}) {
+  /** `flags` are further arguments of the server, `env` further variables, `config` is the text of a file. */
+  static async start({ flags = [], env = {}, grace = "5s", config } = {}) {
     const server = new Server();
-    Object.assign(server, { flags, env });
+    Object.assign(server, { flags: ["--grace", grace, ...flags], env });
     server.port = await freePort();
     server.origin = `http://127.0.0.1:${server.port}`;
     server.data = await mkdtemp(path.join(tmpdir(), "cortado-browser-"));
+    if (config) {
+      server.config = `${server.data}.toml`;
+      await writeFile(server.config, config);
+      server.flags.push("--config", server.config);
+    }
     await server.again();
     return server;
   }
 
   /** Starts on the same port and data as before. */
   async again() {
-    const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", this.data, "--grace", "5s", ...this.flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...this.env } });
+    const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", this.data, ...this.flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...this.env } });
     this.child = child;
     this.ended = new Promise((resolve) => child.once("exit", resolve));
     let said = "";
@@ -61,10 +66,17 @@ export class Server {
     }
   }
 
+  /** SIGKILL, at whatever it does; its data stays as it is. */
+  async kill() {
+    this.child.kill("SIGKILL");
+    await this.ended;
+  }
+
   /** The end of both. */
   async remove() {
     await this.stop();
     await rm(this.data, { recursive: true, force: true });
+    if (this.config) await rm(this.config, { force: true });
   }
 
   async post(path, body) {

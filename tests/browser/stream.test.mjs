@@ -46,7 +46,7 @@ beforeEach(() => {
   listeners = {};
   states = [];
   events = [];
-  gaps = 0;
+  gaps = [];
   document.hidden = false;
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
@@ -57,7 +57,7 @@ function open(params) {
     cursor: "ab:5",
     params,
     onEvents: (batch) => events.push(...batch.map((event) => event.seq)),
-    onGap: () => gaps++,
+    onGap: (gap) => gaps.push(gap),
     onState: (state) => states.push(state.name),
   });
 }
@@ -162,7 +162,7 @@ test("a gap asks for a fresh snapshot and goes on behind it", () => {
   const stream = open();
   last().says(hello);
   last().says({ type: "gap", from: "ab:5", to: "cd:90" });
-  assert.equal(gaps, 1);
+  assert.deepEqual(gaps, [{ from: "ab:5", to: "cd:90" }]);
   last().says({ type: "events", events: [{ seq: 91 }], cursor: "cd:91" });
   assert.deepEqual(events, [91]);
   assert.equal(stream.cursor, "cd:91");

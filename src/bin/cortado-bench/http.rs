@@ -193,7 +193,8 @@ pub async fn pages(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     server.stop().await
 }
 
-fn state(stats: &str, name: &str) -> anyhow::Result<u64> {
+/// The jobs in a state, of an answer of `/api/v1/stats`.
+pub fn state(stats: &str, name: &str) -> anyhow::Result<u64> {
     let stats: serde_json::Value = serde_json::from_str(stats)?;
     Ok(stats["states"][name].as_u64().unwrap_or(0))
 }
@@ -295,6 +296,7 @@ impl Client {
             let Some(end) = find(&self.buffer, b"\r\n\r\n") else { continue };
             let head = String::from_utf8_lossy(&self.buffer[..end]).to_ascii_lowercase();
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length = length.or(head.starts_with("http/1.1 204").then_some("0"));
             let length: usize = length.context("an answer without length")?.trim().parse()?;
             while self.buffer.len() < end + 4 + length {
                 if self.stream.read_buf(&mut self.buffer).await? == 0 {

@@ -7,6 +7,7 @@ mod fanout;
 mod figures;
 mod http;
 mod store;
+mod waiters;
 
 use std::path::PathBuf;
 
@@ -114,6 +115,7 @@ async fn measure(mode: Mode, setup: &Setup) -> anyhow::Result<()> {
     if wants(Mode::Http) {
         let mut table = Table::new("http (server and load in two processes)");
         http::measure(setup, &mut table).await?;
+        waiters::measure(setup, &mut table).await?;
         table.print();
     }
     if mode == Mode::Pages {

@@ -27,11 +27,21 @@ pub fn check(request: &Request) -> Result<Response, Problem> {
         return bad("`upgrade: websocket` is expected");
     }
     if !lists(headers, header::SEC_WEBSOCKET_VERSION, "13") {
-        return bad("`sec-websocket-version: 13` is expected");
+        let expected = "`sec-websocket-version: 13` is expected";
+        return match headers.contains_key(header::SEC_WEBSOCKET_VERSION) {
+            true => refuse(StatusCode::UPGRADE_REQUIRED, expected), // names the version (§4.4)
+            false => bad(expected),
+        };
     }
     let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
         return bad("`sec-websocket-key` is missing");
     };
+    let offers = headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
+    let speaks_ours = lists(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+    if offers && !speaks_ours {
+        let detail = format!("of all subprotocols only `{SUBPROTOCOL}` is spoken here");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "unknown_subprotocol", detail));
+    }
     if request.extensions().get::<hyper::upgrade::OnUpgrade>().is_none() {
         return refuse(StatusCode::UPGRADE_REQUIRED, "this connection cannot become a WebSocket");
     }
@@ -43,7 +53,7 @@ pub fn check(request: &Request) -> Result<Response, Problem> {
     answer.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    if lists(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+    if speaks_ours {
         let chosen = HeaderValue::from_static(SUBPROTOCOL);
         answer.insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
     }

@@ -4,6 +4,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 pub mod audit;
 pub mod http;
 pub mod process;
@@ -44,4 +46,10 @@ pub fn eventually<T, F: Future<Output = Option<T>>, L: FnMut() -> F>(
             tokio::time::sleep(Duration::from_millis(20)).await; // between two looks
         }
     })
+}
+
+/// Lets this process have thousands of connections, as far as the system allows.
+pub fn many_files() {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(20_000).max(soft), hard).unwrap();
 }

@@ -1,0 +1,108 @@
+// nginx and Caddy with what docs/reverse-proxy.md shows, each in a folder of its own and never as a service.
+// NGINX and CADDY name other binaries than Debian's.
+
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import https from "node:https";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { PATIENCE_MS } from "./page.mjs";
+import { freePort, root } from "./server.mjs";
+
+/** The host that the document speaks of. */
+export const HOST = "tools.example.com";
+
+const program = (name, variable) => {
+  const places = [process.env[variable], path.join(root, "target/proxies/usr/sbin", name), path.join(root, "target/proxies/usr/bin", name), `/usr/sbin/${name}`, `/usr/bin/${name}`];
+  const found = places.find((place) => place && existsSync(place));
+  if (!found) throw new Error(`${name} is not there: ./test fetches it, ${variable} names another`);
+  return found;
+};
+
+/** The blocks of a language in the document, in their order. */
+export async function shown(language) {
+  const text = await readFile(path.join(root, "docs/reverse-proxy.md"), "utf8");
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block);
+}
+
+/** Puts what this machine has in the place of an address or file that the document names, where it names it. */
+function put(text, pairs) {
+  for (const [there, here] of pairs) {
+    if (text.split(there).length !== 2) throw new Error(`the document names ${there} other than once`);
+    text = text.replace(there, () => here);
+  }
+  return text;
+}
+
+async function nginx(block, folder, port, upstream) {
+  const [certificate, key] = [path.join(folder, "certificate.pem"), path.join(folder, "key.pem")];
+  const made = spawnSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${HOST}`, "-addext", `subjectAltName=DNS:${HOST}`, "-keyout", key, "-out", certificate]);
+  if (made.status !== 0) throw new Error(`no certificate was made: ${made.stderr}`);
+  const site = put(block, [
+    ["listen 443 ssl;", `listen 127.0.0.1:${port} ssl;`],
+    ["/etc/ssl/certs/tools.example.com.pem", certificate],
+    ["/etc/ssl/private/tools.example.com.key", key],
+    ["http://127.0.0.1:8080;", `http://127.0.0.1:${upstream};`],
+  ]);
+  const places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${path.join(folder, name)};`);
+  const config = path.join(folder, "nginx.conf");
+  const user = process.getuid() === 0 ? "user root;" : "";
+  const whole = `${user} daemon off; worker_processes 1; pid ${folder}/pid; error_log stderr warn;\nevents {}\nhttp { access_log off; ${places.join(" ")}\n${site}}\n`;
+  await writeFile(config, whole);
+  return [program("nginx", "NGINX"), ["-p", folder, "-e", "stderr", "-c", config]];
+}
+
+async function caddy(block, folder, port, upstream) {
+  const site = put(block, [["reverse_proxy 127.0.0.1:8080", `reverse_proxy 127.0.0.1:${upstream}`]]);
+  const config = path.join(folder, "Caddyfile");
+  // Certificates of its own making, nothing asked of the world, nothing written elsewhere.
+  const ours = ["admin off", "auto_https disable_redirects", "local_certs", "skip_install_trust", "default_bind 127.0.0.1", `https_port ${port}`, `storage file_system ${folder}/storage`];
+  await writeFile(config, `{\n\t${ours.join("\n\t")}\n}\n${site}`);
+  return [program("caddy", "CADDY"), ["run", "--adapter", "caddyfile", "--config", config]];
+}
+
+const KINDS = { nginx, caddy };
+
+export class Proxy {
+  /** Starts `kind` with a block of the document before the server on port `upstream`. */
+  static async start(kind, block, upstream) {
+    const proxy = new Proxy();
+    proxy.folder = await mkdtemp(path.join(tmpdir(), "cortado-proxy-"));
+    await chmod(proxy.folder, 0o755);
+    proxy.port = await freePort();
+    const [binary, args] = await KINDS[kind](block, proxy.folder, proxy.port, upstream);
+    const home = { HOME: proxy.folder, XDG_DATA_HOME: proxy.folder, XDG_CONFIG_HOME: proxy.folder };
+    const child = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...home } });
+    Object.assign(proxy, { child, said: "", gone: false });
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (proxy.said += data));
+    proxy.ended = new Promise((resolve) => child.once("exit", resolve).once("error", resolve)).then(() => (proxy.gone = true));
+    for (const end = Date.now() + PATIENCE_MS; !(await proxy.ask("/").catch(() => null)); await new Promise((resolve) => setTimeout(resolve, 50))) {
+      if (!proxy.gone && Date.now() < end) continue;
+      await proxy.remove();
+      throw new Error(`${kind} did not start:\n${proxy.said}`);
+    }
+    return proxy;
+  }
+
+  /** Its own process, stopped, and its folder. */
+  async remove() {
+    if (!this.gone) this.child.kill("SIGTERM");
+    await this.ended;
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** A request to the host by way of the proxy; answers when the head of the answer is here. */
+  async open(path, { method = "GET", headers = {}, body } = {}) {
+    const options = { host: "127.0.0.1", port: this.port, servername: HOST, rejectUnauthorized: false, agent: false, path, method, headers: { host: HOST, ...headers } };
+    return new Promise((resolve, reject) => https.request(options, resolve).on("error", reject).end(body));
+  }
+
+  /** The same, with the whole body as text. */
+  async ask(path, options) {
+    const answer = await this.open(path, options);
+    const chunks = [];
+    for await (const chunk of answer) chunks.push(chunk);
+    return { status: answer.statusCode, headers: answer.headers, text: Buffer.concat(chunks).toString() };
+  }
+}

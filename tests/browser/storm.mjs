@@ -1,0 +1,227 @@
+// The pages and a plain subscriber in a real browser while the server is killed and stopped: node --test storm.mjs
+// CORTADO_STORM_ROUNDS=50 ends it so often, CORTADO_STORM_SEED repeats the choices.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { launch, live, until, withPage } from "./page.mjs";
+import { Server } from "./server.mjs";
+import { Load, Scribe, assertIsTheLog, dice, eventually, seqOf, subscribe } from "./weather.mjs";
+
+/** A page that has lost its server often waits for many seconds before it tries again. */
+const PATIENCE_MS = 60_000;
+const rounds = Number(process.env.CORTADO_STORM_ROUNDS ?? 8);
+const seed = Number(process.env.CORTADO_STORM_SEED ?? Math.floor(Math.random() * 2 ** 31));
+/** Events that the log keeps where it is trimmed. */
+const KEPT = 300;
+const TRIMMED = `
+[store]
+archive_from = 20
+carry_above = "16KiB"
+[retention]
+events = { age = "1 day", count = ${KEPT} }
+`;
+
+let browser;
+
+before(async () => {
+  console.log(`CORTADO_STORM_SEED=${seed}`); // shown when a test fails
+  browser = await launch();
+});
+
+after(() => browser?.close());
+
+/** A job that many ends of the server cut off, and that writes to its log; jobs that become due meanwhile. */
+async function begin(config) {
+  const server = await Server.start({ grace: "1s", config });
+  const scribe = await Scribe.start(server);
+  const long = await server.submit({ kind: "sleep", payload: { ms: 4000, progress: true }, queue: "long", max_attempts: 1000 });
+  const later = Array.from({ length: 25 }, (_, n) => ({ kind: n % 3 ? "echo" : "fail", payload: { times: 9 }, max_attempts: 1, delay_ms: 200 + n * 400 }));
+  await server.post("/api/v1/jobs", later);
+  return { server, scribe, long };
+}
+
+/** Runs `work` with home, the list, a job's page and a page that only subscribes, all open. */
+const withPages = ({ server, scribe, long }, work) =>
+  withPage(browser, {}, (home) =>
+    withPage(browser, {}, (list) =>
+      withPage(browser, {}, (job) =>
+        withPage(browser, {}, async (plain) => {
+          const pages = { home, list, job };
+          for (const page of [home, list, job, plain]) page.setDefaultTimeout(PATIENCE_MS);
+          await home.goto(server.origin);
+          await list.goto(`${server.origin}/jobs`);
+          await job.goto(`${server.origin}/jobs/${long.id}`);
+          for (const page of Object.values(pages)) await live(page);
+          await plain.goto(`${server.origin}/none`);
+          await subscribe(plain, scribe.first);
+          await work(pages, plain);
+        }),
+      ),
+    ),
+  );
+
+async function endAndBegin(server, round, random) {
+  if (round % 2) await server.stop();
+  else await server.kill();
+  await sleep(random(400)); // nobody is there
+  await server.again();
+}
+
+/** Waits until nothing is left to do, and for everybody to know. Answers with the place of the end. */
+async function calm(server, scribe, load, plain) {
+  await load.end();
+  await eventually("a quiet server", async () => {
+    const { states } = await server.stats();
+    return ["scheduled", "available", "running", "retryable"].every((state) => !states[state]);
+  });
+  const head = seqOf((await (await fetch(`${server.origin}/api/v1/events`)).json()).cursor);
+  await scribe.reaches(head);
+  await until(plain, (head) => Number(globalThis.subscriber.stream.cursor.split(":")[1]) >= head, head);
+  return head;
+}
+
+const json = async (server, path) => (await fetch(server.origin + path)).json();
+
+/** What the pages show is what the API answers. Every wait here ends with the fact, or the test fails. */
+async function assertAgree(server, scribe, { home, list, job }, long) {
+  const { states, queues } = await server.stats();
+  const { jobs, next } = await json(server, "/api/v1/jobs?limit=500");
+  const all = Object.fromEntries(jobs.map((job) => [job.id, [job.state, String(job.attempt)]]));
+  for (let more = next; more; ) {
+    const page = await json(server, `/api/v1/jobs?limit=500&after=${more}`);
+    for (const job of page.jobs) all[job.id] = [job.state, String(job.attempt)];
+    more = page.next;
+  }
+  for (const page of [home, list]) {
+    await live(page);
+    await until(page, (states) => {
+      const shown = (name) => [...document.querySelectorAll(`[data-count="${name}"]`)].map((place) => Number(place.textContent.replace(/\D/g, "")));
+      const right = (name) => shown(name).length > 0 && shown(name).every((n) => n === (states[name] ?? 0));
+      return right("completed") && right("discarded") && right("retryable") && right("running");
+    }, states);
+    await until(page, (all) => {
+      const rows = [...document.querySelectorAll("tbody tr[data-job]")];
+      const field = (row, name) => row.querySelector(`[data-f=${name}]`).textContent;
+      return rows.length > 0 && rows.every((row) => field(row, "state") === all[row.dataset.job][0] && field(row, "attempt") === all[row.dataset.job][1]);
+    }, all);
+  }
+  await until(home, (names) => names.every((name) => document.querySelector(`tr[data-queue="${name}"] [data-n=running]`)?.textContent === "0"), queues.map(({ name }) => name));
+  // The list announces every job that came after the place it shows, and no other.
+  const place = seqOf(await list.evaluate(() => document.body.dataset.cursor));
+  const newer = scribe.events.filter((event) => event.type === "job.enqueued" && event.seq > place).length;
+  await until(list, (newer) => Number(document.getElementById("news-count").textContent.replace(/\D/g, "")) === newer, newer);
+
+  const { attempt, state } = await json(server, `/api/v1/jobs/${long.id}`);
+  const { lines } = await json(server, `/api/v1/jobs/${long.id}/log`);
+  await live(job);
+  await until(job, (state) => document.querySelector("#head .badge").textContent === state, state);
+  await until(job, (attempt) => Number([...document.querySelectorAll("#attempts .attempt-n")].at(-1)?.textContent) === attempt, attempt);
+  await until(job, (count) => document.querySelectorAll("#log li").length >= count, lines.length);
+  const shown = await job.locator("#log li .text").allTextContents();
+  assert.deepEqual(shown, lines.map((line) => line.text));
+}
+
+test("pages and a plain subscriber miss nothing while the server is killed and stopped", async () => {
+  const random = dice(seed);
+  const { server, scribe, long } = await begin();
+  try {
+    await withPages({ server, scribe, long }, async (pages, plain) => {
+      for (const page of [...Object.values(pages), plain]) await page.evaluate(() => (globalThis.stillHere = true));
+      const load = new Load(server, scribe, random);
+      for (let round = 0; round < rounds; round++) {
+        await scribe.reaches(scribe.seq + 30 + random(300));
+        await endAndBegin(server, round, random);
+        // Sometimes the next end comes before the pages are back, sometimes they get hold of the stream.
+        if (random(3)) await until(plain, () => globalThis.subscriber.states.at(-1) === "live");
+      }
+      const head = await calm(server, scribe, load, plain);
+      const { told, states } = await plain.evaluate(() => ({ told: globalThis.subscriber.told, states: globalThis.subscriber.states }));
+      assert.deepEqual(assertIsTheLog(told, scribe.first, scribe.events), []);
+      await assertAgree(server, scribe, pages, long);
+      for (const page of Object.values(pages)) assert.ok(await page.evaluate(() => globalThis.stillHere), "a page was reloaded");
+      const connections = states.filter((state) => state === "live").length;
+      assert.ok(rounds < 8 || connections > 3, `it was too calm to show anything: ${states}`);
+      console.log(`${rounds} ends of the server, ${head} events, ${connections} connections of the plain subscriber`);
+    });
+    // The log itself, once more, as anybody reads it.
+    let cursor = scribe.first;
+    for (const read = []; ; ) {
+      const page = await json(server, `/api/v1/events?limit=1000&after=${cursor}`);
+      if (!page.events.length) {
+        assert.deepEqual(read, scribe.events);
+        break;
+      }
+      read.push(...page.events);
+      cursor = page.cursor;
+    }
+    await scribe.end();
+  } finally {
+    await server.remove();
+  }
+});
+
+test("pages that were away for longer than the log reaches back start over, and a subscriber is told", async () => {
+  const random = dice(seed);
+  const { server, scribe, long } = await begin(TRIMMED);
+  try {
+    await withPages({ server, scribe, long }, async (pages, plain) => {
+      const everybody = [...Object.values(pages), plain];
+      const load = new Load(server, scribe, random);
+      let checked = 0;
+      for (let round = 0; round < Math.ceil(rounds / 2); round++) {
+        // As a browser does with a page that is left and kept in its cache.
+        for (const page of everybody) await page.evaluate(() => dispatchEvent(new Event("pagehide")));
+        for (const page of Object.values(pages)) await page.evaluate(() => (globalThis.stillHere = true));
+        const left = `${scribe.first.split(":")[0]}:${scribe.seq}`;
+        await scribe.reaches(scribe.seq + KEPT);
+        await endAndBegin(server, round, random);
+        await eventually("a trimmed log", async () => (await json(server, `/api/v1/events?after=${left}`)).gap);
+        for (const page of everybody) await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
+        for (const page of Object.values(pages)) await until(page, () => !globalThis.stillHere && document.getElementById("connection")?.dataset.state === "live");
+        await until(plain, (checked) => globalThis.subscriber.told.filter((one) => one.gap).length > checked, checked);
+        const gaps = await plain.evaluate(() => globalThis.subscriber.told.filter((one) => one.gap));
+        for (const { gap } of gaps.slice(checked)) {
+          assert.ok(seqOf(gap.to) + KEPT <= scribe.seq + 100, `nobody had to trim up to there: ${gap.to} at ${scribe.seq}`);
+        }
+        checked = gaps.length;
+      }
+      const head = await calm(server, scribe, load, plain);
+      const told = await plain.evaluate(() => globalThis.subscriber.told);
+      const gaps = assertIsTheLog(told, scribe.first, scribe.events);
+      await assertAgree(server, scribe, pages, long);
+      console.log(`${head} events of which ${told.length - gaps.length} were told, ${gaps.length} gaps`);
+    });
+    await scribe.end();
+  } finally {
+    await server.remove();
+  }
+});
+
+test("a page that must start over while the server is away waits for it", async () => {
+  const server = await Server.start();
+  try {
+    for (const path of ["/", "/jobs", "/queues"]) {
+      await withPage(browser, {}, async (page) => {
+        let say;
+        await page.routeWebSocket(/\/api\/v1\/ws/, (socket) => {
+          socket.connectToServer().onClose(() => {}); // the page does not learn of it yet
+          say = (message) => socket.send(JSON.stringify(message));
+        });
+        await page.goto(server.origin + path);
+        await live(page);
+        await page.evaluate(() => (globalThis.stillHere = true));
+        const cursor = await page.evaluate(() => document.body.dataset.cursor);
+        const ended = page.waitForEvent("requestfailed", (request) => request.url().endsWith("/readyz"));
+        await server.kill();
+        say({ type: "gap", from: cursor, to: cursor });
+        await ended;
+        assert.ok(await page.evaluate(() => globalThis.stillHere), "the page is still there");
+        await server.again();
+        await until(page, () => !globalThis.stillHere && document.getElementById("connection")?.dataset.state === "live");
+      });
+    }
+  } finally {
+    await server.remove();
+  }
+});

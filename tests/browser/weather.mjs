@@ -1,0 +1,166 @@
+// What a storm is made of: jobs without end, the scribe that writes the log down as it grows, and choices that can
+// be repeated.
+
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const PATIENCE_MS = 60_000;
+/** Jobs under way before there are more. */
+const LIVE = 40;
+const ENDS = new Set(["completed", "discarded", "cancelled"]);
+
+export const seqOf = (cursor) => Number(cursor.split(":")[1]);
+
+/** Whole numbers below `end`, the same for the same seed (mulberry32). */
+export function dice(seed) {
+  let state = seed | 0;
+  return (end) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return Math.floor(((t ^ (t >>> 14)) >>> 0) / 4294967296 * end);
+  };
+}
+
+/** Looks again and again until there is something to see. */
+export async function eventually(what, look) {
+  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await sleep(20)) {
+    const seen = await look();
+    if (seen) return seen;
+  }
+  throw new Error(`${what}: not within ${PATIENCE_MS} ms`);
+}
+
+/** Reads the log by long poll from its first cursor on; it is never away for long and must never see a gap. */
+export class Scribe {
+  events = [];
+  /** Jobs that have not ended. */
+  live = new Set();
+  #over = false;
+
+  /** Begins where the log ends now. */
+  static async start(server) {
+    const scribe = new Scribe();
+    scribe.first = (await (await fetch(`${server.origin}/api/v1/events`)).json()).cursor;
+    scribe.work = scribe.#write(server.origin);
+    scribe.work.catch(() => {}); // told by `end`
+    return scribe;
+  }
+
+  get seq() {
+    return this.events.at(-1)?.seq ?? seqOf(this.first);
+  }
+
+  async #write(origin) {
+    for (let cursor = this.first; !this.#over; ) {
+      let answer;
+      try {
+        answer = await (await fetch(`${origin}/api/v1/events?wait=1s&limit=1000&after=${cursor}`)).json();
+      } catch {
+        await sleep(10); // the server is away
+        continue;
+      }
+      assert.equal(answer.gap, undefined, "the scribe was too slow");
+      for (const event of answer.events) {
+        assert.equal(event.seq, this.seq + 1, "the log has a hole");
+        this.events.push(event);
+        if (event.job) this.live[ENDS.has(event.job.state) ? "delete" : "add"](event.job.id);
+      }
+      cursor = answer.cursor;
+    }
+  }
+
+  /** Waits until the log is at `seq`. */
+  reaches(seq) {
+    return eventually(`event ${seq} in the log`, () => this.seq >= seq);
+  }
+
+  /** The end; tells what went wrong meanwhile. */
+  async end() {
+    this.#over = true;
+    await this.work;
+  }
+}
+
+/** Submits jobs until it is ended. A server that is away is passed over; the scribe is waited for. */
+export class Load {
+  #over = false;
+
+  constructor(server, scribe, random) {
+    this.work = this.#submit(server, scribe, random);
+    this.work.catch(() => {}); // told by `end`
+  }
+
+  async #submit(server, scribe, random) {
+    while (!this.#over) {
+      if (scribe.live.size >= LIVE) {
+        await sleep(10);
+        continue;
+      }
+      const jobs = Array.from({ length: 1 + random(8) }, () => anyJob(random));
+      let answer;
+      try {
+        answer = await (await server.post("/api/v1/jobs", jobs)).json();
+      } catch {
+        await sleep(10);
+        continue;
+      }
+      await scribe.reaches(Math.max(...answer.jobs.map((job) => job.seq)));
+    }
+  }
+
+  async end() {
+    this.#over = true;
+    await this.work;
+  }
+}
+
+function anyJob(random) {
+  const job = { queue: ["mail", "web", "other"][random(3)], max_attempts: 5, backoff: { base_ms: 1, cap_ms: 50 } };
+  switch (random(5)) {
+    case 0:
+      return { ...job, kind: "sleep", payload: { ms: 1 + random(200), progress: random(2) === 0 } };
+    case 1:
+      return { ...job, kind: "fail", payload: { times: 1 + random(2) } };
+    case 2:
+      return { ...job, kind: "fail", payload: { times: 9 }, max_attempts: 2 };
+    default:
+      return { ...job, kind: "echo", payload: random(1e6), delay_ms: random(2) * random(300) };
+  }
+}
+
+/** Makes of an open page a plain subscriber by `static/stream.js`, which keeps all it is given. */
+export const subscribe = (page, cursor) =>
+  page.evaluate(async (cursor) => {
+    const app = document.querySelector("script[type=module]").src;
+    const { Stream } = await import(app.replace("app.js", "stream.js"));
+    const [told, states] = [[], []];
+    const stream = new Stream({
+      path: new URL("api/v1/ws", document.baseURI),
+      cursor,
+      onEvents: (events) => told.push(...events),
+      onGap: (gap) => told.push({ gap }),
+      onState: ({ name }) => states.push(name),
+    });
+    globalThis.subscriber = { stream, told, states };
+  }, cursor);
+
+/** What `subscribe` was given is the log after `first`, but for gaps that are told. Answers with those. */
+export function assertIsTheLog(told, first, log) {
+  const gaps = [];
+  let at = seqOf(first);
+  for (const one of told) {
+    if (one.gap) {
+      assert.equal(seqOf(one.gap.from), at, "a gap from where nobody was");
+      assert.ok(seqOf(one.gap.to) > at, "a gap that is none");
+      at = seqOf(one.gap.to);
+      gaps.push(one.gap);
+    } else {
+      assert.equal(one.seq, at + 1, "lost, or told twice");
+      assert.deepEqual(one, log[one.seq - log[0].seq]);
+      at = one.seq;
+    }
+  }
+  assert.equal(at, log.at(-1).seq, "the end is missing");
+  return gaps;
+}
