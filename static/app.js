@@ -9,6 +9,7 @@ import { heal } from "./heal.js";
 import { home } from "./home.js";
 import { bulkPage, listPage } from "./jobs.js";
 import { startKeys } from "./keys.js";
+import { newJob } from "./new-job.js";
 import { DeadCount, addDead } from "./trouble.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
 import { setServerNow, setText, startTicking } from "./when.js";
@@ -145,17 +146,4 @@ function sectionsOnly() {
     shown = news;
   };
   open(QUEUES, sections, sections, onStats);
-}
-
-function newJob() {
-  const kind = document.getElementById("kind");
-  const payload = document.getElementById("payload");
-  let example = kind.selectedOptions[0]?.dataset.example;
-  kind.addEventListener("change", () => {
-    const chosen = kind.selectedOptions[0].dataset;
-    setText(document.getElementById("kind-about"), chosen.about);
-    // Only an example gives way to an example: what somebody typed stays.
-    if (payload.value.trim() === "" || payload.value === example) payload.value = chosen.example;
-    example = chosen.example;
-  });
 }

@@ -191,7 +191,7 @@ pub async fn render(
         log_dropped: job.log_dropped,
         payload: tokens(&job.spec.payload),
         result: job.result().map(tokens),
-        curl: SubmitForm::as_made(&job).curl(&Target::of(headers)),
+        curl: SubmitForm::as_made(&job).curl(&Target::of(headers), None),
         shell,
     };
     Ok(page(status, &view))

@@ -16,16 +16,20 @@ mod curl;
 mod error;
 mod failures;
 mod filters;
+mod form_turn;
 mod home;
 mod job;
 mod jobs;
 mod json_text;
 mod new_job;
 mod pace;
+mod payload_form;
+mod payload_input;
 mod queue_row;
 mod queues;
 mod row;
 mod shell;
+mod start_at;
 mod story;
 mod submit_form;
 mod system;
@@ -44,7 +48,7 @@ pub fn router(engine: Engine) -> Router {
     Router::new()
         .route("/", get(home::show))
         .route("/jobs", get(jobs::show).post(new_job::submit))
-        .route("/jobs/new", get(new_job::show))
+        .route("/jobs/new", get(new_job::show).post(new_job::redraw))
         .route("/jobs/bulk", get(bulk::list).post(bulk::ask))
         .route("/jobs/bulk/run", post(bulk::run))
         .route("/jobs/bulk/{id}", get(bulk::show))

@@ -1,19 +1,27 @@
-//! The submit form: prefilled by query string, by a kind's example, or by a job that is to run again.
+//! The submit form: inputs made of the kind's schema or one JSON field, prefilled by query string, by a
+//! kind's example, or by a job that is to run again.
 
 use askama::Template;
 use axum::Form;
 use axum::extract::{Query, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 
-use crate::engine::{Engine, EngineError, Enqueued};
+use crate::engine::{Engine, EngineError, Enqueued, KindInfo};
+use crate::job::Schema;
 
 use super::curl::Target;
 use super::error::{UiError, sentence};
-use super::json_text;
+use super::form_turn::{Turned, View};
+use super::payload_form::drawable;
+use super::payload_input::{Control, Input};
 use super::shell::{Section, Shell, page, see_other};
-use super::submit_form::{Errors, SubmitForm};
+use super::start_at::{self, Start};
+use super::submit_form::{Errors, PAYLOAD_PREFIX, SubmitForm};
+use super::when::{self, When};
+
+/// A form as browsers and addresses write it; properties of a payload make names that only it knows.
+type Pairs = Vec<(String, String)>;
 
 #[derive(Template)]
 #[template(path = "new_job.html")]
@@ -23,82 +31,118 @@ struct NewJobPage {
     kinds: Vec<KindChoice>,
     about: String,
     errors: Errors,
+    /// The field that takes the focus: the first that is wrong.
+    focus: String,
+    /// What to know of the way in which the payload is shown.
+    note: String,
+    /// Inputs that are always seen.
+    inputs: Vec<Input>,
+    /// Inputs that are folded away: nothing need stand in them, and nothing does.
+    more: Vec<Input>,
+    /// Whether inputs could be shown.
+    drawable: bool,
     open: bool,
+    /// When the job would start, in words.
+    starts: String,
     curl: String,
+    /// Why it would be refused as it stands.
+    refusal: String,
     queues: Vec<String>,
+    /// Whether zones have names on this machine.
+    zone_names: bool,
 }
 
 /// A kind to choose from, with what helps to choose.
 struct KindChoice {
     name: String,
     about: String,
-    example: String,
     chosen: bool,
 }
 
-/// Which job the form is to be filled from, if any.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Source {
-    from: String,
-}
+/// Up to so many inputs, all are shown at once.
+const ALL_SHOWN: usize = 6;
 
 /// `GET /jobs/new`
 pub async fn show(
     Has(engine): Has<Engine>,
-    Query(source): Query<Source>,
-    Query(given): Query<SubmitForm>,
+    Query(pairs): Query<Pairs>,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
-    let mut form = match source.from.parse() {
+    let given = SubmitForm::of(&pairs);
+    let view = View::parse(&given.view);
+    let form = match value(&pairs, "from").parse() {
         Ok(id) => engine.job(id).await?.0.as_ref().map(SubmitForm::again).unwrap_or(given),
         Err(_) => given,
     };
     let kinds = engine.kinds();
-    let find = |name: &str| kinds.iter().find(|info| info.kind.as_str() == name);
     // Without a wish, a kind that needs nothing set up comes first.
-    let chosen = find(&form.kind).or_else(|| find("echo")).or(kinds.first());
-    if let Some(info) = chosen {
-        if form.kind.is_empty() {
-            form.kind = info.kind.to_string();
-        }
-        if form.payload.is_empty() && form.kind == info.kind.as_str() {
-            form.payload = json_text::pretty(&info.example);
-        }
-    }
-    form_page(&engine, form, Errors::new(), StatusCode::OK, &headers).await
+    let first = find(&kinds, "echo").or(kinds.first().copied());
+    let asked = find(&kinds, &form.kind);
+    let turned = form.opened(asked, first, view);
+    form_page(&engine, turned, Errors::new(), StatusCode::OK, &headers).await
+}
+
+/// `POST /jobs/new`: the form again, as it was typed, for another kind or edited in another way. Scripts
+/// ask for it while somebody types, so that the command for the terminal is made in one place.
+pub async fn redraw(
+    Has(engine): Has<Engine>,
+    headers: HeaderMap,
+    Form(pairs): Form<Pairs>,
+) -> Result<Response, UiError> {
+    let form = SubmitForm::of(&pairs);
+    let kinds = engine.kinds();
+    let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
+    let turned = form.turned(old, new, View::parse(value(&pairs, "to")));
+    form_page(&engine, turned, Errors::new(), StatusCode::OK, &headers).await
 }
 
 /// `POST /jobs`
 pub async fn submit(
     Has(engine): Has<Engine>,
     headers: HeaderMap,
-    Form(form): Form<SubmitForm>,
+    Form(pairs): Form<Pairs>,
 ) -> Result<Response, UiError> {
-    let job = form.new_job();
-    let job = match job {
+    let form = SubmitForm::of(&pairs);
+    let kinds = engine.kinds();
+    let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
+    let schema = new.and_then(|info| info.schema.as_ref());
+    if form.is_of_another_kind(schema) {
+        let mut turned = form.turned(old, new, None);
+        turned.note = "Nothing was submitted yet: these are the fields of the kind chosen.".into();
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return form_page(&engine, turned, Errors::new(), status, &headers).await;
+    }
+    let job = match form.new_job(schema) {
         Ok(job) => job,
         Err(errors) => {
-            return form_page(&engine, form, errors, StatusCode::UNPROCESSABLE_ENTITY, &headers)
-                .await;
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return form_page(&engine, form.turned(old, new, None), errors, status, &headers).await;
         }
     };
     match engine.enqueue(vec![job]).await {
         Ok(answers) => Ok(to_the_job(answers)),
-        Err(error) => refused(&engine, form, error, &headers).await,
+        Err(error) => {
+            let (status, errors) = refused(error, &form, schema);
+            form_page(&engine, form.turned(old, new, None), errors, status, &headers).await
+        }
     }
 }
 
-/// Nothing was accepted: the form again, with what was typed and the reason beside its field.
-async fn refused(
-    engine: &Engine,
-    form: SubmitForm,
-    error: EngineError,
-    headers: &HeaderMap,
-) -> Result<Response, UiError> {
+fn value<'a>(pairs: &'a Pairs, name: &str) -> &'a str {
+    pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+}
+
+fn find<'a>(kinds: &[&'a KindInfo], name: &str) -> Option<&'a KindInfo> {
+    kinds.iter().find(|info| info.kind.as_str() == name).copied()
+}
+
+/// Nothing was accepted: the reason goes beside its field.
+fn refused(error: EngineError, form: &SubmitForm, schema: Option<&Schema>) -> (StatusCode, Errors) {
     let field = match &error {
         EngineError::UnknownKind { .. } => "kind",
-        EngineError::InvalidPayload { .. } | EngineError::PayloadTooLarge { .. } => "payload",
+        EngineError::InvalidPayload { .. } | EngineError::PayloadTooLarge { .. } => {
+            if form.drawn(schema).is_some() { "" } else { "payload" }
+        }
         EngineError::Invalid(_) | EngineError::TooManyBulks { .. } | EngineError::Store(_) => "",
     };
     let shown = UiError::from(error);
@@ -106,7 +150,7 @@ async fn refused(
         "" => format!("{}. {} {}", shown.title, shown.message, shown.advice),
         _ => shown.message,
     };
-    form_page(engine, form, Errors::from([(field, message)]), shown.status, headers).await
+    (shown.status, Errors::from([(field.to_owned(), message)]))
 }
 
 fn to_the_job(answers: Vec<Enqueued>) -> Response {
@@ -120,39 +164,110 @@ fn to_the_job(answers: Vec<Enqueued>) -> Response {
 
 async fn form_page(
     engine: &Engine,
-    form: SubmitForm,
+    Turned { form, note }: Turned,
     errors: Errors,
     status: StatusCode,
     headers: &HeaderMap,
 ) -> Result<Response, UiError> {
     let form = form.with_token();
-    let kinds: Vec<KindChoice> = engine
-        .kinds()
-        .into_iter()
-        .map(|info| KindChoice {
-            name: info.kind.to_string(),
-            about: info.about.clone(),
-            example: json_text::pretty(&info.example),
-            chosen: info.kind.as_str() == form.kind,
-        })
-        .collect();
-    let queues = engine.stats().await?.queues.keys().map(ToString::to_string).collect();
-    let option_errors = errors.keys().any(|field| !matches!(*field, "" | "kind" | "payload"));
+    let kinds = engine.kinds();
+    let chosen = find(&kinds, &form.kind);
+    let schema = chosen.and_then(|info| info.schema.as_ref());
+    let fields = form.drawn(schema).and_then(|schema| drawable(Some(schema))).unwrap_or_default();
+    let wrong = |name: &str| errors.get(&format!("{PAYLOAD_PREFIX}{name}"));
+    let inputs =
+        (0..).zip(fields).map(|(n, field)| Input::new(n, field, &form.fields, wrong(&field.name)));
+    let (inputs, more): (Vec<Input>, Vec<Input>) =
+        inputs.partition(|input| fields.len() <= ALL_SHOWN || input.is_needed());
+    let focus = first_wrong(&errors, &inputs, &more);
+    let option = |field: &String| {
+        !matches!(field.as_str(), "" | "kind" | "payload") && !field.starts_with(PAYLOAD_PREFIX)
+    };
+    let stats = engine.stats().await?;
     let view = NewJobPage {
         shell: Shell::still("New job", Section::NewJob),
-        about: kinds
-            .iter()
-            .find(|kind| kind.chosen)
-            .map(|kind| kind.about.clone())
-            .unwrap_or_default(),
-        open: option_errors || form.has_options(),
-        curl: form.curl(&Target::of(headers)),
-        kinds,
+        kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
+        about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
+        open: errors.keys().any(option) || form.has_options(),
+        drawable: drawable(schema).is_some(),
+        starts: starts(&form),
+        curl: form.curl(&Target::of(headers), schema),
+        refusal: match errors.is_empty() {
+            true => form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default(),
+            false => String::new(),
+        },
+        queues: stats.queues.keys().map(ToString::to_string).collect(),
+        zone_names: start_at::knows_names(),
+        focus,
+        note,
+        inputs,
+        more,
         errors,
-        queues,
         form,
     };
     Ok(page(status, &view))
+}
+
+/// In the order of the page.
+fn first_wrong(errors: &Errors, inputs: &[Input], more: &[Input]) -> String {
+    const OPTIONS: [&str; 11] = [
+        "queue",
+        "priority",
+        "delay",
+        "at",
+        "zone",
+        "max_attempts",
+        "timeout",
+        "backoff_base",
+        "backoff_cap",
+        "tags",
+        "idempotency_key",
+    ];
+    let inputs = inputs.iter().chain(more).map(|input| input.name.as_str());
+    let mut order = ["kind", "payload"].into_iter().chain(inputs).chain(OPTIONS);
+    order.find(|name| errors.contains_key(*name)).unwrap_or_default().to_owned()
+}
+
+fn refusal(errors: &Errors) -> String {
+    let one = |(field, message): (&String, &String)| match field.strip_prefix(PAYLOAD_PREFIX) {
+        Some(property) => format!("{property}: {message}"),
+        None if field.is_empty() => message.clone(),
+        None => format!("{}: {message}", field.replace('_', " ")),
+    };
+    sentence(&errors.iter().map(one).collect::<Vec<String>>().join("; "))
+}
+
+/// What the chosen start means; empty when there is nothing to say.
+fn starts(form: &SubmitForm) -> String {
+    let now = when::now();
+    let told = |at: When| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
+    match form.starts() {
+        Start::Now => "As soon as a worker is free.".into(),
+        Start::In => match form.starts_in() {
+            Some(wait) => format!("Not before {}.", told(When::new(now.after(wait), now))),
+            None => String::new(),
+        },
+        Start::At => match form.starts_at() {
+            Some(meant) if meant.at <= now => {
+                format!("That was {}: it starts at once.", told(When::new(meant.at, now)))
+            }
+            Some(meant) => {
+                let twice = match meant.first_of_two {
+                    true => " Clocks go back then: of the two such times the first is meant.",
+                    false => "",
+                };
+                format!("Not before {}.{twice}", told(When::new(meant.at, now)))
+            }
+            None => String::new(),
+        },
+    }
+}
+
+impl KindChoice {
+    fn of(info: &KindInfo, chosen: &str) -> KindChoice {
+        let name = info.kind.to_string();
+        KindChoice { chosen: name == chosen, about: info.about.clone(), name }
+    }
 }
 
 impl NewJobPage {
@@ -164,5 +279,20 @@ impl NewJobPage {
     /// What is wrong with a field, as a sentence; empty when nothing is.
     fn wrong(&self, field: &str) -> String {
         self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
+    }
+
+    /// Whether a way to start is the chosen one.
+    fn starts_by(&self, way: Start) -> bool {
+        self.form.starts() == way
+    }
+
+    /// Fields that are marked as wrong.
+    fn marked(&self) -> usize {
+        self.errors.keys().filter(|field| !field.is_empty()).count()
+    }
+
+    /// The zone, or the one that holds when none was given.
+    fn zone(&self) -> &str {
+        if self.form.zone.is_empty() { "UTC" } else { &self.form.zone }
     }
 }

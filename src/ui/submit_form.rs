@@ -4,33 +4,47 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::config::units::parse_duration;
 use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, Submission};
-use crate::job::{Job, JobId, Json, NewJob, RetryPolicy};
+use crate::job::{Job, JobId, Json, NewJob, RetryPolicy, Schema, Time};
 
 use super::assets::fnv1a;
 use super::curl::Target;
 use super::json_text;
+use super::payload_form::{self, Typed, drawable};
+use super::start_at::{self, Meant, Misread, Start};
 
 /// Idempotency keys that the form made begin with this; people need not see them.
 pub const FORM_KEY_PREFIX: &str = "form:";
+/// Names of inputs of the payload begin with this; the property follows.
+pub const PAYLOAD_PREFIX: &str = "payload.";
 
 /// Every field as text, so that nothing typed is lost when one of them is wrong.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // each is the field of the same name in `Submission`, or says otherwise
 pub struct SubmitForm {
     pub kind: String,
+    /// The payload as JSON, where it is edited as such.
     pub payload: String,
+    /// The payload's inputs, where it is edited by inputs.
+    pub fields: Typed,
+    /// `fields` or `json`; without either, whatever was given says how the payload is edited.
+    pub view: String,
+    /// The kind whose inputs were shown: another one may have been chosen since.
+    pub shown: String,
     pub queue: String,
     pub priority: String,
+    /// `now`, `in` or `at`; without any of them, whatever is filled in.
+    pub when: String,
     /// A duration as people write it: `90s`, `5m`.
     pub delay: String,
-    pub run_at: String,
+    /// A date and a time of day, `2026-11-23T08:00`.
+    pub at: String,
+    /// Where clocks show that: `UTC`, `+02:00`, `Europe/Zurich`.
+    pub zone: String,
     pub max_attempts: String,
     /// A duration: the bound of the first wait.
     pub backoff_base: String,
@@ -46,9 +60,54 @@ pub struct SubmitForm {
 }
 
 /// What is wrong, by the form's field; under `""` what belongs to none.
-pub type Errors = BTreeMap<&'static str, String>;
+pub type Errors = BTreeMap<String, String>;
 
 impl SubmitForm {
+    /// Takes what a form or an address says; names that are none of the form's are not looked at.
+    /// `run_at=2026-11-23T08:00:00Z` fills in date, time and zone.
+    pub fn of(pairs: &[(String, String)]) -> SubmitForm {
+        let mut form = SubmitForm::default();
+        for (name, value) in pairs {
+            match name.strip_prefix(PAYLOAD_PREFIX) {
+                // Of a box that is ticked two values come: the later one holds.
+                Some(property) => drop(form.fields.insert(property.to_owned(), value.clone())),
+                None => form.set(name, value),
+            }
+        }
+        form
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        let field = match name {
+            "kind" => &mut self.kind,
+            "payload" => &mut self.payload,
+            "view" => &mut self.view,
+            "shown" => &mut self.shown,
+            "queue" => &mut self.queue,
+            "priority" => &mut self.priority,
+            "when" => &mut self.when,
+            "delay" => &mut self.delay,
+            "at" => &mut self.at,
+            "zone" => &mut self.zone,
+            "run_at" => return self.start_at(value),
+            "max_attempts" => &mut self.max_attempts,
+            "backoff_base" => &mut self.backoff_base,
+            "backoff_cap" => &mut self.backoff_cap,
+            "timeout" => &mut self.timeout,
+            "tags" => &mut self.tags,
+            "idempotency_key" => &mut self.idempotency_key,
+            "token" => &mut self.token,
+            _ => return,
+        };
+        value.clone_into(field);
+    }
+
+    fn start_at(&mut self, text: &str) {
+        let moment = text.parse::<Time>().ok();
+        self.at = moment.map_or_else(|| text.to_owned(), start_at::in_utc);
+        self.zone = "UTC".into();
+    }
+
     /// Gives the form its token unless it has one.
     pub fn with_token(mut self) -> Self {
         if self.token.is_empty() {
@@ -104,7 +163,7 @@ impl SubmitForm {
             &self.queue,
             &self.priority,
             &self.delay,
-            &self.run_at,
+            &self.at,
             &self.max_attempts,
             &self.backoff_base,
             &self.backoff_cap,
@@ -114,16 +173,26 @@ impl SubmitForm {
         ]
     }
 
-    /// Checks every field, those of the form's own shape and the rules of the submission, and makes
-    /// the job.
+    /// The schema, when the payload is edited by inputs that are made of it.
+    pub fn drawn<'a>(&self, schema: Option<&'a Schema>) -> Option<&'a Schema> {
+        let by_fields = match self.view.as_str() {
+            "fields" => true,
+            "json" => false,
+            _ => !self.fields.is_empty() || self.payload.trim().is_empty(),
+        };
+        schema.filter(|_| by_fields && drawable(schema).is_some())
+    }
+
+    /// Checks every field, those of the form's own shape, the payload and the rules of the submission,
+    /// and makes the job.
     ///
     /// # Errors
     /// Every field that is wrong.
-    pub fn new_job(&self) -> Result<NewJob, Errors> {
+    pub fn new_job(&self, schema: Option<&Schema>) -> Result<NewJob, Errors> {
         let mut errors = Errors::new();
-        let job = self.read(&mut errors).into_new_job();
+        let job = self.read(schema, &mut errors).into_new_job();
         for FieldError { field, message } in job.as_ref().err().into_iter().flatten() {
-            errors.entry(form_field(field)).or_insert_with(|| message.clone());
+            errors.entry(form_field(field).into()).or_insert_with(|| message.clone());
         }
         match job {
             Ok(job) if errors.is_empty() => Ok(job),
@@ -131,46 +200,131 @@ impl SubmitForm {
         }
     }
 
-    fn read(&self, errors: &mut Errors) -> Submission {
+    fn read(&self, schema: Option<&Schema>, errors: &mut Errors) -> Submission {
         let base_ms = duration("backoff_base", &self.backoff_base, errors);
         let cap_ms = duration("backoff_cap", &self.backoff_cap, errors);
         let backoff = BackoffFields { base_ms, cap_ms };
         let tags: Vec<String> = self.tags.split(',').filter_map(filled).collect();
+        let payload = self.payload(schema, errors);
+        let key = filled(&self.idempotency_key);
+        let key = key.or_else(|| self.form_key(payload.as_deref().map(RawValue::get)));
+        let (delay_ms, run_at) = self.start(errors);
         Submission {
             kind: self.kind.trim().into(),
-            payload: payload(&self.payload, errors),
+            payload,
             queue: filled(&self.queue),
             priority: number("priority", &self.priority, errors),
-            delay_ms: duration("delay", &self.delay, errors),
-            run_at: filled(&self.run_at),
+            delay_ms,
+            run_at: run_at.map(|meant| meant.rfc3339),
             max_attempts: number("max_attempts", &self.max_attempts, errors),
             backoff: (base_ms.is_some() || cap_ms.is_some()).then_some(backoff),
             timeout_ms: duration("timeout", &self.timeout, errors),
-            idempotency_key: filled(&self.idempotency_key).or_else(|| self.form_key()),
+            idempotency_key: key,
             tags: (!tags.is_empty()).then_some(tags),
         }
     }
 
+    /// By inputs each wrong property is told at its own; as JSON all of them at the one field.
+    fn payload(&self, schema: Option<&Schema>, errors: &mut Errors) -> Option<Box<RawValue>> {
+        if let Some(schema) = self.drawn(schema) {
+            let made = payload_form::make(schema, &self.fields);
+            for (property, message) in made.wrong {
+                let field = if property.is_empty() { "" } else { PAYLOAD_PREFIX };
+                errors.insert(format!("{field}{property}"), message);
+            }
+            return RawValue::from_string(made.payload).ok();
+        }
+        let payload = json(&self.payload, errors);
+        let given = payload.clone().map_or_else(Json::null, Json::from);
+        let wrong = schema.map(|schema| schema.check(&given)).unwrap_or_default();
+        if !wrong.is_empty() && !errors.contains_key("payload") {
+            let told = wrong.iter().map(|wrong| match wrong.field.as_str() {
+                "" => wrong.message.clone(),
+                field => format!("{field}: {}", wrong.message),
+            });
+            errors.insert("payload".into(), told.collect::<Vec<String>>().join("; "));
+        }
+        payload
+    }
+
+    /// The chosen way to say when.
+    pub fn starts(&self) -> Start {
+        let told = |text: &str| !text.trim().is_empty();
+        Start::parse(&self.when).unwrap_or(match (told(&self.at), told(&self.delay)) {
+            (true, _) => Start::At,
+            (false, true) => Start::In,
+            (false, false) => Start::Now,
+        })
+    }
+
+    /// The moment of a start at a time of day; `None` when another start is chosen, or it cannot be read.
+    pub fn starts_at(&self) -> Option<Meant> {
+        let chosen = self.starts() == Start::At;
+        start_at::meant(&self.at, &self.zone).ok().filter(|_| chosen)
+    }
+
+    /// How long to wait; `None` when another start is chosen, or it cannot be read.
+    pub fn starts_in(&self) -> Option<std::time::Duration> {
+        let chosen = self.starts() == Start::In;
+        parse_duration(&self.delay).ok().filter(|_| chosen)
+    }
+
+    /// What was typed beside what is chosen is no wish that may be passed over in silence.
+    fn start(&self, errors: &mut Errors) -> (Option<u64>, Option<Meant>) {
+        let chosen = self.starts();
+        let ways = [(Start::In, "delay", &self.delay), (Start::At, "at", &self.at)];
+        for (way, field, text) in ways {
+            if way != chosen && !text.trim().is_empty() {
+                let message = format!("this is not what is chosen: choose “{way}”, or empty this");
+                errors.insert(field.into(), message);
+            }
+            if way == chosen && text.trim().is_empty() {
+                errors.insert(field.into(), "a value is required".into());
+                return (None, None);
+            }
+        }
+        match chosen {
+            Start::Now => (None, None),
+            Start::In => (duration("delay", &self.delay, errors), None),
+            Start::At => match start_at::meant(&self.at, &self.zone) {
+                Ok(meant) => (None, Some(meant)),
+                Err(Misread::At(message)) => {
+                    errors.insert("at".into(), message);
+                    (None, None)
+                }
+                Err(Misread::Zone(message)) => {
+                    errors.insert("zone".into(), message);
+                    (None, None)
+                }
+            },
+        }
+    }
+
     /// The token and the contents: the same form sent twice is one job, a changed one is another.
-    fn form_key(&self) -> Option<String> {
-        let contents =
-            [self.kind.as_str(), self.payload.as_str()].into_iter().chain(self.options());
+    fn form_key(&self, payload: Option<&str>) -> Option<String> {
+        let zone = if self.at.is_empty() { "" } else { &self.zone };
+        let contents = [self.kind.as_str(), payload.unwrap_or_default(), zone];
         let token = filled(&self.token)?;
-        Some(format!("{FORM_KEY_PREFIX}{token}:{:016x}", fnv1a(contents)))
+        let hash = fnv1a(contents.into_iter().chain(self.options()));
+        Some(format!("{FORM_KEY_PREFIX}{token}:{hash:016x}"))
     }
 
     /// The same submission for a terminal.
-    pub fn curl(&self, target: &Target) -> String {
-        let json = self.json();
+    pub fn curl(&self, target: &Target, schema: Option<&Schema>) -> String {
+        let json = self.json(schema);
         let body = Json::parse(&json).as_ref().map(json_text::pretty).unwrap_or(json);
         target.curl(&body)
     }
 
     /// The submission as JSON, the payload as it was typed; fields that cannot be read are left out.
-    fn json(&self) -> String {
-        let read = self.read(&mut Errors::new());
+    fn json(&self, schema: Option<&Schema>) -> String {
+        let read = self.read(schema, &mut Errors::new());
         let typed = self.payload.trim();
-        let payload = if typed.is_empty() { "null" } else { typed };
+        let payload = match (&read.payload, typed.is_empty()) {
+            (Some(raw), _) => raw.get(),
+            (None, false) => typed,
+            (None, true) => "null",
+        };
         let mut fields = vec![field("kind", &read.kind), format!("\"payload\": {payload}")];
         fields.extend(read.queue.map(|queue| field("queue", &queue)));
         fields.extend(read.priority.map(|priority| field("priority", &priority)));
@@ -195,9 +349,11 @@ impl SubmitForm {
 /// The form's field for a field of the API.
 fn form_field(field: &'static str) -> &'static str {
     match field {
-        "kind" | "payload" | "queue" | "priority" | "run_at" | "max_attempts"
-        | "idempotency_key" | "tags" => field,
+        "kind" | "payload" | "queue" | "priority" | "max_attempts" | "idempotency_key" | "tags" => {
+            field
+        }
         "delay_ms" => "delay",
+        "run_at" => "at",
         "timeout_ms" => "timeout",
         "backoff" => "backoff_base",
         _ => "",
@@ -217,7 +373,7 @@ fn number<T: FromStr>(name: &'static str, text: &str, errors: &mut Errors) -> Op
     let text = filled(text)?;
     let number = text.parse().ok();
     if number.is_none() {
-        errors.insert(name, format!("{text:?} is not a whole number"));
+        errors.insert(name.into(), format!("{text:?} is not a whole number"));
     }
     number
 }
@@ -226,19 +382,19 @@ fn duration(name: &'static str, text: &str, errors: &mut Errors) -> Option<u64> 
     match parse_duration(&filled(text)?) {
         Ok(length) => Some(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
         Err(message) => {
-            errors.insert(name, message);
+            errors.insert(name.into(), message);
             None
         }
     }
 }
 
-fn payload(text: &str, errors: &mut Errors) -> Option<Box<RawValue>> {
+fn json(text: &str, errors: &mut Errors) -> Option<Box<RawValue>> {
     // Browsers send line ends as CR LF; inside a JSON string neither can stand.
     let text = filled(text)?.replace("\r\n", "\n");
     match serde_json::from_str(&text) {
         Ok(raw) => Some(raw),
         Err(error) => {
-            errors.insert("payload", format!("this is not JSON: {error}"));
+            errors.insert("payload".into(), format!("this is not JSON: {error}"));
             None
         }
     }
@@ -269,7 +425,7 @@ mod tests {
             tags: " a, b ,".into(),
             ..form()
         };
-        let job = form.new_job().unwrap();
+        let job = form.new_job(None).unwrap();
         assert_eq!(job.start, Start::After(Duration::from_secs(90)));
         assert_eq!(job.spec.priority, -3);
         assert_eq!(job.spec.payload.as_str(), r#"{"n":12345678901234567890}"#);
@@ -286,11 +442,8 @@ mod tests {
             queue: "two words".into(),
             ..form()
         };
-        let errors = form.new_job().unwrap_err();
-        assert_eq!(
-            errors.keys().copied().collect::<Vec<_>>(),
-            ["payload", "priority", "queue", "timeout"]
-        );
+        let errors = form.new_job(None).unwrap_err();
+        assert_eq!(errors.keys().collect::<Vec<_>>(), ["payload", "priority", "queue", "timeout"]);
         assert!(errors["payload"].contains("line 1"), "{errors:?}");
     }
 
@@ -298,7 +451,7 @@ mod tests {
     fn the_same_form_has_the_same_key_and_a_changed_one_another() {
         let sent = form().with_token();
         let key = |form: &SubmitForm| {
-            form.new_job().unwrap().spec.idempotency_key.clone().unwrap().to_string()
+            form.new_job(None).unwrap().spec.idempotency_key.clone().unwrap().to_string()
         };
         assert_eq!(key(&sent), key(&sent.clone()));
         assert_ne!(key(&sent), key(&SubmitForm { queue: "mail".into(), ..sent.clone() }));
@@ -311,7 +464,7 @@ mod tests {
     fn curl_sends_the_same_and_survives_a_quote() {
         let form =
             SubmitForm { payload: r#"{"text":"it's"}"#.into(), delay: "2s".into(), ..form() };
-        let curl = form.curl(&Target::of(&HeaderMap::new()));
+        let curl = form.curl(&Target::of(&HeaderMap::new()), None);
         assert!(curl.starts_with("curl http://127.0.0.1:8080/api/v1/jobs"), "{curl}");
         assert!(curl.contains(r#""text": "it'\''s""#), "{curl}");
         assert!(curl.contains("\"delay_ms\": 2000\n}'"), "{curl}");

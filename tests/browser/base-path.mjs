@@ -34,7 +34,8 @@ for (const javaScriptEnabled of [true, false]) {
     await live();
     await page.getByRole("link", { name: "New job" }).click();
     await page.locator("#kind").selectOption("sleep");
-    await page.locator("#payload").fill('{"ms": 600}');
+    if (!javaScriptEnabled) await page.locator("#show-fields").click();
+    await page.locator("[name='payload.ms']").fill("600");
     await page.locator("#submit").click();
     await page.waitForURL(/\/tools\/cortado\/jobs\/[0-9a-f-]{36}$/);
     const id = page.url().split("/").at(-1);

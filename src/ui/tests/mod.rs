@@ -10,16 +10,34 @@ use axum::http::{Request, Response, StatusCode, header};
 use tower::ServiceExt;
 
 use crate::engine::{Engine, EngineConfig, KindInfo, Registry, Submission, example};
-use crate::job::{Job, Json, Kind, Outcome, QueueName, Verdict, WorkerName};
+use crate::job::{Job, Json, Kind, Outcome, QueueName, Schema, Verdict, WorkerName};
 use crate::shutdown::Shutdown;
 use crate::store::{Claim, Clock, Lease, Limits, MemoryStore, Settlement, Store, SystemClock};
 
 mod actions;
 mod bulk;
 mod lists;
+mod new_job;
 mod one_job;
 mod submit;
 mod whole;
+
+/// What the kind `mail` declares: an input of every sort, and more of them than are shown at once.
+const MAIL: &str = r#"{
+  "type": "object",
+  "additionalProperties": false,
+  "required": ["to", "copies"],
+  "properties": {
+    "to": {"type": "string", "title": "To", "format": "email", "description": "who gets <it>"},
+    "copies": {"type": "integer", "title": "Copies", "minimum": 1, "maximum": 9},
+    "subject": {"type": "string", "maxLength": 80},
+    "size": {"enum": ["a4", "a5"], "default": "a4"},
+    "urgent": {"type": "boolean", "default": false},
+    "receipt": {"type": "boolean", "default": true},
+    "cc": {"type": "array", "items": {"type": "string", "format": "email"}, "maxItems": 3},
+    "extra": {"type": "object"}
+  }
+}"#;
 
 /// The pages, and the store behind them.
 struct Desk {
@@ -62,13 +80,14 @@ impl Desk {
     fn obeying(store: Arc<MemoryStore>, shutdown: Shutdown) -> Desk {
         let mut registry = Registry::default();
         let kinds = [
-            ("echo", r#"{"hello":"world"}"#, "Answers with its payload."),
-            ("sleep", r#"{"ms":2000}"#, "Waits <a while>."),
+            ("echo", r#"{"hello":"world"}"#, "Answers with its payload.", None),
+            ("sleep", r#"{"ms":2000}"#, "Waits <a while>.", None),
+            ("mail", r#"{"to":"a@b.example","copies":1}"#, "Sends a mail.", Some(MAIL)),
         ];
-        for (kind, payload, about) in kinds {
+        for (kind, payload, about, schema) in kinds {
             let kind = Kind::parse(kind).unwrap();
-            let info =
-                KindInfo { kind, about: about.into(), example: example(payload), schema: None };
+            let schema = schema.map(|text| Schema::parse(text).unwrap());
+            let info = KindInfo { kind, about: about.into(), example: example(payload), schema };
             registry.add(info, |_, _: serde_json::Value| async { Outcome::Cancel });
         }
         let engine = Engine::start(store.clone(), registry, EngineConfig::default(), shutdown);
@@ -111,6 +130,13 @@ impl Desk {
     async fn submit(&self, submission: Submission) -> Job {
         let job = submission.into_new_job().unwrap();
         self.engine.enqueue(vec![job]).await.unwrap().remove(0).into_job()
+    }
+
+    /// The job that a form has led to.
+    #[track_caller]
+    fn made(&self, answer: &Answer) -> crate::job::JobId {
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+        answer.location.strip_prefix("/jobs/").unwrap().parse().unwrap()
     }
 
     /// Accepts `count` echo jobs.

@@ -1,0 +1,197 @@
+//! When a job of the form is to start: now, after a while, or at a time of day in a zone. Only here does a
+//! time zone mean anything; further in, a moment is a moment.
+
+use std::fmt;
+
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+
+use crate::job::Time;
+
+/// The way in which the form says when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// As soon as there is a slot.
+    Now,
+    /// After a while.
+    In,
+    /// At a moment.
+    At,
+}
+
+impl Start {
+    /// What the form calls it; an empty or unknown text says nothing.
+    pub fn parse(text: &str) -> Option<Start> {
+        match text {
+            "now" => Some(Start::Now),
+            "in" => Some(Start::In),
+            "at" => Some(Start::At),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Start::Now => "now",
+            Start::In => "in",
+            Start::At => "at",
+        })
+    }
+}
+
+/// A moment as the form wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meant {
+    /// RFC 3339, with the zone's offset at that moment.
+    pub rfc3339: String,
+    /// The moment.
+    pub at: Time,
+    /// The clocks go back then, so that the time comes twice; the first of the two is meant.
+    pub first_of_two: bool,
+}
+
+/// What is wrong, and with which of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misread {
+    /// The date and time.
+    At(String),
+    /// The zone.
+    Zone(String),
+}
+
+/// The moment at which clocks of a zone show this. A text with an offset of its own needs no zone.
+///
+/// # Errors
+/// What is not understood, or that the clocks skip that time.
+pub fn meant(at: &str, zone: &str) -> Result<Meant, Misread> {
+    let (at, zone) = (at.trim(), zone.trim());
+    if let Ok(moment) = at.parse::<Time>() {
+        return Ok(Meant { rfc3339: at.to_owned(), at: moment, first_of_two: false });
+    }
+    let civil: DateTime = at.parse().map_err(|_| {
+        Misread::At(format!("{at:?} is not a date with a time such as 2026-11-23T08:00"))
+    })?;
+    let found = time_zone(zone).ok_or_else(|| {
+        let names = if knows_names() { ", or a name such as Europe/Zurich" } else { "" };
+        Misread::Zone(format!(
+            "no zone {zone:?} is known; give UTC, an offset such as +02:00{names}"
+        ))
+    })?;
+    let times = found.to_ambiguous_timestamp(civil);
+    let first_of_two = match times.offset() {
+        AmbiguousOffset::Unambiguous { .. } => false,
+        AmbiguousOffset::Fold { .. } => true,
+        AmbiguousOffset::Gap { .. } => {
+            let why = format!("{at} does not come in {zone}: the clocks go forward over it");
+            return Err(Misread::At(why));
+        }
+    };
+    let moment = times.compatible().map_err(|error| Misread::At(error.to_string()))?;
+    let offset = found.to_offset(moment);
+    let rfc3339 = match offset == Offset::UTC {
+        true => moment.to_string(),
+        false => moment.display_with_offset(offset).to_string(),
+    };
+    Ok(Meant { rfc3339, at: Time::from_millis(moment.as_millisecond()), first_of_two })
+}
+
+/// A moment as the clocks of UTC show it, for the input of a date with a time.
+pub fn in_utc(moment: Time) -> String {
+    let text = moment.to_string();
+    let text = text.trim_end_matches('Z').trim_end_matches(".000");
+    text.strip_suffix(":00").unwrap_or(text).to_owned()
+}
+
+/// Whether this machine has a list of zones; without one only UTC and offsets are understood.
+pub fn knows_names() -> bool {
+    jiff::tz::db().available().next().is_some()
+}
+
+fn time_zone(text: &str) -> Option<TimeZone> {
+    if text.is_empty() || text.eq_ignore_ascii_case("utc") || text.eq_ignore_ascii_case("z") {
+        return Some(TimeZone::UTC);
+    }
+    match offset(text) {
+        Some(offset) => Some(TimeZone::fixed(offset)),
+        None => TimeZone::get(text).ok(),
+    }
+}
+
+/// `+02:00`, `-0330`, `+2`.
+fn offset(text: &str) -> Option<Offset> {
+    let (sign, rest) = match text.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = match rest.split_once(':') {
+        Some(parts) => parts,
+        None if rest.len() == 4 => rest.split_at_checked(2)?,
+        None => (rest, "0"),
+    };
+    let number = |text: &str| {
+        let short = (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<i32>().ok().filter(|_| short)
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    let in_range = hours <= 15 && minutes < 60;
+    Offset::from_seconds(sign * (hours * 3_600 + minutes * 60)).ok().filter(|_| in_range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(at: &str, zone: &str) -> String {
+        meant(at, zone).unwrap().rfc3339
+    }
+
+    #[test]
+    fn a_time_of_day_is_one_in_its_zone() {
+        assert_eq!(read("2026-11-23T08:00", "UTC"), "2026-11-23T08:00:00Z");
+        assert_eq!(read("2026-11-23T08:00", ""), "2026-11-23T08:00:00Z");
+        assert_eq!(read("2026-11-23T08:00:30", "+02:00"), "2026-11-23T08:00:30+02:00");
+        assert_eq!(read("2026-11-23T08:00", "-0330"), "2026-11-23T08:00:00-03:30");
+        assert_eq!(read("2026-11-23T08:00", "Europe/Zurich"), "2026-11-23T08:00:00+01:00");
+        assert_eq!(read("2026-07-23T08:00", "Europe/Zurich"), "2026-07-23T08:00:00+02:00");
+        assert_eq!(read("2026-11-23T08:00:00+05:00", "Europe/Zurich"), "2026-11-23T08:00:00+05:00");
+        let meant = meant("2026-11-23T08:00", "Asia/Tokyo").unwrap();
+        assert_eq!(meant.at, "2026-11-22T23:00:00Z".parse().unwrap());
+    }
+
+    #[test]
+    fn a_time_that_the_clocks_skip_is_refused_and_one_that_comes_twice_is_the_first() {
+        let skipped = meant("2026-03-29T02:30", "Europe/Zurich");
+        assert!(matches!(skipped, Err(Misread::At(why)) if why.contains("go forward")));
+        let twice = meant("2026-10-25T02:30", "Europe/Zurich").unwrap();
+        assert_eq!(
+            (twice.rfc3339.as_str(), twice.first_of_two),
+            ("2026-10-25T02:30:00+02:00", true)
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_where_it_stands() {
+        for at in ["", "tomorrow", "08:00", "2026-13-01T00:00"] {
+            assert!(matches!(meant(at, "UTC"), Err(Misread::At(_))), "{at}");
+        }
+        for zone in ["Middle/Earth", "+25:00", "+1:2:3:4", "+x", "+", "../etc/passwd"] {
+            assert!(matches!(meant("2026-11-23T08:00", zone), Err(Misread::Zone(_))), "{zone}");
+        }
+    }
+
+    #[test]
+    fn a_moment_goes_into_the_input_and_comes_back() {
+        for (moment, input) in [
+            ("2026-11-23T08:00:00Z", "2026-11-23T08:00"),
+            ("2026-11-23T09:00:05+01:00", "2026-11-23T08:00:05"),
+            ("2026-11-23T08:00:00.250Z", "2026-11-23T08:00:00.250"),
+        ] {
+            let at: Time = moment.parse().unwrap();
+            assert_eq!(in_utc(at), input);
+            assert_eq!(meant(input, "UTC").unwrap().at, at);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+// The submit form while somebody types: the server draws it again for another kind, and makes the command for
+// the terminal, so that it is exactly what would be sent. Nothing here knows what a field means.
+
+import { atMostEvery } from "./live.js";
+import { setText } from "./when.js";
+
+const by = (id) => document.getElementById(id);
+/** What can be swapped without touching what is being typed. */
+const TOLD = ["curl", "refusal", "starts"];
+
+/** Wires the form. */
+export function newJob() {
+  const form = by("submit-form");
+  /** What was drawn and typed for each kind, to come back to. */
+  const parts = new Map();
+  let kind = by("kind").value;
+  /** Answers that came too late are dropped: a preview's after a newer question, a drawing's after a newer one. */
+  const newest = { preview: 0, drawing: 0 };
+
+  /** Asks for the form as it would be drawn now. */
+  async function drawn(what, submitter) {
+    const asked = ++newest[what];
+    try {
+      const answer = await fetch("jobs/new", { method: "POST", body: new URLSearchParams(new FormData(form, submitter)) });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (!answer.ok || !page.getElementById("payload-part")) throw new Error(`${answer.status}`);
+      return asked === newest[what] ? page : undefined;
+    } catch {
+      if (asked === newest[what]) setText(by("refusal"), "The server cannot be reached: this is from before your last change.");
+      return undefined;
+    }
+  }
+
+  function tell(page) {
+    for (const id of TOLD) setText(by(id), page.getElementById(id).textContent);
+  }
+
+  const preview = atMostEvery(250, async () => {
+    const page = await drawn("preview");
+    if (page) tell(page);
+  });
+
+  async function redraw(submitter) {
+    const page = await drawn("drawing", submitter);
+    if (!page) return undefined;
+    newest.preview++;
+    setText(by("kind-about"), page.getElementById("kind-about").textContent);
+    by("payload-part").replaceWith(document.adoptNode(page.getElementById("payload-part")));
+    tell(page);
+    return page;
+  }
+
+  by("kind").addEventListener("change", async () => {
+    const chosen = by("kind").value;
+    const part = by("payload-part");
+    const from = kind;
+    const back = parts.get(chosen);
+    setText(by("kind-error"), "");
+    if (back) {
+      parts.set(from, part);
+      kind = chosen;
+      part.replaceWith(back);
+      preview();
+      return;
+    }
+    if (await redraw()) {
+      parts.set(from, part);
+      kind = chosen;
+    }
+  });
+  form.addEventListener("input", (event) => {
+    const way = { delay: "in", at: "at", zone: "at" }[event.target.id];
+    if (way && (way === "in" || by("at").value)) form.elements.when.value = way;
+    if (event.target.id === "at") fixOffset();
+    if (event.target !== by("kind")) preview();
+  });
+  form.addEventListener("change", (event) => event.target !== by("kind") && preview());
+  // What stands beside the chosen start is kept on the page and not sent.
+  form.addEventListener("formdata", ({ formData }) => {
+    if (formData.get("when") !== "in") formData.delete("delay");
+    if (formData.get("when") !== "at") formData.delete("at");
+  });
+  form.addEventListener("submit", async (event) => {
+    if (event.submitter?.name !== "to") return;
+    event.preventDefault();
+    const page = await redraw(event.submitter);
+    if (page) by("payload-part").querySelector("button[name=to]")?.focus();
+  });
+
+  const zone = by("zone");
+  const unset = "unset" in zone.dataset;
+  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (unset && own) {
+    if ("names" in zone.dataset) zone.value = own;
+    fixOffset();
+  }
+  if ("names" in zone.dataset) {
+    const names = Intl.supportedValuesOf?.("timeZone") ?? [];
+    by("zone-names").append(...names.map((name) => new Option(name, name)));
+  }
+  if (unset && by("at").value) preview();
+
+  /** A server without names of zones is told the browser's offset at that moment. */
+  function fixOffset() {
+    if (!unset || "names" in zone.dataset) return;
+    const minutes = -new Date(by("at").value || Date.now()).getTimezoneOffset();
+    const two = (n) => String(Math.trunc(n)).padStart(2, "0");
+    const all = Math.abs(minutes);
+    zone.value = minutes ? `${minutes < 0 ? "-" : "+"}${two(all / 60)}:${two(all % 60)}` : "UTC";
+  }
+}
