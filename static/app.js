@@ -2,14 +2,10 @@
 
 import { Stream } from "./stream.js";
 import { startCopying } from "./copy.js";
-import { job } from "./job.js";
 import { Board } from "./board.js";
 import { atMostEvery, fetchPage, swapSections } from "./live.js";
 import { heal } from "./heal.js";
-import { home } from "./home.js";
-import { bulkPage, listPage } from "./jobs.js";
 import { startKeys } from "./keys.js";
-import { newJob } from "./new-job.js";
 import { DeadCount, addDead } from "./trouble.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
 import { setServerNow, setText, startTicking } from "./when.js";
@@ -44,14 +40,17 @@ startCopying();
 if (document.querySelector("[data-heal]")) heal();
 // On a phone the entries are one row that scrolls.
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
-if (body.dataset.cursor) {
-  if (page === "home") home({ open, owe, lifecycle: LIFECYCLE, queues: QUEUES });
-  else if (page === "jobs") listPage({ open, owe, lifecycle: LIFECYCLE, calm: CALM });
-  else if (page === "job") job(open, owe, body.dataset.job);
+// A page loads what it needs itself.
+if (page === "new-job") (await import("./new-job.js")).newJob();
+else if (body.dataset.bulk) (await import("./jobs.js")).bulkPage();
+else if (body.dataset.cursor) await bringToLife();
+
+async function bringToLife() {
+  if (page === "home") (await import("./home.js")).home({ open, owe, lifecycle: LIFECYCLE, queues: QUEUES });
+  else if (page === "jobs") (await import("./jobs.js")).listPage({ open, owe, lifecycle: LIFECYCLE, calm: CALM });
+  else if (page === "job") (await import("./job.js")).job(open, owe, body.dataset.job);
   else if (page in NEWS) sectionsOnly();
 }
-if (body.dataset.bulk) bulkPage();
-if (page === "new-job") newJob();
 
 function themeButton() {
   const button = document.getElementById("theme");

@@ -82,7 +82,8 @@ pub struct Storage {
     pub groups: u64,
     /// Syncs of the disk.
     pub syncs: u64,
-    /// Nanoseconds that handing a committed group to the event pump takes half of the time at most.
+    /// Nanoseconds of the processor that handing a committed group to those who follow takes half of the
+    /// time at most.
     pub publish_p50_ns: u64,
     /// The same for all but one in a hundred.
     pub publish_p99_ns: u64,

@@ -13,38 +13,42 @@ use crate::engine::Batch;
 use crate::http::protocol::Frame;
 use crate::job::Cursor;
 
-/// When the next round begins: at once when rounds are short, and else such that a hub writes for two
-/// fifths of the time. Touching a socket costs much, more bytes to it cost little: what comes while the
-/// hub rests shares a frame with what came before.
+/// When the next round begins: at once while rounds are short or seldom, and else such that a hub writes
+/// for two fifths of the time. Touching a socket costs much, more bytes to it cost little: what comes while
+/// the hub rests shares a frame with what came before.
 #[derive(Debug)]
 pub struct Beat {
     began: Instant,
-    rest_until: Instant,
+    /// When all that was written will have had its share of rest.
+    rested: Instant,
 }
 
 /// The longest from the beginning of a round to the next, if the sockets take that long at all.
 const LONGEST: Duration = Duration::from_millis(100);
+/// So much rest may be owed: a few short rounds may follow each other closely.
+const OWED: Duration = Duration::from_millis(25);
 
 impl Beat {
     /// Nothing was done yet.
     pub fn new(now: Instant) -> Beat {
-        Beat { began: now, rest_until: now }
+        Beat { began: now, rested: now }
     }
 
     /// A round begins.
     pub fn begin(&mut self, now: Instant) {
         self.began = now;
+        self.rested = self.rested.max(now);
     }
 
     /// A round is over.
     pub fn end(&mut self, now: Instant) {
         let took = now - self.began;
-        self.rest_until = self.began + (took * 5 / 2).min(LONGEST).max(took);
+        self.rested += (took * 5 / 2).min(LONGEST).max(took);
     }
 
     /// When the next may begin.
     pub fn rests_until(&self) -> Instant {
-        self.rest_until
+        self.rested.checked_sub(OWED).unwrap_or(self.rested)
     }
 }
 
@@ -103,5 +107,54 @@ impl Stretches {
     /// Lets go of all frames.
     pub fn clear(&mut self) {
         *self = Stretches::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goes around for as long as `took`, as soon as it may after `asked`; when it began.
+    fn round(beat: &mut Beat, asked: Instant, took: Duration) -> Instant {
+        let begins = asked.max(beat.rests_until());
+        beat.begin(begins);
+        beat.end(begins + took);
+        begins
+    }
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_round_that_comes_seldom_begins_at_once() {
+        let start = Instant::now();
+        let mut beat = Beat::new(start);
+        for n in 0..100 {
+            let asked = start + 10 * n * MS;
+            assert_eq!(round(&mut beat, asked, 4 * MS), asked, "round {n}");
+        }
+    }
+
+    #[test]
+    fn a_hub_that_always_has_something_to_give_writes_two_fifths_of_the_time() {
+        let start = Instant::now();
+        for took in [4 * MS, 30 * MS] {
+            let mut beat = Beat::new(start);
+            let mut now = start;
+            for _ in 0..100 {
+                now = round(&mut beat, now, took) + took;
+            }
+            let share = 100.0 * took.as_secs_f64() / (now - start).as_secs_f64();
+            assert!((0.39..0.42).contains(&share), "{took:?}: {share}");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_longest_round_takes() {
+        let start = Instant::now();
+        let mut beat = Beat::new(start);
+        let first = round(&mut beat, start, 90 * MS);
+        assert_eq!(round(&mut beat, first + 90 * MS, MS), first + 90 * MS);
+        let long = round(&mut beat, start + 1_000 * MS, 300 * MS);
+        assert_eq!(round(&mut beat, long + 300 * MS, MS), long + 300 * MS);
     }
 }

@@ -1,8 +1,10 @@
-//! How long the committer takes to hand a group on to those who follow: a histogram that costs it two looks
-//! at the clock and one addition.
+//! What it costs the committer to hand a group on to those who follow, in time of its processor: whom that
+//! wakes may take the processor at once, and then the clock on the wall would tell of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 /// Counts by length of time; four classes for each doubling.
 #[derive(Debug)]
@@ -19,13 +21,13 @@ impl Default for Told {
 /// Counts its own life when it is dropped.
 pub(super) struct Timed<'a> {
     told: &'a Told,
-    since: Instant,
+    since: Duration,
 }
 
 impl Told {
     /// Begins to measure.
     pub fn begin(&self) -> Timed<'_> {
-        Timed { told: self, since: Instant::now() }
+        Timed { told: self, since: spent() }
     }
 
     /// Nanoseconds that so many of a hundred stay below, rounded up by a fifth at most; 0 when nothing was
@@ -52,8 +54,14 @@ impl Told {
 
 impl Drop for Timed<'_> {
     fn drop(&mut self) {
-        self.told.add(u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        let nanos = spent().saturating_sub(self.since).as_nanos();
+        self.told.add(u64::try_from(nanos).unwrap_or(u64::MAX));
     }
+}
+
+/// What this thread has had of a processor; nothing, where the machine does not tell.
+fn spent() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
 /// The doubling, and the two bits behind the first.
