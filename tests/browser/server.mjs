@@ -74,6 +74,7 @@ export class Server {
 
   /** The end of both. */
   async remove() {
+    this.isRemoved = true;
     await this.stop();
     await rm(this.data, { recursive: true, force: true });
     if (this.config) await rm(this.config, { force: true });

@@ -42,7 +42,7 @@ export class Scribe {
   static async start(server) {
     const scribe = new Scribe();
     scribe.first = (await (await fetch(`${server.origin}/api/v1/events`)).json()).cursor;
-    scribe.work = scribe.#write(server.origin);
+    scribe.work = scribe.#write(server);
     scribe.work.catch(() => {}); // told by `end`
     return scribe;
   }
@@ -51,11 +51,11 @@ export class Scribe {
     return this.events.at(-1)?.seq ?? seqOf(this.first);
   }
 
-  async #write(origin) {
-    for (let cursor = this.first; !this.#over; ) {
+  async #write(server) {
+    for (let cursor = this.first; !this.#over && !server.isRemoved; ) {
       let answer;
       try {
-        answer = await (await fetch(`${origin}/api/v1/events?wait=1s&limit=1000&after=${cursor}`)).json();
+        answer = await (await fetch(`${server.origin}/api/v1/events?wait=1s&limit=1000&after=${cursor}`)).json();
       } catch {
         await sleep(10); // the server is away
         continue;
@@ -92,7 +92,7 @@ export class Load {
   }
 
   async #submit(server, scribe, random) {
-    while (!this.#over) {
+    while (!this.#over && !server.isRemoved) {
       if (scribe.live.size >= LIVE) {
         await sleep(10);
         continue;
