@@ -57,6 +57,9 @@ impl Latencies {
 
     /// Median and 99th percentile, in words.
     pub fn words(&mut self) -> String {
+        if self.0.is_empty() {
+            return "none came in that time".into();
+        }
         format!("p50 {:.2} ms, p99 {:.2} ms", self.at(0.5), self.at(0.99))
     }
 }
