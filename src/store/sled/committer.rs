@@ -237,24 +237,32 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
     if let Err(error) = &written {
         core.shared.suspend(error.clone()); // before anybody is told
     }
+    let outcome = written.as_ref().map(drop).map_err(StoreError::clone);
     for answer in answers {
-        answer(written.clone());
+        answer(outcome.clone());
     }
-    if let Err(error) = &written {
-        for (_, reply) in claims {
-            // Whoever asked may have given up.
-            let _gone = reply.send(Err(error.clone()));
+    match written {
+        Ok(events) => {
+            // After the answers: they have woken the runtime already, so this costs hardly anything.
+            core.shared.tell(events);
+            Ok(later)
+        }
+        Err(error) => {
+            for (_, reply) in claims {
+                // Whoever asked may have given up.
+                let _gone = reply.send(Err(error.clone()));
+            }
+            Err(error)
         }
     }
-    written.map(|()| later)
 }
 
-/// Makes a group durable, then tells everybody.
+/// Makes a group durable and wakes whom it gives work. Answers with the events that followers are to be told.
 pub(super) fn write(
     core: &mut Core,
     packed: Packed,
     claims: &mut Claims,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Event>, StoreError> {
     let Packed { at, ops, chunks, events, woken, archive_changed } = packed;
     let shared = core.shared.clone();
     let empty = ops.bytes == 0;
@@ -289,10 +297,7 @@ pub(super) fn write(
     for queue in woken {
         core.index.sets.queues[queue as usize].wake.notify_one();
     }
-    if !events.is_empty() {
-        shared.tell(events);
-    }
-    Ok(())
+    Ok(events)
 }
 
 fn when_durable<T: Send + 'static>(value: Result<T, StoreError>, reply: Reply<T>) -> Answer {

@@ -178,7 +178,7 @@ fn come_back(shared: &Arc<Shared>, before: &Before) -> Result<Core, StoreError> 
         shared.tell(kept);
     }
     let packed = group.pack()?;
-    write(&mut core, packed, &mut Vec::new())?;
+    shared.tell(write(&mut core, packed, &mut Vec::new())?);
     Ok(core)
 }
 
