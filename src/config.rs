@@ -17,6 +17,7 @@ use crate::store;
 pub mod args;
 mod check;
 pub mod file;
+pub mod schedules;
 #[cfg(test)]
 mod tests;
 pub mod units;

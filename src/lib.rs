@@ -18,5 +18,5 @@ pub mod ui;
 pub mod app;
 
 pub use app::Cortado;
-pub use engine::{Context, Handler};
+pub use engine::{Context, Handler, ScheduleSubmission};
 pub use job::Outcome;

@@ -16,14 +16,14 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::config::{Config, FileConfig, ServeArgs};
-use crate::engine::{Engine, Handler, KindInfo, LoopFailure, Registry};
+use crate::engine::{Engine, Handler, KindInfo, LoopFailure, Registry, ScheduleSubmission};
 use crate::http::auth::Hosts;
 use crate::http::{self, Access};
-use crate::job::{Kind, Schema};
+use crate::job::{Kind, Origin, ScheduleName, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
 use crate::store::sled::SledStore;
-use crate::store::{Store, SystemClock};
+use crate::store::{Clock as _, Store, SystemClock};
 use crate::{demo, handlers, ui};
 
 pub use signals::Signals;
@@ -55,6 +55,7 @@ impl Cortado {
             place: Place::Disk,
             kinds: Vec::new(),
             schemas: Vec::new(),
+            schedules: Vec::new(),
         }
     }
 }
@@ -68,6 +69,7 @@ pub struct Builder {
     kinds: Vec<(String, AddKind)>,
     /// JSON Schema of payloads, by kind.
     schemas: Vec<(String, String)>,
+    schedules: Vec<(String, ScheduleSubmission)>,
 }
 
 /// Adds a handler to a registry under a kind that has been checked.
@@ -136,6 +138,23 @@ impl Builder {
         self
     }
 
+    /// Declares a schedule, besides those of the configuration: as long as the program declares it, a job of it is
+    /// enqueued whenever it is due, and nobody can change it from outside.
+    ///
+    /// ```
+    /// # use cortado::{Cortado, ScheduleSubmission};
+    /// Cortado::builder().schedule("nightly", ScheduleSubmission {
+    ///     cron: "30 2 * * *".into(),
+    ///     zone: Some("Europe/Berlin".into()),
+    ///     kind: "echo".into(),
+    ///     ..ScheduleSubmission::default()
+    /// });
+    /// ```
+    pub fn schedule(mut self, name: &str, schedule: ScheduleSubmission) -> Self {
+        self.schedules.push((name.to_owned(), schedule));
+        self
+    }
+
     /// Serves until SIGTERM or SIGINT, then stops in order; a second signal shortens the stop.
     ///
     /// # Errors
@@ -167,6 +186,19 @@ impl Builder {
             let schema = declared.map(|(_, text)| Schema::parse(text)).transpose();
             let schema = schema.with_context(|| format!("the schema of kind {kind}"))?;
             add(&mut registry, KindInfo { schema, ..KindInfo::plain(kind) });
+        }
+
+        for (name, schedule) in self.schedules {
+            let spec = schedule.into_spec(Origin::Config, SystemClock.now());
+            let spec = spec.map_err(|wrong| {
+                let wrong = wrong.iter().map(|one| format!("{}: {}", one.field, one.message));
+                anyhow::anyhow!("schedule {name}: {}", wrong.collect::<Vec<_>>().join("; "))
+            });
+            config.engine.schedules.push((ScheduleName::parse(&name)?, spec?));
+        }
+        for (name, schedule) in &config.engine.schedules {
+            let checked = registry.check(&schedule.labels.kind, &schedule.spec.payload);
+            checked.with_context(|| format!("schedule {name} cannot be declared"))?;
         }
 
         // The address first: a port that is taken is told before anything is opened.

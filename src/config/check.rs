@@ -13,11 +13,12 @@ use super::file::{
     CommandSection, EngineSection, HandlersSection, HttpSection, KeepSection, QueueSection,
     RetentionSection, StoreSection,
 };
+use super::schedules;
 use super::{AuthSettings, Config, ConfigError, FileConfig, LogConfig, Problem, StopSettings};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
 use crate::job::{Kind, LogCaps, QueueName, WorkerName};
-use crate::store;
+use crate::store::{self, Clock as _, SystemClock};
 
 /// A shorter token could be guessed.
 const MIN_TOKEN: usize = 16;
@@ -54,7 +55,15 @@ pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
         }),
     );
 
-    let engine = problems.engine(&file.engine, queues);
+    let mut engine = problems.engine(&file.engine, queues);
+    match schedules::parse(&file.schedules, SystemClock.now()) {
+        Ok(declared) if declared.len() > store.max_schedules => problems.add(
+            "schedules",
+            format!("{} are more than store.max_schedules allows", declared.len()),
+        ),
+        Ok(declared) => engine.schedules = declared,
+        Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
+    }
     problems.http(http, file.engine.max_payload);
     let limits = problems.store(store, retention);
     let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
@@ -171,6 +180,7 @@ impl Problems {
             stream_capacity: section.stream_capacity,
             poll_interval: section.poll_interval,
             handler_grace: section.handler_grace,
+            schedules: Vec::new(),
         }
     }
 
@@ -218,6 +228,7 @@ impl Problems {
         store::Limits {
             max_waiting: section.max_waiting,
             max_queues: section.max_queues,
+            max_schedules: section.max_schedules,
             log: LogCaps { lines: section.log_lines, bytes: section.log_bytes },
             retention: store::Retention {
                 completed: keep(retention.completed),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::args::LogFormat;
+use super::schedules::ScheduleSection;
 use super::units::{duration, listen, size};
 use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
@@ -51,6 +52,8 @@ pub struct FileConfig {
     pub handlers: HandlersSection,
     /// What the `command` kind may run.
     pub commands: BTreeMap<String, CommandSection>,
+    /// What is enqueued again and again.
+    pub schedules: BTreeMap<String, ScheduleSection>,
 }
 
 /// `[log]`
@@ -119,6 +122,7 @@ pub struct QueueSection {
 pub struct StoreSection {
     pub max_waiting: u64,
     pub max_queues: usize,
+    pub max_schedules: usize,
     pub log_lines: usize,
     #[serde(deserialize_with = "size")]
     pub log_bytes: usize,
@@ -281,6 +285,7 @@ impl Default for FileConfig {
             http: HttpSection::default(),
             handlers: HandlersSection::default(),
             commands: BTreeMap::new(),
+            schedules: BTreeMap::new(),
         }
     }
 }
@@ -321,6 +326,7 @@ impl Default for StoreSection {
         StoreSection {
             max_waiting: limits.max_waiting,
             max_queues: limits.max_queues,
+            max_schedules: limits.max_schedules,
             log_lines: limits.log.lines,
             log_bytes: limits.log.bytes,
             tick_step: limits.tick_step,

@@ -115,6 +115,6 @@ fn ended_job(event: &Event) -> Option<JobId> {
         Fact::Job { id, state, change, .. } => {
             (state.is_final() || *change == Change::Deleted).then_some(*id)
         }
-        Fact::Queue { .. } => None,
+        Fact::Queue { .. } | Fact::Schedule { .. } => None,
     }
 }

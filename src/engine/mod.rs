@@ -11,7 +11,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::job::schema::Wrong;
 use crate::job::{
-    Cursor, Invalid, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status, Time, WorkerName,
+    Cursor, Invalid, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, ScheduleName,
+    ScheduleSpec, Status, Time, WorkerName,
 };
 use crate::shutdown::Shutdown;
 use crate::store::{Clock, Control, Store, SystemClock};
@@ -37,6 +38,7 @@ mod notes;
 mod observer;
 mod pulse;
 mod queues;
+mod schedules;
 mod settler;
 mod slots;
 mod spread;
@@ -50,7 +52,8 @@ mod why;
 mod tests;
 
 pub use crate::store::{
-    ControlError, Enqueued, Events, Page, Piece, QueueStats, Snapshot, Stats, Storage, StoreError,
+    ControlError, Enqueued, Events, Page, Piece, QueueStats, ScheduleError, Snapshot, Stats,
+    Storage, StoreError,
 };
 pub use batch::Batch;
 pub use failures::{FailureGroup, FailureList};
@@ -61,6 +64,7 @@ pub use insight::{HeldAttempt, History, QueueView, Workers};
 pub use meter::Rates;
 pub use pulse::Pulse;
 pub use registry::{KindInfo, Registry};
+pub use schedules::ScheduleSubmission;
 pub use spread::Latency;
 pub use stop::Drained;
 pub use submission::{BackoffFields, FieldError, Submission};
@@ -92,6 +96,8 @@ pub struct EngineConfig {
     /// with the stop's grace of 25 s and the steps after it, it must fit into the 30 s that Docker and
     /// Kubernetes give. A handler with a process to end must be done with SIGTERM and SIGKILL by then.
     pub handler_grace: Duration,
+    /// What is enqueued again and again by what the configuration says.
+    pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
 }
 
 /// How much of the process one queue may take.
@@ -116,6 +122,7 @@ impl Default for EngineConfig {
             stream_capacity: 512,
             poll_interval: Duration::from_secs(5),
             handler_grace: Duration::from_secs(2),
+            schedules: Vec::new(),
         }
     }
 }
@@ -241,6 +248,16 @@ struct Inner {
 }
 
 impl Inner {
+    /// Whether a job of this kind with this payload would be accepted.
+    fn check(&self, kind: &Kind, payload: &Json) -> Result<(), EngineError> {
+        self.registry.check(kind, payload)?;
+        let (size, limit) = (payload.as_str().len(), self.config.max_payload);
+        if size > limit {
+            return Err(EngineError::PayloadTooLarge { size, limit });
+        }
+        Ok(())
+    }
+
     fn report(&self, report: settler::Report) {
         // The settler ends last of all loops; after it the lease runs out, which is logged there.
         let _ = self.reports.send(report);
@@ -305,12 +322,8 @@ impl Engine {
     /// An unknown kind, a payload that does not fit or is too large, or the store's refusal. Nothing was accepted then.
     pub async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EngineError> {
         for (at, job) in batch.iter().enumerate() {
-            let checked = self.inner.registry.check(&job.labels.kind, &job.spec.payload);
+            let checked = self.inner.check(&job.labels.kind, &job.spec.payload);
             checked.map_err(|error| error.of_job(at))?;
-            let (size, limit) = (job.spec.payload.as_str().len(), self.inner.config.max_payload);
-            if size > limit {
-                return Err(EngineError::PayloadTooLarge { size, limit });
-            }
         }
         let accepted = self.inner.store.enqueue(batch).await?;
         self.inner.ensure_queues(accepted.iter().map(|answer| &answer.job().labels.queue));

@@ -1,4 +1,4 @@
-//! Does what time asks through the store's one `tick`: due jobs become available, leases that ran out
+//! Does what time asks through the store's one `tick`: schedules fire, due jobs become available, leases that ran out
 //! are rescued, finished jobs past their retention go.
 
 use std::sync::Arc;
@@ -18,6 +18,7 @@ const MIN_SLEEP: Duration = Duration::from_millis(1);
 pub(super) async fn run(inner: Arc<Inner>) {
     let hint = inner.store.wake_timer();
     let mut refused = false;
+    inner.declare_schedules().await;
     while !inner.quiet.is_cancelled() {
         let wait = match inner.store.tick().await {
             Ok(ticked) => {
@@ -25,6 +26,9 @@ pub(super) async fn run(inner: Arc<Inner>) {
                     info!("the store's timer runs again");
                 }
                 log_tick(&ticked);
+                if ticked.fired > 0 {
+                    inner.ensure_scheduled_queues().await;
+                }
                 pause_after(&inner, &ticked)
             }
             Err(StoreError::Closed) => return,
@@ -60,16 +64,17 @@ pub(super) async fn run(inner: Arc<Inner>) {
 fn pause_after(inner: &Inner, ticked: &Ticked) -> Duration {
     let Some(next) = ticked.next else { return MAX_SLEEP };
     let wait = next.since(inner.clock.now()).min(MAX_SLEEP);
-    let worked = ticked.due + ticked.rescued + ticked.pruned > 0;
+    let Ticked { fired, skipped, due, rescued, pruned, .. } = ticked;
+    let worked = fired + skipped + due + rescued + pruned > 0;
     if worked { wait } else { wait.max(MIN_SLEEP) }
 }
 
 fn log_tick(ticked: &Ticked) {
-    let Ticked { due, rescued, pruned, .. } = *ticked;
+    let Ticked { fired, skipped, due, rescued, pruned, .. } = *ticked;
     if rescued > 0 {
         warn!(rescued, "attempts were lost: their leases ran out");
     }
-    if due + pruned > 0 {
-        debug!(due, pruned, "timer");
+    if fired + skipped + due + pruned > 0 {
+        debug!(fired, skipped, due, pruned, "timer");
     }
 }

@@ -230,7 +230,7 @@ impl Follower {
                         return out + &self.end(state.as_str());
                     }
                 }
-                Fact::Job { .. } | Fact::Queue { .. } => {}
+                Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => {}
             }
         }
         out

@@ -1,12 +1,13 @@
 //! Committed facts. The event log is the truth: a job's record is the fold of its events.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cursor, Failure, JobId, Json, Labels, QueueName, Spec, State, Time, WorkerName};
+use super::{
+    Cursor, EventType, Failure, JobId, Json, Labels, QueueName, ScheduleName, Spec, State, Time,
+    WorkerName,
+};
 
 /// A committed fact with its place in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,13 @@ pub enum Fact {
         queue: QueueName,
         /// What happened.
         change: QueueChange,
+    },
+    /// Something happened to a schedule.
+    Schedule {
+        /// Which schedule.
+        schedule: ScheduleName,
+        /// What happened.
+        change: ScheduleChange,
     },
 }
 
@@ -134,6 +142,64 @@ pub enum QueueChange {
     },
 }
 
+/// What can happen to a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleChange {
+    /// Somebody made it or changed it.
+    Set {
+        /// When it is due next.
+        next_at: Option<Time>,
+    },
+    /// Somebody removed it.
+    Deleted,
+    /// Somebody held it back.
+    Paused,
+    /// Somebody let it go on.
+    Resumed {
+        /// When it is due next.
+        next_at: Option<Time>,
+    },
+    /// It enqueued a job.
+    Fired {
+        /// For which time; `None` when somebody asked for it now.
+        due: Option<Time>,
+        /// Which job.
+        job: JobId,
+        /// When it is due next.
+        next_at: Option<Time>,
+    },
+    /// Its time came and it enqueued nothing.
+    Skipped {
+        /// Which time.
+        due: Time,
+        /// Why.
+        why: Skip,
+        /// When it is due next.
+        next_at: Option<Time>,
+    },
+}
+
+/// Why a schedule let a time pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Skip {
+    /// It was later than the schedule allows.
+    Late,
+    /// The job of the time before was not finished.
+    Overlap,
+}
+
+impl Skip {
+    /// The public word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Skip::Late => "late",
+            Skip::Overlap => "overlap",
+        }
+    }
+}
+
 /// What cut an attempt off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -205,137 +271,6 @@ impl Stream {
     }
 }
 
-/// An event's public name, in the past tense.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)] // each is the name of the `Change` or `QueueChange` beside it
-pub enum EventType {
-    JobEnqueued,
-    JobAvailable,
-    JobStarted,
-    JobProgressed,
-    JobLogged,
-    JobCompleted,
-    JobRetryScheduled,
-    JobSnoozed,
-    JobDiscarded,
-    JobCancelAsked,
-    JobCancelled,
-    JobInterrupted,
-    JobRescued,
-    JobRetried,
-    JobDeleted,
-    JobMoved,
-    JobReprioritised,
-    QueuePaused,
-    QueueResumed,
-    QueueConcurrencySet,
-}
-
-impl EventType {
-    /// Every type.
-    pub const ALL: [EventType; 20] = [
-        EventType::JobEnqueued,
-        EventType::JobAvailable,
-        EventType::JobStarted,
-        EventType::JobProgressed,
-        EventType::JobLogged,
-        EventType::JobCompleted,
-        EventType::JobRetryScheduled,
-        EventType::JobSnoozed,
-        EventType::JobDiscarded,
-        EventType::JobCancelAsked,
-        EventType::JobCancelled,
-        EventType::JobInterrupted,
-        EventType::JobRescued,
-        EventType::JobRetried,
-        EventType::JobDeleted,
-        EventType::JobMoved,
-        EventType::JobReprioritised,
-        EventType::QueuePaused,
-        EventType::QueueResumed,
-        EventType::QueueConcurrencySet,
-    ];
-
-    /// The public name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            EventType::JobEnqueued => "job.enqueued",
-            EventType::JobAvailable => "job.available",
-            EventType::JobStarted => "job.started",
-            EventType::JobProgressed => "job.progressed",
-            EventType::JobLogged => "job.logged",
-            EventType::JobCompleted => "job.completed",
-            EventType::JobRetryScheduled => "job.retry_scheduled",
-            EventType::JobSnoozed => "job.snoozed",
-            EventType::JobDiscarded => "job.discarded",
-            EventType::JobCancelAsked => "job.cancel_asked",
-            EventType::JobCancelled => "job.cancelled",
-            EventType::JobInterrupted => "job.interrupted",
-            EventType::JobRescued => "job.rescued",
-            EventType::JobRetried => "job.retried",
-            EventType::JobDeleted => "job.deleted",
-            EventType::JobMoved => "job.moved",
-            EventType::JobReprioritised => "job.reprioritised",
-            EventType::QueuePaused => "queue.paused",
-            EventType::QueueResumed => "queue.resumed",
-            EventType::QueueConcurrencySet => "queue.concurrency_set",
-        }
-    }
-}
-
-impl fmt::Display for EventType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for EventType {
-    type Err = super::Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let accepted =
-            "an event type such as job.enqueued, job.started, job.completed, queue.paused";
-        let found = EventType::ALL.into_iter().find(|kind| kind.as_str() == text);
-        found.ok_or_else(|| super::Invalid::new("type", text, accepted))
-    }
-}
-
-impl EventType {
-    /// The types that a pattern names: a type, or a glob such as `job.*`, in which `*` stands for any
-    /// text. Never empty.
-    ///
-    /// # Errors
-    /// When no type is of that name.
-    pub fn matching(pattern: &str) -> Result<Vec<EventType>, super::Invalid> {
-        if !pattern.contains('*') {
-            return pattern.parse().map(|kind| vec![kind]);
-        }
-        let named = EventType::ALL.into_iter().filter(|kind| glob(pattern, kind.as_str()));
-        let named: Vec<EventType> = named.collect();
-        let accepted = "a pattern of event types such as job.*, queue.*, *.completed";
-        if named.is_empty() {
-            Err(super::Invalid::new("type", pattern, accepted))
-        } else {
-            Ok(named)
-        }
-    }
-}
-
-/// Whether a text is of a pattern in which `*` stands for any text. Takes each part at its first place, so
-/// that no pattern takes long.
-fn glob(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(head) else { return false };
-    let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
-    for part in middle.split('*') {
-        match text.split_once(part) {
-            Some((_, after)) => text = after,
-            None => return false,
-        }
-    }
-    text.ends_with(tail)
-}
-
 impl Change {
     /// When the job may run after this change, committed at `at`; `None` when that does not change.
     pub fn run_at(&self, at: Time) -> Option<Time> {
@@ -382,6 +317,20 @@ impl Change {
     }
 }
 
+impl ScheduleChange {
+    /// The type of the event that carries this change.
+    pub fn event_type(self) -> EventType {
+        match self {
+            ScheduleChange::Set { .. } => EventType::ScheduleSet,
+            ScheduleChange::Deleted => EventType::ScheduleDeleted,
+            ScheduleChange::Paused => EventType::SchedulePaused,
+            ScheduleChange::Resumed { .. } => EventType::ScheduleResumed,
+            ScheduleChange::Fired { .. } => EventType::ScheduleFired,
+            ScheduleChange::Skipped { .. } => EventType::ScheduleSkipped,
+        }
+    }
+}
+
 impl Event {
     /// The event's public type.
     pub fn event_type(&self) -> EventType {
@@ -392,50 +341,12 @@ impl Event {
             Fact::Queue { change: QueueChange::ConcurrencySet { .. }, .. } => {
                 EventType::QueueConcurrencySet
             }
+            Fact::Schedule { change, .. } => change.event_type(),
         }
     }
 
     /// The place just after this event, in the life that `cursor` counts in.
     pub fn cursor(&self, cursor: Cursor) -> Cursor {
         Cursor { seq: self.seq, ..cursor }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn event_types_survive_text_and_are_past_tense_names() {
-        for kind in EventType::ALL {
-            assert_eq!(kind.as_str().parse::<EventType>().unwrap(), kind);
-            assert!(kind.as_str().starts_with("job.") || kind.as_str().starts_with("queue."));
-        }
-        assert!("job.finish".parse::<EventType>().is_err());
-    }
-
-    #[test]
-    fn a_glob_names_every_type_it_fits() {
-        let names = |pattern: &str| {
-            let kinds = EventType::matching(pattern).unwrap();
-            kinds.into_iter().map(EventType::as_str).collect::<Vec<_>>()
-        };
-        assert_eq!(names("job.*").len(), 17);
-        assert_eq!(names("*").len(), EventType::ALL.len());
-        assert_eq!(names("queue.*"), ["queue.paused", "queue.resumed", "queue.concurrency_set"]);
-        assert_eq!(
-            names("*.re*ed"),
-            [
-                "job.retry_scheduled",
-                "job.rescued",
-                "job.retried",
-                "job.reprioritised",
-                "queue.resumed"
-            ]
-        );
-        assert_eq!(names("job.started"), ["job.started"]);
-        for bad in ["job.x*", "", "job.*.*", "*job.started*x"] {
-            assert!(EventType::matching(bad).is_err(), "{bad:?}");
-        }
     }
 }

@@ -39,6 +39,12 @@ impl Filter {
                     && self.jobs.is_empty()
                     && self.tags.is_empty()
             }
+            Fact::Schedule { .. } => {
+                self.queues.is_empty()
+                    && self.kinds.is_empty()
+                    && self.jobs.is_empty()
+                    && self.tags.is_empty()
+            }
         }
     }
 }

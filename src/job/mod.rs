@@ -1,9 +1,11 @@
 //! L0: what a job is. Pure data and rules: no IO, no clock, no async, no HTTP.
 //! Everything above speaks in these words.
 
+mod cron;
 mod cursor;
 mod ending;
 mod event;
+mod event_type;
 mod filter;
 mod fingerprint;
 mod id;
@@ -14,6 +16,7 @@ mod query;
 mod record;
 mod replay;
 mod retry;
+mod schedule;
 pub mod schema;
 mod search;
 mod spec;
@@ -21,19 +24,22 @@ mod state;
 mod term;
 mod time;
 
+pub use cron::{Cron, Misread, time_zone};
 pub use cursor::{Cursor, Epoch};
 pub use event::{
-    Change, Event, EventType, Fact, Interruption, LogLine, Progress, QueueChange, Stream,
+    Change, Event, Fact, Interruption, LogLine, Progress, QueueChange, ScheduleChange, Skip, Stream,
 };
+pub use event_type::EventType;
 pub use filter::Filter;
 pub use fingerprint::{fingerprint, pattern};
 pub use id::JobId;
 pub use json::Json;
-pub use names::{IdempotencyKey, Invalid, Kind, QueueName, Tag, WorkerName};
+pub use names::{IdempotencyKey, Invalid, Kind, QueueName, ScheduleName, Tag, WorkerName};
 pub use outcome::{Failure, FailureClass, Outcome, Verdict};
 pub use query::{JobQuery, PageCursor};
 pub use record::{AttemptEnd, AttemptView, Job, Labels, LogCaps, Moment};
 pub use retry::{Backoff, RetryPolicy};
+pub use schedule::{Due, Fired, Origin, Overlap, Schedule, ScheduleSpec};
 pub use schema::Schema;
 pub use search::moment;
 pub use spec::{NewJob, Spec, Start};

@@ -92,6 +92,10 @@ name!(
     Kind, "kind", "1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
 );
 name!(
+    /// The name of a cron entry.
+    ScheduleName, "schedule", "1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
+);
+name!(
     /// A label to find jobs by.
     Tag, "tag", "1 to 100 characters without commas, control characters or spaces at the ends",
     |t| text(t, 100) && !t.contains(',')

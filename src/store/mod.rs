@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::job::{
     Cursor, Event, Job, JobId, JobQuery, LogCaps, LogLine, NewJob, PageCursor, Progress, QueueName,
-    Refused, Status, Time, Verdict, WorkerName,
+    Refused, Schedule, Status, Time, Verdict, WorkerName,
 };
 
 pub mod clock;
@@ -18,12 +18,14 @@ pub(crate) mod conformance;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
+mod schedules;
 pub mod sled;
 pub mod snapshot;
 mod stats;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use memory::MemoryStore;
+pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
 pub use stats::{QueueStats, Stats, Storage};
 
@@ -99,10 +101,23 @@ pub trait Store: Send + Sync + 'static {
         control: Control,
     ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError>;
 
-    /// Does what time asks, in this order: due jobs become available (by `run_at`, then id), leases
+    /// Does what is asked of a schedule. Answers with the schedule as it is then; a deleted one as it was
+    /// last. What changes nothing is no event. A job that a schedule makes is enqueued in the same step,
+    /// its `Enqueued` event first; it is never refused for a full backlog or for one queue too many,
+    /// because nobody is there to try again.
+    async fn schedule(
+        &self,
+        command: ScheduleCommand,
+    ) -> Result<Result<Schedule, ScheduleError>, StoreError>;
+
+    /// Every schedule, by name, and the place in the log they were read at.
+    async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError>;
+
+    /// Does what time asks, in this order: schedules whose time has come enqueue their jobs (by time, then
+    /// name; see [`Schedule::due`]), due jobs become available (by `run_at`, then id), leases
     /// that ran out are rescued (by their end, then id), finished jobs past their retention go (the
     /// longest finished first) without an event, the log is trimmed. At most [`Limits::tick_step`] of
-    /// each of the first three; [`Ticked::next`] tells when more is to be done at once. Idempotent.
+    /// each of the first four; [`Ticked::next`] tells when more is to be done at once. Idempotent.
     ///
     /// A rescued job is `Rescued`, or `Cancelled` when its end was asked for, or `Discarded` as
     /// [`FailureClass::Lost`](crate::job::FailureClass::Lost) with [`lost_message`] when it was its
@@ -186,6 +201,8 @@ pub struct Limits {
     pub max_waiting: u64,
     /// Distinct queues. A queue counts while it holds a stored job, is paused, or has a concurrency set.
     pub max_queues: usize,
+    /// Schedules.
+    pub max_schedules: usize,
     /// How much of each job's log is kept.
     pub log: LogCaps,
     /// How long and how many finished jobs are kept.
@@ -228,6 +245,7 @@ impl Default for Limits {
         Limits {
             max_waiting: 10_000_000,
             max_queues: 1_000,
+            max_schedules: 1_000,
             log: LogCaps::default(),
             retention: Retention::default(),
             tick_step: 1_000,
@@ -382,13 +400,17 @@ pub enum Control {
 /// What a tick did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ticked {
+    /// Jobs that schedules made.
+    pub fired: usize,
+    /// Times that schedules let pass.
+    pub skipped: usize,
     /// Jobs that became available.
     pub due: usize,
     /// Jobs whose lease had run out.
     pub rescued: usize,
     /// Finished jobs that went.
     pub pruned: usize,
-    /// When the next due job or lease end is, if any; not after now when more is to be done at once.
+    /// When the next schedule, due job or lease end is, if any; not after now when more is to be done at once.
     /// May be too early when a lease ended or was extended, never too late. Retention is not counted.
     pub next: Option<Time>,
 }

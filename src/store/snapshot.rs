@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::job::{
-    Change, Epoch, Event, Fact, IdempotencyKey, Job, Json, Kind, Labels, QueueName, Spec, Tag,
-    Time, WorkerName,
+    Change, Epoch, Event, Fact, IdempotencyKey, Job, Json, Kind, Labels, QueueName, Schedule,
+    ScheduleName, Spec, Tag, Time, WorkerName,
 };
 
 /// The format of the lines that this version writes, and the newest it reads.
@@ -18,8 +18,8 @@ pub const FORMAT: u32 = 1;
 #[async_trait]
 pub trait Snapshot: Send {
     /// The next pieces, a bounded number, in this order: the head, the paused queues by name, the queues
-    /// with a concurrency of their own by name, the events oldest first, the finished jobs in the order of their ends, the other jobs by id, the
-    /// end. Nothing after the end.
+    /// with a concurrency of their own by name, the schedules by name, the events oldest first, the finished
+    /// jobs in the order of their ends, the other jobs by id, the end. Nothing after the end.
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError>;
 }
 
@@ -39,6 +39,8 @@ pub enum Piece {
     End(Totals),
     /// A queue of which so many attempts may run at once, whatever the configuration says.
     Concurrency(QueueName, u32),
+    /// A schedule.
+    Schedule(Box<Schedule>),
 }
 
 /// What a snapshot is of.
@@ -68,6 +70,9 @@ pub struct Totals {
     /// Queues with a concurrency of their own.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub concurrency: u64,
+    /// Schedules.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub schedules: u64,
 }
 
 /// Exports of stores without such queues stay as they were before there were any.
@@ -83,6 +88,7 @@ impl Totals {
             Piece::Event(_) => self.events += 1,
             Piece::Paused(_) => self.paused += 1,
             Piece::Concurrency(..) => self.concurrency += 1,
+            Piece::Schedule(_) => self.schedules += 1,
             Piece::Head(_) | Piece::End(_) => {}
         }
     }
@@ -118,7 +124,15 @@ impl Piece {
             }
             Piece::Head(_) | Piece::End(_) => Ok(()),
             Piece::Paused(queue) | Piece::Concurrency(queue, _) => check_queue(queue),
+            Piece::Schedule(schedule) => {
+                check_schedule(&schedule.name)?;
+                check_labels(&schedule.spec.labels)?;
+                check_spec(&schedule.spec.spec)
+            }
             Piece::Event(Event { fact: Fact::Queue { queue, .. }, .. }) => check_queue(queue),
+            Piece::Event(Event { fact: Fact::Schedule { schedule, .. }, .. }) => {
+                check_schedule(schedule)
+            }
             Piece::Event(Event { fact: Fact::Job { labels, change, .. }, .. }) => {
                 check_labels(labels)?;
                 check_change(change)
@@ -134,6 +148,10 @@ impl Piece {
 
 fn check_queue(queue: &QueueName) -> Result<(), String> {
     QueueName::parse(queue.as_str()).map(drop).map_err(|error| error.to_string())
+}
+
+fn check_schedule(name: &ScheduleName) -> Result<(), String> {
+    ScheduleName::parse(name.as_str()).map(drop).map_err(|error| error.to_string())
 }
 
 fn check_labels(labels: &Labels) -> Result<(), String> {

@@ -4,9 +4,9 @@
 use std::fmt;
 
 use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use jiff::tz::{AmbiguousOffset, Offset};
 
-use crate::job::Time;
+use crate::job::{Time, time_zone};
 
 /// The way in which the form says when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,37 +107,6 @@ pub fn in_utc(moment: Time) -> String {
 /// Whether this machine has a list of zones; without one only UTC and offsets are understood.
 pub fn knows_names() -> bool {
     jiff::tz::db().available().next().is_some()
-}
-
-fn time_zone(text: &str) -> Option<TimeZone> {
-    if text.is_empty() || text.eq_ignore_ascii_case("utc") || text.eq_ignore_ascii_case("z") {
-        return Some(TimeZone::UTC);
-    }
-    match offset(text) {
-        Some(offset) => Some(TimeZone::fixed(offset)),
-        None => TimeZone::get(text).ok(),
-    }
-}
-
-/// `+02:00`, `-0330`, `+2`.
-fn offset(text: &str) -> Option<Offset> {
-    let (sign, rest) = match text.split_at_checked(1)? {
-        ("+", rest) => (1, rest),
-        ("-", rest) => (-1, rest),
-        _ => return None,
-    };
-    let (hours, minutes) = match rest.split_once(':') {
-        Some(parts) => parts,
-        None if rest.len() == 4 => rest.split_at_checked(2)?,
-        None => (rest, "0"),
-    };
-    let number = |text: &str| {
-        let short = (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<i32>().ok().filter(|_| short)
-    };
-    let (hours, minutes) = (number(hours)?, number(minutes)?);
-    let in_range = hours <= 15 && minutes < 60;
-    Offset::from_seconds(sign * (hours * 3_600 + minutes * 60)).ok().filter(|_| in_range)
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::*;
-use crate::job::Time;
+use crate::job::{Schedule, Time};
 use crate::store::{
-    Claim, Extension, Lease, LeaseRef, Note, SettleError, Settlement, Snapshot, Storage, Ticked,
+    Claim, Extension, Lease, LeaseRef, Note, ScheduleCommand, SettleError, Settlement, Snapshot,
+    Storage, Ticked,
 };
 
 /// The memory store with faults to switch on.
@@ -93,6 +94,15 @@ impl Store for Faulty {
         self.controls.acquire().await.unwrap().forget();
         fault(&self.bad_controls)?;
         self.store.control(control).await
+    }
+    async fn schedule(
+        &self,
+        command: ScheduleCommand,
+    ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
+        self.store.schedule(command).await
+    }
+    async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
+        self.store.schedules().await
     }
     async fn tick(&self) -> Result<Ticked, StoreError> {
         fault(&self.ticks)?;

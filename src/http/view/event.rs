@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::Shown;
 use crate::job::{
-    Change, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName, Tag, Time,
+    Change, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName, ScheduleChange,
+    ScheduleName, Tag, Time,
 };
 
 /// The shape of [`event_json`].
@@ -18,6 +19,8 @@ pub struct EventView<'a> {
     job: Option<EventJob<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<&'a QueueName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<&'a ScheduleName>,
     #[serde(flatten)]
     more: Option<ChangeView<'a>>,
 }
@@ -35,7 +38,7 @@ struct EventJob<'a> {
 impl<'a> EventView<'a> {
     /// The view of one event.
     pub fn of(event: &'a Event) -> Self {
-        let (job, queue, more) = match &event.fact {
+        let (job, (queue, schedule), more) = match &event.fact {
             Fact::Job { id, labels, state, attempt, change } => {
                 let job = EventJob {
                     id: *id,
@@ -45,12 +48,17 @@ impl<'a> EventView<'a> {
                     attempt: *attempt,
                     tags: &labels.tags,
                 };
-                (Some(job), None, Some(ChangeView::of(change)))
+                (Some(job), (None, None), Some(ChangeView::of(change)))
             }
-            Fact::Queue { queue, change } => (None, Some(queue), ChangeView::of_queue(*change)),
+            Fact::Queue { queue, change } => {
+                (None, (Some(queue), None), ChangeView::of_queue(*change))
+            }
+            Fact::Schedule { schedule, change } => {
+                (None, (None, Some(schedule)), ChangeView::of_schedule(*change))
+            }
         };
         let r#type = event.event_type().as_str();
-        EventView { seq: event.seq, at: Shown(event.at), r#type, job, queue, more }
+        EventView { seq: event.seq, at: Shown(event.at), r#type, job, queue, schedule, more }
     }
 }
 
@@ -78,6 +86,14 @@ pub(super) struct ChangeView<'a> {
     /// Null: what the configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     concurrency: Option<Option<u32>>,
+    /// Null: somebody asked for it now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due: Option<Option<Shown<Time>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<JobId>,
+    /// Null: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_at: Option<Option<Shown<Time>>>,
 }
 
 impl<'a> ChangeView<'a> {
@@ -87,6 +103,29 @@ impl<'a> ChangeView<'a> {
             QueueChange::ConcurrencySet { concurrency } => {
                 Some(ChangeView { concurrency: Some(concurrency), ..ChangeView::default() })
             }
+        }
+    }
+
+    fn of_schedule(change: ScheduleChange) -> Option<Self> {
+        let nothing = ChangeView::default();
+        let next = |at: Option<Time>| Some(at.map(Shown));
+        match change {
+            ScheduleChange::Deleted | ScheduleChange::Paused => None,
+            ScheduleChange::Set { next_at } | ScheduleChange::Resumed { next_at } => {
+                Some(ChangeView { next_at: next(next_at), ..nothing })
+            }
+            ScheduleChange::Fired { due, job, next_at } => Some(ChangeView {
+                due: next(due),
+                job_id: Some(job),
+                next_at: next(next_at),
+                ..nothing
+            }),
+            ScheduleChange::Skipped { due, why, next_at } => Some(ChangeView {
+                due: next(Some(due)),
+                why: Some(why.as_str()),
+                next_at: next(next_at),
+                ..nothing
+            }),
         }
     }
 

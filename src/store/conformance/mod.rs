@@ -19,6 +19,7 @@ pub(crate) mod read;
 pub(crate) mod restart;
 pub(crate) mod retention;
 mod rig;
+pub(crate) mod schedule;
 pub(crate) mod search;
 pub(crate) mod settle;
 pub(crate) mod signals;
@@ -151,6 +152,20 @@ macro_rules! conformance_suite {
                 a_tick_does_one_step_of_due_jobs_and_asks_for_more
                 a_tick_does_one_step_of_rescues_and_asks_for_more
                 a_tick_tells_when_the_next_one_is_needed
+            }
+            schedule {
+                a_schedule_is_kept_as_it_was_asked_for
+                a_schedule_of_a_long_payload_leaves_nothing_behind
+                a_schedule_enqueues_its_job_when_it_is_due
+                what_was_missed_is_one_run
+                a_run_that_would_be_too_late_is_skipped
+                a_schedule_that_must_not_overlap_waits_for_its_last_job
+                a_paused_schedule_makes_up_for_nothing
+                a_schedule_is_fired_by_hand
+                a_declared_schedule_is_changed_by_its_declaration_only
+                one_schedule_too_many_is_refused
+                schedules_fire_by_their_times_one_step_at_a_tick
+                the_timer_is_woken_for_an_earlier_schedule
             }
             retention {
                 finished_jobs_go_when_they_are_too_old

@@ -189,6 +189,8 @@ impl<H: Harness> Rig<H> {
         let mut all = Ticked::default();
         for _ in 0..1_000 {
             let ticked = self.tick().await;
+            all.fired += ticked.fired;
+            all.skipped += ticked.skipped;
             all.due += ticked.due;
             all.rescued += ticked.rescued;
             all.pruned += ticked.pruned;

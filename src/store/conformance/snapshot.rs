@@ -1,6 +1,7 @@
 //! Snapshots: everything, as it was at one place, whatever happens meanwhile.
 
 use super::rig::{completed, failed};
+use super::schedule::every;
 use super::{Harness, Rig, draft, queue, secs};
 use crate::job::{Event, Job, State};
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
@@ -19,6 +20,8 @@ async fn some_of_each<H: Harness>(rig: &Rig<H>) {
     rig.pause("zz").await;
     rig.pause("held").await;
     rig.set_concurrency("held", Some(5)).await;
+    rig.set("nightly", every("every 1h", draft())).await;
+    rig.set("hourly", every("every 1h", draft())).await;
     rig.start(draft().queue("running")).await;
     rig.add(draft().queue("waiting").key("waits")).await;
     rig.log().await; // until everything is durable
@@ -41,6 +44,7 @@ fn jobs(pieces: &[Piece]) -> Vec<Job> {
         Piece::Head(_)
         | Piece::Paused(_)
         | Piece::Concurrency(..)
+        | Piece::Schedule(_)
         | Piece::Event(_)
         | Piece::End(_) => None,
     };
@@ -53,6 +57,7 @@ fn events(pieces: &[Piece]) -> Vec<Event> {
         Piece::Head(_)
         | Piece::Paused(_)
         | Piece::Concurrency(..)
+        | Piece::Schedule(_)
         | Piece::Job(_)
         | Piece::End(_) => None,
     };
@@ -71,6 +76,9 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     assert_eq!(pieces[0], Piece::Head(expected));
     let set = Piece::Concurrency(queue("held"), 5);
     assert_eq!(pieces[1..4], [Piece::Paused(queue("held")), Piece::Paused(queue("zz")), set]);
+    let schedules = rig.store.schedules().await.unwrap().0.into_iter();
+    let schedules: Vec<Piece> = schedules.map(|one| Piece::Schedule(one.into())).collect();
+    assert_eq!((schedules.len(), &pieces[4..6]), (2, &schedules[..]));
     assert_eq!(events(&pieces), log);
     let (mut finished, mut rest): (Vec<Job>, Vec<Job>) =
         stored.into_iter().partition(|job| job.status.state.is_final());
@@ -80,7 +88,7 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     let jobs = jobs(&pieces);
     assert_eq!(jobs, [finished, rest].concat());
     let (jobs, events) = (jobs.len() as u64, log.len() as u64);
-    let totals = Totals { jobs, events, paused: 2, concurrency: 1 };
+    let totals = Totals { jobs, events, paused: 2, concurrency: 1, schedules: 2 };
     assert_eq!(pieces.last(), Some(&Piece::End(totals)));
 }
 

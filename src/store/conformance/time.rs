@@ -65,6 +65,7 @@ fn job_of(event: &crate::job::Event) -> JobId {
     match &event.fact {
         Fact::Job { id, .. } => *id,
         Fact::Queue { queue, .. } => panic!("an event of queue {queue}"),
+        Fact::Schedule { schedule, .. } => panic!("an event of schedule {schedule}"),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::job::{
     Change, Cursor, Epoch, Event, Fact, IdempotencyKey, Job, JobId, QueueName, State, Status, Time,
 };
 use crate::store::Limits;
+use crate::store::schedules::Schedules;
 
 /// Everything that a restart keeps, and what the verb under way has added.
 #[derive(Clone)]
@@ -21,6 +22,7 @@ pub(super) struct Content {
     pub(super) leases: BTreeMap<JobId, Held>,
     pub(super) paused: BTreeSet<QueueName>,
     pub(super) concurrency: BTreeMap<QueueName, u32>,
+    pub(super) schedules: Schedules,
     pub(super) starts: Vec<Time>,
     /// The newest events, oldest first.
     pub(super) log: VecDeque<Event>,
@@ -46,6 +48,7 @@ impl Content {
             leases: BTreeMap::new(),
             paused: BTreeSet::new(),
             concurrency: BTreeMap::new(),
+            schedules: Schedules::default(),
             starts: Vec::new(),
             log: VecDeque::new(),
             fresh: Vec::new(),

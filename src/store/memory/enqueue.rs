@@ -52,7 +52,7 @@ impl Content {
         self.jobs.get(by_key.unwrap_or(&new.id))
     }
 
-    fn enqueue_one(&mut self, now: Time, new: NewJob) -> Option<Enqueued> {
+    pub(super) fn enqueue_one(&mut self, now: Time, new: NewJob) -> Option<Enqueued> {
         if let Some(job) = self.existing(&new) {
             return Some(Enqueued::Existing(job.clone()));
         }

@@ -6,6 +6,7 @@ mod content;
 mod control;
 mod enqueue;
 mod read;
+mod schedules;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -21,11 +22,12 @@ use tokio::sync::{Notify, mpsc};
 use self::content::Content;
 use super::{
     Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
-    Note, Page, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, Ticked,
-    remember_start,
+    Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage,
+    Store, StoreError, Ticked, remember_start,
 };
 use crate::job::{
-    Cursor, Event, Fact, Job, JobId, JobQuery, NewJob, QueueChange, QueueName, Status, Time,
+    Cursor, Event, Fact, Job, JobId, JobQuery, NewJob, QueueChange, QueueName, Schedule, Status,
+    Time,
 };
 
 /// Keeps everything in memory.
@@ -111,6 +113,7 @@ impl Signals {
                     change: QueueChange::Paused | QueueChange::ConcurrencySet { .. },
                     ..
                 } => {}
+                Fact::Schedule { .. } => self.expect(content.schedules.timer()),
             }
         }
         if !fresh.is_empty() {
@@ -179,6 +182,18 @@ impl Store for MemoryStore {
         control: Control,
     ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
         self.write(|content, now| content.control(now, control))?
+    }
+
+    async fn schedule(
+        &self,
+        command: ScheduleCommand,
+    ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
+        self.write(|content, now| content.schedule(now, command))
+    }
+
+    async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
+        let inner = self.open()?;
+        Ok((inner.content.schedules.0.values().cloned().collect(), inner.content.head()))
     }
 
     async fn tick(&self) -> Result<Ticked, StoreError> {

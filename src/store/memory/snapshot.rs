@@ -30,6 +30,8 @@ impl Content {
         pieces.extend(self.paused.iter().cloned().map(Piece::Paused));
         let set = |(queue, most): (&QueueName, &u32)| Piece::Concurrency(queue.clone(), *most);
         pieces.extend(self.concurrency.iter().map(set));
+        let schedules = self.schedules.0.values().cloned().map(Box::new);
+        pieces.extend(schedules.map(Piece::Schedule));
         pieces.extend(self.log.iter().cloned().map(Piece::Event));
         let jobs = finished.into_iter().chain(waiting);
         pieces.extend(jobs.map(|job| Piece::Job(Box::new(job))));

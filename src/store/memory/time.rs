@@ -10,6 +10,7 @@ impl Content {
     pub(super) fn tick(&mut self, now: Time) -> Ticked {
         let step = self.limits.tick_step;
 
+        let (fired, skipped) = self.fire_schedules(now, step);
         let due = self.ended(now, |state| matches!(state, State::Scheduled | State::Retryable));
         let lost = self.ended(now, |state| state == State::Running);
         let due: Vec<JobId> = due.into_iter().take(step).collect();
@@ -29,8 +30,8 @@ impl Content {
 
         let timers = self.jobs.keys().filter_map(|id| self.timer_of(*id));
         let unfinished = (pruned < old.len()).then_some(now);
-        let next = timers.chain(unfinished).min();
-        Ticked { due: due.len(), rescued: lost.len(), pruned, next }
+        let next = timers.chain(self.schedules.timer()).chain(unfinished).min();
+        Ticked { fired, skipped, due: due.len(), rescued: lost.len(), pruned, next }
     }
 
     /// Rescues every running job: the process that ran them is gone.

@@ -45,6 +45,17 @@ pub(super) enum Move {
         queue: u8,
         concurrency: Option<u32>,
     },
+    SetSchedule {
+        schedule: u8,
+        /// Seconds between its jobs.
+        every: u64,
+        overlap: bool,
+        max_late: Option<u64>,
+    },
+    DeleteSchedule(u8),
+    PauseSchedule(u8),
+    ResumeSchedule(u8),
+    Fire(u8),
     /// Lets seconds go by and ticks.
     Pass(u64),
     /// Ticks at once.
@@ -103,6 +114,15 @@ fn step() -> impl Strategy<Value = Move> {
         2 => queue().prop_map(|queue| Move::Resume { queue }),
         1 => (queue(), proptest::option::of(0..3u32))
             .prop_map(|(queue, concurrency)| Move::SetConcurrency { queue, concurrency }),
+        2 => (0..3u8, 5..40u64, any::<bool>(), proptest::option::of(0..20_000u64)).prop_map(
+            |(schedule, every, overlap, max_late)| {
+                Move::SetSchedule { schedule, every, overlap, max_late }
+            },
+        ),
+        1 => (0..3u8).prop_map(Move::DeleteSchedule),
+        1 => (0..3u8).prop_map(Move::PauseSchedule),
+        1 => (0..3u8).prop_map(Move::ResumeSchedule),
+        1 => (0..3u8).prop_map(Move::Fire),
         4 => (0..40u64).prop_map(Move::Pass),
         2 => Just(Move::Tick),
         1 => Just(Move::Reopen),

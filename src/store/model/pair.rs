@@ -9,13 +9,14 @@ use std::time::Duration;
 use super::moves::{How, Move, Pick, Want};
 use super::same;
 use crate::job::{
-    Cursor, Event, Failure, FailureClass, Job, JobId, JobQuery, Json, NewJob, Progress, State,
-    Time, Verdict, WorkerName,
+    Cursor, Event, Failure, FailureClass, Job, JobId, JobQuery, Json, NewJob, Origin, Overlap,
+    Progress, ScheduleSpec, State, Time, Verdict, WorkerName,
 };
+use crate::store::conformance::schedule::{every, named};
 use crate::store::conformance::{Harness, clock, draft, lines, queue, secs};
 use crate::store::{
-    Claim, Clock, Control, Events, LeaseRef, Limits, ManualClock, Note, QueueStats, Settlement,
-    Stats, Store, Ticked,
+    Claim, Clock, Control, Events, LeaseRef, Limits, ManualClock, Note, QueueStats,
+    ScheduleCommand, Settlement, Stats, Store, Ticked,
 };
 
 pub(super) struct Pair<A, B> {
@@ -87,6 +88,25 @@ impl<A: Harness, B: Harness> Pair<A, B> {
             Move::SetConcurrency { queue, concurrency } => {
                 self.control(Control::SetConcurrency(queue_of(*queue), *concurrency)).await
             }
+            Move::SetSchedule { schedule, every: seconds, overlap, max_late } => {
+                let spec = every(&format!("every {seconds}s"), draft().queue("q0"));
+                let overlap = if *overlap { Overlap::Allow } else { Overlap::Skip };
+                let spec = ScheduleSpec { overlap, max_late_ms: *max_late, ..spec };
+                self.schedule(ScheduleCommand::Set(schedule_of(*schedule), spec.into())).await
+            }
+            Move::DeleteSchedule(schedule) => {
+                let name = schedule_of(*schedule);
+                self.schedule(ScheduleCommand::Delete(name, Origin::Api)).await
+            }
+            Move::PauseSchedule(schedule) => {
+                self.schedule(ScheduleCommand::Pause(schedule_of(*schedule))).await
+            }
+            Move::ResumeSchedule(schedule) => {
+                self.schedule(ScheduleCommand::Resume(schedule_of(*schedule))).await
+            }
+            Move::Fire(schedule) => {
+                self.schedule(ScheduleCommand::Fire(schedule_of(*schedule))).await
+            }
             Move::Pass(time) => {
                 self.clock.advance(secs(*time));
                 self.tick().await
@@ -113,6 +133,7 @@ impl<A: Harness, B: Harness> Pair<A, B> {
             same("jobs", &left, &right)?;
         }
         same("counters", &self.left.counters().await?, &self.right.counters().await?)?;
+        self.ask(async |store| store.schedules().await.map(|(all, _)| all)).await.map(drop)?;
         for id in self.jobs.iter().rev().take(12) {
             self.ask(async |store| store.get(*id).await.map(|(job, _)| job)).await.map(drop)?;
         }
@@ -152,12 +173,18 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         self.ask(async |store| store.control(control.clone()).await).await.map(drop)
     }
 
+    async fn schedule(&self, command: ScheduleCommand) -> Result<(), String> {
+        self.ask(async |store| store.schedule(command.clone()).await).await.map(drop)
+    }
+
     /// Both do all that time asks; the right one may want its next tick earlier than it must.
     async fn tick(&self) -> Result<(), String> {
         let now = self.clock.now();
         let (left, right) = (self.left.tick(now).await?, self.right.tick(now).await?);
-        let done = |ticked: &Ticked| (ticked.due, ticked.rescued, ticked.pruned);
-        same("due, rescued, pruned", &done(&left), &done(&right))?;
+        let done = |ticked: &Ticked| {
+            (ticked.fired, ticked.skipped, ticked.due, ticked.rescued, ticked.pruned)
+        };
+        same("fired, skipped, due, rescued, pruned", &done(&left), &done(&right))?;
         match (left.next, right.next) {
             (Some(left), right) if right.is_none_or(|right| right > left) => {
                 Err(format!("the next tick is needed at {left} and asked for at {right:?}"))
@@ -177,6 +204,10 @@ impl<A: Harness, B: Harness> Pair<A, B> {
 
 fn chosen<T: Copy>(all: &[T], Pick(back): Pick) -> Option<T> {
     all.iter().rev().nth(back).or(all.first()).copied()
+}
+
+fn schedule_of(n: u8) -> crate::job::ScheduleName {
+    named(&format!("s{n}"))
 }
 
 fn queue_of(n: u8) -> crate::job::QueueName {
@@ -246,6 +277,8 @@ impl<H: Harness> Side<H> {
         let mut all = Ticked::default();
         for _ in 0..1_000 {
             let ticked = self.store().tick().await.map_err(|error| error.to_string())?;
+            all.fired += ticked.fired;
+            all.skipped += ticked.skipped;
             all.due += ticked.due;
             all.rescued += ticked.rescued;
             all.pruned += ticked.pruned;

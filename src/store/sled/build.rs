@@ -7,9 +7,9 @@ use super::archive::Run;
 use super::archiver::RUN;
 use super::codec::Packer;
 use super::disk::{Disk, Ops};
-use super::journal;
 use super::shared::{Meta, unique_key};
 use super::watermark::Watermark;
+use super::{journal, schedules};
 use crate::job::{Cursor, Event, Job, Time};
 use crate::store::StoreError;
 use crate::store::snapshot::{Head, Piece, Totals};
@@ -100,6 +100,7 @@ impl Builder {
             Piece::Concurrency(queue, most) => {
                 self.meta.later.concurrency.insert(queue, most);
             }
+            Piece::Schedule(schedule) => drop(schedules::put(&mut self.ops, &schedule, 0)?),
             Piece::Event(event) => self.event(event, head)?,
             Piece::Job(job) => self.job(*job, head)?,
             Piece::End(totals) => self.end(totals, head)?,

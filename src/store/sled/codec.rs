@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Change, Event, Fact, Job, JobId, Labels, QueueChange, QueueName, State, Time};
+use crate::job::{
+    Change, Event, Fact, Job, JobId, Labels, QueueChange, QueueName, ScheduleChange, ScheduleName,
+    State, Time,
+};
 
 /// The format this version writes; it reads every format from 1 up to this one.
 pub(super) const VERSION: u8 = 1;
@@ -58,6 +61,7 @@ enum Wire<'a> {
     Queue { queue: &'a QueueName, change: QueueChange },
     Carried(&'a Job),
     Pruned(JobId),
+    Schedule { schedule: &'a ScheduleName, change: ScheduleChange },
 }
 
 #[derive(Deserialize)]
@@ -66,6 +70,7 @@ enum Stored {
     Queue { queue: QueueName, change: QueueChange },
     Carried(Box<Job>),
     Pruned(JobId),
+    Schedule { schedule: ScheduleName, change: ScheduleChange },
 }
 
 /// Packs records into chunks, in order.
@@ -114,6 +119,7 @@ impl Packer {
                 Wire::Job { id: *id, label, state: *state, attempt: *attempt, change }
             }
             Fact::Queue { queue, change } => Wire::Queue { queue, change: *change },
+            Fact::Schedule { schedule, change } => Wire::Schedule { schedule, change: *change },
         };
         self.encode(&wire)?;
         self.event_bytes += (self.body.len() - before) as u64;
@@ -219,6 +225,7 @@ impl Chunk {
                     Fact::Job { id, labels, state, attempt, change }
                 }
                 Stored::Queue { queue, change } => Fact::Queue { queue, change },
+                Stored::Schedule { schedule, change } => Fact::Schedule { schedule, change },
                 Stored::Carried(job) => {
                     records.push(Record::Carried(job));
                     continue;

@@ -15,10 +15,10 @@ use super::outage::{self, Patience};
 use super::shared::Shared;
 use super::time::Ticking;
 use super::verbs::{Claimed, Controlled, Taken};
-use crate::job::{Cursor, Event, JobId, NewJob, Status};
+use crate::job::{Cursor, Event, JobId, NewJob, Schedule, Status};
 use crate::store::{
-    Claim, Control, ControlError, Extension, LeaseRef, Note, SettleError, Settlement, StoreError,
-    Ticked,
+    Claim, Control, ControlError, Extension, LeaseRef, Note, ScheduleCommand, ScheduleError,
+    SettleError, Settlement, StoreError, Ticked,
 };
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -35,6 +35,8 @@ pub(super) enum Command {
     Change(Change),
     /// Begins a snapshot of what is durable now.
     Cut(Reply<Cut>),
+    /// The cron entries, and the durable place they are of.
+    Schedules(Reply<(Vec<Schedule>, Cursor)>),
     Close(Reply<()>),
 }
 
@@ -45,6 +47,7 @@ pub(super) enum Change {
     Settle(Vec<Settlement>, Reply<Vec<Result<Status, SettleError>>>),
     Annotate(Vec<Note>, Reply<()>),
     Control(Control, Reply<Controls>),
+    Schedule(ScheduleCommand, Reply<Result<Schedule, ScheduleError>>),
     /// With what an earlier part of the same tick did, before it met the archiver.
     Tick(Ticked, Reply<Ticked>),
     /// The archiver has built the run it was asked for, after that many outages.
@@ -152,7 +155,12 @@ impl Batch {
             (Command::Read(look), Some(core)) => look(&core.index, core.shared.head()),
             // A reader that gave up holds nothing: its pin went with the answer.
             (Command::Cut(reply), Some(core)) => drop(reply.send(Ok(Cut::of(core)))),
-            (Command::Read(_) | Command::Cut(_), None) => {}
+            (Command::Schedules(reply), Some(core)) => {
+                let all = core.schedules.0.values().cloned().collect();
+                // A reader that gave up misses nothing.
+                drop(reply.send(Ok((all, core.shared.head()))));
+            }
+            (Command::Read(_) | Command::Cut(_) | Command::Schedules(_), None) => {}
             (Command::Claim(claim, reply), _) => self.claims.push((claim, reply)),
             (Command::Change(change), _) => self.changes.push(change),
             (Command::Close(reply), _) => self.closing.push(reply),
@@ -173,6 +181,7 @@ impl Batch {
                 Change::Settle(_, reply) => drop(reply.send(Err(error))),
                 Change::Annotate(_, reply) => drop(reply.send(Err(error))),
                 Change::Control(_, reply) => drop(reply.send(Err(error))),
+                Change::Schedule(_, reply) => drop(reply.send(Err(error))),
                 Change::Tick(_, reply) => drop(reply.send(Err(error))),
                 Change::Archive(..) => {}
             }
@@ -209,6 +218,7 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
                 }
                 Err(error) => when_durable(Err(error), reply),
             },
+            Change::Schedule(command, reply) => when_durable(group.schedule(command), reply),
             Change::Tick(so_far, reply) => match group.tick(so_far) {
                 Ok(Ticking::Done(ticked)) => when_durable(Ok(ticked), reply),
                 Ok(Ticking::Later(so_far)) => {
@@ -238,13 +248,14 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
         core.shared.suspend(error.clone()); // before anybody is told
     }
     let outcome = written.as_ref().map(drop).map_err(StoreError::clone);
+    let followers = core.shared.followers();
     for answer in answers {
         answer(outcome.clone());
     }
     match written {
         Ok(events) => {
             // After the answers: they have woken the runtime already, so this costs hardly anything.
-            core.shared.tell(events);
+            core.shared.tell(&followers, events);
             Ok(later)
         }
         Err(error) => {

@@ -19,6 +19,7 @@ use super::read::Reader;
 use super::recover;
 use super::shared::{Meta, Shared, Tuning};
 use crate::job::{Job, JobId, Time};
+use crate::store::schedules::Schedules;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 use crate::store::{Keep, Limits, Retention, StoreError, SystemClock};
 
@@ -73,6 +74,7 @@ pub(super) struct Cut {
     chunks: Range<u64>,
     archive: Archive,
     meta: Meta,
+    schedules: Schedules,
     head: Head,
     pin: Arc<Pin>,
 }
@@ -90,7 +92,8 @@ impl Cut {
             head: shared.head().seq,
         };
         let (archive, meta) = (core.archive.clone(), core.meta.clone());
-        Cut { chunks: core.journal.chunks(), archive, meta, head, pin: shared.pins.add(at) }
+        let (schedules, pin) = (core.schedules.clone(), shared.pins.add(at));
+        Cut { chunks: core.journal.chunks(), archive, meta, schedules, head, pin }
     }
 }
 
@@ -149,7 +152,10 @@ impl Walk {
                 let paused = self.cut.meta.paused.iter().cloned().map(Piece::Paused);
                 let set = self.cut.meta.later.concurrency.iter();
                 let set = set.map(|(queue, most)| Piece::Concurrency(queue.clone(), *most));
-                Ok(std::iter::once(Piece::Head(self.cut.head)).chain(paused).chain(set).collect())
+                let schedules = std::mem::take(&mut self.cut.schedules).0.into_values();
+                let schedules = schedules.map(|one| Piece::Schedule(Box::new(one)));
+                let head = std::iter::once(Piece::Head(self.cut.head));
+                Ok(head.chain(paused).chain(set).chain(schedules).collect())
             }
             Stage::Events(next) => self.events(next),
             Stage::Archived(mut runs) => match runs.pop_front() {

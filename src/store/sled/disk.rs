@@ -79,6 +79,14 @@ impl Ops {
         }
     }
 
+    /// Stores a value where one of `before` bytes was; 0 when there was none.
+    pub fn replace(&mut self, key: &[u8], before: usize, value: &[u8]) {
+        if before.div_ceil(PIECE) > value.len().div_ceil(PIECE) {
+            self.remove(key, before);
+        }
+        self.put(key, value);
+    }
+
     /// Removes a value that was `len` bytes long when it was put.
     pub fn remove(&mut self, key: &[u8], len: usize) {
         for n in 0..len.div_ceil(PIECE).max(1) {

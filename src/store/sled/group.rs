@@ -10,12 +10,14 @@ use super::disk::Ops;
 use super::faults::Point;
 use super::index::{Entry, Index, Trail};
 use super::journal::Journal;
+use super::schedules::Rows;
 use super::shared::{Meta, Shared, unique_key};
 use crate::job::{
     Change, Event, Fact, IdempotencyKey, Job, JobId, Labels, NewJob, QueueChange, QueueName, State,
     Status, Time,
 };
 use crate::store::StoreError;
+use crate::store::schedules::Schedules;
 
 /// What the committer owns between groups.
 pub(super) struct Core {
@@ -35,6 +37,9 @@ pub(super) struct Core {
     pub expected: Option<Time>,
     /// `Started` events whose claims were answered although their group then failed to be synced.
     pub unsure: Vec<Event>,
+    /// The cron entries, each with a row of its own on the disk.
+    pub schedules: Schedules,
+    pub schedule_rows: Rows,
 }
 
 /// A group under way.
@@ -95,7 +100,7 @@ impl<'a> Group<'a> {
     }
 
     /// Appends a fact; answers with the chunk it stands in.
-    fn event(&mut self, fact: Fact) -> Result<u64, StoreError> {
+    pub fn event(&mut self, fact: Fact) -> Result<u64, StoreError> {
         let event = Event { seq: self.core.next_seq, at: self.now, fact };
         let place = self.packer.event(&event).map_err(StoreError::Corrupt)?;
         self.core.next_seq += 1;

@@ -19,6 +19,7 @@ mod list;
 mod outage;
 mod read;
 mod recover;
+mod schedules;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -47,10 +48,10 @@ use self::verbs::{Claimed, Taken};
 pub use self::verify::{Problem, Report, verify};
 use super::{
     Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
-    Note, Page, Piece, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
-    Ticked,
+    Note, Page, Piece, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats,
+    Storage, Store, StoreError, Ticked,
 };
-use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Status, Time};
+use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
 
 /// Commands that may wait for the committer before callers have to.
 const WAITING_COMMANDS: usize = 16_384;
@@ -269,6 +270,18 @@ impl Store for SledStore {
         control: Control,
     ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
         self.change(|reply| Change::Control(control, reply)).await
+    }
+
+    async fn schedule(
+        &self,
+        command: ScheduleCommand,
+    ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
+        self.change(|reply| Change::Schedule(command, reply)).await
+    }
+
+    async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
+        self.shared.check()?;
+        self.ask(Command::Schedules).await
     }
 
     async fn tick(&self) -> Result<Ticked, StoreError> {

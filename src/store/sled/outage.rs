@@ -2,6 +2,7 @@
 //! The committer drops it with sled's handle, refuses every command, and reads the directory again until
 //! that works. The attempts that run in this process meanwhile keep their leases.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +17,9 @@ use super::index::Leases;
 use super::read;
 use super::recover;
 use super::shared::Shared;
-use crate::job::{Change as Said, Cursor, Event, Fact, Interruption, JobId, State, Step};
+use crate::job::{
+    Change as Said, Cursor, Event, Fact, Interruption, JobId, ScheduleChange, State, Step,
+};
 use crate::store::{Control, Events, StoreError};
 
 /// An outage so soon after another goes on with its waits: the directory is only read again and again
@@ -175,10 +178,11 @@ fn come_back(shared: &Arc<Shared>, before: &Before) -> Result<Core, StoreError> 
     lease_again(&mut group, before)?;
     take_back(&mut group, &kept)?;
     if !kept.is_empty() {
-        shared.tell(kept);
+        shared.tell(&shared.followers(), kept);
     }
     let packed = group.pack()?;
-    shared.tell(write(&mut core, packed, &mut Vec::new())?);
+    let events = write(&mut core, packed, &mut Vec::new())?;
+    shared.tell(&shared.followers(), events);
     Ok(core)
 }
 
@@ -240,11 +244,17 @@ fn lease_again(group: &mut Group<'_>, before: &Before) -> Result<(), StoreError>
 
 /// Jobs whose submission was refused although it reached the disk are removed.
 fn take_back(group: &mut Group<'_>, kept: &[Event]) -> Result<(), StoreError> {
-    let refused = kept.iter().filter_map(|event| match &event.fact {
+    let enqueued = kept.iter().filter_map(|event| match &event.fact {
         Fact::Job { id, change: Said::Enqueued { .. }, .. } => Some(*id),
-        Fact::Job { .. } | Fact::Queue { .. } => None,
+        Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => None,
     });
-    let refused: Vec<JobId> = refused.collect();
+    // Of its own jobs a schedule knows that they are there; nobody would make them again.
+    let of_schedules = kept.iter().filter_map(|event| match &event.fact {
+        Fact::Schedule { change: ScheduleChange::Fired { job, .. }, .. } => Some(*job),
+        Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => None,
+    });
+    let fired: BTreeSet<JobId> = of_schedules.collect();
+    let refused: Vec<JobId> = enqueued.filter(|id| !fired.contains(id)).collect();
     if !refused.is_empty() {
         tracing::warn!(
             jobs = refused.len(),

@@ -40,7 +40,9 @@ fn owner(record: &Record) -> Option<JobId> {
         Record::Carried(job) => Some(job.id),
         Record::Event(event) => match &event.fact {
             // A deleted job's last event stands in the log, but makes no record.
-            Fact::Job { change: Change::Deleted, .. } | Fact::Queue { .. } => None,
+            Fact::Job { change: Change::Deleted, .. }
+            | Fact::Queue { .. }
+            | Fact::Schedule { .. } => None,
             Fact::Job { id, .. } => Some(*id),
         },
         Record::Pruned(_) => None,
@@ -134,7 +136,7 @@ pub(super) fn status_after(status: Status, event: &Event) -> Result<Status, Stor
         Fact::Job { id, change, .. } => status.after(change).map_err(|refused| {
             StoreError::Corrupt(format!("event {} of job {id} cannot be: {refused}", event.seq))
         }),
-        Fact::Queue { .. } => Ok(status),
+        Fact::Queue { .. } | Fact::Schedule { .. } => Ok(status),
     }
 }
 

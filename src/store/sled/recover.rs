@@ -16,9 +16,11 @@ use super::index::{Entry, Index, Trail};
 use super::journal::{self, Journal};
 use super::keep::Kept;
 use super::read::status_after;
+use super::schedules;
 use super::shared::{Meta, Shared, Tuning};
 use super::watermark::Watermark;
 use crate::job::{Change, Cursor, Event, Fact, Interruption, JobId, State, Status};
+use crate::store::schedules::Schedules;
 use crate::store::{Clock, Limits, StoreError, remember_start};
 
 /// Chunks between two lines of progress in the log.
@@ -125,11 +127,14 @@ fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreEr
         retired: Vec::new(),
         archiving: false,
         unsure: Vec::new(),
+        schedules: Schedules::default(),
+        schedule_rows: schedules::Rows::default(),
         shared: shared.clone(),
     };
     let dir = shared.disk.dir();
     read_archive(dir, &mut core)?;
     replay(dir, &mut core)?;
+    (core.schedules, core.schedule_rows) = schedules::read(dir, &shared.disk)?;
     let head = core.next_seq - 1;
     if head < least {
         let why = format!("the log ends at event {head}, but event {least} was durable");
@@ -272,7 +277,8 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
 fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
     let (id, labels, change) = match &event.fact {
         Fact::Job { id, labels, change, .. } => (*id, labels, change),
-        Fact::Queue { .. } => return Ok(()), // the description of the store says which are paused
+        // The description of the store says which are paused, and rows of their own what schedules are.
+        Fact::Queue { .. } | Fact::Schedule { .. } => return Ok(()),
     };
     if let Change::Enqueued { .. } = change {
         let job = crate::job::Job::from_enqueued(event);

@@ -47,6 +47,9 @@ pub(super) struct Shared {
     pub starts: OnceLock<Vec<Time>>,
 }
 
+/// Channels of those who follow.
+pub(super) struct Followers(Vec<mpsc::Sender<Arc<[Event]>>>);
+
 /// Events in a batch for followers: what waits in their channels is bounded by this times their length,
 /// however large the groups are.
 const TOLD_AT_ONCE: usize = 256;
@@ -258,18 +261,27 @@ impl Shared {
         wakes.values().chain([&self.timer]).for_each(|wake| wake.notify_one());
     }
 
-    /// Hands committed events to everybody who follows, in batches of at most [`TOLD_AT_ONCE`]; nobody is
-    /// waited for.
-    pub fn tell(&self, events: Vec<Event>) {
-        let _timed = self.told.begin();
+    /// Who follows now.
+    pub fn followers(&self) -> Followers {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| !follower.is_closed());
+        Followers(followers.clone())
+    }
+
+    /// Hands committed events to those who followed before anybody was answered, in batches of at most
+    /// [`TOLD_AT_ONCE`]; nobody is waited for.
+    pub fn tell(&self, followers: &Followers, events: Vec<Event>) {
+        if followers.0.is_empty() || events.is_empty() {
+            return;
+        }
+        let _timed = self.told.begin();
         let mut events = events.into_iter();
-        while !followers.is_empty() && events.len() > 0 {
+        while events.len() > 0 {
             let batch: Arc<[Event]> = events.by_ref().take(TOLD_AT_ONCE).collect();
-            followers.retain(|follower| match follower.try_send(batch.clone()) {
-                Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => true,
-                Err(mpsc::error::TrySendError::Closed(_)) => false,
-            });
+            for follower in &followers.0 {
+                // Full: it sees a jump and reads the log. Closed: it is forgotten with the next group.
+                let _missed = follower.try_send(batch.clone());
+            }
         }
     }
 

@@ -42,6 +42,7 @@ impl Group<'_> {
         let step = self.core.shared.limits.tick_step;
         let now = self.now;
 
+        self.fire_schedules(step, &mut so_far)?;
         let due = first_ended(&self.core.index.sets.due, now, step);
         for id in &due {
             self.become_available(*id)?;
@@ -64,7 +65,8 @@ impl Group<'_> {
         let timers = [self.core.index.sets.due.first(), self.core.index.lease_ends.first()];
         let timers = timers.into_iter().flatten().map(|(at, _)| *at);
         let unfinished = (pruned.more || more_to_trim).then_some(now);
-        so_far.next = timers.chain(unfinished).min();
+        let scheduled = self.core.schedules.timer();
+        so_far.next = timers.chain(scheduled).chain(unfinished).min();
         self.core.expected = so_far.next;
         Ok(Ticking::Done(so_far))
     }
@@ -246,7 +248,9 @@ impl Group<'_> {
                 let id = match &record {
                     Record::Event(event) => match &event.fact {
                         crate::job::Fact::Job { id, .. } => *id,
-                        crate::job::Fact::Queue { .. } => continue,
+                        crate::job::Fact::Queue { .. } | crate::job::Fact::Schedule { .. } => {
+                            continue;
+                        }
                     },
                     Record::Carried(job) => job.id,
                     Record::Pruned(_) => continue,

@@ -16,6 +16,7 @@ use super::disk::Disk;
 use super::fold::Fold;
 use super::journal;
 use super::keep::Kept;
+use super::schedules;
 use super::shared::Meta;
 use super::watermark::Watermark;
 use crate::store::StoreError;
@@ -95,6 +96,12 @@ fn check_keys(disk: &Disk, report: &mut Report) -> Result<(), StoreError> {
         match (key.first(), key.len()) {
             (Some(b'j' | b'r' | b't'), 9) | (Some(b'a'), 13) => {}
             (Some(b'm'), _) if key == Meta::KEY => {}
+            (Some(b's'), _) => {
+                if let Err(why) = schedules::check(&key, &value) {
+                    report.problem(&name, why);
+                }
+                continue;
+            }
             (Some(b'k'), _) => {
                 report.keys += 1;
                 continue; // an id, without a body; the archive's check reads it

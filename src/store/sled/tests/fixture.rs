@@ -8,10 +8,12 @@ use std::time::Duration;
 use super::super::faults::Faults;
 use super::super::{SledStore, Tuning};
 use crate::job::{
-    Failure, FailureClass, Interruption, JobId, Json, LogLine, Progress, Stream, Time, Verdict,
+    Failure, FailureClass, Interruption, JobId, Json, LogLine, Origin, Overlap, Progress,
+    ScheduleSpec, Stream, Time, Verdict,
 };
+use crate::store::conformance::schedule::{every, named};
 use crate::store::conformance::{Draft, Harness, Rig, draft, lines, secs};
-use crate::store::{Keep, Lease, Limits, ManualClock, Note, Retention, Store};
+use crate::store::{Keep, Lease, Limits, ManualClock, Note, Retention, ScheduleCommand, Store};
 
 /// A directory that stays.
 struct AtDir {
@@ -169,6 +171,7 @@ async fn second_life(rig: &Rig<AtDir>, archived: &[JobId]) {
     let pruned = rig.add(draft().key("forgotten")).await;
     rig.cancel(pruned.id).await.unwrap();
     assert_eq!(rig.catch_up().await.pruned, 2);
+    schedules(rig).await;
     let cancelled = rig.add(draft()).await;
     rig.cancel(cancelled.id).await.unwrap();
 
@@ -193,6 +196,24 @@ async fn second_life(rig: &Rig<AtDir>, archived: &[JobId]) {
     rig.retry(archived[0]).await.unwrap(); // comes back from the archive
     rig.retry(archived[9]).await.unwrap();
     rig.delete(archived[1]).await.unwrap(); // the last group, so its run is only retired
+}
+
+/// Every command, a run, and a time that is skipped because the run before is not finished.
+async fn schedules(rig: &Rig<AtDir>) {
+    let careful = |job| ScheduleSpec { overlap: Overlap::Skip, ..every("every 1m", job) };
+    rig.set("nightly", careful(odd().queue("scheduled"))).await;
+    rig.set("gone", every("every 1h", draft())).await;
+    let asked = [
+        ScheduleCommand::Delete(named("gone"), Origin::Api),
+        ScheduleCommand::Fire(named("nightly")),
+        ScheduleCommand::Pause(named("nightly")),
+        ScheduleCommand::Resume(named("nightly")),
+    ];
+    for command in asked {
+        rig.schedule(command).await.unwrap();
+    }
+    rig.pass(secs(60));
+    assert_eq!(rig.tick().await.skipped, 1);
 }
 
 fn empty_note(lease: &Lease) -> Note {

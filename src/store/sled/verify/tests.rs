@@ -99,7 +99,7 @@ async fn a_sound_directory_is_counted_and_not_changed() {
 async fn the_fixture_has_everything_that_can_be_written() {
     let dir = full().await;
     let disk = Disk::open(dir.path()).unwrap();
-    for letter in ["meta", "j", "a", "r", "t", "k"] {
+    for letter in ["meta", "j", "a", "r", "t", "k", "s"] {
         assert!(!rows(&disk, letter).is_empty(), "{letter}");
     }
     let mut types = std::collections::BTreeSet::new();

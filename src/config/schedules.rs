@@ -1,0 +1,151 @@
+//! `[schedules.NAME]`: cron entries that the configuration declares.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::units::parse_duration;
+use crate::engine::{FieldError, ScheduleSubmission};
+use crate::job::{Origin, Overlap, ScheduleName, ScheduleSpec, Time};
+
+/// `[schedules.NAME]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // each field is described in docs/cortado.example.toml
+pub struct ScheduleSection {
+    pub cron: String,
+    pub zone: Option<String>,
+    pub kind: String,
+    /// A table, a list or a value; it becomes JSON.
+    pub payload: Option<toml::Value>,
+    pub queue: Option<String>,
+    pub priority: Option<i64>,
+    pub max_attempts: Option<u64>,
+    #[serde(default, deserialize_with = "maybe_duration")]
+    pub timeout: Option<Duration>,
+    pub tags: Option<Vec<String>>,
+    #[serde(default)]
+    pub overlap: Overlap,
+    #[serde(default, deserialize_with = "maybe_duration")]
+    pub max_late: Option<Duration>,
+}
+
+fn maybe_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(input)?;
+    parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// The declared schedules, or what is wrong with each key.
+pub(super) fn parse(
+    sections: &BTreeMap<String, ScheduleSection>,
+    now: Time,
+) -> Result<Vec<(ScheduleName, ScheduleSpec)>, Vec<(String, String)>> {
+    let (mut schedules, mut wrong) = (Vec::new(), Vec::new());
+    for (name, section) in sections {
+        let key = format!("schedules.{name}");
+        let parsed =
+            ScheduleName::parse(name).map_err(|error| vec![(key.clone(), error.to_string())]);
+        let parsed = parsed.and_then(|name| Ok((name, one(section, &key, now)?)));
+        match parsed {
+            Ok(schedule) => schedules.push(schedule),
+            Err(more) => wrong.extend(more),
+        }
+    }
+    if wrong.is_empty() { Ok(schedules) } else { Err(wrong) }
+}
+
+fn one(
+    section: &ScheduleSection,
+    key: &str,
+    now: Time,
+) -> Result<ScheduleSpec, Vec<(String, String)>> {
+    let millis = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let payload = section.payload.as_ref().map(|value| {
+        let text = serde_json::to_string(value).map_err(|error| error.to_string())?;
+        RawValue::from_string(text).map_err(|error| error.to_string())
+    });
+    let payload = payload.transpose().map_err(|why| vec![(format!("{key}.payload"), why)])?;
+    let section = section.clone();
+    let submission = ScheduleSubmission {
+        cron: section.cron,
+        zone: section.zone,
+        kind: section.kind,
+        payload,
+        queue: section.queue,
+        priority: section.priority,
+        max_attempts: section.max_attempts,
+        backoff: None,
+        timeout_ms: section.timeout.map(millis),
+        tags: section.tags,
+        overlap: section.overlap,
+        max_late_ms: section.max_late.map(millis),
+    };
+    submission.into_spec(Origin::Config, now).map_err(|errors| {
+        let named = |error: FieldError| (format!("{key}.{}", error.field), error.message);
+        errors.into_iter().map(named).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sections(text: &str) -> BTreeMap<String, ScheduleSection> {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_schedule_is_declared_with_a_payload_of_toml() {
+        let text = r#"
+            [nightly]
+            cron = "30 2 * * *"
+            zone = "Europe/Berlin"
+            kind = "http"
+            payload = { url = "https://example.com/clean", tries = 3, deep = { list = [1, 2.5, true] } }
+            queue = "maintenance"
+            timeout = "5m"
+            max_late = "1h"
+            overlap = "skip"
+        "#;
+        let found = parse(&sections(text), Time::default()).unwrap();
+        let (name, spec) = &found[0];
+        assert_eq!((name.as_str(), spec.cron.zone()), ("nightly", "Europe/Berlin"));
+        let payload: serde_json::Value = serde_json::from_str(spec.spec.payload.as_str()).unwrap();
+        assert_eq!(payload["deep"]["list"], serde_json::json!([1, 2.5, true]));
+        assert_eq!((spec.spec.timeout_ms, spec.max_late_ms), (Some(300_000), Some(3_600_000)));
+        assert_eq!((spec.overlap, spec.origin), (Overlap::Skip, Origin::Config));
+    }
+
+    #[test]
+    fn every_key_that_is_wrong_is_named() {
+        let text = r#"
+            [nightly]
+            cron = "at night"
+            kind = "two words"
+            ["bad name"]
+            cron = "@daily"
+            kind = "echo"
+            [zoned]
+            cron = "@daily"
+            zone = "Nowhere/City"
+            kind = "echo"
+        "#;
+        let wrong = parse(&sections(text), Time::default()).unwrap_err();
+        let keys: Vec<&str> = wrong.iter().map(|(key, _)| key.as_str()).collect();
+        let expected = [
+            "schedules.bad name",
+            "schedules.nightly.cron",
+            "schedules.nightly.kind",
+            "schedules.zoned.zone",
+        ];
+        assert_eq!(keys, expected);
+        assert!(
+            toml::from_str::<ScheduleSection>("cron = \"@daily\"").is_err(),
+            "a kind is needed"
+        );
+        let unknown = "cron = \"@daily\"\nkind = \"echo\"\nevery = 1";
+        assert!(toml::from_str::<ScheduleSection>(unknown).is_err());
+    }
+}

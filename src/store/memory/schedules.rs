@@ -1,0 +1,50 @@
+//! Schedules: what is asked of them, and what their time asks for.
+
+use super::content::Content;
+use crate::job::{Schedule, Time};
+use crate::store::schedules::Changed;
+use crate::store::{ScheduleCommand, ScheduleError};
+
+impl Content {
+    pub(super) fn schedule(
+        &mut self,
+        now: Time,
+        command: ScheduleCommand,
+    ) -> Result<Schedule, ScheduleError> {
+        let limit = self.limits.max_schedules;
+        let next = (now, self.last_seq + 1);
+        let (schedule, changed) = self.schedules.command(command, limit, next)?;
+        if let Some(changed) = changed {
+            self.write_schedule(now, changed);
+        }
+        Ok(schedule)
+    }
+
+    /// Lets schedules whose time has come enqueue their jobs, at most `step` of them. Answers with how many
+    /// did, and how many let it pass.
+    pub(super) fn fire_schedules(&mut self, now: Time, step: usize) -> (usize, usize) {
+        let (mut fired, mut skipped) = (0, 0);
+        while fired + skipped < step
+            && let Some((due, name)) = self.schedules.first_due(now)
+        {
+            let jobs = &self.jobs;
+            let is_over = |id| jobs.get(&id).is_none_or(|job| job.status.state.is_final());
+            let next = (now, self.last_seq + 1);
+            let Some(changed) = self.schedules.come(&name, due, next, is_over) else { break };
+            match changed.job {
+                Some(_) => fired += 1,
+                None => skipped += 1,
+            }
+            self.write_schedule(now, changed);
+        }
+        (fired, skipped)
+    }
+
+    fn write_schedule(&mut self, now: Time, changed: Changed) {
+        let fact = changed.fact();
+        if let Some(job) = changed.job {
+            self.enqueue_one(now, job);
+        }
+        self.append(now, fact);
+    }
+}

@@ -1,0 +1,189 @@
+//! What can be asked of a store about schedules, and the one function that does it to a list of them, so
+//! that every store does the same.
+
+use std::collections::BTreeMap;
+
+use crate::job::{
+    Due, Fact, JobId, NewJob, Origin, Schedule, ScheduleChange, ScheduleName, ScheduleSpec, Time,
+};
+
+/// What a person, a program or the configuration wants of a schedule.
+#[derive(Debug, Clone)]
+pub enum ScheduleCommand {
+    /// Make it, or give it another spec. The same spec again changes nothing.
+    Set(ScheduleName, Box<ScheduleSpec>),
+    /// Remove it, on behalf of whom. Its jobs stay.
+    Delete(ScheduleName, Origin),
+    /// Hold it back. Survives a restart.
+    Pause(ScheduleName),
+    /// Let it go on; what came meanwhile is not made up for.
+    Resume(ScheduleName),
+    /// Enqueue its job now, held back or not, whether the one before is finished or not.
+    Fire(ScheduleName),
+}
+
+/// Why a schedule was not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScheduleError {
+    /// No such schedule.
+    #[error("there is no such schedule")]
+    NotFound,
+    /// One more than allowed.
+    #[error("no schedule can be added: the limit is {limit}")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// The configuration declares it, so only the configuration can change it.
+    #[error("the configuration declares this schedule: change it there; it can be paused here")]
+    Declared,
+}
+
+/// The schedules of a store.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Schedules(pub BTreeMap<ScheduleName, Schedule>);
+
+/// What is to be written when a schedule has changed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Changed {
+    /// As it is now, or was last.
+    pub schedule: Schedule,
+    /// The event, after that of the job.
+    pub change: ScheduleChange,
+    /// The job that is to be enqueued first.
+    pub job: Option<NewJob>,
+}
+
+impl Changed {
+    fn of(schedule: &Schedule, change: ScheduleChange) -> Option<Changed> {
+        Some(Changed { schedule: schedule.clone(), change, job: None })
+    }
+
+    /// The event's fact.
+    pub fn fact(&self) -> Fact {
+        Fact::Schedule { schedule: self.schedule.name.clone(), change: self.change }
+    }
+}
+
+impl Schedules {
+    /// Does what is asked, at a time and with the number of the next event. Answers with the schedule as it is then (or was last), and what to write.
+    pub fn command(
+        &mut self,
+        command: ScheduleCommand,
+        limit: usize,
+        (now, seq): (Time, u64),
+    ) -> Result<(Schedule, Option<Changed>), ScheduleError> {
+        let changed = match command {
+            ScheduleCommand::Set(name, spec) => return self.set(name, *spec, limit, now),
+            ScheduleCommand::Delete(name, by) => {
+                let schedule = self.get(&name)?;
+                if schedule.spec.origin == Origin::Config && by == Origin::Api {
+                    return Err(ScheduleError::Declared);
+                }
+                let changed = Changed::of(schedule, ScheduleChange::Deleted);
+                let schedule = schedule.clone();
+                self.0.remove(&name);
+                return Ok((schedule, changed));
+            }
+            ScheduleCommand::Pause(name) => {
+                let schedule = self.get(&name)?;
+                let was = schedule.paused;
+                schedule.pause();
+                (schedule.clone(), (!was).then_some(ScheduleChange::Paused), None)
+            }
+            ScheduleCommand::Resume(name) => {
+                let schedule = self.get(&name)?;
+                let was = schedule.paused;
+                if was {
+                    schedule.resume(now);
+                }
+                let change = ScheduleChange::Resumed { next_at: schedule.next_at };
+                (schedule.clone(), was.then_some(change), None)
+            }
+            ScheduleCommand::Fire(name) => {
+                let schedule = self.get(&name)?;
+                let (job, change) = fire(schedule, None, (now, seq));
+                (schedule.clone(), Some(change), Some(job))
+            }
+        };
+        let (schedule, change, job) = changed;
+        let changed = change.map(|change| Changed { schedule: schedule.clone(), change, job });
+        Ok((schedule, changed))
+    }
+
+    fn set(
+        &mut self,
+        name: ScheduleName,
+        spec: ScheduleSpec,
+        limit: usize,
+        now: Time,
+    ) -> Result<(Schedule, Option<Changed>), ScheduleError> {
+        let count = self.0.len();
+        let schedule = match self.0.get_mut(&name) {
+            Some(schedule) if schedule.spec == spec => return Ok((schedule.clone(), None)),
+            Some(schedule)
+                if schedule.spec.origin == Origin::Config && spec.origin == Origin::Api =>
+            {
+                return Err(ScheduleError::Declared);
+            }
+            Some(schedule) => {
+                schedule.set(spec, now);
+                &*schedule
+            }
+            None if count >= limit => return Err(ScheduleError::TooMany { limit }),
+            None => self.0.entry(name.clone()).or_insert(Schedule::new(name, spec, now)),
+        };
+        let changed = Changed::of(schedule, ScheduleChange::Set { next_at: schedule.next_at });
+        Ok((schedule.clone(), changed))
+    }
+
+    /// The first schedule, by time and then by name, whose time has come.
+    pub fn first_due(&self, now: Time) -> Option<(Time, ScheduleName)> {
+        let due = self.0.values().filter_map(|one| Some((one.timer()?, &one.name)));
+        let (at, name) = due.filter(|(at, _)| *at <= now).min()?;
+        Some((at, name.clone()))
+    }
+
+    /// When the next one is due.
+    pub fn timer(&self) -> Option<Time> {
+        self.0.values().filter_map(Schedule::timer).min()
+    }
+
+    /// Does what the time `due` of a schedule asks for.
+    pub fn come(
+        &mut self,
+        name: &ScheduleName,
+        due: Time,
+        (now, seq): (Time, u64),
+        is_over: impl FnOnce(JobId) -> bool,
+    ) -> Option<Changed> {
+        let schedule = self.0.get_mut(name)?;
+        let last_is_over = schedule.last.is_none_or(|last| is_over(last.job));
+        match schedule.due(due, now, last_is_over) {
+            Due::Run => {
+                let (job, change) = fire(schedule, Some(due), (now, seq));
+                Some(Changed { schedule: schedule.clone(), change, job: Some(job) })
+            }
+            Due::Skip(why) => {
+                schedule.skipped(now);
+                let next_at = schedule.next_at;
+                Changed::of(schedule, ScheduleChange::Skipped { due, why, next_at })
+            }
+        }
+    }
+
+    fn get(&mut self, name: &ScheduleName) -> Result<&mut Schedule, ScheduleError> {
+        self.0.get_mut(name).ok_or(ScheduleError::NotFound)
+    }
+}
+
+fn fire(
+    schedule: &mut Schedule,
+    due: Option<Time>,
+    (now, seq): (Time, u64),
+) -> (NewJob, ScheduleChange) {
+    let job = schedule.job(now, seq);
+    schedule.fired(due, job.id, now);
+    let change = ScheduleChange::Fired { due, job: job.id, next_at: schedule.next_at };
+    (job, change)
+}
