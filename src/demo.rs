@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use crate::engine::{Engine, EngineError, Stats, StoreError};
+use crate::engine::{Engine, EngineError, ScheduleSubmission, Stats, StoreError};
 use crate::job::{
-    Backoff, Invalid, JobId, Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start,
-    State, Tag,
+    Backoff, Invalid, JobId, Json, Kind, Labels, NewJob, Origin, Overlap, QueueName, RetryPolicy,
+    ScheduleName, ScheduleSpec, Spec, Start, State, Tag, Time,
 };
 
 /// Between two fed jobs.
@@ -29,6 +30,38 @@ const CANCEL_AFTER: Duration = Duration::from_secs(3);
 
 /// Queues that the demo runs with fewer slots than usual, so that jobs can be seen waiting.
 pub const QUEUES: [(&str, usize); 1] = [(SLOW_QUEUE, 2)];
+
+/// Name, cron, zone, kind, payload and queue of the schedules that the demo declares; they go with it.
+const SCHEDULES: [(&str, &str, &str, &str, &str, &str); 3] = [
+    ("stock-check", "every 20s", "UTC", "sleep", r#"{"ms":1500}"#, "default"),
+    (
+        "weekday-report",
+        "30 6 * * mon-fri",
+        "Europe/Rome",
+        "echo",
+        r#"{"report":"beans"}"#,
+        "reports",
+    ),
+    ("descale", "0 4 1 * *", "UTC", "sleep", r#"{"ms":9000}"#, "default"),
+];
+
+/// The schedules that the demo declares; one whose zone this machine does not know is left out.
+pub fn schedules(now: Time) -> impl Iterator<Item = (ScheduleName, ScheduleSpec)> {
+    SCHEDULES.into_iter().filter_map(move |(name, cron, zone, kind, payload, queue)| {
+        let submission = ScheduleSubmission {
+            cron: cron.into(),
+            zone: Some(zone.into()),
+            kind: kind.into(),
+            payload: RawValue::from_string(payload.into()).ok(),
+            queue: Some(queue.into()),
+            tags: Some(vec!["demo".into()]),
+            overlap: Overlap::Skip,
+            ..ScheduleSubmission::default()
+        };
+        let spec = submission.into_spec(Origin::Config, now).ok()?;
+        Some((ScheduleName::parse(name).ok()?, spec))
+    })
+}
 
 /// Feeds fake jobs until the server drains. To be spawned on the shutdown's tracker.
 pub async fn feed(engine: Engine) {

@@ -17,12 +17,15 @@ const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_sched
 /** More changes than this in one frame are not lit up one by one. */
 const CALM = 10;
 const QUEUES = [["type", "queue.*"]];
+const SCHEDULES = [["type", "schedule.*"]];
 /** Pages that the server draws anew, and what of a `stats` message is new to them. */
 const NEWS = {
   queues: null, // its rows say themselves when
   queue: ({ queues }) => queues.find(({ name }) => name === body.dataset.queue),
   failures: ({ states, second }) => [states.discarded, states.retryable, second.failed && second.at],
   failure: ({ states, second }) => [states.discarded, states.retryable, second.failed && second.at],
+  schedules: ({ states, second }) => [states.running, second.completed, second.failed && second.at],
+  schedule: ({ states, second }) => [states.running, second.completed, second.failed && second.at],
   workers: ({ cursor }) => cursor,
   system: ({ cursor, second }) => [cursor, second.events],
 };
@@ -41,6 +44,7 @@ if (document.querySelector("[data-heal]")) heal();
 // On a phone the entries are one row that scrolls.
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 // A page loads what it needs itself.
+if (page === "schedule") (await import("./schedule.js")).scheduleForm();
 if (page === "new-job") (await import("./new-job.js")).newJob();
 else if (body.dataset.bulk) (await import("./jobs.js")).bulkPage();
 else if (body.dataset.cursor) await bringToLife();
@@ -144,5 +148,5 @@ function sectionsOnly() {
     if (shown === null ? stats.cursor !== body.dataset.cursor : news !== shown) sections();
     shown = news;
   };
-  open(QUEUES, sections, sections, onStats);
+  open(page.startsWith("schedule") ? SCHEDULES : QUEUES, sections, sections, onStats);
 }

@@ -152,7 +152,7 @@ export function showStats(stats, scope) {
   const counts = countsOf(stats, scope);
   if (counts) {
     const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
-    for (const element of document.querySelectorAll("[data-count]")) {
+    for (const element of document.querySelectorAll("[data-count]:not(time)")) {
       const name = element.dataset.count;
       const count = name ? (counts[name] ?? 0) : total;
       setText(element, grouped(count));

@@ -196,6 +196,9 @@ impl Builder {
             });
             config.engine.schedules.push((ScheduleName::parse(&name)?, spec?));
         }
+        if config.demo {
+            config.engine.schedules.extend(demo::schedules(SystemClock.now()));
+        }
         for (name, schedule) in &config.engine.schedules {
             let checked = registry.check(&schedule.labels.kind, &schedule.spec.payload);
             checked.with_context(|| format!("schedule {name} cannot be declared"))?;

@@ -5,9 +5,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::engine::{ControlError, EngineError, FieldError, StoreError};
-use crate::job::JobId;
+use crate::engine::{ControlError, EngineError, FieldError, ScheduleError, StoreError};
 use crate::job::schema::Wrong;
+use crate::job::{JobId, ScheduleName};
 
 /// What went wrong, ready to be an answer:
 /// `{"type","title","status","detail","code","errors":[{"field","message"}]?}`.
@@ -62,13 +62,37 @@ impl Problem {
     /// The fields of one job that are wrong.
     pub fn invalid_job(errors: Vec<FieldError>) -> Self {
         let errors = errors.into_iter().map(|e| (e.field.to_owned(), e.message));
-        Problem::invalid_fields(errors)
+        Problem::invalid_fields("invalid_job", errors)
+    }
+
+    /// The fields of a schedule that are wrong.
+    pub fn invalid_schedule(errors: Vec<FieldError>) -> Self {
+        let errors = errors.into_iter().map(|e| (e.field.to_owned(), e.message));
+        Problem::invalid_fields("invalid_schedule", errors)
+    }
+
+    /// No such schedule.
+    pub fn no_such_schedule(name: &ScheduleName) -> Self {
+        let detail = format!("there is no schedule {name}");
+        Problem::new(StatusCode::NOT_FOUND, "no_such_schedule", detail)
+    }
+
+    /// Why a schedule was not changed.
+    pub fn schedule(error: &ScheduleError) -> Self {
+        let (status, code) = match error {
+            ScheduleError::NotFound => (StatusCode::NOT_FOUND, "no_such_schedule"),
+            ScheduleError::TooMany { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "too_many_schedules")
+            }
+            ScheduleError::Declared => (StatusCode::CONFLICT, "declared_schedule"),
+        };
+        Problem::new(status, code, error.to_string())
     }
 
     /// The fields of the jobs of a batch that are wrong, by their place in it.
     pub fn invalid_batch(errors: Vec<(usize, FieldError)>) -> Self {
         let errors = errors.into_iter().map(|(at, e)| (format!("[{at}].{}", e.field), e.message));
-        Problem::invalid_fields(errors)
+        Problem::invalid_fields("invalid_job", errors)
     }
 
     /// The properties of a payload that do not fit its kind; `at` is the job's place in its batch.
@@ -84,10 +108,10 @@ impl Problem {
         Problem { errors, ..problem }
     }
 
-    fn invalid_fields(errors: impl Iterator<Item = (String, String)>) -> Self {
+    fn invalid_fields(code: &'static str, errors: impl Iterator<Item = (String, String)>) -> Self {
         let errors = errors.map(|(field, message)| FieldProblem { field, message }).collect();
         let detail = "some fields are not acceptable; errors names each";
-        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", detail);
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
         Problem { errors, ..problem }
     }
 

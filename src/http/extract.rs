@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::{Api, Problem};
-use crate::job::{JobId, QueueName};
+use crate::job::{JobId, QueueName, ScheduleName};
 
 /// A JSON body as bytes, within the limits; its content type has been checked.
 pub struct JsonBody(pub Bytes);
@@ -86,6 +86,19 @@ impl FromRequestParts<Api> for PathQueue {
         let text = path_param(parts, api).await?;
         let queue = QueueName::parse(&text);
         queue.map(PathQueue).map_err(|error| Problem::invalid_parameter(error.to_string()))
+    }
+}
+
+/// A schedule's name from the path.
+pub struct PathSchedule(pub ScheduleName);
+
+impl FromRequestParts<Api> for PathSchedule {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let text = path_param(parts, api).await?;
+        let name = ScheduleName::parse(&text);
+        name.map(PathSchedule).map_err(|error| Problem::invalid_parameter(error.to_string()))
     }
 }
 

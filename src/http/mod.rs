@@ -33,6 +33,7 @@ mod places;
 mod protocol;
 pub mod query;
 mod relay;
+mod schedules;
 pub mod server;
 mod sse;
 mod stats;
@@ -104,6 +105,15 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
         .route("/api/v1/queues/{name}/pause", post(stats::pause))
         .route("/api/v1/queues/{name}/resume", post(stats::resume))
         .route("/api/v1/queues/{name}/concurrency", post(insight::set_concurrency))
+        .route("/api/v1/schedules", get(schedules::list))
+        .route("/api/v1/cron/preview", post(schedules::preview))
+        .route(
+            "/api/v1/schedules/{name}",
+            get(schedules::get).put(schedules::put).delete(schedules::remove),
+        )
+        .route("/api/v1/schedules/{name}/pause", post(schedules::pause))
+        .route("/api/v1/schedules/{name}/resume", post(schedules::resume))
+        .route("/api/v1/schedules/{name}/run", post(schedules::run))
         .route("/api/v1/failures", get(insight::failures))
         .route("/api/v1/workers", get(insight::workers))
         .route("/api/v1/metrics/history", get(insight::history))

@@ -28,6 +28,8 @@ mod payload_input;
 mod queue_row;
 mod queues;
 mod row;
+mod schedule_form;
+mod schedules;
 mod shell;
 mod start_at;
 mod story;
@@ -66,6 +68,13 @@ pub fn router(engine: Engine) -> Router {
         .route("/failures/{id}", get(failures::show))
         .route("/failures/{id}/retry", post(failures::retry))
         .route("/failures/{id}/delete", post(failures::delete))
+        .route("/schedules", get(schedules::list).post(schedules::create))
+        .route("/schedules/new", get(schedules::blank).post(schedules::redraw))
+        .route("/schedules/of/{name}", get(schedules::show).post(schedules::change))
+        .route("/schedules/of/{name}/pause", post(schedules::pause))
+        .route("/schedules/of/{name}/resume", post(schedules::resume))
+        .route("/schedules/of/{name}/run", post(schedules::run))
+        .route("/schedules/of/{name}/delete", post(schedules::delete))
         .route("/workers", get(workers::show))
         .route("/system", get(system::show))
         .route("/static/{hash}/{file}", get(assets::show))

@@ -51,6 +51,10 @@ pub enum Section {
     Failures,
     /// One group of failures.
     Failure,
+    /// Cron entries.
+    Schedules,
+    /// One cron entry, or a new one.
+    Schedule,
     /// Who runs what.
     Workers,
     /// The operator's page.
@@ -71,6 +75,8 @@ impl Section {
             Section::Queue => "queue",
             Section::Failures => "failures",
             Section::Failure => "failure",
+            Section::Schedules => "schedules",
+            Section::Schedule => "schedule",
             Section::Workers => "workers",
             Section::System => "system",
             Section::None => "none",

@@ -128,7 +128,7 @@ impl SubmitForm {
         let default = RetryPolicy::default();
         let retry = job.spec.retry;
         let unless = |usual: bool, text: String| if usual { String::new() } else { text };
-        let ms = |ms: u64| format!("{ms}ms");
+        let ms = written;
         let tags: Vec<&str> = job.labels.tags.iter().map(|tag| tag.as_str()).collect();
         SubmitForm {
             kind: job.labels.kind.to_string(),
@@ -347,7 +347,7 @@ impl SubmitForm {
 }
 
 /// The form's field for a field of the API.
-fn form_field(field: &'static str) -> &'static str {
+pub(super) fn form_field(field: &'static str) -> &'static str {
     match field {
         "kind" | "payload" | "queue" | "priority" | "max_attempts" | "idempotency_key" | "tags" => {
             field
@@ -364,12 +364,12 @@ fn field<T: serde::Serialize>(name: &str, value: &T) -> String {
     format!("\"{name}\": {}", serde_json::to_string(value).unwrap_or_default())
 }
 
-fn filled(text: &str) -> Option<String> {
+pub(super) fn filled(text: &str) -> Option<String> {
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn number<T: FromStr>(name: &'static str, text: &str, errors: &mut Errors) -> Option<T> {
+pub(super) fn number<T: FromStr>(name: &'static str, text: &str, errors: &mut Errors) -> Option<T> {
     let text = filled(text)?;
     let number = text.parse().ok();
     if number.is_none() {
@@ -378,7 +378,7 @@ fn number<T: FromStr>(name: &'static str, text: &str, errors: &mut Errors) -> Op
     number
 }
 
-fn duration(name: &'static str, text: &str, errors: &mut Errors) -> Option<u64> {
+pub(super) fn duration(name: &'static str, text: &str, errors: &mut Errors) -> Option<u64> {
     match parse_duration(&filled(text)?) {
         Ok(length) => Some(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
         Err(message) => {
@@ -388,7 +388,14 @@ fn duration(name: &'static str, text: &str, errors: &mut Errors) -> Option<u64> 
     }
 }
 
-fn json(text: &str, errors: &mut Errors) -> Option<Box<RawValue>> {
+/// Milliseconds as people write them, exactly: `90s`, `1h`, `1500ms`.
+pub(super) fn written(ms: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let unit = UNITS.into_iter().find(|(length, _)| ms > 0 && ms.is_multiple_of(*length));
+    unit.map_or(format!("{ms}ms"), |(length, unit)| format!("{}{unit}", ms / length))
+}
+
+pub(super) fn json(text: &str, errors: &mut Errors) -> Option<Box<RawValue>> {
     // Browsers send line ends as CR LF; inside a JSON string neither can stand.
     let text = filled(text)?.replace("\r\n", "\n");
     match serde_json::from_str(&text) {

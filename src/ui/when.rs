@@ -38,6 +38,11 @@ impl When {
         text.unwrap_or(&self.iso)
     }
 
+    /// Date and time of day, without milliseconds and zone.
+    pub fn to_the_second(&self) -> &str {
+        self.full.get(..19).unwrap_or(&self.full)
+    }
+
     /// The time of day alone, for lines that stand close together.
     pub fn clock(&self) -> &str {
         self.iso.get(11..23).unwrap_or(&self.iso)

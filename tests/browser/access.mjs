@@ -8,7 +8,7 @@ import { Server } from "./server.mjs";
 
 let browser;
 let server;
-const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs/new", "/system", "/queues", "/failures", "/workers", "/jobs/bulk", "/jobs?q=colour:red", "/?span=hours", "/queues/none", "/failures/none", "/nowhere"];
+const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs/new", "/system", "/queues", "/failures", "/workers", "/schedules/new", "/schedules/of/none", "/jobs/bulk", "/jobs?q=colour:red", "/?span=hours", "/queues/none", "/failures/none", "/nowhere"];
 
 before(async () => {
   server = await Server.start();
@@ -26,7 +26,14 @@ before(async () => {
   await server.until(retryable.id, "retryable");
   await server.until(running.id, "running");
   await server.post("/api/v1/queues/slow/pause");
-  paths.push("/queues/slow", "/queues/default");
+  paths.push("/queues/slow", "/queues/default", "/schedules");
+  for (const [name, cron] of [["nightly", "30 2 * * *"], ["often", "every 15m"]]) {
+    const body = JSON.stringify({ cron, kind: "echo" });
+    await fetch(`${server.origin}/api/v1/schedules/${name}`, { method: "PUT", headers: { "content-type": "application/json" }, body });
+  }
+  await server.post("/api/v1/schedules/often/run");
+  await server.post("/api/v1/schedules/often/pause");
+  paths.push("/schedules/of/nightly", "/schedules/of/often");
   const { groups } = await (await fetch(`${server.origin}/api/v1/failures`)).json();
   assert.equal(groups.length, 1);
   for (const group of groups) paths.push(`/failures/${group.id}`);

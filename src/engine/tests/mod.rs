@@ -20,6 +20,7 @@ mod bulk;
 mod faults;
 mod insight;
 mod limits;
+mod schedules;
 mod stopping;
 mod stream;
 

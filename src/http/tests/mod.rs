@@ -9,6 +9,7 @@ mod hub;
 mod insight;
 mod log;
 mod poll;
+mod schedules;
 mod sse;
 mod stats;
 mod stop;

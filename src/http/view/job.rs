@@ -108,21 +108,26 @@ impl WhyView {
 }
 
 #[derive(Debug, Serialize)]
-struct BackoffView {
+pub(super) struct BackoffView {
     base_ms: u64,
     cap_ms: u64,
+}
+
+impl BackoffView {
+    pub(super) fn of(Backoff { base_ms, cap_ms }: Backoff) -> Self {
+        BackoffView { base_ms, cap_ms }
+    }
 }
 
 impl<'a> JobView<'a> {
     /// The view of one job.
     pub fn of(job: &'a Job) -> Self {
-        let Backoff { base_ms, cap_ms } = job.spec.retry.backoff;
         JobView {
             row: JobRow::of(job),
             payload: raw(&job.spec.payload),
             result: job.result().map(raw),
             timeout_ms: job.spec.timeout_ms,
-            backoff: BackoffView { base_ms, cap_ms },
+            backoff: BackoffView::of(job.spec.retry.backoff),
             attempts: job.attempts().iter().map(AttemptJson::of).collect(),
             timeline: job.history.iter().map(MomentView::of).collect(),
             why: None,
@@ -147,7 +152,7 @@ impl<'a> JobView<'a> {
 }
 
 /// The text as it came in, without a copy.
-fn raw(json: &Json) -> &RawValue {
+pub(super) fn raw(json: &Json) -> &RawValue {
     // The text was checked when it came in, so the fallback is never taken.
     serde_json::from_str(json.as_str()).unwrap_or(RawValue::NULL)
 }

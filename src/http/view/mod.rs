@@ -7,8 +7,11 @@ use crate::job::{Event, Job};
 
 mod event;
 mod job;
+mod template;
 
 pub use event::{EventView, FailureView, LineView, ProgressView};
+pub use template::JobTemplate;
+
 pub use job::{JobRow, JobView, LogView, NumberedView, StatusView, outcome_word};
 
 /// One event as every door of the stream writes it:

@@ -19,6 +19,7 @@ mod bulk;
 mod lists;
 mod new_job;
 mod one_job;
+mod schedules;
 mod submit;
 mod whole;
 

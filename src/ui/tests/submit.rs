@@ -140,7 +140,7 @@ async fn run_again_fills_the_form_from_the_job() {
     let form = desk.get(&format!("/jobs/new?from={}", job.id)).await;
     form.assert_has("\n{\n  &#34;a&#34;: [\n    1.0\n  ]\n}</textarea>");
     for kept in
-        ["name=\"queue\" value=\"mail\"", "name=\"tags\" value=\"red, green\"", "value=\"5000ms\""]
+        ["name=\"queue\" value=\"mail\"", "name=\"tags\" value=\"red, green\"", "value=\"5s\""]
     {
         form.assert_has(kept);
     }

@@ -1,0 +1,36 @@
+//! A job before it is one: what a schedule enqueues, in the words of a submission.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::job::{BackoffView, raw};
+use crate::job::{Labels, QueueName, Spec, Tag};
+
+/// `{"kind","payload","queue","priority","max_attempts","backoff","timeout_ms","tags"}`.
+#[derive(Debug, Serialize)]
+pub struct JobTemplate<'a> {
+    kind: &'a str,
+    payload: &'a RawValue,
+    queue: &'a QueueName,
+    priority: i16,
+    max_attempts: u16,
+    backoff: BackoffView,
+    timeout_ms: Option<u64>,
+    tags: &'a [Tag],
+}
+
+impl<'a> JobTemplate<'a> {
+    /// The view of what a job is made of.
+    pub fn of(labels: &'a Labels, spec: &'a Spec) -> Self {
+        JobTemplate {
+            kind: labels.kind.as_str(),
+            payload: raw(&spec.payload),
+            queue: &labels.queue,
+            priority: spec.priority,
+            max_attempts: spec.retry.max_attempts,
+            backoff: BackoffView::of(spec.retry.backoff),
+            timeout_ms: spec.timeout_ms,
+            tags: &labels.tags,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The pages of schedules.
+
+use axum::http::StatusCode;
+
+use super::*;
+
+const NIGHTLY: [(&str, &str); 6] = [
+    ("name", "nightly"),
+    ("cron", "30 2 * * *"),
+    ("zone", "+02:00"),
+    ("kind", "sleep"),
+    ("payload", r#"{"ms": 5}"#),
+    ("max_late", "90m"),
+];
+
+fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let kept =
+        NIGHTLY.into_iter().filter(|(name, _)| changes.iter().all(|(other, _)| other != name));
+    kept.chain(changes.iter().copied()).collect()
+}
+
+#[tokio::test]
+async fn a_schedule_is_made_by_form_run_paused_changed_and_deleted() {
+    let desk = Desk::open();
+    desk.get("/schedules").await.assert_has("No schedule yet.");
+    let made = desk.post("/schedules", &NIGHTLY).await;
+    assert_eq!(
+        (made.status, made.location.as_str()),
+        (StatusCode::SEE_OTHER, "/schedules/of/nightly")
+    );
+    let page = desk.get(&made.location).await;
+    page.assert_sound();
+    for text in ["At 02:30", "+02:00", "No job of it yet.", "value=\"90m\"", "schedule:nightly"] {
+        page.assert_has(text);
+    }
+
+    let run = desk.post("/schedules/of/nightly/run", &[("from", "schedules")]).await;
+    assert_eq!(run.location, "/schedules");
+    let list = desk.get("/schedules").await;
+    list.assert_sound();
+    list.assert_has("s-available");
+    let job = desk.claim().await.job;
+    assert_eq!(job.spec.payload.as_str(), r#"{"ms": 5}"#);
+    desk.get("/schedules/of/nightly").await.assert_has(&job.id.to_string());
+
+    desk.post("/schedules/of/nightly/pause", &[]).await;
+    let paused = desk.get("/schedules/of/nightly").await;
+    paused.assert_has("Nothing is due until you resume it");
+    paused.assert_lacks("Pause</button>");
+    desk.post("/schedules/of/nightly/resume", &[]).await;
+    desk.get("/schedules").await.assert_has("Pause</button>");
+
+    let changed = with(&[("cron", "every 10m"), ("name", "ignored"), ("overlap", "skip")]);
+    let changed = desk.post("/schedules/of/nightly", &changed).await;
+    assert_eq!(changed.location, "/schedules/of/nightly");
+    let page = desk.get("/schedules/of/nightly").await;
+    page.assert_has("Every 10m");
+    page.assert_has("value=\"skip\" checked");
+
+    let gone = desk.post("/schedules/of/nightly/delete", &[]).await;
+    assert_eq!(gone.location, "/schedules");
+    for path in ["", "/run", "/delete", "/pause", "/resume"] {
+        let answer = desk.post(&format!("/schedules/of/nightly{path}"), &[]).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_stands_beside_its_field_and_nothing_typed_is_lost() {
+    let desk = Desk::open();
+    let wrong = with(&[
+        ("name", "two words"),
+        ("cron", "<soon>"),
+        ("payload", "{"),
+        ("priority", "high"),
+        ("max_late", "a while"),
+        ("timeout", "0s"),
+        ("zone", "Mars/Olympus"),
+    ]);
+    let answer = desk.post("/schedules", &wrong).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    answer.assert_sound();
+    for field in ["name", "payload", "priority", "max_late", "timeout", "zone"] {
+        let told = format!("id=\"{field}-error\">");
+        let after = answer.text.split(&told).nth(1).unwrap_or_default();
+        assert!(!after.starts_with('<') && !after.is_empty(), "{field}: {after:.80}");
+    }
+    answer.assert_has("value=\"&#60;soon&#62;\"");
+    let cron = desk.post("/schedules", &with(&[("cron", "0 0 30 2 *")])).await;
+    cron.assert_has("never comes");
+
+    desk.post("/schedules", &NIGHTLY).await;
+    desk.post("/schedules", &NIGHTLY).await.assert_has("There is a schedule nightly already.");
+    let misfit = desk.post("/schedules", &with(&[("name", "mail"), ("kind", "mail")])).await;
+    assert_eq!(misfit.status, StatusCode::UNPROCESSABLE_ENTITY);
+    misfit.assert_has("copies");
+}
+
+#[tokio::test]
+async fn the_form_says_when_it_comes_before_it_is_sent() {
+    let desk = Desk::open();
+    let told = desk.post("/schedules/new", &NIGHTLY).await;
+    told.assert_has("At 02:30");
+    told.assert_has(" 00:30:00</time>");
+    let prefilled = desk.get("/schedules/new?kind=mail&cron=@daily&name=post").await;
+    prefilled.assert_has("value=\"@daily\"");
+    prefilled.assert_has("<option value=\"mail\" selected>");
+    desk.post("/schedules/new", &[("cron", "soon")]).await.assert_has("is not accepted");
+    desk.post("/schedules/new", &[("cron", "")]).await.assert_lacks("is not accepted");
+}
+
+#[tokio::test]
+async fn a_declared_schedule_is_shown_and_cannot_be_changed() {
+    use crate::job::{Origin, ScheduleName};
+    let desk = Desk::open();
+    let spec = crate::engine::ScheduleSubmission {
+        cron: "@daily".into(),
+        kind: "echo".into(),
+        ..Default::default()
+    };
+    let spec = spec.into_spec(Origin::Config, desk.engine.now()).unwrap();
+    desk.engine.set_schedule(ScheduleName::parse("fixed").unwrap(), spec).await.unwrap().unwrap();
+    let page = desk.get("/schedules/of/fixed").await;
+    page.assert_has("from the configuration");
+    page.assert_lacks("Save</button>");
+    page.assert_lacks("Delete…");
+    let refused = desk.post("/schedules/of/fixed", &with(&[("kind", "echo")])).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    refused.assert_has("change it there");
+    assert_eq!(desk.post("/schedules/of/fixed/delete", &[]).await.status, StatusCode::CONFLICT);
+    assert_eq!(desk.post("/schedules/of/fixed/run", &[]).await.location, "/schedules/of/fixed");
+}

@@ -1,0 +1,29 @@
+// A schedule's form while somebody types: the server says what the pattern means, in words and times.
+
+import { atMostEvery } from "./live.js";
+import { localTitles, setText } from "./when.js";
+
+const by = (id) => document.getElementById(id);
+
+/** Wires the form, where there is one. */
+export function scheduleForm() {
+  const form = by("schedule-form");
+  if (!form) return;
+  let newest = 0;
+  const ask = atMostEvery(250, async () => {
+    const asked = ++newest;
+    try {
+      const answer = await fetch("schedules/new", { method: "POST", body: new URLSearchParams(new FormData(form)) });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const means = page.getElementById("means");
+      if (asked !== newest || !means) return;
+      by("means").replaceChildren(...[...means.childNodes].map((node) => document.importNode(node, true)));
+      localTitles(by("means"));
+    } catch {
+      if (asked === newest) setText(by("means"), "The server cannot be reached: what this means is not known now.");
+    }
+  });
+  form.addEventListener("input", ({ target }) => ["cron", "zone"].includes(target.id) && ask());
+  const zone = by("zone");
+  if (zone.value === "" && zone.dataset.names !== undefined) zone.placeholder = `UTC, or ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+}
