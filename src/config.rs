@@ -18,6 +18,7 @@ pub mod args;
 mod check;
 pub mod file;
 pub mod schedules;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 pub mod units;
@@ -27,6 +28,7 @@ pub use args::{
     ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
 };
 pub use file::{FileConfig, HttpSection};
+pub use settings::Setting;
 
 /// Everything the server is told, in the parts that its layers take.
 #[derive(Debug, Clone)]
@@ -55,6 +57,8 @@ pub struct Config {
     pub demo: bool,
     /// Who may use the server; everybody who can reach it when there is none.
     pub auth: Option<AuthSettings>,
+    /// All of it as people look at it.
+    pub settings: Vec<Setting>,
 }
 
 /// What is logged, and how.

@@ -219,7 +219,8 @@ impl Builder {
             Ok(files) => files::fit(&mut limits, files),
             Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
         }
-        let routes = http::router(engine.clone(), limits.clone()).merge(ui::router(engine.clone()));
+        let routes = http::router(engine.clone(), limits.clone())
+            .merge(ui::router(engine.clone(), config.settings.clone()));
         let routes = http::wrap(routes, &limits, access(&config)).map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
         let serving = http::serve(listener, routes, limits, shutdown.clone());

@@ -13,8 +13,8 @@ use super::file::{
     CommandSection, EngineSection, HandlersSection, HttpSection, KeepSection, QueueSection,
     RetentionSection, StoreSection,
 };
-use super::schedules;
 use super::{AuthSettings, Config, ConfigError, FileConfig, LogConfig, Problem, StopSettings};
+use super::{schedules, settings};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
 use crate::job::{Kind, LogCaps, QueueName, WorkerName};
@@ -71,6 +71,7 @@ pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
         return Err(ConfigError::Invalid(problems.0));
     }
     Ok(Config {
+        settings: settings::in_force(&file),
         listen: file.listen,
         data_dir: file.data_dir,
         base_url,

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::args::LogFormat;
 use super::schedules::ScheduleSection;
@@ -18,7 +18,7 @@ use crate::http::limits::Loopback;
 use crate::store;
 
 /// The whole file. Everything may be left out.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
     /// The address to serve on.
@@ -57,7 +57,7 @@ pub struct FileConfig {
 }
 
 /// `[log]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // each field is described beside its default in docs/cortado.example.toml
 pub struct LogSection {
@@ -66,7 +66,7 @@ pub struct LogSection {
 }
 
 /// `[auth]`
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct AuthSection {
@@ -74,7 +74,7 @@ pub struct AuthSection {
 }
 
 /// `[stop]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct StopSection {
@@ -85,7 +85,7 @@ pub struct StopSection {
 }
 
 /// `[engine]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct EngineSection {
@@ -107,7 +107,7 @@ pub struct EngineSection {
 }
 
 /// `[queues.NAME]`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct QueueSection {
@@ -116,7 +116,7 @@ pub struct QueueSection {
 }
 
 /// `[store]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct StoreSection {
@@ -134,7 +134,7 @@ pub struct StoreSection {
 }
 
 /// `[retention]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct RetentionSection {
@@ -145,7 +145,7 @@ pub struct RetentionSection {
 }
 
 /// A bound by age and one by count; both are needed, so that neither is forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct KeepSection {
@@ -155,7 +155,7 @@ pub struct KeepSection {
 }
 
 /// `[http]`: the limits of the HTTP side and of its WebSockets.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpSection {
     /// Bytes of a request's body.
@@ -208,7 +208,7 @@ pub struct HttpSection {
 }
 
 /// `[handlers]`
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct HandlersSection {
@@ -217,7 +217,7 @@ pub struct HandlersSection {
 }
 
 /// `[handlers.http]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct HttpKindSection {
@@ -232,7 +232,7 @@ pub struct HttpKindSection {
 }
 
 /// `[handlers.command]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct CommandKindSection {
@@ -243,7 +243,7 @@ pub struct CommandKindSection {
 }
 
 /// `[commands.NAME]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct CommandSection {

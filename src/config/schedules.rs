@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::units::parse_duration;
@@ -11,7 +11,7 @@ use crate::engine::{FieldError, ScheduleSubmission};
 use crate::job::{Origin, Overlap, ScheduleName, ScheduleSpec, Time};
 
 /// `[schedules.NAME]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)] // each field is described in docs/cortado.example.toml
 pub struct ScheduleSection {

@@ -9,8 +9,8 @@ use super::history::Point;
 use super::leases::Order;
 use super::meter::Rates;
 use super::spread::Latency;
-use super::{Engine, EngineConfig, EngineError, QueueStats};
-use crate::job::{Job, JobId, QueueName, Time};
+use super::{Engine, EngineConfig, EngineError, Listeners, QueueStats};
+use crate::job::{EventType, Job, JobId, QueueName, Time};
 use crate::store::Control;
 
 /// What happened lately, to the server or to one queue. Stretches in which nothing happened are left out.
@@ -126,6 +126,17 @@ impl Engine {
         });
         let attempts = attempts.collect();
         Workers { attempts, total, lingering: leases.lingering() }
+    }
+
+    /// Who listens for long.
+    pub fn listeners(&self) -> &Arc<Listeners> {
+        &self.inner.listeners
+    }
+
+    /// How many events of each type were committed since the start of this process.
+    pub fn told(&self) -> Vec<(EventType, u64)> {
+        let observed = self.inner.observed.lock();
+        EventType::ALL.into_iter().zip(observed.told).collect()
     }
 
     /// When this process and those before it started, oldest first; the store remembers some.

@@ -33,6 +33,7 @@ mod heartbeat;
 mod history;
 mod insight;
 mod leases;
+mod listeners;
 mod meter;
 mod notes;
 mod observer;
@@ -61,6 +62,7 @@ pub use group_action::{GroupAction, GroupDone};
 pub use handler::{Context, Handler, IntoOutcome};
 pub use history::{Counts, Point};
 pub use insight::{HeldAttempt, History, QueueView, Workers};
+pub use listeners::{Door, Listeners, Listening};
 pub use meter::Rates;
 pub use pulse::Pulse;
 pub use registry::{KindInfo, Registry};
@@ -229,6 +231,7 @@ struct Inner {
     observed: observer::Observed,
     failures: supervise::Failures,
     bulks: bulk::Bulks,
+    listeners: Arc<Listeners>,
     /// Attempts settled with an end of their own, since the start.
     finished: AtomicU64,
     /// Attempts given back, since the start.
@@ -298,6 +301,7 @@ impl Engine {
             observed: observer::Observed::new(clock.now()),
             failures: supervise::Failures::default(),
             bulks: bulk::Bulks::default(),
+            listeners: Arc::default(),
             finished: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
             dispatchers: TaskTracker::new(),

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::failures::Failures;
 use super::meter::Meter;
 use super::{Batch, Inner};
-use crate::job::{Cursor, Event, JobId, JobQuery, State, Time};
+use crate::job::{Cursor, Event, EventType, JobId, JobQuery, State, Time};
 use crate::store::{Events, Stats, StoreError};
 
 /// Events of the stored log that are read at the start: about what its retention keeps.
@@ -39,11 +39,14 @@ pub(super) struct Observed {
 pub(super) struct Ledger {
     pub(super) meter: Meter,
     pub(super) failures: Failures,
+    /// Events of each type, in the order of [`EventType::ALL`], since the start.
+    pub(super) told: [u64; EventType::ALL.len()],
 }
 
 impl Observed {
     pub(super) fn new(now: Time) -> Self {
-        let ledger = Ledger { meter: Meter::new(now), failures: Failures::new() };
+        let told = [0; EventType::ALL.len()];
+        let ledger = Ledger { meter: Meter::new(now), failures: Failures::new(), told };
         Observed { ledger: Mutex::new(ledger) }
     }
 
@@ -54,7 +57,8 @@ impl Observed {
 
 /// Observes until the channel ends.
 pub(super) async fn run(inner: Arc<Inner>, live: Receiver<Arc<Batch>>) {
-    let mut observer = Observer { inner: &inner, seen: inner.store.head(), checked: None };
+    let head = inner.store.head();
+    let mut observer = Observer { inner: &inner, began: head.seq, seen: head, checked: None };
     tokio::select! {
         // Cancelled before the channel ends only when nobody will ask any more.
         () = inner.last_event_is_in.cancelled() => {}
@@ -64,6 +68,8 @@ pub(super) async fn run(inner: Arc<Inner>, live: Receiver<Arc<Batch>>) {
 
 struct Observer<'a> {
     inner: &'a Inner,
+    /// Events up to here are of earlier processes.
+    began: u64,
     /// Everything up to here was added.
     seen: Cursor,
     /// The last job that was looked up because jobs had gone.
@@ -108,6 +114,9 @@ impl Observer<'_> {
         for event in events {
             observed.meter.add(event);
             observed.failures.add(event);
+            if event.seq > self.began {
+                observed.told[event.event_type() as usize] += 1;
+            }
         }
     }
 

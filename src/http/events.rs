@@ -14,7 +14,7 @@ use super::feed::{Delivery, Feed};
 use super::query::StreamQuery;
 use super::view::{EventView, Shown};
 use super::{Api, Problem, json, query, sse};
-use crate::engine::Batch;
+use crate::engine::{Batch, Door};
 use crate::job::{Cursor, Filter};
 
 /// Events looked at in one poll; what follows is for the next one.
@@ -80,7 +80,7 @@ async fn poll(api: &Api, peer: SocketAddr, wanted: StreamQuery) -> Result<Respon
     }
     let draining = &api.engine.shutdown().draining;
     if !wait.is_zero() && page.found.is_empty() && !page.is_full() && !draining.is_cancelled() {
-        let _place = api.admit(peer)?; // it listens for long, as any subscriber
+        let _seat = api.admit(peer, Door::Poll)?; // it listens for long, as any subscriber
         page.wait(&mut feed, deadline, draining).await?;
     }
     Ok(json(&page.view()))

@@ -16,11 +16,10 @@ use super::events::accepts;
 use super::extract::PathId;
 use super::feed::{Delivery, Feed};
 use super::patience::lasting;
-use super::places::Place;
 use super::query::{LogQuery, log_query};
 use super::view::{LogView, NumberedView, to_json};
-use super::{Api, Problem, json};
-use crate::engine::{Batch, Engine};
+use super::{Api, Problem, Seat, json};
+use crate::engine::{Batch, Door, Engine};
 use crate::job::{Change, Fact, Job, JobId, LogLine};
 
 /// The log of one job, from the line after `after` on.
@@ -45,7 +44,7 @@ pub async fn log(
     let mut text = printer.stored(&job);
     let mut response = if follow && !job.status.state.is_final() {
         let follower = Follower {
-            _place: api.admit(peer)?,
+            _seat: api.admit(peer, Door::Log)?,
             feed: api.feed(Some(cursor)),
             engine: api.engine,
             id,
@@ -174,7 +173,7 @@ struct Follower {
     seq: u64,
     heartbeat: Duration,
     over: bool,
-    _place: Place,
+    _seat: Seat,
 }
 
 impl Follower {
@@ -293,9 +292,12 @@ mod tests {
             seq: 5,
             heartbeat: Duration::from_secs(10),
             over: false,
-            _place: Arc::new(Places::default())
-                .admit([127, 0, 0, 1].into(), &Limits::default())
-                .unwrap(),
+            _seat: (
+                Arc::new(Places::default())
+                    .admit([127, 0, 0, 1].into(), &Limits::default())
+                    .unwrap(),
+                server.engine.listeners().enter(Door::Log),
+            ),
         };
         // The record was read with the event 5 in it, although the feed begins before it.
         let events = [said(4, "one"), said(5, "two"), said(6, "three")];

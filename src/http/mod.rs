@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use serde::Serialize;
 
-use crate::engine::Engine;
+use crate::engine::{Door, Engine, Listening};
 use crate::job::Cursor;
 
 pub mod auth;
@@ -28,6 +28,7 @@ mod insight;
 mod jobs;
 pub mod layers;
 pub mod limits;
+mod metrics;
 mod patience;
 mod places;
 mod protocol;
@@ -50,6 +51,9 @@ pub use limits::Limits;
 use places::{Place, Places};
 pub use server::{bind, serve};
 
+/// Held by who listens for long.
+pub(crate) type Seat = (Place, Listening);
+
 /// What every endpoint is given. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Api {
@@ -65,13 +69,14 @@ pub(crate) struct Api {
 
 impl Api {
     /// A place for a subscriber; none once the server stops.
-    fn admit(&self, peer: SocketAddr) -> Result<Place, Problem> {
+    fn admit(&self, peer: SocketAddr, door: Door) -> Result<Seat, Problem> {
         if self.engine.shutdown().draining.is_cancelled() {
             let detail = "the server is stopping";
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail);
             return Err(problem.retry_after(2));
         }
-        self.places.admit(peer.ip(), &self.limits)
+        let place = self.places.admit(peer.ip(), &self.limits)?;
+        Ok((place, self.engine.listeners().enter(door)))
     }
 
     /// What follows a place, for one reader.
@@ -120,6 +125,7 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
         .route("/api/v1/kinds", get(stats::kinds))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/ws", get(ws::upgrade))
+        .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .method_not_allowed_fallback(wrong_method)

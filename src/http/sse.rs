@@ -14,12 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{Delivery, Feed};
 use super::patience::lasting;
-use super::places::Place;
 use super::protocol::{ServerInfo, ServerMessage};
 use super::query::StreamQuery;
 use super::view::{self, Shown, millis, to_json};
-use super::{Api, Limits, Problem};
-use crate::engine::{Batch, EngineError};
+use super::{Api, Limits, Problem, Seat};
+use crate::engine::{Batch, Door, EngineError};
 use crate::job::{Cursor, Filter};
 
 /// Each event is one message without a name: its `data` is the event. All else that the server says is a
@@ -32,7 +31,7 @@ pub fn stream(
     wanted: StreamQuery,
 ) -> Result<Response, Problem> {
     let after = last_event_id(headers)?.or(wanted.after);
-    let place = api.admit(peer)?;
+    let seat = api.admit(peer, Door::EventStream)?;
     let limits = api.limits.clone();
     let teller = Teller {
         feed: api.feed(after),
@@ -41,7 +40,7 @@ pub fn stream(
         stage: Stage::Opening,
         mark_at: Instant::now() + limits.ws_mark_every,
         limits,
-        _place: place,
+        _seat: seat,
     };
     let body = futures_util::stream::unfold(teller, async |mut teller| {
         let text = teller.next().await?;
@@ -81,7 +80,7 @@ struct Teller {
     stage: Stage,
     /// When silence must be broken.
     mark_at: Instant,
-    _place: Place,
+    _seat: Seat,
 }
 
 /// A chunk that reached this many bytes is sent before more is added.

@@ -1,9 +1,13 @@
 //! L4: the pages. One file per page, its template has the same stem; every page works without
 //! JavaScript. A page calls verbs of the engine and nothing below it.
 
+use std::sync::Arc;
+
 use axum::Router;
+use axum::extract::Extension;
 use axum::routing::{get, post};
 
+use crate::config::Setting;
 use crate::engine::Engine;
 
 mod actions;
@@ -46,7 +50,7 @@ pub use error::{UiError, not_found};
 
 /// Every page and every file they load. An unknown address is answered with a page too. To be
 /// merged with the machine interface and wrapped by its layers, which add the headers that keep browsers safe.
-pub fn router(engine: Engine) -> Router {
+pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
     Router::new()
         .route("/", get(home::show))
         .route("/jobs", get(jobs::show).post(new_job::submit))
@@ -76,7 +80,7 @@ pub fn router(engine: Engine) -> Router {
         .route("/schedules/of/{name}/run", post(schedules::run))
         .route("/schedules/of/{name}/delete", post(schedules::delete))
         .route("/workers", get(workers::show))
-        .route("/system", get(system::show))
+        .route("/system", get(system::show).layer(Extension(Arc::new(settings))))
         .route("/static/{hash}/{file}", get(assets::show))
         .fallback(not_found)
         .with_state(engine)

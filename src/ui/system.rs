@@ -1,24 +1,30 @@
-//! System: the operator's page. What the store takes on the disk, what it wrote for what it accepted,
-//! how far the log reaches, and the settings in force.
+//! System: the operator's page. Who answers and since when, what the store takes on the disk and wrote for
+//! what it accepted, how far the log reaches, who listens, and the settings in force.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::State as Has;
+use axum::extract::{Extension, State as Has};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use crate::engine::{Engine, Stats, Storage};
+use crate::config::Setting;
+use crate::config::settings::Shown;
+use crate::engine::{Door, Engine, Stats, Storage};
+use crate::job::Time;
 
 use super::error::UiError;
-use super::filters::{bytes, count};
+use super::filters::{bytes, count, rate};
 use super::shell::{Section, Shell, page};
+use super::when::{When, length};
 
 #[derive(Template)]
 #[template(path = "system.html")]
 struct System {
     shell: Shell,
     groups: Vec<Facts>,
+    settings: Vec<(String, String)>,
 }
 
 /// Facts of one sort.
@@ -29,12 +35,40 @@ struct Facts {
 }
 
 /// `GET /system`
-pub async fn show(Has(engine): Has<Engine>) -> Result<Response, UiError> {
+pub async fn show(
+    Has(engine): Has<Engine>,
+    Extension(settings): Extension<Arc<Vec<Setting>>>,
+) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let storage = engine.storage().await?;
     let shell = Shell::live("System", Section::System, stats.cursor);
-    let groups = vec![store(&storage), log(&stats), work(&engine)];
-    Ok(page(StatusCode::OK, &System { shell, groups }))
+    let groups =
+        vec![process(&engine, shell.now), store(&storage), log(&stats, &engine), work(&engine)];
+    let settings = settings.iter().map(|setting| (setting.key.clone(), in_words(setting)));
+    Ok(page(StatusCode::OK, &System { settings: settings.collect(), shell, groups }))
+}
+
+fn process(engine: &Engine, now: Time) -> Facts {
+    let starts = engine.starts();
+    let started = starts.last().map(|at| When::new(*at, now));
+    let up = starts.last().map(|at| now.since(*at));
+    let facts = vec![
+        ("Version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("Up for", up.map(length).unwrap_or_default()),
+        ("Started", started.map(|at| at.full).unwrap_or_default()),
+        ("Starts remembered", count(starts.len() as u64)),
+        ("Process", std::process::id().to_string()),
+    ];
+    Facts { id: "process", title: "Server", facts }
+}
+
+fn in_words(setting: &Setting) -> String {
+    match &setting.value {
+        Shown::Duration(time) => length(*time),
+        Shown::Text(text) => text.clone(),
+        Shown::Unset => "not set".into(),
+        Shown::Secret => "not shown".into(),
+    }
 }
 
 fn store(storage: &Storage) -> Facts {
@@ -59,14 +93,37 @@ fn store(storage: &Storage) -> Facts {
     Facts { id: "store", title: "Store", facts }
 }
 
-fn log(stats: &Stats) -> Facts {
+fn log(stats: &Stats, engine: &Engine) -> Facts {
     let kept = stats.cursor.seq - stats.oldest.seq.min(stats.cursor.seq);
     let facts = vec![
         ("Newest place", stats.cursor.to_string()),
         ("Oldest place", stats.oldest.to_string()),
         ("Events kept", count(kept)),
+        ("Events per second", rate(engine.rates().0.events)),
+        ("Subscribers", listeners(engine)),
     ];
     Facts { id: "log", title: "Event log", facts }
+}
+
+/// `3: 2 WebSockets, 1 poll`.
+fn listeners(engine: &Engine) -> String {
+    let at = |door| engine.listeners().at(door);
+    let named = |(door, one): (Door, &str)| match at(door) {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        n => Some(format!("{} {one}s", count(n))),
+    };
+    let doors = [
+        (Door::WebSocket, "WebSocket"),
+        (Door::EventStream, "event stream"),
+        (Door::Poll, "poll"),
+        (Door::Log, "followed log"),
+    ];
+    let parts: Vec<String> = doors.into_iter().filter_map(named).collect();
+    match parts.is_empty() {
+        true => "nobody listens".into(),
+        false => parts.join(", "),
+    }
 }
 
 fn work(engine: &Engine) -> Facts {

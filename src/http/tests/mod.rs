@@ -8,6 +8,7 @@ mod hostile;
 mod hub;
 mod insight;
 mod log;
+mod metrics;
 mod poll;
 mod schedules;
 mod sse;

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use super::patience::Patient;
 use super::server::ConnectionSlot;
 use super::{Api, Problem, query};
+use crate::engine::Door;
 use hubs::Newcomer;
 
 mod bells;
@@ -44,7 +45,7 @@ pub(super) async fn upgrade(
     let accepted = handshake::check(&request)?;
     let wanted = query::stream_query(text.as_deref())?.endless()?;
     let shutdown = api.engine.shutdown().clone();
-    let place = api.admit(peer)?;
+    let place = api.admit(peer, Door::WebSocket)?;
     // Taken before the upgrade: the stop must not overlook a socket that is just being opened.
     let stay = (shutdown.connections.token(), place, slot);
     let upgraded = hyper::upgrade::on(&mut request);

@@ -92,7 +92,7 @@ impl Desk {
             registry.add(info, |_, _: serde_json::Value| async { Outcome::Cancel });
         }
         let engine = Engine::start(store.clone(), registry, EngineConfig::default(), shutdown);
-        let pages = super::router(engine.clone());
+        let pages = super::router(engine.clone(), settings());
         Desk { store, engine, pages }
     }
 
@@ -204,6 +204,11 @@ impl Answer {
         let parts = self.text.split(&start).skip(1);
         parts.map(|part| part.split('"').next().unwrap().replace("&#38;", "&")).collect()
     }
+}
+
+fn settings() -> Vec<crate::config::Setting> {
+    let defaults = crate::config::FileConfig::default();
+    crate::config::Config::build(defaults, &Default::default()).unwrap().settings
 }
 
 fn echo(payload: &str) -> Submission {

@@ -234,3 +234,17 @@ async fn scripts_and_styles_of_a_page_stay_small() {
         assert!((1_000..=20 * 1_024).contains(&styles), "{names:?}: {styles} bytes of CSS");
     }
 }
+
+#[tokio::test]
+async fn the_system_page_tells_who_answers_who_listens_and_what_is_set() {
+    let desk = Desk::open();
+    let _socket = desk.engine.listeners().enter(crate::engine::Door::WebSocket);
+    let page = desk.get("/system").await;
+    page.assert_sound();
+    for told in ["Up for", "Write amplification", "1 WebSocket", "store.max_waiting", "10000000"] {
+        page.assert_has(told);
+    }
+    page.assert_has("<dt><code>stop.grace</code></dt><dd class=\"num\">25 s</dd>");
+    page.assert_has("<dt><code>auth.token</code></dt><dd class=\"num\">not set</dd>");
+    assert_eq!(page.text.matches("data-live").count(), 4, "what moves is drawn anew");
+}

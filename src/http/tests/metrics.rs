@@ -1,0 +1,56 @@
+//! `/metrics`, read as a scraper reads it.
+
+use std::collections::BTreeMap;
+
+use super::support::{Server, within};
+
+/// Every sample by its name with labels.
+async fn scrape(server: &Server) -> BTreeMap<String, f64> {
+    let answer = server.get("/metrics").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(
+        answer.header("content-type").starts_with("application/openmetrics-text; version=1.0.0")
+    );
+    assert!(answer.body.ends_with("# EOF\n"), "{answer:?}");
+    let lines = answer.body.lines().filter(|line| !line.starts_with('#'));
+    let sample = |line: &str| {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        (name.to_owned(), value.parse().unwrap())
+    };
+    lines.map(sample).collect()
+}
+
+#[tokio::test]
+async fn what_happened_can_be_scraped() {
+    let server = Server::start().await;
+    server.post("/api/v1/jobs?wait=20s", r#"{"kind":"echo","queue":"odd"}"#).await;
+    server.job(r#","queue":"later""#).await;
+    server.post("/api/v1/queues/later/pause", "").await;
+    let _socket = server.socket("").await;
+    let samples = within(async {
+        loop {
+            let samples = scrape(&server).await; // the counters follow the events
+            let told = samples[r#"cortado_events_total{type="queue.paused"}"#];
+            if told == 1.0 && samples[r#"cortado_subscribers{door="websocket"}"#] == 1.0 {
+                return samples;
+            }
+        }
+    })
+    .await;
+    for (name, value) in [
+        (r#"cortado_jobs{state="completed"}"#, 1.0),
+        (r#"cortado_jobs{state="running"}"#, 0.0),
+        (r#"cortado_queue_jobs{queue="later",state="scheduled"}"#, 1.0),
+        (r#"cortado_queue_paused{queue="later"}"#, 1.0),
+        (r#"cortado_queue_paused{queue="odd"}"#, 0.0),
+        (r#"cortado_events_total{type="job.enqueued"}"#, 2.0),
+        (r#"cortado_events_total{type="job.discarded"}"#, 0.0),
+        ("cortado_attempts_running", 0.0),
+        ("cortado_ready", 1.0),
+        ("cortado_store_groups_total", 0.0),
+    ] {
+        assert_eq!(samples.get(name), Some(&value), "{name}: {samples:#?}");
+    }
+    assert!(samples[r#"cortado_queue_concurrency{queue="odd"}"#] > 0.0);
+    assert!(samples["cortado_start_time_seconds"] > 1.7e9);
+}
