@@ -149,6 +149,10 @@ pub async fn pages(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let server = Server::start(&setup.dir.join("pages"), 1).await?;
     let mut client = Client::connect(&server.address).await?;
     let total = setup.jobs * 10;
+    let done = format!("[{}]", vec![r#"{"kind":"echo","queue":"q3"}"#; BATCH].join(","));
+    for _ in 0..total / BATCH / 10 {
+        client.ask(&post(&server.address, &done), 202).await?;
+    }
     for batch in 0..total / BATCH {
         let job = |n: usize| {
             let n = batch * BATCH + n;
@@ -162,9 +166,23 @@ pub async fn pages(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
         let request = post(&server.address, &format!("[{}]", jobs.join(",")));
         client.ask(&request, 202).await?;
     }
+    let one = client.ask(&get(&server.address, "/api/v1/jobs?limit=1"), 200).await?;
+    let one: serde_json::Value = serde_json::from_str(&one)?;
+    let job = format!("/jobs/{}", one["jobs"][0]["id"].as_str().unwrap_or_default());
     for (name, path, target) in [
+        ("home", "/", 50),
         ("the jobs page", "/jobs", 50),
         ("the jobs page of one queue", "/jobs?queue=q3", 50),
+        ("the jobs page of one state", "/jobs?state=completed", 50),
+        ("the page of a job", job.as_str(), 50),
+        ("queues", "/queues", 50),
+        ("one queue", "/queues/q3", 50),
+        ("failures", "/failures", 50),
+        ("schedules", "/schedules", 50),
+        ("workers", "/workers", 50),
+        ("system", "/system", 50),
+        ("the form for a new job", "/jobs/new", 50),
+        ("metrics", "/metrics", 50),
         ("a payload search that finds nothing, first page", "/jobs?q=payload.user.id:-1", 300),
         ("a text search that finds nothing, first page", "/jobs?q=nowhere", 300),
     ] {
