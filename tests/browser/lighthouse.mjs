@@ -1,0 +1,39 @@
+// Lighthouse's scores of the pages that people keep open, printed as a table:
+//   npm run lighthouse            with CORTADO_BIN=target/release/cortado
+
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import lighthouse from "lighthouse";
+import { Server, freePort } from "./server.mjs";
+
+const CATEGORIES = ["accessibility", "best-practices", "performance"];
+const server = await Server.start({ flags: ["--demo"], grace: "1s" });
+const port = await freePort();
+const profile = await mkdtemp(path.join(tmpdir(), "cortado-lighthouse-"));
+const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const chromium = spawn(process.env.CHROMIUM ?? "/usr/bin/chromium", [...flags, `--remote-debugging-port=${port}`, `--user-data-dir=${profile}`, "about:blank"], { stdio: "ignore" });
+const isUp = () => fetch(`http://127.0.0.1:${port}/json/version`).then(() => true, () => false);
+while (!(await isUp())) await sleep(100);
+await sleep(10_000); // until the demo shows every state
+
+try {
+  const { jobs } = await (await fetch(`${server.origin}/api/v1/jobs?state=completed&limit=1`)).json();
+  const pages = ["/", "/jobs", `/jobs/${jobs[0].id}`, "/jobs/new", "/queues", "/failures", "/schedules", "/schedules/new", "/workers", "/system"];
+  console.log("| page | accessibility | best practices | performance | first contentful paint |\n|---|---|---|---|---|");
+  for (const page of pages) {
+    const { lhr } = await lighthouse(server.origin + page, { port, onlyCategories: CATEGORIES, formFactor: "desktop", screenEmulation: { disabled: true }, throttlingMethod: "provided", logLevel: "error" });
+    const scores = CATEGORIES.map((name) => Math.round(lhr.categories[name].score * 100));
+    console.log(`| ${page.replace(/[0-9a-f-]{36}/, "{id}")} | ${scores.join(" | ")} | ${Math.round(lhr.audits["first-contentful-paint"].numericValue)} ms |`);
+    for (const name of CATEGORIES.slice(0, 2)) {
+      const lost = lhr.categories[name].auditRefs.filter(({ id, weight }) => weight > 0 && lhr.audits[id].score !== null && lhr.audits[id].score < 1);
+      for (const { id } of lost) console.log(`  lost: ${id}: ${lhr.audits[id].title}`);
+    }
+  }
+} finally {
+  chromium.kill();
+  await server.remove();
+  await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+}
