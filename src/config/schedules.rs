@@ -37,11 +37,14 @@ fn maybe_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration
     parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
+/// A key, and why its value cannot be used.
+pub(super) type Wrong = (String, String);
+
 /// The declared schedules, or what is wrong with each key.
 pub(super) fn parse(
     sections: &BTreeMap<String, ScheduleSection>,
     now: Time,
-) -> Result<Vec<(ScheduleName, ScheduleSpec)>, Vec<(String, String)>> {
+) -> Result<Vec<(ScheduleName, ScheduleSpec)>, Vec<Wrong>> {
     let (mut schedules, mut wrong) = (Vec::new(), Vec::new());
     for (name, section) in sections {
         let key = format!("schedules.{name}");
@@ -56,11 +59,7 @@ pub(super) fn parse(
     if wrong.is_empty() { Ok(schedules) } else { Err(wrong) }
 }
 
-fn one(
-    section: &ScheduleSection,
-    key: &str,
-    now: Time,
-) -> Result<ScheduleSpec, Vec<(String, String)>> {
+fn one(section: &ScheduleSection, key: &str, now: Time) -> Result<ScheduleSpec, Vec<Wrong>> {
     let millis = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let payload = section.payload.as_ref().map(|value| {
         let text = serde_json::to_string(value).map_err(|error| error.to_string())?;

@@ -42,7 +42,9 @@ enum Sort {
 impl Sort {
     /// The settings that differ from the defaults.
     fn config(self) -> String {
-        let small = "[store]\narchive_from = 20\ncarry_above = \"1KiB\"\n";
+        // A schedule goes on through all of it.
+        let small = "[schedules.tick]\ncron = \"every 1s\"\nkind = \"echo\"\n\
+             [store]\narchive_from = 20\ncarry_above = \"1KiB\"\n";
         match self {
             Sort::Whole => small.to_owned(),
             Sort::Tight | Sort::Keyless => format!(
@@ -320,6 +322,7 @@ impl Life {
     /// Lets everything finish, checks the directory's whole life, and stops in order.
     async fn end(&mut self) {
         let server = Server::start(&self.dir, &self.args()).await;
+        server.client.post("/api/v1/schedules/tick/pause", None).await;
         self.check(&server.client).await;
         let waits = match self.sort {
             Sort::Whole => &["available", "running", "retryable", "scheduled"][..],
@@ -335,6 +338,8 @@ impl Life {
             let history = self.history.lock().unwrap();
             (history.acknowledged.len(), history.sent)
         };
+        let (jobs, sent) = (jobs + self.fold.scheduled.len(), sent + self.fold.scheduled.len());
+        assert!(self.fold.scheduled.len() > 1, "the schedule made no jobs");
         for (id, job) in &self.fold.jobs {
             let waits = self.sort != Sort::Whole && job.state == "scheduled";
             let completed = job.state == "completed" && job.completed == 1;

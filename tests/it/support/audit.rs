@@ -16,6 +16,9 @@ pub struct Event {
     pub kind: String,
     pub job: Option<EventJob>,
     pub why: Option<String>,
+    /// Of `schedule.fired`: for which time, and which job it made.
+    pub due: Option<String>,
+    pub job_id: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -66,6 +69,10 @@ pub struct Fold {
     to_rescue: BTreeSet<String>,
     /// Jobs given back after a crash, over all crashes.
     pub rescued: usize,
+    /// Times for which a schedule made its job.
+    fired: BTreeSet<String>,
+    /// The jobs that schedules made.
+    pub scheduled: BTreeSet<String>,
     /// Most attempts under way at once.
     pub most_running: usize,
 }
@@ -86,6 +93,13 @@ impl Fold {
     fn add(&mut self, event: &Event) {
         assert_eq!(event.seq, self.seq + 1, "the log is not dense: {event:?}");
         self.seq = event.seq;
+        if event.kind == "schedule.fired" {
+            let (due, id) = (event.due.clone().unwrap(), event.job_id.clone().unwrap());
+            assert!(self.fired.insert(due), "one time made two jobs: {event:?}");
+            let made = self.jobs.get(&id).map(|job| job.trail[0].0);
+            assert_eq!(made, Some(event.seq - 1), "its job was not made with it: {event:?}");
+            self.scheduled.insert(id);
+        }
         let Some(now) = &event.job else { return };
         self.check_rescue(event, &now.id);
         if event.kind == "job.enqueued" {
