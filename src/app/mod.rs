@@ -4,13 +4,14 @@
 mod files;
 mod signals;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use url::Url;
@@ -199,10 +200,7 @@ impl Builder {
         if config.demo {
             config.engine.schedules.extend(demo::schedules(SystemClock.now()));
         }
-        for (name, schedule) in &config.engine.schedules {
-            let checked = registry.check(&schedule.labels.kind, &schedule.spec.payload);
-            checked.with_context(|| format!("schedule {name} cannot be declared"))?;
-        }
+        check_schedules(&config, &registry)?;
 
         // The address first: a port that is taken is told before anything is opened.
         let listener = http::bind(config.listen)
@@ -370,6 +368,29 @@ fn stop_bounds(config: &Config) -> StopBounds {
         connections: config.stop.close + Duration::from_millis(250),
         ..StopBounds::default()
     }
+}
+
+/// Whether the engine can do what is declared: it will not be asked again.
+fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
+    let (declared, most) = (&config.engine.schedules, config.limits.max_schedules);
+    if declared.len() > most {
+        bail!("{} schedules are declared: store.max_schedules is {most}", declared.len());
+    }
+    let mut names = BTreeSet::new();
+    for (name, schedule) in declared {
+        if !names.insert(name) {
+            bail!("schedule {name} is declared twice");
+        }
+        let payload = &schedule.spec.payload;
+        registry
+            .check(&schedule.labels.kind, payload)
+            .with_context(|| format!("schedule {name} cannot be declared"))?;
+        let (size, most) = (payload.as_str().len(), config.engine.max_payload);
+        if size > most {
+            bail!("the payload of schedule {name} has {size} bytes: engine.max_payload is {most}");
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, Value};
 
 use super::units::parse_duration;
 use crate::engine::{FieldError, ScheduleSubmission};
@@ -18,7 +18,7 @@ pub struct ScheduleSection {
     pub cron: String,
     pub zone: Option<String>,
     pub kind: String,
-    /// A table, a list or a value; it becomes JSON.
+    /// A table, a list or a value; it becomes JSON, a date or a time a text.
     pub payload: Option<toml::Value>,
     pub queue: Option<String>,
     pub priority: Option<i64>,
@@ -62,7 +62,7 @@ pub(super) fn parse(
 fn one(section: &ScheduleSection, key: &str, now: Time) -> Result<ScheduleSpec, Vec<Wrong>> {
     let millis = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let payload = section.payload.as_ref().map(|value| {
-        let text = serde_json::to_string(value).map_err(|error| error.to_string())?;
+        let text = json(value)?.to_string();
         RawValue::from_string(text).map_err(|error| error.to_string())
     });
     let payload = payload.transpose().map_err(|why| vec![(format!("{key}.payload"), why)])?;
@@ -82,8 +82,28 @@ fn one(section: &ScheduleSection, key: &str, now: Time) -> Result<ScheduleSpec, 
         max_late_ms: section.max_late.map(millis),
     };
     submission.into_spec(Origin::Config, now).map_err(|errors| {
-        let named = |error: FieldError| (format!("{key}.{}", error.field), error.message);
+        // Lengths have a unit in the file, and `_ms` in a submission.
+        let field = |error: &FieldError| error.field.trim_end_matches("_ms");
+        let named = |error: FieldError| (format!("{key}.{}", field(&error)), error.message);
         errors.into_iter().map(named).collect()
+    })
+}
+
+/// TOML as JSON. serde alone would write dates as tables of a name that only it knows, and what is not
+/// finite as null.
+fn json(value: &toml::Value) -> Result<Value, String> {
+    Ok(match value {
+        toml::Value::String(text) => text.as_str().into(),
+        toml::Value::Integer(number) => (*number).into(),
+        toml::Value::Float(number) if number.is_finite() => (*number).into(),
+        toml::Value::Float(number) => return Err(format!("JSON has no number {number}")),
+        toml::Value::Boolean(is) => (*is).into(),
+        toml::Value::Datetime(at) => at.to_string().into(),
+        toml::Value::Array(values) => values.iter().map(json).collect::<Result<Value, _>>()?,
+        toml::Value::Table(table) => {
+            let pairs = table.iter().map(|(key, value)| Ok((key.clone(), json(value)?)));
+            pairs.collect::<Result<serde_json::Map<_, _>, String>>()?.into()
+        }
     })
 }
 
@@ -102,7 +122,7 @@ mod tests {
             cron = "30 2 * * *"
             zone = "Europe/Berlin"
             kind = "http"
-            payload = { url = "https://example.com/clean", tries = 3, deep = { list = [1, 2.5, true] } }
+            payload = { url = "https://example.com/clean", since = 2027-01-01, deep = { list = [1, 2.5, true] } }
             queue = "maintenance"
             timeout = "5m"
             max_late = "1h"
@@ -113,6 +133,7 @@ mod tests {
         assert_eq!((name.as_str(), spec.cron.zone()), ("nightly", "Europe/Berlin"));
         let payload: serde_json::Value = serde_json::from_str(spec.spec.payload.as_str()).unwrap();
         assert_eq!(payload["deep"]["list"], serde_json::json!([1, 2.5, true]));
+        assert_eq!(payload["since"], "2027-01-01");
         assert_eq!((spec.spec.timeout_ms, spec.max_late_ms), (Some(300_000), Some(3_600_000)));
         assert_eq!((spec.overlap, spec.origin), (Overlap::Skip, Origin::Config));
     }
@@ -130,14 +151,23 @@ mod tests {
             cron = "@daily"
             zone = "Nowhere/City"
             kind = "echo"
+            timeout = "0s"
+            max_late = "10ms"
+            [endless]
+            cron = "@daily"
+            kind = "echo"
+            payload = { size = [1, inf] }
         "#;
         let wrong = parse(&sections(text), Time::default()).unwrap_err();
         let keys: Vec<&str> = wrong.iter().map(|(key, _)| key.as_str()).collect();
         let expected = [
             "schedules.bad name",
+            "schedules.endless.payload",
             "schedules.nightly.cron",
             "schedules.nightly.kind",
             "schedules.zoned.zone",
+            "schedules.zoned.max_late",
+            "schedules.zoned.timeout",
         ];
         assert_eq!(keys, expected);
         assert!(

@@ -41,12 +41,14 @@ pub struct ScheduleSubmission {
     /// What happens when the job before is not finished; `allow` when left out.
     #[serde(default)]
     pub overlap: Overlap,
-    /// A run that would be later than this is skipped, in milliseconds; left out, none is.
+    /// A run that would be later than this is skipped, in milliseconds, 1,000 at least; left out, none is.
     pub max_late_ms: Option<u64>,
 }
 
 /// A tag is left for the schedule's own.
 const MAX_TAGS: usize = super::submission::MAX_TAGS - 1;
+/// No run is on time to the millisecond: one that may not be late at all would never be.
+const LEAST_LATE_MS: u64 = 1_000;
 
 impl ScheduleSubmission {
     /// Checks every field.
@@ -70,6 +72,9 @@ impl ScheduleSubmission {
         };
         if self.tags.as_ref().is_some_and(|tags| tags.len() > MAX_TAGS) {
             add("tags", format!("at most {MAX_TAGS} tags are accepted; one is the schedule's own"));
+        }
+        if self.max_late_ms.is_some_and(|most| most < LEAST_LATE_MS) {
+            add("max_late_ms", "must be a second at least: no run is exactly on time".to_owned());
         }
         let job = Submission {
             kind: self.kind,

@@ -176,6 +176,14 @@ fn offset(text: &str) -> Option<Offset> {
 }
 
 #[cfg(test)]
+impl Cron {
+    /// One that was accepted on another machine, in a zone that this one does not know.
+    pub(super) fn unknown_zone() -> Cron {
+        Cron { pattern: "@daily".into(), zone: "Mars/Olympus".into() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -219,6 +227,37 @@ mod tests {
         );
         let hourly = cron("0 * * * *", "Europe/Berlin").upcoming(at("2027-10-30T23:30:00Z"), 4);
         assert!(hourly.windows(2).all(|two| two[1].since(two[0]) == Duration::from_secs(3_600)));
+    }
+
+    /// A store fires what is due until nothing is: a next time that were not later would never end.
+    #[test]
+    fn a_next_time_is_later_and_passes_none_over() {
+        let patterns = ["*/15 * * * *", "0 0 * * *", "30 1-3 * * *", "45 2 * * *", "*/7 0 2 * * *"];
+        let zones =
+            ["Europe/Berlin", "America/Havana", "Australia/Lord_Howe", "Africa/Cairo", "Asia/Gaza"];
+        for (pattern, zone) in patterns.iter().flat_map(|one| zones.map(|zone| (*one, zone))) {
+            let cron = cron(pattern, zone);
+            let from = jiff::Timestamp::from_millisecond(at("2027-01-01T00:00:00Z").millis());
+            for change in time_zone(zone).unwrap().following(from.unwrap()).take(3) {
+                let change = change.timestamp().as_millisecond();
+                for offset in (-7_200_000..=7_200_000).step_by(899_750) {
+                    let after = Time::from_millis(change + offset);
+                    let next = cron.next_after(after).unwrap();
+                    assert!(next > after, "{pattern} in {zone}: {next} after {after}");
+                    let between = Time::from_millis((after.millis() + next.millis()) / 2);
+                    let again = cron.next_after(between).unwrap();
+                    assert!(between == next || again == next, "{pattern} in {zone}: {between}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_zone_that_this_machine_does_not_know_is_never_due_and_no_fault() {
+        let cron = Cron::unknown_zone();
+        assert_eq!(cron.next_after(Time::default()), None);
+        assert!(cron.upcoming(Time::default(), 3).is_empty());
+        assert!(!cron.in_words().is_empty());
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn has_tag(wanted: &[Tag], labels: &Labels) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{QueueChange, State, Time};
+    use crate::job::{QueueChange, ScheduleChange, ScheduleName, State, Time};
 
     fn event(queue: &str, kind: &str) -> Event {
         let labels = Labels {
@@ -119,5 +119,22 @@ mod tests {
         assert!(Filter { queues: vec![queue], ..Default::default() }.matches(&event));
         let kinds = vec![Kind::parse("echo").unwrap()];
         assert!(!Filter { kinds, ..Default::default() }.matches(&event));
+    }
+
+    #[test]
+    fn schedule_events_pass_unless_anything_of_a_job_is_asked_for() {
+        let schedule = ScheduleName::parse("nightly").unwrap();
+        let fact = Fact::Schedule { schedule, change: ScheduleChange::Paused };
+        let event = Event { seq: 1, at: Time::default(), fact };
+        let with = |filter: Filter| filter.matches(&event);
+        assert!(with(Filter::default()));
+        assert!(with(Filter { types: vec![EventType::SchedulePaused], ..Default::default() }));
+        assert!(!with(Filter { types: vec![EventType::ScheduleFired], ..Default::default() }));
+        assert!(!with(Filter { queues: vec![QueueName::default()], ..Default::default() }));
+        assert!(!with(Filter { jobs: vec![JobId::from_u128(8)], ..Default::default() }));
+        let tags = vec![Tag::parse("schedule:nightly").unwrap()];
+        assert!(!with(Filter { tags, ..Default::default() }));
+        let kinds = vec![Kind::parse("echo").unwrap()];
+        assert!(!with(Filter { kinds, ..Default::default() }));
     }
 }

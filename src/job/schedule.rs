@@ -21,7 +21,7 @@ pub struct ScheduleSpec {
     /// What happens when the job of the time before is not finished.
     pub overlap: Overlap,
     /// A run that would be later than this is skipped, in milliseconds; `None` is never: what was missed
-    /// while nobody served is made up for, once.
+    /// while nobody served is made up for, once. Of many times that were missed each is asked for itself.
     pub max_late_ms: Option<u64>,
     /// Who said so.
     pub origin: Origin,
@@ -82,8 +82,8 @@ pub struct Fired {
 /// What is to be done with a schedule whose time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
-    /// Enqueue its job.
-    Run,
+    /// Enqueue its job, for this time: the first that was missed and is not too late.
+    Run(Time),
     /// Nothing, and tell why.
     Skip(Skip),
 }
@@ -122,11 +122,34 @@ impl Schedule {
     /// What is to be done now that its time `due` has come. `last_is_over` says whether the last job it
     /// made is finished or gone. However many times have passed, it is one run.
     pub fn due(&self, due: Time, now: Time, last_is_over: bool) -> Due {
-        let late = now.since(due);
-        match (self.spec.max_late_ms, self.spec.overlap) {
-            (Some(most), _) if late > Duration::from_millis(most) => Due::Skip(Skip::Late),
-            (_, Overlap::Skip) if !last_is_over => Due::Skip(Skip::Overlap),
-            (_, Overlap::Allow | Overlap::Skip) => Due::Run,
+        match (self.in_time(due, now), self.spec.overlap) {
+            (None, Overlap::Allow | Overlap::Skip) => Due::Skip(Skip::Late),
+            (Some(_), Overlap::Skip) if !last_is_over => Due::Skip(Skip::Overlap),
+            (Some(due), Overlap::Allow | Overlap::Skip) => Due::Run(due),
+        }
+    }
+
+    /// The first of its times from `due` to `now` that is not too late.
+    fn in_time(&self, due: Time, now: Time) -> Option<Time> {
+        let Some(most) = self.spec.max_late_ms else { return Some(due) };
+        if now.since(due) <= Duration::from_millis(most) {
+            return Some(due);
+        }
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let too_late = Time::from_millis(now.millis().saturating_sub(most).saturating_sub(1));
+        self.spec.cron.next_after(too_late).filter(|later| *later <= now)
+    }
+
+    /// Counts again from `now` when it is due, for a process that begins: the rules of its zone may be
+    /// others by now, or known again. A time that was missed already stays.
+    pub fn restarted(&mut self, now: Time) {
+        let has_run = |at: &Time| self.last.is_some_and(|last| last.due >= Some(*at));
+        match self.next_at {
+            Some(due) if due <= now => {}
+            Some(_) | None => {
+                let next = self.spec.cron.next_after(now).filter(|at| !has_run(at));
+                self.next_at = next.or(self.next_at);
+            }
         }
     }
 
@@ -241,20 +264,62 @@ mod tests {
         let (due, now) = (Time::from_millis(MINUTE), Time::from_millis(10 * MINUTE));
         let mut kind = schedule(Overlap::Allow, None);
         assert_eq!(kind.timer(), Some(due));
-        assert_eq!(kind.due(due, now, false), Due::Run);
+        assert_eq!(kind.due(due, now, false), Due::Run(due));
         kind.fired(Some(due), kind.job(now, 7).id, now);
         assert_eq!(kind.timer(), Some(Time::from_millis(11 * MINUTE)));
-        let strict = schedule(Overlap::Allow, Some(9 * MINUTE as u64 - 1));
-        assert_eq!(strict.due(due, now, true), Due::Skip(Skip::Late));
         let patient = schedule(Overlap::Allow, Some(9 * MINUTE as u64));
-        assert_eq!(patient.due(due, now, true), Due::Run);
+        assert_eq!(patient.due(due, now, true), Due::Run(due));
+    }
+
+    #[test]
+    fn of_what_was_missed_the_first_that_is_not_too_late_is_run() {
+        let due = Time::from_millis(MINUTE);
+        let strict = schedule(Overlap::Allow, Some(5_000));
+        for (now, expected) in [
+            (MINUTE + 5_000, Due::Run(due)),
+            (MINUTE + 5_001, Due::Skip(Skip::Late)),
+            (10 * MINUTE - 1, Due::Skip(Skip::Late)),
+            (10 * MINUTE, Due::Run(Time::from_millis(10 * MINUTE))),
+            (10 * MINUTE + 5_000, Due::Run(Time::from_millis(10 * MINUTE))),
+            (10 * MINUTE + 5_001, Due::Skip(Skip::Late)),
+        ] {
+            assert_eq!(strict.due(due, Time::from_millis(now), true), expected, "{now}");
+        }
+        let kind = schedule(Overlap::Allow, Some(2 * MINUTE as u64));
+        let now = Time::from_millis(10 * MINUTE + 1);
+        assert_eq!(kind.due(due, now, true), Due::Run(Time::from_millis(9 * MINUTE)));
+        let any = schedule(Overlap::Allow, Some(u64::MAX));
+        assert_eq!(any.due(due, now, true), Due::Run(due));
+    }
+
+    #[test]
+    fn a_new_process_counts_again_but_neither_forgets_nor_repeats_a_time() {
+        let at = |minutes: i64| Time::from_millis(minutes * MINUTE);
+        let mut kind = schedule(Overlap::Allow, None);
+        kind.restarted(at(5));
+        assert_eq!(kind.next_at, Some(at(1)), "it was missed and is made up for");
+        kind.fired(kind.next_at, JobId::from_u128(1), at(5));
+        kind.restarted(Time::from_millis(5 * MINUTE + 9));
+        assert_eq!(kind.next_at, Some(at(6)), "as it was");
+        kind.next_at = None;
+        kind.restarted(at(7));
+        assert_eq!(kind.next_at, Some(at(8)), "its zone is known again");
+        kind.next_at = Some(at(500));
+        kind.restarted(at(7));
+        assert_eq!(kind.next_at, Some(at(8)), "its zone has other rules");
+        kind.fired(Some(at(8)), JobId::from_u128(2), at(8));
+        kind.restarted(Time::from_millis(8 * MINUTE - 1));
+        assert_eq!(kind.next_at, Some(at(9)), "the clock went back a little");
+        kind.spec.cron = Cron::unknown_zone();
+        kind.restarted(at(8));
+        assert_eq!(kind.next_at, Some(at(9)), "its zone is not known just now");
     }
 
     #[test]
     fn an_overlap_is_skipped_when_it_was_asked_for() {
         let due = Time::from_millis(MINUTE);
         let mut careful = schedule(Overlap::Skip, None);
-        assert_eq!(careful.due(due, due, true), Due::Run);
+        assert_eq!(careful.due(due, due, true), Due::Run(due));
         assert_eq!(careful.due(due, due, false), Due::Skip(Skip::Overlap));
         careful.skipped(due);
         assert_eq!((careful.skipped, careful.timer()), (1, Some(Time::from_millis(2 * MINUTE))));

@@ -137,11 +137,18 @@ impl Schedules {
         Ok((schedule.clone(), changed))
     }
 
-    /// The first schedule, by time and then by name, whose time has come.
-    pub fn first_due(&self, now: Time) -> Option<(Time, ScheduleName)> {
+    /// The schedules whose time has come, by time and then by name, at most so many. Whatever they ask
+    /// for, none is due a second time at this moment.
+    pub fn due(&self, now: Time, max: usize) -> Vec<(Time, ScheduleName)> {
         let due = self.0.values().filter_map(|one| Some((one.timer()?, &one.name)));
-        let (at, name) = due.filter(|(at, _)| *at <= now).min()?;
-        Some((at, name.clone()))
+        let mut due: Vec<_> = due.filter(|(at, _)| *at <= now).collect();
+        due.sort();
+        due.into_iter().take(max).map(|(at, name)| (at, name.clone())).collect()
+    }
+
+    /// What a new process does with those it finds.
+    pub fn restarted(&mut self, now: Time) {
+        self.0.values_mut().for_each(|schedule| schedule.restarted(now));
     }
 
     /// When the next one is due.
@@ -160,7 +167,7 @@ impl Schedules {
         let schedule = self.0.get_mut(name)?;
         let last_is_over = schedule.last.is_none_or(|last| is_over(last.job));
         match schedule.due(due, now, last_is_over) {
-            Due::Run => {
+            Due::Run(due) => {
                 let (job, change) = fire(schedule, Some(due), (now, seq));
                 Some(Changed { schedule: schedule.clone(), change, job: Some(job) })
             }

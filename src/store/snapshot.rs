@@ -127,6 +127,10 @@ impl Piece {
             Piece::Schedule(schedule) => {
                 check_schedule(&schedule.name)?;
                 check_labels(&schedule.spec.labels)?;
+                // All its jobs would have the same one, and only the first would be made.
+                if schedule.spec.spec.idempotency_key.is_some() {
+                    return Err(format!("schedule {} has an idempotency key", schedule.name));
+                }
                 check_spec(&schedule.spec.spec)
             }
             Piece::Event(Event { fact: Fact::Queue { queue, .. }, .. }) => check_queue(queue),

@@ -159,6 +159,7 @@ macro_rules! conformance_suite {
                 a_schedule_enqueues_its_job_when_it_is_due
                 what_was_missed_is_one_run
                 a_run_that_would_be_too_late_is_skipped
+                of_missed_times_one_that_is_not_too_late_is_run
                 a_schedule_that_must_not_overlap_waits_for_its_last_job
                 a_paused_schedule_makes_up_for_nothing
                 a_schedule_is_fired_by_hand

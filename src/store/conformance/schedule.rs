@@ -145,6 +145,20 @@ pub(crate) async fn a_run_that_would_be_too_late_is_skipped(harness: impl Harnes
     assert_eq!(rig.one("a").await.skipped, 0);
 }
 
+pub(crate) async fn of_missed_times_one_that_is_not_too_late_is_run(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let spec = ScheduleSpec { max_late_ms: Some(5_000), ..every("every 1m", draft()) };
+    let first = rig.set("a", spec).await.next_at.unwrap();
+    let rig = rig.crash().await;
+    rig.pass(first.since(rig.now()) + secs(600 + 3));
+    let ticked = rig.catch_up().await;
+    assert_eq!((ticked.fired, ticked.skipped), (1, 0));
+    let due = first.after(secs(600));
+    assert_eq!(rig.one("a").await.last.unwrap().due, Some(due), "three seconds ago");
+    assert_eq!(rig.one("a").await.next_at, Some(due.after(secs(60))));
+    assert_eq!(rig.jobs().await.len(), 1);
+}
+
 pub(crate) async fn a_schedule_that_must_not_overlap_waits_for_its_last_job(h: impl Harness) {
     let rig = Rig::open(h).await;
     let spec = ScheduleSpec { overlap: Overlap::Skip, ..every("every 1m", draft()) };

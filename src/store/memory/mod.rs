@@ -65,6 +65,7 @@ impl MemoryStore {
     pub fn restarted(&self) -> Arc<MemoryStore> {
         let mut content = self.lock().content.clone();
         content.give_back_all(self.clock.now());
+        content.schedules.restarted(self.clock.now());
         content.take_fresh(); // nobody follows yet
         MemoryStore::with(content, self.clock.clone())
     }

@@ -24,13 +24,11 @@ impl Content {
     /// did, and how many let it pass.
     pub(super) fn fire_schedules(&mut self, now: Time, step: usize) -> (usize, usize) {
         let (mut fired, mut skipped) = (0, 0);
-        while fired + skipped < step
-            && let Some((due, name)) = self.schedules.first_due(now)
-        {
+        for (due, name) in self.schedules.due(now, step) {
             let jobs = &self.jobs;
             let is_over = |id| jobs.get(&id).is_none_or(|job| job.status.state.is_final());
             let next = (now, self.last_seq + 1);
-            let Some(changed) = self.schedules.come(&name, due, next, is_over) else { break };
+            let Some(changed) = self.schedules.come(&name, due, next, is_over) else { continue };
             match changed.job {
                 Some(_) => fired += 1,
                 None => skipped += 1,

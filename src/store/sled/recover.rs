@@ -45,6 +45,7 @@ pub(super) fn open(
     };
     kept.forget();
     let lost = give_back(&mut core)?;
+    core.schedules.restarted(core.shared.clock.now());
     remember_start(&mut core.meta.later.starts, core.shared.clock.now());
     write_meta(&core.shared.disk, &core.meta)?;
     core.shared.starts.get_or_init(|| core.meta.later.starts.clone());
@@ -95,7 +96,9 @@ pub(super) fn again(shared: &Arc<Shared>) -> Result<Core, StoreError> {
     if meta.epoch != told.epoch {
         return Err(corrupt(dir, "meta", "it is of another store"));
     }
-    read_all(shared.clone(), meta, told.seq)
+    let mut core = read_all(shared.clone(), meta, told.seq)?;
+    core.schedules.restarted(shared.clock.now());
+    Ok(core)
 }
 
 /// Reads everything into memory and changes nothing. Answers with the number of journal chunks too.

@@ -76,15 +76,16 @@ impl Group<'_> {
 
     /// Lets schedules whose time has come enqueue their jobs, at most `step` of them.
     pub fn fire_schedules(&mut self, step: usize, so_far: &mut Ticked) -> Result<(), StoreError> {
-        while so_far.fired + so_far.skipped < step
-            && let Some((due, name)) = self.core.schedules.first_due(self.now)
-        {
+        let left = step.saturating_sub(so_far.fired + so_far.skipped);
+        for (due, name) in self.core.schedules.due(self.now, left) {
             let index = &self.core.index;
             // Who is not in the index is archived, so finished, or gone.
             let state = |id| index.entries.get(&id).map(|entry| entry.status.state);
             let is_over = |id| state(id).is_none_or(State::is_final);
             let next = (self.now, self.core.next_seq);
-            let Some(changed) = self.core.schedules.come(&name, due, next, is_over) else { break };
+            let Some(changed) = self.core.schedules.come(&name, due, next, is_over) else {
+                continue;
+            };
             match changed.job {
                 Some(_) => so_far.fired += 1,
                 None => so_far.skipped += 1,

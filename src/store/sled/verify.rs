@@ -97,6 +97,7 @@ fn check_keys(disk: &Disk, report: &mut Report) -> Result<(), StoreError> {
             (Some(b'j' | b'r' | b't'), 9) | (Some(b'a'), 13) => {}
             (Some(b'm'), _) if key == Meta::KEY => {}
             (Some(b's'), _) => {
+                report.schedules += 1;
                 if let Err(why) = schedules::check(&key, &value) {
                     report.problem(&name, why);
                 }

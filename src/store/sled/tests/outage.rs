@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::ledger::{Ledger, audit};
 use super::{Place, Tuning, quick, tiny, with_reads_held};
 use crate::job::{EventType, State};
+use crate::store::conformance::schedule::every;
 use crate::store::conformance::{Harness, Rig, clock, completed, draft};
 use crate::store::sled::faults::{Deed, EIO, ENOSPC, Fault, Faults, Point};
 use crate::store::{Limits, ManualClock, SettleError, Settlement, Store, StoreError};
@@ -131,6 +132,30 @@ async fn a_group_that_was_refused_is_not_there_and_the_store_comes_back() {
         }
         let rig = rig.reopen().await;
         assert_eq!(rig.jobs().await.len(), 2, "{at:?}");
+        audit(&rig).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_that_falls_into_an_outage_makes_one_job() {
+    for at in [Point::Apply, Point::AfterApply, Point::AfterFlush, Point::Sync, Point::AfterSync] {
+        let switch = Switch::default();
+        let rig = Rig::open(Faulty::new(quick(), switch.faults(at, EIO))).await;
+        let set = rig.set("a", every("every 1m", draft())).await;
+        rig.pass(Duration::from_secs(60));
+        switch.turn(true);
+        let ticked = rig.store.tick().await;
+        assert!(is_unavailable(&ticked), "{at:?}: {ticked:?}");
+        switch.turn(false);
+        back(&rig).await;
+        rig.catch_up().await;
+        let rig = rig.crash().await;
+        rig.catch_up().await;
+        let (stored, _) = rig.store.schedules().await.unwrap();
+        let last = stored[0].last.unwrap();
+        assert_eq!(last.due, set.next_at, "{at:?}");
+        let jobs: Vec<_> = rig.jobs().await.iter().map(|job| job.id).collect();
+        assert_eq!(jobs, [last.job], "{at:?}");
         audit(&rig).await;
     }
 }

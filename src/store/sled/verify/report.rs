@@ -32,6 +32,8 @@ pub struct Report {
     pub head: u64,
     /// Idempotency keys of archived jobs.
     pub keys: u64,
+    /// Schedules.
+    pub schedules: u64,
     /// Bytes of all keys and values.
     pub value_bytes: u64,
     /// Bytes of the files.
@@ -64,6 +66,7 @@ impl Report {
             oldest: 0,
             head: 0,
             keys: 0,
+            schedules: 0,
             value_bytes: 0,
             disk_bytes: size_of_files(dir),
             problems: Vec::new(),
@@ -107,6 +110,7 @@ impl fmt::Display for Report {
             self.chunks
         )?;
         writeln!(f, "  keys      {} of archived jobs", self.keys)?;
+        writeln!(f, "  schedules {}", self.schedules)?;
         writeln!(f, "  bytes     {} stored, {} on disk", self.value_bytes, self.disk_bytes)?;
         for Problem { key, what } in &self.problems {
             let at = if key.is_empty() { String::new() } else { format!("{key}: ") };

@@ -88,7 +88,7 @@ async fn a_sound_directory_is_counted_and_not_changed() {
         let count = stored.iter().filter(|job| job.status.state == state).count() as u64;
         assert!(count > 0 && report.jobs[&state] == count, "{state}: {count}");
     }
-    assert!(report.archived > 5 && report.runs > 1 && report.keys > 5);
+    assert!(report.archived > 5 && report.runs > 1 && report.keys > 5 && report.schedules > 0);
     assert_eq!((report.oldest, report.events), (0, report.head));
     let text = report.to_string();
     assert!(text.ends_with("sound") && text.contains(&format!("jobs      {}", stored.len())));
@@ -227,6 +227,18 @@ async fn every_damage_is_named() {
                     remove(disk, row);
                 }
             }),
+        ),
+        (
+            "s \"nightly\": the checksum",
+            Box::new(|disk, _| {
+                let (key, mut value) = rows(disk, "s").swap_remove(0);
+                *value.last_mut().unwrap() ^= 1;
+                put(disk, &key, &value);
+            }),
+        ),
+        (
+            "s \"other\": it holds schedule nightly",
+            Box::new(|disk, _| put(disk, b"sother", &rows(disk, "s")[0].1)),
         ),
         ("zzz: no such key", Box::new(|disk, _| put(disk, b"zzz", b"?"))),
         (
