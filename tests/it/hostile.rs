@@ -106,18 +106,21 @@ impl Raw {
         }
     }
 
-    /// The code of the server's close frame, whatever came before it; then the connection must end.
-    async fn close_code(&mut self) -> Option<u16> {
+    /// The server's close frame, or the end without one, whatever came before it.
+    async fn farewell(&mut self) -> Said {
         loop {
             match self.next().await {
-                Said::Close(code) => {
-                    assert_eq!(self.next().await, Said::End, "something follows the close frame");
-                    return code;
-                }
-                Said::End => return None,
                 Said::Text(_) | Said::Ping | Said::Pong(_) => {}
+                last => return last,
             }
         }
+    }
+
+    /// The code of the server's close frame; then the connection must end.
+    async fn close_code(&mut self) -> Option<u16> {
+        let Said::Close(code) = self.farewell().await else { return None };
+        assert_eq!(self.next().await, Said::End, "something follows the close frame");
+        code
     }
 
     /// The answer to a message.
@@ -264,7 +267,7 @@ async fn each_broken_frame_is_closed_with_its_code() {
         }
         let mut raw = Raw::open(server.address).await;
         raw.say(&frame(0x88, b"")).await;
-        assert_eq!(raw.next().await, Said::Close(None), "a close without a code has none back");
+        assert_eq!(raw.farewell().await, Said::Close(None), "a close without a code has none back");
     })
     .await;
 }
