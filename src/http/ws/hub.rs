@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::bells::Bells;
 use super::catch_up::{Answer, Library, Waiting};
+use super::crowds::{Counted, Crowds};
 use super::ending::{Ending, Stop, bye};
 use super::frames;
 use super::groups::Groups;
@@ -40,8 +41,10 @@ pub struct Hub {
     engine: Engine,
     limits: Arc<Limits>,
     library: Arc<Library>,
+    /// How many subscribers this and the other hubs have.
+    crowds: Crowds,
     /// Sockets that have just been opened; `None` when no more can come.
-    newcomers: Option<mpsc::UnboundedReceiver<Newcomer>>,
+    newcomers: Option<mpsc::UnboundedReceiver<(Newcomer, Counted)>>,
     bells: Arc<Bells>,
     seats: Seats,
     groups: Groups,
@@ -109,13 +112,15 @@ impl Hub {
         engine: Engine,
         limits: Arc<Limits>,
         library: Arc<Library>,
-        newcomers: mpsc::UnboundedReceiver<Newcomer>,
+        crowds: Crowds,
+        newcomers: mpsc::UnboundedReceiver<(Newcomer, Counted)>,
     ) -> Hub {
         let (now, head) = (Instant::now(), engine.head());
         Hub {
             engine,
             limits,
             library,
+            crowds,
             newcomers: Some(newcomers),
             bells: Arc::default(),
             seats: Seats::default(),
@@ -169,7 +174,7 @@ impl Hub {
             batch = next_batch(&mut self.live) => self.hear(batch),
             () = self.bells.any() => {}
             newcomer = next_newcomer(&mut self.newcomers) => match newcomer {
-                Some(newcomer) => self.welcome(newcomer),
+                Some((newcomer, counted)) => self.welcome(newcomer, counted),
                 None => self.newcomers = None,
             },
             Some((page, answer)) = self.reads.next() => self.turn_page(page, answer),
@@ -181,7 +186,7 @@ impl Hub {
     }
 
     /// Gives a newcomer its seat, and says hello.
-    fn welcome(&mut self, newcomer: Newcomer) {
+    fn welcome(&mut self, newcomer: Newcomer, counted: Counted) {
         self.tune_in();
         let Newcomer { stream, first_bytes, wanted, stay } = newcomer;
         let head = self.engine.head(); // after tuning in: what follows it will come
@@ -191,7 +196,8 @@ impl Hub {
         let seat = self.seats.next();
         let bell = self.bells.of(seat);
         let now = Instant::now();
-        let subscriber = Subscriber::new(stream, bell, group, cursor, stay, &self.limits, now);
+        let held = (stay, counted);
+        let subscriber = Subscriber::new(stream, bell, group, cursor, held, &self.limits, now);
         self.seats.seat(seat, subscriber);
         let greeted = self.with(seat, |subscriber, desk| {
             subscriber.say(&mut vec![subscriber.hello(desk.limits)], desk)?;
@@ -407,8 +413,8 @@ async fn next_batch(live: &mut Live) -> Result<Arc<Batch>, RecvError> {
 
 /// The next newcomer, `None` when no more can come; never, after that.
 async fn next_newcomer(
-    newcomers: &mut Option<mpsc::UnboundedReceiver<Newcomer>>,
-) -> Option<Newcomer> {
+    newcomers: &mut Option<mpsc::UnboundedReceiver<(Newcomer, Counted)>>,
+) -> Option<(Newcomer, Counted)> {
     match newcomers {
         Some(newcomers) => newcomers.recv().await,
         None => std::future::pending().await,

@@ -1,7 +1,6 @@
-//! The hubs of a server, one for each core. They are started by the first subscriber.
+//! The hubs of a server, at most one for each core. They are started by the first subscriber.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
@@ -9,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::catch_up::Library;
+use super::crowds::{Counted, Crowds};
 use super::hub::Hub;
 use crate::engine::Engine;
 use crate::http::Limits;
@@ -34,38 +34,37 @@ pub struct Newcomer {
 pub struct Hubs {
     engine: Engine,
     limits: Arc<Limits>,
-    doors: OnceLock<Vec<mpsc::UnboundedSender<Newcomer>>>,
-    /// How many came; each goes to the next hub.
-    count: AtomicUsize,
+    crowds: Crowds,
+    doors: OnceLock<Vec<mpsc::UnboundedSender<(Newcomer, Counted)>>>,
 }
 
 impl Hubs {
     /// None runs yet.
     pub fn new(engine: Engine, limits: Arc<Limits>) -> Hubs {
-        Hubs { engine, limits, doors: OnceLock::new(), count: AtomicUsize::new(0) }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Hubs { engine, limits, crowds: Crowds::new(cores), doors: OnceLock::new() }
     }
 
     /// Hands a socket to a hub. What waits there is bounded by the places that subscribers take.
     pub fn welcome(&self, newcomer: Newcomer) {
         let doors = self.doors.get_or_init(|| self.open());
-        let next = self.count.fetch_add(1, Ordering::Relaxed);
-        if let Some(door) = doors.get(next % doors.len().max(1)) {
+        let counted = self.crowds.enter();
+        if let Some(door) = doors.get(counted.hub) {
             // A hub ends after everybody who could come; else the connection is dropped.
-            let _ = door.send(newcomer);
+            let _ = door.send((newcomer, counted));
         }
     }
 
-    fn open(&self) -> Vec<mpsc::UnboundedSender<Newcomer>> {
+    fn open(&self) -> Vec<mpsc::UnboundedSender<(Newcomer, Counted)>> {
         let library = Arc::new(Library::new(self.engine.clone()));
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let start = |_| {
             let (door, newcomers) = mpsc::unbounded_channel();
-            let hub =
-                Hub::new(self.engine.clone(), self.limits.clone(), library.clone(), newcomers);
+            let (engine, limits) = (self.engine.clone(), self.limits.clone());
+            let hub = Hub::new(engine, limits, library.clone(), self.crowds.clone(), newcomers);
             // A round must not end early because it used many sockets: the hub yields by itself.
             self.engine.shutdown().tasks.spawn(tokio::task::unconstrained(hub.run()));
             door
         };
-        (0..cores).map(start).collect()
+        (0..self.crowds.hubs()).map(start).collect()
     }
 }

@@ -16,6 +16,7 @@ use hubs::Newcomer;
 
 mod bells;
 mod catch_up;
+mod crowds;
 mod ending;
 mod frames;
 mod groups;

@@ -14,7 +14,7 @@ use crate::http::protocol::Frame;
 use crate::job::Cursor;
 
 /// When the next round begins: at once while rounds are short or seldom, and else such that a hub writes
-/// for two fifths of the time. Touching a socket costs much, more bytes to it cost little: what comes while
+/// for its share of the time. Touching a socket costs much, more bytes to it cost little: what comes while
 /// the hub rests shares a frame with what came before.
 #[derive(Debug)]
 pub struct Beat {
@@ -40,10 +40,10 @@ impl Beat {
         self.rested = self.rested.max(now);
     }
 
-    /// A round is over.
-    pub fn end(&mut self, now: Instant) {
+    /// A round is over. `share` is for how many percent of its time the hub may write.
+    pub fn end(&mut self, now: Instant, share: u32) {
         let took = now - self.began;
-        self.rested += (took * 5 / 2).min(LONGEST).max(took);
+        self.rested += (took * 100 / share.max(1)).min(LONGEST).max(took);
     }
 
     /// When the next may begin.
@@ -115,10 +115,10 @@ mod tests {
     use super::*;
 
     /// Goes around for as long as `took`, as soon as it may after `asked`; when it began.
-    fn round(beat: &mut Beat, asked: Instant, took: Duration) -> Instant {
+    fn round(beat: &mut Beat, asked: Instant, took: Duration, share: u32) -> Instant {
         let begins = asked.max(beat.rests_until());
         beat.begin(begins);
-        beat.end(begins + took);
+        beat.end(begins + took, share);
         begins
     }
 
@@ -130,21 +130,21 @@ mod tests {
         let mut beat = Beat::new(start);
         for n in 0..100 {
             let asked = start + 10 * n * MS;
-            assert_eq!(round(&mut beat, asked, 4 * MS), asked, "round {n}");
+            assert_eq!(round(&mut beat, asked, 4 * MS, 40), asked, "round {n}");
         }
     }
 
     #[test]
-    fn a_hub_that_always_has_something_to_give_writes_two_fifths_of_the_time() {
+    fn a_hub_that_always_has_something_to_give_writes_for_its_share_of_the_time() {
         let start = Instant::now();
-        for took in [4 * MS, 30 * MS] {
+        for (took, share) in [(4 * MS, 40), (30 * MS, 40), (4 * MS, 80), (60 * MS, 80)] {
             let mut beat = Beat::new(start);
             let mut now = start;
             for _ in 0..100 {
-                now = round(&mut beat, now, took) + took;
+                now = round(&mut beat, now, took, share) + took;
             }
-            let share = 100.0 * took.as_secs_f64() / (now - start).as_secs_f64();
-            assert!((0.39..0.42).contains(&share), "{took:?}: {share}");
+            let wrote = 100.0 * took.as_secs_f64() / (now - start).as_secs_f64();
+            assert!((wrote - f64::from(share)).abs() < 2.0, "{took:?}, {share}: {wrote}");
         }
     }
 
@@ -152,9 +152,9 @@ mod tests {
     fn nobody_waits_longer_than_the_longest_round_takes() {
         let start = Instant::now();
         let mut beat = Beat::new(start);
-        let first = round(&mut beat, start, 90 * MS);
-        assert_eq!(round(&mut beat, first + 90 * MS, MS), first + 90 * MS);
-        let long = round(&mut beat, start + 1_000 * MS, 300 * MS);
-        assert_eq!(round(&mut beat, long + 300 * MS, MS), long + 300 * MS);
+        let first = round(&mut beat, start, 90 * MS, 40);
+        assert_eq!(round(&mut beat, first + 90 * MS, MS, 40), first + 90 * MS);
+        let long = round(&mut beat, start + 1_000 * MS, 300 * MS, 40);
+        assert_eq!(round(&mut beat, long + 300 * MS, MS, 40), long + 300 * MS);
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::crowds::Counted;
 use super::ending::Ending;
 use super::frames;
 use super::groups::{Group, Groups};
@@ -45,7 +46,7 @@ pub struct Subscriber {
     /// Messages of the second that began then.
     second: (Instant, u32),
     /// What it holds of the server, given back when it leaves.
-    _stay: Stay,
+    _held: (Stay, Counted),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Subscriber {
         bell: Waker,
         group: Arc<Group>,
         cursor: Cursor,
-        stay: Stay,
+        held: (Stay, Counted),
         limits: &Limits,
         now: Instant,
     ) -> Subscriber {
@@ -108,7 +109,7 @@ impl Subscriber {
             ping_at: now + limits.ws_ping_every,
             pong_by: None,
             second: (now, 0),
-            _stay: stay,
+            _held: held,
         }
     }
 

@@ -7,7 +7,7 @@ use super::peers::{Crowd, Raw, Told, subscribers};
 use super::submit::{Sort, Submitter};
 use super::{Plan, each};
 use crate::Setup;
-use crate::figures::{Table, cpu_seconds, per_second, rss};
+use crate::figures::{Table, cpu_seconds, mib, per_second, rss};
 use crate::http::Server;
 
 /// A run of a steady stream.
@@ -53,7 +53,8 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
 
     single_events(plan, (&mut submitter, &mut crowd), &mut raw, table).await?;
 
-    let offered = 100.0 * n as f64;
+    let [calm, busy, most] = LOADS.map(|events| events * n as f64);
+    let offered = calm;
     let run = steady(plan, offered, &server, (&mut submitter, &mut crowd)).await?;
     let publish = submitter.stats().await?;
     let size = (100.0_f64 / 10.0, run.event_bytes);
@@ -79,7 +80,7 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
         format!("p50 {:.1} µs, p99 {:.1} µs", us("publish_p50_ns"), us("publish_p99_ns")),
     );
 
-    let offered = 500.0 * n as f64;
+    let offered = busy;
     let run = steady(plan, offered, &server, (&mut submitter, &mut crowd)).await?;
     let (_, base) = raw.write((50, run.event_bytes), 0, plan.seconds).await?;
     let base_rate = base.number("events") / plan.seconds;
@@ -95,7 +96,6 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
         ),
     );
     table.row("· raw, as fast as it goes, 50 events a frame", per_second(base_rate));
-    let most = 1_000.0 * n as f64;
     let run = steady(plan, most, &server, (&mut submitter, &mut crowd)).await?;
     table.row(
         format!("as fast as it goes: {} deliveries offered (target 0.7 × raw)", per_second(most)),
@@ -106,12 +106,44 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
             run.cores
         ),
     );
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    table.row("· memory after that load (target 1 KiB each)", each(&server, before, n));
+    calm_down(&mut submitter).await?;
+    let more = rss(server.pid).saturating_sub(before);
     crowd.order("drop", &[]).await?;
     drop(raw);
     server.stop().await?;
+    let anyhow = with_one_subscriber(&dir.join("one"), plan).await?;
+    let kib = more.saturating_sub(anyhow) as f64 / 1_024.0 / n as f64;
+    table.row(
+        "· memory after that load and 3 s of 20 jobs/s, beyond that of one subscriber (target 1 KiB each)",
+        format!("{kib:.2} KiB each ({} more in all, {} with one)", mib(more), mib(anyhow)),
+    );
     few(&dir.join("few"), plan, table).await
+}
+
+/// What the same jobs cost in memory when hardly anybody is told of them.
+async fn with_one_subscriber(dir: &Path, plan: &Plan) -> anyhow::Result<u64> {
+    let server = subscribers(dir, &[]).await?;
+    let mut crowd = Crowd::start().await?;
+    crowd.open(&server.address, "/api/v1/ws", 1).await?;
+    let mut submitter = Submitter::connect(&server.address).await?;
+    submitter.steady(Sort::Running, 100.0, 1.0).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = rss(server.pid);
+    submitter.singles(plan.singles, Duration::from_millis(10)).await?;
+    for events in LOADS {
+        let offered = events * plan.sockets as f64;
+        steady(plan, offered, &server, (&mut submitter, &mut crowd)).await?;
+    }
+    calm_down(&mut submitter).await?;
+    let more = rss(server.pid).saturating_sub(before);
+    server.stop().await?;
+    Ok(more)
+}
+
+/// The few jobs of a quiet time: an allocator gives memory back while it is used, not while it sleeps.
+async fn calm_down(submitter: &mut Submitter) -> anyhow::Result<()> {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    submitter.steady(Sort::Running, 20.0, 3.0).await.map(|_| ())
 }
 
 /// One event now and then to everybody.
@@ -171,6 +203,8 @@ async fn few(dir: &Path, plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Events a second of the three runs: what is promised at little cost, much, and more than can be done.
+const LOADS: [f64; 3] = [100.0, 500.0, 1_000.0];
 /// Bytes of a frame beside its events.
 const FRAME: usize = 60;
 

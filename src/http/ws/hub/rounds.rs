@@ -37,7 +37,7 @@ impl Hub {
         }
         self.round = Some(end).filter(|end| *end < self.seats.numbers());
         if self.round.is_none() {
-            self.beat.end(Instant::now());
+            self.beat.end(Instant::now(), self.crowds.share());
             self.stretches.clear();
             if self.given == self.window.to() && !self.somebody_is_late {
                 self.window.clear();
