@@ -153,7 +153,8 @@ impl Config {
         file.demo |= args.demo;
         if file.demo {
             for (name, concurrency) in demo::QUEUES {
-                let queue = file::QueueSection { concurrency: Some(concurrency), weight: None };
+                let queue =
+                    file::QueueSection { concurrency: Some(concurrency), ..Default::default() };
                 file.queues.entry(name.to_owned()).or_insert(queue);
             }
         }

@@ -254,7 +254,10 @@ mod tests {
         let mut registry = Registry::default();
         register(&mut registry, &HandlerSettings::default()).unwrap();
         let queues = QUEUES.map(|(name, concurrency)| {
-            (QueueName::parse(name).unwrap(), QueueConfig { concurrency, weight: 1 })
+            (
+                QueueName::parse(name).unwrap(),
+                QueueConfig { concurrency, weight: 1, rate_limit: None },
+            )
         });
         let config = EngineConfig { queues: queues.into(), ..EngineConfig::default() };
         let store = MemoryStore::new(Limits::default(), Arc::new(SystemClock));

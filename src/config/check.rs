@@ -153,7 +153,8 @@ impl Problems {
         if section.lease < Duration::from_secs(1) {
             self.add("engine.lease", "at least 1s is expected");
         }
-        let usual = QueueConfig { concurrency: section.concurrency, weight: section.weight };
+        let (concurrency, weight) = (section.concurrency, section.weight);
+        let usual = QueueConfig { concurrency, weight, rate_limit: None };
         let mut own = Vec::new();
         for (name, queue) in queues {
             let key = format!("queues.{name}");
@@ -162,10 +163,8 @@ impl Problems {
             self.at_least(&format!("{key}.weight"), weight.unwrap_or(1), 1);
             if let Some(name) = self.take(key, QueueName::parse(name)) {
                 let concurrency = concurrency.unwrap_or(usual.concurrency);
-                own.push((
-                    name,
-                    QueueConfig { concurrency, weight: weight.unwrap_or(usual.weight) },
-                ));
+                let weight = weight.unwrap_or(usual.weight);
+                own.push((name, QueueConfig { concurrency, weight, rate_limit: queue.rate_limit }));
             }
         }
         let worker = self.take("engine.worker", WorkerName::parse(&section.worker));

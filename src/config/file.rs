@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::args::LogFormat;
 use super::schedules::ScheduleSection;
-use super::units::{duration, listen, size};
-use crate::engine::EngineConfig;
+use super::units::{duration, listen, rate_limit, size};
+use crate::engine::{EngineConfig, RateLimit};
 use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
 use crate::http::limits::Loopback;
@@ -113,6 +113,8 @@ pub struct EngineSection {
 pub struct QueueSection {
     pub concurrency: Option<usize>,
     pub weight: Option<u32>,
+    #[serde(deserialize_with = "rate_limit")]
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// `[store]`

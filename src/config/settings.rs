@@ -85,6 +85,7 @@ mod tests {
             signing_secret = "do-not-tell-this-either"
             [queues.mail]
             concurrency = 3
+            rate_limit = "100 / 60s"
             [commands.resize]
             program = "convert"
             env = { KEY = "do-not-tell-that" }
@@ -94,6 +95,7 @@ mod tests {
         assert_eq!(value(&settings, "stop.grace"), Shown::Duration(Duration::from_secs(25)));
         assert_eq!(value(&settings, "queues.mail.concurrency"), Shown::Text("3".into()));
         assert_eq!(value(&settings, "queues.mail.weight"), Shown::Unset);
+        assert_eq!(value(&settings, "queues.mail.rate_limit"), Shown::Text("100/1m".into()));
         assert_eq!(value(&settings, "auth.token"), Shown::Secret);
         assert_eq!(value(&settings, "commands.resize.env"), Shown::Secret);
         let told = format!("{settings:?}");

@@ -94,7 +94,8 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.engine.default_queue.concurrency, 7);
     // The demo brings its own slots for a queue that the file does not name.
     let queues: Vec<_> = config.engine.queues.iter().map(|(name, q)| (name.as_str(), *q)).collect();
-    let queue = |concurrency, weight| crate::engine::QueueConfig { concurrency, weight };
+    let queue =
+        |concurrency, weight| crate::engine::QueueConfig { concurrency, weight, rate_limit: None };
     assert_eq!(queues, [("mail", queue(7, 3)), ("video", queue(2, 1))]);
 }
 

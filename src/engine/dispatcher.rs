@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{error, info};
 
 use super::slots::{Permits, QueueKey};
@@ -30,7 +30,7 @@ pub(super) async fn run(inner: Arc<Inner>, queue: QueueName, key: QueueKey) {
         let permits = tokio::select! {
             biased;
             () = draining.cancelled() => return,
-            permits = inner.slots.acquire(key, BATCH) => permits,
+            permits = may_start(&inner, &queue, key) => permits,
         };
         match claim_and_start(&inner, &queue, permits).await {
             Ok(Claimed::All) => {
@@ -70,6 +70,23 @@ pub(super) async fn run(inner: Arc<Inner>, queue: QueueName, key: QueueKey) {
     }
 }
 
+/// Waits until attempts may start: until the queue's rate allows one, and a slot is free.
+async fn may_start(inner: &Inner, queue: &QueueName, key: QueueKey) -> Permits {
+    loop {
+        let room = inner
+            .queues
+            .pace(queue)
+            .map_or(Ok(BATCH), |mut pace| pace.room(tokio::time::Instant::now()));
+        match room {
+            Ok(room) => return inner.slots.acquire(key, room.min(BATCH)).await,
+            Err(next) => {
+                inner.slots.rest(key);
+                sleep_until(next).await;
+            }
+        }
+    }
+}
+
 /// Whether there may be more.
 enum Claimed {
     /// As many as asked for.
@@ -84,10 +101,13 @@ async fn claim_and_start(
     mut permits: Permits,
 ) -> Result<Claimed, StoreError> {
     let max = permits.count();
-    let asked = Instant::now();
+    let asked = Instant::tokio::time::Instant::now();
     let (worker, ttl) = (inner.config.worker.clone(), inner.config.lease_ttl);
     let leases = inner.store.claim(Claim { queue: queue.clone(), max, worker, ttl }).await?;
     let claimed = if leases.len() < max { Claimed::Some } else { Claimed::All };
+    if let Some(mut pace) = inner.queues.pace(queue) {
+        pace.spend(tokio::time::Instant::now(), leases.len());
+    }
     let attempts = inner.leases.insert(&leases, asked);
     for (Lease { job, .. }, running) in leases.into_iter().zip(attempts) {
         let Some(slot) = permits.take() else {

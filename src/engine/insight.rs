@@ -9,7 +9,7 @@ use super::history::Point;
 use super::leases::Order;
 use super::meter::Rates;
 use super::spread::Latency;
-use super::{Engine, EngineConfig, EngineError, Listeners, QueueStats};
+use super::{Engine, EngineConfig, EngineError, Listeners, QueueStats, RateLimit};
 use crate::job::{EventType, Job, JobId, QueueName, Time};
 use crate::store::Control;
 
@@ -61,6 +61,8 @@ pub struct QueueView {
     pub configured: usize,
     /// Its share when queues compete for the last slots.
     pub weight: u32,
+    /// How often attempts may begin.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Engine {
@@ -172,6 +174,7 @@ impl EngineConfig {
             concurrency: stats.concurrency.map_or(config.concurrency, |set| set as usize),
             configured: config.concurrency,
             weight: config.weight,
+            rate_limit: config.rate_limit,
         }
     }
 }

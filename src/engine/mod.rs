@@ -39,6 +39,7 @@ mod notes;
 mod observer;
 mod pulse;
 mod queues;
+mod rate;
 mod schedules;
 mod settler;
 mod slots;
@@ -65,6 +66,7 @@ pub use insight::{HeldAttempt, History, QueueView, Workers};
 pub use listeners::{Door, Listeners, Listening};
 pub use meter::Rates;
 pub use pulse::Pulse;
+pub use rate::RateLimit;
 pub use registry::{KindInfo, Registry};
 pub use schedules::ScheduleSubmission;
 pub use spread::Latency;
@@ -109,6 +111,8 @@ pub struct QueueConfig {
     pub concurrency: usize,
     /// Its share when queues compete for the last slots; twice the weight is twice the share.
     pub weight: u32,
+    /// How often attempts may begin.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Default for EngineConfig {
@@ -117,7 +121,7 @@ impl Default for EngineConfig {
             worker: WorkerName::parse("local").unwrap_or_else(|_| unreachable!("a valid name")),
             max_running: 100_000,
             queues: Vec::new(),
-            default_queue: QueueConfig { concurrency: 64, weight: 1 },
+            default_queue: QueueConfig { concurrency: 64, weight: 1, rate_limit: None },
             lease_ttl: Duration::from_secs(30),
             default_timeout: Duration::from_secs(30 * 60),
             max_payload: 1_024 * 1_024,
@@ -291,7 +295,7 @@ impl Engine {
         let from = store.head();
         let followed = store.follow(event_pump::FOLLOW);
         let inner = Arc::new(Inner {
-            queues: queues::Queues::default(),
+            queues: queues::Queues::new(&config),
             slots: slots::Slots::new(config.max_running),
             leases: leases::Leases::new(config.lease_ttl, shutdown.abort.clone()),
             reports,

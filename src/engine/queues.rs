@@ -2,7 +2,7 @@
 //! knows, and each new one from its first job.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -10,9 +10,12 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::rate::Pace;
 use super::settler::Report;
 use super::slots::QueueKey;
-use super::{Inner, dispatcher, event_pump, finals, heartbeat, observer, pulse, settler, timer};
+use super::{
+    EngineConfig, Inner, dispatcher, event_pump, finals, heartbeat, observer, pulse, settler, timer,
+};
 use crate::job::{Cursor, Event, QueueName};
 use crate::store::StoreError;
 
@@ -20,13 +23,14 @@ use crate::store::StoreError;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Which queues have a dispatcher.
-#[derive(Default)]
 pub(super) struct Queues {
     known: RwLock<Known>,
     /// What the store remembers of queues is in force: only now somebody may claim.
     pub(super) ready: CancellationToken,
     /// Held while somebody sets a concurrency.
     pub(super) setting: tokio::sync::Mutex<()>,
+    /// Of the queues that may not start as often as they can.
+    paces: HashMap<QueueName, Mutex<Pace>>,
 }
 
 #[derive(Default)]
@@ -35,6 +39,26 @@ struct Known {
     keys: HashMap<QueueName, QueueKey>,
     /// Queues whose concurrency somebody set, whatever the configuration says.
     set: HashMap<QueueName, u32>,
+}
+
+impl Queues {
+    /// None has a dispatcher yet.
+    pub(super) fn new(config: &EngineConfig) -> Queues {
+        let limited = config.queues.iter().filter_map(|(queue, own)| {
+            Some((queue.clone(), Mutex::new(Pace::new(own.rate_limit?))))
+        });
+        Queues {
+            known: RwLock::default(),
+            ready: CancellationToken::new(),
+            setting: tokio::sync::Mutex::default(),
+            paces: limited.collect(),
+        }
+    }
+
+    /// What a queue with a limit has started lately.
+    pub(super) fn pace(&self, queue: &QueueName) -> Option<MutexGuard<'_, Pace>> {
+        Some(self.paces.get(queue)?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Inner {

@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use super::{Engine, EngineError};
+use tokio::time::Instant;
+
+use super::{Engine, EngineError, RateLimit};
 use crate::job::{Job, Kind, QueueName, State, Time};
 
 /// How far a job's place in its queue is counted; a place beyond is told as "more than".
@@ -36,6 +38,17 @@ pub enum Why {
         /// The queue.
         queue: QueueName,
     },
+    /// As many attempts of its queue began lately as may.
+    RateReached {
+        /// The queue.
+        queue: QueueName,
+        /// How many may begin, in what time.
+        limit: RateLimit,
+        /// When the next may.
+        at: Time,
+        /// Jobs of the queue that go before it, counted up to [`COUNTED_AHEAD`].
+        ahead: u64,
+    },
     /// As many attempts of its queue run as may.
     QueueFull {
         /// The queue.
@@ -44,7 +57,7 @@ pub enum Why {
         running: u64,
         /// How many may.
         limit: u64,
-        /// Jobs of the queue that go before it, counted up to [`COUNTED_AHEAD`].
+        /// As above.
         ahead: u64,
     },
     /// As many attempts run in the whole server as may.
@@ -76,6 +89,8 @@ struct Facts<'a> {
     /// Whether this server has a handler for the kind.
     handled: bool,
     paused: bool,
+    /// The queue's rate, where it has one and has reached it, and when the next attempt may begin.
+    rate: Option<(RateLimit, Time)>,
     /// Attempts of the queue: running, and how many may.
     queue: (u64, u64),
     /// The same of the whole server.
@@ -102,13 +117,20 @@ impl Engine {
         let limit = queue.map_or(config.of_queue(&labels.queue).concurrency, |queue| {
             config.queue_view(&labels.queue, queue).concurrency
         });
+        let now = self.inner.clock.now();
+        let reached = || {
+            let moment = Instant::now();
+            let next = self.inner.queues.pace(&labels.queue)?.room(moment).err()?;
+            Some((config.of_queue(&labels.queue).rate_limit?, now.after(next - moment)))
+        };
         let facts = Facts {
             job,
-            now: self.inner.clock.now(),
+            now,
             draining: self.shutdown().draining.is_cancelled(),
             refusal: self.health().err().map(|error| error.to_string()),
             handled: self.inner.registry.knows(&labels.kind),
             paused: queue.is_some_and(|queue| queue.paused),
+            rate: reached(),
             queue: (queue.map_or(0, |queue| running(&queue.states)), limit as u64),
             server: (running(&stats.states), config.max_running as u64),
             ahead: self.inner.store.ahead(job.id, COUNTED_AHEAD).await?.unwrap_or_default(),
@@ -118,7 +140,8 @@ impl Engine {
 }
 
 fn why(facts: &Facts<'_>) -> Option<Why> {
-    let Facts { job, queue: (in_queue, queue_limit), server: (in_all, limit), ahead, .. } = facts;
+    let Facts { job, queue: (in_queue, queue_limit), server: (in_all, limit), ahead, rate, .. } =
+        facts;
     let queue = job.labels.queue.clone();
     let waits_for_its_time = match job.status.state {
         State::Scheduled | State::Retryable => true,
@@ -137,6 +160,8 @@ fn why(facts: &Facts<'_>) -> Option<Why> {
         Why::Paused { queue }
     } else if waits_for_its_time {
         Why::DueNow
+    } else if let Some((limit, at)) = *rate {
+        Why::RateReached { queue, limit, at, ahead: *ahead }
     } else if in_queue >= queue_limit {
         Why::QueueFull { queue, running: *in_queue, limit: *queue_limit, ahead: *ahead }
     } else if in_all >= limit {
@@ -156,6 +181,7 @@ impl Why {
             Why::NotDue { .. } => "not_due",
             Why::DueNow => "due_now",
             Why::Paused { .. } => "queue_paused",
+            Why::RateReached { .. } => "rate_reached",
             Why::QueueFull { .. } => "queue_full",
             Why::ServerFull { .. } => "server_full",
             Why::Waits { .. } => "waits",
@@ -166,7 +192,8 @@ impl Why {
     /// [`COUNTED_AHEAD`].
     pub fn ahead(&self) -> Option<u64> {
         match self {
-            Why::QueueFull { ahead, .. }
+            Why::RateReached { ahead, .. }
+            | Why::QueueFull { ahead, .. }
             | Why::ServerFull { ahead, .. }
             | Why::Waits { ahead, .. } => Some(*ahead),
             Why::Draining
@@ -199,6 +226,10 @@ impl fmt::Display for Why {
             Why::DueNow => write!(f, "It is due now and becomes ready in a moment."),
             Why::Paused { queue } => {
                 write!(f, "Queue {queue} is paused: nothing starts until it is resumed.")
+            }
+            Why::RateReached { queue, limit, at, ahead } => {
+                write!(f, "Queue {queue} starts {limit} at most, and has: the next at {at}. ")?;
+                place(f, *ahead)
             }
             Why::QueueFull { queue, running, limit, ahead } => {
                 write!(f, "Queue {queue} is at its limit: {running} of {limit} running. ")?;
@@ -269,6 +300,7 @@ mod tests {
             refusal: None,
             handled: true,
             paused: false,
+            rate: None,
             queue: (0, 4),
             server: (0, 9),
             ahead: 0,
@@ -280,6 +312,8 @@ mod tests {
         let (ready, later, due) =
             (job(State::Available, 0), job(State::Retryable, 1), job(State::Scheduled, 0));
         let on = facts;
+        let per_minute = RateLimit { starts: 100, within: std::time::Duration::from_secs(60) };
+        let next = Time::from_millis(NOW + 30_000);
         let table: Vec<(Facts<'_>, &str, &str)> = vec![
             (on(&ready), "waits", "It is next in its queue and about to start."),
             (
@@ -301,6 +335,16 @@ mod tests {
                 Facts { ahead: 1_000, queue: (5, 4), ..on(&ready) },
                 "queue_full",
                 "Queue mail is at its limit: 5 of 4 running. More than 1,000 jobs go before it.",
+            ),
+            (
+                Facts { rate: Some((per_minute, next)), queue: (4, 4), ..on(&ready) },
+                "rate_reached",
+                "Queue mail starts 100/1m at most, and has: the next at 2027-01-15T08:00:30.000Z. It is next.",
+            ),
+            (
+                Facts { rate: Some((per_minute, next)), paused: true, ..on(&ready) },
+                "queue_paused",
+                "Queue mail is paused: nothing starts until it is resumed.",
             ),
             (
                 Facts { paused: true, queue: (4, 4), ..on(&ready) },

@@ -12,7 +12,9 @@ use serde_json::value::RawValue;
 use super::extract::PathQueue;
 use super::view::{Shown, to_json};
 use super::{Api, Problem, json};
-use crate::engine::{Counts, EngineConfig, Latency, Point, Pulse, Rates, Stats, Storage};
+use crate::engine::{
+    Counts, EngineConfig, Latency, Point, Pulse, RateLimit, Rates, Stats, Storage,
+};
 use crate::job::{Cursor, State as JobState, Time};
 
 type ByState = BTreeMap<&'static str, u64>;
@@ -61,6 +63,9 @@ struct QueueView<'a> {
     paused: bool,
     concurrency: usize,
     weight: u32,
+    /// As `100/1m`; only of a queue that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<RateLimit>,
     states: ByState,
     /// Since when the job that waits longest is available; null when none is.
     waiting_since: Option<Shown<Time>>,
@@ -244,7 +249,8 @@ impl StorageView {
     }
 }
 
-/// Every known queue: `{"queues": [{"name","paused","concurrency","weight","states","waiting_since"}],
+/// Every known queue: `{"queues": [{"name","paused","concurrency","weight","rate_limit"?,"states",
+/// "waiting_since"}],
 /// "cursor"}`; `concurrency` is how many attempts may run at once, `waiting_since` when the job that waits
 /// longest became available.
 pub async fn queues(State(api): State<Api>) -> Result<Response, Problem> {
@@ -297,6 +303,7 @@ fn queue_views<'a>(stats: &'a Stats, config: &EngineConfig) -> Vec<QueueView<'a>
             paused: stats.paused,
             concurrency: run.concurrency,
             weight: run.weight,
+            rate_limit: run.rate_limit,
             states: counts(&stats.states),
             waiting_since: stats.waiting_since.map(Shown),
             per_second: None,

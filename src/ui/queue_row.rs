@@ -1,11 +1,11 @@
 //! One queue as a row: home and the list of queues share it, and so does the script that patches rows.
 
-use crate::engine::{Engine, QueueStats, Stats};
+use crate::engine::{Engine, QueueStats, RateLimit, Stats};
 use crate::job::{QueueName, State, Time};
 
 use super::chart::{Spark, spark};
-use super::filters::{percent, rate};
-use super::when::When;
+use super::filters::{group, percent, rate};
+use super::when::{When, length};
 
 /// What a row shows.
 pub struct QueueRow {
@@ -23,6 +23,8 @@ pub struct QueueRow {
     pub configured: Option<usize>,
     /// Its share when queues compete for the last slots.
     pub weight: u32,
+    /// How often attempts may begin, in words.
+    pub rate_limit: Option<String>,
     /// Whether claims are held back.
     pub paused: bool,
     /// Since when the job that waits longest is ready.
@@ -58,6 +60,7 @@ impl QueueRow {
             concurrency: run.concurrency,
             configured: stats.concurrency.is_some().then_some(run.configured),
             weight: run.weight,
+            rate_limit: run.rate_limit.map(often),
             paused: stats.paused,
             waiting_since: stats.waiting_since.map(|since| When::new(since, now)),
             per_second: rate(lately as f64 / 5.0),
@@ -80,4 +83,8 @@ impl QueueRow {
             (true, _) => "draining",
         }
     }
+}
+
+fn often(limit: RateLimit) -> String {
+    format!("{} in any {}", group(&limit.starts.to_string()), length(limit.within))
 }

@@ -31,7 +31,7 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
 
 fn engine(store: Arc<dyn cortado::store::Store>, registry: Registry) -> Engine {
     let config = EngineConfig {
-        default_queue: QueueConfig { concurrency: 2_048, weight: 1 },
+        default_queue: QueueConfig { concurrency: 2_048, weight: 1, rate_limit: None },
         ..EngineConfig::default()
     };
     Engine::start(store, registry, config, Shutdown::default())

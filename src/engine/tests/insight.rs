@@ -92,7 +92,7 @@ async fn a_concurrency_set_at_run_time_is_in_force_at_once_and_after_a_restart()
     };
     let name = QueueName::default();
     let config = || EngineConfig {
-        queues: vec![(name.clone(), QueueConfig { concurrency: 1, weight: 1 })],
+        queues: vec![(name.clone(), QueueConfig { concurrency: 1, weight: 1, rate_limit: None })],
         ..quick()
     };
     let mut shop = open_on(store.clone(), registry(), config());

@@ -9,7 +9,7 @@ use tokio::task::yield_now;
 use super::*;
 
 fn queue(name: &str, concurrency: usize, weight: u32) -> (QueueName, QueueConfig) {
-    (QueueName::parse(name).unwrap(), QueueConfig { concurrency, weight })
+    (QueueName::parse(name).unwrap(), QueueConfig { concurrency, weight, rate_limit: None })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +78,7 @@ async fn ten_thousand_jobs_sleep_at_once() {
             }
         }
     });
-    let default_queue = QueueConfig { concurrency: MANY, weight: 1 };
+    let default_queue = QueueConfig { concurrency: MANY, weight: 1, rate_limit: None };
     let shop = open_on(memory(), registry, EngineConfig { default_queue, ..quick() });
     let jobs: Vec<NewJob> = (0..MANY).map(|_| work()).collect();
     let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
@@ -103,4 +103,50 @@ async fn a_queue_begins_with_its_first_job_and_stops_while_paused() {
     shop.engine.resume(quiet).await.unwrap();
     shop.started(held).await;
     shop.finish(held).await;
+}
+
+#[tokio::test]
+async fn a_queue_starts_no_more_in_a_while_than_its_rate_says() {
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let seen = starts.clone();
+    let registry = one(move |_: Context, _: ()| {
+        seen.lock().unwrap().push(std::time::Instant::now());
+        async { Ok::<_, String>(()) }
+    });
+    let limit = RateLimit { starts: 3, within: Duration::from_millis(80) };
+    let (name, paced) = queue("paced", 10, 1);
+    let queues = vec![(name, QueueConfig { rate_limit: Some(limit), ..paced })];
+    let shop = open_on(memory(), registry, EngineConfig { queues, ..quick() });
+    let jobs: Vec<NewJob> = (0..10).map(|_| job("work", "paced")).collect();
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    shop.engine.enqueue(jobs).await.unwrap();
+    for id in ids {
+        shop.finish(id).await;
+    }
+    let starts = starts.lock().unwrap();
+    // A start is counted just before its handler begins, so two may be a little closer than they are counted.
+    for pair in starts.windows(4) {
+        assert!(pair[3] - pair[0] >= limit.within / 2, "{starts:?}");
+    }
+    assert!(
+        *starts.last().unwrap() - starts[0] >= limit.within * 3 - limit.within / 2,
+        "{starts:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_its_queues_rate_says_so() {
+    let registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
+    let limit = RateLimit { starts: 1, within: Duration::from_secs(3_600) };
+    let (name, paced) = queue("paced", 10, 1);
+    let queues = vec![(name, QueueConfig { rate_limit: Some(limit), ..paced })];
+    let shop = open_on(memory(), registry, EngineConfig { queues, ..quick() });
+    let jobs = [job("work", "paced"), job("work", "paced")];
+    let [first, second] = [jobs[0].id, jobs[1].id];
+    shop.engine.enqueue(jobs.to_vec()).await.unwrap();
+    shop.finish(first).await;
+    let waits = shop.engine.job(second).await.unwrap().0.unwrap();
+    let why = shop.engine.why(&waits).await.unwrap().unwrap();
+    assert_eq!((why.code(), why.ahead()), ("rate_reached", Some(0)));
+    assert!(why.to_string().starts_with("Queue paced starts 1/1h at most, and has: "), "{why}");
 }

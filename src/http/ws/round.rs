@@ -140,7 +140,7 @@ mod tests {
         for (took, share) in [(4 * MS, 40), (30 * MS, 40), (4 * MS, 80), (60 * MS, 80)] {
             let mut beat = Beat::new(start);
             let mut now = start;
-            for _ in 0..100 {
+            for _ in 0..1_000 {
                 now = round(&mut beat, now, took, share) + took;
             }
             let wrote = 100.0 * took.as_secs_f64() / (now - start).as_secs_f64();
