@@ -101,7 +101,7 @@ async fn claim_and_start(
     mut permits: Permits,
 ) -> Result<Claimed, StoreError> {
     let max = permits.count();
-    let asked = Instant::tokio::time::Instant::now();
+    let asked = Instant::now();
     let (worker, ttl) = (inner.config.worker.clone(), inner.config.lease_ttl);
     let leases = inner.store.claim(Claim { queue: queue.clone(), max, worker, ttl }).await?;
     let claimed = if leases.len() < max { Claimed::Some } else { Claimed::All };

@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     fn config(concurrency: usize, weight: u32) -> QueueConfig {
-        QueueConfig { concurrency, weight }
+        QueueConfig { concurrency, weight, rate_limit: None }
     }
 
     /// Starts `rounds` attempts one after the other on one slot; every queue always wants more.

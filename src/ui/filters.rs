@@ -45,7 +45,7 @@ pub fn bytes(number: u64) -> String {
     format!("{size:.1} {}", UNITS[unit])
 }
 
-fn group(digits: &str) -> String {
+pub(super) fn group(digits: &str) -> String {
     let mut out = String::with_capacity(digits.len() * 2);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
