@@ -5,10 +5,9 @@ use serde::Deserialize;
 
 use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, ScheduleSubmission};
-use crate::job::{
-    Origin, Overlap, QueueName, RetryPolicy, Schedule, ScheduleName, ScheduleSpec, Time,
-};
+use crate::job::{Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time};
 
+use super::form_options::FormOptions;
 use super::json_text;
 use super::submit_form::{Errors, duration, filled, form_field, json, number, written};
 
@@ -44,31 +43,21 @@ impl ScheduleForm {
     /// The form of a stored schedule, to be changed.
     pub fn of(schedule: &Schedule) -> ScheduleForm {
         let ScheduleSpec { cron, labels, spec, overlap, max_late_ms, origin: _ } = &schedule.spec;
-        let (retry, usual) = (spec.retry, RetryPolicy::default());
-        let unless = |is_usual: bool, text: String| if is_usual { String::new() } else { text };
-        let tags: Vec<&str> = labels.tags.iter().map(|tag| tag.as_str()).collect();
+        let FormOptions { queue, priority, max_attempts, backoff_base, backoff_cap, timeout, tags } =
+            FormOptions::of(labels, spec);
         ScheduleForm {
             name: schedule.name.to_string(),
             cron: cron.pattern().to_owned(),
             zone: cron.zone().to_owned(),
             kind: labels.kind.to_string(),
             payload: json_text::pretty(&spec.payload),
-            queue: unless(labels.queue == QueueName::default(), labels.queue.to_string()),
-            priority: unless(spec.priority == 0, spec.priority.to_string()),
-            max_attempts: unless(
-                retry.max_attempts == usual.max_attempts,
-                retry.max_attempts.to_string(),
-            ),
-            backoff_base: unless(
-                retry.backoff.base_ms == usual.backoff.base_ms,
-                written(retry.backoff.base_ms),
-            ),
-            backoff_cap: unless(
-                retry.backoff.cap_ms == usual.backoff.cap_ms,
-                written(retry.backoff.cap_ms),
-            ),
-            timeout: spec.timeout_ms.map(written).unwrap_or_default(),
-            tags: tags.join(", "),
+            queue,
+            priority,
+            max_attempts,
+            backoff_base,
+            backoff_cap,
+            timeout,
+            tags,
             overlap: if *overlap == Overlap::Skip { "skip".into() } else { String::new() },
             max_late: max_late_ms.map(written).unwrap_or_default(),
         }

@@ -9,10 +9,11 @@ use serde_json::value::RawValue;
 use crate::config::units::parse_duration;
 use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, Submission};
-use crate::job::{Job, JobId, Json, NewJob, RetryPolicy, Schema, Time};
+use crate::job::{Job, JobId, Json, NewJob, Schema, Time};
 
 use super::assets::fnv1a;
 use super::curl::Target;
+use super::form_options::FormOptions;
 use super::json_text;
 use super::payload_form::{self, Typed, drawable};
 use super::start_at::{self, Meant, Misread, Start};
@@ -125,30 +126,18 @@ impl SubmitForm {
 
     /// The form that would submit this job once more.
     pub fn again(job: &Job) -> Self {
-        let default = RetryPolicy::default();
-        let retry = job.spec.retry;
-        let unless = |usual: bool, text: String| if usual { String::new() } else { text };
-        let ms = written;
-        let tags: Vec<&str> = job.labels.tags.iter().map(|tag| tag.as_str()).collect();
+        let FormOptions { queue, priority, max_attempts, backoff_base, backoff_cap, timeout, tags } =
+            FormOptions::of(&job.labels, &job.spec);
         SubmitForm {
             kind: job.labels.kind.to_string(),
             payload: json_text::pretty(&job.spec.payload),
-            queue: unless(job.labels.queue.as_str() == "default", job.labels.queue.to_string()),
-            priority: unless(job.spec.priority == 0, job.spec.priority.to_string()),
-            max_attempts: unless(
-                retry.max_attempts == default.max_attempts,
-                retry.max_attempts.to_string(),
-            ),
-            backoff_base: unless(
-                retry.backoff.base_ms == default.backoff.base_ms,
-                ms(retry.backoff.base_ms),
-            ),
-            backoff_cap: unless(
-                retry.backoff.cap_ms == default.backoff.cap_ms,
-                ms(retry.backoff.cap_ms),
-            ),
-            timeout: job.spec.timeout_ms.map(ms).unwrap_or_default(),
-            tags: tags.join(", "),
+            queue,
+            priority,
+            max_attempts,
+            backoff_base,
+            backoff_cap,
+            timeout,
+            tags,
             ..SubmitForm::default()
         }
     }

@@ -36,6 +36,9 @@ struct Args {
     /// Passes of each figure; the median is printed.
     #[arg(long, default_value_t = 3)]
     passes: usize,
+    /// Subscribers of `fanout`; a tenth of them where it measures few [default: 10000].
+    #[arg(long)]
+    sockets: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -94,7 +97,7 @@ fn main() -> anyhow::Result<()> {
     let dir = dir.join(format!("cortado-bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let jobs = if args.quick { 10_000 } else { 100_000 };
-    let sockets = if args.quick { 60 } else { 10_000 };
+    let sockets = args.sockets.unwrap_or(if args.quick { 60 } else { 10_000 });
     let setup = Setup { dir: dir.clone(), jobs, passes: args.passes.max(1), sockets };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let measured = runtime.block_on(measure(args.mode, &setup));
