@@ -33,7 +33,8 @@ impl Serialize for RateLimit {
 /// What a queue with a limit has started lately.
 #[derive(Debug)]
 pub(super) struct Pace {
-    limit: RateLimit,
+    /// At least one attempt may begin, or nobody would ever be told why none does.
+    pub(super) limit: RateLimit,
     /// How many began, and until when they count; the oldest first.
     recent: VecDeque<(Instant, u32)>,
     /// All of them.
@@ -46,6 +47,7 @@ const GRAINS: u32 = 1_024;
 impl Pace {
     /// Nothing was started.
     pub(super) fn new(limit: RateLimit) -> Pace {
+        let limit = RateLimit { starts: limit.starts.max(1), ..limit };
         Pace { limit, recent: VecDeque::new(), counted: 0 }
     }
 
@@ -123,6 +125,15 @@ mod tests {
             let took = *began.last().unwrap();
             assert!(took <= least + least / 100 + within, "{limit}: {took:?} for {least:?}");
         }
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_one() {
+        let now = Instant::now();
+        let mut pace = Pace::new(RateLimit { starts: 0, within: MS });
+        assert_eq!(pace.room(now), Ok(1));
+        pace.spend(now, 1);
+        assert!(pace.room(now).is_err());
     }
 
     #[test]

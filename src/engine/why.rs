@@ -120,8 +120,9 @@ impl Engine {
         let now = self.inner.clock.now();
         let reached = || {
             let moment = Instant::now();
-            let next = self.inner.queues.pace(&labels.queue)?.room(moment).err()?;
-            Some((config.of_queue(&labels.queue).rate_limit?, now.after(next - moment)))
+            let mut pace = self.inner.queues.pace(&labels.queue)?;
+            let next = pace.room(moment).err()?;
+            Some((pace.limit, now.after(next - moment)))
         };
         let facts = Facts {
             job,

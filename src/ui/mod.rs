@@ -20,7 +20,6 @@ mod curl;
 mod error;
 mod failures;
 mod filters;
-mod form_options;
 mod form_turn;
 mod home;
 mod job;

@@ -7,9 +7,7 @@ use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, ScheduleSubmission};
 use crate::job::{Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time};
 
-use super::form_options::FormOptions;
-use super::json_text;
-use super::submit_form::{Errors, duration, filled, form_field, json, number, written};
+use super::submit_form::{Errors, SubmitForm, duration, filled, form_field, json, number, written};
 
 /// Every field as text, so that nothing typed is lost when one of them is wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -43,21 +41,20 @@ impl ScheduleForm {
     /// The form of a stored schedule, to be changed.
     pub fn of(schedule: &Schedule) -> ScheduleForm {
         let ScheduleSpec { cron, labels, spec, overlap, max_late_ms, origin: _ } = &schedule.spec;
-        let FormOptions { queue, priority, max_attempts, backoff_base, backoff_cap, timeout, tags } =
-            FormOptions::of(labels, spec);
+        let job = SubmitForm::showing(labels, spec);
         ScheduleForm {
             name: schedule.name.to_string(),
             cron: cron.pattern().to_owned(),
             zone: cron.zone().to_owned(),
-            kind: labels.kind.to_string(),
-            payload: json_text::pretty(&spec.payload),
-            queue,
-            priority,
-            max_attempts,
-            backoff_base,
-            backoff_cap,
-            timeout,
-            tags,
+            kind: job.kind,
+            payload: job.payload,
+            queue: job.queue,
+            priority: job.priority,
+            max_attempts: job.max_attempts,
+            backoff_base: job.backoff_base,
+            backoff_cap: job.backoff_cap,
+            timeout: job.timeout,
+            tags: job.tags,
             overlap: if *overlap == Overlap::Skip { "skip".into() } else { String::new() },
             max_late: max_late_ms.map(written).unwrap_or_default(),
         }

@@ -9,11 +9,10 @@ use serde_json::value::RawValue;
 use crate::config::units::parse_duration;
 use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, Submission};
-use crate::job::{Job, JobId, Json, NewJob, Schema, Time};
+use crate::job::{Job, JobId, Json, Labels, NewJob, RetryPolicy, Schema, Spec, Time};
 
 use super::assets::fnv1a;
 use super::curl::Target;
-use super::form_options::FormOptions;
 use super::json_text;
 use super::payload_form::{self, Typed, drawable};
 use super::start_at::{self, Meant, Misread, Start};
@@ -126,18 +125,31 @@ impl SubmitForm {
 
     /// The form that would submit this job once more.
     pub fn again(job: &Job) -> Self {
-        let FormOptions { queue, priority, max_attempts, backoff_base, backoff_cap, timeout, tags } =
-            FormOptions::of(&job.labels, &job.spec);
+        SubmitForm::showing(&job.labels, &job.spec)
+    }
+
+    /// The form of such a job; options that are as usual are left empty.
+    pub fn showing(labels: &Labels, spec: &Spec) -> Self {
+        let (retry, usual) = (spec.retry, RetryPolicy::default());
+        let unless = |is_usual: bool, text: String| if is_usual { String::new() } else { text };
+        let (backoff, usual_backoff) = (retry.backoff, usual.backoff);
+        let tags: Vec<&str> = labels.tags.iter().map(|tag| tag.as_str()).collect();
         SubmitForm {
-            kind: job.labels.kind.to_string(),
-            payload: json_text::pretty(&job.spec.payload),
-            queue,
-            priority,
-            max_attempts,
-            backoff_base,
-            backoff_cap,
-            timeout,
-            tags,
+            kind: labels.kind.to_string(),
+            payload: json_text::pretty(&spec.payload),
+            queue: unless(labels.queue.as_str() == "default", labels.queue.to_string()),
+            priority: unless(spec.priority == 0, spec.priority.to_string()),
+            max_attempts: unless(
+                retry.max_attempts == usual.max_attempts,
+                retry.max_attempts.to_string(),
+            ),
+            backoff_base: unless(
+                backoff.base_ms == usual_backoff.base_ms,
+                written(backoff.base_ms),
+            ),
+            backoff_cap: unless(backoff.cap_ms == usual_backoff.cap_ms, written(backoff.cap_ms)),
+            timeout: spec.timeout_ms.map(written).unwrap_or_default(),
+            tags: tags.join(", "),
             ..SubmitForm::default()
         }
     }

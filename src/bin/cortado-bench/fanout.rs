@@ -19,8 +19,7 @@ use peers::{Crowd, Raw, subscribers};
 use submit::Submitter;
 
 use super::Setup;
-use super::figures::{Table, mib, rss};
-use super::http::Server;
+use super::figures::{Table, mib};
 
 /// How long the runs last and how large they are.
 pub struct Plan {
@@ -69,9 +68,8 @@ async fn idle(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::Result<(
     server.stop().await
 }
 
-/// Memory of a server now, in words: what each subscriber costs.
-fn each(server: &Server, before: u64, sockets: usize) -> String {
-    let more = rss(server.pid).saturating_sub(before);
-    let kib = more as f64 / 1_024.0 / sockets as f64;
-    format!("{kib:.2} KiB each ({} more in all)", mib(more))
+/// Bytes of memory that a server takes for its subscribers, in words: what each of them costs.
+fn each(bytes: u64, sockets: usize) -> String {
+    let kib = bytes as f64 / 1_024.0 / sockets as f64;
+    format!("{kib:.2} KiB each ({} in all)", mib(bytes))
 }

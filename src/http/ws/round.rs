@@ -145,7 +145,7 @@ mod tests {
                 now = round(&mut beat, now, took, share) + took;
             }
             let wrote = 100.0 * (took * rounds).as_secs_f64() / (now - start).as_secs_f64();
-            assert!((wrote - f64::from(share)).abs() < 2.0, "{took:?}, {share}: {wrote}");
+            assert!((wrote - f64::from(share)).abs() < 1.0, "{took:?}, {share}: {wrote}");
         }
     }
 

@@ -48,18 +48,17 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
     table.row(format!("opening {n} WebSockets"), format!("{:.2} s", opened.seconds("took_us")));
     table.row(
         format!("memory of {n} idle subscribers (target 1 KiB each)"),
-        each(&server, before, n),
+        each(more_than(before, &server), n),
     );
 
     single_events(plan, (&mut submitter, &mut crowd), &mut raw, table).await?;
 
     let [calm, busy, most] = LOADS.map(|events| events * n as f64);
-    let offered = calm;
-    let run = steady(plan, offered, &server, (&mut submitter, &mut crowd)).await?;
+    let run = steady(plan, calm, &server, (&mut submitter, &mut crowd)).await?;
     let publish = submitter.stats().await?;
     let size = (100.0_f64 / 10.0, run.event_bytes);
     let (wrote, base) = raw.write((size.0 as usize, size.1), 100_000, plan.seconds).await?;
-    let name = format!("{} deliveries offered", per_second(offered));
+    let name = format!("{} deliveries offered", per_second(calm));
     table.row(
         format!("{name}: processor (target 0.9 cores), p99 (target 250 ms)"),
         format!(
@@ -80,12 +79,11 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
         format!("p50 {:.1} µs, p99 {:.1} µs", us("publish_p50_ns"), us("publish_p99_ns")),
     );
 
-    let offered = busy;
-    let run = steady(plan, offered, &server, (&mut submitter, &mut crowd)).await?;
+    let run = steady(plan, busy, &server, (&mut submitter, &mut crowd)).await?;
     let (_, base) = raw.write((50, run.event_bytes), 0, plan.seconds).await?;
     let base_rate = base.number("events") / plan.seconds;
     table.row(
-        format!("{} deliveries offered (targets 4.6 M/s, 0.7 × raw)", per_second(offered)),
+        format!("{} deliveries offered (targets 4.6 M/s, 0.7 × raw)", per_second(busy)),
         format!(
             "{} delivered = {:.2} × raw; {}; {:.2} cores; {} bytes an event",
             per_second(run.rate),
@@ -107,17 +105,21 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
         ),
     );
     calm_down(&mut submitter).await?;
-    let more = rss(server.pid).saturating_sub(before);
+    let with_all = more_than(before, &server);
     crowd.order("drop", &[]).await?;
     drop(raw);
     server.stop().await?;
-    let anyhow = with_one_subscriber(&dir.join("one"), plan).await?;
-    let kib = more.saturating_sub(anyhow) as f64 / 1_024.0 / n as f64;
+    let with_one = with_one_subscriber(&dir.join("one"), plan).await?;
     table.row(
         "· memory after that load and 3 s of 20 jobs/s, beyond that of one subscriber (target 1 KiB each)",
-        format!("{kib:.2} KiB each ({} more in all, {} with one)", mib(more), mib(anyhow)),
+        format!("{}; {} with one", each(with_all.saturating_sub(with_one), n), mib(with_one)),
     );
     few(&dir.join("few"), plan, table).await
+}
+
+/// How much more memory than before a server has, in bytes.
+fn more_than(before: u64, server: &Server) -> u64 {
+    rss(server.pid).saturating_sub(before)
 }
 
 /// What the same jobs cost in memory when hardly anybody is told of them.
@@ -135,7 +137,7 @@ async fn with_one_subscriber(dir: &Path, plan: &Plan) -> anyhow::Result<u64> {
         steady(plan, offered, &server, (&mut submitter, &mut crowd)).await?;
     }
     calm_down(&mut submitter).await?;
-    let more = rss(server.pid).saturating_sub(before);
+    let more = more_than(before, &server);
     server.stop().await?;
     Ok(more)
 }
