@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, live, until, withPage } from "./page.mjs";
+import { Halves } from "./halves.mjs";
+import { launch, live, until, watchShifts, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 let browser;
@@ -83,6 +84,44 @@ test("dead jobs and a lost server show in the title and the icon, and go when th
     const icon = await page.locator("link[rel=icon]").getAttribute("href");
     const answer = await page.request.get(`${server.origin}/${icon.replace("favicon", "favicon-dead")}`);
     assert.equal(answer.headers()["content-type"], "image/svg+xml");
+  }));
+
+test("a page that comes in two parts is painted once it is whole, so that nothing in it moves", () =>
+  withPage(browser, {}, async (page) => {
+    const job = await server.submit({ kind: "echo", payload: 1 });
+    await server.until(job.id, "completed");
+    const path = `/jobs/${job.id}?whole=1`;
+    // Of the box that asks before it deletes, the browser has the beginning and not the words on its button.
+    const halves = await Halves.start(server, path, 'id="ask-delete">');
+    try {
+      await watchShifts(page);
+      await page.goto(halves.origin + path, { waitUntil: "commit" });
+      await page.locator("#ask-delete").waitFor({ state: "attached" });
+      const paints = () => page.evaluate(() => new Promise((done) => {
+        requestAnimationFrame(() => requestAnimationFrame(() => done(true)));
+        setTimeout(done, 500, false);
+      }));
+      assert.equal(await paints(), false, "half a page was painted");
+      halves.letGo();
+      await live(page);
+      assert.equal(await paints(), true);
+      assert.deepEqual(await page.evaluate(() => globalThis.shifts), []);
+    } finally {
+      await halves.stop();
+    }
+  }));
+
+test("a job and the band of its life are one box, and a box that stands alone is closed", () =>
+  withPage(browser, {}, async (page) => {
+    const job = await server.submit({ kind: "echo", payload: 1 });
+    await server.until(job.id, "completed");
+    const edge = () => page.locator(".job-stand").evaluate((box) => getComputedStyle(box).borderBottomWidth);
+    await page.goto(`${server.origin}/jobs/${job.id}`);
+    assert.equal(await edge(), "0px");
+    const [stand, life] = await Promise.all([".job-stand", "#life"].map((box) => page.locator(box).boundingBox()));
+    assert.deepEqual([life.x, life.width, life.y], [stand.x, stand.width, stand.y + stand.height]);
+    await page.goto(`${server.origin}/queues/default`);
+    assert.equal(await edge(), "1px");
   }));
 
 for (const javaScriptEnabled of [true, false]) {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
-import { launch, live, until, withPage } from "./page.mjs";
+import { launch, live, until, watchShifts, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 let browser;
@@ -21,18 +21,6 @@ after(async () => {
 
 const address = (job) => `${server.origin}/jobs/${job.id}`;
 const badge = (page, state) => page.locator(`#head .badge.s-${state}`);
-
-/** Notes every layout shift from now on, with what moved. */
-const watchShifts = (page) =>
-  page.addInitScript(() => {
-    globalThis.shifts = [];
-    new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) {
-        const moved = entry.sources.map(({ node, previousRect, currentRect }) => `${node?.id || node?.className || node?.nodeName || "?"}: ${JSON.stringify(previousRect)} to ${JSON.stringify(currentRect)}`);
-        if (!entry.hadRecentInput) globalThis.shifts.push(`${entry.value.toFixed(4)}: ${moved.join("; ")}`);
-      }
-    }).observe({ type: "layout-shift", buffered: true });
-  });
 
 for (const [size, viewport] of [["desk", { width: 1280, height: 900 }], ["phone", { width: 390, height: 844 }]]) {
   test(`nothing moves while a page comes alive and its job waits, runs, fails, tells how far it is and ends: ${size}`, () =>

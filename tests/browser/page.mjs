@@ -28,3 +28,15 @@ export const live = (page) => page.locator("#connection[data-state=live]").waitF
 
 /** Waits for a fact of the page itself. */
 export const until = (page, fact, argument) => page.waitForFunction(fact, argument);
+
+/** Notes every layout shift from now on, with what moved. */
+export const watchShifts = (page) =>
+  page.addInitScript(() => {
+    globalThis.shifts = [];
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) {
+        const moved = entry.sources.map(({ node, previousRect, currentRect }) => `${node?.id || node?.className || node?.nodeName || "?"}: ${JSON.stringify(previousRect)} to ${JSON.stringify(currentRect)}`);
+        if (!entry.hadRecentInput) globalThis.shifts.push(`${entry.value.toFixed(4)}: ${moved.join("; ")}`);
+      }
+    }).observe({ type: "layout-shift", buffered: true });
+  });

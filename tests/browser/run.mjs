@@ -3,17 +3,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { chromium } from "playwright-core";
+import { launch, live, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
-
-const PATIENCE_MS = 20_000;
 
 let browser;
 let server;
 
 before(async () => {
   server = await Server.start();
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
+  browser = await launch();
 });
 
 after(async () => {
@@ -21,23 +19,6 @@ after(async () => {
   await server?.remove();
 });
 
-/** Runs `work` with a fresh page; what the page complains about in its console fails the test. */
-async function withPage(options, work) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  context.setDefaultTimeout(PATIENCE_MS);
-  const page = await context.newPage();
-  const complaints = [];
-  page.on("pageerror", (error) => complaints.push(error.message));
-  page.on("console", (line) => line.text().includes("Content Security Policy") && complaints.push(line.text()));
-  try {
-    await work(page);
-    assert.deepEqual(complaints, []);
-  } finally {
-    await context.close();
-  }
-}
-
-const live = (page) => page.locator("#connection[data-state=live]").waitFor();
 const badge = (page, state) => page.locator(`#head .badge.s-${state}`);
 const row = (page, id) => page.locator(`tr[data-job="${id}"]`);
 const idOf = (page) => new URL(page.url()).pathname.split("/").at(-1);
@@ -56,7 +37,7 @@ async function submitByForm(page, kind, payload) {
 
 describe("with JavaScript", () => {
   test("a job submitted by form goes green on its page without a reload", () =>
-    withPage({}, async (page) => {
+    withPage(browser, {}, async (page) => {
       await submitByForm(page, "sleep", '{"ms": 1500}');
       await mark(page);
       await badge(page, "completed").waitFor();
@@ -66,7 +47,7 @@ describe("with JavaScript", () => {
     }));
 
   test("a row of a list goes green without a reload, and newer jobs are only announced", () =>
-    withPage({}, async (page) => {
+    withPage(browser, {}, async (page) => {
       const job = await server.submit({ kind: "sleep", payload: { ms: 2500 } });
       await page.goto(`${server.origin}/jobs`);
       await live(page);
@@ -82,7 +63,7 @@ describe("with JavaScript", () => {
     }));
 
   test("home shows a new job at once, its end, and the counts with it", () =>
-    withPage({}, async (page) => {
+    withPage(browser, {}, async (page) => {
       await page.goto(server.origin);
       await live(page);
       await mark(page);
@@ -97,7 +78,7 @@ describe("with JavaScript", () => {
     }));
 
   test("a failing job tells its attempts while they happen", () =>
-    withPage({}, async (page) => {
+    withPage(browser, {}, async (page) => {
       const job = await server.submit({ kind: "fail", payload: { times: 2 }, backoff: { base_ms: 300, cap_ms: 300 }, delay_ms: 1000 });
       await page.goto(`${server.origin}/jobs/${job.id}`);
       await mark(page);
@@ -108,7 +89,7 @@ describe("with JavaScript", () => {
     }));
 
   test("a double click makes one job", () =>
-    withPage({}, async (page) => {
+    withPage(browser, {}, async (page) => {
       const count = async () => Object.values((await server.stats()).states).reduce((a, b) => a + b, 0);
       const before = await count();
       await page.goto(`${server.origin}/jobs/new?kind=echo`);
@@ -119,7 +100,7 @@ describe("with JavaScript", () => {
     }));
 
   test("the chosen theme stays", () =>
-    withPage({ colorScheme: "light" }, async (page) => {
+    withPage(browser, { colorScheme: "light" }, async (page) => {
       await page.goto(server.origin);
       const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
       const light = await background();
@@ -131,7 +112,7 @@ describe("with JavaScript", () => {
     }));
 
   test("pausing a queue shows on another open page", () =>
-    withPage({}, async (page) => {
+    withPage(browser, {}, async (page) => {
       const queue = `pause-${Date.now()}`;
       await server.submit({ kind: "echo", payload: 1, queue });
       await page.goto(server.origin);
@@ -145,7 +126,7 @@ describe("with JavaScript", () => {
     }));
 
   test("a page whose server restarts says so, recovers, and misses nothing", () =>
-    withPage({}, async (page) => {
+    withPage(browser, {}, async (page) => {
       const job = await server.submit({ kind: "sleep", payload: { ms: 1 }, delay_ms: 4000 });
       await page.goto(`${server.origin}/jobs/${job.id}`);
       await live(page);
@@ -163,7 +144,7 @@ describe("with JavaScript", () => {
     }));
 
   test("a stopping server is announced while its last job ends, and nothing of it is lost", () =>
-    withPage({}, async (page) => {
+    withPage(browser, {}, async (page) => {
       const job = await server.submit({ kind: "sleep", payload: { ms: 3000 } });
       await page.goto(`${server.origin}/jobs/${job.id}`);
       await live(page);
@@ -181,7 +162,7 @@ describe("with JavaScript", () => {
     }));
 
   test("a page left and come back to with the browser's button is live again", () =>
-    withPage({}, async (page) => {
+    withPage(browser, {}, async (page) => {
       await page.goto(server.origin);
       await live(page);
       await page.goto(`${server.origin}/jobs`);
@@ -196,7 +177,7 @@ describe("without JavaScript", () => {
   const off = { javaScriptEnabled: false };
 
   test("a job is submitted by form and found completed after a reload", () =>
-    withPage(off, async (page) => {
+    withPage(browser, off, async (page) => {
       const id = await submitByForm(page, "echo", '{"big": 12345678901234567890}');
       await server.until(id, "completed");
       await page.reload();
@@ -207,7 +188,7 @@ describe("without JavaScript", () => {
     }));
 
   test("what was typed stays when a field is wrong", () =>
-    withPage(off, async (page) => {
+    withPage(browser, off, async (page) => {
       await page.goto(`${server.origin}/jobs/new?kind=sleep&view=json`);
       await page.locator("#payload").fill('{"ms": }');
       await page.locator(".options summary").click();
@@ -220,7 +201,7 @@ describe("without JavaScript", () => {
     }));
 
   test("a waiting job is cancelled, retried and deleted by buttons", () =>
-    withPage(off, async (page) => {
+    withPage(browser, off, async (page) => {
       const job = await server.submit({ kind: "echo", payload: 1, delay_ms: 3_600_000 });
       await page.goto(`${server.origin}/jobs/${job.id}`);
       await page.locator("#cancel").click();
@@ -236,7 +217,7 @@ describe("without JavaScript", () => {
     }));
 
   test("every page fits a phone of 360 px", () =>
-    withPage({ ...off, viewport: { width: 360, height: 740 } }, async (page) => {
+    withPage(browser, { ...off, viewport: { width: 360, height: 740 } }, async (page) => {
       const job = await server.submit({ kind: "echo", payload: "x".repeat(300), tags: ["a-rather-long-tag-for-a-phone"] });
       await server.until(job.id, "completed");
       for (const path of ["/", "/jobs", "/jobs?state=discarded", `/jobs/${job.id}`, "/jobs/new", "/system", "/none"]) {
