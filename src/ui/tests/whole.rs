@@ -149,6 +149,7 @@ async fn under_a_base_path_every_page_link_file_and_redirect_stays_below_it() {
         page.assert_sound();
         page.assert_has("<base href=\"/tools/cortado/\">");
         page.assert_has("class=\"skip\" href=\"/tools/cortado/jobs?state=available#main\"");
+        page.assert_has("rel=\"expect\" href=\"/tools/cortado/jobs?state=available#keys\"");
     }
     desk.get("/tools/cortado").await.assert_has("aria-current=\"page\">Home</a>");
     let missing = desk.get("/tools/cortado/none").await;
