@@ -222,6 +222,7 @@ impl Problems {
         self.at_least("store.max_queues", section.max_queues, 1);
         self.at_least("store.tick_step", section.tick_step, 1);
         self.at_least("store.archive_from", section.archive_from, 1);
+        self.at_least("store.pipeline_from", section.pipeline_from, 1);
         self.at_least("store.search_step", section.search_step, 1);
         self.at_least("retention.events.count", retention.events.count, 1);
         let keep = |keep: KeepSection| store::Keep { age: keep.age, count: keep.count };
@@ -239,6 +240,7 @@ impl Problems {
             tick_step: section.tick_step,
             archive_from: section.archive_from,
             carry_above: section.carry_above as u64,
+            pipeline_from: section.pipeline_from,
             search_step: section.search_step,
         }
     }

@@ -132,6 +132,7 @@ pub struct StoreSection {
     pub archive_from: usize,
     #[serde(deserialize_with = "size")]
     pub carry_above: usize,
+    pub pipeline_from: usize,
     pub search_step: usize,
 }
 
@@ -334,6 +335,7 @@ impl Default for StoreSection {
             tick_step: limits.tick_step,
             archive_from: limits.archive_from,
             carry_above: usize::try_from(limits.carry_above).unwrap_or(usize::MAX),
+            pipeline_from: limits.pipeline_from,
             search_step: limits.search_step,
         }
     }

@@ -213,6 +213,9 @@ pub struct Limits {
     pub archive_from: usize,
     /// Bytes of a journal below which no old job is copied forward so that old chunks can go.
     pub carry_above: u64,
+    /// Events that a store on a disk writes on a thread of their own while it applies what comes next;
+    /// fewer are written at once.
+    pub pipeline_from: usize,
     /// Jobs that one `list` looks at before it answers with what it has found. A little more when they
     /// lie close together.
     pub search_step: usize,
@@ -251,6 +254,7 @@ impl Default for Limits {
             tick_step: 1_000,
             archive_from: 2_000,
             carry_above: 32 * 1_024 * 1_024,
+            pipeline_from: 512,
             search_step: 50_000,
         }
     }

@@ -61,15 +61,14 @@ impl Archiver {
         Ok((Archiver { give }, thread))
     }
 
-    /// Hands out the next run when enough jobs have finished and none is under way.
+    /// Whether enough jobs have finished for a run and none is under way.
+    pub fn is_due(&self, core: &Core) -> bool {
+        let finished = core.index.sets.finished.values().map(|state| state.len());
+        !core.archiving && finished.sum::<usize>() >= core.shared.tuning.run_from
+    }
+
+    /// Hands out the next run. Every group is on the disk.
     pub fn feed(&self, core: &mut Core) {
-        if core.archiving {
-            return;
-        }
-        let finished: usize = core.index.sets.finished.values().map(|state| state.len()).sum();
-        if finished < core.shared.tuning.run_from {
-            return;
-        }
         let chosen = choose(core);
         let outages = core.shared.outages.load(Ordering::Acquire);
         let no = core.meta.take_run_number();

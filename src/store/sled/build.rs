@@ -205,10 +205,10 @@ impl Builder {
 
     fn put_chunks(
         &mut self,
-        chunks: Result<Vec<super::codec::Packed>, String>,
+        chunks: Result<Vec<super::codec::Raw>, String>,
     ) -> Result<(), StoreError> {
         for chunk in chunks.map_err(StoreError::Corrupt)? {
-            self.ops.put(&journal::key(self.chunk), &chunk.bytes);
+            self.ops.put(&journal::key(self.chunk), &chunk.seal());
             self.chunk += 1;
         }
         Ok(())

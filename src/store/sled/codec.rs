@@ -81,16 +81,23 @@ pub(super) struct Packer {
     count: u32,
     labels: Vec<Arc<Labels>>,
     body: Vec<u8>,
-    done: Vec<Packed>,
+    done: Vec<Raw>,
     /// Bytes of the events packed so far, before compression.
     pub event_bytes: u64,
 }
 
-/// A chunk ready to be stored.
+/// A chunk that takes no more records, before its compression.
 #[derive(Debug)]
-pub(super) struct Packed {
+pub(super) struct Raw {
     pub first_seq: u64,
-    pub bytes: Vec<u8>,
+    raw: Vec<u8>,
+}
+
+impl Raw {
+    /// What is stored.
+    pub fn seal(&self) -> Vec<u8> {
+        seal(&self.raw)
+    }
 }
 
 impl Packer {
@@ -166,13 +173,13 @@ impl Packer {
 
     /// Closes what is open as a chunk of its own, even when nothing is in it: its header alone says how
     /// far the numbers go, and when.
-    pub fn finish_marked(mut self) -> Result<Vec<Packed>, String> {
+    pub fn finish_marked(mut self) -> Result<Vec<Raw>, String> {
         self.close()?;
         Ok(self.done)
     }
 
     /// The finished chunks.
-    pub fn finish(mut self) -> Result<Vec<Packed>, String> {
+    pub fn finish(mut self) -> Result<Vec<Raw>, String> {
         if self.count > 0 {
             self.close()?;
         }
@@ -196,7 +203,7 @@ impl Packer {
         };
         let mut raw = postcard::to_stdvec(&header).map_err(|error| error.to_string())?;
         raw.extend_from_slice(&self.body);
-        self.done.push(Packed { first_seq: self.first_seq, bytes: seal(&raw) });
+        self.done.push(Raw { first_seq: self.first_seq, raw });
         self.body.clear();
         self.count = 0;
         self.first_seq = self.next_seq;
@@ -314,7 +321,7 @@ mod tests {
         records.iter().for_each(|record| {
             packer.push(record).unwrap();
         });
-        packer.finish().unwrap().iter().map(|p| Chunk::decode(&p.bytes).unwrap()).collect()
+        packer.finish().unwrap().iter().map(|raw| Chunk::decode(&raw.seal()).unwrap()).collect()
     }
 
     #[test]
@@ -334,7 +341,7 @@ mod tests {
     fn a_flipped_byte_is_noticed() {
         let mut packer = Packer::new(Time::default(), 1);
         packer.push(&enqueued(1, "\"some payload\"")).unwrap();
-        let bytes = packer.finish().unwrap().remove(0).bytes;
+        let bytes = packer.finish().unwrap()[0].seal();
         for place in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[place] ^= 0x10;

@@ -1,7 +1,6 @@
-//! The one thread that writes. It takes every waiting command, applies them as one group, makes the
-//! group durable, and then answers: a group is what arrived while the last one was synced.
+//! The one thread that changes anything. It takes every waiting command, applies them as one group, makes
+//! the group durable, and then answers: a group is what arrived while the last one was synced.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,15 +13,15 @@ use super::index::Index;
 use super::outage::{self, Patience};
 use super::shared::Shared;
 use super::time::Ticking;
-use super::verbs::{Claimed, Controlled, Taken};
-use crate::job::{Cursor, Event, JobId, NewJob, Schedule, Status};
+use super::verbs::{Controlled, Taken};
+use super::writer::{Answer, ClaimReply, Parcel, Waiting, Writer};
+use crate::job::{Cursor, JobId, NewJob, Schedule, Status};
 use crate::store::{
     Claim, Control, ControlError, Extension, LeaseRef, Note, ScheduleCommand, ScheduleError,
     SettleError, Settlement, StoreError, Ticked,
 };
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-type ClaimReply = Reply<Vec<(Claimed, Event)>>;
 /// A look at the index, and the durable place it is of.
 pub(super) type Look = Box<dyn FnOnce(&Index, Cursor) + Send>;
 type Controls = Vec<(JobId, Result<Status, ControlError>)>;
@@ -33,6 +32,8 @@ pub(super) enum Command {
     Read(Look),
     Claim(Claim, ClaimReply),
     Change(Change),
+    /// The group on its way was not written.
+    Failed,
     /// Begins a snapshot of what is durable now.
     Cut(Reply<Cut>),
     /// The cron entries, and the durable place they are of.
@@ -54,56 +55,61 @@ pub(super) enum Change {
     Archive(u64, Result<Built, StoreError>),
 }
 
-/// Commands in one group at most; what is beyond waits for the next.
-const GROUP: usize = 16_384;
-
-/// An answer to give when the group is durable, or has failed.
-type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-pub(super) type Claims = Vec<(Result<Vec<Claimed>, StoreError>, ClaimReply)>;
+/// Events after which a group takes no more commands: what is beyond waits for the next, which is applied
+/// while this one is written.
+const GROUP: usize = 2_048;
 
 /// Runs until it is told to close. Owns everything that changes.
-pub(super) fn run(mut core: Core, mut commands: mpsc::Receiver<Command>, archiver: &Archiver) {
+pub(super) fn run(
+    mut core: Core,
+    mut commands: mpsc::Receiver<Command>,
+    archiver: &Archiver,
+    mut writer: Writer,
+) {
     let mut deferred: Vec<Change> = Vec::new();
     let mut patience = Patience::new(core.shared.tuning.pauses);
     loop {
         let mut batch = Batch::default();
         if deferred.is_empty() || core.archiving {
             match commands.blocking_recv() {
-                Some(first) => batch.add(first, Some(&core)),
+                Some(first) => batch.add(first),
                 None => return,
             }
         }
         // On a busy machine whoever can run now adds to this group; an idle one loses nothing.
         std::thread::yield_now();
-        while batch.len() < GROUP
+        while batch.weight < GROUP
             && let Ok(command) = commands.try_recv()
         {
-            batch.add(command, Some(&core));
+            batch.add(command);
         }
         if !core.archiving {
             batch.changes.append(&mut deferred);
         }
         let closing = std::mem::take(&mut batch.closing);
-        let written = one_group(&mut core, batch);
+        let written = one_group(&mut core, batch, &mut writer);
         if !closing.is_empty() {
             let result = written.map(|mut later| deferred.append(&mut later));
+            let result = result.and_then(|()| rest(&mut core, &mut writer));
             let result = result.and_then(|()| core.shared.disk.sync());
             let result = result.and_then(|()| core.shared.watermark.write(core.shared.head()));
             return close(&core.shared, &mut commands, deferred, closing, result);
         }
-        match written {
-            Ok(mut later) => {
-                deferred.append(&mut later);
+        let fed = written.and_then(|mut later| {
+            deferred.append(&mut later);
+            if archiver.is_due(&core) {
+                rest(&mut core, &mut writer)?; // it reads what it is given from the disk
                 archiver.feed(&mut core);
             }
-            Err(error) => {
-                let (shared, waiting) = (core.shared.clone(), std::mem::take(&mut deferred));
-                match outage::sit_out(core, &mut commands, waiting, error, &mut patience) {
-                    Ok(again) => core = again,
-                    Err(closing) => {
-                        let result = shared.check();
-                        return close(&shared, &mut commands, deferred, closing, result);
-                    }
+            Ok(())
+        });
+        if let Err(error) = fed {
+            let (shared, waiting) = (core.shared.clone(), std::mem::take(&mut deferred));
+            match outage::sit_out(core, &mut commands, waiting, error, &mut patience) {
+                Ok(again) => core = again,
+                Err(closing) => {
+                    let result = shared.check();
+                    return close(&shared, &mut commands, deferred, closing, result);
                 }
             }
         }
@@ -121,7 +127,7 @@ fn close(
     shared.take_down(StoreError::Closed);
     let mut rest = Batch::of(deferred);
     while let Ok(command) = commands.try_recv() {
-        rest.add(command, None);
+        rest.add(command);
     }
     let more = rest.refuse(&StoreError::Closed);
     for reply in closing.into_iter().chain(more) {
@@ -133,9 +139,21 @@ fn close(
 /// Commands that will be one group.
 #[derive(Default)]
 pub(super) struct Batch {
+    /// Those who want to see what is durable.
+    looks: Vec<Looking>,
     claims: Vec<(Claim, ClaimReply)>,
     changes: Vec<Change>,
     closing: Vec<Reply<()>>,
+    /// The group before may have failed.
+    failed: bool,
+    /// About how many events it makes.
+    weight: usize,
+}
+
+enum Looking {
+    Read(Look),
+    Cut(Reply<Cut>),
+    Schedules(Reply<(Vec<Schedule>, Cursor)>),
 }
 
 impl Batch {
@@ -144,30 +162,65 @@ impl Batch {
         Batch { changes, ..Batch::default() }
     }
 
-    fn len(&self) -> usize {
-        self.claims.len() + self.changes.len()
-    }
-
-    /// Sorts a command in. Reads are answered at once: the index is as the last group left it. Without
-    /// an index whoever reads is told why by the store's state.
-    pub fn add(&mut self, command: Command, core: Option<&Core>) {
-        match (command, core) {
-            (Command::Read(look), Some(core)) => look(&core.index, core.shared.head()),
-            // A reader that gave up holds nothing: its pin went with the answer.
-            (Command::Cut(reply), Some(core)) => drop(reply.send(Ok(Cut::of(core)))),
-            (Command::Schedules(reply), Some(core)) => {
-                let all = core.schedules.0.values().cloned().collect();
-                // A reader that gave up misses nothing.
-                drop(reply.send(Ok((all, core.shared.head()))));
-            }
-            (Command::Read(_) | Command::Cut(_) | Command::Schedules(_), None) => {}
-            (Command::Claim(claim, reply), _) => self.claims.push((claim, reply)),
-            (Command::Change(change), _) => self.changes.push(change),
-            (Command::Close(reply), _) => self.closing.push(reply),
+    /// Sorts a command in.
+    pub fn add(&mut self, command: Command) {
+        self.weight += match &command {
+            Command::Change(Change::Enqueue(jobs, _)) => jobs.len(),
+            Command::Change(Change::Settle(all, _)) => all.len(),
+            Command::Claim(claim, _) => claim.max,
+            Command::Read(_)
+            | Command::Change(_)
+            | Command::Failed
+            | Command::Cut(_)
+            | Command::Schedules(_)
+            | Command::Close(_) => 1,
+        };
+        match command {
+            Command::Read(look) => self.looks.push(Looking::Read(look)),
+            Command::Cut(reply) => self.looks.push(Looking::Cut(reply)),
+            Command::Schedules(reply) => self.looks.push(Looking::Schedules(reply)),
+            Command::Claim(claim, reply) => self.claims.push((claim, reply)),
+            Command::Change(change) => self.changes.push(change),
+            Command::Failed => self.failed = true,
+            Command::Close(reply) => self.closing.push(reply),
         }
     }
 
-    /// Refuses all but who waits for the close.
+    /// Whether something in it must find every group before it on the disk: it shows what is durable, or
+    /// reads it there.
+    fn wants_rest(&self) -> bool {
+        self.failed
+            || !self.looks.is_empty()
+            || self.changes.iter().any(|change| match change {
+                Change::Enqueue(..)
+                | Change::Extend(..)
+                | Change::Settle(..)
+                | Change::Annotate(..) => false,
+                Change::Control(..)
+                | Change::Schedule(..)
+                | Change::Tick(..)
+                | Change::Archive(..) => true,
+            })
+    }
+
+    /// Answers those who only look: the index is as the last group left it.
+    fn look(&mut self, core: &Core) {
+        let head = core.shared.head();
+        for looking in self.looks.drain(..) {
+            // In every arm: whoever asked may have given up, and then misses nothing.
+            match looking {
+                Looking::Read(look) => look(&core.index, head),
+                // Its pin goes with the answer.
+                Looking::Cut(reply) => drop(reply.send(Ok(Cut::of(core)))),
+                Looking::Schedules(reply) => {
+                    let all = core.schedules.0.values().cloned().collect();
+                    drop(reply.send(Ok((all, head))));
+                }
+            }
+        }
+    }
+
+    /// Refuses all but who waits for the close. Whoever looks is told why by the store's state.
     pub fn refuse(self, error: &StoreError) -> Vec<Reply<()>> {
         // In every arm: whoever asked may have given up.
         for (_, reply) in self.claims {
@@ -190,14 +243,52 @@ impl Batch {
     }
 }
 
-/// Applies, writes and answers one group. Answers with the changes that must wait for the archiver.
-fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
+/// Applies one group and writes it: here or, when it is large, beside what is applied next.
+/// Answers with the changes that must wait for the archiver.
+fn one_group(
+    core: &mut Core,
+    mut batch: Batch,
+    writer: &mut Writer,
+) -> Result<Vec<Change>, StoreError> {
+    if batch.wants_rest()
+        && let Err(error) = rest(core, writer)
+    {
+        batch.refuse(&error);
+        return Err(error);
+    }
+    batch.look(core);
+    let (packed, waiting, later) = apply(core, batch);
+    // The group before is through with everything first, its failure included.
+    let parcel = match rest(core, writer).and(packed) {
+        Ok(packed) => Parcel { packed, waiting },
+        Err(error) => {
+            core.shared.suspend(error.clone()); // before anybody is told
+            waiting.refuse(&error);
+            Batch::of(later).refuse(&error);
+            return Err(error);
+        }
+    };
+    if parcel.may_overlap(core.shared.tuning.pipeline_from) {
+        writer.give(parcel);
+    } else if let Err(error) = core.write(parcel) {
+        Batch::of(later).refuse(&error);
+        return Err(error);
+    }
+    Ok(later)
+}
+
+/// Waits until every group before is durable.
+fn rest(core: &mut Core, writer: &mut Writer) -> Result<(), StoreError> {
+    writer.rest().map_or(Ok(()), |outcome| core.written(outcome))
+}
+
+/// Applies a group's commands one after the other.
+fn apply(core: &mut Core, batch: Batch) -> (Result<Packed, StoreError>, Waiting, Vec<Change>) {
     let now = core.shared.clock.now();
     let mut group = Group::new(core, now);
-    // Claims come first: so they only see jobs that earlier groups made durable.
-    let mut claims: Claims =
-        batch.claims.into_iter().map(|(claim, reply)| (group.claim(&claim), reply)).collect();
-    let mut answers: Vec<Answer> = Vec::with_capacity(batch.changes.len());
+    // Claims come first: they only see jobs of earlier groups, durable when they are answered.
+    let claims = batch.claims.into_iter().map(|(claim, reply)| (group.claim(&claim), reply));
+    let mut waiting = Waiting { claims: claims.collect(), answers: Vec::new() };
     let mut later = Vec::new();
     let mut archived = Ok(Vec::new());
     for change in batch.changes {
@@ -238,77 +329,11 @@ fn one_group(core: &mut Core, batch: Batch) -> Result<Vec<Change>, StoreError> {
                 continue;
             }
         };
-        answers.push(answer);
+        waiting.answers.push(answer);
     }
     // Last, so that nothing of this group looks for a run that is not on the disk yet.
     let archived = archived.map(|all| all.into_iter().for_each(|built| group.archive(built)));
-    let written = archived.and_then(|()| group.pack());
-    let written = written.and_then(|packed| write(core, packed, &mut claims));
-    if let Err(error) = &written {
-        core.shared.suspend(error.clone()); // before anybody is told
-    }
-    let outcome = written.as_ref().map(drop).map_err(StoreError::clone);
-    let followers = core.shared.followers();
-    for answer in answers {
-        answer(outcome.clone());
-    }
-    match written {
-        Ok(events) => {
-            // After the answers: they have woken the runtime already, so this costs hardly anything.
-            core.shared.tell(&followers, events);
-            Ok(later)
-        }
-        Err(error) => {
-            for (_, reply) in claims {
-                // Whoever asked may have given up.
-                let _gone = reply.send(Err(error.clone()));
-            }
-            Err(error)
-        }
-    }
-}
-
-/// Makes a group durable and wakes whom it gives work. Answers with the events that followers are to be told.
-pub(super) fn write(
-    core: &mut Core,
-    packed: Packed,
-    claims: &mut Claims,
-) -> Result<Vec<Event>, StoreError> {
-    let Packed { at, ops, chunks, events, woken, archive_changed } = packed;
-    let shared = core.shared.clone();
-    let empty = ops.bytes == 0;
-    if !empty {
-        shared.disk.apply(ops)?;
-    }
-    // A claim is in the kernel's hands now and its job was durable before: the worker may begin.
-    let mut answered = 0;
-    for (claimed, reply) in claims.drain(..) {
-        answered += claimed.as_ref().map_or(0, Vec::len);
-        let with_event = |one: Claimed| {
-            let started = events[one.started].clone();
-            (one, started)
-        };
-        // A worker that no longer waits loses its lease when it runs out.
-        let _gone = reply.send(claimed.map(|all| all.into_iter().map(with_event).collect()));
-    }
-    if !empty && let Err(error) = shared.disk.sync() {
-        // Claims come first in a group, so their events do.
-        core.unsure = events.into_iter().take(answered).collect();
-        return Err(error);
-    }
-
-    for (first_seq, len) in chunks {
-        core.journal.add(first_seq, at, len);
-    }
-    if archive_changed {
-        let archive = core.archive.clone();
-        *shared.archive.write().unwrap_or_else(PoisonError::into_inner) = archive;
-    }
-    shared.head.store(core.next_seq - 1, Ordering::Release);
-    for queue in woken {
-        core.index.sets.queues[queue as usize].wake.notify_one();
-    }
-    Ok(events)
+    (archived.and_then(|()| group.pack()), waiting, later)
 }
 
 fn when_durable<T: Send + 'static>(value: Result<T, StoreError>, reply: Reply<T>) -> Answer {

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::archive::{Archive, Run};
-use super::codec::Packer;
+use super::codec::{Packer, Raw};
 use super::disk::Ops;
 use super::faults::Point;
 use super::index::{Entry, Index, Trail};
@@ -75,22 +77,25 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Ends the applying: the packed chunks, ready to be written, with the number of the first.
+    /// Ends the applying: what is to be written, and what follows when it is.
     pub fn pack(mut self) -> Result<Packed, StoreError> {
         self.write_runs()?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(self.now, 0));
         self.ops.accepted = packer.event_bytes;
         let chunks = packer.finish().map_err(StoreError::Corrupt)?;
-        for (n, chunk) in chunks.iter().enumerate() {
-            self.ops.put(&super::journal::key(self.first_chunk + n as u64), &chunk.bytes);
+        for chunk in &chunks {
+            self.core.journal.stage(chunk.first_seq, self.now);
         }
+        let queues = &self.core.index.sets.queues;
+        let wakes = self.woken.iter().map(|queue| queues[*queue as usize].wake.clone());
         Ok(Packed {
-            at: self.now,
-            chunks: chunks.iter().map(|chunk| (chunk.first_seq, chunk.bytes.len())).collect(),
+            first_chunk: self.first_chunk,
+            chunks,
             ops: self.ops,
             events: self.events,
-            woken: self.woken,
-            archive_changed: self.archive_changed,
+            head: self.core.next_seq - 1,
+            wakes: wakes.collect(),
+            archive: self.archive_changed.then(|| self.core.archive.clone()),
         })
     }
 
@@ -340,13 +345,17 @@ pub(super) enum InRun {
 
 /// A group on its way to the disk.
 pub(super) struct Packed {
-    pub at: Time,
+    pub first_chunk: u64,
+    pub chunks: Vec<Raw>,
+    /// What else it changes there.
     pub ops: Ops,
-    /// First event and stored length of each chunk.
-    pub chunks: Vec<(u64, usize)>,
     pub events: Vec<Event>,
-    pub woken: BTreeSet<u32>,
-    pub archive_changed: bool,
+    /// The number of its last event, or of the last one before it.
+    pub head: u64,
+    /// Those who have new work when it is durable.
+    pub wakes: Vec<Arc<Notify>>,
+    /// The archive as it is then, if it changed.
+    pub archive: Option<Archive>,
 }
 
 impl Core {

@@ -31,6 +31,12 @@ pub(super) struct Directory {
 }
 
 impl Directory {
+    /// Adds a durable chunk; from now on readers find it.
+    pub fn add(&mut self, first_seq: u64, len: usize) {
+        self.first_seqs.push_back(first_seq);
+        self.bytes += len as u64;
+    }
+
     /// The number of chunks.
     pub fn len(&self) -> usize {
         self.first_seqs.len()
@@ -53,7 +59,7 @@ struct Meta {
     refs: u32,
 }
 
-/// The committer's side of the table.
+/// The committer's side of the table; the chunks of the newest groups may be on their way to the disk.
 pub(super) struct Journal {
     shared: Arc<RwLock<Directory>>,
     base: u64,
@@ -81,14 +87,28 @@ impl Journal {
         self.base + self.metas.len() as u64
     }
 
-    /// Adds a durable chunk; from now on readers find it.
-    pub fn add(&mut self, first_seq: u64, at: Time, len: usize) {
+    /// Adds a chunk that is on its way to the disk.
+    pub fn stage(&mut self, first_seq: u64, at: Time) {
         let refs = if self.fresh_refs.is_empty() { 0 } else { self.fresh_refs.remove(0) };
-        self.metas.push_back(Meta { first_seq, at, len: len as u32, refs });
-        self.bytes += len as u64;
+        self.metas.push_back(Meta { first_seq, at, len: 0, refs });
+    }
+
+    /// Chunks from this number on are on the disk, and so long each.
+    pub fn stored(&mut self, first: u64, lens: &[usize]) {
+        let place = first.saturating_sub(self.base) as usize;
+        for (meta, len) in self.metas.iter_mut().skip(place).zip(lens) {
+            meta.len = *len as u32;
+            self.bytes += *len as u64;
+        }
+    }
+
+    /// Adds a chunk that is on the disk.
+    pub fn add(&mut self, first_seq: u64, at: Time, len: usize) {
+        let number = self.next_chunk();
+        self.stage(first_seq, at);
+        self.stored(number, &[len]);
         let mut shared = self.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        shared.first_seqs.push_back(first_seq);
-        shared.bytes = self.bytes;
+        shared.add(first_seq, len);
     }
 
     /// A job's trail goes through a chunk now.
@@ -139,14 +159,15 @@ impl Journal {
             if first.refs > 0 || second.first_seq > expired + 1 {
                 return;
             }
-            ops.remove(&key(self.base), first.len as usize);
-            self.bytes -= u64::from(first.len);
+            let len = first.len;
+            ops.remove(&key(self.base), len as usize);
+            self.bytes -= u64::from(len);
             self.metas.pop_front();
             self.base += 1;
             let mut shared = self.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             shared.first_seqs.pop_front();
             shared.base += 1;
-            shared.bytes = self.bytes;
+            shared.bytes = shared.bytes.saturating_sub(u64::from(len));
         }
     }
 

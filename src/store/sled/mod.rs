@@ -28,6 +28,7 @@ mod told;
 mod verbs;
 mod verify;
 mod watermark;
+mod writer;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -114,9 +115,11 @@ impl SledStore {
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
         let (archiver, reading) =
             archiver::Archiver::start(shared.clone(), commands.downgrade()).map_err(no_thread)?;
+        let writer =
+            writer::Writer::start(shared.clone(), commands.downgrade()).map_err(no_thread)?;
         let committing = std::thread::Builder::new()
             .name("cortado-commit".into())
-            .spawn(move || committer::run(core, receiver, &archiver))
+            .spawn(move || committer::run(core, receiver, &archiver, writer))
             .map_err(no_thread)?;
         let (open, end) = std::sync::mpsc::channel();
         let witness = watermark::follow(shared.clone(), end).map_err(no_thread)?;

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::committer::{Batch, Change, Command, Reply, write};
+use super::committer::{Batch, Change, Command, Reply};
 use super::group::{Core, Group};
 use super::index::Leases;
 use super::read;
 use super::recover;
 use super::shared::Shared;
+use super::writer::Parcel;
 use crate::job::{
     Change as Said, Cursor, Event, Fact, Interruption, JobId, ScheduleChange, State, Step,
 };
@@ -136,7 +137,7 @@ fn refuse(
     let mut batch = Batch::of(changes);
     let over = loop {
         match commands.try_recv() {
-            Ok(command) => batch.add(command, None),
+            Ok(command) => batch.add(command),
             Err(TryRecvError::Empty) => break false,
             Err(TryRecvError::Disconnected) => break true,
         }
@@ -147,7 +148,7 @@ fn refuse(
 
 fn refuse_first(command: Command, reason: &StoreError) -> Result<(), Vec<Reply<()>>> {
     let mut batch = Batch::default();
-    batch.add(command, None);
+    batch.add(command);
     let closing = batch.refuse(reason);
     if closing.is_empty() { Ok(()) } else { Err(closing) }
 }
@@ -181,8 +182,7 @@ fn come_back(shared: &Arc<Shared>, before: &Before) -> Result<Core, StoreError> 
         shared.tell(&shared.followers(), kept);
     }
     let packed = group.pack()?;
-    let events = write(&mut core, packed, &mut Vec::new())?;
-    shared.tell(&shared.followers(), events);
+    core.write(Parcel::of_nobody(packed))?;
     Ok(core)
 }
 

@@ -19,6 +19,7 @@ use super::read::status_after;
 use super::schedules;
 use super::shared::{Meta, Shared, Tuning};
 use super::watermark::Watermark;
+use super::writer::Parcel;
 use crate::job::{Change, Cursor, Event, Fact, Interruption, JobId, State, Status};
 use crate::store::schedules::Schedules;
 use crate::store::{Clock, Limits, StoreError, remember_start};
@@ -363,6 +364,6 @@ fn give_back(core: &mut Core) -> Result<usize, StoreError> {
     }
     let packed = group.pack()?;
     // Nobody follows yet: whoever comes later reads what was missed from the log.
-    super::committer::write(core, packed, &mut Vec::new()).map(drop)?;
+    core.write(Parcel::of_nobody(packed))?;
     Ok(ids.len())
 }

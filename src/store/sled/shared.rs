@@ -66,6 +66,8 @@ pub(super) struct Tuning {
     pub drop_at_once: usize,
     /// Journal bytes below which no job is copied forward to make room.
     pub carry_above: u64,
+    /// Events in a group that make it be written beside the next one.
+    pub pipeline_from: usize,
     /// The wait before the directory is opened again after a fault, doubled with each try that fails,
     /// and the longest such wait.
     pub pauses: (Duration, Duration),
@@ -79,6 +81,7 @@ impl Tuning {
             rewrite_percent: 25,
             drop_at_once: usize::MAX,
             carry_above: limits.carry_above,
+            pipeline_from: limits.pipeline_from,
             pauses: (Duration::from_millis(100), Duration::from_secs(5)),
         }
     }

@@ -4,6 +4,7 @@
 mod damage;
 mod ledger;
 mod outage;
+mod pipeline;
 mod power;
 
 use std::path::Path;
@@ -113,6 +114,7 @@ pub(crate) mod tiny {
         rewrite_percent: 0,
         drop_at_once: 0,
         carry_above: 0,
+        pipeline_from: 1,
         pauses: (Duration::from_millis(1), Duration::from_millis(20)),
     };
 

@@ -48,7 +48,7 @@ impl Sort {
         match self {
             Sort::Whole => small.to_owned(),
             Sort::Tight | Sort::Keyless => format!(
-                "{small}[retention]\ncompleted = {{ age = \"1 day\", count = {} }}\n\
+                "{small}pipeline_from = 1\n[retention]\ncompleted = {{ age = \"1 day\", count = {} }}\n\
                  events = {{ age = \"1 day\", count = {} }}\n",
                 KEPT.0, KEPT.1
             ),

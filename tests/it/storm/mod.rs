@@ -39,6 +39,7 @@ const CONFIG: &str = r#"
 close = "500ms"
 [store]
 archive_from = 100
+pipeline_from = 1
 carry_above = "64KiB"
 [retention]
 completed = { age = "1 day", count = 300 }

@@ -93,7 +93,7 @@ impl Switch {
 }
 
 /// Waits until the store takes work.
-async fn back<H: Harness>(rig: &Rig<H>) {
+pub(super) async fn back<H: Harness>(rig: &Rig<H>) {
     let works = async {
         while rig.store.health().is_err() {
             sleep(Duration::from_millis(5)).await;

@@ -55,7 +55,7 @@ fn append(disk: &Disk, records: impl FnOnce(u64) -> Vec<Record>) {
         packer.push(&record).unwrap();
     }
     let next = journal::key(journal::number(&key).unwrap() + 1);
-    put(disk, &next, &packer.finish().unwrap()[0].bytes);
+    put(disk, &next, &packer.finish().unwrap()[0].seal());
 }
 
 fn jobs(dir: &Path) -> Vec<crate::job::Job> {

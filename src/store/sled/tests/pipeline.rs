@@ -1,0 +1,133 @@
+//! A group is on its way to the disk while the next one is applied.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::outage::Faulty;
+use super::tiny::TINY;
+use crate::job::State;
+use crate::store::conformance::{Rig, draft};
+use crate::store::sled::faults::{EIO, Faults, Point};
+use crate::store::{Limits, StoreError};
+
+/// A disk whose syncs can be held, each for a test's word whether it fails.
+struct Held {
+    /// Told with every sync that is held.
+    reached: Receiver<()>,
+    fails: Sender<bool>,
+    holds: Arc<Mutex<bool>>,
+    /// Last, so that a test that fails lets it go.
+    rig: Rig<Faulty>,
+}
+
+impl Held {
+    async fn open() -> Held {
+        let (reach, reached) = channel();
+        let (fails, word) = channel();
+        let holds = Arc::new(Mutex::new(false));
+        let held = holds.clone();
+        let faults = Faults::watch(Box::new(move |point, _| {
+            if point != Point::Sync || !*held.lock().unwrap() {
+                return Ok(());
+            }
+            // A test that is over lets everything pass.
+            let _over = reach.send(());
+            match word.recv() {
+                Ok(true) => Err(std::io::Error::from_raw_os_error(EIO)),
+                Ok(false) | Err(_) => Ok(()),
+            }
+        }));
+        let rig = Rig::open_with(Faulty::new(TINY, faults), Limits::default()).await;
+        Held { reached, fails, holds, rig }
+    }
+
+    /// Submits a job whose group is held at its sync, and then one that is applied meanwhile.
+    async fn two_groups(&self) -> [tokio::task::JoinHandle<Result<(), StoreError>>; 2] {
+        *self.holds.lock().unwrap() = true;
+        let submit = |job| {
+            let store = self.rig.store.clone();
+            tokio::spawn(async move { store.enqueue(vec![job]).await.map(drop) })
+        };
+        let first = submit(draft().job());
+        while self.reached.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+        // A timer is told as soon as the index knows of it.
+        let timer = self.rig.store.wake_timer();
+        let told = timer.notified();
+        let second = submit(draft().after(Duration::from_secs(60)).job());
+        let applied = timeout(Duration::from_secs(20), told).await;
+        applied.expect("the second group should be applied while the first is held");
+        *self.holds.lock().unwrap() = false;
+        [first, second]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_applied_while_the_one_before_is_synced() {
+    let held = Held::open().await;
+    let groups = held.two_groups().await;
+    assert_eq!(held.rig.store.head().seq, 0, "nothing is durable yet");
+    assert!(groups.iter().all(|group| !group.is_finished()), "and nobody was told that it is");
+    held.fails.send(false).unwrap();
+    for group in groups {
+        group.await.unwrap().unwrap();
+    }
+    assert_eq!(held.rig.jobs().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_was_applied_is_refused_with_the_one_before_it() {
+    let held = Held::open().await;
+    let groups = held.two_groups().await;
+    held.fails.send(true).unwrap();
+    for group in groups {
+        let refused = group.await.unwrap();
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    }
+    super::outage::back(&held.rig).await;
+    let stats = held.rig.stats().await;
+    assert_eq!(stats.states.values().sum::<u64>(), 0, "{stats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_committer_hears_of_a_group_that_failed() {
+    let held = Held::open().await;
+    *held.holds.lock().unwrap() = true;
+    let (store, job) = (held.rig.store.clone(), draft().job());
+    let refused = tokio::spawn(async move { store.enqueue(vec![job]).await.map(drop) });
+    while held.reached.try_recv().is_err() {
+        tokio::task::yield_now().await;
+    }
+    *held.holds.lock().unwrap() = false;
+    held.fails.send(true).unwrap();
+    assert!(refused.await.unwrap().is_err());
+    super::outage::back(&held.rig).await; // although nobody asked it for anything meanwhile
+    held.rig.add(draft()).await;
+}
+
+/// Nobody sees what is applied and not yet durable: what is read is of the place that it names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_is_durable() {
+    let rig = Rig::open_with(Faulty::new(TINY, Faults::default()), Limits::default()).await;
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let (store, jobs) = (rig.store.clone(), [0; 100].map(|_| draft().job()));
+            tokio::spawn(async move {
+                for job in jobs {
+                    store.enqueue(vec![job]).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut looks = 0;
+    while writers.iter().any(|writer| !writer.is_finished()) {
+        let stats = rig.stats().await;
+        assert_eq!(stats.states[&State::Available], stats.cursor.seq, "one event for each job");
+        looks += 1;
+    }
+    assert!(looks > 1);
+}
