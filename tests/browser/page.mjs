@@ -19,9 +19,14 @@ export async function withPage(browser, options, work) {
   try {
     await work(page);
     assert.deepEqual(complaints, []);
-  } finally {
-    await context.close();
+  } catch (error) {
+    // Chromium may never close a page that is between two others, and that must not hide what failed.
+    let timer;
+    const given = new Promise((resolve) => (timer = setTimeout(resolve, PATIENCE_MS)));
+    await Promise.race([context.close(), given]).finally(() => clearTimeout(timer));
+    throw error;
   }
+  await context.close();
 }
 
 export const live = (page) => page.locator("#connection[data-state=live]").waitFor();

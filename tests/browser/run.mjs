@@ -94,7 +94,7 @@ describe("with JavaScript", () => {
       const before = await count();
       await page.goto(`${server.origin}/jobs/new?kind=echo`);
       await page.locator("#submit").dblclick();
-      await page.waitForURL(/\/jobs\/[0-9a-f-]{36}/);
+      // The second click may break off what the first began, so no single navigation is waited for.
       await badge(page, "completed").waitFor();
       assert.equal(await count(), before + 1);
     }));

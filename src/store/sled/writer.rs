@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
-use super::committer::{Command, Reply};
 use tokio::sync::mpsc::WeakSender;
 
+use super::committer::{Command, Reply};
 use super::group::{Core, Packed};
 use super::journal;
 use super::shared::Shared;
