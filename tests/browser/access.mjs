@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import axe from "axe-core";
-import { chromium } from "playwright-core";
+import { launch } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 let browser;
@@ -12,7 +12,7 @@ const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs
 
 before(async () => {
   server = await Server.start();
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
+  browser = await launch();
   const tags = ["nightly", "customer=42"];
   const done = await server.submit({ kind: "echo", payload: { big: 12345678901234567890n.toString(), on: true, none: null }, tags });
   const dead = await server.submit({ kind: "fail", payload: { times: 9 }, max_attempts: 1 });

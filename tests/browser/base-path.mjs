@@ -2,17 +2,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { PATIENCE_MS, launch } from "./page.mjs";
 import { Server } from "./server.mjs";
-
-const PATIENCE_MS = 20_000;
 
 let browser;
 let server;
 
 before(async () => {
   server = await Server.start({ flags: ["--base-path", "/tools/cortado"] });
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
+  browser = await launch();
 });
 
 after(async () => {

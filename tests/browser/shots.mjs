@@ -5,7 +5,7 @@
 import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
-import { chromium } from "playwright-core";
+import { launch } from "./page.mjs";
 
 const [origin = "http://127.0.0.1:8080", ...rest] = process.argv.slice(2);
 const readme = rest.includes("--readme");
@@ -20,7 +20,7 @@ async function jobIn(page, state) {
   return (await link.count()) ? `/${await link.getAttribute("href")}` : null;
 }
 
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
+const browser = await launch();
 try {
   const scout = await browser.newPage();
   const pages = { home: "/", jobs: "/jobs", dead: "/jobs?state=discarded", none: "/jobs?queue=nowhere", new: "/jobs/new", queues: "/queues", failures: "/failures", schedules: "/schedules", "schedule-new": "/schedules/new", schedule: "/schedules/of/stock-check", workers: "/workers", system: "/system", missing: "/jobs/none" };

@@ -7,37 +7,30 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::archiver::{Archiver, Built};
-use super::cut::Cut;
 use super::group::{Core, Group, Packed};
-use super::index::Index;
 use super::outage::{self, Patience};
 use super::shared::Shared;
 use super::time::Ticking;
 use super::verbs::{Controlled, Taken};
 use super::writer::{Answer, ClaimReply, Parcel, Waiting, Writer};
-use crate::job::{Cursor, JobId, NewJob, Schedule, Status};
+use crate::job::{JobId, NewJob, Schedule, Status};
 use crate::store::{
     Claim, Control, ControlError, Extension, LeaseRef, Note, ScheduleCommand, ScheduleError,
     SettleError, Settlement, StoreError, Ticked,
 };
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-/// A look at the index, and the durable place it is of.
-pub(super) type Look = Box<dyn FnOnce(&Index, Cursor) + Send>;
+/// Sees everything between two groups, when it is durable.
+pub(super) type Look = Box<dyn FnOnce(&Core) + Send>;
 type Controls = Vec<(JobId, Result<Status, ControlError>)>;
 
 /// What the handle and the archiver ask for.
 pub(super) enum Command {
-    /// Looks at the index between two groups, so it sees durable state only.
-    Read(Look),
+    Look(Look),
     Claim(Claim, ClaimReply),
     Change(Change),
     /// The group on its way was not written.
     Failed,
-    /// Begins a snapshot of what is durable now.
-    Cut(Reply<Cut>),
-    /// The cron entries, and the durable place they are of.
-    Schedules(Reply<(Vec<Schedule>, Cursor)>),
     Close(Reply<()>),
 }
 
@@ -53,6 +46,33 @@ pub(super) enum Change {
     Tick(Ticked, Reply<Ticked>),
     /// The archiver has built the run it was asked for, after that many outages.
     Archive(u64, Result<Built, StoreError>),
+}
+
+impl Command {
+    /// About how many events it makes.
+    fn weight(&self) -> usize {
+        match self {
+            Command::Change(Change::Enqueue(jobs, _)) => jobs.len(),
+            Command::Change(Change::Settle(all, _)) => all.len(),
+            Command::Claim(claim, _) => claim.max,
+            Command::Look(_) | Command::Change(_) | Command::Failed | Command::Close(_) => 1,
+        }
+    }
+}
+
+impl Change {
+    /// Whether it may look at the disk for what earlier groups left there.
+    fn reads_disk(&self) -> bool {
+        match self {
+            Change::Enqueue(..)
+            | Change::Extend(..)
+            | Change::Settle(..)
+            | Change::Annotate(..) => false,
+            Change::Control(..) | Change::Schedule(..) | Change::Tick(..) | Change::Archive(..) => {
+                true
+            }
+        }
+    }
 }
 
 /// Events after which a group takes no more commands: what is beyond waits for the next, which is applied
@@ -140,7 +160,7 @@ fn close(
 #[derive(Default)]
 pub(super) struct Batch {
     /// Those who want to see what is durable.
-    looks: Vec<Looking>,
+    looks: Vec<Look>,
     claims: Vec<(Claim, ClaimReply)>,
     changes: Vec<Change>,
     closing: Vec<Reply<()>>,
@@ -148,12 +168,6 @@ pub(super) struct Batch {
     failed: bool,
     /// About how many events it makes.
     weight: usize,
-}
-
-enum Looking {
-    Read(Look),
-    Cut(Reply<Cut>),
-    Schedules(Reply<(Vec<Schedule>, Cursor)>),
 }
 
 impl Batch {
@@ -164,21 +178,9 @@ impl Batch {
 
     /// Sorts a command in.
     pub fn add(&mut self, command: Command) {
-        self.weight += match &command {
-            Command::Change(Change::Enqueue(jobs, _)) => jobs.len(),
-            Command::Change(Change::Settle(all, _)) => all.len(),
-            Command::Claim(claim, _) => claim.max,
-            Command::Read(_)
-            | Command::Change(_)
-            | Command::Failed
-            | Command::Cut(_)
-            | Command::Schedules(_)
-            | Command::Close(_) => 1,
-        };
+        self.weight = self.weight.saturating_add(command.weight());
         match command {
-            Command::Read(look) => self.looks.push(Looking::Read(look)),
-            Command::Cut(reply) => self.looks.push(Looking::Cut(reply)),
-            Command::Schedules(reply) => self.looks.push(Looking::Schedules(reply)),
+            Command::Look(look) => self.looks.push(look),
             Command::Claim(claim, reply) => self.claims.push((claim, reply)),
             Command::Change(change) => self.changes.push(change),
             Command::Failed => self.failed = true,
@@ -189,35 +191,7 @@ impl Batch {
     /// Whether something in it must find every group before it on the disk: it shows what is durable, or
     /// reads it there.
     fn wants_rest(&self) -> bool {
-        self.failed
-            || !self.looks.is_empty()
-            || self.changes.iter().any(|change| match change {
-                Change::Enqueue(..)
-                | Change::Extend(..)
-                | Change::Settle(..)
-                | Change::Annotate(..) => false,
-                Change::Control(..)
-                | Change::Schedule(..)
-                | Change::Tick(..)
-                | Change::Archive(..) => true,
-            })
-    }
-
-    /// Answers those who only look: the index is as the last group left it.
-    fn look(&mut self, core: &Core) {
-        let head = core.shared.head();
-        for looking in self.looks.drain(..) {
-            // In every arm: whoever asked may have given up, and then misses nothing.
-            match looking {
-                Looking::Read(look) => look(&core.index, head),
-                // Its pin goes with the answer.
-                Looking::Cut(reply) => drop(reply.send(Ok(Cut::of(core)))),
-                Looking::Schedules(reply) => {
-                    let all = core.schedules.0.values().cloned().collect();
-                    drop(reply.send(Ok((all, head))));
-                }
-            }
-        }
+        self.failed || !self.looks.is_empty() || self.changes.iter().any(Change::reads_disk)
     }
 
     /// Refuses all but who waits for the close. Whoever looks is told why by the store's state.
@@ -256,7 +230,7 @@ fn one_group(
         batch.refuse(&error);
         return Err(error);
     }
-    batch.look(core);
+    batch.looks.drain(..).for_each(|look| look(core));
     let (packed, waiting, later) = apply(core, batch);
     // The group before is through with everything first, its failure included.
     let parcel = match rest(core, writer).and(packed) {
@@ -268,9 +242,14 @@ fn one_group(
             return Err(error);
         }
     };
-    if parcel.may_overlap(core.shared.tuning.pipeline_from) {
-        writer.give(parcel);
-    } else if let Err(error) = core.write(parcel) {
+    let left = if parcel.may_overlap(core.shared.tuning.pipeline_from) {
+        writer.give(parcel)
+    } else {
+        Some(parcel)
+    };
+    if let Some(parcel) = left
+        && let Err(error) = core.write(parcel)
+    {
         Batch::of(later).refuse(&error);
         return Err(error);
     }

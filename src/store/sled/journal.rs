@@ -95,8 +95,8 @@ impl Journal {
 
     /// Chunks from this number on are on the disk, and so long each.
     pub fn stored(&mut self, first: u64, lens: &[usize]) {
-        let place = first.saturating_sub(self.base) as usize;
-        for (meta, len) in self.metas.iter_mut().skip(place).zip(lens) {
+        let place = (first.saturating_sub(self.base) as usize).min(self.metas.len());
+        for (meta, len) in self.metas.range_mut(place..).zip(lens) {
             meta.len = *len as u32;
             self.bytes += *len as u64;
         }

@@ -1,5 +1,6 @@
 //! The durable store on sled. The journal is the truth: one committer thread applies commands to an
-//! in-memory index, appends the events to the journal in packed chunks, syncs, and only then answers.
+//! in-memory index in groups; each group's events are appended to the journal in packed chunks and synced,
+//! and only then answered.
 //! Finished jobs move to packed runs (`archive`). See ARCHITECTURE.md for the bytes.
 
 mod archive;
@@ -41,8 +42,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::build::Builder;
 use self::committer::{Change, Command};
-use self::cut::{Live, Walk};
+use self::cut::{Cut, Live, Walk};
 use self::faults::Faults;
+use self::group::Core;
 use self::index::Index;
 use self::shared::{Shared, Tuning};
 use self::verbs::{Claimed, Taken};
@@ -153,19 +155,27 @@ impl SledStore {
         self.shared.check().err().unwrap_or(StoreError::Closed)
     }
 
-    /// Looks at the index as it is between two groups.
+    /// Sees everything as it is between two groups, when the last one is durable.
+    async fn see<T: Send + 'static>(
+        &self,
+        see: impl FnOnce(&Core) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.shared.check()?;
+        self.ask(|reply| {
+            Command::Look(Box::new(move |core| {
+                // A reader that gave up misses nothing.
+                let _gone = reply.send(Ok(see(core)));
+            }))
+        })
+        .await
+    }
+
+    /// Looks at the index, and the durable place it is of.
     async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Index, Cursor) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.shared.check()?;
-        self.ask(|reply| {
-            Command::Read(Box::new(move |index, head| {
-                // A reader that gave up misses nothing.
-                let _gone = reply.send(Ok(look(index, head)));
-            }))
-        })
-        .await
+        self.see(move |core| look(&core.index, core.shared.head())).await
     }
 
     /// Reads from the disk on a thread that may block.
@@ -283,8 +293,7 @@ impl Store for SledStore {
     }
 
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
-        self.shared.check()?;
-        self.ask(Command::Schedules).await
+        self.see(|core| (core.schedules.0.values().cloned().collect(), core.shared.head())).await
     }
 
     async fn tick(&self) -> Result<Ticked, StoreError> {
@@ -374,8 +383,7 @@ impl Store for SledStore {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        self.shared.check()?;
-        let cut = self.ask(Command::Cut).await?;
+        let cut = self.see(Cut::of).await?;
         Ok(Box::new(Live::new(self.shared.clone(), cut)))
     }
 

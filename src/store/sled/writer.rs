@@ -156,8 +156,6 @@ pub(super) struct Writer {
     outcomes: Receiver<Outcome>,
     /// A group is on its way.
     busy: bool,
-    /// What became of a group that the thread could not take.
-    instead: Option<Outcome>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -180,23 +178,26 @@ impl Writer {
                 }
             }
         })?;
-        let (give, thread) = (Some(give), Some(thread));
-        Ok(Writer { shared, give, outcomes, busy: false, instead: None, thread })
+        Ok(Writer { shared, give: Some(give), outcomes, busy: false, thread: Some(thread) })
     }
 
-    /// Sends a group on its way; the one before has been waited for.
-    pub fn give(&mut self, parcel: Parcel) {
-        let Some(give) = &self.give else { return };
+    /// Sends a group on its way; the one before has been waited for. Gives it back when the thread has
+    /// ended.
+    pub fn give(&mut self, parcel: Parcel) -> Option<Parcel> {
+        let Some(give) = &self.give else { return Some(parcel) };
         match give.send(parcel) {
-            Ok(()) => self.busy = true,
-            Err(SendError(parcel)) => self.instead = Some(write(&self.shared, parcel)),
+            Ok(()) => {
+                self.busy = true;
+                None
+            }
+            Err(SendError(parcel)) => Some(parcel),
         }
     }
 
     /// Waits for the group that is on its way, if one is.
     pub fn rest(&mut self) -> Option<Outcome> {
         if !std::mem::take(&mut self.busy) {
-            return self.instead.take();
+            return None;
         }
         Some(self.outcomes.recv().unwrap_or_else(|_| {
             let error = StoreError::Unavailable("the thread that writes has ended".into());

@@ -102,7 +102,7 @@ pub(super) async fn back<H: Harness>(rig: &Rig<H>) {
     timeout(Duration::from_secs(20), works).await.expect("the store should come back");
 }
 
-fn is_unavailable<T>(answer: &Result<T, StoreError>) -> bool {
+pub(super) fn is_unavailable<T>(answer: &Result<T, StoreError>) -> bool {
     matches!(answer, Err(StoreError::Unavailable(_)))
 }
 

@@ -4,14 +4,17 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::outage::Faulty;
+use super::outage::{Faulty, back, is_unavailable};
 use super::tiny::TINY;
-use crate::job::State;
+use crate::job::{NewJob, State};
 use crate::store::conformance::{Rig, draft};
 use crate::store::sled::faults::{EIO, Faults, Point};
 use crate::store::{Limits, StoreError};
+
+type Submission = JoinHandle<Result<(), StoreError>>;
 
 /// A disk whose syncs can be held, each for a test's word whether it fails.
 struct Held {
@@ -44,24 +47,31 @@ impl Held {
         Held { reached, fails, holds, rig }
     }
 
-    /// Submits a job whose group is held at its sync, and then one that is applied meanwhile.
-    async fn two_groups(&self) -> [tokio::task::JoinHandle<Result<(), StoreError>>; 2] {
+    fn submit(&self, job: NewJob) -> Submission {
+        let store = self.rig.store.clone();
+        tokio::spawn(async move { store.enqueue(vec![job]).await.map(drop) })
+    }
+
+    /// Submits a job whose group is held at its sync.
+    async fn one_group(&self) -> Submission {
         *self.holds.lock().unwrap() = true;
-        let submit = |job| {
-            let store = self.rig.store.clone();
-            tokio::spawn(async move { store.enqueue(vec![job]).await.map(drop) })
-        };
-        let first = submit(draft().job());
+        let submission = self.submit(draft().job());
         while self.reached.try_recv().is_err() {
             tokio::task::yield_now().await;
         }
+        *self.holds.lock().unwrap() = false;
+        submission
+    }
+
+    /// The same, and then one that is applied meanwhile.
+    async fn two_groups(&self) -> [Submission; 2] {
+        let first = self.one_group().await;
         // A timer is told as soon as the index knows of it.
         let timer = self.rig.store.wake_timer();
         let told = timer.notified();
-        let second = submit(draft().after(Duration::from_secs(60)).job());
+        let second = self.submit(draft().after(Duration::from_secs(60)).job());
         let applied = timeout(Duration::from_secs(20), told).await;
         applied.expect("the second group should be applied while the first is held");
-        *self.holds.lock().unwrap() = false;
         [first, second]
     }
 }
@@ -86,9 +96,9 @@ async fn a_group_that_was_applied_is_refused_with_the_one_before_it() {
     held.fails.send(true).unwrap();
     for group in groups {
         let refused = group.await.unwrap();
-        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        assert!(is_unavailable(&refused), "{refused:?}");
     }
-    super::outage::back(&held.rig).await;
+    back(&held.rig).await;
     let stats = held.rig.stats().await;
     assert_eq!(stats.states.values().sum::<u64>(), 0, "{stats:?}");
 }
@@ -96,16 +106,10 @@ async fn a_group_that_was_applied_is_refused_with_the_one_before_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_committer_hears_of_a_group_that_failed() {
     let held = Held::open().await;
-    *held.holds.lock().unwrap() = true;
-    let (store, job) = (held.rig.store.clone(), draft().job());
-    let refused = tokio::spawn(async move { store.enqueue(vec![job]).await.map(drop) });
-    while held.reached.try_recv().is_err() {
-        tokio::task::yield_now().await;
-    }
-    *held.holds.lock().unwrap() = false;
+    let refused = held.one_group().await;
     held.fails.send(true).unwrap();
     assert!(refused.await.unwrap().is_err());
-    super::outage::back(&held.rig).await; // although nobody asked it for anything meanwhile
+    back(&held.rig).await; // although nobody asked it for anything meanwhile
     held.rig.add(draft()).await;
 }
 
