@@ -261,6 +261,7 @@ describe("with JavaScript only", () => {
     withPage(browser, {}, async (page) => {
       const all = await waiting("stretch", 6);
       await page.goto(`${server.origin}/jobs?queue=stretch`);
+      await live(page);
       await box(page, all[1]).click();
       await box(page, all[4]).click({ modifiers: ["Shift"] });
       await page.locator("#scope-selected", { hasText: "4 selected" }).waitFor({ state: "attached" });
