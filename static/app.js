@@ -43,10 +43,8 @@ startCopying();
 if (document.querySelector("[data-heal]")) heal();
 // On a phone the entries are one row that scrolls.
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
-// A page loads what it needs itself.
-if (page === "schedule") (await import("./schedule.js")).scheduleForm();
-if (page === "new-job") (await import("./new-job.js")).newJob();
-else if (body.dataset.bulk) (await import("./jobs.js")).bulkPage();
+// A page that follows the stream loads what it needs itself; a form's script stands in its own page.
+if (body.dataset.bulk) (await import("./jobs.js")).bulkPage();
 else if (body.dataset.cursor) await bringToLife();
 
 async function bringToLife() {

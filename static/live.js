@@ -45,6 +45,16 @@ export function atMostEvery(ms, work) {
   return ask;
 }
 
+/** Tells a form's script of what was changed before it came, by somebody who is fast or by a browser that keeps forms. */
+export function typeAgain(form) {
+  for (const control of form.querySelectorAll("input, select, textarea")) {
+    const isChanged = control.options
+      ? [...control.options].some(({ selected, defaultSelected }) => selected !== defaultSelected)
+      : control.checked !== control.defaultChecked || control.value !== control.defaultValue;
+    if (isChanged) for (const type of ["input", "change"]) control.dispatchEvent(new Event(type, { bubbles: true }));
+  }
+}
+
 /** The page as the server would render it now; `null` when it cannot be reached. */
 export async function fetchPage() {
   try {

@@ -1,19 +1,20 @@
 // The submit form while somebody types: the server draws it again for another kind, and makes the command for
 // the terminal, so that it is exactly what would be sent. Nothing here knows what a field means.
 
-import { atMostEvery } from "./live.js";
+import { atMostEvery, typeAgain } from "./live.js";
 import { setText } from "./when.js";
 
 const by = (id) => document.getElementById(id);
 /** What can be swapped without touching what is being typed. */
 const TOLD = ["curl", "refusal", "starts"];
 
-/** Wires the form. */
-export function newJob() {
-  const form = by("submit-form");
+const form = by("submit-form");
+if (form) newJob();
+
+function newJob() {
   /** What was drawn and typed for each kind, to come back to. */
   const parts = new Map();
-  let kind = by("kind").value;
+  let kind = form.elements.shown.value;
   /** Answers that came too late are dropped: a preview's after a newer question, a drawing's after a newer one. */
   const newest = { preview: 0, drawing: 0 };
 
@@ -88,7 +89,7 @@ export function newJob() {
   });
 
   const zone = by("zone");
-  const unset = "unset" in zone.dataset;
+  const unset = "unset" in zone.dataset && zone.value === zone.defaultValue;
   const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (unset && own) {
     if ("names" in zone.dataset) zone.value = own;
@@ -99,6 +100,7 @@ export function newJob() {
     by("zone-names").append(...names.map((name) => new Option(name, name)));
   }
   if (unset && by("at").value) preview();
+  typeAgain(form);
 
   /** A server without names of zones is told the browser's offset at that moment. */
   function fixOffset() {

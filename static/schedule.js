@@ -1,14 +1,14 @@
 // A schedule's form while somebody types: the server says what the pattern means, in words and times.
 
-import { atMostEvery } from "./live.js";
+import { atMostEvery, typeAgain } from "./live.js";
 import { localTitles, setText } from "./when.js";
 
 const by = (id) => document.getElementById(id);
 
-/** Wires the form, where there is one. */
-export function scheduleForm() {
-  const form = by("schedule-form");
-  if (!form) return;
+const form = by("schedule-form");
+if (form) scheduleForm();
+
+function scheduleForm() {
   let newest = 0;
   const ask = atMostEvery(250, async () => {
     const asked = ++newest;
@@ -24,6 +24,7 @@ export function scheduleForm() {
     }
   });
   form.addEventListener("input", ({ target }) => ["cron", "zone"].includes(target.id) && ask());
+  typeAgain(form);
   const zone = by("zone");
   if (zone.value === "" && zone.dataset.names !== undefined) zone.placeholder = `UTC, or ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
 }

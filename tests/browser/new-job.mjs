@@ -9,7 +9,7 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import axe from "axe-core";
-import { launch, until, withPage } from "./page.mjs";
+import { late, launch, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 const BIG = "12345678901234567890";
@@ -231,6 +231,22 @@ describe("while somebody types", () => {
       assert.ok(await page.locator("[name=when][value=at]").isChecked());
       await page.locator("#starts").filter({ hasText: "2031-07-01 12:30:00 UTC" }).waitFor();
       assert.equal(JSON.parse(await submit(page)).run_at, "2031-07-01T12:30:00.000Z");
+    }));
+
+  test("what was typed before the script came counts as what is typed after it", () =>
+    withPage(browser, { timezoneId: "America/New_York" }, async (page) => {
+      const come = await late(page, "new-job.js");
+      await page.goto(`${server.origin}/jobs/new?kind=echo`, { waitUntil: "commit" });
+      await page.locator("#kind").selectOption("sleep");
+      await page.locator(".options summary").click();
+      await page.locator("#zone").fill("Europe/Zurich");
+      await page.locator("#at").fill("2031-07-01T08:30");
+      come();
+      await field(page, "ms").fill("1");
+      await page.locator("#starts").filter({ hasText: "2031-07-01 06:30:00 UTC" }).waitFor();
+      await curlSays(page, '"kind": "sleep"');
+      assert.equal(await page.locator("#zone").inputValue(), "Europe/Zurich");
+      assert.ok(await page.locator("[name=when][value=at]").isChecked());
     }));
 
   test("a zone that was asked for is not replaced by the browser's", () =>

@@ -34,6 +34,14 @@ export const live = (page) => page.locator("#connection[data-state=live]").waitF
 /** Waits for a fact of the page itself. */
 export const until = (page, fact, argument) => page.waitForFunction(fact, argument);
 
+/** Holds a script of the page back until the answered function is called. */
+export async function late(page, script) {
+  let come;
+  const coming = new Promise((resolve) => (come = resolve));
+  await page.route(`**/${script}`, (route) => coming.then(() => route.continue()));
+  return come;
+}
+
 /** Notes every layout shift from now on, with what moved. */
 export const watchShifts = (page) =>
   page.addInitScript(() => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { launch, live, until, withPage } from "./page.mjs";
+import { late, launch, live, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 let browser;
@@ -71,6 +71,15 @@ for (const javaScriptEnabled of [true, false]) {
       }));
   });
 }
+
+test("a pattern typed before the script came is told in words", () =>
+  withPage(browser, {}, async (page) => {
+    const come = await late(page, "schedule.js");
+    await page.goto(`${server.origin}/schedules/new`, { waitUntil: "commit" });
+    await page.locator("#cron").fill("30 2 * * *");
+    come();
+    await page.locator("#means time").first().waitFor();
+  }));
 
 test("a list that is open shows what runs and what somebody else changes, and survives a kill", () =>
   withPage(browser, {}, async (page) => {
