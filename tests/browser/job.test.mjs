@@ -40,6 +40,8 @@ for (const [size, viewport] of [["desk", { width: 1280, height: 900 }], ["phone"
         await server.post(`/api/v1/queues/${queue}/resume`);
         await badge(page, "completed").waitFor();
         await page.locator("#timeline").getByText("succeeded").waitFor();
+        if (life.kind === "sleep") await page.locator("#log li").nth(9).waitFor();
+        else await page.locator("#log-empty").getByText("Nothing was written.").waitFor();
         await page.locator("#result pre").waitFor();
         assert.deepEqual(await page.evaluate(() => globalThis.shifts), []);
       }
