@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::args::LogFormat;
 use super::schedules::ScheduleSection;
-use super::units::{duration, listen, rate_limit, size};
-use crate::engine::{EngineConfig, RateLimit};
+use super::units::{duration, listen, size};
+use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
 use crate::http::limits::Loopback;
+use crate::job::RateLimit;
 use crate::store;
 
 /// The whole file. Everything may be left out.
@@ -113,7 +114,6 @@ pub struct EngineSection {
 pub struct QueueSection {
     pub concurrency: Option<usize>,
     pub weight: Option<u32>,
-    #[serde(deserialize_with = "rate_limit")]
     pub rate_limit: Option<RateLimit>,
 }
 

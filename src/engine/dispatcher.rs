@@ -73,15 +73,16 @@ pub(super) async fn run(inner: Arc<Inner>, queue: QueueName, key: QueueKey) {
 /// Waits until attempts may start: until the queue's rate allows one, and a slot is free.
 async fn may_start(inner: &Inner, queue: &QueueName, key: QueueKey) -> Permits {
     loop {
-        let room = inner
-            .queues
-            .pace(queue)
-            .map_or(Ok(BATCH), |mut pace| pace.room(tokio::time::Instant::now()));
-        match room {
+        let another = inner.queues.rates.notified();
+        let room = inner.queues.pace(queue, |pace| pace.room(tokio::time::Instant::now()));
+        match room.unwrap_or(Ok(BATCH)) {
             Ok(room) => return inner.slots.acquire(key, room.min(BATCH)).await,
             Err(next) => {
                 inner.slots.rest(key);
-                sleep_until(next).await;
+                tokio::select! {
+                    () = sleep_until(next) => {}
+                    () = another => {}
+                }
             }
         }
     }
@@ -105,9 +106,7 @@ async fn claim_and_start(
     let (worker, ttl) = (inner.config.worker.clone(), inner.config.lease_ttl);
     let leases = inner.store.claim(Claim { queue: queue.clone(), max, worker, ttl }).await?;
     let claimed = if leases.len() < max { Claimed::Some } else { Claimed::All };
-    if let Some(mut pace) = inner.queues.pace(queue) {
-        pace.spend(tokio::time::Instant::now(), leases.len());
-    }
+    inner.queues.pace(queue, |pace| pace.spend(tokio::time::Instant::now(), leases.len()));
     let attempts = inner.leases.insert(&leases, asked);
     for (Lease { job, .. }, running) in leases.into_iter().zip(attempts) {
         let Some(slot) = permits.take() else {

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::MutexGuard;
+
 use super::failures::{FailureGroup, FailureList};
 use super::history::Point;
 use super::leases::Order;
 use super::meter::Rates;
 use super::spread::Latency;
-use super::{Engine, EngineConfig, EngineError, Listeners, QueueStats, RateLimit};
-use crate::job::{EventType, Job, JobId, QueueName, Time};
+use super::{Engine, EngineConfig, EngineError, Listeners, QueueStats};
+use crate::job::{EventType, Job, JobId, QueueName, RateLimit, RateRule, Time};
 use crate::store::Control;
 
 /// What happened lately, to the server or to one queue. Stretches in which nothing happened are left out.
@@ -63,6 +65,8 @@ pub struct QueueView {
     pub weight: u32,
     /// How often attempts may begin.
     pub rate_limit: Option<RateLimit>,
+    /// What the configuration says.
+    pub configured_rate_limit: Option<RateLimit>,
 }
 
 impl Engine {
@@ -153,16 +157,33 @@ impl Engine {
         queue: QueueName,
         concurrency: Option<u32>,
     ) -> Result<(), EngineError> {
+        let _turn = self.turn_to_set().await;
+        self.inner.store.control(Control::SetConcurrency(queue.clone(), concurrency)).await?;
+        self.inner.set_concurrency(&queue, concurrency);
+        Ok(())
+    }
+
+    /// Lets attempts of a queue begin so often from now on, also after a restart; `None` is what the
+    /// configuration says. What has begun lately under a limit counts for the new one.
+    pub async fn set_rate_limit(
+        &self,
+        queue: QueueName,
+        rule: Option<RateRule>,
+    ) -> Result<(), EngineError> {
+        let _turn = self.turn_to_set().await;
+        self.inner.store.control(Control::SetRateLimit(queue.clone(), rule)).await?;
+        self.inner.set_rate_limit(&queue, rule);
+        Ok(())
+    }
+
+    /// Limits are set one after the other, so that what is in force is what was stored last.
+    async fn turn_to_set(&self) -> MutexGuard<'_, ()> {
         let queues = &self.inner.queues;
         tokio::select! {
             () = queues.ready.cancelled() => {}
             () = self.inner.shutdown.draining.cancelled() => {}
         }
-        // One after the other, so that what is in force is what was stored last.
-        let _turn = queues.setting.lock().await;
-        self.inner.store.control(Control::SetConcurrency(queue.clone(), concurrency)).await?;
-        self.inner.set_concurrency(&queue, concurrency);
-        Ok(())
+        queues.setting.lock().await
     }
 }
 
@@ -174,7 +195,8 @@ impl EngineConfig {
             concurrency: stats.concurrency.map_or(config.concurrency, |set| set as usize),
             configured: config.concurrency,
             weight: config.weight,
-            rate_limit: config.rate_limit,
+            rate_limit: stats.rate_limit.map_or(config.rate_limit, RateRule::limit),
+            configured_rate_limit: config.rate_limit,
         }
     }
 }

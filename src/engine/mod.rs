@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::job::schema::Wrong;
 use crate::job::{
-    Cursor, Invalid, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, ScheduleName,
+    Cursor, Invalid, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, RateLimit, ScheduleName,
     ScheduleSpec, Status, Time, WorkerName,
 };
 use crate::shutdown::Shutdown;
@@ -40,6 +40,7 @@ mod observer;
 mod pulse;
 mod queues;
 mod rate;
+mod recall;
 mod schedules;
 mod settler;
 mod slots;
@@ -66,7 +67,6 @@ pub use insight::{HeldAttempt, History, QueueView, Workers};
 pub use listeners::{Door, Listeners, Listening};
 pub use meter::Rates;
 pub use pulse::Pulse;
-pub use rate::RateLimit;
 pub use registry::{KindInfo, Registry};
 pub use schedules::ScheduleSubmission;
 pub use spread::Latency;

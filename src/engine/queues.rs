@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -16,7 +16,7 @@ use super::slots::QueueKey;
 use super::{
     EngineConfig, Inner, dispatcher, event_pump, finals, heartbeat, observer, pulse, settler, timer,
 };
-use crate::job::{Cursor, Event, QueueName};
+use crate::job::{Cursor, Event, QueueName, RateRule};
 use crate::store::StoreError;
 
 /// The wait before the store is asked again for its queues when it refused.
@@ -27,10 +27,12 @@ pub(super) struct Queues {
     known: RwLock<Known>,
     /// What the store remembers of queues is in force: only now somebody may claim.
     pub(super) ready: CancellationToken,
-    /// Held while somebody sets a concurrency.
+    /// Held while somebody sets a limit.
     pub(super) setting: tokio::sync::Mutex<()>,
     /// Of the queues that may not start as often as they can.
-    paces: HashMap<QueueName, Mutex<Pace>>,
+    paces: Mutex<HashMap<QueueName, Pace>>,
+    /// Tells dispatchers that wait for their rate that it is another one.
+    pub(super) rates: Notify,
 }
 
 #[derive(Default)]
@@ -44,20 +46,35 @@ struct Known {
 impl Queues {
     /// None has a dispatcher yet.
     pub(super) fn new(config: &EngineConfig) -> Queues {
-        let limited = config.queues.iter().filter_map(|(queue, own)| {
-            Some((queue.clone(), Mutex::new(Pace::new(own.rate_limit?))))
-        });
+        let limited = config
+            .queues
+            .iter()
+            .filter_map(|(queue, own)| Some((queue.clone(), Pace::new(own.rate_limit?))));
         Queues {
             known: RwLock::default(),
             ready: CancellationToken::new(),
             setting: tokio::sync::Mutex::default(),
-            paces: limited.collect(),
+            paces: Mutex::new(limited.collect()),
+            rates: Notify::new(),
         }
     }
 
-    /// What a queue with a limit has started lately.
-    pub(super) fn pace(&self, queue: &QueueName) -> Option<MutexGuard<'_, Pace>> {
-        Some(self.paces.get(queue)?.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Looks at what a queue has started lately; `None` when it has no limit.
+    pub(super) fn pace<T>(
+        &self,
+        queue: &QueueName,
+        look: impl FnOnce(&mut Pace) -> T,
+    ) -> Option<T> {
+        self.paces().get_mut(queue).map(look)
+    }
+
+    /// How far back the rate that reaches back most does; `None` when no queue has one.
+    pub(super) fn longest_rate(&self) -> Option<Duration> {
+        self.paces().values().map(|pace| pace.limit.within).max()
+    }
+
+    fn paces(&self) -> MutexGuard<'_, HashMap<QueueName, Pace>> {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -121,6 +138,19 @@ impl Inner {
         }
     }
 
+    /// Lets attempts of a queue begin so often from now on; `None` is what the configuration says.
+    pub(super) fn set_rate_limit(&self, queue: &QueueName, rule: Option<RateRule>) {
+        let configured = self.config.of_queue(queue).rate_limit;
+        match rule.map_or(configured, RateRule::limit) {
+            Some(limit) => {
+                let mut paces = self.queues.paces();
+                paces.entry(queue.clone()).or_insert_with(|| Pace::new(limit)).set(limit);
+            }
+            None => drop(self.queues.paces().remove(queue)),
+        }
+        self.queues.rates.notify_waiters();
+    }
+
     fn start_queue(self: &Arc<Self>, queue: &QueueName) {
         let draining = &self.shutdown.draining;
         if draining.is_cancelled() {
@@ -147,17 +177,8 @@ impl Inner {
 async fn census(inner: Arc<Inner>) {
     let mut refused = false;
     loop {
-        match inner.store.stats().await {
-            Ok(stats) => {
-                refused = false;
-                if !inner.queues.ready.is_cancelled() {
-                    for (queue, stats) in &stats.queues {
-                        inner.set_concurrency(queue, stats.concurrency);
-                    }
-                    inner.queues.ready.cancel();
-                }
-                inner.ensure_queues(stats.queues.keys());
-            }
+        match look(&inner).await {
+            Ok(()) => refused = false,
             Err(StoreError::Closed) => return,
             Err(error) => {
                 if !std::mem::replace(&mut refused, true) {
@@ -171,4 +192,18 @@ async fn census(inner: Arc<Inner>) {
             () = inner.shutdown.draining.cancelled() => return,
         }
     }
+}
+
+async fn look(inner: &Arc<Inner>) -> Result<(), StoreError> {
+    let stats = inner.store.stats().await?;
+    if !inner.queues.ready.is_cancelled() {
+        for (queue, stats) in &stats.queues {
+            inner.set_concurrency(queue, stats.concurrency);
+            inner.set_rate_limit(queue, stats.rate_limit);
+        }
+        inner.recall_starts().await?;
+        inner.queues.ready.cancel();
+    }
+    inner.ensure_queues(stats.queues.keys());
+    Ok(())
 }

@@ -1,41 +1,18 @@
-//! How often a queue may start attempts: so many in any stretch of time of a length.
+//! Keeps a queue to its rate: what it has started lately, and when the next attempt may begin.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
-/// At most `starts` attempts begin in any stretch of time that is `within` long; `100/1m` in words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Attempts, 1 or more.
-    pub starts: u32,
-    /// Longer than nothing.
-    pub within: Duration,
-}
-
-impl fmt::Display for RateLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let within =
-            jiff::SignedDuration::try_from(self.within).unwrap_or(jiff::SignedDuration::MAX);
-        write!(f, "{}/{within:#}", self.starts)
-    }
-}
-
-impl Serialize for RateLimit {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+use crate::job::RateLimit;
 
 /// What a queue with a limit has started lately.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// At least one attempt may begin, or nobody would ever be told why none does.
     pub(super) limit: RateLimit,
-    /// How many began, and until when they count; the oldest first.
+    /// How many began from when on, the oldest first.
     recent: VecDeque<(Instant, u32)>,
     /// All of them.
     counted: u32,
@@ -47,8 +24,14 @@ const GRAINS: u32 = 1_024;
 impl Pace {
     /// Nothing was started.
     pub(super) fn new(limit: RateLimit) -> Pace {
-        let limit = RateLimit { starts: limit.starts.max(1), ..limit };
-        Pace { limit, recent: VecDeque::new(), counted: 0 }
+        let mut pace = Pace { limit, recent: VecDeque::new(), counted: 0 };
+        pace.set(limit);
+        pace
+    }
+
+    /// Another limit, by which what has begun counts from now on.
+    pub(super) fn set(&mut self, limit: RateLimit) {
+        self.limit = RateLimit { starts: limit.starts.max(1), ..limit };
     }
 
     /// How many attempts may begin now.
@@ -56,14 +39,15 @@ impl Pace {
     /// # Errors
     /// When the next one may, when none may now.
     pub(super) fn room(&mut self, now: Instant) -> Result<usize, Instant> {
-        while let Some(&(until, count)) = self.recent.front()
-            && until <= now
+        let counts = self.limit.within + self.grain();
+        while let Some(&(from, count)) = self.recent.front()
+            && from + counts <= now
         {
             self.recent.pop_front();
             self.counted -= count;
         }
         match (self.limit.starts.saturating_sub(self.counted), self.recent.front()) {
-            (0, Some(&(until, _))) => Err(until),
+            (0, Some(&(from, _))) => Err(from + counts),
             (room, _) => Ok(room as usize),
         }
     }
@@ -75,11 +59,15 @@ impl Pace {
             return;
         }
         self.counted += count;
-        let within = self.limit.within;
+        let grain = self.grain();
         match self.recent.back_mut() {
-            Some((until, more)) if now + within <= *until => *more += count,
-            _ => self.recent.push_back((now + within + within / GRAINS, count)),
+            Some((from, more)) if now <= *from + grain => *more += count,
+            _ => self.recent.push_back((now, count)),
         }
+    }
+
+    fn grain(&self) -> Duration {
+        self.limit.within / GRAINS
     }
 }
 
@@ -128,6 +116,19 @@ mod tests {
     }
 
     #[test]
+    fn what_began_counts_for_a_limit_that_is_set_later() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(RateLimit { starts: 5, within: 100 * MS });
+        pace.spend(begin, 4);
+        pace.set(RateLimit { starts: 10, within: 1_000 * MS });
+        assert_eq!(pace.room(begin + 200 * MS), Ok(6));
+        pace.set(RateLimit { starts: 3, within: 1_000 * MS });
+        let until = pace.room(begin + 200 * MS).unwrap_err();
+        assert!(until >= begin + 1_000 * MS && until <= begin + 1_010 * MS);
+        assert_eq!(pace.room(until), Ok(3));
+    }
+
+    #[test]
     fn a_limit_of_nothing_is_one() {
         let now = Instant::now();
         let mut pace = Pace::new(RateLimit { starts: 0, within: MS });
@@ -145,12 +146,5 @@ mod tests {
             let _ = pace.room(begin + Duration::from_micros(20 * n));
         }
         assert!(pace.recent.len() <= GRAINS as usize + 2, "{}", pace.recent.len());
-    }
-
-    #[test]
-    fn a_limit_reads_as_it_is_written() {
-        let limit = |starts, seconds| RateLimit { starts, within: Duration::from_secs(seconds) };
-        assert_eq!(limit(100, 60).to_string(), "100/1m");
-        assert_eq!(limit(1, 90).to_string(), "1/1m 30s");
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, RateLimit};
-use crate::job::{Job, Kind, QueueName, State, Time};
+use super::{Engine, EngineError};
+use crate::job::{Job, Kind, QueueName, RateLimit, State, Time};
 
 /// How far a job's place in its queue is counted; a place beyond is told as "more than".
 pub const COUNTED_AHEAD: u64 = 1_000;
@@ -120,9 +120,11 @@ impl Engine {
         let now = self.inner.clock.now();
         let reached = || {
             let moment = Instant::now();
-            let mut pace = self.inner.queues.pace(&labels.queue)?;
-            let next = pace.room(moment).err()?;
-            Some((pace.limit, now.after(next - moment)))
+            let looked = self.inner.queues.pace(&labels.queue, |pace| {
+                let next = pace.room(moment).err()?;
+                Some((pace.limit, now.after(next - moment)))
+            });
+            looked.flatten()
         };
         let facts = Facts {
             job,

@@ -12,7 +12,7 @@ use super::stats::PointView;
 use super::view::Shown;
 use super::{Api, Problem, json};
 use crate::engine::{FailureGroup, HeldAttempt};
-use crate::job::{Cursor, JobId, QueueName, Time};
+use crate::job::{Cursor, JobId, QueueName, RateRule, Time};
 
 #[derive(Serialize)]
 struct FailuresView {
@@ -87,6 +87,13 @@ struct Concurrency {
     concurrency: Option<u32>,
 }
 
+/// What a rate is set to; `none` is no limit, null is what the configuration says.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rate {
+    rate_limit: Option<RateRule>,
+}
+
 /// Dead and retrying jobs by kind and error, those that failed last first: `{"groups", "total", "counting",
 /// "beyond", "cursor"}`. A group is `{"id","kind","class","pattern","message","example","dead","retrying",
 /// "first_at","last_at","minutes","hours"}`; `minutes` and `hours` count failed attempts, the present
@@ -157,6 +164,22 @@ pub async fn set_concurrency(
         Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
     })?;
     api.engine.set_concurrency(queue, wanted.concurrency).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Sets how often attempts of a queue may begin, from now on and over restarts: 204.
+pub async fn set_rate_limit(
+    State(api): State<Api>,
+    PathQueue(queue): PathQueue,
+    JsonBody(body): JsonBody,
+) -> Result<StatusCode, Problem> {
+    let wanted: Rate = serde_json::from_slice(&body).map_err(|error| {
+        let detail = format!(
+            "send {{\"rate_limit\": \"100/1m\"}}, \"none\" for no limit, or null for the configured one: {error}"
+        );
+        Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
+    })?;
+    api.engine.set_rate_limit(queue, wanted.rate_limit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

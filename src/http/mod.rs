@@ -110,6 +110,7 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
         .route("/api/v1/queues/{name}/pause", post(stats::pause))
         .route("/api/v1/queues/{name}/resume", post(stats::resume))
         .route("/api/v1/queues/{name}/concurrency", post(insight::set_concurrency))
+        .route("/api/v1/queues/{name}/rate_limit", post(insight::set_rate_limit))
         .route("/api/v1/schedules", get(schedules::list))
         .route("/api/v1/cron/preview", post(schedules::preview))
         .route(

@@ -12,10 +12,8 @@ use serde_json::value::RawValue;
 use super::extract::PathQueue;
 use super::view::{Shown, to_json};
 use super::{Api, Problem, json};
-use crate::engine::{
-    Counts, EngineConfig, Latency, Point, Pulse, RateLimit, Rates, Stats, Storage,
-};
-use crate::job::{Cursor, State as JobState, Time};
+use crate::engine::{Counts, EngineConfig, Latency, Point, Pulse, Rates, Stats, Storage};
+use crate::job::{Cursor, RateLimit, State as JobState, Time};
 
 type ByState = BTreeMap<&'static str, u64>;
 
@@ -250,9 +248,8 @@ impl StorageView {
 }
 
 /// Every known queue: `{"queues": [{"name","paused","concurrency","weight","rate_limit"?,"states",
-/// "waiting_since"}],
-/// "cursor"}`; `concurrency` is how many attempts may run at once, `waiting_since` when the job that waits
-/// longest became available.
+/// "waiting_since"}], "cursor"}`; `concurrency` is how many attempts may run at once, `rate_limit` how often
+/// they may begin (`100/1m`), `waiting_since` when the job that waits longest became available.
 pub async fn queues(State(api): State<Api>) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let queues = queue_views(&stats, api.engine.config());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cursor, EventType, Failure, JobId, Json, Labels, QueueName, ScheduleName, Spec, State, Time,
-    WorkerName,
+    Cursor, EventType, Failure, JobId, Json, Labels, QueueName, RateRule, ScheduleName, Spec,
+    State, Time, WorkerName,
 };
 
 /// A committed fact with its place in the log.
@@ -139,6 +139,11 @@ pub enum QueueChange {
     ConcurrencySet {
         /// How many; `None` is what the configuration says.
         concurrency: Option<u32>,
+    },
+    /// Somebody set how often its attempts may begin.
+    RateLimitSet {
+        /// How often; `None` is what the configuration says.
+        rate_limit: Option<RateRule>,
     },
 }
 
@@ -340,6 +345,9 @@ impl Event {
             Fact::Queue { change: QueueChange::Resumed, .. } => EventType::QueueResumed,
             Fact::Queue { change: QueueChange::ConcurrencySet { .. }, .. } => {
                 EventType::QueueConcurrencySet
+            }
+            Fact::Queue { change: QueueChange::RateLimitSet { .. }, .. } => {
+                EventType::QueueRateLimitSet
             }
             Fact::Schedule { change, .. } => change.event_type(),
         }

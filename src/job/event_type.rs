@@ -28,6 +28,7 @@ pub enum EventType {
     QueuePaused,
     QueueResumed,
     QueueConcurrencySet,
+    QueueRateLimitSet,
     ScheduleSet,
     ScheduleDeleted,
     SchedulePaused,
@@ -38,7 +39,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [EventType; 26] = [
+    pub const ALL: [EventType; 27] = [
         EventType::JobEnqueued,
         EventType::JobAvailable,
         EventType::JobStarted,
@@ -59,6 +60,7 @@ impl EventType {
         EventType::QueuePaused,
         EventType::QueueResumed,
         EventType::QueueConcurrencySet,
+        EventType::QueueRateLimitSet,
         EventType::ScheduleSet,
         EventType::ScheduleDeleted,
         EventType::SchedulePaused,
@@ -90,6 +92,7 @@ impl EventType {
             EventType::QueuePaused => "queue.paused",
             EventType::QueueResumed => "queue.resumed",
             EventType::QueueConcurrencySet => "queue.concurrency_set",
+            EventType::QueueRateLimitSet => "queue.rate_limit_set",
             EventType::ScheduleSet => "schedule.set",
             EventType::ScheduleDeleted => "schedule.deleted",
             EventType::SchedulePaused => "schedule.paused",
@@ -175,7 +178,10 @@ mod tests {
         };
         assert_eq!(names("job.*").len(), 17);
         assert_eq!(names("*").len(), EventType::ALL.len());
-        assert_eq!(names("queue.*"), ["queue.paused", "queue.resumed", "queue.concurrency_set"]);
+        assert_eq!(
+            names("queue.*"),
+            ["queue.paused", "queue.resumed", "queue.concurrency_set", "queue.rate_limit_set"]
+        );
         assert_eq!(
             names("*.re*ed"),
             [

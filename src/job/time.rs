@@ -60,6 +60,23 @@ impl FromStr for Time {
     }
 }
 
+/// Reads a duration with units, such as `500ms`, `25s`, `1m 30s` or `30 days`.
+///
+/// # Errors
+/// Says what is accepted.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let refused = || format!("{text:?} is not a duration such as 500ms, 25s, 1m 30s or 30 days");
+    let text = text.trim();
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let span: jiff::Span = text.parse().map_err(|_| refused())?;
+    let length = span
+        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| format!("{} (months and years have no fixed length)", refused()))?;
+    Duration::try_from(length).map_err(|_| format!("{text:?} is a negative duration"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +97,21 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_an_example() {
         assert!("tomorrow".parse::<Time>().unwrap_err().contains("RFC 3339"));
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        let ms = |text| parse_duration(text).map(|d| d.as_millis());
+        assert_eq!(ms("500ms"), Ok(500));
+        assert_eq!(ms("25s"), Ok(25_000));
+        assert_eq!(ms("1m 30s"), Ok(90_000));
+        assert_eq!(ms("1m30s"), Ok(90_000));
+        assert_eq!(ms("30 days"), Ok(30 * 86_400_000));
+        assert_eq!(ms("2 weeks"), Ok(14 * 86_400_000));
+        assert_eq!(ms("0"), Ok(0));
+        for bad in ["", "25", "-5s", "5s ago", "soon", "1 month", "1e3s"] {
+            assert!(parse_duration(bad).is_err(), "{bad:?} should be refused");
+        }
+        assert!(parse_duration("25").unwrap_err().contains("25s"));
     }
 }

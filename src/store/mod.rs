@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::job::{
     Cursor, Event, Job, JobId, JobQuery, LogCaps, LogLine, NewJob, PageCursor, Progress, QueueName,
-    Refused, Schedule, Status, Time, Verdict, WorkerName,
+    RateRule, Refused, Schedule, Status, Time, Verdict, WorkerName,
 };
 
 pub mod clock;
@@ -88,14 +88,13 @@ pub trait Store: Send + Sync + 'static {
     async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError>;
 
     /// Does what a person asks. Job controls answer for each id in order; queue controls answer with
-    /// an empty list. Pausing a paused queue (or resuming one that is not, or setting the concurrency
-    /// it has already) changes nothing. Asking
-    /// again for the end of a running job succeeds and is no event. A deleted job's last event carries
-    /// the state it had; then the job and its key are gone.
+    /// an empty list. Pausing a paused queue (or resuming one that is not, or setting a limit that it
+    /// has already) changes nothing. Asking again for the end of a running job succeeds and is no event. A
+    /// deleted job's last event carries the state it had; then the job and its key are gone.
     ///
     /// # Errors
     /// [`StoreError::TooManyQueues`] when a queue that nobody knows is to be paused, moved to or given
-    /// a concurrency, and would be one too many; nothing was done then.
+    /// a limit, and would be one too many; nothing was done then.
     async fn control(
         &self,
         control: Control,
@@ -199,7 +198,7 @@ fn remember_start(starts: &mut Vec<Time>, now: Time) {
 pub struct Limits {
     /// Jobs that may wait (scheduled, available, retryable) before `enqueue` answers `Full`.
     pub max_waiting: u64,
-    /// Distinct queues. A queue counts while it holds a stored job, is paused, or has a concurrency set.
+    /// Distinct queues. A queue counts while it holds a stored job, is paused, or has a limit of its own.
     pub max_queues: usize,
     /// Schedules.
     pub max_schedules: usize,
@@ -399,6 +398,9 @@ pub enum Control {
     /// Let so many attempts of this queue run at once; `None` is what the configuration says. The store
     /// keeps and tells it, whoever claims obeys it. Survives a restart.
     SetConcurrency(QueueName, Option<u32>),
+    /// Let attempts of this queue begin so often; `None` is what the configuration says. Kept, told and obeyed
+    /// in the same way.
+    SetRateLimit(QueueName, Option<RateRule>),
 }
 
 /// What a tick did.

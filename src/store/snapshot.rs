@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::job::{
-    Change, Epoch, Event, Fact, IdempotencyKey, Job, Json, Kind, Labels, QueueName, Schedule,
-    ScheduleName, Spec, Tag, Time, WorkerName,
+    Change, Epoch, Event, Fact, IdempotencyKey, Job, Json, Kind, Labels, QueueName, RateRule,
+    Schedule, ScheduleName, Spec, Tag, Time, WorkerName,
 };
 
 /// The format of the lines that this version writes, and the newest it reads.
@@ -18,8 +18,9 @@ pub const FORMAT: u32 = 1;
 #[async_trait]
 pub trait Snapshot: Send {
     /// The next pieces, a bounded number, in this order: the head, the paused queues by name, the queues
-    /// with a concurrency of their own by name, the schedules by name, the events oldest first, the finished
-    /// jobs in the order of their ends, the other jobs by id, the end. Nothing after the end.
+    /// with a concurrency of their own by name, those with a rate of their own by name, the schedules by name,
+    /// the events oldest first, the finished jobs in the order of their ends, the other jobs by id, the end.
+    /// Nothing after the end.
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError>;
 }
 
@@ -41,6 +42,8 @@ pub enum Piece {
     Concurrency(QueueName, u32),
     /// A schedule.
     Schedule(Box<Schedule>),
+    /// A queue of which attempts may begin so often, whatever the configuration says.
+    RateLimit(QueueName, RateRule),
 }
 
 /// What a snapshot is of.
@@ -70,6 +73,9 @@ pub struct Totals {
     /// Queues with a concurrency of their own.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub concurrency: u64,
+    /// Queues with a rate of their own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rate_limits: u64,
     /// Schedules.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub schedules: u64,
@@ -88,6 +94,7 @@ impl Totals {
             Piece::Event(_) => self.events += 1,
             Piece::Paused(_) => self.paused += 1,
             Piece::Concurrency(..) => self.concurrency += 1,
+            Piece::RateLimit(..) => self.rate_limits += 1,
             Piece::Schedule(_) => self.schedules += 1,
             Piece::Head(_) | Piece::End(_) => {}
         }
@@ -123,7 +130,9 @@ impl Piece {
                 Err(format!("format {theirs}; this program reads formats up to {ours}"))
             }
             Piece::Head(_) | Piece::End(_) => Ok(()),
-            Piece::Paused(queue) | Piece::Concurrency(queue, _) => check_queue(queue),
+            Piece::Paused(queue) | Piece::Concurrency(queue, _) | Piece::RateLimit(queue, _) => {
+                check_queue(queue)
+            }
             Piece::Schedule(schedule) => {
                 check_schedule(&schedule.name)?;
                 check_labels(&schedule.spec.labels)?;

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::job::{Cursor, JobQuery, Kind, QueueName, State, Time};
+use crate::job::{Cursor, JobQuery, Kind, QueueName, RateRule, State, Time};
 
 /// Counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
     /// Jobs in each state, every state present.
     pub states: BTreeMap<State, u64>,
-    /// Every queue that holds a stored job, is paused, or has a concurrency set.
+    /// Every queue that holds a stored job, is paused, or has a limit of its own.
     pub queues: BTreeMap<QueueName, QueueStats>,
     /// Jobs of each kind, by state; kinds without jobs may be missing.
     pub kinds: BTreeMap<Kind, BTreeMap<State, u64>>,
@@ -55,6 +55,8 @@ pub struct QueueStats {
     pub paused: bool,
     /// How many attempts somebody said may run at once; `None`: the configuration says.
     pub concurrency: Option<u32>,
+    /// How often somebody said attempts may begin; `None`: the configuration says.
+    pub rate_limit: Option<RateRule>,
     /// Since when the job that waits longest is available; `None` when none is. Of more than 1,000
     /// priorities the highest are looked at.
     pub waiting_since: Option<Time>,

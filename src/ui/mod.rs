@@ -68,6 +68,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/queues/{name}/pause", post(queues::pause))
         .route("/queues/{name}/resume", post(queues::resume))
         .route("/queues/{name}/concurrency", post(queues::set_concurrency))
+        .route("/queues/{name}/rate_limit", post(queues::set_rate_limit))
         .route("/failures", get(failures::list))
         .route("/failures/{id}", get(failures::show))
         .route("/failures/{id}/retry", post(failures::retry))

@@ -1,7 +1,7 @@
 //! One queue as a row: home and the list of queues share it, and so does the script that patches rows.
 
-use crate::engine::{Engine, QueueStats, RateLimit, Stats};
-use crate::job::{QueueName, State, Time};
+use crate::engine::{Engine, QueueStats, Stats};
+use crate::job::{QueueName, RateLimit, State, Time};
 
 use super::chart::{Spark, spark};
 use super::filters::{group, percent, rate};
@@ -23,8 +23,12 @@ pub struct QueueRow {
     pub configured: Option<usize>,
     /// Its share when queues compete for the last slots.
     pub weight: u32,
-    /// How often attempts may begin, in words.
-    pub rate_limit: Option<String>,
+    /// How often attempts may begin, as it is typed; empty when there is no limit.
+    pub rate_limit: String,
+    /// The same in words.
+    pub often: Option<String>,
+    /// What the configuration says, in words, when somebody set another rate.
+    pub configured_often: Option<String>,
     /// Whether claims are held back.
     pub paused: bool,
     /// Since when the job that waits longest is ready.
@@ -60,7 +64,12 @@ impl QueueRow {
             concurrency: run.concurrency,
             configured: stats.concurrency.is_some().then_some(run.configured),
             weight: run.weight,
-            rate_limit: run.rate_limit.map(often),
+            rate_limit: run.rate_limit.map_or_else(String::new, |limit| limit.to_string()),
+            often: run.rate_limit.map(often),
+            configured_often: stats.rate_limit.map(|_| match run.configured_rate_limit {
+                Some(limit) => format!("lets {} begin", often(limit)),
+                None => "has no limit".to_owned(),
+            }),
             paused: stats.paused,
             waiting_since: stats.waiting_since.map(|since| When::new(since, now)),
             per_second: rate(lately as f64 / 5.0),

@@ -1,4 +1,4 @@
-//! Queues: the list, one queue, and what can be done to it: pause, resume, drain, another concurrency.
+//! Queues: the list, one queue, and what can be done to it: pause, resume, drain, other limits.
 
 use askama::Template;
 use axum::Form;
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::engine::{Engine, Stats};
-use crate::job::{JobQuery, QueueName};
+use crate::job::{JobQuery, QueueName, RateRule};
 
 use super::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::error::UiError;
@@ -44,10 +44,11 @@ struct One {
     height: f64,
 }
 
-/// A concurrency that cannot be set: what was typed stays beside the reason.
+/// A limit that cannot be set: what was typed stays beside the reason.
 struct Wrong {
+    field: &'static str,
     typed: String,
-    message: &'static str,
+    message: String,
 }
 
 /// From which page a button was pressed, to go back there.
@@ -57,11 +58,12 @@ pub struct From {
     from: String,
 }
 
-/// What the form sends.
+/// What the forms send.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Wish {
     concurrency: String,
+    rate_limit: String,
 }
 
 /// `GET /queues`
@@ -109,25 +111,41 @@ pub async fn set_concurrency(
     let (queue, _) = known_queue(&engine, &name).await?;
     let typed = wish.concurrency.trim();
     let concurrency = match typed.parse::<u32>() {
-        Ok(0) => {
-            return refuse(&engine, &name, typed, "0 would never run anything: pause the queue")
-                .await;
-        }
-        Ok(concurrency) => Some(concurrency),
-        Err(_) if typed.is_empty() => None,
-        Err(_) => return refuse(&engine, &name, typed, "a whole number such as 10").await,
+        Ok(0) => Err("0 would never run anything: pause the queue"),
+        Ok(concurrency) => Ok(Some(concurrency)),
+        Err(_) if typed.is_empty() => Ok(None),
+        Err(_) => Err("a whole number such as 10"),
     };
-    engine.set_concurrency(queue, concurrency).await?;
+    match concurrency {
+        Ok(concurrency) => engine.set_concurrency(queue, concurrency).await?,
+        Err(message) => return refuse(&engine, &name, "concurrency", typed, message).await,
+    }
+    Ok(see_other(&address(&name)).into_response())
+}
+
+/// `POST /queues/{name}/rate_limit`; an empty rate gives the configured one back.
+pub async fn set_rate_limit(
+    Has(engine): Has<Engine>,
+    Path(name): Path<String>,
+    Form(wish): Form<Wish>,
+) -> Result<Response, UiError> {
+    let (queue, _) = known_queue(&engine, &name).await?;
+    let typed = wish.rate_limit.trim();
+    match Some(typed).filter(|typed| !typed.is_empty()).map(str::parse::<RateRule>).transpose() {
+        Ok(rule) => engine.set_rate_limit(queue, rule).await?,
+        Err(message) => return refuse(&engine, &name, "rate_limit", typed, &message).await,
+    }
     Ok(see_other(&address(&name)).into_response())
 }
 
 async fn refuse(
     engine: &Engine,
     name: &str,
+    field: &'static str,
     typed: &str,
-    message: &'static str,
+    message: &str,
 ) -> Result<Response, UiError> {
-    let wrong = Wrong { typed: typed.to_owned(), message };
+    let wrong = Wrong { field, typed: typed.to_owned(), message: message.to_owned() };
     render(engine, name, Some(wrong), StatusCode::UNPROCESSABLE_ENTITY).await
 }
 
@@ -159,6 +177,13 @@ async fn render(
         shell,
     };
     Ok(page(status, &one))
+}
+
+impl One {
+    /// What is wrong with what was typed for a limit.
+    fn wrong(&self, field: &str) -> Option<&Wrong> {
+        self.wrong.as_ref().filter(|wrong| wrong.field == field)
+    }
 }
 
 impl From {

@@ -1,8 +1,9 @@
-//! How often a queue may start attempts, as the configuration says.
+//! How often a queue may start attempts, as the configuration says or somebody set it.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::process::Command;
 
-use crate::support::{Dir, Server};
+use crate::support::{Dir, Server, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_keeps_its_rate_and_says_so_everywhere() {
@@ -31,6 +32,55 @@ async fn a_queue_keeps_its_rate_and_says_so_everywhere() {
     let page = client.text(&format!("/jobs/{}", mails[2])).await;
     assert!(page.contains("Queue mail starts 2/1h at most, and has: the next at 2"), "{page}");
     let page = client.text("/queues/mail").await;
-    assert!(page.contains("The configuration lets 2 in any 1 h begin"), "{page}");
+    assert!(page.contains("At most 2 in any 1 h begin"), "{page}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_that_was_set_and_what_it_has_let_begin_survive_a_kill() {
+    let dir = Dir::new();
+    let config = dir.config("[queues.mail]\nrate_limit = \"1/1h\"\n");
+    let args = ["--config", config.as_str()];
+    let server = Server::start(&dir, &args).await;
+    let mail = json!({ "kind": "echo", "queue": "mail" });
+    let mut mails = Vec::new();
+    for _ in 0..5 {
+        mails.push(server.client.submit(&mail).await);
+    }
+    server.client.job_in(&mails[0], "completed").await;
+    let set = async |server: &Server, rate: Value| {
+        server
+            .client
+            .post("/api/v1/queues/mail/rate_limit", Some(&json!({ "rate_limit": rate })))
+            .await
+    };
+    set(&server, json!("3/1h")).await;
+    for mail in &mails[1..3] {
+        server.client.job_in(mail, "completed").await;
+    }
+    server.kill().await;
+
+    let server = Server::start(&dir, &args).await;
+    let full = async || {
+        let page = server.client.text(&format!("/jobs/{}", mails[3])).await;
+        page.contains("Queue mail starts 3/1h at most, and has: the next at 2").then_some(())
+    };
+    eventually("a job that waits for its queue's rate", full).await;
+    set(&server, json!("4/1h")).await;
+    server.client.job_in(&mails[3], "completed").await;
+    server.client.job_in(&mails[4], "available").await;
+    set(&server, json!("none")).await;
+    server.client.job_in(&mails[4], "completed").await;
+    set(&server, json!(null)).await;
+    let sixth = server.client.submit(&mail).await;
+    server.client.job_in(&sixth, "completed").await;
+
+    // As the documents say it is done.
+    let docs = include_str!("../../docs/queues.md");
+    let command = docs.lines().find(|line| line.starts_with("curl ")).unwrap();
+    let command = command.replace("http://127.0.0.1:8080", server.client.base());
+    let answer = Command::new("sh").args(["-c", &command]).output().await.unwrap();
+    assert!(answer.status.success() && answer.stdout.is_empty(), "{answer:?}");
+    assert_eq!(server.client.get("/api/v1/queues").await["queues"][0]["rate_limit"], "100/1m");
     server.stop().await;
 }

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
 use super::*;
+use crate::job::RateRule;
 
 fn queue(name: &str, concurrency: usize, weight: u32) -> (QueueName, QueueConfig) {
     (QueueName::parse(name).unwrap(), QueueConfig { concurrency, weight, rate_limit: None })
@@ -140,4 +141,61 @@ async fn a_job_that_waits_for_its_queues_rate_says_so() {
     let why = shop.engine.why(&waits).await.unwrap().unwrap();
     assert_eq!((why.code(), why.ahead()), ("rate_reached", Some(0)));
     assert!(why.to_string().starts_with("Queue paced starts 1/1h at most, and has: "), "{why}");
+}
+
+#[tokio::test]
+async fn a_rate_set_at_run_time_is_in_force_at_once_and_after_a_restart() {
+    let registry = || one(|_: Context, _: ()| async { Ok::<_, String>(()) });
+    let hourly = |starts| RateLimit { starts, within: Duration::from_secs(3_600) };
+    let (name, paced) = queue("paced", 10, 1);
+    let config = || EngineConfig {
+        queues: vec![(name.clone(), QueueConfig { rate_limit: Some(hourly(1)), ..paced })],
+        ..quick()
+    };
+    let store = memory();
+    let shop = open_on(store.clone(), registry(), config());
+    let ids = submit_paced(&shop, 4).await;
+    shop.finish(ids[0]).await;
+    // The dispatcher waits for an hour to be over: it is told, and what began before still counts.
+    shop.engine.set_rate_limit(name.clone(), Some(RateRule::Limit(hourly(2)))).await.unwrap();
+    shop.finish(ids[1]).await;
+    let waits = shop.engine.job(ids[2]).await.unwrap().0.unwrap();
+    let why = shop.engine.why(&waits).await.unwrap().unwrap();
+    assert!(why.to_string().starts_with("Queue paced starts 2/1h at most, and has: "), "{why}");
+
+    // In the next process they count as well, by the rate that was set.
+    let next = open_on(store.restarted(), registry(), config());
+    let reached = async |id: JobId| {
+        let job = next.engine.job(id).await.unwrap().0.unwrap();
+        let why = next.engine.why(&job).await.unwrap();
+        why.filter(|why| why.code() == "rate_reached").map(|why| why.to_string())
+    };
+    let waits = async {
+        while reached(ids[2]).await.is_none() {
+            yield_now().await;
+        }
+    };
+    timeout(BOUND, waits).await.expect("it does not wait for its queue's rate");
+    next.engine.set_rate_limit(name.clone(), Some(RateRule::Limit(hourly(3)))).await.unwrap();
+    next.finish(ids[2]).await;
+    assert!(reached(ids[3]).await.is_some());
+    let view = async || {
+        let stats = next.engine.stats().await.unwrap();
+        let view = next.engine.config().queue_view(&name, &stats.queues[&name]);
+        (view.rate_limit, view.configured_rate_limit)
+    };
+    assert_eq!(view().await, (Some(hourly(3)), Some(hourly(1))));
+
+    next.engine.set_rate_limit(name.clone(), Some(RateRule::Unlimited)).await.unwrap();
+    next.finish(ids[3]).await;
+    assert_eq!(view().await, (None, Some(hourly(1))));
+    next.engine.set_rate_limit(name.clone(), None).await.unwrap();
+    assert_eq!(view().await, (Some(hourly(1)), Some(hourly(1))));
+}
+
+async fn submit_paced(shop: &Shop, count: usize) -> Vec<JobId> {
+    let jobs: Vec<NewJob> = (0..count).map(|_| job("work", "paced")).collect();
+    let ids = jobs.iter().map(|job| job.id).collect();
+    shop.engine.enqueue(jobs).await.unwrap();
+    ids
 }

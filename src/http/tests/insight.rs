@@ -94,3 +94,28 @@ async fn the_concurrency_of_a_queue_can_be_set_and_given_back() {
         .await
         .is_problem(400, "invalid_parameter");
 }
+
+#[tokio::test]
+async fn the_rate_of_a_queue_can_be_set_taken_away_and_given_back() {
+    let server = Server::start().await;
+    let from = server.get("/api/v1/events").await.json()["cursor"].as_str().unwrap().to_owned();
+    let path = "/api/v1/queues/mail/rate_limit";
+    for (body, shown) in
+        [(r#"{"rate_limit":"30/1m"}"#, json!("30/1m")), (r#"{"rate_limit":"none"}"#, json!(null))]
+    {
+        assert_eq!(server.post(path, body).await.status, 204);
+        let queues = server.get("/api/v1/queues").await.json();
+        let queue = &queues["queues"][0];
+        assert_eq!((&queue["name"], &queue["rate_limit"]), (&json!("mail"), &shown));
+    }
+    assert_eq!(server.post(path, r#"{"rate_limit":null}"#).await.status, 204);
+    let queues = server.get("/api/v1/queues").await.json();
+    assert_eq!(queues["queues"], json!([]), "nothing is known of it any more");
+    let log = format!("/api/v1/events?type=queue.rate_limit_set&after={from}");
+    let told = server.get(&log).await.json()["events"].as_array().unwrap().clone();
+    let rates: Vec<_> = told.iter().map(|event| event["rate_limit"].clone()).collect();
+    assert_eq!(rates, [json!("30/1m"), json!("none"), json!(null)]);
+    for bad in ["{", r#"{"rate_limit":"often"}"#, r#"{"rate_limit":"0/1m"}"#, r#"{"rate":1}"#] {
+        server.post(path, bad).await.is_problem(400, "malformed_json");
+    }
+}

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::Shown;
 use crate::job::{
-    Change, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName, ScheduleChange,
-    ScheduleName, Tag, Time,
+    Change, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName, RateRule,
+    ScheduleChange, ScheduleName, Tag, Time,
 };
 
 /// The shape of [`event_json`].
@@ -86,6 +86,9 @@ pub(super) struct ChangeView<'a> {
     /// Null: what the configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     concurrency: Option<Option<u32>>,
+    /// The same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<Option<RateRule>>,
     /// Null: somebody asked for it now.
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<Option<Shown<Time>>>,
@@ -102,6 +105,9 @@ impl<'a> ChangeView<'a> {
             QueueChange::Paused | QueueChange::Resumed => None,
             QueueChange::ConcurrencySet { concurrency } => {
                 Some(ChangeView { concurrency: Some(concurrency), ..ChangeView::default() })
+            }
+            QueueChange::RateLimitSet { rate_limit } => {
+                Some(ChangeView { rate_limit: Some(rate_limit), ..ChangeView::default() })
             }
         }
     }

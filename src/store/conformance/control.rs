@@ -1,9 +1,9 @@
 //! What people and programs ask for: cancel, retry, delete, pause, resume.
 
 use super::rig::{completed, failed, failure};
-use super::{Harness, Rig, draft, queue, secs};
+use super::{Harness, Rig, draft, per_minute, queue, secs};
 use crate::job::{
-    Change, Event, EventType, Fact, JobId, QueueChange, Refused, State, Step, Verdict,
+    Change, Event, EventType, Fact, JobId, QueueChange, RateRule, Refused, State, Step, Verdict,
 };
 use crate::store::{Control, ControlError, Extension, Keep, Limits, Retention, StoreError};
 
@@ -230,6 +230,45 @@ pub(crate) async fn a_queue_with_a_concurrency_counts_as_a_queue(harness: impl H
     rig.store.control(Control::SetConcurrency(queue("b"), None)).await.unwrap();
     assert!(rig.store.enqueue(vec![draft().queue("b").job()]).await.is_err());
     // How many run is for those who claim: the store only keeps the number.
+    rig.add(draft().queue("a")).await;
+    rig.add(draft().queue("a")).await;
+    assert_eq!(rig.claim_from("a", 2).await.len(), 2);
+}
+
+pub(crate) async fn a_rate_that_was_set_survives_and_is_an_event_only_when_it_changes(
+    harness: impl Harness,
+) {
+    let rig = Rig::open(harness).await;
+    for starts in [None, Some(3), Some(3), Some(0)] {
+        rig.set_rate_limit("a", starts.map(per_minute)).await;
+    }
+    rig.set_concurrency("b", Some(1)).await;
+    let rig = rig.reopen().await.crash().await;
+    assert_eq!(rig.stats().await.queues[&queue("a")].rate_limit, Some(RateRule::Unlimited));
+    assert_eq!(rig.stats().await.queues[&queue("b")].rate_limit, None);
+    for _ in 0..2 {
+        rig.set_rate_limit("a", None).await;
+    }
+    let told = rig.log().await.into_iter().filter_map(|event| match event.fact {
+        Fact::Queue { queue: name, change: QueueChange::RateLimitSet { rate_limit } } => {
+            Some((name, rate_limit))
+        }
+        _ => None,
+    });
+    let set = |rate_limit| (queue("a"), rate_limit);
+    let expected = [set(Some(per_minute(3))), set(Some(RateRule::Unlimited)), set(None)];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    let rig = rig.crash().await;
+    assert!(!rig.stats().await.queues.contains_key(&queue("a")));
+}
+
+pub(crate) async fn a_queue_with_a_rate_counts_as_a_queue(harness: impl Harness) {
+    let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
+    rig.set_rate_limit("a", Some(per_minute(1))).await;
+    let refused = rig.store.control(Control::SetRateLimit(queue("b"), Some(per_minute(1)))).await;
+    assert!(matches!(refused, Err(StoreError::TooManyQueues { limit: 1 })), "{refused:?}");
+    rig.store.control(Control::SetRateLimit(queue("b"), None)).await.unwrap();
+    // How often attempts begin is for those who claim: the store only keeps the rate.
     rig.add(draft().queue("a")).await;
     rig.add(draft().queue("a")).await;
     assert_eq!(rig.claim_from("a", 2).await.len(), 2);

@@ -28,7 +28,7 @@ pub(crate) mod time;
 pub(crate) mod verdicts;
 
 pub(crate) use draft::{Draft, draft};
-pub(crate) use rig::{Rig, completed, failed, lines, queue, secs};
+pub(crate) use rig::{Rig, completed, failed, lines, per_minute, queue, secs};
 
 /// A place where one store lives: what a rule needs beyond the store itself.
 pub(crate) trait Harness {
@@ -140,6 +140,8 @@ macro_rules! conformance_suite {
                 a_paused_queue_counts_as_a_queue
                 a_concurrency_that_was_set_survives_and_is_an_event_only_when_it_changes
                 a_queue_with_a_concurrency_counts_as_a_queue
+                a_rate_that_was_set_survives_and_is_an_event_only_when_it_changes
+                a_queue_with_a_rate_counts_as_a_queue
             }
             time {
                 a_tick_with_nothing_to_do_does_nothing

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Harness;
 use crate::job::{
     Cursor, Event, EventType, Fact, Failure, FailureClass, Job, JobId, JobQuery, Json, LogLine,
-    NewJob, QueueName, State, Status, Stream, Time, Verdict, WorkerName,
+    NewJob, QueueName, RateLimit, RateRule, State, Status, Stream, Time, Verdict, WorkerName,
 };
 use crate::store::{
     Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, Limits, Note,
@@ -39,9 +39,22 @@ pub(crate) fn lines(texts: &[&str]) -> Vec<LogLine> {
     texts.iter().map(line).collect()
 }
 
+/// So many attempts in a minute; 0 is no limit.
+pub(crate) fn per_minute(starts: u32) -> RateRule {
+    match starts {
+        0 => RateRule::Unlimited,
+        _ => RateRule::Limit(RateLimit { starts, within: secs(60) }),
+    }
+}
+
 impl<H: Harness> Rig<H> {
     pub(crate) async fn set_concurrency(&self, name: &str, concurrency: Option<u32>) {
         let control = Control::SetConcurrency(queue(name), concurrency);
+        assert_eq!(self.store.control(control).await.unwrap(), []);
+    }
+
+    pub(crate) async fn set_rate_limit(&self, name: &str, rate_limit: Option<RateRule>) {
+        let control = Control::SetRateLimit(queue(name), rate_limit);
         assert_eq!(self.store.control(control).await.unwrap(), []);
     }
 

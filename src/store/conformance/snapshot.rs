@@ -2,7 +2,7 @@
 
 use super::rig::{completed, failed};
 use super::schedule::every;
-use super::{Harness, Rig, draft, queue, secs};
+use super::{Harness, Rig, draft, per_minute, queue, secs};
 use crate::job::{Event, Job, State};
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 use crate::store::{Keep, Limits, Retention};
@@ -20,6 +20,7 @@ async fn some_of_each<H: Harness>(rig: &Rig<H>) {
     rig.pause("zz").await;
     rig.pause("held").await;
     rig.set_concurrency("held", Some(5)).await;
+    rig.set_rate_limit("held", Some(per_minute(9))).await;
     rig.set("nightly", every("every 1h", draft())).await;
     rig.set("hourly", every("every 1h", draft())).await;
     rig.start(draft().queue("running")).await;
@@ -44,6 +45,7 @@ fn jobs(pieces: &[Piece]) -> Vec<Job> {
         Piece::Head(_)
         | Piece::Paused(_)
         | Piece::Concurrency(..)
+        | Piece::RateLimit(..)
         | Piece::Schedule(_)
         | Piece::Event(_)
         | Piece::End(_) => None,
@@ -57,6 +59,7 @@ fn events(pieces: &[Piece]) -> Vec<Event> {
         Piece::Head(_)
         | Piece::Paused(_)
         | Piece::Concurrency(..)
+        | Piece::RateLimit(..)
         | Piece::Schedule(_)
         | Piece::Job(_)
         | Piece::End(_) => None,
@@ -74,11 +77,16 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     let expected =
         Head { cortado_export: FORMAT, epoch: head.epoch, at, oldest: 0, head: head.seq };
     assert_eq!(pieces[0], Piece::Head(expected));
-    let set = Piece::Concurrency(queue("held"), 5);
-    assert_eq!(pieces[1..4], [Piece::Paused(queue("held")), Piece::Paused(queue("zz")), set]);
+    let expected = [
+        Piece::Paused(queue("held")),
+        Piece::Paused(queue("zz")),
+        Piece::Concurrency(queue("held"), 5),
+        Piece::RateLimit(queue("held"), per_minute(9)),
+    ];
+    assert_eq!(pieces[1..5], expected);
     let schedules = rig.store.schedules().await.unwrap().0.into_iter();
     let schedules: Vec<Piece> = schedules.map(|one| Piece::Schedule(one.into())).collect();
-    assert_eq!((schedules.len(), &pieces[4..6]), (2, &schedules[..]));
+    assert_eq!((schedules.len(), &pieces[5..7]), (2, &schedules[..]));
     assert_eq!(events(&pieces), log);
     let (mut finished, mut rest): (Vec<Job>, Vec<Job>) =
         stored.into_iter().partition(|job| job.status.state.is_final());
@@ -88,7 +96,7 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     let jobs = jobs(&pieces);
     assert_eq!(jobs, [finished, rest].concat());
     let (jobs, events) = (jobs.len() as u64, log.len() as u64);
-    let totals = Totals { jobs, events, paused: 2, concurrency: 1, schedules: 2 };
+    let totals = Totals { jobs, events, paused: 2, concurrency: 1, rate_limits: 1, schedules: 2 };
     assert_eq!(pieces.last(), Some(&Piece::End(totals)));
 }
 

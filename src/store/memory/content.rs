@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::job::{
-    Change, Cursor, Epoch, Event, Fact, IdempotencyKey, Job, JobId, QueueName, State, Status, Time,
+    Change, Cursor, Epoch, Event, Fact, IdempotencyKey, Job, JobId, QueueName, RateRule, State,
+    Status, Time,
 };
 use crate::store::Limits;
 use crate::store::schedules::Schedules;
@@ -22,6 +23,7 @@ pub(super) struct Content {
     pub(super) leases: BTreeMap<JobId, Held>,
     pub(super) paused: BTreeSet<QueueName>,
     pub(super) concurrency: BTreeMap<QueueName, u32>,
+    pub(super) rate_limits: BTreeMap<QueueName, RateRule>,
     pub(super) schedules: Schedules,
     pub(super) starts: Vec<Time>,
     /// The newest events, oldest first.
@@ -48,6 +50,7 @@ impl Content {
             leases: BTreeMap::new(),
             paused: BTreeSet::new(),
             concurrency: BTreeMap::new(),
+            rate_limits: BTreeMap::new(),
             schedules: Schedules::default(),
             starts: Vec::new(),
             log: VecDeque::new(),
@@ -63,9 +66,9 @@ impl Content {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Queues that hold a job, are paused, or have a concurrency set.
+    /// Queues that hold a job, are paused, or have a limit of their own.
     pub(super) fn known_queues(&self) -> BTreeSet<&QueueName> {
-        let set = self.paused.iter().chain(self.concurrency.keys());
+        let set = self.paused.iter().chain(self.concurrency.keys()).chain(self.rate_limits.keys());
         self.jobs.values().map(|job| &job.labels.queue).chain(set).collect()
     }
 

@@ -1,4 +1,4 @@
-//! What people ask for: cancel, retry, delete, move, reprioritise, pause, resume, another concurrency.
+//! What people ask for: cancel, retry, delete, move, reprioritise, pause, resume, other limits.
 
 use super::content::Content;
 use crate::job::{Change, Fact, JobId, Labels, QueueChange, QueueName, State, Status, Step, Time};
@@ -50,6 +50,20 @@ impl Content {
                 };
                 if before != concurrency {
                     let change = QueueChange::ConcurrencySet { concurrency };
+                    self.append(now, Fact::Queue { queue, change });
+                }
+                Ok(Vec::new())
+            }
+            Control::SetRateLimit(queue, rate_limit) => {
+                let before = match rate_limit {
+                    Some(rule) => {
+                        self.check_queues(std::iter::once(&queue))?;
+                        self.rate_limits.insert(queue.clone(), rule)
+                    }
+                    None => self.rate_limits.remove(&queue),
+                };
+                if before != rate_limit {
+                    let change = QueueChange::RateLimitSet { rate_limit };
                     self.append(now, Fact::Queue { queue, change });
                 }
                 Ok(Vec::new())

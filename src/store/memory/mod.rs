@@ -111,7 +111,10 @@ impl Signals {
                     self.wake(queue).notify_one();
                 }
                 Fact::Queue {
-                    change: QueueChange::Paused | QueueChange::ConcurrencySet { .. },
+                    change:
+                        QueueChange::Paused
+                        | QueueChange::ConcurrencySet { .. }
+                        | QueueChange::RateLimitSet { .. },
                     ..
                 } => {}
                 Fact::Schedule { .. } => self.expect(content.schedules.timer()),

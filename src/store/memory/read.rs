@@ -56,6 +56,7 @@ impl Content {
             let stats = queues.entry(queue.clone()).or_default();
             stats.paused = self.paused.contains(queue);
             stats.concurrency = self.concurrency.get(queue).copied();
+            stats.rate_limit = self.rate_limits.get(queue).copied();
         }
         for job in self.jobs.values() {
             let (state, labels) = (job.status.state, &job.labels);

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::content::Content;
-use crate::job::{Job, QueueName, Time};
+use crate::job::{Job, QueueName, RateRule, Time};
 use crate::store::StoreError;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 
@@ -30,6 +30,8 @@ impl Content {
         pieces.extend(self.paused.iter().cloned().map(Piece::Paused));
         let set = |(queue, most): (&QueueName, &u32)| Piece::Concurrency(queue.clone(), *most);
         pieces.extend(self.concurrency.iter().map(set));
+        let rated = |(queue, rule): (&QueueName, &RateRule)| Piece::RateLimit(queue.clone(), *rule);
+        pieces.extend(self.rate_limits.iter().map(rated));
         let schedules = self.schedules.0.values().cloned().map(Box::new);
         pieces.extend(schedules.map(Piece::Schedule));
         pieces.extend(self.log.iter().cloned().map(Piece::Event));

@@ -45,6 +45,11 @@ pub(super) enum Move {
         queue: u8,
         concurrency: Option<u32>,
     },
+    SetRateLimit {
+        queue: u8,
+        /// How many in a minute; 0 is no limit.
+        starts: Option<u32>,
+    },
     SetSchedule {
         schedule: u8,
         /// Seconds between its jobs.
@@ -114,6 +119,8 @@ fn step() -> impl Strategy<Value = Move> {
         2 => queue().prop_map(|queue| Move::Resume { queue }),
         1 => (queue(), proptest::option::of(0..3u32))
             .prop_map(|(queue, concurrency)| Move::SetConcurrency { queue, concurrency }),
+        1 => (queue(), proptest::option::of(0..3u32))
+            .prop_map(|(queue, starts)| Move::SetRateLimit { queue, starts }),
         2 => (0..3u8, 5..40u64, any::<bool>(), proptest::option::of(0..20_000u64)).prop_map(
             |(schedule, every, overlap, max_late)| {
                 Move::SetSchedule { schedule, every, overlap, max_late }

@@ -13,7 +13,7 @@ use crate::job::{
     Progress, ScheduleSpec, State, Time, Verdict, WorkerName,
 };
 use crate::store::conformance::schedule::{every, named};
-use crate::store::conformance::{Harness, clock, draft, lines, queue, secs};
+use crate::store::conformance::{Harness, clock, draft, lines, per_minute, queue, secs};
 use crate::store::{
     Claim, Clock, Control, Events, LeaseRef, Limits, ManualClock, Note, QueueStats,
     ScheduleCommand, Settlement, Stats, Store, Ticked,
@@ -87,6 +87,9 @@ impl<A: Harness, B: Harness> Pair<A, B> {
             Move::Resume { queue } => self.control(Control::Resume(queue_of(*queue))).await,
             Move::SetConcurrency { queue, concurrency } => {
                 self.control(Control::SetConcurrency(queue_of(*queue), *concurrency)).await
+            }
+            Move::SetRateLimit { queue, starts } => {
+                self.control(Control::SetRateLimit(queue_of(*queue), starts.map(per_minute))).await
             }
             Move::SetSchedule { schedule, every: seconds, overlap, max_late } => {
                 let spec = every(&format!("every {seconds}s"), draft().queue("q0"));
@@ -322,8 +325,8 @@ impl<H: Harness> Side<H> {
         let queues: Vec<_> = queues
             .into_iter()
             .map(|(name, stats)| {
-                let QueueStats { states, paused, concurrency, waiting_since } = stats;
-                (name, counted(states), paused, concurrency, waiting_since)
+                let QueueStats { states, paused, concurrency, rate_limit, waiting_since } = stats;
+                (name, counted(states), paused, concurrency, rate_limit, waiting_since)
             })
             .collect();
         let kinds: Vec<_> = kinds

@@ -100,6 +100,9 @@ impl Builder {
             Piece::Concurrency(queue, most) => {
                 self.meta.later.concurrency.insert(queue, most);
             }
+            Piece::RateLimit(queue, rule) => {
+                self.meta.later.rate_limits.insert(queue, rule);
+            }
             Piece::Schedule(schedule) => drop(schedules::put(&mut self.ops, &schedule, 0)?),
             Piece::Event(event) => self.event(event, head)?,
             Piece::Job(job) => self.job(*job, head)?,

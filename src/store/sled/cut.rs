@@ -152,10 +152,12 @@ impl Walk {
                 let paused = self.cut.meta.paused.iter().cloned().map(Piece::Paused);
                 let set = self.cut.meta.later.concurrency.iter();
                 let set = set.map(|(queue, most)| Piece::Concurrency(queue.clone(), *most));
+                let rated = self.cut.meta.later.rate_limits.iter();
+                let rated = rated.map(|(queue, rule)| Piece::RateLimit(queue.clone(), *rule));
                 let schedules = std::mem::take(&mut self.cut.schedules).0.into_values();
                 let schedules = schedules.map(|one| Piece::Schedule(Box::new(one)));
                 let head = std::iter::once(Piece::Head(self.cut.head));
-                Ok(head.chain(paused).chain(set).chain(schedules).collect())
+                Ok(head.chain(paused).chain(set).chain(rated).chain(schedules).collect())
             }
             Stage::Events(next) => self.events(next),
             Stage::Archived(mut runs) => match runs.pop_front() {

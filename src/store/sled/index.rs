@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState as Quick;
 use tokio::sync::Notify;
 
-use crate::job::{IdempotencyKey, JobId, Kind, Labels, QueueName, State, Status, Time};
+use crate::job::{IdempotencyKey, JobId, Kind, Labels, QueueName, RateRule, State, Status, Time};
 use crate::store::Stats;
 
 /// A job as the index knows it. Payload, history and log stay on disk, in the chunks of the trail.
@@ -100,6 +100,8 @@ pub(super) struct Queue {
     pub paused: bool,
     /// How many attempts may run at once, when somebody said so.
     pub concurrency: Option<u32>,
+    /// How often they may begin, when somebody said so.
+    pub rate_limit: Option<RateRule>,
     /// Jobs in it, in any state, archived ones included.
     pub jobs: u64,
     pub ready: BTreeSet<Ready>,
@@ -108,13 +110,13 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Whether it counts as a queue: it holds a job, or somebody paused it or set its concurrency.
+    /// Whether it counts as a queue: it holds a job, or somebody paused it or set a limit of it.
     pub fn is_known(&self) -> bool {
         self.jobs > 0 || self.is_set()
     }
 
     fn is_set(&self) -> bool {
-        self.paused || self.concurrency.is_some()
+        self.paused || self.concurrency.is_some() || self.rate_limit.is_some()
     }
 
     /// Since when the job that waits longest is available: one step for each priority that waits.
@@ -178,6 +180,7 @@ impl Index {
             name: name.clone(),
             paused: false,
             concurrency: None,
+            rate_limit: None,
             jobs: 0,
             ready: BTreeSet::new(),
             wake: wake(),
@@ -295,7 +298,7 @@ impl Index {
         self.sets.groups.iter().map(|group| group.counts[state as usize]).sum()
     }
 
-    /// How many queues hold a job, are paused, or have a concurrency set.
+    /// How many queues hold a job, are paused, or have a limit of their own.
     pub fn known_queues(&self) -> usize {
         self.sets.queues.iter().filter(|queue| queue.is_known()).count()
     }
@@ -322,6 +325,7 @@ impl Index {
             let of_queue = stats.queues.entry(queue.name.clone()).or_default();
             of_queue.paused = queue.paused;
             of_queue.concurrency = queue.concurrency;
+            of_queue.rate_limit = queue.rate_limit;
             of_queue.waiting_since = queue.waiting_since();
         }
         for group in &self.sets.groups {

@@ -255,6 +255,10 @@ fn replay(dir: &Path, core: &mut Core) -> Result<u64, StoreError> {
         let queue = core.queue(&name) as usize;
         core.index.sets.queues[queue].concurrency = Some(concurrency);
     }
+    for (name, rule) in core.meta.later.rate_limits.clone() {
+        let queue = core.queue(&name) as usize;
+        core.index.sets.queues[queue].rate_limit = Some(rule);
+    }
     let keep = shared.limits.retention.events;
     let expired = core.journal.expired_up_to(core.next_seq - 1, shared.clock.now(), keep);
     shared.oldest.fetch_max(expired, Ordering::AcqRel);

@@ -15,7 +15,7 @@ use super::disk::Disk;
 use super::journal::{self, Directory};
 use super::told::Told;
 use super::watermark::Watermark;
-use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName, Time};
+use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName, RateRule, Time};
 use crate::store::{Clock, Limits, Storage, StoreError};
 
 pub(super) struct Shared {
@@ -115,6 +115,9 @@ pub(super) struct Later {
     pub starts: Vec<Time>,
     /// How many attempts of a queue may run at once, where somebody said so.
     pub concurrency: BTreeMap<QueueName, u32>,
+    /// How often attempts of a queue may begin, where somebody said so; behind the rest like all of this is.
+    #[serde(skip)]
+    pub rate_limits: BTreeMap<QueueName, RateRule>,
 }
 
 impl Meta {
@@ -134,7 +137,7 @@ impl Meta {
     }
 
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        let raw = postcard::to_stdvec(&(self, &self.later));
+        let raw = postcard::to_stdvec(&(self, &self.later, &self.later.rate_limits));
         Ok(seal(&raw.map_err(|e| StoreError::Corrupt(e.to_string()))?))
     }
 
@@ -143,7 +146,13 @@ impl Meta {
         let meta = postcard::take_from_bytes::<Meta>(&raw);
         let (mut meta, rest) = meta.map_err(|error| error.to_string())?;
         if !rest.is_empty() {
-            meta.later = postcard::from_bytes(rest).map_err(|error| error.to_string())?;
+            let later = postcard::take_from_bytes::<Later>(rest);
+            let (later, rest) = later.map_err(|error| error.to_string())?;
+            meta.later = later;
+            if !rest.is_empty() {
+                let rates = postcard::from_bytes(rest);
+                meta.later.rate_limits = rates.map_err(|error| error.to_string())?;
+            }
         }
         Ok(meta)
     }

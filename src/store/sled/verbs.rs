@@ -9,7 +9,7 @@ use super::index::Entry;
 use super::shared::Meta;
 use crate::job::{
     Change, IdempotencyKey, Interruption, Job, JobId, Labels, NewJob, QueueChange, QueueName,
-    State, Status, Step, Time, Verdict,
+    RateRule, State, Status, Step, Time, Verdict,
 };
 use crate::store::{
     Claim, Control, ControlError, Extension, Lease, LeaseRef, Note, SettleError, Settlement,
@@ -239,6 +239,10 @@ impl Group<'_> {
                 self.set_concurrency(queue, *concurrency)?;
                 return Ok(Controlled::Done(Vec::new()));
             }
+            Control::SetRateLimit(queue, rule) => {
+                self.set_rate_limit(queue, *rule)?;
+                return Ok(Controlled::Done(Vec::new()));
+            }
         };
         let archiving =
             |id| self.core.index.entries.get(id).is_some_and(|entry: &Entry| entry.archiving);
@@ -277,12 +281,7 @@ impl Group<'_> {
         name: &QueueName,
         concurrency: Option<u32>,
     ) -> Result<(), StoreError> {
-        if concurrency.is_some() {
-            self.check_queues(BTreeSet::from([name]))?;
-        } else if self.core.index.known_queue(name).is_none() {
-            return Ok(());
-        }
-        let queue = self.queue(name) as usize;
+        let Some(queue) = self.limited(name, concurrency.is_some())? else { return Ok(()) };
         let before = &mut self.core.index.sets.queues[queue].concurrency;
         if std::mem::replace(before, concurrency) != concurrency {
             self.queue_event(name.clone(), QueueChange::ConcurrencySet { concurrency })?;
@@ -294,6 +293,35 @@ impl Group<'_> {
             self.ops.put(Meta::KEY, &self.core.meta.encode()?);
         }
         Ok(())
+    }
+
+    fn set_rate_limit(
+        &mut self,
+        name: &QueueName,
+        rate_limit: Option<RateRule>,
+    ) -> Result<(), StoreError> {
+        let Some(queue) = self.limited(name, rate_limit.is_some())? else { return Ok(()) };
+        let before = &mut self.core.index.sets.queues[queue].rate_limit;
+        if std::mem::replace(before, rate_limit) != rate_limit {
+            self.queue_event(name.clone(), QueueChange::RateLimitSet { rate_limit })?;
+            let set = &mut self.core.meta.later.rate_limits;
+            match rate_limit {
+                Some(rule) => set.insert(name.clone(), rule),
+                None => set.remove(name),
+            };
+            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+        }
+        Ok(())
+    }
+
+    /// The queue that is to get a limit; none when it is unknown and only loses one.
+    fn limited(&mut self, name: &QueueName, gets: bool) -> Result<Option<usize>, StoreError> {
+        if gets {
+            self.check_queues(BTreeSet::from([name]))?;
+        } else if self.core.index.known_queue(name).is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.queue(name) as usize))
     }
 
     fn cancel(&mut self, id: JobId) -> Result<Answer, StoreError> {

@@ -12,7 +12,7 @@ use crate::job::{
     ScheduleSpec, Stream, Time, Verdict,
 };
 use crate::store::conformance::schedule::{every, named};
-use crate::store::conformance::{Draft, Harness, Rig, draft, lines, secs};
+use crate::store::conformance::{Draft, Harness, Rig, draft, lines, per_minute, secs};
 use crate::store::{Keep, Lease, Limits, ManualClock, Note, Retention, ScheduleCommand, Store};
 
 /// A directory that stays.
@@ -187,6 +187,7 @@ async fn second_life(rig: &Rig<AtDir>, archived: &[JobId]) {
     rig.move_to(placed, "to").await.unwrap();
     rig.reprioritise(placed, 7).await.unwrap();
     rig.set_concurrency("held", Some(2)).await;
+    rig.set_rate_limit("held", Some(per_minute(9))).await;
     rig.start(draft().queue("running")).await;
     let asked = rig.start(draft().queue("running")).await;
     rig.cancel(asked.job.id).await.unwrap();

@@ -1,0 +1,145 @@
+//! How often a queue may start attempts: so many in any stretch of time of a length.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::parse_duration;
+
+/// At most `starts` attempts begin in any stretch of time that is `within` long; written as `100/1m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Attempts, 1 or more.
+    pub starts: u32,
+    /// Longer than nothing.
+    pub within: Duration,
+}
+
+/// What somebody said of a queue's rate, whatever the configuration says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateRule {
+    /// Attempts may begin as often as they can; written as `none`.
+    Unlimited,
+    /// No more often than this.
+    Limit(RateLimit),
+}
+
+impl RateRule {
+    /// The limit, unless there is none.
+    pub fn limit(self) -> Option<RateLimit> {
+        match self {
+            RateRule::Unlimited => None,
+            RateRule::Limit(limit) => Some(limit),
+        }
+    }
+}
+
+impl fmt::Display for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let within =
+            jiff::SignedDuration::try_from(self.within).unwrap_or(jiff::SignedDuration::MAX);
+        write!(f, "{}/{within:#}", self.starts)
+    }
+}
+
+impl fmt::Display for RateRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RateRule::Unlimited => f.write_str("none"),
+            RateRule::Limit(limit) => limit.fmt(f),
+        }
+    }
+}
+
+/// Reads `100/1m` or `5 / 1s`: a number of times in any stretch of a length. The error says what is accepted.
+impl FromStr for RateLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused =
+            || format!("{text:?} is not a rate such as 100/1m: a number from 1, a slash, a time");
+        let (starts, within) = text.split_once('/').ok_or_else(refused)?;
+        let starts = starts.trim().parse().ok().filter(|starts| *starts > 0).ok_or_else(refused)?;
+        let within = parse_duration(within).ok().filter(|within| !within.is_zero());
+        Ok(RateLimit { starts, within: within.ok_or_else(refused)? })
+    }
+}
+
+/// Reads `none`, or what [`RateLimit`] reads.
+impl FromStr for RateRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "none" {
+            return Ok(RateRule::Unlimited);
+        }
+        text.parse().map(RateRule::Limit).map_err(|error| format!("{error}, or none"))
+    }
+}
+
+impl Serialize for RateLimit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for RateRule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RateLimit {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        String::deserialize(input)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for RateRule {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        String::deserialize(input)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(starts: u32, seconds: u64) -> RateLimit {
+        RateLimit { starts, within: Duration::from_secs(seconds) }
+    }
+
+    #[test]
+    fn rates_are_read_as_people_write_them() {
+        assert_eq!("100/1m".parse(), Ok(limit(100, 60)));
+        assert_eq!(" 5 / 1m 30s ".parse(), Ok(limit(5, 90)));
+        assert_eq!("7/1 day".parse(), Ok(limit(7, 86_400)));
+        assert_eq!(" none ".parse(), Ok(RateRule::Unlimited));
+        for refused in
+            ["", "100", "0/1m", "-1/1m", "1.5/1m", "100/", "100/0s", "100/soon", "5000000000/1s"]
+        {
+            let told = refused.parse::<RateLimit>().unwrap_err();
+            assert!(told.contains("100/1m"), "{refused}: {told}");
+            let told = refused.parse::<RateRule>().unwrap_err();
+            assert!(told.contains("100/1m") && told.contains("none"), "{refused}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_rate_reads_as_it_is_written() {
+        assert_eq!(limit(100, 60).to_string(), "100/1m");
+        assert_eq!(limit(1, 90).to_string(), "1/1m 30s");
+        let odd = RateLimit { starts: u32::MAX, within: Duration::new(86_399, 1_000_001) };
+        let longest = RateLimit { starts: 1, within: Duration::from_secs(365 * 86_400) };
+        for limit in [odd, longest] {
+            let rule = RateRule::Limit(limit);
+            assert_eq!(rule.to_string().parse(), Ok(rule));
+            let packed = postcard::to_stdvec(&rule).unwrap();
+            assert_eq!(postcard::from_bytes::<RateRule>(&packed).unwrap(), rule);
+        }
+        assert_eq!(RateRule::Unlimited.to_string(), "none");
+    }
+}
