@@ -223,6 +223,7 @@ impl Problems {
         self.at_least("store.tick_step", section.tick_step, 1);
         self.at_least("store.archive_from", section.archive_from, 1);
         self.at_least("store.pipeline_from", section.pipeline_from, 1);
+        self.at_least("store.readers", section.readers, 1);
         self.at_least("store.search_step", section.search_step, 1);
         self.at_least("retention.events.count", retention.events.count, 1);
         let keep = |keep: KeepSection| store::Keep { age: keep.age, count: keep.count };
@@ -241,6 +242,7 @@ impl Problems {
             archive_from: section.archive_from,
             carry_above: section.carry_above as u64,
             pipeline_from: section.pipeline_from,
+            readers: section.readers,
             search_step: section.search_step,
         }
     }

@@ -133,6 +133,7 @@ pub struct StoreSection {
     #[serde(deserialize_with = "size")]
     pub carry_above: usize,
     pub pipeline_from: usize,
+    pub readers: usize,
     pub search_step: usize,
 }
 
@@ -336,6 +337,7 @@ impl Default for StoreSection {
             archive_from: limits.archive_from,
             carry_above: usize::try_from(limits.carry_above).unwrap_or(usize::MAX),
             pipeline_from: limits.pipeline_from,
+            readers: limits.readers,
             search_step: limits.search_step,
         }
     }

@@ -201,7 +201,7 @@ async fn look(inner: &Arc<Inner>) -> Result<(), StoreError> {
             inner.set_concurrency(queue, stats.concurrency);
             inner.set_rate_limit(queue, stats.rate_limit);
         }
-        inner.recall_starts().await?;
+        inner.recall_starts(stats.oldest).await?;
         inner.queues.ready.cancel();
     }
     inner.ensure_queues(stats.queues.keys());

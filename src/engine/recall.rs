@@ -15,17 +15,17 @@ const REACH: u64 = 200_000;
 const STEP: u64 = 2_048;
 
 impl Inner {
-    /// Counts the attempts that began lately, as far as a rate reaches back.
-    pub(super) async fn recall_starts(&self) -> Result<(), StoreError> {
+    /// Counts the attempts that began lately, as far as a rate and the log reach back.
+    pub(super) async fn recall_starts(&self, oldest: Cursor) -> Result<(), StoreError> {
         let Some(longest) = self.queues.longest_rate() else { return Ok(()) };
         let (now, moment, head) = (self.clock.now(), Instant::now(), self.store.head());
         let mut pages: Vec<Vec<(Duration, QueueName)>> = Vec::new();
-        let (mut to, end) = (head.seq, head.seq.saturating_sub(REACH));
+        let (mut to, end) = (head.seq, head.seq.saturating_sub(REACH).max(oldest.seq));
         while to > end {
             let from = to.saturating_sub(STEP).max(end);
             let read =
                 self.store.events(Cursor { seq: from, ..head }, (to - from) as usize).await?;
-            let Events::Some(events) = read else { break }; // the log does not reach back so far
+            let Events::Some(events) = read else { break }; // trimmed meanwhile
             let reaches_on = events.first().is_some_and(|event| now.since(event.at) <= longest);
             let ago = |event: &Event| Some((now.since(event.at), started(event)?.clone()));
             pages.push(events.iter().filter_map(ago).collect());

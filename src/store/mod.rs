@@ -215,6 +215,9 @@ pub struct Limits {
     /// Events that a store on a disk writes on a thread of their own while it applies what comes next;
     /// fewer are written at once.
     pub pipeline_from: usize,
+    /// Reads of the disk under way at once, each on a thread; others wait for their turn. What an allocator
+    /// keeps for a thread stays when it is gone, so a burst of reads must not begin hundreds.
+    pub readers: usize,
     /// Jobs that one `list` looks at before it answers with what it has found. A little more when they
     /// lie close together.
     pub search_step: usize,
@@ -254,6 +257,7 @@ impl Default for Limits {
             archive_from: 2_000,
             carry_above: 32 * 1_024 * 1_024,
             pipeline_from: 512,
+            readers: 8,
             search_step: 50_000,
         }
     }

@@ -19,6 +19,7 @@ mod keep;
 mod list;
 mod outage;
 mod read;
+mod readers;
 mod recover;
 mod schedules;
 mod shared;
@@ -46,6 +47,7 @@ use self::cut::{Cut, Live, Walk};
 use self::faults::Faults;
 use self::group::Core;
 use self::index::Index;
+use self::readers::Readers;
 use self::shared::{Shared, Tuning};
 use self::verbs::{Claimed, Taken};
 pub use self::verify::{Problem, Report, verify};
@@ -82,6 +84,7 @@ pub fn read_out<E: From<StoreError>>(
 /// Keeps jobs in a sled database; see the module.
 pub struct SledStore {
     shared: Arc<Shared>,
+    readers: Readers,
     /// Taken when the handle is dropped, so that the committer sees the end of its channel.
     commands: Option<mpsc::Sender<Command>>,
     /// Dropped with the handle, too, so that the thread that writes down the log's head ends.
@@ -113,6 +116,7 @@ impl SledStore {
     ) -> Result<Arc<SledStore>, StoreError> {
         let core = recover::open(dir, limits, clock, tuning, faults)?;
         let shared = core.shared.clone();
+        let readers = Readers::new(shared.limits.readers);
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
         let (archiver, reading) =
@@ -126,7 +130,8 @@ impl SledStore {
         let (open, end) = std::sync::mpsc::channel();
         let witness = watermark::follow(shared.clone(), end).map_err(no_thread)?;
         let threads = vec![committing, reading, witness];
-        Ok(Arc::new(SledStore { shared, commands: Some(commands), open: Some(open), threads }))
+        let (commands, open) = (Some(commands), Some(open));
+        Ok(Arc::new(SledStore { shared, readers, commands, open, threads }))
     }
 
     /// Hands a change to the committer and waits for its answer.
@@ -178,16 +183,15 @@ impl SledStore {
         self.see(move |core| look(&core.index, core.shared.head())).await
     }
 
-    /// Reads from the disk on a thread that may block.
+    /// Reads from the disk on a thread that may block, when it is its turn.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
         let outages = shared.outages.load(Ordering::Acquire);
-        let task = tokio::task::spawn_blocking(move || read(&shared));
-        let answer =
-            task.await.unwrap_or_else(|failed| Err(StoreError::Corrupt(failed.to_string())));
+        let answer = self.readers.read(move || read(&shared)).await;
+        let answer = answer.unwrap_or_else(|| Err(StoreError::Corrupt("a read broke off".into())));
         if answer.is_err() && outages != self.outages() {
             return Err(StoreError::Unavailable("it was opened again while it was read".into()));
         }
