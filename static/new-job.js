@@ -90,6 +90,8 @@ function newJob() {
 
   const zone = by("zone");
   const unset = "unset" in zone.dataset && zone.value === zone.defaultValue;
+  // Before the script changes anything itself.
+  typeAgain(form);
   const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (unset && own) {
     if ("names" in zone.dataset) zone.value = own;
@@ -100,7 +102,6 @@ function newJob() {
     by("zone-names").append(...names.map((name) => new Option(name, name)));
   }
   if (unset && by("at").value) preview();
-  typeAgain(form);
 
   /** A server without names of zones is told the browser's offset at that moment. */
   function fixOffset() {

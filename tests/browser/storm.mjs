@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { launch, live, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
-import { Load, Scribe, assertIsTheLog, dice, eventually, seqOf, subscribe } from "./weather.mjs";
+import { Load, Scribe, assertIsTheLog, dice, eventually, headOf, seqOf, subscribe } from "./weather.mjs";
 
 /** A page that has lost its server often waits for many seconds before it tries again. */
 const PATIENCE_MS = 60_000;
@@ -62,7 +62,6 @@ const withPages = ({ server, scribe, long }, work) =>
   );
 
 const json = async (server, path) => (await fetch(server.origin + path)).json();
-const headOf = async (server) => (await json(server, "/api/v1/events")).cursor;
 
 async function endAndBegin(server, round, random) {
   if (round % 2) await server.stop();

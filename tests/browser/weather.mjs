@@ -9,6 +9,9 @@ const PATIENCE_MS = 60_000;
 const LIVE = 40;
 const ENDS = new Set(["completed", "discarded", "cancelled"]);
 
+/** Where the log ends. */
+export const headOf = async (server) => (await (await fetch(`${server.origin}/api/v1/events`)).json()).cursor;
+
 export const seqOf = (cursor) => Number(cursor.split(":")[1]);
 
 /** Whole numbers below `end`, the same for the same seed (mulberry32). */
@@ -41,7 +44,7 @@ export class Scribe {
   /** Begins where the log ends now. */
   static async start(server) {
     const scribe = new Scribe();
-    scribe.first = (await (await fetch(`${server.origin}/api/v1/events`)).json()).cursor;
+    scribe.first = await headOf(server);
     scribe.work = scribe.#write(server);
     scribe.work.catch(() => {}); // told by `end`
     return scribe;

@@ -1,5 +1,7 @@
 //! What people ask for: cancel, retry, delete, move, reprioritise, pause, resume, other limits.
 
+use std::collections::BTreeMap;
+
 use super::content::Content;
 use crate::job::{Change, Fact, JobId, Labels, QueueChange, QueueName, State, Status, Step, Time};
 use crate::store::{Control, ControlError, StoreError};
@@ -40,35 +42,37 @@ impl Content {
             Control::Reprioritise { jobs, priority } => {
                 Ok(jobs.into_iter().map(|id| (id, self.reprioritise(now, id, priority))).collect())
             }
-            Control::SetConcurrency(queue, concurrency) => {
-                let before = match concurrency {
-                    Some(concurrency) => {
-                        self.check_queues(std::iter::once(&queue))?;
-                        self.concurrency.insert(queue.clone(), concurrency)
-                    }
-                    None => self.concurrency.remove(&queue),
-                };
-                if before != concurrency {
-                    let change = QueueChange::ConcurrencySet { concurrency };
-                    self.append(now, Fact::Queue { queue, change });
-                }
-                Ok(Vec::new())
+            Control::SetConcurrency(queue, limit) => {
+                let change = QueueChange::ConcurrencySet { concurrency: limit };
+                self.set_limit(now, queue, limit, |content| &mut content.concurrency, change)
             }
-            Control::SetRateLimit(queue, rate_limit) => {
-                let before = match rate_limit {
-                    Some(rule) => {
-                        self.check_queues(std::iter::once(&queue))?;
-                        self.rate_limits.insert(queue.clone(), rule)
-                    }
-                    None => self.rate_limits.remove(&queue),
-                };
-                if before != rate_limit {
-                    let change = QueueChange::RateLimitSet { rate_limit };
-                    self.append(now, Fact::Queue { queue, change });
-                }
-                Ok(Vec::new())
+            Control::SetRateLimit(queue, limit) => {
+                let change = QueueChange::RateLimitSet { rate_limit: limit };
+                self.set_limit(now, queue, limit, |content| &mut content.rate_limits, change)
             }
         }
+    }
+
+    /// Sets a limit of a queue, or takes it back.
+    fn set_limit<T: Copy + PartialEq>(
+        &mut self,
+        now: Time,
+        queue: QueueName,
+        limit: Option<T>,
+        kept: fn(&mut Content) -> &mut BTreeMap<QueueName, T>,
+        change: QueueChange,
+    ) -> Result<Vec<(JobId, Answer)>, StoreError> {
+        let before = match limit {
+            Some(limit) => {
+                self.check_queues(std::iter::once(&queue))?;
+                kept(self).insert(queue.clone(), limit)
+            }
+            None => kept(self).remove(&queue),
+        };
+        if before != limit {
+            self.append(now, Fact::Queue { queue, change });
+        }
+        Ok(Vec::new())
     }
 
     fn shift(&mut self, now: Time, id: JobId, queue: &QueueName) -> Answer {

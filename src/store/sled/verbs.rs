@@ -1,15 +1,15 @@
 //! The verbs of the store as changes of a group. Each asks the state machine and says which event the
 //! answer makes.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::group::Group;
-use super::index::Entry;
-use super::shared::Meta;
+use super::index::{Entry, Queue};
+use super::shared::{Later, Meta};
 use crate::job::{
     Change, IdempotencyKey, Interruption, Job, JobId, Labels, NewJob, QueueChange, QueueName,
-    RateRule, State, Status, Step, Time, Verdict,
+    State, Status, Step, Time, Verdict,
 };
 use crate::store::{
     Claim, Control, ControlError, Extension, Lease, LeaseRef, Note, SettleError, Settlement,
@@ -235,12 +235,26 @@ impl Group<'_> {
                 self.resume(queue)?;
                 return Ok(Controlled::Done(Vec::new()));
             }
-            Control::SetConcurrency(queue, concurrency) => {
-                self.set_concurrency(queue, *concurrency)?;
+            Control::SetConcurrency(name, limit) => {
+                let change = QueueChange::ConcurrencySet { concurrency: *limit };
+                self.set_limit(
+                    name,
+                    *limit,
+                    |queue| &mut queue.concurrency,
+                    |kept| &mut kept.concurrency,
+                    change,
+                )?;
                 return Ok(Controlled::Done(Vec::new()));
             }
-            Control::SetRateLimit(queue, rule) => {
-                self.set_rate_limit(queue, *rule)?;
+            Control::SetRateLimit(name, limit) => {
+                let change = QueueChange::RateLimitSet { rate_limit: *limit };
+                self.set_limit(
+                    name,
+                    *limit,
+                    |queue| &mut queue.rate_limit,
+                    |kept| &mut kept.rate_limits,
+                    change,
+                )?;
                 return Ok(Controlled::Done(Vec::new()));
             }
         };
@@ -276,52 +290,32 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn set_concurrency(
+    /// Sets a limit of a queue, or takes it back: in its place in the index and in what is kept.
+    fn set_limit<T: Copy + PartialEq>(
         &mut self,
         name: &QueueName,
-        concurrency: Option<u32>,
+        limit: Option<T>,
+        place: fn(&mut Queue) -> &mut Option<T>,
+        kept: fn(&mut Later) -> &mut BTreeMap<QueueName, T>,
+        change: QueueChange,
     ) -> Result<(), StoreError> {
-        let Some(queue) = self.limited(name, concurrency.is_some())? else { return Ok(()) };
-        let before = &mut self.core.index.sets.queues[queue].concurrency;
-        if std::mem::replace(before, concurrency) != concurrency {
-            self.queue_event(name.clone(), QueueChange::ConcurrencySet { concurrency })?;
-            let set = &mut self.core.meta.later.concurrency;
-            match concurrency {
-                Some(concurrency) => set.insert(name.clone(), concurrency),
-                None => set.remove(name),
-            };
-            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
-        }
-        Ok(())
-    }
-
-    fn set_rate_limit(
-        &mut self,
-        name: &QueueName,
-        rate_limit: Option<RateRule>,
-    ) -> Result<(), StoreError> {
-        let Some(queue) = self.limited(name, rate_limit.is_some())? else { return Ok(()) };
-        let before = &mut self.core.index.sets.queues[queue].rate_limit;
-        if std::mem::replace(before, rate_limit) != rate_limit {
-            self.queue_event(name.clone(), QueueChange::RateLimitSet { rate_limit })?;
-            let set = &mut self.core.meta.later.rate_limits;
-            match rate_limit {
-                Some(rule) => set.insert(name.clone(), rule),
-                None => set.remove(name),
-            };
-            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
-        }
-        Ok(())
-    }
-
-    /// The queue that is to get a limit; none when it is unknown and only loses one.
-    fn limited(&mut self, name: &QueueName, gets: bool) -> Result<Option<usize>, StoreError> {
-        if gets {
+        if limit.is_some() {
             self.check_queues(BTreeSet::from([name]))?;
         } else if self.core.index.known_queue(name).is_none() {
-            return Ok(None);
+            return Ok(());
         }
-        Ok(Some(self.queue(name) as usize))
+        let queue = self.queue(name) as usize;
+        let before = place(&mut self.core.index.sets.queues[queue]);
+        if std::mem::replace(before, limit) != limit {
+            self.queue_event(name.clone(), change)?;
+            let kept = kept(&mut self.core.meta.later);
+            match limit {
+                Some(limit) => kept.insert(name.clone(), limit),
+                None => kept.remove(name),
+            };
+            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+        }
+        Ok(())
     }
 
     fn cancel(&mut self, id: JobId) -> Result<Answer, StoreError> {
