@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn jobs_are_found_and_listed_across_overlapping_runs() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::open(dir.path()).unwrap();
+        let disk = Disk::create(dir.path()).unwrap();
         let all: Vec<Job> = (1..=900)
             .map(|id| job(id, if id % 3 == 0 { State::Discarded } else { State::Completed }))
             .collect();
@@ -405,7 +405,7 @@ mod tests {
     #[test]
     fn a_retired_run_can_be_read_until_it_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::open(dir.path()).unwrap();
+        let disk = Disk::create(dir.path()).unwrap();
         let archive = archive(&disk, &[(1..=500).map(|id| job(id, State::Completed)).collect()]);
         let run = &archive.runs[&0];
         let mut ops = Ops::default();

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use super::archive::Run;
 use super::archiver::RUN;
 use super::codec::Packer;
+use super::dir_lock::DirLock;
 use super::disk::{Disk, Ops};
 use super::shared::{Meta, unique_key};
+use super::staging::{self, Staging};
 use super::watermark::Watermark;
-use super::{journal, schedules};
+use super::{durable, journal, schedules};
 use crate::job::{Cursor, Event, Job, Time};
 use crate::store::StoreError;
 use crate::store::snapshot::{Head, Piece, Totals};
@@ -19,10 +21,13 @@ const STEP: u64 = 1_024 * 1_024;
 /// Bytes of payloads and logs after which a run is written, however few its jobs are.
 const RUN_BYTES: usize = 16 * 1_024 * 1_024;
 
-/// A store in the making. Without [`Builder::finish`] the directory holds no store and none opens it.
+/// A store in the making, in a directory of its own. Without [`Builder::finish`] the data directory holds
+/// no store, and a start says so instead of beginning a new one.
 pub struct Builder {
     dir: PathBuf,
     disk: Disk,
+    staging: Staging,
+    _lock: DirLock,
     ops: Ops,
     meta: Meta,
     head: Option<Head>,
@@ -55,9 +60,17 @@ impl Builder {
         if entries > 0 {
             return Err(fail("the directory is not empty; nothing was changed".into()));
         }
+        let begin = || {
+            durable::create_dir_all(dir)?;
+            let lock = DirLock::take(dir)?;
+            Ok((lock, Staging::begin(dir, staging::INCOMPLETE)?))
+        };
+        let (lock, staging) = begin().map_err(|error: std::io::Error| fail(error.to_string()))?;
         Ok(Builder {
             dir: dir.to_owned(),
-            disk: Disk::open(dir)?,
+            disk: Disk::create(staging.path())?,
+            staging,
+            _lock: lock,
             ops: Ops::default(),
             meta: Meta::new(),
             head: None,
@@ -125,13 +138,17 @@ impl Builder {
         self.disk.apply(std::mem::take(&mut self.ops))?;
         self.disk.sync()?;
         let seq = self.next_seq - 1;
-        Watermark::open(&self.dir)?.write(Cursor { epoch: self.meta.epoch, seq })?;
-        // Only now there is a store: whatever broke off before is refused by everybody.
+        let head = Cursor { epoch: self.meta.epoch, seq };
+        Watermark::open(self.staging.path())?.write(head)?;
         let mut ops = Ops::default();
         ops.put(Meta::KEY, &self.meta.encode()?);
         self.disk.apply(ops)?;
         self.disk.sync()?;
         self.disk.check_blobs()?;
+        drop(self.disk);
+        self.staging.publish().map_err(|error| {
+            StoreError::Unavailable(format!("cannot finish {}: {error}", self.dir.display()))
+        })?;
         tracing::debug!(data_dir = %self.dir.display(), jobs = self.totals.jobs, "store built");
         Ok(self.totals)
     }
@@ -225,9 +242,11 @@ impl Builder {
     }
 }
 
-/// A file that version control wants in an otherwise empty directory.
+/// What may be in a directory that counts as empty: a file that version control wants there, the directory
+/// that a new file system comes with, and what an earlier try has left.
 fn is_placeholder(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
-    entry.as_ref().is_ok_and(|entry| entry.file_name() == ".gitkeep")
+    const PLACEHOLDERS: [&str; 3] = [".gitkeep", "lost+found", staging::INCOMPLETE];
+    entry.as_ref().is_ok_and(|entry| PLACEHOLDERS.iter().any(|name| entry.file_name() == *name))
 }
 
 fn wrong(why: &str) -> StoreError {

@@ -13,8 +13,10 @@ use async_trait::async_trait;
 use super::archive::{Archive, Run};
 use super::codec::Record;
 use super::disk::Disk;
+use super::faults::Faults;
 use super::fold::Fold;
 use super::group::Core;
+use super::open_copy::OpenCopy;
 use super::read::Reader;
 use super::recover;
 use super::shared::{Meta, Shared, Tuning};
@@ -104,6 +106,8 @@ pub(super) struct Walk {
     stage: Stage,
     fold: Fold,
     totals: Totals,
+    /// The files that are read when no server uses them.
+    _copy: Option<OpenCopy>,
 }
 
 enum Stage {
@@ -119,7 +123,14 @@ enum Stage {
 
 impl Walk {
     pub fn new(shared: Arc<Shared>, cut: Cut) -> Walk {
-        Walk { shared, cut, stage: Stage::Head, fold: Fold::default(), totals: Totals::default() }
+        Walk {
+            shared,
+            cut,
+            stage: Stage::Head,
+            fold: Fold::default(),
+            totals: Totals::default(),
+            _copy: None,
+        }
     }
 
     /// A walk along a directory that no server uses. Nothing in it is changed.
@@ -127,10 +138,14 @@ impl Walk {
     /// # Errors
     /// When there is no store in it, another process has it, or it cannot be read.
     pub fn offline(dir: &Path) -> Result<Walk, StoreError> {
-        let (core, last) = load(dir)?;
+        let copy = OpenCopy::of_store(dir)?;
+        let disk = Disk::open_copy(dir, copy.path(), Faults::default())?;
+        let (core, last) = load(dir, disk)?;
         let mut cut = Cut::of(&core);
         cut.head.at = last;
-        Ok(Walk::new(core.shared, cut))
+        let mut walk = Walk::new(core.shared, cut);
+        walk._copy = Some(copy);
+        Ok(walk)
     }
 
     /// The next pieces; none after the end.
@@ -242,12 +257,10 @@ impl Walk {
     }
 }
 
-/// Everything in a directory that no server uses, and when its last chunk was committed.
-pub(super) fn load(dir: &Path) -> Result<(Core, Time), StoreError> {
-    let disk = Disk::open_existing(dir)?;
-    let corrupt = |what: &str| StoreError::Corrupt(format!("meta in {}: {what}", dir.display()));
-    let meta = disk.get(Meta::KEY)?.ok_or_else(|| corrupt("missing"))?;
-    let meta = Meta::decode(&meta).map_err(|why| corrupt(&why))?;
+/// Everything in a directory that no server uses, and when its last chunk was committed. `disk` is a copy
+/// of its files.
+pub(super) fn load(dir: &Path, disk: Disk) -> Result<(Core, Time), StoreError> {
+    let meta = recover::read_meta(dir, &disk)?;
     let for_ever = Keep { age: Duration::MAX, count: u64::MAX };
     let retention = Retention { events: for_ever, ..Retention::default() };
     let limits = Limits { retention, ..Limits::default() };

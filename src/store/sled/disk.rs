@@ -9,23 +9,21 @@ use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use sled::IVec;
 
+use super::dir_lock::{DirLock, LOCK_PATIENCE, LOCK_POLL};
+use super::durable;
 use super::faults::{Faults, Point};
+use super::open_copy;
 use crate::store::{Storage, StoreError};
 
 /// The longest value sled is given, in bytes.
 const PIECE: usize = 7_168;
 const CACHE_BYTES: u64 = 64 * 1_024 * 1_024;
 const SEGMENT_BYTES: usize = 2 * 1_024 * 1_024;
-
-/// How long another holder of the directory is waited for: the process before may be about to end, and
-/// a child that is just being started holds our files until it runs its program.
-pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-pub(super) const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Bytes written again at once after a fault.
 const BLOCK: usize = 1_024 * 1_024;
@@ -36,6 +34,8 @@ pub(super) struct Disk {
     faults: Faults,
     dir: PathBuf,
     written: Written,
+    /// Held for as long as the original files may be opened; a reader of a copy needs none.
+    lock: Mutex<Option<DirLock>>,
 }
 
 /// What sled holds. A sled handle that saw an error stays useless, so all of it is dropped together.
@@ -127,38 +127,64 @@ impl Ops {
 }
 
 impl Disk {
-    /// Opens a directory that holds a store already; nothing is created.
+    /// Opens the copy of a directory's files; the directory itself stays as it is.
     ///
     /// # Errors
-    /// When there is no store, and as [`Disk::open`].
-    pub fn open_existing(dir: &Path) -> Result<Disk, StoreError> {
-        if !dir.is_dir() {
-            return Err(StoreError::Unavailable(format!(
-                "there is no directory {}",
-                dir.display()
+    /// Says which directory could not be opened and why.
+    pub fn open_copy(dir: &Path, copy: &Path, faults: Faults) -> Result<Disk, StoreError> {
+        faults.pass(Point::Open, dir)?;
+        let open = Open::copy(dir, copy)?;
+        Ok(Disk::of(dir, open, faults, None))
+    }
+
+    /// Opens a directory that holds a store.
+    ///
+    /// # Errors
+    /// Says which directory could not be opened and why.
+    pub fn open(dir: &Path, lock: DirLock, faults: Faults) -> Result<Disk, StoreError> {
+        faults.pass(Point::Open, dir)?;
+        let open = Open::existing(dir)?;
+        Ok(Disk::of(dir, open, faults, Some(lock)))
+    }
+
+    /// Makes a database in a directory that has none.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn create(dir: &Path) -> Result<Disk, StoreError> {
+        durable::create_dir_all(dir).map_err(|error| cannot_open(dir, error))?;
+        let open = Open::at(dir, dir, &config(dir))?;
+        Ok(Disk::of(dir, open, Faults::default(), None))
+    }
+
+    fn of(dir: &Path, open: Open, faults: Faults, lock: Option<DirLock>) -> Disk {
+        Disk {
+            open: RwLock::new(Some(Arc::new(open))),
+            faults,
+            dir: dir.to_owned(),
+            written: Written::default(),
+            lock: Mutex::new(lock),
+        }
+    }
+
+    /// Goes on with the original files after their copy was read.
+    ///
+    /// # Errors
+    /// As [`Disk::open`], and when they do not hold what the copy held under `keys`.
+    pub fn change_to_original(&self, lock: DirLock, keys: &[&[u8]]) -> Result<(), StoreError> {
+        let read = || keys.iter().map(|key| self.get(key)).collect::<Result<Vec<_>, _>>();
+        let expected = read()?;
+        self.shut();
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        let open = Open::existing(&self.dir)?;
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
+        if read()? != expected {
+            let dir = self.dir.display();
+            return Err(StoreError::Corrupt(format!(
+                "the files in {dir} read differently a second time: the disk may be failing"
             )));
         }
-        if !dir.join("conf").is_file() || !dir.join("db").is_file() {
-            return Err(StoreError::Unavailable(format!("there is no store in {}", dir.display())));
-        }
-        Disk::open(dir)
-    }
-
-    /// Opens a directory, creating it when it is not there.
-    ///
-    /// # Errors
-    /// Says which directory could not be opened and why; an unreadable store is never touched.
-    pub fn open(dir: &Path) -> Result<Disk, StoreError> {
-        Disk::open_with(dir, Faults::default())
-    }
-
-    /// The same, with faults to come.
-    pub fn open_with(dir: &Path, faults: Faults) -> Result<Disk, StoreError> {
-        faults.pass(Point::Open, dir)?;
-        let open = Open::at(dir)?;
-        let written = Written::default();
-        let open = RwLock::new(Some(Arc::new(open)));
-        Ok(Disk { open, faults, dir: dir.to_owned(), written })
+        Ok(())
     }
 
     /// The directory.
@@ -181,7 +207,7 @@ impl Disk {
     pub fn reopen(&self) -> Result<(), StoreError> {
         self.shut();
         self.faults.pass(Point::Open, &self.dir)?;
-        let open = Open::at(&self.dir)?;
+        let open = Open::existing(&self.dir)?;
         write_again(&self.dir.join("db")).map_err(|error| failed(&self.dir, &error))?;
         self.faults.pass(Point::Sync, &self.dir)?;
         open.log.sync_data().map_err(|error| failed(&self.dir, &error))?;
@@ -307,23 +333,36 @@ impl Drop for Disk {
 }
 
 impl Open {
-    fn at(dir: &Path) -> Result<Open, StoreError> {
-        let fail = |why: String| {
-            StoreError::Unavailable(format!(
-                "cannot open the data directory {}: {why}",
-                dir.display()
-            ))
+    /// The original files of a store. The caller holds the directory's lock. Nothing is created.
+    fn existing(dir: &Path) -> Result<Open, StoreError> {
+        if !dir.join("db").is_file() {
+            return Err(cannot_open(dir, "there is no store in it"));
+        }
+        // A start or a reopening that found no space leaves one, and sled would call it damaged.
+        open_copy::clear(dir).map_err(|error| cannot_open(dir, error))?;
+        let opened = Open::at(dir, dir, &config(dir))?;
+        // sled syncs neither the names of its files nor its configuration.
+        let sync = || {
+            durable::sync_tree(&dir.join("blobs"))?;
+            File::open(dir.join("conf"))?.sync_all()?;
+            opened.log.sync_data()?;
+            durable::sync_dir(dir)?;
+            durable::sync_parent(dir)
         };
+        sync().map_err(|error| cannot_open(dir, error))?;
+        Ok(opened)
+    }
+
+    /// A copy, which sled removes when it is dropped and does not need to sync.
+    fn copy(dir: &Path, copy: &Path) -> Result<Open, StoreError> {
+        Open::at(dir, copy, &config(copy).temporary(true))
+    }
+
+    /// Opens the files at `path`; errors name `dir`, which they belong to.
+    fn at(dir: &Path, path: &Path, config: &sled::Config) -> Result<Open, StoreError> {
         let damaged = |why: String| {
             StoreError::Corrupt(format!("the files in {} are damaged: {why}", dir.display()))
         };
-        std::fs::create_dir_all(dir).map_err(|error| fail(error.to_string()))?;
-        let config = sled::Config::new()
-            .path(dir)
-            .cache_capacity(CACHE_BYTES)
-            .segment_size(SEGMENT_BYTES)
-            .flush_every_ms(None)
-            .mode(sled::Mode::HighThroughput);
         let begun = Instant::now();
         let opened = loop {
             // sled panics on some damaged files (spacejam/sled#1387); that is an unreadable store.
@@ -336,21 +375,31 @@ impl Open {
             }
         };
         let db = opened.map_err(|error| match error {
-            error if is_locked(&error) => fail("it is in use by another process".into()),
+            error if is_locked(&error) => cannot_open(dir, "it is in use by another process"),
             error => match sled_error(error) {
                 StoreError::Corrupt(why) => damaged(why),
-                other => fail(other.to_string()),
+                other => cannot_open(dir, other),
             },
         })?;
         let tree = guard(|| db.open_tree("cortado"))
             .and_then(|opened| opened.map_err(sled_error))
             .map_err(|error| damaged(error.to_string()))?;
-        let log = File::open(dir.join("db")).map_err(|error| fail(error.to_string()))?;
-        log.sync_data().map_err(|error| fail(error.to_string()))?;
-        // The directory entries of new files must survive too.
-        File::open(dir).and_then(|d| d.sync_all()).map_err(|error| fail(error.to_string()))?;
+        let log = File::open(path.join("db")).map_err(|error| cannot_open(dir, error))?;
         Ok(Open { tree, db, log })
     }
+}
+
+fn config(path: &Path) -> sled::Config {
+    sled::Config::new()
+        .path(path)
+        .cache_capacity(CACHE_BYTES)
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(None)
+        .mode(sled::Mode::HighThroughput)
+}
+
+pub(super) fn cannot_open(dir: &Path, why: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("cannot open the data directory {}: {why}", dir.display()))
 }
 
 /// Writes every byte of a file over itself. sled holds the file's lock and is at rest.
@@ -422,7 +471,7 @@ mod tests {
     #[test]
     fn long_values_come_back_whole_and_leave_no_blobs() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::open(dir.path()).unwrap();
+        let disk = Disk::create(dir.path()).unwrap();
         let sizes = [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 1_500_000];
         let mut ops = Ops::default();
         for size in sizes {
@@ -446,11 +495,8 @@ mod tests {
     #[test]
     fn a_directory_in_use_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        let _open = Disk::open(dir.path()).unwrap();
-        let error = Disk::open(dir.path()).err().unwrap().to_string();
-        assert!(
-            error.contains("in use") && error.contains(&*dir.path().to_string_lossy()),
-            "{error}"
-        );
+        let _open = Disk::create(dir.path()).unwrap();
+        let error = DirLock::take(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("in use"), "{error}");
     }
 }

@@ -9,23 +9,29 @@ use std::time::Instant;
 
 use super::archive::{Archive, Run};
 use super::codec::{Chunk, Record};
-use super::disk::Disk;
+use super::dir_lock::DirLock;
+use super::disk::{Disk, cannot_open};
+use super::durable;
 use super::faults::{Faults, Point};
 use super::group::{Core, Group};
 use super::index::{Entry, Index, Trail};
 use super::journal::{self, Journal};
-use super::keep::Kept;
+use super::open_copy::{self, OpenCopy};
 use super::read::status_after;
 use super::schedules;
 use super::shared::{Meta, Shared, Tuning};
+use super::staging::{self, Staging};
 use super::watermark::Watermark;
 use super::writer::Parcel;
-use crate::job::{Change, Cursor, Event, Fact, Interruption, JobId, State, Status};
+use crate::job::{Change, Event, Fact, Interruption, JobId, State, Status};
 use crate::store::schedules::Schedules;
 use crate::store::{Clock, Limits, StoreError, remember_start};
 
 /// Chunks between two lines of progress in the log.
 const PROGRESS: u64 = 50_000;
+
+/// A log longer than this many bytes is opened without a copy: it would cost too much time and space.
+const LONGEST_COPY: u64 = 2 * 1_024 * 1_024 * 1_024;
 
 /// Opens a directory and builds everything the committer owns.
 pub(super) fn open(
@@ -36,15 +42,8 @@ pub(super) fn open(
     faults: Faults,
 ) -> Result<Core, StoreError> {
     let begun = Instant::now();
-    let kept = Kept::take(dir)?;
-    let mut core = match read_dir(dir, limits, clock, tuning, faults) {
-        Ok(core) => core,
-        Err(error) => {
-            kept.put_back();
-            return Err(error);
-        }
-    };
-    kept.forget();
+    let lock = prepare(dir)?;
+    let mut core = read_dir(dir, lock, limits, clock, tuning, faults)?;
     let lost = give_back(&mut core)?;
     core.schedules.restarted(core.shared.clock.now());
     remember_start(&mut core.meta.later.starts, core.shared.clock.now());
@@ -63,36 +62,76 @@ pub(super) fn open(
     Ok(core)
 }
 
+/// Locks a directory and leaves a store in it and nothing that broke off: a new store is made where
+/// there is none.
+fn prepare(dir: &Path) -> Result<DirLock, StoreError> {
+    let fail = |error: std::io::Error| cannot_open(dir, error);
+    durable::create_dir_all(dir).map_err(fail)?;
+    let lock = DirLock::take(dir).map_err(fail)?;
+    staging::refuse_incomplete(dir)?;
+    if !dir.join("db").exists() {
+        if Watermark::open(dir)?.newest().is_some() {
+            return Err(corrupt(dir, "db", "missing"));
+        }
+        create(dir).map_err(|error| match error {
+            StoreError::Unavailable(why) => cannot_open(dir, why),
+            other => other,
+        })?;
+    }
+    open_copy::clear(dir).and_then(|()| staging::clear(dir)).map_err(fail)?;
+    Ok(lock)
+}
+
+/// Makes a new, empty store.
+fn create(dir: &Path) -> Result<(), StoreError> {
+    let fail = |error: std::io::Error| StoreError::Unavailable(error.to_string());
+    let staging = Staging::begin(dir, staging::CREATING).map_err(fail)?;
+    let disk = Disk::create(staging.path())?;
+    write_meta(&disk, &Meta::new())?;
+    drop(disk);
+    staging.publish().map_err(fail)
+}
+
+/// Reads everything: from a copy first, where one can be made, so that a damaged directory stays as it is.
 fn read_dir(
     dir: &Path,
+    lock: DirLock,
     limits: Limits,
     clock: Arc<dyn Clock>,
     tuning: Tuning,
     faults: Faults,
 ) -> Result<Core, StoreError> {
-    let watermark = Watermark::open(dir)?;
-    if watermark.newest().is_some() && !dir.join("db").exists() {
-        return Err(corrupt(dir, "db", "missing"));
-    }
-    let disk = Disk::open_with(dir, faults)?;
-    let mut meta = match disk.get(Meta::KEY)? {
-        Some(bytes) => Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", &why))?,
-        None => create(dir, &disk, watermark.newest())?,
+    let copy = OpenCopy::for_start(dir, LONGEST_COPY).map_err(|error| cannot_open(dir, error))?;
+    let (disk, lock) = match &copy {
+        Some(copy) => (Disk::open_copy(dir, copy.path(), faults)?, Some(lock)),
+        None => (Disk::open(dir, lock, faults)?, None),
     };
+    let watermark = Watermark::open(dir)?;
+    let mut meta = read_meta(dir, &disk)?;
     let least = watermark.seq_of(meta.epoch)?;
-    if least.is_none() {
-        without_witness(dir, &disk, &mut meta)?;
+    let is_without_witness = least.is_none() && disk.scan(b"j").next().is_some();
+    if is_without_witness {
+        tracing::warn!(data_dir = %dir.display(), "the file head is missing: a new epoch begins");
+        meta.epoch = Meta::new().epoch;
     }
     let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
-    read_all(shared, meta, least.unwrap_or(0))
+    let core = read_all(shared, meta, least.unwrap_or(0))?;
+    if let Some(lock) = lock {
+        let newest = journal::key(core.journal.next_chunk().saturating_sub(1));
+        core.shared.disk.change_to_original(lock, &[Meta::KEY, &newest])?;
+    }
+    drop(copy);
+    if is_without_witness {
+        write_meta(&core.shared.disk, &core.meta)?;
+    }
+    Ok(core)
 }
 
 /// Builds everything again from the open disk, after a fault of it. Nothing is given back: who ran the
 /// jobs is still alive. See `outage` for what follows.
 pub(super) fn again(shared: &Arc<Shared>) -> Result<Core, StoreError> {
     let dir = shared.disk.dir();
-    let bytes = shared.disk.get(Meta::KEY)?.ok_or_else(|| corrupt(dir, "meta", "missing"))?;
-    let meta = Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", &why))?;
+    let meta = read_meta(dir, &shared.disk)?;
     let told = shared.head();
     if meta.epoch != told.epoch {
         return Err(corrupt(dir, "meta", "it is of another store"));
@@ -148,32 +187,17 @@ fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreEr
     Ok(core)
 }
 
-/// A store without a witness begins a new epoch: its log may be shorter than somebody has seen it.
-fn without_witness(dir: &Path, disk: &Disk, meta: &mut Meta) -> Result<(), StoreError> {
-    if disk.scan(b"j").next().is_some() {
-        tracing::warn!(data_dir = %dir.display(), "the file head is missing: a new epoch begins");
-        meta.epoch = Meta::new().epoch;
-        write_meta(disk, meta)?;
-    }
-    Ok(())
+/// The description of the store. A directory without one is none: its creation, or by an older version
+/// a backup, an import or a restore, broke off.
+pub(super) fn read_meta(dir: &Path, disk: &Disk) -> Result<Meta, StoreError> {
+    let missing =
+        "there is no description of the store: an import, a restore or a backup broke off";
+    let bytes = disk.get(Meta::KEY)?.ok_or_else(|| corrupt(dir, "meta", missing))?;
+    Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", &why))
 }
 
 fn corrupt(dir: &Path, what: &str, why: &str) -> StoreError {
     StoreError::Corrupt(format!("{what} in {}: {why}", dir.display()))
-}
-
-/// Begins the life of an empty directory.
-fn create(dir: &Path, disk: &Disk, witness: Option<Cursor>) -> Result<Meta, StoreError> {
-    if disk.scan(b"").next().transpose()?.is_some() {
-        return Err(corrupt(dir, "meta", "there is data but no description of the store"));
-    }
-    if let Some(Cursor { seq, .. }) = witness {
-        let why = format!("it is empty, but event {seq} was durable");
-        return Err(corrupt(dir, "db", &why));
-    }
-    let meta = Meta::new();
-    write_meta(disk, &meta)?;
-    Ok(meta)
 }
 
 fn write_meta(disk: &Disk, meta: &Meta) -> Result<(), StoreError> {

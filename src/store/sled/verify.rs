@@ -13,9 +13,10 @@ pub use self::report::{Problem, Report};
 use super::codec::{Chunk, Record, unseal};
 use super::cut;
 use super::disk::Disk;
+use super::faults::Faults;
 use super::fold::Fold;
 use super::journal;
-use super::keep::Kept;
+use super::open_copy::OpenCopy;
 use super::schedules;
 use super::shared::Meta;
 use super::watermark::Watermark;
@@ -26,11 +27,7 @@ use crate::store::StoreError;
 /// the directory is changed. What is wrong stands in [`Report::problems`].
 pub fn verify(dir: &Path) -> Report {
     let mut report = Report::new(dir);
-    let kept = Kept::take(dir);
     let checked = catch_unwind(AssertUnwindSafe(|| check(dir, &mut report)));
-    if let Ok(kept) = kept {
-        kept.put_back(); // sled has changed the files when it opened them
-    }
     match checked {
         Ok(Ok(())) => {}
         Ok(Err(StoreError::Unavailable(why) | StoreError::Corrupt(why))) => report.problem("", why),
@@ -41,7 +38,8 @@ pub fn verify(dir: &Path) -> Report {
 }
 
 fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
-    let disk = Disk::open_existing(dir)?;
+    let copy = OpenCopy::of_store(dir)?; // sled changes what it opens
+    let disk = Disk::open_copy(dir, copy.path(), Faults::default())?;
     if let Err(error) = disk.check_blobs() {
         report.problem("blobs/", error.to_string());
     }
@@ -79,8 +77,7 @@ fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
     }
     let archived = archived::check(&disk, &meta, &fold, report)?;
     fold.forget_archived(meta.archived);
-    drop(disk);
-    match cut::load(dir) {
+    match cut::load(dir, disk) {
         Ok((core, _)) => live::check(&core, &fold, &archived, report)?,
         Err(error) => report.problem("", format!("the store does not open: {error}")),
     }

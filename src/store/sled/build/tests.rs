@@ -85,16 +85,26 @@ async fn a_snapshot_that_is_not_whole_makes_no_store() {
     more.push(whole[1].clone());
     assert!(refused(&more).unwrap().contains("after the end"));
 
-    // A directory in which it broke off is no store, for nobody.
-    let dir = tempfile::tempdir().unwrap();
-    let mut builder = Builder::create(dir.path()).unwrap();
-    whole[..whole.len() - 1].iter().for_each(|piece| builder.push(piece.clone()).unwrap());
-    builder.disk.apply(std::mem::take(&mut builder.ops)).unwrap();
-    drop(builder);
-    let opened = SledStore::open(dir.path(), Limits::default(), Arc::new(SystemClock));
-    assert!(opened.err().unwrap().to_string().contains("no description"));
-    assert!(!verify(dir.path()).is_sound());
-    assert!(Builder::create(dir.path()).err().unwrap().to_string().contains("not empty"));
+    // A directory in which it broke off is no store, for nobody, however early that was.
+    for pieces in [0, 1, whole.len() - 1] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut builder = Builder::create(dir.path()).unwrap();
+        whole[..pieces].iter().for_each(|piece| builder.push(piece.clone()).unwrap());
+        builder.disk.apply(std::mem::take(&mut builder.ops)).unwrap();
+        drop(builder);
+        let opened = SledStore::open(dir.path(), Limits::default(), Arc::new(SystemClock));
+        assert!(opened.err().unwrap().to_string().contains("an unfinished backup"));
+        let report = verify(dir.path());
+        assert!(report.to_string().contains("an unfinished backup"), "{report}");
+        let read = read_out::<StoreError>(dir.path(), |_| Ok(()));
+        assert!(read.unwrap_err().to_string().contains("an unfinished backup"));
+        // The same command works a second time.
+        let mut builder = Builder::create(dir.path()).unwrap();
+        whole.iter().for_each(|piece| builder.push(piece.clone()).unwrap());
+        builder.finish().unwrap();
+        assert!(verify(dir.path()).is_sound());
+        assert!(Builder::create(dir.path()).err().unwrap().to_string().contains("not empty"));
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::super::archive::Run;
 use super::super::codec::Packer;
+use super::super::dir_lock::DirLock;
 use super::super::disk::Ops;
 use super::super::read_out;
 use super::super::tests::fixture;
@@ -27,6 +28,10 @@ fn copy(from: &Path) -> TempDir {
         }
     }
     to
+}
+
+fn open(dir: &Path) -> Disk {
+    Disk::open(dir, DirLock::take(dir).unwrap(), Faults::default()).unwrap()
 }
 
 fn rows(disk: &Disk, letter: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -79,10 +84,10 @@ fn change_meta(disk: &Disk, change: impl FnOnce(&mut Meta)) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sound_directory_is_counted_and_not_changed() {
     let dir = full().await;
-    let before = rows(&Disk::open(dir.path()).unwrap(), "");
+    let before = rows(&open(dir.path()), "");
     let report = verify(dir.path());
     assert!(report.is_sound(), "{report}");
-    assert_eq!(rows(&Disk::open(dir.path()).unwrap(), ""), before, "a running job stays running");
+    assert_eq!(rows(&open(dir.path()), ""), before, "a running job stays running");
     let stored = jobs(dir.path());
     for state in State::ALL {
         let count = stored.iter().filter(|job| job.status.state == state).count() as u64;
@@ -98,7 +103,7 @@ async fn a_sound_directory_is_counted_and_not_changed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_fixture_has_everything_that_can_be_written() {
     let dir = full().await;
-    let disk = Disk::open(dir.path()).unwrap();
+    let disk = open(dir.path());
     for letter in ["meta", "j", "a", "r", "t", "k", "s"] {
         assert!(!rows(&disk, letter).is_empty(), "{letter}");
     }
@@ -251,7 +256,7 @@ async fn every_damage_is_named() {
     ];
     for (expected, damage) in damages {
         let dir = copy(sound.path());
-        let disk = Disk::open(dir.path()).unwrap();
+        let disk = open(dir.path());
         damage(&disk, dir.path());
         drop(disk);
         let report = verify(dir.path());
