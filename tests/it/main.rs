@@ -12,6 +12,7 @@ mod examples;
 mod faults;
 mod files;
 mod hostile;
+mod powercut;
 mod rates;
 mod shutdown;
 mod storm;
