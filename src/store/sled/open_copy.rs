@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::dir_lock::LogLock;
 use super::durable;
+use super::outage::ROOM;
 use super::staging;
 use crate::store::StoreError;
 
@@ -106,13 +107,15 @@ impl Drop for OpenCopy {
     }
 }
 
-/// Removes what earlier processes left: working copies, and snapshots that sled was still writing, which
-/// it would take for damaged ones. The caller holds the directory's lock.
+/// Removes what earlier processes left: working copies, the file that an outage asks for space with, and
+/// snapshots that sled was still writing, which it would take for damaged ones. The caller holds the
+/// directory's lock.
 ///
 /// # Errors
 /// When something cannot be removed.
 pub(super) fn clear(dir: &Path) -> io::Result<()> {
     durable::remove(&dir.join(AT_START))?;
+    durable::remove(&dir.join(ROOM))?;
     for name in OF_OLDER_VERSIONS {
         durable::remove(&dir.join(name))?;
     }

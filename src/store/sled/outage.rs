@@ -28,8 +28,10 @@ use crate::store::{Control, Events, StoreError};
 const SOON: Duration = Duration::from_secs(30);
 /// How often waiting commands are refused.
 const POLL: Duration = Duration::from_millis(10);
-/// Free space without which nothing is tried: two segments of sled's log.
-const ROOM: usize = 4 * 1_024 * 1_024;
+/// The file that asks for free space.
+pub(super) const ROOM: &str = "room";
+/// Free space without which nothing is tried, in bytes: two segments of sled's log.
+const ROOM_BYTES: usize = 4 * 1_024 * 1_024;
 /// The lease of an attempt whose end was in the group that failed, in case nobody extends it.
 const UNKNOWN_LEASE: Duration = Duration::from_secs(30);
 
@@ -205,8 +207,8 @@ fn claim_again(group: &mut Group<'_>, before: &Before) -> Result<(), StoreError>
 
 /// Asks for the space that the next groups will need, before everything is read for nothing.
 fn find_room(dir: &Path) -> Result<(), StoreError> {
-    let path = dir.join("room");
-    let found = std::fs::write(&path, vec![1; ROOM]);
+    let path = dir.join(ROOM);
+    let found = std::fs::write(&path, vec![1; ROOM_BYTES]);
     // It may not be there; what is left of it is written over by the next try.
     let _ = std::fs::remove_file(&path);
     found.map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))

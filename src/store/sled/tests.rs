@@ -3,6 +3,7 @@
 
 mod damage;
 mod ledger;
+mod leftovers;
 mod outage;
 mod pipeline;
 mod power;
