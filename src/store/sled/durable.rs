@@ -7,15 +7,24 @@ use std::path::Path;
 
 /// Makes the names in a directory durable.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    match File::open(dir)?.sync_all() {
+        // Some file systems sync no directories: their names are durable without it, or never.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Makes the name of a file or directory durable.
 pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => sync_dir(Path::new(".")),
-        Some(parent) => sync_dir(parent),
-        None => Ok(()), // the root has no name
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()), // the root has no name
+    };
+    match sync_dir(parent) {
+        // A service may use a directory whose parent it cannot read. It did not make that name either.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
     }
 }
 
@@ -66,4 +75,28 @@ pub(super) fn sync_tree(dir: &Path) -> io::Result<()> {
         }
     }
     sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_parents_are_made_and_removing_what_is_not_there_is_no_error() {
+        let base = tempfile::tempdir().unwrap();
+        let deep = base.path().join("a/b/c");
+        create_dir_all(&deep).unwrap();
+        create_dir_all(&deep).unwrap();
+        assert!(deep.is_dir());
+        fs::write(deep.join("file"), "x").unwrap();
+        sync_tree(base.path()).unwrap();
+        rename(&deep.join("file"), &base.path().join("moved")).unwrap();
+        remove(&base.path().join("moved")).unwrap();
+        remove(&base.path().join("moved")).unwrap();
+        remove(&base.path().join("a")).unwrap();
+        assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
+        fs::write(base.path().join("file"), "x").unwrap();
+        let error = create_dir_all(&base.path().join("file/below")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    }
 }
