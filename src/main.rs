@@ -22,7 +22,12 @@ const FAILED: u8 = 2;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().into_command() {
+    let command = Cli::parse().into_command();
+    // Libraries that we use panic when the clock is before 1970: TLS, and the store's.
+    if let Err(why) = cortado::store::clock::check_system() {
+        return fail(&anyhow::Error::msg(why));
+    }
+    match command {
         Command::Serve(args) => match Config::load(&args) {
             Ok(config) => serve(config),
             Err(error) => fail(&error.into()),

@@ -17,6 +17,7 @@ use crate::job::Cursor;
 pub mod auth;
 pub mod base_path;
 mod bulk;
+mod date;
 pub mod error;
 mod events;
 mod export;
