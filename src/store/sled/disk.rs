@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use sled::IVec;
 
 use super::faults::{Faults, Point};
-use crate::store::{Storage, StoreError};
+use super::identity::Identity;
+use crate::store::{Storage, StoreError, clock};
 
 /// The longest value sled is given, in bytes.
 const PIECE: usize = 7_168;
@@ -35,6 +36,8 @@ pub(super) struct Disk {
     open: RwLock<Option<Arc<Open>>>,
     faults: Faults,
     dir: PathBuf,
+    /// What the path must lead to for as long as this process has it.
+    identity: Identity,
     written: Written,
 }
 
@@ -155,15 +158,25 @@ impl Disk {
     /// The same, with faults to come.
     pub fn open_with(dir: &Path, faults: Faults) -> Result<Disk, StoreError> {
         faults.pass(Point::Open, dir)?;
+        std::fs::create_dir_all(dir).map_err(|error| cannot_open(dir, &error))?;
         let open = Open::at(dir)?;
+        let identity = Identity::of(dir, &open.log).map_err(|error| cannot_open(dir, &error))?;
         let written = Written::default();
         let open = RwLock::new(Some(Arc::new(open)));
-        Ok(Disk { open, faults, dir: dir.to_owned(), written })
+        Ok(Disk { open, faults, dir: dir.to_owned(), identity, written })
     }
 
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether the directory and its log are still found under their paths.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when they were removed, renamed or replaced.
+    pub fn check_identity(&self) -> Result<(), StoreError> {
+        self.identity.check()
     }
 
     /// Lets go of everything; until [`Disk::reopen`] every call is refused. Readers that are under way
@@ -177,11 +190,14 @@ impl Disk {
     }
 
     /// Opens the directory again after a fault and makes what is read from it durable: after a failed
-    /// sync the kernel may take pages for written that never were, so all are written again.
+    /// sync the kernel may take pages for written that never were, so all are written again. Nothing is
+    /// created: a directory that is gone stays away.
     pub fn reopen(&self) -> Result<(), StoreError> {
         self.shut();
+        self.check_identity()?;
         self.faults.pass(Point::Open, &self.dir)?;
         let open = Open::at(&self.dir)?;
+        self.check_identity()?;
         write_again(&self.dir.join("db")).map_err(|error| failed(&self.dir, &error))?;
         self.faults.pass(Point::Sync, &self.dir)?;
         open.log.sync_data().map_err(|error| failed(&self.dir, &error))?;
@@ -219,6 +235,7 @@ impl Disk {
         let open = self.handle()?;
         self.faults.pass(Point::Sync, &self.dir)?;
         open.log.sync_data().map_err(|error| failed(&self.dir, &error))?;
+        self.check_identity()?; // what nobody would find again is not durable
         self.written.syncs.fetch_add(1, Ordering::Relaxed);
         self.faults.pass(Point::AfterSync, &self.dir)
     }
@@ -308,16 +325,11 @@ impl Drop for Disk {
 
 impl Open {
     fn at(dir: &Path) -> Result<Open, StoreError> {
-        let fail = |why: String| {
-            StoreError::Unavailable(format!(
-                "cannot open the data directory {}: {why}",
-                dir.display()
-            ))
-        };
+        let fail = |why: String| cannot_open(dir, &why);
+        clock::check_system().map_err(&fail)?; // sled panics before 1970
         let damaged = |why: String| {
             StoreError::Corrupt(format!("the files in {} are damaged: {why}", dir.display()))
         };
-        std::fs::create_dir_all(dir).map_err(|error| fail(error.to_string()))?;
         let config = sled::Config::new()
             .path(dir)
             .cache_capacity(CACHE_BYTES)
@@ -384,6 +396,10 @@ fn write<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
         Ok(answer) => answer.map_err(sled_error),
         Err(panic) => Err(StoreError::Unavailable(panic.to_string())),
     }
+}
+
+fn cannot_open(dir: &Path, why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("cannot open the data directory {}: {why}", dir.display()))
 }
 
 fn is_locked(error: &sled::Error) -> bool {

@@ -13,6 +13,7 @@ mod disk;
 mod faults;
 mod fold;
 mod group;
+mod identity;
 mod index;
 mod journal;
 mod keep;
@@ -87,8 +88,9 @@ pub struct SledStore {
     readers: Readers,
     /// Taken when the handle is dropped, so that the committer sees the end of its channel.
     commands: Option<mpsc::Sender<Command>>,
-    /// Dropped with the handle, too, so that the thread that writes down the log's head ends.
-    open: Option<std::sync::mpsc::Sender<()>>,
+    /// Dropped with the handle, too, so that the threads that write down the log's head and look for the
+    /// directory end.
+    open: Option<[std::sync::mpsc::Sender<()>; 2]>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -129,8 +131,11 @@ impl SledStore {
             .map_err(no_thread)?;
         let (open, end) = std::sync::mpsc::channel();
         let witness = watermark::follow(shared.clone(), end).map_err(no_thread)?;
-        let threads = vec![committing, reading, witness];
-        let (commands, open) = (Some(commands), Some(open));
+        let (present, end) = std::sync::mpsc::channel();
+        let watching =
+            identity::watch(shared.clone(), commands.downgrade(), end).map_err(no_thread)?;
+        let threads = vec![committing, reading, witness, watching];
+        let (commands, open) = (Some(commands), Some([open, present]));
         Ok(Arc::new(SledStore { shared, readers, commands, open, threads }))
     }
 

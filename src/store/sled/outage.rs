@@ -164,6 +164,7 @@ struct Before {
 
 /// One try.
 fn come_back(shared: &Arc<Shared>, before: &Before) -> Result<Core, StoreError> {
+    shared.disk.check_identity()?; // before anything is written to another directory
     find_room(shared.disk.dir())?;
     shared.disk.reopen()?;
     let mut core = recover::again(shared)?;

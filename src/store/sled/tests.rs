@@ -2,6 +2,7 @@
 //! every path (archive, rewriting, copying forward) is taken all the time.
 
 mod damage;
+mod gone;
 mod ledger;
 mod outage;
 mod pipeline;
