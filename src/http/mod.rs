@@ -44,6 +44,7 @@ pub mod view;
 mod wait;
 pub mod ws;
 
+pub use crate::engine::ExportCheck;
 pub use base_path::{BasePath, mount};
 pub use error::Problem;
 use feed::Feed;

@@ -247,7 +247,8 @@ pub(super) fn load(dir: &Path) -> Result<(Core, Time), StoreError> {
     let disk = Disk::open_existing(dir)?;
     let corrupt = |what: &str| StoreError::Corrupt(format!("meta in {}: {what}", dir.display()));
     let meta = disk.get(Meta::KEY)?.ok_or_else(|| corrupt("missing"))?;
-    let meta = Meta::decode(&meta).map_err(|why| corrupt(&why))?;
+    let meta = Meta::decode(&meta);
+    let meta = meta.map_err(|why| why.at(format!("meta in {}", dir.display())))?;
     let for_ever = Keep { age: Duration::MAX, count: u64::MAX };
     let retention = Retention { events: for_ever, ..Retention::default() };
     let limits = Limits { retention, ..Limits::default() };

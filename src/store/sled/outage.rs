@@ -120,7 +120,7 @@ pub(super) fn sit_out(
 /// Whether waiting does not help.
 fn is_permanent(error: &StoreError) -> bool {
     match error {
-        StoreError::Corrupt(_) => true,
+        StoreError::Corrupt(_) | StoreError::Newer { .. } => true,
         StoreError::Unavailable(_)
         | StoreError::Closed
         | StoreError::Full { .. }

@@ -21,6 +21,7 @@ use super::shared::{Meta, Shared, Tuning};
 use super::watermark::Watermark;
 use super::writer::Parcel;
 use crate::job::{Change, Cursor, Event, Fact, Interruption, JobId, State, Status};
+use crate::store::formats::Unreadable;
 use crate::store::schedules::Schedules;
 use crate::store::{Clock, Limits, StoreError, remember_start};
 
@@ -158,8 +159,8 @@ fn without_witness(dir: &Path, disk: &Disk, meta: &mut Meta) -> Result<(), Store
     Ok(())
 }
 
-fn corrupt(dir: &Path, what: &str, why: &str) -> StoreError {
-    StoreError::Corrupt(format!("{what} in {}: {why}", dir.display()))
+fn corrupt(dir: &Path, what: &str, why: impl Into<Unreadable>) -> StoreError {
+    why.into().at(format!("{what} in {}", dir.display()))
 }
 
 /// Begins the life of an empty directory.

@@ -4,6 +4,7 @@
 mod damage;
 mod gone;
 mod ledger;
+mod newer;
 mod outage;
 mod pipeline;
 mod power;
