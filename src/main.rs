@@ -8,6 +8,7 @@ use clap::Parser;
 use cortado::Cortado;
 use cortado::app::Signals;
 use cortado::config::{Cli, Command, Config, ExportArgs, LogConfig, LogFormat};
+use cortado::store::StoreError;
 use cortado::{admin, cli};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
@@ -15,14 +16,19 @@ use tracing_subscriber::EnvFilter;
 /// A blocking task that will not end is left behind at the exit after this long.
 const LEAVE_BEHIND_AFTER: Duration = Duration::from_secs(1);
 /// Something could not be done; 1 is what `submit --wait` says of a job that did not complete.
-const FAILED: u8 = 2;
+const FAILED: u8 = admin::Failed::OTHER;
 
 /// Thousands of small buffers a second come from one thread and go on another: glibc's takes twice the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().into_command() {
+    let command = Cli::parse().into_command();
+    // Libraries that we use panic when the clock is before 1970: TLS, and the store's.
+    if let Err(why) = cortado::store::clock::check_system() {
+        return fail(&anyhow::Error::msg(why));
+    }
+    match command {
         Command::Serve(args) => match Config::load(&args) {
             Ok(config) => serve(config),
             Err(error) => fail(&error.into()),
@@ -65,9 +71,12 @@ fn serve(config: Config) -> ExitCode {
     }
 }
 
-fn client<F>(run: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) -> F) -> ExitCode
+fn client<F, E>(
+    run: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) -> F,
+) -> ExitCode
 where
-    F: Future<Output = Result<u8, cli::Failed>>,
+    F: Future<Output = Result<u8, E>>,
+    E: Into<admin::Failed>,
 {
     let runtime: Runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -75,15 +84,18 @@ where
     };
     let code = runtime.block_on(async {
         let mut signals = Signals::install().map_err(|error| error.to_string())?;
-        run(Box::pin(async move { signals.next().await })).await
+        run(Box::pin(async move { signals.next().await })).await.map_err(Into::into)
     });
     offline(code)
 }
 
-fn offline(code: Result<u8, cli::Failed>) -> ExitCode {
+fn offline(code: Result<u8, admin::Failed>) -> ExitCode {
     match code {
         Ok(code) => ExitCode::from(code),
-        Err(error) => fail(&anyhow::Error::msg(error)),
+        Err(error) => {
+            eprintln!("cortado: {error}");
+            ExitCode::from(error.exit_code())
+        }
     }
 }
 
@@ -101,5 +113,9 @@ fn log(config: &LogConfig) {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("cortado: {error:#}");
-    ExitCode::from(FAILED)
+    let is_newer = |cause: &StoreError| matches!(cause, StoreError::Newer { .. });
+    match error.downcast_ref::<StoreError>() {
+        Some(cause) if is_newer(cause) => ExitCode::from(admin::Failed::NEWER),
+        Some(_) | None => ExitCode::from(FAILED),
+    }
 }

@@ -7,8 +7,7 @@ use std::io::{self, BufReader, Read, Write};
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
-use super::{check, read_in};
-use crate::cli::Failed;
+use super::{Failed, read_in, report};
 use crate::cli::api::{Api, causes};
 use crate::config::BackupArgs;
 
@@ -19,7 +18,7 @@ const WAITING: usize = 64;
 ///
 /// # Errors
 /// When the server refuses or breaks off, the directory is not empty, what was written is not sound, or
-/// `stop` resolves; then the directory is no store, and nothing opens it.
+/// `stop` resolves; then there is no store in the directory.
 pub async fn run(
     args: BackupArgs,
     stop: impl Future<Output = ()>,
@@ -38,17 +37,16 @@ pub async fn run(
     };
     // The builder's own reason is the better one: the feed ends when the builder does.
     let built = building.await.map_err(|error| error.to_string())?;
-    let totals = match (fed, built) {
-        (Ok(()), built) => built?,
-        (Err(why), _) => {
-            return Err(format!("{why}; the copy in {} is not whole", args.dir.display()));
-        }
+    let nothing = format!("nothing was kept in {}", args.dir.display());
+    let built = match (fed, built) {
+        (Ok(()), built) => built.map_err(|why| why.after(&nothing))?,
+        (Err(why), _) => return Err(Failed::from(why).after(&nothing)),
     };
-    check(&args.dir, totals, out)
+    report(&args.dir, built.totals, out)
 }
 
 /// Hands the answer to the builder; ends early and in silence when that is gone.
-async fn feed(mut response: reqwest::Response, bytes: mpsc::Sender<Bytes>) -> Result<(), Failed> {
+async fn feed(mut response: reqwest::Response, bytes: mpsc::Sender<Bytes>) -> Result<(), String> {
     while let Some(chunk) = response.chunk().await.map_err(|error| causes(&error))? {
         if bytes.send(chunk).await.is_err() {
             break;

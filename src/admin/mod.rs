@@ -2,6 +2,7 @@
 //! and the backup, which asks a running server. Only `main` and tests call it.
 
 pub mod backup;
+mod failed;
 #[cfg(test)]
 mod tests;
 
@@ -9,11 +10,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
-use crate::cli::Failed;
+pub use self::failed::Failed;
 use crate::config::{ImportArgs, RestoreArgs, VerifyArgs};
 use crate::store::sled::{self, Builder};
 use crate::store::snapshot::Totals;
-use crate::store::{Piece, StoreError};
+use crate::store::{ExportReader, ExportWriter, StoreError};
 
 /// Why pieces stop coming: the store's fault, or the file's.
 enum Broken {
@@ -30,30 +31,21 @@ impl From<StoreError> for Broken {
 impl From<Broken> for Failed {
     fn from(broken: Broken) -> Failed {
         match broken {
-            Broken::Store(error) => words(error),
-            Broken::Output(why) => why,
+            Broken::Store(error) => error.into(),
+            Broken::Output(why) => why.into(),
         }
     }
 }
 
-/// What a store says, without the words that are meant for its callers.
-fn words(error: StoreError) -> Failed {
-    match error {
-        StoreError::Unavailable(why) | StoreError::Corrupt(why) => why,
-        StoreError::Full { .. } | StoreError::TooManyQueues { .. } | StoreError::Closed => {
-            error.to_string()
-        }
-    }
-}
-
-/// Checks a directory and prints what was found. Answers with the exit code: 0 sound, 1 not.
+/// Checks a directory and prints what was found. Answers with the exit code: 0 sound, 1 not, 3 when a newer
+/// version wrote it.
 ///
 /// # Errors
 /// When the output cannot be written.
 pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failed> {
     let report = sled::verify(&args.data_dir);
     writeln!(out, "{report}").map_err(|error| format!("cannot write: {error}"))?;
-    Ok(u8::from(!report.is_sound()))
+    Ok(if report.is_newer { Failed::NEWER } else { u8::from(!report.is_sound()) })
 }
 
 /// Prints everything in a directory as JSON lines.
@@ -63,73 +55,96 @@ pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failed> {
 pub fn export(dir: &Path, out: &mut impl Write) -> Result<(), Failed> {
     let mut out = BufWriter::new(out);
     let cannot = |error: io::Error| format!("cannot write: {error}");
+    let mut writer = ExportWriter::default();
     sled::read_out(dir, |piece| {
-        let line = piece.to_line().map_err(Broken::Output)?;
+        let line = writer.line(&piece).map_err(Broken::Output)?;
         out.write_all(&line).map_err(|error| Broken::Output(cannot(error)))
     })?;
-    out.flush().map_err(cannot)
+    Ok(out.flush().map_err(cannot)?)
 }
 
-/// Makes a directory out of an export and checks it.
+/// Makes a directory out of an export and checks it. An export without checksums, of an older version, is
+/// taken with a warning.
 ///
 /// # Errors
-/// When the file is not whole, the directory is not empty, or what was made is not sound.
+/// When a line was changed or the file is not whole, the directory is not empty, or what was made is not
+/// sound. Then there is no store in the directory.
 pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
-    let totals = if args.file == Path::new("-") {
+    let imported = if args.file == Path::new("-") {
         read_in(&mut io::stdin().lock(), &args.data_dir)?
     } else {
         let cannot = |error| format!("cannot read {}: {error}", args.file.display());
         let file = File::open(&args.file).map_err(cannot)?;
-        read_in(&mut BufReader::new(file), &args.data_dir)?
+        let nothing = format!("nothing was imported from {}", args.file.display());
+        read_in(&mut BufReader::new(file), &args.data_dir).map_err(|why| why.after(&nothing))?
     };
-    check(&args.data_dir, totals, out)
+    if !imported.has_checksums {
+        eprintln!(
+            "cortado: warning: the export has no checksums, because an older version wrote it: changes to it \
+             could not be noticed"
+        );
+    }
+    report(&args.data_dir, imported.totals, out)
 }
 
 /// Makes a directory out of a backup and checks it.
 ///
 /// # Errors
-/// When the backup cannot be read, the directory is not empty, or what was made is not sound.
+/// When the backup cannot be read, the directory is not empty, or what was made is not sound. Then there is no
+/// store in the directory.
 pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
     // The backup first: a wrong name for it must not leave a new directory behind.
-    let mut builder = None;
+    let mut begun: Option<Builder> = None;
     sled::read_out::<StoreError>(&args.backup, |piece| {
-        let builder = match &mut builder {
+        let builder = match &mut begun {
             Some(builder) => builder,
-            None => builder.insert(Builder::create(&args.data_dir)?),
+            None => begun.insert(Builder::create(&args.data_dir)?),
         };
         builder.push(piece)
-    })
-    .map_err(words)?;
-    let builder = builder.ok_or("there is nothing in the backup")?;
-    let totals = builder.finish().map_err(words)?;
-    check(&args.data_dir, totals, out)
+    })?;
+    let totals = begun.ok_or("there is nothing in the backup")?.finish()?;
+    report(&args.data_dir, totals, out)
 }
 
-/// Builds a directory from lines. An error names the line.
-fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Totals, Failed> {
-    let mut builder = Builder::create(dir).map_err(words)?;
-    let (mut line, mut number) = (Vec::new(), 0u64);
+/// What was read from an export.
+#[derive(Debug)]
+struct Imported {
+    totals: Totals,
+    has_checksums: bool,
+}
+
+/// Builds a directory from lines. An error names the line; the directory holds no store then.
+fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Imported, Failed> {
+    let mut reader = ExportReader::default();
+    let mut begun: Option<Builder> = None;
+    let mut line = Vec::new();
     loop {
         line.clear();
-        number += 1;
-        let at = |why: String| format!("line {number}: {why}");
-        let length = lines.read_until(b'\n', &mut line).map_err(|error| at(error.to_string()))?;
+        let length = lines
+            .read_until(b'\n', &mut line)
+            .map_err(|error| format!("line {}: {error}", reader.line_number() + 1))?;
         if length == 0 {
             break;
         }
-        let piece = Piece::from_line(&line).map_err(at)?;
-        builder.push(piece).map_err(|error| at(words(error)))?;
+        let piece = reader.piece(&line)?;
+        let builder = match &mut begun {
+            Some(builder) => builder,
+            // The first line first: what is no export leaves no directory behind.
+            None => begun.insert(Builder::create(dir)?),
+        };
+        builder.push(piece).map_err(|error| {
+            Failed::from(error).after(&format!("line {}", reader.line_number()))
+        })?;
     }
-    builder.finish().map_err(words)
+    reader.finish()?;
+    let totals = begun.ok_or("the export is empty")?.finish()?;
+    Ok(Imported { totals, has_checksums: reader.has_checksums() })
 }
 
-/// Verifies what was just made and says what is in it.
-fn check(dir: &Path, totals: Totals, out: &mut impl Write) -> Result<(), Failed> {
-    let report = sled::verify(dir);
-    if !report.is_sound() {
-        return Err(format!("what was written is not sound; do not use it\n{report}"));
-    }
+/// Says what is in a directory that was just made.
+fn report(dir: &Path, totals: Totals, out: &mut impl Write) -> Result<(), Failed> {
     let Totals { jobs, events, .. } = totals;
     writeln!(out, "{jobs} jobs and {events} events are in {}, verified", dir.display())
-        .map_err(|error| format!("cannot write: {error}"))
+        .map_err(|error| format!("cannot write: {error}"))?;
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! The client commands against a real server.
 
+mod export;
+
 use std::future::pending;
 use std::io::{self, Write};
 

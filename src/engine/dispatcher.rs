@@ -44,6 +44,7 @@ pub(super) async fn run(inner: Arc<Inner>, queue: QueueName, key: QueueKey) {
             Err(
                 error @ (StoreError::Unavailable(_)
                 | StoreError::Corrupt(_)
+                | StoreError::Newer { .. }
                 | StoreError::Full { .. }
                 | StoreError::TooManyQueues { .. }),
             ) => {

@@ -281,7 +281,8 @@ impl Failures {
 
     /// Forgets groups that have no jobs and failed long ago.
     pub(super) fn forget_old(&mut self, now: Time) {
-        let is_old = |group: &Group| now.millis() - group.last_at.millis() > FORGET_AFTER;
+        let is_old =
+            |group: &Group| now.millis().saturating_sub(group.last_at.millis()) > FORGET_AFTER;
         self.groups.retain(|_, group| group.has_jobs() || !is_old(group));
     }
 

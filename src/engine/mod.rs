@@ -55,8 +55,8 @@ mod why;
 mod tests;
 
 pub use crate::store::{
-    ControlError, Enqueued, Events, Page, Piece, QueueStats, ScheduleError, Snapshot, Stats,
-    Storage, StoreError,
+    ControlError, Enqueued, Events, ExportCheck, ExportWriter, Page, Piece, QueueStats,
+    ScheduleError, Snapshot, Stats, Storage, StoreError,
 };
 pub use batch::Batch;
 pub use failures::{FailureGroup, FailureList};

@@ -133,6 +133,7 @@ async fn settle(inner: &Inner, mut ended: Vec<Ended>) {
             Err(
                 error @ (StoreError::Unavailable(_)
                 | StoreError::Corrupt(_)
+                | StoreError::Newer { .. }
                 | StoreError::Full { .. }
                 | StoreError::TooManyQueues { .. }),
             ) => {

@@ -35,6 +35,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
             Err(
                 error @ (StoreError::Unavailable(_)
                 | StoreError::Corrupt(_)
+                | StoreError::Newer { .. }
                 | StoreError::Full { .. }
                 | StoreError::TooManyQueues { .. }),
             ) => {

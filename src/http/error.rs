@@ -181,7 +181,7 @@ impl From<EngineError> for Problem {
             EngineError::Store(StoreError::Closed | StoreError::Unavailable(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", Some(5))
             }
-            EngineError::Store(StoreError::Corrupt(_)) => {
+            EngineError::Store(StoreError::Corrupt(_) | StoreError::Newer { .. }) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "store_corrupt", None)
             }
         };

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::{Api, Problem};
-use crate::engine::{EngineError, Piece, Snapshot};
+use crate::engine::{EngineError, ExportWriter, Snapshot};
 
 const HEADERS: [(header::HeaderName, &str); 2] = [
     (header::CONTENT_TYPE, "application/jsonl"),
@@ -17,23 +17,29 @@ const HEADERS: [(header::HeaderName, &str); 2] = [
 ];
 
 /// One piece a line: `{"head": …}`, then `{"paused": …}`, `{"event": …}` and `{"job": …}`, at last
-/// `{"end": …}`. An answer that breaks off has no end. Work goes on meanwhile and is not seen.
+/// `{"end": …}`, each with its checksum. An answer that breaks off has no end. Work goes on meanwhile and is
+/// not seen.
 pub async fn export(State(api): State<Api>) -> Result<Response, Problem> {
     let snapshot = api.engine.snapshot().await?;
-    let steps = stream::try_unfold(snapshot, |mut snapshot| async {
-        let lines = next(&mut *snapshot).await.inspect_err(|why| {
+    let begun = (snapshot, ExportWriter::default());
+    let steps = stream::try_unfold(begun, |(mut snapshot, mut writer)| async {
+        let lines = next(&mut *snapshot, &mut writer).await.inspect_err(|why| {
             // The status is sent: only a broken answer can tell the client.
             tracing::warn!(%why, "an export broke off");
         })?;
-        Ok::<_, String>(lines.map(|lines| (lines, snapshot)))
+        Ok::<_, String>(lines.map(|lines| (lines, (snapshot, writer))))
     });
     Ok((HEADERS, Body::from_stream(steps)).into_response())
 }
 
 /// The next lines; `None` after the end.
-async fn next(snapshot: &mut dyn Snapshot) -> Result<Option<Bytes>, String> {
+async fn next(
+    snapshot: &mut dyn Snapshot,
+    writer: &mut ExportWriter,
+) -> Result<Option<Bytes>, String> {
     let pieces = snapshot.next().await.map_err(|error| EngineError::from(error).to_string())?;
-    let lines: Result<Vec<Vec<u8>>, String> = pieces.iter().map(Piece::to_line).collect();
+    let lines: Result<Vec<Vec<u8>>, String> =
+        pieces.iter().map(|piece| writer.line(piece)).collect();
     let lines = lines?.concat();
     Ok((!lines.is_empty()).then(|| lines.into()))
 }

@@ -15,6 +15,7 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tracing::Instrument;
 
 use super::auth::{Hosts, check_host, check_origin, check_token};
+use super::date;
 use super::patience::Lasting;
 use super::query::asks_to_wait;
 use super::{Limits, Problem};
@@ -106,6 +107,7 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     };
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
+    date::add(headers);
     add_safe_headers(headers);
     if is_api && !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -132,7 +134,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     };
     headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| {
         let mut buffer = uuid::Uuid::encode_buffer();
-        let text = uuid::Uuid::now_v7().simple().encode_lower(&mut buffer);
+        let text = crate::job::fresh_uuid().simple().encode_lower(&mut buffer);
         HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
     })
 }

@@ -17,6 +17,7 @@ use crate::job::Cursor;
 pub mod auth;
 pub mod base_path;
 mod bulk;
+mod date;
 pub mod error;
 mod events;
 mod export;
@@ -43,6 +44,7 @@ pub mod view;
 mod wait;
 pub mod ws;
 
+pub use crate::engine::ExportCheck;
 pub use base_path::{BasePath, mount};
 pub use error::Problem;
 use feed::Feed;

@@ -151,6 +151,8 @@ fn connection(
         }
     });
     let mut http = http1::Builder::new();
+    // Its own header panics outside the years 1970 to 9999; `date` adds one.
+    http.auto_date_header(false);
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
     // No pipeline_flush: it would drop the answer that opens a socket when bytes wait behind the request.
     http.max_buf_size(64 * 1_024);

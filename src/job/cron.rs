@@ -85,13 +85,15 @@ impl Cron {
         match self.meaning().ok()? {
             Meaning::Every(interval) => {
                 let (step, at) = (i64::try_from(interval.as_millis()).ok()?, after.millis());
-                Some(Time::from_millis(at.checked_sub(at.rem_euclid(step))?.checked_add(step)?))
+                let next = at.checked_sub(at.rem_euclid(step))?.checked_add(step)?;
+                Some(Time::from_millis(next)).filter(|next| *next <= Time::MAX)
             }
             Meaning::Pattern(pattern) => {
                 let zone = time_zone(&self.zone)?;
                 let after = jiff::Timestamp::from_millisecond(after.millis()).ok()?;
                 let next = pattern.find_next_occurrence(&after.to_zoned(zone), false).ok()?;
-                Some(Time::from_millis(next.timestamp().as_millisecond()))
+                let next = Time::from_millis(next.timestamp().as_millisecond());
+                Some(next).filter(|next| *next <= Time::MAX)
             }
         }
     }
@@ -258,6 +260,33 @@ mod tests {
         assert_eq!(cron.next_after(Time::default()), None);
         assert!(cron.upcoming(Time::default(), 3).is_empty());
         assert!(!cron.in_words().is_empty());
+    }
+
+    #[test]
+    fn the_end_of_the_calendar_is_an_end_and_no_fault() {
+        for (pattern, zone) in [
+            ("every 1s", ""),
+            ("every 366d", ""),
+            ("* * * * * *", "UTC"),
+            ("0 0 1 1 *", "Europe/Berlin"),
+            ("@monthly", "+15:00"),
+            ("59 23 31 12 *", "-15:00"),
+        ] {
+            let Ok(cron) = Cron::parse(pattern, zone, at("2027-01-01T00:00:00Z")) else { continue };
+            let ends = [Time::MAX.millis(), i64::MAX, i64::MIN, Time::MIN.millis()];
+            for end in ends {
+                for offset in [-90_000_000, -86_400_000, -1_000, -1, 0, 1, 1_000, 86_400_000] {
+                    let after = Time::from_millis(i64::saturating_add(end, offset));
+                    for next in cron.upcoming(after, 3) {
+                        assert!(
+                            next > after && next <= Time::MAX,
+                            "{pattern}: {next} after {after}"
+                        );
+                    }
+                }
+            }
+            assert!(Cron::parse(pattern, zone, Time::MAX).is_err(), "{pattern} never comes");
+        }
     }
 
     #[test]

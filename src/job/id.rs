@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{ContextV7, Timestamp, Uuid};
 
 use super::Time;
 
@@ -15,7 +17,7 @@ pub struct JobId(u128);
 impl JobId {
     /// A fresh id. The only function of this layer that is not pure: an id needs time and chance.
     pub fn generate() -> Self {
-        JobId(Uuid::now_v7().as_u128())
+        JobId(fresh_uuid().as_u128())
     }
 
     /// The id with this value; for tests and for reading stored ids.
@@ -39,6 +41,21 @@ impl JobId {
     pub fn short(self) -> String {
         format!("{:08x}", self.0 as u32)
     }
+}
+
+/// Makes ids of one process grow, whatever its clock does.
+static CONTEXT: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+
+/// A fresh version 7 UUID by the system's clock. `Uuid::now_v7` panics when that is before 1970.
+pub fn fresh_uuid() -> Uuid {
+    uuid_at(SystemTime::now())
+}
+
+/// A time before 1970 counts as 1970, and one that the 48 bits cannot hold as the last one.
+fn uuid_at(clock: SystemTime) -> Uuid {
+    const LAST: Duration = Duration::from_millis((1 << 48) - 1);
+    let since = clock.duration_since(UNIX_EPOCH).unwrap_or_default().min(LAST);
+    Uuid::new_v7(Timestamp::from_unix(&CONTEXT, since.as_secs(), since.subsec_nanos()))
 }
 
 impl fmt::Display for JobId {
@@ -85,6 +102,23 @@ mod tests {
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(ids[0].to_string().parse::<JobId>().unwrap(), ids[0]);
         assert!("42".parse::<JobId>().is_err());
+    }
+
+    #[test]
+    fn an_id_can_be_made_whatever_the_clock_says() {
+        let year = Duration::from_secs(365 * 86_400);
+        let mut made = std::collections::BTreeSet::new();
+        for clock in [
+            UNIX_EPOCH - year * 100_000,
+            UNIX_EPOCH - Duration::from_nanos(1),
+            UNIX_EPOCH,
+            UNIX_EPOCH + year * 8_500,
+            UNIX_EPOCH + year * 1_000_000,
+        ] {
+            let id = uuid_at(clock);
+            assert_eq!(id.get_version_num(), 7);
+            assert!(made.insert(id));
+        }
     }
 
     #[test]

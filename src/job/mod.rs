@@ -33,7 +33,7 @@ pub use event::{
 pub use event_type::EventType;
 pub use filter::Filter;
 pub use fingerprint::{fingerprint, pattern};
-pub use id::JobId;
+pub use id::{JobId, fresh_uuid};
 pub use json::Json;
 pub use names::{IdempotencyKey, Invalid, Kind, QueueName, ScheduleName, Tag, WorkerName};
 pub use outcome::{Failure, FailureClass, Outcome, Verdict};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,20 @@ impl Time {
     /// The latest moment RFC 3339 can write (the end of the year 9999).
     pub const MAX: Time = Time(253_402_207_200_000);
 
+    /// The earliest moment RFC 3339 can write (the beginning of the year 0).
+    pub const MIN: Time = Time(-62_167_219_200_000);
+
+    /// What a clock of the system says, before 1970 too; stops at [`Time::MIN`] and [`Time::MAX`].
+    pub fn of(clock: SystemTime) -> Self {
+        let ms = |length: Duration| i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+        let at = match clock.duration_since(UNIX_EPOCH) {
+            Ok(after) => ms(after),
+            // A part of a millisecond before 1970 is before 1970.
+            Err(before) => -ms(before.duration().saturating_add(Duration::from_nanos(999_999))),
+        };
+        Time(at).clamp(Time::MIN, Time::MAX)
+    }
+
     /// The moment `ms` milliseconds after the Unix epoch.
     pub const fn from_millis(ms: i64) -> Self {
         Time(ms)
@@ -25,6 +39,11 @@ impl Time {
     /// Milliseconds since the Unix epoch.
     pub const fn millis(self) -> i64 {
         self.0
+    }
+
+    /// Whether a calendar can show it. Older versions took times outside the years 0 to 9999, too.
+    pub fn has_date(self) -> bool {
+        jiff::Timestamp::from_millisecond(self.0).is_ok()
     }
 
     /// This moment plus a delay; stops at [`Time::MAX`].
@@ -51,12 +70,15 @@ impl fmt::Display for Time {
 impl FromStr for Time {
     type Err = String;
 
-    /// Reads RFC 3339, such as `2026-11-23T08:00:00Z` or `…+01:00`.
+    /// Reads RFC 3339, such as `2026-11-23T08:00:00Z` or `…+01:00`, from [`Time::MIN`] to [`Time::MAX`].
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.trim()
-            .parse::<jiff::Timestamp>()
-            .map(|at| Time(at.as_millisecond()))
-            .map_err(|_| format!("{text:?} is not an RFC 3339 time such as 2026-11-23T08:00:00Z"))
+        let at = text.trim().parse::<jiff::Timestamp>().map(|at| Time(at.as_millisecond()));
+        at.ok().filter(|at| (Time::MIN..=Time::MAX).contains(at)).ok_or_else(|| {
+            format!(
+                "{text:?} is not an RFC 3339 time such as 2026-11-23T08:00:00Z, from the year 0000 to {}",
+                Time::MAX
+            )
+        })
     }
 }
 
@@ -92,6 +114,44 @@ mod tests {
     fn a_delay_never_overflows() {
         assert_eq!(Time::from_millis(5).after(Duration::MAX), Time::MAX);
         assert!(Time::MAX.to_string().starts_with("9999-12-3"));
+        let latest = Time::from_millis(i64::MAX);
+        assert_eq!(latest.after(Duration::from_secs(1)), Time::MAX);
+        assert_eq!(Time::from_millis(i64::MIN).since(latest), Duration::ZERO);
+        assert!(latest.since(Time::from_millis(i64::MIN)) > Duration::from_secs(1));
+        assert_eq!(latest.to_string(), format!("{} ms", i64::MAX), "told, not a panic");
+    }
+
+    #[test]
+    fn a_clock_before_1970_and_one_beyond_the_calendar_are_times() {
+        let year = Duration::from_secs(365 * 86_400);
+        let just_before = UNIX_EPOCH - Duration::from_nanos(1);
+        assert_eq!(Time::of(just_before), Time::from_millis(-1));
+        assert_eq!(Time::of(UNIX_EPOCH - Duration::from_millis(5)), Time::from_millis(-5));
+        assert!(Time::of(UNIX_EPOCH - year * 10).to_string().starts_with("1960-"));
+        assert_eq!(Time::of(UNIX_EPOCH - year * 3_000), Time::MIN);
+        assert_eq!(Time::of(UNIX_EPOCH + year * 9_000), Time::MAX);
+        assert_eq!(Time::of(UNIX_EPOCH + Duration::from_millis(1_500)), Time::from_millis(1_500));
+        assert_eq!(Time::MIN.to_string(), "0000-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_time_outside_the_calendar_is_refused_and_its_edges_are_not() {
+        for good in ["0000-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-30T22:00:00Z"] {
+            let at: Time = good.parse().unwrap();
+            assert_eq!(at.to_string().parse::<Time>().unwrap(), at);
+        }
+        for bad in [
+            "-000001-01-01T00:00:00Z",
+            "-0001-01-01T00:00:00Z",
+            "0000-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59Z",
+            "10000-01-01T00:00:00Z",
+            "+010000-01-01T00:00:00Z",
+            "99999-01-01T00:00:00Z",
+        ] {
+            let why = bad.parse::<Time>().unwrap_err();
+            assert!(why.contains("0000 to 9999-12-30T22:00:00.000Z"), "{why}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::job::Time;
 
@@ -18,9 +18,25 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Time {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Time::default().after(since)
+        Time::of(SystemTime::now())
     }
+}
+
+/// Whether the system's clock can be served by: after 1970, before which libraries that we need panic, and
+/// before the end of the year 9999, after which RFC 3339 has no times.
+///
+/// # Errors
+/// What the clock says and what is needed.
+pub fn check_system() -> Result<(), String> {
+    check(SystemTime::now())
+}
+
+fn check(now: SystemTime) -> Result<(), String> {
+    let at = Time::of(now);
+    if (Time::default()..Time::MAX).contains(&at) {
+        return Ok(());
+    }
+    Err(format!("the system clock says {at}: set it to a time from 1970 to 9999"))
 }
 
 /// A clock that stands still until it is moved.
@@ -43,5 +59,25 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Time {
         Time::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_nothing_can_be_served_by_is_refused_with_what_it_says() {
+        let year = Duration::from_secs(365 * 86_400);
+        let said = |now| check(now).unwrap_err();
+        assert!(said(UNIX_EPOCH - Duration::from_nanos(1)).contains("1969-12-31T23:59:59.999Z"));
+        assert!(said(UNIX_EPOCH - year * 60).contains("from 1970 to 9999"));
+        assert!(said(UNIX_EPOCH - year * 100_000).contains("from 1970 to 9999"));
+        assert!(said(UNIX_EPOCH + year * 100_000).contains("9999-12-30"));
+        assert_eq!(check(UNIX_EPOCH), Ok(()));
+        assert_eq!(check(UNIX_EPOCH + year * 8_000), Ok(()));
+        assert_eq!(check_system(), Ok(()));
     }
 }

@@ -15,6 +15,8 @@ use crate::job::{
 pub mod clock;
 #[cfg(test)]
 pub(crate) mod conformance;
+pub mod export;
+pub mod formats;
 mod limits;
 pub mod memory;
 #[cfg(test)]
@@ -25,6 +27,7 @@ pub mod snapshot;
 mod stats;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use export::{ExportCheck, ExportReader, ExportWriter};
 pub use limits::{Keep, Limits, Retention};
 pub use memory::MemoryStore;
 pub use schedules::{ScheduleCommand, ScheduleError};
@@ -400,6 +403,18 @@ pub enum StoreError {
     /// What is stored cannot be understood.
     #[error("the store cannot be read: {0}")]
     Corrupt(String),
+    /// A newer version wrote what is stored; this one leaves it as it is. See [`formats`].
+    #[error(
+        "{what} was written by a newer version of Cortado (format {found}; this version reads up to {newest})"
+    )]
+    Newer {
+        /// What has the number, and where.
+        what: String,
+        /// The number that was found.
+        found: u64,
+        /// The greatest number that this version reads.
+        newest: u64,
+    },
 }
 
 /// Why an attempt's end was not taken.

@@ -5,13 +5,14 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use super::formats::EXPORT;
 use crate::job::{
     Change, Epoch, Event, Fact, IdempotencyKey, Job, Json, Kind, Labels, QueueName, RateRule,
     Schedule, ScheduleName, Spec, Tag, Time, WorkerName,
 };
 
-/// The format of the lines that this version writes, and the newest it reads.
-pub const FORMAT: u32 = 1;
+/// The format of the exports that this version writes, and the newest it reads.
+pub const FORMAT: u32 = EXPORT.newest as u32;
 
 /// A store as it was at one place of its log. Dropping it lets go of whatever the store holds back for
 /// it; a reader that does not ask for more within a minute is given up.
@@ -102,8 +103,8 @@ impl Totals {
 }
 
 impl Piece {
-    /// The piece as one line of JSON, its end included. Payloads and results are strings that hold the
-    /// JSON text as it was typed, so that no digit of it changes.
+    /// The piece as one line of JSON, its end included, as exports of format 1 have it. Payloads and results
+    /// are strings that hold the JSON text as it was typed, so that no digit of it changes.
     ///
     /// # Errors
     /// The serializer's words; not for a piece that a store made.
@@ -125,16 +126,24 @@ impl Piece {
 
     fn check(&self) -> Result<(), String> {
         match self {
-            Piece::Head(head) if head.cortado_export == 0 || head.cortado_export > FORMAT => {
-                let (theirs, ours) = (head.cortado_export, FORMAT);
-                Err(format!("format {theirs}; this program reads formats up to {ours}"))
+            Piece::Head(head) => {
+                EXPORT.check(head.cortado_export.into()).map_err(|why| why.to_string())?;
+                check_time(head.at)
             }
-            Piece::Head(_) | Piece::End(_) => Ok(()),
+            Piece::End(_) => Ok(()),
             Piece::Paused(queue) | Piece::Concurrency(queue, _) | Piece::RateLimit(queue, _) => {
                 check_queue(queue)
             }
             Piece::Schedule(schedule) => {
                 check_schedule(&schedule.name)?;
+                let last =
+                    schedule.last.iter().flat_map(|last| last.due.into_iter().chain([last.at]));
+                schedule
+                    .next_at
+                    .into_iter()
+                    .chain([schedule.set_at])
+                    .chain(last)
+                    .try_for_each(check_time)?;
                 check_labels(&schedule.spec.labels)?;
                 // All its jobs would have the same one, and only the first would be made.
                 if schedule.spec.spec.idempotency_key.is_some() {
@@ -142,21 +151,37 @@ impl Piece {
                 }
                 check_spec(&schedule.spec.spec)
             }
-            Piece::Event(Event { fact: Fact::Queue { queue, .. }, .. }) => check_queue(queue),
-            Piece::Event(Event { fact: Fact::Schedule { schedule, .. }, .. }) => {
-                check_schedule(schedule)
-            }
-            Piece::Event(Event { fact: Fact::Job { labels, change, .. }, .. }) => {
-                check_labels(labels)?;
-                check_change(change)
+            Piece::Event(Event { at, fact, .. }) => {
+                check_time(*at)?;
+                check_fact(fact, *at)
             }
             Piece::Job(job) => {
+                check_time(job.enqueued_at)?;
+                check_time(job.run_at)?;
+                job.history.iter().try_for_each(|moment| check_time(moment.at))?;
                 check_labels(&job.labels)?;
                 check_spec(&job.spec)?;
                 job.history.iter().try_for_each(|moment| check_change(&moment.change))
             }
         }
     }
+}
+
+fn check_fact(fact: &Fact, at: Time) -> Result<(), String> {
+    match fact {
+        Fact::Queue { queue, .. } => check_queue(queue),
+        Fact::Schedule { schedule, .. } => check_schedule(schedule),
+        Fact::Job { labels, change, .. } => {
+            change.run_at(at).map_or(Ok(()), check_time)?;
+            check_labels(labels)?;
+            check_change(change)
+        }
+    }
+}
+
+/// Pages and answers show times as dates.
+fn check_time(at: Time) -> Result<(), String> {
+    if at.has_date() { Ok(()) } else { Err(format!("no calendar has the time {at}")) }
 }
 
 fn check_queue(queue: &QueueName) -> Result<(), String> {
@@ -223,8 +248,17 @@ mod tests {
     fn a_line_is_checked_like_a_submission() {
         assert!(Piece::from_line(paused("mail").as_bytes()).is_ok());
         assert!(Piece::from_line(paused("not a name").as_bytes()).unwrap_err().contains("queue"));
-        let head = r#"{"head":{"cortado_export":2,"epoch":1,"at":0,"oldest":0,"head":0}}"#;
-        assert!(Piece::from_line(head.as_bytes()).unwrap_err().contains("up to 1"));
+        let head = r#"{"head":{"cortado_export":3,"epoch":1,"at":0,"oldest":0,"head":0}}"#;
+        assert!(Piece::from_line(head.as_bytes()).unwrap_err().contains("up to 2"));
+        for at in [i64::MIN, i64::MAX, 253_402_207_201_000, -377_705_116_800_001] {
+            let event = format!(
+                r#"{{"event":{{"seq":1,"at":{at},"fact":{{"queue":{{"queue":"q","change":"paused"}}}}}}}}"#
+            );
+            assert!(
+                Piece::from_line(event.as_bytes()).unwrap_err().contains("no calendar"),
+                "{at}"
+            );
+        }
         let job = r#"{"event":{"seq":1,"at":0,"fact":{"job":{"id":"00000000-0000-0000-0000-000000000001",
             "labels":{"queue":"q","kind":"k","tags":[]},"state":"completed","attempt":1,
             "change":{"completed":{"result":"{"}}}}}}"#;

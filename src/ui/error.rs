@@ -99,7 +99,7 @@ impl From<EngineError> for UiError {
                 "The disk refuses",
                 "Nothing was accepted. See whether the disk is full or broken; the server's log says more.",
             ),
-            EngineError::Store(StoreError::Corrupt(_)) => (
+            EngineError::Store(StoreError::Corrupt(_) | StoreError::Newer { .. }) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The store cannot be read",
                 "The server's log says more.",

@@ -89,12 +89,16 @@ pub fn meant(at: &str, zone: &str) -> Result<Meant, Misread> {
         }
     };
     let moment = times.compatible().map_err(|error| Misread::At(error.to_string()))?;
+    let at = Time::from_millis(moment.as_millisecond());
+    if !(Time::MIN..=Time::MAX).contains(&at) {
+        return Err(Misread::At(format!("{civil} is not between the years 0000 and 9999")));
+    }
     let offset = found.to_offset(moment);
     let rfc3339 = match offset == Offset::UTC {
         true => moment.to_string(),
         false => moment.display_with_offset(offset).to_string(),
     };
-    Ok(Meant { rfc3339, at: Time::from_millis(moment.as_millisecond()), first_of_two })
+    Ok(Meant { rfc3339, at, first_of_two })
 }
 
 /// A moment as the clocks of UTC show it, for the input of a date with a time.
@@ -143,7 +147,8 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_told_where_it_stands() {
-        for at in ["", "tomorrow", "08:00", "2026-13-01T00:00"] {
+        let outside = ["-000001-01-01T00:00", "-009999-06-01T00:00", "10000-01-01T00:00"];
+        for at in ["", "tomorrow", "08:00", "2026-13-01T00:00"].into_iter().chain(outside) {
             assert!(matches!(meant(at, "UTC"), Err(Misread::At(_))), "{at}");
         }
         for zone in ["Middle/Earth", "+25:00", "+1:2:3:4", "+x", "+", "../etc/passwd"] {

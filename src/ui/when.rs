@@ -1,13 +1,13 @@
 //! Times and durations as pages show them: relative in the text, absolute beside it. The script
 //! `when.js` speaks the same words.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::job::Time;
 
 /// The server's clock.
 pub fn now() -> Time {
-    Time::from_millis(jiff::Timestamp::now().as_millisecond())
+    Time::of(SystemTime::now())
 }
 
 /// One moment in the three ways a page needs it.

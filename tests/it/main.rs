@@ -6,6 +6,7 @@ mod support;
 mod bench;
 mod calm;
 mod crash;
+mod data_dir;
 mod doors;
 mod embedded;
 mod examples;

@@ -262,7 +262,7 @@ impl Engine {
     pub async fn bulk(&self, action: Action, target: Target) -> Result<BulkReport, EngineError> {
         let expected = self.bulk_count(&target).await?;
         let run = Arc::new(Run {
-            id: BulkId(Uuid::now_v7()),
+            id: BulkId(crate::job::fresh_uuid()),
             action,
             target,
             began: self.now(),

@@ -9,9 +9,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::codec::{seal, unseal};
-use super::disk::{Disk, Ops};
+use super::disk::Disk;
+use super::ops::Ops;
 use crate::job::{Job, JobId, JobQuery, Kind, QueueName, State, Time};
 use crate::store::StoreError;
+use crate::store::formats::{self, Unreadable};
 
 /// Raw bytes of jobs after which a chunk of a run is closed.
 const CHUNK_BYTES: usize = 14 * 1_024;
@@ -100,7 +102,7 @@ impl Run {
             if body.len() >= CHUNK_BYTES || jobs.peek().is_none() {
                 let mut raw = count.to_le_bytes().to_vec();
                 raw.append(&mut body);
-                let bytes = seal(&raw);
+                let bytes = seal(formats::ARCHIVED_JOBS, &raw);
                 ops.put(&chunk_key(no, run.chunks.len()), &bytes);
                 let first = first.take().unwrap_or(job.id);
                 run.chunks.push(RunChunk { first, last: job.id, len: bytes.len() as u32 });
@@ -117,12 +119,13 @@ impl Run {
 
     fn header(&self) -> Result<Vec<u8>, String> {
         let raw = postcard::to_stdvec(self).map_err(|error| error.to_string())?;
-        Ok(seal(&raw))
+        Ok(seal(formats::RUN_HEADER, &raw))
     }
 
     /// Reads a header.
-    pub fn decode(bytes: &[u8]) -> Result<Run, String> {
-        postcard::from_bytes(&unseal(bytes)?).map_err(|error| format!("run header: {error}"))
+    pub fn decode(bytes: &[u8]) -> Result<Run, Unreadable> {
+        let raw = unseal(formats::RUN_HEADER, bytes)?;
+        Ok(postcard::from_bytes(&raw).map_err(|error| format!("run header: {error}"))?)
     }
 
     /// Takes the run out of what is read. Its chunks stay for readers that still have the old table;
@@ -195,9 +198,9 @@ impl Run {
         let bytes = disk.get(&key)?.ok_or_else(|| {
             StoreError::Corrupt(format!("chunk {chunk} of run {} is missing", self.no))
         })?;
-        let bad =
-            |why: String| StoreError::Corrupt(format!("chunk {chunk} of run {}: {why}", self.no));
-        let raw = unseal(&bytes).map_err(bad)?;
+        let place = || format!("chunk {chunk} of run {}", self.no);
+        let bad = |why: String| Unreadable::Damaged(why).at(place());
+        let raw = unseal(formats::ARCHIVED_JOBS, &bytes).map_err(|why| why.at(place()))?;
         let (count, mut rest) = match raw.split_first_chunk::<4>() {
             Some((count, rest)) => (u32::from_le_bytes(*count), rest),
             None => return Err(bad("too short".into())),

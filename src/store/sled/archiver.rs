@@ -10,9 +10,9 @@ use tokio::sync::mpsc::WeakSender;
 
 use super::archive::Run;
 use super::committer::{Change, Command};
-use super::disk::Ops;
 use super::faults::Point;
 use super::group::{Core, Group};
+use super::ops::Ops;
 use super::read::Reader;
 use super::shared::{Shared, unique_key};
 use crate::job::{Job, JobId};

@@ -7,9 +7,11 @@ use super::archive::Run;
 use super::archiver::RUN;
 use super::codec::Packer;
 use super::dir_lock::DirLock;
-use super::disk::{Disk, Ops};
+use super::disk::Disk;
+use super::ops::Ops;
 use super::shared::{Meta, unique_key};
 use super::staging::{self, Staging};
+use super::verify::verify;
 use super::watermark::Watermark;
 use super::{durable, journal, schedules};
 use crate::job::{Cursor, Event, Job, Time};
@@ -127,10 +129,10 @@ impl Builder {
         Ok(())
     }
 
-    /// Makes the directory a store and says what is in it.
+    /// Verifies what was written, makes the directory a store and says what is in it.
     ///
     /// # Errors
-    /// When the end was not among the pieces, or the disk refuses.
+    /// When the end was not among the pieces, what was written is not sound, or the disk refuses.
     pub fn finish(mut self) -> Result<Totals, StoreError> {
         if !self.is_whole {
             return Err(wrong("it breaks off before its end"));
@@ -146,6 +148,11 @@ impl Builder {
         self.disk.sync()?;
         self.disk.check_blobs()?;
         drop(self.disk);
+        let report = verify(self.staging.path());
+        if !report.is_sound() {
+            let why = format!("what was written is not sound: {report}");
+            return Err(StoreError::Corrupt(why));
+        }
         self.staging.publish().map_err(|error| {
             StoreError::Unavailable(format!("cannot finish {}: {error}", self.dir.display()))
         })?;

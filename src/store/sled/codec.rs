@@ -6,6 +6,7 @@
 //! │  1 B    │  1 B  │ 4 B LE │   postcard: Header, then `count` records      │
 //! └─────────┴───────┴────────┴───────────────────────────────────────────────┘
 //! ```
+//! The version is the number of the format of the body, see `src/store/formats.rs`.
 //! The checksum covers everything after itself. Labels stand once per chunk, in the header.
 
 use std::sync::Arc;
@@ -16,9 +17,8 @@ use crate::job::{
     Change, Event, Fact, Job, JobId, Labels, QueueChange, QueueName, ScheduleChange, ScheduleName,
     State, Time,
 };
+use crate::store::formats::{self, Format, Unreadable};
 
-/// The format this version writes; it reads every format from 1 up to this one.
-pub(super) const VERSION: u8 = 1;
 const COMPRESSED: u8 = 1;
 const PREFIX: usize = 6;
 /// Below this many bytes compression costs more than it saves.
@@ -96,7 +96,7 @@ pub(super) struct Raw {
 impl Raw {
     /// What is stored.
     pub fn seal(&self) -> Vec<u8> {
-        seal(&self.raw)
+        seal(formats::JOURNAL_CHUNK, &self.raw)
     }
 }
 
@@ -216,8 +216,8 @@ impl Chunk {
     ///
     /// # Errors
     /// What is wrong with the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Chunk, String> {
-        let raw = unseal(bytes)?;
+    pub fn decode(bytes: &[u8]) -> Result<Chunk, Unreadable> {
+        let raw = unseal(formats::JOURNAL_CHUNK, bytes)?;
         let (header, mut rest) =
             postcard::take_from_bytes::<Header>(&raw).map_err(|e| format!("chunk header: {e}"))?;
         let mut seq = header.first_seq;
@@ -250,8 +250,8 @@ impl Chunk {
 }
 
 /// Adds version, checksum and, where it pays, compression.
-pub(super) fn seal(raw: &[u8]) -> Vec<u8> {
-    let mut out = vec![VERSION, 0, 0, 0, 0, 0];
+pub(super) fn seal(format: Format, raw: &[u8]) -> Vec<u8> {
+    let mut out = vec![format.newest, 0, 0, 0, 0, 0];
     let packed = (raw.len() >= WORTH_COMPRESSING)
         .then(|| lz4_flex::block::compress_prepend_size(raw))
         .filter(|packed| packed.len() < raw.len());
@@ -267,24 +267,37 @@ pub(super) fn seal(raw: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The format of the value under a key, by the letter that the key begins with.
+pub(super) fn format_of(key: &[u8]) -> Format {
+    match key.first() {
+        Some(b'j') => formats::JOURNAL_CHUNK,
+        Some(b'r' | b't') => formats::RUN_HEADER,
+        Some(b'a') => formats::ARCHIVED_JOBS,
+        Some(b's') => formats::SCHEDULE,
+        Some(_) | None => formats::STORE,
+    }
+}
+
 /// Undoes [`seal`].
-pub(super) fn unseal(bytes: &[u8]) -> Result<Vec<u8>, String> {
+///
+/// # Errors
+/// [`Unreadable::Newer`] when the version is one that is not known yet: then nothing else is looked at, for it
+/// may mean something else there.
+pub(super) fn unseal(format: Format, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let (Some(&[version, flags, a, b, c, d]), Some(body)) =
         (bytes.first_chunk::<PREFIX>(), bytes.get(PREFIX..))
     else {
-        return Err(format!("{} bytes are too short for a value", bytes.len()));
+        return Err(format!("{} bytes are too short for a value", bytes.len()).into());
     };
-    if version != VERSION {
-        return Err(format!("format version {version}; this program reads {VERSION}"));
-    }
+    format.check(version.into())?;
     if crc32fast::hash(body) != u32::from_le_bytes([a, b, c, d]) {
         return Err("the checksum does not match".into());
     }
     match flags {
         0 => Ok(body.to_vec()),
         COMPRESSED => lz4_flex::block::decompress_size_prepended(body)
-            .map_err(|error| format!("cannot decompress: {error}")),
-        other => Err(format!("unknown flags {other}")),
+            .map_err(|error| format!("cannot decompress: {error}").into()),
+        other => Err(format!("unknown flags {other}").into()),
     }
 }
 

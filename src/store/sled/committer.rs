@@ -29,7 +29,7 @@ pub(super) enum Command {
     Look(Look),
     Claim(Claim, ClaimReply),
     Change(Change),
-    /// The group on its way was not written.
+    /// The group on its way was not written, or the data directory was not found.
     Failed,
     Close(Reply<()>),
 }
@@ -164,7 +164,7 @@ pub(super) struct Batch {
     claims: Vec<(Claim, ClaimReply)>,
     changes: Vec<Change>,
     closing: Vec<Reply<()>>,
-    /// The group before may have failed.
+    /// The group before may have failed, or the data directory may be gone.
     failed: bool,
     /// About how many events it makes.
     weight: usize,
@@ -227,6 +227,13 @@ fn one_group(
     if batch.wants_rest()
         && let Err(error) = rest(core, writer)
     {
+        batch.refuse(&error);
+        return Err(error);
+    }
+    if batch.failed
+        && let Err(error) = core.shared.disk.check_identity()
+    {
+        core.shared.suspend(error.clone()); // before anybody is told
         batch.refuse(&error);
         return Err(error);
     }

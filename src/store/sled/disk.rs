@@ -9,19 +9,17 @@ use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
-
-use sled::IVec;
 
 use super::dir_lock::{DirLock, LOCK_PATIENCE, LOCK_POLL};
 use super::durable;
 use super::faults::{Faults, Point};
+use super::identity::Identity;
 use super::open_copy;
-use crate::store::{Storage, StoreError};
+use super::ops::{Ops, PIECE, piece_key};
+use crate::store::{Storage, StoreError, clock};
 
-/// The longest value sled is given, in bytes.
-const PIECE: usize = 7_168;
 const CACHE_BYTES: u64 = 64 * 1_024 * 1_024;
 const SEGMENT_BYTES: usize = 2 * 1_024 * 1_024;
 
@@ -33,6 +31,8 @@ pub(super) struct Disk {
     open: RwLock<Option<Arc<Open>>>,
     faults: Faults,
     dir: PathBuf,
+    /// What the path must lead to for as long as this process has it; nothing is expected of a copy.
+    identity: OnceLock<Identity>,
     written: Written,
     /// Held for as long as the original files may be opened; a reader of a copy needs none.
     lock: Mutex<Option<DirLock>>,
@@ -55,77 +55,6 @@ struct Written {
     syncs: AtomicU64,
 }
 
-/// What a group changes; applied in one atomic step.
-#[derive(Default)]
-pub(super) struct Ops {
-    changes: Vec<(IVec, Option<IVec>)>,
-    /// Bytes handed to sled, keys and values.
-    pub bytes: u64,
-    /// What is special about the group, for tests that strike there.
-    marks: Vec<Point>,
-    /// Bytes of the events in it, before compression: what callers gave.
-    pub accepted: u64,
-}
-
-impl Ops {
-    /// Stores a value under a key, in as many pieces as it needs.
-    pub fn put(&mut self, key: &[u8], value: &[u8]) {
-        let mut pieces = value.chunks(PIECE).enumerate();
-        if value.is_empty() {
-            self.insert(piece_key(key, 0), &[]);
-        }
-        for (n, piece) in &mut pieces {
-            self.insert(piece_key(key, n as u16), piece);
-        }
-    }
-
-    /// Stores a value where one of `before` bytes was; 0 when there was none.
-    pub fn replace(&mut self, key: &[u8], before: usize, value: &[u8]) {
-        if before.div_ceil(PIECE) > value.len().div_ceil(PIECE) {
-            self.remove(key, before);
-        }
-        self.put(key, value);
-    }
-
-    /// Removes a value that was `len` bytes long when it was put.
-    pub fn remove(&mut self, key: &[u8], len: usize) {
-        for n in 0..len.div_ceil(PIECE).max(1) {
-            let key = piece_key(key, n as u16);
-            self.bytes += key.len() as u64;
-            self.changes.push((key.into(), None));
-        }
-    }
-
-    /// Names a point that is passed while these changes are written.
-    pub fn mark(&mut self, point: Point) {
-        if !self.marks.contains(&point) {
-            self.marks.push(point);
-        }
-    }
-
-    fn insert(&mut self, key: Vec<u8>, value: &[u8]) {
-        self.bytes += (key.len() + value.len()) as u64;
-        self.changes.push((key.into(), Some(value.into())));
-    }
-
-    /// Adds changes that were put together elsewhere.
-    pub fn append(&mut self, mut other: Ops) {
-        self.changes.append(&mut other.changes);
-        self.bytes += other.bytes;
-    }
-
-    fn into_batch(self) -> sled::Batch {
-        let mut batch = sled::Batch::default();
-        for (key, value) in self.changes {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        batch
-    }
-}
-
 impl Disk {
     /// Opens the copy of a directory's files; the directory itself stays as it is.
     ///
@@ -143,8 +72,9 @@ impl Disk {
     /// Says which directory could not be opened and why.
     pub fn open(dir: &Path, lock: DirLock, faults: Faults) -> Result<Disk, StoreError> {
         faults.pass(Point::Open, dir)?;
-        let open = Open::existing(dir)?;
-        Ok(Disk::of(dir, open, faults, Some(lock)))
+        let disk = Disk::of(dir, Open::existing(dir)?, faults, Some(lock));
+        disk.remember_identity()?;
+        Ok(disk)
     }
 
     /// Makes a database in a directory that has none.
@@ -162,9 +92,18 @@ impl Disk {
             open: RwLock::new(Some(Arc::new(open))),
             faults,
             dir: dir.to_owned(),
+            identity: OnceLock::new(),
             written: Written::default(),
             lock: Mutex::new(lock),
         }
+    }
+
+    fn remember_identity(&self) -> Result<(), StoreError> {
+        let open = self.handle()?;
+        let identity = Identity::of(&self.dir, &open.log);
+        let identity = identity.map_err(|error| cannot_open(&self.dir, error))?;
+        self.identity.get_or_init(|| identity);
+        Ok(())
     }
 
     /// Goes on with the original files after their copy was read.
@@ -178,6 +117,7 @@ impl Disk {
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         let open = Open::existing(&self.dir)?;
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
+        self.remember_identity()?;
         if read()? != expected {
             let dir = self.dir.display();
             return Err(StoreError::Corrupt(format!(
@@ -192,6 +132,14 @@ impl Disk {
         &self.dir
     }
 
+    /// Whether the directory and its log are still found under their paths.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when they were removed, renamed or replaced.
+    pub fn check_identity(&self) -> Result<(), StoreError> {
+        self.identity.get().map_or(Ok(()), Identity::check)
+    }
+
     /// Lets go of everything; until [`Disk::reopen`] every call is refused. Readers that are under way
     /// end with an answer or an error.
     pub fn shut(&self) {
@@ -203,11 +151,14 @@ impl Disk {
     }
 
     /// Opens the directory again after a fault and makes what is read from it durable: after a failed
-    /// sync the kernel may take pages for written that never were, so all are written again.
+    /// sync the kernel may take pages for written that never were, so all are written again. Nothing is
+    /// created: a directory that is gone stays away.
     pub fn reopen(&self) -> Result<(), StoreError> {
         self.shut();
+        self.check_identity()?;
         self.faults.pass(Point::Open, &self.dir)?;
         let open = Open::existing(&self.dir)?;
+        self.check_identity()?;
         write_again(&self.dir.join("db")).map_err(|error| failed(&self.dir, &error))?;
         self.faults.pass(Point::Sync, &self.dir)?;
         open.log.sync_data().map_err(|error| failed(&self.dir, &error))?;
@@ -225,7 +176,7 @@ impl Disk {
         let open = self.handle()?;
         self.faults.pass(Point::Apply, &self.dir)?;
         let (accepted, bytes) = (ops.accepted, ops.bytes);
-        let marks = ops.marks.clone();
+        let marks = ops.marks().to_vec();
         write(|| open.tree.apply_batch(ops.into_batch()))?;
         self.pass(Point::AfterApply, &marks)?;
         write(|| open.db.flush())?;
@@ -245,6 +196,7 @@ impl Disk {
         let open = self.handle()?;
         self.faults.pass(Point::Sync, &self.dir)?;
         open.log.sync_data().map_err(|error| failed(&self.dir, &error))?;
+        self.check_identity()?; // what nobody would find again is not durable
         self.written.syncs.fetch_add(1, Ordering::Relaxed);
         self.faults.pass(Point::AfterSync, &self.dir)
     }
@@ -363,6 +315,8 @@ impl Open {
         let damaged = |why: String| {
             StoreError::Corrupt(format!("the files in {} are damaged: {why}", dir.display()))
         };
+        // sled panics before 1970.
+        clock::check_system().map_err(|error| cannot_open(dir, error))?;
         let begun = Instant::now();
         let opened = loop {
             // sled panics on some damaged files (spacejam/sled#1387); that is an unreadable store.
@@ -437,13 +391,6 @@ fn write<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
 
 fn is_locked(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(io) if io.to_string().contains("acquire lock"))
-}
-
-fn piece_key(key: &[u8], n: u16) -> Vec<u8> {
-    let mut full = Vec::with_capacity(key.len() + 2);
-    full.extend_from_slice(key);
-    full.extend_from_slice(&n.to_be_bytes());
-    full
 }
 
 fn failed(dir: &Path, error: &std::io::Error) -> StoreError {

@@ -8,10 +8,10 @@ use tokio::sync::Notify;
 
 use super::archive::{Archive, Run};
 use super::codec::{Packer, Raw};
-use super::disk::Ops;
 use super::faults::Point;
 use super::index::{Entry, Index, Trail};
 use super::journal::Journal;
+use super::ops::Ops;
 use super::schedules::Rows;
 use super::shared::{Meta, Shared, unique_key};
 use crate::job::{

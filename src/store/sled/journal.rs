@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, RwLock};
 
-use super::disk::Ops;
+use super::ops::Ops;
 use crate::job::Time;
 use crate::store::Keep;
 

@@ -15,10 +15,12 @@ mod durable;
 mod faults;
 mod fold;
 mod group;
+mod identity;
 mod index;
 mod journal;
 mod list;
 mod open_copy;
+mod ops;
 mod outage;
 mod read;
 mod readers;
@@ -90,8 +92,9 @@ pub struct SledStore {
     readers: Readers,
     /// Taken when the handle is dropped, so that the committer sees the end of its channel.
     commands: Option<mpsc::Sender<Command>>,
-    /// Dropped with the handle, too, so that the thread that writes down the log's head ends.
-    open: Option<std::sync::mpsc::Sender<()>>,
+    /// Dropped with the handle, too, so that the threads that write down the log's head and look for the
+    /// directory end.
+    open: Option<[std::sync::mpsc::Sender<()>; 2]>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -132,8 +135,11 @@ impl SledStore {
             .map_err(no_thread)?;
         let (open, end) = std::sync::mpsc::channel();
         let witness = watermark::follow(shared.clone(), end).map_err(no_thread)?;
-        let threads = vec![committing, reading, witness];
-        let (commands, open) = (Some(commands), Some(open));
+        let (present, end) = std::sync::mpsc::channel();
+        let watching =
+            identity::watch(shared.clone(), commands.downgrade(), end).map_err(no_thread)?;
+        let threads = vec![committing, reading, witness, watching];
+        let (commands, open) = (Some(commands), Some([open, present]));
         Ok(Arc::new(SledStore { shared, readers, commands, open, threads }))
     }
 

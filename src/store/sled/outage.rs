@@ -122,7 +122,7 @@ pub(super) fn sit_out(
 /// Whether waiting does not help.
 fn is_permanent(error: &StoreError) -> bool {
     match error {
-        StoreError::Corrupt(_) => true,
+        StoreError::Corrupt(_) | StoreError::Newer { .. } => true,
         StoreError::Unavailable(_)
         | StoreError::Closed
         | StoreError::Full { .. }
@@ -166,6 +166,7 @@ struct Before {
 
 /// One try.
 fn come_back(shared: &Arc<Shared>, before: &Before) -> Result<Core, StoreError> {
+    shared.disk.check_identity()?; // before anything is written to another directory
     find_room(shared.disk.dir())?;
     shared.disk.reopen()?;
     let mut core = recover::again(shared)?;

@@ -24,6 +24,7 @@ use super::staging::{self, Staging};
 use super::watermark::Watermark;
 use super::writer::Parcel;
 use crate::job::{Change, Event, Fact, Interruption, JobId, State, Status};
+use crate::store::formats::Unreadable;
 use crate::store::schedules::Schedules;
 use crate::store::{Clock, Limits, StoreError, remember_start};
 
@@ -193,15 +194,15 @@ pub(super) fn read_meta(dir: &Path, disk: &Disk) -> Result<Meta, StoreError> {
     let missing =
         "there is no description of the store: an import, a restore or a backup broke off";
     let bytes = disk.get(Meta::KEY)?.ok_or_else(|| corrupt(dir, "meta", missing))?;
-    Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", &why))
+    Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", why))
 }
 
-fn corrupt(dir: &Path, what: &str, why: &str) -> StoreError {
-    StoreError::Corrupt(format!("{what} in {}: {why}", dir.display()))
+fn corrupt(dir: &Path, what: &str, why: impl Into<Unreadable>) -> StoreError {
+    why.into().at(format!("{what} in {}", dir.display()))
 }
 
 fn write_meta(disk: &Disk, meta: &Meta) -> Result<(), StoreError> {
-    let mut ops = super::disk::Ops::default();
+    let mut ops = super::ops::Ops::default();
     ops.put(Meta::KEY, &meta.encode()?);
     disk.apply(ops)?;
     disk.sync()

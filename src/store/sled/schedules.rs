@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::codec::{seal, unseal};
-use super::disk::{Disk, Ops};
+use super::disk::Disk;
 use super::group::Group;
+use super::ops::Ops;
 use crate::job::{Schedule, ScheduleChange, ScheduleName, State};
+use crate::store::formats::{self, Unreadable};
 use crate::store::schedules::{Changed, Schedules};
 use crate::store::{ScheduleCommand, ScheduleError, StoreError, Ticked};
 
@@ -23,7 +25,7 @@ pub(super) fn read(dir: &Path, disk: &Disk) -> Result<(Schedules, Rows), StoreEr
         let (key, value) = row?;
         let schedule = decode(&value).map_err(|why| {
             let name = String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned();
-            StoreError::Corrupt(format!("schedule {name} in {}: {why}", dir.display()))
+            why.at(format!("schedule {name} in {}", dir.display()))
         })?;
         rows.insert(schedule.name.clone(), value.len());
         schedules.0.insert(schedule.name.clone(), schedule);
@@ -34,7 +36,8 @@ pub(super) fn read(dir: &Path, disk: &Disk) -> Result<(Schedules, Rows), StoreEr
 /// Writes a row; `before` is how long its value was, where there was one.
 pub(super) fn put(ops: &mut Ops, schedule: &Schedule, before: usize) -> Result<usize, StoreError> {
     let raw = postcard::to_stdvec(schedule);
-    let value = seal(&raw.map_err(|error| StoreError::Corrupt(error.to_string()))?);
+    let raw = raw.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let value = seal(formats::SCHEDULE, &raw);
     ops.replace(&key(&schedule.name), before, &value);
     Ok(value.len())
 }
@@ -43,16 +46,17 @@ fn key(name: &ScheduleName) -> Vec<u8> {
     [PREFIX, name.as_str().as_bytes()].concat()
 }
 
-fn decode(value: &[u8]) -> Result<Schedule, String> {
-    postcard::from_bytes(&unseal(value)?).map_err(|error| error.to_string())
+fn decode(value: &[u8]) -> Result<Schedule, Unreadable> {
+    let raw = unseal(formats::SCHEDULE, value)?;
+    Ok(postcard::from_bytes(&raw).map_err(|error| error.to_string())?)
 }
 
 /// Whether a row is sound and stands under its name.
-pub(super) fn check(row: &[u8], value: &[u8]) -> Result<(), String> {
+pub(super) fn check(row: &[u8], value: &[u8]) -> Result<(), Unreadable> {
     let schedule = decode(value)?;
     match key(&schedule.name) == row {
         true => Ok(()),
-        false => Err(format!("it holds schedule {}", schedule.name)),
+        false => Err(format!("it holds schedule {}", schedule.name).into()),
     }
 }
 

@@ -16,6 +16,7 @@ use super::journal::{self, Directory};
 use super::told::Told;
 use super::watermark::Watermark;
 use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName, RateRule, Time};
+use crate::store::formats::{self, Unreadable};
 use crate::store::{Clock, Limits, Storage, StoreError};
 
 pub(super) struct Shared {
@@ -138,11 +139,12 @@ impl Meta {
 
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let raw = postcard::to_stdvec(&(self, &self.later, &self.later.rate_limits));
-        Ok(seal(&raw.map_err(|e| StoreError::Corrupt(e.to_string()))?))
+        let raw = raw.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(seal(formats::STORE, &raw))
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Meta, String> {
-        let raw = unseal(bytes)?;
+    pub fn decode(bytes: &[u8]) -> Result<Meta, Unreadable> {
+        let raw = unseal(formats::STORE, bytes)?;
         let meta = postcard::take_from_bytes::<Meta>(&raw);
         let (mut meta, rest) = meta.map_err(|error| error.to_string())?;
         if !rest.is_empty() {
@@ -212,8 +214,8 @@ impl Shared {
     /// A stored chunk; `None` when it is gone.
     pub fn chunk(&self, number: u64) -> Result<Option<Chunk>, StoreError> {
         let Some(bytes) = self.disk.get(&journal::key(number))? else { return Ok(None) };
-        let bad = |why| StoreError::Corrupt(format!("journal chunk {number}: {why}"));
-        Chunk::decode(&bytes).map(Some).map_err(bad)
+        let place = || format!("journal chunk {number} in {}", self.disk.dir().display());
+        Chunk::decode(&bytes).map(Some).map_err(|why| why.at(place()))
     }
 
     /// How much is stored and was written.

@@ -2,8 +2,10 @@
 //! every path (archive, rewriting, copying forward) is taken all the time.
 
 mod damage;
+mod gone;
 mod ledger;
 mod leftovers;
+mod newer;
 mod outage;
 mod pipeline;
 mod power;

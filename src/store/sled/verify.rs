@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 pub use self::report::{Problem, Report};
-use super::codec::{Chunk, Record, unseal};
+use super::codec::{Chunk, Record, format_of, unseal};
 use super::cut;
 use super::disk::Disk;
 use super::faults::Faults;
@@ -31,7 +31,7 @@ pub fn verify(dir: &Path) -> Report {
     match checked {
         Ok(Ok(())) => {}
         Ok(Err(StoreError::Unavailable(why) | StoreError::Corrupt(why))) => report.problem("", why),
-        Ok(Err(error)) => report.problem("", error.to_string()),
+        Ok(Err(error)) => report.problem("", error),
         Err(_) => report.problem("", "the files are damaged: reading them panicked"),
     }
     report
@@ -69,7 +69,7 @@ fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
         }
         Ok(_) => {}
         Err(StoreError::Unavailable(why) | StoreError::Corrupt(why)) => report.problem("head", why),
-        Err(error) => report.problem("head", error.to_string()),
+        Err(error) => report.problem("head", error),
     }
     if meta.archived > report.head {
         let (archived, head) = (meta.archived, report.head);
@@ -109,7 +109,7 @@ fn check_keys(disk: &Disk, report: &mut Report) -> Result<(), StoreError> {
                 continue;
             }
         }
-        if let Err(why) = unseal(&value) {
+        if let Err(why) = unseal(format_of(&key), &value) {
             report.problem(&name, why);
         }
     }

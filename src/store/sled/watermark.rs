@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::shared::Shared;
 use crate::job::{Cursor, Epoch};
 use crate::store::StoreError;
+use crate::store::formats::HEAD_FILE;
 
 const NAME: &str = "head";
 const SLOT: usize = 4_096;
@@ -62,6 +63,10 @@ impl Watermark {
         let slots: Vec<Option<Cursor>> =
             bytes[..len].chunks(SLOT).map(|slot| parse(&String::from_utf8_lossy(slot))).collect();
         let newest = slots.iter().flatten().max_by_key(|cursor| cursor.seq).copied();
+        let mut newer = bytes[..len].chunks(SLOT).filter_map(newer);
+        if let Some((found, _)) = newer.find(|(_, is_whole)| *is_whole || newest.is_none()) {
+            HEAD_FILE.check(found).map_err(|why| why.at(path.display()))?;
+        }
         if newest.is_none() {
             let why = format!("{} is damaged: it says nothing that can be read", path.display());
             return Err(StoreError::Corrupt(why));
@@ -147,6 +152,17 @@ fn parse(slot: &str) -> Option<Cursor> {
     let epoch = Epoch(words.next()?.parse().ok()?);
     let cursor = Cursor { epoch, seq: words.next()?.parse().ok()? };
     (render(cursor) == line).then_some(cursor)
+}
+
+/// The number of the format of a slot that a newer version wrote, and whether its checksum is right. Every
+/// format begins with its number and ends with its checksum.
+fn newer(slot: &[u8]) -> Option<(u64, bool)> {
+    let slot = String::from_utf8_lossy(slot);
+    let line = slot.trim_end_matches('\0').trim_end();
+    let number = line.strip_prefix("cortado head ")?.split(' ').next()?.parse().ok()?;
+    let (text, crc) = line.rsplit_once(' ')?;
+    let is_whole = format!("{:08x}", crc32fast::hash(text.as_bytes())) == crc;
+    (number > u64::from(HEAD_FILE.newest)).then_some((number, is_whole))
 }
 
 /// Starts the thread that keeps the file near the log's head; it ends when `end` loses its sender.

@@ -110,7 +110,7 @@ async fn a_snapshot_that_is_not_whole_makes_no_store() {
 #[test]
 fn an_empty_store_survives_too_and_so_do_its_numbers() {
     let head = Head {
-        cortado_export: 1,
+        cortado_export: crate::store::snapshot::FORMAT,
         epoch: crate::job::Epoch(1),
         at: Time::from_millis(5),
         oldest: 70,

@@ -101,6 +101,7 @@ impl Life {
                 assert!(!why.is_empty(), "{what}");
                 return false;
             }
+            Err(StoreError::Newer { .. }) => return false, // the flip was in a version byte
             Err(other) => panic!("{what}: {other}"),
         }
         true

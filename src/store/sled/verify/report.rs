@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::job::{Epoch, State};
+use crate::store::formats::Unreadable;
 
 /// Problems that are kept; the rest is counted.
 const KEPT: usize = 1_000;
@@ -42,6 +43,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// Problems beyond those.
     pub more_problems: u64,
+    /// A newer version wrote some of it, so that this one cannot say whether it is sound.
+    pub is_newer: bool,
 }
 
 /// Something that should not be.
@@ -71,6 +74,7 @@ impl Report {
             disk_bytes: size_of_files(dir),
             problems: Vec::new(),
             more_problems: 0,
+            is_newer: false,
         }
     }
 
@@ -79,9 +83,11 @@ impl Report {
         self.problems.is_empty()
     }
 
-    pub(super) fn problem(&mut self, key: &str, what: impl Into<String>) {
+    pub(super) fn problem(&mut self, key: &str, what: impl Into<Unreadable>) {
+        let what = what.into();
+        self.is_newer |= matches!(what, Unreadable::Newer { .. });
         if self.problems.len() < KEPT {
-            self.problems.push(Problem { key: key.to_owned(), what: what.into() });
+            self.problems.push(Problem { key: key.to_owned(), what: what.to_string() });
         } else {
             self.more_problems += 1;
         }
@@ -118,6 +124,9 @@ impl fmt::Display for Report {
         }
         if self.more_problems > 0 {
             writeln!(f, "and {} problems more", self.more_problems)?;
+        }
+        if self.is_newer {
+            return write!(f, "cannot be checked: a newer version of Cortado wrote it");
         }
         match self.problems.len() {
             0 => write!(f, "sound"),

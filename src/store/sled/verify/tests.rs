@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::super::archive::Run;
 use super::super::codec::Packer;
 use super::super::dir_lock::DirLock;
-use super::super::disk::Ops;
+use super::super::ops::Ops;
 use super::super::read_out;
 use super::super::tests::fixture;
 use super::*;
@@ -273,7 +273,7 @@ fn change_run(disk: &Disk, change: impl FnOnce(&mut Run)) {
     let (key, mut run) = runs.max_by_key(|(_, run)| run.len()).unwrap();
     change(&mut run);
     let raw = postcard::to_stdvec(&run).unwrap();
-    put(disk, &key, &super::super::codec::seal(&raw));
+    put(disk, &key, &super::super::codec::seal(crate::store::formats::RUN_HEADER, &raw));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

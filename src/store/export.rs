@@ -1,0 +1,255 @@
+//! A snapshot as lines of JSON with checksums: the one form of an export, whoever writes or reads it.
+//! docs/export.md describes it for people.
+//!
+//! Each line is a JSON object whose last member is `"crc":"xxxxxxxx"`: CRC-32 (the one of gzip and zlib), in
+//! eight lowercase hexadecimal digits, of the bytes of the line before `,"crc":`. The member before it in the
+//! last line is `"export_crc":"xxxxxxxx"`: the same checksum of all bytes of all lines before, with their line
+//! feeds. Exports of format 1 have neither.
+
+use std::borrow::Cow;
+
+use crc32fast::Hasher;
+use serde::Deserialize;
+
+use super::Piece;
+use super::formats::{EXPORT, Unreadable};
+
+/// What stands between a line's object and its checksum.
+const LINE: &[u8] = b",\"crc\":\"";
+/// What stands between the counts of the last line and the checksum of the lines before.
+const WHOLE: &[u8] = b",\"export_crc\":\"";
+/// How the last line begins.
+const END: &[u8] = b"{\"end\":";
+/// The digits of a checksum.
+const DIGITS: usize = 8;
+
+/// Writes the lines of one export.
+#[derive(Default)]
+pub struct ExportWriter {
+    /// Of all bytes so far.
+    whole: Hasher,
+}
+
+impl ExportWriter {
+    /// The next piece as a line, with its line feed. Payloads and results are strings that hold the JSON text
+    /// as it was typed, so that no digit of it changes.
+    ///
+    /// # Errors
+    /// The serializer's words; not for a piece that a store made.
+    pub fn line(&mut self, piece: &Piece) -> Result<Vec<u8>, String> {
+        let mut line = serde_json::to_vec(piece).map_err(|error| error.to_string())?;
+        line.pop(); // the closing brace stands behind the checksums
+        if let Piece::End(_) = piece {
+            add(&mut line, WHOLE, self.whole.clone().finalize());
+        }
+        let crc = crc32fast::hash(&line);
+        add(&mut line, LINE, crc);
+        line.extend_from_slice(b"}\n");
+        self.whole.update(&line);
+        Ok(line)
+    }
+}
+
+fn add(line: &mut Vec<u8>, name: &[u8], crc: u32) {
+    line.extend_from_slice(name);
+    line.extend_from_slice(format!("{crc:08x}\"").as_bytes());
+}
+
+/// Reads the lines of one export, from the first to the last. An error names its line.
+#[derive(Clone, Default)]
+pub struct ExportReader {
+    /// The lines so far.
+    number: u64,
+    /// What the first line says.
+    format: u64,
+    /// Of all bytes so far.
+    whole: Hasher,
+    ended: bool,
+}
+
+/// The part of the first line that every format has.
+#[derive(Deserialize)]
+struct First {
+    head: Number,
+}
+
+#[derive(Deserialize)]
+struct Number {
+    cortado_export: u64,
+}
+
+impl ExportReader {
+    /// Checks the next line, with its line feed, and reads the piece in it.
+    ///
+    /// # Errors
+    /// [`Unreadable::Newer`] for a format that this version does not know; otherwise what is wrong with which
+    /// line.
+    pub fn piece(&mut self, line: &[u8]) -> Result<Piece, Unreadable> {
+        let text = self.text(line)?;
+        let piece = Piece::from_line(&text).map_err(|why| self.at(why))?;
+        self.ended = matches!(piece, Piece::End(_));
+        Ok(piece)
+    }
+
+    /// Checks the next line without looking at what is in it.
+    ///
+    /// # Errors
+    /// As [`ExportReader::piece`].
+    pub fn check(&mut self, line: &[u8]) -> Result<(), Unreadable> {
+        self.text(line)?;
+        self.ended = line.starts_with(END) && line.ends_with(b"\n");
+        Ok(())
+    }
+
+    /// The number of the line that was read last.
+    pub fn line_number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether the lines have checksums. Those of format 1 have none, so damage to them cannot be seen.
+    pub fn has_checksums(&self) -> bool {
+        self.format > 1
+    }
+
+    /// Whether the last line was among those that were read.
+    ///
+    /// # Errors
+    /// That the export is not whole.
+    pub fn finish(&self) -> Result<(), Unreadable> {
+        match (self.number, self.ended) {
+            (0, _) => Err("the export is empty".into()),
+            (_, true) => Ok(()),
+            (lines, false) => {
+                Err(format!("the export breaks off after line {lines}, before its end").into())
+            }
+        }
+    }
+
+    /// The JSON of the next line, without its checksums, which are checked.
+    fn text<'a>(&mut self, line: &'a [u8]) -> Result<Cow<'a, [u8]>, Unreadable> {
+        self.number += 1;
+        if self.number == 1 {
+            self.format = format(line).map_err(|why| self.at(why))?;
+            EXPORT.check(self.format).map_err(|why| match why {
+                Unreadable::Newer { .. } => why,
+                Unreadable::Damaged(why) => self.at(why),
+            })?;
+        }
+        if self.ended {
+            return Err(self.at("there is more after the end"));
+        }
+        if !self.has_checksums() {
+            return Ok(Cow::Borrowed(line));
+        }
+        let mut body = self.checked(line).map_err(|why| self.at(why))?;
+        if line.starts_with(END) {
+            body = self.whole_checked(body).map_err(|why| self.at(why))?;
+        }
+        self.whole.update(line);
+        Ok(Cow::Owned([body, b"}"].concat()))
+    }
+
+    /// The bytes of a line before its own checksum.
+    fn checked<'a>(&self, line: &'a [u8]) -> Result<&'a [u8], String> {
+        let Some(line) = line.strip_suffix(b"\n") else {
+            return Err("it is cut off: it does not end with a line feed".into());
+        };
+        if line.ends_with(b"\r") {
+            return Err("it ends with a carriage return: the line ends of the export were \
+                converted; use the file as it was written"
+                .into());
+        }
+        let member = line.strip_suffix(b"}").and_then(|line| split(line, LINE));
+        let Some((body, told)) = member else {
+            return Err(format!(
+                "it does not end with its checksum (\"crc\"), which every line of format {} has: the line \
+                 was changed or cut off",
+                self.format
+            ));
+        };
+        compare(told, crc32fast::hash(body))
+            .map_err(|why| format!("it was changed after it was written: {why}"))?;
+        Ok(body)
+    }
+
+    /// The bytes of the last line before the checksum of the lines before it.
+    fn whole_checked<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], String> {
+        let Some((body, told)) = split(body, WHOLE) else {
+            return Err("it has no checksum of the lines before it (\"export_crc\")".into());
+        };
+        compare(told, self.whole.clone().finalize()).map_err(|why| {
+            format!("lines before it are missing, repeated or not in their places: {why}")
+        })?;
+        Ok(body)
+    }
+
+    fn at(&self, why: impl std::fmt::Display) -> Unreadable {
+        Unreadable::Damaged(format!("line {}: {why}", self.number))
+    }
+}
+
+/// The format that the first line says.
+fn format(line: &[u8]) -> Result<u64, String> {
+    if line.starts_with(b"\xef\xbb\xbf") {
+        return Err("it begins with a byte order mark: use the file as it was written".into());
+    }
+    let first: First = serde_json::from_slice(line)
+        .map_err(|error| format!("it is not the head of an export of Cortado: {error}"))?;
+    Ok(first.head.cortado_export)
+}
+
+/// What stands before a member that is the last, and its value.
+fn split<'a>(line: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let line = line.strip_suffix(b"\"")?;
+    let (rest, digits) = line.split_at_checked(line.len().checked_sub(DIGITS)?)?;
+    Some((rest.strip_suffix(name)?, digits))
+}
+
+fn compare(told: &[u8], found: u32) -> Result<(), String> {
+    let found = format!("{found:08x}");
+    if told == found.as_bytes() {
+        return Ok(());
+    }
+    let told = told.escape_ascii();
+    Err(format!("the checksum says {told}, but its bytes have {found}"))
+}
+
+/// Checks an export that comes in parts of any length.
+#[derive(Default)]
+pub struct ExportCheck {
+    reader: ExportReader,
+    /// A line that has not ended yet.
+    open: Vec<u8>,
+}
+
+impl ExportCheck {
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// As [`ExportReader::piece`].
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.open.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                self.reader.check(&self.open)?;
+                self.open.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the whole export was there. Answers whether it had checksums.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn finish(mut self) -> Result<bool, Unreadable> {
+        if !self.open.is_empty() {
+            self.reader.check(&self.open)?;
+        }
+        self.reader.finish()?;
+        Ok(self.reader.has_checksums())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! The number of every format that Cortado writes, in one place, and what is said of one that is newer.
+//!
+//! Whoever changes what stands in a format raises its number here and adds a row to this table and to the
+//! one in ARCHITECTURE.md. A version reads every number from 1 up to its own; a greater one is refused with
+//! [`Unreadable::Newer`], before anything in the directory is changed.
+//!
+//! | format | where its number stands | number | what changed |
+//! |---|---|---|---|
+//! | [`STORE`] | version byte of the value under `meta` | 1 | the first |
+//! | [`JOURNAL_CHUNK`] | version byte of the values under `j` | 1 | the first |
+//! | [`RUN_HEADER`] | version byte of the values under `r` and `t` | 1 | the first |
+//! | [`ARCHIVED_JOBS`] | version byte of the values under `a` | 1 | the first |
+//! | [`SCHEDULE`] | version byte of the values under `s` | 1 | the first |
+//! | [`HEAD_FILE`] | third word of each slot of the file `head` | 1 | the first |
+//! | [`EXPORT`] | `cortado_export` in the first line of an export | 1 | the first |
+//! | | | 2 | a checksum at the end of each line, and one over all lines in the last |
+//!
+//! A backup is a data directory, so it has the numbers of one.
+
+use std::fmt::Display;
+
+use super::StoreError;
+
+/// One format: how people call it, and the number that this version writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Format {
+    /// What it is the format of.
+    pub name: &'static str,
+    /// The number that this version writes, and the greatest that it reads.
+    pub newest: u8,
+}
+
+/// The description of the store as a whole. Its number is looked at first, so it is the number to raise
+/// when older versions must not open a directory at all.
+pub const STORE: Format = Format { name: "description of the store", newest: 1 };
+/// A chunk of the journal.
+pub const JOURNAL_CHUNK: Format = Format { name: "journal chunk", newest: 1 };
+/// The header of a run of the archive.
+pub const RUN_HEADER: Format = Format { name: "run header", newest: 1 };
+/// A chunk of a run of the archive.
+pub const ARCHIVED_JOBS: Format = Format { name: "chunk of archived jobs", newest: 1 };
+/// A schedule.
+pub const SCHEDULE: Format = Format { name: "schedule", newest: 1 };
+/// The file beside the log that says how far the log was.
+pub const HEAD_FILE: Format = Format { name: "head file", newest: 1 };
+/// An export.
+pub const EXPORT: Format = Format { name: "export", newest: 2 };
+
+impl Format {
+    /// Whether this version reads the number that was found.
+    ///
+    /// # Errors
+    /// [`Unreadable::Newer`] when the number is greater than any that this version knows.
+    pub fn check(self, found: u64) -> Result<(), Unreadable> {
+        let newest = u64::from(self.newest);
+        match found {
+            0 => Err(Unreadable::Damaged(format!("no {} has format 0", self.name))),
+            _ if found > newest => Err(Unreadable::Newer { found, newest }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why stored bytes cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// They are in a format that this version does not know yet.
+    #[error(
+        "written by a newer version of Cortado (format {found}; this version reads up to {newest})"
+    )]
+    Newer {
+        /// The number that was found.
+        found: u64,
+        /// The greatest number that this version reads.
+        newest: u64,
+    },
+    /// They are not what they should be.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+impl Unreadable {
+    /// The error of a store in which `place` cannot be read.
+    pub fn at(self, place: impl Display) -> StoreError {
+        match self {
+            Unreadable::Newer { found, newest } => {
+                StoreError::Newer { what: place.to_string(), found, newest }
+            }
+            Unreadable::Damaged(why) => StoreError::Corrupt(format!("{place}: {why}")),
+        }
+    }
+}
+
+impl From<String> for Unreadable {
+    fn from(why: String) -> Self {
+        Unreadable::Damaged(why)
+    }
+}
+
+impl From<&String> for Unreadable {
+    fn from(why: &String) -> Self {
+        Unreadable::Damaged(why.clone())
+    }
+}
+
+impl From<&str> for Unreadable {
+    fn from(why: &str) -> Self {
+        Unreadable::Damaged(why.to_owned())
+    }
+}
+
+impl From<&Unreadable> for Unreadable {
+    fn from(why: &Unreadable) -> Self {
+        why.clone()
+    }
+}
+
+impl From<StoreError> for Unreadable {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Newer { found, newest, .. } => Unreadable::Newer { found, newest },
+            StoreError::Unavailable(why) | StoreError::Corrupt(why) => Unreadable::Damaged(why),
+            StoreError::Full { .. } | StoreError::TooManyQueues { .. } | StoreError::Closed => {
+                Unreadable::Damaged(error.to_string())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_too_great_is_called_newer_and_none_at_all_is_damage() {
+        for format in [STORE, JOURNAL_CHUNK, RUN_HEADER, ARCHIVED_JOBS, SCHEDULE, HEAD_FILE, EXPORT]
+        {
+            for known in 1..=format.newest {
+                assert_eq!(format.check(u64::from(known)), Ok(()), "{}", format.name);
+            }
+            assert!(matches!(format.check(0), Err(Unreadable::Damaged(_))), "{}", format.name);
+            let found = u64::from(format.newest) + 1;
+            let newer = format.check(found).unwrap_err();
+            assert_eq!(newer, Unreadable::Newer { found, newest: format.newest.into() });
+            assert!(newer.to_string().contains("newer version of Cortado"), "{newer}");
+        }
+    }
+
+    /// The table of the architecture page is the one above.
+    #[test]
+    fn the_architecture_page_has_the_newest_number_of_every_format() {
+        let page = include_str!("../../ARCHITECTURE.md");
+        for format in [STORE, JOURNAL_CHUNK, RUN_HEADER, ARCHIVED_JOBS, SCHEDULE, HEAD_FILE, EXPORT]
+        {
+            let row = format!("| {} | {} |", format.name, format.newest);
+            assert!(page.contains(&row), "ARCHITECTURE.md has no row {row:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Whether the path of the data directory still leads to the directory and the log file that were opened.
+//!
+//! Files that were removed, renamed or replaced can still be written by the process that has them open, but no
+//! later process would find what is written there. So every group looks before anybody is told that it is
+//! durable, and a thread looks for a store in which nothing happens.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc::WeakSender;
+
+use super::committer::Command;
+use super::shared::Shared;
+use crate::store::StoreError;
+
+/// Between two looks at a store in which nothing happens: a missing directory is noticed within a second.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// The directory and the log file that were opened.
+#[derive(Debug)]
+pub(super) struct Identity {
+    dir: PathBuf,
+    log: PathBuf,
+    dir_is: FileId,
+    log_is: FileId,
+}
+
+/// What tells a file from every other. A new file may get the inode number of one that was removed, but not
+/// the time when that was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+    created: Option<SystemTime>,
+}
+
+impl FileId {
+    fn of(metadata: &Metadata) -> FileId {
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        FileId { device, inode, created: metadata.created().ok() }
+    }
+}
+
+impl Identity {
+    /// Remembers a directory that was just opened, and its log.
+    ///
+    /// # Errors
+    /// When they cannot be looked at.
+    pub fn of(dir: &Path, log: &File) -> io::Result<Identity> {
+        Ok(Identity {
+            dir: dir.to_owned(),
+            log: dir.join("db"),
+            dir_is: FileId::of(&std::fs::metadata(dir)?),
+            log_is: FileId::of(&log.metadata()?),
+        })
+    }
+
+    /// Looks whether both are still found under their paths.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when there is nothing, or something else.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.look(&self.dir, self.dir_is, "data directory")?;
+        self.look(&self.log, self.log_is, "log file")
+    }
+
+    fn look(&self, path: &Path, expected: FileId, what: &str) -> Result<(), StoreError> {
+        const ADVICE: &str = "put back what was there, or restart the server";
+        let shown = path.display();
+        let why = match std::fs::metadata(path) {
+            Ok(metadata) if FileId::of(&metadata) == expected => return Ok(()),
+            Ok(_) => format!(
+                "the {what} {shown} was replaced by another one, or its file system was unmounted, while the \
+                 server was running; {ADVICE}"
+            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => format!(
+                "the {what} {shown} was removed, renamed or unmounted while the server was running; {ADVICE}"
+            ),
+            Err(error) => format!("the {what} {shown} cannot be looked at: {error}"),
+        };
+        Err(StoreError::Unavailable(why))
+    }
+}
+
+/// Starts the thread that looks for a store in which nothing happens; it ends when `end` loses its sender.
+pub(super) fn watch(
+    shared: Arc<Shared>,
+    commands: WeakSender<Command>,
+    end: Receiver<()>,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("cortado-dir".into()).spawn(move || {
+        while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(INTERVAL) {
+            // During an outage the committer looks for itself.
+            if shared.check().is_ok()
+                && shared.disk.check_identity().is_err()
+                && let Some(commands) = commands.upgrade()
+            {
+                // The committer decides, so that an outage begins and ends in one place. When its channel is
+                // full, it looks anyway, with its next group.
+                let _full = commands.try_send(Command::Failed);
+            }
+        }
+    })
+}
