@@ -156,7 +156,7 @@ impl Builder {
         self
     }
 
-    /// Serves until SIGTERM or SIGINT, then stops in order; a second signal shortens the stop.
+    /// Serves until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then stops in order; a second signal shortens the stop.
     ///
     /// # Errors
     /// When the server cannot start, or could not stop cleanly.
