@@ -5,7 +5,6 @@ mod files;
 mod signals;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::config::{Config, FileConfig, ServeArgs};
-use crate::engine::{Engine, Handler, KindInfo, LoopFailure, Registry, ScheduleSubmission};
+use crate::engine::{Engine, Handler, KindInfo, Registry, ScheduleSubmission};
 use crate::http::auth::Hosts;
 use crate::http::{self, Access};
 use crate::job::{Kind, Origin, ScheduleName, Schema};
@@ -25,7 +24,8 @@ use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
 use crate::store::sled::SledStore;
 use crate::store::{Clock as _, Store, SystemClock};
-use crate::{demo, handlers, ui};
+use crate::supervise::{Failure, Part};
+use crate::{demo, handlers, logging, ui};
 
 pub use signals::Signals;
 
@@ -222,9 +222,16 @@ impl Builder {
         let routes = http::wrap(routes, &limits, access(&config)).map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
         let serving = http::serve(listener, routes, limits, shutdown.clone());
-        let serving = shutdown.tasks.spawn(serving);
+        let serving = async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the listener failed");
+            }
+        };
+        let (failures, draining) = (&shutdown.failures, &shutdown.draining);
+        let serving = shutdown.tasks.spawn(failures.supervise(Part::Listener, draining, serving));
         if config.demo {
-            shutdown.tasks.spawn(demo::feed(engine.clone()));
+            let feeding = demo::feed(engine.clone());
+            shutdown.tasks.spawn(failures.supervise(Part::Demo, draining, feeding));
         }
         Ok(Server { address, engine, config, serving })
     }
@@ -236,7 +243,7 @@ pub struct Server {
     engine: Engine,
     config: Config,
     /// Resolves when the listener is closed and the last request has its answer.
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
@@ -259,9 +266,7 @@ impl Server {
         if self.config.demo {
             text += "feeding demo jobs; stop with Ctrl-C\n";
         }
-        let mut out = std::io::stdout().lock();
-        // Nobody may be reading; that is no reason not to serve.
-        let _unread = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        logging::announce(text);
     }
 
     /// Serves until a signal or a failure, then stops in order.
@@ -269,11 +274,19 @@ impl Server {
     /// # Errors
     /// When a loop of the engine failed, or the stop left something behind.
     pub async fn run(self, mut signals: Signals) -> anyhow::Result<StopReport> {
-        let failure: Option<LoopFailure> = tokio::select! {
+        let Shutdown { abort, failures, .. } = self.engine.shutdown().clone();
+        let failure: Option<Failure> = tokio::select! {
             () = signals.next() => None,
             failure = self.engine.failed() => Some(failure),
+            failure = logging::failed() => {
+                failures.take_note(failure.clone());
+                Some(failure)
+            }
         };
-        let abort = self.engine.shutdown().abort.clone();
+        if failure.as_ref().is_some_and(|failure| failure.part.stores_outcomes()) {
+            tracing::info!("the ends of running jobs cannot be stored: they are told to end now");
+            abort.cancel();
+        }
         let stopping = self.stop();
         let mut stopping = std::pin::pin!(stopping);
         let report = tokio::select! {
@@ -284,6 +297,8 @@ impl Server {
                 stopping.await
             }
         };
+        // What failed during the stop counts as well.
+        let failure = failure.or_else(|| failures.get().cloned()).or_else(logging::failure);
         match failure {
             Some(failure) => Err(anyhow::anyhow!("{failure}")),
             None if report.clean => Ok(report),
@@ -298,11 +313,8 @@ impl Server {
         self.engine.shutdown().draining.cancel();
         let serving = self.serving;
         let answered = async {
-            match serving.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "the listener failed"),
-                Err(error) => tracing::error!(%error, "the accept loop panicked"),
-            }
+            // Its failure was told by whoever supervises it.
+            let _told = serving.await;
         };
         self.engine.stop(&bounds, answered).await
     }
