@@ -75,7 +75,8 @@ fn serve(config: Config) -> ExitCode {
 
 fn run(config: Config) -> anyhow::Result<()> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(Cortado::builder().config(config).serve());
+    // No other part of this program starts processes than the `command` kind.
+    let served = runtime.block_on(Cortado::builder().config(config).reap_orphans().serve());
     runtime.shutdown_timeout(LEAVE_BEHIND_AFTER);
     served.map(drop)
 }

@@ -2,6 +2,7 @@
 //! only module that sees every layer. [`Cortado`] is the door for programs that bring their own handlers.
 
 mod files;
+mod reaper;
 mod signals;
 
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ use crate::store::{Clock as _, Store, SystemClock};
 use crate::supervise::{Failure, Part};
 use crate::{demo, handlers, logging, ui};
 
+use reaper::Reaper;
 pub use signals::Signals;
 
 /// The door for Rust programs: their handlers, this server.
@@ -57,6 +59,7 @@ impl Cortado {
             kinds: Vec::new(),
             schemas: Vec::new(),
             schedules: Vec::new(),
+            orphans: Orphans::Leave,
         }
     }
 }
@@ -71,6 +74,7 @@ pub struct Builder {
     /// JSON Schema of payloads, by kind.
     schemas: Vec<(String, String)>,
     schedules: Vec<(String, ScheduleSubmission)>,
+    orphans: Orphans,
 }
 
 /// Adds a handler to a registry under a kind that has been checked.
@@ -79,6 +83,12 @@ type AddKind = Box<dyn FnOnce(&mut Registry, KindInfo) + Send>;
 enum Place {
     Disk,
     Memory,
+}
+
+/// What becomes of processes that commands leave behind.
+enum Orphans {
+    Leave,
+    Reap,
 }
 
 impl Builder {
@@ -103,6 +113,13 @@ impl Builder {
     /// Keeps the jobs in memory: for tests and trials; they are gone with the process.
     pub fn in_memory(mut self) -> Self {
         self.place = Place::Memory;
+        self
+    }
+
+    /// Adopts and reaps the processes that commands leave behind, as the first process of a container must. It
+    /// reaps every child that the `command` kind did not start: only for programs that start none themselves.
+    pub fn reap_orphans(mut self) -> Self {
+        self.orphans = Orphans::Reap;
         self
     }
 
@@ -232,6 +249,10 @@ impl Builder {
         if config.demo {
             let feeding = demo::feed(engine.clone());
             shutdown.tasks.spawn(failures.supervise(Part::Demo, draining, feeding));
+        }
+        if let Orphans::Reap = self.orphans {
+            let reaper = Reaper::install().context("cannot reap orphaned processes")?;
+            shutdown.tasks.spawn(failures.supervise(Part::Reaper, draining, reaper.run()));
         }
         Ok(Server { address, engine, config, serving })
     }

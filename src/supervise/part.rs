@@ -46,6 +46,8 @@ pub enum Part {
     Demo,
     /// The thread that writes log lines.
     LogWriter,
+    /// The loop that reaps orphaned processes.
+    Reaper,
     /// What answers one request. Its end is the end of the request only.
     Request,
     /// What runs one attempt of a job. Its end is the end of the attempt only.
@@ -56,7 +58,7 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Part; 23] = [
+    pub const ALL: [Part; 24] = [
         Part::Committer,
         Part::GroupWriter,
         Part::Archiver,
@@ -77,6 +79,7 @@ impl Part {
         Part::Relay,
         Part::Demo,
         Part::LogWriter,
+        Part::Reaper,
         Part::Request,
         Part::Handler,
         Part::BulkRun,
@@ -105,6 +108,7 @@ impl Part {
             Part::Relay => "relay",
             Part::Demo => "demo",
             Part::LogWriter => "log-writer",
+            Part::Reaper => "reaper",
             Part::Request => "request",
             Part::Handler => "handler",
             Part::BulkRun => "bulk-run",
@@ -134,7 +138,8 @@ impl Part {
             | Part::Hub
             | Part::Relay
             | Part::Demo
-            | Part::LogWriter => true,
+            | Part::LogWriter
+            | Part::Reaper => true,
         }
     }
 

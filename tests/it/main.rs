@@ -13,6 +13,7 @@ mod faults;
 mod files;
 mod hostile;
 mod logging;
+mod orphans;
 mod rates;
 mod shutdown;
 mod storm;

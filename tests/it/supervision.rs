@@ -25,7 +25,7 @@ fn pass(part: Part) -> u32 {
         Part::GroupWriter | Part::Observer => 3,
         Part::HeadFile | Part::Heartbeat | Part::Census | Part::Listener | Part::Hub => 2,
         Part::Relay | Part::Demo | Part::BulkRun => 2,
-        Part::Archiver | Part::LogWriter | Part::Pulse | Part::Handler => 1,
+        Part::Archiver | Part::LogWriter | Part::Pulse | Part::Reaper | Part::Handler => 1,
     }
 }
 
