@@ -68,6 +68,10 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// In the words of tracing's `EnvFilter`; known to be valid.
     pub filter: String,
+    /// Bytes of lines that may wait to be written.
+    pub queue: usize,
+    /// How long the exit waits for lines to be written.
+    pub flush: Duration,
 }
 
 /// How the server stops.

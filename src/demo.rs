@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
 use crate::engine::{Engine, EngineError, ScheduleSubmission, Stats, StoreError};
@@ -14,9 +14,12 @@ use crate::job::{
     Backoff, Invalid, JobId, Json, Kind, Labels, NewJob, Origin, Overlap, QueueName, RetryPolicy,
     ScheduleName, ScheduleSpec, Spec, Start, State, Tag, Time,
 };
+use crate::supervise::{Part, pass};
 
 /// Between two fed jobs.
 const BEAT: Duration = Duration::from_millis(400);
+/// The wait before the demo goes on when the engine refused.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Jobs fed at once at the start.
 const BURST: u64 = 24;
 /// Waiting jobs at which feeding pauses, whoever submitted them.
@@ -67,13 +70,29 @@ pub fn schedules(now: Time) -> impl Iterator<Item = (ScheduleName, ScheduleSpec)
 pub async fn feed(engine: Engine) {
     let draining = engine.shutdown().draining.clone();
     info!("the demo feeds fake jobs, tagged \"demo\"");
-    tokio::select! {
-        () = draining.cancelled() => {}
-        ended = feed_on(&engine) => match ended {
+    // What keeps refusing for the same reason is logged once.
+    let mut refused = String::new();
+    loop {
+        pass(Part::Demo);
+        let ended = tokio::select! {
+            () = draining.cancelled() => return,
+            ended = feed_on(&engine) => ended,
+        };
+        match ended {
             Ok(never) => match never {},
-            Err(Failure::Engine(EngineError::Store(StoreError::Closed))) => {}
-            Err(error) => warn!(error = %error, "the demo ends"),
-        },
+            Err(Failure::Engine(EngineError::Store(StoreError::Closed))) => return,
+            Err(error) => {
+                let reason = error.to_string();
+                if reason != refused {
+                    warn!(%error, "the demo cannot feed jobs: trying again");
+                }
+                refused = reason;
+            }
+        }
+        tokio::select! {
+            () = draining.cancelled() => return,
+            () = sleep(PAUSE) => {}
+        }
     }
 }
 
@@ -96,6 +115,7 @@ async fn feed_on(engine: &Engine) -> Result<std::convert::Infallible, Failure> {
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         beat.tick().await;
+        pass(Part::Demo);
         let stats = engine.stats().await?;
         if waiting(&stats) <= MAX_WAITING {
             let until = if step < BURST { BURST } else { step + 1 };

@@ -4,7 +4,9 @@ pub mod job;
 pub mod store;
 
 pub mod engine;
+pub mod logging;
 pub mod shutdown;
+pub mod supervise;
 
 pub mod config;
 pub mod demo;

@@ -1,15 +1,18 @@
 //! The binary: arguments → configuration → runtime → exit code.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Parser;
 use cortado::Cortado;
 use cortado::app::Signals;
+use cortado::cli::output::{Output, reader_gone};
 use cortado::config::{Cli, Command, Config, ExportArgs, LogConfig, LogFormat};
+use cortado::logging::Format;
 use cortado::store::StoreError;
-use cortado::{admin, cli};
+use cortado::{admin, cli, logging};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
@@ -34,41 +37,54 @@ fn main() -> ExitCode {
             Err(error) => fail(&error.into()),
         },
         Command::Watch(args) => client(|stop| async {
-            cli::watch::run(args, stop, &mut io::stdout()).await.map(|()| 0)
+            // `cortado watch | head -1` is over with the first line, whenever the next one comes.
+            let stop = async {
+                tokio::select! {
+                    () = stop => {}
+                    () = reader_gone() => {}
+                }
+            };
+            cli::watch::run(args, stop, &mut Output::default()).await.map(|()| 0)
         }),
         Command::Submit(args) => client(|stop| async {
-            cli::submit::run(args, stop, &mut io::stdout()).await.map(|fate| fate.exit_code())
+            cli::submit::run(args, stop, &mut Output::default()).await.map(|fate| fate.exit_code())
         }),
         Command::Stats(args) => {
-            client(|_| async { cli::stats::run(args, &mut io::stdout()).await.map(|()| 0) })
+            client(|_| async { cli::stats::run(args, &mut Output::default()).await.map(|()| 0) })
         }
         Command::Backup(args) => client(|stop| async {
-            admin::backup::run(args, stop, &mut io::stdout()).await.map(|()| 0)
+            admin::backup::run(args, stop, &mut Output::default()).await.map(|()| 0)
         }),
         Command::Export(ExportArgs { data_dir: Some(dir), .. }) => {
-            offline(admin::export(&dir, &mut io::stdout().lock()).map(|()| 0))
+            offline(admin::export(&dir, &mut Output::default()).map(|()| 0))
         }
         Command::Export(args) => client(|stop| async {
-            cli::export::run(args, stop, &mut io::stdout()).await.map(|()| 0)
+            cli::export::run(args, stop, &mut Output::default()).await.map(|()| 0)
         }),
-        Command::Import(args) => offline(admin::import(&args, &mut io::stdout()).map(|()| 0)),
-        Command::Restore(args) => offline(admin::restore(&args, &mut io::stdout()).map(|()| 0)),
-        Command::Verify(args) => offline(admin::verify(&args, &mut io::stdout())),
+        Command::Import(args) => offline(admin::import(&args, &mut Output::default()).map(|()| 0)),
+        Command::Restore(args) => {
+            offline(admin::restore(&args, &mut Output::default()).map(|()| 0))
+        }
+        Command::Verify(args) => offline(admin::verify(&args, &mut Output::default())),
     }
 }
 
 fn serve(config: Config) -> ExitCode {
-    log(&config.log);
-    let runtime = match Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error.into()),
-    };
-    let served = runtime.block_on(Cortado::builder().config(config).serve());
-    runtime.shutdown_timeout(LEAVE_BEHIND_AFTER);
-    match served {
-        Ok(_) => ExitCode::SUCCESS,
+    let flush = config.log.flush;
+    let code = match log(&config.log).context("cannot begin the log").and_then(|()| run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
-    }
+    };
+    logging::finish(flush);
+    code
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    // No other part of this program starts processes than the `command` kind.
+    let served = runtime.block_on(Cortado::builder().config(config).reap_orphans().serve());
+    runtime.shutdown_timeout(LEAVE_BEHIND_AFTER);
+    served.map(drop)
 }
 
 fn client<F, E>(
@@ -92,27 +108,26 @@ where
 fn offline(code: Result<u8, admin::Failed>) -> ExitCode {
     match code {
         Ok(code) => ExitCode::from(code),
+        // Whoever read the output has gone: that is no news to anybody.
+        Err(_) if Output::was_closed() => ExitCode::from(FAILED),
         Err(error) => {
-            eprintln!("cortado: {error}");
+            logging::say(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
 }
 
 /// Log lines go to standard error: standard output says where the server is.
-fn log(config: &LogConfig) {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.filter))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    match config.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
-    }
+fn log(config: &LogConfig) -> io::Result<()> {
+    let format = match config.format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    logging::install(format, EnvFilter::new(&config.filter), config.queue)
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("cortado: {error:#}");
+    logging::say(&format!("{error:#}"));
     let is_newer = |cause: &StoreError| matches!(cause, StoreError::Newer { .. });
     match error.downcast_ref::<StoreError>() {
         Some(cause) if is_newer(cause) => ExitCode::from(admin::Failed::NEWER),

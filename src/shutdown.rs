@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::supervise::Failures;
+
 /// Passed down to everything that runs; never static. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
@@ -20,6 +22,8 @@ pub struct Shutdown {
     pub tasks: TaskTracker,
     /// Open connections and their sockets.
     pub connections: TaskTracker,
+    /// Where a loop or thread that is gone is told of: the server stops then.
+    pub failures: Failures,
 }
 
 /// How long each step of the stop may take.

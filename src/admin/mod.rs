@@ -11,6 +11,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 pub use self::failed::Failed;
+use crate::cli::output::say;
 use crate::config::{ImportArgs, RestoreArgs, VerifyArgs};
 use crate::store::sled::{self, Builder};
 use crate::store::snapshot::Totals;
@@ -79,9 +80,9 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
         read_in(&mut BufReader::new(file), &args.data_dir).map_err(|why| why.after(&nothing))?
     };
     if !imported.has_checksums {
-        eprintln!(
+        say(
             "cortado: warning: the export has no checksums, because an older version wrote it: changes to it \
-             could not be noticed"
+             could not be noticed",
         );
     }
     report(&args.data_dir, imported.totals, out)

@@ -2,10 +2,10 @@
 //! only module that sees every layer. [`Cortado`] is the door for programs that bring their own handlers.
 
 mod files;
+mod reaper;
 mod signals;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::config::{Config, FileConfig, ServeArgs};
-use crate::engine::{Engine, Handler, KindInfo, LoopFailure, Registry, ScheduleSubmission};
+use crate::engine::{Engine, Handler, KindInfo, Registry, ScheduleSubmission};
 use crate::http::auth::Hosts;
 use crate::http::{self, Access};
 use crate::job::{Kind, Origin, ScheduleName, Schema};
@@ -25,8 +25,10 @@ use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
 use crate::store::sled::SledStore;
 use crate::store::{Clock as _, Store, SystemClock};
-use crate::{demo, handlers, ui};
+use crate::supervise::{Failure, Part};
+use crate::{demo, handlers, logging, ui};
 
+use reaper::Reaper;
 pub use signals::Signals;
 
 /// The door for Rust programs: their handlers, this server.
@@ -57,6 +59,7 @@ impl Cortado {
             kinds: Vec::new(),
             schemas: Vec::new(),
             schedules: Vec::new(),
+            orphans: Orphans::Leave,
         }
     }
 }
@@ -71,6 +74,7 @@ pub struct Builder {
     /// JSON Schema of payloads, by kind.
     schemas: Vec<(String, String)>,
     schedules: Vec<(String, ScheduleSubmission)>,
+    orphans: Orphans,
 }
 
 /// Adds a handler to a registry under a kind that has been checked.
@@ -79,6 +83,12 @@ type AddKind = Box<dyn FnOnce(&mut Registry, KindInfo) + Send>;
 enum Place {
     Disk,
     Memory,
+}
+
+/// What becomes of processes that commands leave behind.
+enum Orphans {
+    Leave,
+    Reap,
 }
 
 impl Builder {
@@ -103,6 +113,13 @@ impl Builder {
     /// Keeps the jobs in memory: for tests and trials; they are gone with the process.
     pub fn in_memory(mut self) -> Self {
         self.place = Place::Memory;
+        self
+    }
+
+    /// Adopts and reaps the processes that commands leave behind, as the first process of a container must. It
+    /// reaps every child that the `command` kind did not start: only for programs that start none themselves.
+    pub fn reap_orphans(mut self) -> Self {
+        self.orphans = Orphans::Reap;
         self
     }
 
@@ -156,7 +173,7 @@ impl Builder {
         self
     }
 
-    /// Serves until SIGTERM or SIGINT, then stops in order; a second signal shortens the stop.
+    /// Serves until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then stops in order; a second signal shortens the stop.
     ///
     /// # Errors
     /// When the server cannot start, or could not stop cleanly.
@@ -222,9 +239,20 @@ impl Builder {
         let routes = http::wrap(routes, &limits, access(&config)).map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
         let serving = http::serve(listener, routes, limits, shutdown.clone());
-        let serving = shutdown.tasks.spawn(serving);
+        let serving = async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the listener failed");
+            }
+        };
+        let (failures, draining) = (&shutdown.failures, &shutdown.draining);
+        let serving = shutdown.tasks.spawn(failures.supervise(Part::Listener, draining, serving));
         if config.demo {
-            shutdown.tasks.spawn(demo::feed(engine.clone()));
+            let feeding = demo::feed(engine.clone());
+            shutdown.tasks.spawn(failures.supervise(Part::Demo, draining, feeding));
+        }
+        if let Orphans::Reap = self.orphans {
+            let reaper = Reaper::install().context("cannot reap orphaned processes")?;
+            shutdown.tasks.spawn(failures.supervise(Part::Reaper, draining, reaper.run()));
         }
         Ok(Server { address, engine, config, serving })
     }
@@ -236,7 +264,7 @@ pub struct Server {
     engine: Engine,
     config: Config,
     /// Resolves when the listener is closed and the last request has its answer.
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
@@ -259,9 +287,7 @@ impl Server {
         if self.config.demo {
             text += "feeding demo jobs; stop with Ctrl-C\n";
         }
-        let mut out = std::io::stdout().lock();
-        // Nobody may be reading; that is no reason not to serve.
-        let _unread = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        logging::announce(text);
     }
 
     /// Serves until a signal or a failure, then stops in order.
@@ -269,11 +295,19 @@ impl Server {
     /// # Errors
     /// When a loop of the engine failed, or the stop left something behind.
     pub async fn run(self, mut signals: Signals) -> anyhow::Result<StopReport> {
-        let failure: Option<LoopFailure> = tokio::select! {
+        let Shutdown { abort, failures, .. } = self.engine.shutdown().clone();
+        let failure: Option<Failure> = tokio::select! {
             () = signals.next() => None,
             failure = self.engine.failed() => Some(failure),
+            failure = logging::failed() => {
+                failures.take_note(failure.clone());
+                Some(failure)
+            }
         };
-        let abort = self.engine.shutdown().abort.clone();
+        if failure.as_ref().is_some_and(|failure| failure.part.stores_outcomes()) {
+            tracing::info!("the ends of running jobs cannot be stored: they are told to end now");
+            abort.cancel();
+        }
         let stopping = self.stop();
         let mut stopping = std::pin::pin!(stopping);
         let report = tokio::select! {
@@ -284,6 +318,8 @@ impl Server {
                 stopping.await
             }
         };
+        // What failed during the stop counts as well.
+        let failure = failure.or_else(|| failures.get().cloned()).or_else(logging::failure);
         match failure {
             Some(failure) => Err(anyhow::anyhow!("{failure}")),
             None if report.clean => Ok(report),
@@ -298,11 +334,8 @@ impl Server {
         self.engine.shutdown().draining.cancel();
         let serving = self.serving;
         let answered = async {
-            match serving.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "the listener failed"),
-                Err(error) => tracing::error!(%error, "the accept loop panicked"),
-            }
+            // Its failure was told by whoever supervises it.
+            let _told = serving.await;
         };
         self.engine.stop(&bounds, answered).await
     }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Failed;
+use super::output::say;
 use crate::config::ClientArgs;
 
 /// A client for the server's HTTP API.
@@ -81,7 +82,7 @@ impl Api {
                 Ok(response) => return Err(refused(response).await),
                 Err(error) => causes(&error),
             };
-            eprintln!("cortado: {why}; trying again in {:.1} s", AGAIN.as_secs_f64());
+            say(&format!("cortado: {why}; trying again in {:.1} s", AGAIN.as_secs_f64()));
             tokio::time::sleep(AGAIN).await;
         }
     }

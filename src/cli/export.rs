@@ -6,6 +6,7 @@ use std::io::Write;
 
 use super::Failed;
 use super::api::{Api, causes};
+use super::output::say;
 use crate::config::ExportArgs;
 use crate::http::ExportCheck;
 
@@ -29,9 +30,7 @@ pub async fn run(
         }
         out.flush().map_err(|error| format!("cannot write: {error}"))?;
         if !check.finish().map_err(|why| unusable(&why))? {
-            eprintln!(
-                "cortado: warning: the server is of an older version; its export has no checksums"
-            );
+            say("cortado: warning: the server is of an older version; its export has no checksums");
         }
         Ok(())
     };

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod export;
 pub mod line;
+pub mod output;
 pub mod stats;
 pub mod stream;
 pub mod submit;

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::Failed;
 use super::api::{Api, causes};
 use super::line::printable;
+use super::output::say;
 use super::stream::{Item, Stream};
 use crate::config::SubmitArgs;
 use crate::job::{Cursor, Json};
@@ -106,7 +107,7 @@ pub async fn run(
         write(out, &row.id)?;
         return Ok(Fate::Accepted);
     };
-    eprintln!("{}", row.id);
+    say(&row.id);
     tokio::select! {
         job = wait(&api, &row.id) => tell(job?, out),
         () = stop => Err("interrupted; the job goes on".to_owned()),
@@ -157,7 +158,7 @@ async fn wait(api: &Api, id: &str) -> Result<Option<JobNow>, Failed> {
                 }
                 Item::Event(_) | Item::Gap { .. } => break, // look again
                 Item::Lost { why, wait } => {
-                    eprintln!("cortado: {why}; trying again in {:.1} s", wait.as_secs_f64());
+                    say(&format!("cortado: {why}; trying again in {:.1} s", wait.as_secs_f64()));
                 }
             }
         }
@@ -166,7 +167,7 @@ async fn wait(api: &Api, id: &str) -> Result<Option<JobNow>, Failed> {
 
 fn tell(job: Option<JobNow>, out: &mut impl Write) -> Result<Fate, Failed> {
     let Some(job) = job else {
-        eprintln!("cortado: the job was removed");
+        say("cortado: the job was removed");
         return Ok(Fate::GivenUp);
     };
     if job.state == "completed" {
@@ -175,9 +176,9 @@ fn tell(job: Option<JobNow>, out: &mut impl Write) -> Result<Fate, Failed> {
     }
     match job.error {
         Some(Failure { class, message }) => {
-            eprintln!("cortado: the job was {}: {class}: {}", job.state, printable(&message));
+            say(&format!("cortado: the job was {}: {class}: {}", job.state, printable(&message)));
         }
-        None => eprintln!("cortado: the job was {}", job.state),
+        None => say(&format!("cortado: the job was {}", job.state)),
     }
     Ok(Fate::GivenUp)
 }

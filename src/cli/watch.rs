@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use super::Failed;
 use super::api::Api;
 use super::line::human;
+use super::output::say;
 use super::stream::{Item, Stream};
 use crate::config::WatchArgs;
 
@@ -32,13 +33,16 @@ pub async fn run(
             Item::Event(event) if args.json => writeln!(out, "{}", event.get()),
             Item::Event(event) => writeln!(out, "{}", human(event.get())),
             Item::Gap { from, to } => {
-                eprintln!(
+                say(&format!(
                     "cortado: the log does not reach back: events from {from} to {to} are missing"
-                );
+                ));
                 Ok(())
             }
             Item::Lost { why, wait } => {
-                eprintln!("cortado: {server}: {why}; trying again in {:.1} s", wait.as_secs_f64());
+                say(&format!(
+                    "cortado: {server}: {why}; trying again in {:.1} s",
+                    wait.as_secs_f64()
+                ));
                 Ok(())
             }
         };

@@ -22,6 +22,8 @@ use crate::store::{self, Clock as _, SystemClock};
 
 /// A shorter token could be guessed.
 const MIN_TOKEN: usize = 16;
+/// Less would not hold one long line.
+const MIN_LOG_QUEUE: u64 = 16 * 1_024;
 
 /// Splits a merged file into its parts.
 pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
@@ -55,6 +57,8 @@ pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
         }),
     );
 
+    problems.at_least("log.queue", file.log.queue, MIN_LOG_QUEUE);
+
     let mut engine = problems.engine(&file.engine, queues);
     match schedules::parse(&file.schedules, SystemClock.now()) {
         Ok(declared) if declared.len() > store.max_schedules => problems.add(
@@ -76,7 +80,12 @@ pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
         data_dir: file.data_dir,
         base_url,
         base_path: base_path.unwrap_or_default(),
-        log: LogConfig { format: file.log.format, filter: file.log.filter },
+        log: LogConfig {
+            format: file.log.format,
+            filter: file.log.filter,
+            queue: file.log.queue,
+            flush: file.log.flush,
+        },
         engine,
         limits,
         http: file.http,

@@ -64,6 +64,10 @@ pub struct FileConfig {
 pub struct LogSection {
     pub filter: String,
     pub format: LogFormat,
+    #[serde(deserialize_with = "size")]
+    pub queue: usize,
+    #[serde(deserialize_with = "duration")]
+    pub flush: Duration,
 }
 
 /// `[auth]`
@@ -296,7 +300,12 @@ impl Default for FileConfig {
 
 impl Default for LogSection {
     fn default() -> Self {
-        LogSection { filter: "info".to_owned(), format: LogFormat::Text }
+        LogSection {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+            queue: 8 << 20,
+            flush: Duration::from_secs(1),
+        }
     }
 }
 

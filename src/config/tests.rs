@@ -89,7 +89,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:2");
     assert_eq!(config.data_dir, Path::new("elsewhere"));
     assert_eq!((config.stop.grace, config.demo), (Duration::ZERO, true));
-    assert_eq!(config.log, LogConfig { format: LogFormat::Json, filter: "debug".to_owned() });
+    assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Json, "debug"));
     assert_eq!(config.auth.unwrap().token, "0123456789abcdef");
     assert_eq!(config.engine.default_queue.concurrency, 7);
     // The demo brings its own slots for a queue that the file does not name.

@@ -11,6 +11,7 @@ use super::slots::{Permits, QueueKey};
 use super::{Inner, executor};
 use crate::job::QueueName;
 use crate::store::{Claim, Lease, StoreError};
+use crate::supervise::{Part, pass};
 
 /// Jobs claimed at once: big enough that a claim which waits for one disk sync still allows some
 /// hundred thousand jobs a second, small enough that starting them does not hold a thread for long.
@@ -27,6 +28,7 @@ pub(super) async fn run(inner: Arc<Inner>, queue: QueueName, key: QueueKey) {
     let wake = inner.store.wake(&queue);
     let mut pause = Duration::ZERO;
     while !draining.is_cancelled() {
+        pass(Part::Dispatcher);
         let permits = tokio::select! {
             biased;
             () = draining.cancelled() => return,
@@ -117,7 +119,7 @@ async fn claim_and_start(
         if inner.shutdown.draining.is_cancelled() {
             executor::give_back(inner, running, slot);
         } else {
-            let attempt = executor::run(inner.clone(), job, running, slot);
+            let attempt = executor::supervised(inner.clone(), job, running, slot);
             // The executor ends itself; the tracker lets the stop see it.
             drop(inner.shutdown.attempts.spawn(attempt));
         }

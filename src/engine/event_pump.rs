@@ -11,6 +11,7 @@ use tracing::{error, warn};
 use super::{Batch, Inner};
 use crate::job::{Cursor, Event};
 use crate::store::Events;
+use crate::supervise::{Part, pass};
 
 /// Batches the store may be ahead of the pump before it drops some.
 pub(super) const FOLLOW: usize = 512;
@@ -63,6 +64,7 @@ pub(super) async fn run(
 ) {
     let mut pump = Pump { inner: &inner, sent: from };
     loop {
+        pass(Part::EventPump);
         tokio::select! {
             biased;
             next = timeout(SILENCE, followed.recv()) => match next {

@@ -1,7 +1,6 @@
 //! Runs one attempt: handler in its own task, timeout, tokens, and what its end means.
 //! Linear: it waits for the end, asks for it where it must, and hands the verdict to the settler.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,14 +14,16 @@ use super::slots::Slot;
 use super::verdict::{Cause, Ending, Retry, failed, verdict};
 use super::{Context, Inner};
 use crate::job::{FailureClass, Interruption, Job, Outcome, Verdict};
+use crate::supervise::{Part, panic_text, pass};
 
 /// How long a dropped handler may take to be gone. It is gone at its next await; past this bound it
 /// is stuck in code that blocks.
 pub(super) const DROP_BOUND: Duration = Duration::from_secs(1);
 
 /// Runs an attempt to its end and reports it.
-pub(super) async fn run(inner: Arc<Inner>, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
+async fn run(inner: Arc<Inner>, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
     let started = Instant::now();
+    pass(Part::Executor);
     if let Some(earlier) = &running.after {
         info!(job.id = %job.id, "waiting: an earlier attempt of the job has not ended yet");
         tokio::select! {
@@ -47,13 +48,31 @@ pub(super) async fn run(inner: Arc<Inner>, job: Arc<Job>, running: Arc<Running>,
     let context = Context::new(job.clone(), limit, running.end.clone(), inner.clock.clone());
     let task = inner.shutdown.attempts.spawn({
         let context = context.clone();
-        async move { handler.run(context).await }
+        async move {
+            pass(Part::Handler);
+            handler.run(context).await
+        }
     });
     let attempt = Attempt { inner: &inner, job: &job, running: &running, context: &context };
     let (ending, cause) = attempt.watch(task, limit).await;
     let decided = verdict(ending, cause, retry(&job));
     log_end(&job, &decided, started);
     report(&inner, running, Some(context), decided, slot);
+}
+
+/// The same, watched: an executor that panics ends the server, and its lease is left to run out.
+pub(super) async fn supervised(
+    inner: Arc<Inner>,
+    job: Arc<Job>,
+    running: Arc<Running>,
+    slot: Slot,
+) {
+    let failures = inner.shutdown.failures.clone();
+    let attempt = run(inner.clone(), job, running.clone(), slot);
+    if !failures.guard(Part::Executor, attempt).await {
+        inner.leases.abandon(&running);
+        running.lose();
+    }
 }
 
 /// What is at hand while the handler runs.
@@ -147,13 +166,6 @@ fn report(
     slot: Slot,
 ) {
     inner.report(Report::Ended(Ended { running, context, verdict, slot }));
-}
-
-/// The text of a panic, when it is one.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("the panic has no text").to_owned()
 }
 
 fn log_end(job: &Job, verdict: &Verdict, started: Instant) {

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::{Batch, EngineError, Inner};
 use crate::job::{Change, Event, Fact, Job, JobId};
+use crate::supervise::{Part, pass};
 
 /// The table of waiters.
 #[derive(Default)]
@@ -72,6 +73,7 @@ impl Drop for Waiter<'_> {
 /// Feeds the table until the channel ends.
 pub(super) async fn run(inner: Arc<Inner>, mut live: Receiver<Arc<Batch>>) {
     loop {
+        pass(Part::Waiters);
         match live.recv().await {
             Ok(batch) => inner.finals.tell(&batch.events),
             // The missed news may be anybody's: each waiter looks for itself.

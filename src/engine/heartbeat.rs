@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use super::Inner;
 use super::leases::Running;
 use crate::store::{Extension, LeaseRef};
+use crate::supervise::{Part, pass};
 
 /// Leases extended by one call, so that no single call holds the store for long.
 const BATCH: usize = 4_096;
@@ -21,6 +22,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
     // So that a store that fails for long is logged once when it begins and once when it is over.
     let mut failing = false;
     loop {
+        pass(Part::Heartbeat);
         tokio::select! {
             () = inner.quiet.cancelled() => return,
             _ = beats.tick() => {}

@@ -16,6 +16,7 @@ use crate::job::{
 };
 use crate::shutdown::Shutdown;
 use crate::store::{Clock, Control, Store, SystemClock};
+use crate::supervise::Failure;
 
 pub mod batch;
 pub mod bulk;
@@ -46,7 +47,6 @@ mod settler;
 mod slots;
 mod spread;
 mod stop;
-mod supervise;
 mod timer;
 mod verdict;
 mod why;
@@ -72,7 +72,6 @@ pub use schedules::ScheduleSubmission;
 pub use spread::Latency;
 pub use stop::Drained;
 pub use submission::{BackoffFields, FieldError, Submission};
-pub use supervise::LoopFailure;
 pub use why::{COUNTED_AHEAD, Why};
 
 /// What the engine is told at its start.
@@ -233,7 +232,6 @@ struct Inner {
     pulses: pulse::Pulses,
     /// The metrics and the failures of lately.
     observed: observer::Observed,
-    failures: supervise::Failures,
     bulks: bulk::Bulks,
     listeners: Arc<Listeners>,
     /// Attempts settled with an end of their own, since the start.
@@ -303,7 +301,6 @@ impl Engine {
             finals: finals::Finals::default(),
             pulses: pulse::Pulses::default(),
             observed: observer::Observed::new(clock.now()),
-            failures: supervise::Failures::default(),
             bulks: bulk::Bulks::default(),
             listeners: Arc::default(),
             finished: AtomicU64::new(0),
@@ -415,9 +412,9 @@ impl Engine {
         self.inner.leases.len()
     }
 
-    /// Resolves when one of the engine's loops has failed: the server must stop with a non-zero code.
-    pub async fn failed(&self) -> LoopFailure {
-        self.inner.failures.first().await
+    /// Resolves when a loop or thread has failed: the server must stop with a non-zero code.
+    pub async fn failed(&self) -> Failure {
+        self.inner.shutdown.failures.first().await
     }
 
     /// Makes a job run again now.

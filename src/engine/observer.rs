@@ -14,6 +14,7 @@ use super::meter::Meter;
 use super::{Batch, Inner};
 use crate::job::{Cursor, Event, EventType, JobId, JobQuery, State, Time};
 use crate::store::{Events, Stats, StoreError};
+use crate::supervise::{Part, pass};
 
 /// Events of the stored log that are read at the start: about what its retention keeps.
 const REPLAY: u64 = 1_000_000;
@@ -87,6 +88,7 @@ impl Observer<'_> {
         let mut rounds = interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            pass(Part::Observer);
             tokio::select! {
                 next = live.recv() => match next {
                     Ok(batch) => self.take(&batch).await,

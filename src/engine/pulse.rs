@@ -14,6 +14,7 @@ use super::meter::{Lately, Rates};
 use super::spread::Latency;
 use crate::job::QueueName;
 use crate::store::Stats;
+use crate::supervise::{Part, pass};
 
 /// One look at the server. Shared by all who listen.
 #[derive(Debug)]
@@ -81,6 +82,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_heard = false;
     loop {
+        pass(Part::Pulse);
         tokio::select! {
             () = inner.last_event_is_in.cancelled() => return,
             () = inner.pulses.called.notified() => is_heard = true,

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::job::{Cursor, Event, QueueName, RateRule};
 use crate::store::StoreError;
+use crate::supervise::{Part, pass};
 
 /// The wait before the store is asked again for its queues when it refused.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -79,6 +80,16 @@ impl Queues {
 }
 
 impl Inner {
+    /// Runs a loop that may end only once `may_end` is cancelled.
+    pub(super) fn supervise<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        part: Part,
+        may_end: &CancellationToken,
+        body: F,
+    ) -> impl Future<Output = ()> + Send + use<F> {
+        self.shutdown.failures.supervise(part, may_end, body)
+    }
+
     /// Starts everything; called once.
     pub(super) fn spawn_loops(
         self: &Arc<Self>,
@@ -87,23 +98,31 @@ impl Inner {
         reports: mpsc::UnboundedReceiver<Report>,
     ) {
         let tasks = &self.shutdown.tasks;
+        if let Some(of_store) = self.store.failures() {
+            let over = self.last_event_is_in.clone().cancelled_owned();
+            tasks.spawn(self.shutdown.failures.follow(of_store, over));
+        }
         let pump = event_pump::run(self.clone(), from, followed);
-        let pump = self.supervise("event pump", &self.last_event_is_in, pump);
+        let pump = self.supervise(Part::EventPump, &self.last_event_is_in, pump);
         tasks.spawn(self.pump.track_future(pump));
         let finals = finals::run(self.clone(), self.live.subscribe());
-        tasks.spawn(self.supervise("waiters", &self.last_event_is_in, finals));
+        tasks.spawn(self.supervise(Part::Waiters, &self.last_event_is_in, finals));
         let observer = observer::run(self.clone(), self.live.subscribe());
-        tasks.spawn(self.supervise("observer", &self.last_event_is_in, observer));
+        tasks.spawn(self.supervise(Part::Observer, &self.last_event_is_in, observer));
         let pulse = pulse::run(self.clone());
-        tasks.spawn(self.supervise("pulse", &self.last_event_is_in, pulse));
+        tasks.spawn(self.supervise(Part::Pulse, &self.last_event_is_in, pulse));
         let settler = settler::run(self.clone(), reports);
-        tasks.spawn(self.loops.track_future(self.supervise("settler", &self.quiet, settler)));
+        tasks.spawn(self.loops.track_future(self.supervise(Part::Settler, &self.quiet, settler)));
         let heartbeat = heartbeat::run(self.clone());
-        tasks.spawn(self.loops.track_future(self.supervise("heartbeat", &self.quiet, heartbeat)));
+        tasks.spawn(self.loops.track_future(self.supervise(
+            Part::Heartbeat,
+            &self.quiet,
+            heartbeat,
+        )));
         let timer = timer::run(self.clone());
-        tasks.spawn(self.loops.track_future(self.supervise("timer", &self.quiet, timer)));
+        tasks.spawn(self.loops.track_future(self.supervise(Part::Timer, &self.quiet, timer)));
         self.ensure_queues(self.config.queues.iter().map(|(queue, _)| queue));
-        let census = self.supervise("census", &self.shutdown.draining, census(self.clone()));
+        let census = self.supervise(Part::Census, &self.shutdown.draining, census(self.clone()));
         tasks.spawn(self.dispatchers.track_future(census));
     }
 
@@ -167,7 +186,7 @@ impl Inner {
         let key = self.slots.add(config);
         known.keys.insert(queue.clone(), key);
         let body = dispatcher::run(self.clone(), queue.clone(), key);
-        let body = self.supervise("dispatcher", draining, body);
+        let body = self.supervise(Part::Dispatcher, draining, body);
         self.shutdown.tasks.spawn(self.dispatchers.track_future(body));
     }
 }
@@ -177,6 +196,7 @@ impl Inner {
 async fn census(inner: Arc<Inner>) {
     let mut refused = false;
     loop {
+        pass(Part::Census);
         match look(&inner).await {
             Ok(()) => refused = false,
             Err(StoreError::Closed) => return,

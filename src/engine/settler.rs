@@ -14,6 +14,7 @@ use super::slots::Slot;
 use super::{Context, Inner};
 use crate::job::Verdict;
 use crate::store::{Note, Settlement, StoreError};
+use crate::supervise::{Part, pass};
 
 /// Reports taken at once.
 const BATCH: usize = 4_096;
@@ -45,6 +46,7 @@ pub(super) async fn run(inner: Arc<Inner>, mut reports: mpsc::UnboundedReceiver<
     let mut noisy: Vec<(Arc<Running>, Context)> = Vec::new();
     let mut flush_at = Instant::now();
     loop {
+        pass(Part::Settler);
         tokio::select! {
             biased;
             _ = reports.recv_many(&mut inbox, BATCH) => {}

@@ -52,7 +52,7 @@ impl Engine {
         }
         let closed = self.close(bounds.close).await;
         let Drained { finished, interrupted, stuck, unsettled } = drained;
-        let failed = self.inner.failures.get().is_some();
+        let failed = shutdown.failures.get().is_some();
         let report = StopReport {
             finished,
             interrupted,

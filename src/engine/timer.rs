@@ -9,6 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use super::Inner;
 use crate::store::{StoreError, Ticked};
+use crate::supervise::{Part, pass};
 
 /// The longest sleep: a bound on how late a lost hint can make a due job.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
@@ -20,6 +21,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut refused = false;
     inner.declare_schedules().await;
     while !inner.quiet.is_cancelled() {
+        pass(Part::Timer);
         let wait = match inner.store.tick().await {
             Ok(ticked) => {
                 if std::mem::take(&mut refused) {

@@ -1,6 +1,7 @@
 //! What stands around every endpoint and page: request ids, who may come in, time limits, headers
 //! that keep browsers safe, compression. One function for all of it that needs no layer of its own.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
@@ -19,6 +21,7 @@ use super::date;
 use super::patience::Lasting;
 use super::query::asks_to_wait;
 use super::{Limits, Problem};
+use crate::supervise::{Part, panic_text, pass};
 
 /// Who may come in.
 #[derive(Debug, Clone)]
@@ -116,12 +119,22 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
 }
 
 async fn answer(within: Duration, request: Request, next: Next) -> Response {
-    let Ok(response) = tokio::time::timeout(within, next.run(request)).await else {
+    let answering = async {
+        pass(Part::Request);
+        next.run(request).await
+    };
+    let answering = AssertUnwindSafe(answering).catch_unwind();
+    let Ok(answered) = tokio::time::timeout(within, answering).await else {
         let detail = format!("no answer was ready within {within:?}");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", detail)
             .retry_after(1)
             .into_response();
     };
+    let response = answered.unwrap_or_else(|panic| {
+        tracing::error!(error = panic_text(&*panic), "the request panicked");
+        let detail = "the request failed inside the server; its log says why";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
+    });
     tracing::debug!(status = response.status().as_u16(), "answered");
     response
 }

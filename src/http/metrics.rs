@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use super::{Api, Problem};
 use crate::engine::{Door, Engine, Latency, Stats, Storage};
 use crate::job::Time;
+use crate::logging;
 
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -124,6 +125,8 @@ impl Scrape {
         let ready = engine.health().is_ok() && !engine.shutdown().draining.is_cancelled();
         let help = "1 while work is accepted.";
         self.gauge("cortado_ready", help, f64::from(u8::from(ready)));
+        let help = "Log lines dropped because they could not be written, or not in time.";
+        self.counter("cortado_log_dropped_lines", help, logging::dropped());
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
         self.gauges("cortado_info", "The program that answers.", vec![(version, 1.0)]);
     }

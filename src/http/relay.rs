@@ -7,6 +7,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::engine::{Batch, Engine};
+use crate::supervise::{Part, pass};
 
 /// A channel that is fed from the engine's, from its first receiver on and to the end.
 #[derive(Default)]
@@ -21,7 +22,9 @@ impl Relay {
         }
         let (sender, receiver) = broadcast::channel(engine.config().stream_capacity.max(1));
         *relay = Some(sender.downgrade());
-        engine.shutdown().tasks.spawn(pass_on(engine.live(), sender));
+        let shutdown = engine.shutdown();
+        let passing = pass_on(engine.live(), sender);
+        shutdown.tasks.spawn(shutdown.failures.clone().guard(Part::Relay, passing));
         receiver
     }
 }
@@ -29,6 +32,7 @@ impl Relay {
 /// Ends after the last event, and the channel with it.
 async fn pass_on(mut live: broadcast::Receiver<Arc<Batch>>, sender: broadcast::Sender<Arc<Batch>>) {
     loop {
+        pass(Part::Relay);
         match live.recv().await {
             // An error means that nobody listens just now.
             Ok(batch) => drop(sender.send(batch)),

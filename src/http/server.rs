@@ -26,6 +26,7 @@ use tower::ServiceExt;
 use super::Limits;
 use super::patience::{Lasting, Patient};
 use crate::shutdown::Shutdown;
+use crate::supervise::{Part, pass};
 
 /// Holds a place among [`Limits::max_connections`]; in every request's extensions, so that a socket
 /// can keep its connection's place after the upgrade.
@@ -66,6 +67,7 @@ pub async fn serve(
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let accept = async {
         loop {
+            pass(Part::Listener);
             // Waiting for a place before `accept` leaves the others in the kernel's listen queue.
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let (stream, address) = accept(&listener).await;

@@ -11,6 +11,7 @@ use crate::job::{
     Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueName,
     RateRule, Refused, Schedule, Status, Time, Verdict, WorkerName,
 };
+use crate::supervise::Failures;
 
 pub mod clock;
 #[cfg(test)]
@@ -182,6 +183,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store can still accept work; the error says why not. Cheap.
     fn health(&self) -> Result<(), StoreError>;
+
+    /// Where it is told when a thread of the store is gone: the server must stop then. `None` when it has none.
+    fn failures(&self) -> Option<Failures> {
+        None
+    }
 
     /// Flushes, so that even claims and notes are durable, and closes. Every later verb answers
     /// [`StoreError::Closed`]; closing again is fine.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cortado::config::{Config, FileConfig, ServeArgs};
 use cortado::engine::Submission;
 use cortado::{Context, Cortado};
-use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,8 +44,8 @@ async fn assert_sent_away(socket: &mut Socket) -> Vec<crate::support::Event> {
 }
 
 #[tokio::test]
-async fn an_idle_server_stops_at_once_at_either_signal() {
-    for signal in [SIGTERM, SIGINT] {
+async fn an_idle_server_stops_at_once_at_each_signal() {
+    for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {
         let dir = Dir::new();
         let mut server = Server::start(&dir, &[]).await;
         let begun = Instant::now();
@@ -64,7 +64,7 @@ async fn an_idle_server_stops_at_once_at_either_signal() {
 
 #[tokio::test]
 async fn a_job_that_ends_within_the_grace_completes_and_its_subscribers_see_it() {
-    for signal in [SIGTERM, SIGINT] {
+    for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {
         let dir = Dir::new();
         let mut server = Server::start(&dir, &["--grace", "50s"]).await;
         let mut socket = server.socket("").await;
@@ -119,7 +119,15 @@ async fn a_job_past_the_grace_is_given_back_and_not_charged() {
 
 #[tokio::test]
 async fn a_second_signal_shortens_the_grace() {
-    for (first, second) in [(SIGTERM, SIGTERM), (SIGINT, SIGINT), (SIGTERM, SIGINT)] {
+    let pairs = [
+        (SIGTERM, SIGTERM),
+        (SIGINT, SIGINT),
+        (SIGTERM, SIGINT),
+        (SIGHUP, SIGQUIT),
+        (SIGQUIT, SIGHUP),
+        (SIGHUP, SIGHUP),
+    ];
+    for (first, second) in pairs {
         let dir = Dir::new();
         let (mut server, id, mut socket) = with_running(&dir, &["--grace", "10m"]).await;
         server.process.signal(first);
@@ -137,6 +145,18 @@ async fn a_second_signal_shortens_the_grace() {
         assert!(job["attempt"].as_u64() <= Some(1), "the attempt was charged: {job}");
         server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_server_that_was_started_to_outlive_its_terminal_does() {
+    let dir = Dir::new();
+    let process = Server::launch_by_shell("trap '' HUP", &dir, &[]);
+    let server = Server::unless_ended(process).await.ok().expect("a server that listens");
+    server.process.signal(SIGHUP);
+    let id = server.client.submit(&json!({ "kind": "echo" })).await;
+    server.client.job_in(&id, "completed").await;
+    let log = server.stop().await;
+    assert_eq!(log.iter().filter(|line| line.contains("stopping: no new claims")).count(), 1);
 }
 
 #[tokio::test]

@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each part of the crate may name of the others, outside its tests.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 13] = [
+    ("supervise", &[]),
+    ("logging", &["supervise"]),
     ("job", &[]),
-    ("store", &["job"]),
-    ("shutdown", &[]),
-    ("engine", &["job", "store", "shutdown"]),
+    ("store", &["job", "supervise"]),
+    ("shutdown", &["supervise"]),
+    ("engine", &["job", "store", "shutdown", "supervise"]),
     ("handlers", &["job", "store", "engine"]),
-    ("demo", &["job", "engine"]),
-    ("http", &["job", "engine", "shutdown"]),
+    ("demo", &["job", "engine", "supervise"]),
+    ("http", &["job", "engine", "shutdown", "supervise", "logging"]),
     // Of the configuration it takes the way people write durations.
     ("ui", &["job", "engine", "http", "config"]),
     ("config", &["job", "store", "engine", "handlers", "http", "demo"]),
@@ -183,6 +185,29 @@ fn nobody_spawns_and_forgets() {
         let server = !path.starts_with("src/bin/");
         let words = ["tokio::spawn(", "task::spawn(", "use tokio::spawn", "tokio::{spawn"];
         server && words.iter().any(|it| line.contains(it))
+    });
+}
+
+#[test]
+fn threads_are_supervised() {
+    refuse("a thread that no `Part` stands for", |path, line| {
+        let may = path.starts_with("src/bin/") || path == "src/supervise.rs";
+        // A text on its way to standard output: nobody waits for it.
+        let may = may || path == "src/logging.rs";
+        !may && ["thread::Builder", "thread::spawn", "thread::scope"]
+            .iter()
+            .any(|it| line.contains(it))
+    });
+}
+
+#[test]
+fn nobody_prints_beside_the_log() {
+    refuse("an output that panics or blocks when nobody reads it", |path, line| {
+        let may = path.starts_with("src/bin/") || path.starts_with("src/logging");
+        let may = may || path == "src/cli/output.rs";
+        let words = ["println!", "print!(", "io::stderr", "io::stdout", "stderr()", "stdout()"];
+        let own = [".stdout().take", ".stderr().take"]; // those of a child
+        !may && words.iter().any(|it| line.contains(it)) && !own.iter().any(|it| line.contains(it))
     });
 }
 

@@ -1,13 +1,16 @@
 //! The loop of one run: the next jobs, the control on them, a note of what became of it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use futures_util::FutureExt;
+use tracing::{error, info, warn};
 
 use super::{Action, BulkReport, End, Progress, Refusals, Run, Target};
 use crate::engine::Inner;
 use crate::job::{JobId, JobQuery, PageCursor, Status};
 use crate::store::{ControlError, StoreError};
+use crate::supervise::{Part, panic_text, pass};
 
 /// Jobs of one step: few enough that one group of the store with them stays short.
 const STEP: usize = 200;
@@ -30,11 +33,17 @@ enum Place {
 pub(super) async fn run(inner: Arc<Inner>, run: Arc<Run>) {
     let id = run.id.to_string();
     info!(bulk.id = id, action = run.action.as_str(), "bulk run begun");
-    let end = match steps(&inner, &run).await {
-        Ok(end) => end,
-        Err(error) => {
+    // A panic ends this run only, and the run must not seem to go on.
+    let end = match AssertUnwindSafe(steps(&inner, &run)).catch_unwind().await {
+        Ok(Ok(end)) => end,
+        Ok(Err(error)) => {
             warn!(bulk.id = id, %error, "the bulk run cannot go on");
             End::Failed(error.to_string())
+        }
+        Err(panic) => {
+            let error = panic_text(&*panic);
+            error!(bulk.id = id, error, "the bulk run panicked");
+            End::Failed(format!("it panicked: {error}"))
         }
     };
     let word = end.as_str();
@@ -51,6 +60,7 @@ async fn steps(inner: &Arc<Inner>, run: &Run) -> Result<End, StoreError> {
         Target::Matching(_) => Place::From(None),
     };
     loop {
+        pass(Part::BulkRun);
         if inner.shutdown.draining.is_cancelled() {
             return Ok(End::ServerStopped);
         }

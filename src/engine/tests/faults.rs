@@ -12,6 +12,7 @@ use crate::store::{
     Claim, Extension, Lease, LeaseRef, Note, ScheduleCommand, SettleError, Settlement, Snapshot,
     Storage, Ticked,
 };
+use crate::supervise::Part;
 
 /// The memory store with faults to switch on.
 pub(super) struct Faulty {
@@ -233,15 +234,15 @@ async fn a_long_attempt_keeps_its_lease_by_heartbeats() {
 async fn a_loop_that_panics_or_ends_by_itself_is_a_failure() {
     let shop = open(Registry::default());
     let inner = &shop.engine.inner;
-    inner.supervise("test", &inner.quiet, async {}).await;
+    inner.supervise(Part::Timer, &inner.quiet, async {}).await;
     let failure = timeout(BOUND, shop.engine.failed()).await.unwrap();
-    assert_eq!(failure.to_string(), "the engine's test loop failed: it ended by itself");
+    assert_eq!(failure.to_string(), "the timer failed: it ended by itself");
     let report = shop.engine.stop(&stopping::bounds(), async {}).await;
     assert!(!report.clean, "{report:?}");
 
     let shop = open(Registry::default());
     let inner = &shop.engine.inner;
-    inner.supervise("test", &inner.quiet, async { panic!("oh") }).await;
+    inner.supervise(Part::Timer, &inner.quiet, async { panic!("oh") }).await;
     let failure = timeout(BOUND, shop.engine.failed()).await.unwrap();
     assert_eq!(failure.why, "it panicked: oh");
 }

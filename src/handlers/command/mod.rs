@@ -18,6 +18,7 @@ use crate::job::Outcome;
 /// what is left in the pipes is read after that.
 pub const LINGER: Duration = Duration::from_millis(500);
 
+pub(crate) mod children;
 mod output;
 mod process;
 mod template;

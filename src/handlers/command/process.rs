@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 use tokio::time::timeout;
 
+use super::children::{Owned, Start};
 use super::output::Transcript;
 use super::{LINGER, Program, Settings, Stdin};
 use crate::engine::Context;
@@ -97,6 +98,8 @@ pub(super) async fn run(
 /// A process and its group; killed when dropped.
 struct Group {
     child: Box<dyn ChildWrapper>,
+    /// Keeps its exit code for us.
+    owned: Owned,
     /// Set once the group was killed on purpose, so that dropping does not signal a number that may be
     /// somebody else's by then.
     killed: Killed,
@@ -131,8 +134,10 @@ impl Group {
                 command.current_dir(directory);
             }
         });
+        let start = Start::begin();
         let child = command.wrap(ProcessGroup::leader()).spawn()?;
-        Ok(Group { child, killed: Killed::NotYet })
+        let owned = start.done(child.id());
+        Ok(Group { child, owned, killed: Killed::NotYet })
     }
 
     fn pipes(
@@ -148,7 +153,9 @@ impl Group {
     /// Resolves when the main process has ended and is reaped. The wrapper's own `wait` would wait for
     /// the whole group, which a child that stays behind could stretch without end.
     async fn exited(&mut self) -> io::Result<ExitStatus> {
-        self.child.inner_mut().wait().await
+        let status = self.child.inner_mut().wait().await?;
+        self.owned.reaped();
+        Ok(status)
     }
 
     fn terminate(&self) {

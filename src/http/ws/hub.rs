@@ -32,6 +32,7 @@ use crate::http::protocol::{ServerMessage, Subscriptions};
 use crate::http::stats::pulse_json;
 use crate::http::view::to_json;
 use crate::job::Cursor;
+use crate::supervise::{Part, pass};
 
 mod late;
 mod rounds;
@@ -153,6 +154,7 @@ impl Hub {
     /// Runs until no newcomer can come and everybody has left.
     pub async fn run(mut self) {
         while self.newcomers.is_some() || !self.seats.is_empty() {
+            pass(Part::Hub);
             self.take_live();
             self.answer_bells();
             let went_around = self.go_around();

@@ -13,6 +13,7 @@ use super::hub::Hub;
 use crate::engine::Engine;
 use crate::http::Limits;
 use crate::http::query::StreamQuery;
+use crate::supervise::Part;
 
 /// What a subscriber holds of the server while it is there, whatever it is: its place, its connection's
 /// slot, its entry in the stop's tracker.
@@ -62,7 +63,9 @@ impl Hubs {
             let (engine, limits) = (self.engine.clone(), self.limits.clone());
             let hub = Hub::new(engine, limits, library.clone(), self.crowds.clone(), newcomers);
             // A round must not end early because it used many sockets: the hub yields by itself.
-            self.engine.shutdown().tasks.spawn(tokio::task::unconstrained(hub.run()));
+            let hub = tokio::task::unconstrained(hub.run());
+            let shutdown = self.engine.shutdown();
+            shutdown.tasks.spawn(shutdown.failures.clone().guard(Part::Hub, hub));
             door
         };
         (0..self.crowds.hubs()).map(start).collect()

@@ -17,6 +17,7 @@ use super::read::Reader;
 use super::shared::{Shared, unique_key};
 use crate::job::{Job, JobId};
 use crate::store::StoreError;
+use crate::supervise::{Failures, Part, pass};
 
 /// Jobs in a run at most: writing one again takes about ten milliseconds.
 pub(super) const RUN: usize = 4_096;
@@ -45,19 +46,20 @@ impl Archiver {
     pub fn start(
         shared: Arc<Shared>,
         commands: WeakSender<Command>,
+        failures: &Failures,
     ) -> std::io::Result<(Archiver, JoinHandle<()>)> {
         let (give, work) = channel::<Order>();
-        let thread =
-            std::thread::Builder::new().name("cortado-archive".into()).spawn(move || {
-                for (outages, no, chosen) in work {
-                    let built = read_all(&shared, chosen).and_then(|jobs| build(no, jobs));
-                    let Some(commands) = commands.upgrade() else { return };
-                    let command = Command::Change(Change::Archive(outages, built));
-                    if commands.blocking_send(command).is_err() {
-                        return;
-                    }
+        let thread = failures.thread(Part::Archiver, move || {
+            for (outages, no, chosen) in work {
+                pass(Part::Archiver);
+                let built = read_all(&shared, chosen).and_then(|jobs| build(no, jobs));
+                let Some(commands) = commands.upgrade() else { return };
+                let command = Command::Change(Change::Archive(outages, built));
+                if commands.blocking_send(command).is_err() {
+                    return;
                 }
-            })?;
+            }
+        })?;
         Ok((Archiver { give }, thread))
     }
 

@@ -18,6 +18,7 @@ use crate::store::{
     Claim, Control, ControlError, Extension, LeaseRef, Note, ScheduleCommand, ScheduleError,
     SettleError, Settlement, StoreError, Ticked,
 };
+use crate::supervise::{Part, pass};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// Sees everything between two groups, when it is durable.
@@ -96,6 +97,7 @@ pub(super) fn run(
                 None => return,
             }
         }
+        pass(Part::Committer);
         // On a busy machine whoever can run now adds to this group; an idle one loses nothing.
         std::thread::yield_now();
         while batch.weight < GROUP

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::store::StoreError;
+use crate::supervise;
 
 /// The variable that orders a fault from a whole server: `DEED:POINT:NTH[:TIMES]`, for example
 /// `crash:after-flush:17` or `enospc:sync:5:20`. For tests; without it nothing happens.
-pub(super) const VARIABLE: &str = "CORTADO_FAULT";
+pub(super) use crate::supervise::VARIABLE;
 
 /// Where a plan can strike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,8 +104,13 @@ impl Faults {
     /// When the variable is set and cannot be understood.
     pub fn from_environment() -> Result<Faults, StoreError> {
         let Ok(order) = std::env::var(VARIABLE) else { return Ok(Faults::default()) };
+        if supervise::check_order(&order) {
+            return Ok(Faults::default()); // a thread or loop is to die
+        }
         let fault = Fault::parse(&order).ok_or_else(|| {
-            StoreError::Unavailable(format!("{VARIABLE}={order} is not DEED:POINT:NTH[:TIMES]"))
+            StoreError::Unavailable(format!(
+                "{VARIABLE}={order} is neither DEED:POINT:NTH[:TIMES] nor kill:PART:NTH"
+            ))
         })?;
         Ok(Faults::plan(fault))
     }

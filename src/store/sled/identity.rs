@@ -18,6 +18,7 @@ use tokio::sync::mpsc::WeakSender;
 use super::committer::Command;
 use super::shared::Shared;
 use crate::store::StoreError;
+use crate::supervise::{Failures, Part, pass};
 
 /// Between two looks at a store in which nothing happens: a missing directory is noticed within a second.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -93,9 +94,11 @@ pub(super) fn watch(
     shared: Arc<Shared>,
     commands: WeakSender<Command>,
     end: Receiver<()>,
+    failures: &Failures,
 ) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("cortado-dir".into()).spawn(move || {
+    failures.thread(Part::DirWatch, move || {
         while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(INTERVAL) {
+            pass(Part::DirWatch);
             // During an outage the committer looks for itself.
             if shared.check().is_ok()
                 && shared.disk.check_identity().is_err()

@@ -62,6 +62,7 @@ use super::{
     Storage, Store, StoreError, Ticked,
 };
 use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
+use crate::supervise::{Failures, Part};
 
 /// Commands that may wait for the committer before callers have to.
 const WAITING_COMMANDS: usize = 16_384;
@@ -96,6 +97,8 @@ pub struct SledStore {
     /// directory end.
     open: Option<[std::sync::mpsc::Sender<()>; 2]>,
     threads: Vec<JoinHandle<()>>,
+    /// Where a thread that is gone is told of.
+    failures: Failures,
 }
 
 impl SledStore {
@@ -122,25 +125,31 @@ impl SledStore {
     ) -> Result<Arc<SledStore>, StoreError> {
         let core = recover::open(dir, limits, clock, tuning, faults)?;
         let shared = core.shared.clone();
-        let readers = Readers::new(shared.limits.readers);
+        let failures = Failures::default();
+        let readers = Readers::new(shared.limits.readers, failures.clone());
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
         let (archiver, reading) =
-            archiver::Archiver::start(shared.clone(), commands.downgrade()).map_err(no_thread)?;
-        let writer =
-            writer::Writer::start(shared.clone(), commands.downgrade()).map_err(no_thread)?;
-        let committing = std::thread::Builder::new()
-            .name("cortado-commit".into())
-            .spawn(move || committer::run(core, receiver, &archiver, writer))
+            archiver::Archiver::start(shared.clone(), commands.downgrade(), &failures)
+                .map_err(no_thread)?;
+        let writer = writer::Writer::start(shared.clone(), commands.downgrade(), &failures)
             .map_err(no_thread)?;
+        let (its, supervisor) = (shared.clone(), failures.clone());
+        let committing = failures.thread(Part::Committer, move || {
+            let body = || committer::run(core, receiver, &archiver, writer);
+            if !supervisor.run(Part::Committer, body) {
+                its.take_down(StoreError::Closed); // nobody will answer any more
+            }
+        });
+        let committing = committing.map_err(no_thread)?;
         let (open, end) = std::sync::mpsc::channel();
-        let witness = watermark::follow(shared.clone(), end).map_err(no_thread)?;
+        let witness = watermark::follow(shared.clone(), end, &failures).map_err(no_thread)?;
         let (present, end) = std::sync::mpsc::channel();
-        let watching =
-            identity::watch(shared.clone(), commands.downgrade(), end).map_err(no_thread)?;
+        let watching = identity::watch(shared.clone(), commands.downgrade(), end, &failures)
+            .map_err(no_thread)?;
         let threads = vec![committing, reading, witness, watching];
         let (commands, open) = (Some(commands), Some([open, present]));
-        Ok(Arc::new(SledStore { shared, readers, commands, open, threads }))
+        Ok(Arc::new(SledStore { shared, readers, commands, open, threads, failures }))
     }
 
     /// Hands a change to the committer and waits for its answer.
@@ -433,6 +442,10 @@ impl Store for SledStore {
     fn health(&self) -> Result<(), StoreError> {
         self.shared.check()?;
         self.shared.disk.check_blobs()
+    }
+
+    fn failures(&self) -> Option<Failures> {
+        Some(self.failures.clone())
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
+use crate::supervise::{Failures, Part, pass};
+
 type Read = Box<dyn FnOnce() + Send>;
 
 /// Who reads, and what waits to be read.
@@ -16,6 +18,7 @@ type Read = Box<dyn FnOnce() + Send>;
 pub(super) struct Readers {
     most: usize,
     state: Arc<Mutex<State>>,
+    failures: Failures,
 }
 
 #[derive(Default)]
@@ -26,8 +29,8 @@ struct State {
 
 impl Readers {
     /// At most so many reads at once.
-    pub fn new(most: usize) -> Readers {
-        Readers { most: most.max(1), state: Arc::default() }
+    pub fn new(most: usize, failures: Failures) -> Readers {
+        Readers { most: most.max(1), state: Arc::default(), failures }
     }
 
     /// Does a read when it is its turn; `None` when it panicked, or the runtime ends.
@@ -49,14 +52,20 @@ impl Readers {
         if state.reading < self.most {
             state.reading += 1;
             let readers = self.clone();
-            drop(spawn_blocking(move || readers.run()));
+            drop(spawn_blocking(move || {
+                let body = || readers.run();
+                if !readers.failures.run(Part::Reader, body) {
+                    readers.state().reading -= 1;
+                }
+            }));
         }
     }
 
     /// Reads until nothing waits.
     fn run(&self) {
         while let Some(read) = self.next() {
-            // Dropping its reply tells whoever asked; the panic itself was printed by its hook.
+            pass(Part::Reader);
+            // Dropping its reply tells whoever asked; the panic itself was logged by its hook.
             let _panicked = catch_unwind(AssertUnwindSafe(read));
         }
     }
@@ -86,7 +95,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_more_read_at_once_than_may_and_all_do() {
-        let readers = Readers::new(2);
+        let readers = Readers::new(2, Failures::default());
         let seen = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0), Barrier::new(2)));
         let reads = (0..64).map(|number| {
             let seen = seen.clone();
@@ -105,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_that_panics_ends_only_itself() {
-        let readers = Readers::new(1);
+        let readers = Readers::new(1, Failures::default());
         let (broken, sound) =
             tokio::join!(readers.read(|| panic!("on purpose")), readers.read(|| 7));
         assert_eq!((broken, sound), (None::<()>, Some(7)));

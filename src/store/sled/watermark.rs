@@ -16,6 +16,7 @@ use super::shared::Shared;
 use crate::job::{Cursor, Epoch};
 use crate::store::StoreError;
 use crate::store::formats::HEAD_FILE;
+use crate::supervise::{Failures, Part, pass};
 
 const NAME: &str = "head";
 const SLOT: usize = 4_096;
@@ -166,10 +167,15 @@ fn newer(slot: &[u8]) -> Option<(u64, bool)> {
 }
 
 /// Starts the thread that keeps the file near the log's head; it ends when `end` loses its sender.
-pub(super) fn follow(shared: Arc<Shared>, end: Receiver<()>) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("cortado-head".into()).spawn(move || {
+pub(super) fn follow(
+    shared: Arc<Shared>,
+    end: Receiver<()>,
+    failures: &Failures,
+) -> io::Result<JoinHandle<()>> {
+    failures.thread(Part::HeadFile, move || {
         let mut failing = false;
         while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(PACE) {
+            pass(Part::HeadFile);
             if shared.check().is_err() {
                 continue; // what was durable before stays written
             }

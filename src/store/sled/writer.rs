@@ -15,6 +15,7 @@ use super::shared::Shared;
 use super::verbs::Claimed;
 use crate::job::Event;
 use crate::store::StoreError;
+use crate::supervise::{Failures, Part, pass};
 
 /// An answer to give when the group is durable, or has failed.
 pub(super) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -161,12 +162,17 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread; it ends when this is dropped. `commands` wakes the committer for a failure.
-    pub fn start(shared: Arc<Shared>, commands: WeakSender<Command>) -> std::io::Result<Writer> {
+    pub fn start(
+        shared: Arc<Shared>,
+        commands: WeakSender<Command>,
+        failures: &Failures,
+    ) -> std::io::Result<Writer> {
         let (give, parcels) = sync_channel::<Parcel>(1);
         let (tell, outcomes) = sync_channel(1);
         let its = shared.clone();
-        let thread = std::thread::Builder::new().name("cortado-write".into()).spawn(move || {
+        let thread = failures.thread(Part::GroupWriter, move || {
             for parcel in parcels {
+                pass(Part::GroupWriter);
                 let outcome = write(&its, parcel);
                 let failed = outcome.is_err();
                 if tell.send(outcome).is_err() {

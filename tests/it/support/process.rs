@@ -51,6 +51,13 @@ impl Lines {
         (Lines(lines), reader)
     }
 
+    fn of_some(pipe: Option<impl AsyncRead + Unpin + Send + 'static>) -> (Lines, JoinHandle<()>) {
+        match pipe {
+            Some(pipe) => Lines::of(pipe),
+            None => Lines::of(tokio::io::empty()),
+        }
+    }
+
     /// All so far.
     pub fn so_far(&self) -> Vec<String> {
         self.0.borrow().clone()
@@ -98,6 +105,17 @@ impl Command {
 
     /// The same with a fault of the disk to come, as `src/store/sled/faults.rs` says.
     pub fn with_fault(program: &str, args: &[&str], fault: Option<&str>) -> Command {
+        Command::with_output(program, args, fault, Stdio::piped(), Stdio::piped())
+    }
+
+    /// The same with standard output and error that go elsewhere; only of pipes made here there are lines.
+    pub fn with_output(
+        program: &str,
+        args: &[&str],
+        fault: Option<&str>,
+        out: Stdio,
+        err: Stdio,
+    ) -> Command {
         let mut command = tokio::process::Command::new(program);
         let unwanted = |name: &str| {
             name.starts_with("CORTADO_") || name.to_ascii_lowercase().ends_with("_proxy")
@@ -106,12 +124,13 @@ impl Command {
             command.env_remove(name);
         }
         command.envs(fault.map(|fault| ("CORTADO_FAULT", fault)));
-        let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let pipes = command.stdin(Stdio::null()).stdout(out).stderr(err);
         let spawned = pipes.args(args).kill_on_drop(true).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
         let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap());
-        let (out, reader) = Lines::of(child.stdout.take().unwrap());
-        let (err, err_reader) = Lines::of(child.stderr.take().unwrap());
+        drop(command); // it holds this process's ends of the pipes
+        let (out, reader) = Lines::of_some(child.stdout.take());
+        let (err, err_reader) = Lines::of_some(child.stderr.take());
         let what = format!("{program} {}", args.join(" "));
         Command { child, pid, what, out, err, readers: [reader, err_reader] }
     }
@@ -217,6 +236,14 @@ impl Server {
         Command::with_fault(env!("CARGO_BIN_EXE_cortado"), &borrowed(&all), Some(fault))
     }
 
+    /// Starts on a free port with a log that goes elsewhere, and waits until it listens.
+    pub async fn start_logging_to(err: impl Into<Stdio>, dir: &Dir, args: &[&str]) -> Server {
+        let all = Server::args("127.0.0.1:0".parse().unwrap(), &dir.data(), args);
+        let program = env!("CARGO_BIN_EXE_cortado");
+        let (out, err) = (Stdio::piped(), err.into());
+        Server::listening(Command::with_output(program, &borrowed(&all), None, out, err)).await
+    }
+
     /// The same by a shell, after these lines of a script.
     pub fn launch_by_shell(script: &str, dir: &Dir, args: &[&str]) -> Command {
         let all = Server::args("127.0.0.1:0".parse().unwrap(), &dir.data(), args);
@@ -226,7 +253,8 @@ impl Server {
         Command::of("sh", &shell)
     }
 
-    fn args(address: SocketAddr, data: &Path, args: &[&str]) -> Vec<String> {
+    /// The arguments of `cortado serve` at an address.
+    pub fn args(address: SocketAddr, data: &Path, args: &[&str]) -> Vec<String> {
         let (address, data) = (address.to_string(), data.to_str().unwrap());
         let mut all = vec!["serve", "--listen", &address, "--data-dir", data];
         all.extend(args);
@@ -264,6 +292,6 @@ pub fn lasting_address() -> SocketAddr {
     }
 }
 
-fn borrowed(args: &[String]) -> Vec<&str> {
+pub fn borrowed(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }

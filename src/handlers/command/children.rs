@@ -1,0 +1,153 @@
+//! The processes that this kind has started and whose exit codes it waits for, so that whoever reaps orphans
+//! (`src/app/reaper.rs`) leaves them alone. One register in a process, as its children are the process's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+
+static CHILDREN: LazyLock<Mutex<Children>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Children {
+    /// Starts so far.
+    starts: u64,
+    /// Starts under way: a child of theirs may be there already, and be in no list yet.
+    under_way: BTreeSet<u64>,
+    owned: BTreeMap<i32, Care>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Care {
+    /// A handler waits for its end.
+    Handler,
+    /// Its handler is gone; the runtime reaps it.
+    Runtime,
+}
+
+fn children() -> MutexGuard<'static, Children> {
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A child that is about to be started. While it lives, no child that is in no list yet is taken for an orphan.
+pub(super) struct Start(u64);
+
+impl Start {
+    pub fn begin() -> Start {
+        let mut children = children();
+        children.starts += 1;
+        let number = children.starts;
+        children.under_way.insert(number);
+        Start(number)
+    }
+
+    /// It is there.
+    pub fn done(self, pid: Option<u32>) -> Owned {
+        let pid = pid.and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid {
+            children().owned.insert(pid, Care::Handler);
+        }
+        Owned { pid }
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        children().under_way.remove(&self.0);
+    }
+}
+
+/// A child whose exit code is somebody's.
+pub(super) struct Owned {
+    pid: Option<i32>,
+}
+
+impl Owned {
+    /// It is reaped: its number may be another process's from now on.
+    pub fn reaped(&mut self) {
+        if let Some(pid) = self.pid.take() {
+            children().owned.remove(&pid);
+        }
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid.take() {
+            children().owned.insert(pid, Care::Runtime);
+        }
+    }
+}
+
+/// A process that has ended and is in no list, and the starts before it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    pid: i32,
+    starts: u64,
+}
+
+/// What may be done with a child that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Nobody's: it can be reaped.
+    Nobody,
+    /// Somebody else reaps it, soon.
+    Another,
+    /// It may be of a start that is under way: look again.
+    Unknown(Sighting),
+}
+
+/// Whose a child is that has ended and was not reaped, with what was found when it was last looked at.
+pub fn whose(pid: Pid, before: Option<Sighting>) -> Whose {
+    let mut children = children();
+    children.forget_reaped(pid.as_raw());
+    if children.owned.contains_key(&pid.as_raw()) {
+        return Whose::Another;
+    }
+    let before = before.filter(|before| before.pid == pid.as_raw());
+    let sighting = before.unwrap_or(Sighting { pid: pid.as_raw(), starts: children.starts });
+    // A start that began later cannot have made what had ended before.
+    match children.under_way.first() {
+        Some(earliest) if *earliest <= sighting.starts => Whose::Unknown(sighting),
+        Some(_) | None => Whose::Nobody,
+    }
+}
+
+impl Children {
+    /// Lets go of children that the runtime has reaped, all but the one that is known to be there.
+    fn forget_reaped(&mut self, but: i32) {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        self.owned.retain(|pid, care| {
+            *care == Care::Handler
+                || *pid == but
+                || waitid(Id::Pid(Pid::from_raw(*pid)), flags) != Err(Errno::ECHILD)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_no_start_can_have_made_is_nobodys() {
+        // Numbers that no process has: the limit of Linux is 2^22.
+        let pid = |n: i32| Pid::from_raw(0x5000_0000 + n);
+        let start = Start::begin();
+        let Whose::Unknown(seen) = whose(pid(1), None) else { panic!("it may be the start's") };
+        let later = Start::begin();
+        assert_eq!(whose(pid(1), Some(seen)), Whose::Unknown(seen));
+        let mut owned = start.done(Some(pid(2).as_raw() as u32));
+        // Other tests of this process may have begun a start of theirs before; they end soon.
+        while whose(pid(1), Some(seen)) != Whose::Nobody {
+            std::thread::yield_now();
+        }
+        assert!(matches!(whose(pid(3), Some(seen)), Whose::Unknown(_)), "the later start's");
+        drop(later);
+        assert_eq!(whose(pid(2), None), Whose::Another);
+        owned.reaped();
+        assert_ne!(whose(pid(2), None), Whose::Another);
+    }
+}

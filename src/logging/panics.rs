@@ -1,0 +1,23 @@
+//! Panics become log lines. The default hook writes to standard error itself, and would wait for ever where
+//! nobody reads it.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::PanicHookInfo;
+
+/// Takes the place of the default hook.
+pub(super) fn log_them() {
+    std::panic::set_hook(Box::new(log));
+}
+
+fn log(panic: &PanicHookInfo<'_>) {
+    let text = panic.payload_as_str().unwrap_or("the panic has no text");
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    let current = std::thread::current();
+    let thread = current.name().unwrap_or("unnamed");
+    let backtrace = Backtrace::capture(); // when RUST_BACKTRACE asks for one
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(thread, at, %backtrace, "panicked: {text}");
+    } else {
+        tracing::error!(thread, at, "panicked: {text}");
+    }
+}

@@ -1,0 +1,108 @@
+//! The thread that writes log lines. It alone waits for whoever reads them. An error costs the lines that it
+//! keeps from being written, nothing else: they are counted, and it tries again with the next ones.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::queue::{Batch, Lines, Queue, keep_lines};
+use crate::supervise::{Part, pass};
+
+/// The wait for a pipe that is full and was told not to wait.
+const FULL: Duration = Duration::from_millis(20);
+
+/// Starts the thread; it writes to `out` until the queue is finished.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Arc<Queue>> {
+    let queue = Arc::new(Queue::new(capacity));
+    let its = queue.clone();
+    queue.failures().thread(Part::LogWriter, move || {
+        let mut writer = Writer { queue: &its, out, torn: false };
+        if !its.failures().run(Part::LogWriter, || writer.run()) {
+            // The server stops for this, and its log is to say so: once more, then without a log.
+            its.lose_taken();
+            its.failures().run(Part::LogWriter, || writer.run());
+        }
+        its.end();
+    })?;
+    Ok(queue)
+}
+
+struct Writer<'a, W> {
+    queue: &'a Queue,
+    out: W,
+    /// The last line that was written is not whole.
+    torn: bool,
+}
+
+impl<W: Write> Writer<'_, W> {
+    fn run(&mut self) {
+        let mut empty = Lines::default();
+        while let Some(batch) = self.queue.next(std::mem::take(&mut empty)) {
+            pass(Part::LogWriter);
+            let Batch { unwritten, lines, overflowed } = batch;
+            let told = self.tell_of(unwritten);
+            let mut written = 0;
+            if told {
+                written = self.put(&lines);
+            }
+            let lost = lines.ends.len() - written;
+            if lost > 0 {
+                self.queue.lose(lost as u64);
+                self.queue.owe(overflowed);
+            } else if told {
+                self.tell_of(overflowed);
+            }
+            empty = lines.clear();
+        }
+    }
+
+    /// Writes that lines were dropped, if any were. Whether that could be done.
+    fn tell_of(&mut self, dropped: u64) -> bool {
+        if dropped == 0 {
+            return true;
+        }
+        let bytes = keep_lines(|| {
+            tracing::warn!(dropped, "log lines were dropped: they could not be written in time");
+        });
+        let line = Lines { ends: vec![bytes.len()], bytes };
+        let written = line.bytes.is_empty() || self.put(&line) == 1;
+        if !written {
+            self.queue.owe(dropped);
+        }
+        written
+    }
+
+    /// Writes lines up to the first that cannot be written. How many were.
+    fn put(&mut self, lines: &Lines) -> usize {
+        if self.torn && !lines.bytes.is_empty() {
+            if self.put_bytes(b"\n") == 0 {
+                return 0;
+            }
+            self.torn = false;
+        }
+        let done = self.put_bytes(&lines.bytes);
+        let whole = lines.ends.partition_point(|end| *end <= done);
+        let last = whole.checked_sub(1).map_or(0, |last| lines.ends[last]);
+        self.torn |= done > last;
+        whole
+    }
+
+    /// How many bytes could be written.
+    fn put_bytes(&mut self, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        while done < bytes.len() {
+            match self.out.write(&bytes[done..]) {
+                Ok(0) => break,
+                Ok(more) => done += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => sleep(FULL),
+                Err(_) => break,
+            }
+        }
+        done
+    }
+}

@@ -1,0 +1,225 @@
+//! Watches every thread and loop of the server: one that ends by itself, or panics, is a failure that the
+//! server must stop for. It never falls silent. [`Part`] is the list of all of them.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+mod kill;
+mod part;
+
+pub use kill::{VARIABLE, check_order, pass};
+pub use part::Part;
+
+/// How long a loop that ended by itself waits for the failure that it may be a consequence of.
+const CAUSE: Duration = Duration::from_secs(1);
+
+/// A thread or loop that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which one.
+    pub part: Part,
+    /// How it ended.
+    pub why: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} failed: {}", self.part, self.why)
+    }
+}
+
+/// The first failure, and who waits for one. Cheap to clone; clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Failures {
+    first: Arc<OnceLock<Failure>>,
+    happened: CancellationToken,
+    /// Those of the layer below: what fails there is the cause of what fails here.
+    below: Arc<OnceLock<Failures>>,
+}
+
+impl Failures {
+    /// Resolves when something has failed.
+    pub async fn first(&self) -> Failure {
+        loop {
+            self.happened.cancelled().await;
+            if let Some(failure) = self.get() {
+                return failure.clone();
+            }
+        }
+    }
+
+    /// The failure, if there was one.
+    pub fn get(&self) -> Option<&Failure> {
+        self.below.get().and_then(Failures::get).or(self.first.get())
+    }
+
+    /// Takes the failures of the layer below for its own, and tells of them until `over` resolves. Called once.
+    pub fn follow<O: Future<Output = ()>>(
+        &self,
+        below: Failures,
+        over: O,
+    ) -> impl Future<Output = ()> + use<O> {
+        let _only = self.below.set(below.clone());
+        let happened = self.happened.clone();
+        async move {
+            tokio::select! {
+                _ = below.first() => happened.cancel(),
+                () = over => {}
+            }
+        }
+    }
+
+    /// Waits a moment for a failure of the layer below: what a thread held is gone before the thread has told of
+    /// its end, and whoever waited for it ends first.
+    async fn cause(&self) {
+        if let Some(below) = self.below.get() {
+            // Without one, the loop has ended for a reason of its own.
+            let _ = timeout(CAUSE, below.first()).await;
+        }
+    }
+
+    /// Logs a failure and tells whoever waits for one.
+    pub fn report(&self, failure: Failure) {
+        if self.get().is_none() {
+            error!("{failure}");
+        } else {
+            // A consequence of the first, or of the stop that follows it.
+            warn!("{failure}");
+        }
+        self.take_note(failure);
+    }
+
+    /// Tells whoever waits for one of a failure that is logged already.
+    pub fn take_note(&self, failure: Failure) {
+        // The first stays.
+        let _ = self.first.set(failure);
+        self.happened.cancel();
+    }
+
+    fn panicked(&self, part: Part, panic: &(dyn Any + Send)) {
+        let why = format!("it panicked: {}", panic_text(panic));
+        self.report(Failure { part, why });
+    }
+
+    /// Runs a loop that may end only once `may_end` is cancelled.
+    pub fn supervise<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        part: Part,
+        may_end: &CancellationToken,
+        body: F,
+    ) -> impl Future<Output = ()> + Send + use<F> {
+        let (failures, may_end) = (self.clone(), may_end.clone());
+        async move {
+            match AssertUnwindSafe(body).catch_unwind().await {
+                Err(panic) => failures.panicked(part, &*panic),
+                Ok(()) if !may_end.is_cancelled() => {
+                    failures.cause().await;
+                    failures.report(Failure { part, why: "it ended by itself".to_owned() });
+                }
+                Ok(()) => {}
+            }
+        }
+    }
+
+    /// Runs a task that may end whenever it is done, but must not panic. Whether it did not.
+    pub async fn guard(self, part: Part, body: impl Future<Output = ()> + Send) -> bool {
+        let end = AssertUnwindSafe(body).catch_unwind().await;
+        if let Err(panic) = &end {
+            self.panicked(part, &**panic);
+        }
+        end.is_ok()
+    }
+
+    /// Does on this thread what must not panic. Whether it did not.
+    pub fn run(&self, part: Part, body: impl FnOnce()) -> bool {
+        let end = catch_unwind(AssertUnwindSafe(body));
+        if let Err(panic) = &end {
+            self.panicked(part, &**panic);
+        }
+        end.is_ok()
+    }
+
+    /// Starts a thread, named after its part, that may end whenever it is done but must not panic.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn thread(
+        &self,
+        part: Part,
+        body: impl FnOnce() + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
+        let failures = self.clone();
+        let name = format!("cortado-{}", part.name());
+        std::thread::Builder::new().name(name).spawn(move || {
+            failures.run(part, body);
+        })
+    }
+}
+
+/// The text of a panic, when it is one.
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("the panic has no text").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_panics_or_ends_by_itself_is_a_failure_and_one_that_may_end_is_none() {
+        let may_end = CancellationToken::new();
+        let failures = Failures::default();
+        failures.supervise(Part::Timer, &may_end, async {}).await;
+        let failure = failures.first().await;
+        assert_eq!(failure.to_string(), "the timer failed: it ended by itself");
+
+        let failures = Failures::default();
+        failures.supervise(Part::Timer, &may_end, async { panic!("oh") }).await;
+        assert_eq!(failures.first().await.why, "it panicked: oh");
+
+        let failures = Failures::default();
+        may_end.cancel();
+        failures.supervise(Part::Timer, &may_end, async {}).await;
+        assert!(failures.clone().guard(Part::Executor, async {}).await);
+        assert_eq!(failures.get(), None);
+        assert!(!failures.clone().guard(Part::Executor, async { panic!("oh") }).await);
+        assert_eq!(failures.get().unwrap().to_string(), "the executor failed: it panicked: oh");
+    }
+
+    #[tokio::test]
+    async fn a_failure_of_the_layer_below_is_the_cause_of_what_fails_above() {
+        let (above, below) = (Failures::default(), Failures::default());
+        let follow = above.follow(below.clone(), std::future::pending());
+        // The loop that is told first ends first.
+        let timer = above.supervise(Part::Timer, &CancellationToken::new(), async {});
+        let failing = async {
+            tokio::join!(timer, async { below.run(Part::Committer, || panic!("oh")) });
+            above.first().await
+        };
+        let (_, first) = tokio::join!(follow, failing);
+        assert_eq!(first.part, Part::Committer);
+        assert_eq!(above.get(), below.get());
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_a_failure_and_one_that_ends_is_none() {
+        let failures = Failures::default();
+        failures.thread(Part::Archiver, || {}).unwrap().join().unwrap();
+        assert_eq!(failures.get(), None);
+        failures.thread(Part::Archiver, || panic!("oh")).unwrap().join().unwrap();
+        assert_eq!(failures.get().unwrap().to_string(), "the archiver failed: it panicked: oh");
+    }
+}

@@ -1,0 +1,57 @@
+//! Deaths on order, for tests only: every part passes a point each time around, and an order in the
+//! environment makes it panic there. Without one a pass is one look at an `Option`.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Part;
+
+/// The variable that orders it: `kill:PART:NTH`, for example `kill:timer:3`. It can hold an order for the
+/// store's disk instead.
+pub const VARIABLE: &str = "CORTADO_FAULT";
+
+struct Order {
+    part: Part,
+    nth: u64,
+    passed: AtomicU64,
+}
+
+/// What kills a part at a pass.
+fn ordered() -> Option<&'static Order> {
+    static ORDER: OnceLock<Option<Order>> = OnceLock::new();
+    ORDER.get_or_init(|| parse(&std::env::var(VARIABLE).ok()?)).as_ref()
+}
+
+/// Whether a text is an order of this kind.
+pub fn check_order(text: &str) -> bool {
+    parse(text).is_some()
+}
+
+/// Panics when an order says that this part dies at this pass.
+pub fn pass(part: Part) {
+    let Some(order) = ordered().filter(|order| order.part == part) else { return };
+    if order.passed.fetch_add(1, Ordering::Relaxed) + 1 == order.nth {
+        std::panic::panic_any(format!("killed on order of {VARIABLE}"));
+    }
+}
+
+fn parse(order: &str) -> Option<Order> {
+    let (name, nth) = order.strip_prefix("kill:")?.split_once(':')?;
+    let part = Part::ALL.into_iter().find(|part| part.name() == name)?;
+    Some(Order { part, nth: nth.parse().ok()?, passed: AtomicU64::new(0) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_names_a_part_and_a_pass() {
+        for part in Part::ALL {
+            assert_eq!(parse(&format!("kill:{}:3", part.name())).unwrap().part, part);
+        }
+        for nonsense in ["", "kill", "kill:timer", "kill:nobody:1", "kill:timer:x", "eio:sync:1"] {
+            assert!(!check_order(nonsense), "{nonsense}");
+        }
+    }
+}
