@@ -11,20 +11,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::http::write_rate::{TooSlow, WriteBounds, WriteRate};
+
 /// A connection and what it still has to send.
 pub struct Socket {
     stream: TcpStream,
     /// Rung by the reactor.
     bell: Waker,
-    /// There while the kernel does not take everything.
-    unsent: Option<Box<Unsent>>,
-}
-
-struct Unsent {
-    /// Frames that others may share; the first may be sent in part.
-    frames: VecDeque<Bytes>,
-    /// When the peer last made room.
-    since: Instant,
+    /// There while the kernel does not take everything: frames that others may share; the first may be sent in
+    /// part.
+    unsent: Option<Box<VecDeque<Bytes>>>,
+    /// How fast the peer takes what it gets; there once it let something wait.
+    rate: Option<Box<WriteRate>>,
 }
 
 /// The connection is of no more use.
@@ -47,25 +45,25 @@ const AT_ONCE: usize = 8;
 impl Socket {
     /// Takes a connection over.
     pub fn new(stream: TcpStream, bell: Waker) -> Socket {
-        Socket { stream, bell, unsent: None }
+        Socket { stream, bell, unsent: None, rate: None }
     }
 
     /// Sends frames, in order and after what waits already. They are gone from `frames` afterwards.
-    pub fn send(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Broken> {
+    pub fn send(&mut self, frames: &mut Vec<Bytes>, bounds: &WriteBounds) -> Result<(), Broken> {
         if self.unsent.is_none() {
             self.write(frames)?;
         }
         if !frames.is_empty() {
-            let empty = || Box::new(Unsent { frames: VecDeque::new(), since: Instant::now() });
-            self.unsent.get_or_insert_with(empty).frames.extend(frames.drain(..));
+            self.unsent.get_or_insert_default().extend(frames.drain(..));
+            self.rate.get_or_insert_default().blocks(Instant::now(), bounds);
         }
         Ok(())
     }
 
     /// Sends what waits, as far as there is room.
-    pub fn flush(&mut self) -> Result<Flushed, Broken> {
+    pub fn flush(&mut self, bounds: &WriteBounds) -> Result<Flushed, Broken> {
         let Some(mut unsent) = self.unsent.take() else { return Ok(Flushed::All) };
-        let mut frames: Vec<Bytes> = std::mem::take(&mut unsent.frames).into();
+        let mut frames: Vec<Bytes> = std::mem::take(&mut *unsent).into();
         let before = length(&frames);
         self.write(&mut frames)?;
         if frames.is_empty() {
@@ -75,17 +73,20 @@ impl Socket {
             true => Flushed::Some,
             false => Flushed::Nothing,
         };
-        if flushed == Flushed::Some {
-            unsent.since = Instant::now();
-        }
-        unsent.frames = frames.into();
+        *unsent = frames.into();
         self.unsent = Some(unsent);
+        self.rate.get_or_insert_default().blocks(Instant::now(), bounds);
         Ok(flushed)
     }
 
-    /// Since when the peer takes nothing; `None` while nothing waits.
-    pub fn stuck_since(&self) -> Option<Instant> {
-        self.unsent.as_ref().map(|unsent| unsent.since)
+    /// Whether the peer lets something wait.
+    pub fn is_stuck(&self) -> bool {
+        self.unsent.is_some()
+    }
+
+    /// Refuses a peer that takes nothing, or too little, of what waits for it.
+    pub fn check_rate(&mut self, now: Instant, bounds: &WriteBounds) -> Result<(), TooSlow> {
+        self.rate.as_mut().map_or(Ok(()), |rate| rate.check(now, bounds))
     }
 
     /// Reads into a buffer that all sockets of the hub share.
@@ -129,6 +130,9 @@ impl Socket {
             match written {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => break Err(Broken),
                 Poll::Ready(Ok(mut taken)) => {
+                    if let Some(rate) = &mut self.rate {
+                        rate.took(taken, Instant::now());
+                    }
                     while taken > 0 {
                         let frame = &mut frames[sent];
                         let part = taken.min(frame.len());
@@ -144,6 +148,16 @@ impl Socket {
         };
         frames.drain(..sent);
         result
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.is_stuck() {
+            // A reset: what the kernel holds for a peer that does not take it goes at once. When the connection is
+            // gone already, there is nothing to reset.
+            let _ = self.stream.set_zero_linger();
+        }
     }
 }
 
