@@ -93,7 +93,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[TrustedProxy
         return client;
     }
     let hops = match headers.contains_key(X_FORWARDED_FOR) {
-        true => hops(headers, &X_FORWARDED_FOR, |element| Some(element)),
+        true => hops(headers, &X_FORWARDED_FOR, Some),
         false => hops(headers, &header::FORWARDED, forwarded_for),
     };
     for hop in hops.iter().rev() {

@@ -62,10 +62,15 @@ impl WriteRate {
             return;
         }
         // What was long ago, or went into empty buffers, says nothing about now.
-        if self.ended.is_none_or(|ended| now - ended > bounds.window) {
+        if self.is_over(now, bounds) {
             (self.waited, self.taken) = (Duration::ZERO, 0);
         }
         self.blocked = Some(Blocked { since: now, counted_from: now });
+    }
+
+    /// Whether nothing waits, and what there was is too long ago to say anything.
+    pub fn is_over(&self, now: Instant, bounds: &WriteBounds) -> bool {
+        self.blocked.is_none() && self.ended.is_none_or(|ended| now - ended > bounds.window)
     }
 
     /// Refuses a peer that is too slow. After a whole window the next one begins.

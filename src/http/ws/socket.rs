@@ -18,11 +18,16 @@ pub struct Socket {
     stream: TcpStream,
     /// Rung by the reactor.
     bell: Waker,
-    /// There while the kernel does not take everything: frames that others may share; the first may be sent in
-    /// part.
-    unsent: Option<Box<VecDeque<Bytes>>>,
-    /// How fast the peer takes what it gets; there once it let something wait.
-    rate: Option<Box<WriteRate>>,
+    /// There from when the kernel did not take everything, until that is long ago.
+    backlog: Option<Box<Backlog>>,
+}
+
+#[derive(Default)]
+struct Backlog {
+    /// Frames that others may share; the first may be sent in part. Empty once the peer has made room.
+    frames: VecDeque<Bytes>,
+    /// How fast the peer takes what it gets.
+    rate: WriteRate,
 }
 
 /// The connection is of no more use.
@@ -45,25 +50,29 @@ const AT_ONCE: usize = 8;
 impl Socket {
     /// Takes a connection over.
     pub fn new(stream: TcpStream, bell: Waker) -> Socket {
-        Socket { stream, bell, unsent: None, rate: None }
+        Socket { stream, bell, backlog: None }
     }
 
     /// Sends frames, in order and after what waits already. They are gone from `frames` afterwards.
     pub fn send(&mut self, frames: &mut Vec<Bytes>, bounds: &WriteBounds) -> Result<(), Broken> {
-        if self.unsent.is_none() {
+        if !self.is_stuck() {
             self.write(frames)?;
         }
         if !frames.is_empty() {
-            self.unsent.get_or_insert_default().extend(frames.drain(..));
-            self.rate.get_or_insert_default().blocks(Instant::now(), bounds);
+            let backlog = self.backlog.get_or_insert_default();
+            backlog.frames.extend(frames.drain(..));
+            backlog.rate.blocks(Instant::now(), bounds);
         }
         Ok(())
     }
 
     /// Sends what waits, as far as there is room.
     pub fn flush(&mut self, bounds: &WriteBounds) -> Result<Flushed, Broken> {
-        let Some(mut unsent) = self.unsent.take() else { return Ok(Flushed::All) };
-        let mut frames: Vec<Bytes> = std::mem::take(&mut *unsent).into();
+        let waiting = self.backlog.as_mut().map(|backlog| std::mem::take(&mut backlog.frames));
+        let mut frames: Vec<Bytes> = waiting.unwrap_or_default().into();
+        if frames.is_empty() {
+            return Ok(Flushed::All);
+        }
         let before = length(&frames);
         self.write(&mut frames)?;
         if frames.is_empty() {
@@ -73,20 +82,25 @@ impl Socket {
             true => Flushed::Some,
             false => Flushed::Nothing,
         };
-        *unsent = frames.into();
-        self.unsent = Some(unsent);
-        self.rate.get_or_insert_default().blocks(Instant::now(), bounds);
+        let backlog = self.backlog.get_or_insert_default();
+        backlog.frames = frames.into();
+        backlog.rate.blocks(Instant::now(), bounds);
         Ok(flushed)
     }
 
     /// Whether the peer lets something wait.
     pub fn is_stuck(&self) -> bool {
-        self.unsent.is_some()
+        self.backlog.as_ref().is_some_and(|backlog| !backlog.frames.is_empty())
     }
 
     /// Refuses a peer that takes nothing, or too little, of what waits for it.
     pub fn check_rate(&mut self, now: Instant, bounds: &WriteBounds) -> Result<(), TooSlow> {
-        self.rate.as_mut().map_or(Ok(()), |rate| rate.check(now, bounds))
+        let Some(backlog) = &mut self.backlog else { return Ok(()) };
+        if backlog.rate.is_over(now, bounds) {
+            self.backlog = None; // most who wait once never do again
+            return Ok(());
+        }
+        backlog.rate.check(now, bounds)
     }
 
     /// Reads into a buffer that all sockets of the hub share.
@@ -130,8 +144,8 @@ impl Socket {
             match written {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => break Err(Broken),
                 Poll::Ready(Ok(mut taken)) => {
-                    if let Some(rate) = &mut self.rate {
-                        rate.took(taken, Instant::now());
+                    if let Some(backlog) = &mut self.backlog {
+                        backlog.rate.took(taken, Instant::now());
                     }
                     while taken > 0 {
                         let frame = &mut frames[sent];

@@ -286,9 +286,10 @@ impl Subscriber {
             Stage::Leaving { .. } => return Ok(()),
             Stage::Talking => {}
         }
+        let bounds = limits.write_bounds();
+        self.socket.check_rate(now, &bounds).map_err(|_| Ending::Unwritable)?;
         if self.socket.is_stuck() {
-            let checked = self.socket.check_rate(now, &limits.write_bounds());
-            return checked.map_err(|_| Ending::Unwritable);
+            return Ok(());
         }
         if self.pong_by.is_some_and(|pong_by| pong_by <= now) {
             return Err(Ending::Silent);
