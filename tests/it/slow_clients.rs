@@ -20,7 +20,7 @@ const COMMANDS: &str = r#"
 log_bytes = "4MiB"
 [commands.say]
 program = "sh"
-args = ["-c", "for n in $(seq 200); do printf '%5000s\n' $n; done; sleep 3600"]
+args = ["-c", "for n in $(seq 200); do printf '%5000s\n' $n; done; sleep 300"]
 "#;
 
 /// A connection whose kernel keeps little of what nobody reads.
