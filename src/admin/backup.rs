@@ -8,7 +8,8 @@ use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
 use super::{Failed, read_in, report};
-use crate::cli::api::{Api, causes};
+use crate::cli::api::Api;
+use crate::cli::export::broken_off;
 use crate::config::BackupArgs;
 
 /// Pieces of the answer that may wait for the disk.
@@ -47,7 +48,7 @@ pub async fn run(
 
 /// Hands the answer to the builder; ends early and in silence when that is gone.
 async fn feed(mut response: reqwest::Response, bytes: mpsc::Sender<Bytes>) -> Result<(), String> {
-    while let Some(chunk) = response.chunk().await.map_err(|error| causes(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken_off(&error))? {
         if bytes.send(chunk).await.is_err() {
             break;
         }

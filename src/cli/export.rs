@@ -24,7 +24,7 @@ pub async fn run(
         let mut response = api.get("/api/v1/export").await?;
         let mut check = ExportCheck::default();
         let unusable = |why: &dyn std::fmt::Display| format!("the export cannot be used: {why}");
-        while let Some(bytes) = response.chunk().await.map_err(|error| unusable(&causes(&error)))? {
+        while let Some(bytes) = response.chunk().await.map_err(|error| broken_off(&error))? {
             out.write_all(&bytes).map_err(|error| format!("cannot write: {error}"))?;
             check.bytes(&bytes).map_err(|why| unusable(&why))?;
         }
@@ -37,5 +37,42 @@ pub async fn run(
     tokio::select! {
         done = copying => done,
         () = stop => Err("interrupted; the export is not whole".to_owned()),
+    }
+}
+
+/// What to say when the server ends an export in the middle.
+pub(crate) fn broken_off(error: &reqwest::Error) -> Failed {
+    format!(
+        "the server broke the export off ({}): it stopped, it had read for store.max_export, or too little was taken \
+         of it for http.export_min_rate; its log says which",
+        causes(error)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::config::ClientArgs;
+
+    #[tokio::test]
+    async fn an_export_that_the_server_breaks_off_is_told_to_be_incomplete_and_why() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let client = ClientArgs { server, auth_token: None };
+        let args = ExportArgs { client, data_dir: None };
+        let breaks_off = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_u8().await.unwrap();
+            let half = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\n{\"head\":\r\n";
+            stream.write_all(half.as_bytes()).await.unwrap();
+        };
+        let mut out = Vec::new();
+        let exporting = run(args, std::future::pending(), &mut out);
+        let (ended, ()) = tokio::join!(exporting, breaks_off);
+        let why = ended.unwrap_err();
+        assert!(why.contains("broke the export off"), "{why}");
+        assert!(why.contains("http.export_min_rate") && why.contains("store.max_export"), "{why}");
     }
 }

@@ -26,7 +26,7 @@ const MIN_TOKEN: usize = 16;
 const MIN_LOG_QUEUE: u64 = 16 * 1_024;
 
 /// Splits a merged file into its parts.
-pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
+pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     let mut problems = Problems::default();
     let FileConfig { queues, store, retention, handlers, commands, http, .. } = &file;
 
@@ -74,6 +74,8 @@ pub(super) fn split(file: FileConfig) -> Result<Config, ConfigError> {
     if !problems.0.is_empty() {
         return Err(ConfigError::Invalid(problems.0));
     }
+    // People look at what is in force, not at how it came about.
+    file.http.connections_per_address = Some(file.http.connections_from_one_address());
     Ok(Config {
         settings: settings::in_force(&file),
         listen: file.listen,
@@ -206,6 +208,14 @@ impl Problems {
         self.at_least("http.socket_rate", section.socket_rate, 1);
         self.at_least("http.socket_subscriptions", section.socket_subscriptions, 1);
         self.at_least("http.sockets_per_address", section.sockets_per_address, 1);
+        if let Some(connections) = section.connections_per_address
+            && (connections == 0 || connections >= section.max_connections)
+        {
+            self.add(
+                "http.connections_per_address",
+                "at least 1 and less than http.max_connections is expected",
+            );
+        }
         if section.max_sockets == 0 || section.max_sockets >= section.max_connections {
             self.add(
                 "http.max_sockets",
@@ -221,6 +231,7 @@ impl Problems {
             ("http.socket_pong", section.socket_pong),
             ("http.socket_mark", section.socket_mark),
             ("http.socket_unwritable", section.socket_unwritable),
+            ("http.min_rate_window", section.min_rate_window),
         ] {
             self.lasts(key, value);
         }
@@ -234,6 +245,7 @@ impl Problems {
         self.at_least("store.pipeline_from", section.pipeline_from, 1);
         self.at_least("store.readers", section.readers, 1);
         self.at_least("store.search_step", section.search_step, 1);
+        self.lasts("store.max_export", section.max_export);
         self.at_least("retention.events.count", retention.events.count, 1);
         let keep = |keep: KeepSection| store::Keep { age: keep.age, count: keep.count };
         store::Limits {
@@ -253,6 +265,7 @@ impl Problems {
             pipeline_from: section.pipeline_from,
             readers: section.readers,
             search_step: section.search_step,
+            max_export: section.max_export,
         }
     }
 

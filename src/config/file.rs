@@ -14,7 +14,8 @@ use super::units::{duration, listen, size};
 use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
-use crate::http::limits::Loopback;
+use crate::http::client_address::TrustedProxy;
+use crate::http::limits::{Limits as HttpLimits, Loopback};
 use crate::job::RateLimit;
 use crate::store;
 
@@ -139,6 +140,8 @@ pub struct StoreSection {
     pub pipeline_from: usize,
     pub readers: usize,
     pub search_step: usize,
+    #[serde(deserialize_with = "duration")]
+    pub max_export: Duration,
 }
 
 /// `[retention]`
@@ -182,6 +185,22 @@ pub struct HttpSection {
     pub header_timeout: Duration,
     /// Connections at once.
     pub max_connections: usize,
+    /// Connections at once from one address, IPv6 by /64; more than subscribers when it is not set.
+    pub connections_per_address: Option<usize>,
+    /// Reverse proxies, which have no limit of an address and are believed whom they speak for.
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// Bytes of large answers that may wait for their clients.
+    #[serde(deserialize_with = "size")]
+    pub max_unread: usize,
+    /// Bytes a second that a client must take of an answer that waits for it.
+    #[serde(deserialize_with = "size")]
+    pub min_rate: usize,
+    /// The same of an export.
+    #[serde(deserialize_with = "size")]
+    pub export_min_rate: usize,
+    /// The time over which both are averaged.
+    #[serde(deserialize_with = "duration")]
+    pub min_rate_window: Duration,
     /// The longest that a request may wait for events, or for the end of a job.
     #[serde(deserialize_with = "duration")]
     pub max_wait: Duration,
@@ -275,6 +294,17 @@ fn max_output_lines() -> usize {
     10_000
 }
 
+impl HttpSection {
+    /// Connections that one address may have. Whoever raised the limit of subscribers has room for them.
+    pub fn connections_from_one_address(&self) -> usize {
+        /// Requests beside as many subscribers as there may be.
+        const BESIDE: usize = 64;
+        let usual = HttpLimits::default().connections_per_address;
+        let room = usual.max(self.sockets_per_address.saturating_add(BESIDE));
+        self.connections_per_address.unwrap_or(room)
+    }
+}
+
 impl Default for FileConfig {
     fn default() -> Self {
         FileConfig {
@@ -348,6 +378,7 @@ impl Default for StoreSection {
             pipeline_from: limits.pipeline_from,
             readers: limits.readers,
             search_step: limits.search_step,
+            max_export: limits.max_export,
         }
     }
 }
@@ -374,6 +405,12 @@ impl Default for HttpSection {
             request_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),
             max_connections: 12_000,
+            connections_per_address: None,
+            trusted_proxies: Vec::new(),
+            max_unread: 256 << 20,
+            min_rate: 8_000,
+            export_min_rate: 64_000,
+            min_rate_window: Duration::from_secs(30),
             max_wait: Duration::from_secs(60),
             sockets_per_address: 64,
             sockets_from_loopback: Loopback::Limited,

@@ -120,7 +120,7 @@ fn every_problem_is_named_with_its_key() {
     let problems = problems(
         "base_url = 'jobs.example.com'\nbase_path = 'cortado'\nlog.filter = 'loud,,=x'\nauth.token = 'short'\n\
          [engine]\nconcurrency = 0\nlease = '10ms'\nworker = ''\nmax_payload = '8MiB'\n\
-         [queues.'two words']\nweight = 0\n[store]\nmax_waiting = 0\n[http]\nsocket_mark = '0s'\nmax_sockets = 20000\n\
+         [queues.'two words']\nweight = 0\n[store]\nmax_waiting = 0\n[http]\nsocket_mark = '0s'\nmax_sockets = 20000\nconnections_per_address = 12000\nmin_rate_window = '0s'\n\
          [handlers.http]\nallow = ['10.0.0.0/8', 'everything']\nsigning_secret = 'secret'\n\
          [handlers.command]\nkill_grace = '1600ms'\n\
          [commands.x]\nprogram = './x'\nargs = ['{a b}']\nenv = { 'A=B' = '1' }",
@@ -136,6 +136,8 @@ fn every_problem_is_named_with_its_key() {
         "engine.worker",
         "http.max_body",
         "http.max_sockets",
+        "http.connections_per_address",
+        "http.min_rate_window",
         "queues.two words",
         "queues.two words.weight",
         "store.max_waiting",
@@ -149,13 +151,21 @@ fn every_problem_is_named_with_its_key() {
     ] {
         assert_eq!(keys.iter().filter(|found| **found == key).count(), 1, "{key}: {problems:?}");
     }
-    assert_eq!(keys.len(), 19, "{problems:?}");
+    assert_eq!(keys.len(), 21, "{problems:?}");
     let text = ConfigError::Invalid(problems).to_string();
     assert!(text.contains("\n  engine.concurrency: at least 1 is expected"), "{text}");
     assert!(
         !text.contains("'secret'") && !text.contains("\"short\""),
         "secrets stay secret: {text}"
     );
+}
+
+#[test]
+fn an_address_that_may_have_many_subscribers_may_have_as_many_connections() {
+    let connections = |toml: &str| build(toml).unwrap().http.connections_from_one_address();
+    assert_eq!(connections(""), crate::http::Limits::default().connections_per_address);
+    assert_eq!(connections("[http]\nsockets_per_address = 5000"), 5_064);
+    assert_eq!(connections("[http]\nsockets_per_address = 5000\nconnections_per_address = 7"), 7);
 }
 
 #[test]
@@ -170,6 +180,8 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
         ("[http]\n\nmax_body = '2 TB'", ["line 3", "2MiB"]),
         ("[http]\nmax_body = -1", ["line 2", "2MiB"]),
         ("[log]\nformat = 'xml'", ["line 2", "json"]),
+        ("[http]\ntrusted_proxies = ['proxy.local']", ["line 2", "10.0.0.0/8"]),
+        ("[http]\nmin_rate = 'fast'", ["line 2", "64kB"]),
         ("[retention]\nevents = { age = '1 day' }", ["line 2", "count"]),
         ("[commands.x]\nargs = []", ["line 1", "program"]),
         ("listen = ", ["line 1", "listen"]),

@@ -31,8 +31,9 @@ struct FieldProblem {
     message: String,
 }
 
+/// A problem document.
 #[derive(Serialize)]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
@@ -140,6 +141,13 @@ impl Problem {
         }
     }
 
+    /// An address holds as many connections as it may.
+    pub fn too_many_connections(held: usize) -> Self {
+        let detail = format!("your address holds {held} connections already");
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail);
+        problem.retry_after(10)
+    }
+
     /// The status it answers with.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -148,6 +156,18 @@ impl Problem {
     /// The stable name of the problem.
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// The problem as it is written (RFC 9457).
+    pub(super) fn document(&self) -> Document<'_> {
+        Document {
+            r#type: format!("urn:cortado:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            errors: &self.errors,
+        }
     }
 
     /// What happened this time, for people.
@@ -195,15 +215,7 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(code = self.code, detail = self.detail, "a request failed");
         }
-        let document = Document {
-            r#type: format!("urn:cortado:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("error"),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            code: self.code,
-            errors: &self.errors,
-        };
-        let body = super::view::to_json(&document);
+        let body = super::view::to_json(&self.document());
         let kind = HeaderValue::from_static("application/problem+json");
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
+use super::write_timeout::AtLeast;
 use super::{Api, Problem};
 use crate::engine::{EngineError, ExportWriter, Snapshot};
 
@@ -29,7 +30,10 @@ pub async fn export(State(api): State<Api>) -> Result<Response, Problem> {
         })?;
         Ok::<_, String>(lines.map(|lines| (lines, (snapshot, writer))))
     });
-    Ok((HEADERS, Body::from_stream(steps)).into_response())
+    let mut response = (HEADERS, Body::from_stream(steps)).into_response();
+    // The journal keeps everything until the last piece is read: a client must not take for ever.
+    response.extensions_mut().insert(AtLeast(api.limits.export_min_rate));
+    Ok(response)
 }
 
 /// The next lines; `None` after the end.

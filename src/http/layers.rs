@@ -20,6 +20,7 @@ use super::auth::{Hosts, check_host, check_origin, check_token};
 use super::date;
 use super::patience::Lasting;
 use super::query::asks_to_wait;
+use super::unread::{Unread, count};
 use super::{Limits, Problem};
 use crate::supervise::{Part, panic_text, pass};
 
@@ -50,7 +51,11 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
     let compressible = SizeAbove::new(1_024).and(NotForContentType::IMAGES).and(not_lasting);
     let gate = Gate { access, timeout: limits.request_timeout, max_wait: limits.max_wait };
     let gate = Arc::new(gate);
+    let unread = Arc::new(Unread::new(limits));
     Ok(router
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            count(unread.clone(), request, next)
+        }))
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(csrf)

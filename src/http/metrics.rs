@@ -2,8 +2,9 @@
 //! reads. Everything told stands in memory: nothing looks through jobs.
 
 use std::fmt;
+use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
@@ -12,6 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::connections::Connections;
 use super::{Api, Problem};
 use crate::engine::{Door, Engine, Latency, Stats, Storage};
 use crate::job::Time;
@@ -20,13 +22,19 @@ use crate::logging;
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Every metric as it is now.
-pub async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
+pub async fn metrics(
+    State(api): State<Api>,
+    connections: Option<Extension<Arc<Connections>>>,
+) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let storage = api.engine.storage().await?;
     let mut scrape = Scrape::default();
     scrape.jobs(&stats, &api.engine);
     scrape.work(&api.engine);
     scrape.store(&storage);
+    if let Some(Extension(connections)) = connections {
+        scrape.connections(&connections, api.limits.max_connections);
+    }
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));
     let mut text = String::new();
@@ -129,6 +137,18 @@ impl Scrape {
         self.counter("cortado_log_dropped_lines", help, logging::dropped());
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
         self.gauges("cortado_info", "The program that answers.", vec![(version, 1.0)]);
+    }
+
+    fn connections(&mut self, connections: &Connections, most: usize) {
+        let open = connections.open() as f64;
+        self.gauge("cortado_http_connections", "Connections that are open.", open);
+        let help = "Connections that may be open at once.";
+        self.gauge("cortado_http_connections_max", help, most as f64);
+        let help = "Connections, and requests through trusted proxies, that were refused because their address \
+                    had too many.";
+        self.counter("cortado_http_connections_refused", help, connections.refused());
+        let help = "Connections closed because their client took its answer too slowly.";
+        self.counter("cortado_http_connections_too_slow", help, connections.too_slow());
     }
 
     fn store(&mut self, storage: &Storage) {

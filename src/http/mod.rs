@@ -14,9 +14,12 @@ use serde::Serialize;
 use crate::engine::{Door, Engine, Listening};
 use crate::job::Cursor;
 
+mod address_counts;
 pub mod auth;
 pub mod base_path;
 mod bulk;
+pub mod client_address;
+pub mod connections;
 mod date;
 pub mod error;
 mod events;
@@ -40,8 +43,11 @@ pub mod server;
 mod sse;
 mod stats;
 mod submit;
+mod unread;
 pub mod view;
 mod wait;
+mod write_rate;
+mod write_timeout;
 pub mod ws;
 
 pub use crate::engine::ExportCheck;

@@ -1,5 +1,5 @@
-//! The accept loop, on hyper itself: header timeouts, a bound on connections, and a stop that lets
-//! requests under way finish and waits for nobody who has not asked anything.
+//! The accept loop, on hyper itself: header timeouts, bounds on connections, an end for peers that do not read,
+//! and a stop that lets requests under way finish and waits for nobody who has not asked anything.
 
 use std::convert::Infallible;
 use std::io;
@@ -12,7 +12,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{HeaderMap, Request};
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,15 +24,25 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
-use super::Limits;
-use super::patience::{Lasting, Patient};
+use super::address_counts::AddressShare;
+use super::client_address::{client_address, is_trusted};
+use super::connections::{Connections, turn_away};
+use super::patience::Lasting;
+use super::write_timeout::{AtLeast, MinRate, WriteTimeout};
+use super::{Limits, Problem};
 use crate::shutdown::Shutdown;
 use crate::supervise::{Part, pass};
 
-/// Holds a place among [`Limits::max_connections`]; in every request's extensions, so that a socket
-/// can keep its connection's place after the upgrade.
+/// Holds a place among [`Limits::max_connections`] and its address's share of them; in every request's
+/// extensions, so that a socket can keep its connection's place after the upgrade.
 #[derive(Debug, Clone)]
-pub struct ConnectionSlot(#[allow(dead_code)] Arc<OwnedSemaphorePermit>);
+pub struct ConnectionSlot {
+    #[allow(dead_code)] // it counts by being alive
+    connection: Arc<(OwnedSemaphorePermit, AddressShare)>,
+    /// The share of the client behind a trusted proxy.
+    #[allow(dead_code)] // it counts by being alive
+    proxied: Option<Arc<AddressShare>>,
+}
 
 /// Opens a listener. Its connections get small send buffers: a subscriber that takes nothing then pins
 /// a fraction of the kernel memory that the default would let it pin.
@@ -65,17 +76,28 @@ pub async fn serve(
     // The connections that still speak HTTP: one that became a socket has left it.
     let speaking = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let limits = Arc::new(limits);
+    let connections = Arc::new(Connections::default());
     let accept = async {
         loop {
             pass(Part::Listener);
             // Waiting for a place before `accept` leaves the others in the kernel's listen queue.
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let (stream, address) = accept(&listener).await;
-            let slot = ConnectionSlot(Arc::new(slot));
+            let share = match connections.admit(address.ip(), &limits) {
+                Ok(share) => share,
+                Err(problem) => {
+                    if let Some(farewell) = connections.farewell() {
+                        shutdown.connections.spawn(turn_away(stream, problem, farewell));
+                    }
+                    continue;
+                }
+            };
+            let slot = ConnectionSlot { connection: Arc::new((slot, share)), proxied: None };
             let speaks = speaking.token();
-            let peer = Peer { stream, address, slot, speaks };
-            let one = connection(peer, router.clone(), &limits, shutdown.clone());
-            shutdown.connections.spawn(one);
+            let visit = Visit { address, limits: limits.clone(), connections: connections.clone() };
+            let peer = Peer { stream, visit, slot, speaks };
+            shutdown.connections.spawn(connection(peer, router.clone(), shutdown.clone()));
         }
     };
     tokio::select! {
@@ -117,39 +139,75 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// A connection just accepted.
 struct Peer {
     stream: TcpStream,
-    address: SocketAddr,
+    visit: Visit,
     slot: ConnectionSlot,
     /// Counts it among the connections that the end of `serve` waits for.
     speaks: TaskTrackerToken,
 }
 
+/// Where a connection comes from, and what it may do.
+#[derive(Clone)]
+struct Visit {
+    address: SocketAddr,
+    limits: Arc<Limits>,
+    connections: Arc<Connections>,
+}
+
+impl Visit {
+    /// The client of a request, and its share of the requests under way when it is behind a trusted proxy.
+    fn client(&self, headers: &HeaderMap) -> Result<(SocketAddr, Option<AddressShare>), Problem> {
+        let proxies = &self.limits.trusted_proxies;
+        let client = client_address(self.address.ip(), headers, proxies);
+        // A client without a proxy is counted by its connections; proxies are not counted.
+        let is_proxied = is_trusted(proxies, self.address.ip()) && !is_trusted(proxies, client);
+        let share = match is_proxied {
+            true => Some(self.connections.admit_proxied(client, &self.limits)?),
+            false => None,
+        };
+        Ok((SocketAddr::new(client, self.address.port()), share))
+    }
+}
+
 fn connection(
     peer: Peer,
     router: Router,
-    limits: &Limits,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let Peer { stream, address, slot, speaks } = peer;
+    let Peer { stream, visit, slot, speaks } = peer;
+    let Visit { address, limits, connections } = visit.clone();
     // Cancelled when an answer without end begins: from then on this connection is like a socket.
     let lasting = CancellationToken::new();
     let begun = lasting.clone();
     // Counts the requests under way as receivers: a call or a body that lives holds one.
     let (under_way, _) = watch::channel(());
     let counter = under_way.clone();
+    let min_rate = MinRate::new(limits.min_rate);
+    let rates = min_rate.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let guard = counter.subscribe();
-        request.extensions_mut().insert(ConnectInfo(address));
-        request.extensions_mut().insert(slot.clone());
-        let answer = router.clone().oneshot(request.map(Body::new));
-        let begun = begun.clone();
+        let (begun, rates) = (begun.clone(), rates.clone());
+        let admitted = visit.client(request.headers()).map(|(client, share)| {
+            let proxied = share.map(Arc::new);
+            let slot = ConnectionSlot { proxied: proxied.clone(), ..slot.clone() };
+            request.extensions_mut().insert(ConnectInfo(client));
+            request.extensions_mut().insert(slot);
+            request.extensions_mut().insert(visit.connections.clone());
+            (router.clone().oneshot(request.map(Body::new)), proxied)
+        });
+        let usual = visit.limits.min_rate;
         async move {
-            let response = answer.await?;
+            let (response, proxied): (Response, _) = match admitted {
+                Ok((answer, proxied)) => (answer.await?, proxied),
+                Err(problem) => (problem.into_response(), None),
+            };
+            let least = response.extensions().get::<AtLeast>().map_or(usual, |least| least.0);
+            rates.set(least);
             let lasts = response.extensions().get::<Lasting>().is_some();
             let guard = Some(guard).filter(|_| !lasts);
             if lasts {
                 begun.cancel();
             }
-            Ok::<_, Infallible>(response.map(|body| Guarded { body, guard }))
+            Ok::<_, Infallible>(response.map(|body| Guarded { body, guard, proxied }))
         }
     });
     let mut http = http1::Builder::new();
@@ -159,12 +217,12 @@ fn connection(
     // No pipeline_flush: it would drop the answer that opens a socket when bytes wait behind the request.
     http.max_buf_size(64 * 1_024);
     let (bound, last_bytes) = (limits.request_timeout, limits.last_bytes);
-    let unwritable = limits.ws_unwritable;
+    let bounds = limits.write_bounds();
     async move {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
         }
-        let stream = TokioIo::new(Patient::new(stream, lasting.clone(), unwritable));
+        let stream = TokioIo::new(WriteTimeout::new(stream, bounds, min_rate, connections));
         let serving = http.serve_connection(stream, service).with_upgrades();
         let mut serving = pin!(serving);
         let ended = tokio::select! {
@@ -233,6 +291,8 @@ struct Guarded {
     body: Body,
     #[allow(dead_code)] // it counts by being alive; none in a lasting answer
     guard: Option<watch::Receiver<()>>,
+    #[allow(dead_code)] // as above, for the client behind a proxy
+    proxied: Option<Arc<AddressShare>>,
 }
 
 impl HttpBody for Guarded {

@@ -32,6 +32,8 @@ pub struct Limits {
     /// Jobs that one `list` looks at before it answers with what it has found. A little more when they
     /// lie close together.
     pub search_step: usize,
+    /// How long one snapshot may hold the trimming up, however fast it is read: an export, a backup.
+    pub max_export: Duration,
 }
 
 /// How long and how many finished jobs and events are kept. Jobs past either bound go, oldest first.
@@ -70,6 +72,7 @@ impl Default for Limits {
             pipeline_from: 512,
             readers: 8,
             search_step: 50_000,
+            max_export: Duration::from_secs(3_600),
         }
     }
 }

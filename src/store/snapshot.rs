@@ -15,7 +15,7 @@ use crate::job::{
 pub const FORMAT: u32 = EXPORT.newest as u32;
 
 /// A store as it was at one place of its log. Dropping it lets go of whatever the store holds back for
-/// it; a reader that does not ask for more within a minute is given up.
+/// it; a reader that does not ask for more within a minute, or reads for longer than `Limits::max_export`, is given up.
 #[async_trait]
 pub trait Snapshot: Send {
     /// The next pieces, a bounded number, in this order: the head, the paused queues by name, the queues

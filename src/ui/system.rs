@@ -12,6 +12,7 @@ use axum::response::Response;
 use crate::config::Setting;
 use crate::config::settings::Shown;
 use crate::engine::{Door, Engine, Stats, Storage};
+use crate::http::connections::Connections;
 use crate::job::Time;
 
 use super::error::UiError;
@@ -38,12 +39,14 @@ struct Facts {
 pub async fn show(
     Has(engine): Has<Engine>,
     Extension(settings): Extension<Arc<Vec<Setting>>>,
+    connections: Option<Extension<Arc<Connections>>>,
 ) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let storage = engine.storage().await?;
     let shell = Shell::live("System", Section::System, stats.cursor);
-    let groups =
+    let mut groups =
         vec![process(&engine, shell.now), store(&storage), log(&stats, &engine), work(&engine)];
+    groups.extend(connections.map(|Extension(connections)| clients(&connections)));
     let settings = settings.iter().map(|setting| (setting.key.clone(), in_words(setting)));
     Ok(page(StatusCode::OK, &System { settings: settings.collect(), shell, groups }))
 }
@@ -60,6 +63,15 @@ fn process(engine: &Engine, now: Time) -> Facts {
         ("Process", std::process::id().to_string()),
     ];
     Facts { id: "process", title: "Server", facts }
+}
+
+fn clients(connections: &Connections) -> Facts {
+    let facts = vec![
+        ("Open connections", count(connections.open() as u64)),
+        ("Refused: too many of one address", count(connections.refused())),
+        ("Closed: client too slow", count(connections.too_slow())),
+    ];
+    Facts { id: "clients", title: "Connections", facts }
 }
 
 fn in_words(setting: &Setting) -> String {

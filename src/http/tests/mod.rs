@@ -2,6 +2,7 @@
 
 mod api;
 mod bulk;
+mod connections;
 mod docs;
 mod gate;
 mod hostile;

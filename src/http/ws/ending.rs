@@ -17,7 +17,7 @@ pub enum Ending {
     Delivered,
     /// The stored log cannot be read.
     StoreFailed,
-    /// The client takes nothing for too long.
+    /// The client takes nothing for too long, or too little.
     Unwritable,
     /// The client does not answer pings.
     Silent,

@@ -313,6 +313,7 @@ impl Hub {
             limits.ws_pong_within,
             limits.ws_mark_every,
             limits.ws_unwritable,
+            limits.min_rate_window,
             limits.ws_close_within,
         ];
         let shortest = bounds.into_iter().min().unwrap_or(LOOK);

@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use axum::extract::{ConnectInfo, Extension, RawQuery, Request, State};
 use axum::response::Response;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-use super::patience::Patient;
 use super::server::ConnectionSlot;
+use super::write_timeout::WriteTimeout;
 use super::{Api, Problem, query};
 use crate::engine::Door;
 use hubs::Newcomer;
@@ -56,7 +55,7 @@ pub(super) async fn upgrade(
             Err(error) => return tracing::debug!(%peer, %error, "a socket was not opened"),
         };
         // Our accept loop makes every connection, and makes this of it.
-        let Ok(parts) = upgraded.downcast::<TokioIo<Patient<TcpStream>>>() else {
+        let Ok(parts) = upgraded.downcast::<TokioIo<WriteTimeout>>() else {
             return tracing::error!(%peer, "a socket on a connection of another server");
         };
         let stream = parts.io.into_inner().into_inner();

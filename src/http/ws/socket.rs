@@ -11,20 +11,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::http::write_rate::{TooSlow, WriteBounds, WriteRate};
+
 /// A connection and what it still has to send.
 pub struct Socket {
     stream: TcpStream,
     /// Rung by the reactor.
     bell: Waker,
-    /// There while the kernel does not take everything.
-    unsent: Option<Box<Unsent>>,
+    /// There from when the kernel did not take everything, until that is long ago.
+    backlog: Option<Box<Backlog>>,
 }
 
-struct Unsent {
-    /// Frames that others may share; the first may be sent in part.
+#[derive(Default)]
+struct Backlog {
+    /// Frames that others may share; the first may be sent in part. Empty once the peer has made room.
     frames: VecDeque<Bytes>,
-    /// When the peer last made room.
-    since: Instant,
+    /// How fast the peer takes what it gets.
+    rate: WriteRate,
 }
 
 /// The connection is of no more use.
@@ -47,25 +50,29 @@ const AT_ONCE: usize = 8;
 impl Socket {
     /// Takes a connection over.
     pub fn new(stream: TcpStream, bell: Waker) -> Socket {
-        Socket { stream, bell, unsent: None }
+        Socket { stream, bell, backlog: None }
     }
 
     /// Sends frames, in order and after what waits already. They are gone from `frames` afterwards.
-    pub fn send(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Broken> {
-        if self.unsent.is_none() {
+    pub fn send(&mut self, frames: &mut Vec<Bytes>, bounds: &WriteBounds) -> Result<(), Broken> {
+        if !self.is_stuck() {
             self.write(frames)?;
         }
         if !frames.is_empty() {
-            let empty = || Box::new(Unsent { frames: VecDeque::new(), since: Instant::now() });
-            self.unsent.get_or_insert_with(empty).frames.extend(frames.drain(..));
+            let backlog = self.backlog.get_or_insert_default();
+            backlog.frames.extend(frames.drain(..));
+            backlog.rate.blocks(Instant::now(), bounds);
         }
         Ok(())
     }
 
     /// Sends what waits, as far as there is room.
-    pub fn flush(&mut self) -> Result<Flushed, Broken> {
-        let Some(mut unsent) = self.unsent.take() else { return Ok(Flushed::All) };
-        let mut frames: Vec<Bytes> = std::mem::take(&mut unsent.frames).into();
+    pub fn flush(&mut self, bounds: &WriteBounds) -> Result<Flushed, Broken> {
+        let waiting = self.backlog.as_mut().map(|backlog| std::mem::take(&mut backlog.frames));
+        let mut frames: Vec<Bytes> = waiting.unwrap_or_default().into();
+        if frames.is_empty() {
+            return Ok(Flushed::All);
+        }
         let before = length(&frames);
         self.write(&mut frames)?;
         if frames.is_empty() {
@@ -75,17 +82,25 @@ impl Socket {
             true => Flushed::Some,
             false => Flushed::Nothing,
         };
-        if flushed == Flushed::Some {
-            unsent.since = Instant::now();
-        }
-        unsent.frames = frames.into();
-        self.unsent = Some(unsent);
+        let backlog = self.backlog.get_or_insert_default();
+        backlog.frames = frames.into();
+        backlog.rate.blocks(Instant::now(), bounds);
         Ok(flushed)
     }
 
-    /// Since when the peer takes nothing; `None` while nothing waits.
-    pub fn stuck_since(&self) -> Option<Instant> {
-        self.unsent.as_ref().map(|unsent| unsent.since)
+    /// Whether the peer lets something wait.
+    pub fn is_stuck(&self) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| !backlog.frames.is_empty())
+    }
+
+    /// Refuses a peer that takes nothing, or too little, of what waits for it.
+    pub fn check_rate(&mut self, now: Instant, bounds: &WriteBounds) -> Result<(), TooSlow> {
+        let Some(backlog) = &mut self.backlog else { return Ok(()) };
+        if backlog.rate.is_over(now, bounds) {
+            self.backlog = None; // most who wait once never do again
+            return Ok(());
+        }
+        backlog.rate.check(now, bounds)
     }
 
     /// Reads into a buffer that all sockets of the hub share.
@@ -129,6 +144,9 @@ impl Socket {
             match written {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => break Err(Broken),
                 Poll::Ready(Ok(mut taken)) => {
+                    if let Some(backlog) = &mut self.backlog {
+                        backlog.rate.took(taken, Instant::now());
+                    }
                     while taken > 0 {
                         let frame = &mut frames[sent];
                         let part = taken.min(frame.len());
@@ -144,6 +162,16 @@ impl Socket {
         };
         frames.drain(..sent);
         result
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.is_stuck() {
+            // A reset: what the kernel holds for a peer that does not take it goes at once. When the connection is
+            // gone already, there is nothing to reset.
+            let _ = self.stream.set_zero_linger();
+        }
     }
 }
 

@@ -126,7 +126,7 @@ impl Subscriber {
 
     /// Whether it can be given something now: it has not been sent away, and takes what it gets.
     pub fn is_ready(&self) -> bool {
-        self.stage == Stage::Talking && self.socket.stuck_since().is_none()
+        self.stage == Stage::Talking && !self.socket.is_stuck()
     }
 
     /// Whether it still talks and has not seen everything up to `seq`.
@@ -164,16 +164,16 @@ impl Subscriber {
     /// Sends texts, which break the silence: scripts see texts but no pings. Empties `texts`.
     pub fn say(&mut self, texts: &mut Vec<Bytes>, desk: &Desk<'_>) -> Result<(), Ending> {
         self.mark_at = desk.now + desk.limits.ws_mark_every;
-        self.send(texts)
+        self.send(texts, desk)
     }
 
-    fn send(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Ending> {
-        self.socket.send(frames).map_err(|_| Ending::Gone)
+    fn send(&mut self, frames: &mut Vec<Bytes>, desk: &Desk<'_>) -> Result<(), Ending> {
+        self.socket.send(frames, &desk.limits.write_bounds()).map_err(|_| Ending::Gone)
     }
 
     /// Sends what waits, as far as there is room. Whether nothing waits any more.
     pub fn flush(&mut self, desk: &Desk<'_>) -> Result<bool, Ending> {
-        let flushed = self.socket.flush().map_err(|_| Ending::Gone)?;
+        let flushed = self.socket.flush(&desk.limits.write_bounds()).map_err(|_| Ending::Gone)?;
         match flushed {
             Flushed::All | Flushed::Some => {
                 // A ping may be behind much that a slow peer has yet to take.
@@ -228,7 +228,7 @@ impl Subscriber {
             (Heard::Ping(_) | Heard::Text(_), Stage::Leaving { .. }) => Ok(()),
             (Heard::Ping(payload), Stage::Talking) => {
                 self.count(desk)?;
-                self.send(&mut vec![frames::pong(&payload)])
+                self.send(&mut vec![frames::pong(&payload)], desk)
             }
             (Heard::Text(said), Stage::Talking) => {
                 self.count(desk)?;
@@ -286,11 +286,10 @@ impl Subscriber {
             Stage::Leaving { .. } => return Ok(()),
             Stage::Talking => {}
         }
-        if let Some(since) = self.socket.stuck_since() {
-            return match since + limits.ws_unwritable <= now {
-                true => Err(Ending::Unwritable),
-                false => Ok(()),
-            };
+        let bounds = limits.write_bounds();
+        self.socket.check_rate(now, &bounds).map_err(|_| Ending::Unwritable)?;
+        if self.socket.is_stuck() {
+            return Ok(());
         }
         if self.pong_by.is_some_and(|pong_by| pong_by <= now) {
             return Err(Ending::Silent);
@@ -298,7 +297,7 @@ impl Subscriber {
         if self.ping_at <= now {
             self.ping_at = now + limits.ws_ping_every;
             self.pong_by.get_or_insert(now + limits.ws_pong_within);
-            self.send(&mut vec![frames::ping()])?;
+            self.send(&mut vec![frames::ping()], desk)?;
         }
         if self.mark_at <= now {
             self.say(&mut vec![self.mark()], desk)?;
@@ -319,10 +318,10 @@ impl Subscriber {
             _ => (within.min(HANG_UP), Until::HungUp),
         };
         self.stage = Stage::Leaving { by: desk.now + within, until };
-        self.send(&mut vec![last])?;
-        match self.socket.stuck_since() {
-            Some(_) => Ok(()),
-            None => self.sign_off(),
+        self.send(&mut vec![last], desk)?;
+        match self.socket.is_stuck() {
+            true => Ok(()),
+            false => self.sign_off(),
         }
     }
 

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,32 +40,57 @@ pub(super) struct Pins(Mutex<Vec<Weak<Pin>>>);
 
 /// Held by one reader.
 pub(super) struct Pin {
+    began: Time,
     /// When it last asked for more, in milliseconds.
     touched: AtomicI64,
-    given_up: AtomicBool,
+    /// There once the reader was given up.
+    given_up: OnceLock<GivenUp>,
+}
+
+/// Why a reader was given up.
+#[derive(Debug, Clone, Copy)]
+enum GivenUp {
+    StoodStill,
+    TookTooLong,
+}
+
+impl GivenUp {
+    fn text(self) -> &'static str {
+        match self {
+            GivenUp::StoodStill => "the reader of the snapshot stood still",
+            GivenUp::TookTooLong => "reading the snapshot took longer than store.max_export allows",
+        }
+    }
 }
 
 impl Pins {
     fn add(&self, now: Time) -> Arc<Pin> {
         let pin = Arc::new(Pin {
+            began: now,
             touched: AtomicI64::new(now.millis()),
-            given_up: AtomicBool::new(false),
+            given_up: OnceLock::new(),
         });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pin));
         pin
     }
 
-    /// Whether somebody reads, so that nothing may be removed. Gives up readers that stand still.
-    pub fn hold(&self, now: Time) -> bool {
+    /// Whether somebody reads, so that nothing may be removed. Gives up readers that stand still, and those that
+    /// have read for longer than `longest`.
+    pub fn hold(&self, now: Time, longest: Duration) -> bool {
         let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pins.retain(|pin| {
             let Some(pin) = pin.upgrade() else { return false };
             let touched = Time::from_millis(pin.touched.load(Ordering::Acquire));
-            let still = now.since(touched) >= PATIENCE;
-            if still {
-                pin.given_up.store(true, Ordering::Release);
-            }
-            !still
+            let why = if now.since(touched) >= PATIENCE {
+                GivenUp::StoodStill
+            } else if now.since(pin.began) >= longest {
+                GivenUp::TookTooLong
+            } else {
+                return true;
+            };
+            // Nobody else gives it up: it leaves the list here.
+            let _ = pin.given_up.set(why);
+            false
         });
         !pins.is_empty()
     }
@@ -192,8 +217,8 @@ impl Walk {
             Stage::Done => Ok(Vec::new()),
         };
         // What was given up may have been removed under the reader, so nothing it found counts.
-        if self.cut.pin.given_up.load(Ordering::Acquire) {
-            return Err(StoreError::Unavailable("the reader of the snapshot stood still".into()));
+        if let Some(why) = self.cut.pin.given_up.get() {
+            return Err(StoreError::Unavailable(why.text().into()));
         }
         let pieces = step?;
         pieces.iter().for_each(|piece| self.totals.count(piece));

@@ -285,7 +285,7 @@ impl<'a> Group<'a> {
 
     /// Writes the runs of this group and removes those that earlier groups have replaced.
     fn write_runs(&mut self) -> Result<(), StoreError> {
-        if !self.core.shared.pins.hold(self.now) {
+        if !self.core.shared.pins.hold(self.now, self.core.shared.limits.max_export) {
             for run in std::mem::take(&mut self.core.retired) {
                 run.remove(&mut self.ops).map_err(StoreError::Corrupt)?;
             }

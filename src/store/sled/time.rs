@@ -221,7 +221,7 @@ impl Group<'_> {
         let expired = self.core.journal.expired_up_to(head, self.now, keep);
         let oldest = expired.max(shared.oldest.load(Ordering::Acquire));
         shared.oldest.store(oldest, Ordering::Release);
-        if shared.pins.hold(self.now) {
+        if shared.pins.hold(self.now, shared.limits.max_export) {
             return Ok(false);
         }
         let before = self.core.journal.len();

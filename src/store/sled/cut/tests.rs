@@ -50,6 +50,23 @@ async fn a_reader_that_stands_still_is_given_up_and_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_reads_on_and_on_is_given_up_too() {
+    let none = Keep { age: Duration::ZERO, count: 0 };
+    let retention = Retention { completed: none, events: none, ..Retention::default() };
+    let limits = Limits { retention, max_export: secs(100), ..Limits::default() };
+    let rig = Rig::open_with(Tiny::new(clock()), limits).await;
+    let before = work(&rig).await;
+    let mut slow = rig.store.snapshot().await.unwrap();
+    assert!(!slow.next().await.unwrap().is_empty());
+    rig.pass(PATIENCE - secs(1)); // it never stands still for long
+    assert!(work(&rig).await >= before + 10, "it may still read");
+    assert!(!slow.next().await.unwrap().is_empty());
+    rig.pass(secs(41));
+    assert!(work(&rig).await <= before + 1, "the journal is let go");
+    assert!(slow.next().await.unwrap_err().to_string().contains("store.max_export"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_ends_with_its_store() {
     let dir = tempfile::tempdir().unwrap();
     let store = SledStore::open(dir.path(), Limits::default(), Arc::new(SystemClock)).unwrap();

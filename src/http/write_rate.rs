@@ -1,0 +1,184 @@
+//! How fast a peer takes what it is sent. Only time in which bytes wait for the peer counts, so a stream
+//! that has nothing to say is never slow.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What is expected of a peer for which bytes wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteBounds {
+    /// How long it may take nothing at all.
+    pub unwritable: Duration,
+    /// Bytes a second that it must take, averaged over `window`; 0 expects nothing.
+    pub min_rate: u64,
+    /// How much of such time is looked at together.
+    pub window: Duration,
+}
+
+/// Why a peer is too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooSlow {
+    /// It took no byte for [`WriteBounds::unwritable`].
+    TakesNothing,
+    /// It took some, but fewer than [`WriteBounds::min_rate`].
+    BelowRate,
+}
+
+/// What one peer took. Bytes count when the kernel has accepted them, so its send buffers are kept small.
+#[derive(Debug, Default)]
+pub struct WriteRate {
+    /// There while bytes wait.
+    blocked: Option<Blocked>,
+    /// When they last waited.
+    ended: Option<Instant>,
+    /// How long they waited in this window before `blocked` began.
+    waited: Duration,
+    /// Bytes taken in this window.
+    taken: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Blocked {
+    /// When the peer last took a byte.
+    since: Instant,
+    /// From when on the time counts for this window.
+    counted_from: Instant,
+}
+
+impl WriteRate {
+    /// The kernel took bytes.
+    pub fn took(&mut self, bytes: usize, now: Instant) {
+        self.taken = self.taken.saturating_add(bytes as u64);
+        if let Some(blocked) = self.blocked.take() {
+            self.waited += now - blocked.counted_from;
+            self.ended = Some(now);
+        }
+    }
+
+    /// The kernel takes no more for now, and bytes wait.
+    pub fn blocks(&mut self, now: Instant, bounds: &WriteBounds) {
+        if self.blocked.is_some() {
+            return;
+        }
+        // What was long ago, or went into empty buffers, says nothing about now.
+        if self.is_over(now, bounds) {
+            (self.waited, self.taken) = (Duration::ZERO, 0);
+        }
+        self.blocked = Some(Blocked { since: now, counted_from: now });
+    }
+
+    /// Whether nothing waits, and what there was is too long ago to say anything.
+    pub fn is_over(&self, now: Instant, bounds: &WriteBounds) -> bool {
+        self.blocked.is_none() && self.ended.is_none_or(|ended| now - ended > bounds.window)
+    }
+
+    /// Refuses a peer that is too slow. After a whole window the next one begins.
+    pub fn check(&mut self, now: Instant, bounds: &WriteBounds) -> Result<(), TooSlow> {
+        let Some(blocked) = &mut self.blocked else { return Ok(()) };
+        if now - blocked.since >= bounds.unwritable {
+            return Err(TooSlow::TakesNothing);
+        }
+        let waited = self.waited + (now - blocked.counted_from);
+        if waited >= bounds.window {
+            let expected = waited.as_secs_f64() * bounds.min_rate as f64;
+            if (self.taken as f64) < expected {
+                return Err(TooSlow::BelowRate);
+            }
+            blocked.counted_from = now;
+            (self.waited, self.taken) = (Duration::ZERO, 0);
+        }
+        Ok(())
+    }
+
+    /// When [`WriteRate::check`] may say something else; `None` while nothing waits.
+    pub fn next_check(&self, bounds: &WriteBounds) -> Option<Instant> {
+        let blocked = self.blocked?;
+        let window = bounds.window.saturating_sub(self.waited);
+        Some((blocked.since + bounds.unwritable).min(blocked.counted_from + window))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: WriteBounds = WriteBounds {
+        unwritable: Duration::from_secs(10),
+        min_rate: 1_000,
+        window: Duration::from_secs(30),
+    };
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A peer that takes `bytes` each time it has let them wait for `pause`; says after how many seconds it is
+    /// too slow.
+    fn drip(bytes: usize, pause: Duration) -> Option<(u64, TooSlow)> {
+        let (mut rate, begun) = (WriteRate::default(), Instant::now());
+        let mut now = begun;
+        rate.took(1_000_000, now); // what fits into empty buffers
+        for _ in 0..100 {
+            rate.blocks(now, &BOUNDS);
+            let until = now + pause;
+            while let Some(at) = rate.next_check(&BOUNDS).filter(|at| *at <= until) {
+                if let Err(why) = rate.check(at, &BOUNDS) {
+                    return Some(((at - begun).as_secs(), why));
+                }
+            }
+            now = until;
+            rate.took(bytes, now);
+        }
+        None
+    }
+
+    #[test]
+    fn who_takes_nothing_or_too_little_is_too_slow_and_who_keeps_the_rate_is_not() {
+        assert_eq!(drip(1, SECOND * 18), Some((10, TooSlow::TakesNothing)));
+        assert_eq!(drip(1, SECOND * 9), Some((30, TooSlow::BelowRate)));
+        assert_eq!(drip(8_000, SECOND * 9), Some((30, TooSlow::BelowRate)));
+        assert_eq!(drip(900, SECOND), Some((30, TooSlow::BelowRate)));
+        assert_eq!(drip(1_100, SECOND), None);
+        assert_eq!(drip(20_000, SECOND * 9), None);
+    }
+
+    #[test]
+    fn silence_is_not_slow() {
+        let (mut rate, mut now) = (WriteRate::default(), Instant::now());
+        for _ in 0..1_000 {
+            // A message, a second for which it waits, and an hour without any.
+            rate.blocks(now, &BOUNDS);
+            now += SECOND;
+            assert_eq!(rate.check(now, &BOUNDS), Ok(()));
+            rate.took(20, now);
+            assert_eq!(rate.next_check(&BOUNDS), None);
+            now += SECOND * 3_600;
+            assert_eq!(rate.check(now, &BOUNDS), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_good_window_does_not_pay_for_a_bad_one() {
+        let (mut rate, begun) = (WriteRate::default(), Instant::now());
+        let end = (1..).find_map(|second| {
+            rate.blocks(begun + SECOND * (second - 1), &BOUNDS);
+            let now = begun + SECOND * second;
+            let checked = rate.check(now, &BOUNDS);
+            rate.took(if second < 30 { 1_000_000 } else { 1 }, now);
+            checked.err().map(|why| (second, why))
+        });
+        assert_eq!(end, Some((60, TooSlow::BelowRate)));
+    }
+
+    #[test]
+    fn a_rate_of_nothing_asks_for_nothing_but_a_byte_now_and_then() {
+        let bounds = WriteBounds { min_rate: 0, ..BOUNDS };
+        let (mut rate, mut now) = (WriteRate::default(), Instant::now());
+        for _ in 0..100 {
+            rate.blocks(now, &bounds);
+            now += SECOND * 9;
+            assert_eq!(rate.check(now, &bounds), Ok(()));
+            rate.took(1, now);
+        }
+        rate.blocks(now, &bounds);
+        assert_eq!(rate.check(now + SECOND * 10, &bounds), Err(TooSlow::TakesNothing));
+    }
+}

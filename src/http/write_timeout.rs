@@ -1,0 +1,152 @@
+//! A connection that gives up on a peer that takes nothing, or too little, of any answer: bytes that wait
+//! hold memory, a place among the connections, and for an export the journal.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::connections::Connections;
+use super::write_rate::{TooSlow, WriteBounds, WriteRate};
+
+/// Bytes a second that the peer must take of the answer under way; an answer may ask for more than others do.
+#[derive(Debug, Clone)]
+pub struct MinRate(Arc<AtomicU64>);
+
+impl MinRate {
+    /// What an answer asks for when it says nothing.
+    pub fn new(bytes_per_second: u64) -> Self {
+        MinRate(Arc::new(AtomicU64::new(bytes_per_second)))
+    }
+
+    /// The next answer begins.
+    pub fn set(&self, bytes_per_second: u64) {
+        self.0.store(bytes_per_second, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// In a response's extensions: its reader must take so many bytes a second, not what others must.
+#[derive(Debug, Clone, Copy)]
+pub struct AtLeast(pub u64);
+
+/// The connection.
+pub struct WriteTimeout {
+    stream: TcpStream,
+    bounds: WriteBounds,
+    min_rate: MinRate,
+    rate: WriteRate,
+    /// There while a write waits; wakes the connection when the peer has to be looked at.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// Where it is counted that the peer was given up.
+    connections: Arc<Connections>,
+}
+
+impl WriteTimeout {
+    /// Wraps a connection. The rate of `bounds` is that of `min_rate` at any time.
+    pub fn new(
+        stream: TcpStream,
+        bounds: WriteBounds,
+        min_rate: MinRate,
+        connections: Arc<Connections>,
+    ) -> Self {
+        let rate = WriteRate::default();
+        WriteTimeout { stream, bounds, min_rate, rate, deadline: None, connections }
+    }
+
+    /// Gives the connection back.
+    pub fn into_inner(self) -> TcpStream {
+        self.stream
+    }
+
+    /// Takes note of what a write did; while it waits, the clock runs.
+    fn judge(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = written {
+            self.rate.took(*result.as_ref().unwrap_or(&0), Instant::now());
+            self.deadline = None;
+            return Poll::Ready(result);
+        }
+        self.bounds.min_rate = self.min_rate.get();
+        self.rate.blocks(Instant::now(), &self.bounds);
+        loop {
+            if let Err(why) = self.rate.check(Instant::now(), &self.bounds) {
+                return Poll::Ready(Err(self.give_up(why)));
+            }
+            let Some(at) = self.rate.next_check(&self.bounds) else { return Poll::Pending };
+            let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if deadline.deadline() != at {
+                deadline.as_mut().reset(at);
+            }
+            if deadline.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn give_up(&self, why: TooSlow) -> io::Error {
+        self.connections.count_too_slow(self.stream.peer_addr().ok(), why);
+        // A reset: what the kernel still holds for the peer goes at once, and the peer cannot take half an
+        // answer for a whole one. When the connection is gone already, there is nothing to reset.
+        let _ = self.stream.set_zero_linger();
+        let text = match why {
+            TooSlow::TakesNothing => "the client takes nothing",
+            TooSlow::BelowRate => "the client takes less than the minimum rate",
+        };
+        io::Error::new(io::ErrorKind::TimedOut, text)
+    }
+}
+
+impl AsyncRead for WriteTimeout {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for WriteTimeout {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.judge(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.judge(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
