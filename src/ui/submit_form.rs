@@ -112,10 +112,11 @@ impl SubmitForm {
         self.zone = "UTC".into();
     }
 
-    /// Bytes of what was typed as payload: what can be done with the form takes as long as that is.
+    /// Bytes of what was typed: what can be done with the form takes as long as that is.
     pub fn size(&self) -> usize {
         let fields = self.fields.iter().map(|(name, text)| name.len() + text.len());
-        self.payload.len() + fields.sum::<usize>()
+        let options = self.options().iter().map(|text| text.len()).sum::<usize>();
+        self.kind.len() + self.payload.len() + options + fields.sum::<usize>()
     }
 
     /// Gives the form its token unless it has one.
