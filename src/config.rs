@@ -12,6 +12,7 @@ use crate::demo;
 use crate::engine::EngineConfig;
 use crate::handlers::HandlerSettings;
 use crate::http::BasePath;
+use crate::job::shorten::{MAX_MESSAGE, first_few, shorten};
 use crate::store;
 
 pub mod args;
@@ -130,8 +131,15 @@ pub struct Problem {
 }
 
 fn list(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("\n  {}: {}", problem.key, problem.message)).collect()
+    let lines = problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message));
+    format!("\n  {}", first_few(lines, MAX_LISTED, "\n  "))
 }
+
+/// A longer error in the file, in bytes, is told without the line that it quotes.
+const MAX_TOML_ERROR: usize = 2_000;
+
+/// The most settings that one error names; the rest is counted.
+const MAX_LISTED: usize = 100;
 
 impl Config {
     /// Reads the file that the arguments name, if any, and puts everything together.
@@ -191,6 +199,15 @@ impl FileConfig {
     /// # Errors
     /// The line and what is wrong with it.
     pub fn parse(text: &str) -> Result<FileConfig, String> {
-        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+        toml::from_str(text).map_err(|error| {
+            let whole = error.to_string();
+            // The place comes first, then the line of the file, then what is wrong.
+            match whole.lines().next() {
+                Some(place) if whole.len() > MAX_TOML_ERROR => {
+                    format!("{place}: {}", shorten(error.message(), MAX_MESSAGE))
+                }
+                Some(_) | None => whole.trim_end().to_owned(),
+            }
+        })
     }
 }

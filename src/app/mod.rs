@@ -371,6 +371,7 @@ fn http_limits(config: &Config) -> http::Limits {
     http::Limits {
         body_bytes: http.max_body,
         batch_len: http.max_batch,
+        json: config.engine.json,
         body_timeout: http.body_timeout,
         request_timeout: http.request_timeout,
         header_timeout: http.header_timeout,
@@ -421,13 +422,10 @@ fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
             bail!("schedule {name} is declared twice");
         }
         let payload = &schedule.spec.payload;
-        registry
-            .check(&schedule.labels.kind, payload)
+        let checked = config.engine.check_payload(payload);
+        checked
+            .and_then(|()| registry.check(&schedule.labels.kind, payload))
             .with_context(|| format!("schedule {name} cannot be declared"))?;
-        let (size, most) = (payload.as_str().len(), config.engine.max_payload);
-        if size > most {
-            bail!("the payload of schedule {name} has {size} bytes: engine.max_payload is {most}");
-        }
     }
     Ok(())
 }
@@ -443,5 +441,24 @@ mod tests {
         assert!(limits.ws_close_within < bounds.connections, "{bounds:?}");
         assert!(bounds.connections <= Duration::from_millis(2_500), "{bounds:?}");
         assert_eq!(bounds.connections, StopBounds::default().connections);
+    }
+
+    #[tokio::test]
+    async fn a_program_cannot_declare_what_is_too_complex() {
+        let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+        let schedule = ScheduleSubmission {
+            cron: "@daily".into(),
+            kind: "echo".into(),
+            payload: serde_json::value::RawValue::from_string(nested.clone()).ok(),
+            ..ScheduleSubmission::default()
+        };
+        let server = || Cortado::builder().listen(([127, 0, 0, 1], 0).into()).in_memory();
+        let error = server().schedule("deep", schedule).start().await.err().unwrap();
+        let error = format!("{error:#}");
+        assert!(error.contains("schedule deep") && error.contains("128 levels"), "{error}");
+        let kind = |_: crate::Context, (): ()| async { Ok::<_, String>(()) };
+        let declared = server().handler("deep", kind).schema("deep", &nested);
+        let error = format!("{:#}", declared.start().await.err().unwrap());
+        assert!(error.contains("kind deep") && error.contains("128 levels"), "{error}");
     }
 }

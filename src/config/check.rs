@@ -17,7 +17,8 @@ use super::{AuthSettings, Config, ConfigError, FileConfig, LogConfig, Problem, S
 use super::{schedules, settings};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
-use crate::job::{Kind, LogCaps, QueueName, WorkerName};
+use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
+use crate::job::{JsonLimits, Kind, LogCaps, QueueName, WorkerName};
 use crate::store::{self, Clock as _, SystemClock};
 
 /// A shorter token could be guessed.
@@ -60,7 +61,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     problems.at_least("log.queue", file.log.queue, MIN_LOG_QUEUE);
 
     let mut engine = problems.engine(&file.engine, queues);
-    match schedules::parse(&file.schedules, SystemClock.now()) {
+    match schedules::parse(&file.schedules, engine.json, SystemClock.now()) {
         Ok(declared) if declared.len() > store.max_schedules => problems.add(
             "schedules",
             format!("{} are more than store.max_schedules allows", declared.len()),
@@ -104,7 +105,8 @@ struct Problems(Vec<Problem>);
 
 impl Problems {
     fn add(&mut self, key: impl Into<String>, message: impl Display) {
-        self.0.push(Problem { key: key.into(), message: message.to_string() });
+        let message = shorten(&message.to_string(), MAX_MESSAGE);
+        self.0.push(Problem { key: shorten(&key.into(), MAX_NAME), message });
     }
 
     /// The value, or `None` and a problem.
@@ -158,6 +160,11 @@ impl Problems {
         self.at_least("engine.concurrency", section.concurrency, 1);
         self.at_least("engine.weight", section.weight, 1);
         self.at_least("engine.max_payload", section.max_payload, 2);
+        if !(1..=JsonLimits::MAX_DEPTH).contains(&section.max_json_depth) {
+            let most = JsonLimits::MAX_DEPTH;
+            self.add("engine.max_json_depth", format!("1 to {most} are expected"));
+        }
+        self.at_least("engine.max_json_values", section.max_json_values, 1);
         self.at_least("engine.stream_capacity", section.stream_capacity, 2);
         self.lasts("engine.timeout", section.timeout);
         self.lasts("engine.poll_interval", section.poll_interval);
@@ -188,6 +195,7 @@ impl Problems {
             lease_ttl: section.lease,
             default_timeout: section.timeout,
             max_payload: section.max_payload,
+            json: JsonLimits { depth: section.max_json_depth, values: section.max_json_values },
             stream_capacity: section.stream_capacity,
             poll_interval: section.poll_interval,
             handler_grace: section.handler_grace,

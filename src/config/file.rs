@@ -105,6 +105,8 @@ pub struct EngineSection {
     pub timeout: Duration,
     #[serde(deserialize_with = "size")]
     pub max_payload: usize,
+    pub max_json_depth: usize,
+    pub max_json_values: usize,
     pub stream_capacity: usize,
     #[serde(deserialize_with = "duration")]
     pub poll_interval: Duration,
@@ -356,6 +358,8 @@ impl Default for EngineSection {
             lease: engine.lease_ttl,
             timeout: engine.default_timeout,
             max_payload: engine.max_payload,
+            max_json_depth: engine.json.depth,
+            max_json_values: engine.json.values,
             stream_capacity: engine.stream_capacity,
             poll_interval: engine.poll_interval,
             handler_grace: engine.handler_grace,

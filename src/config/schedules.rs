@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, Value};
 
 use super::units::parse_duration;
 use crate::engine::{FieldError, ScheduleSubmission};
-use crate::job::{Origin, Overlap, ScheduleName, ScheduleSpec, Time};
+use crate::job::{JsonLimits, Origin, Overlap, ScheduleName, ScheduleSpec, Time, TooComplex};
 
 /// `[schedules.NAME]`
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -43,6 +43,7 @@ pub(super) type Wrong = (String, String);
 /// The declared schedules, or what is wrong with each key.
 pub(super) fn parse(
     sections: &BTreeMap<String, ScheduleSection>,
+    limits: JsonLimits,
     now: Time,
 ) -> Result<Vec<(ScheduleName, ScheduleSpec)>, Vec<Wrong>> {
     let (mut schedules, mut wrong) = (Vec::new(), Vec::new());
@@ -50,7 +51,7 @@ pub(super) fn parse(
         let key = format!("schedules.{name}");
         let parsed =
             ScheduleName::parse(name).map_err(|error| vec![(key.clone(), error.to_string())]);
-        let parsed = parsed.and_then(|name| Ok((name, one(section, &key, now)?)));
+        let parsed = parsed.and_then(|name| Ok((name, one(section, &key, limits, now)?)));
         match parsed {
             Ok(schedule) => schedules.push(schedule),
             Err(more) => wrong.extend(more),
@@ -59,10 +60,16 @@ pub(super) fn parse(
     if wrong.is_empty() { Ok(schedules) } else { Err(wrong) }
 }
 
-fn one(section: &ScheduleSection, key: &str, now: Time) -> Result<ScheduleSpec, Vec<Wrong>> {
+fn one(
+    section: &ScheduleSection,
+    key: &str,
+    limits: JsonLimits,
+    now: Time,
+) -> Result<ScheduleSpec, Vec<Wrong>> {
     let millis = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let payload = section.payload.as_ref().map(|value| {
-        let text = json(value)?.to_string();
+        let text = json(value, limits, 0)?.to_string();
+        limits.check(&text).map_err(refused)?;
         RawValue::from_string(text).map_err(|error| error.to_string())
     });
     let payload = payload.transpose().map_err(|why| vec![(format!("{key}.payload"), why)])?;
@@ -89,9 +96,18 @@ fn one(section: &ScheduleSection, key: &str, now: Time) -> Result<ScheduleSpec, 
     })
 }
 
+fn refused(why: TooComplex) -> String {
+    format!("{why} ({})", why.code())
+}
+
 /// TOML as JSON. serde alone would write dates as tables of a name that only it knows, and what is not
-/// finite as null.
-fn json(value: &toml::Value) -> Result<Value, String> {
+/// finite as null. `level` counts the arrays and tables around the value.
+fn json(value: &toml::Value, limits: JsonLimits, level: usize) -> Result<Value, String> {
+    let limit = limits.depth;
+    let below = || match level < limit {
+        true => Ok(level + 1),
+        false => Err(refused(TooComplex::Deep { limit })),
+    };
     Ok(match value {
         toml::Value::String(text) => text.as_str().into(),
         toml::Value::Integer(number) => (*number).into(),
@@ -99,9 +115,14 @@ fn json(value: &toml::Value) -> Result<Value, String> {
         toml::Value::Float(number) => return Err(format!("JSON has no number {number}")),
         toml::Value::Boolean(is) => (*is).into(),
         toml::Value::Datetime(at) => at.to_string().into(),
-        toml::Value::Array(values) => values.iter().map(json).collect::<Result<Value, _>>()?,
+        toml::Value::Array(values) => {
+            let below = below()?;
+            values.iter().map(|value| json(value, limits, below)).collect::<Result<Value, _>>()?
+        }
         toml::Value::Table(table) => {
-            let pairs = table.iter().map(|(key, value)| Ok((key.clone(), json(value)?)));
+            let below = below()?;
+            let pairs =
+                table.iter().map(|(key, value)| Ok((key.clone(), json(value, limits, below)?)));
             pairs.collect::<Result<serde_json::Map<_, _>, String>>()?.into()
         }
     })
@@ -128,7 +149,7 @@ mod tests {
             max_late = "1h"
             overlap = "skip"
         "#;
-        let found = parse(&sections(text), Time::default()).unwrap();
+        let found = parse(&sections(text), JsonLimits::default(), Time::default()).unwrap();
         let (name, spec) = &found[0];
         assert_eq!((name.as_str(), spec.cron.zone()), ("nightly", "Europe/Berlin"));
         let payload: serde_json::Value = serde_json::from_str(spec.spec.payload.as_str()).unwrap();
@@ -158,7 +179,7 @@ mod tests {
             kind = "echo"
             payload = { size = [1, inf] }
         "#;
-        let wrong = parse(&sections(text), Time::default()).unwrap_err();
+        let wrong = parse(&sections(text), JsonLimits::default(), Time::default()).unwrap_err();
         let keys: Vec<&str> = wrong.iter().map(|(key, _)| key.as_str()).collect();
         let expected = [
             "schedules.bad name",

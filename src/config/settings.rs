@@ -40,9 +40,17 @@ pub(super) fn in_force(file: &FileConfig) -> Vec<Setting> {
     settings
 }
 
+fn is_payload(key: &str) -> bool {
+    key.starts_with("schedules.") && key.ends_with(".payload")
+}
+
 fn flatten(key: String, value: &Value, settings: &mut Vec<Setting>) {
     let shown = match value {
         Value::Null => Shown::Unset,
+        // Whatever is in it, it is one setting: it may have thousands of values, and secrets among them.
+        Value::Object(_) | Value::Array(_) if is_payload(&key) => {
+            Shown::Text(format!("JSON of {} bytes", value.to_string().len()))
+        }
         _ if SECRETS.iter().any(|end| key.ends_with(end)) => Shown::Secret,
         Value::Object(fields) => match duration(fields) {
             Some(length) => Shown::Duration(length),

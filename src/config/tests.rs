@@ -205,3 +205,36 @@ fn secrets_do_not_show_in_debug_output() {
     let shown = format!("{:?}", build(&toml).unwrap());
     assert!(!shown.contains(token) && !shown.contains(secret), "{shown}");
 }
+
+#[test]
+fn a_file_with_a_payload_that_is_too_complex_is_refused_in_a_few_words() {
+    let nested = |open: &str, close: &str, count| open.repeat(count) + "1" + &close.repeat(count);
+    let schedule = |more: &str| format!("[schedules.s]\ncron = '@daily'\nkind = 'echo'\n{more}\n");
+    let payload = |text: &str| schedule(&format!("payload = {text}"));
+    let long = "x".repeat(100_000);
+    let dots = vec!["a"; 20_000].join(".");
+    for (text, says) in [
+        (payload(&nested("[", "]", 20_000)), "recurs"),
+        (payload(&nested("{a = ", "}", 20_000)), "recurs"),
+        (schedule(&format!("payload.{dots} = 1")), "recurs"),
+        (schedule(&format!("[schedules.s.payload.{dots}]\nb = 1")), "recurs"),
+        (payload(&format!("[{}]", "0,".repeat(30_000))), "json_too_many_values"),
+        (format!("engine.max_json_depth = 9\n{}", payload(&nested("[", "]", 10))), "json_too_deep"),
+        ("engine.max_json_depth = 129".into(), "1 to 128"),
+        ("engine.max_json_values = 0".into(), "at least 1"),
+        (format!("{long} = 1"), "unknown field"),
+        (format!("[queues.{long}]\nweight = 0"), "at least 1"),
+        (format!("base_path = '{long}'"), "base_path"),
+        ((0..5_000).map(|n| format!("[queues.q{n}]\nweight = 0\n")).collect(), "4900 more"),
+    ] {
+        let error = match FileConfig::parse(&text) {
+            Ok(file) => {
+                Config::build(file, &ServeArgs::default()).map(drop).unwrap_err().to_string()
+            }
+            Err(error) => error,
+        };
+        assert!(error.contains(says), "{text:.80}: {error:.3000}");
+        assert!(error.len() < 20_000, "{text:.80}: {} bytes", error.len());
+    }
+    assert!(build(&payload(&nested("[", "]", 60))).is_ok());
+}

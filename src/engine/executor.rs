@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::leases::{Order, Running};
 use super::settler::{Ended, Report};
 use super::slots::Slot;
 use super::verdict::{Cause, Ending, Retry, failed, verdict};
-use super::{Context, Inner};
-use crate::job::{FailureClass, Interruption, Job, Outcome, Verdict};
+use super::{Context, Inner, off_runtime};
+use crate::job::{FailureClass, Interruption, Job, Json, Outcome, Verdict};
 use crate::supervise::{Part, panic_text, pass};
 
 /// How long a dropped handler may take to be gone. It is gone at its next await; past this bound it
@@ -55,6 +55,7 @@ async fn run(inner: Arc<Inner>, job: Arc<Job>, running: Arc<Running>, slot: Slot
     });
     let attempt = Attempt { inner: &inner, job: &job, running: &running, context: &context };
     let (ending, cause) = attempt.watch(task, limit).await;
+    let ending = attempt.bounded(ending);
     let decided = verdict(ending, cause, retry(&job));
     log_end(&job, &decided, started);
     report(&inner, running, Some(context), decided, slot);
@@ -112,6 +113,22 @@ impl Attempt<'_> {
         );
         self.inner.leases.abandon(self.running);
         (self.ending(&mut task).await, cause)
+    }
+
+    /// A result that is beyond the limits is not kept; work that is done is done all the same.
+    fn bounded(&self, ending: Ending) -> Ending {
+        let Ending::Returned(Outcome::Done(result)) = &ending else { return ending };
+        let limits = self.inner.config.json;
+        match off_runtime(result.as_str().len(), || limits.check(result.as_str())) {
+            Ok(()) => ending,
+            Err(why) => {
+                warn!(
+                    job.id = %self.job.id, job.kind = %self.job.labels.kind,
+                    attempt = self.job.status.attempt, error = %why, "the result is left out"
+                );
+                Ending::Returned(Outcome::Done(Json::left_out(why, result.as_str())))
+            }
+        }
     }
 
     /// Why a handler has ended that nobody has waited for yet: it may have seen its token, and reacted,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::notes::Notes;
 pub use super::notes::Pending;
-use crate::job::{Job, JobId, Json, Outcome, Progress, Stream};
+use crate::job::{Job, JobId, Json, Outcome, Progress, Stream, Unwritable};
 use crate::store::Clock;
 
 /// Runs the jobs of one kind. Implemented by every
@@ -48,14 +48,21 @@ impl IntoOutcome for Outcome {
 impl<T: Serialize, E: std::fmt::Display> IntoOutcome for Result<T, E> {
     fn into_outcome(self) -> Outcome {
         match self {
-            Ok(value) => match Json::of(&value) {
-                Ok(json) => Outcome::Done(json),
-                Err(error) => {
-                    Outcome::Discard { error: format!("the result has no JSON form: {error}") }
-                }
-            },
+            Ok(value) => done(&value),
             // `{:#}` shows the causes of an `anyhow::Error` too.
             Err(error) => Outcome::Retry { error: format!("{error:#}"), after: None },
+        }
+    }
+}
+
+/// The end of an attempt that went well, with this value. Of one that is nested too deep only the beginning
+/// is kept.
+pub fn done<T: Serialize + ?Sized>(value: &T) -> Outcome {
+    match Json::of(value) {
+        Ok(json) => Outcome::Done(json),
+        Err(Unwritable::TooComplex(why, text)) => Outcome::Done(Json::left_out(why, &text)),
+        Err(Unwritable::NoForm(error)) => {
+            Outcome::Discard { error: format!("the result has no JSON form: {error}") }
         }
     }
 }

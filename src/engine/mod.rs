@@ -9,10 +9,9 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::job::schema::Wrong;
 use crate::job::{
-    Cursor, Invalid, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, RateLimit, ScheduleName,
-    ScheduleSpec, Status, Time, WorkerName,
+    Cursor, Job, JobId, JobQuery, Json, JsonLimits, Kind, NewJob, QueueName, RateLimit,
+    ScheduleName, ScheduleSpec, Status, Time, WorkerName,
 };
 use crate::shutdown::Shutdown;
 use crate::store::{Clock, Control, Store, SystemClock};
@@ -25,6 +24,7 @@ pub mod registry;
 pub mod submission;
 
 mod dispatcher;
+mod error;
 mod event_pump;
 mod executor;
 mod failures;
@@ -38,6 +38,7 @@ mod listeners;
 mod meter;
 mod notes;
 mod observer;
+mod off_runtime;
 mod pulse;
 mod queues;
 mod rate;
@@ -59,6 +60,7 @@ pub use crate::store::{
     ScheduleError, Snapshot, Stats, Storage, StoreError,
 };
 pub use batch::Batch;
+pub use error::EngineError;
 pub use failures::{FailureGroup, FailureList};
 pub use group_action::{GroupAction, GroupDone};
 pub use handler::{Context, Handler, IntoOutcome};
@@ -66,6 +68,7 @@ pub use history::{Counts, Point};
 pub use insight::{HeldAttempt, History, QueueView, Workers};
 pub use listeners::{Door, Listeners, Listening};
 pub use meter::Rates;
+pub use off_runtime::off_runtime;
 pub use pulse::Pulse;
 pub use registry::{KindInfo, Registry};
 pub use schedules::ScheduleSubmission;
@@ -91,6 +94,8 @@ pub struct EngineConfig {
     pub default_timeout: Duration,
     /// The longest payload, in bytes.
     pub max_payload: usize,
+    /// How deep payloads and results may be nested, and how many values they may have.
+    pub json: JsonLimits,
     /// Batches a subscriber may lag behind before it must read the stored log.
     pub stream_capacity: usize,
     /// How long a queue may wait for a wake before it looks by itself.
@@ -124,6 +129,7 @@ impl Default for EngineConfig {
             lease_ttl: Duration::from_secs(30),
             default_timeout: Duration::from_secs(30 * 60),
             max_payload: 1_024 * 1_024,
+            json: JsonLimits::default(),
             stream_capacity: 512,
             poll_interval: Duration::from_secs(5),
             handler_grace: Duration::from_secs(2),
@@ -138,73 +144,19 @@ impl EngineConfig {
         let own = self.queues.iter().find(|(name, _)| name == queue);
         own.map_or(self.default_queue, |(_, own)| *own)
     }
-}
 
-/// Why a verb of the engine could not be done.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum EngineError {
-    /// No handler is registered for the kind.
-    #[error("there is no handler for kind {:?}; known kinds: {known}", .kind.as_str())]
-    UnknownKind {
-        /// What was asked for.
-        kind: Kind,
-        /// What there is, comma-separated.
-        known: String,
-    },
-    /// The payload does not fit what its kind declares.
-    #[error("the payload does not fit kind {kind}: {}", told(.wrong))]
-    InvalidPayload {
-        /// The kind.
-        kind: Kind,
-        /// Which job of the batch.
-        at: usize,
-        /// Every property that does not fit.
-        wrong: Vec<Wrong>,
-    },
-    /// The payload is longer than the limit.
-    #[error("the payload is {size} bytes long and the limit is {limit}")]
-    PayloadTooLarge {
-        /// Bytes given.
-        size: usize,
-        /// Bytes accepted.
-        limit: usize,
-    },
-    /// A name or number is outside what is accepted.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    /// As many bulk runs as may be are under way.
-    #[error("{limit} bulk runs are under way and the limit is {limit}")]
-    TooManyBulks {
-        /// The limit.
-        limit: usize,
-    },
-    /// The store's answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl EngineError {
-    /// The error with the place of its job in the batch.
-    fn of_job(self, at: usize) -> Self {
-        match self {
-            EngineError::InvalidPayload { kind, wrong, .. } => {
-                EngineError::InvalidPayload { kind, at, wrong }
-            }
-            EngineError::UnknownKind { .. }
-            | EngineError::PayloadTooLarge { .. }
-            | EngineError::Invalid(_)
-            | EngineError::TooManyBulks { .. }
-            | EngineError::Store(_) => self,
+    /// Refuses a payload that is too long, nested too deep or has too many values.
+    ///
+    /// # Errors
+    /// What there is too much of.
+    pub fn check_payload(&self, payload: &Json) -> Result<(), EngineError> {
+        let (size, limit) = (payload.as_str().len(), self.max_payload);
+        if size > limit {
+            return Err(EngineError::PayloadTooLarge { size, limit });
         }
+        let checked = self.json.check(payload.as_str());
+        checked.map_err(|why| EngineError::TooComplex { at: None, why })
     }
-}
-
-fn told(wrong: &[Wrong]) -> String {
-    let one = |wrong: &Wrong| match wrong.field.as_str() {
-        "" => wrong.message.clone(),
-        field => format!("{field}: {}", wrong.message),
-    };
-    wrong.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// The running engine. Cheap to clone; every clone is the same engine.
@@ -253,14 +205,11 @@ struct Inner {
 }
 
 impl Inner {
-    /// Whether a job of this kind with this payload would be accepted.
+    /// Whether a job of this kind with this payload would be accepted. The limits come first: what keeps
+    /// to them can be looked at in a time that its length bounds.
     fn check(&self, kind: &Kind, payload: &Json) -> Result<(), EngineError> {
-        self.registry.check(kind, payload)?;
-        let (size, limit) = (payload.as_str().len(), self.config.max_payload);
-        if size > limit {
-            return Err(EngineError::PayloadTooLarge { size, limit });
-        }
-        Ok(())
+        self.config.check_payload(payload)?;
+        self.registry.check(kind, payload)
     }
 
     fn report(&self, report: settler::Report) {
@@ -326,10 +275,13 @@ impl Engine {
     /// # Errors
     /// An unknown kind, a payload that does not fit or is too large, or the store's refusal. Nothing was accepted then.
     pub async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EngineError> {
-        for (at, job) in batch.iter().enumerate() {
-            let checked = self.inner.check(&job.labels.kind, &job.spec.payload);
-            checked.map_err(|error| error.of_job(at))?;
-        }
+        let size = batch.iter().map(|job| job.spec.payload.as_str().len()).sum();
+        off_runtime(size, || {
+            batch.iter().enumerate().try_for_each(|(at, job)| {
+                let checked = self.inner.check(&job.labels.kind, &job.spec.payload);
+                checked.map_err(|error| if batch.len() > 1 { error.of_job(at) } else { error })
+            })
+        })?;
         let accepted = self.inner.store.enqueue(batch).await?;
         self.inner.ensure_queues(accepted.iter().map(|answer| &answer.job().labels.queue));
         Ok(accepted)

@@ -1,9 +1,10 @@
 //! L3: the kinds that come with Cortado, one file each. A new kind is one file and one line in
 //! [`register`].
 
+use crate::engine::handler::done;
 use crate::engine::{KindInfo, Registry, example};
 use crate::job::schema::{Schema, SchemaError};
-use crate::job::{Invalid, Json, Kind, Outcome};
+use crate::job::{Invalid, Kind, Outcome};
 
 pub mod command;
 mod echo;
@@ -54,14 +55,6 @@ pub fn register(registry: &mut Registry, settings: &HandlerSettings) -> Result<(
 fn info(name: &str, about: &str, payload: &str, schema: &str) -> Result<KindInfo, RegisterError> {
     let (about, example, schema) = (about.to_owned(), example(payload), Schema::parse(schema)?);
     Ok(KindInfo { kind: Kind::parse(name)?, about, example, schema: Some(schema) })
-}
-
-/// The end of an attempt that went well, with this value.
-fn done<T: serde::Serialize>(value: &T) -> Outcome {
-    match Json::of(value) {
-        Ok(json) => Outcome::Done(json),
-        Err(error) => Outcome::Discard { error: format!("the result has no JSON form: {error}") },
-    }
 }
 
 /// The end of an attempt that failed; the job's backoff decides when the next one comes.
@@ -173,6 +166,7 @@ mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Json;
 
     #[test]
     fn every_kind_is_registered_with_a_sentence_and_an_example() {

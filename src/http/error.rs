@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::engine::{ControlError, EngineError, FieldError, ScheduleError, StoreError};
 use crate::job::schema::Wrong;
-use crate::job::{JobId, ScheduleName};
+use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, MAX_NAME, shorten};
+use crate::job::{JobId, ScheduleName, TooComplex};
 
 /// What went wrong, ready to be an answer:
 /// `{"type","title","status","detail","code","errors":[{"field","message"}]?}`.
@@ -44,9 +45,10 @@ pub(super) struct Document<'a> {
 }
 
 impl Problem {
-    /// A problem with a status, a code that never changes, and what happened this time.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
+    /// A problem with a status, a code that never changes, and what happened this time. What it repeats of
+    /// the request is shortened, so that no answer grows with what was sent.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl AsRef<str>) -> Self {
+        let detail = shorten(detail.as_ref(), MAX_MESSAGE);
         Problem { status, code, detail, errors: Vec::new(), retry_after: None, challenge: None }
     }
 
@@ -58,6 +60,30 @@ impl Problem {
     /// Asks for credentials (RFC 9110, `WWW-Authenticate`).
     pub fn challenge(self, challenge: HeaderValue) -> Self {
         Problem { challenge: Some(challenge), ..self }
+    }
+
+    /// A payload, or something around it, that is nested too deep or has too many values; `at` is the job's
+    /// place when there were several.
+    pub fn too_complex(at: Option<usize>, why: TooComplex) -> Self {
+        let field = at.map_or("payload".to_owned(), |at| format!("[{at}].payload"));
+        let detail = format!("the payload is not accepted: {why}");
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why.code(), detail);
+        problem.with_errors(std::iter::once((field, why.to_string())))
+    }
+
+    /// Lists the first errors and counts the others.
+    fn with_errors(self, mut all: impl Iterator<Item = (String, String)>) -> Self {
+        let listed = all.by_ref().take(MAX_ERRORS).map(|(field, message)| FieldProblem {
+            field: shorten(&field, MAX_NAME),
+            message: shorten(&message, MAX_MESSAGE),
+        });
+        let mut errors: Vec<FieldProblem> = listed.collect();
+        let more = all.count();
+        if more > 0 {
+            let message = format!("and {more} more errors");
+            errors.push(FieldProblem { field: String::new(), message });
+        }
+        Problem { errors, ..self }
     }
 
     /// The fields of one job that are wrong.
@@ -101,19 +127,15 @@ impl Problem {
         let place = if at == 0 { String::new() } else { format!("[{at}].") };
         let errors = wrong.iter().map(|one| {
             let dot = if one.field.is_empty() { "" } else { "." };
-            let field = format!("{place}payload{dot}{}", one.field);
-            FieldProblem { field, message: one.message.clone() }
+            (format!("{place}payload{dot}{}", one.field), one.message.clone())
         });
-        let errors = errors.collect();
         let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail);
-        Problem { errors, ..problem }
+        problem.with_errors(errors)
     }
 
     fn invalid_fields(code: &'static str, errors: impl Iterator<Item = (String, String)>) -> Self {
-        let errors = errors.map(|(field, message)| FieldProblem { field, message }).collect();
         let detail = "some fields are not acceptable; errors names each";
-        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
-        Problem { errors, ..problem }
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with_errors(errors)
     }
 
     /// What is to be done is not told in a way that can be understood.
@@ -127,7 +149,7 @@ impl Problem {
     }
 
     /// A parameter of the query or the path that is not acceptable.
-    pub fn invalid_parameter(detail: impl Into<String>) -> Self {
+    pub fn invalid_parameter(detail: impl AsRef<str>) -> Self {
         Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
     }
 
@@ -188,6 +210,7 @@ impl From<EngineError> for Problem {
             EngineError::PayloadTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", None)
             }
+            EngineError::TooComplex { at, why } => return Problem::too_complex(*at, *why),
             EngineError::Invalid(_) => (UNPROCESSABLE, "invalid_job", None),
             EngineError::TooManyBulks { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "too_many_bulk_runs", Some(5))

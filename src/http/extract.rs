@@ -8,9 +8,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::{Api, Problem};
+use crate::engine::off_runtime;
 use crate::job::{JobId, QueueName, ScheduleName};
 
-/// A JSON body as bytes, within the limits; its content type has been checked.
+/// A JSON body as bytes, within the limits of length, depth and values; its content type has been checked.
 pub struct JsonBody(pub Bytes);
 
 impl FromRequest<Api> for JsonBody {
@@ -20,7 +21,11 @@ impl FromRequest<Api> for JsonBody {
         check_content_type(request.headers())?;
         let (within, limit) = (api.limits.body_timeout, api.limits.body_bytes);
         match tokio::time::timeout(within, Bytes::from_request(request, api)).await {
-            Ok(Ok(bytes)) => Ok(JsonBody(bytes)),
+            Ok(Ok(bytes)) => {
+                let checked = off_runtime(bytes.len(), || api.limits.json.check_body(&bytes));
+                checked.map_err(|(at, why)| Problem::too_complex(at, why))?;
+                Ok(JsonBody(bytes))
+            }
             Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 let detail = format!("the body is longer than {limit} bytes");
                 Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
@@ -39,7 +44,8 @@ impl FromRequest<Api> for JsonBody {
 
 /// Reads a body. Text that is no JSON is 400; JSON that is not what is wanted is 422 with `code`.
 pub fn read<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
+    let read = off_runtime(body.len(), || serde_json::from_slice(body));
+    read.map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
         }

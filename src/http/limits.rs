@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client_address::{TrustedProxy, is_trusted};
 use super::write_rate::WriteBounds;
+use crate::job::JsonLimits;
 
 /// The bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The most jobs in one submission.
     pub batch_len: usize,
+    /// How deep payloads may be nested, and how many values they may have.
+    pub json: JsonLimits,
     /// A body must have arrived by then; 408 otherwise.
     pub body_timeout: Duration,
     /// An answer must have begun by then, not counting a wait that was asked for; 503 otherwise. Also bounds what the stop waits for.
@@ -118,6 +121,7 @@ impl Default for Limits {
         Limits {
             body_bytes: 2 * 1_024 * 1_024,
             batch_len: 10_000,
+            json: JsonLimits::default(),
             body_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),

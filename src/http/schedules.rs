@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::extract::{JsonBody, PathSchedule, read};
 use super::view::{JobTemplate, Shown};
 use super::{Api, Problem, json};
-use crate::engine::{EngineError, ScheduleError, ScheduleSubmission};
+use crate::engine::{EngineError, ScheduleError, ScheduleSubmission, off_runtime};
 use crate::job::{Cron, Cursor, Fired, JobId, Misread, Origin, Overlap, Schedule, Time};
 
 /// Coming times that are told.
@@ -84,8 +84,11 @@ impl<'a> ScheduleView<'a> {
 /// Every schedule by name: `{"schedules", "cursor"}`.
 pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
     let (schedules, cursor) = api.engine.schedules().await?;
-    let schedules = schedules.iter().map(ScheduleView::of).collect();
-    Ok(json(&ListView { schedules, cursor: Shown(cursor) }))
+    let payloads = schedules.iter().map(|schedule| schedule.spec.spec.payload.as_str().len());
+    Ok(off_runtime(payloads.sum(), || {
+        let schedules = schedules.iter().map(ScheduleView::of).collect();
+        json(&ListView { schedules, cursor: Shown(cursor) })
+    }))
 }
 
 /// One schedule, with its next times.

@@ -12,7 +12,8 @@ use super::extract::{JsonBody, read};
 use super::view::{JobRow, JobView};
 use super::wait::until_final;
 use super::{Api, Problem, json, query};
-use crate::engine::{Enqueued, Submission};
+use crate::engine::{Enqueued, Submission, off_runtime};
+use crate::job::elements;
 
 /// One job: 202 with its row, or 200 with `"existing": true` when its idempotency key was taken;
 /// `Location` names it. With `?wait=30s` 200 with the whole job once it is final, 202 with it when it
@@ -28,7 +29,14 @@ pub async fn submit(
             let detail = "wait is for one job; follow many on the stream";
             Err(Problem::invalid_parameter(detail))
         }
-        Some(b'[') => submit_many(&api, read(&body, "invalid_job")?).await,
+        Some(b'[') => {
+            // Counted before they are read: many small jobs take much more room than their text.
+            let count = off_runtime(body.len(), || elements(&body));
+            if count > api.limits.batch_len {
+                return Err(too_many(count, api.limits.batch_len));
+            }
+            submit_many(&api, read(&body, "invalid_job")?).await
+        }
         Some(_) | None => submit_one(&api, read(&body, "invalid_job")?, wait).await,
     }
 }
@@ -65,24 +73,15 @@ async fn submit_one(
 }
 
 async fn submit_many(api: &Api, batch: Vec<Submission>) -> Result<Response, Problem> {
-    let limit = api.limits.batch_len;
     if batch.is_empty() {
         let detail = "the array holds no job";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", detail));
-    }
-    if batch.len() > limit {
-        let detail = format!("{} jobs at once; the limit is {limit}", batch.len());
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_long", detail));
     }
     let (mut jobs, mut errors) = (Vec::with_capacity(batch.len()), Vec::new());
     for (at, submission) in batch.into_iter().enumerate() {
         match submission.into_new_job() {
             Ok(job) => jobs.push(job),
             Err(wrong) => errors.extend(wrong.into_iter().map(|error| (at, error))),
-        }
-        // Enough to see what is wrong; the answer stays short.
-        if errors.len() >= 100 {
-            break;
         }
     }
     if !errors.is_empty() {
@@ -91,6 +90,11 @@ async fn submit_many(api: &Api, batch: Vec<Submission>) -> Result<Response, Prob
     let answers = api.engine.enqueue(jobs).await?;
     let jobs = answers.iter().map(row).collect();
     Ok((StatusCode::ACCEPTED, json(&Rows { jobs })).into_response())
+}
+
+fn too_many(count: usize, limit: usize) -> Problem {
+    let detail = format!("{count} jobs at once; the limit is {limit}");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_long", detail)
 }
 
 #[derive(Serialize)]

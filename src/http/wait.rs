@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::extract::PathId;
 use super::view::JobView;
 use super::{Api, Problem, json, query};
+use crate::engine::off_runtime;
 use crate::job::{Cursor, Job, JobId};
 
 /// One job with everything known of it but its log, and why it is not running while it waits. With `wait`: 200 once it is final, 202 when it is
@@ -26,8 +27,9 @@ pub async fn get(
         false => StatusCode::ACCEPTED,
     };
     let why = api.engine.why(&job).await?;
-    let view = JobView::of(&job).because(why.as_ref()).at(cursor);
-    Ok((status, json(&view)).into_response())
+    let answer =
+        off_runtime(job.json_bytes(), || json(&JobView::of(&job).because(why.as_ref()).at(cursor)));
+    Ok((status, answer).into_response())
 }
 
 /// The job once it is final, or as it is after `wait` (at most [`Limits::max_wait`](super::Limits)) or

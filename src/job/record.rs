@@ -166,6 +166,11 @@ impl Job {
         }
     }
 
+    /// Bytes of payload and result: to show the whole job takes as long as those are.
+    pub fn json_bytes(&self) -> usize {
+        self.spec.payload.as_str().len() + self.result().map_or(0, |result| result.as_str().len())
+    }
+
     /// When it came to its end, if it has.
     pub fn finished_at(&self) -> Option<Time> {
         let last = self.history.last()?;

@@ -6,6 +6,9 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use regex::Regex;
 
 use super::Json;
@@ -21,6 +24,8 @@ pub struct Schema {
 #[derive(Debug, Clone)]
 struct Object {
     fields: Vec<Field>,
+    /// Where each field is, by its name.
+    places: HashMap<String, usize>,
     /// Whether other properties are refused.
     closed: bool,
 }
@@ -135,14 +140,15 @@ impl Schema {
         self.object.as_ref().map(|object| object.fields.as_slice())
     }
 
-    /// Everything in a payload that does not fit, in the order of the properties.
+    /// What in a payload does not fit, in the order of the properties; of very much the first, and how much more
+    /// there is.
     pub fn check(&self, payload: &Json) -> Vec<Wrong> {
         self.object.as_ref().map(|object| object.check(payload.as_str())).unwrap_or_default()
     }
 }
 
 /// The properties of a JSON object in their order, each as it was written; `None` when it is no object.
-pub fn entries(json: &str) -> Option<Vec<(String, String)>> {
+pub fn entries(json: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
     let entries = read::entries(json).ok()?;
-    Some(entries.into_iter().map(|(name, value)| (name, value.get().to_owned())).collect())
+    Some(entries.into_iter().map(|(name, value)| (name, value.get())).collect())
 }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::formats::EXPORT;
+use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{
-    Change, Epoch, Event, Fact, IdempotencyKey, Job, Json, Kind, Labels, QueueName, RateRule,
-    Schedule, ScheduleName, Spec, Tag, Time, WorkerName,
+    Change, Epoch, Event, Fact, IdempotencyKey, Job, Json, JsonLimits, Kind, Labels, QueueName,
+    RateRule, Scan, Schedule, ScheduleName, Spec, Tag, Time, WorkerName,
 };
 
 /// The format of the exports that this version writes, and the newest it reads.
@@ -119,7 +120,12 @@ impl Piece {
     /// # Errors
     /// What is wrong with it.
     pub fn from_line(line: &[u8]) -> Result<Piece, String> {
-        let piece: Piece = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        // Payloads and results are texts here, which hold whatever older versions accepted; what is around
+        // them is as flat as this program writes it.
+        let limits = JsonLimits { depth: JsonLimits::MAX_DEPTH, ..JsonLimits::NONE };
+        Scan::new(limits).feed(line).map_err(|why| format!("{why} ({})", why.code()))?;
+        let piece = serde_json::from_slice::<Piece>(line);
+        let piece = piece.map_err(|error| shorten(&error.to_string(), MAX_MESSAGE))?;
         piece.check()?;
         Ok(piece)
     }
@@ -284,5 +290,27 @@ mod tests {
         let line = piece.to_line().unwrap();
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
         assert_eq!(Piece::from_line(&line).unwrap(), piece);
+    }
+
+    #[test]
+    fn a_line_may_hold_what_an_older_version_stored_and_nothing_deeper_around_it() {
+        let nested = |count: usize| format!("{}{}", "[".repeat(count), "]".repeat(count));
+        let completed = |result: &str| {
+            let result = serde_json::to_string(result).unwrap();
+            format!(
+                r#"{{"event":{{"seq":1,"at":0,"fact":{{"job":{{"id":"00000000-0000-0000-0000-000000000001",
+                "labels":{{"queue":"q","kind":"k","tags":[]}},"state":"completed","attempt":1,
+                "change":{{"completed":{{"result":{result}}}}}}}}}}}}}"#
+            )
+        };
+        let wide = format!("[{}0]", "0,".repeat(100_000));
+        for old in [nested(200_000), wide] {
+            let piece = Piece::from_line(completed(&old).as_bytes()).unwrap();
+            assert_eq!(Piece::from_line(&piece.to_line().unwrap()).unwrap(), piece);
+        }
+        let deep = format!("{{\"paused\":{}}}", nested(200_000));
+        assert!(Piece::from_line(deep.as_bytes()).unwrap_err().contains("json_too_deep"));
+        let long = format!("{{\"{}\":1}}", "x".repeat(1_000_000));
+        assert!(Piece::from_line(long.as_bytes()).unwrap_err().len() < 1_000);
     }
 }

@@ -4,6 +4,13 @@ use axum::http::{HeaderMap, header};
 
 use crate::http::base_path;
 
+/// The longest JSON that stands in a command, in bytes.
+pub const MAX_BODY: usize = 16 * 1_024;
+
+/// Stands above the command then.
+const TOO_LONG: &str =
+    "The job is too long to be shown here: put its JSON into the file job.json first.";
+
 /// The endpoint that takes jobs, as the browser that asks reaches it, and what a terminal must send besides.
 pub struct Target {
     url: String,
@@ -22,7 +29,7 @@ impl Target {
         Target { url, needs_token: headers.contains_key(header::AUTHORIZATION) }
     }
 
-    /// The command that sends this JSON there.
+    /// The command that sends this JSON there; a long one comes from a file, for no terminal takes it.
     pub fn curl(&self, body: &str) -> String {
         let mut command = format!("curl {}", quoted(&self.url));
         command += " \\\n  -H 'content-type: application/json'";
@@ -30,7 +37,10 @@ impl Target {
             // Double quotes: the shell is to put its variable in, so that the secret is on no page.
             command += " \\\n  -H \"authorization: Bearer $CORTADO_AUTH_TOKEN\"";
         }
-        command + &format!(" \\\n  -d {}", quoted(body))
+        match body.len() {
+            0..=MAX_BODY => command + &format!(" \\\n  -d {}", quoted(body)),
+            _ => format!("# {}\n{command} \\\n  -d @job.json", TOO_LONG),
+        }
     }
 }
 
@@ -89,5 +99,12 @@ mod tests {
         let curl = Target::of(&headers).curl("{}");
         assert!(curl.contains("-H \"authorization: Bearer $CORTADO_AUTH_TOKEN\" \\\n"), "{curl}");
         assert!(!curl.contains("c2VjcmV0"), "{curl}");
+    }
+
+    #[test]
+    fn a_long_job_comes_from_a_file() {
+        let curl = Target::of(&HeaderMap::new()).curl(&"x".repeat(MAX_BODY + 1));
+        assert!(curl.starts_with("# ") && curl.ends_with("-d @job.json"), "{curl}");
+        assert!(curl.len() < 1_000);
     }
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::engine::{ControlError, EngineError, StoreError};
 use crate::http::base_path;
+use crate::job::shorten::{MAX_MESSAGE, shorten};
 
 use super::shell::{Section, Shell, page};
 
@@ -68,6 +69,11 @@ impl From<EngineError> for UiError {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "The payload is too large",
                 "Store the data elsewhere and submit where to find it.",
+            ),
+            EngineError::TooComplex { .. } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The payload is too complex",
+                "Split the data over several jobs, or send it as one text.",
             ),
             EngineError::Invalid(_) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -137,8 +143,10 @@ impl IntoResponse for UiError {
     }
 }
 
-/// An error's text as a page shows it: with a capital letter and a full stop.
+/// An error's text as a page shows it: with a capital letter and a full stop, and shortened where it repeats
+/// much of what was sent.
 pub fn sentence(text: &str) -> String {
+    let text = &shorten(text, MAX_MESSAGE);
     let mut chars = text.chars();
     let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let stop = if text.ends_with(['.', '!', '?', '…']) { "" } else { "." };
@@ -153,5 +161,6 @@ mod tests {
     fn an_error_text_becomes_a_sentence() {
         assert_eq!(sentence("a running job cannot be deleted"), "A running job cannot be deleted.");
         assert_eq!(sentence("done."), "Done.");
+        assert!(sentence(&"x".repeat(1_000_000)).len() < 1_000);
     }
 }

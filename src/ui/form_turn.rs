@@ -3,10 +3,11 @@
 
 use crate::engine::KindInfo;
 use crate::job::schema::Field;
-use crate::job::{Json, Schema};
+use crate::job::{Json, Schema, same};
 
+use super::error::sentence;
 use super::json_text;
-use super::payload_form::{Typed, blank, draft, drawable, fill, same};
+use super::payload_form::{Typed, blank, draft, drawable, fill, too_large};
 use super::submit_form::SubmitForm;
 
 /// How the payload is edited.
@@ -109,7 +110,7 @@ impl SubmitForm {
         self.shown = self.kind.clone();
         let fields = drawable(schema);
         let by_fields = self.view == "fields" && fields.is_some();
-        let mut note = "";
+        let mut note = too_large(schema);
         match (fields, wish, by_fields) {
             (Some(fields), View::Json, true) => {
                 self.payload = draft(fields, &self.fields);
@@ -130,17 +131,20 @@ impl SubmitForm {
             (Some(_), View::Json, false) | (Some(_), View::Fields, true) => {}
             (None, View::Json | View::Fields, _) => self.view = "json".into(),
         }
-        Turned { form: self, note: note.into() }
+        Turned { form: self, note }
     }
 
-    fn fitting(&self, fields: &[Field]) -> Result<Typed, &'static str> {
+    fn fitting(&self, fields: &[Field]) -> Result<Typed, String> {
         let text = self.payload.trim();
         if text.is_empty() {
             return Ok(blank(fields));
         }
+        if let Err(why) = self.limits.check(text) {
+            return Err(sentence(&why.to_string()));
+        }
         match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-            Ok(_) => fill(fields, text).ok_or(NO_FIT),
-            Err(_) => Err(NO_JSON),
+            Ok(_) => fill(fields, text).ok_or(NO_FIT.into()),
+            Err(_) => Err(NO_JSON.into()),
         }
     }
 
@@ -156,7 +160,7 @@ impl SubmitForm {
 /// A kind of a program that gives no example begins with empty inputs.
 fn example(info: &KindInfo) -> String {
     let none = info.example == Json::null() && drawable(info.schema.as_ref()).is_some();
-    if none { String::new() } else { json_text::pretty(&info.example) }
+    if none { String::new() } else { json_text::editable(&info.example) }
 }
 
 fn schema_of(info: Option<&KindInfo>) -> Option<&Schema> {

@@ -7,14 +7,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, off_runtime};
 use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
 
 use super::band::Band;
 use super::curl::Target;
 use super::error::UiError;
 use super::filters;
-use super::json_text::{Token, tokens};
+use super::json_text::{Shown, shown};
 use super::pace;
 use super::shell::{Section, Shell, page};
 use super::story::{self, Attempt, Line};
@@ -45,8 +45,8 @@ struct JobPage {
     timeline: Vec<Line>,
     log: Vec<LogRow>,
     log_dropped: u64,
-    payload: Vec<Token>,
-    result: Option<Vec<Token>>,
+    payload: Shown,
+    result: Option<Shown>,
     curl: String,
 }
 
@@ -168,7 +168,7 @@ pub async fn render(
     let now = shell.now;
     let (standing, standing_when) = story::standing(&job, why.as_ref(), now);
     let told = engine.was_told_to_end(id);
-    let view = JobPage {
+    let view = off_runtime(job.json_bytes(), || JobPage {
         notice,
         id: job.id.to_string(),
         kind: job.labels.kind.to_string(),
@@ -189,11 +189,11 @@ pub async fn render(
         timeline: story::timeline(&job, now),
         log: job.log.iter().map(|line| LogRow::of(line, now)).collect(),
         log_dropped: job.log_dropped,
-        payload: tokens(&job.spec.payload),
-        result: job.result().map(tokens),
+        payload: shown(&job.spec.payload),
+        result: job.result().map(shown),
         curl: SubmitForm::as_made(&job).curl(&Target::of(headers), None),
         shell,
-    };
+    });
     Ok(page(status, &view))
 }
 

@@ -1,7 +1,7 @@
 //! JSON as pages show it: indented and coloured without reading a single number, so that what is shown
 //! is what was sent, digit by digit.
 
-use crate::job::Json;
+use crate::job::{Json, text_length};
 
 /// A piece of indented JSON with the class that colours it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,37 +12,68 @@ pub struct Token {
     pub text: String,
 }
 
-/// Longer texts are indented but not coloured: a page of a million elements helps nobody.
-const MAX_COLOURED: usize = 64 * 1_024;
+/// How much of a text is shown, so that no page grows with what somebody stored.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Levels; what is nested deeper is left out.
+    depth: usize,
+    /// Lines; the rest is left out.
+    lines: usize,
+    /// Bytes with the white space; the rest is left out.
+    bytes: usize,
+}
 
-/// Indents by two spaces; strings, numbers and the order of keys stay as they are.
-pub fn tokens(json: &Json) -> Vec<Token> {
-    let all = Writer::run(json.as_str());
-    if json.as_str().len() <= MAX_COLOURED {
-        return all;
+/// What a page shows.
+const PAGE: Bounds = Bounds { depth: 64, lines: 1_000, bytes: 32 * 1_024 };
+/// What is indented in a form; a longer text stays as it is written, for none of it may be left out.
+const FORM: Bounds = Bounds { depth: 64, lines: 5_000, bytes: 128 * 1_024 };
+/// Levels that are indented; deeper ones begin in the same column, or white space would outweigh the text.
+const INDENTED: usize = 20;
+/// Stands for what is left out.
+const LEFT_OUT: &str = "…";
+
+/// An indented text, or its beginning.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The pieces, in order.
+    pub tokens: Vec<Token>,
+    /// Whether something was left out.
+    pub is_cut: bool,
+}
+
+/// Indents by two spaces; strings, numbers and the order of keys stay as they are. Of a text that is long or
+/// deep only the beginning is shown.
+pub fn shown(json: &Json) -> Shown {
+    Writer::run(json.as_str(), PAGE)
+}
+
+/// The whole text for a form: indented, unless it is long or deep.
+pub fn editable(json: &Json) -> String {
+    let Shown { tokens, is_cut } = Writer::run(json.as_str(), FORM);
+    match is_cut {
+        true => json.as_str().to_owned(),
+        false => tokens.into_iter().map(|token| token.text).collect(),
     }
-    vec![Token { class: "plain", text: all.into_iter().map(|token| token.text).collect() }]
 }
 
-/// The indented text alone.
-pub fn pretty(json: &Json) -> String {
-    Writer::run(json.as_str()).into_iter().map(|token| token.text).collect()
-}
-
-#[derive(Default)]
 struct Writer {
+    bounds: Bounds,
     out: Vec<Token>,
     depth: usize,
+    lines: usize,
+    bytes: usize,
+    is_cut: bool,
 }
 
 impl Writer {
-    /// Walks over a valid JSON text; an invalid one comes out as it went in, roughly.
-    fn run(text: &str) -> Vec<Token> {
-        let mut writer = Writer::default();
+    /// Walks once over a valid JSON text; an invalid one comes out as it went in, roughly.
+    fn run(text: &str, bounds: Bounds) -> Shown {
+        let out = Vec::new();
+        let mut writer = Writer { bounds, out, depth: 0, lines: 1, bytes: 0, is_cut: false };
         let mut rest = text.trim_start();
         while let Some(first) = rest.chars().next() {
             let length = match first {
-                '"' => string_length(rest),
+                '"' => text_length(rest),
                 '{' | '[' | '}' | ']' | ',' | ':' => 1,
                 _ => rest
                     .find(['{', '[', '}', ']', ',', ':', ' ', '\t', '\r', '\n'])
@@ -50,9 +81,25 @@ impl Writer {
             };
             let (token, after) = rest.split_at(length.max(first.len_utf8()));
             rest = after.trim_start();
+            if writer.is_full() {
+                writer.is_cut = true;
+                writer.line();
+                writer.push("plain", LEFT_OUT);
+                break;
+            }
+            if matches!(first, '{' | '[') && writer.depth >= bounds.depth {
+                rest = after_the_end(rest);
+                writer.is_cut = true;
+                writer.plain(if first == '{' { "{…}" } else { "[…]" });
+                continue;
+            }
             writer.add(token, first, rest);
         }
-        writer.out
+        Shown { tokens: writer.out, is_cut: writer.is_cut }
+    }
+
+    fn is_full(&self) -> bool {
+        self.lines >= self.bounds.lines || self.bytes >= self.bounds.bytes
     }
 
     fn add(&mut self, token: &str, first: char, rest: &str) {
@@ -84,20 +131,33 @@ impl Writer {
     }
 
     fn line(&mut self) {
-        let text = format!("\n{}", "  ".repeat(self.depth));
+        self.lines += 1;
+        let text = format!("\n{}", "  ".repeat(self.depth.min(INDENTED)));
         self.plain(&text);
     }
 
     /// Neighbours of the plain sort become one piece.
     fn plain(&mut self, text: &str) {
         match self.out.last_mut() {
-            Some(last) if last.class == "plain" => last.text.push_str(text),
+            Some(last) if last.class == "plain" => {
+                self.bytes += text.len();
+                last.text.push_str(text);
+            }
             Some(_) | None => self.push("plain", text),
         }
     }
 
+    /// Of a text that does not fit the beginning is shown.
     fn push(&mut self, class: &'static str, text: &str) {
-        self.out.push(Token { class, text: text.into() });
+        let room = self.bounds.bytes.saturating_sub(self.bytes).max(LEFT_OUT.len());
+        let mut text = text.to_owned();
+        if text.len() > room {
+            text.truncate(text.floor_char_boundary(room));
+            text.push_str(LEFT_OUT);
+            self.is_cut = true;
+        }
+        self.bytes += text.len();
+        self.out.push(Token { class, text });
     }
 
     fn ends_with(&self, what: [char; 2]) -> bool {
@@ -105,18 +165,25 @@ impl Writer {
     }
 }
 
-/// The length in bytes of the string literal that `text` begins with, quotes included.
-fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
+/// What follows an array or object whose opening bracket stands just before `text`.
+fn after_the_end(text: &str) -> &str {
+    let mut open = 1_usize;
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at) {
+        at += match byte {
+            b'"' => text_length(&text[at..]),
+            _ => 1,
+        };
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open -= 1,
             _ => {}
         }
+        if open == 0 {
+            break;
+        }
     }
-    text.len()
+    text[at..].trim_start()
 }
 
 #[cfg(test)]
@@ -124,7 +191,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        pretty(&Json::parse(text).unwrap())
+        editable(&Json::parse(text).unwrap())
     }
 
     #[test]
@@ -161,7 +228,8 @@ mod tests {
 
     #[test]
     fn pieces_carry_the_class_that_colours_them() {
-        let classes: Vec<&str> = tokens(&Json::parse(r#"{"a":["s",1,true]}"#).unwrap())
+        let classes: Vec<&str> = super::shown(&Json::parse(r#"{"a":["s",1,true]}"#).unwrap())
+            .tokens
             .iter()
             .map(|t| t.class)
             .collect();
@@ -169,7 +237,40 @@ mod tests {
             classes,
             ["plain", "key", "plain", "string", "plain", "number", "plain", "word", "plain"]
         );
-        let long = Json::parse(&format!("[{}1]", "1,".repeat(MAX_COLOURED))).unwrap();
-        assert_eq!(tokens(&long).len(), 1);
+    }
+
+    fn page_of(text: &str) -> (String, bool) {
+        let Shown { tokens, is_cut } = super::shown(&Json::parse(text).unwrap());
+        (tokens.into_iter().map(|token| token.text).collect(), is_cut)
+    }
+
+    #[test]
+    fn what_is_deep_is_left_out_and_what_follows_it_is_shown() {
+        let deep = "[".repeat(200_000) + "\"]\"" + &"]".repeat(200_000);
+        let (text, is_cut) = page_of(&format!("{{\"a\":{deep},\"b\":7}}"));
+        assert!(is_cut && text.contains("[…]") && text.ends_with("\"b\": 7\n}"), "{text}");
+        assert!(text.len() < 8_000 && text.lines().all(|line| line.len() < 60), "{text}");
+        assert!(!page_of(&("[".repeat(64) + &"]".repeat(64))).1);
+        assert!(page_of(&("{\"a\":".repeat(65) + "1" + &"}".repeat(65))).1);
+    }
+
+    #[test]
+    fn what_is_long_is_cut_and_small_on_the_page_and_whole_in_a_form() {
+        let key = |n: usize| format!("\"{n}\":\"é\"");
+        let keys: Vec<String> = (0..40_000).map(key).collect();
+        for text in [
+            format!("[{}1]", "1,".repeat(500_000)),
+            format!("{{{}}}", keys.join(",")),
+            format!("\"{}\"", "é".repeat(500_000)),
+            "9".repeat(1_000_000),
+            format!("{{\"{}\":1}}", "k".repeat(1_000_000)),
+            "[".repeat(300_000) + &"]".repeat(300_000),
+            format!("[{}[]]", "[],".repeat(300_000)),
+        ] {
+            let (page, is_cut) = page_of(&text);
+            assert!(is_cut && page.contains('…') && page.len() < 34_000, "{}", page.len());
+            let json = Json::parse(&text).unwrap();
+            assert_eq!(editable(&json), json.as_str());
+        }
     }
 }

@@ -21,6 +21,7 @@ mod error;
 mod failures;
 mod filters;
 mod form_turn;
+mod form_value;
 mod home;
 mod job;
 mod jobs;

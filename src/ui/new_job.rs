@@ -2,26 +2,24 @@
 //! kind's example, or by a job that is to run again.
 
 use askama::Template;
-use axum::Form;
-use axum::extract::{Query, State as Has};
+use axum::extract::{RawForm, RawQuery, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{Engine, EngineError, Enqueued, KindInfo};
+use crate::engine::{Engine, EngineError, Enqueued, KindInfo, off_runtime};
 use crate::job::Schema;
+use crate::job::schema::Field;
 
 use super::curl::Target;
 use super::error::{UiError, sentence};
 use super::form_turn::{Turned, View};
+use super::form_value::{Errors, Pairs, pairs};
 use super::payload_form::drawable;
 use super::payload_input::{Control, Input};
 use super::shell::{Section, Shell, page, see_other};
 use super::start_at::{self, Start};
-use super::submit_form::{Errors, PAYLOAD_PREFIX, SubmitForm};
+use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use super::when::{self, When};
-
-/// A form as browsers and addresses write it; properties of a payload make names that only it knows.
-type Pairs = Vec<(String, String)>;
 
 #[derive(Template)]
 #[template(path = "new_job.html")]
@@ -65,20 +63,22 @@ const ALL_SHOWN: usize = 6;
 /// `GET /jobs/new`
 pub async fn show(
     Has(engine): Has<Engine>,
-    Query(pairs): Query<Pairs>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
+    let pairs = pairs(query.unwrap_or_default().as_bytes())?;
     let given = SubmitForm::of(&pairs);
     let view = View::parse(&given.view);
     let form = match value(&pairs, "from").parse() {
         Ok(id) => engine.job(id).await?.0.as_ref().map(SubmitForm::again).unwrap_or(given),
         Err(_) => given,
     };
+    let form = form.within(engine.config().json);
     let kinds = engine.kinds();
     // Without a wish, a kind that needs nothing set up comes first.
     let first = find(&kinds, "echo").or(kinds.first().copied());
     let asked = find(&kinds, &form.kind);
-    let turned = form.opened(asked, first, view);
+    let turned = off_runtime(form.size(), || form.opened(asked, first, view));
     form_page(&engine, turned, Errors::new(), StatusCode::OK, &headers).await
 }
 
@@ -87,12 +87,14 @@ pub async fn show(
 pub async fn redraw(
     Has(engine): Has<Engine>,
     headers: HeaderMap,
-    Form(pairs): Form<Pairs>,
+    RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
-    let form = SubmitForm::of(&pairs);
+    let pairs = pairs(&encoded)?;
+    let form = SubmitForm::of(&pairs).within(engine.config().json);
     let kinds = engine.kinds();
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
-    let turned = form.turned(old, new, View::parse(value(&pairs, "to")));
+    let turned =
+        off_runtime(form.size(), || form.turned(old, new, View::parse(value(&pairs, "to"))));
     form_page(&engine, turned, Errors::new(), StatusCode::OK, &headers).await
 }
 
@@ -100,30 +102,33 @@ pub async fn redraw(
 pub async fn submit(
     Has(engine): Has<Engine>,
     headers: HeaderMap,
-    Form(pairs): Form<Pairs>,
+    RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
-    let form = SubmitForm::of(&pairs);
+    let pairs = pairs(&encoded)?;
+    let form = SubmitForm::of(&pairs).within(engine.config().json);
     let kinds = engine.kinds();
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
     let schema = new.and_then(|info| info.schema.as_ref());
     if form.is_of_another_kind(schema) {
-        let mut turned = form.turned(old, new, None);
+        let mut turned = off_runtime(form.size(), || form.turned(old, new, None));
         turned.note = "Nothing was submitted yet: these are the fields of the kind chosen.".into();
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return form_page(&engine, turned, Errors::new(), status, &headers).await;
     }
-    let job = match form.new_job(schema) {
+    let job = match off_runtime(form.size(), || form.new_job(schema)) {
         Ok(job) => job,
         Err(errors) => {
+            let turned = off_runtime(form.size(), || form.turned(old, new, None));
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            return form_page(&engine, form.turned(old, new, None), errors, status, &headers).await;
+            return form_page(&engine, turned, errors, status, &headers).await;
         }
     };
     match engine.enqueue(vec![job]).await {
         Ok(answers) => Ok(to_the_job(answers)),
         Err(error) => {
             let (status, errors) = refused(error, &form, schema);
-            form_page(&engine, form.turned(old, new, None), errors, status, &headers).await
+            let turned = off_runtime(form.size(), || form.turned(old, new, None));
+            form_page(&engine, turned, errors, status, &headers).await
         }
     }
 }
@@ -140,8 +145,14 @@ fn find<'a>(kinds: &[&'a KindInfo], name: &str) -> Option<&'a KindInfo> {
 fn refused(error: EngineError, form: &SubmitForm, schema: Option<&Schema>) -> (StatusCode, Errors) {
     let field = match &error {
         EngineError::UnknownKind { .. } => "kind",
-        EngineError::InvalidPayload { .. } | EngineError::PayloadTooLarge { .. } => {
-            if form.drawn(schema).is_some() { "" } else { "payload" }
+        EngineError::InvalidPayload { .. }
+        | EngineError::PayloadTooLarge { .. }
+        | EngineError::TooComplex { .. } => {
+            if form.drawn(schema).is_some() {
+                ""
+            } else {
+                "payload"
+            }
         }
         EngineError::Invalid(_) | EngineError::TooManyBulks { .. } | EngineError::Store(_) => "",
     };
@@ -164,48 +175,17 @@ fn to_the_job(answers: Vec<Enqueued>) -> Response {
 
 async fn form_page(
     engine: &Engine,
-    Turned { form, note }: Turned,
+    turned: Turned,
     errors: Errors,
     status: StatusCode,
     headers: &HeaderMap,
 ) -> Result<Response, UiError> {
-    let form = form.with_token();
-    let kinds = engine.kinds();
-    let chosen = find(&kinds, &form.kind);
-    let schema = chosen.and_then(|info| info.schema.as_ref());
-    let fields = form.drawn(schema).and_then(|schema| drawable(Some(schema))).unwrap_or_default();
-    let wrong = |name: &str| errors.get(&format!("{PAYLOAD_PREFIX}{name}"));
-    let inputs =
-        (0..).zip(fields).map(|(n, field)| Input::new(n, field, &form.fields, wrong(&field.name)));
-    let (inputs, more): (Vec<Input>, Vec<Input>) =
-        inputs.partition(|input| fields.len() <= ALL_SHOWN || input.is_needed());
-    let focus = first_wrong(&errors, &inputs, &more);
-    let option = |field: &String| {
-        !matches!(field.as_str(), "" | "kind" | "payload") && !field.starts_with(PAYLOAD_PREFIX)
-    };
     let stats = engine.stats().await?;
-    let view = NewJobPage {
-        shell: Shell::still("New job", Section::NewJob),
-        kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
-        about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
-        open: errors.keys().any(option) || form.has_options(),
-        drawable: drawable(schema).is_some(),
-        starts: starts(&form),
-        curl: form.curl(&Target::of(headers), schema),
-        refusal: match errors.is_empty() {
-            true => form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default(),
-            false => String::new(),
-        },
-        queues: stats.queues.keys().map(ToString::to_string).collect(),
-        zone_names: start_at::knows_names(),
-        focus,
-        note,
-        inputs,
-        more,
-        errors,
-        form,
-    };
-    Ok(page(status, &view))
+    let queues = stats.queues.keys().map(ToString::to_string).collect();
+    let target = Target::of(headers);
+    Ok(off_runtime(turned.form.size(), || {
+        page(status, &NewJobPage::of(&engine.kinds(), turned, errors, queues, &target))
+    }))
 }
 
 /// In the order of the page.
@@ -271,6 +251,51 @@ impl KindChoice {
 }
 
 impl NewJobPage {
+    fn of(
+        kinds: &[&KindInfo],
+        Turned { form, note }: Turned,
+        errors: Errors,
+        queues: Vec<String>,
+        target: &Target,
+    ) -> NewJobPage {
+        let form = form.with_token();
+        let chosen = find(kinds, &form.kind);
+        let schema = chosen.and_then(|info| info.schema.as_ref());
+        let drawn = form.drawn(schema);
+        let fields = drawn.and_then(|schema| drawable(Some(schema))).unwrap_or_default();
+        let wrong = |name: &str| errors.get(&format!("{PAYLOAD_PREFIX}{name}"));
+        let input =
+            |(n, field): (usize, &Field)| Input::new(n, field, &form.fields, wrong(&field.name));
+        let inputs = (0..).zip(fields).map(input);
+        let (inputs, more): (Vec<Input>, Vec<Input>) =
+            inputs.partition(|input| fields.len() <= ALL_SHOWN || input.is_needed());
+        let focus = first_wrong(&errors, &inputs, &more);
+        let option = |field: &String| {
+            !matches!(field.as_str(), "" | "kind" | "payload") && !field.starts_with(PAYLOAD_PREFIX)
+        };
+        NewJobPage {
+            shell: Shell::still("New job", Section::NewJob),
+            kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
+            about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
+            open: errors.keys().any(option) || form.has_options(),
+            drawable: drawable(schema).is_some(),
+            starts: starts(&form),
+            curl: form.curl(target, schema),
+            refusal: match errors.is_empty() {
+                true => form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default(),
+                false => String::new(),
+            },
+            queues,
+            zone_names: start_at::knows_names(),
+            focus,
+            note,
+            inputs,
+            more,
+            errors,
+            form,
+        }
+    }
+
     /// Whether the form asks for a kind that cannot run here: it is offered as it was asked for.
     fn kind_is_unknown(&self) -> bool {
         !self.form.kind.is_empty() && !self.kinds.iter().any(|kind| kind.chosen)

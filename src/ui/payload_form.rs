@@ -1,12 +1,12 @@
 //! Inputs made of a kind's schema: from a payload to what stands in each of them, and back. A payload that
 //! the inputs cannot make again, digit by digit, is not theirs: it is edited as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
 use crate::job::schema::{Field, Shape, entries};
-use crate::job::{Json, Schema};
+use crate::job::{Json, Schema, same};
 
 use super::json_text;
 
@@ -22,9 +22,40 @@ pub struct Made {
     pub wrong: Vec<(String, String)>,
 }
 
+/// The most inputs of a form: pages must stay small, and nobody reads more.
+const MAX_INPUTS: usize = 100;
+/// The most options of one input, for the same reasons.
+const MAX_OPTIONS: usize = 1_000;
+
 /// The properties that inputs are drawn for; `None` when the payload has to be written as JSON.
 pub fn drawable(schema: Option<&Schema>) -> Option<&[Field]> {
-    schema.and_then(Schema::fields).filter(|fields| !fields.is_empty())
+    let fields = schema.and_then(Schema::fields).filter(|fields| !fields.is_empty());
+    fields.filter(|fields| !is_too_large(fields))
+}
+
+/// Why a kind that declares properties has no inputs for them; empty when it has.
+pub fn too_large(schema: Option<&Schema>) -> String {
+    match schema.and_then(Schema::fields) {
+        Some(fields) if is_too_large(fields) => format!(
+            "This kind has more than {MAX_INPUTS} properties, or one of more than {MAX_OPTIONS} choices, so its \
+             payload is edited as JSON."
+        ),
+        Some(_) | None => String::new(),
+    }
+}
+
+fn is_too_large(fields: &[Field]) -> bool {
+    let options = |field: &Field| choices_of(&field.shape).map_or(0, <[Json]>::len);
+    fields.len() > MAX_INPUTS || fields.iter().any(|field| options(field) > MAX_OPTIONS)
+}
+
+/// What a value, or each entry of it, may be chosen from.
+fn choices_of(shape: &Shape) -> Option<&[Json]> {
+    match shape {
+        Shape::Choice(choices) => Some(choices),
+        Shape::Texts { each, .. } => choices_of(each),
+        Shape::Text(_) | Shape::Integer(_) | Shape::Number(_) | Shape::Boolean | Shape::Any => None,
+    }
 }
 
 /// What must stand in the inputs to make this payload; `None` when they cannot make exactly it.
@@ -32,7 +63,11 @@ pub fn fill(fields: &[Field], payload: &str) -> Option<Typed> {
     let mut typed = Typed::new();
     for (name, value) in entries(payload)? {
         let field = fields.iter().find(|field| field.name == name)?;
-        typed.insert(name, write(&field.shape, field.required, &value)?);
+        // One that is there twice is no object that inputs can make.
+        let text = write(&field.shape, field.required, value)?;
+        if typed.insert(name.into_owned(), text).is_some() {
+            return None;
+        }
     }
     same(&compose(fields, &typed, Unreadable::LeftOut), payload).then_some(typed)
 }
@@ -66,7 +101,7 @@ pub fn make(schema: &Schema, typed: &Typed) -> Made {
 /// What was typed as one JSON text to go on with: what cannot be read stays in it as a text.
 pub fn draft(fields: &[Field], typed: &Typed) -> String {
     let text = compose(fields, typed, Unreadable::AsText);
-    Json::parse(&text).as_ref().map(json_text::pretty).unwrap_or(text)
+    Json::parse(&text).as_ref().map(json_text::editable).unwrap_or(text)
 }
 
 /// What becomes of an input that cannot be read.
@@ -97,11 +132,16 @@ fn value(field: &Field, typed: &Typed) -> Result<Option<String>, String> {
     match &field.shape {
         Shape::Texts { each, .. } => {
             let lines = text.lines().filter(|line| !line.trim().is_empty());
-            let read = |(n, line)| match read(each, line) {
-                Ok(value) => Ok(value.unwrap_or_default()),
-                Err(message) => Err(format!("entry {n}: {message}")),
+            let options = choices_of(each).map(by_option);
+            let entry = |(n, line): (usize, &str)| {
+                let chosen = options.as_ref().and_then(|options| options.get(line));
+                let read = match chosen {
+                    Some(choice) => Ok(Some(choice.as_str().to_owned())),
+                    None => read(each, line),
+                };
+                read.map(Option::unwrap_or_default).map_err(|why| format!("entry {n}: {why}"))
             };
-            let items = (1..).zip(lines).map(read).collect::<Result<Vec<String>, String>>()?;
+            let items = (1..).zip(lines).map(entry).collect::<Result<Vec<String>, String>>()?;
             let given = field.required || !items.is_empty();
             Ok(given.then(|| format!("[{}]", items.join(","))))
         }
@@ -127,13 +167,10 @@ fn read(shape: &Shape, text: &str) -> Result<Option<String>, String> {
             "true" | "false" => Some(trimmed.to_owned()),
             _ => return Err(unread(trimmed)),
         },
-        Shape::Choice(choices) => {
-            let chosen = choices.iter().find(|choice| option_value(choices, choice) == text);
-            match chosen {
-                Some(choice) => Some(choice.as_str().to_owned()),
-                None => return Err(unread(text)),
-            }
-        }
+        Shape::Choice(choices) => match by_option(choices).get(text) {
+            Some(choice) => Some(choice.as_str().to_owned()),
+            None => return Err(unread(text)),
+        },
         Shape::Any | Shape::Texts { .. } => match serde_json::from_str::<&RawValue>(trimmed) {
             Ok(raw) => Some(raw.get().to_owned()),
             Err(error) => return Err(format!("this is not JSON (a text needs quotes): {error}")),
@@ -151,30 +188,62 @@ fn write(shape: &Shape, required: bool, value: &str) -> Option<String> {
         }
         Shape::Integer(_) | Shape::Number(_) => is_number(value).then(|| value.to_owned()),
         Shape::Boolean => matches!(value, "true" | "false").then(|| value.to_owned()),
-        Shape::Choice(choices) => {
-            let choice = choices.iter().find(|choice| same(choice.as_str(), value))?;
-            Some(option_value(choices, choice))
-        }
+        Shape::Choice(choices) => by_value(choices).remove(&known_as(value)),
         Shape::Texts { each, .. } => {
-            let items: Vec<Box<RawValue>> = serde_json::from_str(value).ok()?;
-            let line = |item: Box<RawValue>| {
-                let line = write(each, true, item.get())?;
+            let items: Vec<&RawValue> = serde_json::from_str(value).ok()?;
+            let options = choices_of(each).map(by_value);
+            let line = |item: &RawValue| {
+                let line = match &options {
+                    Some(options) => options.get(&known_as(item.get()))?.clone(),
+                    None => write(each, true, item.get())?,
+                };
                 (!line.trim().is_empty() && !line.contains('\n')).then_some(line)
             };
             let lines = items.into_iter().map(line).collect::<Option<Vec<String>>>()?;
             (required || !lines.is_empty()).then(|| lines.join("\n"))
         }
-        Shape::Any => Json::parse(value).ok().as_ref().map(json_text::pretty),
+        Shape::Any => Json::parse(value).ok().as_ref().map(json_text::editable),
     }
 }
 
-/// What stands for a choice in a form: a text as itself where that is clear, else its JSON.
-pub fn option_value(choices: &[Json], choice: &Json) -> String {
-    let plain = option_label(choice);
-    let alike = choices.iter().filter(|other| option_label(other) == plain).count();
-    let clear =
-        alike == 1 && can_be_typed(&plain) && !plain.contains('\n') && plain.trim() == plain;
-    if clear { plain } else { choice.as_str().to_owned() }
+/// What stands for each choice in a form, in their order: a text as itself where that is clear, else its JSON.
+pub fn option_values(choices: &[Json]) -> Vec<String> {
+    let labels: Vec<String> = choices.iter().map(option_label).collect();
+    let mut alike: HashMap<&str, usize> = HashMap::new();
+    for label in &labels {
+        *alike.entry(label).or_default() += 1;
+    }
+    let is_clear = |label: &str| {
+        let is_plain = can_be_typed(label) && !label.contains('\n') && label.trim() == label;
+        is_plain && alike.get(label) == Some(&1)
+    };
+    let both = choices.iter().zip(&labels);
+    both.map(|(choice, label)| if is_clear(label) { label.as_str() } else { choice.as_str() })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The choices by what stands for them in a form.
+fn by_option(choices: &[Json]) -> HashMap<String, &Json> {
+    option_values(choices).into_iter().zip(choices).rev().collect()
+}
+
+/// What stands for the choices in a form, by what they are.
+fn by_value(choices: &[Json]) -> HashMap<String, String> {
+    choices
+        .iter()
+        .map(|choice| known_as(choice.as_str()))
+        .zip(option_values(choices))
+        .rev()
+        .collect()
+}
+
+/// The same for two scalars that say the same, whatever their escapes.
+fn known_as(scalar: &str) -> String {
+    match serde_json::from_str::<String>(scalar) {
+        Ok(text) => format!("\"{text}"),
+        Err(_) => scalar.trim().to_owned(),
+    }
 }
 
 /// How a choice is called: a text without its quotes.
@@ -194,39 +263,6 @@ fn is_number(text: &str) -> bool {
 
 fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-/// Whether two JSON texts say the same: white space, escapes and the order of properties aside. Numbers
-/// are the same when they are written alike; objects that name a property twice are like no other.
-pub fn same(a: &str, b: &str) -> bool {
-    match a.trim_start().as_bytes().first() {
-        Some(b'{') => match (entries(a), entries(b)) {
-            (Some(a), Some(b)) => {
-                let find = |name: &str| b.iter().find(|(other, _)| other == name);
-                let mut names: Vec<&String> = a.iter().map(|(name, _)| name).collect();
-                names.sort_unstable();
-                names.dedup();
-                names.len() == a.len()
-                    && a.len() == b.len()
-                    && a.iter().all(|(name, it)| find(name).is_some_and(|(_, b)| same(it, b)))
-            }
-            _ => false,
-        },
-        Some(b'[') => {
-            let items = |text| serde_json::from_str::<Vec<&RawValue>>(text).ok();
-            match (items(a), items(b)) {
-                (Some(a), Some(b)) => {
-                    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a.get(), b.get()))
-                }
-                _ => false,
-            }
-        }
-        Some(b'"') => {
-            let text = |json: &str| serde_json::from_str::<String>(json).ok();
-            text(a).is_some_and(|a| text(b) == Some(a))
-        }
-        Some(_) | None => a.trim() == b.trim(),
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! How the inputs of a payload look: which control suits a property, and what is told beside it.
 
+use crate::job::Json;
 use crate::job::schema::{Bounds, Field, Format, Shape};
+use crate::job::shorten::{MAX_ERRORS, first_few};
 
 use super::error::sentence;
-use super::payload_form::{Typed, option_label, option_value};
+use super::payload_form::{Typed, option_label, option_values};
 
 /// One input as the template draws it.
 pub struct Input {
@@ -115,13 +117,12 @@ fn control(field: &Field, value: &str) -> Control {
         Shape::Boolean => check(field, value),
         Shape::Choice(choices) => {
             let none = Choice { value: String::new(), label: unchosen(field), chosen: false };
-            let one = |choice| {
-                let choice_value = option_value(choices, choice);
+            let one = |(choice, choice_value): (&Json, String)| {
                 let chosen = choice_value == value;
                 Choice { value: choice_value, label: option_label(choice), chosen }
             };
-            let mut all: Vec<Choice> =
-                std::iter::once(none).chain(choices.iter().map(one)).collect();
+            let choices = choices.iter().zip(option_values(choices)).map(one);
+            let mut all: Vec<Choice> = std::iter::once(none).chain(choices).collect();
             if !value.is_empty() && !all.iter().any(|choice| choice.chosen) {
                 let (value, label) = (value.to_owned(), format!("{value} (not accepted)"));
                 all.push(Choice { value, label, chosen: true });
@@ -200,8 +201,7 @@ fn accepted(shape: &Shape) -> Option<String> {
         Shape::Texts { each, count } => {
             let of = match &**each {
                 Shape::Choice(choices) => {
-                    let names: Vec<String> = choices.iter().map(option_label).collect();
-                    format!(" of {}", names.join(", "))
+                    format!(" of {}", first_few(choices.iter().map(option_label), MAX_ERRORS, ", "))
                 }
                 _ => String::new(),
             };

@@ -5,9 +5,10 @@ use serde::Deserialize;
 
 use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, ScheduleSubmission};
-use crate::job::{Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time};
+use crate::job::{JsonLimits, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time};
 
-use super::submit_form::{Errors, SubmitForm, duration, filled, form_field, json, number, written};
+use super::form_value::{Errors, duration, filled, form_field, json, number, written};
+use super::submit_form::SubmitForm;
 
 /// Every field as text, so that nothing typed is lost when one of them is wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -69,7 +70,11 @@ impl ScheduleForm {
     ///
     /// # Errors
     /// Every field that is wrong.
-    pub fn spec(&self, now: Time) -> Result<(ScheduleName, ScheduleSpec), Errors> {
+    pub fn spec(
+        &self,
+        limits: JsonLimits,
+        now: Time,
+    ) -> Result<(ScheduleName, ScheduleSpec), Errors> {
         let mut errors = Errors::new();
         let name = ScheduleName::parse(self.name.trim());
         let name = name.map_err(|error| errors.insert("name".into(), error.to_string())).ok();
@@ -79,7 +84,7 @@ impl ScheduleForm {
             cron: self.cron.clone(),
             zone: filled(&self.zone),
             kind: self.kind.trim().to_owned(),
-            payload: json(&self.payload, &mut errors),
+            payload: json(&self.payload, limits, &mut errors),
             queue: filled(&self.queue),
             priority: number("priority", &self.priority, &mut errors),
             max_attempts: number("max_attempts", &self.max_attempts, &mut errors),

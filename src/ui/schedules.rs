@@ -7,15 +7,17 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::engine::{Engine, EngineError, ScheduleError};
-use crate::job::{Cron, Cursor, JobQuery, Misread, Origin, Schedule, ScheduleName, State};
+use crate::engine::{Engine, EngineError, ScheduleError, off_runtime};
+use crate::job::{
+    Cron, Cursor, JobQuery, Misread, Origin, Schedule, ScheduleName, ScheduleSpec, State,
+};
 
 use super::error::{UiError, sentence};
+use super::form_value::Errors;
 use super::row::Row;
 use super::schedule_form::ScheduleForm;
 use super::shell::{Section, Shell, page, see_other};
 use super::start_at;
-use super::submit_form::Errors;
 use super::when::{self, When};
 
 /// Schedules whose last job is looked up; the rest tell only when it was.
@@ -192,7 +194,7 @@ pub async fn create(
     Form(form): Form<ScheduleForm>,
 ) -> Result<Response, UiError> {
     let (mut errors, mut status) = (Errors::new(), StatusCode::UNPROCESSABLE_ENTITY);
-    match form.spec(engine.now()) {
+    match spec_of(&engine, &form) {
         Err(wrong) => errors = wrong,
         Ok((name, _)) if find(&engine, name.as_str()).await.is_ok() => {
             errors.insert("name".into(), format!("there is a schedule {name} already"));
@@ -220,7 +222,7 @@ pub async fn change(
 ) -> Result<Response, UiError> {
     let (schedule, cursor) = find(&engine, &name).await?;
     let form = ScheduleForm { name, ..form };
-    let (status, errors) = match form.spec(engine.now()) {
+    let (status, errors) = match spec_of(&engine, &form) {
         Err(wrong) => (StatusCode::UNPROCESSABLE_ENTITY, wrong),
         Ok((name, spec)) => match set(&engine, name, spec).await {
             Ok(response) => return Ok(response),
@@ -293,7 +295,7 @@ pub async fn delete(
 async fn set(
     engine: &Engine,
     name: ScheduleName,
-    spec: crate::job::ScheduleSpec,
+    spec: ScheduleSpec,
 ) -> Result<Response, (StatusCode, Errors)> {
     match engine.set_schedule(name, spec).await {
         Ok(Ok(schedule)) => Ok(see_other(&address(schedule.name.as_str())).into_response()),
@@ -304,9 +306,9 @@ async fn set(
         Err(error) => {
             let field = match &error {
                 EngineError::UnknownKind { .. } => "kind",
-                EngineError::InvalidPayload { .. } | EngineError::PayloadTooLarge { .. } => {
-                    "payload"
-                }
+                EngineError::InvalidPayload { .. }
+                | EngineError::PayloadTooLarge { .. }
+                | EngineError::TooComplex { .. } => "payload",
                 EngineError::Invalid(_)
                 | EngineError::TooManyBulks { .. }
                 | EngineError::Store(_) => "",
@@ -349,6 +351,11 @@ async fn one_page(
         shell,
     };
     Ok(page(status, &one))
+}
+
+/// What a form asks for.
+fn spec_of(engine: &Engine, form: &ScheduleForm) -> Result<(ScheduleName, ScheduleSpec), Errors> {
+    off_runtime(form.payload.len(), || form.spec(engine.config().json, engine.now()))
 }
 
 /// The address of a schedule's page; their names need no escaping. `of` keeps a schedule called `new` apart

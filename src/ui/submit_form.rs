@@ -2,17 +2,17 @@
 //! curl, and back from a job that is to run again.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 use serde_json::value::RawValue;
 
 use crate::config::units::parse_duration;
 use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, Submission};
-use crate::job::{Job, JobId, Json, Labels, NewJob, RetryPolicy, Schema, Spec, Time};
+use crate::job::{Job, JobId, Json, JsonLimits, Labels, NewJob, RetryPolicy, Schema, Spec, Time};
 
 use super::assets::fnv1a;
-use super::curl::Target;
+use super::curl::{self, Target};
+use super::form_value::{Errors, duration, filled, form_field, json, number, written};
 use super::json_text;
 use super::payload_form::{self, Typed, drawable};
 use super::start_at::{self, Meant, Misread, Start};
@@ -57,10 +57,9 @@ pub struct SubmitForm {
     pub idempotency_key: String,
     /// Made with the page: a second sending of the same form makes no second job.
     pub token: String,
+    /// What the payload may hold.
+    pub limits: JsonLimits,
 }
-
-/// What is wrong, by the form's field; under `""` what belongs to none.
-pub type Errors = BTreeMap<String, String>;
 
 impl SubmitForm {
     /// Takes what a form or an address says; names that are none of the form's are not looked at.
@@ -75,6 +74,11 @@ impl SubmitForm {
             }
         }
         form
+    }
+
+    /// The form with what the server's settings say that a payload may hold.
+    pub fn within(self, limits: JsonLimits) -> Self {
+        SubmitForm { limits, ..self }
     }
 
     fn set(&mut self, name: &str, value: &str) {
@@ -108,6 +112,13 @@ impl SubmitForm {
         self.zone = "UTC".into();
     }
 
+    /// Bytes of what was typed: what can be done with the form takes as long as that is.
+    pub fn size(&self) -> usize {
+        let fields = self.fields.iter().map(|(name, text)| name.len() + text.len());
+        let options = self.options().iter().map(|text| text.len()).sum::<usize>();
+        self.kind.len() + self.payload.len() + options + fields.sum::<usize>()
+    }
+
     /// Gives the form its token unless it has one.
     pub fn with_token(mut self) -> Self {
         if self.token.is_empty() {
@@ -136,7 +147,7 @@ impl SubmitForm {
         let tags: Vec<&str> = labels.tags.iter().map(|tag| tag.as_str()).collect();
         SubmitForm {
             kind: labels.kind.to_string(),
-            payload: json_text::pretty(&spec.payload),
+            payload: json_text::editable(&spec.payload),
             queue: unless(labels.queue.as_str() == "default", labels.queue.to_string()),
             priority: unless(spec.priority == 0, spec.priority.to_string()),
             max_attempts: unless(
@@ -233,12 +244,18 @@ impl SubmitForm {
                 let field = if property.is_empty() { "" } else { PAYLOAD_PREFIX };
                 errors.insert(format!("{field}{property}"), message);
             }
+            if let Err(why) = self.limits.check(&made.payload) {
+                errors.insert(String::new(), format!("the payload is not accepted: {why}"));
+            }
             return RawValue::from_string(made.payload).ok();
         }
-        let payload = json(&self.payload, errors);
+        let payload = json(&self.payload, self.limits, errors);
+        if errors.contains_key("payload") {
+            return payload;
+        }
         let given = payload.clone().map_or_else(Json::null, Json::from);
         let wrong = schema.map(|schema| schema.check(&given)).unwrap_or_default();
-        if !wrong.is_empty() && !errors.contains_key("payload") {
+        if !wrong.is_empty() {
             let told = wrong.iter().map(|wrong| match wrong.field.as_str() {
                 "" => wrong.message.clone(),
                 field => format!("{field}: {}", wrong.message),
@@ -313,7 +330,10 @@ impl SubmitForm {
     /// The same submission for a terminal.
     pub fn curl(&self, target: &Target, schema: Option<&Schema>) -> String {
         let json = self.json(schema);
-        let body = Json::parse(&json).as_ref().map(json_text::pretty).unwrap_or(json);
+        if json.len() > curl::MAX_BODY {
+            return target.curl(&json);
+        }
+        let body = Json::parse(&json).as_ref().map(json_text::editable).unwrap_or(json);
         target.curl(&body)
     }
 
@@ -347,65 +367,8 @@ impl SubmitForm {
     }
 }
 
-/// The form's field for a field of the API.
-pub(super) fn form_field(field: &'static str) -> &'static str {
-    match field {
-        "kind" | "payload" | "queue" | "priority" | "max_attempts" | "idempotency_key" | "tags" => {
-            field
-        }
-        "delay_ms" => "delay",
-        "run_at" => "at",
-        "timeout_ms" => "timeout",
-        "backoff" => "backoff_base",
-        _ => "",
-    }
-}
-
 fn field<T: serde::Serialize>(name: &str, value: &T) -> String {
     format!("\"{name}\": {}", serde_json::to_string(value).unwrap_or_default())
-}
-
-pub(super) fn filled(text: &str) -> Option<String> {
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-pub(super) fn number<T: FromStr>(name: &'static str, text: &str, errors: &mut Errors) -> Option<T> {
-    let text = filled(text)?;
-    let number = text.parse().ok();
-    if number.is_none() {
-        errors.insert(name.into(), format!("{text:?} is not a whole number"));
-    }
-    number
-}
-
-pub(super) fn duration(name: &'static str, text: &str, errors: &mut Errors) -> Option<u64> {
-    match parse_duration(&filled(text)?) {
-        Ok(length) => Some(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
-        Err(message) => {
-            errors.insert(name.into(), message);
-            None
-        }
-    }
-}
-
-/// Milliseconds as people write them, exactly: `90s`, `1h`, `1500ms`.
-pub(super) fn written(ms: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let unit = UNITS.into_iter().find(|(length, _)| ms > 0 && ms.is_multiple_of(*length));
-    unit.map_or(format!("{ms}ms"), |(length, unit)| format!("{}{unit}", ms / length))
-}
-
-pub(super) fn json(text: &str, errors: &mut Errors) -> Option<Box<RawValue>> {
-    // Browsers send line ends as CR LF; inside a JSON string neither can stand.
-    let text = filled(text)?.replace("\r\n", "\n");
-    match serde_json::from_str(&text) {
-        Ok(raw) => Some(raw),
-        Err(error) => {
-            errors.insert("payload".into(), format!("this is not JSON: {error}"));
-            None
-        }
-    }
 }
 
 #[cfg(test)]

@@ -149,6 +149,8 @@ fn work(engine: &Engine) -> Facts {
         ("Lease", seconds(config.lease_ttl)),
         ("Timeout of an attempt", seconds(config.default_timeout)),
         ("Longest payload", bytes(config.max_payload as u64)),
+        ("Deepest payload", format!("{} levels", count(config.json.depth as u64))),
+        ("Values of a payload", count(config.json.values as u64)),
     ];
     Facts { id: "work", title: "Work", facts }
 }

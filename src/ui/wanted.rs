@@ -6,9 +6,13 @@ use std::str::FromStr;
 
 use url::form_urlencoded::Serializer;
 
+use crate::job::shorten::MAX_ERRORS;
 use crate::job::{Invalid, JobQuery, PageCursor, State, Time, moment};
 
 use super::error::sentence;
+
+/// The most values of one condition.
+const MAX_VALUES: usize = 20;
 
 /// A list of jobs as its address tells it.
 #[derive(Debug, Clone, Default)]
@@ -42,8 +46,29 @@ impl Wanted {
             if !value.is_empty() {
                 wanted.take(&name, value, now);
             }
+            if !wanted.keeps_to_the_limits() {
+                break;
+            }
         }
         wanted
+    }
+
+    /// Each condition stands on the page with the address of the list without it, so their number counts
+    /// twice; of more, and of many mistakes, the first are kept.
+    fn keeps_to_the_limits(&mut self) -> bool {
+        let JobQuery { states, queues, kinds, tags, terms, .. } = &mut self.query;
+        let most = [states.len(), queues.len(), kinds.len(), tags.len(), terms.len()];
+        if most.into_iter().any(|count| count > MAX_VALUES) {
+            states.truncate(MAX_VALUES);
+            queues.truncate(MAX_VALUES);
+            kinds.truncate(MAX_VALUES);
+            tags.truncate(MAX_VALUES);
+            terms.truncate(MAX_VALUES);
+            let message = format!("At most {MAX_VALUES} values of one condition are accepted.");
+            self.problems.push(message);
+            return false;
+        }
+        self.problems.len() <= MAX_ERRORS
     }
 
     /// The list that a query finds.
@@ -242,6 +267,9 @@ where
             Ok(value) => list.push(value),
             Err(invalid) => wrong.push(invalid),
         }
+        if list.len() > MAX_VALUES || wrong.len() > MAX_ERRORS {
+            break; // enough to see that it is too much
+        }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
@@ -330,5 +358,26 @@ mod tests {
             (wanted.field("queue"), wanted.field("q")),
             ("two words".into(), "colour:red".into())
         );
+    }
+
+    #[test]
+    fn an_address_with_very_many_conditions_or_mistakes_is_read_in_part() {
+        let tags: Vec<String> = (0..100_000).map(|n| format!("t{n}")).collect();
+        for text in [
+            format!("tag={}", tags.join(",")),
+            format!("tag={}", tags.join("&tag=")),
+            format!("q=tag:{}", tags[..5_000].join("&q=tag:")),
+            format!("q=tag:{}", tags[..120].join(",")),
+            "q=colour:red&".repeat(20_000),
+            "state=no&".repeat(20_000),
+            format!("queue={}", ", ,a b".repeat(20_000)),
+        ] {
+            let wanted = read(&text);
+            assert!(!wanted.problems.is_empty() && wanted.problems.len() < 50, "{text:.50}");
+            let chips = wanted.chips();
+            let size: usize = chips.iter().map(|chip| chip.without.len()).sum();
+            assert!(size < 50_000, "{text:.50}: {size} bytes of addresses");
+        }
+        assert_eq!(read(&format!("tag={}", tags[..20].join(","))).problems, [""; 0]);
     }
 }

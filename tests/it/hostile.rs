@@ -306,7 +306,7 @@ async fn what_is_no_message_is_an_error_and_the_socket_goes_on() {
             assert!(error["message"].as_str().is_some_and(|text| text.len() > 5), "{error}");
         }
         let deep = "[".repeat(10_000);
-        assert_eq!(raw.answer(&deep).await["code"], "malformed_message");
+        assert_eq!(raw.answer(&deep).await["code"], "json_too_deep");
         let pieces = [frame(0x01, br#"{"type""#), frame(0x89, b"hi"), frame(0x80, br#":"ping"}"#)];
         raw.say(&pieces.concat()).await;
         let pong = raw.next_but_events().await;

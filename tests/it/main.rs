@@ -5,6 +5,7 @@ mod support;
 
 mod bench;
 mod calm;
+mod complexity;
 mod crash;
 mod data_dir;
 mod doors;

@@ -17,6 +17,7 @@ use crate::store::{Limits, memory::MemoryStore};
 
 mod attempts;
 mod bulk;
+mod complexity;
 mod faults;
 mod insight;
 mod limits;

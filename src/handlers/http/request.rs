@@ -83,7 +83,14 @@ fn method(text: &str) -> Result<Method, String> {
     Ok(method)
 }
 
+/// Most servers refuse more; a map of tens of thousands would not even be made.
+const MAX_HEADERS: usize = 100;
+
 fn headers(wanted: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
+    if wanted.len() > MAX_HEADERS {
+        let count = wanted.len();
+        return Err(format!("there are {count} headers; at most {MAX_HEADERS} are accepted"));
+    }
     let mut headers = HeaderMap::with_capacity(wanted.len() + 4);
     for (name, value) in wanted {
         let parsed: HeaderName =

@@ -20,6 +20,7 @@ use super::window::Window;
 use crate::http::Limits;
 use crate::http::protocol::{ClientMessage, ServerInfo, ServerMessage};
 use crate::http::view::{Shown, millis, to_json};
+use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{Cursor, Epoch};
 
 /// A socket and its place in the stream.
@@ -253,6 +254,9 @@ impl Subscriber {
     fn answer(&mut self, said: &str, desk: &mut Desk<'_>) -> Bytes {
         let cursor = Shown(self.cursor);
         let mut wanted = self.group.wanted.clone();
+        if let Err(why) = desk.limits.json.check(said) {
+            return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
+        }
         let answer = match serde_json::from_str::<ClientMessage>(said) {
             Ok(ClientMessage::Ping {}) => return text(&ServerMessage::Pong),
             Ok(ClientMessage::Subscribe(asked)) => match wanted.add(&asked, self.cursor) {
@@ -267,7 +271,8 @@ impl Subscriber {
                 text(&ServerMessage::Unsubscribed { id: &id, cursor })
             }
             Err(error) => {
-                let (code, message) = ("malformed_message", error.to_string());
+                let message = shorten(&error.to_string(), MAX_MESSAGE);
+                let code = "malformed_message";
                 return text(&ServerMessage::Error { code, message });
             }
         };

@@ -5,17 +5,29 @@ use serde_json::value::RawValue;
 use super::read::entries;
 use super::{Bounds, Field, Format, Json, Object, Shape, Text, Wrong};
 use crate::job::Time;
+use crate::job::shorten::{MAX_ERRORS, MAX_NAME, first_few, shorten};
 
 impl Object {
+    /// What does not fit: at most [`MAX_ERRORS`] of it, and how much more there is.
     pub(super) fn check(&self, payload: &str) -> Vec<Wrong> {
-        let wrong = |field: &str, message: String| Wrong { field: field.to_owned(), message };
+        let wrong =
+            |field: &str, message: String| Wrong { field: shorten(field, MAX_NAME), message };
         let Ok(given) = entries(payload) else {
             return vec![wrong("", "an object is expected".into())];
         };
+        let mut values: Vec<Option<&RawValue>> = vec![None; self.fields.len()];
+        let (mut unknown, mut more) = (Vec::new(), 0);
+        for (name, value) in &given {
+            match self.places.get(name.as_ref()) {
+                Some(place) => drop(values[*place].get_or_insert(value)),
+                None if self.closed && unknown.len() < MAX_ERRORS => unknown.push(name.as_ref()),
+                None if self.closed => more += 1,
+                None => {}
+            }
+        }
         let mut all = Vec::new();
-        for field in &self.fields {
-            let value = given.iter().find(|(name, _)| *name == field.name);
-            match value.map(|(_, value)| field.accepts(value)) {
+        for (field, value) in self.fields.iter().zip(values) {
+            match value.map(|value| field.accepts(value)) {
                 None if field.required => {
                     all.push(wrong(&field.name, "a value is required".into()))
                 }
@@ -23,13 +35,16 @@ impl Object {
                 None | Some(Ok(())) => {}
             }
         }
-        let known = |name: &str| self.fields.iter().any(|field| field.name == name);
-        for (name, _) in given.iter().filter(|(name, _)| self.closed && !known(name)) {
-            let names: Vec<&str> = self.fields.iter().map(|field| field.name.as_str()).collect();
-            all.push(wrong(
-                name,
-                format!("there is no such property; known: {}", names.join(", ")),
-            ));
+        if !unknown.is_empty() {
+            let names = self.fields.iter().map(|field| shorten(&field.name, MAX_NAME));
+            let known = first_few(names, MAX_ERRORS, ", ");
+            let message = format!("there is no such property; known: {known}");
+            all.extend(unknown.into_iter().map(|name| wrong(name, message.clone())));
+        }
+        more += all.len().saturating_sub(MAX_ERRORS);
+        all.truncate(MAX_ERRORS);
+        if more > 0 {
+            all.push(wrong("", format!("and {more} more properties do not fit")));
         }
         all
     }
@@ -71,13 +86,11 @@ impl Shape {
                 _ => Err("true or false is expected".into()),
             },
             Shape::Choice(choices) => {
-                let same = |choice: &&Json| same_scalar(choice.as_str(), value);
-                let told: Vec<&str> = choices.iter().map(Json::as_str).collect();
-                let found = choices.iter().find(same).map(|_| ());
-                found.ok_or_else(|| format!("one of {} is expected", told.join(", ")))
+                let found = choices.iter().any(|choice| same_scalar(choice.as_str(), value));
+                let told = || first_few(choices.iter().map(Json::as_str), MAX_ERRORS, ", ");
+                if found { Ok(()) } else { Err(format!("one of {} is expected", told())) }
             }
-            Shape::Texts { each, count } => match serde_json::from_str::<Vec<Box<RawValue>>>(value)
-            {
+            Shape::Texts { each, count } => match serde_json::from_str::<Vec<&RawValue>>(value) {
                 Ok(items) => {
                     count.accept(&items.len().to_string(), " entries")?;
                     let mut items = (1..).zip(items);
@@ -98,8 +111,11 @@ fn is_integer(value: &str) -> bool {
 
 /// Texts are the same whatever their escapes.
 fn same_scalar(a: &str, b: &str) -> bool {
+    if a == b || !(a.contains('\\') || b.contains('\\')) {
+        return a == b;
+    }
     let text = |json: &str| serde_json::from_str::<String>(json).ok();
-    a == b || text(a).is_some_and(|a| text(b) == Some(a))
+    text(a).is_some_and(|a| text(b) == Some(a))
 }
 
 impl Text {

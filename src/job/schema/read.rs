@@ -1,14 +1,18 @@
 //! From the text of a schema to its properties.
 
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use regex::Regex;
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Bounds, Field, Format, Json, Object, Schema, SchemaError, Shape, Text};
+use crate::job::JsonLimits;
 
-type Entries = Vec<(String, Box<RawValue>)>;
+type Entries<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 /// Keywords at the root that change nothing or are understood.
 const ROOT: [&str; 10] = [
@@ -44,24 +48,33 @@ const PROPERTY: [&str; 16] = [
     "deprecated",
 ];
 
+/// The most JSON values of a schema.
+const MAX_VALUES: usize = 100_000;
+
 /// Reads a whole schema.
 pub fn schema(text: &str) -> Result<Schema, SchemaError> {
-    let source = Json::parse(text).map_err(|error| SchemaError(error.to_string()))?;
+    let limits = JsonLimits { depth: JsonLimits::MAX_DEPTH, values: MAX_VALUES };
+    limits.check(text).map_err(|why| SchemaError(why.to_string()))?;
+    let source = Json::parse(text).map_err(SchemaError)?;
     let root = Keywords::of(text, "the schema")?;
     let plain = root.only(&ROOT) && root.text("type")?.as_deref() == Some("object");
     let properties = root.raw("properties").filter(|_| plain);
     let Some(properties) = properties else { return Ok(Schema { source, object: None }) };
-    let required: Vec<String> = root.read("required")?.unwrap_or_default();
+    let required: HashSet<String> = root.read("required")?.unwrap_or_default();
     let properties =
         entries(properties.get()).map_err(|error| SchemaError(format!("properties: {error}")))?;
     let fields = properties.into_iter().map(|(name, schema)| {
-        let required = required.contains(&name);
-        field(name, required, schema.get())
+        let required = required.contains(name.as_ref());
+        field(name.into_owned(), required, schema.get())
     });
     let fields = fields.collect::<Result<Vec<Field>, SchemaError>>()?;
     // `additionalProperties` may be a schema of its own, which is not looked into.
     let closed = root.raw("additionalProperties").is_some_and(|raw| raw.get() == "false");
-    Ok(Schema { source, object: Some(Object { fields, closed }) })
+    let mut places = HashMap::with_capacity(fields.len());
+    for (place, field) in fields.iter().enumerate() {
+        places.entry(field.name.clone()).or_insert(place);
+    }
+    Ok(Schema { source, object: Some(Object { fields, places, closed }) })
 }
 
 fn field(name: String, required: bool, text: &str) -> Result<Field, SchemaError> {
@@ -131,11 +144,11 @@ fn format(name: &str) -> Option<Format> {
 /// The keywords of one schema, and where it stands, for errors.
 struct Keywords<'a> {
     at: &'a str,
-    entries: Entries,
+    entries: Entries<'a>,
 }
 
 impl<'a> Keywords<'a> {
-    fn of(text: &str, at: &'a str) -> Result<Self, SchemaError> {
+    fn of(text: &'a str, at: &'a str) -> Result<Self, SchemaError> {
         match entries(text) {
             Ok(entries) => Ok(Keywords { at, entries }),
             Err(_) => Err(SchemaError(format!("{at}: an object is expected"))),
@@ -143,11 +156,11 @@ impl<'a> Keywords<'a> {
     }
 
     fn only(&self, known: &[&str]) -> bool {
-        self.entries.iter().all(|(name, _)| known.contains(&name.as_str()))
+        self.entries.iter().all(|(name, _)| known.contains(&name.as_ref()))
     }
 
     fn raw(&self, name: &str) -> Option<&RawValue> {
-        self.entries.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
+        self.entries.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SchemaError> {
@@ -187,19 +200,23 @@ impl<'a> Keywords<'a> {
 }
 
 /// The properties of a JSON object in their order, each as it was written.
-pub fn entries(text: &str) -> Result<Entries, serde_json::Error> {
+pub fn entries(text: &str) -> Result<Entries<'_>, serde_json::Error> {
+    /// A key, which is a part of the text unless it has escapes.
+    #[derive(Deserialize)]
+    struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
     struct InOrder;
     impl<'de> Visitor<'de> for InOrder {
-        type Value = Entries;
+        type Value = Entries<'de>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
             let mut entries = Entries::new();
-            while let Some(entry) = map.next_entry()? {
-                entries.push(entry);
+            while let Some((Key(name), value)) = map.next_entry()? {
+                entries.push((name, value));
             }
             Ok(entries)
         }

@@ -138,3 +138,28 @@ fn what_is_no_schema_is_refused_with_its_place() {
         assert!(refused.contains(place), "{text}: {refused}");
     }
 }
+
+#[test]
+fn very_much_that_is_wrong_is_counted_and_not_listed() {
+    let schema = r#"{"type": "object", "additionalProperties": false,
+        "properties": {"a": {"type": "integer"}, "b": {"enum": ["x", "y"]}}}"#;
+    let schema = Schema::parse(schema).unwrap();
+    let keys: Vec<String> = (0..90_000).map(|n| format!("\"k{n}\":1")).collect();
+    let payload = Json::parse(&format!("{{\"a\":\"1\",{}}}", keys.join(","))).unwrap();
+    let wrong = schema.check(&payload);
+    assert_eq!((wrong.len(), wrong[0].field.as_str(), wrong[1].field.as_str()), (21, "a", "k0"));
+    assert_eq!(wrong[20].message, "and 89981 more properties do not fit");
+    let long = Json::parse(&format!("{{\"{}\":1}}", "k".repeat(1_000_000))).unwrap();
+    let wrong = schema.check(&long);
+    assert!(wrong[0].field.len() < 200 && wrong[0].message.len() < 1_000, "{wrong:?}");
+    let choices: Vec<String> = (0..90_000).map(|n| format!("\"{n}\"")).collect();
+    let schema = format!(
+        r#"{{"type": "object", "properties": {{"a": {{"enum": [{}]}}}}}}"#,
+        choices.join(",")
+    );
+    let schema = Schema::parse(&schema).unwrap();
+    let wrong = schema.check(&Json::parse(r#"{"a":"none"}"#).unwrap());
+    assert!(wrong[0].message.contains("89980 more") && wrong[0].message.len() < 1_000);
+    assert_eq!(schema.check(&Json::parse(r#"{"a":"89999"}"#).unwrap()), []);
+    assert!(Schema::parse(&format!("{}1{}", "{\"a\":".repeat(500), "}".repeat(500))).is_err());
+}

@@ -180,6 +180,29 @@ fn sameness_ignores_space_order_and_escapes_and_nothing_else() {
     }
 }
 
+#[test]
+fn a_kind_with_very_many_properties_or_choices_is_edited_as_json() {
+    let with = |count: usize, shape: &str| {
+        let properties: Vec<String> = (0..count).map(|n| format!("\"p{n}\": {shape}")).collect();
+        let text = format!(r#"{{"type": "object", "properties": {{{}}}}}"#, properties.join(","));
+        Schema::parse(&text).unwrap()
+    };
+    let choice = |count: usize| {
+        let choices: Vec<String> = (0..count).map(|n| format!("\"{n}\"")).collect();
+        format!(r#"{{"enum": [{}]}}"#, choices.join(","))
+    };
+    let entries = format!(r#"{{"type": "array", "items": {}}}"#, choice(1_001));
+    for schema in [with(101, "{}"), with(1, &choice(1_001)), with(1, &entries)] {
+        assert!(drawable(Some(&schema)).is_none());
+        assert!(too_large(Some(&schema)).contains("edited as JSON"));
+    }
+    let schema = with(100, &choice(900));
+    let fields = drawable(Some(&schema)).unwrap();
+    assert_eq!((fields.len(), too_large(Some(&schema)).as_str()), (100, ""));
+    let payload = r#"{"p99":"7"}"#;
+    assert_eq!(make(&schema, &fill(fields, payload).unwrap()).payload, payload);
+}
+
 fn kinds() -> Vec<KindInfo> {
     let mut registry = Registry::default();
     register(&mut registry, &HandlerSettings::default()).unwrap();

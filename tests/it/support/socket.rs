@@ -71,6 +71,11 @@ impl Socket {
         }
     }
 
+    /// Says a text.
+    pub async fn say(&mut self, text: &str) {
+        within("room to write", self.stream.send(Message::text(text))).await.unwrap();
+    }
+
     async fn heard(&mut self) -> Value {
         match self.listen().await {
             Said::Message(message) => message,

@@ -1,0 +1,38 @@
+//! Work that grows with what a client sent, kept away from the threads that answer everybody else.
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// Work on fewer bytes is over sooner than it could be handed to another thread.
+const SMALL: usize = 32 * 1_024;
+
+/// Does work whose time grows with `bytes` without holding up other tasks: where there is much of it, the
+/// runtime gives this thread's other tasks to another thread first. Outside a runtime of several threads, as
+/// in a program's own `main` or in tests, it is simply done.
+pub fn off_runtime<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let has_others =
+        Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes < SMALL || !has_others { work() } else { tokio::task::block_in_place(work) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_work_is_done_with_and_without_a_runtime() {
+        assert_eq!(off_runtime(1 << 20, || 1), 1);
+        let mut one = tokio::runtime::Builder::new_current_thread();
+        assert_eq!(one.build().unwrap().block_on(async { off_runtime(1 << 20, || 2) }), 2);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn the_only_worker_goes_on_with_other_tasks_meanwhile() {
+        let (told, tells) = std::sync::mpsc::channel();
+        let heavy = tokio::spawn(async move {
+            // Comes only if somebody else runs the other task.
+            off_runtime(1 << 20, || tells.recv_timeout(std::time::Duration::from_secs(60)))
+        });
+        let light = tokio::spawn(async move { told.send(7).is_ok() });
+        assert_eq!((heavy.await.unwrap(), light.await.unwrap()), (Ok(7), true));
+    }
+}

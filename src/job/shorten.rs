@@ -1,0 +1,57 @@
+//! Bounds on what errors repeat of what was sent: an answer must never grow with the request that it
+//! refuses.
+
+/// The most errors that one answer lists; the rest is only counted.
+pub const MAX_ERRORS: usize = 20;
+/// The most characters of a name that an error repeats.
+pub const MAX_NAME: usize = 100;
+/// The most characters of one error message.
+pub const MAX_MESSAGE: usize = 600;
+
+/// A text of at most about `max` characters: of a longer one the beginning and the end are kept, because
+/// parsers name the place of a mistake last, and what stood between them is counted.
+pub fn shorten(text: &str, max: usize) -> String {
+    // No text has more characters than bytes, so a short one is not looked through.
+    if text.len() <= max || text.char_indices().nth(max).is_none() {
+        return text.to_owned();
+    }
+    let head = text.char_indices().nth(max / 2).map_or(text.len(), |(at, _)| at);
+    let back = (max / 2).max(1) - 1;
+    let tail = text.char_indices().rev().nth(back).map_or(head, |(at, _)| at).max(head);
+    format!("{}… ({} bytes are left out) …{}", &text[..head], tail - head, &text[tail..])
+}
+
+/// The first items of a list, separated by `between`, and how many more there are.
+pub fn first_few<T: AsRef<str>>(
+    items: impl ExactSizeIterator<Item = T>,
+    max: usize,
+    between: &str,
+) -> String {
+    let more = items.len().saturating_sub(max);
+    let mut shown: Vec<String> =
+        items.take(max).map(|item| shorten(item.as_ref(), MAX_MESSAGE)).collect();
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(between)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_text_stays_and_a_long_one_keeps_both_ends() {
+        assert_eq!(shorten("größe", 5), "größe");
+        let long = format!("unknown field `{}`, expected `kind`", "ä".repeat(1_000_000));
+        let short = shorten(&long, 100);
+        assert!(short.starts_with("unknown field `ä") && short.ends_with("expected `kind`"));
+        assert!(short.chars().count() < 150 && short.contains("bytes are left out"), "{short}");
+    }
+
+    #[test]
+    fn a_long_list_says_how_much_is_missing() {
+        assert_eq!(first_few(["a", "b"].iter(), 2, ", "), "a, b");
+        assert_eq!(first_few(vec!["x"; 90_000].iter(), 2, ", "), "x, x, and 89998 more");
+    }
+}
