@@ -225,6 +225,8 @@ impl Problems {
         self.at_least("store.pipeline_from", section.pipeline_from, 1);
         self.at_least("store.readers", section.readers, 1);
         self.at_least("store.search_step", section.search_step, 1);
+        self.lasts("store.search_time", section.search_time);
+        self.at_least("store.search_readers", section.search_readers, 1);
         self.at_least("retention.events.count", retention.events.count, 1);
         let keep = |keep: KeepSection| store::Keep { age: keep.age, count: keep.count };
         store::Limits {
@@ -244,6 +246,8 @@ impl Problems {
             pipeline_from: section.pipeline_from,
             readers: section.readers,
             search_step: section.search_step,
+            search_time: section.search_time,
+            search_readers: section.search_readers,
         }
     }
 

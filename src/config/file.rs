@@ -135,6 +135,9 @@ pub struct StoreSection {
     pub pipeline_from: usize,
     pub readers: usize,
     pub search_step: usize,
+    #[serde(deserialize_with = "duration")]
+    pub search_time: Duration,
+    pub search_readers: usize,
 }
 
 /// `[retention]`
@@ -339,6 +342,8 @@ impl Default for StoreSection {
             pipeline_from: limits.pipeline_from,
             readers: limits.readers,
             search_step: limits.search_step,
+            search_time: limits.search_time,
+            search_readers: limits.search_readers,
         }
     }
 }

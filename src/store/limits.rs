@@ -32,6 +32,11 @@ pub struct Limits {
     /// Jobs that one `list` looks at before it answers with what it has found. A little more when they
     /// lie close together.
     pub search_step: usize,
+    /// How long one `list` may take before it answers with what it has found, the wait for its turn among
+    /// other searches included. At least one job is looked at.
+    pub search_time: Duration,
+    /// How many of the readers may search at once, so that others are free for everything else.
+    pub search_readers: usize,
 }
 
 /// How long and how many finished jobs and events are kept. Jobs past either bound go, oldest first.
@@ -70,6 +75,8 @@ impl Default for Limits {
             pipeline_from: 512,
             readers: 8,
             search_step: 50_000,
+            search_time: Duration::from_secs(2),
+            search_readers: 2,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::journal::{self, Directory};
 use super::told::Told;
 use super::watermark::Watermark;
 use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName, RateRule, Time};
+use crate::store::search::Searches;
 use crate::store::{Clock, Limits, Storage, StoreError};
 
 pub(super) struct Shared {
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub outages: AtomicU64,
     /// Readers of a snapshot, for whom nothing is removed.
     pub pins: Pins,
+    /// Lists and searches under way.
+    pub searches: Arc<Searches>,
     /// When processes opened the store; set once, by the opening.
     pub starts: OnceLock<Vec<Time>>,
 }
@@ -190,6 +193,7 @@ impl Shared {
             pins: Pins::default(),
             down: watch::Sender::new(None),
             outages: AtomicU64::new(0),
+            searches: Arc::default(),
             starts: OnceLock::new(),
         }
     }
@@ -227,6 +231,7 @@ impl Shared {
         }
         let archive = self.archive();
         (storage.publish_p50_ns, storage.publish_p99_ns) = (self.told.at(50), self.told.at(99));
+        storage.searches = self.searches.under_way();
         storage.archive_runs = archive.runs.len() as u64;
         storage.archived_jobs = archive.runs.values().map(|run| run.len()).sum();
         Ok(storage)
