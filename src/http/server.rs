@@ -24,6 +24,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
 use super::Limits;
+use super::head_errors::HeadErrors;
 use super::patience::{Lasting, Patient};
 use crate::shutdown::Shutdown;
 
@@ -160,7 +161,8 @@ fn connection(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
         }
-        let stream = TokioIo::new(Patient::new(stream, lasting.clone(), unwritable));
+        let stream = HeadErrors::new(Patient::new(stream, lasting.clone(), unwritable));
+        let stream = TokioIo::new(stream);
         let serving = http.serve_connection(stream, service).with_upgrades();
         let mut serving = pin!(serving);
         let ended = tokio::select! {

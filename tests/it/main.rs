@@ -13,6 +13,8 @@ mod faults;
 mod files;
 mod hostile;
 mod rates;
+mod routes;
+mod searches;
 mod shutdown;
 mod storm;
 mod stream;

@@ -8,6 +8,7 @@ use axum::response::Response;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::head_errors::HeadErrors;
 use super::patience::Patient;
 use super::server::ConnectionSlot;
 use super::{Api, Problem, query};
@@ -56,10 +57,10 @@ pub(super) async fn upgrade(
             Err(error) => return tracing::debug!(%peer, %error, "a socket was not opened"),
         };
         // Our accept loop makes every connection, and makes this of it.
-        let Ok(parts) = upgraded.downcast::<TokioIo<Patient<TcpStream>>>() else {
+        let Ok(parts) = upgraded.downcast::<TokioIo<HeadErrors<Patient<TcpStream>>>>() else {
             return tracing::error!(%peer, "a socket on a connection of another server");
         };
-        let stream = parts.io.into_inner().into_inner();
+        let stream = parts.io.into_inner().into_inner().into_inner();
         let (first_bytes, stay) = (parts.read_buf, Box::new(stay));
         api.hubs.welcome(Newcomer { stream, first_bytes, wanted, stay });
     });
