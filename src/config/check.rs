@@ -254,6 +254,8 @@ impl Problems {
         self.at_least("store.readers", section.readers, 1);
         self.at_least("store.search_step", section.search_step, 1);
         self.lasts("store.max_export", section.max_export);
+        self.lasts("store.search_time", section.search_time);
+        self.at_least("store.search_readers", section.search_readers, 1);
         self.at_least("retention.events.count", retention.events.count, 1);
         let keep = |keep: KeepSection| store::Keep { age: keep.age, count: keep.count };
         store::Limits {
@@ -274,6 +276,8 @@ impl Problems {
             readers: section.readers,
             search_step: section.search_step,
             max_export: section.max_export,
+            search_time: section.search_time,
+            search_readers: section.search_readers,
         }
     }
 

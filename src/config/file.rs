@@ -144,6 +144,9 @@ pub struct StoreSection {
     pub search_step: usize,
     #[serde(deserialize_with = "duration")]
     pub max_export: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub search_time: Duration,
+    pub search_readers: usize,
 }
 
 /// `[retention]`
@@ -383,6 +386,8 @@ impl Default for StoreSection {
             readers: limits.readers,
             search_step: limits.search_step,
             max_export: limits.max_export,
+            search_time: limits.search_time,
+            search_readers: limits.search_readers,
         }
     }
 }

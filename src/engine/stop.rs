@@ -72,6 +72,7 @@ impl Engine {
         let (finished, interrupted) = (&inner.finished, &inner.interrupted);
         let before = (finished.load(Ordering::Relaxed), interrupted.load(Ordering::Relaxed));
         inner.shutdown.draining.cancel();
+        inner.store.end_searches();
         inner.dispatchers.close();
         if timeout(bounds.settle, inner.dispatchers.wait()).await.is_err() {
             warn!("the store does not answer claims");

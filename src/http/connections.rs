@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::address_counts::{AddressCounts, AddressShare, Reached};
+use super::layers::add_safe_headers;
 use super::view::to_json;
 use super::write_rate::TooSlow;
 use super::{Limits, Problem};
@@ -130,13 +132,24 @@ impl Connections {
 /// Tells a client why it is refused, and closes. Nothing that it sends is parsed.
 pub async fn turn_away(mut stream: TcpStream, problem: Problem, _farewell: OwnedSemaphorePermit) {
     let body = to_json(&problem.document());
-    let answer = format!(
+    let mut headers = HeaderMap::new();
+    add_safe_headers(&mut headers);
+    let mut answer = format!(
         "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\n\
-         content-length: {}\r\nretry-after: 10\r\nconnection: close\r\n\r\n{body}",
+         content-length: {}\r\nretry-after: 10\r\nconnection: close\r\n",
         body.len()
-    );
+    )
+    .into_bytes();
+    for (name, value) in &headers {
+        answer.extend_from_slice(name.as_str().as_bytes());
+        answer.extend_from_slice(b": ");
+        answer.extend_from_slice(value.as_bytes());
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(b"\r\n");
+    answer.extend_from_slice(body.as_bytes());
     let told = async {
-        stream.write_all(answer.as_bytes()).await?;
+        stream.write_all(&answer).await?;
         stream.shutdown().await?;
         // What it sent has to be read: a close that leaves something unread resets the connection, and the
         // answer would be lost.

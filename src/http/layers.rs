@@ -17,6 +17,7 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tracing::Instrument;
 
 use super::auth::{Hosts, check_host, check_origin, check_token};
+use super::cross_site::check_cross_site;
 use super::date;
 use super::patience::Lasting;
 use super::query::asks_to_wait;
@@ -31,7 +32,7 @@ pub struct Access {
     pub token: Option<String>,
     /// The names a request may ask for.
     pub hosts: Hosts,
-    /// Origins of other sites that may post and open sockets, such as `https://jobs.example.org`.
+    /// Origins of other sites that may make requests and open sockets, such as `https://jobs.example.org`.
     pub trusted_origins: Vec<String>,
 }
 
@@ -84,6 +85,7 @@ impl Gate {
 
     fn admit(&self, request: &Request) -> Result<(), Problem> {
         let (uri, headers) = (request.uri(), request.headers());
+        check_cross_site(&self.access.trusted_origins, request.method(), headers)?;
         if matches!(uri.path(), "/healthz" | "/readyz") {
             return Ok(());
         }
@@ -163,13 +165,18 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'self'; \
     frame-ancestors 'none'";
 
-fn add_safe_headers(headers: &mut HeaderMap) {
-    const SAFE: [(HeaderName, HeaderValue); 4] = [
+/// Adds what every answer has: pages of other sites cannot load it, frame it or hold on to its window.
+pub(super) fn add_safe_headers(headers: &mut HeaderMap) {
+    const SAFE: [(HeaderName, HeaderValue); 5] = [
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         (
             HeaderName::from_static("cross-origin-opener-policy"),
+            HeaderValue::from_static("same-origin"),
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
             HeaderValue::from_static("same-origin"),
         ),
     ];

@@ -162,6 +162,7 @@ impl Scrape {
             written_bytes,
             groups,
             syncs,
+            searches,
             publish_p50_ns: _,
             publish_p99_ns,
         } = *storage;
@@ -171,6 +172,7 @@ impl Scrape {
             ("cortado_store_journal_chunks", "Chunks of the journal.", journal_chunks),
             ("cortado_store_archive_runs", "Runs of the archive.", archive_runs),
             ("cortado_store_archived_jobs", "Jobs in the archive.", archived_jobs),
+            ("cortado_store_searches", "Lists and searches of jobs under way.", searches),
         ] {
             self.gauge(name, help, value as f64);
         }

@@ -27,6 +27,7 @@ use tower::ServiceExt;
 use super::address_counts::AddressShare;
 use super::client_address::{client_address, is_trusted};
 use super::connections::{Connections, turn_away};
+use super::head_errors::HeadErrors;
 use super::patience::Lasting;
 use super::write_timeout::{AtLeast, MinRate, WriteTimeout};
 use super::{Limits, Problem};
@@ -222,7 +223,8 @@ fn connection(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
         }
-        let stream = TokioIo::new(WriteTimeout::new(stream, bounds, min_rate, connections));
+        let stream = WriteTimeout::new(stream, bounds, min_rate, connections);
+        let stream = TokioIo::new(HeadErrors::new(stream));
         let serving = http.serve_connection(stream, service).with_upgrades();
         let mut serving = pin!(serving);
         let ended = tokio::select! {

@@ -43,17 +43,11 @@ impl JobQuery {
             && (self.tags.is_empty() || self.tags.iter().any(|tag| labels.tags.contains(tag)))
     }
 
-    /// Whether a job is wanted.
-    pub fn finds(&self, job: &Job) -> bool {
+    /// Whether a job may be wanted by its labels, its state and when it was submitted; its record decides too.
+    pub fn admits(&self, job: &Job) -> bool {
         self.since.is_none_or(|since| job.id >= JobId::first_of(since))
             && self.until.is_none_or(|until| job.id < JobId::first_of(until))
             && self.matches(&job.labels, job.status.state)
-            && self.finds_in(job)
-    }
-
-    /// Whether every term stands in a job's record.
-    pub fn finds_in(&self, job: &Job) -> bool {
-        self.terms.iter().all(|term| term.is_in(job))
     }
 
     /// The rows wanted, within what a page may hold.

@@ -4,13 +4,18 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::value_path::MAX_STEPS;
 use super::{Invalid, JobQuery, Needle, Term, Time, Value};
 
 const FIELDS: &str = "state, queue, kind, tag, error, payload, payload.NAME, since and until are \
                       known; put a text with a colon in it into quotes";
 const LENGTH: &str = "at most 1000 characters and 20 conditions";
+const STEPS: &str = "a path of at most 20 names";
+const NAMES: &str = "at most 100 names for one field";
 const MAX_CHARS: usize = 1_000;
 const MAX_TERMS: usize = 20;
+/// Values of one field, also where several searches are put together.
+const MAX_NAMES: usize = 100;
 
 impl JobQuery {
     /// Adds what a search asks for. `now` is what a length of time counts back from.
@@ -74,19 +79,13 @@ impl JobQuery {
                 if value == Value::Bare("".into()) {
                     return Err(Invalid::new("payload", "", "a value, or \"\" for an empty text"));
                 }
+                if path.len() > MAX_STEPS {
+                    return Err(Invalid::new("payload", &path.join("."), STEPS));
+                }
                 self.terms.push(Term::At { path: path.into(), value });
                 Ok(())
             }
             (_, _) => Err(Invalid::new("field", &field.join("."), FIELDS)),
-        }
-    }
-}
-
-impl Value {
-    /// What was typed, without its quotes.
-    pub fn text(&self) -> &str {
-        match self {
-            Value::Bare(text) | Value::Quoted(text) => text,
         }
     }
 }
@@ -164,6 +163,9 @@ fn many<T: FromStr<Err = Invalid> + PartialEq>(
     for part in text.split(',') {
         let value = part.parse()?;
         if !list.contains(&value) {
+            if list.len() == MAX_NAMES {
+                return Err(Invalid::new("search", text, NAMES));
+            }
             list.push(value);
         }
     }
@@ -211,6 +213,10 @@ mod tests {
         let mut query = JobQuery::default();
         let read = query.narrow(text, NOW);
         read.map(|()| query).map_err(|all| all.iter().map(ToString::to_string).collect())
+    }
+
+    fn names(count: usize) -> String {
+        (0..count).map(|n| format!("n{n}")).collect::<Vec<_>>().join(",")
     }
 
     /// The terms as they show themselves.
@@ -278,6 +284,8 @@ mod tests {
             ("since:é", "since \"é\"", "15m"),
             (&"x ".repeat(21), "search", "20 conditions"),
             (&"x".repeat(1_001), "search", "1000 characters"),
+            (&format!("payload{}:1", ".a".repeat(21)), "payload \"a.a", "20 names"),
+            (&format!("tag:{}", names(101)), "search", "100 names"),
         ] {
             let wrong = read(text).unwrap_err();
             assert_eq!(wrong.len(), 1, "{text}: {wrong:?}");

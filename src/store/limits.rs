@@ -34,6 +34,11 @@ pub struct Limits {
     pub search_step: usize,
     /// How long one snapshot may hold the trimming up, however fast it is read: an export, a backup.
     pub max_export: Duration,
+    /// How long one `list` may take before it answers with what it has found, the wait for its turn among
+    /// other searches included. At least one job is looked at.
+    pub search_time: Duration,
+    /// How many of the readers may search at once, so that others are free for everything else.
+    pub search_readers: usize,
 }
 
 /// How long and how many finished jobs and events are kept. Jobs past either bound go, oldest first.
@@ -73,6 +78,8 @@ impl Default for Limits {
             readers: 8,
             search_step: 50_000,
             max_export: Duration::from_secs(3_600),
+            search_time: Duration::from_secs(2),
+            search_readers: 2,
         }
     }
 }

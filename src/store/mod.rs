@@ -23,6 +23,7 @@ pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
 mod schedules;
+mod search;
 pub mod sled;
 pub mod snapshot;
 mod stats;
@@ -141,8 +142,9 @@ pub trait Store: Send + Sync + 'static {
     async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError>;
 
     /// A page of whole jobs, newest (greatest id) first. Answers with fewer rows than asked for and a
-    /// `next` cursor when it has looked at about [`Limits::search_step`] jobs, so that no search takes
-    /// long; [`Page::examined`] says how many. The limit is taken as 1 to [`JobQuery::MAX_LIMIT`].
+    /// `next` cursor when it has looked at about [`Limits::search_step`] jobs or for
+    /// [`Limits::search_time`], so that no search takes long; [`Page::examined`] says how many. The limit is
+    /// taken as 1 to [`JobQuery::MAX_LIMIT`]. Reads nothing more once the answer is not waited for.
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError>;
 
     /// Counters, equal to a recount of the stored jobs. Costs no scan.
@@ -180,6 +182,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// How much is stored and was written. Costs no scan.
     async fn storage(&self) -> Result<Storage, StoreError>;
+
+    /// From now on no [`Store::list`] takes long: those under way and those to come answer in about a tenth
+    /// of a second with what they have found. Asked for when the server stops.
+    fn end_searches(&self);
 
     /// Whether the store can still accept work; the error says why not. Cheap.
     fn health(&self) -> Result<(), StoreError>;
@@ -364,6 +370,13 @@ pub struct Page {
     pub examined: u64,
     /// The place in the log the page was read at.
     pub cursor: Cursor,
+}
+
+impl Page {
+    /// A page that was read at this place and holds nothing yet.
+    fn begin(cursor: Cursor) -> Page {
+        Page { jobs: Vec::new(), next: None, examined: 0, cursor }
+    }
 }
 
 /// A stretch of the log.

@@ -63,7 +63,7 @@ pub struct QueueStats {
 }
 
 /// How much is stored, and what was written since the store was opened. A store that keeps nothing on
-/// a disk answers with zeros.
+/// a disk answers with zeros for all of that.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Storage {
     /// Bytes that the store takes on the disk.
@@ -84,6 +84,8 @@ pub struct Storage {
     pub groups: u64,
     /// Syncs of the disk.
     pub syncs: u64,
+    /// Lists and searches under way.
+    pub searches: u64,
     /// Nanoseconds of the processor that handing a committed group to those who follow takes half of the
     /// time at most.
     pub publish_p50_ns: u64,

@@ -11,8 +11,10 @@ use crate::job::{Invalid, JobQuery, PageCursor, State, Time, moment};
 
 use super::error::sentence;
 
-/// The most values of one condition.
-const MAX_VALUES: usize = 20;
+/// Values of one field that an address may have.
+const MAX_NAMES: usize = 100;
+/// Conditions that are shown: the address of the list stands in each of them.
+const MAX_CHIPS: usize = 40;
 
 /// A list of jobs as its address tells it.
 #[derive(Debug, Clone, Default)]
@@ -46,29 +48,12 @@ impl Wanted {
             if !value.is_empty() {
                 wanted.take(&name, value, now);
             }
-            if !wanted.keeps_to_the_limits() {
+            if wanted.problems.len() >= MAX_ERRORS {
+                wanted.problems.truncate(MAX_ERRORS);
                 break;
             }
         }
         wanted
-    }
-
-    /// Each condition stands on the page with the address of the list without it, so their number counts
-    /// twice; of more, and of many mistakes, the first are kept.
-    fn keeps_to_the_limits(&mut self) -> bool {
-        let JobQuery { states, queues, kinds, tags, terms, .. } = &mut self.query;
-        let most = [states.len(), queues.len(), kinds.len(), tags.len(), terms.len()];
-        if most.into_iter().any(|count| count > MAX_VALUES) {
-            states.truncate(MAX_VALUES);
-            queues.truncate(MAX_VALUES);
-            kinds.truncate(MAX_VALUES);
-            tags.truncate(MAX_VALUES);
-            terms.truncate(MAX_VALUES);
-            let message = format!("At most {MAX_VALUES} values of one condition are accepted.");
-            self.problems.push(message);
-            return false;
-        }
-        self.problems.len() <= MAX_ERRORS
     }
 
     /// The list that a query finds.
@@ -198,6 +183,11 @@ impl Wanted {
     /// The conditions in force, each with a way to take it away.
     pub fn chips(&self) -> Vec<Chip> {
         let query = &self.query;
+        let conditions = query.queues.len() + query.kinds.len() + query.tags.len();
+        if conditions > MAX_CHIPS {
+            let value = format!("{conditions} queues, kinds and tags");
+            return vec![Chip { name: "", value, without: self.cleared() }];
+        }
         let mut chips = Vec::new();
         if query.states.len() > 1 {
             for state in &query.states {
@@ -264,11 +254,15 @@ where
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         match part.parse() {
             Ok(value) if list.contains(&value) => {}
+            Ok(_) if list.len() >= MAX_NAMES => {
+                wrong.push(Invalid::new("filter", text, "at most 100 names for one field"));
+                break;
+            }
             Ok(value) => list.push(value),
             Err(invalid) => wrong.push(invalid),
         }
-        if list.len() > MAX_VALUES || wrong.len() > MAX_ERRORS {
-            break; // enough to see that it is too much
+        if wrong.len() >= MAX_ERRORS {
+            break;
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
@@ -332,6 +326,28 @@ mod tests {
         let without = wanted.chips().pop().unwrap().without;
         assert_eq!(without, "jobs?state=running%2Cavailable&queue=a&tag=t&since=2h&q=boom");
         assert!(read("state=running").chips().is_empty());
+    }
+
+    #[test]
+    fn a_list_of_very_many_names_is_refused_in_few_words_and_one_of_many_is_shown_in_one() {
+        let names =
+            |count: usize| (0..count).map(|n| format!("n{n}")).collect::<Vec<_>>().join(",");
+        let bad = "queue=%21&".repeat(30_000);
+        for text in [
+            format!("queue={}", names(30_000)),
+            format!("q=queue:{}", names(150)),
+            format!("tag={}", "\u{1},".repeat(30_000)),
+            bad,
+        ] {
+            let wanted = read(&text);
+            assert!((1..=MAX_ERRORS).contains(&wanted.problems.len()), "{:?}", wanted.problems);
+            assert!(wanted.query.queues.len() <= MAX_NAMES && wanted.query.tags.is_empty());
+            assert!(wanted.problems.iter().map(String::len).sum::<usize>() < 10_000);
+        }
+        let wanted = read(&format!("queue={0}&kind={0}&tag={0}", names(100)));
+        assert!(wanted.problems.is_empty());
+        let shown: usize = wanted.chips().iter().map(|chip| chip.without.len()).sum();
+        assert!(shown <= 3 * wanted.link().len(), "{shown} bytes of addresses");
     }
 
     #[test]

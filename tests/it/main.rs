@@ -19,6 +19,8 @@ mod orphans;
 mod powercut;
 mod proxied;
 mod rates;
+mod routes;
+mod searches;
 mod shutdown;
 mod slow_clients;
 mod storm;

@@ -67,10 +67,14 @@ async fn steps(inner: &Arc<Inner>, run: &Run) -> Result<End, StoreError> {
         if run.stop.is_cancelled() {
             return Ok(End::Stopped);
         }
-        let step = match next(inner, run, &mut place).await? {
-            Some(step) => step,
-            None => return Ok(End::Finished),
+        // Nothing is done to jobs while they are looked for, so that can be broken off at any time.
+        let step = tokio::select! {
+            biased;
+            step = next(inner, run, &mut place) => step?,
+            () = inner.shutdown.draining.cancelled() => return Ok(End::ServerStopped),
+            () = run.stop.cancelled() => return Ok(End::Stopped),
         };
+        let Some(step) = step else { return Ok(End::Finished) };
         let answers = match step.jobs.is_empty() {
             true => Vec::new(),
             false => inner.store.control(run.action.on(step.jobs)).await?,

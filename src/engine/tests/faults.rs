@@ -118,6 +118,9 @@ impl Store for Faulty {
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
         self.store.list(query).await
     }
+    fn end_searches(&self) {
+        self.store.end_searches();
+    }
     async fn stats(&self) -> Result<Stats, StoreError> {
         self.store.stats().await
     }

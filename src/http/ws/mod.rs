@@ -7,6 +7,7 @@ use axum::extract::{ConnectInfo, Extension, RawQuery, Request, State};
 use axum::response::Response;
 use hyper_util::rt::TokioIo;
 
+use super::head_errors::HeadErrors;
 use super::server::ConnectionSlot;
 use super::write_timeout::WriteTimeout;
 use super::{Api, Problem, query};
@@ -55,10 +56,10 @@ pub(super) async fn upgrade(
             Err(error) => return tracing::debug!(%peer, %error, "a socket was not opened"),
         };
         // Our accept loop makes every connection, and makes this of it.
-        let Ok(parts) = upgraded.downcast::<TokioIo<WriteTimeout>>() else {
+        let Ok(parts) = upgraded.downcast::<TokioIo<HeadErrors<WriteTimeout>>>() else {
             return tracing::error!(%peer, "a socket on a connection of another server");
         };
-        let stream = parts.io.into_inner().into_inner();
+        let stream = parts.io.into_inner().into_inner().into_inner();
         let (first_bytes, stay) = (parts.read_buf, Box::new(stay));
         api.hubs.welcome(Newcomer { stream, first_bytes, wanted, stay });
     });

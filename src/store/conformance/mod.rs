@@ -207,6 +207,9 @@ macro_rules! conformance_suite {
                 the_error_of_a_job_that_came_through_is_not_found
                 a_list_is_bounded_by_the_time_in_the_ids
                 a_search_stops_after_its_step_and_goes_on_from_there
+                a_search_stops_when_its_time_is_over_and_goes_on_from_there
+                searches_that_are_to_end_still_come_further
+                a_hostile_payload_is_searched_like_any_other
             }
             read {
                 a_job_that_never_was_is_not_found

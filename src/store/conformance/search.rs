@@ -111,6 +111,55 @@ pub(crate) async fn a_list_is_bounded_by_the_time_in_the_ids(harness: impl Harne
 pub(crate) async fn a_search_stops_after_its_step_and_goes_on_from_there(harness: impl Harness) {
     let limits = Limits { search_step: 7, ..Limits::default() };
     let rig = Rig::open_with(harness, limits).await;
+    let wanted = hay_and_needles(&rig).await;
+    assert_eq!(in_pages(&rig, "payload.a:needle", 7).await, wanted);
+    let all = JobQuery { limit: 10, queues: vec![queue("done")], ..JobQuery::default() };
+    assert_eq!(rig.all(all).await.len(), 20);
+}
+
+pub(crate) async fn a_search_stops_when_its_time_is_over_and_goes_on_from_there(
+    harness: impl Harness,
+) {
+    // No time at all: each answer looks at one job.
+    let limits = Limits { search_time: secs(0), ..Limits::default() };
+    let rig = Rig::open_with(harness, limits).await;
+    let wanted = hay_and_needles(&rig).await;
+    assert_eq!(in_pages(&rig, "payload.a:needle", 1).await, wanted);
+    let all = JobQuery { limit: 10, queues: vec![queue("done")], ..JobQuery::default() };
+    assert_eq!(rig.all(all).await.len(), 20);
+}
+
+pub(crate) async fn searches_that_are_to_end_still_come_further(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let wanted = hay_and_needles(&rig).await;
+    rig.store.end_searches();
+    rig.pass(secs(60));
+    assert_eq!(ids(&rig.all(search("payload.a:needle")).await), wanted);
+    assert_eq!(rig.all(JobQuery { limit: 50, ..JobQuery::default() }).await.len(), 60);
+}
+
+/// What older versions stored is searched too.
+pub(crate) async fn a_hostile_payload_is_searched_like_any_other(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let nested = format!("{}9{}", "[".repeat(20_000), "]".repeat(20_000));
+    let long = rig.finish(draft().payload(payload(&format!("\"{}\"", "a".repeat(40_000))))).await;
+    let deep = rig.add(draft().payload(payload(&nested))).await.id;
+    rig.catch_up().await;
+    let almost = format!("payload:{}b", "a".repeat(900));
+    for (words, found) in [
+        ("payload.9:1", &[][..]),
+        ("payload.0:9", &[deep]),
+        ("payload.0.0.0.0.0:2", &[]),
+        ("payload.0.0.0.0.0:9", &[deep]),
+        ("payload:aaaaaaaa", &[long]),
+        (&almost, &[]),
+    ] {
+        assert_eq!(ids(&rig.all(search(words)).await), found, "{words}");
+    }
+}
+
+/// Sixty jobs, some of them finished and some with what is looked for; those, newest first.
+async fn hay_and_needles<H: Harness>(rig: &Rig<H>) -> Vec<JobId> {
     let mut wanted = Vec::new();
     for n in 0..60 {
         let text = if n % 25 == 3 { r#"{"a":"needle"}"# } else { r#"{"a":"hay"}"# };
@@ -123,19 +172,23 @@ pub(crate) async fn a_search_stops_after_its_step_and_goes_on_from_there(harness
         }
     }
     wanted.reverse();
-    let mut query = JobQuery { limit: 10, ..search("payload.a:needle") };
+    wanted
+}
+
+/// What a search finds in several answers, each of which looks at no more than `most` jobs but for a few.
+async fn in_pages<H: Harness>(rig: &Rig<H>, words: &str, most: u64) -> Vec<JobId> {
+    let mut query = JobQuery { limit: 10, ..search(words) };
     let (mut found, mut pages, mut examined) = (Vec::new(), 0, 0);
     loop {
         let page = rig.store.list(query.clone()).await.unwrap();
         assert!(page.jobs.len() < 10 && page.examined > 0, "{page:?}");
+        assert!(page.examined <= most + 1, "{page:?}");
         found.extend(ids(&page.jobs));
         (pages, examined) = (pages + 1, examined + page.examined);
         let Some(next) = page.next else { break };
         assert!(query.after.is_none_or(|after| next.0 < after.0), "it goes on");
         query.after = Some(next);
     }
-    assert_eq!(found, wanted);
     assert!(pages > 2 && examined >= 60, "{examined} in {pages} pages");
-    let all = JobQuery { limit: 10, queues: vec![queue("done")], ..JobQuery::default() };
-    assert_eq!(rig.all(all).await.len(), 20);
+    found
 }

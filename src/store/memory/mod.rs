@@ -17,24 +17,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use self::content::Content;
+use super::search::{Budget, Searches};
 use super::{
     Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
     Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage,
     Store, StoreError, Ticked, remember_start,
 };
 use crate::job::{
-    Cursor, Event, Fact, Job, JobId, JobQuery, NewJob, QueueChange, QueueName, Schedule, Status,
-    Time,
+    Cursor, Event, Fact, Job, JobId, JobQuery, Matcher, NewJob, QueueChange, QueueName, Schedule,
+    Status, Time,
 };
 
 /// Keeps everything in memory.
 pub struct MemoryStore {
     /// The only source of time, so that a test can move it.
     clock: Arc<dyn Clock>,
-    inner: Mutex<Inner>,
+    /// Shared with the threads that search.
+    inner: Arc<Mutex<Inner>>,
+    limits: Limits,
+    /// A permit for each search that may go on at once.
+    searchers: Semaphore,
+    searches: Arc<Searches>,
 }
 
 struct Inner {
@@ -72,18 +78,42 @@ impl MemoryStore {
 
     fn with(mut content: Content, clock: Arc<dyn Clock>) -> Arc<MemoryStore> {
         remember_start(&mut content.starts, clock.now());
+        let limits = content.limits.clone();
         let inner = Inner { content, signals: Signals::default(), closed: false };
-        Arc::new(MemoryStore { clock, inner: Mutex::new(inner) })
+        Arc::new(MemoryStore {
+            clock,
+            inner: Arc::new(Mutex::new(inner)),
+            searchers: Semaphore::new(limits.search_readers.max(1)),
+            limits,
+            searches: Arc::default(),
+        })
+    }
+
+    /// Looks into the records of jobs on a thread of its own, turn by turn; the store is free between two.
+    async fn search(&self, query: JobQuery, budget: Budget) -> Result<Page, StoreError> {
+        let _turn = self.searchers.acquire().await.map_err(|_| StoreError::Closed)?;
+        let inner = self.inner.clone();
+        let search = tokio::task::spawn_blocking(move || {
+            let mut matcher = Matcher::new(&query);
+            let mut page = Page::begin(open(&inner)?.content.head());
+            loop {
+                let inner = open(&inner)?;
+                let is_done = inner.content.list(&query, &mut page, &mut matcher, &budget);
+                if is_done || budget.is_spent() || budget.is_in_vain() {
+                    return Ok(page);
+                }
+            }
+        });
+        search.await.unwrap_or_else(|error| Err(StoreError::Corrupt(error.to_string())))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// The lock, unless the store is closed.
     fn open(&self) -> Result<MutexGuard<'_, Inner>, StoreError> {
-        let inner = self.lock();
-        if inner.closed { Err(StoreError::Closed) } else { Ok(inner) }
+        open(&self.inner)
     }
 
     /// Does one verb and tells everybody what it changed.
@@ -94,6 +124,15 @@ impl MemoryStore {
         signals.tell(content);
         Ok(answer)
     }
+}
+
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(inner: &Mutex<Inner>) -> Result<MutexGuard<'_, Inner>, StoreError> {
+    let inner = lock(inner);
+    if inner.closed { Err(StoreError::Closed) } else { Ok(inner) }
 }
 
 impl Signals {
@@ -219,7 +258,14 @@ impl Store for MemoryStore {
     }
 
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
-        Ok(self.open()?.content.list(&query))
+        let (budget, _caller) = Budget::new(&self.clock, &self.limits, &self.searches);
+        if !query.terms.is_empty() {
+            return self.search(query, budget).await;
+        }
+        let inner = self.open()?;
+        let mut page = Page::begin(inner.content.head());
+        inner.content.list(&query, &mut page, &mut Matcher::new(&query), &budget);
+        Ok(page)
     }
 
     async fn stats(&self) -> Result<Stats, StoreError> {
@@ -236,7 +282,8 @@ impl Store for MemoryStore {
     }
 
     async fn storage(&self) -> Result<Storage, StoreError> {
-        self.open().map(|_| Storage::default())
+        let searches = self.searches.under_way();
+        self.open().map(|_| Storage { searches, ..Storage::default() })
     }
 
     fn starts(&self) -> Vec<Time> {
@@ -262,6 +309,10 @@ impl Store for MemoryStore {
 
     fn wake_timer(&self) -> Arc<Notify> {
         self.lock().signals.timer.clone()
+    }
+
+    fn end_searches(&self) {
+        self.searches.end(self.clock.now());
     }
 
     fn health(&self) -> Result<(), StoreError> {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::content::Content;
-use crate::job::{Cursor, Job, JobId, JobQuery, PageCursor, State};
+use crate::job::{Cursor, Job, JobId, JobQuery, Matcher, PageCursor, Reading, State};
+use crate::store::search::Budget;
 use crate::store::{Events, Page, QueueStats, Stats};
 
 impl Content {
@@ -23,28 +24,48 @@ impl Content {
         Some((before.count() as u64).min(most))
     }
 
-    pub(super) fn list(&self, query: &JobQuery) -> Page {
-        let mut page = Page { jobs: Vec::new(), next: None, examined: 0, cursor: self.head() };
-        let from = query.below().map_or(Bound::Unbounded, Bound::Excluded);
-        let to = Bound::Included(query.lowest());
-        if query.below().is_some_and(|below| below <= query.lowest()) {
-            return page; // no id is between the two
+    /// Adds to a page from where it was left, for one turn; whether it is done.
+    pub(super) fn list(
+        &self,
+        query: &JobQuery,
+        page: &mut Page,
+        matcher: &mut Matcher<'_>,
+        budget: &Budget,
+    ) -> bool {
+        let turn = budget.turn();
+        let goes_on = || budget.goes_on();
+        let mut reading = Reading::new(&goes_on);
+        let after = page.next.take().or(query.after);
+        let from = JobQuery { after, ..query.clone() };
+        if from.below().is_some_and(|below| below <= query.lowest()) {
+            return true; // no id is between the two
         }
-        for job in self.jobs.range((to, from)).rev().map(|(_, job)| job) {
+        let below = from.below().map_or(Bound::Unbounded, Bound::Excluded);
+        let jobs = self.jobs.range((Bound::Included(query.lowest()), below)).rev();
+        for (looked, (id, job)) in jobs.enumerate() {
+            let here = PageCursor(JobId::from_u128(id.as_u128().saturating_add(1)));
             if page.examined >= self.limits.search_step as u64 {
-                page.next = Some(PageCursor(JobId::from_u128(job.id.as_u128() + 1)));
-                return page;
+                page.next = Some(here);
+                return true;
             }
+            if looked > 0 && turn.is_over() {
+                page.next = Some(here);
+                return false;
+            }
+            let Ok(found) = matcher.finds(job, &mut reading) else {
+                page.next = Some(here);
+                return true;
+            };
             page.examined += 1;
-            if query.finds(job) {
+            if found {
                 if page.jobs.len() == query.rows() {
                     page.next = page.jobs.last().map(|last| PageCursor(last.id));
-                    return page;
+                    return true;
                 }
                 page.jobs.push(job.clone());
             }
         }
-        page
+        true
     }
 
     pub(super) fn stats(&self) -> Stats {

@@ -185,7 +185,7 @@ impl Run {
     }
 
     /// Whether the query could match anything in here.
-    fn may_match(&self, query: &JobQuery) -> bool {
+    pub fn may_match(&self, query: &JobQuery) -> bool {
         self.counts.iter().any(|(queue, kind, state, _)| {
             (query.states.is_empty() || query.states.contains(state))
                 && (query.queues.is_empty() || query.queues.contains(queue))
@@ -193,7 +193,7 @@ impl Run {
         })
     }
 
-    fn chunk(&self, disk: &Disk, chunk: usize) -> Result<Vec<Job>, StoreError> {
+    pub fn chunk(&self, disk: &Disk, chunk: usize) -> Result<Vec<Job>, StoreError> {
         let key = chunk_key(self.no, chunk);
         let bytes = disk.get(&key)?.ok_or_else(|| {
             StoreError::Corrupt(format!("chunk {chunk} of run {} is missing", self.no))
@@ -242,75 +242,11 @@ impl Archive {
     pub fn is_beyond(&self, id: JobId) -> bool {
         self.greatest.is_none_or(|greatest| greatest < id)
     }
-
-    /// Wanted jobs greater than `floor`, greatest id first, at most `limit`, looking at about `step` jobs.
-    pub fn list(
-        &self,
-        disk: &Disk,
-        query: &JobQuery,
-        floor: Option<JobId>,
-        limit: usize,
-        step: u64,
-    ) -> Result<Listed, StoreError> {
-        let mut listed = Listed { jobs: Vec::new(), stopped_at: None, looked: 0 };
-        let below = query.below();
-        let greatest = below.map(|id| JobId::from_u128(id.as_u128().saturating_sub(1)));
-        // One place in each run that could match, always opened at the greatest id left.
-        let mut places: Vec<(&Run, usize, Vec<Job>)> = Vec::new();
-        for run in self.runs.values().filter(|run| run.may_match(query)) {
-            let end = match below {
-                Some(id) => run.chunks.partition_point(|chunk| chunk.first < id),
-                None => run.chunks.len(),
-            };
-            places.push((run, end, Vec::new()));
-        }
-        while listed.jobs.len() < limit {
-            // The run whose next job may have the greatest id.
-            let top = |(run, end, open): &(&Run, usize, Vec<Job>)| match open.last() {
-                Some(job) => Some(job.id),
-                None => end.checked_sub(1).map(|n| {
-                    let last = run.chunks[n].last;
-                    greatest.map_or(last, |greatest| last.min(greatest))
-                }),
-            };
-            let best = (0..places.len()).max_by_key(|n| top(&places[*n]));
-            let Some((best, stop)) = best.and_then(|best| Some((best, top(&places[best])?))) else {
-                return Ok(listed);
-            };
-            if floor.is_some_and(|floor| stop <= floor) || stop < query.lowest() {
-                return Ok(listed);
-            }
-            let (run, end, open) = &mut places[best];
-            if let Some(job) = open.pop() {
-                listed.jobs.push(job);
-                continue;
-            }
-            // Where many runs overlap it looks on until it has come a step further.
-            if listed.looked >= step && greatest != Some(stop) {
-                listed.stopped_at = Some(stop);
-                return Ok(listed);
-            }
-            *end -= 1;
-            *open = run.chunk(disk, *end)?;
-            listed.looked += open.len() as u64;
-            open.retain(|job| below.is_none_or(|below| job.id < below) && query.finds(job));
-        }
-        Ok(listed)
-    }
-}
-
-/// What a look through the archive found.
-pub(super) struct Listed {
-    /// Greatest id first.
-    pub jobs: Vec<Job>,
-    /// The id from which down nothing was looked at, when it did not come to the end.
-    pub stopped_at: Option<JobId>,
-    /// Jobs read.
-    pub looked: u64,
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::archive_scan::ArchiveScan;
     use super::*;
     use crate::job::{Change, Event, Fact, Labels, LogCaps, Moment, PageCursor, Spec, Status};
 
@@ -375,34 +311,31 @@ mod tests {
         assert_eq!(archive.find(&disk, JobId::from_u128(901)).unwrap(), None);
         assert!(archive.is_beyond(JobId::from_u128(901)));
 
-        for states in [vec![], vec![State::Discarded], vec![State::Completed]] {
-            let query = JobQuery { states, ..JobQuery::default() };
-            let mut seen = Vec::new();
-            let mut query = query;
-            loop {
-                let page = archive.list(&disk, &query, None, 7, 3).unwrap();
-                seen.extend(page.jobs.iter().map(|job| job.id));
-                let before = match (page.stopped_at, page.jobs.last()) {
-                    (Some(stop), _) => JobId::from_u128(stop.as_u128() + 1),
-                    (None, Some(last)) if page.jobs.len() == 7 => last.id,
-                    (None, _) => break,
-                };
-                assert!(query.after.is_none_or(|PageCursor(after)| before < after), "it goes on");
-                query.after = Some(PageCursor(before));
-            }
-            let mut expected: Vec<JobId> = all
-                .iter()
-                .filter(|job| query.matches(&job.labels, job.status.state))
-                .map(|job| job.id)
-                .collect();
-            expected.reverse();
-            assert_eq!(seen, expected);
-            let floor = Some(JobId::from_u128(800));
-            let query = query.from_the_start();
-            let above = archive.list(&disk, &query, floor, 900, 900).unwrap();
-            let expected = expected.iter().filter(|id| Some(**id) > floor).count();
-            assert_eq!((above.jobs.len(), above.stopped_at), (expected, None));
+        let ids = |jobs: &mut dyn Iterator<Item = &Job>| jobs.map(|job| job.id).collect::<Vec<_>>();
+        let everything = JobQuery::default();
+        assert_eq!(scanned(&archive, &disk, &everything), ids(&mut all.iter().rev()));
+        for first in [1_u128, 2, 450, 899, 900, 901] {
+            let after = Some(PageCursor(JobId::from_u128(first)));
+            let page = JobQuery { after, ..JobQuery::default() };
+            let below = all.iter().rev().filter(|job| job.id < JobId::from_u128(first));
+            assert_eq!(scanned(&archive, &disk, &page), ids(&mut below.into_iter()), "{first}");
         }
+        let dead = JobQuery { states: vec![State::Cancelled], ..JobQuery::default() };
+        assert_eq!(scanned(&archive, &disk, &dead), [], "no run has one");
+    }
+
+    /// Every job of a scan; its bound never lies.
+    fn scanned(archive: &Archive, disk: &Disk, query: &JobQuery) -> Vec<JobId> {
+        let mut scan = ArchiveScan::new(archive, disk, query);
+        let (mut ids, mut last) = (Vec::new(), None);
+        while let Some(bound) = scan.bound() {
+            assert!(last.is_none_or(|last| bound <= last), "{bound} after {last:?}");
+            last = Some(bound);
+            let step = scan.step().unwrap();
+            assert!(step.as_ref().is_none_or(|job| job.id == bound), "{bound}: {step:?}");
+            ids.extend(step.map(|job| job.id));
+        }
+        ids
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Pages of jobs: rows of the index and of the archive, merged by id, newest first. The committer only
 //! hands out where records are; they are read and searched by the caller's thread.
 
+use super::archive_scan::ArchiveScan;
 use super::index::{Entry, Index};
 use super::read::{self, Reader};
 use super::shared::Shared;
-use crate::job::{Job, JobId, JobQuery, PageCursor, State};
+use crate::job::{Job, JobId, JobQuery, Matcher, PageCursor, Reading, State};
 use crate::store::StoreError;
+use crate::store::search::Budget;
 
 /// Index entries that one look at the index may pass: the committer waits for it.
 const LOOK_AT: usize = 20_000;
@@ -14,9 +16,18 @@ const CANDIDATES: usize = 2_000;
 
 /// The index's part of a page.
 pub(super) struct Rows {
-    found: Vec<(JobId, Vec<u64>)>,
+    found: Vec<Found>,
     /// The id from which down the index was not looked at, when it was not to the end.
     stopped_at: Option<JobId>,
+    looked: u64,
+}
+
+/// A job that the index knows and that may be wanted.
+struct Found {
+    id: JobId,
+    /// The chunks of its record.
+    trail: Vec<u64>,
+    /// The entries that were looked at up to it.
     looked: u64,
 }
 
@@ -64,15 +75,19 @@ fn take<'i>(
     step: u64,
 ) -> Rows {
     let wanted = if query.terms.is_empty() { query.rows() + 1 } else { CANDIDATES };
+    // Each entry is held against each name that is wanted.
+    let names = query.queues.len() + query.kinds.len() + query.tags.len();
+    let most = step.clamp(1, (LOOK_AT / (1 + names / 8)).max(1) as u64);
     let mut rows = Rows { found: Vec::new(), stopped_at: None, looked: 0 };
     for (id, entry) in entries {
-        if rows.found.len() == wanted || rows.looked == step.clamp(1, LOOK_AT as u64) {
+        if rows.found.len() == wanted || rows.looked == most {
             rows.stopped_at = Some(*id);
             break;
         }
         rows.looked += 1;
         if query.matches(&entry.labels, entry.status.state) {
-            rows.found.push((*id, entry.trail.iter().collect()));
+            let (trail, looked) = (entry.trail.iter().collect(), rows.looked);
+            rows.found.push(Found { id: *id, trail, looked });
         }
     }
     rows
@@ -112,55 +127,164 @@ fn few_candidates(index: &Index, query: &JobQuery) -> Option<Vec<JobId>> {
     Some(ids)
 }
 
-/// Merges the index's rows with the archive's, reads the records and searches in them.
+/// Walks along the index's rows and the archive together, newest first, reads the records and looks into them: to
+/// the end, or until the page is full, `step` jobs were looked at, or the turn is over. One job is always looked at.
 pub(super) fn page(
     shared: &Shared,
     query: &JobQuery,
-    rows: Rows,
+    rows: &Rows,
     step: u64,
+    budget: &Budget,
 ) -> Result<Part, StoreError> {
-    let limit = query.rows();
-    let mut archived = read::from_archive(shared, |archive| {
-        archive.list(&shared.disk, query, rows.stopped_at, limit + 1, step)
-    })?;
-    let examined = rows.looked + archived.looked;
-    // From this id down one of the two sides was not looked at, so nothing from there may be shown yet.
-    let floor = rows.stopped_at.max(archived.stopped_at);
-    let here = |id: JobId| floor.is_none_or(|floor| id > floor);
-
-    // A job that was archived between the two looks stands in both.
-    archived.jobs.retain(|job| here(job.id) && rows.found.iter().all(|(id, _)| *id != job.id));
-    let from_archive =
-        archived.jobs.into_iter().map(|job| (job.id, Source::Archive(Box::new(job))));
-    let mut merged: Vec<(JobId, Source)> = from_archive.collect();
-    let from_index = rows.found.into_iter().filter(|(id, _)| here(*id));
-    merged.extend(from_index.map(|(id, trail)| (id, Source::Trail(trail))));
-    merged.sort_by(|(a, _), (b, _)| b.cmp(a));
-
-    let mut reader = Reader::new(shared);
-    let mut part = Part { rows: Vec::with_capacity(limit), next: None, examined };
-    let mut last = None;
-    for (id, source) in merged {
-        let row = match source {
-            Source::Archive(job) => Row::Read(job),
-            Source::Trail(trail) => match reader.fold(id, &trail)? {
-                Some(job) if query.finds_in(&job) => Row::Read(Box::new(job)),
-                Some(_) => continue,
-                None => Row::Moved(id),
-            },
+    read::from_archive(shared, |archive| {
+        let goes_on = || budget.goes_on();
+        let paging = Paging {
+            rows,
+            matcher: Matcher::new(query),
+            reading: Reading::new(&goes_on),
+            reader: Reader::new(shared),
+            part: Part { rows: Vec::new(), next: None, examined: 0 },
+            limit: query.rows(),
+            indexed: 0,
+            looked: 0,
+            last: None,
         };
-        if part.rows.len() == limit {
-            part.next = last.map(PageCursor);
-            return Ok(part);
-        }
-        last = Some(id);
-        part.rows.push(row);
-    }
-    part.next = floor.map(|floor| PageCursor(JobId::from_u128(floor.as_u128() + 1)));
-    Ok(part)
+        let archived = ArchiveScan::new(archive, &shared.disk, query);
+        let turn = budget.turn();
+        paging.run(archived, |examined| examined >= step || turn.is_over())
+    })
 }
 
-enum Source {
-    Trail(Vec<u64>),
-    Archive(Box<Job>),
+/// A part of a page while it is made.
+struct Paging<'a> {
+    rows: &'a Rows,
+    matcher: Matcher<'a>,
+    reading: Reading<'a>,
+    reader: Reader<'a>,
+    part: Part,
+    limit: usize,
+    /// How many of the index's rows were taken.
+    indexed: usize,
+    /// How many of its entries were passed with them.
+    looked: u64,
+    /// The last row of the page.
+    last: Option<JobId>,
+}
+
+/// What became of a job.
+enum Looked {
+    Done,
+    /// It is one more than the page holds.
+    Full,
+    /// It was not read to its end.
+    Interrupted,
+}
+
+impl Paging<'_> {
+    fn run(
+        mut self,
+        mut archived: ArchiveScan<'_>,
+        is_enough: impl Fn(u64) -> bool,
+    ) -> Result<Part, StoreError> {
+        let mut begun = false;
+        loop {
+            let (found, bound) = (self.rows.found.get(self.indexed), archived.bound());
+            // From this id down nothing was looked at.
+            let floor = match (found, bound) {
+                (Some(found), bound) => Some(bound.map_or(found.id, |bound| bound.max(found.id))),
+                (None, bound) => bound.max(self.rows.stopped_at),
+            };
+            let Some(floor) = floor else { return Ok(self.finish(None)) };
+            if found.is_none() && bound.is_none_or(|bound| self.rows.stopped_at >= Some(bound)) {
+                return Ok(self.finish(Some(floor)));
+            }
+            let looked = match found {
+                Some(found) if found.id == floor && bound != Some(floor) => {
+                    self.looked = found.looked - 1;
+                    if begun && is_enough(self.part.examined + self.looked) {
+                        return Ok(self.stop(floor));
+                    }
+                    self.indexed(found)?
+                }
+                Some(_) | None => {
+                    if begun && is_enough(self.part.examined + self.looked) {
+                        return Ok(self.stop(floor));
+                    }
+                    match archived.step()? {
+                        Some(job) => self.archived(job),
+                        None => continue,
+                    }
+                }
+            };
+            begun = true;
+            match looked {
+                Looked::Done => {}
+                Looked::Full => {
+                    self.part.next = self.last.map(PageCursor);
+                    self.part.examined += self.looked;
+                    return Ok(self.part);
+                }
+                Looked::Interrupted => return Ok(self.stop(floor)),
+            }
+        }
+    }
+
+    /// Looks at a job of the index.
+    fn indexed(&mut self, found: &Found) -> Result<Looked, StoreError> {
+        let row = match self.reader.fold(found.id, &found.trail)? {
+            Some(job) => match self.matcher.finds_in(&job, &mut self.reading) {
+                Ok(true) => Some(Row::Read(Box::new(job))),
+                Ok(false) => None,
+                Err(_) => return Ok(Looked::Interrupted),
+            },
+            None => Some(Row::Moved(found.id)),
+        };
+        self.indexed += 1;
+        self.looked = found.looked;
+        Ok(self.push(found.id, row))
+    }
+
+    /// Looks at a job of the archive.
+    fn archived(&mut self, job: Job) -> Looked {
+        let Ok(is_wanted) = self.matcher.finds(&job, &mut self.reading) else {
+            return Looked::Interrupted;
+        };
+        self.part.examined += 1;
+        // A job that was archived between the two looks stands in both.
+        if let Some(same) = self.rows.found.get(self.indexed).filter(|found| found.id == job.id) {
+            self.indexed += 1;
+            self.looked = same.looked;
+        }
+        let id = job.id;
+        self.push(id, is_wanted.then(|| Row::Read(Box::new(job))))
+    }
+
+    fn push(&mut self, id: JobId, row: Option<Row>) -> Looked {
+        let Some(row) = row else { return Looked::Done };
+        if self.part.rows.len() == self.limit {
+            return Looked::Full;
+        }
+        self.last = Some(id);
+        self.part.rows.push(row);
+        Looked::Done
+    }
+
+    /// Ends before a job that was not looked at.
+    fn stop(mut self, floor: JobId) -> Part {
+        self.part.examined += self.looked;
+        self.part.next = Some(above(floor));
+        self.part
+    }
+
+    /// Ends where the index was looked at to the end, or to the floor.
+    fn finish(mut self, floor: Option<JobId>) -> Part {
+        self.part.examined += self.rows.looked;
+        self.part.next = floor.map(above);
+        self.part
+    }
+}
+
+/// The place before a job.
+fn above(id: JobId) -> PageCursor {
+    PageCursor(JobId::from_u128(id.as_u128().saturating_add(1)))
 }

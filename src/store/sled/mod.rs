@@ -4,6 +4,7 @@
 //! Finished jobs move to packed runs (`archive`). See ARCHITECTURE.md for the bytes.
 
 mod archive;
+mod archive_scan;
 mod archiver;
 mod build;
 mod codec;
@@ -26,6 +27,7 @@ mod read;
 mod readers;
 mod recover;
 mod schedules;
+mod search;
 mod shared;
 mod staging;
 #[cfg(test)]
@@ -52,7 +54,7 @@ use self::cut::{Cut, Live, Walk};
 use self::faults::Faults;
 use self::group::Core;
 use self::index::Index;
-use self::readers::Readers;
+use self::readers::{Class, Readers};
 use self::shared::{Shared, Tuning};
 use self::verbs::{Claimed, Taken};
 pub use self::verify::{Problem, Report, verify};
@@ -126,7 +128,8 @@ impl SledStore {
         let core = recover::open(dir, limits, clock, tuning, faults)?;
         let shared = core.shared.clone();
         let failures = Failures::default();
-        let readers = Readers::new(shared.limits.readers, failures.clone());
+        let (most, most_searches) = (shared.limits.readers, shared.limits.search_readers);
+        let readers = Readers::new(most, most_searches, failures.clone());
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
         let (archiver, reading) =
@@ -206,9 +209,17 @@ impl SledStore {
         &self,
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.read_as(Class::Short, read).await
+    }
+
+    async fn read_as<T: Send + 'static>(
+        &self,
+        class: Class,
+        read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
         let outages = shared.outages.load(Ordering::Acquire);
-        let answer = self.readers.read(move || read(&shared)).await;
+        let answer = self.readers.read(class, move || read(&shared)).await;
         let answer = answer.unwrap_or_else(|| Err(StoreError::Corrupt("a read broke off".into())));
         if answer.is_err() && outages != self.outages() {
             return Err(StoreError::Unavailable("it was opened again while it was read".into()));
@@ -356,39 +367,7 @@ impl Store for SledStore {
     }
 
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
-        let (limit, step) = (query.rows(), self.shared.limits.search_step as u64);
-        let mut page = Page { jobs: Vec::new(), next: None, examined: 0, cursor: self.head() };
-        let mut is_first = true;
-        loop {
-            let left = step.saturating_sub(page.examined);
-            let wanted = JobQuery {
-                after: page.next.or(query.after),
-                limit: limit - page.jobs.len(),
-                ..query.clone()
-            };
-            let asked = wanted.clone();
-            let (rows, head) =
-                self.look(move |index, head| (list::rows(index, &asked, left), head)).await?;
-            if std::mem::take(&mut is_first) {
-                page.cursor = head; // the place that the rows of the first look were read at
-            }
-            let read = move |shared: &Shared| list::page(shared, &wanted, rows, left);
-            let part = self.read(read).await?;
-            page.examined += part.examined;
-            page.next = part.next;
-            for row in part.rows {
-                match row {
-                    list::Row::Read(job) => page.jobs.push(*job),
-                    // Its chunks went meanwhile: ask for it by itself.
-                    list::Row::Moved(id) => {
-                        page.jobs.extend(self.get(id).await?.0.filter(|job| query.finds(job)));
-                    }
-                }
-            }
-            if page.next.is_none() || page.jobs.len() >= limit || page.examined >= step {
-                return Ok(page);
-            }
-        }
+        self.search(query).await
     }
 
     async fn stats(&self) -> Result<Stats, StoreError> {
@@ -437,6 +416,10 @@ impl Store for SledStore {
 
     fn wake_timer(&self) -> Arc<Notify> {
         self.shared.timer.clone()
+    }
+
+    fn end_searches(&self) {
+        self.shared.searches.end(self.shared.clock.now());
     }
 
     fn health(&self) -> Result<(), StoreError> {

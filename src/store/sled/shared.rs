@@ -17,6 +17,7 @@ use super::told::Told;
 use super::watermark::Watermark;
 use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName, RateRule, Time};
 use crate::store::formats::{self, Unreadable};
+use crate::store::search::Searches;
 use crate::store::{Clock, Limits, Storage, StoreError};
 
 pub(super) struct Shared {
@@ -44,6 +45,8 @@ pub(super) struct Shared {
     pub outages: AtomicU64,
     /// Readers of a snapshot, for whom nothing is removed.
     pub pins: Pins,
+    /// Lists and searches under way.
+    pub searches: Arc<Searches>,
     /// When processes opened the store; set once, by the opening.
     pub starts: OnceLock<Vec<Time>>,
 }
@@ -192,6 +195,7 @@ impl Shared {
             pins: Pins::default(),
             down: watch::Sender::new(None),
             outages: AtomicU64::new(0),
+            searches: Arc::default(),
             starts: OnceLock::new(),
         }
     }
@@ -229,6 +233,7 @@ impl Shared {
         }
         let archive = self.archive();
         (storage.publish_p50_ns, storage.publish_p99_ns) = (self.told.at(50), self.told.at(99));
+        storage.searches = self.searches.under_way();
         storage.archive_runs = archive.runs.len() as u64;
         storage.archived_jobs = archive.runs.values().map(|run| run.len()).sum();
         Ok(storage)
