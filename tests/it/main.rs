@@ -12,6 +12,7 @@ mod examples;
 mod faults;
 mod files;
 mod hostile;
+mod prerequisites;
 mod rates;
 mod shutdown;
 mod storm;
