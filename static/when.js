@@ -41,6 +41,16 @@ export function length(ms) {
 
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
+/** A moment in the reader's zone, no wider than the server's words for it: `2026-11-29 09:36:45 +05:30`. */
+function local(at) {
+  const pad = (n) => String(n).padStart(2, "0");
+  const minutes = -at.getTimezoneOffset();
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  const date = [at.getFullYear(), at.getMonth() + 1, at.getDate()].map(pad).join("-");
+  const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map(pad).join(":");
+  return `${date} ${time} ${minutes < 0 ? "-" : "+"}${pad(hours)}:${pad(rest)}`;
+}
+
 /** Points a time element at another moment. */
 export function setTime(element, iso) {
   if (element.dateTime === iso) return;
@@ -94,6 +104,7 @@ export function localTitles(root) {
   }
   for (const element of root.querySelectorAll("[data-at]")) {
     const at = new Date(element.dataset.at);
-    if (!Number.isNaN(at.getTime())) setText(element, full.format(at));
+    // The server's words are in UTC; those that take their place must not take more of it.
+    if (at.getTimezoneOffset()) setText(element, local(at));
   }
 }

@@ -86,30 +86,36 @@ test("dead jobs and a lost server show in the title and the icon, and go when th
     assert.equal(answer.headers()["content-type"], "image/svg+xml");
   }));
 
-test("a page that comes in two parts is painted once it is whole, so that nothing in it moves", () =>
-  withPage(browser, {}, async (page) => {
-    const job = await server.submit({ kind: "echo", payload: 1 });
-    await server.until(job.id, "completed");
-    const path = `/jobs/${job.id}?whole=1`;
-    // Of the box that asks before it deletes, the browser has the beginning and not the words on its button.
-    const halves = await Halves.start(server, path, 'id="ask-delete">');
-    try {
-      await watchShifts(page);
-      await page.goto(halves.origin + path, { waitUntil: "commit" });
-      await page.locator("#ask-delete").waitFor({ state: "attached" });
-      const paints = () => page.evaluate(() => new Promise((done) => {
-        requestAnimationFrame(() => requestAnimationFrame(() => done(true)));
-        setTimeout(done, 500, false);
-      }));
-      assert.equal(await paints(), false, "half a page was painted");
-      halves.letGo();
-      await live(page);
-      assert.equal(await paints(), true);
-      assert.deepEqual(await page.evaluate(() => globalThis.shifts), []);
-    } finally {
-      await halves.stop();
-    }
-  }));
+for (const timezoneId of ["UTC", "Asia/Kolkata"]) {
+  test(`a page that comes in two parts is painted once it is whole, so that nothing in it moves, read in ${timezoneId}`, () =>
+    withPage(browser, { timezoneId }, async (page) => {
+      const job = await server.submit({ kind: "echo", payload: 1 });
+      await server.until(job.id, "completed");
+      const path = `/jobs/${job.id}?whole=1`;
+      // Of the box that asks before it deletes, the browser has the beginning and not the words on its button.
+      const halves = await Halves.start(server, path, 'id="ask-delete">');
+      try {
+        await watchShifts(page);
+        await page.goto(halves.origin + path, { waitUntil: "commit" });
+        await page.locator("#ask-delete").waitFor({ state: "attached" });
+        const paints = () => page.evaluate(() => new Promise((done) => {
+          requestAnimationFrame(() => requestAnimationFrame(() => done(true)));
+          setTimeout(done, 500, false);
+        }));
+        assert.equal(await paints(), false, "half a page was painted");
+        halves.letGo();
+        await live(page);
+        assert.equal(await paints(), true);
+        assert.deepEqual(await page.evaluate(() => globalThis.shifts), []);
+        // The words for a moment are as wide at any hour and in any zone.
+        const words = await page.locator("[data-at]").allTextContents();
+        assert.ok(words.length >= 3);
+        for (const moment of words) assert.match(moment, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3} UTC| \+05:30)$/);
+      } finally {
+        await halves.stop();
+      }
+    }));
+}
 
 test("a job and the band of its life are one box, and a box that stands alone is closed", () =>
   withPage(browser, {}, async (page) => {

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import lighthouse from "lighthouse";
+import { program } from "./programs.mjs";
 import { Server, freePort } from "./server.mjs";
 
 const CATEGORIES = ["accessibility", "best-practices", "performance"];
@@ -14,7 +15,7 @@ const server = await Server.start({ flags: ["--demo"], grace: "1s" });
 const port = await freePort();
 const profile = await mkdtemp(path.join(tmpdir(), "cortado-lighthouse-"));
 const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const chromium = spawn(process.env.CHROMIUM ?? "/usr/bin/chromium", [...flags, `--remote-debugging-port=${port}`, `--user-data-dir=${profile}`, "about:blank"], { stdio: "ignore" });
+const chromium = spawn(program("chromium"), [...flags, `--remote-debugging-port=${port}`, `--user-data-dir=${profile}`, "about:blank"], { stdio: "ignore" });
 const isUp = () => fetch(`http://127.0.0.1:${port}/json/version`).then(() => true, () => false);
 while (!(await isUp())) await sleep(100);
 await sleep(10_000); // until the demo shows every state

@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
+import { program } from "./programs.mjs";
 
 export const PATIENCE_MS = 20_000;
 
 /** `args` are further flags of the browser. */
-export const launch = (args = []) => chromium.launch({ args, executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
+export const launch = (args = []) => chromium.launch({ args, executablePath: program("chromium") });
 
 /** Runs `work` with a fresh page; what the page complains about in its console fails the test. */
 export async function withPage(browser, options, work) {

@@ -1,24 +1,17 @@
 // nginx and Caddy with what docs/reverse-proxy.md shows, each in a folder of its own and never as a service.
-// NGINX and CADDY name other binaries than Debian's.
+// NGINX and CADDY name other programs.
 
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import https from "node:https";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { PATIENCE_MS } from "./page.mjs";
-import { freePort, root } from "./server.mjs";
+import { program, root } from "./programs.mjs";
+import { freePort } from "./server.mjs";
 
 /** The host that the document speaks of. */
 export const HOST = "tools.example.com";
-
-const program = (name, variable) => {
-  const places = [process.env[variable], path.join(root, "target/proxies/usr/sbin", name), path.join(root, "target/proxies/usr/bin", name), `/usr/sbin/${name}`, `/usr/bin/${name}`];
-  const found = places.find((place) => place && existsSync(place));
-  if (!found) throw new Error(`${name} is not there: ./test fetches it, ${variable} names another`);
-  return found;
-};
 
 /** The blocks of a language in the document, in their order. */
 export async function shown(language) {
@@ -35,31 +28,34 @@ function put(text, pairs) {
   return text;
 }
 
+/** A path as the configurations of both take it, whatever is in it. */
+const quoted = (place) => `"${place.replaceAll(/["\\]/g, "\\$&")}"`;
+
 async function nginx(block, folder, port, upstream) {
   const [certificate, key] = [path.join(folder, "certificate.pem"), path.join(folder, "key.pem")];
-  const made = spawnSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${HOST}`, "-addext", `subjectAltName=DNS:${HOST}`, "-keyout", key, "-out", certificate]);
+  const made = spawnSync(program("openssl"), ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${HOST}`, "-addext", `subjectAltName=DNS:${HOST}`, "-keyout", key, "-out", certificate]);
   if (made.status !== 0) throw new Error(`no certificate was made: ${made.stderr}`);
   const site = put(block, [
     ["listen 443 ssl;", `listen 127.0.0.1:${port} ssl;`],
-    ["/etc/ssl/certs/tools.example.com.pem", certificate],
-    ["/etc/ssl/private/tools.example.com.key", key],
+    ["/etc/ssl/certs/tools.example.com.pem", quoted(certificate)],
+    ["/etc/ssl/private/tools.example.com.key", quoted(key)],
     ["http://127.0.0.1:8080;", `http://127.0.0.1:${upstream};`],
   ]);
-  const places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${path.join(folder, name)};`);
+  const places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${quoted(path.join(folder, name))};`);
   const config = path.join(folder, "nginx.conf");
   const user = process.getuid() === 0 ? "user root;" : "";
-  const whole = `${user} daemon off; worker_processes 1; pid ${folder}/pid; error_log stderr warn;\nevents {}\nhttp { access_log off; ${places.join(" ")}\n${site}}\n`;
+  const whole = `${user} daemon off; worker_processes 1; pid ${quoted(path.join(folder, "pid"))}; error_log stderr warn;\nevents {}\nhttp { access_log off; ${places.join(" ")}\n${site}}\n`;
   await writeFile(config, whole);
-  return [program("nginx", "NGINX"), ["-p", folder, "-e", "stderr", "-c", config]];
+  return [program("nginx"), ["-p", folder, "-e", "stderr", "-c", config]];
 }
 
 async function caddy(block, folder, port, upstream) {
   const site = put(block, [["reverse_proxy 127.0.0.1:8080", `reverse_proxy 127.0.0.1:${upstream}`]]);
   const config = path.join(folder, "Caddyfile");
   // Certificates of its own making, nothing asked of the world, nothing written elsewhere.
-  const ours = ["admin off", "auto_https disable_redirects", "local_certs", "skip_install_trust", "default_bind 127.0.0.1", `https_port ${port}`, `storage file_system ${folder}/storage`];
+  const ours = ["admin off", "auto_https disable_redirects", "local_certs", "skip_install_trust", "default_bind 127.0.0.1", `https_port ${port}`, `storage file_system ${quoted(path.join(folder, "storage"))}`];
   await writeFile(config, `{\n\t${ours.join("\n\t")}\n}\n${site}`);
-  return [program("caddy", "CADDY"), ["run", "--adapter", "caddyfile", "--config", config]];
+  return [program("caddy"), ["run", "--adapter", "caddyfile", "--config", config]];
 }
 
 const KINDS = { nginx, caddy };

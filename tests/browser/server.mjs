@@ -6,10 +6,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { cortado } from "./programs.mjs";
 
-export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
-const binary = process.env.CORTADO_BIN ?? path.join(root, "target/debug/cortado");
 const PATIENCE_MS = 20_000;
 
 /** A port that is free now; the server keeps it over restarts. */
@@ -40,7 +38,7 @@ export class Server {
 
   /** Starts on the same port and data as before. */
   async again() {
-    const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", this.data, ...this.flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...this.env } });
+    const child = spawn(cortado(), ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", this.data, ...this.flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...this.env } });
     this.child = child;
     this.ended = new Promise((resolve) => child.once("exit", resolve));
     let said = "";

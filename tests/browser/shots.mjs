@@ -3,13 +3,12 @@
 // The README's picture, docs/dashboard.png, is made again with `--readme`.
 
 import { mkdir } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import path from "node:path";
 import { launch } from "./page.mjs";
+import { root } from "./programs.mjs";
 
 const [origin = "http://127.0.0.1:8080", ...rest] = process.argv.slice(2);
 const readme = rest.includes("--readme");
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const folder = rest.find((word) => !word.startsWith("--")) ?? path.join(root, "target/shots");
 const SIZES = { desk: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
 

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal::SIGKILL;
 use serde_json::json;
 
 use crate::support::process::{Lines, cargo, lasting_address};
-use crate::support::{Client, Command, Dir, Event, Server, eventually};
+use crate::support::{Client, Command, Dir, Event, Server, eventually, tools};
 
 /// One example, over all its runs.
 struct Example {
@@ -66,13 +66,6 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Python with `websockets`, as `./test` installs it.
-fn python() -> String {
-    let python = root().join("target/python/bin/python3");
-    assert!(python.exists(), "run ./test once: it installs Python's websockets for this test");
-    python.to_str().unwrap().to_owned()
-}
-
 /// Built by cargo, because a filtered test run does not build the examples.
 async fn rust_example() -> PathBuf {
     let mut cargo = cargo();
@@ -96,13 +89,14 @@ async fn submit(client: &Client) -> u64 {
 
 #[tokio::test]
 async fn each_example_resumes_whoever_is_killed() {
+    tools::assert_there();
     let rust = rust_example().await;
     let (dir, address) = (Dir::new(), lasting_address());
     let mut server = Server::start_on(address, &dir.data(), &["--grace", "5s"]).await;
     let start = server.client.start_of_log().await;
     let base = server.client.base().to_owned();
     let programs = [
-        (python(), Some("subscribe.py")),
+        ("python3".to_owned(), Some("subscribe.py")),
         ("node".to_owned(), Some("subscribe.mjs")),
         ("bash".to_owned(), Some("subscribe.sh")),
         (rust.to_str().unwrap().to_owned(), None),

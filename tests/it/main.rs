@@ -17,6 +17,7 @@ mod hostile;
 mod logging;
 mod orphans;
 mod powercut;
+mod prerequisites;
 mod proxied;
 mod rates;
 mod routes;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{Dir, Server, eventually};
+use crate::support::{Dir, Server, eventually, tools};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_keeps_its_rate_and_says_so_everywhere() {
@@ -79,7 +79,8 @@ async fn a_rate_that_was_set_and_what_it_has_let_begin_survive_a_kill() {
     let docs = include_str!("../../docs/queues.md");
     let command = docs.lines().find(|line| line.starts_with("curl ")).unwrap();
     let command = command.replace("http://127.0.0.1:8080", server.client.base());
-    let answer = Command::new("sh").args(["-c", &command]).output().await.unwrap();
+    let mut shell = Command::new("sh");
+    let answer = shell.args(["-c", &command]).env("PATH", tools::path()).output().await.unwrap();
     assert!(answer.status.success() && answer.stdout.is_empty(), "{answer:?}");
     assert_eq!(server.client.get("/api/v1/queues").await["queues"][0]["rate_limit"], "100/1m");
     server.stop().await;

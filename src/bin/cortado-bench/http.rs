@@ -5,6 +5,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
@@ -270,17 +272,14 @@ impl Server {
 
     /// Asks it to stop, and waits until it is gone.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.ask_to_stop().await?;
+        self.ask_to_stop()?;
         self.gone().await
     }
 
     /// SIGTERM.
-    pub async fn ask_to_stop(&self) -> anyhow::Result<()> {
-        let status = Command::new("kill").arg(self.pid.to_string()).status().await?;
-        if !status.success() {
-            bail!("cannot stop the server");
-        }
-        Ok(())
+    pub fn ask_to_stop(&self) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(self.pid.try_into()?);
+        signal::kill(pid, Signal::SIGTERM).context("cannot stop the server")
     }
 
     /// Waits until it is gone.

@@ -9,37 +9,29 @@ use serde_json::Value;
 use super::subscriber::Place;
 use super::told::{Connection, Told};
 use super::want::Want;
-use crate::support::Command;
+use crate::support::{Command, tools};
 
 /// A program that subscribes.
 pub struct Program {
     pub name: &'static str,
-    runs_by: String,
+    runs_by: &'static str,
     script: &'static str,
 }
 
 impl Program {
-    /// All there are, as `./test` installs what they need.
+    /// All there are, as `tests/tools.sh` fetches what they need.
     pub fn all() -> [Program; 2] {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = root.join("target/python/bin/python3");
-        let ws = root.join("tests/browser/node_modules/ws");
-        assert!(python.exists() && ws.exists(), "run ./test once: it installs websockets and ws");
-        let python = python.to_str().unwrap().to_owned();
+        tools::assert_there();
         [
-            Program { name: "Python", runs_by: python, script: "tests/it/storm/subscriber.py" },
-            Program {
-                name: "Node",
-                runs_by: "node".into(),
-                script: "tests/browser/subscriber.mjs",
-            },
+            Program { name: "Python", runs_by: "python3", script: "tests/it/storm/subscriber.py" },
+            Program { name: "Node", runs_by: "node", script: "tests/browser/subscriber.mjs" },
         ]
     }
 
     pub fn run(&self, base: &str, want: &Want, from: &str, seed: u64) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.script);
         let (query, seed) = (want.query(), seed.to_string());
-        Command::of(&self.runs_by, &[script.to_str().unwrap(), base, &query, from, &seed])
+        Command::of(self.runs_by, &[script.to_str().unwrap(), base, &query, from, &seed])
     }
 }
 

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod http;
 pub mod process;
 pub mod socket;
+pub mod tools;
 
 pub use audit::{Event, Fold};
 pub use http::Client;

@@ -13,7 +13,7 @@ use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Client, Socket, within};
+use super::{Client, Socket, tools, within};
 
 /// A data directory with room for a configuration file beside it; removed when dropped.
 pub struct Dir(TempDir);
@@ -123,6 +123,7 @@ impl Command {
         for (name, _) in std::env::vars().filter(|(name, _)| unwanted(name)) {
             command.env_remove(name);
         }
+        command.env("PATH", tools::path());
         command.envs(fault.map(|fault| ("CORTADO_FAULT", fault)));
         let pipes = command.stdin(Stdio::null()).stdout(out).stderr(err);
         let spawned = pipes.args(args).kill_on_drop(true).spawn();

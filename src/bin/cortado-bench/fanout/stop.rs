@@ -14,7 +14,7 @@ pub async fn measure(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::R
     crowd.open(&server.address, "/api/v1/ws", n).await?;
     crowd.begin("end", &[("seconds", 10.0.into())]).await?;
     let begun = Instant::now();
-    server.ask_to_stop().await?;
+    server.ask_to_stop()?;
     let told = crowd.done().await?;
     server.gone().await?;
     table.row(
@@ -34,7 +34,7 @@ pub async fn measure(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::R
     crowd.open(&server.address, "/api/v1/ws", n / 10).await?;
     crowd.order("stall", &[("count", dead.into())]).await?;
     let begun = Instant::now();
-    server.ask_to_stop().await?;
+    server.ask_to_stop()?;
     server.gone().await?;
     table.row(
         format!("· with {dead} dead peers among {} (target 2.5 s)", n / 10),

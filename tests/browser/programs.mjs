@@ -1,0 +1,35 @@
+// Where the programs are that these tests run.
+
+import { accessSync, constants } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+
+const isProgram = (place) => {
+  try {
+    accessSync(place, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** What a variable of its name in capitals names, what `./test` chose, or the machine's: `program("chromium")`. */
+export function program(name) {
+  const variable = name.toUpperCase();
+  const wanted = process.env[variable] || name;
+  const folders = [path.join(root, "target/tools/bin"), ...process.env.PATH.split(path.delimiter), "/usr/sbin"];
+  const places = wanted.includes("/") ? [path.resolve(wanted)] : folders.map((folder) => path.join(folder, wanted));
+  const found = places.find(isProgram);
+  if (!found) throw new Error(`${wanted} is not there: ./test fetches ${name}, and ${variable} names another`);
+  return found;
+}
+
+/** The server under test: `CORTADO_BIN`, or what `cargo build` makes. */
+export function cortado() {
+  const built = path.join(path.resolve(root, process.env.CARGO_TARGET_DIR ?? "target"), "debug/cortado");
+  const binary = path.resolve(process.env.CORTADO_BIN ?? built);
+  if (!isProgram(binary)) throw new Error(`there is no server at ${binary}: cargo build makes it, CORTADO_BIN names another`);
+  return binary;
+}
