@@ -127,10 +127,12 @@ fn log(config: &LogConfig) -> io::Result<()> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    logging::say(&format!("{error:#}"));
-    let is_newer = |cause: &StoreError| matches!(cause, StoreError::Newer { .. });
-    match error.downcast_ref::<StoreError>() {
-        Some(cause) if is_newer(cause) => ExitCode::from(admin::Failed::NEWER),
-        Some(_) | None => ExitCode::from(FAILED),
-    }
+    let (text, code) = match error.downcast_ref::<StoreError>() {
+        Some(newer @ StoreError::Newer { .. }) => (newer.to_string(), admin::Failed::NEWER),
+        // Only an opening gets here, so it says why by itself.
+        Some(StoreError::Unavailable(why)) => (why.clone(), FAILED),
+        Some(_) | None => (format!("{error:#}"), FAILED),
+    };
+    logging::say(&text);
+    ExitCode::from(code)
 }
