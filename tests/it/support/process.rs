@@ -116,7 +116,9 @@ impl Command {
         out: Stdio,
         err: Stdio,
     ) -> Command {
-        let mut command = tokio::process::Command::new(program);
+        // Whoever runs the tests may ignore signals, as `nohup` does, and children inherit that.
+        let mut command = tokio::process::Command::new("env");
+        command.args(["--default-signal", "sh", "-c", "exec \"$0\" \"$@\"", program]);
         let unwanted = |name: &str| {
             name.starts_with("CORTADO_") || name.to_ascii_lowercase().ends_with("_proxy")
         };
