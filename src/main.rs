@@ -13,6 +13,7 @@ use cortado::config::{Cli, Command, Config, ExportArgs, LogConfig, LogFormat};
 use cortado::logging::Format;
 use cortado::store::StoreError;
 use cortado::{admin, cli, logging};
+use nix::sys::signal::{SigSet, Signal};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +27,7 @@ const FAILED: u8 = admin::Failed::OTHER;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    hold_back_signals();
     let command = Cli::parse().into_command();
     // Libraries that we use panic when the clock is before 1970: TLS, and the store's.
     if let Err(why) = cortado::store::clock::check_system() {
@@ -67,6 +69,17 @@ fn main() -> ExitCode {
         }
         Command::Verify(args) => offline(admin::verify(&args, &mut Output::default())),
     }
+}
+
+/// A file that has reached the limit of its size (`LimitFSIZE=`), and a terminal that shows nothing of processes
+/// in the background, must be errors of one write and not end or stop the process. Threads inherit this,
+/// programs of the `command` kind do not.
+fn hold_back_signals() {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGXFSZ);
+    signals.add(Signal::SIGTTOU);
+    // It fails for numbers that are no signals only.
+    let _ = signals.thread_block();
 }
 
 fn serve(config: Config) -> ExitCode {

@@ -16,6 +16,7 @@ mod files;
 mod hostile;
 mod logging;
 mod orphans;
+mod permissions;
 mod powercut;
 mod prerequisites;
 mod proxied;

@@ -1,6 +1,8 @@
 //! Writes a snapshot into an empty directory: the events as a journal, the finished jobs as runs of the
 //! archive, the others copied behind the events. The store begins a new life.
 
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::archive::Run;
@@ -53,21 +55,20 @@ impl Builder {
     /// # Errors
     /// When there is something in it, or it cannot be written.
     pub fn create(dir: &Path) -> Result<Builder, StoreError> {
-        let fail = |why: String| StoreError::Unavailable(format!("{}: {why}", dir.display()));
-        let entries = match std::fs::read_dir(dir) {
-            Ok(entries) => entries.filter(|entry| !is_placeholder(entry)).count(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(fail(error.to_string())),
-        };
-        if entries > 0 {
-            return Err(fail("the directory is not empty; nothing was changed".into()));
+        let fail =
+            |error: io::Error| StoreError::Unavailable(format!("{}: {error}", dir.display()));
+        if dir.parent().is_some_and(|parent| parent.join("db").exists()) {
+            return Err(fail(io::Error::other("it is inside of a data directory")));
         }
+        // What is somebody else's is refused before anything is made.
+        check_empty(dir).map_err(fail)?;
         let begin = || {
             durable::create_dir_all(dir)?;
             let lock = DirLock::take(dir)?;
+            check_empty(dir)?; // another command may have filled it while its lock was waited for
             Ok((lock, Staging::begin(dir, staging::INCOMPLETE)?))
         };
-        let (lock, staging) = begin().map_err(|error: std::io::Error| fail(error.to_string()))?;
+        let (lock, staging) = begin().map_err(fail)?;
         Ok(Builder {
             dir: dir.to_owned(),
             disk: Disk::create(staging.path())?,
@@ -249,11 +250,27 @@ impl Builder {
     }
 }
 
-/// What may be in a directory that counts as empty: a file that version control wants there, the directory
-/// that a new file system comes with, and what an earlier try has left.
-fn is_placeholder(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
-    const PLACEHOLDERS: [&str; 3] = [".gitkeep", "lost+found", staging::INCOMPLETE];
-    entry.as_ref().is_ok_and(|entry| PLACEHOLDERS.iter().any(|name| entry.file_name() == *name))
+/// Refuses a directory with anything in it but a file that version control wants there, the directory that a
+/// new file system comes with, and what an earlier try has left.
+fn check_empty(dir: &Path) -> io::Result<()> {
+    let names = match std::fs::read_dir(dir) {
+        Ok(entries) => {
+            entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let is_retry = names.iter().any(|name| name == staging::INCOMPLETE);
+    let is_expected = |name: &OsString| {
+        name == ".gitkeep"
+            || name == "lost+found"
+            || name == staging::INCOMPLETE
+            || (is_retry && staging::is_of_store(name))
+    };
+    if names.iter().all(is_expected) {
+        return Ok(());
+    }
+    Err(io::Error::other("the directory is not empty; nothing was changed"))
 }
 
 fn wrong(why: &str) -> StoreError {

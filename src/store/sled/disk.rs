@@ -16,7 +16,7 @@ use super::dir_lock::{DirLock, LOCK_PATIENCE, LOCK_POLL};
 use super::durable;
 use super::faults::{Faults, Point};
 use super::identity::Identity;
-use super::open_copy;
+use super::open_copy::{self, NoCopy, OpenCopy};
 use super::ops::{Ops, PIECE, piece_key};
 use crate::store::{Storage, StoreError, clock};
 
@@ -109,22 +109,53 @@ impl Disk {
     /// Goes on with the original files after their copy was read.
     ///
     /// # Errors
-    /// As [`Disk::open`], and when they do not hold what the copy held under `keys`.
-    pub fn change_to_original(&self, lock: DirLock, keys: &[&[u8]]) -> Result<(), StoreError> {
-        let read = || keys.iter().map(|key| self.get(key)).collect::<Result<Vec<_>, _>>();
-        let expected = read()?;
+    /// As [`Disk::open`], and when they do not hold what the copy held.
+    pub fn change_to_original(&self, lock: DirLock, copy: &OpenCopy) -> Result<(), StoreError> {
+        let expected = self.checksum()?;
         self.shut();
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        self.open_original(copy, expected)?;
+        self.remember_identity()
+    }
+
+    /// Opens the original files, which must hold what their copy held. sled takes a part that it cannot
+    /// read for the end of the log and overwrites the rest; then the copy is written back, and the
+    /// original is opened once more.
+    fn open_original(&self, copy: &OpenCopy, expected: u32) -> Result<(), StoreError> {
+        let mut opened = self.try_original(expected);
+        for _ in 0..2 {
+            let Err(error) = &opened else { return Ok(()) };
+            self.shut();
+            tracing::warn!(%error, data_dir = %self.dir.display(), "the log reads differently than a moment ago: it is written again");
+            copy.put_back(&self.dir).map_err(|error| cannot_open(&self.dir, error))?;
+            opened = self.try_original(expected);
+        }
+        if opened.is_err() {
+            self.shut();
+            copy.put_back(&self.dir).map_err(|error| cannot_open(&self.dir, error))?;
+        }
+        opened
+    }
+
+    fn try_original(&self, expected: u32) -> Result<(), StoreError> {
         let open = Open::existing(&self.dir)?;
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
-        self.remember_identity()?;
-        if read()? != expected {
-            let dir = self.dir.display();
-            return Err(StoreError::Corrupt(format!(
-                "the files in {dir} read differently a second time: the disk may be failing"
-            )));
+        if self.checksum()? == expected {
+            return Ok(());
         }
-        Ok(())
+        Err(cannot_open(&self.dir, "it reads differently a second time: the disk may be failing"))
+    }
+
+    /// A checksum over every key and value.
+    fn checksum(&self) -> Result<u32, StoreError> {
+        let mut sum = crc32fast::Hasher::new();
+        for row in self.scan(b"") {
+            let (key, value) = row?;
+            sum.update(&(key.len() as u64).to_le_bytes());
+            sum.update(&key);
+            sum.update(&value);
+        }
+        Ok(sum.finalize())
     }
 
     /// The directory.
@@ -155,15 +186,35 @@ impl Disk {
     /// created: a directory that is gone stays away.
     pub fn reopen(&self) -> Result<(), StoreError> {
         self.shut();
+        let reopened = self.try_reopen();
+        if reopened.is_err() {
+            self.shut();
+        }
+        reopened
+    }
+
+    fn try_reopen(&self) -> Result<(), StoreError> {
         self.check_identity()?;
         self.faults.pass(Point::Open, &self.dir)?;
-        let open = Open::existing(&self.dir)?;
+        match OpenCopy::for_start(&self.dir) {
+            Ok(copy) => {
+                let open = Open::copy(&self.dir, copy.path())?;
+                *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
+                let expected = self.checksum()?;
+                self.shut();
+                self.open_original(&copy, expected)?;
+            }
+            Err(NoCopy::Unreadable(error)) => return Err(cannot_open(&self.dir, error)),
+            Err(NoCopy::TooLarge | NoCopy::NoRoom(_)) => {
+                let open = Open::existing(&self.dir)?;
+                *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
+            }
+        }
         self.check_identity()?;
         write_again(&self.dir.join("db")).map_err(|error| failed(&self.dir, &error))?;
         self.faults.pass(Point::Sync, &self.dir)?;
-        open.log.sync_data().map_err(|error| failed(&self.dir, &error))?;
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
-        Ok(())
+        let open = self.handle()?;
+        open.log.sync_data().map_err(|error| failed(&self.dir, &error))
     }
 
     fn handle(&self) -> Result<Arc<Open>, StoreError> {
@@ -203,7 +254,10 @@ impl Disk {
 
     /// Adds what this side knows of the storage: the file, and what was written since the opening.
     pub fn measure(&self, storage: &mut Storage) -> Result<(), StoreError> {
-        storage.disk_bytes = self.handle()?.db.size_on_disk().map_err(sled_error)?;
+        let open = self.handle()?;
+        // sled looks into its directory of long values, too, and somebody may have removed that.
+        let log = || open.log.metadata().map(|log| log.len()).unwrap_or_default();
+        storage.disk_bytes = open.db.size_on_disk().unwrap_or_else(|_| log());
         storage.accepted_bytes = self.written.accepted.load(Ordering::Relaxed);
         storage.written_bytes = self.written.bytes.load(Ordering::Relaxed);
         storage.groups = self.written.groups.load(Ordering::Relaxed);
@@ -290,8 +344,9 @@ impl Open {
         if !dir.join("db").is_file() {
             return Err(cannot_open(dir, "there is no store in it"));
         }
+        open_copy::read_whole(dir).map_err(|error| cannot_open(dir, error))?;
         // A start or a reopening that found no space leaves one, and sled would call it damaged.
-        open_copy::clear(dir).map_err(|error| cannot_open(dir, error))?;
+        open_copy::clear_snapshots(dir).map_err(|error| cannot_open(dir, error))?;
         let opened = Open::at(dir, dir, &config(dir))?;
         // sled syncs neither the names of its files nor its configuration.
         let sync = || {
@@ -305,9 +360,9 @@ impl Open {
         Ok(opened)
     }
 
-    /// A copy, which sled removes when it is dropped and does not need to sync.
+    /// The copy of a directory's files.
     fn copy(dir: &Path, copy: &Path) -> Result<Open, StoreError> {
-        Open::at(dir, copy, &config(copy).temporary(true))
+        Open::at(dir, copy, &config(copy))
     }
 
     /// Opens the files at `path`; errors name `dir`, which they belong to.

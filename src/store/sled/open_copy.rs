@@ -1,9 +1,11 @@
 //! sled changes its files when it opens them: behind the first byte that it cannot read, it overwrites the
 //! rest. So a directory is first opened as a copy. Only when that could be read is the original opened; a
-//! damaged original stays as it is. A copy is never moved back, and nothing ever reads one that was left.
+//! damaged original stays as it is. Nothing ever reads a copy that another process has left. The process
+//! that made one writes it back only when the original could not be read in the very same start.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::dir_lock::LogLock;
@@ -12,6 +14,8 @@ use super::outage::ROOM;
 use super::staging;
 use crate::store::StoreError;
 
+/// A log longer than this many bytes is opened without a copy: it would cost too much time and space.
+const LONGEST: u64 = 2 * 1_024 * 1_024 * 1_024;
 /// The copy that a start makes in the data directory.
 const AT_START: &str = "opening";
 /// The copies of readers that are not the server, such as `verify`: this, and the process id.
@@ -27,27 +31,39 @@ pub(super) struct OpenCopy {
     _lock: Option<File>,
 }
 
+/// Why there is no copy for a start.
+#[derive(Debug)]
+pub(super) enum NoCopy {
+    /// The log is too large to be copied each time.
+    TooLarge,
+    /// There is no room for it, neither in the data directory nor among temporary files.
+    NoRoom(io::Error),
+    /// The files cannot be read.
+    Unreadable(io::Error),
+}
+
 impl OpenCopy {
-    /// Copies the files for a start, unless they are larger than `limit` bytes or there is no room. The
-    /// caller holds the directory's lock.
+    /// Copies the files for a start. The caller holds the directory's lock.
     ///
     /// # Errors
-    /// When the files cannot be looked at.
-    pub fn for_start(dir: &Path, limit: u64) -> io::Result<Option<OpenCopy>> {
-        if fs::metadata(dir.join("db"))?.len() > limit {
-            return Ok(None);
+    /// When there is no copy, and why. Then the log was not changed, and may not be readable.
+    pub fn for_start(dir: &Path) -> Result<OpenCopy, NoCopy> {
+        let log = fs::metadata(dir.join("db")).map_err(NoCopy::Unreadable)?;
+        if log.len() > LONGEST {
+            return Err(NoCopy::TooLarge);
         }
-        match OpenCopy::at(dir, dir.join(AT_START)) {
-            Ok(copy) => Ok(Some(copy)),
-            Err(error) => {
-                tracing::warn!(%error, "no room for a working copy: the store is opened without checking a copy first");
-                Ok(None)
-            }
+        let beside = match OpenCopy::at(dir, dir.join(AT_START)) {
+            Err(error) if is_no_room(&error) => error,
+            copy => return copy.map_err(NoCopy::Unreadable),
+        };
+        match OpenCopy::at(dir, temporary()) {
+            Err(error) if is_no_room(&error) => Err(NoCopy::NoRoom(beside)),
+            copy => copy.map_err(NoCopy::Unreadable),
         }
     }
 
-    /// Copies the files for a reader, beside them or, where nothing can be written, in the directory for
-    /// temporary files.
+    /// Copies the files of a store for a reader, beside them or, where nothing can be written, in the
+    /// directory for temporary files.
     ///
     /// # Errors
     /// When there is no store, another process has it, its files cannot be read, or there is no room for
@@ -60,7 +76,7 @@ impl OpenCopy {
             )));
         }
         staging::refuse_incomplete(dir)?;
-        if !dir.join("conf").is_file() || !dir.join("db").is_file() {
+        if !dir.join("db").is_file() {
             let dir = dir.display();
             return Err(StoreError::Unavailable(format!("there is no store in {dir}")));
         }
@@ -68,16 +84,19 @@ impl OpenCopy {
             StoreError::Unavailable(format!("cannot read {}: {error}", dir.display()))
         };
         let _lock = LogLock::take(dir).map_err(fail)?;
-        let name = format!("{OF_READER}{}", unique());
-        OpenCopy::at(dir, dir.join(&name)).or_else(|beside| {
-            let other = std::env::temp_dir().join(format!("cortado-{name}"));
-            OpenCopy::at(dir, other.clone()).map_err(|error| {
-                StoreError::Unavailable(format!(
-                    "cannot make a working copy of {}: {beside}; nor in {}: {error}",
-                    dir.display(),
-                    other.display()
-                ))
-            })
+        // An earlier reader that was ended has left its copy. Where that cannot be removed, it stays.
+        let _ = clear_readers(dir);
+        let _ = clear_readers(&std::env::temp_dir());
+        let beside = match OpenCopy::at(dir, dir.join(format!("{OF_READER}{}", unique()))) {
+            Err(error) if is_no_room(&error) => error,
+            copy => return copy.map_err(fail),
+        };
+        OpenCopy::at(dir, temporary()).map_err(|error| {
+            StoreError::Unavailable(format!(
+                "cannot make a working copy of {}: {beside}; nor in {}: {error}",
+                dir.display(),
+                std::env::temp_dir().display()
+            ))
         })
     }
 
@@ -86,17 +105,64 @@ impl OpenCopy {
         &self.path
     }
 
+    /// Writes the copied log over the original, which sled has spoilt because it could not read it. The
+    /// original keeps its inode. Its snapshots go: sled does without them.
+    ///
+    /// # Errors
+    /// When the original cannot be written.
+    pub fn put_back(&self, dir: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with("snap.") {
+                durable::remove(&entry.path())?;
+            }
+        }
+        let mut copied = File::open(self.path.join("db"))?;
+        let mut log = OpenOptions::new().write(true).open(dir.join("db"))?;
+        let length = io::copy(&mut copied, &mut log)?;
+        log.set_len(length)?;
+        log.sync_all()
+    }
+
     /// Nothing is synced: a copy is of no use after this process.
     fn at(dir: &Path, path: PathBuf) -> io::Result<OpenCopy> {
         let mut copy = OpenCopy { path, _lock: None }; // removed when something below fails
         remove_all(&copy.path)?;
-        fs::create_dir(&copy.path)?;
+        DirBuilder::new().mode(0o700).create(&copy.path)?;
         copy._lock = File::open(&copy.path).ok().filter(|lock| lock.try_lock().is_ok());
         for name in files(dir)? {
-            fs::copy(dir.join(&name), copy.path.join(&name))?;
+            let mut original = File::open(dir.join(&name))?;
+            let mut options = OpenOptions::new();
+            // Its own permissions: the original may be read-only, and is nobody else's business.
+            let copied = options.write(true).create_new(true).mode(0o600);
+            io::copy(&mut original, &mut copied.open(copy.path.join(&name))?)?;
         }
         Ok(copy)
     }
+}
+
+/// Reads a log from its beginning to its end.
+///
+/// # Errors
+/// When a part of it cannot be read. sled would take that for the end of the log.
+pub(super) fn read_whole(dir: &Path) -> io::Result<()> {
+    io::copy(&mut File::open(dir.join("db"))?, &mut io::sink()).map(drop)
+}
+
+/// Whether an error says that nothing can be written there, and nothing of what was to be read.
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::PermissionDenied
+    )
+}
+
+fn temporary() -> PathBuf {
+    std::env::temp_dir().join(format!("{OF_READER}cortado.{}", unique()))
 }
 
 impl Drop for OpenCopy {
@@ -119,12 +185,32 @@ pub(super) fn clear(dir: &Path) -> io::Result<()> {
     for name in OF_OLDER_VERSIONS {
         durable::remove(&dir.join(name))?;
     }
+    clear_snapshots(dir)?;
+    clear_readers(dir)
+}
+
+/// Removes snapshots that sled was still writing.
+///
+/// # Errors
+/// When one cannot be removed.
+pub(super) fn clear_snapshots(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        let path = dir.join(&name);
-        let unfinished = name.starts_with("snap.") && name.ends_with(".generating");
-        if unfinished || (name.starts_with(OF_READER) && !is_in_use(&path)) {
-            durable::remove(&path)?;
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            durable::remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the copies of readers that have ended without it.
+fn clear_readers(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let is_copy = entry.file_name().to_string_lossy().starts_with(OF_READER);
+        if is_copy && !is_in_use(&entry.path()) {
+            durable::remove(&entry.path())?;
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ use super::faults::{Faults, Point};
 use super::group::{Core, Group};
 use super::index::{Entry, Index, Trail};
 use super::journal::{self, Journal};
-use super::open_copy::{self, OpenCopy};
+use super::open_copy::{self, NoCopy, OpenCopy};
 use super::read::status_after;
 use super::schedules;
 use super::shared::{Meta, Shared, Tuning};
@@ -30,9 +30,6 @@ use crate::store::{Clock, Limits, StoreError, remember_start};
 
 /// Chunks between two lines of progress in the log.
 const PROGRESS: u64 = 50_000;
-
-/// A log longer than this many bytes is opened without a copy: it would cost too much time and space.
-const LONGEST_COPY: u64 = 2 * 1_024 * 1_024 * 1_024;
 
 /// Opens a directory and builds everything the committer owns.
 pub(super) fn open(
@@ -102,10 +99,15 @@ fn read_dir(
     tuning: Tuning,
     faults: Faults,
 ) -> Result<Core, StoreError> {
-    let copy = OpenCopy::for_start(dir, LONGEST_COPY).map_err(|error| cannot_open(dir, error))?;
-    let (disk, lock) = match &copy {
-        Some(copy) => (Disk::open_copy(dir, copy.path(), faults)?, Some(lock)),
-        None => (Disk::open(dir, lock, faults)?, None),
+    let no_room = "there is no room for the copy that is checked before the store is opened";
+    let (disk, copied) = match OpenCopy::for_start(dir) {
+        Ok(copy) => {
+            let disk = Disk::open_copy(dir, copy.path(), faults)?;
+            (disk, Some((copy, lock)))
+        }
+        Err(NoCopy::TooLarge) => (Disk::open(dir, lock, faults)?, None),
+        Err(NoCopy::NoRoom(error)) => return Err(cannot_open(dir, format!("{no_room}: {error}"))),
+        Err(NoCopy::Unreadable(error)) => return Err(cannot_open(dir, error)),
     };
     let watermark = Watermark::open(dir)?;
     let mut meta = read_meta(dir, &disk)?;
@@ -117,11 +119,9 @@ fn read_dir(
     }
     let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
     let core = read_all(shared, meta, least.unwrap_or(0))?;
-    if let Some(lock) = lock {
-        let newest = journal::key(core.journal.next_chunk().saturating_sub(1));
-        core.shared.disk.change_to_original(lock, &[Meta::KEY, &newest])?;
+    if let Some((copy, lock)) = copied {
+        core.shared.disk.change_to_original(lock, &copy)?;
     }
-    drop(copy);
     if is_without_witness {
         write_meta(&core.shared.disk, &core.meta)?;
     }

@@ -1,6 +1,7 @@
 //! A store comes into being whole: it is made in a directory of its own inside the data directory, synced,
 //! and then moved into place, the log `db` last. A data directory without `db` holds no store.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,21 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Begins anew: what an earlier try left is removed. The caller holds the directory's lock.
+    /// Begins anew: what an earlier try left is removed, whether it was moved into place already or not. The
+    /// caller holds the directory's lock, and knows that there is no store in it.
+    ///
+    /// # Errors
+    /// When there is a store after all, or the directory cannot be written.
     pub fn begin(dir: &Path, name: &str) -> io::Result<Staging> {
+        if dir.join("db").exists() {
+            return Err(io::Error::other("there is a store in it"));
+        }
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if is_of_store(&entry.file_name()) {
+                durable::remove(&entry.path())?;
+            }
+        }
         let staging = dir.join(name);
         durable::remove(&staging)?;
         durable::create_dir_all(&staging)?;
@@ -41,17 +55,25 @@ impl Staging {
     /// When a file cannot be synced or moved; the data directory then holds no store.
     pub fn publish(self) -> io::Result<()> {
         durable::sync_tree(&self.staging)?;
+        if self.dir.join("db").exists() {
+            return Err(io::Error::other("there is a store in it by now"));
+        }
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.staging)? {
             names.push(entry?.file_name());
         }
         for name in names.iter().filter(|name| *name != "db") {
-            durable::remove(&self.dir.join(name))?; // left by a creation that broke off here
             durable::rename(&self.staging.join(name), &self.dir.join(name))?;
         }
         durable::rename(&self.staging.join("db"), &self.dir.join("db"))?;
         durable::remove(&self.staging)
     }
+}
+
+/// Whether a name is one that a store's files have, other than its log.
+pub(super) fn is_of_store(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    matches!(&*name, "conf" | "blobs" | "head" | "head.new") || name.starts_with("snap.")
 }
 
 /// Removes what creations that broke off have left in a directory with a store.
@@ -69,8 +91,7 @@ pub(super) fn refuse_incomplete(dir: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::Unavailable(format!(
-        "{} holds an unfinished backup, import or restore and no store: run that command again, or remove {}",
-        dir.display(),
-        dir.join(INCOMPLETE).display()
+        "{} holds an unfinished backup, import or restore and no store: run that command again, or empty the directory (there is {INCOMPLETE}/ in it)",
+        dir.display()
     )))
 }

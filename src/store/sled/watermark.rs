@@ -3,9 +3,9 @@
 //!
 //! Two slots of 4 KiB, written in turn, each `cortado head 1 EPOCH SEQ CRC`; the greater one counts.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +48,19 @@ impl Watermark {
         let fail = |error: io::Error| {
             StoreError::Unavailable(format!("cannot open {}: {error}", path.display()))
         };
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        let opened = match OpenOptions::new().read(true).write(true).open(&path) {
+            // A backup may be on a file system, or in a directory, that is only read.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                File::open(&path)
+            }
+            opened => opened,
+        };
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let written = Mutex::new(Written { file: None, newest: None, next: 0 });
@@ -100,7 +112,8 @@ impl Watermark {
     /// Writes the place of a durable event.
     pub fn write(&self, head: Cursor) -> Result<(), StoreError> {
         let mut written = self.lock();
-        if written.newest == Some(head) {
+        let is_in_place = written.file.as_ref().is_some_and(|file| self.is_in_place(file));
+        if written.newest == Some(head) && is_in_place {
             return Ok(());
         }
         self.store(&mut written, head)
@@ -111,15 +124,25 @@ impl Watermark {
         let mut slot = render(head).into_bytes();
         slot.resize(SLOT, 0);
         match &written.file {
-            Some(file) => {
+            // Somebody may have removed or replaced it: then it is made anew.
+            Some(file) if self.is_in_place(file) => {
                 file.write_all_at(&slot, written.next * SLOT as u64)?;
                 file.sync_data()?;
             }
-            None => written.file = Some(self.create(&slot)?),
+            Some(_) | None => {
+                written.file = Some(self.create(&slot)?);
+                written.next = 0;
+            }
         }
         written.newest = Some(head);
         written.next = 1 - written.next;
         Ok(())
+    }
+
+    fn is_in_place(&self, file: &File) -> bool {
+        let id = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+        let (named, open) = (std::fs::metadata(&self.path), file.metadata());
+        matches!((&named, &open), (Ok(named), Ok(open)) if id(named) == id(open))
     }
 
     /// Makes the file, which is never there without something in it.
@@ -221,5 +244,21 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         let error = Watermark::open(dir.path()).err().unwrap().to_string();
         assert!(error.contains("head") && error.contains("damaged"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_was_removed_or_replaced_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        let watermark = Watermark::open(dir.path()).unwrap();
+        watermark.write(cursor(3)).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        watermark.write(cursor(3)).unwrap();
+        assert_eq!(Watermark::open(dir.path()).unwrap().newest(), Some(cursor(3)));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "something else").unwrap();
+        watermark.write(cursor(4)).unwrap();
+        watermark.write(cursor(5)).unwrap();
+        assert_eq!(Watermark::open(dir.path()).unwrap().newest(), Some(cursor(5)));
     }
 }

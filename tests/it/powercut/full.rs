@@ -3,6 +3,10 @@
 
 use super::*;
 
+fn fault(full: usize) -> Option<(&'static str, String)> {
+    Some(("CORTADO_RECORD_FULL", full.to_string()))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_at_any_operation_of_a_start_or_a_verify_damages_nothing() {
     let mut recording =
@@ -29,7 +33,7 @@ async fn a_full_disk_at_any_operation_of_a_start_or_a_verify_damages_nothing() {
     places.sort_unstable();
     let (mut refused, count) = (0, places.len());
     for full in places {
-        let mut server = recorder.serve("data", Some(full));
+        let mut server = recorder.serve("data", fault(full));
         let listens = within("a server", server.out.line_with("listening on")).await.is_some();
         if listens {
             server.signal(Signal::SIGKILL);
@@ -42,7 +46,7 @@ async fn a_full_disk_at_any_operation_of_a_start_or_a_verify_damages_nothing() {
             refused += 1;
         }
         let mut command =
-            recorder.run(&["verify", "--data-dir", data.to_str().unwrap()], Some(full));
+            recorder.run(&["verify", "--data-dir", data.to_str().unwrap()], fault(full));
         command.exit().await;
 
         let report = verify(&data);

@@ -7,6 +7,7 @@
 
 mod disk;
 mod full;
+mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -60,8 +61,8 @@ impl Recorder {
         std::fs::metadata(self.log()).map_or(0, |log| usize::try_from(log.len()).unwrap())
     }
 
-    /// Runs `cortado` recorded. From the operation `full` on, the disk is full.
-    fn run(&self, args: &[&str], full: Option<usize>) -> Command {
+    /// Runs `cortado` recorded, with a fault of the disk to come: a variable of `record.c` and its value.
+    fn run(&self, args: &[&str], fault: Option<(&str, String)>) -> Command {
         let quoted = |path: &Path| format!("'{}'", path.to_str().unwrap());
         let mut script = format!(
             "export CORTADO_RECORD_BELOW={} CORTADO_RECORD_LOG={} LD_PRELOAD={};",
@@ -69,8 +70,8 @@ impl Recorder {
             quoted(&self.log()),
             quoted(&self.library),
         );
-        if let Some(full) = full {
-            script.push_str(&format!("export CORTADO_RECORD_FULL={full};"));
+        if let Some((variable, value)) = fault {
+            script.push_str(&format!("export {variable}='{value}';"));
         }
         script.push_str("exec \"$0\" \"$@\"");
         let mut all = vec!["-c", &script, env!("CARGO_BIN_EXE_cortado")];
@@ -78,10 +79,10 @@ impl Recorder {
         Command::of("sh", &all)
     }
 
-    fn serve(&self, data: &str, full: Option<usize>) -> Command {
+    fn serve(&self, data: &str, fault: Option<(&str, String)>) -> Command {
         let data = self.base().join(data);
         let data = data.to_str().unwrap();
-        self.run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--log", "warn"], full)
+        self.run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--log", "warn"], fault)
     }
 }
 

@@ -3,6 +3,8 @@
  * CORTADO_RECORD_BELOW  operations on the file system of this directory are recorded
  * CORTADO_RECORD_LOG    the file that they are appended to
  * CORTADO_RECORD_FULL   from this operation on, writes fail with ENOSPC (1 is the first; unset: never)
+ * CORTADO_RECORD_BAD    N:COUNT: so many reads of a file `db` fail with EIO, from the Nth on
+ * CORTADO_RECORD_FLAG   while this file exists, all reads and syncs of a file `db` fail with EIO
  *
  * A record is one line, for W followed by the bytes and a newline:
  *   C ino path      a file was created          K ino path      a directory was created
@@ -28,7 +30,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char below[4096];
 static dev_t device;
 static int log_fd = -1;
-static long full_from, operations;
+static long full_from, operations, bad_from, bad_count, reads;
+static const char *flag;
 
 #define REAL(name) static __typeof__(name) *real; if (!real) real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
 
@@ -39,6 +42,8 @@ __attribute__((constructor)) static void begin(void) {
     if (!dir || !log || !realpath(dir, below) || stat(below, &found)) return;
     device = found.st_dev;
     full_from = full ? atol(full) : 0;
+    if (getenv("CORTADO_RECORD_BAD")) sscanf(getenv("CORTADO_RECORD_BAD"), "%ld:%ld", &bad_from, &bad_count);
+    flag = getenv("CORTADO_RECORD_FLAG");
     log_fd = open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 }
 
@@ -102,6 +107,30 @@ static int refused(void) {
     errno = ENOSPC;
     return 1;
 }
+
+static int is_log(int fd) {
+    char link[64], path[4096];
+    struct stat found;
+    if (!recorded(fd, &found) || !S_ISREG(found.st_mode)) return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    return length > 3 && !memcmp(path + length - 3, "/db", 3);
+}
+
+/* Whether a read or a sync fails: the disk is bad for a while, or from one read to another. */
+static int is_bad(int fd, int is_read) {
+    if ((!bad_from && !flag) || !is_log(fd)) return 0;
+    long n = is_read ? __sync_add_and_fetch(&reads, 1) : 0;
+    if ((flag && !access(flag, F_OK)) || (bad_from && n >= bad_from && n < bad_from + bad_count)) {
+        errno = EIO;
+        return 1;
+    }
+    return 0;
+}
+
+ssize_t read(int fd, void *bytes, size_t length) { REAL(read); return is_bad(fd, 1) ? -1 : real(fd, bytes, length); }
+ssize_t pread(int fd, void *bytes, size_t length, off_t at) { REAL(pread); return is_bad(fd, 1) ? -1 : real(fd, bytes, length, at); }
+ssize_t pread64(int fd, void *bytes, size_t length, off64_t at) { REAL(pread64); return is_bad(fd, 1) ? -1 : real(fd, bytes, length, at); }
 
 static void wrote(ino_t ino, off_t offset, const char *bytes, size_t length) {
     if (length > 64 && !memcmp(bytes, bytes + 1, length - 1)) {
@@ -189,8 +218,8 @@ ssize_t sendfile64(int out, int in, off64_t *offset, size_t count) { (void)out, 
     return result
 
 #define OF_FILE(call, record) struct stat found; if (!recorded(fd, &found)) return call; AFTER(call, 1, record)
-int fsync(int fd) { REAL(fsync); OF_FILE(real(fd), line("S %lu\n", found.st_ino)); }
-int fdatasync(int fd) { REAL(fdatasync); OF_FILE(real(fd), line("S %lu\n", found.st_ino)); }
+int fsync(int fd) { REAL(fsync); if (is_bad(fd, 0)) return -1; OF_FILE(real(fd), line("S %lu\n", found.st_ino)); }
+int fdatasync(int fd) { REAL(fdatasync); if (is_bad(fd, 0)) return -1; OF_FILE(real(fd), line("S %lu\n", found.st_ino)); }
 int ftruncate(int fd, off_t length) { REAL(ftruncate); OF_FILE(real(fd, length), line("T %lu %ld\n", found.st_ino, length)); }
 int ftruncate64(int fd, off64_t length) { REAL(ftruncate64); OF_FILE(real(fd, length), line("T %lu %ld\n", found.st_ino, length)); }
 

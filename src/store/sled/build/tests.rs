@@ -120,3 +120,61 @@ fn an_empty_store_survives_too_and_so_do_its_numbers() {
     let copy = build(&all).unwrap();
     assert_eq!(without_epoch(&pieces(copy.path())), without_epoch(&all));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_that_ended_while_its_files_were_moved_can_be_repeated() {
+    let whole = pieces(full().await.path());
+    let made = build(&whole).unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(made.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name != "db")
+        .collect();
+    names.sort();
+    for moved in 1..=names.len() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("incomplete")).unwrap();
+        for name in &names[..moved] {
+            let to = dir.path().join(name);
+            if made.path().join(name).is_dir() {
+                std::fs::create_dir(to).unwrap();
+            } else {
+                std::fs::copy(made.path().join(name), to).unwrap();
+            }
+        }
+        // A snapshot that the new store will not have must not stay.
+        std::fs::write(dir.path().join("snap.00000000FFFFFFFF"), "of another store").unwrap();
+        let mut builder = Builder::create(dir.path()).unwrap();
+        whole.iter().for_each(|piece| builder.push(piece.clone()).unwrap());
+        builder.finish().unwrap();
+        let report = verify(dir.path());
+        assert!(report.is_sound(), "{moved} moved: {report}");
+        assert_eq!(without_epoch(&pieces(dir.path())), without_epoch(&whole));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_finished_store_is_never_replaced() {
+    let whole = pieces(full().await.path());
+    let dir = tempfile::tempdir().unwrap();
+    let mut builder = Builder::create(dir.path()).unwrap();
+    whole.iter().for_each(|piece| builder.push(piece.clone()).unwrap());
+    // Meanwhile another process makes a store here, whatever lock it holds.
+    std::fs::write(dir.path().join("db"), "another store").unwrap();
+    assert!(builder.finish().unwrap_err().to_string().contains("there is a store in it"));
+    assert_eq!(std::fs::read(dir.path().join("db")).unwrap(), b"another store");
+
+    // Two commands at once: the second waits for the first, and then finds a store.
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Builder::create(dir.path()).unwrap();
+    whole.iter().for_each(|piece| first.push(piece.clone()).unwrap());
+    let path = dir.path().to_owned();
+    let second = std::thread::spawn(move || Builder::create(&path).err().unwrap().to_string());
+    first.finish().unwrap();
+    let why = second.join().unwrap();
+    assert!(why.contains("not empty") || why.contains("in use"), "{why}");
+    assert_eq!(without_epoch(&pieces(dir.path())), without_epoch(&whole));
+
+    let inside = Builder::create(&dir.path().join("before")).err().unwrap().to_string();
+    assert!(inside.contains("inside of a data directory"), "{inside}");
+}

@@ -1,0 +1,93 @@
+//! What the file system and the system's limits refuse: a backup that can only be read is verified, exported and
+//! restored; a file that may not grow any further costs refusals, not the process.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Uid;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Command, Dir, Server, within};
+
+/// Runs the binary as somebody to whom permissions apply.
+async fn run_as_user(binary: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let binary = binary.to_str().unwrap();
+    let mut command = if Uid::effective().is_root() {
+        let mut all = vec!["--reuid=65534", "--regid=65534", "--clear-groups", binary];
+        all.extend(args);
+        Command::of("setpriv", &all)
+    } else {
+        Command::of(binary, args)
+    };
+    let code = command.exit().await.code();
+    (code, command.out.so_far().join("\n") + &command.err.so_far().join("\n"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_can_only_be_read_is_verified_exported_and_restored() {
+    let dir = Dir::new();
+    let server = Server::start(&dir, &[]).await;
+    for _ in 0..5 {
+        server.client.post("/api/v1/jobs", Some(&json!({ "kind": "echo" }))).await;
+    }
+    server.stop().await;
+    let place = tempfile::tempdir().unwrap();
+    let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    mode(place.path(), 0o777);
+    let binary = place.path().join("cortado");
+    fs::copy(env!("CARGO_BIN_EXE_cortado"), &binary).unwrap();
+    mode(&binary, 0o755);
+    let backup = place.path().join("backup");
+    fs::create_dir(&backup).unwrap();
+    for entry in fs::read_dir(dir.data()).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            let copy = backup.join(entry.file_name());
+            fs::copy(entry.path(), &copy).unwrap();
+            mode(&copy, 0o444);
+        }
+    }
+    mode(&backup, 0o555);
+    let before = fs::read_dir(&backup).unwrap().count();
+    let (from, to) = (backup.to_str().unwrap(), place.path().join("restored"));
+
+    let (code, said) = run_as_user(&binary, &["verify", "--data-dir", from]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run_as_user(&binary, &["export", "--data-dir", from]).await;
+    assert!(code == Some(0) && said.contains("\"end\""), "{said}");
+    let args = ["restore", from, "--data-dir", to.to_str().unwrap()];
+    let (code, said) = run_as_user(&binary, &args).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(fs::read_dir(&backup).unwrap().count(), before, "nothing is left in the backup");
+    mode(&backup, 0o755);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_may_not_grow_any_further_costs_refusals_and_not_the_process() {
+    let dir = Dir::new();
+    // 512-byte blocks: no file may have more than 5 MiB.
+    let process = Server::launch_by_shell("ulimit -f 10240", &dir, &["--grace", "1s"]);
+    let Ok(server) = Server::unless_ended(process).await else { panic!("it does not start") };
+    let job = json!({ "kind": "echo", "delay_ms": 86_400_000, "payload": incompressible() });
+    let refused = async {
+        loop {
+            let answer = server.client.try_send(Method::POST, "/api/v1/jobs", Some(&job)).await;
+            match answer.expect("an answer, not the end of the process").0 {
+                202 => {}
+                status => break status,
+            }
+        }
+    };
+    assert_eq!(within("a refusal", refused).await, 503);
+    let mut process = server.process;
+    process.signal(Signal::SIGTERM);
+    let status = process.exit().await;
+    assert!(status.code().is_some(), "ended by a signal: {status}");
+}
+
+fn incompressible() -> String {
+    let mut random = fastrand::Rng::with_seed(7);
+    (0..200_000).map(|_| random.alphanumeric()).collect()
+}
