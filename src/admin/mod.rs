@@ -38,7 +38,7 @@ impl From<Broken> for Failed {
     }
 }
 
-/// Checks a directory and prints what was found. Answers with the exit code: 0 sound, 1 not, 3 when a newer
+/// Checks a directory and prints what was found. Answers with the exit code: 0 sound, 1 not, 2 when it could not be looked at, 3 when a newer
 /// version wrote it.
 ///
 /// # Errors
@@ -46,7 +46,10 @@ impl From<Broken> for Failed {
 pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failed> {
     let report = sled::verify(&args.data_dir);
     writeln!(out, "{report}").map_err(|error| format!("cannot write: {error}"))?;
-    Ok(if report.is_newer { Failed::NEWER } else { u8::from(!report.is_sound()) })
+    if report.is_newer {
+        return Ok(Failed::NEWER);
+    }
+    Ok(if report.unchecked.is_some() { Failed::OTHER } else { u8::from(!report.is_sound()) })
 }
 
 /// Prints everything in a directory as JSON lines.

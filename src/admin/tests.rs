@@ -204,7 +204,7 @@ async fn a_server_in_use_is_refused_by_what_needs_a_closed_directory() {
     let why = export(&dir, &mut Vec::new()).unwrap_err();
     assert!(why.to_string().contains("in use"), "{why}");
     let mut out = Vec::new();
-    assert_eq!(verify(&VerifyArgs { data_dir: dir }, &mut out), Ok(1));
+    assert_eq!(verify(&VerifyArgs { data_dir: dir }, &mut out), Ok(2));
     assert!(String::from_utf8(out).unwrap().contains("in use"));
     let _here: Cursor = store.head(); // it was open all the time
 }

@@ -4,24 +4,21 @@
 //! commit ends with `fdatasync` on the log file. A value above 8 kB could spill into `blobs/`, which is
 //! never synced, so values are stored in pieces.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
 
-use super::dir_lock::{DirLock, LOCK_PATIENCE, LOCK_POLL};
+use super::dir_lock::DirLock;
 use super::durable;
 use super::faults::{Faults, Point};
 use super::identity::Identity;
-use super::open_copy::{self, NoCopy, OpenCopy};
+use super::open_copy::{NoCopy, OpenCopy};
 use super::ops::{Ops, PIECE, piece_key};
-use crate::store::{Storage, StoreError, clock};
-
-const CACHE_BYTES: u64 = 64 * 1_024 * 1_024;
-const SEGMENT_BYTES: usize = 2 * 1_024 * 1_024;
+use super::sled_files::{Open, cannot_open, config, guard, sled_error, write};
+use crate::store::{Storage, StoreError};
 
 /// Bytes written again at once after a fault.
 const BLOCK: usize = 1_024 * 1_024;
@@ -36,14 +33,6 @@ pub(super) struct Disk {
     written: Written,
     /// Held for as long as the original files may be opened; a reader of a copy needs none.
     lock: Mutex<Option<DirLock>>,
-}
-
-/// What sled holds. A sled handle that saw an error stays useless, so all of it is dropped together.
-struct Open {
-    tree: sled::Tree,
-    db: sled::Db,
-    /// Any descriptor of the log file will do: `fdatasync` works on the inode.
-    log: File,
 }
 
 /// What was written since the opening.
@@ -338,79 +327,6 @@ impl Drop for Disk {
     }
 }
 
-impl Open {
-    /// The original files of a store. The caller holds the directory's lock. Nothing is created.
-    fn existing(dir: &Path) -> Result<Open, StoreError> {
-        if !dir.join("db").is_file() {
-            return Err(cannot_open(dir, "there is no store in it"));
-        }
-        open_copy::read_whole(dir).map_err(|error| cannot_open(dir, error))?;
-        // A start or a reopening that found no space leaves one, and sled would call it damaged.
-        open_copy::clear_snapshots(dir).map_err(|error| cannot_open(dir, error))?;
-        let opened = Open::at(dir, dir, &config(dir))?;
-        // sled syncs neither the names of its files nor its configuration.
-        let sync = || {
-            durable::sync_tree(&dir.join("blobs"))?;
-            File::open(dir.join("conf"))?.sync_all()?;
-            opened.log.sync_data()?;
-            durable::sync_dir(dir)?;
-            durable::sync_parent(dir)
-        };
-        sync().map_err(|error| cannot_open(dir, error))?;
-        Ok(opened)
-    }
-
-    /// The copy of a directory's files.
-    fn copy(dir: &Path, copy: &Path) -> Result<Open, StoreError> {
-        Open::at(dir, copy, &config(copy))
-    }
-
-    /// Opens the files at `path`; errors name `dir`, which they belong to.
-    fn at(dir: &Path, path: &Path, config: &sled::Config) -> Result<Open, StoreError> {
-        let damaged = |why: String| {
-            StoreError::Corrupt(format!("the files in {} are damaged: {why}", dir.display()))
-        };
-        // sled panics before 1970.
-        clock::check_system().map_err(|error| cannot_open(dir, error))?;
-        let begun = Instant::now();
-        let opened = loop {
-            // sled panics on some damaged files (spacejam/sled#1387); that is an unreadable store.
-            let opened = guard(|| config.open()).map_err(|error| damaged(error.to_string()))?;
-            match opened {
-                Err(error) if is_locked(&error) && begun.elapsed() < LOCK_PATIENCE => {
-                    std::thread::sleep(LOCK_POLL);
-                }
-                opened => break opened,
-            }
-        };
-        let db = opened.map_err(|error| match error {
-            error if is_locked(&error) => cannot_open(dir, "it is in use by another process"),
-            error => match sled_error(error) {
-                StoreError::Corrupt(why) => damaged(why),
-                other => cannot_open(dir, other),
-            },
-        })?;
-        let tree = guard(|| db.open_tree("cortado"))
-            .and_then(|opened| opened.map_err(sled_error))
-            .map_err(|error| damaged(error.to_string()))?;
-        let log = File::open(path.join("db")).map_err(|error| cannot_open(dir, error))?;
-        Ok(Open { tree, db, log })
-    }
-}
-
-fn config(path: &Path) -> sled::Config {
-    sled::Config::new()
-        .path(path)
-        .cache_capacity(CACHE_BYTES)
-        .segment_size(SEGMENT_BYTES)
-        .flush_every_ms(None)
-        .mode(sled::Mode::HighThroughput)
-}
-
-pub(super) fn cannot_open(dir: &Path, why: impl std::fmt::Display) -> StoreError {
-    StoreError::Unavailable(format!("cannot open the data directory {}: {why}", dir.display()))
-}
-
 /// Writes every byte of a file over itself. sled holds the file's lock and is at rest.
 fn write_again(path: &Path) -> std::io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
@@ -427,43 +343,8 @@ fn write_again(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// sled asserts what a damaged file does not hold; a panic is an answer, too.
-fn guard<T>(call: impl FnOnce() -> T) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-        StoreError::Corrupt(format!("sled gave up: {text}"))
-    })
-}
-
-/// A panic in a write does not say that anything is damaged: opening again will tell.
-fn write<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
-    match guard(call) {
-        Ok(answer) => answer.map_err(sled_error),
-        Err(panic) => Err(StoreError::Unavailable(panic.to_string())),
-    }
-}
-
-fn is_locked(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(io) if io.to_string().contains("acquire lock"))
-}
-
 fn failed(dir: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Unavailable(format!("{}: {error}", dir.join("db").display()))
-}
-
-/// What is damaged will not mend by itself; what the disk refuses may work again.
-fn sled_error(error: sled::Error) -> StoreError {
-    match error {
-        sled::Error::Io(io) if io.kind() != std::io::ErrorKind::UnexpectedEof => {
-            StoreError::Unavailable(io.to_string())
-        }
-        damaged @ (sled::Error::Io(_)
-        | sled::Error::Corruption { .. }
-        | sled::Error::CollectionNotFound(_)
-        | sled::Error::Unsupported(_)
-        | sled::Error::ReportableBug(_)) => StoreError::Corrupt(damaged.to_string()),
-    }
 }
 
 #[cfg(test)]

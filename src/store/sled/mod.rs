@@ -29,6 +29,7 @@ mod recover;
 mod schedules;
 mod search;
 mod shared;
+mod sled_files;
 mod staging;
 #[cfg(test)]
 mod tests;

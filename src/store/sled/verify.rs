@@ -30,7 +30,8 @@ pub fn verify(dir: &Path) -> Report {
     let checked = catch_unwind(AssertUnwindSafe(|| check(dir, &mut report)));
     match checked {
         Ok(Ok(())) => {}
-        Ok(Err(StoreError::Unavailable(why) | StoreError::Corrupt(why))) => report.problem("", why),
+        Ok(Err(StoreError::Unavailable(why))) => report.unchecked = Some(why),
+        Ok(Err(StoreError::Corrupt(why))) => report.problem("", why),
         Ok(Err(error)) => report.problem("", error),
         Err(_) => report.problem("", "the files are damaged: reading them panicked"),
     }

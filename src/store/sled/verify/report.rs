@@ -45,6 +45,8 @@ pub struct Report {
     pub more_problems: u64,
     /// A newer version wrote some of it, so that this one cannot say whether it is sound.
     pub is_newer: bool,
+    /// Why it could not be looked at, when it could not: that says nothing about the store.
+    pub unchecked: Option<String>,
 }
 
 /// Something that should not be.
@@ -75,12 +77,13 @@ impl Report {
             problems: Vec::new(),
             more_problems: 0,
             is_newer: false,
+            unchecked: None,
         }
     }
 
-    /// Whether nothing is wrong.
+    /// Whether it was looked at and nothing is wrong.
     pub fn is_sound(&self) -> bool {
-        self.problems.is_empty()
+        self.problems.is_empty() && self.unchecked.is_none()
     }
 
     pub(super) fn problem(&mut self, key: &str, what: impl Into<Unreadable>) {
@@ -127,6 +130,9 @@ impl fmt::Display for Report {
         }
         if self.is_newer {
             return write!(f, "cannot be checked: a newer version of Cortado wrote it");
+        }
+        if let Some(why) = &self.unchecked {
+            return write!(f, "cannot be checked: {why}");
         }
         match self.problems.len() {
             0 => write!(f, "sound"),
