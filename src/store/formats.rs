@@ -1,7 +1,7 @@
 //! The number of every format that Cortado writes, in one place, and what is said of one that is newer.
 //!
 //! Whoever changes what stands in a format raises its number here and adds a row to this table and to the
-//! one in ARCHITECTURE.md. A version reads every number from 1 up to its own; a greater one is refused with
+//! one in docs/store-format.md. A version reads every number from 1 up to its own; a greater one is refused with
 //! [`Unreadable::Newer`], before anything in the directory is changed.
 //!
 //! | format | where its number stands | number | what changed |
@@ -146,14 +146,14 @@ mod tests {
         }
     }
 
-    /// The table of the architecture page is the one above.
+    /// The table of that page is the one above.
     #[test]
-    fn the_architecture_page_has_the_newest_number_of_every_format() {
-        let page = include_str!("../../ARCHITECTURE.md");
+    fn the_page_on_the_store_format_has_the_newest_number_of_every_format() {
+        let page = include_str!("../../docs/store-format.md");
         for format in [STORE, JOURNAL_CHUNK, RUN_HEADER, ARCHIVED_JOBS, SCHEDULE, HEAD_FILE, EXPORT]
         {
             let row = format!("| {} | {} |", format.name, format.newest);
-            assert!(page.contains(&row), "ARCHITECTURE.md has no row {row:?}");
+            assert!(page.contains(&row), "docs/store-format.md has no row {row:?}");
         }
     }
 }

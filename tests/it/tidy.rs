@@ -277,30 +277,92 @@ fn spans(text: &str) -> Vec<String> {
     spans
 }
 
-#[test]
-fn every_path_that_the_architecture_names_exists() {
-    let tops = ["src", "tests", "static", "templates", "docs", "examples", "data"];
-    let mut seen = 0;
-    for span in spans(&read("ARCHITECTURE.md")) {
-        let is_path = span.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
-        if is_path && tops.contains(&span.split('/').next().unwrap()) {
-            seen += 1;
-            assert!(root().join(&span).exists(), "ARCHITECTURE.md names {span}");
+/// Every Markdown document for people, by its path from the root.
+fn documents() -> Vec<String> {
+    let mut documents = Vec::new();
+    for dir in [".", "docs", "docs/decisions"] {
+        for entry in fs::read_dir(root().join(dir)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".md") {
+                documents.push(format!("{dir}/{name}").trim_start_matches("./").to_owned());
+            }
         }
     }
-    assert!(seen > 10, "no paths were found in ARCHITECTURE.md");
+    for known in ["README.md", "docs/README.md", "docs/decisions/0002-sled-is-the-store.md"] {
+        assert!(documents.iter().any(|it| it == known), "{known} was not found");
+    }
+    documents
+}
+
+/// The files that a document links to, as paths from the root; addresses of the web are left out.
+fn links(document: &str) -> Vec<PathBuf> {
+    let text = read(document);
+    // Between two fences is code, in which brackets and parentheses are something else.
+    let prose: String = text.split("\n```").step_by(2).collect();
+    let targets = prose.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
+    let ours = targets.filter(|target| !target.is_empty() && !target.contains("://"));
+    let dir = Path::new(document).parent().unwrap();
+    ours.map(|target| dir.join(target)).collect()
 }
 
 #[test]
-fn every_file_that_the_documents_link_to_exists() {
-    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
-        for part in read(document).split("](").skip(1) {
-            let target = part.split([')', '#']).next().unwrap();
-            let is_ours = !target.is_empty() && !target.contains("://");
-            assert!(!is_ours || root().join(target).exists(), "{document} links to {target}");
+fn every_path_that_a_document_names_exists() {
+    let tops = ["src", "tests", "static", "templates", "docs", "examples", "data"];
+    let mut seen = 0;
+    for document in documents() {
+        for span in spans(&read(&document)) {
+            let is_path = span.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+            if is_path && tops.contains(&span.split('/').next().unwrap()) {
+                seen += 1;
+                assert!(root().join(&span).exists(), "{document} names {span}");
+            }
         }
     }
-    assert!(root().join("docs/cortado.example.toml").exists());
+    assert!(seen > 50, "hardly any paths were found in the documents: {seen}");
+}
+
+#[test]
+fn every_file_that_a_document_links_to_exists() {
+    let mut seen = 0;
+    for document in documents() {
+        for target in links(&document) {
+            seen += 1;
+            assert!(root().join(&target).exists(), "{document} links to {}", target.display());
+        }
+    }
+    assert!(seen > 50, "hardly any links were found in the documents: {seen}");
+}
+
+#[test]
+fn every_file_in_docs_is_listed_there() {
+    let listed = links("docs/README.md");
+    let mut dirs = vec![PathBuf::from("docs")];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(root().join(&dir)).unwrap() {
+            let path = dir.join(entry.unwrap().file_name());
+            if root().join(&path).is_dir() {
+                dirs.push(path);
+            } else if path != Path::new("docs/README.md") {
+                assert!(listed.contains(&path), "docs/README.md does not list {}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_is_short_and_its_figures_are_those_of_the_benchmarks() {
+    let (readme, benchmarks) = (read("README.md"), read("docs/benchmarks.md"));
+    let lines = readme.lines().count();
+    assert!(lines <= 150, "README.md has {lines} lines; move some of it to docs");
+    let figures = readme.split_once("\n## Figures\n").unwrap().1.split("\n## ").next().unwrap();
+    let rows: Vec<&str> = figures.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert_eq!(rows.len(), 10, "the ten best figures");
+    for row in rows {
+        let words = row.split([' ', '|', ':', ';']).map(|word| word.trim_end_matches(','));
+        for word in words.filter(|word| word.contains(|c: char| c.is_ascii_digit())) {
+            assert!(benchmarks.contains(word), "docs/benchmarks.md lacks {word:?} of {row:?}");
+        }
+    }
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub struct Plan {
     pub singles: usize,
 }
 
-/// Everything that issue and README promise of the stream.
+/// Every figure that docs/benchmarks.md gives for subscribers.
 pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let plan = match setup.sockets {
         small @ 0..1_000 => Plan { sockets: small, seconds: 0.5, missed: 2_000, singles: 3 },

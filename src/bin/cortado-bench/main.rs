@@ -1,4 +1,4 @@
-//! The load generator behind the figures in the README. Each mode prints a table; each store figure
+//! The load generator behind the figures in docs/benchmarks.md. Each mode prints a table; each store figure
 //! stands beside a baseline taken in the same run. Everything is bounded and stops by itself.
 
 mod baseline;

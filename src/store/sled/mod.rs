@@ -1,7 +1,7 @@
 //! The durable store on sled. The journal is the truth: one committer thread applies commands to an
 //! in-memory index in groups; each group's events are appended to the journal in packed chunks and synced,
 //! and only then answered.
-//! Finished jobs move to packed runs (`archive`). See ARCHITECTURE.md for the bytes.
+//! Finished jobs move to packed runs (`archive`). See docs/store-format.md for the bytes.
 
 mod archive;
 mod archive_scan;
