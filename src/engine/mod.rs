@@ -152,7 +152,7 @@ impl EngineConfig {
     pub fn check_payload(&self, payload: &Json) -> Result<(), EngineError> {
         let (size, limit) = (payload.as_str().len(), self.max_payload);
         if size > limit {
-            return Err(EngineError::PayloadTooLarge { size, limit });
+            return Err(EngineError::PayloadTooLarge { size, limit, at: None });
         }
         let checked = self.json.check(payload.as_str());
         checked.map_err(|why| EngineError::TooComplex { at: None, why })
