@@ -212,6 +212,14 @@ fn nobody_prints_beside_the_log() {
 }
 
 #[test]
+fn pages_tell_the_time_by_the_clock_of_the_engine() {
+    refuse("a page asks Engine::now, never a clock of its own", |path, line| {
+        let clocks = ["SystemTime::now", "Instant::now", "SystemClock"];
+        path.starts_with("src/ui") && clocks.iter().any(|clock| line.contains(clock))
+    });
+}
+
+#[test]
 fn nothing_is_unsafe_and_nothing_unwraps() {
     refuse("unsafe code", |_, line| {
         ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|it| line.contains(it))

@@ -29,6 +29,41 @@ async fn every_page_renders_with_none_one_and_many_jobs() {
     }
 }
 
+/// A clock of another year: no page may look at the machine's.
+#[tokio::test]
+async fn every_page_tells_the_time_by_the_clock_of_the_engine() {
+    let clock = ManualClock::at("2091-03-01T12:00:00Z".parse().unwrap());
+    let desk = Desk::by(clock.clone());
+    let job = desk.submit(echo("1")).await;
+    clock.advance(Duration::from_secs(3_600));
+    let now = format!(" data-now=\"{}\"", desk.engine.now().millis());
+    let schedule = [("name", "often"), ("cron", "every 2h"), ("kind", "echo")];
+    let made = desk.post("/schedules", &schedule).await;
+    assert_eq!(made.location, "/schedules/of/often", "{}", made.text);
+    let of_job = format!("/jobs/{}", job.id);
+    for (path, told) in [
+        ("/", "60 min ago"),
+        ("/jobs", "60 min ago"),
+        (&of_job, "60 min ago"),
+        ("/queues", "60 min ago"),
+        ("/queues/default", "60 min ago"),
+        ("/jobs/new?kind=echo&start=in&delay=1d", "Not before 2091-03-02 13:00:00 UTC, in 24 h"),
+        ("/schedules", "in 1 h<"),
+        ("/schedules/of/often", "in 1 h<"),
+        ("/schedules/new?cron=every%202h&kind=echo", "2091-03-01 14:00:00"),
+        ("/failures", ""),
+        ("/workers", ""),
+        ("/jobs/bulk", ""),
+        ("/system", ""),
+    ] {
+        let page = desk.get(path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        page.assert_has(&now);
+        page.assert_has(told);
+    }
+    desk.get("/nowhere").await.assert_lacks("data-now");
+}
+
 #[tokio::test]
 async fn every_link_and_file_of_every_page_leads_somewhere() {
     let desk = Desk::open();
