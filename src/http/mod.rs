@@ -45,6 +45,7 @@ pub mod server;
 mod sse;
 mod stats;
 mod submit;
+mod under_way;
 mod unread;
 pub mod view;
 mod wait;
