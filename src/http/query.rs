@@ -7,7 +7,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Problem;
-use crate::job::{Cursor, EventType, Filter, Invalid, JobQuery, QueueName, Time, moment};
+use crate::job::{
+    Cursor, EventType, Filter, Invalid, JobQuery, QueueName, Time, moment, parse_duration,
+};
 
 /// The pairs of a query string, decoded.
 pub fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
@@ -226,13 +228,12 @@ pub fn asks_to_wait(query: Option<&str>) -> bool {
     pairs(query).any(|(name, _)| name == "wait")
 }
 
-/// `20s`, `1m 30s`, `500ms`, or a number of seconds.
+/// A duration such as `20s` or `1m 30s`, or a number of seconds.
 fn length(value: &str) -> Result<Duration, Problem> {
-    let seconds = value.parse().ok().map(Duration::from_secs);
-    let spelt = || value.parse::<jiff::SignedDuration>().ok()?.try_into().ok();
-    seconds.or_else(spelt).ok_or_else(|| {
-        Problem::invalid_parameter(format!("{value:?} is not a length of time such as 20s"))
-    })
+    if let Ok(seconds) = value.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    parse_duration(value).map_err(Problem::invalid_parameter)
 }
 
 fn limit(value: &str, max: usize) -> Result<usize, Problem> {
@@ -270,7 +271,10 @@ mod tests {
 
     #[test]
     fn a_wait_is_a_length_of_time_and_a_type_may_be_a_glob() {
-        for (text, seconds) in [("wait=20s", 20), ("wait=1m%2030s", 90), ("wait=7", 7)] {
+        for (text, seconds) in [("wait=20s", 20), ("wait=1m%2030s", 90), ("wait=7", 7)]
+            .into_iter()
+            .chain([("wait=1d", 86_400), ("wait=1%20hour", 3_600), ("wait=0", 0)])
+        {
             let wait = wait_query(Some(text)).unwrap();
             assert_eq!(wait, Duration::from_secs(seconds), "{text}");
         }

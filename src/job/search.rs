@@ -2,10 +2,9 @@
 //! those that mean nothing. A pure parser: the time that `since:1h` counts back from is handed in.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use super::value_path::MAX_STEPS;
-use super::{Invalid, JobQuery, Needle, Term, Time, Value};
+use super::{Invalid, JobQuery, Needle, Term, Time, Value, parse_duration};
 
 const FIELDS: &str = "state, queue, kind, tag, error, payload, payload.NAME, since and until are \
                       known; put a text with a colon in it into quotes";
@@ -172,13 +171,13 @@ fn many<T: FromStr<Err = Invalid> + PartialEq>(
     Ok(())
 }
 
-/// A moment: RFC 3339, a day or a time of day in UTC, or a length of time before `now`.
+/// A moment: RFC 3339, a day or a time of day in UTC, or a duration before `now`.
 ///
 /// # Errors
 /// [`Invalid`] for `what` says what is accepted.
 pub fn moment(what: &'static str, text: &str, now: Time) -> Result<Time, Invalid> {
     const ACCEPTED: &str = "a time such as 2026-11-23T08:00:00Z, a day such as 2026-11-23 (UTC), \
-                            or a length of time before now such as 90s, 15m, 2h, 7d";
+                            or a duration before now such as 90s, 15m, 2h, 7d";
     let civil = |text: &str| {
         let day = text.parse::<jiff::civil::Date>().map(|day| day.at(0, 0, 0, 0));
         let at = text.parse::<jiff::civil::DateTime>().or(day).ok()?;
@@ -186,19 +185,10 @@ pub fn moment(what: &'static str, text: &str, now: Time) -> Result<Time, Invalid
         Some(Time::from_millis(at.timestamp().as_millisecond()))
     };
     let back = |text: &str| {
-        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-        let seconds = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return None,
-        };
-        let span = Duration::from_secs(digits.parse::<u32>().ok().map(u64::from)? * seconds);
-        let ms = i64::try_from(span.as_millis()).ok()?;
+        let ms = i64::try_from(parse_duration(text).ok()?.as_millis()).ok()?;
         Some(Time::from_millis(now.millis().saturating_sub(ms).max(0)))
     };
-    let read = text.parse::<Time>().ok().or_else(|| back(text)).or_else(|| civil(text));
+    let read = text.parse::<Time>().ok().or_else(|| civil(text)).or_else(|| back(text));
     read.ok_or_else(|| Invalid::new(what, text, ACCEPTED))
 }
 
@@ -262,6 +252,8 @@ mod tests {
             ("2026-11-23T08:00", "2026-11-23T08:00:00.000Z"),
             ("90s", "2027-01-15T07:58:30.000Z"),
             ("15m", "2027-01-15T07:45:00.000Z"),
+            ("1h 30m", "2027-01-15T06:30:00.000Z"),
+            ("2 weeks", "2027-01-01T08:00:00.000Z"),
         ] {
             assert_eq!(moment("since", text, NOW).unwrap().to_string(), at, "{text}");
         }

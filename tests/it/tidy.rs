@@ -212,6 +212,14 @@ fn nobody_prints_beside_the_log() {
 }
 
 #[test]
+fn durations_have_one_grammar() {
+    refuse("only src/job/time.rs reads durations: call parse_duration", |path, line| {
+        let reads = ["<jiff::SignedDuration>", "<jiff::Span>", ": jiff::Span ="];
+        path != "src/job/time.rs" && reads.iter().any(|read| line.contains(read))
+    });
+}
+
+#[test]
 fn pages_tell_the_time_by_the_clock_of_the_engine() {
     refuse("a page asks Engine::now, never a clock of its own", |path, line| {
         let clocks = ["SystemTime::now", "Instant::now", "SystemClock"];
