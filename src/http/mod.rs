@@ -29,6 +29,7 @@ mod extract;
 mod feed;
 mod follow;
 mod head_errors;
+mod header_list;
 mod health;
 mod insight;
 mod jobs;

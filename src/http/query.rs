@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::Problem;
 use crate::job::{
-    Cursor, EventType, Filter, Invalid, JobQuery, QueueName, Time, moment, parse_duration,
+    Cursor, EventType, Filter, Invalid, JobQuery, QueueName, Time, add_names, moment,
+    parse_duration,
 };
 
 /// The pairs of a query string, decoded.
@@ -145,36 +146,18 @@ fn one<T: FromStr<Err: Display>>(value: &str) -> Result<Option<T>, Problem> {
     value.parse().map(Some).map_err(|error: T::Err| Problem::invalid_parameter(error.to_string()))
 }
 
-fn many<T: FromStr<Err: Display> + PartialEq>(
+fn many<T: FromStr<Err = Invalid> + PartialEq>(
     list: &mut Vec<T>,
-    value: &str,
+    text: &str,
 ) -> Result<(), Problem> {
-    const MAX: usize = 100;
-    for part in value.split(',') {
-        if let Some(parsed) = one(part.trim())?
-            && !list.contains(&parsed)
-        {
-            list.push(parsed);
-        }
-        if list.len() > MAX {
-            return Err(Problem::invalid_parameter(format!("more than {MAX} values for one name")));
-        }
-    }
-    Ok(())
+    let added = add_names("filter", list, text, |name| name.parse().map(Some));
+    added.map_err(|wrong| not_understood(&wrong))
 }
 
 /// Names of types and globs such as `job.*`.
-fn types(list: &mut Vec<EventType>, value: &str) -> Result<(), Problem> {
-    for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let named = EventType::matching(part)
-            .map_err(|error| Problem::invalid_parameter(error.to_string()))?;
-        for kind in named {
-            if !list.contains(&kind) {
-                list.push(kind);
-            }
-        }
-    }
-    Ok(())
+fn types(list: &mut Vec<EventType>, text: &str) -> Result<(), Problem> {
+    let added = add_names("filter", list, text, EventType::matching);
+    added.map_err(|wrong| not_understood(&wrong))
 }
 
 /// What a request for one job may ask for beside it: `wait`, zero when left out.

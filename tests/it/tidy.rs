@@ -219,6 +219,22 @@ fn durations_have_one_grammar() {
     });
 }
 
+/// What one helper does for all: an own copy of it would differ from the others one day.
+#[test]
+fn helpers_are_there_once() {
+    for (what, home) in
+        [("cbf2_9ce4", "src/job/stable_hash.rs"), ("char_boundary(", "src/job/shorten.rs")]
+    {
+        refuse(&format!("{what} only in {home}"), |path, line| path != home && line.contains(what));
+    }
+    refuse("a list with commas is read by one of three", |path, line| {
+        let homes = ["src/job/comma_list.rs", "src/http/header_list.rs"];
+        // The tags of a form are checked where they are submitted.
+        let is_form = path.starts_with("src/ui") && line.contains("self.tags");
+        !homes.contains(&path) && !is_form && line.contains("split(',')")
+    });
+}
+
 #[test]
 fn pages_tell_the_time_by_the_clock_of_the_engine() {
     refuse("a page asks Engine::now, never a clock of its own", |path, line| {
