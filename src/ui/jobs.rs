@@ -16,7 +16,7 @@ use super::shell::{Section, Shell, page, see_other};
 use super::wanted::Wanted;
 
 /// Rows on a page: a few screens, quick to read and to render.
-const LIMIT: usize = 50;
+pub const LIMIT: usize = 50;
 /// Names offered for one field; a browser's list with more is no help.
 const MAX_OFFERED: usize = 100;
 

@@ -64,6 +64,30 @@ async fn every_page_tells_the_time_by_the_clock_of_the_engine() {
     desk.get("/nowhere").await.assert_lacks("data-now");
 }
 
+/// A script that had a number of its own would differ from the server one day.
+#[tokio::test]
+async fn numbers_that_scripts_share_with_the_server_stand_on_the_page() {
+    let desk = Desk::open();
+    let scripts = |text: &str| {
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/static")).unwrap();
+        let paths = files.map(|file| file.unwrap().path());
+        let named = paths.filter(|path| std::fs::read_to_string(path).unwrap().contains(text));
+        named.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for (page, attribute, key, script) in [
+        ("/", " data-crowded-at=\"300\"", "body.dataset.crowdedAt", "crowd.js"),
+        ("/jobs", " data-crowded-at=\"300\"", "body.dataset.crowdedAt", "crowd.js"),
+        ("/", " data-error-excerpt=\"160\"", "body.dataset.errorExcerpt", "live.js"),
+        ("/jobs", " data-error-excerpt=\"160\"", "body.dataset.errorExcerpt", "live.js"),
+        ("/jobs", " data-limit=\"50\"", "body.dataset.limit", "jobs.js"),
+        ("/", " viewBox=\"0 0 300 84\"", "viewBox.baseVal", "chart.js"),
+    ] {
+        desk.get(page).await.assert_has(attribute);
+        assert_eq!(scripts(key), [script], "{key}");
+    }
+    assert_eq!(scripts("as in src/"), [""; 0], "a number that is told twice");
+}
+
 #[tokio::test]
 async fn every_link_and_file_of_every_page_leads_somewhere() {
     let desk = Desk::open();
