@@ -11,9 +11,9 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("supervise", &[]),
     ("logging", &["supervise"]),
     ("job", &[]),
-    ("store", &["job", "supervise"]),
+    ("store", &["job", "supervise", "logging"]),
     ("shutdown", &["supervise"]),
-    ("engine", &["job", "store", "shutdown", "supervise"]),
+    ("engine", &["job", "store", "shutdown", "supervise", "logging"]),
     ("handlers", &["job", "store", "engine"]),
     ("demo", &["job", "engine", "supervise"]),
     ("http", &["job", "engine", "shutdown", "supervise", "logging"]),
@@ -232,6 +232,13 @@ fn helpers_are_there_once() {
         // The tags of a form are checked where they are submitted.
         let is_form = path.starts_with("src/ui") && line.contains("self.tags");
         !homes.contains(&path) && !is_form && line.contains("split(',')")
+    });
+}
+
+#[test]
+fn what_is_tried_again_is_logged_in_one_way() {
+    refuse("log failures that are retried through RetryLog", |_, line| {
+        line.contains("mem::replace(&mut refused") || line.contains("mem::replace(&mut failing")
     });
 }
 
