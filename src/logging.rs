@@ -18,9 +18,11 @@ use crate::supervise::Failure;
 
 mod panics;
 pub mod queue;
+pub(crate) mod retry_log;
 pub mod writer;
 
 pub use queue::{Line, Queue};
+pub use retry_log::RetryLog;
 
 /// How long a line may take that is written without the log's thread.
 const SAY_WITHIN: Duration = Duration::from_secs(1);

@@ -35,7 +35,7 @@ const owed = new Set();
 /** The page misses events, and is about to be shown anew. */
 let startsOver = false;
 
-setServerNow(Number(body.dataset.now));
+if (body.dataset.now) setServerNow(Number(body.dataset.now));
 startTicking();
 themeButton();
 startKeys();

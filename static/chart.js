@@ -3,10 +3,6 @@
 
 import { grouped, length, setText } from "./when.js";
 
-const WIDTH = 300;
-const HEIGHT = 84;
-const SPARK = { width: 100, height: 24 };
-
 /** `0.2`, `7`, `1 250`: a number per second. */
 export function rate(perSecond) {
   return perSecond < 9.95 ? perSecond.toFixed(1).replace(/\.0$/, "") : grouped(Math.round(perSecond));
@@ -128,12 +124,15 @@ export class Chart extends Drawing {
   #lines;
   #isSum;
   #show;
+  /** What the drawing is scaled to. */
+  #box;
 
   constructor(figure) {
     const lines = [...figure.querySelectorAll("path[data-line]")];
     const isSum = figure.dataset.column === "sum";
     super(figure, new Columns(figure.dataset, lines.map((line) => numbersOf(line.dataset.numbers)), isSum ? sum : most));
     this.#figure = figure;
+    this.#box = figure.querySelector("svg").viewBox.baseVal;
     this.#lines = lines;
     this.#isSum = isSum;
     this.#show = isSum ? (value) => `${rate(value)}/s` : milliseconds;
@@ -152,7 +151,7 @@ export class Chart extends Drawing {
     const peak = Math.max(0, ...all);
     const top = nice(Math.max(peak, Number(this.#figure.dataset.least)));
     const told = this.#lines.map((line, n) => {
-      line.setAttribute("d", pathOf(rows[n], top));
+      line.setAttribute("d", pathOf(rows[n], top, this.#box));
       const newest = rows[n].findLast((value) => value !== null);
       const now = newest === undefined ? "–" : this.#show(newest);
       const { line: name } = line.dataset;
@@ -174,7 +173,7 @@ export class Chart extends Drawing {
   #moveMarks() {
     const { from, width, rows } = this.columns;
     for (const mark of this.#figure.querySelectorAll("line[data-start]")) {
-      const x = ((Date.parse(mark.dataset.start) / 1000 - from) / (rows[0].length * width)) * WIDTH;
+      const x = ((Date.parse(mark.dataset.start) / 1000 - from) / (rows[0].length * width)) * this.#box.width;
       if (x < 0) mark.remove();
       else for (const end of ["x1", "x2"]) mark.setAttribute(end, x.toFixed(1));
     }
@@ -182,13 +181,13 @@ export class Chart extends Drawing {
 }
 
 /** A line through the values from left to right; broken where there is none. */
-function pathOf(values, top) {
-  const step = WIDTH / (Math.max(values.length, 2) - 1);
+function pathOf(values, top, { width, height }) {
+  const step = width / (Math.max(values.length, 2) - 1);
   let path = "";
   let isDown = false;
   values.forEach((value, n) => {
     if (value !== null) {
-      const [x, y] = [n * step, HEIGHT - 1 - (value / top) * (HEIGHT - 3)];
+      const [x, y] = [n * step, height - 1 - (value / top) * (height - 3)];
       path += `${isDown ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}${isDown ? "" : "h0"}`;
     }
     isDown = value !== null;
@@ -213,8 +212,9 @@ export class Spark extends Drawing {
   draw() {
     const [completed] = this.columns.rows;
     const peak = Math.max(1, ...completed);
-    const step = SPARK.width / (Math.max(completed.length, 2) - 1);
-    const line = completed.map((value, n) => `L${(n * step).toFixed(1)} ${(SPARK.height - 1 - (value / peak) * (SPARK.height - 3)).toFixed(1)}`);
-    this.#path.setAttribute("d", `M0 ${SPARK.height}${line.join("")}L${SPARK.width} ${SPARK.height}z`);
+    const { width, height } = this.#path.ownerSVGElement.viewBox.baseVal;
+    const step = width / (Math.max(completed.length, 2) - 1);
+    const line = completed.map((value, n) => `L${(n * step).toFixed(1)} ${(height - 1 - (value / peak) * (height - 3)).toFixed(1)}`);
+    this.#path.setAttribute("d", `M0 ${height}${line.join("")}L${width} ${height}z`);
   }
 }

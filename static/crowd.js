@@ -3,9 +3,9 @@
 
 import { DeadCount, addDead } from "./trouble.js";
 
-/** Events a second above which nobody can read along; as in src/ui/crowd.rs. */
-const CROWDED = 300;
-const CALM = 100;
+/** Events a second above which nobody can read along. */
+const CROWDED = Number(document.body.dataset.crowdedAt);
+const CALM = CROWDED / 3;
 /** A page so many events behind does not go through them one by one either. */
 const FAR = 10_000;
 

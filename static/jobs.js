@@ -7,8 +7,8 @@ import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, showStats, 
 import { grouped, localTitles, setText } from "./when.js";
 
 const byId = (id) => document.getElementById(id);
-/** A page of a list is full with so many rows (src/ui/jobs.rs). */
-const FULL = 50;
+/** A page of a list is full with so many rows. */
+const FULL = Number(document.body.dataset.limit);
 
 /** Makes a list live. `open` opens its stream, `owe` remembers what could not be fetched. */
 export function listPage({ open, owe, lifecycle, calm }) {

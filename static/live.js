@@ -4,7 +4,7 @@
 import { setTitle } from "./trouble.js";
 import { grouped, localTitles, relative, setText, setTime } from "./when.js";
 
-const ERROR_EXCERPT = 160; // as in src/ui/row.rs
+const ERROR_EXCERPT = Number(document.body.dataset.errorExcerpt);
 const WAITS_FOR_ITS_TIME = new Set(["scheduled", "retryable"]);
 
 /** Runs `work` once per animation frame, however often it is asked for. */

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, sleep_until, timeout};
-use tracing::{error, info};
+use tracing::error;
 
 use super::slots::{Permits, QueueKey};
 use super::{Inner, executor};
 use crate::job::QueueName;
+use crate::logging::RetryLog;
 use crate::store::{Claim, Lease, StoreError};
 use crate::supervise::{Part, pass};
 
 /// Jobs claimed at once: big enough that a claim which waits for one disk sync still allows some
 /// hundred thousand jobs a second, small enough that starting them does not hold a thread for long.
 const BATCH: usize = 1_024;
-/// The longest wait between two tries while the store refuses.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The first and the longest wait between two tries while the store refuses.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 pub(super) async fn run(inner: Arc<Inner>, queue: QueueName, key: QueueKey) {
     let draining = inner.shutdown.draining.clone();
@@ -26,7 +27,7 @@ pub(super) async fn run(inner: Arc<Inner>, queue: QueueName, key: QueueKey) {
         () = inner.queues.ready.cancelled() => {}
     }
     let wake = inner.store.wake(&queue);
-    let mut pause = Duration::ZERO;
+    let mut retry = RetryLog::new("claiming jobs", RETRY.0, RETRY.1).of_queue(&queue);
     while !draining.is_cancelled() {
         pass(Part::Dispatcher);
         let permits = tokio::select! {
@@ -34,14 +35,14 @@ pub(super) async fn run(inner: Arc<Inner>, queue: QueueName, key: QueueKey) {
             () = draining.cancelled() => return,
             permits = may_start(&inner, &queue, key) => permits,
         };
-        match claim_and_start(&inner, &queue, permits).await {
-            Ok(Claimed::All) => {
-                if !std::mem::take(&mut pause).is_zero() {
-                    info!(%queue, "jobs are claimed again");
+        let pause = match claim_and_start(&inner, &queue, permits).await {
+            Ok(claimed) => {
+                retry.worked();
+                match claimed {
+                    Claimed::All => continue,
+                    Claimed::Some => None,
                 }
-                continue;
             }
-            Ok(Claimed::Some) => pause = Duration::ZERO,
             Err(StoreError::Closed) => return,
             Err(
                 error @ (StoreError::Unavailable(_)
@@ -49,25 +50,21 @@ pub(super) async fn run(inner: Arc<Inner>, queue: QueueName, key: QueueKey) {
                 | StoreError::Newer { .. }
                 | StoreError::Full { .. }
                 | StoreError::TooManyQueues { .. }),
-            ) => {
-                if pause.is_zero() {
-                    error!(%queue, %error, "jobs cannot be claimed: trying again");
-                }
-                pause = (pause * 2).clamp(Duration::from_millis(100), MAX_PAUSE);
-            }
-        }
+            ) => Some(retry.failed(&error)),
+        };
         inner.slots.rest(key);
-        if pause.is_zero() {
-            tokio::select! {
+        match pause {
+            None => tokio::select! {
                 () = draining.cancelled() => return,
                 () = wake.notified() => {}
                 () = sleep(inner.config.poll_interval) => {}
-            }
-        } else {
+            },
             // A refusal may outlast the cause of this wait: the stop does not wait for it.
-            let stopped = timeout(pause, draining.cancelled()).await.is_ok();
-            if stopped {
-                return;
+            Some(pause) => {
+                let stopped = timeout(pause, draining.cancelled()).await.is_ok();
+                if stopped {
+                    return;
+                }
             }
         }
     }

@@ -16,14 +16,16 @@ pub enum EngineError {
         kind: Kind,
         /// What there is, comma-separated.
         known: String,
+        /// The index of its job, when it was one of a batch.
+        at: Option<usize>,
     },
     /// The payload does not fit what its kind declares.
     #[error("the payload does not fit kind {kind}: {}", told(.wrong))]
     InvalidPayload {
         /// The kind.
         kind: Kind,
-        /// Which job of the batch.
-        at: usize,
+        /// The index of its job, when it was one of a batch.
+        at: Option<usize>,
         /// Every property that does not fit.
         wrong: Vec<Wrong>,
     },
@@ -34,11 +36,13 @@ pub enum EngineError {
         size: usize,
         /// Bytes accepted.
         limit: usize,
+        /// The index of its job, when it was one of a batch.
+        at: Option<usize>,
     },
     /// The payload is nested too deep or has too many values.
     #[error("the payload is not accepted: {why}")]
     TooComplex {
-        /// Which job of the batch, when there were several.
+        /// The index of its job, when it was one of a batch.
         at: Option<usize>,
         /// What there is too much of.
         why: TooComplex,
@@ -58,19 +62,16 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// The error with the place of its job in the batch.
-    pub(super) fn of_job(self, at: usize) -> Self {
-        match self {
-            EngineError::TooComplex { why, .. } => EngineError::TooComplex { at: Some(at), why },
-            EngineError::InvalidPayload { kind, wrong, .. } => {
-                EngineError::InvalidPayload { kind, at, wrong }
-            }
-            EngineError::UnknownKind { .. }
-            | EngineError::PayloadTooLarge { .. }
-            | EngineError::Invalid(_)
-            | EngineError::TooManyBulks { .. }
-            | EngineError::Store(_) => self,
+    /// The error with the index of its job in the batch, if it is about one job.
+    pub fn of_job(mut self, index: usize) -> Self {
+        match &mut self {
+            EngineError::UnknownKind { at, .. }
+            | EngineError::InvalidPayload { at, .. }
+            | EngineError::PayloadTooLarge { at, .. }
+            | EngineError::TooComplex { at, .. } => *at = Some(index),
+            EngineError::Invalid(_) | EngineError::TooManyBulks { .. } | EngineError::Store(_) => {}
         }
+        self
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use super::Inner;
 use super::leases::Running;
+use crate::logging::RetryLog;
 use crate::store::{Extension, LeaseRef};
 use crate::supervise::{Part, pass};
 
@@ -19,8 +20,8 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let pace = (inner.config.lease_ttl / 3).max(Duration::from_millis(1));
     let mut beats = interval_at(Instant::now() + pace, pace);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // So that a store that fails for long is logged once when it begins and once when it is over.
-    let mut failing = false;
+    // The next beat is the next try.
+    let mut retry = RetryLog::new("extending leases", pace, pace);
     loop {
         pass(Part::Heartbeat);
         tokio::select! {
@@ -29,15 +30,9 @@ pub(super) async fn run(inner: Arc<Inner>) {
         }
         for batch in inner.leases.beat().chunks(BATCH) {
             match extend(&inner, batch, pace).await {
-                Ok(()) if failing => {
-                    failing = false;
-                    info!("leases are extended again");
-                }
-                Ok(()) => {}
+                Ok(()) => retry.worked(),
                 Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        error!(error, "leases cannot be extended");
-                    }
+                    retry.failed(&error);
                     give_up_lapsed(&inner, batch);
                 }
             }

@@ -8,6 +8,7 @@ use tokio::sync::MutexGuard;
 
 use super::failures::{FailureGroup, FailureList};
 use super::history::Point;
+use super::latency_totals::LatencyTotals;
 use super::leases::Order;
 use super::meter::Rates;
 use super::spread::Latency;
@@ -87,6 +88,12 @@ impl Engine {
     pub fn rates(&self) -> (Rates, Option<Latency>, Option<Latency>) {
         let lately = self.inner.observed.lock().meter.lately(self.inner.clock.now());
         (lately.rates, lately.wait, lately.run)
+    }
+
+    /// How long jobs waited, and how long attempts ran, since the start of this process.
+    pub fn latency_totals(&self) -> (LatencyTotals, LatencyTotals) {
+        let observed = self.inner.observed.lock();
+        (observed.waits.clone(), observed.runs.clone())
     }
 
     /// The groups of failures that failed last, at most `max`.

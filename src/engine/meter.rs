@@ -63,9 +63,9 @@ enum Phase {
     Running(Time),
 }
 
-/// What an event adds.
+/// What an event ends, with the time at which that began.
 #[derive(Clone, Copy)]
-enum Timed {
+pub(super) enum Timed {
     Nothing,
     Wait(Time),
     Run(Time),
@@ -85,16 +85,24 @@ impl Meter {
         }
     }
 
-    pub(super) fn add(&mut self, event: &Event) {
+    /// How many jobs each job of the sample stands for.
+    pub(super) fn weight(&self) -> u64 {
+        u64::from(self.mask) + 1
+    }
+
+    /// Counts an event; answers with what it ends, if its job is in the sample.
+    pub(super) fn add(&mut self, event: &Event) -> Timed {
         let at = second(event.at);
         self.all.at(at).counts.events += 1;
-        let Fact::Job { id, labels, state, change, .. } = &event.fact else { return };
+        let Fact::Job { id, labels, state, change, .. } = &event.fact else {
+            return Timed::Nothing;
+        };
         let place = self.place(labels);
         let mut counts = Counts::default();
         match change {
             Change::Progressed(_) | Change::Logged(_) | Change::CancelAsked => {
                 self.queues[place].1.at(at).counts.events += 1;
-                return;
+                return Timed::Nothing;
             }
             Change::Enqueued { .. } => counts.enqueued = 1,
             Change::Started { .. } => counts.started = 1,
@@ -117,6 +125,7 @@ impl Meter {
             tally.count(counts, timed, event.at);
         }
         self.keep_pace(at, counts.started);
+        timed
     }
 
     /// Notes what the job does now, if it is in the sample; answers with what it did until now.
@@ -356,6 +365,24 @@ mod tests {
             life(&mut meter, JobId::generate().as_u128(), second * 1_000, second * 1_000, 0);
         }
         assert_eq!(meter.mask, 0, "a calm server is timed in full again");
+    }
+
+    #[test]
+    fn the_sample_stands_for_all_jobs_of_a_rush() {
+        let mut meter = Meter::new(Time::from_millis(0));
+        let worker = WorkerName::parse("w").unwrap();
+        let mut ended = 0;
+        for n in 0..100_000 {
+            let (id, at) = (JobId::generate().as_u128(), 1_000 + n / 20);
+            meter.add(&event(id, at, State::Running, Change::Started { worker: worker.clone() }));
+            let done = event(id, at, State::Completed, Change::Completed { result: Json::null() });
+            let weight = meter.weight();
+            if let Timed::Run(_) = meter.add(&done) {
+                ended += weight;
+            }
+        }
+        assert!(meter.weight() > 1, "not all of them are timed");
+        assert!((80_000..120_000).contains(&ended), "{ended} of 100,000");
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod group_action;
 mod heartbeat;
 mod history;
 mod insight;
+mod latency_totals;
 mod leases;
 mod listeners;
 mod meter;
@@ -66,6 +67,7 @@ pub use group_action::{GroupAction, GroupDone};
 pub use handler::{Context, Handler, IntoOutcome};
 pub use history::{Counts, Point};
 pub use insight::{HeldAttempt, History, QueueView, Workers};
+pub use latency_totals::LatencyTotals;
 pub use listeners::{Door, Listeners, Listening};
 pub use meter::Rates;
 pub use off_runtime::off_runtime;
@@ -152,7 +154,7 @@ impl EngineConfig {
     pub fn check_payload(&self, payload: &Json) -> Result<(), EngineError> {
         let (size, limit) = (payload.as_str().len(), self.max_payload);
         if size > limit {
-            return Err(EngineError::PayloadTooLarge { size, limit });
+            return Err(EngineError::PayloadTooLarge { size, limit, at: None });
         }
         let checked = self.json.check(payload.as_str());
         checked.map_err(|why| EngineError::TooComplex { at: None, why })

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::job::shorten::truncated;
 use crate::job::{LogLine, Progress, Stream};
 use crate::store::Clock;
 
@@ -118,14 +119,8 @@ impl Held {
 }
 
 fn cut(text: &str) -> Box<str> {
-    if text.len() <= MAX_LINE {
-        return text.into();
-    }
-    let mut end = MAX_LINE;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end]).into()
+    let kept = truncated(text, MAX_LINE);
+    if kept.len() == text.len() { text.into() } else { format!("{kept}…").into() }
 }
 
 #[cfg(test)]

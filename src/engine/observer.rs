@@ -10,7 +10,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
 use super::failures::Failures;
-use super::meter::Meter;
+use super::latency_totals::LatencyTotals;
+use super::meter::{Meter, Timed};
 use super::{Batch, Inner};
 use crate::job::{Cursor, Event, EventType, JobId, JobQuery, State, Time};
 use crate::store::{Events, Stats, StoreError};
@@ -42,12 +43,18 @@ pub(super) struct Ledger {
     pub(super) failures: Failures,
     /// Events of each type, in the order of [`EventType::ALL`], since the start.
     pub(super) told: [u64; EventType::ALL.len()],
+    /// How long jobs waited for their attempts since the start.
+    pub(super) waits: LatencyTotals,
+    /// How long attempts ran since the start.
+    pub(super) runs: LatencyTotals,
 }
 
 impl Observed {
     pub(super) fn new(now: Time) -> Self {
         let told = [0; EventType::ALL.len()];
-        let ledger = Ledger { meter: Meter::new(now), failures: Failures::new(), told };
+        let (waits, runs) = Default::default();
+        let (meter, failures) = (Meter::new(now), Failures::new());
+        let ledger = Ledger { meter, failures, told, waits, runs };
         Observed { ledger: Mutex::new(ledger) }
     }
 
@@ -114,10 +121,16 @@ impl Observer<'_> {
         self.seen.seq = last.seq;
         let mut observed = self.inner.observed.lock();
         for event in events {
-            observed.meter.add(event);
+            let weight = observed.meter.weight();
+            let timed = observed.meter.add(event);
             observed.failures.add(event);
             if event.seq > self.began {
                 observed.told[event.event_type() as usize] += 1;
+                match timed {
+                    Timed::Nothing => {}
+                    Timed::Wait(since) => observed.waits.add(event.at.since(since), weight),
+                    Timed::Run(since) => observed.runs.add(event.at.since(since), weight),
+                }
             }
         }
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 
 use super::rate::Pace;
 use super::settler::Report;
@@ -17,6 +16,7 @@ use super::{
     EngineConfig, Inner, dispatcher, event_pump, finals, heartbeat, observer, pulse, settler, timer,
 };
 use crate::job::{Cursor, Event, QueueName, RateRule};
+use crate::logging::RetryLog;
 use crate::store::StoreError;
 use crate::supervise::{Part, pass};
 
@@ -194,19 +194,17 @@ impl Inner {
 /// Asks the store now and then which queues it knows: those of earlier runs, and any whose submitter
 /// went away before its answer.
 async fn census(inner: Arc<Inner>) {
-    let mut refused = false;
+    let mut retry = RetryLog::new("reading the queues", PAUSE, PAUSE);
     loop {
         pass(Part::Census);
-        match look(&inner).await {
-            Ok(()) => refused = false,
-            Err(StoreError::Closed) => return,
-            Err(error) => {
-                if !std::mem::replace(&mut refused, true) {
-                    error!(%error, "the store does not tell its queues: trying again");
-                }
+        let pause = match look(&inner).await {
+            Ok(()) => {
+                retry.worked();
+                inner.config.poll_interval
             }
-        }
-        let pause = if refused { PAUSE } else { inner.config.poll_interval };
+            Err(StoreError::Closed) => return,
+            Err(error) => retry.failed(&error),
+        };
         tokio::select! {
             () = sleep(pause) => {}
             () = inner.shutdown.draining.cancelled() => return,

@@ -100,10 +100,10 @@ impl Registry {
             let wrong = schema.map(|schema| schema.check(payload)).unwrap_or_default();
             return match wrong.is_empty() {
                 true => Ok(()),
-                false => Err(EngineError::InvalidPayload { kind: kind.clone(), at: 0, wrong }),
+                false => Err(EngineError::InvalidPayload { kind: kind.clone(), at: None, wrong }),
             };
         }
         let known: Vec<&str> = self.entries.keys().map(Kind::as_str).collect();
-        Err(EngineError::UnknownKind { kind: kind.clone(), known: known.join(", ") })
+        Err(EngineError::UnknownKind { kind: kind.clone(), known: known.join(", "), at: None })
     }
 }

@@ -12,6 +12,7 @@ use super::{BackoffFields, Engine, EngineError, FieldError, Inner, Submission};
 use crate::job::{
     Cron, Cursor, Misread, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time,
 };
+use crate::logging::RetryLog;
 use crate::store::{ScheduleCommand, ScheduleError, StoreError};
 
 /// A schedule as submitted; `cron` and `kind` are required.
@@ -162,19 +163,17 @@ impl Inner {
     /// Makes the stored schedules those that the configuration declares, and leaves all others. Tries until
     /// the store takes them: before that nothing is due.
     pub(super) async fn declare_schedules(self: &Arc<Self>) {
-        let mut refused = false;
+        let pause = self.config.poll_interval;
+        let mut retry = RetryLog::new("setting the schedules of the configuration", pause, pause);
         loop {
-            match self.try_to_declare().await {
-                Ok(()) | Err(StoreError::Closed) => return,
-                Err(error) => {
-                    if !std::mem::replace(&mut refused, true) {
-                        error!(%error, "the schedules of the configuration cannot be set: trying again");
-                    }
-                }
-            }
+            let wait = match self.try_to_declare().await {
+                Ok(()) => return retry.worked(),
+                Err(StoreError::Closed) => return,
+                Err(error) => retry.failed(&error),
+            };
             tokio::select! {
                 () = self.quiet.cancelled() => return,
-                () = sleep(self.config.poll_interval) => {}
+                () = sleep(wait) => {}
             }
         }
     }

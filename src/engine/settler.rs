@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, error, info};
+use tracing::{debug, error};
 
 use super::leases::Running;
 use super::slots::Slot;
 use super::{Context, Inner};
 use crate::job::Verdict;
+use crate::logging::RetryLog;
 use crate::store::{Note, Settlement, StoreError};
 use crate::supervise::{Part, pass};
 
@@ -20,8 +21,8 @@ use crate::supervise::{Part, pass};
 const BATCH: usize = 4_096;
 /// How long notes gather before they are stored, so that a chatty handler costs a few writes.
 const GATHER: Duration = Duration::from_millis(100);
-/// The longest wait between two tries while the store refuses.
-const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// The first and the longest wait between two tries while the store refuses.
+const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// From an executor. At most two of each running attempt are under way, so the channel needs no bound.
 pub(super) enum Report {
@@ -109,8 +110,7 @@ async fn annotate<'a>(
 /// Tells the store until it takes it. An attempt whose lease has run out meanwhile is let go: the
 /// store gives its job to another attempt.
 async fn settle(inner: &Inner, mut ended: Vec<Ended>) {
-    let mut pause = Duration::from_millis(10);
-    let mut refused = false;
+    let mut retry = RetryLog::new("settling attempts", RETRY.0, RETRY.1);
     loop {
         let lapsed = ended.extract_if(.., |end| !inner.leases.stands(&end.running));
         let lapsed: Vec<Ended> = lapsed.collect();
@@ -121,11 +121,9 @@ async fn settle(inner: &Inner, mut ended: Vec<Ended>) {
         if ended.is_empty() {
             return;
         }
-        match settle_once(inner, &ended).await {
+        let pause = match settle_once(inner, &ended).await {
             Ok(()) => {
-                if refused {
-                    info!(count = ended.len(), "attempts are settled again");
-                }
+                retry.worked();
                 return let_go(inner, ended);
             }
             Err(StoreError::Closed) => {
@@ -138,14 +136,10 @@ async fn settle(inner: &Inner, mut ended: Vec<Ended>) {
                 | StoreError::Newer { .. }
                 | StoreError::Full { .. }
                 | StoreError::TooManyQueues { .. }),
-            ) => {
-                if !std::mem::replace(&mut refused, true) {
-                    error!(%error, count = ended.len(), "attempts cannot be settled: trying again");
-                }
-            }
-        }
+            ) => retry.failed(&error),
+        };
         tokio::select! {
-            () = sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),
+            () = sleep(pause) => {}
             () = inner.quiet.cancelled() => {
                 error!(count = ended.len(), "attempts are not settled: their leases run out");
                 return let_go(inner, ended);

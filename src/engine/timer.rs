@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, warn};
 
 use super::Inner;
+use crate::logging::RetryLog;
 use crate::store::{StoreError, Ticked};
 use crate::supervise::{Part, pass};
 
@@ -18,15 +19,13 @@ const MIN_SLEEP: Duration = Duration::from_millis(1);
 
 pub(super) async fn run(inner: Arc<Inner>) {
     let hint = inner.store.wake_timer();
-    let mut refused = false;
+    let mut retry = RetryLog::new("the store's tick", MAX_SLEEP, MAX_SLEEP);
     inner.declare_schedules().await;
     while !inner.quiet.is_cancelled() {
         pass(Part::Timer);
         let wait = match inner.store.tick().await {
             Ok(ticked) => {
-                if std::mem::take(&mut refused) {
-                    info!("the store's timer runs again");
-                }
+                retry.worked();
                 log_tick(&ticked);
                 if ticked.fired > 0 {
                     inner.ensure_scheduled_queues().await;
@@ -41,13 +40,11 @@ pub(super) async fn run(inner: Arc<Inner>) {
                 | StoreError::Full { .. }
                 | StoreError::TooManyQueues { .. }),
             ) => {
-                if !std::mem::replace(&mut refused, true) {
-                    error!(%error, "due jobs and leases cannot be looked at: trying again");
-                }
+                let wait = retry.failed(&error);
                 // A hint does not cut this short: the store would be asked in a tight loop.
                 tokio::select! {
                     () = inner.quiet.cancelled() => return,
-                    () = sleep(MAX_SLEEP) => continue,
+                    () = sleep(wait) => continue,
                 }
             }
         };

@@ -67,15 +67,6 @@ fn discard(error: impl Into<String>) -> Outcome {
     Outcome::Discard { error: error.into() }
 }
 
-/// A text of at most `max` bytes, cut at a character.
-fn cut(text: &str, max: usize) -> &str {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
 #[cfg(test)]
 mod testing {
     //! What tests of handlers share: a context around a payload.
@@ -181,10 +172,5 @@ mod tests {
             let wrong = info.schema.as_ref().map(|schema| schema.check(&info.example));
             assert_eq!(wrong.unwrap_or_default(), [], "{}", info.kind);
         }
-    }
-
-    #[test]
-    fn a_text_is_cut_at_a_character() {
-        assert_eq!((cut("aä", 2), cut("aä", 3), cut("", 5)), ("a", "aä", ""));
     }
 }

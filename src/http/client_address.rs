@@ -9,6 +9,8 @@ use axum::http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::header_list::elements;
+
 /// The machines of a network that are reverse proxies: `10.0.0.0/8`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -113,9 +115,7 @@ fn hops<'a>(
     name: &HeaderName,
     read: impl Fn(&'a str) -> Option<&'a str>,
 ) -> Vec<Option<&'a str>> {
-    let lines = headers.get_all(name).into_iter();
-    let elements = lines.flat_map(|line| line.to_str().unwrap_or("?").split(','));
-    elements.map(|element| read(element.trim())).collect()
+    elements(headers, name).map(read).collect()
 }
 
 /// The value of `for` in one element of `Forwarded`.

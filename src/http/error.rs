@@ -62,10 +62,10 @@ impl Problem {
         Problem { challenge: Some(challenge), ..self }
     }
 
-    /// A payload, or something around it, that is nested too deep or has too many values; `at` is the job's
-    /// place when there were several.
+    /// A payload, or something around it, that is nested too deep or has too many values; `at` is the index of
+    /// its job in a batch.
     pub fn too_complex(at: Option<usize>, why: TooComplex) -> Self {
-        let field = at.map_or("payload".to_owned(), |at| format!("[{at}].payload"));
+        let field = field_of_job(at, "payload");
         let detail = format!("the payload is not accepted: {why}");
         let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why.code(), detail);
         problem.with_errors(std::iter::once((field, why.to_string())))
@@ -118,16 +118,18 @@ impl Problem {
 
     /// The fields of the jobs of a batch that are wrong, by their place in it.
     pub fn invalid_batch(errors: Vec<(usize, FieldError)>) -> Self {
-        let errors = errors.into_iter().map(|(at, e)| (format!("[{at}].{}", e.field), e.message));
+        let errors = errors
+            .into_iter()
+            .map(|(at, error)| (field_of_job(Some(at), error.field), error.message));
         Problem::invalid_fields("invalid_job", errors)
     }
 
-    /// The properties of a payload that do not fit its kind; `at` is the job's place in its batch.
-    fn invalid_payload(at: usize, wrong: &[Wrong], detail: String) -> Self {
-        let place = if at == 0 { String::new() } else { format!("[{at}].") };
+    /// The properties of a payload that do not fit its kind; `at` is the index of its job in a batch.
+    fn invalid_payload(at: Option<usize>, wrong: &[Wrong], detail: String) -> Self {
+        let payload = field_of_job(at, "payload");
         let errors = wrong.iter().map(|one| {
             let dot = if one.field.is_empty() { "" } else { "." };
-            (format!("{place}payload{dot}{}", one.field), one.message.clone())
+            (format!("{payload}{dot}{}", one.field), one.message.clone())
         });
         let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail);
         problem.with_errors(errors)
@@ -198,17 +200,31 @@ impl Problem {
     }
 }
 
+/// The name of a job's field in an error: `payload`, or `[0].payload` in the first job of a batch.
+fn field_of_job(at: Option<usize>, field: &str) -> String {
+    match at {
+        Some(at) => format!("[{at}].{field}"),
+        None => field.to_owned(),
+    }
+}
+
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         const UNPROCESSABLE: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
         let detail = error.to_string();
         let (status, code, retry_after) = match &error {
-            EngineError::UnknownKind { .. } => (UNPROCESSABLE, "unknown_kind", None),
+            EngineError::UnknownKind { at, .. } => {
+                let problem = Problem::new(UNPROCESSABLE, "unknown_kind", &detail);
+                return problem.with_errors(std::iter::once((field_of_job(*at, "kind"), detail)));
+            }
             EngineError::InvalidPayload { at, wrong, .. } => {
                 return Problem::invalid_payload(*at, wrong, detail);
             }
-            EngineError::PayloadTooLarge { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", None)
+            EngineError::PayloadTooLarge { at, .. } => {
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                let problem = Problem::new(status, "payload_too_large", &detail);
+                return problem
+                    .with_errors(std::iter::once((field_of_job(*at, "payload"), detail)));
             }
             EngineError::TooComplex { at, why } => return Problem::too_complex(*at, *why),
             EngineError::Invalid(_) => (UNPROCESSABLE, "invalid_job", None),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
 use super::feed::{Delivery, Feed};
+use super::header_list::elements;
 use super::query::StreamQuery;
 use super::view::{EventView, Shown};
 use super::{Api, Problem, json, query, sse};
@@ -52,9 +53,7 @@ pub async fn events(
 
 /// Whether a client names this media type among those it accepts.
 pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = values.flat_map(|value| value.split(','));
-    types.any(|given| {
+    elements(headers, &header::ACCEPT).any(|given| {
         let essence = given.split(';').next().unwrap_or_default();
         essence.trim().eq_ignore_ascii_case(media_type)
     })

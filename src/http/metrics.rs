@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 
 use super::connections::Connections;
 use super::{Api, Problem};
-use crate::engine::{Door, Engine, Latency, Stats, Storage};
+use crate::engine::{Door, Engine, LatencyTotals, Stats, Storage};
 use crate::job::Time;
 use crate::logging;
 
@@ -65,6 +65,8 @@ enum Values {
     Gauge(Vec<(Labels, f64)>),
     /// Only goes up while the process lives; its name gets `_total`.
     Counter(Vec<(Labels, u64)>),
+    /// Lengths of time in seconds, in buckets.
+    Histogram(LatencyTotals),
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -114,11 +116,16 @@ impl Scrape {
         let told = told.map(|(kind, n)| (vec![("type", kind.to_string())], n)).collect();
         let help = "Events committed since the start of the process, by type.";
         self.0.push(Metric { name: "cortado_events", help, values: Values::Counter(told) });
-        let (_, wait, run) = engine.rates();
-        let help = "How long jobs waited before their attempts, over the last seconds.";
-        self.gauges("cortado_wait_seconds", help, quantiles(wait));
-        let help = "How long attempts ran, over the last seconds.";
-        self.gauges("cortado_run_seconds", help, quantiles(run));
+        let (waits, runs) = engine.latency_totals();
+        let help =
+            "How long jobs waited before their attempts; of a sample when there are very many.";
+        self.0.push(Metric {
+            name: "cortado_wait_seconds",
+            help,
+            values: Values::Histogram(waits),
+        });
+        let help = "How long attempts ran; of a sample when there are very many.";
+        self.0.push(Metric { name: "cortado_run_seconds", help, values: Values::Histogram(runs) });
         let running = engine.running() as f64;
         self.gauge("cortado_attempts_running", "Attempts under way in this process.", running);
         let most = engine.config().max_running as f64;
@@ -188,14 +195,6 @@ impl Scrape {
     }
 }
 
-fn quantiles(latency: Option<Latency>) -> Vec<(Labels, f64)> {
-    let Some(Latency { p50, p95, p99 }) = latency else { return Vec::new() };
-    let one = |(quantile, ms): (&str, u32)| {
-        (vec![("quantile", quantile.to_owned())], f64::from(ms) / 1e3)
-    };
-    [("0.5", p50), ("0.95", p95), ("0.99", p99)].into_iter().map(one).collect()
-}
-
 fn seconds(now: Time, since: Time) -> f64 {
     now.since(since).as_secs_f64()
 }
@@ -219,6 +218,12 @@ impl Collector for Scrape {
                             metric.encode_counter::<NoLabelSet, _, u64>(value, None)
                         })?;
                     }
+                }
+                Values::Histogram(totals) => {
+                    let kind = MetricType::Histogram;
+                    let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+                    let (sum, count) = (totals.sum_seconds(), totals.count());
+                    metric.encode_histogram::<NoLabelSet>(sum, count, &totals.buckets(), None)?;
                 }
             }
         }

@@ -7,7 +7,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Problem;
-use crate::job::{Cursor, EventType, Filter, Invalid, JobQuery, QueueName, Time, moment};
+use crate::job::{
+    Cursor, EventType, Filter, Invalid, JobQuery, QueueName, Time, add_names, moment,
+    parse_duration,
+};
 
 /// The pairs of a query string, decoded.
 pub fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
@@ -143,36 +146,18 @@ fn one<T: FromStr<Err: Display>>(value: &str) -> Result<Option<T>, Problem> {
     value.parse().map(Some).map_err(|error: T::Err| Problem::invalid_parameter(error.to_string()))
 }
 
-fn many<T: FromStr<Err: Display> + PartialEq>(
+fn many<T: FromStr<Err = Invalid> + PartialEq>(
     list: &mut Vec<T>,
-    value: &str,
+    text: &str,
 ) -> Result<(), Problem> {
-    const MAX: usize = 100;
-    for part in value.split(',') {
-        if let Some(parsed) = one(part.trim())?
-            && !list.contains(&parsed)
-        {
-            list.push(parsed);
-        }
-        if list.len() > MAX {
-            return Err(Problem::invalid_parameter(format!("more than {MAX} values for one name")));
-        }
-    }
-    Ok(())
+    let added = add_names("filter", list, text, |name| name.parse().map(Some));
+    added.map_err(|wrong| not_understood(&wrong))
 }
 
 /// Names of types and globs such as `job.*`.
-fn types(list: &mut Vec<EventType>, value: &str) -> Result<(), Problem> {
-    for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let named = EventType::matching(part)
-            .map_err(|error| Problem::invalid_parameter(error.to_string()))?;
-        for kind in named {
-            if !list.contains(&kind) {
-                list.push(kind);
-            }
-        }
-    }
-    Ok(())
+fn types(list: &mut Vec<EventType>, text: &str) -> Result<(), Problem> {
+    let added = add_names("filter", list, text, EventType::matching);
+    added.map_err(|wrong| not_understood(&wrong))
 }
 
 /// What a request for one job may ask for beside it: `wait`, zero when left out.
@@ -226,13 +211,12 @@ pub fn asks_to_wait(query: Option<&str>) -> bool {
     pairs(query).any(|(name, _)| name == "wait")
 }
 
-/// `20s`, `1m 30s`, `500ms`, or a number of seconds.
+/// A duration such as `20s` or `1m 30s`, or a number of seconds.
 fn length(value: &str) -> Result<Duration, Problem> {
-    let seconds = value.parse().ok().map(Duration::from_secs);
-    let spelt = || value.parse::<jiff::SignedDuration>().ok()?.try_into().ok();
-    seconds.or_else(spelt).ok_or_else(|| {
-        Problem::invalid_parameter(format!("{value:?} is not a length of time such as 20s"))
-    })
+    if let Ok(seconds) = value.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    parse_duration(value).map_err(Problem::invalid_parameter)
 }
 
 fn limit(value: &str, max: usize) -> Result<usize, Problem> {
@@ -270,7 +254,10 @@ mod tests {
 
     #[test]
     fn a_wait_is_a_length_of_time_and_a_type_may_be_a_glob() {
-        for (text, seconds) in [("wait=20s", 20), ("wait=1m%2030s", 90), ("wait=7", 7)] {
+        for (text, seconds) in [("wait=20s", 20), ("wait=1m%2030s", 90), ("wait=7", 7)]
+            .into_iter()
+            .chain([("wait=1d", 86_400), ("wait=1%20hour", 3_600), ("wait=0", 0)])
+        {
             let wait = wait_query(Some(text)).unwrap();
             assert_eq!(wait, Duration::from_secs(seconds), "{text}");
         }

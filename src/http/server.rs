@@ -18,7 +18,7 @@ use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -29,6 +29,7 @@ use super::client_address::{client_address, is_trusted};
 use super::connections::{Connections, turn_away};
 use super::head_errors::HeadErrors;
 use super::patience::Lasting;
+use super::under_way::{RequestGuard, UnderWay};
 use super::write_timeout::{AtLeast, MinRate, WriteTimeout};
 use super::{Limits, Problem};
 use crate::shutdown::Shutdown;
@@ -179,13 +180,12 @@ fn connection(
     // Cancelled when an answer without end begins: from then on this connection is like a socket.
     let lasting = CancellationToken::new();
     let begun = lasting.clone();
-    // Counts the requests under way as receivers: a call or a body that lives holds one.
-    let (under_way, _) = watch::channel(());
+    let under_way = UnderWay::default();
     let counter = under_way.clone();
     let min_rate = MinRate::new(limits.min_rate);
     let rates = min_rate.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        let guard = counter.subscribe();
+        let guard = counter.begin();
         let (begun, rates) = (begun.clone(), rates.clone());
         let admitted = visit.client(request.headers()).map(|(client, share)| {
             let proxied = share.map(Arc::new);
@@ -254,37 +254,15 @@ fn connection(
 }
 
 /// Resolves when nothing is under way for `last_bytes`, or the patience is over.
-async fn idle(
-    under_way: &watch::Sender<()>,
-    last_bytes: Duration,
-    bound: Duration,
-    shutdown: &Shutdown,
-) {
-    let quiet = async {
-        loop {
-            under_way.closed().await;
-            let again = tokio::time::timeout(last_bytes, busy(under_way)).await;
-            if again.is_err() {
-                return;
-            }
-        }
-    };
+async fn idle(under_way: &UnderWay, last_bytes: Duration, bound: Duration, shutdown: &Shutdown) {
     let impatient = async {
         shutdown.abort.cancelled().await;
         tokio::time::sleep(last_bytes).await;
     };
     tokio::select! {
-        () = quiet => {}
+        () = under_way.idle(last_bytes) => {}
         () = impatient => {}
         () = tokio::time::sleep(bound) => {}
-    }
-}
-
-/// Resolves when a request is under way again (one that was already in the buffer).
-async fn busy(under_way: &watch::Sender<()>) {
-    let mut look = tokio::time::interval(Duration::from_millis(50));
-    while under_way.is_closed() {
-        look.tick().await;
     }
 }
 
@@ -292,7 +270,7 @@ async fn busy(under_way: &watch::Sender<()>) {
 struct Guarded {
     body: Body,
     #[allow(dead_code)] // it counts by being alive; none in a lasting answer
-    guard: Option<watch::Receiver<()>>,
+    guard: Option<RequestGuard>,
     #[allow(dead_code)] // as above, for the client behind a proxy
     proxied: Option<Arc<AddressShare>>,
 }

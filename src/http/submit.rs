@@ -87,7 +87,9 @@ async fn submit_many(api: &Api, batch: Vec<Submission>) -> Result<Response, Prob
     if !errors.is_empty() {
         return Err(Problem::invalid_batch(errors));
     }
-    let answers = api.engine.enqueue(jobs).await?;
+    let is_one = jobs.len() == 1; // the engine does not know it from a job outside of an array
+    let enqueued = api.engine.enqueue(jobs).await;
+    let answers = enqueued.map_err(|error| if is_one { error.of_job(0) } else { error })?;
     let jobs = answers.iter().map(row).collect();
     Ok((StatusCode::ACCEPTED, json(&Rows { jobs })).into_response())
 }

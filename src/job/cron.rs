@@ -8,7 +8,7 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use super::{Time, parse_duration};
 
 /// The shortest interval, and the longest: a year.
 const INTERVALS: (Duration, Duration) =
@@ -122,15 +122,12 @@ impl Cron {
             return Err(format!("it is longer than {MAX_PATTERN} characters"));
         }
         if let Some(interval) = self.pattern.strip_prefix(EVERY) {
-            let length = interval.trim().parse::<jiff::SignedDuration>();
-            let length = length.ok().and_then(|length| Duration::try_from(length).ok());
+            let length = parse_duration(interval)?;
             let (least, most) = INTERVALS;
-            return match length {
-                Some(length) if (least..=most).contains(&length) && length.subsec_nanos() == 0 => {
-                    Ok(Meaning::Every(length))
-                }
-                Some(_) => Err("an interval is whole seconds, 1 s to a year".into()),
-                None => Err(format!("{:?} is no interval", interval.trim())),
+            return if (least..=most).contains(&length) && length.subsec_nanos() == 0 {
+                Ok(Meaning::Every(length))
+            } else {
+                Err("an interval is whole seconds, 1 s to a year".into())
             };
         }
         let parser =

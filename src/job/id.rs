@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use super::Time;
+use super::{Invalid, Time};
 
 /// A job's id. Ids made by one process are strictly increasing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,12 +71,12 @@ impl fmt::Debug for JobId {
 }
 
 impl FromStr for JobId {
-    type Err = String;
+    type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Uuid::try_parse(text)
             .map(|id| JobId(id.as_u128()))
-            .map_err(|_| format!("{text:?} is not a job id: a UUID is expected"))
+            .map_err(|_| Invalid::new("job id", text, "a UUID"))
     }
 }
 

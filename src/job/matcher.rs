@@ -4,6 +4,7 @@
 use memchr::memmem::Finder;
 
 use super::reading::{Interrupted, Reading};
+use super::shorten::truncated;
 use super::value_path::Wanted;
 use super::{Job, JobQuery, State, Term};
 
@@ -149,7 +150,7 @@ impl Folded {
 fn fold(text: &str, folded: &mut Vec<u8>, reading: &mut Reading<'_>) -> Result<(), Interrupted> {
     let mut rest = text;
     while !rest.is_empty() {
-        let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE));
+        let (piece, after) = rest.split_at(truncated(rest, PIECE).len());
         reading.count(piece.len())?;
         if piece.is_ascii() {
             folded.extend(piece.bytes().map(|byte| byte.to_ascii_lowercase()));

@@ -1,6 +1,7 @@
 //! L0: what a job is. Pure data and rules: no IO, no clock, no async, no HTTP.
 //! Everything above speaks in these words.
 
+mod comma_list;
 mod cron;
 mod cursor;
 mod ending;
@@ -24,11 +25,13 @@ pub mod schema;
 mod search;
 pub mod shorten;
 mod spec;
+mod stable_hash;
 mod state;
 mod term;
 mod time;
 mod value_path;
 
+pub use comma_list::{MAX_NAMES, add_names};
 pub use cron::{Cron, Misread, time_zone};
 pub use cursor::{Cursor, Epoch};
 pub use event::{
@@ -51,6 +54,7 @@ pub use schedule::{Due, Fired, Origin, Overlap, Schedule, ScheduleSpec};
 pub use schema::Schema;
 pub use search::moment;
 pub use spec::{NewJob, Spec, Start};
+pub use stable_hash::{StableHasher, stable_hash};
 pub use state::{Refused, State, Status, Step};
 pub use term::{Needle, Term, Value};
 pub use time::{Time, parse_duration};

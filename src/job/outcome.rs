@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::shorten::truncated;
 use super::{Interruption, Json};
 
 /// What a handler returns.
@@ -74,11 +75,7 @@ impl Failure {
 
     /// Takes a message, cut at a character where it is too long.
     pub fn new(class: FailureClass, message: &str) -> Self {
-        let mut end = message.len().min(Self::MAX_MESSAGE);
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        Failure { class, message: message[..end].into() }
+        Failure { class, message: truncated(message, Self::MAX_MESSAGE).into() }
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cron, JobId, Labels, NewJob, ScheduleName, Skip, Spec, Start, Tag, Time};
+use super::{
+    Cron, JobId, Labels, NewJob, ScheduleName, Skip, Spec, StableHasher, Start, Tag, Time,
+};
 
 /// What somebody asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -191,12 +193,12 @@ impl Schedule {
     /// A version 7 UUID of this moment (RFC 9562, 5.7) whose other bits come from the name and the number.
     fn id(&self, now: Time, seq: u64) -> JobId {
         let part = |salt: u8| {
-            let mut hasher = Fnv::default();
+            let mut hasher = StableHasher::default();
             hasher.write_u8(salt);
             hasher.write(self.name.as_str().as_bytes());
             hasher.write(&seq.to_be_bytes());
             hasher.write(&now.millis().to_be_bytes());
-            u128::from(hasher.finish())
+            u128::from(mix(hasher.finish()))
         };
         const VERSION: u128 = 0x7 << 76;
         const VARIANT: u128 = 0x2 << 62;
@@ -205,26 +207,10 @@ impl Schedule {
     }
 }
 
-/// FNV-1a with a last mix: the same on every machine, for ever, unlike std's.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Fnv(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        let mixed = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        mixed ^ (mixed >> 33)
-    }
+/// Spreads each bit of a hash over all others: some of them become an id, which must not resemble the next.
+fn mix(hash: u64) -> u64 {
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^ (mixed >> 33)
 }
 
 #[cfg(test)]
@@ -257,6 +243,12 @@ mod tests {
             origin: Origin::Api,
         };
         Schedule::new(ScheduleName::parse("nightly").unwrap(), spec, now)
+    }
+
+    #[test]
+    fn the_id_of_a_job_comes_from_its_schedule_and_stays_the_same_in_every_version() {
+        let id = schedule(Overlap::Allow, None).id(Time::from_millis(1_800_000_000_000), 7);
+        assert_eq!(id.to_string(), "01a3185c-5000-7c26-a7e4-30313d6491d1");
     }
 
     #[test]

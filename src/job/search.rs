@@ -2,20 +2,16 @@
 //! those that mean nothing. A pure parser: the time that `since:1h` counts back from is handed in.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use super::value_path::MAX_STEPS;
-use super::{Invalid, JobQuery, Needle, Term, Time, Value};
+use super::{Invalid, JobQuery, Needle, Term, Time, Value, add_names, parse_duration};
 
 const FIELDS: &str = "state, queue, kind, tag, error, payload, payload.NAME, since and until are \
                       known; put a text with a colon in it into quotes";
 const LENGTH: &str = "at most 1000 characters and 20 conditions";
 const STEPS: &str = "a path of at most 20 names";
-const NAMES: &str = "at most 100 names for one field";
 const MAX_CHARS: usize = 1_000;
 const MAX_TERMS: usize = 20;
-/// Values of one field, also where several searches are put together.
-const MAX_NAMES: usize = 100;
 
 impl JobQuery {
     /// Adds what a search asks for. `now` is what a length of time counts back from.
@@ -155,30 +151,25 @@ fn needle(what: &'static str, value: &Value) -> Result<Needle, Invalid> {
     }
 }
 
-/// Adds the values of a list with commas, each once.
+/// Adds the values of a list with commas.
 fn many<T: FromStr<Err = Invalid> + PartialEq>(
     list: &mut Vec<T>,
     text: &str,
 ) -> Result<(), Invalid> {
-    for part in text.split(',') {
-        let value = part.parse()?;
-        if !list.contains(&value) {
-            if list.len() == MAX_NAMES {
-                return Err(Invalid::new("search", text, NAMES));
-            }
-            list.push(value);
-        }
+    if text.is_empty() {
+        return text.parse::<T>().map(drop); // says what a name looks like
     }
-    Ok(())
+    let added = add_names("search", list, text, |name| name.parse().map(Some));
+    added.map_err(|mut wrong| wrong.swap_remove(0))
 }
 
-/// A moment: RFC 3339, a day or a time of day in UTC, or a length of time before `now`.
+/// A moment: RFC 3339, a day or a time of day in UTC, or a duration before `now`.
 ///
 /// # Errors
 /// [`Invalid`] for `what` says what is accepted.
 pub fn moment(what: &'static str, text: &str, now: Time) -> Result<Time, Invalid> {
     const ACCEPTED: &str = "a time such as 2026-11-23T08:00:00Z, a day such as 2026-11-23 (UTC), \
-                            or a length of time before now such as 90s, 15m, 2h, 7d";
+                            or a duration before now such as 90s, 15m, 2h, 7d";
     let civil = |text: &str| {
         let day = text.parse::<jiff::civil::Date>().map(|day| day.at(0, 0, 0, 0));
         let at = text.parse::<jiff::civil::DateTime>().or(day).ok()?;
@@ -186,19 +177,10 @@ pub fn moment(what: &'static str, text: &str, now: Time) -> Result<Time, Invalid
         Some(Time::from_millis(at.timestamp().as_millisecond()))
     };
     let back = |text: &str| {
-        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-        let seconds = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return None,
-        };
-        let span = Duration::from_secs(digits.parse::<u32>().ok().map(u64::from)? * seconds);
-        let ms = i64::try_from(span.as_millis()).ok()?;
+        let ms = i64::try_from(parse_duration(text).ok()?.as_millis()).ok()?;
         Some(Time::from_millis(now.millis().saturating_sub(ms).max(0)))
     };
-    let read = text.parse::<Time>().ok().or_else(|| back(text)).or_else(|| civil(text));
+    let read = text.parse::<Time>().ok().or_else(|| civil(text)).or_else(|| back(text));
     read.ok_or_else(|| Invalid::new(what, text, ACCEPTED))
 }
 
@@ -262,6 +244,8 @@ mod tests {
             ("2026-11-23T08:00", "2026-11-23T08:00:00.000Z"),
             ("90s", "2027-01-15T07:58:30.000Z"),
             ("15m", "2027-01-15T07:45:00.000Z"),
+            ("1h 30m", "2027-01-15T06:30:00.000Z"),
+            ("2 weeks", "2027-01-01T08:00:00.000Z"),
         ] {
             assert_eq!(moment("since", text, NOW).unwrap().to_string(), at, "{text}");
         }

@@ -8,6 +8,11 @@ pub const MAX_NAME: usize = 100;
 /// The most characters of one error message.
 pub const MAX_MESSAGE: usize = 600;
 
+/// The beginning of a text, at most `max` bytes of it, cut between two characters.
+pub fn truncated(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}
+
 /// A text of at most about `max` characters: of a longer one the beginning and the end are kept, because
 /// parsers name the place of a mistake last, and what stood between them is counted.
 pub fn shorten(text: &str, max: usize) -> String {
@@ -39,6 +44,20 @@ pub fn first_few<T: AsRef<str>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        for (text, max, kept) in [
+            ("", 5, ""),
+            ("abc", 5, "abc"),
+            ("abc", 3, "abc"),
+            ("aä", 2, "a"),
+            ("aä", 3, "aä"),
+            ("ä", 0, ""),
+        ] {
+            assert_eq!(truncated(text, max), kept, "{text:?} in {max} bytes");
+        }
+    }
 
     #[test]
     fn a_short_text_stays_and_a_long_one_keeps_both_ends() {

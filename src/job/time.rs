@@ -102,6 +102,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::{Cron, RateLimit, moment};
 
     #[test]
     fn a_time_survives_text() {
@@ -157,6 +158,45 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_an_example() {
         assert!("tomorrow".parse::<Time>().unwrap_err().contains("RFC 3339"));
+    }
+
+    /// Every place of this layer that reads a duration; configuration, forms, commands and queries call it.
+    #[test]
+    fn one_grammar_is_read_wherever_a_duration_stands() {
+        let now = Time::from_millis(1_800_000_000_000);
+        for (text, seconds) in [
+            ("90s", Some(90)),
+            ("15m", Some(900)),
+            ("1h 30m", Some(5_400)),
+            ("1h30m", Some(5_400)),
+            ("1 hour", Some(3_600)),
+            ("1d", Some(86_400)),
+            ("30 days", Some(30 * 86_400)),
+            ("2 weeks", Some(14 * 86_400)),
+            ("1.5h", Some(5_400)),
+            ("PT2H", Some(7_200)),
+            ("1 month", None),
+            ("2y", None),
+            ("-5s", None),
+            ("5s ago", None),
+            ("fortnight", None),
+            ("25", None),
+        ] {
+            let length = seconds.map(Duration::from_secs);
+            assert_eq!(parse_duration(text).ok(), length, "{text:?}");
+            let rate = format!("7/{text}").parse::<RateLimit>();
+            assert_eq!(rate.ok().map(|rate| rate.within), length, "a rate of 7/{text}");
+            let cron = Cron::parse(&format!("every {text}"), "", now);
+            let next = cron.map(|cron| {
+                let first = cron.next_after(now).unwrap();
+                cron.next_after(first).unwrap().since(first)
+            });
+            assert_eq!(next.ok(), length, "every {text}");
+            let since = moment("since", text, now).map(|since| now.since(since));
+            assert_eq!(since.ok(), length, "since {text}");
+        }
+        let refused = Cron::parse("every fortnight", "", now).unwrap_err().to_string();
+        assert!(refused.contains("1m 30s or 30 days"), "{refused}");
     }
 
     #[test]

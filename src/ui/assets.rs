@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::error::UiError;
+use crate::job::stable_hash;
 
 struct Asset {
     name: &'static str,
@@ -56,7 +57,7 @@ const ASSETS: &[Asset] = &[
 /// Computed once, because the files never change while the process lives.
 static HASH: LazyLock<String> = LazyLock::new(|| {
     let parts = ASSETS.iter().flat_map(|asset| [asset.name, asset.body]);
-    format!("{:016x}", fnv1a(parts))
+    format!("{:016x}", stable_hash(parts))
 });
 
 /// The folder of the files in URLs: `static/{hash}`, below the base path.
@@ -108,17 +109,6 @@ fn pages_of(body: &'static str) -> Vec<&'static str> {
     body.split("import(\"./").skip(1).filter_map(|rest| rest.split('"').next()).collect()
 }
 
-/// FNV-1a, 64 bits, with a separator after each part: tells contents apart, protects nothing.
-pub fn fnv1a<'a>(parts: impl IntoIterator<Item = &'a str>) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    for part in parts {
-        part.bytes().for_each(&mut add);
-        add(0);
-    }
-    hash
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,9 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_tells_contents_apart() {
-        assert_ne!(fnv1a(["ab", "c"]), fnv1a(["a", "bc"]));
-        assert_eq!(fnv1a(["a"]), fnv1a(["a"]));
+    fn the_folder_is_named_by_a_hash() {
         assert_eq!(folder().len(), "static/".len() + 16);
     }
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::engine::Engine;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, Target};
-use crate::job::{Invalid, JobId, JobQuery};
+use crate::job::{Invalid, JobId, JobQuery, Time};
 
 use super::error::{UiError, sentence};
 use super::filters;
@@ -156,7 +156,8 @@ async fn confirm(
             advice: "Nothing was done. Go back and select jobs, or choose all that match.",
         });
     }
-    let shell = Shell::still(format!("{} jobs", words.verb), Section::Jobs);
+    let now = engine.now();
+    let shell = Shell::still(format!("{} jobs", words.verb), Section::Jobs, now);
     let jobs = match form.everything {
         Everything::Selected => {
             let mut jobs = Vec::new();
@@ -173,7 +174,7 @@ async fn confirm(
         count: engine.bulk_count(&form.target()).await?,
         chips: form.wanted.chips(),
         queues: engine.stats().await?.queues.keys().map(ToString::to_string).collect(),
-        rows: jobs.iter().map(|job| Row::of(job, shell.now)).collect(),
+        rows: jobs.iter().map(|job| Row::of(job, now)).collect(),
         shell,
         words,
         form,
@@ -284,7 +285,7 @@ struct View {
 }
 
 impl View {
-    fn of(report: BulkReport, shell: &Shell) -> View {
+    fn of(report: BulkReport, now: Time) -> View {
         let (link, chips) = match &report.target {
             Target::Jobs(_) => ("jobs".to_owned(), Vec::new()),
             Target::Matching(query) => {
@@ -293,10 +294,10 @@ impl View {
             }
         };
         let fallback = || Words { verb: "", doing: "", done: "", meaning: "", button: "" };
-        let end = report.progress.ended.as_ref().map_or(shell.now, |(at, _)| *at);
+        let end = report.progress.ended.as_ref().map_or(now, |(at, _)| *at);
         View {
             words: words(report.action.as_str()).unwrap_or_else(fallback),
-            began: When::new(report.began, shell.now),
+            began: When::new(report.began, now),
             took: length(end.since(report.began)),
             chips,
             link,
@@ -362,8 +363,9 @@ impl View {
 pub async fn show(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Response, UiError> {
     let report = id.parse::<BulkId>().ok().and_then(|id| engine.bulk_report(id));
     let Some(report) = report else { return Err(forgotten()) };
-    let mut shell = Shell::still("Bulk run", Section::Jobs);
-    let run = View::of(report, &shell);
+    let now = engine.now();
+    let mut shell = Shell::still("Bulk run", Section::Jobs, now);
+    let run = View::of(report, now);
     shell.title = match run.running() {
         true => format!("{} {}", run.words.doing, run.jobs()),
         false => format!("{} {}", run.words.verb, run.badge().0),
@@ -373,8 +375,9 @@ pub async fn show(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Re
 
 /// `GET /jobs/bulk`
 pub async fn list(Has(engine): Has<Engine>) -> Response {
-    let shell = Shell::still("Bulk runs", Section::Jobs);
-    let runs = engine.bulk_reports().into_iter().map(|report| View::of(report, &shell)).collect();
+    let now = engine.now();
+    let shell = Shell::still("Bulk runs", Section::Jobs, now);
+    let runs = engine.bulk_reports().into_iter().map(|report| View::of(report, now)).collect();
     page(StatusCode::OK, &List { shell, runs })
 }
 

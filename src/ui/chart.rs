@@ -381,6 +381,53 @@ mod tests {
         assert_eq!(waits(&points, &[], Span::Minutes, now).lines[0].now, "–");
     }
 
+    /// The colours of a name of the style sheet in the light and the dark theme, in Oklab.
+    fn colours(class: &str) -> [[f64; 3]; 2] {
+        let css = include_str!("../../static/app.css");
+        let after = |start: &str| css.split_once(start).unwrap_or_else(|| panic!("no {start}")).1;
+        let (_, rule) = after(class).split_once("{ --c: var(").unwrap();
+        let (variable, _) = rule.split_once(')').unwrap();
+        let (pair, _) = after(&format!("{variable}: light-dark(")).split_once(')').unwrap();
+        let (light, dark) = pair.split_once(", ").unwrap();
+        [light, dark].map(|colour| {
+            let channel = |at: usize| {
+                let value = u8::from_str_radix(&colour[at..at + 2], 16).unwrap();
+                (f64::from(value) / 255.0).powf(2.2)
+            };
+            let (r, g, b) = (channel(1), channel(3), channel(5));
+            let l = (0.412_221 * r + 0.536_333 * g + 0.051_446 * b).cbrt();
+            let m = (0.211_903 * r + 0.680_7 * g + 0.107_397 * b).cbrt();
+            let s = (0.088_302 * r + 0.281_719 * g + 0.629_979 * b).cbrt();
+            [
+                0.210_454 * l + 0.793_618 * m - 0.004_072 * s,
+                1.977_998 * l - 2.428_592 * m + 0.450_594 * s,
+                0.025_904 * l + 0.782_772 * m - 0.808_676 * s,
+            ]
+        })
+    }
+
+    /// Below 0.1 people take two thin lines for one colour; amber and orange were 0.075 apart.
+    #[test]
+    fn the_lines_of_a_chart_and_their_keys_have_colours_that_can_be_told_apart() {
+        let now = Time::from_millis(1_000_000_000);
+        let charts = [throughput, waits, runs].map(|draw| draw(&[], &[], Span::Minutes, now));
+        for chart in charts {
+            let names = chart.lines.iter().map(|line| line.name).collect::<Vec<_>>();
+            for (at, one) in names.iter().enumerate() {
+                let [line, key] = ["line", "key"].map(|sort| colours(&format!(".{sort}-{one}")));
+                assert_eq!(line, key, "the key of {one} shows its line's colour");
+                for other in &names[at + 1..] {
+                    let others = colours(&format!(".key-{other}"));
+                    for (a, b) in line.iter().zip(&others) {
+                        let squares = a.iter().zip(b).map(|(a, b)| (a - b).powi(2));
+                        let distance = squares.sum::<f64>().sqrt();
+                        assert!(distance > 0.1, "{one} and {other} are {distance:.3} apart");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn starts_are_marked_where_they_happened() {
         let now = Time::from_millis(1_000_000_000);

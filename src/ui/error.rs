@@ -131,7 +131,7 @@ impl From<ControlError> for UiError {
 
 impl IntoResponse for UiError {
     fn into_response(self) -> Response {
-        let shell = Shell::still(self.title.clone(), Section::None);
+        let shell = Shell::error(self.title.clone());
         let passes =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let heals = passes && base_path::can_be_reloaded();

@@ -110,8 +110,9 @@ pub fn failing_now(engine: &Engine, max: usize, now: Time) -> (Vec<GroupRow>, bo
 pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
     let cursor = engine.head();
     let list = engine.failures(LIST);
-    let shell = Shell::live("Failures", Section::Failures, cursor);
-    let row = |group| GroupRow::of(group, shell.now);
+    let now = engine.now();
+    let shell = Shell::live("Failures", Section::Failures, cursor, now);
+    let row = |group| GroupRow::of(group, now);
     let failures = Failures {
         dead: list.groups.iter().map(|group| group.dead).sum(),
         retrying: list.groups.iter().map(|group| group.retrying).sum(),
@@ -176,11 +177,12 @@ pub async fn show(
             ..UiError::not_found("There is no such failure")
         });
     };
-    let shell = Shell::live(format!("{} fails", group.kind), Section::Failure, cursor);
+    let now = engine.now();
+    let shell = Shell::live(format!("{} fails", group.kind), Section::Failure, cursor, now);
     let one = One {
         hours: bars(&group.hours),
         last_day: group.hours.iter().map(|count| u64::from(*count)).sum(),
-        group: GroupRow::of(group, shell.now),
+        group: GroupRow::of(group, now),
         counting,
         notice,
         shell,

@@ -67,15 +67,16 @@ pub async fn show(
     let query = JobQuery { limit: RECENT, ..JobQuery::default() };
     let recent = engine.jobs(query).await?;
     let stats = engine.stats().await?;
-    let shell = Shell::live("Home", Section::Home, recent.cursor);
-    let rows = recent.jobs.iter().map(|job| Row::of(job, shell.now)).collect();
+    let now = engine.now();
+    let shell = Shell::live("Home", Section::Home, recent.cursor, now);
+    let rows = recent.jobs.iter().map(|job| Row::of(job, now)).collect();
     let span = if params.span == "hours" { Span::Hours } else { Span::Minutes };
-    let (failing, counting) = failing_now(&engine, FAILING, shell.now);
+    let (failing, counting) = failing_now(&engine, FAILING, now);
     let home = Home {
         counts: State::ALL.map(|state| Count::of(state, &stats)).into(),
         span,
         charts: charts(&engine, span),
-        queues: QueueRow::all(&stats, &engine, shell.now, QUEUES),
+        queues: QueueRow::all(&stats, &engine, now, QUEUES),
         queues_total: stats.queues.len(),
         queues_max: QUEUES,
         crowded: is_crowded(&engine),

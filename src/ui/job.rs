@@ -164,8 +164,8 @@ pub async fn render(
     let job = job.ok_or_else(|| UiError::not_found("There is no such job"))?;
     let why = engine.why(&job).await?;
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
-    let shell = Shell::live(title, Section::Job, cursor);
-    let now = shell.now;
+    let now = engine.now();
+    let shell = Shell::live(title, Section::Job, cursor, now);
     let (standing, standing_when) = story::standing(&job, why.as_ref(), now);
     let told = engine.was_told_to_end(id);
     let view = off_runtime(job.json_bytes(), || JobPage {

@@ -16,7 +16,7 @@ use super::shell::{Section, Shell, page, see_other};
 use super::wanted::Wanted;
 
 /// Rows on a page: a few screens, quick to read and to render.
-const LIMIT: usize = 50;
+pub const LIMIT: usize = 50;
 /// Names offered for one field; a browser's list with more is no help.
 const MAX_OFFERED: usize = 100;
 
@@ -81,7 +81,8 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
     let (heading, section) =
         if dead { ("Dead letters", Section::DeadLetters) } else { ("Jobs", Section::Jobs) };
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
-    let shell = Shell::live(heading, section, cursor);
+    let now = engine.now();
+    let shell = Shell::live(heading, section, cursor, now);
     let jobs = found.as_ref().map_or(&[][..], |page| &page.jobs);
     let next = found.as_ref().and_then(|page| page.next);
     let through = wanted.seen + found.as_ref().map_or(0, |page| page.examined);
@@ -92,7 +93,7 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
         let through = if next.is_some() { through.min(of) } else { of };
         Looked { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
     });
-    let rows: Vec<Row> = jobs.iter().map(|job| Row::of(job, shell.now)).collect();
+    let rows: Vec<Row> = jobs.iter().map(|job| Row::of(job, now)).collect();
     let status = match wanted.problems.is_empty() {
         true => StatusCode::OK,
         false => StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,6 +1,7 @@
 //! JSON as pages show it: indented and coloured without reading a single number, so that what is shown
 //! is what was sent, digit by digit.
 
+use crate::job::shorten::truncated;
 use crate::job::{Json, text_length};
 
 /// A piece of indented JSON with the class that colours it.
@@ -152,7 +153,7 @@ impl Writer {
         let room = self.bounds.bytes.saturating_sub(self.bytes).max(LEFT_OUT.len());
         let mut text = text.to_owned();
         if text.len() > room {
-            text.truncate(text.floor_char_boundary(room));
+            text.truncate(truncated(&text, room).len());
             text.push_str(LEFT_OUT);
             self.is_cut = true;
         }

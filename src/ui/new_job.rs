@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, EngineError, Enqueued, KindInfo, off_runtime};
-use crate::job::Schema;
 use crate::job::schema::Field;
+use crate::job::{Schema, Time};
 
 use super::curl::Target;
 use super::error::{UiError, sentence};
@@ -19,7 +19,7 @@ use super::payload_input::{Control, Input};
 use super::shell::{Section, Shell, page, see_other};
 use super::start_at::{self, Start};
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
-use super::when::{self, When};
+use super::when::When;
 
 #[derive(Template)]
 #[template(path = "new_job.html")]
@@ -182,9 +182,9 @@ async fn form_page(
 ) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let queues = stats.queues.keys().map(ToString::to_string).collect();
-    let target = Target::of(headers);
+    let (target, now) = (Target::of(headers), engine.now());
     Ok(off_runtime(turned.form.size(), || {
-        page(status, &NewJobPage::of(&engine.kinds(), turned, errors, queues, &target))
+        page(status, &NewJobPage::of(&engine.kinds(), turned, errors, queues, &target, now))
     }))
 }
 
@@ -218,8 +218,7 @@ fn refusal(errors: &Errors) -> String {
 }
 
 /// What the chosen start means; empty when there is nothing to say.
-fn starts(form: &SubmitForm) -> String {
-    let now = when::now();
+fn starts(form: &SubmitForm, now: Time) -> String {
     let told = |at: When| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
     match form.starts() {
         Start::Now => "As soon as a worker is free.".into(),
@@ -257,6 +256,7 @@ impl NewJobPage {
         errors: Errors,
         queues: Vec<String>,
         target: &Target,
+        now: Time,
     ) -> NewJobPage {
         let form = form.with_token();
         let chosen = find(kinds, &form.kind);
@@ -274,12 +274,12 @@ impl NewJobPage {
             !matches!(field.as_str(), "" | "kind" | "payload") && !field.starts_with(PAYLOAD_PREFIX)
         };
         NewJobPage {
-            shell: Shell::still("New job", Section::NewJob),
+            shell: Shell::still("New job", Section::NewJob, now),
             kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
             about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
             open: errors.keys().any(option) || form.has_options(),
             drawable: drawable(schema).is_some(),
-            starts: starts(&form),
+            starts: starts(&form, now),
             curl: form.curl(target, schema),
             refusal: match errors.is_empty() {
                 true => form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default(),

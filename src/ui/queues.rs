@@ -69,8 +69,9 @@ pub struct Wish {
 /// `GET /queues`
 pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
-    let shell = Shell::live("Queues", Section::Queues, stats.cursor);
-    let queues = QueueRow::all(&stats, &engine, shell.now, LIST);
+    let now = engine.now();
+    let shell = Shell::live("Queues", Section::Queues, stats.cursor, now);
+    let queues = QueueRow::all(&stats, &engine, now, LIST);
     let max_running = engine.config().max_running;
     Ok(page(StatusCode::OK, &Queues { shell, queues, max: LIST, max_running }))
 }
@@ -158,19 +159,20 @@ async fn render(
     let (name, stats) = known_queue(engine, name).await?;
     let query = JobQuery { queues: vec![name.clone()], limit: NEWEST, ..JobQuery::default() };
     let jobs = engine.jobs(query).await?;
-    let shell = Shell::live(format!("Queue {name}"), Section::Queue, jobs.cursor);
+    let now = engine.now();
+    let shell = Shell::live(format!("Queue {name}"), Section::Queue, jobs.cursor, now);
     let counters = stats.queues.get(&name).cloned().unwrap_or_default();
     let history = engine.history(Some(&name));
     let (points, starts, now) = (&history.seconds, &history.starts, history.now);
     let one = One {
-        queue: QueueRow::of(&name, &counters, engine, shell.now),
+        queue: QueueRow::of(&name, &counters, engine, now),
         charts: [
             throughput(points, starts, Span::Minutes, now),
             waits(points, starts, Span::Minutes, now),
             runs(points, starts, Span::Minutes, now),
         ],
         max_running: engine.config().max_running,
-        newest: jobs.jobs.iter().map(|job| Row::of(job, shell.now)).collect(),
+        newest: jobs.jobs.iter().map(|job| Row::of(job, now)).collect(),
         wrong,
         width: WIDTH,
         height: HEIGHT,

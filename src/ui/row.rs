@@ -29,7 +29,7 @@ pub struct Row {
 }
 
 /// Characters of an error that a row can show; the script cuts at the same length.
-const ERROR_EXCERPT: usize = 160;
+pub const ERROR_EXCERPT: usize = 160;
 
 impl Row {
     /// The row of a job.

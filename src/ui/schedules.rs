@@ -18,7 +18,7 @@ use super::row::Row;
 use super::schedule_form::ScheduleForm;
 use super::shell::{Section, Shell, page, see_other};
 use super::start_at;
-use super::when::{self, When};
+use super::when::When;
 
 /// Schedules whose last job is looked up; the rest tell only when it was.
 const LOOKED_UP: usize = 100;
@@ -106,7 +106,7 @@ impl FormPart {
             kinds: engine.kinds().iter().map(|info| info.kind.to_string()).collect(),
             queues: stats.queues.keys().map(ToString::to_string).collect(),
             in_words: cron.map(|cron| cron.in_words()).unwrap_or_default(),
-            means: upcoming.into_iter().map(|at| When::new(at, when::now())).collect(),
+            means: upcoming.into_iter().map(|at| When::new(at, now)).collect(),
             zone_names: start_at::knows_names(),
             form,
             errors,
@@ -117,7 +117,7 @@ impl FormPart {
 impl ScheduleRow {
     async fn of(engine: &Engine, schedule: &Schedule, look_up: LookUp) -> Result<Self, UiError> {
         let Schedule { name, spec, paused, next_at, last, skipped, set_at: _ } = schedule;
-        let now = when::now();
+        let now = engine.now();
         let last = match last {
             Some(last) => {
                 let state = match look_up {
@@ -160,7 +160,8 @@ pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
         let look_up = if n < LOOKED_UP { LookUp::Job } else { LookUp::Nothing };
         schedules.push(ScheduleRow::of(&engine, schedule, look_up).await?);
     }
-    let shell = Shell::live("Schedules", Section::Schedules, cursor);
+    let now = engine.now();
+    let shell = Shell::live("Schedules", Section::Schedules, cursor, now);
     Ok(page(StatusCode::OK, &List { shell, schedules }))
 }
 
@@ -326,7 +327,10 @@ async fn new_page(
     status: StatusCode,
 ) -> Result<Response, UiError> {
     let form = FormPart::of(engine, form, errors).await?;
-    Ok(page(status, &New { shell: Shell::still("New schedule", Section::Schedule), form }))
+    Ok(page(
+        status,
+        &New { shell: Shell::still("New schedule", Section::Schedule, engine.now()), form },
+    ))
 }
 
 async fn one_page(
@@ -338,15 +342,16 @@ async fn one_page(
 ) -> Result<Response, UiError> {
     let tags = schedule.tag().into_iter().collect();
     let jobs = engine.jobs(JobQuery { tags, limit: NEWEST, ..JobQuery::default() }).await?;
-    let shell = Shell::live(format!("Schedule {}", schedule.name), Section::Schedule, cursor);
+    let now = engine.now();
+    let shell = Shell::live(format!("Schedule {}", schedule.name), Section::Schedule, cursor, now);
     let upcoming = match schedule.paused {
         true => Vec::new(),
         false => schedule.spec.cron.upcoming(engine.now(), TOLD),
     };
     let one = One {
         schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,
-        upcoming: upcoming.into_iter().map(|at| When::new(at, shell.now)).collect(),
-        newest: jobs.jobs.iter().map(|job| Row::of(job, shell.now)).collect(),
+        upcoming: upcoming.into_iter().map(|at| When::new(at, now)).collect(),
+        newest: jobs.jobs.iter().map(|job| Row::of(job, now)).collect(),
         form: FormPart::of(engine, form, errors).await?,
         shell,
     };

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use crate::http::base_path;
 use crate::job::{Cursor, Time};
 
-use super::{assets, when};
+use super::assets;
 
 /// The frame around a page; the template `layout.html` reads it.
 pub struct Shell {
@@ -24,8 +24,8 @@ pub struct Shell {
     pub here: String,
     /// The folder of scripts and styles.
     pub assets: String,
-    /// The server's clock, so that the browser can show relative times by it.
-    pub now: Time,
+    /// What the engine's clock said, so that the browser shows relative times by it. `None`: the page has no times.
+    pub now: Option<Time>,
     /// The version at the foot of the page.
     pub version: &'static str,
 }
@@ -85,21 +85,26 @@ impl Section {
 }
 
 impl Shell {
-    /// A page whose socket starts at `cursor`.
-    pub fn live(title: impl Into<String>, section: Section, cursor: Cursor) -> Self {
-        Shell { cursor: Some(cursor), ..Shell::still(title, section) }
+    /// A page whose socket starts at `cursor`, with times as they are seen from `now`.
+    pub fn live(title: impl Into<String>, section: Section, cursor: Cursor, now: Time) -> Self {
+        Shell { cursor: Some(cursor), ..Shell::still(title, section, now) }
     }
 
-    /// A page that nothing changes.
-    pub fn still(title: impl Into<String>, section: Section) -> Self {
+    /// A page that nothing changes, with times as they are seen from `now`.
+    pub fn still(title: impl Into<String>, section: Section, now: Time) -> Self {
+        Shell { section, now: Some(now), ..Shell::error(title) }
+    }
+
+    /// A page that says what went wrong: nothing changes it, and no time stands on it.
+    pub fn error(title: impl Into<String>) -> Self {
         Shell {
             title: title.into(),
-            section,
+            section: Section::None,
             cursor: None,
             base: base_path::url(""),
             here: base_path::here(),
             assets: assets::folder(),
-            now: when::now(),
+            now: None,
             version: env!("CARGO_PKG_VERSION"),
         }
     }

@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 use crate::config::units::parse_duration;
 use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, Submission};
-use crate::job::{Job, JobId, Json, JsonLimits, Labels, NewJob, RetryPolicy, Schema, Spec, Time};
+use crate::job::{
+    Job, JobId, Json, JsonLimits, Labels, NewJob, RetryPolicy, Schema, Spec, Time, stable_hash,
+};
 
-use super::assets::fnv1a;
 use super::curl::{self, Target};
 use super::form_value::{Errors, duration, filled, form_field, json, number, written};
 use super::json_text;
@@ -323,7 +324,7 @@ impl SubmitForm {
         let zone = if self.at.is_empty() { "" } else { &self.zone };
         let contents = [self.kind.as_str(), payload.unwrap_or_default(), zone];
         let token = filled(&self.token)?;
-        let hash = fnv1a(contents.into_iter().chain(self.options()));
+        let hash = stable_hash(contents.into_iter().chain(self.options()));
         Some(format!("{FORM_KEY_PREFIX}{token}:{hash:016x}"))
     }
 

@@ -43,9 +43,10 @@ pub async fn show(
 ) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let storage = engine.storage().await?;
-    let shell = Shell::live("System", Section::System, stats.cursor);
+    let now = engine.now();
+    let shell = Shell::live("System", Section::System, stats.cursor, now);
     let mut groups =
-        vec![process(&engine, shell.now), store(&storage), log(&stats, &engine), work(&engine)];
+        vec![process(&engine, now), store(&storage), log(&stats, &engine), work(&engine)];
     groups.extend(connections.map(|Extension(connections)| clients(&connections)));
     let settings = settings.iter().map(|setting| (setting.key.clone(), in_words(setting)));
     Ok(page(StatusCode::OK, &System { settings: settings.collect(), shell, groups }))

@@ -7,12 +7,11 @@ use std::str::FromStr;
 use url::form_urlencoded::Serializer;
 
 use crate::job::shorten::MAX_ERRORS;
-use crate::job::{Invalid, JobQuery, PageCursor, State, Time, moment};
+use crate::job::{Invalid, JobQuery, PageCursor, State, Time, add_names, moment};
 
 use super::error::sentence;
 
 /// Values of one field that an address may have.
-const MAX_NAMES: usize = 100;
 /// Conditions that are shown: the address of the list stands in each of them.
 const MAX_CHIPS: usize = 40;
 
@@ -250,22 +249,7 @@ fn many<T>(list: &mut Vec<T>, text: &str) -> Result<(), Vec<Invalid>>
 where
     T: FromStr<Err = Invalid> + PartialEq,
 {
-    let mut wrong = Vec::new();
-    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        match part.parse() {
-            Ok(value) if list.contains(&value) => {}
-            Ok(_) if list.len() >= MAX_NAMES => {
-                wrong.push(Invalid::new("filter", text, "at most 100 names for one field"));
-                break;
-            }
-            Ok(value) => list.push(value),
-            Err(invalid) => wrong.push(invalid),
-        }
-        if wrong.len() >= MAX_ERRORS {
-            break;
-        }
-    }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    add_names("filter", list, text, |name| name.parse().map(Some))
 }
 
 fn joined<T: Display>(values: &[T]) -> String {
@@ -284,6 +268,7 @@ fn address(fields: &[(&'static str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::MAX_NAMES;
 
     fn read(text: &str) -> Wanted {
         Wanted::read(text, Time::from_millis(1_800_000_000_000))

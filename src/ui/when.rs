@@ -1,14 +1,9 @@
 //! Times and durations as pages show them: relative in the text, absolute beside it. The script
 //! `when.js` speaks the same words.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::job::Time;
-
-/// The server's clock.
-pub fn now() -> Time {
-    Time::of(SystemTime::now())
-}
 
 /// One moment in the three ways a page needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -46,16 +46,17 @@ struct AttemptRow {
 pub async fn show(Has(engine): Has<Engine>) -> Result<Response, UiError> {
     let cursor = engine.head();
     let held = engine.workers(LIST);
-    let shell = Shell::live("Workers", Section::Workers, cursor);
+    let now = engine.now();
+    let shell = Shell::live("Workers", Section::Workers, cursor, now);
     let config = engine.config();
     let workers = Workers {
         worker: config.worker.to_string(),
-        started: engine.starts().last().map(|at| When::new(*at, shell.now)),
+        started: engine.starts().last().map(|at| When::new(*at, now)),
         running: held.total,
         max_running: config.max_running,
         lingering: held.lingering,
         lease: length(config.lease_ttl),
-        attempts: held.attempts.iter().map(|held| AttemptRow::of(held, shell.now)).collect(),
+        attempts: held.attempts.iter().map(|held| AttemptRow::of(held, now)).collect(),
         shell,
     };
     Ok(page(StatusCode::OK, &workers))

@@ -11,9 +11,9 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("supervise", &[]),
     ("logging", &["supervise"]),
     ("job", &[]),
-    ("store", &["job", "supervise"]),
+    ("store", &["job", "supervise", "logging"]),
     ("shutdown", &["supervise"]),
-    ("engine", &["job", "store", "shutdown", "supervise"]),
+    ("engine", &["job", "store", "shutdown", "supervise", "logging"]),
     ("handlers", &["job", "store", "engine"]),
     ("demo", &["job", "engine", "supervise"]),
     ("http", &["job", "engine", "shutdown", "supervise", "logging"]),
@@ -208,6 +208,45 @@ fn nobody_prints_beside_the_log() {
         let words = ["println!", "print!(", "io::stderr", "io::stdout", "stderr()", "stdout()"];
         let own = [".stdout().take", ".stderr().take"]; // those of a child
         !may && words.iter().any(|it| line.contains(it)) && !own.iter().any(|it| line.contains(it))
+    });
+}
+
+#[test]
+fn durations_have_one_grammar() {
+    refuse("only src/job/time.rs reads durations: call parse_duration", |path, line| {
+        let reads = ["<jiff::SignedDuration>", "<jiff::Span>", ": jiff::Span ="];
+        path != "src/job/time.rs" && reads.iter().any(|read| line.contains(read))
+    });
+}
+
+/// What one helper does for all: an own copy of it would differ from the others one day.
+#[test]
+fn helpers_are_there_once() {
+    for (what, home) in
+        [("cbf2_9ce4", "src/job/stable_hash.rs"), ("char_boundary(", "src/job/shorten.rs")]
+    {
+        refuse(&format!("{what} only in {home}"), |path, line| path != home && line.contains(what));
+    }
+    refuse("a list with commas is read by one of three", |path, line| {
+        let homes = ["src/job/comma_list.rs", "src/http/header_list.rs"];
+        // The tags of a form are checked where they are submitted.
+        let is_form = path.starts_with("src/ui") && line.contains("self.tags");
+        !homes.contains(&path) && !is_form && line.contains("split(',')")
+    });
+}
+
+#[test]
+fn what_is_tried_again_is_logged_in_one_way() {
+    refuse("log failures that are retried through RetryLog", |_, line| {
+        line.contains("mem::replace(&mut refused") || line.contains("mem::replace(&mut failing")
+    });
+}
+
+#[test]
+fn pages_tell_the_time_by_the_clock_of_the_engine() {
+    refuse("a page asks Engine::now, never a clock of its own", |path, line| {
+        let clocks = ["SystemTime::now", "Instant::now", "SystemClock"];
+        path.starts_with("src/ui") && clocks.iter().any(|clock| line.contains(clock))
     });
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::*;
 use crate::job::{Schedule, Time};
+use crate::logging::retry_log::testing::Lines;
 use crate::store::{
     Claim, Extension, Lease, LeaseRef, Note, ScheduleCommand, SettleError, Settlement, Snapshot,
     Storage, Ticked,
@@ -181,6 +182,29 @@ async fn claims_and_ticks_that_the_store_refuses_are_tried_again() {
     });
     let shop = open_on(store, registry, quick());
     assert_eq!(shop.run(work()).await.status.state, State::Completed);
+}
+
+#[tokio::test]
+async fn an_outage_is_one_line_in_the_log_of_each_loop_and_so_is_its_end() {
+    let (lines, _guard) = Lines::catch();
+    let store = Faulty::new(memory());
+    store.claims.store(2, Ordering::SeqCst);
+    store.ticks.store(2, Ordering::SeqCst);
+    store.settles.store(3, Ordering::SeqCst);
+    let shop = open_on(store, one(|_: Context, _: ()| async { Ok::<_, String>(()) }), quick());
+    assert_eq!(shop.run(work()).await.status.state, State::Completed);
+    for what in ["claiming jobs", "the store's tick", "settling attempts"] {
+        let over = format!("{what} works again");
+        let waits = async {
+            while lines.having(&over).is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(BOUND, waits).await.unwrap_or_else(|_| panic!("{what}: {:#?}", lines.having("")));
+        assert_eq!(lines.having(&over).len(), 1, "{:#?}", lines.having(""));
+        let begun = lines.having(&format!("{what} failed, retrying"));
+        assert!(begun.len() == 1 && begun[0].contains("no space left"), "{:#?}", lines.having(""));
+    }
 }
 
 #[tokio::test]

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{cut, discard, done, retry};
+use super::{discard, done, retry};
 use crate::engine::{Context, Handler};
 use crate::job::Outcome;
+use crate::job::shorten::truncated;
 
 /// How long children that outlive the process may go on writing before they are killed, and how long
 /// what is left in the pipes is read after that.
@@ -194,7 +195,7 @@ fn judge(program: &Program, status: ExitStatus, last_error: &str, begin: Instant
     };
     if !last_error.is_empty() {
         error.push_str(": ");
-        error.push_str(cut(last_error, 500));
+        error.push_str(truncated(last_error, 500));
     }
     match status.code() {
         Some(code) if program.discard_codes.contains(&code) => discard(error),

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader};
 
 use crate::engine::Context;
-use crate::handlers::cut;
 use crate::job::Stream;
+use crate::job::shorten::truncated;
 
 /// Lines that are kept from the end, once the first ones have used up the bound.
 const TAIL: usize = 100;
@@ -99,7 +99,7 @@ impl<'a> Transcript<'a> {
             line.pop();
         }
         let text = String::from_utf8_lossy(&line);
-        let kept = cut(&text, self.max_line);
+        let kept = truncated(&text, self.max_line);
         if kept.len() < text.len() { format!("{kept}…") } else { kept.to_owned() }
     }
 

@@ -10,7 +10,8 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Settings;
-use crate::handlers::{cut, discard, done, retry};
+use crate::handlers::{discard, done, retry};
+use crate::job::shorten::truncated;
 use crate::job::{Outcome, Time};
 
 /// Bytes of headers kept in a result; whole headers that do not fit are left out.
@@ -71,7 +72,7 @@ fn describe(status: StatusCode, quote: &str, headers: &HeaderMap) -> String {
     let location = headers.get(reqwest::header::LOCATION).and_then(|value| value.to_str().ok());
     if let Some(location) = location.filter(|_| status.is_redirection()) {
         text.push_str(" (redirects are not followed; it points to ");
-        text.push_str(cut(location, MAX_QUOTE));
+        text.push_str(truncated(location, MAX_QUOTE));
         text.push(')');
     }
     let quote = quote.trim();

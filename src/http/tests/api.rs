@@ -69,6 +69,39 @@ async fn a_batch_is_accepted_whole_or_not_at_all() {
     assert_eq!(server.get("/api/v1/jobs").await.json()["jobs"].as_array().unwrap().len(), 2);
 }
 
+/// Each fault in the only, the first, a later and the last job of an array, and in a job outside of an array.
+#[tokio::test]
+async fn an_error_in_a_batch_names_the_index_of_its_job_the_first_and_the_only_one_too() {
+    let server = Server::start().await;
+    let good = r#"{"kind":"echo","delay_ms":3600000}"#;
+    let (long, deep) = ("x".repeat(1_100_000), format!("{}{}", "[".repeat(200), "]".repeat(200)));
+    let (long, deep) = (format!(r#"{{"kind":"echo","payload":"{long}"}}"#), deep);
+    let deep = format!(r#"{{"kind":"echo","payload":{deep}}}"#);
+    for (bad, status, code, field) in [
+        (r#"{"kind":"mail","payload":{"to":1}}"#, 422, "invalid_payload", "payload.to"),
+        (r#"{"kind":"mail","payload":7}"#, 422, "invalid_payload", "payload"),
+        (r#"{"kind":"unknown"}"#, 422, "unknown_kind", "kind"),
+        (r#"{"kind":"echo","priority":99999}"#, 422, "invalid_job", "priority"),
+        (&long, 413, "payload_too_large", "payload"),
+        (&deep, 422, "json_too_deep", "payload"),
+    ] {
+        let named = async |body: String| {
+            let answer = server.post("/api/v1/jobs", &body).await.is_problem(status, code);
+            answer["errors"][0]["field"].as_str().map(str::to_owned)
+        };
+        assert_eq!(named(bad.to_owned()).await.as_deref(), Some(field), "outside of an array");
+        for (batch, index) in [
+            (format!("[{bad}]"), 0),
+            (format!("[{bad},{good}]"), 0),
+            (format!("[{good},{bad},{good}]"), 1),
+            (format!("[{good},{good},{bad}]"), 2),
+        ] {
+            let expected = format!("[{index}].{field}");
+            assert_eq!(named(batch).await, Some(expected), "{code} at {index}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_bad_submission_is_told_what_is_wrong() {
     let limits = Limits { body_bytes: 3 * 1_024 * 1_024, ..Limits::default() };

@@ -52,5 +52,19 @@ async fn what_happened_can_be_scraped() {
         assert_eq!(samples.get(name), Some(&value), "{name}: {samples:#?}");
     }
     assert!(samples[r#"cortado_queue_concurrency{queue="odd"}"#] > 0.0);
+    for name in ["cortado_wait_seconds", "cortado_run_seconds"] {
+        let start = format!("{name}_bucket{{le=\"");
+        let bucket = |(sample, count): (&String, &f64)| {
+            let bound = sample.strip_prefix(&start)?.strip_suffix("\"}")?.replace("+Inf", "inf");
+            Some((bound.parse::<f64>().unwrap(), *count))
+        };
+        let mut buckets: Vec<(f64, f64)> = samples.iter().filter_map(bucket).collect();
+        buckets.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        assert!(buckets.len() > 10 && buckets.is_sorted_by_key(|(_, count)| *count), "{buckets:?}");
+        assert_eq!(buckets.last(), Some(&(f64::INFINITY, 1.0)), "one job has run: {name}");
+        assert_eq!(samples[&format!("{name}_count")], 1.0);
+        assert!((0.0..20.0).contains(&samples[&format!("{name}_sum")]));
+    }
+    assert!(!samples.keys().any(|name| name.contains("quantile=")), "{samples:#?}");
     assert!(samples["cortado_start_time_seconds"] > 1.7e9);
 }

@@ -17,7 +17,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use crate::engine::{Context, Engine, EngineConfig, KindInfo, Registry, example};
 use crate::http::auth::Hosts;
 use crate::http::{Access, Limits, bind, router, serve, wrap};
-use crate::job::{Kind, Outcome};
+use crate::job::{Kind, Outcome, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
 use crate::store::{self, Store, SystemClock};
@@ -92,6 +92,12 @@ impl Server {
                 Ok::<_, String>(payload)
             }
         });
+        let kind = Kind::parse("mail").unwrap();
+        let schema = r#"{"type":"object","required":["to"],"properties":{"to":{"type":"string"}}}"#;
+        let schema = Some(Schema::parse(schema).unwrap());
+        let about = "Declares what its payload is.".into();
+        let info = KindInfo { kind, about, example: example(r#"{"to":"a"}"#), schema };
+        registry.add(info, |_: Context, value: Value| async move { Ok::<_, String>(value) });
         let shutdown = Shutdown::default();
         let store: Arc<dyn Store> = setup.store;
         let config =

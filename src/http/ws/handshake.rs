@@ -8,6 +8,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::SUBPROTOCOL;
 use crate::http::Problem;
+use crate::http::header_list::elements;
 
 /// The answer that opens the socket.
 ///
@@ -62,7 +63,5 @@ pub fn check(request: &Request) -> Result<Response, Problem> {
 
 /// Whether a header's comma-separated list has this word.
 fn lists(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    let mut words = values.flat_map(|value| value.split(','));
-    words.any(|given| given.trim().eq_ignore_ascii_case(word))
+    elements(headers, &name).any(|given| given.eq_ignore_ascii_case(word))
 }

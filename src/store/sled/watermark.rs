@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::shared::Shared;
 use crate::job::{Cursor, Epoch};
+use crate::logging::RetryLog;
 use crate::store::StoreError;
 use crate::store::formats::HEAD_FILE;
 use crate::supervise::{Failures, Part, pass};
@@ -196,18 +197,18 @@ pub(super) fn follow(
     failures: &Failures,
 ) -> io::Result<JoinHandle<()>> {
     failures.thread(Part::HeadFile, move || {
-        let mut failing = false;
+        // The next pass is the next try.
+        let mut retry = RetryLog::new("writing the head file", PACE, PACE);
         while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(PACE) {
             pass(Part::HeadFile);
             if shared.check().is_err() {
                 continue; // what was durable before stays written
             }
             match shared.watermark.write(shared.head()) {
-                Ok(()) => failing = false,
-                Err(error) if !std::mem::replace(&mut failing, true) => {
-                    tracing::warn!(%error, "how far the log is cannot be written beside it");
+                Ok(()) => retry.worked(),
+                Err(error) => {
+                    retry.failed(&error);
                 }
-                Err(_) => {}
             }
         }
     })

@@ -12,7 +12,9 @@ use tower::ServiceExt;
 use crate::engine::{Engine, EngineConfig, KindInfo, Registry, Submission, example};
 use crate::job::{Job, Json, Kind, Outcome, QueueName, Schema, Verdict, WorkerName};
 use crate::shutdown::Shutdown;
-use crate::store::{Claim, Clock, Lease, Limits, MemoryStore, Settlement, Store, SystemClock};
+use crate::store::{
+    Claim, Clock, Lease, Limits, ManualClock, MemoryStore, Settlement, Store, SystemClock,
+};
 
 mod actions;
 mod bulk;
@@ -78,7 +80,19 @@ impl Desk {
         Desk::obeying(store, still)
     }
 
+    /// Where the time is what the clock says.
+    fn by(clock: ManualClock) -> Desk {
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        let still = Shutdown::default();
+        still.draining.cancel();
+        Desk::started(MemoryStore::new(Limits::default(), clock.clone()), still, clock)
+    }
+
     fn obeying(store: Arc<MemoryStore>, shutdown: Shutdown) -> Desk {
+        Desk::started(store, shutdown, Arc::new(SystemClock))
+    }
+
+    fn started(store: Arc<MemoryStore>, shutdown: Shutdown, clock: Arc<dyn Clock>) -> Desk {
         let mut registry = Registry::default();
         let kinds = [
             ("echo", r#"{"hello":"world"}"#, "Answers with its payload.", None),
@@ -91,7 +105,8 @@ impl Desk {
             let info = KindInfo { kind, about: about.into(), example: example(payload), schema };
             registry.add(info, |_, _: serde_json::Value| async { Outcome::Cancel });
         }
-        let engine = Engine::start(store.clone(), registry, EngineConfig::default(), shutdown);
+        let config = EngineConfig::default();
+        let engine = Engine::start_with_clock(store.clone(), registry, config, shutdown, clock);
         let pages = super::router(engine.clone(), settings());
         Desk { store, engine, pages }
     }

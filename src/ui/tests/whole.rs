@@ -29,6 +29,65 @@ async fn every_page_renders_with_none_one_and_many_jobs() {
     }
 }
 
+/// A clock of another year: no page may look at the machine's.
+#[tokio::test]
+async fn every_page_tells_the_time_by_the_clock_of_the_engine() {
+    let clock = ManualClock::at("2091-03-01T12:00:00Z".parse().unwrap());
+    let desk = Desk::by(clock.clone());
+    let job = desk.submit(echo("1")).await;
+    clock.advance(Duration::from_secs(3_600));
+    let now = format!(" data-now=\"{}\"", desk.engine.now().millis());
+    let schedule = [("name", "often"), ("cron", "every 2h"), ("kind", "echo")];
+    let made = desk.post("/schedules", &schedule).await;
+    assert_eq!(made.location, "/schedules/of/often", "{}", made.text);
+    let of_job = format!("/jobs/{}", job.id);
+    for (path, told) in [
+        ("/", "60 min ago"),
+        ("/jobs", "60 min ago"),
+        (&of_job, "60 min ago"),
+        ("/queues", "60 min ago"),
+        ("/queues/default", "60 min ago"),
+        ("/jobs/new?kind=echo&start=in&delay=1d", "Not before 2091-03-02 13:00:00 UTC, in 24 h"),
+        ("/schedules", "in 1 h<"),
+        ("/schedules/of/often", "in 1 h<"),
+        ("/schedules/new?cron=every%202h&kind=echo", "2091-03-01 14:00:00"),
+        ("/failures", ""),
+        ("/workers", ""),
+        ("/jobs/bulk", ""),
+        ("/system", ""),
+    ] {
+        let page = desk.get(path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        page.assert_has(&now);
+        page.assert_has(told);
+    }
+    desk.get("/nowhere").await.assert_lacks("data-now");
+}
+
+/// A script that had a number of its own would differ from the server one day.
+#[tokio::test]
+async fn numbers_that_scripts_share_with_the_server_stand_on_the_page() {
+    let desk = Desk::open();
+    let scripts = |text: &str| {
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/static")).unwrap();
+        let paths = files.map(|file| file.unwrap().path());
+        let named = paths.filter(|path| std::fs::read_to_string(path).unwrap().contains(text));
+        named.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for (page, attribute, key, script) in [
+        ("/", " data-crowded-at=\"300\"", "body.dataset.crowdedAt", "crowd.js"),
+        ("/jobs", " data-crowded-at=\"300\"", "body.dataset.crowdedAt", "crowd.js"),
+        ("/", " data-error-excerpt=\"160\"", "body.dataset.errorExcerpt", "live.js"),
+        ("/jobs", " data-error-excerpt=\"160\"", "body.dataset.errorExcerpt", "live.js"),
+        ("/jobs", " data-limit=\"50\"", "body.dataset.limit", "jobs.js"),
+        ("/", " viewBox=\"0 0 300 84\"", "viewBox.baseVal", "chart.js"),
+    ] {
+        desk.get(page).await.assert_has(attribute);
+        assert_eq!(scripts(key), [script], "{key}");
+    }
+    assert_eq!(scripts("as in src/"), [""; 0], "a number that is told twice");
+}
+
 #[tokio::test]
 async fn every_link_and_file_of_every_page_leads_somewhere() {
     let desk = Desk::open();

@@ -1,0 +1,81 @@
+//! The requests of one connection that are under way, counted in a channel: the stop waits for the last one
+//! without looking again and again.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// Counts the requests of one connection. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct UnderWay(watch::Sender<usize>);
+
+/// A request that is under way for as long as this lives.
+#[derive(Debug)]
+pub struct RequestGuard(watch::Sender<usize>);
+
+impl UnderWay {
+    /// Counts one more request.
+    pub fn begin(&self) -> RequestGuard {
+        self.0.send_modify(|count| *count += 1);
+        RequestGuard(self.0.clone())
+    }
+
+    /// Resolves when no request has been under way for `quiet`. One that begins and ends meanwhile counts, too: it
+    /// was in the buffer already, and its answer may still be on its way.
+    pub async fn idle(&self, quiet: Duration) {
+        let mut count = self.0.subscribe();
+        // It can only fail without a sender, and `self` is one.
+        while count.wait_for(|count| *count == 0).await.is_ok() {
+            if tokio::time::timeout(quiet, count.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::{Instant, sleep};
+
+    #[tokio::test]
+    async fn a_request_counts_however_short_it_is() {
+        const QUIET: Duration = Duration::from_millis(200);
+        let under_way = UnderWay::default();
+        for _ in 0..20 {
+            let short = async {
+                sleep(QUIET / 2).await;
+                let begun = Instant::now();
+                drop(under_way.begin());
+                (begun, Instant::now())
+            };
+            let idle = async {
+                under_way.idle(QUIET).await;
+                Instant::now()
+            };
+            let ((begun, ended), idle) = tokio::join!(short, idle);
+            // On a machine that is busy elsewhere it may come too late to count; then it is tried again.
+            if begun < idle {
+                assert!(idle >= ended + QUIET, "the quiet time begins anew with each request");
+                return;
+            }
+        }
+        panic!("no request began within the quiet time");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_idle_while_a_request_is_under_way() {
+        let under_way = UnderWay::default();
+        let two = [under_way.begin(), under_way.clone().begin()];
+        let idle = tokio::time::timeout(Duration::from_millis(50), under_way.idle(Duration::ZERO));
+        assert!(idle.await.is_err());
+        drop(two);
+        under_way.idle(Duration::ZERO).await;
+    }
+}

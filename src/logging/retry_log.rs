@@ -1,0 +1,126 @@
+//! What a loop says of work that fails and is tried again: one line when it begins to fail, one when it works
+//! again, and how long to wait before the next try.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+/// Follows the tries of one piece of work.
+#[derive(Debug)]
+pub struct RetryLog {
+    /// What is tried, as the subject of a line: `claiming jobs`.
+    what: &'static str,
+    /// The queue that it is done for, when there is one loop for each.
+    queue: Option<String>,
+    /// The wait after the first failure, and the longest one.
+    waits: (Duration, Duration),
+    /// The wait before the next try; `None` while it works.
+    wait: Option<Duration>,
+    /// Tries that failed since it last worked.
+    failed: u64,
+}
+
+impl RetryLog {
+    /// Work that works until it is said to fail; each wait is twice as long as the one before, from `first` up to
+    /// `longest`.
+    pub fn new(what: &'static str, first: Duration, longest: Duration) -> Self {
+        RetryLog { what, queue: None, waits: (first, longest), wait: None, failed: 0 }
+    }
+
+    /// The same work for one queue.
+    pub fn of_queue(self, queue: &impl Display) -> Self {
+        RetryLog { queue: Some(queue.to_string()), ..self }
+    }
+
+    /// A try failed: logs the first of a row, and answers with the wait before the next one.
+    pub fn failed(&mut self, error: &dyn Display) -> Duration {
+        let RetryLog { what, waits: (first, longest), .. } = *self;
+        if self.failed == 0 {
+            tracing::error!(queue = self.queue, %error, "{what} failed, retrying");
+        }
+        self.failed += 1;
+        let wait = self.wait.map_or(first, |last| last.saturating_mul(2)).min(longest);
+        self.wait = Some(wait);
+        wait
+    }
+
+    /// A try did what it should: logs that, when the one before had failed.
+    pub fn worked(&mut self) {
+        if self.wait.take().is_some() {
+            let (what, failed_tries) = (self.what, std::mem::take(&mut self.failed));
+            tracing::info!(queue = self.queue, failed_tries, "{what} works again");
+        }
+    }
+}
+
+/// For tests of what is logged.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::io;
+    use std::sync::{Arc, Mutex, OnceLock};
+
+    use tracing::Dispatch;
+    use tracing::subscriber::{DefaultGuard, NoSubscriber};
+
+    /// What is logged on one thread.
+    #[derive(Clone, Default)]
+    pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        /// Catches what this thread logs, for as long as the guard lives.
+        pub(crate) fn catch() -> (Lines, DefaultGuard) {
+            // While there is one dispatcher alone, `tracing` asks the thread that logs a line first whether anybody
+            // wants it, and the threads of other tests say no for all.
+            static SECOND: OnceLock<Dispatch> = OnceLock::new();
+            SECOND.get_or_init(|| Dispatch::new(NoSubscriber::new()));
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let plain = tracing_subscriber::fmt().with_ansi(false).without_time();
+            let plain = plain.with_target(false).with_writer(move || writer.clone());
+            (lines, tracing::subscriber::set_default(plain.finish()))
+        }
+
+        /// The lines until now that have this text.
+        pub(crate) fn having(&self, text: &str) -> Vec<String> {
+            let all = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            all.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+        }
+    }
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::Lines;
+    use super::*;
+
+    #[test]
+    fn a_failure_that_lasts_is_one_line_and_so_is_its_end_and_the_waits_grow() {
+        let (lines, _guard) = Lines::catch();
+        let ms = Duration::from_millis;
+        let mut log = RetryLog::new("claiming jobs", ms(100), ms(300)).of_queue(&"mail");
+        for _ in 0..2 {
+            log.worked();
+            let waits = [1, 2, 3, 4].map(|_| log.failed(&"no space left"));
+            assert_eq!(waits, [ms(100), ms(200), ms(300), ms(300)]);
+            log.worked();
+            log.worked();
+        }
+        RetryLog::new("the tick", ms(1), ms(1)).failed(&"closed");
+        let row = [
+            "ERROR claiming jobs failed, retrying queue=\"mail\" error=no space left",
+            " INFO claiming jobs works again queue=\"mail\" failed_tries=4",
+        ];
+        let last = "ERROR the tick failed, retrying error=closed";
+        assert_eq!(lines.having(""), [row[0], row[1], row[0], row[1], last]);
+    }
+}
