@@ -99,6 +99,7 @@ impl FormPart {
 
     async fn of(engine: &Engine, form: ScheduleForm, errors: Errors) -> Result<FormPart, UiError> {
         let now = engine.now();
+        let form = form.shown(engine.config().max_payload);
         let read = off_runtime(usize::MAX, || {
             let cron = Cron::parse(&form.cron, &form.zone, now).ok()?;
             Some((cron.in_words(), cron.upcoming(now, TOLD)))
