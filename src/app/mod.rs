@@ -379,6 +379,7 @@ fn http_limits(config: &Config) -> http::Limits {
         connections_per_address: http.connections_from_one_address(),
         trusted_proxies: http.trusted_proxies.clone(),
         max_unread: http.max_unread,
+        max_compressed: http.max_compressed,
         min_rate: http.min_rate as u64,
         export_min_rate: http.export_min_rate as u64,
         min_rate_window: http.min_rate_window,

@@ -197,6 +197,9 @@ pub struct HttpSection {
     /// Bytes of large answers that may wait for their clients.
     #[serde(deserialize_with = "size")]
     pub max_unread: usize,
+    /// The longest answer that is compressed.
+    #[serde(deserialize_with = "size")]
+    pub max_compressed: usize,
     /// Bytes a second that a client must take of an answer that waits for it.
     #[serde(deserialize_with = "size")]
     pub min_rate: usize,
@@ -417,6 +420,7 @@ impl Default for HttpSection {
             connections_per_address: None,
             trusted_proxies: Vec::new(),
             max_unread: 256 << 20,
+            max_compressed: 256 << 10,
             min_rate: 8_000,
             export_min_rate: 64_000,
             min_rate_window: Duration::from_secs(30),

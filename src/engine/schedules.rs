@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tokio::time::sleep;
 use tracing::{error, info};
 
-use super::{BackoffFields, Engine, EngineError, FieldError, Inner, Submission};
+use super::{BackoffFields, Engine, EngineError, FieldError, Inner, Submission, off_runtime};
 use crate::job::{
     Cron, Cursor, Misread, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time,
 };
@@ -60,7 +60,7 @@ impl ScheduleSubmission {
         let mut errors = Vec::new();
         let mut add = |field, message| errors.push(FieldError { field, message });
         let zone = self.zone.unwrap_or_default();
-        let cron = match Cron::parse(&self.cron, &zone, now) {
+        let cron = match off_runtime(usize::MAX, || Cron::parse(&self.cron, &zone, now)) {
             Ok(cron) => Some(cron),
             Err(Misread::Pattern(why)) => {
                 add("cron", why);

@@ -97,9 +97,18 @@ pub fn url(relative: &str) -> String {
     format!("{base}/{relative}")
 }
 
-/// The address of the request that is being answered, path and query, from the root of the host.
+/// The longest address of a request that an answer repeats, in bytes.
+const LONGEST_HERE: usize = 2_000;
+
+/// The address of the request that is being answered, path and query, from the root of the host. Of one that
+/// is too long to be repeated the query is left out, or all.
 pub fn here() -> String {
-    url(&PLACE.try_with(|place| place.below.clone()).unwrap_or_default())
+    let below = PLACE.try_with(|place| {
+        let path = place.below.split('?').next().unwrap_or_default();
+        let known = [place.below.as_str(), path].into_iter().find(|it| it.len() <= LONGEST_HERE);
+        known.unwrap_or_default().to_owned()
+    });
+    url(&below.unwrap_or_default())
 }
 
 /// Whether the request that is being answered can be made again by loading the page again.
@@ -200,6 +209,19 @@ mod tests {
             let answer = routes.clone().oneshot(request).await.unwrap();
             let body = to_bytes(answer.into_body(), 1_024).await.unwrap();
             assert_eq!(body, "/a/b/jobs/7?x=%2F /a/b/jobs/new", "{asked}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_address_is_not_repeated() {
+        let routes = mount(Router::new().fallback(|| async { here() }), &BasePath::default());
+        let long = "&".repeat(LONGEST_HERE);
+        let path = long.replace('&', "x");
+        let asked = ["/jobs?q=a&b".to_owned(), format!("/jobs?{long}"), format!("/{path}x?a=b")];
+        for (asked, told) in asked.iter().zip(["/jobs?q=a&b", "/jobs", "/"]) {
+            let request = Request::get(asked).body(Body::empty()).unwrap();
+            let answer = routes.clone().oneshot(request).await.unwrap();
+            assert_eq!(to_bytes(answer.into_body(), 10_000).await.unwrap(), told);
         }
     }
 

@@ -7,22 +7,19 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tracing::Instrument;
 
 use super::auth::{Hosts, check_host, check_origin, check_token};
 use super::cross_site::check_cross_site;
-use super::date;
-use super::patience::Lasting;
 use super::query::asks_to_wait;
 use super::unread::{Unread, count};
 use super::{Limits, Problem};
+use super::{compression, date};
 use crate::supervise::{Part, panic_text, pass};
 
 /// Who may come in.
@@ -49,7 +46,6 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
         let detail = "a request that a page of another site makes is refused";
         Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
     });
-    let compressible = SizeAbove::new(1_024).and(NotForContentType::IMAGES).and(not_lasting);
     let gate = Gate { access, timeout: limits.request_timeout, max_wait: limits.max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
@@ -57,15 +53,11 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             count(unread.clone(), request, next)
         }))
-        .layer(CompressionLayer::new().compress_when(compressible))
+        .layer(middleware::from_fn(compression::in_pieces))
+        .layer(compression::layer(limits.max_compressed))
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(csrf)
         .layer(middleware::from_fn_with_state(gate, around)))
-}
-
-/// A stream is written as it comes; a compressor would hold its bytes back.
-fn not_lasting(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions) -> bool {
-    extensions.get::<Lasting>().is_none()
 }
 
 struct Gate {

@@ -43,6 +43,8 @@ pub struct Limits {
     /// Bytes of large answers that may wait for their clients, a quarter of them for one address; further ones are
     /// refused.
     pub max_unread: usize,
+    /// The longest answer that is compressed, in bytes.
+    pub max_compressed: usize,
     /// How much time in which bytes wait for a peer is averaged over.
     pub min_rate_window: Duration,
     /// The longest that a request may wait for events, or for the end of a job.
@@ -130,6 +132,7 @@ impl Default for Limits {
             connections_per_address: 1_024,
             trusted_proxies: Vec::new(),
             max_unread: 256 * 1_024 * 1_024,
+            max_compressed: 256 * 1_024,
             min_rate: 8_000,
             export_min_rate: 64_000,
             min_rate_window: Duration::from_secs(30),

@@ -19,6 +19,7 @@ pub mod auth;
 pub mod base_path;
 mod bulk;
 pub mod client_address;
+mod compression;
 pub mod connections;
 mod cross_site;
 mod date;

@@ -76,7 +76,8 @@ impl<'a> ScheduleView<'a> {
     }
 
     fn with_upcoming(self, schedule: &Schedule, now: Time) -> Self {
-        let upcoming = schedule.spec.cron.upcoming(now, TOLD).into_iter().map(Shown).collect();
+        let upcoming = off_runtime(usize::MAX, || schedule.spec.cron.upcoming(now, TOLD));
+        let upcoming = upcoming.into_iter().map(Shown).collect();
         ScheduleView { upcoming, ..self }
     }
 }
@@ -174,14 +175,18 @@ pub async fn preview(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let PreviewBody { cron, zone } = read(&body, "invalid_schedule")?;
-    let cron = Cron::parse(&cron, &zone, api.engine.now());
-    let cron = cron.map_err(|misread| {
+    let now = api.engine.now();
+    // The search for a time that comes rarely is long for a thread of the runtime, whatever the pattern's length.
+    let read = off_runtime(usize::MAX, || {
+        Cron::parse(&cron, &zone, now).map(|cron| (cron.upcoming(now, TOLD), cron))
+    });
+    let (upcoming, cron) = read.map_err(|misread| {
         let (field, message) = match misread {
             Misread::Pattern(why) => ("cron", why),
             Misread::Zone(why) => ("zone", why),
         };
         Problem::invalid_schedule(vec![crate::engine::FieldError { field, message }])
     })?;
-    let upcoming = cron.upcoming(api.engine.now(), TOLD).into_iter().map(Shown).collect();
+    let upcoming = upcoming.into_iter().map(Shown).collect();
     Ok(json(&PreviewView { in_words: cron.in_words(), upcoming }))
 }

@@ -8,7 +8,11 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Serialize};
 
+use super::shorten::shorten;
 use super::{Time, parse_duration};
+use search::{Search, empty_field};
+
+mod search;
 
 /// The shortest interval, and the longest: a year.
 const INTERVALS: (Duration, Duration) =
@@ -53,14 +57,16 @@ impl Cron {
         let (pattern, zone) = (pattern.trim(), zone.trim());
         let zone = if zone.is_empty() { "UTC" } else { zone };
         if time_zone(zone).is_none() {
+            let zone = shorten(zone, MAX_PATTERN);
             let why = format!(
                 "no zone {zone:?} is known; give UTC, an offset such as +02:00, or a name such as Europe/Zurich"
             );
             return Err(Misread::Zone(why));
         }
         let cron = Cron { pattern: pattern.into(), zone: zone.into() };
-        cron.meaning().map_err(|why| {
-            Misread::Pattern(format!("{pattern:?} is not accepted ({why}); give {ACCEPTED}"))
+        cron.check().map_err(|why| {
+            let shown = shorten(pattern, MAX_PATTERN);
+            Misread::Pattern(format!("{shown:?} is not accepted ({why}); give {ACCEPTED}"))
         })?;
         match cron.next_after(now) {
             Some(_) => Ok(cron),
@@ -78,8 +84,8 @@ impl Cron {
         &self.zone
     }
 
-    /// The first moment after this one at which it is due. `None` when it never comes, or when this
-    /// machine does not know the zone. A time that the clocks skip is due as the gap ends; one that
+    /// The first moment after this one at which it is due. `None` when it does not come within 40 years, or
+    /// when this machine does not know the zone. A time that the clocks skip is due as the gap ends; one that
     /// comes twice is due once, unless it is one of many in the hour.
     pub fn next_after(&self, after: Time) -> Option<Time> {
         match self.meaning().ok()? {
@@ -91,7 +97,7 @@ impl Cron {
             Meaning::Pattern(pattern) => {
                 let zone = time_zone(&self.zone)?;
                 let after = jiff::Timestamp::from_millisecond(after.millis()).ok()?;
-                let next = pattern.find_next_occurrence(&after.to_zoned(zone), false).ok()?;
+                let next = Search::default().next(&pattern, after.to_zoned(zone))?;
                 let next = Time::from_millis(next.timestamp().as_millisecond());
                 Some(next).filter(|next| *next <= Time::MAX)
             }
@@ -130,11 +136,29 @@ impl Cron {
                 Err("an interval is whole seconds, 1 s to a year".into())
             };
         }
-        let parser =
-            CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-        let pattern = parser.parse(&self.pattern).map_err(|error| error.to_string())?;
-        Ok(Meaning::Pattern(Box::new(pattern)))
+        Ok(Meaning::Pattern(Box::new(read(&self.pattern)?)))
     }
+
+    /// What a new pattern is held to besides. Stored ones are not: an older version accepted them.
+    fn check(&self) -> Result<(), String> {
+        let Meaning::Pattern(pattern) = self.meaning()? else { return Ok(()) };
+        for field in self.pattern.split_whitespace() {
+            let list = field.strip_prefix('+').unwrap_or(field);
+            if list.split(',').any(str::is_empty) {
+                return Err(format!("the list {field:?} has an empty element"));
+            }
+        }
+        match empty_field(&pattern) {
+            Some(field) => Err(format!("no {field} is in it")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads a pattern that is no interval.
+fn read(pattern: &str) -> Result<croner::Cron, String> {
+    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+    parser.parse(pattern).map_err(|error| error.to_string())
 }
 
 enum Meaning {
@@ -309,6 +333,22 @@ mod tests {
             "every fortnight",
             "every 2y",
             "@reboot",
+            ", * * * * *",
+            "* , * * * *",
+            "1,,2 * * * *",
+            ",1 * * * *",
+            "0 1, * * *",
+            "0 0 , * *",
+            "0 0 * ,, *",
+            "0 0 * * ,mon",
+            "0 0 * * +",
+            "0 0 * * +,1",
+            "*/ * * * *",
+            "/5 * * * *",
+            "5- * * * *",
+            "-5 * * * *",
+            "30-10 * * * *",
+            "0 0 * * L",
             "0 0 31 4 *",
         ] {
             let Err(Misread::Pattern(why)) = Cron::parse(bad, "", now) else { panic!("{bad:?}") };

@@ -11,6 +11,7 @@ use crate::job::{Invalid, JobId, JobQuery, Time};
 
 use super::error::{UiError, sentence};
 use super::filters;
+use super::form_value::cut;
 use super::row::Row;
 use super::shell::{Section, Shell, page, see_other};
 use super::wanted::{Chip, Wanted};
@@ -204,6 +205,7 @@ impl Form {
                 _ => {}
             }
         }
+        cut([&mut form.action, &mut form.queue, &mut form.priority]);
         form
     }
 

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::config::units::parse_duration;
 use crate::job::JsonLimits;
+use crate::job::shorten::shorten;
 
 use super::error::UiError;
 
@@ -35,6 +36,36 @@ pub fn pairs(encoded: &[u8]) -> Result<Pairs, UiError> {
         });
     }
     Ok(url::form_urlencoded::parse(encoded).into_owned().collect())
+}
+
+/// The longest text of a field that a form shows again, in characters: more than any field accepts, but for the
+/// payload.
+const MAX_SHOWN: usize = 300;
+/// The same of a list of tags, or of a search.
+const MAX_SHOWN_LIST: usize = 3_000;
+
+/// Cuts what was typed into a form's fields to what a page may repeat. No field accepts more, and escaped
+/// text is five times as long.
+pub fn cut<'a>(fields: impl IntoIterator<Item = &'a mut String>) {
+    fields.into_iter().for_each(|text| cut_to(text, MAX_SHOWN));
+}
+
+/// The same of a list of tags, or of a search.
+pub fn cut_list(list: &mut String) {
+    cut_to(list, MAX_SHOWN_LIST);
+}
+
+/// The same of a payload, of which more than `longest` bytes are not accepted.
+pub fn cut_payload(payload: &mut String, longest: usize) {
+    if payload.len() > longest {
+        cut_list(payload);
+    }
+}
+
+fn cut_to(text: &mut String, most: usize) {
+    if text.len() > most {
+        *text = shorten(text, most);
+    }
 }
 
 /// The form's field for a field of the API.

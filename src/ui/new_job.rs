@@ -183,7 +183,9 @@ async fn form_page(
     let stats = engine.stats().await?;
     let queues = stats.queues.keys().map(ToString::to_string).collect();
     let (target, now) = (Target::of(headers), engine.now());
+    let max_payload = engine.config().max_payload;
     Ok(off_runtime(turned.form.size(), || {
+        let turned = Turned { form: turned.form.shown(max_payload), ..turned };
         page(status, &NewJobPage::of(&engine.kinds(), turned, errors, queues, &target, now))
     }))
 }

@@ -8,11 +8,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::engine::{Engine, Stats};
+use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{JobQuery, QueueName, RateRule};
 
 use super::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::error::UiError;
 use super::filters;
+use super::form_value::cut;
 use super::queue_row::QueueRow;
 use super::row::Row;
 use super::shell::{Section, Shell, page, see_other};
@@ -146,7 +148,9 @@ async fn refuse(
     typed: &str,
     message: &str,
 ) -> Result<Response, UiError> {
-    let wrong = Wrong { field, typed: typed.to_owned(), message: message.to_owned() };
+    let mut wrong =
+        Wrong { field, typed: typed.to_owned(), message: shorten(message, MAX_MESSAGE) };
+    cut([&mut wrong.typed]);
     render(engine, name, Some(wrong), StatusCode::UNPROCESSABLE_ENTITY).await
 }
 

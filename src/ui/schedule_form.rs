@@ -7,7 +7,9 @@ use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, ScheduleSubmission};
 use crate::job::{JsonLimits, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time};
 
-use super::form_value::{Errors, duration, filled, form_field, json, number, written};
+use super::form_value::{
+    Errors, cut, cut_list, cut_payload, duration, filled, form_field, json, number, written,
+};
 use super::submit_form::SubmitForm;
 
 /// Every field as text, so that nothing typed is lost when one of them is wrong.
@@ -59,6 +61,26 @@ impl ScheduleForm {
             overlap: if *overlap == Overlap::Skip { "skip".into() } else { String::new() },
             max_late: max_late_ms.map(written).unwrap_or_default(),
         }
+    }
+
+    /// The form as a page shows it again: what is longer than any field accepts is shortened.
+    pub fn shown(mut self, max_payload: usize) -> ScheduleForm {
+        cut_payload(&mut self.payload, max_payload);
+        cut_list(&mut self.tags);
+        cut([
+            &mut self.name,
+            &mut self.cron,
+            &mut self.zone,
+            &mut self.kind,
+            &mut self.queue,
+            &mut self.priority,
+            &mut self.max_attempts,
+            &mut self.backoff_base,
+            &mut self.backoff_cap,
+            &mut self.timeout,
+            &mut self.max_late,
+        ]);
+        self
     }
 
     /// Whether a time is skipped while the job before is not finished.

@@ -99,13 +99,17 @@ impl FormPart {
 
     async fn of(engine: &Engine, form: ScheduleForm, errors: Errors) -> Result<FormPart, UiError> {
         let now = engine.now();
-        let cron = Cron::parse(&form.cron, &form.zone, now).ok();
-        let upcoming = cron.as_ref().map(|cron| cron.upcoming(now, TOLD)).unwrap_or_default();
+        let form = form.shown(engine.config().max_payload);
+        let read = off_runtime(usize::MAX, || {
+            let cron = Cron::parse(&form.cron, &form.zone, now).ok()?;
+            Some((cron.in_words(), cron.upcoming(now, TOLD)))
+        });
+        let (in_words, upcoming) = read.unwrap_or_default();
         let stats = engine.stats().await?;
         Ok(FormPart {
             kinds: engine.kinds().iter().map(|info| info.kind.to_string()).collect(),
             queues: stats.queues.keys().map(ToString::to_string).collect(),
-            in_words: cron.map(|cron| cron.in_words()).unwrap_or_default(),
+            in_words,
             means: upcoming.into_iter().map(|at| When::new(at, now)).collect(),
             zone_names: start_at::knows_names(),
             form,
@@ -179,7 +183,7 @@ pub async fn redraw(
     Form(form): Form<ScheduleForm>,
 ) -> Result<Response, UiError> {
     let mut errors = Errors::new();
-    match Cron::parse(&form.cron, &form.zone, engine.now()) {
+    match off_runtime(usize::MAX, || Cron::parse(&form.cron, &form.zone, engine.now())) {
         Err(Misread::Pattern(why)) if !form.cron.trim().is_empty() => {
             errors.insert("cron".into(), why);
         }
@@ -346,7 +350,7 @@ async fn one_page(
     let shell = Shell::live(format!("Schedule {}", schedule.name), Section::Schedule, cursor, now);
     let upcoming = match schedule.paused {
         true => Vec::new(),
-        false => schedule.spec.cron.upcoming(engine.now(), TOLD),
+        false => off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD)),
     };
     let one = One {
         schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,

@@ -8,12 +8,15 @@ use serde_json::value::RawValue;
 use crate::config::units::parse_duration;
 use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, Submission};
+use crate::job::shorten::MAX_NAME;
 use crate::job::{
     Job, JobId, Json, JsonLimits, Labels, NewJob, RetryPolicy, Schema, Spec, Time, stable_hash,
 };
 
 use super::curl::{self, Target};
-use super::form_value::{Errors, duration, filled, form_field, json, number, written};
+use super::form_value::{
+    Errors, cut, cut_list, cut_payload, duration, filled, form_field, json, number, written,
+};
 use super::json_text;
 use super::payload_form::{self, Typed, drawable};
 use super::start_at::{self, Meant, Misread, Start};
@@ -111,6 +114,35 @@ impl SubmitForm {
         let moment = text.parse::<Time>().ok();
         self.at = moment.map_or_else(|| text.to_owned(), start_at::in_utc);
         self.zone = "UTC".into();
+    }
+
+    /// The form as a page shows it again: what is longer than any field accepts is shortened.
+    pub fn shown(mut self, max_payload: usize) -> SubmitForm {
+        let typed = self.fields.iter().map(|(name, text)| name.len() + text.len()).sum::<usize>();
+        if typed > max_payload {
+            self.fields.retain(|name, _| name.len() <= MAX_NAME);
+            cut(self.fields.values_mut());
+        }
+        cut_payload(&mut self.payload, max_payload);
+        cut_list(&mut self.tags);
+        cut([
+            &mut self.kind,
+            &mut self.view,
+            &mut self.shown,
+            &mut self.queue,
+            &mut self.priority,
+            &mut self.when,
+            &mut self.delay,
+            &mut self.at,
+            &mut self.zone,
+            &mut self.max_attempts,
+            &mut self.backoff_base,
+            &mut self.backoff_cap,
+            &mut self.timeout,
+            &mut self.idempotency_key,
+            &mut self.token,
+        ]);
+        self
     }
 
     /// Bytes of what was typed: what can be done with the form takes as long as that is.

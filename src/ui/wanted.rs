@@ -10,6 +10,7 @@ use crate::job::shorten::MAX_ERRORS;
 use crate::job::{Invalid, JobQuery, PageCursor, State, Time, add_names, moment};
 
 use super::error::sentence;
+use super::form_value::cut_list;
 
 /// Values of one field that an address may have.
 /// Conditions that are shown: the address of the list stands in each of them.
@@ -83,7 +84,11 @@ impl Wanted {
             }
             _ => return,
         };
-        self.typed.push((name.to_owned(), value.to_owned()));
+        let mut typed = value.to_owned();
+        if taken.is_err() {
+            cut_list(&mut typed);
+        }
+        self.typed.push((name.to_owned(), typed));
         let wrong = taken.err().into_iter().flatten();
         self.problems.extend(wrong.map(|invalid| sentence(&invalid.to_string())));
     }

@@ -105,9 +105,21 @@ async fn an_answer_that_takes_too_long_becomes_a_problem() {
 
 #[tokio::test]
 async fn pages_are_compressed_for_those_who_ask() {
-    let more = Router::new().route("/page", get(async || "x".repeat(5_000)));
+    let longest = Limits::default().max_compressed;
+    let more = Router::new()
+        .route("/page", get(async || "x".repeat(5_000)))
+        .route("/just", get(async move || "x".repeat(longest)))
+        .route("/large", get(async move || "x".repeat(longest + 1)));
     let server = Server::with(Setup { more, ..Setup::default() }).await;
     let answer = server.send("HEAD", "/page", &[("accept-encoding", "gzip")], "").await;
     assert_eq!(answer.header("content-encoding"), "gzip");
     assert_eq!(server.get("/page").await.body.len(), 5_000);
+    let encoding = async |path: &str| {
+        let answer = server.send("GET", path, &[("accept-encoding", "gzip")], "").await;
+        assert_eq!(answer.status, 200, "{path}");
+        answer.header("content-encoding").to_owned()
+    };
+    assert_eq!(encoding("/just").await, "gzip");
+    assert_eq!(encoding("/large").await, "", "compressing it would take longer than making it");
+    assert_eq!(encoding("/api/v1/export").await, "", "an export is as long as the store");
 }

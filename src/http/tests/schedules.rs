@@ -128,4 +128,11 @@ async fn a_pattern_is_told_in_words_and_times_before_it_is_a_schedule() {
         .post("/api/v1/cron/preview", r#"{"cron":"soon"}"#)
         .await
         .is_problem(422, "invalid_schedule");
+    for never in [", * * * * *", "* , * * * *", "1,,2 * * * *", "0 0 * * L", "0 0 1 * +1#5"] {
+        let asked = json!({ "cron": never, "zone": "Europe/Berlin", "kind": "echo" }).to_string();
+        put(&server, "never", &asked).await.is_problem(422, "invalid_schedule");
+        let asked = json!({ "cron": never }).to_string();
+        let answer = server.post("/api/v1/cron/preview", &asked).await;
+        answer.is_problem(422, "invalid_schedule");
+    }
 }

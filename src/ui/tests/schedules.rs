@@ -106,6 +106,10 @@ async fn the_form_says_when_it_comes_before_it_is_sent() {
     prefilled.assert_has("value=\"@daily\"");
     prefilled.assert_has("<option value=\"mail\" selected>");
     desk.post("/schedules/new", &[("cron", "soon")]).await.assert_has("is not accepted");
+    desk.post("/schedules/new", &[("cron", "* , * * * *")])
+        .await
+        .assert_has("has an empty element");
+    desk.get("/schedules/new?cron=,+*+*+*+*+*").await.assert_lacks("Comes at");
     desk.post("/schedules/new", &[("cron", "")]).await.assert_lacks("is not accepted");
 }
 

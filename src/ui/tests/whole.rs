@@ -263,6 +263,80 @@ async fn a_page_that_says_not_now_comes_back_by_itself_and_others_do_not() {
     desk.get("/nowhere").await.assert_lacks("data-heal");
 }
 
+/// Text is escaped on a page, so what a page repeats several times is many times as long.
+#[tokio::test]
+async fn an_error_page_does_not_repeat_what_is_too_long() {
+    let desk = Desk::open();
+    desk.submit(echo("1")).await;
+    let quotes = "'".repeat(1_500_000);
+    let whole = [
+        "kind",
+        "queue",
+        "priority",
+        "tags",
+        "idempotency_key",
+        "zone",
+        "at",
+        "delay",
+        "timeout",
+        "max_attempts",
+        "backoff_base",
+        "backoff_cap",
+        "shown",
+        "view",
+        "token",
+        "when",
+        "name",
+        "cron",
+        "max_late",
+        "payload",
+        "payload.to",
+        "payload.cc",
+        "concurrency",
+        "rate_limit",
+        "q",
+        "tag",
+        "state",
+        "action",
+        "to_queue",
+        "to_priority",
+        "scope",
+        "id",
+    ];
+    let forms = [
+        "/jobs",
+        "/jobs/new",
+        "/schedules",
+        "/schedules/new",
+        "/jobs/bulk",
+        "/jobs/bulk/run",
+        "/queues/default/concurrency",
+        "/queues/default/rate_limit",
+    ];
+    for form in forms {
+        let short = &quotes[..20_000];
+        let all: Vec<(&str, &str)> = whole
+            .iter()
+            .filter(|name| !name.starts_with("payload"))
+            .map(|name| (*name, short))
+            .collect();
+        let answer = desk.post(form, &all).await;
+        assert!(answer.text.len() < 150_000, "{form}: {} bytes", answer.text.len());
+        for field in whole {
+            let kind = if field.starts_with("payload.") { "mail" } else { "echo" };
+            let fields = [("kind", kind), (field, quotes.as_str())];
+            let fields = if field == "kind" { &fields[1..] } else { &fields[..] };
+            let answer = desk.post(form, fields).await;
+            assert!(answer.text.len() < 100_000, "{form}, {field}: {} bytes", answer.text.len());
+        }
+    }
+    let query = "&".repeat(60_000);
+    for page in ["/", "/jobs", "/jobs/new", "/queues", "/failures", "/schedules/new", "/nothing"] {
+        let answer = desk.get(&format!("{page}?{query}")).await;
+        assert!(answer.text.len() < 100_000, "{page}: {} bytes", answer.text.len());
+    }
+}
+
 /// What a browser loads once must stay small: sizes as they leave the server, compressed.
 #[tokio::test]
 async fn scripts_and_styles_of_a_page_stay_small() {

@@ -1,0 +1,132 @@
+//! Which answers are compressed, and how that leaves room for others. A compressor works on the runtime's
+//! threads on as much as it is given at once, and costs more than anything else in making a large answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::http::{Response, header};
+use axum::middleware::Next;
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{And, NotForContentType, Predicate, SizeAbove};
+
+/// The most bytes that are compressed before other tasks may go on.
+const PIECE: usize = 16 * 1_024;
+
+type Compressible = And<And<SizeAbove, NotForContentType>, NotAbove>;
+
+/// Compresses answers of a known length of at most so many bytes.
+pub fn layer(longest: usize) -> CompressionLayer<Compressible> {
+    let compressible = SizeAbove::new(1_024).and(NotForContentType::IMAGES).and(NotAbove(longest));
+    CompressionLayer::new().compress_when(compressible)
+}
+
+/// An answer of unknown length is an export or a stream: the first would be compressed for as long as there is
+/// something to export, the second is written as it comes, and a compressor would hold its bytes back.
+#[derive(Debug, Clone, Copy)]
+pub struct NotAbove(usize);
+
+impl Predicate for NotAbove {
+    fn should_compress<B: HttpBody>(&self, response: &Response<B>) -> bool {
+        let length = response.body().size_hint().exact();
+        length.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length <= self.0))
+    }
+}
+
+/// Inside of the compressor: gives an answer to it in pieces, with other tasks in between.
+pub async fn in_pieces(request: Request, next: Next) -> axum::response::Response {
+    let is_compressed = request.headers().contains_key(header::ACCEPT_ENCODING);
+    let response = next.run(request).await;
+    let length = response.body().size_hint().exact();
+    match is_compressed && length.is_some_and(|length| length > PIECE as u64) {
+        true => response.map(|body| Body::new(Pieces { body, rest: Bytes::new(), given: false })),
+        false => response,
+    }
+}
+
+/// A body that comes in pieces.
+struct Pieces {
+    body: Body,
+    rest: Bytes,
+    /// A piece has been given, so the next one waits until the runtime has looked at other tasks.
+    given: bool,
+}
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if std::mem::take(&mut self.given) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.rest.is_empty() {
+            match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                ended => return Poll::Ready(ended),
+            }
+        }
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        self.given = true;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.len() as u64;
+        match self.body.size_hint().exact() {
+            Some(length) => SizeHint::with_exact(length + rest),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_tasks_go_on_between_the_pieces_of_an_answer() {
+        let whole = vec![7; 3 * PIECE + 5];
+        let body = Body::from(whole.clone());
+        let mut body = Pieces { body, rest: Bytes::new(), given: false };
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let (mut came, mut pauses) = (Vec::new(), 0);
+        loop {
+            assert_eq!(body.size_hint().exact(), Some((whole.len() - came.len()) as u64));
+            match Pin::new(&mut body).poll_frame(&mut context) {
+                Poll::Ready(Some(frame)) => {
+                    let piece = frame.unwrap().into_data().unwrap();
+                    assert!(piece.len() <= PIECE, "{}", piece.len());
+                    came.extend_from_slice(&piece);
+                }
+                Poll::Ready(None) => break,
+                Poll::Pending => pauses += 1,
+            }
+        }
+        assert!(came == whole && pauses == 4, "{} bytes, {pauses} pauses", came.len());
+    }
+
+    #[test]
+    fn what_is_long_or_of_unknown_length_is_not_compressed() {
+        let lengths = |body: Body| NotAbove(10).should_compress(&Response::new(body));
+        assert!(lengths(Body::from("ten bytes!")));
+        assert!(!lengths(Body::from("eleven byte")));
+        let stream = futures_util::stream::iter([Ok::<_, std::convert::Infallible>("a")]);
+        assert!(!lengths(Body::from_stream(stream)));
+    }
+}
