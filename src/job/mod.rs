@@ -1,6 +1,7 @@
 //! L0: what a job is. Pure data and rules: no IO, no clock, no async, no HTTP.
 //! Everything above speaks in these words.
 
+mod content;
 mod cron;
 mod cursor;
 mod ending;
