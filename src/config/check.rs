@@ -256,6 +256,8 @@ impl Problems {
         self.lasts("store.max_export", section.max_export);
         self.lasts("store.search_time", section.search_time);
         self.at_least("store.search_readers", section.search_readers, 1);
+        self.at_least("store.read_bytes", section.read_bytes, 1);
+        self.at_least("store.log_readers", section.log_readers, 1);
         self.at_least("retention.events.count", retention.events.count, 1);
         let keep = |keep: KeepSection| store::Keep { age: keep.age, count: keep.count };
         store::Limits {
@@ -278,6 +280,8 @@ impl Problems {
             max_export: section.max_export,
             search_time: section.search_time,
             search_readers: section.search_readers,
+            read_bytes: section.read_bytes,
+            log_readers: section.log_readers,
         }
     }
 

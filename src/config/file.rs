@@ -147,6 +147,9 @@ pub struct StoreSection {
     #[serde(deserialize_with = "duration")]
     pub search_time: Duration,
     pub search_readers: usize,
+    #[serde(deserialize_with = "size")]
+    pub read_bytes: usize,
+    pub log_readers: usize,
 }
 
 /// `[retention]`
@@ -391,6 +394,8 @@ impl Default for StoreSection {
             max_export: limits.max_export,
             search_time: limits.search_time,
             search_readers: limits.search_readers,
+            read_bytes: limits.read_bytes,
+            log_readers: limits.log_readers,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Inner;
-use crate::job::{Change, Cursor, Event, Fact, QueueName};
+use crate::job::{Change, Cursor, Event, Fact, QueueName, Time};
 use crate::store::{Events, StoreError};
 
 /// Events that are read back at most; attempts that began before them are forgotten.
@@ -23,12 +23,9 @@ impl Inner {
         let (mut to, end) = (head.seq, head.seq.saturating_sub(REACH).max(oldest.seq));
         while to > end {
             let from = to.saturating_sub(STEP).max(end);
-            let read =
-                self.store.events(Cursor { seq: from, ..head }, (to - from) as usize).await?;
-            let Events::Some(events) = read else { break }; // trimmed meanwhile
-            let reaches_on = events.first().is_some_and(|event| now.since(event.at) <= longest);
-            let ago = |event: &Event| Some((now.since(event.at), started(event)?.clone()));
-            pages.push(events.iter().filter_map(ago).collect());
+            let Some((began, page)) = self.starts_between(from, to, head).await? else { break };
+            let reaches_on = began.is_some_and(|at| now.since(at) <= longest);
+            pages.push(page.into_iter().map(|(at, queue)| (now.since(at), queue)).collect());
             if !reaches_on {
                 break;
             }
@@ -40,6 +37,29 @@ impl Inner {
             self.queues.pace(&queue, |pace| pace.spend(began, 1));
         }
         Ok(())
+    }
+
+    /// When the first event after `from` was committed, and the attempts that began up to `to`; `None`
+    /// when they were trimmed meanwhile.
+    async fn starts_between(
+        &self,
+        from: u64,
+        to: u64,
+        head: Cursor,
+    ) -> Result<Option<(Option<Time>, Vec<(Time, QueueName)>)>, StoreError> {
+        let (mut began, mut starts, mut seen) = (None, Vec::new(), from);
+        // One read may be shorter than what was asked for.
+        while seen < to {
+            let place = Cursor { seq: seen, ..head };
+            let read = self.store.events(place, (to - seen) as usize).await?;
+            let Events::Some(events) = read else { return Ok(None) };
+            let (Some(first), Some(last)) = (events.first(), events.last()) else { break };
+            began = began.or(Some(first.at));
+            seen = last.seq;
+            let start = |event: &Event| Some((event.at, started(event)?.clone()));
+            starts.extend(events.iter().filter_map(start));
+        }
+        Ok(Some((began, starts)))
     }
 }
 

@@ -20,6 +20,8 @@ use crate::job::{Cursor, Filter};
 
 /// Events looked at in one poll; what follows is for the next one.
 const MAX_SEEN: u64 = 50_000;
+/// Reads of the log in one poll that end early because events are large.
+const MAX_SHORT: usize = 4;
 
 #[derive(Serialize)]
 struct EventsView<'a> {
@@ -66,6 +68,7 @@ async fn poll(api: &Api, peer: SocketAddr, wanted: StreamQuery) -> Result<Respon
     let limit = limit.unwrap_or(100);
     let wait = wait.unwrap_or_default().min(api.limits.max_wait);
     let deadline = Instant::now() + wait;
+    let draining = &api.engine.shutdown().draining;
     let mut feed = api.feed(after);
     if filter == Filter::default() {
         feed.read_in_steps_of(limit);
@@ -73,11 +76,13 @@ async fn poll(api: &Api, peer: SocketAddr, wanted: StreamQuery) -> Result<Respon
     let mut page = Polled::new(filter, limit, feed.cursor());
     while !page.is_full() {
         match feed.next_stored().await? {
-            Some(delivery) => page.take(delivery),
+            Some(delivery) => page.take_stored(delivery, feed.step()),
             None => break,
         }
+        if draining.is_cancelled() {
+            break; // a stop waits for requests; the cursor says where to go on
+        }
     }
-    let draining = &api.engine.shutdown().draining;
     if !wait.is_zero() && page.found.is_empty() && !page.is_full() && !draining.is_cancelled() {
         let _seat = api.admit(peer, Door::Poll)?; // it listens for long, as any subscriber
         page.wait(&mut feed, deadline, draining).await?;
@@ -94,6 +99,8 @@ struct Polled {
     /// Everything up to here has been looked at.
     cursor: Cursor,
     began: u64,
+    /// How many reads ended early.
+    short: usize,
     gap: Option<(Cursor, Cursor)>,
     ended: bool,
 }
@@ -101,15 +108,27 @@ struct Polled {
 impl Polled {
     fn new(filter: Filter, limit: usize, cursor: Cursor) -> Self {
         let began = cursor.seq;
-        Polled { filter, limit, found: Vec::new(), cursor, began, gap: None, ended: false }
+        let found = Vec::new();
+        Polled { filter, limit, found, cursor, began, short: 0, gap: None, ended: false }
     }
 
     /// Whether the answer must leave as it is.
     fn is_full(&self) -> bool {
         self.found.len() >= self.limit
             || self.cursor.seq.saturating_sub(self.began) >= MAX_SEEN
+            || self.short >= MAX_SHORT
             || self.gap.is_some()
             || self.ended
+    }
+
+    /// Takes what one read of the log brought that asked for so many events.
+    fn take_stored(&mut self, delivery: Delivery, asked: usize) {
+        if let Delivery::Events { batch, .. } = &delivery
+            && batch.events.len() < asked
+        {
+            self.short += 1;
+        }
+        self.take(delivery);
     }
 
     fn take(&mut self, delivery: Delivery) {

@@ -74,6 +74,11 @@ impl Feed {
         self.step = step.clamp(1, STEP);
     }
 
+    /// How many stored events it reads at once.
+    pub fn step(&self) -> usize {
+        self.step
+    }
+
     /// The place up to which everything has been delivered.
     pub fn cursor(&self) -> Cursor {
         self.cursor

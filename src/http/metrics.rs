@@ -170,6 +170,7 @@ impl Scrape {
             groups,
             syncs,
             searches,
+            log_reads,
             publish_p50_ns: _,
             publish_p99_ns,
         } = *storage;
@@ -180,6 +181,7 @@ impl Scrape {
             ("cortado_store_archive_runs", "Runs of the archive.", archive_runs),
             ("cortado_store_archived_jobs", "Jobs in the archive.", archived_jobs),
             ("cortado_store_searches", "Lists and searches of jobs under way.", searches),
+            ("cortado_store_log_reads", "Reads of the event log under way.", log_reads),
         ] {
             self.gauge(name, help, value as f64);
         }

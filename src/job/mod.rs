@@ -2,6 +2,7 @@
 //! Everything above speaks in these words.
 
 mod comma_list;
+mod content;
 mod cron;
 mod cursor;
 mod ending;

@@ -39,6 +39,11 @@ pub struct Limits {
     pub search_time: Duration,
     /// How many of the readers may search at once, so that others are free for everything else.
     pub search_readers: usize,
+    /// Bytes of records that one read of the log, or one page of a list, goes through before it answers
+    /// with what it has; a little more, for it always comes further.
+    pub read_bytes: usize,
+    /// How many of the readers may read the log at once, for the same reason.
+    pub log_readers: usize,
 }
 
 /// How long and how many finished jobs and events are kept. Jobs past either bound go, oldest first.
@@ -80,6 +85,8 @@ impl Default for Limits {
             max_export: Duration::from_secs(3_600),
             search_time: Duration::from_secs(2),
             search_readers: 2,
+            read_bytes: 16 * 1_024 * 1_024,
+            log_readers: 2,
         }
     }
 }

@@ -86,6 +86,8 @@ pub struct Storage {
     pub syncs: u64,
     /// Lists and searches under way.
     pub searches: u64,
+    /// Reads of the log under way.
+    pub log_reads: u64,
     /// Nanoseconds of the processor that handing a committed group to those who follow takes half of the
     /// time at most.
     pub publish_p50_ns: u64,

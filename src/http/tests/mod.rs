@@ -8,6 +8,7 @@ mod gate;
 mod hostile;
 mod hub;
 mod insight;
+mod large;
 mod log;
 mod metrics;
 mod poll;

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 use crate::engine::{Batch, Engine, EngineError, Events};
-use crate::job::Cursor;
+use crate::job::{Cursor, Event};
 
 /// Events on one page.
 const PAGE: u64 = 1_024;
 /// Pages read at once, so that a filter which lets little through still fills its frames.
 const AHEAD: u64 = 4;
-/// Pages kept for others.
+/// Pages kept for others, and about how many bytes of events.
 const KEPT: usize = 32;
+const KEPT_BYTES: usize = 32 * 1_024 * 1_024;
 
 /// The pages that all hubs share.
 pub struct Library {
@@ -26,9 +27,15 @@ pub struct Library {
 
 #[derive(Default)]
 struct Shelf {
-    /// With the moment of the last use, counted in uses.
-    pages: Vec<(u64, Arc<Batch>)>,
+    pages: Vec<Page>,
     uses: u64,
+}
+
+struct Page {
+    /// The moment of its last use, counted in uses.
+    used: u64,
+    bytes: usize,
+    batch: Arc<Batch>,
 }
 
 /// The answer to a wish for what follows a place.
@@ -57,9 +64,9 @@ impl Library {
         let now = shelf.uses;
         let wanted = seq + 1;
         let holds = |page: &Batch| page.first_seq() <= wanted && wanted <= page.last_seq();
-        let (used, page) = shelf.pages.iter_mut().find(|(_, page)| holds(page))?;
-        *used = now;
-        Some(page.clone())
+        let page = shelf.pages.iter_mut().find(|page| holds(&page.batch))?;
+        page.used = now;
+        Some(page.batch.clone())
     }
 
     /// The pages after `seq`, as far as they are on the shelf.
@@ -73,15 +80,21 @@ impl Library {
         Cursor { seq: cursor.seq - cursor.seq % PAGE, ..cursor }
     }
 
-    /// Puts what follows `after` on the shelf, if it can be read.
+    /// Puts what follows `after`, the beginning of a page, on the shelf, if it can be read. A page of large
+    /// events takes several reads; each puts more of it there.
     pub async fn read(&self, after: Cursor) -> Answer {
         // The semaphore is never closed; reading without a permit would be right too.
         let _permit = self.desk.acquire().await;
         if after.epoch == self.engine.head().epoch && self.find_whole(after.seq) {
             return Answer::Read;
         }
-        match self.engine.events(after, (PAGE * AHEAD) as usize).await {
-            Ok(Events::Some(events)) => {
+        let is_here = after.epoch == self.engine.head().epoch;
+        let torn = self.find(after.seq).filter(|_| is_here);
+        let from = torn.as_ref().map_or(after, |page| Cursor { seq: page.last_seq(), ..after });
+        match self.engine.events(from, (PAGE * AHEAD) as usize).await {
+            Ok(Events::Some(more)) => {
+                let begun = torn.iter().flat_map(|page| page.events.iter().cloned());
+                let events: Vec<Event> = begun.chain(more).collect();
                 let mut first = 0;
                 for (at, event) in events.iter().enumerate() {
                     if event.seq % PAGE == 0 || at + 1 == events.len() {
@@ -112,13 +125,18 @@ impl Library {
         let now = shelf.uses;
         // The same page may be there from when it was not full, or read from a later place.
         let number = |page: &Batch| (page.first_seq() - 1) / PAGE;
-        shelf.pages.retain(|(_, old)| number(old) != number(&page));
-        if shelf.pages.len() >= KEPT
-            && let Some(oldest) = (0..shelf.pages.len()).min_by_key(|at| shelf.pages[*at].0)
+        shelf.pages.retain(|old| number(&old.batch) != number(&page));
+        let bytes = page.events.iter().map(Event::bytes).sum();
+        let is_too_much = |pages: &[Page]| {
+            let held: usize = pages.iter().map(|page| page.bytes).sum();
+            pages.len() >= KEPT || held + bytes > KEPT_BYTES
+        };
+        while is_too_much(&shelf.pages)
+            && let Some(oldest) = (0..shelf.pages.len()).min_by_key(|at| shelf.pages[*at].used)
         {
             shelf.pages.swap_remove(oldest);
         }
-        shelf.pages.push((now, page));
+        shelf.pages.push(Page { used: now, bytes, batch: page });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Shelf> {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
 use super::rig::{completed, failed};
 use super::{Harness, Rig, draft, secs};
-use crate::job::{Cursor, Epoch, Event, Job};
-use crate::store::{Events, Settlement};
+use crate::job::{Cursor, Epoch, Event, EventType, Job, Json, Verdict};
+use crate::store::{Events, Limits, Settlement};
 
 /// A little of everything.
 async fn bustle<H: Harness>(rig: &Rig<H>) {
@@ -200,5 +201,63 @@ pub(crate) async fn what_is_read_can_be_followed_from_its_cursor(harness: impl H
             let answer = rig.store.events(place, 9).await.unwrap();
             assert!(matches!(answer, Events::Some(_)), "{place}: {answer:?}");
         }
+    }
+}
+
+/// Jobs with 100 kB of payload each, finished one by one with as large a result, and what a read may go through.
+pub(super) const LARGE: usize = 100_000;
+pub(super) const READ_BYTES: usize = 250_000;
+
+pub(super) async fn large_jobs<H: Harness>(harness: H, count: usize) -> Rig<H> {
+    let limits = Limits { read_bytes: READ_BYTES, ..Limits::default() };
+    let rig = Rig::open_with(harness, limits).await;
+    let text = Json::of(&"x".repeat(LARGE)).unwrap();
+    for n in 0..count {
+        let lease = rig.start(draft().payload(text.clone())).await;
+        let result = if n % 2 == 0 { text.clone() } else { Json::null() };
+        rig.settle(&lease, Verdict::Completed { result }).await.unwrap();
+    }
+    rig
+}
+
+pub(crate) async fn a_read_of_the_log_is_bounded_by_bytes_and_goes_on_where_it_ended(
+    harness: impl Harness,
+) {
+    let rig = large_jobs(harness, 20).await;
+    rig.log().await; // all of it is durable now
+    let (mut log, mut reads, mut place) = (Vec::new(), 0, rig.origin());
+    loop {
+        let Events::Some(events) = rig.store.events(place, 1_000).await.unwrap() else { panic!() };
+        let Some(last) = events.last() else { break };
+        let large = events.iter().filter(|event| holds_content(event)).count();
+        assert!(large <= READ_BYTES / LARGE + 1, "{large} large events in one read");
+        assert!(events.iter().all(|event| event.bytes() < LARGE), "a payload or result is told");
+        place = last.cursor(place);
+        (log, reads) = ([log, events].concat(), reads + 1);
+    }
+    assert_dense(&log, 1);
+    assert_eq!(log.len(), 60);
+    assert!(reads >= 10, "all in {reads} reads");
+    // However little may be read, it goes on.
+    let one = rig.store.events(rig.origin(), 1).await.unwrap();
+    assert_eq!(one, Events::Some(log[..1].to_vec()));
+}
+
+/// Whether it had a payload, which was left out.
+fn holds_content(event: &Event) -> bool {
+    event.event_type() == EventType::JobEnqueued
+}
+
+pub(crate) async fn a_read_of_the_log_that_nobody_waits_for_is_under_way_no_more(
+    harness: impl Harness,
+) {
+    let rig = large_jobs(harness, 10).await;
+    for _ in 0..20 {
+        let read = rig.store.events(rig.origin(), 1_000);
+        // Asked for once, then given up.
+        let _given_up = read.now_or_never();
+    }
+    while rig.store.storage().await.unwrap().log_reads > 0 {
+        tokio::task::yield_now().await;
     }
 }

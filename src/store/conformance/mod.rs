@@ -184,6 +184,8 @@ macro_rules! conformance_suite {
             log {
                 the_log_is_dense_from_one
                 the_log_can_be_read_from_any_place
+                a_read_of_the_log_is_bounded_by_bytes_and_goes_on_where_it_ended
+                a_read_of_the_log_that_nobody_waits_for_is_under_way_no_more
                 a_place_that_never_was_is_a_gap
                 a_record_is_the_fold_of_its_events
                 a_follower_sees_exactly_the_log
@@ -212,6 +214,7 @@ macro_rules! conformance_suite {
                 a_hostile_payload_is_searched_like_any_other
             }
             read {
+                a_page_is_bounded_by_bytes_and_goes_on_where_it_ended
                 a_job_that_never_was_is_not_found
                 what_was_answered_is_seen_by_the_next_reader
                 jobs_are_listed_newest_first_each_once

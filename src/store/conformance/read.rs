@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::log::{LARGE, READ_BYTES, large_jobs};
 use super::rig::{completed, failed, failure};
 use super::{Harness, Rig, draft, queue, secs};
-use crate::job::{Job, JobId, JobQuery, Kind, PageCursor, State, Tag, Verdict};
+use crate::job::{Job, JobId, JobQuery, Json, Kind, PageCursor, State, Tag, Time, Verdict};
 
 /// Jobs in every state, in two queues, of two kinds, with and without a tag.
 async fn zoo<H: Harness>(rig: &Rig<H>) -> Vec<Job> {
@@ -259,4 +260,38 @@ pub(crate) async fn only_a_ready_job_has_a_place(harness: impl Harness) {
         assert_eq!(place.is_some(), job.status.state == State::Available, "{:?}", job.status);
     }
     assert_eq!(rig.store.ahead(JobId::generate(), 9).await.unwrap(), None);
+}
+
+pub(crate) async fn a_page_is_bounded_by_bytes_and_goes_on_where_it_ended(harness: impl Harness) {
+    let rig = large_jobs(harness, 20).await;
+    rig.catch_up().await;
+    let waiting = || draft().payload(Json::of(&"x".repeat(LARGE)).unwrap()).after(secs(9)).job();
+    let jobs = vec![waiting(), waiting()];
+    let added = rig.store.enqueue(jobs).await.unwrap();
+    let (first, second) = (added[0].job().id, added[1].job().id);
+    for terms in ["", "payload:xxxx", "xxxx"] {
+        let mut query = JobQuery { limit: 100, ..JobQuery::default() };
+        query.narrow(terms, Time::default()).unwrap();
+        let (mut ids, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = rig.store.list(query.clone()).await.unwrap();
+            assert!(
+                (1..=READ_BYTES / LARGE).contains(&page.jobs.len()),
+                "{} rows",
+                page.jobs.len()
+            );
+            assert!(page.jobs.iter().all(|job| job.bytes() < LARGE), "a row holds a payload");
+            ids.extend(page.jobs.iter().map(|job| job.id));
+            pages += 1;
+            query.after = page.next;
+            if page.next.is_none() {
+                break;
+            }
+        }
+        assert!(ids.len() == 22 && ids.is_sorted_by(|a, b| a > b), "{ids:?}");
+        assert_eq!(ids[..2], [second, first]);
+        assert!(pages >= 11, "{pages} pages");
+    }
+    let whole = rig.job(first).await;
+    assert!(whole.bytes() > LARGE, "one job is whole");
 }

@@ -137,7 +137,7 @@ fn open(inner: &Mutex<Inner>) -> Result<MutexGuard<'_, Inner>, StoreError> {
 
 impl Signals {
     fn tell(&mut self, content: &mut Content) {
-        let fresh: Arc<[Event]> = content.take_fresh().into();
+        let fresh = content.take_fresh();
         for event in fresh.iter() {
             match &event.fact {
                 Fact::Job { id, labels, .. } => {
@@ -159,7 +159,8 @@ impl Signals {
                 Fact::Schedule { .. } => self.expect(content.schedules.timer()),
             }
         }
-        if !fresh.is_empty() {
+        if !fresh.is_empty() && !self.followers.is_empty() {
+            let fresh: Arc<[Event]> = fresh.iter().cloned().map(Event::without_content).collect();
             self.followers.retain(|follower| match follower.try_send(fresh.clone()) {
                 Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => true,
                 Err(mpsc::error::TrySendError::Closed(_)) => false,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::content::Content;
-use crate::job::{Cursor, Job, JobId, JobQuery, Matcher, PageCursor, Reading, State};
+use crate::job::{Cursor, Event, Job, JobId, JobQuery, Matcher, PageCursor, Reading, State};
 use crate::store::search::Budget;
 use crate::store::{Events, Page, QueueStats, Stats};
 
@@ -35,6 +35,7 @@ impl Content {
         let turn = budget.turn();
         let goes_on = || budget.goes_on();
         let mut reading = Reading::new(&goes_on);
+        let mut bytes: usize = 0;
         let after = page.next.take().or(query.after);
         let from = JobQuery { after, ..query.clone() };
         if from.below().is_some_and(|below| below <= query.lowest()) {
@@ -58,11 +59,13 @@ impl Content {
             };
             page.examined += 1;
             if found {
-                if page.jobs.len() == query.rows() {
+                bytes = bytes.saturating_add(job.bytes());
+                let is_too_much = !page.jobs.is_empty() && bytes > self.limits.read_bytes;
+                if page.jobs.len() == query.rows() || is_too_much {
                     page.next = page.jobs.last().map(|last| PageCursor(last.id));
                     return true;
                 }
-                page.jobs.push(job.clone());
+                page.jobs.push(job.clone().without_content());
             }
         }
         true
@@ -99,7 +102,13 @@ impl Content {
             return Events::Gap { oldest, head };
         }
         let rest = self.log.iter().filter(|event| event.seq > after.seq);
-        Events::Some(rest.take(max).cloned().collect())
+        let mut bytes: usize = 0;
+        let few = rest.take(max).take_while(|event| {
+            let is_first = bytes == 0;
+            bytes = bytes.saturating_add(event.bytes());
+            is_first || bytes <= self.limits.read_bytes
+        });
+        Events::Some(few.cloned().map(Event::without_content).collect())
     }
 
     /// The place just before the first event that is still there.

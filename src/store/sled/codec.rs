@@ -34,6 +34,8 @@ pub(super) struct Chunk {
     /// When all of it was committed.
     pub at: Time,
     pub records: Vec<Record>,
+    /// Bytes of its body, before compression.
+    pub bytes: usize,
 }
 
 /// One record of the journal.
@@ -245,7 +247,8 @@ impl Chunk {
             records.push(Record::Event(Event { seq, at: header.at, fact }));
             seq += 1;
         }
-        Ok(Chunk { first_seq: header.first_seq, at: header.at, records })
+        let bytes = raw.len();
+        Ok(Chunk { first_seq: header.first_seq, at: header.at, records, bytes })
     }
 }
 

@@ -38,11 +38,31 @@ pub(super) enum Row {
     Moved(JobId),
 }
 
+impl Row {
+    fn bytes(&self) -> usize {
+        match self {
+            Row::Read(job) => job.bytes(),
+            Row::Moved(_) => 0, // it is read when the part is complete
+        }
+    }
+
+    fn without_content(self) -> Row {
+        match self {
+            Row::Read(job) => Row::Read(Box::new(job.without_content())),
+            Row::Moved(id) => Row::Moved(id),
+        }
+    }
+}
+
 /// A part of a page: what one look found.
 pub(super) struct Part {
     pub rows: Vec<Row>,
     pub next: Option<PageCursor>,
     pub examined: u64,
+    /// Bytes of the records of the page so far.
+    pub bytes: usize,
+    /// Whether another row would be more than a page may hold.
+    pub is_full: bool,
 }
 
 /// The chunks of a job's record, if the index has it.
@@ -129,11 +149,13 @@ fn few_candidates(index: &Index, query: &JobQuery) -> Option<Vec<JobId>> {
 
 /// Walks along the index's rows and the archive together, newest first, reads the records and looks into them: to
 /// the end, or until the page is full, `step` jobs were looked at, or the turn is over. One job is always looked at.
+/// The rows found before have so many `bytes`. Large payloads, results and logs are left out of rows.
 pub(super) fn page(
     shared: &Shared,
     query: &JobQuery,
     rows: &Rows,
     step: u64,
+    bytes: usize,
     budget: &Budget,
 ) -> Result<Part, StoreError> {
     read::from_archive(shared, |archive| {
@@ -143,8 +165,9 @@ pub(super) fn page(
             matcher: Matcher::new(query),
             reading: Reading::new(&goes_on),
             reader: Reader::new(shared),
-            part: Part { rows: Vec::new(), next: None, examined: 0 },
+            part: Part { rows: Vec::new(), next: None, examined: 0, bytes, is_full: false },
             limit: query.rows(),
+            most_bytes: shared.limits.read_bytes,
             indexed: 0,
             looked: 0,
             last: None,
@@ -163,6 +186,7 @@ struct Paging<'a> {
     reader: Reader<'a>,
     part: Part,
     limit: usize,
+    most_bytes: usize,
     /// How many of the index's rows were taken.
     indexed: usize,
     /// How many of its entries were passed with them.
@@ -220,7 +244,8 @@ impl Paging<'_> {
             match looked {
                 Looked::Done => {}
                 Looked::Full => {
-                    self.part.next = self.last.map(PageCursor);
+                    self.part.next = self.last.map(PageCursor).or(Some(above(floor)));
+                    self.part.is_full = true;
                     self.part.examined += self.looked;
                     return Ok(self.part);
                 }
@@ -261,11 +286,14 @@ impl Paging<'_> {
 
     fn push(&mut self, id: JobId, row: Option<Row>) -> Looked {
         let Some(row) = row else { return Looked::Done };
-        if self.part.rows.len() == self.limit {
+        let bytes = self.part.bytes.saturating_add(row.bytes());
+        let is_too_much = self.part.bytes > 0 && bytes > self.most_bytes;
+        if self.part.rows.len() == self.limit || is_too_much {
             return Looked::Full;
         }
         self.last = Some(id);
-        self.part.rows.push(row);
+        self.part.bytes = bytes;
+        self.part.rows.push(row.without_content());
         Looked::Done
     }
 

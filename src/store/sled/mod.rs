@@ -59,6 +59,7 @@ use self::readers::{Class, Readers};
 use self::shared::{Shared, Tuning};
 use self::verbs::{Claimed, Taken};
 pub use self::verify::{Problem, Report, verify};
+use super::search::Budget;
 use super::{
     Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
     Note, Page, Piece, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats,
@@ -129,8 +130,7 @@ impl SledStore {
         let core = recover::open(dir, limits, clock, tuning, faults)?;
         let shared = core.shared.clone();
         let failures = Failures::default();
-        let (most, most_searches) = (shared.limits.readers, shared.limits.search_readers);
-        let readers = Readers::new(most, most_searches, failures.clone());
+        let readers = Readers::new(&shared.limits, failures.clone());
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
         let (archiver, reading) =
@@ -381,7 +381,11 @@ impl Store for SledStore {
         if after == self.shared.head() {
             return Ok(Events::Some(Vec::new()));
         }
-        self.read(move |shared| read::events(shared, after, max)).await
+        let (clock, limits, reads) =
+            (&self.shared.clock, &self.shared.limits, &self.shared.log_reads);
+        let (budget, _caller) = Budget::new(clock, limits, reads);
+        let read = move |shared: &Shared| read::events(shared, after, max, || !budget.is_in_vain());
+        self.read_as(Class::Log, read).await
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {

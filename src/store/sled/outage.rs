@@ -21,7 +21,7 @@ use super::writer::Parcel;
 use crate::job::{
     Change as Said, Cursor, Event, Fact, Interruption, JobId, ScheduleChange, State, Step,
 };
-use crate::store::{Control, Events, StoreError};
+use crate::store::{Control, StoreError};
 
 /// An outage so soon after another goes on with its waits: the directory is only read again and again
 /// when that helps.
@@ -170,10 +170,7 @@ fn come_back(shared: &Arc<Shared>, before: &Before) -> Result<Core, StoreError> 
     find_room(shared.disk.dir())?;
     shared.disk.reopen()?;
     let mut core = recover::again(shared)?;
-    let kept = match read::events(shared, before.told, usize::MAX)? {
-        Events::Some(events) => events,
-        Events::Gap { .. } => Vec::new(), // nobody can ask for them either
-    };
+    let kept = read::all_events(shared, before.told)?; // if they are gone, nobody can ask for them either
     let now = shared.clock.now();
     let mut group = Group::new(&mut core, now);
     if kept.is_empty() {

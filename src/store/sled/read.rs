@@ -13,6 +13,8 @@ use crate::store::{Events, Lease, StoreError};
 pub(super) struct Reader<'a> {
     shared: &'a Shared,
     chunks: HashMap<u64, Option<Open>>,
+    /// Bytes of these chunks.
+    bytes: usize,
 }
 
 /// A decoded chunk, and whose each record is, side by side: a record is looked for in a list of plain
@@ -49,12 +51,13 @@ fn owner(record: &Record) -> Option<JobId> {
     }
 }
 
-/// Decoded chunks kept by one reader; beyond it forgets them all.
+/// Decoded chunks kept by one reader, and their bytes; beyond either it forgets them all.
 const KEPT: usize = 64;
+const KEPT_BYTES: usize = 2 * 1_024 * 1_024;
 
 impl<'a> Reader<'a> {
     pub fn new(shared: &'a Shared) -> Self {
-        Reader { shared, chunks: HashMap::new() }
+        Reader { shared, chunks: HashMap::new(), bytes: 0 }
     }
 
     /// The record that a trail makes; `None` when a chunk has gone meanwhile (the job moved on).
@@ -65,11 +68,14 @@ impl<'a> Reader<'a> {
         let caps = self.shared.limits.log;
         let mut job: Option<Job> = None;
         for number in trail {
-            if self.chunks.len() > KEPT {
-                self.chunks.clear();
-            }
             if !self.chunks.contains_key(number) {
-                self.chunks.insert(*number, self.shared.chunk(*number)?.map(Open::new));
+                if self.chunks.len() > KEPT || self.bytes > KEPT_BYTES {
+                    self.chunks.clear();
+                    self.bytes = 0;
+                }
+                let open = self.shared.chunk(*number)?.map(Open::new);
+                self.bytes += open.as_ref().map_or(0, |open| open.chunk.bytes);
+                self.chunks.insert(*number, open);
             }
             let Some(Some(open)) = self.chunks.get(number) else { return Ok(None) };
             for record in open.records_of(id) {
@@ -143,9 +149,16 @@ pub(super) fn status_after(status: Status, event: &Event) -> Result<Status, Stor
 /// Chunks decoded in one go when reading the log.
 const STRETCH: usize = 64;
 
-/// The log after a place.
-pub(super) fn events(shared: &Shared, after: Cursor, max: usize) -> Result<Events, StoreError> {
+/// The log after a place, without large payloads and results; fewer than `max` events when `read_bytes` of
+/// chunks were read for them. No chunk is read any more once `goes_on` says so.
+pub(super) fn events(
+    shared: &Shared,
+    after: Cursor,
+    max: usize,
+    goes_on: impl Fn() -> bool,
+) -> Result<Events, StoreError> {
     let mut found: Vec<Event> = Vec::new();
+    let mut bytes = 0;
     loop {
         let (oldest, head) = (shared.oldest(), shared.head());
         if after.epoch != shared.epoch || after.seq < oldest.seq || after.seq > head.seq {
@@ -162,7 +175,14 @@ pub(super) fn events(shared: &Shared, after: Cursor, max: usize) -> Result<Event
         };
         let before = found.len();
         'chunks: for number in chunks {
+            if !found.is_empty() && bytes >= shared.limits.read_bytes {
+                return Ok(Events::Some(found));
+            }
+            if !goes_on() {
+                return Err(StoreError::Closed); // nobody hears it
+            }
             let Some(chunk) = shared.chunk(number)? else { break };
+            bytes += chunk.bytes;
             for record in chunk.records {
                 let Record::Event(event) = record else { continue };
                 let wanted = found.last().map_or(after.seq, |event| event.seq) + 1;
@@ -170,13 +190,26 @@ pub(super) fn events(shared: &Shared, after: Cursor, max: usize) -> Result<Event
                     break 'chunks;
                 }
                 if event.seq == wanted {
-                    found.push(event);
+                    found.push(event.without_content());
                 }
             }
         }
         // Nothing new although the head is further on: the log was trimmed under us, so look again.
         if found.len() == before && shared.oldest().seq <= after.seq {
             return Err(StoreError::Corrupt(format!("event {next} is missing from the log")));
+        }
+    }
+}
+
+/// The whole log after a place, in as many reads as it takes; nothing when it does not reach back so far.
+pub(super) fn all_events(shared: &Shared, after: Cursor) -> Result<Vec<Event>, StoreError> {
+    let mut all: Vec<Event> = Vec::new();
+    loop {
+        let from = all.last().map_or(after, |last| last.cursor(after));
+        match events(shared, from, usize::MAX, || true)? {
+            Events::Some(more) if more.is_empty() => return Ok(all),
+            Events::Some(more) => all.extend(more),
+            Events::Gap { .. } => return Ok(Vec::new()),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
+use crate::store::Limits;
 use crate::supervise::{Failures, Part, pass};
 
 type Read = Box<dyn FnOnce() + Send>;
@@ -16,9 +17,7 @@ type Read = Box<dyn FnOnce() + Send>;
 /// Who reads, and what waits to be read.
 #[derive(Clone)]
 pub(super) struct Readers {
-    most: usize,
-    /// How many of them may search at once.
-    most_searches: usize,
+    most: Most,
     state: Arc<Mutex<State>>,
     failures: Failures,
 }
@@ -26,47 +25,83 @@ pub(super) struct Readers {
 /// What kind of a read it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Over soon: a record, a page, a stretch of the log.
-    Short,
     /// A turn of a search. Only some readers take those at once.
     Search,
+    /// A stretch of the log, for somebody who is behind. Only some readers take those at once.
+    Log,
+    /// Over soon: a record, a page.
+    Short,
+}
+
+impl Class {
+    /// The order in which they take turns.
+    const ALL: [Class; 3] = [Class::Search, Class::Log, Class::Short];
+}
+
+/// How many reads of each class may be under way at once.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    readers: usize,
+    searches: usize,
+    log: usize,
+    /// Searches and reads of the log together: one reader is left for everything else, if there is more
+    /// than one.
+    long: usize,
+}
+
+impl Most {
+    fn of(limits: &Limits) -> Most {
+        let readers = limits.readers.max(1);
+        let long = (readers - 1).max(1);
+        let part = |wanted: usize| wanted.clamp(1, long);
+        Most { readers, searches: part(limits.search_readers), log: part(limits.log_readers), long }
+    }
+
+    fn of_class(&self, class: Class) -> usize {
+        match class {
+            Class::Search => self.searches,
+            Class::Log => self.log,
+            Class::Short => self.readers,
+        }
+    }
 }
 
 #[derive(Default)]
 struct State {
     reading: usize,
-    /// How many of those that read search.
-    searching: usize,
-    short: VecDeque<Read>,
-    searches: VecDeque<Read>,
-    /// What was begun last, so that with a single reader both have their turn.
+    /// How many of those that read do so for each class.
+    busy: [usize; Class::ALL.len()],
+    waiting: [VecDeque<Read>; Class::ALL.len()],
+    /// What was begun last, so that with a single reader all have their turn.
     last: Option<Class>,
 }
 
 impl State {
-    fn next(&mut self, most_searches: usize) -> Option<(Class, Read)> {
-        let may_search = self.searching < most_searches && !self.searches.is_empty();
-        let search = may_search && (self.short.is_empty() || self.last != Some(Class::Search));
-        let (class, queue) = match search {
-            true => (Class::Search, &mut self.searches),
-            false => (Class::Short, &mut self.short),
-        };
-        let read = queue.pop_front()?;
+    fn next(&mut self, most: &Most) -> Option<(Class, Read)> {
+        let from = self.last.map_or(0, |last| last as usize + 1);
+        let turns = (from..from + Class::ALL.len()).map(|at| Class::ALL[at % Class::ALL.len()]);
+        let class = turns.into_iter().find(|class| self.may_begin(*class, most))?;
+        let read = self.waiting[class as usize].pop_front()?;
         self.last = Some(class);
-        if class == Class::Search {
-            self.searching += 1;
-        }
+        self.busy[class as usize] += 1;
         Some((class, read))
+    }
+
+    fn may_begin(&self, class: Class, most: &Most) -> bool {
+        let busy = self.busy[class as usize];
+        let long = self.busy[Class::Search as usize] + self.busy[Class::Log as usize];
+        let has_room = match class {
+            Class::Search | Class::Log => busy < most.of_class(class) && long < most.long,
+            Class::Short => true,
+        };
+        has_room && !self.waiting[class as usize].is_empty()
     }
 }
 
 impl Readers {
-    /// At most so many reads at once, and so many of them turns of searches.
-    pub fn new(most: usize, most_searches: usize, failures: Failures) -> Readers {
-        let most = most.max(1);
-        // One is left for everything else, if there is more than one.
-        let most_searches = most_searches.clamp(1, (most - 1).max(1));
-        Readers { most, most_searches, state: Arc::default(), failures }
+    /// At most so many reads at once, and so many of them turns of searches and reads of the log.
+    pub fn new(limits: &Limits, failures: Failures) -> Readers {
+        Readers { most: Most::of(limits), state: Arc::default(), failures }
     }
 
     /// Does a read when it is its turn; `None` when it panicked, or the runtime ends.
@@ -86,16 +121,14 @@ impl Readers {
 
     fn ask(&self, class: Class, read: Read) {
         let mut state = self.state();
+        let ahead = state.busy[class as usize] + state.waiting[class as usize].len();
         let free = match class {
             Class::Short => true,
-            Class::Search => state.searching + state.searches.len() < self.most_searches,
+            Class::Search | Class::Log => ahead < self.most.of_class(class),
         };
-        match class {
-            Class::Short => state.short.push_back(read),
-            Class::Search => state.searches.push_back(read),
-        }
-        // A search that finds no reader free is taken by one that has searched.
-        if free && state.reading < self.most {
+        state.waiting[class as usize].push_back(read);
+        // A read that finds no reader free is taken by one that has read for its class.
+        if free && state.reading < self.most.readers {
             state.reading += 1;
             let readers = self.clone();
             drop(spawn_blocking(move || {
@@ -113,15 +146,13 @@ impl Readers {
             pass(Part::Reader);
             // Dropping its reply tells whoever asked; the panic itself was logged by its hook.
             let _panicked = catch_unwind(AssertUnwindSafe(read));
-            if class == Class::Search {
-                self.state().searching -= 1;
-            }
+            self.state().busy[class as usize] -= 1;
         }
     }
 
     fn next(&self) -> Option<(Class, Read)> {
         let mut state = self.state();
-        let next = state.next(self.most_searches);
+        let next = state.next(&self.most);
         if next.is_none() {
             state.reading -= 1;
         }
@@ -142,9 +173,15 @@ mod tests {
 
     use super::*;
 
+    fn readers(readers: usize, long: usize) -> Readers {
+        let limits =
+            Limits { readers, search_readers: long, log_readers: long, ..Limits::default() };
+        Readers::new(&limits, Failures::default())
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_more_read_at_once_than_may_and_all_do() {
-        let readers = Readers::new(2, 1, Failures::default());
+        let readers = readers(2, 1);
         let seen = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0), Barrier::new(2)));
         let reads = (0..64).map(|number| {
             let seen = seen.clone();
@@ -163,7 +200,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_that_panics_ends_only_itself() {
-        let readers = Readers::new(1, 1, Failures::default());
+        let readers = readers(1, 1);
         let (broken, sound) =
             tokio::join!(read(&readers, || panic!("on purpose")), read(&readers, || 7));
         assert_eq!((broken, sound), (None::<()>, Some(7)));
@@ -181,52 +218,57 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn searches_that_do_not_end_leave_readers_for_everything_else() {
-        let readers = Readers::new(3, 2, Failures::default());
-        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
-        let open = Arc::new(Barrier::new(3));
-        let searches = (0..6).map(|number| {
-            let (begun, open) = (begun.clone(), open.clone());
-            let readers = readers.clone();
-            async move {
-                let search = move || {
-                    begun.send(number).unwrap();
-                    if number < 2 {
-                        open.wait();
-                    }
-                };
-                readers.read(Class::Search, search).await
+    async fn long_reads_that_do_not_end_leave_readers_for_everything_else() {
+        for classes in [
+            [Class::Search; 6],
+            [Class::Log; 6],
+            [Class::Search, Class::Log].repeat(3).try_into().unwrap(),
+        ] {
+            let readers = readers(3, 2);
+            let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+            let open = Arc::new(Barrier::new(3));
+            let reads = classes.into_iter().enumerate().map(|(number, class)| {
+                let (begun, open) = (begun.clone(), open.clone());
+                let readers = readers.clone();
+                async move {
+                    let read = move || {
+                        begun.send(number).unwrap();
+                        if number < 2 {
+                            open.wait();
+                        }
+                    };
+                    readers.read(class, read).await
+                }
+            });
+            let reads: Vec<_> = reads.collect();
+            let reads = tokio::spawn(join_all(reads));
+            let two = (begins.recv().await, begins.recv().await);
+            assert!(matches!(two, (Some(0), Some(1)) | (Some(1), Some(0))), "{two:?}");
+            for number in 0..20 {
+                assert_eq!(read(&readers, move || number).await, Some(number));
             }
-        });
-        let searches: Vec<_> = searches.collect();
-        let searches = tokio::spawn(join_all(searches));
-        let two = (begins.recv().await, begins.recv().await);
-        assert!(matches!(two, (Some(0), Some(1)) | (Some(1), Some(0))), "{two:?}");
-        for number in 0..20 {
-            assert_eq!(read(&readers, move || number).await, Some(number));
+            assert!(begins.try_recv().is_err(), "a third one has begun: {classes:?}");
+            open.wait();
+            assert!(reads.await.unwrap().into_iter().all(|ended| ended.is_some()));
         }
-        assert!(begins.try_recv().is_err(), "a third search has begun");
-        open.wait();
-        assert!(searches.await.unwrap().into_iter().all(|ended| ended.is_some()));
     }
 
     #[test]
-    fn with_one_reader_searches_and_the_rest_take_turns() {
+    fn with_one_reader_all_classes_take_turns() {
         let (order, mut state) = (Arc::new(Mutex::new(Vec::new())), State::default());
         for number in 0..3 {
-            for (class, queue) in
-                [(Class::Short, &mut state.short), (Class::Search, &mut state.searches)]
-            {
+            for class in Class::ALL {
                 let order = order.clone();
-                queue.push_back(Box::new(move || order.lock().unwrap().push((class, number))));
+                let read = move || order.lock().unwrap().push((class, number));
+                state.waiting[class as usize].push_back(Box::new(read));
             }
         }
-        while let Some((class, read)) = state.next(1) {
+        let most = Most::of(&Limits { readers: 1, ..Limits::default() });
+        while let Some((class, read)) = state.next(&most) {
             read();
-            state.searching -= usize::from(class == Class::Search);
+            state.busy[class as usize] -= 1;
         }
         let turns = order.lock().unwrap().iter().map(|(class, _)| *class).collect::<Vec<_>>();
-        let in_turn = |two: &[Class]| two[0] != two[1];
-        assert!(turns.len() == 6 && turns.windows(2).all(in_turn), "{turns:?}");
+        assert_eq!(turns, Class::ALL.repeat(3));
     }
 }

@@ -17,6 +17,7 @@ impl SledStore {
             Budget::new(&self.shared.clock, &self.shared.limits, &self.shared.searches);
         let mut page = Page::begin(self.head());
         let mut is_first = true;
+        let mut bytes = 0;
         // A list without terms is read like anything else while it finds what it lists; a search waits its turn.
         let mut class = if query.terms.is_empty() { Class::Short } else { Class::Search };
         loop {
@@ -37,7 +38,7 @@ impl SledStore {
                 if turn.is_in_vain() {
                     return Err(StoreError::Closed); // nobody hears it
                 }
-                list::page(shared, &wanted, &rows, left, &turn)
+                list::page(shared, &wanted, &rows, left, bytes, &turn)
             };
             let part = self.read_as(class, read).await?;
             if part.rows.is_empty() {
@@ -45,16 +46,19 @@ impl SledStore {
             }
             page.examined += part.examined;
             page.next = part.next;
+            bytes = part.bytes;
             for row in part.rows {
                 match row {
                     list::Row::Read(job) => page.jobs.push(*job),
                     // Its chunks went meanwhile: ask for it by itself.
                     list::Row::Moved(id) => {
-                        page.jobs.extend(self.moved(id, &query, &budget).await?)
+                        let job = self.moved(id, &query, &budget).await?;
+                        bytes += job.as_ref().map_or(0, Job::bytes);
+                        page.jobs.extend(job.map(Job::without_content));
                     }
                 }
             }
-            let is_full = page.jobs.len() >= limit || page.examined >= step;
+            let is_full = part.is_full || page.jobs.len() >= limit || page.examined >= step;
             if page.next.is_none() || is_full || budget.is_spent() {
                 return Ok(page);
             }

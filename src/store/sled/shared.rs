@@ -47,6 +47,8 @@ pub(super) struct Shared {
     pub pins: Pins,
     /// Lists and searches under way.
     pub searches: Arc<Searches>,
+    /// Reads of the log under way.
+    pub log_reads: Arc<Searches>,
     /// When processes opened the store; set once, by the opening.
     pub starts: OnceLock<Vec<Time>>,
 }
@@ -196,6 +198,7 @@ impl Shared {
             down: watch::Sender::new(None),
             outages: AtomicU64::new(0),
             searches: Arc::default(),
+            log_reads: Arc::default(),
             starts: OnceLock::new(),
         }
     }
@@ -234,6 +237,7 @@ impl Shared {
         let archive = self.archive();
         (storage.publish_p50_ns, storage.publish_p99_ns) = (self.told.at(50), self.told.at(99));
         storage.searches = self.searches.under_way();
+        storage.log_reads = self.log_reads.under_way();
         storage.archive_runs = archive.runs.len() as u64;
         storage.archived_jobs = archive.runs.values().map(|run| run.len()).sum();
         Ok(storage)
@@ -294,7 +298,8 @@ impl Shared {
             return;
         }
         let _timed = self.told.begin();
-        let mut events = events.into_iter();
+        // What waits in channels must not hold the payloads of thousands of jobs.
+        let mut events = events.into_iter().map(Event::without_content);
         while events.len() > 0 {
             let batch: Arc<[Event]> = events.by_ref().take(TOLD_AT_ONCE).collect();
             for follower in &followers.0 {
