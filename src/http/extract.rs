@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
+use super::request_body::too_long;
 use super::{Api, Problem};
 use crate::engine::off_runtime;
 use crate::job::{JobId, QueueName, ScheduleName};
@@ -27,8 +28,7 @@ impl FromRequest<Api> for JsonBody {
                 Ok(JsonBody(bytes))
             }
             Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                let detail = format!("the body is longer than {limit} bytes");
-                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
+                Err(too_long(limit))
             }
             Ok(Err(rejection)) => {
                 let detail = rejection.body_text();

@@ -41,6 +41,7 @@ mod places;
 mod protocol;
 pub mod query;
 mod relay;
+mod request_body;
 mod schedules;
 pub mod server;
 mod sse;
