@@ -11,6 +11,7 @@ use tracing::{error, info};
 use super::{BackoffFields, Engine, EngineError, FieldError, Inner, Submission, off_runtime};
 use crate::job::{
     Cron, Cursor, Misread, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time,
+    optional_object,
 };
 use crate::logging::RetryLog;
 use crate::store::{ScheduleCommand, ScheduleError, StoreError};
@@ -34,6 +35,7 @@ pub struct ScheduleSubmission {
     /// Attempts in all, as in [`Submission::max_attempts`].
     pub max_attempts: Option<u64>,
     /// Waits between attempts.
+    #[serde(default, deserialize_with = "optional_object")]
     pub backoff: Option<BackoffFields>,
     /// The longest one attempt may run, in milliseconds.
     pub timeout_ms: Option<u64>,

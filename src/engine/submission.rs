@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::job::{
     Backoff, IdempotencyKey, Invalid, JobId, Json, Kind, Labels, NewJob, QueueName, RetryPolicy,
-    Spec, Start, Tag, Time,
+    Spec, Start, Tag, Time, optional_object,
 };
 
 /// One job as submitted. Only `kind` is required.
@@ -30,6 +30,7 @@ pub struct Submission {
     /// Attempts in all, 1 to 1000; 10 when left out.
     pub max_attempts: Option<u64>,
     /// Waits between attempts; 1 s doubling up to 1 h when left out.
+    #[serde(default, deserialize_with = "optional_object")]
     pub backoff: Option<BackoffFields>,
     /// The longest one attempt may run, in milliseconds.
     pub timeout_ms: Option<u64>,

@@ -7,9 +7,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
+use super::request_body::too_long;
 use super::{Api, Problem};
 use crate::engine::off_runtime;
-use crate::job::{JobId, QueueName, ScheduleName};
+use crate::job::{JobId, Object, QueueName, ScheduleName};
 
 /// A JSON body as bytes, within the limits of length, depth and values; its content type has been checked.
 pub struct JsonBody(pub Bytes);
@@ -27,8 +28,7 @@ impl FromRequest<Api> for JsonBody {
                 Ok(JsonBody(bytes))
             }
             Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                let detail = format!("the body is longer than {limit} bytes");
-                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
+                Err(too_long(limit))
             }
             Ok(Err(rejection)) => {
                 let detail = rejection.body_text();
@@ -42,8 +42,18 @@ impl FromRequest<Api> for JsonBody {
     }
 }
 
-/// Reads a body. Text that is no JSON is 400; JSON that is not what is wanted is 422 with `code`.
+/// Reads an object. Text that is no JSON is 400; JSON that is not what is wanted is 422 with `code`.
 pub fn read<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
+    read_any::<Object<T>>(body, code).map(|object| object.0)
+}
+
+/// Reads an array of objects.
+pub fn read_many<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<Vec<T>, Problem> {
+    let objects: Vec<Object<T>> = read_any(body, code)?;
+    Ok(objects.into_iter().map(|object| object.0).collect())
+}
+
+fn read_any<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
     let read = off_runtime(body.len(), || serde_json::from_slice(body));
     read.map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {

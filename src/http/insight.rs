@@ -12,7 +12,7 @@ use super::stats::PointView;
 use super::view::Shown;
 use super::{Api, Problem, json};
 use crate::engine::{FailureGroup, HeldAttempt};
-use crate::job::{Cursor, JobId, QueueName, RateRule, Time};
+use crate::job::{Cursor, JobId, Object, QueueName, RateRule, Time};
 
 #[derive(Serialize)]
 struct FailuresView {
@@ -158,7 +158,7 @@ pub async fn set_concurrency(
     PathQueue(queue): PathQueue,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, Problem> {
-    let wanted: Concurrency = serde_json::from_slice(&body).map_err(|error| {
+    let Object(wanted): Object<Concurrency> = serde_json::from_slice(&body).map_err(|error| {
         let detail =
             format!("send {{\"concurrency\": 10}}, or null for the configured one: {error}");
         Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
@@ -173,7 +173,7 @@ pub async fn set_rate_limit(
     PathQueue(queue): PathQueue,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, Problem> {
-    let wanted: Rate = serde_json::from_slice(&body).map_err(|error| {
+    let Object(wanted): Object<Rate> = serde_json::from_slice(&body).map_err(|error| {
         let detail = format!(
             "send {{\"rate_limit\": \"100/1m\"}}, \"none\" for no limit, or null for the configured one: {error}"
         );

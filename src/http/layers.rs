@@ -19,7 +19,7 @@ use super::cross_site::check_cross_site;
 use super::query::asks_to_wait;
 use super::unread::{Unread, count};
 use super::{Limits, Problem};
-use super::{compression, date};
+use super::{compression, date, request_body};
 use crate::supervise::{Part, panic_text, pass};
 
 /// Who may come in.
@@ -49,6 +49,7 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
     let gate = Gate { access, timeout: limits.request_timeout, max_wait: limits.max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
+    let longest = limits.body_bytes;
     Ok(router
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             count(unread.clone(), request, next)
@@ -56,6 +57,9 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
         .layer(middleware::from_fn(compression::in_pieces))
         .layer(compression::layer(limits.max_compressed))
         .layer(DefaultBodyLimit::max(limits.body_bytes))
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            request_body::bound(longest, request, next)
+        }))
         .layer(csrf)
         .layer(middleware::from_fn_with_state(gate, around)))
 }

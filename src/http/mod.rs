@@ -42,6 +42,7 @@ mod places;
 mod protocol;
 pub mod query;
 mod relay;
+mod request_body;
 mod schedules;
 pub mod server;
 mod sse;

@@ -164,9 +164,7 @@ impl Subscriptions {
     pub fn add(&mut self, asked: &Subscribe, here: Cursor) -> Result<(), Problem> {
         let refuse = |detail: String| Err(Problem::invalid_parameter(detail));
         let id = &asked.id;
-        if id.len() > Self::MAX_ID {
-            return refuse(format!("an id has at most {} bytes", Self::MAX_ID));
-        }
+        Self::check_id(id)?;
         if let Some(after) = &asked.after
             && *after != here.to_string()
         {
@@ -184,14 +182,21 @@ impl Subscriptions {
         if !known && self.named.len() >= self.max {
             return refuse(format!("at most {} subscriptions on one socket", self.max));
         }
-        self.remove(id);
+        self.named.retain(|known| known.id != *id);
         self.named.push(Subscription::new(id, wish));
         Ok(())
     }
 
     /// Takes a subscription away.
-    pub fn remove(&mut self, id: &str) {
+    pub fn remove(&mut self, id: &str) -> Result<(), Problem> {
+        Self::check_id(id)?;
         self.named.retain(|known| known.id != id);
+        Ok(())
+    }
+
+    fn check_id(id: &str) -> Result<(), Problem> {
+        let detail = || format!("an id has at most {} bytes", Self::MAX_ID);
+        if id.len() > Self::MAX_ID { Err(Problem::invalid_parameter(detail())) } else { Ok(()) }
     }
 
     /// Whether `stats` are asked for.

@@ -8,7 +8,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::extract::{JsonBody, read};
+use super::extract::{JsonBody, read, read_many};
 use super::view::{JobRow, JobView};
 use super::wait::until_final;
 use super::{Api, Problem, json, query};
@@ -35,7 +35,7 @@ pub async fn submit(
             if count > api.limits.batch_len {
                 return Err(too_many(count, api.limits.batch_len));
             }
-            submit_many(&api, read(&body, "invalid_job")?).await
+            submit_many(&api, read_many(&body, "invalid_job")?).await
         }
         Some(_) | None => submit_one(&api, read(&body, "invalid_job")?, wait).await,
     }

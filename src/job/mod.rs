@@ -42,7 +42,10 @@ pub use event_type::EventType;
 pub use filter::Filter;
 pub use fingerprint::{fingerprint, pattern};
 pub use id::{JobId, fresh_uuid};
-pub use json::{Json, JsonLimits, Scan, TooComplex, Unwritable, elements, same, text_length};
+pub use json::{
+    Json, JsonLimits, Object, Scan, TooComplex, Unwritable, elements, optional_object, same,
+    text_length,
+};
 pub use matcher::Matcher;
 pub use names::{IdempotencyKey, Invalid, Kind, QueueName, ScheduleName, Tag, WorkerName};
 pub use outcome::{Failure, FailureClass, Outcome, Verdict};

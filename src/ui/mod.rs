@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Extension;
+use axum::middleware;
 use axum::routing::{get, post};
 
 use crate::config::Setting;
@@ -20,6 +21,7 @@ mod curl;
 mod error;
 mod failures;
 mod filters;
+mod form_body;
 mod form_turn;
 mod form_value;
 mod home;
@@ -84,6 +86,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/workers", get(workers::show))
         .route("/system", get(system::show).layer(Extension(Arc::new(settings))))
         .route("/static/{hash}/{file}", get(assets::show))
+        .layer(middleware::from_fn(form_body::check))
         .fallback(not_found)
         .with_state(engine)
 }

@@ -110,8 +110,22 @@ async fn a_bad_submission_is_told_what_is_wrong() {
     for bad in ["", "{", "nonsense", r#"{"kind":"echo"} x"#] {
         post(bad).await.is_problem(400, "malformed_json");
     }
-    for bad in [r#"{"kind":7}"#, "{}", "7", r#"{"kind":"echo","colour":"red"}"#] {
+    for bad in [
+        r#"{"kind":7}"#,
+        "{}",
+        "7",
+        r#"{"kind":"echo","colour":"red"}"#,
+        r#"[["echo",1]]"#,
+        r#"{"kind":"echo","backoff":[1,2]}"#,
+    ] {
         post(bad).await.is_problem(422, "invalid_job");
+    }
+    for (path, array, code) in [
+        ("/api/v1/cron/preview", r#"["@daily","UTC"]"#, "invalid_schedule"),
+        ("/api/v1/bulk", r#"["retry",null,null,[],null]"#, "invalid_control"),
+    ] {
+        let problem = server.post(path, array).await.is_problem(422, code);
+        assert!(problem["detail"].as_str().unwrap().contains("expected an object"), "{problem}");
     }
     let problem = post(r#"{"kind":"echo","run_at":"soon","max_attempts":0}"#).await;
     let problem = problem.is_problem(422, "invalid_job");

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::get;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use super::support::{Server, Setup, refused};
+use super::support::{Server, Setup, refused, within};
 use crate::http::auth::Hosts;
 use crate::http::{Access, Limits};
 
@@ -122,4 +122,44 @@ async fn pages_are_compressed_for_those_who_ask() {
     assert_eq!(encoding("/just").await, "gzip");
     assert_eq!(encoding("/large").await, "", "compressing it would take longer than making it");
     assert_eq!(encoding("/api/v1/export").await, "", "an export is as long as the store");
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_long_is_refused_before_it_is_sent() {
+    let server = Server::start().await;
+    for (path, kind) in [("/api/v1/jobs", "application/json"), ("/nothing", "text/plain")] {
+        let length = Limits::default().body_bytes + 1;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\n\
+             content-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"
+        );
+        let answer = said(&server, head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        assert!(answer.contains("body_too_large"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_of_one_byte_is_read() {
+    let server = Server::start().await;
+    let chunked = |body: &str| {
+        let chunks: String = body.chars().map(|byte| format!("1\r\n{byte}\r\n")).collect();
+        format!(
+            "POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             transfer-encoding: chunked\r\nconnection: close\r\n\r\n{chunks}0\r\n\r\n"
+        )
+    };
+    let answer = said(&server, chunked(r#"{"kind":"echo","payload":7}"#).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+}
+
+/// The answer to bytes.
+async fn said(server: &Server, bytes: &[u8]) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer)).await.unwrap();
+    answer
 }

@@ -151,9 +151,13 @@ async fn subscriptions_are_added_replaced_and_taken_away() {
     assert_eq!(socket.seqs(1).await, [3]);
     socket.say(r#"{"type":"ping"}"#).await;
     assert_eq!(socket.next().await["type"], "pong");
+    let long_id = |kind: &str| json!({ "type": kind, "id": "x".repeat(65) }).to_string();
     for (bad, code) in [
         ("{", "malformed_message"),
         (r#"{"type":"dance"}"#, "malformed_message"),
+        (r#"["subscribe","x"]"#, "malformed_message"),
+        (&long_id("subscribe"), "invalid_parameter"),
+        (&long_id("unsubscribe"), "invalid_parameter"),
         (r#"{"type":"subscribe","id":"x","filter":{"colour":"red"}}"#, "invalid_parameter"),
     ] {
         socket.say(bad).await;

@@ -17,11 +17,11 @@ use super::hubs::Stay;
 use super::inbound::{Heard, Inbound};
 use super::socket::{Arrived, Flushed, Socket};
 use super::window::Window;
-use crate::http::Limits;
 use crate::http::protocol::{ClientMessage, ServerInfo, ServerMessage};
 use crate::http::view::{Shown, millis, to_json};
+use crate::http::{Limits, Problem};
 use crate::job::shorten::{MAX_MESSAGE, shorten};
-use crate::job::{Cursor, Epoch};
+use crate::job::{Cursor, Epoch, Object};
 
 /// A socket and its place in the stream.
 pub struct Subscriber {
@@ -257,19 +257,16 @@ impl Subscriber {
         if let Err(why) = desk.limits.json.check(said) {
             return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
         }
-        let answer = match serde_json::from_str::<ClientMessage>(said) {
+        let answer = match serde_json::from_str(said).map(|Object(said)| said) {
             Ok(ClientMessage::Ping {}) => return text(&ServerMessage::Pong),
             Ok(ClientMessage::Subscribe(asked)) => match wanted.add(&asked, self.cursor) {
                 Ok(()) => text(&ServerMessage::Subscribed { id: &asked.id, cursor }),
-                Err(problem) => {
-                    let (code, message) = (problem.code(), problem.detail().to_owned());
-                    return text(&ServerMessage::Error { code, message });
-                }
+                Err(problem) => return refused(&problem),
             },
-            Ok(ClientMessage::Unsubscribe { id }) => {
-                wanted.remove(&id);
-                text(&ServerMessage::Unsubscribed { id: &id, cursor })
-            }
+            Ok(ClientMessage::Unsubscribe { id }) => match wanted.remove(&id) {
+                Ok(()) => text(&ServerMessage::Unsubscribed { id: &id, cursor }),
+                Err(problem) => return refused(&problem),
+            },
             Err(error) => {
                 let message = shorten(&error.to_string(), MAX_MESSAGE);
                 let code = "malformed_message";
@@ -341,6 +338,11 @@ impl Subscriber {
             Stage::Leaving { until: Until::Closed, .. } | Stage::Talking => Ok(()),
         }
     }
+}
+
+fn refused(problem: &Problem) -> Bytes {
+    let (code, message) = (problem.code(), problem.detail().to_owned());
+    text(&ServerMessage::Error { code, message })
 }
 
 fn text(message: &ServerMessage<'_>) -> Bytes {

@@ -337,6 +337,21 @@ async fn an_error_page_does_not_repeat_what_is_too_long() {
     }
 }
 
+#[tokio::test]
+async fn a_form_that_is_no_utf8_is_refused() {
+    let desk = Desk::open();
+    for form in
+        ["/jobs", "/jobs/new", "/schedules", "/schedules/new", "/jobs/bulk", "/jobs/bulk/run"]
+    {
+        let request = Request::post(form)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from("kind=echo&payload=%22%ff%22&name=a&cron=@daily&action=retry"));
+        let answer = desk.send(request.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{form}");
+        answer.assert_has("no UTF-8");
+    }
+}
+
 /// What a browser loads once must stay small: sizes as they leave the server, compressed.
 #[tokio::test]
 async fn scripts_and_styles_of_a_page_stay_small() {
