@@ -141,7 +141,8 @@ pub trait Store: Send + Sync + 'static {
     /// paused queue keeps its order. Costs no scan of the queue.
     async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError>;
 
-    /// A page of whole jobs, newest (greatest id) first. Answers with fewer rows than asked for and a
+    /// A page of jobs, newest (greatest id) first, without large payloads, results and logs
+    /// ([`Job::without_content`]); it ends once they have [`Limits::read_bytes`]. Answers with fewer rows than asked for and a
     /// `next` cursor when it has looked at about [`Limits::search_step`] jobs or for
     /// [`Limits::search_time`], so that no search takes long; [`Page::examined`] says how many. The limit is
     /// taken as 1 to [`JobQuery::MAX_LIMIT`]. Reads nothing more once the answer is not waited for.
@@ -150,8 +151,11 @@ pub trait Store: Send + Sync + 'static {
     /// Counters, equal to a recount of the stored jobs. Costs no scan.
     async fn stats(&self) -> Result<Stats, StoreError>;
 
-    /// The log after a place, oldest first, at most `max` events. Only durable events are shown. Events
-    /// within [`Retention::events`] are always there; older ones may be.
+    /// The log after a place, oldest first, at most `max` events; fewer once they have
+    /// [`Limits::read_bytes`], but none only at the end. Only durable events are shown, without payloads and
+    /// results of more than 1 KiB ([`Event::without_content`]); [`Store::get`] has them. Events within
+    /// [`Retention::events`] are always there; older ones may be. Reads nothing more once the answer is not
+    /// waited for.
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError>;
 
     /// When processes opened this store, oldest first, the present one last; at most [`MAX_STARTS`].
@@ -183,8 +187,8 @@ pub trait Store: Send + Sync + 'static {
     /// How much is stored and was written. Costs no scan.
     async fn storage(&self) -> Result<Storage, StoreError>;
 
-    /// From now on no [`Store::list`] takes long: those under way and those to come answer in about a tenth
-    /// of a second with what they have found. Asked for when the server stops.
+    /// From now on no [`Store::list`] and no [`Store::events`] takes long: those under way and those to come
+    /// answer in about a tenth of a second with what they have found. Asked for when the server stops.
     fn end_searches(&self);
 
     /// Whether the store can still accept work; the error says why not. Cheap.

@@ -103,6 +103,11 @@ impl Budget {
         self.gone.is_cancelled()
     }
 
+    /// Whether the server stops, and has waited long enough: the answer is due however little it is.
+    pub fn must_end_now(&self) -> bool {
+        self.must_end(self.clock.now())
+    }
+
     /// The turn of this search on a reader, from now on.
     pub fn turn(&self) -> Turn<'_> {
         Turn { budget: self, began: self.clock.now() }

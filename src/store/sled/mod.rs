@@ -384,7 +384,7 @@ impl Store for SledStore {
         let (clock, limits, reads) =
             (&self.shared.clock, &self.shared.limits, &self.shared.log_reads);
         let (budget, _caller) = Budget::new(clock, limits, reads);
-        let read = move |shared: &Shared| read::events(shared, after, max, || !budget.is_in_vain());
+        let read = move |shared: &Shared| read::events(shared, after, max, Some(&budget));
         self.read_as(Class::Log, read).await
     }
 
@@ -424,7 +424,9 @@ impl Store for SledStore {
     }
 
     fn end_searches(&self) {
-        self.shared.searches.end(self.shared.clock.now());
+        let now = self.shared.clock.now();
+        self.shared.searches.end(now);
+        self.shared.log_reads.end(now);
     }
 
     fn health(&self) -> Result<(), StoreError> {

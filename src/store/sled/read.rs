@@ -7,6 +7,7 @@ use super::codec::{Chunk, Record};
 use super::shared::Shared;
 use super::verbs::Claimed;
 use crate::job::{Change, Cursor, Event, Fact, Job, JobId, Status};
+use crate::store::search::Budget;
 use crate::store::{Events, Lease, StoreError};
 
 /// Decoded chunks of one read, so that jobs that share a chunk decode it once.
@@ -150,12 +151,12 @@ pub(super) fn status_after(status: Status, event: &Event) -> Result<Status, Stor
 const STRETCH: usize = 64;
 
 /// The log after a place, without large payloads and results; fewer than `max` events when `read_bytes` of
-/// chunks were read for them. No chunk is read any more once `goes_on` says so.
+/// chunks were read for them, or the server stops. No chunk is read any more once nobody waits for the answer.
 pub(super) fn events(
     shared: &Shared,
     after: Cursor,
     max: usize,
-    goes_on: impl Fn() -> bool,
+    budget: Option<&Budget>,
 ) -> Result<Events, StoreError> {
     let mut found: Vec<Event> = Vec::new();
     let mut bytes = 0;
@@ -175,10 +176,11 @@ pub(super) fn events(
         };
         let before = found.len();
         'chunks: for number in chunks {
-            if !found.is_empty() && bytes >= shared.limits.read_bytes {
+            let must_end = || budget.is_some_and(Budget::must_end_now);
+            if !found.is_empty() && (bytes >= shared.limits.read_bytes || must_end()) {
                 return Ok(Events::Some(found));
             }
-            if !goes_on() {
+            if budget.is_some_and(Budget::is_in_vain) {
                 return Err(StoreError::Closed); // nobody hears it
             }
             let Some(chunk) = shared.chunk(number)? else { break };
@@ -206,7 +208,7 @@ pub(super) fn all_events(shared: &Shared, after: Cursor) -> Result<Vec<Event>, S
     let mut all: Vec<Event> = Vec::new();
     loop {
         let from = all.last().map_or(after, |last| last.cursor(after));
-        match events(shared, from, usize::MAX, || true)? {
+        match events(shared, from, usize::MAX, None)? {
             Events::Some(more) if more.is_empty() => return Ok(all),
             Events::Some(more) => all.extend(more),
             Events::Gap { .. } => return Ok(Vec::new()),
