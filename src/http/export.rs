@@ -10,7 +10,7 @@ use futures_util::stream;
 
 use super::write_timeout::AtLeast;
 use super::{Api, Problem};
-use crate::engine::{EngineError, ExportWriter, Snapshot};
+use crate::engine::{EngineError, ExportWriter, Snapshot, off_runtime};
 
 const HEADERS: [(header::HeaderName, &str); 2] = [
     (header::CONTENT_TYPE, "application/jsonl"),
@@ -42,8 +42,11 @@ async fn next(
     writer: &mut ExportWriter,
 ) -> Result<Option<Bytes>, String> {
     let pieces = snapshot.next().await.map_err(|error| EngineError::from(error).to_string())?;
-    let lines: Result<Vec<Vec<u8>>, String> =
-        pieces.iter().map(|piece| writer.line(piece)).collect();
-    let lines = lines?.concat();
+    // Nobody knows how long the pieces are before they are lines.
+    let lines = off_runtime(usize::MAX, || {
+        let lines: Result<Vec<Vec<u8>>, String> =
+            pieces.iter().map(|piece| writer.line(piece)).collect();
+        lines.map(|lines| lines.concat())
+    })?;
     Ok((!lines.is_empty()).then(|| lines.into()))
 }
