@@ -77,7 +77,7 @@ check_rust() {
 
 check_compiler() {
   local said
-  if said=$(echo 'int main(void) { return 0; }' | cc -x c -o "$tools/compiled" - 2>&1); then
+  if said=$(cc -x c -o "$tools/compiled" - <<<'int main(void) { return 0; }' 2>&1); then
     say "cc links a program"
   else
     say "cc does not make a program: $(tail -n 1 <<<"$said")"

@@ -144,7 +144,8 @@ impl Cron {
         let Meaning::Pattern(pattern) = self.meaning()? else { return Ok(()) };
         for field in self.pattern.split_whitespace() {
             let list = field.strip_prefix('+').unwrap_or(field);
-            if list.split(',').any(str::is_empty) {
+            let ends_empty = list.is_empty() || list.starts_with(',') || list.ends_with(',');
+            if ends_empty || list.contains(",,") {
                 return Err(format!("the list {field:?} has an empty element"));
             }
         }

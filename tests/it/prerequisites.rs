@@ -2,7 +2,6 @@
 //! the versions and the variables, and never runs into a program that is not there.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -48,8 +47,11 @@ impl Machine {
     /// Puts a program there, or another in its place.
     fn program(&self, name: &str, script: &str) -> PathBuf {
         let place = self.programs().join(name);
-        fs::write(&place, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+        // Written by a process of its own: another test's child may hold a file that is open here for writing
+        // for a moment, and such a file cannot be run.
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0""#;
+        let written = Command::new("sh").args(["-c", write]).arg(&place).arg(script).status();
+        assert!(written.unwrap().success());
         place
     }
 
