@@ -126,10 +126,15 @@ impl OpenCopy {
 
     /// Nothing is synced: a copy is of no use after this process.
     fn at(dir: &Path, path: PathBuf) -> io::Result<OpenCopy> {
-        let mut copy = OpenCopy { path, _lock: None }; // removed when something below fails
+        // It gets its name once it is locked: without the lock, another process may remove it.
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut copy = OpenCopy { path: path.with_file_name(format!(".{name}")), _lock: None };
         remove_all(&copy.path)?;
+        remove_all(&path)?;
         DirBuilder::new().mode(0o700).create(&copy.path)?;
         copy._lock = File::open(&copy.path).ok().filter(|lock| lock.try_lock().is_ok());
+        fs::rename(&copy.path, &path)?;
+        copy.path = path; // what is there is removed when something below fails
         for name in files(dir)? {
             let mut original = File::open(dir.join(&name))?;
             let mut options = OpenOptions::new();
