@@ -264,11 +264,12 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::clock::SystemClock;
     use crate::engine::{EngineConfig, QueueConfig, Registry};
     use crate::handlers::{HandlerSettings, register};
     use crate::job::Fact;
     use crate::shutdown::Shutdown;
-    use crate::store::{Limits, SystemClock, memory::MemoryStore};
+    use crate::store::{Limits, memory::MemoryStore};
 
     fn engine() -> Engine {
         let mut registry = Registry::default();

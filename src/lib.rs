@@ -1,5 +1,6 @@
 //! Cortado: a durable job server with a dashboard that is truly live.
 
+pub mod clock;
 pub mod job;
 pub mod store;
 

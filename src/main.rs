@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     hold_back_signals();
     let command = Cli::parse().into_command();
     // Libraries that we use panic when the clock is before 1970: TLS, and the store's.
-    if let Err(why) = cortado::store::clock::check_system() {
+    if let Err(why) = cortado::clock::check_system() {
         return fail(&anyhow::Error::msg(why));
     }
     match command {

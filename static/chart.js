@@ -1,5 +1,5 @@
 // Charts and sparklines go on where the server's drawing stopped: each new second is added to the columns that the
-// server wrote beside the path. The shapes and words are those of src/ui/chart.rs.
+// server wrote beside the path. The shapes and words are those of src/ui/parts/chart.rs.
 
 import { grouped, length, setText } from "./when.js";
 

@@ -117,7 +117,7 @@ function span(name, text) {
   return element;
 }
 
-/** How far the attempt is, and what follows from it. The words are those of src/ui/pace.rs. */
+/** How far the attempt is, and what follows from it. The words are those of src/ui/parts/eta.rs. */
 class Pace {
   #report = null;
   #heard = 0;

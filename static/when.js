@@ -1,4 +1,4 @@
-// Relative times that tick, in the words of the server (src/ui/when.rs), by the server's clock.
+// Relative times that tick, in the words of the server (src/ui/parts/time_format.rs), by the server's clock.
 
 let skew = 0;
 

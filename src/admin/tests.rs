@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::app::{Cortado, Server};
+use crate::clock::SystemClock;
 use crate::config::{BackupArgs, ClientArgs, ExportArgs, StatsArgs};
 use crate::engine::{Engine, Submission};
 use crate::job::{Cursor, JobId, QueueName, State};
-use crate::store::sled::SledStore;
-use crate::store::{Events, Limits, Piece, Store, SystemClock};
+use crate::store::log_store::SledStore;
+use crate::store::{Events, Limits, Piece, Store};
 
 async fn serve(dir: &Path) -> Server {
     let address = ([127, 0, 0, 1], 0).into();
@@ -155,7 +156,7 @@ async fn a_backup_that_is_broken_off_is_no_store_and_a_whole_one_is_sound() {
     let args = BackupArgs { client: client(&server), dir: place(&dirs, "copy") };
     // Whichever comes first, the answer or the stop, the words and the directory agree.
     let ended = backup::run(args, ready(()), &mut Vec::new()).await;
-    let sound = crate::store::sled::verify(&place(&dirs, "copy")).is_sound();
+    let sound = crate::store::log_store::verify(&place(&dirs, "copy")).is_sound();
     assert_eq!(ended.is_ok(), sound, "{ended:?}");
     let used = back_up(&server, &place(&dirs, "data")).await.unwrap_err();
     assert!(used.to_string().contains("not empty"), "{used}");

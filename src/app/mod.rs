@@ -16,15 +16,16 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use url::Url;
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, FileConfig, ServeArgs};
 use crate::engine::{Engine, Handler, KindInfo, Registry, ScheduleSubmission};
-use crate::http::auth::Hosts;
+use crate::http::layers::auth::Hosts;
 use crate::http::{self, Access};
 use crate::job::{Kind, Origin, ScheduleName, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
+use crate::store::Store;
+use crate::store::log_store::SledStore;
 use crate::store::memory::MemoryStore;
-use crate::store::sled::SledStore;
-use crate::store::{Clock as _, Store, SystemClock};
 use crate::supervise::{Failure, Part};
 use crate::{demo, handlers, logging, ui};
 

@@ -15,11 +15,12 @@ use super::file::{
 };
 use super::{AuthSettings, Config, ConfigError, FileConfig, LogConfig, Problem, StopSettings};
 use super::{schedules, settings};
+use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{JsonLimits, Kind, LogCaps, QueueName, WorkerName};
-use crate::store::{self, Clock as _, SystemClock};
+use crate::store::{self};
 
 /// A shorter token could be guessed.
 const MIN_TOKEN: usize = 16;

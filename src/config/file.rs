@@ -14,8 +14,8 @@ use super::units::{duration, listen, size};
 use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
-use crate::http::client_address::TrustedProxy;
 use crate::http::limits::{Limits as HttpLimits, Loopback};
+use crate::http::server::client_address::TrustedProxy;
 use crate::job::RateLimit;
 use crate::store;
 

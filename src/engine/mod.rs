@@ -9,49 +9,27 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock::{Clock, SystemClock};
 use crate::job::{
     Cursor, Job, JobId, JobQuery, Json, JsonLimits, Kind, NewJob, QueueName, RateLimit,
     ScheduleName, ScheduleSpec, Status, Time, WorkerName,
 };
 use crate::shutdown::Shutdown;
-use crate::store::{Clock, Control, Store, SystemClock};
+use crate::store::{Control, Store};
 use crate::supervise::Failure;
 
-pub mod batch;
+mod attempts;
 pub mod bulk;
 pub mod handler;
-pub mod registry;
+mod insight;
+mod queues;
+mod stream;
 pub mod submission;
 
-mod dispatcher;
 mod error;
-mod event_pump;
-mod executor;
-mod failures;
-mod finals;
-mod group_action;
-mod heartbeat;
-mod history;
-mod insight;
-mod latency_totals;
-mod leases;
-mod listeners;
-mod meter;
-mod notes;
-mod observer;
 mod off_runtime;
-mod pulse;
-mod queues;
-mod rate;
-mod recall;
-mod schedules;
-mod settler;
-mod slots;
-mod spread;
 mod stop;
 mod timer;
-mod verdict;
-mod why;
 
 #[cfg(test)]
 mod tests;
@@ -60,24 +38,24 @@ pub use crate::store::{
     ControlError, Enqueued, Events, ExportCheck, ExportWriter, Page, Piece, QueueStats,
     ScheduleError, Snapshot, Stats, Storage, StoreError,
 };
-pub use batch::Batch;
+pub use bulk::group_action::{GroupAction, GroupDone};
 pub use error::EngineError;
-pub use failures::{FailureGroup, FailureList};
-pub use group_action::{GroupAction, GroupDone};
+pub use handler::registry::{KindInfo, Registry};
 pub use handler::{Context, Handler, IntoOutcome};
-pub use history::{Counts, Point};
-pub use insight::{HeldAttempt, History, QueueView, Workers};
-pub use latency_totals::LatencyTotals;
-pub use listeners::{Door, Listeners, Listening};
-pub use meter::Rates;
+pub use insight::failures::{FailureGroup, FailureList};
+pub use insight::histogram::Latency;
+pub use insight::history::{Counts, Point};
+pub use insight::latency_totals::LatencyTotals;
+pub use insight::live_stats::Pulse;
+pub use insight::meter::Rates;
+pub use insight::overview::{HeldAttempt, History, QueueView, Workers};
+pub use insight::wait_reason::{COUNTED_AHEAD, Why};
 pub use off_runtime::off_runtime;
-pub use pulse::Pulse;
-pub use registry::{KindInfo, Registry};
-pub use schedules::ScheduleSubmission;
-pub use spread::Latency;
 pub use stop::Drained;
+pub use stream::batch::Batch;
+pub use stream::subscriber_counts::{Door, Listeners, Listening};
+pub use submission::schedule::ScheduleSubmission;
 pub use submission::{BackoffFields, FieldError, Submission};
-pub use why::{COUNTED_AHEAD, Why};
 
 /// What the engine is told at its start.
 #[derive(Debug, Clone)]
@@ -175,17 +153,17 @@ struct Inner {
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
     /// Which queues have a dispatcher.
-    queues: queues::Queues,
-    slots: Arc<slots::Slots>,
-    leases: leases::Leases,
+    queues: queues::known::Queues,
+    slots: Arc<queues::slots::Slots>,
+    leases: attempts::leases::Leases,
     /// To the settler.
-    reports: mpsc::UnboundedSender<settler::Report>,
+    reports: mpsc::UnboundedSender<attempts::settler::Report>,
     /// The one channel of committed events; only the event pump sends on it.
-    live: event_pump::Live,
-    finals: finals::Finals,
-    pulses: pulse::Pulses,
+    live: stream::event_pump::Live,
+    finals: stream::completion_waiters::Finals,
+    pulses: insight::live_stats::Pulses,
     /// The metrics and the failures of lately.
-    observed: observer::Observed,
+    observed: insight::observer::Observed,
     bulks: bulk::Bulks,
     listeners: Arc<Listeners>,
     /// Attempts settled with an end of their own, since the start.
@@ -214,7 +192,7 @@ impl Inner {
         self.registry.check(kind, payload)
     }
 
-    fn report(&self, report: settler::Report) {
+    fn report(&self, report: attempts::settler::Report) {
         // The settler ends last of all loops; after it the lease runs out, which is logged there.
         let _ = self.reports.send(report);
     }
@@ -242,16 +220,16 @@ impl Engine {
         let (reports, inbox) = mpsc::unbounded_channel();
         // The place first: an event between the two comes through the channel or is seen missing.
         let from = store.head();
-        let followed = store.follow(event_pump::FOLLOW);
+        let followed = store.follow(stream::event_pump::FOLLOW);
         let inner = Arc::new(Inner {
-            queues: queues::Queues::new(&config),
-            slots: slots::Slots::new(config.max_running),
-            leases: leases::Leases::new(config.lease_ttl, shutdown.abort.clone()),
+            queues: queues::known::Queues::new(&config),
+            slots: queues::slots::Slots::new(config.max_running),
+            leases: attempts::leases::Leases::new(config.lease_ttl, shutdown.abort.clone()),
             reports,
-            live: event_pump::Live::new(config.stream_capacity),
-            finals: finals::Finals::default(),
-            pulses: pulse::Pulses::default(),
-            observed: observer::Observed::new(clock.now()),
+            live: stream::event_pump::Live::new(config.stream_capacity),
+            finals: stream::completion_waiters::Finals::default(),
+            pulses: insight::live_stats::Pulses::default(),
+            observed: insight::observer::Observed::new(clock.now()),
             bulks: bulk::Bulks::default(),
             listeners: Arc::default(),
             finished: AtomicU64::new(0),
@@ -358,7 +336,7 @@ impl Engine {
     /// Answers with the job as it is then, final or not; `None` when there is no such job. Thousands
     /// may wait at once.
     pub async fn wait_final(&self, id: JobId, bound: Duration) -> Result<Option<Job>, EngineError> {
-        finals::wait(&self.inner, id, bound).await
+        stream::completion_waiters::wait(&self.inner, id, bound).await
     }
 
     /// Attempts under way in this process.

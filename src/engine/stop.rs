@@ -86,7 +86,8 @@ impl Engine {
         if !in_time {
             info!(running = inner.leases.len(), "the grace is over: attempts are told to end");
             inner.shutdown.abort.cancel();
-            let bound = inner.config.handler_grace + super::executor::DROP_BOUND + bounds.settle;
+            let bound =
+                inner.config.handler_grace + super::attempts::executor::DROP_BOUND + bounds.settle;
             if timeout(bound, inner.leases.emptied()).await.is_err() {
                 warn!(unsettled = inner.leases.len(), "attempts are not settled");
             }

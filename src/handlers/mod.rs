@@ -77,11 +77,11 @@ mod testing {
     use serde::de::DeserializeOwned;
     use tokio_util::sync::CancellationToken;
 
+    use crate::clock::SystemClock;
     use crate::engine::{Context, Handler};
     use crate::job::{
         Job, JobId, Json, Kind, Labels, Outcome, QueueName, Spec, State, Status, Time,
     };
-    use crate::store::SystemClock;
 
     /// A context of the given attempt of a job with this payload.
     pub fn context(payload: &str, attempt: u16) -> Context {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::client_address::{TrustedProxy, is_trusted};
-use super::write_rate::WriteBounds;
+use super::server::client_address::{TrustedProxy, is_trusted};
+use super::server::write_rate::WriteBounds;
 use crate::job::JsonLimits;
 
 /// The bounds.

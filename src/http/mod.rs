@@ -14,56 +14,22 @@ use serde::Serialize;
 use crate::engine::{Door, Engine, Listening};
 use crate::job::Cursor;
 
-mod address_counts;
-pub mod auth;
-pub mod base_path;
-mod bulk;
-pub mod client_address;
-mod compression;
-pub mod connections;
-mod cross_site;
-mod date;
+pub(crate) mod api;
 pub mod error;
-mod events;
-mod export;
-mod extract;
-mod feed;
-mod follow;
-mod head_errors;
-mod header_list;
-mod health;
-mod insight;
-mod jobs;
 pub mod layers;
 pub mod limits;
-mod metrics;
-mod patience;
-mod places;
-mod protocol;
-pub mod query;
-mod relay;
-mod request_body;
-mod schedules;
 pub mod server;
-mod sse;
-mod stats;
-mod submit;
-mod under_way;
-mod unread;
+pub(crate) mod stream;
 pub mod view;
-mod wait;
-mod write_rate;
-mod write_timeout;
-pub mod ws;
 
 pub use crate::engine::ExportCheck;
-pub use base_path::{BasePath, mount};
 pub use error::Problem;
-use feed::Feed;
-pub use layers::{Access, wrap};
+pub use layers::base_path::{BasePath, mount};
+pub use layers::stack::{Access, wrap};
 pub use limits::Limits;
-use places::{Place, Places};
-pub use server::{bind, serve};
+pub use server::accept::{bind, serve};
+use stream::admission::{Place, Places};
+use stream::feed::Feed;
 
 /// Held by who listens for long.
 pub(crate) type Seat = (Place, Listening);
@@ -76,9 +42,9 @@ pub(crate) struct Api {
     /// Who listens for long.
     places: Arc<Places>,
     /// Where all other readers of the stream hear what is new.
-    relay: Arc<relay::Relay>,
+    relay: Arc<stream::relay::Relay>,
     /// Where WebSockets are served.
-    hubs: Arc<ws::Hubs>,
+    hubs: Arc<stream::ws::Hubs>,
 }
 
 impl Api {
@@ -104,45 +70,45 @@ impl Api {
 pub fn router(engine: Engine, limits: Limits) -> Router {
     let body_bytes = limits.body_bytes;
     let limits = Arc::new(limits);
-    let hubs = Arc::new(ws::Hubs::new(engine.clone(), limits.clone()));
+    let hubs = Arc::new(stream::ws::Hubs::new(engine.clone(), limits.clone()));
     let api = Api { engine, limits, places: Arc::default(), relay: Arc::default(), hubs };
     Router::new()
-        .route("/api/v1/jobs", post(submit::submit).get(jobs::list))
-        .route("/api/v1/jobs/{id}", get(wait::get).delete(jobs::remove))
-        .route("/api/v1/jobs/{id}/log", get(follow::log))
-        .route("/api/v1/jobs/{id}/retry", post(jobs::retry))
-        .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/api/v1/jobs/{id}/move", post(jobs::shift))
-        .route("/api/v1/jobs/{id}/reprioritise", post(jobs::reprioritise))
-        .route("/api/v1/bulk", post(bulk::begin).get(bulk::list))
-        .route("/api/v1/bulk/preview", post(bulk::preview))
-        .route("/api/v1/bulk/{id}", get(bulk::get))
-        .route("/api/v1/bulk/{id}/stop", post(bulk::stop))
-        .route("/api/v1/stats", get(stats::stats))
-        .route("/api/v1/export", get(export::export))
-        .route("/api/v1/queues", get(stats::queues))
-        .route("/api/v1/queues/{name}/pause", post(stats::pause))
-        .route("/api/v1/queues/{name}/resume", post(stats::resume))
-        .route("/api/v1/queues/{name}/concurrency", post(insight::set_concurrency))
-        .route("/api/v1/queues/{name}/rate_limit", post(insight::set_rate_limit))
-        .route("/api/v1/schedules", get(schedules::list))
-        .route("/api/v1/cron/preview", post(schedules::preview))
+        .route("/api/v1/jobs", post(api::submit::submit).get(api::jobs::list))
+        .route("/api/v1/jobs/{id}", get(api::wait::get).delete(api::jobs::remove))
+        .route("/api/v1/jobs/{id}/log", get(stream::job_log::log))
+        .route("/api/v1/jobs/{id}/retry", post(api::jobs::retry))
+        .route("/api/v1/jobs/{id}/cancel", post(api::jobs::cancel))
+        .route("/api/v1/jobs/{id}/move", post(api::jobs::shift))
+        .route("/api/v1/jobs/{id}/reprioritise", post(api::jobs::reprioritise))
+        .route("/api/v1/bulk", post(api::bulk::begin).get(api::bulk::list))
+        .route("/api/v1/bulk/preview", post(api::bulk::preview))
+        .route("/api/v1/bulk/{id}", get(api::bulk::get))
+        .route("/api/v1/bulk/{id}/stop", post(api::bulk::stop))
+        .route("/api/v1/stats", get(api::stats::stats))
+        .route("/api/v1/export", get(api::export::export))
+        .route("/api/v1/queues", get(api::stats::queues))
+        .route("/api/v1/queues/{name}/pause", post(api::stats::pause))
+        .route("/api/v1/queues/{name}/resume", post(api::stats::resume))
+        .route("/api/v1/queues/{name}/concurrency", post(api::insight::set_concurrency))
+        .route("/api/v1/queues/{name}/rate_limit", post(api::insight::set_rate_limit))
+        .route("/api/v1/schedules", get(api::schedules::list))
+        .route("/api/v1/cron/preview", post(api::schedules::preview))
         .route(
             "/api/v1/schedules/{name}",
-            get(schedules::get).put(schedules::put).delete(schedules::remove),
+            get(api::schedules::get).put(api::schedules::put).delete(api::schedules::remove),
         )
-        .route("/api/v1/schedules/{name}/pause", post(schedules::pause))
-        .route("/api/v1/schedules/{name}/resume", post(schedules::resume))
-        .route("/api/v1/schedules/{name}/run", post(schedules::run))
-        .route("/api/v1/failures", get(insight::failures))
-        .route("/api/v1/workers", get(insight::workers))
-        .route("/api/v1/metrics/history", get(insight::history))
-        .route("/api/v1/kinds", get(stats::kinds))
-        .route("/api/v1/events", get(events::events))
-        .route("/api/v1/ws", get(ws::upgrade))
-        .route("/metrics", get(metrics::metrics))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+        .route("/api/v1/schedules/{name}/pause", post(api::schedules::pause))
+        .route("/api/v1/schedules/{name}/resume", post(api::schedules::resume))
+        .route("/api/v1/schedules/{name}/run", post(api::schedules::run))
+        .route("/api/v1/failures", get(api::insight::failures))
+        .route("/api/v1/workers", get(api::insight::workers))
+        .route("/api/v1/metrics/history", get(api::insight::history))
+        .route("/api/v1/kinds", get(api::stats::kinds))
+        .route("/api/v1/events", get(stream::poll::events))
+        .route("/api/v1/ws", get(stream::ws::upgrade))
+        .route("/metrics", get(api::metrics::metrics))
+        .route("/healthz", get(api::health::alive))
+        .route("/readyz", get(api::health::ready))
         .method_not_allowed_fallback(wrong_method)
         .route("/api/{*rest}", any(no_such_path))
         .layer(DefaultBodyLimit::max(body_bytes))

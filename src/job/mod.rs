@@ -12,12 +12,9 @@ mod filter;
 mod fingerprint;
 mod id;
 mod json;
-mod matcher;
 mod names;
 mod outcome;
-mod query;
 mod rate;
-mod reading;
 mod record;
 mod replay;
 mod retry;
@@ -28,9 +25,7 @@ pub mod shorten;
 mod spec;
 mod stable_hash;
 mod state;
-mod term;
 mod time;
-mod value_path;
 
 pub use comma_list::{MAX_NAMES, add_names};
 pub use cron::{Cron, Misread, time_zone};
@@ -46,19 +41,19 @@ pub use json::{
     Json, JsonLimits, Object, Scan, TooComplex, Unwritable, elements, optional_object, same,
     text_length,
 };
-pub use matcher::Matcher;
 pub use names::{IdempotencyKey, Invalid, Kind, QueueName, ScheduleName, Tag, WorkerName};
 pub use outcome::{Failure, FailureClass, Outcome, Verdict};
-pub use query::{JobQuery, PageCursor};
 pub use rate::{RateLimit, RateRule};
-pub use reading::{Interrupted, Reading};
 pub use record::{AttemptEnd, AttemptView, Job, Labels, LogCaps, Moment};
 pub use retry::{Backoff, RetryPolicy};
 pub use schedule::{Due, Fired, Origin, Overlap, Schedule, ScheduleSpec};
 pub use schema::Schema;
+pub use search::matcher::Matcher;
 pub use search::moment;
+pub use search::query::{JobQuery, PageCursor};
+pub use search::reading::{Interrupted, Reading};
+pub use search::term::{Needle, Term, Value};
 pub use spec::{NewJob, Spec, Start};
 pub use stable_hash::{StableHasher, stable_hash};
 pub use state::{Refused, State, Status, Step};
-pub use term::{Needle, Term, Value};
 pub use time::{Time, parse_duration};

@@ -13,22 +13,21 @@ use crate::job::{
 };
 use crate::supervise::Failures;
 
-pub mod clock;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod export;
 pub mod formats;
 mod limits;
+pub mod log_store;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
 mod schedules;
 mod search;
-pub mod sled;
+mod sled;
 pub mod snapshot;
 mod stats;
 
-pub use clock::{Clock, ManualClock, SystemClock};
 pub use export::{ExportCheck, ExportReader, ExportWriter};
 pub use limits::{Keep, Limits, Retention};
 pub use memory::MemoryStore;

@@ -41,11 +41,11 @@ pub enum ScheduleError {
 
 /// The schedules of a store.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Schedules(pub BTreeMap<ScheduleName, Schedule>);
+pub struct Schedules(pub BTreeMap<ScheduleName, Schedule>);
 
 /// What is to be written when a schedule has changed.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Changed {
+pub struct Changed {
     /// As it is now, or was last.
     pub schedule: Schedule,
     /// The event, after that of the job.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Clock, Limits};
+use super::Limits;
+use crate::clock::Clock;
 use crate::job::Time;
 
 /// How long a reader works for one search before others get their turn.
@@ -17,7 +18,7 @@ const LAST: Duration = Duration::from_millis(100);
 
 /// The searches of a store: how many are under way, and whether they are to come to an end.
 #[derive(Default)]
-pub(super) struct Searches {
+pub struct Searches {
     under_way: AtomicU64,
     /// When they were asked to, in milliseconds; 0 while they were not.
     ending: AtomicI64,
@@ -59,7 +60,7 @@ impl Drop for UnderWay {
 
 /// The time of one search, from the request to its answer.
 #[derive(Clone)]
-pub(super) struct Budget {
+pub struct Budget {
     clock: Arc<dyn Clock>,
     under_way: Arc<UnderWay>,
     began: Time,
@@ -120,7 +121,7 @@ impl Budget {
 }
 
 /// One of the turns of a search.
-pub(super) struct Turn<'a> {
+pub struct Turn<'a> {
     budget: &'a Budget,
     began: Time,
 }
@@ -141,7 +142,7 @@ fn is_over(began: Time, length: Duration, now: Time) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::ManualClock;
+    use crate::clock::ManualClock;
 
     #[test]
     fn a_search_ends_when_its_time_is_over_its_caller_leaves_or_the_server_stops() {

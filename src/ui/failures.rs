@@ -12,11 +12,11 @@ use serde::Deserialize;
 use crate::engine::{Engine, FailureGroup, GroupAction};
 use crate::job::Time;
 
-use super::chart::bars;
-use super::error::UiError;
-use super::filters;
-use super::shell::{Section, Shell, page, see_other};
-use super::when::When;
+use super::layout::error::UiError;
+use super::layout::page::{Section, Shell, page, see_other};
+use super::parts::chart::bars;
+use super::parts::filters;
+use super::parts::time_format::When;
 
 /// Groups on the page; those beyond failed longer ago.
 const LIST: usize = 100;

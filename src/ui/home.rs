@@ -9,14 +9,14 @@ use serde::Deserialize;
 use crate::engine::{Engine, Stats};
 use crate::job::{JobQuery, State};
 
-use super::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
-use super::crowd::is_crowded;
-use super::error::UiError;
 use super::failures::{GroupRow, failing_now};
-use super::filters;
-use super::queue_row::QueueRow;
-use super::row::Row;
-use super::shell::{Section, Shell, page};
+use super::layout::error::UiError;
+use super::layout::page::{Section, Shell, page};
+use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
+use super::parts::filters;
+use super::parts::job_row::Row;
+use super::parts::load::is_crowded;
+use super::parts::queue_row::QueueRow;
 
 /// Rows of recent activity: what fits on a screen below the queues.
 const RECENT: usize = 12;

@@ -11,61 +11,39 @@ use axum::routing::{get, post};
 use crate::config::Setting;
 use crate::engine::Engine;
 
-mod actions;
-mod assets;
-mod band;
-mod bulk;
-mod chart;
-mod crowd;
-mod curl;
-mod error;
 mod failures;
-mod filters;
 mod form_body;
-mod form_turn;
-mod form_value;
 mod home;
 mod job;
 mod jobs;
-mod json_text;
-mod new_job;
-mod pace;
-mod payload_form;
-mod payload_input;
-mod queue_row;
+mod layout;
+mod parts;
 mod queues;
-mod row;
-mod schedule_form;
 mod schedules;
-mod shell;
-mod start_at;
-mod story;
-mod submit_form;
+mod submit;
 mod system;
-mod wanted;
-mod when;
 mod workers;
 
 #[cfg(test)]
 mod tests;
 
-pub use error::{UiError, not_found};
+pub use layout::error::{UiError, not_found};
 
 /// Every page and every file they load. An unknown address is answered with a page too. To be
 /// merged with the machine interface and wrapped by its layers, which add the headers that keep browsers safe.
 pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
     Router::new()
         .route("/", get(home::show))
-        .route("/jobs", get(jobs::show).post(new_job::submit))
-        .route("/jobs/new", get(new_job::show).post(new_job::redraw))
-        .route("/jobs/bulk", get(bulk::list).post(bulk::ask))
-        .route("/jobs/bulk/run", post(bulk::run))
-        .route("/jobs/bulk/{id}", get(bulk::show))
-        .route("/jobs/bulk/{id}/stop", post(bulk::stop))
+        .route("/jobs", get(jobs::show).post(submit::new_job::submit))
+        .route("/jobs/new", get(submit::new_job::show).post(submit::new_job::redraw))
+        .route("/jobs/bulk", get(jobs::bulk::list).post(jobs::bulk::ask))
+        .route("/jobs/bulk/run", post(jobs::bulk::run))
+        .route("/jobs/bulk/{id}", get(jobs::bulk::show))
+        .route("/jobs/bulk/{id}/stop", post(jobs::bulk::stop))
         .route("/jobs/{id}", get(job::show))
-        .route("/jobs/{id}/retry", post(actions::retry))
-        .route("/jobs/{id}/cancel", post(actions::cancel))
-        .route("/jobs/{id}/delete", post(actions::delete))
+        .route("/jobs/{id}/retry", post(job::job_actions::retry))
+        .route("/jobs/{id}/cancel", post(job::job_actions::cancel))
+        .route("/jobs/{id}/delete", post(job::job_actions::delete))
         .route("/queues", get(queues::list))
         .route("/queues/{name}", get(queues::show))
         .route("/queues/{name}/pause", post(queues::pause))
@@ -85,7 +63,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/schedules/of/{name}/delete", post(schedules::delete))
         .route("/workers", get(workers::show))
         .route("/system", get(system::show).layer(Extension(Arc::new(settings))))
-        .route("/static/{hash}/{file}", get(assets::show))
+        .route("/static/{hash}/{file}", get(layout::assets::show))
         .layer(middleware::from_fn(form_body::check))
         .fallback(not_found)
         .with_state(engine)

@@ -11,13 +11,13 @@ use crate::engine::{Engine, Stats};
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{JobQuery, QueueName, RateRule};
 
-use super::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
-use super::error::UiError;
-use super::filters;
-use super::form_value::cut;
-use super::queue_row::QueueRow;
-use super::row::Row;
-use super::shell::{Section, Shell, page, see_other};
+use super::layout::error::UiError;
+use super::layout::page::{Section, Shell, page, see_other};
+use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
+use super::parts::filters;
+use super::parts::job_row::Row;
+use super::parts::queue_row::QueueRow;
+use super::submit::form_value::cut;
 
 /// Queues on the list; there are hardly ever more.
 const LIST: usize = 1_000;

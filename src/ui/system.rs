@@ -12,13 +12,13 @@ use axum::response::Response;
 use crate::config::Setting;
 use crate::config::settings::Shown;
 use crate::engine::{Door, Engine, Stats, Storage};
-use crate::http::connections::Connections;
+use crate::http::server::connections::Connections;
 use crate::job::Time;
 
-use super::error::UiError;
-use super::filters::{bytes, count, rate};
-use super::shell::{Section, Shell, page};
-use super::when::{When, length};
+use super::layout::error::UiError;
+use super::layout::page::{Section, Shell, page};
+use super::parts::filters::{bytes, count, rate};
+use super::parts::time_format::{When, length};
 
 #[derive(Template)]
 #[template(path = "system.html")]

@@ -8,10 +8,10 @@ use axum::response::Response;
 use crate::engine::{Engine, HeldAttempt};
 use crate::job::Time;
 
-use super::error::UiError;
-use super::filters;
-use super::shell::{Section, Shell, page};
-use super::when::{When, length};
+use super::layout::error::UiError;
+use super::layout::page::{Section, Shell, page};
+use super::parts::filters;
+use super::parts::time_format::{When, length};
 
 /// Attempts on the page: those that run longest are the ones to look at.
 const LIST: usize = 100;

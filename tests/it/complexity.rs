@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cortado::clock::SystemClock;
 use cortado::job::{
     JobId, Json, Kind, Labels, NewJob, Origin, QueueName, ScheduleName, Spec, Start, Time, Verdict,
     WorkerName,
 };
-use cortado::store::sled::SledStore;
-use cortado::store::{Claim, Limits, ScheduleCommand, Settlement, Store, SystemClock};
+use cortado::store::log_store::SledStore;
+use cortado::store::{Claim, Limits, ScheduleCommand, Settlement, Store};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 

@@ -3,8 +3,9 @@
 use super::*;
 use std::sync::Arc;
 
-use crate::store::sled::SledStore;
-use crate::store::{Limits, SystemClock};
+use crate::clock::SystemClock;
+use crate::store::Limits;
+use crate::store::log_store::SledStore;
 
 /// Imports bytes into a directory, and answers with why not.
 fn refusal(dirs: &tempfile::TempDir, bytes: &[u8], dir: &Path) -> String {

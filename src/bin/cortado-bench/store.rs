@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cortado::clock::{Clock, SystemClock};
 use cortado::job::{
     Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start, Verdict, WorkerName,
 };
-use cortado::store::sled::SledStore;
-use cortado::store::{Claim, Clock, Keep, Limits, Retention, Settlement, Store, SystemClock};
+use cortado::store::log_store::SledStore;
+use cortado::store::{Claim, Keep, Limits, Retention, Settlement, Store};
 
 use super::figures::{Latencies, Table, disk, median, mib, per_second, rate, rss};
 use super::{Setup, baseline};

@@ -14,7 +14,8 @@ use super::{Engine, EngineError};
 use crate::job::{JobId, JobQuery, QueueName, Time};
 use crate::store::Control;
 
-mod run;
+pub mod group_action;
+pub mod run;
 
 /// Runs that may be under way at once.
 pub const MAX_RUNNING: usize = 4;

@@ -65,7 +65,7 @@ async fn failures_are_grouped_while_they_happen_and_again_after_a_restart() {
 
 #[tokio::test]
 async fn a_job_that_retention_removed_leaves_its_group() {
-    let clock = crate::store::ManualClock::at(crate::job::Time::from_millis(1_800_000_000_000));
+    let clock = crate::clock::ManualClock::at(crate::job::Time::from_millis(1_800_000_000_000));
     let store = MemoryStore::new(Limits::default(), Arc::new(clock.clone()));
     let shop = open_on(store, failing(), quick());
     shop.run(once(work())).await;

@@ -9,9 +9,9 @@ use tracing::warn;
 
 use super::guard::{Checked, Guard, Refused, Resolver, Rule};
 use super::{discard, retry};
+use crate::clock::{Clock, SystemClock};
 use crate::engine::{Context, Handler};
 use crate::job::Outcome;
-use crate::store::{Clock, SystemClock};
 
 mod reply;
 mod request;

@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::support::{Server, Setup, within};
 use crate::http::Limits;
-use crate::http::auth::Hosts;
+use crate::http::layers::auth::Hosts;
 use crate::http::limits::Loopback;
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";

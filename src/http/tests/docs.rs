@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::support::Server;
-use crate::http::protocol::{ClientMessage, ServerMessage};
+use crate::http::stream::protocol::{ClientMessage, ServerMessage};
 use crate::job::EventType;
 
 const PAGE: &str = include_str!("../../../docs/stream.md");

@@ -7,7 +7,7 @@ use axum::routing::get;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::support::{Server, Setup, refused, within};
-use crate::http::auth::Hosts;
+use crate::http::layers::auth::Hosts;
 use crate::http::{Access, Limits};
 
 fn access(token: Option<&str>) -> Access {

@@ -14,13 +14,14 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+use crate::clock::SystemClock;
 use crate::engine::{Context, Engine, EngineConfig, KindInfo, Registry, example};
-use crate::http::auth::Hosts;
+use crate::http::layers::auth::Hosts;
 use crate::http::{Access, Limits, bind, router, serve, wrap};
 use crate::job::{Kind, Outcome, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
-use crate::store::{self, Store, SystemClock};
+use crate::store::{self, Store};
 
 /// How a test wants its server; change what matters.
 pub struct Setup {

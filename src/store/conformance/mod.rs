@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{Limits, ManualClock, Store};
+use super::{Limits, Store};
+use crate::clock::ManualClock;
 use crate::job::Time;
 
 pub(crate) mod claim;

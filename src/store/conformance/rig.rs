@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Harness;
+use crate::clock::Clock;
 use crate::job::{
     Cursor, Event, EventType, Fact, Failure, FailureClass, Job, JobId, JobQuery, Json, LogLine,
     NewJob, QueueName, RateLimit, RateRule, State, Status, Stream, Time, Verdict, WorkerName,
 };
 use crate::store::{
-    Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, Limits, Note,
-    SettleError, Settlement, Stats, Store, Ticked,
+    Claim, Control, ControlError, Enqueued, Events, Extension, Lease, Limits, Note, SettleError,
+    Settlement, Stats, Store, Ticked,
 };
 
 /// The length of the leases that [`Rig::claim`] takes.

@@ -22,10 +22,11 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use self::content::Content;
 use super::search::{Budget, Searches};
 use super::{
-    Claim, Clock, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits,
-    Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage,
-    Store, StoreError, Ticked, remember_start,
+    Claim, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits, Note, Page,
+    ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store,
+    StoreError, Ticked, remember_start,
 };
+use crate::clock::Clock;
 use crate::job::{
     Cursor, Event, Fact, Job, JobId, JobQuery, Matcher, NewJob, QueueChange, QueueName, Schedule,
     Status, Time,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::MemoryStore;
+use crate::clock::ManualClock;
 use crate::store::conformance::{Harness, conformance_suite};
-use crate::store::{Limits, ManualClock, Store};
+use crate::store::{Limits, Store};
 
 /// A memory store that "restarts" by handing its content on.
 pub(crate) struct MemoryHarness {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::moves::{How, Move, Pick, Want};
 use super::same;
+use crate::clock::{Clock, ManualClock};
 use crate::job::{
     Cursor, Event, Failure, FailureClass, Job, JobId, JobQuery, Json, NewJob, Origin, Overlap,
     Progress, ScheduleSpec, State, Time, Verdict, WorkerName,
@@ -15,8 +16,8 @@ use crate::job::{
 use crate::store::conformance::schedule::{every, named};
 use crate::store::conformance::{Harness, clock, draft, lines, per_minute, queue, secs};
 use crate::store::{
-    Claim, Clock, Control, Events, LeaseRef, Limits, ManualClock, Note, QueueStats,
-    ScheduleCommand, Settlement, Stats, Store, Ticked,
+    Claim, Control, Events, LeaseRef, Limits, Note, QueueStats, ScheduleCommand, Settlement, Stats,
+    Store, Ticked,
 };
 
 pub(super) struct Pair<A, B> {

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 /// How long another holder of the directory is waited for: the process before may be about to end, and
 /// a child that is just being started holds our files until it runs its program.
-pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-pub(super) const LOCK_POLL: Duration = Duration::from_millis(20);
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+pub const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Holds the lock until it is dropped.
 #[derive(Debug)]
-pub(super) struct DirLock {
+pub struct DirLock {
     /// The locked directory. The lock is `flock` on it, so nothing is written into the directory.
     _dir: Option<File>,
 }
@@ -38,7 +38,7 @@ impl DirLock {
 
 /// sled's own lock, on its log file. It must be dropped before sled opens the directory.
 #[derive(Debug)]
-pub(super) struct LogLock {
+pub struct LogLock {
     _log: Option<File>,
 }
 

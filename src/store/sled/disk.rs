@@ -24,7 +24,7 @@ use crate::store::{Storage, StoreError};
 const BLOCK: usize = 1_024 * 1_024;
 
 /// A data directory, open but between a fault and the next [`Disk::reopen`].
-pub(super) struct Disk {
+pub struct Disk {
     open: RwLock<Option<Arc<Open>>>,
     faults: Faults,
     dir: PathBuf,

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 /// Makes the names in a directory durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
     match File::open(dir)?.sync_all() {
         // Some file systems sync no directories: their names are durable without it, or never.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
@@ -15,7 +15,7 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Makes the name of a file or directory durable.
-pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
+pub fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
@@ -29,7 +29,7 @@ pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 /// Creates a directory and whatever is missing above it, each name durable.
-pub(super) fn create_dir_all(dir: &Path) -> io::Result<()> {
+pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -44,14 +44,14 @@ pub(super) fn create_dir_all(dir: &Path) -> io::Result<()> {
 }
 
 /// Renames within one file system; both directories are synced.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_parent(to)?;
     if from.parent() == to.parent() { Ok(()) } else { sync_parent(from) }
 }
 
 /// Removes a file or a whole directory that may not be there.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
@@ -65,7 +65,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Syncs every file and directory below `dir`, and `dir` itself.
-pub(super) fn sync_tree(dir: &Path) -> io::Result<()> {
+pub fn sync_tree(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

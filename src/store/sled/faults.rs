@@ -10,11 +10,11 @@ use crate::supervise;
 
 /// The variable that orders a fault from a whole server: `DEED:POINT:NTH[:TIMES]`, for example
 /// `crash:after-flush:17` or `enospc:sync:5:20`. For tests; without it nothing happens.
-pub(super) use crate::supervise::VARIABLE;
+pub use crate::supervise::VARIABLE;
 
 /// Where a plan can strike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Point {
+pub enum Point {
     /// The directory is about to be opened.
     Open,
     /// A group is about to be handed to sled.
@@ -69,7 +69,7 @@ impl Point {
 
 /// What happens there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub enum Deed {
     /// The process ends, as by a crash.
     Crash,
     /// The disk answers with this error number.
@@ -77,13 +77,13 @@ pub(super) enum Deed {
 }
 
 /// Input/output error.
-pub(super) const EIO: i32 = 5;
+pub const EIO: i32 = 5;
 /// No space left on device.
-pub(super) const ENOSPC: i32 = 28;
+pub const ENOSPC: i32 = 28;
 
 /// Strikes when `point` is passed for the `nth` time (the first is 1), and `times` times from then on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fault {
+pub struct Fault {
     pub deed: Deed,
     pub point: Point,
     pub nth: u64,
@@ -91,11 +91,11 @@ pub(super) struct Fault {
 }
 
 /// Looks at every pass, with the directory; for tests that need more than a refusal.
-pub(super) type Watcher = Box<dyn FnMut(Point, &Path) -> io::Result<()> + Send>;
+pub type Watcher = Box<dyn FnMut(Point, &Path) -> io::Result<()> + Send>;
 
 /// What a store is to suffer. Cheap to clone; clones share the plan.
 #[derive(Clone, Default)]
-pub(super) struct Faults(Option<Arc<Mutex<Watcher>>>);
+pub struct Faults(Option<Arc<Mutex<Watcher>>>);
 
 impl Faults {
     /// What [`VARIABLE`] orders; usually nothing.

@@ -15,9 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::WeakSender;
 
-use super::committer::Command;
-use super::shared::Shared;
 use crate::store::StoreError;
+use crate::store::log_store::commit::committer::Command;
+use crate::store::log_store::commit::shared::Shared;
 use crate::supervise::{Failures, Part, pass};
 
 /// Between two looks at a store in which nothing happens: a missing directory is noticed within a second.
@@ -25,7 +25,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 
 /// The directory and the log file that were opened.
 #[derive(Debug)]
-pub(super) struct Identity {
+pub struct Identity {
     dir: PathBuf,
     log: PathBuf,
     dir_is: FileId,
@@ -90,7 +90,7 @@ impl Identity {
 }
 
 /// Starts the thread that looks for a store in which nothing happens; it ends when `end` loses its sender.
-pub(super) fn watch(
+pub fn watch(
     shared: Arc<Shared>,
     commands: WeakSender<Command>,
     end: Receiver<()>,

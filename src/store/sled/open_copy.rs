@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use super::dir_lock::LogLock;
 use super::durable;
-use super::outage::ROOM;
 use super::staging;
 use crate::store::StoreError;
+use crate::store::log_store::commit::outage::ROOM;
 
 /// A log longer than this many bytes is opened without a copy: it would cost too much time and space.
 const LONGEST: u64 = 2 * 1_024 * 1_024 * 1_024;
@@ -25,7 +25,7 @@ const OF_OLDER_VERSIONS: [&str; 3] = ["before", "before.new", "before.gone"];
 
 /// A copy of sled's files, removed when it is dropped.
 #[derive(Debug)]
-pub(super) struct OpenCopy {
+pub struct OpenCopy {
     path: PathBuf,
     /// Keeps a start from removing the copy while a reader uses it.
     _lock: Option<File>,
@@ -33,7 +33,7 @@ pub(super) struct OpenCopy {
 
 /// Why there is no copy for a start.
 #[derive(Debug)]
-pub(super) enum NoCopy {
+pub enum NoCopy {
     /// The log is too large to be copied each time.
     TooLarge,
     /// There is no room for it, neither in the data directory nor among temporary files.
@@ -150,7 +150,7 @@ impl OpenCopy {
 ///
 /// # Errors
 /// When a part of it cannot be read. sled would take that for the end of the log.
-pub(super) fn read_whole(dir: &Path) -> io::Result<()> {
+pub fn read_whole(dir: &Path) -> io::Result<()> {
     io::copy(&mut File::open(dir.join("db"))?, &mut io::sink()).map(drop)
 }
 
@@ -184,7 +184,7 @@ impl Drop for OpenCopy {
 ///
 /// # Errors
 /// When something cannot be removed.
-pub(super) fn clear(dir: &Path) -> io::Result<()> {
+pub fn clear(dir: &Path) -> io::Result<()> {
     durable::remove(&dir.join(AT_START))?;
     durable::remove(&dir.join(ROOM))?;
     for name in OF_OLDER_VERSIONS {
@@ -198,7 +198,7 @@ pub(super) fn clear(dir: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When one cannot be removed.
-pub(super) fn clear_snapshots(dir: &Path) -> io::Result<()> {
+pub fn clear_snapshots(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();

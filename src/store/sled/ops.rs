@@ -6,11 +6,11 @@ use sled::IVec;
 use super::faults::Point;
 
 /// The longest value sled is given, in bytes.
-pub(super) const PIECE: usize = 7_168;
+pub const PIECE: usize = 7_168;
 
 /// What a group changes; applied in one atomic step.
 #[derive(Default)]
-pub(super) struct Ops {
+pub struct Ops {
     changes: Vec<(IVec, Option<IVec>)>,
     /// Bytes handed to sled, keys and values.
     pub bytes: u64,
@@ -86,7 +86,7 @@ impl Ops {
 }
 
 /// The key of a piece of a value.
-pub(super) fn piece_key(key: &[u8], n: u16) -> Vec<u8> {
+pub fn piece_key(key: &[u8], n: u16) -> Vec<u8> {
     let mut full = Vec::with_capacity(key.len() + 2);
     full.extend_from_slice(key);
     full.extend_from_slice(&n.to_be_bytes());

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use super::dir_lock::{LOCK_PATIENCE, LOCK_POLL};
 use super::{durable, open_copy};
-use crate::store::{StoreError, clock};
+use crate::clock;
+use crate::store::StoreError;
 
 const CACHE_BYTES: u64 = 64 * 1_024 * 1_024;
 const SEGMENT_BYTES: usize = 2 * 1_024 * 1_024;
 
 /// What sled holds. A sled handle that saw an error stays useless, so all of it is dropped together.
-pub(super) struct Open {
+pub struct Open {
     pub tree: sled::Tree,
     pub db: sled::Db,
     /// Any descriptor of the log file will do: `fdatasync` works on the inode.
@@ -81,7 +82,7 @@ impl Open {
 }
 
 /// How sled opens files.
-pub(super) fn config(path: &Path) -> sled::Config {
+pub fn config(path: &Path) -> sled::Config {
     sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
@@ -91,12 +92,12 @@ pub(super) fn config(path: &Path) -> sled::Config {
 }
 
 /// An opening that did not work.
-pub(super) fn cannot_open(dir: &Path, why: impl std::fmt::Display) -> StoreError {
+pub fn cannot_open(dir: &Path, why: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("cannot open the data directory {}: {why}", dir.display()))
 }
 
 /// sled asserts what a damaged file does not hold; a panic is an answer, too.
-pub(super) fn guard<T>(call: impl FnOnce() -> T) -> Result<T, StoreError> {
+pub fn guard<T>(call: impl FnOnce() -> T) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
@@ -105,7 +106,7 @@ pub(super) fn guard<T>(call: impl FnOnce() -> T) -> Result<T, StoreError> {
 }
 
 /// A panic in a write does not say that anything is damaged: opening again will tell.
-pub(super) fn write<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+pub fn write<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
     match guard(call) {
         Ok(answer) => answer.map_err(sled_error),
         Err(panic) => Err(StoreError::Unavailable(panic.to_string())),
@@ -117,7 +118,7 @@ fn is_locked(error: &sled::Error) -> bool {
 }
 
 /// What is damaged will not mend by itself; what the disk refuses may work again.
-pub(super) fn sled_error(error: sled::Error) -> StoreError {
+pub fn sled_error(error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(io) if io.kind() != std::io::ErrorKind::UnexpectedEof => {
             StoreError::Unavailable(io.to_string())

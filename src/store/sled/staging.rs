@@ -10,13 +10,13 @@ use super::durable;
 use crate::store::StoreError;
 
 /// Where a new, empty store is made. What is left of it is removed by the next start.
-pub(super) const CREATING: &str = "creating";
+pub const CREATING: &str = "creating";
 /// Where a backup, an import or a restore is made. What is left of it is never taken for a store.
-pub(super) const INCOMPLETE: &str = "incomplete";
+pub const INCOMPLETE: &str = "incomplete";
 
 /// A directory in which the files of a store are made.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub struct Staging {
     /// The data directory.
     dir: PathBuf,
     staging: PathBuf,
@@ -71,7 +71,7 @@ impl Staging {
 }
 
 /// Whether a name is one that a store's files have, other than its log.
-pub(super) fn is_of_store(name: &OsStr) -> bool {
+pub fn is_of_store(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     matches!(&*name, "conf" | "blobs" | "head" | "head.new") || name.starts_with("snap.")
 }
@@ -80,13 +80,13 @@ pub(super) fn is_of_store(name: &OsStr) -> bool {
 ///
 /// # Errors
 /// When it cannot be removed.
-pub(super) fn clear(dir: &Path) -> io::Result<()> {
+pub fn clear(dir: &Path) -> io::Result<()> {
     durable::remove(&dir.join(CREATING))?;
     durable::remove(&dir.join(INCOMPLETE))
 }
 
 /// Refuses a directory in which a backup, an import or a restore did not finish.
-pub(super) fn refuse_incomplete(dir: &Path) -> Result<(), StoreError> {
+pub fn refuse_incomplete(dir: &Path) -> Result<(), StoreError> {
     if !dir.join(INCOMPLETE).exists() || dir.join("db").exists() {
         return Ok(());
     }

@@ -9,12 +9,11 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use tower::ServiceExt;
 
+use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::engine::{Engine, EngineConfig, KindInfo, Registry, Submission, example};
 use crate::job::{Job, Json, Kind, Outcome, QueueName, Schema, Verdict, WorkerName};
 use crate::shutdown::Shutdown;
-use crate::store::{
-    Claim, Clock, Lease, Limits, ManualClock, MemoryStore, Settlement, Store, SystemClock,
-};
+use crate::store::{Claim, Lease, Limits, MemoryStore, Settlement, Store};
 
 mod actions;
 mod bulk;

@@ -359,7 +359,7 @@ async fn scripts_and_styles_of_a_page_stay_small() {
     use tower_http::compression::CompressionLayer;
 
     let desk = Desk::open();
-    let loads = super::super::assets::loads();
+    let loads = crate::ui::layout::assets::loads();
     let pages = desk.pages.clone().layer(CompressionLayer::new());
     assert!(loads.iter().any(|names| names.contains(&"home.js") && names.contains(&"chart.js")));
     for names in loads {

@@ -14,8 +14,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cortado::store::sled::{SledStore, read_out, verify};
-use cortado::store::{Limits, Piece, Store, StoreError, SystemClock};
+use cortado::clock::SystemClock;
+use cortado::store::log_store::{SledStore, read_out, verify};
+use cortado::store::{Limits, Piece, Store, StoreError};
 use fastrand::Rng;
 use nix::sys::signal::Signal;
 use serde_json::json;

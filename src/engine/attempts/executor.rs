@@ -1,0 +1,204 @@
+//! Runs one attempt: handler in its own task, timeout, tokens, and what its end means.
+//! Linear: it waits for the end, asks for it where it must, and hands the verdict to the settler.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, error, info, warn};
+
+use super::leases::{Order, Running};
+use super::settler::{Ended, Report};
+use super::verdict::{Cause, Ending, Retry, failed, verdict};
+use crate::engine::queues::slots::Slot;
+use crate::engine::{Context, Inner, off_runtime};
+use crate::job::{FailureClass, Interruption, Job, Json, Outcome, Verdict};
+use crate::supervise::{Part, panic_text, pass};
+
+/// How long a dropped handler may take to be gone. It is gone at its next await; past this bound it
+/// is stuck in code that blocks.
+pub const DROP_BOUND: Duration = Duration::from_secs(1);
+
+/// Runs an attempt to its end and reports it.
+async fn run(inner: Arc<Inner>, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
+    let started = Instant::now();
+    pass(Part::Executor);
+    if let Some(earlier) = &running.after {
+        info!(job.id = %job.id, "waiting: an earlier attempt of the job has not ended yet");
+        tokio::select! {
+            () = earlier.cancelled() => {}
+            () = running.end.cancelled() => {}
+        }
+    }
+    if running.end.is_cancelled() {
+        let decided = verdict(Ending::Aborted, cause_of(&running), retry(&job));
+        return report(&inner, running, None, decided, slot);
+    }
+    let Some(handler) = inner.registry.handler(&job.labels.kind) else {
+        let message = format!("there is no handler for kind {:?}", job.labels.kind.as_str());
+        let decided = failed(FailureClass::Error, &message, None, retry(&job));
+        log_end(&job, &decided, started);
+        return report(&inner, running, None, decided, slot);
+    };
+    let limit = match job.spec.timeout_ms {
+        Some(ms) => Duration::from_millis(ms),
+        None => inner.config.default_timeout,
+    };
+    let context = Context::new(job.clone(), limit, running.end.clone(), inner.clock.clone());
+    let task = inner.shutdown.attempts.spawn({
+        let context = context.clone();
+        async move {
+            pass(Part::Handler);
+            handler.run(context).await
+        }
+    });
+    let attempt = Attempt { inner: &inner, job: &job, running: &running, context: &context };
+    let (ending, cause) = attempt.watch(task, limit).await;
+    let ending = attempt.bounded(ending);
+    let decided = verdict(ending, cause, retry(&job));
+    log_end(&job, &decided, started);
+    report(&inner, running, Some(context), decided, slot);
+}
+
+/// The same, watched: an executor that panics ends the server, and its lease is left to run out.
+pub async fn supervised(inner: Arc<Inner>, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
+    let failures = inner.shutdown.failures.clone();
+    let attempt = run(inner.clone(), job, running.clone(), slot);
+    if !failures.guard(Part::Executor, attempt).await {
+        inner.leases.abandon(&running);
+        running.lose();
+    }
+}
+
+/// What is at hand while the handler runs.
+struct Attempt<'a> {
+    inner: &'a Inner,
+    job: &'a Job,
+    running: &'a Arc<Running>,
+    context: &'a Context,
+}
+
+impl Attempt<'_> {
+    /// Waits for the handler's end; asks for it, then forces it, when there is a cause.
+    async fn watch(&self, mut task: JoinHandle<Outcome>, limit: Duration) -> (Ending, Cause) {
+        let cause = {
+            let deadline = sleep(limit);
+            tokio::pin!(deadline);
+            tokio::select! {
+                biased;
+                ending = self.ending(&mut task) => return (ending, self.cause()),
+                () = self.running.end.cancelled() => cause_of(self.running),
+                () = &mut deadline => Cause::Timeout(limit),
+            }
+        };
+        self.running.end.cancel();
+        let grace = self.inner.config.handler_grace;
+        if let Ok(ending) = timeout(grace, self.ending(&mut task)).await {
+            return (ending, cause);
+        }
+        task.abort();
+        if let Ok(ending) = timeout(DROP_BOUND, self.ending(&mut task)).await {
+            return (ending, cause);
+        }
+        error!(
+            job.id = %self.job.id, job.kind = %self.job.labels.kind, queue = %self.job.labels.queue,
+            attempt = self.job.status.attempt,
+            "the handler blocks its thread and cannot be ended: its lease is left to run out"
+        );
+        self.inner.leases.abandon(self.running);
+        (self.ending(&mut task).await, cause)
+    }
+
+    /// A result that is beyond the limits is not kept; work that is done is done all the same.
+    fn bounded(&self, ending: Ending) -> Ending {
+        let Ending::Returned(Outcome::Done(result)) = &ending else { return ending };
+        let limits = self.inner.config.json;
+        match off_runtime(result.as_str().len(), || limits.check(result.as_str())) {
+            Ok(()) => ending,
+            Err(why) => {
+                warn!(
+                    job.id = %self.job.id, job.kind = %self.job.labels.kind,
+                    attempt = self.job.status.attempt, error = %why, "the result is left out"
+                );
+                Ending::Returned(Outcome::Done(Json::left_out(why, result.as_str())))
+            }
+        }
+    }
+
+    /// Why a handler has ended that nobody has waited for yet: it may have seen its token, and reacted,
+    /// before this task did.
+    fn cause(&self) -> Cause {
+        if self.running.end.is_cancelled() { cause_of(self.running) } else { Cause::Itself }
+    }
+
+    /// The handler's end; meanwhile what it says goes to the settler.
+    async fn ending(&self, task: &mut JoinHandle<Outcome>) -> Ending {
+        loop {
+            tokio::select! {
+                biased;
+                end = &mut *task => return match end {
+                    Ok(outcome) => Ending::Returned(outcome),
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => Ending::Panicked(panic_text(&*panic)),
+                        Err(_) => Ending::Aborted,
+                    },
+                },
+                () = self.context.notes_changed() => {
+                    self.inner.report(Report::Notes(self.running.clone(), self.context.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// What a cancelled token means.
+fn cause_of(running: &Running) -> Cause {
+    match running.order() {
+        Order::Cancel => Cause::Cancel,
+        // Lost: whatever is decided is not reported.
+        Order::GoOn | Order::Lost => Cause::Stop,
+    }
+}
+
+fn retry(job: &Job) -> Retry {
+    Retry { attempt: job.status.attempt, backoff: job.spec.retry.backoff, chance: fastrand::f64() }
+}
+
+/// Gives a lease back unused: it came when the server had already begun to stop.
+pub fn give_back(inner: &Inner, running: Arc<Running>, slot: Slot) {
+    report(inner, running, None, Verdict::Interrupted { why: Interruption::Stop }, slot);
+}
+
+fn report(
+    inner: &Inner,
+    running: Arc<Running>,
+    context: Option<Context>,
+    verdict: Verdict,
+    slot: Slot,
+) {
+    inner.report(Report::Ended(Ended { running, context, verdict, slot }));
+}
+
+fn log_end(job: &Job, verdict: &Verdict, started: Instant) {
+    let (id, kind, queue) = (job.id, &job.labels.kind, &job.labels.queue);
+    let attempt = job.status.attempt;
+    let duration_ms = started.elapsed().as_millis() as u64;
+    match verdict {
+        Verdict::Failed { failure, retry_in } => {
+            let retry_in_ms = retry_in.as_millis() as u64;
+            info!(job.id = %id, job.kind = %kind, %queue, attempt, duration_ms, retry_in_ms,
+                class = failure.class.as_str(), error = %failure, "attempt failed");
+        }
+        Verdict::Discarded { failure } => {
+            info!(job.id = %id, job.kind = %kind, %queue, attempt, duration_ms,
+                error = %failure, "job discarded");
+        }
+        Verdict::Completed { .. }
+        | Verdict::Snoozed { .. }
+        | Verdict::Cancelled
+        | Verdict::Interrupted { .. } => {
+            debug!(job.id = %id, job.kind = %kind, %queue, attempt, duration_ms, "attempt ended");
+        }
+    }
+}

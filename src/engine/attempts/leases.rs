@@ -1,0 +1,327 @@
+//! The leases this process holds: how a running attempt hears that it should end, and what the stop
+//! waits for.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::job::{Job, JobId};
+use crate::store::{Lease, LeaseRef};
+
+/// One held lease.
+pub struct Running {
+    /// What names it to the store.
+    pub key: LeaseRef,
+    /// Ends the attempt: cancelled, lost, or the server's abort (its parent).
+    pub end: CancellationToken,
+    /// Resolves when an earlier attempt of the same job in this process has really ended; until then
+    /// this one must not start.
+    pub after: Option<CancellationToken>,
+    order: AtomicU8,
+    /// Until when the lease is surely ours, in milliseconds since the table was made.
+    until_ms: AtomicU64,
+    /// The job as it was claimed.
+    pub job: Arc<Job>,
+    /// When the lease was last known to be ours, in the same milliseconds.
+    beat_ms: AtomicU64,
+}
+
+/// Why an attempt is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// It is not: go on.
+    GoOn,
+    /// Somebody asked for the end of the job.
+    Cancel,
+    /// The lease is not ours any more: stop, and report nothing.
+    Lost,
+}
+
+impl Running {
+    /// What was said to the attempt, the server's abort aside.
+    pub fn order(&self) -> Order {
+        match self.order.load(Ordering::Acquire) {
+            0 => Order::GoOn,
+            1 => Order::Cancel,
+            2.. => Order::Lost,
+        }
+    }
+
+    /// Tells the attempt that its job is to be cancelled.
+    pub fn ask_cancel(&self) {
+        self.order.fetch_max(1, Ordering::AcqRel);
+        self.end.cancel();
+    }
+
+    /// Tells the attempt that its lease is gone.
+    pub fn lose(&self) {
+        self.order.store(2, Ordering::Release);
+        self.end.cancel();
+    }
+}
+
+/// The table of held leases.
+pub struct Leases {
+    /// The moment that `until_ms` counts from.
+    made: Instant,
+    ttl: Duration,
+    /// The server's abort: parent of every attempt's token.
+    abort: CancellationToken,
+    table: Mutex<Table>,
+    /// Wakes the stop when no lease is held any more.
+    emptied: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    held: HashMap<JobId, Arc<Running>>,
+    /// Jobs whose end was asked for before their lease arrived here. Emptied at each heartbeat, which
+    /// brings the same news.
+    asked_early: HashSet<JobId>,
+    /// Attempts that no longer hold a lease but still run: how many of each job, and what resolves
+    /// when the last one has ended.
+    lingering: HashMap<JobId, (usize, CancellationToken)>,
+}
+
+impl Table {
+    fn linger(&mut self, job: JobId) {
+        self.lingering.entry(job).or_default().0 += 1;
+    }
+}
+
+impl Leases {
+    pub fn new(ttl: Duration, abort: CancellationToken) -> Self {
+        Leases { made: Instant::now(), ttl, abort, table: Mutex::default(), emptied: Notify::new() }
+    }
+
+    /// Takes new leases that were asked for at `asked`.
+    pub fn insert(&self, leases: &[Lease], asked: Instant) -> Vec<Arc<Running>> {
+        let (until_ms, beat_ms) = (self.until(asked), self.ms(asked));
+        let mut table = self.lock();
+        let mut inserted = Vec::with_capacity(leases.len());
+        for lease in leases {
+            let key = lease.key();
+            // An older lease of the same job ran out; its attempt may still be on its way to the end.
+            if let Some(older) = table.held.remove(&key.job) {
+                older.lose();
+                table.linger(key.job);
+            }
+            let running = Arc::new(Running {
+                key,
+                end: self.abort.child_token(),
+                after: table.lingering.get(&key.job).map(|(_, ended)| ended.clone()),
+                order: AtomicU8::new(0),
+                until_ms: AtomicU64::new(until_ms),
+                job: lease.job.clone(),
+                beat_ms: AtomicU64::new(beat_ms),
+            });
+            if !table.asked_early.is_empty() && table.asked_early.remove(&key.job) {
+                running.ask_cancel();
+            }
+            table.held.insert(key.job, running.clone());
+            inserted.push(running);
+        }
+        inserted
+    }
+
+    /// The attempts are over: nothing of them runs any more. Called once for each.
+    pub fn ended<'a>(&self, attempts: impl Iterator<Item = &'a Running>) {
+        let mut table = self.lock();
+        for running in attempts {
+            let job = running.key.job;
+            if table.held.get(&job).is_some_and(|held| held.key == running.key) {
+                table.held.remove(&job);
+            } else if let Some((count, ended)) = table.lingering.get_mut(&job) {
+                *count -= 1;
+                if *count == 0 {
+                    ended.cancel();
+                    table.lingering.remove(&job);
+                }
+            }
+        }
+        self.tell_if_empty(&table);
+    }
+
+    /// The attempt does not end: its lease is not extended any more, and no other attempt of its job
+    /// starts here until it has.
+    pub fn abandon(&self, running: &Running) {
+        let mut table = self.lock();
+        let job = running.key.job;
+        if table.held.get(&job).is_some_and(|held| held.key == running.key) {
+            table.held.remove(&job);
+            table.linger(job);
+        }
+        self.tell_if_empty(&table);
+    }
+
+    /// Tells a running attempt of this process that its job is to be cancelled.
+    pub fn ask_cancel(&self, job: JobId) {
+        let mut table = self.lock();
+        match table.held.get(&job) {
+            Some(running) => running.ask_cancel(),
+            None => {
+                table.asked_early.insert(job);
+            }
+        }
+    }
+
+    /// Whether an attempt of this process knows that its job is to be cancelled.
+    pub fn was_told(&self, job: JobId) -> bool {
+        self.lock().held.get(&job).is_some_and(|running| running.order() != Order::GoOn)
+    }
+
+    /// Every held lease, for the heartbeat.
+    pub fn beat(&self) -> Vec<Arc<Running>> {
+        let mut table = self.lock();
+        table.asked_early.clear();
+        table.held.values().cloned().collect()
+    }
+
+    /// The lease was extended by a call made at `asked`.
+    pub fn extended(&self, running: &Running, asked: Instant) {
+        running.until_ms.store(self.until(asked), Ordering::Relaxed);
+        running.beat_ms.store(self.ms(asked), Ordering::Relaxed);
+    }
+
+    /// How many leases are held, and those that have been held longest, at most `max`.
+    pub fn oldest(&self, max: usize) -> (usize, Vec<Arc<Running>>) {
+        let mut all: Vec<Arc<Running>> = self.lock().held.values().cloned().collect();
+        let held = all.len();
+        if held > max && max > 0 {
+            all.select_nth_unstable_by_key(max - 1, |running| running.key.token);
+        }
+        all.truncate(max);
+        all.sort_unstable_by_key(|running| running.key.token);
+        (held, all)
+    }
+
+    /// How long ago a lease was last known to be ours, and for how long it surely still is.
+    pub fn age(&self, running: &Running) -> (Duration, Duration) {
+        let now = self.made.elapsed().as_millis() as u64;
+        let (beat, until) = (&running.beat_ms, &running.until_ms);
+        let ago = now.saturating_sub(beat.load(Ordering::Relaxed));
+        let left = until.load(Ordering::Relaxed).saturating_sub(now);
+        (Duration::from_millis(ago), Duration::from_millis(left))
+    }
+
+    /// Whether the attempt's end may still be reported.
+    pub fn stands(&self, running: &Running) -> bool {
+        let now = self.made.elapsed().as_millis() as u64;
+        running.order() != Order::Lost && now < running.until_ms.load(Ordering::Relaxed)
+    }
+
+    /// Leases held.
+    pub fn len(&self) -> usize {
+        self.lock().held.len()
+    }
+
+    /// Attempts that run without a lease because they do not end.
+    pub fn lingering(&self) -> usize {
+        self.lock().lingering.values().map(|(count, _)| count).sum()
+    }
+
+    /// Resolves when no lease is held.
+    pub async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
+            emptied.as_mut().enable();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn until(&self, asked: Instant) -> u64 {
+        self.ms(asked) + self.ttl.as_millis() as u64
+    }
+
+    fn ms(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.made).as_millis() as u64
+    }
+
+    fn tell_if_empty(&self, table: &Table) {
+        if table.held.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Event, Fact, Json, Kind, Labels, QueueName, Spec, State, Time};
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn leases() -> Leases {
+        Leases::new(TTL, CancellationToken::new())
+    }
+
+    fn lease(token: u64) -> Lease {
+        let spec = Arc::new(Spec {
+            payload: Json::null(),
+            priority: 0,
+            retry: Default::default(),
+            timeout_ms: None,
+            idempotency_key: None,
+        });
+        let labels = Arc::new(Labels {
+            queue: QueueName::default(),
+            kind: Kind::parse("work").unwrap(),
+            tags: Box::default(),
+        });
+        let (id, at) = (JobId::from_u128(1), Time::default());
+        let change = crate::job::Change::Enqueued { spec, run_at: at };
+        let fact = Fact::Job { id, labels, state: State::Available, attempt: 0, change };
+        let job = Job::from_enqueued(&Event { seq: 1, at, fact }).unwrap();
+        Lease { job: Arc::new(job), token, expires: at }
+    }
+
+    fn insert(leases: &Leases, token: u64) -> Arc<Running> {
+        leases.insert(&[lease(token)], Instant::now()).remove(0)
+    }
+
+    #[test]
+    fn a_newer_lease_of_the_same_job_waits_for_the_end_of_the_older_attempts() {
+        let leases = leases();
+        let (first, second) = (insert(&leases, 1), insert(&leases, 2));
+        assert_eq!((first.order(), second.order()), (Order::Lost, Order::GoOn));
+        assert!(!leases.stands(&first) && leases.stands(&second));
+        let third = insert(&leases, 3);
+        let free = third.after.clone().unwrap();
+        leases.ended([&*second].into_iter());
+        assert!(!free.is_cancelled(), "the first still runs");
+        leases.ended([&*first].into_iter());
+        assert!(free.is_cancelled());
+        assert_eq!((leases.len(), leases.lingering()), (1, 0));
+        leases.ended([&*third].into_iter());
+        assert_eq!(leases.len(), 0);
+        assert!(insert(&leases, 4).after.is_none());
+    }
+
+    #[test]
+    fn a_cancel_that_came_before_the_lease_is_not_forgotten() {
+        let leases = leases();
+        leases.ask_cancel(JobId::from_u128(1));
+        let running = insert(&leases, 1);
+        assert_eq!(running.order(), Order::Cancel);
+        assert!(running.end.is_cancelled());
+    }
+
+    #[test]
+    fn a_lease_that_is_not_extended_in_time_stands_no_more() {
+        let leases = Leases::new(Duration::ZERO, CancellationToken::new());
+        let running = insert(&leases, 1);
+        assert!(!leases.stands(&running));
+    }
+}

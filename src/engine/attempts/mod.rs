@@ -1,0 +1,9 @@
+//! What happens to one attempt: it is claimed, run, kept alive and settled.
+
+pub mod dispatcher;
+pub mod executor;
+pub mod heartbeat;
+pub mod leases;
+pub mod notes;
+pub mod settler;
+pub mod verdict;

@@ -1,0 +1,172 @@
+//! What a running handler says, held between the handler and the store.
+//! Bounded: a chatty handler loses its oldest lines and is told so, it never grows the process.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::job::shorten::truncated;
+use crate::job::{LogLine, Progress, Stream};
+
+/// Lines held until they are stored; the oldest go first.
+const MAX_LINES: usize = 1_000;
+/// Bytes of text held until they are stored.
+const MAX_BYTES: usize = 256 * 1_024;
+/// The longest line, in bytes; a longer one is cut, so that one line cannot push out all others.
+const MAX_LINE: usize = 8 * 1_024;
+
+/// Reports on their way to the store.
+#[derive(Debug, Default, Clone)]
+pub struct Pending {
+    /// New lines.
+    pub lines: Vec<LogLine>,
+    /// The newest progress.
+    pub progress: Option<Progress>,
+}
+
+impl Pending {
+    /// Whether there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.progress.is_none()
+    }
+}
+
+pub struct Notes {
+    held: Mutex<Held>,
+    /// Wakes the executor when the first report since the last taking comes.
+    changed: Notify,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct Held {
+    lines: VecDeque<LogLine>,
+    bytes: usize,
+    /// Lines that went since the last taking.
+    dropped: u64,
+    progress: Option<Progress>,
+}
+
+impl Notes {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Notes { held: Mutex::default(), changed: Notify::new(), clock }
+    }
+
+    pub fn line(&self, stream: Stream, text: &str) {
+        let line = LogLine { at: self.clock.now(), stream, text: cut(text) };
+        self.add(|held| held.push(line));
+    }
+
+    pub fn progress(&self, progress: Progress) {
+        self.add(|held| held.progress = Some(progress));
+    }
+
+    /// Takes everything; a line in front tells how many did not fit.
+    pub fn take(&self) -> Pending {
+        let held = std::mem::take(&mut *self.lock());
+        let mut lines = Vec::from(held.lines);
+        if held.dropped > 0 {
+            let at = lines.first().map_or_else(|| self.clock.now(), |line| line.at);
+            let text = format!("… {} lines dropped", held.dropped).into();
+            lines.insert(0, LogLine { at, stream: Stream::Log, text });
+        }
+        Pending { lines, progress: held.progress }
+    }
+
+    /// Puts back what could not be stored, before everything said since.
+    pub fn put_back(&self, pending: Pending) {
+        self.add(|held| {
+            let newer = std::mem::take(held);
+            held.progress = newer.progress.or(pending.progress);
+            held.dropped = newer.dropped;
+            for line in pending.lines.into_iter().chain(newer.lines) {
+                held.push(line);
+            }
+        });
+    }
+
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn add(&self, change: impl FnOnce(&mut Held)) {
+        let mut held = self.lock();
+        let first = held.lines.is_empty() && held.progress.is_none();
+        change(&mut held);
+        drop(held);
+        if first {
+            self.changed.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn push(&mut self, line: LogLine) {
+        self.bytes += line.text.len();
+        self.lines.push_back(line);
+        while self.lines.len() > MAX_LINES || self.bytes > MAX_BYTES {
+            let Some(oldest) = self.lines.pop_front() else { break };
+            self.bytes -= oldest.text.len();
+            self.dropped += 1;
+        }
+    }
+}
+
+fn cut(text: &str) -> Box<str> {
+    let kept = truncated(text, MAX_LINE);
+    if kept.len() == text.len() { text.into() } else { format!("{kept}…").into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    fn notes() -> Notes {
+        Notes::new(Arc::new(ManualClock::default()))
+    }
+
+    #[test]
+    fn a_chatty_handler_loses_its_oldest_lines_and_is_told() {
+        let notes = notes();
+        for n in 0..MAX_LINES + 5 {
+            notes.line(Stream::Log, &format!("line {n}"));
+        }
+        let taken = notes.take();
+        assert_eq!(taken.lines.len(), MAX_LINES + 1);
+        assert_eq!(&*taken.lines[0].text, "… 5 lines dropped");
+        assert_eq!(&*taken.lines[1].text, "line 5");
+        assert!(notes.take().is_empty());
+    }
+
+    #[test]
+    fn held_bytes_are_bounded_whatever_the_lines() {
+        let notes = notes();
+        for _ in 0..100 {
+            notes.line(Stream::Stdout, &"ä".repeat(MAX_LINE));
+        }
+        let bytes: usize = notes.take().lines.iter().map(|line| line.text.len()).sum();
+        assert!(bytes <= MAX_BYTES + 64, "{bytes}");
+    }
+
+    #[test]
+    fn what_was_put_back_comes_before_what_was_said_since() {
+        let notes = notes();
+        notes.line(Stream::Log, "one");
+        let progress = |done| Progress { done, total: None, message: None };
+        notes.progress(progress(1));
+        let taken = notes.take();
+        notes.line(Stream::Log, "two");
+        notes.progress(progress(2));
+        notes.put_back(taken);
+        let taken = notes.take();
+        let texts: Vec<&str> = taken.lines.iter().map(|line| &*line.text).collect();
+        assert_eq!((texts, taken.progress), (vec!["one", "two"], Some(progress(2))));
+    }
+}

@@ -1,0 +1,152 @@
+//! What the end of a handler means for its job: one pure function.
+
+use std::time::Duration;
+
+use crate::job::{Backoff, Failure, FailureClass, Interruption, Outcome, Verdict};
+
+/// How a handler's task came to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// It returned.
+    Returned(Outcome),
+    /// It panicked with this text.
+    Panicked(String),
+    /// It did not react to its token within the grace and was dropped.
+    Aborted,
+}
+
+/// Why the executor asked for the end, if it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It did not: the handler ended by itself.
+    Itself,
+    /// The attempt ran past its timeout.
+    Timeout(Duration),
+    /// Somebody asked for the end of the job.
+    Cancel,
+    /// The server stops.
+    Stop,
+}
+
+/// What the failed attempt needs to know for its next one.
+#[derive(Debug, Clone, Copy)]
+pub struct Retry {
+    /// The number of this attempt.
+    pub attempt: u16,
+    /// The job's waits.
+    pub backoff: Backoff,
+    /// Picks the place below the bound, `0.0..1.0`.
+    pub chance: f64,
+}
+
+/// The verdict. Work that is done is done whatever was asked meanwhile; an attempt that ended only
+/// because of our own token is not the handler's failure.
+pub fn verdict(ending: Ending, cause: Cause, retry: Retry) -> Verdict {
+    match (ending, cause) {
+        (Ending::Returned(Outcome::Done(result)), _) => Verdict::Completed { result },
+        (_, Cause::Cancel) => Verdict::Cancelled,
+
+        (Ending::Returned(Outcome::Discard { error }), _) => {
+            Verdict::Discarded { failure: Failure::new(FailureClass::Error, &error) }
+        }
+        // A panic is a defect of the handler even when it came while the handler was asked to end.
+        (Ending::Panicked(text), _) => failed(FailureClass::Panic, &text, None, retry),
+
+        (Ending::Returned(Outcome::Retry { error, .. }), Cause::Timeout(after)) => {
+            failed(FailureClass::Timeout, &format!("{}: {error}", timed_out(after)), None, retry)
+        }
+        (
+            Ending::Returned(Outcome::Snooze { .. } | Outcome::Cancel) | Ending::Aborted,
+            Cause::Timeout(after),
+        ) => failed(FailureClass::Timeout, &timed_out(after), None, retry),
+
+        (
+            Ending::Returned(Outcome::Snooze { delay }),
+            Cause::Itself | Cause::Stop,
+        ) => Verdict::Snoozed { delay },
+
+        (Ending::Returned(Outcome::Retry { .. } | Outcome::Cancel), Cause::Stop)
+        // Dropped although nobody asked: only a runtime that is going down does that.
+        | (Ending::Aborted, Cause::Stop | Cause::Itself) => {
+            Verdict::Interrupted { why: Interruption::Stop }
+        }
+
+        (Ending::Returned(Outcome::Retry { error, after }), Cause::Itself) => {
+            failed(FailureClass::Error, &error, after, retry)
+        }
+        (Ending::Returned(Outcome::Cancel), Cause::Itself) => Verdict::Cancelled,
+    }
+}
+
+/// A failed attempt; the next one after `after`, or after the job's backoff.
+pub fn failed(
+    class: FailureClass,
+    message: &str,
+    after: Option<Duration>,
+    retry: Retry,
+) -> Verdict {
+    let retry_in = after.unwrap_or_else(|| retry.backoff.delay(retry.attempt, retry.chance));
+    Verdict::Failed { failure: Failure::new(class, message), retry_in }
+}
+
+fn timed_out(after: Duration) -> String {
+    format!("the attempt ran past its timeout of {} ms", after.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Json;
+
+    const RETRY: Retry =
+        Retry { attempt: 2, backoff: Backoff { base_ms: 100, cap_ms: 1_000 }, chance: 0.5 };
+    const TIMEOUT: Cause = Cause::Timeout(Duration::from_millis(50));
+    const CAUSES: [Cause; 4] = [Cause::Itself, TIMEOUT, Cause::Cancel, Cause::Stop];
+
+    fn word(ending: Ending, cause: Cause) -> String {
+        match verdict(ending, cause, RETRY) {
+            Verdict::Completed { .. } => "completed".into(),
+            Verdict::Failed { failure, retry_in } => {
+                format!("{} {}", failure.class.as_str(), retry_in.as_millis())
+            }
+            Verdict::Snoozed { .. } => "snoozed".into(),
+            Verdict::Discarded { .. } => "discarded".into(),
+            Verdict::Cancelled => "cancelled".into(),
+            Verdict::Interrupted { why } => why.as_str().into(),
+        }
+    }
+
+    #[test]
+    fn every_ending_under_every_cause_has_the_verdict_of_the_table() {
+        let error = || "no".to_owned();
+        let soon = Some(Duration::from_millis(7));
+        let delay = Duration::from_secs(1);
+        let returned = Ending::Returned;
+        #[rustfmt::skip]
+        let table = [
+            //                                                      itself       timeout        cancel       stop
+            (returned(Outcome::Done(Json::null())),                ["completed", "completed",   "completed", "completed"]),
+            (returned(Outcome::Retry { error: error(), after: None }), ["error 100", "timeout 100", "cancelled", "stop"]),
+            (returned(Outcome::Retry { error: error(), after: soon }), ["error 7", "timeout 100", "cancelled", "stop"]),
+            (returned(Outcome::Snooze { delay }),                  ["snoozed",   "timeout 100", "cancelled", "snoozed"]),
+            (returned(Outcome::Discard { error: error() }),        ["discarded", "discarded",   "cancelled", "discarded"]),
+            (returned(Outcome::Cancel),                            ["cancelled", "timeout 100", "cancelled", "stop"]),
+            (Ending::Panicked(error()),                            ["panic 100", "panic 100",   "cancelled", "panic 100"]),
+            (Ending::Aborted,                                      ["stop",      "timeout 100", "cancelled", "stop"]),
+        ];
+        for (ending, row) in table {
+            for (cause, expected) in CAUSES.into_iter().zip(row) {
+                assert_eq!(word(ending.clone(), cause), expected, "{ending:?} under {cause:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_timeout_tells_its_length_and_what_the_handler_said() {
+        let ending = Ending::Returned(Outcome::Retry { error: "half done".into(), after: None });
+        let Verdict::Failed { failure, .. } = verdict(ending, TIMEOUT, RETRY) else {
+            panic!("a timeout is a failure");
+        };
+        assert_eq!(&*failure.message, "the attempt ran past its timeout of 50 ms: half done");
+    }
+}

@@ -1,0 +1,109 @@
+//! Which kinds this process can run, and the handler of each.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::engine::{Context, EngineError, Handler};
+use crate::job::{Json, Kind, Outcome, Schema};
+
+/// What people should know of a kind before they submit one.
+#[derive(Debug, Clone)]
+pub struct KindInfo {
+    /// Its name.
+    pub kind: Kind,
+    /// One sentence: what it does.
+    pub about: String,
+    /// A payload that works.
+    pub example: Json,
+    /// What its payloads look like, where that is declared: submissions are held to it, and forms made of
+    /// it.
+    pub schema: Option<Schema>,
+}
+
+impl KindInfo {
+    /// What is known of a kind of which nothing is declared.
+    pub fn plain(kind: Kind) -> KindInfo {
+        let about = format!("Runs {kind}.");
+        KindInfo { kind, about, example: Json::null(), schema: None }
+    }
+}
+
+/// The handlers, by kind. Filled before the engine starts, never changed afterwards.
+#[derive(Default)]
+pub struct Registry {
+    entries: BTreeMap<Kind, Entry>,
+}
+
+struct Entry {
+    info: KindInfo,
+    handler: Arc<dyn Erased>,
+}
+
+/// A handler whose payload type is hidden behind the stored JSON.
+pub(crate) trait Erased: Send + Sync {
+    fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
+}
+
+struct Typed<H, P> {
+    handler: H,
+    payload: PhantomData<fn(P)>,
+}
+
+impl<P: DeserializeOwned + Send + 'static, H: Handler<P>> Erased for Typed<H, P> {
+    fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+        Box::pin(async move {
+            match context.job().spec.payload.read::<P>() {
+                Ok(payload) => self.handler.run(context, payload).await,
+                Err(error) => Outcome::Discard {
+                    error: format!("the payload does not fit the handler: {error}"),
+                },
+            }
+        })
+    }
+}
+
+impl Registry {
+    /// Adds a handler; a later one of the same kind takes its place.
+    pub fn add<P, H>(&mut self, info: KindInfo, handler: H)
+    where
+        P: DeserializeOwned + Send + 'static,
+        H: Handler<P>,
+    {
+        let handler = Arc::new(Typed { handler, payload: PhantomData });
+        self.entries.insert(info.kind.clone(), Entry { info, handler });
+    }
+
+    /// The registered kinds, by name.
+    pub fn kinds(&self) -> Vec<&KindInfo> {
+        self.entries.values().map(|entry| &entry.info).collect()
+    }
+
+    /// The handler of a kind.
+    pub(crate) fn handler(&self, kind: &Kind) -> Option<Arc<dyn Erased>> {
+        self.entries.get(kind).map(|entry| entry.handler.clone())
+    }
+
+    /// Whether something here can run the kind.
+    pub(crate) fn knows(&self, kind: &Kind) -> bool {
+        self.entries.contains_key(kind)
+    }
+
+    /// Refuses a kind that nothing here can run, and a payload that does not fit what the kind declares.
+    pub(crate) fn check(&self, kind: &Kind, payload: &Json) -> Result<(), EngineError> {
+        if let Some(entry) = self.entries.get(kind) {
+            let schema = entry.info.schema.as_ref();
+            let wrong = schema.map(|schema| schema.check(payload)).unwrap_or_default();
+            return match wrong.is_empty() {
+                true => Ok(()),
+                false => Err(EngineError::InvalidPayload { kind: kind.clone(), at: None, wrong }),
+            };
+        }
+        let known: Vec<&str> = self.entries.keys().map(Kind::as_str).collect();
+        Err(EngineError::UnknownKind { kind: kind.clone(), known: known.join(", "), at: None })
+    }
+}

@@ -1,0 +1,383 @@
+//! What fails: jobs that are dead or wait to be tried again, grouped by kind and by what their errors have
+//! in common. Kept up by events, so that a page never looks through jobs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use crate::job::{
+    Change, Event, Fact, Failure, FailureClass, Job, JobId, Kind, State, Time, fingerprint, pattern,
+};
+
+/// Jobs that failed in the same way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureGroup {
+    /// Its name: 16 hexadecimal digits, the same for the same kind, class and pattern, for ever.
+    pub id: String,
+    /// The kind of its jobs.
+    pub kind: Kind,
+    /// How they failed.
+    pub class: FailureClass,
+    /// What their messages have in common.
+    pub pattern: String,
+    /// The newest message, its first line.
+    pub message: String,
+    /// The job that failed last.
+    pub example: JobId,
+    /// Dead letters in it now.
+    pub dead: u64,
+    /// Jobs in it that wait for their next attempt now.
+    pub retrying: u64,
+    /// The first failure that is known.
+    pub first_at: Time,
+    /// The newest failure.
+    pub last_at: Time,
+    /// Failed attempts in each of the last [`FailureGroup::MINUTES`] minutes, the present one last.
+    pub minutes: Vec<u32>,
+    /// Failed attempts in each of the last [`FailureGroup::HOURS`] hours, the present one last.
+    pub hours: Vec<u32>,
+}
+
+impl FailureGroup {
+    /// Minutes that are counted one by one.
+    pub const MINUTES: usize = 60;
+    /// Hours that are counted one by one.
+    pub const HOURS: usize = 24;
+}
+
+/// What fails, as it was when somebody asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FailureList {
+    /// The most groups that anybody asked for, those that failed last first.
+    pub groups: Vec<FailureGroup>,
+    /// How many groups there are.
+    pub total: usize,
+    /// Whether the jobs that failed before this process began are still being counted.
+    pub counting: bool,
+    /// Jobs that are dead or wait for another attempt and are in no group: there are more than are kept.
+    pub beyond: u64,
+}
+
+/// Groups kept at once; the one without jobs that failed longest ago gives way. When all have jobs, the
+/// errors that are new go into one group for each kind and class.
+const MAX_GROUPS: usize = 1_000;
+/// The pattern of that group.
+const OTHERS: &str = "(other errors)";
+/// Jobs whose group is known at once: some 40 MB at the most.
+const MAX_JOBS: usize = 1_000_000;
+/// A group without jobs is forgotten this long after its last failure, in milliseconds.
+const FORGET_AFTER: i64 = 24 * 3_600 * 1_000;
+/// Characters of a message that are shown.
+const MESSAGE: usize = 300;
+
+/// See the module.
+pub struct Failures {
+    groups: HashMap<u64, Group>,
+    /// Which group each dead or waiting job is in.
+    jobs: BTreeMap<JobId, Member>,
+    /// The message looked at last and its group: failures come in runs of equal messages.
+    last: Option<(Kind, Failure, u64)>,
+    counting: bool,
+    beyond: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    group: u64,
+    is_dead: bool,
+}
+
+struct Group {
+    kind: Kind,
+    class: FailureClass,
+    pattern: String,
+    message: String,
+    example: JobId,
+    dead: u64,
+    retrying: u64,
+    first_at: Time,
+    last_at: Time,
+    minutes: Ring,
+    hours: Ring,
+}
+
+/// Counts of the newest stretches of time; older ones fall off.
+struct Ring {
+    /// Milliseconds of one stretch.
+    length: i64,
+    /// The number of the newest stretch.
+    newest: i64,
+    counts: Box<[u32]>,
+}
+
+impl Ring {
+    fn new(length: i64, stretches: usize) -> Self {
+        Ring { length, newest: 0, counts: vec![0; stretches].into() }
+    }
+
+    fn add(&mut self, at: Time) {
+        let len = self.counts.len() as i64;
+        let number = at.millis().div_euclid(self.length);
+        if number > self.newest {
+            let passed = (number - self.newest).min(len);
+            for gone in number - passed + 1..=number {
+                self.counts[gone.rem_euclid(len) as usize] = 0;
+            }
+            self.newest = number;
+        }
+        if number > self.newest - len {
+            self.counts[number.rem_euclid(len) as usize] += 1;
+        }
+    }
+
+    /// Oldest first, ending with the stretch that `now` is in.
+    fn read(&self, now: Time) -> Vec<u32> {
+        let len = self.counts.len() as i64;
+        let last = now.millis().div_euclid(self.length).max(self.newest);
+        let count = |number: i64| match number > self.newest - len && number <= self.newest {
+            true => self.counts[number.rem_euclid(len) as usize],
+            false => 0,
+        };
+        (last - len + 1..=last).map(count).collect()
+    }
+}
+
+impl Failures {
+    pub fn new() -> Self {
+        Failures {
+            groups: HashMap::new(),
+            jobs: BTreeMap::new(),
+            last: None,
+            counting: true,
+            beyond: 0,
+        }
+    }
+
+    /// Everything that failed earlier has been added.
+    pub fn counted(&mut self) {
+        self.counting = false;
+    }
+
+    pub fn add(&mut self, event: &Event) {
+        let Fact::Job { id, labels, state, change, .. } = &event.fact else { return };
+        match change {
+            Change::RetryScheduled { failure, .. } | Change::Discarded { failure } => {
+                let group = self.group_of(&labels.kind, failure, *id, event.at);
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.failed(*id, failure, event.at);
+                }
+                self.enter(*id, group, *state == State::Discarded);
+            }
+            Change::BecameAvailable | Change::Retried | Change::Cancelled | Change::Deleted => {
+                self.leave(*id);
+            }
+            Change::Enqueued { .. }
+            | Change::Started { .. }
+            | Change::Progressed(_)
+            | Change::Logged(_)
+            | Change::Completed { .. }
+            | Change::Snoozed { .. }
+            | Change::CancelAsked
+            | Change::Interrupted { .. }
+            | Change::Rescued { .. }
+            | Change::Moved { .. }
+            | Change::Reprioritised { .. } => {}
+        }
+    }
+
+    /// Adds a job that failed before its event could be seen. `seen` is the last event that was added:
+    /// what happened to the job later will come by events.
+    pub fn add_stored(&mut self, job: &Job, seen: u64) {
+        let is_dead = match job.status.state {
+            State::Discarded => true,
+            State::Retryable => false,
+            State::Scheduled
+            | State::Available
+            | State::Running
+            | State::Completed
+            | State::Cancelled => return,
+        };
+        if job.seq > seen || self.jobs.contains_key(&job.id) {
+            return;
+        }
+        let (Some(failure), Some(last)) = (job.last_failure(), job.history.last()) else { return };
+        let group = self.group_of(&job.labels.kind, failure, job.id, last.at);
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.first_at = group.first_at.min(last.at);
+        }
+        self.enter(job.id, group, is_dead);
+    }
+
+    /// Jobs known to be dead, and known to wait for another attempt.
+    pub fn totals(&self) -> (u64, u64) {
+        let sum = |count: fn(&Group) -> u64| self.groups.values().map(count).sum();
+        (sum(|group| group.dead), sum(|group| group.retrying))
+    }
+
+    /// Says how many jobs failed that are in no group.
+    pub fn set_beyond(&mut self, jobs: u64) {
+        self.beyond = jobs;
+    }
+
+    /// Whether no job more can be remembered.
+    pub fn is_full(&self) -> bool {
+        self.jobs.len() >= MAX_JOBS
+    }
+
+    /// A few of the jobs after one, by id.
+    pub fn some_after(&self, after: Option<JobId>, max: usize) -> Vec<JobId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.jobs.range((from, Bound::Unbounded)).take(max).map(|(id, _)| *id).collect()
+    }
+
+    /// Jobs of a group after one, by id: at most `max`, looking at no more than `look` jobs. And the last
+    /// that was looked at, from which to go on; `None` at the end.
+    pub fn members(
+        &self,
+        group: u64,
+        after: Option<JobId>,
+        max: usize,
+        look: usize,
+    ) -> (Vec<JobId>, Option<JobId>) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut found, mut last) = (Vec::new(), None);
+        for (id, member) in self.jobs.range((from, Bound::Unbounded)).take(look) {
+            last = Some(*id);
+            if member.group == group {
+                found.push(*id);
+                if found.len() == max {
+                    break;
+                }
+            }
+        }
+        (found, last)
+    }
+
+    /// The job went, or is neither dead nor waiting for another attempt any more.
+    pub fn leave(&mut self, id: JobId) {
+        let Some(member) = self.jobs.remove(&id) else { return };
+        if let Some(group) = self.groups.get_mut(&member.group) {
+            let count = if member.is_dead { &mut group.dead } else { &mut group.retrying };
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// The groups that failed last.
+    pub fn list(&self, max: usize, now: Time) -> FailureList {
+        let mut newest: Vec<(&u64, &Group)> = self.groups.iter().collect();
+        newest.sort_unstable_by_key(|(id, group)| (std::cmp::Reverse(group.last_at), **id));
+        let groups = newest.into_iter().take(max).map(|(id, group)| group.view(*id, now));
+        FailureList {
+            groups: groups.collect(),
+            total: self.groups.len(),
+            counting: self.counting,
+            beyond: self.beyond,
+        }
+    }
+
+    /// One group.
+    pub fn group(&self, id: u64, now: Time) -> Option<FailureGroup> {
+        self.groups.get(&id).map(|group| group.view(id, now))
+    }
+
+    /// Forgets groups that have no jobs and failed long ago.
+    pub fn forget_old(&mut self, now: Time) {
+        let is_old =
+            |group: &Group| now.millis().saturating_sub(group.last_at.millis()) > FORGET_AFTER;
+        self.groups.retain(|_, group| group.has_jobs() || !is_old(group));
+    }
+
+    fn group_of(&mut self, kind: &Kind, failure: &Failure, job: JobId, at: Time) -> u64 {
+        if let Some((last_kind, last, group)) = &self.last
+            && last_kind == kind
+            && last == failure
+            && self.groups.contains_key(group)
+        {
+            return *group;
+        }
+        let mut common = pattern(&failure.message);
+        let name = |common: &str| fingerprint(kind.as_str(), failure.class.as_str(), common);
+        let mut id = name(&common);
+        if !self.groups.contains_key(&id) && !self.make_room() {
+            common = OTHERS.into();
+            id = name(&common);
+        }
+        self.groups.entry(id).or_insert_with(|| Group {
+            kind: kind.clone(),
+            class: failure.class,
+            pattern: common,
+            message: first_line(&failure.message),
+            example: job,
+            dead: 0,
+            retrying: 0,
+            first_at: at,
+            last_at: at,
+            minutes: Ring::new(60_000, FailureGroup::MINUTES),
+            hours: Ring::new(3_600_000, FailureGroup::HOURS),
+        });
+        self.last = Some((kind.clone(), failure.clone(), id));
+        id
+    }
+
+    /// Whether there is a place for one more group: one without jobs gives way.
+    fn make_room(&mut self) -> bool {
+        if self.groups.len() < MAX_GROUPS {
+            return true;
+        }
+        let empty = self.groups.iter().filter(|(_, group)| !group.has_jobs());
+        let oldest = empty.min_by_key(|(_, group)| group.last_at).map(|(id, _)| *id);
+        oldest.is_some_and(|id| self.groups.remove(&id).is_some())
+    }
+
+    fn enter(&mut self, id: JobId, group: u64, is_dead: bool) {
+        self.leave(id);
+        if self.is_full() {
+            return;
+        }
+        if let Some(group) = self.groups.get_mut(&group) {
+            let count = if is_dead { &mut group.dead } else { &mut group.retrying };
+            *count += 1;
+        }
+        self.jobs.insert(id, Member { group, is_dead });
+    }
+}
+
+impl Group {
+    fn failed(&mut self, job: JobId, failure: &Failure, at: Time) {
+        self.example = job;
+        if self.message.as_str() != failure.message.lines().next().unwrap_or_default() {
+            self.message = first_line(&failure.message);
+        }
+        self.first_at = self.first_at.min(at);
+        self.last_at = self.last_at.max(at);
+        self.minutes.add(at);
+        self.hours.add(at);
+    }
+
+    fn has_jobs(&self) -> bool {
+        self.dead + self.retrying > 0
+    }
+
+    fn view(&self, id: u64, now: Time) -> FailureGroup {
+        FailureGroup {
+            id: format!("{id:016x}"),
+            kind: self.kind.clone(),
+            class: self.class,
+            pattern: self.pattern.clone(),
+            message: self.message.clone(),
+            example: self.example,
+            dead: self.dead,
+            retrying: self.retrying,
+            first_at: self.first_at,
+            last_at: self.last_at,
+            minutes: self.minutes.read(now),
+            hours: self.hours.read(now),
+        }
+    }
+}
+
+fn first_line(message: &str) -> String {
+    message.trim().lines().next().unwrap_or_default().chars().take(MESSAGE).collect()
+}
+
+#[cfg(test)]
+mod tests;

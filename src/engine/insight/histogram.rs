@@ -1,0 +1,118 @@
+//! How lengths of time spread, in little memory: counts in buckets that are at most 1/64 wide of what
+//! they hold. What is below 64 ms is exact.
+
+use std::time::Duration;
+
+use crate::job::Time;
+
+/// Buckets of each doubling.
+const FINE: u32 = 64;
+
+/// A histogram; empty buckets cost nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Spread {
+    /// Bucket and count, by bucket.
+    buckets: Vec<(u16, u32)>,
+}
+
+/// Lengths of time, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// Half of them are at most this long.
+    pub p50: u32,
+    /// All but one in twenty are at most this long.
+    pub p95: u32,
+    /// All but one in a hundred are at most this long.
+    pub p99: u32,
+}
+
+impl Spread {
+    /// Counts the time between two moments.
+    pub fn add(&mut self, from: Time, to: Time) {
+        self.count(bucket(to.since(from)), 1);
+    }
+
+    /// Counts all that another one has.
+    pub fn merge(&mut self, other: &Spread) {
+        for (bucket, count) in &other.buckets {
+            self.count(*bucket, *count);
+        }
+    }
+
+    /// What it says; `None` when it is empty.
+    pub fn latency(&self) -> Option<Latency> {
+        let total: u64 = self.buckets.iter().map(|(_, count)| u64::from(*count)).sum();
+        let last = total.checked_sub(1)?;
+        let at = |percent: u64| {
+            let place = last * percent / 100;
+            let mut seen = 0;
+            let found = self.buckets.iter().find(|(_, count)| {
+                seen += u64::from(*count);
+                seen > place
+            });
+            found.map_or(0, |(bucket, _)| least(*bucket))
+        };
+        Some(Latency { p50: at(50), p95: at(95), p99: at(99) })
+    }
+
+    fn count(&mut self, bucket: u16, n: u32) {
+        match self.buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(n),
+            Err(at) => self.buckets.insert(at, (bucket, n)),
+        }
+    }
+}
+
+fn bucket(length: Duration) -> u16 {
+    let ms = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
+    let doubling = (ms / FINE).checked_ilog2().map_or(0, |log| log + 1);
+    if doubling == 0 {
+        return ms as u16;
+    }
+    // The highest bit says which doubling, the six below it which bucket of it.
+    let within = (ms >> (doubling - 1)) - FINE;
+    (doubling * FINE + within) as u16
+}
+
+/// The shortest length of a bucket.
+fn least(bucket: u16) -> u32 {
+    let (doubling, within) = (u32::from(bucket) / FINE, u32::from(bucket) % FINE);
+    if doubling == 0 { within } else { (FINE + within) << (doubling - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(lengths: impl IntoIterator<Item = u64>) -> Spread {
+        let mut spread = Spread::default();
+        for ms in lengths {
+            spread.count(bucket(Duration::from_millis(ms)), 1);
+        }
+        spread
+    }
+
+    #[test]
+    fn a_bucket_is_never_wider_than_a_64th_of_what_it_holds() {
+        let mut last = 0;
+        for ms in (0..100_000).chain([1 << 20, u32::MAX / 3, u32::MAX]) {
+            let bucket = bucket(Duration::from_millis(ms.into()));
+            assert!(bucket >= last, "{ms}");
+            last = bucket;
+            let told = least(bucket);
+            assert!(told <= ms && ms - told <= ms / 64, "{ms} is told as {told}");
+        }
+        assert_eq!(least(bucket(Duration::from_secs(1_000_000_000))), 0xfe00_0000);
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_sorted_lengths() {
+        assert_eq!(spread([]).latency(), None);
+        assert_eq!(spread([7]).latency(), Some(Latency { p50: 7, p95: 7, p99: 7 }));
+        let all = spread(0..=60);
+        assert_eq!(all.latency(), Some(Latency { p50: 30, p95: 57, p99: 59 }));
+        let mut merged = spread(0..=30);
+        merged.merge(&spread(31..=60));
+        assert_eq!(merged.latency(), all.latency());
+    }
+}

@@ -1,0 +1,243 @@
+//! What happened lately, second by second and minute by minute, in bounded memory. Knows nothing of
+//! events: the meter counts into it.
+
+use std::collections::VecDeque;
+
+use super::histogram::{Latency, Spread};
+use crate::job::Time;
+
+/// What was counted in a stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Events of any type.
+    pub events: u32,
+    /// Jobs accepted.
+    pub enqueued: u32,
+    /// Attempts begun.
+    pub started: u32,
+    /// Jobs completed.
+    pub completed: u32,
+    /// Attempts that failed, whether the job is tried again or not.
+    pub failed: u32,
+}
+
+/// One second or one minute in which something happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// Where it begins.
+    pub at: Time,
+    /// What was counted.
+    pub counts: Counts,
+    /// From available to started, of the attempts that started; `None` when none was timed.
+    pub wait: Option<Latency>,
+    /// From started to the end, of the attempts that ended; `None` when none was timed.
+    pub run: Option<Latency>,
+}
+
+/// A stretch that is still being counted.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Its number: of seconds, or of minutes, since 1970.
+    pub number: i64,
+    pub counts: Counts,
+    pub wait: Spread,
+    pub run: Spread,
+}
+
+/// Seconds that are kept: five minutes.
+const SECONDS: usize = 300;
+/// Minutes that are kept: six hours.
+const MINUTES: usize = 360;
+/// Whole seconds that rates and latencies of now look back.
+pub const WINDOW: i64 = 5;
+
+/// The history of one queue, or of the server. Quiet stretches take no place.
+#[derive(Debug, Default)]
+pub struct Series {
+    seconds: VecDeque<Point>,
+    minutes: VecDeque<Point>,
+    second: Tally,
+    minute: Tally,
+    /// The last seconds with all that was counted, for what is said of now.
+    recent: VecDeque<Tally>,
+}
+
+impl Counts {
+    fn add(&mut self, more: Counts) {
+        self.events = self.events.saturating_add(more.events);
+        self.enqueued = self.enqueued.saturating_add(more.enqueued);
+        self.started = self.started.saturating_add(more.started);
+        self.completed = self.completed.saturating_add(more.completed);
+        self.failed = self.failed.saturating_add(more.failed);
+    }
+}
+
+impl Tally {
+    fn point(&self, length: i64) -> Point {
+        Point {
+            at: Time::from_millis(self.number * length * 1_000),
+            counts: self.counts,
+            wait: self.wait.latency(),
+            run: self.run.latency(),
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.counts == Counts::default()
+    }
+
+    fn add(&mut self, more: &Tally) {
+        self.counts.add(more.counts);
+        self.wait.merge(&more.wait);
+        self.run.merge(&more.run);
+    }
+}
+
+impl Series {
+    /// The second to count into; the newest one when the clock went back.
+    pub fn at(&mut self, second: i64) -> &mut Tally {
+        if second > self.second.number {
+            self.close_second(second);
+        }
+        &mut self.second
+    }
+
+    /// When something was counted last, in seconds.
+    pub fn last(&self) -> i64 {
+        self.second.number
+    }
+
+    /// The last whole seconds before `now`, together.
+    pub fn window(&mut self, now: i64) -> Tally {
+        self.at(now);
+        let mut sum = Tally::default();
+        let within = |tally: &&Tally| (now - WINDOW..now).contains(&tally.number);
+        self.recent.iter().filter(within).for_each(|tally| sum.add(tally));
+        sum
+    }
+
+    /// The last whole second before `now`.
+    pub fn last_second(&mut self, now: i64) -> Point {
+        self.at(now);
+        let newest = self.seconds.back().filter(|point| point.at.millis() == (now - 1) * 1_000);
+        let quiet = Tally { number: now - 1, ..Tally::default() };
+        newest.copied().unwrap_or_else(|| quiet.point(1))
+    }
+
+    /// The whole seconds and minutes before `now` in which something happened, the present minute so far
+    /// among them; oldest first.
+    pub fn points(&mut self, now: i64) -> (Vec<Point>, Vec<Point>) {
+        self.at(now);
+        let oldest = |span: i64| Time::from_millis((now - span) * 1_000);
+        let (first_second, first_minute) = (oldest(SECONDS as i64), oldest(MINUTES as i64 * 60));
+        let seconds = self.seconds.iter().filter(|point| point.at >= first_second);
+        let minutes = self.minutes.iter().filter(|point| point.at >= first_minute);
+        let open = (!self.minute.is_quiet()).then(|| self.minute.point(60));
+        (seconds.copied().collect(), minutes.copied().chain(open).collect())
+    }
+
+    fn close_second(&mut self, next: i64) {
+        let fresh = Tally { number: next, ..Tally::default() };
+        let closed = std::mem::replace(&mut self.second, fresh);
+        if !closed.is_quiet() {
+            let minute = closed.number.div_euclid(60);
+            if minute > self.minute.number {
+                self.close_minute(minute);
+            }
+            self.minute.add(&closed);
+            push(&mut self.seconds, closed.point(1), SECONDS);
+            push(&mut self.recent, closed, WINDOW as usize + 1);
+        }
+        let minute = next.div_euclid(60);
+        if minute > self.minute.number {
+            self.close_minute(minute);
+        }
+    }
+
+    fn close_minute(&mut self, next: i64) {
+        let fresh = Tally { number: next, ..Tally::default() };
+        let closed = std::mem::replace(&mut self.minute, fresh);
+        if !closed.is_quiet() {
+            push(&mut self.minutes, closed.point(60), MINUTES);
+        }
+    }
+}
+
+fn push<T>(ring: &mut VecDeque<T>, item: T, most: usize) {
+    if ring.len() >= most {
+        ring.pop_front();
+    }
+    ring.push_back(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: i64) -> Time {
+        Time::from_millis(ms)
+    }
+
+    fn count(series: &mut Series, second: i64, completed: u32, run: i64) {
+        let tally = series.at(second);
+        tally.counts.completed += completed;
+        tally.run.add(ms(0), ms(run));
+    }
+
+    #[test]
+    fn a_minute_is_the_sum_of_its_seconds() {
+        let mut series = Series::default();
+        for second in [60, 61, 119] {
+            count(&mut series, second, 2, second);
+        }
+        count(&mut series, 120, 5, 7);
+        let (seconds, minutes) = series.points(121);
+        let told: Vec<_> = seconds.iter().map(|p| (p.at.millis(), p.counts.completed)).collect();
+        assert_eq!(told, [(60_000, 2), (61_000, 2), (119_000, 2), (120_000, 5)]);
+        let told: Vec<_> = minutes.iter().map(|p| (p.at.millis(), p.counts.completed)).collect();
+        assert_eq!(told, [(60_000, 6), (120_000, 5)]);
+        assert_eq!(minutes[0].run.map(|run| (run.p50, run.p99)), Some((61, 61)));
+        assert_eq!(minutes[0].wait, None);
+    }
+
+    #[test]
+    fn the_second_under_way_is_not_told_before_it_is_over() {
+        let mut series = Series::default();
+        count(&mut series, 100, 3, 1);
+        assert_eq!(series.points(100).0, []);
+        assert_eq!(series.last_second(101).counts.completed, 3);
+        assert_eq!(
+            series.last_second(102),
+            Point { at: ms(101_000), ..series.last_second(150) }.into_quiet()
+        );
+        assert_eq!(series.window(104).counts.completed, 3);
+        assert_eq!(series.window(106).counts.completed, 0);
+    }
+
+    impl Point {
+        fn into_quiet(self) -> Point {
+            Point { counts: Counts::default(), wait: None, run: None, ..self }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_counts_into_the_newest_second() {
+        let mut series = Series::default();
+        count(&mut series, 100, 1, 1);
+        count(&mut series, 40, 1, 1);
+        assert_eq!(series.points(101).0[0].counts.completed, 2);
+    }
+
+    #[test]
+    fn however_long_it_counts_it_keeps_the_same_amount() {
+        let mut series = Series::default();
+        for second in 0..60_000 {
+            count(&mut series, second, 1, second % 50);
+        }
+        let (seconds, minutes) = series.points(60_000);
+        assert_eq!((seconds.len(), minutes.len(), series.recent.len()), (SECONDS, MINUTES, 6));
+        assert_eq!(minutes.iter().map(|point| point.counts.completed).sum::<u32>(), 60 * 360);
+        let (seconds, minutes) = series.points(60_000 + 3_600);
+        assert_eq!((seconds.len(), minutes.len()), (0, 300), "what is too old is not told");
+    }
+}

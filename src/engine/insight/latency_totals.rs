@@ -1,0 +1,60 @@
+//! How long something took since the start of the process, counted in buckets with fixed bounds as histograms
+//! of metrics are: a scraper can add those of many servers up and compute any quantile over any time.
+
+use std::time::Duration;
+
+/// The upper bounds of the buckets, in milliseconds; what is longer is in a last one without a bound.
+const BOUNDS: [u64; 17] = [
+    1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 600_000,
+    3_600_000,
+];
+
+/// Counts of lengths of time.
+#[derive(Debug, Clone, Default)]
+pub struct LatencyTotals {
+    counts: [u64; BOUNDS.len() + 1],
+    sum_ms: u64,
+}
+
+impl LatencyTotals {
+    /// Counts a length of time that stands for `weight` of them.
+    pub fn add(&mut self, length: Duration, weight: u64) {
+        let ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        self.counts[BOUNDS.partition_point(|bound| *bound < ms)] += weight;
+        self.sum_ms = self.sum_ms.saturating_add(ms.saturating_mul(weight));
+    }
+
+    /// Each bucket's upper bound in seconds, infinite for the last one, and what is in it alone.
+    pub fn buckets(&self) -> Vec<(f64, u64)> {
+        let bounds = BOUNDS.iter().map(|ms| *ms as f64 / 1e3).chain([f64::INFINITY]);
+        bounds.zip(self.counts).collect()
+    }
+
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// All of them together, in seconds.
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum_ms as f64 / 1e3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_in_the_first_bucket_whose_bound_it_does_not_pass() {
+        let mut totals = LatencyTotals::default();
+        for (ms, weight) in [(0, 1), (5, 2), (6, 1), (3_600_000, 1), (3_600_001, 4)] {
+            totals.add(Duration::from_millis(ms), weight);
+        }
+        let filled: Vec<_> = totals.buckets().into_iter().filter(|(_, n)| *n > 0).collect();
+        assert_eq!(filled, [(0.001, 1), (0.005, 2), (0.01, 1), (3_600.0, 1), (f64::INFINITY, 4)]);
+        assert_eq!((totals.count(), totals.sum_seconds()), (9, 18_000.02));
+        totals.add(Duration::MAX, 1);
+        assert_eq!(totals.count(), 10, "no length is outside");
+    }
+}

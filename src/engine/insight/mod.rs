@@ -1,0 +1,11 @@
+//! What the engine knows about its recent past: rates, latencies, failures, and why a job waits.
+
+pub mod failures;
+pub mod histogram;
+pub mod history;
+pub mod latency_totals;
+pub mod live_stats;
+pub mod meter;
+pub mod observer;
+pub mod overview;
+pub mod wait_reason;

@@ -1,0 +1,245 @@
+//! Looks at every event once, in order and without holes, and keeps up what pages tell of lately: the
+//! metrics and the failures. At the start it reads what happened before, in small steps.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::{debug, warn};
+
+use super::failures::Failures;
+use super::latency_totals::LatencyTotals;
+use super::meter::{Meter, Timed};
+use crate::engine::{Batch, Inner};
+use crate::job::{Cursor, Event, EventType, JobId, JobQuery, State, Time};
+use crate::store::{Events, Stats, StoreError};
+use crate::supervise::{Part, pass};
+
+/// Events of the stored log that are read at the start: about what its retention keeps.
+const REPLAY: u64 = 1_000_000;
+/// Events read from the stored log at once.
+const STEP: usize = 1_024;
+/// Jobs listed at once at the start.
+const PAGE: usize = 250;
+/// Jobs looked up in one round when some seem to have gone without an event.
+const LOOK_UP: usize = 200;
+/// The rest between two steps, so that others get the store.
+const REST: Duration = Duration::from_millis(2);
+/// The wait before the store is asked again when it refused.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often the failures are held against the store's counters.
+const ROUND: Duration = Duration::from_secs(2);
+
+/// What is known of lately.
+pub struct Observed {
+    ledger: Mutex<Ledger>,
+}
+
+/// Both parts, up to the same event.
+pub struct Ledger {
+    pub meter: Meter,
+    pub failures: Failures,
+    /// Events of each type, in the order of [`EventType::ALL`], since the start.
+    pub told: [u64; EventType::ALL.len()],
+    /// How long jobs waited for their attempts since the start.
+    pub waits: LatencyTotals,
+    /// How long attempts ran since the start.
+    pub runs: LatencyTotals,
+}
+
+impl Observed {
+    pub fn new(now: Time) -> Self {
+        let told = [0; EventType::ALL.len()];
+        let (waits, runs) = Default::default();
+        let (meter, failures) = (Meter::new(now), Failures::new());
+        let ledger = Ledger { meter, failures, told, waits, runs };
+        Observed { ledger: Mutex::new(ledger) }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Observes until the channel ends.
+pub async fn run(inner: Arc<Inner>, live: Receiver<Arc<Batch>>) {
+    let head = inner.store.head();
+    let mut observer = Observer { inner: &inner, began: head.seq, seen: head, checked: None };
+    tokio::select! {
+        // Cancelled before the channel ends only when nobody will ask any more.
+        () = inner.last_event_is_in.cancelled() => {}
+        () = observer.observe(live) => {}
+    }
+}
+
+struct Observer<'a> {
+    inner: &'a Inner,
+    /// Events up to here are of earlier processes.
+    began: u64,
+    /// Everything up to here was added.
+    seen: Cursor,
+    /// The last job that was looked up because jobs had gone.
+    checked: Option<JobId>,
+}
+
+impl Observer<'_> {
+    async fn observe(&mut self, mut live: Receiver<Arc<Batch>>) {
+        let began = self.inner.clock.now();
+        self.replay().await;
+        self.count_stored().await;
+        self.inner.observed.lock().failures.counted();
+        let took = self.inner.clock.now().since(began);
+        debug!(duration_ms = took.as_millis() as u64, "what failed before the start is counted");
+        let mut rounds = interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            pass(Part::Observer);
+            tokio::select! {
+                next = live.recv() => match next {
+                    Ok(batch) => self.take(&batch).await,
+                    Err(RecvError::Lagged(_)) => self.catch_up(self.inner.store.head().seq).await,
+                    Err(RecvError::Closed) => return,
+                },
+                _ = rounds.tick() => self.look_after_failures().await,
+            }
+        }
+    }
+
+    /// Adds a batch, after what is missing before it.
+    async fn take(&mut self, batch: &Batch) {
+        if batch.first_seq() > self.seen.seq + 1 {
+            self.catch_up(batch.first_seq() - 1).await;
+        }
+        let known = batch.events.iter().take_while(|event| event.seq <= self.seen.seq).count();
+        self.add(&batch.events[known..]);
+    }
+
+    fn add(&mut self, events: &[Event]) {
+        let Some(last) = events.last() else { return };
+        self.seen.seq = last.seq;
+        let mut observed = self.inner.observed.lock();
+        for event in events {
+            let weight = observed.meter.weight();
+            let timed = observed.meter.add(event);
+            observed.failures.add(event);
+            if event.seq > self.began {
+                observed.told[event.event_type() as usize] += 1;
+                match timed {
+                    Timed::Nothing => {}
+                    Timed::Wait(since) => observed.waits.add(event.at.since(since), weight),
+                    Timed::Run(since) => observed.runs.add(event.at.since(since), weight),
+                }
+            }
+        }
+    }
+
+    /// Reads what was stored before the start, so that the metrics reach back over it.
+    async fn replay(&mut self) {
+        let head = self.seen;
+        let Some(stats) = self.stats().await else { return };
+        let from = stats.oldest.seq.max(head.seq.saturating_sub(REPLAY));
+        self.seen.seq = from.min(head.seq);
+        while self.seen.seq < head.seq {
+            self.catch_up(head.seq.min(self.seen.seq + 8 * STEP as u64)).await;
+            sleep(REST).await;
+        }
+    }
+
+    /// Adds stored events up to `to`, in steps.
+    async fn catch_up(&mut self, to: u64) {
+        while self.seen.seq < to {
+            match self.inner.store.events(self.seen, STEP).await {
+                Ok(Events::Some(events)) if events.is_empty() => self.seen.seq = to,
+                Ok(Events::Some(events)) => self.add(&events),
+                Ok(Events::Gap { oldest, .. }) => {
+                    self.seen.seq = oldest.seq.max(self.seen.seq + 1);
+                }
+                Err(StoreError::Closed) => self.seen.seq = to,
+                Err(error) => {
+                    debug!(%error, "the event log cannot be read: trying again");
+                    sleep(PAUSE).await;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Adds the jobs that are dead or wait for another attempt, a page at a time. Events are added only
+    /// between two pages, so what a page says of a job is never older than what was seen of it.
+    async fn count_stored(&mut self) {
+        let states = vec![State::Discarded, State::Retryable];
+        let mut query = JobQuery { states, limit: PAGE, ..JobQuery::default() };
+        loop {
+            let page = match self.inner.store.list(query.clone()).await {
+                Ok(page) => page,
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    debug!(%error, "jobs that failed cannot be listed: trying again");
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let full = {
+                let mut observed = self.inner.observed.lock();
+                for job in &page.jobs {
+                    observed.failures.add_stored(job, self.seen.seq);
+                }
+                observed.failures.is_full()
+            };
+            self.catch_up(self.inner.store.head().seq).await;
+            match page.next {
+                Some(next) if !full => query.after = Some(next),
+                Some(_) | None => return,
+            }
+            sleep(REST).await;
+        }
+    }
+
+    /// Holds what is known of failures against the store's counters: retention removes jobs without an
+    /// event.
+    async fn look_after_failures(&mut self) {
+        let Some(stats) = self.stats().await else { return };
+        let count = |state| stats.states.get(&state).copied().unwrap_or(0);
+        let stored = count(State::Discarded) + count(State::Retryable);
+        let (known, full, some) = {
+            let now = self.inner.clock.now();
+            let mut observed = self.inner.observed.lock();
+            observed.failures.forget_old(now);
+            let (dead, retrying) = observed.failures.totals();
+            let known = dead + retrying;
+            let full = observed.failures.is_full();
+            observed.failures.set_beyond(if full { stored.saturating_sub(known) } else { 0 });
+            let gone = known > stored && self.seen.seq >= stats.cursor.seq;
+            let some =
+                if gone { observed.failures.some_after(self.checked, LOOK_UP) } else { Vec::new() };
+            (known, full, some)
+        };
+        if full && known < stored {
+            debug!(stored, known, "more jobs have failed than are kept in groups");
+        }
+        self.checked = some.last().copied();
+        for id in some {
+            match self.inner.store.get(id).await {
+                Ok((Some(_), _)) => {}
+                Ok((None, _)) => self.inner.observed.lock().failures.leave(id),
+                Err(error) => return warn!(%error, "a job that failed cannot be looked up"),
+            }
+        }
+    }
+
+    /// The store's counters; `None` when it is closing.
+    async fn stats(&self) -> Option<Stats> {
+        loop {
+            match self.inner.store.stats().await {
+                Ok(stats) => return Some(stats),
+                Err(StoreError::Closed) => return None,
+                Err(error) => {
+                    debug!(%error, "the store does not tell its counters: trying again");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What people want to know of the running server: its history, what fails, who runs what, and how many
+//! may. All of it is at hand; nothing here looks through jobs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::MutexGuard;
+
+use super::failures::{FailureGroup, FailureList};
+use super::histogram::Latency;
+use super::history::Point;
+use super::latency_totals::LatencyTotals;
+use super::meter::Rates;
+use crate::engine::attempts::leases::Order;
+use crate::engine::{Engine, EngineConfig, EngineError, Listeners, QueueStats};
+use crate::job::{EventType, Job, JobId, QueueName, RateLimit, RateRule, Time};
+use crate::store::Control;
+
+/// What happened lately, to the server or to one queue. Stretches in which nothing happened are left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    /// When it was asked for, by the server's clock.
+    pub now: Time,
+    /// The last five minutes by the second, without the second under way.
+    pub seconds: Vec<Point>,
+    /// The last six hours by the minute, the minute under way so far among them.
+    pub minutes: Vec<Point>,
+    /// When this process and those before it started, oldest first.
+    pub starts: Vec<Time>,
+}
+
+/// Who holds leases.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workers {
+    /// The attempts that began first.
+    pub attempts: Vec<HeldAttempt>,
+    /// How many there are.
+    pub total: usize,
+    /// Attempts that hold no lease any more and do not end.
+    pub lingering: usize,
+}
+
+/// An attempt under way in this process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldAttempt {
+    /// The job as it was claimed.
+    pub job: Arc<Job>,
+    /// When the attempt began.
+    pub started_at: Time,
+    /// When its lease was taken or last extended.
+    pub heartbeat_at: Time,
+    /// When the lease runs out unless it is extended.
+    pub lease_until: Time,
+    /// Whether it was asked to end.
+    pub is_ending: bool,
+}
+
+/// A queue as it is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueView {
+    /// How many attempts may run at once.
+    pub concurrency: usize,
+    /// What the configuration says.
+    pub configured: usize,
+    /// Its share when queues compete for the last slots.
+    pub weight: u32,
+    /// How often attempts may begin.
+    pub rate_limit: Option<RateLimit>,
+    /// What the configuration says.
+    pub configured_rate_limit: Option<RateLimit>,
+}
+
+impl Engine {
+    /// What happened lately: to the server, or to one queue.
+    pub fn history(&self, queue: Option<&QueueName>) -> History {
+        let now = self.inner.clock.now();
+        let (seconds, minutes) = self.inner.observed.lock().meter.points(queue, now);
+        History { now, seconds, minutes, starts: self.inner.store.starts() }
+    }
+
+    /// The last five minutes of a queue by the second; empty when nothing happened in it.
+    pub fn recent(&self, queue: &QueueName) -> Vec<Point> {
+        let now = self.inner.clock.now();
+        self.inner.observed.lock().meter.points(Some(queue), now).0
+    }
+
+    /// What happened per second lately, and how long jobs waited and ran.
+    pub fn rates(&self) -> (Rates, Option<Latency>, Option<Latency>) {
+        let lately = self.inner.observed.lock().meter.lately(self.inner.clock.now());
+        (lately.rates, lately.wait, lately.run)
+    }
+
+    /// How long jobs waited, and how long attempts ran, since the start of this process.
+    pub fn latency_totals(&self) -> (LatencyTotals, LatencyTotals) {
+        let observed = self.inner.observed.lock();
+        (observed.waits.clone(), observed.runs.clone())
+    }
+
+    /// The groups of failures that failed last, at most `max`.
+    pub fn failures(&self, max: usize) -> FailureList {
+        self.inner.observed.lock().failures.list(max, self.inner.clock.now())
+    }
+
+    /// One group of failures, by its id.
+    pub fn failure_group(&self, id: &str) -> Option<FailureGroup> {
+        let id = u64::from_str_radix(id, 16).ok()?;
+        self.inner.observed.lock().failures.group(id, self.inner.clock.now())
+    }
+
+    /// A step through the jobs of a group after one of them, by id: at most `max` ids, and where the next
+    /// step begins; `None` when there are no more.
+    pub fn failure_members(
+        &self,
+        group: &str,
+        after: Option<JobId>,
+        max: usize,
+    ) -> (Vec<JobId>, Option<JobId>) {
+        /// Jobs of any group that one step passes.
+        const LOOK: usize = 20_000;
+        let Ok(id) = u64::from_str_radix(group, 16) else { return (Vec::new(), None) };
+        self.inner.observed.lock().failures.members(id, after, max, LOOK)
+    }
+
+    /// Who holds leases, and for which jobs: at most `max`, those that began first.
+    pub fn workers(&self, max: usize) -> Workers {
+        let leases = &self.inner.leases;
+        let now = self.inner.clock.now();
+        let (total, held) = leases.oldest(max);
+        let attempts = held.into_iter().map(|running| {
+            let (ago, left) = leases.age(&running);
+            let started = running.job.history.last().map_or(now, |moment| moment.at);
+            HeldAttempt {
+                started_at: started,
+                heartbeat_at: before(now, ago),
+                lease_until: now.after(left),
+                is_ending: running.order() != Order::GoOn,
+                job: running.job.clone(),
+            }
+        });
+        let attempts = attempts.collect();
+        Workers { attempts, total, lingering: leases.lingering() }
+    }
+
+    /// Who listens for long.
+    pub fn listeners(&self) -> &Arc<Listeners> {
+        &self.inner.listeners
+    }
+
+    /// How many events of each type were committed since the start of this process.
+    pub fn told(&self) -> Vec<(EventType, u64)> {
+        let observed = self.inner.observed.lock();
+        EventType::ALL.into_iter().zip(observed.told).collect()
+    }
+
+    /// When this process and those before it started, oldest first; the store remembers some.
+    pub fn starts(&self) -> Vec<Time> {
+        self.inner.store.starts()
+    }
+
+    /// Lets so many attempts of a queue run at once from now on, also after a restart; `None` is what the
+    /// configuration says. Attempts that run already go on.
+    pub async fn set_concurrency(
+        &self,
+        queue: QueueName,
+        concurrency: Option<u32>,
+    ) -> Result<(), EngineError> {
+        let _turn = self.turn_to_set().await;
+        self.inner.store.control(Control::SetConcurrency(queue.clone(), concurrency)).await?;
+        self.inner.set_concurrency(&queue, concurrency);
+        Ok(())
+    }
+
+    /// Lets attempts of a queue begin so often from now on, also after a restart; `None` is what the
+    /// configuration says. What has begun lately under a limit counts for the new one.
+    pub async fn set_rate_limit(
+        &self,
+        queue: QueueName,
+        rule: Option<RateRule>,
+    ) -> Result<(), EngineError> {
+        let _turn = self.turn_to_set().await;
+        self.inner.store.control(Control::SetRateLimit(queue.clone(), rule)).await?;
+        self.inner.set_rate_limit(&queue, rule);
+        Ok(())
+    }
+
+    /// Limits are set one after the other, so that what is in force is what was stored last.
+    async fn turn_to_set(&self) -> MutexGuard<'_, ()> {
+        let queues = &self.inner.queues;
+        tokio::select! {
+            () = queues.ready.cancelled() => {}
+            () = self.inner.shutdown.draining.cancelled() => {}
+        }
+        queues.setting.lock().await
+    }
+}
+
+impl EngineConfig {
+    /// How a queue with these counters is run.
+    pub fn queue_view(&self, name: &QueueName, stats: &QueueStats) -> QueueView {
+        let config = self.of_queue(name);
+        QueueView {
+            concurrency: stats.concurrency.map_or(config.concurrency, |set| set as usize),
+            configured: config.concurrency,
+            weight: config.weight,
+            rate_limit: stats.rate_limit.map_or(config.rate_limit, RateRule::limit),
+            configured_rate_limit: config.rate_limit,
+        }
+    }
+}
+
+fn before(now: Time, ago: Duration) -> Time {
+    Time::from_millis(now.millis().saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(0)))
+}

@@ -1,0 +1,150 @@
+//! Keeps a queue to its rate: what it has started lately, and when the next attempt may begin.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::job::RateLimit;
+
+/// What a queue with a limit has started lately.
+#[derive(Debug)]
+pub struct Pace {
+    /// At least one attempt may begin, or nobody would ever be told why none does.
+    pub limit: RateLimit,
+    /// How many began from when on, the oldest first.
+    recent: VecDeque<(Instant, u32)>,
+    /// All of them.
+    counted: u32,
+}
+
+/// Starts so close together are counted as one: the last of them counts this share of the length too long.
+const GRAINS: u32 = 1_024;
+
+impl Pace {
+    /// Nothing was started.
+    pub fn new(limit: RateLimit) -> Pace {
+        let mut pace = Pace { limit, recent: VecDeque::new(), counted: 0 };
+        pace.set(limit);
+        pace
+    }
+
+    /// Another limit, by which what has begun counts from now on.
+    pub fn set(&mut self, limit: RateLimit) {
+        self.limit = RateLimit { starts: limit.starts.max(1), ..limit };
+    }
+
+    /// How many attempts may begin now.
+    ///
+    /// # Errors
+    /// When the next one may, when none may now.
+    pub fn room(&mut self, now: Instant) -> Result<usize, Instant> {
+        let counts = self.limit.within + self.grain();
+        while let Some(&(from, count)) = self.recent.front()
+            && from + counts <= now
+        {
+            self.recent.pop_front();
+            self.counted -= count;
+        }
+        match (self.limit.starts.saturating_sub(self.counted), self.recent.front()) {
+            (0, Some(&(from, _))) => Err(from + counts),
+            (room, _) => Ok(room as usize),
+        }
+    }
+
+    /// So many have begun.
+    pub fn spend(&mut self, now: Instant, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX).min(u32::MAX - self.counted);
+        if count == 0 {
+            return;
+        }
+        self.counted += count;
+        let grain = self.grain();
+        match self.recent.back_mut() {
+            Some((from, more)) if now <= *from + grain => *more += count,
+            _ => self.recent.push_back((now, count)),
+        }
+    }
+
+    fn grain(&self) -> Duration {
+        self.limit.within / GRAINS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Starts as much as may, whenever it may, and says when each began.
+    fn run(limit: RateLimit, mut wanted: usize) -> Vec<Duration> {
+        let begin = Instant::now();
+        let (mut now, mut pace, mut starts) = (begin, Pace::new(limit), Vec::new());
+        while wanted > 0 {
+            match pace.room(now) {
+                Ok(room) => {
+                    let count = room.min(wanted).min(3);
+                    assert!(count > 0, "room for nothing, and no time to wait for");
+                    pace.spend(now, count);
+                    starts.extend(std::iter::repeat_n(now - begin, count));
+                    wanted -= count;
+                    now += MS * (wanted as u32 % 7);
+                }
+                Err(until) => {
+                    assert!(until > now);
+                    now = until;
+                }
+            }
+        }
+        starts
+    }
+
+    #[test]
+    fn in_no_stretch_of_the_length_more_begin_than_may() {
+        for (starts, within) in [(1, 10 * MS), (5, 100 * MS), (100, 1_000 * MS), (7, 60 * MS)] {
+            let limit = RateLimit { starts, within };
+            let began = run(limit, 400);
+            for pair in began.windows(starts as usize + 1) {
+                assert!(*pair.last().unwrap() - pair[0] >= within, "{limit}: {pair:?}");
+            }
+            // And it is used: no more is lost than the grains.
+            let least = within * (400 / starts - 1);
+            let took = *began.last().unwrap();
+            assert!(took <= least + least / 100 + within, "{limit}: {took:?} for {least:?}");
+        }
+    }
+
+    #[test]
+    fn what_began_counts_for_a_limit_that_is_set_later() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(RateLimit { starts: 5, within: 100 * MS });
+        pace.spend(begin, 4);
+        pace.set(RateLimit { starts: 10, within: 1_000 * MS });
+        assert_eq!(pace.room(begin + 200 * MS), Ok(6));
+        pace.set(RateLimit { starts: 3, within: 1_000 * MS });
+        let until = pace.room(begin + 200 * MS).unwrap_err();
+        assert!(until >= begin + 1_000 * MS && until <= begin + 1_010 * MS);
+        assert_eq!(pace.room(until), Ok(3));
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_one() {
+        let now = Instant::now();
+        let mut pace = Pace::new(RateLimit { starts: 0, within: MS });
+        assert_eq!(pace.room(now), Ok(1));
+        pace.spend(now, 1);
+        assert!(pace.room(now).is_err());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut pace = Pace::new(RateLimit { starts: u32::MAX, within: 1_000 * MS });
+        let begin = Instant::now();
+        for n in 0..100_000 {
+            pace.spend(begin + Duration::from_micros(20 * n), 1);
+            let _ = pace.room(begin + Duration::from_micros(20 * n));
+        }
+        assert!(pace.recent.len() <= GRAINS as usize + 2, "{}", pace.recent.len());
+    }
+}

@@ -1,0 +1,72 @@
+//! What queues with a rate have started in earlier processes: the newest part of the log tells, so that a
+//! restart does not begin their number again.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::engine::Inner;
+use crate::job::{Change, Cursor, Event, Fact, QueueName, Time};
+use crate::store::{Events, StoreError};
+
+/// Events that are read back at most; attempts that began before them are forgotten.
+const REACH: u64 = 200_000;
+/// Events read in one step.
+const STEP: u64 = 2_048;
+
+impl Inner {
+    /// Counts the attempts that began lately, as far as a rate and the log reach back.
+    pub async fn recall_starts(&self, oldest: Cursor) -> Result<(), StoreError> {
+        let Some(longest) = self.queues.longest_rate() else { return Ok(()) };
+        let (now, moment, head) = (self.clock.now(), Instant::now(), self.store.head());
+        let mut pages: Vec<Vec<(Duration, QueueName)>> = Vec::new();
+        let (mut to, end) = (head.seq, head.seq.saturating_sub(REACH).max(oldest.seq));
+        while to > end {
+            let from = to.saturating_sub(STEP).max(end);
+            let Some((began, page)) = self.starts_between(from, to, head).await? else { break };
+            let reaches_on = began.is_some_and(|at| now.since(at) <= longest);
+            pages.push(page.into_iter().map(|(at, queue)| (now.since(at), queue)).collect());
+            if !reaches_on {
+                break;
+            }
+            to = from;
+        }
+        for (ago, queue) in pages.into_iter().rev().flatten() {
+            // A machine that has just been started knows no moment so long ago.
+            let began = moment.checked_sub(ago).unwrap_or(moment);
+            self.queues.pace(&queue, |pace| pace.spend(began, 1));
+        }
+        Ok(())
+    }
+
+    /// When the first event after `from` was committed, and the attempts that began up to `to`; `None`
+    /// when they were trimmed meanwhile.
+    async fn starts_between(
+        &self,
+        from: u64,
+        to: u64,
+        head: Cursor,
+    ) -> Result<Option<(Option<Time>, Vec<(Time, QueueName)>)>, StoreError> {
+        let (mut began, mut starts, mut seen) = (None, Vec::new(), from);
+        // One read may be shorter than what was asked for.
+        while seen < to {
+            let place = Cursor { seq: seen, ..head };
+            let read = self.store.events(place, (to - seen) as usize).await?;
+            let Events::Some(events) = read else { return Ok(None) };
+            let (Some(first), Some(last)) = (events.first(), events.last()) else { break };
+            began = began.or(Some(first.at));
+            seen = last.seq;
+            let start = |event: &Event| Some((event.at, started(event)?.clone()));
+            starts.extend(events.iter().filter_map(start));
+        }
+        Ok(Some((began, starts)))
+    }
+}
+
+/// The queue of an attempt that begins.
+fn started(event: &Event) -> Option<&QueueName> {
+    match &event.fact {
+        Fact::Job { labels, change: Change::Started { .. }, .. } => Some(&labels.queue),
+        Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => None,
+    }
+}

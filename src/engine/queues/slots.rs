@@ -1,0 +1,404 @@
+//! Who may start how many attempts now: a global limit, one per queue, and shares by weight when
+//! queues compete for the last global slots (stride scheduling: nobody starves).
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::engine::QueueConfig;
+
+/// The slots of one process.
+pub struct Slots {
+    table: Mutex<Table>,
+}
+
+/// Names one queue in a [`Slots`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueKey(usize);
+
+/// Slots granted to a queue and not yet used; given back when dropped.
+pub struct Permits {
+    slots: Arc<Slots>,
+    queue: QueueKey,
+    count: usize,
+}
+
+/// The right to run one attempt; given back when dropped.
+pub struct Slot {
+    slots: Arc<Slots>,
+    queue: QueueKey,
+    /// Cleared when the slot was given back together with others.
+    held: bool,
+}
+
+impl Slots {
+    /// So many slots in all.
+    pub fn new(max_running: usize) -> Arc<Slots> {
+        Arc::new(Slots { table: Mutex::new(Table::new(max_running)) })
+    }
+
+    /// Makes room for a queue.
+    pub fn add(&self, config: QueueConfig) -> QueueKey {
+        self.lock().add(config)
+    }
+
+    /// Changes how many attempts of a queue may run at once. Those that run already go on.
+    pub fn set_limit(&self, queue: QueueKey, limit: usize) {
+        let mut table = self.lock();
+        table.change(queue, |queue| queue.limit = limit);
+        table.grant();
+    }
+
+    /// Waits until the queue may start at least one attempt and grants up to `max`. One waiter a
+    /// queue: its dispatcher. Dropping the future withdraws the wish.
+    pub async fn acquire(self: &Arc<Self>, queue: QueueKey, max: usize) -> Permits {
+        let wish = Wish { slots: self, queue };
+        let changed = {
+            let mut table = self.lock();
+            table.wish(queue, max);
+            table.grant();
+            table.queues[queue.0].changed.clone()
+        };
+        loop {
+            let count = self.lock().collect(queue);
+            if count > 0 {
+                drop(wish);
+                return Permits { slots: self.clone(), queue, count };
+            }
+            changed.notified().await;
+        }
+    }
+
+    /// The queue has nothing to start: its unused share goes to the others and is not saved up.
+    pub fn rest(&self, queue: QueueKey) {
+        self.lock().rest(queue);
+    }
+
+    /// Gives many slots back at once, so that the next claim is a big one.
+    pub fn release_all(&self, slots: impl Iterator<Item = Slot>) {
+        let mut table = self.lock();
+        for mut slot in slots {
+            slot.held = false;
+            table.release(slot.queue, 1);
+        }
+        table.grant();
+    }
+
+    fn release(&self, queue: QueueKey, count: usize) {
+        let mut table = self.lock();
+        table.release(queue, count);
+        table.grant();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permits {
+    /// How many attempts may start.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Uses one.
+    pub fn take(&mut self) -> Option<Slot> {
+        self.count = self.count.checked_sub(1)?;
+        Some(Slot { slots: self.slots.clone(), queue: self.queue, held: true })
+    }
+}
+
+impl Drop for Permits {
+    fn drop(&mut self) {
+        if self.count > 0 {
+            self.slots.release(self.queue, self.count);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.held {
+            self.slots.release(self.queue, 1);
+        }
+    }
+}
+
+/// Withdraws what was wished for and not collected.
+struct Wish<'a> {
+    slots: &'a Slots,
+    queue: QueueKey,
+}
+
+impl Drop for Wish<'_> {
+    fn drop(&mut self) {
+        let mut table = self.slots.lock();
+        table.withdraw(self.queue);
+        table.grant();
+    }
+}
+
+/// A queue of weight 1 moves this far for each slot it gets; one of weight w a w-th of it.
+const STRIDE: u64 = 1 << 16;
+
+struct Table {
+    free: usize,
+    /// The furthest place anyone was served at: where a queue begins when nobody competes.
+    furthest: u64,
+    queues: Vec<Queue>,
+    /// Queues that compete (not at rest, not at their own limit), by place.
+    active: BTreeSet<(u64, usize)>,
+    /// Those of them that wait for a grant; the one at the lowest place is next.
+    waiting: BTreeSet<(u64, usize)>,
+}
+
+struct Queue {
+    limit: usize,
+    running: usize,
+    stride: u64,
+    place: u64,
+    at_rest: bool,
+    wish: usize,
+    granted: usize,
+    /// Tells its dispatcher that something was granted.
+    changed: Arc<Notify>,
+}
+
+impl Table {
+    fn new(max_running: usize) -> Self {
+        Table {
+            free: max_running.max(1),
+            furthest: 0,
+            queues: Vec::new(),
+            active: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+        }
+    }
+
+    fn add(&mut self, config: QueueConfig) -> QueueKey {
+        self.queues.push(Queue {
+            limit: config.concurrency.max(1),
+            running: 0,
+            stride: STRIDE / u64::from(config.weight.clamp(1, 1 << 12)),
+            place: 0,
+            at_rest: true,
+            wish: 0,
+            granted: 0,
+            changed: Arc::new(Notify::new()),
+        });
+        QueueKey(self.queues.len() - 1)
+    }
+
+    fn wish(&mut self, queue: QueueKey, max: usize) {
+        self.change(queue, |queue| {
+            queue.at_rest = false;
+            queue.wish = max;
+        });
+    }
+
+    fn rest(&mut self, queue: QueueKey) {
+        self.change(queue, |queue| queue.at_rest = true);
+    }
+
+    fn release(&mut self, queue: QueueKey, count: usize) {
+        self.free += count;
+        self.change(queue, |queue| queue.running -= count);
+    }
+
+    /// Takes what was granted; the rest of the wish is forgotten.
+    fn collect(&mut self, queue: QueueKey) -> usize {
+        let count = std::mem::take(&mut self.queues[queue.0].granted);
+        if count > 0 {
+            self.change(queue, |queue| queue.wish = 0);
+        }
+        count
+    }
+
+    fn withdraw(&mut self, queue: QueueKey) {
+        let granted = std::mem::take(&mut self.queues[queue.0].granted);
+        self.free += granted;
+        self.change(queue, |queue| {
+            queue.wish = 0;
+            queue.running -= granted;
+        });
+    }
+
+    /// Hands free slots to the waiting queues: all that is wished for to a queue that waits alone,
+    /// else one at a time to the queue at the lowest place.
+    fn grant(&mut self) {
+        while self.free > 0 {
+            let Some(&(place, index)) = self.waiting.first() else { return };
+            let alone = self.waiting.len() == 1;
+            let queue = &self.queues[index];
+            let room = queue.limit.saturating_sub(queue.running).min(queue.wish - queue.granted);
+            let count = if alone { room.min(self.free) } else { 1 };
+            self.free -= count;
+            self.furthest = self.furthest.max(place);
+            self.change(QueueKey(index), |queue| {
+                queue.granted += count;
+                queue.running += count;
+                queue.place += queue.stride * count as u64;
+                queue.changed.notify_one();
+            });
+        }
+    }
+
+    /// Changes a queue and keeps the two sets in step with it. A queue that begins to compete does
+    /// so where the others are: what it did not use is not saved up.
+    fn change(&mut self, QueueKey(index): QueueKey, change: impl FnOnce(&mut Queue)) {
+        let queue = &mut self.queues[index];
+        let was_active = self.active.remove(&(queue.place, index));
+        self.waiting.remove(&(queue.place, index));
+        change(queue);
+        if queue.at_rest || queue.running >= queue.limit {
+            return;
+        }
+        if !was_active {
+            let others = self.active.first().map_or(self.furthest, |&(place, _)| place);
+            queue.place = queue.place.max(others);
+        }
+        self.active.insert((queue.place, index));
+        if queue.granted < queue.wish {
+            self.waiting.insert((queue.place, index));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(concurrency: usize, weight: u32) -> QueueConfig {
+        QueueConfig { concurrency, weight, rate_limit: None }
+    }
+
+    /// Starts `rounds` attempts one after the other on one slot; every queue always wants more.
+    fn compete(table: &mut Table, queues: &[QueueKey], rounds: usize) -> Vec<usize> {
+        let mut starts = vec![0; queues.len()];
+        for _ in 0..rounds {
+            for queue in queues {
+                table.wish(*queue, 8);
+            }
+            table.grant();
+            for (count, queue) in starts.iter_mut().zip(queues) {
+                let got = table.collect(*queue);
+                *count += got;
+                table.release(*queue, got);
+            }
+        }
+        starts
+    }
+
+    #[test]
+    fn a_queue_alone_gets_all_it_may() {
+        let mut table = Table::new(100);
+        let queue = table.add(config(64, 1));
+        table.wish(queue, 1_000);
+        table.grant();
+        assert_eq!(table.collect(queue), 64);
+        table.wish(queue, 1_000);
+        table.grant();
+        assert_eq!(table.collect(queue), 0);
+        table.release(queue, 3);
+        table.grant();
+        assert_eq!((table.collect(queue), table.free), (3, 36));
+    }
+
+    #[test]
+    fn competing_queues_share_by_weight_and_nobody_starves() {
+        let mut table = Table::new(1);
+        let queues = [1, 3, 6].map(|weight| table.add(config(10, weight)));
+        for queue in queues {
+            table.wish(queue, 1);
+        }
+        let starts = compete(&mut table, &queues, 1_000);
+        for (got, share) in starts.iter().zip([100, 300, 600]) {
+            assert!(got.abs_diff(share) <= 3, "{starts:?}");
+        }
+    }
+
+    #[test]
+    fn a_queue_that_rested_has_saved_up_nothing() {
+        let mut table = Table::new(1);
+        let (busy, late) = (table.add(config(10, 1)), table.add(config(10, 1)));
+        compete(&mut table, &[busy], 1_000);
+        let starts = compete(&mut table, &[busy, late], 100);
+        assert!(starts[0].abs_diff(50) <= 2, "{starts:?}");
+    }
+
+    #[test]
+    fn a_queue_held_by_its_own_limit_has_saved_up_nothing() {
+        let mut table = Table::new(2);
+        let (slow, busy) = (table.add(config(1, 1)), table.add(config(10, 1)));
+        table.wish(slow, 1);
+        table.grant();
+        assert_eq!(table.collect(slow), 1);
+        table.wish(slow, 1);
+        compete(&mut table, &[busy], 1_000);
+        table.withdraw(slow);
+        table.release(slow, 1);
+        table.free = 1;
+        let starts = compete(&mut table, &[slow, busy], 100);
+        assert!(starts[0].abs_diff(50) <= 2, "{starts:?}");
+    }
+
+    #[test]
+    fn a_limit_that_is_lowered_lets_run_what_runs_and_one_that_is_raised_is_used_at_once() {
+        let slots = Slots::new(100);
+        let queue = slots.add(config(10, 1));
+        let mut table = slots.lock();
+        table.wish(queue, 1_000);
+        table.grant();
+        assert_eq!(table.collect(queue), 10);
+        table.wish(queue, 1_000);
+        drop(table);
+        slots.set_limit(queue, 3);
+        let mut table = slots.lock();
+        table.release(queue, 7);
+        table.grant();
+        assert_eq!((table.collect(queue), table.queues[queue.0].running), (0, 3));
+        table.release(queue, 1);
+        table.grant();
+        assert_eq!(table.collect(queue), 1);
+        table.wish(queue, 1_000);
+        drop(table);
+        slots.set_limit(queue, 5);
+        assert_eq!(slots.lock().collect(queue), 2);
+        slots.set_limit(queue, 0);
+        let mut table = slots.lock();
+        table.release(queue, 5);
+        table.wish(queue, 1);
+        table.grant();
+        assert_eq!((table.collect(queue), table.free), (0, 100));
+    }
+
+    #[tokio::test]
+    async fn a_withdrawn_wish_takes_nothing_with_it() {
+        let slots = Slots::new(1);
+        let (a, b) = (slots.add(config(1, 1)), slots.add(config(1, 1)));
+        let held = slots.acquire(a, 1).await;
+        {
+            let wish = slots.acquire(b, 1);
+            tokio::pin!(wish);
+            assert!(futures_util::poll!(wish.as_mut()).is_pending());
+            drop(held); // grants the slot to `b`, which leaves without collecting it
+        }
+        assert_eq!(slots.lock().free, 1);
+        assert_eq!(slots.acquire(a, 1).await.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn slots_given_back_together_are_granted_together() {
+        let slots = Slots::new(64);
+        let queue = slots.add(config(64, 1));
+        let mut permits = slots.acquire(queue, 64).await;
+        let taken: Vec<Slot> = std::iter::from_fn(|| permits.take()).collect();
+        assert_eq!(taken.len(), 64);
+        let wish = slots.acquire(queue, 1_024);
+        tokio::pin!(wish);
+        assert!(futures_util::poll!(wish.as_mut()).is_pending());
+        slots.release_all(taken.into_iter());
+        assert_eq!(wish.await.count(), 64);
+    }
+}

@@ -1,0 +1,118 @@
+//! Who waits for which job to be final: one table, fed from one receiver, so that thousands of
+//! waiters cost an entry each.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
+
+use crate::engine::{Batch, EngineError, Inner};
+use crate::job::{Change, Event, Fact, Job, JobId};
+use crate::supervise::{Part, pass};
+
+/// The table of waiters.
+#[derive(Default)]
+pub struct Finals {
+    waiters: Mutex<HashMap<JobId, (usize, Arc<Notify>)>>,
+}
+
+impl Finals {
+    fn enter(&self, id: JobId) -> Waiter<'_> {
+        let mut waiters = self.lock();
+        let entry = waiters.entry(id).or_default();
+        entry.0 += 1;
+        Waiter { finals: self, id, news: entry.1.clone() }
+    }
+
+    fn tell(&self, events: &[Event]) {
+        let waiters = self.lock();
+        if waiters.is_empty() {
+            return;
+        }
+        for id in events.iter().filter_map(ended_job) {
+            if let Some((_, news)) = waiters.get(&id) {
+                news.notify_waiters();
+            }
+        }
+    }
+
+    fn tell_all(&self) {
+        for (_, news) in self.lock().values() {
+            news.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, (usize, Arc<Notify>)>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One who waits; leaves the table when dropped.
+struct Waiter<'a> {
+    finals: &'a Finals,
+    id: JobId,
+    news: Arc<Notify>,
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut waiters = self.finals.lock();
+        if let Some((count, _)) = waiters.get_mut(&self.id) {
+            *count -= 1;
+            if *count == 0 {
+                waiters.remove(&self.id);
+            }
+        }
+    }
+}
+
+/// Feeds the table until the channel ends.
+pub async fn run(inner: Arc<Inner>, mut live: Receiver<Arc<Batch>>) {
+    loop {
+        pass(Part::Waiters);
+        match live.recv().await {
+            Ok(batch) => inner.finals.tell(&batch.events),
+            // The missed news may be anybody's: each waiter looks for itself.
+            Err(RecvError::Lagged(_)) => inner.finals.tell_all(),
+            Err(RecvError::Closed) => return inner.finals.tell_all(),
+        }
+    }
+}
+
+/// Waits until the job is final, at most for `bound`; answers with the job as it is then.
+pub async fn wait(inner: &Inner, id: JobId, bound: Duration) -> Result<Option<Job>, EngineError> {
+    let waiter = inner.finals.enter(id);
+    let wait = async {
+        loop {
+            let news = waiter.news.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            match inner.store.get(id).await?.0 {
+                Some(job) if !job.status.state.is_final() => {}
+                found => return Ok(found),
+            }
+            tokio::select! {
+                () = news => {}
+                () = inner.work_over.cancelled() => return Ok(inner.store.get(id).await?.0),
+            }
+        }
+    };
+    match timeout(bound, wait).await {
+        Ok(answer) => answer,
+        Err(_) => Ok(inner.store.get(id).await?.0),
+    }
+}
+
+/// The job that came to its end, or went, with this event.
+fn ended_job(event: &Event) -> Option<JobId> {
+    match &event.fact {
+        Fact::Job { id, state, change, .. } => {
+            (state.is_final() || *change == Change::Deleted).then_some(*id)
+        }
+        Fact::Queue { .. } | Fact::Schedule { .. } => None,
+    }
+}

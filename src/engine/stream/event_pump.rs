@@ -1,0 +1,130 @@
+//! The only sender of committed events: takes them from the store in order, mends what the bounded
+//! channel dropped from the stored log, and ends the channel only when the last event is out.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{sleep, timeout};
+use tracing::{error, warn};
+
+use crate::engine::{Batch, Inner};
+use crate::job::{Cursor, Event};
+use crate::store::Events;
+use crate::supervise::{Part, pass};
+
+/// Batches the store may be ahead of the pump before it drops some.
+pub const FOLLOW: usize = 512;
+/// Events read from the log at once when mending.
+const MEND: usize = 1_024;
+/// How long the channel may be silent before the pump asks whether something was dropped.
+const SILENCE: Duration = Duration::from_secs(1);
+/// The wait before the log is asked again when it could not be read.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The sending half, as long as there is more to come.
+pub struct Live(Mutex<Option<broadcast::Sender<Arc<Batch>>>>);
+
+impl Live {
+    pub fn new(capacity: usize) -> Self {
+        Live(Mutex::new(Some(broadcast::Sender::new(capacity.max(1)))))
+    }
+
+    /// A receiver of what comes from now on; after the end one that sees the end at once.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Batch>> {
+        match &*self.lock() {
+            Some(sender) => sender.subscribe(),
+            None => broadcast::Sender::new(1).subscribe(),
+        }
+    }
+
+    /// Ends the channel: receivers drain what is in it and then see the end.
+    pub fn end(&self) {
+        self.lock().take();
+    }
+
+    fn send(&self, batch: Batch) {
+        if let Some(sender) = &*self.lock() {
+            // An error means that nobody listens: nothing is lost, the log has it all.
+            let _ = sender.send(Arc::new(batch));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<broadcast::Sender<Arc<Batch>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends every event after `from`. Ends when it was told that no more will come and all are out, or
+/// when the store has closed.
+pub async fn run(inner: Arc<Inner>, from: Cursor, mut followed: mpsc::Receiver<Arc<[Event]>>) {
+    let mut pump = Pump { inner: &inner, sent: from };
+    loop {
+        pass(Part::EventPump);
+        tokio::select! {
+            biased;
+            next = timeout(SILENCE, followed.recv()) => match next {
+                Ok(Some(events)) => pump.take(events).await,
+                Ok(None) => break,
+                Err(_) => pump.mend(inner.store.head().seq).await,
+            },
+            () = inner.last_event_is_in.cancelled() => break,
+        }
+    }
+    pump.mend(inner.store.head().seq).await;
+    inner.live.end();
+}
+
+struct Pump<'a> {
+    inner: &'a Inner,
+    /// Everything up to here is out.
+    sent: Cursor,
+}
+
+impl Pump<'_> {
+    /// Sends a batch, after what is missing before it and without what is already out.
+    async fn take(&mut self, events: Arc<[Event]>) {
+        let Some(first) = events.first().map(|event| event.seq) else { return };
+        if first > self.sent.seq + 1 {
+            self.mend(first - 1).await;
+        }
+        let known = events.iter().take_while(|event| event.seq <= self.sent.seq).count();
+        if known == 0 {
+            self.send(events);
+        } else if known < events.len() {
+            self.send(events[known..].into());
+        }
+    }
+
+    /// Sends the stored events up to `to`.
+    async fn mend(&mut self, to: u64) {
+        while self.sent.seq < to {
+            match self.inner.store.events(self.sent, MEND).await {
+                Ok(Events::Some(events)) if events.is_empty() => {
+                    error!(after = self.sent.seq, to, "the event log ends before its head");
+                    self.sent.seq = to;
+                }
+                Ok(Events::Some(events)) => self.send(events.into()),
+                Ok(Events::Gap { oldest, .. }) => {
+                    let (from, to) = (self.sent.seq, oldest.seq.max(self.sent.seq + 1));
+                    warn!(from, to, "events were pruned before they were sent");
+                    self.sent.seq = to;
+                }
+                Err(error) => {
+                    warn!(%error, "the event log cannot be read: trying again");
+                    tokio::select! {
+                        () = sleep(PAUSE) => {}
+                        // The stop is bounded; what is missing is in the log.
+                        () = self.inner.last_event_is_in.cancelled() => return,
+                    }
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, events: Arc<[Event]>) {
+        let Some(last) = events.last() else { return };
+        self.sent.seq = last.seq;
+        self.inner.live.send(Batch::new(self.sent.epoch, events));
+    }
+}

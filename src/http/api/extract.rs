@@ -1,0 +1,126 @@
+//! What endpoints take out of a request. Each refusal is a problem document, so no plain-text
+//! rejection of the framework ever reaches a client.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use crate::engine::off_runtime;
+use crate::http::layers::request_body::too_long;
+use crate::http::{Api, Problem};
+use crate::job::{JobId, Object, QueueName, ScheduleName};
+
+/// A JSON body as bytes, within the limits of length, depth and values; its content type has been checked.
+pub struct JsonBody(pub Bytes);
+
+impl FromRequest<Api> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        check_content_type(request.headers())?;
+        let (within, limit) = (api.limits.body_timeout, api.limits.body_bytes);
+        match tokio::time::timeout(within, Bytes::from_request(request, api)).await {
+            Ok(Ok(bytes)) => {
+                let checked = off_runtime(bytes.len(), || api.limits.json.check_body(&bytes));
+                checked.map_err(|(at, why)| Problem::too_complex(at, why))?;
+                Ok(JsonBody(bytes))
+            }
+            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(too_long(limit))
+            }
+            Ok(Err(rejection)) => {
+                let detail = rejection.body_text();
+                Err(Problem::new(StatusCode::BAD_REQUEST, "broken_body", detail))
+            }
+            Err(_) => {
+                let detail = format!("the body did not arrive within {within:?}");
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
+            }
+        }
+    }
+}
+
+/// Reads an object. Text that is no JSON is 400; JSON that is not what is wanted is 422 with `code`.
+pub fn read<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
+    read_any::<Object<T>>(body, code).map(|object| object.0)
+}
+
+/// Reads an array of objects.
+pub fn read_many<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<Vec<T>, Problem> {
+    let objects: Vec<Object<T>> = read_any(body, code)?;
+    Ok(objects.into_iter().map(|object| object.0).collect())
+}
+
+fn read_any<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
+    let read = off_runtime(body.len(), || serde_json::from_slice(body));
+    read.map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
+        }
+        serde_json::error::Category::Syntax
+        | serde_json::error::Category::Eof
+        | serde_json::error::Category::Io => {
+            Problem::new(StatusCode::BAD_REQUEST, "malformed_json", error.to_string())
+        }
+    })
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let essence = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = match given {
+        Some(given) => format!("send content-type: application/json, not {given:?}"),
+        None => "send content-type: application/json".to_owned(),
+    };
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail))
+}
+
+/// The `{id}` of the path; anything that is no id names no job.
+pub struct PathId(pub JobId);
+
+impl FromRequestParts<Api> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let text = path_param(parts, api).await?;
+        text.parse().map(PathId).map_err(|_| Problem::no_such_job(&format!("{text:?}")))
+    }
+}
+
+/// The `{name}` of a queue in the path.
+pub struct PathQueue(pub QueueName);
+
+impl FromRequestParts<Api> for PathQueue {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let text = path_param(parts, api).await?;
+        let queue = QueueName::parse(&text);
+        queue.map(PathQueue).map_err(|error| Problem::invalid_parameter(error.to_string()))
+    }
+}
+
+/// A schedule's name from the path.
+pub struct PathSchedule(pub ScheduleName);
+
+impl FromRequestParts<Api> for PathSchedule {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let text = path_param(parts, api).await?;
+        let name = ScheduleName::parse(&text);
+        name.map(PathSchedule).map_err(|error| Problem::invalid_parameter(error.to_string()))
+    }
+}
+
+/// The only parameter that a route of ours has.
+async fn path_param(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
+    let params = RawPathParams::from_request_parts(parts, api).await;
+    let params = params.map_err(|error| Problem::invalid_parameter(error.body_text()))?;
+    Ok(params.iter().next().map(|(_, value)| value.to_owned()).unwrap_or_default())
+}

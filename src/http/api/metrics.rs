@@ -1,0 +1,246 @@
+//! `GET /metrics`: what can be counted of the server, in the text form of OpenMetrics 1.0, which Prometheus
+//! reads. Everything told stands in memory: nothing looks through jobs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::{Extension, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::engine::{Door, Engine, LatencyTotals, Stats, Storage};
+use crate::http::server::connections::Connections;
+use crate::http::{Api, Problem};
+use crate::job::Time;
+use crate::logging;
+
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Every metric as it is now.
+pub async fn metrics(
+    State(api): State<Api>,
+    connections: Option<Extension<Arc<Connections>>>,
+) -> Result<Response, Problem> {
+    let stats = api.engine.stats().await?;
+    let storage = api.engine.storage().await?;
+    let mut scrape = Scrape::default();
+    scrape.jobs(&stats, &api.engine);
+    scrape.work(&api.engine);
+    scrape.store(&storage);
+    if let Some(Extension(connections)) = connections {
+        scrape.connections(&connections, api.limits.max_connections);
+    }
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response()),
+        Err(error) => {
+            let detail = error.to_string();
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail))
+        }
+    }
+}
+
+/// What one answer tells.
+#[derive(Debug, Default)]
+struct Scrape(Vec<Metric>);
+
+/// A metric with its values, one for each set of labels.
+#[derive(Debug)]
+struct Metric {
+    name: &'static str,
+    help: &'static str,
+    values: Values,
+}
+
+#[derive(Debug)]
+enum Values {
+    /// Goes up and down.
+    Gauge(Vec<(Labels, f64)>),
+    /// Only goes up while the process lives; its name gets `_total`.
+    Counter(Vec<(Labels, u64)>),
+    /// Lengths of time in seconds, in buckets.
+    Histogram(LatencyTotals),
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+impl Scrape {
+    fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) {
+        self.gauges(name, help, vec![(Labels::new(), value)]);
+    }
+
+    fn gauges(&mut self, name: &'static str, help: &'static str, values: Vec<(Labels, f64)>) {
+        self.0.push(Metric { name, help, values: Values::Gauge(values) });
+    }
+
+    fn counter(&mut self, name: &'static str, help: &'static str, value: u64) {
+        let values = Values::Counter(vec![(Labels::new(), value)]);
+        self.0.push(Metric { name, help, values });
+    }
+
+    fn jobs(&mut self, stats: &Stats, engine: &Engine) {
+        let now = engine.now();
+        let states = stats.states.iter();
+        let jobs = states.map(|(state, n)| (vec![("state", state.to_string())], *n as f64));
+        self.gauges("cortado_jobs", "Stored jobs by state.", jobs.collect());
+        let (mut counts, mut oldest) = (Vec::new(), Vec::new());
+        let (mut paused, mut concurrency) = (Vec::new(), Vec::new());
+        for (name, queue) in &stats.queues {
+            let label = || ("queue", name.to_string());
+            for (state, n) in &queue.states {
+                counts.push((vec![label(), ("state", state.to_string())], *n as f64));
+            }
+            let waits = queue.waiting_since.map_or(0.0, |since| seconds(now, since));
+            oldest.push((vec![label()], waits));
+            paused.push((vec![label()], f64::from(u8::from(queue.paused))));
+            let view = engine.config().queue_view(name, queue);
+            concurrency.push((vec![label()], view.concurrency as f64));
+        }
+        self.gauges("cortado_queue_jobs", "Stored jobs by queue and state.", counts);
+        let help = "How long the available job that waits longest has waited; 0 when none waits.";
+        self.gauges("cortado_queue_oldest_waiting_seconds", help, oldest);
+        self.gauges("cortado_queue_paused", "1 while the queue is held back.", paused);
+        let help = "Attempts of the queue that may run at once.";
+        self.gauges("cortado_queue_concurrency", help, concurrency);
+    }
+
+    fn work(&mut self, engine: &Engine) {
+        let told = engine.told().into_iter();
+        let told = told.map(|(kind, n)| (vec![("type", kind.to_string())], n)).collect();
+        let help = "Events committed since the start of the process, by type.";
+        self.0.push(Metric { name: "cortado_events", help, values: Values::Counter(told) });
+        let (waits, runs) = engine.latency_totals();
+        let help =
+            "How long jobs waited before their attempts; of a sample when there are very many.";
+        self.0.push(Metric {
+            name: "cortado_wait_seconds",
+            help,
+            values: Values::Histogram(waits),
+        });
+        let help = "How long attempts ran; of a sample when there are very many.";
+        self.0.push(Metric { name: "cortado_run_seconds", help, values: Values::Histogram(runs) });
+        let running = engine.running() as f64;
+        self.gauge("cortado_attempts_running", "Attempts under way in this process.", running);
+        let most = engine.config().max_running as f64;
+        self.gauge("cortado_attempts_max", "Attempts that may run at once.", most);
+        let listeners = Door::ALL.into_iter().map(|door| {
+            (vec![("door", door.as_str().to_owned())], engine.listeners().at(door) as f64)
+        });
+        self.gauges("cortado_subscribers", "Who listens for long, by door.", listeners.collect());
+        let started = engine.starts().last().map_or(0.0, |at| at.millis() as f64 / 1e3);
+        let help = "When the process opened its store, in seconds since 1970.";
+        self.gauge("cortado_start_time_seconds", help, started);
+        let ready = engine.health().is_ok() && !engine.shutdown().draining.is_cancelled();
+        let help = "1 while work is accepted.";
+        self.gauge("cortado_ready", help, f64::from(u8::from(ready)));
+        let help = "Log lines dropped because they could not be written, or not in time.";
+        self.counter("cortado_log_dropped_lines", help, logging::dropped());
+        let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        self.gauges("cortado_info", "The program that answers.", vec![(version, 1.0)]);
+    }
+
+    fn connections(&mut self, connections: &Connections, most: usize) {
+        let open = connections.open() as f64;
+        self.gauge("cortado_http_connections", "Connections that are open.", open);
+        let help = "Connections that may be open at once.";
+        self.gauge("cortado_http_connections_max", help, most as f64);
+        let help = "Connections, and requests through trusted proxies, that were refused because their address \
+                    had too many.";
+        self.counter("cortado_http_connections_refused", help, connections.refused());
+        let help = "Connections closed because their client took its answer too slowly.";
+        self.counter("cortado_http_connections_too_slow", help, connections.too_slow());
+    }
+
+    fn store(&mut self, storage: &Storage) {
+        let Storage {
+            disk_bytes,
+            journal_bytes,
+            journal_chunks,
+            archive_runs,
+            archived_jobs,
+            accepted_bytes,
+            written_bytes,
+            groups,
+            syncs,
+            searches,
+            log_reads,
+            publish_p50_ns: _,
+            publish_p99_ns,
+        } = *storage;
+        for (name, help, value) in [
+            ("cortado_store_disk_bytes", "What the store takes on the disk.", disk_bytes),
+            ("cortado_store_journal_bytes", "The part of it that is the journal.", journal_bytes),
+            ("cortado_store_journal_chunks", "Chunks of the journal.", journal_chunks),
+            ("cortado_store_archive_runs", "Runs of the archive.", archive_runs),
+            ("cortado_store_archived_jobs", "Jobs in the archive.", archived_jobs),
+            ("cortado_store_searches", "Lists and searches of jobs under way.", searches),
+            ("cortado_store_log_reads", "Reads of the event log under way.", log_reads),
+        ] {
+            self.gauge(name, help, value as f64);
+        }
+        let help = "Bytes of accepted events before compression, since the start.";
+        self.counter("cortado_store_accepted_bytes", help, accepted_bytes);
+        let help =
+            "Bytes written for them; divided by those accepted it is the write amplification.";
+        self.counter("cortado_store_written_bytes", help, written_bytes);
+        self.counter("cortado_store_groups", "Groups committed since the start.", groups);
+        self.counter("cortado_store_syncs", "Syncs of the disk since the start.", syncs);
+        let help = "Processor time of the committer to tell followers of a group, 99th percentile.";
+        self.gauge("cortado_store_publish_seconds", help, publish_p99_ns as f64 / 1e9);
+    }
+}
+
+fn seconds(now: Time, since: Time) -> f64 {
+    now.since(since).as_secs_f64()
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        for Metric { name, help, values } in &self.0 {
+            match values {
+                Values::Gauge(values) => {
+                    let mut metric =
+                        encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+                    for (labels, value) in values {
+                        with(&mut metric, labels, |metric| metric.encode_gauge(value))?;
+                    }
+                }
+                Values::Counter(values) => {
+                    let kind = MetricType::Counter;
+                    let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+                    for (labels, value) in values {
+                        with(&mut metric, labels, |metric| {
+                            metric.encode_counter::<NoLabelSet, _, u64>(value, None)
+                        })?;
+                    }
+                }
+                Values::Histogram(totals) => {
+                    let kind = MetricType::Histogram;
+                    let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+                    let (sum, count) = (totals.sum_seconds(), totals.count());
+                    metric.encode_histogram::<NoLabelSet>(sum, count, &totals.buckets(), None)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Encodes a value under its labels; without any it stands alone.
+fn with(
+    metric: &mut MetricEncoder<'_>,
+    labels: &Labels,
+    value: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+) -> fmt::Result {
+    match labels.is_empty() {
+        true => value(metric),
+        false => value(&mut metric.encode_family(labels)?),
+    }
+}

@@ -1,0 +1,149 @@
+//! Who may come in: an optional token, the names this server answers to, and the origins that may
+//! open sockets. A browser sends the token as the password of HTTP Basic, a program as Bearer.
+
+use std::net::IpAddr;
+
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use subtle::ConstantTimeEq;
+
+use crate::http::Problem;
+
+/// Refuses a request that does not carry the token, in constant time for tokens of its length.
+pub fn check_token(token: &str, headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(given_token);
+    if given.is_some_and(|given| bool::from(given.as_bytes().ct_eq(token.as_bytes()))) {
+        return Ok(());
+    }
+    let detail = "send the token as `Authorization: Bearer`, or as the password of HTTP Basic";
+    let challenge = HeaderValue::from_static("Basic realm=\"cortado\", charset=\"UTF-8\"");
+    Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).challenge(challenge))
+}
+
+/// The token out of `Bearer TOKEN` (RFC 6750) or `Basic base64(anybody:TOKEN)` (RFC 7617).
+fn given_token(value: &str) -> Option<String> {
+    let (scheme, rest) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let text = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+        return text.split_once(':').map(|(_, password)| password.to_owned());
+    }
+    None
+}
+
+/// The names a request may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hosts {
+    /// Any: the server listens for the world, behind names it does not know.
+    Any,
+    /// Names of this machine only, and those configured: a page of another site that makes its own
+    /// name point to 127.0.0.1 (DNS rebinding) is refused.
+    Loopback {
+        /// Configured names, without port.
+        also: Vec<String>,
+    },
+}
+
+/// Refuses a request for a host that this server is not.
+pub fn check_host(hosts: &Hosts, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let also = match hosts {
+        Hosts::Any => return Ok(()),
+        Hosts::Loopback { also } => also,
+    };
+    let host = authority(uri, headers).map(without_port).unwrap_or_default();
+    let known = host.eq_ignore_ascii_case("localhost")
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        || also.iter().any(|name| name.eq_ignore_ascii_case(host));
+    if known {
+        return Ok(());
+    }
+    let detail = format!("this server does not answer for host {host:?}");
+    Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", detail))
+}
+
+/// Refuses a WebSocket that a page of another site opens. The upgrade is a GET, so no layer against
+/// cross-site requests sees it; browsers always send `Origin` with it.
+pub fn check_origin(trusted: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().unwrap_or_default();
+    let same = origin
+        .split_once("://")
+        .zip(authority(uri, headers))
+        .is_some_and(|((_, from), to)| from.eq_ignore_ascii_case(to));
+    if same || trusted.iter().any(|known| known == origin) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::FORBIDDEN, "wrong_origin", "a socket of another site is refused"))
+}
+
+fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let asked = uri.authority().map(|authority| authority.as_str());
+    asked.or_else(|| headers.get(HOST)?.to_str().ok())
+}
+
+/// `[::1]:80` is `[::1]`, `name:80` is `name`.
+fn without_port(host: &str) -> &str {
+    match host.rfind(']') {
+        Some(end) => &host[..=end],
+        None => host.split(':').next().unwrap_or(host),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: axum::http::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn the_token_comes_as_bearer_or_as_any_users_password() {
+        let basic = |text: &str| format!("basic {}", STANDARD.encode(text));
+        for good in ["Bearer s3:cret", "bearer  s3:cret", &basic("me:s3:cret"), &basic(":s3:cret")]
+        {
+            assert!(check_token("s3:cret", &headers(AUTHORIZATION, good)).is_ok(), "{good}");
+        }
+        for bad in ["Bearer s3:cre", "s3:cret", "Basic s3:cret", &basic("s3:cret"), "Bearer "] {
+            let refused = check_token("s3:cret", &headers(AUTHORIZATION, bad)).unwrap_err();
+            assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{bad}");
+        }
+        assert!(check_token("s3:cret", &HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn only_names_of_this_machine_pass_on_loopback() {
+        let hosts = Hosts::Loopback { also: vec!["jobs.test".into()] };
+        let check = |host: &str| check_host(&hosts, &Uri::from_static("/"), &headers(HOST, host));
+        for good in
+            ["localhost:8080", "LOCALHOST", "127.0.0.1:1", "127.9.9.9", "[::1]:80", "Jobs.test:9"]
+        {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for bad in ["evil.test", "localhost.evil.test:80", "10.0.0.1", "", "[::2]:80"] {
+            assert_eq!(check(bad).unwrap_err().code(), "unknown_host", "{bad}");
+        }
+        assert!(check_host(&hosts, &Uri::from_static("/"), &HeaderMap::new()).is_err());
+        assert!(check_host(&Hosts::Any, &Uri::from_static("/"), &HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn a_socket_belongs_to_the_same_site_or_to_a_program() {
+        let check = |origin: &str| {
+            let mut headers = headers(HOST, "localhost:8080");
+            headers.insert(ORIGIN, HeaderValue::from_str(origin).unwrap());
+            check_origin(&["https://trusted.test".into()], &Uri::from_static("/"), &headers)
+        };
+        assert!(check("http://localhost:8080").is_ok());
+        assert!(check("https://trusted.test").is_ok());
+        for bad in ["http://localhost:8081", "http://evil.test", "null", ""] {
+            assert_eq!(check(bad).unwrap_err().code(), "wrong_origin", "{bad}");
+        }
+        assert!(check_origin(&[], &Uri::from_static("/"), &headers(HOST, "x")).is_ok());
+    }
+}

@@ -1,0 +1,111 @@
+//! The body of every request before an endpoint or a page reads it: refused at once when it says that it is too
+//! long, and joined where it comes in small chunks. Whoever collects a body keeps each chunk by itself, which
+//! takes forty times the memory of the bytes when each chunk is one byte.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Frame, SizeHint};
+
+use crate::http::Problem;
+
+/// Chunks are joined until they are so long together.
+const LONG: usize = 64 * 1_024;
+
+/// Around every endpoint and page. A body is asked for only when it is read, so a client that waits for
+/// `100 Continue` sends none that is too long.
+pub async fn bound(longest: usize, request: Request, next: Next) -> Response {
+    let length = request.body().size_hint().exact();
+    if length.is_some_and(|length| length > longest as u64) {
+        return too_long(longest).into_response();
+    }
+    if length == Some(0) {
+        return next.run(request).await;
+    }
+    let joined = |body| Body::new(Joined { body, waiting: BytesMut::new(), ended: false });
+    next.run(request.map(joined)).await
+}
+
+/// A body is longer than is accepted.
+pub fn too_long(longest: usize) -> Problem {
+    let detail = format!("the body is longer than {longest} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+}
+
+/// A body whose small chunks are joined.
+struct Joined {
+    body: Body,
+    waiting: BytesMut,
+    ended: bool,
+}
+
+impl HttpBody for Joined {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        while !self.ended && self.waiting.len() < LONG {
+            match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                // No endpoint reads trailers.
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if self.waiting.is_empty() && data.len() >= LONG => {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                    Ok(data) => self.waiting.extend_from_slice(&data),
+                    Err(_) => {}
+                },
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.ended = true,
+            }
+        }
+        let joined = self.waiting.split().freeze();
+        Poll::Ready((!joined.is_empty()).then(|| Ok(Frame::data(joined))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.waiting.is_empty() && (self.ended || self.body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (rest, waiting) = (self.body.size_hint(), self.waiting.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + waiting);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + waiting);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn small_chunks_arrive_as_few_large_ones() {
+        let sent: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+        for size in [1, 7, 1_000, LONG - 1, LONG, 150_000, 200_000] {
+            let chunks: Vec<Bytes> = sent.chunks(size).map(Bytes::copy_from_slice).collect();
+            let chunks = stream::iter(chunks).map(Ok::<_, Infallible>);
+            let body = Body::from_stream(chunks);
+            let joined = Body::new(Joined { body, waiting: BytesMut::new(), ended: false });
+            let frames: Vec<Bytes> =
+                joined.into_data_stream().map(|frame| frame.unwrap()).collect().await;
+            assert!(frames.len() <= 4, "{} frames of {size} bytes each", frames.len());
+            assert!(frames.concat() == sent, "chunks of {size} bytes");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! How much memory answers may take that wait for their clients. A large answer is in memory as a whole until
+//! its client has taken it, so many clients that do not read would otherwise take as much as they like.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{ConnectInfo, Request};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+
+use crate::http::server::address_counts::{AddressCounts, AddressShare};
+use crate::http::{Limits, Problem};
+
+/// Smaller answers are not counted: the buffers of a connection hold as much.
+const SMALL: u64 = 64 * 1_024;
+/// The part of all that one address may have.
+const SHARE: usize = 4;
+
+/// The bytes of large answers that wait for their clients.
+#[derive(Debug)]
+pub struct Unread {
+    bytes: Arc<AddressCounts>,
+    most: usize,
+}
+
+impl Unread {
+    /// None wait yet.
+    pub fn new(limits: &Limits) -> Self {
+        Unread { bytes: Arc::default(), most: limits.max_unread }
+    }
+
+    /// Takes memory for an answer of `length` bytes. An address that has none waiting gets any.
+    fn take(&self, client: SocketAddr, length: u64) -> Result<AddressShare, Problem> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let most = (self.most / SHARE).max(length);
+        self.bytes.take(client.ip(), length, most, self.most.max(length)).map_err(|_| {
+            let detail = "too many large answers wait for clients that do not read them";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_much_unread", detail).retry_after(1)
+        })
+    }
+}
+
+/// Around every endpoint and page: counts a large answer until its bytes are with the kernel, or refuses it.
+pub async fn count(unread: Arc<Unread>, request: Request, next: Next) -> Response {
+    let client = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|client| client.0);
+    let response = next.run(request).await;
+    // Tests may call the router without a connection.
+    let Some(client) = client else { return response };
+    let length = response.body().size_hint().exact().filter(|length| *length > SMALL);
+    let Some(length) = length else { return response };
+    match unread.take(client, length) {
+        Ok(share) => {
+            let share = Arc::new(share);
+            response.map(|body| Body::new(Counted { body, share }))
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// An answer that is counted as long as any of its bytes is somewhere.
+struct Counted {
+    body: Body,
+    share: Arc<AddressShare>,
+}
+
+/// Bytes of such an answer.
+struct Piece {
+    bytes: Bytes,
+    #[allow(dead_code)] // it counts by being alive
+    share: Arc<AddressShare>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        let share = &self.share;
+        let counted = |bytes| Bytes::from_owner(Piece { bytes, share: share.clone() });
+        frame.map_ok(|frame| frame.map_data(counted))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_have_a_quarter_and_any_single_answer() {
+        let unread = Unread::new(&Limits { max_unread: 400, ..Limits::default() });
+        let take = |client: &str, length| unread.take(client.parse().unwrap(), length);
+        let one = take("192.0.2.1:1", 70).unwrap();
+        assert_eq!(take("192.0.2.1:2", 31).unwrap_err().code(), "too_much_unread");
+        let two = take("192.0.2.1:2", 30).unwrap();
+        let large = take("192.0.2.2:1", 250).unwrap();
+        assert!(take("192.0.2.3:1", 60).is_err(), "all is taken");
+        drop(one);
+        let three = take("192.0.2.3:1", 60).unwrap();
+        drop((two, three, large));
+        assert!(take("192.0.2.4:1", 10_000).is_ok(), "alone it may be as large as it likes");
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_until_its_last_byte_is_gone() {
+        let unread = Unread::new(&Limits::default());
+        let share = Arc::new(unread.take("192.0.2.1:1".parse().unwrap(), 5).unwrap());
+        let mut body = Counted { body: Body::from("bytes"), share };
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) else {
+            panic!("a frame was expected");
+        };
+        let mut bytes = frame.into_data().unwrap();
+        drop(body);
+        let rest = bytes.split_off(3);
+        drop(bytes);
+        assert_eq!((&*rest, unread.bytes.total()), (&b"es"[..], 5), "what is left holds all of it");
+        drop(rest);
+        assert_eq!(unread.bytes.total(), 0);
+    }
+}

@@ -1,0 +1,296 @@
+//! The accept loop, on hyper itself: header timeouts, bounds on connections, an end for peers that do not read,
+//! and a stop that lets requests under way finish and waits for nobody who has not asked anything.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, Request};
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::{Bytes, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tower::ServiceExt;
+
+use super::address_counts::AddressShare;
+use super::client_address::{client_address, is_trusted};
+use super::connections::{Connections, turn_away};
+use super::head_errors::HeadErrors;
+use super::under_way::{RequestGuard, UnderWay};
+use super::write_timeout::{AtLeast, MinRate, WriteTimeout};
+use crate::http::stream::streaming_body::Lasting;
+use crate::http::{Limits, Problem};
+use crate::shutdown::Shutdown;
+use crate::supervise::{Part, pass};
+
+/// Holds a place among [`Limits::max_connections`] and its address's share of them; in every request's
+/// extensions, so that a socket can keep its connection's place after the upgrade.
+#[derive(Debug, Clone)]
+pub struct ConnectionSlot {
+    #[allow(dead_code)] // it counts by being alive
+    connection: Arc<(OwnedSemaphorePermit, AddressShare)>,
+    /// The share of the client behind a trusted proxy.
+    #[allow(dead_code)] // it counts by being alive
+    proxied: Option<Arc<AddressShare>>,
+}
+
+/// Opens a listener. Its connections get small send buffers: a subscriber that takes nothing then pins
+/// a fraction of the kernel memory that the default would let it pin.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?; // a restart must not wait for the last process's connections
+    // Accepted connections inherit both. A peer that is gone without a word is noticed after hours at
+    // the latest, also where a silent stream (a followed log) gives nothing to write.
+    socket.set_send_buffer_size(64 * 1_024)?;
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(4_096)
+}
+
+/// Serves until the stop begins, closes the listener, and returns when the last request under way has
+/// its answer (bounded by [`Limits::request_timeout`]). Sockets and lasting answers go on under `shutdown.connections`. An
+/// accept error never ends it.
+///
+/// # Errors
+/// When the listener has no address.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: Shutdown,
+) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    // The connections that still speak HTTP: one that became a socket has left it.
+    let speaking = TaskTracker::new();
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let limits = Arc::new(limits);
+    let connections = Arc::new(Connections::default());
+    let accept = async {
+        loop {
+            pass(Part::Listener);
+            // Waiting for a place before `accept` leaves the others in the kernel's listen queue.
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            let (stream, address) = accept(&listener).await;
+            let share = match connections.admit(address.ip(), &limits) {
+                Ok(share) => share,
+                Err(problem) => {
+                    if let Some(farewell) = connections.farewell() {
+                        shutdown.connections.spawn(turn_away(stream, problem, farewell));
+                    }
+                    continue;
+                }
+            };
+            let slot = ConnectionSlot { connection: Arc::new((slot, share)), proxied: None };
+            let speaks = speaking.token();
+            let visit = Visit { address, limits: limits.clone(), connections: connections.clone() };
+            let peer = Peer { stream, visit, slot, speaks };
+            shutdown.connections.spawn(connection(peer, router.clone(), shutdown.clone()));
+        }
+    };
+    tokio::select! {
+        () = shutdown.draining.cancelled() => {}
+        () = accept => {}
+    }
+    drop(listener);
+    speaking.close();
+    tracing::info!(%address, connections = speaking.len(), "stopped listening");
+    speaking.wait().await;
+    Ok(())
+}
+
+/// The next connection. Errors of one connection are passed over; when the process is out of file
+/// descriptors or memory it waits, so that the loop does not spin.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections; trying again in a second");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// A connection just accepted.
+struct Peer {
+    stream: TcpStream,
+    visit: Visit,
+    slot: ConnectionSlot,
+    /// Counts it among the connections that the end of `serve` waits for.
+    speaks: TaskTrackerToken,
+}
+
+/// Where a connection comes from, and what it may do.
+#[derive(Clone)]
+struct Visit {
+    address: SocketAddr,
+    limits: Arc<Limits>,
+    connections: Arc<Connections>,
+}
+
+impl Visit {
+    /// The client of a request, and its share of the requests under way when it is behind a trusted proxy.
+    fn client(&self, headers: &HeaderMap) -> Result<(SocketAddr, Option<AddressShare>), Problem> {
+        let proxies = &self.limits.trusted_proxies;
+        let client = client_address(self.address.ip(), headers, proxies);
+        // A client without a proxy is counted by its connections; proxies are not counted.
+        let is_proxied = is_trusted(proxies, self.address.ip()) && !is_trusted(proxies, client);
+        let share = match is_proxied {
+            true => Some(self.connections.admit_proxied(client, &self.limits)?),
+            false => None,
+        };
+        Ok((SocketAddr::new(client, self.address.port()), share))
+    }
+}
+
+fn connection(
+    peer: Peer,
+    router: Router,
+    shutdown: Shutdown,
+) -> impl Future<Output = ()> + Send + 'static {
+    let Peer { stream, visit, slot, speaks } = peer;
+    let Visit { address, limits, connections } = visit.clone();
+    // Cancelled when an answer without end begins: from then on this connection is like a socket.
+    let lasting = CancellationToken::new();
+    let begun = lasting.clone();
+    let under_way = UnderWay::default();
+    let counter = under_way.clone();
+    let min_rate = MinRate::new(limits.min_rate);
+    let rates = min_rate.clone();
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        let guard = counter.begin();
+        let (begun, rates) = (begun.clone(), rates.clone());
+        let admitted = visit.client(request.headers()).map(|(client, share)| {
+            let proxied = share.map(Arc::new);
+            let slot = ConnectionSlot { proxied: proxied.clone(), ..slot.clone() };
+            request.extensions_mut().insert(ConnectInfo(client));
+            request.extensions_mut().insert(slot);
+            request.extensions_mut().insert(visit.connections.clone());
+            (router.clone().oneshot(request.map(Body::new)), proxied)
+        });
+        let usual = visit.limits.min_rate;
+        async move {
+            let (response, proxied): (Response, _) = match admitted {
+                Ok((answer, proxied)) => (answer.await?, proxied),
+                Err(problem) => (problem.into_response(), None),
+            };
+            let least = response.extensions().get::<AtLeast>().map_or(usual, |least| least.0);
+            rates.set(least);
+            let lasts = response.extensions().get::<Lasting>().is_some();
+            let guard = Some(guard).filter(|_| !lasts);
+            if lasts {
+                begun.cancel();
+            }
+            Ok::<_, Infallible>(response.map(|body| Guarded { body, guard, proxied }))
+        }
+    });
+    let mut http = http1::Builder::new();
+    // Its own header panics outside the years 1970 to 9999; `date` adds one.
+    http.auto_date_header(false);
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+    // No pipeline_flush: it would drop the answer that opens a socket when bytes wait behind the request.
+    http.max_buf_size(64 * 1_024);
+    let (bound, last_bytes) = (limits.request_timeout, limits.last_bytes);
+    let bounds = limits.write_bounds();
+    async move {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
+        }
+        let stream = WriteTimeout::new(stream, bounds, min_rate, connections);
+        let stream = TokioIo::new(HeadErrors::new(stream));
+        let serving = http.serve_connection(stream, service).with_upgrades();
+        let mut serving = pin!(serving);
+        let ended = tokio::select! {
+            ended = serving.as_mut() => Some(ended),
+            () = shutdown.draining.cancelled() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                serving.as_mut().graceful_shutdown();
+                tokio::select! {
+                    biased;
+                    () = lasting.cancelled() => {
+                        // It ends by itself after the last event; the stop's bound on sockets holds.
+                        drop(speaks);
+                        serving.await
+                    }
+                    ended = serving.as_mut() => ended,
+                    () = idle(&under_way, last_bytes, bound, &shutdown) => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%address, %error, "a connection broke");
+        }
+    }
+}
+
+/// Resolves when nothing is under way for `last_bytes`, or the patience is over.
+async fn idle(under_way: &UnderWay, last_bytes: Duration, bound: Duration, shutdown: &Shutdown) {
+    let impatient = async {
+        shutdown.abort.cancelled().await;
+        tokio::time::sleep(last_bytes).await;
+    };
+    tokio::select! {
+        () = under_way.idle(last_bytes) => {}
+        () = impatient => {}
+        () = tokio::time::sleep(bound) => {}
+    }
+}
+
+/// An answer's body that counts as under way until it is written.
+struct Guarded {
+    body: Body,
+    #[allow(dead_code)] // it counts by being alive; none in a lasting answer
+    guard: Option<RequestGuard>,
+    #[allow(dead_code)] // as above, for the client behind a proxy
+    proxied: Option<Arc<AddressShare>>,
+}
+
+impl HttpBody for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,200 @@
+//! The connections of a server: how many each address has, whom it refuses, and whom it gave up because it
+//! takes its answers too slowly.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::address_counts::{AddressCounts, AddressShare, Reached};
+use super::write_rate::TooSlow;
+use crate::http::layers::stack::add_safe_headers;
+use crate::http::view::to_json;
+use crate::http::{Limits, Problem};
+
+/// Counts of one server since its start; in every request's extensions, for those who tell of them.
+#[derive(Debug)]
+pub struct Connections {
+    open: Arc<AddressCounts>,
+    /// Requests under way that came through a trusted proxy, by their clients.
+    proxied: Arc<AddressCounts>,
+    refused: AtomicU64,
+    too_slow: AtomicU64,
+    told_refused: RareLine,
+    told_slow: RareLine,
+    /// Who is refused and told so: few at once, so that refusals cost nothing.
+    farewells: Arc<Semaphore>,
+}
+
+/// Refused connections that are told why at the same time; others are closed without a word.
+const FAREWELLS: usize = 16;
+/// How long a refused client may take to read why.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+impl Default for Connections {
+    fn default() -> Self {
+        Connections {
+            open: Arc::default(),
+            proxied: Arc::default(),
+            refused: AtomicU64::new(0),
+            too_slow: AtomicU64::new(0),
+            told_refused: RareLine::default(),
+            told_slow: RareLine::default(),
+            farewells: Arc::new(Semaphore::new(FAREWELLS)),
+        }
+    }
+}
+
+impl Connections {
+    /// Counts a connection, if its address may have one more.
+    ///
+    /// # Errors
+    /// When it holds its share already.
+    pub fn admit(&self, address: IpAddr, limits: &Limits) -> Result<AddressShare, Problem> {
+        self.take(&self.open, address, limits)
+    }
+
+    /// Counts a request of a client behind a trusted proxy, as a connection of its own would be.
+    ///
+    /// # Errors
+    /// When it has its share of requests under way already.
+    pub fn admit_proxied(&self, client: IpAddr, limits: &Limits) -> Result<AddressShare, Problem> {
+        self.take(&self.proxied, client, limits)
+    }
+
+    fn take(
+        &self,
+        counts: &Arc<AddressCounts>,
+        address: IpAddr,
+        limits: &Limits,
+    ) -> Result<AddressShare, Problem> {
+        let most = limits.unless_exempt(address, limits.connections_from_one_address());
+        match counts.take(address, 1, most, usize::MAX) {
+            Ok(share) => Ok(share),
+            Err(Reached::OfAddress(held) | Reached::Total(held)) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                if let Some(more) = self.told_refused.due(Instant::now()) {
+                    tracing::warn!(
+                        client = %address, held, not_logged = more,
+                        "refused a client that holds http.connections_per_address connections"
+                    );
+                }
+                Err(Problem::too_many_connections(held))
+            }
+        }
+    }
+
+    /// What tells a refused client why, when there is time for it.
+    pub fn farewell(&self) -> Option<OwnedSemaphorePermit> {
+        self.farewells.clone().try_acquire_owned().ok()
+    }
+
+    /// A peer was given up. `None` when its address is not known any more.
+    pub fn count_too_slow(&self, peer: Option<SocketAddr>, why: TooSlow) {
+        self.too_slow.fetch_add(1, Ordering::Relaxed);
+        if let Some(more) = self.told_slow.due(Instant::now()) {
+            let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
+            let why = match why {
+                TooSlow::TakesNothing => "it took nothing for http.socket_unwritable",
+                TooSlow::BelowRate => "it took less than the minimum rate",
+            };
+            tracing::warn!(
+                client,
+                why,
+                not_logged = more,
+                "closed a connection that took its answer too slowly"
+            );
+        }
+    }
+
+    /// Connections that are open now.
+    pub fn open(&self) -> usize {
+        self.open.total()
+    }
+
+    /// Connections, and requests through proxies, that were refused because their address had too many.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were closed because their peer took its answer too slowly.
+    pub fn too_slow(&self) -> u64 {
+        self.too_slow.load(Ordering::Relaxed)
+    }
+}
+
+/// Tells a client why it is refused, and closes. Nothing that it sends is parsed.
+pub async fn turn_away(mut stream: TcpStream, problem: Problem, _farewell: OwnedSemaphorePermit) {
+    let body = to_json(&problem.document());
+    let mut headers = HeaderMap::new();
+    add_safe_headers(&mut headers);
+    let mut answer = format!(
+        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\n\
+         content-length: {}\r\nretry-after: 10\r\nconnection: close\r\n",
+        body.len()
+    )
+    .into_bytes();
+    for (name, value) in &headers {
+        answer.extend_from_slice(name.as_str().as_bytes());
+        answer.extend_from_slice(b": ");
+        answer.extend_from_slice(value.as_bytes());
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(b"\r\n");
+    answer.extend_from_slice(body.as_bytes());
+    let told = async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await?;
+        // What it sent has to be read: a close that leaves something unread resets the connection, and the
+        // answer would be lost.
+        let mut unread = [0; 1_024];
+        while stream.read(&mut unread).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // It hears why or it does not: the connection goes in any case.
+    let _ = tokio::time::timeout(FAREWELL, told).await;
+}
+
+/// Lets one line into the log in a minute, and counts the others.
+#[derive(Debug, Default)]
+struct RareLine(Mutex<Option<(Instant, u64)>>);
+
+impl RareLine {
+    const EVERY: Duration = Duration::from_secs(60);
+
+    /// Whether a line is due, and how many were left out since the last one.
+    fn due(&self, now: Instant) -> Option<u64> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *last {
+            Some((at, left_out)) if now - *at < Self::EVERY => {
+                *left_out += 1;
+                None
+            }
+            last => {
+                let left_out = last.map_or(0, |(_, left_out)| left_out);
+                *last = Some((now, 0));
+                Some(left_out)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_one_line_a_minute() {
+        let (line, now) = (RareLine::default(), Instant::now());
+        assert_eq!(line.due(now), Some(0));
+        assert!((0..1_000).all(|_| line.due(now).is_none()));
+        let later = now + RareLine::EVERY;
+        assert_eq!((line.due(later), line.due(later)), (Some(1_000), None));
+    }
+}

@@ -1,0 +1,198 @@
+//! The answers that hyper makes by itself, to a head that it cannot read or that is too large: they become what every
+//! other refusal is, a problem document with the headers that keep browsers safe.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::http::{HeaderMap, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::http::layers::stack::add_safe_headers;
+
+/// The longest answer that hyper makes by itself: a status and three headers.
+const LONGEST: usize = 512;
+
+/// A connection on which hyper's own answers are replaced.
+pub struct HeadErrors<S> {
+    stream: S,
+    /// Whether everything that was written before has been flushed: an answer can begin only then.
+    is_flushed: bool,
+    /// What is written in the place of hyper's answer.
+    instead: Option<Instead>,
+}
+
+struct Instead {
+    bytes: Vec<u8>,
+    written: usize,
+    /// The length of what it replaces.
+    of: usize,
+}
+
+impl<S> HeadErrors<S> {
+    /// Wraps a connection.
+    pub fn new(stream: S) -> Self {
+        HeadErrors { stream, is_flushed: true, instead: None }
+    }
+
+    /// Gives the connection back.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: AsyncWrite + Unpin> HeadErrors<S> {
+    /// Begins to replace what hyper answers by itself.
+    fn look_at(&mut self, bytes: &[u8]) {
+        if std::mem::take(&mut self.is_flushed)
+            && let Some(status) = own_answer(bytes)
+        {
+            let bytes_instead = problem(status);
+            self.instead = Some(Instead { bytes: bytes_instead, written: 0, of: bytes.len() });
+        }
+    }
+
+    /// Writes what stands in the place of hyper's answer, if anything does.
+    fn poll_instead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
+        let Some(instead) = &mut self.instead else { return Poll::Ready(Ok(None)) };
+        while instead.written < instead.bytes.len() {
+            let rest = &instead.bytes[instead.written..];
+            match ready!(Pin::new(&mut self.stream).poll_write(context, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => instead.written += written,
+            }
+        }
+        let of = instead.of;
+        self.instead = None;
+        Poll::Ready(Ok(Some(of)))
+    }
+}
+
+/// The status of an answer that hyper made by itself; those of the server have a request's id.
+fn own_answer(bytes: &[u8]) -> Option<StatusCode> {
+    if bytes.len() > LONGEST || !bytes.starts_with(b"HTTP/1.") || !bytes.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    let text = str::from_utf8(bytes).ok().filter(|text| !text.contains("x-request-id:"))?;
+    let status: u16 = text.split(' ').nth(1)?.parse().ok()?;
+    [StatusCode::BAD_REQUEST, StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE]
+        .into_iter()
+        .find(|known| known.as_u16() == status)
+}
+
+/// The whole answer; the connection ends with it.
+fn problem(status: StatusCode) -> Vec<u8> {
+    let (code, detail) = match status {
+        StatusCode::URI_TOO_LONG => ("uri_too_long", "the address of the request is too long"),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
+            "head_too_large",
+            "address and headers of a request take 64 KiB and 100 headers at most",
+        ),
+        _ => ("malformed_request", "the head of the request is no HTTP/1.1"),
+    };
+    let title = status.canonical_reason().unwrap_or_default();
+    let body = format!(
+        r#"{{"type":"urn:cortado:problem:{code}","title":"{title}","status":{},"detail":"{detail}","code":"{code}"}}"#,
+        status.as_u16()
+    );
+    let mut answer = format!("HTTP/1.1 {} {title}\r\n", status.as_u16()).into_bytes();
+    let mut headers = HeaderMap::new();
+    add_safe_headers(&mut headers);
+    for (name, value) in &headers {
+        answer.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    let length = body.len();
+    let last = format!(
+        "content-type: application/problem+json\r\ncontent-length: {length}\r\ncache-control: no-store\r\n\
+         connection: close\r\n\r\n{body}"
+    );
+    answer.extend(last.as_bytes());
+    answer
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for HeadErrors<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for HeadErrors<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.look_at(bytes);
+        if let Some(replaced) = ready!(self.poll_instead(context))? {
+            return Poll::Ready(Ok(replaced));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match parts {
+            [one] => self.look_at(one),
+            [] | [_, _, ..] => self.is_flushed = false,
+        }
+        if let Some(replaced) = ready!(self.poll_instead(context))? {
+            return Poll::Ready(Ok(replaced));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.is_flushed = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answers_of_hyper_are_replaced() {
+        let bare = "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(own_answer(bare.as_bytes()).unwrap().as_u16(), 431);
+        let bad = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(own_answer(bad.as_bytes()).unwrap().as_u16(), 400);
+        for others in [
+            "HTTP/1.1 400 Bad Request\r\nx-request-id: 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 400 Bad Request\r\n",
+            "\r\nHTTP/1.1 400 Bad Request\r\n\r\n",
+            "",
+        ] {
+            assert_eq!(own_answer(others.as_bytes()), None, "{others}");
+        }
+    }
+
+    #[test]
+    fn its_document_is_json() {
+        for status in [400, 414, 431] {
+            let answer = problem(StatusCode::from_u16(status).unwrap());
+            let answer = String::from_utf8(answer).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
+            let document: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(document["status"], status);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What one subscriber is to get next, whichever its door: live batches while it keeps up, the stored
+//! log while it does not. Nothing is lost or doubled on the way from one to the other.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
+
+use crate::engine::{Batch, Engine, EngineError, Events, StoreError};
+use crate::job::Cursor;
+
+/// A place in the log, and where to read on from it.
+pub struct Feed {
+    engine: Engine,
+    live: broadcast::Receiver<Arc<Batch>>,
+    /// Everything up to here has been delivered.
+    cursor: Cursor,
+    source: Source,
+    /// Events read from the stored log at once.
+    step: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The stored log, until it has nothing more; then the live channel.
+    Stored,
+    /// The live channel.
+    Live,
+    /// The stored log for the last time: the live channel has ended.
+    Rest,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Delivery {
+    /// The events of the batch after `after`; those up to it were delivered before.
+    Events {
+        /// In order; some may be old.
+        batch: Arc<Batch>,
+        /// The number of the last event delivered before.
+        after: u64,
+    },
+    /// The log does not reach back to `from`; what follows `to` comes next.
+    Gap {
+        /// Where the subscriber was.
+        from: Cursor,
+        /// Where it is now.
+        to: Cursor,
+    },
+    /// The server has stopped and everything has been delivered.
+    Ended,
+}
+
+/// Events read from the stored log at once.
+const STEP: usize = 1_000;
+
+impl Feed {
+    /// Begins after `after`, or at the end of the log.
+    ///
+    /// First the channel, then the head: what is committed in between comes through the channel.
+    pub fn new(
+        engine: Engine,
+        live: broadcast::Receiver<Arc<Batch>>,
+        after: Option<Cursor>,
+    ) -> Self {
+        let (cursor, source) = match after {
+            Some(cursor) => (cursor, Source::Stored),
+            None => (engine.head(), Source::Live),
+        };
+        Feed { engine, live, cursor, source, step: STEP }
+    }
+
+    /// Reads so many stored events at once, for a reader that wants no more.
+    pub fn read_in_steps_of(&mut self, step: usize) {
+        self.step = step.clamp(1, STEP);
+    }
+
+    /// How many stored events it reads at once.
+    pub fn step(&self) -> usize {
+        self.step
+    }
+
+    /// The place up to which everything has been delivered.
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// Waits for what comes next. Nothing is lost when the future is dropped before it is ready.
+    ///
+    /// # Errors
+    /// When the stored log cannot be read.
+    pub async fn next(&mut self) -> Result<Delivery, EngineError> {
+        loop {
+            match self.source {
+                Source::Stored | Source::Rest => {
+                    if let Some(delivery) = self.read_stored().await? {
+                        return Ok(delivery);
+                    }
+                }
+                Source::Live => match self.live.recv().await {
+                    Ok(batch) => {
+                        if let Some(delivery) = self.take(batch) {
+                            return Ok(delivery);
+                        }
+                    }
+                    Err(RecvError::Lagged(_)) => self.source = Source::Stored,
+                    Err(RecvError::Closed) => self.source = Source::Rest,
+                },
+            }
+        }
+    }
+
+    /// A live batch that waits already, to share a frame with the one before.
+    pub fn next_ready(&mut self) -> Option<Delivery> {
+        while self.source == Source::Live {
+            match self.live.try_recv() {
+                Ok(batch) => {
+                    if let Some(delivery) = self.take(batch) {
+                        return Some(delivery);
+                    }
+                }
+                Err(TryRecvError::Empty) => return None,
+                Err(TryRecvError::Lagged(_)) => self.source = Source::Stored,
+                Err(TryRecvError::Closed) => self.source = Source::Rest,
+            }
+        }
+        None
+    }
+
+    /// What the stored log still has; `None` at its end, without waiting for more.
+    ///
+    /// # Errors
+    /// When the stored log cannot be read.
+    pub async fn next_stored(&mut self) -> Result<Option<Delivery>, EngineError> {
+        match self.source {
+            Source::Live => Ok(None),
+            Source::Stored | Source::Rest => self.read_stored().await,
+        }
+    }
+
+    /// `None` when the log has nothing more and the live channel is next.
+    async fn read_stored(&mut self) -> Result<Option<Delivery>, EngineError> {
+        let from = self.cursor;
+        match self.engine.events(from, self.step).await {
+            Ok(Events::Some(events)) => match events.last() {
+                Some(last) => {
+                    self.cursor = last.cursor(from);
+                    let batch = Arc::new(Batch::new(from.epoch, events.into()));
+                    Ok(Some(Delivery::Events { batch, after: from.seq }))
+                }
+                None if self.source == Source::Rest => Ok(Some(Delivery::Ended)),
+                None => {
+                    self.source = Source::Live;
+                    Ok(None)
+                }
+            },
+            Ok(Events::Gap { oldest, head: _ }) => {
+                self.cursor = oldest;
+                Ok(Some(Delivery::Gap { from, to: oldest }))
+            }
+            // The store closes after the pump has sent everything; a subscriber that was behind then
+            // resumes from its cursor at the next start.
+            Err(EngineError::Store(StoreError::Closed)) => Ok(Some(Delivery::Ended)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a live batch brings: all of it, a part, or nothing new; a jump sends us to the stored log.
+    fn take(&mut self, batch: Arc<Batch>) -> Option<Delivery> {
+        let after = self.cursor.seq;
+        if batch.epoch != self.cursor.epoch || batch.first_seq() > after + 1 {
+            self.source = Source::Stored;
+            return None;
+        }
+        if batch.last_seq() <= after {
+            return None;
+        }
+        self.cursor.seq = batch.last_seq();
+        Some(Delivery::Events { batch, after })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::stream::protocol::{Frame, Subscriptions};
+    use crate::http::tests::support::{Server, within};
+    use crate::job::{Event, Fact, Filter, QueueChange, QueueName, Time};
+
+    fn batch(feed: &Feed, seqs: std::ops::RangeInclusive<u64>) -> Arc<Batch> {
+        let event = |seq| {
+            let fact = Fact::Queue { queue: QueueName::default(), change: QueueChange::Paused };
+            Event { seq, at: Time::default(), fact }
+        };
+        Arc::new(Batch::new(feed.cursor.epoch, seqs.map(event).collect()))
+    }
+
+    #[tokio::test]
+    async fn a_live_batch_brings_what_is_new_and_a_jump_asks_the_stored_log() {
+        let server = Server::start().await;
+        let mut feed = Feed::new(server.engine.clone(), server.engine.live(), None);
+        let (one, two) = (batch(&feed, 1..=2), batch(&feed, 1..=4));
+        assert!(matches!(feed.take(one.clone()), Some(Delivery::Events { after: 0, .. })));
+        assert!(feed.take(one).is_none(), "nothing in it is new");
+        let Some(Delivery::Events { batch: half_new, after: 2 }) = feed.take(two) else {
+            panic!("3 and 4 are new");
+        };
+        let mut frame = Frame::default();
+        frame.add(&half_new, 2, &Subscriptions::new(Filter::default(), 1));
+        let text = frame.finish(feed.cursor).unwrap();
+        assert!(text.contains(r#""seq":3,"#) && text.contains(r#""seq":4,"#), "{text}");
+        assert!(!text.contains(r#""seq":2,"#), "{text}");
+        assert_eq!(feed.cursor.seq, 4);
+
+        let jump = batch(&feed, 6..=7);
+        assert!(feed.take(jump).is_none());
+        assert_eq!((feed.cursor.seq, feed.source), (4, Source::Stored));
+    }
+
+    #[tokio::test]
+    async fn the_end_comes_after_everything_else() {
+        let server = Server::start().await;
+        let mut feed = Feed::new(server.engine.clone(), server.engine.live(), None);
+        server.job("").await;
+        server.stop().await;
+        // Not read before the stop: it is still in the channel.
+        let last = within(feed.next()).await.unwrap();
+        assert!(matches!(last, Delivery::Events { after: 0, .. }), "{last:?}");
+        assert!(matches!(within(feed.next()).await.unwrap(), Delivery::Ended));
+    }
+}

@@ -1,0 +1,110 @@
+//! Why a conversation ends, and how a subscriber is told.
+
+use bytes::Bytes;
+
+use super::frames;
+use crate::http::stream::protocol::ServerMessage;
+use crate::http::view::to_json;
+
+/// Why a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The client closed, with this code if any.
+    Closed(Option<u16>),
+    /// Its connection is gone.
+    Gone,
+    /// Everything was delivered and the stream has ended.
+    Delivered,
+    /// The stored log cannot be read.
+    StoreFailed,
+    /// The client takes nothing for too long, or too little.
+    Unwritable,
+    /// The client does not answer pings.
+    Silent,
+    /// More messages than allowed.
+    Flood,
+    /// A binary message.
+    Binary,
+    /// A message longer than allowed; the rest of it is not read.
+    TooBig,
+    /// Text that is not UTF-8.
+    BadText,
+    /// Not RFC 6455.
+    BadProtocol,
+}
+
+impl Ending {
+    /// The close code (RFC 6455 §7.4) and what `bye` says; `None` when the peer left first.
+    pub fn farewell(self, stop: Stop) -> Option<(u16, &'static str)> {
+        match self {
+            Ending::Closed(_) | Ending::Gone => None,
+            Ending::Delivered => match stop {
+                Stop::Asked => Some((1001, "stopping")),
+                Stop::Unasked => Some((1011, "the event stream ended")),
+            },
+            Ending::StoreFailed => Some((1011, "the event log cannot be read")),
+            Ending::Unwritable => Some((1013, "too slow")),
+            Ending::Silent => Some((1013, "no pong")),
+            Ending::Flood => Some((1008, "too many messages")),
+            Ending::Binary => Some((1003, "only text is understood")),
+            Ending::TooBig => Some((1009, "the message is too big")),
+            Ending::BadText => Some((1007, "not UTF-8")),
+            Ending::BadProtocol => Some((1002, "not the WebSocket protocol")),
+        }
+    }
+
+    /// Whether what follows can still be told apart: else it is read and thrown away.
+    pub fn keeps_the_thread(self) -> bool {
+        match self {
+            Ending::Binary | Ending::TooBig | Ending::BadText | Ending::BadProtocol => false,
+            Ending::Closed(_)
+            | Ending::Gone
+            | Ending::Delivered
+            | Ending::StoreFailed
+            | Ending::Unwritable
+            | Ending::Silent
+            | Ending::Flood => true,
+        }
+    }
+}
+
+/// Whether the server was asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It is stopping.
+    Asked,
+    /// It should be running.
+    Unasked,
+}
+
+/// `bye` and our close frame, one after the other.
+pub fn bye(code: u16, why: &str, retry_ms: u64) -> Bytes {
+    let bye = frames::text(&to_json(&ServerMessage::Bye { why, retry_ms }));
+    [bye, frames::close(Some((code, why)))].concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_about_the_stream_tells_every_close_code() {
+        let page = include_str!("../../../../docs/stream.md");
+        let (_, codes) = page.split_once("**Close codes.**").unwrap();
+        let codes = codes.split("\n## ").next().unwrap();
+        for ending in [
+            Ending::Delivered,
+            Ending::StoreFailed,
+            Ending::Unwritable,
+            Ending::Silent,
+            Ending::Flood,
+            Ending::Binary,
+            Ending::TooBig,
+            Ending::BadText,
+            Ending::BadProtocol,
+        ] {
+            let (code, _) = ending.farewell(Stop::Asked).unwrap();
+            assert!(codes.contains(&code.to_string()), "{code} of {ending:?} is missing");
+        }
+    }
+}

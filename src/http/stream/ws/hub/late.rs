@@ -1,0 +1,132 @@
+//! Those who are behind: each goes through the stored log at the pace of its own socket, and joins the
+//! rounds where the window begins.
+
+use futures_util::FutureExt as _;
+use futures_util::StreamExt as _;
+
+use super::Hub;
+use crate::engine::{EngineError, StoreError};
+use crate::http::stream::ws::catch_up::{Answer, Library};
+use crate::http::stream::ws::ending::Ending;
+use crate::http::stream::ws::pacer::Stretches;
+use crate::http::stream::ws::subscriber::Desk;
+use crate::job::Cursor;
+use tokio::time::Instant;
+
+/// Subscribers who are given a frame of the past in one step.
+const STEP: usize = 16;
+
+/// What one who is behind can do next.
+enum Next {
+    /// More of the same, after the others.
+    Again,
+    /// Wait for this page.
+    Wait(Cursor),
+    /// Join the rounds, or wait for its socket.
+    Leave,
+}
+
+impl Hub {
+    /// One step for those who are behind. Whether there was one to do.
+    pub(super) fn read_on(&mut self) -> bool {
+        while let Some(Some((page, answer))) = self.reads.next().now_or_never() {
+            self.turn_page(page, answer);
+        }
+        let count = self.behind.len().min(STEP);
+        for _ in 0..count {
+            let Some(seat) = self.behind.pop_front() else { break };
+            match self.give_past(seat) {
+                Ok(Next::Again) => self.behind.push_back(seat),
+                Ok(Next::Wait(page)) => self.wait_for(page, seat),
+                Ok(Next::Leave) => self.attend(seat),
+                Err(ending) => self.dismiss(seat, ending),
+            }
+        }
+        if count > 0 && self.behind.is_empty() && self.waiting.is_empty() {
+            self.late_stretches = Stretches::default();
+            self.library.clear();
+        }
+        count > 0
+    }
+
+    /// A frame of the past for one subscriber.
+    fn give_past(&mut self, seat: u32) -> Result<Next, Ending> {
+        let head = self.engine.head();
+        let Hub { seats, groups, scratch, limits, window, late_stretches, library, .. } = self;
+        let Some(subscriber) = seats.get(seat).filter(|subscriber| subscriber.reading) else {
+            return Ok(Next::Leave); // somebody else's seat by now
+        };
+        if !subscriber.is_ready() || subscriber.is_near(self.floor.epoch, window) {
+            subscriber.reading = false;
+            return Ok(Next::Leave);
+        }
+        let cursor = subscriber.cursor;
+        if cursor.epoch != head.epoch || cursor.seq > head.seq {
+            return Ok(Next::Wait(cursor)); // no place of this log: the store will say where it begins
+        }
+        let group = subscriber.group();
+        let stretch = match late_stretches.made(group, cursor) {
+            Some(made) => made,
+            None if library.find(cursor.seq).is_some() => {
+                late_stretches.of(group, cursor, library.after(cursor.seq))
+            }
+            None => {
+                let page = Library::page_of(cursor);
+                let floor = self.floor.seq.min(cursor.seq);
+                return Ok(Next::Wait(Cursor { seq: page.seq.max(floor), ..page }));
+            }
+        };
+        subscriber.cursor.seq = stretch.to;
+        if let Some(frame) = stretch.frame {
+            let desk = Desk { limits, groups, scratch, now: Instant::now() };
+            subscriber.say(&mut vec![frame], &desk)?;
+        }
+        Ok(Next::Again)
+    }
+
+    fn wait_for(&mut self, page: Cursor, seat: u32) {
+        if self.waiting.enter(page, seat) {
+            let library = self.library.clone();
+            self.reads.push(async move { (page, library.read(page).await) }.boxed());
+        }
+    }
+
+    /// What was waited for is there, or is not.
+    pub(super) fn turn_page(&mut self, page: Cursor, answer: Answer) {
+        let head = self.engine.head();
+        if let Answer::Failed(error) = &answer
+            && !is_closed(error)
+        {
+            tracing::warn!(%error, "cannot read the event log for subscribers");
+        }
+        for seat in self.waiting.take(page) {
+            let next = self.with(seat, |subscriber, desk| match &answer {
+                _ if !subscriber.reading => Ok(()),
+                Answer::Read => Ok(()),
+                Answer::Gap { oldest } => {
+                    let cursor = subscriber.cursor;
+                    let is_readable = cursor.epoch == oldest.epoch
+                        && (oldest.seq..=head.seq).contains(&cursor.seq);
+                    match is_readable {
+                        true => Ok(()),
+                        false => subscriber.skip_to(*oldest, desk),
+                    }
+                }
+                // The store closes after everything was sent; who was behind then comes back with its
+                // cursor after the next start.
+                Answer::Failed(error) if is_closed(error) => Err(Ending::Delivered),
+                Answer::Failed(_) => Err(Ending::StoreFailed),
+            });
+            if next.is_some() {
+                self.behind.push_back(seat);
+            }
+        }
+        if let Answer::Gap { oldest } = answer {
+            self.floor = oldest;
+        }
+    }
+}
+
+fn is_closed(error: &EngineError) -> bool {
+    matches!(error, EngineError::Store(StoreError::Closed))
+}

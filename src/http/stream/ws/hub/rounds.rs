@@ -1,0 +1,112 @@
+//! Rounds: everybody who keeps up is given what has come since the last one.
+
+use tokio::time::Instant;
+
+use super::{Hub, Live};
+use crate::http::stream::ws::ending::Ending;
+use crate::http::stream::ws::subscriber::Desk;
+
+/// Seats in one step of a round; between two steps others get the processor.
+const STEP: u32 = 64;
+/// Events that may wait for the beat: more, and the window might not hold them.
+const BACKLOG: u64 = 2_048;
+/// Frames that are collected for one socket before they are handed over.
+const AT_ONCE: usize = 4;
+
+impl Hub {
+    /// One step of a round, when one is under way or due. Whether there was one to do.
+    pub(super) fn go_around(&mut self) -> bool {
+        let now = Instant::now();
+        let first = match self.round {
+            Some(next) => next,
+            None if !self.due || self.seats.is_empty() => return false,
+            None if !self.urgent && now < self.beat.rests_until() && !self.is_backed_up() => {
+                return false;
+            }
+            None => {
+                (self.due, self.urgent, self.somebody_is_late) = (false, false, false);
+                self.given = self.window.to();
+                self.stretches.clear();
+                self.beat.begin(now);
+                0
+            }
+        };
+        let end = (first + STEP).min(self.seats.numbers());
+        for seat in first..end {
+            self.attend(seat);
+        }
+        self.round = Some(end).filter(|end| *end < self.seats.numbers());
+        if self.round.is_none() {
+            self.beat.end(Instant::now(), self.crowds.share());
+            self.stretches.clear();
+            if self.given == self.window.to() && !self.somebody_is_late {
+                self.window.clear();
+            }
+        }
+        true
+    }
+
+    fn is_backed_up(&self) -> bool {
+        self.window.to().saturating_sub(self.given) > BACKLOG
+    }
+
+    /// Gives a subscriber what it is owed, as far as it takes it; at the end of everything, the last word.
+    pub(super) fn attend(&mut self, seat: u32) {
+        let Hub { seats, groups, scratch, limits, window, stretches, letters, .. } = self;
+        let Some(subscriber) = seats.get(seat) else { return };
+        if !subscriber.is_ready() {
+            self.somebody_is_late |= subscriber.is_late(self.given);
+            return;
+        }
+        let desk = Desk { limits, groups, scratch, now: Instant::now() };
+        if let Some(draining) = &self.draining
+            && !std::mem::replace(&mut subscriber.told_draining, true)
+        {
+            letters.push(draining.clone());
+        }
+        let told_stats = self.stats.as_ref().filter(|_| std::mem::take(&mut subscriber.owed_stats));
+        letters.extend(told_stats.cloned());
+        let mut told_place = told_stats.is_none();
+        let mut sent = Ok(());
+        if !subscriber.reading {
+            while subscriber.is_near(self.floor.epoch, window)
+                && subscriber.cursor.seq < window.to()
+                && subscriber.is_ready()
+                && sent.is_ok()
+            {
+                let cursor = subscriber.cursor;
+                let batches = window.after(cursor.seq).cloned();
+                let stretch = stretches.of(subscriber.group(), cursor, batches);
+                subscriber.cursor.seq = stretch.to;
+                told_place |= stretch.frame.is_some();
+                letters.extend(stretch.frame);
+                if letters.len() >= AT_ONCE {
+                    sent = subscriber.say(letters, &desk);
+                }
+            }
+        }
+        // Stats hold the newest place, so that whoever reads them sees how far behind it is; and since they
+        // break the silence, nothing else would move the place of one who wants few events.
+        if !told_place {
+            letters.push(subscriber.mark());
+        }
+        if !letters.is_empty() {
+            sent = sent.and_then(|()| subscriber.say(letters, &desk));
+            letters.clear();
+        }
+        if let Err(ending) = sent {
+            return self.dismiss(seat, ending);
+        }
+        if subscriber.reading {
+            return;
+        }
+        if !subscriber.is_near(self.floor.epoch, window) {
+            subscriber.reading = true;
+            self.behind.push_back(seat);
+        } else if !subscriber.is_ready() {
+            self.somebody_is_late = true;
+        } else if matches!(self.live, Live::Ended) {
+            self.dismiss(seat, Ending::Delivered);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The words people search with, `queue:mail payload.user.id:42 "timed out"`, and what is wrong with
+//! those that mean nothing. A pure parser: the time that `since:1h` counts back from is handed in.
+
+pub mod matcher;
+pub mod query;
+pub mod reading;
+pub mod term;
+pub mod value_path;
+
+use std::str::FromStr;
+
+use super::{Invalid, JobQuery, Needle, Term, Time, Value, add_names, parse_duration};
+use value_path::MAX_STEPS;
+
+const FIELDS: &str = "state, queue, kind, tag, error, payload, payload.NAME, since and until are \
+                      known; put a text with a colon in it into quotes";
+const LENGTH: &str = "at most 1000 characters and 20 conditions";
+const STEPS: &str = "a path of at most 20 names";
+const MAX_CHARS: usize = 1_000;
+const MAX_TERMS: usize = 20;
+
+impl JobQuery {
+    /// Adds what a search asks for. `now` is what a length of time counts back from.
+    ///
+    /// # Errors
+    /// Every word that was not understood, with what would have been.
+    pub fn narrow(&mut self, search: &str, now: Time) -> Result<(), Vec<Invalid>> {
+        if search.chars().count() > MAX_CHARS {
+            return Err(vec![Invalid::new("search", search, LENGTH)]);
+        }
+        let mut rest = search.trim_start();
+        let mut wrong = Vec::new();
+        while !rest.is_empty() {
+            match Word::read(rest) {
+                Ok((word, after)) => {
+                    rest = after.trim_start();
+                    wrong.extend(self.add(word, now).err());
+                }
+                Err(invalid) => {
+                    wrong.push(invalid);
+                    break; // what follows an open quote cannot be told apart
+                }
+            }
+        }
+        if self.terms.len() > MAX_TERMS {
+            wrong.push(Invalid::new("search", search, LENGTH));
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+
+    fn add(&mut self, word: Word, now: Time) -> Result<(), Invalid> {
+        let Word { field, value } = word;
+        let Some((name, path)) = field.split_first() else {
+            self.terms.push(Term::Text(needle("search", &value)?));
+            return Ok(());
+        };
+        match (&**name, path) {
+            ("state", []) => many(&mut self.states, value.text()),
+            ("queue", []) => many(&mut self.queues, value.text()),
+            ("kind", []) => many(&mut self.kinds, value.text()),
+            ("tag", []) => many(&mut self.tags, value.text()),
+            ("since", []) => {
+                let since = moment("since", value.text(), now)?;
+                self.since = Some(self.since.map_or(since, |known| known.max(since)));
+                Ok(())
+            }
+            ("until", []) => {
+                let until = moment("until", value.text(), now)?;
+                self.until = Some(self.until.map_or(until, |known| known.min(until)));
+                Ok(())
+            }
+            ("error", []) => {
+                self.terms.push(Term::Error(needle("error", &value)?));
+                Ok(())
+            }
+            ("payload", []) => {
+                self.terms.push(Term::Payload(needle("payload", &value)?));
+                Ok(())
+            }
+            ("payload", path) if path.iter().all(|key| !key.is_empty()) => {
+                if value == Value::Bare("".into()) {
+                    return Err(Invalid::new("payload", "", "a value, or \"\" for an empty text"));
+                }
+                if path.len() > MAX_STEPS {
+                    return Err(Invalid::new("payload", &path.join("."), STEPS));
+                }
+                self.terms.push(Term::At { path: path.into(), value });
+                Ok(())
+            }
+            (_, _) => Err(Invalid::new("field", &field.join("."), FIELDS)),
+        }
+    }
+}
+
+/// One word of a search: `value`, or `field.more:value`.
+struct Word {
+    field: Vec<Box<str>>,
+    value: Value,
+}
+
+impl Word {
+    /// Reads the first word of a text; answers with what follows it.
+    fn read(text: &str) -> Result<(Word, &str), Invalid> {
+        let (mut field, mut rest) = (Vec::new(), text);
+        loop {
+            let (part, after) = part(rest)?;
+            field.push(part);
+            match after.chars().next() {
+                Some('.') => rest = &after[1..],
+                Some(':') => {
+                    let (value, rest) = value(&after[1..])?;
+                    return Ok((Word { field, value }, rest));
+                }
+                Some(_) | None => break,
+            }
+        }
+        let (value, rest) = value(text)?;
+        Ok((Word { field: Vec::new(), value }, rest))
+    }
+}
+
+/// A part of a field's name, in quotes or up to where the next one or the value begins.
+fn part(text: &str) -> Result<(Box<str>, &str), Invalid> {
+    if text.starts_with('"') {
+        return quoted(text);
+    }
+    let end = text.find(|c: char| ".:\"".contains(c) || c.is_whitespace()).unwrap_or(text.len());
+    Ok((text[..end].into(), &text[end..]))
+}
+
+fn value(text: &str) -> Result<(Value, &str), Invalid> {
+    if text.starts_with('"') {
+        return quoted(text).map(|(text, rest)| (Value::Quoted(text), rest));
+    }
+    let end = text.find(char::is_whitespace).unwrap_or(text.len());
+    Ok((Value::Bare(text[..end].into()), &text[end..]))
+}
+
+/// A text in quotes, in which `\` takes the next character as it is.
+fn quoted(text: &str) -> Result<(Box<str>, &str), Invalid> {
+    let mut taken = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Ok((taken.into(), &text[at + 1..])),
+            '\\' => taken.extend(chars.next().map(|(_, c)| c)),
+            c => taken.push(c),
+        }
+    }
+    Err(Invalid::new("search", text, "a text that begins with a quote ends with one"))
+}
+
+fn needle(what: &'static str, value: &Value) -> Result<Needle, Invalid> {
+    match value.text() {
+        "" => Err(Invalid::new(what, "", "a text to look for")),
+        text => Ok(Needle::new(text)),
+    }
+}
+
+/// Adds the values of a list with commas.
+fn many<T: FromStr<Err = Invalid> + PartialEq>(
+    list: &mut Vec<T>,
+    text: &str,
+) -> Result<(), Invalid> {
+    if text.is_empty() {
+        return text.parse::<T>().map(drop); // says what a name looks like
+    }
+    let added = add_names("search", list, text, |name| name.parse().map(Some));
+    added.map_err(|mut wrong| wrong.swap_remove(0))
+}
+
+/// A moment: RFC 3339, a day or a time of day in UTC, or a duration before `now`.
+///
+/// # Errors
+/// [`Invalid`] for `what` says what is accepted.
+pub fn moment(what: &'static str, text: &str, now: Time) -> Result<Time, Invalid> {
+    const ACCEPTED: &str = "a time such as 2026-11-23T08:00:00Z, a day such as 2026-11-23 (UTC), \
+                            or a duration before now such as 90s, 15m, 2h, 7d";
+    let civil = |text: &str| {
+        let day = text.parse::<jiff::civil::Date>().map(|day| day.at(0, 0, 0, 0));
+        let at = text.parse::<jiff::civil::DateTime>().or(day).ok()?;
+        let at = at.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(Time::from_millis(at.timestamp().as_millisecond()))
+    };
+    let back = |text: &str| {
+        let ms = i64::try_from(parse_duration(text).ok()?.as_millis()).ok()?;
+        Some(Time::from_millis(now.millis().saturating_sub(ms).max(0)))
+    };
+    let read = text.parse::<Time>().ok().or_else(|| civil(text)).or_else(|| back(text));
+    read.ok_or_else(|| Invalid::new(what, text, ACCEPTED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::State;
+
+    const NOW: Time = Time::from_millis(1_800_000_000_000);
+
+    fn read(text: &str) -> Result<JobQuery, Vec<String>> {
+        let mut query = JobQuery::default();
+        let read = query.narrow(text, NOW);
+        read.map(|()| query).map_err(|all| all.iter().map(ToString::to_string).collect())
+    }
+
+    fn names(count: usize) -> String {
+        (0..count).map(|n| format!("n{n}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// The terms as they show themselves.
+    fn terms(text: &str) -> Vec<String> {
+        let query = read(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
+        query.terms.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn words_mean_what_they_say_and_show_themselves_so_that_they_mean_it_again() {
+        for (text, shown) in [
+            ("", &[][..]),
+            ("boom", &["boom"]),
+            ("  two   words ", &["two", "words"]),
+            ("\"two words\"", &["\"two words\""]),
+            ("\"a \\\"b\\\\\"", &["\"a \\\"b\\\\\""]),
+            ("\"12:30\" plain.text", &["\"12:30\"", "plain.text"]),
+            ("5\" 4\"x", &["5\"", "4\"x"]),
+            ("error:timeout error:\"timed out\"", &["error:timeout", "error:\"timed out\""]),
+            ("payload:x payload:\"\\\"a\\\":1\"", &["payload:x", "payload:\"\\\"a\\\":1\""]),
+            ("payload.user.id:42", &["payload.user.id:42"]),
+            ("payload.user.id:\"42\"", &["payload.user.id:\"42\""]),
+            ("payload.\"odd.key\".\"a b\":x", &["payload.\"odd.key\".\"a b\":x"]),
+            ("payload.url:http://a/b?c:d", &["payload.url:http://a/b?c:d"]),
+            ("payload.x:\"\"", &["payload.x:\"\""]),
+        ] {
+            let first = terms(text);
+            assert_eq!(first, shown, "{text:?}");
+            assert_eq!(terms(&first.join(" ")), first, "{text:?} again");
+        }
+    }
+
+    #[test]
+    fn labels_and_times_go_into_their_fields() {
+        let query = read("queue:mail queue:web,mail kind:http tag:\"a b\" state:running").unwrap();
+        assert_eq!((query.queues.len(), query.kinds.len(), query.tags.len()), (2, 1, 1));
+        assert_eq!((query.states, query.terms), (vec![State::Running], vec![]));
+        let query = read("since:2h since:1d until:2027-01-02").unwrap();
+        assert_eq!(query.since, Some(Time::from_millis(NOW.millis() - 7_200_000)));
+        assert_eq!(query.until.unwrap().to_string(), "2027-01-02T00:00:00.000Z");
+        for (text, at) in [
+            ("2026-11-23T08:00:00+01:00", "2026-11-23T07:00:00.000Z"),
+            ("2026-11-23T08:00", "2026-11-23T08:00:00.000Z"),
+            ("90s", "2027-01-15T07:58:30.000Z"),
+            ("15m", "2027-01-15T07:45:00.000Z"),
+            ("1h 30m", "2027-01-15T06:30:00.000Z"),
+            ("2 weeks", "2027-01-01T08:00:00.000Z"),
+        ] {
+            assert_eq!(moment("since", text, NOW).unwrap().to_string(), at, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_is_accepted() {
+        for (text, what, accepted) in [
+            ("colour:red", "field \"colour\"", "payload.NAME"),
+            ("https://x", "field \"https\"", "into quotes"),
+            ("queue.x:1", "field \"queue.x\"", "known"),
+            ("state:done", "state \"done\"", "one of scheduled"),
+            ("queue:\"two words\"", "queue \"two words\"", "a-z"),
+            ("queue:", "queue \"\"", "a-z"),
+            ("error:", "error \"\"", "a text"),
+            ("\"open", "search \"\\\"open\"", "ends with one"),
+            ("payload.:1", "field \"payload.\"", "payload.NAME"),
+            ("payload.a:", "payload \"\"", "a value"),
+            ("since:yesterday", "since \"yesterday\"", "2026-11-23"),
+            ("since:é", "since \"é\"", "15m"),
+            (&"x ".repeat(21), "search", "20 conditions"),
+            (&"x".repeat(1_001), "search", "1000 characters"),
+            (&format!("payload{}:1", ".a".repeat(21)), "payload \"a.a", "20 names"),
+            (&format!("tag:{}", names(101)), "search", "100 names"),
+        ] {
+            let wrong = read(text).unwrap_err();
+            assert_eq!(wrong.len(), 1, "{text}: {wrong:?}");
+            assert!(wrong[0].contains(what) && wrong[0].contains(accepted), "{text}: {wrong:?}");
+        }
+        assert_eq!(read("a:1 b:2 state:x ok").unwrap_err().len(), 3);
+    }
+}

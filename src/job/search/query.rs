@@ -1,0 +1,141 @@
+//! Which jobs a list holds: by labels, by when they were submitted, and by what stands in them.
+//! Everything that a page of the list needs is in the query, so the query is the list's address.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::job::{Job, JobId, Kind, Labels, QueueName, State, Tag, Term, Time};
+
+/// Which jobs to list, newest first. An empty list lets every value through; values of one field mean
+/// "any of", fields together mean "and", and so do terms.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobQuery {
+    /// States.
+    pub states: Vec<State>,
+    /// Queues.
+    pub queues: Vec<QueueName>,
+    /// Kinds.
+    pub kinds: Vec<Kind>,
+    /// Tags.
+    pub tags: Vec<Tag>,
+    /// Submitted then or later, by the time in the job's id, so that a list can begin and end there
+    /// without looking at what lies beyond.
+    pub since: Option<Time>,
+    /// Submitted before that, by the same time.
+    pub until: Option<Time>,
+    /// What must stand in the job's record.
+    pub terms: Vec<Term>,
+    /// Where the page begins: after this place.
+    pub after: Option<PageCursor>,
+    /// Rows wanted; a store answers with at most [`JobQuery::MAX_LIMIT`].
+    pub limit: usize,
+}
+
+impl JobQuery {
+    /// The longest page.
+    pub const MAX_LIMIT: usize = 500;
+
+    /// Whether a job with these labels in this state may be wanted; its id and record decide too.
+    pub fn matches(&self, labels: &Labels, state: State) -> bool {
+        any_of(&self.states, &state)
+            && any_of(&self.queues, &labels.queue)
+            && any_of(&self.kinds, &labels.kind)
+            && (self.tags.is_empty() || self.tags.iter().any(|tag| labels.tags.contains(tag)))
+    }
+
+    /// Whether a job may be wanted by its labels, its state and when it was submitted; its record decides too.
+    pub fn admits(&self, job: &Job) -> bool {
+        self.since.is_none_or(|since| job.id >= JobId::first_of(since))
+            && self.until.is_none_or(|until| job.id < JobId::first_of(until))
+            && self.matches(&job.labels, job.status.state)
+    }
+
+    /// The rows wanted, within what a page may hold.
+    pub fn rows(&self) -> usize {
+        self.limit.clamp(1, JobQuery::MAX_LIMIT)
+    }
+
+    /// The id below which the page's jobs are, if there is one.
+    pub fn below(&self) -> Option<JobId> {
+        let after = self.after.map(|PageCursor(id)| id);
+        let until = self.until.map(JobId::first_of);
+        after.into_iter().chain(until).min()
+    }
+
+    /// The smallest id that a job of the list can have.
+    pub fn lowest(&self) -> JobId {
+        self.since.map_or(JobId::from_u128(0), JobId::first_of)
+    }
+
+    /// The same list without a place in it.
+    pub fn from_the_start(self) -> JobQuery {
+        JobQuery { after: None, ..self }
+    }
+
+    /// Whether nothing is asked for: the list of all jobs.
+    pub fn is_everything(&self) -> bool {
+        let JobQuery { states, queues, kinds, tags, since, until, terms, after: _, limit: _ } =
+            self;
+        states.is_empty()
+            && queues.is_empty()
+            && kinds.is_empty()
+            && tags.is_empty()
+            && since.is_none()
+            && until.is_none()
+            && terms.is_empty()
+    }
+}
+
+/// A place in a list of jobs, newest first: the last job of the page before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageCursor(pub JobId);
+
+impl fmt::Display for PageCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for PageCursor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse()
+            .map(PageCursor)
+            .map_err(|_| format!("{text:?} is not a page cursor: use `next` of the page before"))
+    }
+}
+
+fn any_of<T: PartialEq>(wanted: &[T], value: &T) -> bool {
+    wanted.is_empty() || wanted.contains(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_begins_below_its_cursor_and_below_the_end_of_its_time() {
+        let (early, late) = (Time::from_millis(1_000), Time::from_millis(2_000));
+        let id = JobId::first_of(early);
+        let query = JobQuery { until: Some(late), ..JobQuery::default() };
+        assert_eq!(query.below(), Some(JobId::first_of(late)));
+        let query = JobQuery { after: Some(PageCursor(id)), since: Some(early), ..query };
+        assert_eq!((query.below(), query.lowest()), (Some(id), id));
+        assert!(!query.is_everything() && JobQuery::default().is_everything());
+    }
+
+    #[test]
+    fn values_of_one_field_mean_any_of_and_fields_mean_and() {
+        let queue = |name| QueueName::parse(name).unwrap();
+        let labels = Labels {
+            queue: queue("mail"),
+            kind: Kind::parse("http").unwrap(),
+            tags: Box::new([Tag::parse("red").unwrap()]),
+        };
+        let query = JobQuery { queues: vec![queue("web"), queue("mail")], ..JobQuery::default() };
+        assert!(query.matches(&labels, State::Running));
+        let query = JobQuery { tags: vec![Tag::parse("blue").unwrap()], ..query };
+        assert!(!query.matches(&labels, State::Running));
+    }
+}

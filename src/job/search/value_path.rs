@@ -1,0 +1,271 @@
+//! Whether a payload has a value at a path: one walk along its text, whatever its nesting, with a stack of its
+//! own and no values built. Each byte is read once, for all readings of the path at the same time.
+
+use std::borrow::Cow;
+
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr2};
+
+use super::reading::{Interrupted, Reading};
+use super::term::Value;
+
+/// The most steps of a path; one bit of [`Steps`] for each, and one for its end.
+pub const MAX_STEPS: usize = 20;
+
+/// How far the path has been followed when a value begins: bit `n` says that its first `n` steps led there. There
+/// can be several ways to one value, because a list passes every step on to its elements.
+type Steps = u32;
+
+/// A path and the value wanted at its end, ready to be looked for.
+pub struct Wanted<'q> {
+    /// Each key of the path once, and before which steps it stands.
+    keys: Vec<(&'q str, Steps)>,
+    /// The same for places in lists.
+    places: Vec<(u64, Steps)>,
+    /// The bit of the path's end.
+    end: Steps,
+    scalar: Scalar<'q>,
+    /// A key without which there is no such path.
+    hint: Option<Finder<'q>>,
+}
+
+/// The value at the end of a path.
+struct Scalar<'q> {
+    value: &'q Value,
+    /// As a number, when it can be read as one.
+    number: Option<f64>,
+}
+
+/// A list or an object that the walk is in.
+enum Open {
+    List {
+        steps: Steps,
+        /// The place of the next element.
+        next: u32,
+        found: bool,
+    },
+    Object {
+        steps: Steps,
+        /// The steps that the member under way takes.
+        taken: Steps,
+        /// The steps whose member has the value. A key that stands there again replaces what it had.
+        found: Steps,
+    },
+}
+
+impl<'q> Wanted<'q> {
+    pub fn new(path: &'q [Box<str>], value: &'q Value) -> Wanted<'q> {
+        let mut wanted = Wanted {
+            keys: Vec::new(),
+            places: Vec::new(),
+            // A path that is too long is never at its end.
+            end: if path.len() <= MAX_STEPS { 1 << path.len() } else { 0 },
+            scalar: Scalar { value, number: number(value.text()) },
+            hint: None,
+        };
+        for (n, key) in path.iter().take(MAX_STEPS).enumerate() {
+            add(&mut wanted.keys, key, 1 << n);
+            match key.parse() {
+                Ok(place) => add(&mut wanted.places, place, 1 << n),
+                Err(_) => wanted.hint = Some(Finder::new(key.as_bytes())),
+            }
+        }
+        wanted
+    }
+
+    /// Whether the payload has the value there.
+    pub fn is_in(&self, payload: &str, reading: &mut Reading<'_>) -> Result<bool, Interrupted> {
+        let json = payload.as_bytes();
+        // Only an escaped key is not seen in the text.
+        if let Some(hint) = &self.hint {
+            reading.count(json.len())?;
+            if hint.find(json).is_none() && memchr(b'\\', json).is_none() {
+                return Ok(false);
+            }
+        }
+        self.walk(json, reading)
+    }
+
+    fn walk(&self, json: &[u8], reading: &mut Reading<'_>) -> Result<bool, Interrupted> {
+        let (mut open, mut at): (Vec<Open>, usize) = (Vec::new(), 0);
+        loop {
+            let begun = at;
+            at = after_blanks(json, at);
+            let Some(byte) = json.get(at) else { return Ok(false) };
+            let found = if matches!(byte, b']' | b'}') {
+                at += 1;
+                reading.count(at - begun)?;
+                open.pop().is_some_and(|closed| closed.has_it())
+            } else {
+                let steps = self.next_value(&mut open, json, &mut at);
+                match json.get(at) {
+                    Some(b'[') if steps != 0 => {
+                        open.push(Open::List { steps, next: 0, found: false });
+                        at += 1;
+                        reading.count(at - begun)?;
+                        continue;
+                    }
+                    Some(b'{') if steps & !self.end != 0 => {
+                        open.push(Open::Object { steps, taken: 0, found: 0 });
+                        at += 1;
+                        reading.count(at - begun)?;
+                        continue;
+                    }
+                    Some(b'[' | b'{') => {
+                        reading.count(at - begun)?;
+                        at = pass_over(json, at, reading)?;
+                        false
+                    }
+                    Some(_) | None => {
+                        let end = scalar_end(json, at);
+                        let scalar = &json[at..end];
+                        let found = steps & self.end != 0 && self.scalar.is(scalar);
+                        reading.count(end - begun)?;
+                        at = end;
+                        found
+                    }
+                }
+            };
+            match open.last_mut() {
+                Some(around) => around.has(found),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// The steps that lead to the value that begins here, or after the key here.
+    fn next_value(&self, open: &mut [Open], json: &[u8], at: &mut usize) -> Steps {
+        match open.last_mut() {
+            None => 1,
+            Some(Open::List { steps, next, .. }) => {
+                let place = u64::from(*next);
+                *next = next.saturating_add(1);
+                let named = self.places.iter().find(|(wanted, _)| *wanted == place);
+                *steps | (named.map_or(0, |(_, before)| *before & *steps) << 1)
+            }
+            Some(Open::Object { steps, taken, .. }) => {
+                let end = scalar_end(json, *at);
+                *taken = self.before(&json[*at..end]) & *steps;
+                *at = after_blanks(json, end);
+                *taken << 1
+            }
+        }
+    }
+
+    /// The steps that a key stands before.
+    fn before(&self, key: &[u8]) -> Steps {
+        let key = text(key);
+        let named = self.keys.iter().find(|(wanted, _)| key.as_deref() == Some(*wanted));
+        named.map_or(0, |(_, before)| *before)
+    }
+}
+
+impl Open {
+    /// What the value that has just ended says.
+    fn has(&mut self, it: bool) {
+        match self {
+            Open::List { found, .. } => *found |= it,
+            Open::Object { taken, found, .. } => {
+                *found &= !*taken;
+                *found |= if it { *taken } else { 0 };
+            }
+        }
+    }
+
+    fn has_it(&self) -> bool {
+        match self {
+            Open::List { found, .. } => *found,
+            Open::Object { found, .. } => *found != 0,
+        }
+    }
+}
+
+impl Scalar<'_> {
+    fn is(&self, scalar: &[u8]) -> bool {
+        if scalar.first() == Some(&b'"') {
+            return text(scalar).is_some_and(|text| text == self.value.text());
+        }
+        let Ok(scalar) = str::from_utf8(scalar) else { return false };
+        match self.value {
+            Value::Quoted(_) => false,
+            Value::Bare(wanted) => *scalar == **wanted || self.is_number(scalar, wanted),
+        }
+    }
+
+    /// 1.50 is 1.5; whole numbers are compared as they are written, however big.
+    fn is_number(&self, scalar: &str, wanted: &str) -> bool {
+        let written_whole = |text: &str| !text.contains(['.', 'e', 'E']);
+        let both = written_whole(scalar) && written_whole(wanted);
+        !both && self.number.is_some() && self.number == number(scalar)
+    }
+}
+
+/// A number as JSON writes it.
+fn number(text: &str) -> Option<f64> {
+    let looks = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    text.parse::<f64>().ok().filter(|number| looks && number.is_finite())
+}
+
+/// Adds a step to the others before the same name.
+fn add<T: PartialEq>(named: &mut Vec<(T, Steps)>, name: T, step: Steps) {
+    match named.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, steps)) => *steps |= step,
+        None => named.push((name, step)),
+    }
+}
+
+/// A string of JSON without its quotes and escapes; `None` when it is none.
+fn text(json: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if memchr(b'\\', inner).is_none() {
+        return str::from_utf8(inner).ok().map(Cow::Borrowed);
+    }
+    serde_json::from_slice::<String>(json).ok().map(Cow::Owned)
+}
+
+/// Where the next value, key or bracket begins: commas and colons are as good as blanks in what is known to be
+/// JSON.
+fn after_blanks(json: &[u8], at: usize) -> usize {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':');
+    json[at..].iter().position(|byte| !blank(byte)).map_or(json.len(), |more| at + more)
+}
+
+/// The end of the string, number or word that begins here; always further on, but at the end of all.
+fn scalar_end(json: &[u8], from: usize) -> usize {
+    if json.get(from) != Some(&b'"') {
+        let ends = |byte: &u8| b",:]} \t\n\r\"[{".contains(byte);
+        let rest = json.get(from + 1..).unwrap_or_default();
+        return rest.iter().position(ends).map_or(json.len(), |more| from + 1 + more);
+    }
+    let mut at = from + 1;
+    while let Some(more) = memchr2(b'"', b'\\', json.get(at..).unwrap_or_default()) {
+        at += more;
+        if json[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    json.len()
+}
+
+/// The end of the list or object that begins here.
+fn pass_over(json: &[u8], from: usize, reading: &mut Reading<'_>) -> Result<usize, Interrupted> {
+    let (mut depth, mut at) = (0_u64, from);
+    while let Some(byte) = json.get(at) {
+        let begun = at;
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth -= 1,
+            _ => {}
+        }
+        at = if *byte == b'"' { scalar_end(json, at) } else { at + 1 };
+        reading.count(at - begun)?;
+        if depth == 0 {
+            return Ok(at);
+        }
+    }
+    Ok(json.len())
+}
+
+#[cfg(test)]
+mod tests;

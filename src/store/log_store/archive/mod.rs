@@ -1,0 +1,4 @@
+//! The archive: finished jobs in packed runs.
+
+pub mod runs;
+pub mod scan;

@@ -1,0 +1,356 @@
+//! Finished jobs, packed. A *run* is a few thousand jobs that finished one after the other, sorted by
+//! id and packed into chunks under `a` + run + chunk; its header, under `r` + run, says what is in it.
+//! Runs cost memory, jobs in them do not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{Job, JobId, JobQuery, Kind, QueueName, State, Time};
+use crate::store::StoreError;
+use crate::store::formats::{self, Unreadable};
+use crate::store::log_store::journal::codec::{seal, unseal};
+use crate::store::sled::disk::Disk;
+use crate::store::sled::ops::Ops;
+
+/// Raw bytes of jobs after which a chunk of a run is closed.
+const CHUNK_BYTES: usize = 14 * 1_024;
+
+/// What is archived. Cheap to clone; changed only by the committer.
+#[derive(Debug, Clone, Default)]
+pub struct Archive {
+    /// By the number of the event that ended the first job of each: in the order they finished.
+    pub runs: BTreeMap<u64, Arc<Run>>,
+    /// Grows with every change, so that a reader knows when it looked at an old table.
+    pub generation: u64,
+    /// The greatest id that was ever in a run of the table.
+    greatest: Option<JobId>,
+}
+
+/// A run's header.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Part of its keys. A run that is written again gets a new number.
+    pub no: u64,
+    /// The event that ended the job that finished first.
+    pub first_seq: u64,
+    pub chunks: Vec<RunChunk>,
+    /// Jobs by queue, kind and state.
+    pub counts: Vec<(QueueName, Kind, State, u64)>,
+    /// When the first and the last job of each state in it finished.
+    pub finished: BTreeMap<State, (Time, Time)>,
+    /// Jobs in it that have an idempotency key.
+    pub keyed: u64,
+}
+
+/// A chunk of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunChunk {
+    pub first: JobId,
+    pub last: JobId,
+    pub len: u32,
+}
+
+/// The key of a header: `r` for a run that is read, `t` for one whose chunks are to be removed.
+fn header_key(letter: u8, run: u64) -> [u8; 9] {
+    let mut key = [letter; 9];
+    key[1..].copy_from_slice(&run.to_be_bytes());
+    key
+}
+
+fn chunk_key(run: u64, chunk: usize) -> [u8; 13] {
+    let mut key = [b'a'; 13];
+    key[1..9].copy_from_slice(&run.to_be_bytes());
+    key[9..].copy_from_slice(&(chunk as u32).to_be_bytes());
+    key
+}
+
+impl Run {
+    /// Packs jobs into a run. Answers with nothing when there are no jobs.
+    ///
+    /// # Errors
+    /// When a job cannot be encoded.
+    pub fn build(no: u64, mut jobs: Vec<Job>, ops: &mut Ops) -> Result<Option<Run>, String> {
+        jobs.sort_by_key(|job| job.id);
+        let mut run = Run {
+            no,
+            first_seq: jobs.iter().map(|job| job.seq).min().unwrap_or(0),
+            chunks: Vec::new(),
+            counts: Vec::new(),
+            finished: BTreeMap::new(),
+            keyed: 0,
+        };
+        let mut counts: BTreeMap<(QueueName, Kind, State), u64> = BTreeMap::new();
+        let mut body = Vec::new();
+        let (mut first, mut count) = (None, 0u32);
+        let mut jobs = jobs.iter().peekable();
+        while let Some(job) = jobs.next() {
+            let state = job.status.state;
+            *counts
+                .entry((job.labels.queue.clone(), job.labels.kind.clone(), state))
+                .or_default() += 1;
+            if let Some(at) = job.finished_at() {
+                let (first, last) = run.finished.entry(state).or_insert((at, at));
+                (*first, *last) = ((*first).min(at), (*last).max(at));
+            }
+            run.keyed += u64::from(job.spec.idempotency_key.is_some());
+            first.get_or_insert(job.id);
+            count += 1;
+            body = postcard::to_extend(job, body).map_err(|error| error.to_string())?;
+            if body.len() >= CHUNK_BYTES || jobs.peek().is_none() {
+                let mut raw = count.to_le_bytes().to_vec();
+                raw.append(&mut body);
+                let bytes = seal(formats::ARCHIVED_JOBS, &raw);
+                ops.put(&chunk_key(no, run.chunks.len()), &bytes);
+                let first = first.take().unwrap_or(job.id);
+                run.chunks.push(RunChunk { first, last: job.id, len: bytes.len() as u32 });
+                count = 0;
+            }
+        }
+        run.counts = counts.into_iter().map(|((q, k, s), n)| (q, k, s, n)).collect();
+        if run.chunks.is_empty() {
+            return Ok(None);
+        }
+        ops.put(&header_key(b'r', no), &run.header()?);
+        Ok(Some(run))
+    }
+
+    fn header(&self) -> Result<Vec<u8>, String> {
+        let raw = postcard::to_stdvec(self).map_err(|error| error.to_string())?;
+        Ok(seal(formats::RUN_HEADER, &raw))
+    }
+
+    /// Reads a header.
+    pub fn decode(bytes: &[u8]) -> Result<Run, Unreadable> {
+        let raw = unseal(formats::RUN_HEADER, bytes)?;
+        Ok(postcard::from_bytes(&raw).map_err(|error| format!("run header: {error}"))?)
+    }
+
+    /// Takes the run out of what is read. Its chunks stay for readers that still have the old table;
+    /// [`Run::remove`] ends it in a later group.
+    pub fn retire(&self, ops: &mut Ops) -> Result<(), String> {
+        let header = self.header()?;
+        ops.remove(&header_key(b'r', self.no), header.len());
+        ops.put(&header_key(b't', self.no), &header);
+        Ok(())
+    }
+
+    /// Removes what is left of a retired run.
+    pub fn remove(&self, ops: &mut Ops) -> Result<(), String> {
+        for (n, chunk) in self.chunks.iter().enumerate() {
+            ops.remove(&chunk_key(self.no, n), chunk.len as usize);
+        }
+        ops.remove(&header_key(b't', self.no), self.header()?.len());
+        Ok(())
+    }
+
+    /// Every job of the run.
+    pub fn jobs(&self, disk: &Disk) -> Result<Vec<Job>, StoreError> {
+        let mut jobs = Vec::new();
+        for chunk in 0..self.chunks.len() {
+            jobs.extend(self.chunk(disk, chunk)?);
+        }
+        Ok(jobs)
+    }
+
+    /// Jobs in a state.
+    pub fn in_state(&self, state: State) -> u64 {
+        self.counts.iter().filter(|(_, _, s, _)| *s == state).map(|(_, _, _, n)| n).sum()
+    }
+
+    /// How many jobs are in it.
+    pub fn len(&self) -> u64 {
+        self.counts.iter().map(|(_, _, _, n)| n).sum()
+    }
+
+    /// About how many jobs of a state are older than `age`: exact when all or none are, else in
+    /// proportion to the time they span, at least one.
+    pub fn aged(&self, state: State, age: Duration, now: Time) -> u64 {
+        let here = self.in_state(state);
+        match self.finished.get(&state) {
+            Some((_, last)) if last.after(age) <= now => here,
+            Some((first, last)) if first.after(age) <= now => {
+                let span = last.since(*first).as_millis().max(1);
+                let aged = now.since(first.after(age)).as_millis();
+                ((u128::from(here) * aged / span) as u64).clamp(1, here.saturating_sub(1).max(1))
+            }
+            Some(_) | None => 0,
+        }
+    }
+
+    fn max(&self) -> Option<JobId> {
+        self.chunks.last().map(|chunk| chunk.last)
+    }
+
+    /// Whether the query could match anything in here.
+    pub fn may_match(&self, query: &JobQuery) -> bool {
+        self.counts.iter().any(|(queue, kind, state, _)| {
+            (query.states.is_empty() || query.states.contains(state))
+                && (query.queues.is_empty() || query.queues.contains(queue))
+                && (query.kinds.is_empty() || query.kinds.contains(kind))
+        })
+    }
+
+    pub fn chunk(&self, disk: &Disk, chunk: usize) -> Result<Vec<Job>, StoreError> {
+        let key = chunk_key(self.no, chunk);
+        let bytes = disk.get(&key)?.ok_or_else(|| {
+            StoreError::Corrupt(format!("chunk {chunk} of run {} is missing", self.no))
+        })?;
+        let place = || format!("chunk {chunk} of run {}", self.no);
+        let bad = |why: String| Unreadable::Damaged(why).at(place());
+        let raw = unseal(formats::ARCHIVED_JOBS, &bytes).map_err(|why| why.at(place()))?;
+        let (count, mut rest) = match raw.split_first_chunk::<4>() {
+            Some((count, rest)) => (u32::from_le_bytes(*count), rest),
+            None => return Err(bad("too short".into())),
+        };
+        let mut jobs = Vec::with_capacity(count as usize);
+        for _ in 0..count {
+            let (job, tail) =
+                postcard::take_from_bytes::<Job>(rest).map_err(|error| bad(error.to_string()))?;
+            jobs.push(job);
+            rest = tail;
+        }
+        Ok(jobs)
+    }
+}
+
+impl Archive {
+    /// The job and the run it is in.
+    pub fn find(&self, disk: &Disk, id: JobId) -> Result<Option<(Job, Arc<Run>)>, StoreError> {
+        for run in self.runs.values().rev() {
+            let place = run.chunks.partition_point(|chunk| chunk.last < id);
+            if run.chunks.get(place).is_none_or(|chunk| chunk.first > id) {
+                continue;
+            }
+            let found = run.chunk(disk, place)?.into_iter().find(|job| job.id == id);
+            if let Some(job) = found {
+                return Ok(Some((job, run.clone())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds a run to the table.
+    pub fn add(&mut self, run: Run) {
+        self.greatest = self.greatest.max(run.max());
+        self.runs.insert(run.first_seq, Arc::new(run));
+    }
+
+    /// Whether an id this great cannot be archived: the quick answer for nearly every new job.
+    pub fn is_beyond(&self, id: JobId) -> bool {
+        self.greatest.is_none_or(|greatest| greatest < id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Change, Event, Fact, Labels, LogCaps, Moment, PageCursor, Spec, Status};
+    use crate::store::log_store::archive::scan::ArchiveScan;
+
+    fn job(id: u128, state: State) -> Job {
+        let labels = Labels {
+            queue: QueueName::default(),
+            kind: crate::job::Kind::parse("echo").unwrap(),
+            tags: Box::default(),
+        };
+        let spec = Spec {
+            payload: crate::job::Json::parse(&format!("\"{}\"", "p".repeat(300))).unwrap(),
+            priority: 0,
+            retry: Default::default(),
+            timeout_ms: None,
+            idempotency_key: None,
+        };
+        let change = Change::Enqueued { spec: spec.into(), run_at: Time::default() };
+        let fact = Fact::Job {
+            id: JobId::from_u128(id),
+            labels: labels.into(),
+            state,
+            attempt: 0,
+            change,
+        };
+        let mut job = Job::from_enqueued(&Event { seq: 1, at: Time::default(), fact }).unwrap();
+        job.status = Status::new(1, state);
+        let at = Time::from_millis(id as i64);
+        let change = Change::Cancelled;
+        job.history.push(Moment { seq: id as u64, at, state, attempt: 0, change });
+        let _caps = LogCaps::default();
+        job
+    }
+
+    fn archive(disk: &Disk, runs: &[Vec<Job>]) -> Archive {
+        let mut archive = Archive::default();
+        for (no, jobs) in runs.iter().enumerate() {
+            let mut ops = Ops::default();
+            let run = Run::build(no as u64, jobs.clone(), &mut ops).unwrap().unwrap();
+            disk.apply(ops).unwrap();
+            let stored = disk.get(&header_key(b'r', no as u64)).unwrap().unwrap();
+            assert_eq!(Run::decode(&stored).unwrap(), run);
+            archive.runs.insert(no as u64, Arc::new(run.clone()));
+            archive.greatest = archive.greatest.max(run.max());
+        }
+        archive
+    }
+
+    #[test]
+    fn jobs_are_found_and_listed_across_overlapping_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::create(dir.path()).unwrap();
+        let all: Vec<Job> = (1..=900)
+            .map(|id| job(id, if id % 3 == 0 { State::Discarded } else { State::Completed }))
+            .collect();
+        let runs: Vec<Vec<Job>> =
+            (0..3).map(|n| all.iter().skip(n).step_by(3).cloned().collect()).collect();
+        let archive = archive(&disk, &runs);
+        for id in [1u128, 450, 900] {
+            let (found, run) = archive.find(&disk, JobId::from_u128(id)).unwrap().unwrap();
+            assert_eq!((found, run.no), (all[id as usize - 1].clone(), (id as u64 - 1) % 3));
+        }
+        assert_eq!(archive.find(&disk, JobId::from_u128(901)).unwrap(), None);
+        assert!(archive.is_beyond(JobId::from_u128(901)));
+
+        let ids = |jobs: &mut dyn Iterator<Item = &Job>| jobs.map(|job| job.id).collect::<Vec<_>>();
+        let everything = JobQuery::default();
+        assert_eq!(scanned(&archive, &disk, &everything), ids(&mut all.iter().rev()));
+        for first in [1_u128, 2, 450, 899, 900, 901] {
+            let after = Some(PageCursor(JobId::from_u128(first)));
+            let page = JobQuery { after, ..JobQuery::default() };
+            let below = all.iter().rev().filter(|job| job.id < JobId::from_u128(first));
+            assert_eq!(scanned(&archive, &disk, &page), ids(&mut below.into_iter()), "{first}");
+        }
+        let dead = JobQuery { states: vec![State::Cancelled], ..JobQuery::default() };
+        assert_eq!(scanned(&archive, &disk, &dead), [], "no run has one");
+    }
+
+    /// Every job of a scan; its bound never lies.
+    fn scanned(archive: &Archive, disk: &Disk, query: &JobQuery) -> Vec<JobId> {
+        let mut scan = ArchiveScan::new(archive, disk, query);
+        let (mut ids, mut last) = (Vec::new(), None);
+        while let Some(bound) = scan.bound() {
+            assert!(last.is_none_or(|last| bound <= last), "{bound} after {last:?}");
+            last = Some(bound);
+            let step = scan.step().unwrap();
+            assert!(step.as_ref().is_none_or(|job| job.id == bound), "{bound}: {step:?}");
+            ids.extend(step.map(|job| job.id));
+        }
+        ids
+    }
+
+    #[test]
+    fn a_retired_run_can_be_read_until_it_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::create(dir.path()).unwrap();
+        let archive = archive(&disk, &[(1..=500).map(|id| job(id, State::Completed)).collect()]);
+        let run = &archive.runs[&0];
+        let mut ops = Ops::default();
+        run.retire(&mut ops).unwrap();
+        disk.apply(ops).unwrap();
+        assert_eq!((run.jobs(&disk).unwrap().len(), disk.scan(b"r").count()), (500, 0));
+        let mut ops = Ops::default();
+        run.remove(&mut ops).unwrap();
+        disk.apply(ops).unwrap();
+        assert_eq!(disk.scan(b"").count(), 0);
+    }
+}

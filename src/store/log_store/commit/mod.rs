@@ -1,0 +1,14 @@
+//! The only way in: commands are applied in groups, made durable and answered.
+
+pub mod archiver;
+pub mod committer;
+pub mod group;
+pub mod index;
+pub mod outage;
+pub mod publish_time;
+pub mod recover;
+pub mod schedules;
+pub mod shared;
+pub mod tick;
+pub mod verbs;
+pub mod writer;

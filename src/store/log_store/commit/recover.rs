@@ -1,0 +1,403 @@
+//! Opening: the archive's headers and the whole journal are read, the index is built from them, and the
+//! leases of the process before are given back in a first group.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::group::{Core, Group};
+use super::index::{Entry, Index, Trail};
+use super::schedules;
+use super::shared::{Meta, Shared, Tuning};
+use super::writer::Parcel;
+use crate::clock::Clock;
+use crate::job::{Change, Event, Fact, Interruption, JobId, State, Status};
+use crate::store::formats::Unreadable;
+use crate::store::log_store::archive::runs::{Archive, Run};
+use crate::store::log_store::journal::chunks;
+use crate::store::log_store::journal::chunks::Journal;
+use crate::store::log_store::journal::codec::{Chunk, Record};
+use crate::store::log_store::read::records::status_after;
+use crate::store::schedules::Schedules;
+use crate::store::sled::dir_lock::DirLock;
+use crate::store::sled::disk::Disk;
+use crate::store::sled::durable;
+use crate::store::sled::faults::{Faults, Point};
+use crate::store::sled::head_file::Watermark;
+use crate::store::sled::open_copy;
+use crate::store::sled::open_copy::{NoCopy, OpenCopy};
+use crate::store::sled::sled_files::cannot_open;
+use crate::store::sled::staging;
+use crate::store::sled::staging::Staging;
+use crate::store::{Limits, StoreError, remember_start};
+
+/// Chunks between two lines of progress in the log.
+const PROGRESS: u64 = 50_000;
+
+/// Opens a directory and builds everything the committer owns.
+pub fn open(
+    dir: &Path,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    tuning: Tuning,
+    faults: Faults,
+) -> Result<Core, StoreError> {
+    let begun = Instant::now();
+    let lock = prepare(dir)?;
+    let mut core = read_dir(dir, lock, limits, clock, tuning, faults)?;
+    let lost = give_back(&mut core)?;
+    core.schedules.restarted(core.shared.clock.now());
+    remember_start(&mut core.meta.later.starts, core.shared.clock.now());
+    write_meta(&core.shared.disk, &core.meta)?;
+    core.shared.starts.get_or_init(|| core.meta.later.starts.clone());
+    core.shared.watermark.write(core.shared.head())?;
+    tracing::info!(
+        data_dir = %dir.display(),
+        jobs = core.index.entries.len(),
+        archived = core.archive.runs.values().flat_map(|run| &run.counts).map(|c| c.3).sum::<u64>(),
+        chunks = core.journal.len(),
+        given_back = lost,
+        duration_ms = begun.elapsed().as_millis() as u64,
+        "store opened"
+    );
+    Ok(core)
+}
+
+/// Locks a directory and leaves a store in it and nothing that broke off: a new store is made where
+/// there is none.
+fn prepare(dir: &Path) -> Result<DirLock, StoreError> {
+    let fail = |error: std::io::Error| cannot_open(dir, error);
+    durable::create_dir_all(dir).map_err(fail)?;
+    let lock = DirLock::take(dir).map_err(fail)?;
+    staging::refuse_incomplete(dir)?;
+    if !dir.join("db").exists() {
+        if Watermark::open(dir)?.newest().is_some() {
+            return Err(corrupt(dir, "db", "missing"));
+        }
+        create(dir).map_err(|error| match error {
+            StoreError::Unavailable(why) => cannot_open(dir, why),
+            other => other,
+        })?;
+    }
+    open_copy::clear(dir).and_then(|()| staging::clear(dir)).map_err(fail)?;
+    Ok(lock)
+}
+
+/// Makes a new, empty store.
+fn create(dir: &Path) -> Result<(), StoreError> {
+    let fail = |error: std::io::Error| StoreError::Unavailable(error.to_string());
+    let staging = Staging::begin(dir, staging::CREATING).map_err(fail)?;
+    let disk = Disk::create(staging.path())?;
+    write_meta(&disk, &Meta::new())?;
+    drop(disk);
+    staging.publish().map_err(fail)
+}
+
+/// Reads everything: from a copy first, where one can be made, so that a damaged directory stays as it is.
+fn read_dir(
+    dir: &Path,
+    lock: DirLock,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    tuning: Tuning,
+    faults: Faults,
+) -> Result<Core, StoreError> {
+    let no_room = "there is no room for the copy that is checked before the store is opened";
+    let (disk, copied) = match OpenCopy::for_start(dir) {
+        Ok(copy) => {
+            let disk = Disk::open_copy(dir, copy.path(), faults)?;
+            (disk, Some((copy, lock)))
+        }
+        Err(NoCopy::TooLarge) => (Disk::open(dir, lock, faults)?, None),
+        Err(NoCopy::NoRoom(error)) => return Err(cannot_open(dir, format!("{no_room}: {error}"))),
+        Err(NoCopy::Unreadable(error)) => return Err(cannot_open(dir, error)),
+    };
+    let watermark = Watermark::open(dir)?;
+    let mut meta = read_meta(dir, &disk)?;
+    let least = watermark.seq_of(meta.epoch)?;
+    let is_without_witness = least.is_none() && disk.scan(b"j").next().is_some();
+    if is_without_witness {
+        tracing::warn!(data_dir = %dir.display(), "the file head is missing: a new epoch begins");
+        meta.epoch = Meta::new().epoch;
+    }
+    let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
+    let core = read_all(shared, meta, least.unwrap_or(0))?;
+    if let Some((copy, lock)) = copied {
+        core.shared.disk.change_to_original(lock, &copy)?;
+    }
+    if is_without_witness {
+        write_meta(&core.shared.disk, &core.meta)?;
+    }
+    Ok(core)
+}
+
+/// Builds everything again from the open disk, after a fault of it. Nothing is given back: who ran the
+/// jobs is still alive. See `outage` for what follows.
+pub fn again(shared: &Arc<Shared>) -> Result<Core, StoreError> {
+    let dir = shared.disk.dir();
+    let meta = read_meta(dir, &shared.disk)?;
+    let told = shared.head();
+    if meta.epoch != told.epoch {
+        return Err(corrupt(dir, "meta", "it is of another store"));
+    }
+    let mut core = read_all(shared.clone(), meta, told.seq)?;
+    core.schedules.restarted(shared.clock.now());
+    Ok(core)
+}
+
+/// Reads everything into memory and changes nothing. Answers with the number of journal chunks too.
+pub fn load(
+    dir: &Path,
+    disk: Disk,
+    meta: Meta,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    tuning: Tuning,
+) -> Result<(Core, u64), StoreError> {
+    let watermark = Watermark::open(dir)?;
+    let least = watermark.seq_of(meta.epoch)?.unwrap_or(0);
+    let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
+    let core = read_all(shared, meta, least)?;
+    let chunks = core.journal.len() as u64;
+    Ok((core, chunks))
+}
+
+/// Reads archive and journal; the log must reach at least to event `least`.
+fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreError> {
+    let mut core = Core {
+        index: Index::default(),
+        journal: Journal::new(0, shared.directory.clone()),
+        archive: Archive::default(),
+        meta,
+        next_seq: 1,
+        expected: None,
+        retired: Vec::new(),
+        archiving: false,
+        unsure: Vec::new(),
+        schedules: Schedules::default(),
+        schedule_rows: schedules::Rows::default(),
+        shared: shared.clone(),
+    };
+    let dir = shared.disk.dir();
+    read_archive(dir, &mut core)?;
+    replay(dir, &mut core)?;
+    (core.schedules, core.schedule_rows) = schedules::read(dir, &shared.disk)?;
+    let head = core.next_seq - 1;
+    if head < least {
+        let why = format!("the log ends at event {head}, but event {least} was durable");
+        return Err(corrupt(dir, "db", &why));
+    }
+    shared.head.store(head, Ordering::Release);
+    Ok(core)
+}
+
+/// The description of the store. A directory without one is none: its creation, or by an older version
+/// a backup, an import or a restore, broke off.
+pub fn read_meta(dir: &Path, disk: &Disk) -> Result<Meta, StoreError> {
+    let missing =
+        "there is no description of the store: an import, a restore or a backup broke off";
+    let bytes = disk.get(Meta::KEY)?.ok_or_else(|| corrupt(dir, "meta", missing))?;
+    Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", why))
+}
+
+fn corrupt(dir: &Path, what: &str, why: impl Into<Unreadable>) -> StoreError {
+    why.into().at(format!("{what} in {}", dir.display()))
+}
+
+fn write_meta(disk: &Disk, meta: &Meta) -> Result<(), StoreError> {
+    let mut ops = crate::store::sled::ops::Ops::default();
+    ops.put(Meta::KEY, &meta.encode()?);
+    disk.apply(ops)?;
+    disk.sync()
+}
+
+fn read_archive(dir: &Path, core: &mut Core) -> Result<(), StoreError> {
+    let rows: Vec<_> = core.shared.disk.scan(b"r").collect();
+    for row in rows {
+        let (key, value) = row?;
+        let run = Run::decode(&value)
+            .map_err(|why| corrupt(dir, &format!("run header {:02x?}", &key[1..]), &why))?;
+        core.count_run(&run);
+        core.archive.add(run);
+    }
+    for row in core.shared.disk.scan(b"t") {
+        let (key, value) = row?;
+        let run = Run::decode(&value)
+            .map_err(|why| corrupt(dir, &format!("retired run {:02x?}", &key[1..]), &why))?;
+        core.retired.push(Arc::new(run)); // a crash came before its chunks were removed
+    }
+    let archive = core.archive.clone();
+    *core.shared.archive.write().unwrap_or_else(std::sync::PoisonError::into_inner) = archive;
+    Ok(())
+}
+
+/// Folds the journal into the index. Answers with the number of chunks.
+fn replay(dir: &Path, core: &mut Core) -> Result<u64, StoreError> {
+    let mut chunks = 0;
+    let mut last_seq = None;
+    let shared = core.shared.clone();
+    // While replaying, references are counted here: the journal learns them with each chunk's entry.
+    for row in shared.disk.scan(b"j") {
+        let (key, value) = row?;
+        let number = chunks::number(&key)
+            .ok_or_else(|| corrupt(dir, &format!("key {key:02x?}"), "not a chunk's key"))?;
+        let chunk = Chunk::decode(&value)
+            .map_err(|why| corrupt(dir, &format!("journal chunk {number}"), &why))?;
+        if chunks == 0 {
+            core.journal = Journal::new(number, shared.directory.clone());
+            shared.oldest.store(chunk.first_seq.saturating_sub(1), Ordering::Release);
+        }
+        if number != core.journal.next_chunk() {
+            return Err(corrupt(
+                dir,
+                &format!("journal chunk {}", core.journal.next_chunk()),
+                "missing",
+            ));
+        }
+        if last_seq.is_some_and(|last: u64| chunk.first_seq != last + 1) {
+            return Err(corrupt(
+                dir,
+                &format!("journal chunk {number}"),
+                "events are missing before it",
+            ));
+        }
+        let mut next = chunk.first_seq;
+        for record in &chunk.records {
+            replay_record(core, number, record)?;
+            next += u64::from(matches!(record, Record::Event(_)));
+        }
+        last_seq = Some(next - 1);
+        core.next_seq = next;
+        core.journal.add(chunk.first_seq, chunk.at, value.len());
+        chunks += 1;
+        if chunks % PROGRESS == 0 {
+            tracing::info!(chunks, jobs = core.index.entries.len(), "reading the journal");
+        }
+    }
+    forget_archived(core);
+    for name in core.meta.paused.clone() {
+        let queue = core.queue(&name) as usize;
+        core.index.sets.queues[queue].paused = true;
+    }
+    for (name, concurrency) in core.meta.later.concurrency.clone() {
+        let queue = core.queue(&name) as usize;
+        core.index.sets.queues[queue].concurrency = Some(concurrency);
+    }
+    for (name, rule) in core.meta.later.rate_limits.clone() {
+        let queue = core.queue(&name) as usize;
+        core.index.sets.queues[queue].rate_limit = Some(rule);
+    }
+    let keep = shared.limits.retention.events;
+    let expired = core.journal.expired_up_to(core.next_seq - 1, shared.clock.now(), keep);
+    shared.oldest.fetch_max(expired, Ordering::AcqRel);
+    Ok(chunks)
+}
+
+fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), StoreError> {
+    match record {
+        Record::Event(event) => replay_event(core, chunk, event),
+        Record::Carried(job) => {
+            forget(core, job.id);
+            let entry = core.entry_of(job, Trail::new(chunk));
+            core.journal.hold(chunk);
+            core.index.insert(job.id, entry);
+            Ok(())
+        }
+        Record::Pruned(id) => {
+            forget(core, *id);
+            Ok(())
+        }
+    }
+}
+
+fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
+    let (id, labels, change) = match &event.fact {
+        Fact::Job { id, labels, change, .. } => (*id, labels, change),
+        // The description of the store says which are paused, and rows of their own what schedules are.
+        Fact::Queue { .. } | Fact::Schedule { .. } => return Ok(()),
+    };
+    if let Change::Enqueued { .. } = change {
+        let job = crate::job::Job::from_enqueued(event);
+        let Some(job) = job else { return Ok(()) };
+        let entry = core.entry_of(&job, Trail::new(chunk));
+        forget(core, id); // an id of long ago, whose job has left the archive
+        core.journal.hold(chunk);
+        core.index.insert(id, entry);
+        return Ok(());
+    }
+    // Unknown: its beginning was trimmed, so it is archived, gone, or carried further on.
+    let Some(entry) = core.index.entries.get(&id) else { return Ok(()) };
+    if let Change::Deleted = change {
+        forget(core, id);
+        return Ok(());
+    }
+    let status: Status = status_after(entry.status, event)?;
+    let run_at = change.run_at(event.at).unwrap_or(entry.run_at);
+    let finished = status.state.is_final().then_some((event.seq, event.at));
+    let moved = matches!(change, Change::Moved { .. }).then(|| core.group_of(labels));
+    let mut is_new = false;
+    core.index.change(id, |entry: &mut Entry| {
+        if let Some((labels, group)) = moved {
+            (entry.labels, entry.group) = (labels, group);
+        }
+        if let Change::Reprioritised { priority } = change {
+            entry.priority = *priority;
+        }
+        entry.status = status;
+        entry.run_at = run_at;
+        entry.finished = finished;
+        is_new = entry.trail.add(chunk);
+    });
+    if is_new {
+        core.journal.hold(chunk);
+    }
+    Ok(())
+}
+
+fn forget(core: &mut Core, id: JobId) {
+    if let Some(entry) = core.index.remove(id) {
+        core.journal.release(entry.trail.iter());
+    }
+}
+
+/// Finished jobs that are in the archive (or were removed from it) leave the index.
+fn forget_archived(core: &mut Core) {
+    let archived: Vec<JobId> = core
+        .index
+        .sets
+        .finished
+        .values()
+        .flat_map(|state| state.range(..=core.meta.archived).map(|(_, id)| *id))
+        .collect();
+    for id in archived {
+        forget(core, id);
+    }
+}
+
+/// Rescues every job that was running: the process that ran it is gone.
+fn give_back(core: &mut Core) -> Result<usize, StoreError> {
+    let running: HashMap<JobId, u16> = core
+        .index
+        .entries
+        .iter()
+        .filter(|(_, entry)| entry.status.state == State::Running)
+        .map(|(id, entry)| (*id, entry.status.attempt))
+        .collect();
+    if running.is_empty() {
+        return Ok(0);
+    }
+    let mut ids: Vec<JobId> = running.into_keys().collect();
+    ids.sort_unstable();
+    let now = core.shared.clock.now();
+    let mut group = Group::new(core, now);
+    group.ops.mark(Point::Rescue);
+    for id in &ids {
+        group.rescue(*id, Interruption::Crash)?;
+    }
+    let packed = group.pack()?;
+    // Nobody follows yet: whoever comes later reads what was missed from the log.
+    core.write(Parcel::of_nobody(packed))?;
+    Ok(ids.len())
+}

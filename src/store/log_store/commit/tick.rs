@@ -1,0 +1,290 @@
+//! What time asks for: due jobs, leases that ran out, retention, the trimming of the journal.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::group::{Group, InRun};
+use crate::job::{Change, Interruption, JobId, State, Step, Time};
+use crate::store::log_store::archive::runs::Run;
+use crate::store::log_store::journal::codec::Record;
+use crate::store::sled::faults::Point;
+use crate::store::{Keep, StoreError, Ticked};
+
+/// Old chunks whose jobs are copied forward in one tick.
+const CARRY_STEP: usize = 8;
+
+/// What became of a tick.
+pub enum Ticking {
+    Done(Ticked),
+    /// A job to be pruned is on its way to the archive: go on when it is there.
+    Later(Ticked),
+}
+
+#[derive(Default)]
+struct Pruned {
+    gone: usize,
+    more: bool,
+    met_archiver: bool,
+}
+
+/// A run with jobs past their retention.
+struct Expired {
+    run: Arc<Run>,
+    /// Of each state, those beyond its count.
+    too_many: Vec<u64>,
+    /// How many in all, as far as the header tells.
+    about: u64,
+}
+
+impl Group<'_> {
+    /// Does one step of everything. `so_far` is what an earlier part of the same tick did.
+    pub fn tick(&mut self, mut so_far: Ticked) -> Result<Ticking, StoreError> {
+        let step = self.core.shared.limits.tick_step;
+        let now = self.now;
+
+        self.fire_schedules(step, &mut so_far)?;
+        let due = first_ended(&self.core.index.sets.due, now, step);
+        for id in &due {
+            self.become_available(*id)?;
+        }
+        let lost = first_ended(&self.core.index.lease_ends, now, step);
+        for id in &lost {
+            self.rescue(*id, Interruption::LeaseExpired)?;
+        }
+        so_far.due += due.len();
+        so_far.rescued += lost.len();
+        let unsettled = self.has_open_runs();
+        let mut pruned = self.prune(step.saturating_sub(so_far.pruned))?;
+        pruned.more |= unsettled;
+        so_far.pruned += pruned.gone;
+        if pruned.met_archiver {
+            return Ok(Ticking::Later(so_far));
+        }
+        let more_to_trim = self.trim()?;
+
+        let timers = [self.core.index.sets.due.first(), self.core.index.lease_ends.first()];
+        let timers = timers.into_iter().flatten().map(|(at, _)| *at);
+        let unfinished = (pruned.more || more_to_trim).then_some(now);
+        let scheduled = self.core.schedules.timer();
+        so_far.next = timers.chain(scheduled).chain(unfinished).min();
+        self.core.expected = so_far.next;
+        Ok(Ticking::Done(so_far))
+    }
+
+    fn become_available(&mut self, id: JobId) -> Result<(), StoreError> {
+        let Some(entry) = self.core.index.entries.get(&id) else { return Ok(()) };
+        let Ok(status) = entry.status.step(Step::Due) else { return Ok(()) };
+        self.change(id, status, Change::BecameAvailable).map(drop)
+    }
+
+    /// Removes finished jobs past their retention, about `step` of them.
+    fn prune(&mut self, step: usize) -> Result<Pruned, StoreError> {
+        let keep = self.core.shared.limits.retention;
+        let bounds = [
+            (State::Completed, keep.completed),
+            (State::Cancelled, keep.cancelled),
+            (State::Discarded, keep.discarded),
+        ];
+        let mut pruned = self.prune_archive(&bounds, step)?;
+        let step = step.saturating_sub(pruned.gone);
+        let mut old: Vec<(u64, JobId)> = Vec::new();
+        for (state, keep) in bounds {
+            old.extend(self.past_retention(state, keep, step + 1));
+        }
+        old.sort_unstable();
+        pruned.more |= old.len() > step;
+        for (_, id) in old.into_iter().take(step) {
+            if self.core.index.entries.get(&id).is_some_and(|entry| entry.archiving) {
+                pruned.met_archiver = true;
+                break;
+            }
+            self.forget_for_good(id)?;
+            pruned.gone += 1;
+        }
+        Ok(pruned)
+    }
+
+    /// Finished jobs of one state in the index that are too old or too many, the oldest first.
+    fn past_retention(&self, state: State, keep: Keep, max: usize) -> Vec<(u64, JobId)> {
+        let index = &self.core.index;
+        let Some(finished) = index.sets.finished.get(&state) else { return Vec::new() };
+        // Archived jobs finished earlier, so they are the surplus before any of these is.
+        let archived = index.in_state(state) - finished.len() as u64;
+        let surplus = index.in_state(state).saturating_sub(keep.count).saturating_sub(archived);
+        let past = |id: &JobId| {
+            let finished = index.entries.get(id).and_then(|entry| entry.finished);
+            finished.is_some_and(|(_, at)| at.after(keep.age) <= self.now)
+        };
+        (0..)
+            .zip(finished)
+            .take_while(|(n, (_, id))| *n < surplus || past(id))
+            .take(max)
+            .map(|(_, (seq, id))| (*seq, *id))
+            .collect()
+    }
+
+    /// Removes expired jobs of the archive; a run is written again only when it pays.
+    fn prune_archive(
+        &mut self,
+        bounds: &[(State, Keep)],
+        step: usize,
+    ) -> Result<Pruned, StoreError> {
+        let tuning = self.core.shared.tuning;
+        let mut pruned = Pruned::default();
+        for Expired { run, too_many, about: gone } in self.expired_runs(bounds) {
+            if gone * 100 < run.len() * tuning.rewrite_percent {
+                continue;
+            }
+            if pruned.gone >= step {
+                pruned.more = true;
+                break;
+            }
+            let max = (step - pruned.gone).max(tuning.drop_at_once);
+            if gone == run.len() && run.keyed == 0 && gone <= max as u64 {
+                self.drop_run(&run);
+                pruned.gone += gone as usize;
+                continue;
+            }
+            let went = self.prune_run(&run, bounds, too_many, max)?;
+            pruned.gone += went;
+            if went == max {
+                pruned.more = true;
+                break;
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// The runs that hold expired jobs.
+    fn expired_runs(&self, bounds: &[(State, Keep)]) -> Vec<Expired> {
+        let mut surplus: Vec<u64> = bounds
+            .iter()
+            .map(|(state, keep)| self.core.index.in_state(*state).saturating_sub(keep.count))
+            .collect();
+        let youngest = bounds.iter().map(|(_, keep)| keep.age).min().unwrap_or_default();
+        let is_young = |(first, _): &(Time, Time)| first.after(youngest) > self.now;
+        let mut found = Vec::new();
+        for run in self.core.archive.runs.values() {
+            if surplus.iter().all(|left| *left == 0) && run.finished.values().all(is_young) {
+                break; // and later runs finished later
+            }
+            let (mut about, mut too_many) = (0, Vec::with_capacity(bounds.len()));
+            for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
+                let here = run.in_state(*state);
+                too_many.push((*surplus).min(here));
+                about += run.aged(*state, keep.age, self.now).max((*surplus).min(here));
+                *surplus = surplus.saturating_sub(here);
+            }
+            if about > 0 {
+                found.push(Expired { run: run.clone(), too_many, about });
+            }
+        }
+        found
+    }
+
+    /// Writes a run again without its jobs that are too old, and without those of each state that
+    /// finished first, `too_many` of them. The header only guesses how many are too old; here each is asked.
+    fn prune_run(
+        &mut self,
+        run: &Arc<Run>,
+        bounds: &[(State, Keep)],
+        mut too_many: Vec<u64>,
+        max: usize,
+    ) -> Result<usize, StoreError> {
+        let now = self.now;
+        let place = InRun::Stored(run.clone());
+        let mut jobs = std::mem::take(self.jobs_of(&place)?);
+        jobs.sort_by_key(|job| job.seq);
+        let mut gone = 0;
+        jobs.retain(|job| {
+            let bound = bounds.iter().zip(&mut too_many);
+            let bound = bound.into_iter().find(|((state, _), _)| *state == job.status.state);
+            let Some(((_, keep), left)) = bound else { return true };
+            let too_old = job.finished_at().is_some_and(|at| at.after(keep.age) <= now);
+            if gone == max || (*left == 0 && !too_old) {
+                return true;
+            }
+            *left = left.saturating_sub(1);
+            gone += 1;
+            super::archiver::forget_key(job, &mut self.ops);
+            false
+        });
+        *self.jobs_of(&place)? = jobs;
+        Ok(gone)
+    }
+
+    /// Trims the log to its retention and drops chunks that nobody needs. Says whether more can go now.
+    fn trim(&mut self) -> Result<bool, StoreError> {
+        let shared = self.core.shared.clone();
+        let head = shared.head.load(Ordering::Acquire);
+        let keep = shared.limits.retention.events;
+        let expired = self.core.journal.expired_up_to(head, self.now, keep);
+        let oldest = expired.max(shared.oldest.load(Ordering::Acquire));
+        shared.oldest.store(oldest, Ordering::Release);
+        if shared.pins.hold(self.now, shared.limits.max_export) {
+            return Ok(false);
+        }
+        let before = self.core.journal.len();
+        self.core.journal.trim(oldest, &mut self.ops);
+        if self.core.journal.len() < before {
+            return Ok(true);
+        }
+        self.carry_forward(oldest)
+    }
+
+    /// Copies the jobs that keep the oldest chunks alive to the end of the journal, when the journal is
+    /// much larger than the jobs in it.
+    fn carry_forward(&mut self, expired: u64) -> Result<bool, StoreError> {
+        let mut carried = false;
+        for _ in 0..CARRY_STEP {
+            let Some(chunk) = self.core.journal.blocked_front(expired) else { break };
+            if self.core.journal.bytes < self.core.shared.tuning.carry_above
+                || !self.core.journal.is_mostly_dead()
+            {
+                break;
+            }
+            let Some(stored) = self.core.shared.chunk(chunk)? else { break };
+            for record in stored.records {
+                let id = match &record {
+                    Record::Event(event) => match &event.fact {
+                        crate::job::Fact::Job { id, .. } => *id,
+                        crate::job::Fact::Queue { .. } | crate::job::Fact::Schedule { .. } => {
+                            continue;
+                        }
+                    },
+                    Record::Carried(job) => job.id,
+                    Record::Pruned(_) => continue,
+                };
+                let Some(entry) = self.core.index.entries.get(&id) else { continue };
+                if entry.trail.first() != chunk || entry.archiving {
+                    continue;
+                }
+                let trail: Vec<u64> = entry.trail.iter().collect();
+                if trail.iter().any(|chunk| self.is_fresh(*chunk)) {
+                    continue; // changed in this very group: its turn comes with the next tick
+                }
+                if let Some(job) =
+                    crate::store::log_store::read::records::fold(&self.core.shared, id, &trail)?
+                {
+                    self.carry(job)?;
+                    self.ops.mark(Point::Carry);
+                    carried = true;
+                }
+            }
+            if self.core.journal.blocked_front(expired) == Some(chunk) {
+                break;
+            }
+            self.core.journal.trim(expired, &mut self.ops);
+        }
+        Ok(carried)
+    }
+}
+
+/// The first entries of a timer set that have ended.
+fn first_ended(
+    timers: &std::collections::BTreeSet<(Time, JobId)>,
+    now: Time,
+    max: usize,
+) -> Vec<JobId> {
+    timers.iter().take_while(|(at, _)| *at <= now).take(max).map(|(_, id)| *id).collect()
+}

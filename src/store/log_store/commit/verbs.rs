@@ -1,0 +1,428 @@
+//! The verbs of the store as changes of a group. Each asks the state machine and says which event the
+//! answer makes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::group::Group;
+use super::index::{Entry, Queue};
+use super::shared::{Later, Meta};
+use crate::job::{
+    Change, IdempotencyKey, Interruption, Job, JobId, Labels, NewJob, QueueChange, QueueName,
+    State, Status, Step, Time, Verdict,
+};
+use crate::store::{
+    Claim, Control, ControlError, Extension, Lease, LeaseRef, Note, SettleError, Settlement,
+    StoreError,
+};
+
+/// The answer for one submitted job: a new one, or who has its key.
+pub enum Taken {
+    New(Job),
+    Existing(JobId),
+}
+
+/// A job that was claimed.
+pub struct Claimed {
+    pub id: JobId,
+    pub token: u64,
+    pub expires: Time,
+    /// The chunks that make its record, the one with its `Started` event left out.
+    pub trail: Vec<u64>,
+    pub status: Status,
+    /// The `Started` event's place in the group's events.
+    pub started: usize,
+}
+
+impl Claimed {
+    /// The lease, with the job's record.
+    pub fn lease(&self, job: Job) -> Lease {
+        Lease { job: Arc::new(job), token: self.token, expires: self.expires }
+    }
+}
+
+type Answer = Result<Status, ControlError>;
+/// A control of one job.
+type Verb<'v, G> = &'v dyn Fn(&mut G, JobId) -> Result<Answer, StoreError>;
+
+/// What became of a control.
+pub enum Controlled {
+    Done(Vec<(JobId, Answer)>),
+    /// The archiver is writing one of its jobs: try again when it is done.
+    Later(Control),
+}
+
+impl Group<'_> {
+    pub fn enqueue(&mut self, batch: Vec<NewJob>) -> Result<Vec<Taken>, StoreError> {
+        let mut existing: Vec<Option<JobId>> = Vec::with_capacity(batch.len());
+        let mut keys: HashMap<&IdempotencyKey, JobId> = HashMap::new();
+        // Ids made by one process ascend: then none comes twice.
+        let may_repeat = !batch.is_sorted_by(|a, b| a.id < b.id);
+        let mut ids: HashSet<JobId> = HashSet::new();
+        for new in &batch {
+            let mut found = self.existing(new)?;
+            if found.is_none() && batch.len() > 1 {
+                let by_key = new.spec.idempotency_key.as_ref().and_then(|key| keys.get(key));
+                found = by_key.copied().or_else(|| ids.get(&new.id).copied());
+            }
+            if found.is_none() && batch.len() > 1 {
+                if may_repeat {
+                    ids.insert(new.id);
+                }
+                if let Some(key) = &new.spec.idempotency_key {
+                    keys.insert(key, new.id);
+                }
+            }
+            existing.push(found);
+        }
+        let fresh = || batch.iter().zip(&existing).filter(|(_, e)| e.is_none()).map(|(new, _)| new);
+        self.check_limits(fresh())?;
+        let mut taken = Vec::with_capacity(batch.len());
+        for (new, existing) in batch.into_iter().zip(existing) {
+            taken.push(match existing {
+                Some(id) => Taken::Existing(id),
+                None => Taken::New(self.insert(new)?),
+            });
+        }
+        Ok(taken)
+    }
+
+    /// The stored job that a new one would double.
+    fn existing(&self, new: &NewJob) -> Result<Option<JobId>, StoreError> {
+        let core = &self.core;
+        if let Some(key) = &new.spec.idempotency_key {
+            if let Some(id) = core.index.keys.get(key) {
+                return Ok(Some(*id));
+            }
+            if let Some(id) = self.find_archived_key(key)? {
+                return Ok(Some(id));
+            }
+        }
+        if core.index.contains(new.id) {
+            return Ok(Some(new.id));
+        }
+        if !core.archive.is_beyond(new.id) && self.find_archived(new.id)?.is_some() {
+            return Ok(Some(new.id));
+        }
+        Ok(None)
+    }
+
+    fn check_limits<'n>(&self, new: impl Iterator<Item = &'n NewJob>) -> Result<(), StoreError> {
+        let mut count = 0;
+        let mut queues = BTreeSet::new();
+        let mut last: Option<&Arc<Labels>> = None;
+        for job in new {
+            count += 1;
+            if last.is_none_or(|last| !Arc::ptr_eq(last, &job.labels)) {
+                queues.insert(&job.labels.queue);
+                last = Some(&job.labels);
+            }
+        }
+        let (waiting, limit) = (self.core.index.waiting(), self.core.shared.limits.max_waiting);
+        if count > 0 && waiting + count > limit {
+            return Err(StoreError::Full { waiting, limit });
+        }
+        self.check_queues(queues)
+    }
+
+    fn check_queues(&self, wanted: BTreeSet<&QueueName>) -> Result<(), StoreError> {
+        let (index, limit) = (&self.core.index, self.core.shared.limits.max_queues);
+        let known = |name: &QueueName| {
+            index.known_queue(name).is_some_and(|id| index.sets.queues[id as usize].is_known())
+        };
+        let new = wanted.into_iter().filter(|name| !known(name)).count();
+        if new > 0 && index.known_queues() + new > limit {
+            return Err(StoreError::TooManyQueues { limit });
+        }
+        Ok(())
+    }
+
+    pub fn claim(&mut self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
+        let Some(queue) = self.core.index.known_queue(&claim.queue) else { return Ok(Vec::new()) };
+        let queue = &self.core.index.sets.queues[queue as usize];
+        if queue.paused {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<JobId> = queue.ready.iter().take(claim.max).map(|(_, _, id)| *id).collect();
+        let expires = self.now.after(claim.ttl);
+        let mut claimed = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(entry) = self.core.index.entries.get(&id) else { continue };
+            let Ok(status) = entry.status.step(Step::Claim) else { continue };
+            let trail = entry.trail.iter().collect();
+            let started = self.events.len();
+            let change = Change::Started { worker: claim.worker.clone() };
+            let token = self.change(id, status, change)?;
+            self.core.index.lease(id, token, expires);
+            self.core.expect(expires);
+            claimed.push(Claimed { id, token, expires, trail, status, started });
+        }
+        Ok(claimed)
+    }
+
+    pub fn extend(&mut self, leases: &[LeaseRef], expires: Time) -> Vec<Extension> {
+        let index = &mut self.core.index;
+        let answers = leases.iter().map(|lease| {
+            if index.leases.get(&lease.job).is_none_or(|held| held.token != lease.token) {
+                return Extension::Lost;
+            }
+            index.lease(lease.job, lease.token, expires);
+            match index.entries.get(&lease.job) {
+                Some(entry) if entry.status.cancel_asked => Extension::CancelAsked,
+                Some(_) => Extension::Kept,
+                None => Extension::Lost,
+            }
+        });
+        let answers = answers.collect();
+        if !leases.is_empty() {
+            self.core.expect(expires);
+        }
+        answers
+    }
+
+    /// The status of the running job that a lease is valid for. A lease that ran out is valid until
+    /// somebody else has it.
+    fn held(&self, lease: LeaseRef) -> Option<Status> {
+        let held = self.core.index.leases.get(&lease.job)?;
+        let entry = self.core.index.entries.get(&lease.job)?;
+        (held.token == lease.token).then_some(entry.status)
+    }
+
+    pub fn settle(
+        &mut self,
+        settlement: Settlement,
+    ) -> Result<Result<Status, SettleError>, StoreError> {
+        let Settlement { lease, verdict } = settlement;
+        let Some(before) = self.held(lease) else { return Ok(Err(SettleError::Stale)) };
+        // A leased job is running, and a running job refuses no verdict.
+        let Ok((status, change)) = before.settled(verdict, self.now) else {
+            return Ok(Err(SettleError::Stale));
+        };
+        self.change(lease.job, status, change)?;
+        Ok(Ok(status))
+    }
+
+    pub fn annotate(&mut self, notes: Vec<Note>) -> Result<(), StoreError> {
+        for note in notes {
+            let Some(status) = self.held(note.lease) else { continue };
+            if !note.lines.is_empty() {
+                self.change(note.lease.job, status, Change::Logged(note.lines))?;
+            }
+            if let Some(progress) = note.progress {
+                self.change(note.lease.job, status, Change::Progressed(progress))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn control(&mut self, control: Control) -> Result<Controlled, StoreError> {
+        let (ids, verb): (_, Verb<'_, Self>) = match &control {
+            Control::Cancel(ids) => (ids, &Self::cancel),
+            Control::Retry(ids) => (ids, &Self::retry),
+            Control::Delete(ids) => (ids, &Self::delete),
+            Control::Move { jobs, queue } => {
+                self.check_queues(BTreeSet::from([queue]))?;
+                (jobs, &|group, id| group.shift(id, queue))
+            }
+            Control::Reprioritise { jobs, priority } => {
+                (jobs, &|group, id| group.reprioritise(id, *priority))
+            }
+            Control::Pause(queue) => {
+                self.pause(queue)?;
+                return Ok(Controlled::Done(Vec::new()));
+            }
+            Control::Resume(queue) => {
+                self.resume(queue)?;
+                return Ok(Controlled::Done(Vec::new()));
+            }
+            Control::SetConcurrency(name, limit) => {
+                let change = QueueChange::ConcurrencySet { concurrency: *limit };
+                self.set_limit(
+                    name,
+                    *limit,
+                    |queue| &mut queue.concurrency,
+                    |kept| &mut kept.concurrency,
+                    change,
+                )?;
+                return Ok(Controlled::Done(Vec::new()));
+            }
+            Control::SetRateLimit(name, limit) => {
+                let change = QueueChange::RateLimitSet { rate_limit: *limit };
+                self.set_limit(
+                    name,
+                    *limit,
+                    |queue| &mut queue.rate_limit,
+                    |kept| &mut kept.rate_limits,
+                    change,
+                )?;
+                return Ok(Controlled::Done(Vec::new()));
+            }
+        };
+        let archiving =
+            |id| self.core.index.entries.get(id).is_some_and(|entry: &Entry| entry.archiving);
+        if ids.iter().any(archiving) {
+            return Ok(Controlled::Later(control));
+        }
+        let answers: Result<Vec<_>, StoreError> =
+            ids.iter().map(|id| Ok((*id, verb(self, *id)?))).collect();
+        Ok(Controlled::Done(answers?))
+    }
+
+    fn pause(&mut self, name: &QueueName) -> Result<(), StoreError> {
+        self.check_queues(BTreeSet::from([name]))?;
+        let queue = self.queue(name) as usize;
+        if !std::mem::replace(&mut self.core.index.sets.queues[queue].paused, true) {
+            self.queue_event(name.clone(), QueueChange::Paused)?;
+            self.core.meta.paused.insert(name.clone());
+            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, name: &QueueName) -> Result<(), StoreError> {
+        let Some(queue) = self.core.index.known_queue(name) else { return Ok(()) };
+        if std::mem::replace(&mut self.core.index.sets.queues[queue as usize].paused, false) {
+            self.woken.insert(queue);
+            self.queue_event(name.clone(), QueueChange::Resumed)?;
+            self.core.meta.paused.remove(name);
+            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+        }
+        Ok(())
+    }
+
+    /// Sets a limit of a queue, or takes it back: in its place in the index and in what is kept.
+    fn set_limit<T: Copy + PartialEq>(
+        &mut self,
+        name: &QueueName,
+        limit: Option<T>,
+        place: fn(&mut Queue) -> &mut Option<T>,
+        kept: fn(&mut Later) -> &mut BTreeMap<QueueName, T>,
+        change: QueueChange,
+    ) -> Result<(), StoreError> {
+        if limit.is_some() {
+            self.check_queues(BTreeSet::from([name]))?;
+        } else if self.core.index.known_queue(name).is_none() {
+            return Ok(());
+        }
+        let queue = self.queue(name) as usize;
+        let before = place(&mut self.core.index.sets.queues[queue]);
+        if std::mem::replace(before, limit) != limit {
+            self.queue_event(name.clone(), change)?;
+            let kept = kept(&mut self.core.meta.later);
+            match limit {
+                Some(limit) => kept.insert(name.clone(), limit),
+                None => kept.remove(name),
+            };
+            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: JobId) -> Result<Answer, StoreError> {
+        let Some(before) = self.status(id)? else { return Ok(Err(ControlError::NotFound)) };
+        let status = match before.step(Step::AskCancel) {
+            Ok(status) => status,
+            Err(refused) => return Ok(Err(refused.into())),
+        };
+        if status.state == State::Cancelled {
+            self.change(id, status, Change::Cancelled)?;
+        } else if status != before {
+            self.change(id, status, Change::CancelAsked)?;
+        }
+        Ok(Ok(status))
+    }
+
+    fn retry(&mut self, id: JobId) -> Result<Answer, StoreError> {
+        self.bring_back(id, Step::RetryNow, |group, status| {
+            group.change(id, status, Change::Retried).map(drop)
+        })
+    }
+
+    fn delete(&mut self, id: JobId) -> Result<Answer, StoreError> {
+        self.bring_back(id, Step::Delete, |group, status| {
+            group.change(id, status, Change::Deleted)?;
+            group.forget(id);
+            Ok(())
+        })
+    }
+
+    fn shift(&mut self, id: JobId, queue: &QueueName) -> Result<Answer, StoreError> {
+        let status = match self.waiting(id, Step::Move)? {
+            Ok(status) => status,
+            refused @ Err(_) => return Ok(refused),
+        };
+        let Some(entry) = self.core.index.entries.get(&id) else {
+            return Ok(Err(ControlError::NotFound));
+        };
+        let from = entry.labels.queue.clone();
+        if from == *queue {
+            return Ok(Ok(status));
+        }
+        let labels = Labels { queue: queue.clone(), ..(*entry.labels).clone() };
+        let (labels, group) = self.core.group_of(&labels.into());
+        self.core.index.change(id, |entry| (entry.labels, entry.group) = (labels, group));
+        self.change(id, status, Change::Moved { from })?;
+        Ok(Ok(status))
+    }
+
+    fn reprioritise(&mut self, id: JobId, priority: i16) -> Result<Answer, StoreError> {
+        let status = match self.waiting(id, Step::Reprioritise)? {
+            Ok(status) => status,
+            refused @ Err(_) => return Ok(refused),
+        };
+        if self.core.index.entries.get(&id).is_some_and(|entry| entry.priority != priority) {
+            self.core.index.change(id, |entry| entry.priority = priority);
+            self.change(id, status, Change::Reprioritised { priority })?;
+        }
+        Ok(Ok(status))
+    }
+
+    /// The status of a job after a step that only waiting jobs take.
+    fn waiting(&self, id: JobId, step: Step) -> Result<Answer, StoreError> {
+        let status = self.status(id)?.ok_or(ControlError::NotFound);
+        Ok(status.and_then(|before| Ok(before.step(step)?)))
+    }
+
+    /// Takes a step that archived jobs can take too: they come back into the index first.
+    fn bring_back(
+        &mut self,
+        id: JobId,
+        step: Step,
+        then: impl FnOnce(&mut Self, Status) -> Result<(), StoreError>,
+    ) -> Result<Answer, StoreError> {
+        let Some(before) = self.status(id)? else { return Ok(Err(ControlError::NotFound)) };
+        let status = match before.step(step) {
+            Ok(status) => status,
+            Err(refused) => return Ok(Err(refused.into())),
+        };
+        if !self.core.index.entries.contains_key(&id) {
+            self.unarchive(id)?;
+        }
+        then(self, status)?;
+        Ok(Ok(status))
+    }
+
+    /// A job's status, wherever it is.
+    fn status(&self, id: JobId) -> Result<Option<Status>, StoreError> {
+        if let Some(entry) = self.core.index.entries.get(&id) {
+            return Ok(Some(entry.status));
+        }
+        let archived = self.find_archived(id)?;
+        Ok(archived.map(|(job, _)| job.status))
+    }
+
+    /// Takes back a claim that nobody was told of.
+    pub fn unclaim(&mut self, id: JobId) -> Result<(), StoreError> {
+        let Some(entry) = self.core.index.entries.get(&id) else { return Ok(()) };
+        let verdict = Verdict::Interrupted { why: Interruption::Unclaimed };
+        let Ok((status, change)) = entry.status.settled(verdict, self.now) else { return Ok(()) };
+        self.change(id, status, change).map(drop)
+    }
+
+    /// Takes a running job's lease back; `why` says how its attempt was lost.
+    pub fn rescue(&mut self, id: JobId, why: Interruption) -> Result<(), StoreError> {
+        let Some(entry) = self.core.index.entries.get(&id) else { return Ok(()) };
+        let Ok((status, change)) = entry.status.rescued(why) else { return Ok(()) };
+        self.change(id, status, change).map(drop)
+    }
+}

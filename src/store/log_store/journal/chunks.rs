@@ -1,0 +1,261 @@
+//! The journal's table of contents: which chunk begins with which event, and which chunks are still
+//! needed. The chunks themselves are on disk under `j` + chunk number.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, RwLock};
+
+use crate::job::Time;
+use crate::store::Keep;
+use crate::store::sled::ops::Ops;
+
+/// The key of a chunk.
+pub fn key(chunk: u64) -> [u8; 9] {
+    let mut key = [b'j'; 9];
+    key[1..].copy_from_slice(&chunk.to_be_bytes());
+    key
+}
+
+/// The number of the chunk with this key.
+pub fn number(key: &[u8]) -> Option<u64> {
+    let digits = key.strip_prefix(b"j")?;
+    Some(u64::from_be_bytes(digits.try_into().ok()?))
+}
+
+/// What readers need to find an event: the first event of every durable chunk.
+#[derive(Debug, Default)]
+pub struct Directory {
+    base: u64,
+    first_seqs: VecDeque<u64>,
+    /// Stored bytes of all chunks.
+    pub bytes: u64,
+}
+
+impl Directory {
+    /// Adds a durable chunk; from now on readers find it.
+    pub fn add(&mut self, first_seq: u64, len: usize) {
+        self.first_seqs.push_back(first_seq);
+        self.bytes += len as u64;
+    }
+
+    /// The number of chunks.
+    pub fn len(&self) -> usize {
+        self.first_seqs.len()
+    }
+
+    /// The chunks that hold the events from `seq` on, oldest first, at most `max`.
+    pub fn chunks_from(&self, seq: u64, max: usize) -> Vec<u64> {
+        let from = self.first_seqs.partition_point(|first| *first <= seq).saturating_sub(1);
+        (from..self.first_seqs.len()).take(max).map(|n| self.base + n as u64).collect()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Meta {
+    first_seq: u64,
+    at: Time,
+    /// The stored length; removing a chunk needs it.
+    len: u32,
+    /// Live or not yet archived jobs whose trail goes through the chunk.
+    refs: u32,
+}
+
+/// The committer's side of the table; the chunks of the newest groups may be on their way to the disk.
+pub struct Journal {
+    shared: Arc<RwLock<Directory>>,
+    base: u64,
+    metas: VecDeque<Meta>,
+    /// References to chunks of the group under way, which have no `Meta` yet.
+    fresh_refs: Vec<u32>,
+    /// Stored bytes of all chunks.
+    pub bytes: u64,
+}
+
+/// Chunks removed in one group at most, so that trimming never holds a group up.
+const TRIM_STEP: usize = 256;
+
+impl Journal {
+    /// An empty table whose first chunk will be `base`.
+    pub fn new(base: u64, shared: Arc<RwLock<Directory>>) -> Self {
+        let mut directory = shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *directory = Directory { base, ..Directory::default() };
+        drop(directory);
+        Journal { shared, base, metas: VecDeque::new(), fresh_refs: Vec::new(), bytes: 0 }
+    }
+
+    /// The number the next chunk will have.
+    pub fn next_chunk(&self) -> u64 {
+        self.base + self.metas.len() as u64
+    }
+
+    /// Adds a chunk that is on its way to the disk.
+    pub fn stage(&mut self, first_seq: u64, at: Time) {
+        let refs = if self.fresh_refs.is_empty() { 0 } else { self.fresh_refs.remove(0) };
+        self.metas.push_back(Meta { first_seq, at, len: 0, refs });
+    }
+
+    /// Chunks from this number on are on the disk, and so long each.
+    pub fn stored(&mut self, first: u64, lens: &[usize]) {
+        let place = (first.saturating_sub(self.base) as usize).min(self.metas.len());
+        for (meta, len) in self.metas.range_mut(place..).zip(lens) {
+            meta.len = *len as u32;
+            self.bytes += *len as u64;
+        }
+    }
+
+    /// Adds a chunk that is on the disk.
+    pub fn add(&mut self, first_seq: u64, at: Time, len: usize) {
+        let number = self.next_chunk();
+        self.stage(first_seq, at);
+        self.stored(number, &[len]);
+        let mut shared = self.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        shared.add(first_seq, len);
+    }
+
+    /// A job's trail goes through a chunk now.
+    pub fn hold(&mut self, chunk: u64) {
+        if let Some(refs) = self.refs(chunk) {
+            *refs += 1;
+        }
+    }
+
+    /// A job's trail goes through these chunks no more.
+    pub fn release(&mut self, chunks: impl Iterator<Item = u64>) {
+        for chunk in chunks {
+            if let Some(refs) = self.refs(chunk) {
+                *refs = refs.saturating_sub(1);
+            }
+        }
+    }
+
+    fn refs(&mut self, chunk: u64) -> Option<&mut u32> {
+        let place = usize::try_from(chunk.checked_sub(self.base)?).ok()?;
+        if let Some(fresh) = place.checked_sub(self.metas.len()) {
+            if fresh >= self.fresh_refs.len() {
+                self.fresh_refs.resize(fresh + 1, 0);
+            }
+            return self.fresh_refs.get_mut(fresh);
+        }
+        self.metas.get_mut(place).map(|meta| &mut meta.refs)
+    }
+
+    /// The seq after which every event is within `keep`; events up to it may go.
+    pub fn expired_up_to(&self, head: u64, now: Time, keep: Keep) -> u64 {
+        let by_count = head.saturating_sub(keep.count);
+        let young = self.metas.partition_point(|meta| meta.at.after(keep.age) <= now);
+        let by_age = match self.metas.get(young) {
+            Some(meta) => meta.first_seq.saturating_sub(1),
+            None => head,
+        };
+        by_count.max(by_age).min(head)
+    }
+
+    /// Removes the oldest chunks that nobody needs: no job's trail goes through them and all their
+    /// events are at or below `expired`. Stops at the first one that is needed.
+    pub fn trim(&mut self, expired: u64, ops: &mut Ops) {
+        for _ in 0..TRIM_STEP {
+            let (Some(first), Some(second)) = (self.metas.front(), self.metas.get(1)) else {
+                return;
+            };
+            if first.refs > 0 || second.first_seq > expired + 1 {
+                return;
+            }
+            let len = first.len;
+            ops.remove(&key(self.base), len as usize);
+            self.bytes -= u64::from(len);
+            self.metas.pop_front();
+            self.base += 1;
+            let mut shared = self.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            shared.first_seqs.pop_front();
+            shared.base += 1;
+            shared.bytes = shared.bytes.saturating_sub(u64::from(len));
+        }
+    }
+
+    /// The oldest chunk when it only stays because of jobs: all its events are expired, and it stands
+    /// in the way of trimming.
+    pub fn blocked_front(&self, expired: u64) -> Option<u64> {
+        let (first, second) = (self.metas.front()?, self.metas.get(1)?);
+        (first.refs > 0 && second.first_seq <= expired + 1).then_some(self.base)
+    }
+
+    /// Whether more than half of the chunks are needed by no job: then copying the others forward costs
+    /// less than it frees.
+    pub fn is_mostly_dead(&self) -> bool {
+        let live = self.metas.iter().filter(|meta| meta.refs > 0).count();
+        live * 2 < self.metas.len()
+    }
+
+    /// The numbers of all chunks.
+    pub fn chunks(&self) -> std::ops::Range<u64> {
+        self.base..self.next_chunk()
+    }
+
+    /// The number of chunks.
+    pub fn len(&self) -> usize {
+        self.metas.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn journal() -> (Journal, Arc<RwLock<Directory>>) {
+        let shared = Arc::default();
+        let mut journal = Journal::new(10, Arc::clone(&shared));
+        for (n, first_seq) in [1, 4, 4, 9].into_iter().enumerate() {
+            journal.add(first_seq, Time::from_millis(n as i64 * 1_000), 100);
+        }
+        (journal, shared)
+    }
+
+    #[test]
+    fn readers_find_the_chunk_of_an_event() {
+        let (_journal, shared) = journal();
+        let directory = shared.read().unwrap();
+        assert_eq!(directory.chunks_from(1, 9), [10, 11, 12, 13]);
+        assert_eq!(directory.chunks_from(3, 2), [10, 11]);
+        assert_eq!(directory.chunks_from(4, 9), [12, 13]);
+        assert_eq!(directory.chunks_from(99, 9), [13]);
+    }
+
+    #[test]
+    fn only_expired_and_unneeded_chunks_at_the_front_go() {
+        let (mut journal, shared) = journal();
+        let mut ops = Ops::default();
+        journal.trim(2, &mut ops);
+        assert_eq!(journal.len(), 4, "event 3 is not expired");
+        journal.hold(11);
+        journal.trim(9, &mut ops);
+        assert_eq!((journal.len(), journal.bytes), (3, 300));
+        assert_eq!(journal.blocked_front(9), Some(11));
+        journal.release([11].into_iter());
+        journal.trim(9, &mut ops);
+        assert_eq!(journal.len(), 1, "the newest chunk stays");
+        assert_eq!(shared.read().unwrap().chunks_from(0, 9), [13]);
+        assert_eq!(journal.next_chunk(), 14);
+    }
+
+    #[test]
+    fn references_to_chunks_of_the_group_under_way_count() {
+        let (mut journal, _) = journal();
+        journal.hold(15);
+        journal.add(10, Time::default(), 1);
+        journal.add(11, Time::default(), 1);
+        let mut ops = Ops::default();
+        journal.add(12, Time::default(), 1);
+        journal.trim(12, &mut ops);
+        assert_eq!(journal.blocked_front(12), Some(15));
+    }
+
+    #[test]
+    fn events_expire_by_count_and_by_age() {
+        let (journal, _) = journal();
+        let now = Time::from_millis(3_500);
+        let keep = |count, secs| Keep { count, age: Duration::from_secs(secs) };
+        assert_eq!(journal.expired_up_to(12, now, keep(5, 99)), 7);
+        assert_eq!(journal.expired_up_to(12, now, keep(99, 2)), 3, "chunks 10 and 11 are old");
+        assert_eq!(journal.expired_up_to(12, now, keep(99, 0)), 12);
+    }
+}

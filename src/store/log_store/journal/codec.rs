@@ -1,0 +1,368 @@
+//! The bytes of a chunk: many records packed into one stored value.
+//!
+//! ```text
+//! ┌─────────┬───────┬────────┬───────────────────────────────────────────────┐
+//! │ version │ flags │ crc32  │ body, lz4 when flag 1 is set (4 B raw length) │
+//! │  1 B    │  1 B  │ 4 B LE │   postcard: Header, then `count` records      │
+//! └─────────┴───────┴────────┴───────────────────────────────────────────────┘
+//! ```
+//! The version is the number of the format of the body, see `src/store/formats.rs`.
+//! The checksum covers everything after itself. Labels stand once per chunk, in the header.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{
+    Change, Event, Fact, Job, JobId, Labels, QueueChange, QueueName, ScheduleChange, ScheduleName,
+    State, Time,
+};
+use crate::store::formats::{self, Format, Unreadable};
+
+const COMPRESSED: u8 = 1;
+const PREFIX: usize = 6;
+/// Below this many bytes compression costs more than it saves.
+const WORTH_COMPRESSING: usize = 200;
+/// Raw bytes after which a chunk is closed; compressed it then stays below one piece, usually.
+const CHUNK_BYTES: usize = 14 * 1_024;
+
+/// What a chunk holds, decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chunk {
+    /// The number of its first event, or of the next event to come when it has none.
+    pub first_seq: u64,
+    /// When all of it was committed.
+    pub at: Time,
+    pub records: Vec<Record>,
+    /// Bytes of its body, before compression.
+    pub bytes: usize,
+}
+
+/// One record of the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A public fact; takes a sequence number.
+    Event(Event),
+    /// A whole job, copied forward so that older chunks may go, or back from the archive.
+    Carried(Box<Job>),
+    /// A finished job went by retention.
+    Pruned(JobId),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    first_seq: u64,
+    at: Time,
+    count: u32,
+    labels: Vec<Arc<Labels>>,
+}
+
+#[derive(Serialize)]
+enum Wire<'a> {
+    Job { id: JobId, label: u32, state: State, attempt: u16, change: &'a Change },
+    Queue { queue: &'a QueueName, change: QueueChange },
+    Carried(&'a Job),
+    Pruned(JobId),
+    Schedule { schedule: &'a ScheduleName, change: ScheduleChange },
+}
+
+#[derive(Deserialize)]
+enum Stored {
+    Job { id: JobId, label: u32, state: State, attempt: u16, change: Change },
+    Queue { queue: QueueName, change: QueueChange },
+    Carried(Box<Job>),
+    Pruned(JobId),
+    Schedule { schedule: ScheduleName, change: ScheduleChange },
+}
+
+/// Packs records into chunks, in order.
+pub struct Packer {
+    at: Time,
+    next_seq: u64,
+    first_seq: u64,
+    count: u32,
+    labels: Vec<Arc<Labels>>,
+    body: Vec<u8>,
+    done: Vec<Raw>,
+    /// Bytes of the events packed so far, before compression.
+    pub event_bytes: u64,
+}
+
+/// A chunk that takes no more records, before its compression.
+#[derive(Debug)]
+pub struct Raw {
+    pub first_seq: u64,
+    raw: Vec<u8>,
+}
+
+impl Raw {
+    /// What is stored.
+    pub fn seal(&self) -> Vec<u8> {
+        seal(formats::JOURNAL_CHUNK, &self.raw)
+    }
+}
+
+impl Packer {
+    /// Starts a group committed at `at` whose first event has number `next_seq`.
+    pub fn new(at: Time, next_seq: u64) -> Self {
+        Packer {
+            at,
+            next_seq,
+            first_seq: next_seq,
+            count: 0,
+            labels: Vec::new(),
+            body: Vec::with_capacity(CHUNK_BYTES + 2_048),
+            done: Vec::new(),
+            event_bytes: 0,
+        }
+    }
+
+    /// Adds a public fact, and says in which chunk of the group it stands (0 is the first), as all
+    /// adders do.
+    pub fn event(&mut self, event: &Event) -> Result<usize, String> {
+        self.next_seq += 1;
+        let before = self.body.len();
+        let wire = match &event.fact {
+            Fact::Job { id, labels, state, attempt, change } => {
+                let label = self.label(labels);
+                Wire::Job { id: *id, label, state: *state, attempt: *attempt, change }
+            }
+            Fact::Queue { queue, change } => Wire::Queue { queue, change: *change },
+            Fact::Schedule { schedule, change } => Wire::Schedule { schedule, change: *change },
+        };
+        self.encode(&wire)?;
+        self.event_bytes += (self.body.len() - before) as u64;
+        self.added()
+    }
+
+    /// Adds a whole job.
+    pub fn carried(&mut self, job: &Job) -> Result<usize, String> {
+        self.encode(&Wire::Carried(job))?;
+        self.added()
+    }
+
+    /// Adds that a finished job went.
+    pub fn pruned(&mut self, id: JobId) -> Result<usize, String> {
+        self.encode(&Wire::Pruned(id))?;
+        self.added()
+    }
+
+    /// Adds a record of any sort.
+    #[cfg(test)]
+    pub fn push(&mut self, record: &Record) -> Result<usize, String> {
+        match record {
+            Record::Event(event) => self.event(event),
+            Record::Carried(job) => self.carried(job),
+            Record::Pruned(id) => self.pruned(*id),
+        }
+    }
+
+    fn encode(&mut self, wire: &Wire<'_>) -> Result<(), String> {
+        let body = std::mem::take(&mut self.body);
+        self.body = postcard::to_extend(wire, body).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    /// Counts the record that was just encoded and closes a full chunk.
+    fn added(&mut self) -> Result<usize, String> {
+        self.count += 1;
+        let place = self.done.len();
+        if self.body.len() >= CHUNK_BYTES {
+            self.close()?;
+        }
+        Ok(place)
+    }
+
+    /// Closes what is open as a chunk of its own, even when nothing is in it: its header alone says how
+    /// far the numbers go, and when.
+    pub fn finish_marked(mut self) -> Result<Vec<Raw>, String> {
+        self.close()?;
+        Ok(self.done)
+    }
+
+    /// The finished chunks.
+    pub fn finish(mut self) -> Result<Vec<Raw>, String> {
+        if self.count > 0 {
+            self.close()?;
+        }
+        Ok(self.done)
+    }
+
+    fn label(&mut self, labels: &Arc<Labels>) -> u32 {
+        let known = self.labels.iter().position(|l| Arc::ptr_eq(l, labels) || l == labels);
+        known.unwrap_or_else(|| {
+            self.labels.push(labels.clone());
+            self.labels.len() - 1
+        }) as u32
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        let header = Header {
+            first_seq: self.first_seq,
+            at: self.at,
+            count: self.count,
+            labels: std::mem::take(&mut self.labels),
+        };
+        let mut raw = postcard::to_stdvec(&header).map_err(|error| error.to_string())?;
+        raw.extend_from_slice(&self.body);
+        self.done.push(Raw { first_seq: self.first_seq, raw });
+        self.body.clear();
+        self.count = 0;
+        self.first_seq = self.next_seq;
+        Ok(())
+    }
+}
+
+impl Chunk {
+    /// Reads a chunk back.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Chunk, Unreadable> {
+        let raw = unseal(formats::JOURNAL_CHUNK, bytes)?;
+        let (header, mut rest) =
+            postcard::take_from_bytes::<Header>(&raw).map_err(|e| format!("chunk header: {e}"))?;
+        let mut seq = header.first_seq;
+        let mut records = Vec::with_capacity(header.count as usize);
+        for _ in 0..header.count {
+            let (stored, tail) =
+                postcard::take_from_bytes::<Stored>(rest).map_err(|e| format!("record: {e}"))?;
+            rest = tail;
+            let fact = match stored {
+                Stored::Job { id, label, state, attempt, change } => {
+                    let labels = header.labels.get(label as usize).ok_or("unknown label")?.clone();
+                    Fact::Job { id, labels, state, attempt, change }
+                }
+                Stored::Queue { queue, change } => Fact::Queue { queue, change },
+                Stored::Schedule { schedule, change } => Fact::Schedule { schedule, change },
+                Stored::Carried(job) => {
+                    records.push(Record::Carried(job));
+                    continue;
+                }
+                Stored::Pruned(id) => {
+                    records.push(Record::Pruned(id));
+                    continue;
+                }
+            };
+            records.push(Record::Event(Event { seq, at: header.at, fact }));
+            seq += 1;
+        }
+        let bytes = raw.len();
+        Ok(Chunk { first_seq: header.first_seq, at: header.at, records, bytes })
+    }
+}
+
+/// Adds version, checksum and, where it pays, compression.
+pub fn seal(format: Format, raw: &[u8]) -> Vec<u8> {
+    let mut out = vec![format.newest, 0, 0, 0, 0, 0];
+    let packed = (raw.len() >= WORTH_COMPRESSING)
+        .then(|| lz4_flex::block::compress_prepend_size(raw))
+        .filter(|packed| packed.len() < raw.len());
+    match packed {
+        Some(packed) => {
+            out[1] = COMPRESSED;
+            out.extend_from_slice(&packed);
+        }
+        None => out.extend_from_slice(raw),
+    }
+    let crc = crc32fast::hash(&out[PREFIX..]);
+    out[2..PREFIX].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+/// The format of the value under a key, by the letter that the key begins with.
+pub fn format_of(key: &[u8]) -> Format {
+    match key.first() {
+        Some(b'j') => formats::JOURNAL_CHUNK,
+        Some(b'r' | b't') => formats::RUN_HEADER,
+        Some(b'a') => formats::ARCHIVED_JOBS,
+        Some(b's') => formats::SCHEDULE,
+        Some(_) | None => formats::STORE,
+    }
+}
+
+/// Undoes [`seal`].
+///
+/// # Errors
+/// [`Unreadable::Newer`] when the version is one that is not known yet: then nothing else is looked at, for it
+/// may mean something else there.
+pub fn unseal(format: Format, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    let (Some(&[version, flags, a, b, c, d]), Some(body)) =
+        (bytes.first_chunk::<PREFIX>(), bytes.get(PREFIX..))
+    else {
+        return Err(format!("{} bytes are too short for a value", bytes.len()).into());
+    };
+    format.check(version.into())?;
+    if crc32fast::hash(body) != u32::from_le_bytes([a, b, c, d]) {
+        return Err("the checksum does not match".into());
+    }
+    match flags {
+        0 => Ok(body.to_vec()),
+        COMPRESSED => lz4_flex::block::decompress_size_prepended(body)
+            .map_err(|error| format!("cannot decompress: {error}").into()),
+        other => Err(format!("unknown flags {other}").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Json, Kind, Spec, Tag};
+
+    fn enqueued(n: u64, payload: &str) -> Record {
+        let labels = Labels {
+            queue: QueueName::default(),
+            kind: Kind::parse("echo").unwrap(),
+            tags: Box::new([Tag::parse("t").unwrap()]),
+        };
+        let spec = Spec {
+            payload: Json::parse(payload).unwrap(),
+            priority: -3,
+            retry: Default::default(),
+            timeout_ms: Some(n),
+            idempotency_key: None,
+        };
+        let fact = Fact::Job {
+            id: JobId::from_u128(n.into()),
+            labels: labels.into(),
+            state: State::Available,
+            attempt: 0,
+            change: Change::Enqueued { spec: spec.into(), run_at: Time::from_millis(5) },
+        };
+        Record::Event(Event { seq: 100 + n, at: Time::from_millis(9), fact })
+    }
+
+    fn pack(records: &[Record]) -> Vec<Chunk> {
+        let mut packer = Packer::new(Time::from_millis(9), 100);
+        records.iter().for_each(|record| {
+            packer.push(record).unwrap();
+        });
+        packer.finish().unwrap().iter().map(|raw| Chunk::decode(&raw.seal()).unwrap()).collect()
+    }
+
+    #[test]
+    fn records_survive_the_bytes() {
+        let mut records: Vec<Record> = (0..500).map(|n| enqueued(n, "{\"a\": 1}")).collect();
+        records.push(Record::Pruned(JobId::from_u128(3)));
+        let Record::Event(event) = &records[0] else { unreachable!() };
+        records.push(Record::Carried(Box::new(Job::from_enqueued(event).unwrap())));
+        let chunks = pack(&records);
+        assert!(chunks.len() > 1);
+        assert_eq!(chunks[0].first_seq, 100);
+        let back: Vec<Record> = chunks.into_iter().flat_map(|chunk| chunk.records).collect();
+        assert_eq!(back, records);
+    }
+
+    #[test]
+    fn a_flipped_byte_is_noticed() {
+        let mut packer = Packer::new(Time::default(), 1);
+        packer.push(&enqueued(1, "\"some payload\"")).unwrap();
+        let bytes = packer.finish().unwrap()[0].seal();
+        for place in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[place] ^= 0x10;
+            assert!(Chunk::decode(&bad).is_err(), "byte {place}");
+        }
+        assert!(Chunk::decode(&[]).is_err());
+    }
+}

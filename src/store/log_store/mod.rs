@@ -1,0 +1,443 @@
+//! The durable store on sled. The journal is the truth: one committer thread applies commands to an
+//! in-memory index in groups; each group's events are appended to the journal in packed chunks and synced,
+//! and only then answered.
+//! Finished jobs move to packed runs (`archive`). See docs/store-format.md for the bytes.
+
+mod archive;
+pub(super) mod commit;
+mod journal;
+mod read;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+pub use self::verify::{Problem, Report, verify};
+use super::search::Budget;
+use super::sled::faults::Faults;
+use super::{
+    Claim, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits, Note, Page,
+    Piece, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage,
+    Store, StoreError, Ticked,
+};
+use crate::clock::Clock;
+use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
+use crate::supervise::{Failures, Part};
+use commit::committer::{Change, Command};
+use commit::group::Core;
+use commit::index::Index;
+use commit::shared::{Shared, Tuning};
+use commit::verbs::{Claimed, Taken};
+use read::pool::{Class, Readers};
+pub use snapshot::builder::Builder;
+use snapshot::walk::{Cut, Live, Walk};
+
+/// Commands that may wait for the committer before callers have to.
+const WAITING_COMMANDS: usize = 16_384;
+/// How often a read looks again when the job moved under it.
+const LOOKS: usize = 8;
+
+/// Hands out everything in a directory that no server uses, piece by piece, and changes nothing.
+///
+/// # Errors
+/// What cannot be read, or what `take` answers.
+pub fn read_out<E: From<StoreError>>(
+    dir: &Path,
+    mut take: impl FnMut(Piece) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut walk = Walk::offline(dir)?;
+    loop {
+        let pieces = walk.next()?;
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        pieces.into_iter().try_for_each(&mut take)?;
+    }
+}
+
+/// Keeps jobs in a sled database; see the module.
+pub struct SledStore {
+    shared: Arc<Shared>,
+    readers: Readers,
+    /// Taken when the handle is dropped, so that the committer sees the end of its channel.
+    commands: Option<mpsc::Sender<Command>>,
+    /// Dropped with the handle, too, so that the threads that write down the log's head and look for the
+    /// directory end.
+    open: Option<[std::sync::mpsc::Sender<()>; 2]>,
+    threads: Vec<JoinHandle<()>>,
+    /// Where a thread that is gone is told of.
+    failures: Failures,
+}
+
+impl SledStore {
+    /// Opens a data directory, creating it when it is not there, and gives back the leases of the
+    /// process that had it before. Blocks while it reads: call it before the runtime is busy.
+    ///
+    /// # Errors
+    /// Says what cannot be read, and where. An unreadable store is left as it is.
+    pub fn open(
+        dir: &Path,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<SledStore>, StoreError> {
+        let tuning = Tuning::of(&limits);
+        Self::open_tuned(dir, limits, clock, tuning, Faults::from_environment()?)
+    }
+
+    fn open_tuned(
+        dir: &Path,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+        tuning: Tuning,
+        faults: Faults,
+    ) -> Result<Arc<SledStore>, StoreError> {
+        let core = commit::recover::open(dir, limits, clock, tuning, faults)?;
+        let shared = core.shared.clone();
+        let failures = Failures::default();
+        let readers = Readers::new(&shared.limits, failures.clone());
+        let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
+        let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
+        let (archiver, reading) =
+            commit::archiver::Archiver::start(shared.clone(), commands.downgrade(), &failures)
+                .map_err(no_thread)?;
+        let writer = commit::writer::Writer::start(shared.clone(), commands.downgrade(), &failures)
+            .map_err(no_thread)?;
+        let (its, supervisor) = (shared.clone(), failures.clone());
+        let committing = failures.thread(Part::Committer, move || {
+            let body = || commit::committer::run(core, receiver, &archiver, writer);
+            if !supervisor.run(Part::Committer, body) {
+                its.take_down(StoreError::Closed); // nobody will answer any more
+            }
+        });
+        let committing = committing.map_err(no_thread)?;
+        let (open, end) = std::sync::mpsc::channel();
+        let witness =
+            super::sled::head_file::follow(shared.clone(), end, &failures).map_err(no_thread)?;
+        let (present, end) = std::sync::mpsc::channel();
+        let watching =
+            super::sled::identity::watch(shared.clone(), commands.downgrade(), end, &failures)
+                .map_err(no_thread)?;
+        let threads = vec![committing, reading, witness, watching];
+        let (commands, open) = (Some(commands), Some([open, present]));
+        Ok(Arc::new(SledStore { shared, readers, commands, open, threads, failures }))
+    }
+
+    /// Hands a change to the committer and waits for its answer.
+    async fn change<T>(
+        &self,
+        change: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Change,
+    ) -> Result<T, StoreError> {
+        self.shared.check()?; // during an outage nobody has to queue for the refusal
+        self.ask(|reply| Command::Change(change(reply))).await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let Some(commands) = &self.commands else { return Err(StoreError::Closed) };
+        if commands.send(command(reply)).await.is_err() {
+            return Err(self.down());
+        }
+        answer.await.unwrap_or_else(|_| Err(self.down()))
+    }
+
+    /// Why the committer no longer answers.
+    fn down(&self) -> StoreError {
+        self.shared.check().err().unwrap_or(StoreError::Closed)
+    }
+
+    /// Sees everything as it is between two groups, when the last one is durable.
+    async fn see<T: Send + 'static>(
+        &self,
+        see: impl FnOnce(&Core) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.shared.check()?;
+        self.ask(|reply| {
+            Command::Look(Box::new(move |core| {
+                // A reader that gave up misses nothing.
+                let _gone = reply.send(Ok(see(core)));
+            }))
+        })
+        .await
+    }
+
+    /// Looks at the index, and the durable place it is of.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Index, Cursor) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.see(move |core| look(&core.index, core.shared.head())).await
+    }
+
+    /// Reads from the disk on a thread that may block, when it is its turn.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.read_as(Class::Short, read).await
+    }
+
+    async fn read_as<T: Send + 'static>(
+        &self,
+        class: Class,
+        read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = self.shared.clone();
+        let outages = shared.outages.load(Ordering::Acquire);
+        let answer = self.readers.read(class, move || read(&shared)).await;
+        let answer = answer.unwrap_or_else(|| Err(StoreError::Corrupt("a read broke off".into())));
+        if answer.is_err() && outages != self.outages() {
+            return Err(StoreError::Unavailable("it was opened again while it was read".into()));
+        }
+        answer
+    }
+
+    fn outages(&self) -> u64 {
+        self.shared.outages.load(Ordering::Acquire)
+    }
+
+    /// Reads the records of claimed jobs.
+    async fn leases(&self, claimed: &Arc<Vec<(Claimed, Event)>>) -> Result<Vec<Lease>, StoreError> {
+        let these = claimed.clone();
+        let mut leases = self.read(move |shared| read::records::leases(shared, &these)).await?;
+        for ((one, _), lease) in claimed.iter().zip(&mut leases) {
+            if lease.is_none() {
+                // Its chunks were written anew meanwhile: the index knows where. Or the lease is gone.
+                let job = self
+                    .get(one.id)
+                    .await?
+                    .0
+                    .filter(|job| read::records::token(job) == Some(one.token));
+                *lease = job.map(|job| one.lease(job));
+            }
+        }
+        Ok(leases.into_iter().flatten().collect())
+    }
+
+    async fn existing(&self, id: JobId) -> Result<Job, StoreError> {
+        let (job, _) = self.get(id).await?;
+        // Who had the key went in the very moment: the submission can simply be repeated.
+        job.ok_or_else(|| StoreError::Unavailable("the job with this key was just removed".into()))
+    }
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+        let taken = self.change(|reply| Change::Enqueue(batch, reply)).await?;
+        let mut enqueued: Vec<Enqueued> = Vec::with_capacity(taken.len());
+        for taken in taken {
+            enqueued.push(match taken {
+                Taken::New(job) => Enqueued::New(job),
+                Taken::Existing(id) => match enqueued.iter().find(|one| one.job().id == id) {
+                    Some(same_batch) => Enqueued::Existing(same_batch.job().clone()),
+                    None => Enqueued::Existing(self.existing(id).await?),
+                },
+            });
+        }
+        Ok(enqueued)
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+        self.shared.check()?;
+        let mut outages = self.outages();
+        let claimed = self.ask(|reply| Command::Claim(claim, reply)).await?;
+        if claimed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claimed = Arc::new(claimed);
+        loop {
+            match self.leases(&claimed).await {
+                // They are leased to whoever waits here: after an outage that struck now they still are.
+                Err(StoreError::Unavailable(_))
+                    if self.shared.check().is_err() || outages != self.outages() =>
+                {
+                    outages = self.outages();
+                    self.shared.outage_over().await?;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn extend(
+        &self,
+        leases: Vec<LeaseRef>,
+        ttl: Duration,
+    ) -> Result<Vec<Extension>, StoreError> {
+        self.change(|reply| Change::Extend(leases, ttl, reply)).await
+    }
+
+    async fn settle(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Result<Status, SettleError>>, StoreError> {
+        self.change(|reply| Change::Settle(settlements, reply)).await
+    }
+
+    async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError> {
+        self.change(|reply| Change::Annotate(notes, reply)).await
+    }
+
+    async fn control(
+        &self,
+        control: Control,
+    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+        self.change(|reply| Change::Control(control, reply)).await
+    }
+
+    async fn schedule(
+        &self,
+        command: ScheduleCommand,
+    ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
+        self.change(|reply| Change::Schedule(command, reply)).await
+    }
+
+    async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
+        self.see(|core| (core.schedules.0.values().cloned().collect(), core.shared.head())).await
+    }
+
+    async fn tick(&self) -> Result<Ticked, StoreError> {
+        self.change(|reply| Change::Tick(Ticked::default(), reply)).await
+    }
+
+    async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
+        let mut cursor = self.shared.head();
+        for _ in 0..LOOKS {
+            let trail = self.look(move |index, head| (read::list::trail(index, id), head)).await;
+            let (trail, head) = trail?;
+            cursor = head;
+            let found = match trail {
+                Some(trail) => {
+                    self.read(move |shared| read::records::fold(shared, id, &trail)).await?
+                }
+                None => {
+                    let find = move |shared: &Shared| {
+                        read::records::from_archive(shared, |archive| {
+                            archive.find(&shared.disk, id)
+                        })
+                    };
+                    self.read(find).await?.map(|(job, _)| job)
+                }
+            };
+            if found.is_some() {
+                return Ok((found, head));
+            }
+            // Not there, or moved between the index and the archive while we looked.
+            if self
+                .look(move |index, head| read::list::trail(index, id).is_none() && head == cursor)
+                .await?
+            {
+                break;
+            }
+        }
+        Ok((None, cursor))
+    }
+
+    async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError> {
+        self.look(move |index, _| index.ahead(id, most)).await
+    }
+
+    async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
+        self.search(query).await
+    }
+
+    async fn stats(&self) -> Result<Stats, StoreError> {
+        let oldest = self.shared.oldest();
+        self.look(move |index, head| index.stats(head, oldest)).await
+    }
+
+    async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {
+        self.shared.check()?;
+        if after == self.shared.head() {
+            return Ok(Events::Some(Vec::new()));
+        }
+        let (clock, limits, reads) =
+            (&self.shared.clock, &self.shared.limits, &self.shared.log_reads);
+        let (budget, _caller) = Budget::new(clock, limits, reads);
+        let read = move |shared: &Shared| read::records::events(shared, after, max, Some(&budget));
+        self.read_as(Class::Log, read).await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        let cut = self.see(Cut::of).await?;
+        Ok(Box::new(Live::new(self.shared.clone(), cut)))
+    }
+
+    async fn storage(&self) -> Result<Storage, StoreError> {
+        self.shared.check()?;
+        self.read(Shared::storage).await
+    }
+
+    fn starts(&self) -> Vec<Time> {
+        self.shared.starts.get().cloned().unwrap_or_default()
+    }
+
+    fn head(&self) -> Cursor {
+        self.shared.head()
+    }
+
+    fn follow(&self, capacity: usize) -> mpsc::Receiver<Arc<[Event]>> {
+        let (sender, receiver) = mpsc::channel(capacity.max(1));
+        let mut followers = self.shared.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.check().is_ok() {
+            followers.push(sender);
+        }
+        receiver
+    }
+
+    fn wake(&self, queue: &QueueName) -> Arc<Notify> {
+        self.shared.wake(queue)
+    }
+
+    fn wake_timer(&self) -> Arc<Notify> {
+        self.shared.timer.clone()
+    }
+
+    fn end_searches(&self) {
+        let now = self.shared.clock.now();
+        self.shared.searches.end(now);
+        self.shared.log_reads.end(now);
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.shared.check()?;
+        self.shared.disk.check_blobs()
+    }
+
+    fn failures(&self) -> Option<Failures> {
+        Some(self.failures.clone())
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        match self.ask(Command::Close).await {
+            Ok(()) | Err(StoreError::Closed) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for SledStore {
+    /// Leaves the directory as a crash would, unless `close` came first, and waits until nothing of
+    /// this process holds it any more.
+    fn drop(&mut self) {
+        self.commands = None;
+        self.open = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+}

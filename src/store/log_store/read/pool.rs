@@ -1,0 +1,274 @@
+//! Reads of the disk, off the runtime's threads and only so many at once. Tokio begins a thread for each
+//! read that finds none idle, up to 512, and what an allocator keeps for a thread stays when it is gone; so
+//! here whoever has read takes the next read that waits.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use crate::store::Limits;
+use crate::supervise::{Failures, Part, pass};
+
+type Read = Box<dyn FnOnce() + Send>;
+
+/// Who reads, and what waits to be read.
+#[derive(Clone)]
+pub struct Readers {
+    most: Most,
+    state: Arc<Mutex<State>>,
+    failures: Failures,
+}
+
+/// What kind of a read it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A turn of a search. Only some readers take those at once.
+    Search,
+    /// A stretch of the log, for somebody who is behind. Only some readers take those at once.
+    Log,
+    /// Over soon: a record, a page.
+    Short,
+}
+
+impl Class {
+    /// The order in which they take turns.
+    const ALL: [Class; 3] = [Class::Search, Class::Log, Class::Short];
+}
+
+/// How many reads of each class may be under way at once.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    readers: usize,
+    searches: usize,
+    log: usize,
+    /// Searches and reads of the log together: one reader is left for everything else, if there is more
+    /// than one.
+    long: usize,
+}
+
+impl Most {
+    fn of(limits: &Limits) -> Most {
+        let readers = limits.readers.max(1);
+        let long = (readers - 1).max(1);
+        let part = |wanted: usize| wanted.clamp(1, long);
+        Most { readers, searches: part(limits.search_readers), log: part(limits.log_readers), long }
+    }
+
+    fn of_class(&self, class: Class) -> usize {
+        match class {
+            Class::Search => self.searches,
+            Class::Log => self.log,
+            Class::Short => self.readers,
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    reading: usize,
+    /// How many of those that read do so for each class.
+    busy: [usize; Class::ALL.len()],
+    waiting: [VecDeque<Read>; Class::ALL.len()],
+    /// What was begun last, so that with a single reader all have their turn.
+    last: Option<Class>,
+}
+
+impl State {
+    fn next(&mut self, most: &Most) -> Option<(Class, Read)> {
+        let from = self.last.map_or(0, |last| last as usize + 1);
+        let turns = (from..from + Class::ALL.len()).map(|at| Class::ALL[at % Class::ALL.len()]);
+        let class = turns.into_iter().find(|class| self.may_begin(*class, most))?;
+        let read = self.waiting[class as usize].pop_front()?;
+        self.last = Some(class);
+        self.busy[class as usize] += 1;
+        Some((class, read))
+    }
+
+    fn may_begin(&self, class: Class, most: &Most) -> bool {
+        let busy = self.busy[class as usize];
+        let long = self.busy[Class::Search as usize] + self.busy[Class::Log as usize];
+        let has_room = match class {
+            Class::Search | Class::Log => busy < most.of_class(class) && long < most.long,
+            Class::Short => true,
+        };
+        has_room && !self.waiting[class as usize].is_empty()
+    }
+}
+
+impl Readers {
+    /// At most so many reads at once, and so many of them turns of searches and reads of the log.
+    pub fn new(limits: &Limits, failures: Failures) -> Readers {
+        Readers { most: Most::of(limits), state: Arc::default(), failures }
+    }
+
+    /// Does a read when it is its turn; `None` when it panicked, or the runtime ends.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        class: Class,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        let read = Box::new(move || {
+            // Whoever asked may have given up.
+            let _gone = reply.send(read());
+        });
+        self.ask(class, read);
+        answer.await.ok()
+    }
+
+    fn ask(&self, class: Class, read: Read) {
+        let mut state = self.state();
+        let ahead = state.busy[class as usize] + state.waiting[class as usize].len();
+        let free = match class {
+            Class::Short => true,
+            Class::Search | Class::Log => ahead < self.most.of_class(class),
+        };
+        state.waiting[class as usize].push_back(read);
+        // A read that finds no reader free is taken by one that has read for its class.
+        if free && state.reading < self.most.readers {
+            state.reading += 1;
+            let readers = self.clone();
+            drop(spawn_blocking(move || {
+                let body = || readers.run();
+                if !readers.failures.run(Part::Reader, body) {
+                    readers.state().reading -= 1;
+                }
+            }));
+        }
+    }
+
+    /// Reads until nothing waits that may be read now.
+    fn run(&self) {
+        while let Some((class, read)) = self.next() {
+            pass(Part::Reader);
+            // Dropping its reply tells whoever asked; the panic itself was logged by its hook.
+            let _panicked = catch_unwind(AssertUnwindSafe(read));
+            self.state().busy[class as usize] -= 1;
+        }
+    }
+
+    fn next(&self) -> Option<(Class, Read)> {
+        let mut state = self.state();
+        let next = state.next(&self.most);
+        if next.is_none() {
+            state.reading -= 1;
+        }
+        next
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    fn readers(readers: usize, long: usize) -> Readers {
+        let limits =
+            Limits { readers, search_readers: long, log_readers: long, ..Limits::default() };
+        Readers::new(&limits, Failures::default())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_more_read_at_once_than_may_and_all_do() {
+        let readers = readers(2, 1);
+        let seen = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0), Barrier::new(2)));
+        let reads = (0..64).map(|number| {
+            let seen = seen.clone();
+            readers.read(Class::Short, move || {
+                let (now, most, pair) = &*seen;
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                pair.wait();
+                now.fetch_sub(1, Ordering::SeqCst);
+                number
+            })
+        });
+        let answers = join_all(reads).await;
+        assert!(answers.into_iter().eq((0..64).map(Some)));
+        assert_eq!(seen.1.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_panics_ends_only_itself() {
+        let readers = readers(1, 1);
+        let (broken, sound) =
+            tokio::join!(read(&readers, || panic!("on purpose")), read(&readers, || 7));
+        assert_eq!((broken, sound), (None::<()>, Some(7)));
+        for class in [Class::Search, Class::Short] {
+            let broken = readers.read(class, || panic!("on purpose")).await;
+            assert_eq!((broken, readers.read(class, || 8).await), (None::<()>, Some(8)));
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        readers: &Readers,
+        what: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        readers.read(Class::Short, what).await
+    }
+
+    #[tokio::test]
+    async fn long_reads_that_do_not_end_leave_readers_for_everything_else() {
+        for classes in [
+            [Class::Search; 6],
+            [Class::Log; 6],
+            [Class::Search, Class::Log].repeat(3).try_into().unwrap(),
+        ] {
+            let readers = readers(3, 2);
+            let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+            let open = Arc::new(Barrier::new(3));
+            let reads = classes.into_iter().enumerate().map(|(number, class)| {
+                let (begun, open) = (begun.clone(), open.clone());
+                let readers = readers.clone();
+                async move {
+                    let read = move || {
+                        begun.send(number).unwrap();
+                        if number < 2 {
+                            open.wait();
+                        }
+                    };
+                    readers.read(class, read).await
+                }
+            });
+            let reads: Vec<_> = reads.collect();
+            let reads = tokio::spawn(join_all(reads));
+            let two = (begins.recv().await, begins.recv().await);
+            assert!(matches!(two, (Some(0), Some(1)) | (Some(1), Some(0))), "{two:?}");
+            for number in 0..20 {
+                assert_eq!(read(&readers, move || number).await, Some(number));
+            }
+            assert!(begins.try_recv().is_err(), "a third one has begun: {classes:?}");
+            open.wait();
+            assert!(reads.await.unwrap().into_iter().all(|ended| ended.is_some()));
+        }
+    }
+
+    #[test]
+    fn with_one_reader_all_classes_take_turns() {
+        let (order, mut state) = (Arc::new(Mutex::new(Vec::new())), State::default());
+        for number in 0..3 {
+            for class in Class::ALL {
+                let order = order.clone();
+                let read = move || order.lock().unwrap().push((class, number));
+                state.waiting[class as usize].push_back(Box::new(read));
+            }
+        }
+        let most = Most::of(&Limits { readers: 1, ..Limits::default() });
+        while let Some((class, read)) = state.next(&most) {
+            read();
+            state.busy[class as usize] -= 1;
+        }
+        let turns = order.lock().unwrap().iter().map(|(class, _)| *class).collect::<Vec<_>>();
+        assert_eq!(turns, Class::ALL.repeat(3));
+    }
+}

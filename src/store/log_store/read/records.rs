@@ -1,0 +1,217 @@
+//! Reading: records are folded out of their chunks by the caller's thread, never by the committer.
+
+use std::collections::HashMap;
+
+use crate::job::{Change, Cursor, Event, Fact, Job, JobId, Status};
+use crate::store::log_store::archive::runs::Archive;
+use crate::store::log_store::commit::shared::Shared;
+use crate::store::log_store::commit::verbs::Claimed;
+use crate::store::log_store::journal::codec::{Chunk, Record};
+use crate::store::search::Budget;
+use crate::store::{Events, Lease, StoreError};
+
+/// Decoded chunks of one read, so that jobs that share a chunk decode it once.
+pub struct Reader<'a> {
+    shared: &'a Shared,
+    chunks: HashMap<u64, Option<Open>>,
+    /// Bytes of these chunks.
+    bytes: usize,
+}
+
+/// A decoded chunk, and whose each record is, side by side: a record is looked for in a list of plain
+/// numbers.
+struct Open {
+    chunk: Chunk,
+    ids: Vec<Option<JobId>>,
+}
+
+impl Open {
+    fn new(chunk: Chunk) -> Open {
+        let ids = chunk.records.iter().map(owner).collect();
+        Open { chunk, ids }
+    }
+
+    fn records_of(&self, id: JobId) -> impl Iterator<Item = &Record> {
+        let own = self.ids.iter().zip(&self.chunk.records);
+        own.filter(move |(owner, _)| **owner == Some(id)).map(|(_, record)| record)
+    }
+}
+
+/// The job whose record this helps to make.
+fn owner(record: &Record) -> Option<JobId> {
+    match record {
+        Record::Carried(job) => Some(job.id),
+        Record::Event(event) => match &event.fact {
+            // A deleted job's last event stands in the log, but makes no record.
+            Fact::Job { change: Change::Deleted, .. }
+            | Fact::Queue { .. }
+            | Fact::Schedule { .. } => None,
+            Fact::Job { id, .. } => Some(*id),
+        },
+        Record::Pruned(_) => None,
+    }
+}
+
+/// Decoded chunks kept by one reader, and their bytes; beyond either it forgets them all.
+const KEPT: usize = 64;
+const KEPT_BYTES: usize = 2 * 1_024 * 1_024;
+
+impl<'a> Reader<'a> {
+    pub fn new(shared: &'a Shared) -> Self {
+        Reader { shared, chunks: HashMap::new(), bytes: 0 }
+    }
+
+    /// The record that a trail makes; `None` when a chunk has gone meanwhile (the job moved on).
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the events do not make a job.
+    pub fn fold(&mut self, id: JobId, trail: &[u64]) -> Result<Option<Job>, StoreError> {
+        let caps = self.shared.limits.log;
+        let mut job: Option<Job> = None;
+        for number in trail {
+            if !self.chunks.contains_key(number) {
+                if self.chunks.len() > KEPT || self.bytes > KEPT_BYTES {
+                    self.chunks.clear();
+                    self.bytes = 0;
+                }
+                let open = self.shared.chunk(*number)?.map(Open::new);
+                self.bytes += open.as_ref().map_or(0, |open| open.chunk.bytes);
+                self.chunks.insert(*number, open);
+            }
+            let Some(Some(open)) = self.chunks.get(number) else { return Ok(None) };
+            for record in open.records_of(id) {
+                match record {
+                    Record::Carried(carried) => job = Some((**carried).clone()),
+                    Record::Event(event) => match &mut job {
+                        None => job = Job::from_enqueued(event),
+                        Some(job) => {
+                            let status = status_after(job.status, event)?;
+                            job.apply(event, status, caps);
+                        }
+                    },
+                    Record::Pruned(_) => {}
+                }
+            }
+        }
+        Ok(job)
+    }
+}
+
+/// The record that a trail makes.
+pub fn fold(shared: &Shared, id: JobId, trail: &[u64]) -> Result<Option<Job>, StoreError> {
+    Reader::new(shared).fold(id, trail)
+}
+
+/// The records of jobs that were just claimed; `None` for one whose chunks have gone meanwhile.
+pub fn leases(
+    shared: &Shared,
+    claimed: &[(Claimed, Event)],
+) -> Result<Vec<Option<Lease>>, StoreError> {
+    let mut reader = Reader::new(shared);
+    let leases = claimed.iter().map(|(one, started)| {
+        let Some(mut job) = reader.fold(one.id, &one.trail)? else { return Ok(None) };
+        job.apply(started, one.status, shared.limits.log);
+        Ok(Some(one.lease(job)))
+    });
+    leases.collect()
+}
+
+/// The token of the newest attempt: the number of its `Started` event.
+pub fn token(job: &Job) -> Option<u64> {
+    let mut moments = job.history.iter().rev();
+    moments.find(|moment| matches!(moment.change, Change::Started { .. })).map(|moment| moment.seq)
+}
+
+/// Reads the archive as one table of it says. A run that was replaced meanwhile keeps its chunks until
+/// its readers can see the new table, so a missing chunk under an unchanged table is damage.
+pub fn from_archive<T>(
+    shared: &Shared,
+    read: impl Fn(&Archive) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    loop {
+        let archive = shared.archive();
+        match read(&archive) {
+            Err(_) if shared.archive().generation != archive.generation => {}
+            answer => return answer,
+        }
+    }
+}
+
+/// What an event makes of a status.
+pub fn status_after(status: Status, event: &Event) -> Result<Status, StoreError> {
+    match &event.fact {
+        Fact::Job { id, change, .. } => status.after(change).map_err(|refused| {
+            StoreError::Corrupt(format!("event {} of job {id} cannot be: {refused}", event.seq))
+        }),
+        Fact::Queue { .. } | Fact::Schedule { .. } => Ok(status),
+    }
+}
+
+/// Chunks decoded in one go when reading the log.
+const STRETCH: usize = 64;
+
+/// The log after a place, without large payloads and results; fewer than `max` events when `read_bytes` of
+/// chunks were read for them, or the server stops. No chunk is read any more once nobody waits for the answer.
+pub fn events(
+    shared: &Shared,
+    after: Cursor,
+    max: usize,
+    budget: Option<&Budget>,
+) -> Result<Events, StoreError> {
+    let mut found: Vec<Event> = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let (oldest, head) = (shared.oldest(), shared.head());
+        if after.epoch != shared.epoch || after.seq < oldest.seq || after.seq > head.seq {
+            return Ok(Events::Gap { oldest, head });
+        }
+        let next = found.last().map_or(after.seq, |event| event.seq) + 1;
+        if next > head.seq || found.len() >= max {
+            return Ok(Events::Some(found));
+        }
+        let chunks = {
+            let directory =
+                shared.directory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            directory.chunks_from(next, STRETCH)
+        };
+        let before = found.len();
+        'chunks: for number in chunks {
+            let must_end = || budget.is_some_and(Budget::must_end_now);
+            if !found.is_empty() && (bytes >= shared.limits.read_bytes || must_end()) {
+                return Ok(Events::Some(found));
+            }
+            if budget.is_some_and(Budget::is_in_vain) {
+                return Err(StoreError::Closed); // nobody hears it
+            }
+            let Some(chunk) = shared.chunk(number)? else { break };
+            bytes += chunk.bytes;
+            for record in chunk.records {
+                let Record::Event(event) = record else { continue };
+                let wanted = found.last().map_or(after.seq, |event| event.seq) + 1;
+                if event.seq > head.seq || found.len() >= max {
+                    break 'chunks;
+                }
+                if event.seq == wanted {
+                    found.push(event.without_content());
+                }
+            }
+        }
+        // Nothing new although the head is further on: the log was trimmed under us, so look again.
+        if found.len() == before && shared.oldest().seq <= after.seq {
+            return Err(StoreError::Corrupt(format!("event {next} is missing from the log")));
+        }
+    }
+}
+
+/// The whole log after a place, in as many reads as it takes; nothing when it does not reach back so far.
+pub fn all_events(shared: &Shared, after: Cursor) -> Result<Vec<Event>, StoreError> {
+    let mut all: Vec<Event> = Vec::new();
+    loop {
+        let from = all.last().map_or(after, |last| last.cursor(after));
+        match events(shared, from, usize::MAX, None)? {
+            Events::Some(more) if more.is_empty() => return Ok(all),
+            Events::Some(more) => all.extend(more),
+            Events::Gap { .. } => return Ok(Vec::new()),
+        }
+    }
+}

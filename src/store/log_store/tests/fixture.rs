@@ -1,0 +1,226 @@
+//! For tests: a directory in which everything occurs that this version can write. `tests/fixtures` keeps
+//! one for ever; see its README for how it was made.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{SledStore, Tuning};
+use crate::clock::ManualClock;
+use crate::job::{
+    Failure, FailureClass, Interruption, JobId, Json, LogLine, Origin, Overlap, Progress,
+    ScheduleSpec, Stream, Time, Verdict,
+};
+use crate::store::conformance::schedule::{every, named};
+use crate::store::conformance::{Draft, Harness, Rig, draft, lines, per_minute, secs};
+use crate::store::sled::faults::Faults;
+use crate::store::{Keep, Lease, Limits, Note, Retention, ScheduleCommand, Store};
+
+/// A directory that stays.
+struct AtDir {
+    clock: ManualClock,
+    dir: PathBuf,
+    tuning: Tuning,
+    limits: Limits,
+}
+
+impl Harness for AtDir {
+    fn new(_: ManualClock) -> Self {
+        unreachable!("made by hand")
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    async fn open(&mut self, limits: Limits) -> Arc<dyn Store> {
+        self.limits = limits.clone();
+        let clock = Arc::new(self.clock.clone());
+        SledStore::open_tuned(&self.dir, limits, clock, self.tuning, Faults::default()).unwrap()
+    }
+
+    async fn reopen(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        store.close().await.unwrap();
+        drop(store);
+        self.open(self.limits.clone()).await
+    }
+
+    async fn crash(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        drop(store);
+        self.open(self.limits.clone()).await
+    }
+}
+
+/// Incompressible text, so that it takes several pieces.
+fn noise(len: usize) -> String {
+    let mut random = fastrand::Rng::with_seed(7);
+    (0..len).map(|_| random.alphanumeric()).collect()
+}
+
+fn odd() -> Draft {
+    let json =
+        "{\n  \"big\": 123456789012345678901234567890, \"one\": 1.0, \"é\\u0000\": \"☕\"\n}";
+    draft().payload(Json::parse(json).unwrap()).tag("röst=dark").priority(-7).timeout(1_500)
+}
+
+async fn settle<H: Harness>(rig: &Rig<H>, lease: &Lease, verdict: Verdict) {
+    rig.settle(lease, verdict).await.unwrap();
+}
+
+fn failed(class: FailureClass, message: &str) -> Verdict {
+    Verdict::Failed { failure: Failure::new(class, message), retry_in: secs(30) }
+}
+
+/// Fills an empty directory. Events up to the end of the first life are archived in small runs; the
+/// second life has jobs in every state, and ends with a run that is retired and not yet removed.
+pub(crate) async fn fill(dir: &Path) {
+    let clock = ManualClock::at(Time::from_millis(1_790_000_000_000));
+    let tiny = Tuning {
+        run_from: 3,
+        rewrite_percent: 0,
+        drop_at_once: 0,
+        carry_above: 0,
+        ..Tuning::default()
+    };
+    let at = |tuning| AtDir {
+        clock: clock.clone(),
+        dir: dir.to_owned(),
+        tuning,
+        limits: Limits::default(),
+    };
+    let rig = Rig::open(at(tiny)).await;
+    let (archived, lost) = first_life(&rig).await;
+    rig.store.close().await.unwrap();
+    drop(rig);
+
+    let none = Keep { age: Duration::MAX, count: 0 };
+    let retention = Retention { cancelled: none, ..Retention::default() };
+    let limits = Limits { retention, ..Limits::default() };
+    let rig = Rig::open_with(at(Tuning::default()), limits).await;
+    assert_eq!(rig.job(lost).await.history.len(), 2, "the running job was rescued");
+    second_life(&rig, &archived).await;
+    drop(rig); // as a crash: a close would remove the retired run
+}
+
+/// Answers with archived jobs, and with one that runs to the end of this life.
+async fn first_life(rig: &Rig<AtDir>) -> (Vec<JobId>, JobId) {
+    let mut archived = Vec::new();
+    for n in 0..9 {
+        let lease = rig.start(draft().key(&format!("order {n}"))).await;
+        let result = Json::parse(&format!("{{\"cup\": {n}}}")).unwrap();
+        settle(rig, &lease, Verdict::Completed { result }).await;
+        archived.push(lease.job.id);
+        rig.pass(secs(1));
+    }
+    let dead = rig.start(odd().attempts(1)).await;
+    settle(rig, &dead, failed(FailureClass::Panic, "it broke\ntwice")).await;
+    let given_up = rig.start(odd()).await;
+    let failure = Failure::new(FailureClass::Error, "no such coffee");
+    settle(rig, &given_up, Verdict::Discarded { failure }).await;
+    archived.push(dead.job.id);
+    while rig.store.storage().await.unwrap().archived_jobs < 11 {
+        let another = rig.finish(draft()).await; // gives the archiver a reason to look again
+        archived.push(another);
+        rig.tick().await;
+    }
+    let lost = rig.start(draft().queue("lost")).await.job.id;
+    rig.log().await;
+    (archived, lost)
+}
+
+async fn second_life(rig: &Rig<AtDir>, archived: &[JobId]) {
+    let large = Json::parse(&format!("\"{}\"", noise(20_000))).unwrap();
+    rig.add(draft().payload(large).queue("large")).await;
+    rig.add(odd().queue("later").after(secs(3_600)).key("clé ☕")).await;
+
+    let chatty = rig.start(draft().queue("chatty")).await;
+    let line = |stream| LogLine { at: rig.now(), stream, text: "grinding…".into() };
+    let progress = |total, message: Option<&str>| Progress {
+        done: 3,
+        total,
+        message: message.map(Into::into),
+    };
+    let said = [Stream::Log, Stream::Stdout, Stream::Stderr].map(line).to_vec();
+    let note = |lines, progress| Note { lease: chatty.key(), lines, progress: Some(progress) };
+    let notes =
+        vec![note(said, progress(Some(9), Some("beans"))), note(vec![], progress(None, None))];
+    rig.store.annotate(notes).await.unwrap();
+    settle(rig, &chatty, Verdict::Completed { result: Json::null() }).await;
+
+    let failing = rig.start(draft().queue("failing")).await;
+    settle(rig, &failing, failed(FailureClass::Timeout, "too slow")).await;
+    let due = rig.start(draft().queue("due")).await;
+    settle(rig, &due, failed(FailureClass::Error, "")).await;
+    rig.pass(secs(30));
+    rig.tick().await;
+    let again = rig.start(draft().queue("again")).await;
+    settle(rig, &again, failed(FailureClass::Error, "not yet")).await;
+    let snoozing = rig.start(draft().queue("snoozing")).await;
+    settle(rig, &snoozing, Verdict::Snoozed { delay: secs(900) }).await;
+    let stopped = rig.start(draft().queue("stopped")).await;
+    settle(rig, &stopped, Verdict::Interrupted { why: Interruption::Stop }).await;
+    let expired = rig.start(draft().queue("expired").attempts(1)).await;
+    rig.start(draft().queue("expired")).await;
+    rig.pass(secs(31));
+    rig.tick().await;
+    assert!(rig.job(expired.job.id).await.status.state.is_final());
+
+    let asked = rig.start(draft().queue("asked")).await;
+    rig.note(&asked, &["last words"]).await;
+    rig.cancel(asked.job.id).await.unwrap();
+    settle(rig, &asked, Verdict::Cancelled).await;
+    let pruned = rig.add(draft().key("forgotten")).await;
+    rig.cancel(pruned.id).await.unwrap();
+    assert_eq!(rig.catch_up().await.pruned, 2);
+    schedules(rig).await;
+    let cancelled = rig.add(draft()).await;
+    rig.cancel(cancelled.id).await.unwrap();
+
+    let resting = rig.start(draft().queue("resting")).await;
+    settle(rig, &resting, failed(FailureClass::Error, "later")).await;
+    for (queue, change) in [("held", 1), ("freed", 1), ("freed", 2), ("large", 1)] {
+        match change {
+            1 => rig.pause(queue).await,
+            _ => rig.resume(queue).await,
+        }
+    }
+    let placed = rig.add(draft().queue("from")).await.id;
+    rig.move_to(placed, "to").await.unwrap();
+    rig.reprioritise(placed, 7).await.unwrap();
+    rig.set_concurrency("held", Some(2)).await;
+    rig.set_rate_limit("held", Some(per_minute(9))).await;
+    rig.start(draft().queue("running")).await;
+    let asked = rig.start(draft().queue("running")).await;
+    rig.cancel(asked.job.id).await.unwrap();
+    rig.store.annotate(vec![Note { lines: lines(&["half"]), ..empty_note(&asked) }]).await.unwrap();
+    rig.log().await;
+
+    rig.retry(archived[0]).await.unwrap(); // comes back from the archive
+    rig.retry(archived[9]).await.unwrap();
+    rig.delete(archived[1]).await.unwrap(); // the last group, so its run is only retired
+}
+
+/// Every command, a run, and a time that is skipped because the run before is not finished.
+async fn schedules(rig: &Rig<AtDir>) {
+    let careful = |job| ScheduleSpec { overlap: Overlap::Skip, ..every("every 1m", job) };
+    rig.set("nightly", careful(odd().queue("scheduled"))).await;
+    rig.set("gone", every("every 1h", draft())).await;
+    let asked = [
+        ScheduleCommand::Delete(named("gone"), Origin::Api),
+        ScheduleCommand::Fire(named("nightly")),
+        ScheduleCommand::Pause(named("nightly")),
+        ScheduleCommand::Resume(named("nightly")),
+    ];
+    for command in asked {
+        rig.schedule(command).await.unwrap();
+    }
+    rig.pass(secs(60));
+    assert_eq!(rig.tick().await.skipped, 1);
+}
+
+fn empty_note(lease: &Lease) -> Note {
+    Note { lease: lease.key(), lines: Vec::new(), progress: None }
+}
+
+#[cfg(test)]
+mod tests;

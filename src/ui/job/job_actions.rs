@@ -1,0 +1,65 @@
+//! What people do to a job with a button: a form's POST, then 303 back to a page.
+
+use axum::extract::{Path, State as Has};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::engine::{ControlError, Engine};
+use crate::job::{JobId, Status};
+
+use super::{Notice, Tone, parse_id, render};
+use crate::ui::layout::error::{UiError, sentence};
+use crate::ui::layout::page::see_other;
+
+/// `POST /jobs/{id}/retry`
+pub async fn retry(
+    Has(engine): Has<Engine>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, UiError> {
+    let id = parse_id(&id)?;
+    let answer = engine.retry(id).await?;
+    back_to_job(&engine, id, answer, &headers).await
+}
+
+/// `POST /jobs/{id}/cancel`
+pub async fn cancel(
+    Has(engine): Has<Engine>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, UiError> {
+    let id = parse_id(&id)?;
+    let answer = engine.cancel(id).await?;
+    back_to_job(&engine, id, answer, &headers).await
+}
+
+/// `POST /jobs/{id}/delete`
+pub async fn delete(
+    Has(engine): Has<Engine>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, UiError> {
+    let id = parse_id(&id)?;
+    match engine.delete(id).await? {
+        Ok(_) => Ok(see_other("jobs").into_response()),
+        refused @ Err(_) => back_to_job(&engine, id, refused, &headers).await,
+    }
+}
+
+/// The job's page: by a redirect when the action was done, with the reason when it was refused.
+async fn back_to_job(
+    engine: &Engine,
+    id: JobId,
+    answer: Result<Status, ControlError>,
+    headers: &HeaderMap,
+) -> Result<Response, UiError> {
+    match answer {
+        Ok(_) => Ok(see_other(&format!("jobs/{id}")).into_response()),
+        Err(ControlError::NotFound) => Err(ControlError::NotFound.into()),
+        Err(ControlError::Refused(refused)) => {
+            let text = format!("Not done. {}", sentence(&refused.to_string()));
+            let notice = Notice { text, tone: Tone::Trouble };
+            render(engine, id, Some(notice), StatusCode::CONFLICT, headers).await
+        }
+    }
+}

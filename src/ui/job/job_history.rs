@@ -1,0 +1,231 @@
+//! What happened to a job, in words: its timeline, its attempts, and why it is where it is.
+
+use crate::engine::Why;
+use crate::job::{AttemptEnd, AttemptView, Change, Interruption, Job, Moment, State, Time};
+
+use crate::ui::parts::time_format::{When, length};
+
+/// One line of the timeline.
+pub struct Line {
+    /// When.
+    pub when: When,
+    /// The state it led to, for its colour.
+    pub state: State,
+    /// What happened.
+    pub text: String,
+    /// When the job goes on, where the line says so.
+    pub next: Option<When>,
+    /// What went wrong, in one line.
+    pub error: Option<String>,
+}
+
+/// The whole timeline, newest last.
+pub fn timeline(job: &Job, now: Time) -> Vec<Line> {
+    let later = job.history.iter().map(|moment| line(moment, now));
+    std::iter::once(accepted(job, now)).chain(later.flatten()).collect()
+}
+
+/// Acceptance is not part of the history: the record itself says when it was.
+fn accepted(job: &Job, now: Time) -> Line {
+    Line {
+        when: When::new(job.enqueued_at, now),
+        state: State::Available,
+        text: format!("Accepted into queue {}", job.labels.queue),
+        next: None,
+        error: None,
+    }
+}
+
+fn line(moment: &Moment, now: Time) -> Option<Line> {
+    let n = moment.attempt;
+    let (text, next, error) = match &moment.change {
+        Change::Enqueued { .. } | Change::Progressed(_) | Change::Logged(_) => return None,
+        Change::BecameAvailable => ("Its time came: ready to run".into(), None, None),
+        Change::Started { worker } => (format!("Attempt {n} started on {worker}"), None, None),
+        Change::Completed { .. } => (format!("Attempt {n} succeeded"), None, None),
+        Change::RetryScheduled { failure, run_at } => {
+            (format!("Attempt {n} failed; the next one may start at"), Some(*run_at), Some(failure))
+        }
+        Change::Snoozed { run_at } => {
+            ("Asked to be called again later, not counted; due at".into(), Some(*run_at), None)
+        }
+        Change::Discarded { failure } => {
+            (format!("Given up after attempt {n}"), None, Some(failure))
+        }
+        Change::CancelAsked => ("Cancel asked for; its worker is told".into(), None, None),
+        Change::Cancelled => ("Cancelled".into(), None, None),
+        Change::Interrupted { why } => {
+            (format!("Interrupted: {}; the attempt does not count", cause(*why)), None, None)
+        }
+        Change::Rescued { why } => {
+            (format!("Rescued: {}; attempt {n} counts", cause(*why)), None, None)
+        }
+        Change::Retried => ("Made to run again by hand".into(), None, None),
+        Change::Deleted => ("Deleted".into(), None, None),
+        Change::Moved { from } => (format!("Moved out of queue {from}"), None, None),
+        Change::Reprioritised { priority } => (format!("Given priority {priority}"), None, None),
+    };
+    Some(Line {
+        when: When::new(moment.at, now),
+        state: moment.state,
+        text,
+        next: next.map(|at| When::new(at, now)),
+        error: error.map(|failure| first_line(&failure.message)),
+    })
+}
+
+/// The first line of an error that says something.
+pub fn first_line(message: &str) -> String {
+    message.trim().lines().next().unwrap_or_default().to_owned()
+}
+
+fn cause(why: Interruption) -> &'static str {
+    match why {
+        Interruption::Stop => "the server was stopped",
+        Interruption::Crash => "the server's process died",
+        Interruption::LeaseExpired => "the worker fell silent and its lease ran out",
+        Interruption::Unclaimed => "the disk failed before the worker heard of it",
+    }
+}
+
+/// Every attempt, oldest first: a new one is added at the end and moves nothing.
+pub fn attempts(job: &Job, now: Time) -> Vec<Attempt> {
+    job.attempts().iter().map(|attempt| Attempt::of(attempt, now)).collect()
+}
+
+/// One attempt as its page shows it.
+pub struct Attempt {
+    /// Its number, from 1.
+    pub number: u16,
+    /// Who ran it.
+    pub worker: String,
+    /// When it started.
+    pub started: When,
+    /// How long it took; while it runs, how long it has been running.
+    pub took: String,
+    /// Whether it runs.
+    pub runs: bool,
+    /// The word for its end, and the state whose colour fits.
+    pub outcome: &'static str,
+    /// See `outcome`.
+    pub colour: State,
+    /// How it ended, in full.
+    pub detail: String,
+    /// `error`, `timeout`, `panic` or `lost`, when it failed.
+    pub class: Option<&'static str>,
+    /// The error in full, when it failed.
+    pub error: Option<String>,
+}
+
+impl Attempt {
+    /// The view of one attempt.
+    fn of(attempt: &AttemptView<'_>, now: Time) -> Self {
+        let (outcome, colour, detail) = match attempt.end.as_ref().map(|(_, end)| end) {
+            None => ("running", State::Running, String::new()),
+            Some(AttemptEnd::Completed) => ("completed", State::Completed, String::new()),
+            Some(AttemptEnd::Failed(_)) => ("failed", State::Discarded, String::new()),
+            Some(AttemptEnd::Snoozed) => {
+                ("snoozed", State::Scheduled, "Asked to be called again later; not counted.".into())
+            }
+            Some(AttemptEnd::Cancelled) => ("cancelled", State::Cancelled, String::new()),
+            Some(AttemptEnd::Interrupted(why)) => (
+                "interrupted",
+                State::Retryable,
+                format!("Cut off because {}; given back and not counted.", cause(*why)),
+            ),
+            Some(AttemptEnd::Rescued(why)) => {
+                ("lost", State::Retryable, format!("Lost because {}; it counts.", cause(*why)))
+            }
+        };
+        let failure = match attempt.end.as_ref().map(|(_, end)| end) {
+            Some(AttemptEnd::Failed(failure)) => Some(*failure),
+            Some(
+                AttemptEnd::Completed
+                | AttemptEnd::Snoozed
+                | AttemptEnd::Cancelled
+                | AttemptEnd::Interrupted(_)
+                | AttemptEnd::Rescued(_),
+            )
+            | None => None,
+        };
+        Attempt {
+            number: attempt.number,
+            worker: attempt.worker.to_string(),
+            started: When::new(attempt.started_at, now),
+            took: length(attempt.duration().unwrap_or_else(|| now.since(attempt.started_at))),
+            runs: attempt.end.is_none(),
+            outcome,
+            colour,
+            detail,
+            class: failure.map(|failure| failure.class.as_str()),
+            error: failure.map(|failure| failure.message.to_string()),
+        }
+    }
+}
+
+/// Where the job stands, in one sentence, with the moment that belongs at its end. `why` is the engine's
+/// answer for a job that waits.
+pub fn standing(job: &Job, why: Option<&Why>, now: Time) -> (String, Option<When>) {
+    let (attempt, max) = (job.status.attempt, job.status.max_attempts);
+    let failed = format!("Attempt {attempt} of {max} failed");
+    let due = || Some(When::new(job.run_at, now));
+    let last = || job.history.last().map(|moment| When::new(moment.at, now));
+    match (job.status.state, why) {
+        (State::Scheduled, Some(Why::NotDue { .. }) | None) => {
+            ("Waits for its time: due".into(), due())
+        }
+        (State::Retryable, Some(Why::NotDue { .. }) | None) => {
+            (format!("{failed}: the next one is due"), due())
+        }
+        (State::Retryable, Some(why)) => (format!("{failed}. {why}"), None),
+        (State::Scheduled | State::Available, Some(why)) => (why.to_string(), None),
+        (State::Available, None) => ("Ready to run.".into(), None),
+        (State::Running, _) => {
+            let started = job.attempts().last().map(|attempt| When::new(attempt.started_at, now));
+            (format!("Attempt {attempt} of {max} is running, started"), started)
+        }
+        (State::Completed, _) => {
+            let took = job.attempts().last().and_then(AttemptView::duration).map(length);
+            let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
+            (format!("Done{took} on attempt {attempt} of {max},"), last())
+        }
+        (State::Discarded, _) => (format!("Given up after attempt {attempt} of {max},"), last()),
+        (State::Cancelled, _) => ("Stopped on request".into(), last()),
+    }
+}
+
+/// One step on the way from the wish for a job's end to its end.
+pub struct Step {
+    /// In a few words.
+    pub text: &'static str,
+    /// When it was done.
+    pub when: Option<When>,
+    /// `done`, `now` or `open`.
+    pub class: &'static str,
+}
+
+/// How far the wish for the end of the newest attempt has come; empty when nobody asked. `told` is whether
+/// the attempt is known to have heard of it.
+pub fn cancelling(job: &Job, told: bool, now: Time) -> Vec<Step> {
+    let newest = job.history.iter().rposition(|m| matches!(m.change, Change::Started { .. }));
+    let attempt = &job.history[newest.unwrap_or(job.history.len())..];
+    let Some(asked) = attempt.iter().position(|m| m.change == Change::CancelAsked) else {
+        return Vec::new();
+    };
+    let ended = attempt[asked + 1..].first();
+    let step = |text, when: Option<Time>, class| Step {
+        text,
+        when: when.map(|at| When::new(at, now)),
+        class,
+    };
+    let told = match told || ended.is_some() {
+        true => step("The worker was told", None, "done"),
+        false => step("The worker hears of it with its next sign of life", None, "now"),
+    };
+    let stopped = match ended {
+        None => step("Not stopped yet", None, if told.class == "done" { "now" } else { "open" }),
+        Some(end) if end.state == State::Cancelled => step("Cancelled", Some(end.at), "done"),
+        Some(end) => step("It came to its end by itself", Some(end.at), "done"),
+    };
+    vec![step("Cancel asked for", Some(attempt[asked].at), "done"), told, stopped]
+}

@@ -1,0 +1,308 @@
+//! One job: where it stands and why, its life as a picture, every attempt, its log, what went in and what
+//! came out, and what can be done about it.
+
+pub mod job_actions;
+pub mod job_history;
+pub mod lifetime_bar;
+
+use askama::Template;
+use axum::extract::{Path, Query, State as Has};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+
+use crate::engine::{Engine, off_runtime};
+use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
+
+use super::layout::error::UiError;
+use super::layout::page::{Section, Shell, page};
+use super::parts::curl::Target;
+use super::parts::eta;
+use super::parts::filters;
+use super::parts::json_text::{Shown, shown};
+use super::parts::time_format::{When, length};
+use super::submit::submit_form::{FORM_KEY_PREFIX, SubmitForm};
+use job_history::{Attempt, Line};
+use lifetime_bar::Band;
+
+#[derive(Template)]
+#[template(path = "job.html")]
+struct JobPage {
+    shell: Shell,
+    notice: Option<Notice>,
+    id: String,
+    kind: String,
+    queue: String,
+    tags: Vec<String>,
+    state: State,
+    standing: String,
+    standing_when: Option<When>,
+    detail: Detail,
+    band: Band,
+    accepted: When,
+    ended: Option<When>,
+    facts: Vec<Fact>,
+    may: May,
+    wants_retry: bool,
+    parts: [Part; 3],
+    attempts: Vec<Attempt>,
+    timeline: Vec<Line>,
+    log: Vec<LogRow>,
+    log_dropped: u64,
+    payload: Shown,
+    result: Option<Shown>,
+    curl: String,
+}
+
+/// A line over the page: the answer to what was just done.
+pub struct Notice {
+    /// What happened.
+    pub text: String,
+    /// Whether it is good news.
+    pub tone: Tone,
+}
+
+/// The colour of a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Something to know.
+    Calm,
+    /// Something was refused.
+    Trouble,
+}
+
+impl Tone {
+    /// The class in the style sheet.
+    pub fn class(self) -> &'static str {
+        match self {
+            Tone::Calm => "calm",
+            Tone::Trouble => "trouble",
+        }
+    }
+}
+
+/// The second line of where a job stands; its place is kept free, so that nothing moves when it changes.
+enum Detail {
+    /// A few words.
+    Words(String),
+    /// What went wrong last, in one line.
+    Error(String),
+    /// How far the attempt is, as far as it tells.
+    Progress(Option<Far>),
+    /// How far the wish for its end has come.
+    Cancelling(Vec<job_history::Step>),
+}
+
+/// A report of progress as people read it.
+struct Far {
+    progress: Progress,
+    left: String,
+}
+
+/// The parts of the main column; what matters most in the job's state comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Attempts,
+    Log,
+    Data,
+}
+
+/// What the state allows a person to do now; the state machine itself is asked.
+struct May {
+    retry: bool,
+    cancel: bool,
+    delete: bool,
+}
+
+/// One entry of the list of facts: a name and a text or a moment.
+struct Fact {
+    name: &'static str,
+    text: String,
+    when: Option<When>,
+}
+
+struct LogRow {
+    when: When,
+    stream: &'static str,
+    text: String,
+}
+
+/// Why the page is shown, when a form led to it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Arrival {
+    already: String,
+}
+
+/// `GET /jobs/{id}`
+pub async fn show(
+    Has(engine): Has<Engine>,
+    Path(id): Path<String>,
+    Query(arrival): Query<Arrival>,
+    headers: HeaderMap,
+) -> Result<Response, UiError> {
+    let notice = (!arrival.already.is_empty()).then(|| Notice {
+        text:
+            "This form had been sent before, and this is the job it made: sending it twice makes \
+               no second one."
+                .into(),
+        tone: Tone::Calm,
+    });
+    render(&engine, parse_id(&id)?, notice, StatusCode::OK, &headers).await
+}
+
+/// Reads an id out of an address; what is not an id leads nowhere.
+pub fn parse_id(text: &str) -> Result<JobId, UiError> {
+    text.parse().map_err(|_| UiError::not_found("There is no such job"))
+}
+
+/// The page of a job as it is now.
+pub async fn render(
+    engine: &Engine,
+    id: JobId,
+    notice: Option<Notice>,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Result<Response, UiError> {
+    let (job, cursor) = engine.job(id).await?;
+    let job = job.ok_or_else(|| UiError::not_found("There is no such job"))?;
+    let why = engine.why(&job).await?;
+    let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
+    let now = engine.now();
+    let shell = Shell::live(title, Section::Job, cursor, now);
+    let (standing, standing_when) = job_history::standing(&job, why.as_ref(), now);
+    let told = engine.was_told_to_end(id);
+    let view = off_runtime(job.json_bytes(), || JobPage {
+        notice,
+        id: job.id.to_string(),
+        kind: job.labels.kind.to_string(),
+        queue: job.labels.queue.to_string(),
+        tags: job.labels.tags.iter().map(ToString::to_string).collect(),
+        state: job.status.state,
+        standing,
+        standing_when,
+        detail: Detail::of(&job, told, now),
+        band: Band::of(&job, now),
+        accepted: When::new(job.enqueued_at, now),
+        ended: job.finished_at().map(|at| When::new(at, now)),
+        facts: facts(&job, engine, now),
+        may: May::of(&job),
+        wants_retry: job.last_failure().is_some() && job.status.state != State::Completed,
+        parts: parts(&job),
+        attempts: job_history::attempts(&job, now),
+        timeline: job_history::timeline(&job, now),
+        log: job.log.iter().map(|line| LogRow::of(line, now)).collect(),
+        log_dropped: job.log_dropped,
+        payload: shown(&job.spec.payload),
+        result: job.result().map(shown),
+        curl: SubmitForm::as_made(&job).curl(&Target::of(headers), None),
+        shell,
+    });
+    Ok(page(status, &view))
+}
+
+fn parts(job: &Job) -> [Part; 3] {
+    match job.status.state {
+        State::Completed => [Part::Data, Part::Attempts, Part::Log],
+        State::Retryable | State::Discarded => [Part::Attempts, Part::Log, Part::Data],
+        State::Scheduled | State::Available | State::Running | State::Cancelled => {
+            match job.last_failure() {
+                Some(_) => [Part::Attempts, Part::Log, Part::Data],
+                None => [Part::Log, Part::Attempts, Part::Data],
+            }
+        }
+    }
+}
+
+impl Detail {
+    fn of(job: &Job, told: bool, now: Time) -> Detail {
+        let steps = job_history::cancelling(job, told, now);
+        if !steps.is_empty() {
+            return Detail::Cancelling(steps);
+        }
+        let error = || job.last_failure().map(|failure| job_history::first_line(&failure.message));
+        let (attempt, max) = (job.status.attempt, job.status.max_attempts);
+        match job.status.state {
+            State::Running => {
+                let started = job.attempts().last().map(|attempt| attempt.started_at);
+                Detail::Progress(job.progress.clone().map(|progress| {
+                    let elapsed = started.map(|at| now.since(at)).unwrap_or_default();
+                    let left = eta::left(elapsed, progress.done, progress.total);
+                    Far { progress, left: left.unwrap_or_default() }
+                }))
+            }
+            State::Retryable | State::Discarded => Detail::Error(error().unwrap_or_default()),
+            State::Available | State::Scheduled => match error() {
+                Some(error) => Detail::Error(error),
+                None => Detail::Words(format!("Attempt {} of {max} comes next.", attempt + 1)),
+            },
+            State::Completed | State::Cancelled => {
+                let whole = job.finished_at().map(|at| length(at.since(job.enqueued_at)));
+                Detail::Words(format!(
+                    "{} from its acceptance to its end.",
+                    whole.unwrap_or_default()
+                ))
+            }
+        }
+    }
+}
+
+impl JobPage {
+    /// Boxes that may grow while the page is open keep their height, so that nothing moves.
+    fn steady(&self) -> &'static str {
+        if self.state.is_final() { "" } else { " steady" }
+    }
+
+    /// Of many attempts only the newest is unfolded.
+    fn unfolds(&self, index: &usize) -> bool {
+        self.attempts.len() <= 3 || *index + 1 == self.attempts.len()
+    }
+}
+
+impl May {
+    fn of(job: &Job) -> Self {
+        let allowed = |step| job.status.step(step).is_ok();
+        May {
+            retry: allowed(Step::RetryNow),
+            cancel: allowed(Step::AskCancel) && !job.status.cancel_asked,
+            delete: allowed(Step::Delete),
+        }
+    }
+}
+
+impl LogRow {
+    fn of(line: &LogLine, now: Time) -> Self {
+        LogRow {
+            when: When::new(line.at, now),
+            stream: line.stream.as_str(),
+            text: line.text.to_string(),
+        }
+    }
+}
+
+/// Always the same entries, so that none moves when another changes.
+fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
+    let text = |name, text: String| Fact { name, text, when: None };
+    let when = |name, at| Fact { name, text: String::new(), when: Some(When::new(at, now)) };
+    let ms = |ms| length(std::time::Duration::from_millis(ms));
+    let backoff = job.spec.retry.backoff;
+    let timeout = match job.spec.timeout_ms {
+        Some(timeout) => ms(timeout),
+        None => format!("{}, the server's default", length(engine.config().default_timeout)),
+    };
+    let key =
+        job.spec.idempotency_key.as_ref().filter(|key| !key.as_str().starts_with(FORM_KEY_PREFIX));
+    vec![
+        when("Accepted", job.enqueued_at),
+        when("Due", job.run_at),
+        match job.finished_at() {
+            Some(at) => when("Finished", at),
+            None => text("Finished", "not yet".into()),
+        },
+        text("Attempts", format!("{} of {}", job.status.attempt, job.status.max_attempts)),
+        text("Priority", job.spec.priority.to_string()),
+        text("Timeout", format!("{timeout} for each attempt")),
+        text("Backoff", format!("from {} up to {}", ms(backoff.base_ms), ms(backoff.cap_ms))),
+        text("Idempotency", key.map_or("no key".into(), |key| format!("key {key}"))),
+    ]
+}

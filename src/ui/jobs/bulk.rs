@@ -1,0 +1,398 @@
+//! Many jobs at once: the question before, the run, and the report of what was done and what was not.
+
+use askama::Template;
+use axum::extract::{Path, State as Has};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::engine::Engine;
+use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, Target};
+use crate::job::{Invalid, JobId, JobQuery, Time};
+
+use super::job_filter::{Chip, Wanted};
+use crate::ui::layout::error::{UiError, sentence};
+use crate::ui::layout::page::{Section, Shell, page, see_other};
+use crate::ui::parts::filters;
+use crate::ui::parts::job_row::Row;
+use crate::ui::parts::time_format::{When, length};
+use crate::ui::submit::form_value::cut;
+
+/// Jobs shown before the question is answered.
+const SHOWN: usize = 5;
+
+/// What a form of the list or of the question says.
+struct Form {
+    action: String,
+    everything: Everything,
+    ids: Vec<JobId>,
+    queue: String,
+    priority: String,
+    wanted: Wanted,
+}
+
+/// Which jobs a form is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Everything {
+    Selected,
+    Matching,
+}
+
+#[derive(Template)]
+#[template(path = "bulk_confirm.html")]
+struct Confirm {
+    shell: Shell,
+    form: Form,
+    words: Words,
+    count: Count,
+    chips: Vec<Chip>,
+    rows: Vec<Row>,
+    /// Where jobs can be moved to; a new name is fine too.
+    queues: Vec<String>,
+    problem: Option<String>,
+}
+
+/// How an action is told.
+struct Words {
+    /// `Retry`
+    verb: &'static str,
+    /// `Retrying`
+    doing: &'static str,
+    /// `retried`
+    done: &'static str,
+    /// What will happen.
+    meaning: &'static str,
+    /// How the button looks.
+    button: &'static str,
+}
+
+fn words(action: &str) -> Option<Words> {
+    let words =
+        |verb, doing, done, meaning| Words { verb, doing, done, meaning, button: "primary" };
+    Some(match action {
+        "retry" => words(
+            "Retry",
+            "Retrying",
+            "retried",
+            "They run again now, also those that are completed. Jobs that run or are ready already are left alone.",
+        ),
+        "cancel" => Words {
+            button: "danger",
+            ..words(
+                "Cancel",
+                "Cancelling",
+                "cancelled",
+                "Waiting jobs end at once, running ones are asked to stop. Finished jobs are left alone.",
+            )
+        },
+        "delete" => Words {
+            button: "danger",
+            ..words(
+                "Delete",
+                "Deleting",
+                "deleted",
+                "They are gone for good, with their payloads, results and logs. Running jobs are left alone.",
+            )
+        },
+        "move" => words(
+            "Move",
+            "Moving",
+            "moved",
+            "Waiting jobs go on waiting in the other queue. Running and finished jobs are left alone.",
+        ),
+        "reprioritise" => words(
+            "Reprioritise",
+            "Reprioritising",
+            "reprioritised",
+            "Within a queue the highest number runs first; 0 is usual. Running and finished jobs are left alone.",
+        ),
+        _ => return None,
+    })
+}
+
+/// `POST /jobs/bulk`: asks before anything is done.
+pub async fn ask(Has(engine): Has<Engine>, body: String) -> Result<Response, UiError> {
+    let form = Form::read(&body, &engine);
+    confirm(&engine, form, None, StatusCode::OK).await
+}
+
+/// `POST /jobs/bulk/run`: begins.
+pub async fn run(Has(engine): Has<Engine>, body: String) -> Result<Response, UiError> {
+    let form = Form::read(&body, &engine);
+    let action = match form.action() {
+        Ok(action) => action,
+        Err(problem) => {
+            let problem = Some(sentence(&problem));
+            return confirm(&engine, form, problem, StatusCode::UNPROCESSABLE_ENTITY).await;
+        }
+    };
+    if !form.wanted.problems.is_empty() || form.is_empty() {
+        return confirm(&engine, form, None, StatusCode::OK).await;
+    }
+    let report = engine.bulk(action, form.target()).await?;
+    Ok(see_other(&format!("jobs/bulk/{}", report.id)).into_response())
+}
+
+async fn confirm(
+    engine: &Engine,
+    form: Form,
+    problem: Option<String>,
+    status: StatusCode,
+) -> Result<Response, UiError> {
+    let Some(words) = words(&form.action) else {
+        return Err(UiError::not_found("There is no such action"));
+    };
+    if let Some(problem) = form.wanted.problems.first() {
+        return Err(UiError {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            title: "This filter means nothing".into(),
+            message: problem.clone(),
+            advice: "Nothing was done. Go back and correct the filter.",
+        });
+    }
+    if form.is_empty() {
+        return Err(UiError {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            title: "No job is selected".into(),
+            message: format!("{} was chosen, but for no job.", words.verb),
+            advice: "Nothing was done. Go back and select jobs, or choose all that match.",
+        });
+    }
+    let now = engine.now();
+    let shell = Shell::still(format!("{} jobs", words.verb), Section::Jobs, now);
+    let jobs = match form.everything {
+        Everything::Selected => {
+            let mut jobs = Vec::new();
+            for id in form.ids.iter().take(SHOWN) {
+                jobs.extend(engine.job(*id).await?.0);
+            }
+            jobs
+        }
+        Everything::Matching => {
+            engine.jobs(JobQuery { limit: SHOWN, ..form.wanted.query.clone() }).await?.jobs
+        }
+    };
+    let question = Confirm {
+        count: engine.bulk_count(&form.target()).await?,
+        chips: form.wanted.chips(),
+        queues: engine.stats().await?.queues.keys().map(ToString::to_string).collect(),
+        rows: jobs.iter().map(|job| Row::of(job, now)).collect(),
+        shell,
+        words,
+        form,
+        problem,
+    };
+    Ok(page(status, &question))
+}
+
+impl Form {
+    fn read(body: &str, engine: &Engine) -> Form {
+        let mut form = Form {
+            action: String::new(),
+            everything: Everything::Selected,
+            ids: Vec::new(),
+            queue: String::new(),
+            priority: String::new(),
+            wanted: Wanted::read(body, engine.now()),
+        };
+        form.wanted.query = form.wanted.query.from_the_start();
+        for (name, value) in url::form_urlencoded::parse(body.as_bytes()) {
+            match &*name {
+                "action" => form.action = value.into_owned(),
+                "scope" if value == "matching" => form.everything = Everything::Matching,
+                "id" => form.ids.extend(value.parse::<JobId>().ok()),
+                "to_queue" => form.queue = value.trim().to_owned(),
+                "to_priority" => form.priority = value.trim().to_owned(),
+                _ => {}
+            }
+        }
+        cut([&mut form.action, &mut form.queue, &mut form.priority]);
+        form
+    }
+
+    fn is_empty(&self) -> bool {
+        self.everything == Everything::Selected && self.ids.is_empty()
+    }
+
+    fn is_matching(&self) -> bool {
+        self.everything == Everything::Matching
+    }
+
+    fn target(&self) -> Target {
+        match self.everything {
+            Everything::Selected => Target::Jobs(self.ids.clone()),
+            Everything::Matching => Target::Matching(Box::new(self.wanted.query.clone())),
+        }
+    }
+
+    fn action(&self) -> Result<Action, String> {
+        match self.action.as_str() {
+            "retry" => Ok(Action::Retry),
+            "cancel" => Ok(Action::Cancel),
+            "delete" => Ok(Action::Delete),
+            "move" => {
+                let queue = self.queue.parse().map_err(|error: Invalid| error.to_string())?;
+                Ok(Action::Move(queue))
+            }
+            "reprioritise" => {
+                let wrong = |_| {
+                    format!(
+                        "priority {:?} is not accepted: a whole number from -32768 to 32767",
+                        self.priority
+                    )
+                };
+                self.priority.parse().map(Action::Reprioritise).map_err(wrong)
+            }
+            other => Err(format!("there is no action {other:?}")),
+        }
+    }
+}
+
+impl Confirm {
+    /// How many jobs, in words.
+    fn jobs(&self) -> String {
+        counted(self.count)
+    }
+}
+
+fn counted(count: Count) -> String {
+    match count {
+        Count::Exactly(1) => "1 job".into(),
+        Count::Exactly(count) => format!("{} jobs", filters::count(count)),
+        Count::AtLeast(count) => format!("at least {} jobs", filters::count(count)),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "bulk.html")]
+struct Show {
+    shell: Shell,
+    run: View,
+}
+
+#[derive(Template)]
+#[template(path = "bulk_list.html")]
+struct List {
+    shell: Shell,
+    runs: Vec<View>,
+}
+
+/// A run as pages show it.
+struct View {
+    report: BulkReport,
+    words: Words,
+    began: When,
+    took: String,
+    chips: Vec<Chip>,
+    link: String,
+}
+
+impl View {
+    fn of(report: BulkReport, now: Time) -> View {
+        let (link, chips) = match &report.target {
+            Target::Jobs(_) => ("jobs".to_owned(), Vec::new()),
+            Target::Matching(query) => {
+                let wanted = Wanted::of(query.as_ref().clone());
+                (wanted.link(), wanted.chips())
+            }
+        };
+        let fallback = || Words { verb: "", doing: "", done: "", meaning: "", button: "" };
+        let end = report.progress.ended.as_ref().map_or(now, |(at, _)| *at);
+        View {
+            words: words(report.action.as_str()).unwrap_or_else(fallback),
+            began: When::new(report.began, now),
+            took: length(end.since(report.began)),
+            chips,
+            link,
+            report,
+        }
+    }
+
+    fn jobs(&self) -> String {
+        counted(self.report.expected)
+    }
+
+    /// What it is done with, for the two actions that need something.
+    fn to(&self) -> String {
+        match &self.report.action {
+            Action::Move(queue) => format!("to queue {queue}"),
+            Action::Reprioritise(priority) => format!("with priority {priority}"),
+            Action::Retry | Action::Cancel | Action::Delete => String::new(),
+        }
+    }
+
+    fn running(&self) -> bool {
+        self.report.progress.ended.is_none()
+    }
+
+    /// The word of its badge, and the state whose colour it takes.
+    fn badge(&self) -> (&'static str, &'static str) {
+        match self.report.progress.ended.as_ref().map(|(_, end)| end) {
+            None => ("running", "running"),
+            Some(End::Finished) => ("finished", "completed"),
+            Some(End::Stopped) => ("stopped", "cancelled"),
+            Some(End::ServerStopped) => ("cut off", "retryable"),
+            Some(End::Failed(_)) => ("failed", "discarded"),
+        }
+    }
+
+    /// How it ended, in a sentence, when it did not come to its last job.
+    fn why(&self) -> Option<String> {
+        match self.report.progress.ended.as_ref().map(|(_, end)| end)? {
+            End::Finished => None,
+            End::Stopped => Some("It was stopped by hand. What it had done stays done.".into()),
+            End::ServerStopped => Some(
+                "The server stopped. What it had done stays done; start it again for the rest."
+                    .into(),
+            ),
+            End::Failed(error) => Some(format!("{} What it had done stays done.", sentence(error))),
+        }
+    }
+
+    /// How full the bar is: value and whole.
+    fn bar(&self) -> (u64, u64) {
+        let progress = &self.report.progress;
+        let met = progress.done + progress.refused();
+        let whole = match self.report.expected {
+            Count::Exactly(expected) => (met, expected.max(met)),
+            Count::AtLeast(_) => (progress.examined.min(self.report.stored), self.report.stored),
+        };
+        let over = matches!(progress.ended, Some((_, End::Finished)));
+        if over { (whole.1.max(1), whole.1.max(1)) } else { (whole.0, whole.1.max(1)) }
+    }
+}
+
+/// `GET /jobs/bulk/{id}`
+pub async fn show(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Response, UiError> {
+    let report = id.parse::<BulkId>().ok().and_then(|id| engine.bulk_report(id));
+    let Some(report) = report else { return Err(forgotten()) };
+    let now = engine.now();
+    let mut shell = Shell::still("Bulk run", Section::Jobs, now);
+    let run = View::of(report, now);
+    shell.title = match run.running() {
+        true => format!("{} {}", run.words.doing, run.jobs()),
+        false => format!("{} {}", run.words.verb, run.badge().0),
+    };
+    Ok(page(StatusCode::OK, &Show { shell, run }))
+}
+
+/// `GET /jobs/bulk`
+pub async fn list(Has(engine): Has<Engine>) -> Response {
+    let now = engine.now();
+    let shell = Shell::still("Bulk runs", Section::Jobs, now);
+    let runs = engine.bulk_reports().into_iter().map(|report| View::of(report, now)).collect();
+    page(StatusCode::OK, &List { shell, runs })
+}
+
+/// `POST /jobs/bulk/{id}/stop`
+pub async fn stop(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Redirect, UiError> {
+    let Ok(found) = id.parse::<BulkId>() else { return Err(forgotten()) };
+    let stopped = engine.bulk_stop(found).await;
+    stopped.map(|report| see_other(&format!("jobs/bulk/{}", report.id))).ok_or_else(forgotten)
+}
+
+fn forgotten() -> UiError {
+    UiError {
+        message: "Runs are forgotten when the server restarts, and when many newer ones have followed. What it did stays done.".into(),
+        ..UiError::not_found("There is no such bulk run")
+    }
+}

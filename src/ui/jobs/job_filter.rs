@@ -1,0 +1,389 @@
+//! What the address of a list of jobs asks for, and the addresses of lists near it: every filter is in
+//! the address, so a list can be bookmarked, sent to somebody, and gone back to.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use url::form_urlencoded::Serializer;
+
+use crate::job::shorten::MAX_ERRORS;
+use crate::job::{Invalid, JobQuery, PageCursor, State, Time, add_names, moment};
+
+use crate::ui::layout::error::sentence;
+use crate::ui::submit::form_value::cut_list;
+
+/// Values of one field that an address may have.
+/// Conditions that are shown: the address of the list stands in each of them.
+const MAX_CHIPS: usize = 40;
+
+/// A list of jobs as its address tells it.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Which jobs, and from where on.
+    pub query: JobQuery,
+    /// What could not be understood; the query is then not to be asked.
+    pub problems: Vec<String>,
+    /// Jobs that were looked through on the pages before this one, in a search that takes several.
+    pub seen: u64,
+    /// The fields as they were typed, to be shown again when they are wrong.
+    typed: Vec<(String, String)>,
+}
+
+/// A condition in force, with the address of the list without it.
+pub struct Chip {
+    /// What it is about.
+    pub name: &'static str,
+    /// What it asks for.
+    pub value: String,
+    /// The list without it.
+    pub without: String,
+}
+
+impl Wanted {
+    /// Reads the pairs of a query string or of a form; passes over those that are not about the list.
+    pub fn read(text: &str, now: Time) -> Wanted {
+        let mut wanted = Wanted::default();
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            let value = value.trim();
+            if !value.is_empty() {
+                wanted.take(&name, value, now);
+            }
+            if wanted.problems.len() >= MAX_ERRORS {
+                wanted.problems.truncate(MAX_ERRORS);
+                break;
+            }
+        }
+        wanted
+    }
+
+    /// The list that a query finds.
+    pub fn of(query: JobQuery) -> Wanted {
+        Wanted { query, ..Wanted::default() }
+    }
+
+    fn take(&mut self, name: &str, value: &str, now: Time) {
+        let query = &mut self.query;
+        let taken = match name {
+            "state" => many(&mut query.states, value),
+            "queue" => many(&mut query.queues, value),
+            "kind" => many(&mut query.kinds, value),
+            "tag" => many(&mut query.tags, value),
+            "since" => moment("since", value, now).map(|at| query.since = Some(at)).map_err(one),
+            "until" => moment("until", value, now).map(|at| query.until = Some(at)).map_err(one),
+            "q" => query.narrow(value, now),
+            "after" => {
+                match value.parse::<PageCursor>() {
+                    Ok(after) => query.after = Some(after),
+                    Err(error) => self.problems.push(sentence(&error)),
+                }
+                return;
+            }
+            "seen" => {
+                self.seen = value.parse().unwrap_or(0);
+                return;
+            }
+            _ => return,
+        };
+        let mut typed = value.to_owned();
+        if taken.is_err() {
+            cut_list(&mut typed);
+        }
+        self.typed.push((name.to_owned(), typed));
+        let wrong = taken.err().into_iter().flatten();
+        self.problems.extend(wrong.map(|invalid| sentence(&invalid.to_string())));
+    }
+
+    /// The fields of this list, as addresses and forms carry them, without its place.
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        let query = &self.query;
+        let terms: Vec<String> = query.terms.iter().map(ToString::to_string).collect();
+        let fields = [
+            ("state", joined(&query.states)),
+            ("queue", joined(&query.queues)),
+            ("kind", joined(&query.kinds)),
+            ("tag", joined(&query.tags)),
+            ("since", self.time("since", query.since)),
+            ("until", self.time("until", query.until)),
+            ("q", terms.join(" ")),
+        ];
+        fields.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    /// `1h` stays `1h`: a list of the last hour is that of the last hour tomorrow, too.
+    fn time(&self, name: &str, at: Option<Time>) -> String {
+        let typed = self.typed.iter().rfind(|(typed, _)| typed == name);
+        match (at, typed) {
+            (Some(_), Some((_, typed))) => typed.clone(),
+            (Some(at), None) => at.to_string(),
+            (None, _) => String::new(),
+        }
+    }
+
+    /// What a form's field shows: what is in force, or what was typed when that is wrong.
+    pub fn field(&self, name: &str) -> String {
+        if !self.problems.is_empty() {
+            let typed = self.typed.iter().filter(|(typed, _)| typed == name);
+            return typed.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ");
+        }
+        let fields = self.fields();
+        fields.into_iter().find(|(field, _)| *field == name).map_or(String::new(), |(_, v)| v)
+    }
+
+    /// The address of the list, from its beginning.
+    pub fn link(&self) -> String {
+        address(&self.fields())
+    }
+
+    /// The address of what follows a place of this list; `seen` jobs were looked through in vain.
+    pub fn further(&self, after: PageCursor, seen: Option<u64>) -> String {
+        let mut fields = self.fields();
+        fields.push(("after", after.to_string()));
+        fields.extend(seen.map(|seen| ("seen", seen.to_string())));
+        address(&fields)
+    }
+
+    /// The address of the same list in one state, or in all.
+    pub fn in_state(&self, state: Option<State>) -> String {
+        self.with(|query| query.states = state.into_iter().collect())
+    }
+
+    /// The address of this list in its states without any other condition.
+    pub fn cleared(&self) -> String {
+        let states = self.query.states.clone();
+        let query = JobQuery { states, ..JobQuery::default() };
+        Wanted::of(query).link()
+    }
+
+    /// Whether anything but one state narrows the list.
+    pub fn is_filtered(&self) -> bool {
+        let query = &self.query;
+        query.states.len() > 1
+            || !JobQuery { states: Vec::new(), ..query.clone() }.is_everything()
+            || !self.problems.is_empty()
+    }
+
+    /// The state whose tab is lit; `None` when there is no single one.
+    pub fn state(&self) -> Option<State> {
+        match self.query.states.as_slice() {
+            [state] => Some(*state),
+            [] | [_, _, ..] => None,
+        }
+    }
+
+    /// Which counters the tabs show, as the script names them; empty when none apply.
+    pub fn scope(&self) -> String {
+        let query = &self.query;
+        let only =
+            JobQuery { states: Vec::new(), queues: Vec::new(), kinds: Vec::new(), ..query.clone() };
+        match (query.queues.as_slice(), query.kinds.as_slice()) {
+            (_, _) if !only.is_everything() => String::new(),
+            ([], []) => "all".into(),
+            ([queue], []) => format!("queue:{queue}"),
+            ([], [kind]) => format!("kind:{kind}"),
+            (_, _) => String::new(),
+        }
+    }
+
+    /// The conditions in force, each with a way to take it away.
+    pub fn chips(&self) -> Vec<Chip> {
+        let query = &self.query;
+        let conditions = query.queues.len() + query.kinds.len() + query.tags.len();
+        if conditions > MAX_CHIPS {
+            let value = format!("{conditions} queues, kinds and tags");
+            return vec![Chip { name: "", value, without: self.cleared() }];
+        }
+        let mut chips = Vec::new();
+        if query.states.len() > 1 {
+            for state in &query.states {
+                let without = self.with(|query| query.states.retain(|one| one != state));
+                chips.push(Chip { name: "state", value: state.to_string(), without });
+            }
+        }
+        for queue in &query.queues {
+            let without = self.with(|query| query.queues.retain(|one| one != queue));
+            chips.push(Chip { name: "queue", value: queue.to_string(), without });
+        }
+        for kind in &query.kinds {
+            let without = self.with(|query| query.kinds.retain(|one| one != kind));
+            chips.push(Chip { name: "kind", value: kind.to_string(), without });
+        }
+        for tag in &query.tags {
+            let without = self.with(|query| query.tags.retain(|one| one != tag));
+            chips.push(Chip { name: "tag", value: tag.to_string(), without });
+        }
+        if query.since.is_some() {
+            let without = self.with(|query| query.since = None);
+            chips.push(Chip {
+                name: "since",
+                value: ago(&self.time("since", query.since)),
+                without,
+            });
+        }
+        if query.until.is_some() {
+            let without = self.with(|query| query.until = None);
+            chips.push(Chip {
+                name: "until",
+                value: ago(&self.time("until", query.until)),
+                without,
+            });
+        }
+        for (place, term) in query.terms.iter().enumerate() {
+            let without = self.with(|query| drop(query.terms.remove(place)));
+            chips.push(Chip { name: "", value: term.to_string(), without });
+        }
+        chips
+    }
+
+    fn with(&self, change: impl FnOnce(&mut JobQuery)) -> String {
+        let mut other = self.clone();
+        change(&mut other.query);
+        other.link()
+    }
+}
+
+/// `15m` is `15m ago` to people; a moment is a moment.
+fn ago(text: &str) -> String {
+    if text.len() < 10 && !text.contains('-') { format!("{text} ago") } else { text.to_owned() }
+}
+
+fn one(invalid: Invalid) -> Vec<Invalid> {
+    vec![invalid]
+}
+
+fn many<T>(list: &mut Vec<T>, text: &str) -> Result<(), Vec<Invalid>>
+where
+    T: FromStr<Err = Invalid> + PartialEq,
+{
+    add_names("filter", list, text, |name| name.parse().map(Some))
+}
+
+fn joined<T: Display>(values: &[T]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn address(fields: &[(&'static str, String)]) -> String {
+    let mut query = Serializer::new(String::new());
+    query.extend_pairs(fields);
+    match query.finish() {
+        query if query.is_empty() => "jobs".into(),
+        query => format!("jobs?{query}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::MAX_NAMES;
+
+    fn read(text: &str) -> Wanted {
+        Wanted::read(text, Time::from_millis(1_800_000_000_000))
+    }
+
+    #[test]
+    fn a_list_is_its_address() {
+        for (text, link) in [
+            ("", "jobs"),
+            ("queue=mail&tag=a%26b+c", "jobs?queue=mail&tag=a%26b+c"),
+            ("state=&queue=&q=", "jobs"),
+            (
+                "q=queue:a+payload.x:1+boom&state=running",
+                "jobs?state=running&queue=a&q=payload.x%3A1+boom",
+            ),
+            ("since=1h&q=%22two+words%22", "jobs?since=1h&q=%22two+words%22"),
+            ("queue=a&queue=b,a", "jobs?queue=a%2Cb"),
+        ] {
+            let wanted = read(text);
+            assert_eq!((wanted.link(), &wanted.problems), (link.to_owned(), &vec![]), "{text}");
+            assert_eq!(read(link.trim_start_matches("jobs").trim_start_matches('?')).link(), link);
+        }
+    }
+
+    #[test]
+    fn every_condition_has_a_chip_that_takes_it_away() {
+        let wanted = read("state=running,available&queue=a&tag=t&since=2h&q=boom+error:x");
+        let chips: Vec<(&str, String)> =
+            wanted.chips().into_iter().map(|chip| (chip.name, chip.value)).collect();
+        let shown = [
+            ("state", "running"),
+            ("state", "available"),
+            ("queue", "a"),
+            ("tag", "t"),
+            ("since", "2h ago"),
+            ("", "boom"),
+            ("", "error:x"),
+        ];
+        assert_eq!(chips, shown.map(|(name, value)| (name, value.to_owned())));
+        let without = wanted.chips().pop().unwrap().without;
+        assert_eq!(without, "jobs?state=running%2Cavailable&queue=a&tag=t&since=2h&q=boom");
+        assert!(read("state=running").chips().is_empty());
+    }
+
+    #[test]
+    fn a_list_of_very_many_names_is_refused_in_few_words_and_one_of_many_is_shown_in_one() {
+        let names =
+            |count: usize| (0..count).map(|n| format!("n{n}")).collect::<Vec<_>>().join(",");
+        let bad = "queue=%21&".repeat(30_000);
+        for text in [
+            format!("queue={}", names(30_000)),
+            format!("q=queue:{}", names(150)),
+            format!("tag={}", "\u{1},".repeat(30_000)),
+            bad,
+        ] {
+            let wanted = read(&text);
+            assert!((1..=MAX_ERRORS).contains(&wanted.problems.len()), "{:?}", wanted.problems);
+            assert!(wanted.query.queues.len() <= MAX_NAMES && wanted.query.tags.is_empty());
+            assert!(wanted.problems.iter().map(String::len).sum::<usize>() < 10_000);
+        }
+        let wanted = read(&format!("queue={0}&kind={0}&tag={0}", names(100)));
+        assert!(wanted.problems.is_empty());
+        let shown: usize = wanted.chips().iter().map(|chip| chip.without.len()).sum();
+        assert!(shown <= 3 * wanted.link().len(), "{shown} bytes of addresses");
+    }
+
+    #[test]
+    fn counters_reach_as_far_as_they_are_kept() {
+        for (text, scope) in [
+            ("state=running", "all"),
+            ("queue=a", "queue:a"),
+            ("kind=k&state=running", "kind:k"),
+            ("queue=a&kind=k", ""),
+            ("queue=a,b", ""),
+            ("q=x", ""),
+            ("since=1h", ""),
+        ] {
+            assert_eq!(read(text).scope(), scope, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_field_that_cannot_be_read_is_named_and_kept() {
+        let wanted = read("state=done&after=x&q=colour:red&queue=two+words");
+        assert_eq!(wanted.problems.len(), 4, "{:?}", wanted.problems);
+        assert!(wanted.problems[0].contains("completed"), "{:?}", wanted.problems);
+        assert_eq!(
+            (wanted.field("queue"), wanted.field("q")),
+            ("two words".into(), "colour:red".into())
+        );
+    }
+
+    #[test]
+    fn an_address_with_very_many_conditions_or_mistakes_is_read_in_part() {
+        let tags: Vec<String> = (0..100_000).map(|n| format!("t{n}")).collect();
+        for text in [
+            format!("tag={}", tags.join(",")),
+            format!("tag={}", tags.join("&tag=")),
+            format!("q=tag:{}", tags[..5_000].join("&q=tag:")),
+            format!("q=tag:{}", tags[..120].join(",")),
+            "q=colour:red&".repeat(20_000),
+            "state=no&".repeat(20_000),
+            format!("queue={}", ", ,a b".repeat(20_000)),
+        ] {
+            let wanted = read(&text);
+            assert!(!wanted.problems.is_empty() && wanted.problems.len() < 50, "{text:.50}");
+            let chips = wanted.chips();
+            let size: usize = chips.iter().map(|chip| chip.without.len()).sum();
+            assert!(size < 50_000, "{text:.50}: {size} bytes of addresses");
+        }
+        assert_eq!(read(&format!("tag={}", tags[..20].join(","))).problems, [""; 0]);
+    }
+}

@@ -1,0 +1,203 @@
+//! Lists of jobs, newest first: by state, queue, kind, tag, time and what stands in them.
+
+pub mod bulk;
+pub mod job_filter;
+
+use askama::Template;
+use axum::extract::{RawQuery, State as Has};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::engine::{Engine, Stats};
+use crate::job::{JobId, JobQuery, Kind, State};
+
+use super::layout::error::UiError;
+use super::layout::page::{Section, Shell, page, see_other};
+use super::parts::filters;
+use super::parts::job_row::Row;
+use super::parts::load::is_crowded;
+use job_filter::Wanted;
+
+/// Rows on a page: a few screens, quick to read and to render.
+pub const LIMIT: usize = 50;
+/// Names offered for one field; a browser's list with more is no help.
+const MAX_OFFERED: usize = 100;
+
+#[derive(Template)]
+#[template(path = "jobs.html")]
+struct Jobs {
+    shell: Shell,
+    wanted: Wanted,
+    heading: &'static str,
+    tabs: Vec<Tab>,
+    offers: Offers,
+    rows: Vec<Row>,
+    /// What the counters say that the filter lets through, if they reach.
+    matching: Option<u64>,
+    looked: Option<Looked>,
+    next: Option<String>,
+    /// Whether too much happens to follow all of it.
+    crowded: bool,
+    /// Bulk runs under way.
+    runs: usize,
+}
+
+/// One state, or all of them, with its count when that is known without a scan.
+struct Tab {
+    name: &'static str,
+    label: &'static str,
+    link: String,
+    count: Option<u64>,
+    current: bool,
+}
+
+/// What fields suggest while somebody types.
+struct Offers {
+    queues: Vec<String>,
+    kinds: Vec<String>,
+    tags: Vec<String>,
+}
+
+/// How far a search has come that takes more than one page.
+struct Looked {
+    through: u64,
+    of: u64,
+    /// Where it goes on by itself.
+    next: Option<String>,
+}
+
+/// `GET /jobs`
+pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<Response, UiError> {
+    let mut wanted = Wanted::read(text.as_deref().unwrap_or_default(), engine.now());
+    wanted.query.limit = LIMIT;
+    if let Some(id) = pasted_id(&wanted)
+        && engine.job(id).await?.0.is_some()
+    {
+        return Ok(see_other(&format!("jobs/{id}")).into_response());
+    }
+    let stats = engine.stats().await?;
+    let found = match wanted.problems.is_empty() {
+        true => Some(engine.jobs(wanted.query.clone()).await?),
+        false => None,
+    };
+    let dead = wanted.state() == Some(State::Discarded);
+    let (heading, section) =
+        if dead { ("Dead letters", Section::DeadLetters) } else { ("Jobs", Section::Jobs) };
+    let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
+    let now = engine.now();
+    let shell = Shell::live(heading, section, cursor, now);
+    let jobs = found.as_ref().map_or(&[][..], |page| &page.jobs);
+    let next = found.as_ref().and_then(|page| page.next);
+    let through = wanted.seen + found.as_ref().map_or(0, |page| page.examined);
+    let goes_on = next.filter(|_| jobs.len() < LIMIT);
+    let next = next.map(|next| wanted.further(next, goes_on.map(|_| through)));
+    let looked = (goes_on.is_some() || wanted.seen > 0).then(|| {
+        let of = stats.states.values().sum();
+        let through = if next.is_some() { through.min(of) } else { of };
+        Looked { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
+    });
+    let rows: Vec<Row> = jobs.iter().map(|job| Row::of(job, now)).collect();
+    let status = match wanted.problems.is_empty() {
+        true => StatusCode::OK,
+        false => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let runs = engine.bulk_reports();
+    let list = Jobs {
+        heading,
+        tabs: tabs(&wanted, &stats),
+        offers: Offers::new(&engine, &stats, &rows),
+        matching: stats.count(&wanted.query),
+        rows,
+        looked,
+        next,
+        crowded: is_crowded(&engine),
+        runs: runs.iter().filter(|run| run.progress.ended.is_none()).count(),
+        shell,
+        wanted,
+    };
+    Ok(page(status, &list))
+}
+
+impl Jobs {
+    /// Whether the search has more to look through before the page is full.
+    fn goes_on(&self) -> bool {
+        self.looked.as_ref().is_some_and(|looked| looked.next.is_some())
+    }
+
+    fn dead(&self) -> bool {
+        self.wanted.state() == Some(State::Discarded)
+    }
+
+    /// What the field for the time of submission offers; what is in force stands there too.
+    fn spans(&self) -> Vec<(String, String)> {
+        let known = [
+            ("", "any time"),
+            ("15m", "last 15 min"),
+            ("1h", "last hour"),
+            ("1d", "last day"),
+            ("7d", "last 7 days"),
+        ];
+        let mut spans: Vec<(String, String)> =
+            known.map(|(value, label)| (value.into(), label.into())).into();
+        let since = self.wanted.field("since");
+        if spans.iter().all(|(value, _)| *value != since) {
+            spans.push((since.clone(), format!("since {since}")));
+        }
+        spans
+    }
+}
+
+/// The id that was put into the search field and nothing else: it leads to its job.
+fn pasted_id(wanted: &Wanted) -> Option<JobId> {
+    match wanted.query.terms.as_slice() {
+        [term] => term.to_string().parse().ok(),
+        [] | [_, _, ..] => None,
+    }
+}
+
+impl Offers {
+    /// Queues and kinds that jobs have or can have, and the tags in sight.
+    fn new(engine: &Engine, stats: &Stats, rows: &[Row]) -> Self {
+        let known = engine.kinds().into_iter().map(|info| &info.kind);
+        let kinds = known.chain(stats.kinds.keys()).map(Kind::to_string);
+        Offers {
+            queues: few(stats.queues.keys().map(ToString::to_string)),
+            kinds: few(kinds),
+            tags: few(rows.iter().flat_map(|row| row.tags.iter().cloned())),
+        }
+    }
+}
+
+fn few(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(MAX_OFFERED);
+    names
+}
+
+fn tabs(wanted: &Wanted, stats: &Stats) -> Vec<Tab> {
+    let states = State::ALL.map(|state| (state.as_str(), label(state), Some(state)));
+    let all = [("", "All", None)];
+    let tab = |(name, label, state): (&'static str, &'static str, Option<State>)| Tab {
+        name,
+        label,
+        link: wanted.in_state(state),
+        count: stats
+            .count(&JobQuery { states: state.into_iter().collect(), ..wanted.query.clone() }),
+        current: wanted.state() == state && wanted.query.states.len() < 2,
+    };
+    all.into_iter().chain(states).map(tab).collect()
+}
+
+fn label(state: State) -> &'static str {
+    match state {
+        State::Scheduled => "Scheduled",
+        State::Available => "Available",
+        State::Running => "Running",
+        State::Retryable => "Retryable",
+        State::Completed => "Completed",
+        State::Discarded => "Dead letters",
+        State::Cancelled => "Cancelled",
+    }
+}

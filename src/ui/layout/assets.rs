@@ -1,0 +1,138 @@
+//! The files that pages load, embedded in the binary. One hash over all of them is part of their URL, so
+//! they may be cached for ever and modules can import each other by relative name.
+
+use std::sync::LazyLock;
+
+use axum::extract::Path;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::error::UiError;
+use crate::job::stable_hash;
+
+struct Asset {
+    name: &'static str,
+    media_type: &'static str,
+    body: &'static str,
+}
+
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// Every file; a new one is one line here.
+const ASSETS: &[Asset] = &[
+    Asset { name: "app.css", media_type: CSS, body: include_str!("../../../static/app.css") },
+    Asset { name: "app.js", media_type: JS, body: include_str!("../../../static/app.js") },
+    Asset { name: "board.js", media_type: JS, body: include_str!("../../../static/board.js") },
+    Asset { name: "chart.js", media_type: JS, body: include_str!("../../../static/chart.js") },
+    Asset { name: "copy.js", media_type: JS, body: include_str!("../../../static/copy.js") },
+    Asset { name: "crowd.js", media_type: JS, body: include_str!("../../../static/crowd.js") },
+    Asset { name: "heal.js", media_type: JS, body: include_str!("../../../static/heal.js") },
+    Asset { name: "home.js", media_type: JS, body: include_str!("../../../static/home.js") },
+    Asset { name: "job.js", media_type: JS, body: include_str!("../../../static/job.js") },
+    Asset { name: "jobs.js", media_type: JS, body: include_str!("../../../static/jobs.js") },
+    Asset { name: "keys.js", media_type: JS, body: include_str!("../../../static/keys.js") },
+    Asset { name: "live.js", media_type: JS, body: include_str!("../../../static/live.js") },
+    Asset { name: "new-job.js", media_type: JS, body: include_str!("../../../static/new-job.js") },
+    Asset {
+        name: "schedule.js",
+        media_type: JS,
+        body: include_str!("../../../static/schedule.js"),
+    },
+    Asset { name: "stream.js", media_type: JS, body: include_str!("../../../static/stream.js") },
+    Asset { name: "theme.js", media_type: JS, body: include_str!("../../../static/theme.js") },
+    Asset { name: "trouble.js", media_type: JS, body: include_str!("../../../static/trouble.js") },
+    Asset { name: "updates.js", media_type: JS, body: include_str!("../../../static/updates.js") },
+    Asset { name: "when.js", media_type: JS, body: include_str!("../../../static/when.js") },
+    Asset {
+        name: "favicon.svg",
+        media_type: SVG,
+        body: include_str!("../../../static/favicon.svg"),
+    },
+    Asset {
+        name: "favicon-dead.svg",
+        media_type: SVG,
+        body: include_str!("../../../static/favicon-dead.svg"),
+    },
+    Asset {
+        name: "favicon-offline.svg",
+        media_type: SVG,
+        body: include_str!("../../../static/favicon-offline.svg"),
+    },
+];
+
+/// Computed once, because the files never change while the process lives.
+static HASH: LazyLock<String> = LazyLock::new(|| {
+    let parts = ASSETS.iter().flat_map(|asset| [asset.name, asset.body]);
+    format!("{:016x}", stable_hash(parts))
+});
+
+/// The folder of the files in URLs: `static/{hash}`, below the base path.
+pub fn folder() -> String {
+    format!("static/{}", *HASH)
+}
+
+/// Answers one file. A page from before an upgrade still gets the file under its old hash, but not for
+/// ever.
+pub async fn show(Path((hash, name)): Path<(String, String)>) -> Response {
+    let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
+        return UiError::not_found("There is no such file").into_response();
+    };
+    let cache = if hash == *HASH { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let headers = [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, cache)];
+    (headers, asset.body).into_response()
+}
+
+/// What every page loads, and then what each kind of page adds to it, for tests that look at sizes.
+#[cfg(test)]
+pub fn loads() -> Vec<Vec<&'static str>> {
+    let body =
+        |name: &str| ASSETS.iter().find(|asset| asset.name == name).map_or("", |asset| asset.body);
+    let closure = |entry: &'static str| {
+        let mut names = vec!["app.css", "theme.js", "app.js"];
+        names.extend((!names.contains(&entry)).then_some(entry));
+        let mut next = 0;
+        while let Some(name) = names.get(next) {
+            let new = imports(body(name)).into_iter().filter(|name| !names.contains(name));
+            let new: Vec<_> = new.collect();
+            names.extend(new);
+            next += 1;
+        }
+        names
+    };
+    std::iter::once("app.js").chain(pages_of(body("app.js"))).map(closure).collect()
+}
+
+/// The files that a script imports before it runs.
+#[cfg(test)]
+fn imports(body: &'static str) -> Vec<&'static str> {
+    let lines = body.lines().filter(|line| line.starts_with("import "));
+    lines.filter_map(|line| line.split('"').nth(1)?.strip_prefix("./")).collect()
+}
+
+/// The files that a script imports when a page needs them.
+#[cfg(test)]
+fn pages_of(body: &'static str) -> Vec<&'static str> {
+    body.split("import(\"./").skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_import_only_files_that_exist() {
+        for asset in ASSETS.iter().filter(|asset| asset.media_type == JS) {
+            let names = imports(asset.body).into_iter().chain(pages_of(asset.body));
+            for name in names {
+                assert!(ASSETS.iter().any(|a| a.name == name), "{}: {name}", asset.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_folder_is_named_by_a_hash() {
+        assert_eq!(folder().len(), "static/".len() + 16);
+    }
+}

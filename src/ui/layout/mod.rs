@@ -1,0 +1,5 @@
+//! What all pages share: the frame around them, their files, and the error page.
+
+pub mod assets;
+pub mod error;
+pub mod page;

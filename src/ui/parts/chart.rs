@@ -1,0 +1,462 @@
+//! Charts and sparklines as SVG paths, drawn by the server so that they need no JavaScript. Each carries its
+//! numbers, so that the script `chart.js` can go on drawing where the server stopped.
+
+use crate::engine::{Latency, Point};
+use crate::job::Time;
+
+use super::filters::rate;
+use super::time_format::{When, length};
+
+/// The size that charts are drawn in; they stretch to the width they get.
+pub const WIDTH: f64 = 300.0;
+/// See [`WIDTH`].
+pub const HEIGHT: f64 = 84.0;
+
+/// The time that charts go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// Five minutes, in columns of three seconds.
+    Minutes,
+    /// Six hours, in columns of three minutes.
+    Hours,
+}
+
+/// One chart.
+pub struct Chart {
+    /// Its name for the script.
+    pub id: &'static str,
+    /// What it shows.
+    pub title: &'static str,
+    /// The value at its upper edge.
+    pub top: String,
+    /// The least that its upper edge stands for.
+    pub least_top: f64,
+    /// How the numbers of its columns are read: `sum` of the seconds, shown per second, or `most` of them.
+    pub column: &'static str,
+    /// Seconds of one column.
+    pub width: i64,
+    /// The second, counted from 1970, at which its numbers end.
+    pub until: i64,
+    /// Its lines, the most important first.
+    pub lines: Vec<Line>,
+    /// When the server started, within its time.
+    pub marks: Vec<Mark>,
+    /// All of it in words.
+    pub words: String,
+}
+
+/// One line of a chart.
+pub struct Line {
+    /// Its name, also for its colour.
+    pub name: &'static str,
+    /// The path.
+    pub path: String,
+    /// The numbers of its columns, with commas; empty where nothing was measured.
+    pub numbers: String,
+    /// Its newest value.
+    pub now: String,
+}
+
+/// A moment at which the server started.
+pub struct Mark {
+    /// Where.
+    pub x: f64,
+    /// When.
+    pub at: When,
+}
+
+/// The last minutes of a queue in small: completed jobs as a filled line, and what the script needs to go on.
+pub struct Spark {
+    /// The path, 100 wide and 24 high.
+    pub path: String,
+    /// Completed jobs of each column.
+    pub completed: String,
+    /// Failed attempts of each column.
+    pub failed: String,
+    /// Seconds of one column.
+    pub width: i64,
+    /// The second, counted from 1970, at which its numbers end.
+    pub until: i64,
+}
+
+/// Which column a moment belongs to.
+#[derive(Debug, Clone, Copy)]
+struct Grid {
+    /// Seconds of one column.
+    width: i64,
+    columns: usize,
+    /// The number of the newest column, counted from 1970.
+    last: i64,
+    /// Whole seconds of it that are over.
+    part: i64,
+}
+
+impl Span {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Span::Minutes => "5 minutes",
+            Span::Hours => "6 hours",
+        }
+    }
+
+    fn grid(self, now: Time) -> Grid {
+        let (width, columns) = match self {
+            Span::Minutes => (3, 100),
+            Span::Hours => (180, 120),
+        };
+        Grid::new(now, width, columns)
+    }
+}
+
+impl Grid {
+    fn new(now: Time, width: i64, columns: usize) -> Grid {
+        let second = now.millis().div_euclid(1_000);
+        let last = (second - 1).div_euclid(width);
+        Grid { width, columns, last, part: second - last * width }
+    }
+
+    /// The second at which it ends.
+    fn until(&self) -> i64 {
+        self.last * self.width + self.part
+    }
+
+    fn column(&self, at: Time) -> Option<usize> {
+        let number = at.millis().div_euclid(1_000).div_euclid(self.width);
+        let first = self.last - self.columns as i64 + 1;
+        usize::try_from(number - first).ok().filter(|column| *column < self.columns)
+    }
+
+    /// Sums by column; per second when `per` says so.
+    fn counts(&self, points: &[Point], count: fn(&Point) -> u32) -> Vec<f64> {
+        let mut sums = vec![0.0; self.columns];
+        for point in points {
+            if let Some(column) = self.column(point.at) {
+                sums[column] += f64::from(count(point));
+            }
+        }
+        sums
+    }
+
+    fn per_second(&self, mut sums: Vec<f64>) -> Vec<Option<f64>> {
+        for (column, sum) in sums.iter_mut().enumerate() {
+            let is_last = column + 1 == self.columns;
+            *sum /= if is_last { self.part.clamp(1, self.width) } else { self.width } as f64;
+        }
+        sums.into_iter().map(Some).collect()
+    }
+
+    /// The longest of each column.
+    fn longest(
+        &self,
+        points: &[Point],
+        of: fn(&Point) -> Option<Latency>,
+        percentile: fn(&Latency) -> u32,
+    ) -> Vec<Option<f64>> {
+        let mut most: Vec<Option<f64>> = vec![None; self.columns];
+        for point in points {
+            if let (Some(column), Some(latency)) = (self.column(point.at), of(point)) {
+                let value = f64::from(percentile(&latency));
+                most[column] = Some(most[column].map_or(value, |most| most.max(value)));
+            }
+        }
+        most
+    }
+}
+
+/// Jobs completed and attempts failed per second.
+pub fn throughput(points: &[Point], starts: &[Time], span: Span, now: Time) -> Chart {
+    let grid = span.grid(now);
+    let line = |name: &'static str, count: fn(&Point) -> u32| {
+        let sums = grid.counts(points, count);
+        let numbers = numbers(sums.iter().map(|sum| Some(*sum)));
+        Plotted { name, numbers, values: grid.per_second(sums) }
+    };
+    let lines = [
+        line("completed", |point| point.counts.completed),
+        line("failed", |point| point.counts.failed),
+    ];
+    let show = |value: f64| format!("{}/s", rate(value));
+    let sort = Sort { id: "throughput", title: "Throughput", least_top: 1.0, column: "sum", show };
+    draw(sort, &lines, &grid, marks(&grid, starts, now), span)
+}
+
+/// How long jobs waited until they started.
+pub fn waits(points: &[Point], starts: &[Time], span: Span, now: Time) -> Chart {
+    latency("waits", "Wait", points, |point| point.wait, starts, span, now)
+}
+
+/// How long attempts ran.
+pub fn runs(points: &[Point], starts: &[Time], span: Span, now: Time) -> Chart {
+    latency("runs", "Run", points, |point| point.run, starts, span, now)
+}
+
+fn latency(
+    id: &'static str,
+    title: &'static str,
+    points: &[Point],
+    of: fn(&Point) -> Option<Latency>,
+    starts: &[Time],
+    span: Span,
+    now: Time,
+) -> Chart {
+    let grid = span.grid(now);
+    let line = |name: &'static str, percentile: fn(&Latency) -> u32| {
+        let values = grid.longest(points, of, percentile);
+        Plotted { name, numbers: numbers(values.iter().copied()), values }
+    };
+    let lines = [
+        line("p50", |latency| latency.p50),
+        line("p95", |latency| latency.p95),
+        line("p99", |latency| latency.p99),
+    ];
+    let sort = Sort { id, title, least_top: 10.0, column: "most", show: milliseconds };
+    draw(sort, &lines, &grid, marks(&grid, starts, now), span)
+}
+
+fn milliseconds(value: f64) -> String {
+    length(std::time::Duration::from_millis(value.max(0.0) as u64))
+}
+
+/// What one chart is about.
+struct Sort {
+    id: &'static str,
+    title: &'static str,
+    least_top: f64,
+    column: &'static str,
+    show: fn(f64) -> String,
+}
+
+/// A line before it is drawn.
+struct Plotted {
+    name: &'static str,
+    numbers: String,
+    values: Vec<Option<f64>>,
+}
+
+fn numbers(values: impl Iterator<Item = Option<f64>>) -> String {
+    let texts = values.map(|value| value.map_or(String::new(), |value| value.to_string()));
+    texts.collect::<Vec<_>>().join(",")
+}
+
+fn draw(sort: Sort, lines: &[Plotted], grid: &Grid, marks: Vec<Mark>, span: Span) -> Chart {
+    let Sort { id, title, least_top, column, show } = sort;
+    let all = lines.iter().flat_map(|line| line.values.iter().flatten());
+    let most = all.fold(0.0_f64, |most, value| most.max(*value));
+    let top = nice(most.max(least_top));
+    let lines: Vec<Line> = lines
+        .iter()
+        .map(|Plotted { name, numbers, values }| {
+            let newest = values.iter().rev().find_map(|value| *value);
+            let (numbers, now) = (numbers.clone(), newest.map_or("–".into(), show));
+            Line { name, path: path(values, top), numbers, now }
+        })
+        .collect();
+    let said: Vec<String> =
+        lines.iter().map(|line| format!("{} {}", line.name, line.now)).collect();
+    let words =
+        format!("{title}: {}. The most in {} was {}.", said.join(", "), span.words(), show(most));
+    let (width, until) = (grid.width, grid.until());
+    Chart { id, title, top: show(top), least_top, column, width, until, lines, marks, words }
+}
+
+fn marks(grid: &Grid, starts: &[Time], now: Time) -> Vec<Mark> {
+    let first = (grid.last - grid.columns as i64 + 1) * grid.width;
+    let length = grid.columns as f64 * grid.width as f64;
+    let x = |at: Time| (at.millis() as f64 / 1_000.0 - first as f64) / length * WIDTH;
+    let within = starts.iter().filter(|at| (0.0..=WIDTH).contains(&x(**at)));
+    within.map(|at| Mark { x: (x(*at) * 10.0).round() / 10.0, at: When::new(*at, now) }).collect()
+}
+
+/// A line through the values from left to right; broken where there is none.
+fn path(values: &[Option<f64>], top: f64) -> String {
+    use std::fmt::Write;
+    let step = WIDTH / (values.len().max(2) - 1) as f64;
+    let mut out = String::with_capacity(values.len() * 10);
+    let mut pen_is_down = false;
+    for (column, value) in values.iter().enumerate() {
+        let Some(value) = value else {
+            pen_is_down = false;
+            continue;
+        };
+        let (x, y) = (column as f64 * step, HEIGHT - 1.0 - value / top * (HEIGHT - 3.0));
+        let letter = if pen_is_down { 'L' } else { 'M' };
+        // Writing to a string cannot fail. A point alone is a line of no length, with a round end.
+        let _ = write!(out, "{letter}{x:.1} {y:.1}");
+        if !pen_is_down {
+            out.push_str("h0");
+        }
+        pen_is_down = true;
+    }
+    out
+}
+
+/// The next of 1, 2, 5, 10, 20, 50 … that is not smaller.
+fn nice(value: f64) -> f64 {
+    let power = 10_f64.powf(value.log10().floor());
+    let digit = [1.0, 2.0, 5.0, 10.0].into_iter().find(|digit| digit * power >= value);
+    digit.unwrap_or(10.0) * power
+}
+
+/// The last five minutes in columns of five seconds.
+pub fn spark(points: &[Point], now: Time) -> Spark {
+    let grid = Grid::new(now, 5, 60);
+    let completed = grid.counts(points, |point| point.counts.completed);
+    let failed = grid.counts(points, |point| point.counts.failed);
+    let told = |sums: &[f64]| numbers(sums.iter().map(|sum| Some(*sum)));
+    Spark {
+        path: area(&completed),
+        completed: told(&completed),
+        failed: told(&failed),
+        width: grid.width,
+        until: grid.until(),
+    }
+}
+
+/// Any counts, oldest first, as bars 100 wide and 24 high.
+pub fn bars(counts: &[u32]) -> String {
+    use std::fmt::Write;
+    let most = f64::from(counts.iter().copied().max().unwrap_or(0).max(1));
+    let step = 100.0 / counts.len().max(1) as f64;
+    let mut out = String::new();
+    for (column, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let height = (f64::from(*count) / most * 22.0).max(2.0);
+        let (x, y, width) = (column as f64 * step, 24.0 - height, (step - 0.4).max(0.6));
+        // Writing to a string cannot fail.
+        let _ = write!(out, "M{x:.1} {y:.1}h{width:.1}V24h-{width:.1}z");
+    }
+    out
+}
+
+fn area(counts: &[f64]) -> String {
+    use std::fmt::Write;
+    let most = counts.iter().fold(1.0_f64, |most, count| most.max(*count));
+    let step = 100.0 / (counts.len().max(2) - 1) as f64;
+    let mut out = String::from("M0 24");
+    for (column, count) in counts.iter().enumerate() {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "L{:.1} {:.1}", column as f64 * step, 23.0 - count / most * 21.0);
+    }
+    out.push_str("L100 24z");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Counts;
+
+    fn point(second: i64, completed: u32, run: Option<u32>) -> Point {
+        let run = run.map(|ms| Latency { p50: ms, p95: ms, p99: 2 * ms });
+        let counts = Counts { completed, ..Counts::default() };
+        Point { at: Time::from_millis(second * 1_000), counts, wait: None, run }
+    }
+
+    #[test]
+    fn rates_are_per_second_and_the_column_under_way_counts_what_is_over_of_it() {
+        let now = Time::from_millis(3_001_500);
+        let chart =
+            throughput(&[point(2_998, 6, None), point(3_000, 4, None)], &[], Span::Minutes, now);
+        assert_eq!((chart.lines[0].now.as_str(), chart.lines[1].now.as_str()), ("4/s", "0/s"));
+        assert_eq!(chart.top, "5/s");
+        assert!(chart.lines[0].numbers.ends_with(",0,6,4"), "{}", chart.lines[0].numbers);
+        assert_eq!((chart.column, chart.width, chart.until), ("sum", 3, 3_001));
+        assert!(chart.lines[0].path.ends_with("L297.0 50.6L300.0 18.2"), "{}", chart.lines[0].path);
+        assert_eq!(
+            chart.words,
+            "Throughput: completed 4/s, failed 0/s. The most in 5 minutes was 4/s."
+        );
+    }
+
+    #[test]
+    fn a_latency_is_a_line_only_where_something_was_measured() {
+        let now = Time::from_millis(3_000_000);
+        let points =
+            [point(2_997, 1, Some(40)), point(2_998, 1, Some(90)), point(2_980, 1, Some(7))];
+        let chart = runs(&points, &[], Span::Minutes, now);
+        assert_eq!(chart.lines[2].now, "180 ms");
+        assert!(chart.lines[0].numbers.ends_with(",,,90"), "{}", chart.lines[0].numbers);
+        assert_eq!(chart.top, "200 ms");
+        assert_eq!(chart.lines[0].path.matches('M').count(), 2);
+        assert_eq!(waits(&points, &[], Span::Minutes, now).lines[0].now, "–");
+    }
+
+    /// The colours of a name of the style sheet in the light and the dark theme, in Oklab.
+    fn colours(class: &str) -> [[f64; 3]; 2] {
+        let css = include_str!("../../../static/app.css");
+        let after = |start: &str| css.split_once(start).unwrap_or_else(|| panic!("no {start}")).1;
+        let (_, rule) = after(class).split_once("{ --c: var(").unwrap();
+        let (variable, _) = rule.split_once(')').unwrap();
+        let (pair, _) = after(&format!("{variable}: light-dark(")).split_once(')').unwrap();
+        let (light, dark) = pair.split_once(", ").unwrap();
+        [light, dark].map(|colour| {
+            let channel = |at: usize| {
+                let value = u8::from_str_radix(&colour[at..at + 2], 16).unwrap();
+                (f64::from(value) / 255.0).powf(2.2)
+            };
+            let (r, g, b) = (channel(1), channel(3), channel(5));
+            let l = (0.412_221 * r + 0.536_333 * g + 0.051_446 * b).cbrt();
+            let m = (0.211_903 * r + 0.680_7 * g + 0.107_397 * b).cbrt();
+            let s = (0.088_302 * r + 0.281_719 * g + 0.629_979 * b).cbrt();
+            [
+                0.210_454 * l + 0.793_618 * m - 0.004_072 * s,
+                1.977_998 * l - 2.428_592 * m + 0.450_594 * s,
+                0.025_904 * l + 0.782_772 * m - 0.808_676 * s,
+            ]
+        })
+    }
+
+    /// Below 0.1 people take two thin lines for one colour; amber and orange were 0.075 apart.
+    #[test]
+    fn the_lines_of_a_chart_and_their_keys_have_colours_that_can_be_told_apart() {
+        let now = Time::from_millis(1_000_000_000);
+        let charts = [throughput, waits, runs].map(|draw| draw(&[], &[], Span::Minutes, now));
+        for chart in charts {
+            let names = chart.lines.iter().map(|line| line.name).collect::<Vec<_>>();
+            for (at, one) in names.iter().enumerate() {
+                let [line, key] = ["line", "key"].map(|sort| colours(&format!(".{sort}-{one}")));
+                assert_eq!(line, key, "the key of {one} shows its line's colour");
+                for other in &names[at + 1..] {
+                    let others = colours(&format!(".key-{other}"));
+                    for (a, b) in line.iter().zip(&others) {
+                        let squares = a.iter().zip(b).map(|(a, b)| (a - b).powi(2));
+                        let distance = squares.sum::<f64>().sqrt();
+                        assert!(distance > 0.1, "{one} and {other} are {distance:.3} apart");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn starts_are_marked_where_they_happened() {
+        let now = Time::from_millis(1_000_000_000);
+        let at = |seconds: i64| Time::from_millis(now.millis() - seconds * 1_000);
+        let chart = throughput(&[], &[at(4_000), at(150)], Span::Minutes, now);
+        assert_eq!(chart.marks.len(), 1);
+        assert!((chart.marks[0].x - 150.0).abs() < 3.0, "{}", chart.marks[0].x);
+        assert_eq!(throughput(&[], &[at(4_000), at(150)], Span::Hours, now).marks.len(), 2);
+    }
+
+    #[test]
+    fn the_upper_edge_is_a_round_number() {
+        for (value, expected) in
+            [(0.7, 1.0), (1.0, 1.0), (1.1, 2.0), (23.0, 50.0), (7_001.0, 10_000.0)]
+        {
+            assert_eq!(nice(value), expected);
+        }
+    }
+
+    #[test]
+    fn sparklines_have_a_column_for_every_stretch() {
+        let now = Time::from_millis(1_000_000);
+        let points = [point(999, 3, None), point(996, 1, None), point(100, 9, None)];
+        let Spark { path: spark, completed, width, until, .. } = spark(&points, now);
+        assert!(completed.ends_with(",0,4"), "{completed}");
+        assert_eq!((width, until), (5, 1_000));
+        assert!(spark.starts_with("M0 24L0.0 23.0L1.7 23.0"), "{spark}");
+        assert!(spark.ends_with("L98.3 23.0L100.0 2.0L100 24z"), "{spark}");
+        assert_eq!(bars(&[0, 2, 1]), "M33.3 2.0h32.9V24h-32.9zM66.7 13.0h32.9V24h-32.9z");
+        assert_eq!(bars(&[0, 0]), "");
+    }
+}

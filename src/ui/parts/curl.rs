@@ -1,0 +1,110 @@
+//! A submission as a command for a terminal, quoted so that a shell hands on exactly what is meant.
+
+use axum::http::{HeaderMap, header};
+
+use crate::http::layers::base_path;
+
+/// The longest JSON that stands in a command, in bytes.
+pub const MAX_BODY: usize = 16 * 1_024;
+
+/// Stands above the command then.
+const TOO_LONG: &str =
+    "The job is too long to be shown here: put its JSON into the file job.json first.";
+
+/// The endpoint that takes jobs, as the browser that asks reaches it, and what a terminal must send besides.
+pub struct Target {
+    url: String,
+    /// The browser came in with a token, so a terminal needs it too.
+    needs_token: bool,
+}
+
+impl Target {
+    /// Read off the request for the page.
+    pub fn of(headers: &HeaderMap) -> Target {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let host = text(header::HOST.as_str()).unwrap_or("127.0.0.1:8080");
+        let https = text("x-forwarded-proto") == Some("https");
+        let scheme = if https { "https" } else { "http" };
+        let url = format!("{scheme}://{host}{}", base_path::url("api/v1/jobs"));
+        Target { url, needs_token: headers.contains_key(header::AUTHORIZATION) }
+    }
+
+    /// The command that sends this JSON there; a long one comes from a file, for no terminal takes it.
+    pub fn curl(&self, body: &str) -> String {
+        let mut command = format!("curl {}", quoted(&self.url));
+        command += " \\\n  -H 'content-type: application/json'";
+        if self.needs_token {
+            // Double quotes: the shell is to put its variable in, so that the secret is on no page.
+            command += " \\\n  -H \"authorization: Bearer $CORTADO_AUTH_TOKEN\"";
+        }
+        match body.len() {
+            0..=MAX_BODY => command + &format!(" \\\n  -d {}", quoted(body)),
+            _ => format!("# {}\n{command} \\\n  -d @job.json", TOO_LONG),
+        }
+    }
+}
+
+/// A word for a POSIX shell: as it is where that is safe, else in single quotes, which nothing but a
+/// single quote ends.
+pub fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,=".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_shell_hands_on_exactly_what_was_quoted() {
+        for text in [
+            "",
+            "plain",
+            "two words",
+            "it's",
+            "''",
+            "'",
+            "\\'",
+            "$HOME `id` $(id) ${x}",
+            "a\nb\r\n\tc",
+            "\"quoted\" \\\" \\n",
+            "!history *?[a] ~ #x ; & | < > ( ) { }",
+            "-d @/etc/passwd",
+            "Zürich ☕ \u{202e}",
+            r#"{"text": "it's \"so\" \\ $5"}"#,
+        ] {
+            let script = format!("printf '%s|' {}", quoted(text));
+            let said = Command::new("sh").arg("-c").arg(&script).output().unwrap();
+            assert_eq!(String::from_utf8(said.stdout).unwrap(), format!("{text}|"), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_host_is_only_a_word() {
+        let host = "x;id.example".parse().unwrap();
+        let headers = HeaderMap::from_iter([(header::HOST, host)]);
+        let curl = Target::of(&headers).curl("1");
+        assert!(curl.starts_with("curl 'http://x;id.example/api/v1/jobs' \\\n"), "{curl}");
+    }
+
+    #[test]
+    fn a_server_with_a_token_is_asked_with_the_shells_own() {
+        let basic = "Basic c2VjcmV0".parse().unwrap();
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, basic)]);
+        let curl = Target::of(&headers).curl("{}");
+        assert!(curl.contains("-H \"authorization: Bearer $CORTADO_AUTH_TOKEN\" \\\n"), "{curl}");
+        assert!(!curl.contains("c2VjcmV0"), "{curl}");
+    }
+
+    #[test]
+    fn a_long_job_comes_from_a_file() {
+        let curl = Target::of(&HeaderMap::new()).curl(&"x".repeat(MAX_BODY + 1));
+        assert!(curl.starts_with("# ") && curl.ends_with("-d @job.json"), "{curl}");
+        assert!(curl.len() < 1_000);
+    }
+}

@@ -1,0 +1,83 @@
+//! Filters of the templates.
+
+use std::fmt::Display;
+
+/// 12345 → 12 345, with a narrow space that does not break: digits people can read at a glance.
+#[askama::filter_fn]
+pub fn grouped(number: impl Display, _: &dyn askama::Values) -> askama::Result<String> {
+    Ok(group(&number.to_string()))
+}
+
+/// A number of things, with its digits grouped.
+pub fn count(number: u64) -> String {
+    group(&number.to_string())
+}
+
+/// A number per second with as many digits as people use: `0`, `0.2`, `7.5`, `1 250`.
+pub fn rate(per_second: f64) -> String {
+    match per_second {
+        0.0..10.0 => format!("{:.1}", per_second).trim_end_matches(".0").to_owned(),
+        _ => group(&format!("{:.0}", per_second.max(0.0))),
+    }
+}
+
+/// A share in percent: `0 %`, `0.4 %`, `12 %`; a dash when there is nothing to share.
+pub fn percent(part: u64, whole: u64) -> String {
+    match part as f64 * 100.0 / whole as f64 {
+        _ if whole == 0 => "–".into(),
+        share if part > 0 && share < 10.0 => format!("{share:.1} %"),
+        share => format!("{share:.0} %"),
+    }
+}
+
+/// A number of bytes in the largest unit (IEC) that leaves at least one of it: `1.4 MiB`.
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if number < 1_024 {
+        return format!("{number} B");
+    }
+    let mut size = number as f64 / 1_024.0;
+    let mut unit = 0;
+    while size >= 1_024.0 && unit + 1 < UNITS.len() {
+        size /= 1_024.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
+pub fn group(digits: &str) -> String {
+    let mut out = String::with_capacity(digits.len() * 2);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_told_in_the_largest_unit() {
+        let told: Vec<String> = [0, 1_023, 1_024, 1_536 * 1_024, u64::MAX].map(bytes).into();
+        assert_eq!(told, ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "16777216.0 TiB"]);
+    }
+
+    #[test]
+    fn rates_and_shares_have_as_many_digits_as_people_use() {
+        let told = [0.0, 0.04, 0.25, 7.0, 9.96, 1_249.6].map(rate);
+        assert_eq!(told, ["0", "0", "0.2", "7", "10", "1\u{202f}250"]);
+        let told = [(0, 0), (0, 9), (1, 300), (1, 3), (9, 9)].map(|(part, all)| percent(part, all));
+        assert_eq!(told, ["–", "0 %", "0.3 %", "33 %", "100 %"]);
+    }
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        assert_eq!(group("7"), "7");
+        assert_eq!(group("1234"), "1\u{202f}234");
+        assert_eq!(group("123456789"), "123\u{202f}456\u{202f}789");
+    }
+}

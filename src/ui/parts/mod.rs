@@ -1,0 +1,11 @@
+//! Building blocks that several pages use.
+
+pub mod chart;
+pub mod curl;
+pub mod eta;
+pub mod filters;
+pub mod job_row;
+pub mod json_text;
+pub mod load;
+pub mod queue_row;
+pub mod time_format;

@@ -1,0 +1,407 @@
+//! Schedules: the list, one of them, its form, and what can be done to it: run now, pause, resume, delete.
+
+pub mod schedule_form;
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Path, Query, State as Has};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use crate::engine::{Engine, EngineError, ScheduleError, off_runtime};
+use crate::job::{
+    Cron, Cursor, JobQuery, Misread, Origin, Schedule, ScheduleName, ScheduleSpec, State,
+};
+
+use super::layout::error::{UiError, sentence};
+use super::layout::page::{Section, Shell, page, see_other};
+use super::parts::job_row::Row;
+use super::parts::time_format::When;
+use super::submit::form_value::Errors;
+use super::submit::start_at;
+use schedule_form::ScheduleForm;
+
+/// Schedules whose last job is looked up; the rest tell only when it was.
+const LOOKED_UP: usize = 100;
+/// Coming times that are shown.
+const TOLD: usize = 5;
+/// Rows of a schedule's newest jobs.
+const NEWEST: usize = 10;
+
+#[derive(Template)]
+#[template(path = "schedules.html")]
+struct List {
+    shell: Shell,
+    schedules: Vec<ScheduleRow>,
+}
+
+#[derive(Template)]
+#[template(path = "schedule.html")]
+struct One {
+    shell: Shell,
+    schedule: ScheduleRow,
+    upcoming: Vec<When>,
+    newest: Vec<Row>,
+    form: FormPart,
+}
+
+#[derive(Template)]
+#[template(path = "schedule_new.html")]
+struct New {
+    shell: Shell,
+    form: FormPart,
+}
+
+/// The form as both pages show it.
+struct FormPart {
+    form: ScheduleForm,
+    kinds: Vec<String>,
+    queues: Vec<String>,
+    errors: Errors,
+    /// What the pattern means; empty when that cannot be said.
+    in_words: String,
+    means: Vec<When>,
+    zone_names: bool,
+}
+
+/// A schedule as the list shows it.
+struct ScheduleRow {
+    name: String,
+    in_words: String,
+    pattern: String,
+    zone: String,
+    kind: String,
+    queue: String,
+    tag: String,
+    paused: bool,
+    declared: bool,
+    skipped: u64,
+    next: Option<When>,
+    last: Option<Last>,
+}
+
+/// The last job that a schedule made.
+struct Last {
+    id: String,
+    at: When,
+    /// Unknown when the job is gone or was not looked up.
+    state: Option<State>,
+}
+
+impl FormPart {
+    /// What is wrong with a field, as a sentence; empty when nothing is.
+    fn wrong(&self, field: &str) -> String {
+        self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
+    }
+
+    fn is_unknown(&self) -> bool {
+        !self.form.kind.is_empty() && !self.kinds.contains(&self.form.kind)
+    }
+
+    async fn of(engine: &Engine, form: ScheduleForm, errors: Errors) -> Result<FormPart, UiError> {
+        let now = engine.now();
+        let form = form.shown(engine.config().max_payload);
+        let read = off_runtime(usize::MAX, || {
+            let cron = Cron::parse(&form.cron, &form.zone, now).ok()?;
+            Some((cron.in_words(), cron.upcoming(now, TOLD)))
+        });
+        let (in_words, upcoming) = read.unwrap_or_default();
+        let stats = engine.stats().await?;
+        Ok(FormPart {
+            kinds: engine.kinds().iter().map(|info| info.kind.to_string()).collect(),
+            queues: stats.queues.keys().map(ToString::to_string).collect(),
+            in_words,
+            means: upcoming.into_iter().map(|at| When::new(at, now)).collect(),
+            zone_names: start_at::knows_names(),
+            form,
+            errors,
+        })
+    }
+}
+
+impl ScheduleRow {
+    async fn of(engine: &Engine, schedule: &Schedule, look_up: LookUp) -> Result<Self, UiError> {
+        let Schedule { name, spec, paused, next_at, last, skipped, set_at: _ } = schedule;
+        let now = engine.now();
+        let last = match last {
+            Some(last) => {
+                let state = match look_up {
+                    LookUp::Job => engine.job(last.job).await?.0.map(|job| job.status.state),
+                    LookUp::Nothing => None,
+                };
+                Some(Last { id: last.job.to_string(), at: When::new(last.at, now), state })
+            }
+            None => None,
+        };
+        Ok(ScheduleRow {
+            name: name.to_string(),
+            in_words: spec.cron.in_words(),
+            pattern: spec.cron.pattern().to_owned(),
+            zone: spec.cron.zone().to_owned(),
+            kind: spec.labels.kind.to_string(),
+            queue: spec.labels.queue.to_string(),
+            tag: schedule.tag().map(|tag| tag.to_string()).unwrap_or_default(),
+            paused: *paused,
+            declared: spec.origin == Origin::Config,
+            skipped: *skipped,
+            next: next_at.filter(|_| !paused).map(|at| When::new(at, now)),
+            last,
+        })
+    }
+}
+
+/// What is read for a row besides the schedule.
+#[derive(Clone, Copy)]
+enum LookUp {
+    Job,
+    Nothing,
+}
+
+/// `GET /schedules`
+pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
+    let (stored, cursor) = engine.schedules().await?;
+    let mut schedules = Vec::with_capacity(stored.len());
+    for (n, schedule) in stored.iter().enumerate() {
+        let look_up = if n < LOOKED_UP { LookUp::Job } else { LookUp::Nothing };
+        schedules.push(ScheduleRow::of(&engine, schedule, look_up).await?);
+    }
+    let now = engine.now();
+    let shell = Shell::live("Schedules", Section::Schedules, cursor, now);
+    Ok(page(StatusCode::OK, &List { shell, schedules }))
+}
+
+/// `GET /schedules/new`, prefilled by query string.
+pub async fn blank(
+    Has(engine): Has<Engine>,
+    Query(given): Query<ScheduleForm>,
+) -> Result<Response, UiError> {
+    new_page(&engine, given, Errors::new(), StatusCode::OK).await
+}
+
+/// `POST /schedules/new`: the form again with what its pattern means.
+pub async fn redraw(
+    Has(engine): Has<Engine>,
+    Form(form): Form<ScheduleForm>,
+) -> Result<Response, UiError> {
+    let mut errors = Errors::new();
+    match off_runtime(usize::MAX, || Cron::parse(&form.cron, &form.zone, engine.now())) {
+        Err(Misread::Pattern(why)) if !form.cron.trim().is_empty() => {
+            errors.insert("cron".into(), why);
+        }
+        Err(Misread::Zone(why)) => drop(errors.insert("zone".into(), why)),
+        Err(Misread::Pattern(_)) | Ok(_) => {}
+    }
+    new_page(&engine, form, errors, StatusCode::OK).await
+}
+
+/// `POST /schedules`
+pub async fn create(
+    Has(engine): Has<Engine>,
+    Form(form): Form<ScheduleForm>,
+) -> Result<Response, UiError> {
+    let (mut errors, mut status) = (Errors::new(), StatusCode::UNPROCESSABLE_ENTITY);
+    match spec_of(&engine, &form) {
+        Err(wrong) => errors = wrong,
+        Ok((name, _)) if find(&engine, name.as_str()).await.is_ok() => {
+            errors.insert("name".into(), format!("there is a schedule {name} already"));
+        }
+        Ok((name, spec)) => match set(&engine, name, spec).await {
+            Ok(response) => return Ok(response),
+            Err(refused) => (status, errors) = refused,
+        },
+    }
+    new_page(&engine, form, errors, status).await
+}
+
+/// `GET /schedules/of/{name}`
+pub async fn show(Has(engine): Has<Engine>, Path(name): Path<String>) -> Result<Response, UiError> {
+    let (schedule, cursor) = find(&engine, &name).await?;
+    let form = ScheduleForm::of(&schedule);
+    one_page(&engine, (schedule, cursor), form, Errors::new(), StatusCode::OK).await
+}
+
+/// `POST /schedules/of/{name}`: another spec.
+pub async fn change(
+    Has(engine): Has<Engine>,
+    Path(name): Path<String>,
+    Form(form): Form<ScheduleForm>,
+) -> Result<Response, UiError> {
+    let (schedule, cursor) = find(&engine, &name).await?;
+    let form = ScheduleForm { name, ..form };
+    let (status, errors) = match spec_of(&engine, &form) {
+        Err(wrong) => (StatusCode::UNPROCESSABLE_ENTITY, wrong),
+        Ok((name, spec)) => match set(&engine, name, spec).await {
+            Ok(response) => return Ok(response),
+            Err(refused) => refused,
+        },
+    };
+    one_page(&engine, (schedule, cursor), form, errors, status).await
+}
+
+/// From which page a button was pressed, to go back there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct From {
+    from: String,
+}
+
+impl From {
+    fn back(&self, schedule: &Schedule) -> Response {
+        match self.from.as_str() {
+            "schedules" => see_other("schedules").into_response(),
+            _ => see_other(&address(schedule.name.as_str())).into_response(),
+        }
+    }
+}
+
+type Answer = Result<Result<Schedule, ScheduleError>, EngineError>;
+
+fn done(answer: Answer, from: &From) -> Result<Response, UiError> {
+    let schedule = answer?.map_err(refused)?;
+    Ok(from.back(&schedule))
+}
+
+/// `POST /schedules/of/{name}/pause`
+pub async fn pause(
+    Has(engine): Has<Engine>,
+    Path(name): Path<String>,
+    Form(from): Form<From>,
+) -> Result<Response, UiError> {
+    done(engine.pause_schedule(parse(&name)?).await, &from)
+}
+
+/// `POST /schedules/of/{name}/resume`
+pub async fn resume(
+    Has(engine): Has<Engine>,
+    Path(name): Path<String>,
+    Form(from): Form<From>,
+) -> Result<Response, UiError> {
+    done(engine.resume_schedule(parse(&name)?).await, &from)
+}
+
+/// `POST /schedules/of/{name}/run`: enqueues its job now.
+pub async fn run(
+    Has(engine): Has<Engine>,
+    Path(name): Path<String>,
+    Form(from): Form<From>,
+) -> Result<Response, UiError> {
+    done(engine.fire_schedule(parse(&name)?).await, &from)
+}
+
+/// `POST /schedules/of/{name}/delete`
+pub async fn delete(
+    Has(engine): Has<Engine>,
+    Path(name): Path<String>,
+) -> Result<Response, UiError> {
+    let from = From { from: "schedules".into() };
+    done(engine.delete_schedule(parse(&name)?).await, &from)
+}
+
+/// Sets it and goes to its page, or says which field is to blame.
+async fn set(
+    engine: &Engine,
+    name: ScheduleName,
+    spec: ScheduleSpec,
+) -> Result<Response, (StatusCode, Errors)> {
+    match engine.set_schedule(name, spec).await {
+        Ok(Ok(schedule)) => Ok(see_other(&address(schedule.name.as_str())).into_response()),
+        Ok(Err(error)) => {
+            let error = refused(error);
+            Err((error.status, Errors::from([(String::new(), error.message)])))
+        }
+        Err(error) => {
+            let field = match &error {
+                EngineError::UnknownKind { .. } => "kind",
+                EngineError::InvalidPayload { .. }
+                | EngineError::PayloadTooLarge { .. }
+                | EngineError::TooComplex { .. } => "payload",
+                EngineError::Invalid(_)
+                | EngineError::TooManyBulks { .. }
+                | EngineError::Store(_) => "",
+            };
+            let shown = UiError::from(error);
+            Err((shown.status, Errors::from([(field.to_owned(), shown.message)])))
+        }
+    }
+}
+
+async fn new_page(
+    engine: &Engine,
+    form: ScheduleForm,
+    errors: Errors,
+    status: StatusCode,
+) -> Result<Response, UiError> {
+    let form = FormPart::of(engine, form, errors).await?;
+    Ok(page(
+        status,
+        &New { shell: Shell::still("New schedule", Section::Schedule, engine.now()), form },
+    ))
+}
+
+async fn one_page(
+    engine: &Engine,
+    (schedule, cursor): (Schedule, Cursor),
+    form: ScheduleForm,
+    errors: Errors,
+    status: StatusCode,
+) -> Result<Response, UiError> {
+    let tags = schedule.tag().into_iter().collect();
+    let jobs = engine.jobs(JobQuery { tags, limit: NEWEST, ..JobQuery::default() }).await?;
+    let now = engine.now();
+    let shell = Shell::live(format!("Schedule {}", schedule.name), Section::Schedule, cursor, now);
+    let upcoming = match schedule.paused {
+        true => Vec::new(),
+        false => off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD)),
+    };
+    let one = One {
+        schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,
+        upcoming: upcoming.into_iter().map(|at| When::new(at, now)).collect(),
+        newest: jobs.jobs.iter().map(|job| Row::of(job, now)).collect(),
+        form: FormPart::of(engine, form, errors).await?,
+        shell,
+    };
+    Ok(page(status, &one))
+}
+
+/// What a form asks for.
+fn spec_of(engine: &Engine, form: &ScheduleForm) -> Result<(ScheduleName, ScheduleSpec), Errors> {
+    off_runtime(form.payload.len(), || form.spec(engine.config().json, engine.now()))
+}
+
+/// The address of a schedule's page; their names need no escaping. `of` keeps a schedule called `new` apart
+/// from the form.
+fn address(name: &str) -> String {
+    format!("schedules/of/{name}")
+}
+
+fn parse(name: &str) -> Result<ScheduleName, UiError> {
+    ScheduleName::parse(name).map_err(|_| refused(ScheduleError::NotFound))
+}
+
+async fn find(engine: &Engine, name: &str) -> Result<(Schedule, Cursor), UiError> {
+    let (schedules, cursor) = engine.schedules().await?;
+    let found = schedules.into_iter().find(|schedule| schedule.name.as_str() == name);
+    found.map(|one| (one, cursor)).ok_or_else(|| refused(ScheduleError::NotFound))
+}
+
+fn refused(error: ScheduleError) -> UiError {
+    let (status, title, advice) = match &error {
+        ScheduleError::NotFound => (
+            StatusCode::NOT_FOUND,
+            "There is no such schedule",
+            "Look for it in the list of schedules.",
+        ),
+        ScheduleError::TooMany { .. } => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "There are as many schedules as may be",
+            "Delete one, or raise store.max_schedules in the configuration.",
+        ),
+        ScheduleError::Declared => (
+            StatusCode::CONFLICT,
+            "The configuration declares this schedule",
+            "Change it in the configuration file and start the server again.",
+        ),
+    };
+    UiError { status, title: title.into(), message: sentence(&error.to_string()), advice }
+}

@@ -1,0 +1,168 @@
+//! The submit form turned: opened from what an address says, to another kind, from inputs to JSON and back.
+//! Nothing typed is lost on the way.
+
+use crate::engine::KindInfo;
+use crate::job::schema::Field;
+use crate::job::{Json, Schema, same};
+
+use super::payload_form::{Typed, blank, draft, drawable, fill, too_large};
+use super::submit_form::SubmitForm;
+use crate::ui::layout::error::sentence;
+use crate::ui::parts::json_text;
+
+/// How the payload is edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// An input for each property.
+    Fields,
+    /// One field of JSON.
+    Json,
+}
+
+impl View {
+    /// `fields` or `json`; anything else is no wish.
+    pub fn parse(text: &str) -> Option<View> {
+        match text {
+            "fields" => Some(View::Fields),
+            "json" => Some(View::Json),
+            _ => None,
+        }
+    }
+}
+
+/// A form ready to be shown.
+pub struct Turned {
+    /// The form; its `view` and `shown` say what is drawn.
+    pub form: SubmitForm,
+    /// What to know of the way in which it is shown; often nothing.
+    pub note: String,
+}
+
+const NO_JSON: &str = "This is not JSON yet, so it cannot be shown as fields.";
+const NO_FIT: &str = "The fields cannot hold all of this payload, so it is edited as JSON.";
+
+impl SubmitForm {
+    /// The form as it is met first: for the kind it asks for, else for `first`, with the kind's example
+    /// unless a payload was given.
+    pub fn opened(
+        mut self,
+        asked: Option<&KindInfo>,
+        first: Option<&KindInfo>,
+        wish: Option<View>,
+    ) -> Turned {
+        let info = if self.kind.is_empty() { first } else { asked };
+        if let Some(info) = info {
+            self.kind = info.kind.to_string();
+            if self.payload.trim().is_empty() && self.fields.is_empty() {
+                self.payload = example(info);
+            }
+        }
+        self.view = if self.fields.is_empty() { "json" } else { "fields" }.into();
+        self.toward(schema_of(info), wish.unwrap_or(View::Fields))
+    }
+
+    /// The form for the kind that is chosen now, after inputs of the kind `old` had been shown; edited as
+    /// wished, else as before.
+    pub fn turned(
+        mut self,
+        old: Option<&KindInfo>,
+        new: Option<&KindInfo>,
+        wish: Option<View>,
+    ) -> Turned {
+        if self.shown.is_empty() || self.shown == self.kind {
+            let before = self.drawn(schema_of(new)).map_or(View::Json, |_| View::Fields);
+            self.view = if before == View::Fields { "fields" } else { "json" }.into();
+            return self.toward(schema_of(new), wish.unwrap_or(before));
+        }
+        let inputs = drawable(schema_of(old));
+        let by_fields = self.drawn(schema_of(old)).is_some();
+        let typed = match inputs.filter(|_| by_fields) {
+            Some(fields) => draft(fields, &self.fields),
+            None => self.payload.clone(),
+        };
+        // Only an example gives way to an example: what somebody typed stays.
+        let untouched =
+            typed.trim().is_empty() || old.is_some_and(|old| same(&typed, old.example.as_str()));
+        let kept = std::mem::take(&mut self.fields);
+        self.view = "json".into();
+        self.payload = match new {
+            Some(info) if untouched || by_fields => example(info),
+            Some(_) | None => typed,
+        };
+        let stays_json = !by_fields && (inputs.is_some() || !untouched);
+        let before = if stays_json { View::Json } else { View::Fields };
+        let mut turned = self.toward(schema_of(new), wish.unwrap_or(before));
+        if !untouched {
+            turned.form.take_over(kept, schema_of(new));
+        }
+        turned
+    }
+
+    /// Whether the inputs that were filled in belong to another kind than the one chosen: without a
+    /// script nobody has seen the right ones yet.
+    pub fn is_of_another_kind(&self, schema: Option<&Schema>) -> bool {
+        let other = !self.shown.is_empty() && self.shown != self.kind;
+        other && self.view == "fields" && (drawable(schema).is_some() || !self.fields.is_empty())
+    }
+
+    /// Edited as wished, where that can be.
+    fn toward(mut self, schema: Option<&Schema>, wish: View) -> Turned {
+        self.shown = self.kind.clone();
+        let fields = drawable(schema);
+        let by_fields = self.view == "fields" && fields.is_some();
+        let mut note = too_large(schema);
+        match (fields, wish, by_fields) {
+            (Some(fields), View::Json, true) => {
+                self.payload = draft(fields, &self.fields);
+                self.fields = Typed::new();
+                self.view = "json".into();
+            }
+            (Some(fields), View::Fields, false) => match self.fitting(fields) {
+                Ok(typed) => {
+                    self.fields = typed;
+                    self.payload.clear();
+                    self.view = "fields".into();
+                }
+                Err(why) => {
+                    note = why;
+                    self.view = "json".into();
+                }
+            },
+            (Some(_), View::Json, false) | (Some(_), View::Fields, true) => {}
+            (None, View::Json | View::Fields, _) => self.view = "json".into(),
+        }
+        Turned { form: self, note }
+    }
+
+    fn fitting(&self, fields: &[Field]) -> Result<Typed, String> {
+        let text = self.payload.trim();
+        if text.is_empty() {
+            return Ok(blank(fields));
+        }
+        if let Err(why) = self.limits.check(text) {
+            return Err(sentence(&why.to_string()));
+        }
+        match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => fill(fields, text).ok_or(NO_FIT.into()),
+            Err(_) => Err(NO_JSON.into()),
+        }
+    }
+
+    /// What was typed for another kind stays where this one has a property of that name.
+    fn take_over(&mut self, typed: Typed, schema: Option<&Schema>) {
+        let Some(fields) = drawable(schema).filter(|_| self.view == "fields") else { return };
+        let known = |name: &String| fields.iter().any(|field| field.name == *name);
+        let typed = typed.into_iter().filter(|(name, text)| known(name) && !text.is_empty());
+        self.fields.extend(typed);
+    }
+}
+
+/// A kind of a program that gives no example begins with empty inputs.
+fn example(info: &KindInfo) -> String {
+    let none = info.example == Json::null() && drawable(info.schema.as_ref()).is_some();
+    if none { String::new() } else { json_text::editable(&info.example) }
+}
+
+fn schema_of(info: Option<&KindInfo>) -> Option<&Schema> {
+    info.and_then(|info| info.schema.as_ref())
+}

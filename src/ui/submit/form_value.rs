@@ -1,0 +1,134 @@
+//! From what was typed into one field of a form to its value, and what is wrong with it.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use axum::http::StatusCode;
+use serde_json::value::RawValue;
+
+use crate::config::units::parse_duration;
+use crate::job::JsonLimits;
+use crate::job::shorten::shorten;
+
+use crate::ui::layout::error::UiError;
+
+/// What is wrong, by the form's field; under `""` what belongs to none.
+pub type Errors = BTreeMap<String, String>;
+
+/// A form as browsers and addresses write it; properties of a payload make names that only it knows.
+pub type Pairs = Vec<(String, String)>;
+
+/// The most fields of a form or an address.
+const MAX_FIELDS: usize = 1_000;
+
+/// Reads a form or the query of an address.
+///
+/// # Errors
+/// When there are more fields than any page has.
+pub fn pairs(encoded: &[u8]) -> Result<Pairs, UiError> {
+    let count = encoded.iter().filter(|byte| **byte == b'&').count() + 1;
+    if count > MAX_FIELDS {
+        return Err(UiError {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            title: "The form has too many fields".into(),
+            message: format!("There are {count} fields; at most {MAX_FIELDS} are accepted."),
+            advice: "Send the payload as JSON instead.",
+        });
+    }
+    Ok(url::form_urlencoded::parse(encoded).into_owned().collect())
+}
+
+/// The longest text of a field that a form shows again, in characters: more than any field accepts, but for the
+/// payload.
+const MAX_SHOWN: usize = 300;
+/// The same of a list of tags, or of a search.
+const MAX_SHOWN_LIST: usize = 3_000;
+
+/// Cuts what was typed into a form's fields to what a page may repeat. No field accepts more, and escaped
+/// text is five times as long.
+pub fn cut<'a>(fields: impl IntoIterator<Item = &'a mut String>) {
+    fields.into_iter().for_each(|text| cut_to(text, MAX_SHOWN));
+}
+
+/// The same of a list of tags, or of a search.
+pub fn cut_list(list: &mut String) {
+    cut_to(list, MAX_SHOWN_LIST);
+}
+
+/// The same of a payload, of which more than `longest` bytes are not accepted.
+pub fn cut_payload(payload: &mut String, longest: usize) {
+    if payload.len() > longest {
+        cut_list(payload);
+    }
+}
+
+fn cut_to(text: &mut String, most: usize) {
+    if text.len() > most {
+        *text = shorten(text, most);
+    }
+}
+
+/// The form's field for a field of the API.
+pub fn form_field(field: &'static str) -> &'static str {
+    match field {
+        "kind" | "payload" | "queue" | "priority" | "max_attempts" | "idempotency_key" | "tags" => {
+            field
+        }
+        "delay_ms" => "delay",
+        "run_at" => "at",
+        "timeout_ms" => "timeout",
+        "backoff" => "backoff_base",
+        _ => "",
+    }
+}
+
+/// What was typed, without white space around it; `None` when nothing was.
+pub fn filled(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A whole number; `None` when there is none, or it cannot be read.
+pub fn number<T: FromStr>(name: &'static str, text: &str, errors: &mut Errors) -> Option<T> {
+    let text = filled(text)?;
+    let number = text.parse().ok();
+    if number.is_none() {
+        errors.insert(name.into(), format!("{text:?} is not a whole number"));
+    }
+    number
+}
+
+/// A length of time in milliseconds; `None` when there is none, or it cannot be read.
+pub fn duration(name: &'static str, text: &str, errors: &mut Errors) -> Option<u64> {
+    match parse_duration(&filled(text)?) {
+        Ok(length) => Some(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
+        Err(message) => {
+            errors.insert(name.into(), message);
+            None
+        }
+    }
+}
+
+/// Milliseconds as people write them, exactly: `90s`, `1h`, `1500ms`.
+pub fn written(ms: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let unit = UNITS.into_iter().find(|(length, _)| ms > 0 && ms.is_multiple_of(*length));
+    unit.map_or(format!("{ms}ms"), |(length, unit)| format!("{}{unit}", ms / length))
+}
+
+/// A payload within the limits; `None` when there is none, or it is not accepted.
+pub fn json(text: &str, limits: JsonLimits, errors: &mut Errors) -> Option<Box<RawValue>> {
+    // Browsers send line ends as CR LF; inside a JSON string neither can stand.
+    let text = filled(text)?.replace("\r\n", "\n");
+    if let Err(why) = limits.check(&text) {
+        errors.insert("payload".into(), why.to_string());
+        return None;
+    }
+    match serde_json::from_str(&text) {
+        Ok(raw) => Some(raw),
+        Err(error) => {
+            errors.insert("payload".into(), format!("this is not JSON: {error}"));
+            None
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The submit form: inputs made of the kind's schema or one JSON field, prefilled by query string, by a
+//! kind's example, or by a job that is to run again.
+
+use askama::Template;
+use axum::extract::{RawForm, RawQuery, State as Has};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::engine::{Engine, EngineError, Enqueued, KindInfo, off_runtime};
+use crate::job::schema::Field;
+use crate::job::{Schema, Time};
+
+use super::form_switch::{Turned, View};
+use super::form_value::{Errors, Pairs, pairs};
+use super::payload_form::drawable;
+use super::payload_input::{Control, Input};
+use super::start_at::{self, Start};
+use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
+use crate::ui::layout::error::{UiError, sentence};
+use crate::ui::layout::page::{Section, Shell, page, see_other};
+use crate::ui::parts::curl::Target;
+use crate::ui::parts::time_format::When;
+
+#[derive(Template)]
+#[template(path = "new_job.html")]
+struct NewJobPage {
+    shell: Shell,
+    form: SubmitForm,
+    kinds: Vec<KindChoice>,
+    about: String,
+    errors: Errors,
+    /// The field that takes the focus: the first that is wrong.
+    focus: String,
+    /// What to know of the way in which the payload is shown.
+    note: String,
+    /// Inputs that are always seen.
+    inputs: Vec<Input>,
+    /// Inputs that are folded away: nothing need stand in them, and nothing does.
+    more: Vec<Input>,
+    /// Whether inputs could be shown.
+    drawable: bool,
+    open: bool,
+    /// When the job would start, in words.
+    starts: String,
+    curl: String,
+    /// Why it would be refused as it stands.
+    refusal: String,
+    queues: Vec<String>,
+    /// Whether zones have names on this machine.
+    zone_names: bool,
+}
+
+/// A kind to choose from, with what helps to choose.
+struct KindChoice {
+    name: String,
+    about: String,
+    chosen: bool,
+}
+
+/// Up to so many inputs, all are shown at once.
+const ALL_SHOWN: usize = 6;
+
+/// `GET /jobs/new`
+pub async fn show(
+    Has(engine): Has<Engine>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, UiError> {
+    let pairs = pairs(query.unwrap_or_default().as_bytes())?;
+    let given = SubmitForm::of(&pairs);
+    let view = View::parse(&given.view);
+    let form = match value(&pairs, "from").parse() {
+        Ok(id) => engine.job(id).await?.0.as_ref().map(SubmitForm::again).unwrap_or(given),
+        Err(_) => given,
+    };
+    let form = form.within(engine.config().json);
+    let kinds = engine.kinds();
+    // Without a wish, a kind that needs nothing set up comes first.
+    let first = find(&kinds, "echo").or(kinds.first().copied());
+    let asked = find(&kinds, &form.kind);
+    let turned = off_runtime(form.size(), || form.opened(asked, first, view));
+    form_page(&engine, turned, Errors::new(), StatusCode::OK, &headers).await
+}
+
+/// `POST /jobs/new`: the form again, as it was typed, for another kind or edited in another way. Scripts
+/// ask for it while somebody types, so that the command for the terminal is made in one place.
+pub async fn redraw(
+    Has(engine): Has<Engine>,
+    headers: HeaderMap,
+    RawForm(encoded): RawForm,
+) -> Result<Response, UiError> {
+    let pairs = pairs(&encoded)?;
+    let form = SubmitForm::of(&pairs).within(engine.config().json);
+    let kinds = engine.kinds();
+    let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
+    let turned =
+        off_runtime(form.size(), || form.turned(old, new, View::parse(value(&pairs, "to"))));
+    form_page(&engine, turned, Errors::new(), StatusCode::OK, &headers).await
+}
+
+/// `POST /jobs`
+pub async fn submit(
+    Has(engine): Has<Engine>,
+    headers: HeaderMap,
+    RawForm(encoded): RawForm,
+) -> Result<Response, UiError> {
+    let pairs = pairs(&encoded)?;
+    let form = SubmitForm::of(&pairs).within(engine.config().json);
+    let kinds = engine.kinds();
+    let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
+    let schema = new.and_then(|info| info.schema.as_ref());
+    if form.is_of_another_kind(schema) {
+        let mut turned = off_runtime(form.size(), || form.turned(old, new, None));
+        turned.note = "Nothing was submitted yet: these are the fields of the kind chosen.".into();
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return form_page(&engine, turned, Errors::new(), status, &headers).await;
+    }
+    let job = match off_runtime(form.size(), || form.new_job(schema)) {
+        Ok(job) => job,
+        Err(errors) => {
+            let turned = off_runtime(form.size(), || form.turned(old, new, None));
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return form_page(&engine, turned, errors, status, &headers).await;
+        }
+    };
+    match engine.enqueue(vec![job]).await {
+        Ok(answers) => Ok(to_the_job(answers)),
+        Err(error) => {
+            let (status, errors) = refused(error, &form, schema);
+            let turned = off_runtime(form.size(), || form.turned(old, new, None));
+            form_page(&engine, turned, errors, status, &headers).await
+        }
+    }
+}
+
+fn value<'a>(pairs: &'a Pairs, name: &str) -> &'a str {
+    pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+}
+
+fn find<'a>(kinds: &[&'a KindInfo], name: &str) -> Option<&'a KindInfo> {
+    kinds.iter().find(|info| info.kind.as_str() == name).copied()
+}
+
+/// Nothing was accepted: the reason goes beside its field.
+fn refused(error: EngineError, form: &SubmitForm, schema: Option<&Schema>) -> (StatusCode, Errors) {
+    let field = match &error {
+        EngineError::UnknownKind { .. } => "kind",
+        EngineError::InvalidPayload { .. }
+        | EngineError::PayloadTooLarge { .. }
+        | EngineError::TooComplex { .. } => {
+            if form.drawn(schema).is_some() {
+                ""
+            } else {
+                "payload"
+            }
+        }
+        EngineError::Invalid(_) | EngineError::TooManyBulks { .. } | EngineError::Store(_) => "",
+    };
+    let shown = UiError::from(error);
+    let message = match field {
+        "" => format!("{}. {} {}", shown.title, shown.message, shown.advice),
+        _ => shown.message,
+    };
+    (shown.status, Errors::from([(field.to_owned(), message)]))
+}
+
+fn to_the_job(answers: Vec<Enqueued>) -> Response {
+    let target = match answers.first() {
+        Some(Enqueued::New(job)) => format!("jobs/{}", job.id),
+        Some(Enqueued::Existing(job)) => format!("jobs/{}?already=1", job.id),
+        None => "jobs".into(), // cannot be: one job in, one answer out
+    };
+    see_other(&target).into_response()
+}
+
+async fn form_page(
+    engine: &Engine,
+    turned: Turned,
+    errors: Errors,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Result<Response, UiError> {
+    let stats = engine.stats().await?;
+    let queues = stats.queues.keys().map(ToString::to_string).collect();
+    let (target, now) = (Target::of(headers), engine.now());
+    let max_payload = engine.config().max_payload;
+    Ok(off_runtime(turned.form.size(), || {
+        let turned = Turned { form: turned.form.shown(max_payload), ..turned };
+        page(status, &NewJobPage::of(&engine.kinds(), turned, errors, queues, &target, now))
+    }))
+}
+
+/// In the order of the page.
+fn first_wrong(errors: &Errors, inputs: &[Input], more: &[Input]) -> String {
+    const OPTIONS: [&str; 11] = [
+        "queue",
+        "priority",
+        "delay",
+        "at",
+        "zone",
+        "max_attempts",
+        "timeout",
+        "backoff_base",
+        "backoff_cap",
+        "tags",
+        "idempotency_key",
+    ];
+    let inputs = inputs.iter().chain(more).map(|input| input.name.as_str());
+    let mut order = ["kind", "payload"].into_iter().chain(inputs).chain(OPTIONS);
+    order.find(|name| errors.contains_key(*name)).unwrap_or_default().to_owned()
+}
+
+fn refusal(errors: &Errors) -> String {
+    let one = |(field, message): (&String, &String)| match field.strip_prefix(PAYLOAD_PREFIX) {
+        Some(property) => format!("{property}: {message}"),
+        None if field.is_empty() => message.clone(),
+        None => format!("{}: {message}", field.replace('_', " ")),
+    };
+    sentence(&errors.iter().map(one).collect::<Vec<String>>().join("; "))
+}
+
+/// What the chosen start means; empty when there is nothing to say.
+fn starts(form: &SubmitForm, now: Time) -> String {
+    let told = |at: When| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
+    match form.starts() {
+        Start::Now => "As soon as a worker is free.".into(),
+        Start::In => match form.starts_in() {
+            Some(wait) => format!("Not before {}.", told(When::new(now.after(wait), now))),
+            None => String::new(),
+        },
+        Start::At => match form.starts_at() {
+            Some(meant) if meant.at <= now => {
+                format!("That was {}: it starts at once.", told(When::new(meant.at, now)))
+            }
+            Some(meant) => {
+                let twice = match meant.first_of_two {
+                    true => " Clocks go back then: of the two such times the first is meant.",
+                    false => "",
+                };
+                format!("Not before {}.{twice}", told(When::new(meant.at, now)))
+            }
+            None => String::new(),
+        },
+    }
+}
+
+impl KindChoice {
+    fn of(info: &KindInfo, chosen: &str) -> KindChoice {
+        let name = info.kind.to_string();
+        KindChoice { chosen: name == chosen, about: info.about.clone(), name }
+    }
+}
+
+impl NewJobPage {
+    fn of(
+        kinds: &[&KindInfo],
+        Turned { form, note }: Turned,
+        errors: Errors,
+        queues: Vec<String>,
+        target: &Target,
+        now: Time,
+    ) -> NewJobPage {
+        let form = form.with_token();
+        let chosen = find(kinds, &form.kind);
+        let schema = chosen.and_then(|info| info.schema.as_ref());
+        let drawn = form.drawn(schema);
+        let fields = drawn.and_then(|schema| drawable(Some(schema))).unwrap_or_default();
+        let wrong = |name: &str| errors.get(&format!("{PAYLOAD_PREFIX}{name}"));
+        let input =
+            |(n, field): (usize, &Field)| Input::new(n, field, &form.fields, wrong(&field.name));
+        let inputs = (0..).zip(fields).map(input);
+        let (inputs, more): (Vec<Input>, Vec<Input>) =
+            inputs.partition(|input| fields.len() <= ALL_SHOWN || input.is_needed());
+        let focus = first_wrong(&errors, &inputs, &more);
+        let option = |field: &String| {
+            !matches!(field.as_str(), "" | "kind" | "payload") && !field.starts_with(PAYLOAD_PREFIX)
+        };
+        NewJobPage {
+            shell: Shell::still("New job", Section::NewJob, now),
+            kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
+            about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
+            open: errors.keys().any(option) || form.has_options(),
+            drawable: drawable(schema).is_some(),
+            starts: starts(&form, now),
+            curl: form.curl(target, schema),
+            refusal: match errors.is_empty() {
+                true => form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default(),
+                false => String::new(),
+            },
+            queues,
+            zone_names: start_at::knows_names(),
+            focus,
+            note,
+            inputs,
+            more,
+            errors,
+            form,
+        }
+    }
+
+    /// Whether the form asks for a kind that cannot run here: it is offered as it was asked for.
+    fn kind_is_unknown(&self) -> bool {
+        !self.form.kind.is_empty() && !self.kinds.iter().any(|kind| kind.chosen)
+    }
+
+    /// What is wrong with a field, as a sentence; empty when nothing is.
+    fn wrong(&self, field: &str) -> String {
+        self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
+    }
+
+    /// Whether a way to start is the chosen one.
+    fn starts_by(&self, way: Start) -> bool {
+        self.form.starts() == way
+    }
+
+    /// Fields that are marked as wrong.
+    fn marked(&self) -> usize {
+        self.errors.keys().filter(|field| !field.is_empty()).count()
+    }
+
+    /// The zone, or the one that holds when none was given.
+    fn zone(&self) -> &str {
+        if self.form.zone.is_empty() { "UTC" } else { &self.form.zone }
+    }
+}

@@ -1,0 +1,213 @@
+//! How the inputs of a payload look: which control suits a property, and what is told beside it.
+
+use crate::job::Json;
+use crate::job::schema::{Bounds, Field, Format, Shape};
+use crate::job::shorten::{MAX_ERRORS, first_few};
+
+use super::payload_form::{Typed, option_label, option_values};
+use crate::ui::layout::error::sentence;
+
+/// One input as the template draws it.
+pub struct Input {
+    /// The element's id.
+    pub id: String,
+    /// The form's field: `payload.` and the property.
+    pub name: String,
+    /// The property as the payload calls it.
+    pub property: String,
+    /// What people call it.
+    pub label: String,
+    /// Whether it must be filled in.
+    pub required: bool,
+    /// What it is for, what is accepted and what holds without it.
+    pub hint: String,
+    /// What is wrong, as a sentence; empty when nothing is.
+    pub wrong: String,
+    /// What stands in it.
+    pub value: String,
+    /// What is shown while it is empty.
+    pub placeholder: String,
+    /// What it is made of.
+    pub control: Control,
+}
+
+/// What an input is made of.
+pub enum Control {
+    /// One line; which keyboard suits it.
+    Line(&'static str),
+    /// A text of any length; lines to begin with.
+    Text(usize),
+    /// Entries, one a line; lines to begin with.
+    Entries(usize),
+    /// JSON; lines to begin with.
+    Json(usize),
+    /// One of these.
+    Choice(Vec<Choice>),
+    /// Yes or no, sent as these texts.
+    Check {
+        /// Sent when it is ticked.
+        on: &'static str,
+        /// Sent when it is not.
+        off: &'static str,
+        /// Whether it is ticked.
+        ticked: bool,
+    },
+}
+
+/// One option of a choice.
+pub struct Choice {
+    /// What is sent.
+    pub value: String,
+    /// What is shown.
+    pub label: String,
+    /// Whether it is the chosen one.
+    pub chosen: bool,
+}
+
+/// A longer text gets room for some lines at once.
+const LONG: f64 = 200.0;
+/// Bounds beyond are those of the number's type: nobody needs to read them.
+const TELLING: f64 = 9e15;
+
+impl Input {
+    /// The input of a property with what was typed into it and what is wrong with that.
+    pub fn new(at: usize, field: &Field, typed: &Typed, wrong: Option<&String>) -> Input {
+        let value = typed.get(&field.name).cloned().unwrap_or_default();
+        Input {
+            id: format!("payload-{at}"),
+            name: format!("payload.{}", field.name),
+            property: field.name.clone(),
+            label: if field.title.is_empty() { &field.name } else { &field.title }.clone(),
+            required: field.required,
+            hint: hint(field),
+            wrong: wrong.map(|message| sentence(message)).unwrap_or_default(),
+            placeholder: placeholder(&field.shape),
+            control: control(field, &value),
+            value,
+        }
+    }
+
+    /// Whether it must be seen at once.
+    pub fn is_needed(&self) -> bool {
+        self.required || !self.value.is_empty() || !self.wrong.is_empty()
+    }
+
+    /// Whether the property's name tells more than the label does.
+    pub fn has_title(&self) -> bool {
+        !self.label.eq_ignore_ascii_case(&self.property)
+    }
+}
+
+fn control(field: &Field, value: &str) -> Control {
+    let lines = value.lines().count();
+    match &field.shape {
+        Shape::Text(rules) => match rules.format {
+            Some(Format::Uri) => Control::Line("url"),
+            Some(Format::Email) => Control::Line("email"),
+            Some(Format::DateTime) => Control::Line("text"),
+            None if rules.pattern.is_some() && lines < 2 => Control::Line("text"),
+            None if rules.length.most.is_some_and(|most| most <= LONG) && lines < 2 => {
+                Control::Line("text")
+            }
+            None if rules.length.most.is_some() => Control::Text(lines.clamp(4, 12)),
+            None => Control::Text(lines.clamp(1, 12)),
+        },
+        Shape::Integer(_) => Control::Line("numeric"),
+        Shape::Number(_) => Control::Line("decimal"),
+        Shape::Boolean => check(field, value),
+        Shape::Choice(choices) => {
+            let none = Choice { value: String::new(), label: unchosen(field), chosen: false };
+            let one = |(choice, choice_value): (&Json, String)| {
+                let chosen = choice_value == value;
+                Choice { value: choice_value, label: option_label(choice), chosen }
+            };
+            let choices = choices.iter().zip(option_values(choices)).map(one);
+            let mut all: Vec<Choice> = std::iter::once(none).chain(choices).collect();
+            if !value.is_empty() && !all.iter().any(|choice| choice.chosen) {
+                let (value, label) = (value.to_owned(), format!("{value} (not accepted)"));
+                all.push(Choice { value, label, chosen: true });
+            }
+            Control::Choice(all)
+        }
+        Shape::Texts { .. } => Control::Entries((lines + 1).clamp(3, 12)),
+        Shape::Any => Control::Json(lines.clamp(2, 12)),
+    }
+}
+
+/// Unticked means left out, unless the payload says `false` itself or something must be said: so a payload
+/// that leaves it out stays as it is, and so does one that does not.
+fn check(field: &Field, value: &str) -> Control {
+    let usual = default(field) == Some("true");
+    let ticked = if value.is_empty() { usual } else { value == "true" };
+    let silent = value.is_empty() && !field.required;
+    let (on, off) = match (silent, usual) {
+        (false, _) => ("true", "false"),
+        (true, true) => ("", "false"),
+        (true, false) => ("true", ""),
+    };
+    Control::Check { on, off, ticked }
+}
+
+fn unchosen(field: &Field) -> String {
+    match (&field.default, field.required) {
+        (Some(default), false) => format!("{} (default)", option_label(default)),
+        (None, false) => "not given".into(),
+        (_, true) => "choose one".into(),
+    }
+}
+
+fn default(field: &Field) -> Option<&str> {
+    field.default.as_ref().map(|default| default.as_str())
+}
+
+fn placeholder(shape: &Shape) -> String {
+    let Shape::Text(rules) = shape else { return String::new() };
+    let example = match rules.format {
+        Some(Format::DateTime) => "2026-11-23T08:00:00Z",
+        Some(Format::Uri) => "https://example.com/",
+        Some(Format::Email) => "somebody@example.com",
+        None => "",
+    };
+    example.to_owned()
+}
+
+/// Sentences, each only where it tells something.
+fn hint(field: &Field) -> String {
+    let mut all = Vec::new();
+    if !field.description.is_empty() {
+        all.push(sentence(&field.description));
+    }
+    all.extend(accepted(&field.shape).map(|words| sentence(&words)));
+    // A required one stands in its input from the start, a choice names it itself.
+    let told = field.default.as_ref();
+    let told = told.filter(|_| !field.required && !matches!(field.shape, Shape::Choice(_)));
+    all.extend(told.map(|default| format!("Default: {}.", option_label(default))));
+    all.join(" ")
+}
+
+fn accepted(shape: &Shape) -> Option<String> {
+    let told = |bounds: Bounds, of_what: &str| {
+        let telling = |bound: f64| bound.abs() < TELLING;
+        let bounds = Bounds {
+            least: bounds.least.filter(|least| telling(*least)),
+            most: bounds.most.filter(|most| telling(*most)),
+        };
+        let words = bounds.words();
+        (!words.is_empty()).then(|| format!("{words}{of_what}"))
+    };
+    match shape {
+        Shape::Text(rules) => told(rules.length, " characters"),
+        Shape::Integer(bounds) | Shape::Number(bounds) => told(*bounds, ""),
+        Shape::Texts { each, count } => {
+            let of = match &**each {
+                Shape::Choice(choices) => {
+                    format!(" of {}", first_few(choices.iter().map(option_label), MAX_ERRORS, ", "))
+                }
+                _ => String::new(),
+            };
+            let count = told(*count, " entries").map(|count| format!("; {count}"));
+            Some(format!("one{of} a line{}", count.unwrap_or_default()))
+        }
+        Shape::Boolean | Shape::Choice(_) | Shape::Any => None,
+    }
+}
