@@ -18,10 +18,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{SledStore, Tuning};
+use super::Tuning;
 use crate::clock::ManualClock;
 use crate::job::State;
 use crate::store::conformance::{Harness, Rig, clock, conformance_suite, draft};
+use crate::store::data_dir;
 use crate::store::sled::faults::Faults;
 use crate::store::{Limits, Store, StoreError};
 
@@ -40,7 +41,7 @@ impl Place {
 
     /// Opens again what a process left behind, once it has been found sound.
     fn open_again(&self) -> Arc<dyn Store> {
-        let report = super::verify(self.dir.path());
+        let report = data_dir::verify(self.dir.path());
         assert!(report.is_sound(), "{report}");
         self.open()
     }
@@ -60,7 +61,7 @@ impl Place {
     /// Opens another directory as this one would be.
     fn try_open_at(&self, dir: &Path, faults: Faults) -> Result<Arc<dyn Store>, StoreError> {
         let (clock, limits) = (Arc::new(self.clock.clone()), self.limits.clone());
-        let opened = SledStore::open_tuned(dir, limits, clock, self.tuning, faults);
+        let opened = data_dir::open_tuned(dir, limits, clock, self.tuning, faults);
         opened.map(|store| store as Arc<dyn Store>)
     }
 }

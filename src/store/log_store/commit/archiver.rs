@@ -13,10 +13,10 @@ use super::group::{Core, Group};
 use super::shared::{Shared, unique_key};
 use crate::job::{Job, JobId};
 use crate::store::StoreError;
+use crate::store::log::Mark;
+use crate::store::log::WriteBatch;
 use crate::store::log_store::archive::runs::Run;
 use crate::store::log_store::read::records::Reader;
-use crate::store::sled::faults::Point;
-use crate::store::sled::ops::Ops;
 use crate::supervise::{Failures, Part, pass};
 
 /// Jobs in a run at most: writing one again takes about ten milliseconds.
@@ -31,7 +31,7 @@ type Order = (u64, u64, Chosen);
 /// A run ready to be written, with the rows of its jobs' keys.
 pub struct Built {
     run: Option<Run>,
-    ops: Ops,
+    writes: WriteBatch,
     /// Each job, and the event that ended it.
     jobs: Vec<(JobId, u64)>,
 }
@@ -111,34 +111,34 @@ fn read_all(shared: &Shared, chosen: Chosen) -> Result<Vec<Job>, StoreError> {
 }
 
 fn build(no: u64, jobs: Vec<Job>) -> Result<Built, StoreError> {
-    let mut ops = Ops::default();
+    let mut writes = WriteBatch::default();
     for job in &jobs {
         if let Some(key) = &job.spec.idempotency_key {
-            ops.put(&unique_key(key), &job.id.as_u128().to_be_bytes());
+            writes.put(unique_key(key), job.id.as_u128().to_be_bytes().into());
         }
     }
     let ended = jobs.iter().map(|job| (job.id, job.seq)).collect();
-    let run = Run::build(no, jobs, &mut ops).map_err(StoreError::Corrupt)?;
-    Ok(Built { run, ops, jobs: ended })
+    let run = Run::build(no, jobs, &mut writes).map_err(StoreError::Corrupt)?;
+    Ok(Built { run, writes, jobs: ended })
 }
 
 impl Group<'_> {
     /// Writes a run and lets its jobs go from the index.
     pub fn archive(&mut self, built: Built) {
         self.core.archiving = false;
-        self.ops.mark(Point::Run);
+        self.writes.mark(Mark::Run);
         for (id, seq) in built.jobs {
             self.forget(id);
             self.core.meta.archived = self.core.meta.archived.max(seq);
         }
-        self.ops.append(built.ops);
+        self.writes.append(built.writes);
         self.add_run(built.run);
     }
 }
 
 /// Removes the row of an archived job's key.
-pub fn forget_key(job: &Job, ops: &mut Ops) {
+pub fn forget_key(job: &Job, writes: &mut WriteBatch) {
     if let Some(key) = &job.spec.idempotency_key {
-        ops.remove(&unique_key(key), 1);
+        writes.remove(unique_key(key), 1);
     }
 }

@@ -113,8 +113,8 @@ pub fn run(
         if !closing.is_empty() {
             let result = written.map(|mut later| deferred.append(&mut later));
             let result = result.and_then(|()| rest(&mut core, &mut writer));
-            let result = result.and_then(|()| core.shared.disk.sync());
-            let result = result.and_then(|()| core.shared.watermark.write(core.shared.head()));
+            let result = result.and_then(|()| core.shared.log.sync());
+            let result = result.and_then(|()| core.shared.log.record_head(core.shared.head()));
             return close(&core.shared, &mut commands, deferred, closing, result);
         }
         let fed = written.and_then(|mut later| {
@@ -233,7 +233,7 @@ fn one_group(
         return Err(error);
     }
     if batch.failed
-        && let Err(error) = core.shared.disk.check_identity()
+        && let Err(error) = core.shared.log.check_identity()
     {
         core.shared.suspend(error.clone()); // before anybody is told
         batch.refuse(&error);

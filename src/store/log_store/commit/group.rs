@@ -14,12 +14,12 @@ use crate::job::{
     Status, Time,
 };
 use crate::store::StoreError;
+use crate::store::log::Mark;
+use crate::store::log::WriteBatch;
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::codec::{Packer, Raw};
 use crate::store::schedules::Schedules;
-use crate::store::sled::faults::Point;
-use crate::store::sled::ops::Ops;
 
 /// What the committer owns between groups.
 pub struct Core {
@@ -48,7 +48,7 @@ pub struct Core {
 pub struct Group<'a> {
     pub core: &'a mut Core,
     pub now: Time,
-    pub ops: Ops,
+    pub writes: WriteBatch,
     pub events: Vec<Event>,
     /// Queues with new work, to be woken when the group is durable.
     pub woken: BTreeSet<u32>,
@@ -67,7 +67,7 @@ impl<'a> Group<'a> {
         Group {
             core,
             now,
-            ops: Ops::default(),
+            writes: WriteBatch::default(),
             events: Vec::new(),
             woken: BTreeSet::new(),
             packer,
@@ -81,7 +81,7 @@ impl<'a> Group<'a> {
     pub fn pack(mut self) -> Result<Packed, StoreError> {
         self.write_runs()?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(self.now, 0));
-        self.ops.accepted = packer.event_bytes;
+        self.writes.event_bytes = packer.event_bytes;
         let chunks = packer.finish().map_err(StoreError::Corrupt)?;
         for chunk in &chunks {
             self.core.journal.stage(chunk.first_seq, self.now);
@@ -91,7 +91,7 @@ impl<'a> Group<'a> {
         Ok(Packed {
             first_chunk: self.first_chunk,
             chunks,
-            ops: self.ops,
+            writes: self.writes,
             events: self.events,
             head: self.core.next_seq - 1,
             wakes: wakes.collect(),
@@ -221,7 +221,7 @@ impl<'a> Group<'a> {
                 return Ok(Some((job.clone(), InRun::Open(*no))));
             }
         }
-        let found = self.core.archive.find(&self.core.shared.disk, id)?;
+        let found = self.core.archive.find(&*self.core.shared.log, id)?;
         let found = found.filter(|(_, run)| !self.open_runs.contains_key(&run.no));
         Ok(found.map(|(job, run)| (job, InRun::Stored(run))))
     }
@@ -232,7 +232,7 @@ impl<'a> Group<'a> {
         if let Some(job) = open.find(|job| job.spec.idempotency_key.as_ref() == Some(key)) {
             return Ok(Some(job.id));
         }
-        let row = self.core.shared.disk.get(&unique_key(key))?;
+        let row = self.core.shared.log.get(&unique_key(key))?;
         let Some(id) = row.and_then(|row| Some(u128::from_be_bytes(row.try_into().ok()?))) else {
             return Ok(None);
         };
@@ -245,7 +245,7 @@ impl<'a> Group<'a> {
     pub fn unarchive(&mut self, id: JobId) -> Result<(), StoreError> {
         let Some((job, place)) = self.find_archived(id)? else { return Ok(()) };
         self.jobs_of(&place)?.retain(|job| job.id != id);
-        super::archiver::forget_key(&job, &mut self.ops);
+        super::archiver::forget_key(&job, &mut self.writes);
         self.carry(job)
     }
 
@@ -255,7 +255,7 @@ impl<'a> Group<'a> {
             InRun::Open(no) => *no,
             InRun::Stored(run) if self.open_runs.contains_key(&run.no) => run.no,
             InRun::Stored(run) => {
-                let jobs = run.jobs(&self.core.shared.disk)?;
+                let jobs = run.jobs(&*self.core.shared.log)?;
                 self.open_runs.insert(run.no, OpenRun { replaces: run.clone(), jobs });
                 run.no
             }
@@ -287,24 +287,24 @@ impl<'a> Group<'a> {
     fn write_runs(&mut self) -> Result<(), StoreError> {
         if !self.core.shared.pins.hold(self.now, self.core.shared.limits.max_export) {
             for run in std::mem::take(&mut self.core.retired) {
-                run.remove(&mut self.ops).map_err(StoreError::Corrupt)?;
+                run.remove(&mut self.writes).map_err(StoreError::Corrupt)?;
             }
         }
         for OpenRun { replaces: run, jobs } in std::mem::take(&mut self.open_runs).into_values() {
-            self.ops.mark(Point::Prune);
-            run.retire(&mut self.ops).map_err(StoreError::Corrupt)?;
+            self.writes.mark(Mark::Prune);
+            run.retire(&mut self.writes).map_err(StoreError::Corrupt)?;
             self.core.uncount_run(&run);
             self.core.archive.runs.remove(&run.first_seq);
             self.core.retired.push(run);
             let no = self.core.meta.take_run_number();
-            let left = Run::build(no, jobs, &mut self.ops).map_err(StoreError::Corrupt)?;
+            let left = Run::build(no, jobs, &mut self.writes).map_err(StoreError::Corrupt)?;
             self.add_run(left);
         }
         if !self.archive_changed {
             return Ok(());
         }
         self.core.archive.generation += 1;
-        self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+        self.writes.put(Meta::KEY, self.core.meta.encode()?);
         Ok(())
     }
 
@@ -348,7 +348,7 @@ pub struct Packed {
     pub first_chunk: u64,
     pub chunks: Vec<Raw>,
     /// What else it changes there.
-    pub ops: Ops,
+    pub writes: WriteBatch,
     pub events: Vec<Event>,
     /// The number of its last event, or of the last one before it.
     pub head: u64,

@@ -11,4 +11,5 @@ pub mod schedules;
 pub mod shared;
 pub mod tick;
 pub mod verbs;
+pub mod watch;
 pub mod writer;

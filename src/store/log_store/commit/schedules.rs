@@ -1,15 +1,13 @@
 //! Schedules: a row each, written again with every change, in the same step as its event and its job.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::group::Group;
 use crate::job::{Schedule, ScheduleChange, ScheduleName, State};
 use crate::store::formats::{self, Unreadable};
+use crate::store::log::{Log, WriteBatch};
 use crate::store::log_store::journal::codec::{seal, unseal};
 use crate::store::schedules::{Changed, Schedules};
-use crate::store::sled::disk::Disk;
-use crate::store::sled::ops::Ops;
 use crate::store::{ScheduleCommand, ScheduleError, StoreError, Ticked};
 
 /// What the rows' keys begin with.
@@ -19,13 +17,13 @@ pub const PREFIX: &[u8] = b"s";
 pub type Rows = BTreeMap<ScheduleName, usize>;
 
 /// Reads every row.
-pub fn read(dir: &Path, disk: &Disk) -> Result<(Schedules, Rows), StoreError> {
+pub fn read(log: &dyn Log) -> Result<(Schedules, Rows), StoreError> {
     let (mut schedules, mut rows) = (Schedules::default(), Rows::default());
-    for row in disk.scan(PREFIX) {
+    for row in log.scan(PREFIX) {
         let (key, value) = row?;
         let schedule = decode(&value).map_err(|why| {
             let name = String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned();
-            why.at(format!("schedule {name} in {}", dir.display()))
+            why.at(format!("schedule {name} in {}", log.location()))
         })?;
         rows.insert(schedule.name.clone(), value.len());
         schedules.0.insert(schedule.name.clone(), schedule);
@@ -34,12 +32,17 @@ pub fn read(dir: &Path, disk: &Disk) -> Result<(Schedules, Rows), StoreError> {
 }
 
 /// Writes a row; `before` is how long its value was, where there was one.
-pub fn put(ops: &mut Ops, schedule: &Schedule, before: usize) -> Result<usize, StoreError> {
+pub fn put(
+    writes: &mut WriteBatch,
+    schedule: &Schedule,
+    before: usize,
+) -> Result<usize, StoreError> {
     let raw = postcard::to_stdvec(schedule);
     let raw = raw.map_err(|error| StoreError::Corrupt(error.to_string()))?;
     let value = seal(formats::SCHEDULE, &raw);
-    ops.replace(&key(&schedule.name), before, &value);
-    Ok(value.len())
+    let len = value.len();
+    writes.replace(key(&schedule.name), before, value);
+    Ok(len)
 }
 
 fn key(name: &ScheduleName) -> Vec<u8> {
@@ -109,9 +112,9 @@ impl Group<'_> {
         let rows = &mut self.core.schedule_rows;
         let before = rows.remove(&schedule.name).unwrap_or_default();
         if change == ScheduleChange::Deleted {
-            self.ops.remove(&key(&schedule.name), before);
+            self.writes.remove(key(&schedule.name), before);
         } else {
-            let len = put(&mut self.ops, &schedule, before)?;
+            let len = put(&mut self.writes, &schedule, before)?;
             self.core.schedule_rows.insert(schedule.name.clone(), len);
         }
         if let Some(timer) = schedule.timer().filter(|_| change != ScheduleChange::Deleted) {

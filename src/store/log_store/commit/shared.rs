@@ -12,20 +12,17 @@ use super::publish_time::Told;
 use crate::clock::Clock;
 use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName, RateRule, Time};
 use crate::store::formats::{self, Unreadable};
+use crate::store::log::Log;
 use crate::store::log_store::archive::runs::Archive;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::Directory;
 use crate::store::log_store::journal::codec::{Chunk, seal, unseal};
 use crate::store::log_store::snapshot::walk::Pins;
 use crate::store::search::Searches;
-use crate::store::sled::disk::Disk;
-use crate::store::sled::head_file::Watermark;
 use crate::store::{Limits, Storage, StoreError};
 
 pub struct Shared {
-    pub disk: Disk,
-    /// How far the log is, written down a second time.
-    pub watermark: Watermark,
+    pub log: Box<dyn Log>,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
     pub tuning: Tuning,
@@ -174,16 +171,14 @@ pub fn unique_key(key: &IdempotencyKey) -> Vec<u8> {
 
 impl Shared {
     pub fn new(
-        disk: Disk,
-        watermark: Watermark,
+        log: Box<dyn Log>,
         clock: Arc<dyn Clock>,
         limits: Limits,
         tuning: Tuning,
         epoch: Epoch,
     ) -> Shared {
         Shared {
-            disk,
-            watermark,
+            log,
             clock,
             limits,
             tuning,
@@ -222,15 +217,15 @@ impl Shared {
 
     /// A stored chunk; `None` when it is gone.
     pub fn chunk(&self, number: u64) -> Result<Option<Chunk>, StoreError> {
-        let Some(bytes) = self.disk.get(&chunks::key(number))? else { return Ok(None) };
-        let place = || format!("journal chunk {number} in {}", self.disk.dir().display());
+        let Some(bytes) = self.log.get(&chunks::key(number))? else { return Ok(None) };
+        let place = || format!("journal chunk {number} in {}", self.log.location());
         Chunk::decode(&bytes).map(Some).map_err(|why| why.at(place()))
     }
 
     /// How much is stored and was written.
     pub fn storage(&self) -> Result<Storage, StoreError> {
         let mut storage = Storage::default();
-        self.disk.measure(&mut storage)?;
+        self.log.measure(&mut storage)?;
         {
             let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
             storage.journal_bytes = directory.bytes;

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use async_trait::async_trait;
 
 use crate::clock::SystemClock;
 use crate::job::{Job, JobId, Time};
+use crate::store::log::Log;
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::commit::group::Core;
 use crate::store::log_store::commit::recover;
@@ -20,9 +20,6 @@ use crate::store::log_store::journal::codec::Record;
 use crate::store::log_store::journal::fold::Fold;
 use crate::store::log_store::read::records::Reader;
 use crate::store::schedules::Schedules;
-use crate::store::sled::disk::Disk;
-use crate::store::sled::faults::Faults;
-use crate::store::sled::open_copy::OpenCopy;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 use crate::store::{Keep, Limits, Retention, StoreError};
 
@@ -132,8 +129,6 @@ pub struct Walk {
     stage: Stage,
     fold: Fold,
     totals: Totals,
-    /// The files that are read when no server uses them.
-    _copy: Option<OpenCopy>,
 }
 
 enum Stage {
@@ -149,29 +144,18 @@ enum Stage {
 
 impl Walk {
     pub fn new(shared: Arc<Shared>, cut: Cut) -> Walk {
-        Walk {
-            shared,
-            cut,
-            stage: Stage::Head,
-            fold: Fold::default(),
-            totals: Totals::default(),
-            _copy: None,
-        }
+        Walk { shared, cut, stage: Stage::Head, fold: Fold::default(), totals: Totals::default() }
     }
 
-    /// A walk along a directory that no server uses. Nothing in it is changed.
+    /// A walk along a log that no server uses. Nothing in it is changed.
     ///
     /// # Errors
-    /// When there is no store in it, another process has it, or it cannot be read.
-    pub fn offline(dir: &Path) -> Result<Walk, StoreError> {
-        let copy = OpenCopy::of_store(dir)?;
-        let disk = Disk::open_copy(dir, copy.path(), Faults::default())?;
-        let (core, last) = load(dir, disk)?;
+    /// When it cannot be read.
+    pub fn offline(log: Box<dyn Log>) -> Result<Walk, StoreError> {
+        let (core, last) = load(log)?;
         let mut cut = Cut::of(&core);
         cut.head.at = last;
-        let mut walk = Walk::new(core.shared, cut);
-        walk._copy = Some(copy);
-        Ok(walk)
+        Ok(Walk::new(core.shared, cut))
     }
 
     /// The next pieces; none after the end.
@@ -204,7 +188,7 @@ impl Walk {
             Stage::Archived(mut runs) => match runs.pop_front() {
                 Some(run) => {
                     self.stage = Stage::Archived(runs);
-                    run.jobs(&self.shared.disk).map(|mut jobs| {
+                    run.jobs(&*self.shared.log).map(|mut jobs| {
                         jobs.sort_by_key(|job| job.seq);
                         jobs.into_iter().map(|job| Piece::Job(Box::new(job))).collect()
                     })
@@ -283,15 +267,13 @@ impl Walk {
     }
 }
 
-/// Everything in a directory that no server uses, and when its last chunk was committed. `disk` is a copy
-/// of its files.
-pub fn load(dir: &Path, disk: Disk) -> Result<(Core, Time), StoreError> {
-    let meta = recover::read_meta(dir, &disk)?;
+/// Everything in a log that no server uses, and when its last chunk was committed.
+pub fn load(log: Box<dyn Log>) -> Result<(Core, Time), StoreError> {
     let for_ever = Keep { age: Duration::MAX, count: u64::MAX };
     let retention = Retention { events: for_ever, ..Retention::default() };
     let limits = Limits { retention, ..Limits::default() };
     let tuning = Tuning::default();
-    let (core, _) = recover::load(dir, disk, meta, limits, Arc::new(SystemClock), tuning)?;
+    let core = recover::load(log, limits, Arc::new(SystemClock), tuning)?;
     let last = match core.journal.chunks().last() {
         Some(number) => core.shared.chunk(number)?.map(|chunk| chunk.at).unwrap_or_default(),
         None => Time::default(),

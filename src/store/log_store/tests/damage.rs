@@ -245,11 +245,11 @@ async fn a_store_without_its_witness_begins_a_new_epoch() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_witness_follows_the_log_while_the_store_is_open() {
-    use crate::store::sled::head_file::Watermark;
+    use crate::store::sled::head_file::HeadFile;
     let rig = Rig::open(Faulty::new(quick(), Faults::default())).await;
     let job = rig.add(draft()).await;
     let followed = async {
-        while Watermark::open(rig.harness.dir()).unwrap().newest().unwrap().seq < job.seq {
+        while HeadFile::open(rig.harness.dir()).unwrap().newest().unwrap().seq < job.seq {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

@@ -188,7 +188,7 @@ async fn a_directory_that_is_put_back_is_served_again_without_what_was_refused()
     let dir = open.dir();
     let Open { parent, store } = open;
     drop(store);
-    let report = crate::store::log_store::verify(&dir);
+    let report = crate::store::data_dir::verify(&dir);
     assert!(report.is_sound(), "{report}");
     drop(parent);
 }

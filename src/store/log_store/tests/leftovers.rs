@@ -10,7 +10,7 @@ use super::damage::copy_files;
 use super::{Place, quick};
 use crate::store::StoreError;
 use crate::store::conformance::{Rig, clock, draft};
-use crate::store::log_store::{read_out, verify};
+use crate::store::data_dir::{read_out, verify};
 use crate::store::sled::faults::Faults;
 
 /// A closed store with `jobs` jobs, and a copy of its files from when it had one less.

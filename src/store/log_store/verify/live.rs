@@ -62,7 +62,7 @@ pub(super) fn check(
             if let Some(other) = keys.insert(key.clone(), *id) {
                 report.problem(&name, format!("jobs {id} and {other} have the same key"));
             }
-            if shared.disk.get(&unique_key(key))?.is_some() {
+            if shared.log.get(&unique_key(key))?.is_some() {
                 report.problem(&name, format!("the key of job {id} is an archived job's too"));
             }
             if core.index.keys.get(key) != Some(id) {
