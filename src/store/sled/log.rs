@@ -50,13 +50,6 @@ impl SledLog {
         Ok(SledLog::new(dir, Disk::create(dir)?, None))
     }
 
-    /// The original files of a store, to be changed by a test.
-    #[cfg(test)]
-    pub fn for_test(dir: &Path) -> SledLog {
-        let disk = Disk::open(dir, DirLock::take(dir).unwrap(), Faults::default()).unwrap();
-        SledLog::new(dir, disk, None)
-    }
-
     /// A directory that is about to be served, read from its original files.
     pub(super) fn on_original(dir: &Path, disk: Disk) -> Result<SledLog, StoreError> {
         let log = SledLog::new(dir, disk, None);
@@ -160,5 +153,18 @@ impl Log for SledLog {
         self.check_identity()?; // before anything is written to another directory
         open_copy::find_room(&self.dir)?;
         self.disk.reopen()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl SledLog {
+        /// The original files of a store, to be changed by a test.
+        pub fn for_test(dir: &Path) -> SledLog {
+            let disk = Disk::open(dir, DirLock::take(dir).unwrap(), Faults::default()).unwrap();
+            SledLog::new(dir, disk, None)
+        }
     }
 }
