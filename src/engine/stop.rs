@@ -69,7 +69,7 @@ impl Engine {
     /// No new claims; running attempts get the grace, then their tokens, then are given back.
     pub async fn drain(&self, bounds: &StopBounds) -> Drained {
         let inner = &self.inner;
-        let (finished, interrupted) = (&inner.finished, &inner.interrupted);
+        let (finished, interrupted) = (&inner.settled.finished, &inner.settled.interrupted);
         let before = (finished.load(Ordering::Relaxed), interrupted.load(Ordering::Relaxed));
         inner.shutdown.draining.cancel();
         inner.store.end_searches();

@@ -2,7 +2,7 @@
 //! One loop, so that an attempt's notes are always stored before its end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -40,6 +40,15 @@ pub struct Ended {
     pub verdict: Verdict,
     /// Held until the store knows, so that a queue never shows more running jobs than it may have.
     pub slot: Slot,
+}
+
+/// How many attempts were settled since the start.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// With an end of their own.
+    pub finished: AtomicU64,
+    /// Given back, uncharged.
+    pub interrupted: AtomicU64,
 }
 
 pub async fn run(inner: Arc<Inner>, mut reports: mpsc::UnboundedReceiver<Report>) {
@@ -171,8 +180,8 @@ async fn settle_once(inner: &Inner, ended: &[Ended]) -> Result<(), StoreError> {
             (Err(error), _) => debug!(job.id = %end.running.key.job, %error, "not settled"),
         }
     }
-    inner.finished.fetch_add(finished, Ordering::Relaxed);
-    inner.interrupted.fetch_add(interrupted, Ordering::Relaxed);
+    inner.settled.finished.fetch_add(finished, Ordering::Relaxed);
+    inner.settled.interrupted.fetch_add(interrupted, Ordering::Relaxed);
     Ok(())
 }
 

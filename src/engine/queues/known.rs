@@ -5,18 +5,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::rate::Pace;
 use super::slots::QueueKey;
-use crate::engine::attempts::settler::Report;
-use crate::engine::attempts::{dispatcher, heartbeat, settler};
-use crate::engine::insight::{live_stats, observer};
-use crate::engine::stream::{completion_waiters, event_pump};
-use crate::engine::{EngineConfig, Inner, timer};
-use crate::job::{Cursor, Event, QueueName, RateRule};
+use crate::engine::attempts::dispatcher;
+use crate::engine::{EngineConfig, Inner};
+use crate::job::{QueueName, RateRule};
 use crate::logging::RetryLog;
 use crate::store::StoreError;
 use crate::supervise::{Part, pass};
@@ -77,52 +74,6 @@ impl Queues {
 }
 
 impl Inner {
-    /// Runs a loop that may end only once `may_end` is cancelled.
-    pub fn supervise<F: Future<Output = ()> + Send + 'static>(
-        &self,
-        part: Part,
-        may_end: &CancellationToken,
-        body: F,
-    ) -> impl Future<Output = ()> + Send + use<F> {
-        self.shutdown.failures.supervise(part, may_end, body)
-    }
-
-    /// Starts everything; called once.
-    pub fn spawn_loops(
-        self: &Arc<Self>,
-        from: Cursor,
-        followed: mpsc::Receiver<Arc<[Event]>>,
-        reports: mpsc::UnboundedReceiver<Report>,
-    ) {
-        let tasks = &self.shutdown.tasks;
-        if let Some(of_store) = self.store.failures() {
-            let over = self.last_event_is_in.clone().cancelled_owned();
-            tasks.spawn(self.shutdown.failures.follow(of_store, over));
-        }
-        let pump = event_pump::run(self.clone(), from, followed);
-        let pump = self.supervise(Part::EventPump, &self.last_event_is_in, pump);
-        tasks.spawn(self.pump.track_future(pump));
-        let finals = completion_waiters::run(self.clone(), self.live.subscribe());
-        tasks.spawn(self.supervise(Part::Waiters, &self.last_event_is_in, finals));
-        let observer = observer::run(self.clone(), self.live.subscribe());
-        tasks.spawn(self.supervise(Part::Observer, &self.last_event_is_in, observer));
-        let pulse = live_stats::run(self.clone());
-        tasks.spawn(self.supervise(Part::Pulse, &self.last_event_is_in, pulse));
-        let settler = settler::run(self.clone(), reports);
-        tasks.spawn(self.loops.track_future(self.supervise(Part::Settler, &self.quiet, settler)));
-        let heartbeat = heartbeat::run(self.clone());
-        tasks.spawn(self.loops.track_future(self.supervise(
-            Part::Heartbeat,
-            &self.quiet,
-            heartbeat,
-        )));
-        let timer = timer::run(self.clone());
-        tasks.spawn(self.loops.track_future(self.supervise(Part::Timer, &self.quiet, timer)));
-        self.ensure_queues(self.config.queues.iter().map(|(queue, _)| queue));
-        let census = self.supervise(Part::Census, &self.shutdown.draining, census(self.clone()));
-        tasks.spawn(self.dispatchers.track_future(census));
-    }
-
     /// Sees to it that each queue has a dispatcher.
     pub fn ensure_queues<'a>(self: &Arc<Self>, queues: impl Iterator<Item = &'a QueueName>) {
         let mut last = None;
@@ -190,7 +141,7 @@ impl Inner {
 
 /// Asks the store now and then which queues it knows: those of earlier runs, and any whose submitter
 /// went away before its answer.
-async fn census(inner: Arc<Inner>) {
+pub async fn census(inner: Arc<Inner>) {
     let mut retry = RetryLog::new("reading the queues", PAUSE, PAUSE);
     loop {
         pass(Part::Census);

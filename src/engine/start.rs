@@ -1,0 +1,120 @@
+//! The start of the engine: makes its parts and starts its loops.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::attempts::settler::Report;
+use super::attempts::{heartbeat, leases, settler};
+use super::insight::{live_stats, observer};
+use super::queues::{known, slots};
+use super::stream::{completion_waiters, event_pump};
+use super::{Engine, EngineConfig, Inner, Registry, timer};
+use crate::clock::{Clock, SystemClock};
+use crate::job::{Cursor, Event};
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+use crate::supervise::Part;
+
+impl Engine {
+    /// Opens for business: starts every loop on the shutdown's tracker. Needs a tokio runtime.
+    pub fn start(
+        store: Arc<dyn Store>,
+        registry: Registry,
+        config: EngineConfig,
+        shutdown: Shutdown,
+    ) -> Engine {
+        Engine::start_with_clock(store, registry, config, shutdown, Arc::new(SystemClock))
+    }
+
+    /// The same with the clock the store was given.
+    pub fn start_with_clock(
+        store: Arc<dyn Store>,
+        registry: Registry,
+        config: EngineConfig,
+        shutdown: Shutdown,
+        clock: Arc<dyn Clock>,
+    ) -> Engine {
+        let (reports, inbox) = mpsc::unbounded_channel();
+        // The place first: an event between the two comes through the channel or is seen missing.
+        let from = store.head();
+        let followed = store.follow(event_pump::FOLLOW);
+        let inner = Arc::new(Inner {
+            queues: Arc::new(known::Queues::new(&config)),
+            slots: slots::Slots::new(config.max_running),
+            leases: Arc::new(leases::Leases::new(config.lease_ttl, shutdown.abort.clone())),
+            reports,
+            live: Arc::new(event_pump::Live::new(config.stream_capacity)),
+            finals: Arc::default(),
+            pulses: Arc::default(),
+            observed: Arc::new(observer::Observed::new(clock.now())),
+            bulks: Arc::default(),
+            subscriber_counts: Arc::default(),
+            settled: Arc::default(),
+            dispatchers: TaskTracker::new(),
+            loops: TaskTracker::new(),
+            pump: TaskTracker::new(),
+            quiet: CancellationToken::new(),
+            last_event_is_in: CancellationToken::new(),
+            work_over: CancellationToken::new(),
+            store,
+            registry: Arc::new(registry),
+            config: Arc::new(config),
+            clock,
+            shutdown,
+        });
+        inner.spawn_loops(from, followed, inbox);
+        Engine { inner }
+    }
+}
+
+impl Inner {
+    /// Runs a loop that may end only once `may_end` is cancelled.
+    pub fn supervise<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        part: Part,
+        may_end: &CancellationToken,
+        body: F,
+    ) -> impl Future<Output = ()> + Send + use<F> {
+        self.shutdown.failures.supervise(part, may_end, body)
+    }
+
+    /// Starts everything; called once.
+    pub fn spawn_loops(
+        self: &Arc<Self>,
+        from: Cursor,
+        followed: mpsc::Receiver<Arc<[Event]>>,
+        reports: mpsc::UnboundedReceiver<Report>,
+    ) {
+        let tasks = &self.shutdown.tasks;
+        if let Some(of_store) = self.store.failures() {
+            let over = self.last_event_is_in.clone().cancelled_owned();
+            tasks.spawn(self.shutdown.failures.follow(of_store, over));
+        }
+        let pump = event_pump::run(self.clone(), from, followed);
+        let pump = self.supervise(Part::EventPump, &self.last_event_is_in, pump);
+        tasks.spawn(self.pump.track_future(pump));
+        let finals = completion_waiters::run(self.clone(), self.live.subscribe());
+        tasks.spawn(self.supervise(Part::Waiters, &self.last_event_is_in, finals));
+        let observer = observer::run(self.clone(), self.live.subscribe());
+        tasks.spawn(self.supervise(Part::Observer, &self.last_event_is_in, observer));
+        let pulse = live_stats::run(self.clone());
+        tasks.spawn(self.supervise(Part::Pulse, &self.last_event_is_in, pulse));
+        let settler = settler::run(self.clone(), reports);
+        tasks.spawn(self.loops.track_future(self.supervise(Part::Settler, &self.quiet, settler)));
+        let heartbeat = heartbeat::run(self.clone());
+        tasks.spawn(self.loops.track_future(self.supervise(
+            Part::Heartbeat,
+            &self.quiet,
+            heartbeat,
+        )));
+        let timer = timer::run(self.clone());
+        tasks.spawn(self.loops.track_future(self.supervise(Part::Timer, &self.quiet, timer)));
+        self.ensure_queues(self.config.queues.iter().map(|(queue, _)| queue));
+        let census =
+            self.supervise(Part::Census, &self.shutdown.draining, known::census(self.clone()));
+        tasks.spawn(self.dispatchers.track_future(census));
+    }
+}
