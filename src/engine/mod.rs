@@ -9,9 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::job::{
-    Cursor, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status, Time,
-};
+use crate::job::{Cursor, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status, Time};
 use crate::shutdown::Shutdown;
 use crate::store::{Control, Store};
 use crate::supervise::Failure;

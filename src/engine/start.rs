@@ -10,7 +10,8 @@ use super::attempts::settler::Report;
 use super::attempts::{heartbeat, leases, settler};
 use super::insight::{live_stats, observer};
 use super::queues::{known, slots};
-use super::stream::{completion_waiters, event_pump};
+use super::stream::completion_waiters;
+use super::stream::event_pump::{self, EventPump};
 use super::{Engine, EngineConfig, Inner, Registry, timer};
 use crate::clock::{Clock, SystemClock};
 use crate::job::{Cursor, Event};
@@ -93,7 +94,13 @@ impl Inner {
             let over = self.last_event_is_in.clone().cancelled_owned();
             tasks.spawn(self.shutdown.failures.follow(of_store, over));
         }
-        let pump = event_pump::run(self.clone(), from, followed);
+        let pump = EventPump {
+            store: self.store.clone(),
+            live: self.live.clone(),
+            last_event_is_in: self.last_event_is_in.clone(),
+            sent: from,
+        };
+        let pump = pump.run(followed);
         let pump = self.supervise(Part::EventPump, &self.last_event_is_in, pump);
         tasks.spawn(self.pump.track_future(pump));
         let finals = completion_waiters::run(self.clone(), self.live.subscribe());
