@@ -199,7 +199,7 @@ impl Engine {
     /// Answers with the job as it is then, final or not; `None` when there is no such job. Thousands
     /// may wait at once.
     pub async fn wait_final(&self, id: JobId, bound: Duration) -> Result<Option<Job>, EngineError> {
-        stream::completion_waiters::wait(&self.inner, id, bound).await
+        Ok(self.inner.finals.wait(id, bound).await?)
     }
 
     /// Attempts under way in this process.

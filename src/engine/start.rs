@@ -10,7 +10,7 @@ use super::attempts::settler::Report;
 use super::attempts::{heartbeat, leases, settler};
 use super::insight::{live_stats, observer};
 use super::queues::{known, slots};
-use super::stream::completion_waiters;
+use super::stream::completion_waiters::{self, Finals};
 use super::stream::event_pump::{self, EventPump};
 use super::{Engine, EngineConfig, Inner, Registry, timer};
 use crate::clock::{Clock, SystemClock};
@@ -42,13 +42,14 @@ impl Engine {
         // The place first: an event between the two comes through the channel or is seen missing.
         let from = store.head();
         let followed = store.follow(event_pump::FOLLOW);
+        let work_over = CancellationToken::new();
         let inner = Arc::new(Inner {
             queues: Arc::new(known::Queues::new(&config)),
             slots: slots::Slots::new(config.max_running),
             leases: Arc::new(leases::Leases::new(config.lease_ttl, shutdown.abort.clone())),
             reports,
             live: Arc::new(event_pump::Live::new(config.stream_capacity)),
-            finals: Arc::default(),
+            finals: Arc::new(Finals::new(store.clone(), work_over.clone())),
             pulses: Arc::default(),
             observed: Arc::new(observer::Observed::new(clock.now())),
             bulks: Arc::default(),
@@ -59,7 +60,7 @@ impl Engine {
             pump: TaskTracker::new(),
             quiet: CancellationToken::new(),
             last_event_is_in: CancellationToken::new(),
-            work_over: CancellationToken::new(),
+            work_over,
             store,
             registry: Arc::new(registry),
             config: Arc::new(config),
@@ -103,7 +104,7 @@ impl Inner {
         let pump = pump.run(followed);
         let pump = self.supervise(Part::EventPump, &self.last_event_is_in, pump);
         tasks.spawn(self.pump.track_future(pump));
-        let finals = completion_waiters::run(self.clone(), self.live.subscribe());
+        let finals = completion_waiters::run(self.finals.clone(), self.live.subscribe());
         tasks.spawn(self.supervise(Part::Waiters, &self.last_event_is_in, finals));
         let observer = observer::run(self.clone(), self.live.subscribe());
         tasks.spawn(self.supervise(Part::Observer, &self.last_event_is_in, observer));
