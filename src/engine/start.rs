@@ -6,8 +6,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::attempts::heartbeat::Heartbeat;
 use super::attempts::settler::Report;
-use super::attempts::{heartbeat, leases, settler};
+use super::attempts::{leases, settler};
 use super::insight::{live_stats, observer};
 use super::queues::{known, slots};
 use super::stream::completion_waiters::{self, Finals};
@@ -112,7 +113,13 @@ impl Inner {
         tasks.spawn(self.supervise(Part::Pulse, &self.last_event_is_in, pulse));
         let settler = settler::run(self.clone(), reports);
         tasks.spawn(self.loops.track_future(self.supervise(Part::Settler, &self.quiet, settler)));
-        let heartbeat = heartbeat::run(self.clone());
+        let heartbeat = Heartbeat {
+            store: self.store.clone(),
+            leases: self.leases.clone(),
+            lease_ttl: self.config.lease_ttl,
+            quiet: self.quiet.clone(),
+        };
+        let heartbeat = heartbeat.run();
         tasks.spawn(self.loops.track_future(self.supervise(
             Part::Heartbeat,
             &self.quiet,
