@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -73,8 +73,7 @@ struct Inner {
     queues: Arc<queues::known::Queues>,
     slots: Arc<queues::slots::Slots>,
     leases: Arc<attempts::leases::Leases>,
-    /// To the settler.
-    reports: mpsc::UnboundedSender<attempts::settler::Report>,
+    reports: attempts::report::Reports,
     /// The one channel of committed events; only the event pump sends on it.
     live: Arc<stream::event_pump::Live>,
     finals: Arc<stream::completion_waiters::Finals>,
@@ -104,11 +103,6 @@ impl Inner {
     fn check(&self, kind: &Kind, payload: &Json) -> Result<(), EngineError> {
         self.config.check_payload(payload)?;
         self.registry.check(kind, payload)
-    }
-
-    fn report(&self, report: attempts::settler::Report) {
-        // The settler ends last of all loops; after it the lease runs out, which is logged there.
-        let _ = self.reports.send(report);
     }
 }
 

@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::attempts::heartbeat::Heartbeat;
-use super::attempts::settler::Report;
-use super::attempts::{leases, settler};
+use super::attempts::leases;
+use super::attempts::report::{Report, Reports};
+use super::attempts::settler::Settler;
 use super::insight::{live_stats, observer};
 use super::queues::{known, slots};
 use super::stream::completion_waiters::{self, Finals};
@@ -39,7 +40,7 @@ impl Engine {
         shutdown: Shutdown,
         clock: Arc<dyn Clock>,
     ) -> Engine {
-        let (reports, inbox) = mpsc::unbounded_channel();
+        let (reports, inbox) = Reports::channel();
         // The place first: an event between the two comes through the channel or is seen missing.
         let from = store.head();
         let followed = store.follow(event_pump::FOLLOW);
@@ -111,7 +112,14 @@ impl Inner {
         tasks.spawn(self.supervise(Part::Observer, &self.last_event_is_in, observer));
         let pulse = live_stats::run(self.clone());
         tasks.spawn(self.supervise(Part::Pulse, &self.last_event_is_in, pulse));
-        let settler = settler::run(self.clone(), reports);
+        let settler = Settler {
+            store: self.store.clone(),
+            leases: self.leases.clone(),
+            slots: self.slots.clone(),
+            settled: self.settled.clone(),
+            quiet: self.quiet.clone(),
+        };
+        let settler = settler.run(reports);
         tasks.spawn(self.loops.track_future(self.supervise(Part::Settler, &self.quiet, settler)));
         let heartbeat = Heartbeat {
             store: self.store.clone(),

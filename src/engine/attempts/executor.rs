@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::leases::{Order, Running};
-use super::settler::{Ended, Report};
+use super::report::{Ended, Report};
 use super::verdict::{Cause, Ending, Retry, failed, verdict};
 use crate::engine::queues::slots::Slot;
 use crate::engine::{Context, Inner, off_runtime};
@@ -145,7 +145,7 @@ impl Attempt<'_> {
                     },
                 },
                 () = self.context.notes_changed() => {
-                    self.inner.report(Report::Notes(self.running.clone(), self.context.clone()));
+                    self.inner.reports.send(Report::Notes(self.running.clone(), self.context.clone()));
                 }
             }
         }
@@ -177,7 +177,7 @@ fn report(
     verdict: Verdict,
     slot: Slot,
 ) {
-    inner.report(Report::Ended(Ended { running, context, verdict, slot }));
+    inner.reports.send(Report::Ended(Ended { running, context, verdict, slot }));
 }
 
 fn log_end(job: &Job, verdict: &Verdict, started: Instant) {

@@ -5,5 +5,6 @@ pub mod executor;
 pub mod heartbeat;
 pub mod leases;
 pub mod notes;
+pub mod report;
 pub mod settler;
 pub mod verdict;
