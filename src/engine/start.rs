@@ -10,7 +10,8 @@ use super::attempts::heartbeat::Heartbeat;
 use super::attempts::leases;
 use super::attempts::report::{Report, Reports};
 use super::attempts::settler::Settler;
-use super::insight::{live_stats, observer};
+use super::insight::live_stats;
+use super::insight::observer::{Observed, Observer};
 use super::queues::{known, slots};
 use super::stream::completion_waiters::{self, Finals};
 use super::stream::event_pump::{self, EventPump};
@@ -53,7 +54,7 @@ impl Engine {
             live: Arc::new(event_pump::Live::new(config.stream_capacity)),
             finals: Arc::new(Finals::new(store.clone(), work_over.clone())),
             pulses: Arc::default(),
-            observed: Arc::new(observer::Observed::new(clock.now())),
+            observed: Arc::new(Observed::new(clock.now())),
             bulks: Arc::default(),
             subscriber_counts: Arc::default(),
             settled: Arc::default(),
@@ -108,7 +109,8 @@ impl Inner {
         tasks.spawn(self.pump.track_future(pump));
         let finals = completion_waiters::run(self.finals.clone(), self.live.subscribe());
         tasks.spawn(self.supervise(Part::Waiters, &self.last_event_is_in, finals));
-        let observer = observer::run(self.clone(), self.live.subscribe());
+        let observer = Observer::new(self.store.clone(), self.clock.clone(), self.observed.clone());
+        let observer = observer.run(self.live.subscribe(), self.last_event_is_in.clone());
         tasks.spawn(self.supervise(Part::Observer, &self.last_event_is_in, observer));
         let pulse = live_stats::run(self.clone());
         tasks.spawn(self.supervise(Part::Pulse, &self.last_event_is_in, pulse));
