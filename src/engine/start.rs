@@ -112,7 +112,14 @@ impl Inner {
         let observer = Observer::new(self.store.clone(), self.clock.clone(), self.observed.clone());
         let observer = observer.run(self.live.subscribe(), self.last_event_is_in.clone());
         tasks.spawn(self.supervise(Part::Observer, &self.last_event_is_in, observer));
-        let pulse = live_stats::run(self.clone());
+        let pulse = live_stats::Publisher {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            observed: self.observed.clone(),
+            pulses: self.pulses.clone(),
+            last_event_is_in: self.last_event_is_in.clone(),
+        };
+        let pulse = pulse.run();
         tasks.spawn(self.supervise(Part::Pulse, &self.last_event_is_in, pulse));
         let settler = Settler {
             store: self.store.clone(),
