@@ -73,7 +73,7 @@ struct Inner {
     queues: Arc<queues::known::Queues>,
     slots: Arc<queues::slots::Slots>,
     leases: Arc<attempts::leases::Leases>,
-    reports: attempts::report::Reports,
+    executor: Arc<attempts::executor::Executor>,
     /// The one channel of committed events; only the event pump sends on it.
     live: Arc<stream::event_pump::Live>,
     finals: Arc<stream::completion_waiters::Finals>,

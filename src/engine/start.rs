@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::attempts::executor::Executor;
 use super::attempts::heartbeat::Heartbeat;
 use super::attempts::leases;
 use super::attempts::report::{Report, Reports};
@@ -46,11 +47,24 @@ impl Engine {
         let from = store.head();
         let followed = store.follow(event_pump::FOLLOW);
         let work_over = CancellationToken::new();
+        let leases = Arc::new(leases::Leases::new(config.lease_ttl, shutdown.abort.clone()));
+        let registry = Arc::new(registry);
+        let executor = Arc::new(Executor {
+            registry: registry.clone(),
+            clock: clock.clone(),
+            leases: leases.clone(),
+            reports,
+            attempts: shutdown.attempts.clone(),
+            failures: shutdown.failures.clone(),
+            default_timeout: config.default_timeout,
+            handler_grace: config.handler_grace,
+            json: config.json,
+        });
         let inner = Arc::new(Inner {
             queues: Arc::new(known::Queues::new(&config)),
             slots: slots::Slots::new(config.max_running),
-            leases: Arc::new(leases::Leases::new(config.lease_ttl, shutdown.abort.clone())),
-            reports,
+            leases,
+            executor,
             live: Arc::new(event_pump::Live::new(config.stream_capacity)),
             finals: Arc::new(Finals::new(store.clone(), work_over.clone())),
             pulses: Arc::default(),
@@ -65,7 +79,7 @@ impl Engine {
             last_event_is_in: CancellationToken::new(),
             work_over,
             store,
-            registry: Arc::new(registry),
+            registry,
             config: Arc::new(config),
             clock,
             shutdown,

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::error;
 
-use super::executor;
 use crate::engine::Inner;
 use crate::engine::queues::slots::{Permits, QueueKey};
 use crate::job::QueueName;
@@ -115,11 +114,9 @@ async fn claim_and_start(
             break;
         };
         if inner.shutdown.draining.is_cancelled() {
-            executor::give_back(inner, running, slot);
+            inner.executor.give_back(running, slot);
         } else {
-            let attempt = executor::supervised(inner.clone(), job, running, slot);
-            // The executor ends itself; the tracker lets the stop see it.
-            drop(inner.shutdown.attempts.spawn(attempt));
+            inner.executor.start(job, running, slot);
         }
     }
     Ok(claimed)
