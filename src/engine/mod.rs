@@ -5,8 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+
+use attempts::dispatchers::Dispatchers;
+use attempts::leases::Leases;
+use attempts::settler::Settled;
+use insight::live_stats::Pulses;
+use insight::observer::Observed;
+use queues::settings::QueueSettings;
+use stages::Stages;
+use stream::completion_waiters::Finals;
+use stream::event_pump::Live;
 
 use crate::clock::Clock;
 use crate::job::{Cursor, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status, Time};
@@ -25,6 +33,7 @@ pub mod submission;
 mod config;
 mod error;
 mod off_runtime;
+mod stages;
 mod start;
 mod stop;
 mod timer;
@@ -69,32 +78,19 @@ struct Inner {
     /// Times the handlers' lines and compares the store's times with now.
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
-    /// Which queues have a dispatcher.
-    queues: Arc<queues::known::Queues>,
-    slots: Arc<queues::slots::Slots>,
-    leases: Arc<attempts::leases::Leases>,
-    executor: Arc<attempts::executor::Executor>,
+    stages: Stages,
+    dispatchers: Arc<Dispatchers>,
+    queue_settings: Arc<QueueSettings>,
+    leases: Arc<Leases>,
     /// The one channel of committed events; only the event pump sends on it.
-    live: Arc<stream::event_pump::Live>,
-    finals: Arc<stream::completion_waiters::Finals>,
-    pulses: Arc<insight::live_stats::Pulses>,
+    live: Arc<Live>,
+    finals: Arc<Finals>,
+    pulses: Arc<Pulses>,
     /// The metrics and the failures of lately.
-    observed: Arc<insight::observer::Observed>,
+    observed: Arc<Observed>,
     bulks: Arc<bulk::Bulks>,
     subscriber_counts: Arc<SubscriberCounts>,
-    settled: Arc<attempts::settler::Settled>,
-    /// The dispatchers, so that the stop can wait for the last claim.
-    dispatchers: TaskTracker,
-    /// Heartbeat, settler and timer: they outlive the attempts.
-    loops: TaskTracker,
-    /// The event pump: it outlives everything that makes events.
-    pump: TaskTracker,
-    /// Ends `loops`.
-    quiet: CancellationToken,
-    /// No event will be added: tells the pump to send the rest and end.
-    last_event_is_in: CancellationToken,
-    /// Nothing will run any more: releases who waits for a job's end, so that requests in flight end.
-    work_over: CancellationToken,
+    settled: Arc<Settled>,
 }
 
 impl Inner {
@@ -120,7 +116,7 @@ impl Engine {
             })
         })?;
         let accepted = self.inner.store.enqueue(batch).await?;
-        self.inner.ensure_queues(accepted.iter().map(|answer| &answer.job().labels.queue));
+        self.inner.dispatchers.ensure(accepted.iter().map(|answer| &answer.job().labels.queue));
         Ok(accepted)
     }
 
@@ -225,7 +221,7 @@ impl Engine {
         let control = Control::Move { jobs: vec![id], queue: queue.clone() };
         let answer = self.control_one(control).await?;
         if answer.is_ok() {
-            self.inner.ensure_queues(std::iter::once(&queue));
+            self.inner.dispatchers.ensure(std::iter::once(&queue));
         }
         Ok(answer)
     }

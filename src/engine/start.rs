@@ -2,20 +2,27 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::attempts::dispatcher::Dispatcher;
+use super::attempts::dispatchers::Dispatchers;
 use super::attempts::executor::Executor;
 use super::attempts::heartbeat::Heartbeat;
-use super::attempts::leases;
+use super::attempts::leases::Leases;
 use super::attempts::report::{Report, Reports};
 use super::attempts::settler::Settler;
 use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};
-use super::queues::{known, slots};
+use super::queues::discovery::QueueDiscovery;
+use super::queues::known::KnownQueues;
+use super::queues::rate_restore::RateRestore;
+use super::queues::rates::QueueRates;
+use super::queues::settings::QueueSettings;
+use super::queues::slots::Slots;
+use super::stages::Stages;
 use super::stream::completion_waiters::{self, Finals};
-use super::stream::event_pump::{self, EventPump};
+use super::stream::event_pump::{self, EventPump, Live};
 use super::{Engine, EngineConfig, Inner, Registry, timer};
 use crate::clock::{Clock, SystemClock};
 use crate::job::{Cursor, Event};
@@ -46,10 +53,13 @@ impl Engine {
         // The place first: an event between the two comes through the channel or is seen missing.
         let from = store.head();
         let followed = store.follow(event_pump::FOLLOW);
-        let work_over = CancellationToken::new();
-        let leases = Arc::new(leases::Leases::new(config.lease_ttl, shutdown.abort.clone()));
-        let registry = Arc::new(registry);
-        let executor = Arc::new(Executor {
+        let (registry, config) = (Arc::new(registry), Arc::new(config));
+        let (stages, restored) = (Stages::default(), CancellationToken::new());
+        let leases = Arc::new(Leases::new(config.lease_ttl, shutdown.abort.clone()));
+        let slots = Slots::new(config.max_running);
+        let queues = Arc::new(KnownQueues::new(config.clone(), slots.clone()));
+        let rates = Arc::new(QueueRates::new(config.clone()));
+        let executor = Executor {
             registry: registry.clone(),
             clock: clock.clone(),
             leases: leases.clone(),
@@ -59,108 +69,128 @@ impl Engine {
             default_timeout: config.default_timeout,
             handler_grace: config.handler_grace,
             json: config.json,
-        });
+        };
+        let dispatcher = Dispatcher {
+            store: store.clone(),
+            slots: slots.clone(),
+            rates: rates.clone(),
+            leases: leases.clone(),
+            executor: Arc::new(executor),
+            restored: restored.clone(),
+            draining: shutdown.draining.clone(),
+            worker: config.worker.clone(),
+            lease_ttl: config.lease_ttl,
+            poll_interval: config.poll_interval,
+        };
+        let dispatchers = Dispatchers {
+            dispatcher,
+            queues: queues.clone(),
+            shutdown: shutdown.clone(),
+            tracker: stages.claiming.clone(),
+        };
+        let queue_settings = QueueSettings {
+            store: store.clone(),
+            queues,
+            rates,
+            restored,
+            draining: shutdown.draining.clone(),
+            turn: Mutex::default(),
+        };
         let inner = Arc::new(Inner {
-            queues: Arc::new(known::Queues::new(&config)),
-            slots: slots::Slots::new(config.max_running),
+            dispatchers: Arc::new(dispatchers),
+            queue_settings: Arc::new(queue_settings),
             leases,
-            executor,
-            live: Arc::new(event_pump::Live::new(config.stream_capacity)),
-            finals: Arc::new(Finals::new(store.clone(), work_over.clone())),
+            live: Arc::new(Live::new(config.stream_capacity)),
+            finals: Arc::new(Finals::new(store.clone(), stages.attempts_over.clone())),
             pulses: Arc::default(),
             observed: Arc::new(Observed::new(clock.now())),
             bulks: Arc::default(),
             subscriber_counts: Arc::default(),
             settled: Arc::default(),
-            dispatchers: TaskTracker::new(),
-            loops: TaskTracker::new(),
-            pump: TaskTracker::new(),
-            quiet: CancellationToken::new(),
-            last_event_is_in: CancellationToken::new(),
-            work_over,
+            stages,
             store,
             registry,
-            config: Arc::new(config),
+            config,
             clock,
             shutdown,
         });
-        inner.spawn_loops(from, followed, inbox);
+        inner.spawn_loops(from, followed, inbox, slots);
         Engine { inner }
     }
 }
 
 impl Inner {
-    /// Runs a loop that may end only once `may_end` is cancelled.
-    pub fn supervise<F: Future<Output = ()> + Send + 'static>(
-        &self,
-        part: Part,
-        may_end: &CancellationToken,
-        body: F,
-    ) -> impl Future<Output = ()> + Send + use<F> {
-        self.shutdown.failures.supervise(part, may_end, body)
-    }
-
     /// Starts everything; called once.
-    pub fn spawn_loops(
+    fn spawn_loops(
         self: &Arc<Self>,
         from: Cursor,
         followed: mpsc::Receiver<Arc<[Event]>>,
         reports: mpsc::UnboundedReceiver<Report>,
+        slots: Arc<Slots>,
     ) {
-        let tasks = &self.shutdown.tasks;
+        let (tasks, failures) = (&self.shutdown.tasks, &self.shutdown.failures);
+        let (stages, draining) = (&self.stages, &self.shutdown.draining);
         if let Some(of_store) = self.store.failures() {
-            let over = self.last_event_is_in.clone().cancelled_owned();
-            tasks.spawn(self.shutdown.failures.follow(of_store, over));
+            let over = stages.no_more_events.clone().cancelled_owned();
+            tasks.spawn(failures.follow(of_store, over));
         }
         let pump = EventPump {
             store: self.store.clone(),
             live: self.live.clone(),
-            last_event_is_in: self.last_event_is_in.clone(),
+            no_more_events: stages.no_more_events.clone(),
             sent: from,
         };
         let pump = pump.run(followed);
-        let pump = self.supervise(Part::EventPump, &self.last_event_is_in, pump);
-        tasks.spawn(self.pump.track_future(pump));
+        let pump = failures.supervise(Part::EventPump, &stages.no_more_events, pump);
+        tasks.spawn(stages.pump.track_future(pump));
         let finals = completion_waiters::run(self.finals.clone(), self.live.subscribe());
-        tasks.spawn(self.supervise(Part::Waiters, &self.last_event_is_in, finals));
+        tasks.spawn(failures.supervise(Part::Waiters, &stages.no_more_events, finals));
         let observer = Observer::new(self.store.clone(), self.clock.clone(), self.observed.clone());
-        let observer = observer.run(self.live.subscribe(), self.last_event_is_in.clone());
-        tasks.spawn(self.supervise(Part::Observer, &self.last_event_is_in, observer));
+        let observer = observer.run(self.live.subscribe(), stages.no_more_events.clone());
+        tasks.spawn(failures.supervise(Part::Observer, &stages.no_more_events, observer));
         let pulse = live_stats::Publisher {
             store: self.store.clone(),
             clock: self.clock.clone(),
             observed: self.observed.clone(),
             pulses: self.pulses.clone(),
-            last_event_is_in: self.last_event_is_in.clone(),
+            no_more_events: stages.no_more_events.clone(),
         };
-        let pulse = pulse.run();
-        tasks.spawn(self.supervise(Part::Pulse, &self.last_event_is_in, pulse));
+        tasks.spawn(failures.supervise(Part::Pulse, &stages.no_more_events, pulse.run()));
         let settler = Settler {
             store: self.store.clone(),
             leases: self.leases.clone(),
-            slots: self.slots.clone(),
+            slots,
             settled: self.settled.clone(),
-            quiet: self.quiet.clone(),
+            end: stages.end_loops.clone(),
         };
         let settler = settler.run(reports);
-        tasks.spawn(self.loops.track_future(self.supervise(Part::Settler, &self.quiet, settler)));
+        let settler = failures.supervise(Part::Settler, &stages.end_loops, settler);
+        tasks.spawn(stages.loops.track_future(settler));
         let heartbeat = Heartbeat {
             store: self.store.clone(),
             leases: self.leases.clone(),
             lease_ttl: self.config.lease_ttl,
-            quiet: self.quiet.clone(),
+            end: stages.end_loops.clone(),
         };
-        let heartbeat = heartbeat.run();
-        tasks.spawn(self.loops.track_future(self.supervise(
-            Part::Heartbeat,
-            &self.quiet,
-            heartbeat,
-        )));
+        let heartbeat = failures.supervise(Part::Heartbeat, &stages.end_loops, heartbeat.run());
+        tasks.spawn(stages.loops.track_future(heartbeat));
         let timer = timer::run(self.clone());
-        tasks.spawn(self.loops.track_future(self.supervise(Part::Timer, &self.quiet, timer)));
-        self.ensure_queues(self.config.queues.iter().map(|(queue, _)| queue));
-        let census =
-            self.supervise(Part::Census, &self.shutdown.draining, known::census(self.clone()));
-        tasks.spawn(self.dispatchers.track_future(census));
+        let timer = failures.supervise(Part::Timer, &stages.end_loops, timer);
+        tasks.spawn(stages.loops.track_future(timer));
+        self.dispatchers.ensure(self.config.queues.iter().map(|(queue, _)| queue));
+        let discovery = QueueDiscovery {
+            store: self.store.clone(),
+            settings: self.queue_settings.clone(),
+            rate_restore: RateRestore {
+                store: self.store.clone(),
+                clock: self.clock.clone(),
+                rates: self.queue_settings.rates.clone(),
+            },
+            dispatchers: self.dispatchers.clone(),
+            poll_interval: self.config.poll_interval,
+            draining: draining.clone(),
+        };
+        let discovery = failures.supervise(Part::Census, draining, discovery.run());
+        tasks.spawn(stages.claiming.track_future(discovery));
     }
 }

@@ -21,7 +21,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let hint = inner.store.wake_timer();
     let mut retry = RetryLog::new("the store's tick", MAX_SLEEP, MAX_SLEEP);
     inner.declare_schedules().await;
-    while !inner.quiet.is_cancelled() {
+    while !inner.stages.end_loops.is_cancelled() {
         pass(Part::Timer);
         let wait = match inner.store.tick().await {
             Ok(ticked) => {
@@ -43,7 +43,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
                 let wait = retry.failed(&error);
                 // A hint does not cut this short: the store would be asked in a tight loop.
                 tokio::select! {
-                    () = inner.quiet.cancelled() => return,
+                    () = inner.stages.end_loops.cancelled() => return,
                     () = sleep(wait) => continue,
                 }
             }
@@ -54,7 +54,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
             continue;
         }
         tokio::select! {
-            () = inner.quiet.cancelled() => return,
+            () = inner.stages.end_loops.cancelled() => return,
             () = hint.notified() => {}
             () = sleep(wait) => {}
         }

@@ -22,7 +22,7 @@ pub struct Heartbeat {
     pub leases: Arc<Leases>,
     pub lease_ttl: Duration,
     /// Ends the loop.
-    pub quiet: CancellationToken,
+    pub end: CancellationToken,
 }
 
 impl Heartbeat {
@@ -36,7 +36,7 @@ impl Heartbeat {
         loop {
             pass(Part::Heartbeat);
             tokio::select! {
-                () = self.quiet.cancelled() => return,
+                () = self.end.cancelled() => return,
                 _ = beats.tick() => {}
             }
             for batch in self.leases.beat().chunks(BATCH) {

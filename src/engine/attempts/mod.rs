@@ -1,6 +1,7 @@
 //! What happens to one attempt: it is claimed, run, kept alive and settled.
 
 pub mod dispatcher;
+pub mod dispatchers;
 pub mod executor;
 pub mod heartbeat;
 pub mod leases;

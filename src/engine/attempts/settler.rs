@@ -42,7 +42,7 @@ pub struct Settler {
     pub slots: Arc<Slots>,
     pub settled: Arc<Settled>,
     /// Ends the loop.
-    pub quiet: CancellationToken,
+    pub end: CancellationToken,
 }
 
 impl Settler {
@@ -57,10 +57,10 @@ impl Settler {
                 biased;
                 taken = reports.recv_many(&mut inbox, BATCH) => if taken == 0 {
                     // The engine was dropped, and nobody is left who could report anything.
-                    return self.quiet.cancelled().await;
+                    return self.end.cancelled().await;
                 },
                 () = sleep_until(flush_at), if !noisy.is_empty() => {}
-                () = self.quiet.cancelled() => return,
+                () = self.end.cancelled() => return,
             }
             let mut ended = Vec::with_capacity(inbox.len());
             for report in inbox.drain(..) {
@@ -148,7 +148,7 @@ impl Settler {
             };
             tokio::select! {
                 () = sleep(pause) => {}
-                () = self.quiet.cancelled() => {
+                () = self.end.cancelled() => {
                     error!(count = ended.len(), "attempts are not settled: their leases run out");
                     return self.let_go(ended);
                 }

@@ -274,7 +274,7 @@ impl Engine {
         });
         self.inner.bulks.admit(&run)?;
         let task = run::run(self.inner.clone(), run.clone());
-        self.inner.shutdown.tasks.spawn(self.inner.loops.track_future(task));
+        self.inner.shutdown.tasks.spawn(self.inner.stages.loops.track_future(task));
         Ok(run.report())
     }
 

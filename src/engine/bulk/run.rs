@@ -119,7 +119,7 @@ fn tell_others(inner: &Arc<Inner>, action: &Action, answers: &Answers) {
         }
         Action::Move(queue) => {
             if answers.iter().any(|(_, answer)| answer.is_ok()) {
-                inner.ensure_queues(std::iter::once(queue));
+                inner.dispatchers.ensure(std::iter::once(queue));
             }
         }
         Action::Retry | Action::Delete | Action::Reprioritise(_) => {}

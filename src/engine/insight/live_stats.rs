@@ -85,7 +85,7 @@ pub struct Publisher {
     pub observed: Arc<Observed>,
     pub pulses: Arc<Pulses>,
     /// Ends the loop.
-    pub last_event_is_in: CancellationToken,
+    pub no_more_events: CancellationToken,
 }
 
 impl Publisher {
@@ -97,7 +97,7 @@ impl Publisher {
         loop {
             pass(Part::Pulse);
             tokio::select! {
-                () = self.last_event_is_in.cancelled() => return,
+                () = self.no_more_events.cancelled() => return,
                 () = self.pulses.called.notified() => is_heard = true,
                 _ = tick.tick(), if is_heard => {
                     if self.pulses.newest.receiver_count() == 0 {

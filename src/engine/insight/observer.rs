@@ -86,9 +86,9 @@ impl Observer {
     }
 
     /// Observes until the channel ends, or until the last event is in: from then on nobody asks any more.
-    pub async fn run(mut self, live: Receiver<Arc<Batch>>, last_event_is_in: CancellationToken) {
+    pub async fn run(mut self, live: Receiver<Arc<Batch>>, no_more_events: CancellationToken) {
         tokio::select! {
-            () = last_event_is_in.cancelled() => {}
+            () = no_more_events.cancelled() => {}
             () = self.observe(live) => {}
         }
     }

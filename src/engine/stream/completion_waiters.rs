@@ -20,14 +20,14 @@ use crate::supervise::{Part, pass};
 pub struct Finals {
     store: Arc<dyn Store>,
     /// Nothing will run any more: releases everybody who waits.
-    work_over: CancellationToken,
+    attempts_over: CancellationToken,
     waiters: Mutex<HashMap<JobId, (usize, Arc<Notify>)>>,
 }
 
 impl Finals {
     /// A table in which nobody waits yet.
-    pub fn new(store: Arc<dyn Store>, work_over: CancellationToken) -> Self {
-        Finals { store, work_over, waiters: Mutex::default() }
+    pub fn new(store: Arc<dyn Store>, attempts_over: CancellationToken) -> Self {
+        Finals { store, attempts_over, waiters: Mutex::default() }
     }
 
     /// Waits until the job is final, at most for `bound` and not beyond the end of all work; answers with the job
@@ -45,7 +45,7 @@ impl Finals {
                 }
                 tokio::select! {
                     () = news => {}
-                    () = self.work_over.cancelled() => return Ok(self.store.get(id).await?.0),
+                    () = self.attempts_over.cancelled() => return Ok(self.store.get(id).await?.0),
                 }
             }
         };

@@ -61,7 +61,7 @@ pub struct EventPump {
     pub store: Arc<dyn Store>,
     pub live: Arc<Live>,
     /// Is cancelled once the store gets no more events: the pump sends the rest and ends.
-    pub last_event_is_in: CancellationToken,
+    pub no_more_events: CancellationToken,
     /// The last event that was sent; the next one follows it.
     pub sent: Cursor,
 }
@@ -78,7 +78,7 @@ impl EventPump {
                     Ok(None) => break,
                     Err(_) => self.mend(self.store.head().seq).await,
                 },
-                () = self.last_event_is_in.cancelled() => break,
+                () = self.no_more_events.cancelled() => break,
             }
         }
         self.mend(self.store.head().seq).await;
@@ -118,7 +118,7 @@ impl EventPump {
                     tokio::select! {
                         () = sleep(PAUSE) => {}
                         // The stop is bounded; what is missing is in the log.
-                        () = self.last_event_is_in.cancelled() => return,
+                        () = self.no_more_events.cancelled() => return,
                     }
                 }
             }

@@ -150,7 +150,7 @@ impl Engine {
     async fn command(&self, command: ScheduleCommand) -> Answer {
         let answer = self.inner.store.schedule(command).await?;
         if let Ok(schedule) = &answer {
-            self.inner.ensure_queues(std::iter::once(&schedule.spec.labels.queue));
+            self.inner.dispatchers.ensure(std::iter::once(&schedule.spec.labels.queue));
         }
         Ok(answer)
     }
@@ -161,7 +161,7 @@ impl Inner {
     pub async fn ensure_scheduled_queues(self: &Arc<Self>) {
         // A store that refuses now is asked again by the census.
         let Ok((schedules, _)) = self.store.schedules().await else { return };
-        self.ensure_queues(schedules.iter().map(|schedule| &schedule.spec.labels.queue));
+        self.dispatchers.ensure(schedules.iter().map(|schedule| &schedule.spec.labels.queue));
     }
 
     /// Makes the stored schedules those that the configuration declares, and leaves all others. Tries until
@@ -176,7 +176,7 @@ impl Inner {
                 Err(error) => retry.failed(&error),
             };
             tokio::select! {
-                () = self.quiet.cancelled() => return,
+                () = self.stages.end_loops.cancelled() => return,
                 () = sleep(wait) => {}
             }
         }
