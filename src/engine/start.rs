@@ -23,7 +23,9 @@ use super::queues::slots::Slots;
 use super::stages::Stages;
 use super::stream::completion_waiters::{self, Finals};
 use super::stream::event_pump::{self, EventPump, Live};
-use super::{Engine, EngineConfig, Inner, Registry, timer};
+use super::submission::declared_schedules::DeclaredSchedules;
+use super::timer::Timer;
+use super::{Engine, EngineConfig, Inner, Registry};
 use crate::clock::{Clock, SystemClock};
 use crate::job::{Cursor, Event};
 use crate::shutdown::Shutdown;
@@ -174,8 +176,18 @@ impl Inner {
         };
         let heartbeat = failures.supervise(Part::Heartbeat, &stages.end_loops, heartbeat.run());
         tasks.spawn(stages.loops.track_future(heartbeat));
-        let timer = timer::run(self.clone());
-        let timer = failures.supervise(Part::Timer, &stages.end_loops, timer);
+        let timer = Timer {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            declared: DeclaredSchedules {
+                store: self.store.clone(),
+                config: self.config.clone(),
+                end: stages.end_loops.clone(),
+            },
+            dispatchers: self.dispatchers.clone(),
+            end: stages.end_loops.clone(),
+        };
+        let timer = failures.supervise(Part::Timer, &stages.end_loops, timer.run());
         tasks.spawn(stages.loops.track_future(timer));
         self.dispatchers.ensure(self.config.queues.iter().map(|(queue, _)| queue));
         let discovery = QueueDiscovery {
