@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, watch};
 use attempts::dispatchers::Dispatchers;
 use attempts::leases::Leases;
 use attempts::settler::Settled;
+use bulk::runs::Bulks;
 use insight::live_stats::Pulses;
 use insight::observer::Observed;
 use queues::settings::QueueSettings;
@@ -88,7 +89,7 @@ struct Inner {
     pulses: Arc<Pulses>,
     /// The metrics and the failures of lately.
     observed: Arc<Observed>,
-    bulks: Arc<bulk::Bulks>,
+    bulks: Arc<Bulks>,
     subscriber_counts: Arc<SubscriberCounts>,
     settled: Arc<Settled>,
 }
