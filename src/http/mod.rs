@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use serde::Serialize;
 
-use crate::engine::{Door, Engine, Listening};
+use crate::engine::{CountedSubscriber, Engine, Transport};
 use crate::job::Cursor;
 
 pub(crate) mod api;
@@ -32,7 +32,7 @@ use stream::admission::{Place, Places};
 use stream::feed::Feed;
 
 /// Held by who listens for long.
-pub(crate) type Seat = (Place, Listening);
+pub(crate) type Seat = (Place, CountedSubscriber);
 
 /// What every endpoint is given. Cheap to clone.
 #[derive(Clone)]
@@ -49,14 +49,14 @@ pub(crate) struct Api {
 
 impl Api {
     /// A place for a subscriber; none once the server stops.
-    fn admit(&self, peer: SocketAddr, door: Door) -> Result<Seat, Problem> {
+    fn admit(&self, peer: SocketAddr, transport: Transport) -> Result<Seat, Problem> {
         if self.engine.shutdown().draining.is_cancelled() {
             let detail = "the server is stopping";
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail);
             return Err(problem.retry_after(2));
         }
         let place = self.places.admit(peer.ip(), &self.limits)?;
-        Ok((place, self.engine.listeners().enter(door)))
+        Ok((place, self.engine.subscriber_counts().register(transport)))
     }
 
     /// What follows a place, for one reader.
