@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::commit::recover::empty_store;
-pub use self::commit::shared::Tuning;
+pub use self::commit::tuning::Tuning;
 pub use self::verify::{Problem, Report, verify};
 use super::log::Log;
 use super::search::Budget;
@@ -33,8 +33,8 @@ use super::{
 use crate::clock::Clock;
 use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
 use crate::supervise::{Failures, Part};
-use commit::committer::{Change, Command};
-use commit::group::Core;
+use commit::command::{Change, Command};
+use commit::core::Core;
 use commit::index::Index;
 use commit::shared::Shared;
 use commit::verbs::{Claimed, Taken};

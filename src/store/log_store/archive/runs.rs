@@ -14,6 +14,8 @@ use crate::store::formats::{self, Unreadable};
 use crate::store::log::{Log, WriteBatch};
 use crate::store::log_store::journal::codec::{seal, unseal};
 
+/// Jobs in a run at most: writing one again takes about ten milliseconds.
+pub const MAX_JOBS: usize = 4_096;
 /// Raw bytes of jobs after which a chunk of a run is closed.
 const CHUNK_BYTES: usize = 14 * 1_024;
 

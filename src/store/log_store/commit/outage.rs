@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::committer::{Batch, Change, Command, Reply};
-use super::group::{Core, Group};
+use super::command::{Batch, Change, Command, Reply};
+use super::core::Core;
+use super::group::Group;
 use super::index::Leases;
 use super::recover;
 use super::shared::Shared;

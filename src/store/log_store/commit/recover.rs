@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::group::{Core, Group};
-use super::index::{Entry, Index, Trail};
-use super::schedules;
-use super::shared::{Meta, Shared, Tuning};
+use super::core::Core;
+use super::group::Group;
+use super::index::{Entry, Index};
+use super::meta::Meta;
+use super::shared::Shared;
+use super::tuning::Tuning;
 use super::writer::Parcel;
 use crate::clock::Clock;
 use crate::job::{Change, Event, Fact, Interruption, JobId, State, Status};
@@ -19,6 +21,8 @@ use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::codec::{Chunk, Record};
+use crate::store::log_store::journal::schedule_rows;
+use crate::store::log_store::journal::trail::Trail;
 use crate::store::log_store::read::records::status_after;
 use crate::store::schedules::Schedules;
 use crate::store::{Limits, StoreError, remember_start};
@@ -120,12 +124,12 @@ fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreEr
         archiving: false,
         unsure: Vec::new(),
         schedules: Schedules::default(),
-        schedule_rows: schedules::Rows::default(),
+        schedule_rows: schedule_rows::Rows::default(),
         shared: shared.clone(),
     };
     read_archive(&mut core)?;
     replay(&mut core)?;
-    (core.schedules, core.schedule_rows) = schedules::read(&*shared.log)?;
+    (core.schedules, core.schedule_rows) = schedule_rows::read(&*shared.log)?;
     let head = core.next_seq - 1;
     if head < least {
         let why = format!("the log ends at event {head}, but event {least} was durable");

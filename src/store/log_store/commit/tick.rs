@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::group::{Group, InRun};
 use crate::job::{Change, Interruption, JobId, State, Step, Time};
 use crate::store::log::Mark;
+use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::Run;
 use crate::store::log_store::journal::codec::Record;
 use crate::store::{Keep, StoreError, Ticked};
@@ -206,7 +207,7 @@ impl Group<'_> {
             }
             *left = left.saturating_sub(1);
             gone += 1;
-            super::archiver::forget_key(job, &mut self.writes);
+            keys::remove(&mut self.writes, job);
             false
         });
         *self.jobs_of(&place)? = jobs;

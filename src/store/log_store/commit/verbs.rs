@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::group::Group;
 use super::index::{Entry, Queue};
-use super::shared::{Later, Meta};
+use super::meta::{Later, Meta};
 use crate::job::{
     Change, IdempotencyKey, Interruption, Job, JobId, Labels, NewJob, QueueChange, QueueName,
     State, Status, Step, Time, Verdict,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::WeakSender;
 
-use super::committer::Command;
+use super::command::Command;
 use super::shared::Shared;
 use crate::logging::RetryLog;
 use crate::supervise::{Failures, Part, pass};

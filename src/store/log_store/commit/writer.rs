@@ -8,8 +8,9 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::WeakSender;
 
-use super::committer::{Command, Reply};
-use super::group::{Core, Packed};
+use super::command::{ClaimReply, Command};
+use super::core::Core;
+use super::group::Packed;
 use super::shared::Shared;
 use super::verbs::Claimed;
 use crate::job::Event;
@@ -19,7 +20,6 @@ use crate::supervise::{Failures, Part, pass};
 
 /// An answer to give when the group is durable, or has failed.
 pub type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-pub type ClaimReply = Reply<Vec<(Claimed, Event)>>;
 
 /// Who waits for a group.
 #[derive(Default)]

@@ -4,12 +4,12 @@
 use crate::job::{Cursor, Event, Job, Time};
 use crate::store::StoreError;
 use crate::store::log::{Log, WriteBatch};
-use crate::store::log_store::archive::runs::Run;
-use crate::store::log_store::commit::archiver::RUN;
-use crate::store::log_store::commit::schedules;
-use crate::store::log_store::commit::shared::{Meta, unique_key};
+use crate::store::log_store::archive::keys;
+use crate::store::log_store::archive::runs::{MAX_JOBS, Run};
+use crate::store::log_store::commit::meta::Meta;
 use crate::store::log_store::journal::chunks;
-use crate::store::log_store::journal::codec::Packer;
+use crate::store::log_store::journal::codec::{Packer, Raw};
+use crate::store::log_store::journal::schedule_rows;
 use crate::store::snapshot::{Head, Piece, Totals};
 
 /// Bytes handed to the disk in one step.
@@ -87,7 +87,7 @@ impl Builder {
             Piece::RateLimit(queue, rule) => {
                 self.meta.later.rate_limits.insert(queue, rule);
             }
-            Piece::Schedule(schedule) => drop(schedules::put(&mut self.writes, &schedule, 0)?),
+            Piece::Schedule(schedule) => drop(schedule_rows::put(&mut self.writes, &schedule, 0)?),
             Piece::Event(event) => self.event(event, head)?,
             Piece::Job(job) => self.job(*job, head)?,
             Piece::End(totals) => self.end(totals, head)?,
@@ -145,13 +145,11 @@ impl Builder {
             return Err(wrong(&format!("finished job {} is out of order", job.id)));
         }
         self.finished = job.seq;
-        if let Some(key) = &job.spec.idempotency_key {
-            self.writes.put(unique_key(key), job.id.as_u128().to_be_bytes().into());
-        }
+        keys::put(&mut self.writes, &job);
         self.run_bytes += job.spec.payload.as_str().len();
         self.run_bytes += job.log.iter().map(|line| line.text.len()).sum::<usize>();
         self.run.push(job);
-        if self.run.len() >= RUN || self.run_bytes >= RUN_BYTES {
+        if self.run.len() >= MAX_JOBS || self.run_bytes >= RUN_BYTES {
             self.write_run()?;
         }
         Ok(())
@@ -190,10 +188,7 @@ impl Builder {
         self.put_chunks(packer.finish())
     }
 
-    fn put_chunks(
-        &mut self,
-        chunks: Result<Vec<crate::store::log_store::journal::codec::Raw>, String>,
-    ) -> Result<(), StoreError> {
+    fn put_chunks(&mut self, chunks: Result<Vec<Raw>, String>) -> Result<(), StoreError> {
         for chunk in chunks.map_err(StoreError::Corrupt)? {
             self.writes.put(chunks::key(self.chunk), chunk.seal());
             self.chunk += 1;

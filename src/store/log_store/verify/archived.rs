@@ -1,15 +1,15 @@
 //! The archive: run headers agree with their chunks, jobs with the log, key rows with jobs.
 //! Each run is read once; only ids are remembered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Ids;
 use super::report::{Report, key_name};
 use crate::job::{Job, JobId, State, Time};
 use crate::store::StoreError;
 use crate::store::log::Log;
+use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::Run;
-use crate::store::log_store::commit::shared::{Meta, unique_key};
+use crate::store::log_store::commit::meta::Meta;
 use crate::store::log_store::journal::fold::Fold;
 
 /// Answers with the ids that are archived.
@@ -18,9 +18,9 @@ pub(super) fn check(
     meta: &Meta,
     fold: &Fold,
     report: &mut Report,
-) -> Result<Ids, StoreError> {
+) -> Result<BTreeSet<JobId>, StoreError> {
     let mut chunks: BTreeMap<u64, usize> = BTreeMap::new();
-    let mut seen = Ids::new();
+    let mut seen = BTreeSet::new();
     let mut keyed = 0;
     for row in log.scan(b"r") {
         let (key, value) = row?;
@@ -154,12 +154,9 @@ fn check_job(name: &str, job: &Job, meta: &Meta, fold: &Fold, report: &mut Repor
 /// The row of an archived job's key. Answers with the number of keys, none or one.
 fn check_key(name: &str, log: &dyn Log, job: &Job, report: &mut Report) -> Result<u64, StoreError> {
     let Some(key) = &job.spec.idempotency_key else { return Ok(0) };
-    let row = log.get(&unique_key(key))?;
-    let id = row.and_then(|row| Some(u128::from_be_bytes(row.try_into().ok()?)));
-    match id {
-        Some(id) if id == job.id.as_u128() => {}
-        Some(id) => {
-            let other = JobId::from_u128(id);
+    match keys::owner(log, key)? {
+        Some(id) if id == job.id => {}
+        Some(other) => {
             report.problem(name, format!("the key of job {} is said to be {other}'s", job.id));
         }
         None => report.problem(name, format!("the key of job {} has no row", job.id)),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::store::conformance::{Harness, Rig, clock, draft, secs};
 use crate::store::data_dir;
+use crate::store::log_store::snapshot::pins::PATIENCE;
 use crate::store::log_store::tests::tiny::Tiny;
 
 /// A store that keeps nothing it need not keep.

@@ -5,16 +5,15 @@ mod archived;
 mod live;
 mod report;
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 pub use self::report::{Problem, Report};
-use super::commit::schedules;
-use super::commit::shared::Meta;
+use super::commit::meta::Meta;
 use super::journal::chunks;
 use super::journal::codec::{Chunk, Record, format_of, unseal};
 use super::journal::fold::Fold;
+use super::journal::schedule_rows;
 use super::snapshot::walk;
 use crate::store::StoreError;
 use crate::store::log::Log;
@@ -91,7 +90,7 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(), StoreError> {
             (Some(b'm'), _) if key == Meta::KEY => {}
             (Some(b's'), _) => {
                 report.schedules += 1;
-                if let Err(why) = schedules::check(&key, &value) {
+                if let Err(why) = schedule_rows::check(&key, &value) {
                     report.problem(&name, why);
                 }
                 continue;
@@ -156,9 +155,6 @@ fn check_journal(log: &dyn Log, report: &mut Report) -> Result<Fold, StoreError>
     }
     Ok(fold)
 }
-
-/// Ids that were seen, to find the same one twice.
-type Ids = BTreeSet<crate::job::JobId>;
 
 #[cfg(test)]
 mod tests;
