@@ -10,6 +10,8 @@ mod log;
 mod open_copy;
 mod pieces;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub use faults::Faults;
 pub use log::SledLog;

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use super::damage::copy_files;
-use super::{Place, quick};
 use crate::store::conformance::{clock, draft};
+use crate::store::log_store::tests::{Place, quick};
 use crate::store::sled::faults::Faults;
 use crate::store::{Store, StoreError};
 

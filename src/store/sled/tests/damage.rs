@@ -9,11 +9,12 @@ use fastrand::Rng;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::ledger::{Content, Ledger, content};
-use super::outage::Faulty;
-use super::{Place, Tuning, quick, tiny};
 use crate::store::StoreError;
 use crate::store::conformance::{Rig, clock, draft};
+use crate::store::log_store::Tuning;
+use crate::store::log_store::tests::ledger::{Content, Ledger, content};
+use crate::store::log_store::tests::outage::Faulty;
+use crate::store::log_store::tests::{Place, quick, tiny};
 use crate::store::sled::faults::Faults;
 
 fn seeded(name: &str) -> Rng {
