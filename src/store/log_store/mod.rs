@@ -33,21 +33,21 @@ use super::{
 use crate::clock::Clock;
 use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
 use crate::supervise::{Failures, Part};
-use commit::command::{Change, Command};
+use commit::command::{Command, Mutation};
 use commit::core::Core;
 use commit::index::Index;
 use commit::shared::Shared;
-use commit::verbs::{Claimed, Taken};
-use read::pool::{Class, Readers};
+use commit::verbs::{Accepted, ClaimedJob};
+use read::pool::{ReadClass, ReadPool};
 pub use snapshot::builder::Builder;
-use snapshot::walk::{Cut, Live, Walk};
+use snapshot::reader::{LiveSnapshot, SnapshotReader, SnapshotState};
 
 /// Commands that may wait for the committer before callers have to.
 const WAITING_COMMANDS: usize = 16_384;
 /// How often a read looks again when the job moved under it.
-const LOOKS: usize = 8;
+const MAX_TRIES: usize = 8;
 
-/// Hands out everything in a log that no server uses, piece by piece, and changes nothing.
+/// Hands out everything in a log that no server uses, piece by piece, and mutations nothing.
 ///
 /// # Errors
 /// What cannot be read, or what `take` answers.
@@ -55,7 +55,7 @@ pub fn read_out<E: From<StoreError>>(
     log: Box<dyn Log>,
     mut take: impl FnMut(Piece) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut walk = Walk::offline(log)?;
+    let mut walk = SnapshotReader::offline(log)?;
     loop {
         let pieces = walk.next()?;
         if pieces.is_empty() {
@@ -68,8 +68,8 @@ pub fn read_out<E: From<StoreError>>(
 /// Keeps jobs in a log; see the module.
 pub struct LogStore {
     shared: Arc<Shared>,
-    readers: Readers,
-    /// Taken when the handle is dropped, so that the committer sees the end of its channel.
+    readers: ReadPool,
+    /// Accepted when the handle is dropped, so that the committer sees the end of its channel.
     commands: Option<mpsc::Sender<Command>>,
     /// Dropped with the handle, too, so that the threads that write down the log's head and look for the
     /// directory end.
@@ -94,7 +94,7 @@ impl LogStore {
         let core = commit::recover::open(log, limits, clock, tuning)?;
         let shared = core.shared.clone();
         let failures = Failures::default();
-        let readers = Readers::new(&shared.limits, failures.clone());
+        let readers = ReadPool::new(&shared.limits, failures.clone());
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
         let (archiver, reading) =
@@ -123,12 +123,12 @@ impl LogStore {
     }
 
     /// Hands a change to the committer and waits for its answer.
-    async fn change<T>(
+    async fn mutate<T>(
         &self,
-        change: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Change,
+        mutation: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Mutation,
     ) -> Result<T, StoreError> {
         self.shared.check()?; // during an outage nobody has to queue for the refusal
-        self.ask(|reply| Command::Change(change(reply))).await
+        self.ask(|reply| Command::Mutate(mutation(reply))).await
     }
 
     async fn ask<T>(
@@ -149,26 +149,26 @@ impl LogStore {
     }
 
     /// Sees everything as it is between two groups, when the last one is durable.
-    async fn see<T: Send + 'static>(
+    async fn inspect<T: Send + 'static>(
         &self,
-        see: impl FnOnce(&Core) -> T + Send + 'static,
+        inspect: impl FnOnce(&Core) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
         self.shared.check()?;
         self.ask(|reply| {
-            Command::Look(Box::new(move |core| {
+            Command::Inspect(Box::new(move |core| {
                 // A reader that gave up misses nothing.
-                let _gone = reply.send(Ok(see(core)));
+                let _gone = reply.send(Ok(inspect(core)));
             }))
         })
         .await
     }
 
     /// Looks at the index, and the durable place it is of.
-    async fn look<T: Send + 'static>(
+    async fn inspect_index<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Index, Cursor) -> T + Send + 'static,
+        inspect: impl FnOnce(&Index, Cursor) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.see(move |core| look(&core.index, core.shared.head())).await
+        self.inspect(move |core| inspect(&core.index, core.shared.head())).await
     }
 
     /// Reads from the disk on a thread that may block, when it is its turn.
@@ -176,12 +176,12 @@ impl LogStore {
         &self,
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.read_as(Class::Short, read).await
+        self.read_as(ReadClass::Short, read).await
     }
 
     async fn read_as<T: Send + 'static>(
         &self,
-        class: Class,
+        class: ReadClass,
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
@@ -199,7 +199,10 @@ impl LogStore {
     }
 
     /// Reads the records of claimed jobs.
-    async fn leases(&self, claimed: &Arc<Vec<(Claimed, Event)>>) -> Result<Vec<Lease>, StoreError> {
+    async fn leases(
+        &self,
+        claimed: &Arc<Vec<(ClaimedJob, Event)>>,
+    ) -> Result<Vec<Lease>, StoreError> {
         let these = claimed.clone();
         let mut leases = self.read(move |shared| read::records::leases(shared, &these)).await?;
         for ((one, _), lease) in claimed.iter().zip(&mut leases) {
@@ -226,12 +229,12 @@ impl LogStore {
 #[async_trait]
 impl Store for LogStore {
     async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
-        let taken = self.change(|reply| Change::Enqueue(batch, reply)).await?;
+        let taken = self.mutate(|reply| Mutation::Enqueue(batch, reply)).await?;
         let mut enqueued: Vec<Enqueued> = Vec::with_capacity(taken.len());
         for taken in taken {
             enqueued.push(match taken {
-                Taken::New(job) => Enqueued::New(job),
-                Taken::Existing(id) => match enqueued.iter().find(|one| one.job().id == id) {
+                Accepted::New(job) => Enqueued::New(job),
+                Accepted::Existing(id) => match enqueued.iter().find(|one| one.job().id == id) {
                     Some(same_batch) => Enqueued::Existing(same_batch.job().clone()),
                     None => Enqueued::Existing(self.existing(id).await?),
                 },
@@ -255,7 +258,7 @@ impl Store for LogStore {
                     if self.shared.check().is_err() || outages != self.outages() =>
                 {
                     outages = self.outages();
-                    self.shared.outage_over().await?;
+                    self.shared.wait_for_outage_end().await?;
                 }
                 answer => return answer,
             }
@@ -267,46 +270,48 @@ impl Store for LogStore {
         leases: Vec<LeaseRef>,
         ttl: Duration,
     ) -> Result<Vec<Extension>, StoreError> {
-        self.change(|reply| Change::Extend(leases, ttl, reply)).await
+        self.mutate(|reply| Mutation::Extend(leases, ttl, reply)).await
     }
 
     async fn settle(
         &self,
         settlements: Vec<Settlement>,
     ) -> Result<Vec<Result<Status, SettleError>>, StoreError> {
-        self.change(|reply| Change::Settle(settlements, reply)).await
+        self.mutate(|reply| Mutation::Settle(settlements, reply)).await
     }
 
     async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError> {
-        self.change(|reply| Change::Annotate(notes, reply)).await
+        self.mutate(|reply| Mutation::Annotate(notes, reply)).await
     }
 
     async fn control(
         &self,
         control: Control,
     ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
-        self.change(|reply| Change::Control(control, reply)).await
+        self.mutate(|reply| Mutation::Control(control, reply)).await
     }
 
     async fn schedule(
         &self,
         command: ScheduleCommand,
     ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
-        self.change(|reply| Change::Schedule(command, reply)).await
+        self.mutate(|reply| Mutation::Schedule(command, reply)).await
     }
 
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
-        self.see(|core| (core.schedules.0.values().cloned().collect(), core.shared.head())).await
+        self.inspect(|core| (core.schedules.0.values().cloned().collect(), core.shared.head()))
+            .await
     }
 
     async fn tick(&self) -> Result<Ticked, StoreError> {
-        self.change(|reply| Change::Tick(Ticked::default(), reply)).await
+        self.mutate(|reply| Mutation::Tick(Ticked::default(), reply)).await
     }
 
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
         let mut cursor = self.shared.head();
-        for _ in 0..LOOKS {
-            let trail = self.look(move |index, head| (read::list::trail(index, id), head)).await;
+        for _ in 0..MAX_TRIES {
+            let trail =
+                self.inspect_index(move |index, head| (read::list::trail(index, id), head)).await;
             let (trail, head) = trail?;
             cursor = head;
             let found = match trail {
@@ -327,7 +332,9 @@ impl Store for LogStore {
             }
             // Not there, or moved between the index and the archive while we looked.
             if self
-                .look(move |index, head| read::list::trail(index, id).is_none() && head == cursor)
+                .inspect_index(move |index, head| {
+                    read::list::trail(index, id).is_none() && head == cursor
+                })
                 .await?
             {
                 break;
@@ -337,7 +344,7 @@ impl Store for LogStore {
     }
 
     async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError> {
-        self.look(move |index, _| index.ahead(id, most)).await
+        self.inspect_index(move |index, _| index.ahead(id, most)).await
     }
 
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
@@ -346,7 +353,7 @@ impl Store for LogStore {
 
     async fn stats(&self) -> Result<Stats, StoreError> {
         let oldest = self.shared.oldest();
-        self.look(move |index, head| index.stats(head, oldest)).await
+        self.inspect_index(move |index, head| index.stats(head, oldest)).await
     }
 
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {
@@ -358,12 +365,12 @@ impl Store for LogStore {
             (&self.shared.clock, &self.shared.limits, &self.shared.log_reads);
         let (budget, _caller) = Budget::new(clock, limits, reads);
         let read = move |shared: &Shared| read::records::events(shared, after, max, Some(&budget));
-        self.read_as(Class::Log, read).await
+        self.read_as(ReadClass::Log, read).await
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        let cut = self.see(Cut::of).await?;
-        Ok(Box::new(Live::new(self.shared.clone(), cut)))
+        let state = self.inspect(SnapshotState::of).await?;
+        Ok(Box::new(LiveSnapshot::new(self.shared.clone(), state)))
     }
 
     async fn storage(&self) -> Result<Storage, StoreError> {

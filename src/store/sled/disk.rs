@@ -15,8 +15,8 @@ use super::dir::durable;
 use super::dir::identity::Identity;
 use super::dir::lock::DirLock;
 use super::faults::{Faults, Point};
-use super::files::{Open, cannot_open, config, guard, sled_error, write};
-use super::open_copy::{NoCopy, OpenCopy};
+use super::files::{OpenFiles, cannot_open, config, guard, sled_error, write};
+use super::open_copy::{CopyFailure, OpenCopy};
 use super::pieces::{PIECE, Pieces, piece_key};
 use crate::store::log::WriteBatch;
 use crate::store::{Storage, StoreError};
@@ -26,7 +26,7 @@ const BLOCK: usize = 1_024 * 1_024;
 
 /// A data directory, open but between a fault and the next [`Disk::reopen`].
 pub struct Disk {
-    open: RwLock<Option<Arc<Open>>>,
+    open: RwLock<Option<Arc<OpenFiles>>>,
     faults: Faults,
     dir: PathBuf,
     /// What the path must lead to for as long as this process has it; nothing is expected of a copy.
@@ -52,7 +52,7 @@ impl Disk {
     /// Says which directory could not be opened and why.
     pub fn open_copy(dir: &Path, copy: &Path, faults: Faults) -> Result<Disk, StoreError> {
         faults.pass(Point::Open, dir)?;
-        let open = Open::copy(dir, copy)?;
+        let open = OpenFiles::copy(dir, copy)?;
         Ok(Disk::of(dir, open, faults, None))
     }
 
@@ -62,7 +62,7 @@ impl Disk {
     /// Says which directory could not be opened and why.
     pub fn open(dir: &Path, lock: DirLock, faults: Faults) -> Result<Disk, StoreError> {
         faults.pass(Point::Open, dir)?;
-        let disk = Disk::of(dir, Open::existing(dir)?, faults, Some(lock));
+        let disk = Disk::of(dir, OpenFiles::existing(dir)?, faults, Some(lock));
         disk.remember_identity()?;
         Ok(disk)
     }
@@ -73,11 +73,11 @@ impl Disk {
     /// When the directory cannot be written.
     pub fn create(dir: &Path) -> Result<Disk, StoreError> {
         durable::create_dir_all(dir).map_err(|error| cannot_open(dir, error))?;
-        let open = Open::at(dir, dir, &config(dir))?;
+        let open = OpenFiles::at(dir, dir, &config(dir))?;
         Ok(Disk::of(dir, open, Faults::default(), None))
     }
 
-    fn of(dir: &Path, open: Open, faults: Faults, lock: Option<DirLock>) -> Disk {
+    fn of(dir: &Path, open: OpenFiles, faults: Faults, lock: Option<DirLock>) -> Disk {
         Disk {
             open: RwLock::new(Some(Arc::new(open))),
             faults,
@@ -128,7 +128,7 @@ impl Disk {
     }
 
     fn try_original(&self, expected: u32) -> Result<(), StoreError> {
-        self.set(Open::existing(&self.dir)?);
+        self.set(OpenFiles::existing(&self.dir)?);
         if self.checksum()? == expected {
             return Ok(());
         }
@@ -182,13 +182,15 @@ impl Disk {
         self.faults.pass(Point::Open, &self.dir)?;
         match OpenCopy::for_start(&self.dir) {
             Ok(copy) => {
-                self.set(Open::copy(&self.dir, copy.path())?);
+                self.set(OpenFiles::copy(&self.dir, copy.path())?);
                 let expected = self.checksum()?;
                 self.shut();
                 self.open_original(&copy, expected)?;
             }
-            Err(NoCopy::Unreadable(error)) => return Err(cannot_open(&self.dir, error)),
-            Err(NoCopy::TooLarge | NoCopy::NoRoom(_)) => self.set(Open::existing(&self.dir)?),
+            Err(CopyFailure::Unreadable(error)) => return Err(cannot_open(&self.dir, error)),
+            Err(CopyFailure::TooLarge | CopyFailure::NoRoom(_)) => {
+                self.set(OpenFiles::existing(&self.dir)?)
+            }
         }
         self.check_identity()?;
         write_again(&self.dir.join("db")).map_err(|error| failed(&self.dir, &error))?;
@@ -198,11 +200,11 @@ impl Disk {
     }
 
     /// Makes these the files that every call uses.
-    fn set(&self, open: Open) {
+    fn set(&self, open: OpenFiles) {
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
     }
 
-    fn handle(&self) -> Result<Arc<Open>, StoreError> {
+    fn handle(&self) -> Result<Arc<OpenFiles>, StoreError> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         open.clone().ok_or_else(|| StoreError::Unavailable("it is being opened again".into()))
     }

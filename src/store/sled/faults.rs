@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::store::log::Mark;
 use crate::supervise;
 
-/// The variable that orders a fault from a whole server: `DEED:POINT:NTH[:TIMES]`, for example
+/// The variable that orders a fault from a whole server: `ACTION:POINT:NTH[:TIMES]`, for example
 /// `crash:after-flush:17` or `enospc:sync:5:20`. For tests; without it nothing happens.
 pub use crate::supervise::VARIABLE;
 
@@ -81,7 +81,7 @@ impl Point {
 
 /// What happens there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
+pub enum Action {
     /// The process ends, as by a crash.
     Crash,
     /// The disk answers with this error number.
@@ -96,7 +96,7 @@ pub const ENOSPC: i32 = 28;
 /// Strikes when `point` is passed for the `nth` time (the first is 1), and `times` times from then on.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
-    pub deed: Deed,
+    pub action: Action,
     pub point: Point,
     pub nth: u64,
     pub times: u64,
@@ -121,7 +121,7 @@ impl Faults {
         }
         let fault = Fault::parse(&order).ok_or_else(|| {
             StoreError::Unavailable(format!(
-                "{VARIABLE}={order} is neither DEED:POINT:NTH[:TIMES] nor kill:PART:NTH"
+                "{VARIABLE}={order} is neither ACTION:POINT:NTH[:TIMES] nor kill:PART:NTH"
             ))
         })?;
         Ok(Faults::plan(fault))
@@ -138,9 +138,9 @@ impl Faults {
             if passed < fault.nth || passed - fault.nth >= fault.times {
                 return Ok(());
             }
-            match fault.deed {
-                Deed::Crash => std::process::abort(),
-                Deed::Refuse(number) => Err(io::Error::from_raw_os_error(number)),
+            match fault.action {
+                Action::Crash => std::process::abort(),
+                Action::Refuse(number) => Err(io::Error::from_raw_os_error(number)),
             }
         }))
     }
@@ -161,17 +161,17 @@ impl Faults {
 impl Fault {
     fn parse(order: &str) -> Option<Fault> {
         let mut parts = order.split(':');
-        let deed = match parts.next()? {
-            "crash" => Deed::Crash,
-            "eio" => Deed::Refuse(EIO),
-            "enospc" => Deed::Refuse(ENOSPC),
+        let action = match parts.next()? {
+            "crash" => Action::Crash,
+            "eio" => Action::Refuse(EIO),
+            "enospc" => Action::Refuse(ENOSPC),
             _ => return None,
         };
         let name = parts.next()?;
         let point = Point::ALL.into_iter().find(|point| point.name() == name)?;
         let nth = parts.next()?.parse().ok()?;
         let times = parts.next().map_or(Some(1), |times| times.parse().ok())?;
-        parts.next().is_none().then_some(Fault { deed, point, nth, times })
+        parts.next().is_none().then_some(Fault { action, point, nth, times })
     }
 }
 

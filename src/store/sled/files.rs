@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::dir::durable;
-use super::dir::lock::{LOCK_PATIENCE, LOCK_POLL};
+use super::dir::lock::{LOCK_POLL, LOCK_TIMEOUT};
 use super::open_copy;
 use crate::clock;
 use crate::store::StoreError;
@@ -15,23 +15,23 @@ const CACHE_BYTES: u64 = 64 * 1_024 * 1_024;
 const SEGMENT_BYTES: usize = 2 * 1_024 * 1_024;
 
 /// What sled holds. A sled handle that saw an error stays useless, so all of it is dropped together.
-pub struct Open {
+pub struct OpenFiles {
     pub tree: sled::Tree,
     pub db: sled::Db,
     /// Any descriptor of the log file will do: `fdatasync` works on the inode.
     pub log: File,
 }
 
-impl Open {
+impl OpenFiles {
     /// The original files of a store. The caller holds the directory's lock. Nothing is created.
-    pub fn existing(dir: &Path) -> Result<Open, StoreError> {
+    pub fn existing(dir: &Path) -> Result<OpenFiles, StoreError> {
         if !dir.join("db").is_file() {
             return Err(cannot_open(dir, "there is no store in it"));
         }
         open_copy::read_whole(dir).map_err(|error| cannot_open(dir, error))?;
         // A start or a reopening that found no space leaves one, and sled would call it damaged.
         open_copy::clear_snapshots(dir).map_err(|error| cannot_open(dir, error))?;
-        let opened = Open::at(dir, dir, &config(dir))?;
+        let opened = OpenFiles::at(dir, dir, &config(dir))?;
         // sled syncs neither the names of its files nor its configuration.
         let sync = || {
             durable::sync_tree(&dir.join("blobs"))?;
@@ -45,12 +45,12 @@ impl Open {
     }
 
     /// The copy of a directory's files.
-    pub fn copy(dir: &Path, copy: &Path) -> Result<Open, StoreError> {
-        Open::at(dir, copy, &config(copy))
+    pub fn copy(dir: &Path, copy: &Path) -> Result<OpenFiles, StoreError> {
+        OpenFiles::at(dir, copy, &config(copy))
     }
 
     /// Opens the files at `path`; errors name `dir`, which they belong to.
-    pub fn at(dir: &Path, path: &Path, config: &sled::Config) -> Result<Open, StoreError> {
+    pub fn at(dir: &Path, path: &Path, config: &sled::Config) -> Result<OpenFiles, StoreError> {
         let damaged = |why: String| {
             StoreError::Corrupt(format!("the files in {} are damaged: {why}", dir.display()))
         };
@@ -61,7 +61,7 @@ impl Open {
             // sled panics on some damaged files (spacejam/sled#1387); that is an unreadable store.
             let opened = guard(|| config.open()).map_err(|error| damaged(error.to_string()))?;
             match opened {
-                Err(error) if is_locked(&error) && begun.elapsed() < LOCK_PATIENCE => {
+                Err(error) if is_locked(&error) && begun.elapsed() < LOCK_TIMEOUT => {
                     std::thread::sleep(LOCK_POLL);
                 }
                 opened => break opened,
@@ -78,7 +78,7 @@ impl Open {
             .and_then(|opened| opened.map_err(sled_error))
             .map_err(|error| damaged(error.to_string()))?;
         let log = File::open(path.join("db")).map_err(|error| cannot_open(dir, error))?;
-        Ok(Open { tree, db, log })
+        Ok(OpenFiles { tree, db, log })
     }
 }
 

@@ -151,7 +151,7 @@ impl Log for SledLog {
 
     fn reopen(&self) -> Result<(), StoreError> {
         self.check_identity()?; // before anything is written to another directory
-        open_copy::find_room(&self.dir)?;
+        open_copy::check_free_space(&self.dir)?;
         self.disk.reopen()
     }
 }

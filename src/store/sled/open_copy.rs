@@ -36,7 +36,7 @@ pub struct OpenCopy {
 
 /// Why there is no copy for a start.
 #[derive(Debug)]
-pub enum NoCopy {
+pub enum CopyFailure {
     /// The log is too large to be copied each time.
     TooLarge,
     /// There is no room for it, neither in the data directory nor among temporary files.
@@ -50,18 +50,18 @@ impl OpenCopy {
     ///
     /// # Errors
     /// When there is no copy, and why. Then the log was not changed, and may not be readable.
-    pub fn for_start(dir: &Path) -> Result<OpenCopy, NoCopy> {
-        let log = fs::metadata(dir.join("db")).map_err(NoCopy::Unreadable)?;
+    pub fn for_start(dir: &Path) -> Result<OpenCopy, CopyFailure> {
+        let log = fs::metadata(dir.join("db")).map_err(CopyFailure::Unreadable)?;
         if log.len() > LONGEST {
-            return Err(NoCopy::TooLarge);
+            return Err(CopyFailure::TooLarge);
         }
         let beside = match OpenCopy::at(dir, dir.join(AT_START)) {
             Err(error) if is_no_room(&error) => error,
-            copy => return copy.map_err(NoCopy::Unreadable),
+            copy => return copy.map_err(CopyFailure::Unreadable),
         };
         match OpenCopy::at(dir, temporary()) {
-            Err(error) if is_no_room(&error) => Err(NoCopy::NoRoom(beside)),
-            copy => copy.map_err(NoCopy::Unreadable),
+            Err(error) if is_no_room(&error) => Err(CopyFailure::NoRoom(beside)),
+            copy => copy.map_err(CopyFailure::Unreadable),
         }
     }
 
@@ -153,7 +153,7 @@ impl OpenCopy {
 ///
 /// # Errors
 /// When the space is not there.
-pub fn find_room(dir: &Path) -> Result<(), StoreError> {
+pub fn check_free_space(dir: &Path) -> Result<(), StoreError> {
     let path = dir.join(ROOM);
     let found = fs::write(&path, vec![1; ROOM_BYTES]);
     // It may not be there; what is left of it is written over by the next try.

@@ -12,7 +12,7 @@ use super::faults::Faults;
 use super::files::cannot_open;
 use super::head_file::HeadFile;
 use super::log::SledLog;
-use super::open_copy::{self, NoCopy, OpenCopy};
+use super::open_copy::{self, CopyFailure, OpenCopy};
 use crate::store::StoreError;
 use crate::store::formats::Unreadable;
 use crate::store::log::{Log, WriteBatch};
@@ -31,9 +31,9 @@ pub fn open(dir: &Path, faults: Faults, new: WriteBatch) -> Result<SledLog, Stor
             let disk = Disk::open_copy(dir, copy.path(), faults)?;
             SledLog::on_copy(dir, disk, copy, lock)
         }
-        Err(NoCopy::TooLarge) => SledLog::on_original(dir, Disk::open(dir, lock, faults)?),
-        Err(NoCopy::NoRoom(error)) => Err(cannot_open(dir, format!("{NO_ROOM}: {error}"))),
-        Err(NoCopy::Unreadable(error)) => Err(cannot_open(dir, error)),
+        Err(CopyFailure::TooLarge) => SledLog::on_original(dir, Disk::open(dir, lock, faults)?),
+        Err(CopyFailure::NoRoom(error)) => Err(cannot_open(dir, format!("{NO_ROOM}: {error}"))),
+        Err(CopyFailure::Unreadable(error)) => Err(cannot_open(dir, error)),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::store::log_store::journal::codec::{seal, unseal};
 
 /// Jobs in a run at most: writing one again takes about ten milliseconds.
 pub const MAX_JOBS: usize = 4_096;
-/// Raw bytes of jobs after which a chunk of a run is closed.
+/// RawChunk bytes of jobs after which a chunk of a run is closed.
 const CHUNK_BYTES: usize = 14 * 1_024;
 
 /// What is archived. Cheap to clone; changed only by the committer.

@@ -1,5 +1,5 @@
 //! A walk through archived jobs by their ids, greatest first, that can stop after every job: runs overlap, so it
-//! has a place in each of them.
+//! has a position in each of them.
 
 use super::runs::{Archive, Run};
 use crate::job::{Job, JobId, JobQuery};
@@ -12,11 +12,11 @@ pub struct ArchiveScan<'a> {
     /// The ids that are looked at are below this and not below the lowest.
     below: Option<JobId>,
     lowest: JobId,
-    places: Vec<Place<'a>>,
+    positions: Vec<RunPosition<'a>>,
 }
 
 /// Where the walk is in one run.
-struct Place<'a> {
+struct RunPosition<'a> {
     run: &'a Run,
     /// The chunks before this one were not opened yet.
     end: usize,
@@ -29,14 +29,14 @@ impl<'a> ArchiveScan<'a> {
     pub fn new(archive: &'a Archive, log: &'a dyn Log, query: &JobQuery) -> ArchiveScan<'a> {
         let below = query.below();
         let runs = archive.runs.values().filter(|run| run.may_match(query));
-        let place = |run: &'a std::sync::Arc<Run>| {
+        let position = |run: &'a std::sync::Arc<Run>| {
             let end = match below {
                 Some(id) => run.chunks.partition_point(|chunk| chunk.first < id),
                 None => run.chunks.len(),
             };
-            Place { run, end, open: Vec::new() }
+            RunPosition { run, end, open: Vec::new() }
         };
-        ArchiveScan { log, below, lowest: query.lowest(), places: runs.map(place).collect() }
+        ArchiveScan { log, below, lowest: query.lowest(), positions: runs.map(position).collect() }
     }
 
     /// No job that is still to come has an id greater than this; `None` at the end.
@@ -52,25 +52,25 @@ impl<'a> ArchiveScan<'a> {
     pub fn step(&mut self) -> Result<Option<Job>, StoreError> {
         let Some((first, _)) = self.first() else { return Ok(None) };
         let below = self.below;
-        let place = &mut self.places[first];
-        if let Some(job) = place.open.pop() {
+        let position = &mut self.positions[first];
+        if let Some(job) = position.open.pop() {
             return Ok(Some(job));
         }
-        place.end -= 1;
-        place.open = place.run.chunk(self.log, place.end)?;
-        place.open.retain(|job| below.is_none_or(|below| job.id < below));
+        position.end -= 1;
+        position.open = position.run.chunk(self.log, position.end)?;
+        position.open.retain(|job| below.is_none_or(|below| job.id < below));
         Ok(None)
     }
 
-    /// The place whose next job may have the greatest id, and that id.
+    /// The position whose next job may have the greatest id, and that id.
     fn first(&self) -> Option<(usize, JobId)> {
-        let bounds = self.places.iter().enumerate();
-        let bounds = bounds.filter_map(|(n, place)| Some((n, place.bound(self.below)?)));
+        let bounds = self.positions.iter().enumerate();
+        let bounds = bounds.filter_map(|(n, position)| Some((n, position.bound(self.below)?)));
         bounds.max_by_key(|(_, bound)| *bound)
     }
 }
 
-impl Place<'_> {
+impl RunPosition<'_> {
     fn bound(&self, below: Option<JobId>) -> Option<JobId> {
         if let Some(job) = self.open.last() {
             return Some(job.id);

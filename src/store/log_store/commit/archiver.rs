@@ -1,5 +1,5 @@
-//! Moves finished jobs from the journal into the archive: the committer chooses them, this thread reads
-//! and folds their records, and a later group writes the run and lets the jobs go from the index.
+//! Moves finished jobs from the journal into the archive: the committer selects them, a thread reads and folds their
+//! records, and a later group writes the run and removes the jobs from the index.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::WeakSender;
 
-use super::command::{Change, Command};
+use super::command::{Command, Mutation};
 use super::core::Core;
 use super::group::Group;
 use super::shared::Shared;
@@ -17,18 +17,24 @@ use crate::store::StoreError;
 use crate::store::log::Mark;
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::log_store::archive::runs::MAX_JOBS;
-use crate::store::log_store::read::records::Reader;
+use crate::store::log_store::read::records::RecordReader;
 use crate::supervise::{Failures, Part, pass};
 
-/// Jobs to be archived and the chunks that make the record of each, in the order they finished.
-pub type Chosen = Vec<(JobId, Vec<u64>)>;
+/// Jobs to archive in the order in which they finished, each with the chunks that hold its record.
+pub type Selection = Vec<(JobId, Vec<u64>)>;
 
-/// A run to be made: the outages before it, its number, its jobs.
-type Order = (u64, u64, Chosen);
+/// A request for a run.
+struct RunRequest {
+    /// How many outages there were before it. What was selected before an outage is not written after it.
+    outages: u64,
+    /// The number of the run.
+    no: u64,
+    jobs: Selection,
+}
 
-/// The committer's end of the thread. One run is under way at a time.
+/// The handle through which the committer requests runs. It has one request open at a time.
 pub struct Archiver {
-    give: Sender<Order>,
+    requests: Sender<RunRequest>,
 }
 
 impl Archiver {
@@ -38,38 +44,38 @@ impl Archiver {
         commands: WeakSender<Command>,
         failures: &Failures,
     ) -> std::io::Result<(Archiver, JoinHandle<()>)> {
-        let (give, work) = channel::<Order>();
+        let (requests, work) = channel::<RunRequest>();
         let thread = failures.thread(Part::Archiver, move || {
-            for (outages, no, chosen) in work {
+            for RunRequest { outages, no, jobs } in work {
                 pass(Part::Archiver);
-                let built = read_all(&shared, chosen).and_then(|jobs| NewRun::build(no, jobs));
+                let built = read_all(&shared, jobs).and_then(|jobs| NewRun::build(no, jobs));
                 let Some(commands) = commands.upgrade() else { return };
-                let command = Command::Change(Change::Archive(outages, built));
+                let command = Command::Mutate(Mutation::Archive(outages, built));
                 if commands.blocking_send(command).is_err() {
                     return;
                 }
             }
         })?;
-        Ok((Archiver { give }, thread))
+        Ok((Archiver { requests }, thread))
     }
 
-    /// Whether enough jobs have finished for a run and none is under way.
+    /// Whether enough jobs have finished for a run and no run is being built.
     pub fn is_due(&self, core: &Core) -> bool {
         let finished = core.index.sets.finished.values().map(|state| state.len());
         !core.archiving && finished.sum::<usize>() >= core.shared.tuning.run_from
     }
 
-    /// Hands out the next run. Every group is on the disk.
-    pub fn feed(&self, core: &mut Core) {
-        let chosen = choose(core);
+    /// Requests the next run. Every earlier group must be durable, because the thread reads the jobs from the log.
+    pub fn request_run(&self, core: &mut Core) {
+        let jobs = select(core);
         let outages = core.shared.outages.load(Ordering::Acquire);
         let no = core.meta.take_run_number();
-        core.archiving = self.give.send((outages, no, chosen)).is_ok();
+        core.archiving = self.requests.send(RunRequest { outages, no, jobs }).is_ok();
     }
 }
 
-/// The jobs that finished first, marked so that controls wait for the run.
-fn choose(core: &mut Core) -> Chosen {
+/// The jobs that finished first. They are marked, so that controls wait for the run.
+fn select(core: &mut Core) -> Selection {
     let mut states: Vec<_> =
         core.index.sets.finished.values().map(|state| state.iter().peekable()).collect();
     let mut ids = Vec::new();
@@ -81,27 +87,27 @@ fn choose(core: &mut Core) -> Chosen {
         let Some((_, id)) = earliest.and_then(|(_, state)| state.next()) else { break };
         ids.push(*id);
     }
-    let mut chosen = Chosen::with_capacity(ids.len());
+    let mut selection = Selection::with_capacity(ids.len());
     for id in ids {
         if let Some(entry) = core.index.entries.get_mut(&id) {
             entry.archiving = true;
-            chosen.push((id, entry.trail.iter().collect()));
+            selection.push((id, entry.trail.iter().collect()));
         }
     }
-    chosen
+    selection
 }
 
-fn read_all(shared: &Shared, chosen: Chosen) -> Result<Vec<Job>, StoreError> {
-    let mut reader = Reader::new(shared);
+fn read_all(shared: &Shared, selection: Selection) -> Result<Vec<Job>, StoreError> {
+    let mut reader = RecordReader::new(shared);
     let whole = |(id, trail): (JobId, Vec<u64>)| {
         let missing = || StoreError::Corrupt(format!("a journal chunk of job {id} is missing"));
         reader.fold(id, &trail)?.ok_or_else(missing)
     };
-    chosen.into_iter().map(whole).collect()
+    selection.into_iter().map(whole).collect()
 }
 
 impl Group<'_> {
-    /// Writes a run and lets its jobs go from the index.
+    /// Writes a run and removes its jobs from the index.
     pub fn archive(&mut self, built: NewRun) {
         self.core.archiving = false;
         self.writes.mark(Mark::Run);

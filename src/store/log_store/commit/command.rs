@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::core::Core;
-use super::verbs::{Claimed, Taken};
+use super::verbs::{Accepted, ClaimedJob};
 use crate::job::{Event, JobId, NewJob, Schedule, Status};
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::{
@@ -14,117 +14,120 @@ use crate::store::{
 };
 
 pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-pub type ClaimReply = Reply<Vec<(Claimed, Event)>>;
-/// Sees everything between two groups, when it is durable.
-pub type Look = Box<dyn FnOnce(&Core) + Send>;
+pub type ClaimReply = Reply<Vec<(ClaimedJob, Event)>>;
+/// Inspects the committer's state between two groups, when the last one is durable.
+pub type Inspection = Box<dyn FnOnce(&Core) + Send>;
 type Controls = Vec<(JobId, Result<Status, ControlError>)>;
 
-/// What the handle and the archiver ask for.
+/// A request from the handle or the archiver.
 pub enum Command {
-    Look(Look),
+    Inspect(Inspection),
     Claim(Claim, ClaimReply),
-    Change(Change),
-    /// The group on its way was not written, or the data directory was not found.
+    Mutate(Mutation),
+    /// The writer could not write a group, or the data directory is gone. The committer checks.
     Failed,
     Close(Reply<()>),
 }
 
-/// A command that is answered when its group is durable.
-pub enum Change {
-    Enqueue(Vec<NewJob>, Reply<Vec<Taken>>),
+/// A change. Its caller is answered when the group that holds it is durable.
+pub enum Mutation {
+    Enqueue(Vec<NewJob>, Reply<Vec<Accepted>>),
     Extend(Vec<LeaseRef>, Duration, Reply<Vec<Extension>>),
     Settle(Vec<Settlement>, Reply<Vec<Result<Status, SettleError>>>),
     Annotate(Vec<Note>, Reply<()>),
     Control(Control, Reply<Controls>),
     Schedule(ScheduleCommand, Reply<Result<Schedule, ScheduleError>>),
-    /// With what an earlier part of the same tick did, before it met the archiver.
+    /// Carries what this tick did before it had to wait for the archiver.
     Tick(Ticked, Reply<Ticked>),
-    /// The archiver has built the run it was asked for, after that many outages.
+    /// The archiver has built the run it was asked for. The number counts the outages before the request.
     Archive(u64, Result<NewRun, StoreError>),
 }
 
 impl Command {
-    /// About how many events it makes.
+    /// An estimate of how many events the command makes.
     fn weight(&self) -> usize {
         match self {
-            Command::Change(Change::Enqueue(jobs, _)) => jobs.len(),
-            Command::Change(Change::Settle(all, _)) => all.len(),
+            Command::Mutate(Mutation::Enqueue(jobs, _)) => jobs.len(),
+            Command::Mutate(Mutation::Settle(all, _)) => all.len(),
             Command::Claim(claim, _) => claim.max,
-            Command::Look(_) | Command::Change(_) | Command::Failed | Command::Close(_) => 1,
+            Command::Inspect(_) | Command::Mutate(_) | Command::Failed | Command::Close(_) => 1,
         }
     }
 }
 
-impl Change {
-    /// Whether it may look at the disk for what earlier groups left there.
+impl Mutation {
+    /// Whether it may read what earlier groups wrote.
     fn reads_disk(&self) -> bool {
         match self {
-            Change::Enqueue(..)
-            | Change::Extend(..)
-            | Change::Settle(..)
-            | Change::Annotate(..) => false,
-            Change::Control(..) | Change::Schedule(..) | Change::Tick(..) | Change::Archive(..) => {
-                true
-            }
+            Mutation::Enqueue(..)
+            | Mutation::Extend(..)
+            | Mutation::Settle(..)
+            | Mutation::Annotate(..) => false,
+            Mutation::Control(..)
+            | Mutation::Schedule(..)
+            | Mutation::Tick(..)
+            | Mutation::Archive(..) => true,
         }
     }
 }
 
-/// Commands that will be one group.
+/// The commands that one group will execute.
 #[derive(Default)]
-pub struct Batch {
-    /// Those who want to see what is durable.
-    pub looks: Vec<Look>,
+pub struct CommandBatch {
+    pub inspections: Vec<Inspection>,
     pub claims: Vec<(Claim, ClaimReply)>,
-    pub changes: Vec<Change>,
+    pub mutations: Vec<Mutation>,
     pub closing: Vec<Reply<()>>,
-    /// The group before may have failed, or the data directory may be gone.
+    /// Whether somebody reported that a write failed or the data directory is gone.
     pub failed: bool,
-    /// About how many events it makes.
+    /// An estimate of how many events the commands make.
     pub weight: usize,
 }
 
-impl Batch {
-    /// Changes that waited.
-    pub fn of(changes: Vec<Change>) -> Batch {
-        Batch { changes, ..Batch::default() }
+impl CommandBatch {
+    /// A batch of mutations that were deferred.
+    pub fn of(mutations: Vec<Mutation>) -> CommandBatch {
+        CommandBatch { mutations, ..CommandBatch::default() }
     }
 
-    /// Sorts a command in.
+    /// Adds a command.
     pub fn add(&mut self, command: Command) {
         self.weight = self.weight.saturating_add(command.weight());
         match command {
-            Command::Look(look) => self.looks.push(look),
+            Command::Inspect(inspection) => self.inspections.push(inspection),
             Command::Claim(claim, reply) => self.claims.push((claim, reply)),
-            Command::Change(change) => self.changes.push(change),
+            Command::Mutate(change) => self.mutations.push(change),
             Command::Failed => self.failed = true,
             Command::Close(reply) => self.closing.push(reply),
         }
     }
 
-    /// Whether something in it must find every group before it on the disk: it shows what is durable, or
-    /// reads it there.
-    pub fn wants_rest(&self) -> bool {
-        self.failed || !self.looks.is_empty() || self.changes.iter().any(Change::reads_disk)
+    /// Whether every earlier group must be durable before this batch runs, because a command in it shows durable
+    /// state or reads it from the log.
+    pub fn needs_durable_state(&self) -> bool {
+        self.failed
+            || !self.inspections.is_empty()
+            || self.mutations.iter().any(Mutation::reads_disk)
     }
 
-    /// Refuses all but who waits for the close. Whoever looks is told why by the store's state.
+    /// Answers every command with `error`, except those that wait for the store to close: these it returns.
+    /// The callers of inspections learn the reason from the state of the store.
     pub fn refuse(self, error: &StoreError) -> Vec<Reply<()>> {
-        // In every arm: whoever asked may have given up.
+        // In every arm the caller may have stopped waiting.
         for (_, reply) in self.claims {
             let _gone = reply.send(Err(error.clone()));
         }
-        for change in self.changes {
+        for change in self.mutations {
             let error = error.clone();
             match change {
-                Change::Enqueue(_, reply) => drop(reply.send(Err(error))),
-                Change::Extend(_, _, reply) => drop(reply.send(Err(error))),
-                Change::Settle(_, reply) => drop(reply.send(Err(error))),
-                Change::Annotate(_, reply) => drop(reply.send(Err(error))),
-                Change::Control(_, reply) => drop(reply.send(Err(error))),
-                Change::Schedule(_, reply) => drop(reply.send(Err(error))),
-                Change::Tick(_, reply) => drop(reply.send(Err(error))),
-                Change::Archive(..) => {}
+                Mutation::Enqueue(_, reply) => drop(reply.send(Err(error))),
+                Mutation::Extend(_, _, reply) => drop(reply.send(Err(error))),
+                Mutation::Settle(_, reply) => drop(reply.send(Err(error))),
+                Mutation::Annotate(_, reply) => drop(reply.send(Err(error))),
+                Mutation::Control(_, reply) => drop(reply.send(Err(error))),
+                Mutation::Schedule(_, reply) => drop(reply.send(Err(error))),
+                Mutation::Tick(_, reply) => drop(reply.send(Err(error))),
+                Mutation::Archive(..) => {}
             }
         }
         self.closing

@@ -1,37 +1,37 @@
-//! The one thread that changes anything. It takes every waiting command, applies them as one group, makes
-//! the group durable, and then answers: a group is what arrived while the last one was synced.
+//! The only thread that changes anything. It takes all waiting commands, applies them as one group, makes the group
+//! durable, and then answers: a group is what arrived while the previous one was synced.
 
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
 use super::archiver::Archiver;
-use super::command::{Batch, Change, Command, Reply};
+use super::command::{Command, CommandBatch, Mutation, Reply};
 use super::core::Core;
-use super::group::{Group, Packed};
-use super::outage::{self, Patience};
+use super::group::{Group, PackedGroup};
+use super::outage::{self, Backoff};
 use super::shared::Shared;
-use super::tick::Ticking;
-use super::verbs::Controlled;
-use super::writer::{Answer, Parcel, Waiting, Writer};
+use super::tick::TickOutcome;
+use super::verbs::ControlOutcome;
+use super::writer::{DurableReply, PendingGroup, Replies, Writer};
 use crate::store::StoreError;
 use crate::supervise::{Part, pass};
 
-/// Events after which a group takes no more commands: what is beyond waits for the next, which is applied
-/// while this one is written.
-const GROUP: usize = 2_048;
+/// The number of events after which a group takes no more commands. The others wait for the next group, which is
+/// applied while this one is written.
+const MAX_GROUP_EVENTS: usize = 2_048;
 
-/// Runs until it is told to close. Owns everything that changes.
+/// Runs until the store is closed or its handle is dropped. Owns all state that changes.
 pub fn run(
     mut core: Core,
     mut commands: mpsc::Receiver<Command>,
     archiver: &Archiver,
     mut writer: Writer,
 ) {
-    let mut deferred: Vec<Change> = Vec::new();
-    let mut patience = Patience::new(core.shared.tuning.pauses);
+    let mut deferred: Vec<Mutation> = Vec::new();
+    let mut backoff = Backoff::new(core.shared.tuning.pauses);
     loop {
-        let mut batch = Batch::default();
+        let mut batch = CommandBatch::default();
         if deferred.is_empty() || core.archiving {
             match commands.blocking_recv() {
                 Some(first) => batch.add(first),
@@ -39,21 +39,21 @@ pub fn run(
             }
         }
         pass(Part::Committer);
-        // On a busy machine whoever can run now adds to this group; an idle one loses nothing.
+        // On a busy machine this lets other threads add their commands to the group; on an idle one it costs nothing.
         std::thread::yield_now();
-        while batch.weight < GROUP
+        while batch.weight < MAX_GROUP_EVENTS
             && let Ok(command) = commands.try_recv()
         {
             batch.add(command);
         }
         if !core.archiving {
-            batch.changes.append(&mut deferred);
+            batch.mutations.append(&mut deferred);
         }
         let closing = std::mem::take(&mut batch.closing);
-        let written = one_group(&mut core, batch, &mut writer);
+        let written = run_group(&mut core, batch, &mut writer);
         if !closing.is_empty() {
             let result = written.map(|mut later| deferred.append(&mut later));
-            let result = result.and_then(|()| rest(&mut core, &mut writer));
+            let result = result.and_then(|()| wait_for_writer(&mut core, &mut writer));
             let result = result.and_then(|()| core.shared.log.sync());
             let result = result.and_then(|()| core.shared.log.record_head(core.shared.head()));
             return close(&core.shared, &mut commands, deferred, closing, result);
@@ -61,14 +61,14 @@ pub fn run(
         let fed = written.and_then(|mut later| {
             deferred.append(&mut later);
             if archiver.is_due(&core) {
-                rest(&mut core, &mut writer)?; // it reads what it is given from the disk
-                archiver.feed(&mut core);
+                wait_for_writer(&mut core, &mut writer)?; // the archiver reads these jobs from the log
+                archiver.request_run(&mut core);
             }
             Ok(())
         });
         if let Err(error) = fed {
             let (shared, waiting) = (core.shared.clone(), std::mem::take(&mut deferred));
-            match outage::sit_out(core, &mut commands, waiting, error, &mut patience) {
+            match outage::wait_for_recovery(core, &mut commands, waiting, error, &mut backoff) {
                 Ok(again) => core = again,
                 Err(closing) => {
                     let result = shared.check();
@@ -82,32 +82,32 @@ pub fn run(
 fn close(
     shared: &Shared,
     commands: &mut mpsc::Receiver<Command>,
-    deferred: Vec<Change>,
+    deferred: Vec<Mutation>,
     closing: Vec<Reply<()>>,
     result: Result<(), StoreError>,
 ) {
     shared.suspend(StoreError::Closed);
     shared.take_down(StoreError::Closed);
-    let mut rest = Batch::of(deferred);
+    let mut remaining = CommandBatch::of(deferred);
     while let Ok(command) = commands.try_recv() {
-        rest.add(command);
+        remaining.add(command);
     }
-    let more = rest.refuse(&StoreError::Closed);
+    let more = remaining.refuse(&StoreError::Closed);
     for reply in closing.into_iter().chain(more) {
-        // Nobody may be waiting any more; the store is closed all the same.
+        // The caller may have stopped waiting; the store is closed anyway.
         let _gone = reply.send(result.clone());
     }
 }
 
-/// Applies one group and writes it: here or, when it is large, beside what is applied next.
-/// Answers with the changes that must wait for the archiver.
-fn one_group(
+/// Applies one group and writes it: on this thread or, when it is large, on the writer's thread while the next group is
+/// applied. Returns the mutations that must wait for the archiver.
+fn run_group(
     core: &mut Core,
-    mut batch: Batch,
+    mut batch: CommandBatch,
     writer: &mut Writer,
-) -> Result<Vec<Change>, StoreError> {
-    if batch.wants_rest()
-        && let Err(error) = rest(core, writer)
+) -> Result<Vec<Mutation>, StoreError> {
+    if batch.needs_durable_state()
+        && let Err(error) = wait_for_writer(core, writer)
     {
         batch.refuse(&error);
         return Err(error);
@@ -115,79 +115,82 @@ fn one_group(
     if batch.failed
         && let Err(error) = core.shared.log.check_identity()
     {
-        core.shared.suspend(error.clone()); // before anybody is told
+        core.shared.suspend(error.clone()); // before any caller is answered
         batch.refuse(&error);
         return Err(error);
     }
-    batch.looks.drain(..).for_each(|look| look(core));
-    let (packed, waiting, later) = apply(core, batch);
-    // The group before is through with everything first, its failure included.
-    let parcel = match rest(core, writer).and(packed) {
-        Ok(packed) => Parcel { packed, waiting },
+    batch.inspections.drain(..).for_each(|inspect| inspect(core));
+    let (packed, replies, later) = apply(core, batch);
+    // The previous group is finished first, even if it failed.
+    let pending = match wait_for_writer(core, writer).and(packed) {
+        Ok(packed) => PendingGroup { packed, replies },
         Err(error) => {
-            core.shared.suspend(error.clone()); // before anybody is told
-            waiting.refuse(&error);
-            Batch::of(later).refuse(&error);
+            core.shared.suspend(error.clone()); // before any caller is answered
+            replies.refuse(&error);
+            CommandBatch::of(later).refuse(&error);
             return Err(error);
         }
     };
-    let left = if parcel.may_overlap(core.shared.tuning.pipeline_from) {
-        writer.give(parcel)
+    let left = if pending.may_overlap(core.shared.tuning.pipeline_from) {
+        writer.send(pending)
     } else {
-        Some(parcel)
+        Some(pending)
     };
-    if let Some(parcel) = left
-        && let Err(error) = core.write(parcel)
+    if let Some(pending) = left
+        && let Err(error) = core.write(pending)
     {
-        Batch::of(later).refuse(&error);
+        CommandBatch::of(later).refuse(&error);
         return Err(error);
     }
     Ok(later)
 }
 
-/// Waits until every group before is durable.
-fn rest(core: &mut Core, writer: &mut Writer) -> Result<(), StoreError> {
-    writer.rest().map_or(Ok(()), |outcome| core.written(outcome))
+/// Waits until every earlier group is durable.
+fn wait_for_writer(core: &mut Core, writer: &mut Writer) -> Result<(), StoreError> {
+    writer.finish().map_or(Ok(()), |outcome| core.written(outcome))
 }
 
-/// Applies a group's commands one after the other.
-fn apply(core: &mut Core, batch: Batch) -> (Result<Packed, StoreError>, Waiting, Vec<Change>) {
+/// Applies the commands of a group in order.
+fn apply(
+    core: &mut Core,
+    batch: CommandBatch,
+) -> (Result<PackedGroup, StoreError>, Replies, Vec<Mutation>) {
     let now = core.shared.clock.now();
     let mut group = Group::new(core, now);
-    // Claims come first: they only see jobs of earlier groups, durable when they are answered.
+    // Claims come first, so that they see only jobs of earlier groups, which are durable when the claim is answered.
     let claims = batch.claims.into_iter().map(|(claim, reply)| (group.claim(&claim), reply));
-    let mut waiting = Waiting { claims: claims.collect(), answers: Vec::new() };
+    let mut replies = Replies { claims: claims.collect(), answers: Vec::new() };
     let mut later = Vec::new();
     let mut archived = Ok(Vec::new());
-    for change in batch.changes {
-        let answer = match change {
-            Change::Enqueue(jobs, reply) => when_durable(group.enqueue(jobs), reply),
-            Change::Settle(all, reply) => {
+    for mutation in batch.mutations {
+        let answer = match mutation {
+            Mutation::Enqueue(jobs, reply) => when_durable(group.enqueue(jobs), reply),
+            Mutation::Settle(all, reply) => {
                 when_durable(all.into_iter().map(|one| group.settle(one)).collect(), reply)
             }
-            Change::Annotate(notes, reply) => when_durable(group.annotate(notes), reply),
-            Change::Extend(leases, ttl, reply) => {
+            Mutation::Annotate(notes, reply) => when_durable(group.annotate(notes), reply),
+            Mutation::Extend(leases, ttl, reply) => {
                 when_durable(Ok(group.extend(&leases, now.after(ttl))), reply)
             }
-            Change::Control(control, reply) => match group.control(control) {
-                Ok(Controlled::Done(done)) => when_durable(Ok(done), reply),
-                Ok(Controlled::Later(control)) => {
-                    later.push(Change::Control(control, reply));
+            Mutation::Control(control, reply) => match group.control(control) {
+                Ok(ControlOutcome::Done(done)) => when_durable(Ok(done), reply),
+                Ok(ControlOutcome::Deferred(control)) => {
+                    later.push(Mutation::Control(control, reply));
                     continue;
                 }
                 Err(error) => when_durable(Err(error), reply),
             },
-            Change::Schedule(command, reply) => when_durable(group.schedule(command), reply),
-            Change::Tick(so_far, reply) => match group.tick(so_far) {
-                Ok(Ticking::Done(ticked)) => when_durable(Ok(ticked), reply),
-                Ok(Ticking::Later(so_far)) => {
-                    later.push(Change::Tick(so_far, reply));
+            Mutation::Schedule(command, reply) => when_durable(group.schedule(command), reply),
+            Mutation::Tick(so_far, reply) => match group.tick(so_far) {
+                Ok(TickOutcome::Done(ticked)) => when_durable(Ok(ticked), reply),
+                Ok(TickOutcome::Deferred(so_far)) => {
+                    later.push(Mutation::Tick(so_far, reply));
                     continue;
                 }
                 Err(error) => when_durable(Err(error), reply),
             },
-            Change::Archive(outages, built) => {
-                // What was chosen before an outage may be elsewhere by now.
+            Mutation::Archive(outages, built) => {
+                // A run that was requested before an outage may hold jobs that have moved since.
                 if outages == group.core.shared.outages.load(Ordering::Acquire) {
                     archived = archived.and_then(|mut all: Vec<_>| {
                         all.push(built?);
@@ -197,16 +200,16 @@ fn apply(core: &mut Core, batch: Batch) -> (Result<Packed, StoreError>, Waiting,
                 continue;
             }
         };
-        waiting.answers.push(answer);
+        replies.answers.push(answer);
     }
-    // Last, so that nothing of this group looks for a run that is not on the disk yet.
+    // Last, so that no command of this group looks for a run that is not stored yet.
     let archived = archived.map(|all| all.into_iter().for_each(|built| group.archive(built)));
-    (archived.and_then(|()| group.pack()), waiting, later)
+    (archived.and_then(|()| group.pack()), replies, later)
 }
 
-fn when_durable<T: Send + 'static>(value: Result<T, StoreError>, reply: Reply<T>) -> Answer {
+fn when_durable<T: Send + 'static>(value: Result<T, StoreError>, reply: Reply<T>) -> DurableReply {
     Box::new(move |durable| {
-        // Whoever asked may have given up; what was done stays done.
+        // The caller may have stopped waiting; the change stays.
         let _gone = reply.send(durable.and(value));
     })
 }

@@ -1,4 +1,4 @@
-//! What the committer owns between groups.
+//! What the committer owns: the index, the tables of journal and archive, and the numbers that come next.
 
 use std::sync::Arc;
 
@@ -8,75 +8,75 @@ use super::shared::Shared;
 use crate::job::{Event, Job, Labels, QueueName, Time};
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::journal::chunks::Journal;
-use crate::store::log_store::journal::schedule_rows::Rows;
+use crate::store::log_store::journal::schedule_rows::RowLengths;
 use crate::store::log_store::journal::trail::Trail;
 use crate::store::schedules::Schedules;
 
-/// What the committer owns between groups.
+/// The state of the store between two groups, owned by the committer.
 pub struct Core {
     pub shared: Arc<Shared>,
     pub index: Index,
     pub journal: Journal,
     pub archive: Archive,
-    /// Stored beside the archive; says which finished jobs it holds.
+    /// The description of the store, which says up to which event finished jobs are archived.
     pub meta: Meta,
     /// The number of the next event.
     pub next_seq: u64,
-    /// Runs that were replaced by the last groups; the next one removes their chunks.
+    /// Runs that earlier groups have replaced. The next group removes their chunks.
     pub retired: Vec<Arc<Run>>,
-    /// The archiver is at work on a run.
+    /// Whether the archiver is building a run.
     pub archiving: bool,
-    /// When the last `tick` expects the next one; an earlier timer is worth a wake.
-    pub expected: Option<Time>,
-    /// `Started` events whose claims were answered although their group then failed to be synced.
-    pub unsure: Vec<Event>,
-    /// The cron entries, each with a row of its own on the disk.
+    /// When the next `tick` is due, as far as the timer loop knows. An earlier timer has to wake it.
+    pub next_tick: Option<Time>,
+    /// The `Started` events of claims that were answered although their group then failed to be synced.
+    pub unsynced_claims: Vec<Event>,
+    /// The cron entries. Each has a row of its own in the log.
     pub schedules: Schedules,
-    pub schedule_rows: Rows,
+    pub schedule_rows: RowLengths,
 }
 
 impl Core {
-    /// The queue's number, made when it is new.
+    /// The number of a queue, which is created if it is new.
     pub fn queue(&mut self, name: &QueueName) -> u32 {
         let shared = &self.shared;
         self.index.queue(name, || shared.wake(name))
     }
 
-    /// One shared copy of equal labels, and the number of their counters.
-    pub fn group_of(&mut self, labels: &Arc<Labels>) -> (Arc<Labels>, u32) {
+    /// The shared copy of these labels, and the number of the counters for their queue and kind.
+    pub fn counters_of(&mut self, labels: &Arc<Labels>) -> (Arc<Labels>, u32) {
         if let Some(known) = self.index.interned(labels) {
             return known;
         }
         let queue = self.queue(&labels.queue);
-        let group = self.index.group(queue, &labels.kind);
-        self.index.intern(labels, group);
-        (labels.clone(), group)
+        let counters = self.index.counters(queue, &labels.kind);
+        self.index.intern(labels, counters);
+        (labels.clone(), counters)
     }
 
-    /// Counts a run's jobs.
+    /// Adds a run's jobs to the counters.
     pub fn count_run(&mut self, run: &Run) {
         for (queue, kind, state, n) in &run.counts {
             let queue = self.queue(queue);
-            let group = self.index.group(queue, kind);
-            self.index.count(group, *state, *n);
+            let counters = self.index.counters(queue, kind);
+            self.index.count(counters, *state, *n);
         }
     }
 
-    /// Takes a run's jobs out of the counts.
+    /// Subtracts a run's jobs from the counters.
     pub fn uncount_run(&mut self, run: &Run) {
         for (queue, kind, state, n) in &run.counts {
             let queue = self.queue(queue);
-            let group = self.index.group(queue, kind);
-            self.index.uncount(group, *state, *n);
+            let counters = self.index.counters(queue, kind);
+            self.index.uncount(counters, *state, *n);
         }
     }
 
-    /// The index entry for a whole job.
+    /// Makes the index entry of a stored job.
     pub fn entry_of(&mut self, job: &Job, trail: Trail) -> Entry {
-        let (labels, group) = self.group_of(&job.labels);
+        let (labels, counters) = self.counters_of(&job.labels);
         Entry {
             labels,
-            group,
+            counters,
             priority: job.spec.priority,
             status: job.status,
             run_at: job.run_at,
@@ -87,10 +87,10 @@ impl Core {
         }
     }
 
-    /// Asks for a tick when `timer` ends before the next one.
-    pub fn expect(&mut self, timer: Time) {
-        if self.expected.is_none_or(|expected| timer < expected) {
-            self.expected = Some(timer);
+    /// Wakes the timer loop when `timer` ends before the next tick.
+    pub fn expect_tick(&mut self, timer: Time) {
+        if self.next_tick.is_none_or(|next_tick| timer < next_tick) {
+            self.next_tick = Some(timer);
             self.shared.timer.notify_one();
         }
     }

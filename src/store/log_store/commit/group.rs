@@ -1,5 +1,5 @@
-//! One group: commands applied one after the other to the index, their records packed for the journal.
-//! Nothing here waits or touches the disk, but for the archive, where a control has to.
+//! One group: commands are applied to the index in order, and their records are packed for the journal. Nothing here
+//! waits or reads the log, except for archived jobs that a control changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use crate::store::log::Mark;
 use crate::store::log::WriteBatch;
 use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::{Archive, Run};
-use crate::store::log_store::journal::codec::{Packer, Raw};
+use crate::store::log_store::journal::codec::{Packer, RawChunk};
 use crate::store::log_store::journal::trail::Trail;
 
-/// A group under way.
+/// A group while its commands are applied.
 pub struct Group<'a> {
     pub core: &'a mut Core,
     pub now: Time,
     pub writes: WriteBatch,
     pub events: Vec<Event>,
-    /// Queues with new work, to be woken when the group is durable.
+    /// Queues with new work. Their dispatchers are woken when the group is durable.
     pub woken: BTreeSet<u32>,
     packer: Packer,
     first_chunk: u64,
-    /// Runs that are written at the end of the group, by number.
+    /// The runs that are rewritten at the end of the group, by number.
     open_runs: BTreeMap<u64, OpenRun>,
-    /// Whether the archive's table changed and readers need the new one.
+    /// Whether the table of runs changed, so that readers need the new one.
     archive_changed: bool,
 }
 
@@ -54,8 +54,8 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Ends the applying: what is to be written, and what follows when it is.
-    pub fn pack(mut self) -> Result<Packed, StoreError> {
+    /// Ends the group. Returns what has to be written, and what has to be done once it is durable.
+    pub fn pack(mut self) -> Result<PackedGroup, StoreError> {
         self.write_runs()?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(self.now, 0));
         self.writes.event_bytes = packer.event_bytes;
@@ -65,7 +65,7 @@ impl<'a> Group<'a> {
         }
         let queues = &self.core.index.sets.queues;
         let wakes = self.woken.iter().map(|queue| queues[*queue as usize].wake.clone());
-        Ok(Packed {
+        Ok(PackedGroup {
             first_chunk: self.first_chunk,
             chunks,
             writes: self.writes,
@@ -76,12 +76,12 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// Whether a chunk belongs to this group, so that it cannot be read yet.
+    /// Whether a chunk belongs to this group and so cannot be read yet.
     pub fn is_fresh(&self, chunk: u64) -> bool {
         chunk >= self.first_chunk
     }
 
-    /// Appends a fact; answers with the chunk it stands in.
+    /// Appends an event. Returns the chunk that holds it.
     pub fn event(&mut self, fact: Fact) -> Result<u64, StoreError> {
         let event = Event { seq: self.core.next_seq, at: self.now, fact };
         let place = self.packer.event(&event).map_err(StoreError::Corrupt)?;
@@ -90,7 +90,7 @@ impl<'a> Group<'a> {
         Ok(self.first_chunk + place as u64)
     }
 
-    /// A queue's fact.
+    /// Appends an event about a queue.
     pub fn queue_event(&mut self, queue: QueueName, change: QueueChange) -> Result<(), StoreError> {
         self.event(Fact::Queue { queue, change }).map(drop)
     }
@@ -100,14 +100,14 @@ impl<'a> Group<'a> {
         let run_at = new.run_at(self.now);
         let state = if run_at > self.now { State::Scheduled } else { State::Available };
         let status = Status::new(new.spec.retry.max_attempts, state);
-        let (labels, group) = self.core.group_of(&new.labels);
+        let (labels, counters) = self.core.counters_of(&new.labels);
         let (id, spec) = (new.id, new.spec);
         let change = Change::Enqueued { spec: spec.clone(), run_at };
         let fact = Fact::Job { id, labels: labels.clone(), state, attempt: 0, change };
         let chunk = self.event(fact)?;
         self.core.journal.hold(chunk);
         let entry = Entry {
-            group,
+            counters,
             labels,
             priority: spec.priority,
             status,
@@ -118,13 +118,13 @@ impl<'a> Group<'a> {
             archiving: false,
         };
         self.core.index.insert(id, entry);
-        self.hint(group, state, run_at);
+        self.notify_about(counters, state, run_at);
         let job = self.events.last().and_then(Job::from_enqueued);
         job.ok_or_else(|| StoreError::Corrupt("an enqueued event made no job".into()))
     }
 
-    /// The one way a job changes: the event is appended, the entry moves, hints are given. Answers with
-    /// the event's number.
+    /// Changes a job; every change goes through here. It appends the event, moves the entry in the index, and notes whom
+    /// to wake. Returns the number of the event.
     pub fn change(&mut self, id: JobId, status: Status, change: Change) -> Result<u64, StoreError> {
         let core = &mut *self.core;
         let Index { entries, sets, .. } = &mut core.index;
@@ -132,7 +132,7 @@ impl<'a> Group<'a> {
             return Err(StoreError::Corrupt(format!("job {id} left the index under a change")));
         };
         sets.take(id, entry);
-        // An attempt that is given back keeps its number in the event that ends it.
+        // When an attempt is not counted, the event that ends it still has its number.
         let gives_back = matches!(change, Change::Interrupted { .. } | Change::Snoozed { .. });
         let attempt = if gives_back { entry.status.attempt } else { status.attempt };
         entry.status = status;
@@ -150,15 +150,15 @@ impl<'a> Group<'a> {
             core.journal.hold(chunk);
         }
         sets.put(id, entry);
-        let (group, run_at) = (entry.group, entry.run_at);
+        let (counters, run_at) = (entry.counters, entry.run_at);
         if status.state != State::Running {
             core.index.unlease(id);
         }
-        self.hint(group, status.state, run_at);
+        self.notify_about(counters, status.state, run_at);
         Ok(seq)
     }
 
-    /// Takes a job out of the index and lets its chunks go.
+    /// Removes a job from the index and releases its chunks.
     pub fn forget(&mut self, id: JobId) -> Option<Entry> {
         let entry = self.core.index.remove(id)?;
         self.core.index.unlease(id);
@@ -173,7 +173,8 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Writes a whole job into the journal again, so that older chunks (or the archive) may let it go.
+    /// Writes the whole record of a job to the end of the journal, so that older chunks, or the archive, no longer have to
+    /// keep it.
     pub fn carry(&mut self, job: Job) -> Result<(), StoreError> {
         let id = job.id;
         let place = self.packer.carried(&job).map_err(StoreError::Corrupt)?;
@@ -191,7 +192,7 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// An archived job, as this group has left the archive so far, and the run it is in.
+    /// Finds an archived job and its run, with the changes that this group has made to the archive.
     pub fn find_archived(&self, id: JobId) -> Result<Option<(Job, InRun)>, StoreError> {
         for (no, run) in &self.open_runs {
             if let Some(job) = run.jobs.iter().find(|job| job.id == id) {
@@ -203,18 +204,18 @@ impl<'a> Group<'a> {
         Ok(found.map(|(job, run)| (job, InRun::Stored(run))))
     }
 
-    /// The archived job that has a key, as this group has left the archive so far.
+    /// Finds the archived job that holds a key, with the changes that this group has made to the archive.
     pub fn find_archived_key(&self, key: &IdempotencyKey) -> Result<Option<JobId>, StoreError> {
         let mut open = self.open_runs.values().flat_map(|run| &run.jobs);
         if let Some(job) = open.find(|job| job.spec.idempotency_key.as_ref() == Some(key)) {
             return Ok(Some(job.id));
         }
         let Some(id) = keys::owner(&*self.core.shared.log, key)? else { return Ok(None) };
-        // The row is older than what this group did to the job's run.
+        // This group may have changed the job's run since the row was written.
         Ok(self.find_archived(id)?.map(|_| id))
     }
 
-    /// Brings an archived job back into the index; its run is written again without it.
+    /// Brings an archived job back into the index. Its run is rewritten without it.
     pub fn unarchive(&mut self, id: JobId) -> Result<(), StoreError> {
         let Some((job, place)) = self.find_archived(id)? else { return Ok(()) };
         self.jobs_of(&place)?.retain(|job| job.id != id);
@@ -222,7 +223,7 @@ impl<'a> Group<'a> {
         self.carry(job)
     }
 
-    /// The jobs of a run, which is written (again) at the end of the group with what is left of them.
+    /// The jobs of a run. The run is rewritten at the end of the group with those that are left.
     pub fn jobs_of(&mut self, place: &InRun) -> Result<&mut Vec<Job>, StoreError> {
         let no = match place {
             InRun::Open(no) => *no,
@@ -237,17 +238,17 @@ impl<'a> Group<'a> {
         open.ok_or_else(|| StoreError::Corrupt(format!("run {no} was lost while it was open")))
     }
 
-    /// Drops a whole run without reading it.
+    /// Removes a whole run without reading it.
     pub fn drop_run(&mut self, run: &Arc<Run>) {
         self.open_runs.insert(run.no, OpenRun { replaces: run.clone(), jobs: Vec::new() });
     }
 
-    /// Whether this group has touched the archive, so that its counts are not yet right.
+    /// Whether this group has changed the archive, so that its counts are not yet right.
     pub fn has_open_runs(&self) -> bool {
         !self.open_runs.is_empty()
     }
 
-    /// Adds a run, whose chunks are among the changes, to the archive.
+    /// Adds a run to the archive. Its chunks are among the writes of the group.
     pub fn add_run(&mut self, run: Option<Run>) {
         if let Some(run) = run {
             self.core.count_run(&run);
@@ -256,9 +257,9 @@ impl<'a> Group<'a> {
         self.archive_changed = true;
     }
 
-    /// Writes the runs of this group and removes those that earlier groups have replaced.
+    /// Writes the changed runs of this group, and removes runs that earlier groups have replaced.
     fn write_runs(&mut self) -> Result<(), StoreError> {
-        if !self.core.shared.pins.hold(self.now, self.core.shared.limits.max_export) {
+        if !self.core.shared.pins.prevent_removal(self.now, self.core.shared.limits.max_export) {
             for run in std::mem::take(&mut self.core.retired) {
                 run.remove(&mut self.writes).map_err(StoreError::Corrupt)?;
             }
@@ -281,7 +282,7 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// The queue's number.
+    /// The number of a queue, which is created if it is new.
     pub fn queue(&mut self, name: &QueueName) -> u32 {
         self.core.queue(name)
     }
@@ -290,19 +291,19 @@ impl<'a> Group<'a> {
         self.core.entry_of(job, Trail::new(chunk))
     }
 
-    /// Notes whom the job's new place concerns: the queue's dispatcher, or the timer.
-    fn hint(&mut self, group: u32, state: State, run_at: Time) {
+    /// Notes whom a job's new state concerns: the dispatcher of its queue, or the timer loop.
+    fn notify_about(&mut self, counters: u32, state: State, run_at: Time) {
         match state {
             State::Available => {
-                self.woken.insert(self.core.index.queue_of(group));
+                self.woken.insert(self.core.index.queue_of(counters));
             }
-            State::Scheduled | State::Retryable => self.core.expect(run_at),
+            State::Scheduled | State::Retryable => self.core.expect_tick(run_at),
             State::Running | State::Completed | State::Discarded | State::Cancelled => {}
         }
     }
 }
 
-/// A run that this group writes again with what is left of its jobs.
+/// A run that this group rewrites with the jobs that are left of it.
 struct OpenRun {
     replaces: Arc<Run>,
     jobs: Vec<Job>,
@@ -310,23 +311,23 @@ struct OpenRun {
 
 /// The run that an archived job is in.
 pub enum InRun {
-    /// One that this group will write.
+    /// A run that this group will rewrite.
     Open(u64),
-    /// One as it is stored.
+    /// A run that this group has not changed.
     Stored(Arc<Run>),
 }
 
-/// A group on its way to the disk.
-pub struct Packed {
+/// A group that is ready to be written.
+pub struct PackedGroup {
     pub first_chunk: u64,
-    pub chunks: Vec<Raw>,
-    /// What else it changes there.
+    pub chunks: Vec<RawChunk>,
+    /// The writes of the group besides its chunks.
     pub writes: WriteBatch,
     pub events: Vec<Event>,
-    /// The number of its last event, or of the last one before it.
+    /// The number of the last event so far, in this group or an earlier one.
     pub head: u64,
-    /// Those who have new work when it is durable.
+    /// Whom to wake when the group is durable.
     pub wakes: Vec<Arc<Notify>>,
-    /// The archive as it is then, if it changed.
+    /// The table of runs, if the group changed it.
     pub archive: Option<Archive>,
 }

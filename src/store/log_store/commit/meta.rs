@@ -1,4 +1,4 @@
-//! The description of the store as a whole: one small row.
+//! The description of the store as a whole, which is one small row of the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,17 @@ use crate::store::StoreError;
 use crate::store::formats::{self, Unreadable};
 use crate::store::log_store::journal::codec::{seal, unseal};
 
-/// What is known of the store as a whole; one small value, written with every archive step.
+/// The description of the store. It is written again whenever the archive or a setting of a queue changes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Meta {
     pub epoch: Epoch,
-    /// Jobs that finished up to this event are in the archive, or gone.
+    /// Jobs that finished at or before this event are in the archive or were removed.
     pub archived: u64,
     /// The number of the next run.
     pub next_run: u64,
-    /// Queues that are held back; the event that says so may have left the log.
+    /// Paused queues. The events that paused them may have left the log.
     pub paused: BTreeSet<QueueName>,
-    /// What later versions added; it stands behind the rest, and an old store has nothing there.
+    /// What later versions added. It is stored behind the rest, where an old store has nothing.
     #[serde(skip)]
     pub later: Later,
 }
@@ -29,9 +29,9 @@ pub struct Meta {
 pub struct Later {
     /// When processes opened the store, oldest first.
     pub starts: Vec<Time>,
-    /// How many attempts of a queue may run at once, where somebody said so.
+    /// How many attempts of a queue may run at once, where that was set.
     pub concurrency: BTreeMap<QueueName, u32>,
-    /// How often attempts of a queue may begin, where somebody said so; behind the rest like all of this is.
+    /// How often attempts of a queue may start, where that was set. It is stored behind the rest, too.
     #[serde(skip)]
     pub rate_limits: BTreeMap<QueueName, RateRule>,
 }
@@ -39,7 +39,7 @@ pub struct Later {
 impl Meta {
     pub const KEY: &'static [u8] = b"meta";
 
-    /// That of an empty store: the beginning of a new life.
+    /// The description of an empty store, with an epoch of its own.
     pub fn new() -> Meta {
         let epoch = Epoch(fastrand::u32(1..));
         let later = Later::default();

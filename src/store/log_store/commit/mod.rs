@@ -1,4 +1,5 @@
-//! The only way in: commands are applied in groups, made durable and answered.
+//! How anything changes: the committer applies commands in groups, a writer makes each group durable, and only then
+//! are the callers answered.
 
 pub mod archiver;
 pub mod command;

@@ -1,6 +1,6 @@
-//! When the disk refuses: nothing of the group is acknowledged, and what is in memory counts no more.
-//! The committer drops it with sled's handle, refuses every command, and reads the directory again until
-//! that works. The attempts that run in this process meanwhile keep their leases.
+//! What happens when a group cannot be written: none of its changes is acknowledged, and the state in memory is no
+//! longer valid. The committer drops it, refuses every command, and tries to open and read the log again until that
+//! succeeds. Attempts that are running in this process keep their leases.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,42 +10,42 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::command::{Batch, Change, Command, Reply};
+use super::command::{Command, CommandBatch, Mutation, Reply};
 use super::core::Core;
 use super::group::Group;
 use super::index::Leases;
 use super::recover;
 use super::shared::Shared;
-use super::writer::Parcel;
+use super::writer::PendingGroup;
 use crate::job::{
-    Change as Said, Cursor, Event, Fact, Interruption, JobId, ScheduleChange, State, Step,
+    Change as JobChange, Cursor, Event, Fact, Interruption, JobId, ScheduleChange, State, Step,
 };
 use crate::store::log_store::read::records;
 use crate::store::{Control, StoreError};
 
-/// An outage so soon after another goes on with its waits: the directory is only read again and again
-/// when that helps.
-const SOON: Duration = Duration::from_secs(30);
-/// How often waiting commands are refused.
+/// An outage that begins within this time after the previous one continues its backoff, so that a log which fails
+/// again at once is not read over and over.
+const BACKOFF_RESET: Duration = Duration::from_secs(30);
+/// How often the commands that have arrived are refused.
 const POLL: Duration = Duration::from_millis(10);
-/// The lease of an attempt whose end was in the group that failed, in case nobody extends it.
+/// The length of the lease of an attempt whose end was in the failed group, in case nobody extends it.
 const UNKNOWN_LEASE: Duration = Duration::from_secs(30);
 
-/// How long to wait, over all outages of a store.
-pub struct Patience {
-    /// The wait before the first try, and the longest one.
+/// The waits between two tries, over all outages of a store.
+pub struct Backoff {
+    /// The first wait, and the longest one.
     bounds: (Duration, Duration),
     pause: Duration,
     ended: Option<Instant>,
 }
 
-impl Patience {
+impl Backoff {
     pub fn new(bounds: (Duration, Duration)) -> Self {
-        Patience { bounds, pause: bounds.0, ended: None }
+        Backoff { bounds, pause: bounds.0, ended: None }
     }
 
     fn begin(&mut self) {
-        if self.ended.is_none_or(|ended| ended.elapsed() > SOON) {
+        if self.ended.is_none_or(|ended| ended.elapsed() > BACKOFF_RESET) {
             self.pause = self.bounds.0;
         }
     }
@@ -57,28 +57,33 @@ impl Patience {
     }
 }
 
-/// Waits until the store works again. When it is closed (or dropped) before that, answers with who
-/// waits for the close. What is damaged does not mend: then it waits for the close only.
-pub fn sit_out(
+/// Refuses commands until the store has been opened again, and returns its new state. When it is closed or dropped
+/// before that, returns the callers that wait for the close. A damaged store is not opened again: it only waits for
+/// the close.
+pub fn wait_for_recovery(
     core: Core,
     commands: &mut mpsc::Receiver<Command>,
-    deferred: Vec<Change>,
+    deferred: Vec<Mutation>,
     error: StoreError,
-    patience: &mut Patience,
+    backoff: &mut Backoff,
 ) -> Result<Core, Vec<Reply<()>>> {
     let begun = Instant::now();
     let shared = core.shared.clone();
     shared.outages.fetch_add(1, Ordering::AcqRel);
-    let before = Before { told: shared.head(), held: core.index.leases, unsure: core.unsure };
+    let before = BeforeOutage {
+        head: shared.head(),
+        leases: core.index.leases,
+        unsynced_claims: core.unsynced_claims,
+    };
     shared.log.shut();
-    tracing::error!(%error, "a group was not written: nothing is accepted until the directory is read again");
+    tracing::error!(%error, "store write failed; refusing commands until the store has been reopened");
 
     let (mut reason, mut refused) = (error, deferred);
-    patience.begin();
-    let mut next = Instant::now() + patience.next();
+    backoff.begin();
+    let mut next = Instant::now() + backoff.next();
     loop {
-        let changes = std::mem::take(&mut refused);
-        refuse(commands, changes, &reason)?;
+        let mutations = std::mem::take(&mut refused);
+        refuse(commands, mutations, &reason)?;
         if is_permanent(&reason) {
             match commands.blocking_recv() {
                 Some(command) => refuse_first(command, &reason)?,
@@ -90,23 +95,23 @@ pub fn sit_out(
             std::thread::sleep(POLL.min(next.saturating_duration_since(Instant::now())));
             continue;
         }
-        match come_back(&shared, &before) {
+        match try_reopen(&shared, &before) {
             Ok(core) => {
-                patience.ended = Some(Instant::now());
+                backoff.ended = Some(Instant::now());
                 let duration_ms = begun.elapsed().as_millis() as u64;
-                tracing::info!(duration_ms, "the store works again");
+                tracing::info!(duration_ms, "store reopened, accepting commands again");
                 shared.resume();
                 return Ok(core);
             }
             Err(error) if is_permanent(&error) => {
-                tracing::error!(%error, "the store was damaged and stays closed");
+                tracing::error!(%error, "the store is damaged and stays closed");
                 shared.suspend(error.clone());
                 shared.log.shut();
                 reason = error;
             }
             Err(error) => {
-                let wait = patience.next();
-                tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "the store still fails");
+                let wait = backoff.next();
+                tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "the store still fails, retrying");
                 shared.suspend(error.clone());
                 reason = error;
                 next = Instant::now() + wait;
@@ -115,7 +120,7 @@ pub fn sit_out(
     }
 }
 
-/// Whether waiting does not help.
+/// Whether trying again cannot help.
 fn is_permanent(error: &StoreError) -> bool {
     match error {
         StoreError::Corrupt(_) | StoreError::Newer { .. } => true,
@@ -126,13 +131,13 @@ fn is_permanent(error: &StoreError) -> bool {
     }
 }
 
-/// Refuses everything that waits.
+/// Refuses the commands that have arrived, and these mutations.
 fn refuse(
     commands: &mut mpsc::Receiver<Command>,
-    changes: Vec<Change>,
+    mutations: Vec<Mutation>,
     reason: &StoreError,
 ) -> Result<(), Vec<Reply<()>>> {
-    let mut batch = Batch::of(changes);
+    let mut batch = CommandBatch::of(mutations);
     let over = loop {
         match commands.try_recv() {
             Ok(command) => batch.add(command),
@@ -145,50 +150,50 @@ fn refuse(
 }
 
 fn refuse_first(command: Command, reason: &StoreError) -> Result<(), Vec<Reply<()>>> {
-    let mut batch = Batch::default();
+    let mut batch = CommandBatch::default();
     batch.add(command);
     let closing = batch.refuse(reason);
     if closing.is_empty() { Ok(()) } else { Err(closing) }
 }
 
-/// What was so when the disk refused.
-struct Before {
-    /// The newest event that anybody was told of.
-    told: Cursor,
-    held: Leases,
-    /// Claims of the group that failed, answered before it did.
-    unsure: Vec<Event>,
+/// What the committer knew when the outage began.
+struct BeforeOutage {
+    /// The newest event that was published.
+    head: Cursor,
+    leases: Leases,
+    /// The `Started` events of claims that were answered before their group failed.
+    unsynced_claims: Vec<Event>,
 }
 
-/// One try.
-fn come_back(shared: &Arc<Shared>, before: &Before) -> Result<Core, StoreError> {
+/// Tries once to open the store again.
+fn try_reopen(shared: &Arc<Shared>, before: &BeforeOutage) -> Result<Core, StoreError> {
     shared.log.reopen()?;
-    let mut core = recover::again(shared)?;
-    let kept = records::all_events(shared, before.told)?; // if they are gone, nobody can ask for them either
+    let mut core = recover::rebuild(shared)?;
+    let kept = records::all_events(shared, before.head)?; // none when they were trimmed: then no reader can ask for them either
     let now = shared.clock.now();
     let mut group = Group::new(&mut core, now);
     if kept.is_empty() {
-        claim_again(&mut group, before)?;
+        restore_claims(&mut group, before)?;
     }
-    lease_again(&mut group, before)?;
-    take_back(&mut group, &kept)?;
+    restore_leases(&mut group, before)?;
+    delete_refused(&mut group, &kept)?;
     if !kept.is_empty() {
-        shared.tell(&shared.followers(), kept);
+        shared.publish(&shared.followers(), kept);
     }
     let packed = group.pack()?;
-    core.write(Parcel::of_nobody(packed))?;
+    core.write(PendingGroup::without_callers(packed))?;
     Ok(core)
 }
 
-/// Claims that were answered and did not reach the disk are written again. They were the first events
-/// after those that everybody was told of and are so again, so their tokens stay good.
-fn claim_again(group: &mut Group<'_>, before: &Before) -> Result<(), StoreError> {
-    for event in &before.unsure {
+/// Writes claims again that were answered but are not in the log. They were the first events after the published ones
+/// and are so again, so their tokens stay valid.
+fn restore_claims(group: &mut Group<'_>, before: &BeforeOutage) -> Result<(), StoreError> {
+    for event in &before.unsynced_claims {
         let Fact::Job { id, change, .. } = &event.fact else { continue };
         let status = group.core.index.entries.get(id).map(|entry| entry.status);
         let Some(Ok(status)) = status.map(|status| status.step(Step::Claim)) else { continue };
         let token = group.change(*id, status, change.clone())?;
-        let expires = before.held.get(id).map(|held| held.expires);
+        let expires = before.leases.get(id).map(|held| held.expires);
         group.core.index.lease(*id, token, expires.unwrap_or(group.now.after(UNKNOWN_LEASE)));
         if token != event.seq {
             group.rescue(*id, Interruption::LeaseExpired)?;
@@ -197,10 +202,10 @@ fn claim_again(group: &mut Group<'_>, before: &Before) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Every job that runs was claimed by this process, for leases of processes before were given back at
-/// its start: they go on with the token that their `started` event has. A claim that reached the disk
-/// but was refused is nobody's: it is taken back.
-fn lease_again(group: &mut Group<'_>, before: &Before) -> Result<(), StoreError> {
+/// Restores the leases of running jobs. This process has claimed all of them, because it rescued the jobs of the
+/// previous one at its start, and their tokens are the numbers of their `Started` events. A claim that is in the log
+/// although its caller was refused is undone.
+fn restore_leases(group: &mut Group<'_>, before: &BeforeOutage) -> Result<(), StoreError> {
     let (entries, leases) = (&group.core.index.entries, &group.core.index.leases);
     let running: Vec<(JobId, Vec<u64>)> = entries
         .iter()
@@ -213,27 +218,27 @@ fn lease_again(group: &mut Group<'_>, before: &Before) -> Result<(), StoreError>
             group.rescue(id, Interruption::LeaseExpired)?;
             continue;
         };
-        let answered = before.unsure.iter().any(|event| event.seq == token);
-        if token > before.told.seq && !answered {
+        let answered = before.unsynced_claims.iter().any(|event| event.seq == token);
+        if token > before.head.seq && !answered {
             group.unclaim(id)?;
             continue;
         }
         let known =
-            before.held.get(&id).filter(|held| held.token == token).map(|held| held.expires);
+            before.leases.get(&id).filter(|held| held.token == token).map(|held| held.expires);
         let expires = known.unwrap_or_else(|| group.now.after(UNKNOWN_LEASE));
         group.core.index.lease(id, token, expires);
-        group.core.expect(expires);
+        group.core.expect_tick(expires);
     }
     Ok(())
 }
 
-/// Jobs whose submission was refused although it reached the disk are removed.
-fn take_back(group: &mut Group<'_>, kept: &[Event]) -> Result<(), StoreError> {
+/// Deletes jobs that are in the log although their submission was refused.
+fn delete_refused(group: &mut Group<'_>, kept: &[Event]) -> Result<(), StoreError> {
     let enqueued = kept.iter().filter_map(|event| match &event.fact {
-        Fact::Job { id, change: Said::Enqueued { .. }, .. } => Some(*id),
+        Fact::Job { id, change: JobChange::Enqueued { .. }, .. } => Some(*id),
         Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => None,
     });
-    // Of its own jobs a schedule knows that they are there; nobody would make them again.
+    // Jobs that a schedule has made stay: the schedule counts them as made, and nobody would submit them again.
     let of_schedules = kept.iter().filter_map(|event| match &event.fact {
         Fact::Schedule { change: ScheduleChange::Fired { job, .. }, .. } => Some(*job),
         Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => None,
@@ -243,7 +248,7 @@ fn take_back(group: &mut Group<'_>, kept: &[Event]) -> Result<(), StoreError> {
     if !refused.is_empty() {
         tracing::warn!(
             jobs = refused.len(),
-            "refused submissions that reached the disk are removed"
+            "deleting jobs that were stored although their submission was refused"
         );
         group.control(Control::Delete(refused))?;
     }

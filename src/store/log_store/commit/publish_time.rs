@@ -1,37 +1,36 @@
-//! What it costs the committer to hand a group on to those who follow, in time of its processor: whom that
-//! wakes may take the processor at once, and then the clock on the wall would tell of them.
+//! How long it takes to publish a group to its followers, as CPU time of the thread: a follower that is woken may take
+//! the processor at once, and elapsed time would count that, too.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Counts by length of time; four classes for each doubling.
+/// A histogram of durations with four classes for each doubling.
 #[derive(Debug)]
-pub struct Told([AtomicU64; CLASSES]);
+pub struct PublishTime([AtomicU64; CLASSES]);
 
 const CLASSES: usize = 160;
 
-impl Default for Told {
+impl Default for PublishTime {
     fn default() -> Self {
-        Told(std::array::from_fn(|_| AtomicU64::new(0)))
+        PublishTime(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 }
 
-/// Counts its own life when it is dropped.
+/// Measures the time until it is dropped.
 pub struct Timed<'a> {
-    told: &'a Told,
+    total: &'a PublishTime,
     since: Duration,
 }
 
-impl Told {
-    /// Begins to measure.
+impl PublishTime {
+    /// Starts a measurement.
     pub fn begin(&self) -> Timed<'_> {
-        Timed { told: self, since: spent() }
+        Timed { total: self, since: spent() }
     }
 
-    /// Nanoseconds that so many of a hundred stay below, rounded up by a fifth at most; 0 when nothing was
-    /// measured.
+    /// The percentile in nanoseconds, rounded up by a fifth at most; 0 when nothing was measured.
     pub fn at(&self, percent: u64) -> u64 {
         let counts = self.0.each_ref().map(|count| count.load(Ordering::Relaxed));
         let all: u64 = counts.iter().sum();
@@ -55,16 +54,16 @@ impl Told {
 impl Drop for Timed<'_> {
     fn drop(&mut self) {
         let nanos = spent().saturating_sub(self.since).as_nanos();
-        self.told.add(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.total.add(u64::try_from(nanos).unwrap_or(u64::MAX));
     }
 }
 
-/// What this thread has had of a processor; nothing, where the machine does not tell.
+/// The CPU time of this thread; zero where the system does not tell.
 fn spent() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
-/// The doubling, and the two bits behind the first.
+/// The class of a duration: its doubling, and the two bits behind the first.
 fn class(nanos: u64) -> usize {
     let nanos = nanos.max(4);
     let doubling = nanos.ilog2();
@@ -83,16 +82,16 @@ mod tests {
 
     #[test]
     fn a_length_of_time_is_found_again_with_its_share() {
-        let told = Told::default();
-        assert_eq!(told.at(99), 0);
-        (0..98).for_each(|_| told.add(1_000));
-        (0..2).for_each(|_| told.add(1_000_000));
+        let total = PublishTime::default();
+        assert_eq!(total.at(99), 0);
+        (0..98).for_each(|_| total.add(1_000));
+        (0..2).for_each(|_| total.add(1_000_000));
         for (percent, nanos) in [(50, 1_000), (98, 1_000), (99, 1_000_000)] {
-            let found = told.at(percent);
+            let found = total.at(percent);
             assert!((nanos..nanos + nanos / 4 + 1).contains(&found), "{percent}: {found}");
         }
         for nanos in [0, 3, 4, 5, 7, 8, 1_023, 1_024, u64::MAX] {
-            told.add(nanos); // no length is outside
+            total.add(nanos); // every duration has a class
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Opening: the archive's headers and the whole journal are read, the index is built from them, and the
-//! leases of the process before are given back in a first group.
+//! Opening a store: the headers of the archive and the whole journal are read, the index is built from them, and a
+//! first group rescues the jobs that the previous process was running.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::index::{Entry, Index};
 use super::meta::Meta;
 use super::shared::Shared;
 use super::tuning::Tuning;
-use super::writer::Parcel;
+use super::writer::PendingGroup;
 use crate::clock::Clock;
 use crate::job::{Change, Event, Fact, Interruption, JobId, State, Status};
 use crate::store::formats::Unreadable;
@@ -27,7 +27,7 @@ use crate::store::log_store::read::records::status_after;
 use crate::store::schedules::Schedules;
 use crate::store::{Limits, StoreError, remember_start};
 
-/// Chunks between two lines of progress in the log.
+/// How many chunks are read between two progress messages.
 const PROGRESS: u64 = 50_000;
 
 /// Opens a log and builds everything the committer owns.
@@ -39,7 +39,7 @@ pub fn open(
 ) -> Result<Core, StoreError> {
     let begun = Instant::now();
     let mut core = read(log()?, limits, clock, tuning)?;
-    let lost = give_back(&mut core)?;
+    let lost = rescue_running(&mut core)?;
     core.schedules.restarted(core.shared.clock.now());
     remember_start(&mut core.meta.later.starts, core.shared.clock.now());
     write_meta(&*core.shared.log, &core.meta)?;
@@ -50,7 +50,7 @@ pub fn open(
         jobs = core.index.entries.len(),
         archived = core.archive.runs.values().flat_map(|run| &run.counts).map(|c| c.3).sum::<u64>(),
         chunks = core.journal.len(),
-        given_back = lost,
+        rescued = lost,
         duration_ms = begun.elapsed().as_millis() as u64,
         "store opened"
     );
@@ -62,7 +62,7 @@ pub fn empty_store() -> Result<WriteBatch, StoreError> {
     meta_row(&Meta::new())
 }
 
-/// Reads everything, and writes nothing before it is understood.
+/// Reads everything before anything is written.
 fn read(
     log: Box<dyn Log>,
     limits: Limits,
@@ -73,7 +73,10 @@ fn read(
     let least = log.recorded_head(meta.epoch)?;
     let has_no_record = least.is_none() && log.scan(b"j").next().is_some();
     if has_no_record {
-        tracing::warn!(data_dir = %log.location(), "the file head is missing: a new epoch begins");
+        tracing::warn!(
+            data_dir = %log.location(),
+            "the head file is missing, so lost events could not be noticed; starting a new epoch"
+        );
         meta.epoch = Meta::new().epoch;
     }
     let shared = Arc::new(Shared::new(log, clock, limits, tuning, meta.epoch));
@@ -85,13 +88,13 @@ fn read(
     Ok(core)
 }
 
-/// Builds everything again from the open disk, after a fault of it. Nothing is given back: who ran the
-/// jobs is still alive. See `outage` for what follows.
-pub fn again(shared: &Arc<Shared>) -> Result<Core, StoreError> {
+/// Reads everything again after an outage. No job is rescued, because this process is still running them; see
+/// `outage` for what follows.
+pub fn rebuild(shared: &Arc<Shared>) -> Result<Core, StoreError> {
     let meta = read_meta(&*shared.log)?;
     let told = shared.head();
     if meta.epoch != told.epoch {
-        return Err(corrupt(&*shared.log, "meta", "it is of another store"));
+        return Err(corrupt(&*shared.log, "meta", "it belongs to another store"));
     }
     let mut core = read_all(shared.clone(), meta, told.seq)?;
     core.schedules.restarted(shared.clock.now());
@@ -111,20 +114,20 @@ pub fn load(
     read_all(shared, meta, least)
 }
 
-/// Reads archive and journal; the log must reach at least to event `least`.
+/// Reads archive and journal. The log must reach event `least`.
 fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreError> {
     let mut core = Core {
         index: Index::default(),
-        journal: Journal::new(0, shared.directory.clone()),
+        journal: Journal::new(0, shared.chunk_index.clone()),
         archive: Archive::default(),
         meta,
         next_seq: 1,
-        expected: None,
+        next_tick: None,
         retired: Vec::new(),
         archiving: false,
-        unsure: Vec::new(),
+        unsynced_claims: Vec::new(),
         schedules: Schedules::default(),
-        schedule_rows: schedule_rows::Rows::default(),
+        schedule_rows: schedule_rows::RowLengths::default(),
         shared: shared.clone(),
     };
     read_archive(&mut core)?;
@@ -139,8 +142,8 @@ fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreEr
     Ok(core)
 }
 
-/// The description of the store. A log without one holds no store: its creation, or by an older version
-/// a backup, an import or a restore, broke off.
+/// Reads the description of the store. A log without one holds no store: its creation was interrupted, or a backup,
+/// import or restore of an older version was.
 fn read_meta(log: &dyn Log) -> Result<Meta, StoreError> {
     let missing =
         "there is no description of the store: an import, a restore or a backup broke off";
@@ -178,20 +181,20 @@ fn read_archive(core: &mut Core) -> Result<(), StoreError> {
         let (key, value) = row?;
         let run = Run::decode(&value)
             .map_err(|why| corrupt(log, &format!("retired run {:02x?}", &key[1..]), &why))?;
-        core.retired.push(Arc::new(run)); // a crash came before its chunks were removed
+        core.retired.push(Arc::new(run)); // its chunks were not removed before the process ended
     }
     let archive = core.archive.clone();
     *core.shared.archive.write().unwrap_or_else(std::sync::PoisonError::into_inner) = archive;
     Ok(())
 }
 
-/// Folds the journal into the index. Answers with the number of chunks.
+/// Folds the journal into the index. Returns the number of chunks.
 fn replay(core: &mut Core) -> Result<u64, StoreError> {
     let mut chunks = 0;
     let mut last_seq = None;
     let shared = core.shared.clone();
     let log = &*shared.log;
-    // While replaying, references are counted here: the journal learns them with each chunk's entry.
+    // References to a chunk are counted before the journal has an entry for it; the entry then takes them over.
     for row in log.scan(b"j") {
         let (key, value) = row?;
         let number = chunks::number(&key)
@@ -199,7 +202,7 @@ fn replay(core: &mut Core) -> Result<u64, StoreError> {
         let chunk = Chunk::decode(&value)
             .map_err(|why| corrupt(log, &format!("journal chunk {number}"), &why))?;
         if chunks == 0 {
-            core.journal = Journal::new(number, shared.directory.clone());
+            core.journal = Journal::new(number, shared.chunk_index.clone());
             shared.oldest.store(chunk.first_seq.saturating_sub(1), Ordering::Release);
         }
         if number != core.journal.next_chunk() {
@@ -268,19 +271,19 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
 fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
     let (id, labels, change) = match &event.fact {
         Fact::Job { id, labels, change, .. } => (*id, labels, change),
-        // The description of the store says which are paused, and rows of their own what schedules are.
+        // The settings of queues are in the description of the store, and schedules in rows of their own.
         Fact::Queue { .. } | Fact::Schedule { .. } => return Ok(()),
     };
     if let Change::Enqueued { .. } = change {
         let job = crate::job::Job::from_enqueued(event);
         let Some(job) = job else { return Ok(()) };
         let entry = core.entry_of(&job, Trail::new(chunk));
-        forget(core, id); // an id of long ago, whose job has left the archive
+        forget(core, id); // an earlier job had the same id and has left the archive
         core.journal.hold(chunk);
         core.index.insert(id, entry);
         return Ok(());
     }
-    // Unknown: its beginning was trimmed, so it is archived, gone, or carried further on.
+    // An unknown job: its first events were trimmed, so it is archived, removed, or copied forward further on.
     let Some(entry) = core.index.entries.get(&id) else { return Ok(()) };
     if let Change::Deleted = change {
         forget(core, id);
@@ -289,11 +292,11 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
     let status: Status = status_after(entry.status, event)?;
     let run_at = change.run_at(event.at).unwrap_or(entry.run_at);
     let finished = status.state.is_final().then_some((event.seq, event.at));
-    let moved = matches!(change, Change::Moved { .. }).then(|| core.group_of(labels));
+    let moved = matches!(change, Change::Moved { .. }).then(|| core.counters_of(labels));
     let mut is_new = false;
     core.index.change(id, |entry: &mut Entry| {
-        if let Some((labels, group)) = moved {
-            (entry.labels, entry.group) = (labels, group);
+        if let Some((labels, counters)) = moved {
+            (entry.labels, entry.counters) = (labels, counters);
         }
         if let Change::Reprioritised { priority } = change {
             entry.priority = *priority;
@@ -315,7 +318,7 @@ fn forget(core: &mut Core, id: JobId) {
     }
 }
 
-/// Finished jobs that are in the archive (or were removed from it) leave the index.
+/// Removes finished jobs from the index that are in the archive, or were removed from it.
 fn forget_archived(core: &mut Core) {
     let archived: Vec<JobId> = core
         .index
@@ -329,8 +332,8 @@ fn forget_archived(core: &mut Core) {
     }
 }
 
-/// Rescues every job that was running: the process that ran it is gone.
-fn give_back(core: &mut Core) -> Result<usize, StoreError> {
+/// Rescues every job that was running, because the process that ran it has ended. Returns their number.
+fn rescue_running(core: &mut Core) -> Result<usize, StoreError> {
     let running: HashMap<JobId, u16> = core
         .index
         .entries
@@ -350,7 +353,7 @@ fn give_back(core: &mut Core) -> Result<usize, StoreError> {
         group.rescue(*id, Interruption::Crash)?;
     }
     let packed = group.pack()?;
-    // Nobody follows yet: whoever comes later reads what was missed from the log.
-    core.write(Parcel::of_nobody(packed))?;
+    // There are no followers yet. Later ones read these events from the log.
+    core.write(PendingGroup::without_callers(packed))?;
     Ok(ids.len())
 }

@@ -1,4 +1,4 @@
-//! What is asked of schedules, and the jobs that they enqueue, as changes of a group.
+//! Commands about schedules, and the jobs that schedules enqueue, applied to a group.
 
 use super::group::Group;
 use crate::job::{Schedule, ScheduleChange, State};
@@ -7,7 +7,7 @@ use crate::store::schedules::Changed;
 use crate::store::{ScheduleCommand, ScheduleError, StoreError, Ticked};
 
 impl Group<'_> {
-    /// Does what is asked of a schedule.
+    /// Executes a command about a schedule.
     pub fn schedule(
         &mut self,
         command: ScheduleCommand,
@@ -24,12 +24,12 @@ impl Group<'_> {
         Ok(Ok(schedule))
     }
 
-    /// Lets schedules whose time has come enqueue their jobs, at most `step` of them.
+    /// Fires at most `step` of the schedules that are due.
     pub fn fire_schedules(&mut self, step: usize, so_far: &mut Ticked) -> Result<(), StoreError> {
         let left = step.saturating_sub(so_far.fired + so_far.skipped);
         for (due, name) in self.core.schedules.due(self.now, left) {
             let index = &self.core.index;
-            // Who is not in the index is archived, so finished, or gone.
+            // A job that is not in the index is archived, so it has finished, or was removed.
             let state = |id| index.entries.get(&id).map(|entry| entry.status.state);
             let is_over = |id| state(id).is_none_or(State::is_final);
             let next = (self.now, self.core.next_seq);
@@ -61,7 +61,7 @@ impl Group<'_> {
             self.core.schedule_rows.insert(schedule.name.clone(), len);
         }
         if let Some(timer) = schedule.timer().filter(|_| change != ScheduleChange::Deleted) {
-            self.core.expect(timer);
+            self.core.expect_tick(timer);
         }
         Ok(())
     }

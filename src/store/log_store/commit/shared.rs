@@ -6,19 +6,20 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::publish_time::Told;
+use super::publish_time::PublishTime;
 use super::tuning::Tuning;
 use crate::clock::Clock;
 use crate::job::{Cursor, Epoch, Event, QueueName, Time};
 use crate::store::log::Log;
 use crate::store::log_store::archive::runs::Archive;
 use crate::store::log_store::journal::chunks;
-use crate::store::log_store::journal::chunks::Directory;
+use crate::store::log_store::journal::chunks::ChunkIndex;
 use crate::store::log_store::journal::codec::Chunk;
 use crate::store::log_store::snapshot::pins::Pins;
 use crate::store::search::Searches;
 use crate::store::{Limits, Storage, StoreError};
 
+/// The parts of an open store that are used by several threads.
 pub struct Shared {
     pub log: Box<dyn Log>,
     pub clock: Arc<dyn Clock>,
@@ -27,20 +28,20 @@ pub struct Shared {
     pub epoch: Epoch,
     /// The number of the newest durable event.
     pub head: AtomicU64,
-    /// Events up to this number are no longer shown.
+    /// Events up to this number are past their retention and no longer shown.
     pub oldest: AtomicU64,
-    pub directory: Arc<RwLock<Directory>>,
+    pub chunk_index: Arc<RwLock<ChunkIndex>>,
     pub archive: RwLock<Archive>,
     pub followers: Mutex<Vec<mpsc::Sender<Arc<[Event]>>>>,
-    /// What telling them costs the committer.
-    told: Told,
+    /// What publishing events to them costs the committer.
+    publish_time: PublishTime,
     wakes: Mutex<HashMap<QueueName, Arc<Notify>>>,
     pub timer: Arc<Notify>,
-    /// Why the store takes no commands, while it does not.
+    /// Why the store accepts no commands; `None` while it does.
     down: watch::Sender<Option<StoreError>>,
-    /// How often the directory had to be opened again.
+    /// How many outages there were.
     pub outages: AtomicU64,
-    /// Readers of a snapshot, for whom nothing is removed.
+    /// Readers of snapshots. Nothing is removed while there are any.
     pub pins: Pins,
     /// Lists and searches under way.
     pub searches: Arc<Searches>,
@@ -50,12 +51,11 @@ pub struct Shared {
     pub starts: OnceLock<Vec<Time>>,
 }
 
-/// Channels of those who follow.
+/// The channels of the followers at one moment.
 pub struct Followers(Vec<mpsc::Sender<Arc<[Event]>>>);
 
-/// Events in a batch for followers: what waits in their channels is bounded by this times their length,
-/// however large the groups are.
-const TOLD_AT_ONCE: usize = 256;
+/// The most events in one batch for followers. It bounds what waits in their channels, however large groups are.
+const PUBLISH_BATCH: usize = 256;
 
 impl Shared {
     pub fn new(
@@ -73,10 +73,10 @@ impl Shared {
             epoch,
             head: AtomicU64::new(0),
             oldest: AtomicU64::new(0),
-            directory: Arc::default(),
+            chunk_index: Arc::default(),
             archive: RwLock::default(),
             followers: Mutex::default(),
-            told: Told::default(),
+            publish_time: PublishTime::default(),
             wakes: Mutex::default(),
             timer: Arc::default(),
             pins: Pins::default(),
@@ -88,12 +88,12 @@ impl Shared {
         }
     }
 
-    /// The newest durable place.
+    /// The cursor of the newest durable event.
     pub fn head(&self) -> Cursor {
         Cursor { epoch: self.epoch, seq: self.head.load(Ordering::Acquire) }
     }
 
-    /// The oldest place from which the log is complete.
+    /// The oldest cursor from which the log is complete.
     pub fn oldest(&self) -> Cursor {
         Cursor { epoch: self.epoch, seq: self.oldest.load(Ordering::Acquire) }
     }
@@ -103,24 +103,25 @@ impl Shared {
         wakes.entry(queue.clone()).or_default().clone()
     }
 
-    /// A stored chunk; `None` when it is gone.
+    /// Reads a chunk; `None` when it was removed.
     pub fn chunk(&self, number: u64) -> Result<Option<Chunk>, StoreError> {
         let Some(bytes) = self.log.get(&chunks::key(number))? else { return Ok(None) };
         let place = || format!("journal chunk {number} in {}", self.log.location());
         Chunk::decode(&bytes).map(Some).map_err(|why| why.at(place()))
     }
 
-    /// How much is stored and was written.
+    /// Measures what is stored and what was written.
     pub fn storage(&self) -> Result<Storage, StoreError> {
         let mut storage = Storage::default();
         self.log.measure(&mut storage)?;
         {
-            let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
-            storage.journal_bytes = directory.bytes;
-            storage.journal_chunks = directory.len() as u64;
+            let chunk_index = self.chunk_index.read().unwrap_or_else(PoisonError::into_inner);
+            storage.journal_bytes = chunk_index.bytes;
+            storage.journal_chunks = chunk_index.len() as u64;
         }
         let archive = self.archive();
-        (storage.publish_p50_ns, storage.publish_p99_ns) = (self.told.at(50), self.told.at(99));
+        (storage.publish_p50_ns, storage.publish_p99_ns) =
+            (self.publish_time.at(50), self.publish_time.at(99));
         storage.searches = self.searches.under_way();
         storage.log_reads = self.log_reads.under_way();
         storage.archive_runs = archive.runs.len() as u64;
@@ -128,7 +129,8 @@ impl Shared {
         Ok(storage)
     }
 
-    /// Why no command is taken, if so.
+    /// # Errors
+    /// The reason why the store accepts no commands, if it does not.
     pub fn check(&self) -> Result<(), StoreError> {
         match &*self.down.borrow() {
             Some(error) => Err(error.clone()),
@@ -136,11 +138,11 @@ impl Shared {
         }
     }
 
-    /// Waits until the store works, if it is going to.
+    /// Waits until the outage is over.
     ///
     /// # Errors
-    /// When it is closed or damaged instead.
-    pub async fn outage_over(&self) -> Result<(), StoreError> {
+    /// When the store is closed or damaged instead.
+    pub async fn wait_for_outage_end(&self) -> Result<(), StoreError> {
         let is_outage =
             |down: &Option<StoreError>| matches!(down, Some(StoreError::Unavailable(_)));
         let mut down = self.down.subscribe();
@@ -151,44 +153,44 @@ impl Shared {
         }
     }
 
-    /// Refuses every command for good; the first reason stays.
+    /// Refuses every command from now on. The first reason is kept.
     pub fn take_down(&self, error: StoreError) {
         self.down.send_modify(|down| _ = down.get_or_insert(error));
         self.followers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Refuses every command with the newest reason, until [`Shared::resume`].
+    /// Refuses every command until [`Shared::resume`]. The newest reason is kept.
     pub fn suspend(&self, error: StoreError) {
         self.down.send_replace(Some(error));
     }
 
-    /// Takes commands again, and tells everybody who may have missed a hint.
+    /// Accepts commands again, and wakes every loop that may have missed a wake.
     pub fn resume(&self) {
         self.down.send_replace(None);
         let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
         wakes.values().chain([&self.timer]).for_each(|wake| wake.notify_one());
     }
 
-    /// Who follows now.
+    /// The present followers.
     pub fn followers(&self) -> Followers {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         followers.retain(|follower| !follower.is_closed());
         Followers(followers.clone())
     }
 
-    /// Hands committed events to those who followed before anybody was answered, in batches of at most
-    /// [`TOLD_AT_ONCE`]; nobody is waited for.
-    pub fn tell(&self, followers: &Followers, events: Vec<Event>) {
+    /// Sends durable events to those who followed before the callers were answered, in batches of at most
+    /// [`PUBLISH_BATCH`]. It never waits.
+    pub fn publish(&self, followers: &Followers, events: Vec<Event>) {
         if followers.0.is_empty() || events.is_empty() {
             return;
         }
-        let _timed = self.told.begin();
-        // What waits in channels must not hold the payloads of thousands of jobs.
+        let _timed = self.publish_time.begin();
+        // Events that wait in a channel must not keep the payloads of thousands of jobs in memory.
         let mut events = events.into_iter().map(Event::without_content);
         while events.len() > 0 {
-            let batch: Arc<[Event]> = events.by_ref().take(TOLD_AT_ONCE).collect();
+            let batch: Arc<[Event]> = events.by_ref().take(PUBLISH_BATCH).collect();
             for follower in &followers.0 {
-                // Full: it sees a jump and reads the log. Closed: it is forgotten with the next group.
+                // A follower whose channel is full sees a gap and reads the log. A closed one is dropped with the next group.
                 let _missed = follower.try_send(batch.clone());
             }
         }

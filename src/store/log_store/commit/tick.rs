@@ -1,4 +1,5 @@
-//! What time asks for: due jobs, leases that ran out, retention, the trimming of the journal.
+//! What is done when time passes: jobs become due, expired leases are rescued, finished jobs are pruned, and the
+//! journal is trimmed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,35 +12,35 @@ use crate::store::log_store::archive::runs::Run;
 use crate::store::log_store::journal::codec::Record;
 use crate::store::{Keep, StoreError, Ticked};
 
-/// Old chunks whose jobs are copied forward in one tick.
+/// The most chunks whose jobs one tick copies forward.
 const CARRY_STEP: usize = 8;
 
-/// What became of a tick.
-pub enum Ticking {
+/// The result of a tick.
+pub enum TickOutcome {
     Done(Ticked),
-    /// A job to be pruned is on its way to the archive: go on when it is there.
-    Later(Ticked),
+    /// A job to be pruned is being archived: the tick continues when that is done.
+    Deferred(Ticked),
 }
 
 #[derive(Default)]
-struct Pruned {
+struct PruneProgress {
     gone: usize,
     more: bool,
     met_archiver: bool,
 }
 
-/// A run with jobs past their retention.
-struct Expired {
+/// A run that holds jobs past their retention.
+struct ExpiredRun {
     run: Arc<Run>,
-    /// Of each state, those beyond its count.
+    /// For each state, how many jobs exceed its count.
     too_many: Vec<u64>,
-    /// How many in all, as far as the header tells.
+    /// The estimated number of expired jobs, from the header of the run.
     about: u64,
 }
 
 impl Group<'_> {
-    /// Does one step of everything. `so_far` is what an earlier part of the same tick did.
-    pub fn tick(&mut self, mut so_far: Ticked) -> Result<Ticking, StoreError> {
+    /// Does a bounded part of all that is due. `so_far` is what the same tick did before it was deferred.
+    pub fn tick(&mut self, mut so_far: Ticked) -> Result<TickOutcome, StoreError> {
         let step = self.core.shared.limits.tick_step;
         let now = self.now;
 
@@ -59,7 +60,7 @@ impl Group<'_> {
         pruned.more |= unsettled;
         so_far.pruned += pruned.gone;
         if pruned.met_archiver {
-            return Ok(Ticking::Later(so_far));
+            return Ok(TickOutcome::Deferred(so_far));
         }
         let more_to_trim = self.trim()?;
 
@@ -68,8 +69,8 @@ impl Group<'_> {
         let unfinished = (pruned.more || more_to_trim).then_some(now);
         let scheduled = self.core.schedules.timer();
         so_far.next = timers.chain(scheduled).chain(unfinished).min();
-        self.core.expected = so_far.next;
-        Ok(Ticking::Done(so_far))
+        self.core.next_tick = so_far.next;
+        Ok(TickOutcome::Done(so_far))
     }
 
     fn become_available(&mut self, id: JobId) -> Result<(), StoreError> {
@@ -78,8 +79,8 @@ impl Group<'_> {
         self.change(id, status, Change::BecameAvailable).map(drop)
     }
 
-    /// Removes finished jobs past their retention, about `step` of them.
-    fn prune(&mut self, step: usize) -> Result<Pruned, StoreError> {
+    /// Removes about `step` finished jobs that are past their retention.
+    fn prune(&mut self, step: usize) -> Result<PruneProgress, StoreError> {
         let keep = self.core.shared.limits.retention;
         let bounds = [
             (State::Completed, keep.completed),
@@ -109,7 +110,7 @@ impl Group<'_> {
     fn past_retention(&self, state: State, keep: Keep, max: usize) -> Vec<(u64, JobId)> {
         let index = &self.core.index;
         let Some(finished) = index.sets.finished.get(&state) else { return Vec::new() };
-        // Archived jobs finished earlier, so they are the surplus before any of these is.
+        // Archived jobs finished earlier, so the surplus is taken from them first.
         let archived = index.in_state(state) - finished.len() as u64;
         let surplus = index.in_state(state).saturating_sub(keep.count).saturating_sub(archived);
         let past = |id: &JobId| {
@@ -124,15 +125,15 @@ impl Group<'_> {
             .collect()
     }
 
-    /// Removes expired jobs of the archive; a run is written again only when it pays.
+    /// Removes expired jobs from the archive. A run is rewritten only when enough of it has expired.
     fn prune_archive(
         &mut self,
         bounds: &[(State, Keep)],
         step: usize,
-    ) -> Result<Pruned, StoreError> {
+    ) -> Result<PruneProgress, StoreError> {
         let tuning = self.core.shared.tuning;
-        let mut pruned = Pruned::default();
-        for Expired { run, too_many, about: gone } in self.expired_runs(bounds) {
+        let mut pruned = PruneProgress::default();
+        for ExpiredRun { run, too_many, about: gone } in self.expired_runs(bounds) {
             if gone * 100 < run.len() * tuning.rewrite_percent {
                 continue;
             }
@@ -157,7 +158,7 @@ impl Group<'_> {
     }
 
     /// The runs that hold expired jobs.
-    fn expired_runs(&self, bounds: &[(State, Keep)]) -> Vec<Expired> {
+    fn expired_runs(&self, bounds: &[(State, Keep)]) -> Vec<ExpiredRun> {
         let mut surplus: Vec<u64> = bounds
             .iter()
             .map(|(state, keep)| self.core.index.in_state(*state).saturating_sub(keep.count))
@@ -167,7 +168,7 @@ impl Group<'_> {
         let mut found = Vec::new();
         for run in self.core.archive.runs.values() {
             if surplus.iter().all(|left| *left == 0) && run.finished.values().all(is_young) {
-                break; // and later runs finished later
+                break; // later runs hold jobs that finished later
             }
             let (mut about, mut too_many) = (0, Vec::with_capacity(bounds.len()));
             for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
@@ -177,14 +178,14 @@ impl Group<'_> {
                 *surplus = surplus.saturating_sub(here);
             }
             if about > 0 {
-                found.push(Expired { run: run.clone(), too_many, about });
+                found.push(ExpiredRun { run: run.clone(), too_many, about });
             }
         }
         found
     }
 
-    /// Writes a run again without its jobs that are too old, and without those of each state that
-    /// finished first, `too_many` of them. The header only guesses how many are too old; here each is asked.
+    /// Rewrites a run without its expired jobs: those that are too old, and of each state the `too_many` that finished
+    /// first. The header only allows an estimate of how many are too old; here every job is checked.
     fn prune_run(
         &mut self,
         run: &Arc<Run>,
@@ -214,7 +215,8 @@ impl Group<'_> {
         Ok(gone)
     }
 
-    /// Trims the log to its retention and drops chunks that nobody needs. Says whether more can go now.
+    /// Trims the log to its retention and removes chunks that are no longer needed. Returns whether there is more to
+    /// remove now.
     fn trim(&mut self) -> Result<bool, StoreError> {
         let shared = self.core.shared.clone();
         let head = shared.head.load(Ordering::Acquire);
@@ -222,7 +224,7 @@ impl Group<'_> {
         let expired = self.core.journal.expired_up_to(head, self.now, keep);
         let oldest = expired.max(shared.oldest.load(Ordering::Acquire));
         shared.oldest.store(oldest, Ordering::Release);
-        if shared.pins.hold(self.now, shared.limits.max_export) {
+        if shared.pins.prevent_removal(self.now, shared.limits.max_export) {
             return Ok(false);
         }
         let before = self.core.journal.len();
@@ -233,8 +235,8 @@ impl Group<'_> {
         self.carry_forward(oldest)
     }
 
-    /// Copies the jobs that keep the oldest chunks alive to the end of the journal, when the journal is
-    /// much larger than the jobs in it.
+    /// Copies the jobs that keep the oldest chunks in use to the end of the journal, when the journal is much larger
+    /// than the jobs in it.
     fn carry_forward(&mut self, expired: u64) -> Result<bool, StoreError> {
         let mut carried = false;
         for _ in 0..CARRY_STEP {
@@ -262,7 +264,7 @@ impl Group<'_> {
                 }
                 let trail: Vec<u64> = entry.trail.iter().collect();
                 if trail.iter().any(|chunk| self.is_fresh(*chunk)) {
-                    continue; // changed in this very group: its turn comes with the next tick
+                    continue; // this group has changed it, so the next tick copies it
                 }
                 if let Some(job) =
                     crate::store::log_store::read::records::fold(&self.core.shared, id, &trail)?
@@ -281,7 +283,7 @@ impl Group<'_> {
     }
 }
 
-/// The first entries of a timer set that have ended.
+/// The first timers that have ended.
 fn first_ended(
     timers: &std::collections::BTreeSet<(Time, JobId)>,
     now: Time,

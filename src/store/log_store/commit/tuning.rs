@@ -1,30 +1,30 @@
-//! Sizes and waits of the store, from the limits it was given.
+//! Sizes and waits of the store that come from its limits or are fixed.
 
 use std::time::Duration;
 
 use crate::store::Limits;
 
-/// Sizes that tests make small, so that little data goes through every path.
+/// Sizes and waits that tests make small, so that little data exercises every path.
 #[derive(Debug, Clone, Copy)]
 pub struct Tuning {
-    /// Finished jobs in the index that make a run of the archive worth writing.
+    /// How many finished jobs in the index make a run worth writing.
     pub run_from: usize,
-    /// A run is written again without its expired jobs when they are at least this share of it, in
-    /// percent; until then they are kept a little longer than the retention says.
+    /// The percentage of expired jobs at which a run is rewritten without them. Until then they are kept a little longer
+    /// than the retention says.
     pub rewrite_percent: u64,
-    /// Archived jobs that one tick may drop even when `Limits::tick_step` is less: a run goes at once.
+    /// How many archived jobs one tick may remove even when `Limits::tick_step` is less, so that a run is removed at once.
     pub drop_at_once: usize,
-    /// Journal bytes below which no job is copied forward to make room.
+    /// The size of the journal in bytes below which no job is copied forward.
     pub carry_above: u64,
-    /// Events in a group that make it be written beside the next one.
+    /// The number of events from which a group is written while the next one is applied.
     pub pipeline_from: usize,
-    /// The wait before the directory is opened again after a fault, doubled with each try that fails,
-    /// and the longest such wait.
+    /// The first wait before the log is opened again after a failure, and the longest one: each failed try doubles the
+    /// wait.
     pub pauses: (Duration, Duration),
 }
 
 impl Tuning {
-    /// As shipped, with the sizes that are settings.
+    /// The values for these limits.
     pub fn of(limits: &Limits) -> Tuning {
         Tuning {
             run_from: limits.archive_from,

@@ -1,5 +1,5 @@
-//! The verbs of the store as changes of a group. Each asks the state machine and says which event the
-//! answer makes.
+//! The verbs of the store, applied to a group. Each asks the state machine what becomes of a job and appends the event
+//! that says so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,47 +16,47 @@ use crate::store::{
     StoreError,
 };
 
-/// The answer for one submitted job: a new one, or who has its key.
-pub enum Taken {
+/// The answer for one submitted job: the new job, or the existing one that has its key or id.
+pub enum Accepted {
     New(Job),
     Existing(JobId),
 }
 
 /// A job that was claimed.
-pub struct Claimed {
+pub struct ClaimedJob {
     pub id: JobId,
     pub token: u64,
     pub expires: Time,
-    /// The chunks that make its record, the one with its `Started` event left out.
+    /// The chunks that hold its record, without the one of its `Started` event.
     pub trail: Vec<u64>,
     pub status: Status,
-    /// The `Started` event's place in the group's events.
+    /// The index of its `Started` event among the events of the group.
     pub started: usize,
 }
 
-impl Claimed {
-    /// The lease, with the job's record.
+impl ClaimedJob {
+    /// Makes the lease, given the record of the job.
     pub fn lease(&self, job: Job) -> Lease {
         Lease { job: Arc::new(job), token: self.token, expires: self.expires }
     }
 }
 
-type Answer = Result<Status, ControlError>;
-/// A control of one job.
-type Verb<'v, G> = &'v dyn Fn(&mut G, JobId) -> Result<Answer, StoreError>;
+type ControlAnswer = Result<Status, ControlError>;
+/// What a control does to one job.
+type Verb<'v, G> = &'v dyn Fn(&mut G, JobId) -> Result<ControlAnswer, StoreError>;
 
-/// What became of a control.
-pub enum Controlled {
-    Done(Vec<(JobId, Answer)>),
-    /// The archiver is writing one of its jobs: try again when it is done.
-    Later(Control),
+/// The result of a control.
+pub enum ControlOutcome {
+    Done(Vec<(JobId, ControlAnswer)>),
+    /// One of its jobs is being archived: the control is applied when that is done.
+    Deferred(Control),
 }
 
 impl Group<'_> {
-    pub fn enqueue(&mut self, batch: Vec<NewJob>) -> Result<Vec<Taken>, StoreError> {
+    pub fn enqueue(&mut self, batch: Vec<NewJob>) -> Result<Vec<Accepted>, StoreError> {
         let mut existing: Vec<Option<JobId>> = Vec::with_capacity(batch.len());
         let mut keys: HashMap<&IdempotencyKey, JobId> = HashMap::new();
-        // Ids made by one process ascend: then none comes twice.
+        // The ids of one process ascend, and then none occurs twice.
         let may_repeat = !batch.is_sorted_by(|a, b| a.id < b.id);
         let mut ids: HashSet<JobId> = HashSet::new();
         for new in &batch {
@@ -80,14 +80,14 @@ impl Group<'_> {
         let mut taken = Vec::with_capacity(batch.len());
         for (new, existing) in batch.into_iter().zip(existing) {
             taken.push(match existing {
-                Some(id) => Taken::Existing(id),
-                None => Taken::New(self.insert(new)?),
+                Some(id) => Accepted::Existing(id),
+                None => Accepted::New(self.insert(new)?),
             });
         }
         Ok(taken)
     }
 
-    /// The stored job that a new one would double.
+    /// The stored job that has the same key or id as a new one.
     fn existing(&self, new: &NewJob) -> Result<Option<JobId>, StoreError> {
         let core = &self.core;
         if let Some(key) = &new.spec.idempotency_key {
@@ -137,7 +137,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    pub fn claim(&mut self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
+    pub fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedJob>, StoreError> {
         let Some(queue) = self.core.index.known_queue(&claim.queue) else { return Ok(Vec::new()) };
         let queue = &self.core.index.sets.queues[queue as usize];
         if queue.paused {
@@ -154,8 +154,8 @@ impl Group<'_> {
             let change = Change::Started { worker: claim.worker.clone() };
             let token = self.change(id, status, change)?;
             self.core.index.lease(id, token, expires);
-            self.core.expect(expires);
-            claimed.push(Claimed { id, token, expires, trail, status, started });
+            self.core.expect_tick(expires);
+            claimed.push(ClaimedJob { id, token, expires, trail, status, started });
         }
         Ok(claimed)
     }
@@ -175,13 +175,12 @@ impl Group<'_> {
         });
         let answers = answers.collect();
         if !leases.is_empty() {
-            self.core.expect(expires);
+            self.core.expect_tick(expires);
         }
         answers
     }
 
-    /// The status of the running job that a lease is valid for. A lease that ran out is valid until
-    /// somebody else has it.
+    /// The status of the job that a lease is valid for. A lease that has expired stays valid until the job is rescued.
     fn held(&self, lease: LeaseRef) -> Option<Status> {
         let held = self.core.index.leases.get(&lease.job)?;
         let entry = self.core.index.entries.get(&lease.job)?;
@@ -194,7 +193,7 @@ impl Group<'_> {
     ) -> Result<Result<Status, SettleError>, StoreError> {
         let Settlement { lease, verdict } = settlement;
         let Some(before) = self.held(lease) else { return Ok(Err(SettleError::Stale)) };
-        // A leased job is running, and a running job refuses no verdict.
+        // A leased job is running, and a running job accepts every verdict.
         let Ok((status, change)) = before.settled(verdict, self.now) else {
             return Ok(Err(SettleError::Stale));
         };
@@ -215,25 +214,25 @@ impl Group<'_> {
         Ok(())
     }
 
-    pub fn control(&mut self, control: Control) -> Result<Controlled, StoreError> {
+    pub fn control(&mut self, control: Control) -> Result<ControlOutcome, StoreError> {
         let (ids, verb): (_, Verb<'_, Self>) = match &control {
             Control::Cancel(ids) => (ids, &Self::cancel),
             Control::Retry(ids) => (ids, &Self::retry),
             Control::Delete(ids) => (ids, &Self::delete),
             Control::Move { jobs, queue } => {
                 self.check_queues(BTreeSet::from([queue]))?;
-                (jobs, &|group, id| group.shift(id, queue))
+                (jobs, &|group, id| group.move_job(id, queue))
             }
             Control::Reprioritise { jobs, priority } => {
                 (jobs, &|group, id| group.reprioritise(id, *priority))
             }
             Control::Pause(queue) => {
                 self.pause(queue)?;
-                return Ok(Controlled::Done(Vec::new()));
+                return Ok(ControlOutcome::Done(Vec::new()));
             }
             Control::Resume(queue) => {
                 self.resume(queue)?;
-                return Ok(Controlled::Done(Vec::new()));
+                return Ok(ControlOutcome::Done(Vec::new()));
             }
             Control::SetConcurrency(name, limit) => {
                 let change = QueueChange::ConcurrencySet { concurrency: *limit };
@@ -244,7 +243,7 @@ impl Group<'_> {
                     |kept| &mut kept.concurrency,
                     change,
                 )?;
-                return Ok(Controlled::Done(Vec::new()));
+                return Ok(ControlOutcome::Done(Vec::new()));
             }
             Control::SetRateLimit(name, limit) => {
                 let change = QueueChange::RateLimitSet { rate_limit: *limit };
@@ -255,17 +254,17 @@ impl Group<'_> {
                     |kept| &mut kept.rate_limits,
                     change,
                 )?;
-                return Ok(Controlled::Done(Vec::new()));
+                return Ok(ControlOutcome::Done(Vec::new()));
             }
         };
         let archiving =
             |id| self.core.index.entries.get(id).is_some_and(|entry: &Entry| entry.archiving);
         if ids.iter().any(archiving) {
-            return Ok(Controlled::Later(control));
+            return Ok(ControlOutcome::Deferred(control));
         }
         let answers: Result<Vec<_>, StoreError> =
             ids.iter().map(|id| Ok((*id, verb(self, *id)?))).collect();
-        Ok(Controlled::Done(answers?))
+        Ok(ControlOutcome::Done(answers?))
     }
 
     fn pause(&mut self, name: &QueueName) -> Result<(), StoreError> {
@@ -290,7 +289,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Sets a limit of a queue, or takes it back: in its place in the index and in what is kept.
+    /// Sets or removes a limit of a queue, in the index and in the description of the store.
     fn set_limit<T: Copy + PartialEq>(
         &mut self,
         name: &QueueName,
@@ -318,7 +317,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn cancel(&mut self, id: JobId) -> Result<Answer, StoreError> {
+    fn cancel(&mut self, id: JobId) -> Result<ControlAnswer, StoreError> {
         let Some(before) = self.status(id)? else { return Ok(Err(ControlError::NotFound)) };
         let status = match before.step(Step::AskCancel) {
             Ok(status) => status,
@@ -332,21 +331,21 @@ impl Group<'_> {
         Ok(Ok(status))
     }
 
-    fn retry(&mut self, id: JobId) -> Result<Answer, StoreError> {
-        self.bring_back(id, Step::RetryNow, |group, status| {
+    fn retry(&mut self, id: JobId) -> Result<ControlAnswer, StoreError> {
+        self.step_anywhere(id, Step::RetryNow, |group, status| {
             group.change(id, status, Change::Retried).map(drop)
         })
     }
 
-    fn delete(&mut self, id: JobId) -> Result<Answer, StoreError> {
-        self.bring_back(id, Step::Delete, |group, status| {
+    fn delete(&mut self, id: JobId) -> Result<ControlAnswer, StoreError> {
+        self.step_anywhere(id, Step::Delete, |group, status| {
             group.change(id, status, Change::Deleted)?;
             group.forget(id);
             Ok(())
         })
     }
 
-    fn shift(&mut self, id: JobId, queue: &QueueName) -> Result<Answer, StoreError> {
+    fn move_job(&mut self, id: JobId, queue: &QueueName) -> Result<ControlAnswer, StoreError> {
         let status = match self.waiting(id, Step::Move)? {
             Ok(status) => status,
             refused @ Err(_) => return Ok(refused),
@@ -359,13 +358,13 @@ impl Group<'_> {
             return Ok(Ok(status));
         }
         let labels = Labels { queue: queue.clone(), ..(*entry.labels).clone() };
-        let (labels, group) = self.core.group_of(&labels.into());
-        self.core.index.change(id, |entry| (entry.labels, entry.group) = (labels, group));
+        let (labels, counters) = self.core.counters_of(&labels.into());
+        self.core.index.change(id, |entry| (entry.labels, entry.counters) = (labels, counters));
         self.change(id, status, Change::Moved { from })?;
         Ok(Ok(status))
     }
 
-    fn reprioritise(&mut self, id: JobId, priority: i16) -> Result<Answer, StoreError> {
+    fn reprioritise(&mut self, id: JobId, priority: i16) -> Result<ControlAnswer, StoreError> {
         let status = match self.waiting(id, Step::Reprioritise)? {
             Ok(status) => status,
             refused @ Err(_) => return Ok(refused),
@@ -377,19 +376,19 @@ impl Group<'_> {
         Ok(Ok(status))
     }
 
-    /// The status of a job after a step that only waiting jobs take.
-    fn waiting(&self, id: JobId, step: Step) -> Result<Answer, StoreError> {
+    /// The status of a job after a step that only waiting jobs can take.
+    fn waiting(&self, id: JobId, step: Step) -> Result<ControlAnswer, StoreError> {
         let status = self.status(id)?.ok_or(ControlError::NotFound);
         Ok(status.and_then(|before| Ok(before.step(step)?)))
     }
 
-    /// Takes a step that archived jobs can take too: they come back into the index first.
-    fn bring_back(
+    /// Takes a step that archived jobs can take, too: such a job first comes back into the index.
+    fn step_anywhere(
         &mut self,
         id: JobId,
         step: Step,
         then: impl FnOnce(&mut Self, Status) -> Result<(), StoreError>,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<ControlAnswer, StoreError> {
         let Some(before) = self.status(id)? else { return Ok(Err(ControlError::NotFound)) };
         let status = match before.step(step) {
             Ok(status) => status,
@@ -402,7 +401,7 @@ impl Group<'_> {
         Ok(Ok(status))
     }
 
-    /// A job's status, wherever it is.
+    /// The status of a job, in the index or in the archive.
     fn status(&self, id: JobId) -> Result<Option<Status>, StoreError> {
         if let Some(entry) = self.core.index.entries.get(&id) {
             return Ok(Some(entry.status));
@@ -411,7 +410,7 @@ impl Group<'_> {
         Ok(archived.map(|(job, _)| job.status))
     }
 
-    /// Takes back a claim that nobody was told of.
+    /// Undoes a claim whose caller was never answered.
     pub fn unclaim(&mut self, id: JobId) -> Result<(), StoreError> {
         let Some(entry) = self.core.index.entries.get(&id) else { return Ok(()) };
         let verdict = Verdict::Interrupted { why: Interruption::Unclaimed };
@@ -419,7 +418,7 @@ impl Group<'_> {
         self.change(id, status, change).map(drop)
     }
 
-    /// Takes a running job's lease back; `why` says how its attempt was lost.
+    /// Revokes the lease of a running job; `why` says how its attempt was lost.
     pub fn rescue(&mut self, id: JobId, why: Interruption) -> Result<(), StoreError> {
         let Some(entry) = self.core.index.entries.get(&id) else { return Ok(()) };
         let Ok((status, change)) = entry.status.rescued(why) else { return Ok(()) };

@@ -1,5 +1,5 @@
-//! A group's way to the disk and to those who wait for it. A large group goes it on a thread of its own,
-//! while the committer applies the next one; groups are written one after the other all the same.
+//! Makes a group durable and answers its callers. A large group is written on a thread of its own while the committer
+//! applies the next one. Groups are always written in order.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
@@ -10,76 +10,76 @@ use tokio::sync::mpsc::WeakSender;
 
 use super::command::{ClaimReply, Command};
 use super::core::Core;
-use super::group::Packed;
+use super::group::PackedGroup;
 use super::shared::Shared;
-use super::verbs::Claimed;
+use super::verbs::ClaimedJob;
 use crate::job::Event;
 use crate::store::StoreError;
 use crate::store::log_store::journal::chunks;
 use crate::supervise::{Failures, Part, pass};
 
-/// An answer to give when the group is durable, or has failed.
-pub type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// Answers a caller once the group is durable or has failed.
+pub type DurableReply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// Who waits for a group.
+/// The callers that wait for a group.
 #[derive(Default)]
-pub struct Waiting {
-    pub claims: Vec<(Result<Vec<Claimed>, StoreError>, ClaimReply)>,
-    pub answers: Vec<Answer>,
+pub struct Replies {
+    pub claims: Vec<(Result<Vec<ClaimedJob>, StoreError>, ClaimReply)>,
+    pub answers: Vec<DurableReply>,
 }
 
-/// A group and who waits for it.
-pub struct Parcel {
-    pub packed: Packed,
-    pub waiting: Waiting,
+/// A group that is about to be written, and the callers that wait for it.
+pub struct PendingGroup {
+    pub packed: PackedGroup,
+    pub replies: Replies,
 }
 
-/// Where a group's chunks are: the number of the first, the stored length of each.
-pub struct Stored {
+/// The chunks of a group that was stored: the number of the first one, and the stored length of each.
+pub struct StoredChunks {
     first_chunk: u64,
     lens: Vec<usize>,
 }
 
-/// A group that is not durable.
-pub struct Failed {
+/// A group that could not be made durable.
+pub struct FailedGroup {
     error: StoreError,
-    /// `Started` events of the claims that were answered before it failed.
-    unsure: Vec<Event>,
+    /// The `Started` events of claims that were answered before the group failed.
+    unsynced_claims: Vec<Event>,
 }
 
-pub type Outcome = Result<Stored, Failed>;
+pub type Outcome = Result<StoredChunks, FailedGroup>;
 
-impl Waiting {
-    /// Tells everybody that nothing was done.
+impl Replies {
+    /// Answers every caller that nothing was done.
     pub fn refuse(self, error: &StoreError) {
         for answer in self.answers {
             answer(Err(error.clone()));
         }
         for (_, reply) in self.claims {
-            // Whoever asked may have given up.
+            // The caller may have stopped waiting.
             let _gone = reply.send(Err(error.clone()));
         }
     }
 }
 
-impl Parcel {
-    /// A group that nobody waits for.
-    pub fn of_nobody(packed: Packed) -> Parcel {
-        Parcel { packed, waiting: Waiting::default() }
+impl PendingGroup {
+    /// A group that no caller waits for.
+    pub fn without_callers(packed: PackedGroup) -> PendingGroup {
+        PendingGroup { packed, replies: Replies::default() }
     }
 
-    /// Whether the next group can be applied before this one is durable, and that pays. What is in the
-    /// archive is looked up on the disk, so nothing is applied while it changes.
+    /// Whether applying the next group before this one is durable is possible and worth it. Archived jobs are looked up
+    /// in the log, so nothing is applied while the archive changes.
     pub fn may_overlap(&self, pipeline_from: usize) -> bool {
         self.packed.events.len() >= pipeline_from && self.packed.archive.is_none()
     }
 }
 
-/// Makes a group durable, wakes whom it gives work, answers, and tells those who follow.
-fn write(shared: &Shared, parcel: Parcel) -> Outcome {
-    let Parcel { packed, waiting } = parcel;
-    let Packed { first_chunk, chunks, mut writes, events, head, wakes, archive } = packed;
-    let Waiting { mut claims, answers } = waiting;
+/// Makes a group durable, wakes the loops that have new work, answers the callers, and publishes the events.
+fn write(shared: &Shared, pending: PendingGroup) -> Outcome {
+    let PendingGroup { packed, replies } = pending;
+    let PackedGroup { first_chunk, chunks, mut writes, events, head, wakes, archive } = packed;
+    let Replies { mut claims, answers } = replies;
     let mut lens = Vec::with_capacity(chunks.len());
     for (number, chunk) in (first_chunk..).zip(&chunks) {
         let bytes = chunk.seal();
@@ -87,17 +87,17 @@ fn write(shared: &Shared, parcel: Parcel) -> Outcome {
         writes.put(chunks::key(number), bytes);
     }
     let empty = writes.is_empty();
-    let mut unsure = 0;
+    let mut unsynced_claims = 0;
     let mut written = if empty { Ok(()) } else { shared.log.apply(writes) };
     if written.is_ok() {
-        // A claim is in the kernel's hands now and its job was durable before: the worker may begin.
+        // The kernel has the claim now, and its job was durable before: the worker may begin.
         for (claimed, reply) in claims.drain(..) {
-            unsure += claimed.as_ref().map_or(0, Vec::len);
-            let with_event = |one: Claimed| {
+            unsynced_claims += claimed.as_ref().map_or(0, Vec::len);
+            let with_event = |one: ClaimedJob| {
                 let started = events[one.started].clone();
                 (one, started)
             };
-            // A worker that no longer waits loses its lease when it runs out.
+            // The caller may have stopped waiting: then its lease expires.
             let _gone = reply.send(claimed.map(|all| all.into_iter().map(with_event).collect()));
         }
         if !empty {
@@ -105,14 +105,17 @@ fn write(shared: &Shared, parcel: Parcel) -> Outcome {
         }
     }
     if let Err(error) = written {
-        shared.suspend(error.clone()); // before anybody is told
-        Waiting { claims, answers }.refuse(&error);
+        shared.suspend(error.clone()); // before any caller is answered
+        Replies { claims, answers }.refuse(&error);
         // Claims come first in a group, so their events do.
-        return Err(Failed { error, unsure: events.into_iter().take(unsure).collect() });
+        return Err(FailedGroup {
+            error,
+            unsynced_claims: events.into_iter().take(unsynced_claims).collect(),
+        });
     }
     {
-        let mut directory = shared.directory.write().unwrap_or_else(PoisonError::into_inner);
-        chunks.iter().zip(&lens).for_each(|(chunk, len)| directory.add(chunk.first_seq, *len));
+        let mut chunk_index = shared.chunk_index.write().unwrap_or_else(PoisonError::into_inner);
+        chunks.iter().zip(&lens).for_each(|(chunk, len)| chunk_index.add(chunk.first_seq, *len));
     }
     if let Some(archive) = archive {
         *shared.archive.write().unwrap_or_else(PoisonError::into_inner) = archive;
@@ -123,103 +126,103 @@ fn write(shared: &Shared, parcel: Parcel) -> Outcome {
     for answer in answers {
         answer(Ok(()));
     }
-    // After the answers: they have woken the runtime already, so this costs hardly anything.
-    shared.tell(&followers, events);
-    Ok(Stored { first_chunk, lens })
+    // After the answers, which have woken the runtime already: so this costs little.
+    shared.publish(&followers, events);
+    Ok(StoredChunks { first_chunk, lens })
 }
 
 impl Core {
-    /// Writes a group here and now.
-    pub fn write(&mut self, parcel: Parcel) -> Result<(), StoreError> {
-        let outcome = write(&self.shared, parcel);
+    /// Writes a group on this thread.
+    pub fn write(&mut self, pending: PendingGroup) -> Result<(), StoreError> {
+        let outcome = write(&self.shared, pending);
         self.written(outcome)
     }
 
-    /// Takes note of what became of a group.
+    /// Notes the outcome of a group.
     pub fn written(&mut self, outcome: Outcome) -> Result<(), StoreError> {
         match outcome {
-            Ok(Stored { first_chunk, lens }) => {
+            Ok(StoredChunks { first_chunk, lens }) => {
                 self.journal.stored(first_chunk, &lens);
                 Ok(())
             }
-            Err(Failed { error, unsure }) => {
-                self.unsure = unsure;
+            Err(FailedGroup { error, unsynced_claims }) => {
+                self.unsynced_claims = unsynced_claims;
                 Err(error)
             }
         }
     }
 }
 
-/// The committer's end of the thread that writes beside it.
+/// The committer's handle of the thread that writes large groups.
 pub struct Writer {
     shared: Arc<Shared>,
-    give: Option<SyncSender<Parcel>>,
+    send: Option<SyncSender<PendingGroup>>,
     outcomes: Receiver<Outcome>,
-    /// A group is on its way.
+    /// Whether a group is being written.
     busy: bool,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    /// Starts the thread; it ends when this is dropped. `commands` wakes the committer for a failure.
+    /// Starts the thread, which ends when the handle is dropped. It reports failures through `commands`, which wakes the
+    /// committer.
     pub fn start(
         shared: Arc<Shared>,
         commands: WeakSender<Command>,
         failures: &Failures,
     ) -> std::io::Result<Writer> {
-        let (give, parcels) = sync_channel::<Parcel>(1);
+        let (send, groups) = sync_channel::<PendingGroup>(1);
         let (tell, outcomes) = sync_channel(1);
         let its = shared.clone();
         let thread = failures.thread(Part::GroupWriter, move || {
-            for parcel in parcels {
+            for pending in groups {
                 pass(Part::GroupWriter);
-                let outcome = write(&its, parcel);
+                let outcome = write(&its, pending);
                 let failed = outcome.is_err();
                 if tell.send(outcome).is_err() {
                     return;
                 }
                 if failed && let Some(commands) = commands.upgrade() {
-                    // Full: then the committer does not sleep and comes to ask by itself.
+                    // If the channel is full, the committer is awake and will ask for the outcome anyway.
                     let _full = commands.try_send(Command::Failed);
                 }
             }
         })?;
-        Ok(Writer { shared, give: Some(give), outcomes, busy: false, thread: Some(thread) })
+        Ok(Writer { shared, send: Some(send), outcomes, busy: false, thread: Some(thread) })
     }
 
-    /// Sends a group on its way; the one before has been waited for. Gives it back when the thread has
-    /// ended.
-    pub fn give(&mut self, parcel: Parcel) -> Option<Parcel> {
-        let Some(give) = &self.give else { return Some(parcel) };
-        match give.send(parcel) {
+    /// Hands a group to the thread, which has finished the previous one. Returns the group when the thread has ended.
+    pub fn send(&mut self, pending: PendingGroup) -> Option<PendingGroup> {
+        let Some(send) = &self.send else { return Some(pending) };
+        match send.send(pending) {
             Ok(()) => {
                 self.busy = true;
                 None
             }
-            Err(SendError(parcel)) => Some(parcel),
+            Err(SendError(pending)) => Some(pending),
         }
     }
 
-    /// Waits for the group that is on its way, if one is.
-    pub fn rest(&mut self) -> Option<Outcome> {
+    /// Waits for the group that is being written, if there is one.
+    pub fn finish(&mut self) -> Option<Outcome> {
         if !std::mem::take(&mut self.busy) {
             return None;
         }
         Some(self.outcomes.recv().unwrap_or_else(|_| {
-            let error = StoreError::Unavailable("the thread that writes has ended".into());
+            let error = StoreError::Unavailable("the group writer thread has ended".into());
             self.shared.suspend(error.clone());
-            Err(Failed { error, unsure: Vec::new() })
+            Err(FailedGroup { error, unsynced_claims: Vec::new() })
         }))
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.give = None;
+        self.send = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread that writes panicked");
+            tracing::error!("the group writer thread panicked");
         }
     }
 }

@@ -23,14 +23,14 @@ pub fn number(key: &[u8]) -> Option<u64> {
 
 /// What readers need to find an event: the first event of every durable chunk.
 #[derive(Debug, Default)]
-pub struct Directory {
+pub struct ChunkIndex {
     base: u64,
     first_seqs: VecDeque<u64>,
     /// Stored bytes of all chunks.
     pub bytes: u64,
 }
 
-impl Directory {
+impl ChunkIndex {
     /// Adds a durable chunk; from now on readers find it.
     pub fn add(&mut self, first_seq: u64, len: usize) {
         self.first_seqs.push_back(first_seq);
@@ -50,21 +50,21 @@ impl Directory {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Meta {
+struct ChunkMeta {
     first_seq: u64,
     at: Time,
     /// The stored length; removing a chunk needs it.
     len: u32,
-    /// Live or not yet archived jobs whose trail goes through the chunk.
+    /// LiveSnapshot or not yet archived jobs whose trail goes through the chunk.
     refs: u32,
 }
 
 /// The committer's side of the table; the chunks of the newest groups may be on their way to the disk.
 pub struct Journal {
-    shared: Arc<RwLock<Directory>>,
+    shared: Arc<RwLock<ChunkIndex>>,
     base: u64,
-    metas: VecDeque<Meta>,
-    /// References to chunks of the group under way, which have no `Meta` yet.
+    metas: VecDeque<ChunkMeta>,
+    /// References to chunks of the group under way, which have no `ChunkMeta` yet.
     fresh_refs: Vec<u32>,
     /// Stored bytes of all chunks.
     pub bytes: u64,
@@ -75,10 +75,10 @@ const TRIM_STEP: usize = 256;
 
 impl Journal {
     /// An empty table whose first chunk will be `base`.
-    pub fn new(base: u64, shared: Arc<RwLock<Directory>>) -> Self {
-        let mut directory = shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *directory = Directory { base, ..Directory::default() };
-        drop(directory);
+    pub fn new(base: u64, shared: Arc<RwLock<ChunkIndex>>) -> Self {
+        let mut index = shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *index = ChunkIndex { base, ..ChunkIndex::default() };
+        drop(index);
         Journal { shared, base, metas: VecDeque::new(), fresh_refs: Vec::new(), bytes: 0 }
     }
 
@@ -90,7 +90,7 @@ impl Journal {
     /// Adds a chunk that is on its way to the disk.
     pub fn stage(&mut self, first_seq: u64, at: Time) {
         let refs = if self.fresh_refs.is_empty() { 0 } else { self.fresh_refs.remove(0) };
-        self.metas.push_back(Meta { first_seq, at, len: 0, refs });
+        self.metas.push_back(ChunkMeta { first_seq, at, len: 0, refs });
     }
 
     /// Chunks from this number on are on the disk, and so long each.
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn journal() -> (Journal, Arc<RwLock<Directory>>) {
+    fn journal() -> (Journal, Arc<RwLock<ChunkIndex>>) {
         let shared = Arc::default();
         let mut journal = Journal::new(10, Arc::clone(&shared));
         for (n, first_seq) in [1, 4, 4, 9].into_iter().enumerate() {
@@ -213,11 +213,11 @@ mod tests {
     #[test]
     fn readers_find_the_chunk_of_an_event() {
         let (_journal, shared) = journal();
-        let directory = shared.read().unwrap();
-        assert_eq!(directory.chunks_from(1, 9), [10, 11, 12, 13]);
-        assert_eq!(directory.chunks_from(3, 2), [10, 11]);
-        assert_eq!(directory.chunks_from(4, 9), [12, 13]);
-        assert_eq!(directory.chunks_from(99, 9), [13]);
+        let index = shared.read().unwrap();
+        assert_eq!(index.chunks_from(1, 9), [10, 11, 12, 13]);
+        assert_eq!(index.chunks_from(3, 2), [10, 11]);
+        assert_eq!(index.chunks_from(4, 9), [12, 13]);
+        assert_eq!(index.chunks_from(99, 9), [13]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ const COMPRESSED: u8 = 1;
 const PREFIX: usize = 6;
 /// Below this many bytes compression costs more than it saves.
 const WORTH_COMPRESSING: usize = 200;
-/// Raw bytes after which a chunk is closed; compressed it then stays below one piece, usually.
+/// RawChunk bytes after which a chunk is closed; compressed it then stays below one piece, usually.
 const CHUNK_BYTES: usize = 14 * 1_024;
 
 /// What a chunk holds, decoded.
@@ -58,7 +58,7 @@ struct Header {
 }
 
 #[derive(Serialize)]
-enum Wire<'a> {
+enum RecordRef<'a> {
     Job { id: JobId, label: u32, state: State, attempt: u16, change: &'a Change },
     Queue { queue: &'a QueueName, change: QueueChange },
     Carried(&'a Job),
@@ -67,7 +67,7 @@ enum Wire<'a> {
 }
 
 #[derive(Deserialize)]
-enum Stored {
+enum StoredRecord {
     Job { id: JobId, label: u32, state: State, attempt: u16, change: Change },
     Queue { queue: QueueName, change: QueueChange },
     Carried(Box<Job>),
@@ -83,19 +83,19 @@ pub struct Packer {
     count: u32,
     labels: Vec<Arc<Labels>>,
     body: Vec<u8>,
-    done: Vec<Raw>,
+    done: Vec<RawChunk>,
     /// Bytes of the events packed so far, before compression.
     pub event_bytes: u64,
 }
 
 /// A chunk that takes no more records, before its compression.
 #[derive(Debug)]
-pub struct Raw {
+pub struct RawChunk {
     pub first_seq: u64,
     raw: Vec<u8>,
 }
 
-impl Raw {
+impl RawChunk {
     /// What is stored.
     pub fn seal(&self) -> Vec<u8> {
         seal(formats::JOURNAL_CHUNK, &self.raw)
@@ -125,10 +125,12 @@ impl Packer {
         let wire = match &event.fact {
             Fact::Job { id, labels, state, attempt, change } => {
                 let label = self.label(labels);
-                Wire::Job { id: *id, label, state: *state, attempt: *attempt, change }
+                RecordRef::Job { id: *id, label, state: *state, attempt: *attempt, change }
             }
-            Fact::Queue { queue, change } => Wire::Queue { queue, change: *change },
-            Fact::Schedule { schedule, change } => Wire::Schedule { schedule, change: *change },
+            Fact::Queue { queue, change } => RecordRef::Queue { queue, change: *change },
+            Fact::Schedule { schedule, change } => {
+                RecordRef::Schedule { schedule, change: *change }
+            }
         };
         self.encode(&wire)?;
         self.event_bytes += (self.body.len() - before) as u64;
@@ -137,13 +139,13 @@ impl Packer {
 
     /// Adds a whole job.
     pub fn carried(&mut self, job: &Job) -> Result<usize, String> {
-        self.encode(&Wire::Carried(job))?;
+        self.encode(&RecordRef::Carried(job))?;
         self.added()
     }
 
     /// Adds that a finished job went.
     pub fn pruned(&mut self, id: JobId) -> Result<usize, String> {
-        self.encode(&Wire::Pruned(id))?;
+        self.encode(&RecordRef::Pruned(id))?;
         self.added()
     }
 
@@ -157,7 +159,7 @@ impl Packer {
         }
     }
 
-    fn encode(&mut self, wire: &Wire<'_>) -> Result<(), String> {
+    fn encode(&mut self, wire: &RecordRef<'_>) -> Result<(), String> {
         let body = std::mem::take(&mut self.body);
         self.body = postcard::to_extend(wire, body).map_err(|error| error.to_string())?;
         Ok(())
@@ -175,13 +177,13 @@ impl Packer {
 
     /// Closes what is open as a chunk of its own, even when nothing is in it: its header alone says how
     /// far the numbers go, and when.
-    pub fn finish_marked(mut self) -> Result<Vec<Raw>, String> {
+    pub fn finish_marked(mut self) -> Result<Vec<RawChunk>, String> {
         self.close()?;
         Ok(self.done)
     }
 
     /// The finished chunks.
-    pub fn finish(mut self) -> Result<Vec<Raw>, String> {
+    pub fn finish(mut self) -> Result<Vec<RawChunk>, String> {
         if self.count > 0 {
             self.close()?;
         }
@@ -205,7 +207,7 @@ impl Packer {
         };
         let mut raw = postcard::to_stdvec(&header).map_err(|error| error.to_string())?;
         raw.extend_from_slice(&self.body);
-        self.done.push(Raw { first_seq: self.first_seq, raw });
+        self.done.push(RawChunk { first_seq: self.first_seq, raw });
         self.body.clear();
         self.count = 0;
         self.first_seq = self.next_seq;
@@ -225,21 +227,21 @@ impl Chunk {
         let mut seq = header.first_seq;
         let mut records = Vec::with_capacity(header.count as usize);
         for _ in 0..header.count {
-            let (stored, tail) =
-                postcard::take_from_bytes::<Stored>(rest).map_err(|e| format!("record: {e}"))?;
+            let (stored, tail) = postcard::take_from_bytes::<StoredRecord>(rest)
+                .map_err(|e| format!("record: {e}"))?;
             rest = tail;
             let fact = match stored {
-                Stored::Job { id, label, state, attempt, change } => {
+                StoredRecord::Job { id, label, state, attempt, change } => {
                     let labels = header.labels.get(label as usize).ok_or("unknown label")?.clone();
                     Fact::Job { id, labels, state, attempt, change }
                 }
-                Stored::Queue { queue, change } => Fact::Queue { queue, change },
-                Stored::Schedule { schedule, change } => Fact::Schedule { schedule, change },
-                Stored::Carried(job) => {
+                StoredRecord::Queue { queue, change } => Fact::Queue { queue, change },
+                StoredRecord::Schedule { schedule, change } => Fact::Schedule { schedule, change },
+                StoredRecord::Carried(job) => {
                     records.push(Record::Carried(job));
                     continue;
                 }
-                Stored::Pruned(id) => {
+                StoredRecord::Pruned(id) => {
                     records.push(Record::Pruned(id));
                     continue;
                 }

@@ -10,12 +10,12 @@ use crate::job::{Change, Event, Fact, Job, JobId, Labels, State, Status};
 
 /// The jobs of a journal read from its first chunk on.
 #[derive(Default)]
-pub struct Fold {
-    pub jobs: BTreeMap<JobId, Folded>,
+pub struct JournalFold {
+    pub jobs: BTreeMap<JobId, FoldedJob>,
 }
 
 /// A job as its events make it.
-pub struct Folded {
+pub struct FoldedJob {
     pub labels: Arc<Labels>,
     pub status: Status,
     /// The event that changed it last.
@@ -23,7 +23,7 @@ pub struct Folded {
     pub trail: Trail,
 }
 
-impl Fold {
+impl JournalFold {
     /// Adds one record of a chunk.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl Fold {
         match record {
             Record::Event(event) => self.event(chunk, event),
             Record::Carried(job) => {
-                let known = self.jobs.insert(job.id, Folded::of(job, chunk));
+                let known = self.jobs.insert(job.id, FoldedJob::of(job, chunk));
                 let Some(known) = known else { return Ok(()) };
                 if known.status != job.status || known.seq != job.seq || known.labels != job.labels
                 {
@@ -59,7 +59,7 @@ impl Fold {
                 return Err(format!("event {} enqueues job {id} as {state}", event.seq));
             }
             // The same id again is one whose first job has finished and left the archive.
-            return match self.jobs.insert(*id, Folded::of(&job, chunk)) {
+            return match self.jobs.insert(*id, FoldedJob::of(&job, chunk)) {
                 Some(old) if !old.status.state.is_final() => {
                     Err(format!("event {} enqueues job {id}, which is there", event.seq))
                 }
@@ -102,9 +102,9 @@ impl Fold {
     }
 }
 
-impl Folded {
-    fn of(job: &Job, chunk: u64) -> Folded {
-        Folded {
+impl FoldedJob {
+    fn of(job: &Job, chunk: u64) -> FoldedJob {
+        FoldedJob {
             labels: job.labels.clone(),
             status: job.status,
             seq: job.seq,

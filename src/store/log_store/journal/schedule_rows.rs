@@ -13,11 +13,11 @@ use crate::store::schedules::Schedules;
 pub const PREFIX: &[u8] = b"s";
 
 /// How long the value of each row is, so that no piece of a longer one is left behind.
-pub type Rows = BTreeMap<ScheduleName, usize>;
+pub type RowLengths = BTreeMap<ScheduleName, usize>;
 
 /// Reads every row.
-pub fn read(log: &dyn Log) -> Result<(Schedules, Rows), StoreError> {
-    let (mut schedules, mut rows) = (Schedules::default(), Rows::default());
+pub fn read(log: &dyn Log) -> Result<(Schedules, RowLengths), StoreError> {
+    let (mut schedules, mut rows) = (Schedules::default(), RowLengths::default());
     for row in log.scan(PREFIX) {
         let (key, value) = row?;
         let schedule = decode(&value).map_err(|why| {

@@ -2,7 +2,7 @@
 //! hands out where records are; they are read and searched by the caller's thread.
 
 use super::records;
-use super::records::Reader;
+use super::records::RecordReader;
 use crate::job::{Job, JobId, JobQuery, Matcher, PageCursor, Reading, State};
 use crate::store::StoreError;
 use crate::store::log_store::archive::scan::ArchiveScan;
@@ -11,53 +11,53 @@ use crate::store::log_store::commit::shared::Shared;
 use crate::store::search::Budget;
 
 /// Index entries that one look at the index may pass: the committer waits for it.
-const LOOK_AT: usize = 20_000;
+const MAX_PASSED: usize = 20_000;
 /// Entries whose records are to be searched that one look may hand out, for the same reason.
-const CANDIDATES: usize = 2_000;
+const MAX_CANDIDATES: usize = 2_000;
 
 /// The index's part of a page.
-pub struct Rows {
-    found: Vec<Found>,
+pub struct IndexRows {
+    found: Vec<IndexRow>,
     /// The id from which down the index was not looked at, when it was not to the end.
     stopped_at: Option<JobId>,
-    looked: u64,
+    passed: u64,
 }
 
 /// A job that the index knows and that may be wanted.
-struct Found {
+struct IndexRow {
     id: JobId,
     /// The chunks of its record.
     trail: Vec<u64>,
     /// The entries that were looked at up to it.
-    looked: u64,
+    passed: u64,
 }
 
 /// One row of a page.
-pub enum Row {
+pub enum PageRow {
     Read(Box<Job>),
     /// The record was not where the index had said; it is somewhere else by now.
     Moved(JobId),
 }
 
-impl Row {
+impl PageRow {
     fn bytes(&self) -> usize {
         match self {
-            Row::Read(job) => job.bytes(),
-            Row::Moved(_) => 0, // it is read when the part is complete
+            PageRow::Read(job) => job.bytes(),
+            PageRow::Moved(_) => 0, // it is read when the part is complete
         }
     }
 
-    fn without_content(self) -> Row {
+    fn without_content(self) -> PageRow {
         match self {
-            Row::Read(job) => Row::Read(Box::new(job.without_content())),
-            Row::Moved(id) => Row::Moved(id),
+            PageRow::Read(job) => PageRow::Read(Box::new(job.without_content())),
+            PageRow::Moved(id) => PageRow::Moved(id),
         }
     }
 }
 
 /// A part of a page: what one look found.
-pub struct Part {
-    pub rows: Vec<Row>,
+pub struct PagePart {
+    pub rows: Vec<PageRow>,
     pub next: Option<PageCursor>,
     pub examined: u64,
     /// Bytes of the records of the page so far.
@@ -73,10 +73,10 @@ pub fn trail(index: &Index, id: JobId) -> Option<Vec<u64>> {
 
 /// The index's rows, one more than wanted, so that the end is known; more when their records decide.
 /// Looks at no more than `step` of them.
-pub fn rows(index: &Index, query: &JobQuery, step: u64) -> Rows {
+pub fn rows(index: &Index, query: &JobQuery, step: u64) -> IndexRows {
     let (below, lowest) = (query.below(), query.lowest());
     if below.is_some_and(|below| below <= lowest) {
-        return Rows { found: Vec::new(), stopped_at: None, looked: 0 };
+        return IndexRows { found: Vec::new(), stopped_at: None, passed: 0 };
     }
     if let Some(mut few) = few_candidates(index, query) {
         few.retain(|id| *id >= lowest && below.is_none_or(|below| *id < below));
@@ -94,21 +94,21 @@ fn take<'i>(
     query: &JobQuery,
     entries: impl Iterator<Item = (&'i JobId, &'i Entry)>,
     step: u64,
-) -> Rows {
-    let wanted = if query.terms.is_empty() { query.rows() + 1 } else { CANDIDATES };
+) -> IndexRows {
+    let wanted = if query.terms.is_empty() { query.rows() + 1 } else { MAX_CANDIDATES };
     // Each entry is held against each name that is wanted.
     let names = query.queues.len() + query.kinds.len() + query.tags.len();
-    let most = step.clamp(1, (LOOK_AT / (1 + names / 8)).max(1) as u64);
-    let mut rows = Rows { found: Vec::new(), stopped_at: None, looked: 0 };
+    let most = step.clamp(1, (MAX_PASSED / (1 + names / 8)).max(1) as u64);
+    let mut rows = IndexRows { found: Vec::new(), stopped_at: None, passed: 0 };
     for (id, entry) in entries {
-        if rows.found.len() == wanted || rows.looked == most {
+        if rows.found.len() == wanted || rows.passed == most {
             rows.stopped_at = Some(*id);
             break;
         }
-        rows.looked += 1;
+        rows.passed += 1;
         if query.matches(&entry.labels, entry.status.state) {
-            let (trail, looked) = (entry.trail.iter().collect(), rows.looked);
-            rows.found.push(Found { id: *id, trail, looked });
+            let (trail, passed) = (entry.trail.iter().collect(), rows.passed);
+            rows.found.push(IndexRow { id: *id, trail, passed });
         }
     }
     rows
@@ -140,8 +140,8 @@ fn few_candidates(index: &Index, query: &JobQuery) -> Option<Vec<JobId>> {
                 Box::new(sets.finished.get(state).into_iter().flat_map(|set| set.values().copied()))
             }
         };
-        ids.extend(more.take(LOOK_AT + 1 - ids.len().min(LOOK_AT)));
-        if ids.len() > LOOK_AT {
+        ids.extend(more.take(MAX_PASSED + 1 - ids.len().min(MAX_PASSED)));
+        if ids.len() > MAX_PASSED {
             return None;
         }
     }
@@ -154,23 +154,23 @@ fn few_candidates(index: &Index, query: &JobQuery) -> Option<Vec<JobId>> {
 pub fn page(
     shared: &Shared,
     query: &JobQuery,
-    rows: &Rows,
+    rows: &IndexRows,
     step: u64,
     bytes: usize,
     budget: &Budget,
-) -> Result<Part, StoreError> {
+) -> Result<PagePart, StoreError> {
     records::from_archive(shared, |archive| {
         let goes_on = || budget.goes_on();
-        let paging = Paging {
+        let paging = PageBuilder {
             rows,
             matcher: Matcher::new(query),
             reading: Reading::new(&goes_on),
-            reader: Reader::new(shared),
-            part: Part { rows: Vec::new(), next: None, examined: 0, bytes, is_full: false },
+            reader: RecordReader::new(shared),
+            part: PagePart { rows: Vec::new(), next: None, examined: 0, bytes, is_full: false },
             limit: query.rows(),
             most_bytes: shared.limits.read_bytes,
             indexed: 0,
-            looked: 0,
+            passed: 0,
             last: None,
         };
         let archived = ArchiveScan::new(archive, &*shared.log, query);
@@ -180,24 +180,24 @@ pub fn page(
 }
 
 /// A part of a page while it is made.
-struct Paging<'a> {
-    rows: &'a Rows,
+struct PageBuilder<'a> {
+    rows: &'a IndexRows,
     matcher: Matcher<'a>,
     reading: Reading<'a>,
-    reader: Reader<'a>,
-    part: Part,
+    reader: RecordReader<'a>,
+    part: PagePart,
     limit: usize,
     most_bytes: usize,
     /// How many of the index's rows were taken.
     indexed: usize,
     /// How many of its entries were passed with them.
-    looked: u64,
+    passed: u64,
     /// The last row of the page.
     last: Option<JobId>,
 }
 
 /// What became of a job.
-enum Looked {
+enum Examined {
     Done,
     /// It is one more than the page holds.
     Full,
@@ -205,12 +205,12 @@ enum Looked {
     Interrupted,
 }
 
-impl Paging<'_> {
+impl PageBuilder<'_> {
     fn run(
         mut self,
         mut archived: ArchiveScan<'_>,
         is_enough: impl Fn(u64) -> bool,
-    ) -> Result<Part, StoreError> {
+    ) -> Result<PagePart, StoreError> {
         let mut begun = false;
         loop {
             let (found, bound) = (self.rows.found.get(self.indexed), archived.bound());
@@ -223,16 +223,16 @@ impl Paging<'_> {
             if found.is_none() && bound.is_none_or(|bound| self.rows.stopped_at >= Some(bound)) {
                 return Ok(self.finish(Some(floor)));
             }
-            let looked = match found {
+            let passed = match found {
                 Some(found) if found.id == floor && bound != Some(floor) => {
-                    self.looked = found.looked - 1;
-                    if begun && is_enough(self.part.examined + self.looked) {
+                    self.passed = found.passed - 1;
+                    if begun && is_enough(self.part.examined + self.passed) {
                         return Ok(self.stop(floor));
                     }
                     self.indexed(found)?
                 }
                 Some(_) | None => {
-                    if begun && is_enough(self.part.examined + self.looked) {
+                    if begun && is_enough(self.part.examined + self.passed) {
                         return Ok(self.stop(floor));
                     }
                     match archived.step()? {
@@ -242,72 +242,72 @@ impl Paging<'_> {
                 }
             };
             begun = true;
-            match looked {
-                Looked::Done => {}
-                Looked::Full => {
+            match passed {
+                Examined::Done => {}
+                Examined::Full => {
                     self.part.next = self.last.map(PageCursor).or(Some(above(floor)));
                     self.part.is_full = true;
-                    self.part.examined += self.looked;
+                    self.part.examined += self.passed;
                     return Ok(self.part);
                 }
-                Looked::Interrupted => return Ok(self.stop(floor)),
+                Examined::Interrupted => return Ok(self.stop(floor)),
             }
         }
     }
 
     /// Looks at a job of the index.
-    fn indexed(&mut self, found: &Found) -> Result<Looked, StoreError> {
+    fn indexed(&mut self, found: &IndexRow) -> Result<Examined, StoreError> {
         let row = match self.reader.fold(found.id, &found.trail)? {
             Some(job) => match self.matcher.finds_in(&job, &mut self.reading) {
-                Ok(true) => Some(Row::Read(Box::new(job))),
+                Ok(true) => Some(PageRow::Read(Box::new(job))),
                 Ok(false) => None,
-                Err(_) => return Ok(Looked::Interrupted),
+                Err(_) => return Ok(Examined::Interrupted),
             },
-            None => Some(Row::Moved(found.id)),
+            None => Some(PageRow::Moved(found.id)),
         };
         self.indexed += 1;
-        self.looked = found.looked;
+        self.passed = found.passed;
         Ok(self.push(found.id, row))
     }
 
     /// Looks at a job of the archive.
-    fn archived(&mut self, job: Job) -> Looked {
+    fn archived(&mut self, job: Job) -> Examined {
         let Ok(is_wanted) = self.matcher.finds(&job, &mut self.reading) else {
-            return Looked::Interrupted;
+            return Examined::Interrupted;
         };
         self.part.examined += 1;
         // A job that was archived between the two looks stands in both.
         if let Some(same) = self.rows.found.get(self.indexed).filter(|found| found.id == job.id) {
             self.indexed += 1;
-            self.looked = same.looked;
+            self.passed = same.passed;
         }
         let id = job.id;
-        self.push(id, is_wanted.then(|| Row::Read(Box::new(job))))
+        self.push(id, is_wanted.then(|| PageRow::Read(Box::new(job))))
     }
 
-    fn push(&mut self, id: JobId, row: Option<Row>) -> Looked {
-        let Some(row) = row else { return Looked::Done };
+    fn push(&mut self, id: JobId, row: Option<PageRow>) -> Examined {
+        let Some(row) = row else { return Examined::Done };
         let bytes = self.part.bytes.saturating_add(row.bytes());
         let is_too_much = self.part.bytes > 0 && bytes > self.most_bytes;
         if self.part.rows.len() == self.limit || is_too_much {
-            return Looked::Full;
+            return Examined::Full;
         }
         self.last = Some(id);
         self.part.bytes = bytes;
         self.part.rows.push(row.without_content());
-        Looked::Done
+        Examined::Done
     }
 
     /// Ends before a job that was not looked at.
-    fn stop(mut self, floor: JobId) -> Part {
-        self.part.examined += self.looked;
+    fn stop(mut self, floor: JobId) -> PagePart {
+        self.part.examined += self.passed;
         self.part.next = Some(above(floor));
         self.part
     }
 
     /// Ends where the index was looked at to the end, or to the floor.
-    fn finish(mut self, floor: Option<JobId>) -> Part {
-        self.part.examined += self.rows.looked;
+    fn finish(mut self, floor: Option<JobId>) -> PagePart {
+        self.part.examined += self.rows.passed;
         self.part.next = floor.map(above);
         self.part
     }

@@ -16,15 +16,15 @@ type Read = Box<dyn FnOnce() + Send>;
 
 /// Who reads, and what waits to be read.
 #[derive(Clone)]
-pub struct Readers {
-    most: Most,
+pub struct ReadPool {
+    limits: ReadLimits,
     state: Arc<Mutex<State>>,
     failures: Failures,
 }
 
 /// What kind of a read it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum ReadClass {
     /// A turn of a search. Only some readers take those at once.
     Search,
     /// A stretch of the log, for somebody who is behind. Only some readers take those at once.
@@ -33,14 +33,14 @@ pub enum Class {
     Short,
 }
 
-impl Class {
+impl ReadClass {
     /// The order in which they take turns.
-    const ALL: [Class; 3] = [Class::Search, Class::Log, Class::Short];
+    const ALL: [ReadClass; 3] = [ReadClass::Search, ReadClass::Log, ReadClass::Short];
 }
 
 /// How many reads of each class may be under way at once.
 #[derive(Debug, Clone, Copy)]
-struct Most {
+struct ReadLimits {
     readers: usize,
     searches: usize,
     log: usize,
@@ -49,19 +49,24 @@ struct Most {
     long: usize,
 }
 
-impl Most {
-    fn of(limits: &Limits) -> Most {
+impl ReadLimits {
+    fn of(limits: &Limits) -> ReadLimits {
         let readers = limits.readers.max(1);
         let long = (readers - 1).max(1);
         let part = |wanted: usize| wanted.clamp(1, long);
-        Most { readers, searches: part(limits.search_readers), log: part(limits.log_readers), long }
+        ReadLimits {
+            readers,
+            searches: part(limits.search_readers),
+            log: part(limits.log_readers),
+            long,
+        }
     }
 
-    fn of_class(&self, class: Class) -> usize {
+    fn of_class(&self, class: ReadClass) -> usize {
         match class {
-            Class::Search => self.searches,
-            Class::Log => self.log,
-            Class::Short => self.readers,
+            ReadClass::Search => self.searches,
+            ReadClass::Log => self.log,
+            ReadClass::Short => self.readers,
         }
     }
 }
@@ -70,44 +75,47 @@ impl Most {
 struct State {
     reading: usize,
     /// How many of those that read do so for each class.
-    busy: [usize; Class::ALL.len()],
-    waiting: [VecDeque<Read>; Class::ALL.len()],
+    busy: [usize; ReadClass::ALL.len()],
+    waiting: [VecDeque<Read>; ReadClass::ALL.len()],
     /// What was begun last, so that with a single reader all have their turn.
-    last: Option<Class>,
+    last: Option<ReadClass>,
 }
 
 impl State {
-    fn next(&mut self, most: &Most) -> Option<(Class, Read)> {
+    fn next(&mut self, limits: &ReadLimits) -> Option<(ReadClass, Read)> {
         let from = self.last.map_or(0, |last| last as usize + 1);
-        let turns = (from..from + Class::ALL.len()).map(|at| Class::ALL[at % Class::ALL.len()]);
-        let class = turns.into_iter().find(|class| self.may_begin(*class, most))?;
+        let turns =
+            (from..from + ReadClass::ALL.len()).map(|at| ReadClass::ALL[at % ReadClass::ALL.len()]);
+        let class = turns.into_iter().find(|class| self.may_begin(*class, limits))?;
         let read = self.waiting[class as usize].pop_front()?;
         self.last = Some(class);
         self.busy[class as usize] += 1;
         Some((class, read))
     }
 
-    fn may_begin(&self, class: Class, most: &Most) -> bool {
+    fn may_begin(&self, class: ReadClass, limits: &ReadLimits) -> bool {
         let busy = self.busy[class as usize];
-        let long = self.busy[Class::Search as usize] + self.busy[Class::Log as usize];
+        let long = self.busy[ReadClass::Search as usize] + self.busy[ReadClass::Log as usize];
         let has_room = match class {
-            Class::Search | Class::Log => busy < most.of_class(class) && long < most.long,
-            Class::Short => true,
+            ReadClass::Search | ReadClass::Log => {
+                busy < limits.of_class(class) && long < limits.long
+            }
+            ReadClass::Short => true,
         };
         has_room && !self.waiting[class as usize].is_empty()
     }
 }
 
-impl Readers {
+impl ReadPool {
     /// At most so many reads at once, and so many of them turns of searches and reads of the log.
-    pub fn new(limits: &Limits, failures: Failures) -> Readers {
-        Readers { most: Most::of(limits), state: Arc::default(), failures }
+    pub fn new(limits: &Limits, failures: Failures) -> ReadPool {
+        ReadPool { limits: ReadLimits::of(limits), state: Arc::default(), failures }
     }
 
     /// Does a read when it is its turn; `None` when it panicked, or the runtime ends.
     pub async fn read<T: Send + 'static>(
         &self,
-        class: Class,
+        class: ReadClass,
         read: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
@@ -119,16 +127,16 @@ impl Readers {
         answer.await.ok()
     }
 
-    fn ask(&self, class: Class, read: Read) {
+    fn ask(&self, class: ReadClass, read: Read) {
         let mut state = self.state();
         let ahead = state.busy[class as usize] + state.waiting[class as usize].len();
         let free = match class {
-            Class::Short => true,
-            Class::Search | Class::Log => ahead < self.most.of_class(class),
+            ReadClass::Short => true,
+            ReadClass::Search | ReadClass::Log => ahead < self.limits.of_class(class),
         };
         state.waiting[class as usize].push_back(read);
         // A read that finds no reader free is taken by one that has read for its class.
-        if free && state.reading < self.most.readers {
+        if free && state.reading < self.limits.readers {
             state.reading += 1;
             let readers = self.clone();
             drop(spawn_blocking(move || {
@@ -150,9 +158,9 @@ impl Readers {
         }
     }
 
-    fn next(&self) -> Option<(Class, Read)> {
+    fn next(&self) -> Option<(ReadClass, Read)> {
         let mut state = self.state();
-        let next = state.next(&self.most);
+        let next = state.next(&self.limits);
         if next.is_none() {
             state.reading -= 1;
         }
@@ -173,10 +181,10 @@ mod tests {
 
     use super::*;
 
-    fn readers(readers: usize, long: usize) -> Readers {
+    fn readers(readers: usize, long: usize) -> ReadPool {
         let limits =
             Limits { readers, search_readers: long, log_readers: long, ..Limits::default() };
-        Readers::new(&limits, Failures::default())
+        ReadPool::new(&limits, Failures::default())
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -185,9 +193,9 @@ mod tests {
         let seen = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0), Barrier::new(2)));
         let reads = (0..64).map(|number| {
             let seen = seen.clone();
-            readers.read(Class::Short, move || {
-                let (now, most, pair) = &*seen;
-                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            readers.read(ReadClass::Short, move || {
+                let (now, limits, pair) = &*seen;
+                limits.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 pair.wait();
                 now.fetch_sub(1, Ordering::SeqCst);
                 number
@@ -204,25 +212,25 @@ mod tests {
         let (broken, sound) =
             tokio::join!(read(&readers, || panic!("on purpose")), read(&readers, || 7));
         assert_eq!((broken, sound), (None::<()>, Some(7)));
-        for class in [Class::Search, Class::Short] {
+        for class in [ReadClass::Search, ReadClass::Short] {
             let broken = readers.read(class, || panic!("on purpose")).await;
             assert_eq!((broken, readers.read(class, || 8).await), (None::<()>, Some(8)));
         }
     }
 
     async fn read<T: Send + 'static>(
-        readers: &Readers,
+        readers: &ReadPool,
         what: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        readers.read(Class::Short, what).await
+        readers.read(ReadClass::Short, what).await
     }
 
     #[tokio::test]
     async fn long_reads_that_do_not_end_leave_readers_for_everything_else() {
         for classes in [
-            [Class::Search; 6],
-            [Class::Log; 6],
-            [Class::Search, Class::Log].repeat(3).try_into().unwrap(),
+            [ReadClass::Search; 6],
+            [ReadClass::Log; 6],
+            [ReadClass::Search, ReadClass::Log].repeat(3).try_into().unwrap(),
         ] {
             let readers = readers(3, 2);
             let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
@@ -257,18 +265,18 @@ mod tests {
     fn with_one_reader_all_classes_take_turns() {
         let (order, mut state) = (Arc::new(Mutex::new(Vec::new())), State::default());
         for number in 0..3 {
-            for class in Class::ALL {
+            for class in ReadClass::ALL {
                 let order = order.clone();
                 let read = move || order.lock().unwrap().push((class, number));
                 state.waiting[class as usize].push_back(Box::new(read));
             }
         }
-        let most = Most::of(&Limits { readers: 1, ..Limits::default() });
+        let most = ReadLimits::of(&Limits { readers: 1, ..Limits::default() });
         while let Some((class, read)) = state.next(&most) {
             read();
             state.busy[class as usize] -= 1;
         }
         let turns = order.lock().unwrap().iter().map(|(class, _)| *class).collect::<Vec<_>>();
-        assert_eq!(turns, Class::ALL.repeat(3));
+        assert_eq!(turns, ReadClass::ALL.repeat(3));
     }
 }

@@ -5,30 +5,30 @@ use std::collections::HashMap;
 use crate::job::{Change, Cursor, Event, Fact, Job, JobId, Status};
 use crate::store::log_store::archive::runs::Archive;
 use crate::store::log_store::commit::shared::Shared;
-use crate::store::log_store::commit::verbs::Claimed;
+use crate::store::log_store::commit::verbs::ClaimedJob;
 use crate::store::log_store::journal::codec::{Chunk, Record};
 use crate::store::search::Budget;
 use crate::store::{Events, Lease, StoreError};
 
 /// Decoded chunks of one read, so that jobs that share a chunk decode it once.
-pub struct Reader<'a> {
+pub struct RecordReader<'a> {
     shared: &'a Shared,
-    chunks: HashMap<u64, Option<Open>>,
+    chunks: HashMap<u64, Option<OpenChunk>>,
     /// Bytes of these chunks.
     bytes: usize,
 }
 
 /// A decoded chunk, and whose each record is, side by side: a record is looked for in a list of plain
 /// numbers.
-struct Open {
+struct OpenChunk {
     chunk: Chunk,
     ids: Vec<Option<JobId>>,
 }
 
-impl Open {
-    fn new(chunk: Chunk) -> Open {
+impl OpenChunk {
+    fn new(chunk: Chunk) -> OpenChunk {
         let ids = chunk.records.iter().map(owner).collect();
-        Open { chunk, ids }
+        OpenChunk { chunk, ids }
     }
 
     fn records_of(&self, id: JobId) -> impl Iterator<Item = &Record> {
@@ -56,9 +56,9 @@ fn owner(record: &Record) -> Option<JobId> {
 const KEPT: usize = 64;
 const KEPT_BYTES: usize = 2 * 1_024 * 1_024;
 
-impl<'a> Reader<'a> {
+impl<'a> RecordReader<'a> {
     pub fn new(shared: &'a Shared) -> Self {
-        Reader { shared, chunks: HashMap::new(), bytes: 0 }
+        RecordReader { shared, chunks: HashMap::new(), bytes: 0 }
     }
 
     /// The record that a trail makes; `None` when a chunk has gone meanwhile (the job moved on).
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
                     self.chunks.clear();
                     self.bytes = 0;
                 }
-                let open = self.shared.chunk(*number)?.map(Open::new);
+                let open = self.shared.chunk(*number)?.map(OpenChunk::new);
                 self.bytes += open.as_ref().map_or(0, |open| open.chunk.bytes);
                 self.chunks.insert(*number, open);
             }
@@ -99,15 +99,15 @@ impl<'a> Reader<'a> {
 
 /// The record that a trail makes.
 pub fn fold(shared: &Shared, id: JobId, trail: &[u64]) -> Result<Option<Job>, StoreError> {
-    Reader::new(shared).fold(id, trail)
+    RecordReader::new(shared).fold(id, trail)
 }
 
 /// The records of jobs that were just claimed; `None` for one whose chunks have gone meanwhile.
 pub fn leases(
     shared: &Shared,
-    claimed: &[(Claimed, Event)],
+    claimed: &[(ClaimedJob, Event)],
 ) -> Result<Vec<Option<Lease>>, StoreError> {
-    let mut reader = Reader::new(shared);
+    let mut reader = RecordReader::new(shared);
     let leases = claimed.iter().map(|(one, started)| {
         let Some(mut job) = reader.fold(one.id, &one.trail)? else { return Ok(None) };
         job.apply(started, one.status, shared.limits.log);
@@ -148,7 +148,7 @@ pub fn status_after(status: Status, event: &Event) -> Result<Status, StoreError>
 }
 
 /// Chunks decoded in one go when reading the log.
-const STRETCH: usize = 64;
+const CHUNKS_PER_READ: usize = 64;
 
 /// The log after a place, without large payloads and results; fewer than `max` events when `read_bytes` of
 /// chunks were read for them, or the server stops. No chunk is read any more once nobody waits for the answer.
@@ -170,9 +170,9 @@ pub fn events(
             return Ok(Events::Some(found));
         }
         let chunks = {
-            let directory =
-                shared.directory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            directory.chunks_from(next, STRETCH)
+            let chunk_index =
+                shared.chunk_index.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            chunk_index.chunks_from(next, CHUNKS_PER_READ)
         };
         let before = found.len();
         'chunks: for number in chunks {

@@ -2,7 +2,7 @@
 //! them for a while, then others have their turn.
 
 use super::list;
-use super::pool::Class;
+use super::pool::ReadClass;
 use crate::job::{Job, JobId, JobQuery, Matcher, Reading};
 use crate::store::log_store::LogStore;
 use crate::store::log_store::commit::shared::Shared;
@@ -19,7 +19,7 @@ impl LogStore {
         let mut is_first = true;
         let mut bytes = 0;
         // A list without terms is read like anything else while it finds what it lists; a search waits its turn.
-        let mut class = if query.terms.is_empty() { Class::Short } else { Class::Search };
+        let mut class = if query.terms.is_empty() { ReadClass::Short } else { ReadClass::Search };
         loop {
             let left = step.saturating_sub(page.examined);
             let wanted = JobQuery {
@@ -28,8 +28,9 @@ impl LogStore {
                 ..query.clone()
             };
             let asked = wanted.clone();
-            let (rows, head) =
-                self.look(move |index, head| (list::rows(index, &asked, left), head)).await?;
+            let (rows, head) = self
+                .inspect_index(move |index, head| (list::rows(index, &asked, left), head))
+                .await?;
             if std::mem::take(&mut is_first) {
                 page.cursor = head; // the place that the rows of the first look were read at
             }
@@ -42,16 +43,16 @@ impl LogStore {
             };
             let part = self.read_as(class, read).await?;
             if part.rows.is_empty() {
-                class = Class::Search;
+                class = ReadClass::Search;
             }
             page.examined += part.examined;
             page.next = part.next;
             bytes = part.bytes;
             for row in part.rows {
                 match row {
-                    list::Row::Read(job) => page.jobs.push(*job),
+                    list::PageRow::Read(job) => page.jobs.push(*job),
                     // Its chunks went meanwhile: ask for it by itself.
-                    list::Row::Moved(id) => {
+                    list::PageRow::Moved(id) => {
                         let job = self.moved(id, &query, &budget).await?;
                         bytes += job.as_ref().map_or(0, Job::bytes);
                         page.jobs.extend(job.map(Job::without_content));
@@ -80,6 +81,6 @@ impl LogStore {
             let found = Matcher::new(&query).finds(&job, &mut Reading::new(&goes_on));
             found.map(|is_wanted| is_wanted.then_some(job)).map_err(|_| StoreError::Closed)
         };
-        self.read_as(Class::Search, look).await
+        self.read_as(ReadClass::Search, look).await
     }
 }

@@ -8,7 +8,7 @@ use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::{MAX_JOBS, Run};
 use crate::store::log_store::commit::meta::Meta;
 use crate::store::log_store::journal::chunks;
-use crate::store::log_store::journal::codec::{Packer, Raw};
+use crate::store::log_store::journal::codec::{Packer, RawChunk};
 use crate::store::log_store::journal::schedule_rows;
 use crate::store::snapshot::{Head, Piece, Totals};
 
@@ -188,7 +188,7 @@ impl Builder {
         self.put_chunks(packer.finish())
     }
 
-    fn put_chunks(&mut self, chunks: Result<Vec<Raw>, String>) -> Result<(), StoreError> {
+    fn put_chunks(&mut self, chunks: Result<Vec<RawChunk>, String>) -> Result<(), StoreError> {
         for chunk in chunks.map_err(StoreError::Corrupt)? {
             self.writes.put(chunks::key(self.chunk), chunk.seal());
             self.chunk += 1;

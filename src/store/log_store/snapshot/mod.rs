@@ -2,4 +2,4 @@
 
 pub mod builder;
 pub mod pins;
-pub mod walk;
+pub mod reader;

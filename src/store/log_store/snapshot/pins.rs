@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::job::Time;
 
 /// A reader that asks for nothing for so long is given up: it holds the trimming up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Who reads a snapshot.
 #[derive(Default)]
@@ -25,14 +25,14 @@ pub struct Pin {
 /// Why a reader was given up.
 #[derive(Debug, Clone, Copy)]
 enum GivenUp {
-    StoodStill,
+    Idle,
     TookTooLong,
 }
 
 impl GivenUp {
     fn text(self) -> &'static str {
         match self {
-            GivenUp::StoodStill => "the reader of the snapshot stood still",
+            GivenUp::Idle => "the reader of the snapshot stood still",
             GivenUp::TookTooLong => "reading the snapshot took longer than store.max_export allows",
         }
     }
@@ -64,13 +64,13 @@ impl Pins {
 
     /// Whether somebody reads, so that nothing may be removed. Gives up readers that stand still, and those that
     /// have read for longer than `longest`.
-    pub fn hold(&self, now: Time, longest: Duration) -> bool {
+    pub fn prevent_removal(&self, now: Time, longest: Duration) -> bool {
         let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pins.retain(|pin| {
             let Some(pin) = pin.upgrade() else { return false };
             let touched = Time::from_millis(pin.touched.load(Ordering::Acquire));
-            let why = if now.since(touched) >= PATIENCE {
-                GivenUp::StoodStill
+            let why = if now.since(touched) >= IDLE_LIMIT {
+                GivenUp::Idle
             } else if now.since(pin.began) >= longest {
                 GivenUp::TookTooLong
             } else {

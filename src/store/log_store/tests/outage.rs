@@ -17,7 +17,7 @@ use crate::clock::ManualClock;
 use crate::job::{EventType, State};
 use crate::store::conformance::schedule::every;
 use crate::store::conformance::{Harness, Rig, clock, completed, draft};
-use crate::store::sled::faults::{Deed, EIO, ENOSPC, Fault, Faults, Point};
+use crate::store::sled::faults::{Action, EIO, ENOSPC, Fault, Faults, Point};
 use crate::store::{Limits, SettleError, Settlement, Store, StoreError};
 
 /// A place whose disk can be told to fail.
@@ -420,7 +420,7 @@ async fn open(faults: &Faults, tuning: Tuning) -> Rig<Faulty> {
 
 #[test]
 fn a_plan_strikes_a_store() {
-    let fault = Fault { deed: Deed::Refuse(EIO), point: Point::Open, nth: 1, times: 1 };
+    let fault = Fault { action: Action::Refuse(EIO), point: Point::Open, nth: 1, times: 1 };
     let place = Place::new(clock(), quick());
     let faults = Faults::plan(fault);
     let error = place.try_open_with(faults.clone()).err().unwrap();

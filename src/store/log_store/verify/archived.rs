@@ -10,13 +10,13 @@ use crate::store::log::Log;
 use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::Run;
 use crate::store::log_store::commit::meta::Meta;
-use crate::store::log_store::journal::fold::Fold;
+use crate::store::log_store::journal::fold::JournalFold;
 
 /// Answers with the ids that are archived.
 pub(super) fn check(
     log: &dyn Log,
     meta: &Meta,
-    fold: &Fold,
+    fold: &JournalFold,
     report: &mut Report,
 ) -> Result<BTreeSet<JobId>, StoreError> {
     let mut chunks: BTreeMap<u64, usize> = BTreeMap::new();
@@ -127,7 +127,7 @@ fn check_run(name: &str, run: &Run, jobs: &[Job], report: &mut Report) {
     }
 }
 
-fn check_job(name: &str, job: &Job, meta: &Meta, fold: &Fold, report: &mut Report) {
+fn check_job(name: &str, job: &Job, meta: &Meta, fold: &JournalFold, report: &mut Report) {
     let (id, state) = (job.id, job.status.state);
     report.archived += 1;
     report.count(state);

@@ -8,17 +8,17 @@ use crate::job::{JobId, State};
 use crate::store::StoreError;
 use crate::store::log_store::archive::keys;
 use crate::store::log_store::commit::core::Core;
-use crate::store::log_store::journal::fold::Fold;
-use crate::store::log_store::read::records::Reader;
+use crate::store::log_store::journal::fold::JournalFold;
+use crate::store::log_store::read::records::RecordReader;
 
 pub(super) fn check(
     core: &Core,
-    fold: &Fold,
+    fold: &JournalFold,
     archived: &BTreeSet<JobId>,
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let shared = &core.shared;
-    let mut reader = Reader::new(shared);
+    let mut reader = RecordReader::new(shared);
     let mut keys = BTreeMap::new();
     for (id, entry) in &core.index.entries {
         let name = format!("j {}", entry.trail.first());

@@ -12,9 +12,9 @@ pub use self::report::{Problem, Report};
 use super::commit::meta::Meta;
 use super::journal::chunks;
 use super::journal::codec::{Chunk, Record, format_of, unseal};
-use super::journal::fold::Fold;
+use super::journal::fold::JournalFold;
 use super::journal::schedule_rows;
-use super::snapshot::walk;
+use super::snapshot::reader;
 use crate::store::StoreError;
 use crate::store::log::Log;
 
@@ -72,7 +72,7 @@ fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
     }
     let archived = archived::check(&*log, &meta, &fold, report)?;
     fold.forget_archived(meta.archived);
-    match walk::load(log) {
+    match reader::load(log) {
         Ok((core, _)) => live::check(&core, &fold, &archived, report)?,
         Err(error) => report.problem("", format!("the store does not open: {error}")),
     }
@@ -112,8 +112,8 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(), StoreError> {
 }
 
 /// Chunks and events without a hole, and every event possible after the one before.
-fn check_journal(log: &dyn Log, report: &mut Report) -> Result<Fold, StoreError> {
-    let mut fold = Fold::default();
+fn check_journal(log: &dyn Log, report: &mut Report) -> Result<JournalFold, StoreError> {
+    let mut fold = JournalFold::default();
     let (mut next_chunk, mut next_seq) = (None, None);
     for row in log.scan(b"j") {
         let (key, value) = row?;

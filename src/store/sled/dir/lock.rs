@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How long another holder of the directory is waited for: the process before may be about to end, and
 /// a child that is just being started holds our files until it runs its program.
-pub const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 pub const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Holds the lock until it is dropped.
@@ -66,7 +66,7 @@ fn lock(file: &File) -> io::Result<()> {
         match file.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if begun.elapsed() >= LOCK_PATIENCE => {
+            Err(TryLockError::WouldBlock) if begun.elapsed() >= LOCK_TIMEOUT => {
                 return Err(io::Error::other("it is in use by another process"));
             }
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_POLL),

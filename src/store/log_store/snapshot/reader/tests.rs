@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::conformance::{Harness, Rig, clock, draft, secs};
 use crate::store::data_dir;
-use crate::store::log_store::snapshot::pins::PATIENCE;
+use crate::store::log_store::snapshot::pins::IDLE_LIMIT;
 use crate::store::log_store::tests::tiny::Tiny;
 
 /// A store that keeps nothing it need not keep.
@@ -40,7 +40,7 @@ async fn a_reader_that_stands_still_is_given_up_and_told_so() {
     let mut still = rig.store.snapshot().await.unwrap();
     let mut busy = rig.store.snapshot().await.unwrap();
     assert!(!still.next().await.unwrap().is_empty());
-    rig.pass(PATIENCE - secs(1));
+    rig.pass(IDLE_LIMIT - secs(1));
     assert!(!busy.next().await.unwrap().is_empty());
     rig.pass(secs(1));
     assert!(work(&rig).await >= before + 10, "one of the two still reads");
@@ -59,7 +59,7 @@ async fn a_reader_that_reads_on_and_on_is_given_up_too() {
     let before = work(&rig).await;
     let mut slow = rig.store.snapshot().await.unwrap();
     assert!(!slow.next().await.unwrap().is_empty());
-    rig.pass(PATIENCE - secs(1)); // it never stands still for long
+    rig.pass(IDLE_LIMIT - secs(1)); // it never stands still for long
     assert!(work(&rig).await >= before + 10, "it may still read");
     assert!(!slow.next().await.unwrap().is_empty());
     rig.pass(secs(41));

@@ -18,8 +18,8 @@ use crate::store::log_store::commit::recover;
 use crate::store::log_store::commit::shared::Shared;
 use crate::store::log_store::commit::tuning::Tuning;
 use crate::store::log_store::journal::codec::Record;
-use crate::store::log_store::journal::fold::Fold;
-use crate::store::log_store::read::records::Reader;
+use crate::store::log_store::journal::fold::JournalFold;
+use crate::store::log_store::read::records::RecordReader;
 use crate::store::log_store::snapshot::pins::Pin;
 use crate::store::schedules::Schedules;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
@@ -33,7 +33,7 @@ const JOBS: usize = 256;
 const BYTES: usize = 1_024 * 1_024;
 
 /// What is durable at one place of the log.
-pub struct Cut {
+pub struct SnapshotState {
     chunks: Range<u64>,
     archive: Archive,
     meta: Meta,
@@ -42,9 +42,9 @@ pub struct Cut {
     pin: Arc<Pin>,
 }
 
-impl Cut {
+impl SnapshotState {
     /// Between two groups, on the thread that removes things.
-    pub fn of(core: &Core) -> Cut {
+    pub fn of(core: &Core) -> SnapshotState {
         let shared = &core.shared;
         let at = shared.clock.now();
         let head = Head {
@@ -56,16 +56,16 @@ impl Cut {
         };
         let (archive, meta) = (core.archive.clone(), core.meta.clone());
         let (schedules, pin) = (core.schedules.clone(), shared.pins.add(at));
-        Cut { chunks: core.journal.chunks(), archive, meta, schedules, head, pin }
+        SnapshotState { chunks: core.journal.chunks(), archive, meta, schedules, head, pin }
     }
 }
 
 /// Reads along a cut, step by step. Blocks.
-pub struct Walk {
+pub struct SnapshotReader {
     shared: Arc<Shared>,
-    cut: Cut,
+    state: SnapshotState,
     stage: Stage,
-    fold: Fold,
+    fold: JournalFold,
     totals: Totals,
 }
 
@@ -76,24 +76,30 @@ enum Stage {
     /// The runs that are left, in the order their jobs finished.
     Archived(VecDeque<Arc<Run>>),
     /// Jobs that are not archived and the chunks that make each.
-    Rest(VecDeque<(JobId, Vec<u64>)>),
+    Unarchived(VecDeque<(JobId, Vec<u64>)>),
     Done,
 }
 
-impl Walk {
-    pub fn new(shared: Arc<Shared>, cut: Cut) -> Walk {
-        Walk { shared, cut, stage: Stage::Head, fold: Fold::default(), totals: Totals::default() }
+impl SnapshotReader {
+    pub fn new(shared: Arc<Shared>, state: SnapshotState) -> SnapshotReader {
+        SnapshotReader {
+            shared,
+            state,
+            stage: Stage::Head,
+            fold: JournalFold::default(),
+            totals: Totals::default(),
+        }
     }
 
     /// A walk along a log that no server uses. Nothing in it is changed.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn offline(log: Box<dyn Log>) -> Result<Walk, StoreError> {
+    pub fn offline(log: Box<dyn Log>) -> Result<SnapshotReader, StoreError> {
         let (core, last) = load(log)?;
-        let mut cut = Cut::of(&core);
-        cut.head.at = last;
-        Ok(Walk::new(core.shared, cut))
+        let mut state = SnapshotState::of(&core);
+        state.head.at = last;
+        Ok(SnapshotReader::new(core.shared, state))
     }
 
     /// The next pieces; none after the end.
@@ -104,22 +110,22 @@ impl Walk {
                 break pieces;
             }
         };
-        self.cut.pin.touch(self.shared.clock.now());
+        self.state.pin.touch(self.shared.clock.now());
         Ok(pieces)
     }
 
     fn step(&mut self) -> Result<Vec<Piece>, StoreError> {
         let step = match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Head => {
-                self.stage = Stage::Events(self.cut.chunks.start);
-                let paused = self.cut.meta.paused.iter().cloned().map(Piece::Paused);
-                let set = self.cut.meta.later.concurrency.iter();
+                self.stage = Stage::Events(self.state.chunks.start);
+                let paused = self.state.meta.paused.iter().cloned().map(Piece::Paused);
+                let set = self.state.meta.later.concurrency.iter();
                 let set = set.map(|(queue, most)| Piece::Concurrency(queue.clone(), *most));
-                let rated = self.cut.meta.later.rate_limits.iter();
+                let rated = self.state.meta.later.rate_limits.iter();
                 let rated = rated.map(|(queue, rule)| Piece::RateLimit(queue.clone(), *rule));
-                let schedules = std::mem::take(&mut self.cut.schedules).0.into_values();
+                let schedules = std::mem::take(&mut self.state.schedules).0.into_values();
                 let schedules = schedules.map(|one| Piece::Schedule(Box::new(one)));
-                let head = std::iter::once(Piece::Head(self.cut.head));
+                let head = std::iter::once(Piece::Head(self.state.head));
                 Ok(head.chain(paused).chain(set).chain(rated).chain(schedules).collect())
             }
             Stage::Events(next) => self.events(next),
@@ -132,15 +138,15 @@ impl Walk {
                     })
                 }
                 None => {
-                    self.stage = Stage::Rest(self.rest());
+                    self.stage = Stage::Unarchived(self.unarchived());
                     Ok(Vec::new())
                 }
             },
-            Stage::Rest(jobs) => self.jobs(jobs),
+            Stage::Unarchived(jobs) => self.jobs(jobs),
             Stage::Done => Ok(Vec::new()),
         };
         // What was given up may have been removed under the reader, so nothing it found counts.
-        if let Some(why) = self.cut.pin.given_up() {
+        if let Some(why) = self.state.pin.given_up() {
             return Err(StoreError::Unavailable(why.into()));
         }
         let pieces = step?;
@@ -150,30 +156,30 @@ impl Walk {
 
     fn events(&mut self, next: u64) -> Result<Vec<Piece>, StoreError> {
         let mut pieces = Vec::new();
-        let until = self.cut.chunks.end.min(next + CHUNKS as u64);
+        let until = self.state.chunks.end.min(next + CHUNKS as u64);
         for number in next..until {
             let corrupt = |why| StoreError::Corrupt(format!("journal chunk {number}: {why}"));
             let chunk = self.shared.chunk(number)?.ok_or_else(|| corrupt("missing".into()))?;
             for record in chunk.records {
                 self.fold.take(number, &record).map_err(corrupt)?;
                 if let Record::Event(event) = record
-                    && event.seq > self.cut.head.oldest
+                    && event.seq > self.state.head.oldest
                 {
                     pieces.push(Piece::Event(event));
                 }
             }
         }
-        self.stage = if until < self.cut.chunks.end {
+        self.stage = if until < self.state.chunks.end {
             Stage::Events(until)
         } else {
-            self.fold.forget_archived(self.cut.meta.archived);
-            Stage::Archived(self.cut.archive.runs.values().cloned().collect())
+            self.fold.forget_archived(self.state.meta.archived);
+            Stage::Archived(self.state.archive.runs.values().cloned().collect())
         };
         Ok(pieces)
     }
 
     /// The jobs that the archive has not: the finished ones first, in the order of their ends.
-    fn rest(&mut self) -> VecDeque<(JobId, Vec<u64>)> {
+    fn unarchived(&mut self) -> VecDeque<(JobId, Vec<u64>)> {
         let fold = std::mem::take(&mut self.fold);
         let (mut finished, waiting): (Vec<_>, Vec<_>) =
             fold.jobs.into_iter().partition(|(_, job)| job.status.state.is_final());
@@ -183,7 +189,7 @@ impl Walk {
     }
 
     fn jobs(&mut self, mut rest: VecDeque<(JobId, Vec<u64>)>) -> Result<Vec<Piece>, StoreError> {
-        let mut reader = Reader::new(&self.shared);
+        let mut reader = RecordReader::new(&self.shared);
         let mut pieces = Vec::new();
         let mut bytes = 0;
         while pieces.len() < JOBS
@@ -199,7 +205,7 @@ impl Walk {
         if pieces.is_empty() {
             pieces.push(Piece::End(self.totals));
         } else {
-            self.stage = Stage::Rest(rest);
+            self.stage = Stage::Unarchived(rest);
         }
         Ok(pieces)
     }
@@ -220,16 +226,16 @@ pub fn load(log: Box<dyn Log>) -> Result<(Core, Time), StoreError> {
 }
 
 /// A walk along a store in use. Each step runs on a thread that may block.
-pub struct Live(Option<Walk>);
+pub struct LiveSnapshot(Option<SnapshotReader>);
 
-impl Live {
-    pub fn new(shared: Arc<Shared>, cut: Cut) -> Live {
-        Live(Some(Walk::new(shared, cut)))
+impl LiveSnapshot {
+    pub fn new(shared: Arc<Shared>, state: SnapshotState) -> LiveSnapshot {
+        LiveSnapshot(Some(SnapshotReader::new(shared, state)))
     }
 }
 
 #[async_trait]
-impl Snapshot for Live {
+impl Snapshot for LiveSnapshot {
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError> {
         let Some(mut walk) = self.0.take() else {
             return Err(StoreError::Unavailable("a step of the snapshot was broken off".into()));
