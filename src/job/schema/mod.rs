@@ -9,7 +9,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use super::Json;
+use crate::job::Json;
 use field::Object;
 
 pub use field::{Bounds, Field, Format, SchemaError, Shape, Text, Wrong};

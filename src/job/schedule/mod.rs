@@ -1,13 +1,15 @@
 //! A schedule: a named cron entry that enqueues a job each time it is due. Pure: a store asks what is to
 //! be done, does it, and keeps the answer.
 
+pub mod cron;
+
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::job::{
     Cron, JobId, Labels, NewJob, ScheduleName, Skip, Spec, StableHasher, Start, Tag, Time,
 };
 

@@ -8,8 +8,8 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::shorten::shorten;
-use super::{Time, parse_duration};
+use crate::job::shorten::shorten;
+use crate::job::{Time, parse_duration};
 use search::{Search, empty_field};
 
 mod search;
