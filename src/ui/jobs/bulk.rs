@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, Target};
 use crate::job::{Invalid, JobId, JobQuery, Time};
 
-use super::job_filter::{Chip, Wanted};
+use super::job_filter::{Chip, JobFilter};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::page::{Section, Shell, page, see_other};
 use crate::ui::parts::filters;
@@ -27,7 +27,7 @@ struct Form {
     ids: Vec<JobId>,
     queue: String,
     priority: String,
-    wanted: Wanted,
+    filter: JobFilter,
 }
 
 /// Which jobs a form is about.
@@ -125,7 +125,7 @@ pub async fn run(Has(engine): Has<Engine>, body: String) -> Result<Response, UiE
             return confirm(&engine, form, problem, StatusCode::UNPROCESSABLE_ENTITY).await;
         }
     };
-    if !form.wanted.problems.is_empty() || form.is_empty() {
+    if !form.filter.problems.is_empty() || form.is_empty() {
         return confirm(&engine, form, None, StatusCode::OK).await;
     }
     let report = engine.bulk(action, form.target()).await?;
@@ -141,7 +141,7 @@ async fn confirm(
     let Some(words) = words(&form.action) else {
         return Err(UiError::not_found("There is no such action"));
     };
-    if let Some(problem) = form.wanted.problems.first() {
+    if let Some(problem) = form.filter.problems.first() {
         return Err(UiError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             title: "This filter means nothing".into(),
@@ -168,12 +168,12 @@ async fn confirm(
             jobs
         }
         Everything::Matching => {
-            engine.jobs(JobQuery { limit: SHOWN, ..form.wanted.query.clone() }).await?.jobs
+            engine.jobs(JobQuery { limit: SHOWN, ..form.filter.query.clone() }).await?.jobs
         }
     };
     let question = Confirm {
         count: engine.bulk_count(&form.target()).await?,
-        chips: form.wanted.chips(),
+        chips: form.filter.chips(),
         queues: engine.stats().await?.queues.keys().map(ToString::to_string).collect(),
         rows: jobs.iter().map(|job| Row::of(job, now)).collect(),
         shell,
@@ -192,9 +192,9 @@ impl Form {
             ids: Vec::new(),
             queue: String::new(),
             priority: String::new(),
-            wanted: Wanted::read(body, engine.now()),
+            filter: JobFilter::read(body, engine.now()),
         };
-        form.wanted.query = form.wanted.query.from_the_start();
+        form.filter.query = form.filter.query.from_the_start();
         for (name, value) in url::form_urlencoded::parse(body.as_bytes()) {
             match &*name {
                 "action" => form.action = value.into_owned(),
@@ -220,7 +220,7 @@ impl Form {
     fn target(&self) -> Target {
         match self.everything {
             Everything::Selected => Target::Jobs(self.ids.clone()),
-            Everything::Matching => Target::Matching(Box::new(self.wanted.query.clone())),
+            Everything::Matching => Target::Matching(Box::new(self.filter.query.clone())),
         }
     }
 
@@ -291,8 +291,8 @@ impl View {
         let (link, chips) = match &report.target {
             Target::Jobs(_) => ("jobs".to_owned(), Vec::new()),
             Target::Matching(query) => {
-                let wanted = Wanted::of(query.as_ref().clone());
-                (wanted.link(), wanted.chips())
+                let filter = JobFilter::of(query.as_ref().clone());
+                (filter.link(), filter.chips())
             }
         };
         let fallback = || Words { verb: "", doing: "", done: "", meaning: "", button: "" };

@@ -16,7 +16,7 @@ use super::layout::page::{Section, Shell, page, see_other};
 use super::parts::filters;
 use super::parts::job_row::Row;
 use super::parts::load::is_crowded;
-use job_filter::Wanted;
+use job_filter::JobFilter;
 
 /// Rows on a page: a few screens, quick to read and to render.
 pub const LIMIT: usize = 50;
@@ -27,7 +27,7 @@ const MAX_OFFERED: usize = 100;
 #[template(path = "jobs.html")]
 struct Jobs {
     shell: Shell,
-    wanted: Wanted,
+    filter: JobFilter,
     heading: &'static str,
     tabs: Vec<Tab>,
     offers: Offers,
@@ -68,19 +68,19 @@ struct Looked {
 
 /// `GET /jobs`
 pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<Response, UiError> {
-    let mut wanted = Wanted::read(text.as_deref().unwrap_or_default(), engine.now());
-    wanted.query.limit = LIMIT;
-    if let Some(id) = pasted_id(&wanted)
+    let mut filter = JobFilter::read(text.as_deref().unwrap_or_default(), engine.now());
+    filter.query.limit = LIMIT;
+    if let Some(id) = pasted_id(&filter)
         && engine.job(id).await?.0.is_some()
     {
         return Ok(see_other(&format!("jobs/{id}")).into_response());
     }
     let stats = engine.stats().await?;
-    let found = match wanted.problems.is_empty() {
-        true => Some(engine.jobs(wanted.query.clone()).await?),
+    let found = match filter.problems.is_empty() {
+        true => Some(engine.jobs(filter.query.clone()).await?),
         false => None,
     };
-    let dead = wanted.state() == Some(State::Discarded);
+    let dead = filter.state() == Some(State::Discarded);
     let (heading, section) =
         if dead { ("Dead letters", Section::DeadLetters) } else { ("Jobs", Section::Jobs) };
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
@@ -88,32 +88,32 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
     let shell = Shell::live(heading, section, cursor, now);
     let jobs = found.as_ref().map_or(&[][..], |page| &page.jobs);
     let next = found.as_ref().and_then(|page| page.next);
-    let through = wanted.seen + found.as_ref().map_or(0, |page| page.examined);
+    let through = filter.seen + found.as_ref().map_or(0, |page| page.examined);
     let goes_on = next.filter(|_| jobs.len() < LIMIT);
-    let next = next.map(|next| wanted.further(next, goes_on.map(|_| through)));
-    let looked = (goes_on.is_some() || wanted.seen > 0).then(|| {
+    let next = next.map(|next| filter.further(next, goes_on.map(|_| through)));
+    let looked = (goes_on.is_some() || filter.seen > 0).then(|| {
         let of = stats.states.values().sum();
         let through = if next.is_some() { through.min(of) } else { of };
         Looked { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
     });
     let rows: Vec<Row> = jobs.iter().map(|job| Row::of(job, now)).collect();
-    let status = match wanted.problems.is_empty() {
+    let status = match filter.problems.is_empty() {
         true => StatusCode::OK,
         false => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let runs = engine.bulk_reports();
     let list = Jobs {
         heading,
-        tabs: tabs(&wanted, &stats),
+        tabs: tabs(&filter, &stats),
         offers: Offers::new(&engine, &stats, &rows),
-        matching: stats.count(&wanted.query),
+        matching: stats.count(&filter.query),
         rows,
         looked,
         next,
         crowded: is_crowded(&engine),
         runs: runs.iter().filter(|run| run.progress.ended.is_none()).count(),
         shell,
-        wanted,
+        filter,
     };
     Ok(page(status, &list))
 }
@@ -125,7 +125,7 @@ impl Jobs {
     }
 
     fn dead(&self) -> bool {
-        self.wanted.state() == Some(State::Discarded)
+        self.filter.state() == Some(State::Discarded)
     }
 
     /// What the field for the time of submission offers; what is in force stands there too.
@@ -139,7 +139,7 @@ impl Jobs {
         ];
         let mut spans: Vec<(String, String)> =
             known.map(|(value, label)| (value.into(), label.into())).into();
-        let since = self.wanted.field("since");
+        let since = self.filter.field("since");
         if spans.iter().all(|(value, _)| *value != since) {
             spans.push((since.clone(), format!("since {since}")));
         }
@@ -148,8 +148,8 @@ impl Jobs {
 }
 
 /// The id that was put into the search field and nothing else: it leads to its job.
-fn pasted_id(wanted: &Wanted) -> Option<JobId> {
-    match wanted.query.terms.as_slice() {
+fn pasted_id(filter: &JobFilter) -> Option<JobId> {
+    match filter.query.terms.as_slice() {
         [term] => term.to_string().parse().ok(),
         [] | [_, _, ..] => None,
     }
@@ -176,16 +176,16 @@ fn few(names: impl Iterator<Item = String>) -> Vec<String> {
     names
 }
 
-fn tabs(wanted: &Wanted, stats: &Stats) -> Vec<Tab> {
+fn tabs(filter: &JobFilter, stats: &Stats) -> Vec<Tab> {
     let states = State::ALL.map(|state| (state.as_str(), label(state), Some(state)));
     let all = [("", "All", None)];
     let tab = |(name, label, state): (&'static str, &'static str, Option<State>)| Tab {
         name,
         label,
-        link: wanted.in_state(state),
+        link: filter.in_state(state),
         count: stats
-            .count(&JobQuery { states: state.into_iter().collect(), ..wanted.query.clone() }),
-        current: wanted.state() == state && wanted.query.states.len() < 2,
+            .count(&JobQuery { states: state.into_iter().collect(), ..filter.query.clone() }),
+        current: filter.state() == state && filter.query.states.len() < 2,
     };
     all.into_iter().chain(states).map(tab).collect()
 }
