@@ -23,7 +23,7 @@ use super::parts::json_text::{Shown, shown};
 use super::parts::time_format::{When, length};
 use super::submit::submit_form::{FORM_KEY_PREFIX, SubmitForm};
 use job_history::{Attempt, Line};
-use lifetime_bar::Band;
+use lifetime_bar::LifetimeBar;
 
 #[derive(Template)]
 #[template(path = "job.html")]
@@ -38,7 +38,7 @@ struct JobPage {
     standing: String,
     standing_when: Option<When>,
     detail: Detail,
-    band: Band,
+    lifetime_bar: LifetimeBar,
     accepted: When,
     ended: Option<When>,
     facts: Vec<Fact>,
@@ -182,7 +182,7 @@ pub async fn render(
         standing,
         standing_when,
         detail: Detail::of(&job, told, now),
-        band: Band::of(&job, now),
+        lifetime_bar: LifetimeBar::of(&job, now),
         accepted: When::new(job.enqueued_at, now),
         ended: job.finished_at().map(|at| When::new(at, now)),
         facts: facts(&job, engine, now),
