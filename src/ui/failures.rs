@@ -13,7 +13,7 @@ use crate::engine::{Engine, FailureGroup, GroupAction};
 use crate::job::Time;
 
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page, see_other};
+use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::chart::bars;
 use super::parts::filters;
 use super::parts::time_format::When;
@@ -26,7 +26,7 @@ const WORKS_FOR: Duration = Duration::from_secs(8);
 #[derive(Template)]
 #[template(path = "failures.html")]
 struct Failures {
-    shell: Shell,
+    layout: Layout,
     groups: Vec<GroupRow>,
     total: usize,
     counting: bool,
@@ -38,7 +38,7 @@ struct Failures {
 #[derive(Template)]
 #[template(path = "failure.html")]
 struct One {
-    shell: Shell,
+    layout: Layout,
     group: GroupRow,
     hours: String,
     last_day: u64,
@@ -111,7 +111,7 @@ pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
     let cursor = engine.head();
     let list = engine.failures(LIST);
     let now = engine.now();
-    let shell = Shell::live("Failures", Section::Failures, cursor, now);
+    let layout = Layout::live("Failures", Section::Failures, cursor, now);
     let row = |group| GroupRow::of(group, now);
     let failures = Failures {
         dead: list.groups.iter().map(|group| group.dead).sum(),
@@ -120,7 +120,7 @@ pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
         total: list.total,
         counting: list.counting,
         beyond: list.beyond,
-        shell,
+        layout,
     };
     Ok(page(StatusCode::OK, &failures))
 }
@@ -178,14 +178,14 @@ pub async fn show(
         });
     };
     let now = engine.now();
-    let shell = Shell::live(format!("{} fails", group.kind), Section::Failure, cursor, now);
+    let layout = Layout::live(format!("{} fails", group.kind), Section::Failure, cursor, now);
     let one = One {
         hours: bars(&group.hours),
         last_day: group.hours.iter().map(|count| u64::from(*count)).sum(),
         group: GroupRow::of(group, now),
         counting,
         notice,
-        shell,
+        layout,
     };
     Ok(page(StatusCode::OK, &one))
 }

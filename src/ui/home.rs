@@ -11,7 +11,7 @@ use crate::job::{JobQuery, State};
 
 use super::failures::{GroupRow, failing_now};
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page};
+use super::layout::page::{Layout, Section, page};
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
 use super::parts::job_row::Row;
@@ -28,7 +28,7 @@ const FAILING: usize = 5;
 #[derive(Template)]
 #[template(path = "home.html")]
 struct Home {
-    shell: Shell,
+    layout: Layout,
     counts: Vec<Count>,
     span: Span,
     charts: [Chart; 3],
@@ -68,7 +68,7 @@ pub async fn show(
     let recent = engine.jobs(query).await?;
     let stats = engine.stats().await?;
     let now = engine.now();
-    let shell = Shell::live("Home", Section::Home, recent.cursor, now);
+    let layout = Layout::live("Home", Section::Home, recent.cursor, now);
     let rows = recent.jobs.iter().map(|job| Row::of(job, now)).collect();
     let span = if params.span == "hours" { Span::Hours } else { Span::Minutes };
     let (failing, counting) = failing_now(&engine, FAILING, now);
@@ -86,7 +86,7 @@ pub async fn show(
         recent_max: RECENT,
         width: WIDTH,
         height: HEIGHT,
-        shell,
+        layout,
     };
     Ok(page(StatusCode::OK, &home))
 }

@@ -12,7 +12,7 @@ use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{JobQuery, QueueName, RateRule};
 
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page, see_other};
+use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
 use super::parts::job_row::Row;
@@ -27,7 +27,7 @@ const NEWEST: usize = 10;
 #[derive(Template)]
 #[template(path = "queues.html")]
 struct Queues {
-    shell: Shell,
+    layout: Layout,
     queues: Vec<QueueRow>,
     max: usize,
     max_running: usize,
@@ -36,7 +36,7 @@ struct Queues {
 #[derive(Template)]
 #[template(path = "queue.html")]
 struct One {
-    shell: Shell,
+    layout: Layout,
     queue: QueueRow,
     charts: [Chart; 3],
     max_running: usize,
@@ -72,10 +72,10 @@ pub struct Wish {
 pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let now = engine.now();
-    let shell = Shell::live("Queues", Section::Queues, stats.cursor, now);
+    let layout = Layout::live("Queues", Section::Queues, stats.cursor, now);
     let queues = QueueRow::all(&stats, &engine, now, LIST);
     let max_running = engine.config().max_running;
-    Ok(page(StatusCode::OK, &Queues { shell, queues, max: LIST, max_running }))
+    Ok(page(StatusCode::OK, &Queues { layout, queues, max: LIST, max_running }))
 }
 
 /// `GET /queues/{name}`
@@ -164,7 +164,7 @@ async fn render(
     let query = JobQuery { queues: vec![name.clone()], limit: NEWEST, ..JobQuery::default() };
     let jobs = engine.jobs(query).await?;
     let now = engine.now();
-    let shell = Shell::live(format!("Queue {name}"), Section::Queue, jobs.cursor, now);
+    let layout = Layout::live(format!("Queue {name}"), Section::Queue, jobs.cursor, now);
     let counters = stats.queues.get(&name).cloned().unwrap_or_default();
     let history = engine.history(Some(&name));
     let (points, starts, now) = (&history.seconds, &history.starts, history.now);
@@ -180,7 +180,7 @@ async fn render(
         wrong,
         width: WIDTH,
         height: HEIGHT,
-        shell,
+        layout,
     };
     Ok(page(status, &one))
 }

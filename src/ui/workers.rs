@@ -9,7 +9,7 @@ use crate::engine::{Engine, HeldAttempt};
 use crate::job::Time;
 
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page};
+use super::layout::page::{Layout, Section, page};
 use super::parts::filters;
 use super::parts::time_format::{When, length};
 
@@ -19,7 +19,7 @@ const LIST: usize = 100;
 #[derive(Template)]
 #[template(path = "workers.html")]
 struct Workers {
-    shell: Shell,
+    layout: Layout,
     worker: String,
     started: Option<When>,
     running: usize,
@@ -47,7 +47,7 @@ pub async fn show(Has(engine): Has<Engine>) -> Result<Response, UiError> {
     let cursor = engine.head();
     let held = engine.workers(LIST);
     let now = engine.now();
-    let shell = Shell::live("Workers", Section::Workers, cursor, now);
+    let layout = Layout::live("Workers", Section::Workers, cursor, now);
     let config = engine.config();
     let workers = Workers {
         worker: config.worker.to_string(),
@@ -57,7 +57,7 @@ pub async fn show(Has(engine): Has<Engine>) -> Result<Response, UiError> {
         lingering: held.lingering,
         lease: length(config.lease_ttl),
         attempts: held.attempts.iter().map(|held| AttemptRow::of(held, now)).collect(),
-        shell,
+        layout,
     };
     Ok(page(StatusCode::OK, &workers))
 }

@@ -15,7 +15,7 @@ use crate::engine::{Engine, off_runtime};
 use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
 
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page};
+use super::layout::page::{Layout, Section, page};
 use super::parts::curl::Target;
 use super::parts::eta;
 use super::parts::filters;
@@ -28,7 +28,7 @@ use lifetime_bar::LifetimeBar;
 #[derive(Template)]
 #[template(path = "job.html")]
 struct JobPage {
-    shell: Shell,
+    layout: Layout,
     notice: Option<Notice>,
     id: String,
     kind: String,
@@ -169,7 +169,7 @@ pub async fn render(
     let why = engine.why(&job).await?;
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let now = engine.now();
-    let shell = Shell::live(title, Section::Job, cursor, now);
+    let layout = Layout::live(title, Section::Job, cursor, now);
     let (standing, standing_when) = job_history::standing(&job, why.as_ref(), now);
     let told = engine.was_told_to_end(id);
     let view = off_runtime(job.json_bytes(), || JobPage {
@@ -196,7 +196,7 @@ pub async fn render(
         payload: shown(&job.spec.payload),
         result: job.result().map(shown),
         curl: SubmitForm::as_made(&job).curl(&Target::of(headers), None),
-        shell,
+        layout,
     });
     Ok(page(status, &view))
 }

@@ -11,7 +11,7 @@ use crate::job::{Invalid, JobId, JobQuery, Time};
 
 use super::job_filter::{Chip, JobFilter};
 use crate::ui::layout::error::{UiError, sentence};
-use crate::ui::layout::page::{Section, Shell, page, see_other};
+use crate::ui::layout::page::{Layout, Section, page, see_other};
 use crate::ui::parts::filters;
 use crate::ui::parts::job_row::Row;
 use crate::ui::parts::time_format::{When, length};
@@ -40,7 +40,7 @@ enum Everything {
 #[derive(Template)]
 #[template(path = "bulk_confirm.html")]
 struct Confirm {
-    shell: Shell,
+    layout: Layout,
     form: Form,
     words: Words,
     count: Count,
@@ -158,7 +158,7 @@ async fn confirm(
         });
     }
     let now = engine.now();
-    let shell = Shell::still(format!("{} jobs", words.verb), Section::Jobs, now);
+    let layout = Layout::fixed(format!("{} jobs", words.verb), Section::Jobs, now);
     let jobs = match form.everything {
         Everything::Selected => {
             let mut jobs = Vec::new();
@@ -176,7 +176,7 @@ async fn confirm(
         chips: form.filter.chips(),
         queues: engine.stats().await?.queues.keys().map(ToString::to_string).collect(),
         rows: jobs.iter().map(|job| Row::of(job, now)).collect(),
-        shell,
+        layout,
         words,
         form,
         problem,
@@ -265,14 +265,14 @@ fn counted(count: Count) -> String {
 #[derive(Template)]
 #[template(path = "bulk.html")]
 struct Show {
-    shell: Shell,
+    layout: Layout,
     run: View,
 }
 
 #[derive(Template)]
 #[template(path = "bulk_list.html")]
 struct List {
-    shell: Shell,
+    layout: Layout,
     runs: Vec<View>,
 }
 
@@ -366,21 +366,21 @@ pub async fn show(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Re
     let report = id.parse::<BulkId>().ok().and_then(|id| engine.bulk_report(id));
     let Some(report) = report else { return Err(forgotten()) };
     let now = engine.now();
-    let mut shell = Shell::still("Bulk run", Section::Jobs, now);
+    let mut layout = Layout::fixed("Bulk run", Section::Jobs, now);
     let run = View::of(report, now);
-    shell.title = match run.running() {
+    layout.title = match run.running() {
         true => format!("{} {}", run.words.doing, run.jobs()),
         false => format!("{} {}", run.words.verb, run.badge().0),
     };
-    Ok(page(StatusCode::OK, &Show { shell, run }))
+    Ok(page(StatusCode::OK, &Show { layout, run }))
 }
 
 /// `GET /jobs/bulk`
 pub async fn list(Has(engine): Has<Engine>) -> Response {
     let now = engine.now();
-    let shell = Shell::still("Bulk runs", Section::Jobs, now);
+    let layout = Layout::fixed("Bulk runs", Section::Jobs, now);
     let runs = engine.bulk_reports().into_iter().map(|report| View::of(report, now)).collect();
-    page(StatusCode::OK, &List { shell, runs })
+    page(StatusCode::OK, &List { layout, runs })
 }
 
 /// `POST /jobs/bulk/{id}/stop`

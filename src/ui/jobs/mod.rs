@@ -12,7 +12,7 @@ use crate::engine::{Engine, Stats};
 use crate::job::{JobId, JobQuery, Kind, State};
 
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page, see_other};
+use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::filters;
 use super::parts::job_row::Row;
 use super::parts::load::is_crowded;
@@ -26,7 +26,7 @@ const MAX_OFFERED: usize = 100;
 #[derive(Template)]
 #[template(path = "jobs.html")]
 struct Jobs {
-    shell: Shell,
+    layout: Layout,
     filter: JobFilter,
     heading: &'static str,
     tabs: Vec<Tab>,
@@ -85,7 +85,7 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
         if dead { ("Dead letters", Section::DeadLetters) } else { ("Jobs", Section::Jobs) };
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
     let now = engine.now();
-    let shell = Shell::live(heading, section, cursor, now);
+    let layout = Layout::live(heading, section, cursor, now);
     let jobs = found.as_ref().map_or(&[][..], |page| &page.jobs);
     let next = found.as_ref().and_then(|page| page.next);
     let through = filter.seen + found.as_ref().map_or(0, |page| page.examined);
@@ -112,7 +112,7 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
         next,
         crowded: is_crowded(&engine),
         runs: runs.iter().filter(|run| run.progress.ended.is_none()).count(),
-        shell,
+        layout,
         filter,
     };
     Ok(page(status, &list))

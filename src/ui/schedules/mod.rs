@@ -15,7 +15,7 @@ use crate::job::{
 };
 
 use super::layout::error::{UiError, sentence};
-use super::layout::page::{Section, Shell, page, see_other};
+use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::job_row::Row;
 use super::parts::time_format::When;
 use super::submit::form_value::Errors;
@@ -32,14 +32,14 @@ const NEWEST: usize = 10;
 #[derive(Template)]
 #[template(path = "schedules.html")]
 struct List {
-    shell: Shell,
+    layout: Layout,
     schedules: Vec<ScheduleRow>,
 }
 
 #[derive(Template)]
 #[template(path = "schedule.html")]
 struct One {
-    shell: Shell,
+    layout: Layout,
     schedule: ScheduleRow,
     upcoming: Vec<When>,
     newest: Vec<Row>,
@@ -49,7 +49,7 @@ struct One {
 #[derive(Template)]
 #[template(path = "schedule_new.html")]
 struct New {
-    shell: Shell,
+    layout: Layout,
     form: FormPart,
 }
 
@@ -167,8 +167,8 @@ pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
         schedules.push(ScheduleRow::of(&engine, schedule, look_up).await?);
     }
     let now = engine.now();
-    let shell = Shell::live("Schedules", Section::Schedules, cursor, now);
-    Ok(page(StatusCode::OK, &List { shell, schedules }))
+    let layout = Layout::live("Schedules", Section::Schedules, cursor, now);
+    Ok(page(StatusCode::OK, &List { layout, schedules }))
 }
 
 /// `GET /schedules/new`, prefilled by query string.
@@ -335,7 +335,7 @@ async fn new_page(
     let form = FormPart::of(engine, form, errors).await?;
     Ok(page(
         status,
-        &New { shell: Shell::still("New schedule", Section::Schedule, engine.now()), form },
+        &New { layout: Layout::fixed("New schedule", Section::Schedule, engine.now()), form },
     ))
 }
 
@@ -349,7 +349,8 @@ async fn one_page(
     let tags = schedule.tag().into_iter().collect();
     let jobs = engine.jobs(JobQuery { tags, limit: NEWEST, ..JobQuery::default() }).await?;
     let now = engine.now();
-    let shell = Shell::live(format!("Schedule {}", schedule.name), Section::Schedule, cursor, now);
+    let layout =
+        Layout::live(format!("Schedule {}", schedule.name), Section::Schedule, cursor, now);
     let upcoming = match schedule.paused {
         true => Vec::new(),
         false => off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD)),
@@ -359,7 +360,7 @@ async fn one_page(
         upcoming: upcoming.into_iter().map(|at| When::new(at, now)).collect(),
         newest: jobs.jobs.iter().map(|job| Row::of(job, now)).collect(),
         form: FormPart::of(engine, form, errors).await?,
-        shell,
+        layout,
     };
     Ok(page(status, &one))
 }

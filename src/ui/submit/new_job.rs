@@ -17,14 +17,14 @@ use super::payload_input::{Control, Input};
 use super::start_at::{self, Start};
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use crate::ui::layout::error::{UiError, sentence};
-use crate::ui::layout::page::{Section, Shell, page, see_other};
+use crate::ui::layout::page::{Layout, Section, page, see_other};
 use crate::ui::parts::curl::Target;
 use crate::ui::parts::time_format::When;
 
 #[derive(Template)]
 #[template(path = "new_job.html")]
 struct NewJobPage {
-    shell: Shell,
+    layout: Layout,
     form: SubmitForm,
     kinds: Vec<KindChoice>,
     about: String,
@@ -276,7 +276,7 @@ impl NewJobPage {
             !matches!(field.as_str(), "" | "kind" | "payload") && !field.starts_with(PAYLOAD_PREFIX)
         };
         NewJobPage {
-            shell: Shell::still("New job", Section::NewJob, now),
+            layout: Layout::fixed("New job", Section::NewJob, now),
             kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
             about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
             open: errors.keys().any(option) || form.has_options(),
