@@ -8,7 +8,7 @@ import { heal } from "./heal.js";
 import { startKeys } from "./keys.js";
 import { DeadCount, addDead } from "./trouble.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
-import { setServerNow, setText, startTicking } from "./when.js";
+import { setServerNow, setText, startTicking } from "./time.js";
 
 const body = document.body;
 const page = body.dataset.page;

@@ -3,7 +3,7 @@
 
 import { Chart, Spark, percent, rate } from "./chart.js";
 import { perFrame, showStats } from "./live.js";
-import { grouped, serverNow, setText, setTime } from "./when.js";
+import { grouped, serverNow, setText, setTime } from "./time.js";
 
 /** Columns longer than this are sums of minutes, which only the server has. */
 const LONGEST_COLUMN_S = 60;

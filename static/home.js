@@ -4,7 +4,7 @@
 import { Board } from "./board.js";
 import { Crowd } from "./crowd.js";
 import { atMostEvery, excerpt, fetchPage, fold, makeRow, patchRow, swapSections } from "./live.js";
-import { setText } from "./when.js";
+import { setText } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
 /** Between two changes of the feed. */

@@ -1,7 +1,7 @@
 // One job's page while it is open: its sections, its log, how far it is, and how long that may still take.
 
 import { atMostEvery, fetchPage, perFrame, setBadge, swapSections } from "./live.js";
-import { grouped, serverNow, setText } from "./when.js";
+import { grouped, serverNow, setText } from "./time.js";
 
 const MOST_LINES = 2000;
 const TOO_EARLY_S = 2;

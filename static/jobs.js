@@ -4,7 +4,7 @@
 import { Crowd } from "./crowd.js";
 import { addKey } from "./keys.js";
 import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, showStats, swapSections } from "./live.js";
-import { grouped, localTitles, setText } from "./when.js";
+import { grouped, localTitles, setText } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
 /** A page of a list is full with so many rows. */

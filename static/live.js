@@ -2,7 +2,7 @@
 // Every text goes in as text; elements are cloned from what the server rendered.
 
 import { setTitle } from "./trouble.js";
-import { grouped, localTitles, relative, setText, setTime } from "./when.js";
+import { grouped, localTitles, relative, setText, setTime } from "./time.js";
 
 const ERROR_EXCERPT = Number(document.body.dataset.errorExcerpt);
 const WAITS_FOR_ITS_TIME = new Set(["scheduled", "retryable"]);

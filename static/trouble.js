@@ -1,7 +1,7 @@
 // Trouble shows where a page in the background can be seen: in its title and its icon. Two sorts: the page is not
 // connected, and jobs have died since it was opened.
 
-import { setText } from "./when.js";
+import { setText } from "./time.js";
 
 /** Connections that are as they should be, or will be in a moment. */
 const CALM = new Set(["live", "connecting", "draining", "paused"]);

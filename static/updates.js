@@ -2,7 +2,7 @@
 // they are held they are counted, and kept as far as that is cheap.
 
 import { setConnection } from "./trouble.js";
-import { grouped, setText } from "./when.js";
+import { grouped, setText } from "./time.js";
 
 /** More events than this are not kept: the page is read anew when it goes on. */
 const KEPT = 2_000;

@@ -16,7 +16,7 @@ use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::chart::bars;
 use super::parts::filters;
-use super::parts::time_format::When;
+use super::parts::time_format::TimeText;
 
 /// Groups on the page; those beyond failed longer ago.
 const LIST: usize = 100;
@@ -71,9 +71,9 @@ pub struct GroupRow {
     /// Their sparkline.
     pub bars: String,
     /// The first failure that is known.
-    pub first: When,
+    pub first: TimeText,
     /// The newest failure.
-    pub last: When,
+    pub last: TimeText,
 }
 
 impl GroupRow {
@@ -92,8 +92,8 @@ impl GroupRow {
             retrying: group.retrying,
             last_hour: group.minutes.iter().map(|count| u64::from(*count)).sum(),
             bars: bars(&group.minutes),
-            first: When::new(group.first_at, now),
-            last: When::new(group.last_at, now),
+            first: TimeText::new(group.first_at, now),
+            last: TimeText::new(group.last_at, now),
             id: group.id,
         }
     }

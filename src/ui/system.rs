@@ -18,7 +18,7 @@ use crate::job::Time;
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
 use super::parts::filters::{bytes, count, rate};
-use super::parts::time_format::{When, length};
+use super::parts::time_format::{TimeText, length};
 
 #[derive(Template)]
 #[template(path = "system.html")]
@@ -54,7 +54,7 @@ pub async fn show(
 
 fn process(engine: &Engine, now: Time) -> Facts {
     let starts = engine.starts();
-    let started = starts.last().map(|at| When::new(*at, now));
+    let started = starts.last().map(|at| TimeText::new(*at, now));
     let up = starts.last().map(|at| now.since(*at));
     let facts = vec![
         ("Version", env!("CARGO_PKG_VERSION").to_owned()),

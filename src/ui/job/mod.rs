@@ -20,7 +20,7 @@ use super::parts::curl::Target;
 use super::parts::eta;
 use super::parts::filters;
 use super::parts::json_text::{Shown, shown};
-use super::parts::time_format::{When, length};
+use super::parts::time_format::{TimeText, length};
 use super::submit::submit_form::{FORM_KEY_PREFIX, SubmitForm};
 use job_history::{Attempt, Line};
 use lifetime_bar::LifetimeBar;
@@ -36,11 +36,11 @@ struct JobPage {
     tags: Vec<String>,
     state: State,
     standing: String,
-    standing_when: Option<When>,
+    standing_when: Option<TimeText>,
     detail: Detail,
     lifetime_bar: LifetimeBar,
-    accepted: When,
-    ended: Option<When>,
+    accepted: TimeText,
+    ended: Option<TimeText>,
     facts: Vec<Fact>,
     may: May,
     wants_retry: bool,
@@ -118,11 +118,11 @@ struct May {
 struct Fact {
     name: &'static str,
     text: String,
-    when: Option<When>,
+    when: Option<TimeText>,
 }
 
 struct LogRow {
-    when: When,
+    when: TimeText,
     stream: &'static str,
     text: String,
 }
@@ -183,8 +183,8 @@ pub async fn render(
         standing_when,
         detail: Detail::of(&job, told, now),
         lifetime_bar: LifetimeBar::of(&job, now),
-        accepted: When::new(job.enqueued_at, now),
-        ended: job.finished_at().map(|at| When::new(at, now)),
+        accepted: TimeText::new(job.enqueued_at, now),
+        ended: job.finished_at().map(|at| TimeText::new(at, now)),
         facts: facts(&job, engine, now),
         may: May::of(&job),
         wants_retry: job.last_failure().is_some() && job.status.state != State::Completed,
@@ -273,7 +273,7 @@ impl May {
 impl LogRow {
     fn of(line: &LogLine, now: Time) -> Self {
         LogRow {
-            when: When::new(line.at, now),
+            when: TimeText::new(line.at, now),
             stream: line.stream.as_str(),
             text: line.text.to_string(),
         }
@@ -283,7 +283,7 @@ impl LogRow {
 /// Always the same entries, so that none moves when another changes.
 fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
     let text = |name, text: String| Fact { name, text, when: None };
-    let when = |name, at| Fact { name, text: String::new(), when: Some(When::new(at, now)) };
+    let when = |name, at| Fact { name, text: String::new(), when: Some(TimeText::new(at, now)) };
     let ms = |ms| length(std::time::Duration::from_millis(ms));
     let backoff = job.spec.retry.backoff;
     let timeout = match job.spec.timeout_ms {

@@ -14,7 +14,7 @@ use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::page::{Layout, Section, page, see_other};
 use crate::ui::parts::filters;
 use crate::ui::parts::job_row::Row;
-use crate::ui::parts::time_format::{When, length};
+use crate::ui::parts::time_format::{TimeText, length};
 use crate::ui::submit::form_value::cut;
 
 /// Jobs shown before the question is answered.
@@ -280,7 +280,7 @@ struct List {
 struct View {
     report: BulkReport,
     words: Words,
-    began: When,
+    began: TimeText,
     took: String,
     chips: Vec<Chip>,
     link: String,
@@ -299,7 +299,7 @@ impl View {
         let end = report.progress.ended.as_ref().map_or(now, |(at, _)| *at);
         View {
             words: words(report.action.as_str()).unwrap_or_else(fallback),
-            began: When::new(report.began, now),
+            began: TimeText::new(report.began, now),
             took: length(end.since(report.began)),
             chips,
             link,

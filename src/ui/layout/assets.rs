@@ -43,7 +43,7 @@ pub const ASSETS: &[Asset] = &[
     Asset { name: "theme.js", media_type: JS, body: include_str!("../../../static/theme.js") },
     Asset { name: "trouble.js", media_type: JS, body: include_str!("../../../static/trouble.js") },
     Asset { name: "updates.js", media_type: JS, body: include_str!("../../../static/updates.js") },
-    Asset { name: "when.js", media_type: JS, body: include_str!("../../../static/when.js") },
+    Asset { name: "time.js", media_type: JS, body: include_str!("../../../static/time.js") },
     Asset {
         name: "favicon.svg",
         media_type: SVG,

@@ -2,7 +2,7 @@
 
 use crate::job::{Job, State, Time};
 
-use super::time_format::When;
+use super::time_format::TimeText;
 
 /// What a row shows.
 pub struct Row {
@@ -23,7 +23,7 @@ pub struct Row {
     /// Attempts it may take.
     pub max_attempts: u16,
     /// When it changed last, or when it is due while it waits for its time.
-    pub when: When,
+    pub when: TimeText,
     /// The first line of the last error, while the job is not completed.
     pub error: Option<String>,
 }
@@ -52,7 +52,7 @@ impl Row {
             state: job.status.state,
             attempt: job.status.attempt,
             max_attempts: job.status.max_attempts,
-            when: When::new(moment(job), now),
+            when: TimeText::new(moment(job), now),
             error: failure.map(|failure| excerpt(&failure.message)),
         }
     }

@@ -17,7 +17,7 @@ use crate::job::{
 use super::layout::error::{UiError, sentence};
 use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::job_row::Row;
-use super::parts::time_format::When;
+use super::parts::time_format::TimeText;
 use super::submit::form_value::Errors;
 use super::submit::start_at;
 use schedule_form::ScheduleForm;
@@ -41,7 +41,7 @@ struct List {
 struct One {
     layout: Layout,
     schedule: ScheduleRow,
-    upcoming: Vec<When>,
+    upcoming: Vec<TimeText>,
     newest: Vec<Row>,
     form: FormPart,
 }
@@ -61,7 +61,7 @@ struct FormPart {
     errors: Errors,
     /// What the pattern means; empty when that cannot be said.
     in_words: String,
-    means: Vec<When>,
+    means: Vec<TimeText>,
     zone_names: bool,
 }
 
@@ -77,14 +77,14 @@ struct ScheduleRow {
     paused: bool,
     declared: bool,
     skipped: u64,
-    next: Option<When>,
+    next: Option<TimeText>,
     last: Option<Last>,
 }
 
 /// The last job that a schedule made.
 struct Last {
     id: String,
-    at: When,
+    at: TimeText,
     /// Unknown when the job is gone or was not looked up.
     state: Option<State>,
 }
@@ -112,7 +112,7 @@ impl FormPart {
             kinds: engine.kinds().iter().map(|info| info.kind.to_string()).collect(),
             queues: stats.queues.keys().map(ToString::to_string).collect(),
             in_words,
-            means: upcoming.into_iter().map(|at| When::new(at, now)).collect(),
+            means: upcoming.into_iter().map(|at| TimeText::new(at, now)).collect(),
             zone_names: start_at::knows_names(),
             form,
             errors,
@@ -130,7 +130,7 @@ impl ScheduleRow {
                     LookUp::Job => engine.job(last.job).await?.0.map(|job| job.status.state),
                     LookUp::Nothing => None,
                 };
-                Some(Last { id: last.job.to_string(), at: When::new(last.at, now), state })
+                Some(Last { id: last.job.to_string(), at: TimeText::new(last.at, now), state })
             }
             None => None,
         };
@@ -145,7 +145,7 @@ impl ScheduleRow {
             paused: *paused,
             declared: spec.origin == Origin::Config,
             skipped: *skipped,
-            next: next_at.filter(|_| !paused).map(|at| When::new(at, now)),
+            next: next_at.filter(|_| !paused).map(|at| TimeText::new(at, now)),
             last,
         })
     }
@@ -357,7 +357,7 @@ async fn one_page(
     };
     let one = One {
         schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,
-        upcoming: upcoming.into_iter().map(|at| When::new(at, now)).collect(),
+        upcoming: upcoming.into_iter().map(|at| TimeText::new(at, now)).collect(),
         newest: jobs.jobs.iter().map(|job| Row::of(job, now)).collect(),
         form: FormPart::of(engine, form, errors).await?,
         layout,

@@ -19,7 +19,7 @@ use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::page::{Layout, Section, page, see_other};
 use crate::ui::parts::curl::Target;
-use crate::ui::parts::time_format::When;
+use crate::ui::parts::time_format::TimeText;
 
 #[derive(Template)]
 #[template(path = "new_job.html")]
@@ -221,23 +221,24 @@ fn refusal(errors: &Errors) -> String {
 
 /// What the chosen start means; empty when there is nothing to say.
 fn starts(form: &SubmitForm, now: Time) -> String {
-    let told = |at: When| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
+    let told =
+        |at: TimeText| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
     match form.starts() {
         Start::Now => "As soon as a worker is free.".into(),
         Start::In => match form.starts_in() {
-            Some(wait) => format!("Not before {}.", told(When::new(now.after(wait), now))),
+            Some(wait) => format!("Not before {}.", told(TimeText::new(now.after(wait), now))),
             None => String::new(),
         },
         Start::At => match form.starts_at() {
             Some(meant) if meant.at <= now => {
-                format!("That was {}: it starts at once.", told(When::new(meant.at, now)))
+                format!("That was {}: it starts at once.", told(TimeText::new(meant.at, now)))
             }
             Some(meant) => {
                 let twice = match meant.first_of_two {
                     true => " Clocks go back then: of the two such times the first is meant.",
                     false => "",
                 };
-                format!("Not before {}.{twice}", told(When::new(meant.at, now)))
+                format!("Not before {}.{twice}", told(TimeText::new(meant.at, now)))
             }
             None => String::new(),
         },
