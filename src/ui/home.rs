@@ -14,7 +14,7 @@ use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
-use super::parts::job_row::Row;
+use super::parts::job_row::JobRow;
 use super::parts::load::is_crowded;
 use super::parts::queue_row::QueueRow;
 
@@ -38,7 +38,7 @@ struct Home {
     crowded: bool,
     failing: Vec<GroupRow>,
     counting: bool,
-    recent: Vec<Row>,
+    recent: Vec<JobRow>,
     recent_max: usize,
     width: f64,
     height: f64,
@@ -69,7 +69,7 @@ pub async fn show(
     let stats = engine.stats().await?;
     let now = engine.now();
     let layout = Layout::live("Home", Section::Home, recent.cursor, now);
-    let rows = recent.jobs.iter().map(|job| Row::of(job, now)).collect();
+    let rows = recent.jobs.iter().map(|job| JobRow::of(job, now)).collect();
     let span = if params.span == "hours" { Span::Hours } else { Span::Minutes };
     let (failing, counting) = failing_now(&engine, FAILING, now);
     let home = Home {

@@ -15,7 +15,7 @@ use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
-use super::parts::job_row::Row;
+use super::parts::job_row::JobRow;
 use super::parts::queue_row::QueueRow;
 use super::submit::form_value::cut;
 
@@ -40,7 +40,7 @@ struct One {
     queue: QueueRow,
     charts: [Chart; 3],
     max_running: usize,
-    newest: Vec<Row>,
+    newest: Vec<JobRow>,
     wrong: Option<Wrong>,
     width: f64,
     height: f64,
@@ -176,7 +176,7 @@ async fn render(
             runs(points, starts, Span::Minutes, now),
         ],
         max_running: engine.config().max_running,
-        newest: jobs.jobs.iter().map(|job| Row::of(job, now)).collect(),
+        newest: jobs.jobs.iter().map(|job| JobRow::of(job, now)).collect(),
         wrong,
         width: WIDTH,
         height: HEIGHT,

@@ -13,7 +13,7 @@ use super::job_filter::{Chip, JobFilter};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::page::{Layout, Section, page, see_other};
 use crate::ui::parts::filters;
-use crate::ui::parts::job_row::Row;
+use crate::ui::parts::job_row::JobRow;
 use crate::ui::parts::time_format::{TimeText, length};
 use crate::ui::submit::form_value::cut;
 
@@ -45,7 +45,7 @@ struct Confirm {
     words: Words,
     count: Count,
     chips: Vec<Chip>,
-    rows: Vec<Row>,
+    rows: Vec<JobRow>,
     /// Where jobs can be moved to; a new name is fine too.
     queues: Vec<String>,
     problem: Option<String>,
@@ -175,7 +175,7 @@ async fn confirm(
         count: engine.bulk_count(&form.target()).await?,
         chips: form.filter.chips(),
         queues: engine.stats().await?.queues.keys().map(ToString::to_string).collect(),
-        rows: jobs.iter().map(|job| Row::of(job, now)).collect(),
+        rows: jobs.iter().map(|job| JobRow::of(job, now)).collect(),
         layout,
         words,
         form,

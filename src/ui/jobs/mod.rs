@@ -14,7 +14,7 @@ use crate::job::{JobId, JobQuery, Kind, State};
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::filters;
-use super::parts::job_row::Row;
+use super::parts::job_row::JobRow;
 use super::parts::load::is_crowded;
 use job_filter::JobFilter;
 
@@ -31,7 +31,7 @@ struct Jobs {
     heading: &'static str,
     tabs: Vec<Tab>,
     offers: Offers,
-    rows: Vec<Row>,
+    rows: Vec<JobRow>,
     /// What the counters say that the filter lets through, if they reach.
     matching: Option<u64>,
     looked: Option<Looked>,
@@ -96,7 +96,7 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
         let through = if next.is_some() { through.min(of) } else { of };
         Looked { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
     });
-    let rows: Vec<Row> = jobs.iter().map(|job| Row::of(job, now)).collect();
+    let rows: Vec<JobRow> = jobs.iter().map(|job| JobRow::of(job, now)).collect();
     let status = match filter.problems.is_empty() {
         true => StatusCode::OK,
         false => StatusCode::UNPROCESSABLE_ENTITY,
@@ -157,7 +157,7 @@ fn pasted_id(filter: &JobFilter) -> Option<JobId> {
 
 impl Offers {
     /// Queues and kinds that jobs have or can have, and the tags in sight.
-    fn new(engine: &Engine, stats: &Stats, rows: &[Row]) -> Self {
+    fn new(engine: &Engine, stats: &Stats, rows: &[JobRow]) -> Self {
         let known = engine.kinds().into_iter().map(|info| &info.kind);
         let kinds = known.chain(stats.kinds.keys()).map(Kind::to_string);
         Offers {

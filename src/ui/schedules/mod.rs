@@ -16,7 +16,7 @@ use crate::job::{
 
 use super::layout::error::{UiError, sentence};
 use super::layout::page::{Layout, Section, page, see_other};
-use super::parts::job_row::Row;
+use super::parts::job_row::JobRow;
 use super::parts::time_format::TimeText;
 use super::submit::form_value::Errors;
 use super::submit::start_at;
@@ -42,7 +42,7 @@ struct One {
     layout: Layout,
     schedule: ScheduleRow,
     upcoming: Vec<TimeText>,
-    newest: Vec<Row>,
+    newest: Vec<JobRow>,
     form: FormPart,
 }
 
@@ -358,7 +358,7 @@ async fn one_page(
     let one = One {
         schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,
         upcoming: upcoming.into_iter().map(|at| TimeText::new(at, now)).collect(),
-        newest: jobs.jobs.iter().map(|job| Row::of(job, now)).collect(),
+        newest: jobs.jobs.iter().map(|job| JobRow::of(job, now)).collect(),
         form: FormPart::of(engine, form, errors).await?,
         layout,
     };
