@@ -140,7 +140,7 @@ function sectionsOnly() {
   const dead = new DeadCount();
   const onStats = (stats) => {
     board.take(stats);
-    addDead(dead.look(stats));
+    addDead(dead.update(stats));
     const news = NEWS[page] && JSON.stringify(NEWS[page](stats));
     // At first: what happened since the page was read.
     if (shown === null ? stats.cursor !== body.dataset.cursor : news !== shown) sections();

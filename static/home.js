@@ -2,7 +2,7 @@
 // could read them, and by a sample every few seconds when there are too many.
 
 import { Board } from "./board.js";
-import { Crowd } from "./crowd.js";
+import { Load } from "./load.js";
 import { atMostEvery, excerpt, fetchPage, fold, makeRow, patchRow, swapSections } from "./live.js";
 import { setText } from "./time.js";
 
@@ -20,7 +20,7 @@ const CALM = 10;
 
 /** Brings the page to life; `open` opens its stream, `owe` remembers what could not be fetched. */
 export function home({ open, owe, lifecycle, queues }) {
-  const crowd = new Crowd();
+  const load = new Load();
   const redraw = (ms, ids) => {
     const ask = atMostEvery(ms, async () => {
       if (document.hidden) return owe(ask);
@@ -40,7 +40,7 @@ export function home({ open, owe, lifecycle, queues }) {
   const feed = new Feed(owe);
   let failed = "";
 
-  const filter = () => (crowd.is ? queues : [...lifecycle, ...queues]);
+  const filter = () => (load.isBusy ? queues : [...lifecycle, ...queues]);
   const refresh = atMostEvery(1_000, async () => {
     const fresh = await fetchPage();
     if (!fresh?.page) return owe(refresh);
@@ -50,22 +50,22 @@ export function home({ open, owe, lifecycle, queues }) {
   });
   const onStats = (stats) => {
     board.take(stats);
-    if (crowd.look(stats, stream.cursor)) {
+    if (load.update(stats, stream.cursor)) {
       // What is passed over is in the list that is read next.
-      if (crowd.is) stream.moveTo(stats.cursor);
+      if (load.isBusy) stream.moveTo(stats.cursor);
       else refresh();
       stream.follow(filter());
-      feed.sampled(crowd.is);
+      feed.sampled(load.isBusy);
     }
-    if (crowd.is) feed.sample();
+    if (load.isBusy) feed.sample();
     if (isOfHours) hours();
     const { states, second } = stats;
     const fails = `${states.discarded} ${states.retryable} ${second.failed && second.at}`;
     if (failed ? failed !== fails : stats.cursor !== document.body.dataset.cursor) failing();
     failed = fails;
   };
-  const onEvents = (events) => crowd.is || feed.take(events.filter((event) => event.job));
-  feed.sampled(crowd.is);
+  const onEvents = (events) => load.isBusy || feed.take(events.filter((event) => event.job));
+  feed.sampled(load.isBusy);
   const stream = open(filter(), onEvents, refresh, onStats);
 }
 

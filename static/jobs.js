@@ -1,7 +1,7 @@
 // The list of jobs while it is open: rows patched in place, "37 new" instead of jumping, a selection that
 // outlives both, a search that goes on by itself, keys. And the page of a bulk run.
 
-import { Crowd } from "./crowd.js";
+import { Load } from "./load.js";
 import { addKey } from "./keys.js";
 import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, showStats, swapSections } from "./live.js";
 import { grouped, localTitles, setText } from "./time.js";
@@ -25,7 +25,7 @@ export function listPage({ open, owe, lifecycle, calm }) {
   startSuggestions();
 
   let changes = new Map();
-  const crowd = new Crowd();
+  const load = new Load();
   const render = perFrame(() => {
     const batch = changes;
     changes = new Map();
@@ -46,25 +46,25 @@ export function listPage({ open, owe, lifecycle, calm }) {
   const narrow = [["queue", queue], ["kind", kind], ["tag", tag]].filter(([, value]) => value);
   const idsHere = () => [...rows.querySelectorAll("tr[data-job]")].map((row) => row.dataset.job);
   let followed = "";
-  /** In a crowd only the rows that are here are followed; with none, nothing that happens to a job. */
+  /** On a busy server a page follows only the jobs that it shows; without any, it follows no job events. */
   const filter = () => {
-    if (!crowd.is) return [...lifecycle, ...narrow];
+    if (!load.isBusy) return [...lifecycle, ...narrow];
     const ids = idsHere();
     followed = ids.join();
     return ids.length ? [...lifecycle, ...ids.map((id) => ["job", id])] : [["type", "queue.*"]];
   };
   /** Rows were drawn by the server as of `cursor`. */
-  const drawn = (cursor) => crowd.is && idsHere().join() !== followed && stream.follow(filter(), cursor);
+  const drawn = (cursor) => load.isBusy && idsHere().join() !== followed && stream.follow(filter(), cursor);
   let before = null;
   const onStats = (stats) => {
     showStats(stats, scope ?? "");
     const only = (scope ?? "").startsWith("queue:") ? queue : "";
-    if (crowd.look(stats, stream.cursor, only)) stream.follow(filter());
+    if (load.update(stats, stream.cursor, only)) stream.follow(filter());
     // Nobody counts the arrivals any more; that there are some is seen by the counters.
     const counts = countsOf(stats, scope ?? "") ?? stats.states;
     const here = [...states].reduce((sum, name) => sum + (counts[name] ?? 0), 0);
     const { enqueued } = ((only && stats.queues.find(({ name }) => name === only)) || stats).second;
-    if (crowd.is && (states.size ? before !== null && here > before : enqueued > 0)) news.flood();
+    if (load.isBusy && (states.size ? before !== null && here > before : enqueued > 0)) news.flood();
     before = here;
   };
   const refresh = atMostEvery(1_000, async () => {

@@ -36,7 +36,7 @@ export class DeadCount {
   #known = null;
 
   /** Only looks, so that what others told is not told again. */
-  look({ states }) {
+  update({ states }) {
     const more = states.discarded - (this.#known ?? states.discarded);
     this.#known = states.discarded;
     return Math.max(0, more);

@@ -26,7 +26,7 @@ export class Gate {
   #seq = 0;
   #from = 0;
 
-  /** Events held back; where a crowd is not followed event by event, what the server has done since. */
+  /** The number of events held back. A page that does not follow every event counts what the server has committed since. */
   get held() {
     return this.#held || this.#seq - this.#from;
   }

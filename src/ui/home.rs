@@ -15,7 +15,7 @@ use super::layout::page::{Layout, Section, page};
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
 use super::parts::job_row::JobRow;
-use super::parts::load::is_crowded;
+use super::parts::load::is_busy;
 use super::parts::queue_row::QueueRow;
 
 /// Rows of recent activity: what fits on a screen below the queues.
@@ -35,7 +35,7 @@ struct Home {
     queues: Vec<QueueRow>,
     queues_total: usize,
     queues_max: usize,
-    crowded: bool,
+    busy: bool,
     failing: Vec<GroupRow>,
     counting: bool,
     recent: Vec<JobRow>,
@@ -79,7 +79,7 @@ pub async fn show(
         queues: QueueRow::all(&stats, &engine, now, QUEUES),
         queues_total: stats.queues.len(),
         queues_max: QUEUES,
-        crowded: is_crowded(&engine),
+        busy: is_busy(&engine),
         failing,
         counting,
         recent: rows,

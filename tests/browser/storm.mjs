@@ -107,7 +107,7 @@ async function assertAgree(server, scribe, { home, list, job }, long) {
     }, all);
   }
   await until(home, (names) => names.every((name) => document.querySelector(`tr[data-queue="${name}"] [data-n=running]`)?.textContent === "0"), queues.map(({ name }) => name));
-  // The list announces every job that came after the place it shows, and no other; in a crowd it counts no more.
+  // The list announces every job that came after the place it shows, and no other; on a busy server it stops counting.
   const place = seqOf(await list.evaluate(() => document.body.dataset.cursor));
   const newer = scribe.events.filter((event) => event.type === "job.enqueued" && event.seq > place).length;
   await until(list, (newer) => ["many", String(newer)].includes(document.getElementById("news-count").textContent.replace(/[^\da-z]/g, "")), newer);

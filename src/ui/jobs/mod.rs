@@ -15,7 +15,7 @@ use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::filters;
 use super::parts::job_row::JobRow;
-use super::parts::load::is_crowded;
+use super::parts::load::is_busy;
 use job_filter::JobFilter;
 
 /// Rows on a page: a few screens, quick to read and to render.
@@ -37,7 +37,7 @@ struct Jobs {
     looked: Option<Looked>,
     next: Option<String>,
     /// Whether too much happens to follow all of it.
-    crowded: bool,
+    busy: bool,
     /// Bulk runs under way.
     runs: usize,
 }
@@ -110,7 +110,7 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
         rows,
         looked,
         next,
-        crowded: is_crowded(&engine),
+        busy: is_busy(&engine),
         runs: runs.iter().filter(|run| run.progress.ended.is_none()).count(),
         layout,
         filter,

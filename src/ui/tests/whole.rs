@@ -75,8 +75,8 @@ async fn numbers_that_scripts_share_with_the_server_stand_on_the_page() {
         named.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     for (page, attribute, key, script) in [
-        ("/", " data-crowded-at=\"300\"", "body.dataset.crowdedAt", "crowd.js"),
-        ("/jobs", " data-crowded-at=\"300\"", "body.dataset.crowdedAt", "crowd.js"),
+        ("/", " data-busy-at=\"300\"", "body.dataset.busyAt", "load.js"),
+        ("/jobs", " data-busy-at=\"300\"", "body.dataset.busyAt", "load.js"),
         ("/", " data-error-excerpt=\"160\"", "body.dataset.errorExcerpt", "live.js"),
         ("/jobs", " data-error-excerpt=\"160\"", "body.dataset.errorExcerpt", "live.js"),
         ("/jobs", " data-limit=\"50\"", "body.dataset.limit", "jobs.js"),
