@@ -4,7 +4,7 @@ import { Stream } from "./stream.js";
 import { startCopying } from "./copy.js";
 import { Board } from "./board.js";
 import { atMostEvery, fetchPage, swapSections } from "./live.js";
-import { heal } from "./heal.js";
+import { reloadWhenReady } from "./reload.js";
 import { startKeys } from "./keys.js";
 import { DeadCount, addDead } from "./trouble.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
@@ -40,7 +40,7 @@ startTicking();
 themeButton();
 startKeys();
 startCopying();
-if (document.querySelector("[data-heal]")) heal();
+if (document.querySelector("[data-auto-reload]")) reloadWhenReady();
 // On a phone the entries are one row that scrolls.
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 // A page that follows the stream loads what it needs itself; a form's script stands in its own page.
@@ -89,7 +89,7 @@ function startOver() {
   if (startsOver) return;
   startsOver = true;
   showConnection({ name: "connecting" });
-  heal();
+  reloadWhenReady();
 }
 
 function payBack() {

@@ -27,7 +27,7 @@ pub const ASSETS: &[Asset] = &[
     Asset { name: "chart.js", media_type: JS, body: include_str!("../../../static/chart.js") },
     Asset { name: "copy.js", media_type: JS, body: include_str!("../../../static/copy.js") },
     Asset { name: "load.js", media_type: JS, body: include_str!("../../../static/load.js") },
-    Asset { name: "heal.js", media_type: JS, body: include_str!("../../../static/heal.js") },
+    Asset { name: "reload.js", media_type: JS, body: include_str!("../../../static/reload.js") },
     Asset { name: "home.js", media_type: JS, body: include_str!("../../../static/home.js") },
     Asset { name: "job.js", media_type: JS, body: include_str!("../../../static/job.js") },
     Asset { name: "jobs.js", media_type: JS, body: include_str!("../../../static/jobs.js") },

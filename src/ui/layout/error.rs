@@ -30,7 +30,7 @@ struct ErrorPage<'a> {
     layout: Layout,
     error: &'a UiError,
     /// The trouble passes, and loading the page again is harmless.
-    heals: bool,
+    auto_reload: bool,
 }
 
 /// The answer to an address that leads nowhere.
@@ -134,8 +134,8 @@ impl IntoResponse for UiError {
         let layout = Layout::error(self.title.clone());
         let passes =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        let heals = passes && base_path::can_be_reloaded();
-        let mut answer = page(self.status, &ErrorPage { layout, error: &self, heals });
+        let auto_reload = passes && base_path::can_be_reloaded();
+        let mut answer = page(self.status, &ErrorPage { layout, error: &self, auto_reload });
         if passes {
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }

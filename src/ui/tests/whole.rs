@@ -254,13 +254,13 @@ async fn a_page_that_says_not_now_comes_back_by_itself_and_others_do_not() {
     let page = desk.get("/jobs").await;
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
     page.assert_sound();
-    page.assert_has(" data-heal>");
+    page.assert_has(" data-auto-reload>");
     page.assert_has("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>");
     // Loading this again would ask whether the form is to be sent once more.
     let posted = desk.post("/queues/default/pause", &[]).await;
     assert_eq!(posted.status, StatusCode::SERVICE_UNAVAILABLE);
-    posted.assert_lacks("data-heal");
-    desk.get("/nowhere").await.assert_lacks("data-heal");
+    posted.assert_lacks("data-auto-reload");
+    desk.get("/nowhere").await.assert_lacks("data-auto-reload");
 }
 
 /// Text is escaped on a page, so what a page repeats several times is many times as long.
