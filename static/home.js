@@ -15,8 +15,8 @@ const SAMPLE_MS = 3_000;
 /** What only the server draws: groups of failures, and charts of hours. */
 const FAILING_MS = 5_000;
 const HOURS_MS = 30_000;
-/** More changes than this at once are not lit up one by one. */
-const CALM = 10;
+/** With more changes than this at once, changed rows are not highlighted. */
+const MAX_HIGHLIGHTED = 10;
 
 /** Brings the page to life; `open` opens its stream, `owe` remembers what could not be fetched. */
 export function home({ open, owe, lifecycle, queues }) {
@@ -134,7 +134,7 @@ class Feed {
     this.#changes = new Map();
     for (const [id, change] of batch) {
       const row = this.#rowOf(id);
-      if (row) patchRow(row, change, batch.size <= CALM);
+      if (row) patchRow(row, change, batch.size <= MAX_HIGHLIGHTED);
       else if (this.#arrived.has(id) || change.enqueued) this.#arrive(id, change);
     }
     const isFull = this.#rows.childElementCount >= this.#most;

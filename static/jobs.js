@@ -11,7 +11,7 @@ const byId = (id) => document.getElementById(id);
 const FULL = Number(document.body.dataset.limit);
 
 /** Makes a list live. `open` opens its stream, `owe` remembers what could not be fetched. */
-export function listPage({ open, owe, lifecycle, calm }) {
+export function listPage({ open, owe, lifecycle, maxHighlighted }) {
   const { state, queue, kind, tag, scope } = document.body.dataset;
   const searches = "searches" in document.body.dataset;
   const states = new Set(state ? state.split(",") : []);
@@ -31,7 +31,7 @@ export function listPage({ open, owe, lifecycle, calm }) {
     changes = new Map();
     for (const [id, change] of batch) {
       const row = rowOf(id);
-      if (row) patchRow(row, change, batch.size <= calm);
+      if (row) patchRow(row, change, batch.size <= maxHighlighted);
       else if (states.size ? states.has(change.state) : change.enqueued) news.add(id);
       else if (states.size) news.remove(id);
     }

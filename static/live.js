@@ -1,7 +1,7 @@
 // How pages change while they are open: rows patched in place, counts, a job's log and sections.
 // Every text goes in as text; elements are cloned from what the server rendered.
 
-import { setTitle } from "./trouble.js";
+import { setTabTitle } from "./tab-status.js";
 import { grouped, localTitles, relative, setText, setTime } from "./time.js";
 
 const ERROR_EXCERPT = Number(document.body.dataset.errorExcerpt);
@@ -83,7 +83,7 @@ export function swapSections(page, ids) {
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) (document.getElementById(focused) ?? document.getElementById("main")).focus({ preventScroll: true });
   }
-  setTitle(page.title);
+  setTabTitle(page.title);
 }
 
 function setBadge(badge, state) {
@@ -117,7 +117,7 @@ export function fold(older, event) {
 }
 
 /** Makes a row say what `change` says; nothing else of the page moves. Many at once are not lit up. */
-export function patchRow(row, change, calm = true) {
+export function patchRow(row, change, isHighlighted = true) {
   const field = (name) => row.querySelector(`[data-f=${name}]`);
   setBadge(field("state"), change.state);
   setText(field("attempt"), String(change.job.attempt));
@@ -130,7 +130,7 @@ export function patchRow(row, change, calm = true) {
   if (row.dataset.state !== change.state) {
     row.dataset.state = change.state;
     // Two names for one highlight: going from one to the other starts it again.
-    if (calm) row.className = row.className === "changed" ? "changed-again" : "changed";
+    if (isHighlighted) row.className = row.className === "changed" ? "changed-again" : "changed";
   }
 }
 

@@ -1,7 +1,7 @@
 // The word in the header that says how the page stands to the server, and the button that holds updates back: while
 // they are held they are counted, and kept as far as that is cheap.
 
-import { setConnection } from "./trouble.js";
+import { setTabConnection } from "./tab-status.js";
 import { grouped, setText } from "./time.js";
 
 /** More events than this are not kept: the page is read anew when it goes on. */
@@ -98,7 +98,7 @@ export function startUpdates() {
 /** How the stream is doing, in its own words. */
 export function showConnection(state) {
   connection = state;
-  setConnection(state.name);
+  setTabConnection(state.name);
   show();
 }
 

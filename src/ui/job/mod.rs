@@ -66,17 +66,17 @@ pub struct Notice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// Something to know.
-    Calm,
+    Info,
     /// Something was refused.
-    Trouble,
+    Error,
 }
 
 impl Tone {
     /// The class in the style sheet.
     pub fn class(self) -> &'static str {
         match self {
-            Tone::Calm => "calm",
-            Tone::Trouble => "trouble",
+            Tone::Info => "info",
+            Tone::Error => "error",
         }
     }
 }
@@ -146,7 +146,7 @@ pub async fn show(
             "This form had been sent before, and this is the job it made: sending it twice makes \
                no second one."
                 .into(),
-        tone: Tone::Calm,
+        tone: Tone::Info,
     });
     render(&engine, parse_id(&id)?, notice, StatusCode::OK, &headers).await
 }

@@ -41,7 +41,11 @@ pub const ASSETS: &[Asset] = &[
     },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../../static/stream.js") },
     Asset { name: "theme.js", media_type: JS, body: include_str!("../../../static/theme.js") },
-    Asset { name: "trouble.js", media_type: JS, body: include_str!("../../../static/trouble.js") },
+    Asset {
+        name: "tab-status.js",
+        media_type: JS,
+        body: include_str!("../../../static/tab-status.js"),
+    },
     Asset { name: "updates.js", media_type: JS, body: include_str!("../../../static/updates.js") },
     Asset { name: "time.js", media_type: JS, body: include_str!("../../../static/time.js") },
     Asset {

@@ -29,7 +29,7 @@ pub struct UiError {
 struct ErrorPage<'a> {
     layout: Layout,
     error: &'a UiError,
-    /// The trouble passes, and loading the page again is harmless.
+    /// Whether the error passes by itself and reloading the page is harmless.
     auto_reload: bool,
 }
 
