@@ -2,10 +2,10 @@
 
 import { Stream } from "./stream.js";
 import { startCopying } from "./copy.js";
-import { Board } from "./board.js";
+import { Dashboard } from "./dashboard.js";
 import { atMostEvery, fetchPage, swapSections } from "./live.js";
 import { reloadWhenReady } from "./reload.js";
-import { startKeys } from "./keys.js";
+import { startShortcuts } from "./shortcuts.js";
 import { DeadLetterCounter, addDeadLetters } from "./tab-status.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
 import { setServerNow, setText, startTicking } from "./time.js";
@@ -38,7 +38,7 @@ let startsOver = false;
 if (body.dataset.now) setServerNow(Number(body.dataset.now));
 startTicking();
 themeButton();
-startKeys();
+startShortcuts();
 startCopying();
 if (document.querySelector("[data-auto-reload]")) reloadWhenReady();
 // On a phone the entries are one row that scrolls.
@@ -130,16 +130,16 @@ function sectionsOnly() {
     const fresh = await fetchPage();
     if (fresh?.page) {
       swapSections(fresh.page);
-      board.read();
+      dashboard.rescan();
     } else if (!fresh) {
       owe(sections);
     }
   });
   const { queue } = body.dataset;
-  const board = new Board({ queue, onStranger: page === "queues" ? sections : undefined, onMissed: sections });
+  const dashboard = new Dashboard({ queue, onUnknownQueue: page === "queues" ? sections : undefined, onMissed: sections });
   const dead = new DeadLetterCounter();
   const onStats = (stats) => {
-    board.take(stats);
+    dashboard.update(stats);
     addDeadLetters(dead.update(stats));
     const news = NEWS[page] && JSON.stringify(NEWS[page](stats));
     // At first: what happened since the page was read.

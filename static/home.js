@@ -1,7 +1,7 @@
 // Home while it is open: counters, queues and charts move by `stats` messages; the recent feed by events while people
 // could read them, and by a sample every few seconds when there are too many.
 
-import { Board } from "./board.js";
+import { Dashboard } from "./dashboard.js";
 import { Load } from "./load.js";
 import { atMostEvery, excerpt, fetchPage, fold, makeRow, patchRow, swapSections } from "./live.js";
 import { setText } from "./time.js";
@@ -27,7 +27,7 @@ export function home({ open, owe, lifecycle, queues }) {
       const fresh = await fetchPage();
       if (!fresh?.page) return owe(ask);
       swapSections(fresh.page, ids);
-      board.read();
+      dashboard.rescan();
     });
     return ask;
   };
@@ -35,7 +35,7 @@ export function home({ open, owe, lifecycle, queues }) {
   const rows = redraw(1_000, ["queues"]);
   const charts = redraw(10_000, ["charts"]);
   const hours = redraw(HOURS_MS, ["charts"]);
-  const board = new Board({ onStranger: rows, onMissed: charts });
+  const dashboard = new Dashboard({ onUnknownQueue: rows, onMissed: charts });
   const isOfHours = new URLSearchParams(location.search).get("span") === "hours";
   const feed = new Feed(owe);
   let failed = "";
@@ -45,11 +45,11 @@ export function home({ open, owe, lifecycle, queues }) {
     const fresh = await fetchPage();
     if (!fresh?.page) return owe(refresh);
     swapSections(fresh.page, ["charts", "queues", "failing"]);
-    board.read();
+    dashboard.rescan();
     feed.replace(fresh.page);
   });
   const onStats = (stats) => {
-    board.take(stats);
+    dashboard.update(stats);
     if (load.update(stats, stream.cursor)) {
       // What is passed over is in the list that is read next.
       if (load.isBusy) stream.moveTo(stats.cursor);

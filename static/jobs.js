@@ -2,7 +2,7 @@
 // outlives both, a search that goes on by itself, keys. And the page of a bulk run.
 
 import { Load } from "./load.js";
-import { addKey } from "./keys.js";
+import { addShortcut } from "./shortcuts.js";
 import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, showStats, swapSections } from "./live.js";
 import { grouped, localTitles, setText } from "./time.js";
 
@@ -21,7 +21,7 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
 
   const selection = startSelection(rows);
   const news = startNews(rows, selection, searches);
-  startRowKeys(rows, selection);
+  startRowShortcuts(rows, selection);
   startSuggestions();
 
   let changes = new Map();
@@ -213,7 +213,7 @@ function startSelection(rows) {
 }
 
 /** j, k and x: the focus goes from job to job, so Enter opens the one it is on. */
-function startRowKeys(rows, selection) {
+function startRowShortcuts(rows, selection) {
   const links = () => [...rows.querySelectorAll(".job-link")];
   const here = () => document.activeElement?.closest?.("tr[data-job]");
   const go = (step) => {
@@ -223,9 +223,9 @@ function startRowKeys(rows, selection) {
     all[next]?.focus();
     all[next]?.scrollIntoView({ block: "nearest" });
   };
-  addKey("j", "Next job (Enter opens it)", () => go(1));
-  addKey("k", "Previous job", () => go(-1));
-  addKey("x", "Select the job, or no longer", () => {
+  addShortcut("j", "Next job (Enter opens it)", () => go(1));
+  addShortcut("k", "Previous job", () => go(-1));
+  addShortcut("x", "Select the job, or no longer", () => {
     if (!here()) go(1);
     if (here()) selection.toggle(here());
   });

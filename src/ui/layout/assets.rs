@@ -23,7 +23,11 @@ const SVG: &str = "image/svg+xml";
 pub const ASSETS: &[Asset] = &[
     Asset { name: "app.css", media_type: CSS, body: include_str!("../../../static/app.css") },
     Asset { name: "app.js", media_type: JS, body: include_str!("../../../static/app.js") },
-    Asset { name: "board.js", media_type: JS, body: include_str!("../../../static/board.js") },
+    Asset {
+        name: "dashboard.js",
+        media_type: JS,
+        body: include_str!("../../../static/dashboard.js"),
+    },
     Asset { name: "chart.js", media_type: JS, body: include_str!("../../../static/chart.js") },
     Asset { name: "copy.js", media_type: JS, body: include_str!("../../../static/copy.js") },
     Asset { name: "load.js", media_type: JS, body: include_str!("../../../static/load.js") },
@@ -31,7 +35,11 @@ pub const ASSETS: &[Asset] = &[
     Asset { name: "home.js", media_type: JS, body: include_str!("../../../static/home.js") },
     Asset { name: "job.js", media_type: JS, body: include_str!("../../../static/job.js") },
     Asset { name: "jobs.js", media_type: JS, body: include_str!("../../../static/jobs.js") },
-    Asset { name: "keys.js", media_type: JS, body: include_str!("../../../static/keys.js") },
+    Asset {
+        name: "shortcuts.js",
+        media_type: JS,
+        body: include_str!("../../../static/shortcuts.js"),
+    },
     Asset { name: "live.js", media_type: JS, body: include_str!("../../../static/live.js") },
     Asset { name: "new-job.js", media_type: JS, body: include_str!("../../../static/new-job.js") },
     Asset {
