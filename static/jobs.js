@@ -253,13 +253,13 @@ function startSuggestions() {
 
 /** A search that has more to look through goes on by itself until the page is full; it can be stopped. */
 async function searchOn(rows, selection, drawn) {
-  const looked = byId("looked");
-  let next = looked?.dataset.next;
+  const progress = byId("search-progress");
+  let next = progress?.dataset.next;
   if (!next) return;
-  const link = byId("look-on");
+  const link = byId("search-more");
   let stopped = false;
   const stop = document.createElement("button");
-  Object.assign(stop, { type: "button", className: "button small", id: "look-stop", textContent: "Stop" });
+  Object.assign(stop, { type: "button", className: "button small", id: "search-stop", textContent: "Stop" });
   const pause = () => {
     stopped = true;
     stop.replaceWith(link);
@@ -273,7 +273,7 @@ async function searchOn(rows, selection, drawn) {
     const page = await pageAt(next);
     if (stopped) return;
     if (!page) return pause(); // the link tries again
-    const part = page.getElementById("looked");
+    const part = page.getElementById("search-progress");
     for (const row of page.querySelectorAll("#list tbody tr")) {
       if (!rows.querySelector(`tr[data-job="${row.dataset.job}"]`)) rows.append(document.importNode(row, true));
     }
@@ -283,8 +283,8 @@ async function searchOn(rows, selection, drawn) {
     byId("list").hidden = byId("bulk").hidden = !found;
     next = part?.dataset.next;
     if (part) {
-      looked.querySelector("progress").value = part.querySelector("progress").value;
-      looked.querySelector("p").replaceChildren(...[...part.querySelector("p").childNodes].map((node) => document.importNode(node, true)));
+      progress.querySelector("progress").value = part.querySelector("progress").value;
+      progress.querySelector("p").replaceChildren(...[...part.querySelector("p").childNodes].map((node) => document.importNode(node, true)));
     }
     if (next) link.href = next;
     else byId("none").replaceChildren(...[...page.getElementById("none").childNodes].map((node) => document.importNode(node, true)));

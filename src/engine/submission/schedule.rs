@@ -12,7 +12,7 @@ use crate::engine::{
     BackoffFields, Engine, EngineError, FieldError, Inner, Submission, off_runtime,
 };
 use crate::job::{
-    Cron, Cursor, Misread, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time,
+    Cron, CronError, Cursor, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time,
     optional_object,
 };
 use crate::logging::RetryLog;
@@ -66,11 +66,11 @@ impl ScheduleSubmission {
         let zone = self.zone.unwrap_or_default();
         let cron = match off_runtime(usize::MAX, || Cron::parse(&self.cron, &zone, now)) {
             Ok(cron) => Some(cron),
-            Err(Misread::Pattern(why)) => {
+            Err(CronError::Pattern(why)) => {
                 add("cron", why);
                 None
             }
-            Err(Misread::Zone(why)) => {
+            Err(CronError::Zone(why)) => {
                 add("zone", why);
                 None
             }

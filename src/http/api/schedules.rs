@@ -9,7 +9,7 @@ use super::extract::{JsonBody, PathSchedule, read};
 use crate::engine::{EngineError, ScheduleError, ScheduleSubmission, off_runtime};
 use crate::http::view::{JobTemplate, Shown};
 use crate::http::{Api, Problem, json};
-use crate::job::{Cron, Cursor, Fired, JobId, Misread, Origin, Overlap, Schedule, Time};
+use crate::job::{Cron, CronError, Cursor, Fired, JobId, Origin, Overlap, Schedule, Time};
 
 /// Coming times that are told.
 const TOLD: usize = 5;
@@ -182,8 +182,8 @@ pub async fn preview(
     });
     let (upcoming, cron) = read.map_err(|misread| {
         let (field, message) = match misread {
-            Misread::Pattern(why) => ("cron", why),
-            Misread::Zone(why) => ("zone", why),
+            CronError::Pattern(why) => ("cron", why),
+            CronError::Zone(why) => ("zone", why),
         };
         Problem::invalid_schedule(vec![crate::engine::FieldError { field, message }])
     })?;

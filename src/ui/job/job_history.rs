@@ -205,9 +205,9 @@ pub struct Step {
     pub class: &'static str,
 }
 
-/// How far the wish for the end of the newest attempt has come; empty when nobody asked. `told` is whether
+/// How far the wish for the end of the newest attempt has come; empty when nobody asked. `is_notified` is whether
 /// the attempt is known to have heard of it.
-pub fn cancelling(job: &Job, told: bool, now: Time) -> Vec<Step> {
+pub fn cancelling(job: &Job, is_notified: bool, now: Time) -> Vec<Step> {
     let newest = job.history.iter().rposition(|m| matches!(m.change, Change::Started { .. }));
     let attempt = &job.history[newest.unwrap_or(job.history.len())..];
     let Some(asked) = attempt.iter().position(|m| m.change == Change::CancelAsked) else {
@@ -219,14 +219,16 @@ pub fn cancelling(job: &Job, told: bool, now: Time) -> Vec<Step> {
         when: when.map(|at| TimeText::new(at, now)),
         class,
     };
-    let told = match told || ended.is_some() {
+    let notified = match is_notified || ended.is_some() {
         true => step("The worker was told", None, "done"),
         false => step("The worker hears of it with its next sign of life", None, "now"),
     };
     let stopped = match ended {
-        None => step("Not stopped yet", None, if told.class == "done" { "now" } else { "open" }),
+        None => {
+            step("Not stopped yet", None, if notified.class == "done" { "now" } else { "open" })
+        }
         Some(end) if end.state == State::Cancelled => step("Cancelled", Some(end.at), "done"),
         Some(end) => step("It came to its end by itself", Some(end.at), "done"),
     };
-    vec![step("Cancel asked for", Some(attempt[asked].at), "done"), told, stopped]
+    vec![step("Cancel asked for", Some(attempt[asked].at), "done"), notified, stopped]
 }

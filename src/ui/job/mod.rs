@@ -42,7 +42,7 @@ struct JobPage {
     accepted: TimeText,
     ended: Option<TimeText>,
     facts: Vec<Fact>,
-    may: May,
+    allowed: AllowedActions,
     wants_retry: bool,
     parts: [Part; 3],
     attempts: Vec<Attempt>,
@@ -88,13 +88,13 @@ enum Detail {
     /// What went wrong last, in one line.
     Error(String),
     /// How far the attempt is, as far as it tells.
-    Progress(Option<Far>),
+    Progress(Option<ProgressView>),
     /// How far the wish for its end has come.
     Cancelling(Vec<job_history::Step>),
 }
 
 /// A report of progress as people read it.
-struct Far {
+struct ProgressView {
     progress: Progress,
     left: String,
 }
@@ -108,7 +108,7 @@ enum Part {
 }
 
 /// What the state allows a person to do now; the state machine itself is asked.
-struct May {
+struct AllowedActions {
     retry: bool,
     cancel: bool,
     delete: bool,
@@ -130,7 +130,7 @@ struct LogRow {
 /// Why the page is shown, when a form led to it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Arrival {
+pub struct Params {
     already: String,
 }
 
@@ -138,10 +138,10 @@ pub struct Arrival {
 pub async fn show(
     Has(engine): Has<Engine>,
     Path(id): Path<String>,
-    Query(arrival): Query<Arrival>,
+    Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
-    let notice = (!arrival.already.is_empty()).then(|| Notice {
+    let notice = (!params.already.is_empty()).then(|| Notice {
         text:
             "This form had been sent before, and this is the job it made: sending it twice makes \
                no second one."
@@ -171,7 +171,7 @@ pub async fn render(
     let now = engine.now();
     let layout = Layout::live(title, Section::Job, cursor, now);
     let (standing, standing_when) = job_history::standing(&job, why.as_ref(), now);
-    let told = engine.was_told_to_end(id);
+    let is_notified = engine.was_told_to_end(id);
     let view = off_runtime(job.json_bytes(), || JobPage {
         notice,
         id: job.id.to_string(),
@@ -181,12 +181,12 @@ pub async fn render(
         state: job.status.state,
         standing,
         standing_when,
-        detail: Detail::of(&job, told, now),
+        detail: Detail::of(&job, is_notified, now),
         lifetime_bar: LifetimeBar::of(&job, now),
         accepted: TimeText::new(job.enqueued_at, now),
         ended: job.finished_at().map(|at| TimeText::new(at, now)),
         facts: facts(&job, engine, now),
-        may: May::of(&job),
+        allowed: AllowedActions::of(&job),
         wants_retry: job.last_failure().is_some() && job.status.state != State::Completed,
         parts: parts(&job),
         attempts: job_history::attempts(&job, now),
@@ -215,8 +215,8 @@ fn parts(job: &Job) -> [Part; 3] {
 }
 
 impl Detail {
-    fn of(job: &Job, told: bool, now: Time) -> Detail {
-        let steps = job_history::cancelling(job, told, now);
+    fn of(job: &Job, is_notified: bool, now: Time) -> Detail {
+        let steps = job_history::cancelling(job, is_notified, now);
         if !steps.is_empty() {
             return Detail::Cancelling(steps);
         }
@@ -228,7 +228,7 @@ impl Detail {
                 Detail::Progress(job.progress.clone().map(|progress| {
                     let elapsed = started.map(|at| now.since(at)).unwrap_or_default();
                     let left = eta::left(elapsed, progress.done, progress.total);
-                    Far { progress, left: left.unwrap_or_default() }
+                    ProgressView { progress, left: left.unwrap_or_default() }
                 }))
             }
             State::Retryable | State::Discarded => Detail::Error(error().unwrap_or_default()),
@@ -259,10 +259,10 @@ impl JobPage {
     }
 }
 
-impl May {
+impl AllowedActions {
     fn of(job: &Job) -> Self {
         let allowed = |step| job.status.step(step).is_ok();
-        May {
+        AllowedActions {
             retry: allowed(Step::RetryNow),
             cancel: allowed(Step::AskCancel) && !job.status.cancel_asked,
             delete: allowed(Step::Delete),

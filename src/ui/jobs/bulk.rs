@@ -23,7 +23,7 @@ const SHOWN: usize = 5;
 /// What a form of the list or of the question says.
 struct Form {
     action: String,
-    everything: Everything,
+    scope: Scope,
     ids: Vec<JobId>,
     queue: String,
     priority: String,
@@ -32,17 +32,17 @@ struct Form {
 
 /// Which jobs a form is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Everything {
+enum Scope {
     Selected,
     Matching,
 }
 
 #[derive(Template)]
 #[template(path = "bulk_confirm.html")]
-struct Confirm {
+struct ConfirmPage {
     layout: Layout,
     form: Form,
-    words: Words,
+    words: ActionText,
     count: Count,
     chips: Vec<Chip>,
     rows: Vec<JobRow>,
@@ -52,7 +52,7 @@ struct Confirm {
 }
 
 /// How an action is told.
-struct Words {
+struct ActionText {
     /// `Retry`
     verb: &'static str,
     /// `Retrying`
@@ -65,9 +65,9 @@ struct Words {
     button: &'static str,
 }
 
-fn words(action: &str) -> Option<Words> {
+fn words(action: &str) -> Option<ActionText> {
     let words =
-        |verb, doing, done, meaning| Words { verb, doing, done, meaning, button: "primary" };
+        |verb, doing, done, meaning| ActionText { verb, doing, done, meaning, button: "primary" };
     Some(match action {
         "retry" => words(
             "Retry",
@@ -75,7 +75,7 @@ fn words(action: &str) -> Option<Words> {
             "retried",
             "They run again now, also those that are completed. Jobs that run or are ready already are left alone.",
         ),
-        "cancel" => Words {
+        "cancel" => ActionText {
             button: "danger",
             ..words(
                 "Cancel",
@@ -84,7 +84,7 @@ fn words(action: &str) -> Option<Words> {
                 "Waiting jobs end at once, running ones are asked to stop. Finished jobs are left alone.",
             )
         },
-        "delete" => Words {
+        "delete" => ActionText {
             button: "danger",
             ..words(
                 "Delete",
@@ -159,19 +159,19 @@ async fn confirm(
     }
     let now = engine.now();
     let layout = Layout::fixed(format!("{} jobs", words.verb), Section::Jobs, now);
-    let jobs = match form.everything {
-        Everything::Selected => {
+    let jobs = match form.scope {
+        Scope::Selected => {
             let mut jobs = Vec::new();
             for id in form.ids.iter().take(SHOWN) {
                 jobs.extend(engine.job(*id).await?.0);
             }
             jobs
         }
-        Everything::Matching => {
+        Scope::Matching => {
             engine.jobs(JobQuery { limit: SHOWN, ..form.filter.query.clone() }).await?.jobs
         }
     };
-    let question = Confirm {
+    let question = ConfirmPage {
         count: engine.bulk_count(&form.target()).await?,
         chips: form.filter.chips(),
         queues: engine.stats().await?.queues.keys().map(ToString::to_string).collect(),
@@ -188,7 +188,7 @@ impl Form {
     fn read(body: &str, engine: &Engine) -> Form {
         let mut form = Form {
             action: String::new(),
-            everything: Everything::Selected,
+            scope: Scope::Selected,
             ids: Vec::new(),
             queue: String::new(),
             priority: String::new(),
@@ -198,7 +198,7 @@ impl Form {
         for (name, value) in url::form_urlencoded::parse(body.as_bytes()) {
             match &*name {
                 "action" => form.action = value.into_owned(),
-                "scope" if value == "matching" => form.everything = Everything::Matching,
+                "scope" if value == "matching" => form.scope = Scope::Matching,
                 "id" => form.ids.extend(value.parse::<JobId>().ok()),
                 "to_queue" => form.queue = value.trim().to_owned(),
                 "to_priority" => form.priority = value.trim().to_owned(),
@@ -210,17 +210,17 @@ impl Form {
     }
 
     fn is_empty(&self) -> bool {
-        self.everything == Everything::Selected && self.ids.is_empty()
+        self.scope == Scope::Selected && self.ids.is_empty()
     }
 
     fn is_matching(&self) -> bool {
-        self.everything == Everything::Matching
+        self.scope == Scope::Matching
     }
 
     fn target(&self) -> Target {
-        match self.everything {
-            Everything::Selected => Target::Jobs(self.ids.clone()),
-            Everything::Matching => Target::Matching(Box::new(self.filter.query.clone())),
+        match self.scope {
+            Scope::Selected => Target::Jobs(self.ids.clone()),
+            Scope::Matching => Target::Matching(Box::new(self.filter.query.clone())),
         }
     }
 
@@ -247,7 +247,7 @@ impl Form {
     }
 }
 
-impl Confirm {
+impl ConfirmPage {
     /// How many jobs, in words.
     fn jobs(&self) -> String {
         counted(self.count)
@@ -264,30 +264,30 @@ fn counted(count: Count) -> String {
 
 #[derive(Template)]
 #[template(path = "bulk.html")]
-struct Show {
+struct RunPage {
     layout: Layout,
-    run: View,
+    run: RunView,
 }
 
 #[derive(Template)]
 #[template(path = "bulk_list.html")]
-struct List {
+struct RunsPage {
     layout: Layout,
-    runs: Vec<View>,
+    runs: Vec<RunView>,
 }
 
 /// A run as pages show it.
-struct View {
+struct RunView {
     report: BulkReport,
-    words: Words,
+    words: ActionText,
     began: TimeText,
     took: String,
     chips: Vec<Chip>,
     link: String,
 }
 
-impl View {
-    fn of(report: BulkReport, now: Time) -> View {
+impl RunView {
+    fn of(report: BulkReport, now: Time) -> RunView {
         let (link, chips) = match &report.target {
             Target::Jobs(_) => ("jobs".to_owned(), Vec::new()),
             Target::Matching(query) => {
@@ -295,9 +295,9 @@ impl View {
                 (filter.link(), filter.chips())
             }
         };
-        let fallback = || Words { verb: "", doing: "", done: "", meaning: "", button: "" };
+        let fallback = || ActionText { verb: "", doing: "", done: "", meaning: "", button: "" };
         let end = report.progress.ended.as_ref().map_or(now, |(at, _)| *at);
-        View {
+        RunView {
             words: words(report.action.as_str()).unwrap_or_else(fallback),
             began: TimeText::new(report.began, now),
             took: length(end.since(report.began)),
@@ -367,20 +367,20 @@ pub async fn show(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Re
     let Some(report) = report else { return Err(forgotten()) };
     let now = engine.now();
     let mut layout = Layout::fixed("Bulk run", Section::Jobs, now);
-    let run = View::of(report, now);
+    let run = RunView::of(report, now);
     layout.title = match run.running() {
         true => format!("{} {}", run.words.doing, run.jobs()),
         false => format!("{} {}", run.words.verb, run.badge().0),
     };
-    Ok(page(StatusCode::OK, &Show { layout, run }))
+    Ok(page(StatusCode::OK, &RunPage { layout, run }))
 }
 
 /// `GET /jobs/bulk`
 pub async fn list(Has(engine): Has<Engine>) -> Response {
     let now = engine.now();
     let layout = Layout::fixed("Bulk runs", Section::Jobs, now);
-    let runs = engine.bulk_reports().into_iter().map(|report| View::of(report, now)).collect();
-    page(StatusCode::OK, &List { layout, runs })
+    let runs = engine.bulk_reports().into_iter().map(|report| RunView::of(report, now)).collect();
+    page(StatusCode::OK, &RunsPage { layout, runs })
 }
 
 /// `POST /jobs/bulk/{id}/stop`

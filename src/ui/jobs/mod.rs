@@ -30,11 +30,11 @@ struct Jobs {
     filter: JobFilter,
     heading: &'static str,
     tabs: Vec<Tab>,
-    offers: Offers,
+    suggestions: Suggestions,
     rows: Vec<JobRow>,
     /// What the counters say that the filter lets through, if they reach.
     matching: Option<u64>,
-    looked: Option<Looked>,
+    search: Option<SearchProgress>,
     next: Option<String>,
     /// Whether too much happens to follow all of it.
     busy: bool,
@@ -52,14 +52,14 @@ struct Tab {
 }
 
 /// What fields suggest while somebody types.
-struct Offers {
+struct Suggestions {
     queues: Vec<String>,
     kinds: Vec<String>,
     tags: Vec<String>,
 }
 
 /// How far a search has come that takes more than one page.
-struct Looked {
+struct SearchProgress {
     through: u64,
     of: u64,
     /// Where it goes on by itself.
@@ -91,10 +91,10 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
     let through = filter.seen + found.as_ref().map_or(0, |page| page.examined);
     let goes_on = next.filter(|_| jobs.len() < LIMIT);
     let next = next.map(|next| filter.further(next, goes_on.map(|_| through)));
-    let looked = (goes_on.is_some() || filter.seen > 0).then(|| {
+    let search = (goes_on.is_some() || filter.seen > 0).then(|| {
         let of = stats.states.values().sum();
         let through = if next.is_some() { through.min(of) } else { of };
-        Looked { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
+        SearchProgress { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
     });
     let rows: Vec<JobRow> = jobs.iter().map(|job| JobRow::of(job, now)).collect();
     let status = match filter.problems.is_empty() {
@@ -105,10 +105,10 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
     let list = Jobs {
         heading,
         tabs: tabs(&filter, &stats),
-        offers: Offers::new(&engine, &stats, &rows),
+        suggestions: Suggestions::new(&engine, &stats, &rows),
         matching: stats.count(&filter.query),
         rows,
-        looked,
+        search,
         next,
         busy: is_busy(&engine),
         runs: runs.iter().filter(|run| run.progress.ended.is_none()).count(),
@@ -121,14 +121,14 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
 impl Jobs {
     /// Whether the search has more to look through before the page is full.
     fn goes_on(&self) -> bool {
-        self.looked.as_ref().is_some_and(|looked| looked.next.is_some())
+        self.search.as_ref().is_some_and(|search| search.next.is_some())
     }
 
     fn dead(&self) -> bool {
         self.filter.state() == Some(State::Discarded)
     }
 
-    /// What the field for the time of submission offers; what is in force stands there too.
+    /// What the field for the time of submission suggestions; what is in force stands there too.
     fn spans(&self) -> Vec<(String, String)> {
         let known = [
             ("", "any time"),
@@ -155,12 +155,12 @@ fn pasted_id(filter: &JobFilter) -> Option<JobId> {
     }
 }
 
-impl Offers {
+impl Suggestions {
     /// Queues and kinds that jobs have or can have, and the tags in sight.
     fn new(engine: &Engine, stats: &Stats, rows: &[JobRow]) -> Self {
         let known = engine.kinds().into_iter().map(|info| &info.kind);
         let kinds = known.chain(stats.kinds.keys()).map(Kind::to_string);
-        Offers {
+        Suggestions {
             queues: few(stats.queues.keys().map(ToString::to_string)),
             kinds: few(kinds),
             tags: few(rows.iter().flat_map(|row| row.tags.iter().cloned())),

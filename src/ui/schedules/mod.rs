@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::engine::{Engine, EngineError, ScheduleError, off_runtime};
 use crate::job::{
-    Cron, Cursor, JobQuery, Misread, Origin, Schedule, ScheduleName, ScheduleSpec, State,
+    Cron, CronError, Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleSpec, State,
 };
 
 use super::layout::error::{UiError, sentence};
@@ -186,11 +186,11 @@ pub async fn redraw(
 ) -> Result<Response, UiError> {
     let mut errors = Errors::new();
     match off_runtime(usize::MAX, || Cron::parse(&form.cron, &form.zone, engine.now())) {
-        Err(Misread::Pattern(why)) if !form.cron.trim().is_empty() => {
+        Err(CronError::Pattern(why)) if !form.cron.trim().is_empty() => {
             errors.insert("cron".into(), why);
         }
-        Err(Misread::Zone(why)) => drop(errors.insert("zone".into(), why)),
-        Err(Misread::Pattern(_)) | Ok(_) => {}
+        Err(CronError::Zone(why)) => drop(errors.insert("zone".into(), why)),
+        Err(CronError::Pattern(_)) | Ok(_) => {}
     }
     new_page(&engine, form, errors, StatusCode::OK).await
 }
