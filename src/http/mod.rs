@@ -1,77 +1,36 @@
 //! L3: the machine interface: JSON, the event stream, health. Calls the engine's verbs only.
 //! Every answer that is not a success is a problem document (RFC 9457).
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, Uri};
 use axum::routing::{any, get, post};
-use serde::Serialize;
 
-use crate::engine::{Door, Engine, Listening};
-use crate::job::Cursor;
+use crate::engine::Engine;
 
 pub(crate) mod api;
 pub mod error;
+mod json;
 pub mod layers;
 pub mod limits;
 pub mod server;
+mod state;
 pub(crate) mod stream;
 pub mod view;
 
 pub use crate::engine::ExportCheck;
 pub use error::Problem;
+pub(crate) use json::json;
 pub use layers::base_path::{BasePath, mount};
 pub use layers::stack::{Access, wrap};
 pub use limits::Limits;
 pub use server::accept::{bind, serve};
-use stream::admission::{Place, Places};
-use stream::feed::Feed;
-
-/// Held by who listens for long.
-pub(crate) type Seat = (Place, Listening);
-
-/// What every endpoint is given. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Api {
-    engine: Engine,
-    limits: Arc<Limits>,
-    /// Who listens for long.
-    places: Arc<Places>,
-    /// Where all other readers of the stream hear what is new.
-    relay: Arc<stream::relay::Relay>,
-    /// Where WebSockets are served.
-    hubs: Arc<stream::ws::Hubs>,
-}
-
-impl Api {
-    /// A place for a subscriber; none once the server stops.
-    fn admit(&self, peer: SocketAddr, door: Door) -> Result<Seat, Problem> {
-        if self.engine.shutdown().draining.is_cancelled() {
-            let detail = "the server is stopping";
-            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail);
-            return Err(problem.retry_after(2));
-        }
-        let place = self.places.admit(peer.ip(), &self.limits)?;
-        Ok((place, self.engine.listeners().enter(door)))
-    }
-
-    /// What follows a place, for one reader.
-    fn feed(&self, after: Option<Cursor>) -> Feed {
-        Feed::new(self.engine.clone(), self.relay.listen(&self.engine), after)
-    }
-}
+pub(crate) use state::{Api, Seat};
 
 /// The endpoints under `/api/v1`, `/healthz` and `/readyz`; to be merged with the pages and then
 /// wrapped by [`wrap`].
 pub fn router(engine: Engine, limits: Limits) -> Router {
     let body_bytes = limits.body_bytes;
-    let limits = Arc::new(limits);
-    let hubs = Arc::new(stream::ws::Hubs::new(engine.clone(), limits.clone()));
-    let api = Api { engine, limits, places: Arc::default(), relay: Arc::default(), hubs };
     Router::new()
         .route("/api/v1/jobs", post(api::submit::submit).get(api::jobs::list))
         .route("/api/v1/jobs/{id}", get(api::wait::get).delete(api::jobs::remove))
@@ -112,7 +71,7 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .route("/api/{*rest}", any(no_such_path))
         .layer(DefaultBodyLimit::max(body_bytes))
-        .with_state(api)
+        .with_state(Api::new(engine, limits))
 }
 
 async fn wrong_method() -> Problem {
@@ -123,18 +82,6 @@ async fn wrong_method() -> Problem {
 async fn no_such_path(uri: Uri) -> Problem {
     let detail = format!("there is nothing at {}", uri.path());
     Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail)
-}
-
-/// An answer of 200 with a JSON body.
-fn json<T: Serialize>(value: &T) -> Response {
-    const JSON: &str = "application/json";
-    match serde_json::to_vec(value) {
-        Ok(body) => ([(header::CONTENT_TYPE, JSON)], body).into_response(),
-        Err(error) => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
-                .into_response()
-        }
-    }
 }
 
 #[cfg(test)]

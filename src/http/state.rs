@@ -1,0 +1,57 @@
+//! The state that every endpoint shares: the engine, the limits, and the parts of the event stream.
+//! Long-lived readers are admitted here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+
+use super::error::Problem;
+use super::limits::Limits;
+use super::stream::admission::{Place, Places};
+use super::stream::feed::Feed;
+use super::stream::relay::Relay;
+use super::stream::ws::Hubs;
+use crate::engine::{Door, Engine, Listening};
+use crate::job::Cursor;
+
+/// Held by who listens for long.
+pub(crate) type Seat = (Place, Listening);
+
+/// What every endpoint is given. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(super) engine: Engine,
+    pub(super) limits: Arc<Limits>,
+    /// Who listens for long.
+    places: Arc<Places>,
+    /// Where all other readers of the stream hear what is new.
+    relay: Arc<Relay>,
+    /// Where WebSockets are served.
+    pub(super) hubs: Arc<Hubs>,
+}
+
+impl Api {
+    /// The state of a server that has no subscribers yet.
+    pub(super) fn new(engine: Engine, limits: Limits) -> Self {
+        let limits = Arc::new(limits);
+        let hubs = Arc::new(Hubs::new(engine.clone(), limits.clone()));
+        Api { engine, limits, places: Arc::default(), relay: Arc::default(), hubs }
+    }
+
+    /// A place for a subscriber; none once the server stops.
+    pub(super) fn admit(&self, peer: SocketAddr, door: Door) -> Result<Seat, Problem> {
+        if self.engine.shutdown().draining.is_cancelled() {
+            let detail = "the server is stopping";
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail);
+            return Err(problem.retry_after(2));
+        }
+        let place = self.places.admit(peer.ip(), &self.limits)?;
+        Ok((place, self.engine.listeners().enter(door)))
+    }
+
+    /// What follows a place, for one reader.
+    pub(super) fn feed(&self, after: Option<Cursor>) -> Feed {
+        Feed::new(self.engine.clone(), self.relay.listen(&self.engine), after)
+    }
+}
