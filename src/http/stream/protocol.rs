@@ -11,6 +11,9 @@ use crate::http::api::query::add_to_filter;
 use crate::http::view::{self, Shown};
 use crate::job::{Cursor, Event, Filter};
 
+/// The subprotocol, chosen when a client offers it.
+pub const SUBPROTOCOL: &str = "cortado.v1+json";
+
 /// What the server says, but for `events`, which [`Frame`] writes, and `stats`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::Response;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::SUBPROTOCOL;
 use crate::http::Problem;
 use crate::http::layers::header_list::elements;
+use crate::http::stream::protocol::SUBPROTOCOL;
 
 /// The answer that opens the socket.
 ///

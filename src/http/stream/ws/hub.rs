@@ -15,12 +15,12 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
+use super::accepted_socket::Newcomer;
 use super::catch_up::{Answer, Library, Waiting};
 use super::ending::{Ending, Stop, bye};
 use super::frames;
 use super::groups::Groups;
 use super::hub_load::{Counted, Crowds};
-use super::hubs::Newcomer;
 use super::pacer::{Beat, Stretches};
 use super::ready_set::Bells;
 use super::subscriber::{Desk, Subscriber};

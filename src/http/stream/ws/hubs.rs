@@ -1,35 +1,16 @@
 //! The hubs of a server, at most one for each core. They are started by the first subscriber.
 
-use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-use axum::body::Bytes;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use super::accepted_socket::Newcomer;
 use super::catch_up::Library;
 use super::hub::Hub;
 use super::hub_load::{Counted, Crowds};
 use crate::engine::Engine;
 use crate::http::Limits;
-use crate::http::api::query::StreamQuery;
 use crate::supervise::Part;
-
-/// What a subscriber holds of the server while it is there, whatever it is: its place, its connection's
-/// slot, its entry in the stop's tracker.
-pub type Stay = Box<dyn Any + Send>;
-
-/// A socket that has just been opened.
-pub struct Newcomer {
-    /// The connection.
-    pub stream: TcpStream,
-    /// What the client sent right behind its handshake.
-    pub first_bytes: Bytes,
-    /// What it asks for.
-    pub wanted: StreamQuery,
-    /// Given back when it leaves.
-    pub stay: Stay,
-}
 
 /// Where sockets are handed over.
 pub struct Hubs {

@@ -13,8 +13,9 @@ use crate::http::server::accept::ConnectionSlot;
 use crate::http::server::head_errors::HeadErrors;
 use crate::http::server::write_timeout::WriteTimeout;
 use crate::http::{Api, Problem};
-use hubs::Newcomer;
+use accepted_socket::Newcomer;
 
+pub mod accepted_socket;
 pub mod catch_up;
 pub mod ending;
 pub mod frames;
@@ -32,9 +33,6 @@ pub mod subscriber_slab;
 pub mod window;
 
 pub use hubs::Hubs;
-
-/// The subprotocol, chosen when a client offers it.
-pub const SUBPROTOCOL: &str = "cortado.v1+json";
 
 /// Opens a session. Query: `after` (a cursor; now when left out) and the filter.
 pub async fn upgrade(

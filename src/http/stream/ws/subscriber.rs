@@ -9,11 +9,11 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::accepted_socket::Stay;
 use super::ending::Ending;
 use super::frames;
 use super::groups::{Group, Groups};
 use super::hub_load::Counted;
-use super::hubs::Stay;
 use super::inbound::{Heard, Inbound};
 use super::socket::{Arrived, Flushed, Socket};
 use super::window::Window;
