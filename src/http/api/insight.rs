@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::extract::{JsonBody, PathQueue};
 use super::query::{history_query, limit_query};
-use super::stats::PointView;
 use crate::engine::{FailureGroup, HeldAttempt};
-use crate::http::view::Shown;
+use crate::http::view::{PointView, Shown};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, JobId, Object, QueueName, RateRule, Time};
 

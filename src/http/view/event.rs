@@ -3,11 +3,18 @@
 
 use serde::Serialize;
 
-use super::Shown;
+use super::encode::{Shown, to_json};
 use crate::job::{
     Change, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName, RateRule,
     ScheduleChange, ScheduleName, Tag, Time,
 };
+
+/// One event as every door of the stream writes it:
+/// `{"seq","at","type","job":{"id","queue","kind","state","attempt","tags"}, …}` or
+/// `{"seq","at","type":"queue.paused","queue"}`; never the payload, never the result.
+pub fn event_json(event: &Event) -> String {
+    to_json(&EventView::of(event))
+}
 
 /// The shape of [`event_json`].
 #[derive(Debug, Serialize)]

@@ -4,8 +4,8 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::encode::{Shown, millis, to_json};
 use super::event::{ChangeView, FailureView, LineView, ProgressView};
-use super::{Shown, millis};
 use crate::engine::Why;
 use crate::job::{
     AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, LogLine, Moment,
@@ -149,6 +149,11 @@ impl<'a> JobView<'a> {
     pub fn at(self, cursor: Cursor) -> Self {
         JobView { cursor: Some(Shown(cursor)), ..self }
     }
+}
+
+/// Everything known of one job but its log; see [`JobView`].
+pub fn job_json(job: &Job) -> String {
+    to_json(&JobView::of(job))
 }
 
 /// The text as it came in, without a copy.

@@ -28,9 +28,8 @@ use super::subscriber_slab::Seats;
 use super::window::Window;
 use crate::engine::{Batch, Engine, Pulse};
 use crate::http::Limits;
-use crate::http::api::stats::pulse_json;
 use crate::http::stream::protocol::{ServerMessage, Subscriptions};
-use crate::http::view::to_json;
+use crate::http::view::{pulse_json, to_json};
 use crate::job::Cursor;
 use crate::supervise::{Part, pass};
 

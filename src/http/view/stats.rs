@@ -1,0 +1,110 @@
+//! The counters of the server and of its queues as JSON, in answers and in `stats` messages.
+//! Nothing here reads a job.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::encode::{Shown, to_json};
+use super::series::{LatencyView, PointView, RatesView, SecondView};
+use crate::engine::{EngineConfig, Pulse, Stats};
+use crate::job::{Cursor, RateLimit, State, Time};
+
+type ByState = BTreeMap<&'static str, u64>;
+
+#[derive(Serialize)]
+pub(crate) struct StatsView<'a> {
+    states: ByState,
+    queues: Vec<QueueView<'a>>,
+    kinds: BTreeMap<&'a str, ByState>,
+    cursor: Shown<Cursor>,
+    oldest: Shown<Cursor>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct QueueView<'a> {
+    name: &'a str,
+    paused: bool,
+    concurrency: usize,
+    weight: u32,
+    /// As `100/1m`; only of a queue that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<RateLimit>,
+    states: ByState,
+    /// Since when the job that waits longest is available; null when none is.
+    waiting_since: Option<Shown<Time>>,
+    /// Only in `stats` messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_second: Option<RatesView>,
+    /// The last whole second; only in `stats` messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    second: Option<SecondView>,
+}
+
+#[derive(Serialize)]
+struct PulseView<'a> {
+    r#type: &'static str,
+    #[serde(flatten)]
+    stats: StatsView<'a>,
+    per_second: RatesView,
+    wait_ms: Option<LatencyView>,
+    run_ms: Option<LatencyView>,
+    /// The last whole second.
+    second: PointView,
+}
+
+pub(crate) fn stats_view<'a>(stats: &'a Stats, config: &EngineConfig) -> StatsView<'a> {
+    let kinds = stats.kinds.iter().map(|(kind, states)| (kind.as_str(), counts(states)));
+    StatsView {
+        states: counts(&stats.states),
+        queues: queue_views(stats, config),
+        kinds: kinds.collect(),
+        cursor: Shown(stats.cursor),
+        oldest: Shown(stats.oldest),
+    }
+}
+
+/// The `stats` message: what `GET /api/v1/stats` answers but for `store`, `per_second`, and `wait_ms` and `run_ms` as
+/// `{"p50","p95","p99"}` over the last seconds, null when there is nothing to measure; `second` is the last
+/// whole second. Queues have `per_second` and `second` too.
+pub(crate) fn pulse_json(pulse: &Pulse, config: &EngineConfig) -> String {
+    let mut stats = stats_view(&pulse.stats, config);
+    for (queue, name) in stats.queues.iter_mut().zip(pulse.stats.queues.keys()) {
+        let lately = pulse.queues.get(name);
+        queue.per_second = Some(lately.map(|(rates, _)| RatesView::of(*rates)).unwrap_or_default());
+        let second = lately.map(|(_, second)| SecondView::of(second));
+        queue.second = Some(second.unwrap_or_default());
+    }
+    to_json(&PulseView {
+        r#type: "stats",
+        stats,
+        per_second: RatesView::of(pulse.rates),
+        wait_ms: pulse.wait.map(LatencyView::of),
+        run_ms: pulse.run.map(LatencyView::of),
+        second: PointView::of(&pulse.second),
+    })
+}
+
+/// Every state is there, also those without jobs.
+fn counts(states: &BTreeMap<State, u64>) -> ByState {
+    let count = |state: State| states.get(&state).copied().unwrap_or_default();
+    State::ALL.into_iter().map(|state| (state.as_str(), count(state))).collect()
+}
+
+pub(crate) fn queue_views<'a>(stats: &'a Stats, config: &EngineConfig) -> Vec<QueueView<'a>> {
+    let views = stats.queues.iter().map(|(name, stats)| {
+        let run = config.queue_view(name, stats);
+        QueueView {
+            name: name.as_str(),
+            paused: stats.paused,
+            concurrency: run.concurrency,
+            weight: run.weight,
+            rate_limit: run.rate_limit,
+            states: counts(&stats.states),
+            waiting_since: stats.waiting_since.map(Shown),
+            per_second: None,
+            second: None,
+        }
+    });
+    views.collect()
+}
