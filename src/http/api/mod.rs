@@ -3,12 +3,16 @@
 pub mod bulk;
 pub mod export;
 pub mod extract;
+pub mod failures;
 pub mod health;
-pub mod insight;
+pub mod history;
 pub mod jobs;
+pub mod kinds;
 pub mod metrics;
 pub mod query;
+pub mod queues;
 pub mod schedules;
 pub mod stats;
 pub mod submit;
 pub mod wait;
+pub mod workers;

@@ -1,0 +1,38 @@
+//! `GET /api/v1/metrics/history`: rates and latencies of the last hours, for charts.
+//! They are kept in memory, so no read examines jobs.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use serde::Serialize;
+
+use super::query::history_query;
+use crate::http::view::{PointView, Shown};
+use crate::http::{Api, Problem, json};
+use crate::job::{Cursor, QueueName, Time};
+
+#[derive(Serialize)]
+struct HistoryView<'a> {
+    queue: Option<&'a str>,
+    seconds: Vec<PointView>,
+    minutes: Vec<PointView>,
+    starts: Vec<Shown<Time>>,
+    now: Shown<Time>,
+    cursor: Shown<Cursor>,
+}
+
+/// What happened lately, to the server or to one `queue`: `{"queue", "seconds", "minutes", "starts", "now",
+/// "cursor"}`. Each second of the last five minutes and each minute of the last six hours in which
+/// something happened, oldest first; `starts` are those of this process and of earlier ones.
+pub async fn get(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let queue = history_query(query.as_deref())?;
+    let cursor = Shown(api.engine.head());
+    let history = api.engine.history(queue.as_ref());
+    Ok(json(&HistoryView {
+        queue: queue.as_ref().map(QueueName::as_str),
+        seconds: history.seconds.iter().map(PointView::of).collect(),
+        minutes: history.minutes.iter().map(PointView::of).collect(),
+        starts: history.starts.into_iter().map(Shown).collect(),
+        now: Shown(history.now),
+        cursor,
+    }))
+}

@@ -1,0 +1,78 @@
+//! `GET /api/v1/workers`: the worker of this process and the attempts that it runs.
+//! The list is kept in memory, so no read examines jobs.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use serde::Serialize;
+
+use super::query::limit_query;
+use crate::engine::HeldAttempt;
+use crate::http::view::{Shown, millis};
+use crate::http::{Api, Problem, json};
+use crate::job::{Cursor, JobId, Time};
+
+#[derive(Serialize)]
+struct WorkersView<'a> {
+    workers: [WorkerView<'a>; 1],
+    attempts: Vec<AttemptView<'a>>,
+    total: usize,
+    cursor: Shown<Cursor>,
+}
+
+#[derive(Serialize)]
+struct WorkerView<'a> {
+    name: &'a str,
+    started_at: Option<Shown<Time>>,
+    running: usize,
+    max_running: usize,
+    lingering: usize,
+    lease_ms: u64,
+}
+
+#[derive(Serialize)]
+struct AttemptView<'a> {
+    job: JobId,
+    queue: &'a str,
+    kind: &'a str,
+    attempt: u16,
+    worker: &'a str,
+    started_at: Shown<Time>,
+    heartbeat_at: Shown<Time>,
+    lease_until: Shown<Time>,
+    ending: bool,
+}
+
+/// Who holds leases, and for what: `{"workers", "attempts", "total", "cursor"}`; of the attempts those that
+/// began first.
+pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let limit = limit_query(query.as_deref(), 100, 1_000)?;
+    let cursor = Shown(api.engine.head());
+    let held = api.engine.workers(limit);
+    let config = api.engine.config();
+    let worker = WorkerView {
+        name: config.worker.as_str(),
+        started_at: api.engine.starts().last().copied().map(Shown),
+        running: held.total,
+        max_running: config.max_running,
+        lingering: held.lingering,
+        lease_ms: millis(config.lease_ttl),
+    };
+    let attempts = held.attempts.iter().map(|held| AttemptView::of(held, worker.name)).collect();
+    Ok(json(&WorkersView { workers: [worker], attempts, total: held.total, cursor }))
+}
+
+impl<'a> AttemptView<'a> {
+    fn of(held: &'a HeldAttempt, worker: &'a str) -> Self {
+        AttemptView {
+            job: held.job.id,
+            queue: held.job.labels.queue.as_str(),
+            kind: held.job.labels.kind.as_str(),
+            attempt: held.job.status.attempt,
+            worker,
+            started_at: Shown(held.started_at),
+            heartbeat_at: Shown(held.heartbeat_at),
+            lease_until: Shown(held.lease_until),
+            ending: held.is_ending,
+        }
+    }
+}
