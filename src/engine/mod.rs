@@ -53,7 +53,7 @@ pub use insight::wait_reason::{COUNTED_AHEAD, Why};
 pub use off_runtime::off_runtime;
 pub use stop::Drained;
 pub use stream::batch::Batch;
-pub use stream::subscriber_counts::{Door, Listeners, Listening};
+pub use stream::subscriber_counts::{CountedSubscriber, SubscriberCounts, Transport};
 pub use submission::schedule::ScheduleSubmission;
 pub use submission::{BackoffFields, FieldError, Submission};
 
@@ -165,7 +165,7 @@ struct Inner {
     /// The metrics and the failures of lately.
     observed: insight::observer::Observed,
     bulks: bulk::Bulks,
-    listeners: Arc<Listeners>,
+    subscriber_counts: Arc<SubscriberCounts>,
     /// Attempts settled with an end of their own, since the start.
     finished: AtomicU64,
     /// Attempts given back, since the start.
@@ -231,7 +231,7 @@ impl Engine {
             pulses: insight::live_stats::Pulses::default(),
             observed: insight::observer::Observed::new(clock.now()),
             bulks: bulk::Bulks::default(),
-            listeners: Arc::default(),
+            subscriber_counts: Arc::default(),
             finished: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
             dispatchers: TaskTracker::new(),

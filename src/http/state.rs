@@ -12,11 +12,11 @@ use super::stream::admission::{Place, Places};
 use super::stream::feed::Feed;
 use super::stream::relay::Relay;
 use super::stream::ws::Hubs;
-use crate::engine::{Door, Engine, Listening};
+use crate::engine::{CountedSubscriber, Engine, Transport};
 use crate::job::Cursor;
 
 /// Held by who listens for long.
-pub(crate) type Seat = (Place, Listening);
+pub(crate) type Seat = (Place, CountedSubscriber);
 
 /// What every endpoint is given. Cheap to clone.
 #[derive(Clone)]
@@ -40,14 +40,14 @@ impl Api {
     }
 
     /// A place for a subscriber; none once the server stops.
-    pub(super) fn admit(&self, peer: SocketAddr, door: Door) -> Result<Seat, Problem> {
+    pub(super) fn admit(&self, peer: SocketAddr, transport: Transport) -> Result<Seat, Problem> {
         if self.engine.shutdown().draining.is_cancelled() {
             let detail = "the server is stopping";
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail);
             return Err(problem.retry_after(2));
         }
         let place = self.places.admit(peer.ip(), &self.limits)?;
-        Ok((place, self.engine.listeners().enter(door)))
+        Ok((place, self.engine.subscriber_counts().register(transport)))
     }
 
     /// What follows a place, for one reader.

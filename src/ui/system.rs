@@ -11,7 +11,7 @@ use axum::response::Response;
 
 use crate::config::Setting;
 use crate::config::settings::Shown;
-use crate::engine::{Door, Engine, Stats, Storage};
+use crate::engine::{Engine, Stats, Storage, Transport};
 use crate::http::server::connections::Connections;
 use crate::job::Time;
 
@@ -113,26 +113,26 @@ fn log(stats: &Stats, engine: &Engine) -> Facts {
         ("Oldest place", stats.oldest.to_string()),
         ("Events kept", count(kept)),
         ("Events per second", rate(engine.rates().0.events)),
-        ("Subscribers", listeners(engine)),
+        ("Subscribers", subscribers(engine)),
     ];
     Facts { id: "log", title: "Event log", facts }
 }
 
 /// `3: 2 WebSockets, 1 poll`.
-fn listeners(engine: &Engine) -> String {
-    let at = |door| engine.listeners().at(door);
-    let named = |(door, one): (Door, &str)| match at(door) {
+fn subscribers(engine: &Engine) -> String {
+    let of = |transport| engine.subscriber_counts().of(transport);
+    let named = |(transport, one): (Transport, &str)| match of(transport) {
         0 => None,
         1 => Some(format!("1 {one}")),
         n => Some(format!("{} {one}s", count(n))),
     };
-    let doors = [
-        (Door::WebSocket, "WebSocket"),
-        (Door::EventStream, "event stream"),
-        (Door::Poll, "poll"),
-        (Door::Log, "followed log"),
+    let transports = [
+        (Transport::WebSocket, "WebSocket"),
+        (Transport::EventStream, "event stream"),
+        (Transport::Poll, "poll"),
+        (Transport::Log, "followed log"),
     ];
-    let parts: Vec<String> = doors.into_iter().filter_map(named).collect();
+    let parts: Vec<String> = transports.into_iter().filter_map(named).collect();
     match parts.is_empty() {
         true => "nobody listens".into(),
         false => parts.join(", "),

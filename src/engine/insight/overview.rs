@@ -12,7 +12,7 @@ use super::history::Point;
 use super::latency_totals::LatencyTotals;
 use super::meter::Rates;
 use crate::engine::attempts::leases::Order;
-use crate::engine::{Engine, EngineConfig, EngineError, Listeners, QueueStats};
+use crate::engine::{Engine, EngineConfig, EngineError, QueueStats, SubscriberCounts};
 use crate::job::{EventType, Job, JobId, QueueName, RateLimit, RateRule, Time};
 use crate::store::Control;
 
@@ -141,9 +141,9 @@ impl Engine {
         Workers { attempts, total, lingering: leases.lingering() }
     }
 
-    /// Who listens for long.
-    pub fn listeners(&self) -> &Arc<Listeners> {
-        &self.inner.listeners
+    /// The number of subscribers by transport.
+    pub fn subscriber_counts(&self) -> &Arc<SubscriberCounts> {
+        &self.inner.subscriber_counts
     }
 
     /// How many events of each type were committed since the start of this process.

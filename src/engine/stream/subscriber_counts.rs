@@ -1,68 +1,70 @@
-//! Who listens for long, by door. The machine interface counts them here, so that pages and metrics can tell.
+//! Counts long-lived subscribers by transport. `http` registers each of them here, so that pages and metrics
+//! can show how many there are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The ways to listen for long.
+/// How a subscriber receives events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Transport {
     /// A WebSocket.
     WebSocket,
     /// Server-sent events.
     EventStream,
-    /// A poll that waits for events.
+    /// A long poll.
     Poll,
-    /// A job's log that is followed.
+    /// A request that follows the log of one job.
     Log,
 }
 
-impl Door {
-    /// Every door.
-    pub const ALL: [Door; 4] = [Door::WebSocket, Door::EventStream, Door::Poll, Door::Log];
+impl Transport {
+    /// Every transport.
+    pub const ALL: [Transport; 4] =
+        [Transport::WebSocket, Transport::EventStream, Transport::Poll, Transport::Log];
 
-    /// The public word.
+    /// The public name, as it appears in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
-            Door::WebSocket => "websocket",
-            Door::EventStream => "event_stream",
-            Door::Poll => "poll",
-            Door::Log => "log",
+            Transport::WebSocket => "websocket",
+            Transport::EventStream => "event_stream",
+            Transport::Poll => "poll",
+            Transport::Log => "log",
         }
     }
 }
 
-/// How many listen at each door.
+/// The number of subscribers of each transport.
 #[derive(Debug, Default)]
-pub struct Listeners([AtomicU64; Door::ALL.len()]);
+pub struct SubscriberCounts([AtomicU64; Transport::ALL.len()]);
 
-impl Listeners {
-    /// Counts one more, until the answer is dropped.
-    pub fn enter(self: &Arc<Self>, door: Door) -> Listening {
-        self.0[door as usize].fetch_add(1, Ordering::Relaxed);
-        Listening { listeners: self.clone(), door }
+impl SubscriberCounts {
+    /// Counts a subscriber until the returned guard is dropped.
+    pub fn register(self: &Arc<Self>, transport: Transport) -> CountedSubscriber {
+        self.0[transport as usize].fetch_add(1, Ordering::Relaxed);
+        CountedSubscriber { counts: self.clone(), transport }
     }
 
-    /// How many there are at a door now.
-    pub fn at(&self, door: Door) -> u64 {
-        self.0[door as usize].load(Ordering::Relaxed)
+    /// The number of subscribers of one transport.
+    pub fn of(&self, transport: Transport) -> u64 {
+        self.0[transport as usize].load(Ordering::Relaxed)
     }
 
-    /// How many there are at all doors together.
+    /// The number of subscribers of all transports.
     pub fn total(&self) -> u64 {
-        Door::ALL.iter().map(|door| self.at(*door)).sum()
+        Transport::ALL.iter().map(|transport| self.of(*transport)).sum()
     }
 }
 
-/// One who listens; counted while it lives.
+/// A subscriber, which is counted until this guard is dropped.
 #[derive(Debug)]
-pub struct Listening {
-    listeners: Arc<Listeners>,
-    door: Door,
+pub struct CountedSubscriber {
+    counts: Arc<SubscriberCounts>,
+    transport: Transport,
 }
 
-impl Drop for Listening {
+impl Drop for CountedSubscriber {
     fn drop(&mut self) {
-        self.listeners.0[self.door as usize].fetch_sub(1, Ordering::Relaxed);
+        self.counts.0[self.transport as usize].fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -72,13 +74,13 @@ mod tests {
 
     #[test]
     fn who_has_left_is_not_counted() {
-        let listeners = Arc::new(Listeners::default());
-        let (one, two) = (listeners.enter(Door::Poll), listeners.enter(Door::Poll));
-        let other = listeners.enter(Door::Log);
+        let counts = Arc::new(SubscriberCounts::default());
+        let (one, two) = (counts.register(Transport::Poll), counts.register(Transport::Poll));
+        let other = counts.register(Transport::Log);
         drop(one);
-        assert_eq!((listeners.at(Door::Poll), listeners.at(Door::Log)), (1, 1));
-        assert_eq!(listeners.total(), 2);
+        assert_eq!((counts.of(Transport::Poll), counts.of(Transport::Log)), (1, 1));
+        assert_eq!(counts.total(), 2);
         drop((two, other));
-        assert_eq!(listeners.total(), 0);
+        assert_eq!(counts.total(), 0);
     }
 }

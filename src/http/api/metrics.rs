@@ -13,7 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::engine::{Door, Engine, LatencyTotals, Stats, Storage};
+use crate::engine::{Engine, LatencyTotals, Stats, Storage, Transport};
 use crate::http::server::connections::Connections;
 use crate::http::{Api, Problem};
 use crate::job::Time;
@@ -130,10 +130,11 @@ impl Scrape {
         self.gauge("cortado_attempts_running", "Attempts under way in this process.", running);
         let most = engine.config().max_running as f64;
         self.gauge("cortado_attempts_max", "Attempts that may run at once.", most);
-        let listeners = Door::ALL.into_iter().map(|door| {
-            (vec![("door", door.as_str().to_owned())], engine.listeners().at(door) as f64)
+        let subscribers = Transport::ALL.into_iter().map(|transport| {
+            let label = vec![("door", transport.as_str().to_owned())];
+            (label, engine.subscriber_counts().of(transport) as f64)
         });
-        self.gauges("cortado_subscribers", "Who listens for long, by door.", listeners.collect());
+        self.gauges("cortado_subscribers", "Who listens for long, by door.", subscribers.collect());
         let started = engine.starts().last().map_or(0.0, |at| at.millis() as f64 / 1e3);
         let help = "When the process opened its store, in seconds since 1970.";
         self.gauge("cortado_start_time_seconds", help, started);

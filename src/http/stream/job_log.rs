@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::feed::{Delivery, Feed};
 use super::poll::accepts;
 use super::streaming_body::lasting;
-use crate::engine::{Batch, Door, Engine};
+use crate::engine::{Batch, Engine, Transport};
 use crate::http::api::extract::PathId;
 use crate::http::api::query::{LogQuery, log_query};
 use crate::http::view::{LogView, NumberedView, to_json};
@@ -44,7 +44,7 @@ pub async fn log(
     let mut text = printer.stored(&job);
     let mut response = if follow && !job.status.state.is_final() {
         let follower = Follower {
-            _seat: api.admit(peer, Door::Log)?,
+            _seat: api.admit(peer, Transport::Log)?,
             feed: api.feed(Some(cursor)),
             engine: api.engine,
             id,
@@ -296,7 +296,7 @@ mod tests {
                 Arc::new(Places::default())
                     .admit([127, 0, 0, 1].into(), &Limits::default())
                     .unwrap(),
-                server.engine.listeners().enter(Door::Log),
+                server.engine.subscriber_counts().register(Transport::Log),
             ),
         };
         // The record was read with the event 5 in it, although the feed begins before it.

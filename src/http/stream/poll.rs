@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::feed::{Delivery, Feed};
 use super::sse;
-use crate::engine::{Batch, Door};
+use crate::engine::{Batch, Transport};
 use crate::http::api::query;
 use crate::http::api::query::StreamQuery;
 use crate::http::layers::header_list::elements;
@@ -86,7 +86,7 @@ async fn poll(api: &Api, peer: SocketAddr, wanted: StreamQuery) -> Result<Respon
         }
     }
     if !wait.is_zero() && page.found.is_empty() && !page.is_full() && !draining.is_cancelled() {
-        let _seat = api.admit(peer, Door::Poll)?; // it listens for long, as any subscriber
+        let _seat = api.admit(peer, Transport::Poll)?; // it listens for long, as any subscriber
         page.wait(&mut feed, deadline, draining).await?;
     }
     Ok(json(&page.view()))

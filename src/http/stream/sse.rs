@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::feed::{Delivery, Feed};
 use super::protocol::{ServerInfo, ServerMessage};
 use super::streaming_body::lasting;
-use crate::engine::{Batch, Door, EngineError};
+use crate::engine::{Batch, EngineError, Transport};
 use crate::http::api::query::StreamQuery;
 use crate::http::view;
 use crate::http::view::{Shown, millis, to_json};
@@ -32,7 +32,7 @@ pub fn stream(
     wanted: StreamQuery,
 ) -> Result<Response, Problem> {
     let after = last_event_id(headers)?.or(wanted.after);
-    let seat = api.admit(peer, Door::EventStream)?;
+    let seat = api.admit(peer, Transport::EventStream)?;
     let limits = api.limits.clone();
     let teller = Teller {
         feed: api.feed(after),

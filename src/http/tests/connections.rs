@@ -155,7 +155,7 @@ async fn clients_behind_a_trusted_proxy_are_told_apart_and_the_proxy_has_no_limi
     };
     let asks = |client: &str| waits(client).replace("?wait=60s", "");
     let mut held = Vec::new();
-    let subscribers = || server.engine.listeners().at(crate::engine::Door::Poll);
+    let subscribers = || server.engine.subscriber_counts().of(crate::engine::Transport::Poll);
     for (n, client) in (0..).zip(["198.51.100.1", "198.51.100.2", "2001:db8::1"]) {
         let mut stream = connect("127.0.0.1", server.address).await;
         stream.write_all(waits(client).as_bytes()).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_client_behind_a_trusted_proxy_has_its_share_of_requests_under_way() {
         let mut stream = connect("127.0.0.1", server.address).await;
         let head = from("192.0.2.1", "/api/v1/events?wait=60s");
         stream.write_all(head.as_bytes()).await.unwrap();
-        let subscribers = || server.engine.listeners().at(crate::engine::Door::Poll);
+        let subscribers = || server.engine.subscriber_counts().of(crate::engine::Transport::Poll);
         within(async {
             while subscribers() < n {
                 tokio::task::yield_now().await

@@ -387,7 +387,7 @@ async fn scripts_and_styles_of_a_page_stay_small() {
 #[tokio::test]
 async fn the_system_page_tells_who_answers_who_listens_and_what_is_set() {
     let desk = Desk::open();
-    let _socket = desk.engine.listeners().enter(crate::engine::Door::WebSocket);
+    let _socket = desk.engine.subscriber_counts().register(crate::engine::Transport::WebSocket);
     let page = desk.get("/system").await;
     page.assert_sound();
     for told in ["Up for", "Write amplification", "1 WebSocket", "store.max_waiting", "10000000"] {

@@ -7,7 +7,7 @@ use axum::extract::{ConnectInfo, Extension, RawQuery, Request, State};
 use axum::response::Response;
 use hyper_util::rt::TokioIo;
 
-use crate::engine::Door;
+use crate::engine::Transport;
 use crate::http::api::query;
 use crate::http::server::accept::ConnectionSlot;
 use crate::http::server::head_errors::HeadErrors;
@@ -45,7 +45,7 @@ pub async fn upgrade(
     let accepted = handshake::check(&request)?;
     let wanted = query::stream_query(text.as_deref())?.endless()?;
     let shutdown = api.engine.shutdown().clone();
-    let place = api.admit(peer, Door::WebSocket)?;
+    let place = api.admit(peer, Transport::WebSocket)?;
     // Taken before the upgrade: the stop must not overlook a socket that is just being opened.
     let stay = (shutdown.connections.token(), place, slot);
     let upgraded = hyper::upgrade::on(&mut request);
