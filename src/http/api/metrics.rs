@@ -131,10 +131,11 @@ impl Scrape {
         let most = engine.config().max_running as f64;
         self.gauge("cortado_attempts_max", "Attempts that may run at once.", most);
         let subscribers = Transport::ALL.into_iter().map(|transport| {
-            let label = vec![("door", transport.as_str().to_owned())];
+            let label = vec![("transport", transport.as_str().to_owned())];
             (label, engine.subscriber_counts().of(transport) as f64)
         });
-        self.gauges("cortado_subscribers", "Who listens for long, by door.", subscribers.collect());
+        let help = "Open subscriptions to events and job logs, by transport.";
+        self.gauges("cortado_subscribers", help, subscribers.collect());
         let started = engine.starts().last().map_or(0.0, |at| at.millis() as f64 / 1e3);
         let help = "When the process opened its store, in seconds since 1970.";
         self.gauge("cortado_start_time_seconds", help, started);

@@ -31,7 +31,7 @@ async fn what_happened_can_be_scraped() {
         loop {
             let samples = scrape(&server).await; // the counters follow the events
             let told = samples[r#"cortado_events_total{type="queue.paused"}"#];
-            if told == 1.0 && samples[r#"cortado_subscribers{door="websocket"}"#] == 1.0 {
+            if told == 1.0 && samples[r#"cortado_subscribers{transport="websocket"}"#] == 1.0 {
                 return samples;
             }
         }
