@@ -16,15 +16,16 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::accepted_socket::Newcomer;
-use super::catch_up::{Answer, Library, Waiting};
-use super::ending::{Ending, Stop, bye};
+use super::close_reason::{Ending, Stop, bye};
+use super::frame_cache::Stretches;
 use super::frames;
-use super::groups::Groups;
 use super::hub_load::{Counted, Crowds};
-use super::pacer::{Beat, Stretches};
+use super::log_page_cache::{Answer, Library, Waiting};
+use super::pacer::Beat;
 use super::ready_set::Bells;
 use super::subscriber::{Desk, Subscriber};
 use super::subscriber_slab::Seats;
+use super::subscription_groups::Groups;
 use super::window::Window;
 use crate::engine::{Batch, Engine, Pulse};
 use crate::http::Limits;
@@ -33,7 +34,7 @@ use crate::http::view::{pulse_json, to_json};
 use crate::job::Cursor;
 use crate::supervise::{Part, pass};
 
-mod late;
+mod catch_up;
 mod rounds;
 
 /// A hub and all it knows.

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 
 use super::accepted_socket::Newcomer;
-use super::catch_up::Library;
 use super::hub::Hub;
 use super::hub_load::{Counted, Crowds};
+use super::log_page_cache::Library;
 use crate::engine::Engine;
 use crate::http::Limits;
 use crate::supervise::Part;

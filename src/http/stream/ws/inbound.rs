@@ -6,7 +6,7 @@ use std::io::Cursor;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use super::ending::Ending;
+use super::close_reason::Ending;
 
 /// What a client said.
 #[derive(Debug, PartialEq, Eq)]

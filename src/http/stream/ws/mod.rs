@@ -16,20 +16,21 @@ use crate::http::{Api, Problem};
 use accepted_socket::Newcomer;
 
 pub mod accepted_socket;
-pub mod catch_up;
-pub mod ending;
+pub mod close_reason;
+pub mod frame_cache;
 pub mod frames;
-pub mod groups;
 pub mod handshake;
 pub mod hub;
 pub mod hub_load;
 pub mod hubs;
 pub mod inbound;
+pub mod log_page_cache;
 pub mod pacer;
 pub mod ready_set;
 pub mod socket;
 pub mod subscriber;
 pub mod subscriber_slab;
+pub mod subscription_groups;
 pub mod window;
 
 pub use hubs::Hubs;

@@ -10,12 +10,12 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::accepted_socket::Stay;
-use super::ending::Ending;
+use super::close_reason::Ending;
 use super::frames;
-use super::groups::{Group, Groups};
 use super::hub_load::Counted;
 use super::inbound::{Heard, Inbound};
 use super::socket::{Arrived, Flushed, Socket};
+use super::subscription_groups::{Group, Groups};
 use super::window::Window;
 use crate::http::stream::protocol::{ClientMessage, ServerInfo, ServerMessage};
 use crate::http::view::{Shown, millis, to_json};

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::{Hub, Live};
-use crate::http::stream::ws::ending::Ending;
+use crate::http::stream::ws::close_reason::Ending;
 use crate::http::stream::ws::subscriber::Desk;
 
 /// Seats in one step of a round; between two steps others get the processor.

@@ -6,9 +6,9 @@ use futures_util::StreamExt as _;
 
 use super::Hub;
 use crate::engine::{EngineError, StoreError};
-use crate::http::stream::ws::catch_up::{Answer, Library};
-use crate::http::stream::ws::ending::Ending;
-use crate::http::stream::ws::pacer::Stretches;
+use crate::http::stream::ws::close_reason::Ending;
+use crate::http::stream::ws::frame_cache::Stretches;
+use crate::http::stream::ws::log_page_cache::{Answer, Library};
 use crate::http::stream::ws::subscriber::Desk;
 use crate::job::Cursor;
 use tokio::time::Instant;
