@@ -22,7 +22,7 @@ use super::frames;
 use super::hub_load::{Counted, Crowds};
 use super::log_page_cache::{Answer, Library, Waiting};
 use super::pacer::Beat;
-use super::ready_set::Bells;
+use super::ready_set::ReadySet;
 use super::subscriber::{Desk, Subscriber};
 use super::subscriber_slab::Seats;
 use super::subscription_groups::Groups;
@@ -46,7 +46,7 @@ pub struct Hub {
     crowds: Crowds,
     /// Sockets that have just been opened; `None` when no more can come.
     newcomers: Option<mpsc::UnboundedReceiver<(Newcomer, Counted)>>,
-    bells: Arc<Bells>,
+    ready_set: Arc<ReadySet>,
     seats: Seats,
     groups: Groups,
     live: Live,
@@ -85,7 +85,7 @@ pub struct Hub {
     /// Read into by every socket in turn.
     scratch: Vec<u8>,
     /// Seats to look at: those that rang, and those that had more to say.
-    rung: Vec<u32>,
+    ready: Vec<u32>,
     /// Frames on their way to one socket; empty between two of them.
     letters: Vec<Bytes>,
 }
@@ -102,8 +102,8 @@ enum Live {
 
 /// The longest between two looks at the clock.
 const LOOK: Duration = Duration::from_millis(250);
-/// Bells answered in one step.
-const ANSWERED: usize = 256;
+/// ReadySet answered in one step.
+const SERVED_AT_ONCE: usize = 256;
 /// Seats in one step of a look at the clock; few of them need anything.
 const LOOKED_AT: u32 = 512;
 
@@ -123,7 +123,7 @@ impl Hub {
             library,
             crowds,
             newcomers: Some(newcomers),
-            bells: Arc::default(),
+            ready_set: Arc::default(),
             seats: Seats::default(),
             groups: Groups::default(),
             live: Live::Unheard,
@@ -146,7 +146,7 @@ impl Hub {
             stats: None,
             draining: None,
             scratch: vec![0; 16 * 1_024],
-            rung: Vec::new(),
+            ready: Vec::new(),
             letters: Vec::new(),
         }
     }
@@ -156,11 +156,11 @@ impl Hub {
         while self.newcomers.is_some() || !self.seats.is_empty() {
             pass(Part::Hub);
             self.take_live();
-            self.answer_bells();
+            self.serve_ready();
             let went_around = self.go_around();
             let read_on = self.read_on();
             let looked = self.look_at_the_clock();
-            if went_around || read_on || looked || !self.rung.is_empty() {
+            if went_around || read_on || looked || !self.ready.is_empty() {
                 yield_now().await;
             } else {
                 self.wait().await;
@@ -174,7 +174,7 @@ impl Hub {
         let is_there = !self.seats.is_empty();
         tokio::select! {
             batch = next_batch(&mut self.live) => self.hear(batch),
-            () = self.bells.any() => {}
+            () = self.ready_set.notified() => {}
             newcomer = next_newcomer(&mut self.newcomers) => match newcomer {
                 Some((newcomer, counted)) => self.welcome(newcomer, counted),
                 None => self.newcomers = None,
@@ -196,17 +196,17 @@ impl Hub {
         let wish = Subscriptions::new(wanted.filter, self.limits.ws_subscriptions);
         let group = self.groups.of(wish);
         let seat = self.seats.next();
-        let bell = self.bells.of(seat);
+        let waker = self.ready_set.waker(seat);
         let now = Instant::now();
         let held = (stay, counted);
-        let subscriber = Subscriber::new(stream, bell, group, cursor, held, &self.limits, now);
+        let subscriber = Subscriber::new(stream, waker, group, cursor, held, &self.limits, now);
         self.seats.seat(seat, subscriber);
         let greeted = self.with(seat, |subscriber, desk| {
             subscriber.say(&mut vec![subscriber.hello(desk.limits)], desk)?;
             subscriber.take(&mut first_bytes.to_vec(), desk)
         });
         if greeted.is_some() {
-            self.answer_bell(seat); // a bell that was never listened to does not ring
+            self.on_socket_ready(seat); // a waker that was never listened to does not ring
             self.attend(seat);
         }
     }
@@ -248,17 +248,17 @@ impl Hub {
     }
 
     /// Looks at the sockets that rang: one step.
-    fn answer_bells(&mut self) {
-        if self.rung.is_empty() {
-            self.bells.take(&mut self.rung);
+    fn serve_ready(&mut self) {
+        if self.ready.is_empty() {
+            self.ready_set.take(&mut self.ready);
         }
-        let rest = self.rung.len().saturating_sub(ANSWERED);
-        for seat in self.rung.split_off(rest) {
-            self.answer_bell(seat);
+        let rest = self.ready.len().saturating_sub(SERVED_AT_ONCE);
+        for seat in self.ready.split_off(rest) {
+            self.on_socket_ready(seat);
         }
     }
 
-    fn answer_bell(&mut self, seat: u32) {
+    fn on_socket_ready(&mut self, seat: u32) {
         let Some(was_ready) = self.with(seat, |subscriber, _| Ok(subscriber.is_ready())) else {
             return;
         };
@@ -268,7 +268,7 @@ impl Hub {
         });
         let Some((flushed, more, owed_stats)) = moved else { return };
         if more {
-            self.rung.push(seat);
+            self.ready.push(seat);
         }
         if owed_stats && self.pulse.is_none() {
             self.pulse = Some(self.engine.pulse());

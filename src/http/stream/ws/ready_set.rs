@@ -1,4 +1,4 @@
-//! How thousands of sockets wake one hub: each rings a bell of its own, and the hub looks only at those
+//! How thousands of sockets wake one hub: each rings a waker of its own, and the hub looks only at those
 //! that rang.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,18 +7,18 @@ use std::task::{Wake, Waker};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// Which seats have rung since the hub last looked.
+/// Which seats have ready since the hub last looked.
 #[derive(Debug, Default)]
-pub struct Bells {
-    rung: Mutex<Vec<u32>>,
+pub struct ReadySet {
+    ready: Mutex<Vec<u32>>,
     /// Wakes the hub; a permit stays, so no ring is missed.
     hub: Notify,
 }
 
-impl Bells {
-    /// The bell of one seat. The reactor rings it when the socket can be read or written again.
-    pub fn of(self: &Arc<Self>, seat: u32) -> Waker {
-        Waker::from(Arc::new(Bell { bells: self.clone(), seat }))
+impl ReadySet {
+    /// The waker of one seat. The reactor rings it when the socket can be read or written again.
+    pub fn waker(self: &Arc<Self>, seat: u32) -> Waker {
+        Waker::from(Arc::new(SlotWaker { ready_set: self.clone(), seat }))
     }
 
     /// Takes the seats that rang, some perhaps twice. `into` must be empty.
@@ -26,34 +26,34 @@ impl Bells {
         std::mem::swap(&mut *self.lock(), into);
     }
 
-    /// Resolves when a bell has rung.
-    pub fn any(&self) -> Notified<'_> {
+    /// Resolves when a waker has ready.
+    pub fn notified(&self) -> Notified<'_> {
         self.hub.notified()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<u32>> {
-        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Bell {
-    bells: Arc<Bells>,
+struct SlotWaker {
+    ready_set: Arc<ReadySet>,
     seat: u32,
 }
 
-impl Wake for Bell {
+impl Wake for SlotWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         let is_first = {
-            let mut rung = self.bells.lock();
-            rung.push(self.seat);
-            rung.len() == 1
+            let mut ready = self.ready_set.lock();
+            ready.push(self.seat);
+            ready.len() == 1
         };
         if is_first {
-            self.bells.hub.notify_one();
+            self.ready_set.hub.notify_one();
         }
     }
 }

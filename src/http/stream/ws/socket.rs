@@ -1,5 +1,5 @@
 //! One subscriber's connection as its hub uses it: never waits. What the kernel does not take is kept, and
-//! the bell rings when there is room again.
+//! the waker rings when there is room again.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -17,7 +17,7 @@ use crate::http::server::write_rate::{TooSlow, WriteBounds, WriteRate};
 pub struct Socket {
     stream: TcpStream,
     /// Rung by the reactor.
-    bell: Waker,
+    waker: Waker,
     /// There from when the kernel did not take everything, until that is long ago.
     backlog: Option<Box<Backlog>>,
 }
@@ -38,7 +38,7 @@ pub struct Broken;
 pub enum Arrived {
     /// So many bytes, and perhaps more.
     Bytes(usize),
-    /// Nothing now; the bell will ring.
+    /// Nothing now; the waker will ring.
     Nothing,
     /// Nothing any more.
     End,
@@ -49,8 +49,8 @@ const AT_ONCE: usize = 8;
 
 impl Socket {
     /// Takes a connection over.
-    pub fn new(stream: TcpStream, bell: Waker) -> Socket {
-        Socket { stream, bell, backlog: None }
+    pub fn new(stream: TcpStream, waker: Waker) -> Socket {
+        Socket { stream, waker, backlog: None }
     }
 
     /// Sends frames, in order and after what waits already. They are gone from `frames` afterwards.
@@ -106,7 +106,7 @@ impl Socket {
     /// Reads into a buffer that all sockets of the hub share.
     pub fn read(&mut self, into: &mut [u8]) -> Arrived {
         let mut buffer = ReadBuf::new(into);
-        let mut context = Context::from_waker(&self.bell);
+        let mut context = Context::from_waker(&self.waker);
         match Pin::new(&mut self.stream).poll_read(&mut context, &mut buffer) {
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => Arrived::End,
             Poll::Ready(Ok(())) => Arrived::Bytes(buffer.filled().len()),
@@ -117,14 +117,14 @@ impl Socket {
 
     /// Sends no more: the peer sees the end behind our last bytes.
     pub fn hang_up(&mut self) {
-        let mut context = Context::from_waker(&self.bell);
+        let mut context = Context::from_waker(&self.waker);
         // Done at once, or the connection is gone already.
         let _ = Pin::new(&mut self.stream).poll_shutdown(&mut context);
     }
 
     /// Hands frames to the kernel until it takes no more; what it took is gone from `frames`.
     fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Broken> {
-        let mut context = Context::from_waker(&self.bell);
+        let mut context = Context::from_waker(&self.waker);
         let mut sent = 0;
         let result = loop {
             let waiting = &frames[sent..];

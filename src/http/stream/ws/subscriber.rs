@@ -90,7 +90,7 @@ impl Subscriber {
     /// Sits down at `cursor`. Says nothing yet.
     pub fn new(
         stream: TcpStream,
-        bell: Waker,
+        waker: Waker,
         group: Arc<Group>,
         cursor: Cursor,
         held: (Stay, Counted),
@@ -98,7 +98,7 @@ impl Subscriber {
         now: Instant,
     ) -> Subscriber {
         Subscriber {
-            socket: Socket::new(stream, bell),
+            socket: Socket::new(stream, waker),
             inbound: None,
             group,
             cursor,
