@@ -24,7 +24,7 @@ use super::log_page_cache::{Answer, Library, Waiting};
 use super::pacer::Beat;
 use super::ready_set::ReadySet;
 use super::subscriber::{Desk, Subscriber};
-use super::subscriber_slab::Seats;
+use super::subscriber_slab::SubscriberSlab;
 use super::subscription_groups::Groups;
 use super::window::Window;
 use crate::engine::{Batch, Engine, Pulse};
@@ -47,7 +47,7 @@ pub struct Hub {
     /// Sockets that have just been opened; `None` when no more can come.
     newcomers: Option<mpsc::UnboundedReceiver<(Newcomer, Counted)>>,
     ready_set: Arc<ReadySet>,
-    seats: Seats,
+    subscribers: SubscriberSlab,
     groups: Groups,
     live: Live,
     window: Window,
@@ -56,7 +56,7 @@ pub struct Hub {
     due: bool,
     /// What is due must not wait for the beat.
     urgent: bool,
-    /// The next seat of the round under way.
+    /// The next key of the round under way.
     round: Option<u32>,
     /// Whoever keeps up was given everything up to here by the last round, or is by the present one.
     given: u64,
@@ -73,7 +73,7 @@ pub struct Hub {
     late_stretches: Stretches,
     /// The log does not reach further back.
     floor: Cursor,
-    /// The next seat of the look at the clock under way.
+    /// The next key of the look at the clock under way.
     look: Option<u32>,
     look_at: Instant,
     /// There while somebody wants stats.
@@ -84,7 +84,7 @@ pub struct Hub {
     draining: Option<Bytes>,
     /// Read into by every socket in turn.
     scratch: Vec<u8>,
-    /// Seats to look at: those that rang, and those that had more to say.
+    /// SubscriberSlab to look at: those that rang, and those that had more to say.
     ready: Vec<u32>,
     /// Frames on their way to one socket; empty between two of them.
     letters: Vec<Bytes>,
@@ -104,7 +104,7 @@ enum Live {
 const LOOK: Duration = Duration::from_millis(250);
 /// ReadySet answered in one step.
 const SERVED_AT_ONCE: usize = 256;
-/// Seats in one step of a look at the clock; few of them need anything.
+/// SubscriberSlab in one step of a look at the clock; few of them need anything.
 const LOOKED_AT: u32 = 512;
 
 impl Hub {
@@ -124,7 +124,7 @@ impl Hub {
             crowds,
             newcomers: Some(newcomers),
             ready_set: Arc::default(),
-            seats: Seats::default(),
+            subscribers: SubscriberSlab::default(),
             groups: Groups::default(),
             live: Live::Unheard,
             window: Window::at(head.seq),
@@ -153,7 +153,7 @@ impl Hub {
 
     /// Runs until no newcomer can come and everybody has left.
     pub async fn run(mut self) {
-        while self.newcomers.is_some() || !self.seats.is_empty() {
+        while self.newcomers.is_some() || !self.subscribers.is_empty() {
             pass(Part::Hub);
             self.take_live();
             self.serve_ready();
@@ -171,7 +171,7 @@ impl Hub {
     /// Waits for something to do.
     async fn wait(&mut self) {
         let shutdown = self.engine.shutdown().clone();
-        let is_there = !self.seats.is_empty();
+        let is_there = !self.subscribers.is_empty();
         tokio::select! {
             batch = next_batch(&mut self.live) => self.hear(batch),
             () = self.ready_set.notified() => {}
@@ -187,7 +187,7 @@ impl Hub {
         }
     }
 
-    /// Gives a newcomer its seat, and says hello.
+    /// Gives a newcomer its key, and says hello.
     fn welcome(&mut self, newcomer: Newcomer, counted: Counted) {
         self.tune_in();
         let Newcomer { stream, first_bytes, wanted, stay } = newcomer;
@@ -195,19 +195,19 @@ impl Hub {
         let cursor = wanted.after.unwrap_or(head);
         let wish = Subscriptions::new(wanted.filter, self.limits.ws_subscriptions);
         let group = self.groups.of(wish);
-        let seat = self.seats.next();
-        let waker = self.ready_set.waker(seat);
+        let key = self.subscribers.reserve();
+        let waker = self.ready_set.waker(key);
         let now = Instant::now();
         let held = (stay, counted);
         let subscriber = Subscriber::new(stream, waker, group, cursor, held, &self.limits, now);
-        self.seats.seat(seat, subscriber);
-        let greeted = self.with(seat, |subscriber, desk| {
+        self.subscribers.insert(key, subscriber);
+        let greeted = self.with(key, |subscriber, desk| {
             subscriber.say(&mut vec![subscriber.hello(desk.limits)], desk)?;
             subscriber.take(&mut first_bytes.to_vec(), desk)
         });
         if greeted.is_some() {
-            self.on_socket_ready(seat); // a waker that was never listened to does not ring
-            self.attend(seat);
+            self.on_socket_ready(key); // a waker that was never listened to does not ring
+            self.attend(key);
         }
     }
 
@@ -253,36 +253,36 @@ impl Hub {
             self.ready_set.take(&mut self.ready);
         }
         let rest = self.ready.len().saturating_sub(SERVED_AT_ONCE);
-        for seat in self.ready.split_off(rest) {
-            self.on_socket_ready(seat);
+        for key in self.ready.split_off(rest) {
+            self.on_socket_ready(key);
         }
     }
 
-    fn on_socket_ready(&mut self, seat: u32) {
-        let Some(was_ready) = self.with(seat, |subscriber, _| Ok(subscriber.is_ready())) else {
+    fn on_socket_ready(&mut self, key: u32) {
+        let Some(was_ready) = self.with(key, |subscriber, _| Ok(subscriber.is_ready())) else {
             return;
         };
-        let moved = self.with(seat, |subscriber, desk| {
+        let moved = self.with(key, |subscriber, desk| {
             let flushed = subscriber.flush(desk)?;
             Ok((flushed, subscriber.listen(desk)?, subscriber.owed_stats))
         });
         let Some((flushed, more, owed_stats)) = moved else { return };
         if more {
-            self.ready.push(seat);
+            self.ready.push(key);
         }
         if owed_stats && self.pulse.is_none() {
             self.pulse = Some(self.engine.pulse());
         }
-        if owed_stats || flushed && !was_ready && self.has_missed_a_round(seat) {
-            self.attend(seat);
+        if owed_stats || flushed && !was_ready && self.has_missed_a_round(key) {
+            self.attend(key);
         }
     }
 
     /// Whoever keeps up waits for the next round; whoever does not must not.
-    fn has_missed_a_round(&mut self, seat: u32) -> bool {
+    fn has_missed_a_round(&mut self, key: u32) -> bool {
         let epoch = self.floor.epoch;
         matches!(self.live, Live::Ended)
-            || self.seats.get(seat).is_some_and(|subscriber| {
+            || self.subscribers.get(key).is_some_and(|subscriber| {
                 subscriber.is_late(self.given) || !subscriber.is_near(epoch, &self.window)
             })
     }
@@ -290,15 +290,15 @@ impl Hub {
     /// Pings, marks, and ends for those who are silent or stuck: one step. Whether there was one to do.
     fn look_at_the_clock(&mut self) -> bool {
         let now = Instant::now();
-        if self.seats.is_empty() || self.look.is_none() && now < self.look_at {
+        if self.subscribers.is_empty() || self.look.is_none() && now < self.look_at {
             return false;
         }
         let first = self.look.take().unwrap_or_default();
-        let end = (first + LOOKED_AT).min(self.seats.numbers());
-        for seat in first..end {
-            self.with(seat, |subscriber, desk| subscriber.look_at_the_clock(desk));
+        let end = (first + LOOKED_AT).min(self.subscribers.key_bound());
+        for key in first..end {
+            self.with(key, |subscriber, desk| subscriber.look_at_the_clock(desk));
         }
-        match end < self.seats.numbers() {
+        match end < self.subscribers.key_bound() {
             true => self.look = Some(end),
             false => self.look_at = now + self.between_looks(),
         }
@@ -333,14 +333,14 @@ impl Hub {
         let config = self.engine.config();
         self.stats = Some(frames::text(newest.encoded(|pulse| pulse_json(pulse, config))));
         let mut somebody = false;
-        for seat in 0..self.seats.numbers() {
-            let asked = self.with(seat, |subscriber, _| {
+        for key in 0..self.subscribers.key_bound() {
+            let asked = self.with(key, |subscriber, _| {
                 subscriber.owed_stats = subscriber.group().wanted.want_stats();
                 Ok(subscriber.owed_stats)
             });
             if asked == Some(true) {
                 somebody = true;
-                self.attend(seat);
+                self.attend(key);
             }
         }
         if !somebody {
@@ -351,23 +351,23 @@ impl Hub {
     /// Does something with a subscriber; one that comes to its end thereby is dismissed.
     fn with<T>(
         &mut self,
-        seat: u32,
+        key: u32,
         act: impl FnOnce(&mut Subscriber, &mut Desk<'_>) -> Result<T, Ending>,
     ) -> Option<T> {
-        let Hub { seats, groups, scratch, limits, .. } = self;
-        let subscriber = seats.get(seat)?;
+        let Hub { subscribers, groups, scratch, limits, .. } = self;
+        let subscriber = subscribers.get(key)?;
         let mut desk = Desk { limits, groups, scratch, now: Instant::now() };
         match act(subscriber, &mut desk) {
             Ok(done) => Some(done),
             Err(ending) => {
-                self.dismiss(seat, ending);
+                self.dismiss(key, ending);
                 None
             }
         }
     }
 
     /// Says the last word to a subscriber, or lets it go when there is none to say.
-    fn dismiss(&mut self, seat: u32, ending: Ending) {
+    fn dismiss(&mut self, key: u32, ending: Ending) {
         let stop = match self.engine.shutdown().draining.is_cancelled() {
             true => Stop::Asked,
             false => Stop::Unasked,
@@ -377,17 +377,17 @@ impl Hub {
             (Ending::Closed(code), None) => frames::close(code.map(|code| (code, ""))),
             (_, None) => Bytes::new(),
         };
-        let Hub { seats, groups, scratch, limits, .. } = self;
-        let Some(subscriber) = seats.get(seat) else { return };
+        let Hub { subscribers, groups, scratch, limits, .. } = self;
+        let Some(subscriber) = subscribers.get(key) else { return };
         let desk = Desk { limits, groups, scratch, now: Instant::now() };
         tracing::debug!(?ending, "a subscriber leaves");
         if subscriber.leave(ending, last, &desk).is_ok() {
             return;
         }
-        if let Some(gone) = self.seats.remove(seat) {
+        if let Some(gone) = self.subscribers.remove(key) {
             gone.leave_group(&mut self.groups);
         }
-        if self.seats.is_empty() {
+        if self.subscribers.is_empty() {
             self.forget();
         }
     }

@@ -151,12 +151,12 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Enters a seat. Whether it is the first that waits for the page, which must then be read.
+    /// Enters a key. Whether it is the first that waits for the page, which must then be read.
     #[must_use]
-    pub fn enter(&mut self, page: Cursor, seat: u32) -> bool {
-        let seats = self.by_page.entry(page).or_default();
-        seats.push(seat);
-        seats.len() == 1
+    pub fn enter(&mut self, page: Cursor, key: u32) -> bool {
+        let keys = self.by_page.entry(page).or_default();
+        keys.push(key);
+        keys.len() == 1
     }
 
     /// Those who waited for it.

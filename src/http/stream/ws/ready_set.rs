@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// Which seats have ready since the hub last looked.
+/// Which subscribers have ready since the hub last looked.
 #[derive(Debug, Default)]
 pub struct ReadySet {
     ready: Mutex<Vec<u32>>,
@@ -16,12 +16,12 @@ pub struct ReadySet {
 }
 
 impl ReadySet {
-    /// The waker of one seat. The reactor rings it when the socket can be read or written again.
-    pub fn waker(self: &Arc<Self>, seat: u32) -> Waker {
-        Waker::from(Arc::new(SlotWaker { ready_set: self.clone(), seat }))
+    /// The waker of one key. The reactor rings it when the socket can be read or written again.
+    pub fn waker(self: &Arc<Self>, key: u32) -> Waker {
+        Waker::from(Arc::new(SlotWaker { ready_set: self.clone(), key }))
     }
 
-    /// Takes the seats that rang, some perhaps twice. `into` must be empty.
+    /// Takes the subscribers that rang, some perhaps twice. `into` must be empty.
     pub fn take(&self, into: &mut Vec<u32>) {
         std::mem::swap(&mut *self.lock(), into);
     }
@@ -38,7 +38,7 @@ impl ReadySet {
 
 struct SlotWaker {
     ready_set: Arc<ReadySet>,
-    seat: u32,
+    key: u32,
 }
 
 impl Wake for SlotWaker {
@@ -49,7 +49,7 @@ impl Wake for SlotWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         let is_first = {
             let mut ready = self.ready_set.lock();
-            ready.push(self.seat);
+            ready.push(self.key);
             ready.len() == 1
         };
         if is_first {

@@ -34,12 +34,12 @@ impl Hub {
         }
         let count = self.behind.len().min(STEP);
         for _ in 0..count {
-            let Some(seat) = self.behind.pop_front() else { break };
-            match self.give_past(seat) {
-                Ok(Next::Again) => self.behind.push_back(seat),
-                Ok(Next::Wait(page)) => self.wait_for(page, seat),
-                Ok(Next::Leave) => self.attend(seat),
-                Err(ending) => self.dismiss(seat, ending),
+            let Some(key) = self.behind.pop_front() else { break };
+            match self.give_past(key) {
+                Ok(Next::Again) => self.behind.push_back(key),
+                Ok(Next::Wait(page)) => self.wait_for(page, key),
+                Ok(Next::Leave) => self.attend(key),
+                Err(ending) => self.dismiss(key, ending),
             }
         }
         if count > 0 && self.behind.is_empty() && self.waiting.is_empty() {
@@ -50,11 +50,12 @@ impl Hub {
     }
 
     /// A frame of the past for one subscriber.
-    fn give_past(&mut self, seat: u32) -> Result<Next, Ending> {
+    fn give_past(&mut self, key: u32) -> Result<Next, Ending> {
         let head = self.engine.head();
-        let Hub { seats, groups, scratch, limits, window, late_stretches, library, .. } = self;
-        let Some(subscriber) = seats.get(seat).filter(|subscriber| subscriber.reading) else {
-            return Ok(Next::Leave); // somebody else's seat by now
+        let Hub { subscribers, groups, scratch, limits, window, late_stretches, library, .. } =
+            self;
+        let Some(subscriber) = subscribers.get(key).filter(|subscriber| subscriber.reading) else {
+            return Ok(Next::Leave); // somebody else's key by now
         };
         if !subscriber.is_ready() || subscriber.is_near(self.floor.epoch, window) {
             subscriber.reading = false;
@@ -84,8 +85,8 @@ impl Hub {
         Ok(Next::Again)
     }
 
-    fn wait_for(&mut self, page: Cursor, seat: u32) {
-        if self.waiting.enter(page, seat) {
+    fn wait_for(&mut self, page: Cursor, key: u32) {
+        if self.waiting.enter(page, key) {
             let library = self.library.clone();
             self.reads.push(async move { (page, library.read(page).await) }.boxed());
         }
@@ -99,8 +100,8 @@ impl Hub {
         {
             tracing::warn!(%error, "cannot read the event log for subscribers");
         }
-        for seat in self.waiting.take(page) {
-            let next = self.with(seat, |subscriber, desk| match &answer {
+        for key in self.waiting.take(page) {
+            let next = self.with(key, |subscriber, desk| match &answer {
                 _ if !subscriber.reading => Ok(()),
                 Answer::Read => Ok(()),
                 Answer::Gap { oldest } => {
@@ -118,7 +119,7 @@ impl Hub {
                 Answer::Failed(_) => Err(Ending::StoreFailed),
             });
             if next.is_some() {
-                self.behind.push_back(seat);
+                self.behind.push_back(key);
             }
         }
         if let Answer::Gap { oldest } = answer {

@@ -6,7 +6,7 @@ use super::{Hub, Live};
 use crate::http::stream::ws::close_reason::Ending;
 use crate::http::stream::ws::subscriber::Desk;
 
-/// Seats in one step of a round; between two steps others get the processor.
+/// SubscriberSlab in one step of a round; between two steps others get the processor.
 const STEP: u32 = 64;
 /// Events that may wait for the beat: more, and the window might not hold them.
 const BACKLOG: u64 = 2_048;
@@ -19,7 +19,7 @@ impl Hub {
         let now = Instant::now();
         let first = match self.round {
             Some(next) => next,
-            None if !self.due || self.seats.is_empty() => return false,
+            None if !self.due || self.subscribers.is_empty() => return false,
             None if !self.urgent && now < self.beat.rests_until() && !self.is_backed_up() => {
                 return false;
             }
@@ -31,11 +31,11 @@ impl Hub {
                 0
             }
         };
-        let end = (first + STEP).min(self.seats.numbers());
-        for seat in first..end {
-            self.attend(seat);
+        let end = (first + STEP).min(self.subscribers.key_bound());
+        for key in first..end {
+            self.attend(key);
         }
-        self.round = Some(end).filter(|end| *end < self.seats.numbers());
+        self.round = Some(end).filter(|end| *end < self.subscribers.key_bound());
         if self.round.is_none() {
             self.beat.end(Instant::now(), self.crowds.share());
             self.stretches.clear();
@@ -51,9 +51,9 @@ impl Hub {
     }
 
     /// Gives a subscriber what it is owed, as far as it takes it; at the end of everything, the last word.
-    pub(super) fn attend(&mut self, seat: u32) {
-        let Hub { seats, groups, scratch, limits, window, stretches, letters, .. } = self;
-        let Some(subscriber) = seats.get(seat) else { return };
+    pub(super) fn attend(&mut self, key: u32) {
+        let Hub { subscribers, groups, scratch, limits, window, stretches, letters, .. } = self;
+        let Some(subscriber) = subscribers.get(key) else { return };
         if !subscriber.is_ready() {
             self.somebody_is_late |= subscriber.is_late(self.given);
             return;
@@ -95,18 +95,18 @@ impl Hub {
             letters.clear();
         }
         if let Err(ending) = sent {
-            return self.dismiss(seat, ending);
+            return self.dismiss(key, ending);
         }
         if subscriber.reading {
             return;
         }
         if !subscriber.is_near(self.floor.epoch, window) {
             subscriber.reading = true;
-            self.behind.push_back(seat);
+            self.behind.push_back(key);
         } else if !subscriber.is_ready() {
             self.somebody_is_late = true;
         } else if matches!(self.live, Live::Ended) {
-            self.dismiss(seat, Ending::Delivered);
+            self.dismiss(key, Ending::Delivered);
         }
     }
 }
