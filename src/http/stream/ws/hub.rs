@@ -19,7 +19,7 @@ use super::accepted_socket::Newcomer;
 use super::close_reason::{Ending, Stop, bye};
 use super::frame_cache::Stretches;
 use super::frames;
-use super::hub_load::{Counted, Crowds};
+use super::hub_load::{HubLoad, LoadGuard};
 use super::log_page_cache::{Answer, Library, Waiting};
 use super::pacer::Beat;
 use super::ready_set::ReadySet;
@@ -43,9 +43,9 @@ pub struct Hub {
     limits: Arc<Limits>,
     library: Arc<Library>,
     /// How many subscribers this and the other hubs have.
-    crowds: Crowds,
+    load: HubLoad,
     /// Sockets that have just been opened; `None` when no more can come.
-    newcomers: Option<mpsc::UnboundedReceiver<(Newcomer, Counted)>>,
+    newcomers: Option<mpsc::UnboundedReceiver<(Newcomer, LoadGuard)>>,
     ready_set: Arc<ReadySet>,
     subscribers: SubscriberSlab,
     groups: Groups,
@@ -113,15 +113,15 @@ impl Hub {
         engine: Engine,
         limits: Arc<Limits>,
         library: Arc<Library>,
-        crowds: Crowds,
-        newcomers: mpsc::UnboundedReceiver<(Newcomer, Counted)>,
+        load: HubLoad,
+        newcomers: mpsc::UnboundedReceiver<(Newcomer, LoadGuard)>,
     ) -> Hub {
         let (now, head) = (Instant::now(), engine.head());
         Hub {
             engine,
             limits,
             library,
-            crowds,
+            load,
             newcomers: Some(newcomers),
             ready_set: Arc::default(),
             subscribers: SubscriberSlab::default(),
@@ -176,7 +176,7 @@ impl Hub {
             batch = next_batch(&mut self.live) => self.hear(batch),
             () = self.ready_set.notified() => {}
             newcomer = next_newcomer(&mut self.newcomers) => match newcomer {
-                Some((newcomer, counted)) => self.welcome(newcomer, counted),
+                Some((newcomer, load_guard)) => self.welcome(newcomer, load_guard),
                 None => self.newcomers = None,
             },
             Some((page, answer)) = self.reads.next() => self.turn_page(page, answer),
@@ -188,7 +188,7 @@ impl Hub {
     }
 
     /// Gives a newcomer its key, and says hello.
-    fn welcome(&mut self, newcomer: Newcomer, counted: Counted) {
+    fn welcome(&mut self, newcomer: Newcomer, load_guard: LoadGuard) {
         self.tune_in();
         let Newcomer { stream, first_bytes, wanted, stay } = newcomer;
         let head = self.engine.head(); // after tuning in: what follows it will come
@@ -198,7 +198,7 @@ impl Hub {
         let key = self.subscribers.reserve();
         let waker = self.ready_set.waker(key);
         let now = Instant::now();
-        let held = (stay, counted);
+        let held = (stay, load_guard);
         let subscriber = Subscriber::new(stream, waker, group, cursor, held, &self.limits, now);
         self.subscribers.insert(key, subscriber);
         let greeted = self.with(key, |subscriber, desk| {
@@ -416,8 +416,8 @@ async fn next_batch(live: &mut Live) -> Result<Arc<Batch>, RecvError> {
 
 /// The next newcomer, `None` when no more can come; never, after that.
 async fn next_newcomer(
-    newcomers: &mut Option<mpsc::UnboundedReceiver<(Newcomer, Counted)>>,
-) -> Option<(Newcomer, Counted)> {
+    newcomers: &mut Option<mpsc::UnboundedReceiver<(Newcomer, LoadGuard)>>,
+) -> Option<(Newcomer, LoadGuard)> {
     match newcomers {
         Some(newcomers) => newcomers.recv().await,
         None => std::future::pending().await,

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::accepted_socket::Newcomer;
 use super::hub::Hub;
-use super::hub_load::{Counted, Crowds};
+use super::hub_load::{HubLoad, LoadGuard};
 use super::log_page_cache::Library;
 use crate::engine::Engine;
 use crate::http::Limits;
@@ -16,39 +16,39 @@ use crate::supervise::Part;
 pub struct Hubs {
     engine: Engine,
     limits: Arc<Limits>,
-    crowds: Crowds,
-    doors: OnceLock<Vec<mpsc::UnboundedSender<(Newcomer, Counted)>>>,
+    load: HubLoad,
+    doors: OnceLock<Vec<mpsc::UnboundedSender<(Newcomer, LoadGuard)>>>,
 }
 
 impl Hubs {
     /// None runs yet.
     pub fn new(engine: Engine, limits: Arc<Limits>) -> Hubs {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Hubs { engine, limits, crowds: Crowds::new(cores), doors: OnceLock::new() }
+        Hubs { engine, limits, load: HubLoad::new(cores), doors: OnceLock::new() }
     }
 
     /// Hands a socket to a hub. What waits there is bounded by the places that subscribers take.
     pub fn welcome(&self, newcomer: Newcomer) {
         let doors = self.doors.get_or_init(|| self.open());
-        let counted = self.crowds.enter();
-        if let Some(door) = doors.get(counted.hub) {
+        let load_guard = self.load.assign();
+        if let Some(door) = doors.get(load_guard.hub) {
             // A hub ends after everybody who could come; else the connection is dropped.
-            let _ = door.send((newcomer, counted));
+            let _ = door.send((newcomer, load_guard));
         }
     }
 
-    fn open(&self) -> Vec<mpsc::UnboundedSender<(Newcomer, Counted)>> {
+    fn open(&self) -> Vec<mpsc::UnboundedSender<(Newcomer, LoadGuard)>> {
         let library = Arc::new(Library::new(self.engine.clone()));
         let start = |_| {
             let (door, newcomers) = mpsc::unbounded_channel();
             let (engine, limits) = (self.engine.clone(), self.limits.clone());
-            let hub = Hub::new(engine, limits, library.clone(), self.crowds.clone(), newcomers);
+            let hub = Hub::new(engine, limits, library.clone(), self.load.clone(), newcomers);
             // A round must not end early because it used many sockets: the hub yields by itself.
             let hub = tokio::task::unconstrained(hub.run());
             let shutdown = self.engine.shutdown();
             shutdown.tasks.spawn(shutdown.failures.clone().guard(Part::Hub, hub));
             door
         };
-        (0..self.crowds.hubs()).map(start).collect()
+        (0..self.load.hubs()).map(start).collect()
     }
 }

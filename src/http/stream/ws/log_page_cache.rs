@@ -32,7 +32,7 @@ struct Shelf {
 }
 
 struct Page {
-    /// The moment of its last use, counted in uses.
+    /// The moment of its last use, load_guard in uses.
     used: u64,
     bytes: usize,
     batch: Arc<Batch>,

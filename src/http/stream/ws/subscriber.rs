@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::accepted_socket::Stay;
 use super::close_reason::Ending;
 use super::frames;
-use super::hub_load::Counted;
+use super::hub_load::LoadGuard;
 use super::inbound::{Heard, Inbound};
 use super::socket::{Arrived, Flushed, Socket};
 use super::subscription_groups::{Group, Groups};
@@ -47,7 +47,7 @@ pub struct Subscriber {
     /// Messages of the second that began then.
     second: (Instant, u32),
     /// What it holds of the server, given back when it leaves.
-    _held: (Stay, Counted),
+    _held: (Stay, LoadGuard),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Subscriber {
         waker: Waker,
         group: Arc<Group>,
         cursor: Cursor,
-        held: (Stay, Counted),
+        held: (Stay, LoadGuard),
         limits: &Limits,
         now: Instant,
     ) -> Subscriber {

@@ -37,7 +37,7 @@ impl Hub {
         }
         self.round = Some(end).filter(|end| *end < self.subscribers.key_bound());
         if self.round.is_none() {
-            self.beat.end(Instant::now(), self.crowds.share());
+            self.beat.end(Instant::now(), self.load.write_share());
             self.stretches.clear();
             if self.given == self.window.to() && !self.somebody_is_late {
                 self.window.clear();
