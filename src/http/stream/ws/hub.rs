@@ -21,7 +21,7 @@ use super::frame_cache::Stretches;
 use super::frames;
 use super::hub_load::{HubLoad, LoadGuard};
 use super::log_page_cache::{Answer, Library, Waiting};
-use super::pacer::Beat;
+use super::pacer::Pacer;
 use super::ready_set::ReadySet;
 use super::subscriber::{Desk, Subscriber};
 use super::subscriber_slab::SubscriberSlab;
@@ -51,10 +51,10 @@ pub struct Hub {
     groups: Groups,
     live: Live,
     window: Window,
-    beat: Beat,
+    pacer: Pacer,
     /// There is something that a round has not begun to give out.
     due: bool,
-    /// What is due must not wait for the beat.
+    /// What is due must not wait for the pacer.
     urgent: bool,
     /// The next key of the round under way.
     round: Option<u32>,
@@ -128,7 +128,7 @@ impl Hub {
             groups: Groups::default(),
             live: Live::Unheard,
             window: Window::at(head.seq),
-            beat: Beat::new(now),
+            pacer: Pacer::new(now),
             due: false,
             urgent: false,
             round: None,
@@ -180,7 +180,7 @@ impl Hub {
                 None => self.newcomers = None,
             },
             Some((page, answer)) = self.reads.next() => self.turn_page(page, answer),
-            () = sleep_until(self.beat.rests_until()), if self.due && is_there => {}
+            () = sleep_until(self.pacer.next_round_at()), if self.due && is_there => {}
             () = sleep_until(self.look_at), if is_there => {}
             () = shutdown.draining.cancelled(), if self.draining.is_none() => self.tell_of_the_stop(),
             () = next_pulse(&mut self.pulse) => self.take_pulse(),

@@ -1,4 +1,4 @@
-//! The beat of a hub: when it goes around to give out events, and the frames that it gives.
+//! The pacer of a hub: when it goes around to give out events, and the frames that it gives.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// for its share of the time. Touching a socket costs much, more bytes to it cost little: what comes while
 /// the hub rests shares a frame with what came before.
 #[derive(Debug)]
-pub struct Beat {
+pub struct Pacer {
     began: Instant,
     /// When all that was written will have had its share of rest.
     rested: Instant,
@@ -19,10 +19,10 @@ const LONGEST: Duration = Duration::from_millis(100);
 /// So much rest may be owed: a few short rounds may follow each other closely.
 const OWED: Duration = Duration::from_millis(25);
 
-impl Beat {
+impl Pacer {
     /// Nothing was done yet.
-    pub fn new(now: Instant) -> Beat {
-        Beat { began: now, rested: now }
+    pub fn new(now: Instant) -> Pacer {
+        Pacer { began: now, rested: now }
     }
 
     /// A round begins.
@@ -38,7 +38,7 @@ impl Beat {
     }
 
     /// When the next may begin.
-    pub fn rests_until(&self) -> Instant {
+    pub fn next_round_at(&self) -> Instant {
         self.rested.checked_sub(OWED).unwrap_or(self.rested)
     }
 }
@@ -48,10 +48,10 @@ mod tests {
     use super::*;
 
     /// Goes around for as long as `took`, as soon as it may after `asked`; when it began.
-    fn round(beat: &mut Beat, asked: Instant, took: Duration, share: u32) -> Instant {
-        let begins = asked.max(beat.rests_until());
-        beat.begin(begins);
-        beat.end(begins + took, share);
+    fn round(pacer: &mut Pacer, asked: Instant, took: Duration, share: u32) -> Instant {
+        let begins = asked.max(pacer.next_round_at());
+        pacer.begin(begins);
+        pacer.end(begins + took, share);
         begins
     }
 
@@ -60,10 +60,10 @@ mod tests {
     #[test]
     fn a_round_that_comes_seldom_begins_at_once() {
         let start = Instant::now();
-        let mut beat = Beat::new(start);
+        let mut pacer = Pacer::new(start);
         for n in 0..100 {
             let asked = start + 10 * n * MS;
-            assert_eq!(round(&mut beat, asked, 4 * MS, 40), asked, "round {n}");
+            assert_eq!(round(&mut pacer, asked, 4 * MS, 40), asked, "round {n}");
         }
     }
 
@@ -71,11 +71,11 @@ mod tests {
     fn a_hub_that_always_has_something_to_give_writes_for_its_share_of_the_time() {
         let start = Instant::now();
         for (took, share) in [(4 * MS, 40), (30 * MS, 40), (4 * MS, 80), (60 * MS, 80)] {
-            let mut beat = Beat::new(start);
+            let mut pacer = Pacer::new(start);
             let mut now = start;
             let rounds = 1_000;
             for _ in 0..rounds {
-                now = round(&mut beat, now, took, share) + took;
+                now = round(&mut pacer, now, took, share) + took;
             }
             let wrote = 100.0 * (took * rounds).as_secs_f64() / (now - start).as_secs_f64();
             assert!((wrote - f64::from(share)).abs() < 1.0, "{took:?}, {share}: {wrote}");
@@ -85,10 +85,10 @@ mod tests {
     #[test]
     fn nobody_waits_longer_than_the_longest_round_takes() {
         let start = Instant::now();
-        let mut beat = Beat::new(start);
-        let first = round(&mut beat, start, 90 * MS, 40);
-        assert_eq!(round(&mut beat, first + 90 * MS, MS, 40), first + 90 * MS);
-        let long = round(&mut beat, start + 1_000 * MS, 300 * MS, 40);
-        assert_eq!(round(&mut beat, long + 300 * MS, MS, 40), long + 300 * MS);
+        let mut pacer = Pacer::new(start);
+        let first = round(&mut pacer, start, 90 * MS, 40);
+        assert_eq!(round(&mut pacer, first + 90 * MS, MS, 40), first + 90 * MS);
+        let long = round(&mut pacer, start + 1_000 * MS, 300 * MS, 40);
+        assert_eq!(round(&mut pacer, long + 300 * MS, MS, 40), long + 300 * MS);
     }
 }

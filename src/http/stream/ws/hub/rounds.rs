@@ -8,7 +8,7 @@ use crate::http::stream::ws::subscriber::Desk;
 
 /// SubscriberSlab in one step of a round; between two steps others get the processor.
 const STEP: u32 = 64;
-/// Events that may wait for the beat: more, and the window might not hold them.
+/// Events that may wait for the pacer: more, and the window might not hold them.
 const BACKLOG: u64 = 2_048;
 /// Frames that are collected for one socket before they are handed over.
 const AT_ONCE: usize = 4;
@@ -20,14 +20,14 @@ impl Hub {
         let first = match self.round {
             Some(next) => next,
             None if !self.due || self.subscribers.is_empty() => return false,
-            None if !self.urgent && now < self.beat.rests_until() && !self.is_backed_up() => {
+            None if !self.urgent && now < self.pacer.next_round_at() && !self.is_backed_up() => {
                 return false;
             }
             None => {
                 (self.due, self.urgent, self.somebody_is_late) = (false, false, false);
                 self.given = self.window.to();
                 self.stretches.clear();
-                self.beat.begin(now);
+                self.pacer.begin(now);
                 0
             }
         };
@@ -37,7 +37,7 @@ impl Hub {
         }
         self.round = Some(end).filter(|end| *end < self.subscribers.key_bound());
         if self.round.is_none() {
-            self.beat.end(Instant::now(), self.load.write_share());
+            self.pacer.end(Instant::now(), self.load.write_share());
             self.stretches.clear();
             if self.given == self.window.to() && !self.somebody_is_late {
                 self.window.clear();
