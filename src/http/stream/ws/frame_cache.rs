@@ -13,7 +13,7 @@ use crate::job::Cursor;
 
 /// A frame, and the place it leads to; no bytes when nothing on the way passes the filter.
 #[derive(Debug, Clone)]
-pub struct Stretch {
+pub struct CachedFrame {
     /// The whole frame.
     pub frame: Option<Bytes>,
     /// The number of the last event that was looked at.
@@ -22,28 +22,28 @@ pub struct Stretch {
 
 /// Frames that were made, by group and by the place they begin after: made once, sent to many.
 #[derive(Debug, Default)]
-pub struct Stretches {
-    made: HashMap<(u64, u64), Stretch>,
+pub struct FrameCache {
+    made: HashMap<(u64, u64), CachedFrame>,
     bytes: usize,
 }
 
 /// Bytes of frames that are kept for others who might want them.
 const KEPT: usize = 4 * 1_024 * 1_024;
 
-impl Stretches {
+impl FrameCache {
     /// The same, if it was made before.
-    pub fn made(&self, group: &Group, cursor: Cursor) -> Option<Stretch> {
+    pub fn get(&self, group: &Group, cursor: Cursor) -> Option<CachedFrame> {
         self.made.get(&(group.id, cursor.seq)).cloned()
     }
 
     /// What `group` gets after `cursor`, one frame at most, from the batches that follow it.
-    pub fn of(
+    pub fn get_or_make(
         &mut self,
         group: &Group,
         cursor: Cursor,
         batches: impl Iterator<Item = Arc<Batch>>,
-    ) -> Stretch {
-        if let Some(made) = self.made(group, cursor) {
+    ) -> CachedFrame {
+        if let Some(made) = self.get(group, cursor) {
             return made;
         }
         let (mut frame, mut to) = (Frame::default(), cursor.seq);
@@ -54,17 +54,17 @@ impl Stretches {
             }
         }
         let message = frame.finish(Cursor { seq: to, ..cursor });
-        let stretch = Stretch { frame: message.as_deref().map(frames::text), to };
-        self.bytes += stretch.frame.as_ref().map_or(0, Bytes::len);
+        let cached = CachedFrame { frame: message.as_deref().map(frames::text), to };
+        self.bytes += cached.frame.as_ref().map_or(0, Bytes::len);
         if self.bytes > KEPT {
             self.clear();
         }
-        self.made.insert((group.id, cursor.seq), stretch.clone());
-        stretch
+        self.made.insert((group.id, cursor.seq), cached.clone());
+        cached
     }
 
     /// Lets go of all frames.
     pub fn clear(&mut self) {
-        *self = Stretches::default();
+        *self = FrameCache::default();
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::accepted_socket::Newcomer;
 use super::close_reason::{Ending, Stop, bye};
-use super::frame_cache::Stretches;
+use super::frame_cache::FrameCache;
 use super::frames;
 use super::hub_load::{HubLoad, LoadGuard};
 use super::log_page_cache::{Answer, Library, Waiting};
@@ -63,14 +63,14 @@ pub struct Hub {
     /// Somebody could not be given everything in this round.
     somebody_is_late: bool,
     /// The frames of this round.
-    stretches: Stretches,
+    round_frames: FrameCache,
     /// Who is behind and can go on.
     behind: VecDeque<u32>,
     /// Who is behind and waits for a page.
     waiting: Waiting,
     reads: FuturesUnordered<BoxFuture<'static, (Cursor, Answer)>>,
     /// The frames of those who are behind.
-    late_stretches: Stretches,
+    catch_up_frames: FrameCache,
     /// The log does not reach further back.
     floor: Cursor,
     /// The next key of the look at the clock under way.
@@ -134,11 +134,11 @@ impl Hub {
             round: None,
             given: head.seq,
             somebody_is_late: false,
-            stretches: Stretches::default(),
+            round_frames: FrameCache::default(),
             behind: VecDeque::new(),
             waiting: Waiting::default(),
             reads: FuturesUnordered::new(),
-            late_stretches: Stretches::default(),
+            catch_up_frames: FrameCache::default(),
             floor: Cursor { seq: 0, ..head },
             look: None,
             look_at: now,
@@ -400,8 +400,8 @@ impl Hub {
         (self.due, self.round, self.look) = (false, None, None);
         (self.pulse, self.stats) = (None, None);
         self.window.clear();
-        self.stretches.clear();
-        self.late_stretches.clear();
+        self.round_frames.clear();
+        self.catch_up_frames.clear();
         self.behind = VecDeque::new();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::Batch;
 
-/// A stretch of the log without holes.
+/// A cached of the log without holes.
 #[derive(Debug)]
 pub struct Window {
     batches: VecDeque<Arc<Batch>>,

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use super::Hub;
 use crate::engine::{EngineError, StoreError};
 use crate::http::stream::ws::close_reason::Ending;
-use crate::http::stream::ws::frame_cache::Stretches;
+use crate::http::stream::ws::frame_cache::FrameCache;
 use crate::http::stream::ws::log_page_cache::{Answer, Library};
 use crate::http::stream::ws::subscriber::Desk;
 use crate::job::Cursor;
@@ -43,7 +43,7 @@ impl Hub {
             }
         }
         if count > 0 && self.behind.is_empty() && self.waiting.is_empty() {
-            self.late_stretches = Stretches::default();
+            self.catch_up_frames = FrameCache::default();
             self.library.clear();
         }
         count > 0
@@ -52,7 +52,7 @@ impl Hub {
     /// A frame of the past for one subscriber.
     fn give_past(&mut self, key: u32) -> Result<Next, Ending> {
         let head = self.engine.head();
-        let Hub { subscribers, groups, scratch, limits, window, late_stretches, library, .. } =
+        let Hub { subscribers, groups, scratch, limits, window, catch_up_frames, library, .. } =
             self;
         let Some(subscriber) = subscribers.get(key).filter(|subscriber| subscriber.reading) else {
             return Ok(Next::Leave); // somebody else's key by now
@@ -66,10 +66,10 @@ impl Hub {
             return Ok(Next::Wait(cursor)); // no place of this log: the store will say where it begins
         }
         let group = subscriber.group();
-        let stretch = match late_stretches.made(group, cursor) {
+        let cached = match catch_up_frames.get(group, cursor) {
             Some(made) => made,
             None if library.find(cursor.seq).is_some() => {
-                late_stretches.of(group, cursor, library.after(cursor.seq))
+                catch_up_frames.get_or_make(group, cursor, library.after(cursor.seq))
             }
             None => {
                 let page = Library::page_of(cursor);
@@ -77,8 +77,8 @@ impl Hub {
                 return Ok(Next::Wait(Cursor { seq: page.seq.max(floor), ..page }));
             }
         };
-        subscriber.cursor.seq = stretch.to;
-        if let Some(frame) = stretch.frame {
+        subscriber.cursor.seq = cached.to;
+        if let Some(frame) = cached.frame {
             let desk = Desk { limits, groups, scratch, now: Instant::now() };
             subscriber.say(&mut vec![frame], &desk)?;
         }

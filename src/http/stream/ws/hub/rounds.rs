@@ -26,7 +26,7 @@ impl Hub {
             None => {
                 (self.due, self.urgent, self.somebody_is_late) = (false, false, false);
                 self.given = self.window.to();
-                self.stretches.clear();
+                self.round_frames.clear();
                 self.pacer.begin(now);
                 0
             }
@@ -38,7 +38,7 @@ impl Hub {
         self.round = Some(end).filter(|end| *end < self.subscribers.key_bound());
         if self.round.is_none() {
             self.pacer.end(Instant::now(), self.load.write_share());
-            self.stretches.clear();
+            self.round_frames.clear();
             if self.given == self.window.to() && !self.somebody_is_late {
                 self.window.clear();
             }
@@ -52,7 +52,7 @@ impl Hub {
 
     /// Gives a subscriber what it is owed, as far as it takes it; at the end of everything, the last word.
     pub(super) fn attend(&mut self, key: u32) {
-        let Hub { subscribers, groups, scratch, limits, window, stretches, letters, .. } = self;
+        let Hub { subscribers, groups, scratch, limits, window, round_frames, letters, .. } = self;
         let Some(subscriber) = subscribers.get(key) else { return };
         if !subscriber.is_ready() {
             self.somebody_is_late |= subscriber.is_late(self.given);
@@ -76,10 +76,10 @@ impl Hub {
             {
                 let cursor = subscriber.cursor;
                 let batches = window.after(cursor.seq).cloned();
-                let stretch = stretches.of(subscriber.group(), cursor, batches);
-                subscriber.cursor.seq = stretch.to;
-                told_place |= stretch.frame.is_some();
-                letters.extend(stretch.frame);
+                let cached = round_frames.get_or_make(subscriber.group(), cursor, batches);
+                subscriber.cursor.seq = cached.to;
+                told_place |= cached.frame.is_some();
+                letters.extend(cached.frame);
                 if letters.len() >= AT_ONCE {
                     sent = subscriber.say(letters, &desk);
                 }
