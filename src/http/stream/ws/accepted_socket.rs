@@ -10,16 +10,16 @@ use crate::http::api::query::StreamQuery;
 
 /// What a subscriber holds of the server while it is there, whatever it is: its place, its connection's
 /// slot, its entry in the stop's tracker.
-pub type Stay = Box<dyn Any + Send>;
+pub type SlotGuard = Box<dyn Any + Send>;
 
 /// A socket that has just been opened.
-pub struct Newcomer {
+pub struct AcceptedSocket {
     /// The connection.
     pub stream: TcpStream,
     /// What the client sent right behind its handshake.
     pub first_bytes: Bytes,
     /// What it asks for.
-    pub wanted: StreamQuery,
+    pub query: StreamQuery,
     /// Given back when it leaves.
-    pub stay: Stay,
+    pub slot_guard: SlotGuard,
 }

@@ -15,7 +15,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-use super::accepted_socket::Newcomer;
+use super::accepted_socket::AcceptedSocket;
 use super::close_reason::{Ending, Stop, bye};
 use super::frame_cache::FrameCache;
 use super::frames;
@@ -45,7 +45,7 @@ pub struct Hub {
     /// How many subscribers this and the other hubs have.
     load: HubLoad,
     /// Sockets that have just been opened; `None` when no more can come.
-    newcomers: Option<mpsc::UnboundedReceiver<(Newcomer, LoadGuard)>>,
+    accepted: Option<mpsc::UnboundedReceiver<(AcceptedSocket, LoadGuard)>>,
     ready_set: Arc<ReadySet>,
     subscribers: SubscriberSlab,
     groups: Groups,
@@ -114,7 +114,7 @@ impl Hub {
         limits: Arc<Limits>,
         library: Arc<Library>,
         load: HubLoad,
-        newcomers: mpsc::UnboundedReceiver<(Newcomer, LoadGuard)>,
+        accepted: mpsc::UnboundedReceiver<(AcceptedSocket, LoadGuard)>,
     ) -> Hub {
         let (now, head) = (Instant::now(), engine.head());
         Hub {
@@ -122,7 +122,7 @@ impl Hub {
             limits,
             library,
             load,
-            newcomers: Some(newcomers),
+            accepted: Some(accepted),
             ready_set: Arc::default(),
             subscribers: SubscriberSlab::default(),
             groups: Groups::default(),
@@ -151,9 +151,9 @@ impl Hub {
         }
     }
 
-    /// Runs until no newcomer can come and everybody has left.
+    /// Runs until no socket can come and everybody has left.
     pub async fn run(mut self) {
-        while self.newcomers.is_some() || !self.subscribers.is_empty() {
+        while self.accepted.is_some() || !self.subscribers.is_empty() {
             pass(Part::Hub);
             self.take_live();
             self.serve_ready();
@@ -175,9 +175,9 @@ impl Hub {
         tokio::select! {
             batch = next_batch(&mut self.live) => self.hear(batch),
             () = self.ready_set.notified() => {}
-            newcomer = next_newcomer(&mut self.newcomers) => match newcomer {
-                Some((newcomer, load_guard)) => self.welcome(newcomer, load_guard),
-                None => self.newcomers = None,
+            socket = next_accepted(&mut self.accepted) => match socket {
+                Some((socket, load_guard)) => self.accept(socket, load_guard),
+                None => self.accepted = None,
             },
             Some((page, answer)) = self.reads.next() => self.turn_page(page, answer),
             () = sleep_until(self.pacer.next_round_at()), if self.due && is_there => {}
@@ -187,18 +187,18 @@ impl Hub {
         }
     }
 
-    /// Gives a newcomer its key, and says hello.
-    fn welcome(&mut self, newcomer: Newcomer, load_guard: LoadGuard) {
+    /// Gives a socket its key, and says hello.
+    fn accept(&mut self, socket: AcceptedSocket, load_guard: LoadGuard) {
         self.tune_in();
-        let Newcomer { stream, first_bytes, wanted, stay } = newcomer;
+        let AcceptedSocket { stream, first_bytes, query, slot_guard } = socket;
         let head = self.engine.head(); // after tuning in: what follows it will come
-        let cursor = wanted.after.unwrap_or(head);
-        let wish = Subscriptions::new(wanted.filter, self.limits.ws_subscriptions);
+        let cursor = query.after.unwrap_or(head);
+        let wish = Subscriptions::new(query.filter, self.limits.ws_subscriptions);
         let group = self.groups.of(wish);
         let key = self.subscribers.reserve();
         let waker = self.ready_set.waker(key);
         let now = Instant::now();
-        let held = (stay, load_guard);
+        let held = (slot_guard, load_guard);
         let subscriber = Subscriber::new(stream, waker, group, cursor, held, &self.limits, now);
         self.subscribers.insert(key, subscriber);
         let greeted = self.with(key, |subscriber, desk| {
@@ -414,12 +414,12 @@ async fn next_batch(live: &mut Live) -> Result<Arc<Batch>, RecvError> {
     }
 }
 
-/// The next newcomer, `None` when no more can come; never, after that.
-async fn next_newcomer(
-    newcomers: &mut Option<mpsc::UnboundedReceiver<(Newcomer, LoadGuard)>>,
-) -> Option<(Newcomer, LoadGuard)> {
-    match newcomers {
-        Some(newcomers) => newcomers.recv().await,
+/// The next socket, `None` when no more can come; never, after that.
+async fn next_accepted(
+    accepted: &mut Option<mpsc::UnboundedReceiver<(AcceptedSocket, LoadGuard)>>,
+) -> Option<(AcceptedSocket, LoadGuard)> {
+    match accepted {
+        Some(accepted) => accepted.recv().await,
         None => std::future::pending().await,
     }
 }

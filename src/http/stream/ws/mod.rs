@@ -13,7 +13,7 @@ use crate::http::server::accept::ConnectionSlot;
 use crate::http::server::head_errors::HeadErrors;
 use crate::http::server::write_timeout::WriteTimeout;
 use crate::http::{Api, Problem};
-use accepted_socket::Newcomer;
+use accepted_socket::AcceptedSocket;
 
 pub mod accepted_socket;
 pub mod close_reason;
@@ -44,11 +44,11 @@ pub async fn upgrade(
     mut request: Request,
 ) -> Result<Response, Problem> {
     let accepted = handshake::check(&request)?;
-    let wanted = query::stream_query(text.as_deref())?.endless()?;
+    let query = query::stream_query(text.as_deref())?.endless()?;
     let shutdown = api.engine.shutdown().clone();
     let place = api.admit(peer, Transport::WebSocket)?;
     // Taken before the upgrade: the stop must not overlook a socket that is just being opened.
-    let stay = (shutdown.connections.token(), place, slot);
+    let slot_guard = (shutdown.connections.token(), place, slot);
     let upgraded = hyper::upgrade::on(&mut request);
     shutdown.connections.spawn(async move {
         let upgraded = match upgraded.await {
@@ -60,8 +60,8 @@ pub async fn upgrade(
             return tracing::error!(%peer, "a socket on a connection of another server");
         };
         let stream = parts.io.into_inner().into_inner().into_inner();
-        let (first_bytes, stay) = (parts.read_buf, Box::new(stay));
-        api.hubs.welcome(Newcomer { stream, first_bytes, wanted, stay });
+        let (first_bytes, slot_guard) = (parts.read_buf, Box::new(slot_guard));
+        api.hubs.hand_over(AcceptedSocket { stream, first_bytes, query, slot_guard });
     });
     Ok(accepted)
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::accepted_socket::Stay;
+use super::accepted_socket::SlotGuard;
 use super::close_reason::Ending;
 use super::frames;
 use super::hub_load::LoadGuard;
@@ -47,7 +47,7 @@ pub struct Subscriber {
     /// Messages of the second that began then.
     second: (Instant, u32),
     /// What it holds of the server, given back when it leaves.
-    _held: (Stay, LoadGuard),
+    _held: (SlotGuard, LoadGuard),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Subscriber {
         waker: Waker,
         group: Arc<Group>,
         cursor: Cursor,
-        held: (Stay, LoadGuard),
+        held: (SlotGuard, LoadGuard),
         limits: &Limits,
         now: Instant,
     ) -> Subscriber {
