@@ -23,7 +23,7 @@ use super::hub_load::{HubLoad, LoadGuard};
 use super::log_page_cache::{Answer, Library, Waiting};
 use super::pacer::Pacer;
 use super::ready_set::ReadySet;
-use super::subscriber::{Desk, Subscriber};
+use super::subscriber::{HubContext, Subscriber};
 use super::subscriber_slab::SubscriberSlab;
 use super::subscription_groups::Groups;
 use super::window::Window;
@@ -87,7 +87,7 @@ pub struct Hub {
     /// SubscriberSlab to look at: those that rang, and those that had more to say.
     ready: Vec<u32>,
     /// Frames on their way to one socket; empty between two of them.
-    letters: Vec<Bytes>,
+    outbox: Vec<Bytes>,
 }
 
 /// Where committed events come from.
@@ -147,7 +147,7 @@ impl Hub {
             draining: None,
             scratch: vec![0; 16 * 1_024],
             ready: Vec::new(),
-            letters: Vec::new(),
+            outbox: Vec::new(),
         }
     }
 
@@ -201,9 +201,9 @@ impl Hub {
         let held = (slot_guard, load_guard);
         let subscriber = Subscriber::new(stream, waker, group, cursor, held, &self.limits, now);
         self.subscribers.insert(key, subscriber);
-        let greeted = self.with(key, |subscriber, desk| {
-            subscriber.say(&mut vec![subscriber.hello(desk.limits)], desk)?;
-            subscriber.take(&mut first_bytes.to_vec(), desk)
+        let greeted = self.with(key, |subscriber, hub| {
+            subscriber.say(&mut vec![subscriber.hello(hub.limits)], hub)?;
+            subscriber.take(&mut first_bytes.to_vec(), hub)
         });
         if greeted.is_some() {
             self.on_socket_ready(key); // a waker that was never listened to does not ring
@@ -262,9 +262,9 @@ impl Hub {
         let Some(was_ready) = self.with(key, |subscriber, _| Ok(subscriber.is_ready())) else {
             return;
         };
-        let moved = self.with(key, |subscriber, desk| {
-            let flushed = subscriber.flush(desk)?;
-            Ok((flushed, subscriber.listen(desk)?, subscriber.owed_stats))
+        let moved = self.with(key, |subscriber, hub| {
+            let flushed = subscriber.flush(hub)?;
+            Ok((flushed, subscriber.listen(hub)?, subscriber.owed_stats))
         });
         let Some((flushed, more, owed_stats)) = moved else { return };
         if more {
@@ -296,7 +296,7 @@ impl Hub {
         let first = self.look.take().unwrap_or_default();
         let end = (first + LOOKED_AT).min(self.subscribers.key_bound());
         for key in first..end {
-            self.with(key, |subscriber, desk| subscriber.look_at_the_clock(desk));
+            self.with(key, |subscriber, hub| subscriber.look_at_the_clock(hub));
         }
         match end < self.subscribers.key_bound() {
             true => self.look = Some(end),
@@ -352,12 +352,12 @@ impl Hub {
     fn with<T>(
         &mut self,
         key: u32,
-        act: impl FnOnce(&mut Subscriber, &mut Desk<'_>) -> Result<T, Ending>,
+        act: impl FnOnce(&mut Subscriber, &mut HubContext<'_>) -> Result<T, Ending>,
     ) -> Option<T> {
         let Hub { subscribers, groups, scratch, limits, .. } = self;
         let subscriber = subscribers.get(key)?;
-        let mut desk = Desk { limits, groups, scratch, now: Instant::now() };
-        match act(subscriber, &mut desk) {
+        let mut hub = HubContext { limits, groups, scratch, now: Instant::now() };
+        match act(subscriber, &mut hub) {
             Ok(done) => Some(done),
             Err(ending) => {
                 self.dismiss(key, ending);
@@ -379,9 +379,9 @@ impl Hub {
         };
         let Hub { subscribers, groups, scratch, limits, .. } = self;
         let Some(subscriber) = subscribers.get(key) else { return };
-        let desk = Desk { limits, groups, scratch, now: Instant::now() };
+        let hub = HubContext { limits, groups, scratch, now: Instant::now() };
         tracing::debug!(?ending, "a subscriber leaves");
-        if subscriber.leave(ending, last, &desk).is_ok() {
+        if subscriber.leave(ending, last, &hub).is_ok() {
             return;
         }
         if let Some(gone) = self.subscribers.remove(key) {

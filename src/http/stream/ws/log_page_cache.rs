@@ -22,7 +22,7 @@ pub struct Library {
     engine: Engine,
     shelf: Mutex<Shelf>,
     /// One reader at a time: who comes next finds the pages on the shelf, and submissions keep the disk.
-    desk: Semaphore,
+    one_reader: Semaphore,
 }
 
 #[derive(Default)]
@@ -54,7 +54,7 @@ pub enum Answer {
 impl Library {
     /// An empty shelf.
     pub fn new(engine: Engine) -> Library {
-        Library { engine, shelf: Mutex::default(), desk: Semaphore::new(1) }
+        Library { engine, shelf: Mutex::default(), one_reader: Semaphore::new(1) }
     }
 
     /// The page with the event after `seq`, if it is on the shelf.
@@ -84,7 +84,7 @@ impl Library {
     /// events takes several reads; each puts more of it there.
     pub async fn read(&self, after: Cursor) -> Answer {
         // The semaphore is never closed; reading without a permit would be right too.
-        let _permit = self.desk.acquire().await;
+        let _permit = self.one_reader.acquire().await;
         if after.epoch == self.engine.head().epoch && self.find_whole(after.seq) {
             return Answer::Read;
         }

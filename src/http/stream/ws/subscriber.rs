@@ -72,7 +72,7 @@ enum Until {
 }
 
 /// What a subscriber uses of its hub.
-pub struct Desk<'a> {
+pub struct HubContext<'a> {
     pub limits: &'a Limits,
     pub groups: &'a mut Groups,
     /// Where bytes are read to; shared, so that a silent socket needs no buffer.
@@ -151,10 +151,10 @@ impl Subscriber {
     }
 
     /// Tells of a gap and goes on behind it.
-    pub fn skip_to(&mut self, to: Cursor, desk: &Desk<'_>) -> Result<(), Ending> {
+    pub fn skip_to(&mut self, to: Cursor, hub: &HubContext<'_>) -> Result<(), Ending> {
         let from = std::mem::replace(&mut self.cursor, to);
         let gap = text(&ServerMessage::Gap { from: Shown(from), to: Shown(to) });
-        self.say(&mut vec![gap], desk)
+        self.say(&mut vec![gap], hub)
     }
 
     /// Where it is now, as a text.
@@ -163,22 +163,22 @@ impl Subscriber {
     }
 
     /// Sends texts, which break the silence: scripts see texts but no pings. Empties `texts`.
-    pub fn say(&mut self, texts: &mut Vec<Bytes>, desk: &Desk<'_>) -> Result<(), Ending> {
-        self.mark_at = desk.now + desk.limits.ws_mark_every;
-        self.send(texts, desk)
+    pub fn say(&mut self, texts: &mut Vec<Bytes>, hub: &HubContext<'_>) -> Result<(), Ending> {
+        self.mark_at = hub.now + hub.limits.ws_mark_every;
+        self.send(texts, hub)
     }
 
-    fn send(&mut self, frames: &mut Vec<Bytes>, desk: &Desk<'_>) -> Result<(), Ending> {
-        self.socket.send(frames, &desk.limits.write_bounds()).map_err(|_| Ending::Gone)
+    fn send(&mut self, frames: &mut Vec<Bytes>, hub: &HubContext<'_>) -> Result<(), Ending> {
+        self.socket.send(frames, &hub.limits.write_bounds()).map_err(|_| Ending::Gone)
     }
 
     /// Sends what waits, as far as there is room. Whether nothing waits any more.
-    pub fn flush(&mut self, desk: &Desk<'_>) -> Result<bool, Ending> {
-        let flushed = self.socket.flush(&desk.limits.write_bounds()).map_err(|_| Ending::Gone)?;
+    pub fn flush(&mut self, hub: &HubContext<'_>) -> Result<bool, Ending> {
+        let flushed = self.socket.flush(&hub.limits.write_bounds()).map_err(|_| Ending::Gone)?;
         match flushed {
             Flushed::All | Flushed::Some => {
                 // A ping may be behind much that a slow peer has yet to take.
-                self.pong_by = self.pong_by.map(|_| desk.now + desk.limits.ws_pong_within);
+                self.pong_by = self.pong_by.map(|_| hub.now + hub.limits.ws_pong_within);
             }
             Flushed::Nothing => {}
         }
@@ -189,15 +189,15 @@ impl Subscriber {
     }
 
     /// Reads what came and answers it. Whether there may be more.
-    pub fn listen(&mut self, desk: &mut Desk<'_>) -> Result<bool, Ending> {
+    pub fn listen(&mut self, hub: &mut HubContext<'_>) -> Result<bool, Ending> {
         for _ in 0..READS {
-            match self.socket.read(desk.scratch) {
+            match self.socket.read(hub.scratch) {
                 Arrived::Nothing => return Ok(false),
                 Arrived::End => return Err(Ending::Gone),
                 Arrived::Bytes(count) => {
-                    let scratch = std::mem::take(&mut desk.scratch);
-                    let heard = self.take(&mut scratch[..count], desk);
-                    desk.scratch = scratch;
+                    let scratch = std::mem::take(&mut hub.scratch);
+                    let heard = self.take(&mut scratch[..count], hub);
+                    hub.scratch = scratch;
                     heard?;
                 }
             }
@@ -206,20 +206,20 @@ impl Subscriber {
     }
 
     /// Takes bytes of the client.
-    pub fn take(&mut self, arrived: &mut [u8], desk: &mut Desk<'_>) -> Result<(), Ending> {
+    pub fn take(&mut self, arrived: &mut [u8], hub: &mut HubContext<'_>) -> Result<(), Ending> {
         if matches!(self.stage, Stage::Leaving { until: Until::HungUp, .. }) {
             return Ok(());
         }
         let mut inbound = self.inbound.take().unwrap_or_default();
-        let (heard, wrong) = inbound.take(arrived, desk.limits.ws_message_bytes);
+        let (heard, wrong) = inbound.take(arrived, hub.limits.ws_message_bytes);
         self.inbound = Some(inbound).filter(|inbound| !inbound.is_empty());
         for one in heard {
-            self.hear(one, desk)?;
+            self.hear(one, hub)?;
         }
         wrong.map_or(Ok(()), Err)
     }
 
-    fn hear(&mut self, heard: Heard, desk: &mut Desk<'_>) -> Result<(), Ending> {
+    fn hear(&mut self, heard: Heard, hub: &mut HubContext<'_>) -> Result<(), Ending> {
         match (heard, self.stage) {
             (Heard::Close(code), _) => Err(Ending::Closed(code)),
             (Heard::Pong, _) => {
@@ -228,33 +228,33 @@ impl Subscriber {
             }
             (Heard::Ping(_) | Heard::Text(_), Stage::Leaving { .. }) => Ok(()),
             (Heard::Ping(payload), Stage::Talking) => {
-                self.count(desk)?;
-                self.send(&mut vec![frames::pong(&payload)], desk)
+                self.count(hub)?;
+                self.send(&mut vec![frames::pong(&payload)], hub)
             }
             (Heard::Text(said), Stage::Talking) => {
-                self.count(desk)?;
-                let answer = self.answer(&said, desk);
-                self.say(&mut vec![answer], desk)
+                self.count(hub)?;
+                let answer = self.answer(&said, hub);
+                self.say(&mut vec![answer], hub)
             }
         }
     }
 
-    fn count(&mut self, desk: &Desk<'_>) -> Result<(), Ending> {
+    fn count(&mut self, hub: &HubContext<'_>) -> Result<(), Ending> {
         let (began, messages) = self.second;
-        self.second = match desk.now - began < Duration::from_secs(1) {
+        self.second = match hub.now - began < Duration::from_secs(1) {
             true => (began, messages + 1),
-            false => (desk.now, 1),
+            false => (hub.now, 1),
         };
-        match self.second.1 > desk.limits.ws_messages_per_second {
+        match self.second.1 > hub.limits.ws_messages_per_second {
             true => Err(Ending::Flood),
             false => Ok(()),
         }
     }
 
-    fn answer(&mut self, said: &str, desk: &mut Desk<'_>) -> Bytes {
+    fn answer(&mut self, said: &str, hub: &mut HubContext<'_>) -> Bytes {
         let cursor = Shown(self.cursor);
         let mut wanted = self.group.wanted.clone();
-        if let Err(why) = desk.limits.json.check(said) {
+        if let Err(why) = hub.limits.json.check(said) {
             return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
         }
         let answer = match serde_json::from_str(said).map(|Object(said)| said) {
@@ -274,15 +274,15 @@ impl Subscriber {
             }
         };
         self.owed_stats |= wanted.want_stats() && !self.group.wanted.want_stats();
-        let group = desk.groups.of(wanted);
+        let group = hub.groups.of(wanted);
         let left = std::mem::replace(&mut self.group, group);
-        desk.groups.leave(left);
+        hub.groups.leave(left);
         answer
     }
 
     /// What the clock asks for: a ping, a mark, or the end.
-    pub fn look_at_the_clock(&mut self, desk: &Desk<'_>) -> Result<(), Ending> {
-        let (now, limits) = (desk.now, desk.limits);
+    pub fn look_at_the_clock(&mut self, hub: &HubContext<'_>) -> Result<(), Ending> {
+        let (now, limits) = (hub.now, hub.limits);
         match self.stage {
             Stage::Leaving { by, .. } if by <= now => return Err(Ending::Gone),
             Stage::Leaving { .. } => return Ok(()),
@@ -299,28 +299,33 @@ impl Subscriber {
         if self.ping_at <= now {
             self.ping_at = now + limits.ws_ping_every;
             self.pong_by.get_or_insert(now + limits.ws_pong_within);
-            self.send(&mut vec![frames::ping()], desk)?;
+            self.send(&mut vec![frames::ping()], hub)?;
         }
         if self.mark_at <= now {
-            self.say(&mut vec![self.mark()], desk)?;
+            self.say(&mut vec![self.mark()], hub)?;
         }
         Ok(())
     }
 
     /// Begins to leave, with `last` as the last word: [`Ending::Gone`] when there is nothing to wait for.
-    pub fn leave(&mut self, ending: Ending, last: Bytes, desk: &Desk<'_>) -> Result<(), Ending> {
+    pub fn leave(
+        &mut self,
+        ending: Ending,
+        last: Bytes,
+        hub: &HubContext<'_>,
+    ) -> Result<(), Ending> {
         if self.stage != Stage::Talking {
             return Err(Ending::Gone); // the peer's close, or its end, was all that was missing
         }
-        let within = desk.limits.ws_close_within;
+        let within = hub.limits.ws_close_within;
         let (within, until) = match ending {
             Ending::Gone => return Err(Ending::Gone),
             Ending::Closed(_) => (within, Until::Flushed),
             _ if ending.keeps_the_thread() => (within, Until::Closed),
             _ => (within.min(HANG_UP), Until::HungUp),
         };
-        self.stage = Stage::Leaving { by: desk.now + within, until };
-        self.send(&mut vec![last], desk)?;
+        self.stage = Stage::Leaving { by: hub.now + within, until };
+        self.send(&mut vec![last], hub)?;
         match self.socket.is_stuck() {
             true => Ok(()),
             false => self.sign_off(),

@@ -9,7 +9,7 @@ use crate::engine::{EngineError, StoreError};
 use crate::http::stream::ws::close_reason::Ending;
 use crate::http::stream::ws::frame_cache::FrameCache;
 use crate::http::stream::ws::log_page_cache::{Answer, Library};
-use crate::http::stream::ws::subscriber::Desk;
+use crate::http::stream::ws::subscriber::HubContext;
 use crate::job::Cursor;
 use tokio::time::Instant;
 
@@ -79,8 +79,8 @@ impl Hub {
         };
         subscriber.cursor.seq = cached.to;
         if let Some(frame) = cached.frame {
-            let desk = Desk { limits, groups, scratch, now: Instant::now() };
-            subscriber.say(&mut vec![frame], &desk)?;
+            let hub = HubContext { limits, groups, scratch, now: Instant::now() };
+            subscriber.say(&mut vec![frame], &hub)?;
         }
         Ok(Next::Again)
     }
@@ -101,7 +101,7 @@ impl Hub {
             tracing::warn!(%error, "cannot read the event log for subscribers");
         }
         for key in self.waiting.take(page) {
-            let next = self.with(key, |subscriber, desk| match &answer {
+            let next = self.with(key, |subscriber, hub| match &answer {
                 _ if !subscriber.reading => Ok(()),
                 Answer::Read => Ok(()),
                 Answer::Gap { oldest } => {
@@ -110,7 +110,7 @@ impl Hub {
                         && (oldest.seq..=head.seq).contains(&cursor.seq);
                     match is_readable {
                         true => Ok(()),
-                        false => subscriber.skip_to(*oldest, desk),
+                        false => subscriber.skip_to(*oldest, hub),
                     }
                 }
                 // The store closes after everything was sent; who was behind then comes back with its

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{Hub, Live};
 use crate::http::stream::ws::close_reason::Ending;
-use crate::http::stream::ws::subscriber::Desk;
+use crate::http::stream::ws::subscriber::HubContext;
 
 /// SubscriberSlab in one step of a round; between two steps others get the processor.
 const STEP: u32 = 64;
@@ -52,20 +52,20 @@ impl Hub {
 
     /// Gives a subscriber what it is owed, as far as it takes it; at the end of everything, the last word.
     pub(super) fn attend(&mut self, key: u32) {
-        let Hub { subscribers, groups, scratch, limits, window, round_frames, letters, .. } = self;
+        let Hub { subscribers, groups, scratch, limits, window, round_frames, outbox, .. } = self;
         let Some(subscriber) = subscribers.get(key) else { return };
         if !subscriber.is_ready() {
             self.somebody_is_late |= subscriber.is_late(self.given);
             return;
         }
-        let desk = Desk { limits, groups, scratch, now: Instant::now() };
+        let hub = HubContext { limits, groups, scratch, now: Instant::now() };
         if let Some(draining) = &self.draining
             && !std::mem::replace(&mut subscriber.told_draining, true)
         {
-            letters.push(draining.clone());
+            outbox.push(draining.clone());
         }
         let told_stats = self.stats.as_ref().filter(|_| std::mem::take(&mut subscriber.owed_stats));
-        letters.extend(told_stats.cloned());
+        outbox.extend(told_stats.cloned());
         let mut told_place = told_stats.is_none();
         let mut sent = Ok(());
         if !subscriber.reading {
@@ -79,20 +79,20 @@ impl Hub {
                 let cached = round_frames.get_or_make(subscriber.group(), cursor, batches);
                 subscriber.cursor.seq = cached.to;
                 told_place |= cached.frame.is_some();
-                letters.extend(cached.frame);
-                if letters.len() >= AT_ONCE {
-                    sent = subscriber.say(letters, &desk);
+                outbox.extend(cached.frame);
+                if outbox.len() >= AT_ONCE {
+                    sent = subscriber.say(outbox, &hub);
                 }
             }
         }
         // Stats hold the newest place, so that whoever reads them sees how far behind it is; and since they
         // break the silence, nothing else would move the place of one who wants few events.
         if !told_place {
-            letters.push(subscriber.mark());
+            outbox.push(subscriber.mark());
         }
-        if !letters.is_empty() {
-            sent = sent.and_then(|()| subscriber.say(letters, &desk));
-            letters.clear();
+        if !outbox.is_empty() {
+            sent = sent.and_then(|()| subscriber.say(outbox, &hub));
+            outbox.clear();
         }
         if let Err(ending) = sent {
             return self.dismiss(key, ending);
