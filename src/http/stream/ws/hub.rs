@@ -20,7 +20,7 @@ use super::close_reason::{Ending, Stop, bye};
 use super::frame_cache::FrameCache;
 use super::frames;
 use super::hub_load::{HubLoad, LoadGuard};
-use super::log_page_cache::{Answer, Library, Waiting};
+use super::log_page_cache::{LogPageCache, PageRead, PageWaiters};
 use super::pacer::Pacer;
 use super::ready_set::ReadySet;
 use super::subscriber::{HubContext, Subscriber};
@@ -41,7 +41,7 @@ mod rounds;
 pub struct Hub {
     engine: Engine,
     limits: Arc<Limits>,
-    library: Arc<Library>,
+    log_pages: Arc<LogPageCache>,
     /// How many subscribers this and the other hubs have.
     load: HubLoad,
     /// Sockets that have just been opened; `None` when no more can come.
@@ -67,8 +67,8 @@ pub struct Hub {
     /// Who is behind and can go on.
     behind: VecDeque<u32>,
     /// Who is behind and waits for a page.
-    waiting: Waiting,
-    reads: FuturesUnordered<BoxFuture<'static, (Cursor, Answer)>>,
+    page_waiters: PageWaiters,
+    page_reads: FuturesUnordered<BoxFuture<'static, (Cursor, PageRead)>>,
     /// The frames of those who are behind.
     catch_up_frames: FrameCache,
     /// The log does not reach further back.
@@ -112,7 +112,7 @@ impl Hub {
     pub fn new(
         engine: Engine,
         limits: Arc<Limits>,
-        library: Arc<Library>,
+        log_pages: Arc<LogPageCache>,
         load: HubLoad,
         accepted: mpsc::UnboundedReceiver<(AcceptedSocket, LoadGuard)>,
     ) -> Hub {
@@ -120,7 +120,7 @@ impl Hub {
         Hub {
             engine,
             limits,
-            library,
+            log_pages,
             load,
             accepted: Some(accepted),
             ready_set: Arc::default(),
@@ -136,8 +136,8 @@ impl Hub {
             somebody_is_late: false,
             round_frames: FrameCache::default(),
             behind: VecDeque::new(),
-            waiting: Waiting::default(),
-            reads: FuturesUnordered::new(),
+            page_waiters: PageWaiters::default(),
+            page_reads: FuturesUnordered::new(),
             catch_up_frames: FrameCache::default(),
             floor: Cursor { seq: 0, ..head },
             look: None,
@@ -179,7 +179,7 @@ impl Hub {
                 Some((socket, load_guard)) => self.accept(socket, load_guard),
                 None => self.accepted = None,
             },
-            Some((page, answer)) = self.reads.next() => self.turn_page(page, answer),
+            Some((page, read)) = self.page_reads.next() => self.on_page_read(page, read),
             () = sleep_until(self.pacer.next_round_at()), if self.due && is_there => {}
             () = sleep_until(self.look_at), if is_there => {}
             () = shutdown.draining.cancelled(), if self.draining.is_none() => self.tell_of_the_stop(),

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::accepted_socket::AcceptedSocket;
 use super::hub::Hub;
 use super::hub_load::{HubLoad, LoadGuard};
-use super::log_page_cache::Library;
+use super::log_page_cache::LogPageCache;
 use crate::engine::Engine;
 use crate::http::Limits;
 use crate::supervise::Part;
@@ -38,11 +38,11 @@ impl Hubs {
     }
 
     fn start(&self) -> Vec<mpsc::UnboundedSender<(AcceptedSocket, LoadGuard)>> {
-        let library = Arc::new(Library::new(self.engine.clone()));
+        let log_pages = Arc::new(LogPageCache::new(self.engine.clone()));
         let start = |_| {
             let (sender, accepted) = mpsc::unbounded_channel();
             let (engine, limits) = (self.engine.clone(), self.limits.clone());
-            let hub = Hub::new(engine, limits, library.clone(), self.load.clone(), accepted);
+            let hub = Hub::new(engine, limits, log_pages.clone(), self.load.clone(), accepted);
             // A round must not end early because it used many sockets: the hub yields by itself.
             let hub = tokio::task::unconstrained(hub.run());
             let shutdown = self.engine.shutdown();

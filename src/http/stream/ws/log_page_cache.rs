@@ -18,20 +18,20 @@ const KEPT: usize = 32;
 const KEPT_BYTES: usize = 32 * 1_024 * 1_024;
 
 /// The pages that all hubs share.
-pub struct Library {
+pub struct LogPageCache {
     engine: Engine,
-    shelf: Mutex<Shelf>,
-    /// One reader at a time: who comes next finds the pages on the shelf, and submissions keep the disk.
+    pages: Mutex<CachedPages>,
+    /// One reader at a time: who comes next finds the pages on the cache, and submissions keep the disk.
     one_reader: Semaphore,
 }
 
 #[derive(Default)]
-struct Shelf {
-    pages: Vec<Page>,
+struct CachedPages {
+    pages: Vec<CachedPage>,
     uses: u64,
 }
 
-struct Page {
+struct CachedPage {
     /// The moment of its last use, load_guard in uses.
     used: u64,
     bytes: usize,
@@ -39,9 +39,9 @@ struct Page {
 }
 
 /// The answer to a wish for what follows a place.
-pub enum Answer {
-    /// It is on the shelf, or there is nothing more.
-    Read,
+pub enum PageRead {
+    /// It is on the cache, or there is nothing more.
+    Cached,
     /// The log begins only at `oldest`, or has another epoch.
     Gap {
         /// Where it begins.
@@ -51,25 +51,25 @@ pub enum Answer {
     Failed(EngineError),
 }
 
-impl Library {
-    /// An empty shelf.
-    pub fn new(engine: Engine) -> Library {
-        Library { engine, shelf: Mutex::default(), one_reader: Semaphore::new(1) }
+impl LogPageCache {
+    /// An empty cache.
+    pub fn new(engine: Engine) -> LogPageCache {
+        LogPageCache { engine, pages: Mutex::default(), one_reader: Semaphore::new(1) }
     }
 
-    /// The page with the event after `seq`, if it is on the shelf.
+    /// The page with the event after `seq`, if it is on the cache.
     pub fn find(&self, seq: u64) -> Option<Arc<Batch>> {
-        let mut shelf = self.lock();
-        shelf.uses += 1;
-        let now = shelf.uses;
+        let mut cache = self.lock();
+        cache.uses += 1;
+        let now = cache.uses;
         let wanted = seq + 1;
         let holds = |page: &Batch| page.first_seq() <= wanted && wanted <= page.last_seq();
-        let page = shelf.pages.iter_mut().find(|page| holds(&page.batch))?;
+        let page = cache.pages.iter_mut().find(|page| holds(&page.batch))?;
         page.used = now;
         Some(page.batch.clone())
     }
 
-    /// The pages after `seq`, as far as they are on the shelf.
+    /// The pages after `seq`, as far as they are on the cache.
     pub fn after(&self, seq: u64) -> impl Iterator<Item = Arc<Batch>> {
         std::iter::successors(self.find(seq), |page| self.find(page.last_seq()))
     }
@@ -80,13 +80,13 @@ impl Library {
         Cursor { seq: cursor.seq - cursor.seq % PAGE, ..cursor }
     }
 
-    /// Puts what follows `after`, the beginning of a page, on the shelf, if it can be read. A page of large
+    /// Puts what follows `after`, the beginning of a page, on the cache, if it can be read. A page of large
     /// events takes several reads; each puts more of it there.
-    pub async fn read(&self, after: Cursor) -> Answer {
+    pub async fn read(&self, after: Cursor) -> PageRead {
         // The semaphore is never closed; reading without a permit would be right too.
         let _permit = self.one_reader.acquire().await;
         if after.epoch == self.engine.head().epoch && self.find_whole(after.seq) {
-            return Answer::Read;
+            return PageRead::Cached;
         }
         let is_here = after.epoch == self.engine.head().epoch;
         let torn = self.find(after.seq).filter(|_| is_here);
@@ -103,16 +103,16 @@ impl Library {
                         first = at + 1;
                     }
                 }
-                Answer::Read
+                PageRead::Cached
             }
-            Ok(Events::Gap { oldest, head: _ }) => Answer::Gap { oldest },
-            Err(error) => Answer::Failed(error),
+            Ok(Events::Gap { oldest, head: _ }) => PageRead::Gap { oldest },
+            Err(error) => PageRead::Failed(error),
         }
     }
 
     /// Lets go of all pages: nobody is behind.
     pub fn clear(&self) {
-        *self.lock() = Shelf::default();
+        *self.lock() = CachedPages::default();
     }
 
     /// Whether another reader has just put the page there, and it is not the torn last one.
@@ -121,36 +121,36 @@ impl Library {
     }
 
     fn keep(&self, page: Arc<Batch>) {
-        let mut shelf = self.lock();
-        let now = shelf.uses;
+        let mut cache = self.lock();
+        let now = cache.uses;
         // The same page may be there from when it was not full, or read from a later place.
         let number = |page: &Batch| (page.first_seq() - 1) / PAGE;
-        shelf.pages.retain(|old| number(&old.batch) != number(&page));
+        cache.pages.retain(|old| number(&old.batch) != number(&page));
         let bytes = page.events.iter().map(Event::bytes).sum();
-        let is_too_much = |pages: &[Page]| {
+        let is_too_much = |pages: &[CachedPage]| {
             let held: usize = pages.iter().map(|page| page.bytes).sum();
             pages.len() >= KEPT || held + bytes > KEPT_BYTES
         };
-        while is_too_much(&shelf.pages)
-            && let Some(oldest) = (0..shelf.pages.len()).min_by_key(|at| shelf.pages[*at].used)
+        while is_too_much(&cache.pages)
+            && let Some(oldest) = (0..cache.pages.len()).min_by_key(|at| cache.pages[*at].used)
         {
-            shelf.pages.swap_remove(oldest);
+            cache.pages.swap_remove(oldest);
         }
-        shelf.pages.push(Page { used: now, bytes, batch: page });
+        cache.pages.push(CachedPage { used: now, bytes, batch: page });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, CachedPages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Who waits for which page, in one hub.
 #[derive(Default)]
-pub struct Waiting {
+pub struct PageWaiters {
     by_page: HashMap<Cursor, Vec<u32>>,
 }
 
-impl Waiting {
+impl PageWaiters {
     /// Enters a key. Whether it is the first that waits for the page, which must then be read.
     #[must_use]
     pub fn enter(&mut self, page: Cursor, key: u32) -> bool {

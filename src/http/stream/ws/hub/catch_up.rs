@@ -8,7 +8,7 @@ use super::Hub;
 use crate::engine::{EngineError, StoreError};
 use crate::http::stream::ws::close_reason::Ending;
 use crate::http::stream::ws::frame_cache::FrameCache;
-use crate::http::stream::ws::log_page_cache::{Answer, Library};
+use crate::http::stream::ws::log_page_cache::{LogPageCache, PageRead};
 use crate::http::stream::ws::subscriber::HubContext;
 use crate::job::Cursor;
 use tokio::time::Instant;
@@ -29,22 +29,22 @@ enum Next {
 impl Hub {
     /// One step for those who are behind. Whether there was one to do.
     pub(super) fn read_on(&mut self) -> bool {
-        while let Some(Some((page, answer))) = self.reads.next().now_or_never() {
-            self.turn_page(page, answer);
+        while let Some(Some((page, read))) = self.page_reads.next().now_or_never() {
+            self.on_page_read(page, read);
         }
         let count = self.behind.len().min(STEP);
         for _ in 0..count {
             let Some(key) = self.behind.pop_front() else { break };
             match self.give_past(key) {
                 Ok(Next::Again) => self.behind.push_back(key),
-                Ok(Next::Wait(page)) => self.wait_for(page, key),
+                Ok(Next::Wait(page)) => self.wait_for_page(page, key),
                 Ok(Next::Leave) => self.attend(key),
                 Err(ending) => self.dismiss(key, ending),
             }
         }
-        if count > 0 && self.behind.is_empty() && self.waiting.is_empty() {
+        if count > 0 && self.behind.is_empty() && self.page_waiters.is_empty() {
             self.catch_up_frames = FrameCache::default();
-            self.library.clear();
+            self.log_pages.clear();
         }
         count > 0
     }
@@ -52,8 +52,9 @@ impl Hub {
     /// A frame of the past for one subscriber.
     fn give_past(&mut self, key: u32) -> Result<Next, Ending> {
         let head = self.engine.head();
-        let Hub { subscribers, groups, scratch, limits, window, catch_up_frames, library, .. } =
-            self;
+        let Hub {
+            subscribers, groups, scratch, limits, window, catch_up_frames, log_pages, ..
+        } = self;
         let Some(subscriber) = subscribers.get(key).filter(|subscriber| subscriber.reading) else {
             return Ok(Next::Leave); // somebody else's key by now
         };
@@ -68,11 +69,11 @@ impl Hub {
         let group = subscriber.group();
         let cached = match catch_up_frames.get(group, cursor) {
             Some(made) => made,
-            None if library.find(cursor.seq).is_some() => {
-                catch_up_frames.get_or_make(group, cursor, library.after(cursor.seq))
+            None if log_pages.find(cursor.seq).is_some() => {
+                catch_up_frames.get_or_make(group, cursor, log_pages.after(cursor.seq))
             }
             None => {
-                let page = Library::page_of(cursor);
+                let page = LogPageCache::page_of(cursor);
                 let floor = self.floor.seq.min(cursor.seq);
                 return Ok(Next::Wait(Cursor { seq: page.seq.max(floor), ..page }));
             }
@@ -85,26 +86,26 @@ impl Hub {
         Ok(Next::Again)
     }
 
-    fn wait_for(&mut self, page: Cursor, key: u32) {
-        if self.waiting.enter(page, key) {
-            let library = self.library.clone();
-            self.reads.push(async move { (page, library.read(page).await) }.boxed());
+    fn wait_for_page(&mut self, page: Cursor, key: u32) {
+        if self.page_waiters.enter(page, key) {
+            let log_pages = self.log_pages.clone();
+            self.page_reads.push(async move { (page, log_pages.read(page).await) }.boxed());
         }
     }
 
     /// What was waited for is there, or is not.
-    pub(super) fn turn_page(&mut self, page: Cursor, answer: Answer) {
+    pub(super) fn on_page_read(&mut self, page: Cursor, read: PageRead) {
         let head = self.engine.head();
-        if let Answer::Failed(error) = &answer
+        if let PageRead::Failed(error) = &read
             && !is_closed(error)
         {
             tracing::warn!(%error, "cannot read the event log for subscribers");
         }
-        for key in self.waiting.take(page) {
-            let next = self.with(key, |subscriber, hub| match &answer {
+        for key in self.page_waiters.take(page) {
+            let next = self.with(key, |subscriber, hub| match &read {
                 _ if !subscriber.reading => Ok(()),
-                Answer::Read => Ok(()),
-                Answer::Gap { oldest } => {
+                PageRead::Cached => Ok(()),
+                PageRead::Gap { oldest } => {
                     let cursor = subscriber.cursor;
                     let is_readable = cursor.epoch == oldest.epoch
                         && (oldest.seq..=head.seq).contains(&cursor.seq);
@@ -115,14 +116,14 @@ impl Hub {
                 }
                 // The store closes after everything was sent; who was behind then comes back with its
                 // cursor after the next start.
-                Answer::Failed(error) if is_closed(error) => Err(Ending::Delivered),
-                Answer::Failed(_) => Err(Ending::StoreFailed),
+                PageRead::Failed(error) if is_closed(error) => Err(Ending::Delivered),
+                PageRead::Failed(_) => Err(Ending::StoreFailed),
             });
             if next.is_some() {
                 self.behind.push_back(key);
             }
         }
-        if let Answer::Gap { oldest } = answer {
+        if let PageRead::Gap { oldest } = read {
             self.floor = oldest;
         }
     }
