@@ -74,8 +74,8 @@ pub struct Hub {
     /// The log does not reach further back.
     floor: Cursor,
     /// The next key of the look at the clock under way.
-    look: Option<u32>,
-    look_at: Instant,
+    timer_key: Option<u32>,
+    timers_at: Instant,
     /// There while somebody wants stats.
     pulse: Option<watch::Receiver<Option<Arc<Pulse>>>>,
     /// The newest stats.
@@ -101,11 +101,11 @@ enum Live {
 }
 
 /// The longest between two looks at the clock.
-const LOOK: Duration = Duration::from_millis(250);
+const TIMER_INTERVAL: Duration = Duration::from_millis(250);
 /// ReadySet answered in one step.
 const SERVED_AT_ONCE: usize = 256;
 /// SubscriberSlab in one step of a look at the clock; few of them need anything.
-const LOOKED_AT: u32 = 512;
+const CHECKED_AT_ONCE: u32 = 512;
 
 impl Hub {
     /// A hub without subscribers.
@@ -140,8 +140,8 @@ impl Hub {
             page_reads: FuturesUnordered::new(),
             catch_up_frames: FrameCache::default(),
             floor: Cursor { seq: 0, ..head },
-            look: None,
-            look_at: now,
+            timer_key: None,
+            timers_at: now,
             pulse: None,
             stats: None,
             draining: None,
@@ -157,10 +157,10 @@ impl Hub {
             pass(Part::Hub);
             self.take_live();
             self.serve_ready();
-            let went_around = self.go_around();
-            let read_on = self.read_on();
-            let looked = self.look_at_the_clock();
-            if went_around || read_on || looked || !self.ready.is_empty() {
+            let ran_round = self.run_round_step();
+            let caught_up = self.catch_up_step();
+            let checked = self.check_timers();
+            if ran_round || caught_up || checked || !self.ready.is_empty() {
                 yield_now().await;
             } else {
                 self.wait().await;
@@ -173,7 +173,7 @@ impl Hub {
         let shutdown = self.engine.shutdown().clone();
         let is_there = !self.subscribers.is_empty();
         tokio::select! {
-            batch = next_batch(&mut self.live) => self.hear(batch),
+            batch = next_batch(&mut self.live) => self.on_batch(batch),
             () = self.ready_set.notified() => {}
             socket = next_accepted(&mut self.accepted) => match socket {
                 Some((socket, load_guard)) => self.accept(socket, load_guard),
@@ -181,15 +181,15 @@ impl Hub {
             },
             Some((page, read)) = self.page_reads.next() => self.on_page_read(page, read),
             () = sleep_until(self.pacer.next_round_at()), if self.due && is_there => {}
-            () = sleep_until(self.look_at), if is_there => {}
-            () = shutdown.draining.cancelled(), if self.draining.is_none() => self.tell_of_the_stop(),
-            () = next_pulse(&mut self.pulse) => self.take_pulse(),
+            () = sleep_until(self.timers_at), if is_there => {}
+            () = shutdown.draining.cancelled(), if self.draining.is_none() => self.announce_draining(),
+            () = next_pulse(&mut self.pulse) => self.publish_stats(),
         }
     }
 
     /// Gives a socket its key, and says hello.
     fn accept(&mut self, socket: AcceptedSocket, load_guard: LoadGuard) {
-        self.tune_in();
+        self.subscribe();
         let AcceptedSocket { stream, first_bytes, query, slot_guard } = socket;
         let head = self.engine.head(); // after tuning in: what follows it will come
         let cursor = query.after.unwrap_or(head);
@@ -207,18 +207,18 @@ impl Hub {
         });
         if greeted.is_some() {
             self.on_socket_ready(key); // a waker that was never listened to does not ring
-            self.attend(key);
+            self.serve(key);
         }
     }
 
     /// Listens to the channel, from the first subscriber on.
-    fn tune_in(&mut self) {
+    fn subscribe(&mut self) {
         if matches!(self.live, Live::Unheard) {
             self.live = Live::On(self.engine.live());
             // First the channel, then the head: what is committed in between comes through the channel.
             self.window = Window::at(self.engine.head().seq);
             self.given = self.window.to();
-            self.look_at = Instant::now() + self.between_looks();
+            self.timers_at = Instant::now() + self.timer_interval();
         }
     }
 
@@ -226,15 +226,15 @@ impl Hub {
     fn take_live(&mut self) {
         while let Live::On(live) = &mut self.live {
             match live.try_recv() {
-                Ok(batch) => self.hear(Ok(batch)),
+                Ok(batch) => self.on_batch(Ok(batch)),
                 Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Lagged(missed)) => self.hear(Err(RecvError::Lagged(missed))),
-                Err(TryRecvError::Closed) => self.hear(Err(RecvError::Closed)),
+                Err(TryRecvError::Lagged(missed)) => self.on_batch(Err(RecvError::Lagged(missed))),
+                Err(TryRecvError::Closed) => self.on_batch(Err(RecvError::Closed)),
             }
         }
     }
 
-    fn hear(&mut self, batch: Result<Arc<Batch>, RecvError>) {
+    fn on_batch(&mut self, batch: Result<Arc<Batch>, RecvError>) {
         match batch {
             Ok(batch) => self.window.push(batch),
             // What was missed is in the stored log, as everything up to the head.
@@ -274,7 +274,7 @@ impl Hub {
             self.pulse = Some(self.engine.pulse());
         }
         if owed_stats || flushed && !was_ready && self.has_missed_a_round(key) {
-            self.attend(key);
+            self.serve(key);
         }
     }
 
@@ -288,25 +288,25 @@ impl Hub {
     }
 
     /// Pings, marks, and ends for those who are silent or stuck: one step. Whether there was one to do.
-    fn look_at_the_clock(&mut self) -> bool {
+    fn check_timers(&mut self) -> bool {
         let now = Instant::now();
-        if self.subscribers.is_empty() || self.look.is_none() && now < self.look_at {
+        if self.subscribers.is_empty() || self.timer_key.is_none() && now < self.timers_at {
             return false;
         }
-        let first = self.look.take().unwrap_or_default();
-        let end = (first + LOOKED_AT).min(self.subscribers.key_bound());
+        let first = self.timer_key.take().unwrap_or_default();
+        let end = (first + CHECKED_AT_ONCE).min(self.subscribers.key_bound());
         for key in first..end {
-            self.with(key, |subscriber, hub| subscriber.look_at_the_clock(hub));
+            self.with(key, |subscriber, hub| subscriber.check_timers(hub));
         }
         match end < self.subscribers.key_bound() {
-            true => self.look = Some(end),
-            false => self.look_at = now + self.between_looks(),
+            true => self.timer_key = Some(end),
+            false => self.timers_at = now + self.timer_interval(),
         }
         true
     }
 
     /// Short enough that every bound is kept to a quarter.
-    fn between_looks(&self) -> Duration {
+    fn timer_interval(&self) -> Duration {
         let limits = &self.limits;
         let bounds = [
             limits.ws_ping_every,
@@ -316,18 +316,18 @@ impl Hub {
             limits.min_rate_window,
             limits.ws_close_within,
         ];
-        let shortest = bounds.into_iter().min().unwrap_or(LOOK);
-        (shortest / 4).clamp(Duration::from_millis(5), LOOK)
+        let shortest = bounds.into_iter().min().unwrap_or(TIMER_INTERVAL);
+        (shortest / 4).clamp(Duration::from_millis(5), TIMER_INTERVAL)
     }
 
-    fn tell_of_the_stop(&mut self) {
+    fn announce_draining(&mut self) {
         let grace_ms = self.limits.grace_ms;
         self.draining = Some(frames::text(&to_json(&ServerMessage::Draining { grace_ms })));
         (self.due, self.urgent) = (true, true);
     }
 
     /// Owes the newest stats to all who asked for them.
-    fn take_pulse(&mut self) {
+    fn publish_stats(&mut self) {
         let Some(pulse) = &mut self.pulse else { return };
         let Some(newest) = pulse.borrow_and_update().clone() else { return };
         let config = self.engine.config();
@@ -340,7 +340,7 @@ impl Hub {
             });
             if asked == Some(true) {
                 somebody = true;
-                self.attend(key);
+                self.serve(key);
             }
         }
         if !somebody {
@@ -360,14 +360,14 @@ impl Hub {
         match act(subscriber, &mut hub) {
             Ok(done) => Some(done),
             Err(ending) => {
-                self.dismiss(key, ending);
+                self.disconnect(key, ending);
                 None
             }
         }
     }
 
     /// Says the last word to a subscriber, or lets it go when there is none to say.
-    fn dismiss(&mut self, key: u32, ending: Ending) {
+    fn disconnect(&mut self, key: u32, ending: Ending) {
         let stop = match self.engine.shutdown().draining.is_cancelled() {
             true => Stop::Asked,
             false => Stop::Unasked,
@@ -388,16 +388,16 @@ impl Hub {
             gone.leave_group(&mut self.groups);
         }
         if self.subscribers.is_empty() {
-            self.forget();
+            self.release();
         }
     }
 
     /// Nobody is there: an idle hub costs nothing.
-    fn forget(&mut self) {
+    fn release(&mut self) {
         if matches!(self.live, Live::On(_)) {
             self.live = Live::Unheard;
         }
-        (self.due, self.round, self.look) = (false, None, None);
+        (self.due, self.round, self.timer_key) = (false, None, None);
         (self.pulse, self.stats) = (None, None);
         self.window.clear();
         self.round_frames.clear();

@@ -281,7 +281,7 @@ impl Subscriber {
     }
 
     /// What the clock asks for: a ping, a mark, or the end.
-    pub fn look_at_the_clock(&mut self, hub: &HubContext<'_>) -> Result<(), Ending> {
+    pub fn check_timers(&mut self, hub: &HubContext<'_>) -> Result<(), Ending> {
         let (now, limits) = (hub.now, hub.limits);
         match self.stage {
             Stage::Leaving { by, .. } if by <= now => return Err(Ending::Gone),

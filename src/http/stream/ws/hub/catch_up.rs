@@ -28,18 +28,18 @@ enum Next {
 
 impl Hub {
     /// One step for those who are behind. Whether there was one to do.
-    pub(super) fn read_on(&mut self) -> bool {
+    pub(super) fn catch_up_step(&mut self) -> bool {
         while let Some(Some((page, read))) = self.page_reads.next().now_or_never() {
             self.on_page_read(page, read);
         }
         let count = self.behind.len().min(STEP);
         for _ in 0..count {
             let Some(key) = self.behind.pop_front() else { break };
-            match self.give_past(key) {
+            match self.send_stored(key) {
                 Ok(Next::Again) => self.behind.push_back(key),
                 Ok(Next::Wait(page)) => self.wait_for_page(page, key),
-                Ok(Next::Leave) => self.attend(key),
-                Err(ending) => self.dismiss(key, ending),
+                Ok(Next::Leave) => self.serve(key),
+                Err(ending) => self.disconnect(key, ending),
             }
         }
         if count > 0 && self.behind.is_empty() && self.page_waiters.is_empty() {
@@ -50,7 +50,7 @@ impl Hub {
     }
 
     /// A frame of the past for one subscriber.
-    fn give_past(&mut self, key: u32) -> Result<Next, Ending> {
+    fn send_stored(&mut self, key: u32) -> Result<Next, Ending> {
         let head = self.engine.head();
         let Hub {
             subscribers, groups, scratch, limits, window, catch_up_frames, log_pages, ..

@@ -15,12 +15,12 @@ const AT_ONCE: usize = 4;
 
 impl Hub {
     /// One step of a round, when one is under way or due. Whether there was one to do.
-    pub(super) fn go_around(&mut self) -> bool {
+    pub(super) fn run_round_step(&mut self) -> bool {
         let now = Instant::now();
         let first = match self.round {
             Some(next) => next,
             None if !self.due || self.subscribers.is_empty() => return false,
-            None if !self.urgent && now < self.pacer.next_round_at() && !self.is_backed_up() => {
+            None if !self.urgent && now < self.pacer.next_round_at() && !self.has_backlog() => {
                 return false;
             }
             None => {
@@ -33,7 +33,7 @@ impl Hub {
         };
         let end = (first + STEP).min(self.subscribers.key_bound());
         for key in first..end {
-            self.attend(key);
+            self.serve(key);
         }
         self.round = Some(end).filter(|end| *end < self.subscribers.key_bound());
         if self.round.is_none() {
@@ -46,12 +46,12 @@ impl Hub {
         true
     }
 
-    fn is_backed_up(&self) -> bool {
+    fn has_backlog(&self) -> bool {
         self.window.to().saturating_sub(self.given) > BACKLOG
     }
 
     /// Gives a subscriber what it is owed, as far as it takes it; at the end of everything, the last word.
-    pub(super) fn attend(&mut self, key: u32) {
+    pub(super) fn serve(&mut self, key: u32) {
         let Hub { subscribers, groups, scratch, limits, window, round_frames, outbox, .. } = self;
         let Some(subscriber) = subscribers.get(key) else { return };
         if !subscriber.is_ready() {
@@ -95,7 +95,7 @@ impl Hub {
             outbox.clear();
         }
         if let Err(ending) = sent {
-            return self.dismiss(key, ending);
+            return self.disconnect(key, ending);
         }
         if subscriber.reading {
             return;
@@ -106,7 +106,7 @@ impl Hub {
         } else if !subscriber.is_ready() {
             self.somebody_is_late = true;
         } else if matches!(self.live, Live::Ended) {
-            self.dismiss(key, Ending::Delivered);
+            self.disconnect(key, Ending::Delivered);
         }
     }
 }
