@@ -61,7 +61,7 @@ pub struct Hub {
     /// Whoever keeps up was given everything up to here by the last round, or is by the present one.
     given: u64,
     /// Somebody could not be given everything in this round.
-    somebody_is_late: bool,
+    some_are_behind: bool,
     /// The frames of this round.
     round_frames: FrameCache,
     /// Who is behind and can go on.
@@ -133,7 +133,7 @@ impl Hub {
             urgent: false,
             round: None,
             given: head.seq,
-            somebody_is_late: false,
+            some_are_behind: false,
             round_frames: FrameCache::default(),
             behind: VecDeque::new(),
             page_waiters: PageWaiters::default(),
@@ -202,8 +202,8 @@ impl Hub {
         let subscriber = Subscriber::new(stream, waker, group, cursor, held, &self.limits, now);
         self.subscribers.insert(key, subscriber);
         let greeted = self.with(key, |subscriber, hub| {
-            subscriber.say(&mut vec![subscriber.hello(hub.limits)], hub)?;
-            subscriber.take(&mut first_bytes.to_vec(), hub)
+            subscriber.send_texts(&mut vec![subscriber.hello(hub.limits)], hub)?;
+            subscriber.receive(&mut first_bytes.to_vec(), hub)
         });
         if greeted.is_some() {
             self.on_socket_ready(key); // a waker that was never listened to does not ring
@@ -264,16 +264,16 @@ impl Hub {
         };
         let moved = self.with(key, |subscriber, hub| {
             let flushed = subscriber.flush(hub)?;
-            Ok((flushed, subscriber.listen(hub)?, subscriber.owed_stats))
+            Ok((flushed, subscriber.read(hub)?, subscriber.stats_due))
         });
-        let Some((flushed, more, owed_stats)) = moved else { return };
+        let Some((flushed, more, stats_due)) = moved else { return };
         if more {
             self.ready.push(key);
         }
-        if owed_stats && self.pulse.is_none() {
+        if stats_due && self.pulse.is_none() {
             self.pulse = Some(self.engine.pulse());
         }
-        if owed_stats || flushed && !was_ready && self.has_missed_a_round(key) {
+        if stats_due || flushed && !was_ready && self.has_missed_a_round(key) {
             self.serve(key);
         }
     }
@@ -283,7 +283,7 @@ impl Hub {
         let epoch = self.floor.epoch;
         matches!(self.live, Live::Ended)
             || self.subscribers.get(key).is_some_and(|subscriber| {
-                subscriber.is_late(self.given) || !subscriber.is_near(epoch, &self.window)
+                subscriber.is_behind(self.given) || !subscriber.is_in_window(epoch, &self.window)
             })
     }
 
@@ -335,8 +335,8 @@ impl Hub {
         let mut somebody = false;
         for key in 0..self.subscribers.key_bound() {
             let asked = self.with(key, |subscriber, _| {
-                subscriber.owed_stats = subscriber.group().wanted.want_stats();
-                Ok(subscriber.owed_stats)
+                subscriber.stats_due = subscriber.group().wanted.want_stats();
+                Ok(subscriber.stats_due)
             });
             if asked == Some(true) {
                 somebody = true;
@@ -381,7 +381,7 @@ impl Hub {
         let Some(subscriber) = subscribers.get(key) else { return };
         let hub = HubContext { limits, groups, scratch, now: Instant::now() };
         tracing::debug!(?ending, "a subscriber leaves");
-        if subscriber.leave(ending, last, &hub).is_ok() {
+        if subscriber.close(ending, last, &hub).is_ok() {
             return;
         }
         if let Some(gone) = self.subscribers.remove(key) {

@@ -1,4 +1,4 @@
-//! One subscriber from hello to goodbye: what it said, what it is owed, and when it has been silent for
+//! One subscriber from hello to goodbye: what it text, what it is owed, and when it has been silent for
 //! too long. Waits for nothing; its hub calls.
 
 use std::sync::Arc;
@@ -32,43 +32,43 @@ pub struct Subscriber {
     group: Arc<Group>,
     /// Everything up to here was handed to the socket, or filtered out.
     pub cursor: Cursor,
-    stage: Stage,
+    state: SocketState,
     /// Whether it waits for its turn to read the stored log, or for a page of it.
-    pub reading: bool,
+    pub catching_up: bool,
     /// Whether it was told that the server stops.
-    pub told_draining: bool,
+    pub draining_sent: bool,
     /// Whether there are stats that it has not got.
-    pub owed_stats: bool,
+    pub stats_due: bool,
     /// When silence must be broken; moves with every text of ours.
     mark_at: Instant,
     ping_at: Instant,
     /// There while a ping is not answered.
     pong_by: Option<Instant>,
     /// Messages of the second that began then.
-    second: (Instant, u32),
+    rate_window: (Instant, u32),
     /// What it holds of the server, given back when it leaves.
     _held: (SlotGuard, LoadGuard),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Talking,
-    /// The last word is said; at `by` the connection goes, whatever the peer does.
-    Leaving {
+enum SocketState {
+    Open,
+    /// The last word is text; at `by` the connection goes, whatever the peer does.
+    Closing {
         by: Instant,
-        until: Until,
+        until: ClosingUntil,
     },
 }
 
 /// What a subscriber that leaves still waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Until {
+enum ClosingUntil {
     /// Our last bytes to be taken.
     Flushed,
     /// The peer's close frame.
-    Closed,
+    PeerClosed,
     /// The peer to hang up; what it says meanwhile cannot be understood.
-    HungUp,
+    PeerDisconnected,
 }
 
 /// What a subscriber uses of its hub.
@@ -82,7 +82,7 @@ pub struct HubContext<'a> {
 }
 
 /// After a protocol error the peer gets this long to read our close frame and hang up.
-const HANG_UP: Duration = Duration::from_millis(500);
+const DISCONNECT_WITHIN: Duration = Duration::from_millis(500);
 /// Reads of one socket in one turn; then the others come first.
 const READS: usize = 4;
 
@@ -102,14 +102,14 @@ impl Subscriber {
             inbound: None,
             group,
             cursor,
-            stage: Stage::Talking,
-            reading: false,
-            told_draining: false,
-            owed_stats: false,
+            state: SocketState::Open,
+            catching_up: false,
+            draining_sent: false,
+            stats_due: false,
             mark_at: now + limits.ws_mark_every,
             ping_at: now + limits.ws_ping_every,
             pong_by: None,
-            second: (now, 0),
+            rate_window: (now, 0),
             _held: held,
         }
     }
@@ -127,16 +127,16 @@ impl Subscriber {
 
     /// Whether it can be given something now: it has not been sent away, and takes what it gets.
     pub fn is_ready(&self) -> bool {
-        self.stage == Stage::Talking && !self.socket.is_stuck()
+        self.state == SocketState::Open && !self.socket.is_stuck()
     }
 
     /// Whether it still talks and has not seen everything up to `seq`.
-    pub fn is_late(&self, seq: u64) -> bool {
-        self.stage == Stage::Talking && self.cursor.seq < seq
+    pub fn is_behind(&self, seq: u64) -> bool {
+        self.state == SocketState::Open && self.cursor.seq < seq
     }
 
     /// Whether the window has, or will have, what comes next.
-    pub fn is_near(&self, epoch: Epoch, window: &Window) -> bool {
+    pub fn is_in_window(&self, epoch: Epoch, window: &Window) -> bool {
         self.cursor.epoch == epoch && window.reaches(self.cursor.seq)
     }
 
@@ -154,7 +154,7 @@ impl Subscriber {
     pub fn skip_to(&mut self, to: Cursor, hub: &HubContext<'_>) -> Result<(), Ending> {
         let from = std::mem::replace(&mut self.cursor, to);
         let gap = text(&ServerMessage::Gap { from: Shown(from), to: Shown(to) });
-        self.say(&mut vec![gap], hub)
+        self.send_texts(&mut vec![gap], hub)
     }
 
     /// Where it is now, as a text.
@@ -163,12 +163,16 @@ impl Subscriber {
     }
 
     /// Sends texts, which break the silence: scripts see texts but no pings. Empties `texts`.
-    pub fn say(&mut self, texts: &mut Vec<Bytes>, hub: &HubContext<'_>) -> Result<(), Ending> {
+    pub fn send_texts(
+        &mut self,
+        texts: &mut Vec<Bytes>,
+        hub: &HubContext<'_>,
+    ) -> Result<(), Ending> {
         self.mark_at = hub.now + hub.limits.ws_mark_every;
-        self.send(texts, hub)
+        self.send_frames(texts, hub)
     }
 
-    fn send(&mut self, frames: &mut Vec<Bytes>, hub: &HubContext<'_>) -> Result<(), Ending> {
+    fn send_frames(&mut self, frames: &mut Vec<Bytes>, hub: &HubContext<'_>) -> Result<(), Ending> {
         self.socket.send(frames, &hub.limits.write_bounds()).map_err(|_| Ending::Gone)
     }
 
@@ -183,20 +187,20 @@ impl Subscriber {
             Flushed::Nothing => {}
         }
         if flushed == Flushed::All {
-            self.sign_off()?;
+            self.finish_closing()?;
         }
         Ok(flushed == Flushed::All)
     }
 
     /// Reads what came and answers it. Whether there may be more.
-    pub fn listen(&mut self, hub: &mut HubContext<'_>) -> Result<bool, Ending> {
+    pub fn read(&mut self, hub: &mut HubContext<'_>) -> Result<bool, Ending> {
         for _ in 0..READS {
             match self.socket.read(hub.scratch) {
                 Arrived::Nothing => return Ok(false),
                 Arrived::End => return Err(Ending::Gone),
                 Arrived::Bytes(count) => {
                     let scratch = std::mem::take(&mut hub.scratch);
-                    let heard = self.take(&mut scratch[..count], hub);
+                    let heard = self.receive(&mut scratch[..count], hub);
                     hub.scratch = scratch;
                     heard?;
                 }
@@ -206,66 +210,67 @@ impl Subscriber {
     }
 
     /// Takes bytes of the client.
-    pub fn take(&mut self, arrived: &mut [u8], hub: &mut HubContext<'_>) -> Result<(), Ending> {
-        if matches!(self.stage, Stage::Leaving { until: Until::HungUp, .. }) {
+    pub fn receive(&mut self, arrived: &mut [u8], hub: &mut HubContext<'_>) -> Result<(), Ending> {
+        if matches!(self.state, SocketState::Closing { until: ClosingUntil::PeerDisconnected, .. })
+        {
             return Ok(());
         }
         let mut inbound = self.inbound.take().unwrap_or_default();
         let (heard, wrong) = inbound.take(arrived, hub.limits.ws_message_bytes);
         self.inbound = Some(inbound).filter(|inbound| !inbound.is_empty());
         for one in heard {
-            self.hear(one, hub)?;
+            self.on_message(one, hub)?;
         }
         wrong.map_or(Ok(()), Err)
     }
 
-    fn hear(&mut self, heard: Heard, hub: &mut HubContext<'_>) -> Result<(), Ending> {
-        match (heard, self.stage) {
+    fn on_message(&mut self, heard: Heard, hub: &mut HubContext<'_>) -> Result<(), Ending> {
+        match (heard, self.state) {
             (Heard::Close(code), _) => Err(Ending::Closed(code)),
             (Heard::Pong, _) => {
                 self.pong_by = None;
                 Ok(())
             }
-            (Heard::Ping(_) | Heard::Text(_), Stage::Leaving { .. }) => Ok(()),
-            (Heard::Ping(payload), Stage::Talking) => {
-                self.count(hub)?;
-                self.send(&mut vec![frames::pong(&payload)], hub)
+            (Heard::Ping(_) | Heard::Text(_), SocketState::Closing { .. }) => Ok(()),
+            (Heard::Ping(payload), SocketState::Open) => {
+                self.count_message(hub)?;
+                self.send_frames(&mut vec![frames::pong(&payload)], hub)
             }
-            (Heard::Text(said), Stage::Talking) => {
-                self.count(hub)?;
-                let answer = self.answer(&said, hub);
-                self.say(&mut vec![answer], hub)
+            (Heard::Text(text), SocketState::Open) => {
+                self.count_message(hub)?;
+                let answer = self.reply_to(&text, hub);
+                self.send_texts(&mut vec![answer], hub)
             }
         }
     }
 
-    fn count(&mut self, hub: &HubContext<'_>) -> Result<(), Ending> {
-        let (began, messages) = self.second;
-        self.second = match hub.now - began < Duration::from_secs(1) {
+    fn count_message(&mut self, hub: &HubContext<'_>) -> Result<(), Ending> {
+        let (began, messages) = self.rate_window;
+        self.rate_window = match hub.now - began < Duration::from_secs(1) {
             true => (began, messages + 1),
             false => (hub.now, 1),
         };
-        match self.second.1 > hub.limits.ws_messages_per_second {
+        match self.rate_window.1 > hub.limits.ws_messages_per_second {
             true => Err(Ending::Flood),
             false => Ok(()),
         }
     }
 
-    fn answer(&mut self, said: &str, hub: &mut HubContext<'_>) -> Bytes {
+    fn reply_to(&mut self, text: &str, hub: &mut HubContext<'_>) -> Bytes {
         let cursor = Shown(self.cursor);
         let mut wanted = self.group.wanted.clone();
-        if let Err(why) = hub.limits.json.check(said) {
+        if let Err(why) = hub.limits.json.check(text) {
             return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
         }
-        let answer = match serde_json::from_str(said).map(|Object(said)| said) {
+        let answer = match serde_json::from_str(text).map(|Object(text)| text) {
             Ok(ClientMessage::Ping {}) => return text(&ServerMessage::Pong),
             Ok(ClientMessage::Subscribe(asked)) => match wanted.add(&asked, self.cursor) {
                 Ok(()) => text(&ServerMessage::Subscribed { id: &asked.id, cursor }),
-                Err(problem) => return refused(&problem),
+                Err(problem) => return refusal(&problem),
             },
             Ok(ClientMessage::Unsubscribe { id }) => match wanted.remove(&id) {
                 Ok(()) => text(&ServerMessage::Unsubscribed { id: &id, cursor }),
-                Err(problem) => return refused(&problem),
+                Err(problem) => return refusal(&problem),
             },
             Err(error) => {
                 let message = shorten(&error.to_string(), MAX_MESSAGE);
@@ -273,7 +278,7 @@ impl Subscriber {
                 return text(&ServerMessage::Error { code, message });
             }
         };
-        self.owed_stats |= wanted.want_stats() && !self.group.wanted.want_stats();
+        self.stats_due |= wanted.want_stats() && !self.group.wanted.want_stats();
         let group = hub.groups.of(wanted);
         let left = std::mem::replace(&mut self.group, group);
         hub.groups.leave(left);
@@ -283,10 +288,10 @@ impl Subscriber {
     /// What the clock asks for: a ping, a mark, or the end.
     pub fn check_timers(&mut self, hub: &HubContext<'_>) -> Result<(), Ending> {
         let (now, limits) = (hub.now, hub.limits);
-        match self.stage {
-            Stage::Leaving { by, .. } if by <= now => return Err(Ending::Gone),
-            Stage::Leaving { .. } => return Ok(()),
-            Stage::Talking => {}
+        match self.state {
+            SocketState::Closing { by, .. } if by <= now => return Err(Ending::Gone),
+            SocketState::Closing { .. } => return Ok(()),
+            SocketState::Open => {}
         }
         let bounds = limits.write_bounds();
         self.socket.check_rate(now, &bounds).map_err(|_| Ending::Unwritable)?;
@@ -299,53 +304,55 @@ impl Subscriber {
         if self.ping_at <= now {
             self.ping_at = now + limits.ws_ping_every;
             self.pong_by.get_or_insert(now + limits.ws_pong_within);
-            self.send(&mut vec![frames::ping()], hub)?;
+            self.send_frames(&mut vec![frames::ping()], hub)?;
         }
         if self.mark_at <= now {
-            self.say(&mut vec![self.mark()], hub)?;
+            self.send_texts(&mut vec![self.mark()], hub)?;
         }
         Ok(())
     }
 
     /// Begins to leave, with `last` as the last word: [`Ending::Gone`] when there is nothing to wait for.
-    pub fn leave(
+    pub fn close(
         &mut self,
         ending: Ending,
         last: Bytes,
         hub: &HubContext<'_>,
     ) -> Result<(), Ending> {
-        if self.stage != Stage::Talking {
+        if self.state != SocketState::Open {
             return Err(Ending::Gone); // the peer's close, or its end, was all that was missing
         }
         let within = hub.limits.ws_close_within;
         let (within, until) = match ending {
             Ending::Gone => return Err(Ending::Gone),
-            Ending::Closed(_) => (within, Until::Flushed),
-            _ if ending.keeps_the_thread() => (within, Until::Closed),
-            _ => (within.min(HANG_UP), Until::HungUp),
+            Ending::Closed(_) => (within, ClosingUntil::Flushed),
+            _ if ending.keeps_the_thread() => (within, ClosingUntil::PeerClosed),
+            _ => (within.min(DISCONNECT_WITHIN), ClosingUntil::PeerDisconnected),
         };
-        self.stage = Stage::Leaving { by: hub.now + within, until };
-        self.send(&mut vec![last], hub)?;
+        self.state = SocketState::Closing { by: hub.now + within, until };
+        self.send_frames(&mut vec![last], hub)?;
         match self.socket.is_stuck() {
             true => Ok(()),
-            false => self.sign_off(),
+            false => self.finish_closing(),
         }
     }
 
     /// The last bytes are out.
-    fn sign_off(&mut self) -> Result<(), Ending> {
-        match self.stage {
-            Stage::Leaving { until: Until::Flushed, .. } => Err(Ending::Gone),
-            Stage::Leaving { until: Until::HungUp, .. } => {
+    fn finish_closing(&mut self) -> Result<(), Ending> {
+        match self.state {
+            SocketState::Closing { until: ClosingUntil::Flushed, .. } => Err(Ending::Gone),
+            SocketState::Closing { until: ClosingUntil::PeerDisconnected, .. } => {
                 self.socket.hang_up();
                 Ok(())
             }
-            Stage::Leaving { until: Until::Closed, .. } | Stage::Talking => Ok(()),
+            SocketState::Closing { until: ClosingUntil::PeerClosed, .. } | SocketState::Open => {
+                Ok(())
+            }
         }
     }
 }
 
-fn refused(problem: &Problem) -> Bytes {
+fn refusal(problem: &Problem) -> Bytes {
     let (code, message) = (problem.code(), problem.detail().to_owned());
     text(&ServerMessage::Error { code, message })
 }

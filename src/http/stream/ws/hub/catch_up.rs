@@ -55,11 +55,12 @@ impl Hub {
         let Hub {
             subscribers, groups, scratch, limits, window, catch_up_frames, log_pages, ..
         } = self;
-        let Some(subscriber) = subscribers.get(key).filter(|subscriber| subscriber.reading) else {
+        let Some(subscriber) = subscribers.get(key).filter(|subscriber| subscriber.catching_up)
+        else {
             return Ok(Next::Leave); // somebody else's key by now
         };
-        if !subscriber.is_ready() || subscriber.is_near(self.floor.epoch, window) {
-            subscriber.reading = false;
+        if !subscriber.is_ready() || subscriber.is_in_window(self.floor.epoch, window) {
+            subscriber.catching_up = false;
             return Ok(Next::Leave);
         }
         let cursor = subscriber.cursor;
@@ -81,7 +82,7 @@ impl Hub {
         subscriber.cursor.seq = cached.to;
         if let Some(frame) = cached.frame {
             let hub = HubContext { limits, groups, scratch, now: Instant::now() };
-            subscriber.say(&mut vec![frame], &hub)?;
+            subscriber.send_texts(&mut vec![frame], &hub)?;
         }
         Ok(Next::Again)
     }
@@ -103,7 +104,7 @@ impl Hub {
         }
         for key in self.page_waiters.take(page) {
             let next = self.with(key, |subscriber, hub| match &read {
-                _ if !subscriber.reading => Ok(()),
+                _ if !subscriber.catching_up => Ok(()),
                 PageRead::Cached => Ok(()),
                 PageRead::Gap { oldest } => {
                     let cursor = subscriber.cursor;

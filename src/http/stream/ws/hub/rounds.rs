@@ -24,7 +24,7 @@ impl Hub {
                 return false;
             }
             None => {
-                (self.due, self.urgent, self.somebody_is_late) = (false, false, false);
+                (self.due, self.urgent, self.some_are_behind) = (false, false, false);
                 self.given = self.window.to();
                 self.round_frames.clear();
                 self.pacer.begin(now);
@@ -39,7 +39,7 @@ impl Hub {
         if self.round.is_none() {
             self.pacer.end(Instant::now(), self.load.write_share());
             self.round_frames.clear();
-            if self.given == self.window.to() && !self.somebody_is_late {
+            if self.given == self.window.to() && !self.some_are_behind {
                 self.window.clear();
             }
         }
@@ -55,21 +55,21 @@ impl Hub {
         let Hub { subscribers, groups, scratch, limits, window, round_frames, outbox, .. } = self;
         let Some(subscriber) = subscribers.get(key) else { return };
         if !subscriber.is_ready() {
-            self.somebody_is_late |= subscriber.is_late(self.given);
+            self.some_are_behind |= subscriber.is_behind(self.given);
             return;
         }
         let hub = HubContext { limits, groups, scratch, now: Instant::now() };
         if let Some(draining) = &self.draining
-            && !std::mem::replace(&mut subscriber.told_draining, true)
+            && !std::mem::replace(&mut subscriber.draining_sent, true)
         {
             outbox.push(draining.clone());
         }
-        let told_stats = self.stats.as_ref().filter(|_| std::mem::take(&mut subscriber.owed_stats));
-        outbox.extend(told_stats.cloned());
-        let mut told_place = told_stats.is_none();
+        let new_stats = self.stats.as_ref().filter(|_| std::mem::take(&mut subscriber.stats_due));
+        outbox.extend(new_stats.cloned());
+        let mut cursor_sent = new_stats.is_none();
         let mut sent = Ok(());
-        if !subscriber.reading {
-            while subscriber.is_near(self.floor.epoch, window)
+        if !subscriber.catching_up {
+            while subscriber.is_in_window(self.floor.epoch, window)
                 && subscriber.cursor.seq < window.to()
                 && subscriber.is_ready()
                 && sent.is_ok()
@@ -78,33 +78,33 @@ impl Hub {
                 let batches = window.after(cursor.seq).cloned();
                 let cached = round_frames.get_or_make(subscriber.group(), cursor, batches);
                 subscriber.cursor.seq = cached.to;
-                told_place |= cached.frame.is_some();
+                cursor_sent |= cached.frame.is_some();
                 outbox.extend(cached.frame);
                 if outbox.len() >= AT_ONCE {
-                    sent = subscriber.say(outbox, &hub);
+                    sent = subscriber.send_texts(outbox, &hub);
                 }
             }
         }
         // Stats hold the newest place, so that whoever reads them sees how far behind it is; and since they
         // break the silence, nothing else would move the place of one who wants few events.
-        if !told_place {
+        if !cursor_sent {
             outbox.push(subscriber.mark());
         }
         if !outbox.is_empty() {
-            sent = sent.and_then(|()| subscriber.say(outbox, &hub));
+            sent = sent.and_then(|()| subscriber.send_texts(outbox, &hub));
             outbox.clear();
         }
         if let Err(ending) = sent {
             return self.disconnect(key, ending);
         }
-        if subscriber.reading {
+        if subscriber.catching_up {
             return;
         }
-        if !subscriber.is_near(self.floor.epoch, window) {
-            subscriber.reading = true;
+        if !subscriber.is_in_window(self.floor.epoch, window) {
+            subscriber.catching_up = true;
             self.behind.push_back(key);
         } else if !subscriber.is_ready() {
-            self.somebody_is_late = true;
+            self.some_are_behind = true;
         } else if matches!(self.live, Live::Ended) {
             self.disconnect(key, Ending::Delivered);
         }
