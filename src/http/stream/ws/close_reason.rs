@@ -8,7 +8,7 @@ use crate::http::view::to_json;
 
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum CloseReason {
     /// The client closed, with this code if any.
     Closed(Option<u16>),
     /// Its connection is gone.
@@ -33,48 +33,51 @@ pub enum Ending {
     BadProtocol,
 }
 
-impl Ending {
+impl CloseReason {
     /// The close code (RFC 6455 §7.4) and what `bye` says; `None` when the peer left first.
-    pub fn farewell(self, stop: Stop) -> Option<(u16, &'static str)> {
+    pub fn close_frame(self, shutdown: Shutdown) -> Option<(u16, &'static str)> {
         match self {
-            Ending::Closed(_) | Ending::Gone => None,
-            Ending::Delivered => match stop {
-                Stop::Asked => Some((1001, "stopping")),
-                Stop::Unasked => Some((1011, "the event stream ended")),
+            CloseReason::Closed(_) | CloseReason::Gone => None,
+            CloseReason::Delivered => match shutdown {
+                Shutdown::Requested => Some((1001, "stopping")),
+                Shutdown::NotRequested => Some((1011, "the event stream ended")),
             },
-            Ending::StoreFailed => Some((1011, "the event log cannot be read")),
-            Ending::Unwritable => Some((1013, "too slow")),
-            Ending::Silent => Some((1013, "no pong")),
-            Ending::Flood => Some((1008, "too many messages")),
-            Ending::Binary => Some((1003, "only text is understood")),
-            Ending::TooBig => Some((1009, "the message is too big")),
-            Ending::BadText => Some((1007, "not UTF-8")),
-            Ending::BadProtocol => Some((1002, "not the WebSocket protocol")),
+            CloseReason::StoreFailed => Some((1011, "the event log cannot be read")),
+            CloseReason::Unwritable => Some((1013, "too slow")),
+            CloseReason::Silent => Some((1013, "no pong")),
+            CloseReason::Flood => Some((1008, "too many messages")),
+            CloseReason::Binary => Some((1003, "only text is understood")),
+            CloseReason::TooBig => Some((1009, "the message is too big")),
+            CloseReason::BadText => Some((1007, "not UTF-8")),
+            CloseReason::BadProtocol => Some((1002, "not the WebSocket protocol")),
         }
     }
 
     /// Whether what follows can still be told apart: else it is read and thrown away.
-    pub fn keeps_the_thread(self) -> bool {
+    pub fn leaves_peer_readable(self) -> bool {
         match self {
-            Ending::Binary | Ending::TooBig | Ending::BadText | Ending::BadProtocol => false,
-            Ending::Closed(_)
-            | Ending::Gone
-            | Ending::Delivered
-            | Ending::StoreFailed
-            | Ending::Unwritable
-            | Ending::Silent
-            | Ending::Flood => true,
+            CloseReason::Binary
+            | CloseReason::TooBig
+            | CloseReason::BadText
+            | CloseReason::BadProtocol => false,
+            CloseReason::Closed(_)
+            | CloseReason::Gone
+            | CloseReason::Delivered
+            | CloseReason::StoreFailed
+            | CloseReason::Unwritable
+            | CloseReason::Silent
+            | CloseReason::Flood => true,
         }
     }
 }
 
 /// Whether the server was asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
+pub enum Shutdown {
     /// It is stopping.
-    Asked,
+    Requested,
     /// It should be running.
-    Unasked,
+    NotRequested,
 }
 
 /// `bye` and our close frame, one after the other.
@@ -92,19 +95,19 @@ mod tests {
         let page = include_str!("../../../../docs/stream.md");
         let (_, codes) = page.split_once("**Close codes.**").unwrap();
         let codes = codes.split("\n## ").next().unwrap();
-        for ending in [
-            Ending::Delivered,
-            Ending::StoreFailed,
-            Ending::Unwritable,
-            Ending::Silent,
-            Ending::Flood,
-            Ending::Binary,
-            Ending::TooBig,
-            Ending::BadText,
-            Ending::BadProtocol,
+        for reason in [
+            CloseReason::Delivered,
+            CloseReason::StoreFailed,
+            CloseReason::Unwritable,
+            CloseReason::Silent,
+            CloseReason::Flood,
+            CloseReason::Binary,
+            CloseReason::TooBig,
+            CloseReason::BadText,
+            CloseReason::BadProtocol,
         ] {
-            let (code, _) = ending.farewell(Stop::Asked).unwrap();
-            assert!(codes.contains(&code.to_string()), "{code} of {ending:?} is missing");
+            let (code, _) = reason.close_frame(Shutdown::Requested).unwrap();
+            assert!(codes.contains(&code.to_string()), "{code} of {reason:?} is missing");
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::accepted_socket::AcceptedSocket;
-use super::close_reason::{Ending, Stop, bye};
+use super::close_reason::{CloseReason, Shutdown, bye};
 use super::frame_cache::FrameCache;
 use super::frames;
 use super::hub_load::{HubLoad, LoadGuard};
@@ -352,36 +352,36 @@ impl Hub {
     fn with<T>(
         &mut self,
         key: u32,
-        act: impl FnOnce(&mut Subscriber, &mut HubContext<'_>) -> Result<T, Ending>,
+        act: impl FnOnce(&mut Subscriber, &mut HubContext<'_>) -> Result<T, CloseReason>,
     ) -> Option<T> {
         let Hub { subscribers, groups, scratch, limits, .. } = self;
         let subscriber = subscribers.get(key)?;
         let mut hub = HubContext { limits, groups, scratch, now: Instant::now() };
         match act(subscriber, &mut hub) {
             Ok(done) => Some(done),
-            Err(ending) => {
-                self.disconnect(key, ending);
+            Err(reason) => {
+                self.disconnect(key, reason);
                 None
             }
         }
     }
 
     /// Says the last word to a subscriber, or lets it go when there is none to say.
-    fn disconnect(&mut self, key: u32, ending: Ending) {
-        let stop = match self.engine.shutdown().draining.is_cancelled() {
-            true => Stop::Asked,
-            false => Stop::Unasked,
+    fn disconnect(&mut self, key: u32, reason: CloseReason) {
+        let shutdown = match self.engine.shutdown().draining.is_cancelled() {
+            true => Shutdown::Requested,
+            false => Shutdown::NotRequested,
         };
-        let last = match (ending, ending.farewell(stop)) {
+        let last = match (reason, reason.close_frame(shutdown)) {
             (_, Some((code, why))) => bye(code, why, self.limits.retry_ms),
-            (Ending::Closed(code), None) => frames::close(code.map(|code| (code, ""))),
+            (CloseReason::Closed(code), None) => frames::close(code.map(|code| (code, ""))),
             (_, None) => Bytes::new(),
         };
         let Hub { subscribers, groups, scratch, limits, .. } = self;
         let Some(subscriber) = subscribers.get(key) else { return };
         let hub = HubContext { limits, groups, scratch, now: Instant::now() };
-        tracing::debug!(?ending, "a subscriber leaves");
-        if subscriber.close(ending, last, &hub).is_ok() {
+        tracing::debug!(?reason, "a subscriber leaves");
+        if subscriber.close(reason, last, &hub).is_ok() {
             return;
         }
         if let Some(gone) = self.subscribers.remove(key) {

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use super::close_reason::Ending;
+use super::close_reason::CloseReason;
 
 /// What a client said.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Inbound {
 
     /// Takes what arrived; `limit` is the longest message in bytes. Answers with what was said, and with the
     /// reason to close when something was wrong after that.
-    pub fn take(&mut self, arrived: &mut [u8], limit: usize) -> (Vec<Heard>, Option<Ending>) {
+    pub fn take(&mut self, arrived: &mut [u8], limit: usize) -> (Vec<Heard>, Option<CloseReason>) {
         let mut heard = Vec::new();
         let mut joined = std::mem::take(&mut self.frame);
         let mut rest = if joined.is_empty() {
@@ -55,7 +55,7 @@ impl Inbound {
                 Ok(Some(Some(one))) => heard.push(one),
                 Ok(Some(None)) => {}
                 Ok(None) => break,
-                Err(ending) => return (heard, Some(ending)),
+                Err(reason) => return (heard, Some(reason)),
             }
         }
         self.frame = rest.to_vec();
@@ -63,9 +63,13 @@ impl Inbound {
     }
 
     /// One frame off the front: `None` when it is incomplete, `Some(None)` when it completes no message.
-    fn one(&mut self, rest: &mut &mut [u8], limit: usize) -> Result<Option<Option<Heard>>, Ending> {
+    fn one(
+        &mut self,
+        rest: &mut &mut [u8],
+        limit: usize,
+    ) -> Result<Option<Option<Heard>>, CloseReason> {
         let mut cursor = Cursor::new(&**rest);
-        let header = FrameHeader::parse(&mut cursor).map_err(|_| Ending::BadProtocol)?;
+        let header = FrameHeader::parse(&mut cursor).map_err(|_| CloseReason::BadProtocol)?;
         let Some((header, length)) = header else { return Ok(None) };
         let begins = cursor.position() as usize;
         self.check(&header, length, limit)?;
@@ -83,35 +87,39 @@ impl Inbound {
     }
 
     /// What can be judged before the payload is there.
-    fn check(&self, header: &FrameHeader, length: u64, limit: usize) -> Result<(), Ending> {
+    fn check(&self, header: &FrameHeader, length: u64, limit: usize) -> Result<(), CloseReason> {
         if header.rsv1 || header.rsv2 || header.rsv3 || header.mask.is_none() {
-            return Err(Ending::BadProtocol); // no extension was agreed on; clients mask (§5.1)
+            return Err(CloseReason::BadProtocol); // no extension was agreed on; clients mask (§5.1)
         }
         let is_open = self.message.is_some();
         match header.opcode {
             OpCode::Control(_) if !header.is_final || length > MAX_CONTROL => {
-                Err(Ending::BadProtocol)
+                Err(CloseReason::BadProtocol)
             }
             OpCode::Control(_) => Ok(()),
-            OpCode::Data(Data::Continue) if !is_open => Err(Ending::BadProtocol),
-            OpCode::Data(Data::Text | Data::Binary) if is_open => Err(Ending::BadProtocol),
-            OpCode::Data(Data::Binary) => Err(Ending::Binary),
+            OpCode::Data(Data::Continue) if !is_open => Err(CloseReason::BadProtocol),
+            OpCode::Data(Data::Text | Data::Binary) if is_open => Err(CloseReason::BadProtocol),
+            OpCode::Data(Data::Binary) => Err(CloseReason::Binary),
             OpCode::Data(_) => {
                 let so_far = self.message.as_ref().map_or(0, Vec::len) as u64;
                 match so_far.saturating_add(length) > limit as u64 {
-                    true => Err(Ending::TooBig),
+                    true => Err(CloseReason::TooBig),
                     false => Ok(()),
                 }
             }
         }
     }
 
-    fn complete(&mut self, header: &FrameHeader, payload: &[u8]) -> Result<Option<Heard>, Ending> {
+    fn complete(
+        &mut self,
+        header: &FrameHeader,
+        payload: &[u8],
+    ) -> Result<Option<Heard>, CloseReason> {
         match header.opcode {
             OpCode::Control(Control::Ping) => Ok(Some(Heard::Ping(payload.to_vec()))),
             OpCode::Control(Control::Pong) => Ok(Some(Heard::Pong)),
             OpCode::Control(Control::Close) => closing(payload).map(Some),
-            OpCode::Control(Control::Reserved(_)) => Err(Ending::BadProtocol),
+            OpCode::Control(Control::Reserved(_)) => Err(CloseReason::BadProtocol),
             OpCode::Data(_) => {
                 let mut message = self.message.take().unwrap_or_default();
                 message.extend_from_slice(payload);
@@ -119,7 +127,7 @@ impl Inbound {
                     self.message = Some(message);
                     return Ok(None);
                 }
-                let text = String::from_utf8(message).map_err(|_| Ending::BadText)?;
+                let text = String::from_utf8(message).map_err(|_| CloseReason::BadText)?;
                 Ok(Some(Heard::Text(text)))
             }
         }
@@ -127,18 +135,18 @@ impl Inbound {
 }
 
 /// The body of a close frame (§5.5.1): nothing, or a code and a reason.
-fn closing(body: &[u8]) -> Result<Heard, Ending> {
+fn closing(body: &[u8]) -> Result<Heard, CloseReason> {
     let code = match body {
         [] => return Ok(Heard::Close(None)),
-        [_] => return Err(Ending::BadProtocol),
+        [_] => return Err(CloseReason::BadProtocol),
         [high, low, reason @ ..] => {
-            std::str::from_utf8(reason).map_err(|_| Ending::BadText)?;
+            std::str::from_utf8(reason).map_err(|_| CloseReason::BadText)?;
             u16::from_be_bytes([*high, *low])
         }
     };
     match CloseCode::from(code).is_allowed() {
         true => Ok(Heard::Close(Some(code))),
-        false => Err(Ending::BadProtocol),
+        false => Err(CloseReason::BadProtocol),
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::accepted_socket::SlotGuard;
-use super::close_reason::Ending;
+use super::close_reason::CloseReason;
 use super::frames;
 use super::hub_load::LoadGuard;
 use super::inbound::{Heard, Inbound};
@@ -151,7 +151,7 @@ impl Subscriber {
     }
 
     /// Tells of a gap and goes on behind it.
-    pub fn skip_to(&mut self, to: Cursor, hub: &HubContext<'_>) -> Result<(), Ending> {
+    pub fn skip_to(&mut self, to: Cursor, hub: &HubContext<'_>) -> Result<(), CloseReason> {
         let from = std::mem::replace(&mut self.cursor, to);
         let gap = text(&ServerMessage::Gap { from: Shown(from), to: Shown(to) });
         self.send_texts(&mut vec![gap], hub)
@@ -167,18 +167,23 @@ impl Subscriber {
         &mut self,
         texts: &mut Vec<Bytes>,
         hub: &HubContext<'_>,
-    ) -> Result<(), Ending> {
+    ) -> Result<(), CloseReason> {
         self.mark_at = hub.now + hub.limits.ws_mark_every;
         self.send_frames(texts, hub)
     }
 
-    fn send_frames(&mut self, frames: &mut Vec<Bytes>, hub: &HubContext<'_>) -> Result<(), Ending> {
-        self.socket.send(frames, &hub.limits.write_bounds()).map_err(|_| Ending::Gone)
+    fn send_frames(
+        &mut self,
+        frames: &mut Vec<Bytes>,
+        hub: &HubContext<'_>,
+    ) -> Result<(), CloseReason> {
+        self.socket.send(frames, &hub.limits.write_bounds()).map_err(|_| CloseReason::Gone)
     }
 
     /// Sends what waits, as far as there is room. Whether nothing waits any more.
-    pub fn flush(&mut self, hub: &HubContext<'_>) -> Result<bool, Ending> {
-        let flushed = self.socket.flush(&hub.limits.write_bounds()).map_err(|_| Ending::Gone)?;
+    pub fn flush(&mut self, hub: &HubContext<'_>) -> Result<bool, CloseReason> {
+        let flushed =
+            self.socket.flush(&hub.limits.write_bounds()).map_err(|_| CloseReason::Gone)?;
         match flushed {
             Flushed::All | Flushed::Some => {
                 // A ping may be behind much that a slow peer has yet to take.
@@ -193,11 +198,11 @@ impl Subscriber {
     }
 
     /// Reads what came and answers it. Whether there may be more.
-    pub fn read(&mut self, hub: &mut HubContext<'_>) -> Result<bool, Ending> {
+    pub fn read(&mut self, hub: &mut HubContext<'_>) -> Result<bool, CloseReason> {
         for _ in 0..READS {
             match self.socket.read(hub.scratch) {
                 Arrived::Nothing => return Ok(false),
-                Arrived::End => return Err(Ending::Gone),
+                Arrived::End => return Err(CloseReason::Gone),
                 Arrived::Bytes(count) => {
                     let scratch = std::mem::take(&mut hub.scratch);
                     let heard = self.receive(&mut scratch[..count], hub);
@@ -210,7 +215,11 @@ impl Subscriber {
     }
 
     /// Takes bytes of the client.
-    pub fn receive(&mut self, arrived: &mut [u8], hub: &mut HubContext<'_>) -> Result<(), Ending> {
+    pub fn receive(
+        &mut self,
+        arrived: &mut [u8],
+        hub: &mut HubContext<'_>,
+    ) -> Result<(), CloseReason> {
         if matches!(self.state, SocketState::Closing { until: ClosingUntil::PeerDisconnected, .. })
         {
             return Ok(());
@@ -224,9 +233,9 @@ impl Subscriber {
         wrong.map_or(Ok(()), Err)
     }
 
-    fn on_message(&mut self, heard: Heard, hub: &mut HubContext<'_>) -> Result<(), Ending> {
+    fn on_message(&mut self, heard: Heard, hub: &mut HubContext<'_>) -> Result<(), CloseReason> {
         match (heard, self.state) {
-            (Heard::Close(code), _) => Err(Ending::Closed(code)),
+            (Heard::Close(code), _) => Err(CloseReason::Closed(code)),
             (Heard::Pong, _) => {
                 self.pong_by = None;
                 Ok(())
@@ -244,14 +253,14 @@ impl Subscriber {
         }
     }
 
-    fn count_message(&mut self, hub: &HubContext<'_>) -> Result<(), Ending> {
+    fn count_message(&mut self, hub: &HubContext<'_>) -> Result<(), CloseReason> {
         let (began, messages) = self.rate_window;
         self.rate_window = match hub.now - began < Duration::from_secs(1) {
             true => (began, messages + 1),
             false => (hub.now, 1),
         };
         match self.rate_window.1 > hub.limits.ws_messages_per_second {
-            true => Err(Ending::Flood),
+            true => Err(CloseReason::Flood),
             false => Ok(()),
         }
     }
@@ -286,20 +295,20 @@ impl Subscriber {
     }
 
     /// What the clock asks for: a ping, a mark, or the end.
-    pub fn check_timers(&mut self, hub: &HubContext<'_>) -> Result<(), Ending> {
+    pub fn check_timers(&mut self, hub: &HubContext<'_>) -> Result<(), CloseReason> {
         let (now, limits) = (hub.now, hub.limits);
         match self.state {
-            SocketState::Closing { by, .. } if by <= now => return Err(Ending::Gone),
+            SocketState::Closing { by, .. } if by <= now => return Err(CloseReason::Gone),
             SocketState::Closing { .. } => return Ok(()),
             SocketState::Open => {}
         }
         let bounds = limits.write_bounds();
-        self.socket.check_rate(now, &bounds).map_err(|_| Ending::Unwritable)?;
+        self.socket.check_rate(now, &bounds).map_err(|_| CloseReason::Unwritable)?;
         if self.socket.is_stuck() {
             return Ok(());
         }
         if self.pong_by.is_some_and(|pong_by| pong_by <= now) {
-            return Err(Ending::Silent);
+            return Err(CloseReason::Silent);
         }
         if self.ping_at <= now {
             self.ping_at = now + limits.ws_ping_every;
@@ -312,21 +321,21 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Begins to leave, with `last` as the last word: [`Ending::Gone`] when there is nothing to wait for.
+    /// Begins to leave, with `last` as the last word: [`CloseReason::Gone`] when there is nothing to wait for.
     pub fn close(
         &mut self,
-        ending: Ending,
+        reason: CloseReason,
         last: Bytes,
         hub: &HubContext<'_>,
-    ) -> Result<(), Ending> {
+    ) -> Result<(), CloseReason> {
         if self.state != SocketState::Open {
-            return Err(Ending::Gone); // the peer's close, or its end, was all that was missing
+            return Err(CloseReason::Gone); // the peer's close, or its end, was all that was missing
         }
         let within = hub.limits.ws_close_within;
-        let (within, until) = match ending {
-            Ending::Gone => return Err(Ending::Gone),
-            Ending::Closed(_) => (within, ClosingUntil::Flushed),
-            _ if ending.keeps_the_thread() => (within, ClosingUntil::PeerClosed),
+        let (within, until) = match reason {
+            CloseReason::Gone => return Err(CloseReason::Gone),
+            CloseReason::Closed(_) => (within, ClosingUntil::Flushed),
+            _ if reason.leaves_peer_readable() => (within, ClosingUntil::PeerClosed),
             _ => (within.min(DISCONNECT_WITHIN), ClosingUntil::PeerDisconnected),
         };
         self.state = SocketState::Closing { by: hub.now + within, until };
@@ -338,9 +347,9 @@ impl Subscriber {
     }
 
     /// The last bytes are out.
-    fn finish_closing(&mut self) -> Result<(), Ending> {
+    fn finish_closing(&mut self) -> Result<(), CloseReason> {
         match self.state {
-            SocketState::Closing { until: ClosingUntil::Flushed, .. } => Err(Ending::Gone),
+            SocketState::Closing { until: ClosingUntil::Flushed, .. } => Err(CloseReason::Gone),
             SocketState::Closing { until: ClosingUntil::PeerDisconnected, .. } => {
                 self.socket.hang_up();
                 Ok(())

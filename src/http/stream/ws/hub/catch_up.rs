@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 
 use super::Hub;
 use crate::engine::{EngineError, StoreError};
-use crate::http::stream::ws::close_reason::Ending;
+use crate::http::stream::ws::close_reason::CloseReason;
 use crate::http::stream::ws::frame_cache::FrameCache;
 use crate::http::stream::ws::log_page_cache::{LogPageCache, PageRead};
 use crate::http::stream::ws::subscriber::HubContext;
@@ -39,7 +39,7 @@ impl Hub {
                 Ok(Next::Again) => self.behind.push_back(key),
                 Ok(Next::Wait(page)) => self.wait_for_page(page, key),
                 Ok(Next::Leave) => self.serve(key),
-                Err(ending) => self.disconnect(key, ending),
+                Err(reason) => self.disconnect(key, reason),
             }
         }
         if count > 0 && self.behind.is_empty() && self.page_waiters.is_empty() {
@@ -50,7 +50,7 @@ impl Hub {
     }
 
     /// A frame of the past for one subscriber.
-    fn send_stored(&mut self, key: u32) -> Result<Next, Ending> {
+    fn send_stored(&mut self, key: u32) -> Result<Next, CloseReason> {
         let head = self.engine.head();
         let Hub {
             subscribers, groups, scratch, limits, window, catch_up_frames, log_pages, ..
@@ -117,8 +117,8 @@ impl Hub {
                 }
                 // The store closes after everything was sent; who was behind then comes back with its
                 // cursor after the next start.
-                PageRead::Failed(error) if is_closed(error) => Err(Ending::Delivered),
-                PageRead::Failed(_) => Err(Ending::StoreFailed),
+                PageRead::Failed(error) if is_closed(error) => Err(CloseReason::Delivered),
+                PageRead::Failed(_) => Err(CloseReason::StoreFailed),
             });
             if next.is_some() {
                 self.behind.push_back(key);

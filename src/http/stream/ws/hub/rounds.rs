@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::{Hub, Live};
-use crate::http::stream::ws::close_reason::Ending;
+use crate::http::stream::ws::close_reason::CloseReason;
 use crate::http::stream::ws::subscriber::HubContext;
 
 /// SubscriberSlab in one step of a round; between two steps others get the processor.
@@ -94,8 +94,8 @@ impl Hub {
             sent = sent.and_then(|()| subscriber.send_texts(outbox, &hub));
             outbox.clear();
         }
-        if let Err(ending) = sent {
-            return self.disconnect(key, ending);
+        if let Err(reason) = sent {
+            return self.disconnect(key, reason);
         }
         if subscriber.catching_up {
             return;
@@ -106,7 +106,7 @@ impl Hub {
         } else if !subscriber.is_ready() {
             self.some_are_behind = true;
         } else if matches!(self.live, Live::Ended) {
-            self.disconnect(key, Ending::Delivered);
+            self.disconnect(key, CloseReason::Delivered);
         }
     }
 }
