@@ -18,12 +18,12 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn take(bytes: &[u8]) -> (Vec<Heard>, Option<CloseReason>) {
-    Inbound::default().take(&mut bytes.to_vec(), 1_000)
+fn take(bytes: &[u8]) -> (Vec<InboundMessage>, Option<CloseReason>) {
+    MessageDecoder::default().decode(&mut bytes.to_vec(), 1_000)
 }
 
-fn text(text: &str) -> Heard {
-    Heard::Text(text.to_owned())
+fn text(text: &str) -> InboundMessage {
+    InboundMessage::Text(text.to_owned())
 }
 
 #[test]
@@ -40,20 +40,20 @@ fn messages_are_the_same_however_their_bytes_arrive() {
     ]
     .concat();
     let expected = || {
-        let ping = Heard::Ping(b"ping".to_vec());
-        let close = Heard::Close(Some(1000));
-        vec![text("one"), ping, Heard::Pong, text("two"), text(&"x".repeat(300)), close]
+        let ping = InboundMessage::Ping(b"ping".to_vec());
+        let close = InboundMessage::Close(Some(1000));
+        vec![text("one"), ping, InboundMessage::Pong, text("two"), text(&"x".repeat(300)), close]
     };
     for size in [1, 2, 3, 7, 100, stream.len()] {
-        let mut inbound = Inbound::default();
-        let mut heard = Vec::new();
+        let mut decoder = MessageDecoder::default();
+        let mut messages = Vec::new();
         for piece in stream.chunks(size) {
-            let (more, wrong) = inbound.take(&mut piece.to_vec(), 1_000);
+            let (more, wrong) = decoder.take(&mut piece.to_vec(), 1_000);
             assert_eq!(wrong, None);
-            heard.extend(more);
+            messages.extend(more);
         }
-        assert_eq!(heard, expected(), "in pieces of {size}");
-        assert!(inbound.is_empty(), "nothing is left over");
+        assert_eq!(messages, expected(), "in pieces of {size}");
+        assert!(decoder.is_empty(), "nothing is left over");
     }
 }
 

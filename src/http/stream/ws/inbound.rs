@@ -10,7 +10,7 @@ use super::close_reason::CloseReason;
 
 /// What a client said.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum InboundMessage {
     /// A whole text message.
     Text(String),
     /// A ping with its payload.
@@ -23,7 +23,7 @@ pub enum Heard {
 
 /// Between two arrivals: what is there of a frame, and of a message in fragments.
 #[derive(Debug, Default)]
-pub struct Inbound {
+pub struct MessageDecoder {
     /// The beginning of a frame; at most a header and the longest message.
     frame: Vec<u8>,
     /// The fragments so far; there while a message is open.
@@ -33,7 +33,7 @@ pub struct Inbound {
 /// The longest payload of a control frame (§5.5).
 const MAX_CONTROL: u64 = 125;
 
-impl Inbound {
+impl MessageDecoder {
     /// Whether nothing is left over.
     pub fn is_empty(&self) -> bool {
         self.frame.is_empty() && self.message.is_none()
@@ -41,8 +41,12 @@ impl Inbound {
 
     /// Takes what arrived; `limit` is the longest message in bytes. Answers with what was said, and with the
     /// reason to close when something was wrong after that.
-    pub fn take(&mut self, arrived: &mut [u8], limit: usize) -> (Vec<Heard>, Option<CloseReason>) {
-        let mut heard = Vec::new();
+    pub fn decode(
+        &mut self,
+        arrived: &mut [u8],
+        limit: usize,
+    ) -> (Vec<InboundMessage>, Option<CloseReason>) {
+        let mut messages = Vec::new();
         let mut joined = std::mem::take(&mut self.frame);
         let mut rest = if joined.is_empty() {
             arrived
@@ -51,23 +55,23 @@ impl Inbound {
             joined.as_mut_slice()
         };
         loop {
-            match self.one(&mut rest, limit) {
-                Ok(Some(Some(one))) => heard.push(one),
+            match self.next_frame(&mut rest, limit) {
+                Ok(Some(Some(one))) => messages.push(one),
                 Ok(Some(None)) => {}
                 Ok(None) => break,
-                Err(reason) => return (heard, Some(reason)),
+                Err(reason) => return (messages, Some(reason)),
             }
         }
         self.frame = rest.to_vec();
-        (heard, None)
+        (messages, None)
     }
 
     /// One frame off the front: `None` when it is incomplete, `Some(None)` when it completes no message.
-    fn one(
+    fn next_frame(
         &mut self,
         rest: &mut &mut [u8],
         limit: usize,
-    ) -> Result<Option<Option<Heard>>, CloseReason> {
+    ) -> Result<Option<Option<InboundMessage>>, CloseReason> {
         let mut cursor = Cursor::new(&**rest);
         let header = FrameHeader::parse(&mut cursor).map_err(|_| CloseReason::BadProtocol)?;
         let Some((header, length)) = header else { return Ok(None) };
@@ -114,11 +118,11 @@ impl Inbound {
         &mut self,
         header: &FrameHeader,
         payload: &[u8],
-    ) -> Result<Option<Heard>, CloseReason> {
+    ) -> Result<Option<InboundMessage>, CloseReason> {
         match header.opcode {
-            OpCode::Control(Control::Ping) => Ok(Some(Heard::Ping(payload.to_vec()))),
-            OpCode::Control(Control::Pong) => Ok(Some(Heard::Pong)),
-            OpCode::Control(Control::Close) => closing(payload).map(Some),
+            OpCode::Control(Control::Ping) => Ok(Some(InboundMessage::Ping(payload.to_vec()))),
+            OpCode::Control(Control::Pong) => Ok(Some(InboundMessage::Pong)),
+            OpCode::Control(Control::Close) => close_body(payload).map(Some),
             OpCode::Control(Control::Reserved(_)) => Err(CloseReason::BadProtocol),
             OpCode::Data(_) => {
                 let mut message = self.message.take().unwrap_or_default();
@@ -128,16 +132,16 @@ impl Inbound {
                     return Ok(None);
                 }
                 let text = String::from_utf8(message).map_err(|_| CloseReason::BadText)?;
-                Ok(Some(Heard::Text(text)))
+                Ok(Some(InboundMessage::Text(text)))
             }
         }
     }
 }
 
 /// The body of a close frame (§5.5.1): nothing, or a code and a reason.
-fn closing(body: &[u8]) -> Result<Heard, CloseReason> {
+fn close_body(body: &[u8]) -> Result<InboundMessage, CloseReason> {
     let code = match body {
-        [] => return Ok(Heard::Close(None)),
+        [] => return Ok(InboundMessage::Close(None)),
         [_] => return Err(CloseReason::BadProtocol),
         [high, low, reason @ ..] => {
             std::str::from_utf8(reason).map_err(|_| CloseReason::BadText)?;
@@ -145,7 +149,7 @@ fn closing(body: &[u8]) -> Result<Heard, CloseReason> {
         }
     };
     match CloseCode::from(code).is_allowed() {
-        true => Ok(Heard::Close(Some(code))),
+        true => Ok(InboundMessage::Close(Some(code))),
         false => Err(CloseReason::BadProtocol),
     }
 }

@@ -13,7 +13,7 @@ use super::accepted_socket::SlotGuard;
 use super::close_reason::CloseReason;
 use super::frames;
 use super::hub_load::LoadGuard;
-use super::inbound::{Heard, Inbound};
+use super::inbound::{InboundMessage, MessageDecoder};
 use super::socket::{Arrived, Flushed, Socket};
 use super::subscription_groups::{Group, Groups};
 use super::window::Window;
@@ -27,7 +27,7 @@ use crate::job::{Cursor, Epoch, Object};
 pub struct Subscriber {
     socket: Socket,
     /// There while a message of the client is incomplete.
-    inbound: Option<Box<Inbound>>,
+    decoder: Option<Box<MessageDecoder>>,
     /// Those who want the same.
     group: Arc<Group>,
     /// Everything up to here was handed to the socket, or filtered out.
@@ -99,7 +99,7 @@ impl Subscriber {
     ) -> Subscriber {
         Subscriber {
             socket: Socket::new(stream, waker),
-            inbound: None,
+            decoder: None,
             group,
             cursor,
             state: SocketState::Open,
@@ -205,9 +205,9 @@ impl Subscriber {
                 Arrived::End => return Err(CloseReason::Gone),
                 Arrived::Bytes(count) => {
                     let scratch = std::mem::take(&mut hub.scratch);
-                    let heard = self.receive(&mut scratch[..count], hub);
+                    let received = self.receive(&mut scratch[..count], hub);
                     hub.scratch = scratch;
-                    heard?;
+                    received?;
                 }
             }
         }
@@ -224,28 +224,34 @@ impl Subscriber {
         {
             return Ok(());
         }
-        let mut inbound = self.inbound.take().unwrap_or_default();
-        let (heard, wrong) = inbound.take(arrived, hub.limits.ws_message_bytes);
-        self.inbound = Some(inbound).filter(|inbound| !inbound.is_empty());
-        for one in heard {
-            self.on_message(one, hub)?;
+        let mut decoder = self.decoder.take().unwrap_or_default();
+        let (messages, error) = decoder.decode(arrived, hub.limits.ws_message_bytes);
+        self.decoder = Some(decoder).filter(|decoder| !decoder.is_empty());
+        for message in messages {
+            self.on_message(message, hub)?;
         }
-        wrong.map_or(Ok(()), Err)
+        error.map_or(Ok(()), Err)
     }
 
-    fn on_message(&mut self, heard: Heard, hub: &mut HubContext<'_>) -> Result<(), CloseReason> {
-        match (heard, self.state) {
-            (Heard::Close(code), _) => Err(CloseReason::Closed(code)),
-            (Heard::Pong, _) => {
+    fn on_message(
+        &mut self,
+        message: InboundMessage,
+        hub: &mut HubContext<'_>,
+    ) -> Result<(), CloseReason> {
+        match (message, self.state) {
+            (InboundMessage::Close(code), _) => Err(CloseReason::Closed(code)),
+            (InboundMessage::Pong, _) => {
                 self.pong_by = None;
                 Ok(())
             }
-            (Heard::Ping(_) | Heard::Text(_), SocketState::Closing { .. }) => Ok(()),
-            (Heard::Ping(payload), SocketState::Open) => {
+            (InboundMessage::Ping(_) | InboundMessage::Text(_), SocketState::Closing { .. }) => {
+                Ok(())
+            }
+            (InboundMessage::Ping(payload), SocketState::Open) => {
                 self.count_message(hub)?;
                 self.send_frames(&mut vec![frames::pong(&payload)], hub)
             }
-            (Heard::Text(text), SocketState::Open) => {
+            (InboundMessage::Text(text), SocketState::Open) => {
                 self.count_message(hub)?;
                 let answer = self.reply_to(&text, hub);
                 self.send_texts(&mut vec![answer], hub)
