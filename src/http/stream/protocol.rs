@@ -132,24 +132,24 @@ struct Subscription {
     id: String,
     /// The id as JSON.
     json: String,
-    wish: Wish,
+    topic: Topic,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Wish {
+enum Topic {
     Events(Filter),
     Stats,
 }
 
 impl Subscription {
-    fn new(id: &str, wish: Wish) -> Self {
-        Subscription { id: id.to_owned(), json: view::to_json(&id), wish }
+    fn new(id: &str, topic: Topic) -> Self {
+        Subscription { id: id.to_owned(), json: view::to_json(&id), topic }
     }
 
     fn wants(&self, event: &Event) -> bool {
-        match &self.wish {
-            Wish::Events(filter) => filter.matches(event),
-            Wish::Stats => false,
+        match &self.topic {
+            Topic::Events(filter) => filter.matches(event),
+            Topic::Stats => false,
         }
     }
 }
@@ -160,7 +160,7 @@ impl Subscriptions {
 
     /// The filter of the query string alone.
     pub fn new(filter: Filter, max: usize) -> Self {
-        Subscriptions { named: vec![Subscription::new("", Wish::Events(filter))], max }
+        Subscriptions { named: vec![Subscription::new("", Topic::Events(filter))], max }
     }
 
     /// Adds or replaces a subscription. `here` is the socket's place.
@@ -176,17 +176,17 @@ impl Subscriptions {
                  {after:?} open another"
             ));
         }
-        let wish = match (asked.stats, asked.filter.is_empty()) {
-            (true, true) => Wish::Stats,
+        let topic = match (asked.stats, asked.filter.is_empty()) {
+            (true, true) => Topic::Stats,
             (true, false) => return refuse("stats have no filter".to_owned()),
-            (false, _) => Wish::Events(filter_of(&asked.filter)?),
+            (false, _) => Topic::Events(filter_of(&asked.filter)?),
         };
         let known = self.named.iter().any(|known| known.id == *id);
         if !known && self.named.len() >= self.max {
             return refuse(format!("at most {} subscriptions on one socket", self.max));
         }
         self.named.retain(|known| known.id != *id);
-        self.named.push(Subscription::new(id, wish));
+        self.named.push(Subscription::new(id, topic));
         Ok(())
     }
 
@@ -204,7 +204,7 @@ impl Subscriptions {
 
     /// Whether `stats` are asked for.
     pub fn want_stats(&self) -> bool {
-        self.named.iter().any(|known| matches!(known.wish, Wish::Stats))
+        self.named.iter().any(|known| matches!(known.topic, Topic::Stats))
     }
 
     /// Whether the client gave names: only then it is told which subscriptions an event is for.
@@ -242,10 +242,10 @@ impl Frame {
 
     /// Adds the events after `seq` that pass, until the frame is full. Answers with the number of the last
     /// event that was looked at.
-    pub fn add(&mut self, batch: &Batch, seq: u64, wanted: &Subscriptions) -> u64 {
+    pub fn add(&mut self, batch: &Batch, seq: u64, subscriptions: &Subscriptions) -> u64 {
         let mut looked_at = seq;
         let mut encoded: Option<&[Box<str>]> = None;
-        let named = wanted.are_named();
+        let named = subscriptions.are_named();
         for (at, event) in batch.events.iter().enumerate() {
             if event.seq <= seq {
                 continue;
@@ -254,7 +254,7 @@ impl Frame {
                 break;
             }
             looked_at = event.seq;
-            if !wanted.named.iter().any(|known| known.wants(event)) {
+            if !subscriptions.named.iter().any(|known| known.wants(event)) {
                 continue;
             }
             // Only now: a batch that nobody wants is never encoded.
@@ -265,7 +265,7 @@ impl Frame {
                 Some(open) if named => {
                     self.text.push_str(open);
                     self.text.push_str(r#","for":["#);
-                    let ids = wanted.named.iter().filter(|known| known.wants(event));
+                    let ids = subscriptions.named.iter().filter(|known| known.wants(event));
                     for (at, known) in ids.enumerate() {
                         self.text.push_str(if at == 0 { "" } else { "," });
                         self.text.push_str(&known.json);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::frames;
-use super::subscription_groups::Group;
+use super::subscription_groups::SubscriptionGroup;
 use crate::engine::Batch;
 use crate::http::stream::protocol::Frame;
 use crate::job::Cursor;
@@ -32,14 +32,14 @@ const KEPT: usize = 4 * 1_024 * 1_024;
 
 impl FrameCache {
     /// The same, if it was made before.
-    pub fn get(&self, group: &Group, cursor: Cursor) -> Option<CachedFrame> {
+    pub fn get(&self, group: &SubscriptionGroup, cursor: Cursor) -> Option<CachedFrame> {
         self.made.get(&(group.id, cursor.seq)).cloned()
     }
 
     /// What `group` gets after `cursor`, one frame at most, from the batches that follow it.
     pub fn get_or_make(
         &mut self,
-        group: &Group,
+        group: &SubscriptionGroup,
         cursor: Cursor,
         batches: impl Iterator<Item = Arc<Batch>>,
     ) -> CachedFrame {
@@ -48,7 +48,7 @@ impl FrameCache {
         }
         let (mut frame, mut to) = (Frame::default(), cursor.seq);
         for batch in batches {
-            to = frame.add(&batch, to, &group.wanted);
+            to = frame.add(&batch, to, &group.subscriptions);
             if frame.is_full() {
                 break;
             }

@@ -25,7 +25,7 @@ use super::pacer::Pacer;
 use super::ready_set::ReadySet;
 use super::subscriber::{HubContext, Subscriber};
 use super::subscriber_slab::SubscriberSlab;
-use super::subscription_groups::Groups;
+use super::subscription_groups::SubscriptionGroups;
 use super::window::Window;
 use crate::engine::{Batch, Engine, Pulse};
 use crate::http::Limits;
@@ -48,7 +48,7 @@ pub struct Hub {
     accepted: Option<mpsc::UnboundedReceiver<(AcceptedSocket, LoadGuard)>>,
     ready_set: Arc<ReadySet>,
     subscribers: SubscriberSlab,
-    groups: Groups,
+    groups: SubscriptionGroups,
     live: Live,
     window: Window,
     pacer: Pacer,
@@ -125,7 +125,7 @@ impl Hub {
             accepted: Some(accepted),
             ready_set: Arc::default(),
             subscribers: SubscriberSlab::default(),
-            groups: Groups::default(),
+            groups: SubscriptionGroups::default(),
             live: Live::Unheard,
             window: Window::at(head.seq),
             pacer: Pacer::new(now),
@@ -193,8 +193,8 @@ impl Hub {
         let AcceptedSocket { stream, first_bytes, query, slot_guard } = socket;
         let head = self.engine.head(); // after tuning in: what follows it will come
         let cursor = query.after.unwrap_or(head);
-        let wish = Subscriptions::new(query.filter, self.limits.ws_subscriptions);
-        let group = self.groups.of(wish);
+        let subscriptions = Subscriptions::new(query.filter, self.limits.ws_subscriptions);
+        let group = self.groups.join(subscriptions);
         let key = self.subscribers.reserve();
         let waker = self.ready_set.waker(key);
         let now = Instant::now();
@@ -335,7 +335,7 @@ impl Hub {
         let mut somebody = false;
         for key in 0..self.subscribers.key_bound() {
             let asked = self.with(key, |subscriber, _| {
-                subscriber.stats_due = subscriber.group().wanted.want_stats();
+                subscriber.stats_due = subscriber.group().subscriptions.want_stats();
                 Ok(subscriber.stats_due)
             });
             if asked == Some(true) {

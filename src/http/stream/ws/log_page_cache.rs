@@ -38,7 +38,7 @@ struct CachedPage {
     batch: Arc<Batch>,
 }
 
-/// The answer to a wish for what follows a place.
+/// The answer to a topic for what follows a place.
 pub enum PageRead {
     /// It is on the cache, or there is nothing more.
     Cached,

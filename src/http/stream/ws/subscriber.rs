@@ -15,7 +15,7 @@ use super::frames;
 use super::hub_load::LoadGuard;
 use super::inbound::{InboundMessage, MessageDecoder};
 use super::socket::{Arrived, Flushed, Socket};
-use super::subscription_groups::{Group, Groups};
+use super::subscription_groups::{SubscriptionGroup, SubscriptionGroups};
 use super::window::Window;
 use crate::http::stream::protocol::{ClientMessage, ServerInfo, ServerMessage};
 use crate::http::view::{Shown, millis, to_json};
@@ -29,7 +29,7 @@ pub struct Subscriber {
     /// There while a message of the client is incomplete.
     decoder: Option<Box<MessageDecoder>>,
     /// Those who want the same.
-    group: Arc<Group>,
+    group: Arc<SubscriptionGroup>,
     /// Everything up to here was handed to the socket, or filtered out.
     pub cursor: Cursor,
     state: SocketState,
@@ -74,7 +74,7 @@ enum ClosingUntil {
 /// What a subscriber uses of its hub.
 pub struct HubContext<'a> {
     pub limits: &'a Limits,
-    pub groups: &'a mut Groups,
+    pub groups: &'a mut SubscriptionGroups,
     /// Where bytes are read to; shared, so that a silent socket needs no buffer.
     pub scratch: &'a mut [u8],
     /// The present moment.
@@ -91,7 +91,7 @@ impl Subscriber {
     pub fn new(
         stream: TcpStream,
         waker: Waker,
-        group: Arc<Group>,
+        group: Arc<SubscriptionGroup>,
         cursor: Cursor,
         held: (SlotGuard, LoadGuard),
         limits: &Limits,
@@ -115,12 +115,12 @@ impl Subscriber {
     }
 
     /// Those who want the same.
-    pub fn group(&self) -> &Arc<Group> {
+    pub fn group(&self) -> &Arc<SubscriptionGroup> {
         &self.group
     }
 
     /// Gives its membership back.
-    pub fn leave_group(self: Box<Self>, groups: &mut Groups) {
+    pub fn leave_group(self: Box<Self>, groups: &mut SubscriptionGroups) {
         let Subscriber { group, .. } = *self;
         groups.leave(group);
     }
@@ -273,17 +273,17 @@ impl Subscriber {
 
     fn reply_to(&mut self, text: &str, hub: &mut HubContext<'_>) -> Bytes {
         let cursor = Shown(self.cursor);
-        let mut wanted = self.group.wanted.clone();
+        let mut subscriptions = self.group.subscriptions.clone();
         if let Err(why) = hub.limits.json.check(text) {
             return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
         }
         let answer = match serde_json::from_str(text).map(|Object(text)| text) {
             Ok(ClientMessage::Ping {}) => return text(&ServerMessage::Pong),
-            Ok(ClientMessage::Subscribe(asked)) => match wanted.add(&asked, self.cursor) {
+            Ok(ClientMessage::Subscribe(asked)) => match subscriptions.add(&asked, self.cursor) {
                 Ok(()) => text(&ServerMessage::Subscribed { id: &asked.id, cursor }),
                 Err(problem) => return refusal(&problem),
             },
-            Ok(ClientMessage::Unsubscribe { id }) => match wanted.remove(&id) {
+            Ok(ClientMessage::Unsubscribe { id }) => match subscriptions.remove(&id) {
                 Ok(()) => text(&ServerMessage::Unsubscribed { id: &id, cursor }),
                 Err(problem) => return refusal(&problem),
             },
@@ -293,8 +293,8 @@ impl Subscriber {
                 return text(&ServerMessage::Error { code, message });
             }
         };
-        self.stats_due |= wanted.want_stats() && !self.group.wanted.want_stats();
-        let group = hub.groups.of(wanted);
+        self.stats_due |= subscriptions.want_stats() && !self.group.subscriptions.want_stats();
+        let group = hub.groups.join(subscriptions);
         let left = std::mem::replace(&mut self.group, group);
         hub.groups.leave(left);
         answer

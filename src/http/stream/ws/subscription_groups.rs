@@ -9,60 +9,60 @@ use crate::http::stream::protocol::Subscriptions;
 
 /// All who want the same.
 #[derive(Debug)]
-pub struct Group {
+pub struct SubscriptionGroup {
     /// Names it in the hub; never used again.
     pub id: u64,
     /// What they want.
-    pub wanted: Subscriptions,
+    pub subscriptions: Subscriptions,
 }
 
 /// The groups of one hub.
 #[derive(Debug, Default)]
-pub struct Groups {
-    known: HashSet<ByWish>,
+pub struct SubscriptionGroups {
+    known: HashSet<BySubscriptions>,
     next_id: u64,
 }
 
 /// Found by what it wants.
 #[derive(Debug)]
-struct ByWish(Arc<Group>);
+struct BySubscriptions(Arc<SubscriptionGroup>);
 
-impl Borrow<Subscriptions> for ByWish {
+impl Borrow<Subscriptions> for BySubscriptions {
     fn borrow(&self) -> &Subscriptions {
-        &self.0.wanted
+        &self.0.subscriptions
     }
 }
 
-impl Hash for ByWish {
+impl Hash for BySubscriptions {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.wanted.hash(state);
+        self.0.subscriptions.hash(state);
     }
 }
 
-impl PartialEq for ByWish {
+impl PartialEq for BySubscriptions {
     fn eq(&self, other: &Self) -> bool {
-        self.0.wanted == other.0.wanted
+        self.0.subscriptions == other.0.subscriptions
     }
 }
 
-impl Eq for ByWish {}
+impl Eq for BySubscriptions {}
 
-impl Groups {
+impl SubscriptionGroups {
     /// The group that wants this; a new one when there is none.
-    pub fn of(&mut self, wanted: Subscriptions) -> Arc<Group> {
-        if let Some(known) = self.known.get(&wanted) {
+    pub fn join(&mut self, subscriptions: Subscriptions) -> Arc<SubscriptionGroup> {
+        if let Some(known) = self.known.get(&subscriptions) {
             return known.0.clone();
         }
         self.next_id += 1;
-        let group = Arc::new(Group { id: self.next_id, wanted });
-        self.known.insert(ByWish(group.clone()));
+        let group = Arc::new(SubscriptionGroup { id: self.next_id, subscriptions });
+        self.known.insert(BySubscriptions(group.clone()));
         group
     }
 
     /// Gives a membership back; the last one to leave ends the group.
-    pub fn leave(&mut self, group: Arc<Group>) {
+    pub fn leave(&mut self, group: Arc<SubscriptionGroup>) {
         if Arc::strong_count(&group) == 2 {
-            self.known.remove(&group.wanted);
+            self.known.remove(&group.subscriptions);
         }
     }
 }
@@ -74,15 +74,16 @@ mod tests {
 
     #[test]
     fn who_wants_the_same_is_one_group_until_the_last_leaves() {
-        let wish = |queue: &str| {
+        let of_queue = |queue: &str| {
             let queues = vec![QueueName::parse(queue).unwrap()];
             Subscriptions::new(Filter { queues, ..Filter::default() }, 32)
         };
-        let mut groups = Groups::default();
-        let (one, two, other) = (groups.of(wish("a")), groups.of(wish("a")), groups.of(wish("b")));
+        let mut groups = SubscriptionGroups::default();
+        let (one, two, other) =
+            (groups.join(of_queue("a")), groups.join(of_queue("a")), groups.join(of_queue("b")));
         assert_eq!((one.id, two.id == other.id), (two.id, false));
         groups.leave(one);
-        assert_eq!(groups.of(wish("a")).id, two.id);
+        assert_eq!(groups.join(of_queue("a")).id, two.id);
         groups.leave(two);
         assert_eq!(groups.known.len(), 1);
         groups.leave(other);
