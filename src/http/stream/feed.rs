@@ -182,7 +182,7 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::stream::protocol::{Frame, Subscriptions};
+    use crate::http::stream::protocol::{EventsMessage, Subscriptions};
     use crate::http::tests::support::{Server, within};
     use crate::job::{Event, Fact, Filter, QueueChange, QueueName, Time};
 
@@ -204,7 +204,7 @@ mod tests {
         let Some(Delivery::Events { batch: half_new, after: 2 }) = feed.take(two) else {
             panic!("3 and 4 are new");
         };
-        let mut frame = Frame::default();
+        let mut frame = EventsMessage::default();
         frame.add(&half_new, 2, &Subscriptions::new(Filter::default(), 1));
         let text = frame.finish(feed.cursor).unwrap();
         assert!(text.contains(r#""seq":3,"#) && text.contains(r#""seq":4,"#), "{text}");

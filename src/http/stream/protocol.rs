@@ -14,7 +14,7 @@ use crate::job::{Cursor, Event, Filter};
 /// The subprotocol, chosen when a client offers it.
 pub const SUBPROTOCOL: &str = "cortado.v1+json";
 
-/// What the server says, but for `events`, which [`Frame`] writes, and `stats`.
+/// What the server says, but for `events`, which [`EventsMessage`] writes, and `stats`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage<'a> {
@@ -230,12 +230,12 @@ fn filter_of(fields: &BTreeMap<String, OneOrMany>) -> Result<Filter, Problem> {
 
 /// One `events` message in the making: `{"type":"events","events":[…],"cursor":"…"}`.
 #[derive(Debug, Default)]
-pub struct Frame {
+pub struct EventsMessage {
     /// The events so far, with commas.
     text: String,
 }
 
-impl Frame {
+impl EventsMessage {
     const HEAD: &str = r#"{"type":"events","events":["#;
     /// A frame that reached this many bytes is sent before more is added.
     const ENOUGH: usize = 64 * 1_024;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::frames;
 use super::subscription_groups::SubscriptionGroup;
 use crate::engine::Batch;
-use crate::http::stream::protocol::Frame;
+use crate::http::stream::protocol::EventsMessage;
 use crate::job::Cursor;
 
 /// A frame, and the place it leads to; no bytes when nothing on the way passes the filter.
@@ -46,7 +46,7 @@ impl FrameCache {
         if let Some(made) = self.get(group, cursor) {
             return made;
         }
-        let (mut frame, mut to) = (Frame::default(), cursor.seq);
+        let (mut frame, mut to) = (EventsMessage::default(), cursor.seq);
         for batch in batches {
             to = frame.add(&batch, to, &group.subscriptions);
             if frame.is_full() {
