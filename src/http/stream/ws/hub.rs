@@ -49,30 +49,30 @@ pub struct Hub {
     ready_set: Arc<ReadySet>,
     subscribers: SubscriberSlab,
     groups: SubscriptionGroups,
-    live: Live,
+    live: LiveEvents,
     window: Window,
     pacer: Pacer,
     /// There is something that a round has not begun to give out.
-    due: bool,
+    round_due: bool,
     /// What is due must not wait for the pacer.
-    urgent: bool,
+    round_urgent: bool,
     /// The next key of the round under way.
-    round: Option<u32>,
+    round_key: Option<u32>,
     /// Whoever keeps up was given everything up to here by the last round, or is by the present one.
-    given: u64,
+    round_head: u64,
     /// Somebody could not be given everything in this round.
     some_are_behind: bool,
     /// The frames of this round.
     round_frames: FrameCache,
     /// Who is behind and can go on.
-    behind: VecDeque<u32>,
+    catching_up: VecDeque<u32>,
     /// Who is behind and waits for a page.
     page_waiters: PageWaiters,
     page_reads: FuturesUnordered<BoxFuture<'static, (Cursor, PageRead)>>,
     /// The frames of those who are behind.
     catch_up_frames: FrameCache,
     /// The log does not reach further back.
-    floor: Cursor,
+    oldest: Cursor,
     /// The next key of the look at the clock under way.
     timer_key: Option<u32>,
     timers_at: Instant,
@@ -83,7 +83,7 @@ pub struct Hub {
     /// What everybody is told once the server stops.
     draining: Option<Bytes>,
     /// Read into by every socket in turn.
-    scratch: Vec<u8>,
+    read_buffer: Vec<u8>,
     /// SubscriberSlab to look at: those that rang, and those that had more to say.
     ready: Vec<u32>,
     /// Frames on their way to one socket; empty between two of them.
@@ -91,11 +91,11 @@ pub struct Hub {
 }
 
 /// Where committed events come from.
-enum Live {
+enum LiveEvents {
     /// Nobody is there to be told.
-    Unheard,
+    NotSubscribed,
     /// The channel.
-    On(broadcast::Receiver<Arc<Batch>>),
+    Subscribed(broadcast::Receiver<Arc<Batch>>),
     /// The last event has come.
     Ended,
 }
@@ -126,26 +126,26 @@ impl Hub {
             ready_set: Arc::default(),
             subscribers: SubscriberSlab::default(),
             groups: SubscriptionGroups::default(),
-            live: Live::Unheard,
+            live: LiveEvents::NotSubscribed,
             window: Window::at(head.seq),
             pacer: Pacer::new(now),
-            due: false,
-            urgent: false,
-            round: None,
-            given: head.seq,
+            round_due: false,
+            round_urgent: false,
+            round_key: None,
+            round_head: head.seq,
             some_are_behind: false,
             round_frames: FrameCache::default(),
-            behind: VecDeque::new(),
+            catching_up: VecDeque::new(),
             page_waiters: PageWaiters::default(),
             page_reads: FuturesUnordered::new(),
             catch_up_frames: FrameCache::default(),
-            floor: Cursor { seq: 0, ..head },
+            oldest: Cursor { seq: 0, ..head },
             timer_key: None,
             timers_at: now,
             pulse: None,
             stats: None,
             draining: None,
-            scratch: vec![0; 16 * 1_024],
+            read_buffer: vec![0; 16 * 1_024],
             ready: Vec::new(),
             outbox: Vec::new(),
         }
@@ -180,7 +180,7 @@ impl Hub {
                 None => self.accepted = None,
             },
             Some((page, read)) = self.page_reads.next() => self.on_page_read(page, read),
-            () = sleep_until(self.pacer.next_round_at()), if self.due && is_there => {}
+            () = sleep_until(self.pacer.next_round_at()), if self.round_due && is_there => {}
             () = sleep_until(self.timers_at), if is_there => {}
             () = shutdown.draining.cancelled(), if self.draining.is_none() => self.announce_draining(),
             () = next_pulse(&mut self.pulse) => self.publish_stats(),
@@ -213,18 +213,18 @@ impl Hub {
 
     /// Listens to the channel, from the first subscriber on.
     fn subscribe(&mut self) {
-        if matches!(self.live, Live::Unheard) {
-            self.live = Live::On(self.engine.live());
+        if matches!(self.live, LiveEvents::NotSubscribed) {
+            self.live = LiveEvents::Subscribed(self.engine.live());
             // First the channel, then the head: what is committed in between comes through the channel.
             self.window = Window::at(self.engine.head().seq);
-            self.given = self.window.to();
+            self.round_head = self.window.to();
             self.timers_at = Instant::now() + self.timer_interval();
         }
     }
 
     /// Takes what waits in the channel.
     fn take_live(&mut self) {
-        while let Live::On(live) = &mut self.live {
+        while let LiveEvents::Subscribed(live) = &mut self.live {
             match live.try_recv() {
                 Ok(batch) => self.on_batch(Ok(batch)),
                 Err(TryRecvError::Empty) => return,
@@ -240,11 +240,11 @@ impl Hub {
             // What was missed is in the stored log, as everything up to the head.
             Err(RecvError::Lagged(_)) => self.window = Window::at(self.engine.head().seq),
             Err(RecvError::Closed) => {
-                self.live = Live::Ended;
-                self.urgent = true;
+                self.live = LiveEvents::Ended;
+                self.round_urgent = true;
             }
         }
-        self.due = true;
+        self.round_due = true;
     }
 
     /// Looks at the sockets that rang: one step.
@@ -280,10 +280,11 @@ impl Hub {
 
     /// Whoever keeps up waits for the next round; whoever does not must not.
     fn has_missed_a_round(&mut self, key: u32) -> bool {
-        let epoch = self.floor.epoch;
-        matches!(self.live, Live::Ended)
+        let epoch = self.oldest.epoch;
+        matches!(self.live, LiveEvents::Ended)
             || self.subscribers.get(key).is_some_and(|subscriber| {
-                subscriber.is_behind(self.given) || !subscriber.is_in_window(epoch, &self.window)
+                subscriber.is_behind(self.round_head)
+                    || !subscriber.is_in_window(epoch, &self.window)
             })
     }
 
@@ -323,7 +324,7 @@ impl Hub {
     fn announce_draining(&mut self) {
         let grace_ms = self.limits.grace_ms;
         self.draining = Some(frames::text(&to_json(&ServerMessage::Draining { grace_ms })));
-        (self.due, self.urgent) = (true, true);
+        (self.round_due, self.round_urgent) = (true, true);
     }
 
     /// Owes the newest stats to all who asked for them.
@@ -354,9 +355,9 @@ impl Hub {
         key: u32,
         act: impl FnOnce(&mut Subscriber, &mut HubContext<'_>) -> Result<T, CloseReason>,
     ) -> Option<T> {
-        let Hub { subscribers, groups, scratch, limits, .. } = self;
+        let Hub { subscribers, groups, read_buffer, limits, .. } = self;
         let subscriber = subscribers.get(key)?;
-        let mut hub = HubContext { limits, groups, scratch, now: Instant::now() };
+        let mut hub = HubContext { limits, groups, read_buffer, now: Instant::now() };
         match act(subscriber, &mut hub) {
             Ok(done) => Some(done),
             Err(reason) => {
@@ -377,9 +378,9 @@ impl Hub {
             (CloseReason::Closed(code), None) => frames::close(code.map(|code| (code, ""))),
             (_, None) => Bytes::new(),
         };
-        let Hub { subscribers, groups, scratch, limits, .. } = self;
+        let Hub { subscribers, groups, read_buffer, limits, .. } = self;
         let Some(subscriber) = subscribers.get(key) else { return };
-        let hub = HubContext { limits, groups, scratch, now: Instant::now() };
+        let hub = HubContext { limits, groups, read_buffer, now: Instant::now() };
         tracing::debug!(?reason, "a subscriber leaves");
         if subscriber.close(reason, last, &hub).is_ok() {
             return;
@@ -394,23 +395,23 @@ impl Hub {
 
     /// Nobody is there: an idle hub costs nothing.
     fn release(&mut self) {
-        if matches!(self.live, Live::On(_)) {
-            self.live = Live::Unheard;
+        if matches!(self.live, LiveEvents::Subscribed(_)) {
+            self.live = LiveEvents::NotSubscribed;
         }
-        (self.due, self.round, self.timer_key) = (false, None, None);
+        (self.round_due, self.round_key, self.timer_key) = (false, None, None);
         (self.pulse, self.stats) = (None, None);
         self.window.clear();
         self.round_frames.clear();
         self.catch_up_frames.clear();
-        self.behind = VecDeque::new();
+        self.catching_up = VecDeque::new();
     }
 }
 
 /// The next batch; never, while nobody listens or after the end.
-async fn next_batch(live: &mut Live) -> Result<Arc<Batch>, RecvError> {
+async fn next_batch(live: &mut LiveEvents) -> Result<Arc<Batch>, RecvError> {
     match live {
-        Live::On(live) => live.recv().await,
-        Live::Unheard | Live::Ended => std::future::pending().await,
+        LiveEvents::Subscribed(live) => live.recv().await,
+        LiveEvents::NotSubscribed | LiveEvents::Ended => std::future::pending().await,
     }
 }
 

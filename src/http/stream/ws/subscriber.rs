@@ -76,7 +76,7 @@ pub struct HubContext<'a> {
     pub limits: &'a Limits,
     pub groups: &'a mut SubscriptionGroups,
     /// Where bytes are read to; shared, so that a silent socket needs no buffer.
-    pub scratch: &'a mut [u8],
+    pub read_buffer: &'a mut [u8],
     /// The present moment.
     pub now: Instant,
 }
@@ -200,13 +200,13 @@ impl Subscriber {
     /// Reads what came and answers it. Whether there may be more.
     pub fn read(&mut self, hub: &mut HubContext<'_>) -> Result<bool, CloseReason> {
         for _ in 0..READS {
-            match self.socket.read(hub.scratch) {
+            match self.socket.read(hub.read_buffer) {
                 Arrived::Nothing => return Ok(false),
                 Arrived::End => return Err(CloseReason::Gone),
                 Arrived::Bytes(count) => {
-                    let scratch = std::mem::take(&mut hub.scratch);
-                    let received = self.receive(&mut scratch[..count], hub);
-                    hub.scratch = scratch;
+                    let read_buffer = std::mem::take(&mut hub.read_buffer);
+                    let received = self.receive(&mut read_buffer[..count], hub);
+                    hub.read_buffer = read_buffer;
                     received?;
                 }
             }

@@ -17,13 +17,13 @@ use tokio::time::Instant;
 const STEP: usize = 16;
 
 /// What one who is behind can do next.
-enum Next {
+enum CatchUp {
     /// More of the same, after the others.
     Again,
     /// Wait for this page.
-    Wait(Cursor),
+    WaitForPage(Cursor),
     /// Join the rounds, or wait for its socket.
-    Leave,
+    Pause,
 }
 
 impl Hub {
@@ -32,17 +32,17 @@ impl Hub {
         while let Some(Some((page, read))) = self.page_reads.next().now_or_never() {
             self.on_page_read(page, read);
         }
-        let count = self.behind.len().min(STEP);
+        let count = self.catching_up.len().min(STEP);
         for _ in 0..count {
-            let Some(key) = self.behind.pop_front() else { break };
+            let Some(key) = self.catching_up.pop_front() else { break };
             match self.send_stored(key) {
-                Ok(Next::Again) => self.behind.push_back(key),
-                Ok(Next::Wait(page)) => self.wait_for_page(page, key),
-                Ok(Next::Leave) => self.serve(key),
+                Ok(CatchUp::Again) => self.catching_up.push_back(key),
+                Ok(CatchUp::WaitForPage(page)) => self.wait_for_page(page, key),
+                Ok(CatchUp::Pause) => self.serve(key),
                 Err(reason) => self.disconnect(key, reason),
             }
         }
-        if count > 0 && self.behind.is_empty() && self.page_waiters.is_empty() {
+        if count > 0 && self.catching_up.is_empty() && self.page_waiters.is_empty() {
             self.catch_up_frames = FrameCache::default();
             self.log_pages.clear();
         }
@@ -50,22 +50,29 @@ impl Hub {
     }
 
     /// A frame of the past for one subscriber.
-    fn send_stored(&mut self, key: u32) -> Result<Next, CloseReason> {
+    fn send_stored(&mut self, key: u32) -> Result<CatchUp, CloseReason> {
         let head = self.engine.head();
         let Hub {
-            subscribers, groups, scratch, limits, window, catch_up_frames, log_pages, ..
+            subscribers,
+            groups,
+            read_buffer,
+            limits,
+            window,
+            catch_up_frames,
+            log_pages,
+            ..
         } = self;
         let Some(subscriber) = subscribers.get(key).filter(|subscriber| subscriber.catching_up)
         else {
-            return Ok(Next::Leave); // somebody else's key by now
+            return Ok(CatchUp::Pause); // somebody else's key by now
         };
-        if !subscriber.is_ready() || subscriber.is_in_window(self.floor.epoch, window) {
+        if !subscriber.is_ready() || subscriber.is_in_window(self.oldest.epoch, window) {
             subscriber.catching_up = false;
-            return Ok(Next::Leave);
+            return Ok(CatchUp::Pause);
         }
         let cursor = subscriber.cursor;
         if cursor.epoch != head.epoch || cursor.seq > head.seq {
-            return Ok(Next::Wait(cursor)); // no place of this log: the store will say where it begins
+            return Ok(CatchUp::WaitForPage(cursor)); // no place of this log: the store will say where it begins
         }
         let group = subscriber.group();
         let cached = match catch_up_frames.get(group, cursor) {
@@ -75,16 +82,16 @@ impl Hub {
             }
             None => {
                 let page = LogPageCache::page_of(cursor);
-                let floor = self.floor.seq.min(cursor.seq);
-                return Ok(Next::Wait(Cursor { seq: page.seq.max(floor), ..page }));
+                let floor = self.oldest.seq.min(cursor.seq);
+                return Ok(CatchUp::WaitForPage(Cursor { seq: page.seq.max(floor), ..page }));
             }
         };
         subscriber.cursor.seq = cached.to;
         if let Some(frame) = cached.frame {
-            let hub = HubContext { limits, groups, scratch, now: Instant::now() };
+            let hub = HubContext { limits, groups, read_buffer, now: Instant::now() };
             subscriber.send_texts(&mut vec![frame], &hub)?;
         }
-        Ok(Next::Again)
+        Ok(CatchUp::Again)
     }
 
     fn wait_for_page(&mut self, page: Cursor, key: u32) {
@@ -121,11 +128,11 @@ impl Hub {
                 PageRead::Failed(_) => Err(CloseReason::StoreFailed),
             });
             if next.is_some() {
-                self.behind.push_back(key);
+                self.catching_up.push_back(key);
             }
         }
         if let PageRead::Gap { oldest } = read {
-            self.floor = oldest;
+            self.oldest = oldest;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Hub, Live};
+use super::{Hub, LiveEvents};
 use crate::http::stream::ws::close_reason::CloseReason;
 use crate::http::stream::ws::subscriber::HubContext;
 
@@ -17,15 +17,18 @@ impl Hub {
     /// One step of a round, when one is under way or due. Whether there was one to do.
     pub(super) fn run_round_step(&mut self) -> bool {
         let now = Instant::now();
-        let first = match self.round {
+        let first = match self.round_key {
             Some(next) => next,
-            None if !self.due || self.subscribers.is_empty() => return false,
-            None if !self.urgent && now < self.pacer.next_round_at() && !self.has_backlog() => {
+            None if !self.round_due || self.subscribers.is_empty() => return false,
+            None if !self.round_urgent
+                && now < self.pacer.next_round_at()
+                && !self.has_backlog() =>
+            {
                 return false;
             }
             None => {
-                (self.due, self.urgent, self.some_are_behind) = (false, false, false);
-                self.given = self.window.to();
+                (self.round_due, self.round_urgent, self.some_are_behind) = (false, false, false);
+                self.round_head = self.window.to();
                 self.round_frames.clear();
                 self.pacer.begin(now);
                 0
@@ -35,11 +38,11 @@ impl Hub {
         for key in first..end {
             self.serve(key);
         }
-        self.round = Some(end).filter(|end| *end < self.subscribers.key_bound());
-        if self.round.is_none() {
+        self.round_key = Some(end).filter(|end| *end < self.subscribers.key_bound());
+        if self.round_key.is_none() {
             self.pacer.end(Instant::now(), self.load.write_share());
             self.round_frames.clear();
-            if self.given == self.window.to() && !self.some_are_behind {
+            if self.round_head == self.window.to() && !self.some_are_behind {
                 self.window.clear();
             }
         }
@@ -47,18 +50,19 @@ impl Hub {
     }
 
     fn has_backlog(&self) -> bool {
-        self.window.to().saturating_sub(self.given) > BACKLOG
+        self.window.to().saturating_sub(self.round_head) > BACKLOG
     }
 
     /// Gives a subscriber what it is owed, as far as it takes it; at the end of everything, the last word.
     pub(super) fn serve(&mut self, key: u32) {
-        let Hub { subscribers, groups, scratch, limits, window, round_frames, outbox, .. } = self;
+        let Hub { subscribers, groups, read_buffer, limits, window, round_frames, outbox, .. } =
+            self;
         let Some(subscriber) = subscribers.get(key) else { return };
         if !subscriber.is_ready() {
-            self.some_are_behind |= subscriber.is_behind(self.given);
+            self.some_are_behind |= subscriber.is_behind(self.round_head);
             return;
         }
-        let hub = HubContext { limits, groups, scratch, now: Instant::now() };
+        let hub = HubContext { limits, groups, read_buffer, now: Instant::now() };
         if let Some(draining) = &self.draining
             && !std::mem::replace(&mut subscriber.draining_sent, true)
         {
@@ -69,7 +73,7 @@ impl Hub {
         let mut cursor_sent = new_stats.is_none();
         let mut sent = Ok(());
         if !subscriber.catching_up {
-            while subscriber.is_in_window(self.floor.epoch, window)
+            while subscriber.is_in_window(self.oldest.epoch, window)
                 && subscriber.cursor.seq < window.to()
                 && subscriber.is_ready()
                 && sent.is_ok()
@@ -100,12 +104,12 @@ impl Hub {
         if subscriber.catching_up {
             return;
         }
-        if !subscriber.is_in_window(self.floor.epoch, window) {
+        if !subscriber.is_in_window(self.oldest.epoch, window) {
             subscriber.catching_up = true;
-            self.behind.push_back(key);
+            self.catching_up.push_back(key);
         } else if !subscriber.is_ready() {
             self.some_are_behind = true;
-        } else if matches!(self.live, Live::Ended) {
+        } else if matches!(self.live, LiveEvents::Ended) {
             self.disconnect(key, CloseReason::Delivered);
         }
     }
