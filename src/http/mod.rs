@@ -25,7 +25,7 @@ pub use layers::base_path::{BasePath, mount};
 pub use layers::stack::{Access, wrap};
 pub use limits::Limits;
 pub use server::accept::{bind, serve};
-pub(crate) use state::{Api, Seat};
+pub(crate) use state::{Api, SubscriberPermit};
 
 /// The endpoints under `/api/v1`, `/healthz` and `/readyz`; to be merged with the pages and then
 /// wrapped by [`wrap`].

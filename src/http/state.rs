@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 
 use super::error::Problem;
 use super::limits::Limits;
-use super::stream::admission::{Place, Places};
+use super::stream::admission::{Admission, SubscriberShare};
 use super::stream::feed::Feed;
 use super::stream::relay::Relay;
 use super::stream::ws::Hubs;
@@ -16,7 +16,7 @@ use crate::engine::{CountedSubscriber, Engine, Transport};
 use crate::job::Cursor;
 
 /// Held by who listens for long.
-pub(crate) type Seat = (Place, CountedSubscriber);
+pub(crate) type SubscriberPermit = (SubscriberShare, CountedSubscriber);
 
 /// What every endpoint is given. Cheap to clone.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub(crate) struct Api {
     pub(super) engine: Engine,
     pub(super) limits: Arc<Limits>,
     /// Who listens for long.
-    places: Arc<Places>,
+    admission: Arc<Admission>,
     /// Where all other readers of the stream hear what is new.
     relay: Arc<Relay>,
     /// Where WebSockets are served.
@@ -36,21 +36,25 @@ impl Api {
     pub(super) fn new(engine: Engine, limits: Limits) -> Self {
         let limits = Arc::new(limits);
         let hubs = Arc::new(Hubs::new(engine.clone(), limits.clone()));
-        Api { engine, limits, places: Arc::default(), relay: Arc::default(), hubs }
+        Api { engine, limits, admission: Arc::default(), relay: Arc::default(), hubs }
     }
 
-    /// A place for a subscriber; none once the server stops.
-    pub(super) fn admit(&self, peer: SocketAddr, transport: Transport) -> Result<Seat, Problem> {
+    /// A share for a subscriber; none once the server stops.
+    pub(super) fn admit(
+        &self,
+        peer: SocketAddr,
+        transport: Transport,
+    ) -> Result<SubscriberPermit, Problem> {
         if self.engine.shutdown().draining.is_cancelled() {
             let detail = "the server is stopping";
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail);
             return Err(problem.retry_after(2));
         }
-        let place = self.places.admit(peer.ip(), &self.limits)?;
-        Ok((place, self.engine.subscriber_counts().register(transport)))
+        let share = self.admission.admit(peer.ip(), &self.limits)?;
+        Ok((share, self.engine.subscriber_counts().register(transport)))
     }
 
-    /// What follows a place, for one reader.
+    /// What follows a share, for one reader.
     pub(super) fn feed(&self, after: Option<Cursor>) -> Feed {
         Feed::new(self.engine.clone(), self.relay.listen(&self.engine), after)
     }

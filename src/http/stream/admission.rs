@@ -1,4 +1,4 @@
-//! Who listens for long: every subscriber, whatever its door, takes one place of its address and one of
+//! Who listens for long: every subscriber, whatever its door, takes one share of its address and one of
 //! the whole server, and gives both back when it leaves.
 
 use std::net::IpAddr;
@@ -11,21 +11,21 @@ use crate::http::{Limits, Problem};
 
 /// Who holds how many places: WebSockets, server-sent events, followed logs and waiting polls together.
 #[derive(Debug, Default)]
-pub struct Places(Arc<AddressCounts>);
+pub struct Admission(Arc<AddressCounts>);
 
-/// One subscriber's place in the count; gives it back when dropped.
-pub type Place = AddressShare;
+/// One subscriber's share in the count; gives it back when dropped.
+pub type SubscriberShare = AddressShare;
 
-impl Places {
-    /// Takes a place, if one is left.
+impl Admission {
+    /// Takes a share, if one is left.
     ///
     /// # Errors
     /// 503 when all places are taken, 429 when those of the address are.
-    pub fn admit(&self, address: IpAddr, limits: &Limits) -> Result<Place, Problem> {
+    pub fn admit(&self, address: IpAddr, limits: &Limits) -> Result<SubscriberShare, Problem> {
         let per_address = limits.unless_exempt(address, limits.ws_per_address);
         let taken = self.0.take(address, 1, per_address, limits.ws_total);
         let (status, code, detail) = match taken {
-            Ok(place) => return Ok(place),
+            Ok(share) => return Ok(share),
             Err(Reached::Total(_)) => {
                 let detail = format!("all {} sockets are taken", limits.ws_total);
                 (StatusCode::SERVICE_UNAVAILABLE, "sockets_full", detail)

@@ -19,7 +19,7 @@ use crate::engine::{Batch, Engine, Transport};
 use crate::http::api::extract::PathId;
 use crate::http::api::query::{LogQuery, log_query};
 use crate::http::view::{LogView, NumberedView, to_json};
-use crate::http::{Api, Problem, Seat, json};
+use crate::http::{Api, Problem, SubscriberPermit, json};
 use crate::job::{Change, Fact, Job, JobId, LogLine};
 
 /// The log of one job, from the line after `after` on.
@@ -44,7 +44,7 @@ pub async fn log(
     let mut text = printer.stored(&job);
     let mut response = if follow && !job.status.state.is_final() {
         let follower = Follower {
-            _seat: api.admit(peer, Transport::Log)?,
+            _permit: api.admit(peer, Transport::Log)?,
             feed: api.feed(Some(cursor)),
             engine: api.engine,
             id,
@@ -173,7 +173,7 @@ struct Follower {
     seq: u64,
     heartbeat: Duration,
     over: bool,
-    _seat: Seat,
+    _permit: SubscriberPermit,
 }
 
 impl Follower {
@@ -264,7 +264,7 @@ mod tests {
 
     use super::*;
     use crate::http::Limits;
-    use crate::http::stream::admission::Places;
+    use crate::http::stream::admission::Admission;
     use crate::http::tests::support::Server;
     use crate::job::{Epoch, Event, Kind, Labels, QueueName, State, Stream, Time};
 
@@ -292,8 +292,8 @@ mod tests {
             seq: 5,
             heartbeat: Duration::from_secs(10),
             over: false,
-            _seat: (
-                Arc::new(Places::default())
+            _permit: (
+                Arc::new(Admission::default())
                     .admit([127, 0, 0, 1].into(), &Limits::default())
                     .unwrap(),
                 server.engine.subscriber_counts().register(Transport::Log),

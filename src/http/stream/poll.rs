@@ -86,7 +86,7 @@ async fn poll(api: &Api, peer: SocketAddr, wanted: StreamQuery) -> Result<Respon
         }
     }
     if !wait.is_zero() && page.found.is_empty() && !page.is_full() && !draining.is_cancelled() {
-        let _seat = api.admit(peer, Transport::Poll)?; // it listens for long, as any subscriber
+        let _permit = api.admit(peer, Transport::Poll)?; // it listens for long, as any subscriber
         page.wait(&mut feed, deadline, draining).await?;
     }
     Ok(json(&page.view()))

@@ -19,7 +19,7 @@ use crate::engine::{Batch, EngineError, Transport};
 use crate::http::api::query::StreamQuery;
 use crate::http::view;
 use crate::http::view::{Shown, millis, to_json};
-use crate::http::{Api, Limits, Problem, Seat};
+use crate::http::{Api, Limits, Problem, SubscriberPermit};
 use crate::job::{Cursor, Filter};
 
 /// Each event is one message without a name: its `data` is the event. All else that the server says is a
@@ -32,7 +32,7 @@ pub fn stream(
     wanted: StreamQuery,
 ) -> Result<Response, Problem> {
     let after = last_event_id(headers)?.or(wanted.after);
-    let seat = api.admit(peer, Transport::EventStream)?;
+    let permit = api.admit(peer, Transport::EventStream)?;
     let limits = api.limits.clone();
     let teller = Teller {
         feed: api.feed(after),
@@ -41,7 +41,7 @@ pub fn stream(
         stage: Stage::Opening,
         mark_at: Instant::now() + limits.ws_mark_every,
         limits,
-        _seat: seat,
+        _permit: permit,
     };
     let body = futures_util::stream::unfold(teller, async |mut teller| {
         let text = teller.next().await?;
@@ -81,7 +81,7 @@ struct Teller {
     stage: Stage,
     /// When silence must be broken.
     mark_at: Instant,
-    _seat: Seat,
+    _permit: SubscriberPermit,
 }
 
 /// A chunk that reached this many bytes is sent before more is added.

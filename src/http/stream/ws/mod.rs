@@ -46,9 +46,9 @@ pub async fn upgrade(
     let accepted = handshake::check(&request)?;
     let query = query::stream_query(text.as_deref())?.endless()?;
     let shutdown = api.engine.shutdown().clone();
-    let place = api.admit(peer, Transport::WebSocket)?;
+    let permit = api.admit(peer, Transport::WebSocket)?;
     // Taken before the upgrade: the stop must not overlook a socket that is just being opened.
-    let slot_guard = (shutdown.connections.token(), place, slot);
+    let slot_guard = (shutdown.connections.token(), permit, slot);
     let upgraded = hyper::upgrade::on(&mut request);
     shutdown.connections.spawn(async move {
         let upgraded = match upgraded.await {
