@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::feed::{Delivery, Feed};
 use super::poll::accepts;
-use super::streaming_body::lasting;
+use super::streaming_body::streaming_response;
 use crate::engine::{Batch, Engine, Transport};
 use crate::http::api::extract::PathId;
 use crate::http::api::query::{LogQuery, log_query};
@@ -183,7 +183,7 @@ impl Follower {
             let text = follower.next().await?;
             Some((Ok::<_, Infallible>(Bytes::from(text)), follower))
         });
-        lasting(content_type, body)
+        streaming_response(content_type, body)
     }
 
     /// What to send next; `None` after the end.

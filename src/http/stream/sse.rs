@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{Delivery, Feed};
 use super::protocol::{ServerInfo, ServerMessage};
-use super::streaming_body::lasting;
+use super::streaming_body::streaming_response;
 use crate::engine::{Batch, EngineError, Transport};
 use crate::http::api::query::StreamQuery;
 use crate::http::view;
@@ -47,7 +47,7 @@ pub fn stream(
         let text = teller.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), teller))
     });
-    Ok(lasting("text/event-stream", body))
+    Ok(streaming_response("text/event-stream", body))
 }
 
 /// Where a client that comes back was; an empty id is none.

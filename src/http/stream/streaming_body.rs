@@ -8,7 +8,7 @@ use futures_util::Stream;
 /// In a response's extensions: its body goes on until the peer leaves or the last event is out. The stop
 /// waits for it with the sockets, not with the requests.
 #[derive(Debug, Clone, Copy)]
-pub struct Lasting;
+pub struct StreamingBody;
 
 /// An answer of 200 that goes on. Proxies are asked not to hold it back.
 pub fn lasting<S>(content_type: &'static str, body: S) -> Response
@@ -21,6 +21,6 @@ where
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(NO_BUFFER, HeaderValue::from_static("no"));
-    response.extensions_mut().insert(Lasting);
+    response.extensions_mut().insert(StreamingBody);
     response
 }
