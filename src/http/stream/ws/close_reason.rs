@@ -13,8 +13,10 @@ pub enum CloseReason {
     Closed(Option<u16>),
     /// Its connection is gone.
     Gone,
-    /// Everything was delivered and the stream has ended.
+    /// Everything was delivered, and the server is stopping.
     Delivered,
+    /// The event stream ended although the server was not asked to stop.
+    StreamEnded,
     /// The stored log cannot be read.
     StoreFailed,
     /// The client takes nothing for too long, or too little.
@@ -35,13 +37,11 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// The close code (RFC 6455 §7.4) and what `bye` says; `None` when the peer left first.
-    pub fn close_frame(self, shutdown: Shutdown) -> Option<(u16, &'static str)> {
+    pub fn close_frame(self) -> Option<(u16, &'static str)> {
         match self {
             CloseReason::Closed(_) | CloseReason::Gone => None,
-            CloseReason::Delivered => match shutdown {
-                Shutdown::Requested => Some((1001, "stopping")),
-                Shutdown::NotRequested => Some((1011, "the event stream ended")),
-            },
+            CloseReason::Delivered => Some((1001, "stopping")),
+            CloseReason::StreamEnded => Some((1011, "the event stream ended")),
             CloseReason::StoreFailed => Some((1011, "the event log cannot be read")),
             CloseReason::Unwritable => Some((1013, "too slow")),
             CloseReason::Silent => Some((1013, "no pong")),
@@ -54,7 +54,7 @@ impl CloseReason {
     }
 
     /// Whether what follows can still be told apart: else it is read and thrown away.
-    pub fn leaves_peer_readable(self) -> bool {
+    pub fn can_still_decode(self) -> bool {
         match self {
             CloseReason::Binary
             | CloseReason::TooBig
@@ -63,21 +63,13 @@ impl CloseReason {
             CloseReason::Closed(_)
             | CloseReason::Gone
             | CloseReason::Delivered
+            | CloseReason::StreamEnded
             | CloseReason::StoreFailed
             | CloseReason::Unwritable
             | CloseReason::Silent
             | CloseReason::Flood => true,
         }
     }
-}
-
-/// Whether the server was asked to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shutdown {
-    /// It is stopping.
-    Requested,
-    /// It should be running.
-    NotRequested,
 }
 
 /// `bye` and our close frame, one after the other.
@@ -97,6 +89,7 @@ mod tests {
         let codes = codes.split("\n## ").next().unwrap();
         for reason in [
             CloseReason::Delivered,
+            CloseReason::StreamEnded,
             CloseReason::StoreFailed,
             CloseReason::Unwritable,
             CloseReason::Silent,
@@ -106,7 +99,7 @@ mod tests {
             CloseReason::BadText,
             CloseReason::BadProtocol,
         ] {
-            let (code, _) = reason.close_frame(Shutdown::Requested).unwrap();
+            let (code, _) = reason.close_frame().unwrap();
             assert!(codes.contains(&code.to_string()), "{code} of {reason:?} is missing");
         }
     }

@@ -16,7 +16,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::accepted_socket::AcceptedSocket;
-use super::close_reason::{CloseReason, Shutdown, bye};
+use super::close_reason::{CloseReason, bye};
 use super::frame_cache::FrameCache;
 use super::frames;
 use super::hub_load::{HubLoad, LoadGuard};
@@ -367,13 +367,18 @@ impl Hub {
         }
     }
 
+    /// The reason to close a socket once the event stream has ended and everything is delivered.
+    fn end_of_stream(&self) -> CloseReason {
+        if self.engine.shutdown().draining.is_cancelled() {
+            CloseReason::Delivered
+        } else {
+            CloseReason::StreamEnded
+        }
+    }
+
     /// Says the last word to a subscriber, or lets it go when there is none to say.
     fn disconnect(&mut self, key: u32, reason: CloseReason) {
-        let shutdown = match self.engine.shutdown().draining.is_cancelled() {
-            true => Shutdown::Requested,
-            false => Shutdown::NotRequested,
-        };
-        let last = match (reason, reason.close_frame(shutdown)) {
+        let last = match (reason, reason.close_frame()) {
             (_, Some((code, why))) => bye(code, why, self.limits.retry_ms),
             (CloseReason::Closed(code), None) => frames::close(code.map(|code| (code, ""))),
             (_, None) => Bytes::new(),

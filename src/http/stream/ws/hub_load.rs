@@ -85,6 +85,6 @@ mod tests {
         assert_eq!(load.write_share(), 40);
         drop((first, second));
         assert_eq!(load.write_share(), 80);
-        assert_eq!(HubLoad::new(1).share(), 40);
+        assert_eq!(HubLoad::new(1).write_share(), 40);
     }
 }

@@ -18,7 +18,7 @@ pub struct ReadySet {
 impl ReadySet {
     /// The waker of one key. The reactor rings it when the socket can be read or written again.
     pub fn waker(self: &Arc<Self>, key: u32) -> Waker {
-        Waker::from(Arc::new(SlotWaker { ready_set: self.clone(), key }))
+        Waker::from(Arc::new(SubscriberWaker { ready_set: self.clone(), key }))
     }
 
     /// Takes the subscribers that rang, some perhaps twice. `into` must be empty.
@@ -36,12 +36,12 @@ impl ReadySet {
     }
 }
 
-struct SlotWaker {
+struct SubscriberWaker {
     ready_set: Arc<ReadySet>,
     key: u32,
 }
 
-impl Wake for SlotWaker {
+impl Wake for SubscriberWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

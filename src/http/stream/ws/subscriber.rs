@@ -251,9 +251,9 @@ impl Subscriber {
                 self.count_message(hub)?;
                 self.send_frames(&mut vec![frames::pong(&payload)], hub)
             }
-            (InboundMessage::Text(text), SocketState::Open) => {
+            (InboundMessage::Text(message), SocketState::Open) => {
                 self.count_message(hub)?;
-                let answer = self.reply_to(&text, hub);
+                let answer = self.reply_to(&message, hub);
                 self.send_texts(&mut vec![answer], hub)
             }
         }
@@ -271,13 +271,13 @@ impl Subscriber {
         }
     }
 
-    fn reply_to(&mut self, text: &str, hub: &mut HubContext<'_>) -> Bytes {
+    fn reply_to(&mut self, message: &str, hub: &mut HubContext<'_>) -> Bytes {
         let cursor = Shown(self.cursor);
         let mut subscriptions = self.group.subscriptions.clone();
-        if let Err(why) = hub.limits.json.check(text) {
+        if let Err(why) = hub.limits.json.check(message) {
             return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
         }
-        let answer = match serde_json::from_str(text).map(|Object(text)| text) {
+        let answer = match serde_json::from_str(message).map(|Object(request)| request) {
             Ok(ClientMessage::Ping {}) => return text(&ServerMessage::Pong),
             Ok(ClientMessage::Subscribe(asked)) => match subscriptions.add(&asked, self.cursor) {
                 Ok(()) => text(&ServerMessage::Subscribed { id: &asked.id, cursor }),
@@ -341,7 +341,7 @@ impl Subscriber {
         let (within, until) = match reason {
             CloseReason::Gone => return Err(CloseReason::Gone),
             CloseReason::Closed(_) => (within, ClosingUntil::Flushed),
-            _ if reason.leaves_peer_readable() => (within, ClosingUntil::PeerClosed),
+            _ if reason.can_still_decode() => (within, ClosingUntil::PeerClosed),
             _ => (within.min(DISCONNECT_WITHIN), ClosingUntil::PeerDisconnected),
         };
         self.state = SocketState::Closing { by: hub.now + within, until };

@@ -109,6 +109,7 @@ impl Hub {
         {
             tracing::warn!(%error, "cannot read the event log for subscribers");
         }
+        let end_of_stream = self.end_of_stream();
         for key in self.page_waiters.take(page) {
             let next = self.with(key, |subscriber, hub| match &read {
                 _ if !subscriber.catching_up => Ok(()),
@@ -124,7 +125,7 @@ impl Hub {
                 }
                 // The store closes after everything was sent; who was behind then comes back with its
                 // cursor after the next start.
-                PageRead::Failed(error) if is_closed(error) => Err(CloseReason::Delivered),
+                PageRead::Failed(error) if is_closed(error) => Err(end_of_stream),
                 PageRead::Failed(_) => Err(CloseReason::StoreFailed),
             });
             if next.is_some() {

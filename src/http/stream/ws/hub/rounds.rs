@@ -3,7 +3,6 @@
 use tokio::time::Instant;
 
 use super::{Hub, LiveEvents};
-use crate::http::stream::ws::close_reason::CloseReason;
 use crate::http::stream::ws::subscriber::HubContext;
 
 /// SubscriberSlab in one step of a round; between two steps others get the processor.
@@ -110,7 +109,7 @@ impl Hub {
         } else if !subscriber.is_ready() {
             self.some_are_behind = true;
         } else if matches!(self.live, LiveEvents::Ended) {
-            self.disconnect(key, CloseReason::Delivered);
+            self.disconnect(key, self.end_of_stream());
         }
     }
 }
