@@ -48,7 +48,7 @@ fn messages_are_the_same_however_their_bytes_arrive() {
         let mut decoder = MessageDecoder::default();
         let mut messages = Vec::new();
         for piece in stream.chunks(size) {
-            let (more, wrong) = decoder.take(&mut piece.to_vec(), 1_000);
+            let (more, wrong) = decoder.decode(&mut piece.to_vec(), 1_000);
             assert_eq!(wrong, None);
             messages.extend(more);
         }

@@ -1,5 +1,5 @@
-//! A socket on its way from the handshake to a hub.
-//! It carries what its subscriber holds of the server until it leaves.
+//! A WebSocket on its way from the handshake to a hub.
+//! It carries the guards that its subscriber holds until it leaves.
 
 use std::any::Any;
 
@@ -8,18 +8,18 @@ use tokio::net::TcpStream;
 
 use crate::http::api::query::StreamQuery;
 
-/// What a subscriber holds of the server while it is there, whatever it is: its place, its connection's
-/// slot, its entry in the stop's tracker.
+/// What a subscriber occupies in the server until it is dropped: its subscriber permit, the slot of its connection, and
+/// its token in the tracker of connections. Hubs need not know the types.
 pub type SlotGuard = Box<dyn Any + Send>;
 
-/// A socket that has just been opened.
+/// A WebSocket that has just been opened.
 pub struct AcceptedSocket {
     /// The connection.
     pub stream: TcpStream,
-    /// What the client sent right behind its handshake.
+    /// Bytes that the client sent together with its handshake.
     pub first_bytes: Bytes,
-    /// What it asks for.
+    /// Where the stream begins, and the filter.
     pub query: StreamQuery,
-    /// Given back when it leaves.
+    /// Released when the subscriber leaves.
     pub slot_guard: SlotGuard,
 }

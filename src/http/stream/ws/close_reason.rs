@@ -1,4 +1,4 @@
-//! Why a conversation ends, and how a subscriber is told.
+//! The reasons to close a WebSocket, with the close code and the text that the client is sent.
 
 use bytes::Bytes;
 
@@ -6,12 +6,12 @@ use super::frames;
 use crate::http::stream::protocol::ServerMessage;
 use crate::http::view::to_json;
 
-/// Why a session ends.
+/// Why a WebSocket is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The client closed, with this code if any.
-    Closed(Option<u16>),
-    /// Its connection is gone.
+    /// The client sent a close frame, with this code if any.
+    ClientClosed(Option<u16>),
+    /// The connection is gone.
     Gone,
     /// Everything was delivered, and the server is stopping.
     Delivered,
@@ -19,48 +19,48 @@ pub enum CloseReason {
     StreamEnded,
     /// The stored log cannot be read.
     StoreFailed,
-    /// The client takes nothing for too long, or too little.
+    /// The client reads too slowly.
     Unwritable,
     /// The client does not answer pings.
     Silent,
-    /// More messages than allowed.
+    /// The client sent more messages per second than allowed.
     Flood,
-    /// A binary message.
+    /// The client sent a binary message.
     Binary,
-    /// A message longer than allowed; the rest of it is not read.
+    /// The client sent a message that is longer than allowed; the rest of it is not read.
     TooBig,
-    /// Text that is not UTF-8.
+    /// The client sent text that is not UTF-8.
     BadText,
-    /// Not RFC 6455.
+    /// The client violated RFC 6455.
     BadProtocol,
 }
 
 impl CloseReason {
-    /// The close code (RFC 6455 §7.4) and what `bye` says; `None` when the peer left first.
+    /// The close code (RFC 6455 §7.4) and the reason in `bye`; `None` when the client closed first.
     pub fn close_frame(self) -> Option<(u16, &'static str)> {
         match self {
-            CloseReason::Closed(_) | CloseReason::Gone => None,
+            CloseReason::ClientClosed(_) | CloseReason::Gone => None,
             CloseReason::Delivered => Some((1001, "stopping")),
             CloseReason::StreamEnded => Some((1011, "the event stream ended")),
             CloseReason::StoreFailed => Some((1011, "the event log cannot be read")),
-            CloseReason::Unwritable => Some((1013, "too slow")),
-            CloseReason::Silent => Some((1013, "no pong")),
+            CloseReason::Unwritable => Some((1013, "client too slow")),
+            CloseReason::Silent => Some((1013, "no pong received")),
             CloseReason::Flood => Some((1008, "too many messages")),
-            CloseReason::Binary => Some((1003, "only text is understood")),
-            CloseReason::TooBig => Some((1009, "the message is too big")),
-            CloseReason::BadText => Some((1007, "not UTF-8")),
-            CloseReason::BadProtocol => Some((1002, "not the WebSocket protocol")),
+            CloseReason::Binary => Some((1003, "only text messages are supported")),
+            CloseReason::TooBig => Some((1009, "message too big")),
+            CloseReason::BadText => Some((1007, "text is not valid UTF-8")),
+            CloseReason::BadProtocol => Some((1002, "WebSocket protocol error")),
         }
     }
 
-    /// Whether what follows can still be told apart: else it is read and thrown away.
+    /// Whether later frames from the client can still be decoded; if not, its bytes are read and discarded.
     pub fn can_still_decode(self) -> bool {
         match self {
             CloseReason::Binary
             | CloseReason::TooBig
             | CloseReason::BadText
             | CloseReason::BadProtocol => false,
-            CloseReason::Closed(_)
+            CloseReason::ClientClosed(_)
             | CloseReason::Gone
             | CloseReason::Delivered
             | CloseReason::StreamEnded
@@ -72,7 +72,7 @@ impl CloseReason {
     }
 }
 
-/// `bye` and our close frame, one after the other.
+/// Returns `bye` and our close frame, one after the other.
 pub fn bye(code: u16, why: &str, retry_ms: u64) -> Bytes {
     let bye = frames::text(&to_json(&ServerMessage::Bye { why, retry_ms }));
     [bye, frames::close(Some((code, why)))].concat().into()

@@ -1,4 +1,4 @@
-//! The frames that a hub has made, so that subscribers who want the same get the same bytes.
+//! The frames that a hub has built, so that each is built once for all subscribers of a group.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,59 +11,59 @@ use crate::engine::Batch;
 use crate::http::stream::protocol::EventsMessage;
 use crate::job::Cursor;
 
-/// A frame, and the place it leads to; no bytes when nothing on the way passes the filter.
+/// A frame with events, and the cursor after it.
 #[derive(Debug, Clone)]
 pub struct CachedFrame {
-    /// The whole frame.
+    /// The WebSocket frame; `None` when no event passed the filters.
     pub frame: Option<Bytes>,
-    /// The number of the last event that was looked at.
+    /// The number of the last event that was examined.
     pub to: u64,
 }
 
-/// Frames that were made, by group and by the place they begin after: made once, sent to many.
+/// Frames by group and by the event after which they begin.
 #[derive(Debug, Default)]
 pub struct FrameCache {
-    made: HashMap<(u64, u64), CachedFrame>,
+    frames: HashMap<(u64, u64), CachedFrame>,
     bytes: usize,
 }
 
-/// Bytes of frames that are kept for others who might want them.
-const KEPT: usize = 4 * 1_024 * 1_024;
+/// The size of the cache, in bytes of frames.
+const MAX_BYTES: usize = 4 * 1_024 * 1_024;
 
 impl FrameCache {
-    /// The same, if it was made before.
+    /// Returns the frame for `group` after `cursor`, if it was built before.
     pub fn get(&self, group: &SubscriptionGroup, cursor: Cursor) -> Option<CachedFrame> {
-        self.made.get(&(group.id, cursor.seq)).cloned()
+        self.frames.get(&(group.id, cursor.seq)).cloned()
     }
 
-    /// What `group` gets after `cursor`, one frame at most, from the batches that follow it.
-    pub fn get_or_make(
+    /// Returns the frame for `group` after `cursor`, and builds it from the batches that follow if necessary.
+    pub fn get_or_build(
         &mut self,
         group: &SubscriptionGroup,
         cursor: Cursor,
         batches: impl Iterator<Item = Arc<Batch>>,
     ) -> CachedFrame {
-        if let Some(made) = self.get(group, cursor) {
-            return made;
+        if let Some(cached) = self.get(group, cursor) {
+            return cached;
         }
-        let (mut frame, mut to) = (EventsMessage::default(), cursor.seq);
+        let (mut message, mut to) = (EventsMessage::default(), cursor.seq);
         for batch in batches {
-            to = frame.add(&batch, to, &group.subscriptions);
-            if frame.is_full() {
+            to = message.add(&batch, to, &group.subscriptions);
+            if message.is_full() {
                 break;
             }
         }
-        let message = frame.finish(Cursor { seq: to, ..cursor });
-        let cached = CachedFrame { frame: message.as_deref().map(frames::text), to };
+        let text = message.finish(Cursor { seq: to, ..cursor });
+        let cached = CachedFrame { frame: text.as_deref().map(frames::text), to };
         self.bytes += cached.frame.as_ref().map_or(0, Bytes::len);
-        if self.bytes > KEPT {
+        if self.bytes > MAX_BYTES {
             self.clear();
         }
-        self.made.insert((group.id, cursor.seq), cached.clone());
+        self.frames.insert((group.id, cursor.seq), cached.clone());
         cached
     }
 
-    /// Lets go of all frames.
+    /// Drops all frames.
     pub fn clear(&mut self) {
         *self = FrameCache::default();
     }

@@ -1,6 +1,6 @@
-//! A hub: one task that owns many subscribers and gives out the events to all of them, in rounds. Each
-//! event is encoded once, each frame made once for all who want the same, each socket touched once a
-//! round. Who falls behind reads the stored log and joins the rounds again; nobody waits for anybody.
+//! A hub is one task that owns many WebSocket subscribers and sends events to all of them in rounds. Each event is
+//! encoded once, each frame is built once per subscription group, and each socket is written once per round. A
+//! subscriber that falls behind reads the stored log until it can join the rounds again, and delays no other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,78 +37,84 @@ use crate::supervise::{Part, pass};
 mod catch_up;
 mod rounds;
 
-/// A hub and all it knows.
+/// One hub with its subscribers and the state of its loop.
 pub struct Hub {
     engine: Engine,
     limits: Arc<Limits>,
+    /// Pages of the stored log, shared by all hubs, for subscribers that are catching up.
     log_pages: Arc<LogPageCache>,
-    /// How many subscribers this and the other hubs have.
+    /// The number of subscribers of every hub; it determines how much time this hub may spend on writing.
     load: HubLoad,
-    /// Sockets that have just been opened; `None` when no more can come.
+    /// Sockets that were handed to this hub; `None` once the sender is gone.
     accepted: Option<mpsc::UnboundedReceiver<(AcceptedSocket, LoadGuard)>>,
+    /// Collects the sockets that became readable or writable.
     ready_set: Arc<ReadySet>,
     subscribers: SubscriberSlab,
+    /// The subscribers by what they subscribed to; a group shares its frames.
     groups: SubscriptionGroups,
     live: LiveEvents,
+    /// The newest events, from which the rounds are served.
     window: Window,
+    /// Spaces the rounds, so that a busy hub does not write all the time.
     pacer: Pacer,
-    /// There is something that a round has not begun to give out.
+    /// Whether there is something to send for which no round has begun yet.
     round_due: bool,
-    /// What is due must not wait for the pacer.
+    /// Whether the next round must begin at once, whatever the pacer says.
     round_urgent: bool,
-    /// The next key of the round under way.
+    /// The key at which the current round continues; `None` between rounds.
     round_key: Option<u32>,
-    /// Whoever keeps up was given everything up to here by the last round, or is by the present one.
+    /// The newest event of the current or the last round: a subscriber that keeps up has been sent everything up to it.
     round_head: u64,
-    /// Somebody could not be given everything in this round.
+    /// Whether a subscriber could not be sent everything in this round, so the window must be kept.
     some_are_behind: bool,
-    /// The frames of this round.
+    /// The frames that were built for this round.
     round_frames: FrameCache,
-    /// Who is behind and can go on.
+    /// Subscribers that are behind the window and whose next page is cached.
     catching_up: VecDeque<u32>,
-    /// Who is behind and waits for a page.
+    /// Subscribers that are behind the window and wait for a page to be read.
     page_waiters: PageWaiters,
     page_reads: FuturesUnordered<BoxFuture<'static, (Cursor, PageRead)>>,
-    /// The frames of those who are behind.
+    /// The frames that were built from the stored log.
     catch_up_frames: FrameCache,
-    /// The log does not reach further back.
+    /// The oldest cursor from which the stored log can be read, as far as is known.
     oldest: Cursor,
-    /// The next key of the look at the clock under way.
+    /// The key at which the current check of the timers continues; `None` between checks.
     timer_key: Option<u32>,
+    /// When the next check of the timers begins.
     timers_at: Instant,
-    /// There while somebody wants stats.
+    /// The source of live stats; `None` while nobody subscribes to them.
     pulse: Option<watch::Receiver<Option<Arc<Pulse>>>>,
-    /// The newest stats.
+    /// The frame with the newest stats.
     stats: Option<Bytes>,
-    /// What everybody is told once the server stops.
+    /// The `draining` frame, once the server is stopping.
     draining: Option<Bytes>,
-    /// Read into by every socket in turn.
+    /// The buffer that all sockets read into, one after the other, so that an idle socket needs none.
     read_buffer: Vec<u8>,
-    /// SubscriberSlab to look at: those that rang, and those that had more to say.
+    /// Subscribers whose sockets are ready, or that stopped reading before their socket was empty.
     ready: Vec<u32>,
-    /// Frames on their way to one socket; empty between two of them.
+    /// Collects the frames for one socket; a field so that it is allocated once.
     outbox: Vec<Bytes>,
 }
 
-/// Where committed events come from.
+/// The hub's end of the event channel.
 enum LiveEvents {
-    /// Nobody is there to be told.
+    /// The hub has no subscribers and does not receive events.
     NotSubscribed,
-    /// The channel.
+    /// The hub receives events.
     Subscribed(broadcast::Receiver<Arc<Batch>>),
-    /// The last event has come.
+    /// The channel is closed; the last event has been received.
     Ended,
 }
 
-/// The longest between two looks at the clock.
+/// The longest time between two checks of the subscribers' timers.
 const TIMER_INTERVAL: Duration = Duration::from_millis(250);
-/// ReadySet answered in one step.
+/// Ready sockets that are handled in one step of the loop.
 const SERVED_AT_ONCE: usize = 256;
-/// SubscriberSlab in one step of a look at the clock; few of them need anything.
+/// Subscribers whose timers are checked in one step of the loop; few of them need anything.
 const CHECKED_AT_ONCE: u32 = 512;
 
 impl Hub {
-    /// A hub without subscribers.
+    /// Creates a hub without subscribers.
     pub fn new(
         engine: Engine,
         limits: Arc<Limits>,
@@ -151,7 +157,7 @@ impl Hub {
         }
     }
 
-    /// Runs until no socket can come and everybody has left.
+    /// Runs until the sender of accepted sockets is gone and the last subscriber has left.
     pub async fn run(mut self) {
         while self.accepted.is_some() || !self.subscribers.is_empty() {
             pass(Part::Hub);
@@ -168,10 +174,10 @@ impl Hub {
         }
     }
 
-    /// Waits for something to do.
+    /// Waits for the next thing to do: an event, a ready socket, a page, a timer or the stop of the server.
     async fn wait(&mut self) {
         let shutdown = self.engine.shutdown().clone();
-        let is_there = !self.subscribers.is_empty();
+        let has_subscribers = !self.subscribers.is_empty();
         tokio::select! {
             batch = next_batch(&mut self.live) => self.on_batch(batch),
             () = self.ready_set.notified() => {}
@@ -180,49 +186,49 @@ impl Hub {
                 None => self.accepted = None,
             },
             Some((page, read)) = self.page_reads.next() => self.on_page_read(page, read),
-            () = sleep_until(self.pacer.next_round_at()), if self.round_due && is_there => {}
-            () = sleep_until(self.timers_at), if is_there => {}
+            () = sleep_until(self.pacer.next_round_at()), if self.round_due && has_subscribers => {}
+            () = sleep_until(self.timers_at), if has_subscribers => {}
             () = shutdown.draining.cancelled(), if self.draining.is_none() => self.announce_draining(),
             () = next_pulse(&mut self.pulse) => self.publish_stats(),
         }
     }
 
-    /// Gives a socket its key, and says hello.
+    /// Makes a subscriber of an accepted socket and sends `hello`.
     fn accept(&mut self, socket: AcceptedSocket, load_guard: LoadGuard) {
         self.subscribe();
         let AcceptedSocket { stream, first_bytes, query, slot_guard } = socket;
-        let head = self.engine.head(); // after tuning in: what follows it will come
+        let head = self.engine.head(); // read after subscribing: all later events come through the channel
         let cursor = query.after.unwrap_or(head);
         let subscriptions = Subscriptions::new(query.filter, self.limits.ws_subscriptions);
         let group = self.groups.join(subscriptions);
         let key = self.subscribers.reserve();
         let waker = self.ready_set.waker(key);
         let now = Instant::now();
-        let held = (slot_guard, load_guard);
-        let subscriber = Subscriber::new(stream, waker, group, cursor, held, &self.limits, now);
+        let guards = (slot_guard, load_guard);
+        let subscriber = Subscriber::new(stream, waker, group, cursor, guards, &self.limits, now);
         self.subscribers.insert(key, subscriber);
         let greeted = self.with(key, |subscriber, hub| {
             subscriber.send_texts(&mut vec![subscriber.hello(hub.limits)], hub)?;
             subscriber.receive(&mut first_bytes.to_vec(), hub)
         });
         if greeted.is_some() {
-            self.on_socket_ready(key); // a waker that was never listened to does not ring
+            self.on_socket_ready(key); // the reactor knows the waker only after a first read
             self.serve(key);
         }
     }
 
-    /// Listens to the channel, from the first subscriber on.
+    /// Subscribes to the event channel when the first subscriber comes.
     fn subscribe(&mut self) {
         if matches!(self.live, LiveEvents::NotSubscribed) {
             self.live = LiveEvents::Subscribed(self.engine.live());
-            // First the channel, then the head: what is committed in between comes through the channel.
+            // First the channel, then the head: events committed in between come through the channel.
             self.window = Window::at(self.engine.head().seq);
             self.round_head = self.window.to();
             self.timers_at = Instant::now() + self.timer_interval();
         }
     }
 
-    /// Takes what waits in the channel.
+    /// Takes all batches that wait in the channel.
     fn take_live(&mut self) {
         while let LiveEvents::Subscribed(live) = &mut self.live {
             match live.try_recv() {
@@ -234,10 +240,11 @@ impl Hub {
         }
     }
 
+    /// Adds a batch to the window and makes a round due.
     fn on_batch(&mut self, batch: Result<Arc<Batch>, RecvError>) {
         match batch {
             Ok(batch) => self.window.push(batch),
-            // What was missed is in the stored log, as everything up to the head.
+            // The missed events are in the stored log, as is everything up to the head.
             Err(RecvError::Lagged(_)) => self.window = Window::at(self.engine.head().seq),
             Err(RecvError::Closed) => {
                 self.live = LiveEvents::Ended;
@@ -247,7 +254,7 @@ impl Hub {
         self.round_due = true;
     }
 
-    /// Looks at the sockets that rang: one step.
+    /// Handles one step's share of the sockets that are ready.
     fn serve_ready(&mut self) {
         if self.ready.is_empty() {
             self.ready_set.take(&mut self.ready);
@@ -258,15 +265,16 @@ impl Hub {
         }
     }
 
+    /// Writes what was waiting for this socket and reads what its client sent.
     fn on_socket_ready(&mut self, key: u32) {
         let Some(was_ready) = self.with(key, |subscriber, _| Ok(subscriber.is_ready())) else {
             return;
         };
-        let moved = self.with(key, |subscriber, hub| {
+        let handled = self.with(key, |subscriber, hub| {
             let flushed = subscriber.flush(hub)?;
             Ok((flushed, subscriber.read(hub)?, subscriber.stats_due))
         });
-        let Some((flushed, more, stats_due)) = moved else { return };
+        let Some((flushed, more, stats_due)) = handled else { return };
         if more {
             self.ready.push(key);
         }
@@ -278,7 +286,7 @@ impl Hub {
         }
     }
 
-    /// Whoever keeps up waits for the next round; whoever does not must not.
+    /// Whether a subscriber must be served now: one that keeps up gets everything in the next round.
     fn has_missed_a_round(&mut self, key: u32) -> bool {
         let epoch = self.oldest.epoch;
         matches!(self.live, LiveEvents::Ended)
@@ -288,7 +296,7 @@ impl Hub {
             })
     }
 
-    /// Pings, marks, and ends for those who are silent or stuck: one step. Whether there was one to do.
+    /// Checks the timers of one step's share of the subscribers. Returns whether a check was due.
     fn check_timers(&mut self) -> bool {
         let now = Instant::now();
         if self.subscribers.is_empty() || self.timer_key.is_none() && now < self.timers_at {
@@ -299,14 +307,15 @@ impl Hub {
         for key in first..end {
             self.with(key, |subscriber, hub| subscriber.check_timers(hub));
         }
-        match end < self.subscribers.key_bound() {
-            true => self.timer_key = Some(end),
-            false => self.timers_at = now + self.timer_interval(),
+        if end < self.subscribers.key_bound() {
+            self.timer_key = Some(end);
+        } else {
+            self.timers_at = now + self.timer_interval();
         }
         true
     }
 
-    /// Short enough that every bound is kept to a quarter.
+    /// The time between two checks: a quarter of the shortest time limit, so no limit is overrun by more.
     fn timer_interval(&self) -> Duration {
         let limits = &self.limits;
         let bounds = [
@@ -321,35 +330,36 @@ impl Hub {
         (shortest / 4).clamp(Duration::from_millis(5), TIMER_INTERVAL)
     }
 
+    /// Has every subscriber told that the server is stopping.
     fn announce_draining(&mut self) {
         let grace_ms = self.limits.grace_ms;
         self.draining = Some(frames::text(&to_json(&ServerMessage::Draining { grace_ms })));
         (self.round_due, self.round_urgent) = (true, true);
     }
 
-    /// Owes the newest stats to all who asked for them.
+    /// Sends the newest stats to every subscriber that asked for them.
     fn publish_stats(&mut self) {
         let Some(pulse) = &mut self.pulse else { return };
         let Some(newest) = pulse.borrow_and_update().clone() else { return };
         let config = self.engine.config();
         self.stats = Some(frames::text(newest.encoded(|pulse| pulse_json(pulse, config))));
-        let mut somebody = false;
+        let mut any_subscriber = false;
         for key in 0..self.subscribers.key_bound() {
             let asked = self.with(key, |subscriber, _| {
                 subscriber.stats_due = subscriber.group().subscriptions.want_stats();
                 Ok(subscriber.stats_due)
             });
             if asked == Some(true) {
-                somebody = true;
+                any_subscriber = true;
                 self.serve(key);
             }
         }
-        if !somebody {
+        if !any_subscriber {
             (self.pulse, self.stats) = (None, None);
         }
     }
 
-    /// Does something with a subscriber; one that comes to its end thereby is dismissed.
+    /// Runs `act` on a subscriber, and disconnects it when `act` returns a reason to close.
     fn with<T>(
         &mut self,
         key: u32,
@@ -376,17 +386,17 @@ impl Hub {
         }
     }
 
-    /// Says the last word to a subscriber, or lets it go when there is none to say.
+    /// Sends the close frame to a subscriber, or removes it when there is nothing left to send or to wait for.
     fn disconnect(&mut self, key: u32, reason: CloseReason) {
         let last = match (reason, reason.close_frame()) {
             (_, Some((code, why))) => bye(code, why, self.limits.retry_ms),
-            (CloseReason::Closed(code), None) => frames::close(code.map(|code| (code, ""))),
+            (CloseReason::ClientClosed(code), None) => frames::close(code.map(|code| (code, ""))),
             (_, None) => Bytes::new(),
         };
         let Hub { subscribers, groups, read_buffer, limits, .. } = self;
         let Some(subscriber) = subscribers.get(key) else { return };
         let hub = HubContext { limits, groups, read_buffer, now: Instant::now() };
-        tracing::debug!(?reason, "a subscriber leaves");
+        tracing::debug!(?reason, "closing a subscriber");
         if subscriber.close(reason, last, &hub).is_ok() {
             return;
         }
@@ -398,7 +408,7 @@ impl Hub {
         }
     }
 
-    /// Nobody is there: an idle hub costs nothing.
+    /// Releases the event channel and all buffers once the last subscriber has left: an idle hub costs nothing.
     fn release(&mut self) {
         if matches!(self.live, LiveEvents::Subscribed(_)) {
             self.live = LiveEvents::NotSubscribed;
@@ -412,7 +422,7 @@ impl Hub {
     }
 }
 
-/// The next batch; never, while nobody listens or after the end.
+/// Returns the next batch; pending forever while the hub has no subscribers and after the last batch.
 async fn next_batch(live: &mut LiveEvents) -> Result<Arc<Batch>, RecvError> {
     match live {
         LiveEvents::Subscribed(live) => live.recv().await,
@@ -420,7 +430,7 @@ async fn next_batch(live: &mut LiveEvents) -> Result<Arc<Batch>, RecvError> {
     }
 }
 
-/// The next socket, `None` when no more can come; never, after that.
+/// Returns the next accepted socket, and `None` once the sender is gone; pending forever after that.
 async fn next_accepted(
     accepted: &mut Option<mpsc::UnboundedReceiver<(AcceptedSocket, LoadGuard)>>,
 ) -> Option<(AcceptedSocket, LoadGuard)> {
@@ -430,7 +440,7 @@ async fn next_accepted(
     }
 }
 
-/// Resolves when there are new stats; never, when nobody asked for them or the server has no more.
+/// Resolves when there are new stats; pending forever when nobody subscribes to them or the server has no more.
 async fn next_pulse(pulse: &mut Option<watch::Receiver<Option<Arc<Pulse>>>>) {
     if let Some(pulse) = pulse
         && pulse.changed().await.is_ok()

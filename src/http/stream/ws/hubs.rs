@@ -1,4 +1,4 @@
-//! The hubs of a server, at most one for each core. They are started by the first subscriber.
+//! The hubs of a server, one for each core. They are started when the first subscriber connects.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,38 +12,41 @@ use crate::engine::Engine;
 use crate::http::Limits;
 use crate::supervise::Part;
 
-/// Where sockets are handed over.
+/// Starts the hubs and assigns each accepted socket to one of them.
 pub struct Hubs {
     engine: Engine,
     limits: Arc<Limits>,
+    /// The number of subscribers of each hub.
     load: HubLoad,
+    /// The channel to each hub; empty until the first subscriber connects.
     senders: OnceLock<Vec<mpsc::UnboundedSender<(AcceptedSocket, LoadGuard)>>>,
 }
 
 impl Hubs {
-    /// None runs yet.
+    /// Creates the hubs; none is started yet.
     pub fn new(engine: Engine, limits: Arc<Limits>) -> Hubs {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Hubs { engine, limits, load: HubLoad::new(cores), senders: OnceLock::new() }
     }
 
-    /// Hands a socket to a hub. What waits there is bounded by the places that subscribers take.
+    /// Hands a socket to a hub. The channel is unbounded, but each socket in it holds a subscriber permit.
     pub fn hand_over(&self, socket: AcceptedSocket) {
         let senders = self.senders.get_or_init(|| self.start());
         let load_guard = self.load.assign();
         if let Some(sender) = senders.get(load_guard.hub) {
-            // A hub ends after everybody who could come; else the connection is dropped.
+            // A hub runs as long as this sender exists. If it has panicked, the connection is dropped.
             let _ = sender.send((socket, load_guard));
         }
     }
 
+    /// Starts all hubs and returns the channels to them.
     fn start(&self) -> Vec<mpsc::UnboundedSender<(AcceptedSocket, LoadGuard)>> {
         let log_pages = Arc::new(LogPageCache::new(self.engine.clone()));
         let start = |_| {
             let (sender, accepted) = mpsc::unbounded_channel();
             let (engine, limits) = (self.engine.clone(), self.limits.clone());
             let hub = Hub::new(engine, limits, log_pages.clone(), self.load.clone(), accepted);
-            // A round must not end early because it used many sockets: the hub yields by itself.
+            // The hub yields by itself; tokio's budget would end a round after a few sockets.
             let hub = tokio::task::unconstrained(hub.run());
             let shutdown = self.engine.shutdown();
             shutdown.tasks.spawn(shutdown.failures.clone().guard(Part::Hub, hub));

@@ -1,5 +1,5 @@
-//! What clients send, frame by frame (RFC 6455 §5): bytes in, messages out. Holds memory only while a
-//! frame or a message is incomplete.
+//! Decodes what clients send (RFC 6455 §5), from bytes to messages. It holds memory only while a frame or a message is
+//! incomplete.
 
 use std::io::Cursor;
 
@@ -8,25 +8,25 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 
 use super::close_reason::CloseReason;
 
-/// What a client said.
+/// A message from a client, complete and unmasked.
 #[derive(Debug, PartialEq, Eq)]
 pub enum InboundMessage {
-    /// A whole text message.
+    /// A text message.
     Text(String),
     /// A ping with its payload.
     Ping(Vec<u8>),
-    /// A pong, whatever its payload.
+    /// A pong with any payload.
     Pong,
-    /// Its close frame, with the code if there is one.
+    /// A close frame, with its code if it has one.
     Close(Option<u16>),
 }
 
-/// Between two arrivals: what is there of a frame, and of a message in fragments.
+/// The state of the decoder between two reads: an incomplete frame, and the fragments of an incomplete message.
 #[derive(Debug, Default)]
 pub struct MessageDecoder {
-    /// The beginning of a frame; at most a header and the longest message.
+    /// The beginning of an incomplete frame; at most a header and the longest message.
     frame: Vec<u8>,
-    /// The fragments so far; there while a message is open.
+    /// The fragments received so far of an incomplete message.
     message: Option<Vec<u8>>,
 }
 
@@ -34,13 +34,13 @@ pub struct MessageDecoder {
 const MAX_CONTROL: u64 = 125;
 
 impl MessageDecoder {
-    /// Whether nothing is left over.
+    /// Whether no incomplete frame or message is held.
     pub fn is_empty(&self) -> bool {
         self.frame.is_empty() && self.message.is_none()
     }
 
-    /// Takes what arrived; `limit` is the longest message in bytes. Answers with what was said, and with the
-    /// reason to close when something was wrong after that.
+    /// Decodes received bytes; `limit` is the longest allowed message in bytes. Returns the complete messages, and the
+    /// reason to close if an invalid frame follows them.
     pub fn decode(
         &mut self,
         arrived: &mut [u8],
@@ -56,7 +56,7 @@ impl MessageDecoder {
         };
         loop {
             match self.next_frame(&mut rest, limit) {
-                Ok(Some(Some(one))) => messages.push(one),
+                Ok(Some(Some(message))) => messages.push(message),
                 Ok(Some(None)) => {}
                 Ok(None) => break,
                 Err(reason) => return (messages, Some(reason)),
@@ -66,7 +66,7 @@ impl MessageDecoder {
         (messages, None)
     }
 
-    /// One frame off the front: `None` when it is incomplete, `Some(None)` when it completes no message.
+    /// Decodes the first frame of `rest`: `None` when it is incomplete, `Some(None)` when it completes no message.
     fn next_frame(
         &mut self,
         rest: &mut &mut [u8],
@@ -90,10 +90,10 @@ impl MessageDecoder {
         self.complete(&header, payload).map(Some)
     }
 
-    /// What can be judged before the payload is there.
+    /// Checks what the header says, before the payload has arrived.
     fn check(&self, header: &FrameHeader, length: u64, limit: usize) -> Result<(), CloseReason> {
         if header.rsv1 || header.rsv2 || header.rsv3 || header.mask.is_none() {
-            return Err(CloseReason::BadProtocol); // no extension was agreed on; clients mask (§5.1)
+            return Err(CloseReason::BadProtocol); // no extensions are negotiated, and clients must mask (§5.1)
         }
         let is_open = self.message.is_some();
         match header.opcode {
@@ -106,14 +106,13 @@ impl MessageDecoder {
             OpCode::Data(Data::Binary) => Err(CloseReason::Binary),
             OpCode::Data(_) => {
                 let so_far = self.message.as_ref().map_or(0, Vec::len) as u64;
-                match so_far.saturating_add(length) > limit as u64 {
-                    true => Err(CloseReason::TooBig),
-                    false => Ok(()),
-                }
+                let is_too_big = so_far.saturating_add(length) > limit as u64;
+                if is_too_big { Err(CloseReason::TooBig) } else { Ok(()) }
             }
         }
     }
 
+    /// Takes a complete frame, and returns the message that it completes.
     fn complete(
         &mut self,
         header: &FrameHeader,
@@ -138,7 +137,7 @@ impl MessageDecoder {
     }
 }
 
-/// The body of a close frame (§5.5.1): nothing, or a code and a reason.
+/// Decodes the body of a close frame (§5.5.1), which is empty or holds a code and a reason.
 fn close_body(body: &[u8]) -> Result<InboundMessage, CloseReason> {
     let code = match body {
         [] => return Ok(InboundMessage::Close(None)),
@@ -148,9 +147,10 @@ fn close_body(body: &[u8]) -> Result<InboundMessage, CloseReason> {
             u16::from_be_bytes([*high, *low])
         }
     };
-    match CloseCode::from(code).is_allowed() {
-        true => Ok(InboundMessage::Close(Some(code))),
-        false => Err(CloseReason::BadProtocol),
+    if CloseCode::from(code).is_allowed() {
+        Ok(InboundMessage::Close(Some(code)))
+    } else {
+        Err(CloseReason::BadProtocol)
     }
 }
 

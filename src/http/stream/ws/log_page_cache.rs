@@ -1,5 +1,5 @@
-//! Reading the stored log for subscribers who are behind. Thousands who come back at once read it once:
-//! the log is read in pages, one read at a time in the whole server, and everybody shares them.
+//! Reads the stored log for subscribers that are behind. When thousands reconnect at once, the log is still read only
+//! once: it is read in pages that all hubs share, one read at a time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,55 +9,58 @@ use tokio::sync::Semaphore;
 use crate::engine::{Batch, Engine, EngineError, Events};
 use crate::job::{Cursor, Event};
 
-/// Events on one page.
+/// The number of events on a page.
 const PAGE: u64 = 1_024;
-/// Pages read at once, so that a filter which lets little through still fills its frames.
-const AHEAD: u64 = 4;
-/// Pages kept for others, and about how many bytes of events.
-const KEPT: usize = 32;
-const KEPT_BYTES: usize = 32 * 1_024 * 1_024;
+/// The number of pages per read, so that a filter that few events pass still fills its frames.
+const PAGES_PER_READ: u64 = 4;
+/// The size of the cache in pages.
+const MAX_PAGES: usize = 32;
+/// The approximate size of the cache in bytes of events.
+const MAX_BYTES: usize = 32 * 1_024 * 1_024;
 
-/// The pages that all hubs share.
+/// The pages of the stored log that all hubs share.
 pub struct LogPageCache {
     engine: Engine,
     pages: Mutex<CachedPages>,
-    /// One reader at a time: who comes next finds the pages on the cache, and submissions keep the disk.
+    /// Allows one read at a time: the next reader finds the pages in the cache, and submissions are not slowed down.
     one_reader: Semaphore,
 }
 
 #[derive(Default)]
 struct CachedPages {
     pages: Vec<CachedPage>,
+    /// A counter that orders the uses of the pages.
     uses: u64,
 }
 
 struct CachedPage {
-    /// The moment of its last use, load_guard in uses.
+    /// The value of the counter at its last use.
     used: u64,
+    /// The size of its events.
     bytes: usize,
     batch: Arc<Batch>,
 }
 
-/// The answer to a topic for what follows a place.
+/// The result of reading a page.
 pub enum PageRead {
-    /// It is on the cache, or there is nothing more.
+    /// The page is in the cache, or the log has no more events.
     Cached,
-    /// The log begins only at `oldest`, or has another epoch.
+    /// The log begins after the page, or has another epoch.
     Gap {
-        /// Where it begins.
+        /// Where the log begins.
         oldest: Cursor,
     },
-    /// It cannot be read.
+    /// The log cannot be read.
     Failed(EngineError),
 }
 
 impl LogPageCache {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(engine: Engine) -> LogPageCache {
         LogPageCache { engine, pages: Mutex::default(), one_reader: Semaphore::new(1) }
     }
 
-    /// The page with the event after `seq`, if it is on the cache.
+    /// Returns the page with the event after `seq`, if it is in the cache.
     pub fn find(&self, seq: u64) -> Option<Arc<Batch>> {
         let mut cache = self.lock();
         cache.uses += 1;
@@ -69,37 +72,36 @@ impl LogPageCache {
         Some(page.batch.clone())
     }
 
-    /// The pages after `seq`, as far as they are on the cache.
+    /// Returns the pages after `seq`, as far as they are in the cache.
     pub fn after(&self, seq: u64) -> impl Iterator<Item = Arc<Batch>> {
         std::iter::successors(self.find(seq), |page| self.find(page.last_seq()))
     }
 
-    /// Where the page begins that holds what follows `cursor`: all who want something of it ask for the
-    /// same.
+    /// Returns the beginning of the page with the event after `cursor`, which identifies the page.
     pub fn page_of(cursor: Cursor) -> Cursor {
         Cursor { seq: cursor.seq - cursor.seq % PAGE, ..cursor }
     }
 
-    /// Puts what follows `after`, the beginning of a page, on the cache, if it can be read. A page of large
-    /// events takes several reads; each puts more of it there.
+    /// Reads the page that begins after `after` into the cache. A page of large events may take several reads, each of
+    /// which adds more of it.
     pub async fn read(&self, after: Cursor) -> PageRead {
-        // The semaphore is never closed; reading without a permit would be right too.
+        // The semaphore is never closed; and the permit only avoids duplicate reads.
         let _permit = self.one_reader.acquire().await;
         if after.epoch == self.engine.head().epoch && self.find_whole(after.seq) {
             return PageRead::Cached;
         }
-        let is_here = after.epoch == self.engine.head().epoch;
-        let torn = self.find(after.seq).filter(|_| is_here);
-        let from = torn.as_ref().map_or(after, |page| Cursor { seq: page.last_seq(), ..after });
-        match self.engine.events(from, (PAGE * AHEAD) as usize).await {
+        let is_this_epoch = after.epoch == self.engine.head().epoch;
+        let partial = self.find(after.seq).filter(|_| is_this_epoch);
+        let from = partial.as_ref().map_or(after, |page| Cursor { seq: page.last_seq(), ..after });
+        match self.engine.events(from, (PAGE * PAGES_PER_READ) as usize).await {
             Ok(Events::Some(more)) => {
-                let begun = torn.iter().flat_map(|page| page.events.iter().cloned());
-                let events: Vec<Event> = begun.chain(more).collect();
+                let events_so_far = partial.iter().flat_map(|page| page.events.iter().cloned());
+                let events: Vec<Event> = events_so_far.chain(more).collect();
                 let mut first = 0;
                 for (at, event) in events.iter().enumerate() {
                     if event.seq % PAGE == 0 || at + 1 == events.len() {
                         let page = events[first..=at].into();
-                        self.keep(Arc::new(Batch::new(after.epoch, page)));
+                        self.insert(Arc::new(Batch::new(after.epoch, page)));
                         first = at + 1;
                     }
                 }
@@ -110,28 +112,29 @@ impl LogPageCache {
         }
     }
 
-    /// Lets go of all pages: nobody is behind.
+    /// Drops all pages, once no subscriber is behind.
     pub fn clear(&self) {
         *self.lock() = CachedPages::default();
     }
 
-    /// Whether another reader has just put the page there, and it is not the torn last one.
+    /// Whether the whole page with the event after `seq` is in the cache.
     fn find_whole(&self, seq: u64) -> bool {
         self.find(seq).is_some_and(|page| page.last_seq() % PAGE == 0)
     }
 
-    fn keep(&self, page: Arc<Batch>) {
+    /// Adds a page, and drops those that were not used for the longest time if the cache is full.
+    fn insert(&self, page: Arc<Batch>) {
         let mut cache = self.lock();
         let now = cache.uses;
-        // The same page may be there from when it was not full, or read from a later place.
+        // An incomplete copy of the same page may be in the cache.
         let number = |page: &Batch| (page.first_seq() - 1) / PAGE;
         cache.pages.retain(|old| number(&old.batch) != number(&page));
         let bytes = page.events.iter().map(Event::bytes).sum();
-        let is_too_much = |pages: &[CachedPage]| {
+        let is_full = |pages: &[CachedPage]| {
             let held: usize = pages.iter().map(|page| page.bytes).sum();
-            pages.len() >= KEPT || held + bytes > KEPT_BYTES
+            pages.len() >= MAX_PAGES || held + bytes > MAX_BYTES
         };
-        while is_too_much(&cache.pages)
+        while is_full(&cache.pages)
             && let Some(oldest) = (0..cache.pages.len()).min_by_key(|at| cache.pages[*at].used)
         {
             cache.pages.swap_remove(oldest);
@@ -144,27 +147,28 @@ impl LogPageCache {
     }
 }
 
-/// Who waits for which page, in one hub.
+/// The subscribers of one hub that wait for a page to be read.
 #[derive(Default)]
 pub struct PageWaiters {
+    /// The keys of the subscribers by page.
     by_page: HashMap<Cursor, Vec<u32>>,
 }
 
 impl PageWaiters {
-    /// Enters a key. Whether it is the first that waits for the page, which must then be read.
+    /// Adds a subscriber. Returns whether it is the first to wait for the page, which must then be read.
     #[must_use]
-    pub fn enter(&mut self, page: Cursor, key: u32) -> bool {
+    pub fn add(&mut self, page: Cursor, key: u32) -> bool {
         let keys = self.by_page.entry(page).or_default();
         keys.push(key);
         keys.len() == 1
     }
 
-    /// Those who waited for it.
+    /// Removes and returns the subscribers that wait for a page.
     pub fn take(&mut self, page: Cursor) -> Vec<u32> {
         self.by_page.remove(&page).unwrap_or_default()
     }
 
-    /// Whether nobody waits.
+    /// Whether no subscriber waits.
     pub fn is_empty(&self) -> bool {
         self.by_page.is_empty()
     }

@@ -1,45 +1,46 @@
-//! The pacer of a hub: when it goes around to give out events, and the frames that it gives.
+//! Spaces the rounds of a hub, so that it spends only its share of the time on writing.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When the next round begins: at once while rounds are short or seldom, and else such that a hub writes
-/// for its share of the time. Touching a socket costs much, more bytes to it cost little: what comes while
-/// the hub rests shares a frame with what came before.
+/// Decides when the next round may begin: at once while rounds are short or rare, and otherwise so that the hub writes
+/// for its share of the time. Writing to a socket is expensive, and writing more bytes at once is cheap: events that
+/// come during a pause share one write.
 #[derive(Debug)]
 pub struct Pacer {
+    /// When the current round began.
     began: Instant,
-    /// When all that was written will have had its share of rest.
-    rested: Instant,
+    /// When the pauses after all past rounds are over.
+    paused_until: Instant,
 }
 
-/// The longest from the beginning of a round to the next, if the sockets take that long at all.
-const LONGEST: Duration = Duration::from_millis(100);
-/// So much rest may be owed: a few short rounds may follow each other closely.
-const OWED: Duration = Duration::from_millis(25);
+/// The longest time from the beginning of one round to the next, unless the round itself takes longer.
+const MAX_INTERVAL: Duration = Duration::from_millis(100);
+/// How much of the pauses may be postponed, so that a few short rounds can follow each other closely.
+const BURST: Duration = Duration::from_millis(25);
 
 impl Pacer {
-    /// Nothing was done yet.
+    /// Creates a pacer before the first round.
     pub fn new(now: Instant) -> Pacer {
-        Pacer { began: now, rested: now }
+        Pacer { began: now, paused_until: now }
     }
 
-    /// A round begins.
+    /// Notes that a round begins.
     pub fn begin(&mut self, now: Instant) {
         self.began = now;
-        self.rested = self.rested.max(now);
+        self.paused_until = self.paused_until.max(now);
     }
 
-    /// A round is over. `share` is for how many percent of its time the hub may write.
+    /// Notes that a round has ended. `share` is how much of its time the hub may write, in percent.
     pub fn end(&mut self, now: Instant, share: u32) {
         let took = now - self.began;
-        self.rested += (took * 100 / share.max(1)).min(LONGEST).max(took);
+        self.paused_until += (took * 100 / share.max(1)).min(MAX_INTERVAL).max(took);
     }
 
-    /// When the next may begin.
+    /// When the next round may begin.
     pub fn next_round_at(&self) -> Instant {
-        self.rested.checked_sub(OWED).unwrap_or(self.rested)
+        self.paused_until.checked_sub(BURST).unwrap_or(self.paused_until)
     }
 }
 
@@ -47,7 +48,7 @@ impl Pacer {
 mod tests {
     use super::*;
 
-    /// Goes around for as long as `took`, as soon as it may after `asked`; when it began.
+    /// Runs a round that takes `took` as soon as possible after `asked`, and returns when it began.
     fn round(pacer: &mut Pacer, asked: Instant, took: Duration, share: u32) -> Instant {
         let begins = asked.max(pacer.next_round_at());
         pacer.begin(begins);

@@ -1,5 +1,5 @@
-//! How thousands of sockets wake one hub: each rings a waker of its own, and the hub looks only at those
-//! that rang.
+//! The set of sockets that are ready, for a hub with thousands of them: each has a waker of its own, and the hub visits
+//! only the sockets that were woken.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -7,26 +7,27 @@ use std::task::{Wake, Waker};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// Which subscribers have ready since the hub last looked.
+/// The subscribers whose sockets became ready since the hub last took them.
 #[derive(Debug, Default)]
 pub struct ReadySet {
+    /// The keys of the subscribers; one may be there twice.
     ready: Mutex<Vec<u32>>,
-    /// Wakes the hub; a permit stays, so no ring is missed.
+    /// Wakes the hub. A permit is stored while it does not wait, so no wake-up is missed.
     hub: Notify,
 }
 
 impl ReadySet {
-    /// The waker of one key. The reactor rings it when the socket can be read or written again.
+    /// Returns the waker for one subscriber. The reactor wakes it when the socket is readable or writable again.
     pub fn waker(self: &Arc<Self>, key: u32) -> Waker {
         Waker::from(Arc::new(SubscriberWaker { ready_set: self.clone(), key }))
     }
 
-    /// Takes the subscribers that rang, some perhaps twice. `into` must be empty.
+    /// Moves the keys of the ready subscribers into `into`, which must be empty.
     pub fn take(&self, into: &mut Vec<u32>) {
         std::mem::swap(&mut *self.lock(), into);
     }
 
-    /// Resolves when a waker has ready.
+    /// Resolves when a socket has become ready.
     pub fn notified(&self) -> Notified<'_> {
         self.hub.notified()
     }
@@ -36,6 +37,7 @@ impl ReadySet {
     }
 }
 
+/// Adds its subscriber to the set when the socket is ready.
 struct SubscriberWaker {
     ready_set: Arc<ReadySet>,
     key: u32,

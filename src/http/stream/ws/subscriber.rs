@@ -1,5 +1,5 @@
-//! One subscriber from hello to goodbye: what it text, what it is owed, and when it has been silent for
-//! too long. Waits for nothing; its hub calls.
+//! One subscriber on a WebSocket, from `hello` to the close frame: its cursor, its subscriptions and its timers.
+//! It never waits; its hub calls it when there is something to do.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -23,77 +23,76 @@ use crate::http::{Limits, Problem};
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{Cursor, Epoch, Object};
 
-/// A socket and its place in the stream.
+/// A WebSocket with its cursor and its subscriptions.
 pub struct Subscriber {
     socket: Socket,
-    /// There while a message of the client is incomplete.
+    /// Holds the beginning of a message while it is incomplete.
     decoder: Option<Box<MessageDecoder>>,
-    /// Those who want the same.
+    /// The subscribers with the same subscriptions; they share frames.
     group: Arc<SubscriptionGroup>,
-    /// Everything up to here was handed to the socket, or filtered out.
+    /// Every event up to here was written to the socket or filtered out.
     pub cursor: Cursor,
     state: SocketState,
-    /// Whether it waits for its turn to read the stored log, or for a page of it.
+    /// Whether it is sent events from the stored log instead of the window.
     pub catching_up: bool,
-    /// Whether it was told that the server stops.
+    /// Whether it was sent `draining`.
     pub draining_sent: bool,
-    /// Whether there are stats that it has not got.
+    /// Whether there are stats that it has not been sent.
     pub stats_due: bool,
-    /// When silence must be broken; moves with every text of ours.
+    /// When a `mark` is due as a heartbeat; postponed by every message that the server sends.
     mark_at: Instant,
+    /// When the next ping is due.
     ping_at: Instant,
-    /// There while a ping is not answered.
+    /// The deadline for a pong; `None` when no ping is unanswered.
     pong_by: Option<Instant>,
-    /// Messages of the second that began then.
+    /// The beginning of the current second and the messages received in it.
     rate_window: (Instant, u32),
-    /// What it holds of the server, given back when it leaves.
-    _held: (SlotGuard, LoadGuard),
+    /// What it occupies in the server and in its hub, released when it is dropped.
+    _guards: (SlotGuard, LoadGuard),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SocketState {
+    /// Events and messages are exchanged.
     Open,
-    /// The last word is text; at `by` the connection goes, whatever the peer does.
-    Closing {
-        by: Instant,
-        until: ClosingUntil,
-    },
+    /// The close frame was sent. At `by` the connection is dropped, whatever the client does.
+    Closing { by: Instant, until: ClosingUntil },
 }
 
-/// What a subscriber that leaves still waits for.
+/// What a closing subscriber still waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClosingUntil {
-    /// Our last bytes to be taken.
+    /// Our last bytes have been written.
     Flushed,
-    /// The peer's close frame.
+    /// The client has sent its close frame.
     PeerClosed,
-    /// The peer to hang up; what it says meanwhile cannot be understood.
+    /// The client has closed the connection; what it sends meanwhile cannot be decoded and is discarded.
     PeerDisconnected,
 }
 
-/// What a subscriber uses of its hub.
+/// The parts of a hub that its subscribers use.
 pub struct HubContext<'a> {
     pub limits: &'a Limits,
     pub groups: &'a mut SubscriptionGroups,
-    /// Where bytes are read to; shared, so that a silent socket needs no buffer.
+    /// The buffer that all sockets of the hub read into, so that an idle socket needs none.
     pub read_buffer: &'a mut [u8],
-    /// The present moment.
+    /// The current time.
     pub now: Instant,
 }
 
-/// After a protocol error the peer gets this long to read our close frame and hang up.
+/// How long a client has after a protocol error to read our close frame and close the connection.
 const DISCONNECT_WITHIN: Duration = Duration::from_millis(500);
-/// Reads of one socket in one turn; then the others come first.
-const READS: usize = 4;
+/// How often one socket is read before the others have their turn.
+const MAX_READS: usize = 4;
 
 impl Subscriber {
-    /// Sits down at `cursor`. Says nothing yet.
+    /// Creates a subscriber that has seen everything up to `cursor`. Nothing is sent yet.
     pub fn new(
         stream: TcpStream,
         waker: Waker,
         group: Arc<SubscriptionGroup>,
         cursor: Cursor,
-        held: (SlotGuard, LoadGuard),
+        guards: (SlotGuard, LoadGuard),
         limits: &Limits,
         now: Instant,
     ) -> Subscriber {
@@ -110,37 +109,37 @@ impl Subscriber {
             ping_at: now + limits.ws_ping_every,
             pong_by: None,
             rate_window: (now, 0),
-            _held: held,
+            _guards: guards,
         }
     }
 
-    /// Those who want the same.
+    /// The subscribers with the same subscriptions.
     pub fn group(&self) -> &Arc<SubscriptionGroup> {
         &self.group
     }
 
-    /// Gives its membership back.
+    /// Leaves its group.
     pub fn leave_group(self: Box<Self>, groups: &mut SubscriptionGroups) {
         let Subscriber { group, .. } = *self;
         groups.leave(group);
     }
 
-    /// Whether it can be given something now: it has not been sent away, and takes what it gets.
+    /// Whether it can be sent something now: it is open and no earlier bytes wait.
     pub fn is_ready(&self) -> bool {
-        self.state == SocketState::Open && !self.socket.is_stuck()
+        self.state == SocketState::Open && !self.socket.has_backlog()
     }
 
-    /// Whether it still talks and has not seen everything up to `seq`.
+    /// Whether it is open and has not been sent everything up to `seq`.
     pub fn is_behind(&self, seq: u64) -> bool {
         self.state == SocketState::Open && self.cursor.seq < seq
     }
 
-    /// Whether the window has, or will have, what comes next.
+    /// Whether the window holds, or will hold, the next event after its cursor.
     pub fn is_in_window(&self, epoch: Epoch, window: &Window) -> bool {
         self.cursor.epoch == epoch && window.reaches(self.cursor.seq)
     }
 
-    /// The first word.
+    /// The `hello` frame.
     pub fn hello(&self, limits: &Limits) -> Bytes {
         text(&ServerMessage::Hello {
             epoch: format!("{:08x}", self.cursor.epoch.0),
@@ -150,19 +149,19 @@ impl Subscriber {
         })
     }
 
-    /// Tells of a gap and goes on behind it.
+    /// Sends `gap` and continues after it.
     pub fn skip_to(&mut self, to: Cursor, hub: &HubContext<'_>) -> Result<(), CloseReason> {
         let from = std::mem::replace(&mut self.cursor, to);
         let gap = text(&ServerMessage::Gap { from: Shown(from), to: Shown(to) });
         self.send_texts(&mut vec![gap], hub)
     }
 
-    /// Where it is now, as a text.
+    /// The `mark` frame with its cursor.
     pub fn mark(&self) -> Bytes {
         text(&ServerMessage::Mark { cursor: Shown(self.cursor) })
     }
 
-    /// Sends texts, which break the silence: scripts see texts but no pings. Empties `texts`.
+    /// Sends text frames and postpones the next `mark`. Empties `texts`.
     pub fn send_texts(
         &mut self,
         texts: &mut Vec<Bytes>,
@@ -172,6 +171,7 @@ impl Subscriber {
         self.send_frames(texts, hub)
     }
 
+    /// Sends frames that do not count as a heartbeat: scripts in browsers do not see pings and pongs.
     fn send_frames(
         &mut self,
         frames: &mut Vec<Bytes>,
@@ -180,13 +180,13 @@ impl Subscriber {
         self.socket.send(frames, &hub.limits.write_bounds()).map_err(|_| CloseReason::Gone)
     }
 
-    /// Sends what waits, as far as there is room. Whether nothing waits any more.
+    /// Writes the waiting bytes as far as the socket accepts them. Returns whether none are left.
     pub fn flush(&mut self, hub: &HubContext<'_>) -> Result<bool, CloseReason> {
         let flushed =
             self.socket.flush(&hub.limits.write_bounds()).map_err(|_| CloseReason::Gone)?;
         match flushed {
             Flushed::All | Flushed::Some => {
-                // A ping may be behind much that a slow peer has yet to take.
+                // The ping may wait behind bytes that a slow client has yet to read.
                 self.pong_by = self.pong_by.map(|_| hub.now + hub.limits.ws_pong_within);
             }
             Flushed::Nothing => {}
@@ -197,9 +197,9 @@ impl Subscriber {
         Ok(flushed == Flushed::All)
     }
 
-    /// Reads what came and answers it. Whether there may be more.
+    /// Reads from the socket and handles the messages. Returns whether there may be more to read.
     pub fn read(&mut self, hub: &mut HubContext<'_>) -> Result<bool, CloseReason> {
-        for _ in 0..READS {
+        for _ in 0..MAX_READS {
             match self.socket.read(hub.read_buffer) {
                 Arrived::Nothing => return Ok(false),
                 Arrived::End => return Err(CloseReason::Gone),
@@ -214,7 +214,7 @@ impl Subscriber {
         Ok(true)
     }
 
-    /// Takes bytes of the client.
+    /// Decodes bytes from the client and handles the messages in them.
     pub fn receive(
         &mut self,
         arrived: &mut [u8],
@@ -233,13 +233,14 @@ impl Subscriber {
         error.map_or(Ok(()), Err)
     }
 
+    /// Handles one message from the client.
     fn on_message(
         &mut self,
         message: InboundMessage,
         hub: &mut HubContext<'_>,
     ) -> Result<(), CloseReason> {
         match (message, self.state) {
-            (InboundMessage::Close(code), _) => Err(CloseReason::Closed(code)),
+            (InboundMessage::Close(code), _) => Err(CloseReason::ClientClosed(code)),
             (InboundMessage::Pong, _) => {
                 self.pong_by = None;
                 Ok(())
@@ -253,31 +254,32 @@ impl Subscriber {
             }
             (InboundMessage::Text(message), SocketState::Open) => {
                 self.count_message(hub)?;
-                let answer = self.reply_to(&message, hub);
-                self.send_texts(&mut vec![answer], hub)
+                let reply = self.reply_to(&message, hub);
+                self.send_texts(&mut vec![reply], hub)
             }
         }
     }
 
+    /// Counts a message against the limit per second.
     fn count_message(&mut self, hub: &HubContext<'_>) -> Result<(), CloseReason> {
         let (began, messages) = self.rate_window;
-        self.rate_window = match hub.now - began < Duration::from_secs(1) {
-            true => (began, messages + 1),
-            false => (hub.now, 1),
+        self.rate_window = if hub.now - began < Duration::from_secs(1) {
+            (began, messages + 1)
+        } else {
+            (hub.now, 1)
         };
-        match self.rate_window.1 > hub.limits.ws_messages_per_second {
-            true => Err(CloseReason::Flood),
-            false => Ok(()),
-        }
+        let limit = hub.limits.ws_messages_per_second;
+        if self.rate_window.1 > limit { Err(CloseReason::Flood) } else { Ok(()) }
     }
 
+    /// Carries out what a text message asks for, and returns the reply.
     fn reply_to(&mut self, message: &str, hub: &mut HubContext<'_>) -> Bytes {
         let cursor = Shown(self.cursor);
         let mut subscriptions = self.group.subscriptions.clone();
         if let Err(why) = hub.limits.json.check(message) {
             return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
         }
-        let answer = match serde_json::from_str(message).map(|Object(request)| request) {
+        let reply = match serde_json::from_str(message).map(|Object(request)| request) {
             Ok(ClientMessage::Ping {}) => return text(&ServerMessage::Pong),
             Ok(ClientMessage::Subscribe(asked)) => match subscriptions.add(&asked, self.cursor) {
                 Ok(()) => text(&ServerMessage::Subscribed { id: &asked.id, cursor }),
@@ -297,10 +299,10 @@ impl Subscriber {
         let group = hub.groups.join(subscriptions);
         let left = std::mem::replace(&mut self.group, group);
         hub.groups.leave(left);
-        answer
+        reply
     }
 
-    /// What the clock asks for: a ping, a mark, or the end.
+    /// Sends a ping or a mark when it is due, and closes the socket of a client that is too slow or silent.
     pub fn check_timers(&mut self, hub: &HubContext<'_>) -> Result<(), CloseReason> {
         let (now, limits) = (hub.now, hub.limits);
         match self.state {
@@ -310,7 +312,7 @@ impl Subscriber {
         }
         let bounds = limits.write_bounds();
         self.socket.check_rate(now, &bounds).map_err(|_| CloseReason::Unwritable)?;
-        if self.socket.is_stuck() {
+        if self.socket.has_backlog() {
             return Ok(());
         }
         if self.pong_by.is_some_and(|pong_by| pong_by <= now) {
@@ -327,7 +329,7 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Begins to leave, with `last` as the last word: [`CloseReason::Gone`] when there is nothing to wait for.
+    /// Sends `last` and begins to close. Returns [`CloseReason::Gone`] when there is nothing to wait for.
     pub fn close(
         &mut self,
         reason: CloseReason,
@@ -335,29 +337,26 @@ impl Subscriber {
         hub: &HubContext<'_>,
     ) -> Result<(), CloseReason> {
         if self.state != SocketState::Open {
-            return Err(CloseReason::Gone); // the peer's close, or its end, was all that was missing
+            return Err(CloseReason::Gone); // it was closing already and waited for this
         }
         let within = hub.limits.ws_close_within;
         let (within, until) = match reason {
             CloseReason::Gone => return Err(CloseReason::Gone),
-            CloseReason::Closed(_) => (within, ClosingUntil::Flushed),
+            CloseReason::ClientClosed(_) => (within, ClosingUntil::Flushed),
             _ if reason.can_still_decode() => (within, ClosingUntil::PeerClosed),
             _ => (within.min(DISCONNECT_WITHIN), ClosingUntil::PeerDisconnected),
         };
         self.state = SocketState::Closing { by: hub.now + within, until };
         self.send_frames(&mut vec![last], hub)?;
-        match self.socket.is_stuck() {
-            true => Ok(()),
-            false => self.finish_closing(),
-        }
+        if self.socket.has_backlog() { Ok(()) } else { self.finish_closing() }
     }
 
-    /// The last bytes are out.
+    /// Takes the next step of closing, once all bytes are written.
     fn finish_closing(&mut self) -> Result<(), CloseReason> {
         match self.state {
             SocketState::Closing { until: ClosingUntil::Flushed, .. } => Err(CloseReason::Gone),
             SocketState::Closing { until: ClosingUntil::PeerDisconnected, .. } => {
-                self.socket.hang_up();
+                self.socket.shut_down_write();
                 Ok(())
             }
             SocketState::Closing { until: ClosingUntil::PeerClosed, .. } | SocketState::Open => {

@@ -1,4 +1,4 @@
-//! Who sits where: subscribers by key, with numbers that are used again.
+//! The subscribers of a hub by key. The key of a subscriber that has left is used again.
 
 use super::subscriber::Subscriber;
 
@@ -6,11 +6,12 @@ use super::subscriber::Subscriber;
 #[derive(Default)]
 pub struct SubscriberSlab {
     entries: Vec<Option<Box<Subscriber>>>,
+    /// The keys without a subscriber.
     free: Vec<u32>,
 }
 
 impl SubscriberSlab {
-    /// A key that nobody has; [`SubscriberSlab::insert`] must follow.
+    /// Reserves a free key; [`SubscriberSlab::insert`] must follow.
     pub fn reserve(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
@@ -18,39 +19,39 @@ impl SubscriberSlab {
         })
     }
 
-    /// Gives a key to a subscriber.
+    /// Stores a subscriber under a reserved key.
     pub fn insert(&mut self, key: u32, subscriber: Subscriber) {
         if let Some(entry) = self.entries.get_mut(key as usize) {
             *entry = Some(Box::new(subscriber));
         }
     }
 
-    /// Who sits there, if anybody.
+    /// The subscriber with this key, if there is one.
     pub fn get(&mut self, key: u32) -> Option<&mut Subscriber> {
         self.entries.get_mut(key as usize)?.as_deref_mut()
     }
 
-    /// Sends a subscriber home.
+    /// Removes a subscriber and frees its key.
     pub fn remove(&mut self, key: u32) -> Option<Box<Subscriber>> {
         let gone = self.entries.get_mut(key as usize)?.take()?;
         self.free.push(key);
         if self.is_empty() {
-            *self = SubscriberSlab::default(); // a crowd's memory goes with it
+            *self = SubscriberSlab::default(); // release the memory of a large number of subscribers
         }
         Some(gone)
     }
 
-    /// SubscriberSlab, entries and free: every key is below.
+    /// A bound that every key is below.
     pub fn key_bound(&self) -> u32 {
         self.entries.len() as u32
     }
 
-    /// Subscribers.
+    /// The number of subscribers.
     pub fn len(&self) -> usize {
         self.entries.len() - self.free.len()
     }
 
-    /// Whether nobody is there.
+    /// Whether there are no subscribers.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

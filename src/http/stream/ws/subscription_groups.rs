@@ -1,4 +1,4 @@
-//! Subscribers who want the same get the same bytes: sets of subscriptions, each kept once.
+//! Groups of subscribers with the same subscriptions: they receive the same bytes, so each frame is built once for all.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -7,23 +7,23 @@ use std::sync::Arc;
 
 use crate::http::stream::protocol::Subscriptions;
 
-/// All who want the same.
+/// The subscribers of a hub that have the same subscriptions.
 #[derive(Debug)]
 pub struct SubscriptionGroup {
-    /// Names it in the hub; never used again.
+    /// Identifies the group within its hub; never reused.
     pub id: u64,
-    /// What they want.
+    /// Their subscriptions.
     pub subscriptions: Subscriptions,
 }
 
-/// The groups of one hub.
+/// The groups of one hub, each set of subscriptions once.
 #[derive(Debug, Default)]
 pub struct SubscriptionGroups {
     known: HashSet<BySubscriptions>,
     next_id: u64,
 }
 
-/// Found by what it wants.
+/// A group that is found by its subscriptions.
 #[derive(Debug)]
 struct BySubscriptions(Arc<SubscriptionGroup>);
 
@@ -48,7 +48,7 @@ impl PartialEq for BySubscriptions {
 impl Eq for BySubscriptions {}
 
 impl SubscriptionGroups {
-    /// The group that wants this; a new one when there is none.
+    /// Returns the group with these subscriptions, and creates it if there is none.
     pub fn join(&mut self, subscriptions: Subscriptions) -> Arc<SubscriptionGroup> {
         if let Some(known) = self.known.get(&subscriptions) {
             return known.0.clone();
@@ -59,7 +59,7 @@ impl SubscriptionGroups {
         group
     }
 
-    /// Gives a membership back; the last one to leave ends the group.
+    /// Ends one membership; the group is removed with its last member.
     pub fn leave(&mut self, group: Arc<SubscriptionGroup>) {
         if Arc::strong_count(&group) == 2 {
             self.known.remove(&group.subscriptions);

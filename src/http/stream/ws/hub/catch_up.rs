@@ -1,8 +1,9 @@
-//! Those who are behind: each goes through the stored log at the pace of its own socket, and joins the
-//! rounds where the window begins.
+//! Subscribers that are behind: each reads the stored log as fast as its socket accepts it, and joins the rounds once
+//! it has reached the window.
 
 use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
+use tokio::time::Instant;
 
 use super::Hub;
 use crate::engine::{EngineError, StoreError};
@@ -11,23 +12,22 @@ use crate::http::stream::ws::frame_cache::FrameCache;
 use crate::http::stream::ws::log_page_cache::{LogPageCache, PageRead};
 use crate::http::stream::ws::subscriber::HubContext;
 use crate::job::Cursor;
-use tokio::time::Instant;
 
-/// Subscribers who are given a frame of the past in one step.
+/// Subscribers that are sent a frame from the stored log in one step.
 const STEP: usize = 16;
 
-/// What one who is behind can do next.
+/// How a subscriber that is behind goes on after a frame.
 enum CatchUp {
-    /// More of the same, after the others.
+    /// It is sent the next frame after the others have had their turn.
     Again,
-    /// Wait for this page.
+    /// It waits until this page has been read.
     WaitForPage(Cursor),
-    /// Join the rounds, or wait for its socket.
+    /// It joins the rounds, or waits until its socket is writable.
     Pause,
 }
 
 impl Hub {
-    /// One step for those who are behind. Whether there was one to do.
+    /// Sends a frame to each of the next few subscribers that are behind. Returns whether there were any.
     pub(super) fn catch_up_step(&mut self) -> bool {
         while let Some(Some((page, read))) = self.page_reads.next().now_or_never() {
             self.on_page_read(page, read);
@@ -49,7 +49,7 @@ impl Hub {
         count > 0
     }
 
-    /// A frame of the past for one subscriber.
+    /// Sends one frame from the stored log to a subscriber.
     fn send_stored(&mut self, key: u32) -> Result<CatchUp, CloseReason> {
         let head = self.engine.head();
         let Hub {
@@ -64,7 +64,7 @@ impl Hub {
         } = self;
         let Some(subscriber) = subscribers.get(key).filter(|subscriber| subscriber.catching_up)
         else {
-            return Ok(CatchUp::Pause); // somebody else's key by now
+            return Ok(CatchUp::Pause); // the subscriber has left, or its key was reused
         };
         if !subscriber.is_ready() || subscriber.is_in_window(self.oldest.epoch, window) {
             subscriber.catching_up = false;
@@ -72,18 +72,19 @@ impl Hub {
         }
         let cursor = subscriber.cursor;
         if cursor.epoch != head.epoch || cursor.seq > head.seq {
-            return Ok(CatchUp::WaitForPage(cursor)); // no place of this log: the store will say where it begins
+            // The cursor is not in this log: the store will say where the log begins.
+            return Ok(CatchUp::WaitForPage(cursor));
         }
         let group = subscriber.group();
         let cached = match catch_up_frames.get(group, cursor) {
-            Some(made) => made,
+            Some(cached) => cached,
             None if log_pages.find(cursor.seq).is_some() => {
-                catch_up_frames.get_or_make(group, cursor, log_pages.after(cursor.seq))
+                catch_up_frames.get_or_build(group, cursor, log_pages.after(cursor.seq))
             }
             None => {
                 let page = LogPageCache::page_of(cursor);
-                let floor = self.oldest.seq.min(cursor.seq);
-                return Ok(CatchUp::WaitForPage(Cursor { seq: page.seq.max(floor), ..page }));
+                let oldest = self.oldest.seq.min(cursor.seq);
+                return Ok(CatchUp::WaitForPage(Cursor { seq: page.seq.max(oldest), ..page }));
             }
         };
         subscriber.cursor.seq = cached.to;
@@ -94,20 +95,21 @@ impl Hub {
         Ok(CatchUp::Again)
     }
 
+    /// Has a subscriber wait for a page, and starts to read it if no other waits for it already.
     fn wait_for_page(&mut self, page: Cursor, key: u32) {
-        if self.page_waiters.enter(page, key) {
+        if self.page_waiters.add(page, key) {
             let log_pages = self.log_pages.clone();
             self.page_reads.push(async move { (page, log_pages.read(page).await) }.boxed());
         }
     }
 
-    /// What was waited for is there, or is not.
+    /// Lets the subscribers that waited for a page go on, or tells them why they cannot.
     pub(super) fn on_page_read(&mut self, page: Cursor, read: PageRead) {
         let head = self.engine.head();
         if let PageRead::Failed(error) = &read
             && !is_closed(error)
         {
-            tracing::warn!(%error, "cannot read the event log for subscribers");
+            tracing::warn!(%error, "reading the event log for subscribers failed");
         }
         let end_of_stream = self.end_of_stream();
         for key in self.page_waiters.take(page) {
@@ -118,13 +120,10 @@ impl Hub {
                     let cursor = subscriber.cursor;
                     let is_readable = cursor.epoch == oldest.epoch
                         && (oldest.seq..=head.seq).contains(&cursor.seq);
-                    match is_readable {
-                        true => Ok(()),
-                        false => subscriber.skip_to(*oldest, hub),
-                    }
+                    if is_readable { Ok(()) } else { subscriber.skip_to(*oldest, hub) }
                 }
-                // The store closes after everything was sent; who was behind then comes back with its
-                // cursor after the next start.
+                // The store closes after the last event; a subscriber that is still behind resumes from its cursor
+                // after the next start.
                 PageRead::Failed(error) if is_closed(error) => Err(end_of_stream),
                 PageRead::Failed(_) => Err(CloseReason::StoreFailed),
             });

@@ -1,19 +1,19 @@
-//! Rounds: everybody who keeps up is given what has come since the last one.
+//! The rounds of a hub: each sends all subscribers that keep up the events since the last one.
 
 use tokio::time::Instant;
 
 use super::{Hub, LiveEvents};
 use crate::http::stream::ws::subscriber::HubContext;
 
-/// SubscriberSlab in one step of a round; between two steps others get the processor.
+/// Subscribers that are served in one step of a round; the hub yields between two steps.
 const STEP: u32 = 64;
-/// Events that may wait for the pacer: more, and the window might not hold them.
+/// Events that may wait for the pacer; with more, the window might drop some before they are sent.
 const BACKLOG: u64 = 2_048;
-/// Frames that are collected for one socket before they are handed over.
-const AT_ONCE: usize = 4;
+/// Frames that are collected for one socket before they are written.
+const MAX_OUTBOX: usize = 4;
 
 impl Hub {
-    /// One step of a round, when one is under way or due. Whether there was one to do.
+    /// Runs one step of a round, if one is under way or due. Returns whether there was one.
     pub(super) fn run_round_step(&mut self) -> bool {
         let now = Instant::now();
         let first = match self.round_key {
@@ -48,11 +48,13 @@ impl Hub {
         true
     }
 
+    /// Whether too many events wait for the pacer.
     fn has_backlog(&self) -> bool {
         self.window.to().saturating_sub(self.round_head) > BACKLOG
     }
 
-    /// Gives a subscriber what it is owed, as far as it takes it; at the end of everything, the last word.
+    /// Sends a subscriber everything that is new for it, as far as its socket accepts it, and closes it after the last
+    /// event of a stream that has ended.
     pub(super) fn serve(&mut self, key: u32) {
         let Hub { subscribers, groups, read_buffer, limits, window, round_frames, outbox, .. } =
             self;
@@ -79,17 +81,17 @@ impl Hub {
             {
                 let cursor = subscriber.cursor;
                 let batches = window.after(cursor.seq).cloned();
-                let cached = round_frames.get_or_make(subscriber.group(), cursor, batches);
+                let cached = round_frames.get_or_build(subscriber.group(), cursor, batches);
                 subscriber.cursor.seq = cached.to;
                 cursor_sent |= cached.frame.is_some();
                 outbox.extend(cached.frame);
-                if outbox.len() >= AT_ONCE {
+                if outbox.len() >= MAX_OUTBOX {
                     sent = subscriber.send_texts(outbox, &hub);
                 }
             }
         }
-        // Stats hold the newest place, so that whoever reads them sees how far behind it is; and since they
-        // break the silence, nothing else would move the place of one who wants few events.
+        // Stats carry the newest cursor, so a mark after them shows a client how far behind it is. Besides, they count
+        // as a heartbeat: without this mark, the cursor of a client that gets few events would not advance.
         if !cursor_sent {
             outbox.push(subscriber.mark());
         }
