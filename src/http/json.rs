@@ -1,5 +1,5 @@
-//! The JSON answer of an endpoint.
-//! What cannot be written as JSON becomes an internal error.
+//! The JSON response of an endpoint.
+//! A value that cannot be written as JSON becomes an internal error.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::error::Problem;
 
-/// An answer of 200 with a JSON body.
+/// A response of 200 with a JSON body.
 pub(crate) fn json<T: Serialize>(value: &T) -> Response {
     const JSON: &str = "application/json";
     match serde_json::to_vec(value) {

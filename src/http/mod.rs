@@ -1,5 +1,5 @@
-//! L3: the machine interface: JSON, the event stream, health. Calls the engine's verbs only.
-//! Every answer that is not a success is a problem document (RFC 9457).
+//! L3: the HTTP interface for programs: the JSON API, the event stream, health and metrics. This file is the table of
+//! routes. An endpoint calls the engine, and every error response is a problem document (RFC 9457).
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -25,10 +25,9 @@ pub use layers::base_path::{BasePath, mount};
 pub use layers::stack::{Access, wrap};
 pub use limits::Limits;
 pub use server::accept::{bind, serve};
-pub(crate) use state::{Api, SubscriberPermit};
+pub(crate) use state::Api;
 
-/// The endpoints under `/api/v1`, `/healthz` and `/readyz`; to be merged with the pages and then
-/// wrapped by [`wrap`].
+/// The router of all endpoints for programs. The caller merges it with the pages and adds the layers with [`wrap`].
 pub fn router(engine: Engine, limits: Limits) -> Router {
     let body_bytes = limits.body_bytes;
     Router::new()
@@ -75,12 +74,13 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
 }
 
 async fn wrong_method() -> Problem {
-    let detail = "the path does not know this method; `allow` names those it knows";
+    let detail =
+        "this path does not support the method; the `allow` header lists those that it supports";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail)
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
-    let detail = format!("there is nothing at {}", uri.path());
+    let detail = format!("no such path: {}", uri.path());
     Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail)
 }
 

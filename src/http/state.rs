@@ -1,61 +1,49 @@
-//! The state that every endpoint shares: the engine, the limits, and the parts of the event stream.
-//! Long-lived readers are admitted here.
+//! The state that all endpoints share: the engine, the limits, and the parts of the event stream.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::http::StatusCode;
-
 use super::error::Problem;
 use super::limits::Limits;
-use super::stream::admission::{Admission, SubscriberShare};
+use super::stream::admission::{Admission, SubscriberPermit};
 use super::stream::feed::Feed;
 use super::stream::relay::Relay;
 use super::stream::ws::Hubs;
-use crate::engine::{CountedSubscriber, Engine, Transport};
+use crate::engine::{Engine, Transport};
 use crate::job::Cursor;
 
-/// Held by who listens for long.
-pub(crate) type SubscriberPermit = (SubscriberShare, CountedSubscriber);
-
-/// What every endpoint is given. Cheap to clone.
+/// The state of the API, which every endpoint receives. It is cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(super) engine: Engine,
     pub(super) limits: Arc<Limits>,
-    /// Who listens for long.
+    /// Counts the subscribers.
     admission: Arc<Admission>,
-    /// Where all other readers of the stream hear what is new.
+    /// Passes live events to all transports but WebSockets.
     relay: Arc<Relay>,
-    /// Where WebSockets are served.
+    /// Serve the WebSockets.
     pub(super) hubs: Arc<Hubs>,
 }
 
 impl Api {
-    /// The state of a server that has no subscribers yet.
+    /// Creates the state of a server without subscribers.
     pub(super) fn new(engine: Engine, limits: Limits) -> Self {
         let limits = Arc::new(limits);
         let hubs = Arc::new(Hubs::new(engine.clone(), limits.clone()));
         Api { engine, limits, admission: Arc::default(), relay: Arc::default(), hubs }
     }
 
-    /// A share for a subscriber; none once the server stops.
+    /// Admits a subscriber, or refuses it when the server is stopping or a limit is reached.
     pub(super) fn admit(
         &self,
         peer: SocketAddr,
         transport: Transport,
     ) -> Result<SubscriberPermit, Problem> {
-        if self.engine.shutdown().draining.is_cancelled() {
-            let detail = "the server is stopping";
-            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail);
-            return Err(problem.retry_after(2));
-        }
-        let share = self.admission.admit(peer.ip(), &self.limits)?;
-        Ok((share, self.engine.subscriber_counts().register(transport)))
+        self.admission.admit(&self.engine, &self.limits, peer.ip(), transport)
     }
 
-    /// What follows a share, for one reader.
+    /// The feed of one reader: the events after `after`, or from now on.
     pub(super) fn feed(&self, after: Option<Cursor>) -> Feed {
-        Feed::new(self.engine.clone(), self.relay.listen(&self.engine), after)
+        Feed::new(self.engine.clone(), self.relay.subscribe(&self.engine), after)
     }
 }

@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::http::{Response, header};
 use axum::middleware::Next;
 use bytes::Bytes;
-use hyper::body::{EventsMessage, SizeHint};
+use hyper::body::{Frame, SizeHint};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, NotForContentType, Predicate, SizeAbove};
 
@@ -62,7 +62,7 @@ impl HttpBody for Pieces {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<EventsMessage<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if std::mem::take(&mut self.given) {
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -79,7 +79,7 @@ impl HttpBody for Pieces {
         let length = self.rest.len().min(PIECE);
         let piece = self.rest.split_to(length);
         self.given = true;
-        Poll::Ready(Some(Ok(EventsMessage::data(piece))))
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use hyper::body::{EventsMessage, SizeHint};
+use hyper::body::{Frame, SizeHint};
 
 use crate::http::Problem;
 
@@ -52,13 +52,13 @@ impl HttpBody for Joined {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<EventsMessage<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         while !self.ended && self.waiting.len() < LONG {
             match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 // No endpoint reads trailers.
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if self.waiting.is_empty() && data.len() >= LONG => {
-                        return Poll::Ready(Some(Ok(EventsMessage::data(data))));
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                     Ok(data) => self.waiting.extend_from_slice(&data),
                     Err(_) => {}
@@ -68,7 +68,7 @@ impl HttpBody for Joined {
             }
         }
         let joined = self.waiting.split().freeze();
-        Poll::Ready((!joined.is_empty()).then(|| Ok(EventsMessage::data(joined))))
+        Poll::Ready((!joined.is_empty()).then(|| Ok(Frame::data(joined))))
     }
 
     fn is_end_stream(&self) -> bool {

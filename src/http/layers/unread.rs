@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use hyper::body::{EventsMessage, SizeHint};
+use hyper::body::{Frame, SizeHint};
 
 use crate::http::server::address_counts::{AddressCounts, AddressShare};
 use crate::http::{Limits, Problem};
@@ -89,7 +89,7 @@ impl HttpBody for Counted {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<EventsMessage<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         let share = &self.share;
         let counted = |bytes| Bytes::from_owner(Piece { bytes, share: share.clone() });

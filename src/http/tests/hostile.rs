@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::frame::{EventsMessage, FrameHeader};
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 
 use super::support::{Server, Setup, Socket, within};
 use crate::http::Limits;
@@ -70,7 +70,7 @@ async fn a_flood_of_pings_is_ended_and_a_few_pings_are_not() {
 fn piece(text: &str, first: bool, last: bool) -> Message {
     let opcode = OpCode::Data(if first { Data::Text } else { Data::Continue });
     let header = FrameHeader { is_final: last, opcode, ..FrameHeader::default() };
-    Message::EventsMessage(EventsMessage::from_payload(header, text.to_owned().into()))
+    Message::Frame(Frame::from_payload(header, text.to_owned().into()))
 }
 
 #[tokio::test]

@@ -90,7 +90,10 @@ async fn a_subscriber_resumes_from_its_cursor_without_loss_or_doubles() {
 
 #[tokio::test]
 async fn a_subscriber_that_lags_loses_nothing() {
-    let setup = Setup { stream_capacity: 2, ..Setup::default() };
+    // The client must not be disconnected as too slow while a busy machine accepts the jobs.
+    let unwritable = Duration::from_secs(600);
+    let limits = Limits { ws_unwritable: unwritable, min_rate: 0, ..Limits::default() };
+    let setup = Setup { stream_capacity: 2, limits, ..Setup::default() };
     let server = Server::with(setup).await;
     let mut socket = greeted(&server, "").await;
     // Nobody reads; hundreds of batches pass a channel that holds two. Kernel buffers take much, so
