@@ -32,11 +32,11 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
     let body_bytes = limits.body_bytes;
     Router::new()
         .route("/api/v1/jobs", post(api::submit::submit).get(api::jobs::list))
-        .route("/api/v1/jobs/{id}", get(api::wait::get).delete(api::jobs::remove))
+        .route("/api/v1/jobs/{id}", get(api::wait::get).delete(api::jobs::delete))
         .route("/api/v1/jobs/{id}/log", get(stream::job_log::log))
         .route("/api/v1/jobs/{id}/retry", post(api::jobs::retry))
         .route("/api/v1/jobs/{id}/cancel", post(api::jobs::cancel))
-        .route("/api/v1/jobs/{id}/move", post(api::jobs::shift))
+        .route("/api/v1/jobs/{id}/move", post(api::jobs::move_to_queue))
         .route("/api/v1/jobs/{id}/reprioritise", post(api::jobs::reprioritise))
         .route("/api/v1/bulk", post(api::bulk::begin).get(api::bulk::list))
         .route("/api/v1/bulk/preview", post(api::bulk::preview))
@@ -53,7 +53,7 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
         .route("/api/v1/cron/preview", post(api::schedules::preview))
         .route(
             "/api/v1/schedules/{name}",
-            get(api::schedules::get).put(api::schedules::put).delete(api::schedules::remove),
+            get(api::schedules::get).put(api::schedules::put).delete(api::schedules::delete),
         )
         .route("/api/v1/schedules/{name}/pause", post(api::schedules::pause))
         .route("/api/v1/schedules/{name}/resume", post(api::schedules::resume))

@@ -13,7 +13,7 @@ use crate::job::{Cursor, JobId, Time};
 
 #[derive(Serialize)]
 struct FailuresView {
-    groups: Vec<GroupView>,
+    groups: Vec<FailureGroupView>,
     total: usize,
     counting: bool,
     beyond: u64,
@@ -21,7 +21,7 @@ struct FailuresView {
 }
 
 #[derive(Serialize)]
-struct GroupView {
+struct FailureGroupView {
     id: String,
     kind: String,
     class: &'static str,
@@ -36,23 +36,24 @@ struct GroupView {
     hours: Vec<u32>,
 }
 
-/// Dead and retrying jobs by kind and error, those that failed last first: `{"groups", "total", "counting",
-/// "beyond", "cursor"}`. A group is `{"id","kind","class","pattern","message","example","dead","retrying",
-/// "first_at","last_at","minutes","hours"}`; `minutes` and `hours` count failed attempts, the present
-/// stretch last. `counting`: jobs that failed before the start are still being counted.
+/// Lists the groups of discarded and retrying jobs, the one with the latest failure first: `{"groups", "total",
+/// "counting", "beyond", "cursor"}`. A group is
+/// `{"id","kind","class","pattern","message","example","dead","retrying","first_at", "last_at","minutes","hours"}`;
+/// `minutes` and `hours` are the numbers of failed attempts in each, the current one last. `counting` is true while
+/// jobs that failed before the start of the server are still being counted.
 pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let limit = limit_query(query.as_deref(), 50, 500)?;
     let cursor = Shown(api.engine.head());
     let list = api.engine.failures(limit);
-    let groups = list.groups.into_iter().map(GroupView::of).collect();
+    let groups = list.groups.into_iter().map(FailureGroupView::of).collect();
     let (total, counting, beyond) = (list.total, list.counting, list.beyond);
     Ok(json(&FailuresView { groups, total, counting, beyond, cursor }))
 }
 
-impl GroupView {
+impl FailureGroupView {
     fn of(group: FailureGroup) -> Self {
         let FailureGroup { id, kind, class, pattern, message, example, .. } = group;
-        GroupView {
+        FailureGroupView {
             id,
             kind: kind.to_string(),
             class: class.as_str(),

@@ -20,9 +20,9 @@ struct HistoryView<'a> {
     cursor: Shown<Cursor>,
 }
 
-/// What happened lately, to the server or to one `queue`: `{"queue", "seconds", "minutes", "starts", "now",
-/// "cursor"}`. Each second of the last five minutes and each minute of the last six hours in which
-/// something happened, oldest first; `starts` are those of this process and of earlier ones.
+/// Returns the history of the server or of one `queue`: `{"queue", "seconds", "minutes", "starts", "now", "cursor"}`.
+/// It has each second of the last five minutes and each minute of the last six hours in which there were events, oldest
+/// first. `starts` are the starts of this process and of earlier ones.
 pub async fn get(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let queue = history_query(query.as_deref())?;
     let cursor = Shown(api.engine.head());

@@ -20,12 +20,12 @@ struct KindView<'a> {
     kind: &'a str,
     about: &'a str,
     example: Box<RawValue>,
-    /// JSON Schema of its payloads, where it is declared.
+    /// The JSON Schema of its payloads, if it declares one.
     #[serde(skip_serializing_if = "Option::is_none")]
     schema: Option<Box<RawValue>>,
 }
 
-/// What can be submitted here: `{"kinds": [{"kind","about","example","schema"?}], "cursor"}`.
+/// Lists the kinds: `{"kinds": [{"kind","about","example","schema"?}], "cursor"}`.
 pub async fn list(State(api): State<Api>) -> Response {
     let cursor = Shown(api.engine.head());
     let kinds = api.engine.kinds().into_iter().map(|info| KindView {

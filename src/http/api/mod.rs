@@ -1,4 +1,4 @@
-//! The JSON endpoints, one file for each resource.
+//! The JSON endpoints, one file for each resource, and the parsing of their requests (`extract.rs`, `query.rs`).
 
 pub mod bulk;
 pub mod export;

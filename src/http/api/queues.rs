@@ -16,30 +16,31 @@ struct QueuesView<'a> {
     cursor: Shown<Cursor>,
 }
 
-/// What a concurrency is set to; null is what the configuration says.
+/// The body that sets the concurrency of a queue; null restores the configured value.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Concurrency {
+struct ConcurrencyBody {
     concurrency: Option<u32>,
 }
 
-/// What a rate is set to; `none` is no limit, null is what the configuration says.
+/// The body that sets the rate limit of a queue; `none` is no limit, and null restores the configured value.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rate {
+struct RateLimitBody {
     rate_limit: Option<RateRule>,
 }
 
-/// Every known queue: `{"queues": [{"name","paused","concurrency","weight","rate_limit"?,"states",
-/// "waiting_since"}], "cursor"}`; `concurrency` is how many attempts may run at once, `rate_limit` how often
-/// they may begin (`100/1m`), `waiting_since` when the job that waits longest became available.
+/// Lists the known queues: `{"queues":
+/// [{"name","paused","concurrency","weight","rate_limit"?,"states","waiting_since"}], "cursor"}`. `concurrency` is how
+/// many attempts may run at once, `rate_limit` how many may start in a period (`100/1m`), and `waiting_since` is when
+/// the job that has waited longest became available.
 pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let queues = queue_views(&stats, api.engine.config());
     Ok(json(&QueuesView { queues, cursor: Shown(stats.cursor) }))
 }
 
-/// Holds the claims of a queue back: 204, also when it is paused already.
+/// Pauses a queue: its jobs are not started. Answers 204, also when it is paused already.
 pub async fn pause(
     State(api): State<Api>,
     PathQueue(queue): PathQueue,
@@ -48,7 +49,7 @@ pub async fn pause(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Lets the claims of a queue go on: 204.
+/// Resumes a queue. Answers 204.
 pub async fn resume(
     State(api): State<Api>,
     PathQueue(queue): PathQueue,
@@ -57,33 +58,33 @@ pub async fn resume(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sets how many attempts of a queue may run at once, from now on and over restarts: 204.
+/// Sets how many attempts of a queue may run at once. The setting survives restarts. Answers 204.
 pub async fn set_concurrency(
     State(api): State<Api>,
     PathQueue(queue): PathQueue,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, Problem> {
-    let Object(wanted): Object<Concurrency> = serde_json::from_slice(&body).map_err(|error| {
+    let Object(body): Object<ConcurrencyBody> = serde_json::from_slice(&body).map_err(|error| {
         let detail =
-            format!("send {{\"concurrency\": 10}}, or null for the configured one: {error}");
+            format!("expected {{\"concurrency\": 10}}, or null for the configured value: {error}");
         Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
     })?;
-    api.engine.set_concurrency(queue, wanted.concurrency).await?;
+    api.engine.set_concurrency(queue, body.concurrency).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sets how often attempts of a queue may begin, from now on and over restarts: 204.
+/// Sets how many attempts of a queue may start in a period. The setting survives restarts. Answers 204.
 pub async fn set_rate_limit(
     State(api): State<Api>,
     PathQueue(queue): PathQueue,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, Problem> {
-    let Object(wanted): Object<Rate> = serde_json::from_slice(&body).map_err(|error| {
+    let Object(body): Object<RateLimitBody> = serde_json::from_slice(&body).map_err(|error| {
         let detail = format!(
-            "send {{\"rate_limit\": \"100/1m\"}}, \"none\" for no limit, or null for the configured one: {error}"
+            "expected {{\"rate_limit\": \"100/1m\"}}, \"none\" for no limit, or null for the configured value: {error}"
         );
         Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
     })?;
-    api.engine.set_rate_limit(queue, wanted.rate_limit).await?;
+    api.engine.set_rate_limit(queue, body.rate_limit).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,13 +10,13 @@ use crate::http::view::{StatsView, stats_view};
 use crate::http::{Api, Problem, json};
 
 #[derive(Serialize)]
-struct WholeView<'a> {
+struct StatsAnswer<'a> {
     #[serde(flatten)]
     stats: StatsView<'a>,
     store: StorageView,
 }
 
-/// Bytes are of now; what was accepted, written, grouped and synced is counted since the start.
+/// The size of the store at the moment, and the totals of what was accepted, written and synced since the start.
 #[derive(Serialize)]
 struct StorageView {
     disk_bytes: u64,
@@ -32,12 +32,13 @@ struct StorageView {
     publish_p99_ns: u64,
 }
 
-/// `{"states", "queues", "kinds", "store", "cursor", "oldest"}`; `oldest` is where the log begins.
+/// Returns `{"states", "queues", "kinds", "store", "cursor", "oldest"}`; `oldest` is the cursor at the start of the
+/// log.
 pub async fn get(State(api): State<Api>) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let storage = api.engine.storage().await?;
     let stats = stats_view(&stats, api.engine.config());
-    Ok(json(&WholeView { stats, store: StorageView::of(&storage) }))
+    Ok(json(&StatsAnswer { stats, store: StorageView::of(&storage) }))
 }
 
 impl StorageView {

@@ -42,8 +42,7 @@ struct AttemptView<'a> {
     ending: bool,
 }
 
-/// Who holds leases, and for what: `{"workers", "attempts", "total", "cursor"}`; of the attempts those that
-/// began first.
+/// Returns the worker and its attempts, the oldest first: `{"workers", "attempts", "total", "cursor"}`.
 pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let limit = limit_query(query.as_deref(), 100, 1_000)?;
     let cursor = Shown(api.engine.head());

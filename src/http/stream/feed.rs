@@ -165,7 +165,8 @@ impl Feed {
         }
     }
 
-    /// Returns the delivery of a live batch, if any of it is new. If events are missing before it, the stored log is next.
+    /// Returns the delivery of a live batch, if any of it is new. If events are missing before it, the stored log is
+    /// next.
     fn take(&mut self, batch: Arc<Batch>) -> Option<Delivery> {
         let after = self.cursor.seq;
         if batch.epoch != self.cursor.epoch || batch.first_seq() > after + 1 {

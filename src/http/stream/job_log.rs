@@ -1,5 +1,5 @@
-//! `GET /api/v1/jobs/{id}/log`: the log lines of a job as a JSON document, as plain text, or as one JSON object per line.
-//! With `follow`, new lines are streamed until the job is final.
+//! `GET /api/v1/jobs/{id}/log`: the log lines of a job as a JSON document, as plain text, or as one JSON object per
+//! line. With `follow`, new lines are streamed until the job is final.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use super::streaming_body::streaming_response;
 use crate::engine::{Batch, Engine, Transport};
 use crate::http::api::extract::PathId;
 use crate::http::api::query::{LogQuery, log_query};
-use crate::http::view::{LogView, NumberedView, to_json};
+use crate::http::view::{LogView, NumberedLineView, to_json};
 use crate::http::{Api, Problem, json};
 use crate::job::{Change, Fact, Job, JobId, LogLine};
 
@@ -135,7 +135,7 @@ impl Printer {
                     out.push_str(&to_json(&Dropped { dropped }));
                     out.push('\n');
                 }
-                out.push_str(&to_json(&NumberedView::of(number, line)));
+                out.push_str(&to_json(&NumberedLineView::of(number, line)));
             }
         }
         out.push('\n');
@@ -149,8 +149,8 @@ impl Printer {
         }
     }
 
-    /// Returns a blank line at intervals, so that a client notices a dead connection. In plain text there is no blank line
-    /// that is not a line of the log, so none is sent.
+    /// Returns a blank line at intervals, so that a client notices a dead connection. In plain text there is no blank
+    /// line that is not a line of the log, so none is sent.
     async fn heartbeat(&self, every: Duration) -> String {
         match self.format {
             Format::Text => std::future::pending().await,

@@ -126,10 +126,10 @@ impl PollAnswer {
             || self.ended
     }
 
-    /// Adds what a read of the log for `asked` events has returned.
-    fn take_stored(&mut self, delivery: Delivery, asked: usize) {
+    /// Adds what a read of the log for `requested` events has returned.
+    fn take_stored(&mut self, delivery: Delivery, requested: usize) {
         if let Delivery::Events { batch, .. } = &delivery
-            && batch.events.len() < asked
+            && batch.events.len() < requested
         {
             self.short_reads += 1;
         }

@@ -166,11 +166,11 @@ impl Subscriptions {
     }
 
     /// Adds or replaces a subscription. `here` is the cursor of the connection.
-    pub fn add(&mut self, asked: &Subscribe, here: Cursor) -> Result<(), Problem> {
+    pub fn add(&mut self, request: &Subscribe, here: Cursor) -> Result<(), Problem> {
         let refuse = |detail: String| Err(Problem::invalid_parameter(detail));
-        let id = &asked.id;
+        let id = &request.id;
         Self::check_id(id)?;
-        if let Some(after) = &asked.after
+        if let Some(after) = &request.after
             && *after != here.to_string()
         {
             return refuse(format!(
@@ -178,12 +178,12 @@ impl Subscriptions {
                  another connection"
             ));
         }
-        let topic = match (asked.stats, asked.filter.is_empty()) {
+        let topic = match (request.stats, request.filter.is_empty()) {
             (true, true) => Topic::Stats,
             (true, false) => {
                 return refuse("a subscription to stats cannot have a filter".to_owned());
             }
-            (false, _) => Topic::Events(filter_of(&asked.filter)?),
+            (false, _) => Topic::Events(filter_of(&request.filter)?),
         };
         let known = self.named.iter().any(|known| known.id == *id);
         if !known && self.named.len() >= self.max {
@@ -244,8 +244,8 @@ impl EventsMessage {
     /// The size in bytes at which a message is full.
     const FULL: usize = 64 * 1_024;
 
-    /// Adds the events of a batch after `seq` that pass, until the message is full. Returns the number of the last event
-    /// that was examined.
+    /// Adds the events of a batch after `seq` that pass, until the message is full. Returns the number of the last
+    /// event that was examined.
     pub fn add(&mut self, batch: &Batch, seq: u64, subscriptions: &Subscriptions) -> u64 {
         let mut examined = seq;
         let mut encoded: Option<&[Box<str>]> = None;

@@ -1,5 +1,5 @@
-//! Passes live events to readers that have a task of their own: event streams, followed logs and waiting polls. There may
-//! be thousands of them, and the engine's own channel should have only a few receivers.
+//! Passes live events to readers that have a task of their own: event streams, followed logs and waiting polls. There
+//! may be thousands of them, and the engine's own channel should have only a few receivers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

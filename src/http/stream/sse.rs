@@ -23,9 +23,9 @@ use crate::http::view::{Shown, millis, to_json};
 use crate::http::{Api, Limits, Problem};
 use crate::job::{Cursor, Filter};
 
-/// Streams events to one client. Each event is a message without a name whose `data` is the event. Every other message of
-/// the server is named after its type and has the same JSON as on a WebSocket. The stream begins after `Last-Event-ID`,
-/// or else after `after`, or else now.
+/// Streams events to one client. Each event is a message without a name whose `data` is the event. Every other message
+/// of the server is named after its type and has the same JSON as on a WebSocket. The stream begins after
+/// `Last-Event-ID`, or else after `after`, or else now.
 pub fn stream(
     api: &Api,
     peer: SocketAddr,

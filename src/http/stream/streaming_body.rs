@@ -5,8 +5,8 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 
-/// Marks a response, in its extensions, whose body is streamed until the client leaves or the last event is sent. A stop
-/// of the server waits for it together with the WebSockets, and not with the requests.
+/// Marks a response, in its extensions, whose body is streamed until the client leaves or the last event is sent. A
+/// stop of the server waits for it together with the WebSockets, and not with the requests.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamingBody;
 

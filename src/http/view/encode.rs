@@ -1,14 +1,14 @@
-//! How views become JSON text.
-//! A value without a shape of its own is written as its display form.
+//! Writes views as JSON text.
+//! A value without a view of its own is written as its `Display` form.
 
 use serde::{Serialize, Serializer};
 
-/// Writes a view. The views of this folder have string keys only, so writing them cannot fail.
+/// Writes a view as JSON. This cannot fail, because the views have only string keys.
 pub fn to_json<T: Serialize>(view: &T) -> String {
     serde_json::to_string(view).unwrap_or_default()
 }
 
-/// A value that shows itself as text: times, cursors, states, types.
+/// A value that is written as its `Display` form: times, cursors, states and types.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<T>(pub T);
 
@@ -18,7 +18,7 @@ impl<T: std::fmt::Display> Serialize for Shown<T> {
     }
 }
 
-/// Whole milliseconds, as JSON has them.
+/// A duration in whole milliseconds.
 pub(crate) fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

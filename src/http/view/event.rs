@@ -1,5 +1,5 @@
-//! Events as JSON: the part that every event has, and what each type adds to it.
-//! Used for the stream and for the timeline of a job.
+//! Events as JSON: the fields that every event has, and those that each type adds.
+//! They are used in the event stream and in the timeline of a job.
 
 use serde::Serialize;
 
@@ -9,14 +9,14 @@ use crate::job::{
     ScheduleChange, ScheduleName, Tag, Time,
 };
 
-/// One event as every door of the stream writes it:
+/// Writes one event, in the same form for every transport:
 /// `{"seq","at","type","job":{"id","queue","kind","state","attempt","tags"}, …}` or
-/// `{"seq","at","type":"queue.paused","queue"}`; never the payload, never the result.
+/// `{"seq","at","type":"queue.paused","queue"}`. Payload and result are never included.
 pub fn event_json(event: &Event) -> String {
     to_json(&EventView::of(event))
 }
 
-/// The shape of [`event_json`].
+/// The JSON of an event; see [`event_json`].
 #[derive(Debug, Serialize)]
 pub struct EventView<'a> {
     seq: u64,
@@ -43,7 +43,7 @@ struct EventJob<'a> {
 }
 
 impl<'a> EventView<'a> {
-    /// The view of one event.
+    /// Creates the view of an event.
     pub fn of(event: &'a Event) -> Self {
         let (job, (queue, schedule), more) = match &event.fact {
             Fact::Job { id, labels, state, attempt, change } => {
@@ -69,7 +69,7 @@ impl<'a> EventView<'a> {
     }
 }
 
-/// What only some types of event carry.
+/// The fields that only some types of events have.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct ChangeView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,18 +90,18 @@ pub(super) struct ChangeView<'a> {
     why: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a QueueName>,
-    /// Null: what the configuration says.
+    /// Null means the configured value.
     #[serde(skip_serializing_if = "Option::is_none")]
     concurrency: Option<Option<u32>>,
-    /// The same.
+    /// Null means the configured value.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limit: Option<Option<RateRule>>,
-    /// Null: somebody asked for it now.
+    /// Null means that the schedule was fired by a request.
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<Option<Shown<Time>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<JobId>,
-    /// Null: never.
+    /// Null means never.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_at: Option<Option<Shown<Time>>>,
 }

@@ -1,5 +1,5 @@
-//! Jobs as JSON: the row of a list, the whole job, its log, and its status after a control.
-//! Payload and result are the text that came in, untouched.
+//! Jobs as JSON: the row of a list, the whole job, its log, and its status after an action.
+//! Payload and result are written exactly as they were received.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use crate::job::{
     QueueName, State, Status, Tag, Time,
 };
 
-/// A row of a list, and the answer to a submission: no payload, no result, no attempts.
+/// A job in a list and in the answer to a submission, without payload, result and attempts.
 #[derive(Debug, Serialize)]
 pub struct JobRow<'a> {
     id: JobId,
@@ -31,13 +31,13 @@ pub struct JobRow<'a> {
     cancel_asked: bool,
     idempotency_key: Option<&'a str>,
     seq: u64,
-    /// Only in the answer to a submission whose key was already taken.
+    /// Only in the answer to a submission whose idempotency key existed already.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     existing: bool,
 }
 
 impl<'a> JobRow<'a> {
-    /// The row of one job.
+    /// Creates the row of a job.
     pub fn of(job: &'a Job) -> Self {
         JobRow {
             id: job.id,
@@ -60,19 +60,19 @@ impl<'a> JobRow<'a> {
         }
     }
 
-    /// The row of a job that an earlier submission with the same key made.
+    /// Creates the row of a job that was enqueued earlier with the same idempotency key.
     pub fn of_existing(job: &'a Job) -> Self {
         JobRow { existing: true, ..JobRow::of(job) }
     }
 }
 
-/// Of the last attempt that failed; a job that came through in the end has none.
+/// The error of the last failed attempt; none if the job completed in the end.
 fn last_error(job: &Job) -> Option<FailureView<'_>> {
     let failure = job.last_failure().filter(|_| job.status.state != State::Completed);
     failure.map(FailureView::of)
 }
 
-/// Everything known of one job but its log: the row plus payload, result, attempts and timeline.
+/// One job without its log: the row with payload, result, attempts and timeline.
 #[derive(Debug, Serialize)]
 pub struct JobView<'a> {
     #[serde(flatten)]
@@ -83,20 +83,20 @@ pub struct JobView<'a> {
     backoff: BackoffView,
     attempts: Vec<AttemptJson<'a>>,
     timeline: Vec<MomentView<'a>>,
-    /// Why it is not running, while it waits; only where one job is asked for.
+    /// The reason why it is waiting; only in the answer to a request for one job.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<WhyView>,
-    /// The place in the log the job was read at; absent where that is told elsewhere.
+    /// The cursor at which the job was read; absent where the document has it elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<Shown<Cursor>>,
 }
 
-/// Why a job is not running.
+/// The reason why a job is waiting.
 #[derive(Debug, Serialize)]
 struct WhyView {
     code: &'static str,
     text: String,
-    /// Jobs of its queue that go before it, counted up to 1,000.
+    /// The number of jobs of its queue that come before it, counted up to 1,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     ahead: Option<u64>,
 }
@@ -120,7 +120,7 @@ impl BackoffView {
 }
 
 impl<'a> JobView<'a> {
-    /// The view of one job.
+    /// Creates the view of a job.
     pub fn of(job: &'a Job) -> Self {
         JobView {
             row: JobRow::of(job),
@@ -135,30 +135,30 @@ impl<'a> JobView<'a> {
         }
     }
 
-    /// The view with the reason why it is not running.
-    pub fn because(self, why: Option<&Why>) -> Self {
+    /// Adds the reason why it is waiting.
+    pub fn with_wait_reason(self, why: Option<&Why>) -> Self {
         JobView { why: why.map(WhyView::of), ..self }
     }
 
-    /// The view of a job that an earlier submission with the same key made.
+    /// Marks the job as one that was enqueued earlier with the same idempotency key.
     pub fn existing(self) -> Self {
         JobView { row: JobRow { existing: true, ..self.row }, ..self }
     }
 
-    /// The view with the place in the log it was read at.
+    /// Adds the cursor at which the job was read.
     pub fn at(self, cursor: Cursor) -> Self {
         JobView { cursor: Some(Shown(cursor)), ..self }
     }
 }
 
-/// Everything known of one job but its log; see [`JobView`].
+/// Writes one job without its log; see [`JobView`].
 pub fn job_json(job: &Job) -> String {
     to_json(&JobView::of(job))
 }
 
-/// The text as it came in, without a copy.
+/// The text as it was received, without a copy.
 pub(super) fn raw(json: &Json) -> &RawValue {
-    // The text was checked when it came in, so the fallback is never taken.
+    // The text was validated when it was received, so the fallback is never used.
     serde_json::from_str(json.as_str()).unwrap_or(RawValue::NULL)
 }
 
@@ -169,7 +169,7 @@ struct AttemptJson<'a> {
     started_at: Shown<Time>,
     ended_at: Option<Shown<Time>>,
     duration_ms: Option<u64>,
-    /// Null while it runs.
+    /// Null while it is running.
     outcome: Option<&'static str>,
     error: Option<FailureView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -206,7 +206,7 @@ impl<'a> AttemptJson<'a> {
     }
 }
 
-/// The public word for the end of an attempt.
+/// The public name of the outcome of an attempt.
 pub fn outcome_word(end: &AttemptEnd<'_>) -> &'static str {
     match end {
         AttemptEnd::Completed => "completed",
@@ -218,7 +218,7 @@ pub fn outcome_word(end: &AttemptEnd<'_>) -> &'static str {
     }
 }
 
-/// One entry of a job's timeline; `job.enqueued` is not in it, it is the job's `enqueued_at`.
+/// One entry in the timeline of a job. `job.enqueued` has no entry; the job has `enqueued_at` instead.
 #[derive(Debug, Serialize)]
 struct MomentView<'a> {
     seq: u64,
@@ -243,40 +243,40 @@ impl<'a> MomentView<'a> {
     }
 }
 
-/// A job's log: `{"lines":[{"line","at","stream","text"}],"dropped","cursor"}`, oldest line first.
+/// The log of a job, oldest line first: `{"lines":[{"line","at","stream","text"}],"dropped","cursor"}`.
 #[derive(Debug, Serialize)]
 pub struct LogView<'a> {
-    lines: Vec<NumberedView<'a>>,
-    /// Older lines that were not kept.
+    lines: Vec<NumberedLineView<'a>>,
+    /// The number of older lines that were dropped.
     dropped: u64,
     cursor: Shown<Cursor>,
 }
 
 impl<'a> LogView<'a> {
-    /// The lines after number `after` of one job's log, read at a place.
+    /// Creates the view of the lines after line `after`, read at `cursor`.
     pub fn of(job: &'a Job, after: u64, cursor: Cursor) -> Self {
         let lines = (job.log_dropped + 1..).zip(&job.log).filter(|(number, _)| *number > after);
-        let lines = lines.map(|(number, line)| NumberedView::of(number, line)).collect();
+        let lines = lines.map(|(number, line)| NumberedLineView::of(number, line)).collect();
         LogView { lines, dropped: job.log_dropped, cursor: Shown(cursor) }
     }
 }
 
-/// `{"line","at","stream","text"}`; a job's lines are numbered from 1, also over attempts.
+/// A log line with its number: `{"line","at","stream","text"}`. Lines are numbered from 1 across all attempts of a job.
 #[derive(Debug, Serialize)]
-pub struct NumberedView<'a> {
+pub struct NumberedLineView<'a> {
     line: u64,
     #[serde(flatten)]
     what: LineView<'a>,
 }
 
-impl<'a> NumberedView<'a> {
-    /// A line with its number.
+impl<'a> NumberedLineView<'a> {
+    /// Creates the view of a line.
     pub fn of(number: u64, line: &'a LogLine) -> Self {
-        NumberedView { line: number, what: LineView::of(line) }
+        NumberedLineView { line: number, what: LineView::of(line) }
     }
 }
 
-/// What a job is after a control: `{"id","state","attempt","max_attempts","cancel_asked"}`.
+/// The status of a job after an action: `{"id","state","attempt","max_attempts","cancel_asked"}`.
 #[derive(Debug, Serialize)]
 pub struct StatusView {
     id: JobId,
@@ -287,7 +287,7 @@ pub struct StatusView {
 }
 
 impl StatusView {
-    /// The view of a status.
+    /// Creates the view of a status.
     pub fn of(id: JobId, status: Status) -> Self {
         let Status { state, attempt, max_attempts, cancel_asked } = status;
         StatusView { id, state: state.as_str(), attempt, max_attempts, cancel_asked }

@@ -1,5 +1,5 @@
-//! The public JSON shapes of jobs and events. Each name here is a promise to programs and pages;
-//! field order is the order of writing, times are RFC 3339 with milliseconds.
+//! The public JSON of jobs, events and counters. Programs and pages depend on every name in it. Fields are written in
+//! the order of their declaration, and times are RFC 3339 with milliseconds.
 
 mod encode;
 mod event;
@@ -11,9 +11,9 @@ mod template;
 pub(crate) use encode::millis;
 pub use encode::{Shown, to_json};
 pub use event::{EventView, FailureView, LineView, ProgressView, event_json};
-pub use job::{JobRow, JobView, LogView, NumberedView, StatusView, job_json, outcome_word};
+pub use job::{JobRow, JobView, LogView, NumberedLineView, StatusView, job_json, outcome_word};
 pub(crate) use series::PointView;
-pub(crate) use stats::{QueueView, StatsView, pulse_json, queue_views, stats_view};
+pub(crate) use stats::{QueueView, StatsView, queue_views, stats_message, stats_view};
 pub use template::JobTemplate;
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! Rates, counts and latencies of a stretch of time as JSON.
-//! They are parts of `stats` messages and of the history.
+//! Rates, counts and latencies over a period as JSON. They are parts of `stats` messages and of the history.
 
 use serde::Serialize;
 
@@ -7,6 +6,7 @@ use super::encode::Shown;
 use crate::engine::{Counts, Latency, Point, Rates};
 use crate::job::Time;
 
+/// Events per second.
 #[derive(Serialize, Default)]
 pub(super) struct RatesView {
     events: f64,
@@ -16,6 +16,7 @@ pub(super) struct RatesView {
     failed: f64,
 }
 
+/// Percentiles in milliseconds.
 #[derive(Serialize)]
 pub(super) struct LatencyView {
     p50: u32,
@@ -23,6 +24,7 @@ pub(super) struct LatencyView {
     p99: u32,
 }
 
+/// The number of events of a period.
 #[derive(Serialize, Default)]
 pub(super) struct CountsView {
     events: u32,
@@ -41,7 +43,7 @@ pub(super) struct SecondView {
     run_ms: Option<LatencyView>,
 }
 
-/// One second or minute: `{"at","events","enqueued","started","completed","failed","wait_ms","run_ms"}`.
+/// One second or minute of the history: `{"at","events","enqueued","started","completed","failed","wait_ms","run_ms"}`.
 #[derive(Serialize)]
 pub(crate) struct PointView {
     at: Shown<Time>,

@@ -1,5 +1,4 @@
-//! The counters of the server and of its queues as JSON, in answers and in `stats` messages.
-//! Nothing here reads a job.
+//! The counters of the server and of its queues as JSON, for the API and for `stats` messages.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +9,10 @@ use super::series::{LatencyView, PointView, RatesView, SecondView};
 use crate::engine::{EngineConfig, Pulse, Stats};
 use crate::job::{Cursor, RateLimit, State, Time};
 
+/// Job counts by state.
 type ByState = BTreeMap<&'static str, u64>;
 
+/// The counters of the server.
 #[derive(Serialize)]
 pub(crate) struct StatsView<'a> {
     states: ByState,
@@ -21,17 +22,18 @@ pub(crate) struct StatsView<'a> {
     oldest: Shown<Cursor>,
 }
 
+/// The settings and the counters of one queue.
 #[derive(Serialize)]
 pub(crate) struct QueueView<'a> {
     name: &'a str,
     paused: bool,
     concurrency: usize,
     weight: u32,
-    /// As `100/1m`; only of a queue that has one.
+    /// Such as `100/1m`; only for a queue that has a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limit: Option<RateLimit>,
     states: ByState,
-    /// Since when the job that waits longest is available; null when none is.
+    /// When the job that has waited longest became available; null when there is none.
     waiting_since: Option<Shown<Time>>,
     /// Only in `stats` messages.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,8 +43,9 @@ pub(crate) struct QueueView<'a> {
     second: Option<SecondView>,
 }
 
+/// A `stats` message.
 #[derive(Serialize)]
-struct PulseView<'a> {
+struct StatsMessage<'a> {
     r#type: &'static str,
     #[serde(flatten)]
     stats: StatsView<'a>,
@@ -53,6 +56,7 @@ struct PulseView<'a> {
     second: PointView,
 }
 
+/// Creates the view of the counters of the server.
 pub(crate) fn stats_view<'a>(stats: &'a Stats, config: &EngineConfig) -> StatsView<'a> {
     let kinds = stats.kinds.iter().map(|(kind, states)| (kind.as_str(), counts(states)));
     StatsView {
@@ -64,18 +68,18 @@ pub(crate) fn stats_view<'a>(stats: &'a Stats, config: &EngineConfig) -> StatsVi
     }
 }
 
-/// The `stats` message: what `GET /api/v1/stats` answers but for `store`, `per_second`, and `wait_ms` and `run_ms` as
-/// `{"p50","p95","p99"}` over the last seconds, null when there is nothing to measure; `second` is the last
-/// whole second. Queues have `per_second` and `second` too.
-pub(crate) fn pulse_json(pulse: &Pulse, config: &EngineConfig) -> String {
+/// Writes a `stats` message. It has the fields of `GET /api/v1/stats` without `store`; the rates `per_second`;
+/// `wait_ms` and `run_ms` as `{"p50","p95","p99"}` over the last seconds, null when there is nothing to measure; and
+/// `second`, the last whole second. Queues also have `per_second` and `second`.
+pub(crate) fn stats_message(pulse: &Pulse, config: &EngineConfig) -> String {
     let mut stats = stats_view(&pulse.stats, config);
     for (queue, name) in stats.queues.iter_mut().zip(pulse.stats.queues.keys()) {
-        let lately = pulse.queues.get(name);
-        queue.per_second = Some(lately.map(|(rates, _)| RatesView::of(*rates)).unwrap_or_default());
-        let second = lately.map(|(_, second)| SecondView::of(second));
+        let recent = pulse.queues.get(name);
+        queue.per_second = Some(recent.map(|(rates, _)| RatesView::of(*rates)).unwrap_or_default());
+        let second = recent.map(|(_, second)| SecondView::of(second));
         queue.second = Some(second.unwrap_or_default());
     }
-    to_json(&PulseView {
+    to_json(&StatsMessage {
         r#type: "stats",
         stats,
         per_second: RatesView::of(pulse.rates),
@@ -85,12 +89,13 @@ pub(crate) fn pulse_json(pulse: &Pulse, config: &EngineConfig) -> String {
     })
 }
 
-/// Every state is there, also those without jobs.
+/// Counts jobs by state, including the states without jobs.
 fn counts(states: &BTreeMap<State, u64>) -> ByState {
     let count = |state: State| states.get(&state).copied().unwrap_or_default();
     State::ALL.into_iter().map(|state| (state.as_str(), count(state))).collect()
 }
 
+/// Creates the views of all queues, without the rates that only `stats` messages have.
 pub(crate) fn queue_views<'a>(stats: &'a Stats, config: &EngineConfig) -> Vec<QueueView<'a>> {
     let views = stats.queues.iter().map(|(name, stats)| {
         let run = config.queue_view(name, stats);

@@ -30,7 +30,7 @@ use super::window::Window;
 use crate::engine::{Batch, Engine, Pulse};
 use crate::http::Limits;
 use crate::http::stream::protocol::{ServerMessage, Subscriptions};
-use crate::http::view::{pulse_json, to_json};
+use crate::http::view::{stats_message, to_json};
 use crate::job::Cursor;
 use crate::supervise::{Part, pass};
 
@@ -330,7 +330,7 @@ impl Hub {
         (shortest / 4).clamp(Duration::from_millis(5), TIMER_INTERVAL)
     }
 
-    /// Has every subscriber told that the server is stopping.
+    /// Makes the `draining` frame due for every subscriber.
     fn announce_draining(&mut self) {
         let grace_ms = self.limits.grace_ms;
         self.draining = Some(frames::text(&to_json(&ServerMessage::Draining { grace_ms })));
@@ -342,14 +342,14 @@ impl Hub {
         let Some(pulse) = &mut self.pulse else { return };
         let Some(newest) = pulse.borrow_and_update().clone() else { return };
         let config = self.engine.config();
-        self.stats = Some(frames::text(newest.encoded(|pulse| pulse_json(pulse, config))));
+        self.stats = Some(frames::text(newest.encoded(|pulse| stats_message(pulse, config))));
         let mut any_subscriber = false;
         for key in 0..self.subscribers.key_bound() {
-            let asked = self.with(key, |subscriber, _| {
+            let is_subscribed = self.with(key, |subscriber, _| {
                 subscriber.stats_due = subscriber.group().subscriptions.want_stats();
                 Ok(subscriber.stats_due)
             });
-            if asked == Some(true) {
+            if is_subscribed == Some(true) {
                 any_subscriber = true;
                 self.serve(key);
             }
@@ -400,8 +400,8 @@ impl Hub {
         if subscriber.close(reason, last, &hub).is_ok() {
             return;
         }
-        if let Some(gone) = self.subscribers.remove(key) {
-            gone.leave_group(&mut self.groups);
+        if let Some(subscriber) = self.subscribers.remove(key) {
+            subscriber.leave_group(&mut self.groups);
         }
         if self.subscribers.is_empty() {
             self.release();

@@ -73,7 +73,7 @@ mod tests {
             assert_eq!(more.iter().filter(|one| one.hub == hub).count(), 10);
         }
         drop(few);
-        assert_eq!(load.assign().hub, 0, "who has left leaves room");
+        assert_eq!(load.assign().hub, 0, "a subscriber that has left makes room");
     }
 
     #[test]

@@ -279,10 +279,11 @@ impl Subscriber {
         if let Err(why) = hub.limits.json.check(message) {
             return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
         }
-        let reply = match serde_json::from_str(message).map(|Object(request)| request) {
+        let reply = match serde_json::from_str(message).map(|Object(parsed)| parsed) {
             Ok(ClientMessage::Ping {}) => return text(&ServerMessage::Pong),
-            Ok(ClientMessage::Subscribe(asked)) => match subscriptions.add(&asked, self.cursor) {
-                Ok(()) => text(&ServerMessage::Subscribed { id: &asked.id, cursor }),
+            Ok(ClientMessage::Subscribe(request)) => match subscriptions.add(&request, self.cursor)
+            {
+                Ok(()) => text(&ServerMessage::Subscribed { id: &request.id, cursor }),
                 Err(problem) => return refusal(&problem),
             },
             Ok(ClientMessage::Unsubscribe { id }) => match subscriptions.remove(&id) {

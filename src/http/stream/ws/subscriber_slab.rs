@@ -33,12 +33,12 @@ impl SubscriberSlab {
 
     /// Removes a subscriber and frees its key.
     pub fn remove(&mut self, key: u32) -> Option<Box<Subscriber>> {
-        let gone = self.entries.get_mut(key as usize)?.take()?;
+        let removed = self.entries.get_mut(key as usize)?.take()?;
         self.free.push(key);
         if self.is_empty() {
             *self = SubscriberSlab::default(); // release the memory of a large number of subscribers
         }
-        Some(gone)
+        Some(removed)
     }
 
     /// A bound that every key is below.

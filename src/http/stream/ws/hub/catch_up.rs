@@ -16,7 +16,7 @@ use crate::job::Cursor;
 /// Subscribers that are sent a frame from the stored log in one step.
 const STEP: usize = 16;
 
-/// How a subscriber that is behind goes on after a frame.
+/// How a subscriber that is behind continues after a frame.
 enum CatchUp {
     /// It is sent the next frame after the others have had their turn.
     Again,
@@ -103,7 +103,7 @@ impl Hub {
         }
     }
 
-    /// Lets the subscribers that waited for a page go on, or tells them why they cannot.
+    /// Lets the subscribers that waited for a page continue, or closes them if it could not be read.
     pub(super) fn on_page_read(&mut self, page: Cursor, read: PageRead) {
         let head = self.engine.head();
         if let PageRead::Failed(error) = &read
