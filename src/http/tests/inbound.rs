@@ -1,4 +1,4 @@
-//! Frames of clients, byte by byte: what is understood and with which code the rest is answered.
+//! Decoding the frames of clients, byte by byte, and the close codes of invalid ones.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn messages_are_the_same_however_their_bytes_arrive() {
             messages.extend(more);
         }
         assert_eq!(messages, expected(), "in pieces of {size}");
-        assert!(decoder.is_empty(), "nothing is left over");
+        assert!(decoder.is_empty(), "nothing is held back");
     }
 }
 
@@ -89,7 +89,7 @@ fn each_fault_has_its_ending() {
     }
     assert_eq!(take(&frame(0x81, &[0xff])).1, Some(CloseReason::BadText));
     assert_eq!(take(&frame(0x88, &[0x03, 0xe8, 0xff])).1, Some(CloseReason::BadText));
-    // A character may be cut in two by fragments, not by the end.
+    // A character may be split between fragments, but must be complete at the end.
     let euro = "€".as_bytes();
     let cut = [frame(0x01, &euro[..1]), frame(0x80, &euro[1..])].concat();
     assert_eq!(take(&cut), (vec![text("€")], None));
@@ -98,7 +98,7 @@ fn each_fault_has_its_ending() {
 
 #[test]
 fn a_message_too_long_is_refused_at_its_header() {
-    // Only headers: the payload need not come.
+    // Headers are enough: the payload need not have arrived.
     assert_eq!(take(&frame(0x81, &[b'x'; 1_001])[..8]).1, Some(CloseReason::TooBig));
     let huge = [0x81, 0x80 | 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
     assert_eq!(take(&huge).1, Some(CloseReason::TooBig));

@@ -1,4 +1,4 @@
-//! The public shapes, written out: a change here is a change of a promise.
+//! The public JSON in full: a change here breaks clients.
 
 use super::*;
 use crate::job::{
