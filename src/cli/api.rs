@@ -28,19 +28,19 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The API of one server.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub struct ApiClient {
     client: Client,
     base: Url,
     /// `Bearer …`, if a token is configured.
     authorization: Option<HeaderValue>,
 }
 
-impl Api {
+impl ApiClient {
     /// Creates the API of the server that the arguments name.
     ///
     /// # Errors
     /// When the token contains characters that cannot be sent, or the TLS library cannot be set up.
-    pub fn new(args: &ClientArgs) -> Result<Api, CliError> {
+    pub fn new(args: &ClientArgs) -> Result<ApiClient, CliError> {
         let client = http_client().map_err(|error| causes(&error))?;
         let authorization = match &args.auth_token {
             Some(token) => {
@@ -53,7 +53,7 @@ impl Api {
             }
             None => None,
         };
-        Ok(Api { client, base: args.server.clone(), authorization })
+        Ok(ApiClient { client, base: args.server.clone(), authorization })
     }
 
     /// The address of an API path, below the path of the server's address.
@@ -135,10 +135,10 @@ pub fn refusal(status: &str, body: &[u8]) -> CliError {
         detail: String,
         code: String,
         #[serde(default)]
-        errors: Vec<Field>,
+        errors: Vec<InvalidField>,
     }
     #[derive(Deserialize)]
-    struct Field {
+    struct InvalidField {
         field: String,
         message: String,
     }
@@ -146,7 +146,7 @@ pub fn refusal(status: &str, body: &[u8]) -> CliError {
         Ok(problem) => {
             let mut text =
                 format!("the server refused the request ({}): {}", problem.code, problem.detail);
-            for Field { field, message } in problem.errors {
+            for InvalidField { field, message } in problem.errors {
                 text.push_str(&format!("\n  {field}: {message}"));
             }
             text
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_server_may_live_below_a_path() {
         let server = "http://host:1/jobs/?x".parse().unwrap();
-        let api = Api::new(&ClientArgs { server, auth_token: None }).unwrap();
+        let api = ApiClient::new(&ClientArgs { server, auth_token: None }).unwrap();
         assert_eq!(api.url("/api/v1/ws").as_str(), "http://host:1/jobs/api/v1/ws");
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io::Write;
 
 use super::CliError;
-use super::api::{Api, causes};
+use super::api::{ApiClient, causes};
 use super::output::say;
 use crate::config::ExportArgs;
 use crate::http::ExportCheck;
@@ -20,7 +20,7 @@ pub async fn run(
     out: &mut (impl Write + Send),
 ) -> Result<(), CliError> {
     let copying = async {
-        let api = Api::new(&args.client)?;
+        let api = ApiClient::new(&args.client)?;
         let mut response = api.get("/api/v1/export").await?;
         let mut check = ExportCheck::default();
         let unusable = |why: &dyn std::fmt::Display| format!("the export cannot be used: {why}");

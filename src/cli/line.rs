@@ -17,7 +17,7 @@ struct Event {
     error: Option<Failure>,
     progress: Option<Progress>,
     #[serde(default)]
-    lines: Vec<Line>,
+    lines: Vec<LogLine>,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +42,7 @@ struct Progress {
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct LogLine {
     stream: String,
     text: String,
 }

@@ -8,7 +8,7 @@ use std::io::Write;
 use serde::Deserialize;
 
 use super::CliError;
-use super::api::{Api, causes};
+use super::api::{ApiClient, causes};
 use crate::config::StatsArgs;
 
 #[derive(Deserialize)]
@@ -45,7 +45,7 @@ struct Storage {
 /// # Errors
 /// When the server refuses the request or the output cannot be written.
 pub async fn run(args: StatsArgs, out: &mut (impl Write + Send)) -> Result<(), CliError> {
-    let response = Api::new(&args.client)?.get("/api/v1/stats").await?;
+    let response = ApiClient::new(&args.client)?.get("/api/v1/stats").await?;
     let text = response.text().await.map_err(|error| causes(&error))?;
     let shown = if args.json { text } else { table(&text)? };
     writeln!(out, "{}", shown.trim_end()).map_err(|error| format!("cannot write: {error}"))

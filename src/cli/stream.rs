@@ -14,12 +14,12 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::CliError;
-use super::api::{Api, causes, refusal};
+use super::api::{ApiClient, causes, refusal};
 use crate::job::Cursor;
 
 /// What a subscription returns.
 #[derive(Debug)]
-pub enum Item {
+pub enum StreamItem {
     /// An event, as the server wrote it.
     Event(Box<RawValue>),
     /// The log does not reach back to the cursor; the events in between are missing.
@@ -39,15 +39,15 @@ pub enum Item {
 }
 
 /// A subscription to the event stream of a server.
-pub struct Stream {
-    api: Api,
+pub struct EventSubscription {
+    api: ApiClient,
     /// The filter as pairs of the query string.
     filter: Vec<(&'static str, String)>,
     /// Every event up to here has been received.
     cursor: Option<Cursor>,
     socket: Option<WebSocketStream<MaybeTlsStream<TcpStream>>>,
     /// Items that were received and not returned yet.
-    pending: VecDeque<Item>,
+    pending: VecDeque<StreamItem>,
     reconnect: ReconnectDelay,
     /// The connection is considered dead after this time without a message.
     silence_timeout: Duration,
@@ -72,10 +72,10 @@ struct Numbered {
     seq: u64,
 }
 
-impl Stream {
+impl EventSubscription {
     /// Creates a subscription that begins after `after`, or now.
-    pub fn new(api: Api, filter: Vec<(&'static str, String)>, after: Option<Cursor>) -> Self {
-        Stream {
+    pub fn new(api: ApiClient, filter: Vec<(&'static str, String)>, after: Option<Cursor>) -> Self {
+        EventSubscription {
             api,
             filter,
             cursor: after,
@@ -89,9 +89,9 @@ impl Stream {
     /// Returns the next item. If the future is dropped before it is ready, no item is lost, but a connection that is
     /// being opened is.
     ///
-    /// # Errors When the server refuses the subscription, so that retrying is pointless: wrong token, invalid filter,
-    /// no such path.
-    pub async fn next(&mut self) -> Result<Item, CliError> {
+    /// # Errors
+    /// When the server refuses the subscription, so that retrying is pointless: wrong token, invalid filter, no such path.
+    pub async fn next(&mut self) -> Result<StreamItem, CliError> {
         loop {
             if let Some(item) = self.pending.pop_front() {
                 return Ok(item);
@@ -123,7 +123,7 @@ impl Stream {
     }
 
     /// Connects. Returns `None` when connected, and otherwise the item that says why not.
-    async fn connect(&mut self) -> Result<Option<Item>, CliError> {
+    async fn connect(&mut self) -> Result<Option<StreamItem>, CliError> {
         tokio::time::sleep(self.reconnect.take_delay()).await;
         let mut url = self.api.url("/api/v1/ws");
         if url.set_scheme("ws").is_err() || self.api.url("").scheme() == "https" {
@@ -153,9 +153,9 @@ impl Stream {
         }
     }
 
-    fn lost(&mut self, why: String) -> Item {
+    fn lost(&mut self, why: String) -> StreamItem {
         self.socket = None;
-        Item::Lost { why, delay: self.reconnect.plan() }
+        StreamItem::Lost { why, delay: self.reconnect.plan() }
     }
 
     /// Handles one message; the error says what is wrong with it.
@@ -177,7 +177,7 @@ impl Stream {
                             format!("the server sent an event without a number: {error}")
                         })?;
                     if seen.is_none_or(|seen| numbered.seq > seen.seq) {
-                        self.pending.push_back(Item::Event(event));
+                        self.pending.push_back(StreamItem::Event(event));
                     }
                 }
                 self.cursor = Some(cursor);
@@ -185,7 +185,7 @@ impl Stream {
             "gap" => {
                 let (from, to) = (message.from.parse()?, message.to.parse()?);
                 self.cursor = Some(to);
-                self.pending.push_back(Item::Gap { from, to });
+                self.pending.push_back(StreamItem::Gap { from, to });
             }
             "mark" => self.cursor = Some(message.cursor.parse()?),
             "bye" => self.reconnect.requested = Some(Duration::from_millis(message.retry_ms)),

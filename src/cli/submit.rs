@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::CliError;
-use super::api::{Api, causes};
+use super::api::{ApiClient, causes};
 use super::line::printable;
 use super::output::say;
-use super::stream::{Item, Stream};
+use super::stream::{EventSubscription, StreamItem};
 use crate::config::SubmitArgs;
 use crate::job::{Cursor, Json};
 
@@ -59,7 +59,7 @@ struct Submission<'a> {
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct SubmittedJob {
     id: String,
 }
 
@@ -87,7 +87,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     out: &mut (impl Write + Send),
 ) -> Result<SubmitOutcome, CliError> {
-    let api = Api::new(&args.client)?;
+    let api = ApiClient::new(&args.client)?;
     let payload = payload(args.payload.as_deref())?;
     let submission = Submission {
         kind: args.kind.as_str(),
@@ -102,7 +102,7 @@ pub async fn run(
         tags: args.tag.iter().map(|tag| tag.as_str()).collect(),
     };
     let row = api.post("/api/v1/jobs", &submission).await?;
-    let row: Row = row.json().await.map_err(|error| causes(&error))?;
+    let row: SubmittedJob = row.json().await.map_err(|error| causes(&error))?;
     let Some(limit) = args.wait else {
         write(out, &row.id)?;
         return Ok(SubmitOutcome::Accepted);
@@ -141,7 +141,7 @@ fn payload(given: Option<&str>) -> Result<Option<Box<RawValue>>, CliError> {
 
 /// Returns the job once it is final; `None` when it was deleted. It reads the job first and follows the stream from the
 /// cursor of that read, so that no change is missed.
-async fn wait(api: &Api, id: &str) -> Result<Option<JobAnswer>, CliError> {
+async fn wait(api: &ApiClient, id: &str) -> Result<Option<JobAnswer>, CliError> {
     let path = format!("/api/v1/jobs/{id}");
     loop {
         let job: JobAnswer = api.read(&path).await?;
@@ -151,14 +151,14 @@ async fn wait(api: &Api, id: &str) -> Result<Option<JobAnswer>, CliError> {
         let after: Cursor = job.cursor.parse()?;
         let final_types = "job.completed,job.discarded,job.cancelled,job.deleted";
         let filter = vec![("job", id.to_owned()), ("type", final_types.to_owned())];
-        let mut stream = Stream::new(api.clone(), filter, Some(after));
+        let mut stream = EventSubscription::new(api.clone(), filter, Some(after));
         loop {
             match stream.next().await? {
-                Item::Event(event) if event.get().contains(r#""type":"job.deleted""#) => {
+                StreamItem::Event(event) if event.get().contains(r#""type":"job.deleted""#) => {
                     return Ok(None);
                 }
-                Item::Event(_) | Item::Gap { .. } => break, // read the job again
-                Item::Lost { why, delay } => {
+                StreamItem::Event(_) | StreamItem::Gap { .. } => break, // read the job again
+                StreamItem::Lost { why, delay } => {
                     say(&format!("cortado: {why}; retrying in {:.1} s", delay.as_secs_f64()));
                 }
             }

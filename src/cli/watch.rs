@@ -5,10 +5,10 @@ use std::future::Future;
 use std::io::{self, Write};
 
 use super::CliError;
-use super::api::Api;
+use super::api::ApiClient;
 use super::line::human;
 use super::output::say;
-use super::stream::{Item, Stream};
+use super::stream::{EventSubscription, StreamItem};
 use crate::config::WatchArgs;
 
 /// Prints events until `stop` resolves (Ctrl-C) or the reader of `out` has gone.
@@ -20,9 +20,9 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     out: &mut (impl Write + Send),
 ) -> Result<(), CliError> {
-    let api = Api::new(&args.client)?;
+    let api = ApiClient::new(&args.client)?;
     let server = args.client.server.clone();
-    let mut stream = Stream::new(api, filter(&args), args.after);
+    let mut stream = EventSubscription::new(api, filter(&args), args.after);
     let mut stop = std::pin::pin!(stop);
     loop {
         let item = tokio::select! {
@@ -30,15 +30,15 @@ pub async fn run(
             () = &mut stop => return Ok(()),
         };
         let written = match item {
-            Item::Event(event) if args.json => writeln!(out, "{}", event.get()),
-            Item::Event(event) => writeln!(out, "{}", human(event.get())),
-            Item::Gap { from, to } => {
+            StreamItem::Event(event) if args.json => writeln!(out, "{}", event.get()),
+            StreamItem::Event(event) => writeln!(out, "{}", human(event.get())),
+            StreamItem::Gap { from, to } => {
                 say(&format!(
                     "cortado: the log does not reach back far enough; events from {from} to {to} are missing"
                 ));
                 Ok(())
             }
-            Item::Lost { why, delay } => {
+            StreamItem::Lost { why, delay } => {
                 say(&format!("cortado: {server}: {why}; retrying in {:.1} s", delay.as_secs_f64()));
                 Ok(())
             }
@@ -55,7 +55,7 @@ fn filter(args: &WatchArgs) -> Vec<(&'static str, String)> {
     fn all<T: ToString>(
         name: &'static str,
         values: &[T],
-    ) -> impl Iterator<Item = (&'static str, String)> {
+    ) -> impl Iterator<StreamItem = (&'static str, String)> {
         values.iter().map(move |value| (name, value.to_string()))
     }
     all("queue", &args.queue)

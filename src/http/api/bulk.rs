@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::extract::{JsonBody, parse};
 use super::query::add_to_job_query;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, MAX_LISTED, Refusals, Target};
-use crate::http::view::Shown;
+use crate::http::view::Displayed;
 use crate::http::{Api, Problem, json};
 use crate::job::{Invalid, JobId, JobQuery, Time};
 
@@ -141,7 +141,7 @@ impl CountView {
 /// The report of a run as JSON.
 #[derive(Serialize)]
 struct BulkView<'a> {
-    id: Shown<BulkId>,
+    id: Displayed<BulkId>,
     action: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<&'a str>,
@@ -149,8 +149,8 @@ struct BulkView<'a> {
     priority: Option<i16>,
     /// `running`, `finished`, `stopped`, `server_stopped` or `failed`.
     state: &'static str,
-    began_at: Shown<Time>,
-    ended_at: Option<Shown<Time>>,
+    began_at: Displayed<Time>,
+    ended_at: Option<Displayed<Time>>,
     expected: CountView,
     examined: u64,
     done: u64,
@@ -178,13 +178,13 @@ impl<'a> BulkView<'a> {
         let end = progress.ended.as_ref();
         let refused = progress.refused.iter();
         BulkView {
-            id: Shown(report.id),
+            id: Displayed(report.id),
             action: report.action.as_str(),
             queue,
             priority,
             state: end.map_or("running", |(_, end)| end.as_str()),
-            began_at: Shown(report.began),
-            ended_at: end.map(|(at, _)| Shown(*at)),
+            began_at: Displayed(report.began),
+            ended_at: end.map(|(at, _)| Displayed(*at)),
             expected: CountView::of(report.expected),
             examined: progress.examined,
             done: progress.done,

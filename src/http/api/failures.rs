@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::query::limit_query;
 use crate::engine::FailureGroup;
-use crate::http::view::Shown;
+use crate::http::view::Displayed;
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, JobId, Time};
 
@@ -17,7 +17,7 @@ struct FailuresView {
     total: usize,
     counting: bool,
     beyond: u64,
-    cursor: Shown<Cursor>,
+    cursor: Displayed<Cursor>,
 }
 
 #[derive(Serialize)]
@@ -30,8 +30,8 @@ struct FailureGroupView {
     example: JobId,
     dead: u64,
     retrying: u64,
-    first_at: Shown<Time>,
-    last_at: Shown<Time>,
+    first_at: Displayed<Time>,
+    last_at: Displayed<Time>,
     minutes: Vec<u32>,
     hours: Vec<u32>,
 }
@@ -43,7 +43,7 @@ struct FailureGroupView {
 /// jobs that failed before the start of the server are still being counted.
 pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let limit = limit_query(query.as_deref(), 50, 500)?;
-    let cursor = Shown(api.engine.head());
+    let cursor = Displayed(api.engine.head());
     let list = api.engine.failures(limit);
     let groups = list.groups.into_iter().map(FailureGroupView::of).collect();
     let (total, counting, beyond) = (list.total, list.counting, list.beyond);
@@ -62,8 +62,8 @@ impl FailureGroupView {
             example,
             dead: group.dead,
             retrying: group.retrying,
-            first_at: Shown(group.first_at),
-            last_at: Shown(group.last_at),
+            first_at: Displayed(group.first_at),
+            last_at: Displayed(group.last_at),
             minutes: group.minutes,
             hours: group.hours,
         }

@@ -8,13 +8,13 @@ use axum::response::Response;
 use crate::http::{Api, Problem, json};
 
 #[derive(serde::Serialize)]
-struct Status {
+struct Health {
     status: &'static str,
 }
 
 /// Answers 200 as long as the process is alive.
 pub async fn alive() -> Response {
-    json(&Status { status: "alive" })
+    json(&Health { status: "alive" })
 }
 
 /// Answers 200 when work is accepted, and 503 with the reason while the server is stopping or its store is unavailable.
@@ -24,5 +24,5 @@ pub async fn ready(State(api): State<Api>) -> Result<Response, Problem> {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail));
     }
     api.engine.health()?;
-    Ok(json(&Status { status: "ready" }))
+    Ok(json(&Health { status: "ready" }))
 }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::query::history_query;
-use crate::http::view::{PointView, Shown};
+use crate::http::view::{Displayed, PointView};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, QueueName, Time};
 
@@ -15,9 +15,9 @@ struct HistoryView<'a> {
     queue: Option<&'a str>,
     seconds: Vec<PointView>,
     minutes: Vec<PointView>,
-    starts: Vec<Shown<Time>>,
-    now: Shown<Time>,
-    cursor: Shown<Cursor>,
+    starts: Vec<Displayed<Time>>,
+    now: Displayed<Time>,
+    cursor: Displayed<Cursor>,
 }
 
 /// Returns the history of the server or of one `queue`: `{"queue", "seconds", "minutes", "starts", "now", "cursor"}`.
@@ -25,14 +25,14 @@ struct HistoryView<'a> {
 /// first. `starts` are the starts of this process and of earlier ones.
 pub async fn get(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let queue = history_query(query.as_deref())?;
-    let cursor = Shown(api.engine.head());
+    let cursor = Displayed(api.engine.head());
     let history = api.engine.history(queue.as_ref());
     Ok(json(&HistoryView {
         queue: queue.as_ref().map(QueueName::as_str),
         seconds: history.seconds.iter().map(PointView::of).collect(),
         minutes: history.minutes.iter().map(PointView::of).collect(),
-        starts: history.starts.into_iter().map(Shown).collect(),
-        now: Shown(history.now),
+        starts: history.starts.into_iter().map(Displayed).collect(),
+        now: Displayed(history.now),
         cursor,
     }))
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::extract::{JsonBody, PathId, parse};
 use super::query;
 use crate::engine::{ControlError, EngineError};
-use crate::http::view::{JobRow, Shown, StatusView};
+use crate::http::view::{Displayed, JobRow, StatusView};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, Invalid, JobId, PageCursor, Status};
 
@@ -18,10 +18,10 @@ struct PageView<'a> {
     jobs: Vec<JobRow<'a>>,
     /// The `after` of the next page; null at the end. A page with fewer jobs than the limit may have a next page, when
     /// the search has reached its bound.
-    next: Option<Shown<PageCursor>>,
+    next: Option<Displayed<PageCursor>>,
     /// The number of jobs that were examined for this page.
     examined: u64,
-    cursor: Shown<Cursor>,
+    cursor: Displayed<Cursor>,
 }
 
 /// Returns a page of jobs, newest first: `{"jobs", "next", "examined", "cursor"}`.
@@ -30,9 +30,9 @@ pub async fn list(State(api): State<Api>, RawQuery(text): RawQuery) -> Result<Re
     let page = api.engine.jobs(query).await?;
     Ok(json(&PageView {
         jobs: page.jobs.iter().map(JobRow::of).collect(),
-        next: page.next.map(Shown),
+        next: page.next.map(Displayed),
         examined: page.examined,
-        cursor: Shown(page.cursor),
+        cursor: Displayed(page.cursor),
     }))
 }
 

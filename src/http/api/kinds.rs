@@ -5,14 +5,14 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::http::view::Shown;
+use crate::http::view::Displayed;
 use crate::http::{Api, json};
 use crate::job::Cursor;
 
 #[derive(Serialize)]
 struct KindsView<'a> {
     kinds: Vec<KindView<'a>>,
-    cursor: Shown<Cursor>,
+    cursor: Displayed<Cursor>,
 }
 
 #[derive(Serialize)]
@@ -27,7 +27,7 @@ struct KindView<'a> {
 
 /// Lists the kinds: `{"kinds": [{"kind","about","example","schema"?}], "cursor"}`.
 pub async fn list(State(api): State<Api>) -> Response {
-    let cursor = Shown(api.engine.head());
+    let cursor = Displayed(api.engine.head());
     let kinds = api.engine.kinds().into_iter().map(|info| KindView {
         kind: info.kind.as_str(),
         about: &info.about,

@@ -62,26 +62,26 @@ struct Metric {
 #[derive(Debug)]
 enum Values {
     /// A value that goes up and down.
-    Gauge(Vec<(Labels, f64)>),
+    Gauge(Vec<(LabelSet, f64)>),
     /// A value that only increases while the process runs; `_total` is appended to its name.
-    Counter(Vec<(Labels, u64)>),
+    Counter(Vec<(LabelSet, u64)>),
     /// Durations in seconds, in buckets.
     Histogram(LatencyTotals),
 }
 
-type Labels = Vec<(&'static str, String)>;
+type LabelSet = Vec<(&'static str, String)>;
 
 impl Scrape {
     fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) {
-        self.gauges(name, help, vec![(Labels::new(), value)]);
+        self.gauges(name, help, vec![(LabelSet::new(), value)]);
     }
 
-    fn gauges(&mut self, name: &'static str, help: &'static str, values: Vec<(Labels, f64)>) {
+    fn gauges(&mut self, name: &'static str, help: &'static str, values: Vec<(LabelSet, f64)>) {
         self.0.push(Metric { name, help, values: Values::Gauge(values) });
     }
 
     fn counter(&mut self, name: &'static str, help: &'static str, value: u64) {
-        let values = Values::Counter(vec![(Labels::new(), value)]);
+        let values = Values::Counter(vec![(LabelSet::new(), value)]);
         self.0.push(Metric { name, help, values });
     }
 
@@ -239,7 +239,7 @@ impl Collector for Scrape {
 /// Encodes a value with its labels, if it has any.
 fn with(
     metric: &mut MetricEncoder<'_>,
-    labels: &Labels,
+    labels: &LabelSet,
     value: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
 ) -> fmt::Result {
     if labels.is_empty() { value(metric) } else { value(&mut metric.encode_family(labels)?) }

@@ -6,14 +6,14 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::extract::{JsonBody, PathQueue};
-use crate::http::view::{QueueView, Shown, queue_views};
+use crate::http::view::{Displayed, QueueStatsView, queue_views};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, Object, RateRule};
 
 #[derive(Serialize)]
 struct QueuesView<'a> {
-    queues: Vec<QueueView<'a>>,
-    cursor: Shown<Cursor>,
+    queues: Vec<QueueStatsView<'a>>,
+    cursor: Displayed<Cursor>,
 }
 
 /// The body that sets the concurrency of a queue; null restores the configured value.
@@ -37,7 +37,7 @@ struct RateLimitBody {
 pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let queues = queue_views(&stats, api.engine.config());
-    Ok(json(&QueuesView { queues, cursor: Shown(stats.cursor) }))
+    Ok(json(&QueuesView { queues, cursor: Displayed(stats.cursor) }))
 }
 
 /// Pauses a queue: its jobs are not started. Answers 204, also when it is paused already.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::extract::{JsonBody, PathSchedule, parse};
 use crate::engine::{EngineError, ScheduleError, ScheduleSubmission, off_runtime};
-use crate::http::view::{JobTemplate, Shown};
+use crate::http::view::{Displayed, JobTemplate};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cron, Cursor, Fired, JobId, Misread, Origin, Overlap, Schedule, Time};
 
@@ -17,7 +17,7 @@ const UPCOMING: usize = 5;
 #[derive(Serialize)]
 struct ListView<'a> {
     schedules: Vec<ScheduleView<'a>>,
-    cursor: Shown<Cursor>,
+    cursor: Displayed<Cursor>,
 }
 
 #[derive(Serialize)]
@@ -32,12 +32,12 @@ struct ScheduleView<'a> {
     max_late_ms: Option<u64>,
     /// `api` or `config`; one from the configuration can only be changed there.
     origin: Origin,
-    set_at: Shown<Time>,
+    set_at: Displayed<Time>,
     /// The next time; null if there is none. A paused schedule skips it.
-    next_at: Option<Shown<Time>>,
+    next_at: Option<Displayed<Time>>,
     /// The next few times; only in responses with one schedule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    upcoming: Vec<Shown<Time>>,
+    upcoming: Vec<Displayed<Time>>,
     last: Option<FiredView>,
     /// The number of times that were skipped since the last job.
     skipped: u64,
@@ -47,16 +47,19 @@ struct ScheduleView<'a> {
 #[derive(Serialize)]
 struct FiredView {
     /// The time it was due; null when it was fired by a request.
-    due: Option<Shown<Time>>,
-    at: Shown<Time>,
+    due: Option<Displayed<Time>>,
+    at: Displayed<Time>,
     job: JobId,
 }
 
 impl<'a> ScheduleView<'a> {
     fn of(schedule: &'a Schedule) -> Self {
         let Schedule { name, spec, paused, set_at, next_at, last, skipped } = schedule;
-        let fired =
-            |Fired { due, at, job }: Fired| FiredView { due: due.map(Shown), at: Shown(at), job };
+        let fired = |Fired { due, at, job }: Fired| FiredView {
+            due: due.map(Displayed),
+            at: Displayed(at),
+            job,
+        };
         ScheduleView {
             name: name.as_str(),
             cron: spec.cron.pattern(),
@@ -66,8 +69,8 @@ impl<'a> ScheduleView<'a> {
             overlap: spec.overlap,
             max_late_ms: spec.max_late_ms,
             origin: spec.origin,
-            set_at: Shown(*set_at),
-            next_at: next_at.map(Shown),
+            set_at: Displayed(*set_at),
+            next_at: next_at.map(Displayed),
             upcoming: Vec::new(),
             last: last.map(fired),
             skipped: *skipped,
@@ -77,7 +80,7 @@ impl<'a> ScheduleView<'a> {
 
     fn with_upcoming(self, schedule: &Schedule, now: Time) -> Self {
         let upcoming = off_runtime(usize::MAX, || schedule.spec.cron.upcoming(now, UPCOMING));
-        let upcoming = upcoming.into_iter().map(Shown).collect();
+        let upcoming = upcoming.into_iter().map(Displayed).collect();
         ScheduleView { upcoming, ..self }
     }
 }
@@ -88,7 +91,7 @@ pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
     let payloads = schedules.iter().map(|schedule| schedule.spec.spec.payload.as_str().len());
     Ok(off_runtime(payloads.sum(), || {
         let schedules = schedules.iter().map(ScheduleView::of).collect();
-        json(&ListView { schedules, cursor: Shown(cursor) })
+        json(&ListView { schedules, cursor: Displayed(cursor) })
     }))
 }
 
@@ -166,7 +169,7 @@ struct PreviewBody {
 #[derive(Serialize)]
 struct PreviewView {
     in_words: String,
-    upcoming: Vec<Shown<Time>>,
+    upcoming: Vec<Displayed<Time>>,
 }
 
 /// Explains a pattern without creating a schedule: `{"cron", "zone"?}` → `{"in_words", "upcoming"}`.
@@ -187,6 +190,6 @@ pub async fn preview(
         };
         Problem::invalid_schedule(vec![crate::engine::FieldError { field, message }])
     })?;
-    let upcoming = upcoming.into_iter().map(Shown).collect();
+    let upcoming = upcoming.into_iter().map(Displayed).collect();
     Ok(json(&PreviewView { in_words: cron.in_words(), upcoming }))
 }

@@ -93,7 +93,7 @@ async fn submit_many(api: &Api, batch: Vec<Submission>) -> Result<Response, Prob
     let enqueued = api.engine.enqueue(jobs).await;
     let answers = enqueued.map_err(|error| if is_one { error.of_job(0) } else { error })?;
     let jobs = answers.iter().map(row).collect();
-    Ok((StatusCode::ACCEPTED, json(&Rows { jobs })).into_response())
+    Ok((StatusCode::ACCEPTED, json(&SubmittedJobs { jobs })).into_response())
 }
 
 fn too_many(count: usize, limit: usize) -> Problem {
@@ -102,7 +102,7 @@ fn too_many(count: usize, limit: usize) -> Problem {
 }
 
 #[derive(Serialize)]
-struct Rows<'a> {
+struct SubmittedJobs<'a> {
     jobs: Vec<JobRow<'a>>,
 }
 

@@ -7,22 +7,22 @@ use serde::Serialize;
 
 use super::query::limit_query;
 use crate::engine::HeldAttempt;
-use crate::http::view::{Shown, millis};
+use crate::http::view::{Displayed, millis};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, JobId, Time};
 
 #[derive(Serialize)]
 struct WorkersView<'a> {
     workers: [WorkerView<'a>; 1],
-    attempts: Vec<AttemptView<'a>>,
+    attempts: Vec<HeldAttemptView<'a>>,
     total: usize,
-    cursor: Shown<Cursor>,
+    cursor: Displayed<Cursor>,
 }
 
 #[derive(Serialize)]
 struct WorkerView<'a> {
     name: &'a str,
-    started_at: Option<Shown<Time>>,
+    started_at: Option<Displayed<Time>>,
     running: usize,
     max_running: usize,
     lingering: usize,
@@ -30,47 +30,48 @@ struct WorkerView<'a> {
 }
 
 #[derive(Serialize)]
-struct AttemptView<'a> {
+struct HeldAttemptView<'a> {
     job: JobId,
     queue: &'a str,
     kind: &'a str,
     attempt: u16,
     worker: &'a str,
-    started_at: Shown<Time>,
-    heartbeat_at: Shown<Time>,
-    lease_until: Shown<Time>,
+    started_at: Displayed<Time>,
+    heartbeat_at: Displayed<Time>,
+    lease_until: Displayed<Time>,
     ending: bool,
 }
 
 /// Returns the worker and its attempts, the oldest first: `{"workers", "attempts", "total", "cursor"}`.
 pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let limit = limit_query(query.as_deref(), 100, 1_000)?;
-    let cursor = Shown(api.engine.head());
+    let cursor = Displayed(api.engine.head());
     let held = api.engine.workers(limit);
     let config = api.engine.config();
     let worker = WorkerView {
         name: config.worker.as_str(),
-        started_at: api.engine.starts().last().copied().map(Shown),
+        started_at: api.engine.starts().last().copied().map(Displayed),
         running: held.total,
         max_running: config.max_running,
         lingering: held.lingering,
         lease_ms: millis(config.lease_ttl),
     };
-    let attempts = held.attempts.iter().map(|held| AttemptView::of(held, worker.name)).collect();
+    let attempts =
+        held.attempts.iter().map(|held| HeldAttemptView::of(held, worker.name)).collect();
     Ok(json(&WorkersView { workers: [worker], attempts, total: held.total, cursor }))
 }
 
-impl<'a> AttemptView<'a> {
+impl<'a> HeldAttemptView<'a> {
     fn of(held: &'a HeldAttempt, worker: &'a str) -> Self {
-        AttemptView {
+        HeldAttemptView {
             job: held.job.id,
             queue: held.job.labels.queue.as_str(),
             kind: held.job.labels.kind.as_str(),
             attempt: held.job.status.attempt,
             worker,
-            started_at: Shown(held.started_at),
-            heartbeat_at: Shown(held.heartbeat_at),
-            lease_until: Shown(held.lease_until),
+            started_at: Displayed(held.started_at),
+            heartbeat_at: Displayed(held.heartbeat_at),
+            lease_until: Displayed(held.lease_until),
             ending: held.is_ending,
         }
     }

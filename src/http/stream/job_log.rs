@@ -35,9 +35,9 @@ pub async fn log(
     let (job, cursor) = api.engine.job(id).await?;
     let job = job.ok_or_else(|| Problem::no_such_job(&id.to_string()))?;
     let format = if accepts(&headers, "application/x-ndjson") {
-        Format::Objects
+        LogFormat::Objects
     } else if follow || download || accepts(&headers, "text/plain") {
-        Format::Text
+        LogFormat::Text
     } else {
         return Ok(json(&LogView::of(&job, after, cursor)));
     };
@@ -73,36 +73,36 @@ pub async fn log(
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum LogFormat {
     /// Each line as it was written.
     Text,
     /// One JSON object per line: `{"line","at","stream","text"}`, `{"dropped"}`, and at last `{"end"}`.
     Objects,
 }
 
-impl Format {
+impl LogFormat {
     fn content_type(self) -> &'static str {
         match self {
-            Format::Text => "text/plain; charset=utf-8",
-            Format::Objects => "application/x-ndjson",
+            LogFormat::Text => "text/plain; charset=utf-8",
+            LogFormat::Objects => "application/x-ndjson",
         }
     }
 }
 
 /// Formats log lines, each of them once, and notes where lines were dropped.
 struct Printer {
-    format: Format,
+    format: LogFormat,
     /// The number of the last line that was formatted.
     last_line: u64,
 }
 
 #[derive(Serialize)]
-struct Dropped {
+struct DroppedLine {
     dropped: u64,
 }
 
 #[derive(Serialize)]
-struct End<'a> {
+struct EndLine<'a> {
     end: &'a str,
 }
 
@@ -124,15 +124,15 @@ impl Printer {
         let dropped = number - self.last_line - 1;
         self.last_line = number;
         match self.format {
-            Format::Text => {
+            LogFormat::Text => {
                 if dropped > 0 {
                     out.push_str(&format!("… {dropped} lines were dropped\n"));
                 }
                 out.push_str(&line.text);
             }
-            Format::Objects => {
+            LogFormat::Objects => {
                 if dropped > 0 {
-                    out.push_str(&to_json(&Dropped { dropped }));
+                    out.push_str(&to_json(&DroppedLine { dropped }));
                     out.push('\n');
                 }
                 out.push_str(&to_json(&NumberedLineView::of(number, line)));
@@ -144,8 +144,8 @@ impl Printer {
     /// Formats the end of the log: the final state of the job, or the reason why there are no more lines.
     fn end(&self, end: &str) -> String {
         match self.format {
-            Format::Text => String::new(),
-            Format::Objects => to_json(&End { end }) + "\n",
+            LogFormat::Text => String::new(),
+            LogFormat::Objects => to_json(&EndLine { end }) + "\n",
         }
     }
 
@@ -153,8 +153,8 @@ impl Printer {
     /// line that is not a line of the log, so none is sent.
     async fn heartbeat(&self, every: Duration) -> String {
         match self.format {
-            Format::Text => std::future::pending().await,
-            Format::Objects => {
+            LogFormat::Text => std::future::pending().await,
+            LogFormat::Objects => {
                 sleep(every).await;
                 "\n".to_owned()
             }
@@ -288,7 +288,7 @@ mod tests {
             feed: Feed::new(server.engine.clone(), server.engine.live(), None),
             engine: server.engine.clone(),
             id,
-            printer: Printer { format: Format::Text, last_line: 2 },
+            printer: Printer { format: LogFormat::Text, last_line: 2 },
             first_chunk: String::new(),
             lines: 2,
             seq: 5,
@@ -309,12 +309,12 @@ mod tests {
     fn lines_that_were_not_kept_are_told_of() {
         let line =
             |text: &str| LogLine { at: Time::default(), stream: Stream::Log, text: text.into() };
-        let mut printer = Printer { format: Format::Text, last_line: 0 };
+        let mut printer = Printer { format: LogFormat::Text, last_line: 0 };
         let mut out = String::new();
         printer.line(&mut out, 4, &line("four"));
         printer.line(&mut out, 4, &line("four"));
         assert_eq!(out, "… 3 lines were dropped\nfour\n");
-        let mut printer = Printer { format: Format::Objects, last_line: 7 };
+        let mut printer = Printer { format: LogFormat::Objects, last_line: 7 };
         let mut out = String::new();
         printer.line(&mut out, 9, &line("nine"));
         assert!(out.starts_with("{\"dropped\":1}\n{\"line\":9,"), "{out}");

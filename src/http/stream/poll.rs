@@ -16,7 +16,7 @@ use crate::engine::{Batch, Transport};
 use crate::http::api::query;
 use crate::http::api::query::StreamQuery;
 use crate::http::layers::header_list::elements;
-use crate::http::view::{EventView, Shown};
+use crate::http::view::{Displayed, EventView};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, Filter};
 
@@ -29,7 +29,7 @@ const MAX_SHORT_READS: usize = 4;
 struct EventsView<'a> {
     events: Vec<EventView<'a>>,
     /// The `after` of the next poll.
-    cursor: Shown<Cursor>,
+    cursor: Displayed<Cursor>,
     /// Present when the log does not reach back to `after`: the events in between cannot be read any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     gap: Option<GapView>,
@@ -37,8 +37,8 @@ struct EventsView<'a> {
 
 #[derive(Serialize)]
 struct GapView {
-    from: Shown<Cursor>,
-    to: Shown<Cursor>,
+    from: Displayed<Cursor>,
+    to: Displayed<Cursor>,
 }
 
 /// Streams server-sent events to a client that accepts `text/event-stream`, and answers one poll of any other.
@@ -186,8 +186,8 @@ impl PollAnswer {
         let events = self.found.iter().filter_map(|(batch, at)| batch.events.get(*at));
         EventsView {
             events: events.map(EventView::of).collect(),
-            cursor: Shown(self.cursor),
-            gap: self.gap.map(|(from, to)| GapView { from: Shown(from), to: Shown(to) }),
+            cursor: Displayed(self.cursor),
+            gap: self.gap.map(|(from, to)| GapView { from: Displayed(from), to: Displayed(to) }),
         }
     }
 }

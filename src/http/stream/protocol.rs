@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Batch;
 use crate::http::Problem;
 use crate::http::api::query::add_to_filter;
-use crate::http::view::{self, Shown};
+use crate::http::view::{self, Displayed};
 use crate::job::{Cursor, Event, Filter};
 
 /// The name of the subprotocol, which the server selects when a client offers it.
@@ -19,17 +19,17 @@ pub const SUBPROTOCOL: &str = "cortado.v1+json";
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage<'a> {
     /// The first message, with the cursor at which the stream begins and the longest time between two messages.
-    Hello { epoch: String, cursor: Shown<Cursor>, heartbeat_ms: u64, server: ServerInfo },
+    Hello { epoch: String, cursor: Displayed<Cursor>, heartbeat_ms: u64, server: ServerInfo },
     /// The log does not reach back to `from`. The client must load its state anew; the events after `to` follow.
-    Gap { from: Shown<Cursor>, to: Shown<Cursor> },
+    Gap { from: Displayed<Cursor>, to: Displayed<Cursor> },
     /// Every event up to here was sent or filtered out.
-    Mark { cursor: Shown<Cursor> },
+    Mark { cursor: Displayed<Cursor> },
     /// The reply to `ping`.
     Pong,
     /// The subscription applies to every event after `cursor`.
-    Subscribed { id: &'a str, cursor: Shown<Cursor> },
+    Subscribed { id: &'a str, cursor: Displayed<Cursor> },
     /// The subscription no longer applies to events after `cursor`.
-    Unsubscribed { id: &'a str, cursor: Shown<Cursor> },
+    Unsubscribed { id: &'a str, cursor: Displayed<Cursor> },
     /// The server is stopping. Running jobs have `grace_ms` to end, and their events are still sent.
     Draining { grace_ms: u64 },
     /// The server is about to close the connection. The client should reconnect after a random delay of at most

@@ -19,7 +19,7 @@ use super::streaming_body::streaming_response;
 use crate::engine::{Batch, EngineError, Transport};
 use crate::http::api::query::StreamQuery;
 use crate::http::view;
-use crate::http::view::{Shown, millis, to_json};
+use crate::http::view::{Displayed, millis, to_json};
 use crate::http::{Api, Limits, Problem};
 use crate::job::{Cursor, Filter};
 
@@ -108,7 +108,7 @@ impl EventStream {
                     return Some(self.named(&ServerMessage::Draining { grace_ms: self.limits.grace_ms }));
                 }
                 () = sleep_until(self.mark_at) => {
-                    let cursor = Shown(self.feed.cursor());
+                    let cursor = Displayed(self.feed.cursor());
                     return Some(self.named(&ServerMessage::Mark { cursor }));
                 }
                 delivery = self.feed.next() => {
@@ -126,7 +126,7 @@ impl EventStream {
         let cursor = self.feed.cursor();
         let hello = ServerMessage::Hello {
             epoch: format!("{:08x}", cursor.epoch.0),
-            cursor: Shown(cursor),
+            cursor: Displayed(cursor),
             heartbeat_ms: millis(self.limits.ws_mark_every),
             server: ServerInfo::THIS,
         };
@@ -153,7 +153,7 @@ impl EventStream {
                 text
             }
             Ok(Delivery::Gap { from, to }) => {
-                self.named(&ServerMessage::Gap { from: Shown(from), to: Shown(to) })
+                self.named(&ServerMessage::Gap { from: Displayed(from), to: Displayed(to) })
             }
             Ok(Delivery::Ended) => self.bye("stopping"),
             Err(error) => {

@@ -108,7 +108,7 @@ async fn the_session_is_one_that_a_server_holds() {
 
 #[test]
 fn the_names_of_messages_are_their_types() {
-    let cursor = crate::http::view::Shown("5f3a9c01:42".parse().unwrap());
+    let cursor = crate::http::view::Displayed("5f3a9c01:42".parse().unwrap());
     for message in [
         ServerMessage::Gap { from: cursor, to: cursor },
         ServerMessage::Mark { cursor },

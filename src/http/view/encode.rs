@@ -10,9 +10,9 @@ pub fn to_json<T: Serialize>(view: &T) -> String {
 
 /// A value that is written as its `Display` form: times, cursors, states and types.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown<T>(pub T);
+pub struct Displayed<T>(pub T);
 
-impl<T: std::fmt::Display> Serialize for Shown<T> {
+impl<T: std::fmt::Display> Serialize for Displayed<T> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         out.collect_str(&self.0)
     }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::encode::{Shown, to_json};
+use super::encode::{Displayed, to_json};
 use crate::job::{
     Change, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName, RateRule,
     ScheduleChange, ScheduleName, Tag, Time,
@@ -20,7 +20,7 @@ pub fn event_json(event: &Event) -> String {
 #[derive(Debug, Serialize)]
 pub struct EventView<'a> {
     seq: u64,
-    at: Shown<Time>,
+    at: Displayed<Time>,
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<EventJob<'a>>,
@@ -65,7 +65,7 @@ impl<'a> EventView<'a> {
             }
         };
         let r#type = event.event_type().as_str();
-        EventView { seq: event.seq, at: Shown(event.at), r#type, job, queue, schedule, more }
+        EventView { seq: event.seq, at: Displayed(event.at), r#type, job, queue, schedule, more }
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) struct ChangeView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_attempts: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    run_at: Option<Shown<Time>>,
+    run_at: Option<Displayed<Time>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,12 +98,12 @@ pub(super) struct ChangeView<'a> {
     rate_limit: Option<Option<RateRule>>,
     /// Null means that the schedule was fired by a request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    due: Option<Option<Shown<Time>>>,
+    due: Option<Option<Displayed<Time>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<JobId>,
     /// Null means never.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_at: Option<Option<Shown<Time>>>,
+    next_at: Option<Option<Displayed<Time>>>,
 }
 
 impl<'a> ChangeView<'a> {
@@ -121,7 +121,7 @@ impl<'a> ChangeView<'a> {
 
     fn of_schedule(change: ScheduleChange) -> Option<Self> {
         let nothing = ChangeView::default();
-        let next = |at: Option<Time>| Some(at.map(Shown));
+        let next = |at: Option<Time>| Some(at.map(Displayed));
         match change {
             ScheduleChange::Deleted | ScheduleChange::Paused => None,
             ScheduleChange::Set { next_at } | ScheduleChange::Resumed { next_at } => {
@@ -144,7 +144,7 @@ impl<'a> ChangeView<'a> {
 
     pub(super) fn of(change: &'a Change) -> Self {
         let nothing = ChangeView::default();
-        let time = |at: &Time| Some(Shown(*at));
+        let time = |at: &Time| Some(Displayed(*at));
         match change {
             Change::Enqueued { spec, run_at } => ChangeView {
                 priority: Some(spec.priority),
@@ -203,14 +203,14 @@ impl<'a> ProgressView<'a> {
 /// `{"at","stream","text"}`; `stream` is `log`, `stdout` or `stderr`.
 #[derive(Debug, Serialize)]
 pub struct LineView<'a> {
-    at: Shown<Time>,
+    at: Displayed<Time>,
     stream: &'static str,
     text: &'a str,
 }
 
 impl<'a> LineView<'a> {
     pub(super) fn of(line: &'a LogLine) -> Self {
-        LineView { at: Shown(line.at), stream: line.stream.as_str(), text: &line.text }
+        LineView { at: Displayed(line.at), stream: line.stream.as_str(), text: &line.text }
     }
 }
 

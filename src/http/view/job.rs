@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::encode::{Shown, millis, to_json};
+use super::encode::{Displayed, millis, to_json};
 use super::event::{ChangeView, FailureView, LineView, ProgressView};
 use crate::engine::Why;
 use crate::job::{
@@ -23,9 +23,9 @@ pub struct JobRow<'a> {
     tags: &'a [Tag],
     attempt: u16,
     max_attempts: u16,
-    enqueued_at: Shown<Time>,
-    run_at: Shown<Time>,
-    finished_at: Option<Shown<Time>>,
+    enqueued_at: Displayed<Time>,
+    run_at: Displayed<Time>,
+    finished_at: Option<Displayed<Time>>,
     progress: Option<ProgressView<'a>>,
     error: Option<FailureView<'a>>,
     cancel_asked: bool,
@@ -48,9 +48,9 @@ impl<'a> JobRow<'a> {
             tags: &job.labels.tags,
             attempt: job.status.attempt,
             max_attempts: job.status.max_attempts,
-            enqueued_at: Shown(job.enqueued_at),
-            run_at: Shown(job.run_at),
-            finished_at: job.finished_at().map(Shown),
+            enqueued_at: Displayed(job.enqueued_at),
+            run_at: Displayed(job.run_at),
+            finished_at: job.finished_at().map(Displayed),
             progress: job.progress.as_ref().map(ProgressView::of),
             error: last_error(job),
             cancel_asked: job.status.cancel_asked,
@@ -88,7 +88,7 @@ pub struct JobView<'a> {
     why: Option<WhyView>,
     /// The cursor at which the job was read; absent where the document has it elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<Shown<Cursor>>,
+    cursor: Option<Displayed<Cursor>>,
 }
 
 /// The reason why a job is waiting.
@@ -147,7 +147,7 @@ impl<'a> JobView<'a> {
 
     /// Adds the cursor at which the job was read.
     pub fn at(self, cursor: Cursor) -> Self {
-        JobView { cursor: Some(Shown(cursor)), ..self }
+        JobView { cursor: Some(Displayed(cursor)), ..self }
     }
 }
 
@@ -166,8 +166,8 @@ pub(super) fn raw(json: &Json) -> &RawValue {
 struct AttemptJson<'a> {
     number: u16,
     worker: &'a str,
-    started_at: Shown<Time>,
-    ended_at: Option<Shown<Time>>,
+    started_at: Displayed<Time>,
+    ended_at: Option<Displayed<Time>>,
     duration_ms: Option<u64>,
     /// Null while it is running.
     outcome: Option<&'static str>,
@@ -196,8 +196,8 @@ impl<'a> AttemptJson<'a> {
         AttemptJson {
             number: attempt.number,
             worker: attempt.worker.as_str(),
-            started_at: Shown(attempt.started_at),
-            ended_at: attempt.end.as_ref().map(|(at, _)| Shown(*at)),
+            started_at: Displayed(attempt.started_at),
+            ended_at: attempt.end.as_ref().map(|(at, _)| Displayed(*at)),
             duration_ms: attempt.duration().map(millis),
             outcome,
             error,
@@ -222,9 +222,9 @@ pub fn outcome_word(end: &AttemptEnd<'_>) -> &'static str {
 #[derive(Debug, Serialize)]
 struct MomentView<'a> {
     seq: u64,
-    at: Shown<Time>,
-    r#type: Shown<EventType>,
-    state: Shown<State>,
+    at: Displayed<Time>,
+    r#type: Displayed<EventType>,
+    state: Displayed<State>,
     attempt: u16,
     #[serde(flatten)]
     more: ChangeView<'a>,
@@ -234,9 +234,9 @@ impl<'a> MomentView<'a> {
     fn of(moment: &'a Moment) -> Self {
         MomentView {
             seq: moment.seq,
-            at: Shown(moment.at),
-            r#type: Shown(moment.change.event_type()),
-            state: Shown(moment.state),
+            at: Displayed(moment.at),
+            r#type: Displayed(moment.change.event_type()),
+            state: Displayed(moment.state),
             attempt: moment.attempt,
             more: ChangeView::of(&moment.change),
         }
@@ -249,7 +249,7 @@ pub struct LogView<'a> {
     lines: Vec<NumberedLineView<'a>>,
     /// The number of older lines that were dropped.
     dropped: u64,
-    cursor: Shown<Cursor>,
+    cursor: Displayed<Cursor>,
 }
 
 impl<'a> LogView<'a> {
@@ -257,7 +257,7 @@ impl<'a> LogView<'a> {
     pub fn of(job: &'a Job, after: u64, cursor: Cursor) -> Self {
         let lines = (job.log_dropped + 1..).zip(&job.log).filter(|(number, _)| *number > after);
         let lines = lines.map(|(number, line)| NumberedLineView::of(number, line)).collect();
-        LogView { lines, dropped: job.log_dropped, cursor: Shown(cursor) }
+        LogView { lines, dropped: job.log_dropped, cursor: Displayed(cursor) }
     }
 }
 

@@ -9,11 +9,11 @@ mod stats;
 mod template;
 
 pub(crate) use encode::millis;
-pub use encode::{Shown, to_json};
+pub use encode::{Displayed, to_json};
 pub use event::{EventView, FailureView, LineView, ProgressView, event_json};
 pub use job::{JobRow, JobView, LogView, NumberedLineView, StatusView, job_json, outcome_word};
 pub(crate) use series::PointView;
-pub(crate) use stats::{QueueView, StatsView, queue_views, stats_message, stats_view};
+pub(crate) use stats::{QueueStatsView, StatsView, queue_views, stats_message, stats_view};
 pub use template::JobTemplate;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::encode::Shown;
+use super::encode::Displayed;
 use crate::engine::{Counts, Latency, Point, Rates};
 use crate::job::Time;
 
@@ -46,7 +46,7 @@ pub(super) struct SecondView {
 /// One second or minute of the history: `{"at","events","enqueued","started","completed","failed","wait_ms","run_ms"}`.
 #[derive(Serialize)]
 pub(crate) struct PointView {
-    at: Shown<Time>,
+    at: Displayed<Time>,
     #[serde(flatten)]
     counts: CountsView,
     wait_ms: Option<LatencyView>,
@@ -56,7 +56,7 @@ pub(crate) struct PointView {
 impl PointView {
     pub(crate) fn of(point: &Point) -> PointView {
         PointView {
-            at: Shown(point.at),
+            at: Displayed(point.at),
             counts: CountsView::of(point.counts),
             wait_ms: point.wait.map(LatencyView::of),
             run_ms: point.run.map(LatencyView::of),

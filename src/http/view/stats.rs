@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::encode::{Shown, to_json};
+use super::encode::{Displayed, to_json};
 use super::series::{LatencyView, PointView, RatesView, SecondView};
 use crate::engine::{EngineConfig, Pulse, Stats};
 use crate::job::{Cursor, RateLimit, State, Time};
@@ -16,15 +16,15 @@ type ByState = BTreeMap<&'static str, u64>;
 #[derive(Serialize)]
 pub(crate) struct StatsView<'a> {
     states: ByState,
-    queues: Vec<QueueView<'a>>,
+    queues: Vec<QueueStatsView<'a>>,
     kinds: BTreeMap<&'a str, ByState>,
-    cursor: Shown<Cursor>,
-    oldest: Shown<Cursor>,
+    cursor: Displayed<Cursor>,
+    oldest: Displayed<Cursor>,
 }
 
 /// The settings and the counters of one queue.
 #[derive(Serialize)]
-pub(crate) struct QueueView<'a> {
+pub(crate) struct QueueStatsView<'a> {
     name: &'a str,
     paused: bool,
     concurrency: usize,
@@ -34,7 +34,7 @@ pub(crate) struct QueueView<'a> {
     rate_limit: Option<RateLimit>,
     states: ByState,
     /// When the job that has waited longest became available; null when there is none.
-    waiting_since: Option<Shown<Time>>,
+    waiting_since: Option<Displayed<Time>>,
     /// Only in `stats` messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     per_second: Option<RatesView>,
@@ -63,8 +63,8 @@ pub(crate) fn stats_view<'a>(stats: &'a Stats, config: &EngineConfig) -> StatsVi
         states: counts(&stats.states),
         queues: queue_views(stats, config),
         kinds: kinds.collect(),
-        cursor: Shown(stats.cursor),
-        oldest: Shown(stats.oldest),
+        cursor: Displayed(stats.cursor),
+        oldest: Displayed(stats.oldest),
     }
 }
 
@@ -96,17 +96,17 @@ fn counts(states: &BTreeMap<State, u64>) -> ByState {
 }
 
 /// Creates the views of all queues, without the rates that only `stats` messages have.
-pub(crate) fn queue_views<'a>(stats: &'a Stats, config: &EngineConfig) -> Vec<QueueView<'a>> {
+pub(crate) fn queue_views<'a>(stats: &'a Stats, config: &EngineConfig) -> Vec<QueueStatsView<'a>> {
     let views = stats.queues.iter().map(|(name, stats)| {
         let run = config.queue_view(name, stats);
-        QueueView {
+        QueueStatsView {
             name: name.as_str(),
             paused: stats.paused,
             concurrency: run.concurrency,
             weight: run.weight,
             rate_limit: run.rate_limit,
             states: counts(&stats.states),
-            waiting_since: stats.waiting_since.map(Shown),
+            waiting_since: stats.waiting_since.map(Displayed),
             per_second: None,
             second: None,
         }

@@ -32,7 +32,7 @@ struct Backlog {
 
 /// The connection is broken.
 #[derive(Debug)]
-pub struct Broken;
+pub struct ConnectionBroken;
 
 /// The result of a read.
 pub enum Arrived {
@@ -54,7 +54,11 @@ impl Socket {
     }
 
     /// Writes frames in order, after those that wait already. Empties `frames`.
-    pub fn send(&mut self, frames: &mut Vec<Bytes>, bounds: &WriteBounds) -> Result<(), Broken> {
+    pub fn send(
+        &mut self,
+        frames: &mut Vec<Bytes>,
+        bounds: &WriteBounds,
+    ) -> Result<(), ConnectionBroken> {
         if !self.has_backlog() {
             self.write(frames)?;
         }
@@ -67,7 +71,7 @@ impl Socket {
     }
 
     /// Writes the waiting frames as far as the kernel accepts them.
-    pub fn flush(&mut self, bounds: &WriteBounds) -> Result<Flushed, Broken> {
+    pub fn flush(&mut self, bounds: &WriteBounds) -> Result<Flushed, ConnectionBroken> {
         let waiting = self.backlog.as_mut().map(|backlog| std::mem::take(&mut backlog.frames));
         let mut frames: Vec<Bytes> = waiting.unwrap_or_default().into();
         if frames.is_empty() {
@@ -120,7 +124,7 @@ impl Socket {
     }
 
     /// Writes frames until the kernel accepts no more, and removes what was written from `frames`.
-    fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Broken> {
+    fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectionBroken> {
         let mut context = Context::from_waker(&self.waker);
         let mut sent = 0;
         let result = loop {
@@ -139,7 +143,7 @@ impl Socket {
                 }
             };
             match written {
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => break Err(Broken),
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => break Err(ConnectionBroken),
                 Poll::Ready(Ok(mut taken)) => {
                     if let Some(backlog) = &mut self.backlog {
                         backlog.rate.took(taken, Instant::now());

@@ -18,7 +18,7 @@ use super::socket::{Arrived, Flushed, Socket};
 use super::subscription_groups::{SubscriptionGroup, SubscriptionGroups};
 use super::window::Window;
 use crate::http::stream::protocol::{ClientMessage, ServerInfo, ServerMessage};
-use crate::http::view::{Shown, millis, to_json};
+use crate::http::view::{Displayed, millis, to_json};
 use crate::http::{Limits, Problem};
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{Cursor, Epoch, Object};
@@ -143,7 +143,7 @@ impl Subscriber {
     pub fn hello(&self, limits: &Limits) -> Bytes {
         text(&ServerMessage::Hello {
             epoch: format!("{:08x}", self.cursor.epoch.0),
-            cursor: Shown(self.cursor),
+            cursor: Displayed(self.cursor),
             heartbeat_ms: millis(limits.ws_mark_every),
             server: ServerInfo::THIS,
         })
@@ -152,13 +152,13 @@ impl Subscriber {
     /// Sends `gap` and continues after it.
     pub fn skip_to(&mut self, to: Cursor, hub: &HubContext<'_>) -> Result<(), CloseReason> {
         let from = std::mem::replace(&mut self.cursor, to);
-        let gap = text(&ServerMessage::Gap { from: Shown(from), to: Shown(to) });
+        let gap = text(&ServerMessage::Gap { from: Displayed(from), to: Displayed(to) });
         self.send_texts(&mut vec![gap], hub)
     }
 
     /// The `mark` frame with its cursor.
     pub fn mark(&self) -> Bytes {
-        text(&ServerMessage::Mark { cursor: Shown(self.cursor) })
+        text(&ServerMessage::Mark { cursor: Displayed(self.cursor) })
     }
 
     /// Sends text frames and postpones the next `mark`. Empties `texts`.
@@ -274,7 +274,7 @@ impl Subscriber {
 
     /// Carries out what a text message asks for, and returns the reply.
     fn reply_to(&mut self, message: &str, hub: &mut HubContext<'_>) -> Bytes {
-        let cursor = Shown(self.cursor);
+        let cursor = Displayed(self.cursor);
         let mut subscriptions = self.group.subscriptions.clone();
         if let Err(why) = hub.limits.json.check(message) {
             return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
