@@ -1,10 +1,9 @@
-//! The house rules that a compiler does not know, held by reading the sources: the layers, the length and
-//! head of files, registration, spawning, and that the documents name what exists.
+//! The house rules that a compiler does not know, checked by reading the sources: the layers, the length and
+//! head of files, registration, spawning, and that the documents name what exists. These tests use only the standard
+//! library, so that `./test fast` compiles this folder by itself and needs no build of the crate.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// What each part of the crate may name of the others, outside its tests.
 const LAYERS: [(&str, &[&str]); 14] = [
@@ -32,7 +31,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &str) -> String {
+pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -303,7 +302,7 @@ fn every_dependency_says_why_it_is_here() {
 }
 
 /// The texts between backticks, and the lines of code blocks.
-fn spans(text: &str) -> Vec<String> {
+pub fn spans(text: &str) -> Vec<String> {
     let (mut spans, mut in_block) = (Vec::new(), false);
     for line in text.lines() {
         if line.trim_start().starts_with("```") {
@@ -403,33 +402,4 @@ fn the_readme_is_short_and_its_figures_are_those_of_the_benchmarks() {
             assert!(benchmarks.contains(word), "docs/benchmarks.md lacks {word:?} of {row:?}");
         }
     }
-}
-
-#[test]
-fn every_flag_that_the_readme_shows_exists() {
-    let mut known = BTreeSet::from(["--help".to_owned(), "--version".to_owned()]);
-    for command in
-        [&["--help"][..], &["watch", "--help"], &["submit", "--help"], &["export", "--help"]]
-    {
-        let output = Command::new(env!("CARGO_BIN_EXE_cortado")).args(command).output().unwrap();
-        known.extend(flags(&String::from_utf8(output.stdout).unwrap()));
-    }
-    let mut seen = 0;
-    for span in spans(&read("README.md")) {
-        let ours = match span.split_once(" -- ") {
-            Some(("cargo run" | "cargo run --release", ours)) => ours,
-            _ if span.starts_with("cortado ") || span.starts_with("--") => &span,
-            _ => continue,
-        };
-        for flag in flags(ours) {
-            seen += 1;
-            assert!(known.contains(&flag), "README.md shows {flag}; known are {known:?}");
-        }
-    }
-    assert!(seen >= 5, "no flags were found in README.md");
-}
-
-fn flags(text: &str) -> Vec<String> {
-    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-    words.filter(|word| word.len() > 2 && word.starts_with("--")).map(str::to_owned).collect()
 }
