@@ -2,6 +2,9 @@
 //! head of files, registration, spawning, and that the documents name what exists. These tests use only the standard
 //! library, so that `./test fast` compiles this folder by itself and needs no build of the crate.
 
+mod imports;
+mod tokens;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
