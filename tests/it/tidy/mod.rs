@@ -3,29 +3,12 @@
 //! library, so that `./test fast` compiles this folder by itself and needs no build of the crate.
 
 mod imports;
+mod layers;
 mod tokens;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each part of the crate may name of the others, outside its tests.
-const LAYERS: [(&str, &[&str]); 14] = [
-    ("clock", &["job"]),
-    ("supervise", &[]),
-    ("logging", &["supervise"]),
-    ("job", &[]),
-    ("store", &["clock", "job", "supervise", "logging"]),
-    ("shutdown", &["supervise"]),
-    ("engine", &["clock", "job", "store", "shutdown", "supervise", "logging"]),
-    ("handlers", &["clock", "job", "store", "engine"]),
-    ("demo", &["job", "engine", "supervise"]),
-    ("http", &["job", "engine", "shutdown", "supervise", "logging"]),
-    // Of the configuration it takes the way people write durations.
-    ("ui", &["job", "engine", "http", "config"]),
-    ("config", &["clock", "job", "store", "engine", "handlers", "http", "demo"]),
-    ("cli", &["job", "http", "config"]),
-    ("admin", &["job", "store", "config", "cli"]),
-];
 /// Files in `src/handlers` that serve the kinds and are none.
 const NO_KINDS: [&str; 2] = ["mod", "guard"];
 const LONGEST: usize = 500;
@@ -89,86 +72,6 @@ fn refuse(rule: &str, mut is_wrong: impl FnMut(&str, &str) -> bool) {
         }
     }
     assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
-}
-
-/// The modules of the crate's root that a text names: `crate::x`, `crate::{x, y::z}`, `super::super::x`.
-fn named(text: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    for door in ["crate::", "super::"] {
-        for (at, _) in text.match_indices(door) {
-            if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
-                continue;
-            }
-            let rest = text[at..].trim_start_matches("super::").trim_start_matches("crate::");
-            match rest.strip_prefix('{') {
-                Some(group) => names.extend(heads(group)),
-                None => names.extend(word(rest)),
-            }
-        }
-    }
-    names
-}
-
-/// The first word of each path of a group, up to its end.
-fn heads(group: &str) -> Vec<String> {
-    let (mut depth, mut names, mut part) = (0, Vec::new(), String::new());
-    for c in group.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => names.extend(word(&std::mem::take(&mut part))),
-            _ => part.push(c),
-        }
-    }
-    names.extend(word(&part));
-    names
-}
-
-fn word(text: &str) -> Option<String> {
-    let word: String =
-        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    Some(word).filter(|word| !word.is_empty())
-}
-
-#[test]
-fn the_reader_of_paths_finds_what_it_must() {
-    let text =
-        "use crate::{demo, store::{self, Limits}, ui};\nuse super::super::http::x;\nscrate::no";
-    assert_eq!(named(text)[..3], ["demo", "store", "ui"]);
-    assert!(named(text).contains(&"http".to_owned()) && !named(text).contains(&"no".to_owned()));
-}
-
-#[test]
-fn a_layer_names_only_those_below_it() {
-    let parts: Vec<&str> = LAYERS.iter().map(|(part, _)| *part).chain(["app"]).collect();
-    let mut wrong = Vec::new();
-    for (path, text) in rust_files("src") {
-        let within = path.trim_start_matches("src/").trim_end_matches(".rs");
-        let part = within.split('/').next().unwrap();
-        let Some((_, may)) = LAYERS.iter().find(|(name, _)| *name == part) else {
-            assert!(matches!(part, "main" | "lib" | "app" | "bin"), "no rule for {path}");
-            continue;
-        };
-        let code: Vec<String> = code(&path, &text).into_iter().map(|(_, line)| line).collect();
-        for name in named(&code.join("\n")) {
-            // A module inside a part may have the name of another part: `handlers::http`.
-            let own = root().join("src").join(part).join(&name);
-            let is_own = own.is_dir() || own.with_extension("rs").is_file();
-            if parts.contains(&&*name) && name != part && !may.contains(&&*name) && !is_own {
-                wrong.push(format!("  {path} names {name}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "the layers are not held:\n{}", wrong.join("\n"));
-}
-
-#[test]
-fn handlers_never_name_the_machine_interface() {
-    // `handlers::http` hides this from the rule above.
-    refuse("src/handlers names crate::http", |path, line| {
-        path.starts_with("src/handlers") && line.contains("crate::http")
-    });
 }
 
 #[test]
