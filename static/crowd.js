@@ -1,6 +1,7 @@
 // Whether so much happens that a page cannot show each event: then it follows the counters, and of the events only
 // those that it needs. The bounds are far apart, so that it does not go to and fro.
 
+import { seqOf } from "./live.js";
 import { DeadCount, addDead } from "./trouble.js";
 
 /** Events a second above which nobody can read along. */
@@ -8,8 +9,6 @@ const CROWDED = Number(document.body.dataset.crowdedAt);
 const CALM = CROWDED / 3;
 /** A page so many events behind does not go through them one by one either. */
 const FAR = 10_000;
-
-const seqOf = (cursor) => Number(cursor.split(":")[1]);
 
 export class Crowd {
   /** The server says in the page how it was when it was read. */

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cursor, EventType, Failure, JobId, Json, Labels, QueueName, RateRule, ScheduleName, Spec,
-    State, Time, WorkerName,
+    Cursor, EventType, Failure, Interruption, JobId, Json, Labels, QueueName, RateRule,
+    ScheduleName, Spec, State, Time, WorkerName,
 };
 
 /// A committed fact with its place in the log.
@@ -201,32 +201,6 @@ impl Skip {
         match self {
             Skip::Late => "late",
             Skip::Overlap => "overlap",
-        }
-    }
-}
-
-/// What cut an attempt off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Interruption {
-    /// The server stopped in order.
-    Stop,
-    /// The server's process died.
-    Crash,
-    /// The worker did not extend its lease in time.
-    LeaseExpired,
-    /// The disk failed before the worker was told of its claim; nothing ran.
-    Unclaimed,
-}
-
-impl Interruption {
-    /// The public word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Interruption::Stop => "stop",
-            Interruption::Crash => "crash",
-            Interruption::LeaseExpired => "lease_expired",
-            Interruption::Unclaimed => "unclaimed",
         }
     }
 }

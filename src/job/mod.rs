@@ -12,6 +12,7 @@ mod filter;
 mod fingerprint;
 mod id;
 mod json;
+mod labels;
 mod names;
 mod outcome;
 mod rate;
@@ -31,7 +32,7 @@ pub use comma_list::{MAX_NAMES, add_names};
 pub use cron::{Cron, Misread, time_zone};
 pub use cursor::{Cursor, Epoch};
 pub use event::{
-    Change, Event, Fact, Interruption, LogLine, Progress, QueueChange, ScheduleChange, Skip, Stream,
+    Change, Event, Fact, LogLine, Progress, QueueChange, ScheduleChange, Skip, Stream,
 };
 pub use event_type::EventType;
 pub use filter::Filter;
@@ -41,10 +42,11 @@ pub use json::{
     Json, JsonLimits, Object, Scan, TooComplex, Unwritable, elements, optional_object, same,
     text_length,
 };
+pub use labels::Labels;
 pub use names::{IdempotencyKey, Invalid, Kind, QueueName, ScheduleName, Tag, WorkerName};
-pub use outcome::{Failure, FailureClass, Outcome, Verdict};
+pub use outcome::{Failure, FailureClass, Interruption, Outcome, Verdict};
 pub use rate::{RateLimit, RateRule};
-pub use record::{AttemptEnd, AttemptView, Job, Labels, LogCaps, Moment};
+pub use record::{AttemptEnd, AttemptView, Job, LogCaps, Moment};
 pub use retry::{Backoff, RetryPolicy};
 pub use schedule::{Due, Fired, Origin, Overlap, Schedule, ScheduleSpec};
 pub use schema::Schema;

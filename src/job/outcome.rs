@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Json;
 use super::shorten::truncated;
-use super::{Interruption, Json};
 
 /// What a handler returns.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +82,32 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+/// What cut an attempt off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interruption {
+    /// The server stopped in order.
+    Stop,
+    /// The server's process died.
+    Crash,
+    /// The worker did not extend its lease in time.
+    LeaseExpired,
+    /// The disk failed before the worker was told of its claim; nothing ran.
+    Unclaimed,
+}
+
+impl Interruption {
+    /// The public word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Interruption::Stop => "stop",
+            Interruption::Crash => "crash",
+            Interruption::LeaseExpired => "lease_expired",
+            Interruption::Unclaimed => "unclaimed",
+        }
     }
 }
 

@@ -6,20 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Change, Event, Fact, Failure, Interruption, JobId, Json, Kind, LogLine, Progress, QueueName,
-    Spec, State, Status, Tag, Time, WorkerName,
+    Change, Event, Fact, Failure, Interruption, JobId, Json, Labels, LogLine, Progress, Spec,
+    State, Status, Time, WorkerName,
 };
-
-/// What filters look at. Shared between a job, its index entry and its events.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Labels {
-    /// The queue it waits in.
-    pub queue: QueueName,
-    /// Its kind.
-    pub kind: Kind,
-    /// Labels to find it by.
-    pub tags: Box<[Tag]>,
-}
 
 /// Everything known of one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -277,6 +266,7 @@ pub enum AttemptEnd<'a> {
 mod tests {
     use super::*;
     use crate::job::{FailureClass, Stream};
+    use crate::job::{Kind, QueueName};
 
     fn job() -> Job {
         let spec = Spec {

@@ -2,16 +2,17 @@
 //! judged by their text, so that none loses a digit.
 
 mod check;
+mod field;
 mod read;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-
-use regex::Regex;
 
 use super::Json;
+use field::Object;
+
+pub use field::{Bounds, Field, Format, SchemaError, Shape, Text, Wrong};
 
 /// A declared shape of payloads. What it cannot judge it lets through: only what is understood is checked.
 #[derive(Debug, Clone)]
@@ -20,103 +21,6 @@ pub struct Schema {
     /// None when the root is not a plain object with properties.
     object: Option<Object>,
 }
-
-#[derive(Debug, Clone)]
-struct Object {
-    fields: Vec<Field>,
-    /// Where each field is, by its name.
-    places: HashMap<String, usize>,
-    /// Whether other properties are refused.
-    closed: bool,
-}
-
-/// One property.
-#[derive(Debug, Clone)]
-pub struct Field {
-    /// Its name in the payload.
-    pub name: String,
-    /// Whether it must be there.
-    pub required: bool,
-    /// Whether `null` may stand for it.
-    pub nullable: bool,
-    /// How people call it; empty when the name says it.
-    pub title: String,
-    /// What it is for, in a sentence or two.
-    pub description: String,
-    /// What holds when it is left out.
-    pub default: Option<Json>,
-    /// What it may be.
-    pub shape: Shape,
-}
-
-/// What a property may be.
-#[derive(Debug, Clone)]
-pub enum Shape {
-    /// A text.
-    Text(Text),
-    /// A whole number within bounds.
-    Integer(Bounds),
-    /// A number within bounds.
-    Number(Bounds),
-    /// `true` or `false`.
-    Boolean,
-    /// One of these values.
-    Choice(Vec<Json>),
-    /// An array of texts.
-    Texts {
-        /// What each must be.
-        each: Box<Shape>,
-        /// How many.
-        count: Bounds,
-    },
-    /// Anything: it is written as JSON.
-    Any,
-}
-
-/// Rules of a text.
-#[derive(Debug, Clone, Default)]
-pub struct Text {
-    /// Its length in characters.
-    pub length: Bounds,
-    /// What must be found in it.
-    pub pattern: Option<Regex>,
-    /// What it stands for.
-    pub format: Option<Format>,
-}
-
-/// Formats that are checked; others are only names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// An RFC 3339 time.
-    DateTime,
-    /// An absolute URI.
-    Uri,
-    /// An address with an `@` in it.
-    Email,
-}
-
-/// The least and the most, both included.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Bounds {
-    /// At least.
-    pub least: Option<f64>,
-    /// At most.
-    pub most: Option<f64>,
-}
-
-/// A property that does not fit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wrong {
-    /// Its name; empty when it is the payload itself.
-    pub field: String,
-    /// What is wrong, and what is accepted.
-    pub message: String,
-}
-
-/// Why a text is no schema.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("this is no JSON Schema that can be used: {0}")]
-pub struct SchemaError(String);
 
 impl Schema {
     /// Reads JSON Schema (draft 2020-12): an object with `properties`, `required` and
@@ -127,7 +31,8 @@ impl Schema {
     /// # Errors
     /// When it is not JSON, a keyword has a value of the wrong type, or a pattern is not understood.
     pub fn parse(text: &str) -> Result<Schema, SchemaError> {
-        read::schema(text)
+        let (source, object) = read::schema(text)?;
+        Ok(Schema { source, object })
     }
 
     /// The schema as it was written.

@@ -63,7 +63,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/schedules/of/{name}/delete", post(schedules::delete))
         .route("/workers", get(workers::show))
         .route("/system", get(system::show).layer(Extension(Arc::new(settings))))
-        .route("/static/{hash}/{file}", get(layout::assets::show))
+        .route("/static/{hash}/{file}", get(layout::static_files::show))
         .layer(middleware::from_fn(form_body::check))
         .fallback(not_found)
         .with_state(engine)

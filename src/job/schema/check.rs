@@ -2,10 +2,10 @@
 
 use serde_json::value::RawValue;
 
+use super::field::{Bounds, Field, Format, Object, Shape, Text, Wrong};
 use super::read::entries;
-use super::{Bounds, Field, Format, Json, Object, Shape, Text, Wrong};
-use crate::job::Time;
 use crate::job::shorten::{MAX_ERRORS, MAX_NAME, first_few, shorten};
+use crate::job::{Json, Time};
 
 impl Object {
     /// What does not fit: at most [`MAX_ERRORS`] of it, and how much more there is.

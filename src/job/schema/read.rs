@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Bounds, Field, Format, Json, Object, Schema, SchemaError, Shape, Text};
-use crate::job::JsonLimits;
+use super::field::{Bounds, Field, Format, Object, SchemaError, Shape, Text};
+use crate::job::{Json, JsonLimits};
 
 type Entries<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
@@ -51,15 +51,15 @@ const PROPERTY: [&str; 16] = [
 /// The most JSON values of a schema.
 const MAX_VALUES: usize = 100_000;
 
-/// Reads a whole schema.
-pub fn schema(text: &str) -> Result<Schema, SchemaError> {
+/// Reads a whole schema: its text, and its properties when the root is a plain object that has some.
+pub fn schema(text: &str) -> Result<(Json, Option<Object>), SchemaError> {
     let limits = JsonLimits { depth: JsonLimits::MAX_DEPTH, values: MAX_VALUES };
     limits.check(text).map_err(|why| SchemaError(why.to_string()))?;
     let source = Json::parse(text).map_err(SchemaError)?;
     let root = Keywords::of(text, "the schema")?;
     let plain = root.only(&ROOT) && root.text("type")?.as_deref() == Some("object");
     let properties = root.raw("properties").filter(|_| plain);
-    let Some(properties) = properties else { return Ok(Schema { source, object: None }) };
+    let Some(properties) = properties else { return Ok((source, None)) };
     let required: HashSet<String> = root.read("required")?.unwrap_or_default();
     let properties =
         entries(properties.get()).map_err(|error| SchemaError(format!("properties: {error}")))?;
@@ -74,7 +74,7 @@ pub fn schema(text: &str) -> Result<Schema, SchemaError> {
     for (place, field) in fields.iter().enumerate() {
         places.entry(field.name.clone()).or_insert(place);
     }
-    Ok(Schema { source, object: Some(Object { fields, places, closed }) })
+    Ok((source, Some(Object { fields, places, closed })))
 }
 
 fn field(name: String, required: bool, text: &str) -> Result<Field, SchemaError> {

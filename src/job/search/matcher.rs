@@ -3,13 +3,10 @@
 
 use memchr::memmem::Finder;
 
+use super::case_fold::{PIECE, fold};
 use super::reading::{Interrupted, Reading};
 use super::value_path::Wanted;
-use crate::job::shorten::truncated;
 use crate::job::{Job, JobQuery, State, Term};
-
-/// Bytes that are folded, or searched, between two counts of what was read.
-const PIECE: usize = 64 * 1_024;
 
 /// A query whose terms are ready to be looked for.
 pub struct Matcher<'q> {
@@ -144,36 +141,6 @@ impl Folded {
         }
         Ok(false)
     }
-}
-
-/// Adds a text in the one case that texts are compared in.
-fn fold(text: &str, folded: &mut Vec<u8>, reading: &mut Reading<'_>) -> Result<(), Interrupted> {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (piece, after) = rest.split_at(truncated(rest, PIECE).len());
-        reading.count(piece.len())?;
-        if piece.is_ascii() {
-            folded.extend(piece.bytes().map(|byte| byte.to_ascii_lowercase()));
-        } else {
-            let mut bytes = [0; 4];
-            for c in piece.chars().flat_map(lower) {
-                folded.extend_from_slice(c.encode_utf8(&mut bytes).as_bytes());
-            }
-        }
-        rest = after;
-    }
-    Ok(())
-}
-
-/// A text in the one case that texts are compared in.
-pub fn folded(text: &str) -> String {
-    text.chars().flat_map(lower).collect()
-}
-
-/// Each character by itself, so that a part of a text is folded as it is in the whole.
-fn lower(c: char) -> impl Iterator<Item = char> {
-    let c = if c == 'ς' { 'σ' } else { c };
-    c.to_lowercase()
 }
 
 #[cfg(test)]

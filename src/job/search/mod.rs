@@ -1,6 +1,7 @@
 //! The words people search with, `queue:mail payload.user.id:42 "timed out"`, and what is wrong with
 //! those that mean nothing. A pure parser: the time that `since:1h` counts back from is handed in.
 
+mod case_fold;
 pub mod matcher;
 pub mod query;
 pub mod reading;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::matcher::folded;
+use super::case_fold::folded;
 
 /// One condition of a search. Shows itself as people type it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,17 +3,16 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::Path;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-
-use super::error::UiError;
 use crate::job::stable_hash;
 
-struct Asset {
-    name: &'static str,
-    media_type: &'static str,
-    body: &'static str,
+/// One file.
+pub struct Asset {
+    /// Its name in the folder.
+    pub name: &'static str,
+    /// Its `Content-Type`.
+    pub media_type: &'static str,
+    /// Its text.
+    pub body: &'static str,
 }
 
 const CSS: &str = "text/css; charset=utf-8";
@@ -21,7 +20,7 @@ const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Every file; a new one is one line here.
-const ASSETS: &[Asset] = &[
+pub const ASSETS: &[Asset] = &[
     Asset { name: "app.css", media_type: CSS, body: include_str!("../../../static/app.css") },
     Asset { name: "app.js", media_type: JS, body: include_str!("../../../static/app.js") },
     Asset { name: "board.js", media_type: JS, body: include_str!("../../../static/board.js") },
@@ -63,7 +62,7 @@ const ASSETS: &[Asset] = &[
 ];
 
 /// Computed once, because the files never change while the process lives.
-static HASH: LazyLock<String> = LazyLock::new(|| {
+pub static HASH: LazyLock<String> = LazyLock::new(|| {
     let parts = ASSETS.iter().flat_map(|asset| [asset.name, asset.body]);
     format!("{:016x}", stable_hash(parts))
 });
@@ -71,17 +70,6 @@ static HASH: LazyLock<String> = LazyLock::new(|| {
 /// The folder of the files in URLs: `static/{hash}`, below the base path.
 pub fn folder() -> String {
     format!("static/{}", *HASH)
-}
-
-/// Answers one file. A page from before an upgrade still gets the file under its old hash, but not for
-/// ever.
-pub async fn show(Path((hash, name)): Path<(String, String)>) -> Response {
-    let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
-        return UiError::not_found("There is no such file").into_response();
-    };
-    let cache = if hash == *HASH { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let headers = [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, cache)];
-    (headers, asset.body).into_response()
 }
 
 /// What every page loads, and then what each kind of page adds to it, for tests that look at sizes.

@@ -3,3 +3,4 @@
 pub mod assets;
 pub mod error;
 pub mod page;
+pub mod static_files;
