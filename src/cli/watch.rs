@@ -55,7 +55,7 @@ fn filter(args: &WatchArgs) -> Vec<(&'static str, String)> {
     fn all<T: ToString>(
         name: &'static str,
         values: &[T],
-    ) -> impl Iterator<StreamItem = (&'static str, String)> {
+    ) -> impl Iterator<Item = (&'static str, String)> {
         values.iter().map(move |value| (name, value.to_string()))
     }
     all("queue", &args.queue)
