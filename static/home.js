@@ -135,7 +135,7 @@ class Feed {
     for (const [id, change] of batch) {
       const row = this.#rowOf(id);
       if (row) patchRow(row, change, batch.size <= MAX_HIGHLIGHTED);
-      else if (this.#arrived.has(id) || change.enqueued) this.#arrive(id, change);
+      else if (this.#arrived.has(id) || change.enqueuedAt) this.#arrive(id, change);
     }
     const isFull = this.#rows.childElementCount >= this.#most;
     if (this.#arrived.size && !(isFull && this.#isInUse)) this.#insert(isFull ? FEW : this.#most);

@@ -3,7 +3,7 @@
 
 import { Load } from "./load.js";
 import { addShortcut } from "./shortcuts.js";
-import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, showStats, swapSections } from "./live.js";
+import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, seqOf, showStats, swapSections } from "./live.js";
 import { grouped, localTitles, setText } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
@@ -32,7 +32,7 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
     for (const [id, change] of batch) {
       const row = rowOf(id);
       if (row) patchRow(row, change, batch.size <= maxHighlighted);
-      else if (states.size ? states.has(change.state) : change.enqueued) news.add(id);
+      else if (states.size ? states.has(change.state) : change.enqueuedAt) news.add(id, states.size ? change.seq : change.enqueuedAt);
       else if (states.size) news.remove(id);
     }
     news.show();
@@ -64,7 +64,7 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
     const counts = countsOf(stats, scope ?? "") ?? stats.states;
     const here = [...states].reduce((sum, name) => sum + (counts[name] ?? 0), 0);
     const { enqueued } = ((only && stats.queues.find(({ name }) => name === only)) || stats).second;
-    if (load.isBusy && (states.size ? before !== null && here > before : enqueued > 0)) news.flood();
+    if (load.isBusy && (states.size ? before !== null && here > before : enqueued > 0)) news.flood(seqOf(stats.cursor));
     before = here;
   };
   const refresh = atMostEvery(1_000, async () => {
@@ -74,7 +74,7 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
     replaceRows(rows, answer.page);
     selection.restore();
     if (focused) rowOf(focused)?.querySelector(".job-link").focus({ preventScroll: true });
-    news.clear();
+    news.shownUpTo(answer.cursor);
     drawn(answer.cursor);
   });
   news.onDrawn(drawn);
@@ -85,7 +85,10 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
 /** The jobs that arrived and are not shown; the button takes them in without losing anything. */
 function startNews(rows, selection, searches) {
   const button = byId("news");
-  const fresh = new Set();
+  /** Job ids, each with the number of the event that announced it. */
+  const fresh = new Map();
+  /** The list was rendered after this event: what an older one announces is in the list, or on a later page of it. */
+  let shownUpTo = seqOf(document.body.dataset.cursor);
   const past = "past" in document.body.dataset;
   let isFlooded = false;
   let tellDrawn = () => {};
@@ -95,36 +98,36 @@ function startNews(rows, selection, searches) {
     // Nobody here knows what stands in them: the server has to look.
     setText(byId("news-what"), searches ? "newer — search them" : "new — show");
   };
+  const forgetUpTo = (cursor) => {
+    shownUpTo = seqOf(cursor);
+    isFlooded = false;
+    for (const [id, seq] of fresh) if (seq <= shownUpTo) fresh.delete(id);
+    show();
+  };
   button.addEventListener("click", async (event) => {
     const firstPage = !new URLSearchParams(location.search).has("after");
     if (!firstPage || searches || event.ctrlKey || event.metaKey || event.shiftKey) return; // as a link
     event.preventDefault();
-    const taken = [...fresh];
     const answer = await fetchPage();
     if (!answer?.page) return;
     replaceRows(rows, answer.page);
     selection.restore();
-    for (const id of taken) fresh.delete(id);
-    isFlooded = false;
+    forgetUpTo(answer.cursor);
     tellDrawn(answer.cursor);
-    show();
     rows.querySelector(".job-link")?.focus({ preventScroll: true });
     scrollTo({ top: 0 });
   });
   return {
-    add: (id) => past || fresh.add(id),
+    add: (id, seq) => past || seq <= shownUpTo || fresh.set(id, seq),
     remove: (id) => fresh.delete(id),
-    /** More arrived than was counted. */
-    flood: () => {
+    /** More arrived than was counted, up to that event. */
+    flood: (seq) => {
+      if (seq <= shownUpTo) return;
       isFlooded = !past;
       fresh.clear();
       show();
     },
-    clear: () => {
-      isFlooded = false;
-      fresh.clear();
-      show();
-    },
+    shownUpTo: forgetUpTo,
     onDrawn: (tell) => (tellDrawn = tell),
     show,
   };

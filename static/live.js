@@ -86,6 +86,9 @@ export function swapSections(page, ids) {
   setTabTitle(page.title);
 }
 
+/** The number of the event that a cursor points at. */
+export const seqOf = (cursor) => Number(cursor.split(":")[1]);
+
 function setBadge(badge, state) {
   if (badge.textContent === state) return;
   badge.className = `badge s-${state}`;
@@ -112,7 +115,8 @@ export function fold(older, event) {
     at: stays ? older?.at : waits ? event.run_at : event.at,
     max: event.max_attempts ?? older?.max,
     error: event.error ? excerpt(event.error.message) : clears ? "" : older?.error,
-    enqueued: older?.enqueued || event.type === "job.enqueued",
+    seq: event.seq,
+    enqueuedAt: event.type === "job.enqueued" ? event.seq : older?.enqueuedAt,
   };
 }
 

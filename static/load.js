@@ -1,6 +1,7 @@
 // Decides whether the server is so busy that a page cannot show every event. A busy page follows the counters, and
 // only those events that it needs. The two thresholds are far apart so that a page does not switch back and forth.
 
+import { seqOf } from "./live.js";
 import { DeadLetterCounter, addDeadLetters } from "./tab-status.js";
 
 /** The event rate above which people cannot follow single events. */
@@ -8,8 +9,6 @@ const BUSY_PER_SECOND = Number(document.body.dataset.busyAt);
 const QUIET_PER_SECOND = BUSY_PER_SECOND / 3;
 /** A page with a larger backlog does not apply its events one by one either. */
 const MAX_BACKLOG = 10_000;
-
-const seqOf = (cursor) => Number(cursor.split(":")[1]);
 
 export class Load {
   /** The page starts with the state that the server rendered. */

@@ -2,18 +2,23 @@
 //! nobody above this layer names the store.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::sync::{broadcast, watch};
 
-use crate::clock::{Clock, SystemClock};
-use crate::job::{
-    Cursor, Job, JobId, JobQuery, Json, JsonLimits, Kind, NewJob, QueueName, RateLimit,
-    ScheduleName, ScheduleSpec, Status, Time, WorkerName,
-};
+use attempts::dispatchers::Dispatchers;
+use attempts::leases::Leases;
+use attempts::settler::Settled;
+use bulk::runs::Bulks;
+use insight::live_stats::Pulses;
+use insight::observer::Observed;
+use queues::settings::QueueSettings;
+use stages::Stages;
+use stream::completion_waiters::Finals;
+use stream::event_pump::Live;
+
+use crate::clock::Clock;
+use crate::job::{Cursor, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status, Time};
 use crate::shutdown::Shutdown;
 use crate::store::{Control, Store};
 use crate::supervise::Failure;
@@ -26,8 +31,11 @@ mod queues;
 mod stream;
 pub mod submission;
 
+mod config;
 mod error;
 mod off_runtime;
+mod stages;
+mod start;
 mod stop;
 mod timer;
 
@@ -39,6 +47,7 @@ pub use crate::store::{
     ScheduleError, Snapshot, Stats, Storage, StoreError,
 };
 pub use bulk::group_action::{GroupAction, GroupDone};
+pub use config::{EngineConfig, QueueConfig};
 pub use error::EngineError;
 pub use handler::registry::{KindInfo, Registry};
 pub use handler::{Context, Handler, IntoOutcome};
@@ -57,88 +66,6 @@ pub use stream::subscriber_counts::{CountedSubscriber, SubscriberCounts, Transpo
 pub use submission::schedule::ScheduleSubmission;
 pub use submission::{BackoffFields, FieldError, Submission};
 
-/// What the engine is told at its start.
-#[derive(Debug, Clone)]
-pub struct EngineConfig {
-    /// The name under which this process holds leases.
-    pub worker: WorkerName,
-    /// Attempts that may run at once in the whole process.
-    pub max_running: usize,
-    /// Queues with settings of their own.
-    pub queues: Vec<(QueueName, QueueConfig)>,
-    /// What every other queue gets.
-    pub default_queue: QueueConfig,
-    /// How long a lease lasts unless extended; extended at a third of it.
-    pub lease_ttl: Duration,
-    /// The longest an attempt may run when the job does not say.
-    pub default_timeout: Duration,
-    /// The longest payload, in bytes.
-    pub max_payload: usize,
-    /// How deep payloads and results may be nested, and how many values they may have.
-    pub json: JsonLimits,
-    /// Batches a subscriber may lag behind before it must read the stored log.
-    pub stream_capacity: usize,
-    /// How long a queue may wait for a wake before it looks by itself.
-    pub poll_interval: Duration,
-    /// How long a handler may take to clean up once its token is cancelled; then it is dropped. Short:
-    /// with the stop's grace of 25 s and the steps after it, it must fit into the 30 s that Docker and
-    /// Kubernetes give. A handler with a process to end must be done with SIGTERM and SIGKILL by then.
-    pub handler_grace: Duration,
-    /// What is enqueued again and again by what the configuration says.
-    pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
-}
-
-/// How much of the process one queue may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueConfig {
-    /// Attempts that may run at once.
-    pub concurrency: usize,
-    /// Its share when queues compete for the last slots; twice the weight is twice the share.
-    pub weight: u32,
-    /// How often attempts may begin.
-    pub rate_limit: Option<RateLimit>,
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        EngineConfig {
-            worker: WorkerName::parse("local").unwrap_or_else(|_| unreachable!("a valid name")),
-            max_running: 100_000,
-            queues: Vec::new(),
-            default_queue: QueueConfig { concurrency: 64, weight: 1, rate_limit: None },
-            lease_ttl: Duration::from_secs(30),
-            default_timeout: Duration::from_secs(30 * 60),
-            max_payload: 1_024 * 1_024,
-            json: JsonLimits::default(),
-            stream_capacity: 512,
-            poll_interval: Duration::from_secs(5),
-            handler_grace: Duration::from_secs(2),
-            schedules: Vec::new(),
-        }
-    }
-}
-
-impl EngineConfig {
-    /// What the configuration says of a queue.
-    pub fn of_queue(&self, queue: &QueueName) -> QueueConfig {
-        let own = self.queues.iter().find(|(name, _)| name == queue);
-        own.map_or(self.default_queue, |(_, own)| *own)
-    }
-
-    /// Refuses a payload that is too long, nested too deep or has too many values.
-    ///
-    /// # Errors
-    /// What there is too much of.
-    pub fn check_payload(&self, payload: &Json) -> Result<(), EngineError> {
-        let (size, limit) = (payload.as_str().len(), self.max_payload);
-        if size > limit {
-            return Err(EngineError::PayloadTooLarge { size, limit, at: None });
-        }
-        let checked = self.json.check(payload.as_str());
-        checked.map_err(|why| EngineError::TooComplex { at: None, why })
-    }
-}
-
 /// The running engine. Cheap to clone; every clone is the same engine.
 #[derive(Clone)]
 pub struct Engine {
@@ -147,41 +74,24 @@ pub struct Engine {
 
 struct Inner {
     store: Arc<dyn Store>,
-    registry: Registry,
-    config: EngineConfig,
+    registry: Arc<Registry>,
+    config: Arc<EngineConfig>,
     /// Times the handlers' lines and compares the store's times with now.
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
-    /// Which queues have a dispatcher.
-    queues: queues::known::Queues,
-    slots: Arc<queues::slots::Slots>,
-    leases: attempts::leases::Leases,
-    /// To the settler.
-    reports: mpsc::UnboundedSender<attempts::settler::Report>,
+    stages: Stages,
+    dispatchers: Arc<Dispatchers>,
+    queue_settings: Arc<QueueSettings>,
+    leases: Arc<Leases>,
     /// The one channel of committed events; only the event pump sends on it.
-    live: stream::event_pump::Live,
-    finals: stream::completion_waiters::Finals,
-    pulses: insight::live_stats::Pulses,
+    live: Arc<Live>,
+    finals: Arc<Finals>,
+    pulses: Arc<Pulses>,
     /// The metrics and the failures of lately.
-    observed: insight::observer::Observed,
-    bulks: bulk::Bulks,
+    observed: Arc<Observed>,
+    bulks: Arc<Bulks>,
     subscriber_counts: Arc<SubscriberCounts>,
-    /// Attempts settled with an end of their own, since the start.
-    finished: AtomicU64,
-    /// Attempts given back, since the start.
-    interrupted: AtomicU64,
-    /// The dispatchers, so that the stop can wait for the last claim.
-    dispatchers: TaskTracker,
-    /// Heartbeat, settler and timer: they outlive the attempts.
-    loops: TaskTracker,
-    /// The event pump: it outlives everything that makes events.
-    pump: TaskTracker,
-    /// Ends `loops`.
-    quiet: CancellationToken,
-    /// No event will be added: tells the pump to send the rest and end.
-    last_event_is_in: CancellationToken,
-    /// Nothing will run any more: releases who waits for a job's end, so that requests in flight end.
-    work_over: CancellationToken,
+    settled: Arc<Settled>,
 }
 
 impl Inner {
@@ -191,65 +101,9 @@ impl Inner {
         self.config.check_payload(payload)?;
         self.registry.check(kind, payload)
     }
-
-    fn report(&self, report: attempts::settler::Report) {
-        // The settler ends last of all loops; after it the lease runs out, which is logged there.
-        let _ = self.reports.send(report);
-    }
 }
 
 impl Engine {
-    /// Opens for business: starts every loop on the shutdown's tracker. Needs a tokio runtime.
-    pub fn start(
-        store: Arc<dyn Store>,
-        registry: Registry,
-        config: EngineConfig,
-        shutdown: Shutdown,
-    ) -> Engine {
-        Engine::start_with_clock(store, registry, config, shutdown, Arc::new(SystemClock))
-    }
-
-    /// The same with the clock the store was given.
-    pub fn start_with_clock(
-        store: Arc<dyn Store>,
-        registry: Registry,
-        config: EngineConfig,
-        shutdown: Shutdown,
-        clock: Arc<dyn Clock>,
-    ) -> Engine {
-        let (reports, inbox) = mpsc::unbounded_channel();
-        // The place first: an event between the two comes through the channel or is seen missing.
-        let from = store.head();
-        let followed = store.follow(stream::event_pump::FOLLOW);
-        let inner = Arc::new(Inner {
-            queues: queues::known::Queues::new(&config),
-            slots: queues::slots::Slots::new(config.max_running),
-            leases: attempts::leases::Leases::new(config.lease_ttl, shutdown.abort.clone()),
-            reports,
-            live: stream::event_pump::Live::new(config.stream_capacity),
-            finals: stream::completion_waiters::Finals::default(),
-            pulses: insight::live_stats::Pulses::default(),
-            observed: insight::observer::Observed::new(clock.now()),
-            bulks: bulk::Bulks::default(),
-            subscriber_counts: Arc::default(),
-            finished: AtomicU64::new(0),
-            interrupted: AtomicU64::new(0),
-            dispatchers: TaskTracker::new(),
-            loops: TaskTracker::new(),
-            pump: TaskTracker::new(),
-            quiet: CancellationToken::new(),
-            last_event_is_in: CancellationToken::new(),
-            work_over: CancellationToken::new(),
-            store,
-            registry,
-            config,
-            clock,
-            shutdown,
-        });
-        inner.spawn_loops(from, followed, inbox);
-        Engine { inner }
-    }
-
     /// Accepts jobs, all or none; the answer comes when they are durable.
     ///
     /// # Errors
@@ -263,7 +117,7 @@ impl Engine {
             })
         })?;
         let accepted = self.inner.store.enqueue(batch).await?;
-        self.inner.ensure_queues(accepted.iter().map(|answer| &answer.job().labels.queue));
+        self.inner.dispatchers.ensure(accepted.iter().map(|answer| &answer.job().labels.queue));
         Ok(accepted)
     }
 
@@ -336,7 +190,7 @@ impl Engine {
     /// Answers with the job as it is then, final or not; `None` when there is no such job. Thousands
     /// may wait at once.
     pub async fn wait_final(&self, id: JobId, bound: Duration) -> Result<Option<Job>, EngineError> {
-        stream::completion_waiters::wait(&self.inner, id, bound).await
+        Ok(self.inner.finals.wait(id, bound).await?)
     }
 
     /// Attempts under way in this process.
@@ -368,7 +222,7 @@ impl Engine {
         let control = Control::Move { jobs: vec![id], queue: queue.clone() };
         let answer = self.control_one(control).await?;
         if answer.is_ok() {
-            self.inner.ensure_queues(std::iter::once(&queue));
+            self.inner.dispatchers.ensure(std::iter::once(&queue));
         }
         Ok(answer)
     }

@@ -69,12 +69,12 @@ impl Engine {
     /// No new claims; running attempts get the grace, then their tokens, then are given back.
     pub async fn drain(&self, bounds: &StopBounds) -> Drained {
         let inner = &self.inner;
-        let (finished, interrupted) = (&inner.finished, &inner.interrupted);
+        let (finished, interrupted) = (&inner.settled.finished, &inner.settled.interrupted);
         let before = (finished.load(Ordering::Relaxed), interrupted.load(Ordering::Relaxed));
         inner.shutdown.draining.cancel();
         inner.store.end_searches();
-        inner.dispatchers.close();
-        if timeout(bounds.settle, inner.dispatchers.wait()).await.is_err() {
+        inner.stages.claiming.close();
+        if timeout(bounds.settle, inner.stages.claiming.wait()).await.is_err() {
             warn!("the store does not answer claims");
         }
         let in_time = tokio::select! {
@@ -92,7 +92,7 @@ impl Engine {
                 warn!(unsettled = inner.leases.len(), "attempts are not settled");
             }
         }
-        inner.work_over.cancel();
+        inner.stages.attempts_over.cancel();
         Drained {
             finished: finished.load(Ordering::Relaxed) - before.0,
             interrupted: interrupted.load(Ordering::Relaxed) - before.1,
@@ -105,12 +105,12 @@ impl Engine {
     /// of that was done within the bound.
     pub async fn finish_stream(&self, bound: Duration) -> bool {
         let inner = &self.inner;
-        inner.quiet.cancel();
-        inner.loops.close();
-        let quiet = timeout(bound, inner.loops.wait()).await.is_ok();
-        inner.last_event_is_in.cancel();
-        inner.pump.close();
-        let sent = timeout(bound, inner.pump.wait()).await.is_ok();
+        inner.stages.end_loops.cancel();
+        inner.stages.loops.close();
+        let quiet = timeout(bound, inner.stages.loops.wait()).await.is_ok();
+        inner.stages.no_more_events.cancel();
+        inner.stages.pump.close();
+        let sent = timeout(bound, inner.stages.pump.wait()).await.is_ok();
         inner.live.end();
         if !(quiet && sent) {
             error!(quiet, sent, "the event stream was cut off");

@@ -183,6 +183,36 @@ describe("with JavaScript only", () => {
       await assertNotReloaded(page);
     }));
 
+  test("jobs that the list shows already are not announced as new when their events come late", () =>
+    withPage(browser, {}, async (page) => {
+      const queue = "late";
+      let held = [];
+      let deliver = (message) => message;
+      await page.routeWebSocket(/\/api\/v1\/ws/, (socket) => {
+        const server = socket.connectToServer();
+        deliver = (message) => (held ? held.push(message) : socket.send(message));
+        server.onMessage((message) => deliver(message));
+      });
+      held = null;
+      await page.goto(`${server.origin}/jobs?queue=${queue}`);
+      await live(page);
+      await waiting(queue, 1);
+      await page.locator("#news").waitFor();
+      held = []; // the page is slow: it hears nothing of what comes now
+      await waiting(queue, 120);
+      await page.locator("#news").click();
+      await until(page, () => document.querySelectorAll("#list tbody tr").length > 1);
+      assert.equal(await page.locator("#news").isVisible(), false);
+      const late = held;
+      held = null;
+      for (const message of late) deliver(message);
+      const [newest] = await waiting(queue, 1);
+      await page.locator("#news").waitFor();
+      assert.equal(await page.locator("#news-count").textContent(), "1");
+      await page.locator("#news").click();
+      await row(page, newest).waitFor();
+    }));
+
   test("a moved job shows its new queue in its row", () =>
     withPage(browser, {}, async (page) => {
       const [id] = await waiting("here", 1);

@@ -108,10 +108,14 @@ async function assertAgree(server, scribe, { home, list, job }, long) {
   }
   await until(home, (names) => names.every((name) => document.querySelector(`tr[data-queue="${name}"] [data-n=running]`)?.textContent === "0"), queues.map(({ name }) => name));
   // The list announces every job that came after the place it shows, and no other; on a busy server it stops counting.
-  const place = seqOf(await list.evaluate(() => document.body.dataset.cursor));
-  const newer = scribe.events.filter((event) => event.type === "job.enqueued" && event.seq > place).length;
-  await until(list, (newer) => ["many", String(newer)].includes(document.getElementById("news-count").textContent.replace(/[^\da-z]/g, "")), newer);
-  if (newer) await list.click("#news");
+  const enqueued = scribe.events.filter((event) => event.type === "job.enqueued").map((event) => event.seq);
+  // The page may start over while this waits, so its place and its count are read at one moment.
+  await until(list, (enqueued) => {
+    const place = Number(document.body.dataset.cursor.split(":")[1]);
+    const newer = enqueued.filter((seq) => seq > place).length;
+    return ["many", String(newer)].includes(document.getElementById("news-count").textContent.replace(/[^\da-z]/g, ""));
+  }, enqueued);
+  if (await list.locator("#news").isVisible()) await list.click("#news");
   await until(list, (ids) => {
     const here = [...document.querySelectorAll("tbody tr[data-job]")].map((row) => row.dataset.job);
     return document.getElementById("news").hidden && here.length > 0 && here.join() === ids.slice(0, here.length).join();

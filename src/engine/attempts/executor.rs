@@ -6,74 +6,116 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
-use super::leases::{Order, Running};
-use super::settler::{Ended, Report};
+use super::leases::{Leases, Order, Running};
+use super::report::{Ended, Report, Reports};
 use super::verdict::{Cause, Ending, Retry, failed, verdict};
+use crate::clock::Clock;
 use crate::engine::queues::slots::Slot;
-use crate::engine::{Context, Inner, off_runtime};
-use crate::job::{FailureClass, Interruption, Job, Json, Outcome, Verdict};
-use crate::supervise::{Part, panic_text, pass};
+use crate::engine::{Context, Registry, off_runtime};
+use crate::job::{FailureClass, Interruption, Job, Json, JsonLimits, Outcome, Verdict};
+use crate::supervise::{Failures, Part, panic_text, pass};
 
 /// How long a dropped handler may take to be gone. It is gone at its next await; past this bound it
 /// is stuck in code that blocks.
 pub const DROP_BOUND: Duration = Duration::from_secs(1);
 
-/// Runs an attempt to its end and reports it.
-async fn run(inner: Arc<Inner>, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
-    let started = Instant::now();
-    pass(Part::Executor);
-    if let Some(earlier) = &running.after {
-        info!(job.id = %job.id, "waiting: an earlier attempt of the job has not ended yet");
-        tokio::select! {
-            () = earlier.cancelled() => {}
-            () = running.end.cancelled() => {}
-        }
-    }
-    if running.end.is_cancelled() {
-        let decided = verdict(Ending::Aborted, cause_of(&running), retry(&job));
-        return report(&inner, running, None, decided, slot);
-    }
-    let Some(handler) = inner.registry.handler(&job.labels.kind) else {
-        let message = format!("there is no handler for kind {:?}", job.labels.kind.as_str());
-        let decided = failed(FailureClass::Error, &message, None, retry(&job));
-        log_end(&job, &decided, started);
-        return report(&inner, running, None, decided, slot);
-    };
-    let limit = match job.spec.timeout_ms {
-        Some(ms) => Duration::from_millis(ms),
-        None => inner.config.default_timeout,
-    };
-    let context = Context::new(job.clone(), limit, running.end.clone(), inner.clock.clone());
-    let task = inner.shutdown.attempts.spawn({
-        let context = context.clone();
-        async move {
-            pass(Part::Handler);
-            handler.run(context).await
-        }
-    });
-    let attempt = Attempt { inner: &inner, job: &job, running: &running, context: &context };
-    let (ending, cause) = attempt.watch(task, limit).await;
-    let ending = attempt.bounded(ending);
-    let decided = verdict(ending, cause, retry(&job));
-    log_end(&job, &decided, started);
-    report(&inner, running, Some(context), decided, slot);
+/// Runs attempts. There is one for the whole process.
+pub struct Executor {
+    pub registry: Arc<Registry>,
+    /// Times the lines that handlers log.
+    pub clock: Arc<dyn Clock>,
+    pub leases: Arc<Leases>,
+    pub reports: Reports,
+    /// Attempts and their handlers run on this tracker, so that the stop sees them.
+    pub attempts: TaskTracker,
+    pub failures: Failures,
+    /// How long an attempt may run when its job does not say.
+    pub default_timeout: Duration,
+    /// How long a handler may take to clean up once it is asked to end.
+    pub handler_grace: Duration,
+    /// Limits of results.
+    pub json: JsonLimits,
 }
 
-/// The same, watched: an executor that panics ends the server, and its lease is left to run out.
-pub async fn supervised(inner: Arc<Inner>, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
-    let failures = inner.shutdown.failures.clone();
-    let attempt = run(inner.clone(), job, running.clone(), slot);
-    if !failures.guard(Part::Executor, attempt).await {
-        inner.leases.abandon(&running);
-        running.lose();
+impl Executor {
+    /// Runs an attempt in a task of its own. An executor that panics ends the server, and its lease is left to run
+    /// out.
+    pub fn start(self: &Arc<Self>, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
+        let executor = self.clone();
+        let attempt = async move {
+            let attempt = executor.run(job, running.clone(), slot);
+            if !executor.failures.clone().guard(Part::Executor, attempt).await {
+                executor.leases.abandon(&running);
+                running.lose();
+            }
+        };
+        // The attempt ends itself; the tracker lets the stop see it.
+        drop(self.attempts.spawn(attempt));
+    }
+
+    /// Gives a lease back unused: it came when the server had already begun to stop.
+    pub fn give_back(&self, running: Arc<Running>, slot: Slot) {
+        self.report(running, None, Verdict::Interrupted { why: Interruption::Stop }, slot);
+    }
+
+    /// Runs an attempt to its end and reports it.
+    async fn run(&self, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
+        let started = Instant::now();
+        pass(Part::Executor);
+        if let Some(earlier) = &running.after {
+            info!(job.id = %job.id, "waiting: an earlier attempt of the job has not ended yet");
+            tokio::select! {
+                () = earlier.cancelled() => {}
+                () = running.end.cancelled() => {}
+            }
+        }
+        if running.end.is_cancelled() {
+            let decided = verdict(Ending::Aborted, cause_of(&running), retry(&job));
+            return self.report(running, None, decided, slot);
+        }
+        let Some(handler) = self.registry.handler(&job.labels.kind) else {
+            let message = format!("there is no handler for kind {:?}", job.labels.kind.as_str());
+            let decided = failed(FailureClass::Error, &message, None, retry(&job));
+            log_end(&job, &decided, started);
+            return self.report(running, None, decided, slot);
+        };
+        let limit = match job.spec.timeout_ms {
+            Some(ms) => Duration::from_millis(ms),
+            None => self.default_timeout,
+        };
+        let context = Context::new(job.clone(), limit, running.end.clone(), self.clock.clone());
+        let task = self.attempts.spawn({
+            let context = context.clone();
+            async move {
+                pass(Part::Handler);
+                handler.run(context).await
+            }
+        });
+        let attempt = Attempt { executor: self, job: &job, running: &running, context: &context };
+        let (ending, cause) = attempt.watch(task, limit).await;
+        let ending = attempt.bounded(ending);
+        let decided = verdict(ending, cause, retry(&job));
+        log_end(&job, &decided, started);
+        self.report(running, Some(context), decided, slot);
+    }
+
+    fn report(
+        &self,
+        running: Arc<Running>,
+        context: Option<Context>,
+        verdict: Verdict,
+        slot: Slot,
+    ) {
+        self.reports.send(Report::Ended(Ended { running, context, verdict, slot }));
     }
 }
 
 /// What is at hand while the handler runs.
 struct Attempt<'a> {
-    inner: &'a Inner,
+    executor: &'a Executor,
     job: &'a Job,
     running: &'a Arc<Running>,
     context: &'a Context,
@@ -93,7 +135,7 @@ impl Attempt<'_> {
             }
         };
         self.running.end.cancel();
-        let grace = self.inner.config.handler_grace;
+        let grace = self.executor.handler_grace;
         if let Ok(ending) = timeout(grace, self.ending(&mut task)).await {
             return (ending, cause);
         }
@@ -106,14 +148,14 @@ impl Attempt<'_> {
             attempt = self.job.status.attempt,
             "the handler blocks its thread and cannot be ended: its lease is left to run out"
         );
-        self.inner.leases.abandon(self.running);
+        self.executor.leases.abandon(self.running);
         (self.ending(&mut task).await, cause)
     }
 
     /// A result that is beyond the limits is not kept; work that is done is done all the same.
     fn bounded(&self, ending: Ending) -> Ending {
         let Ending::Returned(Outcome::Done(result)) = &ending else { return ending };
-        let limits = self.inner.config.json;
+        let limits = self.executor.json;
         match off_runtime(result.as_str().len(), || limits.check(result.as_str())) {
             Ok(()) => ending,
             Err(why) => {
@@ -145,7 +187,7 @@ impl Attempt<'_> {
                     },
                 },
                 () = self.context.notes_changed() => {
-                    self.inner.report(Report::Notes(self.running.clone(), self.context.clone()));
+                    self.executor.reports.send(Report::Notes(self.running.clone(), self.context.clone()));
                 }
             }
         }
@@ -163,21 +205,6 @@ fn cause_of(running: &Running) -> Cause {
 
 fn retry(job: &Job) -> Retry {
     Retry { attempt: job.status.attempt, backoff: job.spec.retry.backoff, chance: fastrand::f64() }
-}
-
-/// Gives a lease back unused: it came when the server had already begun to stop.
-pub fn give_back(inner: &Inner, running: Arc<Running>, slot: Slot) {
-    report(inner, running, None, Verdict::Interrupted { why: Interruption::Stop }, slot);
-}
-
-fn report(
-    inner: &Inner,
-    running: Arc<Running>,
-    context: Option<Context>,
-    verdict: Verdict,
-    slot: Slot,
-) {
-    inner.report(Report::Ended(Ended { running, context, verdict, slot }));
 }
 
 fn log_end(job: &Job, verdict: &Verdict, started: Instant) {

@@ -5,66 +5,78 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::leases::Running;
-use crate::engine::Inner;
+use super::leases::{Leases, Running};
 use crate::logging::RetryLog;
-use crate::store::{Extension, LeaseRef};
+use crate::store::{Extension, LeaseRef, Store};
 use crate::supervise::{Part, pass};
 
 /// Leases extended by one call, so that no single call holds the store for long.
 const BATCH: usize = 4_096;
 
-pub async fn run(inner: Arc<Inner>) {
-    let pace = (inner.config.lease_ttl / 3).max(Duration::from_millis(1));
-    let mut beats = interval_at(Instant::now() + pace, pace);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The next beat is the next try.
-    let mut retry = RetryLog::new("extending leases", pace, pace);
-    loop {
-        pass(Part::Heartbeat);
-        tokio::select! {
-            () = inner.quiet.cancelled() => return,
-            _ = beats.tick() => {}
-        }
-        for batch in inner.leases.beat().chunks(BATCH) {
-            match extend(&inner, batch, pace).await {
-                Ok(()) => retry.worked(),
-                Err(error) => {
-                    retry.failed(&error);
-                    give_up_lapsed(&inner, batch);
+/// The loop that extends leases.
+pub struct Heartbeat {
+    pub store: Arc<dyn Store>,
+    pub leases: Arc<Leases>,
+    pub lease_ttl: Duration,
+    /// Ends the loop.
+    pub end: CancellationToken,
+}
+
+impl Heartbeat {
+    /// Extends all leases at each third of their time, until it is told to end.
+    pub async fn run(self) {
+        let pace = (self.lease_ttl / 3).max(Duration::from_millis(1));
+        let mut beats = interval_at(Instant::now() + pace, pace);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The next beat is the next try.
+        let mut retry = RetryLog::new("extending leases", pace, pace);
+        loop {
+            pass(Part::Heartbeat);
+            tokio::select! {
+                () = self.end.cancelled() => return,
+                _ = beats.tick() => {}
+            }
+            for batch in self.leases.beat().chunks(BATCH) {
+                match self.extend(batch, pace).await {
+                    Ok(()) => retry.worked(),
+                    Err(error) => {
+                        retry.failed(&error);
+                        self.give_up_lapsed(batch);
+                    }
                 }
             }
         }
     }
-}
 
-async fn extend(inner: &Inner, batch: &[Arc<Running>], bound: Duration) -> Result<(), String> {
-    let keys: Vec<LeaseRef> = batch.iter().map(|running| running.key).collect();
-    let asked = Instant::now();
-    let answers = match timeout(bound, inner.store.extend(keys, inner.config.lease_ttl)).await {
-        Ok(Ok(answers)) => answers,
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(_) => return Err("the store does not answer".to_owned()),
-    };
-    for (running, answer) in batch.iter().zip(answers) {
-        match answer {
-            Extension::Kept => inner.leases.extended(running, asked.into_std()),
-            Extension::CancelAsked => {
-                inner.leases.extended(running, asked.into_std());
-                running.ask_cancel();
+    async fn extend(&self, batch: &[Arc<Running>], bound: Duration) -> Result<(), String> {
+        let keys: Vec<LeaseRef> = batch.iter().map(|running| running.key).collect();
+        let asked = Instant::now();
+        let answers = match timeout(bound, self.store.extend(keys, self.lease_ttl)).await {
+            Ok(Ok(answers)) => answers,
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err("the store does not answer".to_owned()),
+        };
+        for (running, answer) in batch.iter().zip(answers) {
+            match answer {
+                Extension::Kept => self.leases.extended(running, asked.into_std()),
+                Extension::CancelAsked => {
+                    self.leases.extended(running, asked.into_std());
+                    running.ask_cancel();
+                }
+                Extension::Lost => running.lose(),
             }
-            Extension::Lost => running.lose(),
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// A lease that could not be extended in time may be another worker's by now: its attempt must end.
-fn give_up_lapsed(inner: &Inner, batch: &[Arc<Running>]) {
-    for running in batch.iter().filter(|running| !inner.leases.stands(running)) {
-        warn!(job.id = %running.key.job, "the lease ran out: the attempt is ended");
-        running.lose();
+    /// A lease that could not be extended in time may be another worker's by now: its attempt must end.
+    fn give_up_lapsed(&self, batch: &[Arc<Running>]) {
+        for running in batch.iter().filter(|running| !self.leases.stands(running)) {
+            warn!(job.id = %running.key.job, "the lease ran out: the attempt is ended");
+            running.lose();
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! What happens to one attempt: it is claimed, run, kept alive and settled.
 
 pub mod dispatcher;
+pub mod dispatchers;
 pub mod executor;
 pub mod heartbeat;
 pub mod leases;
 pub mod notes;
+pub mod report;
 pub mod settler;
 pub mod verdict;

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use super::histogram::Latency;
 use super::history::Point;
 use super::meter::{Lately, Rates};
-use crate::engine::Inner;
+use super::observer::Observed;
+use crate::clock::Clock;
 use crate::job::QueueName;
-use crate::store::Stats;
+use crate::store::{Stats, Store};
 use crate::supervise::{Part, pass};
 
 /// One look at the server. Shared by all who listen.
@@ -76,45 +78,57 @@ impl Pulses {
 /// At most four pulses a second, whatever happens.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// Publishes pulses, as long as somebody listens and something changes, until the last event is in.
-pub async fn run(inner: Arc<Inner>) {
-    let mut tick = interval(EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_heard = false;
-    loop {
-        pass(Part::Pulse);
-        tokio::select! {
-            () = inner.last_event_is_in.cancelled() => return,
-            () = inner.pulses.called.notified() => is_heard = true,
-            _ = tick.tick(), if is_heard => {
-                if inner.pulses.newest.receiver_count() == 0 {
-                    is_heard = false;
-                    inner.pulses.newest.send_replace(None);
-                } else {
-                    publish(&inner).await;
+/// The loop that publishes pulses.
+pub struct Publisher {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub observed: Arc<Observed>,
+    pub pulses: Arc<Pulses>,
+    /// Ends the loop.
+    pub no_more_events: CancellationToken,
+}
+
+impl Publisher {
+    /// Publishes pulses, as long as somebody listens and something changes, until the last event is in.
+    pub async fn run(self) {
+        let mut tick = interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_heard = false;
+        loop {
+            pass(Part::Pulse);
+            tokio::select! {
+                () = self.no_more_events.cancelled() => return,
+                () = self.pulses.called.notified() => is_heard = true,
+                _ = tick.tick(), if is_heard => {
+                    if self.pulses.newest.receiver_count() == 0 {
+                        is_heard = false;
+                        self.pulses.newest.send_replace(None);
+                    } else {
+                        self.publish().await;
+                    }
                 }
             }
         }
     }
-}
 
-async fn publish(inner: &Inner) {
-    // A store that is closing has no more to tell; the end comes soon.
-    let Ok(stats) = inner.store.stats().await else { return };
-    let now = inner.clock.now();
-    let (all, queues) = {
-        let mut observed = inner.observed.lock();
-        (observed.meter.lately(now), observed.meter.queues_lately(now))
-    };
-    let Lately { rates, wait, run, second } = all;
-    let queues = queues.into_iter().map(|(name, of)| (name, (of.rates, of.second))).collect();
-    let pulse =
-        Arc::new(Pulse { stats, rates, wait, run, second, queues, encoded: OnceLock::new() });
-    inner.pulses.newest.send_if_modified(|newest| {
-        let changed = newest.as_ref().is_none_or(|newest| !newest.says_the_same(&pulse));
-        if changed {
-            *newest = Some(pulse);
-        }
-        changed
-    });
+    async fn publish(&self) {
+        // A store that is closing has no more to tell; the end comes soon.
+        let Ok(stats) = self.store.stats().await else { return };
+        let now = self.clock.now();
+        let (all, queues) = {
+            let mut observed = self.observed.lock();
+            (observed.meter.lately(now), observed.meter.queues_lately(now))
+        };
+        let Lately { rates, wait, run, second } = all;
+        let queues = queues.into_iter().map(|(name, of)| (name, (of.rates, of.second))).collect();
+        let pulse =
+            Arc::new(Pulse { stats, rates, wait, run, second, queues, encoded: OnceLock::new() });
+        self.pulses.newest.send_if_modified(|newest| {
+            let changed = newest.as_ref().is_none_or(|newest| !newest.says_the_same(&pulse));
+            if changed {
+                *newest = Some(pulse);
+            }
+            changed
+        });
+    }
 }

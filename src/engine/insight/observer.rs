@@ -7,14 +7,16 @@ use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::failures::Failures;
 use super::latency_totals::LatencyTotals;
 use super::meter::{Meter, Timed};
-use crate::engine::{Batch, Inner};
+use crate::clock::Clock;
+use crate::engine::Batch;
 use crate::job::{Cursor, Event, EventType, JobId, JobQuery, State, Time};
-use crate::store::{Events, Stats, StoreError};
+use crate::store::{Events, Stats, Store, StoreError};
 use crate::supervise::{Part, pass};
 
 /// Events of the stored log that are read at the start: about what its retention keeps.
@@ -63,19 +65,11 @@ impl Observed {
     }
 }
 
-/// Observes until the channel ends.
-pub async fn run(inner: Arc<Inner>, live: Receiver<Arc<Batch>>) {
-    let head = inner.store.head();
-    let mut observer = Observer { inner: &inner, began: head.seq, seen: head, checked: None };
-    tokio::select! {
-        // Cancelled before the channel ends only when nobody will ask any more.
-        () = inner.last_event_is_in.cancelled() => {}
-        () = observer.observe(live) => {}
-    }
-}
-
-struct Observer<'a> {
-    inner: &'a Inner,
+/// The loop that looks at every event.
+pub struct Observer {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    observed: Arc<Observed>,
     /// Events up to here are of earlier processes.
     began: u64,
     /// Everything up to here was added.
@@ -84,13 +78,27 @@ struct Observer<'a> {
     checked: Option<JobId>,
 }
 
-impl Observer<'_> {
+impl Observer {
+    /// An observer that has seen nothing yet.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, observed: Arc<Observed>) -> Self {
+        let head = store.head();
+        Observer { store, clock, observed, began: head.seq, seen: head, checked: None }
+    }
+
+    /// Observes until the channel ends, or until the last event is in: from then on nobody asks any more.
+    pub async fn run(mut self, live: Receiver<Arc<Batch>>, no_more_events: CancellationToken) {
+        tokio::select! {
+            () = no_more_events.cancelled() => {}
+            () = self.observe(live) => {}
+        }
+    }
+
     async fn observe(&mut self, mut live: Receiver<Arc<Batch>>) {
-        let began = self.inner.clock.now();
+        let began = self.clock.now();
         self.replay().await;
         self.count_stored().await;
-        self.inner.observed.lock().failures.counted();
-        let took = self.inner.clock.now().since(began);
+        self.observed.lock().failures.counted();
+        let took = self.clock.now().since(began);
         debug!(duration_ms = took.as_millis() as u64, "what failed before the start is counted");
         let mut rounds = interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -99,7 +107,7 @@ impl Observer<'_> {
             tokio::select! {
                 next = live.recv() => match next {
                     Ok(batch) => self.take(&batch).await,
-                    Err(RecvError::Lagged(_)) => self.catch_up(self.inner.store.head().seq).await,
+                    Err(RecvError::Lagged(_)) => self.catch_up(self.store.head().seq).await,
                     Err(RecvError::Closed) => return,
                 },
                 _ = rounds.tick() => self.look_after_failures().await,
@@ -119,7 +127,7 @@ impl Observer<'_> {
     fn add(&mut self, events: &[Event]) {
         let Some(last) = events.last() else { return };
         self.seen.seq = last.seq;
-        let mut observed = self.inner.observed.lock();
+        let mut observed = self.observed.lock();
         for event in events {
             let weight = observed.meter.weight();
             let timed = observed.meter.add(event);
@@ -150,7 +158,7 @@ impl Observer<'_> {
     /// Adds stored events up to `to`, in steps.
     async fn catch_up(&mut self, to: u64) {
         while self.seen.seq < to {
-            match self.inner.store.events(self.seen, STEP).await {
+            match self.store.events(self.seen, STEP).await {
                 Ok(Events::Some(events)) if events.is_empty() => self.seen.seq = to,
                 Ok(Events::Some(events)) => self.add(&events),
                 Ok(Events::Gap { oldest, .. }) => {
@@ -172,7 +180,7 @@ impl Observer<'_> {
         let states = vec![State::Discarded, State::Retryable];
         let mut query = JobQuery { states, limit: PAGE, ..JobQuery::default() };
         loop {
-            let page = match self.inner.store.list(query.clone()).await {
+            let page = match self.store.list(query.clone()).await {
                 Ok(page) => page,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
@@ -182,13 +190,13 @@ impl Observer<'_> {
                 }
             };
             let full = {
-                let mut observed = self.inner.observed.lock();
+                let mut observed = self.observed.lock();
                 for job in &page.jobs {
                     observed.failures.add_stored(job, self.seen.seq);
                 }
                 observed.failures.is_full()
             };
-            self.catch_up(self.inner.store.head().seq).await;
+            self.catch_up(self.store.head().seq).await;
             match page.next {
                 Some(next) if !full => query.after = Some(next),
                 Some(_) | None => return,
@@ -204,8 +212,8 @@ impl Observer<'_> {
         let count = |state| stats.states.get(&state).copied().unwrap_or(0);
         let stored = count(State::Discarded) + count(State::Retryable);
         let (known, full, some) = {
-            let now = self.inner.clock.now();
-            let mut observed = self.inner.observed.lock();
+            let now = self.clock.now();
+            let mut observed = self.observed.lock();
             observed.failures.forget_old(now);
             let (dead, retrying) = observed.failures.totals();
             let known = dead + retrying;
@@ -221,9 +229,9 @@ impl Observer<'_> {
         }
         self.checked = some.last().copied();
         for id in some {
-            match self.inner.store.get(id).await {
+            match self.store.get(id).await {
                 Ok((Some(_), _)) => {}
-                Ok((None, _)) => self.inner.observed.lock().failures.leave(id),
+                Ok((None, _)) => self.observed.lock().failures.leave(id),
                 Err(error) => return warn!(%error, "a job that failed cannot be looked up"),
             }
         }
@@ -232,7 +240,7 @@ impl Observer<'_> {
     /// The store's counters; `None` when it is closing.
     async fn stats(&self) -> Option<Stats> {
         loop {
-            match self.inner.store.stats().await {
+            match self.store.stats().await {
                 Ok(stats) => return Some(stats),
                 Err(StoreError::Closed) => return None,
                 Err(error) => {

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::MutexGuard;
-
 use super::failures::{FailureGroup, FailureList};
 use super::histogram::Latency;
 use super::history::Point;
@@ -14,7 +12,6 @@ use super::meter::Rates;
 use crate::engine::attempts::leases::Order;
 use crate::engine::{Engine, EngineConfig, EngineError, QueueStats, SubscriberCounts};
 use crate::job::{EventType, Job, JobId, QueueName, RateLimit, RateRule, Time};
-use crate::store::Control;
 
 /// What happened lately, to the server or to one queue. Stretches in which nothing happened are left out.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,10 +161,7 @@ impl Engine {
         queue: QueueName,
         concurrency: Option<u32>,
     ) -> Result<(), EngineError> {
-        let _turn = self.turn_to_set().await;
-        self.inner.store.control(Control::SetConcurrency(queue.clone(), concurrency)).await?;
-        self.inner.set_concurrency(&queue, concurrency);
-        Ok(())
+        Ok(self.inner.queue_settings.set_concurrency(queue, concurrency).await?)
     }
 
     /// Lets attempts of a queue begin so often from now on, also after a restart; `None` is what the
@@ -177,20 +171,7 @@ impl Engine {
         queue: QueueName,
         rule: Option<RateRule>,
     ) -> Result<(), EngineError> {
-        let _turn = self.turn_to_set().await;
-        self.inner.store.control(Control::SetRateLimit(queue.clone(), rule)).await?;
-        self.inner.set_rate_limit(&queue, rule);
-        Ok(())
-    }
-
-    /// Limits are set one after the other, so that what is in force is what was stored last.
-    async fn turn_to_set(&self) -> MutexGuard<'_, ()> {
-        let queues = &self.inner.queues;
-        tokio::select! {
-            () = queues.ready.cancelled() => {}
-            () = self.inner.shutdown.draining.cancelled() => {}
-        }
-        queues.setting.lock().await
+        Ok(self.inner.queue_settings.set_rate_limit(queue, rule).await?)
     }
 }
 

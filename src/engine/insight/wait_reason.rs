@@ -120,7 +120,7 @@ impl Engine {
         let now = self.inner.clock.now();
         let reached = || {
             let moment = Instant::now();
-            let looked = self.inner.queues.pace(&labels.queue, |pace| {
+            let looked = self.inner.queue_settings.rates.of(&labels.queue, |pace| {
                 let next = pace.room(moment).err()?;
                 Some((pace.limit, now.after(next - moment)))
             });

@@ -1,23 +1,32 @@
 //! What queues with a rate have started in earlier processes: the newest part of the log tells, so that a
 //! restart does not begin their number again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::engine::Inner;
+use super::rates::QueueRates;
+use crate::clock::Clock;
 use crate::job::{Change, Cursor, Event, Fact, QueueName, Time};
-use crate::store::{Events, StoreError};
+use crate::store::{Events, Store, StoreError};
 
 /// Events that are read back at most; attempts that began before them are forgotten.
 const REACH: u64 = 200_000;
 /// Events read in one step.
 const STEP: u64 = 2_048;
 
-impl Inner {
+/// Restores the rates of queues from the log.
+pub struct RateRestore {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub rates: Arc<QueueRates>,
+}
+
+impl RateRestore {
     /// Counts the attempts that began lately, as far as a rate and the log reach back.
-    pub async fn recall_starts(&self, oldest: Cursor) -> Result<(), StoreError> {
-        let Some(longest) = self.queues.longest_rate() else { return Ok(()) };
+    pub async fn run(&self, oldest: Cursor) -> Result<(), StoreError> {
+        let Some(longest) = self.rates.longest() else { return Ok(()) };
         let (now, moment, head) = (self.clock.now(), Instant::now(), self.store.head());
         let mut pages: Vec<Vec<(Duration, QueueName)>> = Vec::new();
         let (mut to, end) = (head.seq, head.seq.saturating_sub(REACH).max(oldest.seq));
@@ -34,7 +43,7 @@ impl Inner {
         for (ago, queue) in pages.into_iter().rev().flatten() {
             // A machine that has just been started knows no moment so long ago.
             let began = moment.checked_sub(ago).unwrap_or(moment);
-            self.queues.pace(&queue, |pace| pace.spend(began, 1));
+            self.rates.of(&queue, |pace| pace.spend(began, 1));
         }
         Ok(())
     }

@@ -9,18 +9,52 @@ use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Batch, EngineError, Inner};
+use crate::engine::Batch;
 use crate::job::{Change, Event, Fact, Job, JobId};
+use crate::store::{Store, StoreError};
 use crate::supervise::{Part, pass};
 
 /// The table of waiters.
-#[derive(Default)]
 pub struct Finals {
+    store: Arc<dyn Store>,
+    /// Nothing will run any more: releases everybody who waits.
+    attempts_over: CancellationToken,
     waiters: Mutex<HashMap<JobId, (usize, Arc<Notify>)>>,
 }
 
 impl Finals {
+    /// A table in which nobody waits yet.
+    pub fn new(store: Arc<dyn Store>, attempts_over: CancellationToken) -> Self {
+        Finals { store, attempts_over, waiters: Mutex::default() }
+    }
+
+    /// Waits until the job is final, at most for `bound` and not beyond the end of all work; answers with the job
+    /// as it is then.
+    pub async fn wait(&self, id: JobId, bound: Duration) -> Result<Option<Job>, StoreError> {
+        let waiter = self.enter(id);
+        let wait = async {
+            loop {
+                let news = waiter.news.notified();
+                tokio::pin!(news);
+                news.as_mut().enable();
+                match self.store.get(id).await?.0 {
+                    Some(job) if !job.status.state.is_final() => {}
+                    found => return Ok(found),
+                }
+                tokio::select! {
+                    () = news => {}
+                    () = self.attempts_over.cancelled() => return Ok(self.store.get(id).await?.0),
+                }
+            }
+        };
+        match timeout(bound, wait).await {
+            Ok(answer) => answer,
+            Err(_) => Ok(self.store.get(id).await?.0),
+        }
+    }
+
     fn enter(&self, id: JobId) -> Waiter<'_> {
         let mut waiters = self.lock();
         let entry = waiters.entry(id).or_default();
@@ -71,39 +105,15 @@ impl Drop for Waiter<'_> {
 }
 
 /// Feeds the table until the channel ends.
-pub async fn run(inner: Arc<Inner>, mut live: Receiver<Arc<Batch>>) {
+pub async fn run(waiters: Arc<Finals>, mut live: Receiver<Arc<Batch>>) {
     loop {
         pass(Part::Waiters);
         match live.recv().await {
-            Ok(batch) => inner.finals.tell(&batch.events),
+            Ok(batch) => waiters.tell(&batch.events),
             // The missed news may be anybody's: each waiter looks for itself.
-            Err(RecvError::Lagged(_)) => inner.finals.tell_all(),
-            Err(RecvError::Closed) => return inner.finals.tell_all(),
+            Err(RecvError::Lagged(_)) => waiters.tell_all(),
+            Err(RecvError::Closed) => return waiters.tell_all(),
         }
-    }
-}
-
-/// Waits until the job is final, at most for `bound`; answers with the job as it is then.
-pub async fn wait(inner: &Inner, id: JobId, bound: Duration) -> Result<Option<Job>, EngineError> {
-    let waiter = inner.finals.enter(id);
-    let wait = async {
-        loop {
-            let news = waiter.news.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            match inner.store.get(id).await?.0 {
-                Some(job) if !job.status.state.is_final() => {}
-                found => return Ok(found),
-            }
-            tokio::select! {
-                () = news => {}
-                () = inner.work_over.cancelled() => return Ok(inner.store.get(id).await?.0),
-            }
-        }
-    };
-    match timeout(bound, wait).await {
-        Ok(answer) => answer,
-        Err(_) => Ok(inner.store.get(id).await?.0),
     }
 }
 

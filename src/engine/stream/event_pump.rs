@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::engine::{Batch, Inner};
+use crate::engine::Batch;
 use crate::job::{Cursor, Event};
-use crate::store::Events;
+use crate::store::{Events, Store};
 use crate::supervise::{Part, pass};
 
 /// Batches the store may be ahead of the pump before it drops some.
@@ -55,33 +56,35 @@ impl Live {
     }
 }
 
-/// Sends every event after `from`. Ends when it was told that no more will come and all are out, or
-/// when the store has closed.
-pub async fn run(inner: Arc<Inner>, from: Cursor, mut followed: mpsc::Receiver<Arc<[Event]>>) {
-    let mut pump = Pump { inner: &inner, sent: from };
-    loop {
-        pass(Part::EventPump);
-        tokio::select! {
-            biased;
-            next = timeout(SILENCE, followed.recv()) => match next {
-                Ok(Some(events)) => pump.take(events).await,
-                Ok(None) => break,
-                Err(_) => pump.mend(inner.store.head().seq).await,
-            },
-            () = inner.last_event_is_in.cancelled() => break,
+/// The loop that sends committed events.
+pub struct EventPump {
+    pub store: Arc<dyn Store>,
+    pub live: Arc<Live>,
+    /// Is cancelled once the store gets no more events: the pump sends the rest and ends.
+    pub no_more_events: CancellationToken,
+    /// The last event that was sent; the next one follows it.
+    pub sent: Cursor,
+}
+
+impl EventPump {
+    /// Sends events until the last one is out, or until the store has closed.
+    pub async fn run(mut self, mut followed: mpsc::Receiver<Arc<[Event]>>) {
+        loop {
+            pass(Part::EventPump);
+            tokio::select! {
+                biased;
+                next = timeout(SILENCE, followed.recv()) => match next {
+                    Ok(Some(events)) => self.take(events).await,
+                    Ok(None) => break,
+                    Err(_) => self.mend(self.store.head().seq).await,
+                },
+                () = self.no_more_events.cancelled() => break,
+            }
         }
+        self.mend(self.store.head().seq).await;
+        self.live.end();
     }
-    pump.mend(inner.store.head().seq).await;
-    inner.live.end();
-}
 
-struct Pump<'a> {
-    inner: &'a Inner,
-    /// Everything up to here is out.
-    sent: Cursor,
-}
-
-impl Pump<'_> {
     /// Sends a batch, after what is missing before it and without what is already out.
     async fn take(&mut self, events: Arc<[Event]>) {
         let Some(first) = events.first().map(|event| event.seq) else { return };
@@ -99,7 +102,7 @@ impl Pump<'_> {
     /// Sends the stored events up to `to`.
     async fn mend(&mut self, to: u64) {
         while self.sent.seq < to {
-            match self.inner.store.events(self.sent, MEND).await {
+            match self.store.events(self.sent, MEND).await {
                 Ok(Events::Some(events)) if events.is_empty() => {
                     error!(after = self.sent.seq, to, "the event log ends before its head");
                     self.sent.seq = to;
@@ -115,7 +118,7 @@ impl Pump<'_> {
                     tokio::select! {
                         () = sleep(PAUSE) => {}
                         // The stop is bounded; what is missing is in the log.
-                        () = self.inner.last_event_is_in.cancelled() => return,
+                        () = self.no_more_events.cancelled() => return,
                     }
                 }
             }
@@ -125,6 +128,6 @@ impl Pump<'_> {
     fn send(&mut self, events: Arc<[Event]>) {
         let Some(last) = events.last() else { return };
         self.sent.seq = last.seq;
-        self.inner.live.send(Batch::new(self.sent.epoch, events));
+        self.live.send(Batch::new(self.sent.epoch, events));
     }
 }

@@ -1,6 +1,7 @@
 //! A submission as people and programs write it, parsed once into a [`NewJob`]. Shared by JSON, forms
 //! and the command line.
 
+pub(super) mod declared_schedules;
 pub mod schedule;
 
 use std::time::Duration;

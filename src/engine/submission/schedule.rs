@@ -1,22 +1,15 @@
 //! Cron entries: the verbs, how one is written by people and programs, and those that the configuration
 //! declares.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::time::sleep;
-use tracing::{error, info};
 
-use crate::engine::{
-    BackoffFields, Engine, EngineError, FieldError, Inner, Submission, off_runtime,
-};
+use crate::engine::{BackoffFields, Engine, EngineError, FieldError, Submission, off_runtime};
 use crate::job::{
     Cron, CronError, Cursor, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time,
     optional_object,
 };
-use crate::logging::RetryLog;
-use crate::store::{ScheduleCommand, ScheduleError, StoreError};
+use crate::store::{ScheduleCommand, ScheduleError};
 
 /// A schedule as submitted; `cron` and `kind` are required.
 #[derive(Debug, Default, Deserialize)]
@@ -150,58 +143,8 @@ impl Engine {
     async fn command(&self, command: ScheduleCommand) -> Answer {
         let answer = self.inner.store.schedule(command).await?;
         if let Ok(schedule) = &answer {
-            self.inner.ensure_queues(std::iter::once(&schedule.spec.labels.queue));
+            self.inner.dispatchers.ensure(std::iter::once(&schedule.spec.labels.queue));
         }
         Ok(answer)
-    }
-}
-
-impl Inner {
-    /// Sees to it that the queues of all schedules have a dispatcher.
-    pub async fn ensure_scheduled_queues(self: &Arc<Self>) {
-        // A store that refuses now is asked again by the census.
-        let Ok((schedules, _)) = self.store.schedules().await else { return };
-        self.ensure_queues(schedules.iter().map(|schedule| &schedule.spec.labels.queue));
-    }
-
-    /// Makes the stored schedules those that the configuration declares, and leaves all others. Tries until
-    /// the store takes them: before that nothing is due.
-    pub async fn declare_schedules(self: &Arc<Self>) {
-        let pause = self.config.poll_interval;
-        let mut retry = RetryLog::new("setting the schedules of the configuration", pause, pause);
-        loop {
-            let wait = match self.try_to_declare().await {
-                Ok(()) => return retry.worked(),
-                Err(StoreError::Closed) => return,
-                Err(error) => retry.failed(&error),
-            };
-            tokio::select! {
-                () = self.quiet.cancelled() => return,
-                () = sleep(wait) => {}
-            }
-        }
-    }
-
-    async fn try_to_declare(self: &Arc<Self>) -> Result<(), StoreError> {
-        let declared = &self.config.schedules;
-        let (stored, _) = self.store.schedules().await?;
-        let gone = stored.into_iter().filter(|schedule| {
-            schedule.spec.origin == Origin::Config
-                && declared.iter().all(|(name, _)| *name != schedule.name)
-        });
-        let gone = gone.map(|schedule| ScheduleCommand::Delete(schedule.name, Origin::Config));
-        let set = declared
-            .iter()
-            .map(|(name, spec)| ScheduleCommand::Set(name.clone(), Box::new(spec.clone())));
-        for command in gone.chain(set) {
-            if let Err(refused) = self.store.schedule(command).await? {
-                error!(%refused, "a schedule of the configuration is not in force");
-            }
-        }
-        if !declared.is_empty() {
-            info!(schedules = declared.len(), "schedules of the configuration are in force");
-        }
-        self.ensure_scheduled_queues().await;
-        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::job::{Schedule, Time};
@@ -260,16 +261,16 @@ async fn a_long_attempt_keeps_its_lease_by_heartbeats() {
 #[tokio::test]
 async fn a_loop_that_panics_or_ends_by_itself_is_a_failure() {
     let shop = open(Registry::default());
-    let inner = &shop.engine.inner;
-    inner.supervise(Part::Timer, &inner.quiet, async {}).await;
+    let (failures, may_end) = (&shop.shutdown.failures, CancellationToken::new());
+    failures.supervise(Part::Timer, &may_end, async {}).await;
     let failure = timeout(BOUND, shop.engine.failed()).await.unwrap();
     assert_eq!(failure.to_string(), "the timer failed: it ended by itself");
     let report = shop.engine.stop(&stopping::bounds(), async {}).await;
     assert!(!report.clean, "{report:?}");
 
     let shop = open(Registry::default());
-    let inner = &shop.engine.inner;
-    inner.supervise(Part::Timer, &inner.quiet, async { panic!("oh") }).await;
+    let failures = &shop.shutdown.failures;
+    failures.supervise(Part::Timer, &may_end, async { panic!("oh") }).await;
     let failure = timeout(BOUND, shop.engine.failed()).await.unwrap();
     assert_eq!(failure.why, "it panicked: oh");
 }

@@ -9,11 +9,14 @@ use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
 use super::*;
+use crate::clock::SystemClock;
 use crate::job::{
-    Backoff, Change, Event, Fact, FailureClass, IdempotencyKey, Interruption, Labels, Outcome,
-    RetryPolicy, Spec, Start, State,
+    Backoff, Change, Cursor, Event, Fact, FailureClass, IdempotencyKey, Interruption, Job, JobId,
+    JobQuery, Json, Kind, Labels, NewJob, Outcome, QueueName, RateLimit, RetryPolicy, Spec, Start,
+    State, Status,
 };
-use crate::store::{Limits, memory::MemoryStore};
+use crate::shutdown::Shutdown;
+use crate::store::{Control, Limits, Store, memory::MemoryStore};
 
 mod attempts;
 mod bulk;

@@ -1,0 +1,62 @@
+//! Asks the store now and then which queues it knows: those of earlier runs, and any whose submitter went away
+//! before its answer. The first answer also brings the stored settings of queues.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::rate_restore::RateRestore;
+use super::settings::QueueSettings;
+use crate::engine::attempts::dispatchers::Dispatchers;
+use crate::logging::RetryLog;
+use crate::store::{Store, StoreError};
+use crate::supervise::{Part, pass};
+
+/// The wait before the store is asked again for its queues when it refused.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The loop that finds queues without a dispatcher.
+pub struct QueueDiscovery {
+    pub store: Arc<dyn Store>,
+    pub settings: Arc<QueueSettings>,
+    pub rate_restore: RateRestore,
+    pub dispatchers: Arc<Dispatchers>,
+    pub poll_interval: Duration,
+    /// Ends the loop.
+    pub draining: CancellationToken,
+}
+
+impl QueueDiscovery {
+    /// Asks the store until the stop begins.
+    pub async fn run(self) {
+        let mut retry = RetryLog::new("reading the queues", PAUSE, PAUSE);
+        loop {
+            pass(Part::Census);
+            let pause = match self.look().await {
+                Ok(()) => {
+                    retry.worked();
+                    self.poll_interval
+                }
+                Err(StoreError::Closed) => return,
+                Err(error) => retry.failed(&error),
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.draining.cancelled() => return,
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), StoreError> {
+        let stats = self.store.stats().await?;
+        if !self.settings.restored.is_cancelled() {
+            self.settings.restore(&stats.queues);
+            self.rate_restore.run(stats.oldest).await?;
+            self.settings.restored.cancel();
+        }
+        self.dispatchers.ensure(stats.queues.keys());
+        Ok(())
+    }
+}

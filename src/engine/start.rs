@@ -1,0 +1,208 @@
+//! The start of the engine: makes its parts and starts its loops.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::attempts::dispatcher::Dispatcher;
+use super::attempts::dispatchers::Dispatchers;
+use super::attempts::executor::Executor;
+use super::attempts::heartbeat::Heartbeat;
+use super::attempts::leases::Leases;
+use super::attempts::report::{Report, Reports};
+use super::attempts::settler::Settler;
+use super::insight::live_stats;
+use super::insight::observer::{Observed, Observer};
+use super::queues::discovery::QueueDiscovery;
+use super::queues::known::KnownQueues;
+use super::queues::rate_restore::RateRestore;
+use super::queues::rates::QueueRates;
+use super::queues::settings::QueueSettings;
+use super::queues::slots::Slots;
+use super::stages::Stages;
+use super::stream::completion_waiters::{self, Finals};
+use super::stream::event_pump::{self, EventPump, Live};
+use super::submission::declared_schedules::DeclaredSchedules;
+use super::timer::Timer;
+use super::{Engine, EngineConfig, Inner, Registry};
+use crate::clock::{Clock, SystemClock};
+use crate::job::{Cursor, Event};
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+use crate::supervise::Part;
+
+impl Engine {
+    /// Opens for business: starts every loop on the shutdown's tracker. Needs a tokio runtime.
+    pub fn start(
+        store: Arc<dyn Store>,
+        registry: Registry,
+        config: EngineConfig,
+        shutdown: Shutdown,
+    ) -> Engine {
+        Engine::start_with_clock(store, registry, config, shutdown, Arc::new(SystemClock))
+    }
+
+    /// The same with the clock the store was given.
+    pub fn start_with_clock(
+        store: Arc<dyn Store>,
+        registry: Registry,
+        config: EngineConfig,
+        shutdown: Shutdown,
+        clock: Arc<dyn Clock>,
+    ) -> Engine {
+        let (reports, inbox) = Reports::channel();
+        // The place first: an event between the two comes through the channel or is seen missing.
+        let from = store.head();
+        let followed = store.follow(event_pump::FOLLOW);
+        let (registry, config) = (Arc::new(registry), Arc::new(config));
+        let (stages, restored) = (Stages::default(), CancellationToken::new());
+        let leases = Arc::new(Leases::new(config.lease_ttl, shutdown.abort.clone()));
+        let slots = Slots::new(config.max_running);
+        let queues = Arc::new(KnownQueues::new(config.clone(), slots.clone()));
+        let rates = Arc::new(QueueRates::new(config.clone()));
+        let executor = Executor {
+            registry: registry.clone(),
+            clock: clock.clone(),
+            leases: leases.clone(),
+            reports,
+            attempts: shutdown.attempts.clone(),
+            failures: shutdown.failures.clone(),
+            default_timeout: config.default_timeout,
+            handler_grace: config.handler_grace,
+            json: config.json,
+        };
+        let dispatcher = Dispatcher {
+            store: store.clone(),
+            slots: slots.clone(),
+            rates: rates.clone(),
+            leases: leases.clone(),
+            executor: Arc::new(executor),
+            restored: restored.clone(),
+            draining: shutdown.draining.clone(),
+            worker: config.worker.clone(),
+            lease_ttl: config.lease_ttl,
+            poll_interval: config.poll_interval,
+        };
+        let dispatchers = Dispatchers {
+            dispatcher,
+            queues: queues.clone(),
+            shutdown: shutdown.clone(),
+            tracker: stages.claiming.clone(),
+        };
+        let queue_settings = QueueSettings {
+            store: store.clone(),
+            queues,
+            rates,
+            restored,
+            draining: shutdown.draining.clone(),
+            turn: Mutex::default(),
+        };
+        let inner = Arc::new(Inner {
+            dispatchers: Arc::new(dispatchers),
+            queue_settings: Arc::new(queue_settings),
+            leases,
+            live: Arc::new(Live::new(config.stream_capacity)),
+            finals: Arc::new(Finals::new(store.clone(), stages.attempts_over.clone())),
+            pulses: Arc::default(),
+            observed: Arc::new(Observed::new(clock.now())),
+            bulks: Arc::default(),
+            subscriber_counts: Arc::default(),
+            settled: Arc::default(),
+            stages,
+            store,
+            registry,
+            config,
+            clock,
+            shutdown,
+        });
+        inner.spawn_loops(from, followed, inbox, slots);
+        Engine { inner }
+    }
+}
+
+impl Inner {
+    /// Starts everything; called once.
+    fn spawn_loops(
+        self: &Arc<Self>,
+        from: Cursor,
+        followed: mpsc::Receiver<Arc<[Event]>>,
+        reports: mpsc::UnboundedReceiver<Report>,
+        slots: Arc<Slots>,
+    ) {
+        let (tasks, failures) = (&self.shutdown.tasks, &self.shutdown.failures);
+        let (stages, draining) = (&self.stages, &self.shutdown.draining);
+        if let Some(of_store) = self.store.failures() {
+            let over = stages.no_more_events.clone().cancelled_owned();
+            tasks.spawn(failures.follow(of_store, over));
+        }
+        let pump = EventPump {
+            store: self.store.clone(),
+            live: self.live.clone(),
+            no_more_events: stages.no_more_events.clone(),
+            sent: from,
+        };
+        let pump = pump.run(followed);
+        let pump = failures.supervise(Part::EventPump, &stages.no_more_events, pump);
+        tasks.spawn(stages.pump.track_future(pump));
+        let finals = completion_waiters::run(self.finals.clone(), self.live.subscribe());
+        tasks.spawn(failures.supervise(Part::Waiters, &stages.no_more_events, finals));
+        let observer = Observer::new(self.store.clone(), self.clock.clone(), self.observed.clone());
+        let observer = observer.run(self.live.subscribe(), stages.no_more_events.clone());
+        tasks.spawn(failures.supervise(Part::Observer, &stages.no_more_events, observer));
+        let pulse = live_stats::Publisher {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            observed: self.observed.clone(),
+            pulses: self.pulses.clone(),
+            no_more_events: stages.no_more_events.clone(),
+        };
+        tasks.spawn(failures.supervise(Part::Pulse, &stages.no_more_events, pulse.run()));
+        let settler = Settler {
+            store: self.store.clone(),
+            leases: self.leases.clone(),
+            slots,
+            settled: self.settled.clone(),
+            end: stages.end_loops.clone(),
+        };
+        let settler = settler.run(reports);
+        let settler = failures.supervise(Part::Settler, &stages.end_loops, settler);
+        tasks.spawn(stages.loops.track_future(settler));
+        let heartbeat = Heartbeat {
+            store: self.store.clone(),
+            leases: self.leases.clone(),
+            lease_ttl: self.config.lease_ttl,
+            end: stages.end_loops.clone(),
+        };
+        let heartbeat = failures.supervise(Part::Heartbeat, &stages.end_loops, heartbeat.run());
+        tasks.spawn(stages.loops.track_future(heartbeat));
+        let timer = Timer {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            declared: DeclaredSchedules {
+                store: self.store.clone(),
+                config: self.config.clone(),
+                end: stages.end_loops.clone(),
+            },
+            dispatchers: self.dispatchers.clone(),
+            end: stages.end_loops.clone(),
+        };
+        let timer = failures.supervise(Part::Timer, &stages.end_loops, timer.run());
+        tasks.spawn(stages.loops.track_future(timer));
+        self.dispatchers.ensure(self.config.queues.iter().map(|(queue, _)| queue));
+        let discovery = QueueDiscovery {
+            store: self.store.clone(),
+            settings: self.queue_settings.clone(),
+            rate_restore: RateRestore {
+                store: self.store.clone(),
+                clock: self.clock.clone(),
+                rates: self.queue_settings.rates.clone(),
+            },
+            dispatchers: self.dispatchers.clone(),
+            poll_interval: self.config.poll_interval,
+            draining: draining.clone(),
+        };
+        let discovery = failures.supervise(Part::Census, draining, discovery.run());
+        tasks.spawn(stages.claiming.track_future(discovery));
+    }
+}

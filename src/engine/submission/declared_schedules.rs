@@ -1,0 +1,62 @@
+//! Makes the stored schedules those that the configuration declares.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::engine::EngineConfig;
+use crate::job::Origin;
+use crate::logging::RetryLog;
+use crate::store::{ScheduleCommand, Store, StoreError};
+
+/// The schedules of the configuration.
+pub struct DeclaredSchedules {
+    pub store: Arc<dyn Store>,
+    pub config: Arc<EngineConfig>,
+    /// Ends the tries.
+    pub end: CancellationToken,
+}
+
+impl DeclaredSchedules {
+    /// Stores the declared schedules, removes those that are no longer declared, and leaves all others alone.
+    /// Tries until the store takes them: before that nothing is due.
+    pub async fn store(&self) {
+        let pause = self.config.poll_interval;
+        let mut retry = RetryLog::new("setting the schedules of the configuration", pause, pause);
+        loop {
+            let wait = match self.try_to_store().await {
+                Ok(()) => return retry.worked(),
+                Err(StoreError::Closed) => return,
+                Err(error) => retry.failed(&error),
+            };
+            tokio::select! {
+                () = self.end.cancelled() => return,
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn try_to_store(&self) -> Result<(), StoreError> {
+        let declared = &self.config.schedules;
+        let (stored, _) = self.store.schedules().await?;
+        let gone = stored.into_iter().filter(|schedule| {
+            schedule.spec.origin == Origin::Config
+                && declared.iter().all(|(name, _)| *name != schedule.name)
+        });
+        let gone = gone.map(|schedule| ScheduleCommand::Delete(schedule.name, Origin::Config));
+        let set = declared
+            .iter()
+            .map(|(name, spec)| ScheduleCommand::Set(name.clone(), Box::new(spec.clone())));
+        for command in gone.chain(set) {
+            if let Err(refused) = self.store.schedule(command).await? {
+                error!(%refused, "a schedule of the configuration is not in force");
+            }
+        }
+        if !declared.is_empty() {
+            info!(schedules = declared.len(), "schedules of the configuration are in force");
+        }
+        Ok(())
+    }
+}
