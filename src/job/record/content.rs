@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Event, Fact, Job, Json, LogLine, Spec};
+use crate::job::{Change, Event, Fact, Job, Json, LogLine, Spec};
 
 /// Payloads and results up to this many bytes stay: leaving them out would save nothing.
 const SMALL: usize = 1_024;

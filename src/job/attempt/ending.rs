@@ -1,7 +1,7 @@
 //! What the end of an attempt makes of a job: the status by the state machine, and the change that the
 //! log shows for it. Every store asks here.
 
-use super::{
+use crate::job::{
     Change, Failure, FailureClass, Interruption, Refused, State, Status, Step, Time, Verdict,
 };
 

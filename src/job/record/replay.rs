@@ -1,6 +1,6 @@
 //! From an event back to the step that made it: how a record is folded out of the log.
 
-use super::{Change, Refused, State, Status, Step};
+use crate::job::{Change, Refused, State, Status, Step};
 
 impl Status {
     /// The status after an event that is known to have happened, or `None` for events that do not

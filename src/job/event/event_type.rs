@@ -110,13 +110,13 @@ impl fmt::Display for EventType {
 }
 
 impl FromStr for EventType {
-    type Err = super::Invalid;
+    type Err = crate::job::Invalid;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let accepted =
             "an event type such as job.enqueued, job.started, job.completed, queue.paused";
         let found = EventType::ALL.into_iter().find(|kind| kind.as_str() == text);
-        found.ok_or_else(|| super::Invalid::new("type", text, accepted))
+        found.ok_or_else(|| crate::job::Invalid::new("type", text, accepted))
     }
 }
 
@@ -126,7 +126,7 @@ impl EventType {
     ///
     /// # Errors
     /// When no type is of that name.
-    pub fn matching(pattern: &str) -> Result<Vec<EventType>, super::Invalid> {
+    pub fn matching(pattern: &str) -> Result<Vec<EventType>, crate::job::Invalid> {
         if !pattern.contains('*') {
             return pattern.parse().map(|kind| vec![kind]);
         }
@@ -134,7 +134,7 @@ impl EventType {
         let named: Vec<EventType> = named.collect();
         let accepted = "a pattern of event types such as job.*, queue.*, *.completed";
         if named.is_empty() {
-            Err(super::Invalid::new("type", pattern, accepted))
+            Err(crate::job::Invalid::new("type", pattern, accepted))
         } else {
             Ok(named)
         }

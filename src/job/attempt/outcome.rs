@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Json;
-use super::shorten::truncated;
+use crate::job::Json;
+use crate::job::shorten::truncated;
 
 /// What a handler returns.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,14 @@
 //! Committed facts. The event log is the truth: a job's record is the fold of its events.
 
+pub mod cursor;
+pub mod event_type;
+pub mod filter;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::job::{
     Cursor, EventType, Failure, Interruption, JobId, Json, Labels, QueueName, RateRule,
     ScheduleName, Spec, State, Time, WorkerName,
 };

@@ -8,8 +8,8 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::shorten::shorten;
-use super::{Time, parse_duration};
+use crate::job::shorten::shorten;
+use crate::job::{Time, parse_duration};
 use search::{Search, empty_field};
 
 mod search;
@@ -33,17 +33,17 @@ pub struct Cron {
 
 /// What is wrong, and with which of the two.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Misread {
+pub enum CronError {
     /// The pattern.
     Pattern(String),
     /// The zone.
     Zone(String),
 }
 
-impl fmt::Display for Misread {
+impl fmt::Display for CronError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Misread::Pattern(why) | Misread::Zone(why) => f.write_str(why),
+            CronError::Pattern(why) | CronError::Zone(why) => f.write_str(why),
         }
     }
 }
@@ -53,7 +53,7 @@ impl Cron {
     ///
     /// # Errors
     /// What is not understood and what is accepted.
-    pub fn parse(pattern: &str, zone: &str, now: Time) -> Result<Cron, Misread> {
+    pub fn parse(pattern: &str, zone: &str, now: Time) -> Result<Cron, CronError> {
         let (pattern, zone) = (pattern.trim(), zone.trim());
         let zone = if zone.is_empty() { "UTC" } else { zone };
         if time_zone(zone).is_none() {
@@ -61,16 +61,16 @@ impl Cron {
             let why = format!(
                 "no zone {zone:?} is known; give UTC, an offset such as +02:00, or a name such as Europe/Zurich"
             );
-            return Err(Misread::Zone(why));
+            return Err(CronError::Zone(why));
         }
         let cron = Cron { pattern: pattern.into(), zone: zone.into() };
         cron.check().map_err(|why| {
             let shown = shorten(pattern, MAX_PATTERN);
-            Misread::Pattern(format!("{shown:?} is not accepted ({why}); give {ACCEPTED}"))
+            CronError::Pattern(format!("{shown:?} is not accepted ({why}); give {ACCEPTED}"))
         })?;
         match cron.next_after(now) {
             Some(_) => Ok(cron),
-            None => Err(Misread::Pattern(format!("{pattern:?} never comes"))),
+            None => Err(CronError::Pattern(format!("{pattern:?} never comes"))),
         }
     }
 
@@ -352,10 +352,12 @@ mod tests {
             "0 0 * * L",
             "0 0 31 4 *",
         ] {
-            let Err(Misread::Pattern(why)) = Cron::parse(bad, "", now) else { panic!("{bad:?}") };
+            let Err(CronError::Pattern(why)) = Cron::parse(bad, "", now) else { panic!("{bad:?}") };
             assert!(why.contains("give") || why.contains("never comes"), "{why}");
         }
-        let Err(Misread::Zone(why)) = Cron::parse("@daily", "Mars/Olympus", now) else { panic!() };
+        let Err(CronError::Zone(why)) = Cron::parse("@daily", "Mars/Olympus", now) else {
+            panic!()
+        };
         assert!(why.contains("Europe/Zurich"), "{why}");
         let long = format!("{} * * * *", vec!["1"; 500].join(","));
         assert!(Cron::parse(&long, "", now).is_err());

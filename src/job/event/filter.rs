@@ -1,6 +1,6 @@
 //! Which events somebody wants to see.
 
-use super::{Change, Event, EventType, Fact, JobId, Kind, Labels, QueueName, Tag};
+use crate::job::{Change, Event, EventType, Fact, JobId, Kind, Labels, QueueName, Tag};
 
 /// A filter on events. An empty list lets everything through; lists of one field mean "any of",
 /// fields together mean "and".

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::engine::off_runtime;
 
-use super::layout::error::{UiError, sentence};
+use super::error::{UiError, sentence};
 
 /// Refuses a form that is not UTF-8, and says so on a page where it cannot be read at all.
 pub async fn check(request: Request, next: Next) -> Response {

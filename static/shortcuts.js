@@ -1,28 +1,29 @@
-// Keys for everything: an element with `data-key` answers to that key (or sequence, "g h") as to a click, a field
-// by taking the focus; `data-key-label` is what the overlay calls it. Scripts add keys of their own with `addKey`.
+// Keyboard shortcuts. Pressing the key (or the sequence, such as "g h") in an element's `data-key` clicks the element,
+// or focuses it when it is a field. `data-key-label` is its name in the list of shortcuts. Scripts add shortcuts of
+// their own with `addShortcut`.
 
 const SEQUENCE_MS = 1200;
 const FIELDS = "input:not([type=checkbox], [type=radio], [type=button], [type=submit]), textarea, select, [contenteditable]";
 
-/** Keys without an element: what to do, and how it is called. */
+/** Shortcuts without an element, by their keys. */
 const added = new Map();
 let typed = "";
 let timer = 0;
 
-/** Makes a key do something; it is listed with the page's own. */
-export function addKey(key, label, run) {
+/** Adds a shortcut, which is listed with those of the page. */
+export function addShortcut(key, label, run) {
   added.set(key, { label, run });
 }
 
-/** Listens, and shows the button that opens the list. */
-export function startKeys() {
+/** Handles shortcuts from now on, and shows the button that opens their list. */
+export function startShortcuts() {
   const dialog = document.getElementById("keys");
   const button = document.getElementById("show-keys");
   if (!dialog || !button) return;
   button.hidden = false;
   button.addEventListener("click", () => show(dialog));
   document.getElementById("close-keys").addEventListener("click", () => dialog.close());
-  // A click beside it closes it: only the backdrop itself is the dialog's own area without padding.
+  // A click on the backdrop closes the dialog. Its content fills the dialog, so only the backdrop has it as target.
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.addEventListener("keydown", (event) => pressed(event, dialog));
 }
@@ -39,7 +40,7 @@ function pressed(event, dialog) {
   }
   if (event.key.length > 1) return;
   clearTimeout(timer);
-  // What was begun and does not go on so is forgotten: the key then stands for itself.
+  // A key that does not continue the sequence starts a new one.
   const sequence = typed && begins(`${typed} ${event.key}`) ? `${typed} ${event.key}` : event.key;
   const run = actionOf(sequence);
   typed = run ? "" : begins(sequence) ? sequence : "";
@@ -49,7 +50,7 @@ function pressed(event, dialog) {
   run();
 }
 
-/** Every element with a key that can be seen now; the button that opens this list among them. */
+/** Returns every visible element that has a shortcut, including the button that opens the list. */
 function elements() {
   return [...document.querySelectorAll("[data-key]")].filter((element) => !element.disabled && element.checkVisibility());
 }
@@ -79,7 +80,7 @@ function show(dialog) {
   for (const element of elements()) {
     (element.closest("main") ? here : everywhere).push([element.dataset.key, labelOf(element)]);
   }
-  here.push(["Esc", "Leave a field, close what is open"]);
+  here.push(["Esc", "Leave a field or close a dialog"]);
   fill("keys-here", here);
   fill("keys-everywhere", everywhere);
   dialog.showModal();

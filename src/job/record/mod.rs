@@ -1,11 +1,14 @@
 //! A job's record: the fold of its events, and the views of it that people read.
 
+mod content;
+mod replay;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::job::{
     Change, Event, Fact, Failure, Interruption, JobId, Json, Labels, LogLine, Progress, Spec,
     State, Status, Time, WorkerName,
 };

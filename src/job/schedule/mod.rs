@@ -1,13 +1,15 @@
 //! A schedule: a named cron entry that enqueues a job each time it is due. Pure: a store asks what is to
 //! be done, does it, and keeps the answer.
 
+pub mod cron;
+
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::job::{
     Cron, JobId, Labels, NewJob, ScheduleName, Skip, Spec, StableHasher, Start, Tag, Time,
 };
 
@@ -83,7 +85,7 @@ pub struct Fired {
 
 /// What is to be done with a schedule whose time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub enum DueAction {
     /// Enqueue its job, for this time: the first that was missed and is not too late.
     Run(Time),
     /// Nothing, and tell why.
@@ -123,11 +125,11 @@ impl Schedule {
 
     /// What is to be done now that its time `due` has come. `last_is_over` says whether the last job it
     /// made is finished or gone. However many times have passed, it is one run.
-    pub fn due(&self, due: Time, now: Time, last_is_over: bool) -> Due {
+    pub fn due(&self, due: Time, now: Time, last_is_over: bool) -> DueAction {
         match (self.in_time(due, now), self.spec.overlap) {
-            (None, Overlap::Allow | Overlap::Skip) => Due::Skip(Skip::Late),
-            (Some(_), Overlap::Skip) if !last_is_over => Due::Skip(Skip::Overlap),
-            (Some(due), Overlap::Allow | Overlap::Skip) => Due::Run(due),
+            (None, Overlap::Allow | Overlap::Skip) => DueAction::Skip(Skip::Late),
+            (Some(_), Overlap::Skip) if !last_is_over => DueAction::Skip(Skip::Overlap),
+            (Some(due), Overlap::Allow | Overlap::Skip) => DueAction::Run(due),
         }
     }
 
@@ -256,11 +258,11 @@ mod tests {
         let (due, now) = (Time::from_millis(MINUTE), Time::from_millis(10 * MINUTE));
         let mut kind = schedule(Overlap::Allow, None);
         assert_eq!(kind.timer(), Some(due));
-        assert_eq!(kind.due(due, now, false), Due::Run(due));
+        assert_eq!(kind.due(due, now, false), DueAction::Run(due));
         kind.fired(Some(due), kind.job(now, 7).id, now);
         assert_eq!(kind.timer(), Some(Time::from_millis(11 * MINUTE)));
         let patient = schedule(Overlap::Allow, Some(9 * MINUTE as u64));
-        assert_eq!(patient.due(due, now, true), Due::Run(due));
+        assert_eq!(patient.due(due, now, true), DueAction::Run(due));
     }
 
     #[test]
@@ -268,20 +270,20 @@ mod tests {
         let due = Time::from_millis(MINUTE);
         let strict = schedule(Overlap::Allow, Some(5_000));
         for (now, expected) in [
-            (MINUTE + 5_000, Due::Run(due)),
-            (MINUTE + 5_001, Due::Skip(Skip::Late)),
-            (10 * MINUTE - 1, Due::Skip(Skip::Late)),
-            (10 * MINUTE, Due::Run(Time::from_millis(10 * MINUTE))),
-            (10 * MINUTE + 5_000, Due::Run(Time::from_millis(10 * MINUTE))),
-            (10 * MINUTE + 5_001, Due::Skip(Skip::Late)),
+            (MINUTE + 5_000, DueAction::Run(due)),
+            (MINUTE + 5_001, DueAction::Skip(Skip::Late)),
+            (10 * MINUTE - 1, DueAction::Skip(Skip::Late)),
+            (10 * MINUTE, DueAction::Run(Time::from_millis(10 * MINUTE))),
+            (10 * MINUTE + 5_000, DueAction::Run(Time::from_millis(10 * MINUTE))),
+            (10 * MINUTE + 5_001, DueAction::Skip(Skip::Late)),
         ] {
             assert_eq!(strict.due(due, Time::from_millis(now), true), expected, "{now}");
         }
         let kind = schedule(Overlap::Allow, Some(2 * MINUTE as u64));
         let now = Time::from_millis(10 * MINUTE + 1);
-        assert_eq!(kind.due(due, now, true), Due::Run(Time::from_millis(9 * MINUTE)));
+        assert_eq!(kind.due(due, now, true), DueAction::Run(Time::from_millis(9 * MINUTE)));
         let any = schedule(Overlap::Allow, Some(u64::MAX));
-        assert_eq!(any.due(due, now, true), Due::Run(due));
+        assert_eq!(any.due(due, now, true), DueAction::Run(due));
     }
 
     #[test]
@@ -311,8 +313,8 @@ mod tests {
     fn an_overlap_is_skipped_when_it_was_asked_for() {
         let due = Time::from_millis(MINUTE);
         let mut careful = schedule(Overlap::Skip, None);
-        assert_eq!(careful.due(due, due, true), Due::Run(due));
-        assert_eq!(careful.due(due, due, false), Due::Skip(Skip::Overlap));
+        assert_eq!(careful.due(due, due, true), DueAction::Run(due));
+        assert_eq!(careful.due(due, due, false), DueAction::Skip(Skip::Overlap));
         careful.skipped(due);
         assert_eq!((careful.skipped, careful.timer()), (1, Some(Time::from_millis(2 * MINUTE))));
     }

@@ -1,7 +1,7 @@
 //! Lists of names with commas, as filters write them: in queries, in searches and on pages.
 
-use super::Invalid;
-use super::shorten::MAX_ERRORS;
+use crate::job::Invalid;
+use crate::job::shorten::MAX_ERRORS;
 
 /// The most values that one field of a filter may have, also where several lists are put together.
 pub const MAX_NAMES: usize = 100;

@@ -1,7 +1,7 @@
 //! What errors of the same cause have in common: the message's first line without the parts that differ
 //! from job to job. Pure; the table below says what it makes of what.
 
-use super::stable_hash;
+use crate::job::stable_hash;
 
 /// The most characters of a message that are looked at.
 const LOOKED_AT: usize = 300;

@@ -1,22 +1,23 @@
-// Relative times that tick, in the words of the server (src/ui/parts/time_format.rs), by the server's clock.
+// Relative times that are updated every second by the server's clock, in the formats of
+// src/ui/parts/time_format.rs.
 
 let skew = 0;
 
-/** Learns the difference between the server's clock and this one from the page itself. */
+/** Computes the difference between the server's clock and this one from the time that the page carries. */
 export function setServerNow(ms) {
   const entry = performance.getEntriesByType("navigation")[0];
   const arrived = performance.timeOrigin + (entry?.responseStart || performance.now());
   const difference = ms - arrived;
-  // Below a second it is the way the answer took, not the clock.
+  // A difference of less than a second is network latency, not clock skew.
   skew = Math.abs(difference) > 1000 ? difference : 0;
 }
 
-/** The server's clock, in milliseconds. */
+/** Returns the current time of the server's clock, in milliseconds. */
 export function serverNow() {
   return Date.now() + skew;
 }
 
-/** `12 s ago`, `in 5 min`, `now`. */
+/** Formats a time relative to now: `12 s ago`, `in 5 min`, `now`. */
 export function relative(at, now = Date.now() + skew) {
   const future = at > now;
   const seconds = Math.floor(Math.abs(at - now) / 1000);
@@ -29,7 +30,7 @@ export function relative(at, now = Date.now() + skew) {
   return future ? `in ${n} ${unit}` : `${n} ${unit} ago`;
 }
 
-/** `12 s`, `3 min 20 s`, `2 h 5 min`: a length of time to the second. */
+/** Formats a duration to the second: `12 s`, `3 min 20 s`, `2 h 5 min`. */
 export function length(ms) {
   const s = Math.max(0, Math.floor(ms / 1000));
   const pair = (a, unitA, b, unitB) => (b ? `${a} ${unitA} ${b} ${unitB}` : `${a} ${unitA}`);
@@ -41,7 +42,7 @@ export function length(ms) {
 
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
-/** A moment in the reader's zone, no wider than the server's words for it: `2026-11-29 09:36:45 +05:30`. */
+/** Formats a time in the reader's time zone, no wider than the server's format: `2026-11-29 09:36:45 +05:30`. */
 function local(at) {
   const pad = (n) => String(n).padStart(2, "0");
   const minutes = -at.getTimezoneOffset();
@@ -51,7 +52,7 @@ function local(at) {
   return `${date} ${time} ${minutes < 0 ? "-" : "+"}${pad(hours)}:${pad(rest)}`;
 }
 
-/** Points a time element at another moment. */
+/** Sets the time that a `time` element shows. */
 export function setTime(element, iso) {
   if (element.dateTime === iso) return;
   element.dateTime = iso;
@@ -64,12 +65,12 @@ function titleOf(iso) {
   return Number.isNaN(at.getTime()) ? iso : `${full.format(at)} (${iso.replace("T", " ").replace("Z", " UTC")})`;
 }
 
-/** Writes a text only when it differs, so that nothing is painted again for nothing. */
+/** Sets the text of an element only when it differs, which avoids needless repaints. */
 export function setText(element, text) {
   if (element && element.textContent !== text) element.textContent = text;
 }
 
-/** 12345 → 12 345, with the narrow space that the server uses. */
+/** Groups digits with the narrow space that the server uses: 12345 → 12 345. */
 export function grouped(n) {
   return String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
@@ -89,7 +90,7 @@ function tick() {
   }
 }
 
-/** Local times in the titles, and a tick a second. */
+/** Shows local times in tooltips and updates relative times every second. */
 export function startTicking() {
   localTitles(document);
   tick();
@@ -97,14 +98,14 @@ export function startTicking() {
   document.addEventListener("visibilitychange", tick);
 }
 
-/** The reader's own time zone in every title below `root`. */
+/** Shows local times in the tooltips of all `time` elements below `root`. */
 export function localTitles(root) {
   for (const element of root.querySelectorAll("time[datetime]")) {
     if (element.dateTime) element.title = titleOf(element.dateTime);
   }
   for (const element of root.querySelectorAll("[data-at]")) {
     const at = new Date(element.dataset.at);
-    // The server's words are in UTC; those that take their place must not take more of it.
+    // The server's text is in UTC. The local text replaces it and must not be wider.
     if (at.getTimezoneOffset()) setText(element, local(at));
   }
 }

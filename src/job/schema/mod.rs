@@ -9,10 +9,10 @@ mod tests;
 
 use std::borrow::Cow;
 
-use super::Json;
+use crate::job::Json;
 use field::Object;
 
-pub use field::{Bounds, Field, Format, SchemaError, Shape, Text, Wrong};
+pub use field::{Bounds, Field, Format, SchemaError, Shape, Text, Violation};
 
 /// A declared shape of payloads. What it cannot judge it lets through: only what is understood is checked.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl Schema {
 
     /// What in a payload does not fit, in the order of the properties; of very much the first, and how much more
     /// there is.
-    pub fn check(&self, payload: &Json) -> Vec<Wrong> {
+    pub fn check(&self, payload: &Json) -> Vec<Violation> {
         self.object.as_ref().map(|object| object.check(payload.as_str())).unwrap_or_default()
     }
 }

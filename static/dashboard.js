@@ -1,14 +1,14 @@
-// What the `stats` messages of the stream change on a page: counters, rows of queues, charts and sparklines.
-// Messages are taken as they come, at most four a second; the page is drawn once a frame, and not while hidden.
+// Applies `stats` messages to a page: its counters, rows of queues, charts and sparklines. Messages arrive at most
+// four times a second; the page is redrawn once per frame, and not while it is hidden.
 
 import { Chart, Spark, percent, rate } from "./chart.js";
 import { perFrame, showStats } from "./live.js";
-import { grouped, serverNow, setText, setTime } from "./when.js";
+import { grouped, serverNow, setText, setTime } from "./time.js";
 
-/** Columns longer than this are sums of minutes, which only the server has. */
-const LONGEST_COLUMN_S = 60;
+/** Wider columns are sums of minutes, which only the server has. */
+const MAX_COLUMN_S = 60;
 
-export class Board {
+export class Dashboard {
   #charts = [];
   #rows = new Map();
   #newest = null;
@@ -16,22 +16,23 @@ export class Board {
   #render;
 
   /**
-   * `scope` says which counters the page shows; `queue` whose charts, the server's when left out. `onStranger` is
-   * called when the rows of queues are not those that there are, `onMissed` when a chart has a hole.
+   * `scope` names the counters that the page shows. `queue` is the queue whose charts it shows; without it, they are
+   * those of the whole server. `onUnknownQueue` is called when the rows do not match the queues that exist, and
+   * `onMissed` when a chart has a gap.
    */
-  constructor({ scope = "all", queue = "", onStranger, onMissed } = {}) {
-    this.#options = { scope, queue, onStranger, onMissed };
+  constructor({ scope = "all", queue = "", onUnknownQueue, onMissed } = {}) {
+    this.#options = { scope, queue, onUnknownQueue, onMissed };
     this.#render = perFrame(() => this.#draw());
-    this.read();
-    // Time goes by without messages, too.
+    this.rescan();
+    // Charts move on even when no message arrives.
     setInterval(() => document.hidden || this.#render(), 1000);
   }
 
-  /** The server has drawn the page, or a part of it: goes on from there. */
-  read() {
+  /** Looks for charts and rows again after the server has rendered the page or a part of it. */
+  rescan() {
     const known = new Map([...this.#charts, ...[...this.#rows.values()].map(({ spark }) => spark)].filter(Boolean).map((drawing) => [drawing.element, drawing]));
     const keep = (element, make) => known.get(element) ?? make(element);
-    this.#charts = [...document.querySelectorAll("figure.chart")].filter((figure) => Number(figure.dataset.width) <= LONGEST_COLUMN_S).map((figure) => keep(figure, (it) => new Chart(it)));
+    this.#charts = [...document.querySelectorAll("figure.chart")].filter((figure) => Number(figure.dataset.width) <= MAX_COLUMN_S).map((figure) => keep(figure, (it) => new Chart(it)));
     this.#rows = new Map();
     for (const row of document.querySelectorAll("tr[data-queue]")) {
       const path = row.querySelector(".spark path");
@@ -39,14 +40,14 @@ export class Board {
     }
   }
 
-  /** A message came. */
-  take(stats) {
+  /** Applies a `stats` message. */
+  update(stats) {
     this.#newest = stats;
     const second = Math.floor(Date.parse(stats.second.at) / 1000);
     const point = this.#options.queue ? stats.queues.find(({ name }) => name === this.#options.queue)?.second : stats.second;
     let missed = false;
     for (const chart of this.#charts) {
-      // What was missed matters only when something happened in it: rates are those of five seconds.
+      // A gap matters only when something happened in it. Rates are averages over five seconds.
       missed = (point && chart.take(second, chart.valuesOf(point)) && stats.per_second.events * 5 > stats.second.events + 0.5) || missed;
     }
     for (const { name, second: counts } of stats.queues) this.#rows.get(name)?.spark?.take(second, [counts.completed, counts.failed]);
@@ -62,20 +63,20 @@ export class Board {
     const stats = this.#newest;
     this.#newest = null;
     showStats(stats, this.#options.scope);
-    if (!this.#options.onStranger) return;
+    if (!this.#options.onUnknownQueue) return;
     const isFull = this.#rows.size >= Number(document.getElementById("queues").dataset.max);
-    let told = 0;
-    let strange = false;
+    let shown = 0;
+    let isOutdated = false;
     for (const queue of stats.queues) {
       const known = this.#rows.get(queue.name);
-      if (known) told += 1;
-      if (known ? !showQueue(known, queue) : !isFull) strange = true;
+      if (known) shown += 1;
+      if (known ? !showQueue(known, queue) : !isFull) isOutdated = true;
     }
-    if (strange || told < this.#rows.size) this.#options.onStranger();
+    if (isOutdated || shown < this.#rows.size) this.#options.onUnknownQueue();
   }
 }
 
-/** Brings a row up to date; says whether that was possible. What only a click can change is the server's to draw. */
+/** Updates a row. Returns false when the row must be rendered by the server, because a setting of the queue has changed. */
 function showQueue({ row, spark }, { paused, concurrency, states, waiting_since: since, per_second: perSecond }) {
   const { dataset } = row;
   if (dataset.paused !== String(paused) || dataset.concurrency !== String(concurrency)) return false;
