@@ -3,11 +3,13 @@
 
 mod support;
 
+mod access_log;
 mod bench;
 mod calm;
 mod complexity;
 mod crash;
 mod data_dir;
+mod documents;
 mod doors;
 mod embedded;
 mod examples;
