@@ -1,7 +1,6 @@
-//! The durable store over any log. The journal is the truth: one committer thread applies commands to an
-//! in-memory index in groups; each group's events are appended to the journal in packed chunks and synced,
-//! and only then answered.
-//! Finished jobs move to packed runs (`archive`). See docs/store-format.md for the bytes.
+//! The durable store over any log. The journal is the truth: one committer thread applies commands to an index in
+//! memory, in groups. The events of a group are appended to the journal in packed chunks and made durable, and only
+//! then are its callers answered. Finished jobs move to packed runs (`archive`). docs/store-format.md has the bytes.
 
 mod archive;
 mod commit;
@@ -42,15 +41,15 @@ use read::pool::{ReadClass, ReadPool};
 pub use snapshot::builder::Builder;
 use snapshot::reader::{LiveSnapshot, SnapshotReader, SnapshotState};
 
-/// Commands that may wait for the committer before callers have to.
+/// How many commands can be queued for the committer before callers have to wait.
 const WAITING_COMMANDS: usize = 16_384;
-/// How often a read looks again when the job moved under it.
+/// How often a read is repeated when the job moved while it was read.
 const MAX_TRIES: usize = 8;
 
-/// Hands out everything in a log that no server uses, piece by piece, and mutations nothing.
+/// Reads everything in a log that no server uses, piece by piece, and changes nothing.
 ///
 /// # Errors
-/// What cannot be read, or what `take` answers.
+/// When something cannot be read, or when `take` fails.
 pub fn read_out<E: From<StoreError>>(
     log: Box<dyn Log>,
     mut take: impl FnMut(Piece) -> Result<(), E>,
@@ -65,23 +64,22 @@ pub fn read_out<E: From<StoreError>>(
     }
 }
 
-/// Keeps jobs in a log; see the module.
+/// The handle of an open store.
 pub struct LogStore {
     shared: Arc<Shared>,
     readers: ReadPool,
-    /// Accepted when the handle is dropped, so that the committer sees the end of its channel.
+    /// Taken when the handle is dropped, so that the committer sees the end of its channel.
     commands: Option<mpsc::Sender<Command>>,
-    /// Dropped with the handle, too, so that the threads that write down the log's head and look for the
-    /// directory end.
+    /// Dropped with the handle, too, so that the threads that record the head and check the directory end.
     open: Option<[std::sync::mpsc::Sender<()>; 2]>,
     threads: Vec<JoinHandle<()>>,
-    /// Where a thread that is gone is told of.
+    /// Where a thread that has panicked or ended is reported.
     failures: Failures,
 }
 
 impl LogStore {
-    /// Opens the store in a log and gives back the leases of the process that had it before. Blocks while it reads:
-    /// call it before the runtime is busy.
+    /// Opens the store in a log and rescues the jobs that the previous process was running. Blocks while it reads: call
+    /// it before the runtime is busy.
     ///
     /// # Errors
     /// Says what cannot be read, and where. An unreadable store is left as it is.
@@ -106,7 +104,7 @@ impl LogStore {
         let committing = failures.thread(Part::Committer, move || {
             let body = || commit::committer::run(core, receiver, &archiver, writer);
             if !supervisor.run(Part::Committer, body) {
-                its.take_down(StoreError::Closed); // nobody will answer any more
+                its.take_down(StoreError::Closed); // no command will be answered any more
             }
         });
         let committing = committing.map_err(no_thread)?;
@@ -122,12 +120,12 @@ impl LogStore {
         Ok(Arc::new(LogStore { shared, readers, commands, open, threads, failures }))
     }
 
-    /// Hands a change to the committer and waits for its answer.
+    /// Sends a mutation to the committer and waits for its answer.
     async fn mutate<T>(
         &self,
         mutation: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Mutation,
     ) -> Result<T, StoreError> {
-        self.shared.check()?; // during an outage nobody has to queue for the refusal
+        self.shared.check()?; // during an outage it is refused without waiting
         self.ask(|reply| Command::Mutate(mutation(reply))).await
     }
 
@@ -143,12 +141,12 @@ impl LogStore {
         answer.await.unwrap_or_else(|_| Err(self.down()))
     }
 
-    /// Why the committer no longer answers.
+    /// The reason why the committer no longer answers.
     fn down(&self) -> StoreError {
         self.shared.check().err().unwrap_or(StoreError::Closed)
     }
 
-    /// Sees everything as it is between two groups, when the last one is durable.
+    /// Inspects the committer's state between two groups, when the last one is durable.
     async fn inspect<T: Send + 'static>(
         &self,
         inspect: impl FnOnce(&Core) -> T + Send + 'static,
@@ -156,14 +154,14 @@ impl LogStore {
         self.shared.check()?;
         self.ask(|reply| {
             Command::Inspect(Box::new(move |core| {
-                // A reader that gave up misses nothing.
+                // The caller may have stopped waiting.
                 let _gone = reply.send(Ok(inspect(core)));
             }))
         })
         .await
     }
 
-    /// Looks at the index, and the durable place it is of.
+    /// Inspects the index, together with the cursor that it belongs to.
     async fn inspect_index<T: Send + 'static>(
         &self,
         inspect: impl FnOnce(&Index, Cursor) -> T + Send + 'static,
@@ -171,7 +169,7 @@ impl LogStore {
         self.inspect(move |core| inspect(&core.index, core.shared.head())).await
     }
 
-    /// Reads from the disk on a thread that may block, when it is its turn.
+    /// Reads from the log on a thread that may block, when it is its turn.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
@@ -187,9 +185,9 @@ impl LogStore {
         let shared = self.shared.clone();
         let outages = shared.outages.load(Ordering::Acquire);
         let answer = self.readers.read(class, move || read(&shared)).await;
-        let answer = answer.unwrap_or_else(|| Err(StoreError::Corrupt("a read broke off".into())));
+        let answer = answer.unwrap_or_else(|| Err(StoreError::Corrupt("a read panicked".into())));
         if answer.is_err() && outages != self.outages() {
-            return Err(StoreError::Unavailable("it was opened again while it was read".into()));
+            return Err(StoreError::Unavailable("the store was reopened during the read".into()));
         }
         answer
     }
@@ -207,7 +205,7 @@ impl LogStore {
         let mut leases = self.read(move |shared| read::records::leases(shared, &these)).await?;
         for ((one, _), lease) in claimed.iter().zip(&mut leases) {
             if lease.is_none() {
-                // Its chunks were written anew meanwhile: the index knows where. Or the lease is gone.
+                // Its record has moved to other chunks, which the index knows, or the lease is gone.
                 let job = self
                     .get(one.id)
                     .await?
@@ -221,7 +219,7 @@ impl LogStore {
 
     async fn existing(&self, id: JobId) -> Result<Job, StoreError> {
         let (job, _) = self.get(id).await?;
-        // Who had the key went in the very moment: the submission can simply be repeated.
+        // The job with this key was removed at this moment: the submission can simply be repeated.
         job.ok_or_else(|| StoreError::Unavailable("the job with this key was just removed".into()))
     }
 }
@@ -253,7 +251,7 @@ impl Store for LogStore {
         let claimed = Arc::new(claimed);
         loop {
             match self.leases(&claimed).await {
-                // They are leased to whoever waits here: after an outage that struck now they still are.
+                // The jobs are leased to this caller, also after an outage that began just now.
                 Err(StoreError::Unavailable(_))
                     if self.shared.check().is_err() || outages != self.outages() =>
                 {
@@ -330,7 +328,7 @@ impl Store for LogStore {
             if found.is_some() {
                 return Ok((found, head));
             }
-            // Not there, or moved between the index and the archive while we looked.
+            // It does not exist, or it moved between the index and the archive during the read.
             if self
                 .inspect_index(move |index, head| {
                     read::list::trail(index, id).is_none() && head == cursor
@@ -369,7 +367,7 @@ impl Store for LogStore {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        let state = self.inspect(SnapshotState::of).await?;
+        let state = self.inspect(SnapshotState::capture).await?;
         Ok(Box::new(LiveSnapshot::new(self.shared.clone(), state)))
     }
 
@@ -427,8 +425,7 @@ impl Store for LogStore {
 }
 
 impl Drop for LogStore {
-    /// Leaves the directory as a crash would, unless `close` came first, and waits until nothing of
-    /// this process holds it any more.
+    /// Waits until no thread uses the log any more. Without [`Store::close`] before, the log is left as after a crash.
     fn drop(&mut self) {
         self.commands = None;
         self.open = None;

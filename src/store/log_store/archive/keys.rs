@@ -1,10 +1,10 @@
-//! The rows that say which archived job has an idempotency key.
+//! The rows of idempotency keys: each says which archived job holds a key.
 
 use crate::job::{IdempotencyKey, Job, JobId};
 use crate::store::StoreError;
 use crate::store::log::{Log, WriteBatch};
 
-/// The row of a key.
+/// The key of the row in the log.
 pub fn row(key: &IdempotencyKey) -> Vec<u8> {
     [b"k", key.as_str().as_bytes()].concat()
 }

@@ -1,6 +1,5 @@
-//! Finished jobs, packed. A *run* is a few thousand jobs that finished one after the other, sorted by
-//! id and packed into chunks under `a` + run + chunk; its header, under `r` + run, says what is in it.
-//! Runs cost memory, jobs in them do not.
+//! Runs. A *run* holds a few thousand jobs that finished one after the other, sorted by id and packed into chunks under
+//! `a` + run + chunk. Its header, under `r` + run, says what is in it. Only headers are kept in memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,35 +13,35 @@ use crate::store::formats::{self, Unreadable};
 use crate::store::log::{Log, WriteBatch};
 use crate::store::log_store::journal::codec::{seal, unseal};
 
-/// Jobs in a run at most: writing one again takes about ten milliseconds.
+/// The most jobs in a run, so that rewriting it takes about ten milliseconds.
 pub const MAX_JOBS: usize = 4_096;
-/// RawChunk bytes of jobs after which a chunk of a run is closed.
+/// The uncompressed size in bytes at which a chunk of a run is closed.
 const CHUNK_BYTES: usize = 14 * 1_024;
 
-/// What is archived. Cheap to clone; changed only by the committer.
+/// The table of all runs. It is cheap to clone, and only the committer changes it.
 #[derive(Debug, Clone, Default)]
 pub struct Archive {
-    /// By the number of the event that ended the first job of each: in the order they finished.
+    /// The runs by the event that ended the first job of each, so in the order in which jobs finished.
     pub runs: BTreeMap<u64, Arc<Run>>,
-    /// Grows with every change, so that a reader knows when it looked at an old table.
+    /// Increases with every change, so that readers notice when their table is an old one.
     pub generation: u64,
-    /// The greatest id that was ever in a run of the table.
+    /// The greatest id that was ever in a run.
     greatest: Option<JobId>,
 }
 
-/// A run's header.
+/// The header of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Part of its keys. A run that is written again gets a new number.
+    /// The number of the run, which is part of its keys. A run that is rewritten gets a new number.
     pub no: u64,
     /// The event that ended the job that finished first.
     pub first_seq: u64,
     pub chunks: Vec<RunChunk>,
-    /// Jobs by queue, kind and state.
+    /// The number of jobs by queue, kind and state.
     pub counts: Vec<(QueueName, Kind, State, u64)>,
     /// When the first and the last job of each state in it finished.
     pub finished: BTreeMap<State, (Time, Time)>,
-    /// Jobs in it that have an idempotency key.
+    /// The number of jobs that have an idempotency key.
     pub keyed: u64,
 }
 
@@ -54,7 +53,7 @@ pub struct RunChunk {
     pub len: u32,
 }
 
-/// The key of a header: `r` for a run that is read, `t` for one whose chunks are to be removed.
+/// The key of a header: `r` for a run in use, `t` for one whose chunks are to be removed.
 fn header_key(letter: u8, run: u64) -> [u8; 9] {
     let mut key = [letter; 9];
     key[1..].copy_from_slice(&run.to_be_bytes());
@@ -69,7 +68,7 @@ fn chunk_key(run: u64, chunk: usize) -> [u8; 13] {
 }
 
 impl Run {
-    /// Packs jobs into a run. Answers with nothing when there are no jobs.
+    /// Packs jobs into a run. Returns `None` when there are no jobs.
     ///
     /// # Errors
     /// When a job cannot be encoded.
@@ -128,14 +127,14 @@ impl Run {
         Ok(seal(formats::RUN_HEADER, &raw))
     }
 
-    /// Reads a header.
+    /// Decodes a header.
     pub fn decode(bytes: &[u8]) -> Result<Run, Unreadable> {
         let raw = unseal(formats::RUN_HEADER, bytes)?;
         Ok(postcard::from_bytes(&raw).map_err(|error| format!("run header: {error}"))?)
     }
 
-    /// Takes the run out of what is read. Its chunks stay for readers that still have the old table;
-    /// [`Run::remove`] ends it in a later group.
+    /// Retires the run. Its chunks stay for readers that still have the old table, and [`Run::remove`] removes them in a
+    /// later group.
     pub fn retire(&self, writes: &mut WriteBatch) -> Result<(), String> {
         let header = self.header()?;
         writes.remove(header_key(b'r', self.no), header.len());
@@ -143,7 +142,7 @@ impl Run {
         Ok(())
     }
 
-    /// Removes what is left of a retired run.
+    /// Removes the chunks and the header of a retired run.
     pub fn remove(&self, writes: &mut WriteBatch) -> Result<(), String> {
         for (n, chunk) in self.chunks.iter().enumerate() {
             writes.remove(chunk_key(self.no, n), chunk.len as usize);
@@ -152,7 +151,7 @@ impl Run {
         Ok(())
     }
 
-    /// Every job of the run.
+    /// Reads all jobs of the run.
     pub fn jobs(&self, log: &dyn Log) -> Result<Vec<Job>, StoreError> {
         let mut jobs = Vec::new();
         for chunk in 0..self.chunks.len() {
@@ -161,18 +160,18 @@ impl Run {
         Ok(jobs)
     }
 
-    /// Jobs in a state.
+    /// The number of jobs in a state.
     pub fn in_state(&self, state: State) -> u64 {
         self.counts.iter().filter(|(_, _, s, _)| *s == state).map(|(_, _, _, n)| n).sum()
     }
 
-    /// How many jobs are in it.
+    /// The number of jobs.
     pub fn len(&self) -> u64 {
         self.counts.iter().map(|(_, _, _, n)| n).sum()
     }
 
-    /// About how many jobs of a state are older than `age`: exact when all or none are, else in
-    /// proportion to the time they span, at least one.
+    /// Estimates how many jobs of a state are older than `age`. It is exact when all or none are, and otherwise in
+    /// proportion to the time that they span, and at least one.
     pub fn aged(&self, state: State, age: Duration, now: Time) -> u64 {
         let here = self.in_state(state);
         match self.finished.get(&state) {
@@ -190,7 +189,7 @@ impl Run {
         self.chunks.last().map(|chunk| chunk.last)
     }
 
-    /// Whether the query could match anything in here.
+    /// Whether the run may hold jobs that match the query.
     pub fn may_match(&self, query: &JobQuery) -> bool {
         self.counts.iter().any(|(queue, kind, state, _)| {
             (query.states.is_empty() || query.states.contains(state))
@@ -199,6 +198,7 @@ impl Run {
         })
     }
 
+    /// Reads the jobs of one chunk.
     pub fn chunk(&self, log: &dyn Log, chunk: usize) -> Result<Vec<Job>, StoreError> {
         let key = chunk_key(self.no, chunk);
         let bytes = log.get(&key)?.ok_or_else(|| {
@@ -223,7 +223,7 @@ impl Run {
 }
 
 impl Archive {
-    /// The job and the run it is in.
+    /// Finds a job and the run that holds it.
     pub fn find(&self, log: &dyn Log, id: JobId) -> Result<Option<(Job, Arc<Run>)>, StoreError> {
         for run in self.runs.values().rev() {
             let place = run.chunks.partition_point(|chunk| chunk.last < id);
@@ -244,7 +244,7 @@ impl Archive {
         self.runs.insert(run.first_seq, Arc::new(run));
     }
 
-    /// Whether an id this great cannot be archived: the quick answer for nearly every new job.
+    /// Whether an id is too great to be archived, which answers for nearly every new job without a read.
     pub fn is_beyond(&self, id: JobId) -> bool {
         self.greatest.is_none_or(|greatest| greatest < id)
     }

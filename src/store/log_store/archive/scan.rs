@@ -1,31 +1,31 @@
-//! A walk through archived jobs by their ids, greatest first, that can stop after every job: runs overlap, so it
-//! has a position in each of them.
+//! A scan of archived jobs by id, greatest first, that can stop after every job. Runs overlap, so it has a position in
+//! each of them.
 
 use super::runs::{Archive, Run};
 use crate::job::{Job, JobId, JobQuery};
 use crate::store::StoreError;
 use crate::store::log::Log;
 
-/// See the module.
+/// A scan of archived jobs, greatest id first.
 pub struct ArchiveScan<'a> {
     log: &'a dyn Log,
-    /// The ids that are looked at are below this and not below the lowest.
+    /// The scan covers ids below this one, and not below `lowest`.
     below: Option<JobId>,
     lowest: JobId,
     positions: Vec<RunPosition<'a>>,
 }
 
-/// Where the walk is in one run.
+/// The position of the scan in one run.
 struct RunPosition<'a> {
     run: &'a Run,
-    /// The chunks before this one were not opened yet.
+    /// The chunks before this one were not read yet.
     end: usize,
-    /// What is left of the chunk that was opened last, smallest id first.
+    /// The jobs that are left of the chunk that was read last, smallest id first.
     open: Vec<Job>,
 }
 
 impl<'a> ArchiveScan<'a> {
-    /// Begins where a page of the query begins.
+    /// Starts where the page of the query starts.
     pub fn new(archive: &'a Archive, log: &'a dyn Log, query: &JobQuery) -> ArchiveScan<'a> {
         let below = query.below();
         let runs = archive.runs.values().filter(|run| run.may_match(query));
@@ -39,13 +39,13 @@ impl<'a> ArchiveScan<'a> {
         ArchiveScan { log, below, lowest: query.lowest(), positions: runs.map(position).collect() }
     }
 
-    /// No job that is still to come has an id greater than this; `None` at the end.
+    /// An upper bound of the ids that are still to come; `None` at the end.
     pub fn bound(&self) -> Option<JobId> {
         let (_, bound) = self.first()?;
         (bound >= self.lowest).then_some(bound)
     }
 
-    /// Goes on to the next job, or only opens the chunk that it may be in.
+    /// Returns the next job, or reads the chunk that may hold it and returns `None`.
     ///
     /// # Errors
     /// When the chunk cannot be read.

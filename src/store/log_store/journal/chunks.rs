@@ -1,5 +1,5 @@
-//! The journal's table of contents: which chunk begins with which event, and which chunks are still
-//! needed. The chunks themselves are on disk under `j` + chunk number.
+//! The table of the journal's chunks: with which event each begins, and which are still needed. The chunks themselves
+//! are rows of the log under `j` + chunk number.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, RwLock};
@@ -21,17 +21,17 @@ pub fn number(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(digits.try_into().ok()?))
 }
 
-/// What readers need to find an event: the first event of every durable chunk.
+/// The readers' side of the table: the first event of every durable chunk.
 #[derive(Debug, Default)]
 pub struct ChunkIndex {
     base: u64,
     first_seqs: VecDeque<u64>,
-    /// Stored bytes of all chunks.
+    /// The stored size of all chunks in bytes.
     pub bytes: u64,
 }
 
 impl ChunkIndex {
-    /// Adds a durable chunk; from now on readers find it.
+    /// Adds a durable chunk, which readers find from now on.
     pub fn add(&mut self, first_seq: u64, len: usize) {
         self.first_seqs.push_back(first_seq);
         self.bytes += len as u64;
@@ -53,28 +53,28 @@ impl ChunkIndex {
 struct ChunkMeta {
     first_seq: u64,
     at: Time,
-    /// The stored length; removing a chunk needs it.
+    /// The stored length, which is needed to remove the chunk.
     len: u32,
-    /// LiveSnapshot or not yet archived jobs whose trail goes through the chunk.
+    /// How many jobs of the index have this chunk in their trail.
     refs: u32,
 }
 
-/// The committer's side of the table; the chunks of the newest groups may be on their way to the disk.
+/// The committer's side of the table. It includes chunks of groups that are still being written.
 pub struct Journal {
     shared: Arc<RwLock<ChunkIndex>>,
     base: u64,
     metas: VecDeque<ChunkMeta>,
-    /// References to chunks of the group under way, which have no `ChunkMeta` yet.
+    /// References to chunks of the group that is being applied, which have no entry yet.
     fresh_refs: Vec<u32>,
-    /// Stored bytes of all chunks.
+    /// The stored size of all chunks in bytes.
     pub bytes: u64,
 }
 
-/// Chunks removed in one group at most, so that trimming never holds a group up.
+/// The most chunks that one group removes, so that trimming never delays a group for long.
 const TRIM_STEP: usize = 256;
 
 impl Journal {
-    /// An empty table whose first chunk will be `base`.
+    /// An empty table whose first chunk will have the number `base`.
     pub fn new(base: u64, shared: Arc<RwLock<ChunkIndex>>) -> Self {
         let mut index = shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         *index = ChunkIndex { base, ..ChunkIndex::default() };
@@ -82,18 +82,18 @@ impl Journal {
         Journal { shared, base, metas: VecDeque::new(), fresh_refs: Vec::new(), bytes: 0 }
     }
 
-    /// The number the next chunk will have.
+    /// The number of the next chunk.
     pub fn next_chunk(&self) -> u64 {
         self.base + self.metas.len() as u64
     }
 
-    /// Adds a chunk that is on its way to the disk.
+    /// Adds a chunk that is about to be written.
     pub fn stage(&mut self, first_seq: u64, at: Time) {
         let refs = if self.fresh_refs.is_empty() { 0 } else { self.fresh_refs.remove(0) };
         self.metas.push_back(ChunkMeta { first_seq, at, len: 0, refs });
     }
 
-    /// Chunks from this number on are on the disk, and so long each.
+    /// Notes that the chunks from this number on were stored, and their lengths.
     pub fn stored(&mut self, first: u64, lens: &[usize]) {
         let place = (first.saturating_sub(self.base) as usize).min(self.metas.len());
         for (meta, len) in self.metas.range_mut(place..).zip(lens) {
@@ -102,7 +102,7 @@ impl Journal {
         }
     }
 
-    /// Adds a chunk that is on the disk.
+    /// Adds a chunk that is stored already.
     pub fn add(&mut self, first_seq: u64, at: Time, len: usize) {
         let number = self.next_chunk();
         self.stage(first_seq, at);
@@ -111,14 +111,14 @@ impl Journal {
         shared.add(first_seq, len);
     }
 
-    /// A job's trail goes through a chunk now.
+    /// Notes that one more job has this chunk in its trail.
     pub fn hold(&mut self, chunk: u64) {
         if let Some(refs) = self.refs(chunk) {
             *refs += 1;
         }
     }
 
-    /// A job's trail goes through these chunks no more.
+    /// Notes that a job no longer has these chunks in its trail.
     pub fn release(&mut self, chunks: impl Iterator<Item = u64>) {
         for chunk in chunks {
             if let Some(refs) = self.refs(chunk) {
@@ -138,7 +138,7 @@ impl Journal {
         self.metas.get_mut(place).map(|meta| &mut meta.refs)
     }
 
-    /// The seq after which every event is within `keep`; events up to it may go.
+    /// The number of the newest event that is past the retention; events up to it may be removed.
     pub fn expired_up_to(&self, head: u64, now: Time, keep: Keep) -> u64 {
         let by_count = head.saturating_sub(keep.count);
         let young = self.metas.partition_point(|meta| meta.at.after(keep.age) <= now);
@@ -149,8 +149,8 @@ impl Journal {
         by_count.max(by_age).min(head)
     }
 
-    /// Removes the oldest chunks that nobody needs: no job's trail goes through them and all their
-    /// events are at or below `expired`. Stops at the first one that is needed.
+    /// Removes the oldest chunks that are no longer needed: no job has them in its trail, and all their events are at or
+    /// below `expired`. Stops at the first one that is needed.
     pub fn trim(&mut self, expired: u64, writes: &mut WriteBatch) {
         for _ in 0..TRIM_STEP {
             let (Some(first), Some(second)) = (self.metas.front(), self.metas.get(1)) else {
@@ -171,15 +171,14 @@ impl Journal {
         }
     }
 
-    /// The oldest chunk when it only stays because of jobs: all its events are expired, and it stands
-    /// in the way of trimming.
+    /// The oldest chunk, if its events have expired and only jobs keep it from being removed.
     pub fn blocked_front(&self, expired: u64) -> Option<u64> {
         let (first, second) = (self.metas.front()?, self.metas.get(1)?);
         (first.refs > 0 && second.first_seq <= expired + 1).then_some(self.base)
     }
 
-    /// Whether more than half of the chunks are needed by no job: then copying the others forward costs
-    /// less than it frees.
+    /// Whether more than half of the chunks are in no job's trail. Then copying the other jobs forward costs less than it
+    /// frees.
     pub fn is_mostly_dead(&self) -> bool {
         let live = self.metas.iter().filter(|meta| meta.refs > 0).count();
         live * 2 < self.metas.len()

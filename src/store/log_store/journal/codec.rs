@@ -7,7 +7,7 @@
 //! └─────────┴───────┴────────┴───────────────────────────────────────────────┘
 //! ```
 //! The version is the number of the format of the body, see `src/store/formats.rs`.
-//! The checksum covers everything after itself. Labels stand once per chunk, in the header.
+//! The checksum covers everything after itself. Labels are stored once per chunk, in the header.
 
 use std::sync::Arc;
 
@@ -21,31 +21,31 @@ use crate::store::formats::{self, Format, Unreadable};
 
 const COMPRESSED: u8 = 1;
 const PREFIX: usize = 6;
-/// Below this many bytes compression costs more than it saves.
+/// The size in bytes below which compression costs more than it saves.
 const WORTH_COMPRESSING: usize = 200;
-/// RawChunk bytes after which a chunk is closed; compressed it then stays below one piece, usually.
+/// The uncompressed size in bytes at which a chunk is closed. Compressed, it then usually fits into one piece of the log.
 const CHUNK_BYTES: usize = 14 * 1_024;
 
-/// What a chunk holds, decoded.
+/// A decoded chunk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chunk {
-    /// The number of its first event, or of the next event to come when it has none.
+    /// The number of its first event, or of the next event if it has none.
     pub first_seq: u64,
-    /// When all of it was committed.
+    /// When its group was committed.
     pub at: Time,
     pub records: Vec<Record>,
-    /// Bytes of its body, before compression.
+    /// The size of its body before compression, in bytes.
     pub bytes: usize,
 }
 
 /// One record of the journal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
-    /// A public fact; takes a sequence number.
+    /// A public event, which has a number.
     Event(Event),
-    /// A whole job, copied forward so that older chunks may go, or back from the archive.
+    /// The whole record of a job, copied forward so that older chunks can be removed, or back from the archive.
     Carried(Box<Job>),
-    /// A finished job went by retention.
+    /// A finished job was removed by retention.
     Pruned(JobId),
 }
 
@@ -84,11 +84,11 @@ pub struct Packer {
     labels: Vec<Arc<Labels>>,
     body: Vec<u8>,
     done: Vec<RawChunk>,
-    /// Bytes of the events packed so far, before compression.
+    /// The size of the events packed so far before compression, in bytes.
     pub event_bytes: u64,
 }
 
-/// A chunk that takes no more records, before its compression.
+/// A complete chunk before compression.
 #[derive(Debug)]
 pub struct RawChunk {
     pub first_seq: u64,
@@ -96,7 +96,7 @@ pub struct RawChunk {
 }
 
 impl RawChunk {
-    /// What is stored.
+    /// Compresses the chunk and adds its prefix.
     pub fn seal(&self) -> Vec<u8> {
         seal(formats::JOURNAL_CHUNK, &self.raw)
     }
@@ -254,7 +254,7 @@ impl Chunk {
     }
 }
 
-/// Adds version, checksum and, where it pays, compression.
+/// Compresses a value where that saves space, and adds its version and checksum.
 pub fn seal(format: Format, raw: &[u8]) -> Vec<u8> {
     let mut out = vec![format.newest, 0, 0, 0, 0, 0];
     let packed = (raw.len() >= WORTH_COMPRESSING)
@@ -272,7 +272,7 @@ pub fn seal(format: Format, raw: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The format of the value under a key, by the letter that the key begins with.
+/// The format of the value under a key, which the first letter of the key tells.
 pub fn format_of(key: &[u8]) -> Format {
     match key.first() {
         Some(b'j') => formats::JOURNAL_CHUNK,
@@ -286,8 +286,8 @@ pub fn format_of(key: &[u8]) -> Format {
 /// Undoes [`seal`].
 ///
 /// # Errors
-/// [`Unreadable::Newer`] when the version is one that is not known yet: then nothing else is looked at, for it
-/// may mean something else there.
+/// [`Unreadable::Newer`] when the version is not known yet: then nothing else is read, because it may have another
+/// meaning there. Otherwise [`Unreadable::Damaged`].
 pub fn unseal(format: Format, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let (Some(&[version, flags, a, b, c, d]), Some(body)) =
         (bytes.first_chunk::<PREFIX>(), bytes.get(PREFIX..))

@@ -1,5 +1,5 @@
-//! The journal folded without the index: which jobs it makes, and by which chunks. Snapshots walk along
-//! it, and `verify` compares the index with it.
+//! Folds the journal without the index, into the jobs that it holds and the chunks of each. Snapshots read jobs by it,
+//! and `verify` compares the index with it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use super::codec::Record;
 use super::trail::Trail;
 use crate::job::{Change, Event, Fact, Job, JobId, Labels, State, Status};
 
-/// The jobs of a journal read from its first chunk on.
+/// The jobs of a journal that is read from its first chunk on.
 #[derive(Default)]
 pub struct JournalFold {
     pub jobs: BTreeMap<JobId, FoldedJob>,
 }
 
-/// A job as its events make it.
+/// A job, folded out of its events.
 pub struct FoldedJob {
     pub labels: Arc<Labels>,
     pub status: Status,
-    /// The event that changed it last.
+    /// The number of the event that changed it last.
     pub seq: u64,
     pub trail: Trail,
 }
@@ -27,7 +27,7 @@ impl JournalFold {
     /// Adds one record of a chunk.
     ///
     /// # Errors
-    /// Why it cannot follow what came before.
+    /// Says why the record cannot follow the ones before it.
     pub fn take(&mut self, chunk: u64, record: &Record) -> Result<(), String> {
         match record {
             Record::Event(event) => self.event(chunk, event),
@@ -58,7 +58,7 @@ impl JournalFold {
             if !matches!(state, State::Scheduled | State::Available) || *attempt != 0 {
                 return Err(format!("event {} enqueues job {id} as {state}", event.seq));
             }
-            // The same id again is one whose first job has finished and left the archive.
+            // An id can occur again when its first job has finished and left the archive.
             return match self.jobs.insert(*id, FoldedJob::of(&job, chunk)) {
                 Some(old) if !old.status.state.is_final() => {
                     Err(format!("event {} enqueues job {id}, which is there", event.seq))
@@ -66,7 +66,7 @@ impl JournalFold {
                 Some(_) | None => Ok(()),
             };
         }
-        // Unknown: its beginning has left the log, and it is archived, gone, or copied further on.
+        // An unknown job: its first events were trimmed, so it is archived, removed, or copied forward further on.
         let Some(job) = self.jobs.get_mut(id) else { return Ok(()) };
         let before = job.status;
         job.status = before
@@ -96,7 +96,7 @@ impl JournalFold {
         Ok(())
     }
 
-    /// Forgets what finished up to this event: the archive has it, or it is gone.
+    /// Drops the jobs that finished at or before this event: they are archived or were removed.
     pub fn forget_archived(&mut self, archived: u64) {
         self.jobs.retain(|_, job| !job.status.state.is_final() || job.seq > archived);
     }

@@ -1,4 +1,4 @@
-//! The rows of schedules: one each, written again with every change, in the same step as its event and its job.
+//! The rows of schedules. Each is written again with every change, in the same batch as its event and its job.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::store::formats::{self, Unreadable};
 use crate::store::log::{Log, WriteBatch};
 use crate::store::schedules::Schedules;
 
-/// What the rows' keys begin with.
+/// The prefix of the keys.
 pub const PREFIX: &[u8] = b"s";
 
-/// How long the value of each row is, so that no piece of a longer one is left behind.
+/// The length of each row, so that no part of a longer one is left behind when it is replaced.
 pub type RowLengths = BTreeMap<ScheduleName, usize>;
 
 /// Reads every row.
@@ -30,7 +30,7 @@ pub fn read(log: &dyn Log) -> Result<(Schedules, RowLengths), StoreError> {
     Ok((schedules, rows))
 }
 
-/// Writes a row; `before` is how long its value was, where there was one.
+/// Writes a row and returns its length. `before` is the length of the one that it replaces, or 0.
 pub fn put(
     writes: &mut WriteBatch,
     schedule: &Schedule,
@@ -53,16 +53,16 @@ fn decode(value: &[u8]) -> Result<Schedule, Unreadable> {
     Ok(postcard::from_bytes(&raw).map_err(|error| error.to_string())?)
 }
 
-/// Whether a row is sound and stands under its name.
+/// Checks that a row can be read and has the key of its schedule.
 pub fn check(row: &[u8], value: &[u8]) -> Result<(), Unreadable> {
     let schedule = decode(value)?;
-    match key(&schedule.name) == row {
-        true => Ok(()),
-        false => Err(format!("it holds schedule {}", schedule.name).into()),
+    if key(&schedule.name) == row {
+        return Ok(());
     }
+    Err(format!("it holds schedule {}", schedule.name).into())
 }
 
-/// Removes a row; `before` is how long its value was.
+/// Removes a row of `before` bytes.
 pub fn remove(writes: &mut WriteBatch, name: &ScheduleName, before: usize) {
     writes.remove(key(name), before);
 }

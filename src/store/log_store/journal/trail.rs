@@ -1,11 +1,11 @@
-//! Where the record of a job is: the chunks of the journal that hold its events.
+//! The trail of a job: the chunks of the journal that hold its record.
 
-/// The journal chunks that make a job's record, oldest first. Most jobs have up to three, which need no
-/// memory elsewhere: the second and third stand as their distance from the one before.
+/// The numbers of the chunks that hold a job's record, oldest first. Most jobs have up to three, which are stored inline:
+/// the second and third as their distance from the one before.
 #[derive(Debug, Clone)]
 pub struct Trail {
     first: u64,
-    /// 0: none.
+    /// A step of 0 means that there is no further chunk.
     steps: [u32; 2],
     #[allow(clippy::box_collection)] // eight bytes instead of twenty-four, a million times
     more: Option<Box<Vec<u64>>>,
@@ -16,7 +16,7 @@ impl Trail {
         Trail { first: chunk, steps: [0; 2], more: None }
     }
 
-    /// Adds a chunk; `true` when it is new to the trail.
+    /// Adds a chunk. Returns whether it is new to the trail.
     pub fn add(&mut self, chunk: u64) -> bool {
         let last = self.last();
         if last == chunk {

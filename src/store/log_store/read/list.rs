@@ -1,5 +1,5 @@
-//! Pages of jobs: rows of the index and of the archive, merged by id, newest first. The committer only
-//! hands out where records are; they are read and searched by the caller's thread.
+//! Pages of jobs: rows of the index and of the archive, merged by id, newest first. The committer only says where the
+//! records are. They are read and searched by a thread of the read pool.
 
 use super::records;
 use super::records::RecordReader;
@@ -10,32 +10,32 @@ use crate::store::log_store::commit::index::{Entry, Index};
 use crate::store::log_store::commit::shared::Shared;
 use crate::store::search::Budget;
 
-/// Index entries that one look at the index may pass: the committer waits for it.
+/// The most index entries that one inspection may examine, because the committer waits for it.
 const MAX_PASSED: usize = 20_000;
-/// Entries whose records are to be searched that one look may hand out, for the same reason.
+/// The most entries that one inspection may return for a search, for the same reason.
 const MAX_CANDIDATES: usize = 2_000;
 
-/// The index's part of a page.
+/// The rows of a page that are in the index.
 pub struct IndexRows {
     found: Vec<IndexRow>,
-    /// The id from which down the index was not looked at, when it was not to the end.
+    /// The id at which the inspection stopped before the end of the index: this entry and all below are not examined.
     stopped_at: Option<JobId>,
     passed: u64,
 }
 
-/// A job that the index knows and that may be wanted.
+/// A job of the index that may match.
 struct IndexRow {
     id: JobId,
-    /// The chunks of its record.
+    /// The chunks that hold its record.
     trail: Vec<u64>,
-    /// The entries that were looked at up to it.
+    /// How many entries were examined up to this one.
     passed: u64,
 }
 
-/// One row of a page.
+/// A row of a page.
 pub enum PageRow {
     Read(Box<Job>),
-    /// The record was not where the index had said; it is somewhere else by now.
+    /// The record has moved since the index was inspected.
     Moved(JobId),
 }
 
@@ -43,7 +43,7 @@ impl PageRow {
     fn bytes(&self) -> usize {
         match self {
             PageRow::Read(job) => job.bytes(),
-            PageRow::Moved(_) => 0, // it is read when the part is complete
+            PageRow::Moved(_) => 0, // it is read by itself when the part is complete
         }
     }
 
@@ -55,24 +55,24 @@ impl PageRow {
     }
 }
 
-/// A part of a page: what one look found.
+/// The part of a page that one turn has found.
 pub struct PagePart {
     pub rows: Vec<PageRow>,
     pub next: Option<PageCursor>,
     pub examined: u64,
-    /// Bytes of the records of the page so far.
+    /// The size of the records of the page so far, in bytes.
     pub bytes: usize,
-    /// Whether another row would be more than a page may hold.
+    /// Whether the page can hold no further row.
     pub is_full: bool,
 }
 
-/// The chunks of a job's record, if the index has it.
+/// The chunks that hold the record of a job, if the index has it.
 pub fn trail(index: &Index, id: JobId) -> Option<Vec<u64>> {
     index.entries.get(&id).map(|entry| entry.trail.iter().collect())
 }
 
-/// The index's rows, one more than wanted, so that the end is known; more when their records decide.
-/// Looks at no more than `step` of them.
+/// The rows of the index that may match, one more than the page holds so that its end is known, and more for a search.
+/// Examines at most `step` entries.
 pub fn rows(index: &Index, query: &JobQuery, step: u64) -> IndexRows {
     let (below, lowest) = (query.below(), query.lowest());
     if below.is_some_and(|below| below <= lowest) {
@@ -96,7 +96,7 @@ fn take<'i>(
     step: u64,
 ) -> IndexRows {
     let wanted = if query.terms.is_empty() { query.rows() + 1 } else { MAX_CANDIDATES };
-    // Each entry is held against each name that is wanted.
+    // Every entry is compared with every name of the query.
     let names = query.queues.len() + query.kinds.len() + query.tags.len();
     let most = step.clamp(1, (MAX_PASSED / (1 + names / 8)).max(1) as u64);
     let mut rows = IndexRows { found: Vec::new(), stopped_at: None, passed: 0 };
@@ -114,7 +114,7 @@ fn take<'i>(
     rows
 }
 
-/// Every job in the wanted states, when the ordered sets say that these are few.
+/// All jobs in the states of the query, if the ordered sets have only few of them.
 fn few_candidates(index: &Index, query: &JobQuery) -> Option<Vec<JobId>> {
     if query.states.is_empty() {
         return None;
@@ -148,9 +148,9 @@ fn few_candidates(index: &Index, query: &JobQuery) -> Option<Vec<JobId>> {
     Some(ids)
 }
 
-/// Walks along the index's rows and the archive together, newest first, reads the records and looks into them: to
-/// the end, or until the page is full, `step` jobs were looked at, or the turn is over. One job is always looked at.
-/// The rows found before have so many `bytes`. Large payloads, results and logs are left out of rows.
+/// Merges the rows of the index with the archive, newest first, and reads and searches the records: to the end, or until
+/// the page is full, `step` jobs were examined, or the turn is over. At least one job is examined. The rows that earlier
+/// turns found have `bytes` bytes. Large payloads, results and logs are left out of rows.
 pub fn page(
     shared: &Shared,
     query: &JobQuery,
@@ -179,7 +179,7 @@ pub fn page(
     })
 }
 
-/// A part of a page while it is made.
+/// Builds a part of a page.
 struct PageBuilder<'a> {
     rows: &'a IndexRows,
     matcher: Matcher<'a>,
@@ -188,20 +188,20 @@ struct PageBuilder<'a> {
     part: PagePart,
     limit: usize,
     most_bytes: usize,
-    /// How many of the index's rows were taken.
+    /// How many rows of the index were taken.
     indexed: usize,
-    /// How many of its entries were passed with them.
+    /// How many entries of the index were examined up to the last of them.
     passed: u64,
     /// The last row of the page.
     last: Option<JobId>,
 }
 
-/// What became of a job.
+/// The result of examining a job.
 enum Examined {
     Done,
-    /// It is one more than the page holds.
+    /// The job matches, but the page is full.
     Full,
-    /// It was not read to its end.
+    /// The search was stopped before it had read the whole record.
     Interrupted,
 }
 
@@ -214,7 +214,7 @@ impl PageBuilder<'_> {
         let mut begun = false;
         loop {
             let (found, bound) = (self.rows.found.get(self.indexed), archived.bound());
-            // From this id down nothing was looked at.
+            // The greatest id that was not examined yet.
             let floor = match (found, bound) {
                 (Some(found), bound) => Some(bound.map_or(found.id, |bound| bound.max(found.id))),
                 (None, bound) => bound.max(self.rows.stopped_at),
@@ -255,7 +255,7 @@ impl PageBuilder<'_> {
         }
     }
 
-    /// Looks at a job of the index.
+    /// Examines a job of the index.
     fn indexed(&mut self, found: &IndexRow) -> Result<Examined, StoreError> {
         let row = match self.reader.fold(found.id, &found.trail)? {
             Some(job) => match self.matcher.finds_in(&job, &mut self.reading) {
@@ -270,13 +270,13 @@ impl PageBuilder<'_> {
         Ok(self.push(found.id, row))
     }
 
-    /// Looks at a job of the archive.
+    /// Examines a job of the archive.
     fn archived(&mut self, job: Job) -> Examined {
         let Ok(is_wanted) = self.matcher.finds(&job, &mut self.reading) else {
             return Examined::Interrupted;
         };
         self.part.examined += 1;
-        // A job that was archived between the two looks stands in both.
+        // A job that was archived after the index was inspected is in both.
         if let Some(same) = self.rows.found.get(self.indexed).filter(|found| found.id == job.id) {
             self.indexed += 1;
             self.passed = same.passed;
@@ -298,14 +298,14 @@ impl PageBuilder<'_> {
         Examined::Done
     }
 
-    /// Ends before a job that was not looked at.
+    /// Ends the part before a job that was not examined.
     fn stop(mut self, floor: JobId) -> PagePart {
         self.part.examined += self.passed;
         self.part.next = Some(above(floor));
         self.part
     }
 
-    /// Ends where the index was looked at to the end, or to the floor.
+    /// Ends the part when all rows were examined, down to the floor.
     fn finish(mut self, floor: Option<JobId>) -> PagePart {
         self.part.examined += self.rows.passed;
         self.part.next = floor.map(above);
@@ -313,7 +313,7 @@ impl PageBuilder<'_> {
     }
 }
 
-/// The place before a job.
+/// The cursor of a page that begins with this job.
 fn above(id: JobId) -> PageCursor {
     PageCursor(JobId::from_u128(id.as_u128().saturating_add(1)))
 }

@@ -1,6 +1,6 @@
-//! Reads of the disk, off the runtime's threads and only so many at once. Tokio begins a thread for each
-//! read that finds none idle, up to 512, and what an allocator keeps for a thread stays when it is gone; so
-//! here whoever has read takes the next read that waits.
+//! A pool of threads for reads that block. Tokio alone would start a thread for each read that finds none idle, up to
+//! 512, and the allocator keeps memory for each of them; so the number is limited here, and a thread that has finished a
+//! read takes the next one in the queue.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ use crate::supervise::{Failures, Part, pass};
 
 type Read = Box<dyn FnOnce() + Send>;
 
-/// Who reads, and what waits to be read.
+/// The threads that read, and the reads that are queued.
 #[derive(Clone)]
 pub struct ReadPool {
     limits: ReadLimits,
@@ -22,30 +22,29 @@ pub struct ReadPool {
     failures: Failures,
 }
 
-/// What kind of a read it is.
+/// The class of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadClass {
-    /// A turn of a search. Only some readers take those at once.
+    /// A turn of a search. Only some readers may do these at once.
     Search,
-    /// A stretch of the log, for somebody who is behind. Only some readers take those at once.
+    /// A part of the log, for a follower that is behind. Only some readers may do these at once.
     Log,
-    /// Over soon: a record, a page.
+    /// A short read, such as a record or a page.
     Short,
 }
 
 impl ReadClass {
-    /// The order in which they take turns.
+    /// The classes in the order in which they take turns.
     const ALL: [ReadClass; 3] = [ReadClass::Search, ReadClass::Log, ReadClass::Short];
 }
 
-/// How many reads of each class may be under way at once.
+/// How many reads of each class may run at once.
 #[derive(Debug, Clone, Copy)]
 struct ReadLimits {
     readers: usize,
     searches: usize,
     log: usize,
-    /// Searches and reads of the log together: one reader is left for everything else, if there is more
-    /// than one.
+    /// Searches and reads of the log together. One reader is left for everything else, if there is more than one.
     long: usize,
 }
 
@@ -74,10 +73,10 @@ impl ReadLimits {
 #[derive(Default)]
 struct State {
     reading: usize,
-    /// How many of those that read do so for each class.
+    /// How many reads of each class are running.
     busy: [usize; ReadClass::ALL.len()],
     waiting: [VecDeque<Read>; ReadClass::ALL.len()],
-    /// What was begun last, so that with a single reader all have their turn.
+    /// The class of the last read that was started, so that all classes take turns even with a single reader.
     last: Option<ReadClass>,
 }
 
@@ -107,12 +106,12 @@ impl State {
 }
 
 impl ReadPool {
-    /// At most so many reads at once, and so many of them turns of searches and reads of the log.
+    /// A pool with the numbers of readers that these limits set.
     pub fn new(limits: &Limits, failures: Failures) -> ReadPool {
         ReadPool { limits: ReadLimits::of(limits), state: Arc::default(), failures }
     }
 
-    /// Does a read when it is its turn; `None` when it panicked, or the runtime ends.
+    /// Runs a read when it is its turn. Returns `None` when it panicked, or the runtime ends.
     pub async fn read<T: Send + 'static>(
         &self,
         class: ReadClass,
@@ -120,7 +119,7 @@ impl ReadPool {
     ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         let read = Box::new(move || {
-            // Whoever asked may have given up.
+            // The caller may have stopped waiting.
             let _gone = reply.send(read());
         });
         self.ask(class, read);
@@ -135,7 +134,7 @@ impl ReadPool {
             ReadClass::Search | ReadClass::Log => ahead < self.limits.of_class(class),
         };
         state.waiting[class as usize].push_back(read);
-        // A read that finds no reader free is taken by one that has read for its class.
+        // If no reader is free, one takes it when it has finished another read of its class.
         if free && state.reading < self.limits.readers {
             state.reading += 1;
             let readers = self.clone();
@@ -148,11 +147,11 @@ impl ReadPool {
         }
     }
 
-    /// Reads until nothing waits that may be read now.
+    /// Runs queued reads until there is none that may start now.
     fn run(&self) {
         while let Some((class, read)) = self.next() {
             pass(Part::Reader);
-            // Dropping its reply tells whoever asked; the panic itself was logged by its hook.
+            // After a panic the reply is dropped, which tells the caller. The panic hook has logged it.
             let _panicked = catch_unwind(AssertUnwindSafe(read));
             self.state().busy[class as usize] -= 1;
         }

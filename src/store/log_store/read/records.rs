@@ -1,4 +1,4 @@
-//! Reading: records are folded out of their chunks by the caller's thread, never by the committer.
+//! Reads records and events: they are folded out of their chunks by a thread of the read pool, never by the committer.
 
 use std::collections::HashMap;
 
@@ -10,15 +10,15 @@ use crate::store::log_store::journal::codec::{Chunk, Record};
 use crate::store::search::Budget;
 use crate::store::{Events, Lease, StoreError};
 
-/// Decoded chunks of one read, so that jobs that share a chunk decode it once.
+/// Reads records. It keeps the chunks that it has decoded, because jobs share chunks.
 pub struct RecordReader<'a> {
     shared: &'a Shared,
     chunks: HashMap<u64, Option<OpenChunk>>,
-    /// Bytes of these chunks.
+    /// The size of these chunks in bytes.
     bytes: usize,
 }
 
-/// A decoded chunk, and whose each record is, side by side: a record is looked for in a list of plain
+/// A decoded chunk, and beside it the job of each record, so that the records of a job are found in a list of plain
 /// numbers.
 struct OpenChunk {
     chunk: Chunk,
@@ -37,12 +37,12 @@ impl OpenChunk {
     }
 }
 
-/// The job whose record this helps to make.
+/// The job that this record belongs to.
 fn owner(record: &Record) -> Option<JobId> {
     match record {
         Record::Carried(job) => Some(job.id),
         Record::Event(event) => match &event.fact {
-            // A deleted job's last event stands in the log, but makes no record.
+            // The last event of a deleted job is in the log, but there is no record any more.
             Fact::Job { change: Change::Deleted, .. }
             | Fact::Queue { .. }
             | Fact::Schedule { .. } => None,
@@ -52,7 +52,7 @@ fn owner(record: &Record) -> Option<JobId> {
     }
 }
 
-/// Decoded chunks kept by one reader, and their bytes; beyond either it forgets them all.
+/// How many decoded chunks a reader keeps, and how many bytes of them. Beyond either it drops them all.
 const KEPT: usize = 64;
 const KEPT_BYTES: usize = 2 * 1_024 * 1_024;
 
@@ -61,7 +61,8 @@ impl<'a> RecordReader<'a> {
         RecordReader { shared, chunks: HashMap::new(), bytes: 0 }
     }
 
-    /// The record that a trail makes; `None` when a chunk has gone meanwhile (the job moved on).
+    /// Folds the record of a job out of the chunks of its trail. Returns `None` when a chunk was removed meanwhile, because
+    /// the job has moved.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the events do not make a job.
@@ -97,12 +98,12 @@ impl<'a> RecordReader<'a> {
     }
 }
 
-/// The record that a trail makes.
+/// Folds one record; see [`RecordReader::fold`].
 pub fn fold(shared: &Shared, id: JobId, trail: &[u64]) -> Result<Option<Job>, StoreError> {
     RecordReader::new(shared).fold(id, trail)
 }
 
-/// The records of jobs that were just claimed; `None` for one whose chunks have gone meanwhile.
+/// Reads the records of jobs that were just claimed; `None` for a job whose chunks were removed meanwhile.
 pub fn leases(
     shared: &Shared,
     claimed: &[(ClaimedJob, Event)],
@@ -122,8 +123,8 @@ pub fn token(job: &Job) -> Option<u64> {
     moments.find(|moment| matches!(moment.change, Change::Started { .. })).map(|moment| moment.seq)
 }
 
-/// Reads the archive as one table of it says. A run that was replaced meanwhile keeps its chunks until
-/// its readers can see the new table, so a missing chunk under an unchanged table is damage.
+/// Reads the archive by one version of its table of runs, again when the table changes meanwhile. A replaced run keeps
+/// its chunks until readers can see the new table, so a chunk that is missing under an unchanged table is damage.
 pub fn from_archive<T>(
     shared: &Shared,
     read: impl Fn(&Archive) -> Result<T, StoreError>,
@@ -137,7 +138,7 @@ pub fn from_archive<T>(
     }
 }
 
-/// What an event makes of a status.
+/// The status of a job after an event.
 pub fn status_after(status: Status, event: &Event) -> Result<Status, StoreError> {
     match &event.fact {
         Fact::Job { id, change, .. } => status.after(change).map_err(|refused| {
@@ -147,11 +148,11 @@ pub fn status_after(status: Status, event: &Event) -> Result<Status, StoreError>
     }
 }
 
-/// Chunks decoded in one go when reading the log.
+/// How many chunks are looked up at once when the log is read.
 const CHUNKS_PER_READ: usize = 64;
 
-/// The log after a place, without large payloads and results; fewer than `max` events when `read_bytes` of
-/// chunks were read for them, or the server stops. No chunk is read any more once nobody waits for the answer.
+/// Reads the events after a cursor, without large payloads and results. It returns fewer than `max` events when it has
+/// read `read_bytes` of chunks or the server stops, and stops reading when the caller has stopped waiting.
 pub fn events(
     shared: &Shared,
     after: Cursor,
@@ -181,7 +182,7 @@ pub fn events(
                 return Ok(Events::Some(found));
             }
             if budget.is_some_and(Budget::is_in_vain) {
-                return Err(StoreError::Closed); // nobody hears it
+                return Err(StoreError::Closed); // the caller has stopped waiting
             }
             let Some(chunk) = shared.chunk(number)? else { break };
             bytes += chunk.bytes;
@@ -196,14 +197,14 @@ pub fn events(
                 }
             }
         }
-        // Nothing new although the head is further on: the log was trimmed under us, so look again.
+        // There should be events up to the head. If the log was trimmed meanwhile, the next round notices.
         if found.len() == before && shared.oldest().seq <= after.seq {
             return Err(StoreError::Corrupt(format!("event {next} is missing from the log")));
         }
     }
 }
 
-/// The whole log after a place, in as many reads as it takes; nothing when it does not reach back so far.
+/// Reads all events after a cursor, in as many reads as it takes. Returns none when the log does not reach back so far.
 pub fn all_events(shared: &Shared, after: Cursor) -> Result<Vec<Event>, StoreError> {
     let mut all: Vec<Event> = Vec::new();
     loop {

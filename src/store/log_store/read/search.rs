@@ -1,5 +1,5 @@
-//! A list or a search, turn by turn: the committer says where records are, a reader reads them and looks into
-//! them for a while, then others have their turn.
+//! Lists and searches. They run in turns: the committer says where records are, a reader reads and searches them for a
+//! while, and then other reads have their turn.
 
 use super::list;
 use super::pool::ReadClass;
@@ -10,7 +10,7 @@ use crate::store::search::Budget;
 use crate::store::{Page, Store, StoreError};
 
 impl LogStore {
-    /// A page, turn by turn: see [`Store::list`].
+    /// Reads a page in turns; see [`Store::list`].
     pub async fn search(&self, query: JobQuery) -> Result<Page, StoreError> {
         let (limit, step) = (query.rows(), self.shared.limits.search_step as u64);
         let (budget, _caller) =
@@ -18,7 +18,7 @@ impl LogStore {
         let mut page = Page::begin(self.head());
         let mut is_first = true;
         let mut bytes = 0;
-        // A list without terms is read like anything else while it finds what it lists; a search waits its turn.
+        // A list without terms is a short read for as long as every turn finds rows. Everything else is a search.
         let mut class = if query.terms.is_empty() { ReadClass::Short } else { ReadClass::Search };
         loop {
             let left = step.saturating_sub(page.examined);
@@ -32,12 +32,12 @@ impl LogStore {
                 .inspect_index(move |index, head| (list::rows(index, &asked, left), head))
                 .await?;
             if std::mem::take(&mut is_first) {
-                page.cursor = head; // the place that the rows of the first look were read at
+                page.cursor = head; // the cursor at which the index was first inspected
             }
             let turn = budget.clone();
             let read = move |shared: &Shared| {
                 if turn.is_in_vain() {
-                    return Err(StoreError::Closed); // nobody hears it
+                    return Err(StoreError::Closed); // the caller has stopped waiting
                 }
                 list::page(shared, &wanted, &rows, left, bytes, &turn)
             };
@@ -51,7 +51,7 @@ impl LogStore {
             for row in part.rows {
                 match row {
                     list::PageRow::Read(job) => page.jobs.push(*job),
-                    // Its chunks went meanwhile: ask for it by itself.
+                    // Its chunks were removed meanwhile, so it is read by itself.
                     list::PageRow::Moved(id) => {
                         let job = self.moved(id, &query, &budget).await?;
                         bytes += job.as_ref().map_or(0, Job::bytes);
@@ -66,7 +66,7 @@ impl LogStore {
         }
     }
 
-    /// A job that a search finds and that moved while it was read; `None` when it is not wanted any more.
+    /// Reads a job that moved during a search. Returns `None` when it does not match any more.
     async fn moved(
         &self,
         id: JobId,
@@ -76,7 +76,7 @@ impl LogStore {
         let Some(job) = self.get(id).await?.0 else { return Ok(None) };
         let (query, budget) = (query.clone(), budget.clone());
         let look = move |_: &Shared| {
-            // It is looked at to its end, for the page goes on behind it.
+            // It is searched to its end, because the page continues behind it.
             let goes_on = || !budget.is_in_vain();
             let found = Matcher::new(&query).finds(&job, &mut Reading::new(&goes_on));
             found.map(|is_wanted| is_wanted.then_some(job)).map_err(|_| StoreError::Closed)

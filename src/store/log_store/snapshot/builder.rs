@@ -1,5 +1,5 @@
-//! Writes a snapshot into an empty directory: the events as a journal, the finished jobs as runs of the
-//! archive, the others copied behind the events. The store begins a new life.
+//! Builds a store from a snapshot in an empty log: the events as a journal, the finished jobs as runs of the archive, and
+//! copies of the others behind the events. The store gets an epoch of its own.
 
 use crate::job::{Cursor, Event, Job, Time};
 use crate::store::StoreError;
@@ -12,33 +12,33 @@ use crate::store::log_store::journal::codec::{Packer, RawChunk};
 use crate::store::log_store::journal::schedule_rows;
 use crate::store::snapshot::{Head, Piece, Totals};
 
-/// Bytes handed to the disk in one step.
+/// The size of a batch in bytes.
 const STEP: u64 = 1_024 * 1_024;
-/// Bytes of payloads and logs after which a run is written, however few its jobs are.
+/// The size of payloads and logs in bytes at which a run is written, however few jobs it has.
 const RUN_BYTES: usize = 16 * 1_024 * 1_024;
 
-/// A store in the making. Without [`Builder::finish`] the log holds no store.
+/// Builds a store. Until [`Builder::finish`] the log holds none.
 pub struct Builder {
     log: Box<dyn Log>,
     writes: WriteBatch,
     meta: Meta,
     head: Option<Head>,
     packer: Packer,
-    /// When the packer's records were committed.
+    /// When the records in the packer were committed.
     at: Time,
     chunk: u64,
     /// The number of the next event.
     next_seq: u64,
     run: Vec<Job>,
     run_bytes: usize,
-    /// The end of the job that finished last.
+    /// The event that ended the last finished job.
     finished: u64,
     totals: Totals,
     is_whole: bool,
 }
 
 impl Builder {
-    /// Begins in an empty log.
+    /// Starts with an empty log.
     pub fn new(log: Box<dyn Log>) -> Builder {
         Builder {
             log,
@@ -60,7 +60,7 @@ impl Builder {
     /// Adds the next piece, in the order of [`Snapshot::next`](crate::store::Snapshot::next).
     ///
     /// # Errors
-    /// When the piece cannot follow the ones before, or the disk refuses.
+    /// When the piece cannot follow the ones before it, or the log cannot be written.
     pub fn push(&mut self, piece: Piece) -> Result<(), StoreError> {
         if self.is_whole {
             return Err(wrong("there is more after the end"));
@@ -95,18 +95,19 @@ impl Builder {
         if self.writes.bytes() >= STEP { self.flush() } else { Ok(()) }
     }
 
-    /// Hands the log what was collected.
+    /// Writes the collected batch.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         self.log.apply(std::mem::take(&mut self.writes))
     }
 
-    /// Makes what was written a store and says what is in it. The log is closed; nobody has verified it yet.
+    /// Writes the description of the store, which makes the log one, and returns what is in it. The log is closed and was
+    /// not verified.
     ///
     /// # Errors
-    /// When the end was not among the pieces, or the disk refuses.
+    /// When the end was not among the pieces, or the log cannot be written.
     pub fn finish(mut self) -> Result<Totals, StoreError> {
         if !self.is_whole {
-            return Err(wrong("it breaks off before its end"));
+            return Err(wrong("it ends before its last piece"));
         }
         self.flush()?;
         self.log.sync()?;
@@ -178,7 +179,7 @@ impl Builder {
         Err(wrong(&format!("the events up to {} are not all there", head.head)))
     }
 
-    /// A chunk has one time for all that is in it.
+    /// Starts a new chunk when the time differs, because a chunk has one time for all its records.
     fn commit_at(&mut self, at: Time) -> Result<(), StoreError> {
         if at == self.at {
             return Ok(());

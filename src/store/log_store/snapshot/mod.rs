@@ -1,4 +1,5 @@
-//! Snapshots of a whole store, who reads them, and how a store is built from one.
+//! Snapshots of a whole store: how they are read, what their readers keep from being removed, and how a store is built
+//! from one.
 
 pub mod builder;
 pub mod pins;

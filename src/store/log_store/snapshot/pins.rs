@@ -1,4 +1,4 @@
-//! Who reads a snapshot: while somebody does, nothing of the journal or the archive is removed.
+//! The pins of snapshot readers: while there are any, nothing is removed from the journal or the archive.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -6,78 +6,78 @@ use std::time::Duration;
 
 use crate::job::Time;
 
-/// A reader that asks for nothing for so long is given up: it holds the trimming up.
+/// A reader that reads nothing for so long loses its pin, because it keeps the journal from being trimmed.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
-/// Who reads a snapshot.
+/// The pins of all snapshot readers.
 #[derive(Default)]
 pub struct Pins(Mutex<Vec<Weak<Pin>>>);
 
-/// Held by one reader.
+/// The pin of one reader, which drops it at its end.
 pub struct Pin {
     began: Time,
-    /// When it last asked for more, in milliseconds.
+    /// When the reader last read something, in milliseconds.
     touched: AtomicI64,
-    /// There once the reader was given up.
-    given_up: OnceLock<GivenUp>,
+    /// Set once the pin was revoked.
+    revoked: OnceLock<Revoked>,
 }
 
-/// Why a reader was given up.
+/// Why a pin was revoked.
 #[derive(Debug, Clone, Copy)]
-enum GivenUp {
+enum Revoked {
     Idle,
     TookTooLong,
 }
 
-impl GivenUp {
+impl Revoked {
     fn text(self) -> &'static str {
         match self {
-            GivenUp::Idle => "the reader of the snapshot stood still",
-            GivenUp::TookTooLong => "reading the snapshot took longer than store.max_export allows",
+            Revoked::Idle => "the reader of the snapshot stood still",
+            Revoked::TookTooLong => "reading the snapshot took longer than store.max_export allows",
         }
     }
 }
 
 impl Pin {
-    /// Notes that the reader asks for more.
+    /// Notes that the reader has read something.
     pub fn touch(&self, now: Time) {
         self.touched.store(now.millis(), Ordering::Release);
     }
 
-    /// Why the reader was given up, if it was.
-    pub fn given_up(&self) -> Option<&'static str> {
-        self.given_up.get().map(|why| why.text())
+    /// Why the pin was revoked, if it was.
+    pub fn revoked(&self) -> Option<&'static str> {
+        self.revoked.get().map(|why| why.text())
     }
 }
 
 impl Pins {
-    /// Adds a reader.
+    /// Adds a pin.
     pub fn add(&self, now: Time) -> Arc<Pin> {
         let pin = Arc::new(Pin {
             began: now,
             touched: AtomicI64::new(now.millis()),
-            given_up: OnceLock::new(),
+            revoked: OnceLock::new(),
         });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pin));
         pin
     }
 
-    /// Whether somebody reads, so that nothing may be removed. Gives up readers that stand still, and those that
-    /// have read for longer than `longest`.
+    /// Whether there are pins, so that nothing may be removed. Revokes the pins of idle readers, and of those that have
+    /// read for longer than `longest`.
     pub fn prevent_removal(&self, now: Time, longest: Duration) -> bool {
         let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pins.retain(|pin| {
             let Some(pin) = pin.upgrade() else { return false };
             let touched = Time::from_millis(pin.touched.load(Ordering::Acquire));
             let why = if now.since(touched) >= IDLE_LIMIT {
-                GivenUp::Idle
+                Revoked::Idle
             } else if now.since(pin.began) >= longest {
-                GivenUp::TookTooLong
+                Revoked::TookTooLong
             } else {
                 return true;
             };
-            // Nobody else gives it up: it leaves the list here.
-            let _ = pin.given_up.set(why);
+            // It cannot have been set before, because the pin leaves the list here.
+            let _ = pin.revoked.set(why);
             false
         });
         !pins.is_empty()

@@ -1,5 +1,5 @@
-//! Snapshots: the committer makes a cut between two groups, and a reader walks along it in bounded
-//! steps while changes go on. While somebody reads, nothing of the journal or the archive is removed.
+//! Reads snapshots: the committer captures its state between two groups, and a reader reads along it in bounded steps
+//! while the store changes. Meanwhile nothing is removed from the journal or the archive.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -25,14 +25,14 @@ use crate::store::schedules::Schedules;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 use crate::store::{Keep, Limits, Retention, StoreError};
 
-/// Journal chunks read in one step.
+/// How many chunks are read in one step.
 const CHUNKS: usize = 16;
-/// Jobs folded in one step, fewer when they are large.
+/// The most jobs that are read in one step.
 const JOBS: usize = 256;
-/// Bytes of payloads and logs after which a step ends.
+/// The size of payloads and logs in bytes at which a step ends.
 const BYTES: usize = 1_024 * 1_024;
 
-/// What is durable at one place of the log.
+/// The state of the store at one cursor, when everything up to it was durable.
 pub struct SnapshotState {
     chunks: Range<u64>,
     archive: Archive,
@@ -43,8 +43,8 @@ pub struct SnapshotState {
 }
 
 impl SnapshotState {
-    /// Between two groups, on the thread that removes things.
-    pub fn of(core: &Core) -> SnapshotState {
+    /// Captures the state between two groups. It runs on the committer, which also removes things.
+    pub fn capture(core: &Core) -> SnapshotState {
         let shared = &core.shared;
         let at = shared.clock.now();
         let head = Head {
@@ -60,7 +60,7 @@ impl SnapshotState {
     }
 }
 
-/// Reads along a cut, step by step. Blocks.
+/// Reads a snapshot step by step. It blocks.
 pub struct SnapshotReader {
     shared: Arc<Shared>,
     state: SnapshotState,
@@ -71,11 +71,11 @@ pub struct SnapshotReader {
 
 enum Stage {
     Head,
-    /// The next chunk.
+    /// The chunks of the journal, from this one on.
     Events(u64),
-    /// The runs that are left, in the order their jobs finished.
+    /// The runs that are left, in the order in which their jobs finished.
     Archived(VecDeque<Arc<Run>>),
-    /// Jobs that are not archived and the chunks that make each.
+    /// The jobs that are not archived, each with the chunks that hold its record.
     Unarchived(VecDeque<(JobId, Vec<u64>)>),
     Done,
 }
@@ -91,13 +91,13 @@ impl SnapshotReader {
         }
     }
 
-    /// A walk along a log that no server uses. Nothing in it is changed.
+    /// Reads a log that no server uses. Nothing in it is changed.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn offline(log: Box<dyn Log>) -> Result<SnapshotReader, StoreError> {
         let (core, last) = load(log)?;
-        let mut state = SnapshotState::of(&core);
+        let mut state = SnapshotState::capture(&core);
         state.head.at = last;
         Ok(SnapshotReader::new(core.shared, state))
     }
@@ -145,8 +145,8 @@ impl SnapshotReader {
             Stage::Unarchived(jobs) => self.jobs(jobs),
             Stage::Done => Ok(Vec::new()),
         };
-        // What was given up may have been removed under the reader, so nothing it found counts.
-        if let Some(why) = self.state.pin.given_up() {
+        // Without a pin the data may have been removed during the read, so what was found does not count.
+        if let Some(why) = self.state.pin.revoked() {
             return Err(StoreError::Unavailable(why.into()));
         }
         let pieces = step?;
@@ -178,7 +178,7 @@ impl SnapshotReader {
         Ok(pieces)
     }
 
-    /// The jobs that the archive has not: the finished ones first, in the order of their ends.
+    /// The jobs that are not archived: first the finished ones, in the order in which they finished.
     fn unarchived(&mut self) -> VecDeque<(JobId, Vec<u64>)> {
         let fold = std::mem::take(&mut self.fold);
         let (mut finished, waiting): (Vec<_>, Vec<_>) =
@@ -211,7 +211,7 @@ impl SnapshotReader {
     }
 }
 
-/// Everything in a log that no server uses, and when its last chunk was committed.
+/// Loads a log that no server uses. Returns its state, and when its last chunk was committed.
 pub fn load(log: Box<dyn Log>) -> Result<(Core, Time), StoreError> {
     let for_ever = Keep { age: Duration::MAX, count: u64::MAX };
     let retention = Retention { events: for_ever, ..Retention::default() };
@@ -225,7 +225,7 @@ pub fn load(log: Box<dyn Log>) -> Result<(Core, Time), StoreError> {
     Ok((core, last))
 }
 
-/// A walk along a store in use. Each step runs on a thread that may block.
+/// Reads a snapshot of a store in use. Each step runs on a thread that may block.
 pub struct LiveSnapshot(Option<SnapshotReader>);
 
 impl LiveSnapshot {
@@ -238,7 +238,9 @@ impl LiveSnapshot {
 impl Snapshot for LiveSnapshot {
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError> {
         let Some(mut walk) = self.0.take() else {
-            return Err(StoreError::Unavailable("a step of the snapshot was broken off".into()));
+            return Err(StoreError::Unavailable(
+                "an earlier step of the snapshot was cancelled".into(),
+            ));
         };
         walk.shared.check()?;
         let step = tokio::task::spawn_blocking(move || (walk.next(), walk)).await;

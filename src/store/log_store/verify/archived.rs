@@ -1,5 +1,5 @@
-//! The archive: run headers agree with their chunks, jobs with the log, key rows with jobs.
-//! Each run is read once; only ids are remembered.
+//! Checks the archive: the headers of runs against their chunks, the jobs against the journal, and the rows of keys
+//! against the jobs. Each run is read once, and only ids are kept in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::store::log_store::archive::runs::Run;
 use crate::store::log_store::commit::meta::Meta;
 use crate::store::log_store::journal::fold::JournalFold;
 
-/// Answers with the ids that are archived.
+/// Checks the whole archive. Returns the ids of the archived jobs.
 pub(super) fn check(
     log: &dyn Log,
     meta: &Meta,
@@ -84,7 +84,7 @@ fn header(name: &str, key: &[u8], value: &[u8], meta: &Meta, report: &mut Report
     Some(run)
 }
 
-/// The header's ids, counts and times against the jobs.
+/// Checks the ids, counts and times of a header against the jobs.
 fn check_run(name: &str, run: &Run, jobs: &[Job], report: &mut Report) {
     if !jobs.is_sorted_by(|a, b| a.id < b.id) {
         report.problem(name, "the jobs are not in the order of their ids");
@@ -151,7 +151,7 @@ fn check_job(name: &str, job: &Job, meta: &Meta, fold: &JournalFold, report: &mu
     }
 }
 
-/// The row of an archived job's key. Answers with the number of keys, none or one.
+/// Checks the row of an archived job's key. Returns the number of its keys, which is 0 or 1.
 fn check_key(name: &str, log: &dyn Log, job: &Job, report: &mut Report) -> Result<u64, StoreError> {
     let Some(key) = &job.spec.idempotency_key else { return Ok(0) };
     match keys::owner(log, key)? {

@@ -1,5 +1,4 @@
-//! The index that a server would build, against the plain fold of the journal and the records that
-//! the chunks make.
+//! Checks the index that a server would build against the folded journal and the records in its chunks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,7 +78,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The counters a server shows against the recount that this report is.
+/// Checks the counters that a server would show against the numbers of this report.
 fn check_counters(core: &Core, report: &mut Report) {
     for state in State::ALL {
         let (shown, counted) = (core.index.in_state(state), report.jobs[&state]);

@@ -1,5 +1,5 @@
-//! `verify`: everything in a directory against everything else, without changing it. What it looks at
-//! is read with as little of the store's own machinery as can be, so that a fault in one is seen.
+//! Verifies a store that no server uses, without changing it. It shares as little code as possible with the store
+//! itself, so that a mistake in one of them is noticed.
 
 mod archived;
 mod live;
@@ -18,9 +18,9 @@ use super::snapshot::reader;
 use crate::store::StoreError;
 use crate::store::log::Log;
 
-/// Checks a directory that no server uses: every stored value, the numbers of chunks and events, every
-/// job's story, the archive, the keys, and the index that a server would build from it all. Nothing in
-/// the directory is changed. What is wrong stands in [`Report::problems`].
+/// Verifies a store that no server uses: every stored value, the numbers of chunks and events, the events of every job,
+/// the archive, the keys, and the index that a server would build. Nothing is changed. [`Report::problems`] says what is
+/// wrong.
 pub fn verify(dir: &Path, open: impl FnOnce(&Path) -> Result<Box<dyn Log>, StoreError>) -> Report {
     let mut report = Report::new(dir);
     let checked = catch_unwind(AssertUnwindSafe(|| check(open(dir)?, &mut report)));
@@ -79,7 +79,7 @@ fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Every value: a key that is known, a body that its checksum allows.
+/// Checks that every key is a known one, and that every value has the right checksum.
 fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(), StoreError> {
     for row in log.scan(b"") {
         let (key, value) = row?;
@@ -97,7 +97,7 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(), StoreError> {
             }
             (Some(b'k'), _) => {
                 report.keys += 1;
-                continue; // an id, without a body; the archive's check reads it
+                continue; // a plain id, which is checked with the archive
             }
             _ => {
                 report.problem(&name, "no such key is known");
@@ -111,14 +111,14 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Chunks and events without a hole, and every event possible after the one before.
+/// Checks that no chunk or event is missing, and that every event can follow the ones before it.
 fn check_journal(log: &dyn Log, report: &mut Report) -> Result<JournalFold, StoreError> {
     let mut fold = JournalFold::default();
     let (mut next_chunk, mut next_seq) = (None, None);
     for row in log.scan(b"j") {
         let (key, value) = row?;
         let name = report::key_name(&key);
-        let Some(number) = chunks::number(&key) else { continue }; // told as unknown already
+        let Some(number) = chunks::number(&key) else { continue }; // was reported as an unknown key
         if next_chunk.is_some_and(|next| next != number) {
             report.problem(&name, format!("chunk {} is missing before it", number - 1));
         }
@@ -127,7 +127,7 @@ fn check_journal(log: &dyn Log, report: &mut Report) -> Result<JournalFold, Stor
             Ok(chunk) => chunk,
             Err(why) => {
                 report.problem(&name, why);
-                next_seq = None; // what it held is not known
+                next_seq = None; // it is not known which events it held
                 continue;
             }
         };

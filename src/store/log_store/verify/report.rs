@@ -1,4 +1,4 @@
-//! What `verify` found: a summary, and every problem with the key it is about.
+//! The report of `verify`: a summary, and every problem with the key of the value that it is about.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,54 +7,54 @@ use std::path::{Path, PathBuf};
 use crate::job::{Epoch, State};
 use crate::store::formats::Unreadable;
 
-/// Problems that are kept; the rest is counted.
+/// How many problems are kept. The others are only counted.
 const KEPT: usize = 1_000;
 
-/// The findings of [`verify`](super::verify).
+/// What [`verify`](super::verify) found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Where.
+    /// The data directory.
     pub dir: PathBuf,
-    /// The life of the store, when its description can be read.
+    /// The epoch of the store, if its description can be read.
     pub epoch: Option<Epoch>,
-    /// Jobs in each state.
+    /// The number of jobs in each state.
     pub jobs: BTreeMap<State, u64>,
-    /// How many of them are in the archive.
+    /// The number of archived jobs.
     pub archived: u64,
-    /// Runs of the archive.
+    /// The number of runs in the archive.
     pub runs: u64,
-    /// Chunks of the journal.
+    /// The number of chunks in the journal.
     pub chunks: u64,
-    /// Events in the log.
+    /// The number of events in the journal.
     pub events: u64,
-    /// The events begin after this number.
+    /// The number of the event before the oldest one.
     pub oldest: u64,
     /// The number of the newest event.
     pub head: u64,
-    /// Idempotency keys of archived jobs.
+    /// The number of rows for idempotency keys of archived jobs.
     pub keys: u64,
-    /// Schedules.
+    /// The number of schedules.
     pub schedules: u64,
-    /// Bytes of all keys and values.
+    /// The size of all keys and values in bytes.
     pub value_bytes: u64,
-    /// Bytes of the files.
+    /// The size of all files in bytes.
     pub disk_bytes: u64,
-    /// What is wrong, at most the first thousand.
+    /// The problems, at most the first thousand.
     pub problems: Vec<Problem>,
-    /// Problems beyond those.
+    /// How many more problems there are.
     pub more_problems: u64,
-    /// A newer version wrote some of it, so that this one cannot say whether it is sound.
+    /// Whether a newer version wrote some of it, so that this version cannot say whether it is sound.
     pub is_newer: bool,
-    /// Why it could not be looked at, when it could not: that says nothing about the store.
+    /// Why the store could not be checked, if so. That says nothing about its state.
     pub unchecked: Option<String>,
 }
 
-/// Something that should not be.
+/// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The key of the value that it is about, such as `j 12` or `meta`; empty for the whole directory.
+    /// The key of the value that it is about, such as `j 12` or `meta`; empty for the store as a whole.
     pub key: String,
-    /// What is wrong.
+    /// A description of the problem.
     pub what: String,
 }
 
@@ -81,7 +81,7 @@ impl Report {
         }
     }
 
-    /// Whether it was looked at and nothing is wrong.
+    /// Whether the store was checked and nothing is wrong.
     pub fn is_sound(&self) -> bool {
         self.problems.is_empty() && self.unchecked.is_none()
     }
@@ -141,7 +141,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// A key as people read it: its letter, then its numbers or its text.
+/// A key in readable form: its letter, then its numbers or its text.
 pub(super) fn key_name(key: &[u8]) -> String {
     let number = |bytes: &[u8]| bytes.iter().fold(0u64, |n, byte| n << 8 | u64::from(*byte));
     match (key.first(), key.len()) {
