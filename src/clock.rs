@@ -1,4 +1,4 @@
-//! The clock a store is given: the system's, or one that a test moves by hand.
+//! The clock that stores and engines are given: the one of the system, or one that a test sets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,13 +6,13 @@ use std::time::SystemTime;
 
 use crate::job::Time;
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> Time;
 }
 
-/// The system's wall clock.
+/// The clock of the system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -22,11 +22,11 @@ impl Clock for SystemClock {
     }
 }
 
-/// Whether the system's clock can be served by: after 1970, before which libraries that we need panic, and
-/// before the end of the year 9999, after which RFC 3339 has no times.
+/// Checks that the clock of the system is usable: not before 1970, where libraries that we need panic, and not after the
+/// year 9999, where RFC 3339 has no times.
 ///
 /// # Errors
-/// What the clock says and what is needed.
+/// Says what time the clock shows and what is needed.
 pub fn check_system() -> Result<(), String> {
     check(SystemTime::now())
 }
@@ -39,7 +39,7 @@ fn check(now: SystemTime) -> Result<(), String> {
     Err(format!("the system clock says {at}: set it to a time from 1970 to 9999"))
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that only moves when a test moves it.
 #[derive(Debug, Clone, Default)]
 pub struct ManualClock(Arc<AtomicI64>);
 
@@ -49,7 +49,7 @@ impl ManualClock {
         ManualClock(Arc::new(AtomicI64::new(now.millis())))
     }
 
-    /// Moves it forward.
+    /// Moves the clock forward.
     pub fn advance(&self, by: std::time::Duration) {
         let later = self.now().after(by);
         self.0.store(later.millis(), Ordering::SeqCst);

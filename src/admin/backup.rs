@@ -1,5 +1,5 @@
-//! `cortado backup`: reads the export of a running server and builds a directory from it, which is then
-//! verified. The server goes on meanwhile; the copy is of one place in its log.
+//! `cortado backup`: reads the export of a running server, builds a data directory from it, and verifies it. The server
+//! keeps working meanwhile; the backup is of one cursor.
 
 use std::future::Future;
 use std::io::{self, BufReader, Read, Write};
@@ -12,14 +12,14 @@ use crate::cli::api::ApiClient;
 use crate::cli::export::broken_off;
 use crate::config::BackupArgs;
 
-/// Pieces of the answer that may wait for the disk.
+/// How many parts of the response may wait for the disk.
 const WAITING: usize = 64;
 
-/// Copies and verifies.
+/// Makes a backup and verifies it.
 ///
 /// # Errors
-/// When the server refuses or breaks off, the directory is not empty, what was written is not sound, or
-/// `stop` resolves; then there is no store in the directory.
+/// When the server refuses or ends the response early, the directory is not empty, what was written is not sound, or
+/// `stop` resolves. Then there is no store in the directory.
 pub async fn run(
     args: BackupArgs,
     stop: impl Future<Output = ()>,
@@ -36,7 +36,7 @@ pub async fn run(
         fed = feed(response, bytes) => fed,
         () = stop => Err("interrupted".to_owned()),
     };
-    // The builder's own reason is the better one: the feed ends when the builder does.
+    // The error of the builder comes first, because the feed also ends when the builder has failed.
     let built = building.await.map_err(|error| error.to_string())?;
     let nothing = format!("nothing was kept in {}", args.dir.display());
     let built = match (fed, built) {
@@ -46,7 +46,7 @@ pub async fn run(
     report(&args.dir, built.totals, out)
 }
 
-/// Hands the answer to the builder; ends early and in silence when that is gone.
+/// Feeds the response to the builder. It ends without an error when the builder has ended.
 async fn feed(mut response: reqwest::Response, bytes: mpsc::Sender<Bytes>) -> Result<(), String> {
     while let Some(chunk) = response.chunk().await.map_err(|error| broken_off(&error))? {
         if bytes.send(chunk).await.is_err() {
@@ -56,7 +56,7 @@ async fn feed(mut response: reqwest::Response, bytes: mpsc::Sender<Bytes>) -> Re
     Ok(())
 }
 
-/// The answer as a file that a thread may block on.
+/// The response as a reader that blocks.
 struct Received {
     received: mpsc::Receiver<Bytes>,
     now: Bytes,

@@ -6,18 +6,18 @@ use crate::store::formats::Unreadable;
 /// What went wrong, in words for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failed {
-    /// A newer version of Cortado wrote what was to be read.
+    /// A newer version of Cortado wrote the data.
     #[error("{0}")]
     Newer(String),
-    /// Anything else.
+    /// Any other failure.
     #[error("{0}")]
     Other(String),
 }
 
 impl Failed {
-    /// The exit code of a command that could not do what it was asked.
+    /// The exit code of a command that has failed.
     pub const OTHER: u8 = 2;
-    /// The exit code of a process that met data of a newer version.
+    /// The exit code when the data is of a newer version.
     pub const NEWER: u8 = 3;
 
     /// The exit code of the process.
@@ -28,7 +28,7 @@ impl Failed {
         }
     }
 
-    /// The same with words before it.
+    /// Adds words before the message.
     pub(super) fn after(self, words: &str) -> Failed {
         match self {
             Failed::Newer(why) => Failed::Newer(format!("{words}: {why}")),
@@ -50,7 +50,7 @@ impl From<&str> for Failed {
 }
 
 impl From<StoreError> for Failed {
-    /// What a store says, without the words that are meant for its callers.
+    /// The message of a store's error, without the words that are meant for other callers.
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Newer { .. } => Failed::Newer(error.to_string()),
@@ -63,7 +63,7 @@ impl From<StoreError> for Failed {
 }
 
 impl From<Unreadable> for Failed {
-    /// What the lines of an export say.
+    /// The message of an error in an export.
     fn from(why: Unreadable) -> Self {
         match why {
             Unreadable::Newer { .. } => Failed::from(why.at("the export")),

@@ -17,7 +17,7 @@ use crate::store::data_dir::{self, Builder};
 use crate::store::snapshot::Totals;
 use crate::store::{ExportReader, ExportWriter, StoreError};
 
-/// Why pieces stop coming: the store's fault, or the file's.
+/// Why reading or writing pieces failed.
 enum Broken {
     Store(StoreError),
     Output(String),
@@ -38,8 +38,8 @@ impl From<Broken> for Failed {
     }
 }
 
-/// Checks a directory and prints what was found. Answers with the exit code: 0 sound, 1 not, 2 when it could not be looked at, 3 when a newer
-/// version wrote it.
+/// Verifies a directory and prints the report. Returns the exit code: 0 when it is sound, 1 when it is not, 2 when it
+/// could not be checked, and 3 when a newer version wrote it.
 ///
 /// # Errors
 /// When the output cannot be written.
@@ -67,12 +67,12 @@ pub fn export(dir: &Path, out: &mut impl Write) -> Result<(), Failed> {
     Ok(out.flush().map_err(cannot)?)
 }
 
-/// Makes a directory out of an export and checks it. An export without checksums, of an older version, is
-/// taken with a warning.
+/// Builds a directory from an export and verifies it. An export of an older version, without checksums, is imported with
+/// a warning.
 ///
 /// # Errors
-/// When a line was changed or the file is not whole, the directory is not empty, or what was made is not
-/// sound. Then there is no store in the directory.
+/// When a line was changed or the file is incomplete, the directory is not empty, or the result is not sound. Then there
+/// is no store in the directory.
 pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
     let imported = if args.file == Path::new("-") {
         read_in(&mut io::stdin().lock(), &args.data_dir)?
@@ -91,13 +91,13 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
     report(&args.data_dir, imported.totals, out)
 }
 
-/// Makes a directory out of a backup and checks it.
+/// Builds a directory from a backup and verifies it.
 ///
 /// # Errors
-/// When the backup cannot be read, the directory is not empty, or what was made is not sound. Then there is no
-/// store in the directory.
+/// When the backup cannot be read, the directory is not empty, or the result is not sound. Then there is no store in the
+/// directory.
 pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
-    // The backup first: a wrong name for it must not leave a new directory behind.
+    // The backup is read first, so that a wrong name for it does not leave a new directory behind.
     let mut begun: Option<Builder> = None;
     data_dir::read_out::<StoreError>(&args.backup, |piece| {
         let builder = match &mut begun {
@@ -110,7 +110,7 @@ pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
     report(&args.data_dir, totals, out)
 }
 
-/// What was read from an export.
+/// The result of an import.
 #[derive(Debug)]
 struct Imported {
     totals: Totals,
@@ -133,7 +133,7 @@ fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Imported, Failed> {
         let piece = reader.piece(&line)?;
         let builder = match &mut begun {
             Some(builder) => builder,
-            // The first line first: what is no export leaves no directory behind.
+            // The first line is checked first, so that a file that is no export leaves no directory behind.
             None => begun.insert(Builder::create(dir)?),
         };
         builder.push(piece).map_err(|error| {
@@ -145,7 +145,7 @@ fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Imported, Failed> {
     Ok(Imported { totals, has_checksums: reader.has_checksums() })
 }
 
-/// Says what is in a directory that was just made.
+/// Reports what is in a directory that was just built.
 fn report(dir: &Path, totals: Totals, out: &mut impl Write) -> Result<(), Failed> {
     let Totals { jobs, events, .. } = totals;
     writeln!(out, "{jobs} jobs and {events} events are in {}, verified", dir.display())

@@ -1,5 +1,4 @@
-//! A snapshot as lines of JSON with checksums: the one form of an export, whoever writes or reads it.
-//! docs/export.md describes it for people.
+//! The format of exports: a snapshot as lines of JSON with checksums. docs/export.md describes it.
 //!
 //! Each line is a JSON object whose last member is `"crc":"xxxxxxxx"`: CRC-32 (the one of gzip and zlib), in
 //! eight lowercase hexadecimal digits, of the bytes of the line before `,"crc":`. The member before it in the
@@ -14,13 +13,13 @@ use serde::Deserialize;
 use super::Piece;
 use super::formats::{EXPORT, Unreadable};
 
-/// What stands between a line's object and its checksum.
+/// The text between the object of a line and its checksum.
 const LINE: &[u8] = b",\"crc\":\"";
-/// What stands between the counts of the last line and the checksum of the lines before.
+/// The text between the counts of the last line and the checksum of the lines before it.
 const WHOLE: &[u8] = b",\"export_crc\":\"";
-/// How the last line begins.
+/// The beginning of the last line.
 const END: &[u8] = b"{\"end\":";
-/// The digits of a checksum.
+/// The number of digits of a checksum.
 const DIGITS: usize = 8;
 
 /// Writes the lines of one export.
@@ -35,10 +34,10 @@ impl ExportWriter {
     /// as it was typed, so that no digit of it changes.
     ///
     /// # Errors
-    /// The serializer's words; not for a piece that a store made.
+    /// The error of the serializer, which does not occur for a piece of a store.
     pub fn line(&mut self, piece: &Piece) -> Result<Vec<u8>, String> {
         let mut line = serde_json::to_vec(piece).map_err(|error| error.to_string())?;
-        line.pop(); // the closing brace stands behind the checksums
+        line.pop(); // the closing brace follows the checksums
         if let Piece::End(_) = piece {
             add(&mut line, WHOLE, self.whole.clone().finalize());
         }
@@ -58,9 +57,9 @@ fn add(line: &mut Vec<u8>, name: &[u8], crc: u32) {
 /// Reads the lines of one export, from the first to the last. An error names its line.
 #[derive(Clone, Default)]
 pub struct ExportReader {
-    /// The lines so far.
+    /// The number of lines so far.
     number: u64,
-    /// What the first line says.
+    /// The format in the first line.
     format: u64,
     /// Of all bytes so far.
     whole: Hasher,
@@ -82,8 +81,7 @@ impl ExportReader {
     /// Checks the next line, with its line feed, and reads the piece in it.
     ///
     /// # Errors
-    /// [`Unreadable::Newer`] for a format that this version does not know; otherwise what is wrong with which
-    /// line.
+    /// [`Unreadable::Newer`] for a format that this version does not know; otherwise the line and what is wrong with it.
     pub fn piece(&mut self, line: &[u8]) -> Result<Piece, Unreadable> {
         let text = self.text(line)?;
         let piece = Piece::from_line(&text).map_err(|why| self.at(why))?;
@@ -91,7 +89,7 @@ impl ExportReader {
         Ok(piece)
     }
 
-    /// Checks the next line without looking at what is in it.
+    /// Checks the next line without parsing its content.
     ///
     /// # Errors
     /// As [`ExportReader::piece`].
@@ -106,15 +104,15 @@ impl ExportReader {
         self.number
     }
 
-    /// Whether the lines have checksums. Those of format 1 have none, so damage to them cannot be seen.
+    /// Whether the lines have checksums. Those of format 1 have none, so damage to them cannot be noticed.
     pub fn has_checksums(&self) -> bool {
         self.format > 1
     }
 
-    /// Whether the last line was among those that were read.
+    /// Checks that the last line of the export was read.
     ///
     /// # Errors
-    /// That the export is not whole.
+    /// When the export is incomplete.
     pub fn finish(&self) -> Result<(), Unreadable> {
         match (self.number, self.ended) {
             (0, _) => Err("the export is empty".into()),
@@ -125,7 +123,7 @@ impl ExportReader {
         }
     }
 
-    /// The JSON of the next line, without its checksums, which are checked.
+    /// Checks the checksums of the next line and returns its JSON without them.
     fn text<'a>(&mut self, line: &'a [u8]) -> Result<Cow<'a, [u8]>, Unreadable> {
         self.number += 1;
         if self.number == 1 {
@@ -188,7 +186,7 @@ impl ExportReader {
     }
 }
 
-/// The format that the first line says.
+/// The format that the first line states.
 fn format(line: &[u8]) -> Result<u64, String> {
     if line.starts_with(b"\xef\xbb\xbf") {
         return Err("it begins with a byte order mark: use the file as it was written".into());
@@ -198,7 +196,7 @@ fn format(line: &[u8]) -> Result<u64, String> {
     Ok(first.head.cortado_export)
 }
 
-/// What stands before a member that is the last, and its value.
+/// Splits a line into the text before its last member and the value of that member.
 fn split<'a>(line: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let line = line.strip_suffix(b"\"")?;
     let (rest, digits) = line.split_at_checked(line.len().checked_sub(DIGITS)?)?;
@@ -214,16 +212,16 @@ fn compare(told: &[u8], found: u32) -> Result<(), String> {
     Err(format!("the checksum says {told}, but its bytes have {found}"))
 }
 
-/// Checks an export that comes in parts of any length.
+/// Checks an export that arrives in parts of any length.
 #[derive(Default)]
 pub struct ExportCheck {
     reader: ExportReader,
-    /// A line that has not ended yet.
+    /// The beginning of a line that is still incomplete.
     open: Vec<u8>,
 }
 
 impl ExportCheck {
-    /// Takes the next bytes.
+    /// Checks the next bytes.
     ///
     /// # Errors
     /// As [`ExportReader::piece`].
@@ -238,10 +236,10 @@ impl ExportCheck {
         Ok(())
     }
 
-    /// Whether the whole export was there. Answers whether it had checksums.
+    /// Checks that the export is complete. Returns whether it has checksums.
     ///
     /// # Errors
-    /// What is missing.
+    /// When the export is incomplete.
     pub fn finish(mut self) -> Result<bool, Unreadable> {
         if !self.open.is_empty() {
             self.reader.check(&self.open)?;

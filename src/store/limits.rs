@@ -1,70 +1,69 @@
-//! The bounds a store keeps to. Each is a setting.
+//! The limits of a store. Each is a setting.
 
 use std::time::Duration;
 
 use crate::job::LogCaps;
 
-/// What a store is told at its opening.
+/// The limits of a store, given at its opening.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Jobs that may wait (scheduled, available, retryable) before `enqueue` answers `Full`.
+    /// How many jobs may wait (scheduled, available, retryable) before `enqueue` answers `Full`.
     pub max_waiting: u64,
-    /// Distinct queues. A queue counts while it holds a stored job, is paused, or has a limit of its own.
+    /// How many queues there may be. A queue counts while it holds a stored job, is paused, or has a limit of its own.
     pub max_queues: usize,
-    /// Schedules.
+    /// How many schedules there may be.
     pub max_schedules: usize,
     /// How much of each job's log is kept.
     pub log: LogCaps,
     /// How long and how many finished jobs are kept.
     pub retention: Retention,
-    /// Transitions of each sort one `tick` does.
+    /// How many transitions of each sort one `tick` may do.
     pub tick_step: usize,
-    /// Finished jobs that a store on a disk keeps at hand before it packs them away together.
+    /// The number of finished jobs at which a store on disk moves them to its archive.
     pub archive_from: usize,
-    /// Bytes of a journal below which no old job is copied forward so that old chunks can go.
+    /// The size of a journal in bytes below which no job is copied forward to remove old chunks.
     pub carry_above: u64,
-    /// Events that a store on a disk writes on a thread of their own while it applies what comes next;
-    /// fewer are written at once.
+    /// The number of events from which a store on disk writes a group on a thread of its own while it applies the next
+    /// one.
     pub pipeline_from: usize,
-    /// Reads of the disk under way at once, each on a thread; others wait for their turn. What an allocator
-    /// keeps for a thread stays when it is gone, so a burst of reads must not begin hundreds.
+    /// How many reads of the disk may run at once, each on a thread. The allocator keeps memory for each thread, so a
+    /// burst of reads must not start hundreds of them.
     pub readers: usize,
-    /// Jobs that one `list` looks at before it answers with what it has found. A little more when they
-    /// lie close together.
+    /// How many jobs one `list` examines before it answers with what it has found. It may examine a few more.
     pub search_step: usize,
-    /// How long one snapshot may hold the trimming up, however fast it is read: an export, a backup.
+    /// How long one snapshot, such as an export or a backup, may keep the log from being trimmed.
     pub max_export: Duration,
-    /// How long one `list` may take before it answers with what it has found, the wait for its turn among
-    /// other searches included. At least one job is looked at.
+    /// How long one `list` may take before it answers with what it has found, including the wait for other searches. At
+    /// least one job is examined.
     pub search_time: Duration,
-    /// How many of the readers may search at once, so that others are free for everything else.
+    /// How many of the readers may search at once, so that the others are free for everything else.
     pub search_readers: usize,
-    /// Bytes of records that one read of the log, or one page of a list, goes through before it answers
-    /// with what it has; a little more, for it always comes further.
+    /// The size in bytes of the records that one read of the log, or one page of a list, reads before it answers. It may
+    /// be exceeded by one record, so that every read makes progress.
     pub read_bytes: usize,
     /// How many of the readers may read the log at once, for the same reason.
     pub log_readers: usize,
 }
 
-/// How long and how many finished jobs and events are kept. Jobs past either bound go, oldest first.
+/// How long and how many finished jobs and events are kept. Jobs past either bound are removed, the oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Completed jobs.
+    /// The bound of completed jobs.
     pub completed: Keep,
-    /// Cancelled jobs.
+    /// The bound of cancelled jobs.
     pub cancelled: Keep,
-    /// Discarded jobs: the dead letters.
+    /// The bound of discarded jobs, which are the dead letters.
     pub discarded: Keep,
-    /// Events in the log.
+    /// The bound of events in the log.
     pub events: Keep,
 }
 
-/// A bound by age and one by count; what is past either goes.
+/// A bound by age and by count. What is past either of them is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// Since the job finished, or the event was committed; gone once that old.
+    /// The age at which it is removed, counted from the end of the job or the commit of the event.
     pub age: Duration,
-    /// How many of the newest.
+    /// How many of the newest are kept.
     pub count: u64,
 }
 

@@ -117,24 +117,24 @@ pub trait Store: Send + Sync + 'static {
         command: ScheduleCommand,
     ) -> Result<Result<Schedule, ScheduleError>, StoreError>;
 
-    /// Every schedule, by name, and the place in the log they were read at.
+    /// Every schedule by name, and the cursor at which they were read.
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError>;
 
-    /// Does what time asks, in this order: schedules whose time has come enqueue their jobs (by time, then
-    /// name; see [`Schedule::due`]), due jobs become available (by `run_at`, then id), leases
-    /// that ran out are rescued (by their end, then id), finished jobs past their retention go (the
-    /// longest finished first) without an event, the log is trimmed. At most [`Limits::tick_step`] of
-    /// each of the first four; [`Ticked::next`] tells when more is to be done at once. Idempotent.
+    /// Does what is due, in this order: due schedules enqueue their jobs (by time, then name; see
+    /// [`Schedule::due`]), due jobs become available (by `run_at`, then id), jobs whose lease has expired are
+    /// rescued (by the end of the lease, then id), finished jobs past their retention are removed (the ones that
+    /// finished first before the others) without an event, and the log is trimmed. At most [`Limits::tick_step`] of
+    /// each of the first four; [`Ticked::next`] tells when there is more to do at once. Idempotent.
     ///
     /// A rescued job is `Rescued`, or `Cancelled` when its end was asked for, or `Discarded` as
     /// [`FailureClass::Lost`](crate::job::FailureClass::Lost) with [`lost_message`] when it was its
     /// last attempt.
     async fn tick(&self) -> Result<Ticked, StoreError>;
 
-    /// One job with everything known of it, and the place in the log it was read at.
+    /// A job with its whole record, and the cursor at which it was read.
     ///
-    /// The cursor of every read is a durable place, so the log can be read on from it. What is read
-    /// holds all that happened up to there and perhaps a little more; [`Job::seq`] tells.
+    /// The cursor of every read is durable, so the log can be read on from it. The answer holds all changes up to the
+    /// cursor and perhaps a few later ones; [`Job::seq`] tells.
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError>;
 
     /// How many jobs of its queue a claim would take before this one, in the order of [`Store::claim`];
@@ -144,15 +144,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// A page of jobs, newest (greatest id) first, without large payloads, results and logs
     /// ([`Job::without_content`]); it ends once they have [`Limits::read_bytes`]. Answers with fewer rows than asked for and a
-    /// `next` cursor when it has looked at about [`Limits::search_step`] jobs or for
+    /// `next` cursor when it has examined about [`Limits::search_step`] jobs or has taken
     /// [`Limits::search_time`], so that no search takes long; [`Page::examined`] says how many. The limit is
-    /// taken as 1 to [`JobQuery::MAX_LIMIT`]. Reads nothing more once the answer is not waited for.
+    /// taken as 1 to [`JobQuery::MAX_LIMIT`]. It stops reading when the caller stops waiting.
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError>;
 
     /// Counters, equal to a recount of the stored jobs. Costs no scan.
     async fn stats(&self) -> Result<Stats, StoreError>;
 
-    /// The log after a place, oldest first, at most `max` events; fewer once they have
+    /// The events after a cursor, oldest first, at most `max` of them; fewer once they have
     /// [`Limits::read_bytes`], but none only at the end. Only durable events are shown, without payloads and
     /// results of more than 1 KiB ([`Event::without_content`]); [`Store::get`] has them. Events within
     /// [`Retention::events`] are always there; older ones may be. Reads nothing more once the answer is not
@@ -160,15 +160,15 @@ pub trait Store: Send + Sync + 'static {
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError>;
 
     /// When processes opened this store, oldest first, the present one last; at most [`MAX_STARTS`].
-    /// Cheap: no waiting.
+    /// It is cheap and never waits.
     fn starts(&self) -> Vec<Time>;
 
-    /// The place of the newest durable event. Cheap: no waiting. Still answers after `close`.
+    /// The cursor of the newest durable event. It is cheap, never waits, and still answers after `close`.
     fn head(&self) -> Cursor;
 
     /// From now on every durable event also comes through this channel, in order, batch by batch as
     /// committed. The store never waits for it: when `capacity` batches are queued, further ones are
-    /// dropped, which the reader sees as a jump in `seq` and mends with [`Store::events`]. The channel
+    /// dropped, which the reader sees as a gap in `seq` and fills with [`Store::events`]. The channel
     /// ends after the last event when the store closes.
     fn follow(&self, capacity: usize) -> mpsc::Receiver<Arc<[Event]>>;
 
@@ -180,12 +180,11 @@ pub trait Store: Send + Sync + 'static {
     /// `Ticked::next` said, because a job's time or the end of a lease comes first.
     fn wake_timer(&self) -> Arc<Notify>;
 
-    /// Everything that is stored, as it is at one place of the log: every job, every event within
-    /// retention, what was set of queues. Changes go on meanwhile and are not seen; nothing that the
-    /// snapshot needs is removed before it was read.
+    /// Everything that is stored as of one cursor: every job, every event within its retention, and the settings of
+    /// queues. Later changes are not seen, and nothing that the snapshot needs is removed before it was read.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
-    /// How much is stored and was written. Costs no scan.
+    /// How much is stored and was written, without a scan.
     async fn storage(&self) -> Result<Storage, StoreError>;
 
     /// From now on no [`Store::list`] and no [`Store::events`] takes long: those under way and those to come
@@ -195,7 +194,8 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store can still accept work; the error says why not. Cheap.
     fn health(&self) -> Result<(), StoreError>;
 
-    /// Where it is told when a thread of the store is gone: the server must stop then. `None` when it has none.
+    /// Where the store reports that one of its threads has ended, on which the server must stop. `None` when it has no
+    /// threads.
     fn failures(&self) -> Option<Failures> {
         None
     }
@@ -205,7 +205,7 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Openings that a store remembers.
+/// How many openings a store remembers.
 pub const MAX_STARTS: usize = 64;
 
 /// Remembers one more opening, and forgets the oldest when there are too many.
@@ -220,7 +220,7 @@ fn remember_start(starts: &mut Vec<Time>, now: Time) {
 pub enum Enqueued {
     /// A new job.
     New(Job),
-    /// The key was taken: this is the job that has it.
+    /// The job that already has the key or the id.
     Existing(Job),
 }
 
@@ -240,16 +240,16 @@ impl Enqueued {
     }
 }
 
-/// A wish for work.
+/// A request for work.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// From where.
+    /// The queue to claim from.
     pub queue: QueueName,
-    /// How many at most.
+    /// The most jobs to claim.
     pub max: usize,
-    /// For whom.
+    /// The worker that will run them.
     pub worker: WorkerName,
-    /// How long the leases last unless extended.
+    /// How long the leases last unless they are extended.
     pub ttl: Duration,
 }
 
@@ -260,18 +260,18 @@ pub struct Lease {
     pub job: Arc<Job>,
     /// The fencing token: the `seq` of the `Started` event.
     pub token: u64,
-    /// When it runs out unless extended, by the store's clock.
+    /// When it expires unless it is extended, by the clock of the store.
     pub expires: Time,
 }
 
 impl Lease {
-    /// What names this lease to the store.
+    /// The reference by which the store knows this lease.
     pub fn key(&self) -> LeaseRef {
         LeaseRef { job: self.job.id, token: self.token }
     }
 }
 
-/// Names a lease.
+/// A reference to a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseRef {
     /// The job.
@@ -283,156 +283,156 @@ pub struct LeaseRef {
 /// The answer to one extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extension {
-    /// Extended.
+    /// The lease was extended.
     Kept,
-    /// Extended; somebody asked for the end of the job: stop it.
+    /// The lease was extended, and the job is to be cancelled: stop the attempt.
     CancelAsked,
-    /// Not the holder any more: stop, and report nothing.
+    /// The lease is lost: stop the attempt, and report nothing.
     Lost,
 }
 
-/// The end of one attempt.
+/// The end of an attempt.
 #[derive(Debug, Clone)]
 pub struct Settlement {
-    /// Whose.
+    /// The lease of the attempt.
     pub lease: LeaseRef,
-    /// How.
+    /// How the attempt ended.
     pub verdict: Verdict,
 }
 
-/// What a running handler said.
+/// Log lines and progress of a running attempt.
 #[derive(Debug, Clone)]
 pub struct Note {
-    /// Whose.
+    /// The lease of the attempt.
     pub lease: LeaseRef,
-    /// New lines.
+    /// New log lines.
     pub lines: Vec<LogLine>,
-    /// The newest progress.
+    /// The newest progress, if there is any.
     pub progress: Option<Progress>,
 }
 
-/// What a person or program wants done.
+/// What a person or a program asks for.
 #[derive(Debug, Clone)]
 pub enum Control {
-    /// End these jobs; running ones are told.
+    /// Cancel these jobs. Running attempts are asked to stop.
     Cancel(Vec<JobId>),
-    /// Run these jobs now, whatever happened before.
+    /// Run these jobs now, also finished ones.
     Retry(Vec<JobId>),
-    /// Remove these jobs; running ones are refused.
+    /// Delete these jobs. Running ones are refused.
     Delete(Vec<JobId>),
-    /// Claim nothing from this queue until resumed. Survives a restart.
+    /// Pause this queue: nothing is claimed from it until it is resumed. It survives a restart.
     Pause(QueueName),
-    /// Claim again.
+    /// Resume this queue.
     Resume(QueueName),
-    /// Put these waiting jobs into a queue. One that is there already stays, and that is no event.
+    /// Move these waiting jobs to a queue. For a job that is already there, nothing happens.
     Move {
-        /// Which.
+        /// The jobs.
         jobs: Vec<JobId>,
-        /// Where to; it may be new.
+        /// The queue to move them to, which may be new.
         queue: QueueName,
     },
-    /// Give these waiting jobs a priority. One that has it already keeps it, and that is no event.
+    /// Give these waiting jobs a priority. For a job that already has it, nothing happens.
     Reprioritise {
-        /// Which.
+        /// The jobs.
         jobs: Vec<JobId>,
-        /// Higher runs first.
+        /// The priority; jobs with a higher one run first.
         priority: i16,
     },
-    /// Let so many attempts of this queue run at once; `None` is what the configuration says. The store
-    /// keeps and tells it, whoever claims obeys it. Survives a restart.
+    /// Set how many attempts of this queue may run at once; `None` is what the configuration says. The store only keeps
+    /// and shows the limit, and whoever claims applies it. It survives a restart.
     SetConcurrency(QueueName, Option<u32>),
-    /// Let attempts of this queue begin so often; `None` is what the configuration says. Kept, told and obeyed
-    /// in the same way.
+    /// Set how often attempts of this queue may start; `None` is what the configuration says. It is kept, shown and
+    /// applied in the same way.
     SetRateLimit(QueueName, Option<RateRule>),
 }
 
 /// What a tick did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ticked {
-    /// Jobs that schedules made.
+    /// How many jobs schedules have enqueued.
     pub fired: usize,
-    /// Times that schedules let pass.
+    /// How many times of schedules were skipped.
     pub skipped: usize,
-    /// Jobs that became available.
+    /// How many jobs became available.
     pub due: usize,
-    /// Jobs whose lease had run out.
+    /// How many jobs were rescued because their lease had expired.
     pub rescued: usize,
-    /// Finished jobs that went.
+    /// How many finished jobs were removed.
     pub pruned: usize,
-    /// When the next schedule, due job or lease end is, if any; not after now when more is to be done at once.
-    /// May be too early when a lease ended or was extended, never too late. Retention is not counted.
+    /// When the next schedule or job is due or the next lease ends, if any; not after now when there is more to do at
+    /// once. It may be too early when a lease ended or was extended, and is never too late. Retention is not included.
     pub next: Option<Time>,
 }
 
 /// A page of jobs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// Newest first.
+    /// The jobs, newest first.
     pub jobs: Vec<Job>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<PageCursor>,
-    /// Jobs looked at for it, wanted or not; what was known to hold nothing wanted was not looked at.
+    /// How many jobs were examined for it. Jobs that were known not to match were not examined.
     pub examined: u64,
-    /// The place in the log the page was read at.
+    /// The cursor at which the page was read.
     pub cursor: Cursor,
 }
 
 impl Page {
-    /// A page that was read at this place and holds nothing yet.
+    /// An empty page that is read at this cursor.
     fn begin(cursor: Cursor) -> Page {
         Page { jobs: Vec::new(), next: None, examined: 0, cursor }
     }
 }
 
-/// A stretch of the log.
+/// A part of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Events {
-    /// The events after the place asked for; empty at the end of the log.
+    /// The events after the cursor; empty at the end of the log.
     Some(Vec<Event>),
-    /// The log does not reach back to that place, or the place is of another epoch or in the future:
-    /// take a fresh snapshot, or read on from `oldest`.
+    /// The log does not reach back to the cursor, or the cursor is of another epoch or in the future: read the current
+    /// state, or continue from `oldest`.
     Gap {
-        /// The oldest place from which the log is complete.
+        /// The oldest cursor from which the log is complete.
         oldest: Cursor,
-        /// The newest place.
+        /// The newest cursor.
         head: Cursor,
     },
 }
 
-/// What keeps a store from doing its work. Each variant is there because a caller acts differently.
+/// Why a store could not do its work. Each variant exists because some caller acts differently on it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The backlog is at its limit: come back later.
+    /// The backlog has reached its limit: try again later.
     #[error("the backlog is full: {waiting} jobs wait and the limit is {limit}")]
     Full {
-        /// Jobs waiting.
+        /// The number of waiting jobs.
         waiting: u64,
         /// The limit.
         limit: u64,
     },
-    /// One queue more than allowed.
+    /// There would be more queues than the limit allows.
     #[error("no queue can be added: the limit is {limit}")]
     TooManyQueues {
         /// The limit.
         limit: usize,
     },
-    /// Closed: the server is stopping.
+    /// The store is closed, because the server is stopping.
     #[error("the store is closed")]
     Closed,
-    /// The disk or the file system refuses; nothing of the command was acknowledged. The store comes
-    /// back by itself when the disk works again, without what it refused; only a process that dies
-    /// before that may find some of it.
+    /// The disk or the file system fails, and nothing of the command was acknowledged. The store recovers by itself when
+    /// the disk works again, without the refused changes. Only if the process dies before that may some of them be there
+    /// after the next start.
     #[error("the store cannot write: {0}")]
     Unavailable(String),
-    /// What is stored cannot be understood.
+    /// The stored data is damaged.
     #[error("the store cannot be read: {0}")]
     Corrupt(String),
-    /// A newer version wrote what is stored; this one leaves it as it is. See [`formats`].
+    /// A newer version wrote the stored data, which is left as it is. See [`formats`].
     #[error(
         "{what} was written by a newer version of Cortado (format {found}; this version reads up to {newest})"
     )]
     Newer {
-        /// What has the number, and where.
+        /// What has the format number, and where it is.
         what: String,
         /// The number that was found.
         found: u64,
@@ -441,7 +441,7 @@ pub enum StoreError {
     },
 }
 
-/// Why an attempt's end was not taken.
+/// Why the end of an attempt was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettleError {
     /// The lease is not the current one: the job was rescued, finished, or is gone.
@@ -449,13 +449,13 @@ pub enum SettleError {
     Stale,
 }
 
-/// Why a control was not done for a job.
+/// Why a control was refused for a job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
-    /// No such job.
+    /// There is no such job.
     #[error("there is no such job")]
     NotFound,
-    /// The job's state does not allow it.
+    /// The state of the job does not allow it.
     #[error(transparent)]
     Refused(#[from] Refused),
 }

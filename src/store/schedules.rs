@@ -1,5 +1,4 @@
-//! What can be asked of a store about schedules, and the one function that does it to a list of them, so
-//! that every store does the same.
+//! Commands about schedules, and the rules that apply them, which all stores share.
 
 use std::collections::BTreeMap;
 
@@ -8,28 +7,28 @@ use crate::job::{
     Time,
 };
 
-/// What a person, a program or the configuration wants of a schedule.
+/// A command about a schedule, from a person, a program or the configuration.
 #[derive(Debug, Clone)]
 pub enum ScheduleCommand {
-    /// Make it, or give it another spec. The same spec again changes nothing.
+    /// Create it, or change its spec. The same spec again changes nothing.
     Set(ScheduleName, Box<ScheduleSpec>),
-    /// Remove it, on behalf of whom. Its jobs stay.
+    /// Delete it, on behalf of this origin. Its jobs stay.
     Delete(ScheduleName, Origin),
-    /// Hold it back. Survives a restart.
+    /// Pause it. It survives a restart.
     Pause(ScheduleName),
-    /// Let it go on; what came meanwhile is not made up for.
+    /// Resume it. The times that have passed are not made up for.
     Resume(ScheduleName),
-    /// Enqueue its job now, held back or not, whether the one before is finished or not.
+    /// Enqueue its job now, even if it is paused or the previous job is not finished.
     Fire(ScheduleName),
 }
 
 /// Why a schedule was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// No such schedule.
+    /// There is no such schedule.
     #[error("there is no such schedule")]
     NotFound,
-    /// One more than allowed.
+    /// There would be more schedules than the limit allows.
     #[error("no schedule can be added: the limit is {limit}")]
     TooMany {
         /// The limit.
@@ -44,14 +43,14 @@ pub enum ScheduleError {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Schedules(pub BTreeMap<ScheduleName, Schedule>);
 
-/// What is to be written when a schedule has changed.
+/// What a store writes when a schedule has changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changed {
-    /// As it is now, or was last.
+    /// The schedule as it is now, or was before it was deleted.
     pub schedule: Schedule,
-    /// The event, after that of the job.
+    /// The change for the event, which follows the one of the job.
     pub change: ScheduleChange,
-    /// The job that is to be enqueued first.
+    /// The job that is enqueued first, if any.
     pub job: Option<NewJob>,
 }
 
@@ -60,14 +59,15 @@ impl Changed {
         Some(Changed { schedule: schedule.clone(), change, job: None })
     }
 
-    /// The event's fact.
+    /// The fact for the event.
     pub fn fact(&self) -> Fact {
         Fact::Schedule { schedule: self.schedule.name.clone(), change: self.change }
     }
 }
 
 impl Schedules {
-    /// Does what is asked, at a time and with the number of the next event. Answers with the schedule as it is then (or was last), and what to write.
+    /// Executes a command at a time and with the number of the next event. Returns the schedule as it is then, or was
+    /// before it was deleted, and what to write.
     pub fn command(
         &mut self,
         command: ScheduleCommand,
@@ -138,8 +138,7 @@ impl Schedules {
         Ok((schedule.clone(), changed))
     }
 
-    /// The schedules whose time has come, by time and then by name, at most so many. Whatever they ask
-    /// for, none is due a second time at this moment.
+    /// At most so many of the schedules that are due, by time and then by name. Each is due only once at this moment.
     pub fn due(&self, now: Time, max: usize) -> Vec<(Time, ScheduleName)> {
         let due = self.0.values().filter_map(|one| Some((one.timer()?, &one.name)));
         let mut due: Vec<_> = due.filter(|(at, _)| *at <= now).collect();
@@ -147,7 +146,7 @@ impl Schedules {
         due.into_iter().take(max).map(|(at, name)| (at, name.clone())).collect()
     }
 
-    /// What a new process does with those it finds.
+    /// Adjusts the schedules that a new process has found.
     pub fn restarted(&mut self, now: Time) {
         self.0.values_mut().for_each(|schedule| schedule.restarted(now));
     }
@@ -157,7 +156,7 @@ impl Schedules {
         self.0.values().filter_map(Schedule::timer).min()
     }
 
-    /// Does what the time `due` of a schedule asks for.
+    /// Fires or skips a schedule that is due at the time `due`.
     pub fn come(
         &mut self,
         name: &ScheduleName,

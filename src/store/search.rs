@@ -1,5 +1,5 @@
-//! How long a search may go on: its time is bounded, nobody reads for a client that has left, and the stop of the
-//! server waits for none.
+//! Bounds the time of searches and of reads of the log: they end when their time is over, when their caller has stopped
+//! waiting, and when the server stops.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -11,28 +11,28 @@ use super::Limits;
 use crate::clock::Clock;
 use crate::job::Time;
 
-/// How long a reader works for one search before others get their turn.
+/// How long a reader works for one search before other searches have their turn.
 const SLICE: Duration = Duration::from_millis(100);
-/// How long searches may still go on once the server stops.
+/// How long searches may still run once the server stops.
 const LAST: Duration = Duration::from_millis(100);
 
-/// The searches of a store: how many are under way, and whether they are to come to an end.
+/// The searches of a store: how many are running, and whether they have to end soon.
 #[derive(Default)]
 pub struct Searches {
     under_way: AtomicU64,
-    /// When they were asked to, in milliseconds; 0 while they were not.
+    /// When they were asked to end, in milliseconds; 0 if they were not.
     ending: AtomicI64,
 }
 
 impl Searches {
-    /// From now on no search takes long.
+    /// Asks all searches, also later ones, to end soon.
     pub fn end(&self, now: Time) {
         let now = now.millis().max(1);
         let set = self.ending.compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
-        let _already = set.is_err(); // the first one counts
+        let _already = set.is_err(); // the first request counts
     }
 
-    /// Searches that somebody waits for, or that a reader has not left yet.
+    /// The number of searches that a caller waits for or a reader still works on.
     pub fn under_way(&self) -> u64 {
         self.under_way.load(Ordering::Acquire)
     }
@@ -42,7 +42,7 @@ impl Searches {
     }
 }
 
-/// Counts a search while anybody has to do with it.
+/// Counts a search for as long as it is held.
 struct UnderWay(Arc<Searches>);
 
 impl UnderWay {
@@ -58,19 +58,19 @@ impl Drop for UnderWay {
     }
 }
 
-/// The time of one search, from the request to its answer.
+/// The time budget of one search, from the request to the answer.
 #[derive(Clone)]
 pub struct Budget {
     clock: Arc<dyn Clock>,
     under_way: Arc<UnderWay>,
     began: Time,
     time: Duration,
-    /// Cancelled when nobody waits for the answer any more.
+    /// Cancelled when the caller stops waiting.
     gone: CancellationToken,
 }
 
 impl Budget {
-    /// A search that begins now, and what its caller holds while it waits.
+    /// Starts a search. The caller holds the second value for as long as it waits.
     pub fn new(
         clock: &Arc<dyn Clock>,
         limits: &Limits,
@@ -87,29 +87,29 @@ impl Budget {
         (budget, gone.drop_guard())
     }
 
-    /// Whether the answer is due with what was found so far.
+    /// Whether it is time to answer with what was found so far.
     pub fn is_spent(&self) -> bool {
         let now = self.clock.now();
         is_over(self.began, self.time, now) || self.must_end(now)
     }
 
-    /// Whether the job under way may be read to its end: the time alone does not interrupt it, so that every
-    /// search comes further.
+    /// Whether the current job may be searched to its end. Time alone does not interrupt it, so that every search makes
+    /// progress.
     pub fn goes_on(&self) -> bool {
         !self.gone.is_cancelled() && !self.must_end(self.clock.now())
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether the caller has stopped waiting.
     pub fn is_in_vain(&self) -> bool {
         self.gone.is_cancelled()
     }
 
-    /// Whether the server stops, and has waited long enough: the answer is due however little it is.
+    /// Whether the server is stopping and has waited long enough, so that the search must answer now.
     pub fn must_end_now(&self) -> bool {
         self.must_end(self.clock.now())
     }
 
-    /// The turn of this search on a reader, from now on.
+    /// Starts a turn of this search on a reader.
     pub fn turn(&self) -> Turn<'_> {
         Turn { budget: self, began: self.clock.now() }
     }
@@ -120,14 +120,14 @@ impl Budget {
     }
 }
 
-/// One of the turns of a search.
+/// A turn of a search on a reader.
 pub struct Turn<'a> {
     budget: &'a Budget,
     began: Time,
 }
 
 impl Turn<'_> {
-    /// Whether it is somebody else's turn, or the search is at its end.
+    /// Whether the turn or the whole search is over.
     pub fn is_over(&self) -> bool {
         let budget = self.budget;
         is_over(self.began, SLICE, budget.clock.now()) || budget.is_spent() || budget.is_in_vain()

@@ -1,5 +1,5 @@
-//! A whole store as a stream of pieces, the same for every backend, and their form as JSON lines: what
-//! backups, exports and imports are made of.
+//! A whole store as a stream of pieces, the same for every store, and the pieces as lines of JSON. Backups, exports and
+//! imports consist of them.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -12,11 +12,11 @@ use crate::job::{
     RateRule, Scan, Schedule, ScheduleName, Spec, Tag, Time, WorkerName,
 };
 
-/// The format of the exports that this version writes, and the newest it reads.
+/// The format of exports that this version writes, and the newest that it reads.
 pub const FORMAT: u32 = EXPORT.newest as u32;
 
-/// A store as it was at one place of its log. Dropping it lets go of whatever the store holds back for
-/// it; a reader that does not ask for more within a minute, or reads for longer than `Limits::max_export`, is given up.
+/// A store as of one cursor. While it exists, the store keeps what it needs. A reader that reads nothing for a minute, or
+/// reads for longer than `Limits::max_export`, loses its snapshot.
 #[async_trait]
 pub trait Snapshot: Send {
     /// The next pieces, a bounded number, in this order: the head, the paused queues by name, the queues
@@ -30,60 +30,60 @@ pub trait Snapshot: Send {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Piece {
-    /// Comes first.
+    /// The head of the snapshot, which comes first.
     Head(Head),
-    /// A queue that is held back.
+    /// A paused queue.
     Paused(QueueName),
     /// An event of the log.
     Event(Event),
-    /// A job with everything known of it; a running one lost its lease with the snapshot.
+    /// The whole record of a job. A running job has no lease in a snapshot.
     Job(Box<Job>),
-    /// Comes last: without it the snapshot is not whole.
+    /// The end, which comes last. Without it the snapshot is incomplete.
     End(Totals),
-    /// A queue of which so many attempts may run at once, whatever the configuration says.
+    /// A queue and how many of its attempts may run at once, instead of what the configuration says.
     Concurrency(QueueName, u32),
     /// A schedule.
     Schedule(Box<Schedule>),
-    /// A queue of which attempts may begin so often, whatever the configuration says.
+    /// A queue and how often its attempts may start, instead of what the configuration says.
     RateLimit(QueueName, RateRule),
 }
 
-/// What a snapshot is of.
+/// The store and the cursor that a snapshot is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The format of the pieces: [`FORMAT`].
     pub cortado_export: u32,
-    /// The life of the store it was taken in; an import begins a new one.
+    /// The epoch of the store. An import starts a new one.
     pub epoch: Epoch,
-    /// When it was taken, by the store's clock, in milliseconds since 1970.
+    /// When it was taken by the clock of the store, in milliseconds since 1970.
     pub at: Time,
-    /// The events in it begin after this number.
+    /// The number of the event before the oldest one.
     pub oldest: u64,
     /// The number of the newest event.
     pub head: u64,
 }
 
-/// How many pieces there were.
+/// The numbers of pieces.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Jobs.
+    /// The number of jobs.
     pub jobs: u64,
-    /// Events.
+    /// The number of events.
     pub events: u64,
-    /// Paused queues.
+    /// The number of paused queues.
     pub paused: u64,
-    /// Queues with a concurrency of their own.
+    /// The number of queues with a concurrency of their own.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub concurrency: u64,
-    /// Queues with a rate of their own.
+    /// The number of queues with a rate limit of their own.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rate_limits: u64,
-    /// Schedules.
+    /// The number of schedules.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub schedules: u64,
 }
 
-/// Exports of stores without such queues stay as they were before there were any.
+/// Leaves zero counts out, so that the exports of stores without such queues do not change.
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -108,7 +108,7 @@ impl Piece {
     /// are strings that hold the JSON text as it was typed, so that no digit of it changes.
     ///
     /// # Errors
-    /// The serializer's words; not for a piece that a store made.
+    /// The error of the serializer, which does not occur for a piece of a store.
     pub fn to_line(&self) -> Result<Vec<u8>, String> {
         let mut line = serde_json::to_vec(self).map_err(|error| error.to_string())?;
         line.push(b'\n');

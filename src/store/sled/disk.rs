@@ -1,8 +1,9 @@
-//! The only file that talks to sled: one tree, atomic batches, and a sync that really reaches the disk.
+//! The files of a data directory while they are open: all reads and writes go through one tree of sled, in atomic
+//! batches, and a sync really reaches the disk.
 //!
-//! sled's `flush` hands the bytes to the kernel but never calls fsync (spacejam/sled#1452), so every
-//! commit ends with `fdatasync` on the log file. A value above 8 kB could spill into `blobs/`, which is
-//! never synced, so values are stored in pieces.
+//! sled's `flush` hands the bytes to the kernel but never calls fsync (spacejam/sled#1452), so every commit ends with
+//! `fdatasync` on the log file. A value above 8 kB could spill into `blobs/`, which is never synced, so values are stored
+//! in pieces.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -21,22 +22,22 @@ use super::pieces::{PIECE, Pieces, piece_key};
 use crate::store::log::WriteBatch;
 use crate::store::{Storage, StoreError};
 
-/// Bytes written again at once after a fault.
+/// The size of the blocks in which the log is rewritten after a failure.
 const BLOCK: usize = 1_024 * 1_024;
 
-/// A data directory, open but between a fault and the next [`Disk::reopen`].
+/// The files of a data directory. They are open except between a failure and the next [`Disk::reopen`].
 pub struct Disk {
     open: RwLock<Option<Arc<OpenFiles>>>,
     faults: Faults,
     dir: PathBuf,
-    /// What the path must lead to for as long as this process has it; nothing is expected of a copy.
+    /// The directory and the log that the path must lead to. A copy has none.
     identity: OnceLock<Identity>,
     written: Written,
-    /// Held for as long as the original files may be opened; a reader of a copy needs none.
+    /// Held for as long as the original files may be opened. A reader of a copy needs no lock.
     lock: Mutex<Option<DirLock>>,
 }
 
-/// What was written since the opening.
+/// What was written since the files were first opened.
 #[derive(Default)]
 struct Written {
     accepted: AtomicU64,
@@ -46,7 +47,7 @@ struct Written {
 }
 
 impl Disk {
-    /// Opens the copy of a directory's files; the directory itself stays as it is.
+    /// Opens the copy of a directory's files. The directory itself is not changed.
     ///
     /// # Errors
     /// Says which directory could not be opened and why.
@@ -67,7 +68,7 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Makes a database in a directory that has none.
+    /// Creates the files in a directory that has none.
     ///
     /// # Errors
     /// When the directory cannot be written.
@@ -96,10 +97,10 @@ impl Disk {
         Ok(())
     }
 
-    /// Goes on with the original files after their copy was read.
+    /// Opens the original files instead of their copy, which has been read.
     ///
     /// # Errors
-    /// As [`Disk::open`], and when they do not hold what the copy held.
+    /// As [`Disk::open`], and when the original does not hold the same as the copy.
     pub fn change_to_original(&self, lock: DirLock, copy: &OpenCopy) -> Result<(), StoreError> {
         let expected = self.checksum()?;
         self.shut();
@@ -108,21 +109,20 @@ impl Disk {
         self.remember_identity()
     }
 
-    /// Opens the original files, which must hold what their copy held. sled takes a part that it cannot
-    /// read for the end of the log and overwrites the rest; then the copy is written back, and the
-    /// original is opened once more.
+    /// Opens the original files, which must hold the same as their copy. sled takes a part that it cannot read for the
+    /// end of the log and overwrites the rest. Then the copy is written back, and the original is opened once more.
     fn open_original(&self, copy: &OpenCopy, expected: u32) -> Result<(), StoreError> {
         let mut opened = self.try_original(expected);
         for _ in 0..2 {
             let Err(error) = &opened else { return Ok(()) };
             self.shut();
-            tracing::warn!(%error, data_dir = %self.dir.display(), "the log reads differently than a moment ago: it is written again");
-            copy.put_back(&self.dir).map_err(|error| cannot_open(&self.dir, error))?;
+            tracing::warn!(%error, data_dir = %self.dir.display(), "the log could not be read like its copy; restoring it from the copy");
+            copy.restore(&self.dir).map_err(|error| cannot_open(&self.dir, error))?;
             opened = self.try_original(expected);
         }
         if opened.is_err() {
             self.shut();
-            copy.put_back(&self.dir).map_err(|error| cannot_open(&self.dir, error))?;
+            copy.restore(&self.dir).map_err(|error| cannot_open(&self.dir, error))?;
         }
         opened
     }
@@ -132,7 +132,10 @@ impl Disk {
         if self.checksum()? == expected {
             return Ok(());
         }
-        Err(cannot_open(&self.dir, "it reads differently a second time: the disk may be failing"))
+        Err(cannot_open(
+            &self.dir,
+            "its content differs from what was just read: the disk may be failing",
+        ))
     }
 
     /// A checksum over every key and value.
@@ -147,7 +150,7 @@ impl Disk {
         Ok(sum.finalize())
     }
 
-    /// Whether the directory and its log are still found under their paths.
+    /// Checks that the paths still lead to the directory and the log that were opened.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when they were removed, renamed or replaced.
@@ -155,19 +158,19 @@ impl Disk {
         self.identity.get().map_or(Ok(()), Identity::check)
     }
 
-    /// Lets go of everything; until [`Disk::reopen`] every call is refused. Readers that are under way
-    /// end with an answer or an error.
+    /// Closes the files. Every call is refused until [`Disk::reopen`]. Reads that are running end with an answer or an
+    /// error.
     pub fn shut(&self) {
         let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
         // sled syncs when it is dropped, and panics when it cannot.
         if catch_unwind(AssertUnwindSafe(|| drop(open))).is_err() {
-            tracing::warn!(data_dir = %self.dir.display(), "sled could not end in order");
+            tracing::warn!(data_dir = %self.dir.display(), "sled panicked while it was closed");
         }
     }
 
-    /// Opens the directory again after a fault and makes what is read from it durable: after a failed
-    /// sync the kernel may take pages for written that never were, so all are written again. Nothing is
-    /// created: a directory that is gone stays away.
+    /// Opens the files again after a failure and makes their content durable. After a failed sync the kernel may regard
+    /// pages as written that never were, so all of them are written again. Nothing is created when the directory is
+    /// gone.
     pub fn reopen(&self) -> Result<(), StoreError> {
         self.shut();
         let reopened = self.try_reopen();
@@ -193,13 +196,13 @@ impl Disk {
             }
         }
         self.check_identity()?;
-        write_again(&self.dir.join("db")).map_err(|error| failed(&self.dir, &error))?;
+        rewrite(&self.dir.join("db")).map_err(|error| failed(&self.dir, &error))?;
         self.faults.pass(Point::Sync, &self.dir)?;
         let open = self.handle()?;
         open.log.sync_data().map_err(|error| failed(&self.dir, &error))
     }
 
-    /// Makes these the files that every call uses.
+    /// Sets the files that every call uses.
     fn set(&self, open: OpenFiles) {
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
     }
@@ -209,7 +212,8 @@ impl Disk {
         open.clone().ok_or_else(|| StoreError::Unavailable("it is being opened again".into()))
     }
 
-    /// Makes a group visible to readers and hands it to the kernel: survives the process, not the power.
+    /// Makes a batch visible to readers and hands it to the kernel: it survives the end of the process, but not yet a
+    /// power cut.
     pub fn apply(&self, batch: WriteBatch) -> Result<(), StoreError> {
         let open = self.handle()?;
         self.faults.pass(Point::Apply, &self.dir)?;
@@ -230,20 +234,20 @@ impl Disk {
         marks.iter().try_for_each(|mark| self.faults.pass(*mark, &self.dir))
     }
 
-    /// Waits until everything applied is on the disk.
+    /// Waits until everything that was applied is durable.
     pub fn sync(&self) -> Result<(), StoreError> {
         let open = self.handle()?;
         self.faults.pass(Point::Sync, &self.dir)?;
         open.log.sync_data().map_err(|error| failed(&self.dir, &error))?;
-        self.check_identity()?; // what nobody would find again is not durable
+        self.check_identity()?; // files that no later process would find are not durable
         self.written.syncs.fetch_add(1, Ordering::Relaxed);
         self.faults.pass(Point::AfterSync, &self.dir)
     }
 
-    /// Adds what this side knows of the storage: the file, and what was written since the opening.
+    /// Adds the size of the files, and what was written since they were first opened.
     pub fn measure(&self, storage: &mut Storage) -> Result<(), StoreError> {
         let open = self.handle()?;
-        // sled looks into its directory of long values, too, and somebody may have removed that.
+        // sled also reads the directory `blobs`, which may have been removed.
         let log = || open.log.metadata().map(|log| log.len()).unwrap_or_default();
         storage.disk_bytes = open.db.size_on_disk().unwrap_or_else(|_| log());
         storage.accepted_bytes = self.written.accepted.load(Ordering::Relaxed);
@@ -269,8 +273,8 @@ impl Disk {
         Ok(value)
     }
 
-    /// Every key (without its piece number) and value whose key begins with `prefix`, in order. Ends
-    /// after the first error.
+    /// All keys (without the numbers of pieces) and values whose key begins with `prefix`, in order. It ends after the
+    /// first error.
     pub fn scan(
         &self,
         prefix: &[u8],
@@ -310,7 +314,7 @@ impl Disk {
         })
     }
 
-    /// Refuses when a value has spilled into a file that sled never syncs.
+    /// Checks that no value has spilled into a file that sled never syncs.
     pub fn check_blobs(&self) -> Result<(), StoreError> {
         let blobs = std::fs::read_dir(self.dir.join("blobs")).map_or(0, |entries| entries.count());
         if blobs == 0 {
@@ -326,17 +330,17 @@ impl Drop for Disk {
     }
 }
 
-/// Writes every byte of a file over itself. sled holds the file's lock and is at rest.
-fn write_again(path: &Path) -> std::io::Result<()> {
+/// Rewrites every byte of a file in place. sled holds the lock of the file and does nothing meanwhile.
+fn rewrite(path: &Path) -> std::io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let mut block = vec![0; BLOCK];
-    let mut place = 0;
+    let mut offset = 0;
     loop {
-        match file.read_at(&mut block, place)? {
+        match file.read_at(&mut block, offset)? {
             0 => return Ok(()),
             read => {
-                file.write_all_at(&block[..read], place)?;
-                place += read as u64;
+                file.write_all_at(&block[..read], offset)?;
+                offset += read as u64;
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Faults on order, for tests only: where the store touches the disk it passes named points, and a plan
-//! can make it die there or see the disk refuse. Without a plan a pass is one look at an `Option`.
+//! Fault injection for tests: wherever the store uses the disk it passes a named point, and a plan can end the process
+//! there or return an error of the disk. Without a plan, passing a point costs one check of an `Option`.
 
 use std::io;
 use std::path::Path;
@@ -9,32 +9,32 @@ use crate::store::StoreError;
 use crate::store::log::Mark;
 use crate::supervise;
 
-/// The variable that orders a fault from a whole server: `ACTION:POINT:NTH[:TIMES]`, for example
-/// `crash:after-flush:17` or `enospc:sync:5:20`. For tests; without it nothing happens.
+/// The environment variable that injects a fault into a whole server: `ACTION:POINT:NTH[:TIMES]`, for example
+/// `crash:after-flush:17` or `enospc:sync:5:20`. It is for tests only.
 pub use crate::supervise::VARIABLE;
 
-/// Where a plan can strike.
+/// The points where a fault can be injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
     /// The directory is about to be opened.
     Open,
-    /// A group is about to be handed to sled.
+    /// A batch is about to be handed to sled.
     Apply,
-    /// sled has the group in its buffer, the kernel may not have it.
+    /// sled has the batch in its buffer; the kernel may not have it.
     AfterApply,
-    /// The kernel has the group.
+    /// The kernel has the batch.
     AfterFlush,
-    /// `fdatasync` is about to be called; a failure here is a failure of it.
+    /// `fdatasync` is about to be called. An error here stands for an error of that call.
     Sync,
-    /// The group is on the disk and nobody has been told.
+    /// The batch is durable, and no caller has been answered.
     AfterSync,
-    /// A group with a run of finished jobs: once between apply and flush, once after the flush.
+    /// A batch with a run of finished jobs is being written. It is passed between apply and flush, and after the flush.
     Run,
-    /// A group that drops or rewrites a run; passed like `Run`.
+    /// A batch that removes or rewrites a run; passed like `Run`.
     Prune,
-    /// A group that copies jobs forward; passed like `Run`.
+    /// A batch that copies jobs forward; passed like `Run`.
     Carry,
-    /// The group that gives back the leases of the process before; passed like `Run`.
+    /// The batch that rescues the jobs of the previous process; passed like `Run`.
     Rescue,
 }
 
@@ -79,12 +79,12 @@ impl Point {
     }
 }
 
-/// What happens there.
+/// What happens at the point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// The process ends, as by a crash.
+    /// The process ends as in a crash.
     Crash,
-    /// The disk answers with this error number.
+    /// The call fails with this error number.
     Refuse(i32),
 }
 
@@ -93,7 +93,7 @@ pub const EIO: i32 = 5;
 /// No space left on device.
 pub const ENOSPC: i32 = 28;
 
-/// Strikes when `point` is passed for the `nth` time (the first is 1), and `times` times from then on.
+/// Takes effect when `point` is passed for the `nth` time (the first is 1), and for `times` passes from then on.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
     pub action: Action,
@@ -102,22 +102,22 @@ pub struct Fault {
     pub times: u64,
 }
 
-/// Looks at every pass, with the directory; for tests that need more than a refusal.
+/// Is called at every pass with the data directory, for tests that need more than one fault.
 pub type Watcher = Box<dyn FnMut(Point, &Path) -> io::Result<()> + Send>;
 
-/// What a store is to suffer. Cheap to clone; clones share the plan.
+/// The faults to inject. Clones share one plan.
 #[derive(Clone, Default)]
 pub struct Faults(Option<Arc<Mutex<Watcher>>>);
 
 impl Faults {
-    /// What [`VARIABLE`] orders; usually nothing.
+    /// The fault that [`VARIABLE`] asks for, which is usually none.
     ///
     /// # Errors
-    /// When the variable is set and cannot be understood.
+    /// When the value of the variable is invalid.
     pub fn from_environment() -> Result<Faults, StoreError> {
         let Ok(order) = std::env::var(VARIABLE) else { return Ok(Faults::default()) };
         if supervise::check_order(&order) {
-            return Ok(Faults::default()); // a thread or loop is to die
+            return Ok(Faults::default()); // it asks for the end of a thread or loop
         }
         let fault = Fault::parse(&order).ok_or_else(|| {
             StoreError::Unavailable(format!(
@@ -127,7 +127,7 @@ impl Faults {
         Ok(Faults::plan(fault))
     }
 
-    /// One fault.
+    /// A plan with one fault.
     pub fn plan(fault: Fault) -> Faults {
         let mut passed = 0;
         Faults::watch(Box::new(move |point, _| {
@@ -145,12 +145,15 @@ impl Faults {
         }))
     }
 
-    /// Everything that a test can think of.
+    /// A plan that is a function of a test.
     pub fn watch(watcher: Watcher) -> Faults {
         Faults(Some(Arc::new(Mutex::new(watcher))))
     }
 
-    /// Tells the plan that a point is passed.
+    /// Passes a point.
+    ///
+    /// # Errors
+    /// The error that the plan injects here.
     pub fn pass(&self, point: Point, dir: &Path) -> Result<(), StoreError> {
         let Some(watcher) = &self.0 else { return Ok(()) };
         let mut watcher = watcher.lock().unwrap_or_else(PoisonError::into_inner);

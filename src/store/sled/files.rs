@@ -1,4 +1,4 @@
-//! Opening sled's files, and what sled's answers mean: an error that may pass, or damage.
+//! Opens sled's files, and tells errors of sled that may pass from damage.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,22 +14,22 @@ use crate::store::StoreError;
 const CACHE_BYTES: u64 = 64 * 1_024 * 1_024;
 const SEGMENT_BYTES: usize = 2 * 1_024 * 1_024;
 
-/// What sled holds. A sled handle that saw an error stays useless, so all of it is dropped together.
+/// The open files. After an error a handle of sled is of no further use, so all of them are dropped together.
 pub struct OpenFiles {
     pub tree: sled::Tree,
     pub db: sled::Db,
-    /// Any descriptor of the log file will do: `fdatasync` works on the inode.
+    /// A descriptor of the log file for `fdatasync`, which works on the inode.
     pub log: File,
 }
 
 impl OpenFiles {
-    /// The original files of a store. The caller holds the directory's lock. Nothing is created.
+    /// Opens the original files of a store. The caller holds the lock of the directory. Nothing is created.
     pub fn existing(dir: &Path) -> Result<OpenFiles, StoreError> {
         if !dir.join("db").is_file() {
             return Err(cannot_open(dir, "there is no store in it"));
         }
         open_copy::read_whole(dir).map_err(|error| cannot_open(dir, error))?;
-        // A start or a reopening that found no space leaves one, and sled would call it damaged.
+        // A start that ran out of space leaves an unfinished snapshot, which sled would take for a damaged one.
         open_copy::clear_snapshots(dir).map_err(|error| cannot_open(dir, error))?;
         let opened = OpenFiles::at(dir, dir, &config(dir))?;
         // sled syncs neither the names of its files nor its configuration.
@@ -44,12 +44,12 @@ impl OpenFiles {
         Ok(opened)
     }
 
-    /// The copy of a directory's files.
+    /// Opens the copy of a directory's files.
     pub fn copy(dir: &Path, copy: &Path) -> Result<OpenFiles, StoreError> {
         OpenFiles::at(dir, copy, &config(copy))
     }
 
-    /// Opens the files at `path`; errors name `dir`, which they belong to.
+    /// Opens the files at `path`. Errors name `dir`, the directory that they belong to.
     pub fn at(dir: &Path, path: &Path, config: &sled::Config) -> Result<OpenFiles, StoreError> {
         let damaged = |why: String| {
             StoreError::Corrupt(format!("the files in {} are damaged: {why}", dir.display()))
@@ -58,7 +58,7 @@ impl OpenFiles {
         clock::check_system().map_err(|error| cannot_open(dir, error))?;
         let begun = Instant::now();
         let opened = loop {
-            // sled panics on some damaged files (spacejam/sled#1387); that is an unreadable store.
+            // sled panics on some damaged files (spacejam/sled#1387).
             let opened = guard(|| config.open()).map_err(|error| damaged(error.to_string()))?;
             match opened {
                 Err(error) if is_locked(&error) && begun.elapsed() < LOCK_TIMEOUT => {
@@ -82,7 +82,7 @@ impl OpenFiles {
     }
 }
 
-/// How sled opens files.
+/// The settings with which sled opens its files.
 pub fn config(path: &Path) -> sled::Config {
     sled::Config::new()
         .path(path)
@@ -92,21 +92,21 @@ pub fn config(path: &Path) -> sled::Config {
         .mode(sled::Mode::HighThroughput)
 }
 
-/// An opening that did not work.
+/// The error of a directory that could not be opened.
 pub fn cannot_open(dir: &Path, why: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("cannot open the data directory {}: {why}", dir.display()))
 }
 
-/// sled asserts what a damaged file does not hold; a panic is an answer, too.
+/// Calls sled and turns a panic into an error: its assertions fail on damaged files.
 pub fn guard<T>(call: impl FnOnce() -> T) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-        StoreError::Corrupt(format!("sled gave up: {text}"))
+        StoreError::Corrupt(format!("sled panicked: {text}"))
     })
 }
 
-/// A panic in a write does not say that anything is damaged: opening again will tell.
+/// Calls sled for a write. A panic does not mean that anything is damaged; that shows when the files are opened again.
 pub fn write<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
     match guard(call) {
         Ok(answer) => answer.map_err(sled_error),
@@ -118,7 +118,7 @@ fn is_locked(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(io) if io.to_string().contains("acquire lock"))
 }
 
-/// What is damaged will not mend by itself; what the disk refuses may work again.
+/// Damage is final, while an error of the disk may pass.
 pub fn sled_error(error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(io) if io.kind() != std::io::ErrorKind::UnexpectedEof => {

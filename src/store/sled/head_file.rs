@@ -1,7 +1,7 @@
-//! A second witness of how far the log was on the disk: the file `head` beside sled's. sled cuts its
-//! log at the first byte it cannot read, so without a witness damage could look like a shorter life.
+//! The head file: a record, beside sled's files, of how far the log was durable. sled cuts its log at the first byte
+//! that it cannot read, so without this record a damaged log would look like a shorter one.
 //!
-//! Two slots of 4 KiB, written in turn, each `cortado head 1 EPOCH SEQ CRC`; the greater one counts.
+//! It has two slots of 4 KiB, which are written in turn, each `cortado head 1 EPOCH SEQ CRC`. The greater one counts.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -16,32 +16,32 @@ use crate::store::formats::HEAD_FILE;
 const NAME: &str = "head";
 const SLOT: usize = 4_096;
 
-/// The open file.
+/// The head file of a data directory.
 pub struct HeadFile {
     path: PathBuf,
     written: Mutex<Written>,
 }
 
 struct Written {
-    /// `None` until something is written in a new directory.
+    /// `None` until the file is first written.
     file: Option<File>,
     newest: Option<Cursor>,
-    /// Which slot is written next.
+    /// The slot that is written next.
     next: u64,
 }
 
 impl HeadFile {
-    /// Opens the file when there is one. Nothing is created.
+    /// Opens the file if there is one. Nothing is created.
     ///
     /// # Errors
-    /// When it cannot be opened, or holds nothing that can be read.
+    /// When it cannot be opened, or neither slot can be read.
     pub fn open(dir: &Path) -> Result<HeadFile, StoreError> {
         let path = dir.join(NAME);
         let fail = |error: io::Error| {
             StoreError::Unavailable(format!("cannot open {}: {error}", path.display()))
         };
         let opened = match OpenOptions::new().read(true).write(true).open(&path) {
-            // A backup may be on a file system, or in a directory, that is only read.
+            // A backup may be on a file system, or in a directory, that cannot be written.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -73,7 +73,7 @@ impl HeadFile {
             HEAD_FILE.check(found).map_err(|why| why.at(path.display()))?;
         }
         if newest.is_none() {
-            let why = format!("{} is damaged: it says nothing that can be read", path.display());
+            let why = format!("{} is damaged: no slot can be read", path.display());
             return Err(StoreError::Corrupt(why));
         }
         let next = u64::from(newest == slots.first().copied().flatten());
@@ -81,7 +81,7 @@ impl HeadFile {
         Ok(HeadFile { path, written })
     }
 
-    /// The number of an event that was on the disk for certain; `None` without the file.
+    /// The number of an event that was durable for certain; `None` without the file.
     ///
     /// # Errors
     /// When the file belongs to another store than the one with this epoch.
@@ -89,19 +89,19 @@ impl HeadFile {
         match self.newest() {
             Some(cursor) if cursor.epoch == epoch => Ok(Some(cursor.seq)),
             Some(_) => {
-                let why = format!("{} is of another store", self.path.display());
+                let why = format!("{} belongs to another store", self.path.display());
                 Err(StoreError::Corrupt(why))
             }
             None => Ok(None),
         }
     }
 
-    /// What the file says.
+    /// The cursor in the file.
     pub fn newest(&self) -> Option<Cursor> {
         self.lock().newest
     }
 
-    /// Writes the place of a durable event.
+    /// Records the cursor of a durable event.
     pub fn write(&self, head: Cursor) -> Result<(), StoreError> {
         let mut written = self.lock();
         let is_in_place = written.file.as_ref().is_some_and(|file| self.is_in_place(file));
@@ -116,7 +116,7 @@ impl HeadFile {
         let mut slot = render(head).into_bytes();
         slot.resize(SLOT, 0);
         match &written.file {
-            // Somebody may have removed or replaced it: then it is made anew.
+            // The file may have been removed or replaced, and is then created again.
             Some(file) if self.is_in_place(file) => {
                 file.write_all_at(&slot, written.next * SLOT as u64)?;
                 file.sync_data()?;
@@ -137,7 +137,7 @@ impl HeadFile {
         matches!((&named, &open), (Ok(named), Ok(open)) if id(named) == id(open))
     }
 
-    /// Makes the file, which is never there without something in it.
+    /// Creates the file. It is renamed into place once it is written, so it is never empty.
     fn create(&self, slot: &[u8]) -> io::Result<File> {
         let new = self.path.with_extension("new");
         let mut options = OpenOptions::new();
@@ -170,8 +170,8 @@ fn parse(slot: &str) -> Option<Cursor> {
     (render(cursor) == line).then_some(cursor)
 }
 
-/// The number of the format of a slot that a newer version wrote, and whether its checksum is right. Every
-/// format begins with its number and ends with its checksum.
+/// The format number of a slot that a newer version wrote, and whether its checksum is right. Every format begins with
+/// its number and ends with its checksum.
 fn newer(slot: &[u8]) -> Option<(u64, bool)> {
     let slot = String::from_utf8_lossy(slot);
     let line = slot.trim_end_matches('\0').trim_end();

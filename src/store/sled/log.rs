@@ -1,4 +1,4 @@
-//! The log on sled, as the rules see it: the files of a data directory, or a copy of them, and the head file.
+//! The implementation of the log on sled: the files of a data directory, or a copy of them, and the head file.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -12,27 +12,27 @@ use crate::job::{Cursor, Epoch};
 use crate::store::log::{Log, Rows, WriteBatch};
 use crate::store::{Storage, StoreError};
 
-/// A data directory that is read or written.
+/// The log in a data directory.
 pub struct SledLog {
     disk: Disk,
     dir: PathBuf,
     location: String,
-    /// Opened when it is first asked for.
+    /// Opened at the first use.
     head_file: OnceLock<HeadFile>,
-    /// The copy that is read; behind the disk, which must be dropped first.
+    /// The copy that is read. The field is behind `disk`, which must be dropped first.
     copy: Mutex<Option<Copied>>,
 }
 
 /// A copy that is read instead of the original files.
 enum Copied {
-    /// The original files are opened once the copy has been understood.
+    /// The original files are opened once the copy has been read and understood.
     AtStart(OpenCopy, DirLock),
-    /// The original files are left alone.
+    /// The original files are never opened.
     ForReader { _copy: OpenCopy },
 }
 
 impl SledLog {
-    /// The store in a directory that no server uses, as a copy: nothing in the directory is changed.
+    /// Opens a copy of the store in a directory that no server uses. Nothing in the directory is changed.
     ///
     /// # Errors
     /// When there is no store in it, another process has it, or it cannot be read.
@@ -42,7 +42,7 @@ impl SledLog {
         Ok(SledLog::new(dir, disk, Some(Copied::ForReader { _copy: copy })))
     }
 
-    /// Makes an empty log in a directory that has none.
+    /// Creates an empty log in a directory that has none.
     ///
     /// # Errors
     /// When the directory cannot be written.
@@ -50,14 +50,14 @@ impl SledLog {
         Ok(SledLog::new(dir, Disk::create(dir)?, None))
     }
 
-    /// A directory that is about to be served, read from its original files.
+    /// The log of a server that reads the original files from the beginning.
     pub(super) fn on_original(dir: &Path, disk: Disk) -> Result<SledLog, StoreError> {
         let log = SledLog::new(dir, disk, None);
         log.head_file()?;
         Ok(log)
     }
 
-    /// A directory that is about to be served, read from a copy until [`Log::begin_writing`].
+    /// The log of a server that reads a copy until [`Log::begin_writing`].
     pub(super) fn on_copy(
         dir: &Path,
         disk: Disk,
@@ -118,7 +118,7 @@ impl Log for SledLog {
         match copied {
             Some(Copied::AtStart(copy, lock)) => self.disk.change_to_original(lock, &copy),
             Some(Copied::ForReader { .. }) => {
-                let why = format!("{} was opened to be read only", self.location);
+                let why = format!("{} was opened for reading only", self.location);
                 Err(StoreError::Unavailable(why))
             }
             None => Ok(()),
@@ -150,7 +150,7 @@ impl Log for SledLog {
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
-        self.check_identity()?; // before anything is written to another directory
+        self.check_identity()?; // before the next step writes to the directory
         open_copy::check_free_space(&self.dir)?;
         self.disk.reopen()
     }

@@ -1,5 +1,5 @@
-//! The log on sled: a data directory, its files and locks, and faults that tests inject. It knows nothing of what
-//! is stored in it.
+//! The log on sled: a data directory with its files and locks, and the faults that tests inject. It knows nothing of
+//! what the store keeps in it.
 
 pub mod dir;
 pub mod disk;

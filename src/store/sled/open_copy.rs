@@ -1,7 +1,7 @@
-//! sled changes its files when it opens them: behind the first byte that it cannot read, it overwrites the
-//! rest. So a directory is first opened as a copy. Only when that could be read is the original opened; a
-//! damaged original stays as it is. Nothing ever reads a copy that another process has left. The process
-//! that made one writes it back only when the original could not be read in the very same start.
+//! Copies of sled's files. sled changes its files when it opens them: it overwrites everything behind the first byte
+//! that it cannot read. So a copy of them is opened first, and the original only when the copy could be read: a damaged
+//! original stays as it is. A copy that another process has left is never read. The process that made a copy writes it
+//! back only when the original cannot be read in the same start.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -13,20 +13,20 @@ use super::dir::lock::LogLock;
 use super::dir::staging;
 use crate::store::StoreError;
 
-/// A log longer than this many bytes is opened without a copy: it would cost too much time and space.
+/// The length in bytes above which a log is opened without a copy, which would take too much time and space.
 const LONGEST: u64 = 2 * 1_024 * 1_024 * 1_024;
-/// The copy that a start makes in the data directory.
+/// The name of the copy that a start makes in the data directory.
 const AT_START: &str = "opening";
-/// The copies of readers that are not the server, such as `verify`: this, and the process id.
+/// The prefix of the copies of readers such as `verify`; the process id and a random number follow.
 const OF_READER: &str = "reading.";
-/// What older versions called their copies. They are removed like any other, and never restored.
+/// The names of copies of older versions. They are removed like any other, and never restored.
 const OF_OLDER_VERSIONS: [&str; 3] = ["before", "before.new", "before.gone"];
-/// The file that asks for free space.
+/// The file that is written to check for free space.
 const ROOM: &str = "room";
-/// Free space without which a store is not opened again after a fault, in bytes: two segments of sled's log.
+/// The free space in bytes that is required to open a store again after a failure: two segments of sled's log.
 const ROOM_BYTES: usize = 4 * 1_024 * 1_024;
 
-/// A copy of sled's files, removed when it is dropped.
+/// A copy of sled's files, which is removed when it is dropped.
 #[derive(Debug)]
 pub struct OpenCopy {
     path: PathBuf,
@@ -34,10 +34,10 @@ pub struct OpenCopy {
     _lock: Option<File>,
 }
 
-/// Why there is no copy for a start.
+/// Why a start could not make a copy.
 #[derive(Debug)]
 pub enum CopyFailure {
-    /// The log is too large to be copied each time.
+    /// The log is too large to be copied at each start.
     TooLarge,
     /// There is no room for it, neither in the data directory nor among temporary files.
     NoRoom(io::Error),
@@ -49,7 +49,7 @@ impl OpenCopy {
     /// Copies the files for a start. The caller holds the directory's lock.
     ///
     /// # Errors
-    /// When there is no copy, and why. Then the log was not changed, and may not be readable.
+    /// Says why there is no copy. The log was not changed, but may be unreadable.
     pub fn for_start(dir: &Path) -> Result<OpenCopy, CopyFailure> {
         let log = fs::metadata(dir.join("db")).map_err(CopyFailure::Unreadable)?;
         if log.len() > LONGEST {
@@ -87,7 +87,7 @@ impl OpenCopy {
             StoreError::Unavailable(format!("cannot read {}: {error}", dir.display()))
         };
         let _lock = LogLock::take(dir).map_err(fail)?;
-        // An earlier reader that was ended has left its copy. Where that cannot be removed, it stays.
+        // Readers that were killed leave their copies. Where one cannot be removed, it stays.
         let _ = clear_readers(dir);
         let _ = clear_readers(&std::env::temp_dir());
         let beside = match OpenCopy::at(dir, dir.join(format!("{OF_READER}{}", unique()))) {
@@ -108,12 +108,12 @@ impl OpenCopy {
         &self.path
     }
 
-    /// Writes the copied log over the original, which sled has spoilt because it could not read it. The
-    /// original keeps its inode. Its snapshots go: sled does without them.
+    /// Writes the copied log over the original, which sled has overwritten because it could not read it. The original
+    /// keeps its inode. Its snapshots are removed, because sled does not need them.
     ///
     /// # Errors
     /// When the original cannot be written.
-    pub fn put_back(&self, dir: &Path) -> io::Result<()> {
+    pub fn restore(&self, dir: &Path) -> io::Result<()> {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with("snap.") {
@@ -127,9 +127,9 @@ impl OpenCopy {
         log.sync_all()
     }
 
-    /// Nothing is synced: a copy is of no use after this process.
+    /// Makes a copy. Nothing is synced, because no later process uses it.
     fn at(dir: &Path, path: PathBuf) -> io::Result<OpenCopy> {
-        // It gets its name once it is locked: without the lock, another process may remove it.
+        // The copy gets its name once it is locked: another process may remove one that is not locked.
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut copy = OpenCopy { path: path.with_file_name(format!(".{name}")), _lock: None };
         remove_all(&copy.path)?;
@@ -137,11 +137,11 @@ impl OpenCopy {
         DirBuilder::new().mode(0o700).create(&copy.path)?;
         copy._lock = File::open(&copy.path).ok().filter(|lock| lock.try_lock().is_ok());
         fs::rename(&copy.path, &path)?;
-        copy.path = path; // what is there is removed when something below fails
+        copy.path = path; // dropped, and so removed, when something below fails
         for name in files(dir)? {
             let mut original = File::open(dir.join(&name))?;
             let mut options = OpenOptions::new();
-            // Its own permissions: the original may be read-only, and is nobody else's business.
+            // The copy is writable, even if the original is not, and readable for this user only.
             let copied = options.write(true).create_new(true).mode(0o600);
             io::copy(&mut original, &mut copied.open(copy.path.join(&name))?)?;
         }
@@ -149,14 +149,14 @@ impl OpenCopy {
     }
 }
 
-/// Asks for the space that the next groups will need, before everything is read for nothing.
+/// Checks for the space that the next groups will need, before everything is read in vain.
 ///
 /// # Errors
 /// When the space is not there.
 pub fn check_free_space(dir: &Path) -> Result<(), StoreError> {
     let path = dir.join(ROOM);
     let found = fs::write(&path, vec![1; ROOM_BYTES]);
-    // It may not be there; what is left of it is written over by the next try.
+    // It may not exist, and the next try overwrites what is left of it.
     let _ = fs::remove_file(&path);
     found.map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))
 }
@@ -164,12 +164,12 @@ pub fn check_free_space(dir: &Path) -> Result<(), StoreError> {
 /// Reads a log from its beginning to its end.
 ///
 /// # Errors
-/// When a part of it cannot be read. sled would take that for the end of the log.
+/// When a part of it cannot be read, which sled would take for the end of the log.
 pub fn read_whole(dir: &Path) -> io::Result<()> {
     io::copy(&mut File::open(dir.join("db"))?, &mut io::sink()).map(drop)
 }
 
-/// Whether an error says that nothing can be written there, and nothing of what was to be read.
+/// Whether an error says that the copy cannot be written, and not that the original cannot be read.
 fn is_no_room(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -188,14 +188,13 @@ fn temporary() -> PathBuf {
 impl Drop for OpenCopy {
     fn drop(&mut self) {
         if let Err(error) = remove_all(&self.path) {
-            tracing::warn!(%error, copy = %self.path.display(), "a working copy could not be removed");
+            tracing::warn!(%error, copy = %self.path.display(), "cannot remove a working copy");
         }
     }
 }
 
-/// Removes what earlier processes left: working copies, the file that an outage asks for space with, and
-/// snapshots that sled was still writing, which it would take for damaged ones. The caller holds the
-/// directory's lock.
+/// Removes what earlier processes have left: working copies, the file that checks for space, and unfinished snapshots,
+/// which sled would take for damaged ones. The caller holds the lock of the directory.
 ///
 /// # Errors
 /// When something cannot be removed.
@@ -209,7 +208,7 @@ pub fn clear(dir: &Path) -> io::Result<()> {
     clear_readers(dir)
 }
 
-/// Removes snapshots that sled was still writing.
+/// Removes snapshots that sled has not finished.
 ///
 /// # Errors
 /// When one cannot be removed.
@@ -224,7 +223,7 @@ pub fn clear_snapshots(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the copies of readers that have ended without it.
+/// Removes the copies of readers that ended without removing them.
 fn clear_readers(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -247,12 +246,12 @@ fn remove_all(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// A name that no other copy has.
+/// A suffix that no other copy has.
 fn unique() -> String {
     format!("{}.{:08x}", std::process::id(), fastrand::u32(..))
 }
 
-/// The names of sled's files, without snapshots that are being written.
+/// The names of sled's files, without unfinished snapshots.
 fn files(dir: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {

@@ -1,17 +1,17 @@
-//! Values in the pieces that sled is given: one above 8 kB could spill into `blobs/`, which is never synced.
+//! Splits values into pieces, because sled may store a value above 8 kB in `blobs/`, which is never synced.
 
 use crate::store::log::{Write, WriteBatch};
 
-/// The longest value sled is given, in bytes.
+/// The length of a piece in bytes; the last piece of a value may be shorter.
 pub const PIECE: usize = 7_168;
 
-/// A batch as sled takes it.
+/// A batch for sled.
 #[derive(Default)]
 pub struct Pieces {
     pub batch: sled::Batch,
-    /// Bytes of the keys and values in it.
+    /// The size of its keys and values in bytes.
     pub bytes: u64,
-    /// The key of the piece at hand; reused, because sled copies short keys.
+    /// The key of the current piece, a buffer that is reused.
     key: Vec<u8>,
 }
 
@@ -57,7 +57,7 @@ impl Pieces {
     }
 }
 
-/// How many pieces a value of so many bytes has; an empty one has one.
+/// The number of pieces of a value of `len` bytes. An empty value has one piece.
 fn count(len: usize) -> usize {
     len.div_ceil(PIECE).max(1)
 }

@@ -1,4 +1,4 @@
-//! How a data directory is opened for a server, and how a store is made in a directory that has none.
+//! Opens a data directory for a server, and creates stores in directories that have none.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,8 +17,8 @@ use crate::store::StoreError;
 use crate::store::formats::Unreadable;
 use crate::store::log::{Log, WriteBatch};
 
-/// Opens a directory for a server, and creates a store that holds `new` when there is none in it. It is read from a
-/// copy at first, where one can be made, so that a damaged directory stays as it is.
+/// Opens a directory for a server. If there is no store in it, one with the rows `new` is created. Where a copy can be
+/// made, the copy is read first, so that a damaged directory stays as it is.
 ///
 /// # Errors
 /// Says which directory could not be opened and why.
@@ -37,8 +37,7 @@ pub fn open(dir: &Path, faults: Faults, new: WriteBatch) -> Result<SledLog, Stor
     }
 }
 
-/// Locks a directory and leaves a store in it and nothing that broke off: a new store is made where
-/// there is none.
+/// Locks a directory, creates a store if there is none, and removes what interrupted operations have left.
 fn prepare(dir: &Path, new: WriteBatch) -> Result<DirLock, StoreError> {
     let fail = |error: io::Error| cannot_open(dir, error);
     durable::create_dir_all(dir).map_err(fail)?;
@@ -57,7 +56,7 @@ fn prepare(dir: &Path, new: WriteBatch) -> Result<DirLock, StoreError> {
     Ok(lock)
 }
 
-/// Makes a new, empty store.
+/// Creates an empty store.
 fn create(dir: &Path, new: WriteBatch) -> Result<(), StoreError> {
     let fail = |error: io::Error| StoreError::Unavailable(error.to_string());
     let staging = Staging::begin(dir, staging::CREATING).map_err(fail)?;
@@ -68,41 +67,41 @@ fn create(dir: &Path, new: WriteBatch) -> Result<(), StoreError> {
     staging.publish().map_err(fail)
 }
 
-/// A store in the making, in a directory of its own inside the data directory. Until [`NewStore::publish`] the data
-/// directory holds no store, and a start says so instead of creating another one.
+/// A directory inside the data directory, in which a store is built. Until [`NewStore::publish`] the data directory holds
+/// no store, and a server refuses to start in it.
 pub struct NewStore {
     staging: Staging,
     _lock: DirLock,
 }
 
 impl NewStore {
-    /// Begins in a directory that is empty or not there.
+    /// Starts in a directory that is empty or does not exist.
     ///
     /// # Errors
-    /// When there is something in it, or it cannot be written.
+    /// When the directory is not empty, or cannot be written.
     pub fn begin(dir: &Path) -> Result<NewStore, StoreError> {
         let fail =
             |error: io::Error| StoreError::Unavailable(format!("{}: {error}", dir.display()));
         if dir.parent().is_some_and(|parent| parent.join("db").exists()) {
             return Err(fail(io::Error::other("it is inside of a data directory")));
         }
-        // What is somebody else's is refused before anything is made.
+        // A directory with other files is refused before anything is created.
         check_empty(dir).map_err(fail)?;
         let begin = || {
             durable::create_dir_all(dir)?;
             let lock = DirLock::take(dir)?;
-            check_empty(dir)?; // another command may have filled it while its lock was waited for
+            check_empty(dir)?; // another command may have built a store while this one waited for the lock
             Ok(NewStore { staging: Staging::begin(dir, staging::INCOMPLETE)?, _lock: lock })
         };
         begin().map_err(fail)
     }
 
-    /// Where the files are until they are published.
+    /// The directory to write into.
     pub fn path(&self) -> &Path {
         self.staging.path()
     }
 
-    /// Syncs what was made and makes the data directory a store. Nobody may have the files open.
+    /// Syncs the files and moves them into the data directory. They must be closed.
     ///
     /// # Errors
     /// When a file cannot be synced or moved; the data directory then holds no store.
@@ -111,8 +110,7 @@ impl NewStore {
     }
 }
 
-/// Refuses a directory with anything in it but a file that version control wants there, the directory that a
-/// new file system comes with, and what an earlier try has left.
+/// Refuses a directory that is not empty. `.gitkeep`, `lost+found`, and what an earlier try has left are ignored.
 fn check_empty(dir: &Path) -> io::Result<()> {
     let names = match std::fs::read_dir(dir) {
         Ok(entries) => {

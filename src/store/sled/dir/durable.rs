@@ -1,5 +1,5 @@
-//! File operations that survive a power cut: a name is only as durable as the directory that holds it,
-//! so every create, rename and removal here is followed by a sync of that directory.
+//! File operations that survive a power cut. A name is only as durable as the directory that holds it, so every create,
+//! rename and removal here is followed by a sync of that directory.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 /// Makes the names in a directory durable.
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     match File::open(dir)?.sync_all() {
-        // Some file systems sync no directories: their names are durable without it, or never.
+        // Some file systems cannot sync directories. Their names are durable without it, or never.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         synced => synced,
     }
@@ -19,16 +19,16 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
-        None => return Ok(()), // the root has no name
+        None => return Ok(()), // the root directory
     };
     match sync_dir(parent) {
-        // A service may use a directory whose parent it cannot read. It did not make that name either.
+        // A service may use a directory whose parent it cannot read. Then it has not created that name either.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
     }
 }
 
-/// Creates a directory and whatever is missing above it, each name durable.
+/// Creates a directory and its missing parents, and makes each name durable.
 pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -43,14 +43,14 @@ pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     sync_parent(dir)
 }
 
-/// Renames within one file system; both directories are synced.
+/// Renames within one file system, and syncs both directories.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_parent(to)?;
     if from.parent() == to.parent() { Ok(()) } else { sync_parent(from) }
 }
 
-/// Removes a file or a whole directory that may not be there.
+/// Removes a file or a whole directory, if it exists.
 pub fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),

@@ -1,8 +1,8 @@
-//! Whether the path of the data directory still leads to the directory and the log file that were opened.
+//! Checks that the path of the data directory still leads to the directory and the log file that were opened.
 //!
-//! Files that were removed, renamed or replaced can still be written by the process that has them open, but no
-//! later process would find what is written there. So every group looks before anybody is told that it is
-//! durable, and a thread looks for a store in which nothing happens.
+//! A process can go on writing to files that were removed, renamed or replaced, but no later process would find what it
+//! writes. So the check follows every sync, before any caller is answered, and a thread repeats it for a store in which
+//! nothing happens.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -21,8 +21,7 @@ pub struct Identity {
     log_is: FileId,
 }
 
-/// What tells a file from every other. A new file may get the inode number of one that was removed, but not
-/// the time when that was made.
+/// Identifies a file. A new file may get the inode number of a removed one, but not its time of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -38,10 +37,10 @@ impl FileId {
 }
 
 impl Identity {
-    /// Remembers a directory that was just opened, and its log.
+    /// Identifies a directory that was just opened, and its log.
     ///
     /// # Errors
-    /// When they cannot be looked at.
+    /// When their metadata cannot be read.
     pub fn of(dir: &Path, log: &File) -> io::Result<Identity> {
         Ok(Identity {
             dir: dir.to_owned(),
@@ -51,16 +50,16 @@ impl Identity {
         })
     }
 
-    /// Looks whether both are still found under their paths.
+    /// Checks that both are still found under their paths.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when there is nothing, or something else.
+    /// [`StoreError::Unavailable`] when there is nothing under a path, or another file.
     pub fn check(&self) -> Result<(), StoreError> {
-        self.look(&self.dir, self.dir_is, "data directory")?;
-        self.look(&self.log, self.log_is, "log file")
+        self.check_path(&self.dir, self.dir_is, "data directory")?;
+        self.check_path(&self.log, self.log_is, "log file")
     }
 
-    fn look(&self, path: &Path, expected: FileId, what: &str) -> Result<(), StoreError> {
+    fn check_path(&self, path: &Path, expected: FileId, what: &str) -> Result<(), StoreError> {
         const ADVICE: &str = "put back what was there, or restart the server";
         let shown = path.display();
         let why = match std::fs::metadata(path) {
@@ -72,7 +71,7 @@ impl Identity {
             Err(error) if error.kind() == io::ErrorKind::NotFound => format!(
                 "the {what} {shown} was removed, renamed or unmounted while the server was running; {ADVICE}"
             ),
-            Err(error) => format!("the {what} {shown} cannot be looked at: {error}"),
+            Err(error) => format!("the {what} {shown} cannot be checked: {error}"),
         };
         Err(StoreError::Unavailable(why))
     }

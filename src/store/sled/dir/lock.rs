@@ -1,24 +1,24 @@
-//! The lock of a data directory: one process opens, creates or replaces its files at a time.
+//! The lock of a data directory: only one process at a time opens, creates or replaces its files.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long another holder of the directory is waited for: the process before may be about to end, and
-/// a child that is just being started holds our files until it runs its program.
+/// How long to wait for another holder of the lock: the previous process may be about to end, and a child process that is
+/// being started holds our files until it executes its program.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 pub const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Holds the lock until it is dropped.
 #[derive(Debug)]
 pub struct DirLock {
-    /// The locked directory. The lock is `flock` on it, so nothing is written into the directory.
+    /// The locked directory. `flock` locks it without writing into it.
     _dir: Option<File>,
 }
 
 impl DirLock {
-    /// Waits a moment for another holder.
+    /// Takes the lock, and waits a moment for another holder.
     ///
     /// # Errors
     /// When another process keeps the lock, or the directory cannot be opened.
@@ -26,24 +26,24 @@ impl DirLock {
         let opened = File::open(dir)?;
         match lock(&opened) {
             Ok(()) => {}
-            // Some network file systems lock no directories; sled's lock on its log remains.
+            // Some network file systems cannot lock directories. The lock of sled on its log remains.
             Err(error) if is_unsupported(&error) => return Ok(DirLock { _dir: None }),
             Err(error) => return Err(error),
         }
-        // A process of an older version holds the lock on sled's log only.
+        // A process of an older version holds only the lock on the log.
         drop(LogLock::take(dir)?);
         Ok(DirLock { _dir: Some(opened) })
     }
 }
 
-/// sled's own lock, on its log file. It must be dropped before sled opens the directory.
+/// sled's own lock on its log file. It must be dropped before sled opens the directory.
 #[derive(Debug)]
 pub struct LogLock {
     _log: Option<File>,
 }
 
 impl LogLock {
-    /// Waits a moment for another holder. Without a log there is nothing to lock.
+    /// Takes the lock, and waits a moment for another holder. Without a log there is nothing to lock.
     ///
     /// # Errors
     /// When another process keeps the lock, or the log cannot be opened.

@@ -1,5 +1,5 @@
-//! A data directory: its lock, names that survive a power cut, whether the path still leads to it, and how a store
-//! comes into being in it.
+//! A data directory: its lock, durable file names, the check that its path still leads to it, and how a store is created
+//! in it.
 
 pub mod durable;
 pub mod identity;

@@ -1,5 +1,5 @@
-//! A store comes into being whole: it is made in a directory of its own inside the data directory, synced,
-//! and then moved into place, the log `db` last. A data directory without `db` holds no store.
+//! Creates stores as a whole: the files are written in a directory of their own inside the data directory, synced, and
+//! then moved into place, the log `db` last. A data directory without `db` holds no store.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use super::durable;
 use crate::store::StoreError;
 
-/// Where a new, empty store is made. What is left of it is removed by the next start.
+/// The directory in which an empty store is created. The next start removes what is left of it.
 pub const CREATING: &str = "creating";
-/// Where a backup, an import or a restore is made. What is left of it is never taken for a store.
+/// The directory in which a backup, an import or a restore is built. What is left of it is never taken for a store.
 pub const INCOMPLETE: &str = "incomplete";
 
-/// A directory in which the files of a store are made.
+/// A directory in which the files of a store are written.
 #[derive(Debug)]
 pub struct Staging {
     /// The data directory.
@@ -23,11 +23,11 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// Begins anew: what an earlier try left is removed, whether it was moved into place already or not. The
-    /// caller holds the directory's lock, and knows that there is no store in it.
+    /// Starts from scratch: what an earlier try has left is removed, whether it was moved into place or not. The caller
+    /// holds the lock of the directory, which has no store in it.
     ///
     /// # Errors
-    /// When there is a store after all, or the directory cannot be written.
+    /// When there is a store, or the directory cannot be written.
     pub fn begin(dir: &Path, name: &str) -> io::Result<Staging> {
         if dir.join("db").exists() {
             return Err(io::Error::other("there is a store in it"));
@@ -49,7 +49,7 @@ impl Staging {
         &self.staging
     }
 
-    /// Syncs what was made and moves it into place. Nobody may have the files open.
+    /// Syncs the files and moves them into place. They must be closed.
     ///
     /// # Errors
     /// When a file cannot be synced or moved; the data directory then holds no store.
@@ -70,13 +70,13 @@ impl Staging {
     }
 }
 
-/// Whether a name is one that a store's files have, other than its log.
+/// Whether a store has a file of this name, other than its log.
 pub fn is_of_store(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     matches!(&*name, "conf" | "blobs" | "head" | "head.new") || name.starts_with("snap.")
 }
 
-/// Removes what creations that broke off have left in a directory with a store.
+/// Removes what interrupted creations have left in a directory with a store.
 ///
 /// # Errors
 /// When it cannot be removed.
