@@ -22,8 +22,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// Checks that the clock of the system is usable: not before 1970, where libraries that we need panic, and not after the
-/// year 9999, where RFC 3339 has no times.
+/// Checks that the clock of the system is usable: not before 1970, where libraries that we need panic, and not after
+/// the year 9999, where RFC 3339 has no times.
 ///
 /// # Errors
 /// Says what time the clock shows and what is needed.

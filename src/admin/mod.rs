@@ -67,8 +67,8 @@ pub fn export(dir: &Path, out: &mut impl Write) -> Result<(), Failed> {
     Ok(out.flush().map_err(cannot)?)
 }
 
-/// Builds a directory from an export and verifies it. An export of an older version, without checksums, is imported with
-/// a warning.
+/// Builds a directory from an export and verifies it. An export of an older version, without checksums, is imported
+/// with a warning.
 ///
 /// # Errors
 /// When a line was changed or the file is incomplete, the directory is not empty, or the result is not sound. Then there

@@ -1,10 +1,10 @@
-//! The number of every format that Cortado writes, in one place, and what is said of one that is newer.
+//! The numbers of all formats that Cortado writes, and the error for a format that is newer.
 //!
-//! Whoever changes what stands in a format raises its number here and adds a row to this table and to the
-//! one in docs/store-format.md. A version reads every number from 1 up to its own; a greater one is refused with
-//! [`Unreadable::Newer`], before anything in the directory is changed.
+//! A change of a format raises its number here and adds a row to this table and to the one in docs/store-format.md. A
+//! version reads every number from 1 up to its own. A greater one is refused with [`Unreadable::Newer`], before
+//! anything in the directory is changed.
 //!
-//! | format | where its number stands | number | what changed |
+//! | format | where its number is | number | what changed |
 //! |---|---|---|---|
 //! | [`STORE`] | version byte of the value under `meta` | 1 | the first |
 //! | [`JOURNAL_CHUNK`] | version byte of the values under `j` | 1 | the first |
@@ -21,17 +21,17 @@ use std::fmt::Display;
 
 use super::StoreError;
 
-/// One format: how people call it, and the number that this version writes.
+/// A format: its name, and the number that this version writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Format {
-    /// What it is the format of.
+    /// What messages call it.
     pub name: &'static str,
     /// The number that this version writes, and the greatest that it reads.
     pub newest: u8,
 }
 
-/// The description of the store as a whole. Its number is looked at first, so it is the number to raise
-/// when older versions must not open a directory at all.
+/// The description of the store as a whole. Its number is checked first, so it is the one to raise when older versions
+/// must not open a directory at all.
 pub const STORE: Format = Format { name: "description of the store", newest: 1 };
 /// A chunk of the journal.
 pub const JOURNAL_CHUNK: Format = Format { name: "journal chunk", newest: 1 };
@@ -41,13 +41,13 @@ pub const RUN_HEADER: Format = Format { name: "run header", newest: 1 };
 pub const ARCHIVED_JOBS: Format = Format { name: "chunk of archived jobs", newest: 1 };
 /// A schedule.
 pub const SCHEDULE: Format = Format { name: "schedule", newest: 1 };
-/// The file beside the log that says how far the log was.
+/// The file beside the log that records how far it was durable.
 pub const HEAD_FILE: Format = Format { name: "head file", newest: 1 };
 /// An export.
 pub const EXPORT: Format = Format { name: "export", newest: 2 };
 
 impl Format {
-    /// Whether this version reads the number that was found.
+    /// Checks that this version can read the number that was found.
     ///
     /// # Errors
     /// [`Unreadable::Newer`] when the number is greater than any that this version knows.
@@ -74,13 +74,13 @@ pub enum Unreadable {
         /// The greatest number that this version reads.
         newest: u64,
     },
-    /// They are not what they should be.
+    /// They are damaged.
     #[error("{0}")]
     Damaged(String),
 }
 
 impl Unreadable {
-    /// The error of a store in which `place` cannot be read.
+    /// Makes the error of a store in which `place` cannot be read.
     pub fn at(self, place: impl Display) -> StoreError {
         match self {
             Unreadable::Newer { found, newest } => {

@@ -38,8 +38,8 @@ pub struct Limits {
     pub search_time: Duration,
     /// How many of the readers may search at once, so that the others are free for everything else.
     pub search_readers: usize,
-    /// The size in bytes of the records that one read of the log, or one page of a list, reads before it answers. It may
-    /// be exceeded by one record, so that every read makes progress.
+    /// The size in bytes of the records that one read of the log, or one page of a list, reads before it answers. It
+    /// may be exceeded by one record, so that every read makes progress.
     pub read_bytes: usize,
     /// How many of the readers may read the log at once, for the same reason.
     pub log_readers: usize,

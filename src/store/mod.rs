@@ -142,11 +142,11 @@ pub trait Store: Send + Sync + 'static {
     /// paused queue keeps its order. Costs no scan of the queue.
     async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError>;
 
-    /// A page of jobs, newest (greatest id) first, without large payloads, results and logs
-    /// ([`Job::without_content`]); it ends once they have [`Limits::read_bytes`]. Answers with fewer rows than asked for and a
-    /// `next` cursor when it has examined about [`Limits::search_step`] jobs or has taken
-    /// [`Limits::search_time`], so that no search takes long; [`Page::examined`] says how many. The limit is
-    /// taken as 1 to [`JobQuery::MAX_LIMIT`]. It stops reading when the caller stops waiting.
+    /// A page of jobs, newest (greatest id) first, without large payloads, results and logs ([`Job::without_content`]);
+    /// it ends once they have [`Limits::read_bytes`]. Answers with fewer rows than asked for and a `next` cursor when
+    /// it has examined about [`Limits::search_step`] jobs or has taken [`Limits::search_time`], so that no search takes
+    /// long; [`Page::examined`] says how many. The limit is taken as 1 to [`JobQuery::MAX_LIMIT`]. It stops reading
+    /// when the caller stops waiting.
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError>;
 
     /// Counters, equal to a recount of the stored jobs. Costs no scan.
@@ -419,9 +419,9 @@ pub enum StoreError {
     /// The store is closed, because the server is stopping.
     #[error("the store is closed")]
     Closed,
-    /// The disk or the file system fails, and nothing of the command was acknowledged. The store recovers by itself when
-    /// the disk works again, without the refused changes. Only if the process dies before that may some of them be there
-    /// after the next start.
+    /// The disk or the file system fails, and nothing of the command was acknowledged. The store recovers by itself
+    /// when the disk works again, without the refused changes. Only if the process dies before that may some of them be
+    /// there after the next start.
     #[error("the store cannot write: {0}")]
     Unavailable(String),
     /// The stored data is damaged.

@@ -15,8 +15,8 @@ use crate::job::{
 /// The format of exports that this version writes, and the newest that it reads.
 pub const FORMAT: u32 = EXPORT.newest as u32;
 
-/// A store as of one cursor. While it exists, the store keeps what it needs. A reader that reads nothing for a minute, or
-/// reads for longer than `Limits::max_export`, loses its snapshot.
+/// A store as of one cursor. While it exists, the store keeps what it needs. A reader that reads nothing for a minute,
+/// or reads for longer than `Limits::max_export`, loses its snapshot.
 #[async_trait]
 pub trait Snapshot: Send {
     /// The next pieces, a bounded number, in this order: the head, the paused queues by name, the queues

@@ -1,27 +1,27 @@
-//! Counters, and how much is stored: what a store can tell of itself without a scan.
+//! Statistics of a store that it can give without a scan: counters, and how much is stored.
 
 use std::collections::BTreeMap;
 
 use crate::job::{Cursor, JobQuery, Kind, QueueName, RateRule, State, Time};
 
-/// Counters.
+/// The numbers of jobs by state, queue and kind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
-    /// Jobs in each state, every state present.
+    /// The number of jobs in each state. Every state is present.
     pub states: BTreeMap<State, u64>,
-    /// Every queue that holds a stored job, is paused, or has a limit of its own.
+    /// The queues that hold a job, are paused, or have a limit of their own.
     pub queues: BTreeMap<QueueName, QueueStats>,
-    /// Jobs of each kind, by state; kinds without jobs may be missing.
+    /// The number of jobs of each kind by state. Kinds without jobs may be missing.
     pub kinds: BTreeMap<Kind, BTreeMap<State, u64>>,
-    /// The place in the log they were read at.
+    /// The cursor at which they were read.
     pub cursor: Cursor,
-    /// The oldest place from which the log is complete.
+    /// The oldest cursor from which the log is complete.
     pub oldest: Cursor,
 }
 
 impl Stats {
-    /// How many jobs a query finds, as far as counters reach: they are kept by state within queues and
-    /// within kinds, and know nothing of both together, of tags, times and records.
+    /// How many jobs a query finds, if the counters can tell. They are kept by state for each queue and for each kind,
+    /// so they cannot tell for both together, nor for tags, times and records.
     pub fn count(&self, query: &JobQuery) -> Option<u64> {
         let JobQuery { states, queues, kinds, tags, since, until, terms, after: _, limit: _ } =
             query;
@@ -46,51 +46,49 @@ impl Stats {
     }
 }
 
-/// Counters of one queue.
+/// The state of one queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueueStats {
-    /// Jobs in each state; states without jobs may be missing.
+    /// The number of jobs in each state. States without jobs may be missing.
     pub states: BTreeMap<State, u64>,
-    /// Whether claims are held back.
+    /// Whether the queue is paused.
     pub paused: bool,
-    /// How many attempts somebody said may run at once; `None`: the configuration says.
+    /// How many attempts may run at once; `None` is what the configuration says.
     pub concurrency: Option<u32>,
-    /// How often somebody said attempts may begin; `None`: the configuration says.
+    /// How often attempts may start; `None` is what the configuration says.
     pub rate_limit: Option<RateRule>,
-    /// Since when the job that waits longest is available; `None` when none is. Of more than 1,000
-    /// priorities the highest are looked at.
+    /// Since when the job that has waited longest is available; `None` when there is none. Of more than 1,000
+    /// priorities only the highest are examined.
     pub waiting_since: Option<Time>,
 }
 
-/// How much is stored, and what was written since the store was opened. A store that keeps nothing on
-/// a disk answers with zeros for all of that.
+/// How much is stored, and what was written since the store was opened. A store that has no disk returns zeros.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Storage {
-    /// Bytes that the store takes on the disk.
+    /// The size of the store on disk in bytes.
     pub disk_bytes: u64,
-    /// Bytes of the journal.
+    /// The size of the journal in bytes.
     pub journal_bytes: u64,
-    /// Chunks of the journal.
+    /// The number of chunks in the journal.
     pub journal_chunks: u64,
-    /// Runs of the archive.
+    /// The number of runs in the archive.
     pub archive_runs: u64,
-    /// Jobs in the archive.
+    /// The number of jobs in the archive.
     pub archived_jobs: u64,
-    /// Bytes of the events that were accepted, before compression.
+    /// The size of the accepted events before compression, in bytes.
     pub accepted_bytes: u64,
-    /// Bytes handed to the storage layer for them: keys, values, the archive, what was written again.
+    /// The bytes that were written for them: keys and values, including the archive and everything that was rewritten.
     pub written_bytes: u64,
-    /// Groups committed.
+    /// The number of committed groups.
     pub groups: u64,
-    /// Syncs of the disk.
+    /// The number of syncs.
     pub syncs: u64,
-    /// Lists and searches under way.
+    /// The number of lists and searches that are running.
     pub searches: u64,
-    /// Reads of the log under way.
+    /// The number of reads of the log that are running.
     pub log_reads: u64,
-    /// Nanoseconds of the processor that handing a committed group to those who follow takes half of the
-    /// time at most.
+    /// The median CPU time of publishing a group to its followers, in nanoseconds.
     pub publish_p50_ns: u64,
-    /// The same for all but one in a hundred.
+    /// The 99th percentile of that time.
     pub publish_p99_ns: u64,
 }

@@ -212,12 +212,12 @@ pub(crate) async fn a_concurrency_that_was_set_survives_and_is_an_event_only_whe
     for _ in 0..2 {
         rig.set_concurrency("a", None).await;
     }
-    let told: Vec<Fact> = rig.log().await.into_iter().map(|event| event.fact).collect();
+    let facts: Vec<Fact> = rig.log().await.into_iter().map(|event| event.fact).collect();
     let set = |concurrency| Fact::Queue {
         queue: queue("a"),
         change: QueueChange::ConcurrencySet { concurrency },
     };
-    assert_eq!(told, [set(Some(3)), set(Some(0)), set(None)]);
+    assert_eq!(facts, [set(Some(3)), set(Some(0)), set(None)]);
     let rig = rig.crash().await;
     assert!(rig.stats().await.queues.is_empty());
 }
@@ -249,7 +249,7 @@ pub(crate) async fn a_rate_that_was_set_survives_and_is_an_event_only_when_it_ch
     for _ in 0..2 {
         rig.set_rate_limit("a", None).await;
     }
-    let told = rig.log().await.into_iter().filter_map(|event| match event.fact {
+    let facts = rig.log().await.into_iter().filter_map(|event| match event.fact {
         Fact::Queue { queue: name, change: QueueChange::RateLimitSet { rate_limit } } => {
             Some((name, rate_limit))
         }
@@ -257,7 +257,7 @@ pub(crate) async fn a_rate_that_was_set_survives_and_is_an_event_only_when_it_ch
     });
     let set = |rate_limit| (queue("a"), rate_limit);
     let expected = [set(Some(per_minute(3))), set(Some(RateRule::Unlimited)), set(None)];
-    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(facts.collect::<Vec<_>>(), expected);
     let rig = rig.crash().await;
     assert!(!rig.stats().await.queues.contains_key(&queue("a")));
 }

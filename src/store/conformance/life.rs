@@ -16,7 +16,7 @@ pub(crate) async fn a_closed_store_answers_nothing_but_closed(harness: impl Harn
     let settlement = Settlement { lease: lease.key(), verdict: completed() };
     let answers = [
         store.enqueue(vec![draft().job()]).await.map(drop),
-        store.claim(rig.wish(1)).await.map(drop),
+        store.claim(rig.claim_request(1)).await.map(drop),
         store.extend(vec![lease.key()], secs(1)).await.map(drop),
         store.settle(vec![settlement]).await.map(drop),
         store.annotate(Vec::new()).await,
@@ -65,7 +65,7 @@ pub(crate) async fn many_callers_lose_nothing(harness: impl Harness) {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..40 {
         let store = rig.store.clone();
-        let wish = rig.wish(3);
+        let request = rig.claim_request(3);
         tasks.spawn(async move {
             let mut new = Vec::new();
             for m in 0..10 {
@@ -78,7 +78,7 @@ pub(crate) async fn many_callers_lose_nothing(harness: impl Harness) {
                         Enqueued::Existing(_) => {}
                     }
                 }
-                let leases = store.claim(wish.clone()).await.unwrap();
+                let leases = store.claim(request.clone()).await.unwrap();
                 let settle = |key| Settlement { lease: key, verdict: completed() };
                 let settlements = leases.iter().map(|lease| settle(lease.key())).collect();
                 for answer in store.settle(settlements).await.unwrap() {

@@ -127,11 +127,11 @@ pub(crate) async fn a_follower_sees_concurrent_changes_in_order(harness: impl Ha
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let store = rig.store.clone();
-        let wish = rig.wish(1);
+        let request = rig.claim_request(1);
         tasks.spawn(async move {
             for _ in 0..10 {
                 store.enqueue(vec![draft().job(), draft().job()]).await.unwrap();
-                for lease in store.claim(wish.clone()).await.unwrap() {
+                for lease in store.claim(request.clone()).await.unwrap() {
                     let verdict = completed();
                     store.settle(vec![Settlement { lease: lease.key(), verdict }]).await.unwrap();
                 }

@@ -1,5 +1,5 @@
-//! The rules of [`Store`](super::Store), each one a test named as a sentence. A backend writes a
-//! [`Harness`] and one line, `conformance_suite!(ItsHarness);`, and is held to all of them.
+//! The rules of [`Store`](super::Store), each of them a test whose name is a sentence. A store provides a [`Harness`]
+//! and the line `conformance_suite!(ItsHarness);`, which runs all of them.
 
 use std::sync::Arc;
 
@@ -31,9 +31,9 @@ pub(crate) mod verdicts;
 pub(crate) use draft::{Draft, draft};
 pub(crate) use rig::{Rig, completed, failed, lines, per_minute, queue, secs};
 
-/// A place where one store lives: what a rule needs beyond the store itself.
+/// What a rule needs besides the store: its clock, and ways to open it again.
 pub(crate) trait Harness {
-    /// An empty place for a store that is given this clock.
+    /// A harness for an empty store that is given this clock.
     fn new(clock: ManualClock) -> Self;
 
     /// That clock.
@@ -50,12 +50,12 @@ pub(crate) trait Harness {
     async fn crash(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store>;
 }
 
-/// A clock that stands still on a Friday in 2027.
+/// A manual clock that shows a Friday in 2027.
 pub(crate) fn clock() -> ManualClock {
     ManualClock::at(Time::from_millis(1_800_000_000_000))
 }
 
-/// Makes a test of every rule for one backend: `conformance_suite!(ItsHarness);`
+/// Makes a test of every rule for one store: `conformance_suite!(ItsHarness);`
 macro_rules! conformance_suite {
     ($harness:ty) => {
         $crate::store::conformance::rules! { $harness:

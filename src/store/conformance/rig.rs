@@ -1,4 +1,4 @@
-//! What every rule is written with: a store on its harness, and short words for what is done to it.
+//! The test rig of the rules: a store on its harness, with short methods for what a rule does to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(crate) fn lines(texts: &[&str]) -> Vec<LogLine> {
     texts.iter().map(line).collect()
 }
 
-/// So many attempts in a minute; 0 is no limit.
+/// A limit of so many attempts per minute; 0 means no limit.
 pub(crate) fn per_minute(starts: u32) -> RateRule {
     match starts {
         0 => RateRule::Unlimited,
@@ -74,7 +74,7 @@ impl<H: Harness> Rig<H> {
         Rig { store, ..self }
     }
 
-    /// Crashes once everything answered is durable, and opens again.
+    /// Crashes once everything that was answered is durable, and opens again.
     pub(crate) async fn crash(mut self) -> Self {
         self.log().await;
         let store = self.harness.crash(self.store).await;
@@ -97,7 +97,7 @@ impl<H: Harness> Rig<H> {
         }
     }
 
-    /// Enqueues one job that another one must be in the way of.
+    /// Enqueues a job that must not be new, and returns the existing one.
     pub(crate) async fn add_existing(&self, job: impl Into<NewJob>) -> Job {
         match self.store.enqueue(vec![job.into()]).await.unwrap().remove(0) {
             Enqueued::New(job) => panic!("{} is new", job.id),
@@ -105,18 +105,18 @@ impl<H: Harness> Rig<H> {
         }
     }
 
-    /// A wish for work from the default queue.
-    pub(crate) fn wish(&self, max: usize) -> Claim {
+    /// A claim of so many jobs from the default queue.
+    pub(crate) fn claim_request(&self, max: usize) -> Claim {
         let worker = WorkerName::parse("w1").unwrap();
         Claim { queue: QueueName::default(), max, worker, ttl: TTL }
     }
 
     pub(crate) async fn claim(&self, max: usize) -> Vec<Lease> {
-        self.store.claim(self.wish(max)).await.unwrap()
+        self.store.claim(self.claim_request(max)).await.unwrap()
     }
 
     pub(crate) async fn claim_from(&self, name: &str, max: usize) -> Vec<Lease> {
-        self.store.claim(Claim { queue: queue(name), ..self.wish(max) }).await.unwrap()
+        self.store.claim(Claim { queue: queue(name), ..self.claim_request(max) }).await.unwrap()
     }
 
     /// Claims exactly one job.
@@ -124,11 +124,11 @@ impl<H: Harness> Rig<H> {
         self.claim(1).await.pop().expect("a job should be available")
     }
 
-    /// A new job that runs.
+    /// Enqueues a job and claims it.
     pub(crate) async fn start(&self, job: impl Into<NewJob>) -> Lease {
         let job = self.add(job).await;
-        let wish = Claim { queue: job.labels.queue.clone(), ..self.wish(1) };
-        let lease = self.store.claim(wish).await.unwrap().pop().expect("a job to claim");
+        let request = Claim { queue: job.labels.queue.clone(), ..self.claim_request(1) };
+        let lease = self.store.claim(request).await.unwrap().pop().expect("a job to claim");
         assert_eq!(lease.job.id, job.id, "another job was claimed first");
         lease
     }
@@ -146,7 +146,7 @@ impl<H: Harness> Rig<H> {
         self.settle(lease, completed()).await.unwrap()
     }
 
-    /// A job that ran and completed.
+    /// Enqueues a job, runs it and completes it.
     pub(crate) async fn finish(&self, job: impl Into<NewJob>) -> JobId {
         let lease = self.start(job).await;
         self.complete(&lease).await;
@@ -198,7 +198,7 @@ impl<H: Harness> Rig<H> {
         self.store.tick().await.unwrap()
     }
 
-    /// Ticks until there is nothing more to do at once; answers with the sums.
+    /// Ticks until there is nothing more to do at once. Returns the sums.
     pub(crate) async fn catch_up(&self) -> Ticked {
         let mut all = Ticked::default();
         for _ in 0..1_000 {
@@ -232,7 +232,7 @@ impl<H: Harness> Rig<H> {
         self.store.stats().await.unwrap()
     }
 
-    /// Every job a query finds, page by page.
+    /// All jobs that a query finds, read page by page.
     pub(crate) async fn all(&self, mut query: JobQuery) -> Vec<Job> {
         let mut jobs = Vec::new();
         loop {
@@ -245,17 +245,17 @@ impl<H: Harness> Rig<H> {
         }
     }
 
-    /// Every stored job, newest first.
+    /// All stored jobs, newest first.
     pub(crate) async fn jobs(&self) -> Vec<Job> {
         self.all(JobQuery { limit: 100, ..JobQuery::default() }).await
     }
 
-    /// The place before the first event.
+    /// The cursor before the first event.
     pub(crate) fn origin(&self) -> Cursor {
         Cursor { seq: 0, ..self.store.head() }
     }
 
-    /// The whole log, once everything answered is durable.
+    /// The whole log, once everything that was answered is durable.
     pub(crate) async fn log(&self) -> Vec<Event> {
         let oldest = self.stats().await.oldest;
         self.log_after(oldest).await
@@ -278,14 +278,14 @@ impl<H: Harness> Rig<H> {
         }
     }
 
-    /// Waits until the event is shown: claims and notes are answered a moment before.
+    /// Waits until the event can be read: claims and notes are answered before they are durable.
     pub(crate) async fn until_durable(&self, seq: u64) {
         while self.store.head().seq < seq {
             tokio::task::yield_now().await;
         }
     }
 
-    /// What happened to one job.
+    /// The events of one job.
     pub(crate) async fn story(&self, id: JobId) -> Vec<EventType> {
         let log = self.log().await;
         let of_job =
@@ -293,7 +293,7 @@ impl<H: Harness> Rig<H> {
         of_job.map(Event::event_type).collect()
     }
 
-    /// The types of the whole log.
+    /// The types of all events in the log.
     pub(crate) async fn types(&self) -> Vec<EventType> {
         self.log().await.iter().map(Event::event_type).collect()
     }

@@ -48,7 +48,7 @@ impl<H: Harness> Rig<H> {
     }
 
     /// What the log tells of schedules.
-    async fn told(&self) -> Vec<ScheduleChange> {
+    async fn changes(&self) -> Vec<ScheduleChange> {
         let change = |fact| match fact {
             Fact::Schedule { change, .. } => Some(change),
             Fact::Job { .. } | Fact::Queue { .. } => None,
@@ -65,7 +65,7 @@ pub(crate) async fn a_schedule_is_kept_as_it_was_asked_for(harness: impl Harness
     rig.set("a", spec.clone()).await;
     assert_eq!(rig.set("b", spec.clone()).await, set, "the same again");
     let next_at = set.next_at;
-    assert_eq!(rig.told().await, [ScheduleChange::Set { next_at }; 2], "and that is no event");
+    assert_eq!(rig.changes().await, [ScheduleChange::Set { next_at }; 2], "and that is no event");
     let rig = rig.reopen().await.crash().await;
     let (stored, cursor) = rig.store.schedules().await.unwrap();
     assert_eq!(stored, [Schedule { name: named("a"), ..set.clone() }, set]);
@@ -107,9 +107,9 @@ pub(crate) async fn a_schedule_enqueues_its_job_when_it_is_due(harness: impl Har
     assert_eq!((job.status.state, &job.labels.queue), (State::Available, &queue("night")));
     let tags: Vec<&str> = job.labels.tags.iter().map(Tag::as_str).collect();
     assert_eq!(tags, ["t", "schedule:nightly"]);
-    let told = rig.told().await;
+    let changes = rig.changes().await;
     let next_at = Some(due.after(secs(60)));
-    assert_eq!(told[1], ScheduleChange::Fired { due: Some(due), job: job.id, next_at });
+    assert_eq!(changes[1], ScheduleChange::Fired { due: Some(due), job: job.id, next_at });
     let log = rig.log().await;
     assert!(matches!(&log[1].fact, Fact::Job { id, .. } if *id == job.id), "first the job");
     assert_eq!(rig.tick().await.fired, 0);
@@ -138,8 +138,8 @@ pub(crate) async fn a_run_that_would_be_too_late_is_skipped(harness: impl Harnes
     let ticked = rig.catch_up().await;
     assert_eq!((ticked.fired, ticked.skipped), (0, 1));
     let next_at = Some(due.after(secs(60)));
-    let told = rig.told().await.pop();
-    assert_eq!(told, Some(ScheduleChange::Skipped { due, why: Skip::Late, next_at }));
+    let changes = rig.changes().await.pop();
+    assert_eq!(changes, Some(ScheduleChange::Skipped { due, why: Skip::Late, next_at }));
     rig.pass(secs(59));
     assert_eq!(rig.catch_up().await.fired, 1, "five seconds late");
     assert_eq!(rig.one("a").await.skipped, 0);
@@ -193,7 +193,7 @@ pub(crate) async fn a_paused_schedule_makes_up_for_nothing(harness: impl Harness
     let resumed = rig.schedule(ScheduleCommand::Resume(named("a"))).await.unwrap();
     assert!(!resumed.paused && resumed.next_at > Some(rig.now()));
     assert_eq!(rig.catch_up().await.fired, 0);
-    assert_eq!(rig.told().await.len(), 3, "to pause twice is one event");
+    assert_eq!(rig.changes().await.len(), 3, "to pause twice is one event");
     rig.pass(secs(60));
     assert_eq!(rig.catch_up().await.fired, 1);
 }

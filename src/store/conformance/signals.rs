@@ -1,4 +1,4 @@
-//! The hints: a queue may have work, an earlier tick may be needed.
+//! The wakes: a queue may have work, or an earlier tick may be needed.
 
 use futures_util::FutureExt;
 use tokio::sync::Notify;
@@ -7,12 +7,12 @@ use super::rig::{TTL, failed};
 use super::{Harness, Rig, draft, queue, secs};
 use crate::job::{Interruption, Verdict};
 
-/// Forgets a hint that was given before.
+/// Consumes a wake that was sent before.
 fn forget(hint: &Notify) {
     while hint.notified().now_or_never().is_some() {}
 }
 
-/// Waits for the hint.
+/// Waits for a wake.
 async fn heard(hint: &Notify, what: &str) {
     let waited = tokio::time::timeout(secs(20), hint.notified()).await;
     assert!(waited.is_ok(), "no hint after {what}");

@@ -1,5 +1,5 @@
-//! The suite that every store passes, on sled: once as it is shipped, once with sizes so small that
-//! every path (archive, rewriting, copying forward) is taken all the time.
+//! The conformance suite of the durable store: once as it is shipped, and once with sizes so small that every path
+//! (archiving, rewriting, copying forward) is taken all the time.
 
 pub(crate) mod fixture;
 pub(crate) mod ledger;
@@ -20,20 +20,20 @@ use crate::store::data_dir;
 use crate::store::sled::faults::Faults;
 use crate::store::{Limits, Store, StoreError};
 
-pub(crate) struct Place {
+pub(crate) struct TestStore {
     clock: ManualClock,
     dir: TempDir,
     limits: Limits,
     tuning: Tuning,
 }
 
-impl Place {
-    pub(crate) fn new(clock: ManualClock, tuning: Tuning) -> Place {
+impl TestStore {
+    pub(crate) fn new(clock: ManualClock, tuning: Tuning) -> TestStore {
         let dir = tempfile::tempdir().unwrap();
-        Place { clock, dir, limits: Limits::default(), tuning }
+        TestStore { clock, dir, limits: Limits::default(), tuning }
     }
 
-    /// Opens again what a process left behind, once it has been found sound.
+    /// Verifies what the previous process has left and opens it again.
     pub(crate) fn open_again(&self) -> Arc<dyn Store> {
         let report = data_dir::verify(self.dir.path());
         assert!(report.is_sound(), "{report}");
@@ -52,7 +52,7 @@ impl Place {
         self.try_open_at(self.dir.path(), faults)
     }
 
-    /// Opens another directory as this one would be.
+    /// Opens another directory with the same clock, limits and tuning.
     pub(crate) fn try_open_at(
         &self,
         dir: &Path,
@@ -64,14 +64,14 @@ impl Place {
     }
 }
 
-/// Writes a harness around a place with this tuning.
+/// Defines a harness of a store with this tuning.
 macro_rules! harness {
     ($name:ident, $tuning:expr) => {
-        pub(crate) struct $name(Place);
+        pub(crate) struct $name(TestStore);
 
         impl Harness for $name {
             fn new(clock: ManualClock) -> Self {
-                $name(Place::new(clock, $tuning))
+                $name(TestStore::new(clock, $tuning))
             }
 
             fn clock(&self) -> &ManualClock {
@@ -97,7 +97,7 @@ macro_rules! harness {
     };
 }
 
-/// As shipped, but quick to try again after a fault.
+/// As shipped, but with short waits after a fault.
 pub(crate) fn quick() -> Tuning {
     Tuning { pauses: tiny::TINY.pauses, ..Tuning::default() }
 }
@@ -168,8 +168,8 @@ fn a_claim_finds_records_that_are_copied_forward_under_it() {
             let gone = rig.add(draft().queue("other")).await;
             rig.delete(gone.id).await.unwrap();
         }
-        let (store, wish) = (rig.store.clone(), rig.wish(1));
-        let claim = tokio::spawn(async move { store.claim(wish).await.unwrap() });
+        let (store, request) = (rig.store.clone(), rig.claim_request(1));
+        let claim = tokio::spawn(async move { store.claim(request).await.unwrap() });
         while rig.stats().await.states[&State::Running] == 0 {
             tokio::task::yield_now().await;
         }

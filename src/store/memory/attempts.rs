@@ -29,7 +29,7 @@ impl Content {
         Some(Lease { token: job.seq, job: Arc::new(job), expires })
     }
 
-    /// The job that a lease is valid for. A lease that ran out is valid until somebody else has it.
+    /// The job that a lease is valid for. A lease that has expired stays valid until the job is rescued.
     fn held(&self, lease: LeaseRef) -> Option<&Job> {
         let held = self.leases.get(&lease.job)?;
         if held.token == lease.token { self.jobs.get(&lease.job) } else { None }
@@ -49,7 +49,7 @@ impl Content {
     ) -> Result<Status, SettleError> {
         let Settlement { lease, verdict } = settlement;
         let before = self.held(lease).ok_or(SettleError::Stale)?.status;
-        // A leased job is running, and a running job refuses no verdict.
+        // A leased job is running, and a running job accepts every verdict.
         let (status, change) = before.settled(verdict, now).map_err(|_| SettleError::Stale)?;
         self.change(now, lease.job, status, change);
         Ok(status)

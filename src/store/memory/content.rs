@@ -1,5 +1,5 @@
-//! What the store holds, and the one way a job in it changes: the state machine's answer becomes an
-//! event, and the event is folded into the record.
+//! The content of the store. A job only changes by an event: the answer of the state machine becomes an event, and the
+//! event is folded into the record.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,29 +10,29 @@ use crate::job::{
 use crate::store::Limits;
 use crate::store::schedules::Schedules;
 
-/// Everything that a restart keeps, and what the verb under way has added.
+/// Everything that a restart keeps, and the events that the current verb has added.
 #[derive(Clone)]
 pub(super) struct Content {
     pub(super) limits: Limits,
     pub(super) epoch: Epoch,
     pub(super) last_seq: u64,
     pub(super) jobs: BTreeMap<JobId, Job>,
-    /// Who has each idempotency key.
+    /// The job of each idempotency key.
     pub(super) keys: BTreeMap<IdempotencyKey, JobId>,
-    /// One for each running job.
+    /// The lease of each running job.
     pub(super) leases: BTreeMap<JobId, Held>,
     pub(super) paused: BTreeSet<QueueName>,
     pub(super) concurrency: BTreeMap<QueueName, u32>,
     pub(super) rate_limits: BTreeMap<QueueName, RateRule>,
     pub(super) schedules: Schedules,
     pub(super) starts: Vec<Time>,
-    /// The newest events, oldest first.
+    /// The log, oldest event first.
     pub(super) log: VecDeque<Event>,
-    /// What the verb under way has committed; told to followers even if already trimmed from the log.
+    /// The events of the current verb. They are published even if they have already been trimmed from the log.
     fresh: Vec<Event>,
 }
 
-/// A lease as the store knows it.
+/// The lease of a running job.
 #[derive(Clone, Copy)]
 pub(super) struct Held {
     pub(super) token: u64,
@@ -72,8 +72,8 @@ impl Content {
         self.jobs.values().map(|job| &job.labels.queue).chain(set).collect()
     }
 
-    /// The one way a stored job changes: the event is appended and folded into the record, and what
-    /// hangs on the job's state follows. Answers with the new record.
+    /// Changes a job; every change goes through here. The event is appended and folded into the record, and what
+    /// depends on the job's state follows. Returns the new record.
     pub(super) fn change(
         &mut self,
         now: Time,
@@ -82,7 +82,7 @@ impl Content {
         change: Change,
     ) -> Option<Job> {
         let job = self.jobs.get(&id)?;
-        // An attempt that is given back keeps its number in the event that ends it.
+        // When an attempt is not counted, the event that ends it still has its number.
         let gives_back = matches!(change, Change::Interrupted { .. } | Change::Snoozed { .. });
         let attempt = if gives_back { job.status.attempt } else { status.attempt };
         let (labels, state) = (job.labels.clone(), status.state);
@@ -95,7 +95,7 @@ impl Content {
         Some(job.clone())
     }
 
-    /// Removes a job; its key is free again.
+    /// Removes a job and frees its key.
     pub(super) fn forget(&mut self, id: JobId) {
         let job = self.jobs.remove(&id);
         if let Some(key) = job.and_then(|job| job.spec.idempotency_key.clone()) {

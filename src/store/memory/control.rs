@@ -6,7 +6,7 @@ use super::content::Content;
 use crate::job::{Change, Fact, JobId, Labels, QueueChange, QueueName, State, Status, Step, Time};
 use crate::store::{Control, ControlError, StoreError};
 
-/// A job control's answer for one job.
+/// The answer of a control for one job.
 type Answer = Result<Status, ControlError>;
 
 impl Content {
@@ -53,7 +53,7 @@ impl Content {
         }
     }
 
-    /// Sets a limit of a queue, or takes it back.
+    /// Sets or removes a limit of a queue.
     fn set_limit<T: Copy + PartialEq>(
         &mut self,
         now: Time,

@@ -1,4 +1,4 @@
-//! Taking jobs: limits first, then one by one, so that a batch is accepted whole or not at all.
+//! Enqueues jobs: the limits are checked first, so that a batch is accepted as a whole or not at all.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ impl Content {
         Ok(())
     }
 
-    /// The job that a new one would double.
+    /// The job that has the same key or id as a new one.
     fn existing(&self, new: &NewJob) -> Option<&Job> {
         let by_key = new.spec.idempotency_key.as_ref().and_then(|key| self.keys.get(key));
         self.jobs.get(by_key.unwrap_or(&new.id))
@@ -64,7 +64,7 @@ impl Content {
         let change = Change::Enqueued { spec: new.spec, run_at };
         let fact = Fact::Job { id: new.id, labels: new.labels, state, attempt: 0, change };
         let event = self.append(now, fact);
-        let job = Job::from_enqueued(&event)?; // it is one: made just above
+        let job = Job::from_enqueued(&event)?; // the event was made just above
         self.jobs.insert(new.id, job.clone());
         Some(Enqueued::New(job))
     }

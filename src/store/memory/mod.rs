@@ -1,5 +1,5 @@
-//! The reference store: everything in maps behind one lock, gone with the process. It is slow where
-//! that keeps it plain, and it is what every other store is compared with.
+//! The reference store: everything is in maps behind one lock, and lost with the process. It prefers plain code to
+//! speed, because every other store is compared with it.
 
 mod attempts;
 mod content;
@@ -34,12 +34,12 @@ use crate::job::{
 
 /// Keeps everything in memory.
 pub struct MemoryStore {
-    /// The only source of time, so that a test can move it.
+    /// The only source of time, so that tests can set it.
     clock: Arc<dyn Clock>,
     /// Shared with the threads that search.
     inner: Arc<Mutex<Inner>>,
     limits: Limits,
-    /// A permit for each search that may go on at once.
+    /// A permit for each search that may run at once.
     searchers: Semaphore,
     searches: Arc<Searches>,
 }
@@ -47,17 +47,17 @@ pub struct MemoryStore {
 struct Inner {
     content: Content,
     signals: Signals,
-    /// Set by `close`; every verb looks here first.
+    /// Set by `close`, and checked by every verb.
     closed: bool,
 }
 
-/// Who wants to hear of changes.
+/// The followers, and the loops to wake.
 #[derive(Default)]
 struct Signals {
     followers: Vec<mpsc::Sender<Arc<[Event]>>>,
     wakes: BTreeMap<QueueName, Arc<Notify>>,
     timer: Arc<Notify>,
-    /// When the next tick is expected; a timer earlier than this is worth a notification.
+    /// When the next tick is due. An earlier timer has to wake the timer loop.
     expected: Option<Time>,
 }
 
@@ -67,13 +67,13 @@ impl MemoryStore {
         MemoryStore::with(Content::new(limits), clock)
     }
 
-    /// A store with the same content, as the next process finds it after this one died or was closed:
-    /// attempts that were running have been lost and are given back.
+    /// A store with the same content, as the next process finds it after this one has ended: jobs that were running are
+    /// rescued.
     pub fn restarted(&self) -> Arc<MemoryStore> {
         let mut content = self.lock().content.clone();
         content.give_back_all(self.clock.now());
         content.schedules.restarted(self.clock.now());
-        content.take_fresh(); // nobody follows yet
+        content.take_fresh(); // there are no followers yet
         MemoryStore::with(content, self.clock.clone())
     }
 
@@ -90,7 +90,7 @@ impl MemoryStore {
         })
     }
 
-    /// Looks into the records of jobs on a thread of its own, turn by turn; the store is free between two.
+    /// Searches records on a thread of its own, in turns. The lock is free between two turns.
     async fn search(&self, query: JobQuery, budget: Budget) -> Result<Page, StoreError> {
         let _turn = self.searchers.acquire().await.map_err(|_| StoreError::Closed)?;
         let inner = self.inner.clone();
@@ -112,12 +112,12 @@ impl MemoryStore {
         lock(&self.inner)
     }
 
-    /// The lock, unless the store is closed.
+    /// Locks the store, unless it is closed.
     fn open(&self) -> Result<MutexGuard<'_, Inner>, StoreError> {
         open(&self.inner)
     }
 
-    /// Does one verb and tells everybody what it changed.
+    /// Executes one verb and publishes its events.
     fn write<T>(&self, verb: impl FnOnce(&mut Content, Time) -> T) -> Result<T, StoreError> {
         let mut inner = self.open()?;
         let Inner { content, signals, .. } = &mut *inner;
@@ -169,7 +169,7 @@ impl Signals {
         }
     }
 
-    /// Asks for an earlier tick when `timer` ends before the next one.
+    /// Wakes the timer loop when `timer` ends before the next tick.
     fn expect(&mut self, timer: Option<Time>) {
         let Some(timer) = timer else { return };
         if self.expected.is_none_or(|expected| timer < expected) {

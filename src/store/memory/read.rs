@@ -1,4 +1,4 @@
-//! What can be read: one job, a page of jobs, counters, a stretch of the log.
+//! Reads: one job, a page of jobs, counters, a part of the log.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ impl Content {
         Some((before.count() as u64).min(most))
     }
 
-    /// Adds to a page from where it was left, for one turn; whether it is done.
+    /// Continues a page for one turn. Returns whether it is complete.
     pub(super) fn list(
         &self,
         query: &JobQuery,
@@ -39,7 +39,7 @@ impl Content {
         let after = page.next.take().or(query.after);
         let from = JobQuery { after, ..query.clone() };
         if from.below().is_some_and(|below| below <= query.lowest()) {
-            return true; // no id is between the two
+            return true; // there is no id between the two
         }
         let below = from.below().map_or(Bound::Unbounded, Bound::Excluded);
         let jobs = self.jobs.range((Bound::Included(query.lowest()), below)).rev();
@@ -111,7 +111,7 @@ impl Content {
         Events::Some(few.cloned().map(Event::without_content).collect())
     }
 
-    /// The place just before the first event that is still there.
+    /// The cursor just before the oldest event in the log.
     pub(super) fn oldest(&self) -> Cursor {
         Cursor { epoch: self.epoch, seq: self.last_seq - self.log.len() as u64 }
     }

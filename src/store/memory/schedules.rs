@@ -1,4 +1,4 @@
-//! Schedules: what is asked of them, and what their time asks for.
+//! Commands about schedules, and the firing of schedules that are due.
 
 use super::content::Content;
 use crate::job::{Schedule, Time};
@@ -20,8 +20,8 @@ impl Content {
         Ok(schedule)
     }
 
-    /// Lets schedules whose time has come enqueue their jobs, at most `step` of them. Answers with how many
-    /// did, and how many let it pass.
+    /// Fires at most `step` of the schedules that are due. Returns how many enqueued a job, and how many skipped the
+    /// time.
     pub(super) fn fire_schedules(&mut self, now: Time, step: usize) -> (usize, usize) {
         let (mut fired, mut skipped) = (0, 0);
         for (due, name) in self.schedules.due(now, step) {

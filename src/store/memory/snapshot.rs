@@ -1,5 +1,4 @@
-//! A snapshot of everything: a copy made under the lock.
-//! Plain rather than small, as all of this store.
+//! Snapshots: a copy of everything that is made under the lock, because this store prefers plain code to a small one.
 
 use async_trait::async_trait;
 
@@ -8,10 +7,10 @@ use crate::job::{Job, QueueName, RateRule, Time};
 use crate::store::StoreError;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 
-/// Pieces handed out in one step.
+/// How many pieces one step returns.
 const STEP: usize = 256;
 
-/// What is left of a copy, last piece first.
+/// The pieces that are left, in reverse order.
 pub(super) struct Copied(Vec<Piece>);
 
 impl Content {

@@ -1,4 +1,4 @@
-//! What time and a restart do: due jobs, leases that ran out, retention.
+//! What is done when time passes, and after a restart: due jobs, expired leases, retention.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl Content {
         Ticked { fired, skipped, due: due.len(), rescued: lost.len(), pruned, next }
     }
 
-    /// Rescues every running job: the process that ran them is gone.
+    /// Rescues every running job, because the process that ran it has ended.
     pub(super) fn give_back_all(&mut self, now: Time) {
         let running: Vec<JobId> = self.leases.keys().copied().collect();
         for id in running {
@@ -46,7 +46,7 @@ impl Content {
         self.job(id).is_some_and(|job| job.status.state == State::Available)
     }
 
-    /// When time will do something to a job: its run-at while it waits, its lease's end while it runs.
+    /// When a job is due: its `run_at` while it waits, and the end of its lease while it runs.
     pub(super) fn timer_of(&self, id: JobId) -> Option<Time> {
         let job = self.job(id)?;
         match job.status.state {
@@ -81,7 +81,7 @@ impl Content {
         self.change(now, id, status, change);
     }
 
-    /// Finished jobs that go, the longest finished first.
+    /// The finished jobs to remove, in the order in which they finished.
     fn past_retention(&self, now: Time) -> Vec<JobId> {
         let keep = self.limits.retention;
         let mut old: Vec<&Job> = Vec::new();

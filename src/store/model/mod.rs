@@ -41,11 +41,11 @@ pub(crate) fn compare<A: Harness, B: Harness>(cases: u32) {
 async fn play<A: Harness, B: Harness>(script: Vec<Move>) -> Result<(), String> {
     let mut pair = Pair::<A, B>::open(limits()).await;
     for (n, step) in script.iter().enumerate() {
-        let told = |difference| format!("step {n}, {step:?}: {difference}");
-        pair.play(step).await.map_err(told)?;
-        pair.same_content().await.map_err(told)?;
+        let describe = |difference| format!("step {n}, {step:?}: {difference}");
+        pair.play(step).await.map_err(describe)?;
+        pair.same_content().await.map_err(describe)?;
         if n % 4 == 3 {
-            pair.same_log().await.map_err(told)?; // not always: it waits for what is not yet durable
+            pair.same_log().await.map_err(describe)?; // not always: it waits for what is not yet durable
         }
     }
     pair.same_log().await

@@ -2,8 +2,8 @@
 //! batches, and a sync really reaches the disk.
 //!
 //! sled's `flush` hands the bytes to the kernel but never calls fsync (spacejam/sled#1452), so every commit ends with
-//! `fdatasync` on the log file. A value above 8 kB could spill into `blobs/`, which is never synced, so values are stored
-//! in pieces.
+//! `fdatasync` on the log file. A value above 8 kB could spill into `blobs/`, which is never synced, so values are
+//! stored in pieces.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -116,7 +116,11 @@ impl Disk {
         for _ in 0..2 {
             let Err(error) = &opened else { return Ok(()) };
             self.shut();
-            tracing::warn!(%error, data_dir = %self.dir.display(), "the log could not be read like its copy; restoring it from the copy");
+            tracing::warn!(
+                %error,
+                data_dir = %self.dir.display(),
+                "the log could not be read like its copy; restoring it from the copy"
+            );
             copy.restore(&self.dir).map_err(|error| cannot_open(&self.dir, error))?;
             opened = self.try_original(expected);
         }

@@ -67,8 +67,8 @@ fn create(dir: &Path, new: WriteBatch) -> Result<(), StoreError> {
     staging.publish().map_err(fail)
 }
 
-/// A directory inside the data directory, in which a store is built. Until [`NewStore::publish`] the data directory holds
-/// no store, and a server refuses to start in it.
+/// A directory inside the data directory, in which a store is built. Until [`NewStore::publish`] the data directory
+/// holds no store, and a server refuses to start in it.
 pub struct NewStore {
     staging: Staging,
     _lock: DirLock,

@@ -133,8 +133,8 @@ impl Run {
         Ok(postcard::from_bytes(&raw).map_err(|error| format!("run header: {error}"))?)
     }
 
-    /// Retires the run. Its chunks stay for readers that still have the old table, and [`Run::remove`] removes them in a
-    /// later group.
+    /// Retires the run. Its chunks stay for readers that still have the old table, and [`Run::remove`] removes them in
+    /// a later group.
     pub fn retire(&self, writes: &mut WriteBatch) -> Result<(), String> {
         let header = self.header()?;
         writes.remove(header_key(b'r', self.no), header.len());

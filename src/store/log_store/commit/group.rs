@@ -123,8 +123,8 @@ impl<'a> Group<'a> {
         job.ok_or_else(|| StoreError::Corrupt("an enqueued event made no job".into()))
     }
 
-    /// Changes a job; every change goes through here. It appends the event, moves the entry in the index, and notes whom
-    /// to wake. Returns the number of the event.
+    /// Changes a job; every change goes through here. It appends the event, moves the entry in the index, and notes
+    /// whom to wake. Returns the number of the event.
     pub fn change(&mut self, id: JobId, status: Status, change: Change) -> Result<u64, StoreError> {
         let core = &mut *self.core;
         let Index { entries, sets, .. } = &mut core.index;
@@ -173,8 +173,8 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Writes the whole record of a job to the end of the journal, so that older chunks, or the archive, no longer have to
-    /// keep it.
+    /// Writes the whole record of a job to the end of the journal, so that older chunks, or the archive, no longer have
+    /// to keep it.
     pub fn carry(&mut self, job: Job) -> Result<(), StoreError> {
         let id = job.id;
         let place = self.packer.carried(&job).map_err(StoreError::Corrupt)?;

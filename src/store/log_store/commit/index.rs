@@ -167,8 +167,8 @@ impl Index {
         self.labels.get_key_value(labels).map(|(labels, counters)| (labels.clone(), *counters))
     }
 
-    /// Makes these labels the shared copy. Unused copies are dropped whenever their number has doubled, so that rare tags
-    /// do not accumulate.
+    /// Makes these labels the shared copy. Unused copies are dropped whenever their number has doubled, so that rare
+    /// tags do not accumulate.
     pub fn intern(&mut self, labels: &Arc<Labels>, counters: u32) {
         if self.labels.len() > 2 * self.labels_swept_at + 1_000 {
             self.labels.retain(|labels, _| Arc::strong_count(labels) > 1);

@@ -169,7 +169,8 @@ struct BeforeOutage {
 fn try_reopen(shared: &Arc<Shared>, before: &BeforeOutage) -> Result<Core, StoreError> {
     shared.log.reopen()?;
     let mut core = recover::rebuild(shared)?;
-    let kept = records::all_events(shared, before.head)?; // none when they were trimmed: then no reader can ask for them either
+    // There are none when they were trimmed: then no reader can ask for them either.
+    let kept = records::all_events(shared, before.head)?;
     let now = shared.clock.now();
     let mut group = Group::new(&mut core, now);
     if kept.is_empty() {

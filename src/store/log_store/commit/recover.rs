@@ -92,11 +92,11 @@ fn read(
 /// `outage` for what follows.
 pub fn rebuild(shared: &Arc<Shared>) -> Result<Core, StoreError> {
     let meta = read_meta(&*shared.log)?;
-    let told = shared.head();
-    if meta.epoch != told.epoch {
+    let published = shared.head();
+    if meta.epoch != published.epoch {
         return Err(corrupt(&*shared.log, "meta", "it belongs to another store"));
     }
-    let mut core = read_all(shared.clone(), meta, told.seq)?;
+    let mut core = read_all(shared.clone(), meta, published.seq)?;
     core.schedules.restarted(shared.clock.now());
     Ok(core)
 }

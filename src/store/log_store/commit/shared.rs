@@ -190,7 +190,7 @@ impl Shared {
         while events.len() > 0 {
             let batch: Arc<[Event]> = events.by_ref().take(PUBLISH_BATCH).collect();
             for follower in &followers.0 {
-                // A follower whose channel is full sees a gap and reads the log. A closed one is dropped with the next group.
+                // A follower whose channel is full sees a gap and reads the log. A closed one is dropped later.
                 let _missed = follower.try_send(batch.clone());
             }
         }

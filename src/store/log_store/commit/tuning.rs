@@ -9,10 +9,11 @@ use crate::store::Limits;
 pub struct Tuning {
     /// How many finished jobs in the index make a run worth writing.
     pub run_from: usize,
-    /// The percentage of expired jobs at which a run is rewritten without them. Until then they are kept a little longer
-    /// than the retention says.
+    /// The percentage of expired jobs at which a run is rewritten without them. Until then they are kept a little
+    /// longer than the retention says.
     pub rewrite_percent: u64,
-    /// How many archived jobs one tick may remove even when `Limits::tick_step` is less, so that a run is removed at once.
+    /// How many archived jobs one tick may remove even when `Limits::tick_step` is less, so that a run is removed at
+    /// once.
     pub drop_at_once: usize,
     /// The size of the journal in bytes below which no job is copied forward.
     pub carry_above: u64,

@@ -164,8 +164,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, which ends when the handle is dropped. It reports failures through `commands`, which wakes the
-    /// committer.
+    /// Starts the thread, which ends when the handle is dropped. It reports failures through `commands`, which wakes
+    /// the committer.
     pub fn start(
         shared: Arc<Shared>,
         commands: WeakSender<Command>,

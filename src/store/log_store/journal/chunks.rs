@@ -149,8 +149,8 @@ impl Journal {
         by_count.max(by_age).min(head)
     }
 
-    /// Removes the oldest chunks that are no longer needed: no job has them in its trail, and all their events are at or
-    /// below `expired`. Stops at the first one that is needed.
+    /// Removes the oldest chunks that are no longer needed: no job has them in its trail, and all their events are at
+    /// or below `expired`. Stops at the first one that is needed.
     pub fn trim(&mut self, expired: u64, writes: &mut WriteBatch) {
         for _ in 0..TRIM_STEP {
             let (Some(first), Some(second)) = (self.metas.front(), self.metas.get(1)) else {
@@ -177,8 +177,8 @@ impl Journal {
         (first.refs > 0 && second.first_seq <= expired + 1).then_some(self.base)
     }
 
-    /// Whether more than half of the chunks are in no job's trail. Then copying the other jobs forward costs less than it
-    /// frees.
+    /// Whether more than half of the chunks are in no job's trail. Then copying the other jobs forward costs less than
+    /// it frees.
     pub fn is_mostly_dead(&self) -> bool {
         let live = self.metas.iter().filter(|meta| meta.refs > 0).count();
         live * 2 < self.metas.len()

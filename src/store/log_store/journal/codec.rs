@@ -23,7 +23,8 @@ const COMPRESSED: u8 = 1;
 const PREFIX: usize = 6;
 /// The size in bytes below which compression costs more than it saves.
 const WORTH_COMPRESSING: usize = 200;
-/// The uncompressed size in bytes at which a chunk is closed. Compressed, it then usually fits into one piece of the log.
+/// The uncompressed size in bytes at which a chunk is closed. Compressed, it then usually fits into one piece of the
+/// log.
 const CHUNK_BYTES: usize = 14 * 1_024;
 
 /// A decoded chunk.

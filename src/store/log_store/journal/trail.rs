@@ -1,7 +1,7 @@
 //! The trail of a job: the chunks of the journal that hold its record.
 
-/// The numbers of the chunks that hold a job's record, oldest first. Most jobs have up to three, which are stored inline:
-/// the second and third as their distance from the one before.
+/// The numbers of the chunks that hold a job's record, oldest first. Most jobs have up to three, which are stored
+/// inline: the second and third as their distance from the one before.
 #[derive(Debug, Clone)]
 pub struct Trail {
     first: u64,

@@ -148,9 +148,9 @@ fn few_candidates(index: &Index, query: &JobQuery) -> Option<Vec<JobId>> {
     Some(ids)
 }
 
-/// Merges the rows of the index with the archive, newest first, and reads and searches the records: to the end, or until
-/// the page is full, `step` jobs were examined, or the turn is over. At least one job is examined. The rows that earlier
-/// turns found have `bytes` bytes. Large payloads, results and logs are left out of rows.
+/// Merges the rows of the index with the archive, newest first, and reads and searches the records: to the end, or
+/// until the page is full, `step` jobs were examined, or the turn is over. At least one job is examined. The rows that
+/// earlier turns found have `bytes` bytes. Large payloads, results and logs are left out of rows.
 pub fn page(
     shared: &Shared,
     query: &JobQuery,

@@ -1,6 +1,6 @@
 //! A pool of threads for reads that block. Tokio alone would start a thread for each read that finds none idle, up to
-//! 512, and the allocator keeps memory for each of them; so the number is limited here, and a thread that has finished a
-//! read takes the next one in the queue.
+//! 512, and the allocator keeps memory for each of them; so the number is limited here, and a thread that has finished
+//! a read takes the next one in the queue.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

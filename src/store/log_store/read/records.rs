@@ -61,8 +61,8 @@ impl<'a> RecordReader<'a> {
         RecordReader { shared, chunks: HashMap::new(), bytes: 0 }
     }
 
-    /// Folds the record of a job out of the chunks of its trail. Returns `None` when a chunk was removed meanwhile, because
-    /// the job has moved.
+    /// Folds the record of a job out of the chunks of its trail. Returns `None` when a chunk was removed meanwhile,
+    /// because the job has moved.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the events do not make a job.

@@ -1,5 +1,5 @@
-//! Builds a store from a snapshot in an empty log: the events as a journal, the finished jobs as runs of the archive, and
-//! copies of the others behind the events. The store gets an epoch of its own.
+//! Builds a store from a snapshot in an empty log: the events as a journal, the finished jobs as runs of the archive,
+//! and copies of the others behind the events. The store gets an epoch of its own.
 
 use crate::job::{Cursor, Event, Job, Time};
 use crate::store::StoreError;
@@ -100,8 +100,8 @@ impl Builder {
         self.log.apply(std::mem::take(&mut self.writes))
     }
 
-    /// Writes the description of the store, which makes the log one, and returns what is in it. The log is closed and was
-    /// not verified.
+    /// Writes the description of the store, which makes the log one, and returns what is in it. The log is closed and
+    /// was not verified.
     ///
     /// # Errors
     /// When the end was not among the pieces, or the log cannot be written.

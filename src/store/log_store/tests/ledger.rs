@@ -75,7 +75,7 @@ impl Ledger {
     }
 
     async fn claim<H: Harness>(&mut self, rig: &Rig<H>) -> Result<(), StoreError> {
-        let wish = rig.wish(self.random.usize(1..40));
+        let request = rig.claim_request(self.random.usize(1..40));
         let dark = async {
             while !self.dark.load(Ordering::SeqCst) {
                 sleep(Duration::from_millis(1)).await;
@@ -83,7 +83,7 @@ impl Ledger {
         };
         // A claim that was answered sits an outage out.
         let leases = tokio::select! {
-            leases = rig.store.claim(wish) => leases?,
+            leases = rig.store.claim(request) => leases?,
             () = dark => return Err(StoreError::Unavailable("the power is off".into())),
         };
         self.held.extend(leases);
@@ -174,8 +174,8 @@ pub(crate) async fn audit<H: Harness>(rig: &Rig<H>) {
     }
     let newest = newest_states(&log);
     for job in &jobs {
-        let told = newest.get(&job.id).copied().unwrap_or(Some(job.status.state));
-        assert_eq!(Some(job.status.state), told, "the log says otherwise of {}", job.id);
+        let state = newest.get(&job.id).copied().unwrap_or(Some(job.status.state));
+        assert_eq!(Some(job.status.state), state, "the log says otherwise of {}", job.id);
     }
     if stats.oldest.seq == 0 {
         let alive = newest.values().flatten().count();

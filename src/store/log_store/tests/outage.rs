@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use super::ledger::{Ledger, audit};
-use super::{Place, Tuning, quick, tiny, with_reads_held};
+use super::{TestStore, Tuning, quick, tiny, with_reads_held};
 use crate::clock::ManualClock;
 use crate::job::{EventType, State};
 use crate::store::conformance::schedule::every;
@@ -20,20 +20,20 @@ use crate::store::conformance::{Harness, Rig, clock, completed, draft};
 use crate::store::sled::faults::{Action, EIO, ENOSPC, Fault, Faults, Point};
 use crate::store::{Limits, SettleError, Settlement, Store, StoreError};
 
-/// A place whose disk can be told to fail.
+/// A store whose disk can be made to fail.
 pub(crate) struct Faulty {
-    place: Place,
+    place: TestStore,
     faults: Faults,
 }
 
 impl Faulty {
     pub fn new(tuning: Tuning, faults: Faults) -> Faulty {
-        Faulty { place: Place::new(clock(), tuning), faults }
+        Faulty { place: TestStore::new(clock(), tuning), faults }
     }
 
     /// An existing directory, without faults.
     pub fn at(dir: TempDir, tuning: Tuning, limits: Limits) -> Faulty {
-        let place = Place { dir, limits, ..Place::new(clock(), tuning) };
+        let place = TestStore { dir, limits, ..TestStore::new(clock(), tuning) };
         Faulty { place, faults: Faults::default() }
     }
 
@@ -52,7 +52,7 @@ impl Faulty {
 
 impl Harness for Faulty {
     fn new(clock: ManualClock) -> Self {
-        Faulty { place: Place::new(clock, quick()), faults: Faults::default() }
+        Faulty { place: TestStore::new(clock, quick()), faults: Faults::default() }
     }
 
     fn clock(&self) -> &ManualClock {
@@ -224,7 +224,7 @@ async fn while_the_disk_is_full_everything_is_refused_at_once_and_then_goes_on()
         while opened.load(Ordering::SeqCst) < 4 {
             for answer in [
                 rig.store.enqueue(vec![draft().job()]).await.map(drop),
-                rig.store.claim(rig.wish(1)).await.map(drop),
+                rig.store.claim(rig.claim_request(1)).await.map(drop),
                 rig.store.tick().await.map(drop),
                 rig.store.stats().await.map(drop),
                 rig.store.health(),
@@ -295,7 +295,7 @@ async fn a_claim_that_was_refused_but_reached_the_disk_is_taken_back() {
         let rig = Rig::open(Faulty::new(quick(), switch.faults(at, EIO))).await;
         let job = rig.add(draft().attempts(1)).await;
         switch.turn(true);
-        assert!(is_unavailable(&rig.store.claim(rig.wish(1)).await), "{at:?}");
+        assert!(is_unavailable(&rig.store.claim(rig.claim_request(1)).await), "{at:?}");
         switch.turn(false);
         back(&rig).await;
         let lease = rig.claim_one().await;
@@ -314,8 +314,8 @@ fn a_claim_whose_records_cannot_be_read_during_an_outage_is_answered_after_it() 
         let rig = Rig::open(Faulty::new(quick(), switch.faults(Point::Sync, EIO))).await;
         rig.add(draft().attempts(1)).await;
         switch.turn(true);
-        let (store, wish) = (rig.store.clone(), rig.wish(1));
-        let claim = tokio::spawn(async move { store.claim(wish).await });
+        let (store, request) = (rig.store.clone(), rig.claim_request(1));
+        let claim = tokio::spawn(async move { store.claim(request).await });
         let down = async {
             while rig.store.health().is_ok() {
                 sleep(Duration::from_millis(5)).await;
@@ -410,7 +410,7 @@ fn whatever_the_disk_refuses_at_random_the_store_keeps_its_word() {
 
 /// Opens until the dice allow it.
 async fn open(faults: &Faults, tuning: Tuning) -> Rig<Faulty> {
-    let place = Place::new(clock(), tuning);
+    let place = TestStore::new(clock(), tuning);
     loop {
         if let Ok(store) = place.try_open_with(faults.clone()) {
             return Rig { harness: Faulty { place, faults: faults.clone() }, store };
@@ -421,7 +421,7 @@ async fn open(faults: &Faults, tuning: Tuning) -> Rig<Faulty> {
 #[test]
 fn a_plan_strikes_a_store() {
     let fault = Fault { action: Action::Refuse(EIO), point: Point::Open, nth: 1, times: 1 };
-    let place = Place::new(clock(), quick());
+    let place = TestStore::new(clock(), quick());
     let faults = Faults::plan(fault);
     let error = place.try_open_with(faults.clone()).err().unwrap();
     assert!(error.to_string().contains("Input/output error"), "{error}");

@@ -66,11 +66,11 @@ impl Held {
     /// The same, and then one that is applied meanwhile.
     async fn two_groups(&self) -> [Submission; 2] {
         let first = self.one_group().await;
-        // A timer is told as soon as the index knows of it.
+        // The timer loop is woken as soon as the group is applied.
         let timer = self.rig.store.wake_timer();
-        let told = timer.notified();
+        let notified = timer.notified();
         let second = self.submit(draft().after(Duration::from_secs(60)).job());
-        let applied = timeout(Duration::from_secs(20), told).await;
+        let applied = timeout(Duration::from_secs(20), notified).await;
         applied.expect("the second group should be applied while the first is held");
         [first, second]
     }

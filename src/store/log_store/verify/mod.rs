@@ -19,8 +19,8 @@ use crate::store::StoreError;
 use crate::store::log::Log;
 
 /// Verifies a store that no server uses: every stored value, the numbers of chunks and events, the events of every job,
-/// the archive, the keys, and the index that a server would build. Nothing is changed. [`Report::problems`] says what is
-/// wrong.
+/// the archive, the keys, and the index that a server would build. Nothing is changed. [`Report::problems`] says what
+/// is wrong.
 pub fn verify(dir: &Path, open: impl FnOnce(&Path) -> Result<Box<dyn Log>, StoreError>) -> Report {
     let mut report = Report::new(dir);
     let checked = catch_unwind(AssertUnwindSafe(|| check(open(dir)?, &mut report)));

@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long to wait for another holder of the lock: the previous process may be about to end, and a child process that is
-/// being started holds our files until it executes its program.
+/// How long to wait for another holder of the lock: the previous process may be about to end, and a child process that
+/// is being started holds our files until it executes its program.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 pub const LOCK_POLL: Duration = Duration::from_millis(20);
 

@@ -14,7 +14,7 @@ use crate::store::conformance::{Rig, clock, draft};
 use crate::store::log_store::Tuning;
 use crate::store::log_store::tests::ledger::{Content, Ledger, content};
 use crate::store::log_store::tests::outage::Faulty;
-use crate::store::log_store::tests::{Place, quick, tiny};
+use crate::store::log_store::tests::{TestStore, quick, tiny};
 use crate::store::sled::faults::Faults;
 
 fn seeded(name: &str) -> Rng {
@@ -26,7 +26,7 @@ fn seeded(name: &str) -> Rng {
 
 /// What opening a path answers; the error must name it.
 fn refusal(path: &Path) -> String {
-    let place = Place::new(clock(), quick());
+    let place = TestStore::new(clock(), quick());
     let error = place.try_open_at(path, Faults::default()).err().expect("it should be refused");
     let text = error.to_string();
     assert!(text.contains(&*path.to_string_lossy()), "{text}");
@@ -89,7 +89,7 @@ impl Life {
     /// opened.
     fn try_open(&self, dir: &Path, what: &str) -> bool {
         let runtime = Runtime::new().unwrap();
-        let place = Place::new(clock(), self.tuning);
+        let place = TestStore::new(clock(), self.tuning);
         let before = files(dir);
         let opened = place.try_open_at(dir, Faults::default());
         if opened.is_err() {
@@ -211,7 +211,7 @@ async fn a_log_shorter_than_it_was_known_to_be_is_refused() {
     assert!(why.contains("db") && why.contains("event 2 was durable"), "{why}");
     // Nothing was written over: told to take it as it is, by removing the witness, it opens.
     fs::remove_file(old.path().join("head")).unwrap();
-    let place = Place::new(clock(), quick());
+    let place = TestStore::new(clock(), quick());
     let store = place.try_open_at(old.path(), Faults::default()).unwrap();
     assert_eq!(store.stats().await.unwrap().states.values().sum::<u64>(), 1);
 }

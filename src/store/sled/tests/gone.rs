@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::damage::copy_files;
 use crate::store::conformance::{clock, draft};
-use crate::store::log_store::tests::{Place, quick};
+use crate::store::log_store::tests::{TestStore, quick};
 use crate::store::sled::faults::Faults;
 use crate::store::{Store, StoreError};
 
@@ -31,7 +31,7 @@ fn names(dir: &Path) -> BTreeSet<PathBuf> {
 impl Open {
     async fn new() -> Open {
         let parent = tempfile::tempdir().unwrap();
-        let place = Place::new(clock(), quick());
+        let place = TestStore::new(clock(), quick());
         let store = place.try_open_at(&parent.path().join("data"), Faults::default()).unwrap();
         let open = Open { parent, store };
         open.add().await.unwrap();

@@ -10,7 +10,7 @@ use super::damage::copy_files;
 use crate::store::StoreError;
 use crate::store::conformance::{Rig, clock, draft};
 use crate::store::data_dir::{read_out, verify};
-use crate::store::log_store::tests::{Place, quick};
+use crate::store::log_store::tests::{TestStore, quick};
 use crate::store::sled::faults::Faults;
 
 /// A closed store with `jobs` jobs, and a copy of its files from when it had one less.
@@ -34,7 +34,7 @@ async fn older_and_newer(jobs: usize) -> (TempDir, TempDir) {
 
 /// Opens a directory, counts its jobs and closes it again.
 async fn jobs(dir: &Path) -> Result<u64, StoreError> {
-    let store = Place::new(clock(), quick()).try_open_at(dir, Faults::default())?;
+    let store = TestStore::new(clock(), quick()).try_open_at(dir, Faults::default())?;
     let jobs = store.stats().await?.states.values().sum();
     store.close().await?;
     Ok(jobs)
