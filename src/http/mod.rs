@@ -68,7 +68,7 @@ impl Api {
 /// The endpoints under `/api/v1`, `/healthz` and `/readyz`; to be merged with the pages and then
 /// wrapped by [`wrap`].
 pub fn router(engine: Engine, limits: Limits) -> Router {
-    let body_bytes = limits.body_bytes;
+    let body_bytes = limits.max_body;
     let limits = Arc::new(limits);
     let hubs = Arc::new(stream::ws::Hubs::new(engine.clone(), limits.clone()));
     let api = Api { engine, limits, places: Arc::default(), relay: Arc::default(), hubs };

@@ -33,8 +33,8 @@ pub async fn submit(
         Some(b'[') => {
             // Counted before they are read: many small jobs take much more room than their text.
             let count = off_runtime(body.len(), || elements(&body));
-            if count > api.limits.batch_len {
-                return Err(too_many(count, api.limits.batch_len));
+            if count > api.limits.max_batch {
+                return Err(too_many(count, api.limits.max_batch));
             }
             submit_many(&api, read_many(&body, "invalid_job")?).await
         }

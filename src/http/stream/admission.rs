@@ -22,12 +22,12 @@ impl Places {
     /// # Errors
     /// 503 when all places are taken, 429 when those of the address are.
     pub fn admit(&self, address: IpAddr, limits: &Limits) -> Result<Place, Problem> {
-        let per_address = limits.unless_exempt(address, limits.ws_per_address);
-        let taken = self.0.take(address, 1, per_address, limits.ws_total);
+        let per_address = limits.unless_exempt(address, limits.subscribers_per_address);
+        let taken = self.0.take(address, 1, per_address, limits.max_subscribers);
         let (status, code, detail) = match taken {
             Ok(place) => return Ok(place),
             Err(Reached::Total(_)) => {
-                let detail = format!("all {} sockets are taken", limits.ws_total);
+                let detail = format!("all {} sockets are taken", limits.max_subscribers);
                 (StatusCode::SERVICE_UNAVAILABLE, "sockets_full", detail)
             }
             Err(Reached::OfAddress(held)) => {

@@ -51,7 +51,7 @@ pub async fn log(
             first: text,
             lines: job.log_dropped + job.log.len() as u64,
             seq: job.seq,
-            heartbeat: api.limits.ws_mark_every,
+            heartbeat: api.limits.subscriber_mark,
             printer,
             over: false,
         };

@@ -39,7 +39,7 @@ pub fn stream(
         filter: wanted.filter,
         draining: api.engine.shutdown().draining.clone(),
         stage: Stage::Opening,
-        mark_at: Instant::now() + limits.ws_mark_every,
+        mark_at: Instant::now() + limits.subscriber_mark,
         limits,
         _seat: seat,
     };
@@ -98,13 +98,13 @@ impl Teller {
             Stage::Telling | Stage::Draining => {}
             Stage::Over => return None,
         }
-        self.mark_at = Instant::now() + self.limits.ws_mark_every;
+        self.mark_at = Instant::now() + self.limits.subscriber_mark;
         loop {
             tokio::select! {
                 biased;
                 () = self.draining.cancelled(), if self.stage == Stage::Telling => {
                     self.stage = Stage::Draining;
-                    return Some(self.named(&ServerMessage::Draining { grace_ms: self.limits.grace_ms }));
+                    return Some(self.named(&ServerMessage::Draining { grace_ms: self.limits.grace_ms() }));
                 }
                 () = sleep_until(self.mark_at) => {
                     let cursor = Shown(self.feed.cursor());
@@ -125,7 +125,7 @@ impl Teller {
         let hello = ServerMessage::Hello {
             epoch: format!("{:08x}", cursor.epoch.0),
             cursor: Shown(cursor),
-            heartbeat_ms: millis(self.limits.ws_mark_every),
+            heartbeat_ms: millis(self.limits.subscriber_mark),
             server: ServerInfo::THIS,
         };
         self.retry() + &self.named(&hello)
@@ -133,7 +133,7 @@ impl Teller {
 
     /// How long this client waits before it comes back. Browsers add no jitter of their own.
     fn retry(&self) -> String {
-        let longest = self.limits.retry_ms.max(1);
+        let longest = self.limits.retry_ms().max(1);
         format!("retry: {}\n", fastrand::u64(longest.div_ceil(4)..=longest))
     }
 
@@ -176,7 +176,7 @@ impl Teller {
 
     fn bye(&mut self, why: &str) -> String {
         self.stage = Stage::Over;
-        let retry_ms = self.limits.retry_ms;
+        let retry_ms = self.limits.retry_ms();
         self.retry() + &self.named(&ServerMessage::Bye { why, retry_ms })
     }
 

@@ -193,7 +193,7 @@ impl Hub {
         let Newcomer { stream, first_bytes, wanted, stay } = newcomer;
         let head = self.engine.head(); // after tuning in: what follows it will come
         let cursor = wanted.after.unwrap_or(head);
-        let wish = Subscriptions::new(wanted.filter, self.limits.ws_subscriptions);
+        let wish = Subscriptions::new(wanted.filter, self.limits.socket_subscriptions);
         let group = self.groups.of(wish);
         let seat = self.seats.next();
         let bell = self.bells.of(seat);
@@ -309,19 +309,19 @@ impl Hub {
     fn between_looks(&self) -> Duration {
         let limits = &self.limits;
         let bounds = [
-            limits.ws_ping_every,
-            limits.ws_pong_within,
-            limits.ws_mark_every,
-            limits.ws_unwritable,
+            limits.socket_ping,
+            limits.socket_pong,
+            limits.subscriber_mark,
+            limits.write_timeout,
             limits.min_rate_window,
-            limits.ws_close_within,
+            limits.close,
         ];
         let shortest = bounds.into_iter().min().unwrap_or(LOOK);
         (shortest / 4).clamp(Duration::from_millis(5), LOOK)
     }
 
     fn tell_of_the_stop(&mut self) {
-        let grace_ms = self.limits.grace_ms;
+        let grace_ms = self.limits.grace_ms();
         self.draining = Some(frames::text(&to_json(&ServerMessage::Draining { grace_ms })));
         (self.due, self.urgent) = (true, true);
     }
@@ -373,7 +373,7 @@ impl Hub {
             false => Stop::Unasked,
         };
         let last = match (ending, ending.farewell(stop)) {
-            (_, Some((code, why))) => bye(code, why, self.limits.retry_ms),
+            (_, Some((code, why))) => bye(code, why, self.limits.retry_ms()),
             (Ending::Closed(code), None) => frames::close(code.map(|code| (code, ""))),
             (_, None) => Bytes::new(),
         };

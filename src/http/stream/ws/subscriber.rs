@@ -106,8 +106,8 @@ impl Subscriber {
             reading: false,
             told_draining: false,
             owed_stats: false,
-            mark_at: now + limits.ws_mark_every,
-            ping_at: now + limits.ws_ping_every,
+            mark_at: now + limits.subscriber_mark,
+            ping_at: now + limits.socket_ping,
             pong_by: None,
             second: (now, 0),
             _held: held,
@@ -145,7 +145,7 @@ impl Subscriber {
         text(&ServerMessage::Hello {
             epoch: format!("{:08x}", self.cursor.epoch.0),
             cursor: Shown(self.cursor),
-            heartbeat_ms: millis(limits.ws_mark_every),
+            heartbeat_ms: millis(limits.subscriber_mark),
             server: ServerInfo::THIS,
         })
     }
@@ -164,7 +164,7 @@ impl Subscriber {
 
     /// Sends texts, which break the silence: scripts see texts but no pings. Empties `texts`.
     pub fn say(&mut self, texts: &mut Vec<Bytes>, desk: &Desk<'_>) -> Result<(), Ending> {
-        self.mark_at = desk.now + desk.limits.ws_mark_every;
+        self.mark_at = desk.now + desk.limits.subscriber_mark;
         self.send(texts, desk)
     }
 
@@ -178,7 +178,7 @@ impl Subscriber {
         match flushed {
             Flushed::All | Flushed::Some => {
                 // A ping may be behind much that a slow peer has yet to take.
-                self.pong_by = self.pong_by.map(|_| desk.now + desk.limits.ws_pong_within);
+                self.pong_by = self.pong_by.map(|_| desk.now + desk.limits.socket_pong);
             }
             Flushed::Nothing => {}
         }
@@ -211,7 +211,7 @@ impl Subscriber {
             return Ok(());
         }
         let mut inbound = self.inbound.take().unwrap_or_default();
-        let (heard, wrong) = inbound.take(arrived, desk.limits.ws_message_bytes);
+        let (heard, wrong) = inbound.take(arrived, desk.limits.socket_message);
         self.inbound = Some(inbound).filter(|inbound| !inbound.is_empty());
         for one in heard {
             self.hear(one, desk)?;
@@ -245,7 +245,7 @@ impl Subscriber {
             true => (began, messages + 1),
             false => (desk.now, 1),
         };
-        match self.second.1 > desk.limits.ws_messages_per_second {
+        match self.second.1 > desk.limits.socket_rate {
             true => Err(Ending::Flood),
             false => Ok(()),
         }
@@ -297,8 +297,8 @@ impl Subscriber {
             return Err(Ending::Silent);
         }
         if self.ping_at <= now {
-            self.ping_at = now + limits.ws_ping_every;
-            self.pong_by.get_or_insert(now + limits.ws_pong_within);
+            self.ping_at = now + limits.socket_ping;
+            self.pong_by.get_or_insert(now + limits.socket_pong);
             self.send(&mut vec![frames::ping()], desk)?;
         }
         if self.mark_at <= now {
@@ -312,7 +312,7 @@ impl Subscriber {
         if self.stage != Stage::Talking {
             return Err(Ending::Gone); // the peer's close, or its end, was all that was missing
         }
-        let within = desk.limits.ws_close_within;
+        let within = desk.limits.close;
         let (within, until) = match ending {
             Ending::Gone => return Err(Ending::Gone),
             Ending::Closed(_) => (within, Until::Flushed),
