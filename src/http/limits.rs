@@ -86,6 +86,10 @@ pub struct Limits {
     /// A `bye` asks clients to reconnect within this time, each at a random moment of it.
     #[serde(deserialize_with = "duration")]
     pub retry: Duration,
+    /// Once the server stops, a connection without a request under way may live this long: enough for the last bytes
+    /// of a response, too short for a client that sends half a request head.
+    #[serde(deserialize_with = "duration")]
+    pub last_bytes: Duration,
     /// How deep payloads may be nested, and how many values they may have; from `[engine]`.
     #[serde(skip)]
     pub json: JsonLimits,
@@ -95,10 +99,6 @@ pub struct Limits {
     /// How long the closing handshake of a WebSocket may take: our frame out, the peer's frame in; from `[stop]`.
     #[serde(skip)]
     pub close: Duration,
-    /// Once the server stops, a connection without a request under way may live this long: enough for the last bytes
-    /// of a response, too short for a client that sends half a request head. Not a setting.
-    #[serde(skip)]
-    pub last_bytes: Duration,
 }
 
 impl Limits {
@@ -188,10 +188,10 @@ impl Default for Limits {
             socket_ping: Duration::from_secs(25),
             socket_pong: Duration::from_secs(10),
             retry: Duration::from_secs(2),
+            last_bytes: Duration::from_secs(1),
             json: JsonLimits::default(),
             grace: Duration::from_secs(25),
             close: Duration::from_secs(2),
-            last_bytes: Duration::from_secs(1),
         }
     }
 }
