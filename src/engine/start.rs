@@ -25,7 +25,7 @@ use super::stream::completion_waiters::{self, Finals};
 use super::stream::event_pump::{self, EventPump, Live};
 use super::submission::declared_schedules::DeclaredSchedules;
 use super::timer::Timer;
-use super::{Engine, EngineConfig, Inner, Registry};
+use super::{Engine, EngineConfig, Parts, Registry};
 use crate::clock::{Clock, SystemClock};
 use crate::job::{Cursor, Event};
 use crate::shutdown::Shutdown;
@@ -98,7 +98,7 @@ impl Engine {
             draining: shutdown.draining.clone(),
             turn: Mutex::default(),
         };
-        let inner = Arc::new(Inner {
+        let parts = Arc::new(Parts {
             dispatchers: Arc::new(dispatchers),
             queue_settings: Arc::new(queue_settings),
             leases,
@@ -116,12 +116,12 @@ impl Engine {
             clock,
             shutdown,
         });
-        inner.spawn_loops(from, followed, inbox, slots);
-        Engine { inner }
+        parts.spawn_loops(from, followed, inbox, slots);
+        Engine { parts }
     }
 }
 
-impl Inner {
+impl Parts {
     /// Starts everything; called once.
     fn spawn_loops(
         self: &Arc<Self>,

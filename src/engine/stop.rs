@@ -35,7 +35,7 @@ impl Engine {
         requests: impl Future<Output = ()>,
     ) -> StopReport {
         let began = Instant::now();
-        let shutdown = &self.inner.shutdown;
+        let shutdown = &self.parts.shutdown;
         shutdown.draining.cancel();
         let running = self.running();
         info!(running, grace_ms = bounds.grace.as_millis() as u64, "stopping: no new claims");
@@ -68,50 +68,50 @@ impl Engine {
 
     /// No new claims; running attempts get the grace, then their tokens, then are given back.
     pub async fn drain(&self, bounds: &StopBounds) -> Drained {
-        let inner = &self.inner;
-        let (finished, interrupted) = (&inner.settled.finished, &inner.settled.interrupted);
+        let parts = &self.parts;
+        let (finished, interrupted) = (&parts.settled.finished, &parts.settled.interrupted);
         let before = (finished.load(Ordering::Relaxed), interrupted.load(Ordering::Relaxed));
-        inner.shutdown.draining.cancel();
-        inner.store.end_searches();
-        inner.stages.claiming.close();
-        if timeout(bounds.settle, inner.stages.claiming.wait()).await.is_err() {
+        parts.shutdown.draining.cancel();
+        parts.store.end_searches();
+        parts.stages.claiming.close();
+        if timeout(bounds.settle, parts.stages.claiming.wait()).await.is_err() {
             warn!("the store does not answer claims");
         }
         let in_time = tokio::select! {
             biased;
-            () = inner.leases.emptied() => true,
-            () = inner.shutdown.abort.cancelled() => false,
+            () = parts.leases.emptied() => true,
+            () = parts.shutdown.abort.cancelled() => false,
             () = sleep(bounds.grace) => false,
         };
         if !in_time {
-            info!(running = inner.leases.len(), "the grace is over: attempts are told to end");
-            inner.shutdown.abort.cancel();
+            info!(running = parts.leases.len(), "the grace is over: attempts are told to end");
+            parts.shutdown.abort.cancel();
             let bound =
-                inner.config.handler_grace + super::attempts::executor::DROP_BOUND + bounds.settle;
-            if timeout(bound, inner.leases.emptied()).await.is_err() {
-                warn!(unsettled = inner.leases.len(), "attempts are not settled");
+                parts.config.handler_grace + super::attempts::executor::DROP_BOUND + bounds.settle;
+            if timeout(bound, parts.leases.emptied()).await.is_err() {
+                warn!(unsettled = parts.leases.len(), "attempts are not settled");
             }
         }
-        inner.stages.attempts_over.cancel();
+        parts.stages.attempts_over.cancel();
         Drained {
             finished: finished.load(Ordering::Relaxed) - before.0,
             interrupted: interrupted.load(Ordering::Relaxed) - before.1,
-            stuck: inner.leases.lingering(),
-            unsettled: inner.leases.len(),
+            stuck: parts.leases.lingering(),
+            unsettled: parts.leases.len(),
         }
     }
 
     /// Ends heartbeat, settler and timer, sends the last event and ends the live channel. Whether all
     /// of that was done within the bound.
     pub async fn finish_stream(&self, bound: Duration) -> bool {
-        let inner = &self.inner;
-        inner.stages.end_loops.cancel();
-        inner.stages.loops.close();
-        let quiet = timeout(bound, inner.stages.loops.wait()).await.is_ok();
-        inner.stages.no_more_events.cancel();
-        inner.stages.pump.close();
-        let sent = timeout(bound, inner.stages.pump.wait()).await.is_ok();
-        inner.live.end();
+        let parts = &self.parts;
+        parts.stages.end_loops.cancel();
+        parts.stages.loops.close();
+        let quiet = timeout(bound, parts.stages.loops.wait()).await.is_ok();
+        parts.stages.no_more_events.cancel();
+        parts.stages.pump.close();
+        let sent = timeout(bound, parts.stages.pump.wait()).await.is_ok();
+        parts.live.end();
         if !(quiet && sent) {
             error!(quiet, sent, "the event stream was cut off");
         }
@@ -120,7 +120,7 @@ impl Engine {
 
     /// Flushes and closes the store. Whether it could.
     pub async fn close(&self, bound: Duration) -> bool {
-        match timeout(bound, self.inner.store.close()).await {
+        match timeout(bound, self.parts.store.close()).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 error!(%error, "the store did not close cleanly");

@@ -48,7 +48,7 @@ impl Engine {
                     GroupAction::Retry => Control::Retry(ids),
                     GroupAction::Delete => Control::Delete(ids),
                 };
-                for (_, answer) in self.inner.store.control(control).await? {
+                for (_, answer) in self.parts.store.control(control).await? {
                     match answer {
                         Ok(_) => sum.done += 1,
                         Err(_) => sum.refused += 1,

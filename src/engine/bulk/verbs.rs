@@ -45,38 +45,38 @@ impl Engine {
             stop: CancellationToken::new(),
             progress: watch::Sender::default(),
         });
-        self.inner.bulks.admit(&run)?;
+        self.parts.bulks.admit(&run)?;
         let runner = Runner {
-            store: self.inner.store.clone(),
-            clock: self.inner.clock.clone(),
-            leases: self.inner.leases.clone(),
-            dispatchers: self.inner.dispatchers.clone(),
-            draining: self.inner.shutdown.draining.clone(),
+            store: self.parts.store.clone(),
+            clock: self.parts.clock.clone(),
+            leases: self.parts.leases.clone(),
+            dispatchers: self.parts.dispatchers.clone(),
+            draining: self.parts.shutdown.draining.clone(),
         };
         let task = runner.run(run.clone());
-        self.inner.shutdown.tasks.spawn(self.inner.stages.loops.track_future(task));
+        self.parts.shutdown.tasks.spawn(self.parts.stages.loops.track_future(task));
         Ok(run.report())
     }
 
     /// A run that is remembered.
     pub fn bulk_report(&self, id: BulkId) -> Option<BulkReport> {
-        self.inner.bulks.find(id).map(|run| run.report())
+        self.parts.bulks.find(id).map(|run| run.report())
     }
 
     /// Every run that is remembered, newest first.
     pub fn bulk_reports(&self) -> Vec<BulkReport> {
-        self.inner.bulks.reports()
+        self.parts.bulks.reports()
     }
 
     /// Asks a run to end after the step it is in, and waits for that. `None` when there is no such run.
     pub async fn bulk_stop(&self, id: BulkId) -> Option<BulkReport> {
-        self.inner.bulks.find(id)?.stop.cancel();
+        self.parts.bulks.find(id)?.stop.cancel();
         self.bulk_over(id).await
     }
 
     /// Waits for the end of a run. `None` when there is no such run.
     pub async fn bulk_over(&self, id: BulkId) -> Option<BulkReport> {
-        let run = self.inner.bulks.find(id)?;
+        let run = self.parts.bulks.find(id)?;
         let mut progress = run.progress.subscribe();
         // The sender lives in the run itself, so it cannot have gone.
         let _ended = progress.wait_for(|progress| progress.ended.is_some()).await.is_ok();

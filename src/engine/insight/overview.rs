@@ -70,38 +70,38 @@ pub struct QueueView {
 impl Engine {
     /// What happened lately: to the server, or to one queue.
     pub fn history(&self, queue: Option<&QueueName>) -> History {
-        let now = self.inner.clock.now();
-        let (seconds, minutes) = self.inner.observed.lock().meter.points(queue, now);
-        History { now, seconds, minutes, starts: self.inner.store.starts() }
+        let now = self.parts.clock.now();
+        let (seconds, minutes) = self.parts.observed.lock().meter.points(queue, now);
+        History { now, seconds, minutes, starts: self.parts.store.starts() }
     }
 
     /// The last five minutes of a queue by the second; empty when nothing happened in it.
     pub fn recent(&self, queue: &QueueName) -> Vec<Point> {
-        let now = self.inner.clock.now();
-        self.inner.observed.lock().meter.points(Some(queue), now).0
+        let now = self.parts.clock.now();
+        self.parts.observed.lock().meter.points(Some(queue), now).0
     }
 
     /// What happened per second lately, and how long jobs waited and ran.
     pub fn rates(&self) -> (Rates, Option<Latency>, Option<Latency>) {
-        let lately = self.inner.observed.lock().meter.lately(self.inner.clock.now());
+        let lately = self.parts.observed.lock().meter.lately(self.parts.clock.now());
         (lately.rates, lately.wait, lately.run)
     }
 
     /// How long jobs waited, and how long attempts ran, since the start of this process.
     pub fn latency_totals(&self) -> (LatencyTotals, LatencyTotals) {
-        let observed = self.inner.observed.lock();
+        let observed = self.parts.observed.lock();
         (observed.waits.clone(), observed.runs.clone())
     }
 
     /// The groups of failures that failed last, at most `max`.
     pub fn failures(&self, max: usize) -> FailureList {
-        self.inner.observed.lock().failures.list(max, self.inner.clock.now())
+        self.parts.observed.lock().failures.list(max, self.parts.clock.now())
     }
 
     /// One group of failures, by its id.
     pub fn failure_group(&self, id: &str) -> Option<FailureGroup> {
         let id = u64::from_str_radix(id, 16).ok()?;
-        self.inner.observed.lock().failures.group(id, self.inner.clock.now())
+        self.parts.observed.lock().failures.group(id, self.parts.clock.now())
     }
 
     /// A step through the jobs of a group after one of them, by id: at most `max` ids, and where the next
@@ -115,13 +115,13 @@ impl Engine {
         /// Jobs of any group that one step passes.
         const LOOK: usize = 20_000;
         let Ok(id) = u64::from_str_radix(group, 16) else { return (Vec::new(), None) };
-        self.inner.observed.lock().failures.members(id, after, max, LOOK)
+        self.parts.observed.lock().failures.members(id, after, max, LOOK)
     }
 
     /// Who holds leases, and for which jobs: at most `max`, those that began first.
     pub fn workers(&self, max: usize) -> Workers {
-        let leases = &self.inner.leases;
-        let now = self.inner.clock.now();
+        let leases = &self.parts.leases;
+        let now = self.parts.clock.now();
         let (total, held) = leases.oldest(max);
         let attempts = held.into_iter().map(|running| {
             let (ago, left) = leases.age(&running);
@@ -140,18 +140,18 @@ impl Engine {
 
     /// The number of subscribers by transport.
     pub fn subscriber_counts(&self) -> &Arc<SubscriberCounts> {
-        &self.inner.subscriber_counts
+        &self.parts.subscriber_counts
     }
 
     /// How many events of each type were committed since the start of this process.
     pub fn told(&self) -> Vec<(EventType, u64)> {
-        let observed = self.inner.observed.lock();
+        let observed = self.parts.observed.lock();
         EventType::ALL.into_iter().zip(observed.told).collect()
     }
 
     /// When this process and those before it started, oldest first; the store remembers some.
     pub fn starts(&self) -> Vec<Time> {
-        self.inner.store.starts()
+        self.parts.store.starts()
     }
 
     /// Lets so many attempts of a queue run at once from now on, also after a restart; `None` is what the
@@ -161,7 +161,7 @@ impl Engine {
         queue: QueueName,
         concurrency: Option<u32>,
     ) -> Result<(), EngineError> {
-        Ok(self.inner.queue_settings.set_concurrency(queue, concurrency).await?)
+        Ok(self.parts.queue_settings.set_concurrency(queue, concurrency).await?)
     }
 
     /// Lets attempts of a queue begin so often from now on, also after a restart; `None` is what the
@@ -171,7 +171,7 @@ impl Engine {
         queue: QueueName,
         rule: Option<RateRule>,
     ) -> Result<(), EngineError> {
-        Ok(self.inner.queue_settings.set_rate_limit(queue, rule).await?)
+        Ok(self.parts.queue_settings.set_rate_limit(queue, rule).await?)
     }
 }
 

@@ -117,10 +117,10 @@ impl Engine {
         let limit = queue.map_or(config.of_queue(&labels.queue).concurrency, |queue| {
             config.queue_view(&labels.queue, queue).concurrency
         });
-        let now = self.inner.clock.now();
+        let now = self.parts.clock.now();
         let reached = || {
             let moment = Instant::now();
-            let looked = self.inner.queue_settings.rates.of(&labels.queue, |pace| {
+            let looked = self.parts.queue_settings.rates.of(&labels.queue, |pace| {
                 let next = pace.room(moment).err()?;
                 Some((pace.limit, now.after(next - moment)))
             });
@@ -131,12 +131,12 @@ impl Engine {
             now,
             draining: self.shutdown().draining.is_cancelled(),
             refusal: self.health().err().map(|error| error.to_string()),
-            handled: self.inner.registry.knows(&labels.kind),
+            handled: self.parts.registry.knows(&labels.kind),
             paused: queue.is_some_and(|queue| queue.paused),
             rate: reached(),
             queue: (queue.map_or(0, |queue| running(&queue.states)), limit as u64),
             server: (running(&stats.states), config.max_running as u64),
-            ahead: self.inner.store.ahead(job.id, COUNTED_AHEAD).await?.unwrap_or_default(),
+            ahead: self.parts.store.ahead(job.id, COUNTED_AHEAD).await?.unwrap_or_default(),
         };
         Ok(why(&facts))
     }

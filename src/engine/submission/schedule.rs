@@ -111,7 +111,7 @@ impl Engine {
     /// # Errors
     /// An unknown kind or a payload that does not fit, or the store's refusal.
     pub async fn set_schedule(&self, name: ScheduleName, spec: ScheduleSpec) -> Answer {
-        self.inner.check(&spec.labels.kind, &spec.spec.payload)?;
+        self.check(&spec.labels.kind, &spec.spec.payload)?;
         self.command(ScheduleCommand::Set(name, Box::new(spec))).await
     }
 
@@ -137,13 +137,13 @@ impl Engine {
 
     /// Every schedule, by name, and the place in the log they were read at.
     pub async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), EngineError> {
-        Ok(self.inner.store.schedules().await?)
+        Ok(self.parts.store.schedules().await?)
     }
 
     async fn command(&self, command: ScheduleCommand) -> Answer {
-        let answer = self.inner.store.schedule(command).await?;
+        let answer = self.parts.store.schedule(command).await?;
         if let Ok(schedule) = &answer {
-            self.inner.dispatchers.ensure(std::iter::once(&schedule.spec.labels.queue));
+            self.parts.dispatchers.ensure(std::iter::once(&schedule.spec.labels.queue));
         }
         Ok(answer)
     }
