@@ -1,17 +1,25 @@
 #!/usr/bin/env bash
 # Checks every program that the tests run, with its version, and fetches what is missing or too old:
 #   tests/tools.sh [DIRECTORY]        (target/tools)
+#   tests/tools.sh --compilers        only Rust and a C compiler, without which nothing can be built
 # Nothing is installed on the machine, so nobody needs to be root. Debian's packages are unpacked into DIRECTORY/root,
 # Node comes from PyPI into DIRECTORY/node, Python's packages are in DIRECTORY/python. DIRECTORY/bin has one small script
 # for each program, which runs the one that was chosen; the tests run these. PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY,
 # CURL, OPENSSL and JQ name programs of one's own.
 set -euo pipefail
 CDPATH='' cd "$(dirname "$0")/.."
+only_compilers=
+if [ "${1:-}" = --compilers ]; then
+  only_compilers=yes
+  shift
+fi
 mkdir -p "${1:-target/tools}"
 tools=$(CDPATH='' cd "${1:-target/tools}" && pwd)
 bin=$tools/bin root=$tools/root shown=${tools/#"$PWD"\//}
-rm -rf "$bin"
-mkdir -p "$bin"
+if [ -z "$only_compilers" ]; then
+  rm -rf "$bin"
+  mkdir -p "$bin"
+fi
 
 # With each bin of the path its sbin, where Debian keeps nginx; without our own bin, whose scripts are not the programs.
 places=
@@ -336,8 +344,18 @@ fetch_missing() {
   done
 }
 
+list_problems() {
+  say 'The tests cannot run here. Missing:'
+  printf '         - %s\n' "${problems[@]}"
+  exit 1
+}
+
 check_rust
 check_compiler
+if [ -n "$only_compilers" ]; then
+  if [ ${#problems[@]} -gt 0 ]; then list_problems; fi
+  exit
+fi
 find_all
 if [ ${#problems[@]} = 0 ]; then
   if [ ${#missing[@]} -gt 0 ] || ! has_websockets; then fetch_missing; fi
@@ -345,11 +363,7 @@ if [ ${#problems[@]} = 0 ]; then
   problems=(${reasons[@]+"${reasons[@]}"})
   is_missing python3 || has_websockets || problems+=("Python's websockets 13 or newer: python3 -m pip install websockets")
 fi
-if [ ${#problems[@]} -gt 0 ]; then
-  say 'The tests cannot run here. Missing:'
-  printf '         - %s\n' "${problems[@]}"
-  exit 1
-fi
+if [ ${#problems[@]} -gt 0 ]; then list_problems; fi
 
 # The packages of the browser's tests; the copy of the lock file says which are there, whole.
 npm_packages() (cd tests/browser && "$bin/npm" ci --no-audit --no-fund && cp package-lock.json node_modules/installed.json)

@@ -1,13 +1,26 @@
 // A fresh page for a test, and what tests of pages have in common.
 
 import assert from "node:assert/strict";
+import path from "node:path";
 import { chromium } from "playwright-core";
-import { program } from "./programs.mjs";
+import { program, root } from "./programs.mjs";
+import { SERVER_LOG, serverLogs } from "./server.mjs";
 
 export const PATIENCE_MS = 20_000;
 
 /** `args` are further flags of the browser. */
 export const launch = (args = []) => chromium.launch({ args, executablePath: program("chromium") });
+
+/** The error of a failed test with where its page was, a picture of it, and what the servers logged. */
+async function explained(error, page) {
+  const picture = path.join(root, "target/screenshots", `${process.pid}-${Date.now()}.png`);
+  const screenshot = await page.screenshot({ path: picture, timeout: 5_000 }).then(() => picture, (failure) => `not taken, ${failure.message}`);
+  const logs = error.message.includes(SERVER_LOG) ? "" : serverLogs();
+  const failure = new Error(`${error.message}\nthe page was at ${page.url()}\nscreenshot: ${screenshot}\n${logs}`);
+  const frames = error.stack.split("\n").filter((line) => line.startsWith("    at "));
+  failure.stack = `${failure.name}: ${failure.message}\n${frames.join("\n")}`;
+  return failure;
+}
 
 /** Runs `work` with a fresh page; what the page complains about in its console fails the test. */
 export async function withPage(browser, options, work) {
@@ -21,11 +34,12 @@ export async function withPage(browser, options, work) {
     await work(page);
     assert.deepEqual(complaints, []);
   } catch (error) {
+    const failure = await explained(error, page);
     // Chromium may never close a page that is between two others, and that must not hide what failed.
     let timer;
     const given = new Promise((resolve) => (timer = setTimeout(resolve, PATIENCE_MS)));
     await Promise.race([context.close(), given]).finally(() => clearTimeout(timer));
-    throw error;
+    throw failure;
   }
   await context.close();
 }

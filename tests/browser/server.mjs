@@ -9,6 +9,18 @@ import { createInterface } from "node:readline";
 import { cortado } from "./programs.mjs";
 
 const PATIENCE_MS = 20_000;
+/** A failed test shows so many of the last lines of each server. */
+const SHOWN_LINES = 60;
+
+export const SERVER_LOG = "the last lines of the server at";
+
+/** The servers of this process that have not been removed. */
+const servers = new Set();
+
+/** What the servers logged last, for a test that failed. */
+export function serverLogs() {
+  return [...servers].map(({ origin, lines }) => `${SERVER_LOG} ${origin}:\n${lines.slice(-SHOWN_LINES).map((line) => `  ${line}\n`).join("")}`).join("");
+}
 
 /** A port that is free now; the server keeps it over restarts. */
 export async function freePort() {
@@ -20,6 +32,9 @@ export async function freePort() {
 }
 
 export class Server {
+  /** What the server printed and logged, over all its starts. */
+  lines = [];
+
   /** `flags` are further arguments of the server, `env` further variables, `config` is the text of a file. */
   static async start({ flags = [], env = {}, grace = "5s", config } = {}) {
     const server = new Server();
@@ -32,6 +47,7 @@ export class Server {
       await writeFile(server.config, config);
       server.flags.push("--config", server.config);
     }
+    servers.add(server);
     await server.again();
     return server;
   }
@@ -41,17 +57,16 @@ export class Server {
     const child = spawn(cortado(), ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", this.data, ...this.flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...this.env } });
     this.child = child;
     this.ended = new Promise((resolve) => child.once("exit", resolve));
-    let said = "";
     const ready = new Promise((resolve) => {
       for (const stream of [child.stdout, child.stderr]) {
         createInterface({ input: stream }).on("line", (line) => {
-          said += `${line}\n`;
+          this.lines.push(line);
           if (line.includes(`listening on ${this.origin}`)) resolve("ready");
         });
       }
     });
     const answer = await Promise.race([ready, this.ended, timeout()]);
-    if (answer !== "ready") throw new Error(`the server did not start:\n${said}`);
+    if (answer !== "ready") throw new Error(`the server did not start:\n${serverLogs()}`);
   }
 
   /** A clean stop; its data stays. */
@@ -60,7 +75,7 @@ export class Server {
     if ((await Promise.race([this.ended, timeout()])) === "timeout") {
       this.child.kill("SIGKILL");
       await this.ended;
-      throw new Error("the server did not stop");
+      throw new Error(`the server did not stop:\n${serverLogs()}`);
     }
   }
 
@@ -74,6 +89,7 @@ export class Server {
   async remove() {
     this.isRemoved = true;
     await this.stop();
+    servers.delete(this);
     await rm(this.data, { recursive: true, force: true });
     if (this.config) await rm(this.config, { force: true });
   }
@@ -98,7 +114,7 @@ export class Server {
     for (;;) {
       const job = await (await fetch(`${this.origin}/api/v1/jobs/${id}`)).json();
       if (job.state === state) return job;
-      if (Date.now() > end) throw new Error(`job ${id} is ${job.state}, not ${state}`);
+      if (Date.now() > end) throw new Error(`job ${id} is ${job.state}, not ${state}\n${serverLogs()}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

@@ -8,6 +8,7 @@ mod calm;
 mod complexity;
 mod crash;
 mod data_dir;
+mod documents;
 mod doors;
 mod embedded;
 mod examples;

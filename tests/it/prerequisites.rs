@@ -1,5 +1,5 @@
-//! `tests/tools.sh`, with which `./test` begins, on machines that lack something: it says what at once, with
-//! the versions and the variables, and never runs into a program that is not there.
+//! The test command: `./test` documents itself, and `tests/tools.sh`, with which it begins, names at once what a
+//! machine lacks, with the versions and the variables, and never runs into a program that is not there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,19 +55,37 @@ impl Machine {
         place
     }
 
-    /// What the script says here with these variables; it must fail.
-    fn refuses(&self, variables: &[(&str, &Path)]) -> String {
+    /// The script, which sees nothing but this machine.
+    fn script(&self) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools.sh");
         let mut bash = Command::new(self.programs().join("bash"));
-        bash.arg(script).arg(self.0.path().join("the tools"));
-        bash.env_clear().env("PATH", self.programs());
-        bash.envs(variables.iter().copied());
-        let Output { status, stdout, stderr } = bash.output().unwrap();
-        let text = String::from_utf8(stdout).unwrap();
-        assert_eq!(status.code(), Some(1), "{text}");
-        assert_eq!(String::from_utf8(stderr).unwrap(), "", "{text}");
+        bash.arg(script).env_clear().env("PATH", self.programs());
+        bash
+    }
+
+    /// What the script says here with these variables; it must fail.
+    fn refuses(&self, variables: &[(&str, &Path)]) -> String {
+        let mut script = self.script();
+        script.arg(self.0.path().join("the tools")).envs(variables.iter().copied());
+        let (code, text) = finish(script);
+        assert_eq!(code, Some(1), "{text}");
         text
     }
+
+    /// The exit code and the output of the check with which `./test fast` begins.
+    fn check_only_compilers(&self) -> (Option<i32>, String) {
+        let mut script = self.script();
+        script.arg("--compilers").arg(self.0.path().join("the tools"));
+        finish(script)
+    }
+}
+
+/// The exit code and the standard output of a script that must not write to standard error.
+fn finish(mut script: Command) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = script.output().unwrap();
+    let text = String::from_utf8(stdout).unwrap();
+    assert_eq!(String::from_utf8(stderr).unwrap(), "", "{text}");
+    (status.code(), text)
 }
 
 /// The line of the list that begins with these words.
@@ -75,6 +93,42 @@ fn missing<'a>(text: &'a str, begin: &str) -> &'a str {
     let (_, list) = text.split_once("The tests cannot run here. Missing:").expect(text);
     let mut lines = list.lines().filter_map(|line| line.trim().strip_prefix("- "));
     lines.find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("no {begin}: {text}"))
+}
+
+#[test]
+fn the_test_command_documents_itself() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let test = |args: &[&str]| {
+        let Output { status, stdout, stderr } =
+            Command::new(root.join("test")).args(args).current_dir("/").output().unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    };
+    let (code, help, _) = test(&["--help"]);
+    assert_eq!(code, Some(0));
+    let contributing = include_str!("../../CONTRIBUTING.md");
+    for command in ["", " fast", " it [NAME]", " browser [NAME]", " soak"] {
+        assert!(help.contains(&format!("\n  ./test{command}  ")), "{command}: {help}");
+        assert!(contributing.contains(&format!("\n| `./test{command}` |")), "{command}");
+    }
+    for wrong in [&["fats"][..], &["fast", "jobs"], &["it", "stream", "jobs"]] {
+        let (code, _, usage) = test(wrong);
+        assert_eq!((code, usage), (Some(64), help.clone()), "{wrong:?}");
+    }
+    let (code, _, names) = test(&["browser", "no-such-file"]);
+    assert!(code == Some(64) && names.contains(" jobs "), "{names}");
+    let ci = include_str!("../../.ci/run");
+    assert_eq!(ci.lines().last(), Some("exec ./test"));
+}
+
+#[test]
+fn the_fast_tests_need_only_what_builds_cortado() {
+    let machine = Machine::new();
+    let (code, text) = machine.check_only_compilers();
+    assert_eq!(code, Some(0), "{text}");
+    machine.program("cc", "echo 'cannot find -lc' >&2; exit 1");
+    let (code, text) = machine.check_only_compilers();
+    assert_eq!(code, Some(1), "{text}");
+    missing(&text, "a C compiler");
 }
 
 #[test]

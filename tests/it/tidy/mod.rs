@@ -1,29 +1,14 @@
-//! The house rules that a compiler does not know, held by reading the sources: the layers, the length and
-//! head of files, registration, spawning, and that the documents name what exists.
+//! The house rules that a compiler does not know, checked by reading the sources: the layers, the length and
+//! head of files, registration, spawning, and that the documents name what exists. These tests use only the standard
+//! library, so that `./test fast` compiles this folder by itself and needs no build of the crate.
 
-use std::collections::BTreeSet;
+mod imports;
+mod layers;
+mod tokens;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// What each part of the crate may name of the others, outside its tests.
-const LAYERS: [(&str, &[&str]); 14] = [
-    ("clock", &["job"]),
-    ("supervise", &[]),
-    ("logging", &["supervise"]),
-    ("job", &[]),
-    ("store", &["clock", "job", "supervise", "logging"]),
-    ("shutdown", &["supervise"]),
-    ("engine", &["clock", "job", "store", "shutdown", "supervise", "logging"]),
-    ("handlers", &["clock", "job", "store", "engine"]),
-    ("demo", &["job", "engine", "supervise"]),
-    ("http", &["job", "engine", "shutdown", "supervise", "logging"]),
-    // Of the configuration it takes the way people write durations.
-    ("ui", &["job", "engine", "http", "config"]),
-    ("config", &["clock", "job", "store", "engine", "handlers", "http", "demo"]),
-    ("cli", &["job", "http", "config"]),
-    ("admin", &["job", "store", "config", "cli"]),
-];
 /// Files in `src/handlers` that serve the kinds and are none.
 const NO_KINDS: [&str; 2] = ["mod", "guard"];
 const LONGEST: usize = 500;
@@ -32,7 +17,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &str) -> String {
+pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -87,86 +72,6 @@ fn refuse(rule: &str, mut is_wrong: impl FnMut(&str, &str) -> bool) {
         }
     }
     assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
-}
-
-/// The modules of the crate's root that a text names: `crate::x`, `crate::{x, y::z}`, `super::super::x`.
-fn named(text: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    for door in ["crate::", "super::"] {
-        for (at, _) in text.match_indices(door) {
-            if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
-                continue;
-            }
-            let rest = text[at..].trim_start_matches("super::").trim_start_matches("crate::");
-            match rest.strip_prefix('{') {
-                Some(group) => names.extend(heads(group)),
-                None => names.extend(word(rest)),
-            }
-        }
-    }
-    names
-}
-
-/// The first word of each path of a group, up to its end.
-fn heads(group: &str) -> Vec<String> {
-    let (mut depth, mut names, mut part) = (0, Vec::new(), String::new());
-    for c in group.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => names.extend(word(&std::mem::take(&mut part))),
-            _ => part.push(c),
-        }
-    }
-    names.extend(word(&part));
-    names
-}
-
-fn word(text: &str) -> Option<String> {
-    let word: String =
-        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    Some(word).filter(|word| !word.is_empty())
-}
-
-#[test]
-fn the_reader_of_paths_finds_what_it_must() {
-    let text =
-        "use crate::{demo, store::{self, Limits}, ui};\nuse super::super::http::x;\nscrate::no";
-    assert_eq!(named(text)[..3], ["demo", "store", "ui"]);
-    assert!(named(text).contains(&"http".to_owned()) && !named(text).contains(&"no".to_owned()));
-}
-
-#[test]
-fn a_layer_names_only_those_below_it() {
-    let parts: Vec<&str> = LAYERS.iter().map(|(part, _)| *part).chain(["app"]).collect();
-    let mut wrong = Vec::new();
-    for (path, text) in rust_files("src") {
-        let within = path.trim_start_matches("src/").trim_end_matches(".rs");
-        let part = within.split('/').next().unwrap();
-        let Some((_, may)) = LAYERS.iter().find(|(name, _)| *name == part) else {
-            assert!(matches!(part, "main" | "lib" | "app" | "bin"), "no rule for {path}");
-            continue;
-        };
-        let code: Vec<String> = code(&path, &text).into_iter().map(|(_, line)| line).collect();
-        for name in named(&code.join("\n")) {
-            // A module inside a part may have the name of another part: `handlers::http`.
-            let own = root().join("src").join(part).join(&name);
-            let is_own = own.is_dir() || own.with_extension("rs").is_file();
-            if parts.contains(&&*name) && name != part && !may.contains(&&*name) && !is_own {
-                wrong.push(format!("  {path} names {name}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "the layers are not held:\n{}", wrong.join("\n"));
-}
-
-#[test]
-fn handlers_never_name_the_machine_interface() {
-    // `handlers::http` hides this from the rule above.
-    refuse("src/handlers names crate::http", |path, line| {
-        path.starts_with("src/handlers") && line.contains("crate::http")
-    });
 }
 
 #[test]
@@ -303,7 +208,7 @@ fn every_dependency_says_why_it_is_here() {
 }
 
 /// The texts between backticks, and the lines of code blocks.
-fn spans(text: &str) -> Vec<String> {
+pub fn spans(text: &str) -> Vec<String> {
     let (mut spans, mut in_block) = (Vec::new(), false);
     for line in text.lines() {
         if line.trim_start().starts_with("```") {
@@ -403,33 +308,4 @@ fn the_readme_is_short_and_its_figures_are_those_of_the_benchmarks() {
             assert!(benchmarks.contains(word), "docs/benchmarks.md lacks {word:?} of {row:?}");
         }
     }
-}
-
-#[test]
-fn every_flag_that_the_readme_shows_exists() {
-    let mut known = BTreeSet::from(["--help".to_owned(), "--version".to_owned()]);
-    for command in
-        [&["--help"][..], &["watch", "--help"], &["submit", "--help"], &["export", "--help"]]
-    {
-        let output = Command::new(env!("CARGO_BIN_EXE_cortado")).args(command).output().unwrap();
-        known.extend(flags(&String::from_utf8(output.stdout).unwrap()));
-    }
-    let mut seen = 0;
-    for span in spans(&read("README.md")) {
-        let ours = match span.split_once(" -- ") {
-            Some(("cargo run" | "cargo run --release", ours)) => ours,
-            _ if span.starts_with("cortado ") || span.starts_with("--") => &span,
-            _ => continue,
-        };
-        for flag in flags(ours) {
-            seen += 1;
-            assert!(known.contains(&flag), "README.md shows {flag}; known are {known:?}");
-        }
-    }
-    assert!(seen >= 5, "no flags were found in README.md");
-}
-
-fn flags(text: &str) -> Vec<String> {
-    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-    words.filter(|word| word.len() > 2 && word.starts_with("--")).map(str::to_owned).collect()
 }
