@@ -46,7 +46,6 @@ pub use crate::store::{
     ControlError, Enqueued, Events, ExportCheck, ExportWriter, Page, Piece, QueueStats,
     ScheduleError, Snapshot, Stats, Storage, StoreError,
 };
-pub use bulk::group_action::{GroupAction, GroupDone};
 pub use config::{EngineConfig, QueueConfig};
 pub use error::EngineError;
 pub use handler::registry::{KindInfo, Registry};

@@ -1,7 +1,7 @@
-//! One control on many jobs: those of a list, or everything that a query finds. It runs in steps between
+//! One control on many jobs: those of a list, of a group of failures, or
+//! everything that a query finds. It runs in steps between
 //! which the store is free for others, tells how far it is, and can be stopped.
 
-pub mod group_action;
 mod report;
 mod runner;
 pub(super) mod runs;

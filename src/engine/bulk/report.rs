@@ -74,6 +74,8 @@ pub enum Target {
     Jobs(Vec<JobId>),
     /// All that the query finds when the run comes to them; none that is submitted after its start.
     Matching(Box<JobQuery>),
+    /// Those that are in the group of failures with this id when the run comes to them, the oldest first.
+    FailureGroup(String),
 }
 
 /// How many jobs there are, as far as that is known without looking at all of them.

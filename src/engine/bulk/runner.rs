@@ -12,6 +12,7 @@ use super::runs::Run;
 use crate::clock::Clock;
 use crate::engine::attempts::dispatchers::Dispatchers;
 use crate::engine::attempts::leases::Leases;
+use crate::engine::insight::observer::Observed;
 use crate::job::{JobId, JobQuery, PageCursor, Status};
 use crate::store::{ControlError, Store, StoreError};
 use crate::supervise::{Part, panic_text, pass};
@@ -31,6 +32,7 @@ struct Step {
 enum Place {
     Listed(usize),
     From(Option<PageCursor>),
+    Member(Option<JobId>),
     End,
 }
 
@@ -41,6 +43,8 @@ pub struct Runner {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub leases: Arc<Leases>,
+    /// Knows which jobs are in a group of failures.
+    pub observed: Arc<Observed>,
     pub dispatchers: Arc<Dispatchers>,
     /// Ends the run.
     pub draining: CancellationToken,
@@ -76,6 +80,7 @@ impl Runner {
         let mut place = match run.target {
             Target::Jobs(_) => Place::Listed(0),
             Target::Matching(_) => Place::From(None),
+            Target::FailureGroup(_) => Place::Member(None),
         };
         loop {
             pass(Part::BulkRun);
@@ -119,9 +124,14 @@ impl Runner {
                 let jobs = page.jobs.iter().map(|job| job.id).collect();
                 Ok(Some(Step { jobs, examined: page.examined }))
             }
+            (Target::FailureGroup(group), Place::Member(after)) => {
+                let (jobs, last) = self.observed.failure_members(group, *after, STEP);
+                *place = last.map_or(Place::End, |last| Place::Member(Some(last)));
+                Ok(Some(Step { examined: jobs.len() as u64, jobs }))
+            }
             (
-                Target::Jobs(_) | Target::Matching(_),
-                Place::Listed(_) | Place::From(_) | Place::End,
+                Target::Jobs(_) | Target::Matching(_) | Target::FailureGroup(_),
+                Place::Listed(_) | Place::From(_) | Place::Member(_) | Place::End,
             ) => Ok(None),
         }
     }

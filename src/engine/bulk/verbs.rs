@@ -1,8 +1,10 @@
 //! The verbs of bulk runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Action, BulkId, BulkReport, Count, Target};
@@ -20,6 +22,10 @@ impl Engine {
         let query = match target {
             Target::Jobs(jobs) => return Ok(Count::Exactly(jobs.len() as u64)),
             Target::Matching(query) => query.as_ref().clone().from_the_start(),
+            Target::FailureGroup(group) => {
+                let group = self.failure_group(group);
+                return Ok(Count::Exactly(group.map_or(0, |group| group.dead + group.retrying)));
+            }
         };
         if let Some(count) = self.stats().await?.count(&query) {
             return Ok(Count::Exactly(count));
@@ -50,12 +56,32 @@ impl Engine {
             store: self.parts.store.clone(),
             clock: self.parts.clock.clone(),
             leases: self.parts.leases.clone(),
+            observed: self.parts.observed.clone(),
             dispatchers: self.parts.dispatchers.clone(),
             draining: self.parts.shutdown.draining.clone(),
         };
         let task = runner.run(run.clone());
         self.parts.shutdown.tasks.spawn(self.parts.stages.loops.track_future(task));
         Ok(run.report())
+    }
+
+    /// Does as much of a run as fits into a length of time, then stops it. Answers with its last report.
+    ///
+    /// # Errors
+    /// Too many are under way, or the store's refusal before the first job.
+    pub async fn bulk_within(
+        &self,
+        action: Action,
+        target: Target,
+        bound: Duration,
+    ) -> Result<BulkReport, EngineError> {
+        let begun = self.bulk(action, target).await?;
+        let over = match timeout(bound, self.bulk_over(begun.id)).await {
+            Ok(report) => report,
+            Err(_) => self.bulk_stop(begun.id).await,
+        };
+        // Only a run that ended long ago is forgotten.
+        Ok(over.unwrap_or(begun))
     }
 
     /// A run that is remembered.

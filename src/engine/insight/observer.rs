@@ -60,6 +60,20 @@ impl Observed {
         Observed { ledger: Mutex::new(ledger) }
     }
 
+    /// Jobs of a group of failures after one of them, by id: at most `max` ids, and where the next step begins;
+    /// `None` when there are no more.
+    pub fn failure_members(
+        &self,
+        group: &str,
+        after: Option<JobId>,
+        max: usize,
+    ) -> (Vec<JobId>, Option<JobId>) {
+        /// Jobs of any group that one step passes.
+        const LOOK: usize = 20_000;
+        let Ok(id) = u64::from_str_radix(group, 16) else { return (Vec::new(), None) };
+        self.lock().failures.members(id, after, max, LOOK)
+    }
+
     pub fn lock(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -112,10 +112,7 @@ impl Engine {
         after: Option<JobId>,
         max: usize,
     ) -> (Vec<JobId>, Option<JobId>) {
-        /// Jobs of any group that one step passes.
-        const LOOK: usize = 20_000;
-        let Ok(id) = u64::from_str_radix(group, 16) else { return (Vec::new(), None) };
-        self.parts.observed.lock().failures.members(id, after, max, LOOK)
+        self.parts.observed.failure_members(group, after, max)
     }
 
     /// Who holds leases, and for which jobs: at most `max`, those that began first.

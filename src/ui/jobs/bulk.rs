@@ -290,6 +290,7 @@ impl View {
     fn of(report: BulkReport, now: Time) -> View {
         let (link, chips) = match &report.target {
             Target::Jobs(_) => ("jobs".to_owned(), Vec::new()),
+            Target::FailureGroup(group) => (format!("failures/{group}"), Vec::new()),
             Target::Matching(query) => {
                 let wanted = Wanted::of(query.as_ref().clone());
                 (wanted.link(), wanted.chips())
