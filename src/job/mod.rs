@@ -13,6 +13,7 @@ mod fingerprint;
 mod id;
 mod json;
 mod labels;
+mod log_scale;
 mod names;
 mod outcome;
 mod rate;
@@ -43,6 +44,7 @@ pub use json::{
     text_length,
 };
 pub use labels::Labels;
+pub use log_scale::LogScale;
 pub use names::{IdempotencyKey, Invalid, Kind, QueueName, ScheduleName, Tag, WorkerName};
 pub use outcome::{Failure, FailureClass, Interruption, Outcome, Verdict};
 pub use rate::{RateLimit, RateRule};

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use crate::job::LogScale;
 use crate::job::Time;
 
-/// Buckets of each doubling.
-const FINE: u32 = 64;
+/// 64 buckets for each doubling.
+type Scale = LogScale<6>;
 
 /// A histogram; empty buckets cost nothing.
 #[derive(Debug, Clone, Default)]
@@ -65,19 +66,12 @@ impl Spread {
 
 fn bucket(length: Duration) -> u16 {
     let ms = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
-    let doubling = (ms / FINE).checked_ilog2().map_or(0, |log| log + 1);
-    if doubling == 0 {
-        return ms as u16;
-    }
-    // The highest bit says which doubling, the six below it which bucket of it.
-    let within = (ms >> (doubling - 1)) - FINE;
-    (doubling * FINE + within) as u16
+    Scale::bucket(ms.into()) as u16
 }
 
 /// The shortest length of a bucket.
 fn least(bucket: u16) -> u32 {
-    let (doubling, within) = (u32::from(bucket) / FINE, u32::from(bucket) % FINE);
-    if doubling == 0 { within } else { (FINE + within) << (doubling - 1) }
+    Scale::lower_bound(bucket.into()) as u32
 }
 
 #[cfg(test)]
