@@ -49,15 +49,15 @@ impl Engine {
     }
 
     /// Whether the attempt that runs here has been told to end because its job is to be cancelled.
-    pub fn was_told_to_end(&self, id: JobId) -> bool {
-        self.parts.leases.was_told(id)
+    pub fn is_asked_to_end(&self, id: JobId) -> bool {
+        self.parts.leases.is_asked_to_end(id)
     }
 
     /// Waits until a job is final, at most for `bound` and not beyond the end of all work in a stop.
     /// Answers with the job as it is then, final or not; `None` when there is no such job. Thousands
     /// may wait at once.
     pub async fn wait_final(&self, id: JobId, bound: Duration) -> Result<Option<Job>, EngineError> {
-        Ok(self.parts.finals.wait(id, bound).await?)
+        Ok(self.parts.completion_waiters.wait(id, bound).await?)
     }
 
     /// Makes a job run again now.

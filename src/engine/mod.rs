@@ -9,11 +9,11 @@ use attempts::dispatchers::Dispatchers;
 use attempts::leases::Leases;
 use attempts::settler::Settled;
 use bulk::runs::Bulks;
-use insight::live_stats::Pulses;
+use insight::live_stats::LiveStatsChannel;
 use insight::observer::Observed;
 use queues::settings::QueueSettings;
 use stages::Stages;
-use stream::completion_waiters::Finals;
+use stream::completion_waiters::CompletionWaiters;
 use stream::event_pump::Live;
 
 use crate::clock::Clock;
@@ -54,10 +54,10 @@ pub use insight::failures::{FailureGroup, FailureList};
 pub use insight::histogram::Latency;
 pub use insight::history::{Counts, Point};
 pub use insight::latency_totals::LatencyTotals;
-pub use insight::live_stats::Pulse;
+pub use insight::live_stats::LiveStats;
 pub use insight::meter::Rates;
 pub use insight::overview::{HeldAttempt, History, QueueView, Workers};
-pub use insight::wait_reason::{COUNTED_AHEAD, Why};
+pub use insight::wait_reason::{COUNTED_AHEAD, WaitReason};
 pub use off_runtime::off_runtime;
 pub use stop::Drained;
 pub use stream::batch::Batch;
@@ -85,8 +85,8 @@ struct Parts {
     leases: Arc<Leases>,
     /// The one channel of committed events; only the event pump sends on it.
     live: Arc<Live>,
-    finals: Arc<Finals>,
-    pulses: Arc<Pulses>,
+    completion_waiters: Arc<CompletionWaiters>,
+    live_stats: Arc<LiveStatsChannel>,
     /// The metrics and the failures of lately.
     observed: Arc<Observed>,
     bulks: Arc<Bulks>,
@@ -127,8 +127,8 @@ impl Engine {
     }
 
     /// How busy the server is: a look at once, and then whenever it has changed, at most four a second.
-    pub fn pulse(&self) -> watch::Receiver<Option<Arc<Pulse>>> {
-        self.parts.pulses.listen()
+    pub fn live_stats(&self) -> watch::Receiver<Option<Arc<LiveStats>>> {
+        self.parts.live_stats.subscribe()
     }
 
     /// Attempts under way in this process.

@@ -21,7 +21,7 @@ use super::queues::rates::QueueRates;
 use super::queues::settings::QueueSettings;
 use super::queues::slots::Slots;
 use super::stages::Stages;
-use super::stream::completion_waiters::{self, Finals};
+use super::stream::completion_waiters::{self, CompletionWaiters};
 use super::stream::event_pump::{self, EventPump, Live};
 use super::submission::declared_schedules::DeclaredSchedules;
 use super::timer::Timer;
@@ -103,8 +103,11 @@ impl Engine {
             queue_settings: Arc::new(queue_settings),
             leases,
             live: Arc::new(Live::new(config.stream_capacity)),
-            finals: Arc::new(Finals::new(store.clone(), stages.attempts_over.clone())),
-            pulses: Arc::default(),
+            completion_waiters: Arc::new(CompletionWaiters::new(
+                store.clone(),
+                stages.attempts_over.clone(),
+            )),
+            live_stats: Arc::default(),
             observed: Arc::new(Observed::new(clock.now())),
             bulks: Arc::default(),
             subscriber_counts: Arc::default(),
@@ -145,8 +148,13 @@ impl Parts {
         let pump = pump.run(followed);
         let pump = failures.supervise(Part::EventPump, &stages.no_more_events, pump);
         tasks.spawn(stages.pump.track_future(pump));
-        let finals = completion_waiters::run(self.finals.clone(), self.live.subscribe());
-        tasks.spawn(failures.supervise(Part::Waiters, &stages.no_more_events, finals));
+        let completion_waiters =
+            completion_waiters::run(self.completion_waiters.clone(), self.live.subscribe());
+        tasks.spawn(failures.supervise(
+            Part::CompletionWaiters,
+            &stages.no_more_events,
+            completion_waiters,
+        ));
         let observer = Observer::new(self.store.clone(), self.clock.clone(), self.observed.clone());
         let observer = observer.run(self.live.subscribe(), stages.no_more_events.clone());
         tasks.spawn(failures.supervise(Part::Observer, &stages.no_more_events, observer));
@@ -154,10 +162,10 @@ impl Parts {
             store: self.store.clone(),
             clock: self.clock.clone(),
             observed: self.observed.clone(),
-            pulses: self.pulses.clone(),
+            live_stats: self.live_stats.clone(),
             no_more_events: stages.no_more_events.clone(),
         };
-        tasks.spawn(failures.supervise(Part::Pulse, &stages.no_more_events, pulse.run()));
+        tasks.spawn(failures.supervise(Part::LiveStats, &stages.no_more_events, pulse.run()));
         let settler = Settler {
             store: self.store.clone(),
             leases: self.leases.clone(),
@@ -202,7 +210,7 @@ impl Parts {
             poll_interval: self.config.poll_interval,
             draining: draining.clone(),
         };
-        let discovery = failures.supervise(Part::Census, draining, discovery.run());
+        let discovery = failures.supervise(Part::QueueDiscovery, draining, discovery.run());
         tasks.spawn(stages.claiming.track_future(discovery));
     }
 }

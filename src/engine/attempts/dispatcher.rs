@@ -84,7 +84,7 @@ impl Dispatcher {
                     | StoreError::TooManyQueues { .. }),
                 ) => Some(retry.failed(&error)),
             };
-            self.slots.rest(key);
+            self.slots.set_idle(key);
             match pause {
                 None => tokio::select! {
                     () = draining.cancelled() => return,
@@ -106,11 +106,11 @@ impl Dispatcher {
     async fn may_start(&self, queue: &QueueName, key: QueueKey) -> Permits {
         loop {
             let another = self.rates.changed();
-            let room = self.rates.of(queue, |pace| pace.room(tokio::time::Instant::now()));
+            let room = self.rates.of(queue, |window| window.room(tokio::time::Instant::now()));
             match room.unwrap_or(Ok(BATCH)) {
                 Ok(room) => return self.slots.acquire(key, room.min(BATCH)).await,
                 Err(next) => {
-                    self.slots.rest(key);
+                    self.slots.set_idle(key);
                     tokio::select! {
                         () = sleep_until(next) => {}
                         () = another => {}
@@ -130,7 +130,7 @@ impl Dispatcher {
         let (worker, ttl) = (self.worker.clone(), self.lease_ttl);
         let leases = self.store.claim(Claim { queue: queue.clone(), max, worker, ttl }).await?;
         let claimed = if leases.len() < max { Claimed::Some } else { Claimed::All };
-        self.rates.of(queue, |pace| pace.spend(tokio::time::Instant::now(), leases.len()));
+        self.rates.of(queue, |window| window.spend(tokio::time::Instant::now(), leases.len()));
         let attempts = self.leases.insert(&leases, asked);
         for (Lease { job, .. }, running) in leases.into_iter().zip(attempts) {
             let Some(slot) = permits.take() else {

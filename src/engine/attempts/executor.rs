@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
-use super::leases::{Leases, Order, Running};
+use super::leases::{EndRequest, Leases, Running};
 use super::report::{Ended, Report, Reports};
 use super::verdict::{Cause, Ending, Retry, failed, verdict};
 use crate::clock::Clock;
@@ -49,7 +49,7 @@ impl Executor {
             let attempt = executor.run(job, running.clone(), slot);
             if !executor.failures.clone().guard(Part::Executor, attempt).await {
                 executor.leases.abandon(&running);
-                running.lose();
+                running.set_lost();
             }
         };
         // The attempt ends itself; the tracker lets the stop see it.
@@ -96,7 +96,7 @@ impl Executor {
         });
         let attempt = Attempt { executor: self, job: &job, running: &running, context: &context };
         let (ending, cause) = attempt.watch(task, limit).await;
-        let ending = attempt.bounded(ending);
+        let ending = attempt.within_limits(ending);
         let decided = verdict(ending, cause, retry(&job));
         log_end(&job, &decided, started);
         self.report(running, Some(context), decided, slot);
@@ -153,7 +153,7 @@ impl Attempt<'_> {
     }
 
     /// A result that is beyond the limits is not kept; work that is done is done all the same.
-    fn bounded(&self, ending: Ending) -> Ending {
+    fn within_limits(&self, ending: Ending) -> Ending {
         let Ending::Returned(Outcome::Done(result)) = &ending else { return ending };
         let limits = self.executor.json;
         match off_runtime(result.as_str().len(), || limits.check(result.as_str())) {
@@ -196,10 +196,10 @@ impl Attempt<'_> {
 
 /// What a cancelled token means.
 fn cause_of(running: &Running) -> Cause {
-    match running.order() {
-        Order::Cancel => Cause::Cancel,
+    match running.end_request() {
+        EndRequest::Cancel => Cause::Cancel,
         // Lost: whatever is decided is not reported.
-        Order::GoOn | Order::Lost => Cause::Stop,
+        EndRequest::NotAsked | EndRequest::Lost => Cause::Stop,
     }
 }
 

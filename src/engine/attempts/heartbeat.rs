@@ -28,19 +28,19 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Extends all leases at each third of their time, until it is told to end.
     pub async fn run(self) {
-        let pace = (self.lease_ttl / 3).max(Duration::from_millis(1));
-        let mut beats = interval_at(Instant::now() + pace, pace);
+        let period = (self.lease_ttl / 3).max(Duration::from_millis(1));
+        let mut beats = interval_at(Instant::now() + period, period);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The next beat is the next try.
-        let mut retry = RetryLog::new("extending leases", pace, pace);
+        let mut retry = RetryLog::new("extending leases", period, period);
         loop {
             pass(Part::Heartbeat);
             tokio::select! {
                 () = self.end.cancelled() => return,
                 _ = beats.tick() => {}
             }
-            for batch in self.leases.beat().chunks(BATCH) {
-                match self.extend(batch, pace).await {
+            for batch in self.leases.held().chunks(BATCH) {
+                match self.extend(batch, period).await {
                     Ok(()) => retry.worked(),
                     Err(error) => {
                         retry.failed(&error);
@@ -66,7 +66,7 @@ impl Heartbeat {
                     self.leases.extended(running, asked.into_std());
                     running.ask_cancel();
                 }
-                Extension::Lost => running.lose(),
+                Extension::Lost => running.set_lost(),
             }
         }
         Ok(())
@@ -74,9 +74,9 @@ impl Heartbeat {
 
     /// A lease that could not be extended in time may be another worker's by now: its attempt must end.
     fn give_up_lapsed(&self, batch: &[Arc<Running>]) {
-        for running in batch.iter().filter(|running| !self.leases.stands(running)) {
+        for running in batch.iter().filter(|running| !self.leases.is_valid(running)) {
             warn!(job.id = %running.key.job, "the lease ran out: the attempt is ended");
-            running.lose();
+            running.set_lost();
         }
     }
 }

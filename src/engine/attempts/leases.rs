@@ -21,20 +21,20 @@ pub struct Running {
     /// Resolves when an earlier attempt of the same job in this process has really ended; until then
     /// this one must not start.
     pub after: Option<CancellationToken>,
-    order: AtomicU8,
+    end_request: AtomicU8,
     /// Until when the lease is surely ours, in milliseconds since the table was made.
     until_ms: AtomicU64,
     /// The job as it was claimed.
     pub job: Arc<Job>,
     /// When the lease was last known to be ours, in the same milliseconds.
-    beat_ms: AtomicU64,
+    renewed_ms: AtomicU64,
 }
 
 /// Why an attempt is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum EndRequest {
     /// It is not: go on.
-    GoOn,
+    NotAsked,
     /// Somebody asked for the end of the job.
     Cancel,
     /// The lease is not ours any more: stop, and report nothing.
@@ -43,23 +43,23 @@ pub enum Order {
 
 impl Running {
     /// What was said to the attempt, the server's abort aside.
-    pub fn order(&self) -> Order {
-        match self.order.load(Ordering::Acquire) {
-            0 => Order::GoOn,
-            1 => Order::Cancel,
-            2.. => Order::Lost,
+    pub fn end_request(&self) -> EndRequest {
+        match self.end_request.load(Ordering::Acquire) {
+            0 => EndRequest::NotAsked,
+            1 => EndRequest::Cancel,
+            2.. => EndRequest::Lost,
         }
     }
 
     /// Tells the attempt that its job is to be cancelled.
     pub fn ask_cancel(&self) {
-        self.order.fetch_max(1, Ordering::AcqRel);
+        self.end_request.fetch_max(1, Ordering::AcqRel);
         self.end.cancel();
     }
 
     /// Tells the attempt that its lease is gone.
-    pub fn lose(&self) {
-        self.order.store(2, Ordering::Release);
+    pub fn set_lost(&self) {
+        self.end_request.store(2, Ordering::Release);
         self.end.cancel();
     }
 }
@@ -81,7 +81,7 @@ struct Table {
     held: HashMap<JobId, Arc<Running>>,
     /// Jobs whose end was asked for before their lease arrived here. Emptied at each heartbeat, which
     /// brings the same news.
-    asked_early: HashSet<JobId>,
+    asked_before_claim: HashSet<JobId>,
     /// Attempts that no longer hold a lease but still run: how many of each job, and what resolves
     /// when the last one has ended.
     lingering: HashMap<JobId, (usize, CancellationToken)>,
@@ -100,26 +100,26 @@ impl Leases {
 
     /// Takes new leases that were asked for at `asked`.
     pub fn insert(&self, leases: &[Lease], asked: Instant) -> Vec<Arc<Running>> {
-        let (until_ms, beat_ms) = (self.until(asked), self.ms(asked));
+        let (until_ms, renewed_ms) = (self.until(asked), self.ms(asked));
         let mut table = self.lock();
         let mut inserted = Vec::with_capacity(leases.len());
         for lease in leases {
             let key = lease.key();
             // An older lease of the same job ran out; its attempt may still be on its way to the end.
             if let Some(older) = table.held.remove(&key.job) {
-                older.lose();
+                older.set_lost();
                 table.linger(key.job);
             }
             let running = Arc::new(Running {
                 key,
                 end: self.abort.child_token(),
                 after: table.lingering.get(&key.job).map(|(_, ended)| ended.clone()),
-                order: AtomicU8::new(0),
+                end_request: AtomicU8::new(0),
                 until_ms: AtomicU64::new(until_ms),
                 job: lease.job.clone(),
-                beat_ms: AtomicU64::new(beat_ms),
+                renewed_ms: AtomicU64::new(renewed_ms),
             });
-            if !table.asked_early.is_empty() && table.asked_early.remove(&key.job) {
+            if !table.asked_before_claim.is_empty() && table.asked_before_claim.remove(&key.job) {
                 running.ask_cancel();
             }
             table.held.insert(key.job, running.clone());
@@ -143,7 +143,7 @@ impl Leases {
                 }
             }
         }
-        self.tell_if_empty(&table);
+        self.notify_if_empty(&table);
     }
 
     /// The attempt does not end: its lease is not extended any more, and no other attempt of its job
@@ -155,7 +155,7 @@ impl Leases {
             table.held.remove(&job);
             table.linger(job);
         }
-        self.tell_if_empty(&table);
+        self.notify_if_empty(&table);
     }
 
     /// Tells a running attempt of this process that its job is to be cancelled.
@@ -164,27 +164,30 @@ impl Leases {
         match table.held.get(&job) {
             Some(running) => running.ask_cancel(),
             None => {
-                table.asked_early.insert(job);
+                table.asked_before_claim.insert(job);
             }
         }
     }
 
     /// Whether an attempt of this process knows that its job is to be cancelled.
-    pub fn was_told(&self, job: JobId) -> bool {
-        self.lock().held.get(&job).is_some_and(|running| running.order() != Order::GoOn)
+    pub fn is_asked_to_end(&self, job: JobId) -> bool {
+        self.lock()
+            .held
+            .get(&job)
+            .is_some_and(|running| running.end_request() != EndRequest::NotAsked)
     }
 
     /// Every held lease, for the heartbeat.
-    pub fn beat(&self) -> Vec<Arc<Running>> {
+    pub fn held(&self) -> Vec<Arc<Running>> {
         let mut table = self.lock();
-        table.asked_early.clear();
+        table.asked_before_claim.clear();
         table.held.values().cloned().collect()
     }
 
     /// The lease was extended by a call made at `asked`.
     pub fn extended(&self, running: &Running, asked: Instant) {
         running.until_ms.store(self.until(asked), Ordering::Relaxed);
-        running.beat_ms.store(self.ms(asked), Ordering::Relaxed);
+        running.renewed_ms.store(self.ms(asked), Ordering::Relaxed);
     }
 
     /// How many leases are held, and those that have been held longest, at most `max`.
@@ -202,16 +205,16 @@ impl Leases {
     /// How long ago a lease was last known to be ours, and for how long it surely still is.
     pub fn age(&self, running: &Running) -> (Duration, Duration) {
         let now = self.made.elapsed().as_millis() as u64;
-        let (beat, until) = (&running.beat_ms, &running.until_ms);
-        let ago = now.saturating_sub(beat.load(Ordering::Relaxed));
+        let (renewed, until) = (&running.renewed_ms, &running.until_ms);
+        let ago = now.saturating_sub(renewed.load(Ordering::Relaxed));
         let left = until.load(Ordering::Relaxed).saturating_sub(now);
         (Duration::from_millis(ago), Duration::from_millis(left))
     }
 
     /// Whether the attempt's end may still be reported.
-    pub fn stands(&self, running: &Running) -> bool {
+    pub fn is_valid(&self, running: &Running) -> bool {
         let now = self.made.elapsed().as_millis() as u64;
-        running.order() != Order::Lost && now < running.until_ms.load(Ordering::Relaxed)
+        running.end_request() != EndRequest::Lost && now < running.until_ms.load(Ordering::Relaxed)
     }
 
     /// Leases held.
@@ -245,7 +248,7 @@ impl Leases {
         at.saturating_duration_since(self.made).as_millis() as u64
     }
 
-    fn tell_if_empty(&self, table: &Table) {
+    fn notify_if_empty(&self, table: &Table) {
         if table.held.is_empty() {
             self.emptied.notify_waiters();
         }
@@ -295,8 +298,11 @@ mod tests {
     fn a_newer_lease_of_the_same_job_waits_for_the_end_of_the_older_attempts() {
         let leases = leases();
         let (first, second) = (insert(&leases, 1), insert(&leases, 2));
-        assert_eq!((first.order(), second.order()), (Order::Lost, Order::GoOn));
-        assert!(!leases.stands(&first) && leases.stands(&second));
+        assert_eq!(
+            (first.end_request(), second.end_request()),
+            (EndRequest::Lost, EndRequest::NotAsked)
+        );
+        assert!(!leases.is_valid(&first) && leases.is_valid(&second));
         let third = insert(&leases, 3);
         let free = third.after.clone().unwrap();
         leases.ended([&*second].into_iter());
@@ -314,7 +320,7 @@ mod tests {
         let leases = leases();
         leases.ask_cancel(JobId::from_u128(1));
         let running = insert(&leases, 1);
-        assert_eq!(running.order(), Order::Cancel);
+        assert_eq!(running.end_request(), EndRequest::Cancel);
         assert!(running.end.is_cancelled());
     }
 
@@ -322,6 +328,6 @@ mod tests {
     fn a_lease_that_is_not_extended_in_time_stands_no_more() {
         let leases = Leases::new(Duration::ZERO, CancellationToken::new());
         let running = insert(&leases, 1);
-        assert!(!leases.stands(&running));
+        assert!(!leases.is_valid(&running));
     }
 }

@@ -49,7 +49,7 @@ impl Settler {
     /// Settles what is reported, until it is told to end.
     pub async fn run(self, mut reports: mpsc::UnboundedReceiver<Report>) {
         let mut inbox = Vec::with_capacity(BATCH);
-        let mut noisy: Vec<(Arc<Running>, Context)> = Vec::new();
+        let mut with_notes: Vec<(Arc<Running>, Context)> = Vec::new();
         let mut flush_at = Instant::now();
         loop {
             pass(Part::Settler);
@@ -59,28 +59,28 @@ impl Settler {
                     // The engine was dropped, and nobody is left who could report anything.
                     return self.end.cancelled().await;
                 },
-                () = sleep_until(flush_at), if !noisy.is_empty() => {}
+                () = sleep_until(flush_at), if !with_notes.is_empty() => {}
                 () = self.end.cancelled() => return,
             }
             let mut ended = Vec::with_capacity(inbox.len());
             for report in inbox.drain(..) {
                 match report {
                     Report::Notes(running, context) => {
-                        if noisy.is_empty() {
+                        if with_notes.is_empty() {
                             flush_at = Instant::now() + GATHER;
                         }
-                        noisy.push((running, context));
+                        with_notes.push((running, context));
                     }
                     Report::Ended(end) => ended.push(end),
                 }
             }
-            if !noisy.is_empty() && Instant::now() >= flush_at {
-                let speaking = noisy.iter().map(|(running, context)| (&**running, context));
+            if !with_notes.is_empty() && Instant::now() >= flush_at {
+                let attempts = with_notes.iter().map(|(running, context)| (&**running, context));
                 // What the store refused is back in the contexts and comes with the next notes.
-                if let Err(error) = self.annotate(speaking).await {
+                if let Err(error) = self.annotate(attempts).await {
                     debug!(%error, "notes could not be stored");
                 }
-                noisy.clear();
+                with_notes.clear();
             }
             if !ended.is_empty() {
                 self.settle(ended).await;
@@ -91,10 +91,10 @@ impl Settler {
     /// Stores what waits in the contexts. On an error everything is put back.
     async fn annotate<'a>(
         &self,
-        speaking: impl Iterator<Item = (&'a Running, &'a Context)>,
+        attempts: impl Iterator<Item = (&'a Running, &'a Context)>,
     ) -> Result<(), StoreError> {
         let (mut notes, mut contexts) = (Vec::new(), Vec::new());
-        for (running, context) in speaking {
+        for (running, context) in attempts {
             let pending = context.take_notes();
             if !pending.is_empty() {
                 let (lines, progress) = (pending.lines, pending.progress);
@@ -120,11 +120,11 @@ impl Settler {
     async fn settle(&self, mut ended: Vec<Ended>) {
         let mut retry = RetryLog::new("settling attempts", RETRY.0, RETRY.1);
         loop {
-            let lapsed = ended.extract_if(.., |end| !self.leases.stands(&end.running));
+            let lapsed = ended.extract_if(.., |end| !self.leases.is_valid(&end.running));
             let lapsed: Vec<Ended> = lapsed.collect();
             if !lapsed.is_empty() {
                 debug!(count = lapsed.len(), "attempts without a lease are not reported");
-                self.let_go(lapsed);
+                self.release(lapsed);
             }
             if ended.is_empty() {
                 return;
@@ -132,11 +132,11 @@ impl Settler {
             let pause = match self.settle_once(&ended).await {
                 Ok(()) => {
                     retry.worked();
-                    return self.let_go(ended);
+                    return self.release(ended);
                 }
                 Err(StoreError::Closed) => {
                     error!(count = ended.len(), "the store closed before attempts were settled");
-                    return self.let_go(ended);
+                    return self.release(ended);
                 }
                 Err(
                     error @ (StoreError::Unavailable(_)
@@ -150,15 +150,15 @@ impl Settler {
                 () = sleep(pause) => {}
                 () = self.end.cancelled() => {
                     error!(count = ended.len(), "attempts are not settled: their leases run out");
-                    return self.let_go(ended);
+                    return self.release(ended);
                 }
             }
         }
     }
 
     async fn settle_once(&self, ended: &[Ended]) -> Result<(), StoreError> {
-        let speaking = ended.iter().filter_map(|end| Some((&*end.running, end.context.as_ref()?)));
-        self.annotate(speaking).await?;
+        let attempts = ended.iter().filter_map(|end| Some((&*end.running, end.context.as_ref()?)));
+        self.annotate(attempts).await?;
         let settlements = ended
             .iter()
             .map(|end| Settlement { lease: end.running.key, verdict: end.verdict.clone() })
@@ -184,7 +184,7 @@ impl Settler {
         Ok(())
     }
 
-    fn let_go(&self, ended: Vec<Ended>) {
+    fn release(&self, ended: Vec<Ended>) {
         self.leases.ended(ended.iter().map(|end| &*end.running));
         self.slots.release_all(ended.into_iter().map(|end| end.slot));
     }

@@ -29,7 +29,7 @@ struct Step {
 }
 
 /// Where a run is in its target.
-enum Place {
+enum Position {
     Listed(usize),
     From(Option<PageCursor>),
     Member(Option<JobId>),
@@ -77,10 +77,10 @@ impl Runner {
     }
 
     async fn steps(&self, run: &Run) -> Result<End, StoreError> {
-        let mut place = match run.target {
-            Target::Jobs(_) => Place::Listed(0),
-            Target::Matching(_) => Place::From(None),
-            Target::FailureGroup(_) => Place::Member(None),
+        let mut position = match run.target {
+            Target::Jobs(_) => Position::Listed(0),
+            Target::Matching(_) => Position::From(None),
+            Target::FailureGroup(_) => Position::Member(None),
         };
         loop {
             pass(Part::BulkRun);
@@ -93,7 +93,7 @@ impl Runner {
             // Nothing is done to jobs while they are looked for, so that can be broken off at any time.
             let step = tokio::select! {
                 biased;
-                step = self.next(run, &mut place) => step?,
+                step = self.next(run, &mut position) => step?,
                 () = self.draining.cancelled() => return Ok(End::ServerStopped),
                 () = run.stop.cancelled() => return Ok(End::Stopped),
             };
@@ -103,41 +103,41 @@ impl Runner {
             } else {
                 self.store.control(run.action.on(step.jobs)).await?
             };
-            self.tell_others(&run.action, &answers);
+            self.notify(&run.action, &answers);
             run.progress.send_modify(|progress| progress.note(step.examined, answers));
             // Others get their turn, also where every answer was there at once.
             tokio::task::yield_now().await;
         }
     }
 
-    async fn next(&self, run: &Run, place: &mut Place) -> Result<Option<Step>, StoreError> {
-        match (&run.target, &*place) {
-            (Target::Jobs(all), Place::Listed(from)) if *from < all.len() => {
+    async fn next(&self, run: &Run, position: &mut Position) -> Result<Option<Step>, StoreError> {
+        match (&run.target, &*position) {
+            (Target::Jobs(all), Position::Listed(from)) if *from < all.len() => {
                 let jobs: Vec<JobId> = all.iter().skip(*from).take(STEP).copied().collect();
-                *place = Place::Listed(from + jobs.len());
+                *position = Position::Listed(from + jobs.len());
                 Ok(Some(Step { examined: jobs.len() as u64, jobs }))
             }
-            (Target::Matching(query), Place::From(after)) => {
+            (Target::Matching(query), Position::From(after)) => {
                 let query = JobQuery { after: *after, limit: STEP, ..query.as_ref().clone() };
                 let page = self.store.list(query).await?;
-                *place = page.next.map_or(Place::End, |next| Place::From(Some(next)));
+                *position = page.next.map_or(Position::End, |next| Position::From(Some(next)));
                 let jobs = page.jobs.iter().map(|job| job.id).collect();
                 Ok(Some(Step { jobs, examined: page.examined }))
             }
-            (Target::FailureGroup(group), Place::Member(after)) => {
+            (Target::FailureGroup(group), Position::Member(after)) => {
                 let (jobs, last) = self.observed.failure_members(group, *after, STEP);
-                *place = last.map_or(Place::End, |last| Place::Member(Some(last)));
+                *position = last.map_or(Position::End, |last| Position::Member(Some(last)));
                 Ok(Some(Step { examined: jobs.len() as u64, jobs }))
             }
             (
                 Target::Jobs(_) | Target::Matching(_) | Target::FailureGroup(_),
-                Place::Listed(_) | Place::From(_) | Place::Member(_) | Place::End,
+                Position::Listed(_) | Position::From(_) | Position::Member(_) | Position::End,
             ) => Ok(None),
         }
     }
 
     /// Whom the store does not tell: workers of this process, and a queue that is new.
-    fn tell_others(&self, action: &Action, answers: &Answers) {
+    fn notify(&self, action: &Action, answers: &Answers) {
         match action {
             Action::Cancel => {
                 let asked = answers
@@ -165,11 +165,11 @@ impl Progress {
             };
             let reason = error.to_string();
             let known = self.refused.iter().position(|refusals| refusals.reason == reason);
-            let place = known.unwrap_or_else(|| {
+            let position = known.unwrap_or_else(|| {
                 self.refused.push(Refusals { reason, count: 0, examples: Vec::new() });
                 self.refused.len() - 1
             });
-            let refusals = &mut self.refused[place];
+            let refusals = &mut self.refused[position];
             refusals.count += 1;
             if refusals.examples.len() < EXAMPLES {
                 refusals.examples.push(id);

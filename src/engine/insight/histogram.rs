@@ -11,7 +11,7 @@ type Scale = LogScale<6>;
 
 /// A histogram; empty buckets cost nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Spread {
+pub struct Histogram {
     /// Bucket and count, by bucket.
     buckets: Vec<(u16, u32)>,
 }
@@ -27,14 +27,14 @@ pub struct Latency {
     pub p99: u32,
 }
 
-impl Spread {
+impl Histogram {
     /// Counts the time between two moments.
     pub fn add(&mut self, from: Time, to: Time) {
         self.count(bucket(to.since(from)), 1);
     }
 
     /// Counts all that another one has.
-    pub fn merge(&mut self, other: &Spread) {
+    pub fn merge(&mut self, other: &Histogram) {
         for (bucket, count) in &other.buckets {
             self.count(*bucket, *count);
         }
@@ -78,12 +78,12 @@ fn least(bucket: u16) -> u32 {
 mod tests {
     use super::*;
 
-    fn spread(lengths: impl IntoIterator<Item = u64>) -> Spread {
-        let mut spread = Spread::default();
+    fn histogram(lengths: impl IntoIterator<Item = u64>) -> Histogram {
+        let mut histogram = Histogram::default();
         for ms in lengths {
-            spread.count(bucket(Duration::from_millis(ms)), 1);
+            histogram.count(bucket(Duration::from_millis(ms)), 1);
         }
-        spread
+        histogram
     }
 
     #[test]
@@ -101,12 +101,12 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_the_sorted_lengths() {
-        assert_eq!(spread([]).latency(), None);
-        assert_eq!(spread([7]).latency(), Some(Latency { p50: 7, p95: 7, p99: 7 }));
-        let all = spread(0..=60);
+        assert_eq!(histogram([]).latency(), None);
+        assert_eq!(histogram([7]).latency(), Some(Latency { p50: 7, p95: 7, p99: 7 }));
+        let all = histogram(0..=60);
         assert_eq!(all.latency(), Some(Latency { p50: 30, p95: 57, p99: 59 }));
-        let mut merged = spread(0..=30);
-        merged.merge(&spread(31..=60));
+        let mut merged = histogram(0..=30);
+        merged.merge(&histogram(31..=60));
         assert_eq!(merged.latency(), all.latency());
     }
 }

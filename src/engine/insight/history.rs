@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::histogram::{Latency, Spread};
+use super::histogram::{Histogram, Latency};
 use crate::job::Time;
 
 /// What was counted in a stretch of time.
@@ -40,8 +40,8 @@ pub struct Tally {
     /// Its number: of seconds, or of minutes, since 1970.
     pub number: i64,
     pub counts: Counts,
-    pub wait: Spread,
-    pub run: Spread,
+    pub wait: Histogram,
+    pub run: Histogram,
 }
 
 /// Seconds that are kept: five minutes.

@@ -36,15 +36,15 @@ const ROUND: Duration = Duration::from_secs(2);
 
 /// What is known of lately.
 pub struct Observed {
-    ledger: Mutex<Ledger>,
+    observations: Mutex<Observations>,
 }
 
 /// Both parts, up to the same event.
-pub struct Ledger {
+pub struct Observations {
     pub meter: Meter,
     pub failures: Failures,
     /// Events of each type, in the order of [`EventType::ALL`], since the start.
-    pub told: [u64; EventType::ALL.len()],
+    pub event_counts: [u64; EventType::ALL.len()],
     /// How long jobs waited for their attempts since the start.
     pub waits: LatencyTotals,
     /// How long attempts ran since the start.
@@ -53,11 +53,11 @@ pub struct Ledger {
 
 impl Observed {
     pub fn new(now: Time) -> Self {
-        let told = [0; EventType::ALL.len()];
+        let event_counts = [0; EventType::ALL.len()];
         let (waits, runs) = Default::default();
         let (meter, failures) = (Meter::new(now), Failures::new());
-        let ledger = Ledger { meter, failures, told, waits, runs };
-        Observed { ledger: Mutex::new(ledger) }
+        let observations = Observations { meter, failures, event_counts, waits, runs };
+        Observed { observations: Mutex::new(observations) }
     }
 
     /// Jobs of a group of failures after one of them, by id: at most `max` ids, and where the next step begins;
@@ -74,8 +74,8 @@ impl Observed {
         self.lock().failures.members(id, after, max, LOOK)
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn lock(&self) -> MutexGuard<'_, Observations> {
+        self.observations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -147,7 +147,7 @@ impl Observer {
             let timed = observed.meter.add(event);
             observed.failures.add(event);
             if event.seq > self.began {
-                observed.told[event.event_type() as usize] += 1;
+                observed.event_counts[event.event_type() as usize] += 1;
                 match timed {
                     Timed::Nothing => {}
                     Timed::Wait(since) => observed.waits.add(event.at.since(since), weight),

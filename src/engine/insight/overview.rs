@@ -9,7 +9,7 @@ use super::histogram::Latency;
 use super::history::Point;
 use super::latency_totals::LatencyTotals;
 use super::meter::Rates;
-use crate::engine::attempts::leases::Order;
+use crate::engine::attempts::leases::EndRequest;
 use crate::engine::{Engine, EngineConfig, EngineError, QueueStats, SubscriberCounts};
 use crate::job::{EventType, Job, JobId, QueueName, RateLimit, RateRule, Time};
 
@@ -83,8 +83,8 @@ impl Engine {
 
     /// What happened per second lately, and how long jobs waited and ran.
     pub fn rates(&self) -> (Rates, Option<Latency>, Option<Latency>) {
-        let lately = self.parts.observed.lock().meter.lately(self.parts.clock.now());
-        (lately.rates, lately.wait, lately.run)
+        let recent = self.parts.observed.lock().meter.recent(self.parts.clock.now());
+        (recent.rates, recent.wait, recent.run)
     }
 
     /// How long jobs waited, and how long attempts ran, since the start of this process.
@@ -127,7 +127,7 @@ impl Engine {
                 started_at: started,
                 heartbeat_at: before(now, ago),
                 lease_until: now.after(left),
-                is_ending: running.order() != Order::GoOn,
+                is_ending: running.end_request() != EndRequest::NotAsked,
                 job: running.job.clone(),
             }
         });
@@ -141,9 +141,9 @@ impl Engine {
     }
 
     /// How many events of each type were committed since the start of this process.
-    pub fn told(&self) -> Vec<(EventType, u64)> {
+    pub fn event_counts(&self) -> Vec<(EventType, u64)> {
         let observed = self.parts.observed.lock();
-        EventType::ALL.into_iter().zip(observed.told).collect()
+        EventType::ALL.into_iter().zip(observed.event_counts).collect()
     }
 
     /// When this process and those before it started, oldest first; the store remembers some.

@@ -13,7 +13,7 @@ pub const COUNTED_AHEAD: u64 = 1_000;
 
 /// The one reason to tell: the first that somebody could act on, or wait for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
+pub enum WaitReason {
     /// The server stops: it claims nothing more.
     Draining,
     /// The store refuses, so nothing can be claimed.
@@ -103,7 +103,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the store cannot be asked at all.
-    pub async fn why(&self, job: &Job) -> Result<Option<Why>, EngineError> {
+    pub async fn wait_reason(&self, job: &Job) -> Result<Option<WaitReason>, EngineError> {
         if !job.status.state.is_waiting() {
             return Ok(None);
         }
@@ -120,9 +120,9 @@ impl Engine {
         let now = self.parts.clock.now();
         let reached = || {
             let moment = Instant::now();
-            let looked = self.parts.queue_settings.rates.of(&labels.queue, |pace| {
-                let next = pace.room(moment).err()?;
-                Some((pace.limit, now.after(next - moment)))
+            let looked = self.parts.queue_settings.rates.of(&labels.queue, |window| {
+                let next = window.room(moment).err()?;
+                Some((window.limit, now.after(next - moment)))
             });
             looked.flatten()
         };
@@ -142,7 +142,7 @@ impl Engine {
     }
 }
 
-fn why(facts: &Facts<'_>) -> Option<Why> {
+fn why(facts: &Facts<'_>) -> Option<WaitReason> {
     let Facts { job, queue: (in_queue, queue_limit), server: (in_all, limit), ahead, rate, .. } =
         facts;
     let queue = job.labels.queue.clone();
@@ -152,42 +152,42 @@ fn why(facts: &Facts<'_>) -> Option<Why> {
         State::Running | State::Completed | State::Discarded | State::Cancelled => return None,
     };
     Some(if facts.draining {
-        Why::Draining
+        WaitReason::Draining
     } else if let Some(error) = &facts.refusal {
-        Why::StoreUnavailable { error: error.clone() }
+        WaitReason::StoreUnavailable { error: error.clone() }
     } else if !facts.handled {
-        Why::NoHandler { kind: job.labels.kind.clone() }
+        WaitReason::NoHandler { kind: job.labels.kind.clone() }
     } else if waits_for_its_time && job.run_at > facts.now {
-        Why::NotDue { at: job.run_at }
+        WaitReason::NotDue { at: job.run_at }
     } else if facts.paused {
-        Why::Paused { queue }
+        WaitReason::Paused { queue }
     } else if waits_for_its_time {
-        Why::DueNow
+        WaitReason::DueNow
     } else if let Some((limit, at)) = *rate {
-        Why::RateReached { queue, limit, at, ahead: *ahead }
+        WaitReason::RateReached { queue, limit, at, ahead: *ahead }
     } else if in_queue >= queue_limit {
-        Why::QueueFull { queue, running: *in_queue, limit: *queue_limit, ahead: *ahead }
+        WaitReason::QueueFull { queue, running: *in_queue, limit: *queue_limit, ahead: *ahead }
     } else if in_all >= limit {
-        Why::ServerFull { running: *in_all, limit: *limit, ahead: *ahead }
+        WaitReason::ServerFull { running: *in_all, limit: *limit, ahead: *ahead }
     } else {
-        Why::Waits { queue, ahead: *ahead }
+        WaitReason::Waits { queue, ahead: *ahead }
     })
 }
 
-impl Why {
+impl WaitReason {
     /// The stable name of the reason.
     pub fn code(&self) -> &'static str {
         match self {
-            Why::Draining => "draining",
-            Why::StoreUnavailable { .. } => "store_unavailable",
-            Why::NoHandler { .. } => "no_handler",
-            Why::NotDue { .. } => "not_due",
-            Why::DueNow => "due_now",
-            Why::Paused { .. } => "queue_paused",
-            Why::RateReached { .. } => "rate_reached",
-            Why::QueueFull { .. } => "queue_full",
-            Why::ServerFull { .. } => "server_full",
-            Why::Waits { .. } => "waits",
+            WaitReason::Draining => "draining",
+            WaitReason::StoreUnavailable { .. } => "store_unavailable",
+            WaitReason::NoHandler { .. } => "no_handler",
+            WaitReason::NotDue { .. } => "not_due",
+            WaitReason::DueNow => "due_now",
+            WaitReason::Paused { .. } => "queue_paused",
+            WaitReason::RateReached { .. } => "rate_reached",
+            WaitReason::QueueFull { .. } => "queue_full",
+            WaitReason::ServerFull { .. } => "server_full",
+            WaitReason::Waits { .. } => "waits",
         }
     }
 
@@ -195,57 +195,57 @@ impl Why {
     /// [`COUNTED_AHEAD`].
     pub fn ahead(&self) -> Option<u64> {
         match self {
-            Why::RateReached { ahead, .. }
-            | Why::QueueFull { ahead, .. }
-            | Why::ServerFull { ahead, .. }
-            | Why::Waits { ahead, .. } => Some(*ahead),
-            Why::Draining
-            | Why::StoreUnavailable { .. }
-            | Why::NoHandler { .. }
-            | Why::NotDue { .. }
-            | Why::DueNow
-            | Why::Paused { .. } => None,
+            WaitReason::RateReached { ahead, .. }
+            | WaitReason::QueueFull { ahead, .. }
+            | WaitReason::ServerFull { ahead, .. }
+            | WaitReason::Waits { ahead, .. } => Some(*ahead),
+            WaitReason::Draining
+            | WaitReason::StoreUnavailable { .. }
+            | WaitReason::NoHandler { .. }
+            | WaitReason::NotDue { .. }
+            | WaitReason::DueNow
+            | WaitReason::Paused { .. } => None,
         }
     }
 }
 
 /// One sentence for people.
-impl fmt::Display for Why {
+impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::Draining => {
+            WaitReason::Draining => {
                 write!(
                     f,
                     "The server is stopping: it starts nothing more, and the job waits for the next start."
                 )
             }
-            Why::StoreUnavailable { error } => {
+            WaitReason::StoreUnavailable { error } => {
                 write!(f, "Nothing can start while the store refuses: {error}.")
             }
-            Why::NoHandler { kind } => {
+            WaitReason::NoHandler { kind } => {
                 write!(f, "Nothing in this server runs kind {kind}: an attempt would fail at once.")
             }
-            Why::NotDue { at } => write!(f, "It is not due before {at}."),
-            Why::DueNow => write!(f, "It is due now and becomes ready in a moment."),
-            Why::Paused { queue } => {
+            WaitReason::NotDue { at } => write!(f, "It is not due before {at}."),
+            WaitReason::DueNow => write!(f, "It is due now and becomes ready in a moment."),
+            WaitReason::Paused { queue } => {
                 write!(f, "Queue {queue} is paused: nothing starts until it is resumed.")
             }
-            Why::RateReached { queue, limit, at, ahead } => {
+            WaitReason::RateReached { queue, limit, at, ahead } => {
                 write!(f, "Queue {queue} starts {limit} at most, and has: the next at {at}. ")?;
                 place(f, *ahead)
             }
-            Why::QueueFull { queue, running, limit, ahead } => {
+            WaitReason::QueueFull { queue, running, limit, ahead } => {
                 write!(f, "Queue {queue} is at its limit: {running} of {limit} running. ")?;
                 place(f, *ahead)
             }
-            Why::ServerFull { running, limit, ahead } => {
+            WaitReason::ServerFull { running, limit, ahead } => {
                 write!(f, "The server is at its limit: {running} of {limit} running. ")?;
                 place(f, *ahead)
             }
-            Why::Waits { ahead: 0, .. } => {
+            WaitReason::Waits { ahead: 0, .. } => {
                 write!(f, "It is next in its queue and about to start.")
             }
-            Why::Waits { queue, ahead } => {
+            WaitReason::Waits { queue, ahead } => {
                 write!(f, "It waits for its turn in queue {queue}. ")?;
                 place(f, *ahead)
             }

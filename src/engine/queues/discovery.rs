@@ -33,7 +33,7 @@ impl QueueDiscovery {
     pub async fn run(self) {
         let mut retry = RetryLog::new("reading the queues", PAUSE, PAUSE);
         loop {
-            pass(Part::Census);
+            pass(Part::QueueDiscovery);
             let pause = match self.look().await {
                 Ok(()) => {
                     retry.worked();

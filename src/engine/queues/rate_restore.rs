@@ -43,7 +43,7 @@ impl RateRestore {
         for (ago, queue) in pages.into_iter().rev().flatten() {
             // A machine that has just been started knows no moment so long ago.
             let began = moment.checked_sub(ago).unwrap_or(moment);
-            self.rates.of(&queue, |pace| pace.spend(began, 1));
+            self.rates.of(&queue, |window| window.spend(began, 1));
         }
         Ok(())
     }

@@ -17,17 +17,17 @@ use crate::store::{Store, StoreError};
 use crate::supervise::{Part, pass};
 
 /// The table of waiters.
-pub struct Finals {
+pub struct CompletionWaiters {
     store: Arc<dyn Store>,
     /// Nothing will run any more: releases everybody who waits.
     attempts_over: CancellationToken,
     waiters: Mutex<HashMap<JobId, (usize, Arc<Notify>)>>,
 }
 
-impl Finals {
+impl CompletionWaiters {
     /// A table in which nobody waits yet.
     pub fn new(store: Arc<dyn Store>, attempts_over: CancellationToken) -> Self {
-        Finals { store, attempts_over, waiters: Mutex::default() }
+        CompletionWaiters { store, attempts_over, waiters: Mutex::default() }
     }
 
     /// Waits until the job is final, at most for `bound` and not beyond the end of all work; answers with the job
@@ -59,7 +59,7 @@ impl Finals {
         let mut waiters = self.lock();
         let entry = waiters.entry(id).or_default();
         entry.0 += 1;
-        Waiter { finals: self, id, news: entry.1.clone() }
+        Waiter { completion_waiters: self, id, news: entry.1.clone() }
     }
 
     fn tell(&self, events: &[Event]) {
@@ -87,14 +87,14 @@ impl Finals {
 
 /// One who waits; leaves the table when dropped.
 struct Waiter<'a> {
-    finals: &'a Finals,
+    completion_waiters: &'a CompletionWaiters,
     id: JobId,
     news: Arc<Notify>,
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut waiters = self.finals.lock();
+        let mut waiters = self.completion_waiters.lock();
         if let Some((count, _)) = waiters.get_mut(&self.id) {
             *count -= 1;
             if *count == 0 {
@@ -105,9 +105,9 @@ impl Drop for Waiter<'_> {
 }
 
 /// Feeds the table until the channel ends.
-pub async fn run(waiters: Arc<Finals>, mut live: Receiver<Arc<Batch>>) {
+pub async fn run(waiters: Arc<CompletionWaiters>, mut live: Receiver<Arc<Batch>>) {
     loop {
-        pass(Part::Waiters);
+        pass(Part::CompletionWaiters);
         match live.recv().await {
             Ok(batch) => waiters.tell(&batch.events),
             // The missed news may be anybody's: each waiter looks for itself.

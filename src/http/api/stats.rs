@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::extract::PathQueue;
-use crate::engine::{Counts, EngineConfig, Latency, Point, Pulse, Rates, Stats, Storage};
+use crate::engine::{Counts, EngineConfig, Latency, LiveStats, Point, Rates, Stats, Storage};
 use crate::http::view::{Shown, to_json};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, RateLimit, State as JobState, Time};
@@ -211,7 +211,7 @@ impl RatesView {
 /// The `stats` message: what `GET /api/v1/stats` answers but for `store`, `per_second`, and `wait_ms` and `run_ms` as
 /// `{"p50","p95","p99"}` over the last seconds, null when there is nothing to measure; `second` is the last
 /// whole second. Queues have `per_second` and `second` too.
-pub fn pulse_json(pulse: &Pulse, config: &EngineConfig) -> String {
+pub fn pulse_json(pulse: &LiveStats, config: &EngineConfig) -> String {
     let mut stats = stats_view(&pulse.stats, config);
     for (queue, name) in stats.queues.iter_mut().zip(pulse.stats.queues.keys()) {
         let lately = pulse.queues.get(name);

@@ -27,7 +27,7 @@ pub async fn get(
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };
-    let why = api.engine.why(&job).await?;
+    let why = api.engine.wait_reason(&job).await?;
     let answer =
         off_runtime(job.json_bytes(), || json(&JobView::of(&job).because(why.as_ref()).at(cursor)));
     Ok((status, answer).into_response())

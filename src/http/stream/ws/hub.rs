@@ -26,7 +26,7 @@ use super::ready_set::Bells;
 use super::subscriber::{Desk, Subscriber};
 use super::subscriber_slab::Seats;
 use super::window::Window;
-use crate::engine::{Batch, Engine, Pulse};
+use crate::engine::{Batch, Engine, LiveStats};
 use crate::http::Limits;
 use crate::http::api::stats::pulse_json;
 use crate::http::stream::protocol::{ServerMessage, Subscriptions};
@@ -77,7 +77,7 @@ pub struct Hub {
     look: Option<u32>,
     look_at: Instant,
     /// There while somebody wants stats.
-    pulse: Option<watch::Receiver<Option<Arc<Pulse>>>>,
+    pulse: Option<watch::Receiver<Option<Arc<LiveStats>>>>,
     /// The newest stats.
     stats: Option<Bytes>,
     /// What everybody is told once the server stops.
@@ -271,7 +271,7 @@ impl Hub {
             self.rung.push(seat);
         }
         if owed_stats && self.pulse.is_none() {
-            self.pulse = Some(self.engine.pulse());
+            self.pulse = Some(self.engine.live_stats());
         }
         if owed_stats || flushed && !was_ready && self.has_missed_a_round(seat) {
             self.attend(seat);
@@ -425,7 +425,7 @@ async fn next_newcomer(
 }
 
 /// Resolves when there are new stats; never, when nobody asked for them or the server has no more.
-async fn next_pulse(pulse: &mut Option<watch::Receiver<Option<Arc<Pulse>>>>) {
+async fn next_pulse(pulse: &mut Option<watch::Receiver<Option<Arc<LiveStats>>>>) {
     if let Some(pulse) = pulse
         && pulse.changed().await.is_ok()
     {
