@@ -140,7 +140,10 @@ async fn a_job_that_waits_for_its_queues_rate_says_so() {
     let waits = shop.engine.job(second).await.unwrap().0.unwrap();
     let why = shop.engine.wait_reason(&waits).await.unwrap().unwrap();
     assert_eq!((why.code(), why.ahead()), ("rate_reached", Some(0)));
-    assert!(why.to_string().starts_with("Queue paced starts 1/1h at most, and has: "), "{why}");
+    assert!(
+        why.to_string().starts_with("Queue paced is limited to 1 start per hour. Next start: "),
+        "{why}"
+    );
 }
 
 #[tokio::test]
@@ -161,7 +164,10 @@ async fn a_rate_set_at_run_time_is_in_force_at_once_and_after_a_restart() {
     shop.finish(ids[1]).await;
     let waits = shop.engine.job(ids[2]).await.unwrap().0.unwrap();
     let why = shop.engine.wait_reason(&waits).await.unwrap().unwrap();
-    assert!(why.to_string().starts_with("Queue paced starts 2/1h at most, and has: "), "{why}");
+    assert!(
+        why.to_string().starts_with("Queue paced is limited to 2 starts per hour. Next start: "),
+        "{why}"
+    );
 
     // In the next process they count as well, by the rate that was set.
     let next = open_on(store.restarted(), registry(), config());
