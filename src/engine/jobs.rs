@@ -1,4 +1,4 @@
-//! The verbs of jobs: accept, read, wait, and control them one by one.
+//! The verbs of jobs: enqueue, read, wait, and control single jobs.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::job::{Cursor, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, St
 use crate::store::{Control, ControlError, Stats};
 
 impl Engine {
-    /// Accepts jobs, all or none; the answer comes when they are durable.
+    /// Enqueues jobs, either all of them or none. The call returns when they are durable.
     ///
     /// # Errors
-    /// An unknown kind, a payload that does not fit or is too large, or the store's refusal. Nothing was accepted then.
+    /// The kind is unknown, a payload is invalid or too large, or the store failed. Then no job was enqueued.
     pub async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EngineError> {
         let size = batch.iter().map(|job| job.spec.payload.as_str().len()).sum();
         off_runtime(size, || {
@@ -24,7 +24,7 @@ impl Engine {
         Ok(accepted)
     }
 
-    /// One job, and the place in the log it was read at.
+    /// One job, and the position in the log at which it was read.
     pub async fn job(&self, id: JobId) -> Result<(Option<Job>, Cursor), EngineError> {
         Ok(self.parts.store.get(id).await?)
     }
@@ -34,12 +34,12 @@ impl Engine {
         Ok(self.parts.store.list(query).await?)
     }
 
-    /// Counters by state, queue and kind.
+    /// Job counters by state, queue and kind.
     pub async fn stats(&self) -> Result<Stats, EngineError> {
         Ok(self.parts.store.stats().await?)
     }
 
-    /// Ends a job; `Ok` holds its status: `Cancelled`, or still `Running` with `cancel_asked`.
+    /// Cancels a job. `Ok` holds its status: `Cancelled`, or still `Running` with `cancel_asked`.
     pub async fn cancel(&self, id: JobId) -> Result<Result<Status, ControlError>, EngineError> {
         let answer = self.control_one(Control::Cancel(vec![id])).await?;
         if answer.as_ref().is_ok_and(|status| status.cancel_asked) {
@@ -48,29 +48,29 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Whether the attempt that runs here has been told to end because its job is to be cancelled.
+    /// Whether the attempt of this job that runs here was asked to end.
     pub fn is_asked_to_end(&self, id: JobId) -> bool {
         self.parts.leases.is_asked_to_end(id)
     }
 
-    /// Waits until a job is final, at most for `bound` and not beyond the end of all work in a stop.
-    /// Answers with the job as it is then, final or not; `None` when there is no such job. Thousands
-    /// may wait at once.
+    /// Waits until a job has reached a final state, for at most `bound`, and not longer than attempts run
+    /// during a stop. Returns the job as it is then, final or not; `None` when there is no such job. Thousands
+    /// of callers may wait at once.
     pub async fn wait_final(&self, id: JobId, bound: Duration) -> Result<Option<Job>, EngineError> {
         Ok(self.parts.completion_waiters.wait(id, bound).await?)
     }
 
-    /// Makes a job run again now.
+    /// Runs a job again now.
     pub async fn retry(&self, id: JobId) -> Result<Result<Status, ControlError>, EngineError> {
         self.control_one(Control::Retry(vec![id])).await
     }
 
-    /// Removes a job that is not running.
+    /// Deletes a job that is not running.
     pub async fn delete(&self, id: JobId) -> Result<Result<Status, ControlError>, EngineError> {
         self.control_one(Control::Delete(vec![id])).await
     }
 
-    /// Puts a waiting job into another queue.
+    /// Moves a waiting job to another queue.
     pub async fn move_to(
         &self,
         id: JobId,
@@ -84,7 +84,7 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Gives a waiting job another priority.
+    /// Changes the priority of a waiting job.
     pub async fn reprioritise(
         &self,
         id: JobId,
@@ -93,8 +93,8 @@ impl Engine {
         self.control_one(Control::Reprioritise { jobs: vec![id], priority }).await
     }
 
-    /// Whether a job of this kind with this payload would be accepted. The limits come first: what keeps
-    /// to them can be looked at in a time that its length bounds.
+    /// Checks whether a job of this kind with this payload would be accepted. The limits are checked first, so
+    /// that the time for all other checks is bounded by the length of the payload.
     pub(super) fn check(&self, kind: &Kind, payload: &Json) -> Result<(), EngineError> {
         self.parts.config.check_payload(payload)?;
         self.parts.registry.check(kind, payload)

@@ -1,5 +1,5 @@
-//! L2: the loops that move jobs. `http`, `ui` and the library door call the verbs of [`Engine`];
-//! nobody above this layer names the store.
+//! L2: the loops that run jobs. `http`, `ui` and the library call the verbs of [`Engine`]; no layer above
+//! this one names the store.
 
 use std::sync::Arc;
 

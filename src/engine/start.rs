@@ -1,4 +1,4 @@
-//! The start of the engine: makes its parts and starts its loops.
+//! Starts the engine: builds its parts and spawns its loops.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ use crate::store::Store;
 use crate::supervise::Part;
 
 impl Engine {
-    /// Opens for business: starts every loop on the shutdown's tracker. Needs a tokio runtime.
+    /// Starts the engine and spawns all of its loops. Must be called on a tokio runtime.
     pub fn start(
         store: Arc<dyn Store>,
         registry: Registry,
@@ -43,7 +43,7 @@ impl Engine {
         Engine::start_with_clock(store, registry, config, shutdown, Arc::new(SystemClock))
     }
 
-    /// The same with the clock the store was given.
+    /// Starts the engine with the clock that the store uses.
     pub fn start_with_clock(
         store: Arc<dyn Store>,
         registry: Registry,
@@ -52,7 +52,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Engine {
         let (reports, inbox) = Reports::channel();
-        // The place first: an event between the two comes through the channel or is seen missing.
+        // The head is read before the channel opens: an event in between is found missing and read from the log.
         let from = store.head();
         let followed = store.follow(event_pump::FOLLOW);
         let (registry, config) = (Arc::new(registry), Arc::new(config));
@@ -125,7 +125,7 @@ impl Engine {
 }
 
 impl Parts {
-    /// Starts everything; called once.
+    /// Spawns all loops. Called once.
     fn spawn_loops(
         self: &Arc<Self>,
         from: Cursor,

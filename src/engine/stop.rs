@@ -1,5 +1,5 @@
-//! The stop, step by step and each step bounded: claims end, attempts drain or are given back, loops
-//! end, the last event goes out, sockets close, the store closes.
+//! Stops the engine in steps, each with a time limit: claims end, attempts finish or are given back, loops
+//! end, the last event is sent, connections close, and the store closes.
 
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -11,24 +11,24 @@ use tracing::{error, info, warn};
 use super::Engine;
 use crate::shutdown::{StopBounds, StopReport};
 
-/// How the attempts ended.
+/// How the attempts ended during a stop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Drained {
-    /// Attempts that came to an end of their own and are settled.
+    /// Attempts that ended by themselves and are settled.
     pub finished: u64,
-    /// Attempts that were cut off and given back, uncharged.
+    /// Attempts that were interrupted and given back without being charged.
     pub interrupted: u64,
-    /// Attempts that did not end; their jobs run again when their leases have run out, or after the
-    /// next start.
+    /// Attempts that did not end. Their jobs run again when their leases have expired, or after the next
+    /// start.
     pub stuck: usize,
-    /// Attempts that ended but that the store did not take in time.
+    /// Attempts that ended, but whose end the store did not accept in time.
     pub unsettled: usize,
 }
 
 impl Engine {
-    /// The whole stop. Begins it when `draining` is not yet cancelled; a cancelled `abort` (the second
-    /// signal) cuts the grace short at any moment. `requests` resolves when the last request in flight
-    /// has its answer; it is waited for beside the attempts.
+    /// Runs the whole stop, and begins it if `draining` is not cancelled yet. Cancelling `abort` (the second
+    /// signal) ends the grace period at any moment. `requests` resolves when the last request in flight has
+    /// been answered; the stop waits for it and for the attempts at the same time.
     pub async fn stop(
         &self,
         bounds: &StopBounds,
@@ -66,7 +66,8 @@ impl Engine {
         report
     }
 
-    /// No new claims; running attempts get the grace, then their tokens, then are given back.
+    /// Ends claims and lets running attempts finish within the grace period. Then their tokens are cancelled, and
+    /// they are given back.
     pub async fn drain(&self, bounds: &StopBounds) -> Drained {
         let parts = &self.parts;
         let (finished, interrupted) = (&parts.settled.finished, &parts.settled.interrupted);
@@ -101,8 +102,8 @@ impl Engine {
         }
     }
 
-    /// Ends heartbeat, settler and timer, sends the last event and ends the live channel. Whether all
-    /// of that was done within the bound.
+    /// Ends the loops, sends the last event and closes the live channel. Returns whether all of that was done
+    /// within the bound.
     pub async fn finish_stream(&self, bound: Duration) -> bool {
         let parts = &self.parts;
         parts.stages.end_loops.cancel();
@@ -118,7 +119,7 @@ impl Engine {
         quiet && sent
     }
 
-    /// Flushes and closes the store. Whether it could.
+    /// Flushes and closes the store. Returns whether that worked.
     pub async fn close(&self, bound: Duration) -> bool {
         match timeout(bound, self.parts.store.close()).await {
             Ok(Ok(())) => true,

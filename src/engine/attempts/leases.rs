@@ -1,5 +1,4 @@
-//! The leases this process holds: how a running attempt hears that it should end, and what the stop
-//! waits for.
+//! The leases that this process holds: how running attempts are asked to end, and what the stop waits for.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -12,37 +11,37 @@ use tokio_util::sync::CancellationToken;
 use crate::job::{Job, JobId};
 use crate::store::{Lease, LeaseRef};
 
-/// One held lease.
+/// A held lease and its attempt.
 pub struct Running {
-    /// What names it to the store.
+    /// Identifies the lease to the store.
     pub key: LeaseRef,
-    /// Ends the attempt: cancelled, lost, or the server's abort (its parent).
+    /// Ends the attempt when it is cancelled, when its lease is lost, or when the server aborts (the parent token).
     pub end: CancellationToken,
-    /// Resolves when an earlier attempt of the same job in this process has really ended; until then
-    /// this one must not start.
+    /// Resolves when an earlier attempt of the same job in this process has ended; until then this one must not
+    /// start.
     pub after: Option<CancellationToken>,
     end_request: AtomicU8,
-    /// Until when the lease is surely ours, in milliseconds since the table was made.
+    /// Until when the lease is valid for certain, in milliseconds since the table was made.
     until_ms: AtomicU64,
     /// The job as it was claimed.
     pub job: Arc<Job>,
-    /// When the lease was last known to be ours, in the same milliseconds.
+    /// When the lease was last taken or extended, in the same milliseconds.
     renewed_ms: AtomicU64,
 }
 
-/// Why an attempt is to end.
+/// Whether and why an attempt was asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndRequest {
-    /// It is not: go on.
+    /// The attempt goes on.
     NotAsked,
-    /// Somebody asked for the end of the job.
+    /// The job is to be cancelled.
     Cancel,
-    /// The lease is not ours any more: stop, and report nothing.
+    /// The lease is lost: the attempt must stop and report nothing.
     Lost,
 }
 
 impl Running {
-    /// What was said to the attempt, the server's abort aside.
+    /// Whether and why the attempt was asked to end, apart from the server's abort.
     pub fn end_request(&self) -> EndRequest {
         match self.end_request.load(Ordering::Acquire) {
             0 => EndRequest::NotAsked,
@@ -51,13 +50,13 @@ impl Running {
         }
     }
 
-    /// Tells the attempt that its job is to be cancelled.
+    /// Asks the attempt to end because its job is to be cancelled.
     pub fn ask_cancel(&self) {
         self.end_request.fetch_max(1, Ordering::AcqRel);
         self.end.cancel();
     }
 
-    /// Tells the attempt that its lease is gone.
+    /// Ends the attempt because its lease is lost.
     pub fn set_lost(&self) {
         self.end_request.store(2, Ordering::Release);
         self.end.cancel();
@@ -66,10 +65,10 @@ impl Running {
 
 /// The table of held leases.
 pub struct Leases {
-    /// The moment that `until_ms` counts from.
+    /// The moment from which milliseconds are counted.
     made: Instant,
     ttl: Duration,
-    /// The server's abort: parent of every attempt's token.
+    /// The server's abort token, the parent of every attempt's token.
     abort: CancellationToken,
     table: Mutex<Table>,
     /// Wakes the stop when no lease is held any more.
@@ -79,11 +78,11 @@ pub struct Leases {
 #[derive(Default)]
 struct Table {
     held: HashMap<JobId, Arc<Running>>,
-    /// Jobs whose end was asked for before their lease arrived here. Emptied at each heartbeat, which
-    /// brings the same news.
+    /// Jobs that were cancelled before their lease arrived here. The heartbeat clears this set, because the store
+    /// repeats the request then.
     asked_before_claim: HashSet<JobId>,
-    /// Attempts that no longer hold a lease but still run: how many of each job, and what resolves
-    /// when the last one has ended.
+    /// Attempts that hold no lease any more but still run: their number for each job, and a token that is
+    /// cancelled when the last one has ended.
     lingering: HashMap<JobId, (usize, CancellationToken)>,
 }
 
@@ -98,14 +97,14 @@ impl Leases {
         Leases { made: Instant::now(), ttl, abort, table: Mutex::default(), emptied: Notify::new() }
     }
 
-    /// Takes new leases that were asked for at `asked`.
+    /// Inserts new leases, which were requested at `asked`.
     pub fn insert(&self, leases: &[Lease], asked: Instant) -> Vec<Arc<Running>> {
         let (until_ms, renewed_ms) = (self.until(asked), self.ms(asked));
         let mut table = self.lock();
         let mut inserted = Vec::with_capacity(leases.len());
         for lease in leases {
             let key = lease.key();
-            // An older lease of the same job ran out; its attempt may still be on its way to the end.
+            // An older lease of the same job has expired, and its attempt may still be running.
             if let Some(older) = table.held.remove(&key.job) {
                 older.set_lost();
                 table.linger(key.job);
@@ -128,7 +127,7 @@ impl Leases {
         inserted
     }
 
-    /// The attempts are over: nothing of them runs any more. Called once for each.
+    /// Removes attempts that have ended completely. Called once for each attempt.
     pub fn ended<'a>(&self, attempts: impl Iterator<Item = &'a Running>) {
         let mut table = self.lock();
         for running in attempts {
@@ -146,8 +145,8 @@ impl Leases {
         self.notify_if_empty(&table);
     }
 
-    /// The attempt does not end: its lease is not extended any more, and no other attempt of its job
-    /// starts here until it has.
+    /// Stops extending the lease of an attempt that does not end. No other attempt of its job starts here until it
+    /// has ended.
     pub fn abandon(&self, running: &Running) {
         let mut table = self.lock();
         let job = running.key.job;
@@ -158,7 +157,7 @@ impl Leases {
         self.notify_if_empty(&table);
     }
 
-    /// Tells a running attempt of this process that its job is to be cancelled.
+    /// Asks the running attempt of a job to end because the job is to be cancelled.
     pub fn ask_cancel(&self, job: JobId) {
         let mut table = self.lock();
         match table.held.get(&job) {
@@ -169,7 +168,7 @@ impl Leases {
         }
     }
 
-    /// Whether an attempt of this process knows that its job is to be cancelled.
+    /// Whether the running attempt of a job was asked to end.
     pub fn is_asked_to_end(&self, job: JobId) -> bool {
         self.lock()
             .held
@@ -177,20 +176,20 @@ impl Leases {
             .is_some_and(|running| running.end_request() != EndRequest::NotAsked)
     }
 
-    /// Every held lease, for the heartbeat.
+    /// All held leases, for the heartbeat.
     pub fn held(&self) -> Vec<Arc<Running>> {
         let mut table = self.lock();
         table.asked_before_claim.clear();
         table.held.values().cloned().collect()
     }
 
-    /// The lease was extended by a call made at `asked`.
+    /// Records that the store extended a lease, by a call made at `asked`.
     pub fn extended(&self, running: &Running, asked: Instant) {
         running.until_ms.store(self.until(asked), Ordering::Relaxed);
         running.renewed_ms.store(self.ms(asked), Ordering::Relaxed);
     }
 
-    /// How many leases are held, and those that have been held longest, at most `max`.
+    /// The number of held leases, and the oldest of them, at most `max`.
     pub fn oldest(&self, max: usize) -> (usize, Vec<Arc<Running>>) {
         let mut all: Vec<Arc<Running>> = self.lock().held.values().cloned().collect();
         let held = all.len();
@@ -202,7 +201,7 @@ impl Leases {
         (held, all)
     }
 
-    /// How long ago a lease was last known to be ours, and for how long it surely still is.
+    /// How long ago a lease was taken or extended, and for how long it is still valid for certain.
     pub fn age(&self, running: &Running) -> (Duration, Duration) {
         let now = self.made.elapsed().as_millis() as u64;
         let (renewed, until) = (&running.renewed_ms, &running.until_ms);
@@ -211,18 +210,18 @@ impl Leases {
         (Duration::from_millis(ago), Duration::from_millis(left))
     }
 
-    /// Whether the attempt's end may still be reported.
+    /// Whether the lease is still valid, so that the end of its attempt may be reported.
     pub fn is_valid(&self, running: &Running) -> bool {
         let now = self.made.elapsed().as_millis() as u64;
         running.end_request() != EndRequest::Lost && now < running.until_ms.load(Ordering::Relaxed)
     }
 
-    /// Leases held.
+    /// The number of held leases.
     pub fn len(&self) -> usize {
         self.lock().held.len()
     }
 
-    /// Attempts that run without a lease because they do not end.
+    /// The number of attempts that run without a lease because they do not end.
     pub fn lingering(&self) -> usize {
         self.lock().lingering.values().map(|(count, _)| count).sum()
     }

@@ -1,5 +1,5 @@
-//! Tells the store what attempts said and how they ended: one loop for all, many at a time.
-//! One loop, so that an attempt's notes are always stored before its end.
+//! Stores the notes and the ends of attempts, many at a time. There is one settler, so that the notes of an
+//! attempt are always stored before its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,23 +19,23 @@ use crate::logging::RetryLog;
 use crate::store::{Note, Settlement, Store, StoreError};
 use crate::supervise::{Part, pass};
 
-/// Reports taken at once.
+/// The most reports that are handled at once.
 const BATCH: usize = 4_096;
-/// How long notes gather before they are stored, so that a chatty handler costs a few writes.
+/// How long notes are collected before they are stored, so that a handler that logs a lot costs few writes.
 const GATHER: Duration = Duration::from_millis(100);
-/// The first and the longest wait between two tries while the store refuses.
+/// The first and the longest wait between two tries while the store fails.
 const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// How many attempts were settled since the start.
+/// The number of attempts that were settled since the start.
 #[derive(Debug, Default)]
 pub struct Settled {
-    /// With an end of their own.
+    /// Attempts that ended by themselves.
     pub finished: AtomicU64,
-    /// Given back, uncharged.
+    /// Attempts that were given back without being charged.
     pub interrupted: AtomicU64,
 }
 
-/// The loop that tells the store how attempts ended.
+/// The loop that settles attempts.
 pub struct Settler {
     pub store: Arc<dyn Store>,
     pub leases: Arc<Leases>,
@@ -46,7 +46,7 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// Settles what is reported, until it is told to end.
+    /// Settles reported attempts until it is told to end.
     pub async fn run(self, mut reports: mpsc::UnboundedReceiver<Report>) {
         let mut inbox = Vec::with_capacity(BATCH);
         let mut with_notes: Vec<(Arc<Running>, Context)> = Vec::new();
@@ -76,7 +76,7 @@ impl Settler {
             }
             if !with_notes.is_empty() && Instant::now() >= flush_at {
                 let attempts = with_notes.iter().map(|(running, context)| (&**running, context));
-                // What the store refused is back in the contexts and comes with the next notes.
+                // Notes that the store refused are back in their contexts and are stored with the next ones.
                 if let Err(error) = self.annotate(attempts).await {
                     debug!(%error, "notes could not be stored");
                 }
@@ -88,7 +88,7 @@ impl Settler {
         }
     }
 
-    /// Stores what waits in the contexts. On an error everything is put back.
+    /// Stores the notes that the contexts hold. On an error they are put back.
     async fn annotate<'a>(
         &self,
         attempts: impl Iterator<Item = (&'a Running, &'a Context)>,
@@ -115,8 +115,8 @@ impl Settler {
         result
     }
 
-    /// Tells the store until it takes it. An attempt whose lease has run out meanwhile is let go: the
-    /// store gives its job to another attempt.
+    /// Settles attempts, and retries until the store accepts them. An attempt whose lease has expired meanwhile is
+    /// dropped: the store gives its job to another attempt.
     async fn settle(&self, mut ended: Vec<Ended>) {
         let mut retry = RetryLog::new("settling attempts", RETRY.0, RETRY.1);
         loop {
