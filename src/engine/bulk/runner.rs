@@ -1,4 +1,4 @@
-//! The loop of one run: the next jobs, the control on them, a note of what became of it.
+//! Executes a bulk run: finds the next jobs, applies the action, and records the answers.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use crate::job::{JobId, JobQuery, PageCursor, Status};
 use crate::store::{ControlError, Store, StoreError};
 use crate::supervise::{Part, panic_text, pass};
 
-/// Jobs of one step: few enough that one group of the store with them stays short.
+/// Jobs in one step. The number is small, so that a group commit with them stays short.
 const STEP: usize = 200;
 /// Refused jobs that are named for each reason.
 const EXAMPLES: usize = 5;
 
-/// Jobs of a step, and how many were looked at for them.
+/// The jobs of a step, and how many were examined to find them.
 struct Step {
     jobs: Vec<JobId>,
     examined: u64,
 }
 
-/// Where a run is in its target.
+/// The position of a run in its target.
 enum Position {
     Listed(usize),
     From(Option<PageCursor>),
@@ -38,12 +38,12 @@ enum Position {
 
 type Answers = Vec<(JobId, Result<Status, ControlError>)>;
 
-/// Does bulk runs.
+/// Executes bulk runs.
 pub struct Runner {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub leases: Arc<Leases>,
-    /// Knows which jobs are in a group of failures.
+    /// Knows the jobs of failure groups.
     pub observed: Arc<Observed>,
     pub dispatchers: Arc<Dispatchers>,
     /// Ends the run.
@@ -51,11 +51,11 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Does a run to its end.
+    /// Executes a run until it ends.
     pub async fn run(self, run: Arc<Run>) {
         let id = run.id.to_string();
         info!(bulk.id = id, action = run.action.as_str(), "bulk run begun");
-        // A panic ends this run only, and the run must not seem to go on.
+        // A panic ends only this run, and the run must not appear to be running.
         let end = match AssertUnwindSafe(self.steps(&run)).catch_unwind().await {
             Ok(Ok(end)) => end,
             Ok(Err(error)) => {
@@ -90,7 +90,7 @@ impl Runner {
             if run.stop.is_cancelled() {
                 return Ok(End::Stopped);
             }
-            // Nothing is done to jobs while they are looked for, so that can be broken off at any time.
+            // Looking for jobs changes nothing, so it can be interrupted at any time.
             let step = tokio::select! {
                 biased;
                 step = self.next(run, &mut position) => step?,
@@ -105,7 +105,7 @@ impl Runner {
             };
             self.notify(&run.action, &answers);
             run.progress.send_modify(|progress| progress.note(step.examined, answers));
-            // Others get their turn, also where every answer was there at once.
+            // Lets other tasks run even when no answer had to be waited for.
             tokio::task::yield_now().await;
         }
     }
@@ -136,7 +136,7 @@ impl Runner {
         }
     }
 
-    /// Whom the store does not tell: workers of this process, and a queue that is new.
+    /// Notifies those that the store does not: running attempts of this process, and dispatchers of new queues.
     fn notify(&self, action: &Action, answers: &Answers) {
         match action {
             Action::Cancel => {

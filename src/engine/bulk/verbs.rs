@@ -14,10 +14,10 @@ use crate::engine::{Engine, EngineError};
 use crate::job::JobQuery;
 
 impl Engine {
-    /// How many jobs a target has. Costs no scan: where counters do not reach, it looks at one page.
+    /// Counts the jobs of a target without a scan: where no counter fits, it looks at one page.
     ///
     /// # Errors
-    /// The store's refusal.
+    /// The store failed.
     pub async fn bulk_count(&self, target: &Target) -> Result<Count, EngineError> {
         let query = match target {
             Target::Jobs(jobs) => return Ok(Count::Exactly(jobs.len() as u64)),
@@ -35,10 +35,10 @@ impl Engine {
         Ok(if page.next.is_some() { Count::AtLeast(found) } else { Count::Exactly(found) })
     }
 
-    /// Begins a run and answers at once. It ends with the server; it is not taken up again.
+    /// Starts a run and returns at once. The run ends with the server and is not resumed.
     ///
     /// # Errors
-    /// Too many are under way, or the store's refusal.
+    /// Too many runs at once, or the store failed.
     pub async fn bulk(&self, action: Action, target: Target) -> Result<BulkReport, EngineError> {
         let expected = self.bulk_count(&target).await?;
         let run = Arc::new(Run {
@@ -65,10 +65,10 @@ impl Engine {
         Ok(run.report())
     }
 
-    /// Does as much of a run as fits into a length of time, then stops it. Answers with its last report.
+    /// Starts a run, stops it when `bound` has passed, and returns its last report.
     ///
     /// # Errors
-    /// Too many are under way, or the store's refusal before the first job.
+    /// Too many runs at once, or the store failed before the run started.
     pub async fn bulk_within(
         &self,
         action: Action,
@@ -80,21 +80,21 @@ impl Engine {
             Ok(report) => report,
             Err(_) => self.bulk_stop(begun.id).await,
         };
-        // Only a run that ended long ago is forgotten.
+        // Only runs that ended long ago are removed.
         Ok(over.unwrap_or(begun))
     }
 
-    /// A run that is remembered.
+    /// The report of a run.
     pub fn bulk_report(&self, id: BulkId) -> Option<BulkReport> {
         self.parts.bulks.find(id).map(|run| run.report())
     }
 
-    /// Every run that is remembered, newest first.
+    /// The reports of all runs, newest first.
     pub fn bulk_reports(&self) -> Vec<BulkReport> {
         self.parts.bulks.reports()
     }
 
-    /// Asks a run to end after the step it is in, and waits for that. `None` when there is no such run.
+    /// Asks a run to stop after its current step, and waits for that. `None` when there is no such run.
     pub async fn bulk_stop(&self, id: BulkId) -> Option<BulkReport> {
         self.parts.bulks.find(id)?.stop.cancel();
         self.bulk_over(id).await
@@ -104,7 +104,7 @@ impl Engine {
     pub async fn bulk_over(&self, id: BulkId) -> Option<BulkReport> {
         let run = self.parts.bulks.find(id)?;
         let mut progress = run.progress.subscribe();
-        // The sender lives in the run itself, so it cannot have gone.
+        // The run owns the sender, so the channel cannot be closed.
         let _ended = progress.wait_for(|progress| progress.ended.is_some()).await.is_ok();
         Some(run.report())
     }

@@ -1,46 +1,46 @@
-//! How lengths of time spread, in little memory: counts in buckets that are at most 1/64 wide of what
-//! they hold. What is below 64 ms is exact.
+//! A compact histogram of durations. A bucket is at most 1/64 wide of the durations that it counts, and below 64 ms
+//! durations are exact.
 
 use std::time::Duration;
 
 use crate::job::LogScale;
 use crate::job::Time;
 
-/// 64 buckets for each doubling.
+/// The scale has 64 buckets for each doubling.
 type Scale = LogScale<6>;
 
-/// A histogram; empty buckets cost nothing.
+/// A histogram; empty buckets take no memory.
 #[derive(Debug, Clone, Default)]
 pub struct Histogram {
-    /// Bucket and count, by bucket.
+    /// Buckets and their counts, ordered by bucket.
     buckets: Vec<(u16, u32)>,
 }
 
-/// Lengths of time, in milliseconds.
+/// Percentiles of durations, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latency {
-    /// Half of them are at most this long.
+    /// The median.
     pub p50: u32,
-    /// All but one in twenty are at most this long.
+    /// The 95th percentile.
     pub p95: u32,
-    /// All but one in a hundred are at most this long.
+    /// The 99th percentile.
     pub p99: u32,
 }
 
 impl Histogram {
-    /// Counts the time between two moments.
+    /// Counts the duration between two moments.
     pub fn add(&mut self, from: Time, to: Time) {
         self.count(bucket(to.since(from)), 1);
     }
 
-    /// Counts all that another one has.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Histogram) {
         for (bucket, count) in &other.buckets {
             self.count(*bucket, *count);
         }
     }
 
-    /// What it says; `None` when it is empty.
+    /// The percentiles; `None` when the histogram is empty.
     pub fn latency(&self) -> Option<Latency> {
         let total: u64 = self.buckets.iter().map(|(_, count)| u64::from(*count)).sum();
         let last = total.checked_sub(1)?;
@@ -69,7 +69,7 @@ fn bucket(length: Duration) -> u16 {
     Scale::bucket(ms.into()) as u16
 }
 
-/// The shortest length of a bucket.
+/// The shortest duration in a bucket.
 fn least(bucket: u16) -> u32 {
     Scale::lower_bound(bucket.into()) as u32
 }

@@ -1,5 +1,5 @@
-//! How busy the server is, a few times a second and for whoever asks: counters, rates, and how long jobs
-//! waited and ran. One loop works it out for all; with nobody listening it does nothing.
+//! Live statistics for pages and streams, a few times a second: counters, rates and latencies. One loop computes
+//! them for all receivers; without receivers it does nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -18,31 +18,31 @@ use crate::job::QueueName;
 use crate::store::{Stats, Store};
 use crate::supervise::{Part, pass};
 
-/// One look at the server. Shared by all who listen.
+/// The statistics of one moment, shared by all receivers.
 #[derive(Debug)]
 pub struct LiveStats {
-    /// Counters by state, queue and kind.
+    /// Job counters by state, queue and kind.
     pub stats: Stats,
-    /// What happened per second, lately.
+    /// Events per second over the last seconds.
     pub rates: Rates,
-    /// From available to started, of the attempts that started lately; `None` when none did.
+    /// How long jobs were available before they started, over the last seconds; `None` when none started.
     pub wait: Option<Latency>,
-    /// From started to the end, of the attempts that ended lately; `None` when none did.
+    /// How long attempts ran, over the last seconds; `None` when none ended.
     pub run: Option<Latency>,
-    /// The last whole second.
+    /// The last full second.
     pub second: Point,
-    /// Queues in which something happened lately: per second, and in the last whole second.
+    /// Busy queues: their rates, and their last full second.
     pub queues: HashMap<QueueName, (Rates, Point)>,
     encoded: OnceLock<Box<str>>,
 }
 
 impl LiveStats {
-    /// Its text; `encode` runs once, whoever asks first.
+    /// The encoded statistics; `encode` runs once for all receivers.
     pub fn encoded(&self, encode: impl FnOnce(&LiveStats) -> String) -> &str {
         self.encoded.get_or_init(|| encode(self).into_boxed_str())
     }
 
-    /// Nothing to tell: that time goes by, everybody knows.
+    /// Whether the statistics are the same, apart from the time.
     fn equals(&self, other: &LiveStats) -> bool {
         let shown = |stats: &LiveStats| {
             let Point { counts, wait, run, .. } = stats.second;
@@ -52,10 +52,10 @@ impl LiveStats {
     }
 }
 
-/// Where live_stats are published.
+/// The channel of live statistics.
 pub struct LiveStatsChannel {
     newest: watch::Sender<Option<Arc<LiveStats>>>,
-    /// Wakes the loop for the first listener.
+    /// Wakes the loop for the first receiver.
     subscribed: Notify,
 }
 
@@ -66,7 +66,7 @@ impl Default for LiveStatsChannel {
 }
 
 impl LiveStatsChannel {
-    /// A receiver of every pulse from the present one on, the newest only when it is slow.
+    /// A receiver that gets the current statistics and all later ones; a slow receiver gets only the newest.
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<LiveStats>>> {
         let mut receiver = self.newest.subscribe();
         receiver.mark_changed();
@@ -75,10 +75,10 @@ impl LiveStatsChannel {
     }
 }
 
-/// At most four live_stats a second, whatever happens.
+/// The interval between two updates.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// The loop that publishes live_stats.
+/// The loop that publishes live statistics.
 pub struct Publisher {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
@@ -89,7 +89,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes live_stats, as long as somebody listens and something changes, until the last event is in.
+    /// Publishes statistics while there are receivers and something changes, until there are no more events.
     pub async fn run(self) {
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -112,7 +112,7 @@ impl Publisher {
     }
 
     async fn publish(&self) {
-        // A store that is closing has no more to tell; the end comes soon.
+        // A store that is closing has no more statistics; the loop is about to end.
         let Ok(stats) = self.store.stats().await else { return };
         let now = self.clock.now();
         let (all, queues) = {

@@ -1,5 +1,5 @@
-//! Counts events into the history of the server and of each queue, and times a fair sample of the jobs:
-//! fewer of them when there are too many to time them all.
+//! Counts events into the history of the server and of each queue, and times a random sample of the jobs: the busier
+//! the server, the smaller the sample.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,52 +8,52 @@ use super::histogram::Latency;
 use super::history::{Counts, Point, Series, Tally, WINDOW};
 use crate::job::{Change, Event, Fact, JobId, Labels, QueueName, State, Time};
 
-/// What happened per second, over the last whole seconds.
+/// Rates per second over the last full seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rates {
     /// Events of any type.
     pub events: f64,
-    /// Jobs accepted.
+    /// Jobs enqueued.
     pub enqueued: f64,
-    /// Attempts begun.
+    /// Attempts started.
     pub started: f64,
     /// Jobs completed.
     pub completed: f64,
-    /// Attempts that failed, whether the job is tried again or not.
+    /// Attempts that failed, whether the job is retried or not.
     pub failed: f64,
 }
 
-/// What is said of now.
+/// Rates and latencies over the last seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Recent {
     pub rates: Rates,
     pub wait: Option<Latency>,
     pub run: Option<Latency>,
-    /// The last whole second.
+    /// The last full second.
     pub second: Point,
 }
 
-/// Jobs whose times are kept at once.
+/// The most jobs that are timed at once.
 const MAX_JOBS: usize = 16_384;
-/// Queues with a history of their own; beyond, the one that was quiet longest gives its index up.
+/// The most queues with a history. A new queue replaces the one that was quiet longest.
 const MAX_QUEUES: usize = 200;
-/// Attempts timed in one second, about: more say nothing new and cost.
+/// About how many attempts are timed in a second: more of them cost time and tell nothing new.
 const TIMED: u32 = 4_000;
 
 pub struct Meter {
-    /// The second in which it began to count.
+    /// The second in which counting started.
     began: i64,
     all: Series,
     queues: Vec<(QueueName, Series)>,
     indexes: HashMap<QueueName, usize>,
-    /// The labels counted last and their queue's index: events come in runs of equal labels.
+    /// The last labels and the index of their queue, because events of the same queue often follow each other.
     last: Option<(Arc<Labels>, usize)>,
-    /// Since when sampled jobs are as they are.
+    /// The phase of each job in the sample.
     since: HashMap<JobId, Phase>,
-    /// A job is in the sample when these bits of its id are zero. They are random bits, so waiting jobs
-    /// that fill the table (a paused queue) thin the sample out and do not end it.
+    /// A job is in the sample when these bits of its id are zero. The bits are random, so waiting jobs that fill
+    /// the table (of a paused queue) make the sample smaller but do not end it.
     mask: u32,
-    /// The second in which `starts` is counted, and how many began in it.
+    /// A second, and the number of attempts that started in it.
     starts: (i64, u32),
 }
 
@@ -63,7 +63,7 @@ enum Phase {
     Running(Time),
 }
 
-/// What an event ends, with the time at which that began.
+/// The phase that an event ends, and when that phase began.
 #[derive(Clone, Copy)]
 pub enum Timed {
     Nothing,
@@ -85,12 +85,12 @@ impl Meter {
         }
     }
 
-    /// How many jobs each job of the sample stands for.
+    /// How many jobs each job in the sample stands for.
     pub fn weight(&self) -> u64 {
         u64::from(self.mask) + 1
     }
 
-    /// Counts an event; answers with what it ends, if its job is in the sample.
+    /// Counts an event. Returns the phase that it ends, if its job is in the sample.
     pub fn add(&mut self, event: &Event) -> Timed {
         let at = second(event.at);
         self.all.at(at).counts.events += 1;
@@ -128,7 +128,7 @@ impl Meter {
         timed
     }
 
-    /// Notes what the job does now, if it is in the sample; answers with what it did until now.
+    /// Updates the phase of a job that is in the sample. Returns the phase that ended.
     fn follow(&mut self, id: JobId, state: State, change: &Change, at: Time) -> Timed {
         if !in_sample(id, self.mask) {
             return Timed::Nothing;
@@ -169,7 +169,7 @@ impl Meter {
         }
     }
 
-    /// Once a second: a smaller sample when too many attempts begin, a larger one when it is small.
+    /// Adjusts the sample once a second: smaller when many attempts start, larger when few jobs are in it.
     fn resize_sample(&mut self, at: i64, started: u32) {
         if at <= self.starts.0 {
             self.starts.1 += started;
@@ -218,12 +218,12 @@ impl Meter {
         index
     }
 
-    /// The server's last whole seconds before `now`.
+    /// The last seconds of the server.
     pub fn recent(&mut self, now: Time) -> Recent {
         recent(&mut self.all, self.began, now)
     }
 
-    /// The same for each queue in which something happened in them.
+    /// The last seconds of each queue in which something happened.
     pub fn recent_of_queues(&mut self, now: Time) -> HashMap<QueueName, Recent> {
         let from = second(now) - WINDOW - 1;
         let busy = self.queues.iter_mut().filter(|(_, series)| series.last() >= from);
@@ -231,7 +231,7 @@ impl Meter {
         busy.map(|(name, series)| (name.clone(), recent(series, began, now))).collect()
     }
 
-    /// Seconds and minutes before `now` of the server, or of a queue; empty when nothing is known.
+    /// The seconds and minutes before `now` of the server or of a queue; empty when nothing is known.
     pub fn points(&mut self, queue: Option<&QueueName>, now: Time) -> (Vec<Point>, Vec<Point>) {
         let index = queue.map(|queue| self.indexes.get(queue).copied());
         let series = match index {

@@ -1,4 +1,4 @@
-//! Keeps a queue to its rate: what it has started lately, and when the next attempt may begin.
+//! Enforces the rate limit of a queue with a sliding window of its recent starts.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,37 +7,37 @@ use tokio::time::Instant;
 
 use crate::job::RateLimit;
 
-/// What a queue with a limit has started lately.
+/// The recent starts of a queue with a rate limit.
 #[derive(Debug)]
 pub struct RateWindow {
-    /// At least one attempt may begin, or nobody would ever be told why none does.
+    /// The limit; at least one start, or the queue would never run and no reason could be shown.
     pub limit: RateLimit,
-    /// How many began from when on, the oldest first.
+    /// When attempts started and how many, oldest first.
     recent: VecDeque<(Instant, u32)>,
-    /// All of them.
+    /// The sum of all counts in `recent`.
     counted: u32,
 }
 
-/// Starts so close together are counted as one: the last of them counts this share of the length too long.
+/// Starts that are this close together count as one, which counts the last of them this share of the window too long.
 const GRAINS: u32 = 1_024;
 
 impl RateWindow {
-    /// Nothing was started.
+    /// A window without starts.
     pub fn new(limit: RateLimit) -> RateWindow {
         let mut window = RateWindow { limit, recent: VecDeque::new(), counted: 0 };
         window.set(limit);
         window
     }
 
-    /// Another limit, by which what has begun counts from now on.
+    /// Changes the limit. Earlier starts count for the new one.
     pub fn set(&mut self, limit: RateLimit) {
         self.limit = RateLimit { starts: limit.starts.max(1), ..limit };
     }
 
-    /// How many attempts may begin now.
+    /// How many attempts may start now.
     ///
     /// # Errors
-    /// When the next one may, when none may now.
+    /// When the next attempt may start, if none may now.
     pub fn room(&mut self, now: Instant) -> Result<usize, Instant> {
         let counts = self.limit.within + self.grain();
         while let Some(&(from, count)) = self.recent.front()
@@ -52,7 +52,7 @@ impl RateWindow {
         }
     }
 
-    /// So many have begun.
+    /// Records starts.
     pub fn spend(&mut self, now: Instant, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX).min(u32::MAX - self.counted);
         if count == 0 {

@@ -1,5 +1,5 @@
-//! Who may start how many attempts now: a global limit, one per queue, and shares by weight when
-//! queues compete for the last global slots (stride scheduling: nobody starves).
+//! Concurrency limits: one for the process and one for each queue. When queues compete for the last slots of the
+//! process, stride scheduling shares them by weight, so that no queue starves.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,45 +13,45 @@ pub struct Slots {
     table: Mutex<Table>,
 }
 
-/// Names one queue in a [`Slots`].
+/// Identifies a queue in [`Slots`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueKey(usize);
 
-/// Slots granted to a queue and not yet used; given back when dropped.
+/// Slots that were granted to a queue and are not in use yet. They are released when this is dropped.
 pub struct Permits {
     slots: Arc<Slots>,
     queue: QueueKey,
     count: usize,
 }
 
-/// The right to run one attempt; given back when dropped.
+/// The permission to run one attempt. It is released when this is dropped.
 pub struct Slot {
     slots: Arc<Slots>,
     queue: QueueKey,
-    /// Cleared when the slot was given back together with others.
+    /// False once the slot was released together with others.
     held: bool,
 }
 
 impl Slots {
-    /// So many slots in all.
+    /// Slots with a limit for the whole process.
     pub fn new(max_running: usize) -> Arc<Slots> {
         Arc::new(Slots { table: Mutex::new(Table::new(max_running)) })
     }
 
-    /// Makes room for a queue.
+    /// Adds a queue.
     pub fn add(&self, config: QueueConfig) -> QueueKey {
         self.lock().add(config)
     }
 
-    /// Changes how many attempts of a queue may run at once. Those that run already go on.
+    /// Changes the limit of a queue. Attempts that are running go on.
     pub fn set_limit(&self, queue: QueueKey, limit: usize) {
         let mut table = self.lock();
         table.change(queue, |queue| queue.limit = limit);
         table.grant();
     }
 
-    /// Waits until the queue may start at least one attempt and grants up to `max`. One waiter a
-    /// queue: its dispatcher. Dropping the future withdraws the wish.
+    /// Waits until the queue may start at least one attempt, and returns up to `max` slots. Only the dispatcher of
+    /// the queue may call this. Dropping the future withdraws the request.
     pub async fn acquire(self: &Arc<Self>, queue: QueueKey, max: usize) -> Permits {
         let request = Request { slots: self, queue };
         let changed = {
@@ -70,12 +70,12 @@ impl Slots {
         }
     }
 
-    /// The queue has nothing to start: its unused share goes to the others and is not saved up.
+    /// Marks a queue as idle: others get its share, and it does not accumulate one.
     pub fn set_idle(&self, queue: QueueKey) {
         self.lock().set_idle(queue);
     }
 
-    /// Gives many slots back at once, so that the next claim is a big one.
+    /// Releases many slots at once, so that the next claim is a large one.
     pub fn release_all(&self, slots: impl Iterator<Item = Slot>) {
         let mut table = self.lock();
         for mut slot in slots {
@@ -102,7 +102,7 @@ impl Permits {
         self.count
     }
 
-    /// Uses one.
+    /// Takes one slot.
     pub fn take(&mut self) -> Option<Slot> {
         self.count = self.count.checked_sub(1)?;
         Some(Slot { slots: self.slots.clone(), queue: self.queue, held: true })
@@ -125,7 +125,7 @@ impl Drop for Slot {
     }
 }
 
-/// Withdraws what was wished for and not collected.
+/// Withdraws a request, and what was granted but not collected, when it is dropped.
 struct Request<'a> {
     slots: &'a Slots,
     queue: QueueKey,
@@ -139,17 +139,17 @@ impl Drop for Request<'_> {
     }
 }
 
-/// A queue of weight 1 moves this far for each slot it gets; one of weight w a w-th of it.
+/// How far a queue of weight 1 advances for each slot. A queue of weight w advances by a w-th of this.
 const STRIDE: u64 = 1 << 16;
 
 struct Table {
     free: usize,
-    /// The furthest position anyone was served at: where a queue begins when nobody competes.
+    /// The highest position at which a slot was granted. A queue starts here when no other queue competes.
     furthest: u64,
     queues: Vec<Queue>,
-    /// Queues that compete (not at rest, not at their own limit), by position.
+    /// Queues that compete, being neither idle nor at their own limit, ordered by position.
     active: BTreeSet<(u64, usize)>,
-    /// Those of them that wait for a grant; the one at the lowest position is next.
+    /// Those of them that wait for slots. The one at the lowest position is next.
     waiting: BTreeSet<(u64, usize)>,
 }
 
@@ -161,7 +161,7 @@ struct Queue {
     idle: bool,
     requested: usize,
     granted: usize,
-    /// Tells its dispatcher that something was granted.
+    /// Wakes the dispatcher when slots were granted.
     changed: Arc<Notify>,
 }
 
@@ -206,7 +206,7 @@ impl Table {
         self.change(queue, |queue| queue.running -= count);
     }
 
-    /// Takes what was granted; the rest of the wish is forgotten.
+    /// Takes the granted slots and drops the rest of the request.
     fn collect(&mut self, queue: QueueKey) -> usize {
         let count = std::mem::take(&mut self.queues[queue.0].granted);
         if count > 0 {
@@ -224,8 +224,8 @@ impl Table {
         });
     }
 
-    /// Hands free slots to the waiting queues: all that is wished for to a queue that waits alone,
-    /// else one at a time to the queue at the lowest position.
+    /// Grants free slots to waiting queues. A queue that waits alone gets all that it requested; otherwise the
+    /// queue at the lowest position gets one slot at a time.
     fn grant(&mut self) {
         while self.free > 0 {
             let Some(&(position, index)) = self.waiting.first() else { return };
@@ -245,8 +245,8 @@ impl Table {
         }
     }
 
-    /// Changes a queue and keeps the two sets in step with it. A queue that begins to compete does
-    /// so where the others are: what it did not use is not saved up.
+    /// Changes a queue and updates both sets. A queue that begins to compete starts at the position of the
+    /// others, because an unused share is not saved up.
     fn change(&mut self, QueueKey(index): QueueKey, change: impl FnOnce(&mut Queue)) {
         let queue = &mut self.queues[index];
         let was_active = self.active.remove(&(queue.position, index));
