@@ -1,6 +1,6 @@
 //! The errors of the engine's verbs. `http` and `ui` each have one `match` that turns an error into an answer.
 
-use crate::job::schema::Wrong;
+use crate::job::schema::Violation;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, first_few, shorten};
 use crate::job::{Invalid, Kind, TooComplex};
 use crate::store::StoreError;
@@ -26,7 +26,7 @@ pub enum EngineError {
         /// The index of the job, when it was part of a batch.
         at: Option<usize>,
         /// Every property that does not match.
-        wrong: Vec<Wrong>,
+        wrong: Vec<Violation>,
     },
     /// The payload is longer than the limit.
     #[error("the payload is {size} bytes long and the limit is {limit}")]
@@ -74,8 +74,8 @@ impl EngineError {
     }
 }
 
-fn told(wrong: &[Wrong]) -> String {
-    let one = |wrong: &Wrong| match wrong.field.as_str() {
+fn told(wrong: &[Violation]) -> String {
+    let one = |wrong: &Violation| match wrong.field.as_str() {
         "" => wrong.message.clone(),
         field => format!("{field}: {}", wrong.message),
     };

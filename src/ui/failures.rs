@@ -14,20 +14,20 @@ use crate::engine::{Engine, FailureGroup};
 use crate::job::Time;
 
 use super::layout::error::{UiError, sentence};
-use super::layout::page::{Section, Shell, page, see_other};
+use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::chart::bars;
 use super::parts::filters;
-use super::parts::time_format::When;
+use super::parts::time_format::TimeText;
 
 /// Groups on the page; those beyond failed longer ago.
 const LIST: usize = 100;
 /// How long one press of a button works; what is left then is told, and done by another press.
-const WORKS_FOR: Duration = Duration::from_secs(8);
+const TIME_LIMIT: Duration = Duration::from_secs(8);
 
 #[derive(Template)]
 #[template(path = "failures.html")]
-struct Failures {
-    shell: Shell,
+struct FailuresPage {
+    layout: Layout,
     groups: Vec<GroupRow>,
     total: usize,
     counting: bool,
@@ -38,8 +38,8 @@ struct Failures {
 
 #[derive(Template)]
 #[template(path = "failure.html")]
-struct One {
-    shell: Shell,
+struct FailurePage {
+    layout: Layout,
     group: GroupRow,
     hours: String,
     last_day: u64,
@@ -72,9 +72,9 @@ pub struct GroupRow {
     /// Their sparkline.
     pub bars: String,
     /// The first failure that is known.
-    pub first: When,
+    pub first: TimeText,
     /// The newest failure.
-    pub last: When,
+    pub last: TimeText,
 }
 
 impl GroupRow {
@@ -93,8 +93,8 @@ impl GroupRow {
             retrying: group.retrying,
             last_hour: group.minutes.iter().map(|count| u64::from(*count)).sum(),
             bars: bars(&group.minutes),
-            first: When::new(group.first_at, now),
-            last: When::new(group.last_at, now),
+            first: TimeText::new(group.first_at, now),
+            last: TimeText::new(group.last_at, now),
             id: group.id,
         }
     }
@@ -112,16 +112,16 @@ pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
     let cursor = engine.head();
     let list = engine.failures(LIST);
     let now = engine.now();
-    let shell = Shell::live("Failures", Section::Failures, cursor, now);
+    let layout = Layout::live("Failures", Section::Failures, cursor, now);
     let row = |group| GroupRow::of(group, now);
-    let failures = Failures {
+    let failures = FailuresPage {
         dead: list.groups.iter().map(|group| group.dead).sum(),
         retrying: list.groups.iter().map(|group| group.retrying).sum(),
         groups: list.groups.into_iter().map(row).collect(),
         total: list.total,
         counting: list.counting,
         beyond: list.beyond,
-        shell,
+        layout,
     };
     Ok(page(StatusCode::OK, &failures))
 }
@@ -129,14 +129,14 @@ pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
 /// What an action did, told on the page it leads back to.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Told {
+pub struct ActionResult {
     retried: Option<u64>,
     deleted: Option<u64>,
     refused: u64,
     more: u8,
 }
 
-impl Told {
+impl ActionResult {
     fn sentence(&self) -> Option<String> {
         let (count, word) = match (self.retried, self.deleted) {
             (Some(count), _) => (count, "retried"),
@@ -160,10 +160,10 @@ impl Told {
 pub async fn show(
     Has(engine): Has<Engine>,
     Path(id): Path<String>,
-    Query(told): Query<Told>,
+    Query(result): Query<ActionResult>,
 ) -> Result<Response, UiError> {
     let cursor = engine.head();
-    let notice = told.sentence();
+    let notice = result.sentence();
     let counting = engine.failures(0).counting;
     let Some(group) = engine.failure_group(&id) else {
         return Err(UiError {
@@ -179,16 +179,16 @@ pub async fn show(
         });
     };
     let now = engine.now();
-    let shell = Shell::live(format!("{} fails", group.kind), Section::Failure, cursor, now);
-    let one = One {
+    let layout = Layout::live(format!("{} fails", group.kind), Section::Failure, cursor, now);
+    let view = FailurePage {
         hours: bars(&group.hours),
         last_day: group.hours.iter().map(|count| u64::from(*count)).sum(),
         group: GroupRow::of(group, now),
         counting,
         notice,
-        shell,
+        layout,
     };
-    Ok(page(StatusCode::OK, &one))
+    Ok(page(StatusCode::OK, &view))
 }
 
 /// `POST /failures/{id}/retry`
@@ -206,7 +206,7 @@ async fn act(engine: &Engine, id: &str, action: Action, word: &str) -> Result<Re
         return Err(UiError::not_found("There is no such failure"));
     }
     let target = Target::FailureGroup(id.to_owned());
-    let run = engine.bulk_within(action, target, WORKS_FOR).await?;
+    let run = engine.bulk_within(action, target, TIME_LIMIT).await?;
     let more = match run.progress.ended.as_ref().map(|(_, end)| end) {
         Some(End::Finished) => 0,
         Some(End::Stopped | End::ServerStopped) | None => 1,

@@ -128,13 +128,14 @@ fn durations_have_one_grammar() {
 /// What one helper does for all: an own copy of it would differ from the others one day.
 #[test]
 fn helpers_are_there_once() {
-    for (what, home) in
-        [("cbf2_9ce4", "src/job/stable_hash.rs"), ("char_boundary(", "src/job/shorten.rs")]
-    {
+    for (what, home) in [
+        ("cbf2_9ce4", "src/job/text/stable_hash.rs"),
+        ("char_boundary(", "src/job/text/shorten.rs"),
+    ] {
         refuse(&format!("{what} only in {home}"), |path, line| path != home && line.contains(what));
     }
     refuse("a list with commas is read by one of three", |path, line| {
-        let homes = ["src/job/comma_list.rs", "src/http/layers/header_list.rs"];
+        let homes = ["src/job/text/comma_list.rs", "src/http/layers/header_list.rs"];
         // The tags of a form are checked where they are submitted.
         let is_form = path.starts_with("src/ui") && line.contains("self.tags");
         !homes.contains(&path) && !is_form && line.contains("split(',')")
