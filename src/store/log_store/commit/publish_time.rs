@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// A histogram of durations with four classes for each doubling.
+use crate::job::LogScale;
+
+/// Four classes for each doubling.
+type Scale = LogScale<2>;
+
+/// A histogram of durations.
 #[derive(Debug)]
 pub struct PublishTime([AtomicU64; CLASSES]);
 
@@ -38,14 +43,14 @@ impl PublishTime {
         for (class, count) in counts.into_iter().enumerate() {
             seen += count;
             if all > 0 && seen * 100 >= all * percent {
-                return upper_bound(class);
+                return Scale::lower_bound(class + 1);
             }
         }
         0
     }
 
     fn add(&self, nanos: u64) {
-        if let Some(count) = self.0.get(class(nanos)) {
+        if let Some(count) = self.0.get(Scale::bucket(nanos).min(CLASSES - 1)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -61,19 +66,6 @@ impl Drop for Timed<'_> {
 /// The CPU time of this thread; zero where the system does not tell.
 fn spent() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
-}
-
-/// The class of a duration: its doubling, and the two bits behind the first.
-fn class(nanos: u64) -> usize {
-    let nanos = nanos.max(4);
-    let doubling = nanos.ilog2();
-    let quarter = (nanos >> (doubling - 2)) & 3;
-    ((doubling as usize - 2) * 4 + quarter as usize).min(CLASSES - 1)
-}
-
-fn upper_bound(class: usize) -> u64 {
-    let (doubling, quarter) = (class / 4 + 2, class as u64 % 4);
-    (4 + quarter + 1) << (doubling - 2)
 }
 
 #[cfg(test)]
