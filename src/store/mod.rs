@@ -37,32 +37,31 @@ pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
 pub use stats::{QueueStats, Stats, Storage};
 
-/// Keeps jobs and their event log. Each verb is one atomic transition including its events, and its
-/// answer comes when the transition is durable (`claim` and `annotate` excepted: see there). What was
-/// answered is seen by every later verb, durable or not. The items of one batch are done in order.
+/// Keeps jobs and their event log. Each verb is one atomic transition including its events, and it is
+/// answered when the transition is durable (except `claim` and `annotate`: see there). Every later verb sees
+/// what was answered, durable or not. The items of one batch are handled in order.
 ///
-/// The store owns the clock: delays come in relative, times go out absolute. A time is reached when
-/// `now` is equal to it.
+/// The store owns the clock: it takes delays that are relative, and returns times that are absolute. A time
+/// is reached when `now` is equal to it.
 ///
-/// Every change of a job is the answer of [`Status::step`], and its event carries the state and the
-/// attempt count afterwards; only `Interrupted` and `Snoozed`, which give the attempt back, carry the
-/// number of the attempt that ended. A refused step is no event.
+/// Every change of a job is the answer of [`Status::step`], and its event carries the resulting state and
+/// attempt count; only `Interrupted` and `Snoozed`, which do not count the attempt, carry the number of the
+/// attempt that ended. A refused step makes no event.
 ///
-/// At its opening a store gives back every job it finds running, in the order of their ids, as an
-/// expired lease but with [`Interruption::Crash`]. Otherwise a restart adds no event, keeps the epoch,
-/// and keeps old leases invalid for ever.
+/// When a store is opened, it rescues every job that it finds running, in the order of their ids, as if its
+/// lease had expired but with [`Interruption::Crash`]. Otherwise a restart adds no event, keeps the epoch,
+/// and leaves old leases invalid.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Takes new jobs, all or none. A job whose idempotency key is already taken (by a stored job,
-    /// finished or not, or earlier in the same batch) makes no new job: the answer holds the existing
-    /// one, whatever else differs, even when the backlog is full. A job is `Scheduled` when its
-    /// `run_at` is after now, else `Available`. Ids are the caller's to make unique
-    /// ([`JobId::generate`]).
+    /// Enqueues new jobs, all or none. A job whose idempotency key is already taken (by a stored job,
+    /// finished or not, or earlier in the same batch) is not enqueued: the answer holds the existing job,
+    /// whatever else differs, even when the backlog is full. A job is `Scheduled` when its `run_at` is after
+    /// now, and otherwise `Available`. The caller makes ids unique ([`JobId::generate`]).
     ///
     /// # Errors
     /// First [`StoreError::Full`], when the waiting jobs and the new ones together exceed
-    /// [`Limits::max_waiting`] (a job that comes back by itself is never refused, so there may be
-    /// more); then [`StoreError::TooManyQueues`], when a new queue would exceed [`Limits::max_queues`].
+    /// [`Limits::max_waiting`] (a job that becomes available again is never refused, so there may
+    /// be more); then [`StoreError::TooManyQueues`], when a new queue would exceed [`Limits::max_queues`].
     async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError>;
 
     /// Leases up to `max` available jobs of one queue, in order: highest priority first, then the
@@ -72,19 +71,19 @@ pub trait Store: Send + Sync + 'static {
     /// is.
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError>;
 
-    /// Moves the end of leases to now + `ttl`, be that later or sooner. Answers in order. Not an event,
-    /// never durable. A lease that ran out but was not yet rescued is still held.
+    /// Moves the end of leases to now + `ttl`, whether that is later or sooner. Answers in order. It makes no
+    /// event and is never durable. A lease that has expired is still held until its job is rescued.
     async fn extend(
         &self,
         leases: Vec<LeaseRef>,
         ttl: Duration,
     ) -> Result<Vec<Extension>, StoreError>;
 
-    /// Ends attempts. Answers in order; one refusal does not touch the others. Only the token decides
-    /// whether a lease is stale: one that ran out settles until the job was rescued.
+    /// Ends attempts. Answers in order; a refusal does not affect the others. Only the token decides whether a
+    /// lease is stale: an expired one can be settled until its job is rescued.
     ///
-    /// When the end of the job was asked for, an attempt that failed, was snoozed or interrupted makes
-    /// it `Cancelled`; one that completed or was discarded stands.
+    /// When the job was to be cancelled, an attempt that failed, was snoozed or was interrupted makes it
+    /// `Cancelled`; one that completed or was discarded keeps its outcome.
     async fn settle(
         &self,
         settlements: Vec<Settlement>,
@@ -95,23 +94,23 @@ pub trait Store: Send + Sync + 'static {
     /// The answer may come before they are durable.
     async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError>;
 
-    /// Does what a person asks. Job controls answer for each id in order; queue controls answer with
-    /// an empty list. Pausing a paused queue (or resuming one that is not, or setting a limit that it
-    /// has already) changes nothing. Asking again for the end of a running job succeeds and is no event. A
-    /// deleted job's last event carries the state it had; then the job and its key are gone.
+    /// Applies a control. Controls of jobs answer for each id in order; controls of queues answer with an empty
+    /// list. Pausing a paused queue (or resuming one that is not, or setting a limit that it already has)
+    /// changes nothing. Cancelling a running job again succeeds and makes no event. The last event of a deleted
+    /// job carries the state it had; then the job and its key are removed.
     ///
     /// # Errors
-    /// [`StoreError::TooManyQueues`] when a queue that nobody knows is to be paused, moved to or given
-    /// a limit, and would be one too many; nothing was done then.
+    /// [`StoreError::TooManyQueues`] when a new queue is to be paused, moved to or given a limit, and would exceed
+    /// the limit of queues; then nothing was done.
     async fn control(
         &self,
         control: Control,
     ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError>;
 
-    /// Does what is asked of a schedule. Answers with the schedule as it is then; a deleted one as it was
-    /// last. What changes nothing is no event. A job that a schedule makes is enqueued in the same step,
-    /// its `Enqueued` event first; it is never refused for a full backlog or for one queue too many,
-    /// because nobody is there to try again.
+    /// Executes a command about a schedule. Returns the schedule as it is then, or as it was before it was
+    /// deleted. A command that changes nothing makes no event. A job that a schedule makes is enqueued in the same
+    /// step, with its `Enqueued` event first. It is never refused for a full backlog or for too many queues,
+    /// because no caller could try again.
     async fn schedule(
         &self,
         command: ScheduleCommand,
@@ -172,11 +171,11 @@ pub trait Store: Send + Sync + 'static {
     /// ends after the last event when the store closes.
     fn follow(&self, capacity: usize) -> mpsc::Receiver<Arc<[Event]>>;
 
-    /// A lossy hint: notified (`notify_one`) when a queue may have work: a job became available, by
+    /// A wake that may get lost: notified (`notify_one`) when a queue may have work: a job became available, by
     /// whatever change, or the queue was resumed. One waiter a queue.
     fn wake(&self, queue: &QueueName) -> Arc<Notify>;
 
-    /// A lossy hint: notified (`notify_one`) when `tick` may be needed earlier than the last
+    /// A wake that may get lost: notified (`notify_one`) when `tick` may be needed earlier than the last
     /// `Ticked::next` said, because a job's time or the end of a lease comes first.
     fn wake_timer(&self) -> Arc<Notify>;
 

@@ -25,14 +25,14 @@ impl Default for PublishTime {
 
 /// Measures the time until it is dropped.
 pub struct Timed<'a> {
-    total: &'a PublishTime,
+    times: &'a PublishTime,
     since: Duration,
 }
 
 impl PublishTime {
     /// Starts a measurement.
     pub fn begin(&self) -> Timed<'_> {
-        Timed { total: self, since: spent() }
+        Timed { times: self, since: spent() }
     }
 
     /// The percentile in nanoseconds, rounded up by a fifth at most; 0 when nothing was measured.
@@ -59,7 +59,7 @@ impl PublishTime {
 impl Drop for Timed<'_> {
     fn drop(&mut self) {
         let nanos = spent().saturating_sub(self.since).as_nanos();
-        self.total.add(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.times.add(u64::try_from(nanos).unwrap_or(u64::MAX));
     }
 }
 
@@ -74,16 +74,16 @@ mod tests {
 
     #[test]
     fn a_length_of_time_is_found_again_with_its_share() {
-        let total = PublishTime::default();
-        assert_eq!(total.at(99), 0);
-        (0..98).for_each(|_| total.add(1_000));
-        (0..2).for_each(|_| total.add(1_000_000));
+        let times = PublishTime::default();
+        assert_eq!(times.at(99), 0);
+        (0..98).for_each(|_| times.add(1_000));
+        (0..2).for_each(|_| times.add(1_000_000));
         for (percent, nanos) in [(50, 1_000), (98, 1_000), (99, 1_000_000)] {
-            let found = total.at(percent);
+            let found = times.at(percent);
             assert!((nanos..nanos + nanos / 4 + 1).contains(&found), "{percent}: {found}");
         }
         for nanos in [0, 3, 4, 5, 7, 8, 1_023, 1_024, u64::MAX] {
-            total.add(nanos); // every duration has a class
+            times.add(nanos); // every duration has a class
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Two threads beside the committer: one records how far the log is durable, one looks whether the log is still
-//! there while nothing happens in the store.
+//! Two threads beside the committer: one records how far the log is durable, and one checks that the log still exists
+//! while nothing happens in the store.
 
 use std::io;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub fn record_head(
     failures: &Failures,
 ) -> io::Result<JoinHandle<()>> {
     failures.thread(Part::HeadFile, move || {
-        // The next pass is the next try.
+        // A failed write is repeated in the next round.
         let mut retry = RetryLog::new("writing the head file", RECORD_INTERVAL, RECORD_INTERVAL);
         while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(RECORD_INTERVAL) {
             pass(Part::HeadFile);
@@ -43,7 +43,7 @@ pub fn record_head(
     })
 }
 
-/// Starts the thread that looks whether the log is still there; it ends when `end` loses its sender.
+/// Starts the thread that checks that the log still exists; it ends when `end` loses its sender.
 pub fn check_identity(
     shared: Arc<Shared>,
     commands: WeakSender<Command>,
@@ -53,13 +53,13 @@ pub fn check_identity(
     failures.thread(Part::DirWatch, move || {
         while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(CHECK_INTERVAL) {
             pass(Part::DirWatch);
-            // During an outage the committer looks for itself.
+            // During an outage the committer checks by itself.
             if shared.check().is_ok()
                 && shared.log.check_identity().is_err()
                 && let Some(commands) = commands.upgrade()
             {
-                // The committer decides, so that an outage begins and ends in one place. When its channel is
-                // full, it looks anyway, with its next group.
+                // The committer starts the outage, so that outages begin and end in one place. If its channel is full, it
+                // will check anyway with its next group.
                 let _full = commands.try_send(Command::Failed);
             }
         }

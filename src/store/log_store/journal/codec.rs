@@ -118,8 +118,8 @@ impl Packer {
         }
     }
 
-    /// Adds a public fact, and says in which chunk of the group it stands (0 is the first), as all
-    /// adders do.
+    /// Adds a public event. Like the other methods that add records, it returns which chunk of the group holds it; 0
+    /// is the first.
     pub fn event(&mut self, event: &Event) -> Result<usize, String> {
         self.next_seq += 1;
         let before = self.body.len();
@@ -138,13 +138,13 @@ impl Packer {
         self.added()
     }
 
-    /// Adds a whole job.
+    /// Adds the whole record of a job.
     pub fn carried(&mut self, job: &Job) -> Result<usize, String> {
         self.encode(&RecordRef::Carried(job))?;
         self.added()
     }
 
-    /// Adds that a finished job went.
+    /// Adds that a finished job was removed.
     pub fn pruned(&mut self, id: JobId) -> Result<usize, String> {
         self.encode(&RecordRef::Pruned(id))?;
         self.added()
@@ -176,14 +176,14 @@ impl Packer {
         Ok(place)
     }
 
-    /// Closes what is open as a chunk of its own, even when nothing is in it: its header alone says how
-    /// far the numbers go, and when.
+    /// Closes the current chunk and returns all chunks. It does so even when the chunk is empty, because the header
+    /// alone says how far the numbers go, and when.
     pub fn finish_marked(mut self) -> Result<Vec<RawChunk>, String> {
         self.close()?;
         Ok(self.done)
     }
 
-    /// The finished chunks.
+    /// Closes the current chunk, unless it is empty, and returns all chunks.
     pub fn finish(mut self) -> Result<Vec<RawChunk>, String> {
         if self.count > 0 {
             self.close()?;
@@ -217,10 +217,10 @@ impl Packer {
 }
 
 impl Chunk {
-    /// Reads a chunk back.
+    /// Decodes a chunk.
     ///
     /// # Errors
-    /// What is wrong with the bytes.
+    /// Says what is wrong with the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Chunk, Unreadable> {
         let raw = unseal(formats::JOURNAL_CHUNK, bytes)?;
         let (header, mut rest) =

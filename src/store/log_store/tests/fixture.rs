@@ -1,5 +1,5 @@
-//! For tests: a directory in which everything occurs that this version can write. `tests/fixtures` keeps
-//! one for ever; see its README for how it was made.
+//! A directory in which everything occurs that this version can write. `tests/fixtures` keeps one of each format; its
+//! README says how it was made.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::store::data_dir;
 use crate::store::sled::faults::Faults;
 use crate::store::{Keep, Lease, Limits, Note, Retention, ScheduleCommand, Store};
 
-/// A directory that stays.
+/// A harness in a directory that the caller keeps.
 struct AtDir {
     clock: ManualClock,
     dir: PathBuf,
@@ -72,8 +72,8 @@ fn failed(class: FailureClass, message: &str) -> Verdict {
     Verdict::Failed { failure: Failure::new(class, message), retry_in: secs(30) }
 }
 
-/// Fills an empty directory. Events up to the end of the first life are archived in small runs; the
-/// second life has jobs in every state, and ends with a run that is retired and not yet removed.
+/// Fills an empty directory in two processes. The jobs of the first are archived in small runs. The second has jobs in
+/// every state, and ends with a run that is retired and not yet removed.
 pub(crate) async fn fill(dir: &Path) {
     let clock = ManualClock::at(Time::from_millis(1_790_000_000_000));
     let tiny = Tuning {
@@ -103,7 +103,7 @@ pub(crate) async fn fill(dir: &Path) {
     drop(rig); // as a crash: a close would remove the retired run
 }
 
-/// Answers with archived jobs, and with one that runs to the end of this life.
+/// Returns archived jobs, and one that is running when this process ends.
 async fn first_life(rig: &Rig<AtDir>) -> (Vec<JobId>, JobId) {
     let mut archived = Vec::new();
     for n in 0..9 {
@@ -120,7 +120,7 @@ async fn first_life(rig: &Rig<AtDir>) -> (Vec<JobId>, JobId) {
     settle(rig, &given_up, Verdict::Discarded { failure }).await;
     archived.push(dead.job.id);
     while rig.store.storage().await.unwrap().archived_jobs < 11 {
-        let another = rig.finish(draft()).await; // gives the archiver a reason to look again
+        let another = rig.finish(draft()).await; // lets the archiver check again
         archived.push(another);
         rig.tick().await;
     }

@@ -1,5 +1,5 @@
-//! A random load on a store, and a ledger of what the store has answered, kept outside of it: whatever
-//! happens to the disk, the ledger must be found true afterwards.
+//! A random load on a store, and a ledger of what the store has answered. Whatever happens to the disk, the store must
+//! agree with the ledger afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use crate::job::{Change, Event, Fact, Job, JobId, JobQuery, Json, NewJob, State,
 use crate::store::conformance::{Harness, Rig, draft, failed, secs};
 use crate::store::{Control, Events, Lease, Settlement, Stats, Store, StoreError};
 
-/// What was answered.
+/// What the store has answered.
 #[derive(Default)]
 pub(crate) struct Ledger {
     random: Rng,
-    /// Accepted, with payload.
+    /// Accepted jobs with their payloads.
     pub accepted: BTreeMap<JobId, Json>,
-    /// Refused: not there, unless the refusal was the process's last word.
+    /// Refused jobs. They must not be stored, unless the process ended right after the refusal.
     pub refused: BTreeSet<JobId>,
-    /// Settled as completed, with the result.
+    /// Jobs that were settled as completed, with their results.
     completed: BTreeMap<JobId, Json>,
-    /// Deleted, or asked to.
+    /// Jobs that were deleted.
     deleted: BTreeSet<JobId>,
-    /// Deleted, perhaps.
+    /// Jobs that may have been deleted.
     maybe_deleted: BTreeSet<JobId>,
     held: Vec<Lease>,
-    /// Settlements that were refused, to be told again.
+    /// Settlements that were refused and will be repeated.
     unsettled: Vec<(JobId, Settlement)>,
     count: u64,
-    /// The power is off for good: nothing is waited for any more.
+    /// Set when the power is off for good, so that nothing waits any more.
     pub dark: Arc<AtomicBool>,
 }
 
@@ -40,7 +40,7 @@ impl Ledger {
         Ledger { random, ..Ledger::default() }
     }
 
-    /// One random verb, and what it was answered. An error is the store's refusal.
+    /// Calls a random verb and records the answer. Returns an error when the store refuses it.
     pub async fn step<H: Harness>(&mut self, rig: &Rig<H>) -> Result<(), StoreError> {
         match self.random.u8(0..12) {
             0..4 => self.enqueue(rig).await,
@@ -69,7 +69,7 @@ impl Ledger {
         let len = if self.random.u8(0..20) == 0 { 30_000 } else { self.random.usize(0..2_000) };
         let noise: String = (0..len).map(|_| self.random.alphanumeric()).collect();
         let payload = Json::parse(&format!("{{\"n\":{},\"noise\":\"{noise}\"}}", self.count));
-        // Some wait for ever, so that old chunks stay needed.
+        // Some jobs never run, so that old chunks stay needed.
         let priority = if self.random.u8(0..10) == 0 { -1 } else { 0 };
         draft().attempts(1_000).priority(priority).payload(payload.unwrap()).job()
     }
@@ -81,7 +81,7 @@ impl Ledger {
                 sleep(Duration::from_millis(1)).await;
             }
         };
-        // A claim that was answered sits an outage out.
+        // A claim waits until the outage is over.
         let leases = tokio::select! {
             leases = rig.store.claim(request) => leases?,
             () = dark => return Err(StoreError::Unavailable("the power is off".into())),
@@ -135,7 +135,7 @@ impl Ledger {
         }
     }
 
-    /// Holds a store to everything it has answered.
+    /// Checks that the store agrees with everything it has answered.
     pub async fn check<H: Harness>(&self, rig: &Rig<H>) {
         for (id, payload) in &self.accepted {
             let found = rig.find(*id).await;
@@ -157,7 +157,7 @@ impl Ledger {
     }
 }
 
-/// Reads everything that a store has: the log has no hole, and records and counters agree with it.
+/// Reads everything in a store, and checks that no event is missing and that records and counters agree with the log.
 pub(crate) async fn audit<H: Harness>(rig: &Rig<H>) {
     let (jobs, log) = (rig.jobs().await, rig.log().await);
     let stats = rig.stats().await;
@@ -193,7 +193,7 @@ fn newest_states(log: &[Event]) -> BTreeMap<JobId, Option<State>> {
     newest
 }
 
-/// Everything that a store has.
+/// The content of a store.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Content {
     jobs: Vec<Job>,
@@ -201,7 +201,7 @@ pub(crate) struct Content {
     stats: Stats,
 }
 
-/// Reads everything.
+/// Reads the content of a store.
 pub(crate) async fn content(store: &dyn Store) -> Result<Content, StoreError> {
     let stats = store.stats().await?;
     let mut query = JobQuery { limit: 100, ..JobQuery::default() };

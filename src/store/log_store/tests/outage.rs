@@ -1,5 +1,5 @@
-//! The disk refuses, and works again: nothing that was acknowledged is lost, nothing that was refused
-//! is there, and attempts that run meanwhile can still be settled.
+//! Outages: the disk fails and works again. Nothing that was acknowledged is lost, nothing that was refused is stored,
+//! and attempts that were running can still be settled.
 
 use std::io;
 use std::path::Path;
@@ -75,7 +75,7 @@ impl Harness for Faulty {
     }
 }
 
-/// A switch: while it is on, the disk refuses at a point.
+/// A switch: while it is on, the disk fails at a point.
 #[derive(Clone, Default)]
 struct Switch(Arc<AtomicBool>);
 
@@ -93,7 +93,7 @@ impl Switch {
     }
 }
 
-/// Waits until the store takes work.
+/// Waits until the store accepts work.
 pub(crate) async fn back<H: Harness>(rig: &Rig<H>) {
     let works = async {
         while rig.store.health().is_err() {
@@ -124,7 +124,7 @@ async fn a_group_that_was_refused_is_not_there_and_the_store_comes_back() {
         assert_eq!(rig.state(before.id).await, State::Available);
         let again = rig.add(draft().key("once")).await;
         audit(&rig).await;
-        // The follower has missed nothing, or sees that it has.
+        // The follower has missed nothing, or sees a gap.
         let mut seen = 0;
         while seen < again.seq {
             let events = follower.recv().await.unwrap();
@@ -175,7 +175,7 @@ async fn attempts_that_run_through_an_outage_can_be_settled() {
         assert!(is_unavailable(&answer), "{at:?}: {answer:?}");
         switch.turn(false);
         back(&rig).await;
-        // What was refused may have reached the disk: then it stands, and the lease is used up.
+        // The refused settlement may have been stored: then it stands, and the lease is stale.
         let again = rig.store.settle(end).await.unwrap().remove(0);
         assert!(matches!(again, Ok(_) | Err(SettleError::Stale)), "{at:?}: {again:?}");
         assert_eq!(rig.state(ending.job.id).await, State::Completed, "{at:?}");
@@ -305,7 +305,7 @@ async fn a_claim_that_was_refused_but_reached_the_disk_is_taken_back() {
     }
 }
 
-/// The record of a claimed job is read after the claim: here the disk is gone by then.
+/// The record of a claimed job is read after the claim. Here the disk fails in between.
 #[test]
 fn a_claim_whose_records_cannot_be_read_during_an_outage_is_answered_after_it() {
     let (runtime, let_go) = with_reads_held();
@@ -341,7 +341,7 @@ async fn a_store_that_lost_durable_events_in_an_outage_stays_closed() {
         Point::Sync if strikes.swap(false, Ordering::SeqCst) => {
             Err(io::Error::from_raw_os_error(EIO))
         }
-        // The disk lies: what it had said to hold is gone.
+        // The disk loses what it had acknowledged.
         Point::Open if copy.exists() => std::fs::copy(&copy, dir.join("db")).map(drop),
         _ => Ok(()),
     }));
@@ -396,7 +396,7 @@ fn whatever_the_disk_refuses_at_random_the_store_keeps_its_word() {
                 }
             }
             over.turn(true);
-            // The archiver may have met the last fault, between two verbs.
+            // The last fault may have hit the archiver, between two verbs.
             rig.store.tick().await.ok();
             back(&rig).await;
             ledger.check(&rig).await;
@@ -408,7 +408,7 @@ fn whatever_the_disk_refuses_at_random_the_store_keeps_its_word() {
     }
 }
 
-/// Opens until the dice allow it.
+/// Opens the store, again and again until no fault prevents it.
 async fn open(faults: &Faults, tuning: Tuning) -> Rig<Faulty> {
     let place = TestStore::new(clock(), tuning);
     loop {

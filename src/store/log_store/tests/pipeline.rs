@@ -1,4 +1,4 @@
-//! A group is on its way to the disk while the next one is applied.
+//! The pipeline: a group is written while the next one is applied.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -16,13 +16,13 @@ use crate::store::{Limits, StoreError};
 
 type Submission = JoinHandle<Result<(), StoreError>>;
 
-/// A disk whose syncs can be held, each for a test's word whether it fails.
+/// A disk whose syncs can be held until the test says whether each of them fails.
 struct Held {
-    /// Told with every sync that is held.
+    /// Receives a message for every sync that is held.
     reached: Receiver<()>,
     fails: Sender<bool>,
     holds: Arc<Mutex<bool>>,
-    /// Last, so that a test that fails lets it go.
+    /// The last field, so that the syncs are released first when a test fails.
     rig: Rig<Faulty>,
 }
 
@@ -36,7 +36,7 @@ impl Held {
             if point != Point::Sync || !*held.lock().unwrap() {
                 return Ok(());
             }
-            // A test that is over lets everything pass.
+            // When the test is over, every sync passes.
             let _over = reach.send(());
             match word.recv() {
                 Ok(true) => Err(std::io::Error::from_raw_os_error(EIO)),
@@ -63,7 +63,7 @@ impl Held {
         submission
     }
 
-    /// The same, and then one that is applied meanwhile.
+    /// Submits such a job, and then another one that is applied meanwhile.
     async fn two_groups(&self) -> [Submission; 2] {
         let first = self.one_group().await;
         // The timer loop is woken as soon as the group is applied.
@@ -109,11 +109,11 @@ async fn an_idle_committer_hears_of_a_group_that_failed() {
     let refused = held.one_group().await;
     held.fails.send(true).unwrap();
     assert!(refused.await.unwrap().is_err());
-    back(&held.rig).await; // although nobody asked it for anything meanwhile
+    back(&held.rig).await; // although no command arrived meanwhile
     held.rig.add(draft()).await;
 }
 
-/// Nobody sees what is applied and not yet durable: what is read is of the place that it names.
+/// Reads do not show what is applied and not yet durable: they are of the cursor that they name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_read_is_durable() {
     let rig = Rig::open_with(Faulty::new(TINY, Faults::default()), Limits::default()).await;

@@ -1,5 +1,5 @@
-//! Directories that cannot be served: each is refused with an error that says what and where, none is
-//! opened as if less had ever been in it.
+//! Damaged directories: each is refused with an error that says what is wrong and where, and none is opened with less
+//! in it than there was.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,7 @@ fn seeded(name: &str) -> Rng {
     Rng::with_seed(seed)
 }
 
-/// What opening a path answers; the error must name it.
+/// The error of opening a path, which must name the path.
 fn refusal(path: &Path) -> String {
     let place = TestStore::new(clock(), quick());
     let error = place.try_open_at(path, Faults::default()).err().expect("it should be refused");
@@ -50,7 +50,7 @@ fn a_path_that_cannot_be_a_store_is_refused_by_name() {
     refusal(&head);
 }
 
-/// A store with a life behind it: some thousand events, three processes, finished jobs in runs.
+/// A store with some history: about a thousand events of three processes, and finished jobs in runs.
 struct Life {
     dir: TempDir,
     content: Content,
@@ -85,8 +85,7 @@ impl Life {
         copy
     }
 
-    /// Opens a damaged copy: everything is there, or an error says what is wrong. Answers whether it
-    /// opened.
+    /// Opens a damaged copy: it has the whole content, or an error says what is wrong. Returns whether it opened.
     fn try_open(&self, dir: &Path, what: &str) -> bool {
         let runtime = Runtime::new().unwrap();
         let place = TestStore::new(clock(), self.tuning);
@@ -209,7 +208,7 @@ async fn a_log_shorter_than_it_was_known_to_be_is_refused() {
     fs::copy(harness.dir().join("head"), old.path().join("head")).unwrap();
     let why = refusal(old.path());
     assert!(why.contains("db") && why.contains("event 2 was durable"), "{why}");
-    // Nothing was written over: told to take it as it is, by removing the witness, it opens.
+    // The directory was not changed: without the head file, it opens with what is left.
     fs::remove_file(old.path().join("head")).unwrap();
     let place = TestStore::new(clock(), quick());
     let store = place.try_open_at(old.path(), Faults::default()).unwrap();
@@ -234,7 +233,7 @@ async fn a_store_without_its_witness_begins_a_new_epoch() {
     assert_ne!(rig.store.head().epoch, epoch);
     rig.add(draft()).await;
 
-    // The witness of another store is no witness.
+    // The head file of another store is refused.
     rig.store.close().await.unwrap();
     let Rig { harness, store } = rig;
     drop(store);

@@ -1,5 +1,5 @@
-//! The data directory is removed, renamed or replaced while the store is open: nothing is acknowledged that
-//! no later process would find, and nothing is created where something else is.
+//! The data directory is removed, renamed or replaced while the store is open: nothing is acknowledged that no later
+//! process would find, and nothing is created in another directory.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ struct Open {
     store: Arc<dyn Store>,
 }
 
-/// Everything below a directory that has a name.
+/// The names of everything below a directory.
 fn names(dir: &Path) -> BTreeSet<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return BTreeSet::new() };
     entries.map(|entry| entry.unwrap().path()).collect()
@@ -57,7 +57,7 @@ impl Open {
                 match self.store.health() {
                     Err(StoreError::Unavailable(why)) => return why,
                     Err(other) => panic!("{other}"),
-                    Ok(()) => sleep(Duration::from_millis(5)).await, // between two looks
+                    Ok(()) => sleep(Duration::from_millis(5)).await, // between two checks
                 }
             }
         };
@@ -74,7 +74,7 @@ impl Open {
     async fn comes_back(&self) {
         let back = async {
             while self.store.health().is_err() {
-                sleep(Duration::from_millis(5)).await; // between two looks
+                sleep(Duration::from_millis(5)).await; // between two checks
             }
         };
         timeout(Duration::from_secs(20), back).await.expect("the store should come back");
@@ -85,7 +85,7 @@ impl Open {
     }
 }
 
-/// What may happen to a directory, and what is said of it.
+/// What may happen to a directory, and what the error says.
 type Way = (&'static str, fn(&Open), &'static str);
 
 const WAYS: [Way; 7] = [
@@ -161,11 +161,11 @@ async fn a_directory_that_is_put_back_is_served_again_without_what_was_refused()
     for round in 0..3 {
         fs::rename(open.dir(), open.aside()).unwrap();
         if round == 1 {
-            open.noticed().await; // otherwise a group meets it first
+            open.noticed().await; // otherwise the next group notices it first
         }
         open.refuses().await;
         if round == 2 {
-            // Something else stands there meanwhile; it is left alone.
+            // Another directory is in its place meanwhile, and is not changed.
             fs::create_dir(open.dir()).unwrap();
             fs::write(open.dir().join("db"), "not ours").unwrap();
             open.refuses().await;
@@ -178,7 +178,7 @@ async fn a_directory_that_is_put_back_is_served_again_without_what_was_refused()
         open.add().await.unwrap();
         assert_eq!(open.jobs().await, 2 + round, "what was refused is not there");
     }
-    // A log that was renamed is the same log, too.
+    // A log that is renamed back is the same log, too.
     fs::rename(open.dir().join("db"), open.dir().join("db.aside")).unwrap();
     open.noticed().await;
     fs::rename(open.dir().join("db.aside"), open.dir().join("db")).unwrap();
@@ -197,7 +197,7 @@ async fn a_directory_that_is_put_back_is_served_again_without_what_was_refused()
 async fn a_store_whose_directory_is_gone_can_be_closed() {
     let open = Open::new().await;
     fs::remove_dir_all(open.dir()).unwrap();
-    // Whether the close meets it or it was noticed before: it ends, and nothing is created.
+    // Whether the close notices it or it was noticed before: the close ends, and nothing is created.
     let closed = timeout(Duration::from_secs(20), open.store.close()).await;
     assert!(closed.is_ok(), "the close hangs");
     let dir = open.dir();

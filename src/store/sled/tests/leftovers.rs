@@ -1,5 +1,5 @@
-//! Files that an earlier process left in a data directory: none of them is ever taken for the store, none
-//! keeps it from opening, and a store that nobody finished making is not served.
+//! Files that an earlier process left in a data directory: none of them is ever taken for the store, none prevents it
+//! from opening, and an unfinished store is not served.
 
 use std::fs;
 use std::path::Path;
@@ -90,7 +90,7 @@ async fn an_unfinished_snapshot_of_sled_is_no_damage() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_was_not_finished_is_made_anew_or_refused() {
     let (older, newer) = older_and_newer(2).await;
-    // A server's own first start, broken off before or between the moves into place.
+    // The first start of a server, interrupted before or between the moves into place.
     for moved in [&[][..], &["conf"][..]] {
         let dir = tempfile::tempdir().unwrap();
         let creating = dir.path().join("creating");
@@ -122,7 +122,7 @@ async fn a_store_that_was_not_finished_is_made_anew_or_refused() {
     assert!(!incomplete.exists());
 }
 
-/// Older versions made a store in place, so one that they did not finish has a log and no description.
+/// Older versions created a store in place, so an unfinished one has a log and no description.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_without_a_description_is_no_empty_store() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! The store in the files of a data directory: damage, files that others left, newer formats, directories that go
-//! away, and power cuts.
+//! Tests of the store in a data directory: damage, leftovers, newer formats, directories that are removed or replaced,
+//! and power cuts.
 
 mod damage;
 mod gone;

@@ -1,4 +1,4 @@
-//! A directory of a newer version is called that, whoever looks at it, and stays as it is.
+//! A directory of a newer version is reported as such by every command, and not changed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,14 +16,14 @@ use crate::store::sled::disk::Disk;
 use crate::store::sled::faults::Faults;
 use crate::store::{Limits, StoreError};
 
-/// A copy of the fixture, which has values of every sort.
+/// A copy of the fixture, which has values of every format.
 fn fixture() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     copy_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v1"), dir.path());
     dir
 }
 
-/// Writes another number in front of the first value whose key begins with a letter.
+/// Changes the version byte of the first value whose key begins with a letter.
 fn forge(dir: &Path, letter: &str, number: u8) {
     let disk = Disk::open(dir, DirLock::take(dir).unwrap(), Faults::default()).unwrap();
     let (key, mut value) = disk.scan(letter.as_bytes()).next().unwrap().unwrap();
@@ -34,7 +34,7 @@ fn forge(dir: &Path, letter: &str, number: u8) {
     disk.sync().unwrap();
 }
 
-/// Puts another number into every slot of the head file that has one, with a checksum or without.
+/// Changes the format number in every slot of the head file, with a right checksum or without.
 fn forge_head(dir: &Path, number: &str, checksum: bool) {
     let path = dir.join("head");
     let mut bytes = fs::read(&path).unwrap();
@@ -117,8 +117,7 @@ fn a_number_that_never_was_is_damage() {
     assert!(!report.is_newer && !report.is_sound(), "{report}");
 }
 
-/// A slot that was torn, whatever its bits look like, is not the word of a newer version while the other
-/// slot is whole.
+/// A torn slot is not taken for one of a newer version, whatever its bits are, while the other slot is whole.
 #[test]
 fn a_torn_slot_beside_a_whole_one_is_not_called_newer() {
     let dir = fixture();

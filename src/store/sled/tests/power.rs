@@ -1,5 +1,5 @@
-//! Power cuts, played at the boundary where the store syncs: what was not synced is gone, or any part of
-//! it is there, page by page, as a kernel that was about to write would leave it.
+//! Simulated power cuts at every call to the disk: what was not synced is lost, or any pages of it are there, as a
+//! kernel that was writing them would leave them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ use crate::store::{Limits, StoreError};
 
 const PAGE: usize = 4_096;
 
-/// Copies of a directory: as of its last sync, and as of the cut.
+/// Copies of a directory as of its last sync and as of the power cut.
 struct Images {
     synced: TempDir,
     live: TempDir,
@@ -41,7 +41,7 @@ impl Images {
     fn after_the_cut(&self, random: &mut Rng, survival: Survival) -> TempDir {
         let image = tempfile::tempdir().unwrap();
         copy_files(self.synced.path(), image.path());
-        // The witness is synced whenever it is written: take the newest, which asks for the most.
+        // The head file is synced whenever it is written: take the newest, which demands the most.
         fs::copy(self.live.path().join("head"), image.path().join("head")).unwrap();
         match survival {
             Survival::Nothing => {}
@@ -70,7 +70,7 @@ enum Survival {
     SomePages,
 }
 
-/// Keeps the images, and cuts the power when it is time.
+/// Updates the images, and cuts the power when it is time.
 fn faults(images: &Arc<Mutex<Images>>, dead: &Arc<AtomicBool>) -> Faults {
     let (images, dead) = (images.clone(), dead.clone());
     Faults::watch(Box::new(move |point, dir: &Path| {
@@ -92,7 +92,7 @@ fn faults(images: &Arc<Mutex<Images>>, dead: &Arc<AtomicBool>) -> Faults {
     }))
 }
 
-/// In every other life the log is trimmed all the time, and jobs are copied forward to make room.
+/// In every other process the log is trimmed all the time, and jobs are copied forward.
 fn limits(round: u32) -> Limits {
     let mut limits = Limits::default();
     if round % 2 == 1 {
