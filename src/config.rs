@@ -12,6 +12,7 @@ use crate::demo;
 use crate::engine::EngineConfig;
 use crate::handlers::HandlerSettings;
 use crate::http::BasePath;
+use crate::http::server::access_log::AccessLog;
 use crate::job::shorten::{MAX_MESSAGE, first_few, shorten};
 use crate::store;
 
@@ -73,6 +74,8 @@ pub struct LogConfig {
     pub queue: usize,
     /// How long the exit waits for lines to be written.
     pub flush: Duration,
+    /// How requests are logged.
+    pub access: AccessLog,
 }
 
 /// How the server stops.

@@ -18,10 +18,13 @@ use crate::supervise::Failure;
 
 mod panics;
 pub mod queue;
+mod raw_lines;
 pub(crate) mod retry_log;
 pub mod writer;
 
 pub use queue::{Line, Queue};
+pub use raw_lines::RAW_LINE;
+use raw_lines::RawLines;
 pub use retry_log::RetryLog;
 
 /// How long a line may take that is written without the log's thread.
@@ -76,8 +79,8 @@ fn subscriber(
         .with_ansi(ansi)
         .with_writer(move || Line::of(queue.clone()));
     match format {
-        Format::Text => Box::new(lines.finish()),
-        Format::Json => Box::new(lines.json().finish()),
+        Format::Text => Box::new(lines.map_event_format(RawLines).finish()),
+        Format::Json => Box::new(lines.json().map_event_format(RawLines).finish()),
     }
 }
 

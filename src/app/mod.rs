@@ -239,7 +239,7 @@ impl Builder {
             .merge(ui::router(engine.clone(), config.settings.clone()));
         let routes = http::wrap(routes, &limits, access(&config)).map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
-        let serving = http::serve(listener, routes, limits, shutdown.clone());
+        let serving = http::serve(listener, routes, limits, config.log.access, shutdown.clone());
         let serving = async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the listener failed");

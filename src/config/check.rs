@@ -18,6 +18,7 @@ use super::{schedules, settings};
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
+use crate::http::server::access_log::AccessLog;
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{JsonLimits, Kind, LogCaps, QueueName, WorkerName};
 use crate::store::{self};
@@ -89,6 +90,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
             filter: file.log.filter,
             queue: file.log.queue,
             flush: file.log.flush,
+            access: AccessLog { level: file.log.access, format: file.log.access_format },
         },
         engine,
         limits,

@@ -15,6 +15,7 @@ use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
 use crate::http::limits::{Limits as HttpLimits, Loopback};
+use crate::http::server::access_log::{AccessFormat, AccessLevel};
 use crate::http::server::client_address::TrustedProxy;
 use crate::job::RateLimit;
 use crate::store;
@@ -69,6 +70,8 @@ pub struct LogSection {
     pub queue: usize,
     #[serde(deserialize_with = "duration")]
     pub flush: Duration,
+    pub access: AccessLevel,
+    pub access_format: AccessFormat,
 }
 
 /// `[auth]`
@@ -346,6 +349,8 @@ impl Default for LogSection {
             format: LogFormat::Text,
             queue: 8 << 20,
             flush: Duration::from_secs(1),
+            access: AccessLevel::default(),
+            access_format: AccessFormat::default(),
         }
     }
 }

@@ -6,5 +6,6 @@ pub mod compression;
 pub mod cross_site;
 pub mod header_list;
 pub mod request_body;
+pub mod safe_headers;
 pub mod stack;
 pub mod unread;

@@ -1,43 +1,50 @@
-//! What stands around every endpoint and page: request ids, who may come in, time limits, headers
-//! that keep browsers safe, compression. One function for all of it that needs no layer of its own.
+//! The layers around every endpoint and page: access control, time limits, headers that keep browsers safe, and
+//! compression. docs/decisions/0010-own-layers-and-tower-http.md says which are tower-http's and why others are not.
 
-use std::panic::AssertUnwindSafe;
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
-use tracing::Instrument;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::trace::TraceLayer;
+use tracing::Span;
 
 use super::auth::{Hosts, check_host, check_origin, check_token};
 use super::cross_site::check_cross_site;
+use super::safe_headers::SAFE_HEADERS;
 use super::unread::{Unread, count};
 use super::{compression, request_body};
 use crate::http::api::query::asks_to_wait;
-use crate::http::server::date;
+use crate::http::server::accept::Refused;
+use crate::http::server::access_log::Routine;
+use crate::http::server::{date, request_id};
 use crate::http::{Limits, Problem};
 use crate::supervise::{Part, panic_text, pass};
 
-/// Who may come in.
+/// What a request must have to be accepted.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// The token every request must carry but those for health; `None` lets everybody in.
+    /// The token that every request must carry, except for those of health probes; without one, requests need none.
     pub token: Option<String>,
-    /// The names a request may ask for.
+    /// The host names that requests may name.
     pub hosts: Hosts,
     /// Origins of other sites that may make requests and open sockets, such as `https://jobs.example.org`.
     pub trusted_origins: Vec<String>,
 }
 
-/// Puts everything around the merged routers of endpoints and pages.
+/// Puts the layers around the merged routers of endpoints and pages.
 ///
 /// # Errors
-/// When a trusted origin is no origin.
+/// When a trusted origin is not an origin.
 pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, String> {
     let mut csrf = CsrfLayer::new();
     for origin in &access.trusted_origins {
@@ -51,6 +58,16 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
     let longest = limits.body_bytes;
+    let trace = TraceLayer::new_for_http().make_span_with(request_span);
+    // The access log has a line for each request; the span only says to which request other lines belong.
+    let trace = trace.on_request(()).on_response(()).on_body_chunk(()).on_eos(()).on_failure(());
+    let [policy, sniffing, referrer, opener, resource] =
+        SAFE_HEADERS.map(|(name, value)| SetResponseHeaderLayer::overriding(name, value));
+    let outermost = ServiceBuilder::new()
+        .layer((policy, sniffing, referrer, opener, resource))
+        .layer(trace)
+        .layer(middleware::from_fn_with_state(gate, around))
+        .layer(CatchPanicLayer::custom(after_panic));
     Ok(router
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             count(unread.clone(), request, next)
@@ -58,11 +75,12 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
         .layer(middleware::from_fn(compression::in_pieces))
         .layer(compression::layer(limits.max_compressed))
         .layer(DefaultBodyLimit::max(limits.body_bytes))
-        .layer(middleware::from_fn(move |request: Request, next: Next| {
-            request_body::bound(longest, request, next)
+        .layer(middleware::from_fn(move |request: Request, next: Next| async move {
+            pass(Part::Request);
+            request_body::bound(longest, request, next).await
         }))
         .layer(csrf)
-        .layer(middleware::from_fn_with_state(gate, around)))
+        .layer(outermost))
 }
 
 struct Gate {
@@ -72,16 +90,20 @@ struct Gate {
 }
 
 impl Gate {
-    /// How long an answer may take to begin.
-    fn patience(&self, request: &Request) -> Duration {
-        match asks_to_wait(request.uri().query()) {
-            true => self.timeout + self.max_wait,
-            false => self.timeout,
+    /// How long the response to a request may take to begin.
+    fn time_limit(&self, request: &Request) -> Duration {
+        if asks_to_wait(request.uri().query()) {
+            self.timeout + self.max_wait
+        } else {
+            self.timeout
         }
     }
 
     fn admit(&self, request: &Request) -> Result<(), Problem> {
         let (uri, headers) = (request.uri(), request.headers());
+        if let Some(Refused(problem)) = request.extensions().get() {
+            return Err(problem.clone());
+        }
         check_cross_site(&self.access.trusted_origins, request.method(), headers)?;
         if matches!(uri.path(), "/healthz" | "/readyz") {
             return Ok(());
@@ -97,87 +119,50 @@ impl Gate {
     }
 }
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let id = request_id(request.headers());
-    let is_api = request.uri().path().starts_with("/api/");
-    let span = tracing::debug_span!(
-        "request",
-        id = id.to_str().unwrap_or_default(),
-        method = %request.method(),
-        path = request.uri().path(),
-    );
+    let path = request.uri().path();
+    let (is_api, is_routine) = (path.starts_with("/api/"), is_routine(path));
     let mut response = match gate.admit(&request) {
-        Ok(()) => answer(gate.patience(&request), request, next).instrument(span).await,
+        Ok(()) => answer(gate.time_limit(&request), request, next).await,
         Err(problem) => problem.into_response(),
     };
+    if is_routine {
+        response.extensions_mut().insert(Routine);
+    }
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, id);
     date::add(headers);
-    add_safe_headers(headers);
     if is_api && !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
 }
 
-async fn answer(within: Duration, request: Request, next: Next) -> Response {
-    let answering = async {
-        pass(Part::Request);
-        next.run(request).await
-    };
-    let answering = AssertUnwindSafe(answering).catch_unwind();
-    let Ok(answered) = tokio::time::timeout(within, answering).await else {
-        let detail = format!("no answer was ready within {within:?}");
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", detail)
-            .retry_after(1)
-            .into_response();
-    };
-    let response = answered.unwrap_or_else(|panic| {
-        tracing::error!(error = panic_text(&*panic), "the request panicked");
-        let detail = "the request failed inside the server; its log says why";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
-    });
-    tracing::debug!(status = response.status().as_u16(), "answered");
-    response
+/// Whether a path is what probes, metrics scrapers and browsers fetch again and again.
+fn is_routine(path: &str) -> bool {
+    matches!(path, "/favicon.ico" | "/healthz" | "/metrics" | "/readyz")
+        || path.starts_with("/static/")
 }
 
-/// The id that came with the request when it is short and plain, else a fresh one.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let sane = |value: &&HeaderValue| {
-        (1..=64).contains(&value.len())
-            && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
-    };
-    headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| {
-        let mut buffer = uuid::Uuid::encode_buffer();
-        let text = crate::job::fresh_uuid().simple().encode_lower(&mut buffer);
-        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
+async fn answer(within: Duration, request: Request, next: Next) -> Response {
+    tokio::time::timeout(within, next.run(request)).await.unwrap_or_else(|_| {
+        let detail = format!("no answer was ready within {within:?}");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", detail)
+            .retry_after(1)
+            .into_response()
     })
 }
 
-/// Scripts, styles and connections of our own only; nothing inline, no frames around us.
-/// `connect-src 'self'` covers the WebSocket of the same host (CSP level 3).
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'self'; \
-    frame-ancestors 'none'";
+fn request_span(request: &axum::http::Request<Body>) -> Span {
+    tracing::debug_span!(
+        "request",
+        id = request_id::of(request.headers()),
+        method = %request.method(),
+        path = request.uri().path(),
+    )
+}
 
-/// Adds what every answer has: pages of other sites cannot load it, frame it or hold on to its window.
-pub fn add_safe_headers(headers: &mut HeaderMap) {
-    const SAFE: [(HeaderName, HeaderValue); 5] = [
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
-        (
-            HeaderName::from_static("cross-origin-opener-policy"),
-            HeaderValue::from_static("same-origin"),
-        ),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            HeaderValue::from_static("same-origin"),
-        ),
-    ];
-    for (name, value) in SAFE {
-        headers.insert(name, value);
-    }
+fn after_panic(panic: Box<dyn Any + Send>) -> Response {
+    tracing::error!(error = panic_text(&*panic), "the request panicked");
+    let detail = "the request failed inside the server; its log says why";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
 }

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,22 +12,26 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderMap, Request};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::Request;
+use axum::response::Response;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tower::ServiceExt;
+use tower::{ServiceBuilder, ServiceExt};
+use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
+use super::access_log::{AccessEntry, AccessLog};
 use super::address_counts::AddressShare;
 use super::client_address::{client_address, is_trusted};
 use super::connections::{Connections, turn_away};
 use super::head_errors::HeadErrors;
+use super::request_id::{NewRequestId, remove_unusable};
 use super::under_way::{RequestGuard, UnderWay};
 use super::write_timeout::{AtLeast, MinRate, WriteTimeout};
 use crate::http::stream::streaming_body::Lasting;
@@ -72,6 +76,7 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    access_log: AccessLog,
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
@@ -89,15 +94,21 @@ pub async fn serve(
             let share = match connections.admit(address.ip(), &limits) {
                 Ok(share) => share,
                 Err(problem) => {
-                    if let Some(farewell) = connections.farewell() {
-                        shutdown.connections.spawn(turn_away(stream, problem, farewell));
+                    let client = address.ip().to_canonical();
+                    match connections.farewell() {
+                        Some(farewell) => {
+                            let told = turn_away(stream, problem, client, access_log, farewell);
+                            shutdown.connections.spawn(told);
+                        }
+                        None => access_log.refused(client, None),
                     }
                     continue;
                 }
             };
             let slot = ConnectionSlot { connection: Arc::new((slot, share)), proxied: None };
             let speaks = speaking.token();
-            let visit = Visit { address, limits: limits.clone(), connections: connections.clone() };
+            let (limits, connections) = (limits.clone(), connections.clone());
+            let visit = Visit { address, limits, access_log, connections };
             let peer = Peer { stream, visit, slot, speaks };
             shutdown.connections.spawn(connection(peer, router.clone(), shutdown.clone()));
         }
@@ -152,23 +163,43 @@ struct Peer {
 struct Visit {
     address: SocketAddr,
     limits: Arc<Limits>,
+    access_log: AccessLog,
     connections: Arc<Connections>,
 }
 
 impl Visit {
-    /// The client of a request, and its share of the requests under way when it is behind a trusted proxy.
-    fn client(&self, headers: &HeaderMap) -> Result<(SocketAddr, Option<AddressShare>), Problem> {
+    /// The client of a request; it is put into the request's extensions, too.
+    fn identify(&self, request: &mut Request<Incoming>) -> IpAddr {
         let proxies = &self.limits.trusted_proxies;
-        let client = client_address(self.address.ip(), headers, proxies);
+        let client = client_address(self.address.ip(), request.headers(), proxies);
+        let address = SocketAddr::new(client, self.address.port());
+        request.extensions_mut().insert(ConnectInfo(address));
+        client
+    }
+
+    /// The share that a client behind a trusted proxy has of the requests under way. When it has too many already,
+    /// the request is marked as [`Refused`].
+    fn admit(&self, request: &mut Request<Incoming>, client: IpAddr) -> Option<Arc<AddressShare>> {
+        let proxies = &self.limits.trusted_proxies;
         // A client without a proxy is counted by its connections; proxies are not counted.
         let is_proxied = is_trusted(proxies, self.address.ip()) && !is_trusted(proxies, client);
-        let share = match is_proxied {
-            true => Some(self.connections.admit_proxied(client, &self.limits)?),
-            false => None,
-        };
-        Ok((SocketAddr::new(client, self.address.port()), share))
+        if !is_proxied {
+            return None;
+        }
+        match self.connections.admit_proxied(client, &self.limits) {
+            Ok(share) => Some(Arc::new(share)),
+            Err(problem) => {
+                request.extensions_mut().insert(Refused(problem));
+                None
+            }
+        }
     }
 }
+
+/// In the extensions of a request that must be refused, for the layers around the endpoints to do so: the response
+/// then has everything that other responses have.
+#[derive(Debug, Clone)]
+pub struct Refused(pub Problem);
 
 fn connection(
     peer: Peer,
@@ -176,7 +207,7 @@ fn connection(
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
     let Peer { stream, visit, slot, speaks } = peer;
-    let Visit { address, limits, connections } = visit.clone();
+    let Visit { address, limits, access_log, connections } = visit.clone();
     // Cancelled when an answer without end begins: from then on this connection is like a socket.
     let lasting = CancellationToken::new();
     let begun = lasting.clone();
@@ -184,23 +215,23 @@ fn connection(
     let counter = under_way.clone();
     let min_rate = MinRate::new(limits.min_rate);
     let rates = min_rate.clone();
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+    let answer = move |mut request: Request<Incoming>| {
         let guard = counter.begin();
         let (begun, rates) = (begun.clone(), rates.clone());
-        let admitted = visit.client(request.headers()).map(|(client, share)| {
-            let proxied = share.map(Arc::new);
-            let slot = ConnectionSlot { proxied: proxied.clone(), ..slot.clone() };
-            request.extensions_mut().insert(ConnectInfo(client));
-            request.extensions_mut().insert(slot);
-            request.extensions_mut().insert(visit.connections.clone());
-            (router.clone().oneshot(request.map(Body::new)), proxied)
-        });
+        let client = visit.identify(&mut request);
+        let entry = visit.access_log.begin(&request, client);
+        let proxied = visit.admit(&mut request, client);
+        let slot = ConnectionSlot { proxied: proxied.clone(), ..slot.clone() };
+        request.extensions_mut().insert(slot);
+        request.extensions_mut().insert(visit.connections.clone());
+        let answer = router.clone().oneshot(request.map(Body::new));
         let usual = visit.limits.min_rate;
         async move {
-            let (response, proxied): (Response, _) = match admitted {
-                Ok((answer, proxied)) => (answer.await?, proxied),
-                Err(problem) => (problem.into_response(), None),
-            };
+            let mut entry = entry;
+            let response: Response = answer.await?;
+            if let Some(entry) = &mut entry {
+                entry.responds(&response);
+            }
             let least = response.extensions().get::<AtLeast>().map_or(usual, |least| least.0);
             rates.set(least);
             let lasts = response.extensions().get::<Lasting>().is_some();
@@ -208,9 +239,15 @@ fn connection(
             if lasts {
                 begun.cancel();
             }
-            Ok::<_, Infallible>(response.map(|body| Guarded { body, guard, proxied }))
+            Ok::<_, Infallible>(response.map(|body| Guarded { body, guard, proxied, entry }))
         }
-    });
+    };
+    let service = ServiceBuilder::new()
+        .map_request(remove_unusable)
+        .layer(SetRequestIdLayer::x_request_id(NewRequestId))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .service_fn(answer);
+    let service = TowerToHyperService::new(service);
     let mut http = http1::Builder::new();
     // Its own header panics outside the years 1970 to 9999; `date` adds one.
     http.auto_date_header(false);
@@ -224,7 +261,7 @@ fn connection(
             tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
         }
         let stream = WriteTimeout::new(stream, bounds, min_rate, connections);
-        let stream = TokioIo::new(HeadErrors::new(stream));
+        let stream = TokioIo::new(HeadErrors::new(stream, access_log, address.ip().to_canonical()));
         let serving = http.serve_connection(stream, service).with_upgrades();
         let mut serving = pin!(serving);
         let ended = tokio::select! {
@@ -273,6 +310,8 @@ struct Guarded {
     guard: Option<RequestGuard>,
     #[allow(dead_code)] // as above, for the client behind a proxy
     proxied: Option<Arc<AddressShare>>,
+    /// Its line of the access log.
+    entry: Option<AccessEntry>,
 }
 
 impl HttpBody for Guarded {
@@ -283,7 +322,12 @@ impl HttpBody for Guarded {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        let Guarded { body, entry, .. } = &mut *self;
+        if let Some(entry) = entry {
+            entry.sends(frame.as_ref(), body);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

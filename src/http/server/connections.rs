@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::HeaderMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::access_log::AccessLog;
 use super::address_counts::{AddressCounts, AddressShare, Reached};
 use super::write_rate::TooSlow;
-use crate::http::layers::stack::add_safe_headers;
+use crate::http::layers::safe_headers::SAFE_HEADERS;
 use crate::http::view::to_json;
 use crate::http::{Limits, Problem};
 
@@ -130,17 +130,22 @@ impl Connections {
 }
 
 /// Tells a client why it is refused, and closes. Nothing that it sends is parsed.
-pub async fn turn_away(mut stream: TcpStream, problem: Problem, _farewell: OwnedSemaphorePermit) {
+pub async fn turn_away(
+    mut stream: TcpStream,
+    problem: Problem,
+    client: IpAddr,
+    access_log: AccessLog,
+    _farewell: OwnedSemaphorePermit,
+) {
     let body = to_json(&problem.document());
-    let mut headers = HeaderMap::new();
-    add_safe_headers(&mut headers);
+    access_log.refused(client, Some((problem.status(), body.len())));
     let mut answer = format!(
         "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\n\
          content-length: {}\r\nretry-after: 10\r\nconnection: close\r\n",
         body.len()
     )
     .into_bytes();
-    for (name, value) in &headers {
+    for (name, value) in SAFE_HEADERS {
         answer.extend_from_slice(name.as_str().as_bytes());
         answer.extend_from_slice(b": ");
         answer.extend_from_slice(value.as_bytes());

@@ -20,8 +20,17 @@ pub fn add(headers: &mut HeaderMap) {
     }
 }
 
-fn value(now: SystemTime) -> Option<HeaderValue> {
-    let now = Timestamp::try_from(now).ok().filter(|now| *now >= Timestamp::UNIX_EPOCH)?;
+/// The time now, when the system has a usable clock.
+pub fn now() -> Option<Timestamp> {
+    usable(SystemTime::now())
+}
+
+fn usable(clock: SystemTime) -> Option<Timestamp> {
+    Timestamp::try_from(clock).ok().filter(|now| *now >= Timestamp::UNIX_EPOCH)
+}
+
+fn value(clock: SystemTime) -> Option<HeaderValue> {
+    let now = usable(clock)?;
     LAST.with_borrow_mut(|last| match last {
         Some((second, value)) if *second == now.as_second() => Some(value.clone()),
         _ => {

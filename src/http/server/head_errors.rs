@@ -2,13 +2,15 @@
 //! other refusal is, a problem document with the headers that keep browsers safe.
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::http::layers::stack::add_safe_headers;
+use super::access_log::AccessLog;
+use crate::http::layers::safe_headers::SAFE_HEADERS;
 
 /// The longest answer that hyper makes by itself: a status and three headers.
 const LONGEST: usize = 512;
@@ -20,6 +22,9 @@ pub struct HeadErrors<S> {
     is_flushed: bool,
     /// What is written in the place of hyper's answer.
     instead: Option<Instead>,
+    access_log: AccessLog,
+    /// Whose line of the access log it is.
+    client: IpAddr,
 }
 
 struct Instead {
@@ -30,9 +35,9 @@ struct Instead {
 }
 
 impl<S> HeadErrors<S> {
-    /// Wraps a connection.
-    pub fn new(stream: S) -> Self {
-        HeadErrors { stream, is_flushed: true, instead: None }
+    /// Wraps a connection of a client.
+    pub fn new(stream: S, access_log: AccessLog, client: IpAddr) -> Self {
+        HeadErrors { stream, is_flushed: true, instead: None, access_log, client }
     }
 
     /// Gives the connection back.
@@ -47,8 +52,10 @@ impl<S: AsyncWrite + Unpin> HeadErrors<S> {
         if std::mem::take(&mut self.is_flushed)
             && let Some(status) = own_answer(bytes)
         {
-            let bytes_instead = problem(status);
-            self.instead = Some(Instead { bytes: bytes_instead, written: 0, of: bytes.len() });
+            let body = problem(status);
+            self.access_log.unreadable(self.client, status, body.len());
+            self.instead =
+                Some(Instead { bytes: response(status, &body), written: 0, of: bytes.len() });
         }
     }
 
@@ -80,8 +87,8 @@ fn own_answer(bytes: &[u8]) -> Option<StatusCode> {
         .find(|known| known.as_u16() == status)
 }
 
-/// The whole answer; the connection ends with it.
-fn problem(status: StatusCode) -> Vec<u8> {
+/// The problem document of a status.
+fn problem(status: StatusCode) -> String {
     let (code, detail) = match status {
         StatusCode::URI_TOO_LONG => ("uri_too_long", "the address of the request is too long"),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
@@ -91,14 +98,17 @@ fn problem(status: StatusCode) -> Vec<u8> {
         _ => ("malformed_request", "the head of the request is no HTTP/1.1"),
     };
     let title = status.canonical_reason().unwrap_or_default();
-    let body = format!(
+    format!(
         r#"{{"type":"urn:cortado:problem:{code}","title":"{title}","status":{},"detail":"{detail}","code":"{code}"}}"#,
         status.as_u16()
-    );
+    )
+}
+
+/// The whole response; the connection ends with it.
+fn response(status: StatusCode, body: &str) -> Vec<u8> {
+    let title = status.canonical_reason().unwrap_or_default();
     let mut answer = format!("HTTP/1.1 {} {title}\r\n", status.as_u16()).into_bytes();
-    let mut headers = HeaderMap::new();
-    add_safe_headers(&mut headers);
-    for (name, value) in &headers {
+    for (name, value) in SAFE_HEADERS {
         answer.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
     let length = body.len();
@@ -187,7 +197,8 @@ mod tests {
     #[test]
     fn its_document_is_json() {
         for status in [400, 414, 431] {
-            let answer = problem(StatusCode::from_u16(status).unwrap());
+            let status_code = StatusCode::from_u16(status).unwrap();
+            let answer = response(status_code, &problem(status_code));
             let answer = String::from_utf8(answer).unwrap();
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");

@@ -1,11 +1,14 @@
 //! Connections: accepting them, counting them per address, and closing those whose peer stops reading.
 
 pub mod accept;
+mod access_line;
+pub mod access_log;
 pub mod address_counts;
 pub mod client_address;
 pub mod connections;
 pub mod date;
 pub mod head_errors;
+pub mod request_id;
 pub mod under_way;
 pub mod write_rate;
 pub mod write_timeout;

@@ -17,6 +17,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use crate::clock::SystemClock;
 use crate::engine::{Context, Engine, EngineConfig, KindInfo, Registry, example};
 use crate::http::layers::auth::Hosts;
+use crate::http::server::access_log::AccessLog;
 use crate::http::{Access, Limits, bind, router, serve, wrap};
 use crate::job::{Kind, Outcome, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
@@ -108,7 +109,8 @@ impl Server {
         let app = wrap(app, &setup.limits, setup.access).unwrap();
         let listener = bind(setup.address).unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, app, setup.limits, shutdown.clone()));
+        let (log, stop) = (AccessLog::default(), shutdown.clone());
+        let serving = tokio::spawn(serve(listener, app, setup.limits, log, stop));
         Server { address, engine, shutdown, serving, gate }
     }
 
