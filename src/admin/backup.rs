@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
 use super::{Failed, read_in, report};
-use crate::cli::api::Api;
+use crate::cli::api::ApiClient;
 use crate::cli::export::broken_off;
 use crate::config::BackupArgs;
 
@@ -25,7 +25,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     out: &mut (impl Write + Send),
 ) -> Result<(), Failed> {
-    let api = Api::new(&args.client)?;
+    let api = ApiClient::new(&args.client)?;
     let response = api.get("/api/v1/export").await?;
     let (bytes, received) = mpsc::channel(WAITING);
     let dir = args.dir.clone();

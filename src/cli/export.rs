@@ -1,26 +1,26 @@
-//! `cortado export` of a running server: its lines, as they come, and a check of their checksums.
-//! The last line must be the end, or the export is not whole.
+//! `cortado export` of a running server: prints the lines as they arrive and verifies their checksums.
+//! An export is complete only if its last line is the end.
 
 use std::future::Future;
 use std::io::Write;
 
-use super::Failed;
-use super::api::{Api, causes};
+use super::CliError;
+use super::api::{ApiClient, causes};
 use super::output::say;
 use crate::config::ExportArgs;
 use crate::http::ExportCheck;
 
-/// Prints the lines.
+/// Prints the export.
 ///
 /// # Errors
-/// When the server refuses or breaks off, what came is not what it wrote, or `stop` resolves.
+/// When the server refuses the request or breaks off, a checksum is wrong, or `stop` resolves.
 pub async fn run(
     args: ExportArgs,
     stop: impl Future<Output = ()>,
     out: &mut (impl Write + Send),
-) -> Result<(), Failed> {
+) -> Result<(), CliError> {
     let copying = async {
-        let api = Api::new(&args.client)?;
+        let api = ApiClient::new(&args.client)?;
         let mut response = api.get("/api/v1/export").await?;
         let mut check = ExportCheck::default();
         let unusable = |why: &dyn std::fmt::Display| format!("the export cannot be used: {why}");
@@ -30,21 +30,23 @@ pub async fn run(
         }
         out.flush().map_err(|error| format!("cannot write: {error}"))?;
         if !check.finish().map_err(|why| unusable(&why))? {
-            say("cortado: warning: the server is of an older version; its export has no checksums");
+            say(
+                "cortado: warning: the server runs an older version, whose exports have no checksums",
+            );
         }
         Ok(())
     };
     tokio::select! {
         done = copying => done,
-        () = stop => Err("interrupted; the export is not whole".to_owned()),
+        () = stop => Err("interrupted; the export is incomplete".to_owned()),
     }
 }
 
-/// What to say when the server ends an export in the middle.
-pub(crate) fn broken_off(error: &reqwest::Error) -> Failed {
+/// The message for an export that the server has broken off.
+pub(crate) fn broken_off(error: &reqwest::Error) -> CliError {
     format!(
-        "the server broke the export off ({}): it stopped, it had read for store.max_export, or too little was taken \
-         of it for http.export_min_rate; its log says which",
+        "the server broke off the export ({}): it stopped, the export took longer than store.max_export, or it was read \
+         more slowly than http.export_min_rate; the log of the server has the reason",
         causes(error)
     )
 }
@@ -72,7 +74,7 @@ mod tests {
         let exporting = run(args, std::future::pending(), &mut out);
         let (ended, ()) = tokio::join!(exporting, breaks_off);
         let why = ended.unwrap_err();
-        assert!(why.contains("broke the export off"), "{why}");
+        assert!(why.contains("broke off the export"), "{why}");
         assert!(why.contains("http.export_min_rate") && why.contains("store.max_export"), "{why}");
     }
 }

@@ -1,5 +1,5 @@
-//! One event as one line for people.
-//! Programs take `--json`, which is the event as the server wrote it.
+//! Formats an event as one line for people.
+//! Programs use `--json` instead, which prints the event as the server wrote it.
 
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ struct Event {
     error: Option<Failure>,
     progress: Option<Progress>,
     #[serde(default)]
-    lines: Vec<Line>,
+    lines: Vec<LogLine>,
 }
 
 #[derive(Deserialize)]
@@ -42,13 +42,13 @@ struct Progress {
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct LogLine {
     stream: String,
     text: String,
 }
 
-/// The line, without its end: time, type, kind, job, queue, and what the type adds. Lines of a job's
-/// log follow below, indented. An event that is not understood is shown as it came.
+/// Formats an event without a final newline: time, type, job, kind, queue, and the fields of the type. Log lines follow
+/// on lines of their own, indented. An event that cannot be parsed is printed as it was received.
 pub fn human(event: &str) -> String {
     match serde_json::from_str::<Event>(event) {
         Ok(event) => line(&event),
@@ -88,11 +88,12 @@ fn line(event: &Event) -> String {
     text
 }
 
+/// Appends a part with its control characters escaped.
 fn push(text: &mut String, part: &str) {
     text.push_str(&printable(part));
 }
 
-/// What jobs write must not steer the terminal: control characters are shown, not sent.
+/// Escapes control characters, so that the output of a job cannot control the terminal.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,5 +1,5 @@
-//! L4: the client commands. They speak to a server over HTTP and WebSocket like any other client,
-//! and know nothing of its store or engine.
+//! L4: the client commands. They use a server over HTTP and WebSocket like any other client, and do not depend on its
+//! store or engine.
 
 pub mod api;
 pub mod export;
@@ -12,8 +12,8 @@ pub mod watch;
 
 pub use api::http_client;
 
-/// What went wrong, in words for people; every command ends with exit code 2 then.
-pub type Failed = String;
+/// An error message for people. A command that returns one ends with exit code 2.
+pub type CliError = String;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! `cortado stats`: a server's counters, queues and store size, as a table for people.
-//! Programs take `--json`, which is the server's own answer.
+//! `cortado stats`: prints the counters, the queues and the store size of a server as a table.
+//! Programs use `--json` instead, which prints the response of the server.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,8 +7,8 @@ use std::io::Write;
 
 use serde::Deserialize;
 
-use super::Failed;
-use super::api::{Api, causes};
+use super::CliError;
+use super::api::{ApiClient, causes};
 use crate::config::StatsArgs;
 
 #[derive(Deserialize)]
@@ -40,20 +40,20 @@ struct Storage {
     syncs: u64,
 }
 
-/// Asks and prints.
+/// Reads the counters and prints them.
 ///
 /// # Errors
-/// When the server refuses or the output cannot be written.
-pub async fn run(args: StatsArgs, out: &mut (impl Write + Send)) -> Result<(), Failed> {
-    let response = Api::new(&args.client)?.get("/api/v1/stats").await?;
+/// When the server refuses the request or the output cannot be written.
+pub async fn run(args: StatsArgs, out: &mut (impl Write + Send)) -> Result<(), CliError> {
+    let response = ApiClient::new(&args.client)?.get("/api/v1/stats").await?;
     let text = response.text().await.map_err(|error| causes(&error))?;
     let shown = if args.json { text } else { table(&text)? };
     writeln!(out, "{}", shown.trim_end()).map_err(|error| format!("cannot write: {error}"))
 }
 
-fn table(json: &str) -> Result<String, Failed> {
-    let stats: Stats =
-        serde_json::from_str(json).map_err(|error| format!("the answer is strange: {error}"))?;
+fn table(json: &str) -> Result<String, CliError> {
+    let stats: Stats = serde_json::from_str(json)
+        .map_err(|error| format!("the response of the server cannot be read: {error}"))?;
     let mut text = String::new();
     // Writing into a String cannot fail.
     let mut row = |name: &str, value: String| writeln!(text, "{name:<24} {value}").ok();
@@ -71,22 +71,23 @@ fn table(json: &str) -> Result<String, Failed> {
         );
     }
     let store = &stats.store;
-    row("log", format!("after {} up to {}", stats.oldest, stats.cursor));
+    row("log", format!("{} to {}", stats.oldest, stats.cursor));
     row("disk", bytes(store.disk_bytes));
     row("journal", format!("{} in {} chunks", bytes(store.journal_bytes), store.journal_chunks));
     row("archive", format!("{} jobs in {} runs", store.archived_jobs, store.archive_runs));
     let (accepted, written) = (store.accepted_bytes, store.written_bytes);
-    row("accepted since start", bytes(accepted));
-    let times = match accepted {
+    row("bytes accepted", bytes(accepted));
+    let amplification = match accepted {
         0 => String::new(),
-        accepted => format!(", {:.2} times as much", written as f64 / accepted as f64),
+        accepted => format!(" ({:.2}×)", written as f64 / accepted as f64),
     };
-    row("written since start", format!("{}{times}", bytes(written)));
-    row("groups and syncs", format!("{}, {}", store.groups, store.syncs));
+    row("bytes written", format!("{}{amplification}", bytes(written)));
+    row("group commits", store.groups.to_string());
+    row("disk syncs", store.syncs.to_string());
     Ok(text)
 }
 
-/// In the order of a job's life.
+/// The states in the order in which a job passes them.
 const STATES: [&str; 7] =
     ["scheduled", "available", "running", "retryable", "completed", "discarded", "cancelled"];
 
@@ -114,8 +115,9 @@ mod tests {
             "completed                3",
             "queue mail               3 waiting, 1 running, paused",
             "disk                     2097.2 kB",
-            "written since start      1500 B, 1.50 times as much",
-            "groups and syncs         5, 6",
+            "bytes written            1500 B (1.50×)",
+            "group commits            5",
+            "disk syncs               6",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line:?} is not in\n{text}");
         }

@@ -1,5 +1,5 @@
-//! A subscription that never gives up: reconnects with jittered waits, resumes from its cursor, and
-//! drops what it has seen before.
+//! A subscription to the event stream that reconnects after random delays, resumes from its cursor, and drops events
+//! that it has seen before.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,51 +13,51 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::Failed;
-use super::api::{Api, causes, refusal};
+use super::CliError;
+use super::api::{ApiClient, causes, refusal};
 use crate::job::Cursor;
 
-/// What the stream brings.
+/// What a subscription returns.
 #[derive(Debug)]
-pub enum Item {
+pub enum StreamItem {
     /// An event, as the server wrote it.
     Event(Box<RawValue>),
-    /// Events between the two places are lost to us: the log does not reach back.
+    /// The log does not reach back to the cursor; the events in between are missing.
     Gap {
-        /// Where we were.
+        /// The cursor before the gap.
         from: Cursor,
-        /// Where we are.
+        /// The cursor after the gap.
         to: Cursor,
     },
-    /// The connection ended; the next attempt is made after the wait.
+    /// The connection was lost; the next call reconnects after the delay.
     Lost {
-        /// Why, in words for people.
+        /// The reason, for people.
         why: String,
-        /// How long until the next attempt.
-        wait: Duration,
+        /// The delay before the next attempt.
+        delay: Duration,
     },
 }
 
-/// A subscription.
-pub struct Stream {
-    api: Api,
-    /// The filter, as pairs of the query string.
+/// A subscription to the event stream of a server.
+pub struct EventSubscription {
+    api: ApiClient,
+    /// The filter as pairs of the query string.
     filter: Vec<(&'static str, String)>,
-    /// Everything up to here has been handed out.
+    /// Every event up to here has been received.
     cursor: Option<Cursor>,
     socket: Option<WebSocketStream<MaybeTlsStream<TcpStream>>>,
-    /// Arrived, not handed out yet.
-    waiting: VecDeque<Item>,
-    retry: Retry,
-    /// No message for so long means a dead connection.
-    patience: Duration,
+    /// Items that were received and not returned yet.
+    pending: VecDeque<StreamItem>,
+    reconnect: ReconnectDelay,
+    /// The connection is considered dead after this time without a message.
+    silence_timeout: Duration,
 }
 
-/// What the server says, all types in one: raw values do not survive a tagged enum. Fields that a type
-/// has not stay empty, and so do types and fields that are newer than this client.
+/// A message of the server, with the fields of all types: a tagged enum cannot hold raw values. Fields that a type does
+/// not have stay empty. Types and fields that this client does not know are ignored.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Said {
+struct StreamMessage {
     r#type: String,
     cursor: String,
     heartbeat_ms: u64,
@@ -72,28 +72,28 @@ struct Numbered {
     seq: u64,
 }
 
-impl Stream {
-    /// A subscription that begins after `after`, or now.
-    pub fn new(api: Api, filter: Vec<(&'static str, String)>, after: Option<Cursor>) -> Self {
-        Stream {
+impl EventSubscription {
+    /// Creates a subscription that begins after `after`, or now.
+    pub fn new(api: ApiClient, filter: Vec<(&'static str, String)>, after: Option<Cursor>) -> Self {
+        EventSubscription {
             api,
             filter,
             cursor: after,
             socket: None,
-            waiting: VecDeque::new(),
-            retry: Retry::default(),
-            patience: Duration::from_secs(30),
+            pending: VecDeque::new(),
+            reconnect: ReconnectDelay::default(),
+            silence_timeout: Duration::from_secs(30),
         }
     }
 
-    /// The next thing to know. Nothing is lost when the future is dropped before it is ready, but for
-    /// a connection in the making.
+    /// Returns the next item. If the future is dropped before it is ready, no item is lost, but a connection that is
+    /// being opened is.
     ///
     /// # Errors
-    /// When the server refuses for good: a wrong token, a wrong filter, no such path.
-    pub async fn next(&mut self) -> Result<Item, Failed> {
+    /// When the server refuses the subscription, so that retrying is pointless: wrong token, invalid filter, no such path.
+    pub async fn next(&mut self) -> Result<StreamItem, CliError> {
         loop {
-            if let Some(item) = self.waiting.pop_front() {
+            if let Some(item) = self.pending.pop_front() {
                 return Ok(item);
             }
             let Some(socket) = &mut self.socket else {
@@ -102,29 +102,29 @@ impl Stream {
                 }
                 continue;
             };
-            let why = match timeout(self.patience, socket.next()).await {
+            let why = match timeout(self.silence_timeout, socket.next()).await {
                 Ok(Some(Ok(Message::Text(text)))) => match self.take(&text) {
                     Ok(()) => continue,
                     Err(why) => why,
                 },
                 Ok(Some(Ok(Message::Close(frame)))) => {
-                    // Sends our half of the closing handshake; the connection is over either way.
+                    // Completes the closing handshake; the connection has ended in any case.
                     socket.flush().await.ok();
                     let reason = frame.map(|frame| format!(" ({}: {})", frame.code, frame.reason));
-                    format!("the server closed the stream{}", reason.unwrap_or_default())
+                    format!("the server closed the connection{}", reason.unwrap_or_default())
                 }
                 Ok(Some(Ok(_))) => continue,
                 Ok(Some(Err(error))) => causes(&error),
-                Ok(None) => "the connection ended".to_owned(),
-                Err(_) => "the server fell silent".to_owned(),
+                Ok(None) => "the connection was lost".to_owned(),
+                Err(_) => "the server stopped sending".to_owned(),
             };
             return Ok(self.lost(why));
         }
     }
 
-    /// `None` when connected.
-    async fn connect(&mut self) -> Result<Option<Item>, Failed> {
-        tokio::time::sleep(self.retry.take_wait()).await;
+    /// Connects. Returns `None` when connected, and otherwise the item that says why not.
+    async fn connect(&mut self) -> Result<Option<StreamItem>, CliError> {
+        tokio::time::sleep(self.reconnect.take_delay()).await;
         let mut url = self.api.url("/api/v1/ws");
         if url.set_scheme("ws").is_err() || self.api.url("").scheme() == "https" {
             return Err("streams over https are not supported yet".to_owned());
@@ -144,79 +144,85 @@ impl Stream {
                 let status = response.status();
                 let body = response.body().as_deref().unwrap_or_default();
                 let why = refusal(&status.to_string(), body);
-                let for_good = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
-                if for_good { Err(why) } else { Ok(Some(self.lost(why))) }
+                let is_permanent =
+                    status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
+                if is_permanent { Err(why) } else { Ok(Some(self.lost(why))) }
             }
             Ok(Err(error)) => Ok(Some(self.lost(causes(&error)))),
-            Err(_) => Ok(Some(self.lost("the server does not answer".to_owned()))),
+            Err(_) => Ok(Some(self.lost("connecting to the server timed out".to_owned()))),
         }
     }
 
-    fn lost(&mut self, why: String) -> Item {
+    fn lost(&mut self, why: String) -> StreamItem {
         self.socket = None;
-        Item::Lost { why, wait: self.retry.plan() }
+        StreamItem::Lost { why, delay: self.reconnect.plan() }
     }
 
-    /// Takes one message; the error says what is wrong with it.
+    /// Handles one message; the error says what is wrong with it.
     fn take(&mut self, text: &str) -> Result<(), String> {
-        let said: Said = serde_json::from_str(text)
-            .map_err(|error| format!("the server said something that is no message: {error}"))?;
-        match said.r#type.as_str() {
+        let message: StreamMessage = serde_json::from_str(text)
+            .map_err(|error| format!("the server sent an invalid message: {error}"))?;
+        match message.r#type.as_str() {
             "hello" => {
-                self.retry = Retry::default();
-                self.patience = Duration::from_millis(said.heartbeat_ms.max(1_000)) * 3;
-                self.cursor = Some(self.cursor.unwrap_or(said.cursor.parse()?));
+                self.reconnect = ReconnectDelay::default();
+                self.silence_timeout = Duration::from_millis(message.heartbeat_ms.max(1_000)) * 3;
+                self.cursor = Some(self.cursor.unwrap_or(message.cursor.parse()?));
             }
             "events" => {
-                let cursor: Cursor = said.cursor.parse()?;
+                let cursor: Cursor = message.cursor.parse()?;
                 let seen = self.cursor.filter(|seen| seen.epoch == cursor.epoch);
-                for event in said.events {
-                    let numbered: Numbered = serde_json::from_str(event.get())
-                        .map_err(|error| format!("an event has no number: {error}"))?;
+                for event in message.events {
+                    let numbered: Numbered =
+                        serde_json::from_str(event.get()).map_err(|error| {
+                            format!("the server sent an event without a number: {error}")
+                        })?;
                     if seen.is_none_or(|seen| numbered.seq > seen.seq) {
-                        self.waiting.push_back(Item::Event(event));
+                        self.pending.push_back(StreamItem::Event(event));
                     }
                 }
                 self.cursor = Some(cursor);
             }
             "gap" => {
-                let (from, to) = (said.from.parse()?, said.to.parse()?);
+                let (from, to) = (message.from.parse()?, message.to.parse()?);
                 self.cursor = Some(to);
-                self.waiting.push_back(Item::Gap { from, to });
+                self.pending.push_back(StreamItem::Gap { from, to });
             }
-            "mark" => self.cursor = Some(said.cursor.parse()?),
-            "bye" => self.retry.asked = Some(Duration::from_millis(said.retry_ms)),
-            _ => {} // of no interest here
+            "mark" => self.cursor = Some(message.cursor.parse()?),
+            "bye" => self.reconnect.requested = Some(Duration::from_millis(message.retry_ms)),
+            _ => {} // not needed here
         }
         Ok(())
     }
 }
 
-/// When to try again: first at a random moment of what the server asked for, then at a random moment
-/// of a bound that doubles up to half a minute.
+/// The delay before the next attempt to connect. It is random up to a bound: at first the one that the server has asked
+/// for, and then one that doubles up to half a minute.
 #[derive(Debug, Default)]
-struct Retry {
-    /// From `bye`.
-    asked: Option<Duration>,
+struct ReconnectDelay {
+    /// The bound from `bye`.
+    requested: Option<Duration>,
     failures: u32,
-    wait: Duration,
+    /// The delay that was chosen and not taken yet.
+    delay: Duration,
 }
 
-impl Retry {
+impl ReconnectDelay {
+    /// Chooses the next delay.
     fn plan(&mut self) -> Duration {
-        let doubled = Duration::from_millis(1_000 << self.failures.min(5)).min(MAX_WAIT);
-        let bound = self.asked.take().unwrap_or(doubled).min(MAX_WAIT);
+        let doubled = Duration::from_millis(1_000 << self.failures.min(5)).min(MAX_DELAY);
+        let bound = self.requested.take().unwrap_or(doubled).min(MAX_DELAY);
         self.failures += 1;
-        self.wait = bound.mul_f64(fastrand::f64());
-        self.wait
+        self.delay = bound.mul_f64(fastrand::f64());
+        self.delay
     }
 
-    fn take_wait(&mut self) -> Duration {
-        std::mem::take(&mut self.wait)
+    fn take_delay(&mut self) -> Duration {
+        std::mem::take(&mut self.delay)
     }
 }
 
-const MAX_WAIT: Duration = Duration::from_secs(30);
+/// The largest bound.
+const MAX_DELAY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -224,14 +230,17 @@ mod tests {
 
     #[test]
     fn waits_are_random_below_a_bound_that_grows_and_a_bye_sets_the_first() {
-        let mut retry = Retry { asked: Some(Duration::from_millis(10)), ..Retry::default() };
-        assert!(retry.plan() <= Duration::from_millis(10));
+        let mut delay = ReconnectDelay {
+            requested: Some(Duration::from_millis(10)),
+            ..ReconnectDelay::default()
+        };
+        assert!(delay.plan() <= Duration::from_millis(10));
         for failures in 1..200 {
-            assert_eq!(retry.failures, failures);
-            let bound = Duration::from_secs(1 << failures.min(5)).min(MAX_WAIT);
-            assert!(retry.plan() <= bound);
+            assert_eq!(delay.failures, failures);
+            let bound = Duration::from_secs(1 << failures.min(5)).min(MAX_DELAY);
+            assert!(delay.plan() <= bound);
         }
-        assert!(retry.take_wait() <= MAX_WAIT);
-        assert_eq!(retry.take_wait(), Duration::ZERO);
+        assert!(delay.take_delay() <= MAX_DELAY);
+        assert_eq!(delay.take_delay(), Duration::ZERO);
     }
 }

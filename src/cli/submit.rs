@@ -1,5 +1,5 @@
-//! `cortado submit`: hands in one job and, when asked, waits for its end on the event stream.
-//! Exit codes: 0 accepted, or completed; 1 discarded, cancelled or removed; 2 not accepted or not known.
+//! `cortado submit`: submits one job, and with `--wait` follows the event stream until it is final.
+//! Exit codes: 0 accepted or completed; 1 discarded, cancelled or deleted; 2 not accepted, or the outcome is unknown.
 
 use std::future::{Future, pending};
 use std::io::{Read, Write};
@@ -8,31 +8,31 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Failed;
-use super::api::{Api, causes};
+use super::CliError;
+use super::api::{ApiClient, causes};
 use super::line::printable;
 use super::output::say;
-use super::stream::{Item, Stream};
+use super::stream::{EventSubscription, StreamItem};
 use crate::config::SubmitArgs;
 use crate::job::{Cursor, Json};
 
-/// How the job fared.
+/// The outcome of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// The server has it; nobody waited.
+pub enum SubmitOutcome {
+    /// The server has accepted the job; the command did not wait.
     Accepted,
-    /// It completed.
+    /// The job completed.
     Completed,
-    /// It was discarded, cancelled or removed.
-    GivenUp,
+    /// The job was discarded, cancelled or deleted.
+    NotCompleted,
 }
 
-impl Fate {
+impl SubmitOutcome {
     /// The exit code of the command.
     pub fn exit_code(self) -> u8 {
         match self {
-            Fate::Accepted | Fate::Completed => 0,
-            Fate::GivenUp => 1,
+            SubmitOutcome::Accepted | SubmitOutcome::Completed => 0,
+            SubmitOutcome::NotCompleted => 1,
         }
     }
 }
@@ -59,12 +59,12 @@ struct Submission<'a> {
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct SubmittedJob {
     id: String,
 }
 
 #[derive(Deserialize)]
-struct JobNow {
+struct JobAnswer {
     state: String,
     cursor: String,
     result: Option<Box<RawValue>>,
@@ -77,17 +77,17 @@ struct Failure {
     message: String,
 }
 
-/// Submits and prints the job's id, or with `--wait` its result as JSON. The id then goes to standard
-/// error, so that standard output is the result alone.
+/// Submits a job and prints its id. With `--wait` it prints the result as JSON, and the id on standard error, so that
+/// standard output has only the result.
 ///
 /// # Errors
-/// When the payload is no JSON, the server refuses, `stop` resolves, or `--wait` runs out.
+/// When the payload is not valid JSON, the server refuses the job, `stop` resolves, or the wait times out.
 pub async fn run(
     args: SubmitArgs,
     stop: impl Future<Output = ()>,
     out: &mut (impl Write + Send),
-) -> Result<Fate, Failed> {
-    let api = Api::new(&args.client)?;
+) -> Result<SubmitOutcome, CliError> {
+    let api = ApiClient::new(&args.client)?;
     let payload = payload(args.payload.as_deref())?;
     let submission = Submission {
         kind: args.kind.as_str(),
@@ -102,27 +102,27 @@ pub async fn run(
         tags: args.tag.iter().map(|tag| tag.as_str()).collect(),
     };
     let row = api.post("/api/v1/jobs", &submission).await?;
-    let row: Row = row.json().await.map_err(|error| causes(&error))?;
-    let Some(patience) = args.wait else {
+    let row: SubmittedJob = row.json().await.map_err(|error| causes(&error))?;
+    let Some(limit) = args.wait else {
         write(out, &row.id)?;
-        return Ok(Fate::Accepted);
+        return Ok(SubmitOutcome::Accepted);
     };
     say(&row.id);
     tokio::select! {
-        job = wait(&api, &row.id) => tell(job?, out),
-        () = stop => Err("interrupted; the job goes on".to_owned()),
-        () = end_of(patience) => Err("the job has not ended in time; it goes on".to_owned()),
+        job = wait(&api, &row.id) => report(job?, out),
+        () = stop => Err("interrupted; the job is not cancelled".to_owned()),
+        () = timeout(limit) => Err("the job has not ended in time; it is not cancelled".to_owned()),
     }
 }
 
-async fn end_of(patience: Option<Duration>) {
-    match patience {
-        Some(patience) => tokio::time::sleep(patience).await,
+async fn timeout(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
         None => pending().await,
     }
 }
 
-fn payload(given: Option<&str>) -> Result<Option<Box<RawValue>>, Failed> {
+fn payload(given: Option<&str>) -> Result<Option<Box<RawValue>>, CliError> {
     let text = match given {
         None => return Ok(None),
         Some("-") => {
@@ -134,45 +134,47 @@ fn payload(given: Option<&str>) -> Result<Option<Box<RawValue>>, Failed> {
         }
         Some(text) => text.to_owned(),
     };
-    let json = Json::parse(&text).map_err(|error| format!("the payload is no JSON: {error}"))?;
+    let json =
+        Json::parse(&text).map_err(|error| format!("the payload is not valid JSON: {error}"))?;
     Ok(Some(json.raw()))
 }
 
-/// The job once it has come to its end; `None` when it was removed. Reads it first and follows the
-/// stream from that place, so that an end in between is not missed.
-async fn wait(api: &Api, id: &str) -> Result<Option<JobNow>, Failed> {
+/// Returns the job once it is final; `None` when it was deleted. It reads the job first and follows the stream from the
+/// cursor of that read, so that no change is missed.
+async fn wait(api: &ApiClient, id: &str) -> Result<Option<JobAnswer>, CliError> {
     let path = format!("/api/v1/jobs/{id}");
     loop {
-        let job: JobNow = api.read(&path).await?;
+        let job: JobAnswer = api.read(&path).await?;
         if matches!(job.state.as_str(), "completed" | "discarded" | "cancelled") {
             return Ok(Some(job));
         }
         let after: Cursor = job.cursor.parse()?;
-        let ends = "job.completed,job.discarded,job.cancelled,job.deleted";
-        let filter = vec![("job", id.to_owned()), ("type", ends.to_owned())];
-        let mut stream = Stream::new(api.clone(), filter, Some(after));
+        let final_types = "job.completed,job.discarded,job.cancelled,job.deleted";
+        let filter = vec![("job", id.to_owned()), ("type", final_types.to_owned())];
+        let mut stream = EventSubscription::new(api.clone(), filter, Some(after));
         loop {
             match stream.next().await? {
-                Item::Event(event) if event.get().contains(r#""type":"job.deleted""#) => {
+                StreamItem::Event(event) if event.get().contains(r#""type":"job.deleted""#) => {
                     return Ok(None);
                 }
-                Item::Event(_) | Item::Gap { .. } => break, // look again
-                Item::Lost { why, wait } => {
-                    say(&format!("cortado: {why}; trying again in {:.1} s", wait.as_secs_f64()));
+                StreamItem::Event(_) | StreamItem::Gap { .. } => break, // read the job again
+                StreamItem::Lost { why, delay } => {
+                    say(&format!("cortado: {why}; retrying in {:.1} s", delay.as_secs_f64()));
                 }
             }
         }
     }
 }
 
-fn tell(job: Option<JobNow>, out: &mut impl Write) -> Result<Fate, Failed> {
+/// Prints the outcome of a job.
+fn report(job: Option<JobAnswer>, out: &mut impl Write) -> Result<SubmitOutcome, CliError> {
     let Some(job) = job else {
-        say("cortado: the job was removed");
-        return Ok(Fate::GivenUp);
+        say("cortado: the job was deleted");
+        return Ok(SubmitOutcome::NotCompleted);
     };
     if job.state == "completed" {
         write(out, job.result.as_deref().unwrap_or(RawValue::NULL).get())?;
-        return Ok(Fate::Completed);
+        return Ok(SubmitOutcome::Completed);
     }
     match job.error {
         Some(Failure { class, message }) => {
@@ -180,10 +182,10 @@ fn tell(job: Option<JobNow>, out: &mut impl Write) -> Result<Fate, Failed> {
         }
         None => say(&format!("cortado: the job was {}", job.state)),
     }
-    Ok(Fate::GivenUp)
+    Ok(SubmitOutcome::NotCompleted)
 }
 
-fn write(out: &mut impl Write, text: &str) -> Result<(), Failed> {
+fn write(out: &mut impl Write, text: &str) -> Result<(), CliError> {
     writeln!(out, "{text}")
         .and_then(|()| out.flush())
         .map_err(|error| format!("cannot write: {error}"))

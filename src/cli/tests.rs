@@ -10,12 +10,12 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::submit::Fate;
-use super::{Failed, submit, watch};
+use super::submit::SubmitOutcome;
+use super::{CliError, submit, watch};
 use crate::config::{Cli, Command};
 use crate::http::tests::support::{Server, Setup, within};
 
-/// A terminal that hands each line to the test; broken once the test has let go of its end.
+/// An output that passes each line to the test; writing fails once the test has dropped the receiver.
 struct Lines {
     sender: mpsc::UnboundedSender<String>,
     text: String,
@@ -46,22 +46,22 @@ fn command(words: &[&str]) -> Command {
     Cli::try_parse_from([&["cortado"], words].concat()).unwrap().into_command()
 }
 
-fn watching(words: &[&str]) -> (JoinHandle<Result<(), Failed>>, mpsc::UnboundedReceiver<String>) {
+fn watching(words: &[&str]) -> (JoinHandle<Result<(), CliError>>, mpsc::UnboundedReceiver<String>) {
     let Command::Watch(args) = command(words) else { panic!("watch was expected") };
     let (mut out, lines) = lines();
     (tokio::spawn(async move { watch::run(args, pending(), &mut out).await }), lines)
 }
 
-async fn submitted(words: &[&str]) -> (Result<Fate, Failed>, Vec<String>) {
+async fn submitted(words: &[&str]) -> (Result<SubmitOutcome, CliError>, Vec<String>) {
     let Command::Submit(args) = command(words) else { panic!("submit was expected") };
     let (mut out, mut lines) = lines();
-    let fate = within(submit::run(args, pending(), &mut out)).await;
+    let outcome = within(submit::run(args, pending(), &mut out)).await;
     drop(out);
     let mut printed = Vec::new();
     while let Some(line) = lines.recv().await {
         printed.push(line);
     }
-    (fate, printed)
+    (outcome, printed)
 }
 
 fn seq(line: &str) -> u64 {
@@ -91,7 +91,7 @@ async fn watch_survives_a_restart_of_the_server_without_loss_or_doubles() {
     }
     assert_eq!(seq(&within(lines.recv()).await.unwrap()), 4);
     assert_eq!(seq(&within(lines.recv()).await.unwrap()), 5);
-    // Nobody reads any more: the next line ends the command.
+    // The reader has gone: the next line ends the command.
     drop(lines);
     server.job(r#","queue":"a""#).await;
     assert_eq!(within(watch).await.unwrap(), Ok(()));
@@ -122,17 +122,20 @@ async fn submit_prints_the_id_or_waits_for_the_result() {
     let server = Server::start().await;
     let url = server.url("");
     let args = ["submit", "echo", "--server", &url, "--delay", "1h", "--key", "k"];
-    let (fate, printed) = submitted(&args).await;
-    assert_eq!((fate.unwrap().exit_code(), printed.len()), (0, 1));
+    let (outcome, printed) = submitted(&args).await;
+    assert_eq!((outcome.unwrap().exit_code(), printed.len()), (0, 1));
     assert_eq!(server.get(&format!("/api/v1/jobs/{}", printed[0])).await.status, 200);
 
     let payload = r#"{"b": 1.0}"#;
     let args = ["submit", "echo", payload, "--server", &url, "--delay", "50ms", "--wait"];
-    let (fate, printed) = submitted(&args).await;
-    assert_eq!((fate, printed.as_slice()), (Ok(Fate::Completed), &[r#"{"b":1.0}"#.to_owned()][..]));
+    let (outcome, printed) = submitted(&args).await;
+    assert_eq!(
+        (outcome, printed.as_slice()),
+        (Ok(SubmitOutcome::Completed), &[r#"{"b":1.0}"#.to_owned()][..])
+    );
 
-    let (fate, printed) = submitted(&["submit", "refuse", "--server", &url, "--wait"]).await;
-    assert_eq!((fate.unwrap().exit_code(), printed.len()), (1, 0));
+    let (outcome, printed) = submitted(&["submit", "refuse", "--server", &url, "--wait"]).await;
+    assert_eq!((outcome.unwrap().exit_code(), printed.len()), (1, 0));
 }
 
 #[tokio::test]
@@ -143,7 +146,7 @@ async fn submit_says_why_it_could_not() {
     let why = failed(&["submit", "nope", "--server", &url]).await;
     assert!(why.contains("unknown_kind") && why.contains("echo"), "{why}");
     let why = failed(&["submit", "echo", "{", "--server", &url]).await;
-    assert!(why.contains("no JSON"), "{why}");
+    assert!(why.contains("not valid JSON"), "{why}");
     let late = ["submit", "echo", "--server", &url, "--delay", "1h", "--wait=50ms"];
     assert!(failed(&late).await.contains("in time"));
     server.stop().await;

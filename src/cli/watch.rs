@@ -1,28 +1,28 @@
-//! `cortado watch`: one line an event, for as long as somebody reads. Reconnects and resumes by
-//! itself; what it has to say about the connection goes to standard error.
+//! `cortado watch`: prints one line per event until its reader has gone. It reconnects and resumes automatically, and
+//! prints messages about the connection on standard error.
 
 use std::future::Future;
 use std::io::{self, Write};
 
-use super::Failed;
-use super::api::Api;
+use super::CliError;
+use super::api::ApiClient;
 use super::line::human;
 use super::output::say;
-use super::stream::{Item, Stream};
+use super::stream::{EventSubscription, StreamItem};
 use crate::config::WatchArgs;
 
-/// Prints events until `stop` resolves (Ctrl-C) or nobody reads `out` any more.
+/// Prints events until `stop` resolves (Ctrl-C) or the reader of `out` has gone.
 ///
 /// # Errors
-/// When the server refuses for good.
+/// When the server refuses the subscription.
 pub async fn run(
     args: WatchArgs,
     stop: impl Future<Output = ()>,
     out: &mut (impl Write + Send),
-) -> Result<(), Failed> {
-    let api = Api::new(&args.client)?;
+) -> Result<(), CliError> {
+    let api = ApiClient::new(&args.client)?;
     let server = args.client.server.clone();
-    let mut stream = Stream::new(api, filter(&args), args.after);
+    let mut stream = EventSubscription::new(api, filter(&args), args.after);
     let mut stop = std::pin::pin!(stop);
     loop {
         let item = tokio::select! {
@@ -30,19 +30,16 @@ pub async fn run(
             () = &mut stop => return Ok(()),
         };
         let written = match item {
-            Item::Event(event) if args.json => writeln!(out, "{}", event.get()),
-            Item::Event(event) => writeln!(out, "{}", human(event.get())),
-            Item::Gap { from, to } => {
+            StreamItem::Event(event) if args.json => writeln!(out, "{}", event.get()),
+            StreamItem::Event(event) => writeln!(out, "{}", human(event.get())),
+            StreamItem::Gap { from, to } => {
                 say(&format!(
-                    "cortado: the log does not reach back: events from {from} to {to} are missing"
+                    "cortado: the log does not reach back far enough; events from {from} to {to} are missing"
                 ));
                 Ok(())
             }
-            Item::Lost { why, wait } => {
-                say(&format!(
-                    "cortado: {server}: {why}; trying again in {:.1} s",
-                    wait.as_secs_f64()
-                ));
+            StreamItem::Lost { why, delay } => {
+                say(&format!("cortado: {server}: {why}; retrying in {:.1} s", delay.as_secs_f64()));
                 Ok(())
             }
         };

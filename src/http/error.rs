@@ -1,5 +1,5 @@
-//! Problem details (RFC 9457): every answer that is not a success, with a stable `code`.
-//! One `match` says which status an error of the engine becomes.
+//! Problem details (RFC 9457), the form of every error response, with a stable `code`.
+//! One `match` maps the errors of the engine to a status.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +10,7 @@ use crate::job::schema::Wrong;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{JobId, ScheduleName, TooComplex};
 
-/// What went wrong, ready to be an answer:
+/// An error response:
 /// `{"type","title","status","detail","code","errors":[{"field","message"}]?}`.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -18,21 +18,21 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     errors: Vec<FieldProblem>,
-    /// Seconds after which it is worth trying again.
+    /// The delay in seconds after which a client may retry.
     retry_after: Option<u32>,
-    /// Whether the answer asks for credentials.
+    /// The `WWW-Authenticate` header, if the response asks for credentials.
     challenge: Option<HeaderValue>,
 }
 
-/// One field that is not acceptable.
+/// One invalid field.
 #[derive(Debug, Clone, Serialize)]
 struct FieldProblem {
-    /// The field's name; `[3].kind` for the fourth job of a batch.
+    /// The name of the field, such as `[3].kind` for the fourth job of a batch.
     field: String,
     message: String,
 }
 
-/// A problem document.
+/// The JSON of a problem document.
 #[derive(Serialize)]
 pub(super) struct Document<'a> {
     r#type: String,
@@ -45,33 +45,33 @@ pub(super) struct Document<'a> {
 }
 
 impl Problem {
-    /// A problem with a status, a code that never changes, and what happened this time. What it repeats of
-    /// the request is shortened, so that no answer grows with what was sent.
+    /// Creates a problem with a status, a stable code and a description of this occurrence. The description is
+    /// shortened, so that no response grows with what the request contained.
     pub fn new(status: StatusCode, code: &'static str, detail: impl AsRef<str>) -> Self {
         let detail = shorten(detail.as_ref(), MAX_MESSAGE);
         Problem { status, code, detail, errors: Vec::new(), retry_after: None, challenge: None }
     }
 
-    /// Tells when to try again (RFC 9110, `Retry-After`), in seconds.
+    /// Adds `Retry-After` (RFC 9110) with a delay in seconds.
     pub fn retry_after(self, seconds: u32) -> Self {
         Problem { retry_after: Some(seconds), ..self }
     }
 
-    /// Asks for credentials (RFC 9110, `WWW-Authenticate`).
+    /// Asks for credentials with `WWW-Authenticate` (RFC 9110).
     pub fn challenge(self, challenge: HeaderValue) -> Self {
         Problem { challenge: Some(challenge), ..self }
     }
 
-    /// A payload, or something around it, that is nested too deep or has too many values; `at` is the index of
-    /// its job in a batch.
+    /// A payload or a document around it that is nested too deeply or has too many values; `at` is the index of the job
+    /// in a batch.
     pub fn too_complex(at: Option<usize>, why: TooComplex) -> Self {
         let field = field_of_job(at, "payload");
-        let detail = format!("the payload is not accepted: {why}");
+        let detail = format!("the payload is invalid: {why}");
         let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why.code(), detail);
         problem.with_errors(std::iter::once((field, why.to_string())))
     }
 
-    /// Lists the first errors and counts the others.
+    /// Adds the first errors, and the number of the others.
     fn with_errors(self, mut all: impl Iterator<Item = (String, String)>) -> Self {
         let listed = all.by_ref().take(MAX_ERRORS).map(|(field, message)| FieldProblem {
             field: shorten(&field, MAX_NAME),
@@ -86,25 +86,25 @@ impl Problem {
         Problem { errors, ..self }
     }
 
-    /// The fields of one job that are wrong.
+    /// The invalid fields of one job.
     pub fn invalid_job(errors: Vec<FieldError>) -> Self {
         let errors = errors.into_iter().map(|e| (e.field.to_owned(), e.message));
         Problem::invalid_fields("invalid_job", errors)
     }
 
-    /// The fields of a schedule that are wrong.
+    /// The invalid fields of a schedule.
     pub fn invalid_schedule(errors: Vec<FieldError>) -> Self {
         let errors = errors.into_iter().map(|e| (e.field.to_owned(), e.message));
         Problem::invalid_fields("invalid_schedule", errors)
     }
 
-    /// No such schedule.
+    /// There is no schedule with this name.
     pub fn no_such_schedule(name: &ScheduleName) -> Self {
-        let detail = format!("there is no schedule {name}");
+        let detail = format!("no such schedule: {name}");
         Problem::new(StatusCode::NOT_FOUND, "no_such_schedule", detail)
     }
 
-    /// Why a schedule was not changed.
+    /// A change of a schedule was refused.
     pub fn schedule(error: &ScheduleError) -> Self {
         let (status, code) = match error {
             ScheduleError::NotFound => (StatusCode::NOT_FOUND, "no_such_schedule"),
@@ -116,7 +116,7 @@ impl Problem {
         Problem::new(status, code, error.to_string())
     }
 
-    /// The fields of the jobs of a batch that are wrong, by their place in it.
+    /// The invalid fields of the jobs of a batch, with the index of each job.
     pub fn invalid_batch(errors: Vec<(usize, FieldError)>) -> Self {
         let errors = errors
             .into_iter()
@@ -124,7 +124,7 @@ impl Problem {
         Problem::invalid_fields("invalid_job", errors)
     }
 
-    /// The properties of a payload that do not fit its kind; `at` is the index of its job in a batch.
+    /// The properties of a payload that violate the schema of its kind; `at` is the index of the job in a batch.
     fn invalid_payload(at: Option<usize>, wrong: &[Wrong], detail: String) -> Self {
         let payload = field_of_job(at, "payload");
         let errors = wrong.iter().map(|one| {
@@ -136,26 +136,26 @@ impl Problem {
     }
 
     fn invalid_fields(code: &'static str, errors: impl Iterator<Item = (String, String)>) -> Self {
-        let detail = "some fields are not acceptable; errors names each";
+        let detail = "some fields are invalid; see errors";
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with_errors(errors)
     }
 
-    /// What is to be done is not told in a way that can be understood.
+    /// The request for an action is invalid.
     pub fn invalid_control(error: &impl std::fmt::Display) -> Self {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_control", error.to_string())
     }
 
-    /// No such job.
+    /// There is no job with this id.
     pub fn no_such_job(id: &str) -> Self {
-        Problem::new(StatusCode::NOT_FOUND, "no_such_job", format!("there is no job {id}"))
+        Problem::new(StatusCode::NOT_FOUND, "no_such_job", format!("no such job: {id}"))
     }
 
-    /// A parameter of the query or the path that is not acceptable.
+    /// A parameter of the query or the path is invalid.
     pub fn invalid_parameter(detail: impl AsRef<str>) -> Self {
         Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
     }
 
-    /// The refusal of a control.
+    /// An action on a job was refused.
     pub fn refused(id: JobId, error: &ControlError) -> Self {
         match error {
             ControlError::NotFound => Problem::no_such_job(&id.to_string()),
@@ -165,24 +165,24 @@ impl Problem {
         }
     }
 
-    /// An address holds as many connections as it may.
+    /// The address has reached its limit of connections.
     pub fn too_many_connections(held: usize) -> Self {
-        let detail = format!("your address holds {held} connections already");
+        let detail = format!("your address has {held} open connections, which is the limit");
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail);
         problem.retry_after(10)
     }
 
-    /// The status it answers with.
+    /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The stable name of the problem.
+    /// The stable code of the problem.
     pub fn code(&self) -> &'static str {
         self.code
     }
 
-    /// The problem as it is written (RFC 9457).
+    /// The JSON of the problem (RFC 9457).
     pub(super) fn document(&self) -> Document<'_> {
         Document {
             r#type: format!("urn:cortado:problem:{}", self.code),
@@ -194,13 +194,13 @@ impl Problem {
         }
     }
 
-    /// What happened this time, for people.
+    /// The description of this occurrence, for people.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 }
 
-/// The name of a job's field in an error: `payload`, or `[0].payload` in the first job of a batch.
+/// The name of a field of a job in an error: `payload`, or `[0].payload` in the first job of a batch.
 fn field_of_job(at: Option<usize>, field: &str) -> String {
     match at {
         Some(at) => format!("[{at}].{field}"),
@@ -250,7 +250,7 @@ impl From<EngineError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        // 503 is a state that the health endpoints and the store tell of; it is not logged per request.
+        // 503 is not logged for each request: the store and the health checks report that state.
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(code = self.code, detail = self.detail, "a request failed");
         }
@@ -266,7 +266,7 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if self.status == StatusCode::UPGRADE_REQUIRED {
-            // RFC 9110 §15.5.22, RFC 6455 §4.4: to what, and to which version of it.
+            // The protocol and the version to upgrade to (RFC 9110 §15.5.22, RFC 6455 §4.4).
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }

@@ -168,7 +168,7 @@ async fn watch_survives_restarts_and_prints_each_event_once() {
     let printed: Vec<Event> =
         printed.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(printed, log);
-    assert!(watch.err.so_far().iter().any(|line| line.contains("trying again")));
+    assert!(watch.err.so_far().iter().any(|line| line.contains("retrying in")));
     server.stop().await;
 }
 
@@ -208,7 +208,7 @@ async fn submit_with_wait_tells_by_its_exit_code_how_the_job_fared() {
     let late = submit(&base, &["sleep", r#"{"ms": 600000}"#, "--wait=200ms"]).await;
     assert!(late.0 == Some(2) && late.2.contains("has not ended"), "{late:?}");
     let broken = submit(&base, &["echo", "{", "--wait"]).await;
-    assert!(broken.0 == Some(2) && broken.2.contains("no JSON"), "{broken:?}");
+    assert!(broken.0 == Some(2) && broken.2.contains("not valid JSON"), "{broken:?}");
     server.stop().await;
     let gone = submit(&base, &["echo", "1", "--wait"]).await;
     assert!(gone.0 == Some(2) && !gone.2.is_empty(), "{gone:?}");

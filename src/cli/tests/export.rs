@@ -1,4 +1,4 @@
-//! An export that does not come as it was written is recognised by the client that prints it.
+//! The client that prints an export recognises one that was cut off or changed.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::cli::export;
 
-/// Answers one request with these bytes, and closes the connection.
+/// Answers one request with these bytes and closes the connection.
 async fn answering(answer: Vec<u8>) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -23,8 +23,8 @@ async fn answering(answer: Vec<u8>) -> (SocketAddr, JoinHandle<()>) {
     (address, answering)
 }
 
-/// What `cortado export` says of an answer.
-async fn exported(answer: Vec<u8>) -> (Result<(), Failed>, Vec<u8>) {
+/// The result and the output of `cortado export` for a response.
+async fn exported(answer: Vec<u8>) -> (Result<(), CliError>, Vec<u8>) {
     let (address, answering) = answering(answer).await;
     let Command::Export(args) = command(&["export", "--server", &format!("http://{address}")])
     else {
@@ -36,12 +36,12 @@ async fn exported(answer: Vec<u8>) -> (Result<(), Failed>, Vec<u8>) {
     (ended, out)
 }
 
-/// A body that ends with the connection, as behind a proxy that hides where it was cut.
+/// A response whose body ends with the connection, as from a proxy that hides where it was cut.
 fn until_closed(body: &[u8]) -> Vec<u8> {
     [b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", body].concat()
 }
 
-/// A body in chunks, of which the last is missing.
+/// A chunked response without its last chunk.
 fn chunked(body: &[u8]) -> Vec<u8> {
     let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     [&head[..], format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat()
@@ -66,7 +66,7 @@ async fn an_export_that_breaks_off_or_was_changed_is_an_error() {
         let why = ended.expect_err("an export that broke off");
         assert!(why.contains("the export cannot be used"), "{length}: {why}");
     }
-    // Every byte came, but not the end of the answer.
+    // Every byte arrived, but not the end of the response.
     assert!(exported(chunked(&whole)).await.0.is_err());
     let mut flipped = whole.clone();
     flipped[lines[0].len() + 30] ^= 4;

@@ -1,5 +1,5 @@
-//! `/api/v1/bulk`: one control on many jobs. A run answers at once, goes on by itself, and is looked at
-//! by its id.
+//! `/api/v1/bulk`: one action on many jobs. The response is sent when the run has begun; its progress is read by its
+//! id.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::extract::{JsonBody, read};
-use super::query;
+use super::extract::{JsonBody, parse};
+use super::query::add_to_job_query;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, MAX_LISTED, Refusals, Target};
-use crate::http::view::Shown;
+use crate::http::view::Displayed;
 use crate::http::{Api, Problem, json};
 use crate::job::{Invalid, JobId, JobQuery, Time};
 
-/// What is asked for: `{"action":"retry","filter":{"state":"discarded"}}`, or `"ids"` in the place of
-/// `"filter"`; `"queue"` with `move`, `"priority"` with `reprioritise`. The fields of a filter are those of
-/// `GET /api/v1/jobs`; an empty one means every job.
+/// The body of a request: `{"action":"retry","filter":{"state":"discarded"}}`, with `"ids"` instead of `"filter"` for
+/// listed jobs. `move` takes a `"queue"` and `reprioritise` a `"priority"`. The fields of a filter are those of
+/// `GET /api/v1/jobs`; an empty filter selects every job.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+struct BulkRequest {
     action: String,
     queue: Option<String>,
     priority: Option<i16>,
@@ -28,10 +28,11 @@ struct Wish {
     filter: Option<BTreeMap<String, String>>,
 }
 
-impl Wish {
-    fn read(body: &[u8], now: Time) -> Result<(Action, Target), Problem> {
-        let Wish { action, queue, priority, ids, filter } = read(body, "invalid_control")?;
-        let wrong = |text: &str| Problem::invalid_control(&text);
+impl BulkRequest {
+    /// Parses the action and the jobs that it applies to.
+    fn parse(body: &[u8], now: Time) -> Result<(Action, Target), Problem> {
+        let BulkRequest { action, queue, priority, ids, filter } = parse(body, "invalid_control")?;
+        let invalid = |text: &str| Problem::invalid_control(&text);
         let action = match (action.as_str(), queue, priority) {
             ("retry", None, None) => Action::Retry,
             ("cancel", None, None) => Action::Cancel,
@@ -41,54 +42,58 @@ impl Wish {
                 Action::Move(queue)
             }
             ("reprioritise", None, Some(priority)) => Action::Reprioritise(priority),
-            ("move", None, _) => return Err(wrong("move needs a queue")),
-            ("reprioritise", _, None) => return Err(wrong("reprioritise needs a priority")),
+            ("move", None, _) => return Err(invalid("move requires a queue")),
+            ("reprioritise", _, None) => return Err(invalid("reprioritise requires a priority")),
             ("retry" | "cancel" | "delete" | "move" | "reprioritise", _, _) => {
-                return Err(wrong("queue is for move and priority for reprioritise"));
+                return Err(invalid(
+                    "queue is only allowed with move, and priority only with reprioritise",
+                ));
             }
             (other, _, _) => {
                 let known = "retry, cancel, delete, move, reprioritise";
-                return Err(wrong(&format!("there is no action {other:?}; known: {known}")));
+                return Err(invalid(&format!("unknown action {other:?}; expected one of {known}")));
             }
         };
         let target = match (ids, filter) {
             (Some(ids), None) if ids.len() > MAX_LISTED => {
-                return Err(wrong(&format!("more than {MAX_LISTED} ids; use a filter")));
+                return Err(invalid(&format!(
+                    "at most {MAX_LISTED} ids are allowed; use a filter instead"
+                )));
             }
             (Some(ids), None) => Target::Jobs(ids),
             (None, Some(filter)) => {
-                let mut wanted = JobQuery::default();
+                let mut query = JobQuery::default();
                 for (field, value) in &filter {
-                    query::narrow(&mut wanted, field, value, now)?;
+                    add_to_job_query(&mut query, field, value, now)?;
                 }
-                Target::Matching(Box::new(wanted))
+                Target::Matching(Box::new(query))
             }
             (None, None) | (Some(_), Some(_)) => {
-                return Err(wrong("either ids or filter says which jobs"));
+                return Err(invalid("either ids or filter is required, and not both"));
             }
         };
         Ok((action, target))
     }
 }
 
-/// Begins a run: 202 with its report, `Location` names it.
+/// Begins a run. Answers 202 with its report; `Location` is its address.
 pub async fn begin(State(api): State<Api>, JsonBody(body): JsonBody) -> Result<Response, Problem> {
-    let (action, target) = Wish::read(&body, api.engine.now())?;
+    let (action, target) = BulkRequest::parse(&body, api.engine.now())?;
     let report = api.engine.bulk(action, target).await?;
     let location = [(header::LOCATION, format!("/api/v1/bulk/{}", report.id))];
     Ok((StatusCode::ACCEPTED, location, json(&BulkView::of(&report))).into_response())
 }
 
-/// How many jobs a run would meet: `{"count","exact"}`; changes nothing.
+/// Counts the jobs that a run would apply to: `{"count","exact"}`. Changes nothing.
 pub async fn preview(
     State(api): State<Api>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let (_, target) = Wish::read(&body, api.engine.now())?;
+    let (_, target) = BulkRequest::parse(&body, api.engine.now())?;
     Ok(json(&CountView::of(api.engine.bulk_count(&target).await?)))
 }
 
-/// Every run that is remembered, newest first: `{"runs"}`.
+/// Lists the runs since the start of the server, newest first: `{"runs"}`.
 pub async fn list(State(api): State<Api>) -> Response {
     #[derive(Serialize)]
     struct Runs<'a> {
@@ -98,33 +103,32 @@ pub async fn list(State(api): State<Api>) -> Response {
     json(&Runs { runs: reports.iter().map(BulkView::of).collect() })
 }
 
-/// One run.
+/// Returns the report of one run.
 pub async fn get(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let report = parse(&id).and_then(|id| api.engine.bulk_report(id));
+    let report = parse_id(&id).and_then(|id| api.engine.bulk_report(id));
     report.map(|report| json(&BulkView::of(&report))).ok_or_else(|| no_such_run(&id))
 }
 
-/// Ends a run after the step it is in; answers its last report.
+/// Stops a run after its current step, and returns its last report.
 pub async fn stop(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let Some(found) = parse(&id) else { return Err(no_such_run(&id)) };
+    let Some(found) = parse_id(&id) else { return Err(no_such_run(&id)) };
     let report = api.engine.bulk_stop(found).await;
     report.map(|report| json(&BulkView::of(&report))).ok_or_else(|| no_such_run(&id))
 }
 
-fn parse(id: &str) -> Option<BulkId> {
+fn parse_id(id: &str) -> Option<BulkId> {
     id.parse().ok()
 }
 
 fn no_such_run(id: &str) -> Problem {
-    let detail =
-        format!("there is no bulk run {id:?}; runs are forgotten when the server restarts");
+    let detail = format!("no such bulk run: {id:?}; runs are not kept when the server restarts");
     Problem::new(StatusCode::NOT_FOUND, "no_such_bulk_run", detail)
 }
 
 #[derive(Serialize)]
 struct CountView {
     count: u64,
-    /// False: there may be more.
+    /// Whether the count is complete; if not, there may be more jobs.
     exact: bool,
 }
 
@@ -134,10 +138,10 @@ impl CountView {
     }
 }
 
-/// A run, in public words.
+/// The report of a run as JSON.
 #[derive(Serialize)]
 struct BulkView<'a> {
-    id: Shown<BulkId>,
+    id: Displayed<BulkId>,
     action: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<&'a str>,
@@ -145,13 +149,13 @@ struct BulkView<'a> {
     priority: Option<i16>,
     /// `running`, `finished`, `stopped`, `server_stopped` or `failed`.
     state: &'static str,
-    began_at: Shown<Time>,
-    ended_at: Option<Shown<Time>>,
+    began_at: Displayed<Time>,
+    ended_at: Option<Displayed<Time>>,
     expected: CountView,
     examined: u64,
     done: u64,
     refused: Vec<RefusalsView<'a>>,
-    /// Why it failed.
+    /// The error of a failed run.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
 }
@@ -174,13 +178,13 @@ impl<'a> BulkView<'a> {
         let end = progress.ended.as_ref();
         let refused = progress.refused.iter();
         BulkView {
-            id: Shown(report.id),
+            id: Displayed(report.id),
             action: report.action.as_str(),
             queue,
             priority,
             state: end.map_or("running", |(_, end)| end.as_str()),
-            began_at: Shown(report.began),
-            ended_at: end.map(|(at, _)| Shown(*at)),
+            began_at: Displayed(report.began),
+            ended_at: end.map(|(at, _)| Displayed(*at)),
             expected: CountView::of(report.expected),
             examined: progress.examined,
             done: progress.done,

@@ -1,5 +1,5 @@
-//! `/api/v1/export`: everything that is stored, at one place of the log, as JSON lines.
-//! Backups and exports of a running server read it.
+//! `GET /api/v1/export`: a consistent snapshot of the whole store as JSON lines.
+//! Backups and exports of a running server use it.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -17,32 +17,32 @@ const HEADERS: [(header::HeaderName, &str); 2] = [
     (header::CONTENT_DISPOSITION, "attachment; filename=\"cortado-export.jsonl\""),
 ];
 
-/// One piece a line: `{"head": …}`, then `{"paused": …}`, `{"event": …}` and `{"job": …}`, at last
-/// `{"end": …}`, each with its checksum. An answer that breaks off has no end. Work goes on meanwhile and is
-/// not seen.
+/// Streams the snapshot, one record per line: `{"head": …}`, then `{"paused": …}`, `{"event": …}` and `{"job": …}`, and
+/// at last `{"end": …}`, each with a checksum. An incomplete export has no end. Changes made meanwhile are not
+/// included.
 pub async fn export(State(api): State<Api>) -> Result<Response, Problem> {
     let snapshot = api.engine.snapshot().await?;
-    let begun = (snapshot, ExportWriter::default());
-    let steps = stream::try_unfold(begun, |(mut snapshot, mut writer)| async {
-        let lines = next(&mut *snapshot, &mut writer).await.inspect_err(|why| {
-            // The status is sent: only a broken answer can tell the client.
-            tracing::warn!(%why, "an export broke off");
+    let start = (snapshot, ExportWriter::default());
+    let steps = stream::try_unfold(start, |(mut snapshot, mut writer)| async {
+        let lines = next(&mut *snapshot, &mut writer).await.inspect_err(|error| {
+            // The status has been sent, so the client can only be told by breaking off the response.
+            tracing::warn!(%error, "an export failed");
         })?;
         Ok::<_, String>(lines.map(|lines| (lines, (snapshot, writer))))
     });
     let mut response = (HEADERS, Body::from_stream(steps)).into_response();
-    // The journal keeps everything until the last piece is read: a client must not take for ever.
+    // The journal is kept until the snapshot has been read, so a client must not take too long.
     response.extensions_mut().insert(AtLeast(api.limits.export_min_rate));
     Ok(response)
 }
 
-/// The next lines; `None` after the end.
+/// Returns the next lines; `None` after the end.
 async fn next(
     snapshot: &mut dyn Snapshot,
     writer: &mut ExportWriter,
 ) -> Result<Option<Bytes>, String> {
     let pieces = snapshot.next().await.map_err(|error| EngineError::from(error).to_string())?;
-    // Nobody knows how long the pieces are before they are lines.
+    // The length of the lines is not known in advance, so the work never runs on the runtime.
     let lines = off_runtime(usize::MAX, || {
         let lines: Result<Vec<Vec<u8>>, String> =
             pieces.iter().map(|piece| writer.line(piece)).collect();

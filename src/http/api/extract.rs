@@ -1,5 +1,5 @@
-//! What endpoints take out of a request. Each refusal is a problem document, so no plain-text
-//! rejection of the framework ever reaches a client.
+//! Extracts bodies and path parameters from requests. Every rejection is a problem document; clients never see the
+//! plain-text rejections of axum.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -12,7 +12,7 @@ use crate::http::layers::request_body::too_long;
 use crate::http::{Api, Problem};
 use crate::job::{JobId, Object, QueueName, ScheduleName};
 
-/// A JSON body as bytes, within the limits of length, depth and values; its content type has been checked.
+/// A JSON body as bytes. Its content type has been checked, and it is within the limits of length, depth and values.
 pub struct JsonBody(pub Bytes);
 
 impl FromRequest<Api> for JsonBody {
@@ -35,27 +35,27 @@ impl FromRequest<Api> for JsonBody {
                 Err(Problem::new(StatusCode::BAD_REQUEST, "broken_body", detail))
             }
             Err(_) => {
-                let detail = format!("the body did not arrive within {within:?}");
+                let detail = format!("the request body did not arrive within {within:?}");
                 Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
             }
         }
     }
 }
 
-/// Reads an object. Text that is no JSON is 400; JSON that is not what is wanted is 422 with `code`.
-pub fn read<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
-    read_any::<Object<T>>(body, code).map(|object| object.0)
+/// Parses an object. Malformed JSON is answered with 400, JSON of another shape with 422 and `code`.
+pub fn parse<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
+    parse_any::<Object<T>>(body, code).map(|object| object.0)
 }
 
-/// Reads an array of objects.
-pub fn read_many<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<Vec<T>, Problem> {
-    let objects: Vec<Object<T>> = read_any(body, code)?;
+/// Parses an array of objects.
+pub fn parse_many<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<Vec<T>, Problem> {
+    let objects: Vec<Object<T>> = parse_any(body, code)?;
     Ok(objects.into_iter().map(|object| object.0).collect())
 }
 
-fn read_any<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
-    let read = off_runtime(body.len(), || serde_json::from_slice(body));
-    read.map_err(|error| match error.classify() {
+fn parse_any<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
+    let parsed = off_runtime(body.len(), || serde_json::from_slice(body));
+    parsed.map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
         }
@@ -74,13 +74,13 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = match given {
-        Some(given) => format!("send content-type: application/json, not {given:?}"),
-        None => "send content-type: application/json".to_owned(),
+        Some(given) => format!("expected content-type application/json, not {given:?}"),
+        None => "expected content-type application/json".to_owned(),
     };
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail))
 }
 
-/// The `{id}` of the path; anything that is no id names no job.
+/// The job id in the path. A malformed id is answered with 404, as there is no such job.
 pub struct PathId(pub JobId);
 
 impl FromRequestParts<Api> for PathId {
@@ -92,7 +92,7 @@ impl FromRequestParts<Api> for PathId {
     }
 }
 
-/// The `{name}` of a queue in the path.
+/// The queue name in the path.
 pub struct PathQueue(pub QueueName);
 
 impl FromRequestParts<Api> for PathQueue {
@@ -105,7 +105,7 @@ impl FromRequestParts<Api> for PathQueue {
     }
 }
 
-/// A schedule's name from the path.
+/// The schedule name in the path.
 pub struct PathSchedule(pub ScheduleName);
 
 impl FromRequestParts<Api> for PathSchedule {
@@ -118,7 +118,7 @@ impl FromRequestParts<Api> for PathSchedule {
     }
 }
 
-/// The only parameter that a route of ours has.
+/// The path parameter of the route; no route has more than one.
 async fn path_param(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
     let params = RawPathParams::from_request_parts(parts, api).await;
     let params = params.map_err(|error| Problem::invalid_parameter(error.body_text()))?;

@@ -1,5 +1,5 @@
-//! `/healthz` says that the process is alive, `/readyz` that it takes work.
-//! Both are open to everybody, so that probes need no secret.
+//! The health checks: `/healthz` reports that the process is alive, `/readyz` that it accepts work.
+//! Neither requires a token, so that probes need no secret.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,21 +8,21 @@ use axum::response::Response;
 use crate::http::{Api, Problem, json};
 
 #[derive(serde::Serialize)]
-struct Status {
+struct Health {
     status: &'static str,
 }
 
-/// 200 as long as the process answers at all.
+/// Answers 200 as long as the process is alive.
 pub async fn alive() -> Response {
-    json(&Status { status: "alive" })
+    json(&Health { status: "alive" })
 }
 
-/// 200 when work is accepted; 503 while the server drains or its store refuses, and why.
+/// Answers 200 when work is accepted, and 503 with the reason while the server is stopping or its store is unavailable.
 pub async fn ready(State(api): State<Api>) -> Result<Response, Problem> {
     if api.engine.shutdown().draining.is_cancelled() {
         let detail = "the server is stopping";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail));
     }
     api.engine.health()?;
-    Ok(json(&Status { status: "ready" }))
+    Ok(json(&Health { status: "ready" }))
 }

@@ -1,5 +1,5 @@
-//! `GET /metrics`: what can be counted of the server, in the text form of OpenMetrics 1.0, which Prometheus
-//! reads. Everything told stands in memory: nothing looks through jobs.
+//! `GET /metrics`: the metrics of the server in the text format of OpenMetrics 1.0, which Prometheus reads.
+//! All values are kept in memory, so no scrape examines jobs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::logging;
 
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Every metric as it is now.
+/// Returns the current values of all metrics.
 pub async fn metrics(
     State(api): State<Api>,
     connections: Option<Extension<Arc<Connections>>>,
@@ -47,7 +47,7 @@ pub async fn metrics(
     }
 }
 
-/// What one answer tells.
+/// The metrics of one response.
 #[derive(Debug, Default)]
 struct Scrape(Vec<Metric>);
 
@@ -61,27 +61,27 @@ struct Metric {
 
 #[derive(Debug)]
 enum Values {
-    /// Goes up and down.
-    Gauge(Vec<(Labels, f64)>),
-    /// Only goes up while the process lives; its name gets `_total`.
-    Counter(Vec<(Labels, u64)>),
-    /// Lengths of time in seconds, in buckets.
+    /// A value that goes up and down.
+    Gauge(Vec<(LabelSet, f64)>),
+    /// A value that only increases while the process runs; `_total` is appended to its name.
+    Counter(Vec<(LabelSet, u64)>),
+    /// Durations in seconds, in buckets.
     Histogram(LatencyTotals),
 }
 
-type Labels = Vec<(&'static str, String)>;
+type LabelSet = Vec<(&'static str, String)>;
 
 impl Scrape {
     fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) {
-        self.gauges(name, help, vec![(Labels::new(), value)]);
+        self.gauges(name, help, vec![(LabelSet::new(), value)]);
     }
 
-    fn gauges(&mut self, name: &'static str, help: &'static str, values: Vec<(Labels, f64)>) {
+    fn gauges(&mut self, name: &'static str, help: &'static str, values: Vec<(LabelSet, f64)>) {
         self.0.push(Metric { name, help, values: Values::Gauge(values) });
     }
 
     fn counter(&mut self, name: &'static str, help: &'static str, value: u64) {
-        let values = Values::Counter(vec![(Labels::new(), value)]);
+        let values = Values::Counter(vec![(LabelSet::new(), value)]);
         self.0.push(Metric { name, help, values });
     }
 
@@ -89,7 +89,7 @@ impl Scrape {
         let now = engine.now();
         let states = stats.states.iter();
         let jobs = states.map(|(state, n)| (vec![("state", state.to_string())], *n as f64));
-        self.gauges("cortado_jobs", "Stored jobs by state.", jobs.collect());
+        self.gauges("cortado_jobs", "Stored jobs, by state.", jobs.collect());
         let (mut counts, mut oldest) = (Vec::new(), Vec::new());
         let (mut paused, mut concurrency) = (Vec::new(), Vec::new());
         for (name, queue) in &stats.queues {
@@ -97,65 +97,64 @@ impl Scrape {
             for (state, n) in &queue.states {
                 counts.push((vec![label(), ("state", state.to_string())], *n as f64));
             }
-            let waits = queue.waiting_since.map_or(0.0, |since| seconds(now, since));
-            oldest.push((vec![label()], waits));
+            let age = queue.waiting_since.map_or(0.0, |since| seconds(now, since));
+            oldest.push((vec![label()], age));
             paused.push((vec![label()], f64::from(u8::from(queue.paused))));
             let view = engine.config().queue_view(name, queue);
             concurrency.push((vec![label()], view.concurrency as f64));
         }
-        self.gauges("cortado_queue_jobs", "Stored jobs by queue and state.", counts);
-        let help = "How long the available job that waits longest has waited; 0 when none waits.";
+        self.gauges("cortado_queue_jobs", "Stored jobs, by queue and state.", counts);
+        let help = "Age of the oldest available job, in seconds since it became available; 0 if there is none.";
         self.gauges("cortado_queue_oldest_waiting_seconds", help, oldest);
-        self.gauges("cortado_queue_paused", "1 while the queue is held back.", paused);
-        let help = "Attempts of the queue that may run at once.";
+        self.gauges("cortado_queue_paused", "1 if the queue is paused.", paused);
+        let help = "Maximum number of attempts of the queue that run at once.";
         self.gauges("cortado_queue_concurrency", help, concurrency);
     }
 
     fn work(&mut self, engine: &Engine) {
-        let told = engine.told().into_iter();
-        let told = told.map(|(kind, n)| (vec![("type", kind.to_string())], n)).collect();
+        let events = engine.told().into_iter();
+        let events = events.map(|(kind, n)| (vec![("type", kind.to_string())], n)).collect();
         let help = "Events committed since the start of the process, by type.";
-        self.0.push(Metric { name: "cortado_events", help, values: Values::Counter(told) });
+        self.0.push(Metric { name: "cortado_events", help, values: Values::Counter(events) });
         let (waits, runs) = engine.latency_totals();
-        let help =
-            "How long jobs waited before their attempts; of a sample when there are very many.";
+        let help = "Time that jobs waited before an attempt started; sampled under very high load.";
         self.0.push(Metric {
             name: "cortado_wait_seconds",
             help,
             values: Values::Histogram(waits),
         });
-        let help = "How long attempts ran; of a sample when there are very many.";
+        let help = "Duration of attempts; sampled under very high load.";
         self.0.push(Metric { name: "cortado_run_seconds", help, values: Values::Histogram(runs) });
         let running = engine.running() as f64;
-        self.gauge("cortado_attempts_running", "Attempts under way in this process.", running);
-        let most = engine.config().max_running as f64;
-        self.gauge("cortado_attempts_max", "Attempts that may run at once.", most);
+        self.gauge("cortado_attempts_running", "Attempts running in this process.", running);
+        let max = engine.config().max_running as f64;
+        self.gauge("cortado_attempts_max", "Maximum number of attempts that run at once.", max);
         let subscribers = Transport::ALL.into_iter().map(|transport| {
-            let label = vec![("door", transport.as_str().to_owned())];
+            let label = vec![("transport", transport.as_str().to_owned())];
             (label, engine.subscriber_counts().of(transport) as f64)
         });
-        self.gauges("cortado_subscribers", "Who listens for long, by door.", subscribers.collect());
+        let help = "Open subscriptions to events and job logs, by transport.";
+        self.gauges("cortado_subscribers", help, subscribers.collect());
         let started = engine.starts().last().map_or(0.0, |at| at.millis() as f64 / 1e3);
-        let help = "When the process opened its store, in seconds since 1970.";
+        let help = "Time at which the process opened its store, in seconds since the Unix epoch.";
         self.gauge("cortado_start_time_seconds", help, started);
         let ready = engine.health().is_ok() && !engine.shutdown().draining.is_cancelled();
-        let help = "1 while work is accepted.";
+        let help = "1 if the server accepts work.";
         self.gauge("cortado_ready", help, f64::from(u8::from(ready)));
-        let help = "Log lines dropped because they could not be written, or not in time.";
+        let help = "Log lines dropped because they could not be written in time.";
         self.counter("cortado_log_dropped_lines", help, logging::dropped());
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        self.gauges("cortado_info", "The program that answers.", vec![(version, 1.0)]);
+        self.gauges("cortado_info", "Version of the server.", vec![(version, 1.0)]);
     }
 
-    fn connections(&mut self, connections: &Connections, most: usize) {
+    fn connections(&mut self, connections: &Connections, max: usize) {
         let open = connections.open() as f64;
-        self.gauge("cortado_http_connections", "Connections that are open.", open);
-        let help = "Connections that may be open at once.";
-        self.gauge("cortado_http_connections_max", help, most as f64);
-        let help = "Connections, and requests through trusted proxies, that were refused because their address \
-                    had too many.";
+        self.gauge("cortado_http_connections", "Open connections.", open);
+        let help = "Maximum number of open connections.";
+        self.gauge("cortado_http_connections_max", help, max as f64);
+        let help = "Connections, and requests through trusted proxies, refused because their address had too many.";
         self.counter("cortado_http_connections_refused", help, connections.refused());
-        let help = "Connections closed because their client took its answer too slowly.";
+        let help = "Connections closed because the client read too slowly.";
         self.counter("cortado_http_connections_too_slow", help, connections.too_slow());
     }
 
@@ -176,24 +175,27 @@ impl Scrape {
             publish_p99_ns,
         } = *storage;
         for (name, help, value) in [
-            ("cortado_store_disk_bytes", "What the store takes on the disk.", disk_bytes),
-            ("cortado_store_journal_bytes", "The part of it that is the journal.", journal_bytes),
-            ("cortado_store_journal_chunks", "Chunks of the journal.", journal_chunks),
-            ("cortado_store_archive_runs", "Runs of the archive.", archive_runs),
+            ("cortado_store_disk_bytes", "Size of the store on disk.", disk_bytes),
+            ("cortado_store_journal_bytes", "Size of the journal on disk.", journal_bytes),
+            ("cortado_store_journal_chunks", "Chunks in the journal.", journal_chunks),
+            ("cortado_store_archive_runs", "Runs in the archive.", archive_runs),
             ("cortado_store_archived_jobs", "Jobs in the archive.", archived_jobs),
-            ("cortado_store_searches", "Lists and searches of jobs under way.", searches),
-            ("cortado_store_log_reads", "Reads of the event log under way.", log_reads),
+            ("cortado_store_searches", "Lists and searches of jobs in progress.", searches),
+            ("cortado_store_log_reads", "Reads of the event log in progress.", log_reads),
         ] {
             self.gauge(name, help, value as f64);
         }
-        let help = "Bytes of accepted events before compression, since the start.";
+        let help = "Bytes of accepted events before compression, since the start of the process.";
         self.counter("cortado_store_accepted_bytes", help, accepted_bytes);
-        let help =
-            "Bytes written for them; divided by those accepted it is the write amplification.";
+        let help = "Bytes written for accepted events; divided by cortado_store_accepted_bytes, the write amplification.";
         self.counter("cortado_store_written_bytes", help, written_bytes);
-        self.counter("cortado_store_groups", "Groups committed since the start.", groups);
-        self.counter("cortado_store_syncs", "Syncs of the disk since the start.", syncs);
-        let help = "Processor time of the committer to tell followers of a group, 99th percentile.";
+        self.counter(
+            "cortado_store_groups",
+            "Group commits since the start of the process.",
+            groups,
+        );
+        self.counter("cortado_store_syncs", "Disk syncs since the start of the process.", syncs);
+        let help = "CPU time the committer spends publishing a group commit, 99th percentile.";
         self.gauge("cortado_store_publish_seconds", help, publish_p99_ns as f64 / 1e9);
     }
 }
@@ -234,14 +236,11 @@ impl Collector for Scrape {
     }
 }
 
-/// Encodes a value under its labels; without any it stands alone.
+/// Encodes a value with its labels, if it has any.
 fn with(
     metric: &mut MetricEncoder<'_>,
-    labels: &Labels,
+    labels: &LabelSet,
     value: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
 ) -> fmt::Result {
-    match labels.is_empty() {
-        true => value(metric),
-        false => value(&mut metric.encode_family(labels)?),
-    }
+    if labels.is_empty() { value(metric) } else { value(&mut metric.encode_family(labels)?) }
 }

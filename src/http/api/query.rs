@@ -1,5 +1,5 @@
-//! Query strings, parsed once into the words of the job layer. A name that is not known is refused:
-//! a misspelt filter must not silently mean "everything".
+//! Parses query strings into the types of the job layer. An unknown parameter is refused: a misspelled filter must not
+//! silently select everything.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -12,37 +12,41 @@ use crate::job::{
     parse_duration,
 };
 
-/// The pairs of a query string, decoded.
+/// The decoded pairs of a query string.
 pub fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
 }
 
-/// What `GET /api/v1/jobs` asks for: the filter, `after`, `limit`. `now` is what a length of time counts
-/// back from.
+/// Parses the query of `GET /api/v1/jobs`: the filter, `after` and `limit`. Durations in it count back from `now`.
 pub fn job_query(query: Option<&str>, now: Time) -> Result<JobQuery, Problem> {
-    let mut wanted = JobQuery { limit: 50, ..JobQuery::default() };
+    let mut parsed = JobQuery { limit: 50, ..JobQuery::default() };
     for (name, value) in pairs(query) {
         match &*name {
-            "after" => wanted.after = one(&value)?,
-            "limit" => wanted.limit = limit(&value, JobQuery::MAX_LIMIT)?,
-            field => narrow(&mut wanted, field, &value, now)?,
+            "after" => parsed.after = optional(&value)?,
+            "limit" => parsed.limit = limit(&value, JobQuery::MAX_LIMIT)?,
+            field => add_to_job_query(&mut parsed, field, &value, now)?,
         }
     }
-    Ok(wanted)
+    Ok(parsed)
 }
 
 /// Adds one field of a filter on jobs: `q`, `state`, `queue`, `kind`, `tag`, `since` or `until`.
-pub fn narrow(query: &mut JobQuery, field: &str, value: &str, now: Time) -> Result<(), Problem> {
+pub fn add_to_job_query(
+    query: &mut JobQuery,
+    field: &str,
+    value: &str,
+    now: Time,
+) -> Result<(), Problem> {
     let time = |what| match value {
         "" => Ok(None),
-        text => moment(what, text, now).map(Some).map_err(|wrong| not_understood(&[wrong])),
+        text => moment(what, text, now).map(Some).map_err(|error| invalid_values(&[error])),
     };
     match field {
-        "q" => query.narrow(value, now).map_err(|wrong| not_understood(&wrong)),
-        "state" => many(&mut query.states, value),
-        "queue" => many(&mut query.queues, value),
-        "kind" => many(&mut query.kinds, value),
-        "tag" => many(&mut query.tags, value),
+        "q" => query.narrow(value, now).map_err(|errors| invalid_values(&errors)),
+        "state" => add_values(&mut query.states, value),
+        "queue" => add_values(&mut query.queues, value),
+        "kind" => add_values(&mut query.kinds, value),
+        "tag" => add_values(&mut query.tags, value),
         "since" => time("since").map(|since| query.since = since.max(query.since)),
         "until" => {
             let until = time("until")?;
@@ -53,166 +57,167 @@ pub fn narrow(query: &mut JobQuery, field: &str, value: &str, now: Time) -> Resu
     }
 }
 
-fn not_understood(wrong: &[Invalid]) -> Problem {
-    let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+fn invalid_values(errors: &[Invalid]) -> Problem {
+    let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
     Problem::invalid_parameter(all.join("; "))
 }
 
-/// What a list of things in memory may ask for: `limit`, at most `max`.
-pub fn limit_query(query: Option<&str>, usual: usize, max: usize) -> Result<usize, Problem> {
-    let mut wanted = usual;
+/// Parses a query that may hold only `limit`, at most `max`.
+pub fn limit_query(query: Option<&str>, default: usize, max: usize) -> Result<usize, Problem> {
+    let mut parsed = default;
     for (name, value) in pairs(query) {
         match &*name {
-            "limit" => wanted = limit(&value, max)?,
+            "limit" => parsed = limit(&value, max)?,
             _ => return Err(unknown(&name, "limit")),
         }
     }
-    Ok(wanted)
+    Ok(parsed)
 }
 
-/// Whose history is asked for: that of `queue`, or of the server.
+/// Parses the query of the history: `queue`, or nothing for the whole server.
 pub fn history_query(query: Option<&str>) -> Result<Option<QueueName>, Problem> {
-    let mut wanted = None;
+    let mut parsed = None;
     for (name, value) in pairs(query) {
         match &*name {
-            "queue" => wanted = one(&value)?,
+            "queue" => parsed = optional(&value)?,
             _ => return Err(unknown(&name, "queue")),
         }
     }
-    Ok(wanted)
+    Ok(parsed)
 }
 
-/// What a reader of the stream asks for.
+/// The query of a reader of the event stream.
 #[derive(Debug, Default)]
 pub struct StreamQuery {
-    /// Where to begin; at the head when left out.
+    /// The cursor after which the stream begins; the end of the log if it is missing.
     pub after: Option<Cursor>,
-    /// What to let through.
+    /// The filter that events must pass.
     pub filter: Filter,
-    /// Events wanted; only where events are polled.
+    /// The largest number of events; only when polling.
     pub limit: Option<usize>,
-    /// How long to wait for events; only where events are polled.
+    /// How long to wait for events; only when polling.
     pub wait: Option<Duration>,
 }
 
 impl StreamQuery {
-    /// The query of a stream that has no end, and so neither `limit` nor `wait`.
+    /// Checks that the query has neither `limit` nor `wait`, which an endless stream does not support.
     ///
     /// # Errors
-    /// When one of them is there.
+    /// When it has one of them.
     pub fn endless(self) -> Result<Self, Problem> {
         if self.limit.is_some() || self.wait.is_some() {
-            let detail = "limit and wait are for polling; this stream has no end";
+            let detail = "limit and wait are only supported when polling, not on a stream";
             return Err(Problem::invalid_parameter(detail));
         }
         Ok(self)
     }
 }
 
-/// The longest answer of `GET /api/v1/events`, in events.
+/// The largest number of events in one answer of `GET /api/v1/events`.
 pub const MAX_EVENTS: usize = 1_000;
 
-/// `after`, and the filter: `queue`, `kind`, `job`, `type`, `tag`, each repeatable or with commas.
+/// Parses `after`, `limit`, `wait` and the filter: `queue`, `kind`, `job`, `type` and `tag`, each repeated or with
+/// commas.
 pub fn stream_query(query: Option<&str>) -> Result<StreamQuery, Problem> {
-    let mut wanted = StreamQuery::default();
+    let mut parsed = StreamQuery::default();
     for (name, value) in pairs(query) {
         match &*name {
-            "after" => wanted.after = one(&value)?,
-            "limit" => wanted.limit = Some(limit(&value, MAX_EVENTS)?),
-            "wait" => wanted.wait = Some(length(&value)?),
-            field => add_to_filter(&mut wanted.filter, field, &value)?,
+            "after" => parsed.after = optional(&value)?,
+            "limit" => parsed.limit = Some(limit(&value, MAX_EVENTS)?),
+            "wait" => parsed.wait = Some(duration(&value)?),
+            field => add_to_filter(&mut parsed.filter, field, &value)?,
         }
     }
-    Ok(wanted)
+    Ok(parsed)
 }
 
-/// Adds one field of a filter, as it is named in queries and in `subscribe` messages.
+/// Adds one field of a filter on events, as in queries and `subscribe` messages.
 pub fn add_to_filter(filter: &mut Filter, field: &str, value: &str) -> Result<(), Problem> {
     match field {
-        "queue" => many(&mut filter.queues, value),
-        "kind" => many(&mut filter.kinds, value),
-        "job" => many(&mut filter.jobs, value),
-        "tag" => many(&mut filter.tags, value),
+        "queue" => add_values(&mut filter.queues, value),
+        "kind" => add_values(&mut filter.kinds, value),
+        "job" => add_values(&mut filter.jobs, value),
+        "tag" => add_values(&mut filter.tags, value),
         "type" => types(&mut filter.types, value),
         _ => Err(unknown(field, "after, limit, wait, queue, kind, job, type, tag")),
     }
 }
 
-/// An empty value is what an empty field of a form sends: no wish.
-fn one<T: FromStr<Err: Display>>(value: &str) -> Result<Option<T>, Problem> {
+/// Parses a value that may be empty, as browsers send it for an empty field of a form.
+fn optional<T: FromStr<Err: Display>>(value: &str) -> Result<Option<T>, Problem> {
     if value.is_empty() {
         return Ok(None);
     }
     value.parse().map(Some).map_err(|error: T::Err| Problem::invalid_parameter(error.to_string()))
 }
 
-fn many<T: FromStr<Err = Invalid> + PartialEq>(
+fn add_values<T: FromStr<Err = Invalid> + PartialEq>(
     list: &mut Vec<T>,
     text: &str,
 ) -> Result<(), Problem> {
     let added = add_names("filter", list, text, |name| name.parse().map(Some));
-    added.map_err(|wrong| not_understood(&wrong))
+    added.map_err(|errors| invalid_values(&errors))
 }
 
-/// Names of types and globs such as `job.*`.
+/// Adds event types; a type may be a glob such as `job.*`.
 fn types(list: &mut Vec<EventType>, text: &str) -> Result<(), Problem> {
     let added = add_names("filter", list, text, EventType::matching);
-    added.map_err(|wrong| not_understood(&wrong))
+    added.map_err(|errors| invalid_values(&errors))
 }
 
-/// What a request for one job may ask for beside it: `wait`, zero when left out.
+/// Parses a query that may hold only `wait`; zero if it is missing.
 pub fn wait_query(query: Option<&str>) -> Result<Duration, Problem> {
     let mut wait = Duration::ZERO;
     for (name, value) in pairs(query) {
         match &*name {
-            "wait" => wait = length(&value)?,
+            "wait" => wait = duration(&value)?,
             _ => return Err(unknown(&name, "wait")),
         }
     }
     Ok(wait)
 }
 
-/// What `GET /api/v1/jobs/{id}/log` may ask for.
+/// The query of `GET /api/v1/jobs/{id}/log`.
 #[derive(Debug, Default)]
 pub struct LogQuery {
-    /// The number of the last line that is known already.
+    /// The number of the last line that the client has already.
     pub after: u64,
-    /// Whether the lines to come are wanted too.
+    /// Whether new lines are streamed too.
     pub follow: bool,
-    /// Whether a browser shall save the log as a file.
+    /// Whether a browser should save the log as a file.
     pub download: bool,
 }
 
-/// `after` (a line's number), `follow`, `download`.
+/// Parses `after` (the number of a line), `follow` and `download`.
 pub fn log_query(query: Option<&str>) -> Result<LogQuery, Problem> {
-    let mut wanted = LogQuery::default();
+    let mut parsed = LogQuery::default();
     for (name, value) in pairs(query) {
         match &*name {
-            "after" => wanted.after = one(&value)?.unwrap_or_default(),
-            "follow" => wanted.follow = flag(&value)?,
-            "download" => wanted.download = flag(&value)?,
+            "after" => parsed.after = optional(&value)?.unwrap_or_default(),
+            "follow" => parsed.follow = flag(&value)?,
+            "download" => parsed.download = flag(&value)?,
             _ => return Err(unknown(&name, "after, follow, download")),
         }
     }
-    Ok(wanted)
+    Ok(parsed)
 }
 
-/// A name alone says yes.
+/// Parses a flag; a name without a value means true.
 fn flag(value: &str) -> Result<bool, Problem> {
     match value {
         "" | "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err(Problem::invalid_parameter(format!("{value:?} is neither true nor false"))),
+        _ => Err(Problem::invalid_parameter(format!("expected true or false, not {value:?}"))),
     }
 }
 
-/// Whether a query asks for a wait, so that its answer may come later than others.
+/// Whether a query has `wait`, so that its answer may take longer than others.
 pub fn asks_to_wait(query: Option<&str>) -> bool {
     pairs(query).any(|(name, _)| name == "wait")
 }
 
-/// A duration such as `20s` or `1m 30s`, or a number of seconds.
-fn length(value: &str) -> Result<Duration, Problem> {
+/// Parses a duration such as `20s` or `1m 30s`, or a number of seconds.
+fn duration(value: &str) -> Result<Duration, Problem> {
     if let Ok(seconds) = value.parse() {
         return Ok(Duration::from_secs(seconds));
     }
@@ -229,7 +234,7 @@ fn limit(value: &str, max: usize) -> Result<usize, Problem> {
 }
 
 fn unknown(name: &str, known: &str) -> Problem {
-    Problem::invalid_parameter(format!("unknown parameter {name:?}; known: {known}"))
+    Problem::invalid_parameter(format!("unknown parameter {name:?}; expected one of {known}"))
 }
 
 #[cfg(test)]

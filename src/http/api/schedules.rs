@@ -1,23 +1,23 @@
-//! `/api/v1/schedules`: cron entries. What can be said of one is [`ScheduleSubmission`].
+//! `/api/v1/schedules`: cron entries. [`ScheduleSubmission`] is the body that creates one.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use super::extract::{JsonBody, PathSchedule, read};
+use super::extract::{JsonBody, PathSchedule, parse};
 use crate::engine::{EngineError, ScheduleError, ScheduleSubmission, off_runtime};
-use crate::http::view::{JobTemplate, Shown};
+use crate::http::view::{Displayed, JobTemplate};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cron, Cursor, Fired, JobId, Misread, Origin, Overlap, Schedule, Time};
 
-/// Coming times that are told.
-const TOLD: usize = 5;
+/// The number of upcoming times in a response.
+const UPCOMING: usize = 5;
 
 #[derive(Serialize)]
 struct ListView<'a> {
     schedules: Vec<ScheduleView<'a>>,
-    cursor: Shown<Cursor>,
+    cursor: Displayed<Cursor>,
 }
 
 #[derive(Serialize)]
@@ -25,38 +25,41 @@ struct ScheduleView<'a> {
     name: &'a str,
     cron: &'a str,
     zone: &'a str,
-    /// The pattern in words.
+    /// The pattern in plain language.
     in_words: String,
     paused: bool,
     overlap: Overlap,
     max_late_ms: Option<u64>,
-    /// `api` or `config`: one of the configuration is changed there only.
+    /// `api` or `config`; one from the configuration can only be changed there.
     origin: Origin,
-    set_at: Shown<Time>,
-    /// Null when it never comes; a paused one lets it pass.
-    next_at: Option<Shown<Time>>,
-    /// The next few times; only where one schedule is asked for.
+    set_at: Displayed<Time>,
+    /// The next time; null if there is none. A paused schedule skips it.
+    next_at: Option<Displayed<Time>>,
+    /// The next few times; only in responses with one schedule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    upcoming: Vec<Shown<Time>>,
+    upcoming: Vec<Displayed<Time>>,
     last: Option<FiredView>,
-    /// Times that were skipped since the last job.
+    /// The number of times that were skipped since the last job.
     skipped: u64,
     job: JobTemplate<'a>,
 }
 
 #[derive(Serialize)]
 struct FiredView {
-    /// Null when somebody asked for it.
-    due: Option<Shown<Time>>,
-    at: Shown<Time>,
+    /// The time it was due; null when it was fired by a request.
+    due: Option<Displayed<Time>>,
+    at: Displayed<Time>,
     job: JobId,
 }
 
 impl<'a> ScheduleView<'a> {
     fn of(schedule: &'a Schedule) -> Self {
         let Schedule { name, spec, paused, set_at, next_at, last, skipped } = schedule;
-        let fired =
-            |Fired { due, at, job }: Fired| FiredView { due: due.map(Shown), at: Shown(at), job };
+        let fired = |Fired { due, at, job }: Fired| FiredView {
+            due: due.map(Displayed),
+            at: Displayed(at),
+            job,
+        };
         ScheduleView {
             name: name.as_str(),
             cron: spec.cron.pattern(),
@@ -66,8 +69,8 @@ impl<'a> ScheduleView<'a> {
             overlap: spec.overlap,
             max_late_ms: spec.max_late_ms,
             origin: spec.origin,
-            set_at: Shown(*set_at),
-            next_at: next_at.map(Shown),
+            set_at: Displayed(*set_at),
+            next_at: next_at.map(Displayed),
             upcoming: Vec::new(),
             last: last.map(fired),
             skipped: *skipped,
@@ -76,23 +79,23 @@ impl<'a> ScheduleView<'a> {
     }
 
     fn with_upcoming(self, schedule: &Schedule, now: Time) -> Self {
-        let upcoming = off_runtime(usize::MAX, || schedule.spec.cron.upcoming(now, TOLD));
-        let upcoming = upcoming.into_iter().map(Shown).collect();
+        let upcoming = off_runtime(usize::MAX, || schedule.spec.cron.upcoming(now, UPCOMING));
+        let upcoming = upcoming.into_iter().map(Displayed).collect();
         ScheduleView { upcoming, ..self }
     }
 }
 
-/// Every schedule by name: `{"schedules", "cursor"}`.
+/// Lists all schedules by name: `{"schedules", "cursor"}`.
 pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
     let (schedules, cursor) = api.engine.schedules().await?;
     let payloads = schedules.iter().map(|schedule| schedule.spec.spec.payload.as_str().len());
     Ok(off_runtime(payloads.sum(), || {
         let schedules = schedules.iter().map(ScheduleView::of).collect();
-        json(&ListView { schedules, cursor: Shown(cursor) })
+        json(&ListView { schedules, cursor: Displayed(cursor) })
     }))
 }
 
-/// One schedule, with its next times.
+/// Returns one schedule with its upcoming times.
 pub async fn get(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
@@ -103,51 +106,51 @@ pub async fn get(
     Ok(json(&ScheduleView::of(schedule).with_upcoming(schedule, api.engine.now())))
 }
 
-/// Makes a schedule, or gives it another spec; answers with it.
+/// Creates or replaces a schedule, and returns it.
 pub async fn put(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let submission: ScheduleSubmission = read(&body, "invalid_schedule")?;
+    let submission: ScheduleSubmission = parse(&body, "invalid_schedule")?;
     let spec = submission.into_spec(Origin::Api, api.engine.now());
     let spec = spec.map_err(Problem::invalid_schedule)?;
-    changed(&api, api.engine.set_schedule(name, spec).await)
+    schedule_response(&api, api.engine.set_schedule(name, spec).await)
 }
 
-/// Removes a schedule: 204. Its jobs stay.
-pub async fn remove(
+/// Deletes a schedule. Its jobs are kept. Answers 204.
+pub async fn delete(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<StatusCode, Problem> {
-    changed(&api, api.engine.delete_schedule(name).await).map(|_| StatusCode::NO_CONTENT)
+    schedule_response(&api, api.engine.delete_schedule(name).await).map(|_| StatusCode::NO_CONTENT)
 }
 
-/// Holds a schedule back; answers with it.
+/// Pauses a schedule, and returns it.
 pub async fn pause(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
-    changed(&api, api.engine.pause_schedule(name).await)
+    schedule_response(&api, api.engine.pause_schedule(name).await)
 }
 
-/// Lets a schedule go on; answers with it.
+/// Resumes a schedule, and returns it.
 pub async fn resume(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
-    changed(&api, api.engine.resume_schedule(name).await)
+    schedule_response(&api, api.engine.resume_schedule(name).await)
 }
 
-/// Enqueues a schedule's job now; answers with the schedule, whose `last` names the job.
+/// Enqueues the job of a schedule now, and returns the schedule, whose `last` has the id of the job.
 pub async fn run(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
-    changed(&api, api.engine.fire_schedule(name).await)
+    schedule_response(&api, api.engine.fire_schedule(name).await)
 }
 
-fn changed(
+fn schedule_response(
     api: &Api,
     answer: Result<Result<Schedule, ScheduleError>, EngineError>,
 ) -> Result<Response, Problem> {
@@ -166,27 +169,27 @@ struct PreviewBody {
 #[derive(Serialize)]
 struct PreviewView {
     in_words: String,
-    upcoming: Vec<Shown<Time>>,
+    upcoming: Vec<Displayed<Time>>,
 }
 
-/// What a pattern means, before it is a schedule: `{"cron", "zone"?}` → `{"in_words", "upcoming"}`.
+/// Explains a pattern without creating a schedule: `{"cron", "zone"?}` → `{"in_words", "upcoming"}`.
 pub async fn preview(
     State(api): State<Api>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let PreviewBody { cron, zone } = read(&body, "invalid_schedule")?;
+    let PreviewBody { cron, zone } = parse(&body, "invalid_schedule")?;
     let now = api.engine.now();
-    // The search for a time that comes rarely is long for a thread of the runtime, whatever the pattern's length.
-    let read = off_runtime(usize::MAX, || {
-        Cron::parse(&cron, &zone, now).map(|cron| (cron.upcoming(now, TOLD), cron))
+    // Searching for a rare time takes too long for a thread of the runtime, whatever the length of the pattern.
+    let parsed = off_runtime(usize::MAX, || {
+        Cron::parse(&cron, &zone, now).map(|cron| (cron.upcoming(now, UPCOMING), cron))
     });
-    let (upcoming, cron) = read.map_err(|misread| {
+    let (upcoming, cron) = parsed.map_err(|misread| {
         let (field, message) = match misread {
             Misread::Pattern(why) => ("cron", why),
             Misread::Zone(why) => ("zone", why),
         };
         Problem::invalid_schedule(vec![crate::engine::FieldError { field, message }])
     })?;
-    let upcoming = upcoming.into_iter().map(Shown).collect();
+    let upcoming = upcoming.into_iter().map(Displayed).collect();
     Ok(json(&PreviewView { in_words: cron.in_words(), upcoming }))
 }

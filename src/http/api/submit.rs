@@ -1,5 +1,4 @@
-//! `POST /api/v1/jobs`: one job or an array of them, answered when they are on disk.
-//! The busiest endpoint: one parse, one verb, one write.
+//! `POST /api/v1/jobs`: accepts one job or an array of jobs, and responds when they are on disk.
 
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::extract::{JsonBody, read, read_many};
+use super::extract::{JsonBody, parse, parse_many};
 use super::query;
 use super::wait::until_final;
 use crate::engine::{Enqueued, Submission, off_runtime};
@@ -16,9 +15,12 @@ use crate::http::view::{JobRow, JobView};
 use crate::http::{Api, Problem, json};
 use crate::job::elements;
 
-/// One job: 202 with its row, or 200 with `"existing": true` when its idempotency key was taken;
-/// `Location` names it. With `?wait=30s` 200 with the whole job once it is final, 202 with it when it
-/// is not by then. An array: 202 with `{"jobs": [...]}` in order, all accepted or none.
+/// Enqueues one job or an array of jobs.
+///
+/// One job is answered with 202 and its row, or with 200 and `"existing": true` when a job with the same idempotency
+/// key exists; `Location` is its address. With `?wait=30s` the answer is 200 with the whole job once it is final, or
+/// 202 if it is not final by then. An array is answered with 202 and `{"jobs": [...]}` in order; all jobs are accepted
+/// or none.
 pub async fn submit(
     State(api): State<Api>,
     RawQuery(text): RawQuery,
@@ -27,18 +29,19 @@ pub async fn submit(
     let wait = query::wait_query(text.as_deref())?;
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'[') if !wait.is_zero() => {
-            let detail = "wait is for one job; follow many on the stream";
+            let detail =
+                "wait is only supported for a single job; use the event stream for an array";
             Err(Problem::invalid_parameter(detail))
         }
         Some(b'[') => {
-            // Counted before they are read: many small jobs take much more room than their text.
+            // Counted before they are parsed: many small jobs take much more memory than their text.
             let count = off_runtime(body.len(), || elements(&body));
             if count > api.limits.batch_len {
                 return Err(too_many(count, api.limits.batch_len));
             }
-            submit_many(&api, read_many(&body, "invalid_job")?).await
+            submit_many(&api, parse_many(&body, "invalid_job")?).await
         }
-        Some(_) | None => submit_one(&api, read(&body, "invalid_job")?, wait).await,
+        Some(_) | None => submit_one(&api, parse(&body, "invalid_job")?, wait).await,
     }
 }
 
@@ -50,7 +53,7 @@ async fn submit_one(
     let job = submission.into_new_job().map_err(Problem::invalid_job)?;
     let answers = api.engine.enqueue(vec![job]).await?;
     let Some(answer) = answers.first() else {
-        let detail = "the store gave no answer for the job";
+        let detail = "the store returned no result for the job";
         return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail));
     };
     if !wait.is_zero() {
@@ -59,10 +62,8 @@ async fn submit_one(
             Enqueued::New(_) => JobView::of(&job),
             Enqueued::Existing(_) => JobView::of(&job).existing(),
         };
-        let status = match job.status.state.is_final() {
-            true => StatusCode::OK,
-            false => StatusCode::ACCEPTED,
-        };
+        let is_final = job.status.state.is_final();
+        let status = if is_final { StatusCode::OK } else { StatusCode::ACCEPTED };
         return Ok((status, location(answer), json(&view.at(cursor))).into_response());
     }
     let status = match answer {
@@ -75,33 +76,33 @@ async fn submit_one(
 
 async fn submit_many(api: &Api, batch: Vec<Submission>) -> Result<Response, Problem> {
     if batch.is_empty() {
-        let detail = "the array holds no job";
+        let detail = "the array is empty";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", detail));
     }
     let (mut jobs, mut errors) = (Vec::with_capacity(batch.len()), Vec::new());
     for (at, submission) in batch.into_iter().enumerate() {
         match submission.into_new_job() {
             Ok(job) => jobs.push(job),
-            Err(wrong) => errors.extend(wrong.into_iter().map(|error| (at, error))),
+            Err(invalid) => errors.extend(invalid.into_iter().map(|error| (at, error))),
         }
     }
     if !errors.is_empty() {
         return Err(Problem::invalid_batch(errors));
     }
-    let is_one = jobs.len() == 1; // the engine does not know it from a job outside of an array
+    let is_one = jobs.len() == 1; // the engine cannot tell it from a job outside of an array
     let enqueued = api.engine.enqueue(jobs).await;
     let answers = enqueued.map_err(|error| if is_one { error.of_job(0) } else { error })?;
     let jobs = answers.iter().map(row).collect();
-    Ok((StatusCode::ACCEPTED, json(&Rows { jobs })).into_response())
+    Ok((StatusCode::ACCEPTED, json(&SubmittedJobs { jobs })).into_response())
 }
 
 fn too_many(count: usize, limit: usize) -> Problem {
-    let detail = format!("{count} jobs at once; the limit is {limit}");
+    let detail = format!("the array has {count} jobs; the limit is {limit}");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_long", detail)
 }
 
 #[derive(Serialize)]
-struct Rows<'a> {
+struct SubmittedJobs<'a> {
     jobs: Vec<JobRow<'a>>,
 }
 

@@ -1,5 +1,5 @@
-//! Answers that may wait for a job's end: `GET /api/v1/jobs/{id}?wait=30s`, and the same for a submission.
-//! A waiter is an entry in the engine's table; the bound and the stop's beginning end the wait.
+//! `GET /api/v1/jobs/{id}`: returns one job, and with `?wait=30s` waits until it is final. Submissions use the same
+//! wait. A wait ends early when the server begins to stop.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::http::view::JobView;
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, Job, JobId};
 
-/// One job with everything known of it but its log, and why it is not running while it waits. With `wait`: 200 once it is final, 202 when it is
-/// not by then, or when the server stops.
+/// Returns one job without its log, and the reason why it is waiting if it is. With `wait` the answer is 200 once the
+/// job is final, and 202 if it is not final by then or the server begins to stop.
 pub async fn get(
     State(api): State<Api>,
     PathId(id): PathId,
@@ -23,24 +23,23 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     let wait = query::wait_query(text.as_deref())?;
     let (job, cursor) = until_final(&api, id, wait).await?;
-    let status = match wait.is_zero() || job.status.state.is_final() {
-        true => StatusCode::OK,
-        false => StatusCode::ACCEPTED,
-    };
+    let is_complete = wait.is_zero() || job.status.state.is_final();
+    let status = if is_complete { StatusCode::OK } else { StatusCode::ACCEPTED };
     let why = api.engine.why(&job).await?;
-    let answer =
-        off_runtime(job.json_bytes(), || json(&JobView::of(&job).because(why.as_ref()).at(cursor)));
+    let answer = off_runtime(job.json_bytes(), || {
+        json(&JobView::of(&job).with_wait_reason(why.as_ref()).at(cursor))
+    });
     Ok((status, answer).into_response())
 }
 
-/// The job once it is final, or as it is after `wait` (at most [`Limits::max_wait`](crate::http::Limits)) or
-/// when the server begins to stop; and the place it was read at.
+/// Returns the job once it is final, or as it is after `wait` (at most [`Limits::max_wait`](crate::http::Limits)) or
+/// when the server begins to stop; and the cursor at which it was read.
 pub async fn until_final(api: &Api, id: JobId, wait: Duration) -> Result<(Job, Cursor), Problem> {
     let wait = wait.min(api.limits.max_wait);
     if !wait.is_zero() {
         let draining = &api.engine.shutdown().draining;
         tokio::select! {
-            waited = api.engine.wait_final(id, wait) => drop(waited?), // read again, with its place
+            waited = api.engine.wait_final(id, wait) => drop(waited?), // read again, with the cursor
             () = draining.cancelled() => {}
         }
     }

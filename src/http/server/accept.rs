@@ -34,7 +34,7 @@ use super::head_errors::HeadErrors;
 use super::request_id::{NewRequestId, remove_unusable};
 use super::under_way::{RequestGuard, UnderWay};
 use super::write_timeout::{AtLeast, MinRate, WriteTimeout};
-use crate::http::stream::streaming_body::Lasting;
+use crate::http::stream::streaming_body::StreamingBody;
 use crate::http::{Limits, Problem};
 use crate::shutdown::Shutdown;
 use crate::supervise::{Part, pass};
@@ -234,7 +234,7 @@ fn connection(
             }
             let least = response.extensions().get::<AtLeast>().map_or(usual, |least| least.0);
             rates.set(least);
-            let lasts = response.extensions().get::<Lasting>().is_some();
+            let lasts = response.extensions().get::<StreamingBody>().is_some();
             let guard = Some(guard).filter(|_| !lasts);
             if lasts {
                 begun.cancel();

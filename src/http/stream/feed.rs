@@ -1,5 +1,5 @@
-//! What one subscriber is to get next, whichever its door: live batches while it keeps up, the stored
-//! log while it does not. Nothing is lost or doubled on the way from one to the other.
+//! Decides what one reader receives next, over any transport: live batches while it keeps up, and the stored log while
+//! it is behind. No event is lost or repeated when it changes from one to the other.
 
 use std::sync::Arc;
 
@@ -8,55 +8,56 @@ use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 use crate::engine::{Batch, Engine, EngineError, Events, StoreError};
 use crate::job::Cursor;
 
-/// A place in the log, and where to read on from it.
+/// The position of one reader in the log, and the source of the events that follow.
 pub struct Feed {
     engine: Engine,
     live: broadcast::Receiver<Arc<Batch>>,
-    /// Everything up to here has been delivered.
+    /// Every event up to here has been delivered.
     cursor: Cursor,
     source: Source,
-    /// Events read from the stored log at once.
+    /// The number of events per read of the stored log.
     step: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
-    /// The stored log, until it has nothing more; then the live channel.
+    /// The stored log up to its end, and then the live channel.
     Stored,
     /// The live channel.
     Live,
-    /// The stored log for the last time: the live channel has ended.
+    /// The stored log up to its end, and then nothing more: the live channel is closed.
     Rest,
 }
 
-/// What comes next.
+/// What a reader receives next.
 #[derive(Debug)]
 pub enum Delivery {
-    /// The events of the batch after `after`; those up to it were delivered before.
+    /// A batch, of which the events after `after` are new.
     Events {
-        /// In order; some may be old.
+        /// The events in order; the first of them may have been delivered before.
         batch: Arc<Batch>,
         /// The number of the last event delivered before.
         after: u64,
     },
-    /// The log does not reach back to `from`; what follows `to` comes next.
+    /// The log does not reach back to `from`; the events after `to` come next.
     Gap {
-        /// Where the subscriber was.
+        /// The cursor of the reader before the gap.
         from: Cursor,
-        /// Where it is now.
+        /// The cursor of the reader after the gap.
         to: Cursor,
     },
-    /// The server has stopped and everything has been delivered.
+    /// The server has stopped, and every event has been delivered.
     Ended,
 }
 
-/// Events read from the stored log at once.
+/// The number of events per read of the stored log, unless a reader wants fewer.
 const STEP: usize = 1_000;
 
 impl Feed {
-    /// Begins after `after`, or at the end of the log.
+    /// Creates a feed that begins after `after`, or at the end of the log.
     ///
-    /// First the channel, then the head: what is committed in between comes through the channel.
+    /// The caller subscribes to the channel first and the head is read afterwards, so that events committed in between
+    /// come through the channel.
     pub fn new(
         engine: Engine,
         live: broadcast::Receiver<Arc<Batch>>,
@@ -69,22 +70,22 @@ impl Feed {
         Feed { engine, live, cursor, source, step: STEP }
     }
 
-    /// Reads so many stored events at once, for a reader that wants no more.
+    /// Sets the number of events per read of the stored log, for a reader that wants no more than that.
     pub fn read_in_steps_of(&mut self, step: usize) {
         self.step = step.clamp(1, STEP);
     }
 
-    /// How many stored events it reads at once.
+    /// The number of events per read of the stored log.
     pub fn step(&self) -> usize {
         self.step
     }
 
-    /// The place up to which everything has been delivered.
+    /// The cursor up to which every event has been delivered.
     pub fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// Waits for what comes next. Nothing is lost when the future is dropped before it is ready.
+    /// Waits for the next delivery. Nothing is lost when the future is dropped before it is ready.
     ///
     /// # Errors
     /// When the stored log cannot be read.
@@ -109,7 +110,7 @@ impl Feed {
         }
     }
 
-    /// A live batch that waits already, to share a frame with the one before.
+    /// Returns a live batch that has arrived already, so that it can share a frame with the one before.
     pub fn next_ready(&mut self) -> Option<Delivery> {
         while self.source == Source::Live {
             match self.live.try_recv() {
@@ -126,7 +127,7 @@ impl Feed {
         None
     }
 
-    /// What the stored log still has; `None` at its end, without waiting for more.
+    /// Returns the next delivery from the stored log, and `None` at its end; it does not wait for new events.
     ///
     /// # Errors
     /// When the stored log cannot be read.
@@ -137,7 +138,7 @@ impl Feed {
         }
     }
 
-    /// `None` when the log has nothing more and the live channel is next.
+    /// Reads the stored log; `None` at its end, when the live channel is next.
     async fn read_stored(&mut self) -> Result<Option<Delivery>, EngineError> {
         let from = self.cursor;
         match self.engine.events(from, self.step).await {
@@ -157,14 +158,15 @@ impl Feed {
                 self.cursor = oldest;
                 Ok(Some(Delivery::Gap { from, to: oldest }))
             }
-            // The store closes after the pump has sent everything; a subscriber that was behind then
-            // resumes from its cursor at the next start.
+            // The store closes after the event pump has sent everything. A reader that is still behind resumes from its
+            // cursor after the next start.
             Err(EngineError::Store(StoreError::Closed)) => Ok(Some(Delivery::Ended)),
             Err(error) => Err(error),
         }
     }
 
-    /// What a live batch brings: all of it, a part, or nothing new; a jump sends us to the stored log.
+    /// Returns the delivery of a live batch, if any of it is new. If events are missing before it, the stored log is
+    /// next.
     fn take(&mut self, batch: Arc<Batch>) -> Option<Delivery> {
         let after = self.cursor.seq;
         if batch.epoch != self.cursor.epoch || batch.first_seq() > after + 1 {
@@ -182,7 +184,7 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::stream::protocol::{Frame, Subscriptions};
+    use crate::http::stream::protocol::{EventsMessage, Subscriptions};
     use crate::http::tests::support::{Server, within};
     use crate::job::{Event, Fact, Filter, QueueChange, QueueName, Time};
 
@@ -204,7 +206,7 @@ mod tests {
         let Some(Delivery::Events { batch: half_new, after: 2 }) = feed.take(two) else {
             panic!("3 and 4 are new");
         };
-        let mut frame = Frame::default();
+        let mut frame = EventsMessage::default();
         frame.add(&half_new, 2, &Subscriptions::new(Filter::default(), 1));
         let text = frame.finish(feed.cursor).unwrap();
         assert!(text.contains(r#""seq":3,"#) && text.contains(r#""seq":4,"#), "{text}");

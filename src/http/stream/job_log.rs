@@ -1,5 +1,5 @@
-//! `GET /api/v1/jobs/{id}/log`: a job's lines, as JSON, as plain text or as one JSON object a line; with
-//! `follow` also the lines to come, until the job is final.
+//! `GET /api/v1/jobs/{id}/log`: the log lines of a job as a JSON document, as plain text, or as one JSON object per
+//! line. With `follow`, new lines are streamed until the job is final.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,17 +12,18 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::time::sleep;
 
+use super::admission::SubscriberPermit;
 use super::feed::{Delivery, Feed};
 use super::poll::accepts;
-use super::streaming_body::lasting;
+use super::streaming_body::streaming_response;
 use crate::engine::{Batch, Engine, Transport};
 use crate::http::api::extract::PathId;
 use crate::http::api::query::{LogQuery, log_query};
-use crate::http::view::{LogView, NumberedView, to_json};
-use crate::http::{Api, Problem, Seat, json};
+use crate::http::view::{LogView, NumberedLineView, to_json};
+use crate::http::{Api, Problem, json};
 use crate::job::{Change, Fact, Job, JobId, LogLine};
 
-/// The log of one job, from the line after `after` on.
+/// Returns the log of one job, beginning with the line after `after`.
 pub async fn log(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -34,26 +35,26 @@ pub async fn log(
     let (job, cursor) = api.engine.job(id).await?;
     let job = job.ok_or_else(|| Problem::no_such_job(&id.to_string()))?;
     let format = if accepts(&headers, "application/x-ndjson") {
-        Format::Objects
+        LogFormat::Objects
     } else if follow || download || accepts(&headers, "text/plain") {
-        Format::Text
+        LogFormat::Text
     } else {
         return Ok(json(&LogView::of(&job, after, cursor)));
     };
-    let mut printer = Printer { format, told: after };
-    let mut text = printer.stored(&job);
+    let mut printer = Printer { format, last_line: after };
+    let mut text = printer.stored_lines(&job);
     let mut response = if follow && !job.status.state.is_final() {
         let follower = Follower {
-            _seat: api.admit(peer, Transport::Log)?,
+            _permit: api.admit(peer, Transport::Log)?,
             feed: api.feed(Some(cursor)),
             engine: api.engine,
             id,
-            first: text,
+            first_chunk: text,
             lines: job.log_dropped + job.log.len() as u64,
             seq: job.seq,
             heartbeat: api.limits.ws_mark_every,
             printer,
-            over: false,
+            ended: false,
         };
         follower.into_response()
     } else {
@@ -72,42 +73,42 @@ pub async fn log(
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    /// Each line as it was said.
+enum LogFormat {
+    /// Each line as it was written.
     Text,
-    /// One JSON object a line: `{"line","at","stream","text"}`, `{"dropped"}`, and last `{"end"}`.
+    /// One JSON object per line: `{"line","at","stream","text"}`, `{"dropped"}`, and at last `{"end"}`.
     Objects,
 }
 
-impl Format {
+impl LogFormat {
     fn content_type(self) -> &'static str {
         match self {
-            Format::Text => "text/plain; charset=utf-8",
-            Format::Objects => "application/x-ndjson",
+            LogFormat::Text => "text/plain; charset=utf-8",
+            LogFormat::Objects => "application/x-ndjson",
         }
     }
 }
 
-/// Writes lines, each once, and tells of those that were not kept.
+/// Formats log lines, each of them once, and notes where lines were dropped.
 struct Printer {
-    format: Format,
-    /// The number of the last line written.
-    told: u64,
+    format: LogFormat,
+    /// The number of the last line that was formatted.
+    last_line: u64,
 }
 
 #[derive(Serialize)]
-struct Dropped {
+struct DroppedLine {
     dropped: u64,
 }
 
 #[derive(Serialize)]
-struct End<'a> {
+struct EndLine<'a> {
     end: &'a str,
 }
 
 impl Printer {
-    /// What the job's record holds beyond what was written.
-    fn stored(&mut self, job: &Job) -> String {
+    /// Formats the stored lines of a job that are new.
+    fn stored_lines(&mut self, job: &Job) -> String {
         let mut out = String::new();
         for (number, line) in (job.log_dropped + 1..).zip(&job.log) {
             self.line(&mut out, number, line);
@@ -115,43 +116,45 @@ impl Printer {
         out
     }
 
+    /// Formats one line, unless it was formatted before.
     fn line(&mut self, out: &mut String, number: u64, line: &LogLine) {
-        if number <= self.told {
+        if number <= self.last_line {
             return;
         }
-        let dropped = number - self.told - 1;
-        self.told = number;
+        let dropped = number - self.last_line - 1;
+        self.last_line = number;
         match self.format {
-            Format::Text => {
+            LogFormat::Text => {
                 if dropped > 0 {
-                    out.push_str(&format!("… {dropped} lines were not kept\n"));
+                    out.push_str(&format!("… {dropped} lines were dropped\n"));
                 }
                 out.push_str(&line.text);
             }
-            Format::Objects => {
+            LogFormat::Objects => {
                 if dropped > 0 {
-                    out.push_str(&to_json(&Dropped { dropped }));
+                    out.push_str(&to_json(&DroppedLine { dropped }));
                     out.push('\n');
                 }
-                out.push_str(&to_json(&NumberedView::of(number, line)));
+                out.push_str(&to_json(&NumberedLineView::of(number, line)));
             }
         }
         out.push('\n');
     }
 
-    /// The last word: the state of the job, or why there is no more.
+    /// Formats the end of the log: the final state of the job, or the reason why there are no more lines.
     fn end(&self, end: &str) -> String {
         match self.format {
-            Format::Text => String::new(),
-            Format::Objects => to_json(&End { end }) + "\n",
+            LogFormat::Text => String::new(),
+            LogFormat::Objects => to_json(&EndLine { end }) + "\n",
         }
     }
 
-    /// What shows that the connection lives; plain text has nothing that says nothing.
+    /// Returns a blank line at intervals, so that a client notices a dead connection. In plain text there is no blank
+    /// line that is not a line of the log, so none is sent.
     async fn heartbeat(&self, every: Duration) -> String {
         match self.format {
-            Format::Text => std::future::pending().await,
-            Format::Objects => {
+            LogFormat::Text => std::future::pending().await,
+            LogFormat::Objects => {
                 sleep(every).await;
                 "\n".to_owned()
             }
@@ -159,21 +162,21 @@ impl Printer {
     }
 }
 
-/// One reader of a log that still grows.
+/// One client that follows the log of a job.
 struct Follower {
     engine: Engine,
     id: JobId,
     feed: Feed,
     printer: Printer,
-    /// What the record held at the beginning.
-    first: String,
-    /// Lines of the job so far.
+    /// The stored lines, which are sent first.
+    first_chunk: String,
+    /// The number of lines that the job has logged so far.
     lines: u64,
-    /// The last event of the job that `lines` counts.
+    /// The last event of the job that is included in `lines`.
     seq: u64,
     heartbeat: Duration,
-    over: bool,
-    _seat: Seat,
+    ended: bool,
+    _permit: SubscriberPermit,
 }
 
 impl Follower {
@@ -183,22 +186,22 @@ impl Follower {
             let text = follower.next().await?;
             Some((Ok::<_, Infallible>(Bytes::from(text)), follower))
         });
-        lasting(content_type, body)
+        streaming_response(content_type, body)
     }
 
-    /// What to send next; `None` after the end.
+    /// Returns the next chunk of the body; `None` after the end.
     async fn next(&mut self) -> Option<String> {
-        if !self.first.is_empty() {
-            return Some(std::mem::take(&mut self.first));
+        if !self.first_chunk.is_empty() {
+            return Some(std::mem::take(&mut self.first_chunk));
         }
-        while !self.over {
+        while !self.ended {
             let text = tokio::select! {
                 delivery = self.feed.next() => match delivery {
                     Ok(Delivery::Events { batch, after }) => self.take(&batch, after),
-                    Ok(Delivery::Gap { .. }) => self.look_again().await,
+                    Ok(Delivery::Gap { .. }) => self.reload().await,
                     Ok(Delivery::Ended) => self.end("stopping"),
                     Err(error) => {
-                        tracing::warn!(%error, "cannot read the event log for a job's log");
+                        tracing::warn!(%error, "reading the event log for a followed job log failed");
                         self.end("unreadable")
                     }
                 },
@@ -211,6 +214,7 @@ impl Follower {
         None
     }
 
+    /// Formats the new lines in a batch.
     fn take(&mut self, batch: &Batch, after: u64) -> String {
         let mut out = String::new();
         for event in batch.events.iter().filter(|event| event.seq > after) {
@@ -235,17 +239,15 @@ impl Follower {
         out
     }
 
-    /// The log of events was trimmed before we read it: the record has what was kept.
-    async fn look_again(&mut self) -> String {
+    /// Reads the lines from the stored job, because the events with them have been removed from the log.
+    async fn reload(&mut self) -> String {
         match self.engine.job(self.id).await {
             Ok((Some(job), _)) => {
-                let out = self.printer.stored(&job);
+                let out = self.printer.stored_lines(&job);
                 self.lines = job.log_dropped + job.log.len() as u64;
                 self.seq = job.seq;
-                match job.status.state.is_final() {
-                    true => out + &self.end(job.status.state.as_str()),
-                    false => out,
-                }
+                let state = job.status.state;
+                if state.is_final() { out + &self.end(state.as_str()) } else { out }
             }
             Ok((None, _)) => self.end("deleted"),
             Err(_) => self.end("unreadable"),
@@ -253,7 +255,7 @@ impl Follower {
     }
 
     fn end(&mut self, end: &str) -> String {
-        self.over = true;
+        self.ended = true;
         self.printer.end(end)
     }
 }
@@ -262,9 +264,9 @@ impl Follower {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::admission::Admission;
     use super::*;
     use crate::http::Limits;
-    use crate::http::stream::admission::Places;
     use crate::http::tests::support::Server;
     use crate::job::{Epoch, Event, Kind, Labels, QueueName, State, Stream, Time};
 
@@ -286,36 +288,33 @@ mod tests {
             feed: Feed::new(server.engine.clone(), server.engine.live(), None),
             engine: server.engine.clone(),
             id,
-            printer: Printer { format: Format::Text, told: 2 },
-            first: String::new(),
+            printer: Printer { format: LogFormat::Text, last_line: 2 },
+            first_chunk: String::new(),
             lines: 2,
             seq: 5,
             heartbeat: Duration::from_secs(10),
-            over: false,
-            _seat: (
-                Arc::new(Places::default())
-                    .admit([127, 0, 0, 1].into(), &Limits::default())
-                    .unwrap(),
-                server.engine.subscriber_counts().register(Transport::Log),
-            ),
+            ended: false,
+            _permit: Admission::default()
+                .admit(&server.engine, &Limits::default(), [127, 0, 0, 1].into(), Transport::Log)
+                .unwrap(),
         };
         // The record was read with the event 5 in it, although the feed begins before it.
         let events = [said(4, "one"), said(5, "two"), said(6, "three")];
         let batch = Batch::new(Epoch(1), events.into());
         assert_eq!(follower.take(&batch, 3), "three\n");
-        assert_eq!((follower.lines, follower.printer.told), (3, 3));
+        assert_eq!((follower.lines, follower.printer.last_line), (3, 3));
     }
 
     #[test]
     fn lines_that_were_not_kept_are_told_of() {
         let line =
             |text: &str| LogLine { at: Time::default(), stream: Stream::Log, text: text.into() };
-        let mut printer = Printer { format: Format::Text, told: 0 };
+        let mut printer = Printer { format: LogFormat::Text, last_line: 0 };
         let mut out = String::new();
         printer.line(&mut out, 4, &line("four"));
         printer.line(&mut out, 4, &line("four"));
-        assert_eq!(out, "… 3 lines were not kept\nfour\n");
-        let mut printer = Printer { format: Format::Objects, told: 7 };
+        assert_eq!(out, "… 3 lines were dropped\nfour\n");
+        let mut printer = Printer { format: LogFormat::Objects, last_line: 7 };
         let mut out = String::new();
         printer.line(&mut out, 9, &line("nine"));
         assert!(out.starts_with("{\"dropped\":1}\n{\"line\":9,"), "{out}");

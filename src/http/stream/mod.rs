@@ -1,4 +1,5 @@
-//! The event stream and its transports: WebSocket, server-sent events and long polling over one feed.
+//! The event stream and its transports: WebSocket, server-sent events, long polling and followed job logs.
+//! `protocol.rs` has their messages, and `feed.rs` decides what a reader receives next.
 
 pub mod admission;
 pub mod feed;

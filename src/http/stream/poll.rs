@@ -1,5 +1,5 @@
-//! `GET /api/v1/events`: the event log over plain HTTP. A client that accepts server-sent events gets a
-//! stream; any other polls, and may wait. The same cursor resumes here and on the WebSocket.
+//! `GET /api/v1/events`: the event log over plain HTTP. A client that accepts server-sent events receives a stream; any
+//! other polls, and may wait for events. The cursors are the same as those of the WebSocket.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,46 +16,47 @@ use crate::engine::{Batch, Transport};
 use crate::http::api::query;
 use crate::http::api::query::StreamQuery;
 use crate::http::layers::header_list::elements;
-use crate::http::view::{EventView, Shown};
+use crate::http::view::{Displayed, EventView};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, Filter};
 
-/// Events looked at in one poll; what follows is for the next one.
-const MAX_SEEN: u64 = 50_000;
-/// Reads of the log in one poll that end early because events are large.
-const MAX_SHORT: usize = 4;
+/// The number of events that one poll examines; the next poll continues after them.
+const MAX_EXAMINED: u64 = 50_000;
+/// The number of reads of the log that may end early, because events are large, before a poll is answered.
+const MAX_SHORT_READS: usize = 4;
 
 #[derive(Serialize)]
 struct EventsView<'a> {
     events: Vec<EventView<'a>>,
-    /// The `after` of the next read.
-    cursor: Shown<Cursor>,
-    /// There when the log does not reach back to `after`: events in between cannot be read any more.
+    /// The `after` of the next poll.
+    cursor: Displayed<Cursor>,
+    /// Present when the log does not reach back to `after`: the events in between cannot be read any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     gap: Option<GapView>,
 }
 
 #[derive(Serialize)]
 struct GapView {
-    from: Shown<Cursor>,
-    to: Shown<Cursor>,
+    from: Displayed<Cursor>,
+    to: Displayed<Cursor>,
 }
 
-/// Server-sent events for a client that accepts `text/event-stream`, else one poll.
+/// Streams server-sent events to a client that accepts `text/event-stream`, and answers one poll of any other.
 pub async fn events(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Problem> {
-    let wanted = query::stream_query(text.as_deref())?;
-    match accepts(&headers, "text/event-stream") {
-        true => sse::stream(&api, peer, &headers, wanted.endless()?),
-        false => poll(&api, peer, wanted).await,
+    let query = query::stream_query(text.as_deref())?;
+    if accepts(&headers, "text/event-stream") {
+        sse::stream(&api, peer, &headers, query.endless()?)
+    } else {
+        poll(&api, peer, query).await
     }
 }
 
-/// Whether a client names this media type among those it accepts.
+/// Whether a client's `Accept` header lists this media type.
 pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     elements(headers, &header::ACCEPT).any(|given| {
         let essence = given.split(';').next().unwrap_or_default();
@@ -63,10 +64,10 @@ pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     })
 }
 
-/// `{"events", "cursor", "gap"?}`: what follows `after` and passes the filter, oldest first. When there
-/// is nothing, it waits for it up to `wait`. Without `after` it begins where the log ends.
-async fn poll(api: &Api, peer: SocketAddr, wanted: StreamQuery) -> Result<Response, Problem> {
-    let StreamQuery { after, filter, limit, wait } = wanted;
+/// Answers `{"events", "cursor", "gap"?}`: the events after `after` that pass the filter, oldest first. When there are
+/// none, it waits for some, `wait` at most. Without `after` it begins at the end of the log.
+async fn poll(api: &Api, peer: SocketAddr, query: StreamQuery) -> Result<Response, Problem> {
+    let StreamQuery { after, filter, limit, wait } = query;
     let limit = limit.unwrap_or(100);
     let wait = wait.unwrap_or_default().min(api.limits.max_wait);
     let deadline = Instant::now() + wait;
@@ -75,60 +76,62 @@ async fn poll(api: &Api, peer: SocketAddr, wanted: StreamQuery) -> Result<Respon
     if filter == Filter::default() {
         feed.read_in_steps_of(limit);
     }
-    let mut page = Polled::new(filter, limit, feed.cursor());
+    let mut page = PollAnswer::new(filter, limit, feed.cursor());
     while !page.is_full() {
         match feed.next_stored().await? {
             Some(delivery) => page.take_stored(delivery, feed.step()),
             None => break,
         }
         if draining.is_cancelled() {
-            break; // a stop waits for requests; the cursor says where to go on
+            break; // a stop waits for requests, and the cursor says where the next poll continues
         }
     }
     if !wait.is_zero() && page.found.is_empty() && !page.is_full() && !draining.is_cancelled() {
-        let _seat = api.admit(peer, Transport::Poll)?; // it listens for long, as any subscriber
+        let _permit = api.admit(peer, Transport::Poll)?; // a waiting poll counts as a subscriber
         page.wait(&mut feed, deadline, draining).await?;
     }
     Ok(json(&page.view()))
 }
 
-/// The answer to a poll in the making.
-struct Polled {
+/// Collects the answer to a poll.
+struct PollAnswer {
     filter: Filter,
     limit: usize,
-    /// Which events of which batches.
+    /// The events, each as its batch and its index in it.
     found: Vec<(Arc<Batch>, usize)>,
-    /// Everything up to here has been looked at.
+    /// Every event up to here has been examined.
     cursor: Cursor,
+    /// The number of the event after which the poll began.
     began: u64,
-    /// How many reads ended early.
-    short: usize,
+    /// The number of reads that ended early.
+    short_reads: usize,
     gap: Option<(Cursor, Cursor)>,
+    /// Whether the answer is complete although there is room for more.
     ended: bool,
 }
 
-impl Polled {
+impl PollAnswer {
     fn new(filter: Filter, limit: usize, cursor: Cursor) -> Self {
         let began = cursor.seq;
         let found = Vec::new();
-        Polled { filter, limit, found, cursor, began, short: 0, gap: None, ended: false }
+        PollAnswer { filter, limit, found, cursor, began, short_reads: 0, gap: None, ended: false }
     }
 
-    /// Whether the answer must leave as it is.
+    /// Whether the answer is complete.
     fn is_full(&self) -> bool {
         self.found.len() >= self.limit
-            || self.cursor.seq.saturating_sub(self.began) >= MAX_SEEN
-            || self.short >= MAX_SHORT
+            || self.cursor.seq.saturating_sub(self.began) >= MAX_EXAMINED
+            || self.short_reads >= MAX_SHORT_READS
             || self.gap.is_some()
             || self.ended
     }
 
-    /// Takes what one read of the log brought that asked for so many events.
-    fn take_stored(&mut self, delivery: Delivery, asked: usize) {
+    /// Adds what a read of the log for `requested` events has returned.
+    fn take_stored(&mut self, delivery: Delivery, requested: usize) {
         if let Delivery::Events { batch, .. } = &delivery
-            && batch.events.len() < asked
+            && batch.events.len() < requested
         {
-            self.short += 1;
+            self.short_reads += 1;
         }
         self.take(delivery);
     }
@@ -146,7 +149,7 @@ impl Polled {
                     }
                 }
             }
-            // What was found before comes first; the next read begins there and sees the gap again.
+            // The events before the gap are answered first; the next poll begins after them and meets the gap again.
             Delivery::Gap { .. } if !self.found.is_empty() => self.ended = true,
             Delivery::Gap { from, to } => {
                 self.gap = Some((from, to));
@@ -156,7 +159,7 @@ impl Polled {
         }
     }
 
-    /// Waits for the first events, and takes those that come with them.
+    /// Waits for the first events, and adds those that have arrived with them.
     async fn wait(
         &mut self,
         feed: &mut Feed,
@@ -167,7 +170,7 @@ impl Polled {
             tokio::select! {
                 delivery = feed.next() => self.take(delivery?),
                 () = sleep_until(deadline) => return Ok(()),
-                // A stop waits for requests, so they must not wait for events.
+                // A stop waits for requests, so a poll must not wait for events any longer.
                 () = draining.cancelled() => return Ok(()),
             }
         }
@@ -183,8 +186,8 @@ impl Polled {
         let events = self.found.iter().filter_map(|(batch, at)| batch.events.get(*at));
         EventsView {
             events: events.map(EventView::of).collect(),
-            cursor: Shown(self.cursor),
-            gap: self.gap.map(|(from, to)| GapView { from: Shown(from), to: Shown(to) }),
+            cursor: Displayed(self.cursor),
+            gap: self.gap.map(|(from, to)| GapView { from: Displayed(from), to: Displayed(to) }),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The messages of `cortado.v1+json`: one JSON object a message, told apart by `type`.
-//! What the server may say, what a client may say, and the frame that carries events.
+//! The messages of the subprotocol `cortado.v1+json`: those of the server, those of clients, and the one that carries
+//! events. Each is a JSON object with a `type`.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,34 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Batch;
 use crate::http::Problem;
 use crate::http::api::query::add_to_filter;
-use crate::http::view::{self, Shown};
+use crate::http::view::{self, Displayed};
 use crate::job::{Cursor, Event, Filter};
 
-/// What the server says, but for `events`, which [`Frame`] writes, and `stats`.
+/// The name of the subprotocol, which the server selects when a client offers it.
+pub const SUBPROTOCOL: &str = "cortado.v1+json";
+
+/// The messages of the server, except `events`, which [`EventsMessage`] builds, and `stats`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage<'a> {
-    /// The first message: where this socket begins, and the longest silence to expect.
-    Hello { epoch: String, cursor: Shown<Cursor>, heartbeat_ms: u64, server: ServerInfo },
-    /// The log does not reach back to `from`: take a fresh snapshot; what follows `to` follows.
-    Gap { from: Shown<Cursor>, to: Shown<Cursor> },
-    /// Everything up to here has been sent or filtered out.
-    Mark { cursor: Shown<Cursor> },
-    /// The answer to `ping`.
+    /// The first message, with the cursor at which the stream begins and the longest time between two messages.
+    Hello { epoch: String, cursor: Displayed<Cursor>, heartbeat_ms: u64, server: ServerInfo },
+    /// The log does not reach back to `from`. The client must load its state anew; the events after `to` follow.
+    Gap { from: Displayed<Cursor>, to: Displayed<Cursor> },
+    /// Every event up to here was sent or filtered out.
+    Mark { cursor: Displayed<Cursor> },
+    /// The reply to `ping`.
     Pong,
-    /// The filter is in force for every event after `cursor`.
-    Subscribed { id: &'a str, cursor: Shown<Cursor> },
-    /// The filter is gone for every event after `cursor`.
-    Unsubscribed { id: &'a str, cursor: Shown<Cursor> },
-    /// The server stops: running jobs get so long, and their events still come.
+    /// The subscription applies to every event after `cursor`.
+    Subscribed { id: &'a str, cursor: Displayed<Cursor> },
+    /// The subscription no longer applies to events after `cursor`.
+    Unsubscribed { id: &'a str, cursor: Displayed<Cursor> },
+    /// The server is stopping. Running jobs have `grace_ms` to end, and their events are still sent.
     Draining { grace_ms: u64 },
-    /// The server is about to close; come back at a random moment within `retry_ms`.
+    /// The server is about to close the connection. The client should reconnect after a random delay of at most
+    /// `retry_ms`.
     Bye { why: &'a str, retry_ms: u64 },
-    /// A message of the client was not understood; the socket goes on.
+    /// A message of the client was refused; the connection stays open.
     Error { code: &'a str, message: String },
 }
 
@@ -52,7 +56,7 @@ impl ServerMessage<'_> {
         "error",
     ];
 
-    /// Its `type`.
+    /// The `type` of the message.
     pub fn name(&self) -> &'static str {
         match self {
             ServerMessage::Hello { .. } => "hello",
@@ -68,7 +72,7 @@ impl ServerMessage<'_> {
     }
 }
 
-/// Who answers.
+/// The name and version of the server.
 #[derive(Debug, Serialize)]
 pub struct ServerInfo {
     name: &'static str,
@@ -80,15 +84,15 @@ impl ServerInfo {
     pub const THIS: ServerInfo = ServerInfo { name: "cortado", version: env!("CARGO_PKG_VERSION") };
 }
 
-/// What a client says.
+/// The messages of a client.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientMessage {
-    /// Asks for `pong`.
+    /// Asks for a `pong`.
     Ping {},
-    /// Lets more events through, or replaces the subscription of the same id.
+    /// Adds a subscription, or replaces the one with the same id.
     Subscribe(Subscribe),
-    /// Takes a subscription away. The filter of the query string has the empty id.
+    /// Removes a subscription. The filter of the query string has the empty id.
     Unsubscribe { id: String },
 }
 
@@ -98,10 +102,10 @@ pub enum ClientMessage {
 pub struct Subscribe {
     /// The client's name for it, at most [`Subscriptions::MAX_ID`] bytes.
     pub id: String,
-    /// Which events, in the words of the query string.
+    /// The filter on events, with the fields of the query string.
     #[serde(default)]
     pub filter: BTreeMap<String, OneOrMany>,
-    /// Where the client believes the socket is. A socket has one place: any other is refused.
+    /// The cursor at which the client believes the connection is. A connection has only one; any other is refused.
     pub after: Option<String>,
     /// Asks for `stats` messages instead of events.
     #[serde(default)]
@@ -116,78 +120,81 @@ pub enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// The subscriptions of one socket: an event passes when any lets it through.
+/// The subscriptions of one connection. An event is sent when it passes at least one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subscriptions {
     named: Vec<Subscription>,
-    /// How many there may be.
+    /// The largest allowed number.
     max: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Subscription {
     id: String,
-    /// The id as JSON.
-    json: String,
-    wish: Wish,
+    /// The id as JSON text, so that it is encoded only once.
+    id_json: String,
+    topic: Topic,
 }
 
+/// What a subscription asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Wish {
+enum Topic {
     Events(Filter),
     Stats,
 }
 
 impl Subscription {
-    fn new(id: &str, wish: Wish) -> Self {
-        Subscription { id: id.to_owned(), json: view::to_json(&id), wish }
+    fn new(id: &str, topic: Topic) -> Self {
+        Subscription { id: id.to_owned(), id_json: view::to_json(&id), topic }
     }
 
     fn wants(&self, event: &Event) -> bool {
-        match &self.wish {
-            Wish::Events(filter) => filter.matches(event),
-            Wish::Stats => false,
+        match &self.topic {
+            Topic::Events(filter) => filter.matches(event),
+            Topic::Stats => false,
         }
     }
 }
 
 impl Subscriptions {
-    /// The longest id, in bytes: it comes with every event of its subscription.
+    /// The longest allowed id in bytes; it is sent with every event of its subscription.
     pub const MAX_ID: usize = 64;
 
-    /// The filter of the query string alone.
+    /// Creates the subscriptions of a new connection: the filter of the query string, with the empty id.
     pub fn new(filter: Filter, max: usize) -> Self {
-        Subscriptions { named: vec![Subscription::new("", Wish::Events(filter))], max }
+        Subscriptions { named: vec![Subscription::new("", Topic::Events(filter))], max }
     }
 
-    /// Adds or replaces a subscription. `here` is the socket's place.
-    pub fn add(&mut self, asked: &Subscribe, here: Cursor) -> Result<(), Problem> {
+    /// Adds or replaces a subscription. `here` is the cursor of the connection.
+    pub fn add(&mut self, request: &Subscribe, here: Cursor) -> Result<(), Problem> {
         let refuse = |detail: String| Err(Problem::invalid_parameter(detail));
-        let id = &asked.id;
+        let id = &request.id;
         Self::check_id(id)?;
-        if let Some(after) = &asked.after
+        if let Some(after) = &request.after
             && *after != here.to_string()
         {
             return refuse(format!(
-                "this socket is at {here} and all its subscriptions with it; to begin after \
-                 {after:?} open another"
+                "this connection and all its subscriptions are at {here}; to read from {after:?}, open \
+                 another connection"
             ));
         }
-        let wish = match (asked.stats, asked.filter.is_empty()) {
-            (true, true) => Wish::Stats,
-            (true, false) => return refuse("stats have no filter".to_owned()),
-            (false, _) => Wish::Events(filter_of(&asked.filter)?),
+        let topic = match (request.stats, request.filter.is_empty()) {
+            (true, true) => Topic::Stats,
+            (true, false) => {
+                return refuse("a subscription to stats cannot have a filter".to_owned());
+            }
+            (false, _) => Topic::Events(filter_of(&request.filter)?),
         };
         let known = self.named.iter().any(|known| known.id == *id);
         if !known && self.named.len() >= self.max {
-            return refuse(format!("at most {} subscriptions on one socket", self.max));
+            return refuse(format!("a connection can have at most {} subscriptions", self.max));
         }
         self.named.retain(|known| known.id != *id);
-        self.named.push(Subscription::new(id, wish));
+        self.named.push(Subscription::new(id, topic));
         Ok(())
     }
 
-    /// Takes a subscription away.
+    /// Removes a subscription.
     pub fn remove(&mut self, id: &str) -> Result<(), Problem> {
         Self::check_id(id)?;
         self.named.retain(|known| known.id != id);
@@ -195,16 +202,16 @@ impl Subscriptions {
     }
 
     fn check_id(id: &str) -> Result<(), Problem> {
-        let detail = || format!("an id has at most {} bytes", Self::MAX_ID);
+        let detail = || format!("an id can have at most {} bytes", Self::MAX_ID);
         if id.len() > Self::MAX_ID { Err(Problem::invalid_parameter(detail())) } else { Ok(()) }
     }
 
-    /// Whether `stats` are asked for.
+    /// Whether one of them is a subscription to stats.
     pub fn want_stats(&self) -> bool {
-        self.named.iter().any(|known| matches!(known.wish, Wish::Stats))
+        self.named.iter().any(|known| matches!(known.topic, Topic::Stats))
     }
 
-    /// Whether the client gave names: only then it is told which subscriptions an event is for.
+    /// Whether a subscription has an id: only then the events list the ids that they are for.
     fn are_named(&self) -> bool {
         self.named.iter().any(|known| !known.id.is_empty())
     }
@@ -225,24 +232,24 @@ fn filter_of(fields: &BTreeMap<String, OneOrMany>) -> Result<Filter, Problem> {
     Ok(filter)
 }
 
-/// One `events` message in the making: `{"type":"events","events":[…],"cursor":"…"}`.
+/// Builds an `events` message: `{"type":"events","events":[…],"cursor":"…"}`.
 #[derive(Debug, Default)]
-pub struct Frame {
-    /// The events so far, with commas.
+pub struct EventsMessage {
+    /// The beginning of the message with the events so far.
     text: String,
 }
 
-impl Frame {
+impl EventsMessage {
     const HEAD: &str = r#"{"type":"events","events":["#;
-    /// A frame that reached this many bytes is sent before more is added.
-    const ENOUGH: usize = 64 * 1_024;
+    /// The size in bytes at which a message is full.
+    const FULL: usize = 64 * 1_024;
 
-    /// Adds the events after `seq` that pass, until the frame is full. Answers with the number of the last
-    /// event that was looked at.
-    pub fn add(&mut self, batch: &Batch, seq: u64, wanted: &Subscriptions) -> u64 {
-        let mut looked_at = seq;
+    /// Adds the events of a batch after `seq` that pass, until the message is full. Returns the number of the last
+    /// event that was examined.
+    pub fn add(&mut self, batch: &Batch, seq: u64, subscriptions: &Subscriptions) -> u64 {
+        let mut examined = seq;
         let mut encoded: Option<&[Box<str>]> = None;
-        let named = wanted.are_named();
+        let named = subscriptions.are_named();
         for (at, event) in batch.events.iter().enumerate() {
             if event.seq <= seq {
                 continue;
@@ -250,11 +257,11 @@ impl Frame {
             if self.is_full() {
                 break;
             }
-            looked_at = event.seq;
-            if !wanted.named.iter().any(|known| known.wants(event)) {
+            examined = event.seq;
+            if !subscriptions.named.iter().any(|known| known.wants(event)) {
                 continue;
             }
-            // Only now: a batch that nobody wants is never encoded.
+            // Encoded only when it is needed: a batch of which no event passes is never encoded.
             let texts = *encoded.get_or_insert_with(|| batch.encoded(view::event_json));
             let Some(text) = texts.get(at) else { continue };
             self.text.push_str(if self.text.is_empty() { Self::HEAD } else { "," });
@@ -262,25 +269,25 @@ impl Frame {
                 Some(open) if named => {
                     self.text.push_str(open);
                     self.text.push_str(r#","for":["#);
-                    let ids = wanted.named.iter().filter(|known| known.wants(event));
+                    let ids = subscriptions.named.iter().filter(|known| known.wants(event));
                     for (at, known) in ids.enumerate() {
                         self.text.push_str(if at == 0 { "" } else { "," });
-                        self.text.push_str(&known.json);
+                        self.text.push_str(&known.id_json);
                     }
                     self.text.push_str("]}");
                 }
                 Some(_) | None => self.text.push_str(text),
             }
         }
-        looked_at
+        examined
     }
 
-    /// Whether it is time to send.
+    /// Whether the message is full.
     pub fn is_full(&self) -> bool {
-        self.text.len() >= Self::ENOUGH
+        self.text.len() >= Self::FULL
     }
 
-    /// The message; `None` when nothing passed.
+    /// Returns the message; `None` when no event passed.
     pub fn finish(mut self, cursor: Cursor) -> Option<String> {
         if self.text.is_empty() {
             return None;

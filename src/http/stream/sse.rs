@@ -1,5 +1,5 @@
-//! The event stream as server-sent events (HTML standard, "Server-sent events"): what a WebSocket says,
-//! for clients that only speak HTTP. `id` is the cursor, so `Last-Event-ID` resumes.
+//! The event stream as server-sent events (HTML standard, "Server-sent events"): the messages of the WebSocket, for
+//! clients that only support HTTP. The `id` is the cursor, so a client resumes with `Last-Event-ID`.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -12,45 +12,46 @@ use axum::response::Response;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::admission::SubscriberPermit;
 use super::feed::{Delivery, Feed};
 use super::protocol::{ServerInfo, ServerMessage};
-use super::streaming_body::lasting;
+use super::streaming_body::streaming_response;
 use crate::engine::{Batch, EngineError, Transport};
 use crate::http::api::query::StreamQuery;
 use crate::http::view;
-use crate::http::view::{Shown, millis, to_json};
-use crate::http::{Api, Limits, Problem, Seat};
+use crate::http::view::{Displayed, millis, to_json};
+use crate::http::{Api, Limits, Problem};
 use crate::job::{Cursor, Filter};
 
-/// Each event is one message without a name: its `data` is the event. All else that the server says is a
-/// message named after its type, with the same JSON as on the WebSocket. Begins after `Last-Event-ID`,
-/// else after `after`, else now.
+/// Streams events to one client. Each event is a message without a name whose `data` is the event. Every other message
+/// of the server is named after its type and has the same JSON as on a WebSocket. The stream begins after
+/// `Last-Event-ID`, or else after `after`, or else now.
 pub fn stream(
     api: &Api,
     peer: SocketAddr,
     headers: &HeaderMap,
-    wanted: StreamQuery,
+    query: StreamQuery,
 ) -> Result<Response, Problem> {
-    let after = last_event_id(headers)?.or(wanted.after);
-    let seat = api.admit(peer, Transport::EventStream)?;
+    let after = last_event_id(headers)?.or(query.after);
+    let permit = api.admit(peer, Transport::EventStream)?;
     let limits = api.limits.clone();
-    let teller = Teller {
+    let stream = EventStream {
         feed: api.feed(after),
-        filter: wanted.filter,
+        filter: query.filter,
         draining: api.engine.shutdown().draining.clone(),
-        stage: Stage::Opening,
+        state: StreamState::NotStarted,
         mark_at: Instant::now() + limits.ws_mark_every,
         limits,
-        _seat: seat,
+        _permit: permit,
     };
-    let body = futures_util::stream::unfold(teller, async |mut teller| {
-        let text = teller.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(text)), teller))
+    let body = futures_util::stream::unfold(stream, async |mut stream| {
+        let text = stream.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(text)), stream))
     });
-    Ok(lasting("text/event-stream", body))
+    Ok(streaming_response("text/event-stream", body))
 }
 
-/// Where a client that comes back was; an empty id is none.
+/// The cursor of a client that reconnects; an empty id counts as none.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
     let Some(id) = headers.get("last-event-id") else { return Ok(None) };
     let id = id.to_str().unwrap_or("?");
@@ -61,57 +62,57 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Nothing has been said.
-    Opening,
-    /// Events come.
-    Telling,
-    /// Events come, and the client knows that the server stops.
+enum StreamState {
+    /// Nothing has been sent.
+    NotStarted,
+    /// Events are sent.
+    Streaming,
+    /// Events are sent, and the client was told that the server is stopping.
     Draining,
-    /// The last word has been said.
-    Over,
+    /// The last message has been sent.
+    Ended,
 }
 
-/// One subscriber's stream, message by message.
-struct Teller {
+/// The stream of one client, chunk by chunk.
+struct EventStream {
     feed: Feed,
     filter: Filter,
     limits: Arc<Limits>,
     draining: CancellationToken,
-    stage: Stage,
-    /// When silence must be broken.
+    state: StreamState,
+    /// When a `mark` is due as a heartbeat.
     mark_at: Instant,
-    _seat: Seat,
+    _permit: SubscriberPermit,
 }
 
-/// A chunk that reached this many bytes is sent before more is added.
-const ENOUGH: usize = 64 * 1_024;
+/// The size in bytes at which a chunk is sent.
+const FULL_CHUNK: usize = 64 * 1_024;
 
-impl Teller {
-    /// What to send next; `None` after the last word.
+impl EventStream {
+    /// Returns the next chunk of the body; `None` after the last message.
     async fn next(&mut self) -> Option<String> {
-        match self.stage {
-            Stage::Opening => {
-                self.stage = Stage::Telling;
+        match self.state {
+            StreamState::NotStarted => {
+                self.state = StreamState::Streaming;
                 return Some(self.hello());
             }
-            Stage::Telling | Stage::Draining => {}
-            Stage::Over => return None,
+            StreamState::Streaming | StreamState::Draining => {}
+            StreamState::Ended => return None,
         }
         self.mark_at = Instant::now() + self.limits.ws_mark_every;
         loop {
             tokio::select! {
                 biased;
-                () = self.draining.cancelled(), if self.stage == Stage::Telling => {
-                    self.stage = Stage::Draining;
+                () = self.draining.cancelled(), if self.state == StreamState::Streaming => {
+                    self.state = StreamState::Draining;
                     return Some(self.named(&ServerMessage::Draining { grace_ms: self.limits.grace_ms }));
                 }
                 () = sleep_until(self.mark_at) => {
-                    let cursor = Shown(self.feed.cursor());
+                    let cursor = Displayed(self.feed.cursor());
                     return Some(self.named(&ServerMessage::Mark { cursor }));
                 }
                 delivery = self.feed.next() => {
-                    let text = self.tell(delivery);
+                    let text = self.format(delivery);
                     if !text.is_empty() {
                         return Some(text);
                     }
@@ -120,30 +121,31 @@ impl Teller {
         }
     }
 
+    /// The first message, preceded by the retry delay.
     fn hello(&self) -> String {
         let cursor = self.feed.cursor();
         let hello = ServerMessage::Hello {
             epoch: format!("{:08x}", cursor.epoch.0),
-            cursor: Shown(cursor),
+            cursor: Displayed(cursor),
             heartbeat_ms: millis(self.limits.ws_mark_every),
             server: ServerInfo::THIS,
         };
         self.retry() + &self.named(&hello)
     }
 
-    /// How long this client waits before it comes back. Browsers add no jitter of their own.
+    /// A random delay before this client reconnects; browsers add no jitter of their own.
     fn retry(&self) -> String {
         let longest = self.limits.retry_ms.max(1);
         format!("retry: {}\n", fastrand::u64(longest.div_ceil(4)..=longest))
     }
 
-    /// What came, together with what waits behind it; empty when the filter lets nothing through.
-    fn tell(&mut self, delivery: Result<Delivery, EngineError>) -> String {
+    /// Formats a delivery together with those that have arrived after it; empty when no event passes the filter.
+    fn format(&mut self, delivery: Result<Delivery, EngineError>) -> String {
         match delivery {
             Ok(Delivery::Events { batch, after }) => {
                 let mut text = String::new();
                 self.add(&mut text, &batch, after);
-                while text.len() < ENOUGH
+                while text.len() < FULL_CHUNK
                     && let Some(Delivery::Events { batch, after }) = self.feed.next_ready()
                 {
                     self.add(&mut text, &batch, after);
@@ -151,16 +153,17 @@ impl Teller {
                 text
             }
             Ok(Delivery::Gap { from, to }) => {
-                self.named(&ServerMessage::Gap { from: Shown(from), to: Shown(to) })
+                self.named(&ServerMessage::Gap { from: Displayed(from), to: Displayed(to) })
             }
             Ok(Delivery::Ended) => self.bye("stopping"),
             Err(error) => {
-                tracing::warn!(%error, "cannot read the event log for a subscriber");
+                tracing::warn!(%error, "reading the event log for a subscriber failed");
                 self.bye("the event log cannot be read")
             }
         }
     }
 
+    /// Appends the events of a batch that pass the filter.
     fn add(&self, text: &mut String, batch: &Batch, after: u64) {
         let epoch = batch.epoch;
         for (at, event) in batch.events.iter().enumerate() {
@@ -174,14 +177,15 @@ impl Teller {
         }
     }
 
+    /// The last message, preceded by the retry delay.
     fn bye(&mut self, why: &str) -> String {
-        self.stage = Stage::Over;
+        self.state = StreamState::Ended;
         let retry_ms = self.limits.retry_ms;
         self.retry() + &self.named(&ServerMessage::Bye { why, retry_ms })
     }
 
-    /// A message of its own name. Carries where the stream is, so that a filter that lets little through
-    /// costs no long way back.
+    /// A message with a name. Its `id` is the current cursor, so that a client whose filter few events pass need not go
+    /// far back when it reconnects.
     fn named(&self, message: &ServerMessage<'_>) -> String {
         let (name, id) = (message.name(), self.feed.cursor());
         format!("event: {name}\nid: {id}\ndata: {}\n\n", to_json(message))

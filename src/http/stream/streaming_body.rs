@@ -1,17 +1,17 @@
-//! Answers without an end: streams that go on until the peer leaves or the last event is out.
+//! Responses with a body that has no fixed end: it is streamed until the client leaves or the last event is sent.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 
-/// In a response's extensions: its body goes on until the peer leaves or the last event is out. The stop
-/// waits for it with the sockets, not with the requests.
+/// Marks a response, in its extensions, whose body is streamed until the client leaves or the last event is sent. A
+/// stop of the server waits for it together with the WebSockets, and not with the requests.
 #[derive(Debug, Clone, Copy)]
-pub struct Lasting;
+pub struct StreamingBody;
 
-/// An answer of 200 that goes on. Proxies are asked not to hold it back.
-pub fn lasting<S>(content_type: &'static str, body: S) -> Response
+/// A response of 200 with a streaming body. It asks proxies not to buffer the body.
+pub fn streaming_response<S>(content_type: &'static str, body: S) -> Response
 where
     S: Stream<Item = Result<Bytes, std::convert::Infallible>> + Send + 'static,
 {
@@ -21,6 +21,6 @@ where
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(NO_BUFFER, HeaderValue::from_static("no"));
-    response.extensions_mut().insert(Lasting);
+    response.extensions_mut().insert(StreamingBody);
     response
 }

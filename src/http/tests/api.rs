@@ -1,4 +1,4 @@
-//! Every endpoint: its good answers and its bad ones.
+//! Every endpoint, with valid and invalid requests.
 
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ async fn a_batch_is_accepted_whole_or_not_at_all() {
     assert_eq!(server.get("/api/v1/jobs").await.json()["jobs"].as_array().unwrap().len(), 2);
 }
 
-/// Each fault in the only, the first, a later and the last job of an array, and in a job outside of an array.
+/// Each error in the only, the first, a later and the last job of an array, and in a job outside of an array.
 #[tokio::test]
 async fn an_error_in_a_batch_names_the_index_of_its_job_the_first_and_the_only_one_too() {
     let server = Server::start().await;
@@ -320,9 +320,9 @@ async fn a_waiting_job_says_why_it_is_not_running_and_a_finished_one_says_nothin
     assert_eq!(why(&server.get(&path).await.json())["code"], "not_due");
     assert_eq!(server.post("/api/v1/queues/mail/pause", "").await.status, 204);
     assert_eq!(server.post(&format!("{path}/retry"), "").await.status, 200);
-    let told = json!({"code": "queue_paused",
+    let expected = json!({"code": "queue_paused",
         "text": "Queue mail is paused: nothing starts until it is resumed."});
-    assert_eq!(why(&server.get(&path).await.json()), told);
+    assert_eq!(why(&server.get(&path).await.json()), expected);
     server.post("/api/v1/queues/mail/resume", "").await;
     let done = server.get(&format!("{path}?wait=20s")).await.json();
     assert_eq!((&done["state"], why(&done)), (&json!("completed"), Value::Null));

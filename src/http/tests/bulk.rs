@@ -1,4 +1,4 @@
-//! Searching, moving, and acting on many jobs at once.
+//! Searches for jobs, and actions on one job and on many.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ fn ids(page: &Value) -> Vec<&str> {
     page["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect()
 }
 
-/// Looks at a run until it is over.
-async fn over(server: &Server, run: &Value) -> Value {
+/// Reads the report of a run until it has ended.
+async fn finished(server: &Server, run: &Value) -> Value {
     let path = format!("/api/v1/bulk/{}", run["id"].as_str().unwrap());
     let id = run["id"].as_str().unwrap().parse().unwrap();
     server.engine.bulk_over(id).await.unwrap();
@@ -75,8 +75,8 @@ async fn a_waiting_job_is_moved_and_reprioritised_and_subscribers_are_told() {
         let events = server.get(&format!("/api/v1/events?after={start}&queue={queue}")).await;
         let events = events.json();
         let events = events["events"].as_array().unwrap();
-        let told: Vec<&str> = events.iter().map(|e| e["type"].as_str().unwrap()).collect();
-        assert_eq!(told, types, "{queue}");
+        let received: Vec<&str> = events.iter().map(|e| e["type"].as_str().unwrap()).collect();
+        assert_eq!(received, types, "{queue}");
         assert_eq!(
             (&events[0]["from"], &events[0]["job"]["queue"]),
             (&json!("mail"), &json!("slow"))
@@ -103,29 +103,29 @@ async fn a_bulk_run_is_previewed_begun_and_reported() {
     for n in 0..30 {
         server.job(&format!(r#","queue":"q{}","payload":{{"n":{n}}}"#, n % 3)).await;
     }
-    let wish = r#"{"action":"cancel","filter":{"queue":"q1"}}"#;
-    let preview = server.post("/api/v1/bulk/preview", wish).await;
+    let request = r#"{"action":"cancel","filter":{"queue":"q1"}}"#;
+    let preview = server.post("/api/v1/bulk/preview", request).await;
     assert_eq!((preview.status, preview.json()), (200, json!({"count":10,"exact":true})));
     let stats = server.get("/api/v1/stats").await.json();
     assert_eq!(stats["states"]["cancelled"], 0, "a preview changes nothing");
 
-    let begun = server.post("/api/v1/bulk", wish).await;
-    assert_eq!(begun.status, 202, "{begun:?}");
-    let run = begun.json();
+    let accepted = server.post("/api/v1/bulk", request).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    let run = accepted.json();
     let path = format!("/api/v1/bulk/{}", run["id"].as_str().unwrap());
-    assert_eq!((begun.header("location"), &run["action"]), (path.as_str(), &json!("cancel")));
-    let report = over(&server, &run).await;
+    assert_eq!((accepted.header("location"), &run["action"]), (path.as_str(), &json!("cancel")));
+    let report = finished(&server, &run).await;
     assert_eq!((&report["state"], &report["done"]), (&json!("finished"), &json!(10)));
     assert!(report["ended_at"].is_string() && report["refused"] == json!([]), "{report}");
     assert_eq!(report["expected"], json!({"count":10,"exact":true}));
 
-    let again = over(&server, &server.post("/api/v1/bulk", wish).await.json()).await;
+    let again = finished(&server, &server.post("/api/v1/bulk", request).await.json()).await;
     assert_eq!((&again["done"], &again["refused"][0]["count"]), (&json!(0), &json!(10)));
     assert_eq!(again["refused"][0]["reason"], "a cancelled job cannot be cancelled");
     assert_eq!(again["refused"][0]["jobs"].as_array().unwrap().len(), 5);
     let runs = server.get("/api/v1/bulk").await.json();
     assert_eq!(runs["runs"][0]["id"], again["id"]);
-    // A run that is over is not stopped any more; it says how it ended.
+    // A run that has ended cannot be stopped any more; the answer says how it ended.
     assert_eq!(server.post(&format!("{path}/stop"), "").await.json()["state"], "finished");
 }
 
@@ -136,13 +136,13 @@ async fn a_bulk_run_takes_ids_a_search_a_queue_and_a_priority() {
     for n in 0..4 {
         all.push(server.job(&format!(r#","payload":{{"n":{n}}}"#)).await["id"].clone());
     }
-    let wish = json!({"action":"move","queue":"slow","ids":[all[0], all[1]]}).to_string();
-    over(&server, &server.post("/api/v1/bulk", &wish).await.json()).await;
+    let request = json!({"action":"move","queue":"slow","ids":[all[0], all[1]]}).to_string();
+    finished(&server, &server.post("/api/v1/bulk", &request).await.json()).await;
     assert_eq!(ids(&server.get("/api/v1/jobs?queue=slow").await.json()).len(), 2);
-    let wish = r#"{"action":"reprioritise","priority":7,"filter":{"q":"payload.n:3"}}"#;
-    let preview = server.post("/api/v1/bulk/preview", wish).await.json();
+    let request = r#"{"action":"reprioritise","priority":7,"filter":{"q":"payload.n:3"}}"#;
+    let preview = server.post("/api/v1/bulk/preview", request).await.json();
     assert_eq!(preview, json!({"count":1,"exact":true}));
-    over(&server, &server.post("/api/v1/bulk", wish).await.json()).await;
+    finished(&server, &server.post("/api/v1/bulk", request).await.json()).await;
     let job = server.get(&format!("/api/v1/jobs/{}", all[3].as_str().unwrap())).await.json();
     assert_eq!(job["priority"], 7);
 }

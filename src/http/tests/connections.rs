@@ -1,4 +1,4 @@
-//! How many connections one address may have, who is exempt, and that others come in meanwhile.
+//! The limit of connections per address: its exemptions, and that other addresses are still served.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::http::limits::Loopback;
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// A connection from an address of this machine.
+/// Opens a connection from an address of this machine.
 async fn connect(from: &str, to: SocketAddr) -> TcpStream {
     let from: IpAddr = from.parse().unwrap();
     let socket = match from.is_ipv4() {
@@ -26,7 +26,7 @@ async fn connect(from: &str, to: SocketAddr) -> TcpStream {
     within(socket.connect(to)).await.unwrap()
 }
 
-/// Sends a request; answers with the status and the text behind the head, as far as `content-length` says.
+/// Sends a request, and returns the status and the body as long as `content-length` says.
 async fn ask(stream: &mut TcpStream, head: &str) -> Option<(u16, String)> {
     within(async {
         stream.write_all(head.as_bytes()).await.ok()?;
@@ -65,7 +65,7 @@ fn few(connections_per_address: usize) -> Limits {
     Limits { connections_per_address, ..Limits::default() }
 }
 
-/// Opens connections that stay, as many as an address may have.
+/// Opens as many connections as an address may have, and keeps them open.
 async fn fill(from: &str, to: SocketAddr, count: usize) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for _ in 0..count {
@@ -90,7 +90,7 @@ async fn an_address_that_has_its_share_is_told_so_and_others_come_in() {
     let (_, text) = ask(&mut connect("127.0.0.2", server.address).await, metrics).await.unwrap();
     assert!(text.contains("\ncortado_http_connections_refused_total 1\n"), "{text}");
     held.pop();
-    // Its place is free as soon as the server has seen the end.
+    // Its slot is free as soon as the server has noticed the end.
     within(async { while status("127.0.0.1", server.address).await != Some(200) {} }).await;
 }
 
@@ -125,7 +125,7 @@ async fn requests_without_a_token_whose_answers_nobody_reads_keep_no_place_and_n
     };
     let server = Server::with(Setup { limits, access, ..Setup::default() }).await;
     let address = server.address;
-    // Twenty clients of one address: the server has no more places than that.
+    // Twenty clients from one address: the server has no more slots than that.
     let pipelines: Vec<_> = (0..20)
         .map(|_| {
             tokio::spawn(async move {
@@ -135,7 +135,7 @@ async fn requests_without_a_token_whose_answers_nobody_reads_keep_no_place_and_n
             })
         })
         .collect();
-    // While they are there, and whoever they are, another address is served.
+    // Meanwhile another address is served.
     assert_eq!(status("127.0.0.2", address).await, Some(200));
     for pipeline in pipelines {
         within(pipeline).await.unwrap();
@@ -167,7 +167,7 @@ async fn clients_behind_a_trusted_proxy_are_told_apart_and_the_proxy_has_no_limi
         .await;
         held.push(stream);
     }
-    // One subscriber each, and two requests.
+    // One subscriber for each client, and two requests.
     for (client, wanted, code) in [
         (waits("198.51.100.1"), 429, "too_many_sockets"),
         (waits("2001:db8::2"), 429, "too_many_sockets"),
@@ -179,9 +179,9 @@ async fn clients_behind_a_trusted_proxy_are_told_apart_and_the_proxy_has_no_limi
         assert_eq!(status, wanted, "{client}: {body}");
         assert!(body.contains(code), "{client}: {body}");
     }
-    // The proxy itself, without a client, as often as it likes.
+    // The proxy itself has no limit when it sends requests of its own.
     let _own = fill("127.0.0.1", server.address, 10).await;
-    // Whoever is no proxy is not believed.
+    // The header of a client that is not a trusted proxy is ignored.
     let _direct = fill("127.0.0.2", server.address, 2).await;
     let mut liar = connect("127.0.0.2", server.address).await;
     assert_eq!(ask(&mut liar, &asks("198.51.100.9")).await.unwrap().0, 429);
@@ -233,12 +233,12 @@ async fn an_idle_connection_and_a_body_that_nobody_reads_are_let_go() {
     let server = limited(limits, "127.0.0.1").await;
     let mut idle = connect("127.0.0.1", server.address).await;
     assert_eq!(ask(&mut idle, HEALTH).await.unwrap().0, 200);
-    // The second sends a megabyte to where nobody wants it, and stops in the middle.
+    // The second sends a part of a megabyte that no endpoint reads.
     let mut unread = connect("127.0.0.1", server.address).await;
     let head = "POST /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\nhalf";
     assert_eq!(ask(&mut unread, head).await.unwrap().0, 405);
     for mut stream in [idle, unread] {
-        // A reset is as good an end as any here.
+        // A reset is an acceptable end here.
         within(stream.read_to_end(&mut Vec::new())).await.ok();
     }
 }

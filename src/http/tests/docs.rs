@@ -1,4 +1,4 @@
-//! `docs/stream.md` holds: its session is played against a server, its tables are those of the code.
+//! `docs/stream.md` is checked: its session is played against a server, and its tables are compared with the code.
 
 use std::collections::BTreeSet;
 
@@ -18,56 +18,56 @@ fn first_column(header: &str) -> BTreeSet<&'static str> {
     cells.flat_map(|cell| cell.split(',')).map(|name| name.trim().trim_matches('`')).collect()
 }
 
-/// Whether two values have the same fields, all the way down, and the same types. What is null on either
-/// side is not looked into; of arrays the first elements are.
-fn assert_same_shape(told: &Value, real: &Value, at: &str) {
-    match (told, real) {
+/// Asserts that two values have the same fields and types, at all levels. A null on either side matches anything, and
+/// only the first elements of arrays are compared.
+fn assert_same_shape(documented: &Value, real: &Value, at: &str) {
+    match (documented, real) {
         (Value::Null, _) | (_, Value::Null) => {}
-        (Value::Object(told), Value::Object(real)) => {
+        (Value::Object(documented), Value::Object(real)) => {
             let keys = |map: &serde_json::Map<String, Value>| {
                 map.keys().cloned().collect::<BTreeSet<String>>()
             };
-            assert_eq!(keys(told), keys(real), "{at}");
-            for (key, value) in told {
+            assert_eq!(keys(documented), keys(real), "{at}");
+            for (key, value) in documented {
                 assert_same_shape(value, &real[key], &format!("{at}.{key}"));
             }
         }
-        (Value::Array(told), Value::Array(real)) => {
-            if let (Some(told), Some(real)) = (told.first(), real.first()) {
-                assert_same_shape(told, real, &format!("{at}[0]"));
+        (Value::Array(documented), Value::Array(real)) => {
+            if let (Some(documented), Some(real)) = (documented.first(), real.first()) {
+                assert_same_shape(documented, real, &format!("{at}[0]"));
             }
         }
         (Value::String(_), Value::String(_))
         | (Value::Number(_), Value::Number(_))
         | (Value::Bool(_), Value::Bool(_)) => {}
-        _ => panic!("{at}: {told} is not like {real}"),
+        _ => panic!("{at}: {documented} is not like {real}"),
     }
 }
 
 #[test]
 fn the_tables_name_what_the_code_knows() {
     let types = EventType::ALL.into_iter().map(EventType::as_str).collect();
-    assert_eq!(first_column("| type | what it adds |"), types);
+    assert_eq!(first_column("| type | additional fields |"), types);
     let messages = ServerMessage::NAMES.into_iter().collect();
-    assert_eq!(first_column("| the server says | meaning |"), messages);
+    assert_eq!(first_column("| message | meaning |"), messages);
 }
 
 #[test]
 fn every_example_is_json_and_a_client_may_say_what_it_says() {
-    let mut said = 0;
+    let mut examples = 0;
     for line in PAGE.lines() {
         if let Some(text) = line.strip_prefix("> ") {
             serde_json::from_str::<ClientMessage>(text).unwrap_or_else(|e| panic!("{text}: {e}"));
-            said += 1;
+            examples += 1;
         } else if let Some(text) = line.strip_prefix("< ").or(line.strip_prefix("data: ")) {
             let message: Value = serde_json::from_str(text).unwrap();
             let name = message["type"].as_str().unwrap();
             let known = ServerMessage::NAMES.contains(&name) || name.parse::<EventType>().is_ok();
             assert!(known, "{text}");
-            said += 1;
+            examples += 1;
         }
     }
-    assert!(said > 15, "{said}");
+    assert!(examples > 15, "{examples}");
 }
 
 #[tokio::test]
@@ -84,8 +84,8 @@ async fn the_session_is_one_that_a_server_holds() {
             socket.say(text).await;
             continue;
         }
-        let told: Value = serde_json::from_str(line.strip_prefix("< ").unwrap()).unwrap();
-        let name = told["type"].as_str().unwrap();
+        let documented: Value = serde_json::from_str(line.strip_prefix("< ").unwrap()).unwrap();
+        let name = documented["type"].as_str().unwrap();
         if name == "draining" {
             let draining = server.shutdown.draining.clone();
             draining.cancel();
@@ -96,9 +96,9 @@ async fn the_session_is_one_that_a_server_holds() {
         }
         let real = socket.next_of(name).await;
         match name {
-            // A frame may hold more of them than the page shows.
-            "events" => assert_same_shape(&told["events"][0], &real["events"][0], "event"),
-            _ => assert_same_shape(&told, &real, name),
+            // A message may have more events than the page shows.
+            "events" => assert_same_shape(&documented["events"][0], &real["events"][0], "event"),
+            _ => assert_same_shape(&documented, &real, name),
         }
     }
     socket.close_frame().await;
@@ -108,7 +108,7 @@ async fn the_session_is_one_that_a_server_holds() {
 
 #[test]
 fn the_names_of_messages_are_their_types() {
-    let cursor = crate::http::view::Shown("5f3a9c01:42".parse().unwrap());
+    let cursor = crate::http::view::Displayed("5f3a9c01:42".parse().unwrap());
     for message in [
         ServerMessage::Gap { from: cursor, to: cursor },
         ServerMessage::Mark { cursor },

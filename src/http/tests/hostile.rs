@@ -1,4 +1,4 @@
-//! Clients that mean harm or are broken: each ends alone, and the others are not slowed.
+//! Malicious and broken clients: each is disconnected, and no other client is delayed.
 
 use std::time::{Duration, Instant};
 
@@ -24,14 +24,14 @@ async fn greeted(server: &Server, query: &str) -> Socket {
     socket
 }
 
-/// The time from a submission to its event at this subscriber, the longest of some.
+/// The longest time of several from a submission to its event at this subscriber.
 async fn longest_delay(server: &Server, socket: &mut Socket) -> Duration {
     let mut longest = Duration::ZERO;
     for _ in 0..30 {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         server.job("").await;
         socket.seqs(1).await;
-        longest = longest.max(begun.elapsed());
+        longest = longest.max(started_at.elapsed());
     }
     longest
 }
@@ -50,7 +50,7 @@ async fn a_flood_of_pings_is_ended_and_a_few_pings_are_not() {
             break; // the server has closed already
         }
     }
-    // The close frame may be lost behind the reset that our unread pings cause.
+    // The close frame may be lost, because our unread pings cause a reset.
     let end = within(async {
         loop {
             match futures_util::StreamExt::next(&mut rude.0).await {
@@ -63,10 +63,10 @@ async fn a_flood_of_pings_is_ended_and_a_few_pings_are_not() {
     .await;
     assert!(end.is_none_or(|code| code == CloseCode::Policy), "{end:?}");
     server.job("").await;
-    assert_eq!(polite.seqs(1).await, [1], "the others go on");
+    assert_eq!(polite.seqs(1).await, [1], "other clients are still served");
 }
 
-/// One frame of a fragmented text.
+/// One frame of a fragmented text message.
 fn piece(text: &str, first: bool, last: bool) -> Message {
     let opcode = OpCode::Data(if first { Data::Text } else { Data::Continue });
     let header = FrameHeader { is_final: last, opcode, ..FrameHeader::default() };
@@ -107,7 +107,7 @@ async fn half_open_and_silent_peers_are_let_go() {
     let mut gone = Vec::new();
     for n in 0..20 {
         let mut socket = greeted(&server, "").await;
-        // None of them reads, so no ping is answered; half of them say that they will never write.
+        // None of them reads, so no ping is answered; half of them have shut down writing.
         if n % 2 == 0 {
             let MaybeTlsStream::Plain(stream) = socket.0.get_mut() else { panic!("no TLS here") };
             stream.shutdown().await.unwrap();
@@ -139,7 +139,7 @@ async fn peers_that_never_read_do_not_slow_the_others() {
             stuck.push((None, Some(raw)));
         }
     }
-    // Enough to fill every buffer between us and them.
+    // Enough to fill every buffer between the server and them.
     let tags: Vec<String> = (0..32).map(|n| format!("{n}{}", "t".repeat(90))).collect();
     let one = json!({"kind": "echo", "delay_ms": 3_600_000, "tags": tags});
     let body = json!(vec![one; 500]).to_string();
@@ -148,7 +148,7 @@ async fn peers_that_never_read_do_not_slow_the_others() {
     }
     healthy.seqs(2_000).await;
     let among = longest_delay(&server, &mut healthy).await;
-    // Far below what waiting for any of them (10 s) would take; the machine may be busy.
+    // Far less than the 10 s for which the server waits for one of them.
     assert!(among < alone + Duration::from_secs(2), "{alone:?} alone, {among:?} among 80 stuck");
     drop(stuck);
 }

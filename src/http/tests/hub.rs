@@ -1,5 +1,5 @@
-//! Many subscribers of one hub: whoever comes, whenever, from wherever and wanting whatever, is told the
-//! log from its place on, once and in order.
+//! Many subscribers of one hub: each receives the log from its cursor on, once and in order, whenever it connects and
+//! whatever its filter is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::http::Limits;
 use crate::job::{Cursor, Event, Fact};
 use crate::store::{self, Events};
 
-async fn crowded(stream_capacity: usize) -> Server {
+async fn server_for_many(stream_capacity: usize) -> Server {
     let limits = Limits { ws_per_address: 1_000, ..Limits::default() };
     Server::with(Setup { limits, stream_capacity, ..Setup::default() }).await
 }
@@ -27,8 +27,8 @@ async fn submit(server: &Server, count: usize) {
     assert_eq!(server.post("/api/v1/jobs", &json!(jobs).to_string()).await.status, 202);
 }
 
-/// The numbers of the events that a subscriber is told, up to `last`; then its cursor passes it.
-async fn told_up_to(socket: &mut Socket, last: u64) -> Vec<u64> {
+/// The numbers of the events that a subscriber receives until its cursor reaches `last`.
+async fn received_up_to(socket: &mut Socket, last: u64) -> Vec<u64> {
     within(async {
         let (mut seqs, mut upto) = (Vec::new(), 0);
         while upto < last {
@@ -65,8 +65,8 @@ async fn log(server: &Server) -> Vec<Event> {
 
 #[tokio::test]
 async fn whoever_comes_back_is_told_what_its_filter_lets_through_while_the_log_grows() {
-    // Little room in the channel, so that those who keep up are sometimes behind too.
-    let server = crowded(3).await;
+    // A small channel, so that subscribers that keep up are sometimes behind too.
+    let server = server_for_many(3).await;
     for _ in 0..5 {
         submit(&server, 700).await;
     }
@@ -79,8 +79,8 @@ async fn whoever_comes_back_is_told_what_its_filter_lets_through_while_the_log_g
         let query = format!("?after={}{filter}", Cursor { epoch, seq: from });
         let mut socket = server.socket(&query).await;
         let reader = async move {
-            let told = told_up_to(&mut socket, 7_001).await;
-            (from, filter, told)
+            let received = received_up_to(&mut socket, 7_001).await;
+            (from, filter, received)
         };
         readers.push(tokio::spawn(reader));
         if n % 5 == 0 {
@@ -88,7 +88,7 @@ async fn whoever_comes_back_is_told_what_its_filter_lets_through_while_the_log_g
         }
     }
     submit(&server, 2).await;
-    // The last event is for everybody.
+    // The last event passes every filter.
     let pause = server.post("/api/v1/queues/none/pause", "").await;
     assert_eq!(pause.status, 204);
     submit(&server, 7).await;
@@ -96,31 +96,31 @@ async fn whoever_comes_back_is_told_what_its_filter_lets_through_while_the_log_g
     assert!(log.len() > 7_001);
     let queues: Vec<Option<&str>> = log.iter().map(queue_of).collect();
     for reader in readers {
-        let (from, filter, told) = reader.await.unwrap();
+        let (from, filter, received) = reader.await.unwrap();
         let queue = filter.strip_prefix("&queue=");
         let wanted = log
             .iter()
             .zip(&queues)
             .filter(|(event, of)| event.seq > from && (queue.is_none() || queue == **of));
         let expected: Vec<u64> = wanted.map(|(event, _)| event.seq).collect();
-        let last = *told.last().unwrap();
+        let last = *received.last().unwrap();
         let expected: Vec<u64> = expected.into_iter().take_while(|seq| *seq <= last).collect();
-        assert_eq!(told, expected, "after {from} with {filter:?}");
+        assert_eq!(received, expected, "after {from} with {filter:?}");
         assert!(last >= 7_001 || queue.is_some(), "after {from} with {filter:?}: {last}");
     }
 }
 
 #[tokio::test]
 async fn a_subscription_that_changes_while_behind_holds_from_the_place_it_was_answered_at() {
-    let server = crowded(3).await;
+    let server = server_for_many(3).await;
     submit(&server, 3_000).await;
     let start = Cursor { seq: 0, ..server.engine.head() };
     let mut socket = server.socket(&format!("?queue=q1&after={start}")).await;
     socket.say(r#"{"type":"subscribe","id":"two","filter":{"queue":"q2"}}"#).await;
     let mut from = None;
-    let mut told: Vec<(u64, Value)> = Vec::new();
+    let mut received: Vec<(u64, Value)> = Vec::new();
     within(async {
-        while told.last().is_none_or(|(seq, _)| *seq < 2_998) {
+        while received.last().is_none_or(|(seq, _)| *seq < 2_998) {
             let message = socket.next().await;
             match message["type"].as_str().unwrap() {
                 "subscribed" => {
@@ -129,7 +129,7 @@ async fn a_subscription_that_changes_while_behind_holds_from_the_place_it_was_an
                 }
                 "events" => {
                     for event in message["events"].as_array().unwrap() {
-                        told.push((event["seq"].as_u64().unwrap(), event["for"].clone()));
+                        received.push((event["seq"].as_u64().unwrap(), event["for"].clone()));
                     }
                 }
                 _ => {}
@@ -138,15 +138,15 @@ async fn a_subscription_that_changes_while_behind_holds_from_the_place_it_was_an
     })
     .await;
     let from = from.expect("an answer");
-    for (seq, names) in &told {
+    for (seq, names) in &received {
         match seq % 7 {
             2 => assert!(*seq <= from || *names == json!([""]), "{seq}: {names}"), // of q1
             3 => assert!(*seq > from && *names == json!(["two"]), "{seq}: {names}"),
             _ => panic!("{seq} is of another queue"),
         }
     }
-    let of_q2 = told.iter().filter(|(seq, _)| seq % 7 == 3).count() as u64;
-    let last = told.last().map_or(0, |(seq, _)| *seq);
+    let of_q2 = received.iter().filter(|(seq, _)| seq % 7 == 3).count() as u64;
+    let last = received.last().map_or(0, |(seq, _)| *seq);
     let due = (from + 1..=last).filter(|seq| seq % 7 == 3).count() as u64;
     assert_eq!(of_q2, due);
 }
@@ -176,14 +176,14 @@ async fn a_trim_under_a_crowd_that_is_behind_is_a_gap_for_each() {
             first = gap["to"].as_str().unwrap().parse::<Cursor>().unwrap().seq + 1;
             assert!(first >= 1_901);
         }
-        let told = told_up_to(&mut socket, 2_001).await;
-        assert_eq!(told, (first..=2_001).collect::<Vec<u64>>(), "after {seq}");
+        let received = received_up_to(&mut socket, 2_001).await;
+        assert_eq!(received, (first..=2_001).collect::<Vec<u64>>(), "after {seq}");
     }
 }
 
 #[tokio::test]
 async fn those_who_come_and_go_leave_nothing_behind() {
-    let server = Arc::new(crowded(64).await);
+    let server = Arc::new(server_for_many(64).await);
     let mut visits = Vec::new();
     for n in 0..40 {
         let server = server.clone();
@@ -206,7 +206,7 @@ async fn those_who_come_and_go_leave_nothing_behind() {
     for visit in visits {
         visit.await.unwrap();
     }
-    // Every place and every slot is given back, and the hubs go on.
+    // Every permit and every slot is released, and the hubs still work.
     within(async {
         while !server.shutdown.connections.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -221,7 +221,7 @@ async fn those_who_come_and_go_leave_nothing_behind() {
 
 #[tokio::test]
 async fn a_close_frame_is_answered_with_its_code_and_nothing_follows() {
-    let server = crowded(64).await;
+    let server = server_for_many(64).await;
     let mut socket = server.socket("").await;
     socket.next_of("hello").await;
     let code = tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode::from(3_456);
@@ -238,7 +238,7 @@ async fn a_close_frame_is_answered_with_its_code_and_nothing_follows() {
 
 #[tokio::test]
 async fn what_is_said_right_behind_the_handshake_is_heard() {
-    let server = crowded(64).await;
+    let server = server_for_many(64).await;
     let mut raw = tokio::net::TcpStream::connect(server.address).await.unwrap();
     let mut bytes = b"GET /api/v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: keep-alive, Upgrade\r\n\
         upgrade: WebSocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -253,7 +253,7 @@ async fn what_is_said_right_behind_the_handshake_is_heard() {
         }
     })
     .await;
-    // The key of RFC 6455 §1.3 and its answer.
+    // The key of RFC 6455 §1.3 and the response to it.
     let head = String::from_utf8_lossy(&read);
     assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
 }

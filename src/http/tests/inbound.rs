@@ -1,4 +1,4 @@
-//! Frames of clients, byte by byte: what is understood and with which code the rest is answered.
+//! Decoding the frames of clients, byte by byte, and the close codes of invalid ones.
 
 use super::*;
 
@@ -18,12 +18,12 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn take(bytes: &[u8]) -> (Vec<Heard>, Option<Ending>) {
-    Inbound::default().take(&mut bytes.to_vec(), 1_000)
+fn take(bytes: &[u8]) -> (Vec<InboundMessage>, Option<CloseReason>) {
+    MessageDecoder::default().decode(&mut bytes.to_vec(), 1_000)
 }
 
-fn text(text: &str) -> Heard {
-    Heard::Text(text.to_owned())
+fn text(text: &str) -> InboundMessage {
+    InboundMessage::Text(text.to_owned())
 }
 
 #[test]
@@ -40,27 +40,27 @@ fn messages_are_the_same_however_their_bytes_arrive() {
     ]
     .concat();
     let expected = || {
-        let ping = Heard::Ping(b"ping".to_vec());
-        let close = Heard::Close(Some(1000));
-        vec![text("one"), ping, Heard::Pong, text("two"), text(&"x".repeat(300)), close]
+        let ping = InboundMessage::Ping(b"ping".to_vec());
+        let close = InboundMessage::Close(Some(1000));
+        vec![text("one"), ping, InboundMessage::Pong, text("two"), text(&"x".repeat(300)), close]
     };
     for size in [1, 2, 3, 7, 100, stream.len()] {
-        let mut inbound = Inbound::default();
-        let mut heard = Vec::new();
+        let mut decoder = MessageDecoder::default();
+        let mut messages = Vec::new();
         for piece in stream.chunks(size) {
-            let (more, wrong) = inbound.take(&mut piece.to_vec(), 1_000);
+            let (more, wrong) = decoder.decode(&mut piece.to_vec(), 1_000);
             assert_eq!(wrong, None);
-            heard.extend(more);
+            messages.extend(more);
         }
-        assert_eq!(heard, expected(), "in pieces of {size}");
-        assert!(inbound.is_empty(), "nothing is left over");
+        assert_eq!(messages, expected(), "in pieces of {size}");
+        assert!(decoder.is_empty(), "nothing is held back");
     }
 }
 
 #[test]
 fn what_was_said_before_the_fault_counts() {
     let bytes = [frame(0x81, b"good"), frame(0x82, b"binary")].concat();
-    assert_eq!(take(&bytes), (vec![text("good")], Some(Ending::Binary)));
+    assert_eq!(take(&bytes), (vec![text("good")], Some(CloseReason::Binary)));
 }
 
 #[test]
@@ -85,24 +85,24 @@ fn each_fault_has_its_ending() {
         short_close,
         forbidden_code,
     ] {
-        assert_eq!(take(&bytes).1, Some(Ending::BadProtocol), "{bytes:x?}");
+        assert_eq!(take(&bytes).1, Some(CloseReason::BadProtocol), "{bytes:x?}");
     }
-    assert_eq!(take(&frame(0x81, &[0xff])).1, Some(Ending::BadText));
-    assert_eq!(take(&frame(0x88, &[0x03, 0xe8, 0xff])).1, Some(Ending::BadText));
-    // A character may be cut in two by fragments, not by the end.
+    assert_eq!(take(&frame(0x81, &[0xff])).1, Some(CloseReason::BadText));
+    assert_eq!(take(&frame(0x88, &[0x03, 0xe8, 0xff])).1, Some(CloseReason::BadText));
+    // A character may be split between fragments, but must be complete at the end.
     let euro = "€".as_bytes();
     let cut = [frame(0x01, &euro[..1]), frame(0x80, &euro[1..])].concat();
     assert_eq!(take(&cut), (vec![text("€")], None));
-    assert_eq!(take(&frame(0x81, &euro[..1])).1, Some(Ending::BadText));
+    assert_eq!(take(&frame(0x81, &euro[..1])).1, Some(CloseReason::BadText));
 }
 
 #[test]
 fn a_message_too_long_is_refused_at_its_header() {
-    // Only headers: the payload need not come.
-    assert_eq!(take(&frame(0x81, &[b'x'; 1_001])[..8]).1, Some(Ending::TooBig));
+    // Headers are enough: the payload need not have arrived.
+    assert_eq!(take(&frame(0x81, &[b'x'; 1_001])[..8]).1, Some(CloseReason::TooBig));
     let huge = [0x81, 0x80 | 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
-    assert_eq!(take(&huge).1, Some(Ending::TooBig));
+    assert_eq!(take(&huge).1, Some(CloseReason::TooBig));
     let pieces = [frame(0x01, &[b'x'; 600]), frame(0x00, &[b'x'; 401])].concat();
-    assert_eq!(take(&pieces).1, Some(Ending::TooBig));
+    assert_eq!(take(&pieces).1, Some(CloseReason::TooBig));
     assert_eq!(take(&frame(0x81, &[b'x'; 1_000])).0.len(), 1);
 }

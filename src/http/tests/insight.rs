@@ -1,4 +1,4 @@
-//! Failures, workers, history, and the concurrency of a queue.
+//! Failures, workers, the history, and the settings of a queue.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{Server, within};
 
-/// Asks until the answer is as wanted: what is told of lately is a little behind the events.
+/// Repeats a request until the answer is as expected: these counters follow the events a little later.
 async fn until(server: &Server, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     within(async {
         loop {
@@ -24,13 +24,14 @@ async fn until(server: &Server, path: &str, wanted: impl Fn(&Value) -> bool) -> 
 async fn failures_are_told_in_groups() {
     let server = Server::start().await;
     let job = server.post("/api/v1/jobs?wait=20s", r#"{"kind":"refuse"}"#).await.json();
-    let told = until(&server, "/api/v1/failures", |told| told["groups"][0]["dead"] == 1).await;
-    let group = &told["groups"][0];
+    let answer =
+        until(&server, "/api/v1/failures", |answer| answer["groups"][0]["dead"] == 1).await;
+    let group = &answer["groups"][0];
     assert_eq!((&group["kind"], &group["pattern"]), (&json!("refuse"), &json!("no such coffee")));
     assert_eq!((&group["example"], &group["retrying"]), (&job["id"], &json!(0)));
     assert_eq!(group["minutes"].as_array().unwrap().len(), 60);
-    assert_eq!((&told["total"], &told["beyond"]), (&json!(1), &json!(0)));
-    assert!(told["counting"].is_boolean() && told["cursor"].is_string());
+    assert_eq!((&answer["total"], &answer["beyond"]), (&json!(1), &json!(0)));
+    assert!(answer["counting"].is_boolean() && answer["cursor"].is_string());
     server.get("/api/v1/failures?limit=0").await.is_problem(400, "invalid_parameter");
     server.get("/api/v1/failures?kind=x").await.is_problem(400, "invalid_parameter");
 }
@@ -39,15 +40,15 @@ async fn failures_are_told_in_groups() {
 async fn the_history_is_that_of_the_server_or_of_one_queue() {
     let server = Server::start().await;
     server.post("/api/v1/jobs?wait=20s", r#"{"kind":"echo","queue":"mail"}"#).await;
-    let completed = |told: &Value| {
-        let points = told["minutes"].as_array().unwrap();
+    let completed = |answer: &Value| {
+        let points = answer["minutes"].as_array().unwrap();
         points.iter().map(|point| point["completed"].as_u64().unwrap()).sum::<u64>()
     };
-    let told = until(&server, "/api/v1/metrics/history", |told| completed(told) == 1).await;
-    assert!(told["queue"].is_null() && told["now"].is_string() && told["cursor"].is_string());
-    assert_eq!(told["starts"].as_array().unwrap().len(), 1);
-    let mail = until(&server, "/api/v1/metrics/history?queue=mail", |told| {
-        told["seconds"].as_array().is_some_and(|seconds| !seconds.is_empty())
+    let answer = until(&server, "/api/v1/metrics/history", |answer| completed(answer) == 1).await;
+    assert!(answer["queue"].is_null() && answer["now"].is_string() && answer["cursor"].is_string());
+    assert_eq!(answer["starts"].as_array().unwrap().len(), 1);
+    let mail = until(&server, "/api/v1/metrics/history?queue=mail", |answer| {
+        answer["seconds"].as_array().is_some_and(|seconds| !seconds.is_empty())
     })
     .await;
     assert_eq!((&mail["queue"], completed(&mail)), (&json!("mail"), 1));
@@ -60,14 +61,14 @@ async fn the_history_is_that_of_the_server_or_of_one_queue() {
 async fn workers_tell_which_jobs_they_hold() {
     let server = Server::start().await;
     let job = server.post("/api/v1/jobs", r#"{"kind":"hold","queue":"mail"}"#).await.json();
-    let told = until(&server, "/api/v1/workers", |told| told["total"] == 1).await;
-    let attempt = &told["attempts"][0];
+    let answer = until(&server, "/api/v1/workers", |answer| answer["total"] == 1).await;
+    let attempt = &answer["attempts"][0];
     assert_eq!((&attempt["job"], &attempt["queue"]), (&job["id"], &json!("mail")));
     assert_eq!((&attempt["attempt"], &attempt["ending"]), (&json!(1), &json!(false)));
-    let worker = &told["workers"][0];
+    let worker = &answer["workers"][0];
     assert_eq!((&worker["running"], &worker["name"]), (&json!(1), &attempt["worker"]));
     server.gate.add_permits(1);
-    until(&server, "/api/v1/workers", |told| told["total"] == 0).await;
+    until(&server, "/api/v1/workers", |answer| answer["total"] == 0).await;
 }
 
 #[tokio::test]
@@ -85,7 +86,7 @@ async fn the_concurrency_of_a_queue_can_be_set_and_given_back() {
     assert_eq!(events.status, 200, "{events:?}");
     assert_eq!(server.post(path, r#"{"concurrency":null}"#).await.status, 204);
     let queues = server.get("/api/v1/queues").await.json();
-    assert_eq!(queues["queues"], json!([]), "nothing is known of it any more");
+    assert_eq!(queues["queues"], json!([]), "the queue is not known any more");
     for bad in ["{", r#"{"concurrency":-1}"#, r#"{"concurency":1}"#, "3"] {
         server.post(path, bad).await.is_problem(400, "malformed_json");
     }
@@ -110,10 +111,10 @@ async fn the_rate_of_a_queue_can_be_set_taken_away_and_given_back() {
     }
     assert_eq!(server.post(path, r#"{"rate_limit":null}"#).await.status, 204);
     let queues = server.get("/api/v1/queues").await.json();
-    assert_eq!(queues["queues"], json!([]), "nothing is known of it any more");
+    assert_eq!(queues["queues"], json!([]), "the queue is not known any more");
     let log = format!("/api/v1/events?type=queue.rate_limit_set&after={from}");
-    let told = server.get(&log).await.json()["events"].as_array().unwrap().clone();
-    let rates: Vec<_> = told.iter().map(|event| event["rate_limit"].clone()).collect();
+    let answer = server.get(&log).await.json()["events"].as_array().unwrap().clone();
+    let rates: Vec<_> = answer.iter().map(|event| event["rate_limit"].clone()).collect();
     assert_eq!(rates, [json!("30/1m"), json!("none"), json!(null)]);
     for bad in ["{", r#"{"rate_limit":"often"}"#, r#"{"rate_limit":"0/1m"}"#, r#"{"rate":1}"#] {
         server.post(path, bad).await.is_problem(400, "malformed_json");

@@ -1,5 +1,5 @@
-//! Reads over jobs with large payloads: each goes through a few of them only, and whoever goes on where the answer
-//! says is told everything, once and in order.
+//! Reads of jobs with large payloads: each examines only a few of them, and a client that continues at the cursor of
+//! the answer receives everything, once and in order.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::store::Limits;
 
 const JOBS: usize = 60;
 const PAYLOAD: usize = 3_000;
-/// Jobs that one read goes through.
+/// The number of jobs that one read examines.
 const AT_ONCE: usize = 2;
 
 async fn with_large_jobs() -> (Server, String) {
@@ -42,21 +42,22 @@ async fn whoever_is_behind_large_jobs_is_told_all_of_them_in_order_at_every_door
     assert_eq!((first, second), (all.clone(), all[7..].to_vec()));
 
     let head = server.engine.head().to_string();
-    for (filter, told) in [("", &all[..]), ("&type=job.enq*", &all), ("&type=job.deleted", &[])] {
+    for (filter, expected) in [("", &all[..]), ("&type=job.enq*", &all), ("&type=job.deleted", &[])]
+    {
         let (mut after, mut seen, mut polls) = (start.clone(), Vec::new(), 0);
         while after != head {
             let path = format!("/api/v1/events?after={after}&limit=1000{filter}");
             let answer = server.get(&path).await.json();
             assert!(seqs(&answer).len() <= 4 * AT_ONCE, "{answer}");
             let next = answer["cursor"].as_str().unwrap().to_owned();
-            assert!(next != after, "it goes on: {answer}");
+            assert!(next != after, "the cursor advances: {answer}");
             seen.extend(seqs(&answer));
             (after, polls) = (next, polls + 1);
         }
-        assert_eq!(seen, told, "{filter}");
+        assert_eq!(seen, expected, "{filter}");
         assert!(polls >= JOBS / (4 * AT_ONCE), "{polls} polls");
     }
-    // It has looked at enough, so it does not wait either.
+    // It has examined enough, so it does not wait either.
     let path = format!("/api/v1/events?after={start}&type=job.deleted&wait=1h");
     let answer = server.get(&path).await.json();
     assert!(seqs(&answer).is_empty() && answer["cursor"] != *head, "{answer}");

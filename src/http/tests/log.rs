@@ -1,4 +1,4 @@
-//! A job's log: read, downloaded and followed.
+//! The log of a job: reading, downloading and following it.
 
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ async fn a_follower_sees_the_lines_of_a_job_that_ends_during_the_stop() {
     let path = held(&server).await;
     let mut log = server.open(&format!("{path}?follow"), &OBJECTS).await;
     assert!(log.line().await.unwrap().contains("before"));
-    // A second job that never ends by itself: its follower is told of the stop.
+    // A second job that does not end: its follower learns that the server is stopping.
     let other = server.post("/api/v1/jobs", r#"{"kind":"echo","delay_ms":3600000}"#).await;
     let other = format!("{}/log?follow", other.header("location"));
     let mut waiting = server.open(&other, &OBJECTS).await;

@@ -1,10 +1,10 @@
-//! `/metrics`, read as a scraper reads it.
+//! `/metrics`, as a scraper reads it.
 
 use std::collections::BTreeMap;
 
 use super::support::{Server, within};
 
-/// Every sample by its name with labels.
+/// All samples, by name with labels.
 async fn scrape(server: &Server) -> BTreeMap<String, f64> {
     let answer = server.get("/metrics").await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -29,9 +29,11 @@ async fn what_happened_can_be_scraped() {
     let _socket = server.socket("").await;
     let samples = within(async {
         loop {
-            let samples = scrape(&server).await; // the counters follow the events
-            let told = samples[r#"cortado_events_total{type="queue.paused"}"#];
-            if told == 1.0 && samples[r#"cortado_subscribers{door="websocket"}"#] == 1.0 {
+            let samples = scrape(&server).await; // the counters follow the events a little later
+            let paused_events = samples[r#"cortado_events_total{type="queue.paused"}"#];
+            if paused_events == 1.0
+                && samples[r#"cortado_subscribers{transport="websocket"}"#] == 1.0
+            {
                 return samples;
             }
         }

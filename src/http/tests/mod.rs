@@ -1,4 +1,4 @@
-//! The machine interface as clients see it: a real server on a port of its own, real clients.
+//! The HTTP interface as clients see it: a real server on a free port, and real clients.
 
 mod api;
 mod bulk;

@@ -1,4 +1,4 @@
-//! The event log over plain HTTP: polls that answer at once, and polls that wait.
+//! The event log over plain HTTP: polls that are answered at once, and polls that wait.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ async fn a_poll_that_waits_answers_with_the_first_event_that_passes() {
     let answer = answer.json();
     assert_eq!(seqs(&answer), [2]);
     assert_eq!(answer["cursor"], server.engine.head().to_string());
-    // Without `after` it begins now: what is there already is not told.
+    // Without `after` it begins now: earlier events are not returned.
     let polling = server.get("/api/v1/events?wait=20s");
     let later = async {
         let mut socket = server.socket("").await;
@@ -54,10 +54,10 @@ async fn at_the_bound_the_answer_is_empty_and_the_cursor_has_advanced() {
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     server.job("").await;
     let after = start_of_log(&server);
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let path = format!("/api/v1/events?after={after}&wait=1h&type=queue.*");
     let answer = server.get(&path).await.json();
-    assert!(begun.elapsed() >= Duration::from_millis(150), "it waits");
+    assert!(started_at.elapsed() >= Duration::from_millis(150), "it waits");
     assert_eq!(answer["events"], json!([]));
     assert_eq!(answer["cursor"], server.engine.head().to_string());
 }
@@ -76,7 +76,7 @@ async fn a_limit_cuts_the_answer_and_the_cursor_goes_on_from_there() {
         cursor = answer["cursor"].as_str().unwrap().to_owned();
     }
     assert_eq!(all, (1..=7).collect::<Vec<u64>>());
-    // The same with a filter: the limit counts what passes, and nothing is skipped.
+    // The same with a filter: the limit counts events that pass, and none is skipped.
     let path = format!("/api/v1/events?after={}&limit=2&type=job.*", start_of_log(&server));
     let answer = server.get(&path).await.json();
     assert_eq!(
@@ -111,7 +111,7 @@ async fn a_stop_ends_polls_that_wait() {
     let server = Server::start().await;
     let (client, url) = (crate::cli::http_client().unwrap(), server.url("/api/v1/events?wait=60s"));
     let polling = tokio::spawn(async move { client.get(url).send().await.unwrap().text().await });
-    // It waits once its connection is open; a socket opened later shows that requests are handled.
+    // A WebSocket that is opened later shows that the poll has been accepted.
     let tracker = server.shutdown.connections.clone();
     within(async {
         while tracker.is_empty() {
@@ -120,9 +120,9 @@ async fn a_stop_ends_polls_that_wait() {
     })
     .await;
     server.get("/healthz").await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     server.stop().await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "a poll does not hold the stop");
+    assert!(started_at.elapsed() < Duration::from_secs(10), "a poll does not delay the stop");
     let answer: Value = serde_json::from_str(&within(polling).await.unwrap().unwrap()).unwrap();
     assert_eq!(answer["events"], json!([]));
 }
@@ -136,7 +136,7 @@ async fn a_poll_that_waits_takes_a_place_and_one_that_does_not_takes_none() {
     let answer = server.get("/api/v1/events?wait=20s").await;
     answer.is_problem(429, "too_many_sockets");
     assert_eq!(server.get("/api/v1/events").await.status, 200);
-    // What is there already is told at once, without a place.
+    // Events that exist already are returned at once, without a permit.
     server.job("").await;
     let from = start_of_log(&server);
     let answer = server.get(&format!("/api/v1/events?after={from}&wait=20s")).await;
@@ -153,7 +153,7 @@ async fn addresses_of_this_machine_are_limited_unless_a_setting_says_otherwise()
     };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let _three = [server.sse("").await, server.sse("").await, server.sse("").await];
-    // The limit of the whole server holds.
+    // The limit of the whole server applies.
     let answer = server.get("/api/v1/events?wait=20s").await;
     answer.is_problem(503, "sockets_full");
 }

@@ -1,4 +1,4 @@
-//! Schedules over HTTP: made, read, changed, run, removed, and told on the stream.
+//! Schedules over HTTP: creating, reading, changing, running and deleting them, and their events.
 
 use serde_json::{Value, json};
 
@@ -18,14 +18,14 @@ async fn a_schedule_is_made_read_changed_and_removed() {
     let made = put(&server, "hourly", HOURLY).await;
     assert_eq!(made.status, 200, "{made:?}");
     let made = made.json();
-    let told: Vec<&Value> =
+    let received: Vec<&Value> =
         ["name", "cron", "zone", "paused", "overlap", "max_late_ms", "origin", "last", "skipped"]
             .iter()
             .map(|field| &made[*field])
             .collect();
     let expected =
         json!(["hourly", "0 * * * *", "Europe/Berlin", false, "skip", 60000, "api", null, 0]);
-    assert_eq!(json!(told), expected);
+    assert_eq!(json!(received), expected);
     assert_eq!(made["upcoming"].as_array().unwrap().len(), 5);
     assert_eq!(made["upcoming"][0], made["next_at"]);
     let job = &made["job"];
@@ -38,7 +38,7 @@ async fn a_schedule_is_made_read_changed_and_removed() {
         (&json!(["t"]), &json!(2), &json!(900))
     );
     let read = server.get("/api/v1/schedules/hourly").await;
-    assert!(read.body.contains(r#""payload":{"n": 1.0}"#), "as it was typed: {}", read.body);
+    assert!(read.body.contains(r#""payload":{"n": 1.0}"#), "exactly as it was sent: {}", read.body);
 
     put(&server, "another", r#"{"cron":"@daily","kind":"echo"}"#).await;
     let list = server.get("/api/v1/schedules").await.json();
@@ -77,13 +77,13 @@ async fn a_schedule_that_is_run_makes_a_job_and_the_stream_tells() {
     let from = from.as_str().unwrap();
     let events = server.get(&format!("/api/v1/events?type=schedule.*&after={from}")).await.json();
     let fired = &events["events"][0];
-    let told =
+    let received =
         json!([fired["type"], fired["schedule"], fired["job_id"], fired["due"], fired["next_at"]]);
-    assert_eq!(told, json!(["schedule.fired", "hourly", id, null, run["next_at"]]));
+    assert_eq!(received, json!(["schedule.fired", "hourly", id, null, run["next_at"]]));
     assert!(fired.get("job").is_none() && fired.get("queue").is_none());
     let of_a_queue =
         server.get(&format!("/api/v1/events?queue=night&type=schedule.*&after={from}")).await;
-    assert_eq!(of_a_queue.json()["events"], json!([]), "a schedule is of no queue");
+    assert_eq!(of_a_queue.json()["events"], json!([]), "a schedule belongs to no queue");
     let tagged = server.get("/api/v1/jobs?tag=schedule:hourly").await.json();
     assert_eq!(tagged["jobs"].as_array().unwrap().len(), 1);
 }
@@ -118,9 +118,9 @@ async fn what_is_no_schedule_is_refused_by_field() {
 async fn a_pattern_is_told_in_words_and_times_before_it_is_a_schedule() {
     let server = Server::start().await;
     let asked = r#"{"cron":"30 2 * * *","zone":"+02:00"}"#;
-    let told = server.post("/api/v1/cron/preview", asked).await.json();
-    assert!(told["in_words"].as_str().unwrap().contains("02:30"), "{told}");
-    let times = told["upcoming"].as_array().unwrap();
+    let received = server.post("/api/v1/cron/preview", asked).await.json();
+    assert!(received["in_words"].as_str().unwrap().contains("02:30"), "{received}");
+    let times = received["upcoming"].as_array().unwrap();
     assert!(
         times.len() == 5 && times.iter().all(|at| at.as_str().unwrap().ends_with("T00:30:00.000Z"))
     );

@@ -34,12 +34,12 @@ async fn events_come_one_a_message_and_their_id_resumes() {
     drop(stream);
 
     server.job(r#","queue":"mail""#).await;
-    // The header wins over the address that a browser opened first.
+    // The header takes precedence over the address that a browser opened first.
     let id = Cursor { seq: 1, ..server.engine.head() }.to_string();
     let headers = [
         ("accept", "text/event-stream"),
         ("last-event-id", id.as_str()),
-        // A compressor would hold events back until it has a block.
+        // Compression would delay events until a block is full.
         ("accept-encoding", "gzip"),
     ];
     let path = format!("/api/v1/events?after={head}&queue=mail");
@@ -123,7 +123,7 @@ async fn a_stop_delivers_everything_says_bye_and_ends() {
         let draining = stream.sent_of("draining").await;
         assert_eq!(draining.data["grace_ms"], 25_000);
     }
-    // The job that runs may end, and its last events still come.
+    // The running job may end, and its last events are still sent.
     gate.add_permits(1);
     for stream in &mut streams {
         assert_eq!(stream.seqs(2).await, [4, 5]);
@@ -149,14 +149,14 @@ async fn a_peer_that_takes_nothing_loses_its_place() {
     let tags: Vec<String> = (0..32).map(|n| format!("{n}{}", "t".repeat(90))).collect();
     let one = json!({"kind": "echo", "delay_ms": 3_600_000, "tags": tags});
     let body = json!(vec![one; 500]).to_string();
-    let mut told = 0;
+    let mut last_seq = 0;
     within(async {
-        // In the end only the healthy one stays; those of the clients that submit come and go.
+        // In the end only the healthy one is left; those of the submitting clients are short-lived.
         while server.shutdown.connections.len() > 1 {
             assert_eq!(server.post("/api/v1/jobs", &body).await.status, 202);
             let seqs = healthy.seqs(500).await;
-            assert_eq!(seqs[0], told + 1);
-            told += 500;
+            assert_eq!(seqs[0], last_seq + 1);
+            last_seq += 500;
         }
     })
     .await;

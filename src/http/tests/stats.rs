@@ -1,4 +1,4 @@
-//! The `stats` subscription, and several subscriptions on one socket.
+//! Subscriptions to `stats`, and several subscriptions on one connection.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ async fn stats_come_at_once_and_then_at_most_four_a_second() {
     assert_eq!(last["kinds"]["echo"]["completed"], 1_000);
     assert_eq!(last["queues"][0]["name"], "mail");
     assert!(last["cursor"].is_string());
-    // Nobody asks for them any more: the socket is silent.
+    // Without the subscription nothing is sent.
     socket.say(r#"{"type":"unsubscribe","id":"s"}"#).await;
     socket.next_of("unsubscribed").await;
     server.job("").await;
@@ -61,7 +61,7 @@ async fn events_say_which_subscriptions_they_are_for() {
     assert_eq!(events["events"][0]["for"], json!(["mail", "new \""]));
     server.job(r#","queue":"web""#).await;
     assert_eq!(socket.next_of("events").await["events"][0]["for"], json!(["new \""]));
-    // One place for the whole socket.
+    // A connection has only one cursor.
     let here = server.engine.head();
     let message = |after: &str| json!({"type": "subscribe", "id": "x", "after": after}).to_string();
     socket.say(&message("00000000:1")).await;

@@ -20,7 +20,7 @@ async fn raw(server: &Server, text: &str) -> TcpStream {
 
 async fn rest(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
-    // A reset is as good an end as any here.
+    // A reset is an acceptable end here.
     within(stream.read_to_end(&mut text)).await.ok();
     String::from_utf8(text).unwrap()
 }
@@ -44,7 +44,11 @@ async fn a_request_under_way_finishes_during_the_stop() {
     let mut stream = raw(&server, head).await;
     within(entered.notified()).await;
     server.shutdown.draining.cancel();
-    assert_eq!(rest(&mut half).await, "", "a connection that asks nothing is not waited for");
+    assert_eq!(
+        rest(&mut half).await,
+        "",
+        "the stop does not wait for a connection without a request"
+    );
     within(async { while TcpStream::connect(server.address).await.is_ok() {} }).await;
     assert!(!server.serving.is_finished(), "the server waits for the request");
     release.notify_one();

@@ -1,4 +1,4 @@
-//! A server for one test, and short words for what clients do with it.
+//! A server for one test, and helpers for clients.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,15 +24,15 @@ use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
 use crate::store::{self, Store};
 
-/// How a test wants its server; change what matters.
+/// The setup of a test server; a test changes what it needs.
 pub struct Setup {
     pub limits: Limits,
     pub access: Access,
     pub store: Arc<MemoryStore>,
     pub stream_capacity: usize,
-    /// Where to listen; a free port unless a test starts a server again.
+    /// The address to listen on; a free port unless a test restarts a server.
     pub address: SocketAddr,
-    /// Merged with the endpoints.
+    /// Additional routes.
     pub more: Router,
 }
 
@@ -59,7 +59,7 @@ pub struct Server {
     pub engine: Engine,
     pub shutdown: Shutdown,
     pub serving: JoinHandle<std::io::Result<()>>,
-    /// Lets one job of the kind `hold` go on with each permit.
+    /// Each permit lets one job of the kind `hold` finish.
     pub gate: Arc<Semaphore>,
 }
 
@@ -126,7 +126,7 @@ impl Server {
         self.send("POST", path, &[("content-type", "application/json")], body).await
     }
 
-    /// A job that stays where it is for an hour.
+    /// Enqueues a job that is scheduled in an hour.
     pub async fn job(&self, more: &str) -> Value {
         let body = format!(r#"{{"kind":"echo","delay_ms":3600000{more}}}"#);
         let answer = self.post("/api/v1/jobs", &body).await;
@@ -152,7 +152,7 @@ impl Server {
         Answer { status, headers, body: within(response.text()).await.unwrap() }
     }
 
-    /// A request whose answer goes on.
+    /// Sends a request with a streaming response.
     pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> Growing {
         let client = crate::cli::http_client().unwrap();
         let mut request = client.get(self.url(path));
@@ -163,7 +163,7 @@ impl Server {
         Growing { response, text: String::new() }
     }
 
-    /// Server-sent events; the answer must be one.
+    /// Opens a stream of server-sent events.
     pub async fn sse(&self, query: &str) -> Growing {
         let path = format!("/api/v1/events{query}");
         let stream = self.open(&path, &[("accept", "text/event-stream")]).await;
@@ -176,7 +176,7 @@ impl Server {
         Socket(within(tokio_tungstenite::connect_async(url)).await.unwrap().0)
     }
 
-    /// Stops as the binary does, and waits until everything is gone.
+    /// Stops the server as the binary does, and waits until everything has ended.
     pub async fn stop(self) -> StopReport {
         let Server { engine, serving, .. } = self;
         let requests = async { serving.await.unwrap().unwrap() };
@@ -184,7 +184,7 @@ impl Server {
     }
 }
 
-/// A bound on every wait of a test; long enough for a busy machine.
+/// Limits every wait of a test; long enough for a busy machine.
 pub async fn within<F: IntoFuture>(future: F) -> F::Output {
     let waited = tokio::time::timeout(Duration::from_secs(20), future.into_future()).await;
     waited.expect("should have happened by now")
@@ -206,7 +206,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Checks that it is a problem document with this status and code.
+    /// Asserts that it is a problem document with this status and code.
     #[track_caller]
     pub fn is_problem(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.status, status, "{self:?}");
@@ -220,14 +220,14 @@ impl Answer {
     }
 }
 
-/// An answer that is read as it comes.
+/// A response that is read as it arrives.
 #[derive(Debug)]
 pub struct Growing {
     pub response: reqwest::Response,
     text: String,
 }
 
-/// One server-sent message.
+/// One message of server-sent events.
 #[derive(Debug, Default, PartialEq)]
 pub struct Sent {
     pub event: String,
@@ -236,7 +236,7 @@ pub struct Sent {
 }
 
 impl Growing {
-    /// The text up to the next `end`; `None` when the answer ends before.
+    /// The text up to the next `end`; `None` when the response ends before it.
     async fn upto(&mut self, end: &str) -> Option<String> {
         within(async {
             loop {
@@ -271,7 +271,7 @@ impl Growing {
         Some(sent)
     }
 
-    /// The next message of this name; everything before is passed over.
+    /// The next message of this name; earlier ones are skipped.
     pub async fn sent_of(&mut self, name: &str) -> Sent {
         loop {
             let sent = self.sent().await.expect("the stream goes on");
@@ -281,7 +281,7 @@ impl Growing {
         }
     }
 
-    /// The seq of each event, until there are `count`.
+    /// The numbers of the next `count` events.
     pub async fn seqs(&mut self, count: usize) -> Vec<u64> {
         let mut seqs = Vec::new();
         while seqs.len() < count {
@@ -294,7 +294,7 @@ impl Growing {
 pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    /// The next message as JSON; pings are passed over.
+    /// The next message as JSON; pings are skipped.
     pub async fn next(&mut self) -> Value {
         within(self.read()).await
     }
@@ -309,7 +309,7 @@ impl Socket {
         }
     }
 
-    /// The next message of this type; everything before is passed over.
+    /// The next message of this type; earlier ones are skipped.
     pub async fn next_of(&mut self, kind: &str) -> Value {
         within(self.read_of(kind)).await
     }
@@ -323,7 +323,7 @@ impl Socket {
         }
     }
 
-    /// The seq of each event, until there are `count`.
+    /// The numbers of the next `count` events.
     pub async fn seqs(&mut self, count: usize) -> Vec<u64> {
         within(async {
             let mut seqs = Vec::new();
@@ -342,7 +342,7 @@ impl Socket {
         within(self.0.send(Message::text(text))).await.unwrap();
     }
 
-    /// Reads to the end: the last `bye`, if any, and the close frame.
+    /// Reads up to the end, and returns the last `bye`, if any, and the close frame.
     pub async fn close_frame(&mut self) -> (Option<Value>, CloseCode, String) {
         within(async {
             let mut bye = None;

@@ -1,9 +1,10 @@
-//! The public shapes, written out: a change here is a change of a promise.
+//! The public JSON in full: a change here breaks clients.
 
 use super::*;
 use crate::job::{
-    Change, Fact, Failure, FailureClass, Interruption, JobId, Json, Kind, Labels, LogCaps, LogLine,
-    Progress, QueueChange, QueueName, Spec, State, Status, Stream, Tag, Time, WorkerName,
+    Change, Event, Fact, Failure, FailureClass, Interruption, Job, JobId, Json, Kind, Labels,
+    LogCaps, LogLine, Progress, QueueChange, QueueName, Spec, State, Status, Stream, Tag, Time,
+    WorkerName,
 };
 
 fn event(seq: u64, state: State, attempt: u16, change: Change) -> Event {

@@ -1,4 +1,4 @@
-//! Answers that wait for a job's end.
+//! Requests that wait until a job is final.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ async fn a_submission_that_waits_answers_with_the_finished_job() {
 
 #[tokio::test]
 async fn at_the_bound_the_answer_is_the_job_as_it_is() {
-    // The bound of a request does not cut a wait that was asked for.
+    // The time limit of a request does not shorten a requested wait.
     let limits = Limits {
         max_wait: Duration::from_millis(300),
         request_timeout: Duration::from_millis(200),

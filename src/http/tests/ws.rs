@@ -90,11 +90,14 @@ async fn a_subscriber_resumes_from_its_cursor_without_loss_or_doubles() {
 
 #[tokio::test]
 async fn a_subscriber_that_lags_loses_nothing() {
-    let setup = Setup { stream_capacity: 2, ..Setup::default() };
+    // The client must not be disconnected as too slow while a busy machine accepts the jobs.
+    let unwritable = Duration::from_secs(600);
+    let limits = Limits { ws_unwritable: unwritable, min_rate: 0, ..Limits::default() };
+    let setup = Setup { stream_capacity: 2, limits, ..Setup::default() };
     let server = Server::with(setup).await;
     let mut socket = greeted(&server, "").await;
-    // Nobody reads; hundreds of batches pass a channel that holds two. Kernel buffers take much, so
-    // the jobs carry long tags.
+    // While the client does not read, hundreds of batches pass through a channel that holds two. The jobs have long
+    // tags, because the buffers of the kernel are large.
     let tags: Vec<String> = (0..30).map(|n| format!("{n}{}", "t".repeat(90))).collect();
     let one = json!({"kind": "echo", "delay_ms": 3_600_000, "tags": tags});
     let body = json!(vec![one; 40]).to_string();
@@ -180,7 +183,7 @@ async fn what_is_not_the_protocol_is_closed_with_the_right_code() {
     assert_eq!(ended(Message::binary(vec![1])).await, 1003);
     assert_eq!(ended(Message::text("x".repeat(1_001))).await, 1009);
     assert_eq!(ended(Message::text("x".repeat(100_000))).await, 1009);
-    // A text frame with a mask of zeros and a byte that is no UTF-8; then one with a reserved bit.
+    // A text frame with a mask of zeros and a byte that is not valid UTF-8; then one with a reserved bit.
     for (bytes, expected) in
         [(&[0x81, 0x81, 0, 0, 0, 0, 0xff][..], 1007), (&[0xf1, 0x80, 0, 0, 0, 0][..], 1002)]
     {
@@ -230,12 +233,12 @@ async fn a_client_that_does_not_answer_pings_is_let_go() {
         ..Limits::default()
     };
     let server = limited(limits).await;
-    // Does not read, so it does not answer.
+    // This client does not read, so it does not answer pings.
     let socket = greeted(&server, "").await;
     server.shutdown.connections.close();
     within(server.shutdown.connections.wait()).await;
     drop(socket);
-    // One that reads answers, and stays.
+    // A client that reads answers pings, and stays connected.
     let mut socket = greeted(&server, "").await;
     let silence = tokio::time::timeout(Duration::from_millis(400), socket.next()).await;
     assert!(silence.is_err(), "{silence:?}");
@@ -256,7 +259,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
     let one = json!({"kind": "echo", "delay_ms": 3_600_000, "tags": tags});
     let body = json!(vec![one; 500]).to_string();
     server.shutdown.connections.close();
-    // The only connections left are the socket and those of the clients below, which close.
+    // The only other connections are those of the submissions below, which are closed.
     within(async {
         loop {
             assert_eq!(server.post("/api/v1/jobs", &body).await.status, 202);
@@ -317,7 +320,7 @@ async fn a_stop_tells_every_subscriber_and_waits_for_them() {
         let (bye, code, reason) = socket.close_frame().await;
         assert_eq!(bye.unwrap(), json!({"type":"bye","why":"stopping","retry_ms":2000}));
         assert_eq!((code, reason.as_str()), (CloseCode::Away, "stopping"));
-        // Reading on sends our half of the handshake; the stop waits for it.
+        // Reading completes the closing handshake, for which the stop waits.
         while let Some(Ok(_)) = within(socket.0.next()).await {}
     }
     within(stopping).await.unwrap();

@@ -1,19 +1,26 @@
-//! Events as JSON: the part that every event has, and what each type adds to it.
-//! Used for the stream and for the timeline of a job.
+//! Events as JSON: the fields that every event has, and those that each type adds.
+//! They are used in the event stream and in the timeline of a job.
 
 use serde::Serialize;
 
-use super::Shown;
+use super::encode::{Displayed, to_json};
 use crate::job::{
     Change, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName, RateRule,
     ScheduleChange, ScheduleName, Tag, Time,
 };
 
-/// The shape of [`event_json`].
+/// Writes one event, in the same form for every transport:
+/// `{"seq","at","type","job":{"id","queue","kind","state","attempt","tags"}, …}` or
+/// `{"seq","at","type":"queue.paused","queue"}`. Payload and result are never included.
+pub fn event_json(event: &Event) -> String {
+    to_json(&EventView::of(event))
+}
+
+/// The JSON of an event; see [`event_json`].
 #[derive(Debug, Serialize)]
 pub struct EventView<'a> {
     seq: u64,
-    at: Shown<Time>,
+    at: Displayed<Time>,
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<EventJob<'a>>,
@@ -36,7 +43,7 @@ struct EventJob<'a> {
 }
 
 impl<'a> EventView<'a> {
-    /// The view of one event.
+    /// Creates the view of an event.
     pub fn of(event: &'a Event) -> Self {
         let (job, (queue, schedule), more) = match &event.fact {
             Fact::Job { id, labels, state, attempt, change } => {
@@ -58,11 +65,11 @@ impl<'a> EventView<'a> {
             }
         };
         let r#type = event.event_type().as_str();
-        EventView { seq: event.seq, at: Shown(event.at), r#type, job, queue, schedule, more }
+        EventView { seq: event.seq, at: Displayed(event.at), r#type, job, queue, schedule, more }
     }
 }
 
-/// What only some types of event carry.
+/// The fields that only some types of events have.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct ChangeView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +77,7 @@ pub(super) struct ChangeView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_attempts: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    run_at: Option<Shown<Time>>,
+    run_at: Option<Displayed<Time>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,20 +90,20 @@ pub(super) struct ChangeView<'a> {
     why: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a QueueName>,
-    /// Null: what the configuration says.
+    /// Null means the configured value.
     #[serde(skip_serializing_if = "Option::is_none")]
     concurrency: Option<Option<u32>>,
-    /// The same.
+    /// Null means the configured value.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limit: Option<Option<RateRule>>,
-    /// Null: somebody asked for it now.
+    /// Null means that the schedule was fired by a request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    due: Option<Option<Shown<Time>>>,
+    due: Option<Option<Displayed<Time>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<JobId>,
-    /// Null: never.
+    /// Null means never.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_at: Option<Option<Shown<Time>>>,
+    next_at: Option<Option<Displayed<Time>>>,
 }
 
 impl<'a> ChangeView<'a> {
@@ -114,7 +121,7 @@ impl<'a> ChangeView<'a> {
 
     fn of_schedule(change: ScheduleChange) -> Option<Self> {
         let nothing = ChangeView::default();
-        let next = |at: Option<Time>| Some(at.map(Shown));
+        let next = |at: Option<Time>| Some(at.map(Displayed));
         match change {
             ScheduleChange::Deleted | ScheduleChange::Paused => None,
             ScheduleChange::Set { next_at } | ScheduleChange::Resumed { next_at } => {
@@ -137,7 +144,7 @@ impl<'a> ChangeView<'a> {
 
     pub(super) fn of(change: &'a Change) -> Self {
         let nothing = ChangeView::default();
-        let time = |at: &Time| Some(Shown(*at));
+        let time = |at: &Time| Some(Displayed(*at));
         match change {
             Change::Enqueued { spec, run_at } => ChangeView {
                 priority: Some(spec.priority),
@@ -196,14 +203,14 @@ impl<'a> ProgressView<'a> {
 /// `{"at","stream","text"}`; `stream` is `log`, `stdout` or `stderr`.
 #[derive(Debug, Serialize)]
 pub struct LineView<'a> {
-    at: Shown<Time>,
+    at: Displayed<Time>,
     stream: &'static str,
     text: &'a str,
 }
 
 impl<'a> LineView<'a> {
     pub(super) fn of(line: &'a LogLine) -> Self {
-        LineView { at: Shown(line.at), stream: line.stream.as_str(), text: &line.text }
+        LineView { at: Displayed(line.at), stream: line.stream.as_str(), text: &line.text }
     }
 }
 

@@ -1,18 +1,18 @@
-//! Jobs as JSON: the row of a list, the whole job, its log, and its status after a control.
-//! Payload and result are the text that came in, untouched.
+//! Jobs as JSON: the row of a list, the whole job, its log, and its status after an action.
+//! Payload and result are written exactly as they were received.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::encode::{Displayed, millis, to_json};
 use super::event::{ChangeView, FailureView, LineView, ProgressView};
-use super::{Shown, millis};
 use crate::engine::Why;
 use crate::job::{
     AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, LogLine, Moment,
     QueueName, State, Status, Tag, Time,
 };
 
-/// A row of a list, and the answer to a submission: no payload, no result, no attempts.
+/// A job in a list and in the answer to a submission, without payload, result and attempts.
 #[derive(Debug, Serialize)]
 pub struct JobRow<'a> {
     id: JobId,
@@ -23,21 +23,21 @@ pub struct JobRow<'a> {
     tags: &'a [Tag],
     attempt: u16,
     max_attempts: u16,
-    enqueued_at: Shown<Time>,
-    run_at: Shown<Time>,
-    finished_at: Option<Shown<Time>>,
+    enqueued_at: Displayed<Time>,
+    run_at: Displayed<Time>,
+    finished_at: Option<Displayed<Time>>,
     progress: Option<ProgressView<'a>>,
     error: Option<FailureView<'a>>,
     cancel_asked: bool,
     idempotency_key: Option<&'a str>,
     seq: u64,
-    /// Only in the answer to a submission whose key was already taken.
+    /// Only in the answer to a submission whose idempotency key existed already.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     existing: bool,
 }
 
 impl<'a> JobRow<'a> {
-    /// The row of one job.
+    /// Creates the row of a job.
     pub fn of(job: &'a Job) -> Self {
         JobRow {
             id: job.id,
@@ -48,9 +48,9 @@ impl<'a> JobRow<'a> {
             tags: &job.labels.tags,
             attempt: job.status.attempt,
             max_attempts: job.status.max_attempts,
-            enqueued_at: Shown(job.enqueued_at),
-            run_at: Shown(job.run_at),
-            finished_at: job.finished_at().map(Shown),
+            enqueued_at: Displayed(job.enqueued_at),
+            run_at: Displayed(job.run_at),
+            finished_at: job.finished_at().map(Displayed),
             progress: job.progress.as_ref().map(ProgressView::of),
             error: last_error(job),
             cancel_asked: job.status.cancel_asked,
@@ -60,19 +60,19 @@ impl<'a> JobRow<'a> {
         }
     }
 
-    /// The row of a job that an earlier submission with the same key made.
+    /// Creates the row of a job that was enqueued earlier with the same idempotency key.
     pub fn of_existing(job: &'a Job) -> Self {
         JobRow { existing: true, ..JobRow::of(job) }
     }
 }
 
-/// Of the last attempt that failed; a job that came through in the end has none.
+/// The error of the last failed attempt; none if the job completed in the end.
 fn last_error(job: &Job) -> Option<FailureView<'_>> {
     let failure = job.last_failure().filter(|_| job.status.state != State::Completed);
     failure.map(FailureView::of)
 }
 
-/// Everything known of one job but its log: the row plus payload, result, attempts and timeline.
+/// One job without its log: the row with payload, result, attempts and timeline.
 #[derive(Debug, Serialize)]
 pub struct JobView<'a> {
     #[serde(flatten)]
@@ -83,20 +83,20 @@ pub struct JobView<'a> {
     backoff: BackoffView,
     attempts: Vec<AttemptJson<'a>>,
     timeline: Vec<MomentView<'a>>,
-    /// Why it is not running, while it waits; only where one job is asked for.
+    /// The reason why it is waiting; only in the answer to a request for one job.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<WhyView>,
-    /// The place in the log the job was read at; absent where that is told elsewhere.
+    /// The cursor at which the job was read; absent where the document has it elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<Shown<Cursor>>,
+    cursor: Option<Displayed<Cursor>>,
 }
 
-/// Why a job is not running.
+/// The reason why a job is waiting.
 #[derive(Debug, Serialize)]
 struct WhyView {
     code: &'static str,
     text: String,
-    /// Jobs of its queue that go before it, counted up to 1,000.
+    /// The number of jobs of its queue that come before it, counted up to 1,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     ahead: Option<u64>,
 }
@@ -120,7 +120,7 @@ impl BackoffView {
 }
 
 impl<'a> JobView<'a> {
-    /// The view of one job.
+    /// Creates the view of a job.
     pub fn of(job: &'a Job) -> Self {
         JobView {
             row: JobRow::of(job),
@@ -135,25 +135,30 @@ impl<'a> JobView<'a> {
         }
     }
 
-    /// The view with the reason why it is not running.
-    pub fn because(self, why: Option<&Why>) -> Self {
+    /// Adds the reason why it is waiting.
+    pub fn with_wait_reason(self, why: Option<&Why>) -> Self {
         JobView { why: why.map(WhyView::of), ..self }
     }
 
-    /// The view of a job that an earlier submission with the same key made.
+    /// Marks the job as one that was enqueued earlier with the same idempotency key.
     pub fn existing(self) -> Self {
         JobView { row: JobRow { existing: true, ..self.row }, ..self }
     }
 
-    /// The view with the place in the log it was read at.
+    /// Adds the cursor at which the job was read.
     pub fn at(self, cursor: Cursor) -> Self {
-        JobView { cursor: Some(Shown(cursor)), ..self }
+        JobView { cursor: Some(Displayed(cursor)), ..self }
     }
 }
 
-/// The text as it came in, without a copy.
+/// Writes one job without its log; see [`JobView`].
+pub fn job_json(job: &Job) -> String {
+    to_json(&JobView::of(job))
+}
+
+/// The text as it was received, without a copy.
 pub(super) fn raw(json: &Json) -> &RawValue {
-    // The text was checked when it came in, so the fallback is never taken.
+    // The text was validated when it was received, so the fallback is never used.
     serde_json::from_str(json.as_str()).unwrap_or(RawValue::NULL)
 }
 
@@ -161,10 +166,10 @@ pub(super) fn raw(json: &Json) -> &RawValue {
 struct AttemptJson<'a> {
     number: u16,
     worker: &'a str,
-    started_at: Shown<Time>,
-    ended_at: Option<Shown<Time>>,
+    started_at: Displayed<Time>,
+    ended_at: Option<Displayed<Time>>,
     duration_ms: Option<u64>,
-    /// Null while it runs.
+    /// Null while it is running.
     outcome: Option<&'static str>,
     error: Option<FailureView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,8 +196,8 @@ impl<'a> AttemptJson<'a> {
         AttemptJson {
             number: attempt.number,
             worker: attempt.worker.as_str(),
-            started_at: Shown(attempt.started_at),
-            ended_at: attempt.end.as_ref().map(|(at, _)| Shown(*at)),
+            started_at: Displayed(attempt.started_at),
+            ended_at: attempt.end.as_ref().map(|(at, _)| Displayed(*at)),
             duration_ms: attempt.duration().map(millis),
             outcome,
             error,
@@ -201,7 +206,7 @@ impl<'a> AttemptJson<'a> {
     }
 }
 
-/// The public word for the end of an attempt.
+/// The public name of the outcome of an attempt.
 pub fn outcome_word(end: &AttemptEnd<'_>) -> &'static str {
     match end {
         AttemptEnd::Completed => "completed",
@@ -213,13 +218,13 @@ pub fn outcome_word(end: &AttemptEnd<'_>) -> &'static str {
     }
 }
 
-/// One entry of a job's timeline; `job.enqueued` is not in it, it is the job's `enqueued_at`.
+/// One entry in the timeline of a job. `job.enqueued` has no entry; the job has `enqueued_at` instead.
 #[derive(Debug, Serialize)]
 struct MomentView<'a> {
     seq: u64,
-    at: Shown<Time>,
-    r#type: Shown<EventType>,
-    state: Shown<State>,
+    at: Displayed<Time>,
+    r#type: Displayed<EventType>,
+    state: Displayed<State>,
     attempt: u16,
     #[serde(flatten)]
     more: ChangeView<'a>,
@@ -229,49 +234,49 @@ impl<'a> MomentView<'a> {
     fn of(moment: &'a Moment) -> Self {
         MomentView {
             seq: moment.seq,
-            at: Shown(moment.at),
-            r#type: Shown(moment.change.event_type()),
-            state: Shown(moment.state),
+            at: Displayed(moment.at),
+            r#type: Displayed(moment.change.event_type()),
+            state: Displayed(moment.state),
             attempt: moment.attempt,
             more: ChangeView::of(&moment.change),
         }
     }
 }
 
-/// A job's log: `{"lines":[{"line","at","stream","text"}],"dropped","cursor"}`, oldest line first.
+/// The log of a job, oldest line first: `{"lines":[{"line","at","stream","text"}],"dropped","cursor"}`.
 #[derive(Debug, Serialize)]
 pub struct LogView<'a> {
-    lines: Vec<NumberedView<'a>>,
-    /// Older lines that were not kept.
+    lines: Vec<NumberedLineView<'a>>,
+    /// The number of older lines that were dropped.
     dropped: u64,
-    cursor: Shown<Cursor>,
+    cursor: Displayed<Cursor>,
 }
 
 impl<'a> LogView<'a> {
-    /// The lines after number `after` of one job's log, read at a place.
+    /// Creates the view of the lines after line `after`, read at `cursor`.
     pub fn of(job: &'a Job, after: u64, cursor: Cursor) -> Self {
         let lines = (job.log_dropped + 1..).zip(&job.log).filter(|(number, _)| *number > after);
-        let lines = lines.map(|(number, line)| NumberedView::of(number, line)).collect();
-        LogView { lines, dropped: job.log_dropped, cursor: Shown(cursor) }
+        let lines = lines.map(|(number, line)| NumberedLineView::of(number, line)).collect();
+        LogView { lines, dropped: job.log_dropped, cursor: Displayed(cursor) }
     }
 }
 
-/// `{"line","at","stream","text"}`; a job's lines are numbered from 1, also over attempts.
+/// A log line with its number: `{"line","at","stream","text"}`. Lines are numbered from 1 across all attempts of a job.
 #[derive(Debug, Serialize)]
-pub struct NumberedView<'a> {
+pub struct NumberedLineView<'a> {
     line: u64,
     #[serde(flatten)]
     what: LineView<'a>,
 }
 
-impl<'a> NumberedView<'a> {
-    /// A line with its number.
+impl<'a> NumberedLineView<'a> {
+    /// Creates the view of a line.
     pub fn of(number: u64, line: &'a LogLine) -> Self {
-        NumberedView { line: number, what: LineView::of(line) }
+        NumberedLineView { line: number, what: LineView::of(line) }
     }
 }
 
-/// What a job is after a control: `{"id","state","attempt","max_attempts","cancel_asked"}`.
+/// The status of a job after an action: `{"id","state","attempt","max_attempts","cancel_asked"}`.
 #[derive(Debug, Serialize)]
 pub struct StatusView {
     id: JobId,
@@ -282,7 +287,7 @@ pub struct StatusView {
 }
 
 impl StatusView {
-    /// The view of a status.
+    /// Creates the view of a status.
     pub fn of(id: JobId, status: Status) -> Self {
         let Status { state, attempt, max_attempts, cancel_asked } = status;
         StatusView { id, state: state.as_str(), attempt, max_attempts, cancel_asked }

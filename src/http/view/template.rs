@@ -1,4 +1,4 @@
-//! A job before it is one: what a schedule enqueues, in the words of a submission.
+//! The job that a schedule enqueues, as JSON with the fields of a submission.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::job::{BackoffView, raw};
 use crate::job::{Labels, QueueName, Spec, Tag};
 
-/// `{"kind","payload","queue","priority","max_attempts","backoff","timeout_ms","tags"}`.
+/// The template of a job: `{"kind","payload","queue","priority","max_attempts","backoff","timeout_ms","tags"}`.
 #[derive(Debug, Serialize)]
 pub struct JobTemplate<'a> {
     kind: &'a str,
@@ -20,7 +20,7 @@ pub struct JobTemplate<'a> {
 }
 
 impl<'a> JobTemplate<'a> {
-    /// The view of what a job is made of.
+    /// Creates the view of the labels and the spec of a job.
     pub fn of(labels: &'a Labels, spec: &'a Spec) -> Self {
         JobTemplate {
             kind: labels.kind.as_str(),

@@ -1,25 +1,25 @@
-//! Frames that the server sends (RFC 6455 §5.2): whole, unmasked, and made once for all who get them.
+//! The frames that the server sends (RFC 6455 §5.2): unmasked, and never fragmented.
 
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-/// A text message.
+/// A text frame.
 pub fn text(text: &str) -> Bytes {
     frame(OpCode::Data(Data::Text), text.as_bytes())
 }
 
-/// A ping without payload.
+/// A ping frame without payload.
 pub fn ping() -> Bytes {
     Bytes::from_static(&[0x89, 0])
 }
 
-/// The answer to a ping.
+/// The pong frame that answers a ping.
 pub fn pong(payload: &[u8]) -> Bytes {
     frame(OpCode::Control(Control::Pong), payload)
 }
 
-/// A close frame; without a code it has no body.
+/// A close frame with a code and a reason, or with an empty body.
 pub fn close(body: Option<(u16, &str)>) -> Bytes {
     let body = body.map(|(code, reason)| [&code.to_be_bytes(), reason.as_bytes()].concat());
     frame(OpCode::Control(Control::Close), &body.unwrap_or_default())

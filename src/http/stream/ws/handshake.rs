@@ -1,4 +1,4 @@
-//! The opening handshake (RFC 6455 §4.2): what a request must say to become a WebSocket, and the answer.
+//! The opening handshake (RFC 6455 §4.2): checks that a request may become a WebSocket, and builds the response.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -6,14 +6,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::Response;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::SUBPROTOCOL;
 use crate::http::Problem;
 use crate::http::layers::header_list::elements;
+use crate::http::stream::protocol::SUBPROTOCOL;
 
-/// The answer that opens the socket.
+/// Returns the response that switches the connection to the WebSocket protocol.
 ///
 /// # Errors
-/// When the request is no handshake, or the connection cannot become a socket.
+/// When the request is not a valid handshake, or the connection cannot be upgraded.
 pub fn check(request: &Request) -> Result<Response, Problem> {
     let refuse = |status, detail| Err(Problem::new(status, "not_a_websocket", detail));
     let bad = |detail| refuse(StatusCode::BAD_REQUEST, detail);
@@ -22,46 +22,51 @@ pub fn check(request: &Request) -> Result<Response, Problem> {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened with GET");
     }
     if !lists(headers, header::CONNECTION, "upgrade") {
-        return bad("`connection: upgrade` is expected");
+        return bad("expected `connection: upgrade`");
     }
     if !lists(headers, header::UPGRADE, "websocket") {
-        return bad("`upgrade: websocket` is expected");
+        return bad("expected `upgrade: websocket`");
     }
     if !lists(headers, header::SEC_WEBSOCKET_VERSION, "13") {
-        let expected = "`sec-websocket-version: 13` is expected";
-        return match headers.contains_key(header::SEC_WEBSOCKET_VERSION) {
-            true => refuse(StatusCode::UPGRADE_REQUIRED, expected), // names the version (§4.4)
-            false => bad(expected),
+        let expected = "expected `sec-websocket-version: 13`";
+        return if headers.contains_key(header::SEC_WEBSOCKET_VERSION) {
+            refuse(StatusCode::UPGRADE_REQUIRED, expected) // this status names the version (§4.4)
+        } else {
+            bad(expected)
         };
     }
     let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
         return bad("`sec-websocket-key` is missing");
     };
     let offers = headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
-    let speaks_ours = lists(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
-    if offers && !speaks_ours {
-        let detail = format!("of all subprotocols only `{SUBPROTOCOL}` is spoken here");
+    let offers_ours = lists(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+    if offers && !offers_ours {
+        let detail = format!("the only supported subprotocol is `{SUBPROTOCOL}`");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "unknown_subprotocol", detail));
     }
     if request.extensions().get::<hyper::upgrade::OnUpgrade>().is_none() {
-        return refuse(StatusCode::UPGRADE_REQUIRED, "this connection cannot become a WebSocket");
+        return refuse(
+            StatusCode::UPGRADE_REQUIRED,
+            "this connection cannot be upgraded to a WebSocket",
+        );
     }
-    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()))
-        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "not_a_websocket", "a strange key"))?;
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| {
+        Problem::new(StatusCode::BAD_REQUEST, "not_a_websocket", "`sec-websocket-key` is not valid")
+    })?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let answer = response.headers_mut();
-    answer.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    if speaks_ours {
+    let fields = response.headers_mut();
+    fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if offers_ours {
         let chosen = HeaderValue::from_static(SUBPROTOCOL);
-        answer.insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
+        fields.insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
     }
     Ok(response)
 }
 
-/// Whether a header's comma-separated list has this word.
+/// Whether a header's comma-separated list contains this word.
 fn lists(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
     elements(headers, &name).any(|given| given.eq_ignore_ascii_case(word))
 }

@@ -1,6 +1,6 @@
-//! A hub: one task that owns many subscribers and gives out the events to all of them, in rounds. Each
-//! event is encoded once, each frame made once for all who want the same, each socket touched once a
-//! round. Who falls behind reads the stored log and joins the rounds again; nobody waits for anybody.
+//! A hub is one task that owns many WebSocket subscribers and sends events to all of them in rounds. Each event is
+//! encoded once, each frame is built once per subscription group, and each socket is written once per round. A
+//! subscriber that falls behind reads the stored log until it can join the rounds again, and delays no other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,152 +15,158 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-use super::catch_up::{Answer, Library, Waiting};
-use super::ending::{Ending, Stop, bye};
+use super::accepted_socket::AcceptedSocket;
+use super::close_reason::{CloseReason, bye};
+use super::frame_cache::FrameCache;
 use super::frames;
-use super::groups::Groups;
-use super::hub_load::{Counted, Crowds};
-use super::hubs::Newcomer;
-use super::pacer::{Beat, Stretches};
-use super::ready_set::Bells;
-use super::subscriber::{Desk, Subscriber};
-use super::subscriber_slab::Seats;
+use super::hub_load::{HubLoad, LoadGuard};
+use super::log_page_cache::{LogPageCache, PageRead, PageWaiters};
+use super::pacer::Pacer;
+use super::ready_set::ReadySet;
+use super::subscriber::{HubContext, Subscriber};
+use super::subscriber_slab::SubscriberSlab;
+use super::subscription_groups::SubscriptionGroups;
 use super::window::Window;
 use crate::engine::{Batch, Engine, Pulse};
 use crate::http::Limits;
-use crate::http::api::stats::pulse_json;
 use crate::http::stream::protocol::{ServerMessage, Subscriptions};
-use crate::http::view::to_json;
+use crate::http::view::{stats_message, to_json};
 use crate::job::Cursor;
 use crate::supervise::{Part, pass};
 
-mod late;
+mod catch_up;
 mod rounds;
 
-/// A hub and all it knows.
+/// One hub with its subscribers and the state of its loop.
 pub struct Hub {
     engine: Engine,
     limits: Arc<Limits>,
-    library: Arc<Library>,
-    /// How many subscribers this and the other hubs have.
-    crowds: Crowds,
-    /// Sockets that have just been opened; `None` when no more can come.
-    newcomers: Option<mpsc::UnboundedReceiver<(Newcomer, Counted)>>,
-    bells: Arc<Bells>,
-    seats: Seats,
-    groups: Groups,
-    live: Live,
+    /// Pages of the stored log, shared by all hubs, for subscribers that are catching up.
+    log_pages: Arc<LogPageCache>,
+    /// The number of subscribers of every hub; it determines how much time this hub may spend on writing.
+    load: HubLoad,
+    /// Sockets that were handed to this hub; `None` once the sender is gone.
+    accepted: Option<mpsc::UnboundedReceiver<(AcceptedSocket, LoadGuard)>>,
+    /// Collects the sockets that became readable or writable.
+    ready_set: Arc<ReadySet>,
+    subscribers: SubscriberSlab,
+    /// The subscribers by what they subscribed to; a group shares its frames.
+    groups: SubscriptionGroups,
+    live: LiveEvents,
+    /// The newest events, from which the rounds are served.
     window: Window,
-    beat: Beat,
-    /// There is something that a round has not begun to give out.
-    due: bool,
-    /// What is due must not wait for the beat.
-    urgent: bool,
-    /// The next seat of the round under way.
-    round: Option<u32>,
-    /// Whoever keeps up was given everything up to here by the last round, or is by the present one.
-    given: u64,
-    /// Somebody could not be given everything in this round.
-    somebody_is_late: bool,
-    /// The frames of this round.
-    stretches: Stretches,
-    /// Who is behind and can go on.
-    behind: VecDeque<u32>,
-    /// Who is behind and waits for a page.
-    waiting: Waiting,
-    reads: FuturesUnordered<BoxFuture<'static, (Cursor, Answer)>>,
-    /// The frames of those who are behind.
-    late_stretches: Stretches,
-    /// The log does not reach further back.
-    floor: Cursor,
-    /// The next seat of the look at the clock under way.
-    look: Option<u32>,
-    look_at: Instant,
-    /// There while somebody wants stats.
+    /// Spaces the rounds, so that a busy hub does not write all the time.
+    pacer: Pacer,
+    /// Whether there is something to send for which no round has begun yet.
+    round_due: bool,
+    /// Whether the next round must begin at once, whatever the pacer says.
+    round_urgent: bool,
+    /// The key at which the current round continues; `None` between rounds.
+    round_key: Option<u32>,
+    /// The newest event of the current or the last round: a subscriber that keeps up has been sent everything up to it.
+    round_head: u64,
+    /// Whether a subscriber could not be sent everything in this round, so the window must be kept.
+    some_are_behind: bool,
+    /// The frames that were built for this round.
+    round_frames: FrameCache,
+    /// Subscribers that are behind the window and whose next page is cached.
+    catching_up: VecDeque<u32>,
+    /// Subscribers that are behind the window and wait for a page to be read.
+    page_waiters: PageWaiters,
+    page_reads: FuturesUnordered<BoxFuture<'static, (Cursor, PageRead)>>,
+    /// The frames that were built from the stored log.
+    catch_up_frames: FrameCache,
+    /// The oldest cursor from which the stored log can be read, as far as is known.
+    oldest: Cursor,
+    /// The key at which the current check of the timers continues; `None` between checks.
+    timer_key: Option<u32>,
+    /// When the next check of the timers begins.
+    timers_at: Instant,
+    /// The source of live stats; `None` while nobody subscribes to them.
     pulse: Option<watch::Receiver<Option<Arc<Pulse>>>>,
-    /// The newest stats.
+    /// The frame with the newest stats.
     stats: Option<Bytes>,
-    /// What everybody is told once the server stops.
+    /// The `draining` frame, once the server is stopping.
     draining: Option<Bytes>,
-    /// Read into by every socket in turn.
-    scratch: Vec<u8>,
-    /// Seats to look at: those that rang, and those that had more to say.
-    rung: Vec<u32>,
-    /// Frames on their way to one socket; empty between two of them.
-    letters: Vec<Bytes>,
+    /// The buffer that all sockets read into, one after the other, so that an idle socket needs none.
+    read_buffer: Vec<u8>,
+    /// Subscribers whose sockets are ready, or that stopped reading before their socket was empty.
+    ready: Vec<u32>,
+    /// Collects the frames for one socket; a field so that it is allocated once.
+    outbox: Vec<Bytes>,
 }
 
-/// Where committed events come from.
-enum Live {
-    /// Nobody is there to be told.
-    Unheard,
-    /// The channel.
-    On(broadcast::Receiver<Arc<Batch>>),
-    /// The last event has come.
+/// The hub's end of the event channel.
+enum LiveEvents {
+    /// The hub has no subscribers and does not receive events.
+    NotSubscribed,
+    /// The hub receives events.
+    Subscribed(broadcast::Receiver<Arc<Batch>>),
+    /// The channel is closed; the last event has been received.
     Ended,
 }
 
-/// The longest between two looks at the clock.
-const LOOK: Duration = Duration::from_millis(250);
-/// Bells answered in one step.
-const ANSWERED: usize = 256;
-/// Seats in one step of a look at the clock; few of them need anything.
-const LOOKED_AT: u32 = 512;
+/// The longest time between two checks of the subscribers' timers.
+const TIMER_INTERVAL: Duration = Duration::from_millis(250);
+/// Ready sockets that are handled in one step of the loop.
+const SERVED_AT_ONCE: usize = 256;
+/// Subscribers whose timers are checked in one step of the loop; few of them need anything.
+const CHECKED_AT_ONCE: u32 = 512;
 
 impl Hub {
-    /// A hub without subscribers.
+    /// Creates a hub without subscribers.
     pub fn new(
         engine: Engine,
         limits: Arc<Limits>,
-        library: Arc<Library>,
-        crowds: Crowds,
-        newcomers: mpsc::UnboundedReceiver<(Newcomer, Counted)>,
+        log_pages: Arc<LogPageCache>,
+        load: HubLoad,
+        accepted: mpsc::UnboundedReceiver<(AcceptedSocket, LoadGuard)>,
     ) -> Hub {
         let (now, head) = (Instant::now(), engine.head());
         Hub {
             engine,
             limits,
-            library,
-            crowds,
-            newcomers: Some(newcomers),
-            bells: Arc::default(),
-            seats: Seats::default(),
-            groups: Groups::default(),
-            live: Live::Unheard,
+            log_pages,
+            load,
+            accepted: Some(accepted),
+            ready_set: Arc::default(),
+            subscribers: SubscriberSlab::default(),
+            groups: SubscriptionGroups::default(),
+            live: LiveEvents::NotSubscribed,
             window: Window::at(head.seq),
-            beat: Beat::new(now),
-            due: false,
-            urgent: false,
-            round: None,
-            given: head.seq,
-            somebody_is_late: false,
-            stretches: Stretches::default(),
-            behind: VecDeque::new(),
-            waiting: Waiting::default(),
-            reads: FuturesUnordered::new(),
-            late_stretches: Stretches::default(),
-            floor: Cursor { seq: 0, ..head },
-            look: None,
-            look_at: now,
+            pacer: Pacer::new(now),
+            round_due: false,
+            round_urgent: false,
+            round_key: None,
+            round_head: head.seq,
+            some_are_behind: false,
+            round_frames: FrameCache::default(),
+            catching_up: VecDeque::new(),
+            page_waiters: PageWaiters::default(),
+            page_reads: FuturesUnordered::new(),
+            catch_up_frames: FrameCache::default(),
+            oldest: Cursor { seq: 0, ..head },
+            timer_key: None,
+            timers_at: now,
             pulse: None,
             stats: None,
             draining: None,
-            scratch: vec![0; 16 * 1_024],
-            rung: Vec::new(),
-            letters: Vec::new(),
+            read_buffer: vec![0; 16 * 1_024],
+            ready: Vec::new(),
+            outbox: Vec::new(),
         }
     }
 
-    /// Runs until no newcomer can come and everybody has left.
+    /// Runs until the sender of accepted sockets is gone and the last subscriber has left.
     pub async fn run(mut self) {
-        while self.newcomers.is_some() || !self.seats.is_empty() {
+        while self.accepted.is_some() || !self.subscribers.is_empty() {
             pass(Part::Hub);
             self.take_live();
-            self.answer_bells();
-            let went_around = self.go_around();
-            let read_on = self.read_on();
-            let looked = self.look_at_the_clock();
-            if went_around || read_on || looked || !self.rung.is_empty() {
+            self.serve_ready();
+            let ran_round = self.run_round_step();
+            let caught_up = self.catch_up_step();
+            let checked = self.check_timers();
+            if ran_round || caught_up || checked || !self.ready.is_empty() {
                 yield_now().await;
             } else {
                 self.wait().await;
@@ -168,145 +174,149 @@ impl Hub {
         }
     }
 
-    /// Waits for something to do.
+    /// Waits for the next thing to do: an event, a ready socket, a page, a timer or the stop of the server.
     async fn wait(&mut self) {
         let shutdown = self.engine.shutdown().clone();
-        let is_there = !self.seats.is_empty();
+        let has_subscribers = !self.subscribers.is_empty();
         tokio::select! {
-            batch = next_batch(&mut self.live) => self.hear(batch),
-            () = self.bells.any() => {}
-            newcomer = next_newcomer(&mut self.newcomers) => match newcomer {
-                Some((newcomer, counted)) => self.welcome(newcomer, counted),
-                None => self.newcomers = None,
+            batch = next_batch(&mut self.live) => self.on_batch(batch),
+            () = self.ready_set.notified() => {}
+            socket = next_accepted(&mut self.accepted) => match socket {
+                Some((socket, load_guard)) => self.accept(socket, load_guard),
+                None => self.accepted = None,
             },
-            Some((page, answer)) = self.reads.next() => self.turn_page(page, answer),
-            () = sleep_until(self.beat.rests_until()), if self.due && is_there => {}
-            () = sleep_until(self.look_at), if is_there => {}
-            () = shutdown.draining.cancelled(), if self.draining.is_none() => self.tell_of_the_stop(),
-            () = next_pulse(&mut self.pulse) => self.take_pulse(),
+            Some((page, read)) = self.page_reads.next() => self.on_page_read(page, read),
+            () = sleep_until(self.pacer.next_round_at()), if self.round_due && has_subscribers => {}
+            () = sleep_until(self.timers_at), if has_subscribers => {}
+            () = shutdown.draining.cancelled(), if self.draining.is_none() => self.announce_draining(),
+            () = next_pulse(&mut self.pulse) => self.publish_stats(),
         }
     }
 
-    /// Gives a newcomer its seat, and says hello.
-    fn welcome(&mut self, newcomer: Newcomer, counted: Counted) {
-        self.tune_in();
-        let Newcomer { stream, first_bytes, wanted, stay } = newcomer;
-        let head = self.engine.head(); // after tuning in: what follows it will come
-        let cursor = wanted.after.unwrap_or(head);
-        let wish = Subscriptions::new(wanted.filter, self.limits.ws_subscriptions);
-        let group = self.groups.of(wish);
-        let seat = self.seats.next();
-        let bell = self.bells.of(seat);
+    /// Makes a subscriber of an accepted socket and sends `hello`.
+    fn accept(&mut self, socket: AcceptedSocket, load_guard: LoadGuard) {
+        self.subscribe();
+        let AcceptedSocket { stream, first_bytes, query, slot_guard } = socket;
+        let head = self.engine.head(); // read after subscribing: all later events come through the channel
+        let cursor = query.after.unwrap_or(head);
+        let subscriptions = Subscriptions::new(query.filter, self.limits.ws_subscriptions);
+        let group = self.groups.join(subscriptions);
+        let key = self.subscribers.reserve();
+        let waker = self.ready_set.waker(key);
         let now = Instant::now();
-        let held = (stay, counted);
-        let subscriber = Subscriber::new(stream, bell, group, cursor, held, &self.limits, now);
-        self.seats.seat(seat, subscriber);
-        let greeted = self.with(seat, |subscriber, desk| {
-            subscriber.say(&mut vec![subscriber.hello(desk.limits)], desk)?;
-            subscriber.take(&mut first_bytes.to_vec(), desk)
+        let guards = (slot_guard, load_guard);
+        let subscriber = Subscriber::new(stream, waker, group, cursor, guards, &self.limits, now);
+        self.subscribers.insert(key, subscriber);
+        let greeted = self.with(key, |subscriber, hub| {
+            subscriber.send_texts(&mut vec![subscriber.hello(hub.limits)], hub)?;
+            subscriber.receive(&mut first_bytes.to_vec(), hub)
         });
         if greeted.is_some() {
-            self.answer_bell(seat); // a bell that was never listened to does not ring
-            self.attend(seat);
+            self.on_socket_ready(key); // the reactor knows the waker only after a first read
+            self.serve(key);
         }
     }
 
-    /// Listens to the channel, from the first subscriber on.
-    fn tune_in(&mut self) {
-        if matches!(self.live, Live::Unheard) {
-            self.live = Live::On(self.engine.live());
-            // First the channel, then the head: what is committed in between comes through the channel.
+    /// Subscribes to the event channel when the first subscriber comes.
+    fn subscribe(&mut self) {
+        if matches!(self.live, LiveEvents::NotSubscribed) {
+            self.live = LiveEvents::Subscribed(self.engine.live());
+            // First the channel, then the head: events committed in between come through the channel.
             self.window = Window::at(self.engine.head().seq);
-            self.given = self.window.to();
-            self.look_at = Instant::now() + self.between_looks();
+            self.round_head = self.window.to();
+            self.timers_at = Instant::now() + self.timer_interval();
         }
     }
 
-    /// Takes what waits in the channel.
+    /// Takes all batches that wait in the channel.
     fn take_live(&mut self) {
-        while let Live::On(live) = &mut self.live {
+        while let LiveEvents::Subscribed(live) = &mut self.live {
             match live.try_recv() {
-                Ok(batch) => self.hear(Ok(batch)),
+                Ok(batch) => self.on_batch(Ok(batch)),
                 Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Lagged(missed)) => self.hear(Err(RecvError::Lagged(missed))),
-                Err(TryRecvError::Closed) => self.hear(Err(RecvError::Closed)),
+                Err(TryRecvError::Lagged(missed)) => self.on_batch(Err(RecvError::Lagged(missed))),
+                Err(TryRecvError::Closed) => self.on_batch(Err(RecvError::Closed)),
             }
         }
     }
 
-    fn hear(&mut self, batch: Result<Arc<Batch>, RecvError>) {
+    /// Adds a batch to the window and makes a round due.
+    fn on_batch(&mut self, batch: Result<Arc<Batch>, RecvError>) {
         match batch {
             Ok(batch) => self.window.push(batch),
-            // What was missed is in the stored log, as everything up to the head.
+            // The missed events are in the stored log, as is everything up to the head.
             Err(RecvError::Lagged(_)) => self.window = Window::at(self.engine.head().seq),
             Err(RecvError::Closed) => {
-                self.live = Live::Ended;
-                self.urgent = true;
+                self.live = LiveEvents::Ended;
+                self.round_urgent = true;
             }
         }
-        self.due = true;
+        self.round_due = true;
     }
 
-    /// Looks at the sockets that rang: one step.
-    fn answer_bells(&mut self) {
-        if self.rung.is_empty() {
-            self.bells.take(&mut self.rung);
+    /// Handles one step's share of the sockets that are ready.
+    fn serve_ready(&mut self) {
+        if self.ready.is_empty() {
+            self.ready_set.take(&mut self.ready);
         }
-        let rest = self.rung.len().saturating_sub(ANSWERED);
-        for seat in self.rung.split_off(rest) {
-            self.answer_bell(seat);
+        let rest = self.ready.len().saturating_sub(SERVED_AT_ONCE);
+        for key in self.ready.split_off(rest) {
+            self.on_socket_ready(key);
         }
     }
 
-    fn answer_bell(&mut self, seat: u32) {
-        let Some(was_ready) = self.with(seat, |subscriber, _| Ok(subscriber.is_ready())) else {
+    /// Writes what was waiting for this socket and reads what its client sent.
+    fn on_socket_ready(&mut self, key: u32) {
+        let Some(was_ready) = self.with(key, |subscriber, _| Ok(subscriber.is_ready())) else {
             return;
         };
-        let moved = self.with(seat, |subscriber, desk| {
-            let flushed = subscriber.flush(desk)?;
-            Ok((flushed, subscriber.listen(desk)?, subscriber.owed_stats))
+        let handled = self.with(key, |subscriber, hub| {
+            let flushed = subscriber.flush(hub)?;
+            Ok((flushed, subscriber.read(hub)?, subscriber.stats_due))
         });
-        let Some((flushed, more, owed_stats)) = moved else { return };
+        let Some((flushed, more, stats_due)) = handled else { return };
         if more {
-            self.rung.push(seat);
+            self.ready.push(key);
         }
-        if owed_stats && self.pulse.is_none() {
+        if stats_due && self.pulse.is_none() {
             self.pulse = Some(self.engine.pulse());
         }
-        if owed_stats || flushed && !was_ready && self.has_missed_a_round(seat) {
-            self.attend(seat);
+        if stats_due || flushed && !was_ready && self.has_missed_a_round(key) {
+            self.serve(key);
         }
     }
 
-    /// Whoever keeps up waits for the next round; whoever does not must not.
-    fn has_missed_a_round(&mut self, seat: u32) -> bool {
-        let epoch = self.floor.epoch;
-        matches!(self.live, Live::Ended)
-            || self.seats.get(seat).is_some_and(|subscriber| {
-                subscriber.is_late(self.given) || !subscriber.is_near(epoch, &self.window)
+    /// Whether a subscriber must be served now: one that keeps up gets everything in the next round.
+    fn has_missed_a_round(&mut self, key: u32) -> bool {
+        let epoch = self.oldest.epoch;
+        matches!(self.live, LiveEvents::Ended)
+            || self.subscribers.get(key).is_some_and(|subscriber| {
+                subscriber.is_behind(self.round_head)
+                    || !subscriber.is_in_window(epoch, &self.window)
             })
     }
 
-    /// Pings, marks, and ends for those who are silent or stuck: one step. Whether there was one to do.
-    fn look_at_the_clock(&mut self) -> bool {
+    /// Checks the timers of one step's share of the subscribers. Returns whether a check was due.
+    fn check_timers(&mut self) -> bool {
         let now = Instant::now();
-        if self.seats.is_empty() || self.look.is_none() && now < self.look_at {
+        if self.subscribers.is_empty() || self.timer_key.is_none() && now < self.timers_at {
             return false;
         }
-        let first = self.look.take().unwrap_or_default();
-        let end = (first + LOOKED_AT).min(self.seats.numbers());
-        for seat in first..end {
-            self.with(seat, |subscriber, desk| subscriber.look_at_the_clock(desk));
+        let first = self.timer_key.take().unwrap_or_default();
+        let end = (first + CHECKED_AT_ONCE).min(self.subscribers.key_bound());
+        for key in first..end {
+            self.with(key, |subscriber, hub| subscriber.check_timers(hub));
         }
-        match end < self.seats.numbers() {
-            true => self.look = Some(end),
-            false => self.look_at = now + self.between_looks(),
+        if end < self.subscribers.key_bound() {
+            self.timer_key = Some(end);
+        } else {
+            self.timers_at = now + self.timer_interval();
         }
         true
     }
 
-    /// Short enough that every bound is kept to a quarter.
-    fn between_looks(&self) -> Duration {
+    /// The time between two checks: a quarter of the shortest time limit, so no limit is overrun by more.
+    fn timer_interval(&self) -> Duration {
         let limits = &self.limits;
         let bounds = [
             limits.ws_ping_every,
@@ -316,115 +326,121 @@ impl Hub {
             limits.min_rate_window,
             limits.ws_close_within,
         ];
-        let shortest = bounds.into_iter().min().unwrap_or(LOOK);
-        (shortest / 4).clamp(Duration::from_millis(5), LOOK)
+        let shortest = bounds.into_iter().min().unwrap_or(TIMER_INTERVAL);
+        (shortest / 4).clamp(Duration::from_millis(5), TIMER_INTERVAL)
     }
 
-    fn tell_of_the_stop(&mut self) {
+    /// Makes the `draining` frame due for every subscriber.
+    fn announce_draining(&mut self) {
         let grace_ms = self.limits.grace_ms;
         self.draining = Some(frames::text(&to_json(&ServerMessage::Draining { grace_ms })));
-        (self.due, self.urgent) = (true, true);
+        (self.round_due, self.round_urgent) = (true, true);
     }
 
-    /// Owes the newest stats to all who asked for them.
-    fn take_pulse(&mut self) {
+    /// Sends the newest stats to every subscriber that asked for them.
+    fn publish_stats(&mut self) {
         let Some(pulse) = &mut self.pulse else { return };
         let Some(newest) = pulse.borrow_and_update().clone() else { return };
         let config = self.engine.config();
-        self.stats = Some(frames::text(newest.encoded(|pulse| pulse_json(pulse, config))));
-        let mut somebody = false;
-        for seat in 0..self.seats.numbers() {
-            let asked = self.with(seat, |subscriber, _| {
-                subscriber.owed_stats = subscriber.group().wanted.want_stats();
-                Ok(subscriber.owed_stats)
+        self.stats = Some(frames::text(newest.encoded(|pulse| stats_message(pulse, config))));
+        let mut any_subscriber = false;
+        for key in 0..self.subscribers.key_bound() {
+            let is_subscribed = self.with(key, |subscriber, _| {
+                subscriber.stats_due = subscriber.group().subscriptions.want_stats();
+                Ok(subscriber.stats_due)
             });
-            if asked == Some(true) {
-                somebody = true;
-                self.attend(seat);
+            if is_subscribed == Some(true) {
+                any_subscriber = true;
+                self.serve(key);
             }
         }
-        if !somebody {
+        if !any_subscriber {
             (self.pulse, self.stats) = (None, None);
         }
     }
 
-    /// Does something with a subscriber; one that comes to its end thereby is dismissed.
+    /// Runs `act` on a subscriber, and disconnects it when `act` returns a reason to close.
     fn with<T>(
         &mut self,
-        seat: u32,
-        act: impl FnOnce(&mut Subscriber, &mut Desk<'_>) -> Result<T, Ending>,
+        key: u32,
+        act: impl FnOnce(&mut Subscriber, &mut HubContext<'_>) -> Result<T, CloseReason>,
     ) -> Option<T> {
-        let Hub { seats, groups, scratch, limits, .. } = self;
-        let subscriber = seats.get(seat)?;
-        let mut desk = Desk { limits, groups, scratch, now: Instant::now() };
-        match act(subscriber, &mut desk) {
+        let Hub { subscribers, groups, read_buffer, limits, .. } = self;
+        let subscriber = subscribers.get(key)?;
+        let mut hub = HubContext { limits, groups, read_buffer, now: Instant::now() };
+        match act(subscriber, &mut hub) {
             Ok(done) => Some(done),
-            Err(ending) => {
-                self.dismiss(seat, ending);
+            Err(reason) => {
+                self.disconnect(key, reason);
                 None
             }
         }
     }
 
-    /// Says the last word to a subscriber, or lets it go when there is none to say.
-    fn dismiss(&mut self, seat: u32, ending: Ending) {
-        let stop = match self.engine.shutdown().draining.is_cancelled() {
-            true => Stop::Asked,
-            false => Stop::Unasked,
-        };
-        let last = match (ending, ending.farewell(stop)) {
+    /// The reason to close a socket once the event stream has ended and everything is delivered.
+    fn end_of_stream(&self) -> CloseReason {
+        if self.engine.shutdown().draining.is_cancelled() {
+            CloseReason::Delivered
+        } else {
+            CloseReason::StreamEnded
+        }
+    }
+
+    /// Sends the close frame to a subscriber, or removes it when there is nothing left to send or to wait for.
+    fn disconnect(&mut self, key: u32, reason: CloseReason) {
+        let last = match (reason, reason.close_frame()) {
             (_, Some((code, why))) => bye(code, why, self.limits.retry_ms),
-            (Ending::Closed(code), None) => frames::close(code.map(|code| (code, ""))),
+            (CloseReason::ClientClosed(code), None) => frames::close(code.map(|code| (code, ""))),
             (_, None) => Bytes::new(),
         };
-        let Hub { seats, groups, scratch, limits, .. } = self;
-        let Some(subscriber) = seats.get(seat) else { return };
-        let desk = Desk { limits, groups, scratch, now: Instant::now() };
-        tracing::debug!(?ending, "a subscriber leaves");
-        if subscriber.leave(ending, last, &desk).is_ok() {
+        let Hub { subscribers, groups, read_buffer, limits, .. } = self;
+        let Some(subscriber) = subscribers.get(key) else { return };
+        let hub = HubContext { limits, groups, read_buffer, now: Instant::now() };
+        tracing::debug!(?reason, "closing a subscriber");
+        if subscriber.close(reason, last, &hub).is_ok() {
             return;
         }
-        if let Some(gone) = self.seats.remove(seat) {
-            gone.leave_group(&mut self.groups);
+        if let Some(subscriber) = self.subscribers.remove(key) {
+            subscriber.leave_group(&mut self.groups);
         }
-        if self.seats.is_empty() {
-            self.forget();
+        if self.subscribers.is_empty() {
+            self.release();
         }
     }
 
-    /// Nobody is there: an idle hub costs nothing.
-    fn forget(&mut self) {
-        if matches!(self.live, Live::On(_)) {
-            self.live = Live::Unheard;
+    /// Releases the event channel and all buffers once the last subscriber has left: an idle hub costs nothing.
+    fn release(&mut self) {
+        if matches!(self.live, LiveEvents::Subscribed(_)) {
+            self.live = LiveEvents::NotSubscribed;
         }
-        (self.due, self.round, self.look) = (false, None, None);
+        (self.round_due, self.round_key, self.timer_key) = (false, None, None);
         (self.pulse, self.stats) = (None, None);
         self.window.clear();
-        self.stretches.clear();
-        self.late_stretches.clear();
-        self.behind = VecDeque::new();
+        self.round_frames.clear();
+        self.catch_up_frames.clear();
+        self.catching_up = VecDeque::new();
     }
 }
 
-/// The next batch; never, while nobody listens or after the end.
-async fn next_batch(live: &mut Live) -> Result<Arc<Batch>, RecvError> {
+/// Returns the next batch; pending forever while the hub has no subscribers and after the last batch.
+async fn next_batch(live: &mut LiveEvents) -> Result<Arc<Batch>, RecvError> {
     match live {
-        Live::On(live) => live.recv().await,
-        Live::Unheard | Live::Ended => std::future::pending().await,
+        LiveEvents::Subscribed(live) => live.recv().await,
+        LiveEvents::NotSubscribed | LiveEvents::Ended => std::future::pending().await,
     }
 }
 
-/// The next newcomer, `None` when no more can come; never, after that.
-async fn next_newcomer(
-    newcomers: &mut Option<mpsc::UnboundedReceiver<(Newcomer, Counted)>>,
-) -> Option<(Newcomer, Counted)> {
-    match newcomers {
-        Some(newcomers) => newcomers.recv().await,
+/// Returns the next accepted socket, and `None` once the sender is gone; pending forever after that.
+async fn next_accepted(
+    accepted: &mut Option<mpsc::UnboundedReceiver<(AcceptedSocket, LoadGuard)>>,
+) -> Option<(AcceptedSocket, LoadGuard)> {
+    match accepted {
+        Some(accepted) => accepted.recv().await,
         None => std::future::pending().await,
     }
 }
 
-/// Resolves when there are new stats; never, when nobody asked for them or the server has no more.
+/// Resolves when there are new stats; pending forever when nobody subscribes to them or the server has no more.
 async fn next_pulse(pulse: &mut Option<watch::Receiver<Option<Arc<Pulse>>>>) {
     if let Some(pulse) = pulse
         && pulse.changed().await.is_ok()

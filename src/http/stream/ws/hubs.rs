@@ -1,73 +1,57 @@
-//! The hubs of a server, at most one for each core. They are started by the first subscriber.
+//! The hubs of a server, one for each core. They are started when the first subscriber connects.
 
-use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-use axum::body::Bytes;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::catch_up::Library;
+use super::accepted_socket::AcceptedSocket;
 use super::hub::Hub;
-use super::hub_load::{Counted, Crowds};
+use super::hub_load::{HubLoad, LoadGuard};
+use super::log_page_cache::LogPageCache;
 use crate::engine::Engine;
 use crate::http::Limits;
-use crate::http::api::query::StreamQuery;
 use crate::supervise::Part;
 
-/// What a subscriber holds of the server while it is there, whatever it is: its place, its connection's
-/// slot, its entry in the stop's tracker.
-pub type Stay = Box<dyn Any + Send>;
-
-/// A socket that has just been opened.
-pub struct Newcomer {
-    /// The connection.
-    pub stream: TcpStream,
-    /// What the client sent right behind its handshake.
-    pub first_bytes: Bytes,
-    /// What it asks for.
-    pub wanted: StreamQuery,
-    /// Given back when it leaves.
-    pub stay: Stay,
-}
-
-/// Where sockets are handed over.
+/// Starts the hubs and assigns each accepted socket to one of them.
 pub struct Hubs {
     engine: Engine,
     limits: Arc<Limits>,
-    crowds: Crowds,
-    doors: OnceLock<Vec<mpsc::UnboundedSender<(Newcomer, Counted)>>>,
+    /// The number of subscribers of each hub.
+    load: HubLoad,
+    /// The channel to each hub; empty until the first subscriber connects.
+    senders: OnceLock<Vec<mpsc::UnboundedSender<(AcceptedSocket, LoadGuard)>>>,
 }
 
 impl Hubs {
-    /// None runs yet.
+    /// Creates the hubs; none is started yet.
     pub fn new(engine: Engine, limits: Arc<Limits>) -> Hubs {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Hubs { engine, limits, crowds: Crowds::new(cores), doors: OnceLock::new() }
+        Hubs { engine, limits, load: HubLoad::new(cores), senders: OnceLock::new() }
     }
 
-    /// Hands a socket to a hub. What waits there is bounded by the places that subscribers take.
-    pub fn welcome(&self, newcomer: Newcomer) {
-        let doors = self.doors.get_or_init(|| self.open());
-        let counted = self.crowds.enter();
-        if let Some(door) = doors.get(counted.hub) {
-            // A hub ends after everybody who could come; else the connection is dropped.
-            let _ = door.send((newcomer, counted));
+    /// Hands a socket to a hub. The channel is unbounded, but each socket in it holds a subscriber permit.
+    pub fn hand_over(&self, socket: AcceptedSocket) {
+        let senders = self.senders.get_or_init(|| self.start());
+        let load_guard = self.load.assign();
+        if let Some(sender) = senders.get(load_guard.hub) {
+            // A hub runs as long as this sender exists. If it has panicked, the connection is dropped.
+            let _ = sender.send((socket, load_guard));
         }
     }
 
-    fn open(&self) -> Vec<mpsc::UnboundedSender<(Newcomer, Counted)>> {
-        let library = Arc::new(Library::new(self.engine.clone()));
+    /// Starts all hubs and returns the channels to them.
+    fn start(&self) -> Vec<mpsc::UnboundedSender<(AcceptedSocket, LoadGuard)>> {
+        let log_pages = Arc::new(LogPageCache::new(self.engine.clone()));
         let start = |_| {
-            let (door, newcomers) = mpsc::unbounded_channel();
+            let (sender, accepted) = mpsc::unbounded_channel();
             let (engine, limits) = (self.engine.clone(), self.limits.clone());
-            let hub = Hub::new(engine, limits, library.clone(), self.crowds.clone(), newcomers);
-            // A round must not end early because it used many sockets: the hub yields by itself.
+            let hub = Hub::new(engine, limits, log_pages.clone(), self.load.clone(), accepted);
+            // The hub yields by itself; tokio's budget would end a round after a few sockets.
             let hub = tokio::task::unconstrained(hub.run());
             let shutdown = self.engine.shutdown();
             shutdown.tasks.spawn(shutdown.failures.clone().guard(Part::Hub, hub));
-            door
+            sender
         };
-        (0..self.crowds.hubs()).map(start).collect()
+        (0..self.load.hubs()).map(start).collect()
     }
 }

@@ -1,5 +1,5 @@
-//! `GET /api/v1/ws`: the event stream on a WebSocket (RFC 6455). This file is the door: limits and
-//! parameters are checked before the upgrade, so that a refusal is an ordinary HTTP answer.
+//! `GET /api/v1/ws`: the event stream over WebSocket (RFC 6455). This file is the endpoint: it checks limits and
+//! parameters before the upgrade, so that a refusal is an ordinary HTTP response.
 
 use std::net::SocketAddr;
 
@@ -13,30 +13,29 @@ use crate::http::server::accept::ConnectionSlot;
 use crate::http::server::head_errors::HeadErrors;
 use crate::http::server::write_timeout::WriteTimeout;
 use crate::http::{Api, Problem};
-use hubs::Newcomer;
 
-pub mod catch_up;
-pub mod ending;
+pub mod accepted_socket;
+pub mod close_reason;
+pub mod frame_cache;
 pub mod frames;
-pub mod groups;
 pub mod handshake;
 pub mod hub;
 pub mod hub_load;
 pub mod hubs;
 pub mod inbound;
+pub mod log_page_cache;
 pub mod pacer;
 pub mod ready_set;
 pub mod socket;
 pub mod subscriber;
 pub mod subscriber_slab;
+pub mod subscription_groups;
 pub mod window;
 
+use accepted_socket::AcceptedSocket;
 pub use hubs::Hubs;
 
-/// The subprotocol, chosen when a client offers it.
-pub const SUBPROTOCOL: &str = "cortado.v1+json";
-
-/// Opens a session. Query: `after` (a cursor; now when left out) and the filter.
+/// Opens a WebSocket. The query holds `after` (a cursor; without it the stream begins now) and the filter.
 pub async fn upgrade(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -45,24 +44,24 @@ pub async fn upgrade(
     mut request: Request,
 ) -> Result<Response, Problem> {
     let accepted = handshake::check(&request)?;
-    let wanted = query::stream_query(text.as_deref())?.endless()?;
+    let query = query::stream_query(text.as_deref())?.endless()?;
     let shutdown = api.engine.shutdown().clone();
-    let place = api.admit(peer, Transport::WebSocket)?;
-    // Taken before the upgrade: the stop must not overlook a socket that is just being opened.
-    let stay = (shutdown.connections.token(), place, slot);
+    let permit = api.admit(peer, Transport::WebSocket)?;
+    // Taken before the upgrade, so that a stop also waits for a socket that is just being opened.
+    let slot_guard = (shutdown.connections.token(), permit, slot);
     let upgraded = hyper::upgrade::on(&mut request);
     shutdown.connections.spawn(async move {
         let upgraded = match upgraded.await {
             Ok(upgraded) => upgraded,
-            Err(error) => return tracing::debug!(%peer, %error, "a socket was not opened"),
+            Err(error) => return tracing::debug!(%peer, %error, "upgrading to a WebSocket failed"),
         };
-        // Our accept loop makes every connection, and makes this of it.
+        // Every connection comes from our accept loop and has this type.
         let Ok(parts) = upgraded.downcast::<TokioIo<HeadErrors<WriteTimeout>>>() else {
-            return tracing::error!(%peer, "a socket on a connection of another server");
+            return tracing::error!(%peer, "a WebSocket connection has an unexpected type");
         };
         let stream = parts.io.into_inner().into_inner().into_inner();
-        let (first_bytes, stay) = (parts.read_buf, Box::new(stay));
-        api.hubs.welcome(Newcomer { stream, first_bytes, wanted, stay });
+        let (first_bytes, slot_guard) = (parts.read_buf, Box::new(slot_guard));
+        api.hubs.hand_over(AcceptedSocket { stream, first_bytes, query, slot_guard });
     });
     Ok(accepted)
 }

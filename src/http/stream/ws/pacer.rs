@@ -1,112 +1,46 @@
-//! The beat of a hub: when it goes around to give out events, and the frames that it gives.
+//! Spaces the rounds of a hub, so that it spends only its share of the time on writing.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::frames;
-use super::groups::Group;
-use crate::engine::Batch;
-use crate::http::stream::protocol::Frame;
-use crate::job::Cursor;
-
-/// When the next round begins: at once while rounds are short or seldom, and else such that a hub writes
-/// for its share of the time. Touching a socket costs much, more bytes to it cost little: what comes while
-/// the hub rests shares a frame with what came before.
+/// Decides when the next round may begin: at once while rounds are short or rare, and otherwise so that the hub writes
+/// for its share of the time. Writing to a socket is expensive, and writing more bytes at once is cheap: events that
+/// come during a pause share one write.
 #[derive(Debug)]
-pub struct Beat {
+pub struct Pacer {
+    /// When the current round began.
     began: Instant,
-    /// When all that was written will have had its share of rest.
-    rested: Instant,
+    /// When the pauses after all past rounds are over.
+    paused_until: Instant,
 }
 
-/// The longest from the beginning of a round to the next, if the sockets take that long at all.
-const LONGEST: Duration = Duration::from_millis(100);
-/// So much rest may be owed: a few short rounds may follow each other closely.
-const OWED: Duration = Duration::from_millis(25);
+/// The longest time from the beginning of one round to the next, unless the round itself takes longer.
+const MAX_INTERVAL: Duration = Duration::from_millis(100);
+/// How much of the pauses may be postponed, so that a few short rounds can follow each other closely.
+const BURST: Duration = Duration::from_millis(25);
 
-impl Beat {
-    /// Nothing was done yet.
-    pub fn new(now: Instant) -> Beat {
-        Beat { began: now, rested: now }
+impl Pacer {
+    /// Creates a pacer before the first round.
+    pub fn new(now: Instant) -> Pacer {
+        Pacer { began: now, paused_until: now }
     }
 
-    /// A round begins.
+    /// Notes that a round begins.
     pub fn begin(&mut self, now: Instant) {
         self.began = now;
-        self.rested = self.rested.max(now);
+        self.paused_until = self.paused_until.max(now);
     }
 
-    /// A round is over. `share` is for how many percent of its time the hub may write.
+    /// Notes that a round has ended. `share` is how much of its time the hub may write, in percent.
     pub fn end(&mut self, now: Instant, share: u32) {
         let took = now - self.began;
-        self.rested += (took * 100 / share.max(1)).min(LONGEST).max(took);
+        self.paused_until += (took * 100 / share.max(1)).min(MAX_INTERVAL).max(took);
     }
 
-    /// When the next may begin.
-    pub fn rests_until(&self) -> Instant {
-        self.rested.checked_sub(OWED).unwrap_or(self.rested)
-    }
-}
-
-/// A frame, and the place it leads to; no bytes when nothing on the way passes the filter.
-#[derive(Debug, Clone)]
-pub struct Stretch {
-    /// The whole frame.
-    pub frame: Option<Bytes>,
-    /// The number of the last event that was looked at.
-    pub to: u64,
-}
-
-/// Frames that were made, by group and by the place they begin after: made once, sent to many.
-#[derive(Debug, Default)]
-pub struct Stretches {
-    made: HashMap<(u64, u64), Stretch>,
-    bytes: usize,
-}
-
-/// Bytes of frames that are kept for others who might want them.
-const KEPT: usize = 4 * 1_024 * 1_024;
-
-impl Stretches {
-    /// The same, if it was made before.
-    pub fn made(&self, group: &Group, cursor: Cursor) -> Option<Stretch> {
-        self.made.get(&(group.id, cursor.seq)).cloned()
-    }
-
-    /// What `group` gets after `cursor`, one frame at most, from the batches that follow it.
-    pub fn of(
-        &mut self,
-        group: &Group,
-        cursor: Cursor,
-        batches: impl Iterator<Item = Arc<Batch>>,
-    ) -> Stretch {
-        if let Some(made) = self.made(group, cursor) {
-            return made;
-        }
-        let (mut frame, mut to) = (Frame::default(), cursor.seq);
-        for batch in batches {
-            to = frame.add(&batch, to, &group.wanted);
-            if frame.is_full() {
-                break;
-            }
-        }
-        let message = frame.finish(Cursor { seq: to, ..cursor });
-        let stretch = Stretch { frame: message.as_deref().map(frames::text), to };
-        self.bytes += stretch.frame.as_ref().map_or(0, Bytes::len);
-        if self.bytes > KEPT {
-            self.clear();
-        }
-        self.made.insert((group.id, cursor.seq), stretch.clone());
-        stretch
-    }
-
-    /// Lets go of all frames.
-    pub fn clear(&mut self) {
-        *self = Stretches::default();
+    /// When the next round may begin.
+    pub fn next_round_at(&self) -> Instant {
+        self.paused_until.checked_sub(BURST).unwrap_or(self.paused_until)
     }
 }
 
@@ -114,11 +48,11 @@ impl Stretches {
 mod tests {
     use super::*;
 
-    /// Goes around for as long as `took`, as soon as it may after `asked`; when it began.
-    fn round(beat: &mut Beat, asked: Instant, took: Duration, share: u32) -> Instant {
-        let begins = asked.max(beat.rests_until());
-        beat.begin(begins);
-        beat.end(begins + took, share);
+    /// Runs a round that takes `took` as soon as possible after `asked`, and returns when it began.
+    fn round(pacer: &mut Pacer, asked: Instant, took: Duration, share: u32) -> Instant {
+        let begins = asked.max(pacer.next_round_at());
+        pacer.begin(begins);
+        pacer.end(begins + took, share);
         begins
     }
 
@@ -127,10 +61,10 @@ mod tests {
     #[test]
     fn a_round_that_comes_seldom_begins_at_once() {
         let start = Instant::now();
-        let mut beat = Beat::new(start);
+        let mut pacer = Pacer::new(start);
         for n in 0..100 {
             let asked = start + 10 * n * MS;
-            assert_eq!(round(&mut beat, asked, 4 * MS, 40), asked, "round {n}");
+            assert_eq!(round(&mut pacer, asked, 4 * MS, 40), asked, "round {n}");
         }
     }
 
@@ -138,11 +72,11 @@ mod tests {
     fn a_hub_that_always_has_something_to_give_writes_for_its_share_of_the_time() {
         let start = Instant::now();
         for (took, share) in [(4 * MS, 40), (30 * MS, 40), (4 * MS, 80), (60 * MS, 80)] {
-            let mut beat = Beat::new(start);
+            let mut pacer = Pacer::new(start);
             let mut now = start;
             let rounds = 1_000;
             for _ in 0..rounds {
-                now = round(&mut beat, now, took, share) + took;
+                now = round(&mut pacer, now, took, share) + took;
             }
             let wrote = 100.0 * (took * rounds).as_secs_f64() / (now - start).as_secs_f64();
             assert!((wrote - f64::from(share)).abs() < 1.0, "{took:?}, {share}: {wrote}");
@@ -152,10 +86,10 @@ mod tests {
     #[test]
     fn nobody_waits_longer_than_the_longest_round_takes() {
         let start = Instant::now();
-        let mut beat = Beat::new(start);
-        let first = round(&mut beat, start, 90 * MS, 40);
-        assert_eq!(round(&mut beat, first + 90 * MS, MS, 40), first + 90 * MS);
-        let long = round(&mut beat, start + 1_000 * MS, 300 * MS, 40);
-        assert_eq!(round(&mut beat, long + 300 * MS, MS, 40), long + 300 * MS);
+        let mut pacer = Pacer::new(start);
+        let first = round(&mut pacer, start, 90 * MS, 40);
+        assert_eq!(round(&mut pacer, first + 90 * MS, MS, 40), first + 90 * MS);
+        let long = round(&mut pacer, start + 1_000 * MS, 300 * MS, 40);
+        assert_eq!(round(&mut pacer, long + 300 * MS, MS, 40), long + 300 * MS);
     }
 }

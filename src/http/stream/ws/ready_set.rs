@@ -1,5 +1,5 @@
-//! How thousands of sockets wake one hub: each rings a bell of its own, and the hub looks only at those
-//! that rang.
+//! The set of sockets that are ready, for a hub with thousands of them: each has a waker of its own, and the hub visits
+//! only the sockets that were woken.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -7,53 +7,55 @@ use std::task::{Wake, Waker};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// Which seats have rung since the hub last looked.
+/// The subscribers whose sockets became ready since the hub last took them.
 #[derive(Debug, Default)]
-pub struct Bells {
-    rung: Mutex<Vec<u32>>,
-    /// Wakes the hub; a permit stays, so no ring is missed.
+pub struct ReadySet {
+    /// The keys of the subscribers; one may be there twice.
+    ready: Mutex<Vec<u32>>,
+    /// Wakes the hub. A permit is stored while it does not wait, so no wake-up is missed.
     hub: Notify,
 }
 
-impl Bells {
-    /// The bell of one seat. The reactor rings it when the socket can be read or written again.
-    pub fn of(self: &Arc<Self>, seat: u32) -> Waker {
-        Waker::from(Arc::new(Bell { bells: self.clone(), seat }))
+impl ReadySet {
+    /// Returns the waker for one subscriber. The reactor wakes it when the socket is readable or writable again.
+    pub fn waker(self: &Arc<Self>, key: u32) -> Waker {
+        Waker::from(Arc::new(SubscriberWaker { ready_set: self.clone(), key }))
     }
 
-    /// Takes the seats that rang, some perhaps twice. `into` must be empty.
+    /// Moves the keys of the ready subscribers into `into`, which must be empty.
     pub fn take(&self, into: &mut Vec<u32>) {
         std::mem::swap(&mut *self.lock(), into);
     }
 
-    /// Resolves when a bell has rung.
-    pub fn any(&self) -> Notified<'_> {
+    /// Resolves when a socket has become ready.
+    pub fn notified(&self) -> Notified<'_> {
         self.hub.notified()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<u32>> {
-        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Bell {
-    bells: Arc<Bells>,
-    seat: u32,
+/// Adds its subscriber to the set when the socket is ready.
+struct SubscriberWaker {
+    ready_set: Arc<ReadySet>,
+    key: u32,
 }
 
-impl Wake for Bell {
+impl Wake for SubscriberWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         let is_first = {
-            let mut rung = self.bells.lock();
-            rung.push(self.seat);
-            rung.len() == 1
+            let mut ready = self.ready_set.lock();
+            ready.push(self.key);
+            ready.len() == 1
         };
         if is_first {
-            self.bells.hub.notify_one();
+            self.ready_set.hub.notify_one();
         }
     }
 }

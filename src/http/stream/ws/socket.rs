@@ -1,5 +1,5 @@
-//! One subscriber's connection as its hub uses it: never waits. What the kernel does not take is kept, and
-//! the bell rings when there is room again.
+//! The connection of one subscriber, as its hub uses it: no call waits. Bytes that the kernel does not accept are kept,
+//! and the waker is woken when the socket is writable again.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -13,49 +13,53 @@ use tokio::time::Instant;
 
 use crate::http::server::write_rate::{TooSlow, WriteBounds, WriteRate};
 
-/// A connection and what it still has to send.
+/// A connection and the bytes that wait to be written to it.
 pub struct Socket {
     stream: TcpStream,
-    /// Rung by the reactor.
-    bell: Waker,
-    /// There from when the kernel did not take everything, until that is long ago.
+    /// Woken by the reactor when the socket is readable or writable.
+    waker: Waker,
+    /// Exists since the kernel last accepted only a part, until that is a while ago.
     backlog: Option<Box<Backlog>>,
 }
 
 #[derive(Default)]
 struct Backlog {
-    /// Frames that others may share; the first may be sent in part. Empty once the peer has made room.
+    /// Frames that wait, shared with other subscribers; a part of the first may be written already.
     frames: VecDeque<Bytes>,
-    /// How fast the peer takes what it gets.
+    /// How fast the client reads.
     rate: WriteRate,
 }
 
-/// The connection is of no more use.
+/// The connection is broken.
 #[derive(Debug)]
-pub struct Broken;
+pub struct ConnectionBroken;
 
-/// What a read brought.
+/// The result of a read.
 pub enum Arrived {
-    /// So many bytes, and perhaps more.
+    /// This many bytes were read; there may be more.
     Bytes(usize),
-    /// Nothing now; the bell will ring.
+    /// Nothing can be read now; the waker will be woken.
     Nothing,
-    /// Nothing any more.
+    /// The client has closed the connection.
     End,
 }
 
-/// Frames handed to the kernel in one call.
-const AT_ONCE: usize = 8;
+/// The number of frames that are written with one system call.
+const MAX_SLICES: usize = 8;
 
 impl Socket {
-    /// Takes a connection over.
-    pub fn new(stream: TcpStream, bell: Waker) -> Socket {
-        Socket { stream, bell, backlog: None }
+    /// Creates a socket with nothing to write.
+    pub fn new(stream: TcpStream, waker: Waker) -> Socket {
+        Socket { stream, waker, backlog: None }
     }
 
-    /// Sends frames, in order and after what waits already. They are gone from `frames` afterwards.
-    pub fn send(&mut self, frames: &mut Vec<Bytes>, bounds: &WriteBounds) -> Result<(), Broken> {
-        if !self.is_stuck() {
+    /// Writes frames in order, after those that wait already. Empties `frames`.
+    pub fn send(
+        &mut self,
+        frames: &mut Vec<Bytes>,
+        bounds: &WriteBounds,
+    ) -> Result<(), ConnectionBroken> {
+        if !self.has_backlog() {
             self.write(frames)?;
         }
         if !frames.is_empty() {
@@ -66,8 +70,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends what waits, as far as there is room.
-    pub fn flush(&mut self, bounds: &WriteBounds) -> Result<Flushed, Broken> {
+    /// Writes the waiting frames as far as the kernel accepts them.
+    pub fn flush(&mut self, bounds: &WriteBounds) -> Result<Flushed, ConnectionBroken> {
         let waiting = self.backlog.as_mut().map(|backlog| std::mem::take(&mut backlog.frames));
         let mut frames: Vec<Bytes> = waiting.unwrap_or_default().into();
         if frames.is_empty() {
@@ -78,35 +82,32 @@ impl Socket {
         if frames.is_empty() {
             return Ok(Flushed::All);
         }
-        let flushed = match length(&frames) < before {
-            true => Flushed::Some,
-            false => Flushed::Nothing,
-        };
+        let flushed = if length(&frames) < before { Flushed::Some } else { Flushed::Nothing };
         let backlog = self.backlog.get_or_insert_default();
         backlog.frames = frames.into();
         backlog.rate.blocks(Instant::now(), bounds);
         Ok(flushed)
     }
 
-    /// Whether the peer lets something wait.
-    pub fn is_stuck(&self) -> bool {
+    /// Whether frames wait to be written.
+    pub fn has_backlog(&self) -> bool {
         self.backlog.as_ref().is_some_and(|backlog| !backlog.frames.is_empty())
     }
 
-    /// Refuses a peer that takes nothing, or too little, of what waits for it.
+    /// Returns an error when the client reads too slowly while frames wait.
     pub fn check_rate(&mut self, now: Instant, bounds: &WriteBounds) -> Result<(), TooSlow> {
         let Some(backlog) = &mut self.backlog else { return Ok(()) };
         if backlog.rate.is_over(now, bounds) {
-            self.backlog = None; // most who wait once never do again
+            self.backlog = None; // most clients that block once never do again
             return Ok(());
         }
         backlog.rate.check(now, bounds)
     }
 
-    /// Reads into a buffer that all sockets of the hub share.
+    /// Reads into a buffer, which all sockets of the hub share.
     pub fn read(&mut self, into: &mut [u8]) -> Arrived {
         let mut buffer = ReadBuf::new(into);
-        let mut context = Context::from_waker(&self.bell);
+        let mut context = Context::from_waker(&self.waker);
         match Pin::new(&mut self.stream).poll_read(&mut context, &mut buffer) {
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => Arrived::End,
             Poll::Ready(Ok(())) => Arrived::Bytes(buffer.filled().len()),
@@ -115,16 +116,16 @@ impl Socket {
         }
     }
 
-    /// Sends no more: the peer sees the end behind our last bytes.
-    pub fn hang_up(&mut self) {
-        let mut context = Context::from_waker(&self.bell);
-        // Done at once, or the connection is gone already.
+    /// Shuts down writing, so that the client sees the end of the stream after our last bytes.
+    pub fn shut_down_write(&mut self) {
+        let mut context = Context::from_waker(&self.waker);
+        // It completes at once, or fails because the connection is gone already.
         let _ = Pin::new(&mut self.stream).poll_shutdown(&mut context);
     }
 
-    /// Hands frames to the kernel until it takes no more; what it took is gone from `frames`.
-    fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Broken> {
-        let mut context = Context::from_waker(&self.bell);
+    /// Writes frames until the kernel accepts no more, and removes what was written from `frames`.
+    fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectionBroken> {
+        let mut context = Context::from_waker(&self.waker);
         let mut sent = 0;
         let result = loop {
             let waiting = &frames[sent..];
@@ -133,8 +134,8 @@ impl Socket {
                 [] => break Ok(()),
                 [one] => stream.poll_write(&mut context, one),
                 many => {
-                    let mut parts = [IoSlice::new(&[]); AT_ONCE];
-                    let count = many.len().min(AT_ONCE);
+                    let mut parts = [IoSlice::new(&[]); MAX_SLICES];
+                    let count = many.len().min(MAX_SLICES);
                     for (part, frame) in parts.iter_mut().zip(many) {
                         *part = IoSlice::new(frame);
                     }
@@ -142,7 +143,7 @@ impl Socket {
                 }
             };
             match written {
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => break Err(Broken),
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => break Err(ConnectionBroken),
                 Poll::Ready(Ok(mut taken)) => {
                     if let Some(backlog) = &mut self.backlog {
                         backlog.rate.took(taken, Instant::now());
@@ -167,22 +168,22 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.is_stuck() {
-            // A reset: what the kernel holds for a peer that does not take it goes at once. When the connection is
-            // gone already, there is nothing to reset.
+        if self.has_backlog() {
+            // Resets the connection, so that the kernel drops at once what it holds for a client that does not read.
+            // An error means that the connection is gone already.
             let _ = self.stream.set_zero_linger();
         }
     }
 }
 
-/// What a flush could do.
+/// The result of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flushed {
-    /// Nothing waits any more.
+    /// Everything is written.
     All,
-    /// The peer made some room.
+    /// A part was written.
     Some,
-    /// The peer takes nothing.
+    /// Nothing was written.
     Nothing,
 }
 

@@ -1,5 +1,5 @@
-//! One subscriber from hello to goodbye: what it said, what it is owed, and when it has been silent for
-//! too long. Waits for nothing; its hub calls.
+//! One subscriber on a WebSocket, from `hello` to the close frame: its cursor, its subscriptions and its timers.
+//! It never waits; its hub calls it when there is something to do.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -9,263 +9,286 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::ending::Ending;
+use super::accepted_socket::SlotGuard;
+use super::close_reason::CloseReason;
 use super::frames;
-use super::groups::{Group, Groups};
-use super::hub_load::Counted;
-use super::hubs::Stay;
-use super::inbound::{Heard, Inbound};
+use super::hub_load::LoadGuard;
+use super::inbound::{InboundMessage, MessageDecoder};
 use super::socket::{Arrived, Flushed, Socket};
+use super::subscription_groups::{SubscriptionGroup, SubscriptionGroups};
 use super::window::Window;
 use crate::http::stream::protocol::{ClientMessage, ServerInfo, ServerMessage};
-use crate::http::view::{Shown, millis, to_json};
+use crate::http::view::{Displayed, millis, to_json};
 use crate::http::{Limits, Problem};
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{Cursor, Epoch, Object};
 
-/// A socket and its place in the stream.
+/// A WebSocket with its cursor and its subscriptions.
 pub struct Subscriber {
     socket: Socket,
-    /// There while a message of the client is incomplete.
-    inbound: Option<Box<Inbound>>,
-    /// Those who want the same.
-    group: Arc<Group>,
-    /// Everything up to here was handed to the socket, or filtered out.
+    /// Holds the beginning of a message while it is incomplete.
+    decoder: Option<Box<MessageDecoder>>,
+    /// The subscribers with the same subscriptions; they share frames.
+    group: Arc<SubscriptionGroup>,
+    /// Every event up to here was written to the socket or filtered out.
     pub cursor: Cursor,
-    stage: Stage,
-    /// Whether it waits for its turn to read the stored log, or for a page of it.
-    pub reading: bool,
-    /// Whether it was told that the server stops.
-    pub told_draining: bool,
-    /// Whether there are stats that it has not got.
-    pub owed_stats: bool,
-    /// When silence must be broken; moves with every text of ours.
+    state: SocketState,
+    /// Whether it is sent events from the stored log instead of the window.
+    pub catching_up: bool,
+    /// Whether it was sent `draining`.
+    pub draining_sent: bool,
+    /// Whether there are stats that it has not been sent.
+    pub stats_due: bool,
+    /// When a `mark` is due as a heartbeat; postponed by every message that the server sends.
     mark_at: Instant,
+    /// When the next ping is due.
     ping_at: Instant,
-    /// There while a ping is not answered.
+    /// The deadline for a pong; `None` when no ping is unanswered.
     pong_by: Option<Instant>,
-    /// Messages of the second that began then.
-    second: (Instant, u32),
-    /// What it holds of the server, given back when it leaves.
-    _held: (Stay, Counted),
+    /// The beginning of the current second and the messages received in it.
+    rate_window: (Instant, u32),
+    /// What it occupies in the server and in its hub, released when it is dropped.
+    _guards: (SlotGuard, LoadGuard),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Talking,
-    /// The last word is said; at `by` the connection goes, whatever the peer does.
-    Leaving {
-        by: Instant,
-        until: Until,
-    },
+enum SocketState {
+    /// Events and messages are exchanged.
+    Open,
+    /// The close frame was sent. At `by` the connection is dropped, whatever the client does.
+    Closing { by: Instant, until: ClosingUntil },
 }
 
-/// What a subscriber that leaves still waits for.
+/// What a closing subscriber still waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Until {
-    /// Our last bytes to be taken.
+enum ClosingUntil {
+    /// Our last bytes have been written.
     Flushed,
-    /// The peer's close frame.
-    Closed,
-    /// The peer to hang up; what it says meanwhile cannot be understood.
-    HungUp,
+    /// The client has sent its close frame.
+    PeerClosed,
+    /// The client has closed the connection; what it sends meanwhile cannot be decoded and is discarded.
+    PeerDisconnected,
 }
 
-/// What a subscriber uses of its hub.
-pub struct Desk<'a> {
+/// The parts of a hub that its subscribers use.
+pub struct HubContext<'a> {
     pub limits: &'a Limits,
-    pub groups: &'a mut Groups,
-    /// Where bytes are read to; shared, so that a silent socket needs no buffer.
-    pub scratch: &'a mut [u8],
-    /// The present moment.
+    pub groups: &'a mut SubscriptionGroups,
+    /// The buffer that all sockets of the hub read into, so that an idle socket needs none.
+    pub read_buffer: &'a mut [u8],
+    /// The current time.
     pub now: Instant,
 }
 
-/// After a protocol error the peer gets this long to read our close frame and hang up.
-const HANG_UP: Duration = Duration::from_millis(500);
-/// Reads of one socket in one turn; then the others come first.
-const READS: usize = 4;
+/// How long a client has after a protocol error to read our close frame and close the connection.
+const DISCONNECT_WITHIN: Duration = Duration::from_millis(500);
+/// How often one socket is read before the others have their turn.
+const MAX_READS: usize = 4;
 
 impl Subscriber {
-    /// Sits down at `cursor`. Says nothing yet.
+    /// Creates a subscriber that has seen everything up to `cursor`. Nothing is sent yet.
     pub fn new(
         stream: TcpStream,
-        bell: Waker,
-        group: Arc<Group>,
+        waker: Waker,
+        group: Arc<SubscriptionGroup>,
         cursor: Cursor,
-        held: (Stay, Counted),
+        guards: (SlotGuard, LoadGuard),
         limits: &Limits,
         now: Instant,
     ) -> Subscriber {
         Subscriber {
-            socket: Socket::new(stream, bell),
-            inbound: None,
+            socket: Socket::new(stream, waker),
+            decoder: None,
             group,
             cursor,
-            stage: Stage::Talking,
-            reading: false,
-            told_draining: false,
-            owed_stats: false,
+            state: SocketState::Open,
+            catching_up: false,
+            draining_sent: false,
+            stats_due: false,
             mark_at: now + limits.ws_mark_every,
             ping_at: now + limits.ws_ping_every,
             pong_by: None,
-            second: (now, 0),
-            _held: held,
+            rate_window: (now, 0),
+            _guards: guards,
         }
     }
 
-    /// Those who want the same.
-    pub fn group(&self) -> &Arc<Group> {
+    /// The subscribers with the same subscriptions.
+    pub fn group(&self) -> &Arc<SubscriptionGroup> {
         &self.group
     }
 
-    /// Gives its membership back.
-    pub fn leave_group(self: Box<Self>, groups: &mut Groups) {
+    /// Leaves its group.
+    pub fn leave_group(self: Box<Self>, groups: &mut SubscriptionGroups) {
         let Subscriber { group, .. } = *self;
         groups.leave(group);
     }
 
-    /// Whether it can be given something now: it has not been sent away, and takes what it gets.
+    /// Whether it can be sent something now: it is open and no earlier bytes wait.
     pub fn is_ready(&self) -> bool {
-        self.stage == Stage::Talking && !self.socket.is_stuck()
+        self.state == SocketState::Open && !self.socket.has_backlog()
     }
 
-    /// Whether it still talks and has not seen everything up to `seq`.
-    pub fn is_late(&self, seq: u64) -> bool {
-        self.stage == Stage::Talking && self.cursor.seq < seq
+    /// Whether it is open and has not been sent everything up to `seq`.
+    pub fn is_behind(&self, seq: u64) -> bool {
+        self.state == SocketState::Open && self.cursor.seq < seq
     }
 
-    /// Whether the window has, or will have, what comes next.
-    pub fn is_near(&self, epoch: Epoch, window: &Window) -> bool {
+    /// Whether the window holds, or will hold, the next event after its cursor.
+    pub fn is_in_window(&self, epoch: Epoch, window: &Window) -> bool {
         self.cursor.epoch == epoch && window.reaches(self.cursor.seq)
     }
 
-    /// The first word.
+    /// The `hello` frame.
     pub fn hello(&self, limits: &Limits) -> Bytes {
         text(&ServerMessage::Hello {
             epoch: format!("{:08x}", self.cursor.epoch.0),
-            cursor: Shown(self.cursor),
+            cursor: Displayed(self.cursor),
             heartbeat_ms: millis(limits.ws_mark_every),
             server: ServerInfo::THIS,
         })
     }
 
-    /// Tells of a gap and goes on behind it.
-    pub fn skip_to(&mut self, to: Cursor, desk: &Desk<'_>) -> Result<(), Ending> {
+    /// Sends `gap` and continues after it.
+    pub fn skip_to(&mut self, to: Cursor, hub: &HubContext<'_>) -> Result<(), CloseReason> {
         let from = std::mem::replace(&mut self.cursor, to);
-        let gap = text(&ServerMessage::Gap { from: Shown(from), to: Shown(to) });
-        self.say(&mut vec![gap], desk)
+        let gap = text(&ServerMessage::Gap { from: Displayed(from), to: Displayed(to) });
+        self.send_texts(&mut vec![gap], hub)
     }
 
-    /// Where it is now, as a text.
+    /// The `mark` frame with its cursor.
     pub fn mark(&self) -> Bytes {
-        text(&ServerMessage::Mark { cursor: Shown(self.cursor) })
+        text(&ServerMessage::Mark { cursor: Displayed(self.cursor) })
     }
 
-    /// Sends texts, which break the silence: scripts see texts but no pings. Empties `texts`.
-    pub fn say(&mut self, texts: &mut Vec<Bytes>, desk: &Desk<'_>) -> Result<(), Ending> {
-        self.mark_at = desk.now + desk.limits.ws_mark_every;
-        self.send(texts, desk)
+    /// Sends text frames and postpones the next `mark`. Empties `texts`.
+    pub fn send_texts(
+        &mut self,
+        texts: &mut Vec<Bytes>,
+        hub: &HubContext<'_>,
+    ) -> Result<(), CloseReason> {
+        self.mark_at = hub.now + hub.limits.ws_mark_every;
+        self.send_frames(texts, hub)
     }
 
-    fn send(&mut self, frames: &mut Vec<Bytes>, desk: &Desk<'_>) -> Result<(), Ending> {
-        self.socket.send(frames, &desk.limits.write_bounds()).map_err(|_| Ending::Gone)
+    /// Sends frames that do not count as a heartbeat: scripts in browsers do not see pings and pongs.
+    fn send_frames(
+        &mut self,
+        frames: &mut Vec<Bytes>,
+        hub: &HubContext<'_>,
+    ) -> Result<(), CloseReason> {
+        self.socket.send(frames, &hub.limits.write_bounds()).map_err(|_| CloseReason::Gone)
     }
 
-    /// Sends what waits, as far as there is room. Whether nothing waits any more.
-    pub fn flush(&mut self, desk: &Desk<'_>) -> Result<bool, Ending> {
-        let flushed = self.socket.flush(&desk.limits.write_bounds()).map_err(|_| Ending::Gone)?;
+    /// Writes the waiting bytes as far as the socket accepts them. Returns whether none are left.
+    pub fn flush(&mut self, hub: &HubContext<'_>) -> Result<bool, CloseReason> {
+        let flushed =
+            self.socket.flush(&hub.limits.write_bounds()).map_err(|_| CloseReason::Gone)?;
         match flushed {
             Flushed::All | Flushed::Some => {
-                // A ping may be behind much that a slow peer has yet to take.
-                self.pong_by = self.pong_by.map(|_| desk.now + desk.limits.ws_pong_within);
+                // The ping may wait behind bytes that a slow client has yet to read.
+                self.pong_by = self.pong_by.map(|_| hub.now + hub.limits.ws_pong_within);
             }
             Flushed::Nothing => {}
         }
         if flushed == Flushed::All {
-            self.sign_off()?;
+            self.finish_closing()?;
         }
         Ok(flushed == Flushed::All)
     }
 
-    /// Reads what came and answers it. Whether there may be more.
-    pub fn listen(&mut self, desk: &mut Desk<'_>) -> Result<bool, Ending> {
-        for _ in 0..READS {
-            match self.socket.read(desk.scratch) {
+    /// Reads from the socket and handles the messages. Returns whether there may be more to read.
+    pub fn read(&mut self, hub: &mut HubContext<'_>) -> Result<bool, CloseReason> {
+        for _ in 0..MAX_READS {
+            match self.socket.read(hub.read_buffer) {
                 Arrived::Nothing => return Ok(false),
-                Arrived::End => return Err(Ending::Gone),
+                Arrived::End => return Err(CloseReason::Gone),
                 Arrived::Bytes(count) => {
-                    let scratch = std::mem::take(&mut desk.scratch);
-                    let heard = self.take(&mut scratch[..count], desk);
-                    desk.scratch = scratch;
-                    heard?;
+                    let read_buffer = std::mem::take(&mut hub.read_buffer);
+                    let received = self.receive(&mut read_buffer[..count], hub);
+                    hub.read_buffer = read_buffer;
+                    received?;
                 }
             }
         }
         Ok(true)
     }
 
-    /// Takes bytes of the client.
-    pub fn take(&mut self, arrived: &mut [u8], desk: &mut Desk<'_>) -> Result<(), Ending> {
-        if matches!(self.stage, Stage::Leaving { until: Until::HungUp, .. }) {
+    /// Decodes bytes from the client and handles the messages in them.
+    pub fn receive(
+        &mut self,
+        arrived: &mut [u8],
+        hub: &mut HubContext<'_>,
+    ) -> Result<(), CloseReason> {
+        if matches!(self.state, SocketState::Closing { until: ClosingUntil::PeerDisconnected, .. })
+        {
             return Ok(());
         }
-        let mut inbound = self.inbound.take().unwrap_or_default();
-        let (heard, wrong) = inbound.take(arrived, desk.limits.ws_message_bytes);
-        self.inbound = Some(inbound).filter(|inbound| !inbound.is_empty());
-        for one in heard {
-            self.hear(one, desk)?;
+        let mut decoder = self.decoder.take().unwrap_or_default();
+        let (messages, error) = decoder.decode(arrived, hub.limits.ws_message_bytes);
+        self.decoder = Some(decoder).filter(|decoder| !decoder.is_empty());
+        for message in messages {
+            self.on_message(message, hub)?;
         }
-        wrong.map_or(Ok(()), Err)
+        error.map_or(Ok(()), Err)
     }
 
-    fn hear(&mut self, heard: Heard, desk: &mut Desk<'_>) -> Result<(), Ending> {
-        match (heard, self.stage) {
-            (Heard::Close(code), _) => Err(Ending::Closed(code)),
-            (Heard::Pong, _) => {
+    /// Handles one message from the client.
+    fn on_message(
+        &mut self,
+        message: InboundMessage,
+        hub: &mut HubContext<'_>,
+    ) -> Result<(), CloseReason> {
+        match (message, self.state) {
+            (InboundMessage::Close(code), _) => Err(CloseReason::ClientClosed(code)),
+            (InboundMessage::Pong, _) => {
                 self.pong_by = None;
                 Ok(())
             }
-            (Heard::Ping(_) | Heard::Text(_), Stage::Leaving { .. }) => Ok(()),
-            (Heard::Ping(payload), Stage::Talking) => {
-                self.count(desk)?;
-                self.send(&mut vec![frames::pong(&payload)], desk)
+            (InboundMessage::Ping(_) | InboundMessage::Text(_), SocketState::Closing { .. }) => {
+                Ok(())
             }
-            (Heard::Text(said), Stage::Talking) => {
-                self.count(desk)?;
-                let answer = self.answer(&said, desk);
-                self.say(&mut vec![answer], desk)
+            (InboundMessage::Ping(payload), SocketState::Open) => {
+                self.count_message(hub)?;
+                self.send_frames(&mut vec![frames::pong(&payload)], hub)
+            }
+            (InboundMessage::Text(message), SocketState::Open) => {
+                self.count_message(hub)?;
+                let reply = self.reply_to(&message, hub);
+                self.send_texts(&mut vec![reply], hub)
             }
         }
     }
 
-    fn count(&mut self, desk: &Desk<'_>) -> Result<(), Ending> {
-        let (began, messages) = self.second;
-        self.second = match desk.now - began < Duration::from_secs(1) {
-            true => (began, messages + 1),
-            false => (desk.now, 1),
+    /// Counts a message against the limit per second.
+    fn count_message(&mut self, hub: &HubContext<'_>) -> Result<(), CloseReason> {
+        let (began, messages) = self.rate_window;
+        self.rate_window = if hub.now - began < Duration::from_secs(1) {
+            (began, messages + 1)
+        } else {
+            (hub.now, 1)
         };
-        match self.second.1 > desk.limits.ws_messages_per_second {
-            true => Err(Ending::Flood),
-            false => Ok(()),
-        }
+        let limit = hub.limits.ws_messages_per_second;
+        if self.rate_window.1 > limit { Err(CloseReason::Flood) } else { Ok(()) }
     }
 
-    fn answer(&mut self, said: &str, desk: &mut Desk<'_>) -> Bytes {
-        let cursor = Shown(self.cursor);
-        let mut wanted = self.group.wanted.clone();
-        if let Err(why) = desk.limits.json.check(said) {
+    /// Carries out what a text message asks for, and returns the reply.
+    fn reply_to(&mut self, message: &str, hub: &mut HubContext<'_>) -> Bytes {
+        let cursor = Displayed(self.cursor);
+        let mut subscriptions = self.group.subscriptions.clone();
+        if let Err(why) = hub.limits.json.check(message) {
             return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
         }
-        let answer = match serde_json::from_str(said).map(|Object(said)| said) {
+        let reply = match serde_json::from_str(message).map(|Object(parsed)| parsed) {
             Ok(ClientMessage::Ping {}) => return text(&ServerMessage::Pong),
-            Ok(ClientMessage::Subscribe(asked)) => match wanted.add(&asked, self.cursor) {
-                Ok(()) => text(&ServerMessage::Subscribed { id: &asked.id, cursor }),
-                Err(problem) => return refused(&problem),
+            Ok(ClientMessage::Subscribe(request)) => match subscriptions.add(&request, self.cursor)
+            {
+                Ok(()) => text(&ServerMessage::Subscribed { id: &request.id, cursor }),
+                Err(problem) => return refusal(&problem),
             },
-            Ok(ClientMessage::Unsubscribe { id }) => match wanted.remove(&id) {
+            Ok(ClientMessage::Unsubscribe { id }) => match subscriptions.remove(&id) {
                 Ok(()) => text(&ServerMessage::Unsubscribed { id: &id, cursor }),
-                Err(problem) => return refused(&problem),
+                Err(problem) => return refusal(&problem),
             },
             Err(error) => {
                 let message = shorten(&error.to_string(), MAX_MESSAGE);
@@ -273,74 +296,78 @@ impl Subscriber {
                 return text(&ServerMessage::Error { code, message });
             }
         };
-        self.owed_stats |= wanted.want_stats() && !self.group.wanted.want_stats();
-        let group = desk.groups.of(wanted);
+        self.stats_due |= subscriptions.want_stats() && !self.group.subscriptions.want_stats();
+        let group = hub.groups.join(subscriptions);
         let left = std::mem::replace(&mut self.group, group);
-        desk.groups.leave(left);
-        answer
+        hub.groups.leave(left);
+        reply
     }
 
-    /// What the clock asks for: a ping, a mark, or the end.
-    pub fn look_at_the_clock(&mut self, desk: &Desk<'_>) -> Result<(), Ending> {
-        let (now, limits) = (desk.now, desk.limits);
-        match self.stage {
-            Stage::Leaving { by, .. } if by <= now => return Err(Ending::Gone),
-            Stage::Leaving { .. } => return Ok(()),
-            Stage::Talking => {}
+    /// Sends a ping or a mark when it is due, and closes the socket of a client that is too slow or silent.
+    pub fn check_timers(&mut self, hub: &HubContext<'_>) -> Result<(), CloseReason> {
+        let (now, limits) = (hub.now, hub.limits);
+        match self.state {
+            SocketState::Closing { by, .. } if by <= now => return Err(CloseReason::Gone),
+            SocketState::Closing { .. } => return Ok(()),
+            SocketState::Open => {}
         }
         let bounds = limits.write_bounds();
-        self.socket.check_rate(now, &bounds).map_err(|_| Ending::Unwritable)?;
-        if self.socket.is_stuck() {
+        self.socket.check_rate(now, &bounds).map_err(|_| CloseReason::Unwritable)?;
+        if self.socket.has_backlog() {
             return Ok(());
         }
         if self.pong_by.is_some_and(|pong_by| pong_by <= now) {
-            return Err(Ending::Silent);
+            return Err(CloseReason::Silent);
         }
         if self.ping_at <= now {
             self.ping_at = now + limits.ws_ping_every;
             self.pong_by.get_or_insert(now + limits.ws_pong_within);
-            self.send(&mut vec![frames::ping()], desk)?;
+            self.send_frames(&mut vec![frames::ping()], hub)?;
         }
         if self.mark_at <= now {
-            self.say(&mut vec![self.mark()], desk)?;
+            self.send_texts(&mut vec![self.mark()], hub)?;
         }
         Ok(())
     }
 
-    /// Begins to leave, with `last` as the last word: [`Ending::Gone`] when there is nothing to wait for.
-    pub fn leave(&mut self, ending: Ending, last: Bytes, desk: &Desk<'_>) -> Result<(), Ending> {
-        if self.stage != Stage::Talking {
-            return Err(Ending::Gone); // the peer's close, or its end, was all that was missing
+    /// Sends `last` and begins to close. Returns [`CloseReason::Gone`] when there is nothing to wait for.
+    pub fn close(
+        &mut self,
+        reason: CloseReason,
+        last: Bytes,
+        hub: &HubContext<'_>,
+    ) -> Result<(), CloseReason> {
+        if self.state != SocketState::Open {
+            return Err(CloseReason::Gone); // it was closing already and waited for this
         }
-        let within = desk.limits.ws_close_within;
-        let (within, until) = match ending {
-            Ending::Gone => return Err(Ending::Gone),
-            Ending::Closed(_) => (within, Until::Flushed),
-            _ if ending.keeps_the_thread() => (within, Until::Closed),
-            _ => (within.min(HANG_UP), Until::HungUp),
+        let within = hub.limits.ws_close_within;
+        let (within, until) = match reason {
+            CloseReason::Gone => return Err(CloseReason::Gone),
+            CloseReason::ClientClosed(_) => (within, ClosingUntil::Flushed),
+            _ if reason.can_still_decode() => (within, ClosingUntil::PeerClosed),
+            _ => (within.min(DISCONNECT_WITHIN), ClosingUntil::PeerDisconnected),
         };
-        self.stage = Stage::Leaving { by: desk.now + within, until };
-        self.send(&mut vec![last], desk)?;
-        match self.socket.is_stuck() {
-            true => Ok(()),
-            false => self.sign_off(),
-        }
+        self.state = SocketState::Closing { by: hub.now + within, until };
+        self.send_frames(&mut vec![last], hub)?;
+        if self.socket.has_backlog() { Ok(()) } else { self.finish_closing() }
     }
 
-    /// The last bytes are out.
-    fn sign_off(&mut self) -> Result<(), Ending> {
-        match self.stage {
-            Stage::Leaving { until: Until::Flushed, .. } => Err(Ending::Gone),
-            Stage::Leaving { until: Until::HungUp, .. } => {
-                self.socket.hang_up();
+    /// Takes the next step of closing, once all bytes are written.
+    fn finish_closing(&mut self) -> Result<(), CloseReason> {
+        match self.state {
+            SocketState::Closing { until: ClosingUntil::Flushed, .. } => Err(CloseReason::Gone),
+            SocketState::Closing { until: ClosingUntil::PeerDisconnected, .. } => {
+                self.socket.shut_down_write();
                 Ok(())
             }
-            Stage::Leaving { until: Until::Closed, .. } | Stage::Talking => Ok(()),
+            SocketState::Closing { until: ClosingUntil::PeerClosed, .. } | SocketState::Open => {
+                Ok(())
+            }
         }
     }
 }
 
-fn refused(problem: &Problem) -> Bytes {
+fn refusal(problem: &Problem) -> Bytes {
     let (code, message) = (problem.code(), problem.detail().to_owned());
     text(&ServerMessage::Error { code, message })
 }

@@ -1,56 +1,57 @@
-//! Who sits where: subscribers by number, with numbers that are used again.
+//! The subscribers of a hub by key. The key of a subscriber that has left is used again.
 
 use super::subscriber::Subscriber;
 
 /// The subscribers of one hub.
 #[derive(Default)]
-pub struct Seats {
-    taken: Vec<Option<Box<Subscriber>>>,
+pub struct SubscriberSlab {
+    entries: Vec<Option<Box<Subscriber>>>,
+    /// The keys without a subscriber.
     free: Vec<u32>,
 }
 
-impl Seats {
-    /// A number that nobody has; [`Seats::seat`] must follow.
-    pub fn next(&mut self) -> u32 {
+impl SubscriberSlab {
+    /// Reserves a free key; [`SubscriberSlab::insert`] must follow.
+    pub fn reserve(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
-            self.taken.push(None);
-            (self.taken.len() - 1) as u32
+            self.entries.push(None);
+            (self.entries.len() - 1) as u32
         })
     }
 
-    /// Gives a seat to a subscriber.
-    pub fn seat(&mut self, number: u32, subscriber: Subscriber) {
-        if let Some(seat) = self.taken.get_mut(number as usize) {
-            *seat = Some(Box::new(subscriber));
+    /// Stores a subscriber under a reserved key.
+    pub fn insert(&mut self, key: u32, subscriber: Subscriber) {
+        if let Some(entry) = self.entries.get_mut(key as usize) {
+            *entry = Some(Box::new(subscriber));
         }
     }
 
-    /// Who sits there, if anybody.
-    pub fn get(&mut self, number: u32) -> Option<&mut Subscriber> {
-        self.taken.get_mut(number as usize)?.as_deref_mut()
+    /// The subscriber with this key, if there is one.
+    pub fn get(&mut self, key: u32) -> Option<&mut Subscriber> {
+        self.entries.get_mut(key as usize)?.as_deref_mut()
     }
 
-    /// Sends a subscriber home.
-    pub fn remove(&mut self, number: u32) -> Option<Box<Subscriber>> {
-        let gone = self.taken.get_mut(number as usize)?.take()?;
-        self.free.push(number);
+    /// Removes a subscriber and frees its key.
+    pub fn remove(&mut self, key: u32) -> Option<Box<Subscriber>> {
+        let removed = self.entries.get_mut(key as usize)?.take()?;
+        self.free.push(key);
         if self.is_empty() {
-            *self = Seats::default(); // a crowd's memory goes with it
+            *self = SubscriberSlab::default(); // release the memory of a large number of subscribers
         }
-        Some(gone)
+        Some(removed)
     }
 
-    /// Seats, taken and free: every number is below.
-    pub fn numbers(&self) -> u32 {
-        self.taken.len() as u32
+    /// A bound that every key is below.
+    pub fn key_bound(&self) -> u32 {
+        self.entries.len() as u32
     }
 
-    /// Subscribers.
+    /// The number of subscribers.
     pub fn len(&self) -> usize {
-        self.taken.len() - self.free.len()
+        self.entries.len() - self.free.len()
     }
 
-    /// Whether nobody is there.
+    /// Whether there are no subscribers.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,40 +1,40 @@
-//! The newest events, as they came from the pump: what all who keep up are served from.
+//! The newest events, as they came from the event pump. Subscribers that keep up are served from them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::engine::Batch;
 
-/// A stretch of the log without holes.
+/// The newest part of the log, without holes.
 #[derive(Debug)]
 pub struct Window {
     batches: VecDeque<Arc<Batch>>,
-    /// The window serves everybody who has seen at least this.
+    /// The window serves subscribers that have seen at least everything up to this event.
     from: u64,
-    /// The newest event in it.
+    /// The newest event.
     to: u64,
 }
 
-/// Events that a window holds at most for those who are a little late; further back the stored log serves.
-const KEPT: u64 = 8_192;
+/// The largest number of events in a window. Subscribers that are further behind read the stored log.
+const MAX_EVENTS: u64 = 8_192;
 
 impl Window {
-    /// An empty window: what comes after `seq` will be in it.
+    /// Creates an empty window that begins after `seq`.
     pub fn at(seq: u64) -> Window {
         Window { batches: VecDeque::new(), from: seq, to: seq }
     }
 
-    /// The newest event.
+    /// The number of the newest event.
     pub fn to(&self) -> u64 {
         self.to
     }
 
-    /// Whether everything after `seq` is here, or still to come.
+    /// Whether every event after `seq` is in the window or still to come.
     pub fn reaches(&self, seq: u64) -> bool {
         self.from <= seq
     }
 
-    /// Adds what comes next. After a hole the window begins anew.
+    /// Adds a batch. If events are missing before it, the window begins anew with the batch.
     pub fn push(&mut self, batch: Arc<Batch>) {
         if batch.last_seq() <= self.to {
             return;
@@ -45,20 +45,20 @@ impl Window {
         self.to = batch.last_seq();
         self.batches.push_back(batch);
         while let Some(oldest) = self.batches.front()
-            && oldest.last_seq() + KEPT <= self.to
+            && oldest.last_seq() + MAX_EVENTS <= self.to
         {
             self.from = oldest.last_seq();
             self.batches.pop_front();
         }
     }
 
-    /// The batches with something after `seq`, oldest first.
+    /// Returns the batches with events after `seq`, oldest first.
     pub fn after(&self, seq: u64) -> impl Iterator<Item = &Arc<Batch>> {
         let known = self.batches.partition_point(|batch| batch.last_seq() <= seq);
         self.batches.range(known..)
     }
 
-    /// Lets go of everything.
+    /// Drops all events.
     pub fn clear(&mut self) {
         *self = Window::at(self.to);
     }

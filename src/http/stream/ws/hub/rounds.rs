@@ -1,112 +1,117 @@
-//! Rounds: everybody who keeps up is given what has come since the last one.
+//! The rounds of a hub: each sends all subscribers that keep up the events since the last one.
 
 use tokio::time::Instant;
 
-use super::{Hub, Live};
-use crate::http::stream::ws::ending::Ending;
-use crate::http::stream::ws::subscriber::Desk;
+use super::{Hub, LiveEvents};
+use crate::http::stream::ws::subscriber::HubContext;
 
-/// Seats in one step of a round; between two steps others get the processor.
+/// Subscribers that are served in one step of a round; the hub yields between two steps.
 const STEP: u32 = 64;
-/// Events that may wait for the beat: more, and the window might not hold them.
+/// Events that may wait for the pacer; with more, the window might drop some before they are sent.
 const BACKLOG: u64 = 2_048;
-/// Frames that are collected for one socket before they are handed over.
-const AT_ONCE: usize = 4;
+/// Frames that are collected for one socket before they are written.
+const MAX_OUTBOX: usize = 4;
 
 impl Hub {
-    /// One step of a round, when one is under way or due. Whether there was one to do.
-    pub(super) fn go_around(&mut self) -> bool {
+    /// Runs one step of a round, if one is under way or due. Returns whether there was one.
+    pub(super) fn run_round_step(&mut self) -> bool {
         let now = Instant::now();
-        let first = match self.round {
+        let first = match self.round_key {
             Some(next) => next,
-            None if !self.due || self.seats.is_empty() => return false,
-            None if !self.urgent && now < self.beat.rests_until() && !self.is_backed_up() => {
+            None if !self.round_due || self.subscribers.is_empty() => return false,
+            None if !self.round_urgent
+                && now < self.pacer.next_round_at()
+                && !self.has_backlog() =>
+            {
                 return false;
             }
             None => {
-                (self.due, self.urgent, self.somebody_is_late) = (false, false, false);
-                self.given = self.window.to();
-                self.stretches.clear();
-                self.beat.begin(now);
+                (self.round_due, self.round_urgent, self.some_are_behind) = (false, false, false);
+                self.round_head = self.window.to();
+                self.round_frames.clear();
+                self.pacer.begin(now);
                 0
             }
         };
-        let end = (first + STEP).min(self.seats.numbers());
-        for seat in first..end {
-            self.attend(seat);
+        let end = (first + STEP).min(self.subscribers.key_bound());
+        for key in first..end {
+            self.serve(key);
         }
-        self.round = Some(end).filter(|end| *end < self.seats.numbers());
-        if self.round.is_none() {
-            self.beat.end(Instant::now(), self.crowds.share());
-            self.stretches.clear();
-            if self.given == self.window.to() && !self.somebody_is_late {
+        self.round_key = Some(end).filter(|end| *end < self.subscribers.key_bound());
+        if self.round_key.is_none() {
+            self.pacer.end(Instant::now(), self.load.write_share());
+            self.round_frames.clear();
+            if self.round_head == self.window.to() && !self.some_are_behind {
                 self.window.clear();
             }
         }
         true
     }
 
-    fn is_backed_up(&self) -> bool {
-        self.window.to().saturating_sub(self.given) > BACKLOG
+    /// Whether too many events wait for the pacer.
+    fn has_backlog(&self) -> bool {
+        self.window.to().saturating_sub(self.round_head) > BACKLOG
     }
 
-    /// Gives a subscriber what it is owed, as far as it takes it; at the end of everything, the last word.
-    pub(super) fn attend(&mut self, seat: u32) {
-        let Hub { seats, groups, scratch, limits, window, stretches, letters, .. } = self;
-        let Some(subscriber) = seats.get(seat) else { return };
+    /// Sends a subscriber everything that is new for it, as far as its socket accepts it, and closes it after the last
+    /// event of a stream that has ended.
+    pub(super) fn serve(&mut self, key: u32) {
+        let Hub { subscribers, groups, read_buffer, limits, window, round_frames, outbox, .. } =
+            self;
+        let Some(subscriber) = subscribers.get(key) else { return };
         if !subscriber.is_ready() {
-            self.somebody_is_late |= subscriber.is_late(self.given);
+            self.some_are_behind |= subscriber.is_behind(self.round_head);
             return;
         }
-        let desk = Desk { limits, groups, scratch, now: Instant::now() };
+        let hub = HubContext { limits, groups, read_buffer, now: Instant::now() };
         if let Some(draining) = &self.draining
-            && !std::mem::replace(&mut subscriber.told_draining, true)
+            && !std::mem::replace(&mut subscriber.draining_sent, true)
         {
-            letters.push(draining.clone());
+            outbox.push(draining.clone());
         }
-        let told_stats = self.stats.as_ref().filter(|_| std::mem::take(&mut subscriber.owed_stats));
-        letters.extend(told_stats.cloned());
-        let mut told_place = told_stats.is_none();
+        let new_stats = self.stats.as_ref().filter(|_| std::mem::take(&mut subscriber.stats_due));
+        outbox.extend(new_stats.cloned());
+        let mut cursor_sent = new_stats.is_none();
         let mut sent = Ok(());
-        if !subscriber.reading {
-            while subscriber.is_near(self.floor.epoch, window)
+        if !subscriber.catching_up {
+            while subscriber.is_in_window(self.oldest.epoch, window)
                 && subscriber.cursor.seq < window.to()
                 && subscriber.is_ready()
                 && sent.is_ok()
             {
                 let cursor = subscriber.cursor;
                 let batches = window.after(cursor.seq).cloned();
-                let stretch = stretches.of(subscriber.group(), cursor, batches);
-                subscriber.cursor.seq = stretch.to;
-                told_place |= stretch.frame.is_some();
-                letters.extend(stretch.frame);
-                if letters.len() >= AT_ONCE {
-                    sent = subscriber.say(letters, &desk);
+                let cached = round_frames.get_or_build(subscriber.group(), cursor, batches);
+                subscriber.cursor.seq = cached.to;
+                cursor_sent |= cached.frame.is_some();
+                outbox.extend(cached.frame);
+                if outbox.len() >= MAX_OUTBOX {
+                    sent = subscriber.send_texts(outbox, &hub);
                 }
             }
         }
-        // Stats hold the newest place, so that whoever reads them sees how far behind it is; and since they
-        // break the silence, nothing else would move the place of one who wants few events.
-        if !told_place {
-            letters.push(subscriber.mark());
+        // Stats carry the newest cursor, so a mark after them shows a client how far behind it is. Besides, they count
+        // as a heartbeat: without this mark, the cursor of a client that gets few events would not advance.
+        if !cursor_sent {
+            outbox.push(subscriber.mark());
         }
-        if !letters.is_empty() {
-            sent = sent.and_then(|()| subscriber.say(letters, &desk));
-            letters.clear();
+        if !outbox.is_empty() {
+            sent = sent.and_then(|()| subscriber.send_texts(outbox, &hub));
+            outbox.clear();
         }
-        if let Err(ending) = sent {
-            return self.dismiss(seat, ending);
+        if let Err(reason) = sent {
+            return self.disconnect(key, reason);
         }
-        if subscriber.reading {
+        if subscriber.catching_up {
             return;
         }
-        if !subscriber.is_near(self.floor.epoch, window) {
-            subscriber.reading = true;
-            self.behind.push_back(seat);
+        if !subscriber.is_in_window(self.oldest.epoch, window) {
+            subscriber.catching_up = true;
+            self.catching_up.push_back(key);
         } else if !subscriber.is_ready() {
-            self.somebody_is_late = true;
-        } else if matches!(self.live, Live::Ended) {
-            self.dismiss(seat, Ending::Delivered);
+            self.some_are_behind = true;
+        } else if matches!(self.live, LiveEvents::Ended) {
+            self.disconnect(key, self.end_of_stream());
         }
     }
 }

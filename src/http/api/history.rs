@@ -1,0 +1,38 @@
+//! `GET /api/v1/metrics/history`: rates and latencies of the last hours, for charts.
+//! They are kept in memory, so no read examines jobs.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use serde::Serialize;
+
+use super::query::history_query;
+use crate::http::view::{Displayed, PointView};
+use crate::http::{Api, Problem, json};
+use crate::job::{Cursor, QueueName, Time};
+
+#[derive(Serialize)]
+struct HistoryView<'a> {
+    queue: Option<&'a str>,
+    seconds: Vec<PointView>,
+    minutes: Vec<PointView>,
+    starts: Vec<Displayed<Time>>,
+    now: Displayed<Time>,
+    cursor: Displayed<Cursor>,
+}
+
+/// Returns the history of the server or of one `queue`: `{"queue", "seconds", "minutes", "starts", "now", "cursor"}`.
+/// It has each second of the last five minutes and each minute of the last six hours in which there were events, oldest
+/// first. `starts` are the starts of this process and of earlier ones.
+pub async fn get(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let queue = history_query(query.as_deref())?;
+    let cursor = Displayed(api.engine.head());
+    let history = api.engine.history(queue.as_ref());
+    Ok(json(&HistoryView {
+        queue: queue.as_ref().map(QueueName::as_str),
+        seconds: history.seconds.iter().map(PointView::of).collect(),
+        minutes: history.minutes.iter().map(PointView::of).collect(),
+        starts: history.starts.into_iter().map(Displayed).collect(),
+        now: Displayed(history.now),
+        cursor,
+    }))
+}

@@ -1,0 +1,38 @@
+//! `GET /api/v1/kinds`: the job kinds that this server can run.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::http::view::Displayed;
+use crate::http::{Api, json};
+use crate::job::Cursor;
+
+#[derive(Serialize)]
+struct KindsView<'a> {
+    kinds: Vec<KindView<'a>>,
+    cursor: Displayed<Cursor>,
+}
+
+#[derive(Serialize)]
+struct KindView<'a> {
+    kind: &'a str,
+    about: &'a str,
+    example: Box<RawValue>,
+    /// The JSON Schema of its payloads, if it declares one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<Box<RawValue>>,
+}
+
+/// Lists the kinds: `{"kinds": [{"kind","about","example","schema"?}], "cursor"}`.
+pub async fn list(State(api): State<Api>) -> Response {
+    let cursor = Displayed(api.engine.head());
+    let kinds = api.engine.kinds().into_iter().map(|info| KindView {
+        kind: info.kind.as_str(),
+        about: &info.about,
+        example: info.example.raw(),
+        schema: info.schema.as_ref().map(|schema| schema.source().raw()),
+    });
+    json(&KindsView { kinds: kinds.collect(), cursor })
+}

@@ -1,0 +1,25 @@
+//! A WebSocket on its way from the handshake to a hub.
+//! It carries the guards that its subscriber holds until it leaves.
+
+use std::any::Any;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+use crate::http::api::query::StreamQuery;
+
+/// What a subscriber occupies in the server until it is dropped: its subscriber permit, the slot of its connection, and
+/// its token in the tracker of connections. Hubs need not know the types.
+pub type SlotGuard = Box<dyn Any + Send>;
+
+/// A WebSocket that has just been opened.
+pub struct AcceptedSocket {
+    /// The connection.
+    pub stream: TcpStream,
+    /// Bytes that the client sent together with its handshake.
+    pub first_bytes: Bytes,
+    /// Where the stream begins, and the filter.
+    pub query: StreamQuery,
+    /// Released when the subscriber leaves.
+    pub slot_guard: SlotGuard,
+}
