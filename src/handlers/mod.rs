@@ -154,6 +154,11 @@ mod testing {
     }
 }
 
+/// Compiles and runs the kind that CONTRIBUTING.md adds, so that its steps stay true.
+#[cfg(test)]
+#[path = "../../tests/contributing/mod.rs"]
+mod contributing;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 //! head of files, registration, spawning, and that the documents name what exists. These tests use only the standard
 //! library, so that `./test fast` compiles this folder by itself and needs no build of the crate.
 
+mod facts;
 mod imports;
 mod layers;
 mod tokens;
