@@ -1,5 +1,5 @@
-//! Ten thousand subscribers: what they cost and how soon they are told, each figure beside that of a plain
-//! loop that writes prebuilt frames to as many sockets.
+//! Ten thousand subscribers: what they cost and how soon events reach them, each figure compared with a plain loop
+//! that writes prebuilt frames to as many sockets.
 
 pub mod crowd;
 pub mod raw;
@@ -23,7 +23,7 @@ use super::figures::{Table, mib};
 
 /// How long the runs last and how large they are.
 pub struct Plan {
-    /// Subscribers.
+    /// The number of subscribers.
     pub sockets: usize,
     /// Of one run.
     pub seconds: f64,
@@ -47,7 +47,7 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     returning::measure(setup, &plan, table).await
 }
 
-/// From the commit to a subscriber's hand, with nothing else to do, on a real disk.
+/// The time from a commit to its arrival at an otherwise idle subscriber, on a real disk.
 async fn idle(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
     let server = subscribers(&setup.dir.join("idle"), &[]).await?;
     let mut crowd = Crowd::start().await?;
@@ -68,7 +68,7 @@ async fn idle(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::Result<(
     server.stop().await
 }
 
-/// Bytes of memory that a server takes for its subscribers, in words: what each of them costs.
+/// The memory that a server takes for its subscribers, as text: the cost of each of them.
 fn each(bytes: u64, sockets: usize) -> String {
     let kib = bytes as f64 / 1_024.0 / sockets as f64;
     format!("{kib:.2} KiB each ({} in all)", mib(bytes))

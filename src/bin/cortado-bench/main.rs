@@ -1,5 +1,5 @@
-//! The load generator behind the figures in docs/benchmarks.md. Each mode prints a table; each store figure
-//! stands beside a baseline taken in the same run. Everything is bounded and stops by itself.
+//! The load generator behind the figures in docs/benchmarks.md. Each mode prints a table; each figure of
+//! the store has a baseline from the same run beside it. Every mode is bounded and ends by itself.
 
 mod baseline;
 mod engine;
@@ -15,7 +15,8 @@ use clap::{Parser, ValueEnum};
 
 use figures::Table;
 
-/// Thousands of small buffers a second come from one thread and go on another: glibc's takes twice the time.
+/// Thousands of small buffers per second are allocated by one thread and freed by another, which takes glibc's
+/// allocator twice the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -65,7 +66,7 @@ enum Mode {
     FanoutRaw,
 }
 
-/// What every measurement is told.
+/// The settings of every measurement.
 pub struct Setup {
     /// The directory the runs make theirs in.
     pub dir: PathBuf,

@@ -10,7 +10,7 @@ use crate::Setup;
 use crate::figures::{Table, cpu_seconds, mib, per_second, rss};
 use crate::http::Server;
 
-/// A run of a steady stream.
+/// A run with a steady stream of events.
 struct Run {
     /// Deliveries a second.
     rate: f64,
@@ -37,7 +37,7 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
     let n = plan.sockets;
     let server = subscribers(&dir.join("all"), &[]).await?;
     let mut crowd = Crowd::start().await?;
-    // What the first few need anyhow is there before anything is compared.
+    // What the first few subscribers need anyway is allocated before anything is compared.
     crowd.open(&server.address, "/api/v1/ws", n.min(200)).await?;
     let mut submitter = Submitter::connect(&server.address).await?;
     submitter.steady(Sort::Running, 100.0, 1.0).await?;
@@ -117,12 +117,12 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
     few(&dir.join("few"), plan, table).await
 }
 
-/// How much more memory than before a server has, in bytes.
+/// How much the memory of a server has grown, in bytes.
 fn more_than(before: u64, server: &Server) -> u64 {
     rss(server.pid).saturating_sub(before)
 }
 
-/// What the same jobs cost in memory when hardly anybody is told of them.
+/// The memory that the same jobs take with hardly any subscribers.
 async fn with_one_subscriber(dir: &Path, plan: &Plan) -> anyhow::Result<u64> {
     let server = subscribers(dir, &[]).await?;
     let mut crowd = Crowd::start().await?;
@@ -142,13 +142,13 @@ async fn with_one_subscriber(dir: &Path, plan: &Plan) -> anyhow::Result<u64> {
     Ok(more)
 }
 
-/// The few jobs of a quiet time: an allocator gives memory back while it is used, not while it sleeps.
+/// Runs a few jobs, because an allocator returns memory only while it is used.
 async fn calm_down(submitter: &mut Submitter) -> anyhow::Result<()> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     submitter.steady(Sort::Running, 20.0, 3.0).await.map(|_| ())
 }
 
-/// One event now and then to everybody.
+/// Sends single events to all subscribers.
 async fn single_events(
     plan: &Plan,
     (submitter, crowd): (&mut Submitter, &mut Crowd),
@@ -205,9 +205,9 @@ async fn few(dir: &Path, plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Events a second of the three runs: what is promised at little cost, much, and more than can be done.
+/// Events per second of the three runs: a rate that must cost little, a high one, and one that is too high.
 const LOADS: [f64; 3] = [100.0, 500.0, 1_000.0];
-/// Bytes of a frame beside its events.
+/// The bytes of a frame without its events.
 const FRAME: usize = 60;
 
 /// Jobs that run, so many that this many deliveries a second are offered.
@@ -218,7 +218,7 @@ async fn steady(
     (submitter, crowd): (&mut Submitter, &mut Crowd),
 ) -> anyhow::Result<Run> {
     let jobs = offered / plan.sockets as f64 / Sort::Running.events() as f64;
-    submitter.steady(Sort::Running, jobs, plan.seconds / 5.0).await?; // until it is in its stride
+    submitter.steady(Sort::Running, jobs, plan.seconds / 5.0).await?; // until the rate is steady
     crowd.order("count", &[("seq", submitter.head().await?.into())]).await?;
     let cpu = cpu_seconds(server.pid);
     crowd.begin("watch", &[("seconds", plan.seconds.into())]).await?;

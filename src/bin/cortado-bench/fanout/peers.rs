@@ -22,7 +22,7 @@ pub async fn subscribers(dir: &Path, args: &[&str]) -> anyhow::Result<Server> {
     Server::start_with(&dir.join("data"), &all).await
 }
 
-/// A process of this program that obeys line by line.
+/// A process of this program that reads commands, one per line.
 struct Peer {
     _child: Child,
     orders: ChildStdin,
@@ -53,7 +53,7 @@ impl Peer {
     }
 }
 
-/// What a process answered.
+/// The answer of such a process.
 pub struct Told(Value);
 
 impl Told {
@@ -72,7 +72,7 @@ impl Told {
         self.number(name) / 1e6
     }
 
-    /// Median and 99th percentile, in words.
+    /// The median and the 99th percentile, as text.
     pub fn latency(&self) -> String {
         format!("p50 {:.1} ms, p99 {:.1} ms", self.ms("p50_us"), self.ms("p99_us"))
     }
@@ -86,18 +86,18 @@ impl Crowd {
         Ok(Crowd(Peer::start("fanout-crowd")?))
     }
 
-    /// Gives an order and waits until it is done.
+    /// Sends a command and waits until it is done.
     pub async fn order(&mut self, order: &str, with: &[(&str, Value)]) -> anyhow::Result<Told> {
         self.begin(order, with).await?;
         self.done().await
     }
 
-    /// Gives an order.
+    /// Sends a command.
     pub async fn begin(&mut self, order: &str, with: &[(&str, Value)]) -> anyhow::Result<()> {
         self.0.tell(order, with).await
     }
 
-    /// The answer to the last order.
+    /// Reads the answer to the last command.
     pub async fn done(&mut self) -> anyhow::Result<Told> {
         self.0.hear().await
     }
@@ -135,12 +135,12 @@ impl Raw {
         Ok(())
     }
 
-    /// The same with so many sockets.
+    /// Starts the baseline with this many sockets.
     pub async fn with(count: usize) -> anyhow::Result<Raw> {
         Raw::start(&Plan { sockets: count, seconds: 0.0, missed: 0, singles: 0 }).await
     }
 
-    /// Writes frames of so many events, one every `every_us` microseconds (0: without a pause). Answers with
+    /// Writes frames of this many events, one every `every_us` microseconds (0: without a pause). Returns
     /// what the loop and the crowd say.
     pub async fn write(
         &mut self,

@@ -1,4 +1,4 @@
-//! Everybody comes back after a restart with an old cursor, while others go on submitting.
+//! All subscribers reconnect after a restart with an old cursor, while jobs are submitted.
 
 use std::time::Instant;
 

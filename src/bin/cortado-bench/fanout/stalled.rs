@@ -1,4 +1,4 @@
-//! Most sockets take nothing: what do the others notice, and what does it cost?
+//! Most sockets stop reading: what it costs, and whether the others notice.
 
 use super::Plan;
 use super::peers::{Crowd, subscribers};
@@ -16,7 +16,7 @@ pub async fn measure(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::R
     let (memory, kernel) = (rss(server.pid), tcp_memory());
     let stalled = n * 4 / 5;
     crowd.order("stall", &[("count", stalled.into())]).await?;
-    // Long tags fill the buffers of those who stand still, well within the ten seconds they are given.
+    // Long tags fill the buffers of the stalled sockets well within the ten seconds before the server closes them.
     let more: String = (0..30).map(|n| format!(",\"{n:02}{}\"", "x".repeat(90))).collect();
     crowd.begin("watch", &[("seconds", (plan.seconds / 2.0).into())]).await?;
     submitter.padded(Sort::Waiting, &more, 30.0, plan.seconds / 2.0).await?;

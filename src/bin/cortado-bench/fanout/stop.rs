@@ -1,4 +1,4 @@
-//! The stop with everybody there, and with peers that are gone without a word.
+//! The stop with all subscribers connected, and with peers that vanished without closing.
 
 use std::time::Instant;
 
