@@ -1,7 +1,7 @@
 //! Ten thousand subscribers: what they cost and how soon events reach them, each figure compared with a plain loop
 //! that writes prebuilt frames to as many sockets.
 
-pub mod crowd;
+pub mod clients;
 pub mod raw;
 
 mod deliveries;

@@ -84,7 +84,7 @@ fn main() -> anyhow::Result<()> {
         Mode::FanoutRaw => return fanout::raw::run(),
         Mode::FanoutCrowd => {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
-            return runtime.enable_all().build()?.block_on(fanout::crowd::run());
+            return runtime.enable_all().build()?.block_on(fanout::clients::run());
         }
         Mode::All
         | Mode::Store
