@@ -89,8 +89,8 @@ async fn latency(setup: &Setup) -> anyhow::Result<Latencies> {
     let (started, mut starts) = mpsc::unbounded_channel();
     let mut registry = Registry::default();
     registry.add(info("mark")?, move |_: Context, _: IgnoredAny| {
-        let told = started.send(Instant::now()).map_err(|error| error.to_string());
-        std::future::ready(told)
+        let sent = started.send(Instant::now()).map_err(|error| error.to_string());
+        std::future::ready(sent)
     });
     let engine = engine(store, registry);
     let labels = store::labels("mark")?;

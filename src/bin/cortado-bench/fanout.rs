@@ -15,7 +15,7 @@ mod wire;
 
 use std::time::Duration;
 
-use peers::{Crowd, Raw, subscribers};
+use peers::{Clients, Raw, subscribers};
 use submit::Submitter;
 
 use super::Setup;
@@ -50,20 +50,20 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
 /// The time from a commit to its arrival at an otherwise idle subscriber, on a real disk.
 async fn idle(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
     let server = subscribers(&setup.dir.join("idle"), &[]).await?;
-    let mut crowd = Crowd::start().await?;
-    crowd.open(&server.address, "/api/v1/ws", 1).await?;
+    let mut clients = Clients::start().await?;
+    clients.open(&server.address, "/api/v1/ws", 1).await?;
     let mut submitter = Submitter::connect(&server.address).await?;
-    crowd.order("count", &[]).await?;
+    clients.command("count", &[]).await?;
     let mut acks = submitter.singles(plan.singles * 10, Duration::from_millis(5)).await?;
-    let told = crowd.order("watch", &[("seconds", 0.2.into())]).await?;
+    let reply = clients.command("watch", &[("seconds", 0.2.into())]).await?;
     table.row(
         "one job on an idle server: submission → event in hand",
-        format!("p50 {:.2} ms, p99 {:.2} ms", told.ms("p50_us"), told.ms("p99_us")),
+        format!("p50 {:.2} ms, p99 {:.2} ms", reply.ms("p50_us"), reply.ms("p99_us")),
     );
     table.row("· submission → its answer, the sync included", acks.words());
     table.row(
         "· commit → event in hand, p50, as the difference (target 1 ms)",
-        format!("{:.2} ms", told.ms("p50_us") - acks.at(0.5)),
+        format!("{:.2} ms", reply.ms("p50_us") - acks.at(0.5)),
     );
     server.stop().await
 }

@@ -60,7 +60,7 @@ enum Mode {
     Long,
     /// The load generator of `fanout`.
     #[value(hide = true)]
-    FanoutCrowd,
+    FanoutClients,
     /// The baseline of `fanout`.
     #[value(hide = true)]
     FanoutRaw,
@@ -68,13 +68,13 @@ enum Mode {
 
 /// The settings of every measurement.
 pub struct Setup {
-    /// The directory the runs make theirs in.
+    /// The directory in which each run makes its own.
     pub dir: PathBuf,
     /// Jobs of the large runs.
     pub jobs: usize,
     /// How often each figure is taken.
     pub passes: usize,
-    /// Subscribers of the large crowd.
+    /// The number of subscribers of the large runs.
     pub sockets: usize,
 }
 
@@ -82,7 +82,7 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     match args.mode {
         Mode::FanoutRaw => return fanout::raw::run(),
-        Mode::FanoutCrowd => {
+        Mode::FanoutClients => {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             return runtime.enable_all().build()?.block_on(fanout::clients::run());
         }
