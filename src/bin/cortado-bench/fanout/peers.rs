@@ -115,7 +115,7 @@ impl Clients {
     }
 }
 
-/// The baseline, with a clients of its own.
+/// The baseline, with load-generating clients of its own.
 pub struct Raw {
     writer: Peer,
     pub clients: Clients,
