@@ -2,20 +2,20 @@
 
 import { Stream } from "./stream.js";
 import { startCopying } from "./copy.js";
-import { Board } from "./board.js";
+import { Dashboard } from "./dashboard.js";
 import { atMostEvery, fetchPage, swapSections } from "./live.js";
-import { heal } from "./heal.js";
-import { startKeys } from "./keys.js";
-import { DeadCount, addDead } from "./trouble.js";
+import { reloadWhenReady } from "./reload.js";
+import { startShortcuts } from "./shortcuts.js";
+import { DeadLetterCounter, addDeadLetters } from "./tab-status.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
-import { setServerNow, setText, startTicking } from "./when.js";
+import { setServerNow, setText, startTicking } from "./time.js";
 
 const body = document.body;
 const page = body.dataset.page;
 /** Changes of state only; log lines and progress are for the job's own page. */
 const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_scheduled", "snoozed", "discarded", "cancel_asked", "cancelled", "interrupted", "rescued", "retried", "deleted", "moved", "reprioritised"].map((name) => ["type", `job.${name}`]);
-/** More changes than this in one frame are not lit up one by one. */
-const CALM = 10;
+/** With more changes than this in one frame, changed rows are not highlighted. */
+const MAX_HIGHLIGHTED = 10;
 const QUEUES = [["type", "queue.*"]];
 const SCHEDULES = [["type", "schedule.*"]];
 /** Pages that the server draws anew, and what of a `stats` message is new to them. */
@@ -38,9 +38,9 @@ let startsOver = false;
 if (body.dataset.now) setServerNow(Number(body.dataset.now));
 startTicking();
 themeButton();
-startKeys();
+startShortcuts();
 startCopying();
-if (document.querySelector("[data-heal]")) heal();
+if (document.querySelector("[data-auto-reload]")) reloadWhenReady();
 // On a phone the entries are one row that scrolls.
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 // A page that follows the stream loads what it needs itself; a form's script stands in its own page.
@@ -49,7 +49,7 @@ else if (body.dataset.cursor) await bringToLife();
 
 async function bringToLife() {
   if (page === "home") (await import("./home.js")).home({ open, owe, lifecycle: LIFECYCLE, queues: QUEUES });
-  else if (page === "jobs") (await import("./jobs.js")).listPage({ open, owe, lifecycle: LIFECYCLE, calm: CALM });
+  else if (page === "jobs") (await import("./jobs.js")).listPage({ open, owe, lifecycle: LIFECYCLE, maxHighlighted: MAX_HIGHLIGHTED });
   else if (page === "job") (await import("./job.js")).job(open, owe, body.dataset.job);
   else if (page in NEWS) sectionsOnly();
 }
@@ -89,7 +89,7 @@ function startOver() {
   if (startsOver) return;
   startsOver = true;
   showConnection({ name: "connecting" });
-  heal();
+  reloadWhenReady();
 }
 
 function payBack() {
@@ -101,7 +101,7 @@ function payBack() {
 /** The stream of the page. `refresh` reads what it shows anew; with `onStats` it asks for counters too. */
 function open(params, onEvents, refresh = startOver, onStats = undefined) {
   const act = (events) => {
-    addDead(events.filter((event) => event.type === "job.discarded").length);
+    addDeadLetters(events.filter((event) => event.type === "job.discarded").length);
     onEvents(events);
   };
   const gate = new Gate({ events: act, stats: onStats, refresh });
@@ -130,17 +130,17 @@ function sectionsOnly() {
     const fresh = await fetchPage();
     if (fresh?.page) {
       swapSections(fresh.page);
-      board.read();
+      dashboard.rescan();
     } else if (!fresh) {
       owe(sections);
     }
   });
   const { queue } = body.dataset;
-  const board = new Board({ queue, onStranger: page === "queues" ? sections : undefined, onMissed: sections });
-  const dead = new DeadCount();
+  const dashboard = new Dashboard({ queue, onUnknownQueue: page === "queues" ? sections : undefined, onMissed: sections });
+  const dead = new DeadLetterCounter();
   const onStats = (stats) => {
-    board.take(stats);
-    addDead(dead.look(stats));
+    dashboard.update(stats);
+    addDeadLetters(dead.update(stats));
     const news = NEWS[page] && JSON.stringify(NEWS[page](stats));
     // At first: what happened since the page was read.
     if (shown === null ? stats.cursor !== body.dataset.cursor : news !== shown) sections();

@@ -1,7 +1,7 @@
 // Charts and sparklines go on where the server's drawing stopped: each new second is added to the columns that the
 // server wrote beside the path. The shapes and words are those of src/ui/parts/chart.rs.
 
-import { grouped, length, setText } from "./when.js";
+import { grouped, length, setText } from "./time.js";
 
 /** `0.2`, `7`, `1 250`: a number per second. */
 export function rate(perSecond) {

@@ -1,10 +1,10 @@
 // Home while it is open: counters, queues and charts move by `stats` messages; the recent feed by events while people
 // could read them, and by a sample every few seconds when there are too many.
 
-import { Board } from "./board.js";
-import { Crowd } from "./crowd.js";
+import { Dashboard } from "./dashboard.js";
+import { Load } from "./load.js";
 import { atMostEvery, excerpt, fetchPage, fold, makeRow, patchRow, swapSections } from "./live.js";
-import { setText } from "./when.js";
+import { setText } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
 /** Between two changes of the feed. */
@@ -15,19 +15,19 @@ const SAMPLE_MS = 3_000;
 /** What only the server draws: groups of failures, and charts of hours. */
 const FAILING_MS = 5_000;
 const HOURS_MS = 30_000;
-/** More changes than this at once are not lit up one by one. */
-const CALM = 10;
+/** With more changes than this at once, changed rows are not highlighted. */
+const MAX_HIGHLIGHTED = 10;
 
 /** Brings the page to life; `open` opens its stream, `owe` remembers what could not be fetched. */
 export function home({ open, owe, lifecycle, queues }) {
-  const crowd = new Crowd();
+  const load = new Load();
   const redraw = (ms, ids) => {
     const ask = atMostEvery(ms, async () => {
       if (document.hidden) return owe(ask);
       const fresh = await fetchPage();
       if (!fresh?.page) return owe(ask);
       swapSections(fresh.page, ids);
-      board.read();
+      dashboard.rescan();
     });
     return ask;
   };
@@ -35,37 +35,37 @@ export function home({ open, owe, lifecycle, queues }) {
   const rows = redraw(1_000, ["queues"]);
   const charts = redraw(10_000, ["charts"]);
   const hours = redraw(HOURS_MS, ["charts"]);
-  const board = new Board({ onStranger: rows, onMissed: charts });
+  const dashboard = new Dashboard({ onUnknownQueue: rows, onMissed: charts });
   const isOfHours = new URLSearchParams(location.search).get("span") === "hours";
   const feed = new Feed(owe);
   let failed = "";
 
-  const filter = () => (crowd.is ? queues : [...lifecycle, ...queues]);
+  const filter = () => (load.isBusy ? queues : [...lifecycle, ...queues]);
   const refresh = atMostEvery(1_000, async () => {
     const fresh = await fetchPage();
     if (!fresh?.page) return owe(refresh);
     swapSections(fresh.page, ["charts", "queues", "failing"]);
-    board.read();
+    dashboard.rescan();
     feed.replace(fresh.page);
   });
   const onStats = (stats) => {
-    board.take(stats);
-    if (crowd.look(stats, stream.cursor)) {
+    dashboard.update(stats);
+    if (load.update(stats, stream.cursor)) {
       // What is passed over is in the list that is read next.
-      if (crowd.is) stream.moveTo(stats.cursor);
+      if (load.isBusy) stream.moveTo(stats.cursor);
       else refresh();
       stream.follow(filter());
-      feed.sampled(crowd.is);
+      feed.sampled(load.isBusy);
     }
-    if (crowd.is) feed.sample();
+    if (load.isBusy) feed.sample();
     if (isOfHours) hours();
     const { states, second } = stats;
     const fails = `${states.discarded} ${states.retryable} ${second.failed && second.at}`;
     if (failed ? failed !== fails : stats.cursor !== document.body.dataset.cursor) failing();
     failed = fails;
   };
-  const onEvents = (events) => crowd.is || feed.take(events.filter((event) => event.job));
-  feed.sampled(crowd.is);
+  const onEvents = (events) => load.isBusy || feed.take(events.filter((event) => event.job));
+  feed.sampled(load.isBusy);
   const stream = open(filter(), onEvents, refresh, onStats);
 }
 
@@ -134,7 +134,7 @@ class Feed {
     this.#changes = new Map();
     for (const [id, change] of batch) {
       const row = this.#rowOf(id);
-      if (row) patchRow(row, change, batch.size <= CALM);
+      if (row) patchRow(row, change, batch.size <= MAX_HIGHLIGHTED);
       else if (this.#arrived.has(id) || change.enqueuedAt) this.#arrive(id, change);
     }
     const isFull = this.#rows.childElementCount >= this.#most;

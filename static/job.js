@@ -1,7 +1,7 @@
 // One job's page while it is open: its sections, its log, how far it is, and how long that may still take.
 
 import { atMostEvery, fetchPage, perFrame, setBadge, swapSections } from "./live.js";
-import { grouped, serverNow, setText } from "./when.js";
+import { grouped, serverNow, setText } from "./time.js";
 
 const MOST_LINES = 2000;
 const TOO_EARLY_S = 2;
@@ -11,7 +11,7 @@ const SILENCE_S = 10;
 /** Brings the page to life; `open` opens its stream, `owe` remembers what could not be fetched. */
 export function job(open, owe, id) {
   const log = new Log();
-  const pace = new Pace();
+  const progressView = new ProgressView();
   const lines = [];
   let report = null;
   let state = null;
@@ -24,11 +24,11 @@ export function job(open, owe, id) {
     swapSections(fresh.page);
     shown = Number(fresh.cursor.split(":")[1]);
     toTheEnd();
-    pace.swapped(shown);
+    progressView.swapped(shown);
   });
   const render = perFrame(() => {
     if (lines.length) log.append(lines.splice(0));
-    if (report) pace.show(report);
+    if (report) progressView.show(report);
     if (state) setBadge(document.querySelector("#head .badge"), state);
     report = state = null;
   });
@@ -118,7 +118,7 @@ function span(name, text) {
 }
 
 /** How far the attempt is, and what follows from it. The words are those of src/ui/parts/eta.rs. */
-class Pace {
+class ProgressView {
   #report = null;
   #heard = 0;
   #count = 0;
@@ -168,7 +168,7 @@ class Pace {
   }
 }
 
-/** `about 40 s left at this pace`; empty when there is nothing to judge by. */
+/** `about 40 s left`; empty when there is nothing to judge by. */
 export function left(elapsed, done, total) {
   if (!total || done === 0 || done >= total || elapsed < TOO_EARLY_S) return "";
   const seconds = Math.ceil((elapsed * (total - done)) / done);
@@ -177,5 +177,5 @@ export function left(elapsed, done, total) {
     : seconds < 5400 ? [Math.ceil(seconds / 60), "min"]
     : seconds < 172800 ? [Math.ceil(seconds / 3600), "h"]
     : [Math.ceil(seconds / 86400), "d"];
-  return seconds < 5 ? "a few seconds left at this pace" : `about ${n} ${unit} left at this pace`;
+  return seconds < 5 ? "a few seconds left" : `about ${n} ${unit} left`;
 }

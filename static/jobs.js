@@ -1,17 +1,17 @@
 // The list of jobs while it is open: rows patched in place, "37 new" instead of jumping, a selection that
 // outlives both, a search that goes on by itself, keys. And the page of a bulk run.
 
-import { Crowd } from "./crowd.js";
-import { addKey } from "./keys.js";
+import { Load } from "./load.js";
+import { addShortcut } from "./shortcuts.js";
 import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, seqOf, showStats, swapSections } from "./live.js";
-import { grouped, localTitles, setText } from "./when.js";
+import { grouped, localTitles, setText } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
 /** A page of a list is full with so many rows. */
 const FULL = Number(document.body.dataset.limit);
 
 /** Makes a list live. `open` opens its stream, `owe` remembers what could not be fetched. */
-export function listPage({ open, owe, lifecycle, calm }) {
+export function listPage({ open, owe, lifecycle, maxHighlighted }) {
   const { state, queue, kind, tag, scope } = document.body.dataset;
   const searches = "searches" in document.body.dataset;
   const states = new Set(state ? state.split(",") : []);
@@ -21,17 +21,17 @@ export function listPage({ open, owe, lifecycle, calm }) {
 
   const selection = startSelection(rows);
   const news = startNews(rows, selection, searches);
-  startRowKeys(rows, selection);
+  startRowShortcuts(rows, selection);
   startSuggestions();
 
   let changes = new Map();
-  const crowd = new Crowd();
+  const load = new Load();
   const render = perFrame(() => {
     const batch = changes;
     changes = new Map();
     for (const [id, change] of batch) {
       const row = rowOf(id);
-      if (row) patchRow(row, change, batch.size <= calm);
+      if (row) patchRow(row, change, batch.size <= maxHighlighted);
       else if (states.size ? states.has(change.state) : change.enqueuedAt) news.add(id, states.size ? change.seq : change.enqueuedAt);
       else if (states.size) news.remove(id);
     }
@@ -46,25 +46,25 @@ export function listPage({ open, owe, lifecycle, calm }) {
   const narrow = [["queue", queue], ["kind", kind], ["tag", tag]].filter(([, value]) => value);
   const idsHere = () => [...rows.querySelectorAll("tr[data-job]")].map((row) => row.dataset.job);
   let followed = "";
-  /** In a crowd only the rows that are here are followed; with none, nothing that happens to a job. */
+  /** On a busy server a page follows only the jobs that it shows; without any, it follows no job events. */
   const filter = () => {
-    if (!crowd.is) return [...lifecycle, ...narrow];
+    if (!load.isBusy) return [...lifecycle, ...narrow];
     const ids = idsHere();
     followed = ids.join();
     return ids.length ? [...lifecycle, ...ids.map((id) => ["job", id])] : [["type", "queue.*"]];
   };
   /** Rows were drawn by the server as of `cursor`. */
-  const drawn = (cursor) => crowd.is && idsHere().join() !== followed && stream.follow(filter(), cursor);
+  const drawn = (cursor) => load.isBusy && idsHere().join() !== followed && stream.follow(filter(), cursor);
   let before = null;
   const onStats = (stats) => {
     showStats(stats, scope ?? "");
     const only = (scope ?? "").startsWith("queue:") ? queue : "";
-    if (crowd.look(stats, stream.cursor, only)) stream.follow(filter());
+    if (load.update(stats, stream.cursor, only)) stream.follow(filter());
     // Nobody counts the arrivals any more; that there are some is seen by the counters.
     const counts = countsOf(stats, scope ?? "") ?? stats.states;
     const here = [...states].reduce((sum, name) => sum + (counts[name] ?? 0), 0);
     const { enqueued } = ((only && stats.queues.find(({ name }) => name === only)) || stats).second;
-    if (crowd.is && (states.size ? before !== null && here > before : enqueued > 0)) news.flood(seqOf(stats.cursor));
+    if (load.isBusy && (states.size ? before !== null && here > before : enqueued > 0)) news.flood(seqOf(stats.cursor));
     before = here;
   };
   const refresh = atMostEvery(1_000, async () => {
@@ -216,7 +216,7 @@ function startSelection(rows) {
 }
 
 /** j, k and x: the focus goes from job to job, so Enter opens the one it is on. */
-function startRowKeys(rows, selection) {
+function startRowShortcuts(rows, selection) {
   const links = () => [...rows.querySelectorAll(".job-link")];
   const here = () => document.activeElement?.closest?.("tr[data-job]");
   const go = (step) => {
@@ -226,9 +226,9 @@ function startRowKeys(rows, selection) {
     all[next]?.focus();
     all[next]?.scrollIntoView({ block: "nearest" });
   };
-  addKey("j", "Next job (Enter opens it)", () => go(1));
-  addKey("k", "Previous job", () => go(-1));
-  addKey("x", "Select the job, or no longer", () => {
+  addShortcut("j", "Next job (Enter opens it)", () => go(1));
+  addShortcut("k", "Previous job", () => go(-1));
+  addShortcut("x", "Select the job, or no longer", () => {
     if (!here()) go(1);
     if (here()) selection.toggle(here());
   });
@@ -256,13 +256,13 @@ function startSuggestions() {
 
 /** A search that has more to look through goes on by itself until the page is full; it can be stopped. */
 async function searchOn(rows, selection, drawn) {
-  const looked = byId("looked");
-  let next = looked?.dataset.next;
+  const progress = byId("search-progress");
+  let next = progress?.dataset.next;
   if (!next) return;
-  const link = byId("look-on");
+  const link = byId("search-more");
   let stopped = false;
   const stop = document.createElement("button");
-  Object.assign(stop, { type: "button", className: "button small", id: "look-stop", textContent: "Stop" });
+  Object.assign(stop, { type: "button", className: "button small", id: "search-stop", textContent: "Stop" });
   const pause = () => {
     stopped = true;
     stop.replaceWith(link);
@@ -276,7 +276,7 @@ async function searchOn(rows, selection, drawn) {
     const page = await pageAt(next);
     if (stopped) return;
     if (!page) return pause(); // the link tries again
-    const part = page.getElementById("looked");
+    const part = page.getElementById("search-progress");
     for (const row of page.querySelectorAll("#list tbody tr")) {
       if (!rows.querySelector(`tr[data-job="${row.dataset.job}"]`)) rows.append(document.importNode(row, true));
     }
@@ -286,8 +286,8 @@ async function searchOn(rows, selection, drawn) {
     byId("list").hidden = byId("bulk").hidden = !found;
     next = part?.dataset.next;
     if (part) {
-      looked.querySelector("progress").value = part.querySelector("progress").value;
-      looked.querySelector("p").replaceChildren(...[...part.querySelector("p").childNodes].map((node) => document.importNode(node, true)));
+      progress.querySelector("progress").value = part.querySelector("progress").value;
+      progress.querySelector("p").replaceChildren(...[...part.querySelector("p").childNodes].map((node) => document.importNode(node, true)));
     }
     if (next) link.href = next;
     else byId("none").replaceChildren(...[...page.getElementById("none").childNodes].map((node) => document.importNode(node, true)));

@@ -1,8 +1,8 @@
 // How pages change while they are open: rows patched in place, counts, a job's log and sections.
 // Every text goes in as text; elements are cloned from what the server rendered.
 
-import { setTitle } from "./trouble.js";
-import { grouped, localTitles, relative, setText, setTime } from "./when.js";
+import { setTabTitle } from "./tab-status.js";
+import { grouped, localTitles, relative, setText, setTime } from "./time.js";
 
 const ERROR_EXCERPT = Number(document.body.dataset.errorExcerpt);
 const WAITS_FOR_ITS_TIME = new Set(["scheduled", "retryable"]);
@@ -83,7 +83,7 @@ export function swapSections(page, ids) {
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) (document.getElementById(focused) ?? document.getElementById("main")).focus({ preventScroll: true });
   }
-  setTitle(page.title);
+  setTabTitle(page.title);
 }
 
 /** The number of the event that a cursor points at. */
@@ -121,7 +121,7 @@ export function fold(older, event) {
 }
 
 /** Makes a row say what `change` says; nothing else of the page moves. Many at once are not lit up. */
-export function patchRow(row, change, calm = true) {
+export function patchRow(row, change, isHighlighted = true) {
   const field = (name) => row.querySelector(`[data-f=${name}]`);
   setBadge(field("state"), change.state);
   setText(field("attempt"), String(change.job.attempt));
@@ -134,7 +134,7 @@ export function patchRow(row, change, calm = true) {
   if (row.dataset.state !== change.state) {
     row.dataset.state = change.state;
     // Two names for one highlight: going from one to the other starts it again.
-    if (calm) row.className = row.className === "changed" ? "changed-again" : "changed";
+    if (isHighlighted) row.className = row.className === "changed" ? "changed-again" : "changed";
   }
 }
 

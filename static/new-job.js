@@ -2,7 +2,7 @@
 // the terminal, so that it is exactly what would be sent. Nothing here knows what a field means.
 
 import { atMostEvery, typeAgain } from "./live.js";
-import { setText } from "./when.js";
+import { setText } from "./time.js";
 
 const by = (id) => document.getElementById(id);
 /** What can be swapped without touching what is being typed. */

@@ -1,7 +1,7 @@
 // A schedule's form while somebody types: the server says what the pattern means, in words and times.
 
 import { atMostEvery, typeAgain } from "./live.js";
-import { localTitles, setText } from "./when.js";
+import { localTitles, setText } from "./time.js";
 
 const by = (id) => document.getElementById(id);
 

@@ -1,8 +1,8 @@
 // The word in the header that says how the page stands to the server, and the button that holds updates back: while
 // they are held they are counted, and kept as far as that is cheap.
 
-import { setConnection } from "./trouble.js";
-import { grouped, setText } from "./when.js";
+import { setTabConnection } from "./tab-status.js";
+import { grouped, setText } from "./time.js";
 
 /** More events than this are not kept: the page is read anew when it goes on. */
 const KEPT = 2_000;
@@ -26,7 +26,7 @@ export class Gate {
   #seq = 0;
   #from = 0;
 
-  /** Events held back; where a crowd is not followed event by event, what the server has done since. */
+  /** The number of events held back. A page that does not follow every event counts what the server has committed since. */
   get held() {
     return this.#held || this.#seq - this.#from;
   }
@@ -98,7 +98,7 @@ export function startUpdates() {
 /** How the stream is doing, in its own words. */
 export function showConnection(state) {
   connection = state;
-  setConnection(state.name);
+  setTabConnection(state.name);
   show();
 }
 

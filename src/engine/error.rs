@@ -1,7 +1,7 @@
 //! Why a verb of the engine could not be done. `http` and `ui` each have one `match` that says what an error
 //! becomes there.
 
-use crate::job::schema::Wrong;
+use crate::job::schema::Violation;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, first_few, shorten};
 use crate::job::{Invalid, Kind, TooComplex};
 use crate::store::StoreError;
@@ -27,7 +27,7 @@ pub enum EngineError {
         /// The index of its job, when it was one of a batch.
         at: Option<usize>,
         /// Every property that does not fit.
-        wrong: Vec<Wrong>,
+        wrong: Vec<Violation>,
     },
     /// The payload is longer than the limit.
     #[error("the payload is {size} bytes long and the limit is {limit}")]
@@ -75,8 +75,8 @@ impl EngineError {
     }
 }
 
-fn told(wrong: &[Wrong]) -> String {
-    let one = |wrong: &Wrong| match wrong.field.as_str() {
+fn told(wrong: &[Violation]) -> String {
+    let one = |wrong: &Violation| match wrong.field.as_str() {
         "" => wrong.message.clone(),
         field => format!("{field}: {}", wrong.message),
     };

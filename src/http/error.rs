@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::engine::{ControlError, EngineError, FieldError, ScheduleError, StoreError};
-use crate::job::schema::Wrong;
+use crate::job::schema::Violation;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{JobId, ScheduleName, TooComplex};
 
@@ -125,7 +125,7 @@ impl Problem {
     }
 
     /// The properties of a payload that violate the schema of its kind; `at` is the index of the job in a batch.
-    fn invalid_payload(at: Option<usize>, wrong: &[Wrong], detail: String) -> Self {
+    fn invalid_payload(at: Option<usize>, wrong: &[Violation], detail: String) -> Self {
         let payload = field_of_job(at, "payload");
         let errors = wrong.iter().map(|one| {
             let dot = if one.field.is_empty() { "" } else { "." };

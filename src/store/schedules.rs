@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::job::{
-    Due, Fact, JobId, NewJob, Origin, Schedule, ScheduleChange, ScheduleName, ScheduleSpec, Time,
+    DueAction, Fact, JobId, NewJob, Origin, Schedule, ScheduleChange, ScheduleName, ScheduleSpec,
+    Time,
 };
 
 /// What a person, a program or the configuration wants of a schedule.
@@ -167,11 +168,11 @@ impl Schedules {
         let schedule = self.0.get_mut(name)?;
         let last_is_over = schedule.last.is_none_or(|last| is_over(last.job));
         match schedule.due(due, now, last_is_over) {
-            Due::Run(due) => {
+            DueAction::Run(due) => {
                 let (job, change) = fire(schedule, Some(due), (now, seq));
                 Some(Changed { schedule: schedule.clone(), change, job: Some(job) })
             }
-            Due::Skip(why) => {
+            DueAction::Skip(why) => {
                 schedule.skipped(now);
                 let next_at = schedule.next_at;
                 Changed::of(schedule, ScheduleChange::Skipped { due, why, next_at })

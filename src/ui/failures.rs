@@ -13,20 +13,20 @@ use crate::engine::{Engine, FailureGroup, GroupAction};
 use crate::job::Time;
 
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page, see_other};
+use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::chart::bars;
 use super::parts::filters;
-use super::parts::time_format::When;
+use super::parts::time_format::TimeText;
 
 /// Groups on the page; those beyond failed longer ago.
 const LIST: usize = 100;
 /// How long one press of a button works; what is left then is told, and done by another press.
-const WORKS_FOR: Duration = Duration::from_secs(8);
+const TIME_LIMIT: Duration = Duration::from_secs(8);
 
 #[derive(Template)]
 #[template(path = "failures.html")]
-struct Failures {
-    shell: Shell,
+struct FailuresPage {
+    layout: Layout,
     groups: Vec<GroupRow>,
     total: usize,
     counting: bool,
@@ -37,8 +37,8 @@ struct Failures {
 
 #[derive(Template)]
 #[template(path = "failure.html")]
-struct One {
-    shell: Shell,
+struct FailurePage {
+    layout: Layout,
     group: GroupRow,
     hours: String,
     last_day: u64,
@@ -71,9 +71,9 @@ pub struct GroupRow {
     /// Their sparkline.
     pub bars: String,
     /// The first failure that is known.
-    pub first: When,
+    pub first: TimeText,
     /// The newest failure.
-    pub last: When,
+    pub last: TimeText,
 }
 
 impl GroupRow {
@@ -92,8 +92,8 @@ impl GroupRow {
             retrying: group.retrying,
             last_hour: group.minutes.iter().map(|count| u64::from(*count)).sum(),
             bars: bars(&group.minutes),
-            first: When::new(group.first_at, now),
-            last: When::new(group.last_at, now),
+            first: TimeText::new(group.first_at, now),
+            last: TimeText::new(group.last_at, now),
             id: group.id,
         }
     }
@@ -111,16 +111,16 @@ pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
     let cursor = engine.head();
     let list = engine.failures(LIST);
     let now = engine.now();
-    let shell = Shell::live("Failures", Section::Failures, cursor, now);
+    let layout = Layout::live("Failures", Section::Failures, cursor, now);
     let row = |group| GroupRow::of(group, now);
-    let failures = Failures {
+    let failures = FailuresPage {
         dead: list.groups.iter().map(|group| group.dead).sum(),
         retrying: list.groups.iter().map(|group| group.retrying).sum(),
         groups: list.groups.into_iter().map(row).collect(),
         total: list.total,
         counting: list.counting,
         beyond: list.beyond,
-        shell,
+        layout,
     };
     Ok(page(StatusCode::OK, &failures))
 }
@@ -128,14 +128,14 @@ pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
 /// What an action did, told on the page it leads back to.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Told {
+pub struct ActionResult {
     retried: Option<u64>,
     deleted: Option<u64>,
     refused: u64,
     more: u8,
 }
 
-impl Told {
+impl ActionResult {
     fn sentence(&self) -> Option<String> {
         let (count, word) = match (self.retried, self.deleted) {
             (Some(count), _) => (count, "retried"),
@@ -159,10 +159,10 @@ impl Told {
 pub async fn show(
     Has(engine): Has<Engine>,
     Path(id): Path<String>,
-    Query(told): Query<Told>,
+    Query(result): Query<ActionResult>,
 ) -> Result<Response, UiError> {
     let cursor = engine.head();
-    let notice = told.sentence();
+    let notice = result.sentence();
     let counting = engine.failures(0).counting;
     let Some(group) = engine.failure_group(&id) else {
         return Err(UiError {
@@ -178,16 +178,16 @@ pub async fn show(
         });
     };
     let now = engine.now();
-    let shell = Shell::live(format!("{} fails", group.kind), Section::Failure, cursor, now);
-    let one = One {
+    let layout = Layout::live(format!("{} fails", group.kind), Section::Failure, cursor, now);
+    let view = FailurePage {
         hours: bars(&group.hours),
         last_day: group.hours.iter().map(|count| u64::from(*count)).sum(),
         group: GroupRow::of(group, now),
         counting,
         notice,
-        shell,
+        layout,
     };
-    Ok(page(StatusCode::OK, &one))
+    Ok(page(StatusCode::OK, &view))
 }
 
 /// `POST /failures/{id}/retry`
@@ -209,7 +209,7 @@ async fn act(
     if engine.failure_group(id).is_none() {
         return Err(UiError::not_found("There is no such failure"));
     }
-    let done = engine.act_on_group(id, action, WORKS_FOR).await?;
+    let done = engine.act_on_group(id, action, TIME_LIMIT).await?;
     let (count, refused, more) = (done.done, done.refused, u8::from(done.is_partial));
     Ok(see_other(&format!("failures/{id}?{word}={count}&refused={refused}&more={more}")))
 }

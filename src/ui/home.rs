@@ -11,11 +11,11 @@ use crate::job::{JobQuery, State};
 
 use super::failures::{GroupRow, failing_now};
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page};
+use super::layout::page::{Layout, Section, page};
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
-use super::parts::job_row::Row;
-use super::parts::load::is_crowded;
+use super::parts::job_row::JobRow;
+use super::parts::load::is_busy;
 use super::parts::queue_row::QueueRow;
 
 /// Rows of recent activity: what fits on a screen below the queues.
@@ -28,17 +28,17 @@ const FAILING: usize = 5;
 #[derive(Template)]
 #[template(path = "home.html")]
 struct Home {
-    shell: Shell,
+    layout: Layout,
     counts: Vec<Count>,
     span: Span,
     charts: [Chart; 3],
     queues: Vec<QueueRow>,
     queues_total: usize,
     queues_max: usize,
-    crowded: bool,
+    busy: bool,
     failing: Vec<GroupRow>,
     counting: bool,
-    recent: Vec<Row>,
+    recent: Vec<JobRow>,
     recent_max: usize,
     width: f64,
     height: f64,
@@ -68,8 +68,8 @@ pub async fn show(
     let recent = engine.jobs(query).await?;
     let stats = engine.stats().await?;
     let now = engine.now();
-    let shell = Shell::live("Home", Section::Home, recent.cursor, now);
-    let rows = recent.jobs.iter().map(|job| Row::of(job, now)).collect();
+    let layout = Layout::live("Home", Section::Home, recent.cursor, now);
+    let rows = recent.jobs.iter().map(|job| JobRow::of(job, now)).collect();
     let span = if params.span == "hours" { Span::Hours } else { Span::Minutes };
     let (failing, counting) = failing_now(&engine, FAILING, now);
     let home = Home {
@@ -79,14 +79,14 @@ pub async fn show(
         queues: QueueRow::all(&stats, &engine, now, QUEUES),
         queues_total: stats.queues.len(),
         queues_max: QUEUES,
-        crowded: is_crowded(&engine),
+        busy: is_busy(&engine),
         failing,
         counting,
         recent: rows,
         recent_max: RECENT,
         width: WIDTH,
         height: HEIGHT,
-        shell,
+        layout,
     };
     Ok(page(StatusCode::OK, &home))
 }

@@ -12,7 +12,6 @@ use crate::config::Setting;
 use crate::engine::Engine;
 
 mod failures;
-mod form_body;
 mod home;
 mod job;
 mod jobs;
@@ -64,7 +63,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/workers", get(workers::show))
         .route("/system", get(system::show).layer(Extension(Arc::new(settings))))
         .route("/static/{hash}/{file}", get(layout::static_files::show))
-        .layer(middleware::from_fn(form_body::check))
+        .layer(middleware::from_fn(layout::form_body::check))
         .fallback(not_found)
         .with_state(engine)
 }

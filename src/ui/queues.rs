@@ -12,10 +12,10 @@ use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{JobQuery, QueueName, RateRule};
 
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page, see_other};
+use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
-use super::parts::job_row::Row;
+use super::parts::job_row::JobRow;
 use super::parts::queue_row::QueueRow;
 use super::submit::form_value::cut;
 
@@ -26,8 +26,8 @@ const NEWEST: usize = 10;
 
 #[derive(Template)]
 #[template(path = "queues.html")]
-struct Queues {
-    shell: Shell,
+struct QueuesPage {
+    layout: Layout,
     queues: Vec<QueueRow>,
     max: usize,
     max_running: usize,
@@ -35,35 +35,35 @@ struct Queues {
 
 #[derive(Template)]
 #[template(path = "queue.html")]
-struct One {
-    shell: Shell,
+struct QueuePage {
+    layout: Layout,
     queue: QueueRow,
     charts: [Chart; 3],
     max_running: usize,
-    newest: Vec<Row>,
-    wrong: Option<Wrong>,
+    newest: Vec<JobRow>,
+    invalid: Option<InvalidLimit>,
     width: f64,
     height: f64,
 }
 
 /// A limit that cannot be set: what was typed stays beside the reason.
-struct Wrong {
+struct InvalidLimit {
     field: &'static str,
     typed: String,
     message: String,
 }
 
-/// From which page a button was pressed, to go back there.
+/// ReturnTo which page a button was pressed, to go back there.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct From {
+pub struct ReturnTo {
     from: String,
 }
 
 /// What the forms send.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Wish {
+pub struct LimitForm {
     concurrency: String,
     rate_limit: String,
 }
@@ -72,10 +72,10 @@ pub struct Wish {
 pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let now = engine.now();
-    let shell = Shell::live("Queues", Section::Queues, stats.cursor, now);
+    let layout = Layout::live("Queues", Section::Queues, stats.cursor, now);
     let queues = QueueRow::all(&stats, &engine, now, LIST);
     let max_running = engine.config().max_running;
-    Ok(page(StatusCode::OK, &Queues { shell, queues, max: LIST, max_running }))
+    Ok(page(StatusCode::OK, &QueuesPage { layout, queues, max: LIST, max_running }))
 }
 
 /// `GET /queues/{name}`
@@ -87,32 +87,32 @@ pub async fn show(Has(engine): Has<Engine>, Path(name): Path<String>) -> Result<
 pub async fn pause(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
-    Form(from): Form<From>,
+    Form(return_to): Form<ReturnTo>,
 ) -> Result<Redirect, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
     engine.pause(queue).await?;
-    Ok(from.back(&name))
+    Ok(return_to.redirect(&name))
 }
 
 /// `POST /queues/{name}/resume`
 pub async fn resume(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
-    Form(from): Form<From>,
+    Form(return_to): Form<ReturnTo>,
 ) -> Result<Redirect, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
     engine.resume(queue).await?;
-    Ok(from.back(&name))
+    Ok(return_to.redirect(&name))
 }
 
 /// `POST /queues/{name}/concurrency`; an empty number gives the configured one back.
 pub async fn set_concurrency(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
-    Form(wish): Form<Wish>,
+    Form(form): Form<LimitForm>,
 ) -> Result<Response, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
-    let typed = wish.concurrency.trim();
+    let typed = form.concurrency.trim();
     let concurrency = match typed.parse::<u32>() {
         Ok(0) => Err("0 would never run anything: pause the queue"),
         Ok(concurrency) => Ok(Some(concurrency)),
@@ -130,10 +130,10 @@ pub async fn set_concurrency(
 pub async fn set_rate_limit(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
-    Form(wish): Form<Wish>,
+    Form(form): Form<LimitForm>,
 ) -> Result<Response, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
-    let typed = wish.rate_limit.trim();
+    let typed = form.rate_limit.trim();
     match Some(typed).filter(|typed| !typed.is_empty()).map(str::parse::<RateRule>).transpose() {
         Ok(rule) => engine.set_rate_limit(queue, rule).await?,
         Err(message) => return refuse(&engine, &name, "rate_limit", typed, &message).await,
@@ -148,27 +148,27 @@ async fn refuse(
     typed: &str,
     message: &str,
 ) -> Result<Response, UiError> {
-    let mut wrong =
-        Wrong { field, typed: typed.to_owned(), message: shorten(message, MAX_MESSAGE) };
-    cut([&mut wrong.typed]);
-    render(engine, name, Some(wrong), StatusCode::UNPROCESSABLE_ENTITY).await
+    let mut invalid =
+        InvalidLimit { field, typed: typed.to_owned(), message: shorten(message, MAX_MESSAGE) };
+    cut([&mut invalid.typed]);
+    render(engine, name, Some(invalid), StatusCode::UNPROCESSABLE_ENTITY).await
 }
 
 async fn render(
     engine: &Engine,
     name: &str,
-    wrong: Option<Wrong>,
+    invalid: Option<InvalidLimit>,
     status: StatusCode,
 ) -> Result<Response, UiError> {
     let (name, stats) = known_queue(engine, name).await?;
     let query = JobQuery { queues: vec![name.clone()], limit: NEWEST, ..JobQuery::default() };
     let jobs = engine.jobs(query).await?;
     let now = engine.now();
-    let shell = Shell::live(format!("Queue {name}"), Section::Queue, jobs.cursor, now);
+    let layout = Layout::live(format!("Queue {name}"), Section::Queue, jobs.cursor, now);
     let counters = stats.queues.get(&name).cloned().unwrap_or_default();
     let history = engine.history(Some(&name));
     let (points, starts, now) = (&history.seconds, &history.starts, history.now);
-    let one = One {
+    let view = QueuePage {
         queue: QueueRow::of(&name, &counters, engine, now),
         charts: [
             throughput(points, starts, Span::Minutes, now),
@@ -176,24 +176,24 @@ async fn render(
             runs(points, starts, Span::Minutes, now),
         ],
         max_running: engine.config().max_running,
-        newest: jobs.jobs.iter().map(|job| Row::of(job, now)).collect(),
-        wrong,
+        newest: jobs.jobs.iter().map(|job| JobRow::of(job, now)).collect(),
+        invalid,
         width: WIDTH,
         height: HEIGHT,
-        shell,
+        layout,
     };
-    Ok(page(status, &one))
+    Ok(page(status, &view))
 }
 
-impl One {
-    /// What is wrong with what was typed for a limit.
-    fn wrong(&self, field: &str) -> Option<&Wrong> {
-        self.wrong.as_ref().filter(|wrong| wrong.field == field)
+impl QueuePage {
+    /// What is invalid with what was typed for a limit.
+    fn invalid(&self, field: &str) -> Option<&InvalidLimit> {
+        self.invalid.as_ref().filter(|invalid| invalid.field == field)
     }
 }
 
-impl From {
-    fn back(&self, name: &str) -> Redirect {
+impl ReturnTo {
+    fn redirect(&self, name: &str) -> Redirect {
         match self.from.as_str() {
             "queue" => see_other(&address(name)),
             "queues" => see_other("queues"),

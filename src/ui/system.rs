@@ -16,14 +16,14 @@ use crate::http::server::connections::Connections;
 use crate::job::Time;
 
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page};
+use super::layout::page::{Layout, Section, page};
 use super::parts::filters::{bytes, count, rate};
-use super::parts::time_format::{When, length};
+use super::parts::time_format::{TimeText, length};
 
 #[derive(Template)]
 #[template(path = "system.html")]
 struct System {
-    shell: Shell,
+    layout: Layout,
     groups: Vec<Facts>,
     settings: Vec<(String, String)>,
 }
@@ -44,17 +44,17 @@ pub async fn show(
     let stats = engine.stats().await?;
     let storage = engine.storage().await?;
     let now = engine.now();
-    let shell = Shell::live("System", Section::System, stats.cursor, now);
+    let layout = Layout::live("System", Section::System, stats.cursor, now);
     let mut groups =
         vec![process(&engine, now), store(&storage), log(&stats, &engine), work(&engine)];
     groups.extend(connections.map(|Extension(connections)| clients(&connections)));
     let settings = settings.iter().map(|setting| (setting.key.clone(), in_words(setting)));
-    Ok(page(StatusCode::OK, &System { settings: settings.collect(), shell, groups }))
+    Ok(page(StatusCode::OK, &System { settings: settings.collect(), layout, groups }))
 }
 
 fn process(engine: &Engine, now: Time) -> Facts {
     let starts = engine.starts();
-    let started = starts.last().map(|at| When::new(*at, now));
+    let started = starts.last().map(|at| TimeText::new(*at, now));
     let up = starts.last().map(|at| now.since(*at));
     let facts = vec![
         ("Version", env!("CARGO_PKG_VERSION").to_owned()),

@@ -9,9 +9,9 @@ use crate::engine::{Engine, HeldAttempt};
 use crate::job::Time;
 
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page};
+use super::layout::page::{Layout, Section, page};
 use super::parts::filters;
-use super::parts::time_format::{When, length};
+use super::parts::time_format::{TimeText, length};
 
 /// Attempts on the page: those that run longest are the ones to look at.
 const LIST: usize = 100;
@@ -19,9 +19,9 @@ const LIST: usize = 100;
 #[derive(Template)]
 #[template(path = "workers.html")]
 struct Workers {
-    shell: Shell,
+    layout: Layout,
     worker: String,
-    started: Option<When>,
+    started: Option<TimeText>,
     running: usize,
     max_running: usize,
     lingering: usize,
@@ -36,9 +36,9 @@ struct AttemptRow {
     queue: String,
     attempt: u16,
     max_attempts: u16,
-    since: When,
-    heartbeat: When,
-    until: When,
+    since: TimeText,
+    heartbeat: TimeText,
+    until: TimeText,
     ending: bool,
 }
 
@@ -47,17 +47,17 @@ pub async fn show(Has(engine): Has<Engine>) -> Result<Response, UiError> {
     let cursor = engine.head();
     let held = engine.workers(LIST);
     let now = engine.now();
-    let shell = Shell::live("Workers", Section::Workers, cursor, now);
+    let layout = Layout::live("Workers", Section::Workers, cursor, now);
     let config = engine.config();
     let workers = Workers {
         worker: config.worker.to_string(),
-        started: engine.starts().last().map(|at| When::new(*at, now)),
+        started: engine.starts().last().map(|at| TimeText::new(*at, now)),
         running: held.total,
         max_running: config.max_running,
         lingering: held.lingering,
         lease: length(config.lease_ttl),
         attempts: held.attempts.iter().map(|held| AttemptRow::of(held, now)).collect(),
-        shell,
+        layout,
     };
     Ok(page(StatusCode::OK, &workers))
 }
@@ -72,9 +72,9 @@ impl AttemptRow {
             queue: job.labels.queue.to_string(),
             attempt: job.status.attempt,
             max_attempts: job.status.max_attempts,
-            since: When::new(held.started_at, now),
-            heartbeat: When::new(held.heartbeat_at, now),
-            until: When::new(held.lease_until, now),
+            since: TimeText::new(held.started_at, now),
+            heartbeat: TimeText::new(held.heartbeat_at, now),
+            until: TimeText::new(held.lease_until, now),
             ending: held.is_ending,
         }
     }

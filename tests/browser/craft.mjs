@@ -117,7 +117,7 @@ for (const timezoneId of ["UTC", "Asia/Kolkata"]) {
     }));
 }
 
-test("a job and the band of its life are one box, and a box that stands alone is closed", () =>
+test("a job and its lifetime bar are one box, and a box that stands alone is closed", () =>
   withPage(browser, {}, async (page) => {
     const job = await server.submit({ kind: "echo", payload: 1 });
     await server.until(job.id, "completed");

@@ -53,7 +53,7 @@ describe("with JavaScript", () => {
     withPage(browser, { viewport: { width: 1280, height: 900 } }, async (page) => {
       const job = await server.submit({ kind: "sleep", payload: { ms: 30_000, progress: true } });
       await page.goto(address(job));
-      await page.locator("#progress-left").getByText(/^about \d+ s left at this pace$/).waitFor();
+      await page.locator("#progress-left").getByText(/^about \d+ s left$/).waitFor();
       assert.equal(await page.locator("#progress-bar").getAttribute("max"), "10");
       await page.locator("#log li").first().waitFor();
       const follow = page.locator("#follow");

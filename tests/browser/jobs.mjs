@@ -227,9 +227,9 @@ describe("with JavaScript only", () => {
       const id = await buried("deep");
       await search(page, "deep", "payload.treasure.chest:7");
       await row(page, id).waitFor();
-      await page.locator("#looked", { hasText: "Looked through all" }).waitFor();
+      await page.locator("#search-progress", { hasText: "Looked through all" }).waitFor();
       assert.deepEqual(await ids(page), [id]);
-      assert.equal(await page.locator("#look-stop").count(), 0);
+      assert.equal(await page.locator("#search-stop").count(), 0);
       // What was found by going on is a row like the others.
       await live(page);
       await server.post(`/api/v1/jobs/${id}/cancel`);
@@ -249,13 +249,13 @@ describe("with JavaScript only", () => {
         await route.continue().catch(() => {}); // the page may have gone on without it
       });
       await search(page, "stopped", "payload.treasure.chest:7");
-      await page.locator("#look-stop").click();
+      await page.locator("#search-stop").click();
       let_go();
-      await page.locator("#look-on").waitFor();
-      assert.equal(await page.evaluate(() => document.activeElement.id), "look-on");
+      await page.locator("#search-more").waitFor();
+      assert.equal(await page.evaluate(() => document.activeElement.id), "search-more");
       assert.deepEqual(await ids(page), []);
       await page.unroute(/seen=/);
-      await page.locator("#look-on").click();
+      await page.locator("#search-more").click();
       await row(page, id).waitFor();
     }));
 

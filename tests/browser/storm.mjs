@@ -107,7 +107,7 @@ async function assertAgree(server, scribe, { home, list, job }, long) {
     }, all);
   }
   await until(home, (names) => names.every((name) => document.querySelector(`tr[data-queue="${name}"] [data-n=running]`)?.textContent === "0"), queues.map(({ name }) => name));
-  // The list announces every job that came after the place it shows, and no other; in a crowd it counts no more.
+  // The list announces every job that came after the place it shows, and no other; on a busy server it stops counting.
   const enqueued = scribe.events.filter((event) => event.type === "job.enqueued").map((event) => event.seq);
   // The page may start over while this waits, so its place and its count are read at one moment.
   await until(list, (enqueued) => {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::engine::{BackoffFields, Engine, EngineError, FieldError, Submission, off_runtime};
 use crate::job::{
-    Cron, Cursor, Misread, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time,
+    Cron, CronError, Cursor, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time,
     optional_object,
 };
 use crate::store::{ScheduleCommand, ScheduleError};
@@ -59,11 +59,11 @@ impl ScheduleSubmission {
         let zone = self.zone.unwrap_or_default();
         let cron = match off_runtime(usize::MAX, || Cron::parse(&self.cron, &zone, now)) {
             Ok(cron) => Some(cron),
-            Err(Misread::Pattern(why)) => {
+            Err(CronError::Pattern(why)) => {
                 add("cron", why);
                 None
             }
-            Err(Misread::Zone(why)) => {
+            Err(CronError::Zone(why)) => {
                 add("zone", why);
                 None
             }

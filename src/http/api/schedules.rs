@@ -9,7 +9,7 @@ use super::extract::{JsonBody, PathSchedule, parse};
 use crate::engine::{EngineError, ScheduleError, ScheduleSubmission, off_runtime};
 use crate::http::view::{Displayed, JobTemplate};
 use crate::http::{Api, Problem, json};
-use crate::job::{Cron, Cursor, Fired, JobId, Misread, Origin, Overlap, Schedule, Time};
+use crate::job::{Cron, CronError, Cursor, Fired, JobId, Origin, Overlap, Schedule, Time};
 
 /// The number of upcoming times in a response.
 const UPCOMING: usize = 5;
@@ -185,8 +185,8 @@ pub async fn preview(
     });
     let (upcoming, cron) = parsed.map_err(|misread| {
         let (field, message) = match misread {
-            Misread::Pattern(why) => ("cron", why),
-            Misread::Zone(why) => ("zone", why),
+            CronError::Pattern(why) => ("cron", why),
+            CronError::Zone(why) => ("zone", why),
         };
         Problem::invalid_schedule(vec![crate::engine::FieldError { field, message }])
     })?;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::shorten::shorten;
+use crate::job::shorten::shorten;
 
 mod object;
 mod scan;
@@ -88,7 +88,7 @@ impl Json {
             input.disable_recursion_limit();
         }
         let read = T::deserialize(&mut input).and_then(|value| input.end().map(|()| value));
-        read.map_err(|error| shorten(&error.to_string(), super::shorten::MAX_MESSAGE))
+        read.map_err(|error| shorten(&error.to_string(), crate::job::shorten::MAX_MESSAGE))
     }
 
     /// The same text for a JSON serializer to copy through.

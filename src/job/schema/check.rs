@@ -2,24 +2,24 @@
 
 use serde_json::value::RawValue;
 
-use super::field::{Bounds, Field, Format, Object, Shape, Text, Wrong};
+use super::field::{Bounds, Field, Format, Object, Shape, Text, Violation};
 use super::read::entries;
 use crate::job::shorten::{MAX_ERRORS, MAX_NAME, first_few, shorten};
 use crate::job::{Json, Time};
 
 impl Object {
     /// What does not fit: at most [`MAX_ERRORS`] of it, and how much more there is.
-    pub(super) fn check(&self, payload: &str) -> Vec<Wrong> {
+    pub(super) fn check(&self, payload: &str) -> Vec<Violation> {
         let wrong =
-            |field: &str, message: String| Wrong { field: shorten(field, MAX_NAME), message };
+            |field: &str, message: String| Violation { field: shorten(field, MAX_NAME), message };
         let Ok(given) = entries(payload) else {
             return vec![wrong("", "an object is expected".into())];
         };
         let mut values: Vec<Option<&RawValue>> = vec![None; self.fields.len()];
         let (mut unknown, mut more) = (Vec::new(), 0);
         for (name, value) in &given {
-            match self.places.get(name.as_ref()) {
-                Some(place) => drop(values[*place].get_or_insert(value)),
+            match self.positions.get(name.as_ref()) {
+                Some(position) => drop(values[*position].get_or_insert(value)),
                 None if self.closed && unknown.len() < MAX_ERRORS => unknown.push(name.as_ref()),
                 None if self.closed => more += 1,
                 None => {}

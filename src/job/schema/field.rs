@@ -12,7 +12,7 @@ pub struct Object {
     /// The properties, in the order they were written.
     pub fields: Vec<Field>,
     /// Where each field is, by its name.
-    pub places: HashMap<String, usize>,
+    pub positions: HashMap<String, usize>,
     /// Whether other properties are refused.
     pub closed: bool,
 }
@@ -93,7 +93,7 @@ pub struct Bounds {
 
 /// A property that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wrong {
+pub struct Violation {
     /// Its name; empty when it is the payload itself.
     pub field: String,
     /// What is wrong, and what is accepted.

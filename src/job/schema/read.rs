@@ -70,11 +70,11 @@ pub fn schema(text: &str) -> Result<(Json, Option<Object>), SchemaError> {
     let fields = fields.collect::<Result<Vec<Field>, SchemaError>>()?;
     // `additionalProperties` may be a schema of its own, which is not looked into.
     let closed = root.raw("additionalProperties").is_some_and(|raw| raw.get() == "false");
-    let mut places = HashMap::with_capacity(fields.len());
-    for (place, field) in fields.iter().enumerate() {
-        places.entry(field.name.clone()).or_insert(place);
+    let mut positions = HashMap::with_capacity(fields.len());
+    for (position, field) in fields.iter().enumerate() {
+        positions.entry(field.name.clone()).or_insert(position);
     }
-    Ok((source, Some(Object { fields, places, closed })))
+    Ok((source, Some(Object { fields, positions, closed })))
 }
 
 fn field(name: String, required: bool, text: &str) -> Result<Field, SchemaError> {

@@ -5,7 +5,7 @@ use memchr::memmem::Finder;
 
 use super::case_fold::{PIECE, fold};
 use super::reading::{Interrupted, Reading};
-use super::value_path::Wanted;
+use super::value_path::PathMatcher;
 use crate::job::{Job, JobQuery, State, Term};
 
 /// A query whose terms are ready to be looked for.
@@ -23,7 +23,7 @@ enum Test<'q> {
     Text(Finder<'q>),
     Error { class: &'q str, message: Finder<'q> },
     Payload(Finder<'q>),
-    At(Wanted<'q>),
+    At(PathMatcher<'q>),
 }
 
 /// A text in one case.
@@ -43,7 +43,7 @@ impl<'q> Matcher<'q> {
                 Test::Error { class: needle.folded(), message: finder(needle.folded()) }
             }
             Term::Payload(needle) => Test::Payload(finder(needle.folded())),
-            Term::At { path, value } => Test::At(Wanted::new(path, value)),
+            Term::At { path, value } => Test::At(PathMatcher::new(path, value)),
         };
         let tests = query.terms.iter().map(test).collect();
         Matcher { query, tests, payload: Folded::default(), other: Folded::default() }
@@ -84,7 +84,7 @@ impl<'q> Matcher<'q> {
                 Test::Payload(finder) => {
                     self.payload.has(finder, job.spec.payload.as_str(), reading)?
                 }
-                Test::At(wanted) => wanted.is_in(job.spec.payload.as_str(), reading)?,
+                Test::At(matcher) => matcher.is_in(job.spec.payload.as_str(), reading)?,
             };
             if !has {
                 return Ok(false);

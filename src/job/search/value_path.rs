@@ -17,7 +17,7 @@ pub const MAX_STEPS: usize = 20;
 type Steps = u32;
 
 /// A path and the value wanted at its end, ready to be looked for.
-pub struct Wanted<'q> {
+pub struct PathMatcher<'q> {
     /// Each key of the path once, and before which steps it stands.
     keys: Vec<(&'q str, Steps)>,
     /// The same for places in lists.
@@ -53,9 +53,9 @@ enum Open {
     },
 }
 
-impl<'q> Wanted<'q> {
-    pub fn new(path: &'q [Box<str>], value: &'q Value) -> Wanted<'q> {
-        let mut wanted = Wanted {
+impl<'q> PathMatcher<'q> {
+    pub fn new(path: &'q [Box<str>], value: &'q Value) -> PathMatcher<'q> {
+        let mut wanted = PathMatcher {
             keys: Vec::new(),
             places: Vec::new(),
             // A path that is too long is never at its end.

@@ -58,7 +58,7 @@ async fn back_to_job(
         Err(ControlError::NotFound) => Err(ControlError::NotFound.into()),
         Err(ControlError::Refused(refused)) => {
             let text = format!("Not done. {}", sentence(&refused.to_string()));
-            let notice = Notice { text, tone: Tone::Trouble };
+            let notice = Notice { text, tone: Tone::Error };
             render(engine, id, Some(notice), StatusCode::CONFLICT, headers).await
         }
     }

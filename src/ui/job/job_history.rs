@@ -3,18 +3,18 @@
 use crate::engine::Why;
 use crate::job::{AttemptEnd, AttemptView, Change, Interruption, Job, Moment, State, Time};
 
-use crate::ui::parts::time_format::{When, length};
+use crate::ui::parts::time_format::{TimeText, length};
 
 /// One line of the timeline.
 pub struct Line {
     /// When.
-    pub when: When,
+    pub when: TimeText,
     /// The state it led to, for its colour.
     pub state: State,
     /// What happened.
     pub text: String,
     /// When the job goes on, where the line says so.
-    pub next: Option<When>,
+    pub next: Option<TimeText>,
     /// What went wrong, in one line.
     pub error: Option<String>,
 }
@@ -28,7 +28,7 @@ pub fn timeline(job: &Job, now: Time) -> Vec<Line> {
 /// Acceptance is not part of the history: the record itself says when it was.
 fn accepted(job: &Job, now: Time) -> Line {
     Line {
-        when: When::new(job.enqueued_at, now),
+        when: TimeText::new(job.enqueued_at, now),
         state: State::Available,
         text: format!("Accepted into queue {}", job.labels.queue),
         next: None,
@@ -66,10 +66,10 @@ fn line(moment: &Moment, now: Time) -> Option<Line> {
         Change::Reprioritised { priority } => (format!("Given priority {priority}"), None, None),
     };
     Some(Line {
-        when: When::new(moment.at, now),
+        when: TimeText::new(moment.at, now),
         state: moment.state,
         text,
-        next: next.map(|at| When::new(at, now)),
+        next: next.map(|at| TimeText::new(at, now)),
         error: error.map(|failure| first_line(&failure.message)),
     })
 }
@@ -100,7 +100,7 @@ pub struct Attempt {
     /// Who ran it.
     pub worker: String,
     /// When it started.
-    pub started: When,
+    pub started: TimeText,
     /// How long it took; while it runs, how long it has been running.
     pub took: String,
     /// Whether it runs.
@@ -151,7 +151,7 @@ impl Attempt {
         Attempt {
             number: attempt.number,
             worker: attempt.worker.to_string(),
-            started: When::new(attempt.started_at, now),
+            started: TimeText::new(attempt.started_at, now),
             took: length(attempt.duration().unwrap_or_else(|| now.since(attempt.started_at))),
             runs: attempt.end.is_none(),
             outcome,
@@ -165,11 +165,11 @@ impl Attempt {
 
 /// Where the job stands, in one sentence, with the moment that belongs at its end. `why` is the engine's
 /// answer for a job that waits.
-pub fn standing(job: &Job, why: Option<&Why>, now: Time) -> (String, Option<When>) {
+pub fn standing(job: &Job, why: Option<&Why>, now: Time) -> (String, Option<TimeText>) {
     let (attempt, max) = (job.status.attempt, job.status.max_attempts);
     let failed = format!("Attempt {attempt} of {max} failed");
-    let due = || Some(When::new(job.run_at, now));
-    let last = || job.history.last().map(|moment| When::new(moment.at, now));
+    let due = || Some(TimeText::new(job.run_at, now));
+    let last = || job.history.last().map(|moment| TimeText::new(moment.at, now));
     match (job.status.state, why) {
         (State::Scheduled, Some(Why::NotDue { .. }) | None) => {
             ("Waits for its time: due".into(), due())
@@ -181,7 +181,8 @@ pub fn standing(job: &Job, why: Option<&Why>, now: Time) -> (String, Option<When
         (State::Scheduled | State::Available, Some(why)) => (why.to_string(), None),
         (State::Available, None) => ("Ready to run.".into(), None),
         (State::Running, _) => {
-            let started = job.attempts().last().map(|attempt| When::new(attempt.started_at, now));
+            let started =
+                job.attempts().last().map(|attempt| TimeText::new(attempt.started_at, now));
             (format!("Attempt {attempt} of {max} is running, started"), started)
         }
         (State::Completed, _) => {
@@ -199,14 +200,14 @@ pub struct Step {
     /// In a few words.
     pub text: &'static str,
     /// When it was done.
-    pub when: Option<When>,
+    pub when: Option<TimeText>,
     /// `done`, `now` or `open`.
     pub class: &'static str,
 }
 
-/// How far the wish for the end of the newest attempt has come; empty when nobody asked. `told` is whether
+/// How far the wish for the end of the newest attempt has come; empty when nobody asked. `is_notified` is whether
 /// the attempt is known to have heard of it.
-pub fn cancelling(job: &Job, told: bool, now: Time) -> Vec<Step> {
+pub fn cancelling(job: &Job, is_notified: bool, now: Time) -> Vec<Step> {
     let newest = job.history.iter().rposition(|m| matches!(m.change, Change::Started { .. }));
     let attempt = &job.history[newest.unwrap_or(job.history.len())..];
     let Some(asked) = attempt.iter().position(|m| m.change == Change::CancelAsked) else {
@@ -215,17 +216,19 @@ pub fn cancelling(job: &Job, told: bool, now: Time) -> Vec<Step> {
     let ended = attempt[asked + 1..].first();
     let step = |text, when: Option<Time>, class| Step {
         text,
-        when: when.map(|at| When::new(at, now)),
+        when: when.map(|at| TimeText::new(at, now)),
         class,
     };
-    let told = match told || ended.is_some() {
+    let notified = match is_notified || ended.is_some() {
         true => step("The worker was told", None, "done"),
         false => step("The worker hears of it with its next sign of life", None, "now"),
     };
     let stopped = match ended {
-        None => step("Not stopped yet", None, if told.class == "done" { "now" } else { "open" }),
+        None => {
+            step("Not stopped yet", None, if notified.class == "done" { "now" } else { "open" })
+        }
         Some(end) if end.state == State::Cancelled => step("Cancelled", Some(end.at), "done"),
         Some(end) => step("It came to its end by itself", Some(end.at), "done"),
     };
-    vec![step("Cancel asked for", Some(attempt[asked].at), "done"), told, stopped]
+    vec![step("Cancel asked for", Some(attempt[asked].at), "done"), notified, stopped]
 }

@@ -1,5 +1,5 @@
-//! A job's life as a band: one stretch after the other, as wide as it was long, in the colour of what it
-//! came to. Drawn as SVG by the template, with the same told in words.
+//! The lifetime bar of a job: one coloured segment for each period between two changes of state, as wide as
+//! the period was long. The template draws it as SVG and repeats it in words.
 
 use std::time::Duration;
 
@@ -7,62 +7,62 @@ use crate::job::{Change, Job, Moment, State, Time};
 
 use crate::ui::parts::time_format::length;
 
-/// The band's width in its own units; the picture is stretched to the width of its box.
+/// The width of the drawing in its own units; the page scales it to the available width.
 const WIDTH: u32 = 1_000;
-/// What the shortest stretch is drawn with, so that it can be seen.
+/// The minimum width of a segment, so that even the shortest one is visible.
 const LEAST: u32 = 9;
-/// Stretches that are drawn; of a longer life the newest.
+/// The most segments that are drawn; a job with a longer history shows the newest ones.
 const MOST: usize = 80;
 
-/// The picture and its words.
+/// The drawing and its description in words.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Band {
-    /// From left to right.
-    pub stretches: Vec<Stretch>,
-    /// What the colours add up to, in the order in which they first appear.
-    pub sums: Vec<Sum>,
-    /// From the acceptance to the end, or to now.
+pub struct LifetimeBar {
+    /// The segments from left to right.
+    pub segments: Vec<Segment>,
+    /// The total time of each phase, in the order of [`Phase::ALL`].
+    pub totals: Vec<Total>,
+    /// The time from acceptance to the end of the job, or to now.
     pub whole: String,
-    /// Whether the last stretch still grows.
+    /// Whether the job is not final yet, so that the last segment still grows.
     pub open: bool,
 }
 
-/// A piece of the band.
+/// One segment of the bar.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Stretch {
-    /// Whose colour it has.
+pub struct Segment {
+    /// The state whose colour it has.
     pub colour: State,
-    /// Where it begins, of 1000.
+    /// Its left edge, from 0 to 1000.
     pub x: u32,
-    /// How wide it is.
+    /// Its width in the same units.
     pub width: u32,
-    /// What it was and how long.
+    /// The tooltip: what the job did and for how long.
     pub title: String,
 }
 
-/// The time spent in one way.
+/// The total time of one phase.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Sum {
-    /// The colour in the band.
+pub struct Total {
+    /// The state whose colour it has in the bar.
     pub colour: State,
-    /// In words.
+    /// The total in words.
     pub text: String,
 }
 
-/// A piece of a job's life, before it is drawn.
-struct Span {
-    way: Way,
-    /// The attempt it belongs to.
+/// A period between two changes of state, before it is drawn.
+struct Period {
+    phase: Phase,
+    /// The attempt that it belongs to.
     attempt: u16,
     colour: State,
     length: Duration,
-    /// It has not ended.
+    /// Whether the period has not ended yet.
     open: bool,
 }
 
-/// How a piece of life was spent; sums are by this.
+/// What a job does during a period; times are added up by phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Phase {
     Scheduled,
     Ready,
     Ran,
@@ -70,34 +70,34 @@ enum Way {
     Rested,
 }
 
-impl Band {
-    /// The life of a job up to its end, or to `now`.
-    pub fn of(job: &Job, now: Time) -> Band {
-        let spans = spans(job, now);
-        let whole: Duration = spans.iter().map(|span| span.length).sum();
+impl LifetimeBar {
+    /// The bar of a job up to its end, or up to `now`.
+    pub fn of(job: &Job, now: Time) -> LifetimeBar {
+        let periods = periods(job, now);
+        let whole: Duration = periods.iter().map(|period| period.length).sum();
         let open = !job.status.state.is_final();
-        let drawn = &spans[spans.len().saturating_sub(MOST)..];
-        Band { stretches: draw(drawn), sums: sums(&spans), whole: length(whole), open }
+        let drawn = &periods[periods.len().saturating_sub(MOST)..];
+        LifetimeBar { segments: draw(drawn), totals: totals(&periods), whole: length(whole), open }
     }
 
-    /// The whole picture in words, for who cannot see it.
+    /// The bar in words, for screen readers.
     pub fn label(&self) -> String {
-        let sums: Vec<&str> = self.sums.iter().map(|sum| sum.text.as_str()).collect();
+        let totals: Vec<&str> = self.totals.iter().map(|sum| sum.text.as_str()).collect();
         match self.open {
-            true => sums.join(", "),
-            false => format!("{} in all: {}", self.whole, sums.join(", ")),
+            true => totals.join(", "),
+            false => format!("{} in all: {}", self.whole, totals.join(", ")),
         }
     }
 }
 
-/// A state and the time from which it held.
+/// A state and the time at which the job entered it.
 struct Since<'a> {
     at: Time,
     state: State,
     moment: Option<&'a Moment>,
 }
 
-fn spans(job: &Job, now: Time) -> Vec<Span> {
+fn periods(job: &Job, now: Time) -> Vec<Period> {
     let mut since = vec![Since { at: job.enqueued_at, state: first_state(job), moment: None }];
     for moment in &job.history {
         if changes_state(&moment.change) {
@@ -105,31 +105,31 @@ fn spans(job: &Job, now: Time) -> Vec<Span> {
         }
     }
     let ends = since.iter().skip(1).map(Some).chain([None]);
-    let mut spans = Vec::new();
+    let mut periods = Vec::new();
     for (one, next) in since.iter().zip(ends) {
         let over = one.state.is_final() && next.is_none();
         if over {
             break;
         }
-        let (way, colour) = match one.state {
-            State::Scheduled => (Way::Scheduled, State::Scheduled),
-            State::Available => (Way::Ready, State::Available),
-            State::Retryable => (Way::Between, State::Retryable),
+        let (phase, colour) = match one.state {
+            State::Scheduled => (Phase::Scheduled, State::Scheduled),
+            State::Available => (Phase::Ready, State::Available),
+            State::Retryable => (Phase::Between, State::Retryable),
             State::Running => {
                 let end = next.and_then(|next| next.moment).map(|moment| &moment.change);
-                (Way::Ran, end.map_or(State::Running, colour_of_end))
+                (Phase::Ran, end.map_or(State::Running, colour_of_end))
             }
-            State::Completed | State::Discarded | State::Cancelled => (Way::Rested, one.state),
+            State::Completed | State::Discarded | State::Cancelled => (Phase::Rested, one.state),
         };
         let until = next.map_or(now, |next| next.at);
         let attempt = one.moment.map_or(0, |moment| moment.attempt);
         let (length, open) = (until.since(one.at), next.is_none());
-        spans.push(Span { way, attempt, colour, length, open });
+        periods.push(Period { phase, attempt, colour, length, open });
     }
-    spans
+    periods
 }
 
-/// The state a job was accepted in; only its first change tells.
+/// The state that a job was accepted in. The record does not hold it, so it is derived from the first change.
 fn first_state(job: &Job) -> State {
     let first = job.history.first();
     match first.map(|moment| &moment.change) {
@@ -138,7 +138,7 @@ fn first_state(job: &Job) -> State {
             first.map_or(job.status.state, |moment| moment.state)
         }
         Some(Change::BecameAvailable | Change::Retried) => State::Scheduled,
-        // A later change would have moved the time it was accepted for.
+        // Any later change would have changed `run_at`.
         Some(Change::Cancelled) if job.history.len() == 1 && job.run_at > job.enqueued_at => {
             State::Scheduled
         }
@@ -146,7 +146,7 @@ fn first_state(job: &Job) -> State {
     }
 }
 
-/// What an attempt is coloured by: how it ended.
+/// The colour of an attempt, by how it ended.
 fn colour_of_end(change: &Change) -> State {
     match change {
         Change::Completed { .. } => State::Completed,
@@ -167,7 +167,7 @@ fn colour_of_end(change: &Change) -> State {
     }
 }
 
-/// Not so: asking for the end, another queue, another priority.
+/// Whether a change moves the job to another state. A cancel request, a move and a new priority do not.
 fn changes_state(change: &Change) -> bool {
     !matches!(
         change,
@@ -175,39 +175,39 @@ fn changes_state(change: &Change) -> bool {
     )
 }
 
-/// Each stretch gets the least width and its share of the rest.
-fn draw(spans: &[Span]) -> Vec<Stretch> {
-    let count = spans.len() as u32;
+/// Lays out the segments: each has the minimum width plus its share of the rest.
+fn draw(periods: &[Period]) -> Vec<Segment> {
+    let count = periods.len() as u32;
     let rest = u128::from(WIDTH.saturating_sub(count * LEAST));
-    let whole: u128 = spans.iter().map(|span| span.length.as_millis()).sum();
+    let whole: u128 = periods.iter().map(|period| period.length.as_millis()).sum();
     let (mut before, mut gone) = (0, 0_u128);
-    let mut stretches = Vec::with_capacity(spans.len());
-    for (n, span) in (1..).zip(spans) {
-        gone += span.length.as_millis();
-        // Ends, not widths, are rounded, so that the last one is at the edge. Without any length at
-        // all the stretches are equal.
+    let mut segments = Vec::with_capacity(periods.len());
+    for (n, period) in (1..).zip(periods) {
+        gone += period.length.as_millis();
+        // Rounding the right edges, not the widths, makes the last segment end at the edge of the
+        // bar. If no time has passed at all, the segments are equally wide.
         let share = match whole {
             0 => rest * u128::from(n) / u128::from(count.max(1)),
             whole => rest * gone / whole,
         };
         let end = n * LEAST + share as u32;
         let (x, width) = (before, end - before);
-        stretches.push(Stretch { colour: span.colour, x, width, title: span.title() });
+        segments.push(Segment { colour: period.colour, x, width, title: period.title() });
         before = end;
     }
-    stretches
+    segments
 }
 
-impl Span {
+impl Period {
     fn title(&self) -> String {
         if self.open {
-            return self.way.now().to_owned();
+            return self.phase.now().to_owned();
         }
-        let words = match self.way {
-            Way::Scheduled => "waited for its time".to_owned(),
-            Way::Ready => "waited for a place".into(),
-            Way::Between => "waited for the next attempt".into(),
-            Way::Ran => {
+        let words = match self.phase {
+            Phase::Scheduled => "waited for its time".to_owned(),
+            Phase::Ready => "waited for a place".into(),
+            Phase::Between => "waited for the next attempt".into(),
+            Phase::Ran => {
                 let how = match self.colour {
                     State::Completed => "succeeded after",
                     State::Discarded => "failed after",
@@ -218,55 +218,57 @@ impl Span {
                 };
                 format!("attempt {} {how}", self.attempt)
             }
-            Way::Rested => format!("was {} for", self.colour),
+            Phase::Rested => format!("was {} for", self.colour),
         };
         format!("{words} {}", length(self.length))
     }
 }
 
-impl Way {
-    const ALL: [Way; 5] = [Way::Scheduled, Way::Ready, Way::Ran, Way::Between, Way::Rested];
+impl Phase {
+    const ALL: [Phase; 5] =
+        [Phase::Scheduled, Phase::Ready, Phase::Ran, Phase::Between, Phase::Rested];
 
-    /// What goes on in a stretch that has not ended. Without its length, which would be wrong a moment
-    /// later.
+    /// The text for a period that has not ended. It leaves out the duration, which would be outdated at once.
     fn now(self) -> &'static str {
         match self {
-            Way::Scheduled => "waiting for its time",
-            Way::Ready => "waiting for a place",
-            Way::Ran => "running now",
-            Way::Between => "waiting for the next attempt",
-            Way::Rested => "at rest",
+            Phase::Scheduled => "waiting for its time",
+            Phase::Ready => "waiting for a place",
+            Phase::Ran => "running now",
+            Phase::Between => "waiting for the next attempt",
+            Phase::Rested => "at rest",
         }
     }
 
-    /// The sum of all that ended.
+    /// The text for the total of all periods of this phase that have ended.
     fn sum(self, whole: &str, count: usize) -> String {
         match (self, count) {
-            (Way::Scheduled, _) => format!("waited {whole} for its time"),
-            (Way::Ready, _) => format!("waited {whole} for a place"),
-            (Way::Ran, 1) => format!("ran {whole}"),
-            (Way::Ran, count) => format!("ran {whole} in {count} attempts"),
-            (Way::Between, _) => format!("{whole} between attempts"),
-            (Way::Rested, _) => format!("{whole} until it was retried"),
+            (Phase::Scheduled, _) => format!("waited {whole} for its time"),
+            (Phase::Ready, _) => format!("waited {whole} for a place"),
+            (Phase::Ran, 1) => format!("ran {whole}"),
+            (Phase::Ran, count) => format!("ran {whole} in {count} attempts"),
+            (Phase::Between, _) => format!("{whole} between attempts"),
+            (Phase::Rested, _) => format!("{whole} until it was retried"),
         }
     }
 }
 
-fn sums(spans: &[Span]) -> Vec<Sum> {
-    let mut sums = Vec::new();
-    for way in Way::ALL {
-        let (open, ended): (Vec<&Span>, Vec<&Span>) =
-            spans.iter().filter(|span| span.way == way).partition(|span| span.open);
+fn totals(periods: &[Period]) -> Vec<Total> {
+    let mut totals = Vec::new();
+    for phase in Phase::ALL {
+        let (open, ended): (Vec<&Period>, Vec<&Period>) =
+            periods.iter().filter(|period| period.phase == phase).partition(|period| period.open);
         if let Some(first) = ended.first() {
-            let whole = length(ended.iter().map(|span| span.length).sum());
-            // Several attempts may have ended differently.
-            let many = way == Way::Ran && ended.len() > 1;
+            let whole = length(ended.iter().map(|period| period.length).sum());
+            // Several attempts can have different outcomes, so their total has a neutral colour.
+            let many = phase == Phase::Ran && ended.len() > 1;
             let colour = if many { State::Running } else { first.colour };
-            sums.push(Sum { colour, text: way.sum(&whole, ended.len()) });
+            totals.push(Total { colour, text: phase.sum(&whole, ended.len()) });
         }
-        sums.extend(open.first().map(|span| Sum { colour: span.colour, text: way.now().into() }));
+        totals.extend(
+            open.first().map(|period| Total { colour: period.colour, text: phase.now().into() }),
+        );
     }
-    sums
+    totals
 }
 
 #[cfg(test)]
@@ -283,7 +285,7 @@ mod tests {
         Time::from_millis(ms)
     }
 
-    /// A job accepted at 0 for `run_at`, and what happened to it: when, the state afterwards, what.
+    /// A job accepted at 0 for `run_at`, with its changes: the time, the state afterwards and the change.
     fn job(run_at: i64, life: Vec<(i64, State, u16, Change)>) -> Job {
         let spec = Spec {
             payload: Json::null(),
@@ -321,8 +323,8 @@ mod tests {
         Change::RetryScheduled { failure, run_at: at(run_at) }
     }
 
-    fn colours(band: &Band) -> Vec<State> {
-        band.stretches.iter().map(|stretch| stretch.colour).collect()
+    fn colours(bar: &LifetimeBar) -> Vec<State> {
+        bar.segments.iter().map(|segment| segment.colour).collect()
     }
 
     #[test]
@@ -339,7 +341,7 @@ mod tests {
                 (2_000, State::Completed, 2, Change::Completed { result: Json::null() }),
             ],
         );
-        let band = Band::of(&job, at(99_000));
+        let bar = LifetimeBar::of(&job, at(99_000));
         let (scheduled, ready, failed, between, done) = (
             State::Scheduled,
             State::Available,
@@ -347,24 +349,24 @@ mod tests {
             State::Retryable,
             State::Completed,
         );
-        assert_eq!(colours(&band), [scheduled, ready, failed, between, ready, done]);
-        assert_eq!(band.stretches[2].title, "attempt 1 failed after 300 ms");
+        assert_eq!(colours(&bar), [scheduled, ready, failed, between, ready, done]);
+        assert_eq!(bar.segments[2].title, "attempt 1 failed after 300 ms");
         assert_eq!(
-            band.label(),
+            bar.label(),
             "2 s in all: waited 500 ms for its time, waited 100 ms for a place, \
              ran 400 ms in 2 attempts, 1 s between attempts"
         );
-        assert!(!band.open);
+        assert!(!bar.open);
     }
 
     #[test]
     fn what_has_not_ended_grows_until_now() {
         let job = job(0, vec![(100, State::Running, 1, started())]);
-        let band = Band::of(&job, at(3_100));
-        assert_eq!(colours(&band), [State::Available, State::Running]);
-        assert_eq!(band.stretches[1].title, "running now");
-        assert_eq!(band.label(), "waited 100 ms for a place, running now");
-        assert!(band.open);
+        let bar = LifetimeBar::of(&job, at(3_100));
+        assert_eq!(colours(&bar), [State::Available, State::Running]);
+        assert_eq!(bar.segments[1].title, "running now");
+        assert_eq!(bar.label(), "waited 100 ms for a place, running now");
+        assert!(bar.open);
     }
 
     #[test]
@@ -377,15 +379,15 @@ mod tests {
         for (life, now) in
             [(life, 10_000_000), (vec![], 0), (vec![(0, State::Running, 1, started())], 0)]
         {
-            let band = Band::of(&job(0, life), at(now));
-            assert!(band.stretches.len() <= MOST);
-            assert!(band.stretches.iter().all(|stretch| stretch.width >= LEAST), "{band:?}");
+            let bar = LifetimeBar::of(&job(0, life), at(now));
+            assert!(bar.segments.len() <= MOST);
+            assert!(bar.segments.iter().all(|segment| segment.width >= LEAST), "{bar:?}");
             let mut edge = 0;
-            for stretch in &band.stretches {
-                assert_eq!(stretch.x, edge);
-                edge += stretch.width;
+            for segment in &bar.segments {
+                assert_eq!(segment.x, edge);
+                edge += segment.width;
             }
-            assert_eq!(edge, WIDTH, "{band:?}");
+            assert_eq!(edge, WIDTH, "{bar:?}");
         }
     }
 
@@ -398,11 +400,11 @@ mod tests {
                 (60_000, State::Available, 0, Change::Retried),
             ],
         );
-        let band = Band::of(&job, at(61_000));
-        assert_eq!(colours(&band), [State::Available, State::Cancelled, State::Available]);
-        assert_eq!(band.stretches[1].title, "was cancelled for 1 min");
+        let bar = LifetimeBar::of(&job, at(61_000));
+        assert_eq!(colours(&bar), [State::Available, State::Cancelled, State::Available]);
+        assert_eq!(bar.segments[1].title, "was cancelled for 1 min");
         assert_eq!(
-            band.label(),
+            bar.label(),
             "waited 0 ms for a place, waiting for a place, 1 min until it was retried"
         );
     }

@@ -15,20 +15,20 @@ use crate::engine::{Engine, off_runtime};
 use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
 
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page};
+use super::layout::page::{Layout, Section, page};
 use super::parts::curl::Target;
 use super::parts::eta;
 use super::parts::filters;
 use super::parts::json_text::{Shown, shown};
-use super::parts::time_format::{When, length};
+use super::parts::time_format::{TimeText, length};
 use super::submit::submit_form::{FORM_KEY_PREFIX, SubmitForm};
 use job_history::{Attempt, Line};
-use lifetime_bar::Band;
+use lifetime_bar::LifetimeBar;
 
 #[derive(Template)]
 #[template(path = "job.html")]
 struct JobPage {
-    shell: Shell,
+    layout: Layout,
     notice: Option<Notice>,
     id: String,
     kind: String,
@@ -36,13 +36,13 @@ struct JobPage {
     tags: Vec<String>,
     state: State,
     standing: String,
-    standing_when: Option<When>,
+    standing_when: Option<TimeText>,
     detail: Detail,
-    band: Band,
-    accepted: When,
-    ended: Option<When>,
+    lifetime_bar: LifetimeBar,
+    accepted: TimeText,
+    ended: Option<TimeText>,
     facts: Vec<Fact>,
-    may: May,
+    allowed: AllowedActions,
     wants_retry: bool,
     parts: [Part; 3],
     attempts: Vec<Attempt>,
@@ -66,17 +66,17 @@ pub struct Notice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// Something to know.
-    Calm,
+    Info,
     /// Something was refused.
-    Trouble,
+    Error,
 }
 
 impl Tone {
     /// The class in the style sheet.
     pub fn class(self) -> &'static str {
         match self {
-            Tone::Calm => "calm",
-            Tone::Trouble => "trouble",
+            Tone::Info => "info",
+            Tone::Error => "error",
         }
     }
 }
@@ -88,13 +88,13 @@ enum Detail {
     /// What went wrong last, in one line.
     Error(String),
     /// How far the attempt is, as far as it tells.
-    Progress(Option<Far>),
+    Progress(Option<ProgressView>),
     /// How far the wish for its end has come.
     Cancelling(Vec<job_history::Step>),
 }
 
 /// A report of progress as people read it.
-struct Far {
+struct ProgressView {
     progress: Progress,
     left: String,
 }
@@ -108,7 +108,7 @@ enum Part {
 }
 
 /// What the state allows a person to do now; the state machine itself is asked.
-struct May {
+struct AllowedActions {
     retry: bool,
     cancel: bool,
     delete: bool,
@@ -118,11 +118,11 @@ struct May {
 struct Fact {
     name: &'static str,
     text: String,
-    when: Option<When>,
+    when: Option<TimeText>,
 }
 
 struct LogRow {
-    when: When,
+    when: TimeText,
     stream: &'static str,
     text: String,
 }
@@ -130,7 +130,7 @@ struct LogRow {
 /// Why the page is shown, when a form led to it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Arrival {
+pub struct Params {
     already: String,
 }
 
@@ -138,15 +138,15 @@ pub struct Arrival {
 pub async fn show(
     Has(engine): Has<Engine>,
     Path(id): Path<String>,
-    Query(arrival): Query<Arrival>,
+    Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
-    let notice = (!arrival.already.is_empty()).then(|| Notice {
+    let notice = (!params.already.is_empty()).then(|| Notice {
         text:
             "This form had been sent before, and this is the job it made: sending it twice makes \
                no second one."
                 .into(),
-        tone: Tone::Calm,
+        tone: Tone::Info,
     });
     render(&engine, parse_id(&id)?, notice, StatusCode::OK, &headers).await
 }
@@ -169,9 +169,9 @@ pub async fn render(
     let why = engine.why(&job).await?;
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let now = engine.now();
-    let shell = Shell::live(title, Section::Job, cursor, now);
+    let layout = Layout::live(title, Section::Job, cursor, now);
     let (standing, standing_when) = job_history::standing(&job, why.as_ref(), now);
-    let told = engine.was_told_to_end(id);
+    let is_notified = engine.was_told_to_end(id);
     let view = off_runtime(job.json_bytes(), || JobPage {
         notice,
         id: job.id.to_string(),
@@ -181,12 +181,12 @@ pub async fn render(
         state: job.status.state,
         standing,
         standing_when,
-        detail: Detail::of(&job, told, now),
-        band: Band::of(&job, now),
-        accepted: When::new(job.enqueued_at, now),
-        ended: job.finished_at().map(|at| When::new(at, now)),
+        detail: Detail::of(&job, is_notified, now),
+        lifetime_bar: LifetimeBar::of(&job, now),
+        accepted: TimeText::new(job.enqueued_at, now),
+        ended: job.finished_at().map(|at| TimeText::new(at, now)),
         facts: facts(&job, engine, now),
-        may: May::of(&job),
+        allowed: AllowedActions::of(&job),
         wants_retry: job.last_failure().is_some() && job.status.state != State::Completed,
         parts: parts(&job),
         attempts: job_history::attempts(&job, now),
@@ -196,7 +196,7 @@ pub async fn render(
         payload: shown(&job.spec.payload),
         result: job.result().map(shown),
         curl: SubmitForm::as_made(&job).curl(&Target::of(headers), None),
-        shell,
+        layout,
     });
     Ok(page(status, &view))
 }
@@ -215,8 +215,8 @@ fn parts(job: &Job) -> [Part; 3] {
 }
 
 impl Detail {
-    fn of(job: &Job, told: bool, now: Time) -> Detail {
-        let steps = job_history::cancelling(job, told, now);
+    fn of(job: &Job, is_notified: bool, now: Time) -> Detail {
+        let steps = job_history::cancelling(job, is_notified, now);
         if !steps.is_empty() {
             return Detail::Cancelling(steps);
         }
@@ -228,7 +228,7 @@ impl Detail {
                 Detail::Progress(job.progress.clone().map(|progress| {
                     let elapsed = started.map(|at| now.since(at)).unwrap_or_default();
                     let left = eta::left(elapsed, progress.done, progress.total);
-                    Far { progress, left: left.unwrap_or_default() }
+                    ProgressView { progress, left: left.unwrap_or_default() }
                 }))
             }
             State::Retryable | State::Discarded => Detail::Error(error().unwrap_or_default()),
@@ -259,10 +259,10 @@ impl JobPage {
     }
 }
 
-impl May {
+impl AllowedActions {
     fn of(job: &Job) -> Self {
         let allowed = |step| job.status.step(step).is_ok();
-        May {
+        AllowedActions {
             retry: allowed(Step::RetryNow),
             cancel: allowed(Step::AskCancel) && !job.status.cancel_asked,
             delete: allowed(Step::Delete),
@@ -273,7 +273,7 @@ impl May {
 impl LogRow {
     fn of(line: &LogLine, now: Time) -> Self {
         LogRow {
-            when: When::new(line.at, now),
+            when: TimeText::new(line.at, now),
             stream: line.stream.as_str(),
             text: line.text.to_string(),
         }
@@ -283,7 +283,7 @@ impl LogRow {
 /// Always the same entries, so that none moves when another changes.
 fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
     let text = |name, text: String| Fact { name, text, when: None };
-    let when = |name, at| Fact { name, text: String::new(), when: Some(When::new(at, now)) };
+    let when = |name, at| Fact { name, text: String::new(), when: Some(TimeText::new(at, now)) };
     let ms = |ms| length(std::time::Duration::from_millis(ms));
     let backoff = job.spec.retry.backoff;
     let timeout = match job.spec.timeout_ms {

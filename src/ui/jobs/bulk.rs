@@ -9,12 +9,12 @@ use crate::engine::Engine;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, Target};
 use crate::job::{Invalid, JobId, JobQuery, Time};
 
-use super::job_filter::{Chip, Wanted};
+use super::job_filter::{Chip, JobFilter};
 use crate::ui::layout::error::{UiError, sentence};
-use crate::ui::layout::page::{Section, Shell, page, see_other};
+use crate::ui::layout::page::{Layout, Section, page, see_other};
 use crate::ui::parts::filters;
-use crate::ui::parts::job_row::Row;
-use crate::ui::parts::time_format::{When, length};
+use crate::ui::parts::job_row::JobRow;
+use crate::ui::parts::time_format::{TimeText, length};
 use crate::ui::submit::form_value::cut;
 
 /// Jobs shown before the question is answered.
@@ -23,36 +23,36 @@ const SHOWN: usize = 5;
 /// What a form of the list or of the question says.
 struct Form {
     action: String,
-    everything: Everything,
+    scope: Scope,
     ids: Vec<JobId>,
     queue: String,
     priority: String,
-    wanted: Wanted,
+    filter: JobFilter,
 }
 
 /// Which jobs a form is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Everything {
+enum Scope {
     Selected,
     Matching,
 }
 
 #[derive(Template)]
 #[template(path = "bulk_confirm.html")]
-struct Confirm {
-    shell: Shell,
+struct ConfirmPage {
+    layout: Layout,
     form: Form,
-    words: Words,
+    words: ActionText,
     count: Count,
     chips: Vec<Chip>,
-    rows: Vec<Row>,
+    rows: Vec<JobRow>,
     /// Where jobs can be moved to; a new name is fine too.
     queues: Vec<String>,
     problem: Option<String>,
 }
 
 /// How an action is told.
-struct Words {
+struct ActionText {
     /// `Retry`
     verb: &'static str,
     /// `Retrying`
@@ -65,9 +65,9 @@ struct Words {
     button: &'static str,
 }
 
-fn words(action: &str) -> Option<Words> {
+fn words(action: &str) -> Option<ActionText> {
     let words =
-        |verb, doing, done, meaning| Words { verb, doing, done, meaning, button: "primary" };
+        |verb, doing, done, meaning| ActionText { verb, doing, done, meaning, button: "primary" };
     Some(match action {
         "retry" => words(
             "Retry",
@@ -75,7 +75,7 @@ fn words(action: &str) -> Option<Words> {
             "retried",
             "They run again now, also those that are completed. Jobs that run or are ready already are left alone.",
         ),
-        "cancel" => Words {
+        "cancel" => ActionText {
             button: "danger",
             ..words(
                 "Cancel",
@@ -84,7 +84,7 @@ fn words(action: &str) -> Option<Words> {
                 "Waiting jobs end at once, running ones are asked to stop. Finished jobs are left alone.",
             )
         },
-        "delete" => Words {
+        "delete" => ActionText {
             button: "danger",
             ..words(
                 "Delete",
@@ -125,7 +125,7 @@ pub async fn run(Has(engine): Has<Engine>, body: String) -> Result<Response, UiE
             return confirm(&engine, form, problem, StatusCode::UNPROCESSABLE_ENTITY).await;
         }
     };
-    if !form.wanted.problems.is_empty() || form.is_empty() {
+    if !form.filter.problems.is_empty() || form.is_empty() {
         return confirm(&engine, form, None, StatusCode::OK).await;
     }
     let report = engine.bulk(action, form.target()).await?;
@@ -141,7 +141,7 @@ async fn confirm(
     let Some(words) = words(&form.action) else {
         return Err(UiError::not_found("There is no such action"));
     };
-    if let Some(problem) = form.wanted.problems.first() {
+    if let Some(problem) = form.filter.problems.first() {
         return Err(UiError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             title: "This filter means nothing".into(),
@@ -158,25 +158,25 @@ async fn confirm(
         });
     }
     let now = engine.now();
-    let shell = Shell::still(format!("{} jobs", words.verb), Section::Jobs, now);
-    let jobs = match form.everything {
-        Everything::Selected => {
+    let layout = Layout::fixed(format!("{} jobs", words.verb), Section::Jobs, now);
+    let jobs = match form.scope {
+        Scope::Selected => {
             let mut jobs = Vec::new();
             for id in form.ids.iter().take(SHOWN) {
                 jobs.extend(engine.job(*id).await?.0);
             }
             jobs
         }
-        Everything::Matching => {
-            engine.jobs(JobQuery { limit: SHOWN, ..form.wanted.query.clone() }).await?.jobs
+        Scope::Matching => {
+            engine.jobs(JobQuery { limit: SHOWN, ..form.filter.query.clone() }).await?.jobs
         }
     };
-    let question = Confirm {
+    let question = ConfirmPage {
         count: engine.bulk_count(&form.target()).await?,
-        chips: form.wanted.chips(),
+        chips: form.filter.chips(),
         queues: engine.stats().await?.queues.keys().map(ToString::to_string).collect(),
-        rows: jobs.iter().map(|job| Row::of(job, now)).collect(),
-        shell,
+        rows: jobs.iter().map(|job| JobRow::of(job, now)).collect(),
+        layout,
         words,
         form,
         problem,
@@ -188,17 +188,17 @@ impl Form {
     fn read(body: &str, engine: &Engine) -> Form {
         let mut form = Form {
             action: String::new(),
-            everything: Everything::Selected,
+            scope: Scope::Selected,
             ids: Vec::new(),
             queue: String::new(),
             priority: String::new(),
-            wanted: Wanted::read(body, engine.now()),
+            filter: JobFilter::read(body, engine.now()),
         };
-        form.wanted.query = form.wanted.query.from_the_start();
+        form.filter.query = form.filter.query.from_the_start();
         for (name, value) in url::form_urlencoded::parse(body.as_bytes()) {
             match &*name {
                 "action" => form.action = value.into_owned(),
-                "scope" if value == "matching" => form.everything = Everything::Matching,
+                "scope" if value == "matching" => form.scope = Scope::Matching,
                 "id" => form.ids.extend(value.parse::<JobId>().ok()),
                 "to_queue" => form.queue = value.trim().to_owned(),
                 "to_priority" => form.priority = value.trim().to_owned(),
@@ -210,17 +210,17 @@ impl Form {
     }
 
     fn is_empty(&self) -> bool {
-        self.everything == Everything::Selected && self.ids.is_empty()
+        self.scope == Scope::Selected && self.ids.is_empty()
     }
 
     fn is_matching(&self) -> bool {
-        self.everything == Everything::Matching
+        self.scope == Scope::Matching
     }
 
     fn target(&self) -> Target {
-        match self.everything {
-            Everything::Selected => Target::Jobs(self.ids.clone()),
-            Everything::Matching => Target::Matching(Box::new(self.wanted.query.clone())),
+        match self.scope {
+            Scope::Selected => Target::Jobs(self.ids.clone()),
+            Scope::Matching => Target::Matching(Box::new(self.filter.query.clone())),
         }
     }
 
@@ -247,7 +247,7 @@ impl Form {
     }
 }
 
-impl Confirm {
+impl ConfirmPage {
     /// How many jobs, in words.
     fn jobs(&self) -> String {
         counted(self.count)
@@ -264,42 +264,42 @@ fn counted(count: Count) -> String {
 
 #[derive(Template)]
 #[template(path = "bulk.html")]
-struct Show {
-    shell: Shell,
-    run: View,
+struct RunPage {
+    layout: Layout,
+    run: RunView,
 }
 
 #[derive(Template)]
 #[template(path = "bulk_list.html")]
-struct List {
-    shell: Shell,
-    runs: Vec<View>,
+struct RunsPage {
+    layout: Layout,
+    runs: Vec<RunView>,
 }
 
 /// A run as pages show it.
-struct View {
+struct RunView {
     report: BulkReport,
-    words: Words,
-    began: When,
+    words: ActionText,
+    began: TimeText,
     took: String,
     chips: Vec<Chip>,
     link: String,
 }
 
-impl View {
-    fn of(report: BulkReport, now: Time) -> View {
+impl RunView {
+    fn of(report: BulkReport, now: Time) -> RunView {
         let (link, chips) = match &report.target {
             Target::Jobs(_) => ("jobs".to_owned(), Vec::new()),
             Target::Matching(query) => {
-                let wanted = Wanted::of(query.as_ref().clone());
-                (wanted.link(), wanted.chips())
+                let filter = JobFilter::of(query.as_ref().clone());
+                (filter.link(), filter.chips())
             }
         };
-        let fallback = || Words { verb: "", doing: "", done: "", meaning: "", button: "" };
+        let fallback = || ActionText { verb: "", doing: "", done: "", meaning: "", button: "" };
         let end = report.progress.ended.as_ref().map_or(now, |(at, _)| *at);
-        View {
+        RunView {
             words: words(report.action.as_str()).unwrap_or_else(fallback),
-            began: When::new(report.began, now),
+            began: TimeText::new(report.began, now),
             took: length(end.since(report.began)),
             chips,
             link,
@@ -366,21 +366,21 @@ pub async fn show(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Re
     let report = id.parse::<BulkId>().ok().and_then(|id| engine.bulk_report(id));
     let Some(report) = report else { return Err(forgotten()) };
     let now = engine.now();
-    let mut shell = Shell::still("Bulk run", Section::Jobs, now);
-    let run = View::of(report, now);
-    shell.title = match run.running() {
+    let mut layout = Layout::fixed("Bulk run", Section::Jobs, now);
+    let run = RunView::of(report, now);
+    layout.title = match run.running() {
         true => format!("{} {}", run.words.doing, run.jobs()),
         false => format!("{} {}", run.words.verb, run.badge().0),
     };
-    Ok(page(StatusCode::OK, &Show { shell, run }))
+    Ok(page(StatusCode::OK, &RunPage { layout, run }))
 }
 
 /// `GET /jobs/bulk`
 pub async fn list(Has(engine): Has<Engine>) -> Response {
     let now = engine.now();
-    let shell = Shell::still("Bulk runs", Section::Jobs, now);
-    let runs = engine.bulk_reports().into_iter().map(|report| View::of(report, now)).collect();
-    page(StatusCode::OK, &List { shell, runs })
+    let layout = Layout::fixed("Bulk runs", Section::Jobs, now);
+    let runs = engine.bulk_reports().into_iter().map(|report| RunView::of(report, now)).collect();
+    page(StatusCode::OK, &RunsPage { layout, runs })
 }
 
 /// `POST /jobs/bulk/{id}/stop`

@@ -1,5 +1,5 @@
-//! What the address of a list of jobs asks for, and the addresses of lists near it: every filter is in
-//! the address, so a list can be bookmarked, sent to somebody, and gone back to.
+//! The filter of a job list as its URL encodes it, and the URLs of related lists. Every condition is part of
+//! the URL, so a list can be bookmarked, shared and revisited.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -12,53 +12,52 @@ use crate::job::{Invalid, JobQuery, PageCursor, State, Time, add_names, moment};
 use crate::ui::layout::error::sentence;
 use crate::ui::submit::form_value::cut_list;
 
-/// Values of one field that an address may have.
-/// Conditions that are shown: the address of the list stands in each of them.
+/// The most conditions shown as chips. Each chip repeats the whole URL of the list, so their number is bounded.
 const MAX_CHIPS: usize = 40;
 
-/// A list of jobs as its address tells it.
+/// The filter of a job list, as read from a URL or a form.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    /// Which jobs, and from where on.
+pub struct JobFilter {
+    /// Which jobs the list holds, and where the page begins.
     pub query: JobQuery,
-    /// What could not be understood; the query is then not to be asked.
+    /// The conditions that could not be parsed. When there are any, the query must not run.
     pub problems: Vec<String>,
-    /// Jobs that were looked through on the pages before this one, in a search that takes several.
+    /// How many jobs the earlier pages of this search have examined.
     pub seen: u64,
-    /// The fields as they were typed, to be shown again when they are wrong.
+    /// The fields as they were typed, so that an invalid value can be shown again.
     typed: Vec<(String, String)>,
 }
 
-/// A condition in force, with the address of the list without it.
+/// One active condition, with the URL of the list without it.
 pub struct Chip {
-    /// What it is about.
+    /// The field that the condition filters on.
     pub name: &'static str,
-    /// What it asks for.
+    /// The value that the field must have.
     pub value: String,
-    /// The list without it.
+    /// The URL of the list without this condition.
     pub without: String,
 }
 
-impl Wanted {
-    /// Reads the pairs of a query string or of a form; passes over those that are not about the list.
-    pub fn read(text: &str, now: Time) -> Wanted {
-        let mut wanted = Wanted::default();
+impl JobFilter {
+    /// Parses the pairs of a query string or a form body and ignores those that belong to something else.
+    pub fn read(text: &str, now: Time) -> JobFilter {
+        let mut filter = JobFilter::default();
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
             let value = value.trim();
             if !value.is_empty() {
-                wanted.take(&name, value, now);
+                filter.take(&name, value, now);
             }
-            if wanted.problems.len() >= MAX_ERRORS {
-                wanted.problems.truncate(MAX_ERRORS);
+            if filter.problems.len() >= MAX_ERRORS {
+                filter.problems.truncate(MAX_ERRORS);
                 break;
             }
         }
-        wanted
+        filter
     }
 
-    /// The list that a query finds.
-    pub fn of(query: JobQuery) -> Wanted {
-        Wanted { query, ..Wanted::default() }
+    /// The filter that runs a given query.
+    pub fn of(query: JobQuery) -> JobFilter {
+        JobFilter { query, ..JobFilter::default() }
     }
 
     fn take(&mut self, name: &str, value: &str, now: Time) {
@@ -93,7 +92,7 @@ impl Wanted {
         self.problems.extend(wrong.map(|invalid| sentence(&invalid.to_string())));
     }
 
-    /// The fields of this list, as addresses and forms carry them, without its place.
+    /// The filter as pairs for a URL or a form, without the page cursor.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let query = &self.query;
         let terms: Vec<String> = query.terms.iter().map(ToString::to_string).collect();
@@ -109,7 +108,7 @@ impl Wanted {
         fields.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
 
-    /// `1h` stays `1h`: a list of the last hour is that of the last hour tomorrow, too.
+    /// A relative time stays as it was typed: a bookmarked list of the last hour (`1h`) still means that tomorrow.
     fn time(&self, name: &str, at: Option<Time>) -> String {
         let typed = self.typed.iter().rfind(|(typed, _)| typed == name);
         match (at, typed) {
@@ -119,7 +118,7 @@ impl Wanted {
         }
     }
 
-    /// What a form's field shows: what is in force, or what was typed when that is wrong.
+    /// The text of a form field: the active value, or the typed text when it is invalid.
     pub fn field(&self, name: &str) -> String {
         if !self.problems.is_empty() {
             let typed = self.typed.iter().filter(|(typed, _)| typed == name);
@@ -129,12 +128,12 @@ impl Wanted {
         fields.into_iter().find(|(field, _)| *field == name).map_or(String::new(), |(_, v)| v)
     }
 
-    /// The address of the list, from its beginning.
+    /// The URL of the first page of the list.
     pub fn link(&self) -> String {
         address(&self.fields())
     }
 
-    /// The address of what follows a place of this list; `seen` jobs were looked through in vain.
+    /// The URL of the page after a cursor; `seen` is how many jobs the search has examined so far.
     pub fn further(&self, after: PageCursor, seen: Option<u64>) -> String {
         let mut fields = self.fields();
         fields.push(("after", after.to_string()));
@@ -142,19 +141,19 @@ impl Wanted {
         address(&fields)
     }
 
-    /// The address of the same list in one state, or in all.
+    /// The URL of the same list in one state, or in all states.
     pub fn in_state(&self, state: Option<State>) -> String {
         self.with(|query| query.states = state.into_iter().collect())
     }
 
-    /// The address of this list in its states without any other condition.
+    /// The URL of this list with its states as the only condition.
     pub fn cleared(&self) -> String {
         let states = self.query.states.clone();
         let query = JobQuery { states, ..JobQuery::default() };
-        Wanted::of(query).link()
+        JobFilter::of(query).link()
     }
 
-    /// Whether anything but one state narrows the list.
+    /// Whether the list has any condition besides a single state.
     pub fn is_filtered(&self) -> bool {
         let query = &self.query;
         query.states.len() > 1
@@ -162,7 +161,7 @@ impl Wanted {
             || !self.problems.is_empty()
     }
 
-    /// The state whose tab is lit; `None` when there is no single one.
+    /// The state whose tab is active; `None` when the filter names no state or several.
     pub fn state(&self) -> Option<State> {
         match self.query.states.as_slice() {
             [state] => Some(*state),
@@ -170,7 +169,7 @@ impl Wanted {
         }
     }
 
-    /// Which counters the tabs show, as the script names them; empty when none apply.
+    /// The scope of the counters on the tabs, as the script names it; empty when the server keeps no such counters.
     pub fn scope(&self) -> String {
         let query = &self.query;
         let only =
@@ -184,7 +183,7 @@ impl Wanted {
         }
     }
 
-    /// The conditions in force, each with a way to take it away.
+    /// The active conditions, each with the URL of the list without it.
     pub fn chips(&self) -> Vec<Chip> {
         let query = &self.query;
         let conditions = query.queues.len() + query.kinds.len() + query.tags.len();
@@ -227,8 +226,8 @@ impl Wanted {
                 without,
             });
         }
-        for (place, term) in query.terms.iter().enumerate() {
-            let without = self.with(|query| drop(query.terms.remove(place)));
+        for (index, term) in query.terms.iter().enumerate() {
+            let without = self.with(|query| drop(query.terms.remove(index)));
             chips.push(Chip { name: "", value: term.to_string(), without });
         }
         chips
@@ -241,7 +240,7 @@ impl Wanted {
     }
 }
 
-/// `15m` is `15m ago` to people; a moment is a moment.
+/// A relative time as people read it: `15m` becomes `15m ago`; an absolute time stays as it is.
 fn ago(text: &str) -> String {
     if text.len() < 10 && !text.contains('-') { format!("{text} ago") } else { text.to_owned() }
 }
@@ -275,8 +274,8 @@ mod tests {
     use super::*;
     use crate::job::MAX_NAMES;
 
-    fn read(text: &str) -> Wanted {
-        Wanted::read(text, Time::from_millis(1_800_000_000_000))
+    fn read(text: &str) -> JobFilter {
+        JobFilter::read(text, Time::from_millis(1_800_000_000_000))
     }
 
     #[test]
@@ -292,17 +291,17 @@ mod tests {
             ("since=1h&q=%22two+words%22", "jobs?since=1h&q=%22two+words%22"),
             ("queue=a&queue=b,a", "jobs?queue=a%2Cb"),
         ] {
-            let wanted = read(text);
-            assert_eq!((wanted.link(), &wanted.problems), (link.to_owned(), &vec![]), "{text}");
+            let filter = read(text);
+            assert_eq!((filter.link(), &filter.problems), (link.to_owned(), &vec![]), "{text}");
             assert_eq!(read(link.trim_start_matches("jobs").trim_start_matches('?')).link(), link);
         }
     }
 
     #[test]
     fn every_condition_has_a_chip_that_takes_it_away() {
-        let wanted = read("state=running,available&queue=a&tag=t&since=2h&q=boom+error:x");
+        let filter = read("state=running,available&queue=a&tag=t&since=2h&q=boom+error:x");
         let chips: Vec<(&str, String)> =
-            wanted.chips().into_iter().map(|chip| (chip.name, chip.value)).collect();
+            filter.chips().into_iter().map(|chip| (chip.name, chip.value)).collect();
         let shown = [
             ("state", "running"),
             ("state", "available"),
@@ -313,7 +312,7 @@ mod tests {
             ("", "error:x"),
         ];
         assert_eq!(chips, shown.map(|(name, value)| (name, value.to_owned())));
-        let without = wanted.chips().pop().unwrap().without;
+        let without = filter.chips().pop().unwrap().without;
         assert_eq!(without, "jobs?state=running%2Cavailable&queue=a&tag=t&since=2h&q=boom");
         assert!(read("state=running").chips().is_empty());
     }
@@ -329,15 +328,15 @@ mod tests {
             format!("tag={}", "\u{1},".repeat(30_000)),
             bad,
         ] {
-            let wanted = read(&text);
-            assert!((1..=MAX_ERRORS).contains(&wanted.problems.len()), "{:?}", wanted.problems);
-            assert!(wanted.query.queues.len() <= MAX_NAMES && wanted.query.tags.is_empty());
-            assert!(wanted.problems.iter().map(String::len).sum::<usize>() < 10_000);
+            let filter = read(&text);
+            assert!((1..=MAX_ERRORS).contains(&filter.problems.len()), "{:?}", filter.problems);
+            assert!(filter.query.queues.len() <= MAX_NAMES && filter.query.tags.is_empty());
+            assert!(filter.problems.iter().map(String::len).sum::<usize>() < 10_000);
         }
-        let wanted = read(&format!("queue={0}&kind={0}&tag={0}", names(100)));
-        assert!(wanted.problems.is_empty());
-        let shown: usize = wanted.chips().iter().map(|chip| chip.without.len()).sum();
-        assert!(shown <= 3 * wanted.link().len(), "{shown} bytes of addresses");
+        let filter = read(&format!("queue={0}&kind={0}&tag={0}", names(100)));
+        assert!(filter.problems.is_empty());
+        let shown: usize = filter.chips().iter().map(|chip| chip.without.len()).sum();
+        assert!(shown <= 3 * filter.link().len(), "{shown} bytes of addresses");
     }
 
     #[test]
@@ -357,11 +356,11 @@ mod tests {
 
     #[test]
     fn every_field_that_cannot_be_read_is_named_and_kept() {
-        let wanted = read("state=done&after=x&q=colour:red&queue=two+words");
-        assert_eq!(wanted.problems.len(), 4, "{:?}", wanted.problems);
-        assert!(wanted.problems[0].contains("completed"), "{:?}", wanted.problems);
+        let filter = read("state=done&after=x&q=colour:red&queue=two+words");
+        assert_eq!(filter.problems.len(), 4, "{:?}", filter.problems);
+        assert!(filter.problems[0].contains("completed"), "{:?}", filter.problems);
         assert_eq!(
-            (wanted.field("queue"), wanted.field("q")),
+            (filter.field("queue"), filter.field("q")),
             ("two words".into(), "colour:red".into())
         );
     }
@@ -378,9 +377,9 @@ mod tests {
             "state=no&".repeat(20_000),
             format!("queue={}", ", ,a b".repeat(20_000)),
         ] {
-            let wanted = read(&text);
-            assert!(!wanted.problems.is_empty() && wanted.problems.len() < 50, "{text:.50}");
-            let chips = wanted.chips();
+            let filter = read(&text);
+            assert!(!filter.problems.is_empty() && filter.problems.len() < 50, "{text:.50}");
+            let chips = filter.chips();
             let size: usize = chips.iter().map(|chip| chip.without.len()).sum();
             assert!(size < 50_000, "{text:.50}: {size} bytes of addresses");
         }

@@ -12,11 +12,11 @@ use crate::engine::{Engine, Stats};
 use crate::job::{JobId, JobQuery, Kind, State};
 
 use super::layout::error::UiError;
-use super::layout::page::{Section, Shell, page, see_other};
+use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::filters;
-use super::parts::job_row::Row;
-use super::parts::load::is_crowded;
-use job_filter::Wanted;
+use super::parts::job_row::JobRow;
+use super::parts::load::is_busy;
+use job_filter::JobFilter;
 
 /// Rows on a page: a few screens, quick to read and to render.
 pub const LIMIT: usize = 50;
@@ -26,18 +26,18 @@ const MAX_OFFERED: usize = 100;
 #[derive(Template)]
 #[template(path = "jobs.html")]
 struct Jobs {
-    shell: Shell,
-    wanted: Wanted,
+    layout: Layout,
+    filter: JobFilter,
     heading: &'static str,
     tabs: Vec<Tab>,
-    offers: Offers,
-    rows: Vec<Row>,
+    suggestions: Suggestions,
+    rows: Vec<JobRow>,
     /// What the counters say that the filter lets through, if they reach.
     matching: Option<u64>,
-    looked: Option<Looked>,
+    search: Option<SearchProgress>,
     next: Option<String>,
     /// Whether too much happens to follow all of it.
-    crowded: bool,
+    busy: bool,
     /// Bulk runs under way.
     runs: usize,
 }
@@ -52,14 +52,14 @@ struct Tab {
 }
 
 /// What fields suggest while somebody types.
-struct Offers {
+struct Suggestions {
     queues: Vec<String>,
     kinds: Vec<String>,
     tags: Vec<String>,
 }
 
 /// How far a search has come that takes more than one page.
-struct Looked {
+struct SearchProgress {
     through: u64,
     of: u64,
     /// Where it goes on by itself.
@@ -68,52 +68,52 @@ struct Looked {
 
 /// `GET /jobs`
 pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<Response, UiError> {
-    let mut wanted = Wanted::read(text.as_deref().unwrap_or_default(), engine.now());
-    wanted.query.limit = LIMIT;
-    if let Some(id) = pasted_id(&wanted)
+    let mut filter = JobFilter::read(text.as_deref().unwrap_or_default(), engine.now());
+    filter.query.limit = LIMIT;
+    if let Some(id) = pasted_id(&filter)
         && engine.job(id).await?.0.is_some()
     {
         return Ok(see_other(&format!("jobs/{id}")).into_response());
     }
     let stats = engine.stats().await?;
-    let found = match wanted.problems.is_empty() {
-        true => Some(engine.jobs(wanted.query.clone()).await?),
+    let found = match filter.problems.is_empty() {
+        true => Some(engine.jobs(filter.query.clone()).await?),
         false => None,
     };
-    let dead = wanted.state() == Some(State::Discarded);
+    let dead = filter.state() == Some(State::Discarded);
     let (heading, section) =
         if dead { ("Dead letters", Section::DeadLetters) } else { ("Jobs", Section::Jobs) };
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
     let now = engine.now();
-    let shell = Shell::live(heading, section, cursor, now);
+    let layout = Layout::live(heading, section, cursor, now);
     let jobs = found.as_ref().map_or(&[][..], |page| &page.jobs);
     let next = found.as_ref().and_then(|page| page.next);
-    let through = wanted.seen + found.as_ref().map_or(0, |page| page.examined);
+    let through = filter.seen + found.as_ref().map_or(0, |page| page.examined);
     let goes_on = next.filter(|_| jobs.len() < LIMIT);
-    let next = next.map(|next| wanted.further(next, goes_on.map(|_| through)));
-    let looked = (goes_on.is_some() || wanted.seen > 0).then(|| {
+    let next = next.map(|next| filter.further(next, goes_on.map(|_| through)));
+    let search = (goes_on.is_some() || filter.seen > 0).then(|| {
         let of = stats.states.values().sum();
         let through = if next.is_some() { through.min(of) } else { of };
-        Looked { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
+        SearchProgress { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
     });
-    let rows: Vec<Row> = jobs.iter().map(|job| Row::of(job, now)).collect();
-    let status = match wanted.problems.is_empty() {
+    let rows: Vec<JobRow> = jobs.iter().map(|job| JobRow::of(job, now)).collect();
+    let status = match filter.problems.is_empty() {
         true => StatusCode::OK,
         false => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let runs = engine.bulk_reports();
     let list = Jobs {
         heading,
-        tabs: tabs(&wanted, &stats),
-        offers: Offers::new(&engine, &stats, &rows),
-        matching: stats.count(&wanted.query),
+        tabs: tabs(&filter, &stats),
+        suggestions: Suggestions::new(&engine, &stats, &rows),
+        matching: stats.count(&filter.query),
         rows,
-        looked,
+        search,
         next,
-        crowded: is_crowded(&engine),
+        busy: is_busy(&engine),
         runs: runs.iter().filter(|run| run.progress.ended.is_none()).count(),
-        shell,
-        wanted,
+        layout,
+        filter,
     };
     Ok(page(status, &list))
 }
@@ -121,14 +121,14 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
 impl Jobs {
     /// Whether the search has more to look through before the page is full.
     fn goes_on(&self) -> bool {
-        self.looked.as_ref().is_some_and(|looked| looked.next.is_some())
+        self.search.as_ref().is_some_and(|search| search.next.is_some())
     }
 
     fn dead(&self) -> bool {
-        self.wanted.state() == Some(State::Discarded)
+        self.filter.state() == Some(State::Discarded)
     }
 
-    /// What the field for the time of submission offers; what is in force stands there too.
+    /// What the field for the time of submission suggestions; what is in force stands there too.
     fn spans(&self) -> Vec<(String, String)> {
         let known = [
             ("", "any time"),
@@ -139,7 +139,7 @@ impl Jobs {
         ];
         let mut spans: Vec<(String, String)> =
             known.map(|(value, label)| (value.into(), label.into())).into();
-        let since = self.wanted.field("since");
+        let since = self.filter.field("since");
         if spans.iter().all(|(value, _)| *value != since) {
             spans.push((since.clone(), format!("since {since}")));
         }
@@ -148,19 +148,19 @@ impl Jobs {
 }
 
 /// The id that was put into the search field and nothing else: it leads to its job.
-fn pasted_id(wanted: &Wanted) -> Option<JobId> {
-    match wanted.query.terms.as_slice() {
+fn pasted_id(filter: &JobFilter) -> Option<JobId> {
+    match filter.query.terms.as_slice() {
         [term] => term.to_string().parse().ok(),
         [] | [_, _, ..] => None,
     }
 }
 
-impl Offers {
+impl Suggestions {
     /// Queues and kinds that jobs have or can have, and the tags in sight.
-    fn new(engine: &Engine, stats: &Stats, rows: &[Row]) -> Self {
+    fn new(engine: &Engine, stats: &Stats, rows: &[JobRow]) -> Self {
         let known = engine.kinds().into_iter().map(|info| &info.kind);
         let kinds = known.chain(stats.kinds.keys()).map(Kind::to_string);
-        Offers {
+        Suggestions {
             queues: few(stats.queues.keys().map(ToString::to_string)),
             kinds: few(kinds),
             tags: few(rows.iter().flat_map(|row| row.tags.iter().cloned())),
@@ -176,16 +176,16 @@ fn few(names: impl Iterator<Item = String>) -> Vec<String> {
     names
 }
 
-fn tabs(wanted: &Wanted, stats: &Stats) -> Vec<Tab> {
+fn tabs(filter: &JobFilter, stats: &Stats) -> Vec<Tab> {
     let states = State::ALL.map(|state| (state.as_str(), label(state), Some(state)));
     let all = [("", "All", None)];
     let tab = |(name, label, state): (&'static str, &'static str, Option<State>)| Tab {
         name,
         label,
-        link: wanted.in_state(state),
+        link: filter.in_state(state),
         count: stats
-            .count(&JobQuery { states: state.into_iter().collect(), ..wanted.query.clone() }),
-        current: wanted.state() == state && wanted.query.states.len() < 2,
+            .count(&JobQuery { states: state.into_iter().collect(), ..filter.query.clone() }),
+        current: filter.state() == state && filter.query.states.len() < 2,
     };
     all.into_iter().chain(states).map(tab).collect()
 }

@@ -23,15 +23,23 @@ const SVG: &str = "image/svg+xml";
 pub const ASSETS: &[Asset] = &[
     Asset { name: "app.css", media_type: CSS, body: include_str!("../../../static/app.css") },
     Asset { name: "app.js", media_type: JS, body: include_str!("../../../static/app.js") },
-    Asset { name: "board.js", media_type: JS, body: include_str!("../../../static/board.js") },
+    Asset {
+        name: "dashboard.js",
+        media_type: JS,
+        body: include_str!("../../../static/dashboard.js"),
+    },
     Asset { name: "chart.js", media_type: JS, body: include_str!("../../../static/chart.js") },
     Asset { name: "copy.js", media_type: JS, body: include_str!("../../../static/copy.js") },
-    Asset { name: "crowd.js", media_type: JS, body: include_str!("../../../static/crowd.js") },
-    Asset { name: "heal.js", media_type: JS, body: include_str!("../../../static/heal.js") },
+    Asset { name: "load.js", media_type: JS, body: include_str!("../../../static/load.js") },
+    Asset { name: "reload.js", media_type: JS, body: include_str!("../../../static/reload.js") },
     Asset { name: "home.js", media_type: JS, body: include_str!("../../../static/home.js") },
     Asset { name: "job.js", media_type: JS, body: include_str!("../../../static/job.js") },
     Asset { name: "jobs.js", media_type: JS, body: include_str!("../../../static/jobs.js") },
-    Asset { name: "keys.js", media_type: JS, body: include_str!("../../../static/keys.js") },
+    Asset {
+        name: "shortcuts.js",
+        media_type: JS,
+        body: include_str!("../../../static/shortcuts.js"),
+    },
     Asset { name: "live.js", media_type: JS, body: include_str!("../../../static/live.js") },
     Asset { name: "new-job.js", media_type: JS, body: include_str!("../../../static/new-job.js") },
     Asset {
@@ -41,9 +49,13 @@ pub const ASSETS: &[Asset] = &[
     },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../../static/stream.js") },
     Asset { name: "theme.js", media_type: JS, body: include_str!("../../../static/theme.js") },
-    Asset { name: "trouble.js", media_type: JS, body: include_str!("../../../static/trouble.js") },
+    Asset {
+        name: "tab-status.js",
+        media_type: JS,
+        body: include_str!("../../../static/tab-status.js"),
+    },
     Asset { name: "updates.js", media_type: JS, body: include_str!("../../../static/updates.js") },
-    Asset { name: "when.js", media_type: JS, body: include_str!("../../../static/when.js") },
+    Asset { name: "time.js", media_type: JS, body: include_str!("../../../static/time.js") },
     Asset {
         name: "favicon.svg",
         media_type: SVG,

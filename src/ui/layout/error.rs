@@ -9,7 +9,7 @@ use crate::engine::{ControlError, EngineError, StoreError};
 use crate::http::layers::base_path;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 
-use super::page::{Section, Shell, page};
+use super::page::{Layout, Section, page};
 
 /// An answer in the form of an error page.
 #[derive(Debug)]
@@ -27,10 +27,10 @@ pub struct UiError {
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
-    shell: Shell,
+    layout: Layout,
     error: &'a UiError,
-    /// The trouble passes, and loading the page again is harmless.
-    heals: bool,
+    /// Whether the error passes by itself and reloading the page is harmless.
+    auto_reload: bool,
 }
 
 /// The answer to an address that leads nowhere.
@@ -131,11 +131,11 @@ impl From<ControlError> for UiError {
 
 impl IntoResponse for UiError {
     fn into_response(self) -> Response {
-        let shell = Shell::error(self.title.clone());
+        let layout = Layout::error(self.title.clone());
         let passes =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        let heals = passes && base_path::can_be_reloaded();
-        let mut answer = page(self.status, &ErrorPage { shell, error: &self, heals });
+        let auto_reload = passes && base_path::can_be_reloaded();
+        let mut answer = page(self.status, &ErrorPage { layout, error: &self, auto_reload });
         if passes {
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }

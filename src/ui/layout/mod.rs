@@ -2,5 +2,6 @@
 
 pub mod assets;
 pub mod error;
+pub mod form_body;
 pub mod page;
 pub mod static_files;

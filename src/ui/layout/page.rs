@@ -1,5 +1,5 @@
-//! What surrounds every page: title, navigation, the files to load and the place its socket starts at.
-//! Rendering goes through here so that a template's failure is an answer, never a panic.
+//! The layout around every page: title, navigation, the files to load, and the cursor that its event stream
+//! starts from. Every page is rendered here, so that a failing template becomes an error response, not a panic.
 
 use askama::Template;
 use axum::http::{HeaderName, StatusCode, header};
@@ -10,27 +10,29 @@ use crate::job::{Cursor, Time};
 
 use super::assets;
 
-/// The frame around a page; the template `layout.html` reads it.
-pub struct Shell {
-    /// The browser's title, without the product's name.
+/// The data of `templates/layout.html`, which every page extends.
+pub struct Layout {
+    /// The title of the page, without the product name.
     pub title: String,
-    /// Which entry of the navigation is lit.
+    /// The part of the dashboard that the navigation highlights.
     pub section: Section,
-    /// The place in the log that the page shows; its socket starts there. `None`: the page has no socket.
+    /// The position in the event log that the page reflects; its event stream continues from there. `None` when
+    /// the page does not follow events.
     pub cursor: Option<Cursor>,
-    /// What every address on the page is relative to: the base path, with a slash at its end.
+    /// The base path with a trailing slash; every URL on the page is relative to it.
     pub base: String,
-    /// The page's own address, for links to its parts: `#main` alone would be a part of `base`.
+    /// The URL of the page itself, for links to its own fragments: a bare `#main` would be relative to `base`.
     pub here: String,
-    /// The folder of scripts and styles.
+    /// The URL of the folder with scripts and styles.
     pub assets: String,
-    /// What the engine's clock said, so that the browser shows relative times by it. `None`: the page has no times.
+    /// The time of the engine's clock, which the browser counts relative times from. `None` when the page shows
+    /// no times.
     pub now: Option<Time>,
-    /// The version at the foot of the page.
+    /// The version shown in the footer.
     pub version: &'static str,
 }
 
-/// The parts of the dashboard, as the navigation names them.
+/// The parts of the dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
     /// The overview.
@@ -47,24 +49,24 @@ pub enum Section {
     Queues,
     /// One queue.
     Queue,
-    /// Groups of failures.
+    /// The list of failure groups.
     Failures,
-    /// One group of failures.
+    /// One failure group.
     Failure,
-    /// Cron entries.
+    /// The list of schedules.
     Schedules,
-    /// One cron entry, or a new one.
+    /// One schedule, or the form for a new one.
     Schedule,
-    /// Who runs what.
+    /// The list of running attempts.
     Workers,
-    /// The operator's page.
+    /// The page for operators.
     System,
-    /// Anything else: an error page.
+    /// No part of the navigation, as for an error page.
     None,
 }
 
 impl Section {
-    /// The name that scripts know the page by.
+    /// The name by which scripts recognize the page.
     pub fn as_str(self) -> &'static str {
         match self {
             Section::Home => "home",
@@ -84,20 +86,20 @@ impl Section {
     }
 }
 
-impl Shell {
-    /// A page whose socket starts at `cursor`, with times as they are seen from `now`.
+impl Layout {
+    /// The layout of a page that follows events from `cursor` on and shows times relative to `now`.
     pub fn live(title: impl Into<String>, section: Section, cursor: Cursor, now: Time) -> Self {
-        Shell { cursor: Some(cursor), ..Shell::still(title, section, now) }
+        Layout { cursor: Some(cursor), ..Layout::fixed(title, section, now) }
     }
 
-    /// A page that nothing changes, with times as they are seen from `now`.
-    pub fn still(title: impl Into<String>, section: Section, now: Time) -> Self {
-        Shell { section, now: Some(now), ..Shell::error(title) }
+    /// The layout of a page that does not follow events and shows times relative to `now`.
+    pub fn fixed(title: impl Into<String>, section: Section, now: Time) -> Self {
+        Layout { section, now: Some(now), ..Layout::error(title) }
     }
 
-    /// A page that says what went wrong: nothing changes it, and no time stands on it.
+    /// The layout of an error page, which neither follows events nor shows times.
     pub fn error(title: impl Into<String>) -> Self {
-        Shell {
+        Layout {
             title: title.into(),
             section: Section::None,
             cursor: None,
@@ -109,27 +111,27 @@ impl Shell {
         }
     }
 
-    /// Whether the navigation entry is the page shown.
+    /// Whether a navigation entry is the current one.
     pub fn is(&self, section: Section) -> bool {
         self.section == section
     }
 }
 
-/// The answer to a form: 303 to another page. `relative` is its address as templates write it.
+/// The response to a form: a 303 redirect to another page. `relative` is its URL as templates write it.
 pub fn see_other(relative: &str) -> Redirect {
     Redirect::to(&base_path::url(relative))
 }
 
-/// `no-cache` asks again each time and still lets the browser's back button be instant.
+/// `no-cache` makes the browser revalidate each time, while its back button stays instant.
 const HEADERS: [(HeaderName, &str); 2] =
     [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
 
-/// A page as the answer to a request.
+/// Renders a page as the response to a request.
 pub fn page<T: Template>(status: StatusCode, template: &T) -> Response {
     match template.render() {
         Ok(html) => (status, HEADERS, html).into_response(),
         Err(error) => {
-            tracing::error!(%error, "a page could not be rendered");
+            tracing::error!(%error, "page could not be rendered");
             (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered").into_response()
         }
     }

@@ -5,7 +5,7 @@ use crate::engine::{Latency, Point};
 use crate::job::Time;
 
 use super::filters::rate;
-use super::time_format::{When, length};
+use super::time_format::{TimeText, length};
 
 /// The size that charts are drawn in; they stretch to the width they get.
 pub const WIDTH: f64 = 300.0;
@@ -62,7 +62,7 @@ pub struct Mark {
     /// Where.
     pub x: f64,
     /// When.
-    pub at: When,
+    pub at: TimeText,
 }
 
 /// The last minutes of a queue in small: completed jobs as a filled line, and what the script needs to go on.
@@ -265,7 +265,9 @@ fn marks(grid: &Grid, starts: &[Time], now: Time) -> Vec<Mark> {
     let length = grid.columns as f64 * grid.width as f64;
     let x = |at: Time| (at.millis() as f64 / 1_000.0 - first as f64) / length * WIDTH;
     let within = starts.iter().filter(|at| (0.0..=WIDTH).contains(&x(**at)));
-    within.map(|at| Mark { x: (x(*at) * 10.0).round() / 10.0, at: When::new(*at, now) }).collect()
+    within
+        .map(|at| Mark { x: (x(*at) * 10.0).round() / 10.0, at: TimeText::new(*at, now) })
+        .collect()
 }
 
 /// A line through the values from left to right; broken where there is none.

@@ -1,14 +1,14 @@
-//! One job as a row of a list; home and the lists share it, and so does the script that patches rows.
+//! A job as a row of a list. The home page and all lists share it; `static/live.js` updates such rows in place.
 
 use crate::job::{Job, State, Time};
 
-use super::time_format::When;
+use super::time_format::TimeText;
 
-/// What a row shows.
-pub struct Row {
-    /// The whole id, for links and for the script.
+/// The values that a row shows.
+pub struct JobRow {
+    /// The full id, for links and scripts.
     pub id: String,
-    /// The end of it, for people.
+    /// The last characters of the id, for people.
     pub short: String,
     /// The kind.
     pub kind: String,
@@ -18,21 +18,21 @@ pub struct Row {
     pub tags: Vec<String>,
     /// The state, for its badge.
     pub state: State,
-    /// Attempts charged so far.
+    /// The attempts charged so far.
     pub attempt: u16,
-    /// Attempts it may take.
+    /// The attempts that the job may take.
     pub max_attempts: u16,
-    /// When it changed last, or when it is due while it waits for its time.
-    pub when: When,
-    /// The first line of the last error, while the job is not completed.
+    /// The time of the last change, or the due time of a job that waits for it.
+    pub when: TimeText,
+    /// The first line of the last error, unless the job completed.
     pub error: Option<String>,
 }
 
-/// Characters of an error that a row can show; the script cuts at the same length.
+/// The most characters of an error that a row shows. Pages pass this length to the scripts.
 pub const ERROR_EXCERPT: usize = 160;
 
-impl Row {
-    /// The row of a job.
+impl JobRow {
+    /// Builds the row of a job.
     pub fn of(job: &Job, now: Time) -> Self {
         let failure = match job.status.state {
             State::Completed => None,
@@ -43,7 +43,7 @@ impl Row {
             | State::Discarded
             | State::Cancelled => job.last_failure(),
         };
-        Row {
+        JobRow {
             id: job.id.to_string(),
             short: job.id.short(),
             kind: job.labels.kind.to_string(),
@@ -52,13 +52,13 @@ impl Row {
             state: job.status.state,
             attempt: job.status.attempt,
             max_attempts: job.status.max_attempts,
-            when: When::new(moment(job), now),
+            when: TimeText::new(moment(job), now),
             error: failure.map(|failure| excerpt(&failure.message)),
         }
     }
 }
 
-/// The moment that matters in the job's state.
+/// The time that matters most in the job's state.
 fn moment(job: &Job) -> Time {
     match job.status.state {
         State::Scheduled | State::Retryable => job.run_at,

@@ -1,11 +1,12 @@
-//! Whether so much happens that a page cannot show each event. Pages tell the script `crowd.js` the bound.
+//! Decides whether the server is so busy that a page cannot show every event. Pages pass the threshold to
+//! `static/load.js`.
 
 use crate::engine::Engine;
 
-/// Events a second above which nobody can read along.
-pub const CROWDED: f64 = 300.0;
+/// The event rate above which people cannot follow single events.
+pub const BUSY_EVENTS_PER_SECOND: f64 = 300.0;
 
-/// Whether it is so now: the page then begins with the counters, and a sample of the jobs.
-pub fn is_crowded(engine: &Engine) -> bool {
-    engine.rates().0.events > CROWDED
+/// Whether the server is busy now. A page then starts with the counters and a sample of the jobs.
+pub fn is_busy(engine: &Engine) -> bool {
+    engine.rates().0.events > BUSY_EVENTS_PER_SECOND
 }

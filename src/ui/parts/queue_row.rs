@@ -5,7 +5,7 @@ use crate::job::{QueueName, RateLimit, State, Time};
 
 use super::chart::{Spark, spark};
 use super::filters::{group, percent, rate};
-use super::time_format::{When, length};
+use super::time_format::{TimeText, length};
 
 /// What a row shows.
 pub struct QueueRow {
@@ -32,7 +32,7 @@ pub struct QueueRow {
     /// Whether claims are held back.
     pub paused: bool,
     /// Since when the job that waits longest is ready.
-    pub waiting_since: Option<When>,
+    pub waiting_since: Option<TimeText>,
     /// Completed per second, over the last seconds.
     pub per_second: String,
     /// The share of attempts that failed in the last five minutes.
@@ -71,7 +71,7 @@ impl QueueRow {
                 None => "has no limit".to_owned(),
             }),
             paused: stats.paused,
-            waiting_since: stats.waiting_since.map(|since| When::new(since, now)),
+            waiting_since: stats.waiting_since.map(|since| TimeText::new(since, now)),
             per_second: rate(lately as f64 / 5.0),
             failing: percent(failed, completed + failed),
             spark: spark(&recent, now),

@@ -1,50 +1,50 @@
-//! Times and durations as pages show them: relative in the text, absolute beside it. The script
-//! `when.js` speaks the same words.
+//! The formats in which pages show times and durations. `static/time.js` implements the same formats for times
+//! that change while a page is open.
 
 use std::time::Duration;
 
 use crate::job::Time;
 
-/// One moment in the three ways a page needs it.
+/// A time in each format that a template needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct When {
-    /// RFC 3339, for the machine.
+pub struct TimeText {
+    /// The time in RFC 3339, for `datetime` attributes.
     pub iso: String,
-    /// In full, for people: `2026-11-23 08:00:00.250 UTC`.
+    /// The full time for people: `2026-11-23 08:00:00.250 UTC`.
     pub full: String,
-    /// Seen from now: `12 s ago`, `in 5 min`.
+    /// The time relative to now: `12 s ago`, `in 5 min`.
     pub relative: String,
-    /// Counted down to the second: `in 4 min 12 s`; `now` once it is reached.
+    /// The time left until then, to the second: `in 4 min 12 s`, or `now` once it has passed.
     pub counted: String,
 }
 
-impl When {
-    /// `at` as seen from `now`.
+impl TimeText {
+    /// Formats `at` relative to `now`.
     pub fn new(at: Time, now: Time) -> Self {
         let iso = at.to_string();
         let full = format!("{} UTC", iso.replace('T', " ").trim_end_matches('Z'));
-        When { full, relative: relative(at, now), counted: counted(at, now), iso }
+        TimeText { full, relative: relative(at, now), counted: counted(at, now), iso }
     }
 
-    /// The time of day to the second, with the date when it is hours away.
+    /// The time of day to the second, with the date when it is more than two hours away.
     pub fn near(&self) -> &str {
         let far = self.relative.contains(" d") || self.relative.contains(" h");
         let text = if far { self.full.get(..19) } else { self.iso.get(11..19) };
         text.unwrap_or(&self.iso)
     }
 
-    /// Date and time of day, without milliseconds and zone.
+    /// The date and the time of day without milliseconds and time zone.
     pub fn to_the_second(&self) -> &str {
         self.full.get(..19).unwrap_or(&self.full)
     }
 
-    /// The time of day alone, for lines that stand close together.
+    /// The time of day alone, for consecutive lines of one log.
     pub fn clock(&self) -> &str {
         self.iso.get(11..23).unwrap_or(&self.iso)
     }
 }
 
-/// `12 s ago`, `in 5 min`, `now`.
+/// Formats a time relative to now: `12 s ago`, `in 5 min`, `now`.
 fn relative(at: Time, now: Time) -> String {
     let future = at > now;
     let distance = if future { at.since(now) } else { now.since(at) };
@@ -66,7 +66,7 @@ fn counted(at: Time, now: Time) -> String {
     }
 }
 
-/// A length of time with as many digits as people use: `340 ms`, `2.4 s`, `3 min 20 s`, `2 h 5 min`.
+/// Formats a duration with at most two units: `340 ms`, `2.4 s`, `3 min 20 s`, `2 h 5 min`.
 pub fn length(duration: Duration) -> String {
     let (ms, seconds) = (duration.as_millis(), duration.as_secs());
     let pair = |a: u64, unit_a: &str, b: u64, unit_b: &str| match b {
@@ -90,41 +90,41 @@ mod tests {
     #[test]
     fn moments_are_told_from_now() {
         let now = Time::from_millis(1_000_000_000);
-        let told = |ms: i64| relative(Time::from_millis(1_000_000_000 + ms), now);
-        assert_eq!(told(-400), "now");
-        assert_eq!(told(-59_999), "59 s ago");
-        assert_eq!(told(125_000), "in 2 min");
-        assert_eq!(told(-7_200_000), "2 h ago");
-        assert_eq!(told(3 * 86_400_000), "in 3 d");
+        let shown = |ms: i64| relative(Time::from_millis(1_000_000_000 + ms), now);
+        assert_eq!(shown(-400), "now");
+        assert_eq!(shown(-59_999), "59 s ago");
+        assert_eq!(shown(125_000), "in 2 min");
+        assert_eq!(shown(-7_200_000), "2 h ago");
+        assert_eq!(shown(3 * 86_400_000), "in 3 d");
     }
 
     #[test]
     fn moments_to_come_are_counted_down() {
         let now = Time::from_millis(1_000_000_000);
-        let told = |ms: i64| counted(Time::from_millis(1_000_000_000 + ms), now);
+        let shown = |ms: i64| counted(Time::from_millis(1_000_000_000 + ms), now);
         for (ms, text) in
             [(-5_000, "now"), (999, "now"), (1_000, "in 1 s"), (252_400, "in 4 min 12 s")]
         {
-            assert_eq!(told(ms), text);
+            assert_eq!(shown(ms), text);
         }
     }
 
     #[test]
     fn the_full_time_says_its_zone() {
         let at: Time = "2026-11-23T08:00:00.250Z".parse().unwrap();
-        let when = When::new(at, at);
+        let when = TimeText::new(at, at);
         assert_eq!(when.full, "2026-11-23 08:00:00.250 UTC");
         assert_eq!(when.clock(), "08:00:00.250");
     }
 
     #[test]
     fn lengths_have_as_many_digits_as_people_use() {
-        let told = |ms| length(Duration::from_millis(ms));
-        assert_eq!(told(12), "12 ms");
-        assert_eq!(told(2_449), "2.4 s");
-        assert_eq!(told(3_000), "3 s");
-        assert_eq!(told(200_000), "3 min 20 s");
-        assert_eq!(told(7_500_000), "2 h 5 min");
-        assert_eq!(told(86_400_000), "1 d");
+        let shown = |ms| length(Duration::from_millis(ms));
+        assert_eq!(shown(12), "12 ms");
+        assert_eq!(shown(2_449), "2.4 s");
+        assert_eq!(shown(3_000), "3 s");
+        assert_eq!(shown(200_000), "3 min 20 s");
+        assert_eq!(shown(7_500_000), "2 h 5 min");
+        assert_eq!(shown(86_400_000), "1 d");
     }
 }

@@ -11,13 +11,13 @@ use serde::Deserialize;
 
 use crate::engine::{Engine, EngineError, ScheduleError, off_runtime};
 use crate::job::{
-    Cron, Cursor, JobQuery, Misread, Origin, Schedule, ScheduleName, ScheduleSpec, State,
+    Cron, CronError, Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleSpec, State,
 };
 
 use super::layout::error::{UiError, sentence};
-use super::layout::page::{Section, Shell, page, see_other};
-use super::parts::job_row::Row;
-use super::parts::time_format::When;
+use super::layout::page::{Layout, Section, page, see_other};
+use super::parts::job_row::JobRow;
+use super::parts::time_format::TimeText;
 use super::submit::form_value::Errors;
 use super::submit::start_at;
 use schedule_form::ScheduleForm;
@@ -32,24 +32,24 @@ const NEWEST: usize = 10;
 #[derive(Template)]
 #[template(path = "schedules.html")]
 struct List {
-    shell: Shell,
+    layout: Layout,
     schedules: Vec<ScheduleRow>,
 }
 
 #[derive(Template)]
 #[template(path = "schedule.html")]
 struct One {
-    shell: Shell,
+    layout: Layout,
     schedule: ScheduleRow,
-    upcoming: Vec<When>,
-    newest: Vec<Row>,
+    upcoming: Vec<TimeText>,
+    newest: Vec<JobRow>,
     form: FormPart,
 }
 
 #[derive(Template)]
 #[template(path = "schedule_new.html")]
 struct New {
-    shell: Shell,
+    layout: Layout,
     form: FormPart,
 }
 
@@ -61,7 +61,7 @@ struct FormPart {
     errors: Errors,
     /// What the pattern means; empty when that cannot be said.
     in_words: String,
-    means: Vec<When>,
+    means: Vec<TimeText>,
     zone_names: bool,
 }
 
@@ -77,14 +77,14 @@ struct ScheduleRow {
     paused: bool,
     declared: bool,
     skipped: u64,
-    next: Option<When>,
+    next: Option<TimeText>,
     last: Option<Last>,
 }
 
 /// The last job that a schedule made.
 struct Last {
     id: String,
-    at: When,
+    at: TimeText,
     /// Unknown when the job is gone or was not looked up.
     state: Option<State>,
 }
@@ -112,7 +112,7 @@ impl FormPart {
             kinds: engine.kinds().iter().map(|info| info.kind.to_string()).collect(),
             queues: stats.queues.keys().map(ToString::to_string).collect(),
             in_words,
-            means: upcoming.into_iter().map(|at| When::new(at, now)).collect(),
+            means: upcoming.into_iter().map(|at| TimeText::new(at, now)).collect(),
             zone_names: start_at::knows_names(),
             form,
             errors,
@@ -130,7 +130,7 @@ impl ScheduleRow {
                     LookUp::Job => engine.job(last.job).await?.0.map(|job| job.status.state),
                     LookUp::Nothing => None,
                 };
-                Some(Last { id: last.job.to_string(), at: When::new(last.at, now), state })
+                Some(Last { id: last.job.to_string(), at: TimeText::new(last.at, now), state })
             }
             None => None,
         };
@@ -145,7 +145,7 @@ impl ScheduleRow {
             paused: *paused,
             declared: spec.origin == Origin::Config,
             skipped: *skipped,
-            next: next_at.filter(|_| !paused).map(|at| When::new(at, now)),
+            next: next_at.filter(|_| !paused).map(|at| TimeText::new(at, now)),
             last,
         })
     }
@@ -167,8 +167,8 @@ pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
         schedules.push(ScheduleRow::of(&engine, schedule, look_up).await?);
     }
     let now = engine.now();
-    let shell = Shell::live("Schedules", Section::Schedules, cursor, now);
-    Ok(page(StatusCode::OK, &List { shell, schedules }))
+    let layout = Layout::live("Schedules", Section::Schedules, cursor, now);
+    Ok(page(StatusCode::OK, &List { layout, schedules }))
 }
 
 /// `GET /schedules/new`, prefilled by query string.
@@ -186,11 +186,11 @@ pub async fn redraw(
 ) -> Result<Response, UiError> {
     let mut errors = Errors::new();
     match off_runtime(usize::MAX, || Cron::parse(&form.cron, &form.zone, engine.now())) {
-        Err(Misread::Pattern(why)) if !form.cron.trim().is_empty() => {
+        Err(CronError::Pattern(why)) if !form.cron.trim().is_empty() => {
             errors.insert("cron".into(), why);
         }
-        Err(Misread::Zone(why)) => drop(errors.insert("zone".into(), why)),
-        Err(Misread::Pattern(_)) | Ok(_) => {}
+        Err(CronError::Zone(why)) => drop(errors.insert("zone".into(), why)),
+        Err(CronError::Pattern(_)) | Ok(_) => {}
     }
     new_page(&engine, form, errors, StatusCode::OK).await
 }
@@ -335,7 +335,7 @@ async fn new_page(
     let form = FormPart::of(engine, form, errors).await?;
     Ok(page(
         status,
-        &New { shell: Shell::still("New schedule", Section::Schedule, engine.now()), form },
+        &New { layout: Layout::fixed("New schedule", Section::Schedule, engine.now()), form },
     ))
 }
 
@@ -349,17 +349,18 @@ async fn one_page(
     let tags = schedule.tag().into_iter().collect();
     let jobs = engine.jobs(JobQuery { tags, limit: NEWEST, ..JobQuery::default() }).await?;
     let now = engine.now();
-    let shell = Shell::live(format!("Schedule {}", schedule.name), Section::Schedule, cursor, now);
+    let layout =
+        Layout::live(format!("Schedule {}", schedule.name), Section::Schedule, cursor, now);
     let upcoming = match schedule.paused {
         true => Vec::new(),
         false => off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD)),
     };
     let one = One {
         schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,
-        upcoming: upcoming.into_iter().map(|at| When::new(at, now)).collect(),
-        newest: jobs.jobs.iter().map(|job| Row::of(job, now)).collect(),
+        upcoming: upcoming.into_iter().map(|at| TimeText::new(at, now)).collect(),
+        newest: jobs.jobs.iter().map(|job| JobRow::of(job, now)).collect(),
         form: FormPart::of(engine, form, errors).await?,
-        shell,
+        layout,
     };
     Ok(page(status, &one))
 }

@@ -1,4 +1,4 @@
-//! The submit form turned: opened from what an address says, to another kind, from inputs to JSON and back.
+//! The submit form switched: opened from what an address says, to another kind, from inputs to JSON and back.
 //! Nothing typed is lost on the way.
 
 use crate::engine::KindInfo;
@@ -20,7 +20,7 @@ pub enum View {
 }
 
 impl View {
-    /// `fields` or `json`; anything else is no wish.
+    /// `fields` or `json`; anything else is no requested.
     pub fn parse(text: &str) -> Option<View> {
         match text {
             "fields" => Some(View::Fields),
@@ -31,7 +31,7 @@ impl View {
 }
 
 /// A form ready to be shown.
-pub struct Turned {
+pub struct SwitchedForm {
     /// The form; its `view` and `shown` say what is drawn.
     pub form: SubmitForm,
     /// What to know of the way in which it is shown; often nothing.
@@ -48,8 +48,8 @@ impl SubmitForm {
         mut self,
         asked: Option<&KindInfo>,
         first: Option<&KindInfo>,
-        wish: Option<View>,
-    ) -> Turned {
+        requested: Option<View>,
+    ) -> SwitchedForm {
         let info = if self.kind.is_empty() { first } else { asked };
         if let Some(info) = info {
             self.kind = info.kind.to_string();
@@ -58,21 +58,21 @@ impl SubmitForm {
             }
         }
         self.view = if self.fields.is_empty() { "json" } else { "fields" }.into();
-        self.toward(schema_of(info), wish.unwrap_or(View::Fields))
+        self.switch_to(schema_of(info), requested.unwrap_or(View::Fields))
     }
 
     /// The form for the kind that is chosen now, after inputs of the kind `old` had been shown; edited as
     /// wished, else as before.
-    pub fn turned(
+    pub fn switched(
         mut self,
         old: Option<&KindInfo>,
         new: Option<&KindInfo>,
-        wish: Option<View>,
-    ) -> Turned {
+        requested: Option<View>,
+    ) -> SwitchedForm {
         if self.shown.is_empty() || self.shown == self.kind {
             let before = self.drawn(schema_of(new)).map_or(View::Json, |_| View::Fields);
             self.view = if before == View::Fields { "fields" } else { "json" }.into();
-            return self.toward(schema_of(new), wish.unwrap_or(before));
+            return self.switch_to(schema_of(new), requested.unwrap_or(before));
         }
         let inputs = drawable(schema_of(old));
         let by_fields = self.drawn(schema_of(old)).is_some();
@@ -91,11 +91,11 @@ impl SubmitForm {
         };
         let stays_json = !by_fields && (inputs.is_some() || !untouched);
         let before = if stays_json { View::Json } else { View::Fields };
-        let mut turned = self.toward(schema_of(new), wish.unwrap_or(before));
+        let mut switched = self.switch_to(schema_of(new), requested.unwrap_or(before));
         if !untouched {
-            turned.form.take_over(kept, schema_of(new));
+            switched.form.carry_over(kept, schema_of(new));
         }
-        turned
+        switched
     }
 
     /// Whether the inputs that were filled in belong to another kind than the one chosen: without a
@@ -106,12 +106,12 @@ impl SubmitForm {
     }
 
     /// Edited as wished, where that can be.
-    fn toward(mut self, schema: Option<&Schema>, wish: View) -> Turned {
+    fn switch_to(mut self, schema: Option<&Schema>, requested: View) -> SwitchedForm {
         self.shown = self.kind.clone();
         let fields = drawable(schema);
         let by_fields = self.view == "fields" && fields.is_some();
         let mut note = too_large(schema);
-        match (fields, wish, by_fields) {
+        match (fields, requested, by_fields) {
             (Some(fields), View::Json, true) => {
                 self.payload = draft(fields, &self.fields);
                 self.fields = Typed::new();
@@ -131,7 +131,7 @@ impl SubmitForm {
             (Some(_), View::Json, false) | (Some(_), View::Fields, true) => {}
             (None, View::Json | View::Fields, _) => self.view = "json".into(),
         }
-        Turned { form: self, note }
+        SwitchedForm { form: self, note }
     }
 
     fn fitting(&self, fields: &[Field]) -> Result<Typed, String> {
@@ -149,7 +149,7 @@ impl SubmitForm {
     }
 
     /// What was typed for another kind stays where this one has a property of that name.
-    fn take_over(&mut self, typed: Typed, schema: Option<&Schema>) {
+    fn carry_over(&mut self, typed: Typed, schema: Option<&Schema>) {
         let Some(fields) = drawable(schema).filter(|_| self.view == "fields") else { return };
         let known = |name: &String| fields.iter().any(|field| field.name == *name);
         let typed = typed.into_iter().filter(|(name, text)| known(name) && !text.is_empty());

@@ -10,21 +10,21 @@ use crate::engine::{Engine, EngineError, Enqueued, KindInfo, off_runtime};
 use crate::job::schema::Field;
 use crate::job::{Schema, Time};
 
-use super::form_switch::{Turned, View};
+use super::form_switch::{SwitchedForm, View};
 use super::form_value::{Errors, Pairs, pairs};
 use super::payload_form::drawable;
 use super::payload_input::{Control, Input};
 use super::start_at::{self, Start};
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use crate::ui::layout::error::{UiError, sentence};
-use crate::ui::layout::page::{Section, Shell, page, see_other};
+use crate::ui::layout::page::{Layout, Section, page, see_other};
 use crate::ui::parts::curl::Target;
-use crate::ui::parts::time_format::When;
+use crate::ui::parts::time_format::TimeText;
 
 #[derive(Template)]
 #[template(path = "new_job.html")]
 struct NewJobPage {
-    shell: Shell,
+    layout: Layout,
     form: SubmitForm,
     kinds: Vec<KindChoice>,
     about: String,
@@ -75,11 +75,11 @@ pub async fn show(
     };
     let form = form.within(engine.config().json);
     let kinds = engine.kinds();
-    // Without a wish, a kind that needs nothing set up comes first.
+    // Without a requested, a kind that needs nothing set up comes first.
     let first = find(&kinds, "echo").or(kinds.first().copied());
     let asked = find(&kinds, &form.kind);
-    let turned = off_runtime(form.size(), || form.opened(asked, first, view));
-    form_page(&engine, turned, Errors::new(), StatusCode::OK, &headers).await
+    let switched = off_runtime(form.size(), || form.opened(asked, first, view));
+    form_page(&engine, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
 /// `POST /jobs/new`: the form again, as it was typed, for another kind or edited in another way. Scripts
@@ -93,9 +93,9 @@ pub async fn redraw(
     let form = SubmitForm::of(&pairs).within(engine.config().json);
     let kinds = engine.kinds();
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
-    let turned =
-        off_runtime(form.size(), || form.turned(old, new, View::parse(value(&pairs, "to"))));
-    form_page(&engine, turned, Errors::new(), StatusCode::OK, &headers).await
+    let switched =
+        off_runtime(form.size(), || form.switched(old, new, View::parse(value(&pairs, "to"))));
+    form_page(&engine, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
 /// `POST /jobs`
@@ -110,25 +110,26 @@ pub async fn submit(
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
     let schema = new.and_then(|info| info.schema.as_ref());
     if form.is_of_another_kind(schema) {
-        let mut turned = off_runtime(form.size(), || form.turned(old, new, None));
-        turned.note = "Nothing was submitted yet: these are the fields of the kind chosen.".into();
+        let mut switched = off_runtime(form.size(), || form.switched(old, new, None));
+        switched.note =
+            "Nothing was submitted yet: these are the fields of the kind chosen.".into();
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        return form_page(&engine, turned, Errors::new(), status, &headers).await;
+        return form_page(&engine, switched, Errors::new(), status, &headers).await;
     }
     let job = match off_runtime(form.size(), || form.new_job(schema)) {
         Ok(job) => job,
         Err(errors) => {
-            let turned = off_runtime(form.size(), || form.turned(old, new, None));
+            let switched = off_runtime(form.size(), || form.switched(old, new, None));
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            return form_page(&engine, turned, errors, status, &headers).await;
+            return form_page(&engine, switched, errors, status, &headers).await;
         }
     };
     match engine.enqueue(vec![job]).await {
         Ok(answers) => Ok(to_the_job(answers)),
         Err(error) => {
             let (status, errors) = refused(error, &form, schema);
-            let turned = off_runtime(form.size(), || form.turned(old, new, None));
-            form_page(&engine, turned, errors, status, &headers).await
+            let switched = off_runtime(form.size(), || form.switched(old, new, None));
+            form_page(&engine, switched, errors, status, &headers).await
         }
     }
 }
@@ -175,7 +176,7 @@ fn to_the_job(answers: Vec<Enqueued>) -> Response {
 
 async fn form_page(
     engine: &Engine,
-    turned: Turned,
+    switched: SwitchedForm,
     errors: Errors,
     status: StatusCode,
     headers: &HeaderMap,
@@ -184,9 +185,9 @@ async fn form_page(
     let queues = stats.queues.keys().map(ToString::to_string).collect();
     let (target, now) = (Target::of(headers), engine.now());
     let max_payload = engine.config().max_payload;
-    Ok(off_runtime(turned.form.size(), || {
-        let turned = Turned { form: turned.form.shown(max_payload), ..turned };
-        page(status, &NewJobPage::of(&engine.kinds(), turned, errors, queues, &target, now))
+    Ok(off_runtime(switched.form.size(), || {
+        let switched = SwitchedForm { form: switched.form.shown(max_payload), ..switched };
+        page(status, &NewJobPage::of(&engine.kinds(), switched, errors, queues, &target, now))
     }))
 }
 
@@ -221,23 +222,24 @@ fn refusal(errors: &Errors) -> String {
 
 /// What the chosen start means; empty when there is nothing to say.
 fn starts(form: &SubmitForm, now: Time) -> String {
-    let told = |at: When| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
+    let told =
+        |at: TimeText| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
     match form.starts() {
         Start::Now => "As soon as a worker is free.".into(),
         Start::In => match form.starts_in() {
-            Some(wait) => format!("Not before {}.", told(When::new(now.after(wait), now))),
+            Some(wait) => format!("Not before {}.", told(TimeText::new(now.after(wait), now))),
             None => String::new(),
         },
         Start::At => match form.starts_at() {
             Some(meant) if meant.at <= now => {
-                format!("That was {}: it starts at once.", told(When::new(meant.at, now)))
+                format!("That was {}: it starts at once.", told(TimeText::new(meant.at, now)))
             }
             Some(meant) => {
                 let twice = match meant.first_of_two {
                     true => " Clocks go back then: of the two such times the first is meant.",
                     false => "",
                 };
-                format!("Not before {}.{twice}", told(When::new(meant.at, now)))
+                format!("Not before {}.{twice}", told(TimeText::new(meant.at, now)))
             }
             None => String::new(),
         },
@@ -254,7 +256,7 @@ impl KindChoice {
 impl NewJobPage {
     fn of(
         kinds: &[&KindInfo],
-        Turned { form, note }: Turned,
+        SwitchedForm { form, note }: SwitchedForm,
         errors: Errors,
         queues: Vec<String>,
         target: &Target,
@@ -276,7 +278,7 @@ impl NewJobPage {
             !matches!(field.as_str(), "" | "kind" | "payload") && !field.starts_with(PAYLOAD_PREFIX)
         };
         NewJobPage {
-            shell: Shell::still("New job", Section::NewJob, now),
+            layout: Layout::fixed("New job", Section::NewJob, now),
             kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
             about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
             open: errors.keys().any(option) || form.has_options(),

@@ -54,7 +54,7 @@ pub struct Meant {
 
 /// What is wrong, and with which of the two.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Misread {
+pub enum CronError {
     /// The date and time.
     At(String),
     /// The zone.
@@ -65,17 +65,17 @@ pub enum Misread {
 ///
 /// # Errors
 /// What is not understood, or that the clocks skip that time.
-pub fn meant(at: &str, zone: &str) -> Result<Meant, Misread> {
+pub fn meant(at: &str, zone: &str) -> Result<Meant, CronError> {
     let (at, zone) = (at.trim(), zone.trim());
     if let Ok(moment) = at.parse::<Time>() {
         return Ok(Meant { rfc3339: at.to_owned(), at: moment, first_of_two: false });
     }
     let civil: DateTime = at.parse().map_err(|_| {
-        Misread::At(format!("{at:?} is not a date with a time such as 2026-11-23T08:00"))
+        CronError::At(format!("{at:?} is not a date with a time such as 2026-11-23T08:00"))
     })?;
     let found = time_zone(zone).ok_or_else(|| {
         let names = if knows_names() { ", or a name such as Europe/Zurich" } else { "" };
-        Misread::Zone(format!(
+        CronError::Zone(format!(
             "no zone {zone:?} is known; give UTC, an offset such as +02:00{names}"
         ))
     })?;
@@ -85,13 +85,13 @@ pub fn meant(at: &str, zone: &str) -> Result<Meant, Misread> {
         AmbiguousOffset::Fold { .. } => true,
         AmbiguousOffset::Gap { .. } => {
             let why = format!("{at} does not come in {zone}: the clocks go forward over it");
-            return Err(Misread::At(why));
+            return Err(CronError::At(why));
         }
     };
-    let moment = times.compatible().map_err(|error| Misread::At(error.to_string()))?;
+    let moment = times.compatible().map_err(|error| CronError::At(error.to_string()))?;
     let at = Time::from_millis(moment.as_millisecond());
     if !(Time::MIN..=Time::MAX).contains(&at) {
-        return Err(Misread::At(format!("{civil} is not between the years 0000 and 9999")));
+        return Err(CronError::At(format!("{civil} is not between the years 0000 and 9999")));
     }
     let offset = found.to_offset(moment);
     let rfc3339 = match offset == Offset::UTC {
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_time_that_the_clocks_skip_is_refused_and_one_that_comes_twice_is_the_first() {
         let skipped = meant("2026-03-29T02:30", "Europe/Zurich");
-        assert!(matches!(skipped, Err(Misread::At(why)) if why.contains("go forward")));
+        assert!(matches!(skipped, Err(CronError::At(why)) if why.contains("go forward")));
         let twice = meant("2026-10-25T02:30", "Europe/Zurich").unwrap();
         assert_eq!(
             (twice.rfc3339.as_str(), twice.first_of_two),
@@ -149,10 +149,10 @@ mod tests {
     fn what_is_not_understood_is_told_where_it_stands() {
         let outside = ["-000001-01-01T00:00", "-009999-06-01T00:00", "10000-01-01T00:00"];
         for at in ["", "tomorrow", "08:00", "2026-13-01T00:00"].into_iter().chain(outside) {
-            assert!(matches!(meant(at, "UTC"), Err(Misread::At(_))), "{at}");
+            assert!(matches!(meant(at, "UTC"), Err(CronError::At(_))), "{at}");
         }
         for zone in ["Middle/Earth", "+25:00", "+1:2:3:4", "+x", "+", "../etc/passwd"] {
-            assert!(matches!(meant("2026-11-23T08:00", zone), Err(Misread::Zone(_))), "{zone}");
+            assert!(matches!(meant("2026-11-23T08:00", zone), Err(CronError::Zone(_))), "{zone}");
         }
     }
 

@@ -17,7 +17,7 @@ use super::form_value::{
     Errors, cut, cut_list, cut_payload, duration, filled, form_field, json, number, written,
 };
 use super::payload_form::{self, Typed, drawable};
-use super::start_at::{self, Meant, Misread, Start};
+use super::start_at::{self, CronError, Meant, Start};
 use crate::ui::parts::curl;
 use crate::ui::parts::curl::Target;
 use crate::ui::parts::json_text;
@@ -340,11 +340,11 @@ impl SubmitForm {
             Start::In => (duration("delay", &self.delay, errors), None),
             Start::At => match start_at::meant(&self.at, &self.zone) {
                 Ok(meant) => (None, Some(meant)),
-                Err(Misread::At(message)) => {
+                Err(CronError::At(message)) => {
                     errors.insert("at".into(), message);
                     (None, None)
                 }
-                Err(Misread::Zone(message)) => {
+                Err(CronError::Zone(message)) => {
                     errors.insert("zone".into(), message);
                     (None, None)
                 }

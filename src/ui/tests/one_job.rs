@@ -123,11 +123,11 @@ async fn the_life_of_a_job_is_a_picture_with_words() {
     let desk = Desk::open();
     let job = desk.submit(echo("null")).await;
     let waiting = desk.page_of(&job).await;
-    waiting.assert_has("<svg class=\"band open\"");
+    waiting.assert_has("<svg class=\"lifetime-bar open\"");
     waiting.assert_has("<rect class=\"s-available\" x=\"0\" y=\"0\" width=\"1000\" height=\"10\"><title>waiting for a place</title>");
     desk.complete("1").await;
     let done = desk.page_of(&job).await;
-    done.assert_has("<svg class=\"band\"");
+    done.assert_has("<svg class=\"lifetime-bar\"");
     done.assert_has("<rect class=\"s-completed\"");
     done.assert_has("<title>attempt 1 succeeded after ");
     done.assert_has(" in all: waited ");

@@ -75,8 +75,8 @@ async fn numbers_that_scripts_share_with_the_server_stand_on_the_page() {
         named.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     for (page, attribute, key, script) in [
-        ("/", " data-crowded-at=\"300\"", "body.dataset.crowdedAt", "crowd.js"),
-        ("/jobs", " data-crowded-at=\"300\"", "body.dataset.crowdedAt", "crowd.js"),
+        ("/", " data-busy-at=\"300\"", "body.dataset.busyAt", "load.js"),
+        ("/jobs", " data-busy-at=\"300\"", "body.dataset.busyAt", "load.js"),
         ("/", " data-error-excerpt=\"160\"", "body.dataset.errorExcerpt", "live.js"),
         ("/jobs", " data-error-excerpt=\"160\"", "body.dataset.errorExcerpt", "live.js"),
         ("/jobs", " data-limit=\"50\"", "body.dataset.limit", "jobs.js"),
@@ -254,13 +254,13 @@ async fn a_page_that_says_not_now_comes_back_by_itself_and_others_do_not() {
     let page = desk.get("/jobs").await;
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
     page.assert_sound();
-    page.assert_has(" data-heal>");
+    page.assert_has(" data-auto-reload>");
     page.assert_has("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>");
     // Loading this again would ask whether the form is to be sent once more.
     let posted = desk.post("/queues/default/pause", &[]).await;
     assert_eq!(posted.status, StatusCode::SERVICE_UNAVAILABLE);
-    posted.assert_lacks("data-heal");
-    desk.get("/nowhere").await.assert_lacks("data-heal");
+    posted.assert_lacks("data-auto-reload");
+    desk.get("/nowhere").await.assert_lacks("data-auto-reload");
 }
 
 /// Text is escaped on a page, so what a page repeats several times is many times as long.

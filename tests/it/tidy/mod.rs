@@ -75,6 +75,31 @@ fn refuse(rule: &str, mut is_wrong: impl FnMut(&str, &str) -> bool) {
     assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
 }
 
+/// The rules of the store run over any log: a second one is a folder beside `src/store/sled`.
+#[test]
+fn the_rules_of_the_store_know_no_log_and_the_log_no_rules() {
+    refuse("src/store/log_store names sled: use the trait of src/store/log", |path, line| {
+        path.starts_with("src/store/log_store") && line.to_lowercase().contains("sled")
+    });
+    refuse(
+        "src/store/sled names the rules: it implements the trait of src/store/log",
+        |path, line| path.starts_with("src/store/sled") && line.contains("log_store"),
+    );
+    refuse("only two files know the sled crate", |path, line| {
+        let may = ["src/store/sled/files.rs", "src/store/sled/pieces.rs"];
+        let is_module = path == "src/store/data_dir.rs"; // there `sled::` is `store::sled`
+        !may.contains(&path) && !is_module && line.replace("::sled::", "").contains("sled::")
+    });
+}
+
+#[test]
+fn handlers_never_name_the_machine_interface() {
+    // `handlers::http` hides this from the rule above.
+    refuse("src/handlers names crate::http", |path, line| {
+        path.starts_with("src/handlers") && line.contains("crate::http")
+    });
+}
+
 #[test]
 fn files_are_short_and_say_what_they_are() {
     for dir in ["src", "tests/it", "examples"] {
@@ -129,13 +154,14 @@ fn durations_have_one_grammar() {
 /// What one helper does for all: an own copy of it would differ from the others one day.
 #[test]
 fn helpers_are_there_once() {
-    for (what, home) in
-        [("cbf2_9ce4", "src/job/stable_hash.rs"), ("char_boundary(", "src/job/shorten.rs")]
-    {
+    for (what, home) in [
+        ("cbf2_9ce4", "src/job/text/stable_hash.rs"),
+        ("char_boundary(", "src/job/text/shorten.rs"),
+    ] {
         refuse(&format!("{what} only in {home}"), |path, line| path != home && line.contains(what));
     }
     refuse("a list with commas is read by one of three", |path, line| {
-        let homes = ["src/job/comma_list.rs", "src/http/layers/header_list.rs"];
+        let homes = ["src/job/text/comma_list.rs", "src/http/layers/header_list.rs"];
         // The tags of a form are checked where they are submitted.
         let is_form = path.starts_with("src/ui") && line.contains("self.tags");
         !homes.contains(&path) && !is_form && line.contains("split(',')")

@@ -26,7 +26,7 @@ fn value(text: &str) -> Value {
 fn look(payload: &str, keys: &[&str], wanted: &str) -> (bool, u64) {
     let (path, value) = (path(keys), value(wanted));
     let mut reading = Reading::new(&|| true);
-    let found = Wanted::new(&path, &value).is_in(payload, &mut reading);
+    let found = PathMatcher::new(&path, &value).is_in(payload, &mut reading);
     (found.unwrap(), reading.bytes())
 }
 
@@ -209,7 +209,7 @@ fn a_walk_that_is_told_to_end_does_so_within_one_payload() {
     let json = format!("[{}1]", "[1],".repeat(1_000_000));
     let (path, value) = (path(&["0", "0"]), value("2"));
     let mut reading = Reading::new(&|| false);
-    let told = Wanted::new(&path, &value).is_in(&json, &mut reading);
+    let told = PathMatcher::new(&path, &value).is_in(&json, &mut reading);
     assert_eq!(told, Err(Interrupted));
     assert!(reading.bytes() < 100_000, "{} bytes were read", reading.bytes());
 }

@@ -1,0 +1,201 @@
+//! The public names of events, and patterns of them.
+//! Names are promises: they are never changed, only added.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An event's public name, in the past tense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)] // each is the name of the `Change`, `QueueChange` or `ScheduleChange` beside it
+pub enum EventType {
+    JobEnqueued,
+    JobAvailable,
+    JobStarted,
+    JobProgressed,
+    JobLogged,
+    JobCompleted,
+    JobRetryScheduled,
+    JobSnoozed,
+    JobDiscarded,
+    JobCancelAsked,
+    JobCancelled,
+    JobInterrupted,
+    JobRescued,
+    JobRetried,
+    JobDeleted,
+    JobMoved,
+    JobReprioritised,
+    QueuePaused,
+    QueueResumed,
+    QueueConcurrencySet,
+    QueueRateLimitSet,
+    ScheduleSet,
+    ScheduleDeleted,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleFired,
+    ScheduleSkipped,
+}
+
+impl EventType {
+    /// Every type.
+    pub const ALL: [EventType; 27] = [
+        EventType::JobEnqueued,
+        EventType::JobAvailable,
+        EventType::JobStarted,
+        EventType::JobProgressed,
+        EventType::JobLogged,
+        EventType::JobCompleted,
+        EventType::JobRetryScheduled,
+        EventType::JobSnoozed,
+        EventType::JobDiscarded,
+        EventType::JobCancelAsked,
+        EventType::JobCancelled,
+        EventType::JobInterrupted,
+        EventType::JobRescued,
+        EventType::JobRetried,
+        EventType::JobDeleted,
+        EventType::JobMoved,
+        EventType::JobReprioritised,
+        EventType::QueuePaused,
+        EventType::QueueResumed,
+        EventType::QueueConcurrencySet,
+        EventType::QueueRateLimitSet,
+        EventType::ScheduleSet,
+        EventType::ScheduleDeleted,
+        EventType::SchedulePaused,
+        EventType::ScheduleResumed,
+        EventType::ScheduleFired,
+        EventType::ScheduleSkipped,
+    ];
+
+    /// The public name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventType::JobEnqueued => "job.enqueued",
+            EventType::JobAvailable => "job.available",
+            EventType::JobStarted => "job.started",
+            EventType::JobProgressed => "job.progressed",
+            EventType::JobLogged => "job.logged",
+            EventType::JobCompleted => "job.completed",
+            EventType::JobRetryScheduled => "job.retry_scheduled",
+            EventType::JobSnoozed => "job.snoozed",
+            EventType::JobDiscarded => "job.discarded",
+            EventType::JobCancelAsked => "job.cancel_asked",
+            EventType::JobCancelled => "job.cancelled",
+            EventType::JobInterrupted => "job.interrupted",
+            EventType::JobRescued => "job.rescued",
+            EventType::JobRetried => "job.retried",
+            EventType::JobDeleted => "job.deleted",
+            EventType::JobMoved => "job.moved",
+            EventType::JobReprioritised => "job.reprioritised",
+            EventType::QueuePaused => "queue.paused",
+            EventType::QueueResumed => "queue.resumed",
+            EventType::QueueConcurrencySet => "queue.concurrency_set",
+            EventType::QueueRateLimitSet => "queue.rate_limit_set",
+            EventType::ScheduleSet => "schedule.set",
+            EventType::ScheduleDeleted => "schedule.deleted",
+            EventType::SchedulePaused => "schedule.paused",
+            EventType::ScheduleResumed => "schedule.resumed",
+            EventType::ScheduleFired => "schedule.fired",
+            EventType::ScheduleSkipped => "schedule.skipped",
+        }
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for EventType {
+    type Err = crate::job::Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let accepted =
+            "an event type such as job.enqueued, job.started, job.completed, queue.paused";
+        let found = EventType::ALL.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| crate::job::Invalid::new("type", text, accepted))
+    }
+}
+
+impl EventType {
+    /// The types that a pattern names: a type, or a glob such as `job.*`, in which `*` stands for any
+    /// text. Never empty.
+    ///
+    /// # Errors
+    /// When no type is of that name.
+    pub fn matching(pattern: &str) -> Result<Vec<EventType>, crate::job::Invalid> {
+        if !pattern.contains('*') {
+            return pattern.parse().map(|kind| vec![kind]);
+        }
+        let named = EventType::ALL.into_iter().filter(|kind| glob(pattern, kind.as_str()));
+        let named: Vec<EventType> = named.collect();
+        let accepted = "a pattern of event types such as job.*, queue.*, *.completed";
+        if named.is_empty() {
+            Err(crate::job::Invalid::new("type", pattern, accepted))
+        } else {
+            Ok(named)
+        }
+    }
+}
+
+/// Whether a text is of a pattern in which `*` stands for any text. Takes each part at its first place, so
+/// that no pattern takes long.
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*') {
+        match text.split_once(part) {
+            Some((_, after)) => text = after,
+            None => return false,
+        }
+    }
+    text.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_types_survive_text_and_are_past_tense_names() {
+        for kind in EventType::ALL {
+            assert_eq!(kind.as_str().parse::<EventType>().unwrap(), kind);
+            let of = kind.as_str().split('.').next();
+            assert!(matches!(of, Some("job" | "queue" | "schedule")), "{kind}");
+        }
+        assert!("job.finish".parse::<EventType>().is_err());
+    }
+
+    #[test]
+    fn a_glob_names_every_type_it_fits() {
+        let names = |pattern: &str| {
+            let kinds = EventType::matching(pattern).unwrap();
+            kinds.into_iter().map(EventType::as_str).collect::<Vec<_>>()
+        };
+        assert_eq!(names("job.*").len(), 17);
+        assert_eq!(names("*").len(), EventType::ALL.len());
+        assert_eq!(
+            names("queue.*"),
+            ["queue.paused", "queue.resumed", "queue.concurrency_set", "queue.rate_limit_set"]
+        );
+        assert_eq!(
+            names("*.re*ed"),
+            [
+                "job.retry_scheduled",
+                "job.rescued",
+                "job.retried",
+                "job.reprioritised",
+                "queue.resumed",
+                "schedule.resumed"
+            ]
+        );
+        assert_eq!(names("job.started"), ["job.started"]);
+        for bad in ["job.x*", "", "job.*.*", "*job.started*x"] {
+            assert!(EventType::matching(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Which events somebody wants to see.
+
+use crate::job::{Change, Event, EventType, Fact, JobId, Kind, Labels, QueueName, Tag};
+
+/// A filter on events. An empty list lets everything through; lists of one field mean "any of",
+/// fields together mean "and".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// Queues.
+    pub queues: Vec<QueueName>,
+    /// Kinds.
+    pub kinds: Vec<Kind>,
+    /// Jobs.
+    pub jobs: Vec<JobId>,
+    /// Tags.
+    pub tags: Vec<Tag>,
+    /// Event types.
+    pub types: Vec<EventType>,
+}
+
+impl Filter {
+    /// Whether the event is wanted.
+    pub fn matches(&self, event: &Event) -> bool {
+        if !any_of(&self.types, &event.event_type()) {
+            return false;
+        }
+        match &event.fact {
+            Fact::Job { id, labels, change, .. } => {
+                // A move concerns the queue that the job leaves, too.
+                let left = matches!(change, Change::Moved { from } if self.queues.contains(from));
+                any_of(&self.jobs, id)
+                    && (left || any_of(&self.queues, &labels.queue))
+                    && any_of(&self.kinds, &labels.kind)
+                    && has_tag(&self.tags, labels)
+            }
+            Fact::Queue { queue, .. } => {
+                any_of(&self.queues, queue)
+                    && self.kinds.is_empty()
+                    && self.jobs.is_empty()
+                    && self.tags.is_empty()
+            }
+            Fact::Schedule { .. } => {
+                self.queues.is_empty()
+                    && self.kinds.is_empty()
+                    && self.jobs.is_empty()
+                    && self.tags.is_empty()
+            }
+        }
+    }
+}
+
+fn any_of<T: PartialEq>(wanted: &[T], value: &T) -> bool {
+    wanted.is_empty() || wanted.contains(value)
+}
+
+fn has_tag(wanted: &[Tag], labels: &Labels) -> bool {
+    wanted.is_empty() || wanted.iter().any(|tag| labels.tags.contains(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{QueueChange, ScheduleChange, ScheduleName, State, Time};
+
+    fn event(queue: &str, kind: &str) -> Event {
+        let labels = Labels {
+            queue: QueueName::parse(queue).unwrap(),
+            kind: Kind::parse(kind).unwrap(),
+            tags: Box::new([Tag::parse("red").unwrap()]),
+        };
+        let fact = Fact::Job {
+            id: JobId::from_u128(7),
+            labels: labels.into(),
+            state: State::Available,
+            attempt: 0,
+            change: Change::Retried,
+        };
+        Event { seq: 1, at: Time::default(), fact }
+    }
+
+    #[test]
+    fn fields_mean_and_lists_mean_any() {
+        let all = Filter::default();
+        assert!(all.matches(&event("mail", "echo")));
+        let queues = vec![QueueName::parse("mail").unwrap(), QueueName::parse("web").unwrap()];
+        let some = Filter { queues, kinds: vec![Kind::parse("echo").unwrap()], ..all };
+        assert!(some.matches(&event("web", "echo")));
+        assert!(!some.matches(&event("web", "sleep")));
+        assert!(!some.matches(&event("other", "echo")));
+    }
+
+    #[test]
+    fn tags_types_and_jobs_are_honoured() {
+        let event = event("mail", "echo");
+        let with = |filter: Filter| filter.matches(&event);
+        assert!(with(Filter { tags: vec![Tag::parse("red").unwrap()], ..Default::default() }));
+        assert!(!with(Filter { tags: vec![Tag::parse("blue").unwrap()], ..Default::default() }));
+        assert!(with(Filter { types: vec![EventType::JobRetried], ..Default::default() }));
+        assert!(!with(Filter { types: vec![EventType::JobStarted], ..Default::default() }));
+        assert!(!with(Filter { jobs: vec![JobId::from_u128(8)], ..Default::default() }));
+    }
+
+    #[test]
+    fn a_move_is_told_to_both_queues() {
+        let mut moved = event("web", "echo");
+        let Fact::Job { change, .. } = &mut moved.fact else { unreachable!() };
+        *change = Change::Moved { from: QueueName::parse("mail").unwrap() };
+        for (queue, told) in [("mail", true), ("web", true), ("other", false)] {
+            let queues = vec![QueueName::parse(queue).unwrap()];
+            assert_eq!(Filter { queues, ..Default::default() }.matches(&moved), told, "{queue}");
+        }
+    }
+
+    #[test]
+    fn queue_events_pass_unless_a_job_field_is_asked_for() {
+        let queue = QueueName::parse("mail").unwrap();
+        let fact = Fact::Queue { queue: queue.clone(), change: QueueChange::Paused };
+        let event = Event { seq: 1, at: Time::default(), fact };
+        assert!(Filter { queues: vec![queue], ..Default::default() }.matches(&event));
+        let kinds = vec![Kind::parse("echo").unwrap()];
+        assert!(!Filter { kinds, ..Default::default() }.matches(&event));
+    }
+
+    #[test]
+    fn schedule_events_pass_unless_anything_of_a_job_is_asked_for() {
+        let schedule = ScheduleName::parse("nightly").unwrap();
+        let fact = Fact::Schedule { schedule, change: ScheduleChange::Paused };
+        let event = Event { seq: 1, at: Time::default(), fact };
+        let with = |filter: Filter| filter.matches(&event);
+        assert!(with(Filter::default()));
+        assert!(with(Filter { types: vec![EventType::SchedulePaused], ..Default::default() }));
+        assert!(!with(Filter { types: vec![EventType::ScheduleFired], ..Default::default() }));
+        assert!(!with(Filter { queues: vec![QueueName::default()], ..Default::default() }));
+        assert!(!with(Filter { jobs: vec![JobId::from_u128(8)], ..Default::default() }));
+        let tags = vec![Tag::parse("schedule:nightly").unwrap()];
+        assert!(!with(Filter { tags, ..Default::default() }));
+        let kinds = vec![Kind::parse("echo").unwrap()];
+        assert!(!with(Filter { kinds, ..Default::default() }));
+    }
+}

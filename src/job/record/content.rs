@@ -1,0 +1,117 @@
+//! How much memory events and records take, and what is left of them for those who only ask what happened:
+//! payloads and results are most of it, and neither an event as it is told nor a row of a list shows them.
+
+use std::sync::Arc;
+
+use crate::job::{Change, Event, Fact, Job, Json, LogLine, Spec};
+
+/// Payloads and results up to this many bytes stay: leaving them out would save nothing.
+const SMALL: usize = 1_024;
+
+impl Event {
+    /// About how many bytes it holds.
+    pub fn bytes(&self) -> usize {
+        /// For everything else.
+        const REST: usize = 256;
+        match &self.fact {
+            Fact::Job { change, .. } => REST + change.bytes(),
+            Fact::Queue { .. } | Fact::Schedule { .. } => REST,
+        }
+    }
+
+    /// The event with `null` in the place of a payload or result of more than 1 KiB.
+    pub fn without_content(mut self) -> Event {
+        if let Fact::Job { change, .. } = &mut self.fact {
+            change.leave_out_content();
+        }
+        self
+    }
+}
+
+impl Job {
+    /// About how many bytes it holds.
+    pub fn bytes(&self) -> usize {
+        /// For everything else.
+        const REST: usize = 512;
+        let history = self.history.iter().map(|moment| 128 + moment.change.bytes()).sum::<usize>();
+        REST + self.spec.payload.as_str().len() + history + lines(&self.log)
+    }
+
+    /// The record with `null` in the place of a payload or result of more than 1 KiB, and without its lines
+    /// if they have more.
+    pub fn without_content(mut self) -> Job {
+        if let Some(spec) = small(&self.spec) {
+            self.spec = spec;
+        }
+        self.history.iter_mut().for_each(|moment| moment.change.leave_out_content());
+        if lines(&self.log) > SMALL {
+            self.log = Vec::new();
+        }
+        self
+    }
+}
+
+impl Change {
+    fn bytes(&self) -> usize {
+        match self {
+            Change::Enqueued { spec, .. } => spec.payload.as_str().len(),
+            Change::Completed { result } => result.as_str().len(),
+            Change::Logged(log) => lines(log),
+            Change::Progressed(progress) => progress.message.as_ref().map_or(0, |text| text.len()),
+            Change::RetryScheduled { failure, .. } | Change::Discarded { failure } => {
+                failure.message.len()
+            }
+            Change::BecameAvailable
+            | Change::Started { .. }
+            | Change::Snoozed { .. }
+            | Change::CancelAsked
+            | Change::Cancelled
+            | Change::Interrupted { .. }
+            | Change::Rescued { .. }
+            | Change::Retried
+            | Change::Deleted
+            | Change::Moved { .. }
+            | Change::Reprioritised { .. } => 0,
+        }
+    }
+
+    fn leave_out_content(&mut self) {
+        match self {
+            Change::Enqueued { spec, .. } => {
+                if let Some(small) = small(spec) {
+                    *spec = small;
+                }
+            }
+            Change::Completed { result } => {
+                if result.as_str().len() > SMALL {
+                    *result = Json::null();
+                }
+            }
+            Change::Logged(_)
+            | Change::Progressed(_)
+            | Change::RetryScheduled { .. }
+            | Change::Discarded { .. }
+            | Change::BecameAvailable
+            | Change::Started { .. }
+            | Change::Snoozed { .. }
+            | Change::CancelAsked
+            | Change::Cancelled
+            | Change::Interrupted { .. }
+            | Change::Rescued { .. }
+            | Change::Retried
+            | Change::Deleted
+            | Change::Moved { .. }
+            | Change::Reprioritised { .. } => {}
+        }
+    }
+}
+
+/// The same without its payload, when that is large.
+fn small(spec: &Spec) -> Option<Arc<Spec>> {
+    let is_large = spec.payload.as_str().len() > SMALL;
+    is_large.then(|| Arc::new(Spec { payload: Json::null(), ..spec.clone() }))
+}
+
+fn lines(lines: &[LogLine]) -> usize {
+    lines.iter().map(|line| 40 + line.text.len()).sum()
+}

@@ -1,0 +1,370 @@
+//! When something is due again and again: a cron pattern in a time zone, or a plain interval.
+//! Patterns are croner's (the fields of POSIX `crontab`, seconds in front if wanted); zones are IANA's.
+
+use std::fmt;
+use std::time::Duration;
+
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::tz::{Offset, TimeZone};
+use serde::{Deserialize, Serialize};
+
+use crate::job::shorten::shorten;
+use crate::job::{Time, parse_duration};
+use search::{Search, empty_field};
+
+mod search;
+
+/// The shortest interval, and the longest: a year.
+const INTERVALS: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(366 * 24 * 60 * 60));
+/// The longest pattern, in bytes.
+const MAX_PATTERN: usize = 200;
+const EVERY: &str = "every ";
+const ACCEPTED: &str = "five fields such as \"30 2 * * mon-fri\" (minute, hour, day, month, weekday), \
+    six with seconds in front, @hourly, @daily, @weekly, @monthly, @yearly, or an interval such as \
+    \"every 15m\"";
+
+/// When something is due, as it was written and checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cron {
+    pattern: Box<str>,
+    zone: Box<str>,
+}
+
+/// What is wrong, and with which of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CronError {
+    /// The pattern.
+    Pattern(String),
+    /// The zone.
+    Zone(String),
+}
+
+impl fmt::Display for CronError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CronError::Pattern(why) | CronError::Zone(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Cron {
+    /// Checks a pattern and a zone; an empty zone is UTC. `now` is for patterns that never come again.
+    ///
+    /// # Errors
+    /// What is not understood and what is accepted.
+    pub fn parse(pattern: &str, zone: &str, now: Time) -> Result<Cron, CronError> {
+        let (pattern, zone) = (pattern.trim(), zone.trim());
+        let zone = if zone.is_empty() { "UTC" } else { zone };
+        if time_zone(zone).is_none() {
+            let zone = shorten(zone, MAX_PATTERN);
+            let why = format!(
+                "no zone {zone:?} is known; give UTC, an offset such as +02:00, or a name such as Europe/Zurich"
+            );
+            return Err(CronError::Zone(why));
+        }
+        let cron = Cron { pattern: pattern.into(), zone: zone.into() };
+        cron.check().map_err(|why| {
+            let shown = shorten(pattern, MAX_PATTERN);
+            CronError::Pattern(format!("{shown:?} is not accepted ({why}); give {ACCEPTED}"))
+        })?;
+        match cron.next_after(now) {
+            Some(_) => Ok(cron),
+            None => Err(CronError::Pattern(format!("{pattern:?} never comes"))),
+        }
+    }
+
+    /// The pattern as it was written.
+    pub fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
+    /// The zone that the pattern is read in.
+    pub fn zone(&self) -> &str {
+        &self.zone
+    }
+
+    /// The first moment after this one at which it is due. `None` when it does not come within 40 years, or
+    /// when this machine does not know the zone. A time that the clocks skip is due as the gap ends; one that
+    /// comes twice is due once, unless it is one of many in the hour.
+    pub fn next_after(&self, after: Time) -> Option<Time> {
+        match self.meaning().ok()? {
+            Meaning::Every(interval) => {
+                let (step, at) = (i64::try_from(interval.as_millis()).ok()?, after.millis());
+                let next = at.checked_sub(at.rem_euclid(step))?.checked_add(step)?;
+                Some(Time::from_millis(next)).filter(|next| *next <= Time::MAX)
+            }
+            Meaning::Pattern(pattern) => {
+                let zone = time_zone(&self.zone)?;
+                let after = jiff::Timestamp::from_millisecond(after.millis()).ok()?;
+                let next = Search::default().next(&pattern, after.to_zoned(zone))?;
+                let next = Time::from_millis(next.timestamp().as_millisecond());
+                Some(next).filter(|next| *next <= Time::MAX)
+            }
+        }
+    }
+
+    /// The next few moments after this one.
+    pub fn upcoming(&self, after: Time, count: usize) -> Vec<Time> {
+        std::iter::successors(self.next_after(after), |at| self.next_after(*at))
+            .take(count)
+            .collect()
+    }
+
+    /// The pattern in words: "At 02:30, Monday through Friday".
+    pub fn in_words(&self) -> String {
+        match self.meaning() {
+            Ok(Meaning::Every(_)) => {
+                let rest = self.pattern.get(EVERY.len()..).unwrap_or_default();
+                format!("Every {}", rest.trim())
+            }
+            Ok(Meaning::Pattern(pattern)) => pattern.describe().trim_end_matches('.').to_owned(),
+            Err(_) => self.pattern.to_string(),
+        }
+    }
+
+    fn meaning(&self) -> Result<Meaning, String> {
+        if self.pattern.len() > MAX_PATTERN {
+            return Err(format!("it is longer than {MAX_PATTERN} characters"));
+        }
+        if let Some(interval) = self.pattern.strip_prefix(EVERY) {
+            let length = parse_duration(interval)?;
+            let (least, most) = INTERVALS;
+            return if (least..=most).contains(&length) && length.subsec_nanos() == 0 {
+                Ok(Meaning::Every(length))
+            } else {
+                Err("an interval is whole seconds, 1 s to a year".into())
+            };
+        }
+        Ok(Meaning::Pattern(Box::new(read(&self.pattern)?)))
+    }
+
+    /// What a new pattern is held to besides. Stored ones are not: an older version accepted them.
+    fn check(&self) -> Result<(), String> {
+        let Meaning::Pattern(pattern) = self.meaning()? else { return Ok(()) };
+        for field in self.pattern.split_whitespace() {
+            let list = field.strip_prefix('+').unwrap_or(field);
+            let ends_empty = list.is_empty() || list.starts_with(',') || list.ends_with(',');
+            if ends_empty || list.contains(",,") {
+                return Err(format!("the list {field:?} has an empty element"));
+            }
+        }
+        match empty_field(&pattern) {
+            Some(field) => Err(format!("no {field} is in it")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads a pattern that is no interval.
+fn read(pattern: &str) -> Result<croner::Cron, String> {
+    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+    parser.parse(pattern).map_err(|error| error.to_string())
+}
+
+enum Meaning {
+    Every(Duration),
+    Pattern(Box<croner::Cron>),
+}
+
+/// A zone by its name or offset, as this machine knows it; an empty text is UTC.
+pub fn time_zone(text: &str) -> Option<TimeZone> {
+    if text.is_empty() || text.eq_ignore_ascii_case("utc") || text.eq_ignore_ascii_case("z") {
+        return Some(TimeZone::UTC);
+    }
+    match offset(text) {
+        Some(offset) => Some(TimeZone::fixed(offset)),
+        None => TimeZone::get(text).ok(),
+    }
+}
+
+/// `+02:00`, `-0330`, `+2`.
+fn offset(text: &str) -> Option<Offset> {
+    let (sign, rest) = match text.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = match rest.split_once(':') {
+        Some(parts) => parts,
+        None if rest.len() == 4 => rest.split_at_checked(2)?,
+        None => (rest, "0"),
+    };
+    let number = |text: &str| {
+        let short = (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<i32>().ok().filter(|_| short)
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    let in_range = hours <= 15 && minutes < 60;
+    Offset::from_seconds(sign * (hours * 3_600 + minutes * 60)).ok().filter(|_| in_range)
+}
+
+#[cfg(test)]
+impl Cron {
+    /// One that was accepted on another machine, in a zone that this one does not know.
+    pub(super) fn unknown_zone() -> Cron {
+        Cron { pattern: "@daily".into(), zone: "Mars/Olympus".into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Time {
+        text.parse().unwrap()
+    }
+
+    fn cron(pattern: &str, zone: &str) -> Cron {
+        Cron::parse(pattern, zone, at("2027-01-01T00:00:00Z")).unwrap()
+    }
+
+    fn next(pattern: &str, zone: &str, after: &str) -> String {
+        cron(pattern, zone).next_after(at(after)).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_pattern_is_read_in_its_zone() {
+        let friday = "2027-01-01T12:00:00Z";
+        assert_eq!(next("30 2 * * mon-fri", "", friday), "2027-01-04T02:30:00.000Z");
+        assert_eq!(next("30 2 * * 1-5", "Asia/Tokyo", friday), "2027-01-03T17:30:00.000Z");
+        assert_eq!(next("*/20 * * * * *", "UTC", friday), "2027-01-01T12:00:20.000Z");
+        assert_eq!(next("@daily", "-03:30", friday), "2027-01-02T03:30:00.000Z");
+        assert_eq!(next("0 0 29 2 *", "UTC", friday), "2028-02-29T00:00:00.000Z");
+        assert_eq!(next("0 12 * * *", "UTC", friday), "2027-01-02T12:00:00.000Z", "not now again");
+    }
+
+    #[test]
+    fn clock_changes_neither_lose_nor_double_a_run() {
+        // Berlin, 2027: 28 March 02:00 → 03:00, 31 October 03:00 → 02:00.
+        let daily = cron("30 2 * * *", "Europe/Berlin");
+        let days = |from: &str| -> Vec<String> {
+            daily.upcoming(at(from), 3).iter().map(Time::to_string).collect()
+        };
+        assert_eq!(
+            days("2027-03-27T00:00:00Z"),
+            ["2027-03-27T01:30:00.000Z", "2027-03-28T01:00:00.000Z", "2027-03-29T00:30:00.000Z"]
+        );
+        assert_eq!(
+            days("2027-10-30T00:00:00Z"),
+            ["2027-10-30T00:30:00.000Z", "2027-10-31T00:30:00.000Z", "2027-11-01T01:30:00.000Z"]
+        );
+        let hourly = cron("0 * * * *", "Europe/Berlin").upcoming(at("2027-10-30T23:30:00Z"), 4);
+        assert!(hourly.windows(2).all(|two| two[1].since(two[0]) == Duration::from_secs(3_600)));
+    }
+
+    /// A store fires what is due until nothing is: a next time that were not later would never end.
+    #[test]
+    fn a_next_time_is_later_and_passes_none_over() {
+        let patterns = ["*/15 * * * *", "0 0 * * *", "30 1-3 * * *", "45 2 * * *", "*/7 0 2 * * *"];
+        let zones =
+            ["Europe/Berlin", "America/Havana", "Australia/Lord_Howe", "Africa/Cairo", "Asia/Gaza"];
+        for (pattern, zone) in patterns.iter().flat_map(|one| zones.map(|zone| (*one, zone))) {
+            let cron = cron(pattern, zone);
+            let from = jiff::Timestamp::from_millisecond(at("2027-01-01T00:00:00Z").millis());
+            for change in time_zone(zone).unwrap().following(from.unwrap()).take(3) {
+                let change = change.timestamp().as_millisecond();
+                for offset in (-7_200_000..=7_200_000).step_by(899_750) {
+                    let after = Time::from_millis(change + offset);
+                    let next = cron.next_after(after).unwrap();
+                    assert!(next > after, "{pattern} in {zone}: {next} after {after}");
+                    let between = Time::from_millis((after.millis() + next.millis()) / 2);
+                    let again = cron.next_after(between).unwrap();
+                    assert!(between == next || again == next, "{pattern} in {zone}: {between}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_zone_that_this_machine_does_not_know_is_never_due_and_no_fault() {
+        let cron = Cron::unknown_zone();
+        assert_eq!(cron.next_after(Time::default()), None);
+        assert!(cron.upcoming(Time::default(), 3).is_empty());
+        assert!(!cron.in_words().is_empty());
+    }
+
+    #[test]
+    fn the_end_of_the_calendar_is_an_end_and_no_fault() {
+        for (pattern, zone) in [
+            ("every 1s", ""),
+            ("every 366d", ""),
+            ("* * * * * *", "UTC"),
+            ("0 0 1 1 *", "Europe/Berlin"),
+            ("@monthly", "+15:00"),
+            ("59 23 31 12 *", "-15:00"),
+        ] {
+            let Ok(cron) = Cron::parse(pattern, zone, at("2027-01-01T00:00:00Z")) else { continue };
+            let ends = [Time::MAX.millis(), i64::MAX, i64::MIN, Time::MIN.millis()];
+            for end in ends {
+                for offset in [-90_000_000, -86_400_000, -1_000, -1, 0, 1, 1_000, 86_400_000] {
+                    let after = Time::from_millis(i64::saturating_add(end, offset));
+                    for next in cron.upcoming(after, 3) {
+                        assert!(
+                            next > after && next <= Time::MAX,
+                            "{pattern}: {next} after {after}"
+                        );
+                    }
+                }
+            }
+            assert!(Cron::parse(pattern, zone, Time::MAX).is_err(), "{pattern} never comes");
+        }
+    }
+
+    #[test]
+    fn an_interval_keeps_to_its_grid() {
+        assert_eq!(next("every 15m", "", "2027-01-01T12:01:00Z"), "2027-01-01T12:15:00.000Z");
+        assert_eq!(next("every 15m", "", "2027-01-01T12:15:00Z"), "2027-01-01T12:30:00.000Z");
+        assert_eq!(next("every 1h 30m", "", "1969-12-31T23:00:00Z"), "1970-01-01T00:00:00.000Z");
+        assert_eq!(cron("every 90s", "").in_words(), "Every 90s");
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused_with_what_is_accepted() {
+        let now = at("2027-01-01T00:00:00Z");
+        for bad in [
+            "",
+            "soon",
+            "* * * *",
+            "60 * * * *",
+            "0 0 30 2 *",
+            "* * * * * * 2030",
+            "every 0s",
+            "every 1.5s",
+            "every fortnight",
+            "every 2y",
+            "@reboot",
+            ", * * * * *",
+            "* , * * * *",
+            "1,,2 * * * *",
+            ",1 * * * *",
+            "0 1, * * *",
+            "0 0 , * *",
+            "0 0 * ,, *",
+            "0 0 * * ,mon",
+            "0 0 * * +",
+            "0 0 * * +,1",
+            "*/ * * * *",
+            "/5 * * * *",
+            "5- * * * *",
+            "-5 * * * *",
+            "30-10 * * * *",
+            "0 0 * * L",
+            "0 0 31 4 *",
+        ] {
+            let Err(CronError::Pattern(why)) = Cron::parse(bad, "", now) else { panic!("{bad:?}") };
+            assert!(why.contains("give") || why.contains("never comes"), "{why}");
+        }
+        let Err(CronError::Zone(why)) = Cron::parse("@daily", "Mars/Olympus", now) else {
+            panic!()
+        };
+        assert!(why.contains("Europe/Zurich"), "{why}");
+        let long = format!("{} * * * *", vec!["1"; 500].join(","));
+        assert!(Cron::parse(&long, "", now).is_err());
+    }
+
+    #[test]
+    fn a_pattern_is_told_in_words() {
+        assert!(cron("30 2 * * mon-fri", "").in_words().contains("02:30"));
+    }
+}

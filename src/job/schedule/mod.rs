@@ -1,0 +1,349 @@
+//! A schedule: a named cron entry that enqueues a job each time it is due. Pure: a store asks what is to
+//! be done, does it, and keeps the answer.
+
+pub mod cron;
+
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{
+    Cron, JobId, Labels, NewJob, ScheduleName, Skip, Spec, StableHasher, Start, Tag, Time,
+};
+
+/// What somebody asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleSpec {
+    /// When it is due.
+    pub cron: Cron,
+    /// Queue, kind and tags of its jobs.
+    pub labels: Arc<Labels>,
+    /// Everything else of its jobs; they have no idempotency key.
+    pub spec: Arc<Spec>,
+    /// What happens when the job of the time before is not finished.
+    pub overlap: Overlap,
+    /// A run that would be later than this is skipped, in milliseconds; `None` is never: what was missed
+    /// while nobody served is made up for, once. Of many times that were missed each is asked for itself.
+    pub max_late_ms: Option<u64>,
+    /// Who said so.
+    pub origin: Origin,
+}
+
+/// What happens when a schedule is due and the job of the time before is not finished.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// There will be two.
+    #[default]
+    Allow,
+    /// This time is skipped.
+    Skip,
+}
+
+/// Who declared a schedule, and may change it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Somebody, over the API or the pages.
+    #[default]
+    Api,
+    /// The configuration, or the program that embeds the server.
+    Config,
+}
+
+/// A schedule as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Its name.
+    pub name: ScheduleName,
+    /// What was asked for.
+    pub spec: ScheduleSpec,
+    /// Held back: nothing is due.
+    pub paused: bool,
+    /// When the spec was last set.
+    pub set_at: Time,
+    /// When it is due next, also while it is held back; `None` when that never comes.
+    pub next_at: Option<Time>,
+    /// The last job it made.
+    pub last: Option<Fired>,
+    /// Times that were skipped since that job.
+    pub skipped: u64,
+}
+
+/// A job that a schedule made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fired {
+    /// For which time; `None` when somebody asked for it now.
+    pub due: Option<Time>,
+    /// When.
+    pub at: Time,
+    /// Which.
+    pub job: JobId,
+}
+
+/// What is to be done with a schedule whose time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DueAction {
+    /// Enqueue its job, for this time: the first that was missed and is not too late.
+    Run(Time),
+    /// Nothing, and tell why.
+    Skip(Skip),
+}
+
+impl Schedule {
+    /// A new one.
+    pub fn new(name: ScheduleName, spec: ScheduleSpec, now: Time) -> Schedule {
+        let next_at = spec.cron.next_after(now);
+        Schedule { name, spec, paused: false, set_at: now, next_at, last: None, skipped: 0 }
+    }
+
+    /// Takes another spec. Another time is counted from now; the same time keeps what is due.
+    pub fn set(&mut self, spec: ScheduleSpec, now: Time) {
+        if self.spec.cron != spec.cron {
+            self.next_at = spec.cron.next_after(now);
+        }
+        (self.spec, self.set_at) = (spec, now);
+    }
+
+    /// Holds it back.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Lets it go on. What came while it was held back is not made up for.
+    pub fn resume(&mut self, now: Time) {
+        self.paused = false;
+        self.next_at = self.spec.cron.next_after(now);
+    }
+
+    /// When it wants to be looked at.
+    pub fn timer(&self) -> Option<Time> {
+        self.next_at.filter(|_| !self.paused)
+    }
+
+    /// What is to be done now that its time `due` has come. `last_is_over` says whether the last job it
+    /// made is finished or gone. However many times have passed, it is one run.
+    pub fn due(&self, due: Time, now: Time, last_is_over: bool) -> DueAction {
+        match (self.in_time(due, now), self.spec.overlap) {
+            (None, Overlap::Allow | Overlap::Skip) => DueAction::Skip(Skip::Late),
+            (Some(_), Overlap::Skip) if !last_is_over => DueAction::Skip(Skip::Overlap),
+            (Some(due), Overlap::Allow | Overlap::Skip) => DueAction::Run(due),
+        }
+    }
+
+    /// The first of its times from `due` to `now` that is not too late.
+    fn in_time(&self, due: Time, now: Time) -> Option<Time> {
+        let Some(most) = self.spec.max_late_ms else { return Some(due) };
+        if now.since(due) <= Duration::from_millis(most) {
+            return Some(due);
+        }
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let too_late = Time::from_millis(now.millis().saturating_sub(most).saturating_sub(1));
+        self.spec.cron.next_after(too_late).filter(|later| *later <= now)
+    }
+
+    /// Counts again from `now` when it is due, for a process that begins: the rules of its zone may be
+    /// others by now, or known again. A time that was missed already stays.
+    pub fn restarted(&mut self, now: Time) {
+        let has_run = |at: &Time| self.last.is_some_and(|last| last.due >= Some(*at));
+        match self.next_at {
+            Some(due) if due <= now => {}
+            Some(_) | None => {
+                let next = self.spec.cron.next_after(now).filter(|at| !has_run(at));
+                self.next_at = next.or(self.next_at);
+            }
+        }
+    }
+
+    /// Its next job. The id follows from name, time and `seq`, the number of the event that will tell of the
+    /// job, so that two stores make the same one.
+    pub fn job(&self, now: Time, seq: u64) -> NewJob {
+        let mut labels = (*self.spec.labels).clone();
+        if let Some(tag) = self.tag().filter(|tag| !labels.tags.contains(tag)) {
+            labels.tags = labels.tags.iter().cloned().chain([tag]).collect();
+        }
+        NewJob {
+            id: self.id(now, seq),
+            labels: labels.into(),
+            spec: self.spec.spec.clone(),
+            start: Start::Now,
+        }
+    }
+
+    /// The tag of its jobs: `schedule:NAME`.
+    pub fn tag(&self) -> Option<Tag> {
+        Tag::parse(&format!("schedule:{}", self.name)).ok()
+    }
+
+    /// Notes that its job was enqueued.
+    pub fn fired(&mut self, due: Option<Time>, job: JobId, now: Time) {
+        self.last = Some(Fired { due, at: now, job });
+        self.skipped = 0;
+        if due.is_some() {
+            self.next_at = self.spec.cron.next_after(now);
+        }
+    }
+
+    /// Notes that a time was skipped.
+    pub fn skipped(&mut self, now: Time) {
+        self.skipped += 1;
+        self.next_at = self.spec.cron.next_after(now);
+    }
+
+    /// A version 7 UUID of this moment (RFC 9562, 5.7) whose other bits come from the name and the number.
+    fn id(&self, now: Time, seq: u64) -> JobId {
+        let part = |salt: u8| {
+            let mut hasher = StableHasher::default();
+            hasher.write_u8(salt);
+            hasher.write(self.name.as_str().as_bytes());
+            hasher.write(&seq.to_be_bytes());
+            hasher.write(&now.millis().to_be_bytes());
+            u128::from(mix(hasher.finish()))
+        };
+        const VERSION: u128 = 0x7 << 76;
+        const VARIANT: u128 = 0x2 << 62;
+        let (a, b) = (part(1) & 0xfff, part(2) & ((1 << 62) - 1));
+        JobId::from_u128(JobId::first_of(now).as_u128() | VERSION | (a << 64) | VARIANT | b)
+    }
+}
+
+/// Spreads each bit of a hash over all others: some of them become an id, which must not resemble the next.
+fn mix(hash: u64) -> u64 {
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^ (mixed >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Json, Kind, QueueName, RetryPolicy};
+
+    const MINUTE: i64 = 60_000;
+
+    fn schedule(overlap: Overlap, max_late_ms: Option<u64>) -> Schedule {
+        let now = Time::default();
+        let labels = Labels {
+            queue: QueueName::default(),
+            kind: Kind::parse("echo").unwrap(),
+            tags: Box::new([Tag::parse("t").unwrap()]),
+        };
+        let spec = Spec {
+            payload: Json::null(),
+            priority: 0,
+            retry: RetryPolicy::default(),
+            timeout_ms: None,
+            idempotency_key: None,
+        };
+        let spec = ScheduleSpec {
+            cron: Cron::parse("every 1m", "", now).unwrap(),
+            labels: labels.into(),
+            spec: spec.into(),
+            overlap,
+            max_late_ms,
+            origin: Origin::Api,
+        };
+        Schedule::new(ScheduleName::parse("nightly").unwrap(), spec, now)
+    }
+
+    #[test]
+    fn the_id_of_a_job_comes_from_its_schedule_and_stays_the_same_in_every_version() {
+        let id = schedule(Overlap::Allow, None).id(Time::from_millis(1_800_000_000_000), 7);
+        assert_eq!(id.to_string(), "01a3185c-5000-7c26-a7e4-30313d6491d1");
+    }
+
+    #[test]
+    fn what_was_missed_is_one_run_unless_it_is_too_late() {
+        let (due, now) = (Time::from_millis(MINUTE), Time::from_millis(10 * MINUTE));
+        let mut kind = schedule(Overlap::Allow, None);
+        assert_eq!(kind.timer(), Some(due));
+        assert_eq!(kind.due(due, now, false), DueAction::Run(due));
+        kind.fired(Some(due), kind.job(now, 7).id, now);
+        assert_eq!(kind.timer(), Some(Time::from_millis(11 * MINUTE)));
+        let patient = schedule(Overlap::Allow, Some(9 * MINUTE as u64));
+        assert_eq!(patient.due(due, now, true), DueAction::Run(due));
+    }
+
+    #[test]
+    fn of_what_was_missed_the_first_that_is_not_too_late_is_run() {
+        let due = Time::from_millis(MINUTE);
+        let strict = schedule(Overlap::Allow, Some(5_000));
+        for (now, expected) in [
+            (MINUTE + 5_000, DueAction::Run(due)),
+            (MINUTE + 5_001, DueAction::Skip(Skip::Late)),
+            (10 * MINUTE - 1, DueAction::Skip(Skip::Late)),
+            (10 * MINUTE, DueAction::Run(Time::from_millis(10 * MINUTE))),
+            (10 * MINUTE + 5_000, DueAction::Run(Time::from_millis(10 * MINUTE))),
+            (10 * MINUTE + 5_001, DueAction::Skip(Skip::Late)),
+        ] {
+            assert_eq!(strict.due(due, Time::from_millis(now), true), expected, "{now}");
+        }
+        let kind = schedule(Overlap::Allow, Some(2 * MINUTE as u64));
+        let now = Time::from_millis(10 * MINUTE + 1);
+        assert_eq!(kind.due(due, now, true), DueAction::Run(Time::from_millis(9 * MINUTE)));
+        let any = schedule(Overlap::Allow, Some(u64::MAX));
+        assert_eq!(any.due(due, now, true), DueAction::Run(due));
+    }
+
+    #[test]
+    fn a_new_process_counts_again_but_neither_forgets_nor_repeats_a_time() {
+        let at = |minutes: i64| Time::from_millis(minutes * MINUTE);
+        let mut kind = schedule(Overlap::Allow, None);
+        kind.restarted(at(5));
+        assert_eq!(kind.next_at, Some(at(1)), "it was missed and is made up for");
+        kind.fired(kind.next_at, JobId::from_u128(1), at(5));
+        kind.restarted(Time::from_millis(5 * MINUTE + 9));
+        assert_eq!(kind.next_at, Some(at(6)), "as it was");
+        kind.next_at = None;
+        kind.restarted(at(7));
+        assert_eq!(kind.next_at, Some(at(8)), "its zone is known again");
+        kind.next_at = Some(at(500));
+        kind.restarted(at(7));
+        assert_eq!(kind.next_at, Some(at(8)), "its zone has other rules");
+        kind.fired(Some(at(8)), JobId::from_u128(2), at(8));
+        kind.restarted(Time::from_millis(8 * MINUTE - 1));
+        assert_eq!(kind.next_at, Some(at(9)), "the clock went back a little");
+        kind.spec.cron = Cron::unknown_zone();
+        kind.restarted(at(8));
+        assert_eq!(kind.next_at, Some(at(9)), "its zone is not known just now");
+    }
+
+    #[test]
+    fn an_overlap_is_skipped_when_it_was_asked_for() {
+        let due = Time::from_millis(MINUTE);
+        let mut careful = schedule(Overlap::Skip, None);
+        assert_eq!(careful.due(due, due, true), DueAction::Run(due));
+        assert_eq!(careful.due(due, due, false), DueAction::Skip(Skip::Overlap));
+        careful.skipped(due);
+        assert_eq!((careful.skipped, careful.timer()), (1, Some(Time::from_millis(2 * MINUTE))));
+    }
+
+    #[test]
+    fn a_run_by_hand_leaves_the_next_time_alone() {
+        let mut kind = schedule(Overlap::Allow, None);
+        kind.pause();
+        assert_eq!(kind.timer(), None);
+        let now = Time::from_millis(5);
+        let job = kind.job(now, 7);
+        kind.fired(None, job.id, now);
+        assert_eq!(kind.next_at, Some(Time::from_millis(MINUTE)));
+        kind.resume(Time::from_millis(3 * MINUTE));
+        assert_eq!(kind.timer(), Some(Time::from_millis(4 * MINUTE)), "nothing is made up for");
+    }
+
+    #[test]
+    fn every_job_has_an_id_of_its_own_and_carries_the_tag() {
+        let kind = schedule(Overlap::Allow, None);
+        let now = Time::from_millis(1_800_000_000_000);
+        let (one, same) = (kind.job(now, 7), kind.job(now, 7));
+        assert_eq!(one, same);
+        let other = kind.job(now.after(Duration::from_millis(1)), 7);
+        assert!(other.id > one.id, "ids sort by time");
+        assert_ne!(kind.job(now, 8).id, one.id);
+        let id = uuid::Uuid::from_u128(one.id.as_u128());
+        assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+        let tags: Vec<&str> = one.labels.tags.iter().map(Tag::as_str).collect();
+        assert_eq!(tags, ["t", "schedule:nightly"]);
+    }
+}

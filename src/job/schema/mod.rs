@@ -1,0 +1,59 @@
+//! What payloads of a kind look like: the part of JSON Schema that a form can be made of. Pure; numbers are
+//! judged by their text, so that none loses a digit.
+
+mod check;
+mod field;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use crate::job::Json;
+use field::Object;
+
+pub use field::{Bounds, Field, Format, SchemaError, Shape, Text, Violation};
+
+/// A declared shape of payloads. What it cannot judge it lets through: only what is understood is checked.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    source: Json,
+    /// None when the root is not a plain object with properties.
+    object: Option<Object>,
+}
+
+impl Schema {
+    /// Reads JSON Schema (draft 2020-12): an object with `properties`, `required` and
+    /// `additionalProperties`; properties of type string, integer, number, boolean, array of strings, or
+    /// an `enum` of scalars, with `title`, `description`, `default`, bounds, `pattern` and `format`. Other
+    /// keywords are allowed and make what they stand at unchecked.
+    ///
+    /// # Errors
+    /// When it is not JSON, a keyword has a value of the wrong type, or a pattern is not understood.
+    pub fn parse(text: &str) -> Result<Schema, SchemaError> {
+        let (source, object) = read::schema(text)?;
+        Ok(Schema { source, object })
+    }
+
+    /// The schema as it was written.
+    pub fn source(&self) -> &Json {
+        &self.source
+    }
+
+    /// The properties, in the order they were written; `None` when a form cannot be made of it.
+    pub fn fields(&self) -> Option<&[Field]> {
+        self.object.as_ref().map(|object| object.fields.as_slice())
+    }
+
+    /// What in a payload does not fit, in the order of the properties; of very much the first, and how much more
+    /// there is.
+    pub fn check(&self, payload: &Json) -> Vec<Violation> {
+        self.object.as_ref().map(|object| object.check(payload.as_str())).unwrap_or_default()
+    }
+}
+
+/// The properties of a JSON object in their order, each as it was written; `None` when it is no object.
+pub fn entries(json: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
+    let entries = read::entries(json).ok()?;
+    Some(entries.into_iter().map(|(name, value)| (name, value.get())).collect())
+}

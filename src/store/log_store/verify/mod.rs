@@ -1,0 +1,160 @@
+//! `verify`: everything in a directory against everything else, without changing it. What it looks at
+//! is read with as little of the store's own machinery as can be, so that a fault in one is seen.
+
+mod archived;
+mod live;
+mod report;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+pub use self::report::{Problem, Report};
+use super::commit::meta::Meta;
+use super::journal::chunks;
+use super::journal::codec::{Chunk, Record, format_of, unseal};
+use super::journal::fold::Fold;
+use super::journal::schedule_rows;
+use super::snapshot::walk;
+use crate::store::StoreError;
+use crate::store::log::Log;
+
+/// Checks a directory that no server uses: every stored value, the numbers of chunks and events, every
+/// job's story, the archive, the keys, and the index that a server would build from it all. Nothing in
+/// the directory is changed. What is wrong stands in [`Report::problems`].
+pub fn verify(dir: &Path, open: impl FnOnce(&Path) -> Result<Box<dyn Log>, StoreError>) -> Report {
+    let mut report = Report::new(dir);
+    let checked = catch_unwind(AssertUnwindSafe(|| check(open(dir)?, &mut report)));
+    match checked {
+        Ok(Ok(())) => {}
+        Ok(Err(StoreError::Unavailable(why))) => report.unchecked = Some(why),
+        Ok(Err(StoreError::Corrupt(why))) => report.problem("", why),
+        Ok(Err(error)) => report.problem("", error),
+        Err(_) => report.problem("", "the files are damaged: reading them panicked"),
+    }
+    report
+}
+
+fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
+    if let Err(error) = log.check_values() {
+        report.problem("", error.to_string());
+    }
+    let Some(meta) = log.get(Meta::KEY)? else {
+        report.problem("meta", "missing: an import or a restore broke off, or this is no store");
+        return Ok(());
+    };
+    let meta = match Meta::decode(&meta) {
+        Ok(meta) => meta,
+        Err(why) => {
+            report.problem("meta", why);
+            return Ok(());
+        }
+    };
+    report.epoch = Some(meta.epoch);
+    check_keys(&*log, report)?;
+    let mut fold = check_journal(&*log, report)?;
+    match log.recorded_head(meta.epoch) {
+        Ok(Some(seq)) if seq > report.head => {
+            report.problem(
+                "head",
+                format!("event {seq} was durable; the log ends at {}", report.head),
+            );
+        }
+        Ok(None) if report.chunks > 0 => {
+            report.problem("head", "the file is missing: nothing says how far the log reached");
+        }
+        Ok(_) => {}
+        Err(StoreError::Unavailable(why) | StoreError::Corrupt(why)) => report.problem("head", why),
+        Err(error) => report.problem("head", error),
+    }
+    if meta.archived > report.head {
+        let (archived, head) = (meta.archived, report.head);
+        report.problem("meta", format!("archived up to event {archived}; the log ends at {head}"));
+    }
+    let archived = archived::check(&*log, &meta, &fold, report)?;
+    fold.forget_archived(meta.archived);
+    match walk::load(log) {
+        Ok((core, _)) => live::check(&core, &fold, &archived, report)?,
+        Err(error) => report.problem("", format!("the store does not open: {error}")),
+    }
+    Ok(())
+}
+
+/// Every value: a key that is known, a body that its checksum allows.
+fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(), StoreError> {
+    for row in log.scan(b"") {
+        let (key, value) = row?;
+        report.value_bytes += (key.len() + value.len()) as u64;
+        let name = report::key_name(&key);
+        match (key.first(), key.len()) {
+            (Some(b'j' | b'r' | b't'), 9) | (Some(b'a'), 13) => {}
+            (Some(b'm'), _) if key == Meta::KEY => {}
+            (Some(b's'), _) => {
+                report.schedules += 1;
+                if let Err(why) = schedule_rows::check(&key, &value) {
+                    report.problem(&name, why);
+                }
+                continue;
+            }
+            (Some(b'k'), _) => {
+                report.keys += 1;
+                continue; // an id, without a body; the archive's check reads it
+            }
+            _ => {
+                report.problem(&name, "no such key is known");
+                continue;
+            }
+        }
+        if let Err(why) = unseal(format_of(&key), &value) {
+            report.problem(&name, why);
+        }
+    }
+    Ok(())
+}
+
+/// Chunks and events without a hole, and every event possible after the one before.
+fn check_journal(log: &dyn Log, report: &mut Report) -> Result<Fold, StoreError> {
+    let mut fold = Fold::default();
+    let (mut next_chunk, mut next_seq) = (None, None);
+    for row in log.scan(b"j") {
+        let (key, value) = row?;
+        let name = report::key_name(&key);
+        let Some(number) = chunks::number(&key) else { continue }; // told as unknown already
+        if next_chunk.is_some_and(|next| next != number) {
+            report.problem(&name, format!("chunk {} is missing before it", number - 1));
+        }
+        next_chunk = Some(number + 1);
+        let chunk = match Chunk::decode(&value) {
+            Ok(chunk) => chunk,
+            Err(why) => {
+                report.problem(&name, why);
+                next_seq = None; // what it held is not known
+                continue;
+            }
+        };
+        if next_seq.is_some_and(|next| next != chunk.first_seq) {
+            let next = next_seq.unwrap_or_default();
+            let first = chunk.first_seq;
+            report.problem(&name, format!("begins with event {first}, not with {next}"));
+        }
+        if report.chunks == 0 {
+            report.oldest = chunk.first_seq.saturating_sub(1);
+        }
+        report.chunks += 1;
+        let mut seq = chunk.first_seq;
+        for record in &chunk.records {
+            if let Record::Event(_) = record {
+                report.events += 1;
+                seq += 1;
+            }
+            if let Err(why) = fold.take(number, record) {
+                report.problem(&name, why);
+            }
+        }
+        report.head = seq.saturating_sub(1);
+        next_seq = Some(seq);
+    }
+    Ok(fold)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! A directory of a newer version is called that, whoever looks at it, and stays as it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::damage::copy_files;
+use crate::clock::SystemClock;
+use crate::store::data_dir::{self, read_out, verify};
+use crate::store::log::WriteBatch;
+use crate::store::sled::dir::lock::DirLock;
+use crate::store::sled::disk::Disk;
+use crate::store::sled::faults::Faults;
+use crate::store::{Limits, StoreError};
+
+/// A copy of the fixture, which has values of every sort.
+fn fixture() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    copy_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v1"), dir.path());
+    dir
+}
+
+/// Writes another number in front of the first value whose key begins with a letter.
+fn forge(dir: &Path, letter: &str, number: u8) {
+    let disk = Disk::open(dir, DirLock::take(dir).unwrap(), Faults::default()).unwrap();
+    let (key, mut value) = disk.scan(letter.as_bytes()).next().unwrap().unwrap();
+    value[0] = number;
+    let mut writes = WriteBatch::default();
+    writes.put(key, value);
+    disk.apply(writes).unwrap();
+    disk.sync().unwrap();
+}
+
+/// Puts another number into every slot of the head file that has one, with a checksum or without.
+fn forge_head(dir: &Path, number: &str, checksum: bool) {
+    let path = dir.join("head");
+    let mut bytes = fs::read(&path).unwrap();
+    for slot in bytes.chunks_mut(4_096) {
+        let text = String::from_utf8_lossy(slot).trim_end_matches('\0').to_owned();
+        let Some((text, crc)) = text.trim_end().rsplit_once(' ') else { continue };
+        let text = text.replacen("cortado head 1", &format!("cortado head {number}"), 1);
+        let fresh = format!("{:08x}", crc32fast::hash(text.as_bytes()));
+        let line = format!("{text} {}\n", if checksum { &fresh } else { crc });
+        slot.fill(0);
+        slot[..line.len()].copy_from_slice(line.as_bytes());
+    }
+    fs::write(&path, bytes).unwrap();
+}
+
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.is_file())
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect()
+}
+
+fn is_newer(error: &StoreError, found: u64) {
+    let said = error.to_string();
+    assert!(matches!(error, StoreError::Newer { found: f, .. } if *f == found), "{said}");
+    let words = format!(
+        "was written by a newer version of Cortado (format {found}; this version reads up to 1)"
+    );
+    assert!(said.contains(&words) && !said.contains("damaged"), "{said}");
+}
+
+fn assert_refused(dir: &Path, found: u64, what: &str) {
+    let before = files(dir);
+    let opened = data_dir::open(dir, Limits::default(), Arc::new(SystemClock));
+    is_newer(&opened.err().unwrap_or_else(|| panic!("{what} was opened")), found);
+    assert!(files(dir) == before, "{what}: the start changed something");
+    let report = verify(dir);
+    assert!(report.is_newer && !report.is_sound(), "{what}: {report}");
+    let said = report.to_string();
+    let words = format!("newer version of Cortado (format {found}; this version reads up to 1)");
+    assert!(said.contains(&words), "{what}: {said}");
+    assert!(said.ends_with("cannot be checked: a newer version of Cortado wrote it"), "{said}");
+    assert!(files(dir) == before, "{what}: verify changed something");
+    // Exports of a directory, and restores.
+    let read = read_out::<StoreError>(dir, |_| Ok(()));
+    is_newer(&read.err().unwrap_or_else(|| panic!("{what} was read")), found);
+}
+
+#[test]
+fn a_directory_of_a_newer_version_is_called_that_and_left_alone() {
+    for letter in ["meta", "j", "r", "a", "t", "s"] {
+        let dir = fixture();
+        let number = if letter == "meta" { 255 } else { 2 };
+        forge(dir.path(), letter, number);
+        // What is in the archive is read only when it is asked for.
+        if letter == "a" {
+            let report = verify(dir.path());
+            assert!(report.is_newer, "{report}");
+            let read = read_out::<StoreError>(dir.path(), |_| Ok(()));
+            is_newer(&read.unwrap_err(), 2);
+            continue;
+        }
+        assert_refused(dir.path(), number.into(), letter);
+    }
+    for (number, checksum) in [("2", true), ("2", false), ("18446744073709551615", true)] {
+        let dir = fixture();
+        forge_head(dir.path(), number, checksum);
+        assert_refused(dir.path(), number.parse().unwrap(), "head");
+    }
+}
+
+#[test]
+fn a_number_that_never_was_is_damage() {
+    let dir = fixture();
+    forge(dir.path(), "meta", 0);
+    let opened = data_dir::open(dir.path(), Limits::default(), Arc::new(SystemClock));
+    assert!(matches!(opened.err(), Some(StoreError::Corrupt(_))));
+    let report = verify(dir.path());
+    assert!(!report.is_newer && !report.is_sound(), "{report}");
+}
+
+/// A slot that was torn, whatever its bits look like, is not the word of a newer version while the other
+/// slot is whole.
+#[test]
+fn a_torn_slot_beside_a_whole_one_is_not_called_newer() {
+    let dir = fixture();
+    let path = dir.path().join("head");
+    let bytes = fs::read(&path).unwrap();
+    let written = bytes.chunks(4_096).filter(|slot| slot.starts_with(b"cortado head 1")).count();
+    assert_eq!(written, 2, "the fixture has both slots");
+    let mut torn = bytes.clone();
+    torn["cortado head ".len()] = b'3';
+    fs::write(&path, torn).unwrap();
+    let opened = data_dir::open(dir.path(), Limits::default(), Arc::new(SystemClock));
+    assert!(!matches!(opened, Err(StoreError::Newer { .. })));
+}

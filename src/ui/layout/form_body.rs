@@ -1,0 +1,75 @@
+//! The body of every form before a page reads it: the readers of forms replace what is no UTF-8, so a job would
+//! be made of something else than was sent.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::engine::off_runtime;
+
+use super::error::{UiError, sentence};
+
+/// Refuses a form that is not UTF-8, and says so on a page where it cannot be read at all.
+pub async fn check(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let whole = Request::from_parts(parts.clone(), body);
+    match Bytes::from_request(whole, &()).await {
+        Ok(bytes) if off_runtime(bytes.len(), || is_utf8(&bytes)) => {
+            next.run(Request::from_parts(parts, Body::from(bytes))).await
+        }
+        Ok(_) => {
+            let message = "It has bytes that are no UTF-8.".to_owned();
+            refused(StatusCode::BAD_REQUEST, message)
+        }
+        Err(rejection) => refused(rejection.status(), sentence(&rejection.body_text())),
+    }
+}
+
+fn refused(status: StatusCode, message: String) -> Response {
+    let title = "The form cannot be read".into();
+    let advice =
+        "Nothing was done. Send it as a browser does, in UTF-8 and no longer than is accepted.";
+    UiError { status, title, message, advice }.into_response()
+}
+
+/// Whether all names and values of a form are UTF-8. What separates them is ASCII, so they can be looked at
+/// together.
+fn is_utf8(form: &[u8]) -> bool {
+    let mut decoded = Vec::with_capacity(form.len());
+    let mut rest = form;
+    loop {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16);
+        rest = match rest {
+            [] => return std::str::from_utf8(&decoded).is_ok(),
+            [b'%', high, low, after @ ..] if digit(high).is_some() && digit(low).is_some() => {
+                let value = digit(high).unwrap_or_default() * 16 + digit(low).unwrap_or_default();
+                decoded.extend(u8::try_from(value));
+                after
+            }
+            [byte, after @ ..] => {
+                decoded.push(*byte);
+                after
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_signs_are_decoded_before_a_form_is_judged() {
+        for good in ["", "a=b", "a=%C3%A4&b=ä", "100%", "%zz", "%e2%82%ac"] {
+            assert!(is_utf8(good.as_bytes()), "{good}");
+        }
+        for bad in [&b"a=%ff"[..], b"a=\xff", b"a=%C3&b=%A4", b"%c3", b"a=%ED%A0%80"] {
+            assert!(!is_utf8(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// Applies `stats` messages to a page: its counters, rows of queues, charts and sparklines. Messages arrive at most
+// four times a second; the page is redrawn once per frame, and not while it is hidden.
+
+import { Chart, Spark, percent, rate } from "./chart.js";
+import { perFrame, showStats } from "./live.js";
+import { grouped, serverNow, setText, setTime } from "./time.js";
+
+/** Wider columns are sums of minutes, which only the server has. */
+const MAX_COLUMN_S = 60;
+
+export class Dashboard {
+  #charts = [];
+  #rows = new Map();
+  #newest = null;
+  #options;
+  #render;
+
+  /**
+   * `scope` names the counters that the page shows. `queue` is the queue whose charts it shows; without it, they are
+   * those of the whole server. `onUnknownQueue` is called when the rows do not match the queues that exist, and
+   * `onMissed` when a chart has a gap.
+   */
+  constructor({ scope = "all", queue = "", onUnknownQueue, onMissed } = {}) {
+    this.#options = { scope, queue, onUnknownQueue, onMissed };
+    this.#render = perFrame(() => this.#draw());
+    this.rescan();
+    // Charts move on even when no message arrives.
+    setInterval(() => document.hidden || this.#render(), 1000);
+  }
+
+  /** Looks for charts and rows again after the server has rendered the page or a part of it. */
+  rescan() {
+    const known = new Map([...this.#charts, ...[...this.#rows.values()].map(({ spark }) => spark)].filter(Boolean).map((drawing) => [drawing.element, drawing]));
+    const keep = (element, make) => known.get(element) ?? make(element);
+    this.#charts = [...document.querySelectorAll("figure.chart")].filter((figure) => Number(figure.dataset.width) <= MAX_COLUMN_S).map((figure) => keep(figure, (it) => new Chart(it)));
+    this.#rows = new Map();
+    for (const row of document.querySelectorAll("tr[data-queue]")) {
+      const path = row.querySelector(".spark path");
+      this.#rows.set(row.dataset.queue, { row, spark: path && keep(path, (it) => new Spark(it)) });
+    }
+  }
+
+  /** Applies a `stats` message. */
+  update(stats) {
+    this.#newest = stats;
+    const second = Math.floor(Date.parse(stats.second.at) / 1000);
+    const point = this.#options.queue ? stats.queues.find(({ name }) => name === this.#options.queue)?.second : stats.second;
+    let missed = false;
+    for (const chart of this.#charts) {
+      // A gap matters only when something happened in it. Rates are averages over five seconds.
+      missed = (point && chart.take(second, chart.valuesOf(point)) && stats.per_second.events * 5 > stats.second.events + 0.5) || missed;
+    }
+    for (const { name, second: counts } of stats.queues) this.#rows.get(name)?.spark?.take(second, [counts.completed, counts.failed]);
+    if (missed) this.#options.onMissed?.();
+    this.#render();
+  }
+
+  #draw() {
+    const now = Math.floor(serverNow() / 1000);
+    for (const chart of this.#charts) chart.show(now);
+    for (const { spark } of this.#rows.values()) spark?.show(now);
+    if (!this.#newest) return;
+    const stats = this.#newest;
+    this.#newest = null;
+    showStats(stats, this.#options.scope);
+    if (!this.#options.onUnknownQueue) return;
+    const isFull = this.#rows.size >= Number(document.getElementById("queues").dataset.max);
+    let shown = 0;
+    let isOutdated = false;
+    for (const queue of stats.queues) {
+      const known = this.#rows.get(queue.name);
+      if (known) shown += 1;
+      if (known ? !showQueue(known, queue) : !isFull) isOutdated = true;
+    }
+    if (isOutdated || shown < this.#rows.size) this.#options.onUnknownQueue();
+  }
+}
+
+/** Updates a row. Returns false when the row must be rendered by the server, because a setting of the queue has changed. */
+function showQueue({ row, spark }, { paused, concurrency, states, waiting_since: since, per_second: perSecond }) {
+  const { dataset } = row;
+  if (dataset.paused !== String(paused) || dataset.concurrency !== String(concurrency)) return false;
+  const field = (name) => row.querySelector(`[data-n=${name}]`);
+  setText(field("available"), grouped(states.available ?? 0));
+  setText(field("running"), grouped(states.running ?? 0));
+  setText(field("rate"), rate(perSecond.completed));
+  if (spark) {
+    const [completed, failed] = spark.sums;
+    setText(field("failing"), percent(failed, completed + failed));
+  }
+  showOldest(field("oldest"), since);
+  setText(row.querySelector(".pill"), !paused ? "active" : states.running ? "draining" : "drained");
+  return true;
+}
+
+function showOldest(cell, since) {
+  let time = cell.querySelector("time");
+  if (!since) {
+    if (time) cell.replaceChildren(Object.assign(document.createElement("span"), { className: "of", textContent: "–" }));
+    return;
+  }
+  if (!time) {
+    time = document.createElement("time");
+    time.dataset.rel = "";
+    cell.replaceChildren(time);
+  }
+  setTime(time, since);
+}

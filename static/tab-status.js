@@ -1,0 +1,53 @@
+// Shows in the title and the icon of a tab what matters while the page is in the background: that it has lost its
+// connection, and how many jobs were discarded since it was opened.
+
+import { setText } from "./time.js";
+
+/** States of the connection that are not an error, or that last only a moment. */
+const CONNECTED = new Set(["live", "connecting", "draining", "paused"]);
+
+const icon = document.querySelector("link[rel=icon]");
+const folder = icon ? icon.href.slice(0, icon.href.lastIndexOf("/")) : "";
+let title = document.title;
+let isConnected = true;
+let deadLetters = 0;
+
+/** Sets the page's own title. */
+export function setTabTitle(text) {
+  title = text;
+  show();
+}
+
+/** Sets the state of the page's stream, by its name in stream.js. */
+export function setTabConnection(name) {
+  isConnected = CONNECTED.has(name);
+  show();
+}
+
+/** Adds jobs that were discarded. */
+export function addDeadLetters(count) {
+  if (!count) return;
+  deadLetters += count;
+  show();
+}
+
+/** Counts new dead letters from the counters, for pages that do not follow every event. */
+export class DeadLetterCounter {
+  #known = null;
+
+  /** Returns how many jobs were discarded since the last call. */
+  update({ states }) {
+    const more = states.discarded - (this.#known ?? states.discarded);
+    this.#known = states.discarded;
+    return Math.max(0, more);
+  }
+}
+
+function show() {
+  const prefix = !isConnected ? "(offline) " : deadLetters ? `(${deadLetters > 999 ? "999+" : deadLetters} dead) ` : "";
+  setText(document.querySelector("title"), prefix + title);
+  if (!icon) return;
+  const name = !isConnected ? "favicon-offline.svg" : deadLetters ? "favicon-dead.svg" : "favicon.svg";
+  const address = `${folder}/${name}`;
+  if (icon.href !== address) icon.href = address;
+}
