@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use cortado::internal::clock::SystemClock;
 use cortado::internal::store::data_dir;
-use cortado::internal::store::log_store::SledStore;
-use cortado::internal::store::{Claim, Limits, ScheduleCommand, Settlement, Store};
 use cortado::internal::store::{Claim, Limits, ScheduleCommand, Settlement, Store};
 use cortado::job::{
     JobId, Json, Kind, Labels, NewJob, Origin, QueueName, ScheduleName, Spec, Start, Time, Verdict,

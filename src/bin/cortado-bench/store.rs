@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 use cortado::internal::clock::{Clock, SystemClock};
 use cortado::internal::store::data_dir;
 use cortado::internal::store::log_store::LogStore;
-use cortado::internal::store::log_store::SledStore;
-use cortado::internal::store::{Claim, Keep, Limits, Retention, Settlement, Store};
 use cortado::internal::store::{Claim, Keep, Limits, Retention, Settlement, Store};
 use cortado::job::{
     Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start, Verdict, WorkerName,
