@@ -1,6 +1,6 @@
 //! What happened to a job, in words: its timeline, its attempts, and why it is where it is.
 
-use crate::engine::Why;
+use crate::engine::WaitReason;
 use crate::job::{AttemptEnd, AttemptView, Change, Interruption, Job, Moment, State, Time};
 
 use crate::ui::parts::time_format::{TimeText, length};
@@ -165,16 +165,16 @@ impl Attempt {
 
 /// Where the job stands, in one sentence, with the moment that belongs at its end. `why` is the engine's
 /// answer for a job that waits.
-pub fn standing(job: &Job, why: Option<&Why>, now: Time) -> (String, Option<TimeText>) {
+pub fn standing(job: &Job, why: Option<&WaitReason>, now: Time) -> (String, Option<TimeText>) {
     let (attempt, max) = (job.status.attempt, job.status.max_attempts);
     let failed = format!("Attempt {attempt} of {max} failed");
     let due = || Some(TimeText::new(job.run_at, now));
     let last = || job.history.last().map(|moment| TimeText::new(moment.at, now));
     match (job.status.state, why) {
-        (State::Scheduled, Some(Why::NotDue { .. }) | None) => {
+        (State::Scheduled, Some(WaitReason::NotDue { .. }) | None) => {
             ("Waits for its time: due".into(), due())
         }
-        (State::Retryable, Some(Why::NotDue { .. }) | None) => {
+        (State::Retryable, Some(WaitReason::NotDue { .. }) | None) => {
             (format!("{failed}: the next one is due"), due())
         }
         (State::Retryable, Some(why)) => (format!("{failed}. {why}"), None),
