@@ -44,7 +44,8 @@ fn rust_files(dir: &str) -> Vec<(String, String)> {
 
 /// The lines of a file that are neither comment nor test, with their numbers.
 fn code(path: &str, text: &str) -> Vec<(usize, String)> {
-    let is_test = |part: &str| matches!(part, "tests" | "tests.rs" | "conformance" | "model");
+    let is_test =
+        |part: &str| matches!(part, "tests" | "tests.rs" | "testing.rs" | "conformance" | "model");
     if path.split('/').any(is_test) {
         return Vec::new();
     }
