@@ -26,7 +26,7 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
-pub use layout::error::{UiError, not_found};
+pub use layout::error::not_found;
 
 /// Every page and every file they load. An unknown address is answered with a page too. To be
 /// merged with the machine interface and wrapped by its layers, which add the headers that keep browsers safe.

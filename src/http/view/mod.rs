@@ -11,7 +11,7 @@ mod template;
 pub(crate) use encode::millis;
 pub use encode::{Displayed, to_json};
 pub use event::{EventView, event_json};
-pub use job::{JobRow, JobView, LogView, NumberedLineView, StatusView, job_json};
+pub use job::{JobRow, JobView, LogView, NumberedLineView, StatusView};
 pub(crate) use series::PointView;
 pub(crate) use stats::{QueueStatsView, StatsView, queue_views, stats_message, stats_view};
 pub use template::JobTemplate;
