@@ -4,6 +4,7 @@
 //! of which uses only those before it (`ARCHITECTURE.md` has the exact rules):
 //!
 //! - [`job`]: what a job is, without any input or output
+//! - `units`: how people write durations and sizes
 //! - `supervise`, `logging`, `shutdown`, `clock`: the process, its log, its stop, its time
 //! - `store`: durable transitions of jobs, in memory and on disk
 //! - `engine`: the loops that run jobs, and the operations that everything above calls
@@ -19,6 +20,7 @@ mod logging;
 mod shutdown;
 mod store;
 mod supervise;
+mod units;
 
 mod engine;
 
