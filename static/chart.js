@@ -160,8 +160,8 @@ export class Chart extends Drawing {
     });
     setText(this.#figure.querySelector(".top"), this.#show(top));
     const words = this.#figure.querySelector("svg");
-    const [, title, span] = words.getAttribute("aria-label").match(/^(.*?): .* The most in (.*) was /);
-    words.setAttribute("aria-label", `${title}: ${told.join(", ")}. The most in ${span} was ${this.#show(peak)}.`);
+    const [, title, span] = words.getAttribute("aria-label").match(/^(.*?): .* The peak in (.*) was /);
+    words.setAttribute("aria-label", `${title}: ${told.join(", ")}. The peak in ${span} was ${this.#show(peak)}.`);
     this.#moveMarks();
   }
 

@@ -92,7 +92,7 @@ class Feed {
 
   /** Says above the rows whether they are all that happens or a sample. */
   sampled(is) {
-    setText(byId("recent-note"), is ? "A sample every 3 s: too much happens to show all of it." : "");
+    setText(byId("recent-note"), is ? "A sample every 3 s: there are too many events to show them all." : "");
   }
 
   /** The newest jobs as the server lists them now, at most every few seconds. */

@@ -96,7 +96,7 @@ function startNews(rows, selection, searches) {
     button.hidden = fresh.size === 0 && !isFlooded;
     setText(byId("news-count"), isFlooded ? "many" : fresh.size > 9999 ? "9\u202f999+" : grouped(fresh.size));
     // Nobody here knows what stands in them: the server has to look.
-    setText(byId("news-what"), searches ? "newer — search them" : "new — show");
+    setText(byId("news-what"), searches ? "new — search again" : "new — show");
   };
   const forgetUpTo = (cursor) => {
     shownUpTo = seqOf(cursor);
@@ -228,7 +228,7 @@ function startRowShortcuts(rows, selection) {
   };
   addShortcut("j", "Next job (Enter opens it)", () => go(1));
   addShortcut("k", "Previous job", () => go(-1));
-  addShortcut("x", "Select the job, or no longer", () => {
+  addShortcut("x", "Select or deselect the job", () => {
     if (!here()) go(1);
     if (here()) selection.toggle(here());
   });

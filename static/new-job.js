@@ -27,7 +27,7 @@ function newJob() {
       if (!answer.ok || !page.getElementById("payload-part")) throw new Error(`${answer.status}`);
       return asked === newest[what] ? page : undefined;
     } catch {
-      if (asked === newest[what]) setText(by("refusal"), "The server cannot be reached: this is from before your last change.");
+      if (asked === newest[what]) setText(by("refusal"), "The server cannot be reached. This preview does not include your last change.");
       return undefined;
     }
   }

@@ -20,7 +20,7 @@ function scheduleForm() {
       by("means").replaceChildren(...[...means.childNodes].map((node) => document.importNode(node, true)));
       localTitles(by("means"));
     } catch {
-      if (asked === newest) setText(by("means"), "The server cannot be reached: what this means is not known now.");
+      if (asked === newest) setText(by("means"), "The server cannot be reached, so there is no preview.");
     }
   });
   form.addEventListener("input", ({ target }) => ["cron", "zone"].includes(target.id) && ask());

@@ -111,7 +111,7 @@ function wordsOf({ name, seconds, reason, behind }) {
   }
   const words = {
     connecting: "connecting",
-    stale: "no sign of life",
+    stale: "not responding",
     draining: "server stopping",
     refused: reason || "not allowed",
   };

@@ -146,10 +146,14 @@ impl ActionResult {
         let mut text = format!("{} {jobs} {word}.", filters::count(count));
         if self.refused > 0 {
             let refused = filters::count(self.refused);
-            text.push_str(&format!(" {refused} had moved on meanwhile and stayed as they were."));
+            text.push_str(&format!(
+                " {refused} had changed state in the meantime and were skipped."
+            ));
         }
         if self.more > 0 {
-            text.push_str(" There are more: press the button again to go on.");
+            text.push_str(
+                " There are more jobs in this group. Press the button again to continue.",
+            );
         }
         Some(text)
     }
@@ -167,18 +171,18 @@ pub async fn show(
     let Some(group) = engine.failure_group(&id) else {
         return Err(UiError {
             message: match notice {
-                Some(done) => format!("{done} Nothing of this group is left."),
+                Some(done) => format!("{done} No job is left in this group."),
                 None => {
-                    "Its jobs were retried or deleted, and nothing has failed like this for a day."
+                    "Its jobs were retried or deleted, and there were no such failures in the last day."
                         .into()
                 }
             },
-            advice: "Look at what fails now.",
-            ..UiError::not_found("There is no such failure")
+            advice: "See the current failures.",
+            ..UiError::not_found("Failure group not found")
         });
     };
     let now = engine.now();
-    let layout = Layout::live(format!("{} fails", group.kind), Section::Failure, cursor, now);
+    let layout = Layout::live(format!("{} failures", group.kind), Section::Failure, cursor, now);
     let view = FailurePage {
         hours: bars(&group.hours),
         last_day: group.hours.iter().map(|count| u64::from(*count)).sum(),
@@ -207,7 +211,7 @@ async fn act(
     word: &str,
 ) -> Result<Redirect, UiError> {
     if engine.failure_group(id).is_none() {
-        return Err(UiError::not_found("There is no such failure"));
+        return Err(UiError::not_found("Failure group not found"));
     }
     let done = engine.act_on_group(id, action, TIME_LIMIT).await?;
     let (count, refused, more) = (done.done, done.refused, u8::from(done.is_partial));

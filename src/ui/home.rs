@@ -108,11 +108,11 @@ fn charts(engine: &Engine, span: Span) -> [Chart; 3] {
 impl Count {
     fn of(state: State, stats: &Stats) -> Self {
         let meaning = match state {
-            State::Scheduled => "wait for their time",
+            State::Scheduled => "due later",
             State::Available => "ready to run",
-            State::Running => "at work now",
-            State::Retryable => "to be tried again",
-            State::Completed => "done",
+            State::Running => "in progress",
+            State::Retryable => "waiting for a retry",
+            State::Completed => "succeeded",
             State::Discarded => "dead letters",
             State::Cancelled => "stopped on request",
         };

@@ -114,10 +114,10 @@ pub async fn set_concurrency(
     let (queue, _) = known_queue(&engine, &name).await?;
     let typed = form.concurrency.trim();
     let concurrency = match typed.parse::<u32>() {
-        Ok(0) => Err("0 would never run anything: pause the queue"),
+        Ok(0) => Err("0 would stop the queue; pause it instead"),
         Ok(concurrency) => Ok(Some(concurrency)),
         Err(_) if typed.is_empty() => Ok(None),
-        Err(_) => Err("a whole number such as 10"),
+        Err(_) => Err("enter a whole number such as 10"),
     };
     match concurrency {
         Ok(concurrency) => engine.set_concurrency(queue, concurrency).await?,
@@ -211,6 +211,6 @@ fn address(name: &str) -> String {
 async fn known_queue(engine: &Engine, name: &str) -> Result<(QueueName, Stats), UiError> {
     let stats = engine.stats().await?;
     let known = QueueName::parse(name).ok().filter(|name| stats.queues.contains_key(name));
-    let missing = || UiError::not_found("There is no such queue");
+    let missing = || UiError::not_found("Queue not found");
     known.map(|name| (name, stats)).ok_or_else(missing)
 }

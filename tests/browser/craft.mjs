@@ -139,7 +139,7 @@ for (const javaScriptEnabled of [true, false]) {
         while (await refusing.submit({ kind: "echo" }).then(() => true, () => false));
         const answer = await page.goto(`${refusing.origin}/jobs`);
         assert.equal(answer.status(), 503);
-        await page.getByText("This page comes back by itself.").waitFor();
+        await page.getByText("This page reloads when the server is ready.").waitFor();
         await page.getByRole("heading", { name: "Jobs", exact: true }).waitFor();
       });
     } finally {

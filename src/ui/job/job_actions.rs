@@ -57,7 +57,7 @@ async fn back_to_job(
         Ok(_) => Ok(see_other(&format!("jobs/{id}")).into_response()),
         Err(ControlError::NotFound) => Err(ControlError::NotFound.into()),
         Err(ControlError::Refused(refused)) => {
-            let text = format!("Not done. {}", sentence(&refused.to_string()));
+            let text = format!("Nothing was changed. {}", sentence(&refused.to_string()));
             let notice = Notice { text, tone: Tone::Error };
             render(engine, id, Some(notice), StatusCode::CONFLICT, headers).await
         }

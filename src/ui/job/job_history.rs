@@ -40,30 +40,32 @@ fn line(moment: &Moment, now: Time) -> Option<Line> {
     let n = moment.attempt;
     let (text, next, error) = match &moment.change {
         Change::Enqueued { .. } | Change::Progressed(_) | Change::Logged(_) => return None,
-        Change::BecameAvailable => ("Its time came: ready to run".into(), None, None),
+        Change::BecameAvailable => ("Due and ready to run".into(), None, None),
         Change::Started { worker } => (format!("Attempt {n} started on {worker}"), None, None),
         Change::Completed { .. } => (format!("Attempt {n} succeeded"), None, None),
         Change::RetryScheduled { failure, run_at } => {
-            (format!("Attempt {n} failed; the next one may start at"), Some(*run_at), Some(failure))
+            (format!("Attempt {n} failed; next attempt at"), Some(*run_at), Some(failure))
         }
         Change::Snoozed { run_at } => {
-            ("Asked to be called again later, not counted; due at".into(), Some(*run_at), None)
+            ("Snoozed, attempt not counted; due at".into(), Some(*run_at), None)
         }
         Change::Discarded { failure } => {
-            (format!("Given up after attempt {n}"), None, Some(failure))
+            (format!("Discarded after attempt {n}"), None, Some(failure))
         }
-        Change::CancelAsked => ("Cancel asked for; its worker is told".into(), None, None),
+        Change::CancelAsked => ("Cancellation requested".into(), None, None),
         Change::Cancelled => ("Cancelled".into(), None, None),
         Change::Interrupted { why } => {
-            (format!("Interrupted: {}; the attempt does not count", cause(*why)), None, None)
+            (format!("Interrupted: {}; attempt not counted", cause(*why)), None, None)
         }
         Change::Rescued { why } => {
-            (format!("Rescued: {}; attempt {n} counts", cause(*why)), None, None)
+            (format!("Rescued: {}; attempt {n} counted", cause(*why)), None, None)
         }
-        Change::Retried => ("Made to run again by hand".into(), None, None),
+        Change::Retried => ("Retried manually".into(), None, None),
         Change::Deleted => ("Deleted".into(), None, None),
-        Change::Moved { from } => (format!("Moved out of queue {from}"), None, None),
-        Change::Reprioritised { priority } => (format!("Given priority {priority}"), None, None),
+        Change::Moved { from } => (format!("Moved from queue {from}"), None, None),
+        Change::Reprioritised { priority } => {
+            (format!("Priority changed to {priority}"), None, None)
+        }
     };
     Some(Line {
         when: TimeText::new(moment.at, now),
@@ -82,9 +84,9 @@ pub fn first_line(message: &str) -> String {
 fn cause(why: Interruption) -> &'static str {
     match why {
         Interruption::Stop => "the server was stopped",
-        Interruption::Crash => "the server's process died",
-        Interruption::LeaseExpired => "the worker fell silent and its lease ran out",
-        Interruption::Unclaimed => "the disk failed before the worker heard of it",
+        Interruption::Crash => "the server process died",
+        Interruption::LeaseExpired => "the worker sent no heartbeat and its lease expired",
+        Interruption::Unclaimed => "the disk failed before the worker received the job",
     }
 }
 
@@ -124,18 +126,22 @@ impl Attempt {
             None => ("running", State::Running, String::new()),
             Some(AttemptEnd::Completed) => ("completed", State::Completed, String::new()),
             Some(AttemptEnd::Failed(_)) => ("failed", State::Discarded, String::new()),
-            Some(AttemptEnd::Snoozed) => {
-                ("snoozed", State::Scheduled, "Asked to be called again later; not counted.".into())
-            }
+            Some(AttemptEnd::Snoozed) => (
+                "snoozed",
+                State::Scheduled,
+                "The handler snoozed the job; the attempt is not counted.".into(),
+            ),
             Some(AttemptEnd::Cancelled) => ("cancelled", State::Cancelled, String::new()),
             Some(AttemptEnd::Interrupted(why)) => (
                 "interrupted",
                 State::Retryable,
-                format!("Cut off because {}; given back and not counted.", cause(*why)),
+                format!("Interrupted because {}; the attempt is not counted.", cause(*why)),
             ),
-            Some(AttemptEnd::Rescued(why)) => {
-                ("lost", State::Retryable, format!("Lost because {}; it counts.", cause(*why)))
-            }
+            Some(AttemptEnd::Rescued(why)) => (
+                "lost",
+                State::Retryable,
+                format!("Lost because {}; the attempt is counted.", cause(*why)),
+            ),
         };
         let failure = match attempt.end.as_ref().map(|(_, end)| end) {
             Some(AttemptEnd::Failed(failure)) => Some(*failure),
@@ -171,11 +177,9 @@ pub fn standing(job: &Job, why: Option<&Why>, now: Time) -> (String, Option<Time
     let due = || Some(TimeText::new(job.run_at, now));
     let last = || job.history.last().map(|moment| TimeText::new(moment.at, now));
     match (job.status.state, why) {
-        (State::Scheduled, Some(Why::NotDue { .. }) | None) => {
-            ("Waits for its time: due".into(), due())
-        }
+        (State::Scheduled, Some(Why::NotDue { .. }) | None) => ("Scheduled: due".into(), due()),
         (State::Retryable, Some(Why::NotDue { .. }) | None) => {
-            (format!("{failed}: the next one is due"), due())
+            (format!("{failed}. Next attempt"), due())
         }
         (State::Retryable, Some(why)) => (format!("{failed}. {why}"), None),
         (State::Scheduled | State::Available, Some(why)) => (why.to_string(), None),
@@ -188,10 +192,10 @@ pub fn standing(job: &Job, why: Option<&Why>, now: Time) -> (String, Option<Time
         (State::Completed, _) => {
             let took = job.attempts().last().and_then(AttemptView::duration).map(length);
             let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
-            (format!("Done{took} on attempt {attempt} of {max},"), last())
+            (format!("Completed{took} on attempt {attempt} of {max},"), last())
         }
-        (State::Discarded, _) => (format!("Given up after attempt {attempt} of {max},"), last()),
-        (State::Cancelled, _) => ("Stopped on request".into(), last()),
+        (State::Discarded, _) => (format!("Discarded after attempt {attempt} of {max},"), last()),
+        (State::Cancelled, _) => ("Cancelled".into(), last()),
     }
 }
 
@@ -220,15 +224,13 @@ pub fn cancelling(job: &Job, is_notified: bool, now: Time) -> Vec<Step> {
         class,
     };
     let notified = match is_notified || ended.is_some() {
-        true => step("The worker was told", None, "done"),
-        false => step("The worker hears of it with its next sign of life", None, "now"),
+        true => step("Worker notified", None, "done"),
+        false => step("The worker is notified with its next heartbeat", None, "now"),
     };
     let stopped = match ended {
-        None => {
-            step("Not stopped yet", None, if notified.class == "done" { "now" } else { "open" })
-        }
+        None => step("Still running", None, if notified.class == "done" { "now" } else { "open" }),
         Some(end) if end.state == State::Cancelled => step("Cancelled", Some(end.at), "done"),
-        Some(end) => step("It came to its end by itself", Some(end.at), "done"),
+        Some(end) => step("The attempt ended on its own", Some(end.at), "done"),
     };
-    vec![step("Cancel asked for", Some(attempt[asked].at), "done"), notified, stopped]
+    vec![step("Cancellation requested", Some(attempt[asked].at), "done"), notified, stopped]
 }

@@ -142,10 +142,9 @@ pub async fn show(
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let notice = (!params.already.is_empty()).then(|| Notice {
-        text:
-            "This form had been sent before, and this is the job it made: sending it twice makes \
-               no second one."
-                .into(),
+        text: "This form was submitted before. This is the job that it created; submitting it \
+               again does not create another one."
+            .into(),
         tone: Tone::Info,
     });
     render(&engine, parse_id(&id)?, notice, StatusCode::OK, &headers).await
@@ -153,7 +152,7 @@ pub async fn show(
 
 /// Reads an id out of an address; what is not an id leads nowhere.
 pub fn parse_id(text: &str) -> Result<JobId, UiError> {
-    text.parse().map_err(|_| UiError::not_found("There is no such job"))
+    text.parse().map_err(|_| UiError::not_found("Job not found"))
 }
 
 /// The page of a job as it is now.
@@ -165,7 +164,7 @@ pub async fn render(
     headers: &HeaderMap,
 ) -> Result<Response, UiError> {
     let (job, cursor) = engine.job(id).await?;
-    let job = job.ok_or_else(|| UiError::not_found("There is no such job"))?;
+    let job = job.ok_or_else(|| UiError::not_found("Job not found"))?;
     let why = engine.why(&job).await?;
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let now = engine.now();
@@ -234,14 +233,11 @@ impl Detail {
             State::Retryable | State::Discarded => Detail::Error(error().unwrap_or_default()),
             State::Available | State::Scheduled => match error() {
                 Some(error) => Detail::Error(error),
-                None => Detail::Words(format!("Attempt {} of {max} comes next.", attempt + 1)),
+                None => Detail::Words(format!("Next: attempt {} of {max}.", attempt + 1)),
             },
             State::Completed | State::Cancelled => {
                 let whole = job.finished_at().map(|at| length(at.since(job.enqueued_at)));
-                Detail::Words(format!(
-                    "{} from its acceptance to its end.",
-                    whole.unwrap_or_default()
-                ))
+                Detail::Words(format!("Total time: {}.", whole.unwrap_or_default()))
             }
         }
     }
@@ -288,7 +284,7 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
     let backoff = job.spec.retry.backoff;
     let timeout = match job.spec.timeout_ms {
         Some(timeout) => ms(timeout),
-        None => format!("{}, the server's default", length(engine.config().default_timeout)),
+        None => format!("{} (server default)", length(engine.config().default_timeout)),
     };
     let key =
         job.spec.idempotency_key.as_ref().filter(|key| !key.as_str().starts_with(FORM_KEY_PREFIX));
@@ -301,8 +297,8 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
         },
         text("Attempts", format!("{} of {}", job.status.attempt, job.status.max_attempts)),
         text("Priority", job.spec.priority.to_string()),
-        text("Timeout", format!("{timeout} for each attempt")),
-        text("Backoff", format!("from {} up to {}", ms(backoff.base_ms), ms(backoff.cap_ms))),
+        text("Timeout", format!("{timeout} per attempt")),
+        text("Backoff", format!("{} to {}", ms(backoff.base_ms), ms(backoff.cap_ms))),
         text("Idempotency", key.map_or("no key".into(), |key| format!("key {key}"))),
     ]
 }

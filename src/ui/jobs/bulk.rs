@@ -73,7 +73,7 @@ fn words(action: &str) -> Option<ActionText> {
             "Retry",
             "Retrying",
             "retried",
-            "They run again now, also those that are completed. Jobs that run or are ready already are left alone.",
+            "The jobs run again now, including completed ones. Jobs that are running or already available are skipped.",
         ),
         "cancel" => ActionText {
             button: "danger",
@@ -81,7 +81,7 @@ fn words(action: &str) -> Option<ActionText> {
                 "Cancel",
                 "Cancelling",
                 "cancelled",
-                "Waiting jobs end at once, running ones are asked to stop. Finished jobs are left alone.",
+                "Waiting jobs are cancelled at once, and running jobs are asked to stop. Finished jobs are skipped.",
             )
         },
         "delete" => ActionText {
@@ -90,20 +90,20 @@ fn words(action: &str) -> Option<ActionText> {
                 "Delete",
                 "Deleting",
                 "deleted",
-                "They are gone for good, with their payloads, results and logs. Running jobs are left alone.",
+                "The jobs are deleted permanently, with their payloads, results and logs. Running jobs are skipped.",
             )
         },
         "move" => words(
             "Move",
             "Moving",
             "moved",
-            "Waiting jobs go on waiting in the other queue. Running and finished jobs are left alone.",
+            "Waiting jobs move to the other queue. Running and finished jobs are skipped.",
         ),
         "reprioritise" => words(
             "Reprioritise",
             "Reprioritising",
             "reprioritised",
-            "Within a queue the highest number runs first; 0 is usual. Running and finished jobs are left alone.",
+            "Within a queue, the highest number runs first; the default is 0. Running and finished jobs are skipped.",
         ),
         _ => return None,
     })
@@ -139,22 +139,22 @@ async fn confirm(
     status: StatusCode,
 ) -> Result<Response, UiError> {
     let Some(words) = words(&form.action) else {
-        return Err(UiError::not_found("There is no such action"));
+        return Err(UiError::not_found("Unknown action"));
     };
     if let Some(problem) = form.filter.problems.first() {
         return Err(UiError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
-            title: "This filter means nothing".into(),
+            title: "Invalid filter".into(),
             message: problem.clone(),
-            advice: "Nothing was done. Go back and correct the filter.",
+            advice: "Nothing was changed. Go back and correct the filter.",
         });
     }
     if form.is_empty() {
         return Err(UiError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             title: "No job is selected".into(),
-            message: format!("{} was chosen, but for no job.", words.verb),
-            advice: "Nothing was done. Go back and select jobs, or choose all that match.",
+            message: format!("{} needs at least one job.", words.verb),
+            advice: "Nothing was changed. Go back and select jobs, or choose all matching jobs.",
         });
     }
     let now = engine.now();
@@ -330,7 +330,7 @@ impl RunView {
             None => ("running", "running"),
             Some(End::Finished) => ("finished", "completed"),
             Some(End::Stopped) => ("stopped", "cancelled"),
-            Some(End::ServerStopped) => ("cut off", "retryable"),
+            Some(End::ServerStopped) => ("interrupted", "retryable"),
             Some(End::Failed(_)) => ("failed", "discarded"),
         }
     }
@@ -339,12 +339,12 @@ impl RunView {
     fn why(&self) -> Option<String> {
         match self.report.progress.ended.as_ref().map(|(_, end)| end)? {
             End::Finished => None,
-            End::Stopped => Some("It was stopped by hand. What it had done stays done.".into()),
+            End::Stopped => Some("The run was stopped manually. Its changes so far remain.".into()),
             End::ServerStopped => Some(
-                "The server stopped. What it had done stays done; start it again for the rest."
+                "The server stopped during the run. Its changes so far remain; start another run for the rest."
                     .into(),
             ),
-            End::Failed(error) => Some(format!("{} What it had done stays done.", sentence(error))),
+            End::Failed(error) => Some(format!("{} Its changes so far remain.", sentence(error))),
         }
     }
 
@@ -392,7 +392,7 @@ pub async fn stop(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Re
 
 fn forgotten() -> UiError {
     UiError {
-        message: "Runs are forgotten when the server restarts, and when many newer ones have followed. What it did stays done.".into(),
-        ..UiError::not_found("There is no such bulk run")
+        message: "The server keeps only recent runs, and none across a restart. The changes that the run made remain.".into(),
+        ..UiError::not_found("Bulk run not found")
     }
 }

@@ -23,7 +23,7 @@ pub async fn check(request: Request, next: Next) -> Response {
             next.run(Request::from_parts(parts, Body::from(bytes))).await
         }
         Ok(_) => {
-            let message = "It has bytes that are no UTF-8.".to_owned();
+            let message = "It contains bytes that are not valid UTF-8.".to_owned();
             refused(StatusCode::BAD_REQUEST, message)
         }
         Err(rejection) => refused(rejection.status(), sentence(&rejection.body_text())),
@@ -32,8 +32,7 @@ pub async fn check(request: Request, next: Next) -> Response {
 
 fn refused(status: StatusCode, message: String) -> Response {
     let title = "The form cannot be read".into();
-    let advice =
-        "Nothing was done. Send it as a browser does, in UTF-8 and no longer than is accepted.";
+    let advice = "Nothing was changed. Submit the form in UTF-8 and within the size limit.";
     UiError { status, title, message, advice }.into_response()
 }
 

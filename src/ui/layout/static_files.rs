@@ -11,7 +11,7 @@ use super::error::UiError;
 /// ever.
 pub async fn show(Path((hash, name)): Path<(String, String)>) -> Response {
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
-        return UiError::not_found("There is no such file").into_response();
+        return UiError::not_found("File not found").into_response();
     };
     let cache = if hash == *HASH { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, cache)];

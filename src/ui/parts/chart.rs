@@ -255,7 +255,7 @@ fn draw(sort: Sort, lines: &[Plotted], grid: &Grid, marks: Vec<Mark>, span: Span
     let said: Vec<String> =
         lines.iter().map(|line| format!("{} {}", line.name, line.now)).collect();
     let words =
-        format!("{title}: {}. The most in {} was {}.", said.join(", "), span.words(), show(most));
+        format!("{title}: {}. The peak in {} was {}.", said.join(", "), span.words(), show(most));
     let (width, until) = (grid.width, grid.until());
     Chart { id, title, top: show(top), least_top, column, width, until, lines, marks, words }
 }
@@ -366,7 +366,7 @@ mod tests {
         assert!(chart.lines[0].path.ends_with("L297.0 50.6L300.0 18.2"), "{}", chart.lines[0].path);
         assert_eq!(
             chart.words,
-            "Throughput: completed 4/s, failed 0/s. The most in 5 minutes was 4/s."
+            "Throughput: completed 4/s, failed 0/s. The peak in 5 minutes was 4/s."
         );
     }
 

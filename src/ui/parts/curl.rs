@@ -8,8 +8,7 @@ use crate::http::layers::base_path;
 pub const MAX_BODY: usize = 16 * 1_024;
 
 /// Stands above the command then.
-const TOO_LONG: &str =
-    "The job is too long to be shown here: put its JSON into the file job.json first.";
+const TOO_LONG: &str = "This job is too long to show here. Save its JSON as job.json first.";
 
 /// The endpoint that takes jobs, as the browser that asks reaches it, and what a terminal must send besides.
 pub struct Target {

@@ -67,8 +67,8 @@ impl QueueRow {
             rate_limit: run.rate_limit.map_or_else(String::new, |limit| limit.to_string()),
             often: run.rate_limit.map(often),
             configured_often: stats.rate_limit.map(|_| match run.configured_rate_limit {
-                Some(limit) => format!("lets {} begin", often(limit)),
-                None => "has no limit".to_owned(),
+                Some(limit) => format!("allows {}", often(limit)),
+                None => "sets no limit".to_owned(),
             }),
             paused: stats.paused,
             waiting_since: stats.waiting_since.map(|since| TimeText::new(since, now)),
@@ -95,5 +95,5 @@ impl QueueRow {
 }
 
 fn often(limit: RateLimit) -> String {
-    format!("{} in any {}", group(&limit.starts.to_string()), length(limit.within))
+    format!("{} starts per {}", group(&limit.starts.to_string()), length(limit.within))
 }

@@ -204,7 +204,7 @@ pub async fn create(
     match spec_of(&engine, &form) {
         Err(wrong) => errors = wrong,
         Ok((name, _)) if find(&engine, name.as_str()).await.is_ok() => {
-            errors.insert("name".into(), format!("there is a schedule {name} already"));
+            errors.insert("name".into(), format!("a schedule named {name} already exists"));
         }
         Ok((name, spec)) => match set(&engine, name, spec).await {
             Ok(response) => return Ok(response),
@@ -388,20 +388,18 @@ async fn find(engine: &Engine, name: &str) -> Result<(Schedule, Cursor), UiError
 
 fn refused(error: ScheduleError) -> UiError {
     let (status, title, advice) = match &error {
-        ScheduleError::NotFound => (
-            StatusCode::NOT_FOUND,
-            "There is no such schedule",
-            "Look for it in the list of schedules.",
-        ),
+        ScheduleError::NotFound => {
+            (StatusCode::NOT_FOUND, "Schedule not found", "Find it in the list of schedules.")
+        }
         ScheduleError::TooMany { .. } => (
             StatusCode::UNPROCESSABLE_ENTITY,
-            "There are as many schedules as may be",
-            "Delete one, or raise store.max_schedules in the configuration.",
+            "Schedule limit reached",
+            "Delete a schedule, or raise store.max_schedules in the configuration.",
         ),
         ScheduleError::Declared => (
             StatusCode::CONFLICT,
-            "The configuration declares this schedule",
-            "Change it in the configuration file and start the server again.",
+            "This schedule is declared in the configuration",
+            "Change it in the configuration file and restart the server.",
         ),
     };
     UiError { status, title: title.into(), message: sentence(&error.to_string()), advice }

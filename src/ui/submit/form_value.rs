@@ -31,7 +31,7 @@ pub fn pairs(encoded: &[u8]) -> Result<Pairs, UiError> {
         return Err(UiError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             title: "The form has too many fields".into(),
-            message: format!("There are {count} fields; at most {MAX_FIELDS} are accepted."),
+            message: format!("It has {count} fields; the limit is {MAX_FIELDS}."),
             advice: "Send the payload as JSON instead.",
         });
     }

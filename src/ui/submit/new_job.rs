@@ -112,7 +112,7 @@ pub async fn submit(
     if form.is_of_another_kind(schema) {
         let mut switched = off_runtime(form.size(), || form.switched(old, new, None));
         switched.note =
-            "Nothing was submitted yet: these are the fields of the kind chosen.".into();
+            "Nothing was submitted yet: these are the fields of the chosen kind.".into();
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return form_page(&engine, switched, Errors::new(), status, &headers).await;
     }
@@ -232,11 +232,14 @@ fn starts(form: &SubmitForm, now: Time) -> String {
         },
         Start::At => match form.starts_at() {
             Some(meant) if meant.at <= now => {
-                format!("That was {}: it starts at once.", told(TimeText::new(meant.at, now)))
+                format!(
+                    "That time has passed ({}): the job starts at once.",
+                    told(TimeText::new(meant.at, now))
+                )
             }
             Some(meant) => {
                 let twice = match meant.first_of_two {
-                    true => " Clocks go back then: of the two such times the first is meant.",
+                    true => " Clocks go back at that time; the earlier of the two is used.",
                     false => "",
                 };
                 format!("Not before {}.{twice}", told(TimeText::new(meant.at, now)))

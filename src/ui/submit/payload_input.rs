@@ -206,7 +206,7 @@ fn accepted(shape: &Shape) -> Option<String> {
                 _ => String::new(),
             };
             let count = told(*count, " entries").map(|count| format!("; {count}"));
-            Some(format!("one{of} a line{}", count.unwrap_or_default()))
+            Some(format!("one{of} per line{}", count.unwrap_or_default()))
         }
         Shape::Boolean | Shape::Choice(_) | Shape::Any => None,
     }

@@ -76,7 +76,7 @@ pub fn meant(at: &str, zone: &str) -> Result<Meant, CronError> {
     let found = time_zone(zone).ok_or_else(|| {
         let names = if knows_names() { ", or a name such as Europe/Zurich" } else { "" };
         CronError::Zone(format!(
-            "no zone {zone:?} is known; give UTC, an offset such as +02:00{names}"
+            "unknown time zone {zone:?}; use UTC, an offset such as +02:00{names}"
         ))
     })?;
     let times = found.to_ambiguous_timestamp(civil);
@@ -84,7 +84,7 @@ pub fn meant(at: &str, zone: &str) -> Result<Meant, CronError> {
         AmbiguousOffset::Unambiguous { .. } => false,
         AmbiguousOffset::Fold { .. } => true,
         AmbiguousOffset::Gap { .. } => {
-            let why = format!("{at} does not come in {zone}: the clocks go forward over it");
+            let why = format!("{at} does not exist in {zone}: clocks go forward over it");
             return Err(CronError::At(why));
         }
     };
