@@ -1,5 +1,5 @@
-//! System: the operator's page. Who answers and since when, what the store takes on the disk and wrote for
-//! what it accepted, how far the log reaches, who listens, and the settings in force.
+//! The system page for operators: the process and its uptime, disk usage and write amplification of the
+//! store, the extent of the event log, subscribers, and the active settings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ struct System {
     settings: Vec<(String, String)>,
 }
 
-/// Facts of one sort.
+/// One section of the page.
 struct Facts {
     id: &'static str,
     title: &'static str,
@@ -118,7 +118,7 @@ fn log(stats: &Stats, engine: &Engine) -> Facts {
     Facts { id: "log", title: "Event log", facts }
 }
 
-/// `3: 2 WebSockets, 1 poll`.
+/// Formats the number of subscribers by transport: `2 WebSockets, 1 poll`.
 fn subscribers(engine: &Engine) -> String {
     let of = |transport| engine.subscriber_counts().of(transport);
     let named = |(transport, one): (Transport, &str)| match of(transport) {

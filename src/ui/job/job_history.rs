@@ -1,4 +1,4 @@
-//! What happened to a job, in words: its timeline, its attempts, and why it is where it is.
+//! The history of a job in words: its timeline, its attempts, its current status and the steps of a cancellation.
 
 use crate::engine::Why;
 use crate::job::{AttemptEnd, AttemptView, Change, Interruption, Job, Moment, State, Time};
@@ -7,25 +7,25 @@ use crate::ui::parts::time_format::{TimeText, length};
 
 /// One line of the timeline.
 pub struct Line {
-    /// When.
+    /// When it happened.
     pub when: TimeText,
-    /// The state it led to, for its colour.
+    /// The state that the change led to, for its colour.
     pub state: State,
     /// What happened.
     pub text: String,
-    /// When the job goes on, where the line says so.
+    /// The time of the next attempt, if the entry has one.
     pub next: Option<TimeText>,
-    /// What went wrong, in one line.
+    /// The error in one line.
     pub error: Option<String>,
 }
 
-/// The whole timeline, newest last.
+/// Builds the whole timeline, oldest entry first.
 pub fn timeline(job: &Job, now: Time) -> Vec<Line> {
     let later = job.history.iter().map(|moment| line(moment, now));
     std::iter::once(accepted(job, now)).chain(later.flatten()).collect()
 }
 
-/// Acceptance is not part of the history: the record itself says when it was.
+/// The entry for the acceptance, which is not part of the stored history.
 fn accepted(job: &Job, now: Time) -> Line {
     Line {
         when: TimeText::new(job.enqueued_at, now),
@@ -76,7 +76,7 @@ fn line(moment: &Moment, now: Time) -> Option<Line> {
     })
 }
 
-/// The first line of an error that says something.
+/// The first line of an error that is not blank.
 pub fn first_line(message: &str) -> String {
     message.trim().lines().next().unwrap_or_default().to_owned()
 }
@@ -90,37 +90,37 @@ fn cause(why: Interruption) -> &'static str {
     }
 }
 
-/// Every attempt, oldest first: a new one is added at the end and moves nothing.
+/// Builds the list of attempts, oldest first, so that a new one does not move the others.
 pub fn attempts(job: &Job, now: Time) -> Vec<Attempt> {
     job.attempts().iter().map(|attempt| Attempt::of(attempt, now)).collect()
 }
 
-/// One attempt as its page shows it.
+/// One attempt as the page shows it.
 pub struct Attempt {
     /// Its number, from 1.
     pub number: u16,
-    /// Who ran it.
+    /// The worker that ran it.
     pub worker: String,
     /// When it started.
     pub started: TimeText,
-    /// How long it took; while it runs, how long it has been running.
+    /// How long it took, or how long it has been running.
     pub took: String,
-    /// Whether it runs.
+    /// Whether it is still running.
     pub runs: bool,
-    /// The word for its end, and the state whose colour fits.
+    /// The word for its outcome.
     pub outcome: &'static str,
-    /// See `outcome`.
+    /// The state whose colour the outcome takes.
     pub colour: State,
-    /// How it ended, in full.
+    /// A sentence about how it ended, where the outcome needs one.
     pub detail: String,
-    /// `error`, `timeout`, `panic` or `lost`, when it failed.
+    /// The class of its failure: `error`, `timeout`, `panic` or `lost`.
     pub class: Option<&'static str>,
-    /// The error in full, when it failed.
+    /// The full error, if it failed.
     pub error: Option<String>,
 }
 
 impl Attempt {
-    /// The view of one attempt.
+    /// Builds the view of one attempt.
     fn of(attempt: &AttemptView<'_>, now: Time) -> Self {
         let (outcome, colour, detail) = match attempt.end.as_ref().map(|(_, end)| end) {
             None => ("running", State::Running, String::new()),
@@ -169,8 +169,8 @@ impl Attempt {
     }
 }
 
-/// Where the job stands, in one sentence, with the moment that belongs at its end. `why` is the engine's
-/// answer for a job that waits.
+/// The status of the job in one sentence, and the time that completes the sentence. `why` is the engine's reason
+/// why a waiting job is not running.
 pub fn standing(job: &Job, why: Option<&Why>, now: Time) -> (String, Option<TimeText>) {
     let (attempt, max) = (job.status.attempt, job.status.max_attempts);
     let failed = format!("Attempt {attempt} of {max} failed");
@@ -199,18 +199,18 @@ pub fn standing(job: &Job, why: Option<&Why>, now: Time) -> (String, Option<Time
     }
 }
 
-/// One step on the way from the wish for a job's end to its end.
+/// One step of a cancellation.
 pub struct Step {
-    /// In a few words.
+    /// A short description.
     pub text: &'static str,
-    /// When it was done.
+    /// When the step was completed.
     pub when: Option<TimeText>,
-    /// `done`, `now` or `open`.
+    /// The style of the step: `done`, `now` or `open`.
     pub class: &'static str,
 }
 
-/// How far the wish for the end of the newest attempt has come; empty when nobody asked. `is_notified` is whether
-/// the attempt is known to have heard of it.
+/// The steps of a cancellation of the newest attempt; empty when nobody requested one. `is_notified` says
+/// whether the engine has passed the request on to the attempt.
 pub fn cancelling(job: &Job, is_notified: bool, now: Time) -> Vec<Step> {
     let newest = job.history.iter().rposition(|m| matches!(m.change, Change::Started { .. }));
     let attempt = &job.history[newest.unwrap_or(job.history.len())..];

@@ -19,7 +19,7 @@ const MOST: usize = 80;
 pub struct LifetimeBar {
     /// The segments from left to right.
     pub segments: Vec<Segment>,
-    /// The total time of each phase, in the order of [`Phase::ALL`].
+    /// The total time of each phase, in the order of the phases.
     pub totals: Vec<Total>,
     /// The time from acceptance to the end of the job, or to now.
     pub whole: String,

@@ -1,4 +1,4 @@
-//! Many jobs at once: the question before, the run, and the report of what was done and what was not.
+//! The pages of bulk runs: the confirmation, the progress of a run, and its report of changed and skipped jobs.
 
 use askama::Template;
 use axum::extract::{Path, State as Has};
@@ -17,10 +17,10 @@ use crate::ui::parts::job_row::JobRow;
 use crate::ui::parts::time_format::{TimeText, length};
 use crate::ui::submit::form_value::cut;
 
-/// Jobs shown before the question is answered.
+/// The number of jobs shown for confirmation.
 const SHOWN: usize = 5;
 
-/// What a form of the list or of the question says.
+/// The form of the job list or of the confirmation page.
 struct Form {
     action: String,
     scope: Scope,
@@ -30,7 +30,7 @@ struct Form {
     filter: JobFilter,
 }
 
-/// Which jobs a form is about.
+/// Which jobs the action applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Selected,
@@ -46,12 +46,12 @@ struct ConfirmPage {
     count: Count,
     chips: Vec<Chip>,
     rows: Vec<JobRow>,
-    /// Where jobs can be moved to; a new name is fine too.
+    /// The queues suggested as targets of a move.
     queues: Vec<String>,
     problem: Option<String>,
 }
 
-/// How an action is told.
+/// The words for an action.
 struct ActionText {
     /// `Retry`
     verb: &'static str,
@@ -59,9 +59,9 @@ struct ActionText {
     doing: &'static str,
     /// `retried`
     done: &'static str,
-    /// What will happen.
+    /// An explanation of the effect.
     meaning: &'static str,
-    /// How the button looks.
+    /// The style of the button.
     button: &'static str,
 }
 
@@ -109,13 +109,13 @@ fn words(action: &str) -> Option<ActionText> {
     })
 }
 
-/// `POST /jobs/bulk`: asks before anything is done.
+/// `POST /jobs/bulk`: asks for confirmation.
 pub async fn ask(Has(engine): Has<Engine>, body: String) -> Result<Response, UiError> {
     let form = Form::read(&body, &engine);
     confirm(&engine, form, None, StatusCode::OK).await
 }
 
-/// `POST /jobs/bulk/run`: begins.
+/// `POST /jobs/bulk/run`: starts the run.
 pub async fn run(Has(engine): Has<Engine>, body: String) -> Result<Response, UiError> {
     let form = Form::read(&body, &engine);
     let action = match form.action() {
@@ -248,7 +248,7 @@ impl Form {
 }
 
 impl ConfirmPage {
-    /// How many jobs, in words.
+    /// The number of jobs in words.
     fn jobs(&self) -> String {
         counted(self.count)
     }
@@ -276,7 +276,7 @@ struct RunsPage {
     runs: Vec<RunView>,
 }
 
-/// A run as pages show it.
+/// A bulk run as the pages show it.
 struct RunView {
     report: BulkReport,
     words: ActionText,
@@ -311,7 +311,7 @@ impl RunView {
         counted(self.report.expected)
     }
 
-    /// What it is done with, for the two actions that need something.
+    /// The target queue or the priority, for the actions that take one.
     fn to(&self) -> String {
         match &self.report.action {
             Action::Move(queue) => format!("to queue {queue}"),
@@ -324,7 +324,7 @@ impl RunView {
         self.report.progress.ended.is_none()
     }
 
-    /// The word of its badge, and the state whose colour it takes.
+    /// The text of the badge, and the state whose colour it takes.
     fn badge(&self) -> (&'static str, &'static str) {
         match self.report.progress.ended.as_ref().map(|(_, end)| end) {
             None => ("running", "running"),
@@ -335,7 +335,7 @@ impl RunView {
         }
     }
 
-    /// How it ended, in a sentence, when it did not come to its last job.
+    /// Explains why the run ended before its last job.
     fn why(&self) -> Option<String> {
         match self.report.progress.ended.as_ref().map(|(_, end)| end)? {
             End::Finished => None,
@@ -348,7 +348,7 @@ impl RunView {
         }
     }
 
-    /// How full the bar is: value and whole.
+    /// The value and the maximum of the progress bar.
     fn bar(&self) -> (u64, u64) {
         let progress = &self.report.progress;
         let met = progress.done + progress.refused();

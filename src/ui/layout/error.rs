@@ -1,5 +1,4 @@
-//! The page that says what went wrong and what to try, and the one place where errors of the engine
-//! become a status of a page.
+//! The error page, and the mapping of engine errors to the status and text of a page.
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -11,16 +10,16 @@ use crate::job::shorten::{MAX_MESSAGE, shorten};
 
 use super::page::{Layout, Section, page};
 
-/// An answer in the form of an error page.
+/// An error that is answered with an error page.
 #[derive(Debug)]
 pub struct UiError {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What happened, in a few words.
+    /// The title: what happened, in a few words.
     pub title: String,
-    /// What happened, in full.
+    /// The details of what happened.
     pub message: String,
-    /// What to try next.
+    /// What the reader can do next.
     pub advice: &'static str,
 }
 
@@ -33,13 +32,13 @@ struct ErrorPage<'a> {
     auto_reload: bool,
 }
 
-/// The answer to an address that leads nowhere.
+/// The response to an unknown URL.
 pub async fn not_found() -> Response {
     UiError::not_found("Page not found").into_response()
 }
 
 impl UiError {
-    /// Something that was looked for does not exist.
+    /// The error for a resource that does not exist.
     pub fn not_found(title: &str) -> Self {
         UiError {
             status: StatusCode::NOT_FOUND,
@@ -142,8 +141,8 @@ impl IntoResponse for UiError {
     }
 }
 
-/// An error's text as a page shows it: with a capital letter and a full stop, and shortened where it repeats
-/// much of what was sent.
+/// Formats the text of an error as a sentence, with a capital letter and a full stop. A text that repeats much of
+/// the request is shortened.
 pub fn sentence(text: &str) -> String {
     let text = &shorten(text, MAX_MESSAGE);
     let mut chars = text.chars();
