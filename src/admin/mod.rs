@@ -13,8 +13,7 @@ use std::path::Path;
 pub use self::failed::Failed;
 use crate::cli::output::say;
 use crate::config::{ImportArgs, RestoreArgs, VerifyArgs};
-use crate::store::log_store;
-use crate::store::log_store::Builder;
+use crate::store::data_dir::{self, Builder};
 use crate::store::snapshot::Totals;
 use crate::store::{ExportReader, ExportWriter, StoreError};
 
@@ -45,7 +44,7 @@ impl From<Broken> for Failed {
 /// # Errors
 /// When the output cannot be written.
 pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failed> {
-    let report = log_store::verify(&args.data_dir);
+    let report = data_dir::verify(&args.data_dir);
     writeln!(out, "{report}").map_err(|error| format!("cannot write: {error}"))?;
     if report.is_newer {
         return Ok(Failed::NEWER);
@@ -61,7 +60,7 @@ pub fn export(dir: &Path, out: &mut impl Write) -> Result<(), Failed> {
     let mut out = BufWriter::new(out);
     let cannot = |error: io::Error| format!("cannot write: {error}");
     let mut writer = ExportWriter::default();
-    log_store::read_out(dir, |piece| {
+    data_dir::read_out(dir, |piece| {
         let line = writer.line(&piece).map_err(Broken::Output)?;
         out.write_all(&line).map_err(|error| Broken::Output(cannot(error)))
     })?;
@@ -100,7 +99,7 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
 pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
     // The backup first: a wrong name for it must not leave a new directory behind.
     let mut begun: Option<Builder> = None;
-    log_store::read_out::<StoreError>(&args.backup, |piece| {
+    data_dir::read_out::<StoreError>(&args.backup, |piece| {
         let builder = match &mut begun {
             Some(builder) => builder,
             None => begun.insert(Builder::create(&args.data_dir)?),

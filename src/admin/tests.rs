@@ -13,7 +13,7 @@ use crate::clock::SystemClock;
 use crate::config::{BackupArgs, ClientArgs, ExportArgs, StatsArgs};
 use crate::engine::{Engine, Submission};
 use crate::job::{Cursor, JobId, QueueName, State};
-use crate::store::log_store::SledStore;
+use crate::store::data_dir;
 use crate::store::{Events, Limits, Piece, Store};
 
 async fn serve(dir: &Path) -> Server {
@@ -156,7 +156,7 @@ async fn a_backup_that_is_broken_off_is_no_store_and_a_whole_one_is_sound() {
     let args = BackupArgs { client: client(&server), dir: place(&dirs, "copy") };
     // Whichever comes first, the answer or the stop, the words and the directory agree.
     let ended = backup::run(args, ready(()), &mut Vec::new()).await;
-    let sound = crate::store::log_store::verify(&place(&dirs, "copy")).is_sound();
+    let sound = crate::store::data_dir::verify(&place(&dirs, "copy")).is_sound();
     assert_eq!(ended.is_ok(), sound, "{ended:?}");
     let used = back_up(&server, &place(&dirs, "data")).await.unwrap_err();
     assert!(used.to_string().contains("not empty"), "{used}");
@@ -201,7 +201,7 @@ async fn the_statistics_tell_what_the_store_takes() {
 async fn a_server_in_use_is_refused_by_what_needs_a_closed_directory() {
     let dirs = tempfile::tempdir().unwrap();
     let dir = place(&dirs, "data");
-    let store = SledStore::open(&dir, Limits::default(), Arc::new(SystemClock)).unwrap();
+    let store = data_dir::open(&dir, Limits::default(), Arc::new(SystemClock)).unwrap();
     let why = export(&dir, &mut Vec::new()).unwrap_err();
     assert!(why.to_string().contains("in use"), "{why}");
     let mut out = Vec::new();

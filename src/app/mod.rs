@@ -24,7 +24,7 @@ use crate::http::{self, Access};
 use crate::job::{Kind, Origin, ScheduleName, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::Store;
-use crate::store::log_store::SledStore;
+use crate::store::data_dir;
 use crate::store::memory::MemoryStore;
 use crate::supervise::{Failure, Part};
 use crate::{demo, handlers, logging, ui};
@@ -349,7 +349,7 @@ async fn open_store(place: Place, config: &Config) -> anyhow::Result<Arc<dyn Sto
         Place::Memory => MemoryStore::new(limits, clock),
         Place::Disk => {
             // Reads a whole journal: not on a thread that serves.
-            tokio::task::spawn_blocking(move || SledStore::open(&dir, limits, clock)).await??
+            tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
         }
     })
 }

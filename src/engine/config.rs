@@ -1,49 +1,49 @@
-//! What the engine is told at its start: limits, times, and the settings of queues.
+//! The engine's configuration: limits, timeouts, and the settings of queues.
 
 use std::time::Duration;
 
 use super::EngineError;
 use crate::job::{Json, JsonLimits, QueueName, RateLimit, ScheduleName, ScheduleSpec, WorkerName};
 
-/// What the engine is told at its start.
+/// The configuration of the engine.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     /// The name under which this process holds leases.
     pub worker: WorkerName,
-    /// Attempts that may run at once in the whole process.
+    /// The most attempts that run at once in the whole process.
     pub max_running: usize,
     /// Queues with settings of their own.
     pub queues: Vec<(QueueName, QueueConfig)>,
-    /// What every other queue gets.
+    /// The settings of all other queues.
     pub default_queue: QueueConfig,
-    /// How long a lease lasts unless extended; extended at a third of it.
+    /// How long a lease lasts. The heartbeat extends it after a third of this time.
     pub lease_ttl: Duration,
-    /// The longest an attempt may run when the job does not say.
+    /// How long an attempt may run when its job has no timeout.
     pub default_timeout: Duration,
     /// The longest payload, in bytes.
     pub max_payload: usize,
     /// How deep payloads and results may be nested, and how many values they may have.
     pub json: JsonLimits,
-    /// Batches a subscriber may lag behind before it must read the stored log.
+    /// How many batches of events a subscriber may lag before it has to read the stored log.
     pub stream_capacity: usize,
-    /// How long a queue may wait for a wake before it looks by itself.
+    /// How often a dispatcher asks the store for jobs when nothing wakes it.
     pub poll_interval: Duration,
-    /// How long a handler may take to clean up once its token is cancelled; then it is dropped. Short:
-    /// with the stop's grace of 25 s and the steps after it, it must fit into the 30 s that Docker and
-    /// Kubernetes give. A handler with a process to end must be done with SIGTERM and SIGKILL by then.
+    /// How long a handler may take to clean up after its token was cancelled; then it is dropped. With the
+    /// 25 s grace of the stop and the steps after it, this must fit into the 30 s that Docker and Kubernetes
+    /// allow. A handler that runs a process has to be done with SIGTERM and SIGKILL by then.
     pub handler_grace: Duration,
-    /// What is enqueued again and again by what the configuration says.
+    /// The schedules that the configuration declares.
     pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
 }
 
-/// How much of the process one queue may take.
+/// The limits of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// Attempts that may run at once.
+    /// The most attempts of the queue that run at once.
     pub concurrency: usize,
-    /// Its share when queues compete for the last slots; twice the weight is twice the share.
+    /// The queue's share when queues compete for the last slots: twice the weight is twice the share.
     pub weight: u32,
-    /// How often attempts may begin.
+    /// How often attempts may start.
     pub rate_limit: Option<RateLimit>,
 }
 
@@ -67,16 +67,16 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
-    /// What the configuration says of a queue.
+    /// The configuration of a queue.
     pub fn of_queue(&self, queue: &QueueName) -> QueueConfig {
         let own = self.queues.iter().find(|(name, _)| name == queue);
         own.map_or(self.default_queue, |(_, own)| *own)
     }
 
-    /// Refuses a payload that is too long, nested too deep or has too many values.
+    /// Refuses a payload that is too long, nested too deeply or has too many values.
     ///
     /// # Errors
-    /// What there is too much of.
+    /// Which limit the payload exceeds.
     pub fn check_payload(&self, payload: &Json) -> Result<(), EngineError> {
         let (size, limit) = (payload.as_str().len(), self.max_payload);
         if size > limit {

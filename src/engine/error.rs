@@ -1,32 +1,31 @@
-//! Why a verb of the engine could not be done. `http` and `ui` each have one `match` that says what an error
-//! becomes there.
+//! The errors of the engine's verbs. `http` and `ui` each have one `match` that turns an error into an answer.
 
 use crate::job::schema::Violation;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, first_few, shorten};
 use crate::job::{Invalid, Kind, TooComplex};
 use crate::store::StoreError;
 
-/// Why a verb of the engine could not be done.
+/// Why a verb of the engine failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
     /// No handler is registered for the kind.
     #[error("there is no handler for kind {:?}; known kinds: {known}", .kind.as_str())]
     UnknownKind {
-        /// What was asked for.
+        /// The kind that was asked for.
         kind: Kind,
-        /// What there is, comma-separated.
+        /// The known kinds, separated by commas.
         known: String,
-        /// The index of its job, when it was one of a batch.
+        /// The index of the job, when it was part of a batch.
         at: Option<usize>,
     },
-    /// The payload does not fit what its kind declares.
+    /// The payload does not match the schema of its kind.
     #[error("the payload does not fit kind {kind}: {}", told(.wrong))]
     InvalidPayload {
         /// The kind.
         kind: Kind,
-        /// The index of its job, when it was one of a batch.
+        /// The index of the job, when it was part of a batch.
         at: Option<usize>,
-        /// Every property that does not fit.
+        /// Every property that does not match.
         wrong: Vec<Violation>,
     },
     /// The payload is longer than the limit.
@@ -36,33 +35,33 @@ pub enum EngineError {
         size: usize,
         /// Bytes accepted.
         limit: usize,
-        /// The index of its job, when it was one of a batch.
+        /// The index of the job, when it was part of a batch.
         at: Option<usize>,
     },
-    /// The payload is nested too deep or has too many values.
+    /// The payload is nested too deeply or has too many values.
     #[error("the payload is not accepted: {why}")]
     TooComplex {
-        /// The index of its job, when it was one of a batch.
+        /// The index of the job, when it was part of a batch.
         at: Option<usize>,
-        /// What there is too much of.
+        /// Which limit the payload exceeds.
         why: TooComplex,
     },
     /// A name or number is outside what is accepted.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// As many bulk runs as may be are under way.
+    /// The limit of concurrent bulk runs is reached.
     #[error("{limit} bulk runs are under way and the limit is {limit}")]
     TooManyBulks {
         /// The limit.
         limit: usize,
     },
-    /// The store's answer.
+    /// The store failed or refused.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl EngineError {
-    /// The error with the index of its job in the batch, if it is about one job.
+    /// Adds the index of the job in its batch, if the error is about one job.
     pub fn of_job(mut self, index: usize) -> Self {
         match &mut self {
             EngineError::UnknownKind { at, .. }

@@ -1,8 +1,7 @@
-//! L2: the loops that move jobs. `http`, `ui` and the library door call the verbs of [`Engine`];
-//! nobody above this layer names the store.
+//! L2: the loops that run jobs. `http`, `ui` and the library call the verbs of [`Engine`]; no layer above
+//! this one names the store.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 
@@ -10,15 +9,15 @@ use attempts::dispatchers::Dispatchers;
 use attempts::leases::Leases;
 use attempts::settler::Settled;
 use bulk::runs::Bulks;
-use insight::live_stats::Pulses;
+use insight::live_stats::LiveStatsChannel;
 use insight::observer::Observed;
 use queues::settings::QueueSettings;
 use stages::Stages;
-use stream::completion_waiters::Finals;
+use stream::completion_waiters::CompletionWaiters;
 use stream::event_pump::Live;
 
 use crate::clock::Clock;
-use crate::job::{Cursor, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status, Time};
+use crate::job::{Cursor, Json, QueueName, Time};
 use crate::shutdown::Shutdown;
 use crate::store::{Control, Store};
 use crate::supervise::Failure;
@@ -33,6 +32,7 @@ pub mod submission;
 
 mod config;
 mod error;
+mod jobs;
 mod off_runtime;
 mod stages;
 mod start;
@@ -46,7 +46,6 @@ pub use crate::store::{
     ControlError, Enqueued, Events, ExportCheck, ExportWriter, Page, Piece, QueueStats,
     ScheduleError, Snapshot, Stats, Storage, StoreError,
 };
-pub use bulk::group_action::{GroupAction, GroupDone};
 pub use config::{EngineConfig, QueueConfig};
 pub use error::EngineError;
 pub use handler::registry::{KindInfo, Registry};
@@ -55,10 +54,10 @@ pub use insight::failures::{FailureGroup, FailureList};
 pub use insight::histogram::Latency;
 pub use insight::history::{Counts, Point};
 pub use insight::latency_totals::LatencyTotals;
-pub use insight::live_stats::Pulse;
+pub use insight::live_stats::LiveStats;
 pub use insight::meter::Rates;
 pub use insight::overview::{HeldAttempt, History, QueueView, Workers};
-pub use insight::wait_reason::{COUNTED_AHEAD, Why};
+pub use insight::wait_reason::{COUNTED_AHEAD, WaitReason};
 pub use off_runtime::off_runtime;
 pub use stop::Drained;
 pub use stream::batch::Batch;
@@ -69,10 +68,11 @@ pub use submission::{BackoffFields, FieldError, Submission};
 /// The running engine. Cheap to clone; every clone is the same engine.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    parts: Arc<Parts>,
 }
 
-struct Inner {
+/// What the verbs of the engine use, all of it. The loops have structs with just the parts that they use.
+struct Parts {
     store: Arc<dyn Store>,
     registry: Arc<Registry>,
     config: Arc<EngineConfig>,
@@ -85,8 +85,8 @@ struct Inner {
     leases: Arc<Leases>,
     /// The one channel of committed events; only the event pump sends on it.
     live: Arc<Live>,
-    finals: Arc<Finals>,
-    pulses: Arc<Pulses>,
+    completion_waiters: Arc<CompletionWaiters>,
+    live_stats: Arc<LiveStatsChannel>,
     /// The metrics and the failures of lately.
     observed: Arc<Observed>,
     bulks: Arc<Bulks>,
@@ -94,186 +94,83 @@ struct Inner {
     settled: Arc<Settled>,
 }
 
-impl Inner {
-    /// Whether a job of this kind with this payload would be accepted. The limits come first: what keeps
-    /// to them can be looked at in a time that its length bounds.
-    fn check(&self, kind: &Kind, payload: &Json) -> Result<(), EngineError> {
-        self.config.check_payload(payload)?;
-        self.registry.check(kind, payload)
-    }
-}
-
 impl Engine {
-    /// Accepts jobs, all or none; the answer comes when they are durable.
-    ///
-    /// # Errors
-    /// An unknown kind, a payload that does not fit or is too large, or the store's refusal. Nothing was accepted then.
-    pub async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EngineError> {
-        let size = batch.iter().map(|job| job.spec.payload.as_str().len()).sum();
-        off_runtime(size, || {
-            batch.iter().enumerate().try_for_each(|(at, job)| {
-                let checked = self.inner.check(&job.labels.kind, &job.spec.payload);
-                checked.map_err(|error| if batch.len() > 1 { error.of_job(at) } else { error })
-            })
-        })?;
-        let accepted = self.inner.store.enqueue(batch).await?;
-        self.inner.dispatchers.ensure(accepted.iter().map(|answer| &answer.job().labels.queue));
-        Ok(accepted)
-    }
-
-    /// One job, and the place in the log it was read at.
-    pub async fn job(&self, id: JobId) -> Result<(Option<Job>, Cursor), EngineError> {
-        Ok(self.inner.store.get(id).await?)
-    }
-
-    /// A page of jobs, newest first.
-    pub async fn jobs(&self, query: JobQuery) -> Result<Page, EngineError> {
-        Ok(self.inner.store.list(query).await?)
-    }
-
-    /// Counters by state, queue and kind.
-    pub async fn stats(&self) -> Result<Stats, EngineError> {
-        Ok(self.inner.store.stats().await?)
-    }
-
     /// Everything that is stored, as it is at one place of the log, piece by piece.
     pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
-        Ok(self.inner.store.snapshot().await?)
+        Ok(self.parts.store.snapshot().await?)
     }
 
     /// How much is stored and was written since the start.
     pub async fn storage(&self) -> Result<Storage, EngineError> {
-        Ok(self.inner.store.storage().await?)
+        Ok(self.parts.store.storage().await?)
     }
 
     /// The stored log after a place.
     pub async fn events(&self, after: Cursor, max: usize) -> Result<Events, EngineError> {
-        Ok(self.inner.store.events(after, max).await?)
+        Ok(self.parts.store.events(after, max).await?)
     }
 
     /// The time by the store's clock.
     pub fn now(&self) -> Time {
-        self.inner.clock.now()
+        self.parts.clock.now()
     }
 
     /// The place of the newest durable event.
     pub fn head(&self) -> Cursor {
-        self.inner.store.head()
+        self.parts.store.head()
     }
 
     /// Committed events as they come. A receiver that lags reads [`Engine::events`] from its cursor.
     /// The channel ends when the server stops and the last event is out.
     pub fn live(&self) -> broadcast::Receiver<Arc<Batch>> {
-        self.inner.live.subscribe()
+        self.parts.live.subscribe()
     }
 
     /// How busy the server is: a look at once, and then whenever it has changed, at most four a second.
-    pub fn pulse(&self) -> watch::Receiver<Option<Arc<Pulse>>> {
-        self.inner.pulses.listen()
-    }
-
-    /// Ends a job; `Ok` holds its status: `Cancelled`, or still `Running` with `cancel_asked`.
-    pub async fn cancel(&self, id: JobId) -> Result<Result<Status, ControlError>, EngineError> {
-        let answer = self.control_one(Control::Cancel(vec![id])).await?;
-        if answer.as_ref().is_ok_and(|status| status.cancel_asked) {
-            self.inner.leases.ask_cancel(id);
-        }
-        Ok(answer)
-    }
-
-    /// Whether the attempt that runs here has been told to end because its job is to be cancelled.
-    pub fn was_told_to_end(&self, id: JobId) -> bool {
-        self.inner.leases.was_told(id)
-    }
-
-    /// Waits until a job is final, at most for `bound` and not beyond the end of all work in a stop.
-    /// Answers with the job as it is then, final or not; `None` when there is no such job. Thousands
-    /// may wait at once.
-    pub async fn wait_final(&self, id: JobId, bound: Duration) -> Result<Option<Job>, EngineError> {
-        Ok(self.inner.finals.wait(id, bound).await?)
+    pub fn live_stats(&self) -> watch::Receiver<Option<Arc<LiveStats>>> {
+        self.parts.live_stats.subscribe()
     }
 
     /// Attempts under way in this process.
     pub fn running(&self) -> usize {
-        self.inner.leases.len()
+        self.parts.leases.len()
     }
 
     /// Resolves when a loop or thread has failed: the server must stop with a non-zero code.
     pub async fn failed(&self) -> Failure {
-        self.inner.shutdown.failures.first().await
-    }
-
-    /// Makes a job run again now.
-    pub async fn retry(&self, id: JobId) -> Result<Result<Status, ControlError>, EngineError> {
-        self.control_one(Control::Retry(vec![id])).await
-    }
-
-    /// Removes a job that is not running.
-    pub async fn delete(&self, id: JobId) -> Result<Result<Status, ControlError>, EngineError> {
-        self.control_one(Control::Delete(vec![id])).await
-    }
-
-    /// Puts a waiting job into another queue.
-    pub async fn move_to(
-        &self,
-        id: JobId,
-        queue: QueueName,
-    ) -> Result<Result<Status, ControlError>, EngineError> {
-        let control = Control::Move { jobs: vec![id], queue: queue.clone() };
-        let answer = self.control_one(control).await?;
-        if answer.is_ok() {
-            self.inner.dispatchers.ensure(std::iter::once(&queue));
-        }
-        Ok(answer)
-    }
-
-    /// Gives a waiting job another priority.
-    pub async fn reprioritise(
-        &self,
-        id: JobId,
-        priority: i16,
-    ) -> Result<Result<Status, ControlError>, EngineError> {
-        self.control_one(Control::Reprioritise { jobs: vec![id], priority }).await
+        self.parts.shutdown.failures.first().await
     }
 
     /// Holds claims of a queue back.
     pub async fn pause(&self, queue: QueueName) -> Result<(), EngineError> {
-        self.inner.store.control(Control::Pause(queue)).await?;
+        self.parts.store.control(Control::Pause(queue)).await?;
         Ok(())
     }
 
     /// Lets claims of a queue go on.
     pub async fn resume(&self, queue: QueueName) -> Result<(), EngineError> {
-        self.inner.store.control(Control::Resume(queue)).await?;
+        self.parts.store.control(Control::Resume(queue)).await?;
         Ok(())
     }
 
     /// The registered kinds, by name.
     pub fn kinds(&self) -> Vec<&KindInfo> {
-        self.inner.registry.kinds()
+        self.parts.registry.kinds()
     }
 
     /// The settings in force.
     pub fn config(&self) -> &EngineConfig {
-        &self.inner.config
+        &self.parts.config
     }
 
     /// The stop that this engine obeys.
     pub fn shutdown(&self) -> &Shutdown {
-        &self.inner.shutdown
+        &self.parts.shutdown
     }
 
     /// Whether work can be accepted; the error says why not.
     pub fn health(&self) -> Result<(), EngineError> {
-        Ok(self.inner.store.health()?)
-    }
-
-    async fn control_one(
-        &self,
-        control: Control,
-    ) -> Result<Result<Status, ControlError>, EngineError> {
-        let answers = self.inner.store.control(control).await?;
-        Ok(answers.into_iter().next().map_or(Err(ControlError::NotFound), |(_, answer)| answer))
+        Ok(self.parts.store.health()?)
     }
 }
 

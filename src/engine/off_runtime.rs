@@ -1,13 +1,13 @@
-//! Work that grows with what a client sent, kept away from the threads that answer everybody else.
+//! Runs expensive work without blocking the runtime's other tasks.
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Work on fewer bytes is over sooner than it could be handed to another thread.
+/// Smaller inputs are processed faster than they could be handed to another thread.
 const SMALL: usize = 32 * 1_024;
 
-/// Does work whose time grows with `bytes` without holding up other tasks: where there is much of it, the
-/// runtime gives this thread's other tasks to another thread first. Outside a runtime of several threads, as
-/// in a program's own `main` or in tests, it is simply done.
+/// Runs work whose time grows with `bytes`. For large inputs the runtime first moves this thread's other tasks
+/// to another thread. On a single-threaded runtime, or outside of one, as in a program's own `main`, the work
+/// just runs.
 pub fn off_runtime<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let has_others =
         Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);

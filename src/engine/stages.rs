@@ -1,22 +1,22 @@
-//! The stages of the stop: which tasks it waits for, and the tokens that end them one after the other.
+//! The stages of the stop: the tasks that it waits for, and the tokens that end them one after the other.
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The tokens and trackers of the engine's own stop; those that it shares with the server are in
-/// [`Shutdown`](crate::shutdown::Shutdown). Cheap to clone; clones are the same.
+/// [`Shutdown`](crate::shutdown::Shutdown). Clones are cheap and refer to the same tokens and trackers.
 #[derive(Debug, Clone, Default)]
 pub struct Stages {
-    /// Dispatchers and the queue discovery, so that the stop can wait for the last claim.
+    /// Tracks the dispatchers and the queue discovery, so that the stop can wait for the last claim.
     pub claiming: TaskTracker,
-    /// No attempt will run any more: releases requests that wait for a job's end.
+    /// Cancelled when no attempt will run any more: ends requests that wait for a job.
     pub attempts_over: CancellationToken,
-    /// Heartbeat, settler, timer and bulk runs: they outlive the attempts.
+    /// Tracks the heartbeat, the settler, the timer and bulk runs, which outlive the attempts.
     pub loops: TaskTracker,
-    /// Ends `loops`.
+    /// Ends the tasks on `loops`.
     pub end_loops: CancellationToken,
-    /// The event pump: it outlives everything that makes events.
+    /// Tracks the event pump, which outlives everything that makes events.
     pub pump: TaskTracker,
-    /// The store gets no more events: the pump sends the rest and ends.
+    /// Cancelled when the store gets no more events: the pump sends the rest and ends.
     pub no_more_events: CancellationToken,
 }

@@ -1,4 +1,4 @@
-//! The start of the engine: makes its parts and starts its loops.
+//! Starts the engine: builds its parts and spawns its loops.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use super::queues::rates::QueueRates;
 use super::queues::settings::QueueSettings;
 use super::queues::slots::Slots;
 use super::stages::Stages;
-use super::stream::completion_waiters::{self, Finals};
+use super::stream::completion_waiters::{self, CompletionWaiters};
 use super::stream::event_pump::{self, EventPump, Live};
 use super::submission::declared_schedules::DeclaredSchedules;
 use super::timer::Timer;
-use super::{Engine, EngineConfig, Inner, Registry};
+use super::{Engine, EngineConfig, Parts, Registry};
 use crate::clock::{Clock, SystemClock};
 use crate::job::{Cursor, Event};
 use crate::shutdown::Shutdown;
@@ -33,7 +33,7 @@ use crate::store::Store;
 use crate::supervise::Part;
 
 impl Engine {
-    /// Opens for business: starts every loop on the shutdown's tracker. Needs a tokio runtime.
+    /// Starts the engine and spawns all of its loops. Must be called on a tokio runtime.
     pub fn start(
         store: Arc<dyn Store>,
         registry: Registry,
@@ -43,7 +43,7 @@ impl Engine {
         Engine::start_with_clock(store, registry, config, shutdown, Arc::new(SystemClock))
     }
 
-    /// The same with the clock the store was given.
+    /// Starts the engine with the clock that the store uses.
     pub fn start_with_clock(
         store: Arc<dyn Store>,
         registry: Registry,
@@ -52,7 +52,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Engine {
         let (reports, inbox) = Reports::channel();
-        // The place first: an event between the two comes through the channel or is seen missing.
+        // The head is read before the channel opens: an event in between is found missing and read from the log.
         let from = store.head();
         let followed = store.follow(event_pump::FOLLOW);
         let (registry, config) = (Arc::new(registry), Arc::new(config));
@@ -98,13 +98,16 @@ impl Engine {
             draining: shutdown.draining.clone(),
             turn: Mutex::default(),
         };
-        let inner = Arc::new(Inner {
+        let parts = Arc::new(Parts {
             dispatchers: Arc::new(dispatchers),
             queue_settings: Arc::new(queue_settings),
             leases,
             live: Arc::new(Live::new(config.stream_capacity)),
-            finals: Arc::new(Finals::new(store.clone(), stages.attempts_over.clone())),
-            pulses: Arc::default(),
+            completion_waiters: Arc::new(CompletionWaiters::new(
+                store.clone(),
+                stages.attempts_over.clone(),
+            )),
+            live_stats: Arc::default(),
             observed: Arc::new(Observed::new(clock.now())),
             bulks: Arc::default(),
             subscriber_counts: Arc::default(),
@@ -116,13 +119,13 @@ impl Engine {
             clock,
             shutdown,
         });
-        inner.spawn_loops(from, followed, inbox, slots);
-        Engine { inner }
+        parts.spawn_loops(from, followed, inbox, slots);
+        Engine { parts }
     }
 }
 
-impl Inner {
-    /// Starts everything; called once.
+impl Parts {
+    /// Spawns all loops. Called once.
     fn spawn_loops(
         self: &Arc<Self>,
         from: Cursor,
@@ -145,8 +148,13 @@ impl Inner {
         let pump = pump.run(followed);
         let pump = failures.supervise(Part::EventPump, &stages.no_more_events, pump);
         tasks.spawn(stages.pump.track_future(pump));
-        let finals = completion_waiters::run(self.finals.clone(), self.live.subscribe());
-        tasks.spawn(failures.supervise(Part::Waiters, &stages.no_more_events, finals));
+        let completion_waiters =
+            completion_waiters::run(self.completion_waiters.clone(), self.live.subscribe());
+        tasks.spawn(failures.supervise(
+            Part::CompletionWaiters,
+            &stages.no_more_events,
+            completion_waiters,
+        ));
         let observer = Observer::new(self.store.clone(), self.clock.clone(), self.observed.clone());
         let observer = observer.run(self.live.subscribe(), stages.no_more_events.clone());
         tasks.spawn(failures.supervise(Part::Observer, &stages.no_more_events, observer));
@@ -154,10 +162,10 @@ impl Inner {
             store: self.store.clone(),
             clock: self.clock.clone(),
             observed: self.observed.clone(),
-            pulses: self.pulses.clone(),
+            live_stats: self.live_stats.clone(),
             no_more_events: stages.no_more_events.clone(),
         };
-        tasks.spawn(failures.supervise(Part::Pulse, &stages.no_more_events, pulse.run()));
+        tasks.spawn(failures.supervise(Part::LiveStats, &stages.no_more_events, pulse.run()));
         let settler = Settler {
             store: self.store.clone(),
             leases: self.leases.clone(),
@@ -202,7 +210,7 @@ impl Inner {
             poll_interval: self.config.poll_interval,
             draining: draining.clone(),
         };
-        let discovery = failures.supervise(Part::Census, draining, discovery.run());
+        let discovery = failures.supervise(Part::QueueDiscovery, draining, discovery.run());
         tasks.spawn(stages.claiming.track_future(discovery));
     }
 }

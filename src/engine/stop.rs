@@ -1,5 +1,5 @@
-//! The stop, step by step and each step bounded: claims end, attempts drain or are given back, loops
-//! end, the last event goes out, sockets close, the store closes.
+//! Stops the engine in steps, each with a time limit: claims end, attempts finish or are given back, loops
+//! end, the last event is sent, connections close, and the store closes.
 
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -11,31 +11,31 @@ use tracing::{error, info, warn};
 use super::Engine;
 use crate::shutdown::{StopBounds, StopReport};
 
-/// How the attempts ended.
+/// How the attempts ended during a stop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Drained {
-    /// Attempts that came to an end of their own and are settled.
+    /// Attempts that ended by themselves and are settled.
     pub finished: u64,
-    /// Attempts that were cut off and given back, uncharged.
+    /// Attempts that were interrupted and given back without being charged.
     pub interrupted: u64,
-    /// Attempts that did not end; their jobs run again when their leases have run out, or after the
-    /// next start.
+    /// Attempts that did not end. Their jobs run again when their leases have expired, or after the next
+    /// start.
     pub stuck: usize,
-    /// Attempts that ended but that the store did not take in time.
+    /// Attempts that ended, but whose end the store did not accept in time.
     pub unsettled: usize,
 }
 
 impl Engine {
-    /// The whole stop. Begins it when `draining` is not yet cancelled; a cancelled `abort` (the second
-    /// signal) cuts the grace short at any moment. `requests` resolves when the last request in flight
-    /// has its answer; it is waited for beside the attempts.
+    /// Runs the whole stop, and begins it if `draining` is not cancelled yet. Cancelling `abort` (the second
+    /// signal) ends the grace period at any moment. `requests` resolves when the last request in flight has
+    /// been answered; the stop waits for it and for the attempts at the same time.
     pub async fn stop(
         &self,
         bounds: &StopBounds,
         requests: impl Future<Output = ()>,
     ) -> StopReport {
         let began = Instant::now();
-        let shutdown = &self.inner.shutdown;
+        let shutdown = &self.parts.shutdown;
         shutdown.draining.cancel();
         let running = self.running();
         info!(running, grace_ms = bounds.grace.as_millis() as u64, "stopping: no new claims");
@@ -66,61 +66,62 @@ impl Engine {
         report
     }
 
-    /// No new claims; running attempts get the grace, then their tokens, then are given back.
+    /// Ends claims and lets running attempts finish within the grace period. Then their tokens are cancelled, and
+    /// they are given back.
     pub async fn drain(&self, bounds: &StopBounds) -> Drained {
-        let inner = &self.inner;
-        let (finished, interrupted) = (&inner.settled.finished, &inner.settled.interrupted);
+        let parts = &self.parts;
+        let (finished, interrupted) = (&parts.settled.finished, &parts.settled.interrupted);
         let before = (finished.load(Ordering::Relaxed), interrupted.load(Ordering::Relaxed));
-        inner.shutdown.draining.cancel();
-        inner.store.end_searches();
-        inner.stages.claiming.close();
-        if timeout(bounds.settle, inner.stages.claiming.wait()).await.is_err() {
+        parts.shutdown.draining.cancel();
+        parts.store.end_searches();
+        parts.stages.claiming.close();
+        if timeout(bounds.settle, parts.stages.claiming.wait()).await.is_err() {
             warn!("the store does not answer claims");
         }
         let in_time = tokio::select! {
             biased;
-            () = inner.leases.emptied() => true,
-            () = inner.shutdown.abort.cancelled() => false,
+            () = parts.leases.emptied() => true,
+            () = parts.shutdown.abort.cancelled() => false,
             () = sleep(bounds.grace) => false,
         };
         if !in_time {
-            info!(running = inner.leases.len(), "the grace is over: attempts are told to end");
-            inner.shutdown.abort.cancel();
+            info!(running = parts.leases.len(), "the grace is over: attempts are told to end");
+            parts.shutdown.abort.cancel();
             let bound =
-                inner.config.handler_grace + super::attempts::executor::DROP_BOUND + bounds.settle;
-            if timeout(bound, inner.leases.emptied()).await.is_err() {
-                warn!(unsettled = inner.leases.len(), "attempts are not settled");
+                parts.config.handler_grace + super::attempts::executor::DROP_BOUND + bounds.settle;
+            if timeout(bound, parts.leases.emptied()).await.is_err() {
+                warn!(unsettled = parts.leases.len(), "attempts are not settled");
             }
         }
-        inner.stages.attempts_over.cancel();
+        parts.stages.attempts_over.cancel();
         Drained {
             finished: finished.load(Ordering::Relaxed) - before.0,
             interrupted: interrupted.load(Ordering::Relaxed) - before.1,
-            stuck: inner.leases.lingering(),
-            unsettled: inner.leases.len(),
+            stuck: parts.leases.lingering(),
+            unsettled: parts.leases.len(),
         }
     }
 
-    /// Ends heartbeat, settler and timer, sends the last event and ends the live channel. Whether all
-    /// of that was done within the bound.
+    /// Ends the loops, sends the last event and closes the live channel. Returns whether all of that was done
+    /// within the bound.
     pub async fn finish_stream(&self, bound: Duration) -> bool {
-        let inner = &self.inner;
-        inner.stages.end_loops.cancel();
-        inner.stages.loops.close();
-        let quiet = timeout(bound, inner.stages.loops.wait()).await.is_ok();
-        inner.stages.no_more_events.cancel();
-        inner.stages.pump.close();
-        let sent = timeout(bound, inner.stages.pump.wait()).await.is_ok();
-        inner.live.end();
+        let parts = &self.parts;
+        parts.stages.end_loops.cancel();
+        parts.stages.loops.close();
+        let quiet = timeout(bound, parts.stages.loops.wait()).await.is_ok();
+        parts.stages.no_more_events.cancel();
+        parts.stages.pump.close();
+        let sent = timeout(bound, parts.stages.pump.wait()).await.is_ok();
+        parts.live.end();
         if !(quiet && sent) {
             error!(quiet, sent, "the event stream was cut off");
         }
         quiet && sent
     }
 
-    /// Flushes and closes the store. Whether it could.
+    /// Flushes and closes the store. Returns whether that worked.
     pub async fn close(&self, bound: Duration) -> bool {
-        match timeout(bound, self.inner.store.close()).await {
+        match timeout(bound, self.parts.store.close()).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 error!(%error, "the store did not close cleanly");

@@ -1,5 +1,5 @@
-//! Does what time asks through the store's one `tick`: schedules fire, due jobs become available, leases that ran out
-//! are rescued, finished jobs past their retention go.
+//! Calls the store's `tick`, which does everything that is due: it fires schedules, makes due jobs available, rescues
+//! attempts whose leases have expired, and removes finished jobs after their retention.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::logging::RetryLog;
 use crate::store::{Store, StoreError, Ticked};
 use crate::supervise::{Part, pass};
 
-/// The longest sleep: a bound on how late a lost hint can make a due job.
+/// The longest sleep. It bounds the delay of a due job when a wake-up is lost.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
-/// The shortest sleep after a tick that found nothing to do, whatever it said of the next one.
+/// The shortest sleep after a tick that found nothing to do.
 const MIN_SLEEP: Duration = Duration::from_millis(1);
 
-/// The loop that lets the store do what is due.
+/// The loop that ticks the store.
 pub(super) struct Timer {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
@@ -57,7 +57,7 @@ impl Timer {
                     | StoreError::TooManyQueues { .. }),
                 ) => {
                     let wait = retry.failed(&error);
-                    // A hint does not cut this short: the store would be asked in a tight loop.
+                    // A wake-up does not shorten this wait: the store would be asked in a tight loop.
                     tokio::select! {
                         () = self.end.cancelled() => return,
                         () = sleep(wait) => continue,
@@ -65,7 +65,7 @@ impl Timer {
                 }
             };
             if wait.is_zero() {
-                // More is to be done now; others get their turn in between.
+                // There is more to do now; other tasks run in between.
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -77,9 +77,9 @@ impl Timer {
         }
     }
 
-    /// Sees to it that the queues of all schedules have a dispatcher.
+    /// Makes sure that the queues of all schedules have a dispatcher.
     async fn ensure_dispatchers(&self) {
-        // A store that refuses now is asked again by the queue discovery.
+        // If the store cannot answer now, the queue discovery asks it again.
         let Ok((schedules, _)) = self.store.schedules().await else { return };
         self.dispatchers.ensure(schedules.iter().map(|schedule| &schedule.spec.labels.queue));
     }

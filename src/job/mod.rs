@@ -6,6 +6,7 @@ mod event;
 mod id;
 mod json;
 mod labels;
+mod log_scale;
 mod names;
 mod rate;
 mod record;
@@ -31,6 +32,7 @@ pub use json::{
     text_length,
 };
 pub use labels::Labels;
+pub use log_scale::LogScale;
 pub use names::{IdempotencyKey, Invalid, Kind, QueueName, ScheduleName, Tag, WorkerName};
 pub use rate::{RateLimit, RateRule};
 pub use record::{AttemptEnd, AttemptView, Job, LogCaps, Moment};

@@ -37,11 +37,28 @@ impl RateRule {
     }
 }
 
+impl RateLimit {
+    /// The limit as people say it: `2 starts per hour`, `100 starts per 10m`.
+    pub fn in_words(&self) -> String {
+        let starts =
+            if self.starts == 1 { "1 start".to_owned() } else { format!("{} starts", self.starts) };
+        match (self.within.as_secs(), self.within.subsec_nanos()) {
+            (1, 0) => format!("{starts} per second"),
+            (60, 0) => format!("{starts} per minute"),
+            (3_600, 0) => format!("{starts} per hour"),
+            (86_400, 0) => format!("{starts} per day"),
+            (_, _) => format!("{starts} per {:#}", self.within()),
+        }
+    }
+
+    fn within(&self) -> jiff::SignedDuration {
+        jiff::SignedDuration::try_from(self.within).unwrap_or(jiff::SignedDuration::MAX)
+    }
+}
+
 impl fmt::Display for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let within =
-            jiff::SignedDuration::try_from(self.within).unwrap_or(jiff::SignedDuration::MAX);
-        write!(f, "{}/{within:#}", self.starts)
+        write!(f, "{}/{:#}", self.starts, self.within())
     }
 }
 
@@ -110,6 +127,18 @@ mod tests {
 
     fn limit(starts: u32, seconds: u64) -> RateLimit {
         RateLimit { starts, within: Duration::from_secs(seconds) }
+    }
+
+    #[test]
+    fn a_limit_is_said_in_words() {
+        for (starts, seconds, words) in [
+            (1, 1, "1 start per second"),
+            (2, 3_600, "2 starts per hour"),
+            (100, 600, "100 starts per 10m"),
+            (5, 86_400, "5 starts per day"),
+        ] {
+            assert_eq!(limit(starts, seconds).in_words(), words);
+        }
     }
 
     #[test]

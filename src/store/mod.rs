@@ -15,9 +15,11 @@ use crate::supervise::Failures;
 
 #[cfg(test)]
 pub(crate) mod conformance;
+pub mod data_dir;
 pub mod export;
 pub mod formats;
 mod limits;
+mod log;
 pub mod log_store;
 pub mod memory;
 #[cfg(test)]

@@ -21,11 +21,11 @@ pub enum Part {
     /// The loop that sends committed events.
     EventPump,
     /// The loop that tells those who wait for the end of a job.
-    Waiters,
+    CompletionWaiters,
     /// The loop that counts what happened.
     Observer,
     /// The loop that publishes how busy the server is.
-    Pulse,
+    LiveStats,
     /// The loop that tells the store how attempts ended.
     Settler,
     /// The loop that extends leases.
@@ -35,7 +35,7 @@ pub enum Part {
     /// The loop that claims the jobs of one queue.
     Dispatcher,
     /// The loop that looks for queues without a dispatcher.
-    Census,
+    QueueDiscovery,
     /// The task of one attempt, around its handler.
     Executor,
     /// The loop that accepts connections.
@@ -68,14 +68,14 @@ impl Part {
         Part::DirWatch,
         Part::Reader,
         Part::EventPump,
-        Part::Waiters,
+        Part::CompletionWaiters,
         Part::Observer,
-        Part::Pulse,
+        Part::LiveStats,
         Part::Settler,
         Part::Heartbeat,
         Part::Timer,
         Part::Dispatcher,
-        Part::Census,
+        Part::QueueDiscovery,
         Part::Executor,
         Part::Listener,
         Part::Hub,
@@ -98,14 +98,14 @@ impl Part {
             Part::DirWatch => "dir-watch",
             Part::Reader => "reader",
             Part::EventPump => "event-pump",
-            Part::Waiters => "waiters",
+            Part::CompletionWaiters => "completion-waiters",
             Part::Observer => "observer",
-            Part::Pulse => "pulse",
+            Part::LiveStats => "live-stats",
             Part::Settler => "settler",
             Part::Heartbeat => "heartbeat",
             Part::Timer => "timer",
             Part::Dispatcher => "dispatcher",
-            Part::Census => "census",
+            Part::QueueDiscovery => "queue-discovery",
             Part::Executor => "executor",
             Part::Listener => "listener",
             Part::Hub => "hub",
@@ -130,14 +130,14 @@ impl Part {
             | Part::DirWatch
             | Part::Reader
             | Part::EventPump
-            | Part::Waiters
+            | Part::CompletionWaiters
             | Part::Observer
-            | Part::Pulse
+            | Part::LiveStats
             | Part::Settler
             | Part::Heartbeat
             | Part::Timer
             | Part::Dispatcher
-            | Part::Census
+            | Part::QueueDiscovery
             | Part::Executor
             | Part::Listener
             | Part::Hub

@@ -9,10 +9,11 @@ use axum::http::StatusCode;
 use axum::response::{Redirect, Response};
 use serde::Deserialize;
 
-use crate::engine::{Engine, FailureGroup, GroupAction};
+use crate::engine::bulk::{Action, End, Target};
+use crate::engine::{Engine, FailureGroup};
 use crate::job::Time;
 
-use super::layout::error::UiError;
+use super::layout::error::{UiError, sentence};
 use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::chart::bars;
 use super::parts::filters;
@@ -196,24 +197,32 @@ pub async fn show(
 
 /// `POST /failures/{id}/retry`
 pub async fn retry(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Redirect, UiError> {
-    act(&engine, &id, GroupAction::Retry, "retried").await
+    act(&engine, &id, Action::Retry, "retried").await
 }
 
 /// `POST /failures/{id}/delete`
 pub async fn delete(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Redirect, UiError> {
-    act(&engine, &id, GroupAction::Delete, "deleted").await
+    act(&engine, &id, Action::Delete, "deleted").await
 }
 
-async fn act(
-    engine: &Engine,
-    id: &str,
-    action: GroupAction,
-    word: &str,
-) -> Result<Redirect, UiError> {
+async fn act(engine: &Engine, id: &str, action: Action, word: &str) -> Result<Redirect, UiError> {
     if engine.failure_group(id).is_none() {
         return Err(UiError::not_found("Failure group not found"));
     }
-    let done = engine.act_on_group(id, action, TIME_LIMIT).await?;
-    let (count, refused, more) = (done.done, done.refused, u8::from(done.is_partial));
+    let target = Target::FailureGroup(id.to_owned());
+    let run = engine.bulk_within(action, target, TIME_LIMIT).await?;
+    let more = match run.progress.ended.as_ref().map(|(_, end)| end) {
+        Some(End::Finished) => 0,
+        Some(End::Stopped | End::ServerStopped) | None => 1,
+        Some(End::Failed(error)) => {
+            return Err(UiError {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                title: format!("Not all jobs could be {word}"),
+                message: sentence(error),
+                advice: "What was done stays done. Try again in a few seconds.",
+            });
+        }
+    };
+    let (count, refused) = (run.progress.done, run.progress.refused());
     Ok(see_other(&format!("failures/{id}?{word}={count}&refused={refused}&more={more}")))
 }

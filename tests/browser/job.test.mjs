@@ -152,6 +152,6 @@ describe("without JavaScript", () => {
       const jobs = [];
       for (let n = 0; n < 3; n += 1) jobs.push(await server.submit({ kind: "echo", payload: n, queue: "held" }));
       await page.goto(address(jobs[2]));
-      await page.locator("#standing").getByText("Queue held is paused: nothing starts until it is resumed.").waitFor();
+      await page.locator("#standing").getByText("Queue held is paused. No job starts until it is resumed.").waitFor();
     }));
 });

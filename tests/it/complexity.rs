@@ -9,7 +9,7 @@ use cortado::job::{
     JobId, Json, Kind, Labels, NewJob, Origin, QueueName, ScheduleName, Spec, Start, Time, Verdict,
     WorkerName,
 };
-use cortado::store::log_store::SledStore;
+use cortado::store::data_dir;
 use cortado::store::{Claim, Limits, ScheduleCommand, Settlement, Store};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
@@ -244,7 +244,7 @@ async fn a_refusal_is_short_however_much_is_wrong() {
 
 /// Jobs that only an older version accepted, as its store holds them.
 async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
-    let store = SledStore::open(&dir.data(), Limits::default(), Arc::new(SystemClock)).unwrap();
+    let store = data_dir::open(&dir.data(), Limits::default(), Arc::new(SystemClock)).unwrap();
     let mut jobs = Vec::new();
     for (kind, payload) in [
         ("echo", nested("[", "1", "]", 8_000)),

@@ -20,17 +20,21 @@ fn pass(part: Part) -> u32 {
     match part {
         Part::Committer => 30,
         Part::Reader => 10,
-        Part::EventPump | Part::Waiters | Part::Settler | Part::Executor | Part::Timer => 5,
+        Part::EventPump
+        | Part::CompletionWaiters
+        | Part::Settler
+        | Part::Executor
+        | Part::Timer => 5,
         Part::Dispatcher | Part::Request => 4,
         Part::GroupWriter | Part::Observer => 3,
         Part::HeadFile
         | Part::DirWatch
         | Part::Heartbeat
-        | Part::Census
+        | Part::QueueDiscovery
         | Part::Listener
         | Part::Hub => 2,
         Part::Relay | Part::Demo | Part::BulkRun => 2,
-        Part::Archiver | Part::LogWriter | Part::Pulse | Part::Reaper | Part::Handler => 1,
+        Part::Archiver | Part::LogWriter | Part::LiveStats | Part::Reaper | Part::Handler => 1,
     }
 }
 

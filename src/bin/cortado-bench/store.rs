@@ -8,7 +8,8 @@ use cortado::clock::{Clock, SystemClock};
 use cortado::job::{
     Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start, Verdict, WorkerName,
 };
-use cortado::store::log_store::SledStore;
+use cortado::store::data_dir;
+use cortado::store::log_store::LogStore;
 use cortado::store::{Claim, Keep, Limits, Retention, Settlement, Store};
 
 use super::figures::{Latencies, Table, disk, median, mib, per_second, rate, rss};
@@ -43,12 +44,12 @@ fn batch(labels: &Arc<Labels>, count: usize) -> Vec<NewJob> {
 }
 
 /// Opens a store in a fresh directory.
-pub fn fresh(dir: &Path, name: &str, limits: Limits) -> anyhow::Result<(Arc<SledStore>, PathBuf)> {
+pub fn fresh(dir: &Path, name: &str, limits: Limits) -> anyhow::Result<(Arc<LogStore>, PathBuf)> {
     let path = dir.join(name);
     if path.exists() {
         std::fs::remove_dir_all(&path)?;
     }
-    let store = SledStore::open(&path, limits, Arc::new(SystemClock))?;
+    let store = data_dir::open(&path, limits, Arc::new(SystemClock))?;
     Ok((store, path))
 }
 
@@ -76,7 +77,7 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
 
 /// Enqueues in batches, a few callers at once, as a loaded server does.
 async fn enqueue_batches(
-    store: &Arc<SledStore>,
+    store: &Arc<LogStore>,
     labels: &Arc<Labels>,
     jobs: usize,
     callers: usize,
@@ -188,7 +189,7 @@ async fn life_cycles(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> 
     drop(store);
     let finished = cycles * (1 + 2 * setup.passes);
     let opened = Instant::now();
-    let store = SledStore::open(&path, Limits::default(), Arc::new(SystemClock))?;
+    let store = data_dir::open(&path, Limits::default(), Arc::new(SystemClock))?;
     table.row(
         format!("open with {large} waiting and {finished} finished"),
         format!("{:.1} s", opened.elapsed().as_secs_f64()),
@@ -199,7 +200,7 @@ async fn life_cycles(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> 
 }
 
 /// Passes `jobs` jobs through the store: batches in, claims and settles of as many beside them.
-async fn cycle(store: &Arc<SledStore>, labels: &Arc<Labels>, jobs: usize) -> anyhow::Result<f64> {
+async fn cycle(store: &Arc<LogStore>, labels: &Arc<Labels>, jobs: usize) -> anyhow::Result<f64> {
     let begun = Instant::now();
     let filling = enqueue_batches(store, labels, jobs, 1);
     let draining = async {
@@ -215,7 +216,7 @@ async fn cycle(store: &Arc<SledStore>, labels: &Arc<Labels>, jobs: usize) -> any
     Ok(rate(jobs, begun.elapsed()))
 }
 
-async fn drain(store: Arc<SledStore>, jobs: usize) -> anyhow::Result<()> {
+async fn drain(store: Arc<LogStore>, jobs: usize) -> anyhow::Result<()> {
     let mut left = jobs;
     while left > 0 {
         let claim = Claim {
@@ -242,7 +243,7 @@ async fn drain(store: Arc<SledStore>, jobs: usize) -> anyhow::Result<()> {
 }
 
 /// Ticks as a server does, until retention has nothing left to do.
-async fn settle_down(store: &Arc<SledStore>) -> anyhow::Result<()> {
+async fn settle_down(store: &Arc<LogStore>) -> anyhow::Result<()> {
     while store.tick().await?.next.is_some_and(|next| next <= SystemClock.now()) {}
     Ok(())
 }

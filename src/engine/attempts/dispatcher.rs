@@ -1,5 +1,5 @@
-//! One loop per queue: takes free slots, claims that many jobs, starts an executor for each.
-//! While full batches come it claims on; else it waits for a wake.
+//! The dispatcher of a queue: takes free slots, claims as many jobs, and starts an attempt for each of them.
+//! It keeps claiming while it gets full batches; then it waits to be woken.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,21 +17,21 @@ use crate::logging::RetryLog;
 use crate::store::{Claim, Lease, Store, StoreError};
 use crate::supervise::{Part, pass};
 
-/// Jobs claimed at once: big enough that a claim which waits for one disk sync still allows some
-/// hundred thousand jobs a second, small enough that starting them does not hold a thread for long.
+/// The most jobs that one claim takes. It is large enough for some hundred thousand jobs a second although a
+/// claim may wait for a disk sync, and small enough that starting them does not block a thread for long.
 const BATCH: usize = 1_024;
-/// The first and the longest wait between two tries while the store refuses.
+/// The first and the longest wait between two attempts to claim while the store fails.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// Whether there may be more.
+/// Whether the queue may have more jobs.
 enum Claimed {
-    /// As many as asked for.
+    /// The claim was filled, so there may be more.
     All,
-    /// Fewer: the queue has no more for now.
+    /// The queue has no more jobs for now.
     Some,
 }
 
-/// What the dispatcher of a queue uses; each queue has a clone.
+/// The dispatcher of a queue. Each queue gets a clone.
 #[derive(Clone)]
 pub struct Dispatcher {
     pub store: Arc<dyn Store>,
@@ -39,14 +39,14 @@ pub struct Dispatcher {
     pub rates: Arc<QueueRates>,
     pub leases: Arc<Leases>,
     pub executor: Arc<Executor>,
-    /// Is cancelled once the stored settings of queues are in force: nothing is claimed before.
+    /// Cancelled when the stored settings of queues are in force: nothing is claimed before that.
     pub restored: CancellationToken,
     /// Ends the loop.
     pub draining: CancellationToken,
     /// The name under which leases are taken, and how long they last.
     pub worker: WorkerName,
     pub lease_ttl: Duration,
-    /// How long to wait for a wake before the store is asked all the same.
+    /// How long to wait to be woken before the store is asked anyway.
     pub poll_interval: Duration,
 }
 
@@ -84,14 +84,14 @@ impl Dispatcher {
                     | StoreError::TooManyQueues { .. }),
                 ) => Some(retry.failed(&error)),
             };
-            self.slots.rest(key);
+            self.slots.set_idle(key);
             match pause {
                 None => tokio::select! {
                     () = draining.cancelled() => return,
                     () = wake.notified() => {}
                     () = sleep(self.poll_interval) => {}
                 },
-                // A refusal may outlast the cause of this wait: the stop does not wait for it.
+                // The outage may outlast the reason for this wait, so the stop does not wait for it.
                 Some(pause) => {
                     let stopped = timeout(pause, draining.cancelled()).await.is_ok();
                     if stopped {
@@ -102,15 +102,15 @@ impl Dispatcher {
         }
     }
 
-    /// Waits until attempts may start: until the queue's rate allows one, and a slot is free.
+    /// Waits until the rate of the queue allows an attempt and a slot is free.
     async fn may_start(&self, queue: &QueueName, key: QueueKey) -> Permits {
         loop {
             let another = self.rates.changed();
-            let room = self.rates.of(queue, |pace| pace.room(tokio::time::Instant::now()));
+            let room = self.rates.of(queue, |window| window.room(tokio::time::Instant::now()));
             match room.unwrap_or(Ok(BATCH)) {
                 Ok(room) => return self.slots.acquire(key, room.min(BATCH)).await,
                 Err(next) => {
-                    self.slots.rest(key);
+                    self.slots.set_idle(key);
                     tokio::select! {
                         () = sleep_until(next) => {}
                         () = another => {}
@@ -130,7 +130,7 @@ impl Dispatcher {
         let (worker, ttl) = (self.worker.clone(), self.lease_ttl);
         let leases = self.store.claim(Claim { queue: queue.clone(), max, worker, ttl }).await?;
         let claimed = if leases.len() < max { Claimed::Some } else { Claimed::All };
-        self.rates.of(queue, |pace| pace.spend(tokio::time::Instant::now(), leases.len()));
+        self.rates.of(queue, |window| window.spend(tokio::time::Instant::now(), leases.len()));
         let attempts = self.leases.insert(&leases, asked);
         for (Lease { job, .. }, running) in leases.into_iter().zip(attempts) {
             let Some(slot) = permits.take() else {

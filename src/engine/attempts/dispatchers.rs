@@ -1,5 +1,5 @@
-//! Starts a dispatcher for every queue: those configured, those the store knows, and each new one from its first
-//! job.
+//! Starts a dispatcher for every queue: those of the configuration, those in the store, and new ones with their
+//! first job.
 
 use std::sync::Arc;
 
@@ -13,20 +13,20 @@ use crate::supervise::Part;
 
 /// The dispatchers of all queues.
 pub struct Dispatchers {
-    /// What each dispatcher is made from.
+    /// The template of all dispatchers.
     pub dispatcher: Dispatcher,
     pub queues: Arc<KnownQueues>,
     pub shutdown: Shutdown,
-    /// Lets the stop wait for the last claim.
+    /// Tracks the dispatchers, so that the stop can wait for the last claim.
     pub tracker: TaskTracker,
 }
 
 impl Dispatchers {
-    /// Sees to it that each queue has a dispatcher.
+    /// Makes sure that each queue has a dispatcher.
     pub fn ensure<'a>(&self, queues: impl IntoIterator<Item = &'a QueueName>) {
         let mut last = None;
         for queue in queues {
-            // A batch is mostly of one queue.
+            // Most batches are for one queue.
             if last.replace(queue) != Some(queue) && !self.queues.knows(queue) {
                 self.start(queue);
             }
@@ -36,7 +36,7 @@ impl Dispatchers {
     fn start(&self, queue: &QueueName) {
         let draining = &self.shutdown.draining;
         if draining.is_cancelled() {
-            return; // the job waits for the next start
+            return; // the jobs wait for the next start of the server
         }
         let Some(key) = self.queues.add(queue) else { return };
         let body = self.dispatcher.clone().run(queue.clone(), key);

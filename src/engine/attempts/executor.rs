@@ -1,5 +1,5 @@
-//! Runs one attempt: handler in its own task, timeout, tokens, and what its end means.
-//! Linear: it waits for the end, asks for it where it must, and hands the verdict to the settler.
+//! Runs attempts: starts the handler in a task of its own, enforces the timeout, passes on requests to end, and
+//! reports the verdict to the settler.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
-use super::leases::{Leases, Order, Running};
+use super::leases::{EndRequest, Leases, Running};
 use super::report::{Ended, Report, Reports};
 use super::verdict::{Cause, Ending, Retry, failed, verdict};
 use crate::clock::Clock;
@@ -18,50 +18,50 @@ use crate::engine::{Context, Registry, off_runtime};
 use crate::job::{FailureClass, Interruption, Job, Json, JsonLimits, Outcome, Verdict};
 use crate::supervise::{Failures, Part, panic_text, pass};
 
-/// How long a dropped handler may take to be gone. It is gone at its next await; past this bound it
-/// is stuck in code that blocks.
+/// How long a handler may take to end after it was dropped. It ends at its next await point; a handler that
+/// takes longer is stuck in blocking code.
 pub const DROP_BOUND: Duration = Duration::from_secs(1);
 
-/// Runs attempts. There is one for the whole process.
+/// Runs attempts. There is one executor for the whole process.
 pub struct Executor {
     pub registry: Arc<Registry>,
-    /// Times the lines that handlers log.
+    /// The source of the timestamps of log lines.
     pub clock: Arc<dyn Clock>,
     pub leases: Arc<Leases>,
     pub reports: Reports,
-    /// Attempts and their handlers run on this tracker, so that the stop sees them.
+    /// Tracks attempts and their handlers, so that the stop can wait for them.
     pub attempts: TaskTracker,
     pub failures: Failures,
     /// How long an attempt may run when its job does not say.
     pub default_timeout: Duration,
-    /// How long a handler may take to clean up once it is asked to end.
+    /// How long a handler may take to clean up after it was asked to end.
     pub handler_grace: Duration,
-    /// Limits of results.
+    /// The limits of results.
     pub json: JsonLimits,
 }
 
 impl Executor {
-    /// Runs an attempt in a task of its own. An executor that panics ends the server, and its lease is left to run
-    /// out.
+    /// Runs an attempt in a task of its own. A panic of the executor itself stops the server and leaves the lease
+    /// to expire.
     pub fn start(self: &Arc<Self>, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
         let executor = self.clone();
         let attempt = async move {
             let attempt = executor.run(job, running.clone(), slot);
             if !executor.failures.clone().guard(Part::Executor, attempt).await {
                 executor.leases.abandon(&running);
-                running.lose();
+                running.set_lost();
             }
         };
-        // The attempt ends itself; the tracker lets the stop see it.
+        // The tracker, not the handle, is what the stop waits for.
         drop(self.attempts.spawn(attempt));
     }
 
-    /// Gives a lease back unused: it came when the server had already begun to stop.
+    /// Gives a lease back unused, because the stop began before the attempt did.
     pub fn give_back(&self, running: Arc<Running>, slot: Slot) {
         self.report(running, None, Verdict::Interrupted { why: Interruption::Stop }, slot);
     }
 
-    /// Runs an attempt to its end and reports it.
+    /// Runs an attempt until it ends, and reports it.
     async fn run(&self, job: Arc<Job>, running: Arc<Running>, slot: Slot) {
         let started = Instant::now();
         pass(Part::Executor);
@@ -96,7 +96,7 @@ impl Executor {
         });
         let attempt = Attempt { executor: self, job: &job, running: &running, context: &context };
         let (ending, cause) = attempt.watch(task, limit).await;
-        let ending = attempt.bounded(ending);
+        let ending = attempt.within_limits(ending);
         let decided = verdict(ending, cause, retry(&job));
         log_end(&job, &decided, started);
         self.report(running, Some(context), decided, slot);
@@ -113,7 +113,7 @@ impl Executor {
     }
 }
 
-/// What is at hand while the handler runs.
+/// A running attempt.
 struct Attempt<'a> {
     executor: &'a Executor,
     job: &'a Job,
@@ -122,7 +122,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Waits for the handler's end; asks for it, then forces it, when there is a cause.
+    /// Waits for the handler to end. When there is a cause, asks it to end and finally drops it.
     async fn watch(&self, mut task: JoinHandle<Outcome>, limit: Duration) -> (Ending, Cause) {
         let cause = {
             let deadline = sleep(limit);
@@ -152,8 +152,8 @@ impl Attempt<'_> {
         (self.ending(&mut task).await, cause)
     }
 
-    /// A result that is beyond the limits is not kept; work that is done is done all the same.
-    fn bounded(&self, ending: Ending) -> Ending {
+    /// Leaves out a result that exceeds the limits. The job is completed all the same.
+    fn within_limits(&self, ending: Ending) -> Ending {
         let Ending::Returned(Outcome::Done(result)) = &ending else { return ending };
         let limits = self.executor.json;
         match off_runtime(result.as_str().len(), || limits.check(result.as_str())) {
@@ -168,13 +168,13 @@ impl Attempt<'_> {
         }
     }
 
-    /// Why a handler has ended that nobody has waited for yet: it may have seen its token, and reacted,
-    /// before this task did.
+    /// Why a handler ended that was not asked to end by this task: it may have seen its token before this task
+    /// did.
     fn cause(&self) -> Cause {
         if self.running.end.is_cancelled() { cause_of(self.running) } else { Cause::Itself }
     }
 
-    /// The handler's end; meanwhile what it says goes to the settler.
+    /// Waits for the handler to end, and passes its notes on to the settler meanwhile.
     async fn ending(&self, task: &mut JoinHandle<Outcome>) -> Ending {
         loop {
             tokio::select! {
@@ -194,12 +194,12 @@ impl Attempt<'_> {
     }
 }
 
-/// What a cancelled token means.
+/// Why the token of an attempt was cancelled.
 fn cause_of(running: &Running) -> Cause {
-    match running.order() {
-        Order::Cancel => Cause::Cancel,
-        // Lost: whatever is decided is not reported.
-        Order::GoOn | Order::Lost => Cause::Stop,
+    match running.end_request() {
+        EndRequest::Cancel => Cause::Cancel,
+        // The verdict on an attempt without a lease is never reported.
+        EndRequest::NotAsked | EndRequest::Lost => Cause::Stop,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Extends every held lease at a third of its time, and hands on what the store answers: cancel asked,
-//! or lost.
+//! Extends all held leases after a third of their time, and passes on what the store answers: the job is to be
+//! cancelled, or the lease is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::logging::RetryLog;
 use crate::store::{Extension, LeaseRef, Store};
 use crate::supervise::{Part, pass};
 
-/// Leases extended by one call, so that no single call holds the store for long.
+/// The most leases that one call extends, so that no call keeps the store busy for long.
 const BATCH: usize = 4_096;
 
 /// The loop that extends leases.
@@ -26,21 +26,21 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Extends all leases at each third of their time, until it is told to end.
+    /// Extends all leases after every third of their time, until it is told to end.
     pub async fn run(self) {
-        let pace = (self.lease_ttl / 3).max(Duration::from_millis(1));
-        let mut beats = interval_at(Instant::now() + pace, pace);
+        let period = (self.lease_ttl / 3).max(Duration::from_millis(1));
+        let mut beats = interval_at(Instant::now() + period, period);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The next beat is the next try.
-        let mut retry = RetryLog::new("extending leases", pace, pace);
+        // The next tick of the interval is the next try.
+        let mut retry = RetryLog::new("extending leases", period, period);
         loop {
             pass(Part::Heartbeat);
             tokio::select! {
                 () = self.end.cancelled() => return,
                 _ = beats.tick() => {}
             }
-            for batch in self.leases.beat().chunks(BATCH) {
-                match self.extend(batch, pace).await {
+            for batch in self.leases.held().chunks(BATCH) {
+                match self.extend(batch, period).await {
                     Ok(()) => retry.worked(),
                     Err(error) => {
                         retry.failed(&error);
@@ -66,17 +66,17 @@ impl Heartbeat {
                     self.leases.extended(running, asked.into_std());
                     running.ask_cancel();
                 }
-                Extension::Lost => running.lose(),
+                Extension::Lost => running.set_lost(),
             }
         }
         Ok(())
     }
 
-    /// A lease that could not be extended in time may be another worker's by now: its attempt must end.
+    /// Ends attempts whose leases could not be extended in time: other workers may hold their leases by now.
     fn give_up_lapsed(&self, batch: &[Arc<Running>]) {
-        for running in batch.iter().filter(|running| !self.leases.stands(running)) {
+        for running in batch.iter().filter(|running| !self.leases.is_valid(running)) {
             warn!(job.id = %running.key.job, "the lease ran out: the attempt is ended");
-            running.lose();
+            running.set_lost();
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The leases this process holds: how a running attempt hears that it should end, and what the stop
-//! waits for.
+//! The leases that this process holds: how running attempts are asked to end, and what the stop waits for.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -12,64 +11,64 @@ use tokio_util::sync::CancellationToken;
 use crate::job::{Job, JobId};
 use crate::store::{Lease, LeaseRef};
 
-/// One held lease.
+/// A held lease and its attempt.
 pub struct Running {
-    /// What names it to the store.
+    /// Identifies the lease to the store.
     pub key: LeaseRef,
-    /// Ends the attempt: cancelled, lost, or the server's abort (its parent).
+    /// Ends the attempt when it is cancelled, when its lease is lost, or when the server aborts (the parent token).
     pub end: CancellationToken,
-    /// Resolves when an earlier attempt of the same job in this process has really ended; until then
-    /// this one must not start.
+    /// Resolves when an earlier attempt of the same job in this process has ended; until then this one must not
+    /// start.
     pub after: Option<CancellationToken>,
-    order: AtomicU8,
-    /// Until when the lease is surely ours, in milliseconds since the table was made.
+    end_request: AtomicU8,
+    /// Until when the lease is valid for certain, in milliseconds since the table was made.
     until_ms: AtomicU64,
     /// The job as it was claimed.
     pub job: Arc<Job>,
-    /// When the lease was last known to be ours, in the same milliseconds.
-    beat_ms: AtomicU64,
+    /// When the lease was last taken or extended, in the same milliseconds.
+    renewed_ms: AtomicU64,
 }
 
-/// Why an attempt is to end.
+/// Whether and why an attempt was asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// It is not: go on.
-    GoOn,
-    /// Somebody asked for the end of the job.
+pub enum EndRequest {
+    /// The attempt goes on.
+    NotAsked,
+    /// The job is to be cancelled.
     Cancel,
-    /// The lease is not ours any more: stop, and report nothing.
+    /// The lease is lost: the attempt must stop and report nothing.
     Lost,
 }
 
 impl Running {
-    /// What was said to the attempt, the server's abort aside.
-    pub fn order(&self) -> Order {
-        match self.order.load(Ordering::Acquire) {
-            0 => Order::GoOn,
-            1 => Order::Cancel,
-            2.. => Order::Lost,
+    /// Whether and why the attempt was asked to end, apart from the server's abort.
+    pub fn end_request(&self) -> EndRequest {
+        match self.end_request.load(Ordering::Acquire) {
+            0 => EndRequest::NotAsked,
+            1 => EndRequest::Cancel,
+            2.. => EndRequest::Lost,
         }
     }
 
-    /// Tells the attempt that its job is to be cancelled.
+    /// Asks the attempt to end because its job is to be cancelled.
     pub fn ask_cancel(&self) {
-        self.order.fetch_max(1, Ordering::AcqRel);
+        self.end_request.fetch_max(1, Ordering::AcqRel);
         self.end.cancel();
     }
 
-    /// Tells the attempt that its lease is gone.
-    pub fn lose(&self) {
-        self.order.store(2, Ordering::Release);
+    /// Ends the attempt because its lease is lost.
+    pub fn set_lost(&self) {
+        self.end_request.store(2, Ordering::Release);
         self.end.cancel();
     }
 }
 
 /// The table of held leases.
 pub struct Leases {
-    /// The moment that `until_ms` counts from.
+    /// The moment from which milliseconds are counted.
     made: Instant,
     ttl: Duration,
-    /// The server's abort: parent of every attempt's token.
+    /// The server's abort token, the parent of every attempt's token.
     abort: CancellationToken,
     table: Mutex<Table>,
     /// Wakes the stop when no lease is held any more.
@@ -79,11 +78,11 @@ pub struct Leases {
 #[derive(Default)]
 struct Table {
     held: HashMap<JobId, Arc<Running>>,
-    /// Jobs whose end was asked for before their lease arrived here. Emptied at each heartbeat, which
-    /// brings the same news.
-    asked_early: HashSet<JobId>,
-    /// Attempts that no longer hold a lease but still run: how many of each job, and what resolves
-    /// when the last one has ended.
+    /// Jobs that were cancelled before their lease arrived here. The heartbeat clears this set, because the store
+    /// repeats the request then.
+    asked_before_claim: HashSet<JobId>,
+    /// Attempts that hold no lease any more but still run: their number for each job, and a token that is
+    /// cancelled when the last one has ended.
     lingering: HashMap<JobId, (usize, CancellationToken)>,
 }
 
@@ -98,28 +97,28 @@ impl Leases {
         Leases { made: Instant::now(), ttl, abort, table: Mutex::default(), emptied: Notify::new() }
     }
 
-    /// Takes new leases that were asked for at `asked`.
+    /// Inserts new leases, which were requested at `asked`.
     pub fn insert(&self, leases: &[Lease], asked: Instant) -> Vec<Arc<Running>> {
-        let (until_ms, beat_ms) = (self.until(asked), self.ms(asked));
+        let (until_ms, renewed_ms) = (self.until(asked), self.ms(asked));
         let mut table = self.lock();
         let mut inserted = Vec::with_capacity(leases.len());
         for lease in leases {
             let key = lease.key();
-            // An older lease of the same job ran out; its attempt may still be on its way to the end.
+            // An older lease of the same job has expired, and its attempt may still be running.
             if let Some(older) = table.held.remove(&key.job) {
-                older.lose();
+                older.set_lost();
                 table.linger(key.job);
             }
             let running = Arc::new(Running {
                 key,
                 end: self.abort.child_token(),
                 after: table.lingering.get(&key.job).map(|(_, ended)| ended.clone()),
-                order: AtomicU8::new(0),
+                end_request: AtomicU8::new(0),
                 until_ms: AtomicU64::new(until_ms),
                 job: lease.job.clone(),
-                beat_ms: AtomicU64::new(beat_ms),
+                renewed_ms: AtomicU64::new(renewed_ms),
             });
-            if !table.asked_early.is_empty() && table.asked_early.remove(&key.job) {
+            if !table.asked_before_claim.is_empty() && table.asked_before_claim.remove(&key.job) {
                 running.ask_cancel();
             }
             table.held.insert(key.job, running.clone());
@@ -128,7 +127,7 @@ impl Leases {
         inserted
     }
 
-    /// The attempts are over: nothing of them runs any more. Called once for each.
+    /// Removes attempts that have ended completely. Called once for each attempt.
     pub fn ended<'a>(&self, attempts: impl Iterator<Item = &'a Running>) {
         let mut table = self.lock();
         for running in attempts {
@@ -143,11 +142,11 @@ impl Leases {
                 }
             }
         }
-        self.tell_if_empty(&table);
+        self.notify_if_empty(&table);
     }
 
-    /// The attempt does not end: its lease is not extended any more, and no other attempt of its job
-    /// starts here until it has.
+    /// Stops extending the lease of an attempt that does not end. No other attempt of its job starts here until it
+    /// has ended.
     pub fn abandon(&self, running: &Running) {
         let mut table = self.lock();
         let job = running.key.job;
@@ -155,39 +154,42 @@ impl Leases {
             table.held.remove(&job);
             table.linger(job);
         }
-        self.tell_if_empty(&table);
+        self.notify_if_empty(&table);
     }
 
-    /// Tells a running attempt of this process that its job is to be cancelled.
+    /// Asks the running attempt of a job to end because the job is to be cancelled.
     pub fn ask_cancel(&self, job: JobId) {
         let mut table = self.lock();
         match table.held.get(&job) {
             Some(running) => running.ask_cancel(),
             None => {
-                table.asked_early.insert(job);
+                table.asked_before_claim.insert(job);
             }
         }
     }
 
-    /// Whether an attempt of this process knows that its job is to be cancelled.
-    pub fn was_told(&self, job: JobId) -> bool {
-        self.lock().held.get(&job).is_some_and(|running| running.order() != Order::GoOn)
+    /// Whether the running attempt of a job was asked to end.
+    pub fn is_asked_to_end(&self, job: JobId) -> bool {
+        self.lock()
+            .held
+            .get(&job)
+            .is_some_and(|running| running.end_request() != EndRequest::NotAsked)
     }
 
-    /// Every held lease, for the heartbeat.
-    pub fn beat(&self) -> Vec<Arc<Running>> {
+    /// All held leases, for the heartbeat.
+    pub fn held(&self) -> Vec<Arc<Running>> {
         let mut table = self.lock();
-        table.asked_early.clear();
+        table.asked_before_claim.clear();
         table.held.values().cloned().collect()
     }
 
-    /// The lease was extended by a call made at `asked`.
+    /// Records that the store extended a lease, by a call made at `asked`.
     pub fn extended(&self, running: &Running, asked: Instant) {
         running.until_ms.store(self.until(asked), Ordering::Relaxed);
-        running.beat_ms.store(self.ms(asked), Ordering::Relaxed);
+        running.renewed_ms.store(self.ms(asked), Ordering::Relaxed);
     }
 
-    /// How many leases are held, and those that have been held longest, at most `max`.
+    /// The number of held leases, and the oldest of them, at most `max`.
     pub fn oldest(&self, max: usize) -> (usize, Vec<Arc<Running>>) {
         let mut all: Vec<Arc<Running>> = self.lock().held.values().cloned().collect();
         let held = all.len();
@@ -199,27 +201,27 @@ impl Leases {
         (held, all)
     }
 
-    /// How long ago a lease was last known to be ours, and for how long it surely still is.
+    /// How long ago a lease was taken or extended, and for how long it is still valid for certain.
     pub fn age(&self, running: &Running) -> (Duration, Duration) {
         let now = self.made.elapsed().as_millis() as u64;
-        let (beat, until) = (&running.beat_ms, &running.until_ms);
-        let ago = now.saturating_sub(beat.load(Ordering::Relaxed));
+        let (renewed, until) = (&running.renewed_ms, &running.until_ms);
+        let ago = now.saturating_sub(renewed.load(Ordering::Relaxed));
         let left = until.load(Ordering::Relaxed).saturating_sub(now);
         (Duration::from_millis(ago), Duration::from_millis(left))
     }
 
-    /// Whether the attempt's end may still be reported.
-    pub fn stands(&self, running: &Running) -> bool {
+    /// Whether the lease is still valid, so that the end of its attempt may be reported.
+    pub fn is_valid(&self, running: &Running) -> bool {
         let now = self.made.elapsed().as_millis() as u64;
-        running.order() != Order::Lost && now < running.until_ms.load(Ordering::Relaxed)
+        running.end_request() != EndRequest::Lost && now < running.until_ms.load(Ordering::Relaxed)
     }
 
-    /// Leases held.
+    /// The number of held leases.
     pub fn len(&self) -> usize {
         self.lock().held.len()
     }
 
-    /// Attempts that run without a lease because they do not end.
+    /// The number of attempts that run without a lease because they do not end.
     pub fn lingering(&self) -> usize {
         self.lock().lingering.values().map(|(count, _)| count).sum()
     }
@@ -245,7 +247,7 @@ impl Leases {
         at.saturating_duration_since(self.made).as_millis() as u64
     }
 
-    fn tell_if_empty(&self, table: &Table) {
+    fn notify_if_empty(&self, table: &Table) {
         if table.held.is_empty() {
             self.emptied.notify_waiters();
         }
@@ -295,8 +297,11 @@ mod tests {
     fn a_newer_lease_of_the_same_job_waits_for_the_end_of_the_older_attempts() {
         let leases = leases();
         let (first, second) = (insert(&leases, 1), insert(&leases, 2));
-        assert_eq!((first.order(), second.order()), (Order::Lost, Order::GoOn));
-        assert!(!leases.stands(&first) && leases.stands(&second));
+        assert_eq!(
+            (first.end_request(), second.end_request()),
+            (EndRequest::Lost, EndRequest::NotAsked)
+        );
+        assert!(!leases.is_valid(&first) && leases.is_valid(&second));
         let third = insert(&leases, 3);
         let free = third.after.clone().unwrap();
         leases.ended([&*second].into_iter());
@@ -314,7 +319,7 @@ mod tests {
         let leases = leases();
         leases.ask_cancel(JobId::from_u128(1));
         let running = insert(&leases, 1);
-        assert_eq!(running.order(), Order::Cancel);
+        assert_eq!(running.end_request(), EndRequest::Cancel);
         assert!(running.end.is_cancelled());
     }
 
@@ -322,6 +327,6 @@ mod tests {
     fn a_lease_that_is_not_extended_in_time_stands_no_more() {
         let leases = Leases::new(Duration::ZERO, CancellationToken::new());
         let running = insert(&leases, 1);
-        assert!(!leases.stands(&running));
+        assert!(!leases.is_valid(&running));
     }
 }

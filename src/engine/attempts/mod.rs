@@ -1,4 +1,4 @@
-//! What happens to one attempt: it is claimed, run, kept alive and settled.
+//! The life of an attempt: it is claimed, run, kept alive by heartbeats, and settled.
 
 pub mod dispatcher;
 pub mod dispatchers;

@@ -1,5 +1,5 @@
-//! What a running handler says, held between the handler and the store.
-//! Bounded: a chatty handler loses its oldest lines and is told so, it never grows the process.
+//! The log lines and the progress that a handler reports, until the settler stores them. Their size is bounded:
+//! a handler that logs too much loses its oldest lines, and a line says so.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,14 +10,14 @@ use crate::clock::Clock;
 use crate::job::shorten::truncated;
 use crate::job::{LogLine, Progress, Stream};
 
-/// Lines held until they are stored; the oldest go first.
+/// The most lines that are held until they are stored; the oldest are dropped first.
 const MAX_LINES: usize = 1_000;
-/// Bytes of text held until they are stored.
+/// The most bytes of text that are held until they are stored.
 const MAX_BYTES: usize = 256 * 1_024;
-/// The longest line, in bytes; a longer one is cut, so that one line cannot push out all others.
+/// The longest line in bytes. A longer one is truncated, so that one line cannot displace all others.
 const MAX_LINE: usize = 8 * 1_024;
 
-/// Reports on their way to the store.
+/// Notes that are to be stored.
 #[derive(Debug, Default, Clone)]
 pub struct Pending {
     /// New lines.
@@ -35,7 +35,7 @@ impl Pending {
 
 pub struct Notes {
     held: Mutex<Held>,
-    /// Wakes the executor when the first report since the last taking comes.
+    /// Wakes the executor at the first note after the last were taken.
     changed: Notify,
     clock: Arc<dyn Clock>,
 }
@@ -44,7 +44,7 @@ pub struct Notes {
 struct Held {
     lines: VecDeque<LogLine>,
     bytes: usize,
-    /// Lines that went since the last taking.
+    /// Lines that were dropped since notes were last taken.
     dropped: u64,
     progress: Option<Progress>,
 }
@@ -63,7 +63,7 @@ impl Notes {
         self.add(|held| held.progress = Some(progress));
     }
 
-    /// Takes everything; a line in front tells how many did not fit.
+    /// Takes all notes. If lines were dropped, the first line says how many.
     pub fn take(&self) -> Pending {
         let held = std::mem::take(&mut *self.lock());
         let mut lines = Vec::from(held.lines);
@@ -75,7 +75,7 @@ impl Notes {
         Pending { lines, progress: held.progress }
     }
 
-    /// Puts back what could not be stored, before everything said since.
+    /// Puts back notes that could not be stored, before all newer ones.
     pub fn put_back(&self, pending: Pending) {
         self.add(|held| {
             let newer = std::mem::take(held);

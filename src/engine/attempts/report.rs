@@ -1,4 +1,4 @@
-//! What an executor reports to the settler while its attempt runs, and when it is over.
+//! What an executor reports to the settler: notes while its attempt runs, and its end.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::engine::Context;
 use crate::engine::queues::slots::Slot;
 use crate::job::Verdict;
 
-/// From an executor. At most two of each running attempt are under way, so the channel needs no bound.
+/// A report of an executor. Each running attempt has at most two under way, so the channel needs no bound.
 pub enum Report {
-    /// The handler said something: it waits in the context.
+    /// The handler logged lines or reported progress; the context holds them.
     Notes(Arc<Running>, Context),
     /// The attempt is over.
     Ended(Ended),
@@ -20,26 +20,26 @@ pub enum Report {
 /// An attempt that is over but not yet settled.
 pub struct Ended {
     pub running: Arc<Running>,
-    /// Where the last notes wait; `None` when no handler ran.
+    /// Holds the last notes; `None` when no handler ran.
     pub context: Option<Context>,
     pub verdict: Verdict,
-    /// Held until the store knows, so that a queue never shows more running jobs than it may have.
+    /// Held until the end is stored, so that a queue never shows more running jobs than its limit.
     pub slot: Slot,
 }
 
-/// The executors' end of the channel to the settler.
+/// The executor's end of the channel to the settler.
 #[derive(Clone)]
 pub struct Reports(mpsc::UnboundedSender<Report>);
 
 impl Reports {
-    /// A channel, with the end that the settler reads.
+    /// A channel, and the receiver for the settler.
     pub fn channel() -> (Reports, mpsc::UnboundedReceiver<Report>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Reports(sender), receiver)
     }
 
     pub fn send(&self, report: Report) {
-        // The settler ends last of all loops; after it the lease runs out, which is logged there.
+        // The settler is the last loop to end. After that the lease expires, which the settler logs.
         let _ = self.0.send(report);
     }
 }

@@ -1,5 +1,5 @@
-//! Tells the store what attempts said and how they ended: one loop for all, many at a time.
-//! One loop, so that an attempt's notes are always stored before its end.
+//! Stores the notes and the ends of attempts, many at a time. There is one settler, so that the notes of an
+//! attempt are always stored before its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,23 +19,23 @@ use crate::logging::RetryLog;
 use crate::store::{Note, Settlement, Store, StoreError};
 use crate::supervise::{Part, pass};
 
-/// Reports taken at once.
+/// The most reports that are handled at once.
 const BATCH: usize = 4_096;
-/// How long notes gather before they are stored, so that a chatty handler costs a few writes.
+/// How long notes are collected before they are stored, so that a handler that logs a lot costs few writes.
 const GATHER: Duration = Duration::from_millis(100);
-/// The first and the longest wait between two tries while the store refuses.
+/// The first and the longest wait between two tries while the store fails.
 const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// How many attempts were settled since the start.
+/// The number of attempts that were settled since the start.
 #[derive(Debug, Default)]
 pub struct Settled {
-    /// With an end of their own.
+    /// Attempts that ended by themselves.
     pub finished: AtomicU64,
-    /// Given back, uncharged.
+    /// Attempts that were given back without being charged.
     pub interrupted: AtomicU64,
 }
 
-/// The loop that tells the store how attempts ended.
+/// The loop that settles attempts.
 pub struct Settler {
     pub store: Arc<dyn Store>,
     pub leases: Arc<Leases>,
@@ -46,10 +46,10 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// Settles what is reported, until it is told to end.
+    /// Settles reported attempts until it is told to end.
     pub async fn run(self, mut reports: mpsc::UnboundedReceiver<Report>) {
         let mut inbox = Vec::with_capacity(BATCH);
-        let mut noisy: Vec<(Arc<Running>, Context)> = Vec::new();
+        let mut with_notes: Vec<(Arc<Running>, Context)> = Vec::new();
         let mut flush_at = Instant::now();
         loop {
             pass(Part::Settler);
@@ -59,28 +59,28 @@ impl Settler {
                     // The engine was dropped, and nobody is left who could report anything.
                     return self.end.cancelled().await;
                 },
-                () = sleep_until(flush_at), if !noisy.is_empty() => {}
+                () = sleep_until(flush_at), if !with_notes.is_empty() => {}
                 () = self.end.cancelled() => return,
             }
             let mut ended = Vec::with_capacity(inbox.len());
             for report in inbox.drain(..) {
                 match report {
                     Report::Notes(running, context) => {
-                        if noisy.is_empty() {
+                        if with_notes.is_empty() {
                             flush_at = Instant::now() + GATHER;
                         }
-                        noisy.push((running, context));
+                        with_notes.push((running, context));
                     }
                     Report::Ended(end) => ended.push(end),
                 }
             }
-            if !noisy.is_empty() && Instant::now() >= flush_at {
-                let speaking = noisy.iter().map(|(running, context)| (&**running, context));
-                // What the store refused is back in the contexts and comes with the next notes.
-                if let Err(error) = self.annotate(speaking).await {
+            if !with_notes.is_empty() && Instant::now() >= flush_at {
+                let attempts = with_notes.iter().map(|(running, context)| (&**running, context));
+                // Notes that the store refused are back in their contexts and are stored with the next ones.
+                if let Err(error) = self.annotate(attempts).await {
                     debug!(%error, "notes could not be stored");
                 }
-                noisy.clear();
+                with_notes.clear();
             }
             if !ended.is_empty() {
                 self.settle(ended).await;
@@ -88,13 +88,13 @@ impl Settler {
         }
     }
 
-    /// Stores what waits in the contexts. On an error everything is put back.
+    /// Stores the notes that the contexts hold. On an error they are put back.
     async fn annotate<'a>(
         &self,
-        speaking: impl Iterator<Item = (&'a Running, &'a Context)>,
+        attempts: impl Iterator<Item = (&'a Running, &'a Context)>,
     ) -> Result<(), StoreError> {
         let (mut notes, mut contexts) = (Vec::new(), Vec::new());
-        for (running, context) in speaking {
+        for (running, context) in attempts {
             let pending = context.take_notes();
             if !pending.is_empty() {
                 let (lines, progress) = (pending.lines, pending.progress);
@@ -115,16 +115,16 @@ impl Settler {
         result
     }
 
-    /// Tells the store until it takes it. An attempt whose lease has run out meanwhile is let go: the
-    /// store gives its job to another attempt.
+    /// Settles attempts, and retries until the store accepts them. An attempt whose lease has expired meanwhile is
+    /// dropped: the store gives its job to another attempt.
     async fn settle(&self, mut ended: Vec<Ended>) {
         let mut retry = RetryLog::new("settling attempts", RETRY.0, RETRY.1);
         loop {
-            let lapsed = ended.extract_if(.., |end| !self.leases.stands(&end.running));
+            let lapsed = ended.extract_if(.., |end| !self.leases.is_valid(&end.running));
             let lapsed: Vec<Ended> = lapsed.collect();
             if !lapsed.is_empty() {
                 debug!(count = lapsed.len(), "attempts without a lease are not reported");
-                self.let_go(lapsed);
+                self.release(lapsed);
             }
             if ended.is_empty() {
                 return;
@@ -132,11 +132,11 @@ impl Settler {
             let pause = match self.settle_once(&ended).await {
                 Ok(()) => {
                     retry.worked();
-                    return self.let_go(ended);
+                    return self.release(ended);
                 }
                 Err(StoreError::Closed) => {
                     error!(count = ended.len(), "the store closed before attempts were settled");
-                    return self.let_go(ended);
+                    return self.release(ended);
                 }
                 Err(
                     error @ (StoreError::Unavailable(_)
@@ -150,15 +150,15 @@ impl Settler {
                 () = sleep(pause) => {}
                 () = self.end.cancelled() => {
                     error!(count = ended.len(), "attempts are not settled: their leases run out");
-                    return self.let_go(ended);
+                    return self.release(ended);
                 }
             }
         }
     }
 
     async fn settle_once(&self, ended: &[Ended]) -> Result<(), StoreError> {
-        let speaking = ended.iter().filter_map(|end| Some((&*end.running, end.context.as_ref()?)));
-        self.annotate(speaking).await?;
+        let attempts = ended.iter().filter_map(|end| Some((&*end.running, end.context.as_ref()?)));
+        self.annotate(attempts).await?;
         let settlements = ended
             .iter()
             .map(|end| Settlement { lease: end.running.key, verdict: end.verdict.clone() })
@@ -184,7 +184,7 @@ impl Settler {
         Ok(())
     }
 
-    fn let_go(&self, ended: Vec<Ended>) {
+    fn release(&self, ended: Vec<Ended>) {
         self.leases.ended(ended.iter().map(|end| &*end.running));
         self.slots.release_all(ended.into_iter().map(|end| end.slot));
     }

@@ -1,46 +1,46 @@
-//! What the end of a handler means for its job: one pure function.
+//! Decides what the end of a handler means for its job.
 
 use std::time::Duration;
 
 use crate::job::{Backoff, Failure, FailureClass, Interruption, Outcome, Verdict};
 
-/// How a handler's task came to its end.
+/// How the task of a handler ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ending {
-    /// It returned.
+    /// The handler returned an outcome.
     Returned(Outcome),
-    /// It panicked with this text.
+    /// The handler panicked with this message.
     Panicked(String),
-    /// It did not react to its token within the grace and was dropped.
+    /// The handler did not react to its token within the grace period and was dropped.
     Aborted,
 }
 
-/// Why the executor asked for the end, if it did.
+/// Why the executor asked the handler to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// It did not: the handler ended by itself.
     Itself,
-    /// The attempt ran past its timeout.
+    /// The attempt exceeded its timeout.
     Timeout(Duration),
-    /// Somebody asked for the end of the job.
+    /// The job is to be cancelled.
     Cancel,
-    /// The server stops.
+    /// The server is stopping.
     Stop,
 }
 
-/// What the failed attempt needs to know for its next one.
+/// What decides when a failed attempt is retried.
 #[derive(Debug, Clone, Copy)]
 pub struct Retry {
     /// The number of this attempt.
     pub attempt: u16,
-    /// The job's waits.
+    /// The backoff of the job.
     pub backoff: Backoff,
-    /// Picks the place below the bound, `0.0..1.0`.
+    /// A random number in `0.0..1.0` that picks the delay within the backoff.
     pub chance: f64,
 }
 
-/// The verdict. Work that is done is done whatever was asked meanwhile; an attempt that ended only
-/// because of our own token is not the handler's failure.
+/// The verdict on an attempt. Finished work counts whatever was asked for meanwhile, and an attempt that ended
+/// only because its token was cancelled has not failed.
 pub fn verdict(ending: Ending, cause: Cause, retry: Retry) -> Verdict {
     match (ending, cause) {
         (Ending::Returned(Outcome::Done(result)), _) => Verdict::Completed { result },
@@ -49,7 +49,7 @@ pub fn verdict(ending: Ending, cause: Cause, retry: Retry) -> Verdict {
         (Ending::Returned(Outcome::Discard { error }), _) => {
             Verdict::Discarded { failure: Failure::new(FailureClass::Error, &error) }
         }
-        // A panic is a defect of the handler even when it came while the handler was asked to end.
+        // A panic is a bug of the handler even when the handler was asked to end.
         (Ending::Panicked(text), _) => failed(FailureClass::Panic, &text, None, retry),
 
         (Ending::Returned(Outcome::Retry { error, .. }), Cause::Timeout(after)) => {
@@ -66,7 +66,7 @@ pub fn verdict(ending: Ending, cause: Cause, retry: Retry) -> Verdict {
         ) => Verdict::Snoozed { delay },
 
         (Ending::Returned(Outcome::Retry { .. } | Outcome::Cancel), Cause::Stop)
-        // Dropped although nobody asked: only a runtime that is going down does that.
+        // Dropped without a request to end: only a runtime that is shutting down does that.
         | (Ending::Aborted, Cause::Stop | Cause::Itself) => {
             Verdict::Interrupted { why: Interruption::Stop }
         }
@@ -78,7 +78,7 @@ pub fn verdict(ending: Ending, cause: Cause, retry: Retry) -> Verdict {
     }
 }
 
-/// A failed attempt; the next one after `after`, or after the job's backoff.
+/// A failed attempt. It is retried after `after`, or after the job's backoff.
 pub fn failed(
     class: FailureClass,
     message: &str,

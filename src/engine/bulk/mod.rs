@@ -1,7 +1,6 @@
-//! One control on many jobs: those of a list, or everything that a query finds. It runs in steps between
-//! which the store is free for others, tells how far it is, and can be stopped.
+//! Bulk runs: one control on many jobs, which are listed, share a failure group, or match a query. A run works in
+//! steps, between which the store serves others; it reports its progress and can be stopped.
 
-pub mod group_action;
 mod report;
 mod runner;
 pub(super) mod runs;

@@ -1,4 +1,4 @@
-//! What a bulk run does, to which jobs, and what became of it.
+//! What a bulk run does, to which jobs, and its progress.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use uuid::Uuid;
 use crate::job::{JobId, JobQuery, QueueName, Time};
 use crate::store::Control;
 
-/// Jobs that a list may name; more are found by a query.
+/// The most jobs that a list may name; a query can match more.
 pub const MAX_LISTED: usize = 10_000;
 
-/// Names one run.
+/// The id of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BulkId(pub(super) Uuid);
 
@@ -29,23 +29,23 @@ impl FromStr for BulkId {
     }
 }
 
-/// What is done to each job.
+/// The action that a run applies to each job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Run it again now.
+    /// Runs the job again now.
     Retry,
-    /// End it.
+    /// Cancels the job.
     Cancel,
-    /// Remove it.
+    /// Deletes the job.
     Delete,
-    /// Put it into a queue.
+    /// Moves the job to a queue.
     Move(QueueName),
-    /// Give it a priority.
+    /// Changes the priority of the job.
     Reprioritise(i16),
 }
 
 impl Action {
-    /// The public word.
+    /// The public name.
     pub fn as_str(&self) -> &'static str {
         match self {
             Action::Retry => "retry",
@@ -67,26 +67,28 @@ impl Action {
     }
 }
 
-/// Which jobs.
+/// The jobs of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// These.
+    /// The listed jobs.
     Jobs(Vec<JobId>),
-    /// All that the query finds when the run comes to them; none that is submitted after its start.
+    /// All jobs that match the query when the run reaches them, except those submitted after its start.
     Matching(Box<JobQuery>),
+    /// The jobs in the failure group with this id when the run reaches them, oldest first.
+    FailureGroup(String),
 }
 
-/// How many jobs there are, as far as that is known without looking at all of them.
+/// A number of jobs, as far as it is known without looking at all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
-    /// So many.
+    /// The exact number.
     Exactly(u64),
-    /// So many, and perhaps more.
+    /// A lower bound.
     AtLeast(u64),
 }
 
 impl Count {
-    /// The number that is known.
+    /// The known number.
     pub fn known(self) -> u64 {
         match self {
             Count::Exactly(count) | Count::AtLeast(count) => count,
@@ -94,52 +96,52 @@ impl Count {
     }
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// Jobs looked at, wanted or not.
+    /// Jobs that were examined, whether they matched or not.
     pub examined: u64,
-    /// Jobs that it was done to.
+    /// Jobs that the action was applied to.
     pub done: u64,
-    /// Jobs that it was not done to, by reason.
+    /// Jobs that the action was refused for, by reason.
     pub refused: Vec<Refusals>,
-    /// When and how it ended, once it has.
+    /// When and how the run ended; `None` while it is running.
     pub ended: Option<(Time, End)>,
 }
 
 impl Progress {
-    /// Jobs that it was not done to.
+    /// The number of jobs that the action was refused for.
     pub fn refused(&self) -> u64 {
         self.refused.iter().map(|refusals| refusals.count).sum()
     }
 }
 
-/// Jobs that were refused for one reason.
+/// Jobs that were refused for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusals {
-    /// In words.
+    /// The reason as a text.
     pub reason: String,
-    /// How many.
+    /// The number of jobs.
     pub count: u64,
-    /// The first of them.
+    /// The first jobs.
     pub examples: Vec<JobId>,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// It came to the last job.
+    /// It reached the last job.
     Finished,
-    /// Somebody stopped it.
+    /// It was stopped by hand.
     Stopped,
-    /// The server stops; what is left was not done.
+    /// The server stopped before the run was finished.
     ServerStopped,
-    /// The store refused; what is left was not done.
+    /// The store failed before the run was finished.
     Failed(String),
 }
 
 impl End {
-    /// The public word.
+    /// The public name.
     pub fn as_str(&self) -> &'static str {
         match self {
             End::Finished => "finished",
@@ -150,21 +152,21 @@ impl End {
     }
 }
 
-/// A run as it is now.
+/// The state of a run.
 #[derive(Debug, Clone)]
 pub struct BulkReport {
-    /// Its name.
+    /// The id.
     pub id: BulkId,
-    /// What is done.
+    /// The action.
     pub action: Action,
-    /// To which jobs.
+    /// The jobs.
     pub target: Target,
-    /// When it began.
+    /// When the run started.
     pub began: Time,
-    /// How many jobs it was going to meet.
+    /// How many jobs were expected at the start.
     pub expected: Count,
-    /// How many jobs were stored when it began: what it may have to look at.
+    /// How many jobs were stored at the start, which bounds what the run has to examine.
     pub stored: u64,
-    /// How far it is.
+    /// The progress.
     pub progress: Progress,
 }

@@ -1,4 +1,4 @@
-//! The loop of one run: the next jobs, the control on them, a note of what became of it.
+//! Executes a bulk run: finds the next jobs, applies the action, and records the answers.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,46 +12,50 @@ use super::runs::Run;
 use crate::clock::Clock;
 use crate::engine::attempts::dispatchers::Dispatchers;
 use crate::engine::attempts::leases::Leases;
+use crate::engine::insight::observer::Observed;
 use crate::job::{JobId, JobQuery, PageCursor, Status};
 use crate::store::{ControlError, Store, StoreError};
 use crate::supervise::{Part, panic_text, pass};
 
-/// Jobs of one step: few enough that one group of the store with them stays short.
+/// Jobs in one step. The number is small, so that a group commit with them stays short.
 const STEP: usize = 200;
 /// Refused jobs that are named for each reason.
 const EXAMPLES: usize = 5;
 
-/// Jobs of a step, and how many were looked at for them.
+/// The jobs of a step, and how many were examined to find them.
 struct Step {
     jobs: Vec<JobId>,
     examined: u64,
 }
 
-/// Where a run is in its target.
-enum Place {
+/// The position of a run in its target.
+enum Position {
     Listed(usize),
     From(Option<PageCursor>),
+    Member(Option<JobId>),
     End,
 }
 
 type Answers = Vec<(JobId, Result<Status, ControlError>)>;
 
-/// Does bulk runs.
+/// Executes bulk runs.
 pub struct Runner {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub leases: Arc<Leases>,
+    /// Knows the jobs of failure groups.
+    pub observed: Arc<Observed>,
     pub dispatchers: Arc<Dispatchers>,
     /// Ends the run.
     pub draining: CancellationToken,
 }
 
 impl Runner {
-    /// Does a run to its end.
+    /// Executes a run until it ends.
     pub async fn run(self, run: Arc<Run>) {
         let id = run.id.to_string();
         info!(bulk.id = id, action = run.action.as_str(), "bulk run begun");
-        // A panic ends this run only, and the run must not seem to go on.
+        // A panic ends only this run, and the run must not appear to be running.
         let end = match AssertUnwindSafe(self.steps(&run)).catch_unwind().await {
             Ok(Ok(end)) => end,
             Ok(Err(error)) => {
@@ -73,9 +77,10 @@ impl Runner {
     }
 
     async fn steps(&self, run: &Run) -> Result<End, StoreError> {
-        let mut place = match run.target {
-            Target::Jobs(_) => Place::Listed(0),
-            Target::Matching(_) => Place::From(None),
+        let mut position = match run.target {
+            Target::Jobs(_) => Position::Listed(0),
+            Target::Matching(_) => Position::From(None),
+            Target::FailureGroup(_) => Position::Member(None),
         };
         loop {
             pass(Part::BulkRun);
@@ -85,10 +90,10 @@ impl Runner {
             if run.stop.is_cancelled() {
                 return Ok(End::Stopped);
             }
-            // Nothing is done to jobs while they are looked for, so that can be broken off at any time.
+            // Looking for jobs changes nothing, so it can be interrupted at any time.
             let step = tokio::select! {
                 biased;
-                step = self.next(run, &mut place) => step?,
+                step = self.next(run, &mut position) => step?,
                 () = self.draining.cancelled() => return Ok(End::ServerStopped),
                 () = run.stop.cancelled() => return Ok(End::Stopped),
             };
@@ -98,36 +103,41 @@ impl Runner {
             } else {
                 self.store.control(run.action.on(step.jobs)).await?
             };
-            self.tell_others(&run.action, &answers);
+            self.notify(&run.action, &answers);
             run.progress.send_modify(|progress| progress.note(step.examined, answers));
-            // Others get their turn, also where every answer was there at once.
+            // Lets other tasks run even when no answer had to be waited for.
             tokio::task::yield_now().await;
         }
     }
 
-    async fn next(&self, run: &Run, place: &mut Place) -> Result<Option<Step>, StoreError> {
-        match (&run.target, &*place) {
-            (Target::Jobs(all), Place::Listed(from)) if *from < all.len() => {
+    async fn next(&self, run: &Run, position: &mut Position) -> Result<Option<Step>, StoreError> {
+        match (&run.target, &*position) {
+            (Target::Jobs(all), Position::Listed(from)) if *from < all.len() => {
                 let jobs: Vec<JobId> = all.iter().skip(*from).take(STEP).copied().collect();
-                *place = Place::Listed(from + jobs.len());
+                *position = Position::Listed(from + jobs.len());
                 Ok(Some(Step { examined: jobs.len() as u64, jobs }))
             }
-            (Target::Matching(query), Place::From(after)) => {
+            (Target::Matching(query), Position::From(after)) => {
                 let query = JobQuery { after: *after, limit: STEP, ..query.as_ref().clone() };
                 let page = self.store.list(query).await?;
-                *place = page.next.map_or(Place::End, |next| Place::From(Some(next)));
+                *position = page.next.map_or(Position::End, |next| Position::From(Some(next)));
                 let jobs = page.jobs.iter().map(|job| job.id).collect();
                 Ok(Some(Step { jobs, examined: page.examined }))
             }
+            (Target::FailureGroup(group), Position::Member(after)) => {
+                let (jobs, last) = self.observed.failure_members(group, *after, STEP);
+                *position = last.map_or(Position::End, |last| Position::Member(Some(last)));
+                Ok(Some(Step { examined: jobs.len() as u64, jobs }))
+            }
             (
-                Target::Jobs(_) | Target::Matching(_),
-                Place::Listed(_) | Place::From(_) | Place::End,
+                Target::Jobs(_) | Target::Matching(_) | Target::FailureGroup(_),
+                Position::Listed(_) | Position::From(_) | Position::Member(_) | Position::End,
             ) => Ok(None),
         }
     }
 
-    /// Whom the store does not tell: workers of this process, and a queue that is new.
-    fn tell_others(&self, action: &Action, answers: &Answers) {
+    /// Notifies those that the store does not: running attempts of this process, and dispatchers of new queues.
+    fn notify(&self, action: &Action, answers: &Answers) {
         match action {
             Action::Cancel => {
                 let asked = answers
@@ -155,11 +165,11 @@ impl Progress {
             };
             let reason = error.to_string();
             let known = self.refused.iter().position(|refusals| refusals.reason == reason);
-            let place = known.unwrap_or_else(|| {
+            let position = known.unwrap_or_else(|| {
                 self.refused.push(Refusals { reason, count: 0, examples: Vec::new() });
                 self.refused.len() - 1
             });
-            let refusals = &mut self.refused[place];
+            let refusals = &mut self.refused[position];
             refusals.count += 1;
             if refusals.examples.len() < EXAMPLES {
                 refusals.examples.push(id);

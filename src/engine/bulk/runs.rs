@@ -1,4 +1,4 @@
-//! The bulk runs that are under way, and those that ended last.
+//! The table of bulk runs: those that are running, and the last ones that ended.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,13 +10,13 @@ use super::report::{Action, BulkId, BulkReport, Count, Progress, Target};
 use crate::engine::EngineError;
 use crate::job::Time;
 
-/// Runs that may be under way at once.
+/// The most runs at once.
 pub const MAX_RUNNING: usize = 4;
-/// Runs that are remembered, with those under way. They do not survive a restart of the server; what
+/// The most runs in the table. They do not survive a restart of the server; what
 /// they did does.
 const KEPT: usize = 50;
 
-/// A run that is under way or over.
+/// A bulk run.
 pub struct Run {
     pub id: BulkId,
     pub action: Action,
@@ -46,12 +46,12 @@ impl Run {
     }
 }
 
-/// The runs that are remembered, newest first.
+/// The bulk runs, newest first.
 #[derive(Default)]
 pub struct Bulks(Mutex<VecDeque<Arc<Run>>>);
 
 impl Bulks {
-    /// Remembers a run, unless as many as may be are under way.
+    /// Adds a run, unless the limit of concurrent runs is reached.
     pub fn admit(&self, run: &Arc<Run>) -> Result<(), EngineError> {
         let mut runs = self.lock();
         if runs.iter().filter(|run| !run.is_over()).count() >= MAX_RUNNING {
@@ -70,7 +70,7 @@ impl Bulks {
         self.lock().iter().find(|run| run.id == id).cloned()
     }
 
-    /// Every run, newest first.
+    /// The reports of all runs, newest first.
     pub fn reports(&self) -> Vec<BulkReport> {
         self.lock().iter().map(|run| run.report()).collect()
     }

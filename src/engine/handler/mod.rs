@@ -1,4 +1,4 @@
-//! What runs a job: a typed async function or anything that implements [`Handler`].
+//! Handlers run jobs. A handler is a typed async function, or anything else that implements [`Handler`].
 
 pub mod registry;
 
@@ -34,9 +34,9 @@ where
     }
 }
 
-/// What a handler function may return.
+/// A type that a handler function can return.
 pub trait IntoOutcome {
-    /// The outcome it means.
+    /// Converts the value into an outcome.
     fn into_outcome(self) -> Outcome;
 }
 
@@ -46,7 +46,7 @@ impl IntoOutcome for Outcome {
     }
 }
 
-/// `Ok` is done with that value, `Err` is tried again after the job's backoff.
+/// `Ok` completes the job with the value; `Err` is retried after the job's backoff.
 impl<T: Serialize, E: std::fmt::Display> IntoOutcome for Result<T, E> {
     fn into_outcome(self) -> Outcome {
         match self {
@@ -57,8 +57,8 @@ impl<T: Serialize, E: std::fmt::Display> IntoOutcome for Result<T, E> {
     }
 }
 
-/// The end of an attempt that went well, with this value. Of one that is nested too deep only the beginning
-/// is kept.
+/// The outcome of a successful attempt with this result. A result that is nested too deeply is replaced by its
+/// beginning.
 pub fn done<T: Serialize + ?Sized>(value: &T) -> Outcome {
     match Json::of(value) {
         Ok(json) => Outcome::Done(json),
@@ -69,7 +69,7 @@ pub fn done<T: Serialize + ?Sized>(value: &T) -> Outcome {
     }
 }
 
-/// What a handler knows of its attempt, and how it reports while it runs. Cheap to clone.
+/// The job, the attempt and the means to report while it runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     job: Arc<Job>,
@@ -79,7 +79,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of one attempt; made by the executor, and by tests of handlers.
+    /// The context of one attempt. The executor and tests of handlers create it.
     pub fn new(
         job: Arc<Job>,
         timeout: Duration,
@@ -89,7 +89,7 @@ impl Context {
         Context { job, cancel, timeout, notes: Arc::new(Notes::new(clock)) }
     }
 
-    /// The job as it was claimed.
+    /// The job as it was when it was claimed.
     pub fn job(&self) -> &Job {
         &self.job
     }
@@ -104,48 +104,48 @@ impl Context {
         self.job.status.attempt
     }
 
-    /// How long this attempt may run in all.
+    /// The timeout of this attempt.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Resolves when the attempt should end: cancelled, timed out, or the server stops.
-    /// Return [`Outcome::Cancel`] then, or anything else that is true.
+    /// Resolves when the attempt should end because it was cancelled, has timed out, or the server stops.
+    /// The handler should then return [`Outcome::Cancel`], or whatever outcome it reached.
     pub async fn cancelled(&self) {
         self.cancel.cancelled().await;
     }
 
-    /// The token behind [`Context::cancelled`], to hand on.
+    /// The token behind [`Context::cancelled`], for code that takes a token.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.cancel
     }
 
-    /// Adds a line to the job's log. Lines that come faster than they can be stored lose their oldest.
+    /// Adds a line to the job's log. If lines come faster than they can be stored, the oldest are dropped.
     pub fn log(&self, text: impl AsRef<str>) {
         self.log_on(Stream::Log, text.as_ref());
     }
 
-    /// Adds a line that a process wrote.
+    /// Adds a line that a process wrote to one of its streams.
     pub fn log_on(&self, stream: Stream, text: &str) {
         self.notes.line(stream, text);
     }
 
-    /// Tells how far the attempt is; only the newest report is kept.
+    /// Reports progress; only the newest report is kept.
     pub fn progress(&self, done: u64, total: Option<u64>, message: Option<&str>) {
         self.notes.progress(Progress { done, total, message: message.map(Into::into) });
     }
 
-    /// What the handler reported since the last call; for the executor.
+    /// Takes the notes since the last call; for the executor.
     pub fn take_notes(&self) -> Pending {
         self.notes.take()
     }
 
-    /// Resolves when there is something to take, once for each taking; for the executor.
+    /// Resolves when there are notes to take; for the executor.
     pub async fn notes_changed(&self) {
         self.notes.changed().await;
     }
 
-    /// Takes back what could not be stored.
+    /// Puts back notes that could not be stored.
     pub(super) fn put_back_notes(&self, pending: Pending) {
         self.notes.put_back(pending);
     }

@@ -1,4 +1,4 @@
-//! Which kinds this process can run, and the handler of each.
+//! The kinds that this process can run, and their handlers.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,29 +11,29 @@ use serde::de::DeserializeOwned;
 use crate::engine::{Context, EngineError, Handler};
 use crate::job::{Json, Kind, Outcome, Schema};
 
-/// What people should know of a kind before they submit one.
+/// The description of a kind.
 #[derive(Debug, Clone)]
 pub struct KindInfo {
-    /// Its name.
+    /// The name of the kind.
     pub kind: Kind,
-    /// One sentence: what it does.
+    /// What the kind does, in one sentence.
     pub about: String,
-    /// A payload that works.
+    /// A valid payload.
     pub example: Json,
-    /// What its payloads look like, where that is declared: submissions are held to it, and forms made of
-    /// it.
+    /// The schema of payloads, if one is declared. Submissions are validated against it, and forms are built
+    /// from it.
     pub schema: Option<Schema>,
 }
 
 impl KindInfo {
-    /// What is known of a kind of which nothing is declared.
+    /// The description of a kind that declares nothing.
     pub fn plain(kind: Kind) -> KindInfo {
         let about = format!("Runs {kind}.");
         KindInfo { kind, about, example: Json::null(), schema: None }
     }
 }
 
-/// The handlers, by kind. Filled before the engine starts, never changed afterwards.
+/// The handlers by kind. The registry is filled before the engine starts and does not change after that.
 #[derive(Default)]
 pub struct Registry {
     entries: BTreeMap<Kind, Entry>,
@@ -44,7 +44,7 @@ struct Entry {
     handler: Arc<dyn Erased>,
 }
 
-/// A handler whose payload type is hidden behind the stored JSON.
+/// A handler without its payload type, which it reads from the stored JSON.
 pub(crate) trait Erased: Send + Sync {
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
 }
@@ -68,7 +68,7 @@ impl<P: DeserializeOwned + Send + 'static, H: Handler<P>> Erased for Typed<H, P>
 }
 
 impl Registry {
-    /// Adds a handler; a later one of the same kind takes its place.
+    /// Adds a handler. It replaces an earlier one of the same kind.
     pub fn add<P, H>(&mut self, info: KindInfo, handler: H)
     where
         P: DeserializeOwned + Send + 'static,
@@ -88,12 +88,12 @@ impl Registry {
         self.entries.get(kind).map(|entry| entry.handler.clone())
     }
 
-    /// Whether something here can run the kind.
+    /// Whether this process has a handler for the kind.
     pub(crate) fn knows(&self, kind: &Kind) -> bool {
         self.entries.contains_key(kind)
     }
 
-    /// Refuses a kind that nothing here can run, and a payload that does not fit what the kind declares.
+    /// Refuses unknown kinds and payloads that do not match the schema of their kind.
     pub(crate) fn check(&self, kind: &Kind, payload: &Json) -> Result<(), EngineError> {
         if let Some(entry) = self.entries.get(kind) {
             let schema = entry.info.schema.as_ref();

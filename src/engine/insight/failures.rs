@@ -1,5 +1,5 @@
-//! What fails: jobs that are dead or wait to be tried again, grouped by kind and by what their errors have
-//! in common. Kept up by events, so that a page never looks through jobs.
+//! Failure groups: dead and retrying jobs, grouped by kind, class and error pattern. Events keep the groups up to
+//! date, so that no page has to scan jobs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -11,70 +11,70 @@ use crate::job::{
 /// Jobs that failed in the same way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureGroup {
-    /// Its name: 16 hexadecimal digits, the same for the same kind, class and pattern, for ever.
+    /// The id: 16 hexadecimal digits, which never change for the same kind, class and pattern.
     pub id: String,
     /// The kind of its jobs.
     pub kind: Kind,
-    /// How they failed.
+    /// The failure class.
     pub class: FailureClass,
-    /// What their messages have in common.
+    /// What the error messages have in common.
     pub pattern: String,
-    /// The newest message, its first line.
+    /// The first line of the newest message.
     pub message: String,
     /// The job that failed last.
     pub example: JobId,
-    /// Dead letters in it now.
+    /// The number of dead jobs.
     pub dead: u64,
-    /// Jobs in it that wait for their next attempt now.
+    /// The number of jobs that wait for their next attempt.
     pub retrying: u64,
-    /// The first failure that is known.
+    /// The first known failure.
     pub first_at: Time,
     /// The newest failure.
     pub last_at: Time,
-    /// Failed attempts in each of the last [`FailureGroup::MINUTES`] minutes, the present one last.
+    /// Failed attempts in each of the last [`FailureGroup::MINUTES`] minutes; the current one is the last.
     pub minutes: Vec<u32>,
-    /// Failed attempts in each of the last [`FailureGroup::HOURS`] hours, the present one last.
+    /// Failed attempts in each of the last [`FailureGroup::HOURS`] hours; the current one is the last.
     pub hours: Vec<u32>,
 }
 
 impl FailureGroup {
-    /// Minutes that are counted one by one.
+    /// The length of [`FailureGroup::minutes`].
     pub const MINUTES: usize = 60;
-    /// Hours that are counted one by one.
+    /// The length of [`FailureGroup::hours`].
     pub const HOURS: usize = 24;
 }
 
-/// What fails, as it was when somebody asked.
+/// A list of failure groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FailureList {
-    /// The most groups that anybody asked for, those that failed last first.
+    /// The groups that failed last, newest first.
     pub groups: Vec<FailureGroup>,
-    /// How many groups there are.
+    /// The number of all groups.
     pub total: usize,
-    /// Whether the jobs that failed before this process began are still being counted.
+    /// Whether jobs that failed before this process started are still being counted.
     pub counting: bool,
-    /// Jobs that are dead or wait for another attempt and are in no group: there are more than are kept.
+    /// Dead and retrying jobs that are in no group because too many jobs have failed.
     pub beyond: u64,
 }
 
-/// Groups kept at once; the one without jobs that failed longest ago gives way. When all have jobs, the
-/// errors that are new go into one group for each kind and class.
+/// The most groups. A new group replaces the group without jobs that failed longest ago. When all groups have jobs,
+/// new errors go into one group for each kind and class.
 const MAX_GROUPS: usize = 1_000;
 /// The pattern of that group.
 const OTHERS: &str = "(other errors)";
-/// Jobs whose group is known at once: some 40 MB at the most.
+/// The most jobs whose group is known, which takes some 40 MB.
 const MAX_JOBS: usize = 1_000_000;
-/// A group without jobs is forgotten this long after its last failure, in milliseconds.
+/// How long after its last failure a group without jobs is removed, in milliseconds.
 const FORGET_AFTER: i64 = 24 * 3_600 * 1_000;
-/// Characters of a message that are shown.
+/// The most characters of a message that are kept.
 const MESSAGE: usize = 300;
 
-/// See the module.
+/// All failure groups and their jobs.
 pub struct Failures {
     groups: HashMap<u64, Group>,
-    /// Which group each dead or waiting job is in.
+    /// The group of each dead or retrying job.
     jobs: BTreeMap<JobId, Member>,
-    /// The message looked at last and its group: failures come in runs of equal messages.
+    /// The last failure and its group, because equal failures often follow each other.
     last: Option<(Kind, Failure, u64)>,
     counting: bool,
     beyond: u64,
@@ -100,11 +100,11 @@ struct Group {
     hours: Ring,
 }
 
-/// Counts of the newest stretches of time; older ones fall off.
+/// Counts in the newest intervals of time; older ones are dropped.
 struct Ring {
-    /// Milliseconds of one stretch.
+    /// The length of an interval in milliseconds.
     length: i64,
-    /// The number of the newest stretch.
+    /// The number of the newest interval.
     newest: i64,
     counts: Box<[u32]>,
 }
@@ -129,7 +129,7 @@ impl Ring {
         }
     }
 
-    /// Oldest first, ending with the stretch that `now` is in.
+    /// The counts, oldest first; `now` is in the last interval.
     fn read(&self, now: Time) -> Vec<u32> {
         let len = self.counts.len() as i64;
         let last = now.millis().div_euclid(self.length).max(self.newest);
@@ -152,7 +152,7 @@ impl Failures {
         }
     }
 
-    /// Everything that failed earlier has been added.
+    /// Marks that all jobs that failed earlier have been added.
     pub fn counted(&mut self) {
         self.counting = false;
     }
@@ -184,8 +184,8 @@ impl Failures {
         }
     }
 
-    /// Adds a job that failed before its event could be seen. `seen` is the last event that was added:
-    /// what happened to the job later will come by events.
+    /// Adds a job that failed before the observer started. `seen` is the last event that was added; later changes
+    /// of the job arrive as events.
     pub fn add_stored(&mut self, job: &Job, seen: u64) {
         let is_dead = match job.status.state {
             State::Discarded => true,
@@ -207,30 +207,30 @@ impl Failures {
         self.enter(job.id, group, is_dead);
     }
 
-    /// Jobs known to be dead, and known to wait for another attempt.
+    /// The number of known dead jobs and of known retrying jobs.
     pub fn totals(&self) -> (u64, u64) {
         let sum = |count: fn(&Group) -> u64| self.groups.values().map(count).sum();
         (sum(|group| group.dead), sum(|group| group.retrying))
     }
 
-    /// Says how many jobs failed that are in no group.
+    /// Sets how many failed jobs are in no group.
     pub fn set_beyond(&mut self, jobs: u64) {
         self.beyond = jobs;
     }
 
-    /// Whether no job more can be remembered.
+    /// Whether no more jobs can be added.
     pub fn is_full(&self) -> bool {
         self.jobs.len() >= MAX_JOBS
     }
 
-    /// A few of the jobs after one, by id.
+    /// Some of the jobs after a given one, ordered by id.
     pub fn some_after(&self, after: Option<JobId>, max: usize) -> Vec<JobId> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.jobs.range((from, Bound::Unbounded)).take(max).map(|(id, _)| *id).collect()
     }
 
-    /// Jobs of a group after one, by id: at most `max`, looking at no more than `look` jobs. And the last
-    /// that was looked at, from which to go on; `None` at the end.
+    /// The jobs of a group after a given one, ordered by id: at most `max`, after looking at no more than `look` jobs
+    /// of any group. Also returns the last job that was looked at, to go on from; `None` at the end.
     pub fn members(
         &self,
         group: u64,
@@ -252,7 +252,7 @@ impl Failures {
         (found, last)
     }
 
-    /// The job went, or is neither dead nor waiting for another attempt any more.
+    /// Removes a job that was deleted or is neither dead nor retrying any more.
     pub fn leave(&mut self, id: JobId) {
         let Some(member) = self.jobs.remove(&id) else { return };
         if let Some(group) = self.groups.get_mut(&member.group) {
@@ -261,7 +261,7 @@ impl Failures {
         }
     }
 
-    /// The groups that failed last.
+    /// The groups that failed last, at most `max`.
     pub fn list(&self, max: usize, now: Time) -> FailureList {
         let mut newest: Vec<(&u64, &Group)> = self.groups.iter().collect();
         newest.sort_unstable_by_key(|(id, group)| (std::cmp::Reverse(group.last_at), **id));
@@ -274,12 +274,12 @@ impl Failures {
         }
     }
 
-    /// One group.
+    /// A group.
     pub fn group(&self, id: u64, now: Time) -> Option<FailureGroup> {
         self.groups.get(&id).map(|group| group.view(id, now))
     }
 
-    /// Forgets groups that have no jobs and failed long ago.
+    /// Removes groups that have no jobs and failed long ago.
     pub fn forget_old(&mut self, now: Time) {
         let is_old =
             |group: &Group| now.millis().saturating_sub(group.last_at.millis()) > FORGET_AFTER;
@@ -318,7 +318,7 @@ impl Failures {
         id
     }
 
-    /// Whether there is a place for one more group: one without jobs gives way.
+    /// Makes room for one more group, if necessary by removing one without jobs. Returns whether there is room.
     fn make_room(&mut self) -> bool {
         if self.groups.len() < MAX_GROUPS {
             return true;

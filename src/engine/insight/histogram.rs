@@ -1,45 +1,46 @@
-//! How lengths of time spread, in little memory: counts in buckets that are at most 1/64 wide of what
-//! they hold. What is below 64 ms is exact.
+//! A compact histogram of durations. A bucket is at most 1/64 wide of the durations that it counts, and below 64 ms
+//! durations are exact.
 
 use std::time::Duration;
 
+use crate::job::LogScale;
 use crate::job::Time;
 
-/// Buckets of each doubling.
-const FINE: u32 = 64;
+/// The scale has 64 buckets for each doubling.
+type Scale = LogScale<6>;
 
-/// A histogram; empty buckets cost nothing.
+/// A histogram; empty buckets take no memory.
 #[derive(Debug, Clone, Default)]
-pub struct Spread {
-    /// Bucket and count, by bucket.
+pub struct Histogram {
+    /// Buckets and their counts, ordered by bucket.
     buckets: Vec<(u16, u32)>,
 }
 
-/// Lengths of time, in milliseconds.
+/// Percentiles of durations, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latency {
-    /// Half of them are at most this long.
+    /// The median.
     pub p50: u32,
-    /// All but one in twenty are at most this long.
+    /// The 95th percentile.
     pub p95: u32,
-    /// All but one in a hundred are at most this long.
+    /// The 99th percentile.
     pub p99: u32,
 }
 
-impl Spread {
-    /// Counts the time between two moments.
+impl Histogram {
+    /// Counts the duration between two moments.
     pub fn add(&mut self, from: Time, to: Time) {
         self.count(bucket(to.since(from)), 1);
     }
 
-    /// Counts all that another one has.
-    pub fn merge(&mut self, other: &Spread) {
+    /// Adds the counts of another histogram.
+    pub fn merge(&mut self, other: &Histogram) {
         for (bucket, count) in &other.buckets {
             self.count(*bucket, *count);
         }
     }
 
-    /// What it says; `None` when it is empty.
+    /// The percentiles; `None` when the histogram is empty.
     pub fn latency(&self) -> Option<Latency> {
         let total: u64 = self.buckets.iter().map(|(_, count)| u64::from(*count)).sum();
         let last = total.checked_sub(1)?;
@@ -65,31 +66,24 @@ impl Spread {
 
 fn bucket(length: Duration) -> u16 {
     let ms = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
-    let doubling = (ms / FINE).checked_ilog2().map_or(0, |log| log + 1);
-    if doubling == 0 {
-        return ms as u16;
-    }
-    // The highest bit says which doubling, the six below it which bucket of it.
-    let within = (ms >> (doubling - 1)) - FINE;
-    (doubling * FINE + within) as u16
+    Scale::bucket(ms.into()) as u16
 }
 
-/// The shortest length of a bucket.
+/// The shortest duration in a bucket.
 fn least(bucket: u16) -> u32 {
-    let (doubling, within) = (u32::from(bucket) / FINE, u32::from(bucket) % FINE);
-    if doubling == 0 { within } else { (FINE + within) << (doubling - 1) }
+    Scale::lower_bound(bucket.into()) as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn spread(lengths: impl IntoIterator<Item = u64>) -> Spread {
-        let mut spread = Spread::default();
+    fn histogram(lengths: impl IntoIterator<Item = u64>) -> Histogram {
+        let mut histogram = Histogram::default();
         for ms in lengths {
-            spread.count(bucket(Duration::from_millis(ms)), 1);
+            histogram.count(bucket(Duration::from_millis(ms)), 1);
         }
-        spread
+        histogram
     }
 
     #[test]
@@ -107,12 +101,12 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_the_sorted_lengths() {
-        assert_eq!(spread([]).latency(), None);
-        assert_eq!(spread([7]).latency(), Some(Latency { p50: 7, p95: 7, p99: 7 }));
-        let all = spread(0..=60);
+        assert_eq!(histogram([]).latency(), None);
+        assert_eq!(histogram([7]).latency(), Some(Latency { p50: 7, p95: 7, p99: 7 }));
+        let all = histogram(0..=60);
         assert_eq!(all.latency(), Some(Latency { p50: 30, p95: 57, p99: 59 }));
-        let mut merged = spread(0..=30);
-        merged.merge(&spread(31..=60));
+        let mut merged = histogram(0..=30);
+        merged.merge(&histogram(31..=60));
         assert_eq!(merged.latency(), all.latency());
     }
 }

@@ -1,64 +1,64 @@
-//! What happened lately, second by second and minute by minute, in bounded memory. Knows nothing of
-//! events: the meter counts into it.
+//! The recent history by seconds and by minutes, in bounded memory. It knows nothing of events: the meter
+//! does the counting.
 
 use std::collections::VecDeque;
 
-use super::histogram::{Latency, Spread};
+use super::histogram::{Histogram, Latency};
 use crate::job::Time;
 
-/// What was counted in a stretch of time.
+/// The counts of an interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Events of any type.
     pub events: u32,
-    /// Jobs accepted.
+    /// Jobs enqueued.
     pub enqueued: u32,
-    /// Attempts begun.
+    /// Attempts started.
     pub started: u32,
     /// Jobs completed.
     pub completed: u32,
-    /// Attempts that failed, whether the job is tried again or not.
+    /// Attempts that failed, whether the job is retried or not.
     pub failed: u32,
 }
 
-/// One second or one minute in which something happened.
+/// A second or a minute in which something happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Point {
-    /// Where it begins.
+    /// The start of the interval.
     pub at: Time,
-    /// What was counted.
+    /// The counts.
     pub counts: Counts,
-    /// From available to started, of the attempts that started; `None` when none was timed.
+    /// How long jobs were available before they started; `None` when no start was timed.
     pub wait: Option<Latency>,
-    /// From started to the end, of the attempts that ended; `None` when none was timed.
+    /// How long attempts ran; `None` when no end was timed.
     pub run: Option<Latency>,
 }
 
-/// A stretch that is still being counted.
+/// An interval that is still being counted.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
-    /// Its number: of seconds, or of minutes, since 1970.
+    /// Its number: seconds or minutes since 1970.
     pub number: i64,
     pub counts: Counts,
-    pub wait: Spread,
-    pub run: Spread,
+    pub wait: Histogram,
+    pub run: Histogram,
 }
 
-/// Seconds that are kept: five minutes.
+/// How many seconds are kept: five minutes.
 const SECONDS: usize = 300;
-/// Minutes that are kept: six hours.
+/// How many minutes are kept: six hours.
 const MINUTES: usize = 360;
-/// Whole seconds that rates and latencies of now look back.
+/// How many full seconds the current rates and latencies cover.
 pub const WINDOW: i64 = 5;
 
-/// The history of one queue, or of the server. Quiet stretches take no place.
+/// The history of one queue or of the server. Intervals in which nothing happened take no memory.
 #[derive(Debug, Default)]
 pub struct Series {
     seconds: VecDeque<Point>,
     minutes: VecDeque<Point>,
     second: Tally,
     minute: Tally,
-    /// The last seconds with all that was counted, for what is said of now.
+    /// The last seconds with their histograms, for the current rates and latencies.
     recent: VecDeque<Tally>,
 }
 
@@ -94,7 +94,7 @@ impl Tally {
 }
 
 impl Series {
-    /// The second to count into; the newest one when the clock went back.
+    /// The second to count into; the newest one if the clock was set back.
     pub fn at(&mut self, second: i64) -> &mut Tally {
         if second > self.second.number {
             self.close_second(second);
@@ -102,12 +102,12 @@ impl Series {
         &mut self.second
     }
 
-    /// When something was counted last, in seconds.
+    /// The last second in which something was counted.
     pub fn last(&self) -> i64 {
         self.second.number
     }
 
-    /// The last whole seconds before `now`, together.
+    /// The sum of the last full seconds before `now`.
     pub fn window(&mut self, now: i64) -> Tally {
         self.at(now);
         let mut sum = Tally::default();
@@ -116,7 +116,7 @@ impl Series {
         sum
     }
 
-    /// The last whole second before `now`.
+    /// The last full second before `now`.
     pub fn last_second(&mut self, now: i64) -> Point {
         self.at(now);
         let newest = self.seconds.back().filter(|point| point.at.millis() == (now - 1) * 1_000);
@@ -124,8 +124,8 @@ impl Series {
         newest.copied().unwrap_or_else(|| quiet.point(1))
     }
 
-    /// The whole seconds and minutes before `now` in which something happened, the present minute so far
-    /// among them; oldest first.
+    /// The full seconds and the minutes before `now` in which something happened, including the current minute so
+    /// far; oldest first.
     pub fn points(&mut self, now: i64) -> (Vec<Point>, Vec<Point>) {
         self.at(now);
         let oldest = |span: i64| Time::from_millis((now - span) * 1_000);

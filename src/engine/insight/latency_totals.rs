@@ -1,15 +1,15 @@
-//! How long something took since the start of the process, counted in buckets with fixed bounds as histograms
-//! of metrics are: a scraper can add those of many servers up and compute any quantile over any time.
+//! Durations since the start of the process, counted in buckets with fixed bounds, as Prometheus histograms are: a
+//! scraper can add up those of many servers and compute any quantile over any time.
 
 use std::time::Duration;
 
-/// The upper bounds of the buckets, in milliseconds; what is longer is in a last one without a bound.
+/// The upper bounds of the buckets in milliseconds. Longer durations are in a last bucket without a bound.
 const BOUNDS: [u64; 17] = [
     1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 600_000,
     3_600_000,
 ];
 
-/// Counts of lengths of time.
+/// Counts and sum of durations.
 #[derive(Debug, Clone, Default)]
 pub struct LatencyTotals {
     counts: [u64; BOUNDS.len() + 1],
@@ -17,25 +17,25 @@ pub struct LatencyTotals {
 }
 
 impl LatencyTotals {
-    /// Counts a length of time that stands for `weight` of them.
+    /// Counts a duration that stands for `weight` durations.
     pub fn add(&mut self, length: Duration, weight: u64) {
         let ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         self.counts[BOUNDS.partition_point(|bound| *bound < ms)] += weight;
         self.sum_ms = self.sum_ms.saturating_add(ms.saturating_mul(weight));
     }
 
-    /// Each bucket's upper bound in seconds, infinite for the last one, and what is in it alone.
+    /// The upper bound of each bucket in seconds, infinite for the last one, and the count of this bucket alone.
     pub fn buckets(&self) -> Vec<(f64, u64)> {
         let bounds = BOUNDS.iter().map(|ms| *ms as f64 / 1e3).chain([f64::INFINITY]);
         bounds.zip(self.counts).collect()
     }
 
-    /// How many were counted.
+    /// The number of durations.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// All of them together, in seconds.
+    /// The sum of all durations in seconds.
     pub fn sum_seconds(&self) -> f64 {
         self.sum_ms as f64 / 1e3
     }

@@ -1,5 +1,5 @@
-//! How busy the server is, a few times a second and for whoever asks: counters, rates, and how long jobs
-//! waited and ran. One loop works it out for all; with nobody listening it does nothing.
+//! Live statistics for pages and streams, a few times a second: counters, rates and latencies. One loop computes
+//! them for all receivers; without receivers it does nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -11,98 +11,98 @@ use tokio_util::sync::CancellationToken;
 
 use super::histogram::Latency;
 use super::history::Point;
-use super::meter::{Lately, Rates};
+use super::meter::{Rates, Recent};
 use super::observer::Observed;
 use crate::clock::Clock;
 use crate::job::QueueName;
 use crate::store::{Stats, Store};
 use crate::supervise::{Part, pass};
 
-/// One look at the server. Shared by all who listen.
+/// The statistics of one moment, shared by all receivers.
 #[derive(Debug)]
-pub struct Pulse {
-    /// Counters by state, queue and kind.
+pub struct LiveStats {
+    /// Job counters by state, queue and kind.
     pub stats: Stats,
-    /// What happened per second, lately.
+    /// Events per second over the last seconds.
     pub rates: Rates,
-    /// From available to started, of the attempts that started lately; `None` when none did.
+    /// How long jobs were available before they started, over the last seconds; `None` when none started.
     pub wait: Option<Latency>,
-    /// From started to the end, of the attempts that ended lately; `None` when none did.
+    /// How long attempts ran, over the last seconds; `None` when none ended.
     pub run: Option<Latency>,
-    /// The last whole second.
+    /// The last full second.
     pub second: Point,
-    /// Queues in which something happened lately: per second, and in the last whole second.
+    /// Busy queues: their rates, and their last full second.
     pub queues: HashMap<QueueName, (Rates, Point)>,
     encoded: OnceLock<Box<str>>,
 }
 
-impl Pulse {
-    /// Its text; `encode` runs once, whoever asks first.
-    pub fn encoded(&self, encode: impl FnOnce(&Pulse) -> String) -> &str {
+impl LiveStats {
+    /// The encoded statistics; `encode` runs once for all receivers.
+    pub fn encoded(&self, encode: impl FnOnce(&LiveStats) -> String) -> &str {
         self.encoded.get_or_init(|| encode(self).into_boxed_str())
     }
 
-    /// Nothing to tell: that time goes by, everybody knows.
-    fn says_the_same(&self, other: &Pulse) -> bool {
-        let lately = |pulse: &Pulse| {
-            let Point { counts, wait, run, .. } = pulse.second;
-            (pulse.rates, pulse.wait, pulse.run, counts, wait, run)
+    /// Whether the statistics are the same, apart from the time.
+    fn equals(&self, other: &LiveStats) -> bool {
+        let shown = |stats: &LiveStats| {
+            let Point { counts, wait, run, .. } = stats.second;
+            (stats.rates, stats.wait, stats.run, counts, wait, run)
         };
-        lately(self) == lately(other) && self.stats == other.stats
+        shown(self) == shown(other) && self.stats == other.stats
     }
 }
 
-/// Where pulses are published.
-pub struct Pulses {
-    newest: watch::Sender<Option<Arc<Pulse>>>,
-    /// Wakes the loop for the first listener.
-    called: Notify,
+/// The channel of live statistics.
+pub struct LiveStatsChannel {
+    newest: watch::Sender<Option<Arc<LiveStats>>>,
+    /// Wakes the loop for the first receiver.
+    subscribed: Notify,
 }
 
-impl Default for Pulses {
+impl Default for LiveStatsChannel {
     fn default() -> Self {
-        Pulses { newest: watch::Sender::new(None), called: Notify::new() }
+        LiveStatsChannel { newest: watch::Sender::new(None), subscribed: Notify::new() }
     }
 }
 
-impl Pulses {
-    /// A receiver of every pulse from the present one on, the newest only when it is slow.
-    pub fn listen(&self) -> watch::Receiver<Option<Arc<Pulse>>> {
+impl LiveStatsChannel {
+    /// A receiver that gets the current statistics and all later ones; a slow receiver gets only the newest.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<LiveStats>>> {
         let mut receiver = self.newest.subscribe();
         receiver.mark_changed();
-        self.called.notify_one();
+        self.subscribed.notify_one();
         receiver
     }
 }
 
-/// At most four pulses a second, whatever happens.
+/// The interval between two updates.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// The loop that publishes pulses.
+/// The loop that publishes live statistics.
 pub struct Publisher {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub observed: Arc<Observed>,
-    pub pulses: Arc<Pulses>,
+    pub live_stats: Arc<LiveStatsChannel>,
     /// Ends the loop.
     pub no_more_events: CancellationToken,
 }
 
 impl Publisher {
-    /// Publishes pulses, as long as somebody listens and something changes, until the last event is in.
+    /// Publishes statistics while there are receivers and something changes, until there are no more events.
     pub async fn run(self) {
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_heard = false;
+        let mut has_receivers = false;
         loop {
-            pass(Part::Pulse);
+            pass(Part::LiveStats);
             tokio::select! {
                 () = self.no_more_events.cancelled() => return,
-                () = self.pulses.called.notified() => is_heard = true,
-                _ = tick.tick(), if is_heard => {
-                    if self.pulses.newest.receiver_count() == 0 {
-                        is_heard = false;
-                        self.pulses.newest.send_replace(None);
+                () = self.live_stats.subscribed.notified() => has_receivers = true,
+                _ = tick.tick(), if has_receivers => {
+                    if self.live_stats.newest.receiver_count() == 0 {
+                        has_receivers = false;
+                        self.live_stats.newest.send_replace(None);
                     } else {
                         self.publish().await;
                     }
@@ -112,19 +112,26 @@ impl Publisher {
     }
 
     async fn publish(&self) {
-        // A store that is closing has no more to tell; the end comes soon.
+        // A store that is closing has no more statistics; the loop is about to end.
         let Ok(stats) = self.store.stats().await else { return };
         let now = self.clock.now();
         let (all, queues) = {
             let mut observed = self.observed.lock();
-            (observed.meter.lately(now), observed.meter.queues_lately(now))
+            (observed.meter.recent(now), observed.meter.recent_of_queues(now))
         };
-        let Lately { rates, wait, run, second } = all;
+        let Recent { rates, wait, run, second } = all;
         let queues = queues.into_iter().map(|(name, of)| (name, (of.rates, of.second))).collect();
-        let pulse =
-            Arc::new(Pulse { stats, rates, wait, run, second, queues, encoded: OnceLock::new() });
-        self.pulses.newest.send_if_modified(|newest| {
-            let changed = newest.as_ref().is_none_or(|newest| !newest.says_the_same(&pulse));
+        let pulse = Arc::new(LiveStats {
+            stats,
+            rates,
+            wait,
+            run,
+            second,
+            queues,
+            encoded: OnceLock::new(),
+        });
+        self.live_stats.newest.send_if_modified(|newest| {
+            let changed = newest.as_ref().is_none_or(|newest| !newest.equals(&pulse));
             if changed {
                 *newest = Some(pulse);
             }

@@ -1,5 +1,5 @@
-//! Counts events into the history of the server and of each queue, and times a fair sample of the jobs:
-//! fewer of them when there are too many to time them all.
+//! Counts events into the history of the server and of each queue, and times a random sample of the jobs: the busier
+//! the server, the smaller the sample.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,53 +8,53 @@ use super::histogram::Latency;
 use super::history::{Counts, Point, Series, Tally, WINDOW};
 use crate::job::{Change, Event, Fact, JobId, Labels, QueueName, State, Time};
 
-/// What happened per second, over the last whole seconds.
+/// Rates per second over the last full seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rates {
     /// Events of any type.
     pub events: f64,
-    /// Jobs accepted.
+    /// Jobs enqueued.
     pub enqueued: f64,
-    /// Attempts begun.
+    /// Attempts started.
     pub started: f64,
     /// Jobs completed.
     pub completed: f64,
-    /// Attempts that failed, whether the job is tried again or not.
+    /// Attempts that failed, whether the job is retried or not.
     pub failed: f64,
 }
 
-/// What is said of now.
+/// Rates and latencies over the last seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lately {
+pub struct Recent {
     pub rates: Rates,
     pub wait: Option<Latency>,
     pub run: Option<Latency>,
-    /// The last whole second.
+    /// The last full second.
     pub second: Point,
 }
 
-/// Jobs whose times are kept at once.
+/// The most jobs that are timed at once.
 const MAX_JOBS: usize = 16_384;
-/// Queues with a history of their own; beyond, the one that was quiet longest gives its place up.
+/// The most queues with a history. A new queue replaces the one that was quiet longest.
 const MAX_QUEUES: usize = 200;
-/// Attempts timed in one second, about: more say nothing new and cost.
+/// About how many attempts are timed in a second: more of them cost time and tell nothing new.
 const TIMED: u32 = 4_000;
 
 pub struct Meter {
-    /// The second in which it began to count.
+    /// The second in which counting started.
     began: i64,
     all: Series,
     queues: Vec<(QueueName, Series)>,
-    places: HashMap<QueueName, usize>,
-    /// The labels counted last and their queue's place: events come in runs of equal labels.
+    indexes: HashMap<QueueName, usize>,
+    /// The last labels and the index of their queue, because events of the same queue often follow each other.
     last: Option<(Arc<Labels>, usize)>,
-    /// Since when sampled jobs are as they are.
+    /// The phase of each job in the sample.
     since: HashMap<JobId, Phase>,
-    /// A job is in the sample when these bits of its id are zero. They are random bits, so waiting jobs
-    /// that fill the table (a paused queue) thin the sample out and do not end it.
+    /// A job is in the sample when these bits of its id are zero. The bits are random, so waiting jobs that fill
+    /// the table (of a paused queue) make the sample smaller but do not end it.
     mask: u32,
-    /// The second in which `starts` is counted, and how many began in it.
-    pace: (i64, u32),
+    /// A second, and the number of attempts that started in it.
+    starts: (i64, u32),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,7 @@ enum Phase {
     Running(Time),
 }
 
-/// What an event ends, with the time at which that began.
+/// The phase that an event ends, and when that phase began.
 #[derive(Clone, Copy)]
 pub enum Timed {
     Nothing,
@@ -77,31 +77,31 @@ impl Meter {
             began: second(now),
             all: Series::default(),
             queues: Vec::new(),
-            places: HashMap::new(),
+            indexes: HashMap::new(),
             last: None,
             since: HashMap::new(),
             mask: 0,
-            pace: (0, 0),
+            starts: (0, 0),
         }
     }
 
-    /// How many jobs each job of the sample stands for.
+    /// How many jobs each job in the sample stands for.
     pub fn weight(&self) -> u64 {
         u64::from(self.mask) + 1
     }
 
-    /// Counts an event; answers with what it ends, if its job is in the sample.
+    /// Counts an event. Returns the phase that it ends, if its job is in the sample.
     pub fn add(&mut self, event: &Event) -> Timed {
         let at = second(event.at);
         self.all.at(at).counts.events += 1;
         let Fact::Job { id, labels, state, change, .. } = &event.fact else {
             return Timed::Nothing;
         };
-        let place = self.place(labels);
+        let index = self.index(labels);
         let mut counts = Counts::default();
         match change {
             Change::Progressed(_) | Change::Logged(_) | Change::CancelAsked => {
-                self.queues[place].1.at(at).counts.events += 1;
+                self.queues[index].1.at(at).counts.events += 1;
                 return Timed::Nothing;
             }
             Change::Enqueued { .. } => counts.enqueued = 1,
@@ -119,16 +119,16 @@ impl Meter {
             | Change::Reprioritised { .. } => {}
         }
         let timed = self.follow(*id, *state, change, event.at);
-        let of_queue = self.queues[place].1.at(at);
+        let of_queue = self.queues[index].1.at(at);
         of_queue.counts.events += 1;
         for tally in [self.all.at(at), of_queue] {
             tally.count(counts, timed, event.at);
         }
-        self.keep_pace(at, counts.started);
+        self.resize_sample(at, counts.started);
         timed
     }
 
-    /// Notes what the job does now, if it is in the sample; answers with what it did until now.
+    /// Updates the phase of a job that is in the sample. Returns the phase that ended.
     fn follow(&mut self, id: JobId, state: State, change: &Change, at: Time) -> Timed {
         if !in_sample(id, self.mask) {
             return Timed::Nothing;
@@ -169,13 +169,13 @@ impl Meter {
         }
     }
 
-    /// Once a second: a smaller sample when too many attempts begin, a larger one when it is small.
-    fn keep_pace(&mut self, at: i64, started: u32) {
-        if at <= self.pace.0 {
-            self.pace.1 += started;
+    /// Adjusts the sample once a second: smaller when many attempts start, larger when few jobs are in it.
+    fn resize_sample(&mut self, at: i64, started: u32) {
+        if at <= self.starts.0 {
+            self.starts.1 += started;
             return;
         }
-        let timed = self.pace.1 / (self.mask.saturating_add(1).max(1));
+        let timed = self.starts.1 / (self.mask.saturating_add(1).max(1));
         if timed > TIMED && self.mask != u32::MAX {
             let mask = self.mask << 1 | 1;
             self.mask = mask;
@@ -183,60 +183,60 @@ impl Meter {
         } else if timed < TIMED / 4 && self.since.len() < MAX_JOBS / 4 {
             self.mask >>= 1;
         }
-        self.pace = (at, started);
+        self.starts = (at, started);
     }
 
-    fn place(&mut self, labels: &Arc<Labels>) -> usize {
-        if let Some((last, place)) = &self.last
+    fn index(&mut self, labels: &Arc<Labels>) -> usize {
+        if let Some((last, index)) = &self.last
             && (Arc::ptr_eq(last, labels) || last.queue == labels.queue)
         {
-            return *place;
+            return *index;
         }
-        let place = match self.places.get(&labels.queue) {
-            Some(place) => *place,
-            None => self.make_place(&labels.queue),
+        let index = match self.indexes.get(&labels.queue) {
+            Some(index) => *index,
+            None => self.add_queue(&labels.queue),
         };
-        self.last = Some((labels.clone(), place));
-        place
+        self.last = Some((labels.clone(), index));
+        index
     }
 
-    fn make_place(&mut self, queue: &QueueName) -> usize {
+    fn add_queue(&mut self, queue: &QueueName) -> usize {
         let fresh = (queue.clone(), Series::default());
-        let quietest = (0..self.queues.len()).min_by_key(|place| self.queues[*place].1.last());
-        let place = match quietest {
-            Some(place) if self.queues.len() >= MAX_QUEUES => {
-                let (gone, _) = std::mem::replace(&mut self.queues[place], fresh);
-                self.places.remove(&gone);
-                place
+        let quietest = (0..self.queues.len()).min_by_key(|index| self.queues[*index].1.last());
+        let index = match quietest {
+            Some(index) if self.queues.len() >= MAX_QUEUES => {
+                let (gone, _) = std::mem::replace(&mut self.queues[index], fresh);
+                self.indexes.remove(&gone);
+                index
             }
             Some(_) | None => {
                 self.queues.push(fresh);
                 self.queues.len() - 1
             }
         };
-        self.places.insert(queue.clone(), place);
-        place
+        self.indexes.insert(queue.clone(), index);
+        index
     }
 
-    /// The server's last whole seconds before `now`.
-    pub fn lately(&mut self, now: Time) -> Lately {
-        lately(&mut self.all, self.began, now)
+    /// The last seconds of the server.
+    pub fn recent(&mut self, now: Time) -> Recent {
+        recent(&mut self.all, self.began, now)
     }
 
-    /// The same for each queue in which something happened in them.
-    pub fn queues_lately(&mut self, now: Time) -> HashMap<QueueName, Lately> {
+    /// The last seconds of each queue in which something happened.
+    pub fn recent_of_queues(&mut self, now: Time) -> HashMap<QueueName, Recent> {
         let from = second(now) - WINDOW - 1;
         let busy = self.queues.iter_mut().filter(|(_, series)| series.last() >= from);
         let began = self.began;
-        busy.map(|(name, series)| (name.clone(), lately(series, began, now))).collect()
+        busy.map(|(name, series)| (name.clone(), recent(series, began, now))).collect()
     }
 
-    /// Seconds and minutes before `now` of the server, or of a queue; empty when nothing is known.
+    /// The seconds and minutes before `now` of the server or of a queue; empty when nothing is known.
     pub fn points(&mut self, queue: Option<&QueueName>, now: Time) -> (Vec<Point>, Vec<Point>) {
-        let place = queue.map(|queue| self.places.get(queue).copied());
-        let series = match place {
+        let index = queue.map(|queue| self.indexes.get(queue).copied());
+        let series = match index {
             None => &mut self.all,
-            Some(Some(place)) => &mut self.queues[place].1,
+            Some(Some(index)) => &mut self.queues[index].1,
             Some(None) => return (Vec::new(), Vec::new()),
         };
         series.points(second(now))
@@ -257,13 +257,13 @@ impl Tally {
     }
 }
 
-fn lately(series: &mut Series, began: i64, now: Time) -> Lately {
+fn recent(series: &mut Series, began: i64, now: Time) -> Recent {
     let now = second(now);
     let length = (now - began).clamp(1, WINDOW) as f64;
     let window = series.window(now);
     let rate = |count: u32| f64::from(count) / length;
     let Counts { events, enqueued, started, completed, failed } = window.counts;
-    Lately {
+    Recent {
         rates: Rates {
             events: rate(events),
             enqueued: rate(enqueued),
@@ -321,10 +321,10 @@ mod tests {
             life(&mut meter, job, 1_000, 1_010, 1_030);
         }
         life(&mut meter, 100, 1_000, 1_900, 2_900);
-        let Lately { rates, wait, run, .. } = meter.lately(Time::from_millis(5_500));
+        let Recent { rates, wait, run, .. } = meter.recent(Time::from_millis(5_500));
         assert_eq!((rates.started, rates.completed), (101.0 / 5.0, 101.0 / 5.0));
         assert_eq!((wait, run), (all(10), all(20)));
-        let Lately { rates, wait, run, .. } = meter.lately(Time::from_millis(7_500));
+        let Recent { rates, wait, run, .. } = meter.recent(Time::from_millis(7_500));
         assert_eq!((rates.started, rates.completed, wait), (0.0, 0.2, None));
         assert_eq!(run, all(1_000));
         assert!(meter.since.is_empty(), "jobs that ended are forgotten");
@@ -341,7 +341,7 @@ mod tests {
         for _ in 0..5_000 {
             life(&mut meter, JobId::generate().as_u128(), 1_000, 1_005, 1_010);
         }
-        let Lately { rates, wait, .. } = meter.lately(Time::from_millis(2_000));
+        let Recent { rates, wait, .. } = meter.recent(Time::from_millis(2_000));
         assert_eq!((rates.started, wait), (2_500.0, all(5)));
     }
 
@@ -355,7 +355,7 @@ mod tests {
             }
         }
         assert!(meter.mask >= 3, "{}", meter.mask);
-        let Lately { rates, wait, run, .. } = meter.lately(Time::from_millis(6_000));
+        let Recent { rates, wait, run, .. } = meter.recent(Time::from_millis(6_000));
         assert_eq!((rates.completed, wait, run), (20_000.0, all(3), all(6)));
         for second in 6..30 {
             life(&mut meter, JobId::generate().as_u128(), second * 1_000, second * 1_000, 0);
@@ -400,8 +400,8 @@ mod tests {
         assert_eq!(events(&mut meter, 1), MAX_QUEUES as u32 + 2);
         assert_eq!(events(&mut meter, MAX_QUEUES), 1);
         assert_eq!(meter.points(None, now).0.len(), MAX_QUEUES + 1);
-        let lately = meter.queues_lately(now);
-        assert_eq!(lately[&queue(1)].rates.events, 1.0);
-        assert!(!lately.contains_key(&queue(2)), "nothing happened there");
+        let recent = meter.recent_of_queues(now);
+        assert_eq!(recent[&queue(1)].rates.events, 1.0);
+        assert!(!recent.contains_key(&queue(2)), "nothing happened there");
     }
 }

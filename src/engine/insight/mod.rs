@@ -1,4 +1,4 @@
-//! What the engine knows about its recent past: rates, latencies, failures, and why a job waits.
+//! What the engine knows about its recent past: rates, latencies, failures, and why jobs wait.
 
 pub mod failures;
 pub mod histogram;

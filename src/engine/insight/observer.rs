@@ -1,5 +1,5 @@
-//! Looks at every event once, in order and without holes, and keeps up what pages tell of lately: the
-//! metrics and the failures. At the start it reads what happened before, in small steps.
+//! Processes every event once and in order, and keeps metrics and failure groups up to date. At the start it reads
+//! earlier events and failed jobs in small steps.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,73 +19,87 @@ use crate::job::{Cursor, Event, EventType, JobId, JobQuery, State, Time};
 use crate::store::{Events, Stats, Store, StoreError};
 use crate::supervise::{Part, pass};
 
-/// Events of the stored log that are read at the start: about what its retention keeps.
+/// The most events of the log that are read at the start; about as many as its retention keeps.
 const REPLAY: u64 = 1_000_000;
-/// Events read from the stored log at once.
+/// Events that one read of the log may return.
 const STEP: usize = 1_024;
-/// Jobs listed at once at the start.
+/// Jobs on one page of the list that is read at the start.
 const PAGE: usize = 250;
-/// Jobs looked up in one round when some seem to have gone without an event.
+/// Jobs that are looked up in one round when some seem to have been removed without an event.
 const LOOK_UP: usize = 200;
-/// The rest between two steps, so that others get the store.
+/// The pause between two steps, which lets others use the store.
 const REST: Duration = Duration::from_millis(2);
-/// The wait before the store is asked again when it refused.
+/// The wait before the store is asked again after an error.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often the failures are held against the store's counters.
+/// How often the failure groups are compared with the store's counters.
 const ROUND: Duration = Duration::from_secs(2);
 
-/// What is known of lately.
+/// Metrics and failure groups.
 pub struct Observed {
-    ledger: Mutex<Ledger>,
+    observations: Mutex<Observations>,
 }
 
-/// Both parts, up to the same event.
-pub struct Ledger {
+/// Metrics and failure groups, up to the same event.
+pub struct Observations {
     pub meter: Meter,
     pub failures: Failures,
-    /// Events of each type, in the order of [`EventType::ALL`], since the start.
-    pub told: [u64; EventType::ALL.len()],
-    /// How long jobs waited for their attempts since the start.
+    /// The number of events of each type since the start, in the order of [`EventType::ALL`].
+    pub event_counts: [u64; EventType::ALL.len()],
+    /// How long jobs were available before they started, since the start.
     pub waits: LatencyTotals,
-    /// How long attempts ran since the start.
+    /// How long attempts ran, since the start.
     pub runs: LatencyTotals,
 }
 
 impl Observed {
     pub fn new(now: Time) -> Self {
-        let told = [0; EventType::ALL.len()];
+        let event_counts = [0; EventType::ALL.len()];
         let (waits, runs) = Default::default();
         let (meter, failures) = (Meter::new(now), Failures::new());
-        let ledger = Ledger { meter, failures, told, waits, runs };
-        Observed { ledger: Mutex::new(ledger) }
+        let observations = Observations { meter, failures, event_counts, waits, runs };
+        Observed { observations: Mutex::new(observations) }
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The jobs of a failure group after a given one, ordered by id: at most `max`, and where the next step
+    /// starts; `None` when there are no more.
+    pub fn failure_members(
+        &self,
+        group: &str,
+        after: Option<JobId>,
+        max: usize,
+    ) -> (Vec<JobId>, Option<JobId>) {
+        /// Jobs of any group that one step looks at.
+        const LOOK: usize = 20_000;
+        let Ok(id) = u64::from_str_radix(group, 16) else { return (Vec::new(), None) };
+        self.lock().failures.members(id, after, max, LOOK)
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Observations> {
+        self.observations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The loop that looks at every event.
+/// The loop that processes events.
 pub struct Observer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     observed: Arc<Observed>,
-    /// Events up to here are of earlier processes.
+    /// Events up to here belong to earlier processes.
     began: u64,
-    /// Everything up to here was added.
+    /// The last event that was added.
     seen: Cursor,
-    /// The last job that was looked up because jobs had gone.
+    /// The last job that was looked up.
     checked: Option<JobId>,
 }
 
 impl Observer {
-    /// An observer that has seen nothing yet.
+    /// An observer that has processed no events yet.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, observed: Arc<Observed>) -> Self {
         let head = store.head();
         Observer { store, clock, observed, began: head.seq, seen: head, checked: None }
     }
 
-    /// Observes until the channel ends, or until the last event is in: from then on nobody asks any more.
+    /// Processes events until there are no more: after that nobody asks for statistics.
     pub async fn run(mut self, live: Receiver<Arc<Batch>>, no_more_events: CancellationToken) {
         tokio::select! {
             () = no_more_events.cancelled() => {}
@@ -115,7 +129,7 @@ impl Observer {
         }
     }
 
-    /// Adds a batch, after what is missing before it.
+    /// Adds a batch, after the events that are missing before it.
     async fn take(&mut self, batch: &Batch) {
         if batch.first_seq() > self.seen.seq + 1 {
             self.catch_up(batch.first_seq() - 1).await;
@@ -133,7 +147,7 @@ impl Observer {
             let timed = observed.meter.add(event);
             observed.failures.add(event);
             if event.seq > self.began {
-                observed.told[event.event_type() as usize] += 1;
+                observed.event_counts[event.event_type() as usize] += 1;
                 match timed {
                     Timed::Nothing => {}
                     Timed::Wait(since) => observed.waits.add(event.at.since(since), weight),
@@ -143,7 +157,7 @@ impl Observer {
         }
     }
 
-    /// Reads what was stored before the start, so that the metrics reach back over it.
+    /// Reads earlier events, so that the metrics cover the time before the start.
     async fn replay(&mut self) {
         let head = self.seen;
         let Some(stats) = self.stats().await else { return };
@@ -155,7 +169,7 @@ impl Observer {
         }
     }
 
-    /// Adds stored events up to `to`, in steps.
+    /// Reads and adds the events up to `to`, in steps.
     async fn catch_up(&mut self, to: u64) {
         while self.seen.seq < to {
             match self.store.events(self.seen, STEP).await {
@@ -174,8 +188,8 @@ impl Observer {
         }
     }
 
-    /// Adds the jobs that are dead or wait for another attempt, a page at a time. Events are added only
-    /// between two pages, so what a page says of a job is never older than what was seen of it.
+    /// Adds stored dead and retrying jobs, page by page. Events are added only between two pages, so that a page is
+    /// never older than the events that were added.
     async fn count_stored(&mut self) {
         let states = vec![State::Discarded, State::Retryable];
         let mut query = JobQuery { states, limit: PAGE, ..JobQuery::default() };
@@ -205,7 +219,7 @@ impl Observer {
         }
     }
 
-    /// Holds what is known of failures against the store's counters: retention removes jobs without an
+    /// Compares the failure groups with the store's counters, because retention removes jobs without an
     /// event.
     async fn look_after_failures(&mut self) {
         let Some(stats) = self.stats().await else { return };
@@ -237,7 +251,7 @@ impl Observer {
         }
     }
 
-    /// The store's counters; `None` when it is closing.
+    /// The store's counters; `None` when the store is closing.
     async fn stats(&self) -> Option<Stats> {
         loop {
             match self.store.stats().await {

@@ -1,5 +1,5 @@
-//! What people want to know of the running server: its history, what fails, who runs what, and how many
-//! may. All of it is at hand; nothing here looks through jobs.
+//! The verbs for statistics: history, failure groups, workers and limits. All of it is in memory; nothing here
+//! scans jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,119 +9,116 @@ use super::histogram::Latency;
 use super::history::Point;
 use super::latency_totals::LatencyTotals;
 use super::meter::Rates;
-use crate::engine::attempts::leases::Order;
+use crate::engine::attempts::leases::EndRequest;
 use crate::engine::{Engine, EngineConfig, EngineError, QueueStats, SubscriberCounts};
 use crate::job::{EventType, Job, JobId, QueueName, RateLimit, RateRule, Time};
 
-/// What happened lately, to the server or to one queue. Stretches in which nothing happened are left out.
+/// The recent history of the server or of one queue. Intervals in which nothing happened are left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
-    /// When it was asked for, by the server's clock.
+    /// The time of the request, by the server's clock.
     pub now: Time,
-    /// The last five minutes by the second, without the second under way.
+    /// The last five minutes by seconds, without the current second.
     pub seconds: Vec<Point>,
-    /// The last six hours by the minute, the minute under way so far among them.
+    /// The last six hours by minutes, including the current minute so far.
     pub minutes: Vec<Point>,
     /// When this process and those before it started, oldest first.
     pub starts: Vec<Time>,
 }
 
-/// Who holds leases.
+/// The running attempts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workers {
-    /// The attempts that began first.
+    /// The oldest attempts.
     pub attempts: Vec<HeldAttempt>,
-    /// How many there are.
+    /// The number of all running attempts.
     pub total: usize,
-    /// Attempts that hold no lease any more and do not end.
+    /// The number of attempts that hold no lease any more and do not end.
     pub lingering: usize,
 }
 
-/// An attempt under way in this process.
+/// A running attempt of this process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeldAttempt {
     /// The job as it was claimed.
     pub job: Arc<Job>,
-    /// When the attempt began.
+    /// When the attempt started.
     pub started_at: Time,
     /// When its lease was taken or last extended.
     pub heartbeat_at: Time,
-    /// When the lease runs out unless it is extended.
+    /// When the lease expires unless it is extended.
     pub lease_until: Time,
     /// Whether it was asked to end.
     pub is_ending: bool,
 }
 
-/// A queue as it is run.
+/// The limits of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueView {
-    /// How many attempts may run at once.
+    /// The concurrency limit.
     pub concurrency: usize,
-    /// What the configuration says.
+    /// The configured concurrency limit.
     pub configured: usize,
     /// Its share when queues compete for the last slots.
     pub weight: u32,
-    /// How often attempts may begin.
+    /// The rate limit.
     pub rate_limit: Option<RateLimit>,
-    /// What the configuration says.
+    /// The configured rate limit.
     pub configured_rate_limit: Option<RateLimit>,
 }
 
 impl Engine {
-    /// What happened lately: to the server, or to one queue.
+    /// The recent history of the server or of one queue.
     pub fn history(&self, queue: Option<&QueueName>) -> History {
-        let now = self.inner.clock.now();
-        let (seconds, minutes) = self.inner.observed.lock().meter.points(queue, now);
-        History { now, seconds, minutes, starts: self.inner.store.starts() }
+        let now = self.parts.clock.now();
+        let (seconds, minutes) = self.parts.observed.lock().meter.points(queue, now);
+        History { now, seconds, minutes, starts: self.parts.store.starts() }
     }
 
-    /// The last five minutes of a queue by the second; empty when nothing happened in it.
+    /// The last five minutes of a queue by seconds; empty when nothing happened in it.
     pub fn recent(&self, queue: &QueueName) -> Vec<Point> {
-        let now = self.inner.clock.now();
-        self.inner.observed.lock().meter.points(Some(queue), now).0
+        let now = self.parts.clock.now();
+        self.parts.observed.lock().meter.points(Some(queue), now).0
     }
 
-    /// What happened per second lately, and how long jobs waited and ran.
+    /// The current rates, how long jobs were available before they started, and how long attempts ran.
     pub fn rates(&self) -> (Rates, Option<Latency>, Option<Latency>) {
-        let lately = self.inner.observed.lock().meter.lately(self.inner.clock.now());
-        (lately.rates, lately.wait, lately.run)
+        let recent = self.parts.observed.lock().meter.recent(self.parts.clock.now());
+        (recent.rates, recent.wait, recent.run)
     }
 
-    /// How long jobs waited, and how long attempts ran, since the start of this process.
+    /// How long jobs were available before they started, and how long attempts ran, since the start of this process.
     pub fn latency_totals(&self) -> (LatencyTotals, LatencyTotals) {
-        let observed = self.inner.observed.lock();
+        let observed = self.parts.observed.lock();
         (observed.waits.clone(), observed.runs.clone())
     }
 
-    /// The groups of failures that failed last, at most `max`.
+    /// The failure groups that failed last, at most `max`.
     pub fn failures(&self, max: usize) -> FailureList {
-        self.inner.observed.lock().failures.list(max, self.inner.clock.now())
+        self.parts.observed.lock().failures.list(max, self.parts.clock.now())
     }
 
-    /// One group of failures, by its id.
+    /// A failure group by its id.
     pub fn failure_group(&self, id: &str) -> Option<FailureGroup> {
         let id = u64::from_str_radix(id, 16).ok()?;
-        self.inner.observed.lock().failures.group(id, self.inner.clock.now())
+        self.parts.observed.lock().failures.group(id, self.parts.clock.now())
     }
 
-    /// A step through the jobs of a group after one of them, by id: at most `max` ids, and where the next
-    /// step begins; `None` when there are no more.
+    /// The jobs of a failure group after a given one, ordered by id: at most `max`, and where the next step
+    /// starts; `None` when there are no more.
     pub fn failure_members(
         &self,
         group: &str,
         after: Option<JobId>,
         max: usize,
     ) -> (Vec<JobId>, Option<JobId>) {
-        /// Jobs of any group that one step passes.
-        const LOOK: usize = 20_000;
-        let Ok(id) = u64::from_str_radix(group, 16) else { return (Vec::new(), None) };
-        self.inner.observed.lock().failures.members(id, after, max, LOOK)
+        self.parts.observed.failure_members(group, after, max)
     }
 
-    /// Who holds leases, and for which jobs: at most `max`, those that began first.
+    /// The running attempts with their leases: the oldest ones, at most `max`.
     pub fn workers(&self, max: usize) -> Workers {
-        let leases = &self.inner.leases;
-        let now = self.inner.clock.now();
+        let leases = &self.parts.leases;
+        let now = self.parts.clock.now();
         let (total, held) = leases.oldest(max);
         let attempts = held.into_iter().map(|running| {
             let (ago, left) = leases.age(&running);
@@ -130,7 +127,7 @@ impl Engine {
                 started_at: started,
                 heartbeat_at: before(now, ago),
                 lease_until: now.after(left),
-                is_ending: running.order() != Order::GoOn,
+                is_ending: running.end_request() != EndRequest::NotAsked,
                 job: running.job.clone(),
             }
         });
@@ -140,43 +137,43 @@ impl Engine {
 
     /// The number of subscribers by transport.
     pub fn subscriber_counts(&self) -> &Arc<SubscriberCounts> {
-        &self.inner.subscriber_counts
+        &self.parts.subscriber_counts
     }
 
-    /// How many events of each type were committed since the start of this process.
-    pub fn told(&self) -> Vec<(EventType, u64)> {
-        let observed = self.inner.observed.lock();
-        EventType::ALL.into_iter().zip(observed.told).collect()
+    /// The number of events of each type since the start of this process.
+    pub fn event_counts(&self) -> Vec<(EventType, u64)> {
+        let observed = self.parts.observed.lock();
+        EventType::ALL.into_iter().zip(observed.event_counts).collect()
     }
 
-    /// When this process and those before it started, oldest first; the store remembers some.
+    /// When this process and those before it started, oldest first; the store keeps a few of these times.
     pub fn starts(&self) -> Vec<Time> {
-        self.inner.store.starts()
+        self.parts.store.starts()
     }
 
-    /// Lets so many attempts of a queue run at once from now on, also after a restart; `None` is what the
-    /// configuration says. Attempts that run already go on.
+    /// Sets the concurrency limit of a queue, which also applies after a restart; `None` restores the configured
+    /// one. Attempts that are running go on.
     pub async fn set_concurrency(
         &self,
         queue: QueueName,
         concurrency: Option<u32>,
     ) -> Result<(), EngineError> {
-        Ok(self.inner.queue_settings.set_concurrency(queue, concurrency).await?)
+        Ok(self.parts.queue_settings.set_concurrency(queue, concurrency).await?)
     }
 
-    /// Lets attempts of a queue begin so often from now on, also after a restart; `None` is what the
-    /// configuration says. What has begun lately under a limit counts for the new one.
+    /// Sets the rate limit of a queue, which also applies after a restart; `None` restores the configured one.
+    /// Recent starts count for the new limit.
     pub async fn set_rate_limit(
         &self,
         queue: QueueName,
         rule: Option<RateRule>,
     ) -> Result<(), EngineError> {
-        Ok(self.inner.queue_settings.set_rate_limit(queue, rule).await?)
+        Ok(self.parts.queue_settings.set_rate_limit(queue, rule).await?)
     }
 }
 
 impl EngineConfig {
-    /// How a queue with these counters is run.
+    /// The limits of a queue with these counters.
     pub fn queue_view(&self, name: &QueueName, stats: &QueueStats) -> QueueView {
         let config = self.of_queue(name);
         QueueView {

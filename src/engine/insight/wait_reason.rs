@@ -1,5 +1,4 @@
-//! Why a job is not running, in one sentence. The answer is one pure function of what is known; the engine
-//! only collects that.
+//! Explains why a job is not running. The engine collects the facts, and one pure function picks the reason.
 
 use std::fmt;
 
@@ -8,102 +7,102 @@ use tokio::time::Instant;
 use crate::engine::{Engine, EngineError};
 use crate::job::{Job, Kind, QueueName, RateLimit, State, Time};
 
-/// How far a job's place in its queue is counted; a place beyond is told as "more than".
+/// How many jobs ahead are counted; a larger number is shown as "more than".
 pub const COUNTED_AHEAD: u64 = 1_000;
 
-/// The one reason to tell: the first that somebody could act on, or wait for.
+/// Why a job is not running: the first reason that somebody can act on or wait for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
-    /// The server stops: it claims nothing more.
+pub enum WaitReason {
+    /// The server is shutting down and claims no more jobs.
     Draining,
-    /// The store refuses, so nothing can be claimed.
+    /// The store is not accepting writes, so nothing can be claimed.
     StoreUnavailable {
-        /// Its own words.
+        /// The store's error.
         error: String,
     },
-    /// No handler here for its kind.
+    /// This server has no handler for its kind.
     NoHandler {
         /// The kind.
         kind: Kind,
     },
-    /// Its time has not come.
+    /// It is scheduled for later.
     NotDue {
-        /// When it comes.
+        /// When it is due.
         at: Time,
     },
-    /// Its time has come and the timer has not seen it yet.
+    /// It is due, and the timer has not made it available yet.
     DueNow,
     /// Somebody paused its queue.
     Paused {
         /// The queue.
         queue: QueueName,
     },
-    /// As many attempts of its queue began lately as may.
+    /// Its queue has reached its rate limit.
     RateReached {
         /// The queue.
         queue: QueueName,
-        /// How many may begin, in what time.
+        /// The rate limit.
         limit: RateLimit,
-        /// When the next may.
+        /// When the next attempt may start.
         at: Time,
-        /// Jobs of the queue that go before it, counted up to [`COUNTED_AHEAD`].
+        /// Jobs ahead of it in the queue, counted up to [`COUNTED_AHEAD`].
         ahead: u64,
     },
-    /// As many attempts of its queue run as may.
+    /// Its queue has reached its concurrency limit.
     QueueFull {
         /// The queue.
         queue: QueueName,
-        /// Running now.
+        /// Attempts that are running.
         running: u64,
-        /// How many may.
+        /// The limit.
         limit: u64,
-        /// As above.
+        /// Jobs ahead of it in the queue, counted up to [`COUNTED_AHEAD`].
         ahead: u64,
     },
-    /// As many attempts run in the whole server as may.
+    /// The server has reached its concurrency limit.
     ServerFull {
-        /// Running now.
+        /// Attempts that are running.
         running: u64,
-        /// How many may.
+        /// The limit.
         limit: u64,
-        /// As above.
+        /// Jobs ahead of it in the queue, counted up to [`COUNTED_AHEAD`].
         ahead: u64,
     },
-    /// Others go first, or nobody: it is about to start.
+    /// Other jobs are ahead of it, or it is about to start.
     Waits {
         /// The queue.
         queue: QueueName,
-        /// As above.
+        /// Jobs ahead of it in the queue, counted up to [`COUNTED_AHEAD`].
         ahead: u64,
     },
 }
 
-/// What the answer is made of.
+/// What the reason depends on.
 #[derive(Debug, Clone)]
 struct Facts<'a> {
     job: &'a Job,
     now: Time,
     draining: bool,
-    /// The store's refusal, if it refuses.
+    /// The store's error, when it is not accepting writes.
     refusal: Option<String>,
     /// Whether this server has a handler for the kind.
     handled: bool,
     paused: bool,
-    /// The queue's rate, where it has one and has reached it, and when the next attempt may begin.
+    /// The queue's rate limit, when it has reached one, and when the next attempt may start.
     rate: Option<(RateLimit, Time)>,
-    /// Attempts of the queue: running, and how many may.
+    /// Running attempts of the queue, and its limit.
     queue: (u64, u64),
-    /// The same of the whole server.
+    /// Running attempts of the server, and its limit.
     server: (u64, u64),
     ahead: u64,
 }
 
 impl Engine {
-    /// Why a job is not running; `None` when it runs or has come to its end.
+    /// Why a job is not running; `None` when it is running or has ended.
     ///
     /// # Errors
-    /// When the store cannot be asked at all.
-    pub async fn why(&self, job: &Job) -> Result<Option<Why>, EngineError> {
+    /// When the store cannot be read.
+    pub async fn wait_reason(&self, job: &Job) -> Result<Option<WaitReason>, EngineError> {
         if !job.status.state.is_waiting() {
             return Ok(None);
         }
@@ -117,12 +116,12 @@ impl Engine {
         let limit = queue.map_or(config.of_queue(&labels.queue).concurrency, |queue| {
             config.queue_view(&labels.queue, queue).concurrency
         });
-        let now = self.inner.clock.now();
+        let now = self.parts.clock.now();
         let reached = || {
             let moment = Instant::now();
-            let looked = self.inner.queue_settings.rates.of(&labels.queue, |pace| {
-                let next = pace.room(moment).err()?;
-                Some((pace.limit, now.after(next - moment)))
+            let looked = self.parts.queue_settings.rates.of(&labels.queue, |window| {
+                let next = window.room(moment).err()?;
+                Some((window.limit, now.after(next - moment)))
             });
             looked.flatten()
         };
@@ -131,18 +130,18 @@ impl Engine {
             now,
             draining: self.shutdown().draining.is_cancelled(),
             refusal: self.health().err().map(|error| error.to_string()),
-            handled: self.inner.registry.knows(&labels.kind),
+            handled: self.parts.registry.knows(&labels.kind),
             paused: queue.is_some_and(|queue| queue.paused),
             rate: reached(),
             queue: (queue.map_or(0, |queue| running(&queue.states)), limit as u64),
             server: (running(&stats.states), config.max_running as u64),
-            ahead: self.inner.store.ahead(job.id, COUNTED_AHEAD).await?.unwrap_or_default(),
+            ahead: self.parts.store.ahead(job.id, COUNTED_AHEAD).await?.unwrap_or_default(),
         };
         Ok(why(&facts))
     }
 }
 
-fn why(facts: &Facts<'_>) -> Option<Why> {
+fn why(facts: &Facts<'_>) -> Option<WaitReason> {
     let Facts { job, queue: (in_queue, queue_limit), server: (in_all, limit), ahead, rate, .. } =
         facts;
     let queue = job.labels.queue.clone();
@@ -152,113 +151,110 @@ fn why(facts: &Facts<'_>) -> Option<Why> {
         State::Running | State::Completed | State::Discarded | State::Cancelled => return None,
     };
     Some(if facts.draining {
-        Why::Draining
+        WaitReason::Draining
     } else if let Some(error) = &facts.refusal {
-        Why::StoreUnavailable { error: error.clone() }
+        WaitReason::StoreUnavailable { error: error.clone() }
     } else if !facts.handled {
-        Why::NoHandler { kind: job.labels.kind.clone() }
+        WaitReason::NoHandler { kind: job.labels.kind.clone() }
     } else if waits_for_its_time && job.run_at > facts.now {
-        Why::NotDue { at: job.run_at }
+        WaitReason::NotDue { at: job.run_at }
     } else if facts.paused {
-        Why::Paused { queue }
+        WaitReason::Paused { queue }
     } else if waits_for_its_time {
-        Why::DueNow
+        WaitReason::DueNow
     } else if let Some((limit, at)) = *rate {
-        Why::RateReached { queue, limit, at, ahead: *ahead }
+        WaitReason::RateReached { queue, limit, at, ahead: *ahead }
     } else if in_queue >= queue_limit {
-        Why::QueueFull { queue, running: *in_queue, limit: *queue_limit, ahead: *ahead }
+        WaitReason::QueueFull { queue, running: *in_queue, limit: *queue_limit, ahead: *ahead }
     } else if in_all >= limit {
-        Why::ServerFull { running: *in_all, limit: *limit, ahead: *ahead }
+        WaitReason::ServerFull { running: *in_all, limit: *limit, ahead: *ahead }
     } else {
-        Why::Waits { queue, ahead: *ahead }
+        WaitReason::Waits { queue, ahead: *ahead }
     })
 }
 
-impl Why {
+impl WaitReason {
     /// The stable name of the reason.
     pub fn code(&self) -> &'static str {
         match self {
-            Why::Draining => "draining",
-            Why::StoreUnavailable { .. } => "store_unavailable",
-            Why::NoHandler { .. } => "no_handler",
-            Why::NotDue { .. } => "not_due",
-            Why::DueNow => "due_now",
-            Why::Paused { .. } => "queue_paused",
-            Why::RateReached { .. } => "rate_reached",
-            Why::QueueFull { .. } => "queue_full",
-            Why::ServerFull { .. } => "server_full",
-            Why::Waits { .. } => "waits",
+            WaitReason::Draining => "draining",
+            WaitReason::StoreUnavailable { .. } => "store_unavailable",
+            WaitReason::NoHandler { .. } => "no_handler",
+            WaitReason::NotDue { .. } => "not_due",
+            WaitReason::DueNow => "due_now",
+            WaitReason::Paused { .. } => "queue_paused",
+            WaitReason::RateReached { .. } => "rate_reached",
+            WaitReason::QueueFull { .. } => "queue_full",
+            WaitReason::ServerFull { .. } => "server_full",
+            WaitReason::Waits { .. } => "waits",
         }
     }
 
-    /// Jobs of the queue that go before it, where that is what it waits for; counted up to
-    /// [`COUNTED_AHEAD`].
+    /// The jobs ahead of it in the queue, when it is waiting for them; counted up to [`COUNTED_AHEAD`].
     pub fn ahead(&self) -> Option<u64> {
         match self {
-            Why::RateReached { ahead, .. }
-            | Why::QueueFull { ahead, .. }
-            | Why::ServerFull { ahead, .. }
-            | Why::Waits { ahead, .. } => Some(*ahead),
-            Why::Draining
-            | Why::StoreUnavailable { .. }
-            | Why::NoHandler { .. }
-            | Why::NotDue { .. }
-            | Why::DueNow
-            | Why::Paused { .. } => None,
+            WaitReason::RateReached { ahead, .. }
+            | WaitReason::QueueFull { ahead, .. }
+            | WaitReason::ServerFull { ahead, .. }
+            | WaitReason::Waits { ahead, .. } => Some(*ahead),
+            WaitReason::Draining
+            | WaitReason::StoreUnavailable { .. }
+            | WaitReason::NoHandler { .. }
+            | WaitReason::NotDue { .. }
+            | WaitReason::DueNow
+            | WaitReason::Paused { .. } => None,
         }
     }
 }
 
-/// One sentence for people.
-impl fmt::Display for Why {
+/// One or two sentences for people.
+impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::Draining => {
-                write!(
-                    f,
-                    "The server is stopping: it starts nothing more, and the job waits for the next start."
-                )
+            WaitReason::Draining => f.write_str(
+                "The server is shutting down. The job will start after the server has started again.",
+            ),
+            WaitReason::StoreUnavailable { error } => {
+                write!(f, "No job can start because the store is not accepting writes: {error}.")
             }
-            Why::StoreUnavailable { error } => {
-                write!(f, "Nothing can start while the store refuses: {error}.")
+            WaitReason::NoHandler { kind } => {
+                write!(f, "No handler for kind {kind}: an attempt would fail immediately.")
             }
-            Why::NoHandler { kind } => {
-                write!(f, "Nothing in this server runs kind {kind}: an attempt would fail at once.")
+            WaitReason::NotDue { at } => write!(f, "It is not due until {at}."),
+            WaitReason::DueNow => f.write_str("It is due and will be available in a moment."),
+            WaitReason::Paused { queue } => {
+                write!(f, "Queue {queue} is paused. No job starts until it is resumed.")
             }
-            Why::NotDue { at } => write!(f, "It is not due before {at}."),
-            Why::DueNow => write!(f, "It is due now and becomes ready in a moment."),
-            Why::Paused { queue } => {
-                write!(f, "Queue {queue} is paused: nothing starts until it is resumed.")
+            WaitReason::RateReached { queue, limit, at, ahead } => {
+                let rate = limit.in_words();
+                write!(f, "Queue {queue} is limited to {rate}. Next start: {at}. ")?;
+                write_ahead(f, *ahead)
             }
-            Why::RateReached { queue, limit, at, ahead } => {
-                write!(f, "Queue {queue} starts {limit} at most, and has: the next at {at}. ")?;
-                place(f, *ahead)
-            }
-            Why::QueueFull { queue, running, limit, ahead } => {
+            WaitReason::QueueFull { queue, running, limit, ahead } => {
                 write!(f, "Queue {queue} is at its limit: {running} of {limit} running. ")?;
-                place(f, *ahead)
+                write_ahead(f, *ahead)
             }
-            Why::ServerFull { running, limit, ahead } => {
+            WaitReason::ServerFull { running, limit, ahead } => {
                 write!(f, "The server is at its limit: {running} of {limit} running. ")?;
-                place(f, *ahead)
+                write_ahead(f, *ahead)
             }
-            Why::Waits { ahead: 0, .. } => {
-                write!(f, "It is next in its queue and about to start.")
+            WaitReason::Waits { ahead: 0, .. } => {
+                f.write_str("It is next in its queue and about to start.")
             }
-            Why::Waits { queue, ahead } => {
-                write!(f, "It waits for its turn in queue {queue}. ")?;
-                place(f, *ahead)
+            WaitReason::Waits { queue, ahead } => {
+                write!(f, "It is waiting for its turn in queue {queue}. ")?;
+                write_ahead(f, *ahead)
             }
         }
     }
 }
 
-fn place(f: &mut fmt::Formatter<'_>, ahead: u64) -> fmt::Result {
+fn write_ahead(f: &mut fmt::Formatter<'_>, ahead: u64) -> fmt::Result {
     match ahead {
-        0 => write!(f, "It is next."),
-        1 => write!(f, "One job goes before it."),
-        COUNTED_AHEAD.. => write!(f, "More than 1,000 jobs go before it."),
-        _ => write!(f, "{ahead} jobs go before it."),
+        0 => f.write_str("It is next."),
+        1 => f.write_str("One job is ahead of it."),
+        COUNTED_AHEAD.. => f.write_str("More than 1,000 jobs are ahead of it."),
+        _ => write!(f, "{ahead} jobs are ahead of it."),
     }
 }
 
@@ -322,12 +318,12 @@ mod tests {
             (
                 Facts { ahead: 1, ..on(&ready) },
                 "waits",
-                "It waits for its turn in queue mail. One job goes before it.",
+                "It is waiting for its turn in queue mail. One job is ahead of it.",
             ),
             (
                 Facts { ahead: 36, server: (9, 9), ..on(&ready) },
                 "server_full",
-                "The server is at its limit: 9 of 9 running. 36 jobs go before it.",
+                "The server is at its limit: 9 of 9 running. 36 jobs are ahead of it.",
             ),
             (
                 Facts { ahead: 0, queue: (4, 4), server: (9, 9), ..on(&ready) },
@@ -337,48 +333,48 @@ mod tests {
             (
                 Facts { ahead: 1_000, queue: (5, 4), ..on(&ready) },
                 "queue_full",
-                "Queue mail is at its limit: 5 of 4 running. More than 1,000 jobs go before it.",
+                "Queue mail is at its limit: 5 of 4 running. More than 1,000 jobs are ahead of it.",
             ),
             (
                 Facts { rate: Some((per_minute, next)), queue: (4, 4), ..on(&ready) },
                 "rate_reached",
-                "Queue mail starts 100/1m at most, and has: the next at 2027-01-15T08:00:30.000Z. It is next.",
+                "Queue mail is limited to 100 starts per minute. Next start: 2027-01-15T08:00:30.000Z. It is next.",
             ),
             (
                 Facts { rate: Some((per_minute, next)), paused: true, ..on(&ready) },
                 "queue_paused",
-                "Queue mail is paused: nothing starts until it is resumed.",
+                "Queue mail is paused. No job starts until it is resumed.",
             ),
             (
                 Facts { paused: true, queue: (4, 4), ..on(&ready) },
                 "queue_paused",
-                "Queue mail is paused: nothing starts until it is resumed.",
+                "Queue mail is paused. No job starts until it is resumed.",
             ),
-            (on(&due), "due_now", "It is due now and becomes ready in a moment."),
+            (on(&due), "due_now", "It is due and will be available in a moment."),
             (
                 Facts { paused: true, ..on(&due) },
                 "queue_paused",
-                "Queue mail is paused: nothing starts until it is resumed.",
+                "Queue mail is paused. No job starts until it is resumed.",
             ),
             (
                 Facts { paused: true, queue: (4, 4), ..on(&later) },
                 "not_due",
-                "It is not due before 2027-01-15T08:00:00.001Z.",
+                "It is not due until 2027-01-15T08:00:00.001Z.",
             ),
             (
                 Facts { handled: false, paused: true, ..on(&later) },
                 "no_handler",
-                "Nothing in this server runs kind send: an attempt would fail at once.",
+                "No handler for kind send: an attempt would fail immediately.",
             ),
             (
                 Facts { refusal: Some("no space".into()), handled: false, ..on(&ready) },
                 "store_unavailable",
-                "Nothing can start while the store refuses: no space.",
+                "No job can start because the store is not accepting writes: no space.",
             ),
             (
                 Facts { draining: true, refusal: Some("no space".into()), ..on(&later) },
                 "draining",
-                "The server is stopping: it starts nothing more, and the job waits for the next start.",
+                "The server is shutting down. The job will start after the server has started again.",
             ),
         ];
         for (facts, code, sentence) in table {

@@ -1,5 +1,5 @@
-//! Asks the store now and then which queues it knows: those of earlier runs, and any whose submitter went away
-//! before its answer. The first answer also brings the stored settings of queues.
+//! Asks the store regularly which queues it has: those of earlier processes, and those of submitters that left before
+//! their answer. The first answer also brings the stored settings of queues.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::logging::RetryLog;
 use crate::store::{Store, StoreError};
 use crate::supervise::{Part, pass};
 
-/// The wait before the store is asked again for its queues when it refused.
+/// The wait before the store is asked again after an error.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The loop that finds queues without a dispatcher.
@@ -33,7 +33,7 @@ impl QueueDiscovery {
     pub async fn run(self) {
         let mut retry = RetryLog::new("reading the queues", PAUSE, PAUSE);
         loop {
-            pass(Part::Census);
+            pass(Part::QueueDiscovery);
             let pause = match self.look().await {
                 Ok(()) => {
                     retry.worked();

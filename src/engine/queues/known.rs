@@ -7,7 +7,7 @@ use super::slots::{QueueKey, Slots};
 use crate::engine::EngineConfig;
 use crate::job::QueueName;
 
-/// The queues that are known, each with its share of the slots.
+/// The known queues and their slots.
 pub struct KnownQueues {
     config: Arc<EngineConfig>,
     slots: Arc<Slots>,
@@ -16,14 +16,14 @@ pub struct KnownQueues {
 
 #[derive(Default)]
 struct Table {
-    /// Queues with slots of their own.
+    /// The slots of each queue.
     keys: HashMap<QueueName, QueueKey>,
-    /// Queues whose concurrency somebody set, whatever the configuration says.
+    /// Concurrency limits that were set at run time and override the configuration.
     set: HashMap<QueueName, u32>,
 }
 
 impl KnownQueues {
-    /// No queue is known yet.
+    /// A table without queues.
     pub fn new(config: Arc<EngineConfig>, slots: Arc<Slots>) -> KnownQueues {
         KnownQueues { config, slots, table: RwLock::default() }
     }
@@ -34,7 +34,7 @@ impl KnownQueues {
         table.keys.contains_key(queue)
     }
 
-    /// Adds a queue; `None` when it is known already.
+    /// Adds a queue; returns `None` when it is known already.
     pub fn add(&self, queue: &QueueName) -> Option<QueueKey> {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if table.keys.contains_key(queue) {
@@ -49,7 +49,7 @@ impl KnownQueues {
         Some(key)
     }
 
-    /// Lets so many attempts of a queue run at once from now on; `None` is what the configuration says.
+    /// Sets the concurrency limit of a queue; `None` restores the configured one.
     pub fn set_concurrency(&self, queue: &QueueName, concurrency: Option<u32>) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let before = match concurrency {

@@ -1,4 +1,4 @@
-//! The queues of this process: which there are, how many attempts each may run, and how often one may start.
+//! The queues of this process: their slots, their rate limits, and the settings that are changed at run time.
 
 pub mod discovery;
 pub mod known;

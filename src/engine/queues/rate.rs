@@ -1,4 +1,4 @@
-//! Keeps a queue to its rate: what it has started lately, and when the next attempt may begin.
+//! Enforces the rate limit of a queue with a sliding window of its recent starts.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,37 +7,37 @@ use tokio::time::Instant;
 
 use crate::job::RateLimit;
 
-/// What a queue with a limit has started lately.
+/// The recent starts of a queue with a rate limit.
 #[derive(Debug)]
-pub struct Pace {
-    /// At least one attempt may begin, or nobody would ever be told why none does.
+pub struct RateWindow {
+    /// The limit; at least one start, or the queue would never run and no reason could be shown.
     pub limit: RateLimit,
-    /// How many began from when on, the oldest first.
+    /// When attempts started and how many, oldest first.
     recent: VecDeque<(Instant, u32)>,
-    /// All of them.
+    /// The sum of all counts in `recent`.
     counted: u32,
 }
 
-/// Starts so close together are counted as one: the last of them counts this share of the length too long.
+/// Starts that are this close together count as one, which counts the last of them this share of the window too long.
 const GRAINS: u32 = 1_024;
 
-impl Pace {
-    /// Nothing was started.
-    pub fn new(limit: RateLimit) -> Pace {
-        let mut pace = Pace { limit, recent: VecDeque::new(), counted: 0 };
-        pace.set(limit);
-        pace
+impl RateWindow {
+    /// A window without starts.
+    pub fn new(limit: RateLimit) -> RateWindow {
+        let mut window = RateWindow { limit, recent: VecDeque::new(), counted: 0 };
+        window.set(limit);
+        window
     }
 
-    /// Another limit, by which what has begun counts from now on.
+    /// Changes the limit. Earlier starts count for the new one.
     pub fn set(&mut self, limit: RateLimit) {
         self.limit = RateLimit { starts: limit.starts.max(1), ..limit };
     }
 
-    /// How many attempts may begin now.
+    /// How many attempts may start now.
     ///
     /// # Errors
-    /// When the next one may, when none may now.
+    /// When the next attempt may start, if none may now.
     pub fn room(&mut self, now: Instant) -> Result<usize, Instant> {
         let counts = self.limit.within + self.grain();
         while let Some(&(from, count)) = self.recent.front()
@@ -52,7 +52,7 @@ impl Pace {
         }
     }
 
-    /// So many have begun.
+    /// Records starts.
     pub fn spend(&mut self, now: Instant, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX).min(u32::MAX - self.counted);
         if count == 0 {
@@ -80,13 +80,13 @@ mod tests {
     /// Starts as much as may, whenever it may, and says when each began.
     fn run(limit: RateLimit, mut wanted: usize) -> Vec<Duration> {
         let begin = Instant::now();
-        let (mut now, mut pace, mut starts) = (begin, Pace::new(limit), Vec::new());
+        let (mut now, mut window, mut starts) = (begin, RateWindow::new(limit), Vec::new());
         while wanted > 0 {
-            match pace.room(now) {
+            match window.room(now) {
                 Ok(room) => {
                     let count = room.min(wanted).min(3);
                     assert!(count > 0, "room for nothing, and no time to wait for");
-                    pace.spend(now, count);
+                    window.spend(now, count);
                     starts.extend(std::iter::repeat_n(now - begin, count));
                     wanted -= count;
                     now += MS * (wanted as u32 % 7);
@@ -118,33 +118,33 @@ mod tests {
     #[test]
     fn what_began_counts_for_a_limit_that_is_set_later() {
         let begin = Instant::now();
-        let mut pace = Pace::new(RateLimit { starts: 5, within: 100 * MS });
-        pace.spend(begin, 4);
-        pace.set(RateLimit { starts: 10, within: 1_000 * MS });
-        assert_eq!(pace.room(begin + 200 * MS), Ok(6));
-        pace.set(RateLimit { starts: 3, within: 1_000 * MS });
-        let until = pace.room(begin + 200 * MS).unwrap_err();
+        let mut window = RateWindow::new(RateLimit { starts: 5, within: 100 * MS });
+        window.spend(begin, 4);
+        window.set(RateLimit { starts: 10, within: 1_000 * MS });
+        assert_eq!(window.room(begin + 200 * MS), Ok(6));
+        window.set(RateLimit { starts: 3, within: 1_000 * MS });
+        let until = window.room(begin + 200 * MS).unwrap_err();
         assert!(until >= begin + 1_000 * MS && until <= begin + 1_010 * MS);
-        assert_eq!(pace.room(until), Ok(3));
+        assert_eq!(window.room(until), Ok(3));
     }
 
     #[test]
     fn a_limit_of_nothing_is_one() {
         let now = Instant::now();
-        let mut pace = Pace::new(RateLimit { starts: 0, within: MS });
-        assert_eq!(pace.room(now), Ok(1));
-        pace.spend(now, 1);
-        assert!(pace.room(now).is_err());
+        let mut window = RateWindow::new(RateLimit { starts: 0, within: MS });
+        assert_eq!(window.room(now), Ok(1));
+        window.spend(now, 1);
+        assert!(window.room(now).is_err());
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut pace = Pace::new(RateLimit { starts: u32::MAX, within: 1_000 * MS });
+        let mut window = RateWindow::new(RateLimit { starts: u32::MAX, within: 1_000 * MS });
         let begin = Instant::now();
         for n in 0..100_000 {
-            pace.spend(begin + Duration::from_micros(20 * n), 1);
-            let _ = pace.room(begin + Duration::from_micros(20 * n));
+            window.spend(begin + Duration::from_micros(20 * n), 1);
+            let _ = window.room(begin + Duration::from_micros(20 * n));
         }
-        assert!(pace.recent.len() <= GRAINS as usize + 2, "{}", pace.recent.len());
+        assert!(window.recent.len() <= GRAINS as usize + 2, "{}", window.recent.len());
     }
 }

@@ -1,5 +1,5 @@
-//! What queues with a rate have started in earlier processes: the newest part of the log tells, so that a
-//! restart does not begin their number again.
+//! Restores the recent starts of rate-limited queues from the end of the log, so that a restart does not reset their
+//! limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::clock::Clock;
 use crate::job::{Change, Cursor, Event, Fact, QueueName, Time};
 use crate::store::{Events, Store, StoreError};
 
-/// Events that are read back at most; attempts that began before them are forgotten.
+/// The most events that are read; earlier starts are not counted.
 const REACH: u64 = 200_000;
-/// Events read in one step.
+/// Events that are read in one step.
 const STEP: u64 = 2_048;
 
-/// Restores the rates of queues from the log.
+/// Restores the rate windows of queues from the log.
 pub struct RateRestore {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
@@ -24,7 +24,7 @@ pub struct RateRestore {
 }
 
 impl RateRestore {
-    /// Counts the attempts that began lately, as far as a rate and the log reach back.
+    /// Counts the recent starts, as far back as the longest rate limit and the log reach.
     pub async fn run(&self, oldest: Cursor) -> Result<(), StoreError> {
         let Some(longest) = self.rates.longest() else { return Ok(()) };
         let (now, moment, head) = (self.clock.now(), Instant::now(), self.store.head());
@@ -41,15 +41,15 @@ impl RateRestore {
             to = from;
         }
         for (ago, queue) in pages.into_iter().rev().flatten() {
-            // A machine that has just been started knows no moment so long ago.
+            // A machine that has just booted has no `Instant` that long ago.
             let began = moment.checked_sub(ago).unwrap_or(moment);
-            self.rates.of(&queue, |pace| pace.spend(began, 1));
+            self.rates.of(&queue, |window| window.spend(began, 1));
         }
         Ok(())
     }
 
-    /// When the first event after `from` was committed, and the attempts that began up to `to`; `None`
-    /// when they were trimmed meanwhile.
+    /// When the first event after `from` was committed, and the attempts that started up to `to`; `None`
+    /// when these events were trimmed meanwhile.
     async fn starts_between(
         &self,
         from: u64,
@@ -57,7 +57,7 @@ impl RateRestore {
         head: Cursor,
     ) -> Result<Option<(Option<Time>, Vec<(Time, QueueName)>)>, StoreError> {
         let (mut began, mut starts, mut seen) = (None, Vec::new(), from);
-        // One read may be shorter than what was asked for.
+        // A read may return fewer events than it was asked for.
         while seen < to {
             let place = Cursor { seq: seen, ..head };
             let read = self.store.events(place, (to - seen) as usize).await?;
@@ -72,7 +72,7 @@ impl RateRestore {
     }
 }
 
-/// The queue of an attempt that begins.
+/// The queue of the attempt that this event starts.
 fn started(event: &Event) -> Option<&QueueName> {
     match &event.fact {
         Fact::Job { labels, change: Change::Started { .. }, .. } => Some(&labels.queue),

@@ -1,4 +1,4 @@
-//! The rates of all queues that have one: their limits, and what they have started lately.
+//! The rate limits of queues and their recent starts.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,58 +7,58 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::rate::Pace;
+use super::rate::RateWindow;
 use crate::engine::EngineConfig;
 use crate::job::{QueueName, RateRule};
 
-/// The rates of the queues that may not start attempts as often as they can.
+/// The rate windows of all queues that have a limit.
 pub struct QueueRates {
     config: Arc<EngineConfig>,
-    paces: Mutex<HashMap<QueueName, Pace>>,
-    /// Wakes dispatchers that wait for their rate when a limit changes.
+    windows: Mutex<HashMap<QueueName, RateWindow>>,
+    /// Wakes dispatchers that wait for their rate limit when a limit changes.
     changed: Notify,
 }
 
 impl QueueRates {
-    /// The limits that the configuration sets; nothing was started yet.
+    /// The configured limits, without any starts.
     pub fn new(config: Arc<EngineConfig>) -> QueueRates {
         let limited = config
             .queues
             .iter()
-            .filter_map(|(queue, own)| Some((queue.clone(), Pace::new(own.rate_limit?))));
-        let paces = Mutex::new(limited.collect());
-        QueueRates { config, paces, changed: Notify::new() }
+            .filter_map(|(queue, own)| Some((queue.clone(), RateWindow::new(own.rate_limit?))));
+        let windows = Mutex::new(limited.collect());
+        QueueRates { config, windows, changed: Notify::new() }
     }
 
-    /// Looks at what a queue has started lately; `None` when it has no limit.
-    pub fn of<T>(&self, queue: &QueueName, look: impl FnOnce(&mut Pace) -> T) -> Option<T> {
-        self.paces().get_mut(queue).map(look)
+    /// Accesses the rate window of a queue; `None` when it has no limit.
+    pub fn of<T>(&self, queue: &QueueName, look: impl FnOnce(&mut RateWindow) -> T) -> Option<T> {
+        self.windows().get_mut(queue).map(look)
     }
 
-    /// How far back the rate that reaches back most does; `None` when no queue has one.
+    /// The longest window of all queues; `None` when no queue has a limit.
     pub fn longest(&self) -> Option<Duration> {
-        self.paces().values().map(|pace| pace.limit.within).max()
+        self.windows().values().map(|window| window.limit.within).max()
     }
 
-    /// Lets attempts of a queue begin so often from now on; `None` is what the configuration says.
+    /// Sets the rate limit of a queue; `None` restores the configured one.
     pub fn set(&self, queue: &QueueName, rule: Option<RateRule>) {
         let configured = self.config.of_queue(queue).rate_limit;
         match rule.map_or(configured, RateRule::limit) {
             Some(limit) => {
-                let mut paces = self.paces();
-                paces.entry(queue.clone()).or_insert_with(|| Pace::new(limit)).set(limit);
+                let mut windows = self.windows();
+                windows.entry(queue.clone()).or_insert_with(|| RateWindow::new(limit)).set(limit);
             }
-            None => drop(self.paces().remove(queue)),
+            None => drop(self.windows().remove(queue)),
         }
         self.changed.notify_waiters();
     }
 
-    /// Resolves when a limit is set after this call.
+    /// Resolves when a limit changes after this call.
     pub fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
-    fn paces(&self) -> MutexGuard<'_, HashMap<QueueName, Pace>> {
-        self.paces.lock().unwrap_or_else(PoisonError::into_inner)
+    fn windows(&self) -> MutexGuard<'_, HashMap<QueueName, RateWindow>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The limits of queues that somebody sets at run time: stored first, then put in force here.
+//! The limits of queues that are set at run time. They are stored first and then put in force.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use super::rates::QueueRates;
 use crate::job::{QueueName, RateRule};
 use crate::store::{Control, QueueStats, Store, StoreError};
 
-/// Sets the concurrency and the rate of queues.
+/// Sets the concurrency and rate limits of queues.
 pub struct QueueSettings {
     pub store: Arc<dyn Store>,
     pub queues: Arc<KnownQueues>,
     pub rates: Arc<QueueRates>,
-    /// Is cancelled once the stored settings are in force.
+    /// Cancelled when the stored settings are in force.
     pub restored: CancellationToken,
-    /// Nothing is claimed any more, so nobody waits for stored settings.
+    /// Cancelled when the stop begins: nothing is claimed any more, so nobody has to wait for stored settings.
     pub draining: CancellationToken,
-    /// Held while somebody sets a limit, so that the one in force is the one that was stored last.
+    /// Serialises changes, so that the limit in force is the one that was stored last.
     pub turn: Mutex<()>,
 }
 
 impl QueueSettings {
-    /// Puts what is stored in force.
+    /// Puts the stored settings in force.
     pub fn restore(&self, stored: &BTreeMap<QueueName, QueueStats>) {
         for (queue, stats) in stored {
             self.queues.set_concurrency(queue, stats.concurrency);
@@ -33,7 +33,7 @@ impl QueueSettings {
         }
     }
 
-    /// Lets so many attempts of a queue run at once from now on; `None` is what the configuration says.
+    /// Stores the concurrency limit of a queue and puts it in force; `None` restores the configured one.
     pub async fn set_concurrency(
         &self,
         queue: QueueName,
@@ -45,7 +45,7 @@ impl QueueSettings {
         Ok(())
     }
 
-    /// Lets attempts of a queue begin so often from now on; `None` is what the configuration says.
+    /// Stores the rate limit of a queue and puts it in force; `None` restores the configured one.
     pub async fn set_rate_limit(
         &self,
         queue: QueueName,

@@ -1,5 +1,5 @@
-//! Who may start how many attempts now: a global limit, one per queue, and shares by weight when
-//! queues compete for the last global slots (stride scheduling: nobody starves).
+//! Concurrency limits: one for the process and one for each queue. When queues compete for the last slots of the
+//! process, stride scheduling shares them by weight, so that no queue starves.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,69 +13,69 @@ pub struct Slots {
     table: Mutex<Table>,
 }
 
-/// Names one queue in a [`Slots`].
+/// Identifies a queue in [`Slots`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueKey(usize);
 
-/// Slots granted to a queue and not yet used; given back when dropped.
+/// Slots that were granted to a queue and are not in use yet. They are released when this is dropped.
 pub struct Permits {
     slots: Arc<Slots>,
     queue: QueueKey,
     count: usize,
 }
 
-/// The right to run one attempt; given back when dropped.
+/// The permission to run one attempt. It is released when this is dropped.
 pub struct Slot {
     slots: Arc<Slots>,
     queue: QueueKey,
-    /// Cleared when the slot was given back together with others.
+    /// False once the slot was released together with others.
     held: bool,
 }
 
 impl Slots {
-    /// So many slots in all.
+    /// Slots with a limit for the whole process.
     pub fn new(max_running: usize) -> Arc<Slots> {
         Arc::new(Slots { table: Mutex::new(Table::new(max_running)) })
     }
 
-    /// Makes room for a queue.
+    /// Adds a queue.
     pub fn add(&self, config: QueueConfig) -> QueueKey {
         self.lock().add(config)
     }
 
-    /// Changes how many attempts of a queue may run at once. Those that run already go on.
+    /// Changes the limit of a queue. Attempts that are running go on.
     pub fn set_limit(&self, queue: QueueKey, limit: usize) {
         let mut table = self.lock();
         table.change(queue, |queue| queue.limit = limit);
         table.grant();
     }
 
-    /// Waits until the queue may start at least one attempt and grants up to `max`. One waiter a
-    /// queue: its dispatcher. Dropping the future withdraws the wish.
+    /// Waits until the queue may start at least one attempt, and returns up to `max` slots. Only the dispatcher of
+    /// the queue may call this. Dropping the future withdraws the request.
     pub async fn acquire(self: &Arc<Self>, queue: QueueKey, max: usize) -> Permits {
-        let wish = Wish { slots: self, queue };
+        let request = Request { slots: self, queue };
         let changed = {
             let mut table = self.lock();
-            table.wish(queue, max);
+            table.request(queue, max);
             table.grant();
             table.queues[queue.0].changed.clone()
         };
         loop {
             let count = self.lock().collect(queue);
             if count > 0 {
-                drop(wish);
+                drop(request);
                 return Permits { slots: self.clone(), queue, count };
             }
             changed.notified().await;
         }
     }
 
-    /// The queue has nothing to start: its unused share goes to the others and is not saved up.
-    pub fn rest(&self, queue: QueueKey) {
-        self.lock().rest(queue);
+    /// Marks a queue as idle: others get its share, and it does not accumulate one.
+    pub fn set_idle(&self, queue: QueueKey) {
+        self.lock().set_idle(queue);
     }
 
-    /// Gives many slots back at once, so that the next claim is a big one.
+    /// Releases many slots at once, so that the next claim is a large one.
     pub fn release_all(&self, slots: impl Iterator<Item = Slot>) {
         let mut table = self.lock();
         for mut slot in slots {
@@ -102,7 +102,7 @@ impl Permits {
         self.count
     }
 
-    /// Uses one.
+    /// Takes one slot.
     pub fn take(&mut self) -> Option<Slot> {
         self.count = self.count.checked_sub(1)?;
         Some(Slot { slots: self.slots.clone(), queue: self.queue, held: true })
@@ -125,13 +125,13 @@ impl Drop for Slot {
     }
 }
 
-/// Withdraws what was wished for and not collected.
-struct Wish<'a> {
+/// Withdraws a request, and what was granted but not collected, when it is dropped.
+struct Request<'a> {
     slots: &'a Slots,
     queue: QueueKey,
 }
 
-impl Drop for Wish<'_> {
+impl Drop for Request<'_> {
     fn drop(&mut self) {
         let mut table = self.slots.lock();
         table.withdraw(self.queue);
@@ -139,17 +139,17 @@ impl Drop for Wish<'_> {
     }
 }
 
-/// A queue of weight 1 moves this far for each slot it gets; one of weight w a w-th of it.
+/// How far a queue of weight 1 advances for each slot. A queue of weight w advances by a w-th of this.
 const STRIDE: u64 = 1 << 16;
 
 struct Table {
     free: usize,
-    /// The furthest place anyone was served at: where a queue begins when nobody competes.
+    /// The highest position at which a slot was granted. A queue starts here when no other queue competes.
     furthest: u64,
     queues: Vec<Queue>,
-    /// Queues that compete (not at rest, not at their own limit), by place.
+    /// Queues that compete, being neither idle nor at their own limit, ordered by position.
     active: BTreeSet<(u64, usize)>,
-    /// Those of them that wait for a grant; the one at the lowest place is next.
+    /// Those of them that wait for slots. The one at the lowest position is next.
     waiting: BTreeSet<(u64, usize)>,
 }
 
@@ -157,11 +157,11 @@ struct Queue {
     limit: usize,
     running: usize,
     stride: u64,
-    place: u64,
-    at_rest: bool,
-    wish: usize,
+    position: u64,
+    idle: bool,
+    requested: usize,
     granted: usize,
-    /// Tells its dispatcher that something was granted.
+    /// Wakes the dispatcher when slots were granted.
     changed: Arc<Notify>,
 }
 
@@ -181,24 +181,24 @@ impl Table {
             limit: config.concurrency.max(1),
             running: 0,
             stride: STRIDE / u64::from(config.weight.clamp(1, 1 << 12)),
-            place: 0,
-            at_rest: true,
-            wish: 0,
+            position: 0,
+            idle: true,
+            requested: 0,
             granted: 0,
             changed: Arc::new(Notify::new()),
         });
         QueueKey(self.queues.len() - 1)
     }
 
-    fn wish(&mut self, queue: QueueKey, max: usize) {
+    fn request(&mut self, queue: QueueKey, max: usize) {
         self.change(queue, |queue| {
-            queue.at_rest = false;
-            queue.wish = max;
+            queue.idle = false;
+            queue.requested = max;
         });
     }
 
-    fn rest(&mut self, queue: QueueKey) {
-        self.change(queue, |queue| queue.at_rest = true);
+    fn set_idle(&mut self, queue: QueueKey) {
+        self.change(queue, |queue| queue.idle = true);
     }
 
     fn release(&mut self, queue: QueueKey, count: usize) {
@@ -206,11 +206,11 @@ impl Table {
         self.change(queue, |queue| queue.running -= count);
     }
 
-    /// Takes what was granted; the rest of the wish is forgotten.
+    /// Takes the granted slots and drops the rest of the request.
     fn collect(&mut self, queue: QueueKey) -> usize {
         let count = std::mem::take(&mut self.queues[queue.0].granted);
         if count > 0 {
-            self.change(queue, |queue| queue.wish = 0);
+            self.change(queue, |queue| queue.requested = 0);
         }
         count
     }
@@ -219,48 +219,49 @@ impl Table {
         let granted = std::mem::take(&mut self.queues[queue.0].granted);
         self.free += granted;
         self.change(queue, |queue| {
-            queue.wish = 0;
+            queue.requested = 0;
             queue.running -= granted;
         });
     }
 
-    /// Hands free slots to the waiting queues: all that is wished for to a queue that waits alone,
-    /// else one at a time to the queue at the lowest place.
+    /// Grants free slots to waiting queues. A queue that waits alone gets all that it requested; otherwise the
+    /// queue at the lowest position gets one slot at a time.
     fn grant(&mut self) {
         while self.free > 0 {
-            let Some(&(place, index)) = self.waiting.first() else { return };
+            let Some(&(position, index)) = self.waiting.first() else { return };
             let alone = self.waiting.len() == 1;
             let queue = &self.queues[index];
-            let room = queue.limit.saturating_sub(queue.running).min(queue.wish - queue.granted);
+            let room =
+                queue.limit.saturating_sub(queue.running).min(queue.requested - queue.granted);
             let count = if alone { room.min(self.free) } else { 1 };
             self.free -= count;
-            self.furthest = self.furthest.max(place);
+            self.furthest = self.furthest.max(position);
             self.change(QueueKey(index), |queue| {
                 queue.granted += count;
                 queue.running += count;
-                queue.place += queue.stride * count as u64;
+                queue.position += queue.stride * count as u64;
                 queue.changed.notify_one();
             });
         }
     }
 
-    /// Changes a queue and keeps the two sets in step with it. A queue that begins to compete does
-    /// so where the others are: what it did not use is not saved up.
+    /// Changes a queue and updates both sets. A queue that begins to compete starts at the position of the
+    /// others, because an unused share is not saved up.
     fn change(&mut self, QueueKey(index): QueueKey, change: impl FnOnce(&mut Queue)) {
         let queue = &mut self.queues[index];
-        let was_active = self.active.remove(&(queue.place, index));
-        self.waiting.remove(&(queue.place, index));
+        let was_active = self.active.remove(&(queue.position, index));
+        self.waiting.remove(&(queue.position, index));
         change(queue);
-        if queue.at_rest || queue.running >= queue.limit {
+        if queue.idle || queue.running >= queue.limit {
             return;
         }
         if !was_active {
-            let others = self.active.first().map_or(self.furthest, |&(place, _)| place);
-            queue.place = queue.place.max(others);
+            let others = self.active.first().map_or(self.furthest, |&(position, _)| position);
+            queue.position = queue.position.max(others);
         }
-        self.active.insert((queue.place, index));
-        if queue.granted < queue.wish {
-            self.waiting.insert((queue.place, index));
+        self.active.insert((queue.position, index));
+        if queue.granted < queue.requested {
+            self.waiting.insert((queue.position, index));
         }
     }
 }
@@ -278,7 +279,7 @@ mod tests {
         let mut starts = vec![0; queues.len()];
         for _ in 0..rounds {
             for queue in queues {
-                table.wish(*queue, 8);
+                table.request(*queue, 8);
             }
             table.grant();
             for (count, queue) in starts.iter_mut().zip(queues) {
@@ -294,10 +295,10 @@ mod tests {
     fn a_queue_alone_gets_all_it_may() {
         let mut table = Table::new(100);
         let queue = table.add(config(64, 1));
-        table.wish(queue, 1_000);
+        table.request(queue, 1_000);
         table.grant();
         assert_eq!(table.collect(queue), 64);
-        table.wish(queue, 1_000);
+        table.request(queue, 1_000);
         table.grant();
         assert_eq!(table.collect(queue), 0);
         table.release(queue, 3);
@@ -310,7 +311,7 @@ mod tests {
         let mut table = Table::new(1);
         let queues = [1, 3, 6].map(|weight| table.add(config(10, weight)));
         for queue in queues {
-            table.wish(queue, 1);
+            table.request(queue, 1);
         }
         let starts = compete(&mut table, &queues, 1_000);
         for (got, share) in starts.iter().zip([100, 300, 600]) {
@@ -331,10 +332,10 @@ mod tests {
     fn a_queue_held_by_its_own_limit_has_saved_up_nothing() {
         let mut table = Table::new(2);
         let (slow, busy) = (table.add(config(1, 1)), table.add(config(10, 1)));
-        table.wish(slow, 1);
+        table.request(slow, 1);
         table.grant();
         assert_eq!(table.collect(slow), 1);
-        table.wish(slow, 1);
+        table.request(slow, 1);
         compete(&mut table, &[busy], 1_000);
         table.withdraw(slow);
         table.release(slow, 1);
@@ -348,10 +349,10 @@ mod tests {
         let slots = Slots::new(100);
         let queue = slots.add(config(10, 1));
         let mut table = slots.lock();
-        table.wish(queue, 1_000);
+        table.request(queue, 1_000);
         table.grant();
         assert_eq!(table.collect(queue), 10);
-        table.wish(queue, 1_000);
+        table.request(queue, 1_000);
         drop(table);
         slots.set_limit(queue, 3);
         let mut table = slots.lock();
@@ -361,14 +362,14 @@ mod tests {
         table.release(queue, 1);
         table.grant();
         assert_eq!(table.collect(queue), 1);
-        table.wish(queue, 1_000);
+        table.request(queue, 1_000);
         drop(table);
         slots.set_limit(queue, 5);
         assert_eq!(slots.lock().collect(queue), 2);
         slots.set_limit(queue, 0);
         let mut table = slots.lock();
         table.release(queue, 5);
-        table.wish(queue, 1);
+        table.request(queue, 1);
         table.grant();
         assert_eq!((table.collect(queue), table.free), (0, 100));
     }
@@ -379,9 +380,9 @@ mod tests {
         let (a, b) = (slots.add(config(1, 1)), slots.add(config(1, 1)));
         let held = slots.acquire(a, 1).await;
         {
-            let wish = slots.acquire(b, 1);
-            tokio::pin!(wish);
-            assert!(futures_util::poll!(wish.as_mut()).is_pending());
+            let request = slots.acquire(b, 1);
+            tokio::pin!(request);
+            assert!(futures_util::poll!(request.as_mut()).is_pending());
             drop(held); // grants the slot to `b`, which leaves without collecting it
         }
         assert_eq!(slots.lock().free, 1);
@@ -395,10 +396,10 @@ mod tests {
         let mut permits = slots.acquire(queue, 64).await;
         let taken: Vec<Slot> = std::iter::from_fn(|| permits.take()).collect();
         assert_eq!(taken.len(), 64);
-        let wish = slots.acquire(queue, 1_024);
-        tokio::pin!(wish);
-        assert!(futures_util::poll!(wish.as_mut()).is_pending());
+        let request = slots.acquire(queue, 1_024);
+        tokio::pin!(request);
+        assert!(futures_util::poll!(request.as_mut()).is_pending());
         slots.release_all(taken.into_iter());
-        assert_eq!(wish.await.count(), 64);
+        assert_eq!(request.await.count(), 64);
     }
 }

@@ -1,38 +1,38 @@
-//! One committed group of events on its way to every subscriber.
+//! A committed group of events on its way to all subscribers.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::job::{Epoch, Event};
 
-/// Events in order, shared by all receivers. Encoded at most once, by whoever needs the text first.
+/// Events in order, shared by all receivers. The first receiver that needs their text encodes them.
 #[derive(Debug)]
 pub struct Batch {
-    /// The life of the store they belong to.
+    /// The epoch of the store that the events belong to.
     pub epoch: Epoch,
-    /// Dense, oldest first, never empty.
+    /// The events in order and without gaps; never empty.
     pub events: Arc<[Event]>,
     encoded: OnceLock<Box<[Box<str>]>>,
 }
 
 impl Batch {
-    /// A batch that nobody has encoded yet.
+    /// A batch that is not encoded yet.
     pub fn new(epoch: Epoch, events: Arc<[Event]>) -> Self {
         Batch { epoch, events, encoded: OnceLock::new() }
     }
 
-    /// Each event's text, in order; `encode` runs once for the whole batch, whoever asks first.
+    /// The encoded events in order. `encode` runs once for the whole batch.
     pub fn encoded(&self, encode: impl Fn(&Event) -> String) -> &[Box<str>] {
         self.encoded.get_or_init(|| {
             self.events.iter().map(|event| encode(event).into_boxed_str()).collect()
         })
     }
 
-    /// The number of the first event.
+    /// The sequence number of the first event.
     pub fn first_seq(&self) -> u64 {
         self.events.first().map_or(0, |event| event.seq)
     }
 
-    /// The number of the last event.
+    /// The sequence number of the last event.
     pub fn last_seq(&self) -> u64 {
         self.events.last().map_or(0, |event| event.seq)
     }

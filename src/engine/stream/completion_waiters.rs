@@ -1,5 +1,5 @@
-//! Who waits for which job to be final: one table, fed from one receiver, so that thousands of
-//! waiters cost an entry each.
+//! The table of callers that wait for jobs to reach a final state. It is fed by one receiver of events, so that
+//! thousands of waiters cost one entry each.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,22 +16,22 @@ use crate::job::{Change, Event, Fact, Job, JobId};
 use crate::store::{Store, StoreError};
 use crate::supervise::{Part, pass};
 
-/// The table of waiters.
-pub struct Finals {
+/// The callers that wait for jobs.
+pub struct CompletionWaiters {
     store: Arc<dyn Store>,
-    /// Nothing will run any more: releases everybody who waits.
+    /// Cancelled when no attempt will run any more: ends all waits.
     attempts_over: CancellationToken,
     waiters: Mutex<HashMap<JobId, (usize, Arc<Notify>)>>,
 }
 
-impl Finals {
-    /// A table in which nobody waits yet.
+impl CompletionWaiters {
+    /// A table without waiters.
     pub fn new(store: Arc<dyn Store>, attempts_over: CancellationToken) -> Self {
-        Finals { store, attempts_over, waiters: Mutex::default() }
+        CompletionWaiters { store, attempts_over, waiters: Mutex::default() }
     }
 
-    /// Waits until the job is final, at most for `bound` and not beyond the end of all work; answers with the job
-    /// as it is then.
+    /// Waits until the job has reached a final state, for at most `bound`. Returns the job as it is then; `None` when
+    /// there is no such job.
     pub async fn wait(&self, id: JobId, bound: Duration) -> Result<Option<Job>, StoreError> {
         let waiter = self.enter(id);
         let wait = async {
@@ -59,7 +59,7 @@ impl Finals {
         let mut waiters = self.lock();
         let entry = waiters.entry(id).or_default();
         entry.0 += 1;
-        Waiter { finals: self, id, news: entry.1.clone() }
+        Waiter { completion_waiters: self, id, news: entry.1.clone() }
     }
 
     fn tell(&self, events: &[Event]) {
@@ -85,16 +85,16 @@ impl Finals {
     }
 }
 
-/// One who waits; leaves the table when dropped.
+/// An entry of the table, which is removed when this is dropped.
 struct Waiter<'a> {
-    finals: &'a Finals,
+    completion_waiters: &'a CompletionWaiters,
     id: JobId,
     news: Arc<Notify>,
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut waiters = self.finals.lock();
+        let mut waiters = self.completion_waiters.lock();
         if let Some((count, _)) = waiters.get_mut(&self.id) {
             *count -= 1;
             if *count == 0 {
@@ -104,20 +104,20 @@ impl Drop for Waiter<'_> {
     }
 }
 
-/// Feeds the table until the channel ends.
-pub async fn run(waiters: Arc<Finals>, mut live: Receiver<Arc<Batch>>) {
+/// Notifies waiters until the channel ends.
+pub async fn run(waiters: Arc<CompletionWaiters>, mut live: Receiver<Arc<Batch>>) {
     loop {
-        pass(Part::Waiters);
+        pass(Part::CompletionWaiters);
         match live.recv().await {
             Ok(batch) => waiters.tell(&batch.events),
-            // The missed news may be anybody's: each waiter looks for itself.
+            // The missed events may concern any waiter: each of them reads its job.
             Err(RecvError::Lagged(_)) => waiters.tell_all(),
             Err(RecvError::Closed) => return waiters.tell_all(),
         }
     }
 }
 
-/// The job that came to its end, or went, with this event.
+/// The job that this event ended or deleted.
 fn ended_job(event: &Event) -> Option<JobId> {
     match &event.fact {
         Fact::Job { id, state, change, .. } => {

@@ -1,5 +1,5 @@
-//! The only sender of committed events: takes them from the store in order, mends what the bounded
-//! channel dropped from the stored log, and ends the channel only when the last event is out.
+//! The only sender of committed events. It receives them from the store in order, reads those that the bounded
+//! channel dropped from the log, and closes the channel when the last event is sent.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,16 +14,16 @@ use crate::job::{Cursor, Event};
 use crate::store::{Events, Store};
 use crate::supervise::{Part, pass};
 
-/// Batches the store may be ahead of the pump before it drops some.
+/// How many batches the store may be ahead of the pump before it drops some.
 pub const FOLLOW: usize = 512;
-/// Events read from the log at once when mending.
+/// How many events one read of the log may return.
 const MEND: usize = 1_024;
-/// How long the channel may be silent before the pump asks whether something was dropped.
+/// After this time without events the pump checks whether any were dropped.
 const SILENCE: Duration = Duration::from_secs(1);
-/// The wait before the log is asked again when it could not be read.
+/// The wait before the log is read again after an error.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The sending half, as long as there is more to come.
+/// The sending half of the channel of committed events, until the channel is closed.
 pub struct Live(Mutex<Option<broadcast::Sender<Arc<Batch>>>>);
 
 impl Live {
@@ -31,7 +31,7 @@ impl Live {
         Live(Mutex::new(Some(broadcast::Sender::new(capacity.max(1)))))
     }
 
-    /// A receiver of what comes from now on; after the end one that sees the end at once.
+    /// A receiver of all events from now on. After the end of the channel it is closed from the start.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Batch>> {
         match &*self.lock() {
             Some(sender) => sender.subscribe(),
@@ -39,14 +39,14 @@ impl Live {
         }
     }
 
-    /// Ends the channel: receivers drain what is in it and then see the end.
+    /// Closes the channel. Receivers get what is in it and then see the end.
     pub fn end(&self) {
         self.lock().take();
     }
 
     fn send(&self, batch: Batch) {
         if let Some(sender) = &*self.lock() {
-            // An error means that nobody listens: nothing is lost, the log has it all.
+            // An error means that there are no receivers. Nothing is lost: the log has every event.
             let _ = sender.send(Arc::new(batch));
         }
     }
@@ -60,14 +60,14 @@ impl Live {
 pub struct EventPump {
     pub store: Arc<dyn Store>,
     pub live: Arc<Live>,
-    /// Is cancelled once the store gets no more events: the pump sends the rest and ends.
+    /// Cancelled when the store gets no more events: the pump sends the rest and ends.
     pub no_more_events: CancellationToken,
-    /// The last event that was sent; the next one follows it.
+    /// The position of the last event that was sent.
     pub sent: Cursor,
 }
 
 impl EventPump {
-    /// Sends events until the last one is out, or until the store has closed.
+    /// Sends events until the last one is sent or the store is closed.
     pub async fn run(mut self, mut followed: mpsc::Receiver<Arc<[Event]>>) {
         loop {
             pass(Part::EventPump);
@@ -85,7 +85,7 @@ impl EventPump {
         self.live.end();
     }
 
-    /// Sends a batch, after what is missing before it and without what is already out.
+    /// Sends a batch: first the events that are missing before it, and none that were sent already.
     async fn take(&mut self, events: Arc<[Event]>) {
         let Some(first) = events.first().map(|event| event.seq) else { return };
         if first > self.sent.seq + 1 {
@@ -99,7 +99,7 @@ impl EventPump {
         }
     }
 
-    /// Sends the stored events up to `to`.
+    /// Reads the events up to `to` from the log and sends them.
     async fn mend(&mut self, to: u64) {
         while self.sent.seq < to {
             match self.store.events(self.sent, MEND).await {
@@ -117,7 +117,7 @@ impl EventPump {
                     warn!(%error, "the event log cannot be read: trying again");
                     tokio::select! {
                         () = sleep(PAUSE) => {}
-                        // The stop is bounded; what is missing is in the log.
+                        // The stop does not wait for this; the missing events are in the log.
                         () = self.no_more_events.cancelled() => return,
                     }
                 }

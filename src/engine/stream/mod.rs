@@ -1,4 +1,4 @@
-//! From the store's log to everyone who follows it.
+//! Passes committed events from the store to all subscribers, and counts the subscribers.
 
 pub mod batch;
 pub mod completion_waiters;

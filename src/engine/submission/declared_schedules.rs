@@ -1,4 +1,4 @@
-//! Makes the stored schedules those that the configuration declares.
+//! Stores the schedules that the configuration declares.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::store::{ScheduleCommand, Store, StoreError};
 pub struct DeclaredSchedules {
     pub store: Arc<dyn Store>,
     pub config: Arc<EngineConfig>,
-    /// Ends the tries.
+    /// Ends the retries.
     pub end: CancellationToken,
 }
 
 impl DeclaredSchedules {
-    /// Stores the declared schedules, removes those that are no longer declared, and leaves all others alone.
-    /// Tries until the store takes them: before that nothing is due.
+    /// Stores the declared schedules, deletes those that are no longer declared, and leaves all others alone.
+    /// Retries until the store accepts them, because nothing is due before that.
     pub async fn store(&self) {
         let pause = self.config.poll_interval;
         let mut retry = RetryLog::new("setting the schedules of the configuration", pause, pause);

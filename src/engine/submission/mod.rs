@@ -1,5 +1,5 @@
-//! A submission as people and programs write it, parsed once into a [`NewJob`]. Shared by JSON, forms
-//! and the command line.
+//! A job as people and programs submit it, parsed once into a [`NewJob`]. The JSON API, the forms and the command
+//! line share it.
 
 pub(super) mod declared_schedules;
 pub mod schedule;
@@ -14,51 +14,51 @@ use crate::job::{
     Spec, Start, Tag, Time, optional_object,
 };
 
-/// One job as submitted. Only `kind` is required.
+/// A job as submitted. Only `kind` is required.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
-    /// Names the handler.
+    /// The kind, which selects the handler.
     pub kind: String,
-    /// The handler's input; `null` when left out.
+    /// The input of the handler; `null` by default.
     pub payload: Option<Box<RawValue>>,
-    /// Where it waits; `default` when left out.
+    /// The queue; `default` by default.
     pub queue: Option<String>,
-    /// -32768 to 32767, higher first; 0 when left out.
+    /// The priority from -32768 to 32767; jobs with higher numbers run first. 0 by default.
     pub priority: Option<i64>,
-    /// Not before this many milliseconds from now. Excludes `run_at`.
+    /// The delay before the job is due, in milliseconds. Cannot be combined with `run_at`.
     pub delay_ms: Option<u64>,
-    /// Not before this moment, RFC 3339. Excludes `delay_ms`.
+    /// When the job is due, as an RFC 3339 timestamp. Cannot be combined with `delay_ms`.
     pub run_at: Option<String>,
-    /// Attempts in all, 1 to 1000; 10 when left out.
+    /// The most attempts, from 1 to 1000; 10 by default.
     pub max_attempts: Option<u64>,
-    /// Waits between attempts; 1 s doubling up to 1 h when left out.
+    /// The backoff between attempts; by default 1 s, doubling up to 1 h.
     #[serde(default, deserialize_with = "optional_object")]
     pub backoff: Option<BackoffFields>,
-    /// The longest one attempt may run, in milliseconds.
+    /// The timeout of one attempt, in milliseconds.
     pub timeout_ms: Option<u64>,
-    /// Two submissions with the same key are one job.
+    /// Submissions with the same key create only one job.
     pub idempotency_key: Option<String>,
-    /// Labels to find the job by.
+    /// Tags by which the job can be found.
     pub tags: Option<Vec<String>>,
 }
 
-/// The waits between attempts, as submitted.
+/// The backoff between attempts, as submitted.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackoffFields {
-    /// The bound of the first wait, in milliseconds.
+    /// The upper bound of the first delay, in milliseconds.
     pub base_ms: Option<u64>,
-    /// The bound of every wait, in milliseconds.
+    /// The upper bound of all delays, in milliseconds.
     pub cap_ms: Option<u64>,
 }
 
-/// A field that is not acceptable.
+/// An invalid field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// The field's name in the API.
+    /// The name of the field in the API.
     pub field: &'static str,
-    /// What was wrong and what is accepted.
+    /// What is wrong, and what is accepted.
     pub message: String,
 }
 
@@ -68,16 +68,16 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 pub const MAX_WAIT_MS: u64 = 7 * DAY_MS;
 /// The longest `delay_ms`: ten years.
 pub const MAX_DELAY_MS: u64 = 3_652 * DAY_MS;
-/// The most attempts a job may ask for.
+/// The largest `max_attempts`.
 pub const MAX_ATTEMPTS: u16 = 1_000;
-/// The most tags of one job.
+/// The most tags of a job.
 pub const MAX_TAGS: usize = 32;
 
 impl Submission {
-    /// Checks every field and makes the job, with a fresh id.
+    /// Validates all fields and creates the job with a new id.
     ///
     /// # Errors
-    /// Every field that is wrong, not only the first.
+    /// All invalid fields, not only the first.
     pub fn into_new_job(self) -> Result<NewJob, Vec<FieldError>> {
         let mut errors = Vec::new();
         let kind = errors.name("kind", Kind::parse(&self.kind));
@@ -107,7 +107,7 @@ impl Submission {
     }
 }
 
-/// Collects what is wrong and goes on, so that one answer names every field.
+/// Collects errors, so that one answer names all invalid fields.
 trait Complaints {
     fn add(&mut self, field: &'static str, message: String);
 
@@ -142,7 +142,7 @@ fn tags(given: Vec<String>, errors: &mut Vec<FieldError>) -> Vec<Tag> {
             Err(error) => errors.add("tags", error.to_string()),
         }
         if errors.len() > MAX_TAGS {
-            break; // enough to see what is wrong; the answer stays short
+            break; // one message is enough, and the answer stays short
         }
     }
     tags
@@ -167,7 +167,7 @@ fn start(delay_ms: Option<u64>, run_at: Option<&str>, errors: &mut Vec<FieldErro
     }
 }
 
-/// What is left out is the default, bent where the given half would contradict it.
+/// A missing bound gets its default, adjusted so that it does not contradict the given one.
 fn retry(
     max_attempts: Option<u64>,
     backoff: BackoffFields,

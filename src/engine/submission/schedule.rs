@@ -1,5 +1,4 @@
-//! Cron entries: the verbs, how one is written by people and programs, and those that the configuration
-//! declares.
+//! A schedule as people and programs submit it, and the verbs of schedules.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,44 +14,44 @@ use crate::store::{ScheduleCommand, ScheduleError};
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleSubmission {
-    /// When it is due: a cron pattern or `every 15m`; see [`Cron`].
+    /// When it is due: a cron pattern, or an interval such as `every 15m`; see [`Cron`].
     pub cron: String,
-    /// The zone that the pattern is read in; UTC when left out.
+    /// The time zone of the pattern; UTC by default.
     pub zone: Option<String>,
     /// The kind of its jobs.
     pub kind: String,
-    /// Their payload; `null` when left out.
+    /// The payload of its jobs; `null` by default.
     pub payload: Option<Box<RawValue>>,
-    /// Their queue; `default` when left out.
+    /// The queue of its jobs; `default` by default.
     pub queue: Option<String>,
-    /// Their priority, as in [`Submission::priority`].
+    /// The priority of its jobs, as in [`Submission::priority`].
     pub priority: Option<i64>,
-    /// Attempts in all, as in [`Submission::max_attempts`].
+    /// The most attempts of each job, as in [`Submission::max_attempts`].
     pub max_attempts: Option<u64>,
-    /// Waits between attempts.
+    /// The backoff between attempts.
     #[serde(default, deserialize_with = "optional_object")]
     pub backoff: Option<BackoffFields>,
-    /// The longest one attempt may run, in milliseconds.
+    /// The timeout of one attempt, in milliseconds.
     pub timeout_ms: Option<u64>,
-    /// Tags of its jobs, besides `schedule:NAME`.
+    /// The tags of its jobs, besides `schedule:NAME`.
     pub tags: Option<Vec<String>>,
-    /// What happens when the job before is not finished; `allow` when left out.
+    /// What happens when the previous job is not finished; `allow` by default.
     #[serde(default)]
     pub overlap: Overlap,
-    /// A run that would be later than this is skipped, in milliseconds, 1,000 at least; left out, none is.
+    /// Runs that would be later than this are skipped, in milliseconds, at least 1,000; by default none is.
     pub max_late_ms: Option<u64>,
 }
 
-/// A tag is left for the schedule's own.
+/// One tag less than a job may have, because `schedule:NAME` is added.
 const MAX_TAGS: usize = super::MAX_TAGS - 1;
-/// No run is on time to the millisecond: one that may not be late at all would never be.
+/// The smallest `max_late_ms`. No run is on time to the millisecond, so with less no job would ever be created.
 const LEAST_LATE_MS: u64 = 1_000;
 
 impl ScheduleSubmission {
-    /// Checks every field.
+    /// Validates all fields.
     ///
     /// # Errors
-    /// Every field that is wrong, not only the first.
+    /// All invalid fields, not only the first.
     pub fn into_spec(self, origin: Origin, now: Time) -> Result<ScheduleSpec, Vec<FieldError>> {
         let mut errors = Vec::new();
         let mut add = |field, message| errors.push(FieldError { field, message });
@@ -106,44 +105,44 @@ impl ScheduleSubmission {
 type Answer = Result<Result<Schedule, ScheduleError>, EngineError>;
 
 impl Engine {
-    /// Makes a schedule, or gives it another spec.
+    /// Creates or replaces a schedule.
     ///
     /// # Errors
-    /// An unknown kind or a payload that does not fit, or the store's refusal.
+    /// The kind is unknown, the payload is invalid, or the store failed.
     pub async fn set_schedule(&self, name: ScheduleName, spec: ScheduleSpec) -> Answer {
-        self.inner.check(&spec.labels.kind, &spec.spec.payload)?;
+        self.check(&spec.labels.kind, &spec.spec.payload)?;
         self.command(ScheduleCommand::Set(name, Box::new(spec))).await
     }
 
-    /// Removes a schedule; its jobs stay.
+    /// Deletes a schedule; its jobs stay.
     pub async fn delete_schedule(&self, name: ScheduleName) -> Answer {
         self.command(ScheduleCommand::Delete(name, Origin::Api)).await
     }
 
-    /// Holds a schedule back.
+    /// Pauses a schedule.
     pub async fn pause_schedule(&self, name: ScheduleName) -> Answer {
         self.command(ScheduleCommand::Pause(name)).await
     }
 
-    /// Lets a schedule go on.
+    /// Resumes a schedule.
     pub async fn resume_schedule(&self, name: ScheduleName) -> Answer {
         self.command(ScheduleCommand::Resume(name)).await
     }
 
-    /// Enqueues a schedule's job now.
+    /// Enqueues a job of a schedule now.
     pub async fn fire_schedule(&self, name: ScheduleName) -> Answer {
         self.command(ScheduleCommand::Fire(name)).await
     }
 
-    /// Every schedule, by name, and the place in the log they were read at.
+    /// All schedules ordered by name, and the position in the log at which they were read.
     pub async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), EngineError> {
-        Ok(self.inner.store.schedules().await?)
+        Ok(self.parts.store.schedules().await?)
     }
 
     async fn command(&self, command: ScheduleCommand) -> Answer {
-        let answer = self.inner.store.schedule(command).await?;
+        let answer = self.parts.store.schedule(command).await?;
         if let Ok(schedule) = &answer {
-            self.inner.dispatchers.ensure(std::iter::once(&schedule.spec.labels.queue));
+            self.parts.dispatchers.ensure(std::iter::once(&schedule.spec.labels.queue));
         }
         Ok(answer)
     }

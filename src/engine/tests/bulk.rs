@@ -173,3 +173,62 @@ async fn what_cannot_be_counted_without_a_scan_is_counted_at_least() {
     assert_eq!(count("kind:work queue:none").await, Count::Exactly(0));
     assert_eq!(shop.engine.bulk_count(&Target::Jobs(vec![])).await.unwrap(), Count::Exactly(0));
 }
+
+/// A shop with two groups of dead jobs, 3 and 2, and the ids of the groups in that order.
+async fn two_failures(controls: usize) -> (Arc<Faulty>, Shop, [String; 2]) {
+    let store = Faulty::new(memory());
+    store.controls.forget_permits(1_000 - controls);
+    let mut registry = one(|_: Context, ()| async { Err::<(), _>("no such user") });
+    add(&mut registry, "other", |_: Context, ()| async { Err::<(), _>("no answer") });
+    let shop = open_on(store.clone(), registry, quick());
+    for kind in ["work", "work", "work", "other", "other"] {
+        shop.run(once(job(kind, "default"))).await;
+    }
+    let known = async {
+        loop {
+            let list = shop.engine.failures(9);
+            let of = |kind: &str, dead| {
+                let mut groups = list.groups.iter();
+                groups.find(|group| group.kind.as_str() == kind && group.dead == dead)
+            };
+            if let (Some(work), Some(other)) = (of("work", 3), of("other", 2)) {
+                return [work.id.clone(), other.id.clone()];
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let groups = timeout(BOUND, known).await.expect("the failures are seen");
+    (store, shop, groups)
+}
+
+#[tokio::test]
+async fn a_run_over_a_group_of_failures_acts_on_its_jobs_only() {
+    let (_, shop, [work, other]) = two_failures(1_000).await;
+    let target = Target::FailureGroup(work);
+    assert_eq!(shop.engine.bulk_count(&target).await.unwrap(), Count::Exactly(3));
+    let report = shop.engine.bulk_within(Action::Delete, target, BOUND).await.unwrap();
+    assert_eq!((end(&report), report.progress.done), (Some(&End::Finished), 3));
+    let stats = shop.engine.stats().await.unwrap();
+    assert_eq!(stats.states[&State::Discarded], 2);
+    assert_eq!(shop.engine.failure_members(&other, None, 9).0.len(), 2);
+    let nowhere = Target::FailureGroup("not a group".into());
+    let report = shop.engine.bulk_within(Action::Delete, nowhere, BOUND).await.unwrap();
+    assert_eq!((end(&report), report.progress.done), (Some(&End::Finished), 0));
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_fit_into_its_time_is_stopped() {
+    let (store, shop, _) = two_failures(0).await;
+    shop.engine.enqueue((0..500).map(|_| later()).collect()).await.unwrap();
+    let bounded = shop.engine.bulk_within(Action::Delete, everything(), Duration::from_millis(1));
+    let unblock = async {
+        asked(&store, 1).await;
+        let run = shop.engine.bulk_reports()[0].id;
+        let run = shop.engine.parts.bulks.find(run).unwrap();
+        timeout(BOUND, run.stop.cancelled()).await.expect("its time ends");
+        store.controls.add_permits(9);
+    };
+    let (report, ()) = tokio::join!(bounded, unblock);
+    let report = report.unwrap();
+    assert_eq!((end(&report), report.progress.done), (Some(&End::Stopped), 200));
+}

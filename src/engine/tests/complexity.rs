@@ -97,7 +97,7 @@ async fn a_job_of_an_older_version_runs_and_is_controlled_whatever_its_payload()
     let mut old = with(nested(200_000));
     Arc::get_mut(&mut old.spec).unwrap().retry.max_attempts = 1;
     let id = old.id;
-    shop.engine.inner.store.enqueue(vec![old]).await.unwrap();
+    shop.engine.parts.store.enqueue(vec![old]).await.unwrap();
     let job = shop.finish(id).await;
     assert_eq!(job.status.state, State::Discarded);
     assert!(job.last_failure().unwrap().message.contains("recursion limit"));

@@ -227,7 +227,7 @@ async fn a_lost_lease_ends_its_handler_and_reports_nothing() {
     shop.started(id).await;
     store.lost.store(1, Ordering::SeqCst);
     timeout(BOUND, stopped.notified()).await.expect("the handler hears of it");
-    timeout(BOUND, shop.engine.inner.leases.emptied()).await.unwrap();
+    timeout(BOUND, shop.engine.parts.leases.emptied()).await.unwrap();
     assert!(store.calls.lock().unwrap().is_empty());
     assert_eq!(shop.engine.job(id).await.unwrap().0.unwrap().status.state, State::Running);
 }
@@ -252,7 +252,7 @@ async fn a_long_attempt_keeps_its_lease_by_heartbeats() {
     later.start = Start::After(Duration::from_millis(300));
     let later = once(later);
     let id = later.id;
-    shop.engine.inner.store.enqueue(vec![later]).await.unwrap();
+    shop.engine.parts.store.enqueue(vec![later]).await.unwrap();
     shop.finish(id).await;
     go.notify_one();
     assert_eq!(ends(&shop.finish(long).await), ["completed"]);

@@ -138,9 +138,12 @@ async fn a_job_that_waits_for_its_queues_rate_says_so() {
     shop.engine.enqueue(jobs.to_vec()).await.unwrap();
     shop.finish(first).await;
     let waits = shop.engine.job(second).await.unwrap().0.unwrap();
-    let why = shop.engine.why(&waits).await.unwrap().unwrap();
+    let why = shop.engine.wait_reason(&waits).await.unwrap().unwrap();
     assert_eq!((why.code(), why.ahead()), ("rate_reached", Some(0)));
-    assert!(why.to_string().starts_with("Queue paced starts 1/1h at most, and has: "), "{why}");
+    assert!(
+        why.to_string().starts_with("Queue paced is limited to 1 start per hour. Next start: "),
+        "{why}"
+    );
 }
 
 #[tokio::test]
@@ -160,14 +163,17 @@ async fn a_rate_set_at_run_time_is_in_force_at_once_and_after_a_restart() {
     shop.engine.set_rate_limit(name.clone(), Some(RateRule::Limit(hourly(2)))).await.unwrap();
     shop.finish(ids[1]).await;
     let waits = shop.engine.job(ids[2]).await.unwrap().0.unwrap();
-    let why = shop.engine.why(&waits).await.unwrap().unwrap();
-    assert!(why.to_string().starts_with("Queue paced starts 2/1h at most, and has: "), "{why}");
+    let why = shop.engine.wait_reason(&waits).await.unwrap().unwrap();
+    assert!(
+        why.to_string().starts_with("Queue paced is limited to 2 starts per hour. Next start: "),
+        "{why}"
+    );
 
     // In the next process they count as well, by the rate that was set.
     let next = open_on(store.restarted(), registry(), config());
     let reached = async |id: JobId| {
         let job = next.engine.job(id).await.unwrap().0.unwrap();
-        let why = next.engine.why(&job).await.unwrap();
+        let why = next.engine.wait_reason(&job).await.unwrap();
         why.filter(|why| why.code() == "rate_reached").map(|why| why.to_string())
     };
     let waits = async {

@@ -144,7 +144,7 @@ async fn nothing_is_started_after_the_stop_began_but_jobs_are_still_accepted() {
         engine.enqueue(vec![queue]).await.unwrap();
         accepted.send(id).unwrap();
     };
-    let store = shop.engine.inner.store.clone();
+    let store = shop.engine.parts.store.clone();
     let bounds = bounds();
     let drained = shop.engine.drain(&bounds);
     let (_, drained) = tokio::join!(request, drained);

@@ -2,11 +2,10 @@
 //! argument is one element of the vector, whatever its characters.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -15,86 +14,20 @@ use crate::engine::{Context, Handler};
 use crate::job::Outcome;
 use crate::job::shorten::truncated;
 
-/// How long children that outlive the process may go on writing before they are killed, and how long
-/// what is left in the pipes is read after that.
-pub const LINGER: Duration = Duration::from_millis(500);
-
+mod arguments;
 pub(crate) mod children;
 mod output;
 mod process;
+mod settings;
 mod template;
 #[cfg(test)]
 mod tests;
 
-pub use template::Template;
+pub use settings::{LINGER, Program, Settings, Stdin};
+pub use template::{Dashes, Template};
 
 pub(super) const ABOUT: &str =
     "Runs a program declared in the configuration; its exit code decides, its output is the log.";
-
-/// What the `command` kind is told.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Between SIGTERM and SIGKILL when an attempt is to end; with [`LINGER`] it must fit into the
-    /// engine's `handler_grace`.
-    pub kill_grace: Duration,
-    /// Bytes of one line of output that are kept.
-    pub max_line: usize,
-    /// What can be run, by name.
-    pub programs: BTreeMap<String, Program>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            kill_grace: Duration::from_secs(1),
-            max_line: 8 * 1_024,
-            programs: BTreeMap::new(),
-        }
-    }
-}
-
-/// One declared program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
-    /// An absolute path, or a name to be found in `PATH`.
-    pub program: String,
-    /// Its arguments; placeholders are filled from the payload.
-    pub args: Vec<Template>,
-    /// Its environment, besides `PATH`, `HOME`, `LANG` and what names the job.
-    pub env: BTreeMap<String, String>,
-    /// Where it runs; the server's own directory when not given.
-    pub cwd: Option<PathBuf>,
-    /// What it reads.
-    pub stdin: Stdin,
-    /// Exit codes that say: no attempt can succeed.
-    pub discard_codes: Vec<i32>,
-    /// Lines of output kept as they come; of later ones only the last hundred.
-    pub max_output_lines: usize,
-    /// Whether a value may make its argument look like an option.
-    pub dashes: Dashes,
-}
-
-/// What a program finds on its standard input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stdin {
-    /// Nothing.
-    #[default]
-    Empty,
-    /// The job's payload as JSON.
-    Payload,
-}
-
-/// Whether an argument that begins with a placeholder may begin with `-` once it is filled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dashes {
-    /// No: a submitter could pass options that the operator did not mean to offer.
-    #[default]
-    Refuse,
-    /// Yes: the program is known to treat it as data.
-    Allow,
-}
 
 /// The payload of a `command` job.
 #[derive(Debug, Deserialize)]
@@ -165,7 +98,7 @@ impl Handler<Payload> for Command {
             Ok(program) => program,
             Err(error) => return discard(error),
         };
-        let args = match template::fill(program, &payload.args) {
+        let args = match arguments::fill(program, &payload.args) {
             Ok(args) => args,
             Err(error) => return discard(error),
         };

@@ -4,14 +4,24 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-
-use super::{Dashes, Program, Stdin};
 
 /// One argument as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
+}
+
+/// Whether an argument that begins with a placeholder may begin with `-` once it is filled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dashes {
+    /// No: a submitter could pass options that the operator did not mean to offer.
+    #[default]
+    Refuse,
+    /// Yes: the program is known to treat it as data.
+    Allow,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +39,11 @@ impl Template {
         })
     }
 
-    fn fill(
+    /// The argument, with a value in the place of each placeholder.
+    ///
+    /// # Errors
+    /// Which value is missing or cannot be used.
+    pub(super) fn fill(
         &self,
         values: &BTreeMap<String, Box<RawValue>>,
         dashes: Dashes,
@@ -51,29 +65,6 @@ impl Template {
             (Some(_) | None, Dashes::Refuse | Dashes::Allow) => Ok(argument),
         }
     }
-}
-
-/// The declared arguments, filled.
-///
-/// # Errors
-/// Which value is missing, unknown or of the wrong type.
-pub(super) fn fill(
-    program: &Program,
-    values: &BTreeMap<String, Box<RawValue>>,
-) -> Result<Vec<String>, String> {
-    let known: Vec<&str> = program.args.iter().flat_map(Template::keys).collect();
-    let unknown = values.keys().find(|key| !known.contains(&key.as_str()));
-    match (unknown, program.stdin) {
-        (Some(key), Stdin::Empty) => {
-            return Err(format!(
-                "args: {key:?} is not a placeholder of this command; it has: {}",
-                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-            ));
-        }
-        // The program reads the whole payload: more than the placeholders may be meant for it.
-        (Some(_), Stdin::Payload) | (None, Stdin::Empty | Stdin::Payload) => {}
-    }
-    program.args.iter().map(|template| template.fill(values, program.dashes)).collect()
 }
 
 /// A string's text, or a number or boolean as it was typed.

@@ -2,6 +2,7 @@
 //! them. `sh` appears as the declared program of a test only; the handler never uses one.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::handlers::testing::{context, discarded, result, retried, run};

@@ -7,19 +7,23 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, redirect};
 use tracing::warn;
 
-use super::guard::{Checked, Guard, Refused, Resolver, Rule};
+use super::guard::{Checked, Guard, Refused, Resolver};
 use super::{discard, retry};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Context, Handler};
 use crate::job::Outcome;
 
+mod error_text;
 mod reply;
 mod request;
+mod settings;
 mod signer;
 #[cfg(test)]
 mod tests;
 
+use error_text::describe;
 use request::Payload;
+pub use settings::Settings;
 pub use signer::Signer;
 
 pub(super) const ABOUT: &str = "Sends an HTTP request: success is 2xx; 408, 425, 429 and 5xx are \
@@ -42,33 +46,6 @@ pub(super) const SCHEMA: &str = r#"{
       "maximum": 18446744073709551615, "description": "How long the request may take in all."}
   }
 }"#;
-
-/// What the `http` kind is told.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// How long one request may take in all, when the payload does not say.
-    pub timeout: Duration,
-    /// Bytes of the answer's body that are kept; the rest is not read.
-    pub max_body: usize,
-    /// The longest wait that a `Retry-After` may ask for.
-    pub max_retry_after: Duration,
-    /// Signs every request, when there is one.
-    pub signer: Option<Signer>,
-    /// Addresses that are not public and may be reached all the same.
-    pub allow: Vec<Rule>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            timeout: Duration::from_secs(30),
-            max_body: 64 * 1_024,
-            max_retry_after: Duration::from_secs(3_600),
-            signer: None,
-            allow: Vec::new(),
-        }
-    }
-}
 
 /// The handler of `http`.
 pub struct Http {
@@ -163,18 +140,4 @@ fn failed(error: reqwest::Error) -> Outcome {
         cause = inner.source();
     }
     retry(describe(error))
-}
-
-/// An error with its causes, which reqwest's own words hide, and without the URL, whose query may hold a
-/// secret and which the payload shows anyway.
-fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

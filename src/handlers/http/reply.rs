@@ -9,7 +9,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::Settings;
+use super::{Settings, error_text};
 use crate::handlers::{discard, done, retry};
 use crate::job::shorten::truncated;
 use crate::job::{Outcome, Time};
@@ -33,7 +33,7 @@ pub(super) async fn outcome(
         let body = match read(&mut response, settings.max_body).await {
             Ok(body) => body,
             Err(error) => {
-                return retry(format!("the answer broke off: {}", super::describe(error)));
+                return retry(format!("the answer broke off: {}", error_text::describe(error)));
             }
         };
         let mut result = json!({

@@ -37,10 +37,10 @@ struct FailureGroupView {
 }
 
 /// Lists the groups of discarded and retrying jobs, the one with the latest failure first: `{"groups", "total",
-/// "counting", "beyond", "cursor"}`. A group is
-/// `{"id","kind","class","pattern","message","example","dead","retrying","first_at", "last_at","minutes","hours"}`;
-/// `minutes` and `hours` are the numbers of failed attempts in each, the current one last. `counting` is true while
-/// jobs that failed before the start of the server are still being counted.
+/// "counting", "beyond", "cursor"}`. A group is `{"id", "kind", "class", "pattern", "message", "example", "dead",
+/// "retrying", "first_at", "last_at", "minutes", "hours"}`; `minutes` and `hours` are the numbers of failed attempts in
+/// each, the current one last. `counting` is true while jobs that failed before the start of the server are still being
+/// counted.
 pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let limit = limit_query(query.as_deref(), 50, 500)?;
     let cursor = Displayed(api.engine.head());

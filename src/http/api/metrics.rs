@@ -112,7 +112,7 @@ impl Scrape {
     }
 
     fn work(&mut self, engine: &Engine) {
-        let events = engine.told().into_iter();
+        let events = engine.event_counts().into_iter();
         let events = events.map(|(kind, n)| (vec![("type", kind.to_string())], n)).collect();
         let help = "Events committed since the start of the process, by type.";
         self.0.push(Metric { name: "cortado_events", help, values: Values::Counter(events) });

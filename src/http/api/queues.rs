@@ -30,10 +30,9 @@ struct RateLimitBody {
     rate_limit: Option<RateRule>,
 }
 
-/// Lists the known queues: `{"queues":
-/// [{"name","paused","concurrency","weight","rate_limit"?,"states","waiting_since"}], "cursor"}`. `concurrency` is how
-/// many attempts may run at once, `rate_limit` how many may start in a period (`100/1m`), and `waiting_since` is when
-/// the job that has waited longest became available.
+/// Lists the known queues: `{"queues", "cursor"}`. A queue is `{"name", "paused", "concurrency", "weight", "rate_limit"?,
+/// "states", "waiting_since"}`. `concurrency` is how many attempts may run at once, `rate_limit` how many may start in a
+/// period (`100/1m`), and `waiting_since` is when the job that has waited longest became available.
 pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let queues = queue_views(&stats, api.engine.config());

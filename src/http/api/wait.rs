@@ -25,7 +25,7 @@ pub async fn get(
     let (job, cursor) = until_final(&api, id, wait).await?;
     let is_complete = wait.is_zero() || job.status.state.is_final();
     let status = if is_complete { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let why = api.engine.why(&job).await?;
+    let why = api.engine.wait_reason(&job).await?;
     let answer = off_runtime(job.json_bytes(), || {
         json(&JobView::of(&job).with_wait_reason(why.as_ref()).at(cursor))
     });

@@ -149,8 +149,8 @@ impl Printer {
         }
     }
 
-    /// Returns a blank line at intervals, so that a client notices a dead connection. In plain text there is no blank
-    /// line that is not a line of the log, so none is sent.
+    /// Returns a blank line at intervals, so that a client notices a dead connection. Plain text has no heartbeat, since a
+    /// blank line would be a line of the log.
     async fn heartbeat(&self, every: Duration) -> String {
         match self.format {
             LogFormat::Text => std::future::pending().await,

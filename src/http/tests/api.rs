@@ -321,7 +321,7 @@ async fn a_waiting_job_says_why_it_is_not_running_and_a_finished_one_says_nothin
     assert_eq!(server.post("/api/v1/queues/mail/pause", "").await.status, 204);
     assert_eq!(server.post(&format!("{path}/retry"), "").await.status, 200);
     let expected = json!({"code": "queue_paused",
-        "text": "Queue mail is paused: nothing starts until it is resumed."});
+        "text": "Queue mail is paused. No job starts until it is resumed."});
     assert_eq!(why(&server.get(&path).await.json()), expected);
     server.post("/api/v1/queues/mail/resume", "").await;
     let done = server.get(&format!("{path}?wait=20s")).await.json();

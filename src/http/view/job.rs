@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::encode::{Displayed, millis, to_json};
 use super::event::{ChangeView, FailureView, LineView, ProgressView};
-use crate::engine::Why;
+use crate::engine::WaitReason;
 use crate::job::{
     AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, LogLine, Moment,
     QueueName, State, Status, Tag, Time,
@@ -102,7 +102,7 @@ struct WhyView {
 }
 
 impl WhyView {
-    fn of(why: &Why) -> Self {
+    fn of(why: &WaitReason) -> Self {
         WhyView { code: why.code(), text: why.to_string(), ahead: why.ahead() }
     }
 }
@@ -136,7 +136,7 @@ impl<'a> JobView<'a> {
     }
 
     /// Adds the reason why it is waiting.
-    pub fn with_wait_reason(self, why: Option<&Why>) -> Self {
+    pub fn with_wait_reason(self, why: Option<&WaitReason>) -> Self {
         JobView { why: why.map(WhyView::of), ..self }
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::encode::{Displayed, to_json};
 use super::series::{LatencyView, PointView, RatesView, SecondView};
-use crate::engine::{EngineConfig, Pulse, Stats};
+use crate::engine::{EngineConfig, LiveStats, Stats};
 use crate::job::{Cursor, RateLimit, State, Time};
 
 /// Job counts by state.
@@ -71,7 +71,7 @@ pub(crate) fn stats_view<'a>(stats: &'a Stats, config: &EngineConfig) -> StatsVi
 /// Writes a `stats` message. It has the fields of `GET /api/v1/stats` without `store`; the rates `per_second`;
 /// `wait_ms` and `run_ms` as `{"p50","p95","p99"}` over the last seconds, null when there is nothing to measure; and
 /// `second`, the last whole second. Queues also have `per_second` and `second`.
-pub(crate) fn stats_message(pulse: &Pulse, config: &EngineConfig) -> String {
+pub(crate) fn stats_message(pulse: &LiveStats, config: &EngineConfig) -> String {
     let mut stats = stats_view(&pulse.stats, config);
     for (queue, name) in stats.queues.iter_mut().zip(pulse.stats.queues.keys()) {
         let recent = pulse.queues.get(name);

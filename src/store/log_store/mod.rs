@@ -1,18 +1,17 @@
-//! The durable store on sled. The journal is the truth: one committer thread applies commands to an
+//! The durable store over any log. The journal is the truth: one committer thread applies commands to an
 //! in-memory index in groups; each group's events are appended to the journal in packed chunks and synced,
 //! and only then answered.
 //! Finished jobs move to packed runs (`archive`). See docs/store-format.md for the bytes.
 
 mod archive;
-pub(super) mod commit;
+mod commit;
 mod journal;
 mod read;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod verify;
 
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
@@ -21,9 +20,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub use self::commit::recover::empty_store;
+pub use self::commit::tuning::Tuning;
 pub use self::verify::{Problem, Report, verify};
+use super::log::Log;
 use super::search::Budget;
-use super::sled::faults::Faults;
 use super::{
     Claim, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits, Note, Page,
     Piece, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage,
@@ -32,10 +33,10 @@ use super::{
 use crate::clock::Clock;
 use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
 use crate::supervise::{Failures, Part};
-use commit::committer::{Change, Command};
-use commit::group::Core;
+use commit::command::{Change, Command};
+use commit::core::Core;
 use commit::index::Index;
-use commit::shared::{Shared, Tuning};
+use commit::shared::Shared;
 use commit::verbs::{Claimed, Taken};
 use read::pool::{Class, Readers};
 pub use snapshot::builder::Builder;
@@ -46,15 +47,15 @@ const WAITING_COMMANDS: usize = 16_384;
 /// How often a read looks again when the job moved under it.
 const LOOKS: usize = 8;
 
-/// Hands out everything in a directory that no server uses, piece by piece, and changes nothing.
+/// Hands out everything in a log that no server uses, piece by piece, and changes nothing.
 ///
 /// # Errors
 /// What cannot be read, or what `take` answers.
 pub fn read_out<E: From<StoreError>>(
-    dir: &Path,
+    log: Box<dyn Log>,
     mut take: impl FnMut(Piece) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut walk = Walk::offline(dir)?;
+    let mut walk = Walk::offline(log)?;
     loop {
         let pieces = walk.next()?;
         if pieces.is_empty() {
@@ -64,8 +65,8 @@ pub fn read_out<E: From<StoreError>>(
     }
 }
 
-/// Keeps jobs in a sled database; see the module.
-pub struct SledStore {
+/// Keeps jobs in a log; see the module.
+pub struct LogStore {
     shared: Arc<Shared>,
     readers: Readers,
     /// Taken when the handle is dropped, so that the committer sees the end of its channel.
@@ -78,29 +79,19 @@ pub struct SledStore {
     failures: Failures,
 }
 
-impl SledStore {
-    /// Opens a data directory, creating it when it is not there, and gives back the leases of the
-    /// process that had it before. Blocks while it reads: call it before the runtime is busy.
+impl LogStore {
+    /// Opens the store in a log and gives back the leases of the process that had it before. Blocks while it reads:
+    /// call it before the runtime is busy.
     ///
     /// # Errors
     /// Says what cannot be read, and where. An unreadable store is left as it is.
     pub fn open(
-        dir: &Path,
-        limits: Limits,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Arc<SledStore>, StoreError> {
-        let tuning = Tuning::of(&limits);
-        Self::open_tuned(dir, limits, clock, tuning, Faults::from_environment()?)
-    }
-
-    fn open_tuned(
-        dir: &Path,
+        log: impl FnOnce() -> Result<Box<dyn Log>, StoreError>,
         limits: Limits,
         clock: Arc<dyn Clock>,
         tuning: Tuning,
-        faults: Faults,
-    ) -> Result<Arc<SledStore>, StoreError> {
-        let core = commit::recover::open(dir, limits, clock, tuning, faults)?;
+    ) -> Result<Arc<LogStore>, StoreError> {
+        let core = commit::recover::open(log, limits, clock, tuning)?;
         let shared = core.shared.clone();
         let failures = Failures::default();
         let readers = Readers::new(&shared.limits, failures.clone());
@@ -120,15 +111,15 @@ impl SledStore {
         });
         let committing = committing.map_err(no_thread)?;
         let (open, end) = std::sync::mpsc::channel();
-        let witness =
-            super::sled::head_file::follow(shared.clone(), end, &failures).map_err(no_thread)?;
+        let recording =
+            commit::watch::record_head(shared.clone(), end, &failures).map_err(no_thread)?;
         let (present, end) = std::sync::mpsc::channel();
         let watching =
-            super::sled::identity::watch(shared.clone(), commands.downgrade(), end, &failures)
+            commit::watch::check_identity(shared.clone(), commands.downgrade(), end, &failures)
                 .map_err(no_thread)?;
-        let threads = vec![committing, reading, witness, watching];
+        let threads = vec![committing, reading, recording, watching];
         let (commands, open) = (Some(commands), Some([open, present]));
-        Ok(Arc::new(SledStore { shared, readers, commands, open, threads, failures }))
+        Ok(Arc::new(LogStore { shared, readers, commands, open, threads, failures }))
     }
 
     /// Hands a change to the committer and waits for its answer.
@@ -233,7 +224,7 @@ impl SledStore {
 }
 
 #[async_trait]
-impl Store for SledStore {
+impl Store for LogStore {
     async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
         let taken = self.change(|reply| Change::Enqueue(batch, reply)).await?;
         let mut enqueued: Vec<Enqueued> = Vec::with_capacity(taken.len());
@@ -325,7 +316,7 @@ impl Store for SledStore {
                 None => {
                     let find = move |shared: &Shared| {
                         read::records::from_archive(shared, |archive| {
-                            archive.find(&shared.disk, id)
+                            archive.find(&*shared.log, id)
                         })
                     };
                     self.read(find).await?.map(|(job, _)| job)
@@ -413,7 +404,7 @@ impl Store for SledStore {
 
     fn health(&self) -> Result<(), StoreError> {
         self.shared.check()?;
-        self.shared.disk.check_blobs()
+        self.shared.log.check_values()
     }
 
     fn failures(&self) -> Option<Failures> {
@@ -428,7 +419,7 @@ impl Store for SledStore {
     }
 }
 
-impl Drop for SledStore {
+impl Drop for LogStore {
     /// Leaves the directory as a crash would, unless `close` came first, and waits until nothing of
     /// this process holds it any more.
     fn drop(&mut self) {

@@ -1,31 +1,26 @@
 //! The suite that every store passes, on sled: once as it is shipped, once with sizes so small that
 //! every path (archive, rewriting, copying forward) is taken all the time.
 
-mod damage;
-mod gone;
-mod ledger;
-mod leftovers;
-mod newer;
-mod outage;
+pub(crate) mod fixture;
+pub(crate) mod ledger;
+pub(crate) mod outage;
 mod pipeline;
-mod power;
 
 use std::path::Path;
-pub(crate) mod fixture;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{SledStore, Tuning};
+use super::Tuning;
 use crate::clock::ManualClock;
 use crate::job::State;
 use crate::store::conformance::{Harness, Rig, clock, conformance_suite, draft};
+use crate::store::data_dir;
 use crate::store::sled::faults::Faults;
 use crate::store::{Limits, Store, StoreError};
 
-struct Place {
+pub(crate) struct Place {
     clock: ManualClock,
     dir: TempDir,
     limits: Limits,
@@ -33,34 +28,38 @@ struct Place {
 }
 
 impl Place {
-    fn new(clock: ManualClock, tuning: Tuning) -> Place {
+    pub(crate) fn new(clock: ManualClock, tuning: Tuning) -> Place {
         let dir = tempfile::tempdir().unwrap();
         Place { clock, dir, limits: Limits::default(), tuning }
     }
 
     /// Opens again what a process left behind, once it has been found sound.
-    fn open_again(&self) -> Arc<dyn Store> {
-        let report = super::verify(self.dir.path());
+    pub(crate) fn open_again(&self) -> Arc<dyn Store> {
+        let report = data_dir::verify(self.dir.path());
         assert!(report.is_sound(), "{report}");
         self.open()
     }
 
-    fn open(&self) -> Arc<dyn Store> {
+    pub(crate) fn open(&self) -> Arc<dyn Store> {
         self.open_with(Faults::default())
     }
 
-    fn open_with(&self, faults: Faults) -> Arc<dyn Store> {
+    pub(crate) fn open_with(&self, faults: Faults) -> Arc<dyn Store> {
         self.try_open_with(faults).unwrap()
     }
 
-    fn try_open_with(&self, faults: Faults) -> Result<Arc<dyn Store>, StoreError> {
+    pub(crate) fn try_open_with(&self, faults: Faults) -> Result<Arc<dyn Store>, StoreError> {
         self.try_open_at(self.dir.path(), faults)
     }
 
     /// Opens another directory as this one would be.
-    fn try_open_at(&self, dir: &Path, faults: Faults) -> Result<Arc<dyn Store>, StoreError> {
+    pub(crate) fn try_open_at(
+        &self,
+        dir: &Path,
+        faults: Faults,
+    ) -> Result<Arc<dyn Store>, StoreError> {
         let (clock, limits) = (Arc::new(self.clock.clone()), self.limits.clone());
-        let opened = SledStore::open_tuned(dir, limits, clock, self.tuning, faults);
+        let opened = data_dir::open_tuned(dir, limits, clock, self.tuning, faults);
         opened.map(|store| store as Arc<dyn Store>)
     }
 }
@@ -99,7 +98,7 @@ macro_rules! harness {
 }
 
 /// As shipped, but quick to try again after a fault.
-fn quick() -> Tuning {
+pub(crate) fn quick() -> Tuning {
     Tuning { pauses: tiny::TINY.pauses, ..Tuning::default() }
 }
 
@@ -113,7 +112,7 @@ mod as_shipped {
 pub(crate) mod tiny {
     use super::*;
 
-    pub(super) const TINY: Tuning = Tuning {
+    pub(crate) const TINY: Tuning = Tuning {
         run_from: 1,
         rewrite_percent: 0,
         drop_at_once: 0,
@@ -144,7 +143,7 @@ mod model {
 }
 
 /// A runtime with one thread for reads, and that thread held until the sender says so.
-fn with_reads_held() -> (tokio::runtime::Runtime, std::sync::mpsc::Sender<()>) {
+pub(crate) fn with_reads_held() -> (tokio::runtime::Runtime, std::sync::mpsc::Sender<()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(1)

@@ -7,11 +7,11 @@ use std::time::Duration;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 use tokio::runtime::Runtime;
 
+mod differential;
 mod moves;
-mod pair;
 
+use self::differential::Pair;
 use self::moves::{Move, script};
-use self::pair::Pair;
 use super::conformance::Harness;
 use super::{Keep, Limits, Retention};
 use crate::job::LogCaps;

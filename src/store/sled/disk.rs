@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use super::dir_lock::DirLock;
-use super::durable;
+use super::dir::durable;
+use super::dir::identity::Identity;
+use super::dir::lock::DirLock;
 use super::faults::{Faults, Point};
-use super::identity::Identity;
+use super::files::{Open, cannot_open, config, guard, sled_error, write};
 use super::open_copy::{NoCopy, OpenCopy};
-use super::ops::{Ops, PIECE, piece_key};
-use super::sled_files::{Open, cannot_open, config, guard, sled_error, write};
+use super::pieces::{PIECE, Pieces, piece_key};
+use crate::store::log::WriteBatch;
 use crate::store::{Storage, StoreError};
 
 /// Bytes written again at once after a fault.
@@ -127,8 +128,7 @@ impl Disk {
     }
 
     fn try_original(&self, expected: u32) -> Result<(), StoreError> {
-        let open = Open::existing(&self.dir)?;
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
+        self.set(Open::existing(&self.dir)?);
         if self.checksum()? == expected {
             return Ok(());
         }
@@ -145,11 +145,6 @@ impl Disk {
             sum.update(&value);
         }
         Ok(sum.finalize())
-    }
-
-    /// The directory.
-    pub fn dir(&self) -> &Path {
-        &self.dir
     }
 
     /// Whether the directory and its log are still found under their paths.
@@ -187,17 +182,13 @@ impl Disk {
         self.faults.pass(Point::Open, &self.dir)?;
         match OpenCopy::for_start(&self.dir) {
             Ok(copy) => {
-                let open = Open::copy(&self.dir, copy.path())?;
-                *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
+                self.set(Open::copy(&self.dir, copy.path())?);
                 let expected = self.checksum()?;
                 self.shut();
                 self.open_original(&copy, expected)?;
             }
             Err(NoCopy::Unreadable(error)) => return Err(cannot_open(&self.dir, error)),
-            Err(NoCopy::TooLarge | NoCopy::NoRoom(_)) => {
-                let open = Open::existing(&self.dir)?;
-                *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
-            }
+            Err(NoCopy::TooLarge | NoCopy::NoRoom(_)) => self.set(Open::existing(&self.dir)?),
         }
         self.check_identity()?;
         write_again(&self.dir.join("db")).map_err(|error| failed(&self.dir, &error))?;
@@ -206,18 +197,24 @@ impl Disk {
         open.log.sync_data().map_err(|error| failed(&self.dir, &error))
     }
 
+    /// Makes these the files that every call uses.
+    fn set(&self, open: Open) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
+    }
+
     fn handle(&self) -> Result<Arc<Open>, StoreError> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         open.clone().ok_or_else(|| StoreError::Unavailable("it is being opened again".into()))
     }
 
     /// Makes a group visible to readers and hands it to the kernel: survives the process, not the power.
-    pub fn apply(&self, ops: Ops) -> Result<(), StoreError> {
+    pub fn apply(&self, batch: WriteBatch) -> Result<(), StoreError> {
         let open = self.handle()?;
         self.faults.pass(Point::Apply, &self.dir)?;
-        let (accepted, bytes) = (ops.accepted, ops.bytes);
-        let marks = ops.marks().to_vec();
-        write(|| open.tree.apply_batch(ops.into_batch()))?;
+        let accepted = batch.event_bytes;
+        let marks: Vec<Point> = batch.marks().iter().map(|mark| Point::from(*mark)).collect();
+        let Pieces { batch, bytes, .. } = Pieces::of(batch);
+        write(|| open.tree.apply_batch(batch))?;
         self.pass(Point::AfterApply, &marks)?;
         write(|| open.db.flush())?;
         self.written.accepted.fetch_add(accepted, Ordering::Relaxed);
@@ -275,7 +272,7 @@ impl Disk {
     pub fn scan(
         &self,
         prefix: &[u8],
-    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<> {
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + Send + use<> {
         let (mut rows, mut refused) = match self.handle() {
             Ok(open) => (Some(open.tree.scan_prefix(prefix)), None),
             Err(error) => (None, Some(Err(error))),
@@ -356,11 +353,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::create(dir.path()).unwrap();
         let sizes = [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 1_500_000];
-        let mut ops = Ops::default();
+        let mut batch = WriteBatch::default();
         for size in sizes {
-            ops.put(format!("v{size:08}").as_bytes(), &vec![size as u8; size]);
+            batch.put(format!("v{size:08}"), vec![size as u8; size]);
         }
-        disk.apply(ops).unwrap();
+        disk.apply(batch).unwrap();
         for size in sizes {
             let value = disk.get(format!("v{size:08}").as_bytes()).unwrap().unwrap();
             assert_eq!(value, vec![size as u8; size]);
@@ -369,9 +366,9 @@ mod tests {
         assert_eq!(scanned, sizes);
         disk.check_blobs().unwrap();
 
-        let mut ops = Ops::default();
-        sizes.iter().for_each(|size| ops.remove(format!("v{size:08}").as_bytes(), *size));
-        disk.apply(ops).unwrap();
+        let mut batch = WriteBatch::default();
+        sizes.iter().for_each(|size| batch.remove(format!("v{size:08}"), *size));
+        disk.apply(batch).unwrap();
         assert_eq!(disk.scan(b"").count(), 0);
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::store::StoreError;
+use crate::store::log::Mark;
 use crate::supervise;
 
 /// The variable that orders a fault from a whole server: `DEED:POINT:NTH[:TIMES]`, for example
@@ -35,6 +36,17 @@ pub enum Point {
     Carry,
     /// The group that gives back the leases of the process before; passed like `Run`.
     Rescue,
+}
+
+impl From<Mark> for Point {
+    fn from(mark: Mark) -> Point {
+        match mark {
+            Mark::Run => Point::Run,
+            Mark::Prune => Point::Prune,
+            Mark::Carry => Point::Carry,
+            Mark::Rescue => Point::Rescue,
+        }
+    }
 }
 
 impl Point {

@@ -7,26 +7,17 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 use crate::job::{Cursor, Epoch};
-use crate::logging::RetryLog;
 use crate::store::StoreError;
 use crate::store::formats::HEAD_FILE;
-use crate::store::log_store::commit::shared::Shared;
-use crate::supervise::{Failures, Part, pass};
 
 const NAME: &str = "head";
 const SLOT: usize = 4_096;
 
-/// How far the file may be behind. It is written off the hot path.
-const PACE: Duration = Duration::from_secs(1);
-
 /// The open file.
-pub struct Watermark {
+pub struct HeadFile {
     path: PathBuf,
     written: Mutex<Written>,
 }
@@ -39,12 +30,12 @@ struct Written {
     next: u64,
 }
 
-impl Watermark {
+impl HeadFile {
     /// Opens the file when there is one. Nothing is created.
     ///
     /// # Errors
     /// When it cannot be opened, or holds nothing that can be read.
-    pub fn open(dir: &Path) -> Result<Watermark, StoreError> {
+    pub fn open(dir: &Path) -> Result<HeadFile, StoreError> {
         let path = dir.join(NAME);
         let fail = |error: io::Error| {
             StoreError::Unavailable(format!("cannot open {}: {error}", path.display()))
@@ -65,7 +56,7 @@ impl Watermark {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let written = Mutex::new(Written { file: None, newest: None, next: 0 });
-                return Ok(Watermark { path, written });
+                return Ok(HeadFile { path, written });
             }
             Err(error) => return Err(fail(error)),
         };
@@ -87,7 +78,7 @@ impl Watermark {
         }
         let next = u64::from(newest == slots.first().copied().flatten());
         let written = Mutex::new(Written { file: Some(file), newest, next });
-        Ok(Watermark { path, written })
+        Ok(HeadFile { path, written })
     }
 
     /// The number of an event that was on the disk for certain; `None` without the file.
@@ -190,30 +181,6 @@ fn newer(slot: &[u8]) -> Option<(u64, bool)> {
     (number > u64::from(HEAD_FILE.newest)).then_some((number, is_whole))
 }
 
-/// Starts the thread that keeps the file near the log's head; it ends when `end` loses its sender.
-pub fn follow(
-    shared: Arc<Shared>,
-    end: Receiver<()>,
-    failures: &Failures,
-) -> io::Result<JoinHandle<()>> {
-    failures.thread(Part::HeadFile, move || {
-        // The next pass is the next try.
-        let mut retry = RetryLog::new("writing the head file", PACE, PACE);
-        while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(PACE) {
-            pass(Part::HeadFile);
-            if shared.check().is_err() {
-                continue; // what was durable before stays written
-            }
-            match shared.watermark.write(shared.head()) {
-                Ok(()) => retry.worked(),
-                Err(error) => {
-                    retry.failed(&error);
-                }
-            }
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,25 +192,25 @@ mod tests {
     #[test]
     fn the_newest_place_is_read_back_and_a_torn_write_leaves_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
-        let watermark = Watermark::open(dir.path()).unwrap();
-        assert_eq!(watermark.newest(), None);
+        let head_file = HeadFile::open(dir.path()).unwrap();
+        assert_eq!(head_file.newest(), None);
         for seq in [0, 9, 10, 11] {
-            watermark.write(cursor(seq)).unwrap();
-            let again = Watermark::open(dir.path()).unwrap();
+            head_file.write(cursor(seq)).unwrap();
+            let again = HeadFile::open(dir.path()).unwrap();
             assert_eq!(again.newest(), Some(cursor(seq)));
         }
         let path = dir.path().join(NAME);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[SLOT + 16] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        let torn = Watermark::open(dir.path()).unwrap();
+        let torn = HeadFile::open(dir.path()).unwrap();
         assert_eq!(torn.newest(), Some(cursor(10)));
         torn.write(cursor(12)).unwrap();
-        assert_eq!(Watermark::open(dir.path()).unwrap().newest(), Some(cursor(12)));
+        assert_eq!(HeadFile::open(dir.path()).unwrap().newest(), Some(cursor(12)));
 
         bytes[16] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        let error = Watermark::open(dir.path()).err().unwrap().to_string();
+        let error = HeadFile::open(dir.path()).err().unwrap().to_string();
         assert!(error.contains("head") && error.contains("damaged"), "{error}");
     }
 
@@ -251,15 +218,15 @@ mod tests {
     fn a_file_that_was_removed_or_replaced_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(NAME);
-        let watermark = Watermark::open(dir.path()).unwrap();
-        watermark.write(cursor(3)).unwrap();
+        let head_file = HeadFile::open(dir.path()).unwrap();
+        head_file.write(cursor(3)).unwrap();
         std::fs::remove_file(&path).unwrap();
-        watermark.write(cursor(3)).unwrap();
-        assert_eq!(Watermark::open(dir.path()).unwrap().newest(), Some(cursor(3)));
+        head_file.write(cursor(3)).unwrap();
+        assert_eq!(HeadFile::open(dir.path()).unwrap().newest(), Some(cursor(3)));
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "something else").unwrap();
-        watermark.write(cursor(4)).unwrap();
-        watermark.write(cursor(5)).unwrap();
-        assert_eq!(Watermark::open(dir.path()).unwrap().newest(), Some(cursor(5)));
+        head_file.write(cursor(4)).unwrap();
+        head_file.write(cursor(5)).unwrap();
+        assert_eq!(HeadFile::open(dir.path()).unwrap().newest(), Some(cursor(5)));
     }
 }

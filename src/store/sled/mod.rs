@@ -1,12 +1,18 @@
-//! The log on sled: its files, its locks and its faults.
+//! The log on sled: a data directory, its files and locks, and faults that tests inject. It knows nothing of what
+//! is stored in it.
 
-pub mod dir_lock;
+pub mod dir;
 pub mod disk;
-pub mod durable;
 pub mod faults;
+mod files;
 pub mod head_file;
-pub mod identity;
-pub mod open_copy;
-pub mod ops;
-pub mod sled_files;
-pub mod staging;
+mod log;
+mod open_copy;
+mod pieces;
+mod start;
+#[cfg(test)]
+mod tests;
+
+pub use faults::Faults;
+pub use log::SledLog;
+pub use start::{NewStore, open};

@@ -8,11 +8,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::dir_lock::LogLock;
-use super::durable;
-use super::staging;
+use super::dir::durable;
+use super::dir::lock::LogLock;
+use super::dir::staging;
 use crate::store::StoreError;
-use crate::store::log_store::commit::outage::ROOM;
 
 /// A log longer than this many bytes is opened without a copy: it would cost too much time and space.
 const LONGEST: u64 = 2 * 1_024 * 1_024 * 1_024;
@@ -22,6 +21,10 @@ const AT_START: &str = "opening";
 const OF_READER: &str = "reading.";
 /// What older versions called their copies. They are removed like any other, and never restored.
 const OF_OLDER_VERSIONS: [&str; 3] = ["before", "before.new", "before.gone"];
+/// The file that asks for free space.
+const ROOM: &str = "room";
+/// Free space without which a store is not opened again after a fault, in bytes: two segments of sled's log.
+const ROOM_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// A copy of sled's files, removed when it is dropped.
 #[derive(Debug)]
@@ -144,6 +147,18 @@ impl OpenCopy {
         }
         Ok(copy)
     }
+}
+
+/// Asks for the space that the next groups will need, before everything is read for nothing.
+///
+/// # Errors
+/// When the space is not there.
+pub fn find_room(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join(ROOM);
+    let found = fs::write(&path, vec![1; ROOM_BYTES]);
+    // It may not be there; what is left of it is written over by the next try.
+    let _ = fs::remove_file(&path);
+    found.map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))
 }
 
 /// Reads a log from its beginning to its end.

@@ -1,6 +1,6 @@
 //! The history of a job in words: its timeline, its attempts, its current status and the steps of a cancellation.
 
-use crate::engine::Why;
+use crate::engine::WaitReason;
 use crate::job::{AttemptEnd, AttemptView, Change, Interruption, Job, Moment, State, Time};
 
 use crate::ui::parts::time_format::{TimeText, length};
@@ -171,14 +171,16 @@ impl Attempt {
 
 /// The status of the job in one sentence, and the time that completes the sentence. `why` is the engine's reason
 /// why a waiting job is not running.
-pub fn standing(job: &Job, why: Option<&Why>, now: Time) -> (String, Option<TimeText>) {
+pub fn standing(job: &Job, why: Option<&WaitReason>, now: Time) -> (String, Option<TimeText>) {
     let (attempt, max) = (job.status.attempt, job.status.max_attempts);
     let failed = format!("Attempt {attempt} of {max} failed");
     let due = || Some(TimeText::new(job.run_at, now));
     let last = || job.history.last().map(|moment| TimeText::new(moment.at, now));
     match (job.status.state, why) {
-        (State::Scheduled, Some(Why::NotDue { .. }) | None) => ("Scheduled: due".into(), due()),
-        (State::Retryable, Some(Why::NotDue { .. }) | None) => {
+        (State::Scheduled, Some(WaitReason::NotDue { .. }) | None) => {
+            ("Scheduled: due".into(), due())
+        }
+        (State::Retryable, Some(WaitReason::NotDue { .. }) | None) => {
             (format!("{failed}. Next attempt"), due())
         }
         (State::Retryable, Some(why)) => (format!("{failed}. {why}"), None),

@@ -165,12 +165,12 @@ pub async fn render(
 ) -> Result<Response, UiError> {
     let (job, cursor) = engine.job(id).await?;
     let job = job.ok_or_else(|| UiError::not_found("Job not found"))?;
-    let why = engine.why(&job).await?;
+    let why = engine.wait_reason(&job).await?;
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let now = engine.now();
     let layout = Layout::live(title, Section::Job, cursor, now);
     let (standing, standing_when) = job_history::standing(&job, why.as_ref(), now);
-    let is_notified = engine.was_told_to_end(id);
+    let is_notified = engine.is_asked_to_end(id);
     let view = off_runtime(job.json_bytes(), || JobPage {
         notice,
         id: job.id.to_string(),

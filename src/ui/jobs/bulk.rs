@@ -290,6 +290,7 @@ impl RunView {
     fn of(report: BulkReport, now: Time) -> RunView {
         let (link, chips) = match &report.target {
             Target::Jobs(_) => ("jobs".to_owned(), Vec::new()),
+            Target::FailureGroup(group) => (format!("failures/{group}"), Vec::new()),
             Target::Matching(query) => {
                 let filter = JobFilter::of(query.as_ref().clone());
                 (filter.link(), filter.chips())

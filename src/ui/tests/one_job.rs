@@ -45,7 +45,7 @@ async fn every_attempt_and_every_interruption_is_told_in_words() {
         "<span class=\"failure-class\">timeout</span>",
         "Rescued: the server process died; attempt 2 counted",
         "Lost because the server process died; the attempt is counted.",
-        "The server is stopping: it starts nothing more",
+        "The server is shutting down.",
         "attempts",
     ] {
         page.assert_has(words);
@@ -74,7 +74,7 @@ async fn a_paused_queue_is_why_a_ready_job_does_not_run() {
     desk.engine.pause(QueueName::default()).await.unwrap();
     let job = desk.submit(echo("null")).await;
     let page = desk.page_of(&job).await;
-    page.assert_has("Queue default is paused: nothing starts until it is resumed.");
+    page.assert_has("Queue default is paused. No job starts until it is resumed.");
     page.assert_has("Next: attempt 1 of 10.");
 }
 

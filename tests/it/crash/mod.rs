@@ -230,7 +230,7 @@ impl Life {
         if !data.join("head").exists() {
             return; // it died before it was a store
         }
-        let verified = move || cortado::store::log_store::verify(&data);
+        let verified = move || cortado::store::data_dir::verify(&data);
         let report = tokio::task::spawn_blocking(verified).await.unwrap();
         assert!(report.is_sound(), "{report}");
     }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cortado::clock::SystemClock;
-use cortado::store::log_store::{SledStore, read_out, verify};
+use cortado::store::data_dir::{self, read_out, verify};
 use cortado::store::{Limits, Piece, Store, StoreError};
 use fastrand::Rng;
 use nix::sys::signal::Signal;
@@ -255,7 +255,7 @@ impl Known {
 /// The jobs that a server finds in a directory.
 async fn start(dir: &Path) -> Result<BTreeSet<String>, StoreError> {
     let path = dir.to_owned();
-    let open = move || SledStore::open(&path, Limits::default(), Arc::new(SystemClock));
+    let open = move || data_dir::open(&path, Limits::default(), Arc::new(SystemClock));
     let store = tokio::task::spawn_blocking(open).await.unwrap()?;
     let mut ids = BTreeSet::new();
     let mut snapshot = store.snapshot().await?;

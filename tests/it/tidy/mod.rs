@@ -74,6 +74,31 @@ fn refuse(rule: &str, mut is_wrong: impl FnMut(&str, &str) -> bool) {
     assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
 }
 
+/// The rules of the store run over any log: a second one is a folder beside `src/store/sled`.
+#[test]
+fn the_rules_of_the_store_know_no_log_and_the_log_no_rules() {
+    refuse("src/store/log_store names sled: use the trait of src/store/log", |path, line| {
+        path.starts_with("src/store/log_store") && line.to_lowercase().contains("sled")
+    });
+    refuse(
+        "src/store/sled names the rules: it implements the trait of src/store/log",
+        |path, line| path.starts_with("src/store/sled") && line.contains("log_store"),
+    );
+    refuse("only two files know the sled crate", |path, line| {
+        let may = ["src/store/sled/files.rs", "src/store/sled/pieces.rs"];
+        let is_module = path == "src/store/data_dir.rs"; // there `sled::` is `store::sled`
+        !may.contains(&path) && !is_module && line.replace("::sled::", "").contains("sled::")
+    });
+}
+
+#[test]
+fn handlers_never_name_the_machine_interface() {
+    // `handlers::http` hides this from the rule above.
+    refuse("src/handlers names crate::http", |path, line| {
+        path.starts_with("src/handlers") && line.contains("crate::http")
+    });
+}
+
 #[test]
 fn files_are_short_and_say_what_they_are() {
     for dir in ["src", "tests/it", "examples"] {

@@ -27,7 +27,7 @@ use super::subscriber::{HubContext, Subscriber};
 use super::subscriber_slab::SubscriberSlab;
 use super::subscription_groups::SubscriptionGroups;
 use super::window::Window;
-use crate::engine::{Batch, Engine, Pulse};
+use crate::engine::{Batch, Engine, LiveStats};
 use crate::http::Limits;
 use crate::http::stream::protocol::{ServerMessage, Subscriptions};
 use crate::http::view::{stats_message, to_json};
@@ -83,7 +83,7 @@ pub struct Hub {
     /// When the next check of the timers begins.
     timers_at: Instant,
     /// The source of live stats; `None` while nobody subscribes to them.
-    pulse: Option<watch::Receiver<Option<Arc<Pulse>>>>,
+    pulse: Option<watch::Receiver<Option<Arc<LiveStats>>>>,
     /// The frame with the newest stats.
     stats: Option<Bytes>,
     /// The `draining` frame, once the server is stopping.
@@ -279,7 +279,7 @@ impl Hub {
             self.ready.push(key);
         }
         if stats_due && self.pulse.is_none() {
-            self.pulse = Some(self.engine.pulse());
+            self.pulse = Some(self.engine.live_stats());
         }
         if stats_due || flushed && !was_ready && self.has_missed_a_round(key) {
             self.serve(key);
@@ -441,7 +441,7 @@ async fn next_accepted(
 }
 
 /// Resolves when there are new stats; pending forever when nobody subscribes to them or the server has no more.
-async fn next_pulse(pulse: &mut Option<watch::Receiver<Option<Arc<Pulse>>>>) {
+async fn next_pulse(pulse: &mut Option<watch::Receiver<Option<Arc<LiveStats>>>>) {
     if let Some(pulse) = pulse
         && pulse.changed().await.is_ok()
     {

@@ -57,7 +57,7 @@ pub async fn upgrade(
         };
         // Every connection comes from our accept loop and has this type.
         let Ok(parts) = upgraded.downcast::<TokioIo<HeadErrors<WriteTimeout>>>() else {
-            return tracing::error!(%peer, "a WebSocket connection has an unexpected type");
+            return tracing::error!(%peer, "upgrading to a WebSocket failed: the connection has an unexpected type");
         };
         let stream = parts.io.into_inner().into_inner().into_inner();
         let (first_bytes, slot_guard) = (parts.read_buf, Box::new(slot_guard));

@@ -1,4 +1,6 @@
-//! The archive: finished jobs in packed runs.
+//! The archive: finished jobs in packed runs, and the idempotency keys that they still hold.
 
+pub mod keys;
+pub mod new_run;
 pub mod runs;
 pub mod scan;

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::job::{Job, JobId, JobQuery, Kind, QueueName, State, Time};
 use crate::store::StoreError;
 use crate::store::formats::{self, Unreadable};
+use crate::store::log::{Log, WriteBatch};
 use crate::store::log_store::journal::codec::{seal, unseal};
-use crate::store::sled::disk::Disk;
-use crate::store::sled::ops::Ops;
 
+/// Jobs in a run at most: writing one again takes about ten milliseconds.
+pub const MAX_JOBS: usize = 4_096;
 /// Raw bytes of jobs after which a chunk of a run is closed.
 const CHUNK_BYTES: usize = 14 * 1_024;
 
@@ -72,7 +73,11 @@ impl Run {
     ///
     /// # Errors
     /// When a job cannot be encoded.
-    pub fn build(no: u64, mut jobs: Vec<Job>, ops: &mut Ops) -> Result<Option<Run>, String> {
+    pub fn build(
+        no: u64,
+        mut jobs: Vec<Job>,
+        writes: &mut WriteBatch,
+    ) -> Result<Option<Run>, String> {
         jobs.sort_by_key(|job| job.id);
         let mut run = Run {
             no,
@@ -103,9 +108,10 @@ impl Run {
                 let mut raw = count.to_le_bytes().to_vec();
                 raw.append(&mut body);
                 let bytes = seal(formats::ARCHIVED_JOBS, &raw);
-                ops.put(&chunk_key(no, run.chunks.len()), &bytes);
+                let (key, len) = (chunk_key(no, run.chunks.len()), bytes.len() as u32);
+                writes.put(key, bytes);
                 let first = first.take().unwrap_or(job.id);
-                run.chunks.push(RunChunk { first, last: job.id, len: bytes.len() as u32 });
+                run.chunks.push(RunChunk { first, last: job.id, len });
                 count = 0;
             }
         }
@@ -113,7 +119,7 @@ impl Run {
         if run.chunks.is_empty() {
             return Ok(None);
         }
-        ops.put(&header_key(b'r', no), &run.header()?);
+        writes.put(header_key(b'r', no), run.header()?);
         Ok(Some(run))
     }
 
@@ -130,27 +136,27 @@ impl Run {
 
     /// Takes the run out of what is read. Its chunks stay for readers that still have the old table;
     /// [`Run::remove`] ends it in a later group.
-    pub fn retire(&self, ops: &mut Ops) -> Result<(), String> {
+    pub fn retire(&self, writes: &mut WriteBatch) -> Result<(), String> {
         let header = self.header()?;
-        ops.remove(&header_key(b'r', self.no), header.len());
-        ops.put(&header_key(b't', self.no), &header);
+        writes.remove(header_key(b'r', self.no), header.len());
+        writes.put(header_key(b't', self.no), header);
         Ok(())
     }
 
     /// Removes what is left of a retired run.
-    pub fn remove(&self, ops: &mut Ops) -> Result<(), String> {
+    pub fn remove(&self, writes: &mut WriteBatch) -> Result<(), String> {
         for (n, chunk) in self.chunks.iter().enumerate() {
-            ops.remove(&chunk_key(self.no, n), chunk.len as usize);
+            writes.remove(chunk_key(self.no, n), chunk.len as usize);
         }
-        ops.remove(&header_key(b't', self.no), self.header()?.len());
+        writes.remove(header_key(b't', self.no), self.header()?.len());
         Ok(())
     }
 
     /// Every job of the run.
-    pub fn jobs(&self, disk: &Disk) -> Result<Vec<Job>, StoreError> {
+    pub fn jobs(&self, log: &dyn Log) -> Result<Vec<Job>, StoreError> {
         let mut jobs = Vec::new();
         for chunk in 0..self.chunks.len() {
-            jobs.extend(self.chunk(disk, chunk)?);
+            jobs.extend(self.chunk(log, chunk)?);
         }
         Ok(jobs)
     }
@@ -193,9 +199,9 @@ impl Run {
         })
     }
 
-    pub fn chunk(&self, disk: &Disk, chunk: usize) -> Result<Vec<Job>, StoreError> {
+    pub fn chunk(&self, log: &dyn Log, chunk: usize) -> Result<Vec<Job>, StoreError> {
         let key = chunk_key(self.no, chunk);
-        let bytes = disk.get(&key)?.ok_or_else(|| {
+        let bytes = log.get(&key)?.ok_or_else(|| {
             StoreError::Corrupt(format!("chunk {chunk} of run {} is missing", self.no))
         })?;
         let place = || format!("chunk {chunk} of run {}", self.no);
@@ -218,13 +224,13 @@ impl Run {
 
 impl Archive {
     /// The job and the run it is in.
-    pub fn find(&self, disk: &Disk, id: JobId) -> Result<Option<(Job, Arc<Run>)>, StoreError> {
+    pub fn find(&self, log: &dyn Log, id: JobId) -> Result<Option<(Job, Arc<Run>)>, StoreError> {
         for run in self.runs.values().rev() {
             let place = run.chunks.partition_point(|chunk| chunk.last < id);
             if run.chunks.get(place).is_none_or(|chunk| chunk.first > id) {
                 continue;
             }
-            let found = run.chunk(disk, place)?.into_iter().find(|job| job.id == id);
+            let found = run.chunk(log, place)?.into_iter().find(|job| job.id == id);
             if let Some(job) = found {
                 return Ok(Some((job, run.clone())));
             }
@@ -249,6 +255,7 @@ mod tests {
     use super::*;
     use crate::job::{Change, Event, Fact, Labels, LogCaps, Moment, PageCursor, Spec, Status};
     use crate::store::log_store::archive::scan::ArchiveScan;
+    use crate::store::sled::SledLog;
 
     fn job(id: u128, state: State) -> Job {
         let labels = Labels {
@@ -280,13 +287,13 @@ mod tests {
         job
     }
 
-    fn archive(disk: &Disk, runs: &[Vec<Job>]) -> Archive {
+    fn archive(log: &dyn Log, runs: &[Vec<Job>]) -> Archive {
         let mut archive = Archive::default();
         for (no, jobs) in runs.iter().enumerate() {
-            let mut ops = Ops::default();
-            let run = Run::build(no as u64, jobs.clone(), &mut ops).unwrap().unwrap();
-            disk.apply(ops).unwrap();
-            let stored = disk.get(&header_key(b'r', no as u64)).unwrap().unwrap();
+            let mut writes = WriteBatch::default();
+            let run = Run::build(no as u64, jobs.clone(), &mut writes).unwrap().unwrap();
+            log.apply(writes).unwrap();
+            let stored = log.get(&header_key(b'r', no as u64)).unwrap().unwrap();
             assert_eq!(Run::decode(&stored).unwrap(), run);
             archive.runs.insert(no as u64, Arc::new(run.clone()));
             archive.greatest = archive.greatest.max(run.max());
@@ -297,36 +304,36 @@ mod tests {
     #[test]
     fn jobs_are_found_and_listed_across_overlapping_runs() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::create(dir.path()).unwrap();
+        let log = SledLog::create(dir.path()).unwrap();
         let all: Vec<Job> = (1..=900)
             .map(|id| job(id, if id % 3 == 0 { State::Discarded } else { State::Completed }))
             .collect();
         let runs: Vec<Vec<Job>> =
             (0..3).map(|n| all.iter().skip(n).step_by(3).cloned().collect()).collect();
-        let archive = archive(&disk, &runs);
+        let archive = archive(&log, &runs);
         for id in [1u128, 450, 900] {
-            let (found, run) = archive.find(&disk, JobId::from_u128(id)).unwrap().unwrap();
+            let (found, run) = archive.find(&log, JobId::from_u128(id)).unwrap().unwrap();
             assert_eq!((found, run.no), (all[id as usize - 1].clone(), (id as u64 - 1) % 3));
         }
-        assert_eq!(archive.find(&disk, JobId::from_u128(901)).unwrap(), None);
+        assert_eq!(archive.find(&log, JobId::from_u128(901)).unwrap(), None);
         assert!(archive.is_beyond(JobId::from_u128(901)));
 
         let ids = |jobs: &mut dyn Iterator<Item = &Job>| jobs.map(|job| job.id).collect::<Vec<_>>();
         let everything = JobQuery::default();
-        assert_eq!(scanned(&archive, &disk, &everything), ids(&mut all.iter().rev()));
+        assert_eq!(scanned(&archive, &log, &everything), ids(&mut all.iter().rev()));
         for first in [1_u128, 2, 450, 899, 900, 901] {
             let after = Some(PageCursor(JobId::from_u128(first)));
             let page = JobQuery { after, ..JobQuery::default() };
             let below = all.iter().rev().filter(|job| job.id < JobId::from_u128(first));
-            assert_eq!(scanned(&archive, &disk, &page), ids(&mut below.into_iter()), "{first}");
+            assert_eq!(scanned(&archive, &log, &page), ids(&mut below.into_iter()), "{first}");
         }
         let dead = JobQuery { states: vec![State::Cancelled], ..JobQuery::default() };
-        assert_eq!(scanned(&archive, &disk, &dead), [], "no run has one");
+        assert_eq!(scanned(&archive, &log, &dead), [], "no run has one");
     }
 
     /// Every job of a scan; its bound never lies.
-    fn scanned(archive: &Archive, disk: &Disk, query: &JobQuery) -> Vec<JobId> {
-        let mut scan = ArchiveScan::new(archive, disk, query);
+    fn scanned(archive: &Archive, log: &dyn Log, query: &JobQuery) -> Vec<JobId> {
+        let mut scan = ArchiveScan::new(archive, log, query);
         let (mut ids, mut last) = (Vec::new(), None);
         while let Some(bound) = scan.bound() {
             assert!(last.is_none_or(|last| bound <= last), "{bound} after {last:?}");
@@ -341,16 +348,16 @@ mod tests {
     #[test]
     fn a_retired_run_can_be_read_until_it_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::create(dir.path()).unwrap();
-        let archive = archive(&disk, &[(1..=500).map(|id| job(id, State::Completed)).collect()]);
+        let log = SledLog::create(dir.path()).unwrap();
+        let archive = archive(&log, &[(1..=500).map(|id| job(id, State::Completed)).collect()]);
         let run = &archive.runs[&0];
-        let mut ops = Ops::default();
-        run.retire(&mut ops).unwrap();
-        disk.apply(ops).unwrap();
-        assert_eq!((run.jobs(&disk).unwrap().len(), disk.scan(b"r").count()), (500, 0));
-        let mut ops = Ops::default();
-        run.remove(&mut ops).unwrap();
-        disk.apply(ops).unwrap();
-        assert_eq!(disk.scan(b"").count(), 0);
+        let mut writes = WriteBatch::default();
+        run.retire(&mut writes).unwrap();
+        log.apply(writes).unwrap();
+        assert_eq!((run.jobs(&log).unwrap().len(), log.scan(b"r").count()), (500, 0));
+        let mut writes = WriteBatch::default();
+        run.remove(&mut writes).unwrap();
+        log.apply(writes).unwrap();
+        assert_eq!(log.scan(b"").count(), 0);
     }
 }

@@ -4,11 +4,11 @@
 use super::runs::{Archive, Run};
 use crate::job::{Job, JobId, JobQuery};
 use crate::store::StoreError;
-use crate::store::sled::disk::Disk;
+use crate::store::log::Log;
 
 /// See the module.
 pub struct ArchiveScan<'a> {
-    disk: &'a Disk,
+    log: &'a dyn Log,
     /// The ids that are looked at are below this and not below the lowest.
     below: Option<JobId>,
     lowest: JobId,
@@ -26,7 +26,7 @@ struct Place<'a> {
 
 impl<'a> ArchiveScan<'a> {
     /// Begins where a page of the query begins.
-    pub fn new(archive: &'a Archive, disk: &'a Disk, query: &JobQuery) -> ArchiveScan<'a> {
+    pub fn new(archive: &'a Archive, log: &'a dyn Log, query: &JobQuery) -> ArchiveScan<'a> {
         let below = query.below();
         let runs = archive.runs.values().filter(|run| run.may_match(query));
         let place = |run: &'a std::sync::Arc<Run>| {
@@ -36,7 +36,7 @@ impl<'a> ArchiveScan<'a> {
             };
             Place { run, end, open: Vec::new() }
         };
-        ArchiveScan { disk, below, lowest: query.lowest(), places: runs.map(place).collect() }
+        ArchiveScan { log, below, lowest: query.lowest(), places: runs.map(place).collect() }
     }
 
     /// No job that is still to come has an id greater than this; `None` at the end.
@@ -57,7 +57,7 @@ impl<'a> ArchiveScan<'a> {
             return Ok(Some(job));
         }
         place.end -= 1;
-        place.open = place.run.chunk(self.disk, place.end)?;
+        place.open = place.run.chunk(self.log, place.end)?;
         place.open.retain(|job| below.is_none_or(|below| job.id < below));
         Ok(None)
     }

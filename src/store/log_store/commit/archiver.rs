@@ -8,33 +8,23 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::WeakSender;
 
-use super::committer::{Change, Command};
-use super::group::{Core, Group};
-use super::shared::{Shared, unique_key};
+use super::command::{Change, Command};
+use super::core::Core;
+use super::group::Group;
+use super::shared::Shared;
 use crate::job::{Job, JobId};
 use crate::store::StoreError;
-use crate::store::log_store::archive::runs::Run;
+use crate::store::log::Mark;
+use crate::store::log_store::archive::new_run::NewRun;
+use crate::store::log_store::archive::runs::MAX_JOBS;
 use crate::store::log_store::read::records::Reader;
-use crate::store::sled::faults::Point;
-use crate::store::sled::ops::Ops;
 use crate::supervise::{Failures, Part, pass};
-
-/// Jobs in a run at most: writing one again takes about ten milliseconds.
-pub const RUN: usize = 4_096;
 
 /// Jobs to be archived and the chunks that make the record of each, in the order they finished.
 pub type Chosen = Vec<(JobId, Vec<u64>)>;
 
 /// A run to be made: the outages before it, its number, its jobs.
 type Order = (u64, u64, Chosen);
-
-/// A run ready to be written, with the rows of its jobs' keys.
-pub struct Built {
-    run: Option<Run>,
-    ops: Ops,
-    /// Each job, and the event that ended it.
-    jobs: Vec<(JobId, u64)>,
-}
 
 /// The committer's end of the thread. One run is under way at a time.
 pub struct Archiver {
@@ -52,7 +42,7 @@ impl Archiver {
         let thread = failures.thread(Part::Archiver, move || {
             for (outages, no, chosen) in work {
                 pass(Part::Archiver);
-                let built = read_all(&shared, chosen).and_then(|jobs| build(no, jobs));
+                let built = read_all(&shared, chosen).and_then(|jobs| NewRun::build(no, jobs));
                 let Some(commands) = commands.upgrade() else { return };
                 let command = Command::Change(Change::Archive(outages, built));
                 if commands.blocking_send(command).is_err() {
@@ -83,7 +73,7 @@ fn choose(core: &mut Core) -> Chosen {
     let mut states: Vec<_> =
         core.index.sets.finished.values().map(|state| state.iter().peekable()).collect();
     let mut ids = Vec::new();
-    while ids.len() < RUN {
+    while ids.len() < MAX_JOBS {
         let earliest = states
             .iter_mut()
             .filter_map(|state| state.peek().map(|(seq, _)| **seq).map(|seq| (seq, state)))
@@ -110,35 +100,16 @@ fn read_all(shared: &Shared, chosen: Chosen) -> Result<Vec<Job>, StoreError> {
     chosen.into_iter().map(whole).collect()
 }
 
-fn build(no: u64, jobs: Vec<Job>) -> Result<Built, StoreError> {
-    let mut ops = Ops::default();
-    for job in &jobs {
-        if let Some(key) = &job.spec.idempotency_key {
-            ops.put(&unique_key(key), &job.id.as_u128().to_be_bytes());
-        }
-    }
-    let ended = jobs.iter().map(|job| (job.id, job.seq)).collect();
-    let run = Run::build(no, jobs, &mut ops).map_err(StoreError::Corrupt)?;
-    Ok(Built { run, ops, jobs: ended })
-}
-
 impl Group<'_> {
     /// Writes a run and lets its jobs go from the index.
-    pub fn archive(&mut self, built: Built) {
+    pub fn archive(&mut self, built: NewRun) {
         self.core.archiving = false;
-        self.ops.mark(Point::Run);
+        self.writes.mark(Mark::Run);
         for (id, seq) in built.jobs {
             self.forget(id);
             self.core.meta.archived = self.core.meta.archived.max(seq);
         }
-        self.ops.append(built.ops);
+        self.writes.append(built.writes);
         self.add_run(built.run);
-    }
-}
-
-/// Removes the row of an archived job's key.
-pub fn forget_key(job: &Job, ops: &mut Ops) {
-    if let Some(key) = &job.spec.idempotency_key {
-        ops.remove(&unique_key(key), 1);
     }
 }

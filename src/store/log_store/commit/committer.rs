@@ -2,79 +2,20 @@
 //! the group durable, and then answers: a group is what arrived while the last one was synced.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::archiver::{Archiver, Built};
-use super::group::{Core, Group, Packed};
+use super::archiver::Archiver;
+use super::command::{Batch, Change, Command, Reply};
+use super::core::Core;
+use super::group::{Group, Packed};
 use super::outage::{self, Patience};
 use super::shared::Shared;
 use super::tick::Ticking;
-use super::verbs::{Controlled, Taken};
-use super::writer::{Answer, ClaimReply, Parcel, Waiting, Writer};
-use crate::job::{JobId, NewJob, Schedule, Status};
-use crate::store::{
-    Claim, Control, ControlError, Extension, LeaseRef, Note, ScheduleCommand, ScheduleError,
-    SettleError, Settlement, StoreError, Ticked,
-};
+use super::verbs::Controlled;
+use super::writer::{Answer, Parcel, Waiting, Writer};
+use crate::store::StoreError;
 use crate::supervise::{Part, pass};
-
-pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-/// Sees everything between two groups, when it is durable.
-pub type Look = Box<dyn FnOnce(&Core) + Send>;
-type Controls = Vec<(JobId, Result<Status, ControlError>)>;
-
-/// What the handle and the archiver ask for.
-pub enum Command {
-    Look(Look),
-    Claim(Claim, ClaimReply),
-    Change(Change),
-    /// The group on its way was not written, or the data directory was not found.
-    Failed,
-    Close(Reply<()>),
-}
-
-/// A command that is answered when its group is durable.
-pub enum Change {
-    Enqueue(Vec<NewJob>, Reply<Vec<Taken>>),
-    Extend(Vec<LeaseRef>, Duration, Reply<Vec<Extension>>),
-    Settle(Vec<Settlement>, Reply<Vec<Result<Status, SettleError>>>),
-    Annotate(Vec<Note>, Reply<()>),
-    Control(Control, Reply<Controls>),
-    Schedule(ScheduleCommand, Reply<Result<Schedule, ScheduleError>>),
-    /// With what an earlier part of the same tick did, before it met the archiver.
-    Tick(Ticked, Reply<Ticked>),
-    /// The archiver has built the run it was asked for, after that many outages.
-    Archive(u64, Result<Built, StoreError>),
-}
-
-impl Command {
-    /// About how many events it makes.
-    fn weight(&self) -> usize {
-        match self {
-            Command::Change(Change::Enqueue(jobs, _)) => jobs.len(),
-            Command::Change(Change::Settle(all, _)) => all.len(),
-            Command::Claim(claim, _) => claim.max,
-            Command::Look(_) | Command::Change(_) | Command::Failed | Command::Close(_) => 1,
-        }
-    }
-}
-
-impl Change {
-    /// Whether it may look at the disk for what earlier groups left there.
-    fn reads_disk(&self) -> bool {
-        match self {
-            Change::Enqueue(..)
-            | Change::Extend(..)
-            | Change::Settle(..)
-            | Change::Annotate(..) => false,
-            Change::Control(..) | Change::Schedule(..) | Change::Tick(..) | Change::Archive(..) => {
-                true
-            }
-        }
-    }
-}
 
 /// Events after which a group takes no more commands: what is beyond waits for the next, which is applied
 /// while this one is written.
@@ -113,8 +54,8 @@ pub fn run(
         if !closing.is_empty() {
             let result = written.map(|mut later| deferred.append(&mut later));
             let result = result.and_then(|()| rest(&mut core, &mut writer));
-            let result = result.and_then(|()| core.shared.disk.sync());
-            let result = result.and_then(|()| core.shared.watermark.write(core.shared.head()));
+            let result = result.and_then(|()| core.shared.log.sync());
+            let result = result.and_then(|()| core.shared.log.record_head(core.shared.head()));
             return close(&core.shared, &mut commands, deferred, closing, result);
         }
         let fed = written.and_then(|mut later| {
@@ -158,67 +99,6 @@ fn close(
     }
 }
 
-/// Commands that will be one group.
-#[derive(Default)]
-pub struct Batch {
-    /// Those who want to see what is durable.
-    looks: Vec<Look>,
-    claims: Vec<(Claim, ClaimReply)>,
-    changes: Vec<Change>,
-    closing: Vec<Reply<()>>,
-    /// The group before may have failed, or the data directory may be gone.
-    failed: bool,
-    /// About how many events it makes.
-    weight: usize,
-}
-
-impl Batch {
-    /// Changes that waited.
-    pub fn of(changes: Vec<Change>) -> Batch {
-        Batch { changes, ..Batch::default() }
-    }
-
-    /// Sorts a command in.
-    pub fn add(&mut self, command: Command) {
-        self.weight = self.weight.saturating_add(command.weight());
-        match command {
-            Command::Look(look) => self.looks.push(look),
-            Command::Claim(claim, reply) => self.claims.push((claim, reply)),
-            Command::Change(change) => self.changes.push(change),
-            Command::Failed => self.failed = true,
-            Command::Close(reply) => self.closing.push(reply),
-        }
-    }
-
-    /// Whether something in it must find every group before it on the disk: it shows what is durable, or
-    /// reads it there.
-    fn wants_rest(&self) -> bool {
-        self.failed || !self.looks.is_empty() || self.changes.iter().any(Change::reads_disk)
-    }
-
-    /// Refuses all but who waits for the close. Whoever looks is told why by the store's state.
-    pub fn refuse(self, error: &StoreError) -> Vec<Reply<()>> {
-        // In every arm: whoever asked may have given up.
-        for (_, reply) in self.claims {
-            let _gone = reply.send(Err(error.clone()));
-        }
-        for change in self.changes {
-            let error = error.clone();
-            match change {
-                Change::Enqueue(_, reply) => drop(reply.send(Err(error))),
-                Change::Extend(_, _, reply) => drop(reply.send(Err(error))),
-                Change::Settle(_, reply) => drop(reply.send(Err(error))),
-                Change::Annotate(_, reply) => drop(reply.send(Err(error))),
-                Change::Control(_, reply) => drop(reply.send(Err(error))),
-                Change::Schedule(_, reply) => drop(reply.send(Err(error))),
-                Change::Tick(_, reply) => drop(reply.send(Err(error))),
-                Change::Archive(..) => {}
-            }
-        }
-        self.closing
-    }
-}
-
 /// Applies one group and writes it: here or, when it is large, beside what is applied next.
 /// Answers with the changes that must wait for the archiver.
 fn one_group(
@@ -233,7 +113,7 @@ fn one_group(
         return Err(error);
     }
     if batch.failed
-        && let Err(error) = core.shared.disk.check_identity()
+        && let Err(error) = core.shared.log.check_identity()
     {
         core.shared.suspend(error.clone()); // before anybody is told
         batch.refuse(&error);

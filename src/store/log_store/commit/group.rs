@@ -6,49 +6,26 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::index::{Entry, Index, Trail};
-use super::schedules::Rows;
-use super::shared::{Meta, Shared, unique_key};
+use super::core::Core;
+use super::index::{Entry, Index};
+use super::meta::Meta;
 use crate::job::{
-    Change, Event, Fact, IdempotencyKey, Job, JobId, Labels, NewJob, QueueChange, QueueName, State,
-    Status, Time,
+    Change, Event, Fact, IdempotencyKey, Job, JobId, NewJob, QueueChange, QueueName, State, Status,
+    Time,
 };
 use crate::store::StoreError;
+use crate::store::log::Mark;
+use crate::store::log::WriteBatch;
+use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::{Archive, Run};
-use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::codec::{Packer, Raw};
-use crate::store::schedules::Schedules;
-use crate::store::sled::faults::Point;
-use crate::store::sled::ops::Ops;
-
-/// What the committer owns between groups.
-pub struct Core {
-    pub shared: Arc<Shared>,
-    pub index: Index,
-    pub journal: Journal,
-    pub archive: Archive,
-    /// Stored beside the archive; says which finished jobs it holds.
-    pub meta: Meta,
-    /// The number of the next event.
-    pub next_seq: u64,
-    /// Runs that were replaced by the last groups; the next one removes their chunks.
-    pub retired: Vec<Arc<Run>>,
-    /// The archiver is at work on a run.
-    pub archiving: bool,
-    /// When the last `tick` expects the next one; an earlier timer is worth a wake.
-    pub expected: Option<Time>,
-    /// `Started` events whose claims were answered although their group then failed to be synced.
-    pub unsure: Vec<Event>,
-    /// The cron entries, each with a row of its own on the disk.
-    pub schedules: Schedules,
-    pub schedule_rows: Rows,
-}
+use crate::store::log_store::journal::trail::Trail;
 
 /// A group under way.
 pub struct Group<'a> {
     pub core: &'a mut Core,
     pub now: Time,
-    pub ops: Ops,
+    pub writes: WriteBatch,
     pub events: Vec<Event>,
     /// Queues with new work, to be woken when the group is durable.
     pub woken: BTreeSet<u32>,
@@ -67,7 +44,7 @@ impl<'a> Group<'a> {
         Group {
             core,
             now,
-            ops: Ops::default(),
+            writes: WriteBatch::default(),
             events: Vec::new(),
             woken: BTreeSet::new(),
             packer,
@@ -81,7 +58,7 @@ impl<'a> Group<'a> {
     pub fn pack(mut self) -> Result<Packed, StoreError> {
         self.write_runs()?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(self.now, 0));
-        self.ops.accepted = packer.event_bytes;
+        self.writes.event_bytes = packer.event_bytes;
         let chunks = packer.finish().map_err(StoreError::Corrupt)?;
         for chunk in &chunks {
             self.core.journal.stage(chunk.first_seq, self.now);
@@ -91,7 +68,7 @@ impl<'a> Group<'a> {
         Ok(Packed {
             first_chunk: self.first_chunk,
             chunks,
-            ops: self.ops,
+            writes: self.writes,
             events: self.events,
             head: self.core.next_seq - 1,
             wakes: wakes.collect(),
@@ -221,7 +198,7 @@ impl<'a> Group<'a> {
                 return Ok(Some((job.clone(), InRun::Open(*no))));
             }
         }
-        let found = self.core.archive.find(&self.core.shared.disk, id)?;
+        let found = self.core.archive.find(&*self.core.shared.log, id)?;
         let found = found.filter(|(_, run)| !self.open_runs.contains_key(&run.no));
         Ok(found.map(|(job, run)| (job, InRun::Stored(run))))
     }
@@ -232,12 +209,8 @@ impl<'a> Group<'a> {
         if let Some(job) = open.find(|job| job.spec.idempotency_key.as_ref() == Some(key)) {
             return Ok(Some(job.id));
         }
-        let row = self.core.shared.disk.get(&unique_key(key))?;
-        let Some(id) = row.and_then(|row| Some(u128::from_be_bytes(row.try_into().ok()?))) else {
-            return Ok(None);
-        };
+        let Some(id) = keys::owner(&*self.core.shared.log, key)? else { return Ok(None) };
         // The row is older than what this group did to the job's run.
-        let id = JobId::from_u128(id);
         Ok(self.find_archived(id)?.map(|_| id))
     }
 
@@ -245,7 +218,7 @@ impl<'a> Group<'a> {
     pub fn unarchive(&mut self, id: JobId) -> Result<(), StoreError> {
         let Some((job, place)) = self.find_archived(id)? else { return Ok(()) };
         self.jobs_of(&place)?.retain(|job| job.id != id);
-        super::archiver::forget_key(&job, &mut self.ops);
+        keys::remove(&mut self.writes, &job);
         self.carry(job)
     }
 
@@ -255,7 +228,7 @@ impl<'a> Group<'a> {
             InRun::Open(no) => *no,
             InRun::Stored(run) if self.open_runs.contains_key(&run.no) => run.no,
             InRun::Stored(run) => {
-                let jobs = run.jobs(&self.core.shared.disk)?;
+                let jobs = run.jobs(&*self.core.shared.log)?;
                 self.open_runs.insert(run.no, OpenRun { replaces: run.clone(), jobs });
                 run.no
             }
@@ -287,24 +260,24 @@ impl<'a> Group<'a> {
     fn write_runs(&mut self) -> Result<(), StoreError> {
         if !self.core.shared.pins.hold(self.now, self.core.shared.limits.max_export) {
             for run in std::mem::take(&mut self.core.retired) {
-                run.remove(&mut self.ops).map_err(StoreError::Corrupt)?;
+                run.remove(&mut self.writes).map_err(StoreError::Corrupt)?;
             }
         }
         for OpenRun { replaces: run, jobs } in std::mem::take(&mut self.open_runs).into_values() {
-            self.ops.mark(Point::Prune);
-            run.retire(&mut self.ops).map_err(StoreError::Corrupt)?;
+            self.writes.mark(Mark::Prune);
+            run.retire(&mut self.writes).map_err(StoreError::Corrupt)?;
             self.core.uncount_run(&run);
             self.core.archive.runs.remove(&run.first_seq);
             self.core.retired.push(run);
             let no = self.core.meta.take_run_number();
-            let left = Run::build(no, jobs, &mut self.ops).map_err(StoreError::Corrupt)?;
+            let left = Run::build(no, jobs, &mut self.writes).map_err(StoreError::Corrupt)?;
             self.add_run(left);
         }
         if !self.archive_changed {
             return Ok(());
         }
         self.core.archive.generation += 1;
-        self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+        self.writes.put(Meta::KEY, self.core.meta.encode()?);
         Ok(())
     }
 
@@ -348,7 +321,7 @@ pub struct Packed {
     pub first_chunk: u64,
     pub chunks: Vec<Raw>,
     /// What else it changes there.
-    pub ops: Ops,
+    pub writes: WriteBatch,
     pub events: Vec<Event>,
     /// The number of its last event, or of the last one before it.
     pub head: u64,
@@ -356,64 +329,4 @@ pub struct Packed {
     pub wakes: Vec<Arc<Notify>>,
     /// The archive as it is then, if it changed.
     pub archive: Option<Archive>,
-}
-
-impl Core {
-    /// The queue's number, made when it is new.
-    pub fn queue(&mut self, name: &QueueName) -> u32 {
-        let shared = &self.shared;
-        self.index.queue(name, || shared.wake(name))
-    }
-
-    /// One shared copy of equal labels, and the number of their counters.
-    pub fn group_of(&mut self, labels: &Arc<Labels>) -> (Arc<Labels>, u32) {
-        if let Some(known) = self.index.interned(labels) {
-            return known;
-        }
-        let queue = self.queue(&labels.queue);
-        let group = self.index.group(queue, &labels.kind);
-        self.index.intern(labels, group);
-        (labels.clone(), group)
-    }
-
-    /// Counts a run's jobs.
-    pub fn count_run(&mut self, run: &Run) {
-        for (queue, kind, state, n) in &run.counts {
-            let queue = self.queue(queue);
-            let group = self.index.group(queue, kind);
-            self.index.count(group, *state, *n);
-        }
-    }
-
-    fn uncount_run(&mut self, run: &Run) {
-        for (queue, kind, state, n) in &run.counts {
-            let queue = self.queue(queue);
-            let group = self.index.group(queue, kind);
-            self.index.uncount(group, *state, *n);
-        }
-    }
-
-    /// The index entry for a whole job.
-    pub fn entry_of(&mut self, job: &Job, trail: Trail) -> Entry {
-        let (labels, group) = self.group_of(&job.labels);
-        Entry {
-            labels,
-            group,
-            priority: job.spec.priority,
-            status: job.status,
-            run_at: job.run_at,
-            finished: job.finished_at().map(|at| (job.seq, at)),
-            key: job.spec.idempotency_key.clone().map(Box::new),
-            trail,
-            archiving: false,
-        }
-    }
-
-    /// Asks for a tick when `timer` ends before the next one.
-    pub fn expect(&mut self, timer: Time) {
-        if self.expected.is_none_or(|expected| timer < expected) {
-            self.expected = Some(timer);
-            self.shared.timer.notify_one();
-        }
-    }
 }

@@ -1,14 +1,19 @@
 //! The only way in: commands are applied in groups, made durable and answered.
 
 pub mod archiver;
+pub mod command;
 pub mod committer;
+pub mod core;
 pub mod group;
 pub mod index;
+pub mod meta;
 pub mod outage;
 pub mod publish_time;
 pub mod recover;
 pub mod schedules;
 pub mod shared;
 pub mod tick;
+pub mod tuning;
 pub mod verbs;
+pub mod watch;
 pub mod writer;

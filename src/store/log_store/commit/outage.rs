@@ -3,7 +3,6 @@
 //! that works. The attempts that run in this process meanwhile keep their leases.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,8 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::committer::{Batch, Change, Command, Reply};
-use super::group::{Core, Group};
+use super::command::{Batch, Change, Command, Reply};
+use super::core::Core;
+use super::group::Group;
 use super::index::Leases;
 use super::recover;
 use super::shared::Shared;
@@ -28,10 +28,6 @@ use crate::store::{Control, StoreError};
 const SOON: Duration = Duration::from_secs(30);
 /// How often waiting commands are refused.
 const POLL: Duration = Duration::from_millis(10);
-/// The file that asks for free space.
-pub const ROOM: &str = "room";
-/// Free space without which nothing is tried, in bytes: two segments of sled's log.
-const ROOM_BYTES: usize = 4 * 1_024 * 1_024;
 /// The lease of an attempt whose end was in the group that failed, in case nobody extends it.
 const UNKNOWN_LEASE: Duration = Duration::from_secs(30);
 
@@ -74,7 +70,7 @@ pub fn sit_out(
     let shared = core.shared.clone();
     shared.outages.fetch_add(1, Ordering::AcqRel);
     let before = Before { told: shared.head(), held: core.index.leases, unsure: core.unsure };
-    shared.disk.shut();
+    shared.log.shut();
     tracing::error!(%error, "a group was not written: nothing is accepted until the directory is read again");
 
     let (mut reason, mut refused) = (error, deferred);
@@ -105,7 +101,7 @@ pub fn sit_out(
             Err(error) if is_permanent(&error) => {
                 tracing::error!(%error, "the store was damaged and stays closed");
                 shared.suspend(error.clone());
-                shared.disk.shut();
+                shared.log.shut();
                 reason = error;
             }
             Err(error) => {
@@ -166,9 +162,7 @@ struct Before {
 
 /// One try.
 fn come_back(shared: &Arc<Shared>, before: &Before) -> Result<Core, StoreError> {
-    shared.disk.check_identity()?; // before anything is written to another directory
-    find_room(shared.disk.dir())?;
-    shared.disk.reopen()?;
+    shared.log.reopen()?;
     let mut core = recover::again(shared)?;
     let kept = records::all_events(shared, before.told)?; // if they are gone, nobody can ask for them either
     let now = shared.clock.now();
@@ -201,15 +195,6 @@ fn claim_again(group: &mut Group<'_>, before: &Before) -> Result<(), StoreError>
         }
     }
     Ok(())
-}
-
-/// Asks for the space that the next groups will need, before everything is read for nothing.
-fn find_room(dir: &Path) -> Result<(), StoreError> {
-    let path = dir.join(ROOM);
-    let found = std::fs::write(&path, vec![1; ROOM_BYTES]);
-    // It may not be there; what is left of it is written over by the next try.
-    let _ = std::fs::remove_file(&path);
-    found.map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))
 }
 
 /// Every job that runs was claimed by this process, for leases of processes before were given back at

@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Counts by length of time; four classes for each doubling.
+use crate::job::LogScale;
+
+/// Four classes for each doubling.
+type Scale = LogScale<2>;
+
+/// Counts by length of time.
 #[derive(Debug)]
 pub struct Told([AtomicU64; CLASSES]);
 
@@ -39,14 +44,14 @@ impl Told {
         for (class, count) in counts.into_iter().enumerate() {
             seen += count;
             if all > 0 && seen * 100 >= all * percent {
-                return upper_bound(class);
+                return Scale::lower_bound(class + 1);
             }
         }
         0
     }
 
     fn add(&self, nanos: u64) {
-        if let Some(count) = self.0.get(class(nanos)) {
+        if let Some(count) = self.0.get(Scale::bucket(nanos).min(CLASSES - 1)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -62,19 +67,6 @@ impl Drop for Timed<'_> {
 /// What this thread has had of a processor; nothing, where the machine does not tell.
 fn spent() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
-}
-
-/// The doubling, and the two bits behind the first.
-fn class(nanos: u64) -> usize {
-    let nanos = nanos.max(4);
-    let doubling = nanos.ilog2();
-    let quarter = (nanos >> (doubling - 2)) & 3;
-    ((doubling as usize - 2) * 4 + quarter as usize).min(CLASSES - 1)
-}
-
-fn upper_bound(class: usize) -> u64 {
-    let (doubling, quarter) = (class / 4 + 2, class as u64 % 4);
-    (4 + quarter + 1) << (doubling - 2)
 }
 
 #[cfg(test)]

@@ -2,59 +2,51 @@
 //! leases of the process before are given back in a first group.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::group::{Core, Group};
-use super::index::{Entry, Index, Trail};
-use super::schedules;
-use super::shared::{Meta, Shared, Tuning};
+use super::core::Core;
+use super::group::Group;
+use super::index::{Entry, Index};
+use super::meta::Meta;
+use super::shared::Shared;
+use super::tuning::Tuning;
 use super::writer::Parcel;
 use crate::clock::Clock;
 use crate::job::{Change, Event, Fact, Interruption, JobId, State, Status};
 use crate::store::formats::Unreadable;
+use crate::store::log::{Log, Mark, WriteBatch};
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::codec::{Chunk, Record};
+use crate::store::log_store::journal::schedule_rows;
+use crate::store::log_store::journal::trail::Trail;
 use crate::store::log_store::read::records::status_after;
 use crate::store::schedules::Schedules;
-use crate::store::sled::dir_lock::DirLock;
-use crate::store::sled::disk::Disk;
-use crate::store::sled::durable;
-use crate::store::sled::faults::{Faults, Point};
-use crate::store::sled::head_file::Watermark;
-use crate::store::sled::open_copy;
-use crate::store::sled::open_copy::{NoCopy, OpenCopy};
-use crate::store::sled::sled_files::cannot_open;
-use crate::store::sled::staging;
-use crate::store::sled::staging::Staging;
 use crate::store::{Limits, StoreError, remember_start};
 
 /// Chunks between two lines of progress in the log.
 const PROGRESS: u64 = 50_000;
 
-/// Opens a directory and builds everything the committer owns.
+/// Opens a log and builds everything the committer owns.
 pub fn open(
-    dir: &Path,
+    log: impl FnOnce() -> Result<Box<dyn Log>, StoreError>,
     limits: Limits,
     clock: Arc<dyn Clock>,
     tuning: Tuning,
-    faults: Faults,
 ) -> Result<Core, StoreError> {
     let begun = Instant::now();
-    let lock = prepare(dir)?;
-    let mut core = read_dir(dir, lock, limits, clock, tuning, faults)?;
+    let mut core = read(log()?, limits, clock, tuning)?;
     let lost = give_back(&mut core)?;
     core.schedules.restarted(core.shared.clock.now());
     remember_start(&mut core.meta.later.starts, core.shared.clock.now());
-    write_meta(&core.shared.disk, &core.meta)?;
+    write_meta(&*core.shared.log, &core.meta)?;
     core.shared.starts.get_or_init(|| core.meta.later.starts.clone());
-    core.shared.watermark.write(core.shared.head())?;
+    core.shared.log.record_head(core.shared.head())?;
     tracing::info!(
-        data_dir = %dir.display(),
+        data_dir = %core.shared.log.location(),
         jobs = core.index.entries.len(),
         archived = core.archive.runs.values().flat_map(|run| &run.counts).map(|c| c.3).sum::<u64>(),
         chunks = core.journal.len(),
@@ -65,70 +57,30 @@ pub fn open(
     Ok(core)
 }
 
-/// Locks a directory and leaves a store in it and nothing that broke off: a new store is made where
-/// there is none.
-fn prepare(dir: &Path) -> Result<DirLock, StoreError> {
-    let fail = |error: std::io::Error| cannot_open(dir, error);
-    durable::create_dir_all(dir).map_err(fail)?;
-    let lock = DirLock::take(dir).map_err(fail)?;
-    staging::refuse_incomplete(dir)?;
-    if !dir.join("db").exists() {
-        if Watermark::open(dir)?.newest().is_some() {
-            return Err(corrupt(dir, "db", "missing"));
-        }
-        create(dir).map_err(|error| match error {
-            StoreError::Unavailable(why) => cannot_open(dir, why),
-            other => other,
-        })?;
-    }
-    open_copy::clear(dir).and_then(|()| staging::clear(dir)).map_err(fail)?;
-    Ok(lock)
+/// The rows of a new, empty store.
+pub fn empty_store() -> Result<WriteBatch, StoreError> {
+    meta_row(&Meta::new())
 }
 
-/// Makes a new, empty store.
-fn create(dir: &Path) -> Result<(), StoreError> {
-    let fail = |error: std::io::Error| StoreError::Unavailable(error.to_string());
-    let staging = Staging::begin(dir, staging::CREATING).map_err(fail)?;
-    let disk = Disk::create(staging.path())?;
-    write_meta(&disk, &Meta::new())?;
-    drop(disk);
-    staging.publish().map_err(fail)
-}
-
-/// Reads everything: from a copy first, where one can be made, so that a damaged directory stays as it is.
-fn read_dir(
-    dir: &Path,
-    lock: DirLock,
+/// Reads everything, and writes nothing before it is understood.
+fn read(
+    log: Box<dyn Log>,
     limits: Limits,
     clock: Arc<dyn Clock>,
     tuning: Tuning,
-    faults: Faults,
 ) -> Result<Core, StoreError> {
-    let no_room = "there is no room for the copy that is checked before the store is opened";
-    let (disk, copied) = match OpenCopy::for_start(dir) {
-        Ok(copy) => {
-            let disk = Disk::open_copy(dir, copy.path(), faults)?;
-            (disk, Some((copy, lock)))
-        }
-        Err(NoCopy::TooLarge) => (Disk::open(dir, lock, faults)?, None),
-        Err(NoCopy::NoRoom(error)) => return Err(cannot_open(dir, format!("{no_room}: {error}"))),
-        Err(NoCopy::Unreadable(error)) => return Err(cannot_open(dir, error)),
-    };
-    let watermark = Watermark::open(dir)?;
-    let mut meta = read_meta(dir, &disk)?;
-    let least = watermark.seq_of(meta.epoch)?;
-    let is_without_witness = least.is_none() && disk.scan(b"j").next().is_some();
-    if is_without_witness {
-        tracing::warn!(data_dir = %dir.display(), "the file head is missing: a new epoch begins");
+    let mut meta = read_meta(&*log)?;
+    let least = log.recorded_head(meta.epoch)?;
+    let has_no_record = least.is_none() && log.scan(b"j").next().is_some();
+    if has_no_record {
+        tracing::warn!(data_dir = %log.location(), "the file head is missing: a new epoch begins");
         meta.epoch = Meta::new().epoch;
     }
-    let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
+    let shared = Arc::new(Shared::new(log, clock, limits, tuning, meta.epoch));
     let core = read_all(shared, meta, least.unwrap_or(0))?;
-    if let Some((copy, lock)) = copied {
-        core.shared.disk.change_to_original(lock, &copy)?;
-    }
-    if is_without_witness {
-        write_meta(&core.shared.disk, &core.meta)?;
+    core.shared.log.begin_writing()?;
+    if has_no_record {
+        write_meta(&*core.shared.log, &core.meta)?;
     }
     Ok(core)
 }
@@ -136,32 +88,27 @@ fn read_dir(
 /// Builds everything again from the open disk, after a fault of it. Nothing is given back: who ran the
 /// jobs is still alive. See `outage` for what follows.
 pub fn again(shared: &Arc<Shared>) -> Result<Core, StoreError> {
-    let dir = shared.disk.dir();
-    let meta = read_meta(dir, &shared.disk)?;
+    let meta = read_meta(&*shared.log)?;
     let told = shared.head();
     if meta.epoch != told.epoch {
-        return Err(corrupt(dir, "meta", "it is of another store"));
+        return Err(corrupt(&*shared.log, "meta", "it is of another store"));
     }
     let mut core = read_all(shared.clone(), meta, told.seq)?;
     core.schedules.restarted(shared.clock.now());
     Ok(core)
 }
 
-/// Reads everything into memory and changes nothing. Answers with the number of journal chunks too.
+/// Reads everything into memory and changes nothing.
 pub fn load(
-    dir: &Path,
-    disk: Disk,
-    meta: Meta,
+    log: Box<dyn Log>,
     limits: Limits,
     clock: Arc<dyn Clock>,
     tuning: Tuning,
-) -> Result<(Core, u64), StoreError> {
-    let watermark = Watermark::open(dir)?;
-    let least = watermark.seq_of(meta.epoch)?.unwrap_or(0);
-    let shared = Arc::new(Shared::new(disk, watermark, clock, limits, tuning, meta.epoch));
-    let core = read_all(shared, meta, least)?;
-    let chunks = core.journal.len() as u64;
-    Ok((core, chunks))
+) -> Result<Core, StoreError> {
+    let meta = read_meta(&*log)?;
+    let least = log.recorded_head(meta.epoch)?.unwrap_or(0);
+    let shared = Arc::new(Shared::new(log, clock, limits, tuning, meta.epoch));
+    read_all(shared, meta, least)
 }
 
 /// Reads archive and journal; the log must reach at least to event `least`.
@@ -177,55 +124,60 @@ fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreEr
         archiving: false,
         unsure: Vec::new(),
         schedules: Schedules::default(),
-        schedule_rows: schedules::Rows::default(),
+        schedule_rows: schedule_rows::Rows::default(),
         shared: shared.clone(),
     };
-    let dir = shared.disk.dir();
-    read_archive(dir, &mut core)?;
-    replay(dir, &mut core)?;
-    (core.schedules, core.schedule_rows) = schedules::read(dir, &shared.disk)?;
+    read_archive(&mut core)?;
+    replay(&mut core)?;
+    (core.schedules, core.schedule_rows) = schedule_rows::read(&*shared.log)?;
     let head = core.next_seq - 1;
     if head < least {
         let why = format!("the log ends at event {head}, but event {least} was durable");
-        return Err(corrupt(dir, "db", &why));
+        return Err(Unreadable::from(why).at(shared.log.name()));
     }
     shared.head.store(head, Ordering::Release);
     Ok(core)
 }
 
-/// The description of the store. A directory without one is none: its creation, or by an older version
+/// The description of the store. A log without one holds no store: its creation, or by an older version
 /// a backup, an import or a restore, broke off.
-pub fn read_meta(dir: &Path, disk: &Disk) -> Result<Meta, StoreError> {
+fn read_meta(log: &dyn Log) -> Result<Meta, StoreError> {
     let missing =
         "there is no description of the store: an import, a restore or a backup broke off";
-    let bytes = disk.get(Meta::KEY)?.ok_or_else(|| corrupt(dir, "meta", missing))?;
-    Meta::decode(&bytes).map_err(|why| corrupt(dir, "meta", why))
+    let bytes = log.get(Meta::KEY)?.ok_or_else(|| corrupt(log, "meta", missing))?;
+    Meta::decode(&bytes).map_err(|why| corrupt(log, "meta", why))
 }
 
-fn corrupt(dir: &Path, what: &str, why: impl Into<Unreadable>) -> StoreError {
-    why.into().at(format!("{what} in {}", dir.display()))
+fn corrupt(log: &dyn Log, what: &str, why: impl Into<Unreadable>) -> StoreError {
+    why.into().at(format!("{what} in {}", log.location()))
 }
 
-fn write_meta(disk: &Disk, meta: &Meta) -> Result<(), StoreError> {
-    let mut ops = crate::store::sled::ops::Ops::default();
-    ops.put(Meta::KEY, &meta.encode()?);
-    disk.apply(ops)?;
-    disk.sync()
+fn write_meta(log: &dyn Log, meta: &Meta) -> Result<(), StoreError> {
+    log.apply(meta_row(meta)?)?;
+    log.sync()
 }
 
-fn read_archive(dir: &Path, core: &mut Core) -> Result<(), StoreError> {
-    let rows: Vec<_> = core.shared.disk.scan(b"r").collect();
+fn meta_row(meta: &Meta) -> Result<WriteBatch, StoreError> {
+    let mut writes = WriteBatch::default();
+    writes.put(Meta::KEY, meta.encode()?);
+    Ok(writes)
+}
+
+fn read_archive(core: &mut Core) -> Result<(), StoreError> {
+    let shared = core.shared.clone();
+    let log = &*shared.log;
+    let rows: Vec<_> = log.scan(b"r").collect();
     for row in rows {
         let (key, value) = row?;
         let run = Run::decode(&value)
-            .map_err(|why| corrupt(dir, &format!("run header {:02x?}", &key[1..]), &why))?;
+            .map_err(|why| corrupt(log, &format!("run header {:02x?}", &key[1..]), &why))?;
         core.count_run(&run);
         core.archive.add(run);
     }
-    for row in core.shared.disk.scan(b"t") {
+    for row in log.scan(b"t") {
         let (key, value) = row?;
         let run = Run::decode(&value)
-            .map_err(|why| corrupt(dir, &format!("retired run {:02x?}", &key[1..]), &why))?;
+            .map_err(|why| corrupt(log, &format!("retired run {:02x?}", &key[1..]), &why))?;
         core.retired.push(Arc::new(run)); // a crash came before its chunks were removed
     }
     let archive = core.archive.clone();
@@ -234,31 +186,32 @@ fn read_archive(dir: &Path, core: &mut Core) -> Result<(), StoreError> {
 }
 
 /// Folds the journal into the index. Answers with the number of chunks.
-fn replay(dir: &Path, core: &mut Core) -> Result<u64, StoreError> {
+fn replay(core: &mut Core) -> Result<u64, StoreError> {
     let mut chunks = 0;
     let mut last_seq = None;
     let shared = core.shared.clone();
+    let log = &*shared.log;
     // While replaying, references are counted here: the journal learns them with each chunk's entry.
-    for row in shared.disk.scan(b"j") {
+    for row in log.scan(b"j") {
         let (key, value) = row?;
         let number = chunks::number(&key)
-            .ok_or_else(|| corrupt(dir, &format!("key {key:02x?}"), "not a chunk's key"))?;
+            .ok_or_else(|| corrupt(log, &format!("key {key:02x?}"), "not a chunk's key"))?;
         let chunk = Chunk::decode(&value)
-            .map_err(|why| corrupt(dir, &format!("journal chunk {number}"), &why))?;
+            .map_err(|why| corrupt(log, &format!("journal chunk {number}"), &why))?;
         if chunks == 0 {
             core.journal = Journal::new(number, shared.directory.clone());
             shared.oldest.store(chunk.first_seq.saturating_sub(1), Ordering::Release);
         }
         if number != core.journal.next_chunk() {
             return Err(corrupt(
-                dir,
+                log,
                 &format!("journal chunk {}", core.journal.next_chunk()),
                 "missing",
             ));
         }
         if last_seq.is_some_and(|last: u64| chunk.first_seq != last + 1) {
             return Err(corrupt(
-                dir,
+                log,
                 &format!("journal chunk {number}"),
                 "events are missing before it",
             ));
@@ -392,7 +345,7 @@ fn give_back(core: &mut Core) -> Result<usize, StoreError> {
     ids.sort_unstable();
     let now = core.shared.clock.now();
     let mut group = Group::new(core, now);
-    group.ops.mark(Point::Rescue);
+    group.writes.mark(Mark::Rescue);
     for id in &ids {
         group.rescue(*id, Interruption::Crash)?;
     }

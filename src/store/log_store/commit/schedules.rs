@@ -1,64 +1,10 @@
-//! Schedules: a row each, written again with every change, in the same step as its event and its job.
-
-use std::collections::BTreeMap;
-use std::path::Path;
+//! What is asked of schedules, and the jobs that they enqueue, as changes of a group.
 
 use super::group::Group;
-use crate::job::{Schedule, ScheduleChange, ScheduleName, State};
-use crate::store::formats::{self, Unreadable};
-use crate::store::log_store::journal::codec::{seal, unseal};
-use crate::store::schedules::{Changed, Schedules};
-use crate::store::sled::disk::Disk;
-use crate::store::sled::ops::Ops;
+use crate::job::{Schedule, ScheduleChange, State};
+use crate::store::log_store::journal::schedule_rows;
+use crate::store::schedules::Changed;
 use crate::store::{ScheduleCommand, ScheduleError, StoreError, Ticked};
-
-/// What the rows' keys begin with.
-pub const PREFIX: &[u8] = b"s";
-
-/// How long the value of each row is, so that no piece of a longer one is left behind.
-pub type Rows = BTreeMap<ScheduleName, usize>;
-
-/// Reads every row.
-pub fn read(dir: &Path, disk: &Disk) -> Result<(Schedules, Rows), StoreError> {
-    let (mut schedules, mut rows) = (Schedules::default(), Rows::default());
-    for row in disk.scan(PREFIX) {
-        let (key, value) = row?;
-        let schedule = decode(&value).map_err(|why| {
-            let name = String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned();
-            why.at(format!("schedule {name} in {}", dir.display()))
-        })?;
-        rows.insert(schedule.name.clone(), value.len());
-        schedules.0.insert(schedule.name.clone(), schedule);
-    }
-    Ok((schedules, rows))
-}
-
-/// Writes a row; `before` is how long its value was, where there was one.
-pub fn put(ops: &mut Ops, schedule: &Schedule, before: usize) -> Result<usize, StoreError> {
-    let raw = postcard::to_stdvec(schedule);
-    let raw = raw.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    let value = seal(formats::SCHEDULE, &raw);
-    ops.replace(&key(&schedule.name), before, &value);
-    Ok(value.len())
-}
-
-fn key(name: &ScheduleName) -> Vec<u8> {
-    [PREFIX, name.as_str().as_bytes()].concat()
-}
-
-fn decode(value: &[u8]) -> Result<Schedule, Unreadable> {
-    let raw = unseal(formats::SCHEDULE, value)?;
-    Ok(postcard::from_bytes(&raw).map_err(|error| error.to_string())?)
-}
-
-/// Whether a row is sound and stands under its name.
-pub fn check(row: &[u8], value: &[u8]) -> Result<(), Unreadable> {
-    let schedule = decode(value)?;
-    match key(&schedule.name) == row {
-        true => Ok(()),
-        false => Err(format!("it holds schedule {}", schedule.name).into()),
-    }
-}
 
 impl Group<'_> {
     /// Does what is asked of a schedule.
@@ -109,9 +55,9 @@ impl Group<'_> {
         let rows = &mut self.core.schedule_rows;
         let before = rows.remove(&schedule.name).unwrap_or_default();
         if change == ScheduleChange::Deleted {
-            self.ops.remove(&key(&schedule.name), before);
+            schedule_rows::remove(&mut self.writes, &schedule.name, before);
         } else {
-            let len = put(&mut self.ops, &schedule, before)?;
+            let len = schedule_rows::put(&mut self.writes, &schedule, before)?;
             self.core.schedule_rows.insert(schedule.name.clone(), len);
         }
         if let Some(timer) = schedule.timer().filter(|_| change != ScheduleChange::Deleted) {

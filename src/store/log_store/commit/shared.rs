@@ -1,31 +1,26 @@
 //! What the store's handle, its readers and the committer share.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::publish_time::Told;
+use super::tuning::Tuning;
 use crate::clock::Clock;
-use crate::job::{Cursor, Epoch, Event, IdempotencyKey, QueueName, RateRule, Time};
-use crate::store::formats::{self, Unreadable};
+use crate::job::{Cursor, Epoch, Event, QueueName, Time};
+use crate::store::log::Log;
 use crate::store::log_store::archive::runs::Archive;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::Directory;
-use crate::store::log_store::journal::codec::{Chunk, seal, unseal};
-use crate::store::log_store::snapshot::walk::Pins;
+use crate::store::log_store::journal::codec::Chunk;
+use crate::store::log_store::snapshot::pins::Pins;
 use crate::store::search::Searches;
-use crate::store::sled::disk::Disk;
-use crate::store::sled::head_file::Watermark;
 use crate::store::{Limits, Storage, StoreError};
 
 pub struct Shared {
-    pub disk: Disk,
-    /// How far the log is, written down a second time.
-    pub watermark: Watermark,
+    pub log: Box<dyn Log>,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
     pub tuning: Tuning,
@@ -62,128 +57,16 @@ pub struct Followers(Vec<mpsc::Sender<Arc<[Event]>>>);
 /// however large the groups are.
 const TOLD_AT_ONCE: usize = 256;
 
-/// Sizes that tests make small, so that little data goes through every path.
-#[derive(Debug, Clone, Copy)]
-pub struct Tuning {
-    /// Finished jobs in the index that make a run of the archive worth writing.
-    pub run_from: usize,
-    /// A run is written again without its expired jobs when they are at least this share of it, in
-    /// percent; until then they are kept a little longer than the retention says.
-    pub rewrite_percent: u64,
-    /// Archived jobs that one tick may drop even when `Limits::tick_step` is less: a run goes at once.
-    pub drop_at_once: usize,
-    /// Journal bytes below which no job is copied forward to make room.
-    pub carry_above: u64,
-    /// Events in a group that make it be written beside the next one.
-    pub pipeline_from: usize,
-    /// The wait before the directory is opened again after a fault, doubled with each try that fails,
-    /// and the longest such wait.
-    pub pauses: (Duration, Duration),
-}
-
-impl Tuning {
-    /// As shipped, with the sizes that are settings.
-    pub fn of(limits: &Limits) -> Tuning {
-        Tuning {
-            run_from: limits.archive_from,
-            rewrite_percent: 25,
-            drop_at_once: usize::MAX,
-            carry_above: limits.carry_above,
-            pipeline_from: limits.pipeline_from,
-            pauses: (Duration::from_millis(100), Duration::from_secs(5)),
-        }
-    }
-}
-
-impl Default for Tuning {
-    fn default() -> Self {
-        Tuning::of(&Limits::default())
-    }
-}
-
-/// What is known of the store as a whole; one small value, written with every archive step.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Meta {
-    pub epoch: Epoch,
-    /// Jobs that finished up to this event are in the archive, or gone.
-    pub archived: u64,
-    /// The number of the next run.
-    pub next_run: u64,
-    /// Queues that are held back; the event that says so may have left the log.
-    pub paused: BTreeSet<QueueName>,
-    /// What later versions added; it stands behind the rest, and an old store has nothing there.
-    #[serde(skip)]
-    pub later: Later,
-}
-
-/// The part of [`Meta`] that the first stores did not have.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Later {
-    /// When processes opened the store, oldest first.
-    pub starts: Vec<Time>,
-    /// How many attempts of a queue may run at once, where somebody said so.
-    pub concurrency: BTreeMap<QueueName, u32>,
-    /// How often attempts of a queue may begin, where somebody said so; behind the rest like all of this is.
-    #[serde(skip)]
-    pub rate_limits: BTreeMap<QueueName, RateRule>,
-}
-
-impl Meta {
-    pub const KEY: &'static [u8] = b"meta";
-
-    /// That of an empty store: the beginning of a new life.
-    pub fn new() -> Meta {
-        let epoch = Epoch(fastrand::u32(1..));
-        let later = Later::default();
-        Meta { epoch, archived: 0, next_run: 1, paused: BTreeSet::new(), later }
-    }
-
-    /// A run number that was never used.
-    pub fn take_run_number(&mut self) -> u64 {
-        self.next_run += 1;
-        self.next_run - 1
-    }
-
-    pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        let raw = postcard::to_stdvec(&(self, &self.later, &self.later.rate_limits));
-        let raw = raw.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        Ok(seal(formats::STORE, &raw))
-    }
-
-    pub fn decode(bytes: &[u8]) -> Result<Meta, Unreadable> {
-        let raw = unseal(formats::STORE, bytes)?;
-        let meta = postcard::take_from_bytes::<Meta>(&raw);
-        let (mut meta, rest) = meta.map_err(|error| error.to_string())?;
-        if !rest.is_empty() {
-            let later = postcard::take_from_bytes::<Later>(rest);
-            let (later, rest) = later.map_err(|error| error.to_string())?;
-            meta.later = later;
-            if !rest.is_empty() {
-                let rates = postcard::from_bytes(rest);
-                meta.later.rate_limits = rates.map_err(|error| error.to_string())?;
-            }
-        }
-        Ok(meta)
-    }
-}
-
-/// The key of the row that says which archived job has an idempotency key.
-pub fn unique_key(key: &IdempotencyKey) -> Vec<u8> {
-    [b"k", key.as_str().as_bytes()].concat()
-}
-
 impl Shared {
     pub fn new(
-        disk: Disk,
-        watermark: Watermark,
+        log: Box<dyn Log>,
         clock: Arc<dyn Clock>,
         limits: Limits,
         tuning: Tuning,
         epoch: Epoch,
     ) -> Shared {
         Shared {
-            disk,
-            watermark,
+            log,
             clock,
             limits,
             tuning,
@@ -222,15 +105,15 @@ impl Shared {
 
     /// A stored chunk; `None` when it is gone.
     pub fn chunk(&self, number: u64) -> Result<Option<Chunk>, StoreError> {
-        let Some(bytes) = self.disk.get(&chunks::key(number))? else { return Ok(None) };
-        let place = || format!("journal chunk {number} in {}", self.disk.dir().display());
+        let Some(bytes) = self.log.get(&chunks::key(number))? else { return Ok(None) };
+        let place = || format!("journal chunk {number} in {}", self.log.location());
         Chunk::decode(&bytes).map(Some).map_err(|why| why.at(place()))
     }
 
     /// How much is stored and was written.
     pub fn storage(&self) -> Result<Storage, StoreError> {
         let mut storage = Storage::default();
-        self.disk.measure(&mut storage)?;
+        self.log.measure(&mut storage)?;
         {
             let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
             storage.journal_bytes = directory.bytes;

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 
 use super::group::{Group, InRun};
 use crate::job::{Change, Interruption, JobId, State, Step, Time};
+use crate::store::log::Mark;
+use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::Run;
 use crate::store::log_store::journal::codec::Record;
-use crate::store::sled::faults::Point;
 use crate::store::{Keep, StoreError, Ticked};
 
 /// Old chunks whose jobs are copied forward in one tick.
@@ -206,7 +207,7 @@ impl Group<'_> {
             }
             *left = left.saturating_sub(1);
             gone += 1;
-            super::archiver::forget_key(job, &mut self.ops);
+            keys::remove(&mut self.writes, job);
             false
         });
         *self.jobs_of(&place)? = jobs;
@@ -225,7 +226,7 @@ impl Group<'_> {
             return Ok(false);
         }
         let before = self.core.journal.len();
-        self.core.journal.trim(oldest, &mut self.ops);
+        self.core.journal.trim(oldest, &mut self.writes);
         if self.core.journal.len() < before {
             return Ok(true);
         }
@@ -267,14 +268,14 @@ impl Group<'_> {
                     crate::store::log_store::read::records::fold(&self.core.shared, id, &trail)?
                 {
                     self.carry(job)?;
-                    self.ops.mark(Point::Carry);
+                    self.writes.mark(Mark::Carry);
                     carried = true;
                 }
             }
             if self.core.journal.blocked_front(expired) == Some(chunk) {
                 break;
             }
-            self.core.journal.trim(expired, &mut self.ops);
+            self.core.journal.trim(expired, &mut self.writes);
         }
         Ok(carried)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::group::Group;
 use super::index::{Entry, Queue};
-use super::shared::{Later, Meta};
+use super::meta::{Later, Meta};
 use crate::job::{
     Change, IdempotencyKey, Interruption, Job, JobId, Labels, NewJob, QueueChange, QueueName,
     State, Status, Step, Time, Verdict,
@@ -274,7 +274,7 @@ impl Group<'_> {
         if !std::mem::replace(&mut self.core.index.sets.queues[queue].paused, true) {
             self.queue_event(name.clone(), QueueChange::Paused)?;
             self.core.meta.paused.insert(name.clone());
-            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+            self.writes.put(Meta::KEY, self.core.meta.encode()?);
         }
         Ok(())
     }
@@ -285,7 +285,7 @@ impl Group<'_> {
             self.woken.insert(queue);
             self.queue_event(name.clone(), QueueChange::Resumed)?;
             self.core.meta.paused.remove(name);
-            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+            self.writes.put(Meta::KEY, self.core.meta.encode()?);
         }
         Ok(())
     }
@@ -313,7 +313,7 @@ impl Group<'_> {
                 Some(limit) => kept.insert(name.clone(), limit),
                 None => kept.remove(name),
             };
-            self.ops.put(Meta::KEY, &self.core.meta.encode()?);
+            self.writes.put(Meta::KEY, self.core.meta.encode()?);
         }
         Ok(())
     }

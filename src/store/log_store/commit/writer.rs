@@ -8,8 +8,9 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::WeakSender;
 
-use super::committer::{Command, Reply};
-use super::group::{Core, Packed};
+use super::command::{ClaimReply, Command};
+use super::core::Core;
+use super::group::Packed;
 use super::shared::Shared;
 use super::verbs::Claimed;
 use crate::job::Event;
@@ -19,7 +20,6 @@ use crate::supervise::{Failures, Part, pass};
 
 /// An answer to give when the group is durable, or has failed.
 pub type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-pub type ClaimReply = Reply<Vec<(Claimed, Event)>>;
 
 /// Who waits for a group.
 #[derive(Default)]
@@ -78,17 +78,17 @@ impl Parcel {
 /// Makes a group durable, wakes whom it gives work, answers, and tells those who follow.
 fn write(shared: &Shared, parcel: Parcel) -> Outcome {
     let Parcel { packed, waiting } = parcel;
-    let Packed { first_chunk, chunks, mut ops, events, head, wakes, archive } = packed;
+    let Packed { first_chunk, chunks, mut writes, events, head, wakes, archive } = packed;
     let Waiting { mut claims, answers } = waiting;
     let mut lens = Vec::with_capacity(chunks.len());
     for (number, chunk) in (first_chunk..).zip(&chunks) {
         let bytes = chunk.seal();
-        ops.put(&chunks::key(number), &bytes);
         lens.push(bytes.len());
+        writes.put(chunks::key(number), bytes);
     }
-    let empty = ops.bytes == 0;
+    let empty = writes.is_empty();
     let mut unsure = 0;
-    let mut written = if empty { Ok(()) } else { shared.disk.apply(ops) };
+    let mut written = if empty { Ok(()) } else { shared.log.apply(writes) };
     if written.is_ok() {
         // A claim is in the kernel's hands now and its job was durable before: the worker may begin.
         for (claimed, reply) in claims.drain(..) {
@@ -101,7 +101,7 @@ fn write(shared: &Shared, parcel: Parcel) -> Outcome {
             let _gone = reply.send(claimed.map(|all| all.into_iter().map(with_event).collect()));
         }
         if !empty {
-            written = shared.disk.sync();
+            written = shared.log.sync();
         }
     }
     if let Err(error) = written {

@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 
 use crate::job::Time;
 use crate::store::Keep;
-use crate::store::sled::ops::Ops;
+use crate::store::log::WriteBatch;
 
 /// The key of a chunk.
 pub fn key(chunk: u64) -> [u8; 9] {
@@ -151,7 +151,7 @@ impl Journal {
 
     /// Removes the oldest chunks that nobody needs: no job's trail goes through them and all their
     /// events are at or below `expired`. Stops at the first one that is needed.
-    pub fn trim(&mut self, expired: u64, ops: &mut Ops) {
+    pub fn trim(&mut self, expired: u64, writes: &mut WriteBatch) {
         for _ in 0..TRIM_STEP {
             let (Some(first), Some(second)) = (self.metas.front(), self.metas.get(1)) else {
                 return;
@@ -160,7 +160,7 @@ impl Journal {
                 return;
             }
             let len = first.len;
-            ops.remove(&key(self.base), len as usize);
+            writes.remove(key(self.base), len as usize);
             self.bytes -= u64::from(len);
             self.metas.pop_front();
             self.base += 1;
@@ -223,15 +223,15 @@ mod tests {
     #[test]
     fn only_expired_and_unneeded_chunks_at_the_front_go() {
         let (mut journal, shared) = journal();
-        let mut ops = Ops::default();
-        journal.trim(2, &mut ops);
+        let mut writes = WriteBatch::default();
+        journal.trim(2, &mut writes);
         assert_eq!(journal.len(), 4, "event 3 is not expired");
         journal.hold(11);
-        journal.trim(9, &mut ops);
+        journal.trim(9, &mut writes);
         assert_eq!((journal.len(), journal.bytes), (3, 300));
         assert_eq!(journal.blocked_front(9), Some(11));
         journal.release([11].into_iter());
-        journal.trim(9, &mut ops);
+        journal.trim(9, &mut writes);
         assert_eq!(journal.len(), 1, "the newest chunk stays");
         assert_eq!(shared.read().unwrap().chunks_from(0, 9), [13]);
         assert_eq!(journal.next_chunk(), 14);
@@ -243,9 +243,9 @@ mod tests {
         journal.hold(15);
         journal.add(10, Time::default(), 1);
         journal.add(11, Time::default(), 1);
-        let mut ops = Ops::default();
+        let mut writes = WriteBatch::default();
         journal.add(12, Time::default(), 1);
-        journal.trim(12, &mut ops);
+        journal.trim(12, &mut writes);
         assert_eq!(journal.blocked_front(12), Some(15));
     }
 

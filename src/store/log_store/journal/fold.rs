@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::codec::Record;
+use super::trail::Trail;
 use crate::job::{Change, Event, Fact, Job, JobId, Labels, State, Status};
-use crate::store::log_store::commit::index::Trail;
 
 /// The jobs of a journal read from its first chunk on.
 #[derive(Default)]

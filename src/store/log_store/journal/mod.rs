@@ -1,5 +1,7 @@
-//! The journal: chunks of packed events, and how jobs are folded out of them.
+//! The journal: chunks of packed events, how jobs are folded out of them, and the rows of schedules.
 
 pub mod chunks;
 pub mod codec;
 pub mod fold;
+pub mod schedule_rows;
+pub mod trail;

@@ -173,7 +173,7 @@ pub fn page(
             looked: 0,
             last: None,
         };
-        let archived = ArchiveScan::new(archive, &shared.disk, query);
+        let archived = ArchiveScan::new(archive, &*shared.log, query);
         let turn = budget.turn();
         paging.run(archived, |examined| examined >= step || turn.is_over())
     })

@@ -4,12 +4,12 @@
 use super::list;
 use super::pool::Class;
 use crate::job::{Job, JobId, JobQuery, Matcher, Reading};
-use crate::store::log_store::SledStore;
+use crate::store::log_store::LogStore;
 use crate::store::log_store::commit::shared::Shared;
 use crate::store::search::Budget;
 use crate::store::{Page, Store, StoreError};
 
-impl SledStore {
+impl LogStore {
     /// A page, turn by turn: see [`Store::list`].
     pub async fn search(&self, query: JobQuery) -> Result<Page, StoreError> {
         let (limit, step) = (query.rows(), self.shared.limits.search_step as u64);

@@ -1,26 +1,15 @@
 //! Writes a snapshot into an empty directory: the events as a journal, the finished jobs as runs of the
 //! archive, the others copied behind the events. The store begins a new life.
 
-use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
-
 use crate::job::{Cursor, Event, Job, Time};
 use crate::store::StoreError;
-use crate::store::log_store::archive::runs::Run;
-use crate::store::log_store::commit::archiver::RUN;
-use crate::store::log_store::commit::schedules;
-use crate::store::log_store::commit::shared::{Meta, unique_key};
+use crate::store::log::{Log, WriteBatch};
+use crate::store::log_store::archive::keys;
+use crate::store::log_store::archive::runs::{MAX_JOBS, Run};
+use crate::store::log_store::commit::meta::Meta;
 use crate::store::log_store::journal::chunks;
-use crate::store::log_store::journal::codec::Packer;
-use crate::store::log_store::verify::verify;
-use crate::store::sled::dir_lock::DirLock;
-use crate::store::sled::disk::Disk;
-use crate::store::sled::durable;
-use crate::store::sled::head_file::Watermark;
-use crate::store::sled::ops::Ops;
-use crate::store::sled::staging;
-use crate::store::sled::staging::Staging;
+use crate::store::log_store::journal::codec::{Packer, Raw};
+use crate::store::log_store::journal::schedule_rows;
 use crate::store::snapshot::{Head, Piece, Totals};
 
 /// Bytes handed to the disk in one step.
@@ -28,14 +17,10 @@ const STEP: u64 = 1_024 * 1_024;
 /// Bytes of payloads and logs after which a run is written, however few its jobs are.
 const RUN_BYTES: usize = 16 * 1_024 * 1_024;
 
-/// A store in the making, in a directory of its own. Without [`Builder::finish`] the data directory holds
-/// no store, and a start says so instead of beginning a new one.
+/// A store in the making. Without [`Builder::finish`] the log holds no store.
 pub struct Builder {
-    dir: PathBuf,
-    disk: Disk,
-    staging: Staging,
-    _lock: DirLock,
-    ops: Ops,
+    log: Box<dyn Log>,
+    writes: WriteBatch,
     meta: Meta,
     head: Option<Head>,
     packer: Packer,
@@ -53,31 +38,11 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Begins in a directory that is empty or not there.
-    ///
-    /// # Errors
-    /// When there is something in it, or it cannot be written.
-    pub fn create(dir: &Path) -> Result<Builder, StoreError> {
-        let fail =
-            |error: io::Error| StoreError::Unavailable(format!("{}: {error}", dir.display()));
-        if dir.parent().is_some_and(|parent| parent.join("db").exists()) {
-            return Err(fail(io::Error::other("it is inside of a data directory")));
-        }
-        // What is somebody else's is refused before anything is made.
-        check_empty(dir).map_err(fail)?;
-        let begin = || {
-            durable::create_dir_all(dir)?;
-            let lock = DirLock::take(dir)?;
-            check_empty(dir)?; // another command may have filled it while its lock was waited for
-            Ok((lock, Staging::begin(dir, staging::INCOMPLETE)?))
-        };
-        let (lock, staging) = begin().map_err(fail)?;
-        Ok(Builder {
-            dir: dir.to_owned(),
-            disk: Disk::create(staging.path())?,
-            staging,
-            _lock: lock,
-            ops: Ops::default(),
+    /// Begins in an empty log.
+    pub fn new(log: Box<dyn Log>) -> Builder {
+        Builder {
+            log,
+            writes: WriteBatch::default(),
             meta: Meta::new(),
             head: None,
             packer: Packer::new(Time::default(), 1),
@@ -89,7 +54,7 @@ impl Builder {
             finished: 0,
             totals: Totals::default(),
             is_whole: false,
-        })
+        }
     }
 
     /// Adds the next piece, in the order of [`Snapshot::next`](crate::store::Snapshot::next).
@@ -122,45 +87,36 @@ impl Builder {
             Piece::RateLimit(queue, rule) => {
                 self.meta.later.rate_limits.insert(queue, rule);
             }
-            Piece::Schedule(schedule) => drop(schedules::put(&mut self.ops, &schedule, 0)?),
+            Piece::Schedule(schedule) => drop(schedule_rows::put(&mut self.writes, &schedule, 0)?),
             Piece::Event(event) => self.event(event, head)?,
             Piece::Job(job) => self.job(*job, head)?,
             Piece::End(totals) => self.end(totals, head)?,
         }
-        if self.ops.bytes >= STEP {
-            self.disk.apply(std::mem::take(&mut self.ops))?;
-        }
-        Ok(())
+        if self.writes.bytes() >= STEP { self.flush() } else { Ok(()) }
     }
 
-    /// Verifies what was written, makes the directory a store and says what is in it.
+    /// Hands the log what was collected.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.log.apply(std::mem::take(&mut self.writes))
+    }
+
+    /// Makes what was written a store and says what is in it. The log is closed; nobody has verified it yet.
     ///
     /// # Errors
-    /// When the end was not among the pieces, what was written is not sound, or the disk refuses.
+    /// When the end was not among the pieces, or the disk refuses.
     pub fn finish(mut self) -> Result<Totals, StoreError> {
         if !self.is_whole {
             return Err(wrong("it breaks off before its end"));
         }
-        self.disk.apply(std::mem::take(&mut self.ops))?;
-        self.disk.sync()?;
+        self.flush()?;
+        self.log.sync()?;
         let seq = self.next_seq - 1;
-        let head = Cursor { epoch: self.meta.epoch, seq };
-        Watermark::open(self.staging.path())?.write(head)?;
-        let mut ops = Ops::default();
-        ops.put(Meta::KEY, &self.meta.encode()?);
-        self.disk.apply(ops)?;
-        self.disk.sync()?;
-        self.disk.check_blobs()?;
-        drop(self.disk);
-        let report = verify(self.staging.path());
-        if !report.is_sound() {
-            let why = format!("what was written is not sound: {report}");
-            return Err(StoreError::Corrupt(why));
-        }
-        self.staging.publish().map_err(|error| {
-            StoreError::Unavailable(format!("cannot finish {}: {error}", self.dir.display()))
-        })?;
-        tracing::debug!(data_dir = %self.dir.display(), jobs = self.totals.jobs, "store built");
+        self.log.record_head(Cursor { epoch: self.meta.epoch, seq })?;
+        let mut writes = WriteBatch::default();
+        writes.put(Meta::KEY, self.meta.encode()?);
+        self.log.apply(writes)?;
+        self.log.sync()?;
+        self.log.check_values()?;
         Ok(self.totals)
     }
 
@@ -189,13 +145,11 @@ impl Builder {
             return Err(wrong(&format!("finished job {} is out of order", job.id)));
         }
         self.finished = job.seq;
-        if let Some(key) = &job.spec.idempotency_key {
-            self.ops.put(&unique_key(key), &job.id.as_u128().to_be_bytes());
-        }
+        keys::put(&mut self.writes, &job);
         self.run_bytes += job.spec.payload.as_str().len();
         self.run_bytes += job.log.iter().map(|line| line.text.len()).sum::<usize>();
         self.run.push(job);
-        if self.run.len() >= RUN || self.run_bytes >= RUN_BYTES {
+        if self.run.len() >= MAX_JOBS || self.run_bytes >= RUN_BYTES {
             self.write_run()?;
         }
         Ok(())
@@ -234,12 +188,9 @@ impl Builder {
         self.put_chunks(packer.finish())
     }
 
-    fn put_chunks(
-        &mut self,
-        chunks: Result<Vec<crate::store::log_store::journal::codec::Raw>, String>,
-    ) -> Result<(), StoreError> {
+    fn put_chunks(&mut self, chunks: Result<Vec<Raw>, String>) -> Result<(), StoreError> {
         for chunk in chunks.map_err(StoreError::Corrupt)? {
-            self.ops.put(&chunks::key(self.chunk), &chunk.seal());
+            self.writes.put(chunks::key(self.chunk), chunk.seal());
             self.chunk += 1;
         }
         Ok(())
@@ -249,36 +200,10 @@ impl Builder {
         let no = self.meta.take_run_number();
         let jobs = std::mem::take(&mut self.run);
         self.run_bytes = 0;
-        Run::build(no, jobs, &mut self.ops).map(drop).map_err(StoreError::Corrupt)
+        Run::build(no, jobs, &mut self.writes).map(drop).map_err(StoreError::Corrupt)
     }
-}
-
-/// Refuses a directory with anything in it but a file that version control wants there, the directory that a
-/// new file system comes with, and what an earlier try has left.
-fn check_empty(dir: &Path) -> io::Result<()> {
-    let names = match std::fs::read_dir(dir) {
-        Ok(entries) => {
-            entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let is_retry = names.iter().any(|name| name == staging::INCOMPLETE);
-    let is_expected = |name: &OsString| {
-        name == ".gitkeep"
-            || name == "lost+found"
-            || name == staging::INCOMPLETE
-            || (is_retry && staging::is_of_store(name))
-    };
-    if names.iter().all(is_expected) {
-        return Ok(());
-    }
-    Err(io::Error::other("the directory is not empty; nothing was changed"))
 }
 
 fn wrong(why: &str) -> StoreError {
     StoreError::Corrupt(format!("the snapshot cannot be used: {why}"))
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,99 +3,34 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::clock::SystemClock;
 use crate::job::{Job, JobId, Time};
+use crate::store::log::Log;
 use crate::store::log_store::archive::runs::{Archive, Run};
-use crate::store::log_store::commit::group::Core;
+use crate::store::log_store::commit::core::Core;
+use crate::store::log_store::commit::meta::Meta;
 use crate::store::log_store::commit::recover;
-use crate::store::log_store::commit::shared::{Meta, Shared, Tuning};
+use crate::store::log_store::commit::shared::Shared;
+use crate::store::log_store::commit::tuning::Tuning;
 use crate::store::log_store::journal::codec::Record;
 use crate::store::log_store::journal::fold::Fold;
 use crate::store::log_store::read::records::Reader;
+use crate::store::log_store::snapshot::pins::Pin;
 use crate::store::schedules::Schedules;
-use crate::store::sled::disk::Disk;
-use crate::store::sled::faults::Faults;
-use crate::store::sled::open_copy::OpenCopy;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 use crate::store::{Keep, Limits, Retention, StoreError};
 
-/// A reader that asks for nothing for so long is given up: it holds the trimming up.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Journal chunks read in one step.
 const CHUNKS: usize = 16;
 /// Jobs folded in one step, fewer when they are large.
 const JOBS: usize = 256;
 /// Bytes of payloads and logs after which a step ends.
 const BYTES: usize = 1_024 * 1_024;
-
-/// Who reads a snapshot.
-#[derive(Default)]
-pub struct Pins(Mutex<Vec<Weak<Pin>>>);
-
-/// Held by one reader.
-pub struct Pin {
-    began: Time,
-    /// When it last asked for more, in milliseconds.
-    touched: AtomicI64,
-    /// There once the reader was given up.
-    given_up: OnceLock<GivenUp>,
-}
-
-/// Why a reader was given up.
-#[derive(Debug, Clone, Copy)]
-enum GivenUp {
-    StoodStill,
-    TookTooLong,
-}
-
-impl GivenUp {
-    fn text(self) -> &'static str {
-        match self {
-            GivenUp::StoodStill => "the reader of the snapshot stood still",
-            GivenUp::TookTooLong => "reading the snapshot took longer than store.max_export allows",
-        }
-    }
-}
-
-impl Pins {
-    fn add(&self, now: Time) -> Arc<Pin> {
-        let pin = Arc::new(Pin {
-            began: now,
-            touched: AtomicI64::new(now.millis()),
-            given_up: OnceLock::new(),
-        });
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pin));
-        pin
-    }
-
-    /// Whether somebody reads, so that nothing may be removed. Gives up readers that stand still, and those that
-    /// have read for longer than `longest`.
-    pub fn hold(&self, now: Time, longest: Duration) -> bool {
-        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pins.retain(|pin| {
-            let Some(pin) = pin.upgrade() else { return false };
-            let touched = Time::from_millis(pin.touched.load(Ordering::Acquire));
-            let why = if now.since(touched) >= PATIENCE {
-                GivenUp::StoodStill
-            } else if now.since(pin.began) >= longest {
-                GivenUp::TookTooLong
-            } else {
-                return true;
-            };
-            // Nobody else gives it up: it leaves the list here.
-            let _ = pin.given_up.set(why);
-            false
-        });
-        !pins.is_empty()
-    }
-}
 
 /// What is durable at one place of the log.
 pub struct Cut {
@@ -132,8 +67,6 @@ pub struct Walk {
     stage: Stage,
     fold: Fold,
     totals: Totals,
-    /// The files that are read when no server uses them.
-    _copy: Option<OpenCopy>,
 }
 
 enum Stage {
@@ -149,29 +82,18 @@ enum Stage {
 
 impl Walk {
     pub fn new(shared: Arc<Shared>, cut: Cut) -> Walk {
-        Walk {
-            shared,
-            cut,
-            stage: Stage::Head,
-            fold: Fold::default(),
-            totals: Totals::default(),
-            _copy: None,
-        }
+        Walk { shared, cut, stage: Stage::Head, fold: Fold::default(), totals: Totals::default() }
     }
 
-    /// A walk along a directory that no server uses. Nothing in it is changed.
+    /// A walk along a log that no server uses. Nothing in it is changed.
     ///
     /// # Errors
-    /// When there is no store in it, another process has it, or it cannot be read.
-    pub fn offline(dir: &Path) -> Result<Walk, StoreError> {
-        let copy = OpenCopy::of_store(dir)?;
-        let disk = Disk::open_copy(dir, copy.path(), Faults::default())?;
-        let (core, last) = load(dir, disk)?;
+    /// When it cannot be read.
+    pub fn offline(log: Box<dyn Log>) -> Result<Walk, StoreError> {
+        let (core, last) = load(log)?;
         let mut cut = Cut::of(&core);
         cut.head.at = last;
-        let mut walk = Walk::new(core.shared, cut);
-        walk._copy = Some(copy);
-        Ok(walk)
+        Ok(Walk::new(core.shared, cut))
     }
 
     /// The next pieces; none after the end.
@@ -182,7 +104,7 @@ impl Walk {
                 break pieces;
             }
         };
-        self.cut.pin.touched.store(self.shared.clock.now().millis(), Ordering::Release);
+        self.cut.pin.touch(self.shared.clock.now());
         Ok(pieces)
     }
 
@@ -204,7 +126,7 @@ impl Walk {
             Stage::Archived(mut runs) => match runs.pop_front() {
                 Some(run) => {
                     self.stage = Stage::Archived(runs);
-                    run.jobs(&self.shared.disk).map(|mut jobs| {
+                    run.jobs(&*self.shared.log).map(|mut jobs| {
                         jobs.sort_by_key(|job| job.seq);
                         jobs.into_iter().map(|job| Piece::Job(Box::new(job))).collect()
                     })
@@ -218,8 +140,8 @@ impl Walk {
             Stage::Done => Ok(Vec::new()),
         };
         // What was given up may have been removed under the reader, so nothing it found counts.
-        if let Some(why) = self.cut.pin.given_up.get() {
-            return Err(StoreError::Unavailable(why.text().into()));
+        if let Some(why) = self.cut.pin.given_up() {
+            return Err(StoreError::Unavailable(why.into()));
         }
         let pieces = step?;
         pieces.iter().for_each(|piece| self.totals.count(piece));
@@ -283,15 +205,13 @@ impl Walk {
     }
 }
 
-/// Everything in a directory that no server uses, and when its last chunk was committed. `disk` is a copy
-/// of its files.
-pub fn load(dir: &Path, disk: Disk) -> Result<(Core, Time), StoreError> {
-    let meta = recover::read_meta(dir, &disk)?;
+/// Everything in a log that no server uses, and when its last chunk was committed.
+pub fn load(log: Box<dyn Log>) -> Result<(Core, Time), StoreError> {
     let for_ever = Keep { age: Duration::MAX, count: u64::MAX };
     let retention = Retention { events: for_ever, ..Retention::default() };
     let limits = Limits { retention, ..Limits::default() };
     let tuning = Tuning::default();
-    let (core, _) = recover::load(dir, disk, meta, limits, Arc::new(SystemClock), tuning)?;
+    let core = recover::load(log, limits, Arc::new(SystemClock), tuning)?;
     let last = match core.journal.chunks().last() {
         Some(number) => core.shared.chunk(number)?.map(|chunk| chunk.at).unwrap_or_default(),
         None => Time::default(),

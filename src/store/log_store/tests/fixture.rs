@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{SledStore, Tuning};
+use super::super::Tuning;
 use crate::clock::ManualClock;
 use crate::job::{
     Failure, FailureClass, Interruption, JobId, Json, LogLine, Origin, Overlap, Progress,
@@ -13,6 +13,7 @@ use crate::job::{
 };
 use crate::store::conformance::schedule::{every, named};
 use crate::store::conformance::{Draft, Harness, Rig, draft, lines, per_minute, secs};
+use crate::store::data_dir;
 use crate::store::sled::faults::Faults;
 use crate::store::{Keep, Lease, Limits, Note, Retention, ScheduleCommand, Store};
 
@@ -36,7 +37,7 @@ impl Harness for AtDir {
     async fn open(&mut self, limits: Limits) -> Arc<dyn Store> {
         self.limits = limits.clone();
         let clock = Arc::new(self.clock.clone());
-        SledStore::open_tuned(&self.dir, limits, clock, self.tuning, Faults::default()).unwrap()
+        data_dir::open_tuned(&self.dir, limits, clock, self.tuning, Faults::default()).unwrap()
     }
 
     async fn reopen(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {

@@ -15,7 +15,7 @@ use crate::store::{Control, Events, Lease, Settlement, Stats, Store, StoreError}
 
 /// What was answered.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     random: Rng,
     /// Accepted, with payload.
     pub accepted: BTreeMap<JobId, Json>,
@@ -158,7 +158,7 @@ impl Ledger {
 }
 
 /// Reads everything that a store has: the log has no hole, and records and counters agree with it.
-pub(super) async fn audit<H: Harness>(rig: &Rig<H>) {
+pub(crate) async fn audit<H: Harness>(rig: &Rig<H>) {
     let (jobs, log) = (rig.jobs().await, rig.log().await);
     let stats = rig.stats().await;
     let whole = log.windows(2).all(|two| two[0].seq + 1 == two[1].seq);
@@ -195,14 +195,14 @@ fn newest_states(log: &[Event]) -> BTreeMap<JobId, Option<State>> {
 
 /// Everything that a store has.
 #[derive(Debug, PartialEq)]
-pub(super) struct Content {
+pub(crate) struct Content {
     jobs: Vec<Job>,
     log: Vec<Event>,
     stats: Stats,
 }
 
 /// Reads everything.
-pub(super) async fn content(store: &dyn Store) -> Result<Content, StoreError> {
+pub(crate) async fn content(store: &dyn Store) -> Result<Content, StoreError> {
     let stats = store.stats().await?;
     let mut query = JobQuery { limit: 100, ..JobQuery::default() };
     let (mut jobs, mut log) = (Vec::new(), Vec::new());

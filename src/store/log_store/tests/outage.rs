@@ -21,7 +21,7 @@ use crate::store::sled::faults::{Deed, EIO, ENOSPC, Fault, Faults, Point};
 use crate::store::{Limits, SettleError, Settlement, Store, StoreError};
 
 /// A place whose disk can be told to fail.
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     place: Place,
     faults: Faults,
 }
@@ -94,7 +94,7 @@ impl Switch {
 }
 
 /// Waits until the store takes work.
-pub(super) async fn back<H: Harness>(rig: &Rig<H>) {
+pub(crate) async fn back<H: Harness>(rig: &Rig<H>) {
     let works = async {
         while rig.store.health().is_err() {
             sleep(Duration::from_millis(5)).await;
@@ -103,7 +103,7 @@ pub(super) async fn back<H: Harness>(rig: &Rig<H>) {
     timeout(Duration::from_secs(20), works).await.expect("the store should come back");
 }
 
-pub(super) fn is_unavailable<T>(answer: &Result<T, StoreError>) -> bool {
+pub(crate) fn is_unavailable<T>(answer: &Result<T, StoreError>) -> bool {
     matches!(answer, Err(StoreError::Unavailable(_)))
 }
 

@@ -1,34 +1,34 @@
 //! The archive: run headers agree with their chunks, jobs with the log, key rows with jobs.
 //! Each run is read once; only ids are remembered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Ids;
 use super::report::{Report, key_name};
 use crate::job::{Job, JobId, State, Time};
 use crate::store::StoreError;
+use crate::store::log::Log;
+use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::Run;
-use crate::store::log_store::commit::shared::{Meta, unique_key};
+use crate::store::log_store::commit::meta::Meta;
 use crate::store::log_store::journal::fold::Fold;
-use crate::store::sled::disk::Disk;
 
 /// Answers with the ids that are archived.
 pub(super) fn check(
-    disk: &Disk,
+    log: &dyn Log,
     meta: &Meta,
     fold: &Fold,
     report: &mut Report,
-) -> Result<Ids, StoreError> {
+) -> Result<BTreeSet<JobId>, StoreError> {
     let mut chunks: BTreeMap<u64, usize> = BTreeMap::new();
-    let mut seen = Ids::new();
+    let mut seen = BTreeSet::new();
     let mut keyed = 0;
-    for row in disk.scan(b"r") {
+    for row in log.scan(b"r") {
         let (key, value) = row?;
         let name = key_name(&key);
         report.runs += 1;
         let Some(run) = header(&name, &key, &value, meta, report) else { continue };
         chunks.insert(run.no, run.chunks.len());
-        match run.jobs(disk) {
+        match run.jobs(log) {
             Ok(jobs) => {
                 check_run(&name, &run, &jobs, report);
                 for job in &jobs {
@@ -36,20 +36,20 @@ pub(super) fn check(
                     if !seen.insert(job.id) {
                         report.problem(&name, format!("job {} is archived twice", job.id));
                     }
-                    keyed += check_key(&name, disk, job, report)?;
+                    keyed += check_key(&name, log, job, report)?;
                 }
             }
             Err(error) => report.problem(&name, error.to_string()),
         }
     }
-    for row in disk.scan(b"t") {
+    for row in log.scan(b"t") {
         let (key, value) = row?;
         let name = key_name(&key);
         if let Some(run) = header(&name, &key, &value, meta, report) {
             chunks.insert(run.no, run.chunks.len());
         }
     }
-    for row in disk.scan(b"a") {
+    for row in log.scan(b"a") {
         let (key, _) = row?;
         let (Some(no), Some(n)) = (number(&key, 1..9), number(&key, 9..13)) else { continue };
         if chunks.get(&no).is_none_or(|count| n >= *count as u64) {
@@ -152,14 +152,11 @@ fn check_job(name: &str, job: &Job, meta: &Meta, fold: &Fold, report: &mut Repor
 }
 
 /// The row of an archived job's key. Answers with the number of keys, none or one.
-fn check_key(name: &str, disk: &Disk, job: &Job, report: &mut Report) -> Result<u64, StoreError> {
+fn check_key(name: &str, log: &dyn Log, job: &Job, report: &mut Report) -> Result<u64, StoreError> {
     let Some(key) = &job.spec.idempotency_key else { return Ok(0) };
-    let row = disk.get(&unique_key(key))?;
-    let id = row.and_then(|row| Some(u128::from_be_bytes(row.try_into().ok()?)));
-    match id {
-        Some(id) if id == job.id.as_u128() => {}
-        Some(id) => {
-            let other = JobId::from_u128(id);
+    match keys::owner(log, key)? {
+        Some(id) if id == job.id => {}
+        Some(other) => {
             report.problem(name, format!("the key of job {} is said to be {other}'s", job.id));
         }
         None => report.problem(name, format!("the key of job {} has no row", job.id)),

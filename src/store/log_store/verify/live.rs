@@ -1,21 +1,20 @@
 //! The index that a server would build, against the plain fold of the journal and the records that
 //! the chunks make.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Ids;
 use super::report::Report;
-use crate::job::State;
+use crate::job::{JobId, State};
 use crate::store::StoreError;
-use crate::store::log_store::commit::group::Core;
-use crate::store::log_store::commit::shared::unique_key;
+use crate::store::log_store::archive::keys;
+use crate::store::log_store::commit::core::Core;
 use crate::store::log_store::journal::fold::Fold;
 use crate::store::log_store::read::records::Reader;
 
 pub(super) fn check(
     core: &Core,
     fold: &Fold,
-    archived: &Ids,
+    archived: &BTreeSet<JobId>,
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let shared = &core.shared;
@@ -62,7 +61,7 @@ pub(super) fn check(
             if let Some(other) = keys.insert(key.clone(), *id) {
                 report.problem(&name, format!("jobs {id} and {other} have the same key"));
             }
-            if shared.disk.get(&unique_key(key))?.is_some() {
+            if shared.log.get(&keys::row(key))?.is_some() {
                 report.problem(&name, format!("the key of job {id} is an archived job's too"));
             }
             if core.index.keys.get(key) != Some(id) {

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::super::read_out;
 use super::super::tests::fixture;
 use super::*;
 use crate::job::{Change, Event, Fact, Json, State};
 use crate::store::Piece;
+use crate::store::data_dir::{read_out, verify};
+use crate::store::log::WriteBatch;
 use crate::store::log_store::archive::runs::Run;
 use crate::store::log_store::journal::codec::Packer;
-use crate::store::sled::dir_lock::DirLock;
-use crate::store::sled::ops::Ops;
+use crate::store::sled::SledLog;
 
 async fn full() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -30,29 +30,29 @@ fn copy(from: &Path) -> TempDir {
     to
 }
 
-fn open(dir: &Path) -> Disk {
-    Disk::open(dir, DirLock::take(dir).unwrap(), Faults::default()).unwrap()
+fn open(dir: &Path) -> SledLog {
+    SledLog::for_test(dir)
 }
 
-fn rows(disk: &Disk, letter: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
-    disk.scan(letter.as_bytes()).map(Result::unwrap).collect()
+fn rows(log: &dyn Log, letter: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+    log.scan(letter.as_bytes()).map(Result::unwrap).collect()
 }
 
-fn put(disk: &Disk, key: &[u8], value: &[u8]) {
-    let mut ops = Ops::default();
-    ops.put(key, value);
-    disk.apply(ops).unwrap();
+fn put(log: &dyn Log, key: &[u8], value: &[u8]) {
+    let mut writes = WriteBatch::default();
+    writes.put(key, value.to_vec());
+    log.apply(writes).unwrap();
 }
 
-fn remove(disk: &Disk, (key, value): &(Vec<u8>, Vec<u8>)) {
-    let mut ops = Ops::default();
-    ops.remove(key, value.len());
-    disk.apply(ops).unwrap();
+fn remove(log: &dyn Log, (key, value): &(Vec<u8>, Vec<u8>)) {
+    let mut writes = WriteBatch::default();
+    writes.remove(key.clone(), value.len());
+    log.apply(writes).unwrap();
 }
 
 /// Appends a chunk with these records, made from the newest event number.
-fn append(disk: &Disk, records: impl FnOnce(u64) -> Vec<Record>) {
-    let (key, value) = rows(disk, "j").pop().unwrap();
+fn append(log: &dyn Log, records: impl FnOnce(u64) -> Vec<Record>) {
+    let (key, value) = rows(log, "j").pop().unwrap();
     let last = Chunk::decode(&value).unwrap();
     let count = last.records.iter().filter(|r| matches!(r, Record::Event(_))).count() as u64;
     let mut packer = Packer::new(last.at, last.first_seq + count);
@@ -60,7 +60,7 @@ fn append(disk: &Disk, records: impl FnOnce(u64) -> Vec<Record>) {
         packer.push(&record).unwrap();
     }
     let next = chunks::key(chunks::number(&key).unwrap() + 1);
-    put(disk, &next, &packer.finish().unwrap()[0].seal());
+    put(log, &next, &packer.finish().unwrap()[0].seal());
 }
 
 fn jobs(dir: &Path) -> Vec<crate::job::Job> {
@@ -75,10 +75,10 @@ fn jobs(dir: &Path) -> Vec<crate::job::Job> {
     jobs
 }
 
-fn change_meta(disk: &Disk, change: impl FnOnce(&mut Meta)) {
-    let mut meta = Meta::decode(&disk.get(Meta::KEY).unwrap().unwrap()).unwrap();
+fn change_meta(log: &dyn Log, change: impl FnOnce(&mut Meta)) {
+    let mut meta = Meta::decode(&log.get(Meta::KEY).unwrap().unwrap()).unwrap();
     change(&mut meta);
-    put(disk, Meta::KEY, &meta.encode().unwrap());
+    put(log, Meta::KEY, &meta.encode().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,13 +103,13 @@ async fn a_sound_directory_is_counted_and_not_changed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_fixture_has_everything_that_can_be_written() {
     let dir = full().await;
-    let disk = open(dir.path());
+    let log = open(dir.path());
     for letter in ["meta", "j", "a", "r", "t", "k", "s"] {
-        assert!(!rows(&disk, letter).is_empty(), "{letter}");
+        assert!(!rows(&log, letter).is_empty(), "{letter}");
     }
     let mut types = std::collections::BTreeSet::new();
     let (mut carried, mut pruned, mut largest) = (0, 0, 0);
-    for (_, value) in rows(&disk, "j") {
+    for (_, value) in rows(&log, "j") {
         largest = largest.max(value.len());
         for record in Chunk::decode(&value).unwrap().records {
             match record {
@@ -136,89 +136,89 @@ async fn every_damage_is_named() {
     };
     let completed = || Change::Completed { result: Json::null() };
 
-    type Damage<'a> = Box<dyn Fn(&Disk, &Path) + 'a>;
+    type Damage<'a> = Box<dyn Fn(&dyn Log, &Path) + 'a>;
     let damages: Vec<(&str, Damage<'_>)> = vec![
         (
             "j 3: the checksum",
-            Box::new(|disk, _| {
-                let (key, mut value) = rows(disk, "j").swap_remove(3);
+            Box::new(|log, _| {
+                let (key, mut value) = rows(log, "j").swap_remove(3);
                 *value.last_mut().unwrap() ^= 1;
-                put(disk, &key, &value);
+                put(log, &key, &value);
             }),
         ),
-        ("j 4: chunk 3 is missing", Box::new(|disk, _| remove(disk, &rows(disk, "j")[3]))),
+        ("j 4: chunk 3 is missing", Box::new(|log, _| remove(log, &rows(log, "j")[3]))),
         (
             "cannot be: a scheduled job cannot be completed",
-            Box::new(|disk, _| {
-                append(disk, |seq| vec![event_of(&find(State::Scheduled), seq, completed())]);
+            Box::new(|log, _| {
+                append(log, |seq| vec![event_of(&find(State::Scheduled), seq, completed())]);
             }),
         ),
         (
             "says that job",
-            Box::new(|disk, _| {
-                append(disk, |seq| vec![event_of(&find(State::Running), seq, Change::Cancelled)]);
+            Box::new(|log, _| {
+                append(log, |seq| vec![event_of(&find(State::Running), seq, Change::Cancelled)]);
             }),
         ),
         (
             "was pruned while",
-            Box::new(|disk, _| {
-                append(disk, |_| vec![Record::Pruned(find(State::Available).id)]);
+            Box::new(|log, _| {
+                append(log, |_| vec![Record::Pruned(find(State::Available).id)]);
             }),
         ),
         (
             "was copied as",
-            Box::new(|disk, _| {
+            Box::new(|log, _| {
                 let mut job = find(State::Available);
                 job.seq -= 1;
-                append(disk, |_| vec![Record::Carried(Box::new(job))]);
+                append(log, |_| vec![Record::Carried(Box::new(job))]);
             }),
         ),
         (
             "is both archived and not",
-            Box::new(|disk, _| {
+            Box::new(|log, _| {
                 let mut job = archived.clone();
                 job.status.state = State::Available;
-                append(disk, |_| vec![Record::Carried(Box::new(job))]);
+                append(log, |_| vec![Record::Carried(Box::new(job))]);
             }),
         ),
         (
             "have the same key",
-            Box::new(|disk, _| {
+            Box::new(|log, _| {
                 let mut job = find(State::Scheduled);
                 let retried = stored.iter().find(|job| {
                     job.spec.idempotency_key.is_some() && job.status.state == State::Available
                 });
                 job.spec = retried.unwrap().spec.clone();
-                append(disk, |_| vec![Record::Carried(Box::new(job))]);
+                append(log, |_| vec![Record::Carried(Box::new(job))]);
             }),
         ),
         (
             "is an archived job's too",
-            Box::new(|disk, _| {
+            Box::new(|log, _| {
                 let mut job = find(State::Scheduled);
                 job.spec = archived.spec.clone();
-                append(disk, |_| vec![Record::Carried(Box::new(job))]);
+                append(log, |_| vec![Record::Carried(Box::new(job))]);
             }),
         ),
-        ("r ", Box::new(|disk, _| remove(disk, &rows(disk, "a")[0]))),
-        ("has no row", Box::new(|disk, _| remove(disk, &rows(disk, "k")[0]))),
-        ("archived jobs with a key", Box::new(|disk, _| put(disk, b"kmore", &[0; 16]))),
-        ("is said to be", Box::new(|disk, _| put(disk, &rows(disk, "k")[0].0, &[0; 16]))),
-        ("counts are not those", Box::new(|disk, _| change_run(disk, |run| run.counts[0].3 += 1))),
-        ("times are not those", Box::new(|disk, _| change_run(disk, |run| run.finished.clear()))),
-        ("does not begin with", Box::new(|disk, _| change_run(disk, |run| run.first_seq -= 1))),
-        ("jobs with keys, not", Box::new(|disk, _| change_run(disk, |run| run.keyed += 1))),
+        ("r ", Box::new(|log, _| remove(log, &rows(log, "a")[0]))),
+        ("has no row", Box::new(|log, _| remove(log, &rows(log, "k")[0]))),
+        ("archived jobs with a key", Box::new(|log, _| put(log, b"kmore", &[0; 16]))),
+        ("is said to be", Box::new(|log, _| put(log, &rows(log, "k")[0].0, &[0; 16]))),
+        ("counts are not those", Box::new(|log, _| change_run(log, |run| run.counts[0].3 += 1))),
+        ("times are not those", Box::new(|log, _| change_run(log, |run| run.finished.clear()))),
+        ("does not begin with", Box::new(|log, _| change_run(log, |run| run.first_seq -= 1))),
+        ("jobs with keys, not", Box::new(|log, _| change_run(log, |run| run.keyed += 1))),
         (
             "ranges of ids",
-            Box::new(|disk, _| {
-                change_run(disk, |run| run.chunks[0].last = run.chunks[0].first);
+            Box::new(|log, _| {
+                change_run(log, |run| run.chunks[0].last = run.chunks[0].first);
             }),
         ),
-        ("belongs to no run", Box::new(|disk, _| remove(disk, &rows(disk, "r")[0]))),
-        ("past 1", Box::new(|disk, _| change_meta(disk, |meta| meta.archived = 1))),
-        ("the log ends at", Box::new(|disk, _| change_meta(disk, |meta| meta.archived += 999))),
-        ("the next run is to be", Box::new(|disk, _| change_meta(disk, |meta| meta.next_run = 1))),
-        ("meta: missing", Box::new(|disk, _| remove(disk, &rows(disk, "meta")[0]))),
+        ("belongs to no run", Box::new(|log, _| remove(log, &rows(log, "r")[0]))),
+        ("past 1", Box::new(|log, _| change_meta(log, |meta| meta.archived = 1))),
+        ("the log ends at", Box::new(|log, _| change_meta(log, |meta| meta.archived += 999))),
+        ("the next run is to be", Box::new(|log, _| change_meta(log, |meta| meta.next_run = 1))),
+        ("meta: missing", Box::new(|log, _| remove(log, &rows(log, "meta")[0]))),
         (
             "head: the file is missing",
             Box::new(|_, dir| {
@@ -227,25 +227,25 @@ async fn every_damage_is_named() {
         ),
         (
             "was durable; the log ends at 2",
-            Box::new(|disk, _| {
-                for row in rows(disk, "j").iter().skip(2) {
-                    remove(disk, row);
+            Box::new(|log, _| {
+                for row in rows(log, "j").iter().skip(2) {
+                    remove(log, row);
                 }
             }),
         ),
         (
             "s \"nightly\": the checksum",
-            Box::new(|disk, _| {
-                let (key, mut value) = rows(disk, "s").swap_remove(0);
+            Box::new(|log, _| {
+                let (key, mut value) = rows(log, "s").swap_remove(0);
                 *value.last_mut().unwrap() ^= 1;
-                put(disk, &key, &value);
+                put(log, &key, &value);
             }),
         ),
         (
             "s \"other\": it holds schedule nightly",
-            Box::new(|disk, _| put(disk, b"sother", &rows(disk, "s")[0].1)),
+            Box::new(|log, _| put(log, b"sother", &rows(log, "s")[0].1)),
         ),
-        ("zzz: no such key", Box::new(|disk, _| put(disk, b"zzz", b"?"))),
+        ("zzz: no such key", Box::new(|log, _| put(log, b"zzz", b"?"))),
         (
             "1 values are in unsynced",
             Box::new(|_, dir| {
@@ -256,9 +256,9 @@ async fn every_damage_is_named() {
     ];
     for (expected, damage) in damages {
         let dir = copy(sound.path());
-        let disk = open(dir.path());
-        damage(&disk, dir.path());
-        drop(disk);
+        let log = open(dir.path());
+        damage(&log, dir.path());
+        drop(log);
         let report = verify(dir.path());
         let found = report
             .problems
@@ -268,13 +268,13 @@ async fn every_damage_is_named() {
     }
 }
 
-fn change_run(disk: &Disk, change: impl FnOnce(&mut Run)) {
-    let runs = rows(disk, "r").into_iter().map(|(key, value)| (key, Run::decode(&value).unwrap()));
+fn change_run(log: &dyn Log, change: impl FnOnce(&mut Run)) {
+    let runs = rows(log, "r").into_iter().map(|(key, value)| (key, Run::decode(&value).unwrap()));
     let (key, mut run) = runs.max_by_key(|(_, run)| run.len()).unwrap();
     change(&mut run);
     let raw = postcard::to_stdvec(&run).unwrap();
     put(
-        disk,
+        log,
         &key,
         &crate::store::log_store::journal::codec::seal(crate::store::formats::RUN_HEADER, &raw),
     );

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::store::conformance::{Harness, Rig, clock, draft, secs};
-use crate::store::log_store::SledStore;
+use crate::store::data_dir;
+use crate::store::log_store::snapshot::pins::PATIENCE;
 use crate::store::log_store::tests::tiny::Tiny;
 
 /// A store that keeps nothing it need not keep.
@@ -69,7 +70,7 @@ async fn a_reader_that_reads_on_and_on_is_given_up_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_ends_with_its_store() {
     let dir = tempfile::tempdir().unwrap();
-    let store = SledStore::open(dir.path(), Limits::default(), Arc::new(SystemClock)).unwrap();
+    let store = data_dir::open(dir.path(), Limits::default(), Arc::new(SystemClock)).unwrap();
     let mut snapshot = crate::store::Store::snapshot(&*store).await.unwrap();
     crate::store::Store::close(&*store).await.unwrap();
     assert!(matches!(snapshot.next().await, Err(StoreError::Closed)));

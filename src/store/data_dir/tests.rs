@@ -1,15 +1,13 @@
 //! Snapshots of directories, and directories built from them.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use tempfile::TempDir;
 
 use super::*;
 use crate::clock::SystemClock;
+use crate::job::Time;
+use crate::store::Store;
 use crate::store::log_store::tests::fixture;
-use crate::store::log_store::{SledStore, read_out, verify};
-use crate::store::{Limits, Store};
+use crate::store::snapshot::Head;
 
 fn pieces(dir: &Path) -> Vec<Piece> {
     let mut pieces = Vec::new();
@@ -63,7 +61,7 @@ async fn what_is_built_from_a_snapshot_gives_the_same_snapshot() {
     assert_ne!(a.epoch, b.epoch, "a new life");
 
     // And it is a store that goes on where the other stood, but for the jobs that were running.
-    let store = SledStore::open(copy.path(), Limits::default(), Arc::new(SystemClock)).unwrap();
+    let store = open(copy.path(), Limits::default(), Arc::new(SystemClock)).unwrap();
     assert_eq!(store.head().epoch, b.epoch);
     assert!(store.head().seq > a.head);
     store.close().await.unwrap();
@@ -91,9 +89,9 @@ async fn a_snapshot_that_is_not_whole_makes_no_store() {
         let dir = tempfile::tempdir().unwrap();
         let mut builder = Builder::create(dir.path()).unwrap();
         whole[..pieces].iter().for_each(|piece| builder.push(piece.clone()).unwrap());
-        builder.disk.apply(std::mem::take(&mut builder.ops)).unwrap();
+        builder.builder.flush().unwrap();
         drop(builder);
-        let opened = SledStore::open(dir.path(), Limits::default(), Arc::new(SystemClock));
+        let opened = open(dir.path(), Limits::default(), Arc::new(SystemClock));
         assert!(opened.err().unwrap().to_string().contains("an unfinished backup"));
         let report = verify(dir.path());
         assert!(report.to_string().contains("an unfinished backup"), "{report}");

@@ -12,10 +12,10 @@ use fastrand::Rng;
 use tempfile::TempDir;
 
 use super::damage::copy_files;
-use super::ledger::Ledger;
-use super::outage::Faulty;
-use super::{quick, tiny};
 use crate::store::conformance::Rig;
+use crate::store::log_store::tests::ledger::Ledger;
+use crate::store::log_store::tests::outage::Faulty;
+use crate::store::log_store::tests::{quick, tiny};
 use crate::store::sled::faults::{EIO, Faults, Point};
 use crate::store::{Limits, StoreError};
 

@@ -9,11 +9,11 @@ use tempfile::TempDir;
 
 use super::damage::copy_files;
 use crate::clock::SystemClock;
-use crate::store::log_store::{SledStore, read_out, verify};
-use crate::store::sled::dir_lock::DirLock;
+use crate::store::data_dir::{self, read_out, verify};
+use crate::store::log::WriteBatch;
+use crate::store::sled::dir::lock::DirLock;
 use crate::store::sled::disk::Disk;
 use crate::store::sled::faults::Faults;
-use crate::store::sled::ops::Ops;
 use crate::store::{Limits, StoreError};
 
 /// A copy of the fixture, which has values of every sort.
@@ -28,9 +28,9 @@ fn forge(dir: &Path, letter: &str, number: u8) {
     let disk = Disk::open(dir, DirLock::take(dir).unwrap(), Faults::default()).unwrap();
     let (key, mut value) = disk.scan(letter.as_bytes()).next().unwrap().unwrap();
     value[0] = number;
-    let mut ops = Ops::default();
-    ops.put(&key, &value);
-    disk.apply(ops).unwrap();
+    let mut writes = WriteBatch::default();
+    writes.put(key, value);
+    disk.apply(writes).unwrap();
     disk.sync().unwrap();
 }
 
@@ -69,7 +69,7 @@ fn is_newer(error: &StoreError, found: u64) {
 
 fn assert_refused(dir: &Path, found: u64, what: &str) {
     let before = files(dir);
-    let opened = SledStore::open(dir, Limits::default(), Arc::new(SystemClock));
+    let opened = data_dir::open(dir, Limits::default(), Arc::new(SystemClock));
     is_newer(&opened.err().unwrap_or_else(|| panic!("{what} was opened")), found);
     assert!(files(dir) == before, "{what}: the start changed something");
     let report = verify(dir);
@@ -111,7 +111,7 @@ fn a_directory_of_a_newer_version_is_called_that_and_left_alone() {
 fn a_number_that_never_was_is_damage() {
     let dir = fixture();
     forge(dir.path(), "meta", 0);
-    let opened = SledStore::open(dir.path(), Limits::default(), Arc::new(SystemClock));
+    let opened = data_dir::open(dir.path(), Limits::default(), Arc::new(SystemClock));
     assert!(matches!(opened.err(), Some(StoreError::Corrupt(_))));
     let report = verify(dir.path());
     assert!(!report.is_newer && !report.is_sound(), "{report}");
@@ -129,6 +129,6 @@ fn a_torn_slot_beside_a_whole_one_is_not_called_newer() {
     let mut torn = bytes.clone();
     torn["cortado head ".len()] = b'3';
     fs::write(&path, torn).unwrap();
-    let opened = SledStore::open(dir.path(), Limits::default(), Arc::new(SystemClock));
+    let opened = data_dir::open(dir.path(), Limits::default(), Arc::new(SystemClock));
     assert!(!matches!(opened, Err(StoreError::Newer { .. })));
 }

@@ -8,20 +8,9 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
-
-use tokio::sync::mpsc::WeakSender;
+use std::time::SystemTime;
 
 use crate::store::StoreError;
-use crate::store::log_store::commit::committer::Command;
-use crate::store::log_store::commit::shared::Shared;
-use crate::supervise::{Failures, Part, pass};
-
-/// Between two looks at a store in which nothing happens: a missing directory is noticed within a second.
-const INTERVAL: Duration = Duration::from_millis(250);
 
 /// The directory and the log file that were opened.
 #[derive(Debug)]
@@ -87,27 +76,4 @@ impl Identity {
         };
         Err(StoreError::Unavailable(why))
     }
-}
-
-/// Starts the thread that looks for a store in which nothing happens; it ends when `end` loses its sender.
-pub fn watch(
-    shared: Arc<Shared>,
-    commands: WeakSender<Command>,
-    end: Receiver<()>,
-    failures: &Failures,
-) -> io::Result<JoinHandle<()>> {
-    failures.thread(Part::DirWatch, move || {
-        while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(INTERVAL) {
-            pass(Part::DirWatch);
-            // During an outage the committer looks for itself.
-            if shared.check().is_ok()
-                && shared.disk.check_identity().is_err()
-                && let Some(commands) = commands.upgrade()
-            {
-                // The committer decides, so that an outage begins and ends in one place. When its channel is
-                // full, it looks anyway, with its next group.
-                let _full = commands.try_send(Command::Failed);
-            }
-        }
-    })
 }

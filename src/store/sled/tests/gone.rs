@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use super::damage::copy_files;
-use super::{Place, quick};
 use crate::store::conformance::{clock, draft};
+use crate::store::log_store::tests::{Place, quick};
 use crate::store::sled::faults::Faults;
 use crate::store::{Store, StoreError};
 
@@ -188,7 +188,7 @@ async fn a_directory_that_is_put_back_is_served_again_without_what_was_refused()
     let dir = open.dir();
     let Open { parent, store } = open;
     drop(store);
-    let report = crate::store::log_store::verify(&dir);
+    let report = crate::store::data_dir::verify(&dir);
     assert!(report.is_sound(), "{report}");
     drop(parent);
 }

@@ -9,11 +9,12 @@ use fastrand::Rng;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::ledger::{Content, Ledger, content};
-use super::outage::Faulty;
-use super::{Place, Tuning, quick, tiny};
 use crate::store::StoreError;
 use crate::store::conformance::{Rig, clock, draft};
+use crate::store::log_store::Tuning;
+use crate::store::log_store::tests::ledger::{Content, Ledger, content};
+use crate::store::log_store::tests::outage::Faulty;
+use crate::store::log_store::tests::{Place, quick, tiny};
 use crate::store::sled::faults::Faults;
 
 fn seeded(name: &str) -> Rng {
@@ -245,11 +246,11 @@ async fn a_store_without_its_witness_begins_a_new_epoch() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_witness_follows_the_log_while_the_store_is_open() {
-    use crate::store::sled::head_file::Watermark;
+    use crate::store::sled::head_file::HeadFile;
     let rig = Rig::open(Faulty::new(quick(), Faults::default())).await;
     let job = rig.add(draft()).await;
     let followed = async {
-        while Watermark::open(rig.harness.dir()).unwrap().newest().unwrap().seq < job.seq {
+        while HeadFile::open(rig.harness.dir()).unwrap().newest().unwrap().seq < job.seq {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

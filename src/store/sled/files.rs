@@ -5,8 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 
-use super::dir_lock::{LOCK_PATIENCE, LOCK_POLL};
-use super::{durable, open_copy};
+use super::dir::durable;
+use super::dir::lock::{LOCK_PATIENCE, LOCK_POLL};
+use super::open_copy;
 use crate::clock;
 use crate::store::StoreError;
 

@@ -5,29 +5,25 @@ mod archived;
 mod live;
 mod report;
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 pub use self::report::{Problem, Report};
-use super::commit::schedules;
-use super::commit::shared::Meta;
+use super::commit::meta::Meta;
 use super::journal::chunks;
 use super::journal::codec::{Chunk, Record, format_of, unseal};
 use super::journal::fold::Fold;
+use super::journal::schedule_rows;
 use super::snapshot::walk;
 use crate::store::StoreError;
-use crate::store::sled::disk::Disk;
-use crate::store::sled::faults::Faults;
-use crate::store::sled::head_file::Watermark;
-use crate::store::sled::open_copy::OpenCopy;
+use crate::store::log::Log;
 
 /// Checks a directory that no server uses: every stored value, the numbers of chunks and events, every
 /// job's story, the archive, the keys, and the index that a server would build from it all. Nothing in
 /// the directory is changed. What is wrong stands in [`Report::problems`].
-pub fn verify(dir: &Path) -> Report {
+pub fn verify(dir: &Path, open: impl FnOnce(&Path) -> Result<Box<dyn Log>, StoreError>) -> Report {
     let mut report = Report::new(dir);
-    let checked = catch_unwind(AssertUnwindSafe(|| check(dir, &mut report)));
+    let checked = catch_unwind(AssertUnwindSafe(|| check(open(dir)?, &mut report)));
     match checked {
         Ok(Ok(())) => {}
         Ok(Err(StoreError::Unavailable(why))) => report.unchecked = Some(why),
@@ -38,13 +34,11 @@ pub fn verify(dir: &Path) -> Report {
     report
 }
 
-fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
-    let copy = OpenCopy::of_store(dir)?; // sled changes what it opens
-    let disk = Disk::open_copy(dir, copy.path(), Faults::default())?;
-    if let Err(error) = disk.check_blobs() {
-        report.problem("blobs/", error.to_string());
+fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
+    if let Err(error) = log.check_values() {
+        report.problem("", error.to_string());
     }
-    let Some(meta) = disk.get(Meta::KEY)? else {
+    let Some(meta) = log.get(Meta::KEY)? else {
         report.problem("meta", "missing: an import or a restore broke off, or this is no store");
         return Ok(());
     };
@@ -56,9 +50,9 @@ fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
         }
     };
     report.epoch = Some(meta.epoch);
-    check_keys(&disk, report)?;
-    let mut fold = check_journal(&disk, report)?;
-    match Watermark::open(dir).and_then(|head| head.seq_of(meta.epoch)) {
+    check_keys(&*log, report)?;
+    let mut fold = check_journal(&*log, report)?;
+    match log.recorded_head(meta.epoch) {
         Ok(Some(seq)) if seq > report.head => {
             report.problem(
                 "head",
@@ -76,9 +70,9 @@ fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
         let (archived, head) = (meta.archived, report.head);
         report.problem("meta", format!("archived up to event {archived}; the log ends at {head}"));
     }
-    let archived = archived::check(&disk, &meta, &fold, report)?;
+    let archived = archived::check(&*log, &meta, &fold, report)?;
     fold.forget_archived(meta.archived);
-    match walk::load(dir, disk) {
+    match walk::load(log) {
         Ok((core, _)) => live::check(&core, &fold, &archived, report)?,
         Err(error) => report.problem("", format!("the store does not open: {error}")),
     }
@@ -86,8 +80,8 @@ fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
 }
 
 /// Every value: a key that is known, a body that its checksum allows.
-fn check_keys(disk: &Disk, report: &mut Report) -> Result<(), StoreError> {
-    for row in disk.scan(b"") {
+fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(), StoreError> {
+    for row in log.scan(b"") {
         let (key, value) = row?;
         report.value_bytes += (key.len() + value.len()) as u64;
         let name = report::key_name(&key);
@@ -96,7 +90,7 @@ fn check_keys(disk: &Disk, report: &mut Report) -> Result<(), StoreError> {
             (Some(b'm'), _) if key == Meta::KEY => {}
             (Some(b's'), _) => {
                 report.schedules += 1;
-                if let Err(why) = schedules::check(&key, &value) {
+                if let Err(why) = schedule_rows::check(&key, &value) {
                     report.problem(&name, why);
                 }
                 continue;
@@ -118,10 +112,10 @@ fn check_keys(disk: &Disk, report: &mut Report) -> Result<(), StoreError> {
 }
 
 /// Chunks and events without a hole, and every event possible after the one before.
-fn check_journal(disk: &Disk, report: &mut Report) -> Result<Fold, StoreError> {
+fn check_journal(log: &dyn Log, report: &mut Report) -> Result<Fold, StoreError> {
     let mut fold = Fold::default();
     let (mut next_chunk, mut next_seq) = (None, None);
-    for row in disk.scan(b"j") {
+    for row in log.scan(b"j") {
         let (key, value) = row?;
         let name = report::key_name(&key);
         let Some(number) = chunks::number(&key) else { continue }; // told as unknown already
@@ -161,9 +155,6 @@ fn check_journal(disk: &Disk, report: &mut Report) -> Result<Fold, StoreError> {
     }
     Ok(fold)
 }
-
-/// Ids that were seen, to find the same one twice.
-type Ids = BTreeSet<crate::job::JobId>;
 
 #[cfg(test)]
 mod tests;

@@ -7,16 +7,18 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::damage::copy_files;
-use super::{Place, quick};
 use crate::store::StoreError;
 use crate::store::conformance::{Rig, clock, draft};
-use crate::store::log_store::{read_out, verify};
+use crate::store::data_dir::{read_out, verify};
+use crate::store::log_store::tests::{Place, quick};
 use crate::store::sled::faults::Faults;
 
 /// A closed store with `jobs` jobs, and a copy of its files from when it had one less.
 async fn older_and_newer(jobs: usize) -> (TempDir, TempDir) {
     let older = tempfile::tempdir().unwrap();
-    let mut rig = Rig::open(super::outage::Faulty::new(quick(), Faults::default())).await;
+    let mut rig =
+        Rig::open(crate::store::log_store::tests::outage::Faulty::new(quick(), Faults::default()))
+            .await;
     for n in 0..jobs {
         if n + 1 == jobs {
             rig = rig.reopen().await;

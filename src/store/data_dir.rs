@@ -1,0 +1,108 @@
+//! The durable store in a data directory: joins the rules of `log_store` to the log on sled, for a server and for
+//! the commands that work on directories which no server uses.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::log::Log;
+use super::log_store::{self, LogStore, Report, Tuning};
+use super::sled::{self, Faults, NewStore, SledLog};
+use super::snapshot::Totals;
+use super::{Limits, Piece, StoreError};
+use crate::clock::Clock;
+
+/// Opens a data directory, creating it when it is not there. Blocks while it reads: call it before the runtime is
+/// busy.
+///
+/// # Errors
+/// Says what cannot be read, and where. An unreadable store is left as it is.
+pub fn open(
+    dir: &Path,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<LogStore>, StoreError> {
+    let tuning = Tuning::of(&limits);
+    open_tuned(dir, limits, clock, tuning, Faults::from_environment()?)
+}
+
+/// Like [`open`], with the sizes and the faults that a test wants.
+pub(super) fn open_tuned(
+    dir: &Path,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    tuning: Tuning,
+    faults: Faults,
+) -> Result<Arc<LogStore>, StoreError> {
+    let log = || Ok(boxed(sled::open(dir, faults, log_store::empty_store()?)?));
+    LogStore::open(log, limits, clock, tuning)
+}
+
+/// Checks a directory that no server uses; see [`log_store::verify`]. Nothing in it is changed.
+pub fn verify(dir: &Path) -> Report {
+    log_store::verify(dir, |dir| SledLog::read_only(dir).map(boxed))
+}
+
+/// Hands out everything in a directory that no server uses, piece by piece, and changes nothing.
+///
+/// # Errors
+/// What cannot be read, or what `take` answers.
+pub fn read_out<E: From<StoreError>>(
+    dir: &Path,
+    take: impl FnMut(Piece) -> Result<(), E>,
+) -> Result<(), E> {
+    log_store::read_out(boxed(SledLog::read_only(dir)?), take)
+}
+
+fn boxed(log: SledLog) -> Box<dyn Log> {
+    Box::new(log)
+}
+
+/// A store in the making, from the pieces of a snapshot. Without [`Builder::finish`] the data directory holds
+/// no store, and a start says so instead of creating another one.
+pub struct Builder {
+    dir: PathBuf,
+    builder: log_store::Builder,
+    new: NewStore,
+}
+
+impl Builder {
+    /// Begins in a directory that is empty or not there.
+    ///
+    /// # Errors
+    /// When there is something in it, or it cannot be written.
+    pub fn create(dir: &Path) -> Result<Builder, StoreError> {
+        let new = NewStore::begin(dir)?;
+        let builder = log_store::Builder::new(boxed(SledLog::create(new.path())?));
+        Ok(Builder { dir: dir.to_owned(), builder, new })
+    }
+
+    /// Adds the next piece, in the order of [`Snapshot::next`](super::Snapshot::next).
+    ///
+    /// # Errors
+    /// When the piece cannot follow the ones before, or the disk refuses.
+    pub fn push(&mut self, piece: Piece) -> Result<(), StoreError> {
+        self.builder.push(piece)
+    }
+
+    /// Verifies what was written, makes the directory a store and says what is in it.
+    ///
+    /// # Errors
+    /// When the end was not among the pieces, what was written is not sound, or the disk refuses.
+    pub fn finish(self) -> Result<Totals, StoreError> {
+        let Builder { dir, builder, new } = self;
+        let totals = builder.finish()?;
+        let report = verify(new.path());
+        if !report.is_sound() {
+            let why = format!("what was written is not sound: {report}");
+            return Err(StoreError::Corrupt(why));
+        }
+        new.publish().map_err(|error| {
+            StoreError::Unavailable(format!("cannot finish {}: {error}", dir.display()))
+        })?;
+        tracing::debug!(data_dir = %dir.display(), jobs = totals.jobs, "store built");
+        Ok(totals)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! What the durable store needs of the log that it writes to. `log_store` holds the rules and knows no log but by
+//! this trait; each implementation has a folder beside it.
+
+mod write_batch;
+
+pub use write_batch::{Mark, Write, WriteBatch};
+
+use crate::job::{Cursor, Epoch};
+use crate::store::{Storage, StoreError};
+
+/// Keys and values in the order of their keys. It ends after the first error.
+pub type Rows = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + Send>;
+
+/// An ordered map of keys to values that changes in atomic batches.
+///
+/// The store writes its batches one after the other: chunks of the journal under ascending keys, and with them the
+/// few rows that are derived from it. A log that several processes share can therefore decide by the number of the
+/// first new chunk whether a batch may follow.
+///
+/// [`StoreError::Unavailable`] says that a call may work later; the store then refuses commands and calls
+/// [`Log::reopen`] until it succeeds. [`StoreError::Corrupt`] and [`StoreError::Newer`] are final.
+pub trait Log: Send + Sync + 'static {
+    /// Where the data is, for messages.
+    fn location(&self) -> &str;
+
+    /// What messages call the log as a whole.
+    fn name(&self) -> String;
+
+    /// The value under a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// All rows whose key begins with `prefix`.
+    fn scan(&self, prefix: &[u8]) -> Rows;
+
+    /// Makes a batch visible to readers. It survives the end of the process, but not yet a power cut.
+    fn apply(&self, batch: WriteBatch) -> Result<(), StoreError>;
+
+    /// Waits until everything that was applied is durable.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// Called once at a start, when everything has been read and understood: nothing is written before that, so a
+    /// damaged log stays as it is.
+    fn begin_writing(&self) -> Result<(), StoreError>;
+
+    /// The number of an event that was durable for certain, as recorded apart from the log itself: a log that ends
+    /// before it has lost events. `None` when nothing was recorded.
+    ///
+    /// # Errors
+    /// When what was recorded cannot be read, or belongs to another store than the one with this epoch.
+    fn recorded_head(&self, epoch: Epoch) -> Result<Option<u64>, StoreError>;
+
+    /// Records how far the log is durable.
+    fn record_head(&self, head: Cursor) -> Result<(), StoreError>;
+
+    /// Whether a later process would find what is written now.
+    fn check_identity(&self) -> Result<(), StoreError>;
+
+    /// Whether every value is stored where a sync makes it durable.
+    fn check_values(&self) -> Result<(), StoreError>;
+
+    /// Adds what the log knows of its size and of what was written.
+    fn measure(&self, storage: &mut Storage) -> Result<(), StoreError>;
+
+    /// Releases everything. Every call is refused until [`Log::reopen`] succeeds.
+    fn shut(&self);
+
+    /// Opens the log again after a fault, and makes what it holds durable.
+    fn reopen(&self) -> Result<(), StoreError>;
+}
