@@ -1,4 +1,4 @@
-// A schedule's form while somebody types: the server says what the pattern means, in words and times.
+// The form of a schedule while somebody types. The server describes the pattern in words and lists the next runs.
 
 import { atMostEvery, typeAgain } from "./live.js";
 import { localTitles, setText } from "./time.js";
