@@ -45,9 +45,9 @@ carry_above = "64KiB"
 completed = { age = "1 day", count = 300 }
 events = { age = "1 day", count = 2_000 }
 [http]
-sockets_per_address = 1_000
-socket_mark = "300ms"
-socket_unwritable = "1s"
+subscribers_per_address = 1_000
+subscriber_mark = "300ms"
+write_timeout = "1s"
 socket_ping = "2s"
 socket_pong = "2s"
 [engine]
