@@ -139,7 +139,10 @@ async fn feed_on(engine: &Engine) -> Result<std::convert::Infallible, Failure> {
                 Err(error) => return Err(error.into()),
             }
         }
-        while let Some((_, id)) = to_cancel.pop_front_if(|(at, _)| *at <= Instant::now()) {
+        while let Some(&(at, id)) = to_cancel.front()
+            && at <= Instant::now()
+        {
+            to_cancel.pop_front();
             // The inner error says that it has ended already or was deleted: nothing left to cancel.
             let _ = engine.cancel(id).await?;
         }
