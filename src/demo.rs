@@ -69,7 +69,7 @@ pub fn schedules(now: Time) -> impl Iterator<Item = (ScheduleName, ScheduleSpec)
 /// Feeds fake jobs until the server drains. To be spawned on the shutdown's tracker.
 pub async fn feed(engine: Engine) {
     let draining = engine.shutdown().draining.clone();
-    info!("the demo feeds fake jobs, tagged \"demo\"");
+    info!("the demo submits sample jobs, tagged \"demo\"");
     // What keeps refusing for the same reason is logged once.
     let mut refused = String::new();
     loop {
@@ -84,7 +84,7 @@ pub async fn feed(engine: Engine) {
             Err(error) => {
                 let reason = error.to_string();
                 if reason != refused {
-                    warn!(%error, "the demo cannot feed jobs: trying again");
+                    warn!(%error, "submitting demo jobs failed, retrying");
                 }
                 refused = reason;
             }

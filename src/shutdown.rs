@@ -92,7 +92,7 @@ impl StopReport {
                 unsettled,
                 open_connections,
                 duration_ms,
-                "stopped, not cleanly"
+                "stopped, but not cleanly"
             );
         }
     }

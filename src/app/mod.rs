@@ -306,7 +306,7 @@ impl Server {
             }
         };
         if failure.as_ref().is_some_and(|failure| failure.part.stores_outcomes()) {
-            tracing::info!("the ends of running jobs cannot be stored: they are told to end now");
+            tracing::info!("the ends of running jobs cannot be stored, ending them now");
             abort.cancel();
         }
         let stopping = self.stop();
@@ -314,7 +314,7 @@ impl Server {
         let report = tokio::select! {
             report = &mut stopping => report,
             () = signals.next() => {
-                tracing::info!("second signal: running jobs are told to end now");
+                tracing::info!("received a second signal, ending running jobs now");
                 abort.cancel();
                 stopping.await
             }

@@ -66,7 +66,10 @@ impl<W: Write> Writer<'_, W> {
             return true;
         }
         let bytes = keep_lines(|| {
-            tracing::warn!(dropped, "log lines were dropped: they could not be written in time");
+            tracing::warn!(
+                dropped,
+                "log lines were dropped because they could not be written in time"
+            );
         });
         let line = Lines { ends: vec![bytes.len()], bytes };
         let written = line.bytes.is_empty() || self.put(&line) == 1;

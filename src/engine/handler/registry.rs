@@ -60,7 +60,7 @@ impl<P: DeserializeOwned + Send + 'static, H: Handler<P>> Erased for Typed<H, P>
             match context.job().spec.payload.read::<P>() {
                 Ok(payload) => self.handler.run(context, payload).await,
                 Err(error) => Outcome::Discard {
-                    error: format!("the payload does not fit the handler: {error}"),
+                    error: format!("the payload does not match what the handler expects: {error}"),
                 },
             }
         })

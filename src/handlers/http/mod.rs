@@ -124,7 +124,7 @@ fn build(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<Client, reqwest
     builder().build().or_else(|error| {
         warn!(
             error = describe(error),
-            "no certificates of the system: the http kind will refuse https"
+            "no system certificates found, the http kind will refuse HTTPS"
         );
         builder().tls_certs_only([]).build()
     })
