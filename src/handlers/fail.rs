@@ -1,4 +1,4 @@
-//! The kind `fail`: fails its first attempts, then succeeds. For demos and tests of retries.
+//! The kind `fail` fails its first attempts and then succeeds. It is for demos and tests of retries.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -22,7 +22,7 @@ pub(super) const SCHEMA: &str = r#"{
   }
 }"#;
 
-/// How often, and with which words.
+/// How often to fail, and with which message.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Payload {

@@ -1,4 +1,4 @@
-//! L3: the kinds that come with Cortado, one file each. A new kind is one file and one line in
+//! L3: the built-in kinds, one file or folder each. A new kind is one file and one line in
 //! [`register`].
 
 use crate::engine::{KindInfo, Registry, example};
@@ -17,12 +17,12 @@ mod testing;
 
 pub(crate) use outcome::{discard, done, retry};
 
-/// What the built-in kinds are told.
+/// The configuration of the built-in kinds.
 #[derive(Debug, Clone, Default)]
 pub struct HandlerSettings {
-    /// Of the `http` kind.
+    /// The configuration of the `http` kind.
     pub http: http::Settings,
-    /// Of the `command` kind.
+    /// The configuration of the `command` kind.
     pub command: command::Settings,
 }
 
@@ -32,18 +32,18 @@ pub enum RegisterError {
     /// The HTTP client could not be built.
     #[error("cannot set up the http kind")]
     Http(#[from] reqwest::Error),
-    /// A kind's own name is not acceptable: a mistake in this file.
+    /// The name of a built-in kind is invalid, which is a bug in this file.
     #[error(transparent)]
     Name(#[from] Invalid),
-    /// A kind's own schema is not acceptable: a mistake in its file.
+    /// The schema of a built-in kind is invalid, which is a bug in its file.
     #[error(transparent)]
     Schema(#[from] SchemaError),
 }
 
-/// Adds every built-in kind.
+/// Registers all built-in kinds.
 ///
 /// # Errors
-/// When the HTTP client cannot be built.
+/// The HTTP client cannot be built.
 pub fn register(registry: &mut Registry, settings: &HandlerSettings) -> Result<(), RegisterError> {
     registry.add(info("echo", echo::ABOUT, echo::EXAMPLE, echo::SCHEMA)?, echo::echo);
     registry.add(info("sleep", sleep::ABOUT, sleep::EXAMPLE, sleep::SCHEMA)?, sleep::sleep);

@@ -1,5 +1,5 @@
-//! The kind `sleep`: waits, and ends early when it is cancelled. A hundred thousand may be in flight, so
-//! the plain one holds nothing but its timer.
+//! The kind `sleep` waits and ends early when it is cancelled. A hundred thousand may run at once, so a plain one
+//! holds nothing but its timer.
 
 use std::time::Duration;
 
@@ -26,10 +26,10 @@ pub(super) const SCHEMA: &str = r#"{
   }
 }"#;
 
-/// Reports in one sleep that asked for them.
+/// How many times a sleep with progress reports it.
 const STEPS: u32 = 10;
 
-/// How long, and whether to talk about it.
+/// How long to sleep, and whether to report progress.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Payload {
@@ -38,10 +38,10 @@ pub(super) struct Payload {
     progress: bool,
 }
 
-/// Waits.
+/// Sleeps.
 pub(super) async fn sleep(context: Context, payload: Payload) -> Outcome {
     if payload.progress {
-        // Boxed, so that the plain sleep does not carry its state.
+        // Boxed, so that a plain sleep does not carry its state.
         return Box::pin(sleep_in_steps(context, payload.ms)).await;
     }
     tokio::select! {

@@ -1,4 +1,4 @@
-//! What tests of handlers share: a context around a payload.
+//! Helpers for tests of handlers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::clock::SystemClock;
 use crate::engine::{Context, Handler};
 use crate::job::{Job, JobId, Json, Kind, Labels, Outcome, QueueName, Spec, State, Status, Time};
 
-/// A context of the given attempt of a job with this payload.
+/// The context of an attempt of a job with this payload.
 pub fn context(payload: &str, attempt: u16) -> Context {
     let labels = Labels {
         queue: QueueName::parse("q1").unwrap(),
@@ -41,7 +41,7 @@ pub fn context(payload: &str, attempt: u16) -> Context {
     Context::new(Arc::new(job), timeout, CancellationToken::new(), Arc::new(SystemClock))
 }
 
-/// Runs a handler as the registry does, with a bound that turns a hang into a failure.
+/// Runs a handler as the registry does, with a timeout, so that a hang becomes a failure.
 pub async fn run<P, H>(handler: &H, context: &Context) -> Outcome
 where
     P: DeserializeOwned + Send + 'static,

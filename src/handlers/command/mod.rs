@@ -1,4 +1,4 @@
-//! The kind `command`: runs a program that the configuration declares by name. Never a shell: each
+//! The kind `command` runs a program that the configuration declares by name. It never uses a shell: each
 //! argument is one element of the vector, whatever its characters.
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub(super) const ABOUT: &str =
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Payload {
-    /// Which declared program.
+    /// The name of a declared program.
     name: String,
     /// A string, number or boolean for each placeholder.
     #[serde(default)]
@@ -46,12 +46,12 @@ pub struct Command {
 }
 
 impl Command {
-    /// A handler that can run what the settings declare.
+    /// A handler that can run the declared programs.
     pub fn new(settings: Settings) -> Self {
         Command { settings }
     }
 
-    /// A payload for the first declared program.
+    /// An example payload for the first declared program.
     pub fn example(&self) -> String {
         let Some((name, program)) = self.settings.programs.first_key_value() else {
             return json!({ "name": "a-declared-name", "args": { "placeholder": "value" } })
@@ -62,7 +62,7 @@ impl Command {
         json!({ "name": name, "args": args }).to_string()
     }
 
-    /// What a payload looks like: the declared programs are the choice.
+    /// The schema of payloads, which offers the declared programs as a choice.
     pub fn schema(&self) -> String {
         let names: Vec<&str> = self.settings.programs.keys().map(String::as_str).collect();
         let mut name = json!({ "type": "string", "title": "Program",
@@ -70,7 +70,7 @@ impl Command {
         if !names.is_empty() {
             name["enum"] = json!(names);
         }
-        // Written in the order in which a form asks.
+        // The properties are in the order in which a form asks for them.
         format!(
             r#"{{"type": "object", "additionalProperties": false, "required": ["name"],
                 "properties": {{"name": {name}, "args": {{"type": "object", "title": "Arguments",
@@ -113,7 +113,7 @@ impl Handler<Payload> for Command {
     }
 }
 
-/// What an exit makes of the job.
+/// The outcome of an exit.
 fn judge(program: &Program, status: ExitStatus, last_error: &str, begin: Instant) -> Outcome {
     use std::os::unix::process::ExitStatusExt;
 
@@ -136,7 +136,7 @@ fn judge(program: &Program, status: ExitStatus, last_error: &str, begin: Instant
     }
 }
 
-/// The usual signals, by their numbers on Linux.
+/// The names of common signals by their numbers on Linux.
 fn signal_name(signal: i32) -> &'static str {
     match signal {
         1 => " (SIGHUP)",

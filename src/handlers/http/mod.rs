@@ -1,5 +1,5 @@
-//! The kind `http`: one request to a public address; the status decides what becomes of the job.
-//! Signed by Standard Webhooks when a secret is configured.
+//! The kind `http` sends one request to a public address; the status decides what becomes of the job. Requests are
+//! signed as Standard Webhooks when a secret is configured.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,9 +51,9 @@ pub(super) const SCHEMA: &str = r#"{
 pub struct Http {
     settings: Settings,
     guard: Guard,
-    /// For every target: connects only to what the guard lets through.
+    /// The client for all targets that the guard checks; it connects only to allowed addresses.
     guarded: Client,
-    /// For sites that the operator named with their port: connects wherever the name leads.
+    /// The client for sites that the operator allowed by name and port; it connects to any address.
     allowed: Client,
 }
 
@@ -61,9 +61,9 @@ impl Http {
     /// Builds the clients.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// TLS cannot be set up.
     pub fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
-        // An error means that the embedding program chose a provider already; that one is used then.
+        // An error means that the embedding program has chosen a provider already, which is used then.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let guard = Guard::new(&settings.allow);
         let resolver = Arc::new(Resolver(guard.clone()));
@@ -108,7 +108,7 @@ impl Handler<Payload> for Http {
     }
 }
 
-/// No proxy from the environment, no redirects: both would lead where the guard did not look.
+/// Without proxies from the environment and without redirects, because the guard does not check those.
 fn plain() -> reqwest::ClientBuilder {
     Client::builder()
         .no_proxy()
@@ -119,7 +119,7 @@ fn plain() -> reqwest::ClientBuilder {
         .user_agent(concat!("cortado/", env!("CARGO_PKG_VERSION")))
 }
 
-/// Builds with the system's certificates; without any, plain HTTP still works and HTTPS is refused.
+/// Builds a client with the system's certificates. Without any, plain HTTP still works and HTTPS is refused.
 fn build(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<Client, reqwest::Error> {
     builder().build().or_else(|error| {
         warn!(
@@ -130,7 +130,7 @@ fn build(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<Client, reqwest
     })
 }
 
-/// A request that got no answer: tried again, unless the guard refused the target.
+/// The outcome of a request without an answer: a retry, unless the guard refused the target.
 fn failed(error: reqwest::Error) -> Outcome {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = cause {
