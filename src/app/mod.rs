@@ -416,7 +416,7 @@ fn stop_bounds(config: &Config) -> StopBounds {
 fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
     let (declared, most) = (&config.engine.schedules, config.limits.max_schedules);
     if declared.len() > most {
-        bail!("{} schedules are declared: store.max_schedules is {most}", declared.len());
+        bail!("{} schedules are declared, but store.max_schedules is {most}", declared.len());
     }
     let mut names = BTreeSet::new();
     for (name, schedule) in declared {

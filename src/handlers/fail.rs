@@ -7,7 +7,7 @@ use super::{done, retry};
 use crate::engine::Context;
 use crate::job::Outcome;
 
-pub(super) const ABOUT: &str = "Fails so many attempts, then succeeds.";
+pub(super) const ABOUT: &str = "Fails a number of attempts, then succeeds.";
 pub(super) const EXAMPLE: &str = r#"{"times": 2, "message": "not yet"}"#;
 
 pub(super) const SCHEMA: &str = r#"{
@@ -16,9 +16,9 @@ pub(super) const SCHEMA: &str = r#"{
   "required": ["times"],
   "properties": {
     "times": {"type": "integer", "title": "Times", "minimum": 0, "maximum": 18446744073709551615,
-      "description": "So many attempts fail, the next one succeeds."},
+      "description": "How many attempts fail before one succeeds."},
     "message": {"type": ["string", "null"], "title": "Error",
-      "description": "What the failing attempts say."}
+      "description": "The error message of the failing attempts."}
   }
 }"#;
 
@@ -36,9 +36,11 @@ pub(super) async fn fail(context: Context, payload: Payload) -> Outcome {
     if u64::from(attempt) > payload.times {
         return done(&json!({ "succeeded_in_attempt": attempt }));
     }
-    retry(payload.message.unwrap_or_else(|| {
-        format!("attempt {attempt} fails as asked ({} in all will)", payload.times)
-    }))
+    retry(
+        payload.message.unwrap_or_else(|| {
+            format!("attempt {attempt} of {} that fail on request", payload.times)
+        }),
+    )
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub enum Refused {
     Url(String),
     /// The address is not public, and no rule allows it.
     #[error(
-        "{host} leads to {address}, {what}; to allow it, add \"{address}/{}\" to `handlers.http.allow`",
+        "{host} resolves to {address}, {what}; to allow it, add \"{address}/{}\" to `handlers.http.allow`",
         if .address.is_ipv4() { 32 } else { 128 }
     )]
     Address {
@@ -79,13 +79,13 @@ impl Guard {
         let refused = |why: &str| Refused::Url(format!("the URL is not accepted: {why}"));
         let url = Url::parse(text).map_err(|error| refused(&error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(refused("only http and https are"));
+            return Err(refused("only http and https are allowed"));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refused("put credentials into a header, not into the URL"));
         }
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
-            return Err(refused("it names no host"));
+            return Err(refused("it has no host"));
         };
         let name = match host {
             Host::Domain(name) => name.trim_end_matches('.').to_ascii_lowercase(),

@@ -10,8 +10,7 @@ use super::done;
 use crate::engine::Context;
 use crate::job::Outcome;
 
-pub(super) const ABOUT: &str =
-    "Waits so many milliseconds; with \"progress\": true it reports ten steps on the way.";
+pub(super) const ABOUT: &str = "Waits for a number of milliseconds; with \"progress\": true it reports its progress ten times.";
 pub(super) const EXAMPLE: &str = r#"{"ms": 2000}"#;
 
 pub(super) const SCHEMA: &str = r#"{
@@ -20,9 +19,9 @@ pub(super) const SCHEMA: &str = r#"{
   "required": ["ms"],
   "properties": {
     "ms": {"type": "integer", "title": "Milliseconds", "minimum": 0, "maximum": 18446744073709551615,
-      "description": "How long it waits."},
-    "progress": {"type": "boolean", "title": "Tell the progress", "default": false,
-      "description": "Reports ten steps on the way, each with a line in the log."}
+      "description": "How long to wait."},
+    "progress": {"type": "boolean", "title": "Report progress", "default": false,
+      "description": "Reports progress ten times, each time with a line in the log."}
   }
 }"#;
 

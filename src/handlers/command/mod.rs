@@ -26,8 +26,7 @@ mod tests;
 pub use settings::{LINGER, Program, Settings, Stdin};
 pub use template::{Dashes, Template};
 
-pub(super) const ABOUT: &str =
-    "Runs a program declared in the configuration; its exit code decides, its output is the log.";
+pub(super) const ABOUT: &str = "Runs a program declared in the configuration. Its exit code decides the outcome; its output is logged.";
 
 /// The payload of a `command` job.
 #[derive(Debug, Deserialize)]
@@ -66,7 +65,7 @@ impl Command {
     pub fn schema(&self) -> String {
         let names: Vec<&str> = self.settings.programs.keys().map(String::as_str).collect();
         let mut name = json!({ "type": "string", "title": "Program",
-            "description": "Which of the programs that the configuration declares." });
+            "description": "One of the programs that the configuration declares." });
         if !names.is_empty() {
             name["enum"] = json!(names);
         }
@@ -74,7 +73,7 @@ impl Command {
         format!(
             r#"{{"type": "object", "additionalProperties": false, "required": ["name"],
                 "properties": {{"name": {name}, "args": {{"type": "object", "title": "Arguments",
-                "description": "A JSON object: a text, number or boolean for each placeholder."}}}}}}"#
+                "description": "A JSON object with a string, number or boolean for each placeholder."}}}}}}"#
         )
     }
 
@@ -85,7 +84,10 @@ impl Command {
             match known.as_slice() {
                 [] => "no command is declared: add [commands.NAME] to the configuration".to_owned(),
                 known => {
-                    format!("command {name:?} is not declared; there is: {}", known.join(", "))
+                    format!(
+                        "command {name:?} is not declared; known commands: {}",
+                        known.join(", ")
+                    )
                 }
             }
         })

@@ -36,14 +36,14 @@ pub(super) const SCHEMA: &str = r#"{
   "additionalProperties": false,
   "required": ["url"],
   "properties": {
-    "url": {"type": "string", "title": "URL", "format": "uri", "description": "Where to."},
+    "url": {"type": "string", "title": "URL", "format": "uri", "description": "Where to send the request."},
     "method": {"type": ["string", "null"], "title": "Method", "pattern": "^[A-Za-z]+$",
-      "description": "POST when there is a body, else GET."},
-    "headers": {"type": "object", "title": "Headers", "description": "As a JSON object of texts."},
+      "description": "By default POST if there is a body, otherwise GET."},
+    "headers": {"type": "object", "title": "Headers", "description": "A JSON object with a string for each name."},
     "body": {"title": "Body",
-      "description": "JSON. A text goes out as it is, anything else as application/json."},
+      "description": "Any JSON. A string is sent as it is, anything else as application/json."},
     "timeout_ms": {"type": ["integer", "null"], "title": "Timeout in milliseconds", "minimum": 0,
-      "maximum": 18446744073709551615, "description": "How long the request may take in all."}
+      "maximum": 18446744073709551615, "description": "The longest time for the whole request."}
   }
 }"#;
 
@@ -101,7 +101,7 @@ impl Handler<Payload> for Http {
         tokio::select! {
             outcome = self.send(&context, payload) => outcome,
             () = tokio::time::sleep(timeout) => {
-                retry(format!("no complete answer within {} ms", timeout.as_millis()))
+                retry(format!("no complete response within {} ms", timeout.as_millis()))
             }
             () = context.cancelled() => Outcome::Cancel,
         }

@@ -33,7 +33,7 @@ pub(super) async fn outcome(
         let body = match read(&mut response, settings.max_body).await {
             Ok(body) => body,
             Err(error) => {
-                return retry(format!("the answer broke off: {}", error_text::describe(error)));
+                return retry(format!("the response was cut off: {}", error_text::describe(error)));
             }
         };
         let mut result = json!({
