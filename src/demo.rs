@@ -17,7 +17,7 @@ use crate::job::{
 use crate::supervise::{Part, pass};
 
 /// The interval between two submissions.
-const BEAT: Duration = Duration::from_millis(400);
+const INTERVAL: Duration = Duration::from_millis(400);
 /// The wait before the demo goes on after an error.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Jobs that are submitted at once at the start.
@@ -76,7 +76,7 @@ pub async fn feed(engine: Engine) {
         pass(Part::Demo);
         let ended = tokio::select! {
             () = draining.cancelled() => return,
-            ended = feed_on(&engine) => ended,
+            ended = submit_jobs(&engine) => ended,
         };
         match ended {
             Ok(never) => match never {},
@@ -108,13 +108,13 @@ enum Failure {
 /// Jobs that will be cancelled and when, oldest first.
 type ToCancel = VecDeque<(Instant, JobId)>;
 
-async fn feed_on(engine: &Engine) -> Result<std::convert::Infallible, Failure> {
+async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, Failure> {
     let mut to_cancel = ToCancel::new();
     let mut step = 0;
-    let mut beat = interval(BEAT);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        beat.tick().await;
+        ticks.tick().await;
         pass(Part::Demo);
         let stats = engine.stats().await?;
         if waiting(&stats) <= MAX_WAITING {

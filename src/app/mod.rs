@@ -56,7 +56,7 @@ impl Cortado {
             config: None,
             listen: None,
             data_dir: None,
-            place: Place::Disk,
+            store: StoreLocation::Disk,
             kinds: Vec::new(),
             schemas: Vec::new(),
             schedules: Vec::new(),
@@ -70,7 +70,7 @@ pub struct Builder {
     config: Option<Config>,
     listen: Option<SocketAddr>,
     data_dir: Option<PathBuf>,
-    place: Place,
+    store: StoreLocation,
     kinds: Vec<(String, AddKind)>,
     /// The JSON Schema of payloads, by kind.
     schemas: Vec<(String, String)>,
@@ -81,7 +81,7 @@ pub struct Builder {
 /// Adds a handler to the registry under a parsed kind.
 type AddKind = Box<dyn FnOnce(&mut Registry, KindInfo) + Send>;
 
-enum Place {
+enum StoreLocation {
     Disk,
     Memory,
 }
@@ -113,7 +113,7 @@ impl Builder {
 
     /// Keeps the jobs in memory, for tests and trials. They are lost when the process ends.
     pub fn in_memory(mut self) -> Self {
-        self.place = Place::Memory;
+        self.store = StoreLocation::Memory;
         self
     }
 
@@ -224,7 +224,7 @@ impl Builder {
         let listener = http::bind(config.listen)
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr().context("the listener has no address")?;
-        let store = open_store(self.place, &config).await?;
+        let store = open_store(self.store, &config).await?;
 
         let shutdown = Shutdown::default();
         let engine = Engine::start(store, registry, config.engine.clone(), shutdown.clone());
@@ -342,12 +342,12 @@ impl Server {
     }
 }
 
-async fn open_store(place: Place, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let (limits, clock) = (config.limits.clone(), Arc::new(SystemClock));
     let dir = config.data_dir.clone();
-    Ok(match place {
-        Place::Memory => MemoryStore::new(limits, clock),
-        Place::Disk => {
+    Ok(match location {
+        StoreLocation::Memory => MemoryStore::new(limits, clock),
+        StoreLocation::Disk => {
             // Opening reads the whole journal, so it must not run on a thread that serves.
             tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
         }

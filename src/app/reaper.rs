@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
-use crate::handlers::command::children::{Sighting, Whose, whose};
+use crate::handlers::command::children::{ChildStatus, Sighting, child_status};
 use crate::supervise::{Part, pass};
 
 /// The wait before a child that somebody else is about to reap is examined again.
@@ -49,11 +49,11 @@ impl Reaper {
 async fn reap() {
     let mut seen: Option<Sighting> = None;
     while let Some(pid) = ended() {
-        match whose(pid, seen.take()) {
-            Whose::Nobody => drop(waitpid(pid, Some(WaitPidFlag::WNOHANG))),
+        match child_status(pid, seen.take()) {
+            ChildStatus::Orphan => drop(waitpid(pid, Some(WaitPidFlag::WNOHANG))),
             // The system always reports the same ended child first, and hides the others behind it.
-            Whose::Another => sleep(AGAIN).await,
-            Whose::Unknown(sighting) => {
+            ChildStatus::Owned => sleep(AGAIN).await,
+            ChildStatus::Unknown(sighting) => {
                 seen = Some(sighting);
                 sleep(AGAIN).await;
             }

@@ -44,24 +44,24 @@ impl<W: Write> Writer<'_, W> {
         while let Some(batch) = self.queue.next(std::mem::take(&mut empty)) {
             pass(Part::LogWriter);
             let Batch { unwritten, lines, overflowed } = batch;
-            let told = self.tell_of(unwritten);
+            let reported = self.report_dropped(unwritten);
             let mut written = 0;
-            if told {
+            if reported {
                 written = self.put(&lines);
             }
             let lost = lines.ends.len() - written;
             if lost > 0 {
                 self.queue.lose(lost as u64);
                 self.queue.owe(overflowed);
-            } else if told {
-                self.tell_of(overflowed);
+            } else if reported {
+                self.report_dropped(overflowed);
             }
             empty = lines.clear();
         }
     }
 
     /// Reports dropped lines, if there are any. Returns whether that worked.
-    fn tell_of(&mut self, dropped: u64) -> bool {
+    fn report_dropped(&mut self, dropped: u64) -> bool {
         if dropped == 0 {
             return true;
         }

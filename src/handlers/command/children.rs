@@ -90,28 +90,28 @@ pub struct Sighting {
 
 /// What the reaper may do with a child that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
+pub enum ChildStatus {
     /// It is an orphan and can be reaped.
-    Nobody,
+    Orphan,
     /// Somebody else is about to reap it.
-    Another,
+    Owned,
     /// It may belong to a start in progress and has to be examined again.
     Unknown(Sighting),
 }
 
 /// Decides whose child an ended process is; `before` is what the previous look at it found.
-pub fn whose(pid: Pid, before: Option<Sighting>) -> Whose {
+pub fn child_status(pid: Pid, before: Option<Sighting>) -> ChildStatus {
     let mut children = children();
     children.forget_reaped(pid.as_raw());
     if children.owned.contains_key(&pid.as_raw()) {
-        return Whose::Another;
+        return ChildStatus::Owned;
     }
     let before = before.filter(|before| before.pid == pid.as_raw());
     let sighting = before.unwrap_or(Sighting { pid: pid.as_raw(), starts: children.starts });
     // A start that began later cannot have created a process that had ended before.
     match children.under_way.first() {
-        Some(earliest) if *earliest <= sighting.starts => Whose::Unknown(sighting),
-        Some(_) | None => Whose::Nobody,
+        Some(earliest) if *earliest <= sighting.starts => ChildStatus::Unknown(sighting),
+        Some(_) | None => ChildStatus::Orphan,
     }
 }
 
@@ -136,18 +136,23 @@ mod tests {
         // Numbers that no process has: the limit of Linux is 2^22.
         let pid = |n: i32| Pid::from_raw(0x5000_0000 + n);
         let start = Start::begin();
-        let Whose::Unknown(seen) = whose(pid(1), None) else { panic!("it may be the start's") };
+        let ChildStatus::Unknown(seen) = child_status(pid(1), None) else {
+            panic!("it may be the start's")
+        };
         let later = Start::begin();
-        assert_eq!(whose(pid(1), Some(seen)), Whose::Unknown(seen));
+        assert_eq!(child_status(pid(1), Some(seen)), ChildStatus::Unknown(seen));
         let mut owned = start.done(Some(pid(2).as_raw() as u32));
         // Other tests of this process may have begun a start of theirs before; they end soon.
-        while whose(pid(1), Some(seen)) != Whose::Nobody {
+        while child_status(pid(1), Some(seen)) != ChildStatus::Orphan {
             std::thread::yield_now();
         }
-        assert!(matches!(whose(pid(3), Some(seen)), Whose::Unknown(_)), "the later start's");
+        assert!(
+            matches!(child_status(pid(3), Some(seen)), ChildStatus::Unknown(_)),
+            "the later start's"
+        );
         drop(later);
-        assert_eq!(whose(pid(2), None), Whose::Another);
+        assert_eq!(child_status(pid(2), None), ChildStatus::Owned);
         owned.reaped();
-        assert_ne!(whose(pid(2), None), Whose::Another);
+        assert_ne!(child_status(pid(2), None), ChildStatus::Owned);
     }
 }

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files in `src/handlers` that serve the kinds and are none.
-const NO_KINDS: [&str; 2] = ["mod", "guard"];
+const NO_KINDS: [&str; 3] = ["mod", "guard", "outcome"];
 const LONGEST: usize = 500;
 
 fn root() -> &'static Path {
