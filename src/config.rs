@@ -11,8 +11,8 @@ use url::Url;
 use crate::demo;
 use crate::engine::EngineConfig;
 use crate::handlers::HandlerSettings;
-use crate::http::BasePath;
 use crate::http::server::access_log::AccessLog;
+use crate::http::{BasePath, Limits};
 use crate::job::shorten::{MAX_MESSAGE, first_few, shorten};
 use crate::store;
 
@@ -23,13 +23,13 @@ pub mod schedules;
 pub mod settings;
 #[cfg(test)]
 mod tests;
-pub mod units;
 
+pub use crate::units;
 pub use args::{
     BackupArgs, Cli, ClientArgs, Command, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
     ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
 };
-pub use file::{FileConfig, HttpSection};
+pub use file::FileConfig;
 pub use settings::Setting;
 
 /// Everything the server is told, in the parts that its layers take.
@@ -50,7 +50,7 @@ pub struct Config {
     /// For the store.
     pub limits: store::Limits,
     /// For the HTTP side.
-    pub http: HttpSection,
+    pub http: Limits,
     /// For the stop.
     pub stop: StopSettings,
     /// For the built-in kinds.

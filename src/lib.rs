@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod job;
 pub mod store;
+pub mod units;
 
 pub mod engine;
 pub mod logging;

@@ -43,7 +43,7 @@ pub fn fit(limits: &mut http::Limits, files: u64) {
     );
     limits.max_connections = free;
     // Pages and other requests keep the same share as by default.
-    limits.ws_total = limits.ws_total.min(free - free.div_ceil(12));
+    limits.max_subscribers = limits.max_subscribers.min(free - free.div_ceil(12));
 }
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
             }
             let connections = limits.max_connections as u64;
             assert!(connections >= 1 && connections <= files.max(1), "{files}: {connections}");
-            assert!(limits.ws_total < limits.max_connections, "{files}: {limits:?}");
+            assert!(limits.max_subscribers < limits.max_connections, "{files}: {limits:?}");
             assert!(files < 64 || connections >= files / 2, "{files}: {connections}");
         }
     }

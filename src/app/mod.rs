@@ -228,7 +228,7 @@ impl Builder {
 
         let shutdown = Shutdown::default();
         let engine = Engine::start(store, registry, config.engine.clone(), shutdown.clone());
-        let mut limits = http_limits(&config);
+        let mut limits = config.http.clone();
         // An attempt may need a few: a connection of its own, or the pipes of its process.
         let wanted = limits.max_connections.saturating_add(config.engine.max_running);
         match files::raise(wanted as u64) {
@@ -367,41 +367,6 @@ fn access(config: &Config) -> Access {
     Access { token, hosts, trusted_origins: origin.into_iter().collect() }
 }
 
-fn http_limits(config: &Config) -> http::Limits {
-    let http = &config.http;
-    http::Limits {
-        body_bytes: http.max_body,
-        batch_len: http.max_batch,
-        json: config.engine.json,
-        body_timeout: http.body_timeout,
-        request_timeout: http.request_timeout,
-        header_timeout: http.header_timeout,
-        max_connections: http.max_connections,
-        connections_per_address: http.connections_from_one_address(),
-        trusted_proxies: http.trusted_proxies.clone(),
-        max_unread: http.max_unread,
-        max_compressed: http.max_compressed,
-        min_rate: http.min_rate as u64,
-        export_min_rate: http.export_min_rate as u64,
-        min_rate_window: http.min_rate_window,
-        max_wait: http.max_wait,
-        ws_per_address: http.sockets_per_address,
-        ws_loopback: http.sockets_from_loopback,
-        ws_total: http.max_sockets,
-        ws_message_bytes: http.socket_message,
-        ws_messages_per_second: http.socket_rate,
-        ws_subscriptions: http.socket_subscriptions,
-        ws_ping_every: http.socket_ping,
-        ws_pong_within: http.socket_pong,
-        ws_mark_every: http.socket_mark,
-        ws_unwritable: http.socket_unwritable,
-        ws_close_within: config.stop.close,
-        retry_ms: http.retry.as_millis() as u64,
-        grace_ms: config.stop.grace.as_millis() as u64,
-        ..http::Limits::default()
-    }
-}
-
 fn stop_bounds(config: &Config) -> StopBounds {
     StopBounds {
         requests: config.http.request_timeout.min(config.stop.grace),
@@ -439,8 +404,8 @@ mod tests {
     #[test]
     fn peers_that_are_gone_without_a_word_hold_the_stop_for_two_and_a_half_seconds_at_most() {
         let config = Config::build(FileConfig::default(), &ServeArgs::default()).unwrap();
-        let (bounds, limits) = (stop_bounds(&config), http_limits(&config));
-        assert!(limits.ws_close_within < bounds.connections, "{bounds:?}");
+        let (bounds, limits) = (stop_bounds(&config), &config.http);
+        assert!(limits.close < bounds.connections, "{bounds:?}");
         assert!(bounds.connections <= Duration::from_millis(2_500), "{bounds:?}");
         assert_eq!(bounds.connections, StopBounds::default().connections);
     }

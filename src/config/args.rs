@@ -9,8 +9,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-use super::units::{parse_duration, parse_listen};
 use crate::job::{Cursor, EventType, IdempotencyKey, JobId, Kind, QueueName, Tag, Time};
+use crate::units::{parse_duration, parse_listen};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -10,14 +10,15 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::file::{
-    CommandSection, EngineSection, HandlersSection, HttpSection, KeepSection, QueueSection,
-    RetentionSection, StoreSection,
+    CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection, RetentionSection,
+    StoreSection,
 };
 use super::{AuthSettings, Config, ConfigError, FileConfig, LogConfig, Problem, StopSettings};
 use super::{schedules, settings};
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
+use crate::http::Limits;
 use crate::http::server::access_log::AccessLog;
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{JsonLimits, Kind, LogCaps, QueueName, WorkerName};
@@ -79,6 +80,8 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     }
     // People look at what is in force, not at how it came about.
     file.http.connections_per_address = Some(file.http.connections_from_one_address());
+    file.http.json = engine.json;
+    (file.http.grace, file.http.close) = (file.stop.grace, file.stop.close);
     Ok(Config {
         settings: settings::in_force(&file),
         listen: file.listen,
@@ -206,7 +209,7 @@ impl Problems {
         }
     }
 
-    fn http(&mut self, section: &HttpSection, max_payload: usize) {
+    fn http(&mut self, section: &Limits, max_payload: usize) {
         if section.max_body <= max_payload {
             self.add(
                 "http.max_body",
@@ -218,7 +221,7 @@ impl Problems {
         self.at_least("http.socket_message", section.socket_message, 1_024);
         self.at_least("http.socket_rate", section.socket_rate, 1);
         self.at_least("http.socket_subscriptions", section.socket_subscriptions, 1);
-        self.at_least("http.sockets_per_address", section.sockets_per_address, 1);
+        self.at_least("http.subscribers_per_address", section.subscribers_per_address, 1);
         if let Some(connections) = section.connections_per_address
             && (connections == 0 || connections >= section.max_connections)
         {
@@ -227,9 +230,9 @@ impl Problems {
                 "at least 1 and less than http.max_connections is expected",
             );
         }
-        if section.max_sockets == 0 || section.max_sockets >= section.max_connections {
+        if section.max_subscribers == 0 || section.max_subscribers >= section.max_connections {
             self.add(
-                "http.max_sockets",
+                "http.max_subscribers",
                 "at least 1 and less than http.max_connections is expected",
             );
         }
@@ -240,8 +243,8 @@ impl Problems {
             ("http.header_timeout", section.header_timeout),
             ("http.socket_ping", section.socket_ping),
             ("http.socket_pong", section.socket_pong),
-            ("http.socket_mark", section.socket_mark),
-            ("http.socket_unwritable", section.socket_unwritable),
+            ("http.subscriber_mark", section.subscriber_mark),
+            ("http.write_timeout", section.write_timeout),
             ("http.min_rate_window", section.min_rate_window),
         ] {
             self.lasts(key, value);

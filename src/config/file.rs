@@ -10,15 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::args::LogFormat;
 use super::schedules::ScheduleSection;
-use super::units::{duration, listen, size};
 use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
-use crate::http::limits::{Limits as HttpLimits, Loopback};
+use crate::http::Limits;
 use crate::http::server::access_log::{AccessFormat, AccessLevel};
-use crate::http::server::client_address::TrustedProxy;
 use crate::job::RateLimit;
 use crate::store;
+use crate::units::{duration, listen, size};
 
 /// The whole file. Everything may be left out.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -50,7 +49,7 @@ pub struct FileConfig {
     /// How long finished jobs and events are kept.
     pub retention: RetentionSection,
     /// The limits of the HTTP side.
-    pub http: HttpSection,
+    pub http: Limits,
     /// The built-in kinds.
     pub handlers: HandlersSection,
     /// What the `command` kind may run.
@@ -176,78 +175,6 @@ pub struct KeepSection {
     pub count: u64,
 }
 
-/// `[http]`: the limits of the HTTP side and of its WebSockets.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HttpSection {
-    /// Bytes of a request's body.
-    #[serde(deserialize_with = "size")]
-    pub max_body: usize,
-    /// Jobs in one submission.
-    pub max_batch: usize,
-    /// How long a request's body may take to arrive.
-    #[serde(deserialize_with = "duration")]
-    pub body_timeout: Duration,
-    /// How long an answer may take to begin.
-    #[serde(deserialize_with = "duration")]
-    pub request_timeout: Duration,
-    /// How long a request's head may take to arrive, and how long an idle connection is kept.
-    #[serde(deserialize_with = "duration")]
-    pub header_timeout: Duration,
-    /// Connections at once.
-    pub max_connections: usize,
-    /// Connections at once from one address, IPv6 by /64; more than subscribers when it is not set.
-    pub connections_per_address: Option<usize>,
-    /// Reverse proxies, which have no limit of an address and are believed whom they speak for.
-    pub trusted_proxies: Vec<TrustedProxy>,
-    /// Bytes of large answers that may wait for their clients.
-    #[serde(deserialize_with = "size")]
-    pub max_unread: usize,
-    /// The longest answer that is compressed.
-    #[serde(deserialize_with = "size")]
-    pub max_compressed: usize,
-    /// Bytes a second that a client must take of an answer that waits for it.
-    #[serde(deserialize_with = "size")]
-    pub min_rate: usize,
-    /// The same of an export.
-    #[serde(deserialize_with = "size")]
-    pub export_min_rate: usize,
-    /// The time over which both are averaged.
-    #[serde(deserialize_with = "duration")]
-    pub min_rate_window: Duration,
-    /// The longest that a request may wait for events, or for the end of a job.
-    #[serde(deserialize_with = "duration")]
-    pub max_wait: Duration,
-    /// WebSockets, event streams, followed logs and waiting polls at once from one address.
-    pub sockets_per_address: usize,
-    /// Whether that holds for this machine's own addresses too.
-    pub sockets_from_loopback: Loopback,
-    /// The same in all; fewer than connections, so that pages are served too.
-    pub max_sockets: usize,
-    /// Bytes of a message from a client.
-    #[serde(deserialize_with = "size")]
-    pub socket_message: usize,
-    /// Messages a second from one client.
-    pub socket_rate: u32,
-    /// Subscriptions on one socket.
-    pub socket_subscriptions: usize,
-    /// Between pings.
-    #[serde(deserialize_with = "duration")]
-    pub socket_ping: Duration,
-    /// How long a ping may stay unanswered.
-    #[serde(deserialize_with = "duration")]
-    pub socket_pong: Duration,
-    /// The longest silence towards a client.
-    #[serde(deserialize_with = "duration")]
-    pub socket_mark: Duration,
-    /// How long a client may accept nothing.
-    #[serde(deserialize_with = "duration")]
-    pub socket_unwritable: Duration,
-    /// Within which a client that was sent away comes back, at a random moment of it.
-    #[serde(deserialize_with = "duration")]
-    pub retry: Duration,
-}
-
 /// `[handlers]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -308,17 +235,6 @@ fn max_output_lines() -> usize {
     10_000
 }
 
-impl HttpSection {
-    /// Connections that one address may have. Whoever raised the limit of subscribers has room for them.
-    pub fn connections_from_one_address(&self) -> usize {
-        /// Requests beside as many subscribers as there may be.
-        const BESIDE: usize = 64;
-        let usual = HttpLimits::default().connections_per_address;
-        let room = usual.max(self.sockets_per_address.saturating_add(BESIDE));
-        self.connections_per_address.unwrap_or(room)
-    }
-}
-
 impl Default for FileConfig {
     fn default() -> Self {
         FileConfig {
@@ -334,7 +250,7 @@ impl Default for FileConfig {
             queues: BTreeMap::new(),
             store: StoreSection::default(),
             retention: RetentionSection::default(),
-            http: HttpSection::default(),
+            http: Limits::default(),
             handlers: HandlersSection::default(),
             commands: BTreeMap::new(),
             schedules: BTreeMap::new(),
@@ -414,38 +330,6 @@ impl Default for RetentionSection {
             cancelled: keep(retention.cancelled),
             discarded: keep(retention.discarded),
             events: keep(retention.events),
-        }
-    }
-}
-
-impl Default for HttpSection {
-    fn default() -> Self {
-        HttpSection {
-            max_body: 2 << 20,
-            max_batch: 10_000,
-            body_timeout: Duration::from_secs(15),
-            request_timeout: Duration::from_secs(30),
-            header_timeout: Duration::from_secs(10),
-            max_connections: 12_000,
-            connections_per_address: None,
-            trusted_proxies: Vec::new(),
-            max_unread: 256 << 20,
-            max_compressed: 256 << 10,
-            min_rate: 8_000,
-            export_min_rate: 64_000,
-            min_rate_window: Duration::from_secs(30),
-            max_wait: Duration::from_secs(60),
-            sockets_per_address: 64,
-            sockets_from_loopback: Loopback::Limited,
-            max_sockets: 11_000,
-            socket_message: 16 << 10,
-            socket_rate: 20,
-            socket_subscriptions: 32,
-            socket_ping: Duration::from_secs(25),
-            socket_pong: Duration::from_secs(10),
-            socket_mark: Duration::from_secs(10),
-            socket_unwritable: Duration::from_secs(10),
-            retry: Duration::from_secs(2),
         }
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, Value};
 
-use super::units::parse_duration;
 use crate::engine::{FieldError, ScheduleSubmission};
 use crate::job::{JsonLimits, Origin, Overlap, ScheduleName, ScheduleSpec, Time, TooComplex};
+use crate::units::parse_duration;
 
 /// `[schedules.NAME]`
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]

@@ -120,7 +120,7 @@ fn every_problem_is_named_with_its_key() {
     let problems = problems(
         "base_url = 'jobs.example.com'\nbase_path = 'cortado'\nlog.filter = 'loud,,=x'\nauth.token = 'short'\n\
          [engine]\nconcurrency = 0\nlease = '10ms'\nworker = ''\nmax_payload = '8MiB'\n\
-         [queues.'two words']\nweight = 0\n[store]\nmax_waiting = 0\n[http]\nsocket_mark = '0s'\nmax_sockets = 20000\nconnections_per_address = 12000\nmin_rate_window = '0s'\n\
+         [queues.'two words']\nweight = 0\n[store]\nmax_waiting = 0\n[http]\nsubscriber_mark = '0s'\nmax_subscribers = 20000\nconnections_per_address = 12000\nmin_rate_window = '0s'\n\
          [handlers.http]\nallow = ['10.0.0.0/8', 'everything']\nsigning_secret = 'secret'\n\
          [handlers.command]\nkill_grace = '1600ms'\n\
          [commands.x]\nprogram = './x'\nargs = ['{a b}']\nenv = { 'A=B' = '1' }",
@@ -135,13 +135,13 @@ fn every_problem_is_named_with_its_key() {
         "engine.lease",
         "engine.worker",
         "http.max_body",
-        "http.max_sockets",
+        "http.max_subscribers",
         "http.connections_per_address",
         "http.min_rate_window",
         "queues.two words",
         "queues.two words.weight",
         "store.max_waiting",
-        "http.socket_mark",
+        "http.subscriber_mark",
         "handlers.http.allow",
         "handlers.http.signing_secret",
         "handlers.command.kill_grace",
@@ -163,9 +163,12 @@ fn every_problem_is_named_with_its_key() {
 #[test]
 fn an_address_that_may_have_many_subscribers_may_have_as_many_connections() {
     let connections = |toml: &str| build(toml).unwrap().http.connections_from_one_address();
-    assert_eq!(connections(""), crate::http::Limits::default().connections_per_address);
-    assert_eq!(connections("[http]\nsockets_per_address = 5000"), 5_064);
-    assert_eq!(connections("[http]\nsockets_per_address = 5000\nconnections_per_address = 7"), 7);
+    assert_eq!(connections(""), crate::http::Limits::default().connections_from_one_address());
+    assert_eq!(connections("[http]\nsubscribers_per_address = 5000"), 5_064);
+    assert_eq!(
+        connections("[http]\nsubscribers_per_address = 5000\nconnections_per_address = 7"),
+        7
+    );
 }
 
 #[test]

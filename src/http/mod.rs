@@ -29,7 +29,7 @@ pub(crate) use state::Api;
 
 /// The router of all endpoints for programs. The caller merges it with the pages and adds the layers with [`wrap`].
 pub fn router(engine: Engine, limits: Limits) -> Router {
-    let body_bytes = limits.body_bytes;
+    let body_bytes = limits.max_body;
     Router::new()
         .route("/api/v1/jobs", post(api::submit::submit).get(api::jobs::list))
         .route("/api/v1/jobs/{id}", get(api::wait::get).delete(api::jobs::delete))

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{Dir, Server, Socket, many_files, within};
 
-const CONFIG: &str = "[http]\nsockets_per_address = 1_000\n";
+const CONFIG: &str = "[http]\nsubscribers_per_address = 1_000\n";
 
 async fn limited(script: &str, dir: &Dir) -> Server {
     let config = dir.config(CONFIG);

@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 use crate::support::{Dir, Event, Server, Socket, eventually, within};
 
 /// A rate that lets a thousand messages pass and a flood not.
-const CONFIG: &str = "[http]\nsockets_per_address = 1_000\nsocket_rate = 1_100\n";
+const CONFIG: &str = "[http]\nsubscribers_per_address = 1_000\nsocket_rate = 1_100\n";
 /// Bounds that a peer which is gone meets soon.
-const SOON: &str = "socket_ping = \"1s\"\nsocket_pong = \"3s\"\nsocket_unwritable = \"2s\"\n";
+const SOON: &str = "socket_ping = \"1s\"\nsocket_pong = \"3s\"\nwrite_timeout = \"2s\"\n";
 
 /// A connection that may say anything.
 struct Raw {

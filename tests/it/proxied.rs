@@ -102,11 +102,11 @@ async fn served(settings: &str) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_clients_behind_nginx_are_all_served_when_it_is_a_trusted_proxy() {
     let settings = "[http]\ntrusted_proxies = [\"127.0.0.1\"]\nconnections_per_address = 8\n\
-        sockets_per_address = 4\n";
+        subscribers_per_address = 4\n";
     assert_eq!(served(settings).await, usize::from(CLIENTS));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_clients_behind_an_nginx_that_nobody_trusts_share_the_limits_of_one_address() {
-    assert_eq!(served("[http]\nsockets_per_address = 64\n").await, 64);
+    assert_eq!(served("[http]\nsubscribers_per_address = 64\n").await, 64);
 }

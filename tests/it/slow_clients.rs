@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 
 use crate::support::{Dir, Server, eventually, within};
 
-const SOON: &str = "[http]\nsocket_unwritable = \"300ms\"\n";
+const SOON: &str = "[http]\nwrite_timeout = \"300ms\"\n";
 /// Who lets bytes wait for 200 ms in all is too slow, however much it takes; who takes nothing is not.
-const STRICT: &str = "[http]\nsocket_unwritable = \"1h\"\nmin_rate = \"1000GB\"\n\
+const STRICT: &str = "[http]\nwrite_timeout = \"1h\"\nmin_rate = \"1000GB\"\n\
     export_min_rate = \"1000GB\"\nmin_rate_window = \"200ms\"\n";
 const COMMANDS: &str = r#"
 [store]
@@ -156,7 +156,7 @@ async fn drip(address: SocketAddr, what: &str, request: &[u8]) -> (Vec<u8>, Resu
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_must_be_taken_faster_than_other_answers() {
     let dir = Dir::new();
-    let settings = "[http]\nsocket_unwritable = \"1h\"\nmin_rate = 0\nexport_min_rate = \"1000GB\"\n\
+    let settings = "[http]\nwrite_timeout = \"1h\"\nmin_rate = 0\nexport_min_rate = \"1000GB\"\n\
         min_rate_window = \"200ms\"\n";
     let (server, requests) = server_with_large_answers(&dir, settings).await;
     let (_, export) = requests.iter().find(|(what, _)| what.contains("export")).unwrap();
@@ -214,7 +214,7 @@ fn resident(server: &Server) -> u64 {
 /// the bytes of the page, and of the memory that all of them hold.
 async fn cost_of_a_hundred(bound: &str) -> (u64, u64) {
     const CLIENTS: u64 = 100;
-    let settings = "[http]\nsocket_unwritable = \"1h\"\nheader_timeout = \"1h\"\nmin_rate = 0\n";
+    let settings = "[http]\nwrite_timeout = \"1h\"\nheader_timeout = \"1h\"\nmin_rate = 0\n";
     let dir = Dir::new();
     let (server, requests) = server_with_large_answers(&dir, &format!("{settings}{bound}")).await;
     let mut largest = (0, String::new(), Vec::new());

@@ -96,7 +96,7 @@ async fn a_subscriber_resumes_across_restarts_without_loss_or_doubles() {
 async fn a_client_that_lags_behind_20_000_events_gets_all_of_them_in_order() {
     let dir = Dir::new();
     // Room for four batches in the live channel: it is soon left behind for the stored log.
-    let config = dir.config("[engine]\nstream_capacity = 4\n[http]\nsocket_unwritable = \"10m\"\n");
+    let config = dir.config("[engine]\nstream_capacity = 4\n[http]\nwrite_timeout = \"10m\"\n");
     let server = Server::start(&dir, &["--config", &config]).await;
     let mut lagging = server.socket("").await;
     for _ in 0..40 {
@@ -116,7 +116,7 @@ async fn a_client_that_lags_behind_20_000_events_gets_all_of_them_in_order() {
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_sent_away_and_resumes_without_loss() {
     let dir = Dir::new();
-    let config = dir.config("[http]\nsocket_unwritable = \"500ms\"\n");
+    let config = dir.config("[http]\nwrite_timeout = \"500ms\"\n");
     let server = Server::start(&dir, &["--config", &config, "--log", "info,cortado=debug"]).await;
     let mut stuck = server.socket("").await;
     for _ in 0..20 {

@@ -20,7 +20,7 @@ impl FromRequest<Api> for JsonBody {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         check_content_type(request.headers())?;
-        let (within, limit) = (api.limits.body_timeout, api.limits.body_bytes);
+        let (within, limit) = (api.limits.body_timeout, api.limits.max_body);
         match tokio::time::timeout(within, Bytes::from_request(request, api)).await {
             Ok(Ok(bytes)) => {
                 let checked = off_runtime(bytes.len(), || api.limits.json.check_body(&bytes));

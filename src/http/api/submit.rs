@@ -36,8 +36,8 @@ pub async fn submit(
         Some(b'[') => {
             // Counted before they are parsed: many small jobs take much more memory than their text.
             let count = off_runtime(body.len(), || elements(&body));
-            if count > api.limits.batch_len {
-                return Err(too_many(count, api.limits.batch_len));
+            if count > api.limits.max_batch {
+                return Err(too_many(count, api.limits.max_batch));
             }
             submit_many(&api, parse_many(&body, "invalid_job")?).await
         }

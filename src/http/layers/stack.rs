@@ -57,7 +57,7 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
     let gate = Gate { access, timeout: limits.request_timeout, max_wait: limits.max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
-    let longest = limits.body_bytes;
+    let longest = limits.max_body;
     let trace = TraceLayer::new_for_http().make_span_with(request_span);
     // The access log has a line for each request; the span only says to which request other lines belong.
     let trace = trace.on_request(()).on_response(()).on_body_chunk(()).on_eos(()).on_failure(());
@@ -74,7 +74,7 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
         }))
         .layer(middleware::from_fn(compression::in_pieces))
         .layer(compression::layer(limits.max_compressed))
-        .layer(DefaultBodyLimit::max(limits.body_bytes))
+        .layer(DefaultBodyLimit::max(limits.max_body))
         .layer(middleware::from_fn(move |request: Request, next: Next| async move {
             pass(Part::Request);
             request_body::bound(longest, request, next).await

@@ -101,7 +101,7 @@ impl Connections {
         if let Some(more) = self.told_slow.due(Instant::now()) {
             let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
             let why = match why {
-                TooSlow::TakesNothing => "it took nothing for http.socket_unwritable",
+                TooSlow::TakesNothing => "it took nothing for http.write_timeout",
                 TooSlow::BelowRate => "it took less than the minimum rate",
             };
             tracing::warn!(

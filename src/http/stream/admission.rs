@@ -37,22 +37,26 @@ impl Admission {
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail);
             return Err(problem.retry_after(2));
         }
-        let per_address = limits.unless_exempt(address, limits.ws_per_address);
-        let (status, code, detail) = match self.0.take(address, 1, per_address, limits.ws_total) {
-            Ok(share) => {
-                let counted = engine.subscriber_counts().register(transport);
-                return Ok(SubscriberPermit { _share: share, _counted: counted });
-            }
-            Err(Reached::Total(_)) => {
-                let detail =
-                    format!("the server has reached its limit of {} streams", limits.ws_total);
-                (StatusCode::SERVICE_UNAVAILABLE, "sockets_full", detail)
-            }
-            Err(Reached::OfAddress(held)) => {
-                let detail = format!("your address has {held} open streams, which is the limit");
-                (StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", detail)
-            }
-        };
+        let per_address = limits.unless_exempt(address, limits.subscribers_per_address);
+        let (status, code, detail) =
+            match self.0.take(address, 1, per_address, limits.max_subscribers) {
+                Ok(share) => {
+                    let counted = engine.subscriber_counts().register(transport);
+                    return Ok(SubscriberPermit { _share: share, _counted: counted });
+                }
+                Err(Reached::Total(_)) => {
+                    let detail = format!(
+                        "the server has reached its limit of {} streams",
+                        limits.max_subscribers
+                    );
+                    (StatusCode::SERVICE_UNAVAILABLE, "sockets_full", detail)
+                }
+                Err(Reached::OfAddress(held)) => {
+                    let detail =
+                        format!("your address has {held} open streams, which is the limit");
+                    (StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", detail)
+                }
+            };
         Err(Problem::new(status, code, detail).retry_after(10))
     }
 }

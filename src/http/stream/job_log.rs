@@ -52,7 +52,7 @@ pub async fn log(
             first_chunk: text,
             lines: job.log_dropped + job.log.len() as u64,
             seq: job.seq,
-            heartbeat: api.limits.ws_mark_every,
+            heartbeat: api.limits.subscriber_mark,
             printer,
             ended: false,
         };

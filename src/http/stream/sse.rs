@@ -40,7 +40,7 @@ pub fn stream(
         filter: query.filter,
         draining: api.engine.shutdown().draining.clone(),
         state: StreamState::NotStarted,
-        mark_at: Instant::now() + limits.ws_mark_every,
+        mark_at: Instant::now() + limits.subscriber_mark,
         limits,
         _permit: permit,
     };
@@ -99,13 +99,13 @@ impl EventStream {
             StreamState::Streaming | StreamState::Draining => {}
             StreamState::Ended => return None,
         }
-        self.mark_at = Instant::now() + self.limits.ws_mark_every;
+        self.mark_at = Instant::now() + self.limits.subscriber_mark;
         loop {
             tokio::select! {
                 biased;
                 () = self.draining.cancelled(), if self.state == StreamState::Streaming => {
                     self.state = StreamState::Draining;
-                    return Some(self.named(&ServerMessage::Draining { grace_ms: self.limits.grace_ms }));
+                    return Some(self.named(&ServerMessage::Draining { grace_ms: self.limits.grace_ms() }));
                 }
                 () = sleep_until(self.mark_at) => {
                     let cursor = Displayed(self.feed.cursor());
@@ -127,7 +127,7 @@ impl EventStream {
         let hello = ServerMessage::Hello {
             epoch: format!("{:08x}", cursor.epoch.0),
             cursor: Displayed(cursor),
-            heartbeat_ms: millis(self.limits.ws_mark_every),
+            heartbeat_ms: millis(self.limits.subscriber_mark),
             server: ServerInfo::THIS,
         };
         self.retry() + &self.named(&hello)
@@ -135,7 +135,7 @@ impl EventStream {
 
     /// A random delay before this client reconnects; browsers add no jitter of their own.
     fn retry(&self) -> String {
-        let longest = self.limits.retry_ms.max(1);
+        let longest = self.limits.retry_ms().max(1);
         format!("retry: {}\n", fastrand::u64(longest.div_ceil(4)..=longest))
     }
 
@@ -180,7 +180,7 @@ impl EventStream {
     /// The last message, preceded by the retry delay.
     fn bye(&mut self, why: &str) -> String {
         self.state = StreamState::Ended;
-        let retry_ms = self.limits.retry_ms;
+        let retry_ms = self.limits.retry_ms();
         self.retry() + &self.named(&ServerMessage::Bye { why, retry_ms })
     }
 

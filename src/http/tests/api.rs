@@ -45,7 +45,7 @@ async fn the_same_key_is_the_same_job() {
 
 #[tokio::test]
 async fn a_batch_is_accepted_whole_or_not_at_all() {
-    let limits = Limits { batch_len: 3, ..Limits::default() };
+    let limits = Limits { max_batch: 3, ..Limits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let one = r#"{"kind":"echo","delay_ms":3600000}"#;
     let answer = server.post("/api/v1/jobs", &format!(" [{one},{one}]")).await;
@@ -104,7 +104,7 @@ async fn an_error_in_a_batch_names_the_index_of_its_job_the_first_and_the_only_o
 
 #[tokio::test]
 async fn a_bad_submission_is_told_what_is_wrong() {
-    let limits = Limits { body_bytes: 3 * 1_024 * 1_024, ..Limits::default() };
+    let limits = Limits { max_body: 3 * 1_024 * 1_024, ..Limits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let post = async |body: &str| server.post("/api/v1/jobs", body).await;
     for bad in ["", "{", "nonsense", r#"{"kind":"echo"} x"#] {

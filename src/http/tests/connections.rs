@@ -62,7 +62,7 @@ async fn limited(limits: Limits, address: &str) -> Server {
 }
 
 fn few(connections_per_address: usize) -> Limits {
-    Limits { connections_per_address, ..Limits::default() }
+    Limits { connections_per_address: Some(connections_per_address), ..Limits::default() }
 }
 
 /// Opens as many connections as an address may have, and keeps them open.
@@ -114,7 +114,7 @@ async fn an_ipv4_address_is_the_same_behind_an_ipv6_listener() {
 async fn requests_without_a_token_whose_answers_nobody_reads_keep_no_place_and_nobody_out() {
     let limits = Limits {
         max_connections: 20,
-        ws_unwritable: Duration::from_millis(300),
+        write_timeout: Duration::from_millis(300),
         header_timeout: Duration::from_secs(3_600),
         ..Limits::default()
     };
@@ -146,7 +146,7 @@ async fn requests_without_a_token_whose_answers_nobody_reads_keep_no_place_and_n
 #[tokio::test]
 async fn clients_behind_a_trusted_proxy_are_told_apart_and_the_proxy_has_no_limit() {
     let trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
-    let limits = Limits { trusted_proxies, ws_per_address: 1, ..few(2) };
+    let limits = Limits { trusted_proxies, subscribers_per_address: 1, ..few(2) };
     let server = limited(limits, "127.0.0.1").await;
     let waits = |client: &str| {
         format!(
@@ -222,7 +222,7 @@ async fn a_client_behind_a_trusted_proxy_has_its_share_of_requests_under_way() {
 
 #[tokio::test]
 async fn this_machine_has_no_limit_where_the_settings_say_so() {
-    let limits = Limits { ws_loopback: Loopback::Unlimited, ..few(2) };
+    let limits = Limits { subscribers_from_loopback: Loopback::Unlimited, ..few(2) };
     let server = limited(limits, "127.0.0.1").await;
     let _held = fill("127.0.0.1", server.address, 10).await;
 }

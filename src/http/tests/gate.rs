@@ -128,7 +128,7 @@ async fn pages_are_compressed_for_those_who_ask() {
 async fn a_body_that_says_it_is_too_long_is_refused_before_it_is_sent() {
     let server = Server::start().await;
     for (path, kind) in [("/api/v1/jobs", "application/json"), ("/nothing", "text/plain")] {
-        let length = Limits::default().body_bytes + 1;
+        let length = Limits::default().max_body + 1;
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\n\
              content-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"

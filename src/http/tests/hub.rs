@@ -16,7 +16,7 @@ use crate::job::{Cursor, Event, Fact};
 use crate::store::{self, Events};
 
 async fn server_for_many(stream_capacity: usize) -> Server {
-    let limits = Limits { ws_per_address: 1_000, ..Limits::default() };
+    let limits = Limits { subscribers_per_address: 1_000, ..Limits::default() };
     Server::with(Setup { limits, stream_capacity, ..Setup::default() }).await
 }
 
@@ -156,7 +156,7 @@ async fn a_trim_under_a_crowd_that_is_behind_is_a_gap_for_each() {
     let keep = store::Keep { age: Duration::from_secs(3_600), count: 100 };
     let retention = store::Retention { events: keep, ..Default::default() };
     let store = store_with(store::Limits { retention, ..Default::default() });
-    let limits = Limits { ws_per_address: 1_000, ..Limits::default() };
+    let limits = Limits { subscribers_per_address: 1_000, ..Limits::default() };
     let server = Server::with(Setup { limits, store: store.clone(), ..Setup::default() }).await;
     let epoch = server.engine.head().epoch;
     submit(&server, 2_000).await;

@@ -129,7 +129,7 @@ async fn a_stop_ends_polls_that_wait() {
 
 #[tokio::test]
 async fn a_poll_that_waits_takes_a_place_and_one_that_does_not_takes_none() {
-    let limits = Limits { ws_per_address: 1, ..Limits::default() };
+    let limits = Limits { subscribers_per_address: 1, ..Limits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let mut socket = server.socket("").await;
     socket.next().await;
@@ -146,9 +146,9 @@ async fn a_poll_that_waits_takes_a_place_and_one_that_does_not_takes_none() {
 #[tokio::test]
 async fn addresses_of_this_machine_are_limited_unless_a_setting_says_otherwise() {
     let limits = Limits {
-        ws_per_address: 1,
-        ws_total: 3,
-        ws_loopback: Loopback::Unlimited,
+        subscribers_per_address: 1,
+        max_subscribers: 3,
+        subscribers_from_loopback: Loopback::Unlimited,
         ..Limits::default()
     };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;

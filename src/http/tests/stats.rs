@@ -82,8 +82,7 @@ async fn events_say_which_subscriptions_they_are_for() {
 
 #[tokio::test]
 async fn a_thousand_subscriptions_are_refused_after_the_allowed_ones() {
-    let limits =
-        Limits { ws_messages_per_second: 5_000, ws_subscriptions: 32, ..Limits::default() };
+    let limits = Limits { socket_rate: 5_000, socket_subscriptions: 32, ..Limits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let mut socket = server.socket("").await;
     socket.next_of("hello").await;

@@ -15,7 +15,7 @@ use crate::http::Server;
 pub async fn subscribers(dir: &Path, args: &[&str]) -> anyhow::Result<Server> {
     std::fs::create_dir_all(dir)?;
     let config = dir.join("cortado.toml");
-    let text = "[http]\nheader_timeout = \"10m\"\nmax_connections = 15_000\nmax_sockets = 14_000\nsockets_per_address = 14_000\n";
+    let text = "[http]\nheader_timeout = \"10m\"\nmax_connections = 15_000\nmax_subscribers = 14_000\nsubscribers_per_address = 14_000\n";
     std::fs::write(&config, text)?;
     let config = config.to_str().context("a strange directory")?;
     let all = [&["--config", config], args].concat();

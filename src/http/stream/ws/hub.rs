@@ -199,7 +199,7 @@ impl Hub {
         let AcceptedSocket { stream, first_bytes, query, slot_guard } = socket;
         let head = self.engine.head(); // read after subscribing: all later events come through the channel
         let cursor = query.after.unwrap_or(head);
-        let subscriptions = Subscriptions::new(query.filter, self.limits.ws_subscriptions);
+        let subscriptions = Subscriptions::new(query.filter, self.limits.socket_subscriptions);
         let group = self.groups.join(subscriptions);
         let key = self.subscribers.reserve();
         let waker = self.ready_set.waker(key);
@@ -319,12 +319,12 @@ impl Hub {
     fn timer_interval(&self) -> Duration {
         let limits = &self.limits;
         let bounds = [
-            limits.ws_ping_every,
-            limits.ws_pong_within,
-            limits.ws_mark_every,
-            limits.ws_unwritable,
+            limits.socket_ping,
+            limits.socket_pong,
+            limits.subscriber_mark,
+            limits.write_timeout,
             limits.min_rate_window,
-            limits.ws_close_within,
+            limits.close,
         ];
         let shortest = bounds.into_iter().min().unwrap_or(TIMER_INTERVAL);
         (shortest / 4).clamp(Duration::from_millis(5), TIMER_INTERVAL)
@@ -332,7 +332,7 @@ impl Hub {
 
     /// Makes the `draining` frame due for every subscriber.
     fn announce_draining(&mut self) {
-        let grace_ms = self.limits.grace_ms;
+        let grace_ms = self.limits.grace_ms();
         self.draining = Some(frames::text(&to_json(&ServerMessage::Draining { grace_ms })));
         (self.round_due, self.round_urgent) = (true, true);
     }
@@ -389,7 +389,7 @@ impl Hub {
     /// Sends the close frame to a subscriber, or removes it when there is nothing left to send or to wait for.
     fn disconnect(&mut self, key: u32, reason: CloseReason) {
         let last = match (reason, reason.close_frame()) {
-            (_, Some((code, why))) => bye(code, why, self.limits.retry_ms),
+            (_, Some((code, why))) => bye(code, why, self.limits.retry_ms()),
             (CloseReason::ClientClosed(code), None) => frames::close(code.map(|code| (code, ""))),
             (_, None) => Bytes::new(),
         };

@@ -105,8 +105,8 @@ impl Subscriber {
             catching_up: false,
             draining_sent: false,
             stats_due: false,
-            mark_at: now + limits.ws_mark_every,
-            ping_at: now + limits.ws_ping_every,
+            mark_at: now + limits.subscriber_mark,
+            ping_at: now + limits.socket_ping,
             pong_by: None,
             rate_window: (now, 0),
             _guards: guards,
@@ -144,7 +144,7 @@ impl Subscriber {
         text(&ServerMessage::Hello {
             epoch: format!("{:08x}", self.cursor.epoch.0),
             cursor: Displayed(self.cursor),
-            heartbeat_ms: millis(limits.ws_mark_every),
+            heartbeat_ms: millis(limits.subscriber_mark),
             server: ServerInfo::THIS,
         })
     }
@@ -167,7 +167,7 @@ impl Subscriber {
         texts: &mut Vec<Bytes>,
         hub: &HubContext<'_>,
     ) -> Result<(), CloseReason> {
-        self.mark_at = hub.now + hub.limits.ws_mark_every;
+        self.mark_at = hub.now + hub.limits.subscriber_mark;
         self.send_frames(texts, hub)
     }
 
@@ -187,7 +187,7 @@ impl Subscriber {
         match flushed {
             Flushed::All | Flushed::Some => {
                 // The ping may wait behind bytes that a slow client has yet to read.
-                self.pong_by = self.pong_by.map(|_| hub.now + hub.limits.ws_pong_within);
+                self.pong_by = self.pong_by.map(|_| hub.now + hub.limits.socket_pong);
             }
             Flushed::Nothing => {}
         }
@@ -225,7 +225,7 @@ impl Subscriber {
             return Ok(());
         }
         let mut decoder = self.decoder.take().unwrap_or_default();
-        let (messages, error) = decoder.decode(arrived, hub.limits.ws_message_bytes);
+        let (messages, error) = decoder.decode(arrived, hub.limits.socket_message);
         self.decoder = Some(decoder).filter(|decoder| !decoder.is_empty());
         for message in messages {
             self.on_message(message, hub)?;
@@ -268,7 +268,7 @@ impl Subscriber {
         } else {
             (hub.now, 1)
         };
-        let limit = hub.limits.ws_messages_per_second;
+        let limit = hub.limits.socket_rate;
         if self.rate_window.1 > limit { Err(CloseReason::Flood) } else { Ok(()) }
     }
 
@@ -320,8 +320,8 @@ impl Subscriber {
             return Err(CloseReason::Silent);
         }
         if self.ping_at <= now {
-            self.ping_at = now + limits.ws_ping_every;
-            self.pong_by.get_or_insert(now + limits.ws_pong_within);
+            self.ping_at = now + limits.socket_ping;
+            self.pong_by.get_or_insert(now + limits.socket_pong);
             self.send_frames(&mut vec![frames::ping()], hub)?;
         }
         if self.mark_at <= now {
@@ -340,7 +340,7 @@ impl Subscriber {
         if self.state != SocketState::Open {
             return Err(CloseReason::Gone); // it was closing already and waited for this
         }
-        let within = hub.limits.ws_close_within;
+        let within = hub.limits.close;
         let (within, until) = match reason {
             CloseReason::Gone => return Err(CloseReason::Gone),
             CloseReason::ClientClosed(_) => (within, ClosingUntil::Flushed),

@@ -1,5 +1,5 @@
-//! Durations and sizes as people write them: `25s`, `1m 30s`, `2 days`; `64kB`, `1 MiB`, `4096`.
-//! Parsed once here; everything inside uses `Duration` and bytes.
+//! Durations (`25s`, `1m 30s`, `2 days`), sizes (`64kB`, `1 MiB`, `4096`) and addresses as the configuration file and the
+//! command line have them.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -48,17 +48,21 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// A duration in a TOML file.
-pub(super) fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     parse_duration(&String::deserialize(input)?).map_err(D::Error::custom)
 }
 
 /// An address in a TOML file.
-pub(super) fn listen<'de, D: Deserializer<'de>>(input: D) -> Result<SocketAddr, D::Error> {
+pub(crate) fn listen<'de, D: Deserializer<'de>>(input: D) -> Result<SocketAddr, D::Error> {
     parse_listen(&String::deserialize(input)?).map_err(D::Error::custom)
 }
 
 /// A size in a TOML file: a number of bytes, or a text with a unit.
-pub(super) fn size<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {
+pub(crate) fn size<'de, D, N>(input: D) -> Result<N, D::Error>
+where
+    D: Deserializer<'de>,
+    N: TryFrom<usize>,
+{
     struct Size;
 
     impl Visitor<'_> for Size {
@@ -77,7 +81,8 @@ pub(super) fn size<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Erro
         }
     }
 
-    input.deserialize_any(Size)
+    let bytes = input.deserialize_any(Size)?;
+    N::try_from(bytes).map_err(|_| D::Error::custom(format!("{bytes} is too large a size")))
 }
 
 #[cfg(test)]
