@@ -139,7 +139,10 @@ async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, Failur
                 Err(error) => return Err(error.into()),
             }
         }
-        while let Some((_, id)) = to_cancel.pop_front_if(|(at, _)| *at <= Instant::now()) {
+        while let Some(&(at, id)) = to_cancel.front()
+            && at <= Instant::now()
+        {
+            to_cancel.pop_front();
             // The inner error says that the job has ended or was deleted, so there is nothing to cancel.
             let _ = engine.cancel(id).await?;
         }

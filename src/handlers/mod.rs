@@ -59,6 +59,11 @@ fn info(name: &str, about: &str, payload: &str, schema: &str) -> Result<KindInfo
     Ok(KindInfo { kind: Kind::parse(name)?, about, example, schema: Some(schema) })
 }
 
+/// Compiles and runs the kind that CONTRIBUTING.md adds, so that its steps stay true.
+#[cfg(test)]
+#[path = "../../tests/contributing/mod.rs"]
+mod contributing;
+
 #[cfg(test)]
 mod testing {
     //! Helpers for tests of handlers.

@@ -1,7 +1,7 @@
 //! Every thread and loop of the server is killed once, each in a server of its own. One that is gone must end
 //! the server in order and with a reason; what serves one request, attempt or bulk run takes only that along.
 
-use cortado::supervise::Part;
+use cortado::internal::supervise::Part;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
