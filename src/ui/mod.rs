@@ -26,7 +26,7 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
-pub use layout::error::{UiError, not_found};
+pub use layout::error::not_found;
 
 /// The routes of all pages and of the files that they load; an unknown URL gets an error page. The caller
 /// merges them with the JSON API and wraps both in the layers of `http`, which add the security headers.

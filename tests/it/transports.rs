@@ -94,7 +94,7 @@ async fn socket(address: SocketAddr, received: Arc<Mutex<Received>>, cursor: Str
 }
 
 async fn sse(address: SocketAddr, received: Arc<Mutex<Received>>, cursor: String) {
-    let client = cortado::cli::http_client().unwrap();
+    let client = cortado::internal::cli::http_client().unwrap();
     let request = client.get(format!("http://{address}/api/v1/events?{FILTER}"));
     let request = request.header("accept", "text/event-stream").header("last-event-id", cursor);
     let Ok(mut response) = request.send().await else { return };
@@ -174,7 +174,7 @@ async fn three_doors_tell_the_same_log_through_crashes_and_stops() {
     let start = async || Server::start_on(address, &dir.data(), &["--grace", "1s"]).await;
     let mut server = start().await;
     let from = server.client.start_of_log().await;
-    let client = cortado::cli::http_client().unwrap();
+    let client = cortado::internal::cli::http_client().unwrap();
     let readers = [
         Reader::start("the socket", &from, move |received, at| socket(address, received, at)),
         Reader::start("the event stream", &from, move |received, at| sse(address, received, at)),

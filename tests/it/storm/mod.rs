@@ -109,7 +109,7 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
     let mut server = start().await;
     let from = server.client.start_of_log().await;
     let (tell, progress) = watch::channel(Progress::default());
-    let http = cortado::cli::http_client().unwrap();
+    let http = cortado::internal::cli::http_client().unwrap();
     let place = Place { address, http, progress: progress.clone() };
     let scribe = Subscriber::scribe(&from, place.clone(), tell.clone());
     let mut subscribers = Vec::new();
