@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use cortado::engine::Submission;
-use cortado::{Context, Cortado};
+use cortado::{Context, Cortado, Submission};
 use serde::{Deserialize, Serialize};
 
 /// What a job carries, as JSON: `{"width": 640, "height": 480}`. Anything else is a dead letter.

@@ -13,7 +13,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use crate::units;
+pub(crate) use crate::units;
 pub use args::{
     BackupArgs, Cli, ClientArgs, Command, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
     ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,

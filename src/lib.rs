@@ -1,26 +1,78 @@
 //! Cortado: a durable job server with a dashboard that is truly live.
+//!
+//! A program that brings handlers of its own starts at [`Cortado::builder`]. The code is divided into these parts, each
+//! of which uses only those before it (`ARCHITECTURE.md` has the exact rules):
+//!
+//! - [`job`]: what a job is, without any input or output
+//! - `units`: how people write durations and sizes
+//! - `supervise`, `logging`, `shutdown`, `clock`: the process, its log, its stop, its time
+//! - `store`: durable transitions of jobs, in memory and on disk
+//! - `engine`: the loops that run jobs, and the operations that everything above calls
+//! - `handlers`, `demo`: the built-in kinds, and a feed of jobs that shows them
+//! - `http`, `ui`: the API with its event stream, and the pages
+//! - `config`, `cli`, `admin`: settings, the client commands, and commands on data directories
+//! - `app`: puts all of this together
 
-pub mod clock;
 pub mod job;
-pub mod store;
-pub mod units;
 
-pub mod engine;
-pub mod logging;
-pub mod shutdown;
-pub mod supervise;
+mod clock;
+mod logging;
+mod shutdown;
+mod store;
+mod supervise;
+mod units;
 
-pub mod config;
-pub mod demo;
-pub mod handlers;
-pub mod http;
+mod engine;
 
-pub mod admin;
-pub mod cli;
-pub mod ui;
+mod config;
+mod demo;
+mod handlers;
+mod http;
 
-pub mod app;
+mod admin;
+mod cli;
+mod ui;
 
-pub use app::Cortado;
-pub use engine::{Context, Handler, ScheduleSubmission};
+mod app;
+
+pub use app::{Builder, Cortado, Server};
+pub use engine::{Context, Engine, EngineError, Handler, ScheduleSubmission, Submission};
 pub use job::Outcome;
+pub use shutdown::StopReport;
+
+/// What the programs and the integration tests of this package use besides the library's public names. They are crates
+/// of their own, and a package has no other way to share its modules with them. It is not part of the library's API and
+/// changes without notice.
+#[doc(hidden)]
+pub mod internal {
+    pub mod admin {
+        pub use crate::admin::*;
+    }
+    pub mod app {
+        pub use crate::app::*;
+    }
+    pub mod cli {
+        pub use crate::cli::*;
+    }
+    pub mod clock {
+        pub use crate::clock::*;
+    }
+    pub mod config {
+        pub use crate::config::*;
+    }
+    pub mod engine {
+        pub use crate::engine::*;
+    }
+    pub mod logging {
+        pub use crate::logging::*;
+    }
+    pub mod shutdown {
+        pub use crate::shutdown::*;
+    }
+    pub mod store {
+        pub use crate::store::*;
+    }
+    pub mod supervise {
+        pub use crate::supervise::*;
+    }
+}

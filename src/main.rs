@@ -7,30 +7,31 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use cortado::Cortado;
-use cortado::app::Signals;
-use cortado::cli::output::{Output, reader_gone};
-use cortado::config::{Cli, Command, Config, ExportArgs, LogConfig, LogFormat};
-use cortado::logging::Format;
-use cortado::store::StoreError;
-use cortado::{admin, cli, logging};
+use cortado::internal::app::Signals;
+use cortado::internal::cli::output::{Output, reader_gone};
+use cortado::internal::config::{Cli, Command, Config, ExportArgs, LogConfig, LogFormat};
+use cortado::internal::logging::Format;
+use cortado::internal::store::StoreError;
+use cortado::internal::{admin, cli, logging};
 use nix::sys::signal::{SigSet, Signal};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
-/// A blocking task that will not end is left behind at the exit after this long.
+/// How long the exit waits for blocking tasks; those that still run are abandoned.
 const LEAVE_BEHIND_AFTER: Duration = Duration::from_secs(1);
-/// Something could not be done; 1 is what `submit --wait` says of a job that did not complete.
+/// The exit code of a command that failed; 1 means that the job of `submit --wait` did not complete.
 const FAILED: u8 = admin::Failed::OTHER;
 
-/// Thousands of small buffers a second come from one thread and go on another: glibc's takes twice the time.
+/// Thousands of small buffers per second are allocated by one thread and freed by another, which takes glibc's
+/// allocator twice the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     hold_back_signals();
     let command = Cli::parse().into_command();
-    // Libraries that we use panic when the clock is before 1970: TLS, and the store's.
-    if let Err(why) = cortado::clock::check_system() {
+    // The TLS library and the store's libraries panic when the clock is before 1970.
+    if let Err(why) = cortado::internal::clock::check_system() {
         return fail(&anyhow::Error::msg(why));
     }
     match command {
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
             Err(error) => fail(&error.into()),
         },
         Command::Watch(args) => client(|stop| async {
-            // `cortado watch | head -1` is over with the first line, whenever the next one comes.
+            // `cortado watch | head -1` ends after the first line and does not wait for the next one.
             let stop = async {
                 tokio::select! {
                     () = stop => {}
@@ -78,7 +79,7 @@ fn hold_back_signals() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
     signals.add(Signal::SIGTTOU);
-    // It fails for numbers that are no signals only.
+    // It fails only for numbers that are not signals.
     let _ = signals.thread_block();
 }
 
@@ -94,7 +95,7 @@ fn serve(config: Config) -> ExitCode {
 
 fn run(config: Config) -> anyhow::Result<()> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
-    // No other part of this program starts processes than the `command` kind.
+    // Only the `command` kind starts processes in this program.
     let served = runtime.block_on(Cortado::builder().config(config).reap_orphans().serve());
     runtime.shutdown_timeout(LEAVE_BEHIND_AFTER);
     served.map(drop)
@@ -121,7 +122,7 @@ where
 fn offline(code: Result<u8, admin::Failed>) -> ExitCode {
     match code {
         Ok(code) => ExitCode::from(code),
-        // Whoever read the output has gone: that is no news to anybody.
+        // Nobody reads the output any more, so there is nothing to report.
         Err(_) if Output::was_closed() => ExitCode::from(FAILED),
         Err(error) => {
             logging::say(&error.to_string());
@@ -142,7 +143,7 @@ fn log(config: &LogConfig) -> io::Result<()> {
 fn fail(error: &anyhow::Error) -> ExitCode {
     let (text, code) = match error.downcast_ref::<StoreError>() {
         Some(newer @ StoreError::Newer { .. }) => (newer.to_string(), admin::Failed::NEWER),
-        // Only an opening gets here, so it says why by itself.
+        // Only opening the store fails like this, and its message is complete.
         Some(StoreError::Unavailable(why)) => (why.clone(), FAILED),
         Some(_) | None => (format!("{error:#}"), FAILED),
     };

@@ -1,4 +1,4 @@
-// Brings the server's pages to life: one stream, and what each page does with its events.
+// The entry point of every page. It opens the event stream and loads the script of the page.
 
 import { Stream } from "./stream.js";
 import { startCopying } from "./copy.js";
@@ -12,15 +12,15 @@ import { setServerNow, setText, startTicking } from "./time.js";
 
 const body = document.body;
 const page = body.dataset.page;
-/** Changes of state only; log lines and progress are for the job's own page. */
+/** Changes of state only. Log lines and progress are shown only on the page of a job. */
 const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_scheduled", "snoozed", "discarded", "cancel_asked", "cancelled", "interrupted", "rescued", "retried", "deleted", "moved", "reprioritised"].map((name) => ["type", `job.${name}`]);
 /** With more changes than this in one frame, changed rows are not highlighted. */
 const MAX_HIGHLIGHTED = 10;
 const QUEUES = [["type", "queue.*"]];
 const SCHEDULES = [["type", "schedule.*"]];
-/** Pages that the server draws anew, and what of a `stats` message is new to them. */
+/** Pages whose sections the server renders again, and the parts of a `stats` message that make it necessary. */
 const NEWS = {
-  queues: null, // its rows say themselves when
+  queues: null, // its rows decide
   queue: ({ queues }) => queues.find(({ name }) => name === body.dataset.queue),
   failures: ({ states, second }) => [states.discarded, states.retryable, second.failed && second.at],
   failure: ({ states, second }) => [states.discarded, states.retryable, second.failed && second.at],
@@ -30,9 +30,9 @@ const NEWS = {
   system: ({ cursor, second }) => [cursor, second.events],
 };
 
-/** What could not be fetched, to be asked for again when the server is back or somebody looks. */
+/** Requests that failed or had to wait. They are repeated when the server is back or the page is visible. */
 const owed = new Set();
-/** The page misses events, and is about to be shown anew. */
+/** The page has missed events and is about to reload. */
 let startsOver = false;
 
 if (body.dataset.now) setServerNow(Number(body.dataset.now));
@@ -41,9 +41,9 @@ themeButton();
 startShortcuts();
 startCopying();
 if (document.querySelector("[data-auto-reload]")) reloadWhenReady();
-// On a phone the entries are one row that scrolls.
+// On a phone, the navigation is one row that scrolls.
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
-// A page that follows the stream loads what it needs itself; a form's script stands in its own page.
+// Pages that follow events import their script here. Pages with a form include it themselves.
 if (body.dataset.bulk) (await import("./jobs.js")).bulkPage();
 else if (body.dataset.cursor) await bringToLife();
 
@@ -68,13 +68,13 @@ function themeButton() {
     try {
       localStorage.setItem("cortado-theme", next);
     } catch {
-      // Storage may be forbidden; the choice then lasts as long as the page.
+      // Storage can be disabled; the choice is then lost with the page.
     }
     show();
   });
 }
 
-/** Asks again: in a moment when the stream is well and somebody looks, else when that is so. */
+/** Repeats a request soon, or once the stream is connected and the page is visible. */
 function owe(ask) {
   if (isWell() && !document.hidden) setTimeout(ask, 2000);
   else owed.add(ask);
@@ -84,7 +84,7 @@ function isWell() {
   return ["live", "behind", "paused"].includes(document.getElementById("connection").dataset.state);
 }
 
-/** The log reaches no longer back to what the page shows. The server may be gone again: it is asked first. */
+/** Reloads the page because the log no longer reaches back to its cursor, once the server is ready. */
 function startOver() {
   if (startsOver) return;
   startsOver = true;
@@ -98,7 +98,7 @@ function payBack() {
   owed.clear();
 }
 
-/** The stream of the page. `refresh` reads what it shows anew; with `onStats` it asks for counters too. */
+/** Opens the stream of the page. `refresh` fetches the content again; with `onStats`, the stream sends counters too. */
 function open(params, onEvents, refresh = startOver, onStats = undefined) {
   const act = (events) => {
     addDeadLetters(events.filter((event) => event.type === "job.discarded").length);
@@ -122,7 +122,7 @@ function open(params, onEvents, refresh = startOver, onStats = undefined) {
   });
 }
 
-/** Pages whose sections the server draws anew when something has happened that they show. */
+/** Pages whose sections are rendered by the server whenever something that they show has changed. */
 function sectionsOnly() {
   let shown = null;
   const sections = atMostEvery(2000, async () => {
@@ -142,7 +142,7 @@ function sectionsOnly() {
     dashboard.update(stats);
     addDeadLetters(dead.update(stats));
     const news = NEWS[page] && JSON.stringify(NEWS[page](stats));
-    // At first: what happened since the page was read.
+    // The first message shows whether anything has happened since the page was rendered.
     if (shown === null ? stats.cursor !== body.dataset.cursor : news !== shown) sections();
     shown = news;
   };

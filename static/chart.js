@@ -1,14 +1,14 @@
-// Charts and sparklines go on where the server's drawing stopped: each new second is added to the columns that the
-// server wrote beside the path. The shapes and words are those of src/ui/parts/chart.rs.
+// Charts and sparklines. They continue the drawing of the server: each new second is added to the columns in the data
+// attributes. Shapes and texts match src/ui/parts/chart.rs.
 
 import { grouped, length, setText } from "./time.js";
 
-/** `0.2`, `7`, `1 250`: a number per second. */
+/** Formats a rate per second: `0.2`, `7`, `1 250`. */
 export function rate(perSecond) {
   return perSecond < 9.95 ? perSecond.toFixed(1).replace(/\.0$/, "") : grouped(Math.round(perSecond));
 }
 
-/** `0.4 %`, `12 %`; a dash when there is nothing to share. */
+/** Formats a share in percent: `0.4 %`, `12 %`, or a dash when the whole is zero. */
 export function percent(part, whole) {
   if (!whole) return "–";
   const share = (part * 100) / whole;
@@ -21,7 +21,7 @@ function milliseconds(ms) {
   return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
 }
 
-/** The next of 1, 2, 5, 10, 20, 50 … that is not smaller. */
+/** Rounds up to the next of 1, 2, 5, 10, 20, 50 and so on. */
 function nice(value) {
   const power = 10 ** Math.floor(Math.log10(value));
   return ([1, 2, 5].find((digit) => digit * power >= value) ?? 10) * power;
@@ -31,7 +31,7 @@ const numbersOf = (text) => text.split(",").map((number) => (number === "" ? nul
 const sum = (column, value) => column + value;
 const most = (column, value) => (value === null || value === undefined ? column : Math.max(column ?? 0, value));
 
-/** Columns of equal length in time, the newest last; rows of numbers that move on together. */
+/** Rows of numbers in columns of equal duration, the newest last, which move on together. */
 class Columns {
   #width;
   #empty;
@@ -54,7 +54,7 @@ class Columns {
     return this.#width;
   }
 
-  /** Whole seconds of the newest column that are over. */
+  /** The seconds of the newest column that have passed. */
   get part() {
     return this.until - this.#last * this.#width;
   }
@@ -64,7 +64,7 @@ class Columns {
     return (this.#last - this.rows[0].length + 1) * this.#width;
   }
 
-  /** Time went by. Whether anything moved. */
+  /** Moves the columns on to a time. Returns whether anything moved. */
   goTo(until) {
     if (!(until > this.until)) return false;
     const before = this.#last;
@@ -77,7 +77,7 @@ class Columns {
     return true;
   }
 
-  /** What was counted in a second. */
+  /** Adds the counts of a second. */
   add(second, values) {
     const column = Math.floor((second - this.from) / this.#width);
     values.forEach((value, row) => {
@@ -86,10 +86,10 @@ class Columns {
   }
 }
 
-/** Seconds are told late by up to one; a column is not shown emptier than it is. */
+/** Counts arrive up to a second late, so the newest column is shown with a delay. */
 const LATE_S = 2;
 
-/** What is common to charts and sparklines: each second is added once, time goes on by itself. */
+/** The base of charts and sparklines: each second is added once, and the columns move on with time. */
 class Drawing {
   #counted;
   #changed = false;
@@ -100,7 +100,7 @@ class Drawing {
     this.#counted = columns.until;
   }
 
-  /** A second that is over. Whether some before it were missed. */
+  /** Takes the counts of a finished second. Returns whether earlier seconds were missed. */
   take(second, values) {
     if (second < this.#counted) return false;
     const missed = second > this.#counted;
@@ -111,20 +111,20 @@ class Drawing {
     return missed;
   }
 
-  /** Draws what has changed by `now`, in seconds. */
+  /** Redraws if anything has changed by `now`, in seconds. */
   show(now) {
     if (this.columns.goTo(now - LATE_S) || this.#changed) this.draw();
     this.#changed = false;
   }
 }
 
-/** A chart of home or of a queue. */
+/** A chart of the home page or of a queue. */
 export class Chart extends Drawing {
   #figure;
   #lines;
   #isSum;
   #show;
-  /** What the drawing is scaled to. */
+  /** The coordinate system of the drawing. */
   #box;
 
   constructor(figure) {
@@ -138,7 +138,7 @@ export class Chart extends Drawing {
     this.#show = isSum ? (value) => `${rate(value)}/s` : milliseconds;
   }
 
-  /** The values of a point of the stream, one for each line. */
+  /** Returns the values of a point of the stream, one for each line. */
   valuesOf(point) {
     const source = this.#isSum ? point : this.#figure.id === "chart-waits" ? point.wait_ms : point.run_ms;
     return this.#lines.map((line) => source?.[line.dataset.line] ?? (this.#isSum ? 0 : null));
@@ -160,8 +160,8 @@ export class Chart extends Drawing {
     });
     setText(this.#figure.querySelector(".top"), this.#show(top));
     const words = this.#figure.querySelector("svg");
-    const [, title, span] = words.getAttribute("aria-label").match(/^(.*?): .* The most in (.*) was /);
-    words.setAttribute("aria-label", `${title}: ${told.join(", ")}. The most in ${span} was ${this.#show(peak)}.`);
+    const [, title, span] = words.getAttribute("aria-label").match(/^(.*?): .* The peak in (.*) was /);
+    words.setAttribute("aria-label", `${title}: ${told.join(", ")}. The peak in ${span} was ${this.#show(peak)}.`);
     this.#moveMarks();
   }
 
@@ -180,7 +180,7 @@ export class Chart extends Drawing {
   }
 }
 
-/** A line through the values from left to right; broken where there is none. */
+/** Draws a line through the values, with gaps where there is none. */
 function pathOf(values, top, { width, height }) {
   const step = width / (Math.max(values.length, 2) - 1);
   let path = "";
@@ -195,7 +195,7 @@ function pathOf(values, top, { width, height }) {
   return path;
 }
 
-/** The last minutes of a queue in its row. */
+/** The sparkline of a queue in its row. */
 export class Spark extends Drawing {
   #path;
 
@@ -204,7 +204,7 @@ export class Spark extends Drawing {
     this.#path = path;
   }
 
-  /** Completed jobs and failed attempts that it shows. */
+  /** The total of the completed jobs and failed attempts that it shows. */
   get sums() {
     return this.columns.rows.map((row) => row.reduce(sum, 0));
   }

@@ -1,6 +1,6 @@
-// Buttons that copy the text of another element: `data-copy` holds its id. Without a clipboard they stay hidden.
+// Buttons that copy the text of the element whose id is in `data-copy`. They stay hidden without a clipboard.
 
-/** Shows and wires every such button. */
+/** Shows the buttons and handles their clicks. */
 export function startCopying() {
   if (!navigator.clipboard) return;
   for (const button of document.querySelectorAll("[data-copy]")) {

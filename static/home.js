@@ -1,5 +1,5 @@
-// Home while it is open: counters, queues and charts move by `stats` messages; the recent feed by events while people
-// could read them, and by a sample every few seconds when there are too many.
+// The home page. `stats` messages update its counters, queues and charts. Events update the list of recent jobs; on a
+// busy server, the list shows a sample every few seconds instead.
 
 import { Dashboard } from "./dashboard.js";
 import { Load } from "./load.js";
@@ -7,18 +7,18 @@ import { atMostEvery, excerpt, fetchPage, fold, makeRow, patchRow, swapSections 
 import { setText } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
-/** Between two changes of the feed. */
+/** The time between two updates of the list of recent jobs. */
 const BEAT_MS = 500;
-/** Rows that come in at once. */
+/** The most new rows in one update. */
 const FEW = 3;
 const SAMPLE_MS = 3_000;
-/** What only the server draws: groups of failures, and charts of hours. */
+/** Failure groups and charts of hours are rendered by the server, at most this often. */
 const FAILING_MS = 5_000;
 const HOURS_MS = 30_000;
 /** With more changes than this at once, changed rows are not highlighted. */
 const MAX_HIGHLIGHTED = 10;
 
-/** Brings the page to life; `open` opens its stream, `owe` remembers what could not be fetched. */
+/** Starts the page. `open` opens its stream, and `owe` repeats a failed request later. */
 export function home({ open, owe, lifecycle, queues }) {
   const load = new Load();
   const redraw = (ms, ids) => {
@@ -51,7 +51,7 @@ export function home({ open, owe, lifecycle, queues }) {
   const onStats = (stats) => {
     dashboard.update(stats);
     if (load.update(stats, stream.cursor)) {
-      // What is passed over is in the list that is read next.
+      // The sample that is fetched next includes the skipped events.
       if (load.isBusy) stream.moveTo(stats.cursor);
       else refresh();
       stream.follow(filter());
@@ -69,7 +69,7 @@ export function home({ open, owe, lifecycle, queues }) {
   const stream = open(filter(), onEvents, refresh, onStats);
 }
 
-/** The newest jobs. Rows change in place; new ones come in at the top, a few at a time. */
+/** The list of recent jobs. Rows change in place, and new ones are added at the top, a few at a time. */
 class Feed {
   #rows = document.querySelector("#recent tbody");
   #most = Number(byId("recent").dataset.max);
@@ -82,20 +82,20 @@ class Feed {
     this.#owe = owe;
   }
 
-  /** Events came. */
+  /** Takes new events. */
   take(events) {
     for (const event of events) this.#changes.set(event.job.id, fold(this.#changes.get(event.job.id), event));
-    // A tab that nobody looks at must not collect for ever.
+    // A hidden tab must not collect changes without bound.
     if (this.#changes.size > 1_000) this.#draw();
     else this.#render();
   }
 
-  /** Says above the rows whether they are all that happens or a sample. */
+  /** Shows a note above the rows when they are only a sample. */
   sampled(is) {
-    setText(byId("recent-note"), is ? "A sample every 3 s: too much happens to show all of it." : "");
+    setText(byId("recent-note"), is ? "A sample every 3 s: there are too many events to show them all." : "");
   }
 
-  /** The newest jobs as the server lists them now, at most every few seconds. */
+  /** Fetches the newest jobs, at most every few seconds. */
   sample = atMostEvery(SAMPLE_MS, async () => {
     if (document.hidden || this.#isInUse) return;
     try {
@@ -111,7 +111,7 @@ class Feed {
     }
   });
 
-  /** The rows of a page that was fetched. */
+  /** Replaces the rows by those of a fetched page. */
   replace(page) {
     const fresh = [...page.querySelectorAll("#recent tbody tr")].map((row) => document.importNode(row, true));
     this.#changes = new Map();
@@ -120,7 +120,7 @@ class Feed {
     if (fresh.length) this.#showRows();
   }
 
-  /** Nothing moves under a pointer that is about to click, nor under the focus. */
+  /** Whether the pointer or the focus is on the list, so that nothing must move. */
   get #isInUse() {
     return this.#rows.matches(":hover, :focus-within");
   }
@@ -163,7 +163,7 @@ class Feed {
   }
 }
 
-/** What a job of a list says about its row. */
+/** Converts a job of the API into the change of a row. */
 function changeOf(job) {
   const waits = job.state === "scheduled" || job.state === "retryable";
   return {

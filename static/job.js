@@ -1,21 +1,21 @@
-// One job's page while it is open: its sections, its log, how far it is, and how long that may still take.
+// The page of a job: its sections, its log, and the progress with an estimate of the time left.
 
 import { atMostEvery, fetchPage, perFrame, setBadge, swapSections } from "./live.js";
 import { grouped, serverNow, setText } from "./time.js";
 
 const MOST_LINES = 2000;
 const TOO_EARLY_S = 2;
-/** Silence worth telling, once it is also much longer than usual. */
+/** The shortest silence that is shown, once it is also much longer than usual. */
 const SILENCE_S = 10;
 
-/** Brings the page to life; `open` opens its stream, `owe` remembers what could not be fetched. */
+/** Starts the page. `open` opens its stream, and `owe` repeats a failed request later. */
 export function job(open, owe, id) {
   const log = new Log();
   const progressView = new ProgressView();
   const lines = [];
   let report = null;
   let state = null;
-  let shown = 0; // the swapped sections already tell everything up to here
+  let shown = 0; // the sections include all events up to this one
   toTheEnd();
   const refresh = atMostEvery(500, async () => {
     const fresh = await fetchPage();
@@ -45,14 +45,14 @@ export function job(open, owe, id) {
   });
 }
 
-/** Boxes of a fixed height show their end, where the newest is. */
+/** Scrolls boxes of a fixed height to their end, where the newest entry is. */
 function toTheEnd() {
   for (const box of document.querySelectorAll(".steady [data-tail]")) {
     if (!box.matches(":hover, :focus-within")) box.scrollTop = box.scrollHeight;
   }
 }
 
-/** The log: follows its end while that is wanted. Reading further up stops that, going to the end begins it. */
+/** The log. It follows new lines until the reader scrolls up, and again once the reader scrolls to the end. */
 class Log {
   #list = document.getElementById("log");
   #button = document.getElementById("follow");
@@ -65,10 +65,10 @@ class Log {
       this.#button.addEventListener("click", () => this.#follow(!this.#follows));
     }
     this.#list.addEventListener("scroll", () => {
-      // Scrolling of our own is not a wish.
+      // Ignore the scrolling that this class causes itself.
       if (Math.abs(this.#list.scrollTop - this.#moved) > 2) this.#follow(this.#isAtEnd());
     });
-    this.#follow(Boolean(this.#button)); // the log of a finished job is read from its beginning
+    this.#follow(Boolean(this.#button)); // the log of a finished job starts at its beginning
   }
 
   append(lines) {
@@ -117,7 +117,7 @@ function span(name, text) {
   return element;
 }
 
-/** How far the attempt is, and what follows from it. The words are those of src/ui/parts/eta.rs. */
+/** The progress of the attempt, with an estimate in the format of src/ui/parts/eta.rs. */
 class ProgressView {
   #report = null;
   #heard = 0;
@@ -127,7 +127,7 @@ class ProgressView {
     setInterval(() => !document.hidden && this.#tell(), 1000);
   }
 
-  /** A report came. */
+  /** Takes a progress event. */
   show(event) {
     this.#report = event;
     this.#heard = Date.now();
@@ -135,7 +135,7 @@ class ProgressView {
     this.#draw();
   }
 
-  /** The sections are as of `seq`: a report that is newer is shown again. */
+  /** The sections were replaced as of event `seq`; a newer report is shown again. */
   swapped(seq) {
     if (this.#report?.seq > seq) this.#draw();
   }
@@ -162,13 +162,13 @@ class ProgressView {
     const elapsed = (serverNow() - started) / 1000;
     const silence = (Date.now() - this.#heard) / 1000;
     const { done, total } = this.#report.progress;
-    // Twice as long as the reports of this attempt usually take.
+    // The silence is twice as long as the average time between the reports of this attempt.
     const late = silence > SILENCE_S && silence > (2 * elapsed) / (this.#count + 1);
-    setText(place, late ? `nothing heard for ${Math.floor(silence)} s` : left(elapsed, done, total));
+    setText(place, late ? `no progress for ${Math.floor(silence)} s` : left(elapsed, done, total));
   }
 }
 
-/** `about 40 s left`; empty when there is nothing to judge by. */
+/** Estimates the time left: `about 40 s left`; empty when there is no basis for an estimate. */
 export function left(elapsed, done, total) {
   if (!total || done === 0 || done >= total || elapsed < TOO_EARLY_S) return "";
   const seconds = Math.ceil((elapsed * (total - done)) / done);

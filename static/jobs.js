@@ -1,5 +1,5 @@
-// The list of jobs while it is open: rows patched in place, "37 new" instead of jumping, a selection that
-// outlives both, a search that goes on by itself, keys. And the page of a bulk run.
+// The job list: it updates rows in place, counts new jobs instead of moving rows, keeps the selection, continues long
+// searches and has shortcuts for rows. Also the page of a bulk run.
 
 import { Load } from "./load.js";
 import { addShortcut } from "./shortcuts.js";
@@ -7,10 +7,10 @@ import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, seqOf, show
 import { grouped, localTitles, setText } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
-/** A page of a list is full with so many rows. */
+/** The number of rows of a full page. */
 const FULL = Number(document.body.dataset.limit);
 
-/** Makes a list live. `open` opens its stream, `owe` remembers what could not be fetched. */
+/** Starts the list. `open` opens its stream, and `owe` repeats a failed request later. */
 export function listPage({ open, owe, lifecycle, maxHighlighted }) {
   const { state, queue, kind, tag, scope } = document.body.dataset;
   const searches = "searches" in document.body.dataset;
@@ -53,14 +53,14 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
     followed = ids.join();
     return ids.length ? [...lifecycle, ...ids.map((id) => ["job", id])] : [["type", "queue.*"]];
   };
-  /** Rows were drawn by the server as of `cursor`. */
+  /** Follows the rows that the server rendered as of `cursor`. */
   const drawn = (cursor) => load.isBusy && idsHere().join() !== followed && stream.follow(filter(), cursor);
   let before = null;
   const onStats = (stats) => {
     showStats(stats, scope ?? "");
     const only = (scope ?? "").startsWith("queue:") ? queue : "";
     if (load.update(stats, stream.cursor, only)) stream.follow(filter());
-    // Nobody counts the arrivals any more; that there are some is seen by the counters.
+    // On a busy server new jobs are not counted; the counters show that there are some.
     const counts = countsOf(stats, scope ?? "") ?? stats.states;
     const here = [...states].reduce((sum, name) => sum + (counts[name] ?? 0), 0);
     const { enqueued } = ((only && stats.queues.find(({ name }) => name === only)) || stats).second;
@@ -82,12 +82,12 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
   const stream = open(filter(), onEvents, refresh, onStats);
 }
 
-/** The jobs that arrived and are not shown; the button takes them in without losing anything. */
+/** The new jobs that are not shown yet, and the button that shows them. */
 function startNews(rows, selection, searches) {
   const button = byId("news");
   /** Job ids, each with the number of the event that announced it. */
   const fresh = new Map();
-  /** The list was rendered after this event: what an older one announces is in the list, or on a later page of it. */
+  /** The list was rendered after this event. Jobs announced by an older one are in the list, or on a later page of it. */
   let shownUpTo = seqOf(document.body.dataset.cursor);
   const past = "past" in document.body.dataset;
   let isFlooded = false;
@@ -95,8 +95,8 @@ function startNews(rows, selection, searches) {
   const show = () => {
     button.hidden = fresh.size === 0 && !isFlooded;
     setText(byId("news-count"), isFlooded ? "many" : fresh.size > 9999 ? "9\u202f999+" : grouped(fresh.size));
-    // Nobody here knows what stands in them: the server has to look.
-    setText(byId("news-what"), searches ? "newer — search them" : "new — show");
+    // Only the server can tell whether new jobs match a search.
+    setText(byId("news-what"), searches ? "new — search again" : "new — show");
   };
   const forgetUpTo = (cursor) => {
     shownUpTo = seqOf(cursor);
@@ -106,7 +106,7 @@ function startNews(rows, selection, searches) {
   };
   button.addEventListener("click", async (event) => {
     const firstPage = !new URLSearchParams(location.search).has("after");
-    if (!firstPage || searches || event.ctrlKey || event.metaKey || event.shiftKey) return; // as a link
+    if (!firstPage || searches || event.ctrlKey || event.metaKey || event.shiftKey) return; // follow it as a link
     event.preventDefault();
     const answer = await fetchPage();
     if (!answer?.page) return;
@@ -120,7 +120,7 @@ function startNews(rows, selection, searches) {
   return {
     add: (id, seq) => past || seq <= shownUpTo || fresh.set(id, seq),
     remove: (id) => fresh.delete(id),
-    /** More arrived than was counted, up to that event. */
+    /** Notes that there are many new jobs, up to that event. */
     flood: (seq) => {
       if (seq <= shownUpTo) return;
       isFlooded = !past;
@@ -142,7 +142,7 @@ function replaceRows(rows, page) {
   byId("pager").replaceChildren(...[...page.getElementById("pager").childNodes].map((node) => document.importNode(node, true)));
 }
 
-/** Which jobs are ticked: by id, so that a row may go and come back. */
+/** The selected jobs, by id, so that a row can disappear and come back. */
 function startSelection(rows) {
   const picked = new Set();
   const all = byId("pick-all");
@@ -199,7 +199,7 @@ function startSelection(rows) {
       form.append(input);
     }
   });
-  addEventListener("pageshow", read); // a browser that goes back ticks boxes again by itself
+  addEventListener("pageshow", read); // browsers restore checkboxes when going back
   read();
   return {
     toggle: (row) => {
@@ -215,7 +215,7 @@ function startSelection(rows) {
   };
 }
 
-/** j, k and x: the focus goes from job to job, so Enter opens the one it is on. */
+/** The shortcuts j, k and x. The focus moves from job to job, so that Enter opens the focused one. */
 function startRowShortcuts(rows, selection) {
   const links = () => [...rows.querySelectorAll(".job-link")];
   const here = () => document.activeElement?.closest?.("tr[data-job]");
@@ -228,7 +228,7 @@ function startRowShortcuts(rows, selection) {
   };
   addShortcut("j", "Next job (Enter opens it)", () => go(1));
   addShortcut("k", "Previous job", () => go(-1));
-  addShortcut("x", "Select the job, or no longer", () => {
+  addShortcut("x", "Select or deselect the job", () => {
     if (!here()) go(1);
     if (here()) selection.toggle(here());
   });
@@ -240,7 +240,7 @@ function startRowShortcuts(rows, selection) {
   });
 }
 
-/** A browser compares its suggestions with the whole field, so they begin with what is already there. */
+/** Browsers compare suggestions with the whole field, so each suggestion starts with the text before the last word. */
 function startSuggestions() {
   const field = byId("q");
   const list = byId("suggestions");
@@ -254,7 +254,7 @@ function startSuggestions() {
   });
 }
 
-/** A search that has more to look through goes on by itself until the page is full; it can be stopped. */
+/** Continues a search until the page is full or the reader stops it. */
 async function searchOn(rows, selection, drawn) {
   const progress = byId("search-progress");
   let next = progress?.dataset.next;
@@ -275,7 +275,7 @@ async function searchOn(rows, selection, drawn) {
   while (next && rows.childElementCount < FULL && !stopped) {
     const page = await pageAt(next);
     if (stopped) return;
-    if (!page) return pause(); // the link tries again
+    if (!page) return pause(); // the link continues the search
     const part = page.getElementById("search-progress");
     for (const row of page.querySelectorAll("#list tbody tr")) {
       if (!rows.querySelector(`tr[data-job="${row.dataset.job}"]`)) rows.append(document.importNode(row, true));
@@ -310,13 +310,13 @@ async function pageAt(address) {
   }
 }
 
-/** The page of a bulk run: looked at again while it goes on, twice a second at most. */
+/** The page of a bulk run, which is fetched again while the run continues, at most twice a second. */
 export function bulkPage() {
   const section = byId("run");
   const look = atMostEvery(500, async () => {
     if (!document.hidden) {
       const fresh = await fetchPage();
-      if (fresh?.gone) return location.reload(); // it says what became of it
+      if (fresh?.gone) return location.reload(); // the error page explains why
       if (fresh?.page) {
         swapSections(fresh.page);
         if (!("running" in fresh.page.getElementById("run").dataset)) delete section.dataset.running;

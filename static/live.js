@@ -1,5 +1,5 @@
-// How pages change while they are open: rows patched in place, counts, a job's log and sections.
-// Every text goes in as text; elements are cloned from what the server rendered.
+// Helpers that update an open page: rows, counters and sections. Texts are always inserted as text, and elements are
+// cloned from what the server rendered.
 
 import { setTabTitle } from "./tab-status.js";
 import { grouped, localTitles, relative, setText, setTime } from "./time.js";
@@ -7,7 +7,7 @@ import { grouped, localTitles, relative, setText, setTime } from "./time.js";
 const ERROR_EXCERPT = Number(document.body.dataset.errorExcerpt);
 const WAITS_FOR_ITS_TIME = new Set(["scheduled", "retryable"]);
 
-/** Runs `work` once per animation frame, however often it is asked for. */
+/** Returns a function that runs `work` at most once per animation frame. */
 export function perFrame(work) {
   let asked = false;
   return () => {
@@ -17,13 +17,13 @@ export function perFrame(work) {
       asked = false;
       work();
     };
-    // A hidden tab has no frames; a slow timer keeps it from piling up.
+    // A hidden tab has no frames; a slow timer keeps changes from piling up.
     if (document.hidden) setTimeout(run, 1000);
     else requestAnimationFrame(run);
   };
 }
 
-/** Runs `work` soon, and then at most once in `ms`; a wish that comes meanwhile is not lost. */
+/** Returns a function that runs `work` soon, but at most once in `ms`. Calls in between are deferred, not lost. */
 export function atMostEvery(ms, work) {
   let last = -Infinity;
   let timer = 0;
@@ -45,7 +45,7 @@ export function atMostEvery(ms, work) {
   return ask;
 }
 
-/** Tells a form's script of what was changed before it came, by somebody who is fast or by a browser that keeps forms. */
+/** Dispatches events for fields that were changed before the script was loaded, by a fast reader or by the browser. */
 export function typeAgain(form) {
   for (const control of form.querySelectorAll("input, select, textarea")) {
     const isChanged = control.options
@@ -55,7 +55,7 @@ export function typeAgain(form) {
   }
 }
 
-/** The page as the server would render it now; `null` when it cannot be reached. */
+/** Fetches the page as the server renders it now; `null` when the server cannot be reached. */
 export async function fetchPage() {
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
@@ -68,7 +68,7 @@ export async function fetchPage() {
   }
 }
 
-/** Replaces every `data-live` section that differs, or those with these ids; keeps focus and what was folded open. */
+/** Replaces every `data-live` section that differs, or those with these ids. Keeps the focus and open details. */
 export function swapSections(page, ids) {
   const sections = ids ? ids.map((id) => document.getElementById(id)) : document.querySelectorAll("[data-live]");
   for (const old of sections) {
@@ -86,7 +86,7 @@ export function swapSections(page, ids) {
   setTabTitle(page.title);
 }
 
-/** The number of the event that a cursor points at. */
+/** Returns the event number of a cursor. */
 export const seqOf = (cursor) => Number(cursor.split(":")[1]);
 
 function setBadge(badge, state) {
@@ -95,7 +95,7 @@ function setBadge(badge, state) {
   badge.textContent = state;
 }
 
-/** The first line of an error, as rows have room for. */
+/** Returns the first line of an error, cut to the length that a row shows. */
 export function excerpt(message) {
   const text = message.trim();
   const line = text.split("\n", 1)[0];
@@ -103,7 +103,7 @@ export function excerpt(message) {
   return short.length < text.length ? `${short}…` : short;
 }
 
-/** What the newest of several events of one job says about its row. */
+/** Merges an event into the pending change of a row. */
 export function fold(older, event) {
   const state = event.type === "job.deleted" ? "deleted" : event.job.state;
   const waits = WAITS_FOR_ITS_TIME.has(state) && event.run_at;
@@ -120,7 +120,7 @@ export function fold(older, event) {
   };
 }
 
-/** Makes a row say what `change` says; nothing else of the page moves. Many at once are not lit up. */
+/** Applies a change to a row and highlights the row, unless many rows change at once. */
 export function patchRow(row, change, isHighlighted = true) {
   const field = (name) => row.querySelector(`[data-f=${name}]`);
   setBadge(field("state"), change.state);
@@ -133,12 +133,12 @@ export function patchRow(row, change, isHighlighted = true) {
   if (change.error !== undefined) setText(field("error"), change.error);
   if (row.dataset.state !== change.state) {
     row.dataset.state = change.state;
-    // Two names for one highlight: going from one to the other starts it again.
+    // Two classes for one highlight: switching between them restarts the animation.
     if (isHighlighted) row.className = row.className === "changed" ? "changed-again" : "changed";
   }
 }
 
-/** A new row, cloned from the server's template. */
+/** Creates a row from the template that the server rendered. */
 export function makeRow(change) {
   const row = document.getElementById("row").content.firstElementChild.cloneNode(true);
   const { job } = change;
@@ -161,7 +161,7 @@ export function makeRow(change) {
   return row;
 }
 
-/** Writes fresh counters into every element that shows one. */
+/** Updates every element that shows a counter. */
 export function showStats(stats, scope) {
   const counts = countsOf(stats, scope);
   if (counts) {
@@ -175,7 +175,7 @@ export function showStats(stats, scope) {
   }
 }
 
-/** `all`, `queue:NAME`, `kind:NAME`, or nothing when no counter fits the filter. */
+/** Returns the counters of a scope: `all`, `queue:NAME` or `kind:NAME`; nothing when no counters match the filter. */
 export function countsOf(stats, scope) {
   if (scope === "all") return stats.states;
   if (scope.startsWith("queue:")) return stats.queues.find(({ name }) => name === scope.slice(6))?.states;

@@ -1,24 +1,24 @@
-// The submit form while somebody types: the server draws it again for another kind, and makes the command for
-// the terminal, so that it is exactly what would be sent. Nothing here knows what a field means.
+// The submit form while somebody types. The server renders it again for another kind and builds the curl command, so
+// that the command is exactly what would be sent. This script does not know the meaning of any field.
 
 import { atMostEvery, typeAgain } from "./live.js";
 import { setText } from "./time.js";
 
 const by = (id) => document.getElementById(id);
-/** What can be swapped without touching what is being typed. */
-const TOLD = ["curl", "refusal", "starts"];
+/** The elements that can be replaced without affecting what is being typed. */
+const PREVIEWED = ["curl", "refusal", "starts"];
 
 const form = by("submit-form");
 if (form) newJob();
 
 function newJob() {
-  /** What was drawn and typed for each kind, to come back to. */
+  /** The inputs and typed texts of each kind, kept for switching back. */
   const parts = new Map();
   let kind = form.elements.shown.value;
-  /** Answers that came too late are dropped: a preview's after a newer question, a drawing's after a newer one. */
+  /** The newest request of each type; responses to older ones are dropped. */
   const newest = { preview: 0, drawing: 0 };
 
-  /** Asks for the form as it would be drawn now. */
+  /** Fetches the form as the server renders it now. */
   async function drawn(what, submitter) {
     const asked = ++newest[what];
     try {
@@ -27,18 +27,18 @@ function newJob() {
       if (!answer.ok || !page.getElementById("payload-part")) throw new Error(`${answer.status}`);
       return asked === newest[what] ? page : undefined;
     } catch {
-      if (asked === newest[what]) setText(by("refusal"), "The server cannot be reached: this is from before your last change.");
+      if (asked === newest[what]) setText(by("refusal"), "The server cannot be reached. This preview does not include your last change.");
       return undefined;
     }
   }
 
-  function tell(page) {
-    for (const id of TOLD) setText(by(id), page.getElementById(id).textContent);
+  function showPreview(page) {
+    for (const id of PREVIEWED) setText(by(id), page.getElementById(id).textContent);
   }
 
   const preview = atMostEvery(250, async () => {
     const page = await drawn("preview");
-    if (page) tell(page);
+    if (page) showPreview(page);
   });
 
   async function redraw(submitter) {
@@ -47,7 +47,7 @@ function newJob() {
     newest.preview++;
     setText(by("kind-about"), page.getElementById("kind-about").textContent);
     by("payload-part").replaceWith(document.adoptNode(page.getElementById("payload-part")));
-    tell(page);
+    showPreview(page);
     return page;
   }
 
@@ -76,7 +76,7 @@ function newJob() {
     if (event.target !== by("kind")) preview();
   });
   form.addEventListener("change", (event) => event.target !== by("kind") && preview());
-  // What stands beside the chosen start is kept on the page and not sent.
+  // The fields of the other kinds of start stay on the page and are not sent.
   form.addEventListener("formdata", ({ formData }) => {
     if (formData.get("when") !== "in") formData.delete("delay");
     if (formData.get("when") !== "at") formData.delete("at");
@@ -90,7 +90,7 @@ function newJob() {
 
   const zone = by("zone");
   const unset = "unset" in zone.dataset && zone.value === zone.defaultValue;
-  // Before the script changes anything itself.
+  // This must run before the script changes any field itself.
   typeAgain(form);
   const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (unset && own) {
@@ -103,7 +103,7 @@ function newJob() {
   }
   if (unset && by("at").value) preview();
 
-  /** A server without names of zones is told the browser's offset at that moment. */
+  /** Sets the browser's offset at that time, for a server without a time zone database. */
   function fixOffset() {
     if (!unset || "names" in zone.dataset) return;
     const minutes = -new Date(by("at").value || Date.now()).getTimezoneOffset();

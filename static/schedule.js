@@ -1,4 +1,4 @@
-// A schedule's form while somebody types: the server says what the pattern means, in words and times.
+// The form of a schedule while somebody types. The server describes the pattern in words and lists the next runs.
 
 import { atMostEvery, typeAgain } from "./live.js";
 import { localTitles, setText } from "./time.js";
@@ -20,7 +20,7 @@ function scheduleForm() {
       by("means").replaceChildren(...[...means.childNodes].map((node) => document.importNode(node, true)));
       localTitles(by("means"));
     } catch {
-      if (asked === newest) setText(by("means"), "The server cannot be reached: what this means is not known now.");
+      if (asked === newest) setText(by("means"), "The server cannot be reached, so there is no preview.");
     }
   });
   form.addEventListener("input", ({ target }) => ["cron", "zone"].includes(target.id) && ask());

@@ -1,12 +1,12 @@
-// The event stream of one tab: one socket that starts at the page's cursor, never shows an event twice,
-// says how it is doing, and comes back by itself for ever. No dependency, no DOM but page lifecycle.
+// The event stream of one tab: a socket that starts at the page's cursor, delivers no event twice, reports its state and
+// always reconnects. It has no dependencies and uses the DOM only for the page lifecycle.
 
 const PROTOCOL = "cortado.v1+json";
 const LONGEST_WAIT_MS = 30_000;
 const FIRST_WAIT_MS = 1_000;
-/** A page that has not reached the place where the server was so long ago is behind. */
+/** A page is behind when it has not reached the position that the server had this long ago. */
 const BEHIND_MS = 1_000;
-/** Closed for policy: coming back by itself would only be refused again. */
+/** The close code for a policy violation; reconnecting would only be refused again. */
 const REFUSED = 1008;
 
 export class Stream {
@@ -24,11 +24,11 @@ export class Stream {
   #retryAt = 0;
   #state = "";
   #left = false;
-  /** Places of the server as `stats` told them, with the time they came: the last one that is old enough, and later ones. */
-  #places = [];
+  /** Positions of the server from `stats` messages, with their time of arrival: the last old enough one, and later ones. */
+  #positions = [];
 
   /**
-   * With `onStats` it asks for `stats` too, and then also knows how far behind it is.
+   * With `onStats`, it subscribes to `stats` too, and then also knows how far behind it is.
    *
    * @param {{path?: string, cursor: string, params?: [string, string][],
    *   onEvents: (events: object[]) => void, onGap?: (gap: {from: string, to: string}) => void,
@@ -48,24 +48,24 @@ export class Stream {
     this.#connect();
   }
 
-  /** The place up to which everything has been seen. */
+  /** The position up to which everything has been seen. */
   get cursor() {
     return `${this.#epoch}:${this.#seq}`;
   }
 
-  /** Jumps to a place: after a fresh snapshot. Never back within one epoch. */
+  /** Moves to a position after a fresh snapshot, but never back within one epoch. */
   moveTo(cursor) {
     const [epoch, seq] = cursor.split(":");
     if (epoch === this.#epoch) this.#seq = Math.max(this.#seq, Number(seq));
     else [this.#epoch, this.#seq] = [epoch, Number(seq)];
   }
 
-  /** Asks for other events from here on, or from `from` when that is earlier; none between is lost. */
+  /** Subscribes to other events from here on, or from `from` if that is earlier, without losing any in between. */
   follow(params, from) {
     this.#setParams(params);
     const [epoch, seq] = (from ?? this.cursor).split(":");
     if (epoch === this.#epoch) this.#seq = Math.min(this.#seq, Number(seq));
-    if (this.#left || !this.#socket) return; // the next socket asks for them
+    if (this.#left || !this.#socket) return; // the next socket subscribes to them
     const old = this.#socket;
     this.#dial();
     old.close(1000);
@@ -83,7 +83,7 @@ export class Stream {
   #dial() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    this.#places = [];
+    this.#positions = [];
     this.#url.searchParams.set("after", this.cursor);
     const socket = new WebSocket(this.#url, [PROTOCOL]);
     this.#socket = socket;
@@ -100,7 +100,7 @@ export class Stream {
     try {
       message = JSON.parse(data);
     } catch {
-      return; // not ours: the next one may be
+      return; // ignore an invalid message
     }
     switch (message.type) {
       case "hello":
@@ -111,7 +111,7 @@ export class Stream {
         this.#tell("live");
         break;
       case "stats":
-        this.#places.push({ at: Date.now(), seq: Number(message.cursor.split(":")[1]) });
+        this.#positions.push({ at: Date.now(), seq: Number(message.cursor.split(":")[1]) });
         this.#on.stats?.(message);
         this.#alive();
         break;
@@ -136,23 +136,23 @@ export class Stream {
       case "bye":
         this.#firstWait = message.retry_ms ?? FIRST_WAIT_MS;
         break;
-      default: // a newer server may say more
+      default: // a newer server may send more types
         break;
     }
   }
 
-  /** Something came: no longer stale. A draining server stays draining. */
+  /** Notes that a message arrived, so that the stream is not stale. A draining server stays draining. */
   #alive() {
     if (this.#state === "stale" || this.#state === "connecting") this.#tell("live");
   }
 
-  /** Once a second: silence is told before it is acted on. */
+  /** Runs once a second: reports silence, and reconnects when it lasts. */
   #look() {
     const silence = Date.now() - this.#heard;
     if (this.#socket?.readyState !== undefined && this.#socket.readyState <= WebSocket.OPEN) {
       if (silence > 3 * this.#heartbeat) {
         const socket = this.#socket;
-        this.#socket = null; // its close event may take minutes on a dead link
+        this.#socket = null; // its close event can take minutes on a dead connection
         socket.close();
         this.#closed(1006, "");
       } else if (silence > 1.5 * this.#heartbeat) {
@@ -166,10 +166,10 @@ export class Stream {
   }
 
   #lookBehind() {
-    const old = this.#places.findLastIndex(({ at }) => at <= Date.now() - BEHIND_MS);
-    this.#places.splice(0, Math.max(0, old));
-    if (old >= 0 && this.#places[0].seq > this.#seq && (this.#state === "live" || this.#state === "behind")) {
-      this.#tell("behind", undefined, "", this.#places.at(-1).seq - this.#seq);
+    const old = this.#positions.findLastIndex(({ at }) => at <= Date.now() - BEHIND_MS);
+    this.#positions.splice(0, Math.max(0, old));
+    if (old >= 0 && this.#positions[0].seq > this.#seq && (this.#state === "live" || this.#state === "behind")) {
+      this.#tell("behind", undefined, "", this.#positions.at(-1).seq - this.#seq);
     } else if (this.#state === "behind") {
       this.#tell("live");
     }
@@ -188,14 +188,14 @@ export class Stream {
     this.#failures = Math.min(this.#failures + 1, 10);
     if (document.hidden) {
       this.#tell("paused");
-      return; // becoming visible connects at once
+      return; // the page reconnects when it becomes visible
     }
     this.#retryAt = Date.now() + wait;
     this.#tell("reconnecting", Math.ceil(wait / 1000));
     this.#timer = setTimeout(() => (document.hidden ? (this.#timer = 0) : this.#connect()), wait);
   }
 
-  /** Visible again, or the network is back: no reason to wait on. */
+  /** Reconnects at once when the page is visible again or the network is back. */
   #atOnce() {
     if (!document.hidden && !this.#left && !this.#socket && this.#state !== "refused") this.#connect();
   }
@@ -209,7 +209,7 @@ export class Stream {
     socket?.close(1000);
   }
 
-  /** Out of the browser's back-forward cache: everything since is read from the cursor. */
+  /** Reconnects after the browser restored the page from its back-forward cache. */
   #comeBack() {
     this.#left = false;
     this.#connect();
@@ -217,7 +217,7 @@ export class Stream {
 
   #tell(name, seconds, reason, behind) {
     if (name === this.#state && name !== "reconnecting" && name !== "behind") return;
-    // While it tries again and again, a short "connecting" between two waits would only flicker.
+    // During repeated attempts, a short "connecting" between two waits would only flicker.
     if (name === "connecting" && this.#failures > 0) return;
     this.#state = name;
     this.#on.state({ name, seconds, reason, behind });

@@ -1,12 +1,12 @@
-// The word in the header that says how the page stands to the server, and the button that holds updates back: while
-// they are held they are counted, and kept as far as that is cheap.
+// The state of the connection in the header, and the button that pauses updates. Paused updates are counted, and kept
+// up to a limit.
 
 import { setTabConnection } from "./tab-status.js";
 import { grouped, setText } from "./time.js";
 
-/** More events than this are not kept: the page is read anew when it goes on. */
+/** The most events that are kept. With more, the page is fetched again when updates resume. */
 const KEPT = 2_000;
-/** Stats kept, one a second: as far back as charts reach. */
+/** The most `stats` messages that are kept, one per second, as far back as the charts reach. */
 const KEPT_STATS = 300;
 
 const byId = (id) => document.getElementById(id);
@@ -14,7 +14,7 @@ const byId = (id) => document.getElementById(id);
 let connection = { name: "none" };
 const gates = [];
 
-/** What one stream brings, on its way to the page. */
+/** The gate between a stream and the page, which is closed while updates are paused. */
 export class Gate {
   #act;
   #events = [];
@@ -22,11 +22,11 @@ export class Gate {
   #isTooMuch = false;
   isClosed = false;
   #held = 0;
-  /** Where the server was when the last counters came, and when the first were held back. */
+  /** The event numbers of the server at the last counters, and at the first ones that were held back. */
   #seq = 0;
   #from = 0;
 
-  /** The number of events held back. A page that does not follow every event counts what the server has committed since. */
+  /** The number of events held back. A page that does not follow every event counts those that the server committed. */
   get held() {
     return this.#held || this.#seq - this.#from;
   }
@@ -36,7 +36,7 @@ export class Gate {
     this.#from = this.#seq;
   }
 
-  /** `act` has `events`, `stats` and `refresh`, which reads everything anew. */
+  /** `act` has the functions `events`, `stats` and `refresh`, which fetches the page again. */
   constructor(act) {
     this.#act = act;
     gates.push(this);
@@ -52,7 +52,7 @@ export class Gate {
 
   stats(stats) {
     this.#seq = Number(stats.cursor.split(":")[1]);
-    this.#from ||= this.#seq; // held back before the first ones came
+    this.#from ||= this.#seq; // updates were paused before the first counters arrived
     if (!this.isClosed) return this.#act.stats(stats);
     const newest = this.#stats.at(-1);
     if (newest?.second.at === stats.second.at) this.#stats.pop();
@@ -67,7 +67,7 @@ export class Gate {
     this.#stats = [];
   }
 
-  /** Lets through what was held back. */
+  /** Applies everything that was held back. */
   open() {
     this.isClosed = false;
     this.#held = 0;
@@ -79,7 +79,7 @@ export class Gate {
   }
 }
 
-/** Wires the button; it is there on pages that have a stream. */
+/** Shows the button on pages that have a stream. */
 export function startUpdates() {
   const button = byId("hold-updates");
   button.hidden = false;
@@ -95,14 +95,14 @@ export function startUpdates() {
   });
 }
 
-/** How the stream is doing, in its own words. */
+/** Shows the state of the stream, by its name in stream.js. */
 export function showConnection(state) {
   connection = state;
   setTabConnection(state.name);
   show();
 }
 
-/** What the chip says. `said` is what a screen reader is told: no number that ticks. */
+/** The text of the connection state. `said` is the text for screen readers, without numbers that keep changing. */
 function wordsOf({ name, seconds, reason, behind }) {
   const isHeld = gates.some((gate) => gate.isClosed);
   if (isHeld && (name === "live" || name === "behind")) {
@@ -111,7 +111,7 @@ function wordsOf({ name, seconds, reason, behind }) {
   }
   const words = {
     connecting: "connecting",
-    stale: "no sign of life",
+    stale: "not responding",
     draining: "server stopping",
     refused: reason || "not allowed",
   };

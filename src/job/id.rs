@@ -1,4 +1,4 @@
-//! The name of one job for ever: a UUID version 7 (RFC 9562), so ids sort by the time of enqueueing.
+//! Job ids: UUIDs of version 7 (RFC 9562), which sort by the time of submission.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,48 +10,48 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use super::{Invalid, Time};
 
-/// A job's id. Ids made by one process are strictly increasing.
+/// The id of a job. The ids that one process generates are strictly increasing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(u128);
 
 impl JobId {
-    /// A fresh id. The only function of this layer that is not pure: an id needs time and chance.
+    /// Generates an id. This is the only impure function of this layer, because an id needs the time and random bits.
     pub fn generate() -> Self {
         JobId(fresh_uuid().as_u128())
     }
 
-    /// The id with this value; for tests and for reading stored ids.
+    /// The id with this value, for tests and for stored ids.
     pub const fn from_u128(value: u128) -> Self {
         JobId(value)
     }
 
-    /// The 128 bits of the id.
+    /// Returns the 128 bits of the id.
     pub const fn as_u128(self) -> u128 {
         self.0
     }
 
-    /// The smallest id that can have been made at `at`: an id begins with its time (RFC 9562, 5.7).
+    /// The smallest id that can have been generated at `at`, because an id begins with its time (RFC 9562, 5.7).
     pub fn first_of(at: Time) -> Self {
         const BITS: u32 = 48;
         let ms = u128::try_from(at.millis()).unwrap_or(0).min((1 << BITS) - 1);
         JobId(ms << (u128::BITS - BITS))
     }
 
-    /// The last eight hexadecimal digits: enough for people to tell jobs apart on a page.
+    /// The last eight hexadecimal digits, which are enough to distinguish the jobs on a page.
     pub fn short(self) -> String {
         format!("{:08x}", self.0 as u32)
     }
 }
 
-/// Makes ids of one process grow, whatever its clock does.
+/// Keeps the ids of one process increasing, whatever its clock does.
 static CONTEXT: Mutex<ContextV7> = Mutex::new(ContextV7::new());
 
-/// A fresh version 7 UUID by the system's clock. `Uuid::now_v7` panics when that is before 1970.
+/// Generates a version 7 UUID by the system's clock. `Uuid::now_v7` would panic for a time before 1970.
 pub fn fresh_uuid() -> Uuid {
     uuid_at(SystemTime::now())
 }
 
-/// A time before 1970 counts as 1970, and one that the 48 bits cannot hold as the last one.
+/// A time before 1970 counts as 1970, and a time beyond 48 bits as the largest one.
 fn uuid_at(clock: SystemTime) -> Uuid {
     const LAST: Duration = Duration::from_millis((1 << 48) - 1);
     let since = clock.duration_since(UNIX_EPOCH).unwrap_or_default().min(LAST);

@@ -7,10 +7,10 @@ use super::{Kind, QueueName, Tag};
 /// The part of a job that filters compare. A job, its index entry and its events share one copy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Labels {
-    /// The queue it waits in.
+    /// The queue of the job.
     pub queue: QueueName,
-    /// Its kind.
+    /// The kind of the job, which selects its handler.
     pub kind: Kind,
-    /// Labels to find it by.
+    /// The tags by which people find the job.
     pub tags: Box<[Tag]>,
 }

@@ -1,5 +1,5 @@
-//! L0: what a job is. Pure data and rules: no IO, no clock, no async, no HTTP.
-//! Everything above speaks in these words.
+//! L0: the domain. Jobs, events, schedules and their rules as pure data and functions, without IO, clock, async or
+//! HTTP. All other layers use these types.
 
 mod attempt;
 mod event;

@@ -1,4 +1,5 @@
-//! The short texts people choose (queues, kinds, tags, keys), checked once where they enter.
+//! Validated names that people choose: queues, kinds, schedules, tags, keys and workers. They are validated once,
+//! where they enter.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -6,20 +7,20 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text is not acceptable: what it was for, what came, and what is accepted.
+/// The error for a text that is not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {got:?} is not accepted: {accepted}")]
 pub struct Invalid {
-    /// The field, in the words of the API.
+    /// The field, by its name in the API.
     pub what: &'static str,
-    /// What was given, shortened when it is long.
+    /// The given text, shortened when it is long.
     pub got: String,
-    /// What would have been accepted.
+    /// A description of what is accepted.
     pub accepted: &'static str,
 }
 
 impl Invalid {
-    /// Builds the error, keeping at most 80 characters of what came.
+    /// Builds the error and keeps at most 80 characters of the given text.
     pub fn new(what: &'static str, got: &str, accepted: &'static str) -> Self {
         let mut shown: String = got.chars().take(80).collect();
         if shown.len() < got.len() {
@@ -29,7 +30,7 @@ impl Invalid {
     }
 }
 
-/// Makes a checked name: cheap to clone, ordered, shown as its text.
+/// Defines the type of a validated name, which is cheap to clone, ordered, and displayed as its text.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $accepted:literal, $check:expr) => {
         $(#[$doc])*
@@ -37,7 +38,7 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks and takes a text.
+            /// Validates a text and converts it.
             ///
             /// # Errors
             /// [`Invalid`] says what is accepted.
@@ -50,7 +51,7 @@ macro_rules! name {
                 }
             }
 
-            /// The text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -84,29 +85,29 @@ macro_rules! name {
 }
 
 name!(
-    /// The queue a job waits in.
+    /// The name of a queue.
     QueueName, "queue", "1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
 );
 name!(
-    /// A job's type; it names the handler.
+    /// The kind of a job, which selects its handler.
     Kind, "kind", "1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
 );
 name!(
-    /// The name of a cron entry.
+    /// The name of a schedule.
     ScheduleName, "schedule", "1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
 );
 name!(
-    /// A label to find jobs by.
+    /// A tag by which people find jobs.
     Tag, "tag", "1 to 100 characters without commas, control characters or spaces at the ends",
     |t| text(t, 100) && !t.contains(',')
 );
 name!(
-    /// Two submissions with the same key are one job.
+    /// A key that identifies a submission: two submissions with the same key create one job.
     IdempotencyKey, "idempotency_key",
     "1 to 200 characters without control characters or spaces at the ends", |t| text(t, 200)
 );
 name!(
-    /// Who holds a lease.
+    /// The name of a worker, which holds leases.
     WorkerName, "worker", "1 to 100 characters without control characters or spaces at the ends",
     |t| text(t, 100)
 );

@@ -1,4 +1,4 @@
-//! How often a queue may start attempts: so many in any stretch of time of a length.
+//! Rate limits of queues: how many attempts may start within a sliding window of time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,26 +9,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::parse_duration;
 
-/// At most `starts` attempts begin in any stretch of time that is `within` long; written as `100/1m`.
+/// A rate limit: at most `starts` attempts start in any window of length `within`; written as `100/1m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Attempts, 1 or more.
+    /// The number of starts, at least 1.
     pub starts: u32,
-    /// Longer than nothing.
+    /// The length of the window, longer than zero.
     pub within: Duration,
 }
 
-/// What somebody said of a queue's rate, whatever the configuration says.
+/// A rate set for a queue at run time, which overrides the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateRule {
-    /// Attempts may begin as often as they can; written as `none`.
+    /// There is no limit; written as `none`.
     Unlimited,
-    /// No more often than this.
+    /// Attempts start at most at this rate.
     Limit(RateLimit),
 }
 
 impl RateRule {
-    /// The limit, unless there is none.
+    /// Returns the limit, if there is one.
     pub fn limit(self) -> Option<RateLimit> {
         match self {
             RateRule::Unlimited => None,
@@ -71,7 +71,7 @@ impl fmt::Display for RateRule {
     }
 }
 
-/// Reads `100/1m` or `5 / 1s`: a number of times in any stretch of a length. The error says what is accepted.
+/// Parses `100/1m` or `5 / 1s`: a number of starts and the length of the window. The error says what is accepted.
 impl FromStr for RateLimit {
     type Err = String;
 
@@ -85,7 +85,7 @@ impl FromStr for RateLimit {
     }
 }
 
-/// Reads `none`, or what [`RateLimit`] reads.
+/// Parses `none` or a [`RateLimit`].
 impl FromStr for RateRule {
     type Err = String;
 

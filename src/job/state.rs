@@ -1,4 +1,4 @@
-//! The state machine: the one place that says what may happen to a job.
+//! The state machine of a job: the only code that decides which step is allowed in which state.
 //!
 //! [`Status::step`] is a pure function, tested for every state and every step.
 
@@ -7,28 +7,28 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a job is in its life.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Waits for its time, before the first attempt or after a snooze.
+    /// The job waits for its due time, before the first attempt or after a snooze.
     Scheduled,
-    /// Ready to be claimed.
+    /// The job is ready to be claimed.
     Available,
-    /// A worker holds its lease.
+    /// A worker holds the lease of the job.
     Running,
-    /// Failed; waits for its next attempt.
+    /// An attempt failed, and the job waits for the next one.
     Retryable,
-    /// Done.
+    /// An attempt succeeded.
     Completed,
-    /// Given up: a dead letter.
+    /// The job was given up and is a dead letter.
     Discarded,
-    /// Stopped on request.
+    /// The job was cancelled on request.
     Cancelled,
 }
 
 impl State {
-    /// Every state, in the order of a job's life.
+    /// All states, in the order of a job's life cycle.
     pub const ALL: [State; 7] = [
         State::Scheduled,
         State::Available,
@@ -39,7 +39,7 @@ impl State {
         State::Cancelled,
     ];
 
-    /// Whether nothing more will happen to the job by itself.
+    /// Whether the state is final, so that the job only changes on request.
     pub fn is_final(self) -> bool {
         match self {
             State::Completed | State::Discarded | State::Cancelled => true,
@@ -47,7 +47,7 @@ impl State {
         }
     }
 
-    /// Whether the job counts as backlog: it will run, and does not run yet.
+    /// Whether the job counts as backlog: it is not running yet, but will.
     pub fn is_waiting(self) -> bool {
         match self {
             State::Scheduled | State::Available | State::Retryable => true,
@@ -55,7 +55,7 @@ impl State {
         }
     }
 
-    /// The public word for the state.
+    /// The public name of the state.
     pub fn as_str(self) -> &'static str {
         match self {
             State::Scheduled => "scheduled",
@@ -86,41 +86,41 @@ impl FromStr for State {
     }
 }
 
-/// Something that happens to a job.
+/// A step: something that happens to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Its time has come.
+    /// The due time of the job has come.
     Due,
-    /// A worker takes it.
+    /// A worker claims the job.
     Claim,
     /// The attempt succeeded.
     Complete,
     /// The attempt failed; another may follow.
     Fail,
-    /// The handler asks to be called again later; the attempt is not charged.
+    /// The handler asked to be called again later; the attempt is not charged.
     Snooze,
-    /// The handler says that no attempt can succeed.
+    /// The handler reported that no attempt can succeed.
     Discard,
-    /// The attempt ended because the job is to be cancelled.
+    /// The attempt ended because the job is being cancelled.
     Cancel,
-    /// A person or program asks for the end of the job.
+    /// Somebody requested the cancellation of the job.
     AskCancel,
-    /// A stop of the server cut the attempt off; the attempt is not charged.
+    /// The server stopped during the attempt; the attempt is not charged.
     Interrupt,
-    /// The lease ran out or its process died; the attempt stays charged.
+    /// The lease expired or the process died; the attempt stays charged.
     Rescue,
-    /// A person or program wants it to run now, whatever happened before.
+    /// Somebody requested that the job runs again now.
     RetryNow,
-    /// A person or program wants it gone.
+    /// Somebody requested the deletion of the job.
     Delete,
-    /// A person or program wants it in another queue.
+    /// Somebody moved the job to another queue.
     Move,
-    /// A person or program wants it earlier or later within its queue.
+    /// Somebody changed the priority of the job.
     Reprioritise,
 }
 
 impl Step {
-    /// Every step; for the exhaustive test.
+    /// All steps, for the exhaustive test.
     pub const ALL: [Step; 14] = [
         Step::Due,
         Step::Claim,
@@ -139,26 +139,26 @@ impl Step {
     ];
 }
 
-/// A step that the job's state does not allow.
+/// The error for a step that the state of the job does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a {state} job cannot {}", verb(*.step))]
 pub struct Refused {
-    /// The state the job is in.
+    /// The state of the job.
     pub state: State,
-    /// What was tried.
+    /// The step that was refused.
     pub step: Step,
 }
 
-/// The part of a job that the state machine decides on.
+/// The part of a job that the state machine works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Where the job is.
+    /// The state of the job.
     pub state: State,
-    /// Attempts charged so far; while running, the number of this one (1 is the first).
+    /// The attempts charged so far; while the job runs, the number of the current one, counted from 1.
     pub attempt: u16,
-    /// Attempts the job may take in all.
+    /// The total number of attempts that the job may take.
     pub max_attempts: u16,
-    /// Somebody asked for the end of a running job; its worker will be told.
+    /// Whether somebody requested the cancellation of a running job. Its worker is notified.
     pub cancel_asked: bool,
 }
 
@@ -168,17 +168,17 @@ impl Status {
         Status { state: due, attempt: 0, max_attempts, cancel_asked: false }
     }
 
-    /// What the job is after `step`.
+    /// Returns the status after `step`.
     ///
     /// # Errors
-    /// [`Refused`] when the state does not allow the step; nothing has changed then.
+    /// [`Refused`] when the state does not allow the step. Nothing changes then.
     pub fn step(self, step: Step) -> Result<Status, Refused> {
         use State::{Available, Cancelled, Completed, Discarded, Retryable, Running, Scheduled};
 
         let refused = Err(Refused { state: self.state, step });
         let to = |state| Ok(Status { state, cancel_asked: false, ..self });
         let given_back = Status { attempt: self.attempt.saturating_sub(1), ..self };
-        // A running job that is to be cancelled never goes back to wait.
+        // A running job that is being cancelled never returns to a waiting state.
         let unless_cancelled = |status: Status| {
             if self.cancel_asked { to(Cancelled) } else { Ok(status) }
         };
@@ -223,7 +223,7 @@ impl Status {
                 Step::Delete,
             ) => Ok(self),
 
-            // What runs is counted in its queue, and what is final keeps its place in the order of ends.
+            // A running job holds a slot of its queue, and a final job keeps its position in the order of completion.
             (Scheduled | Available | Retryable, Step::Move | Step::Reprioritise) => Ok(self),
 
             (Available | Running | Completed | Discarded | Cancelled, Step::Due) => refused,
@@ -272,8 +272,8 @@ fn verb(step: Step) -> &'static str {
 mod tests {
     use super::*;
 
-    /// The whole machine as people draw it: a row a state, a column a step; `-` is refused.
-    /// Read with attempts left and nobody asking for the end.
+    /// The whole state machine as a table with a row per state and a column per step; `-` means refused. It holds for
+    /// jobs with attempts left and without a cancellation request.
     const TABLE: [(State, [&str; 14]); 7] = {
         use State::*;
         [

@@ -1,5 +1,5 @@
-//! Points in time, in whole milliseconds since 1970 UTC.
-//! Nothing here reads a clock: a time is always handed in.
+//! Points in time in milliseconds since 1970 UTC, and the grammar of durations. Nothing here reads a clock: the
+//! caller passes in the time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,52 +7,52 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A moment: milliseconds since the Unix epoch, UTC. Shown as RFC 3339 with milliseconds.
+/// A point in time: milliseconds since the Unix epoch, displayed in RFC 3339 with milliseconds.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 pub struct Time(i64);
 
 impl Time {
-    /// The latest moment RFC 3339 can write (the end of the year 9999).
+    /// The latest time that RFC 3339 can express (the end of the year 9999).
     pub const MAX: Time = Time(253_402_207_200_000);
 
-    /// The earliest moment RFC 3339 can write (the beginning of the year 0).
+    /// The earliest time that RFC 3339 can express (the beginning of the year 0).
     pub const MIN: Time = Time(-62_167_219_200_000);
 
-    /// What a clock of the system says, before 1970 too; stops at [`Time::MIN`] and [`Time::MAX`].
+    /// Converts a reading of the system's clock, even one before 1970, clamped to [`Time::MIN`] and [`Time::MAX`].
     pub fn of(clock: SystemTime) -> Self {
         let ms = |length: Duration| i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
         let at = match clock.duration_since(UNIX_EPOCH) {
             Ok(after) => ms(after),
-            // A part of a millisecond before 1970 is before 1970.
+            // Before 1970, a fraction of a millisecond rounds down.
             Err(before) => -ms(before.duration().saturating_add(Duration::from_nanos(999_999))),
         };
         Time(at).clamp(Time::MIN, Time::MAX)
     }
 
-    /// The moment `ms` milliseconds after the Unix epoch.
+    /// The time `ms` milliseconds after the Unix epoch.
     pub const fn from_millis(ms: i64) -> Self {
         Time(ms)
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns the milliseconds since the Unix epoch.
     pub const fn millis(self) -> i64 {
         self.0
     }
 
-    /// Whether a calendar can show it. Older versions took times outside the years 0 to 9999, too.
+    /// Whether the time has a calendar date. Older versions accepted times outside the years 0 to 9999.
     pub fn has_date(self) -> bool {
         jiff::Timestamp::from_millisecond(self.0).is_ok()
     }
 
-    /// This moment plus a delay; stops at [`Time::MAX`].
+    /// This time plus a delay, at most [`Time::MAX`].
     pub fn after(self, delay: Duration) -> Self {
         let ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         Time(self.0.saturating_add(ms)).min(Time::MAX)
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// The duration since `earlier`; zero when `earlier` is not before this time.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -70,7 +70,7 @@ impl fmt::Display for Time {
 impl FromStr for Time {
     type Err = String;
 
-    /// Reads RFC 3339, such as `2026-11-23T08:00:00Z` or `…+01:00`, from [`Time::MIN`] to [`Time::MAX`].
+    /// Parses RFC 3339, such as `2026-11-23T08:00:00Z` or `…+01:00`, from [`Time::MIN`] to [`Time::MAX`].
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let at = text.trim().parse::<jiff::Timestamp>().map(|at| Time(at.as_millisecond()));
         at.ok().filter(|at| (Time::MIN..=Time::MAX).contains(at)).ok_or_else(|| {
@@ -82,10 +82,10 @@ impl FromStr for Time {
     }
 }
 
-/// Reads a duration with units, such as `500ms`, `25s`, `1m 30s` or `30 days`.
+/// Parses a duration with units, such as `500ms`, `25s`, `1m 30s` or `30 days`.
 ///
 /// # Errors
-/// Says what is accepted.
+/// The error says what is accepted.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let refused = || format!("{text:?} is not a duration such as 500ms, 25s, 1m 30s or 30 days");
     let text = text.trim();
@@ -160,7 +160,7 @@ mod tests {
         assert!("tomorrow".parse::<Time>().unwrap_err().contains("RFC 3339"));
     }
 
-    /// Every place of this layer that reads a duration; configuration, forms, commands and queries call it.
+    /// Every parser of this layer that accepts a duration. The configuration, forms, commands and queries call these.
     #[test]
     fn one_grammar_is_read_wherever_a_duration_stands() {
         let now = Time::from_millis(1_800_000_000_000);

@@ -1,5 +1,5 @@
-//! Failures: dead and retrying jobs grouped by kind and error, one group, and what can be done to all its
-//! jobs.
+//! The pages of failures: the list of groups of dead and retrying jobs by kind and error, the page of one
+//! group, and the actions on all of its jobs.
 
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ use super::parts::chart::bars;
 use super::parts::filters;
 use super::parts::time_format::TimeText;
 
-/// Groups on the page; those beyond failed longer ago.
+/// The most groups on the page; the others failed longer ago.
 const LIST: usize = 100;
-/// How long one press of a button works; what is left then is told, and done by another press.
+/// The time limit of an action on a group. The page reports the jobs that are left, and another press continues.
 const TIME_LIMIT: Duration = Duration::from_secs(8);
 
 #[derive(Template)]
@@ -48,33 +48,33 @@ struct FailurePage {
     notice: Option<String>,
 }
 
-/// A group as a row.
+/// A failure group as a row.
 pub struct GroupRow {
-    /// Its name in addresses.
+    /// The id of the group in URLs.
     pub id: String,
     /// The kind of its jobs.
     pub kind: String,
-    /// How they failed.
+    /// The class of their failures.
     pub class: &'static str,
-    /// What their messages have in common.
+    /// The pattern that their messages have in common.
     pub pattern: String,
     /// The newest message.
     pub message: String,
-    /// The job that failed last.
+    /// The id of the job that failed last.
     pub example: String,
-    /// The end of its id.
+    /// The last characters of that id.
     pub short: String,
-    /// Dead letters in it.
+    /// The number of dead letters in the group.
     pub dead: u64,
-    /// Jobs in it that wait for another attempt.
+    /// The number of jobs in the group that wait for a retry.
     pub retrying: u64,
-    /// Failed attempts of the last hour.
+    /// The number of failed attempts in the last hour.
     pub last_hour: u64,
-    /// Their sparkline.
+    /// The bars of those attempts, as an SVG path.
     pub bars: String,
-    /// The first failure that is known.
+    /// The time of the first known failure.
     pub first: TimeText,
-    /// The newest failure.
+    /// The time of the newest failure.
     pub last: TimeText,
 }
 
@@ -101,7 +101,7 @@ impl GroupRow {
     }
 }
 
-/// The groups that failed in the last hour, and whether earlier failures are still being counted.
+/// Returns the groups that failed in the last hour, and whether earlier failures are still being counted.
 pub fn failing_now(engine: &Engine, max: usize, now: Time) -> (Vec<GroupRow>, bool) {
     let list = engine.failures(max);
     let rows = list.groups.into_iter().map(|group| GroupRow::of(group, now));
@@ -127,7 +127,7 @@ pub async fn list(Has(engine): Has<Engine>, address: Address) -> Result<Response
     Ok(page(StatusCode::OK, &failures))
 }
 
-/// What an action did, told on the page it leads back to.
+/// The result of an action, which the redirect to the page carries in its query.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ActionResult {
@@ -148,10 +148,14 @@ impl ActionResult {
         let mut text = format!("{} {jobs} {word}.", filters::count(count));
         if self.refused > 0 {
             let refused = filters::count(self.refused);
-            text.push_str(&format!(" {refused} had moved on meanwhile and stayed as they were."));
+            text.push_str(&format!(
+                " {refused} had changed state in the meantime and were skipped."
+            ));
         }
         if self.more > 0 {
-            text.push_str(" There are more: press the button again to go on.");
+            text.push_str(
+                " There are more jobs in this group. Press the button again to continue.",
+            );
         }
         Some(text)
     }
@@ -170,19 +174,19 @@ pub async fn show(
     let Some(group) = engine.failure_group(&id) else {
         return Err(UiError {
             message: match notice {
-                Some(done) => format!("{done} Nothing of this group is left."),
+                Some(done) => format!("{done} No job is left in this group."),
                 None => {
-                    "Its jobs were retried or deleted, and nothing has failed like this for a day."
+                    "Its jobs were retried or deleted, and there were no such failures in the last day."
                         .into()
                 }
             },
-            advice: "Look at what fails now.",
-            ..UiError::not_found("There is no such failure")
+            advice: "See the current failures.",
+            ..UiError::not_found("Failure group not found")
         });
     };
     let now = engine.now();
     let layout =
-        Layout::live(&address, format!("{} fails", group.kind), Section::Failure, cursor, now);
+        Layout::live(&address, format!("{} failures", group.kind), Section::Failure, cursor, now);
     let view = FailurePage {
         hours: bars(&group.hours),
         last_day: group.hours.iter().map(|count| u64::from(*count)).sum(),
@@ -206,7 +210,7 @@ pub async fn delete(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<
 
 async fn act(engine: &Engine, id: &str, action: Action, word: &str) -> Result<SeeOther, UiError> {
     if engine.failure_group(id).is_none() {
-        return Err(UiError::not_found("There is no such failure"));
+        return Err(UiError::not_found("Failure group not found"));
     }
     let target = Target::FailureGroup(id.to_owned());
     let run = engine.bulk_within(action, target, TIME_LIMIT).await?;

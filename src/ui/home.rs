@@ -1,4 +1,5 @@
-//! Home: how many jobs are in each state, how fast it goes, the queues, what fails now, and what came last.
+//! The home page: the number of jobs in each state, throughput and latency, queues, recent failures and the
+//! newest jobs.
 
 use askama::Template;
 use axum::extract::{Query, State as Has};
@@ -19,11 +20,11 @@ use super::parts::job_row::JobRow;
 use super::parts::load::is_busy;
 use super::parts::queue_row::QueueRow;
 
-/// Rows of recent activity: what fits on a screen below the queues.
+/// The rows of recent activity, as many as fit on a screen below the queues.
 const RECENT: usize = 12;
-/// Queues shown here; the list of queues has them all.
+/// The most queues shown; the list of queues has all of them.
 const QUEUES: usize = 25;
-/// Groups of failures shown here.
+/// The most failure groups shown.
 const FAILING: usize = 5;
 
 #[derive(Template)]
@@ -45,14 +46,14 @@ struct Home {
     height: f64,
 }
 
-/// What the address may ask for.
+/// The query of the URL.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Params {
     span: String,
 }
 
-/// A card: a state, how many, and what the state means.
+/// A card with a state, its number of jobs and its meaning.
 struct Count {
     state: State,
     count: u64,
@@ -65,7 +66,8 @@ pub async fn show(
     address: Address,
     Query(params): Query<Params>,
 ) -> Result<Response, UiError> {
-    // The list is read first: counts that are newer than rows mend themselves, the other way round not.
+    // The list is read before the counters. Newer counters are corrected by the events that follow; newer
+    // rows would not be.
     let query = JobQuery { limit: RECENT, ..JobQuery::default() };
     let recent = engine.jobs(query).await?;
     let stats = engine.stats().await?;
@@ -110,11 +112,11 @@ fn charts(engine: &Engine, span: Span) -> [Chart; 3] {
 impl Count {
     fn of(state: State, stats: &Stats) -> Self {
         let meaning = match state {
-            State::Scheduled => "wait for their time",
+            State::Scheduled => "due later",
             State::Available => "ready to run",
-            State::Running => "at work now",
-            State::Retryable => "to be tried again",
-            State::Completed => "done",
+            State::Running => "in progress",
+            State::Retryable => "waiting for a retry",
+            State::Completed => "succeeded",
             State::Discarded => "dead letters",
             State::Cancelled => "stopped on request",
         };

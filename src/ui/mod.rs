@@ -1,5 +1,5 @@
-//! L4: the pages. One file per page, its template has the same stem; every page works without
-//! JavaScript. A page calls verbs of the engine and nothing below it.
+//! L4: the pages. Each page has one file, and a template with the same stem. Every page works without
+//! JavaScript. A page calls the engine and nothing below it.
 
 use std::sync::Arc;
 
@@ -26,10 +26,10 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
-pub use layout::error::{UiError, not_found};
+pub use layout::error::not_found;
 
-/// Every page and every file they load. An unknown address is answered with a page too. To be
-/// merged with the machine interface and wrapped by its layers, which add the headers that keep browsers safe.
+/// The routes of all pages and of the files that they load; an unknown URL gets an error page. The caller
+/// merges them with the JSON API and wraps both in the layers of `http`, which add the security headers.
 pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
     Router::new()
         .route("/", get(home::show))

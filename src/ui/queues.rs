@@ -1,4 +1,4 @@
-//! Queues: the list, one queue, and what can be done to it: pause, resume, drain, other limits.
+//! The pages of queues: the list, the page of one queue, and the actions that pause, resume and limit it.
 
 use askama::Template;
 use axum::Form;
@@ -20,9 +20,9 @@ use super::parts::job_row::JobRow;
 use super::parts::queue_row::QueueRow;
 use super::submit::form_value::cut;
 
-/// Queues on the list; there are hardly ever more.
+/// The most queues on the list.
 const LIST: usize = 1_000;
-/// Rows of a queue's newest jobs.
+/// The number of a queue's newest jobs that its page shows.
 const NEWEST: usize = 10;
 
 #[derive(Template)]
@@ -47,21 +47,21 @@ struct QueuePage {
     height: f64,
 }
 
-/// A limit that cannot be set: what was typed stays beside the reason.
+/// A limit that was not accepted. The page shows what was typed and the reason.
 struct InvalidLimit {
     field: &'static str,
     typed: String,
     message: String,
 }
 
-/// ReturnTo which page a button was pressed, to go back there.
+/// The page on which a button was pressed, which the response redirects back to.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ReturnTo {
     from: String,
 }
 
-/// What the forms send.
+/// The body of the forms that set limits.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct LimitForm {
@@ -110,7 +110,7 @@ pub async fn resume(
     Ok(return_to.redirect(&name))
 }
 
-/// `POST /queues/{name}/concurrency`; an empty number gives the configured one back.
+/// `POST /queues/{name}/concurrency`; an empty value restores the configured one.
 pub async fn set_concurrency(
     Has(engine): Has<Engine>,
     address: Address,
@@ -120,10 +120,10 @@ pub async fn set_concurrency(
     let (queue, _) = known_queue(&engine, &name).await?;
     let typed = form.concurrency.trim();
     let concurrency = match typed.parse::<u32>() {
-        Ok(0) => Err("0 would never run anything: pause the queue"),
+        Ok(0) => Err("0 would stop the queue; pause it instead"),
         Ok(concurrency) => Ok(Some(concurrency)),
         Err(_) if typed.is_empty() => Ok(None),
-        Err(_) => Err("a whole number such as 10"),
+        Err(_) => Err("enter a whole number such as 10"),
     };
     match concurrency {
         Ok(concurrency) => engine.set_concurrency(queue, concurrency).await?,
@@ -134,7 +134,7 @@ pub async fn set_concurrency(
     Ok(see_other(&page_url(&name)).into_response())
 }
 
-/// `POST /queues/{name}/rate_limit`; an empty rate gives the configured one back.
+/// `POST /queues/{name}/rate_limit`; an empty value restores the configured one.
 pub async fn set_rate_limit(
     Has(engine): Has<Engine>,
     address: Address,
@@ -199,7 +199,7 @@ async fn render(
 }
 
 impl QueuePage {
-    /// What is invalid with what was typed for a limit.
+    /// The limit that was not accepted, if it is this field.
     fn invalid(&self, field: &str) -> Option<&InvalidLimit> {
         self.invalid.as_ref().filter(|invalid| invalid.field == field)
     }
@@ -215,15 +215,15 @@ impl ReturnTo {
     }
 }
 
-/// The address of a queue's page; names of queues need no escaping.
+/// The URL of a queue's page. Queue names need no escaping.
 fn page_url(name: &str) -> String {
     format!("queues/{name}")
 }
 
-/// A queue that has been seen before: a slip in an address must not make one.
+/// Looks up a queue that exists, so that a mistyped URL does not create one.
 async fn known_queue(engine: &Engine, name: &str) -> Result<(QueueName, Stats), UiError> {
     let stats = engine.stats().await?;
     let known = QueueName::parse(name).ok().filter(|name| stats.queues.contains_key(name));
-    let missing = || UiError::not_found("There is no such queue");
+    let missing = || UiError::not_found("Queue not found");
     known.map(|name| (name, stats)).ok_or_else(missing)
 }

@@ -1,5 +1,5 @@
-//! System: the operator's page. Who answers and since when, what the store takes on the disk and wrote for
-//! what it accepted, how far the log reaches, who listens, and the settings in force.
+//! The system page for operators: the process and its uptime, disk usage and write amplification of the
+//! store, the extent of the event log, subscribers, and the active settings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ struct System {
     settings: Vec<(String, String)>,
 }
 
-/// Facts of one sort.
+/// One section of the page.
 struct Facts {
     id: &'static str,
     title: &'static str,
@@ -60,9 +60,9 @@ fn process(engine: &Engine, now: Time) -> Facts {
     let up = starts.last().map(|at| now.since(*at));
     let facts = vec![
         ("Version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("Up for", up.map(length).unwrap_or_default()),
+        ("Uptime", up.map(length).unwrap_or_default()),
         ("Started", started.map(|at| at.full).unwrap_or_default()),
-        ("Starts remembered", count(starts.len() as u64)),
+        ("Recorded starts", count(starts.len() as u64)),
         ("Process", std::process::id().to_string()),
     ];
     Facts { id: "process", title: "Server", facts }
@@ -71,7 +71,7 @@ fn process(engine: &Engine, now: Time) -> Facts {
 fn clients(connections: &Connections) -> Facts {
     let facts = vec![
         ("Open connections", count(connections.open() as u64)),
-        ("Refused: too many of one address", count(connections.refused())),
+        ("Refused: too many from one address", count(connections.refused())),
         ("Closed: client too slow", count(connections.too_slow())),
     ];
     Facts { id: "clients", title: "Connections", facts }
@@ -88,8 +88,8 @@ fn in_words(setting: &Setting) -> String {
 
 fn store(storage: &Storage) -> Facts {
     let amplification = match storage.accepted_bytes {
-        0 => "nothing was accepted yet".into(),
-        accepted => format!("{:.2} times as much", storage.written_bytes as f64 / accepted as f64),
+        0 => "no data accepted yet".into(),
+        accepted => format!("{:.2}×", storage.written_bytes as f64 / accepted as f64),
     };
     let journal =
         format!("{} in {} chunks", bytes(storage.journal_bytes), count(storage.journal_chunks));
@@ -97,11 +97,11 @@ fn store(storage: &Storage) -> Facts {
         format!("{} jobs in {} runs", count(storage.archived_jobs), count(storage.archive_runs));
     let groups = format!("{} in {} syncs", count(storage.groups), count(storage.syncs));
     let facts = vec![
-        ("On the disk", bytes(storage.disk_bytes)),
+        ("Disk usage", bytes(storage.disk_bytes)),
         ("Journal", journal),
         ("Archive", archive),
-        ("Accepted since the start", bytes(storage.accepted_bytes)),
-        ("Written for it", bytes(storage.written_bytes)),
+        ("Bytes accepted", bytes(storage.accepted_bytes)),
+        ("Bytes written", bytes(storage.written_bytes)),
         ("Write amplification", amplification),
         ("Groups committed", groups),
     ];
@@ -111,8 +111,8 @@ fn store(storage: &Storage) -> Facts {
 fn log(stats: &Stats, engine: &Engine) -> Facts {
     let kept = stats.cursor.seq - stats.oldest.seq.min(stats.cursor.seq);
     let facts = vec![
-        ("Newest place", stats.cursor.to_string()),
-        ("Oldest place", stats.oldest.to_string()),
+        ("Log head", stats.cursor.to_string()),
+        ("Log start", stats.oldest.to_string()),
         ("Events kept", count(kept)),
         ("Events per second", rate(engine.rates().0.events)),
         ("Subscribers", subscribers(engine)),
@@ -120,7 +120,7 @@ fn log(stats: &Stats, engine: &Engine) -> Facts {
     Facts { id: "log", title: "Event log", facts }
 }
 
-/// `3: 2 WebSockets, 1 poll`.
+/// Formats the number of subscribers by transport: `2 WebSockets, 1 poll`.
 fn subscribers(engine: &Engine) -> String {
     let of = |transport| engine.subscriber_counts().of(transport);
     let named = |(transport, one): (Transport, &str)| match of(transport) {
@@ -136,7 +136,7 @@ fn subscribers(engine: &Engine) -> String {
     ];
     let parts: Vec<String> = transports.into_iter().filter_map(named).collect();
     match parts.is_empty() {
-        true => "nobody listens".into(),
+        true => "none".into(),
         false => parts.join(", "),
     }
 }
@@ -147,13 +147,13 @@ fn work(engine: &Engine) -> Facts {
     let facts = vec![
         ("Worker", config.worker.to_string()),
         ("Running now", count(engine.running() as u64)),
-        ("At once at most", count(config.max_running as u64)),
-        ("At once in one queue", count(config.default_queue.concurrency as u64)),
+        ("Concurrency", count(config.max_running as u64)),
+        ("Default queue concurrency", count(config.default_queue.concurrency as u64)),
         ("Lease", seconds(config.lease_ttl)),
-        ("Timeout of an attempt", seconds(config.default_timeout)),
-        ("Longest payload", bytes(config.max_payload as u64)),
-        ("Deepest payload", format!("{} levels", count(config.json.depth as u64))),
-        ("Values of a payload", count(config.json.values as u64)),
+        ("Default timeout", seconds(config.default_timeout)),
+        ("Maximum payload", bytes(config.max_payload as u64)),
+        ("Maximum payload depth", format!("{} levels", count(config.json.depth as u64))),
+        ("Maximum values per payload", count(config.json.values as u64)),
     ];
     Facts { id: "work", title: "Work", facts }
 }

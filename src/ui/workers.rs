@@ -1,4 +1,4 @@
-//! Workers: who holds which job, since when, and how long the lease still lasts.
+//! The workers page: the running attempts with their start, their last heartbeat and the end of their lease.
 
 use askama::Template;
 use axum::extract::State as Has;
@@ -14,7 +14,7 @@ use super::layout::page::{Layout, Section, page};
 use super::parts::filters;
 use super::parts::time_format::{TimeText, length};
 
-/// Attempts on the page: those that run longest are the ones to look at.
+/// The most attempts on the page. It shows those that have run longest, because these may be stuck.
 const LIST: usize = 100;
 
 #[derive(Template)]

@@ -41,7 +41,7 @@ for (const [size, viewport] of [["desk", { width: 1280, height: 900 }], ["phone"
         await badge(page, "completed").waitFor();
         await page.locator("#timeline").getByText("succeeded").waitFor();
         if (life.kind === "sleep") await page.locator("#log li").nth(9).waitFor();
-        else await page.locator("#log-empty").getByText("Nothing was written.").waitFor();
+        else await page.locator("#log-empty").getByText("No log output.").waitFor();
         await page.locator("#result pre").waitFor();
         assert.deepEqual(await page.evaluate(() => globalThis.shifts), []);
       }
@@ -72,7 +72,7 @@ describe("with JavaScript", () => {
       assert.ok(await page.locator("#log").evaluate(atEnd));
       await page.keyboard.press("c");
       await badge(page, "cancelled").waitFor();
-      await page.locator("#cancelling .step-done").getByText("The worker was told").waitFor();
+      await page.locator("#cancelling .step-done").getByText("Worker notified").waitFor();
       await page.locator("#cancelling .step-done").getByText("Cancelled").waitFor();
     }));
 
@@ -121,7 +121,7 @@ describe("without JavaScript", () => {
       await page.goto(address(job));
       await page.locator("#cancel").click();
       await page.waitForURL(address(job));
-      await page.locator("#cancelling").getByText("Cancel asked for").waitFor();
+      await page.locator("#cancelling").getByText("Cancellation requested").waitFor();
       await server.until(job.id, "cancelled");
       await page.reload();
       await page.locator("#cancelling .step-done").nth(2).getByText("Cancelled").waitFor();

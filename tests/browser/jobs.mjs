@@ -227,7 +227,7 @@ describe("with JavaScript only", () => {
       const id = await buried("deep");
       await search(page, "deep", "payload.treasure.chest:7");
       await row(page, id).waitFor();
-      await page.locator("#search-progress", { hasText: "Looked through all" }).waitFor();
+      await page.locator("#search-progress", { hasText: "Searched all" }).waitFor();
       assert.deepEqual(await ids(page), [id]);
       assert.equal(await page.locator("#search-stop").count(), 0);
       // What was found by going on is a row like the others.
@@ -271,7 +271,7 @@ describe("with JavaScript only", () => {
       assert.equal(await page.evaluate(() => document.activeElement.id), "q");
       await page.keyboard.press("Escape");
       await page.keyboard.press("?");
-      await page.locator("#keys-here", { hasText: "Select the job" }).waitFor();
+      await page.locator("#keys-here", { hasText: "Select or deselect the job" }).waitFor();
       await page.keyboard.press("Escape");
       await page.keyboard.press("j");
       await page.keyboard.press("Enter");
@@ -310,7 +310,7 @@ describe("with JavaScript only", () => {
       const { state, done } = await over(run.id);
       assert.equal(state, "stopped");
       assert.ok(done < 60_000, `${done} were done`);
-      await page.locator(".notice", { hasText: "stopped by hand" }).waitFor();
+      await page.locator(".notice", { hasText: "stopped manually" }).waitFor();
     }));
 });
 

@@ -35,21 +35,21 @@ for (const javaScriptEnabled of [true, false]) {
       const concurrency = (typed, said) => set("#concurrency", typed, "#concurrency-hint", said);
 
       assert.equal(await page.locator("#rate-limit").inputValue(), "30/1m");
-      await page.locator("#rate-hint").getByText("At most 30 in any 1 min begin, however many could run. As configured.").waitFor();
-      await rate("5 / 90s", "At most 5 in any 1 min 30 s begin, however many could run. Set by hand; the configuration lets 30 in any 1 min begin.");
+      await page.locator("#rate-hint").getByText("Limited to 30 starts per 1 min. As configured.").waitFor();
+      await rate("5 / 90s", "Limited to 5 starts per 1 min 30 s. Set manually; the configuration allows 30 starts per 1 min.");
       assert.equal((await mail()).rate_limit, "5/1m 30s");
-      await rate("often", 'Not set: "often" is not a rate such as 100/1m: a number from 1, a slash, a time, or none.');
+      await rate("often", 'Not saved: "often" is not a rate such as 100/1m: a number from 1, a slash, a time, or none.');
       assert.equal(await page.locator("#rate-limit").inputValue(), "often");
       assert.equal(await page.locator("#concurrency").inputValue(), "7");
-      await rate("none", "Attempts begin as often as they can; 100/1m lets 100 begin in any minute. Set by hand;");
+      await rate("none", "No rate limit. For example, 100/1m allows 100 starts per minute. Set manually;");
       assert.equal((await mail()).rate_limit, undefined);
       await rate("", "As configured.");
       assert.equal((await mail()).rate_limit, "30/1m");
 
-      await concurrency("3", "Set by hand; the configuration says 7.");
+      await concurrency("3", "Set manually; the configuration says 7.");
       assert.equal((await mail()).concurrency, 3);
-      await concurrency("0", "Not set: 0 would never run anything: pause the queue.");
-      await concurrency("many", "Not set: a whole number such as 10.");
+      await concurrency("0", "Not saved: 0 would stop the queue; pause it instead.");
+      await concurrency("many", "Not saved: enter a whole number such as 10.");
       assert.equal(await page.locator("#concurrency").inputValue(), "many");
       await concurrency("", "As configured.");
       assert.equal((await mail()).concurrency, 7);

@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { launch, live, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
-import { Load, Scribe, assertIsTheLog, dice, eventually, headOf, seqOf, subscribe } from "./weather.mjs";
+import { LoadGenerator, Scribe, assertIsTheLog, eventually, headOf, seededRandom, seqOf, subscribe } from "./load-generator.mjs";
 
 /** A page that has lost its server often waits for many seconds before it tries again. */
 const PATIENCE_MS = 60_000;
@@ -71,7 +71,7 @@ async function endAndBegin(server, round, random) {
 }
 
 /** Waits until nothing is left to do, and for everybody to know. Answers with the place of the end. */
-async function calm(server, scribe, load, plain) {
+async function settle(server, scribe, load, plain) {
   await load.end();
   await eventually("a quiet server", async () => {
     const { states } = await server.stats();
@@ -132,25 +132,25 @@ async function assertAgree(server, scribe, { home, list, job }, long) {
 }
 
 test("pages and a plain subscriber miss nothing while the server is killed and stopped", async () => {
-  const random = dice(seed);
+  const random = seededRandom(seed);
   const { server, scribe, long } = await begin();
   try {
     await withPages({ server, scribe, long }, async (pages, plain) => {
       for (const page of [...Object.values(pages), plain]) await page.evaluate(() => (globalThis.stillHere = true));
-      const load = new Load(server, scribe, random);
+      const load = new LoadGenerator(server, scribe, random);
       for (let round = 0; round < rounds; round++) {
         await scribe.reaches(scribe.seq + 30 + random(300));
         await endAndBegin(server, round, random);
         // Sometimes the next end comes before the pages are back, sometimes they get hold of the stream.
         if (random(3)) await until(plain, () => globalThis.subscriber.states.at(-1) === "live");
       }
-      const head = await calm(server, scribe, load, plain);
-      const { told, states } = await plain.evaluate(() => ({ told: globalThis.subscriber.told, states: globalThis.subscriber.states }));
-      assert.deepEqual(assertIsTheLog(told, scribe.first, scribe.events), []);
+      const head = await settle(server, scribe, load, plain);
+      const { received, states } = await plain.evaluate(() => ({ received: globalThis.subscriber.received, states: globalThis.subscriber.states }));
+      assert.deepEqual(assertIsTheLog(received, scribe.first, scribe.events), []);
       await assertAgree(server, scribe, pages, long);
       for (const page of Object.values(pages)) assert.ok(await page.evaluate(() => globalThis.stillHere), "a page was reloaded");
       const connections = states.filter((state) => state === "live").length;
-      assert.ok(rounds < 8 || connections > 3, `it was too calm to show anything: ${states}`);
+      assert.ok(rounds < 8 || connections > 3, `there was too little disruption to test anything: ${states}`);
       console.log(`${rounds} ends of the server, ${head} events, ${connections} connections of the plain subscriber`);
     });
     // The log itself, once more, as anybody reads it.
@@ -171,36 +171,36 @@ test("pages and a plain subscriber miss nothing while the server is killed and s
 });
 
 test("pages that were away for longer than the log reaches back start over, and a subscriber is told", async () => {
-  const random = dice(seed);
+  const random = seededRandom(seed);
   const { server, scribe, long } = await begin(TRIMMED);
   try {
     await withPages({ server, scribe, long }, async (pages, plain) => {
       const everybody = [...Object.values(pages), plain];
-      const load = new Load(server, scribe, random);
+      const load = new LoadGenerator(server, scribe, random);
       let checked = 0;
       for (let round = 0; round < Math.ceil(rounds / 2); round++) {
         // As a browser does with a page that is left and kept in its cache.
         for (const page of everybody) await page.evaluate(() => dispatchEvent(new Event("pagehide")));
         for (const page of Object.values(pages)) await page.evaluate(() => (globalThis.stillHere = true));
-        const left = await headOf(server); // nobody was told more
+        const left = await headOf(server); // nobody received more
         await scribe.reaches(seqOf(left) + KEPT);
         await endAndBegin(server, round, random);
         await eventually("a trimmed log", async () => (await json(server, `/api/v1/events?after=${left}`)).gap);
         for (const page of everybody) await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
         for (const page of Object.values(pages)) await until(page, () => !globalThis.stillHere && document.getElementById("connection")?.dataset.state === "live");
-        await until(plain, (checked) => globalThis.subscriber.told.filter((one) => one.gap).length > checked, checked);
-        const gaps = await plain.evaluate(() => globalThis.subscriber.told.filter((one) => one.gap));
+        await until(plain, (checked) => globalThis.subscriber.received.filter((one) => one.gap).length > checked, checked);
+        const gaps = await plain.evaluate(() => globalThis.subscriber.received.filter((one) => one.gap));
         const head = await headOf(server);
         for (const { gap } of gaps.slice(checked)) {
           assert.ok(seqOf(gap.to) + KEPT <= seqOf(head), `nobody had to trim up to there: ${gap.to} at ${head}`);
         }
         checked = gaps.length;
       }
-      const head = await calm(server, scribe, load, plain);
-      const told = await plain.evaluate(() => globalThis.subscriber.told);
-      const gaps = assertIsTheLog(told, scribe.first, scribe.events);
+      const head = await settle(server, scribe, load, plain);
+      const received = await plain.evaluate(() => globalThis.subscriber.received);
+      const gaps = assertIsTheLog(received, scribe.first, scribe.events);
       await assertAgree(server, scribe, pages, long);
-      console.log(`${head} events of which ${told.length - gaps.length} were told, ${gaps.length} gaps`);
+      console.log(`${head} events of which ${received.length - gaps.length} were received, ${gaps.length} gaps`);
     });
     await scribe.end();
   } finally {

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cortado::clock::SystemClock;
+use cortado::internal::clock::SystemClock;
+use cortado::internal::store::data_dir;
+use cortado::internal::store::{Claim, Limits, ScheduleCommand, Settlement, Store};
 use cortado::job::{
     JobId, Json, Kind, Labels, NewJob, Origin, QueueName, ScheduleName, Spec, Start, Time, Verdict,
     WorkerName,
 };
-use cortado::store::data_dir;
-use cortado::store::{Claim, Limits, ScheduleCommand, Settlement, Store};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ fn keys(count: usize) -> String {
     format!("{{{}}}", (0..count).map(key).collect::<Vec<_>>().join(","))
 }
 
-/// Payloads that nobody accepts, with the code of the refusal.
+/// Payloads that no interface accepts, with the code of the refusal.
 fn hostile() -> Vec<(&'static str, String, &'static str)> {
     vec![
         ("one level too many", nested("[", "", "]", 129), DEEP),
@@ -86,7 +86,7 @@ fn assert_problem((status, text): &(u16, String), code: &str, what: &str) {
 async fn every_interface_refuses_json_that_is_too_complex_in_the_same_words() {
     let dir = Dir::new();
     let server = Server::start(&dir, &[]).await;
-    let http = cortado::cli::http_client().unwrap();
+    let http = cortado::internal::cli::http_client().unwrap();
     let url = |path: &str| format!("http://{}{path}", server.address);
     let json = |request: RequestBuilder, body: String| {
         answer(request.header("content-type", "application/json").body(body))
@@ -192,7 +192,7 @@ async fn every_interface_refuses_json_that_is_too_complex_in_the_same_words() {
 async fn a_refusal_is_short_however_much_is_wrong() {
     let dir = Dir::new();
     let server = Server::start(&dir, &[]).await;
-    let http = cortado::cli::http_client().unwrap();
+    let http = cortado::internal::cli::http_client().unwrap();
     let url = |path: &str| format!("http://{}{path}", server.address);
     let long = "x".repeat(1_000_000);
     let wrong = keys(15_000);
@@ -355,7 +355,7 @@ async fn look_at_everything(server: &Server, http: &Client, jobs: &[(JobId, usiz
 async fn what_an_older_version_stored_is_shown_run_exported_imported_and_deleted() {
     let dir = Dir::new();
     let jobs = store_of_an_older_version(&dir).await;
-    let http = cortado::cli::http_client().unwrap();
+    let http = cortado::internal::cli::http_client().unwrap();
     let mut exported = Command::run(&["export", "--data-dir", dir.data().to_str().unwrap()]);
     assert_eq!(exported.exit().await.code(), Some(0));
     let file = dir.config(&(exported.out.so_far().join("\n") + "\n"));
@@ -393,7 +393,7 @@ async fn the_server_answers_others_while_it_looks_at_such_json() {
     let dir = Dir::new();
     let jobs = store_of_an_older_version(&dir).await;
     let server = Server::start(&dir, &[]).await;
-    let http = cortado::cli::http_client().unwrap();
+    let http = cortado::internal::cli::http_client().unwrap();
     let base = format!("http://{}", server.address);
     let deep = nested("[", "", "]", 3_000);
     let body = format!("{{\"url\":\"http://a.b/\",\"body\":{deep}}}");

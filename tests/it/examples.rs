@@ -1,5 +1,5 @@
-//! `examples/subscribe.*`: strangers' programs in four languages, each against a real server that is killed
-//! and started again, and killed themselves. What each printed is the log.
+//! `examples/subscribe.*`: subscribers in four languages against a real server. The server and the programs are killed
+//! and started again, and what each program printed is the log.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -117,7 +117,7 @@ async fn each_example_resumes_whoever_is_killed() {
             1 => drop(server.stop().await),
             _ => break,
         }
-        // They come back to a server that comes back, and meanwhile one of them dies.
+        // They reconnect to a server that restarts, and some of them are killed in the meantime.
         examples[round].restart().await;
         examples[round + 2].restart().await;
         server = Server::start_on(address, &dir.data(), &["--grace", "5s"]).await;

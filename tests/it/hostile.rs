@@ -1,5 +1,5 @@
-//! Clients that mean harm or are broken, at the real server and byte by byte: each gets a clear error or the
-//! close code of RFC 6455 §7.4.1, and a healthy subscriber beside them is told everything, in order.
+//! Malicious and broken clients against the real server, byte by byte: each gets a clear error or the close code of
+//! RFC 6455 §7.4.1, and a healthy subscriber receives everything, in order, at the same time.
 
 use std::net::SocketAddr;
 
@@ -188,7 +188,7 @@ fn close(code: u16) -> Vec<u8> {
     frame(0x88, &code.to_be_bytes())
 }
 
-/// Runs hostile clients beside a healthy subscriber; jobs are submitted before, between and after them.
+/// Runs hostile clients and a healthy subscriber at the same time; jobs are submitted before, between and after them.
 async fn beside_a_healthy_one(more: &str, work: impl AsyncFn(&Server)) {
     let dir = Dir::new();
     let config = dir.config(&format!("{CONFIG}{more}"));

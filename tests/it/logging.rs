@@ -1,5 +1,5 @@
-//! A log that cannot be written: a full disk, a reader that has gone, a reader that stands still. The server
-//! answers, jobs run, it stops in order, and it says how many lines were lost.
+//! A log that cannot be written: a full disk, a reader that is gone, a reader that is stuck. The server
+//! answers, jobs run, the stop is orderly, and a line says how many lines were lost.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, PipeReader, Read, Write};
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use cortado::logging::{Line, writer};
+use cortado::internal::logging::{Line, writer};
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use serde_json::json;
 
@@ -176,7 +176,7 @@ async fn when_a_stuck_reader_reads_on_one_line_says_how_many_were_dropped() {
                 lines.iter().filter_map(|line| line["fields"]["dropped"].as_u64()).collect();
             assert_eq!(told, [number]);
         }
-        assert!(log.contains("stopping: no new claims"), "the reader reads again: {log}");
+        assert!(log.contains("stopping, no new jobs are claimed"), "the reader reads again: {log}");
     }
 }
 
@@ -267,7 +267,7 @@ async fn client_commands_end_quietly_when_nobody_reads_them() {
         assert_eq!(command.exit().await.code(), Some(code), "{args:?}");
         assert_eq!(command.err.so_far(), [""; 0], "{args:?}");
     }
-    // What they tell people beside their output may be lost, too.
+    // Their messages to people may be lost, too.
     let mut command = run(&["submit", "echo", "--wait"], Stdio::piped(), closed());
     assert_eq!(command.exit().await.code(), Some(0));
     assert_eq!(command.out.so_far(), ["null"]);

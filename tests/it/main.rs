@@ -1,16 +1,13 @@
 //! The integration tests, one binary: the real server as a child process, real clients, real signals.
 //! `cargo test --test it NAME` runs some of them.
 
-mod support;
-
 mod access_log;
 mod bench;
-mod calm;
 mod complexity;
+mod concurrency;
 mod crash;
 mod data_dir;
 mod documents;
-mod doors;
 mod embedded;
 mod examples;
 mod faults;
@@ -31,5 +28,7 @@ mod slow_clients;
 mod storm;
 mod stream;
 mod supervision;
+mod support;
 mod tidy;
+mod transports;
 mod waiters;

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::{Command, Dir, Server, within};
 
-/// Runs the binary as somebody to whom permissions apply.
+/// Runs the binary as a user to whom permissions apply.
 async fn run_as_user(binary: &Path, args: &[&str]) -> (Option<i32>, String) {
     let binary = binary.to_str().unwrap();
     let mut command = if Uid::effective().is_root() {

@@ -1,4 +1,4 @@
-//! How often a queue may start attempts, as the configuration says or somebody set it.
+//! How often a queue may start attempts, as set in the configuration or at run time.
 
 use serde_json::{Value, json};
 use tokio::process::Command;

@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 
 use crate::support::{Dir, Server, within};
 
-/// What a page of another site makes a browser send for `<img src>`.
+/// The headers that a browser sends for `<img src>` on a page of another site.
 const IMAGE: [(&str, &str); 3] =
     [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")];
-/// And when somebody follows a link of it.
+/// What it sends when a person follows a link on such a page.
 const LINK: [(&str, &str); 3] = [
     ("sec-fetch-site", "cross-site"),
     ("sec-fetch-mode", "navigate"),
@@ -47,7 +47,7 @@ async fn send(
     headers: &[(&str, &str)],
 ) -> (StatusCode, Value) {
     let url = format!("{}{path}", server.client.base());
-    let mut request = cortado::cli::http_client().unwrap().request(method.clone(), url);
+    let mut request = cortado::internal::cli::http_client().unwrap().request(method.clone(), url);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

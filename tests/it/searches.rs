@@ -1,5 +1,5 @@
-//! Searches that would take minutes, at the real server: everything else goes on beside them, nobody reads for a
-//! client that has left, and the stop waits for none.
+//! Searches that would take minutes, on the real server: everything else goes on at the same time, a search
+//! ends when its client leaves, and the stop waits for none.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn hostile() -> String {
     format!("/api/v1/jobs?q=queue:hay+{}payload.a:2", "payload.a:1+".repeat(19))
 }
 
-/// One that somebody waits for.
+/// A search whose client waits for the answer.
 fn begin(client: &Client) -> JoinHandle<Value> {
     let client = client.clone();
     tokio::spawn(async move {

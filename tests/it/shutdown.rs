@@ -1,11 +1,11 @@
 //! The stop, as a program that the system signals and as clients see it: what finishes, what is given
-//! back, what everybody is told, and the exit code.
+//! back, what clients receive, and the exit code.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use cortado::config::{Config, FileConfig, ServeArgs};
-use cortado::engine::Submission;
+use cortado::internal::config::{Config, FileConfig, ServeArgs};
+use cortado::internal::engine::Submission;
 use cortado::{Context, Cortado};
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ async fn with_running(dir: &Dir, args: &[&str]) -> (Server, String, Socket) {
     (server, id, socket)
 }
 
-/// The line that tells how the stop went.
+/// The log line that reports how the stop went.
 fn stopped_line(log: &[String]) -> &str {
     let line = log.iter().find(|line| line.contains("finished=") && line.contains("duration_ms="));
     line.unwrap_or_else(|| panic!("no line tells how the stop went: {log:#?}"))
@@ -156,7 +156,10 @@ async fn a_server_that_was_started_to_outlive_its_terminal_does() {
     let id = server.client.submit(&json!({ "kind": "echo" })).await;
     server.client.job_in(&id, "completed").await;
     let log = server.stop().await;
-    assert_eq!(log.iter().filter(|line| line.contains("stopping: no new claims")).count(), 1);
+    assert_eq!(
+        log.iter().filter(|line| line.contains("stopping, no new jobs are claimed")).count(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -180,7 +183,7 @@ async fn a_draining_server_is_not_ready_and_takes_no_new_connections() {
     let dir = Dir::new();
     let (mut server, _, mut socket) = with_running(&dir, &["--grace", "10m"]).await;
     assert_eq!(server.client.get("/readyz").await["status"], "ready");
-    // A request whose head is not complete when the stop begins: the answer tells the present.
+    // A request whose head is not complete when the stop begins: the answer shows the current state.
     let mut probe = TcpStream::connect(server.address).await.unwrap();
     probe.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
     for _ in 0..20 {
@@ -242,7 +245,7 @@ async fn read_answer(stream: &mut TcpStream) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// A door that a handler waits at, as code does that knows nothing of cancellation.
+/// A gate that blocks a handler, like code that ignores cancellation.
 #[derive(Clone, Default)]
 struct Door(Arc<(Mutex<bool>, Condvar)>);
 

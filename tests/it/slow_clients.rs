@@ -23,7 +23,7 @@ program = "sh"
 args = ["-c", "for n in $(seq 200); do printf '%5000s\n' $n; done; sleep 300"]
 "#;
 
-/// A connection whose kernel keeps little of what nobody reads.
+/// A connection with a small receive buffer in the kernel.
 async fn connect(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
@@ -89,7 +89,7 @@ async fn server_with_large_answers(dir: &Dir, settings: &str) -> (Server, Vec<(S
     (server, requests)
 }
 
-/// Asks for the same again and again, reads nothing, and comes back when the server has closed.
+/// Sends the same request again and again, reads nothing, and reconnects when the server has closed.
 async fn ask_until_closed(address: SocketAddr, request: &[u8]) {
     let mut stream = connect(address).await;
     while stream.write_all(request).await.is_ok() {}

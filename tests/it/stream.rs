@@ -37,7 +37,7 @@ async fn a_filter_lets_through_what_it_says_and_nothing_else() {
         last = server.client.submit(&job).await;
     }
     let is_last = |event: &Event| event.is_of(&last) && event.kind == "job.completed";
-    // The filtered stream tells how far it is even when nothing passes, so both can be compared.
+    // The filtered stream sends its position even when no event passes, so both can be compared.
     let some = some.events_until(is_last).await;
     all.events_until(is_last).await;
     let log = server.client.log().await;

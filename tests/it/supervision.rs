@@ -1,7 +1,7 @@
 //! Every thread and loop of the server is killed once, each in a server of its own. One that is gone must end
 //! the server in order and with a reason; what serves one request, attempt or bulk run takes only that along.
 
-use cortado::supervise::Part;
+use cortado::internal::supervise::Part;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -82,8 +82,8 @@ async fn kill_and_start_again(part: Part) {
     let has = |text: &str| log.iter().any(|line| line.contains(text));
     assert_eq!(code, Some(2), "{order}: {log:#?}");
     assert!(has(&format!("the {part} failed: it panicked: killed on order")), "{order}: {log:#?}");
-    assert!(has("stopping: no new claims"), "{order} ends in order: {log:#?}");
-    assert!(has("stopped, not cleanly"), "{order} ends in order: {log:#?}");
+    assert!(has("stopping, no new jobs are claimed"), "{order} ends in order: {log:#?}");
+    assert!(has("stopped, but not cleanly"), "{order} ends in order: {log:#?}");
     let last = log.last().unwrap();
     assert!(last.starts_with(&format!("cortado: the {part} failed")), "{order}: {last}");
 

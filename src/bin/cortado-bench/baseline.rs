@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use super::figures::{Latencies, rate};
 
-/// About what one job of the runs takes: a payload of 100 bytes, an id, a few fields.
+/// About the size of one job of the runs: a payload of 100 bytes, an id, a few fields.
 pub const JOB_BYTES: usize = 150;
 
-/// Appends `jobs` times [`JOB_BYTES`] in groups, each synced. Answers with jobs a second and the times
+/// Appends `jobs` times [`JOB_BYTES`] in groups, and syncs each. Returns jobs per second and the durations
 /// of the syncs.
 pub fn append(dir: &Path, jobs: usize, group: usize) -> std::io::Result<(f64, Latencies)> {
     let path = dir.join("baseline");

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cortado::engine::{Context, Engine, EngineConfig, KindInfo, QueueConfig, Registry};
+use cortado::internal::engine::{Context, Engine, EngineConfig, KindInfo, QueueConfig, Registry};
+use cortado::internal::shutdown::{Shutdown, StopBounds};
+use cortado::internal::store::Limits;
 use cortado::job::{Kind, QueueName};
-use cortado::shutdown::{Shutdown, StopBounds};
-use cortado::store::Limits;
 use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 
@@ -29,7 +29,7 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn engine(store: Arc<dyn cortado::store::Store>, registry: Registry) -> Engine {
+fn engine(store: Arc<dyn cortado::internal::store::Store>, registry: Registry) -> Engine {
     let config = EngineConfig {
         default_queue: QueueConfig { concurrency: 2_048, weight: 1, rate_limit: None },
         ..EngineConfig::default()
@@ -60,7 +60,7 @@ async fn drain(setup: &Setup, pass: usize) -> anyhow::Result<f64> {
     let mut live = engine.live();
     let begun = Instant::now();
     engine.resume(QueueName::default()).await?;
-    // A completed event is committed: the settle it tells of is on the disk.
+    // A completed event is published after its commit, so its settle is on disk.
     let mut completed = 0;
     while completed < setup.jobs {
         match live.recv().await {
@@ -89,8 +89,8 @@ async fn latency(setup: &Setup) -> anyhow::Result<Latencies> {
     let (started, mut starts) = mpsc::unbounded_channel();
     let mut registry = Registry::default();
     registry.add(info("mark")?, move |_: Context, _: IgnoredAny| {
-        let told = started.send(Instant::now()).map_err(|error| error.to_string());
-        std::future::ready(told)
+        let sent = started.send(Instant::now()).map_err(|error| error.to_string());
+        std::future::ready(sent)
     });
     let engine = engine(store, registry);
     let labels = store::labels("mark")?;

@@ -1,7 +1,7 @@
-//! Ten thousand subscribers: what they cost and how soon they are told, each figure beside that of a plain
-//! loop that writes prebuilt frames to as many sockets.
+//! Ten thousand subscribers: what they cost and how soon events reach them, each figure compared with a plain loop
+//! that writes prebuilt frames to as many sockets.
 
-pub mod crowd;
+pub mod clients;
 pub mod raw;
 
 mod deliveries;
@@ -15,7 +15,7 @@ mod wire;
 
 use std::time::Duration;
 
-use peers::{Crowd, Raw, subscribers};
+use peers::{Clients, Raw, subscribers};
 use submit::Submitter;
 
 use super::Setup;
@@ -23,7 +23,7 @@ use super::figures::{Table, mib};
 
 /// How long the runs last and how large they are.
 pub struct Plan {
-    /// Subscribers.
+    /// The number of subscribers.
     pub sockets: usize,
     /// Of one run.
     pub seconds: f64,
@@ -47,28 +47,28 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     returning::measure(setup, &plan, table).await
 }
 
-/// From the commit to a subscriber's hand, with nothing else to do, on a real disk.
+/// The time from a commit to its arrival at an otherwise idle subscriber, on a real disk.
 async fn idle(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
     let server = subscribers(&setup.dir.join("idle"), &[]).await?;
-    let mut crowd = Crowd::start().await?;
-    crowd.open(&server.address, "/api/v1/ws", 1).await?;
+    let mut clients = Clients::start().await?;
+    clients.open(&server.address, "/api/v1/ws", 1).await?;
     let mut submitter = Submitter::connect(&server.address).await?;
-    crowd.order("count", &[]).await?;
+    clients.command("count", &[]).await?;
     let mut acks = submitter.singles(plan.singles * 10, Duration::from_millis(5)).await?;
-    let told = crowd.order("watch", &[("seconds", 0.2.into())]).await?;
+    let reply = clients.command("watch", &[("seconds", 0.2.into())]).await?;
     table.row(
         "one job on an idle server: submission → event in hand",
-        format!("p50 {:.2} ms, p99 {:.2} ms", told.ms("p50_us"), told.ms("p99_us")),
+        format!("p50 {:.2} ms, p99 {:.2} ms", reply.ms("p50_us"), reply.ms("p99_us")),
     );
     table.row("· submission → its answer, the sync included", acks.words());
     table.row(
         "· commit → event in hand, p50, as the difference (target 1 ms)",
-        format!("{:.2} ms", told.ms("p50_us") - acks.at(0.5)),
+        format!("{:.2} ms", reply.ms("p50_us") - acks.at(0.5)),
     );
     server.stop().await
 }
 
-/// Bytes of memory that a server takes for its subscribers, in words: what each of them costs.
+/// The memory that a server takes for its subscribers, as text: the cost of each of them.
 fn each(bytes: u64, sockets: usize) -> String {
     let kib = bytes as f64 / 1_024.0 / sockets as f64;
     format!("{kib:.2} KiB each ({} in all)", mib(bytes))

@@ -13,14 +13,14 @@ impl Table {
         Table { title, rows: Vec::new() }
     }
 
-    /// Adds a row; also told on standard error at once, because some take a minute.
+    /// Adds a row, and prints it to standard error at once, because some rows take a minute to measure.
     pub fn row(&mut self, name: impl Into<String>, figure: impl Into<String>) {
         let (name, figure) = (name.into(), figure.into());
         eprintln!("  {name}: {figure}");
         self.rows.push((name, figure));
     }
 
-    /// Prints it as a Markdown table.
+    /// Prints the table as Markdown.
     pub fn print(&self) {
         println!("\n| {} | figure |\n|---|---|", self.title);
         for (name, figure) in &self.rows {
@@ -29,13 +29,13 @@ impl Table {
     }
 }
 
-/// The middle one of some figures.
+/// The median of some figures.
 pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Latencies of one run.
+/// The latencies of one run.
 #[derive(Default)]
 pub struct Latencies(Vec<Duration>);
 
@@ -48,14 +48,14 @@ impl Latencies {
         self.0.append(&mut other.0);
     }
 
-    /// The latency that `share` of all stay below, in milliseconds.
+    /// The latency below which `share` of all stay, in milliseconds.
     pub fn at(&mut self, share: f64) -> f64 {
         self.0.sort_unstable();
         let place = ((self.0.len() as f64 * share) as usize).min(self.0.len().saturating_sub(1));
         self.0.get(place).map_or(f64::NAN, |one| one.as_secs_f64() * 1e3)
     }
 
-    /// Median and 99th percentile, in words.
+    /// The median and the 99th percentile, as text.
     pub fn words(&mut self) -> String {
         if self.0.is_empty() {
             return "none came in that time".into();
@@ -64,12 +64,12 @@ impl Latencies {
     }
 }
 
-/// Things a second.
+/// How many happened per second.
 pub fn rate(count: usize, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
 }
 
-/// A rate in words: `123,000/s`.
+/// A rate as text: `123,000/s`.
 pub fn per_second(rate: f64) -> String {
     let rounded = if rate >= 1_000.0 { (rate / 100.0).round() * 100.0 } else { rate.round() };
     let digits = format!("{rounded:.0}");
@@ -83,7 +83,7 @@ pub fn per_second(rate: f64) -> String {
     text + "/s"
 }
 
-/// Resident memory of a process now, in bytes.
+/// The resident memory of a process, in bytes.
 pub fn rss(pid: u32) -> u64 {
     status(pid, "VmRSS:")
 }
@@ -117,7 +117,7 @@ pub fn disk(dir: &std::path::Path) -> u64 {
         .sum()
 }
 
-/// Cores and processor, for the reader of the figures.
+/// The number of cores and the model of the processor, printed with the figures.
 pub fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find(|line| line.starts_with("model name"));
@@ -126,7 +126,7 @@ pub fn machine() -> String {
     format!("{cores} cores, {model}")
 }
 
-/// The value that `share` of all stay below; of sorted values. Zero when there are none.
+/// The value below which `share` of the sorted values stay; zero when there are none.
 pub fn at(sorted: &[u32], share: f64) -> u32 {
     let place = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
     sorted.get(place).copied().unwrap_or_default()

@@ -60,7 +60,7 @@ fn job(tag: &str, delay_ms: u64) -> String {
     )
 }
 
-/// Sends the same request `each` times on every connection. Answers with jobs a second and the answers'
+/// Sends the same request `each` times on every connection. Returns jobs per second and the response
 /// times.
 async fn load(
     server: &Server,
@@ -97,7 +97,7 @@ async fn load(
     Ok((rate(connections * each * jobs, begun.elapsed()), acks))
 }
 
-/// A hundred thousand jobs that sleep two seconds, all at once, while a page is asked for.
+/// A hundred thousand jobs that sleep two seconds, all at once, while a page is requested again and again.
 async fn sleepers(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let server = Server::start(&setup.dir.join("sleepers"), setup.jobs).await?;
     let one = format!("{{\"kind\":\"sleep\",\"payload\":{{\"ms\":{SLEEP_MS}}}}}");
@@ -213,7 +213,7 @@ pub async fn pages(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     server.stop().await
 }
 
-/// The jobs in a state, of an answer of `/api/v1/stats`.
+/// The number of jobs in a state, from a response of `/api/v1/stats`.
 pub fn state(stats: &str, name: &str) -> anyhow::Result<u64> {
     let stats: serde_json::Value = serde_json::from_str(stats)?;
     Ok(stats["states"][name].as_u64().unwrap_or(0))
@@ -236,7 +236,7 @@ pub struct Server {
     child: Child,
     pub pid: u32,
     pub address: String,
-    /// Kept open, as a terminal would be.
+    /// Kept open, so that the server can write to it as to a terminal.
     _output: Lines<BufReader<ChildStdout>>,
 }
 
@@ -246,7 +246,7 @@ impl Server {
         Server::start_with(dir, &["--concurrency", &concurrency.to_string()]).await
     }
 
-    /// The same with arguments of `cortado serve`.
+    /// Starts it with further arguments of `cortado serve`.
     pub async fn start_with(dir: &Path, args: &[&str]) -> anyhow::Result<Server> {
         let binary = std::env::current_exe()?.with_file_name("cortado");
         let mut child = Command::new(&binary)
@@ -270,26 +270,26 @@ impl Server {
         bail!("the server did not say where it listens")
     }
 
-    /// Asks it to stop, and waits until it is gone.
+    /// Stops the server and waits for its exit.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.ask_to_stop()?;
         self.gone().await
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub fn ask_to_stop(&self) -> anyhow::Result<()> {
         let pid = Pid::from_raw(self.pid.try_into()?);
         signal::kill(pid, Signal::SIGTERM).context("cannot stop the server")
     }
 
-    /// Waits until it is gone.
+    /// Waits for its exit.
     pub async fn gone(&mut self) -> anyhow::Result<()> {
         self.child.wait().await?;
         Ok(())
     }
 }
 
-/// A connection that asks one thing at a time: lean, because it shares the processor with the server.
+/// A connection with one request at a time. It does little, because it shares the processor with the server.
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -302,7 +302,7 @@ impl Client {
         Ok(Client { stream, buffer: Vec::with_capacity(64 * 1_024) })
     }
 
-    /// Sends a request and reads its answer's body.
+    /// Sends a request and reads the body of the response.
     pub async fn ask(&mut self, request: &[u8], status: u16) -> anyhow::Result<String> {
         self.stream.write_all(request).await?;
         self.buffer.clear();

@@ -1,5 +1,5 @@
-//! The load generator behind the figures in docs/benchmarks.md. Each mode prints a table; each store figure
-//! stands beside a baseline taken in the same run. Everything is bounded and stops by itself.
+//! The load generator behind the figures in docs/benchmarks.md. Each mode prints a table; each figure of
+//! the store has a baseline from the same run beside it. Every mode is bounded and ends by itself.
 
 mod baseline;
 mod engine;
@@ -15,7 +15,8 @@ use clap::{Parser, ValueEnum};
 
 use figures::Table;
 
-/// Thousands of small buffers a second come from one thread and go on another: glibc's takes twice the time.
+/// Thousands of small buffers per second are allocated by one thread and freed by another, which takes glibc's
+/// allocator twice the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -59,21 +60,21 @@ enum Mode {
     Long,
     /// The load generator of `fanout`.
     #[value(hide = true)]
-    FanoutCrowd,
+    FanoutClients,
     /// The baseline of `fanout`.
     #[value(hide = true)]
     FanoutRaw,
 }
 
-/// What every measurement is told.
+/// The settings of every measurement.
 pub struct Setup {
-    /// The directory the runs make theirs in.
+    /// The directory in which each run makes its own.
     pub dir: PathBuf,
     /// Jobs of the large runs.
     pub jobs: usize,
     /// How often each figure is taken.
     pub passes: usize,
-    /// Subscribers of the large crowd.
+    /// The number of subscribers of the large runs.
     pub sockets: usize,
 }
 
@@ -81,9 +82,9 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     match args.mode {
         Mode::FanoutRaw => return fanout::raw::run(),
-        Mode::FanoutCrowd => {
+        Mode::FanoutClients => {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
-            return runtime.enable_all().build()?.block_on(fanout::crowd::run());
+            return runtime.enable_all().build()?.block_on(fanout::clients::run());
         }
         Mode::All
         | Mode::Store

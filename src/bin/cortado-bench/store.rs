@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cortado::clock::{Clock, SystemClock};
+use cortado::internal::clock::{Clock, SystemClock};
+use cortado::internal::store::data_dir;
+use cortado::internal::store::log_store::LogStore;
+use cortado::internal::store::{Claim, Keep, Limits, Retention, Settlement, Store};
 use cortado::job::{
     Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start, Verdict, WorkerName,
 };
-use cortado::store::data_dir;
-use cortado::store::log_store::LogStore;
-use cortado::store::{Claim, Keep, Limits, Retention, Settlement, Store};
 
 use super::figures::{Latencies, Table, disk, median, mib, per_second, rate, rss};
 use super::{Setup, baseline};
@@ -82,7 +82,7 @@ async fn enqueue_batches(
     jobs: usize,
     callers: usize,
 ) -> anyhow::Result<f64> {
-    // Made before the clock starts: the figure is the store's, not the generator's.
+    // The jobs are made before the clock starts, so that only the store is measured.
     let mut ready: Vec<Vec<NewJob>> = (0..jobs / BATCH).map(|_| batch(labels, BATCH)).collect();
     let begun = Instant::now();
     let mut tasks = Vec::new();
@@ -104,7 +104,7 @@ async fn enqueue_batches(
     Ok(rate(jobs, begun.elapsed()))
 }
 
-/// Many callers with one job each.
+/// Enqueues with many callers that have one job each.
 async fn callers(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> anyhow::Result<()> {
     let each = setup.jobs * 2 / CALLERS;
     let (mut rates, mut p99s, mut syncs, mut words) =
@@ -149,7 +149,7 @@ async fn callers(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> anyh
     Ok(())
 }
 
-/// Enqueue, claim and complete with little and with much waiting: the cost of a job must not grow.
+/// Enqueues, claims and completes with a short and a long backlog: the cost of a job must not grow.
 async fn life_cycles(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> anyhow::Result<()> {
     let me = std::process::id();
     let (small, large) = (setup.jobs / 10, setup.jobs * 10);
@@ -199,7 +199,7 @@ async fn life_cycles(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> 
     Ok(())
 }
 
-/// Passes `jobs` jobs through the store: batches in, claims and settles of as many beside them.
+/// Passes `jobs` jobs through the store: it enqueues batches while as many jobs are claimed and settled.
 async fn cycle(store: &Arc<LogStore>, labels: &Arc<Labels>, jobs: usize) -> anyhow::Result<f64> {
     let begun = Instant::now();
     let filling = enqueue_batches(store, labels, jobs, 1);
@@ -248,7 +248,7 @@ async fn settle_down(store: &Arc<LogStore>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ten million jobs pass through, finished ones pruned: memory and disk must stay where they are.
+/// Passes ten million jobs through the store and prunes the finished ones: memory and disk use must not grow.
 pub async fn long(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let labels = labels("noop")?;
     let keep = Keep { age: Duration::from_secs(3_600), count: 100_000 };

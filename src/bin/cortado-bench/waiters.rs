@@ -1,5 +1,5 @@
 //! A thousand requests that wait for the ends of their jobs: what each costs the server, and how soon all
-//! are answered.
+//! get their answers.
 
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     server.stop().await
 }
 
-/// A submission that waits.
+/// A submission that waits for the end of its job.
 fn waiting(address: &str) -> Vec<u8> {
     let request = String::from_utf8_lossy(&post(address, JOB)).into_owned();
     request.replacen("/api/v1/jobs ", "/api/v1/jobs?wait=60s ", 1).into_bytes()

@@ -98,7 +98,7 @@ fn a_job_shows_payload_and_result_as_they_were_written() {
         let status = Status { state, attempt: 1, ..job.status };
         job.apply(&event(seq, state, 1, change), status, LogCaps::default());
     }
-    let text = job_json(&job);
+    let text = to_json(&JobView::of(&job));
     assert!(text.contains(r#""payload":{"z": 1.0,"a":12345678901234567890}"#), "{text}");
     assert!(text.contains(r#""result":{"big": 1e400}"#), "{text}");
     assert!(text.contains(r#""finished_at":"1970-01-01T00:00:03.000Z""#), "{text}");

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::encode::{Displayed, millis, to_json};
+use super::encode::{Displayed, millis};
 use super::event::{ChangeView, FailureView, LineView, ProgressView};
 use crate::engine::WaitReason;
 use crate::job::{
@@ -149,11 +149,6 @@ impl<'a> JobView<'a> {
     pub fn at(self, cursor: Cursor) -> Self {
         JobView { cursor: Some(Displayed(cursor)), ..self }
     }
-}
-
-/// Writes one job without its log; see [`JobView`].
-pub fn job_json(job: &Job) -> String {
-    to_json(&JobView::of(job))
 }
 
 /// The text as it was received, without a copy.

@@ -10,8 +10,8 @@ mod template;
 
 pub(crate) use encode::millis;
 pub use encode::{Displayed, to_json};
-pub use event::{EventView, FailureView, LineView, ProgressView, event_json};
-pub use job::{JobRow, JobView, LogView, NumberedLineView, StatusView, job_json, outcome_word};
+pub use event::{EventView, event_json};
+pub use job::{JobRow, JobView, LogView, NumberedLineView, StatusView};
 pub(crate) use series::PointView;
 pub(crate) use stats::{QueueStatsView, StatsView, queue_views, stats_message, stats_view};
 pub use template::JobTemplate;

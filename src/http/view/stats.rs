@@ -71,10 +71,10 @@ pub(crate) fn stats_view<'a>(stats: &'a Stats, config: &EngineConfig) -> StatsVi
 /// Writes a `stats` message. It has the fields of `GET /api/v1/stats` without `store`; the rates `per_second`;
 /// `wait_ms` and `run_ms` as `{"p50","p95","p99"}` over the last seconds, null when there is nothing to measure; and
 /// `second`, the last whole second. Queues also have `per_second` and `second`.
-pub(crate) fn stats_message(pulse: &LiveStats, config: &EngineConfig) -> String {
-    let mut stats = stats_view(&pulse.stats, config);
-    for (queue, name) in stats.queues.iter_mut().zip(pulse.stats.queues.keys()) {
-        let recent = pulse.queues.get(name);
+pub(crate) fn stats_message(live: &LiveStats, config: &EngineConfig) -> String {
+    let mut stats = stats_view(&live.stats, config);
+    for (queue, name) in stats.queues.iter_mut().zip(live.stats.queues.keys()) {
+        let recent = live.queues.get(name);
         queue.per_second = Some(recent.map(|(rates, _)| RatesView::of(*rates)).unwrap_or_default());
         let second = recent.map(|(_, second)| SecondView::of(second));
         queue.second = Some(second.unwrap_or_default());
@@ -82,10 +82,10 @@ pub(crate) fn stats_message(pulse: &LiveStats, config: &EngineConfig) -> String 
     to_json(&StatsMessage {
         r#type: "stats",
         stats,
-        per_second: RatesView::of(pulse.rates),
-        wait_ms: pulse.wait.map(LatencyView::of),
-        run_ms: pulse.run.map(LatencyView::of),
-        second: PointView::of(&pulse.second),
+        per_second: RatesView::of(live.rates),
+        wait_ms: live.wait.map(LatencyView::of),
+        run_ms: live.run.map(LatencyView::of),
+        second: PointView::of(&live.second),
     })
 }
 

@@ -1,12 +1,12 @@
-//! What the end of an attempt makes of a job: the status by the state machine, and the change that the
-//! log shows for it. Every store asks here.
+//! The effect of the end of an attempt on its job: the new status by the state machine, and the change that the
+//! event log records. Every store uses these functions.
 
 use crate::job::{
     Change, Failure, FailureClass, Interruption, Refused, State, Status, Step, Time, Verdict,
 };
 
 impl Interruption {
-    /// The message of the failure that discards a job whose last attempt was lost.
+    /// The message of the failure with which a job is discarded when its last attempt was lost.
     pub fn lost_message(self) -> &'static str {
         match self {
             Interruption::Crash => "the server's process died during the last attempt",
@@ -18,10 +18,10 @@ impl Interruption {
 }
 
 impl Status {
-    /// The end of an attempt as its worker tells it, at `now`.
+    /// The status and change after a worker reported the end of an attempt at `now`.
     ///
     /// # Errors
-    /// [`Refused`] when the job does not run.
+    /// [`Refused`] when the job is not running.
     pub fn settled(self, verdict: Verdict, now: Time) -> Result<(Status, Change), Refused> {
         let step = match &verdict {
             Verdict::Completed { .. } => Step::Complete,
@@ -36,7 +36,7 @@ impl Status {
             Verdict::Completed { result } => Change::Completed { result },
             Verdict::Discarded { failure } => Change::Discarded { failure },
             Verdict::Cancelled => Change::Cancelled,
-            // Somebody asked for the end meanwhile, so there is no next attempt.
+            // A cancellation was requested in the meantime, so there is no next attempt.
             Verdict::Failed { .. } | Verdict::Snoozed { .. } | Verdict::Interrupted { .. }
                 if status.state == State::Cancelled =>
             {
@@ -52,10 +52,10 @@ impl Status {
         Ok((status, change))
     }
 
-    /// The end of an attempt that nobody will tell of any more.
+    /// The status and change after an attempt was lost, so that no worker reports its end.
     ///
     /// # Errors
-    /// [`Refused`] when the job does not run.
+    /// [`Refused`] when the job is not running.
     pub fn rescued(self, why: Interruption) -> Result<(Status, Change), Refused> {
         let status = self.step(Step::Rescue)?;
         let change = match status.state {

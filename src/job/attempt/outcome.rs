@@ -1,4 +1,4 @@
-//! How an attempt ends: what a handler says, and what the store is told.
+//! The end of an attempt: the outcome that a handler returns, and the verdict that the store records.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,48 +8,48 @@ use serde::{Deserialize, Serialize};
 use crate::job::Json;
 use crate::job::shorten::truncated;
 
-/// What a handler returns.
+/// The outcome that a handler returns.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The work is done; the value is kept with the job.
+    /// The attempt succeeded; the value is stored as the result of the job.
     Done(Json),
-    /// The attempt failed; try again, after `after` when given, else after the job's backoff.
+    /// The attempt failed. The next one starts after `after`, or after the job's backoff when that is `None`.
     Retry {
-        /// What went wrong.
+        /// The error message.
         error: String,
-        /// When the handler knows a better time than the backoff (a `Retry-After`, say).
+        /// A delay that replaces the backoff, for example from a `Retry-After` header.
         after: Option<Duration>,
     },
-    /// Not now: call again after `delay`; the attempt is not charged.
+    /// The handler cannot do the work now and asks to be called again after `delay`. The attempt is not charged.
     Snooze {
-        /// How long to wait.
+        /// The delay until the next call.
         delay: Duration,
     },
-    /// No attempt can succeed: keep the job as a dead letter.
+    /// No attempt can succeed; the job becomes a dead letter.
     Discard {
-        /// What went wrong.
+        /// The error message.
         error: String,
     },
-    /// The handler saw the wish to cancel and stopped.
+    /// The handler noticed the cancellation request and stopped.
     Cancel,
 }
 
-/// Why an attempt failed, in a few classes that people and pages tell apart.
+/// The class of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {
     /// The handler returned an error.
     Error,
-    /// The attempt ran past the job's timeout.
+    /// The attempt exceeded the timeout of the job.
     Timeout,
     /// The handler panicked.
     Panic,
-    /// The lease ran out, or the process died, on the last attempt.
+    /// The lease expired or the process died during the last attempt.
     Lost,
 }
 
 impl FailureClass {
-    /// The public word.
+    /// Returns the public name.
     pub fn as_str(self) -> &'static str {
         match self {
             FailureClass::Error => "error",
@@ -60,20 +60,20 @@ impl FailureClass {
     }
 }
 
-/// A failed attempt's error.
+/// The error of a failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The class.
+    /// The class of the failure.
     pub class: FailureClass,
     /// The message, at most [`Failure::MAX_MESSAGE`] bytes.
     pub message: Box<str>,
 }
 
 impl Failure {
-    /// A longer message is cut here, in bytes.
+    /// The maximum length of a message in bytes; a longer one is cut.
     pub const MAX_MESSAGE: usize = 4_096;
 
-    /// Takes a message, cut at a character where it is too long.
+    /// Builds a failure. A message that is too long is cut at a character boundary.
     pub fn new(class: FailureClass, message: &str) -> Self {
         Failure { class, message: truncated(message, Self::MAX_MESSAGE).into() }
     }
@@ -85,22 +85,22 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What cut an attempt off.
+/// Why an attempt was interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interruption {
-    /// The server stopped in order.
+    /// The server was stopped in an orderly way.
     Stop,
     /// The server's process died.
     Crash,
     /// The worker did not extend its lease in time.
     LeaseExpired,
-    /// The disk failed before the worker was told of its claim; nothing ran.
+    /// The disk failed before the worker received the claim, so nothing ran.
     Unclaimed,
 }
 
 impl Interruption {
-    /// The public word.
+    /// Returns the public name.
     pub fn as_str(self) -> &'static str {
         match self {
             Interruption::Stop => "stop",
@@ -111,36 +111,36 @@ impl Interruption {
     }
 }
 
-/// What the store is told about the end of an attempt. Delays are relative: the store owns the clock.
+/// The end of an attempt as it is reported to the store. Delays are relative, because the store owns the clock.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// The attempt succeeded.
     Completed {
-        /// The handler's value.
+        /// The result that the handler returned.
         result: Json,
     },
-    /// The attempt failed; when attempts are left the job waits for `retry_in`.
+    /// The attempt failed. If attempts are left, the next one may start after `retry_in`.
     Failed {
-        /// What went wrong.
+        /// The failure.
         failure: Failure,
-        /// The wait before the next attempt.
+        /// The delay before the next attempt.
         retry_in: Duration,
     },
-    /// Call again after `delay`, uncharged.
+    /// The handler asked to be called again after `delay`. The attempt is not charged.
     Snoozed {
-        /// The wait.
+        /// The delay.
         delay: Duration,
     },
     /// No attempt can succeed.
     Discarded {
-        /// What went wrong.
+        /// The failure.
         failure: Failure,
     },
-    /// The attempt ended because the job is to be cancelled.
+    /// The attempt ended because the job is being cancelled.
     Cancelled,
-    /// The attempt was cut off and is not charged.
+    /// The attempt was interrupted and is not charged.
     Interrupted {
-        /// By what.
+        /// The reason.
         why: Interruption,
     },
 }

@@ -1,24 +1,24 @@
-//! When to try again: exponential backoff with full jitter and a cap.
+//! The retry policy: exponential backoff with full jitter and a cap.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How often a job is tried and how long it waits in between.
+/// How many attempts a job may take, and the delays between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryPolicy {
-    /// Attempts in all, the first one included; at least 1.
+    /// The total number of attempts, including the first; at least 1.
     pub max_attempts: u16,
-    /// The waits between them.
+    /// The backoff between attempts.
     pub backoff: Backoff,
 }
 
-/// The wait before retry *n* is a random time below `min(cap, base × 2^(n-1))`.
+/// A backoff: the delay before retry *n* is a random duration below `min(cap, base × 2^(n-1))`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
-    /// The bound of the first wait, in milliseconds.
+    /// The upper bound of the first delay, in milliseconds.
     pub base_ms: u64,
-    /// The bound of every wait, in milliseconds.
+    /// The upper bound of every delay, in milliseconds.
     pub cap_ms: u64,
 }
 
@@ -29,8 +29,8 @@ impl Default for RetryPolicy {
 }
 
 impl Backoff {
-    /// The wait after failed attempt number `attempt` (1 is the first). `chance` in `0.0..1.0` picks the
-    /// place below the bound: full jitter, so that jobs that failed together do not come back together.
+    /// The delay after failed attempt number `attempt`, counted from 1. `chance` in `0.0..1.0` chooses the delay below
+    /// the bound. This full jitter keeps jobs that failed together from being retried together.
     pub fn delay(self, attempt: u16, chance: f64) -> Duration {
         let doublings = u32::from(attempt.saturating_sub(1)).min(63);
         let bound = self.base_ms.saturating_mul(1 << doublings).min(self.cap_ms);

@@ -1,20 +1,21 @@
-//! A place in the event log: `epoch:seq`. Opaque to clients; the same for every door of the stream.
+//! Cursors: positions in the event log, written `epoch:seq`. They are opaque to clients and the same for every
+//! transport.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Names one life of a store. A restored store gets a new one, so old cursors cannot be misread.
+/// The epoch of a store. A restored store gets a new one, so that old cursors cannot be misread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u32);
 
-/// A place in the event log: everything up to and including `seq` has been seen.
+/// A position in the event log: everything up to and including `seq` has been seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cursor {
-    /// Which life of the store `seq` counts in.
+    /// The epoch that `seq` belongs to.
     pub epoch: Epoch,
-    /// The last sequence number seen; 0 before the first event.
+    /// The last sequence number seen, or 0 before the first event.
     pub seq: u64,
 }
 

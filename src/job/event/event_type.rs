@@ -1,10 +1,9 @@
-//! The public names of events, and patterns of them.
-//! Names are promises: they are never changed, only added.
+//! The public names of event types, and patterns of them. Names are promises: they can be added, but never change.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// An event's public name, in the past tense.
+/// The type of an event, with a public name in the past tense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)] // each is the name of the `Change`, `QueueChange` or `ScheduleChange` beside it
 pub enum EventType {
@@ -38,7 +37,7 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// Every type.
+    /// All types.
     pub const ALL: [EventType; 27] = [
         EventType::JobEnqueued,
         EventType::JobAvailable,
@@ -69,7 +68,7 @@ impl EventType {
         EventType::ScheduleSkipped,
     ];
 
-    /// The public name.
+    /// Returns the public name.
     pub fn as_str(self) -> &'static str {
         match self {
             EventType::JobEnqueued => "job.enqueued",
@@ -121,11 +120,11 @@ impl FromStr for EventType {
 }
 
 impl EventType {
-    /// The types that a pattern names: a type, or a glob such as `job.*`, in which `*` stands for any
-    /// text. Never empty.
+    /// The types that match a pattern, which is a type or a glob such as `job.*`, in which `*` matches any text.
+    /// The list is never empty.
     ///
     /// # Errors
-    /// When no type is of that name.
+    /// When no type matches.
     pub fn matching(pattern: &str) -> Result<Vec<EventType>, crate::job::Invalid> {
         if !pattern.contains('*') {
             return pattern.parse().map(|kind| vec![kind]);
@@ -141,8 +140,8 @@ impl EventType {
     }
 }
 
-/// Whether a text is of a pattern in which `*` stands for any text. Takes each part at its first place, so
-/// that no pattern takes long.
+/// Whether a text matches a pattern in which `*` matches any text. Each part is matched at its first occurrence, so no
+/// pattern takes long.
 fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };

@@ -1,32 +1,32 @@
-//! Which events somebody wants to see.
+//! Filters on events.
 
 use crate::job::{Change, Event, EventType, Fact, JobId, Kind, Labels, QueueName, Tag};
 
-/// A filter on events. An empty list lets everything through; lists of one field mean "any of",
-/// fields together mean "and".
+/// A filter on events. An empty list matches everything; the values of one field are alternatives, and all fields
+/// must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
-    /// Queues.
+    /// The queues.
     pub queues: Vec<QueueName>,
-    /// Kinds.
+    /// The kinds.
     pub kinds: Vec<Kind>,
-    /// Jobs.
+    /// The ids of jobs.
     pub jobs: Vec<JobId>,
-    /// Tags.
+    /// The tags.
     pub tags: Vec<Tag>,
-    /// Event types.
+    /// The event types.
     pub types: Vec<EventType>,
 }
 
 impl Filter {
-    /// Whether the event is wanted.
+    /// Whether the event matches.
     pub fn matches(&self, event: &Event) -> bool {
         if !any_of(&self.types, &event.event_type()) {
             return false;
         }
         match &event.fact {
             Fact::Job { id, labels, change, .. } => {
-                // A move concerns the queue that the job leaves, too.
+                // A move also concerns the queue that the job leaves.
                 let left = matches!(change, Change::Moved { from } if self.queues.contains(from));
                 any_of(&self.jobs, id)
                     && (left || any_of(&self.queues, &labels.queue))

@@ -1,4 +1,4 @@
-//! Committed facts. The event log is the truth: a job's record is the fold of its events.
+//! Events: committed facts. The event log is the source of truth, and the record of a job is the fold of its events.
 
 pub mod cursor;
 pub mod event_type;
@@ -13,194 +13,194 @@ use crate::job::{
     ScheduleName, Spec, State, Time, WorkerName,
 };
 
-/// A committed fact with its place in the log.
+/// A committed fact with its position in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its number: dense and increasing within one epoch, from 1.
+    /// The sequence number, which counts from 1 without gaps within one epoch.
     pub seq: u64,
-    /// When it was committed, by the store's clock.
+    /// The time of the commit, by the store's clock.
     pub at: Time,
     /// What happened.
     pub fact: Fact,
 }
 
-/// What happened, and to whom.
+/// What happened, and to what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// Something happened to a job.
     Job {
-        /// Which job.
+        /// The id of the job.
         id: JobId,
-        /// Its queue, kind and tags, so that a filter needs nothing else.
+        /// The queue, kind and tags of the job, so that filters need nothing else.
         labels: Arc<Labels>,
-        /// Its state afterwards.
+        /// The state after the change.
         state: State,
-        /// Its attempt count afterwards; for an attempt's events the number of that attempt.
+        /// The attempt count after the change; for the events of an attempt, the number of that attempt.
         attempt: u16,
         /// What happened.
         change: Change,
     },
     /// Something happened to a queue.
     Queue {
-        /// Which queue.
+        /// The name of the queue.
         queue: QueueName,
         /// What happened.
         change: QueueChange,
     },
     /// Something happened to a schedule.
     Schedule {
-        /// Which schedule.
+        /// The name of the schedule.
         schedule: ScheduleName,
         /// What happened.
         change: ScheduleChange,
     },
 }
 
-/// What can happen to a job.
+/// A change of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// It was accepted.
+    /// The job was accepted.
     Enqueued {
-        /// What was asked for.
+        /// What the submitter specified.
         spec: Arc<Spec>,
-        /// When it may run.
+        /// The time from which it may run.
         run_at: Time,
     },
-    /// Its time came.
+    /// The job became due.
     BecameAvailable,
-    /// A worker claimed it. The lease's token is this event's `seq`.
+    /// A worker claimed the job. The `seq` of this event is the token of the lease.
     Started {
-        /// Who.
+        /// The worker.
         worker: WorkerName,
     },
-    /// The handler told how far it is.
+    /// The handler reported progress.
     Progressed(Progress),
-    /// The handler wrote lines.
+    /// The handler wrote log lines.
     Logged(Vec<LogLine>),
     /// The attempt succeeded.
     Completed {
-        /// The handler's value.
+        /// The result that the handler returned.
         result: Json,
     },
-    /// The attempt failed; the next one waits.
+    /// The attempt failed, and another one will follow.
     RetryScheduled {
-        /// What went wrong.
+        /// The failure.
         failure: Failure,
-        /// When the next attempt may start.
+        /// The time from which the next attempt may start.
         run_at: Time,
     },
     /// The handler asked to be called again later.
     Snoozed {
-        /// When.
+        /// The time at which it is due again.
         run_at: Time,
     },
-    /// The job was given up.
+    /// The job was discarded and is a dead letter.
     Discarded {
-        /// What went wrong.
+        /// The failure.
         failure: Failure,
     },
-    /// Somebody asked for the end of a running job.
+    /// Somebody requested the cancellation of a running job.
     CancelAsked,
-    /// The job was stopped on request.
+    /// The job was cancelled.
     Cancelled,
-    /// The attempt was cut off and given back.
+    /// The attempt was interrupted and is not charged.
     Interrupted {
-        /// By what.
+        /// The reason.
         why: Interruption,
     },
-    /// The attempt was lost; the job waits for another.
+    /// The attempt was lost, and another one will follow.
     Rescued {
-        /// How it was lost.
+        /// The reason.
         why: Interruption,
     },
-    /// Somebody made it run again now.
+    /// Somebody retried the job manually.
     Retried,
-    /// Somebody removed it.
+    /// Somebody deleted it.
     Deleted,
-    /// Somebody put it into another queue, the one in the event's labels.
+    /// Somebody moved the job to another queue, the one in the labels of the event.
     Moved {
-        /// Where it was before.
+        /// The queue that it left.
         from: QueueName,
     },
-    /// Somebody gave it another priority.
+    /// Somebody changed the priority of the job.
     Reprioritised {
-        /// The new one.
+        /// The new priority.
         priority: i16,
     },
 }
 
-/// What can happen to a queue.
+/// A change of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueChange {
-    /// Nothing is claimed from it any more.
+    /// The queue was paused: no jobs are claimed from it.
     Paused,
-    /// Claims go on.
+    /// The queue was resumed.
     Resumed,
-    /// Somebody set how many of its attempts may run at once.
+    /// Somebody set the number of attempts that may run at once.
     ConcurrencySet {
-        /// How many; `None` is what the configuration says.
+        /// The number; `None` restores the configured one.
         concurrency: Option<u32>,
     },
-    /// Somebody set how often its attempts may begin.
+    /// Somebody set the rate limit.
     RateLimitSet {
-        /// How often; `None` is what the configuration says.
+        /// The rate; `None` restores the configured one.
         rate_limit: Option<RateRule>,
     },
 }
 
-/// What can happen to a schedule.
+/// A change of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleChange {
-    /// Somebody made it or changed it.
+    /// Somebody created or changed the schedule.
     Set {
-        /// When it is due next.
+        /// The time at which it is due next.
         next_at: Option<Time>,
     },
-    /// Somebody removed it.
+    /// Somebody deleted it.
     Deleted,
-    /// Somebody held it back.
+    /// Somebody paused the schedule.
     Paused,
-    /// Somebody let it go on.
+    /// Somebody resumed the schedule.
     Resumed {
-        /// When it is due next.
+        /// The time at which it is due next.
         next_at: Option<Time>,
     },
-    /// It enqueued a job.
+    /// The schedule enqueued a job.
     Fired {
-        /// For which time; `None` when somebody asked for it now.
+        /// The scheduled time that it is for; `None` when somebody requested the run.
         due: Option<Time>,
-        /// Which job.
+        /// The id of the job.
         job: JobId,
-        /// When it is due next.
+        /// The time at which it is due next.
         next_at: Option<Time>,
     },
-    /// Its time came and it enqueued nothing.
+    /// The schedule was due and enqueued no job.
     Skipped {
-        /// Which time.
+        /// The scheduled time that was skipped.
         due: Time,
-        /// Why.
+        /// The reason.
         why: Skip,
-        /// When it is due next.
+        /// The time at which it is due next.
         next_at: Option<Time>,
     },
 }
 
-/// Why a schedule let a time pass.
+/// Why a schedule skipped a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Skip {
-    /// It was later than the schedule allows.
+    /// The run would have been later than the schedule allows.
     Late,
-    /// The job of the time before was not finished.
+    /// The previous job was not finished.
     Overlap,
 }
 
 impl Skip {
-    /// The public word.
+    /// Returns the public name.
     pub fn as_str(self) -> &'static str {
         match self {
             Skip::Late => "late",
@@ -209,33 +209,33 @@ impl Skip {
     }
 }
 
-/// How far a handler is.
+/// Progress that a handler reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Units done.
+    /// The units that are done.
     pub done: u64,
-    /// Units in all, when known.
+    /// The total number of units, when it is known.
     pub total: Option<u64>,
-    /// A few words on the current step.
+    /// A short text about the current step.
     pub message: Option<Box<str>>,
 }
 
-/// A line a handler wrote.
+/// A log line of a handler.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// When, by the worker's clock.
+    /// The time, by the worker's clock.
     pub at: Time,
-    /// On what: what was said by the handler itself, or by its process.
+    /// The stream that the line was written to.
     pub stream: Stream,
-    /// The text, without its line end.
+    /// The text without its line ending.
     pub text: Box<str>,
 }
 
-/// Where a line came from.
+/// The source of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
-    /// The handler.
+    /// The log of the handler.
     Log,
     /// The standard output of the handler's process.
     Stdout,
@@ -244,7 +244,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// The public word.
+    /// Returns the public name.
     pub fn as_str(self) -> &'static str {
         match self {
             Stream::Log => "log",
@@ -255,7 +255,8 @@ impl Stream {
 }
 
 impl Change {
-    /// When the job may run after this change, committed at `at`; `None` when that does not change.
+    /// The time from which the job may run after this change, committed at `at`; `None` when the change does not
+    /// affect it.
     pub fn run_at(&self, at: Time) -> Option<Time> {
         match self {
             Change::Enqueued { run_at, .. }
@@ -315,7 +316,7 @@ impl ScheduleChange {
 }
 
 impl Event {
-    /// The event's public type.
+    /// The public type of the event.
     pub fn event_type(&self) -> EventType {
         match &self.fact {
             Fact::Job { change, .. } => change.event_type(),
@@ -331,7 +332,7 @@ impl Event {
         }
     }
 
-    /// The place just after this event, in the life that `cursor` counts in.
+    /// The position just after this event, in the epoch of `cursor`.
     pub fn cursor(&self, cursor: Cursor) -> Cursor {
         Cursor { seq: self.seq, ..cursor }
     }

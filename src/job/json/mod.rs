@@ -1,4 +1,4 @@
-//! JSON kept as the text that came in: big integers and key order stay as typed.
+//! JSON values kept as text, so that big integers and the order of keys stay as they were sent.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -23,21 +23,21 @@ pub use tree::{same, text_length};
 pub struct Json(Arc<str>);
 
 impl Json {
-    /// Checks that a text is one JSON value and keeps it as it is, trimmed.
+    /// Validates that a text is one JSON value and keeps it unchanged, except for surrounding white space.
     ///
     /// # Errors
-    /// The parser's words, with line and column.
+    /// The message of the parser, with line and column.
     pub fn parse(text: &str) -> Result<Self, String> {
         serde_json::from_str::<&RawValue>(text)
             .map(|raw| Json(raw.get().into()))
             .map_err(|error| error.to_string())
     }
 
-    /// Writes a value as JSON.
+    /// Serializes a value as JSON.
     ///
     /// # Errors
     /// When the value has no JSON form (a map with keys that are not strings), or is nested deeper than
-    /// [`JsonLimits::MAX_DEPTH`]: a deeper one would be a danger to everybody who reads it.
+    /// [`JsonLimits::MAX_DEPTH`], which could overflow the stack of its readers.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, Unwritable> {
         let limits = JsonLimits { depth: JsonLimits::MAX_DEPTH, ..JsonLimits::NONE };
         let mut out = Bounded { text: Vec::new(), scan: Scan::new(limits), refused: None };
@@ -53,9 +53,9 @@ impl Json {
         }
     }
 
-    /// What is kept instead of a value that is not: why it is not, and how its text begins.
+    /// The replacement for a value that is not kept: the reason, and the beginning of its text.
     pub fn left_out(why: TooComplex, text: &str) -> Self {
-        /// Bytes of the text that are kept.
+        /// The bytes of the text that are kept.
         const BEGINNING: usize = 1_000;
         let beginning: String = text.chars().take(BEGINNING).collect();
         let told = serde_json::json!({
@@ -64,34 +64,34 @@ impl Json {
         Json(told.to_string().into())
     }
 
-    /// `null`.
+    /// Returns `null`.
     pub fn null() -> Self {
         Json("null".into())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Reads the value into a type.
+    /// Deserializes the value.
     ///
     /// # Errors
-    /// The parser's words, shortened: which field is missing or of the wrong type. A text that is nested
-    /// deeper than [`JsonLimits::MAX_DEPTH`], as older versions stored them, can only be read into types that
-    /// do not look into it, such as a `RawValue`.
+    /// The shortened message of the parser, which names the missing or mistyped field. A text that is nested deeper than
+    /// [`JsonLimits::MAX_DEPTH`], as older versions stored them, can only be read into types that do not parse it, such
+    /// as a `RawValue`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
         let mut input = serde_json::Deserializer::from_str(&self.0);
         let limits = JsonLimits { depth: JsonLimits::MAX_DEPTH, ..JsonLimits::NONE };
         if limits.check(&self.0).is_ok() {
-            // The parser's own limit is one level lower than what is accepted.
+            // The limit of the parser itself is one level lower than ours.
             input.disable_recursion_limit();
         }
         let read = T::deserialize(&mut input).and_then(|value| input.end().map(|()| value));
         read.map_err(|error| shorten(&error.to_string(), crate::job::shorten::MAX_MESSAGE))
     }
 
-    /// The same text for a JSON serializer to copy through.
+    /// Returns the text in a form that a JSON serializer copies unchanged.
     pub fn raw(&self) -> Box<RawValue> {
         match RawValue::from_string(self.0.to_string()) {
             Ok(raw) => raw,
@@ -121,16 +121,16 @@ impl fmt::Debug for Json {
 /// Why a value cannot be written as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritable {
-    /// It has no JSON form.
+    /// The value has no JSON form.
     #[error("{0}")]
     NoForm(String),
-    /// It is nested too deep; with the text up to there.
+    /// The value is nested too deeply. The error holds the text up to there.
     #[error("{0}")]
     TooComplex(TooComplex, String),
 }
 
-/// Takes what a serializer writes and stops it where that is nested too deep: the serializer goes into an
-/// array or object only after its bracket was taken, so it cannot go deeper than this lets it.
+/// A writer that stops a serializer when its output is nested too deeply. The serializer descends into an array or
+/// object only after its bracket was written, so it never goes deeper than this writer allows.
 struct Bounded {
     text: Vec<u8>,
     scan: Scan,

@@ -1,5 +1,5 @@
-//! Fields by their names only: derived readers also take an array of values in the order of a type's fields,
-//! which nobody promised and which another field would change.
+//! Deserialization from objects only. Derived implementations also accept an array of values in the order of the
+//! fields, which is not part of the API and would change with every new field.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// What is read from an object and from nothing else.
+/// A value that is deserialized from an object and from nothing else.
 #[derive(Debug)]
 pub struct Object<T>(pub T);
 
@@ -31,10 +31,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
     }
 }
 
-/// An object inside of another that may be left out or `null`.
+/// Deserializes a nested object that may be left out or `null`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The error of the deserializer.
 pub fn optional_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,

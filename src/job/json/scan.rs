@@ -1,34 +1,34 @@
-//! How deep a JSON text is nested and how many values it has, found out before any parser looks at it: one
-//! pass over the bytes, without recursion and without memory of its own.
+//! The limits on the depth and the number of values of a JSON text. They are checked before any parser sees the text, in
+//! one pass over the bytes without recursion or allocation.
 
-/// The most that a JSON text may hold.
+/// The limits of a JSON text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonLimits {
-    /// Arrays and objects within each other.
+    /// The maximum nesting of arrays and objects.
     pub depth: usize,
-    /// Values in all: each object, array, text, number, boolean and `null` is one; a key is none.
+    /// The maximum number of values. Each object, array, string, number, boolean and `null` counts as one; keys do not.
     pub values: usize,
 }
 
 impl JsonLimits {
-    /// The deepest nesting that a configuration may allow: recursive parsers and writers are safe up to here.
+    /// The deepest nesting that a configuration may allow. Recursive parsers and serializers are safe up to here.
     pub const MAX_DEPTH: usize = 128;
-    /// No limit at all, for what is only measured.
+    /// No limits, for texts that are only measured.
     pub const NONE: JsonLimits = JsonLimits { depth: usize::MAX, values: usize::MAX };
 
-    /// Refuses a text that holds more.
+    /// Checks a text against the limits.
     ///
     /// # Errors
-    /// What there is too much of. A text that is no JSON may pass: the parser refuses it.
+    /// The limit that is exceeded. An invalid text may pass, because the parser refuses it.
     pub fn check(self, text: &str) -> Result<(), TooComplex> {
         Scan::new(self).feed(text.as_bytes())
     }
 
-    /// Refuses a request body whose payloads would be refused, before it is parsed. The fields around a
-    /// payload are allowed for, and each element of an array at the top has the limits for itself.
+    /// Checks the payloads of a request body before it is parsed. The fields around a payload are allowed for, and
+    /// the limits apply to each element of a top-level array.
     ///
     /// # Errors
-    /// What there is too much of, and in which element of the array.
+    /// The limit that is exceeded, and the index of the element.
     pub fn check_body(self, body: &[u8]) -> Result<(), (Option<usize>, TooComplex)> {
         let mut scan = Scan::new(JsonLimits {
             depth: self.depth.saturating_add(Self::AROUND_DEPTH),
@@ -38,9 +38,9 @@ impl JsonLimits {
         scan.feed(body).map_err(|error| (scan.element(), error.within(self)))
     }
 
-    /// Levels of a batch above a payload: the array and the job.
+    /// The levels of a batch above a payload: the array and the job.
     const AROUND_DEPTH: usize = 2;
-    /// Values of a job besides its payload: its fields and tags.
+    /// The values of a job besides its payload: its fields and tags.
     const AROUND_VALUES: usize = 100;
 }
 
@@ -50,27 +50,27 @@ impl Default for JsonLimits {
     }
 }
 
-/// Why a JSON text is not accepted although it may be valid.
+/// Why a JSON text is refused although it may be valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TooComplex {
-    /// It is nested too deep.
+    /// The text is nested too deeply.
     #[error(
         "arrays and objects are nested more than {limit} levels deep; at most {limit} are accepted"
     )]
     Deep {
-        /// Levels accepted.
+        /// The accepted number of levels.
         limit: usize,
     },
-    /// It has too many values.
+    /// The text has too many values.
     #[error("there are more than {limit} JSON values; at most {limit} are accepted")]
     Many {
-        /// Values accepted.
+        /// The accepted number of values.
         limit: usize,
     },
 }
 
 impl TooComplex {
-    /// The stable name of the error, the same at every interface.
+    /// The stable code of the error, which is the same at every interface.
     pub fn code(self) -> &'static str {
         match self {
             TooComplex::Deep { .. } => "json_too_deep",
@@ -78,7 +78,7 @@ impl TooComplex {
         }
     }
 
-    /// The same error in terms of other limits.
+    /// The same error with other limits.
     fn within(self, limits: JsonLimits) -> Self {
         match self {
             TooComplex::Deep { .. } => TooComplex::Deep { limit: limits.depth },
@@ -87,66 +87,66 @@ impl TooComplex {
     }
 }
 
-/// How many elements the array at the top of a text has; 0 when there is none.
+/// The number of elements of a top-level array; 0 when there is none.
 pub fn elements(text: &[u8]) -> usize {
     let mut scan = Scan::new(JsonLimits::NONE);
     scan.is_each = true;
-    // Without limits nothing is refused.
+    // A scan without limits never fails.
     let _never = scan.feed(text);
     scan.element().map_or(0, |last| last + usize::from(scan.values > 1))
 }
 
-/// What stands at the end of the bytes seen so far.
+/// The token at the end of the bytes seen so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// Structure or white space.
+    /// A bracket, a separator or white space.
     Between,
-    /// A number or a word.
+    /// A number or a literal such as `true`.
     Word,
-    /// A text, or a key.
+    /// A string, which may be a key.
     Text,
-    /// The backslash of an escape in a text.
+    /// The backslash of an escape in a string.
     Escape,
 }
 
-/// A pass over one JSON text, which may come in pieces.
+/// A scan of one JSON text, which may come in pieces.
 #[derive(Debug)]
 pub struct Scan {
     limits: JsonLimits,
     at: At,
-    /// Arrays and objects that are open.
+    /// The number of open arrays and objects.
     depth: usize,
-    /// Values that have begun.
+    /// The number of values that have begun.
     values: usize,
-    /// Whether the value at the top is an array, once it has begun.
+    /// Whether the top-level value is an array, once it has begun.
     is_array: Option<bool>,
-    /// Whether values are counted for each element of an array at the top.
+    /// Whether values are counted for each element of a top-level array.
     is_each: bool,
-    /// Commas between those elements.
+    /// The number of commas between those elements.
     commas: usize,
 }
 
 impl Scan {
-    /// A pass that ends at the first byte beyond the limits.
+    /// Starts a scan that ends at the first byte beyond the limits.
     pub fn new(limits: JsonLimits) -> Scan {
         let (at, is_each) = (At::Between, false);
         Scan { limits, at, depth: 0, values: 0, is_array: None, is_each, commas: 0 }
     }
 
-    /// Arrays and objects that are open after the bytes seen so far.
+    /// The number of arrays and objects that are open after the bytes seen so far.
     pub fn depth(&self) -> usize {
         self.depth
     }
 
-    /// Values that have begun in the bytes seen so far.
+    /// The number of values that have begun in the bytes seen so far.
     pub fn values(&self) -> usize {
         self.values
     }
 
-    /// Looks at the next piece of the text.
+    /// Scans the next piece of the text.
     ///
     /// # Errors
-    /// What there is too much of.
+    /// The limit that is exceeded.
     pub fn feed(&mut self, piece: &[u8]) -> Result<(), TooComplex> {
         for byte in piece {
             match (self.at, byte) {
@@ -173,7 +173,7 @@ impl Scan {
                 }
                 (At::Between | At::Word, b':') => {
                     self.at = At::Between;
-                    // The text before it was a key.
+                    // The string before it was a key.
                     self.values = self.values.saturating_sub(1);
                 }
                 (At::Between | At::Word, b',') => {
@@ -202,7 +202,7 @@ impl Scan {
         }
     }
 
-    /// The place of the element that was being looked at.
+    /// The index of the current element.
     fn element(&self) -> Option<usize> {
         self.is_array.filter(|is_array| *is_array).map(|_| self.commas)
     }
@@ -263,7 +263,7 @@ mod tests {
                 let too_deep = JsonLimits { depth: depth - 1, values }.check(&text);
                 prop_assert_eq!(too_deep, Err(TooComplex::Deep { limit: depth - 1 }));
             }
-            // In two pieces it is the same, wherever they are cut.
+            // The result is the same when the text comes in two pieces.
             let mut scan = Scan::new(JsonLimits { depth, values });
             let (head, tail) = text.as_bytes().split_at(cut % (text.len() + 1));
             prop_assert_eq!(scan.feed(head).and_then(|()| scan.feed(tail)), Ok(()));

@@ -1,16 +1,16 @@
-//! Whether two JSON texts say the same, in one pass over each and without recursion.
+//! Comparison of two JSON texts by their meaning, in one pass over each and without recursion.
 
 use std::borrow::Cow;
 
-/// One value of a text. Children have lower numbers than their parents, which have only their numbers.
+/// One value of a text. Children come before their parents, which refer to them by index.
 #[derive(Debug, PartialEq, Eq)]
 enum Node<'a> {
-    /// A number or a word, as it is written.
+    /// A number or a literal such as `true`, as it is written.
     Word(&'a str),
-    /// A text, without its escapes.
+    /// A decoded string.
     Text(Cow<'a, str>),
     Array(Vec<usize>),
-    /// Sorted by key.
+    /// The members, sorted by key.
     Object(Vec<(Cow<'a, str>, usize)>),
 }
 
@@ -20,8 +20,7 @@ enum Open<'a> {
     Object(Vec<(Cow<'a, str>, usize)>, Option<Cow<'a, str>>),
 }
 
-/// The values of a valid JSON text, the whole last. `None` when an object names a property twice, or when
-/// the text is no JSON.
+/// The values of a valid JSON text, the root last. `None` when an object has a duplicate key or the text is invalid.
 fn nodes(text: &str) -> Option<Vec<Node<'_>>> {
     let (mut nodes, mut open): (Vec<Node>, Vec<Open>) = (Vec::new(), Vec::new());
     let mut rest = text.trim_start();
@@ -77,8 +76,8 @@ fn nodes(text: &str) -> Option<Vec<Node<'_>>> {
     Some(nodes).filter(|nodes| open.is_empty() && !nodes.is_empty())
 }
 
-/// Whether two JSON texts say the same: white space, escapes and the order of properties aside. Numbers
-/// are the same when they are written alike; objects that name a property twice are like no other.
+/// Whether two JSON texts are equal apart from white space, escapes and the order of properties. Numbers are equal when
+/// they are written in the same way; an object with a duplicate key equals no other.
 pub fn same(a: &str, b: &str) -> bool {
     let (Some(a), Some(b)) = (nodes(a), nodes(b)) else { return false };
     if a.len() != b.len() {
@@ -110,7 +109,7 @@ fn is_end_of_word(c: char) -> bool {
     matches!(c, '{' | '[' | '}' | ']' | ',' | ':' | '"' | ' ' | '\t' | '\r' | '\n')
 }
 
-/// The text that a literal stands for.
+/// Decodes a string literal.
 fn plain(literal: &str) -> Option<Cow<'_, str>> {
     match literal.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
         Some(text) if !text.contains('\\') => Some(Cow::Borrowed(text)),
@@ -119,7 +118,7 @@ fn plain(literal: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The length in bytes of the text literal that `text` begins with, quotes included.
+/// The length in bytes of the string literal at the beginning of `text`, including its quotes.
 pub fn text_length(text: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {

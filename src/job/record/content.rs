@@ -1,17 +1,17 @@
-//! How much memory events and records take, and what is left of them for those who only ask what happened:
-//! payloads and results are most of it, and neither an event as it is told nor a row of a list shows them.
+//! The memory that events and records take, and their reduced form without large contents. Payloads and results
+//! make up most of it, and neither the events that followers get nor the rows of lists show them.
 
 use std::sync::Arc;
 
 use crate::job::{Change, Event, Fact, Job, Json, LogLine, Spec};
 
-/// Payloads and results up to this many bytes stay: leaving them out would save nothing.
+/// Payloads and results up to this many bytes are kept, because leaving them out would save nothing.
 const SMALL: usize = 1_024;
 
 impl Event {
-    /// About how many bytes it holds.
+    /// The approximate memory it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        /// For everything else.
+        /// An estimate for all other fields.
         const REST: usize = 256;
         match &self.fact {
             Fact::Job { change, .. } => REST + change.bytes(),
@@ -19,7 +19,7 @@ impl Event {
         }
     }
 
-    /// The event with `null` in the place of a payload or result of more than 1 KiB.
+    /// The event with `null` in place of a payload or result of more than 1 KiB.
     pub fn without_content(mut self) -> Event {
         if let Fact::Job { change, .. } = &mut self.fact {
             change.leave_out_content();
@@ -29,16 +29,16 @@ impl Event {
 }
 
 impl Job {
-    /// About how many bytes it holds.
+    /// The approximate memory it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        /// For everything else.
+        /// An estimate for all other fields.
         const REST: usize = 512;
         let history = self.history.iter().map(|moment| 128 + moment.change.bytes()).sum::<usize>();
         REST + self.spec.payload.as_str().len() + history + lines(&self.log)
     }
 
-    /// The record with `null` in the place of a payload or result of more than 1 KiB, and without its lines
-    /// if they have more.
+    /// The record with `null` in place of a payload or result of more than 1 KiB, and without its log lines if they
+    /// have more.
     pub fn without_content(mut self) -> Job {
         if let Some(spec) = small(&self.spec) {
             self.spec = spec;
@@ -106,7 +106,7 @@ impl Change {
     }
 }
 
-/// The same without its payload, when that is large.
+/// The spec without its payload, when the payload is large.
 fn small(spec: &Spec) -> Option<Arc<Spec>> {
     let is_large = spec.payload.as_str().len() > SMALL;
     is_large.then(|| Arc::new(Spec { payload: Json::null(), ..spec.clone() }))

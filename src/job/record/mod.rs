@@ -1,4 +1,4 @@
-//! A job's record: the fold of its events, and the views of it that people read.
+//! The record of a job, which is the fold of its events, and the views derived from it.
 
 mod content;
 mod replay;
@@ -13,54 +13,54 @@ use crate::job::{
     State, Status, Time, WorkerName,
 };
 
-/// Everything known of one job.
+/// Everything that is known about one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// Its name.
+    /// The id of the job.
     pub id: JobId,
-    /// Queue, kind and tags.
+    /// The queue, kind and tags.
     pub labels: Arc<Labels>,
-    /// What was asked for.
+    /// What the submitter specified.
     pub spec: Arc<Spec>,
-    /// When it was accepted.
+    /// The time at which the job was accepted.
     pub enqueued_at: Time,
-    /// Where it is.
+    /// The status by the state machine.
     pub status: Status,
-    /// When it may run, or could have run for the current state.
+    /// The time from which it may run, or could have run in its current state.
     pub run_at: Time,
-    /// The event that changed it last.
+    /// The number of the event that changed it last.
     pub seq: u64,
-    /// What happened to it, oldest first, without log lines and progress.
+    /// The changes of the job, oldest first, without log lines and progress.
     pub history: Vec<Moment>,
-    /// Its newest lines, within [`LogCaps`].
+    /// The newest log lines, within [`LogCaps`].
     pub log: Vec<LogLine>,
-    /// Lines that no longer fit, oldest first.
+    /// The number of older log lines that were dropped.
     pub log_dropped: u64,
-    /// How far it is.
+    /// The last reported progress.
     pub progress: Option<Progress>,
 }
 
 /// One entry of a job's history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Moment {
-    /// The event's number.
+    /// The number of the event.
     pub seq: u64,
-    /// When.
+    /// The time of the change.
     pub at: Time,
-    /// The state it led to.
+    /// The state that the change led to.
     pub state: State,
-    /// The attempt it belongs to.
+    /// The attempt that the change belongs to.
     pub attempt: u16,
-    /// What happened.
+    /// The change.
     pub change: Change,
 }
 
-/// How much of a job's log is kept.
+/// The limits of the log that is kept for a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogCaps {
-    /// Lines.
+    /// The most lines.
     pub lines: usize,
-    /// Bytes of text.
+    /// The most bytes of text.
     pub bytes: usize,
 }
 
@@ -70,11 +70,11 @@ impl Default for LogCaps {
     }
 }
 
-/// History entries kept for one job; a job that snoozes for ever loses its oldest ones.
+/// The most history entries kept for a job. A job that keeps snoozing loses its oldest ones.
 const MAX_HISTORY: usize = 500;
 
 impl Job {
-    /// The record as its first event makes it; `None` when `event` is not a job's `Enqueued`.
+    /// Builds the record from the first event of a job; `None` when `event` is not an `Enqueued` event.
     pub fn from_enqueued(event: &Event) -> Option<Job> {
         let Fact::Job { id, labels, state, change: Change::Enqueued { spec, run_at }, .. } =
             &event.fact
@@ -96,7 +96,7 @@ impl Job {
         })
     }
 
-    /// Adds one event of this job. `status` is what the state machine made of it.
+    /// Applies one event of this job. `status` is the status after it by the state machine.
     pub fn apply(&mut self, event: &Event, status: Status, caps: LogCaps) {
         let Fact::Job { labels, state, attempt, change, .. } = &event.fact else { return };
         self.seq = event.seq;
@@ -142,7 +142,7 @@ impl Job {
         });
     }
 
-    /// The handler's value, once completed.
+    /// The result of the handler, once the job has completed.
     pub fn result(&self) -> Option<&Json> {
         match self.status.state {
             State::Completed => self.history.iter().rev().find_map(|moment| match &moment.change {
@@ -158,12 +158,12 @@ impl Job {
         }
     }
 
-    /// Bytes of payload and result: to show the whole job takes as long as those are.
+    /// The bytes of payload and result; the cost of rendering the whole job grows with them.
     pub fn json_bytes(&self) -> usize {
         self.spec.payload.as_str().len() + self.result().map_or(0, |result| result.as_str().len())
     }
 
-    /// When it came to its end, if it has.
+    /// The time at which the job became final, if it has.
     pub fn finished_at(&self) -> Option<Time> {
         let last = self.history.last()?;
         self.status.state.is_final().then_some(last.at)
@@ -177,7 +177,7 @@ impl Job {
         })
     }
 
-    /// The attempts, oldest first, read off the history.
+    /// The attempts, oldest first, derived from the history.
     pub fn attempts(&self) -> Vec<AttemptView<'_>> {
         let mut attempts: Vec<AttemptView<'_>> = Vec::new();
         for moment in &self.history {
@@ -228,21 +228,21 @@ impl Job {
     }
 }
 
-/// One attempt as people read it.
+/// A view of one attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptView<'a> {
-    /// Its number, from 1. An attempt that was given back has the same number as the next one.
+    /// The number of the attempt, from 1. An attempt that was not charged has the same number as the next one.
     pub number: u16,
-    /// Who ran it.
+    /// The worker that ran it.
     pub worker: &'a WorkerName,
-    /// When it started.
+    /// The time at which it started.
     pub started_at: Time,
-    /// When and how it ended; `None` while it runs.
+    /// The time and the kind of its end; `None` while it is running.
     pub end: Option<(Time, AttemptEnd<'a>)>,
 }
 
 impl AttemptView<'_> {
-    /// How long it took, once ended.
+    /// How long it took, once it has ended.
     pub fn duration(&self) -> Option<Duration> {
         self.end.as_ref().map(|(at, _)| at.since(self.started_at))
     }
@@ -251,17 +251,17 @@ impl AttemptView<'_> {
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttemptEnd<'a> {
-    /// It succeeded.
+    /// The attempt succeeded.
     Completed,
-    /// It failed.
+    /// The attempt failed.
     Failed(&'a Failure),
-    /// It asked to be called again later.
+    /// The handler asked to be called again later.
     Snoozed,
-    /// It was cancelled.
+    /// The attempt was cancelled.
     Cancelled,
-    /// It was cut off and given back.
+    /// The attempt was interrupted and is not charged.
     Interrupted(Interruption),
-    /// It was lost and stays charged.
+    /// The attempt was lost and stays charged.
     Rescued(Interruption),
 }
 

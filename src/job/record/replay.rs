@@ -1,13 +1,13 @@
-//! From an event back to the step that made it: how a record is folded out of the log.
+//! Replay of events: each change is mapped back to the step that caused it, so that a status can be folded from the
+//! log.
 
 use crate::job::{Change, Refused, State, Status, Step};
 
 impl Status {
-    /// The status after an event that is known to have happened, or `None` for events that do not
-    /// touch the state (`Enqueued` makes a status, log lines and progress leave it).
+    /// The status after a recorded change. Log lines and progress do not change it, and `Enqueued` creates it.
     ///
     /// # Errors
-    /// [`Refused`] when the event cannot follow this status: the log is not what it should be.
+    /// [`Refused`] when the event cannot follow this status, which means that the log is inconsistent.
     pub fn after(self, change: &Change) -> Result<Status, Refused> {
         let step = match change {
             Change::Enqueued { .. } | Change::Progressed(_) | Change::Logged(_) => return Ok(self),
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
     use crate::job::{Failure, FailureClass, Interruption, Json, Time, WorkerName};
 
-    /// Every way out of `Running` that a step can take, and the change that the log shows for it.
+    /// Every step out of `Running`, with the change that the log records for it.
     #[test]
     fn a_replayed_event_leads_to_the_status_that_its_step_made() {
         let failure = Failure::new(FailureClass::Error, "no");

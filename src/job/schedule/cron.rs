@@ -1,5 +1,5 @@
-//! When something is due again and again: a cron pattern in a time zone, or a plain interval.
-//! Patterns are croner's (the fields of POSIX `crontab`, seconds in front if wanted); zones are IANA's.
+//! Recurring times: a cron pattern in a time zone, or a plain interval. The patterns are those of croner (the fields
+//! of POSIX `crontab`, with optional seconds in front); the zones are those of the IANA database.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,29 +14,29 @@ use search::{Search, empty_field};
 
 mod search;
 
-/// The shortest interval, and the longest: a year.
+/// The shortest and the longest interval.
 const INTERVALS: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(366 * 24 * 60 * 60));
-/// The longest pattern, in bytes.
+/// The maximum length of a pattern, in bytes.
 const MAX_PATTERN: usize = 200;
 const EVERY: &str = "every ";
 const ACCEPTED: &str = "five fields such as \"30 2 * * mon-fri\" (minute, hour, day, month, weekday), \
     six with seconds in front, @hourly, @daily, @weekly, @monthly, @yearly, or an interval such as \
     \"every 15m\"";
 
-/// When something is due, as it was written and checked.
+/// A validated cron expression with its time zone, as they were written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cron {
     pattern: Box<str>,
     zone: Box<str>,
 }
 
-/// What is wrong, and with which of the two.
+/// Why a cron expression is invalid, and which of its two parts is to blame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CronError {
-    /// The pattern.
+    /// The pattern is invalid.
     Pattern(String),
-    /// The zone.
+    /// The time zone is unknown.
     Zone(String),
 }
 
@@ -49,10 +49,10 @@ impl fmt::Display for CronError {
 }
 
 impl Cron {
-    /// Checks a pattern and a zone; an empty zone is UTC. `now` is for patterns that never come again.
+    /// Validates a pattern and a zone; an empty zone is UTC. `now` is needed to refuse patterns that never match again.
     ///
     /// # Errors
-    /// What is not understood and what is accepted.
+    /// When the pattern or the zone is invalid. The error says what is accepted.
     pub fn parse(pattern: &str, zone: &str, now: Time) -> Result<Cron, CronError> {
         let (pattern, zone) = (pattern.trim(), zone.trim());
         let zone = if zone.is_empty() { "UTC" } else { zone };
@@ -74,19 +74,19 @@ impl Cron {
         }
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as it was written.
     pub fn pattern(&self) -> &str {
         &self.pattern
     }
 
-    /// The zone that the pattern is read in.
+    /// Returns the time zone of the pattern.
     pub fn zone(&self) -> &str {
         &self.zone
     }
 
-    /// The first moment after this one at which it is due. `None` when it does not come within 40 years, or
-    /// when this machine does not know the zone. A time that the clocks skip is due as the gap ends; one that
-    /// comes twice is due once, unless it is one of many in the hour.
+    /// The first matching time after `after`. `None` when there is none within 40 years, or when this machine does not
+    /// know the zone. A local time that is skipped when clocks go forward is due at the end of the gap; one that occurs
+    /// twice is due once, unless the pattern matches many times in the hour.
     pub fn next_after(&self, after: Time) -> Option<Time> {
         match self.meaning().ok()? {
             Meaning::Every(interval) => {
@@ -104,14 +104,14 @@ impl Cron {
         }
     }
 
-    /// The next few moments after this one.
+    /// The next `count` matching times after `after`.
     pub fn upcoming(&self, after: Time, count: usize) -> Vec<Time> {
         std::iter::successors(self.next_after(after), |at| self.next_after(*at))
             .take(count)
             .collect()
     }
 
-    /// The pattern in words: "At 02:30, Monday through Friday".
+    /// Describes the pattern in words: "At 02:30, Monday through Friday".
     pub fn in_words(&self) -> String {
         match self.meaning() {
             Ok(Meaning::Every(_)) => {
@@ -139,7 +139,7 @@ impl Cron {
         Ok(Meaning::Pattern(Box::new(read(&self.pattern)?)))
     }
 
-    /// What a new pattern is held to besides. Stored ones are not: an older version accepted them.
+    /// Additional rules for new patterns. Stored patterns are exempt, because older versions accepted them.
     fn check(&self) -> Result<(), String> {
         let Meaning::Pattern(pattern) = self.meaning()? else { return Ok(()) };
         for field in self.pattern.split_whitespace() {
@@ -156,7 +156,7 @@ impl Cron {
     }
 }
 
-/// Reads a pattern that is no interval.
+/// Parses a pattern that is not an interval.
 fn read(pattern: &str) -> Result<croner::Cron, String> {
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
     parser.parse(pattern).map_err(|error| error.to_string())
@@ -167,7 +167,7 @@ enum Meaning {
     Pattern(Box<croner::Cron>),
 }
 
-/// A zone by its name or offset, as this machine knows it; an empty text is UTC.
+/// Looks up a time zone by name or offset in this machine's database; an empty text is UTC.
 pub fn time_zone(text: &str) -> Option<TimeZone> {
     if text.is_empty() || text.eq_ignore_ascii_case("utc") || text.eq_ignore_ascii_case("z") {
         return Some(TimeZone::UTC);
@@ -178,7 +178,7 @@ pub fn time_zone(text: &str) -> Option<TimeZone> {
     }
 }
 
-/// `+02:00`, `-0330`, `+2`.
+/// Parses an offset such as `+02:00`, `-0330` or `+2`.
 fn offset(text: &str) -> Option<Offset> {
     let (sign, rest) = match text.split_at_checked(1)? {
         ("+", rest) => (1, rest),
@@ -201,7 +201,7 @@ fn offset(text: &str) -> Option<Offset> {
 
 #[cfg(test)]
 impl Cron {
-    /// One that was accepted on another machine, in a zone that this one does not know.
+    /// An expression accepted on another machine, in a time zone that this one does not know.
     pub(super) fn unknown_zone() -> Cron {
         Cron { pattern: "@daily".into(), zone: "Mars/Olympus".into() }
     }
@@ -253,7 +253,7 @@ mod tests {
         assert!(hourly.windows(2).all(|two| two[1].since(two[0]) == Duration::from_secs(3_600)));
     }
 
-    /// A store fires what is due until nothing is: a next time that were not later would never end.
+    /// A store fires schedules until none is due, so a next time that is not later would loop forever.
     #[test]
     fn a_next_time_is_later_and_passes_none_over() {
         let patterns = ["*/15 * * * *", "0 0 * * *", "30 1-3 * * *", "45 2 * * *", "*/7 0 2 * * *"];

@@ -1,5 +1,5 @@
-//! A schedule: a named cron entry that enqueues a job each time it is due. Pure: a store asks what is to
-//! be done, does it, and keeps the answer.
+//! Schedules: named cron entries that enqueue a job each time they are due. The rules are pure; a store asks them
+//! what to do, does it, and stores the result.
 
 pub mod cron;
 
@@ -13,32 +13,32 @@ use crate::job::{
     Cron, JobId, Labels, NewJob, ScheduleName, Skip, Spec, StableHasher, Start, Tag, Time,
 };
 
-/// What somebody asked for.
+/// The specification of a schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScheduleSpec {
-    /// When it is due.
+    /// The times at which it is due.
     pub cron: Cron,
-    /// Queue, kind and tags of its jobs.
+    /// The queue, kind and tags of its jobs.
     pub labels: Arc<Labels>,
-    /// Everything else of its jobs; they have no idempotency key.
+    /// The payload and options of its jobs, which have no idempotency key.
     pub spec: Arc<Spec>,
-    /// What happens when the job of the time before is not finished.
+    /// What happens when it is due while its previous job is not finished.
     pub overlap: Overlap,
-    /// A run that would be later than this is skipped, in milliseconds; `None` is never: what was missed
-    /// while nobody served is made up for, once. Of many times that were missed each is asked for itself.
+    /// The lateness in milliseconds after which a run is skipped. With `None`, one run makes up for all runs that were
+    /// missed while no server was running. The lateness of each missed time is considered on its own.
     pub max_late_ms: Option<u64>,
-    /// Who said so.
+    /// Who declared the schedule.
     pub origin: Origin,
 }
 
-/// What happens when a schedule is due and the job of the time before is not finished.
+/// What happens when a schedule is due while its previous job is not finished.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
-    /// There will be two.
+    /// A second job is enqueued.
     #[default]
     Allow,
-    /// This time is skipped.
+    /// The run is skipped.
     Skip,
 }
 
@@ -46,60 +46,60 @@ pub enum Overlap {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// Somebody, over the API or the pages.
+    /// It was created through the API or the pages.
     #[default]
     Api,
-    /// The configuration, or the program that embeds the server.
+    /// It was declared in the configuration, or by the program that embeds the server.
     Config,
 }
 
 /// A schedule as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// Its name.
+    /// The name of the schedule.
     pub name: ScheduleName,
-    /// What was asked for.
+    /// The specification.
     pub spec: ScheduleSpec,
-    /// Held back: nothing is due.
+    /// Whether it is paused, so that it is never due.
     pub paused: bool,
-    /// When the spec was last set.
+    /// The time at which the specification was last set.
     pub set_at: Time,
-    /// When it is due next, also while it is held back; `None` when that never comes.
+    /// The time at which it is due next, even while it is paused; `None` when there is no such time.
     pub next_at: Option<Time>,
-    /// The last job it made.
+    /// The last job that it enqueued.
     pub last: Option<Fired>,
-    /// Times that were skipped since that job.
+    /// The number of runs skipped since that job.
     pub skipped: u64,
 }
 
-/// A job that a schedule made.
+/// A job that a schedule enqueued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fired {
-    /// For which time; `None` when somebody asked for it now.
+    /// The scheduled time that it is for; `None` when somebody requested the run.
     pub due: Option<Time>,
-    /// When.
+    /// The time at which it was enqueued.
     pub at: Time,
-    /// Which.
+    /// The id of the job.
     pub job: JobId,
 }
 
-/// What is to be done with a schedule whose time has come.
+/// What to do with a schedule that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DueAction {
-    /// Enqueue its job, for this time: the first that was missed and is not too late.
+    /// Enqueue a job for this time, the first missed one that is not too late.
     Run(Time),
-    /// Nothing, and tell why.
+    /// Skip the run for this reason.
     Skip(Skip),
 }
 
 impl Schedule {
-    /// A new one.
+    /// Creates a schedule.
     pub fn new(name: ScheduleName, spec: ScheduleSpec, now: Time) -> Schedule {
         let next_at = spec.cron.next_after(now);
         Schedule { name, spec, paused: false, set_at: now, next_at, last: None, skipped: 0 }
     }
 
-    /// Takes another spec. Another time is counted from now; the same time keeps what is due.
+    /// Replaces the specification. A new cron expression is counted from `now`; the same one keeps the next time.
     pub fn set(&mut self, spec: ScheduleSpec, now: Time) {
         if self.spec.cron != spec.cron {
             self.next_at = spec.cron.next_after(now);
@@ -107,24 +107,24 @@ impl Schedule {
         (self.spec, self.set_at) = (spec, now);
     }
 
-    /// Holds it back.
+    /// Pauses the schedule.
     pub fn pause(&mut self) {
         self.paused = true;
     }
 
-    /// Lets it go on. What came while it was held back is not made up for.
+    /// Resumes the schedule. Runs that were missed while it was paused are not made up for.
     pub fn resume(&mut self, now: Time) {
         self.paused = false;
         self.next_at = self.spec.cron.next_after(now);
     }
 
-    /// When it wants to be looked at.
+    /// The time at which the store must look at the schedule next.
     pub fn timer(&self) -> Option<Time> {
         self.next_at.filter(|_| !self.paused)
     }
 
-    /// What is to be done now that its time `due` has come. `last_is_over` says whether the last job it
-    /// made is finished or gone. However many times have passed, it is one run.
+    /// Decides what to do at `now` for the schedule that was due at `due`. `last_is_over` says whether its last job has
+    /// finished or was deleted. However many times have passed, there is one run.
     pub fn due(&self, due: Time, now: Time, last_is_over: bool) -> DueAction {
         match (self.in_time(due, now), self.spec.overlap) {
             (None, Overlap::Allow | Overlap::Skip) => DueAction::Skip(Skip::Late),
@@ -133,7 +133,7 @@ impl Schedule {
         }
     }
 
-    /// The first of its times from `due` to `now` that is not too late.
+    /// The first of its times between `due` and `now` that is not too late.
     fn in_time(&self, due: Time, now: Time) -> Option<Time> {
         let Some(most) = self.spec.max_late_ms else { return Some(due) };
         if now.since(due) <= Duration::from_millis(most) {
@@ -144,8 +144,8 @@ impl Schedule {
         self.spec.cron.next_after(too_late).filter(|later| *later <= now)
     }
 
-    /// Counts again from `now` when it is due, for a process that begins: the rules of its zone may be
-    /// others by now, or known again. A time that was missed already stays.
+    /// Computes the next time again when a process starts, because the rules of its time zone may have changed or be
+    /// known again. A time that was already missed is kept.
     pub fn restarted(&mut self, now: Time) {
         let has_run = |at: &Time| self.last.is_some_and(|last| last.due >= Some(*at));
         match self.next_at {
@@ -157,8 +157,8 @@ impl Schedule {
         }
     }
 
-    /// Its next job. The id follows from name, time and `seq`, the number of the event that will tell of the
-    /// job, so that two stores make the same one.
+    /// The next job. Its id is derived from the name, the time and `seq`, the number of the event that records the job,
+    /// so that two stores create the same id.
     pub fn job(&self, now: Time, seq: u64) -> NewJob {
         let mut labels = (*self.spec.labels).clone();
         if let Some(tag) = self.tag().filter(|tag| !labels.tags.contains(tag)) {
@@ -172,12 +172,12 @@ impl Schedule {
         }
     }
 
-    /// The tag of its jobs: `schedule:NAME`.
+    /// The tag that its jobs carry: `schedule:NAME`.
     pub fn tag(&self) -> Option<Tag> {
         Tag::parse(&format!("schedule:{}", self.name)).ok()
     }
 
-    /// Notes that its job was enqueued.
+    /// Records that a job was enqueued.
     pub fn fired(&mut self, due: Option<Time>, job: JobId, now: Time) {
         self.last = Some(Fired { due, at: now, job });
         self.skipped = 0;
@@ -186,13 +186,13 @@ impl Schedule {
         }
     }
 
-    /// Notes that a time was skipped.
+    /// Records that a run was skipped.
     pub fn skipped(&mut self, now: Time) {
         self.skipped += 1;
         self.next_at = self.spec.cron.next_after(now);
     }
 
-    /// A version 7 UUID of this moment (RFC 9562, 5.7) whose other bits come from the name and the number.
+    /// A version 7 UUID (RFC 9562, 5.7) of the time `now`, whose other bits are derived from the name and the number.
     fn id(&self, now: Time, seq: u64) -> JobId {
         let part = |salt: u8| {
             let mut hasher = StableHasher::default();
@@ -209,7 +209,7 @@ impl Schedule {
     }
 }
 
-/// Spreads each bit of a hash over all others: some of them become an id, which must not resemble the next.
+/// Mixes the bits of a hash, because a part of them becomes an id that must not resemble the next one.
 fn mix(hash: u64) -> u64 {
     let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed ^ (mixed >> 33)

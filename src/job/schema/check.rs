@@ -1,4 +1,4 @@
-//! Whether a payload fits.
+//! Validation of payloads.
 
 use serde_json::value::RawValue;
 
@@ -8,7 +8,7 @@ use crate::job::shorten::{MAX_ERRORS, MAX_NAME, first_few, shorten};
 use crate::job::{Json, Time};
 
 impl Object {
-    /// What does not fit: at most [`MAX_ERRORS`] of it, and how much more there is.
+    /// Returns at most [`MAX_ERRORS`] violations, followed by the number of the others.
     pub(super) fn check(&self, payload: &str) -> Vec<Violation> {
         let wrong =
             |field: &str, message: String| Violation { field: shorten(field, MAX_NAME), message };
@@ -60,10 +60,10 @@ impl Field {
 }
 
 impl Shape {
-    /// Whether the text of a JSON value fits.
+    /// Checks the text of a JSON value.
     ///
     /// # Errors
-    /// What is expected.
+    /// The message says what is expected.
     pub fn accepts(&self, value: &str) -> Result<(), String> {
         match self {
             Shape::Any => Ok(()),
@@ -109,7 +109,7 @@ fn is_integer(value: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Texts are the same whatever their escapes.
+/// Strings are equal whatever their escapes.
 fn same_scalar(a: &str, b: &str) -> bool {
     if a == b || !(a.contains('\\') || b.contains('\\')) {
         return a == b;
@@ -140,7 +140,7 @@ impl Text {
 }
 
 impl Format {
-    /// What it is, with an example.
+    /// Describes the format with an example.
     pub fn words(self) -> &'static str {
         match self {
             Format::DateTime => "a time such as 2026-11-23T08:00:00Z",
@@ -161,7 +161,7 @@ impl Bounds {
         }
     }
 
-    /// `at least 1`, `at most 9`, `1 to 9`; empty without bounds.
+    /// Describes the bounds: `at least 1`, `at most 9`, `1 to 9`; empty without bounds.
     pub fn words(self) -> String {
         match (self.least, self.most) {
             (Some(least), Some(most)) => format!("{least} to {most}"),

@@ -1,4 +1,4 @@
-//! The properties that a schema declares, and what can be wrong with a payload or with the schema itself.
+//! The properties that a schema declares, the violations of payloads, and the error for an invalid schema.
 
 use std::collections::HashMap;
 
@@ -6,40 +6,40 @@ use regex::Regex;
 
 use crate::job::Json;
 
-/// The root of a schema that a form can be made of.
+/// The root object of a schema from which a form can be built.
 #[derive(Debug, Clone)]
 pub struct Object {
-    /// The properties, in the order they were written.
+    /// The properties in their original order.
     pub fields: Vec<Field>,
-    /// Where each field is, by its name.
+    /// The index of each field by its name.
     pub positions: HashMap<String, usize>,
-    /// Whether other properties are refused.
+    /// Whether undeclared properties are refused.
     pub closed: bool,
 }
 
 /// One property.
 #[derive(Debug, Clone)]
 pub struct Field {
-    /// Its name in the payload.
+    /// The name in the payload.
     pub name: String,
-    /// Whether it must be there.
+    /// Whether the property is required.
     pub required: bool,
-    /// Whether `null` may stand for it.
+    /// Whether the value may be `null`.
     pub nullable: bool,
-    /// How people call it; empty when the name says it.
+    /// The title for people; empty when the name is enough.
     pub title: String,
-    /// What it is for, in a sentence or two.
+    /// The description in a sentence or two.
     pub description: String,
-    /// What holds when it is left out.
+    /// The value that applies when the property is left out.
     pub default: Option<Json>,
-    /// What it may be.
+    /// The accepted values.
     pub shape: Shape,
 }
 
-/// What a property may be.
+/// The accepted values of a property.
 #[derive(Debug, Clone)]
 pub enum Shape {
-    /// A text.
+    /// A string.
     Text(Text),
     /// A whole number within bounds.
     Integer(Bounds),
@@ -49,58 +49,58 @@ pub enum Shape {
     Boolean,
     /// One of these values.
     Choice(Vec<Json>),
-    /// An array of texts.
+    /// An array of strings.
     Texts {
-        /// What each must be.
+        /// The accepted elements.
         each: Box<Shape>,
-        /// How many.
+        /// The number of elements.
         count: Bounds,
     },
-    /// Anything: it is written as JSON.
+    /// Any value, which people edit as JSON.
     Any,
 }
 
-/// Rules of a text.
+/// The rules for a string.
 #[derive(Debug, Clone, Default)]
 pub struct Text {
-    /// Its length in characters.
+    /// The length in characters.
     pub length: Bounds,
-    /// What must be found in it.
+    /// The pattern that must match a part of it.
     pub pattern: Option<Regex>,
-    /// What it stands for.
+    /// The format of its content.
     pub format: Option<Format>,
 }
 
-/// Formats that are checked; others are only names.
+/// The formats that are checked; all others are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// An RFC 3339 time.
     DateTime,
     /// An absolute URI.
     Uri,
-    /// An address with an `@` in it.
+    /// An email address: a text with an `@` in it.
     Email,
 }
 
-/// The least and the most, both included.
+/// Inclusive bounds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Bounds {
-    /// At least.
+    /// The lower bound.
     pub least: Option<f64>,
-    /// At most.
+    /// The upper bound.
     pub most: Option<f64>,
 }
 
-/// A property that does not fit.
+/// A violation of the schema by a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Its name; empty when it is the payload itself.
+    /// The name of the property; empty for the payload itself.
     pub field: String,
-    /// What is wrong, and what is accepted.
+    /// What is wrong and what is accepted.
     pub message: String,
 }
 
-/// Why a text is no schema.
+/// Why a text is not a usable schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this is no JSON Schema that can be used: {0}")]
 pub struct SchemaError(pub(super) String);

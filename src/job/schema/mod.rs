@@ -1,5 +1,5 @@
-//! What payloads of a kind look like: the part of JSON Schema that a form can be made of. Pure; numbers are
-//! judged by their text, so that none loses a digit.
+//! Schemas of payloads: the subset of JSON Schema from which a form can be built. Numbers are checked by their text, so
+//! that none loses a digit.
 
 mod check;
 mod field;
@@ -14,11 +14,11 @@ use field::Object;
 
 pub use field::{Bounds, Field, Format, SchemaError, Shape, Text, Violation};
 
-/// A declared shape of payloads. What it cannot judge it lets through: only what is understood is checked.
+/// The schema of a payload. Keywords that are not understood are not checked.
 #[derive(Debug, Clone)]
 pub struct Schema {
     source: Json,
-    /// None when the root is not a plain object with properties.
+    /// The properties; `None` when the root is not a plain object with properties.
     object: Option<Object>,
 }
 
@@ -35,24 +35,23 @@ impl Schema {
         Ok(Schema { source, object })
     }
 
-    /// The schema as it was written.
+    /// Returns the schema as it was written.
     pub fn source(&self) -> &Json {
         &self.source
     }
 
-    /// The properties, in the order they were written; `None` when a form cannot be made of it.
+    /// Returns the properties in their original order; `None` when no form can be built from the schema.
     pub fn fields(&self) -> Option<&[Field]> {
         self.object.as_ref().map(|object| object.fields.as_slice())
     }
 
-    /// What in a payload does not fit, in the order of the properties; of very much the first, and how much more
-    /// there is.
+    /// Returns the violations of a payload, in the order of the properties. A long list is cut and ends with a count.
     pub fn check(&self, payload: &Json) -> Vec<Violation> {
         self.object.as_ref().map(|object| object.check(payload.as_str())).unwrap_or_default()
     }
 }
 
-/// The properties of a JSON object in their order, each as it was written; `None` when it is no object.
+/// The properties of a JSON object in their order, each as it was written; `None` when the text is not an object.
 pub fn entries(json: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
     let entries = read::entries(json).ok()?;
     Some(entries.into_iter().map(|(name, value)| (name, value.get())).collect())

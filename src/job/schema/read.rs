@@ -1,4 +1,4 @@
-//! From the text of a schema to its properties.
+//! The parser of schemas.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -14,7 +14,7 @@ use crate::job::{Json, JsonLimits};
 
 type Entries<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-/// Keywords at the root that change nothing or are understood.
+/// The keywords of the root that are understood or have no effect on validation.
 const ROOT: [&str; 10] = [
     "$schema",
     "$id",
@@ -28,7 +28,7 @@ const ROOT: [&str; 10] = [
     "examples",
 ];
 
-/// The same of a property.
+/// The same keywords of a property.
 const PROPERTY: [&str; 16] = [
     "type",
     "title",
@@ -51,7 +51,7 @@ const PROPERTY: [&str; 16] = [
 /// The most JSON values of a schema.
 const MAX_VALUES: usize = 100_000;
 
-/// Reads a whole schema: its text, and its properties when the root is a plain object that has some.
+/// Parses a schema and returns its text, and its properties when the root is a plain object with properties.
 pub fn schema(text: &str) -> Result<(Json, Option<Object>), SchemaError> {
     let limits = JsonLimits { depth: JsonLimits::MAX_DEPTH, values: MAX_VALUES };
     limits.check(text).map_err(|why| SchemaError(why.to_string()))?;
@@ -68,7 +68,7 @@ pub fn schema(text: &str) -> Result<(Json, Option<Object>), SchemaError> {
         field(name.into_owned(), required, schema.get())
     });
     let fields = fields.collect::<Result<Vec<Field>, SchemaError>>()?;
-    // `additionalProperties` may be a schema of its own, which is not looked into.
+    // `additionalProperties` may be a schema of its own, which is ignored.
     let closed = root.raw("additionalProperties").is_some_and(|raw| raw.get() == "false");
     let mut positions = HashMap::with_capacity(fields.len());
     for (position, field) in fields.iter().enumerate() {
@@ -103,7 +103,7 @@ fn shape(keywords: &Keywords, kind: Option<&str>) -> Result<Shape, SchemaError> 
             .filter(|raw| scalar(raw))
             .filter_map(|raw| Json::parse(raw.get()).ok())
             .collect();
-        // What a select cannot offer must not be refused either.
+        // A value that a select cannot offer must not be refused either.
         return Ok(if choices.len() == values.len() { Shape::Choice(choices) } else { Shape::Any });
     }
     Ok(match kind {
@@ -141,7 +141,7 @@ fn format(name: &str) -> Option<Format> {
     }
 }
 
-/// The keywords of one schema, and where it stands, for errors.
+/// The keywords of one schema, with its position for error messages.
 struct Keywords<'a> {
     at: &'a str,
     entries: Entries<'a>,
@@ -175,7 +175,7 @@ impl<'a> Keywords<'a> {
         self.read(name)
     }
 
-    /// The type, and whether `null` is one too: `"string"`, or `["string", "null"]`.
+    /// Returns the type and whether `null` is allowed too: `"string"`, or `["string", "null"]`.
     fn kind(&self) -> Result<(Option<String>, bool), SchemaError> {
         let Some(raw) = self.raw("type") else { return Ok((None, false)) };
         if raw.get().starts_with('"') {
@@ -201,7 +201,7 @@ impl<'a> Keywords<'a> {
 
 /// The properties of a JSON object in their order, each as it was written.
 pub fn entries(text: &str) -> Result<Entries<'_>, serde_json::Error> {
-    /// A key, which is a part of the text unless it has escapes.
+    /// A key, which borrows from the text unless it has escapes.
     #[derive(Deserialize)]
     struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -1,12 +1,12 @@
-//! Case folding of texts that a search compares, so that case does not matter.
+//! Case folding, which makes searches case-insensitive.
 
 use super::reading::{Interrupted, Reading};
 use crate::job::shorten::truncated;
 
-/// Bytes that are folded, or searched, between two counts of what was read.
+/// The bytes that are folded or searched between two calls of [`Reading::count`].
 pub const PIECE: usize = 64 * 1_024;
 
-/// Adds a text in the one case that texts are compared in.
+/// Appends the case-folded text.
 pub fn fold(
     text: &str,
     folded: &mut Vec<u8>,
@@ -29,12 +29,12 @@ pub fn fold(
     Ok(())
 }
 
-/// A text in the one case that texts are compared in.
+/// Returns the case-folded text.
 pub fn folded(text: &str) -> String {
     text.chars().flat_map(lower).collect()
 }
 
-/// Each character by itself, so that a part of a text is folded as it is in the whole.
+/// Folds each character on its own, so that a part of a text is folded as in the whole text.
 fn lower(c: char) -> impl Iterator<Item = char> {
     let c = if c == 'ς' { 'σ' } else { c };
     c.to_lowercase()

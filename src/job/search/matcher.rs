@@ -1,5 +1,5 @@
-//! Looks for the jobs of a query: made ready once for a search and asked about one job after the other. Its cost is
-//! at most a few readings of the payload for each term.
+//! The matcher of a search, which is prepared once per query and then applied to one job after another. For each term,
+//! it reads the payload at most a few times.
 
 use memchr::memmem::Finder;
 
@@ -8,17 +8,17 @@ use super::reading::{Interrupted, Reading};
 use super::value_path::PathMatcher;
 use crate::job::{Job, JobQuery, State, Term};
 
-/// A query whose terms are ready to be looked for.
+/// A query with its prepared terms.
 pub struct Matcher<'q> {
     query: &'q JobQuery,
     tests: Vec<Test<'q>>,
-    /// The payload of the job under way in one case, once a term needs it.
+    /// The case-folded payload of the current job, once a term needs it.
     payload: Folded,
-    /// Another text of it.
+    /// A buffer for its other texts.
     other: Folded,
 }
 
-/// One term.
+/// A prepared term.
 enum Test<'q> {
     Text(Finder<'q>),
     Error { class: &'q str, message: Finder<'q> },
@@ -26,7 +26,7 @@ enum Test<'q> {
     At(PathMatcher<'q>),
 }
 
-/// A text in one case.
+/// A buffer for a case-folded text.
 #[derive(Default)]
 struct Folded {
     bytes: Vec<u8>,
@@ -34,7 +34,7 @@ struct Folded {
 }
 
 impl<'q> Matcher<'q> {
-    /// Makes a query ready.
+    /// Prepares a query.
     pub fn new(query: &'q JobQuery) -> Matcher<'q> {
         let finder = |folded: &'q str| Finder::new(folded.as_bytes());
         let test = |term: &'q Term| match term {
@@ -49,18 +49,18 @@ impl<'q> Matcher<'q> {
         Matcher { query, tests, payload: Folded::default(), other: Folded::default() }
     }
 
-    /// Whether a job is wanted.
+    /// Whether a job matches the query.
     ///
     /// # Errors
-    /// When the search shall not go on; nothing is known of the job then.
+    /// When the search was interrupted. Whether the job matches is unknown then.
     pub fn finds(&mut self, job: &Job, reading: &mut Reading<'_>) -> Result<bool, Interrupted> {
         Ok(self.query.admits(job) && self.finds_in(job, reading)?)
     }
 
-    /// Whether every term is in a job's record. The error of a job that came through in the end is none.
+    /// Whether the record of a job matches every term. A completed job counts as one without an error.
     ///
     /// # Errors
-    /// As of [`Matcher::finds`].
+    /// The same as those of [`Matcher::finds`].
     pub fn finds_in(&mut self, job: &Job, reading: &mut Reading<'_>) -> Result<bool, Interrupted> {
         self.payload.is_ready = false;
         for test in &self.tests {
@@ -94,14 +94,14 @@ impl<'q> Matcher<'q> {
     }
 }
 
-/// The message of a job's error, if it has one.
+/// Returns the error message of a job, unless the job completed.
 fn failure(job: &Job) -> Option<&str> {
     let failed = job.status.state != State::Completed;
     job.last_failure().filter(|_| failed).map(|failure| &*failure.message)
 }
 
 impl Folded {
-    /// Whether the text holds what is looked for; folds it unless that was done.
+    /// Whether the text contains the needle. The text is folded first, unless it already is.
     fn has(
         &mut self,
         finder: &Finder<'_>,
@@ -113,7 +113,7 @@ impl Folded {
             fold(text, &mut self.bytes, reading)?;
             self.is_ready = true;
         }
-        // A find can lie across the border of two pieces.
+        // A match can lie across the border of two pieces.
         let more = finder.needle().len().saturating_sub(1);
         let mut rest = self.bytes.as_slice();
         while !rest.is_empty() {

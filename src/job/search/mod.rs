@@ -1,5 +1,5 @@
-//! The words people search with, `queue:mail payload.user.id:42 "timed out"`, and what is wrong with
-//! those that mean nothing. A pure parser: the time that `since:1h` counts back from is handed in.
+//! The search syntax, such as `queue:mail payload.user.id:42 "timed out"`. The parser is pure: the caller passes in the
+//! time that `since:1h` counts back from.
 
 mod case_fold;
 pub mod matcher;
@@ -21,10 +21,10 @@ const MAX_CHARS: usize = 1_000;
 const MAX_TERMS: usize = 20;
 
 impl JobQuery {
-    /// Adds what a search asks for. `now` is what a length of time counts back from.
+    /// Adds the conditions of a search. Durations count back from `now`.
     ///
     /// # Errors
-    /// Every word that was not understood, with what would have been.
+    /// Every word that is invalid, with what is accepted.
     pub fn narrow(&mut self, search: &str, now: Time) -> Result<(), Vec<Invalid>> {
         if search.chars().count() > MAX_CHARS {
             return Err(vec![Invalid::new("search", search, LENGTH)]);
@@ -39,7 +39,7 @@ impl JobQuery {
                 }
                 Err(invalid) => {
                     wrong.push(invalid);
-                    break; // what follows an open quote cannot be told apart
+                    break; // the text after an unclosed quote cannot be parsed
                 }
             }
         }
@@ -100,7 +100,7 @@ struct Word {
 }
 
 impl Word {
-    /// Reads the first word of a text; answers with what follows it.
+    /// Parses the first word of a text and returns the rest.
     fn read(text: &str) -> Result<(Word, &str), Invalid> {
         let (mut field, mut rest) = (Vec::new(), text);
         loop {
@@ -120,7 +120,7 @@ impl Word {
     }
 }
 
-/// A part of a field's name, in quotes or up to where the next one or the value begins.
+/// Parses a part of a field name, which is quoted or ends where the next part or the value begins.
 fn part(text: &str) -> Result<(Box<str>, &str), Invalid> {
     if text.starts_with('"') {
         return quoted(text);
@@ -137,7 +137,7 @@ fn value(text: &str) -> Result<(Value, &str), Invalid> {
     Ok((Value::Bare(text[..end].into()), &text[end..]))
 }
 
-/// A text in quotes, in which `\` takes the next character as it is.
+/// Parses a quoted text, in which `\` escapes the next character.
 fn quoted(text: &str) -> Result<(Box<str>, &str), Invalid> {
     let mut taken = String::new();
     let mut chars = text.char_indices().skip(1);
@@ -158,7 +158,7 @@ fn needle(what: &'static str, value: &Value) -> Result<Needle, Invalid> {
     }
 }
 
-/// Adds the values of a list with commas.
+/// Adds the values of a comma-separated list.
 fn many<T: FromStr<Err = Invalid> + PartialEq>(
     list: &mut Vec<T>,
     text: &str,
@@ -170,10 +170,10 @@ fn many<T: FromStr<Err = Invalid> + PartialEq>(
     added.map_err(|mut wrong| wrong.swap_remove(0))
 }
 
-/// A moment: RFC 3339, a day or a time of day in UTC, or a duration before `now`.
+/// Parses a point in time: RFC 3339, a day or a local time in UTC, or a duration before `now`.
 ///
 /// # Errors
-/// [`Invalid`] for `what` says what is accepted.
+/// [`Invalid`] names `what` and says what is accepted.
 pub fn moment(what: &'static str, text: &str, now: Time) -> Result<Time, Invalid> {
     const ACCEPTED: &str = "a time such as 2026-11-23T08:00:00Z, a day such as 2026-11-23 (UTC), \
                             or a duration before now such as 90s, 15m, 2h, 7d";

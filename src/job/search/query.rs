@@ -1,41 +1,41 @@
-//! Which jobs a list holds: by labels, by when they were submitted, and by what stands in them.
-//! Everything that a page of the list needs is in the query, so the query is the list's address.
+//! Queries for lists of jobs by labels, time of submission and content. A query holds everything that a page of a list
+//! needs, so it is the URL of the list.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::job::{Job, JobId, Kind, Labels, QueueName, State, Tag, Term, Time};
 
-/// Which jobs to list, newest first. An empty list lets every value through; values of one field mean
-/// "any of", fields together mean "and", and so do terms.
+/// A query for jobs, newest first. An empty list matches every value; the values of one field are alternatives, and all
+/// fields and terms must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobQuery {
-    /// States.
+    /// The states.
     pub states: Vec<State>,
-    /// Queues.
+    /// The queues.
     pub queues: Vec<QueueName>,
-    /// Kinds.
+    /// The kinds.
     pub kinds: Vec<Kind>,
-    /// Tags.
+    /// The tags.
     pub tags: Vec<Tag>,
-    /// Submitted then or later, by the time in the job's id, so that a list can begin and end there
-    /// without looking at what lies beyond.
+    /// The earliest time of submission. It is compared with the time in the id, so that a list can end there without
+    /// examining older jobs.
     pub since: Option<Time>,
-    /// Submitted before that, by the same time.
+    /// The time before which jobs were submitted, compared in the same way.
     pub until: Option<Time>,
-    /// What must stand in the job's record.
+    /// The conditions on the content of the record.
     pub terms: Vec<Term>,
-    /// Where the page begins: after this place.
+    /// The cursor after which the page begins.
     pub after: Option<PageCursor>,
-    /// Rows wanted; a store answers with at most [`JobQuery::MAX_LIMIT`].
+    /// The number of rows; a store returns at most [`JobQuery::MAX_LIMIT`].
     pub limit: usize,
 }
 
 impl JobQuery {
-    /// The longest page.
+    /// The most rows of a page.
     pub const MAX_LIMIT: usize = 500;
 
-    /// Whether a job with these labels in this state may be wanted; its id and record decide too.
+    /// Whether a job with these labels in this state can match; its id and its record decide too.
     pub fn matches(&self, labels: &Labels, state: State) -> bool {
         any_of(&self.states, &state)
             && any_of(&self.queues, &labels.queue)
@@ -43,19 +43,19 @@ impl JobQuery {
             && (self.tags.is_empty() || self.tags.iter().any(|tag| labels.tags.contains(tag)))
     }
 
-    /// Whether a job may be wanted by its labels, its state and when it was submitted; its record decides too.
+    /// Whether a job can match by its labels, its state and its time of submission; its record decides too.
     pub fn admits(&self, job: &Job) -> bool {
         self.since.is_none_or(|since| job.id >= JobId::first_of(since))
             && self.until.is_none_or(|until| job.id < JobId::first_of(until))
             && self.matches(&job.labels, job.status.state)
     }
 
-    /// The rows wanted, within what a page may hold.
+    /// The number of rows, within the limits of a page.
     pub fn rows(&self) -> usize {
         self.limit.clamp(1, JobQuery::MAX_LIMIT)
     }
 
-    /// The id below which the page's jobs are, if there is one.
+    /// The id below which all jobs of the page are, if there is one.
     pub fn below(&self) -> Option<JobId> {
         let after = self.after.map(|PageCursor(id)| id);
         let until = self.until.map(JobId::first_of);
@@ -67,12 +67,12 @@ impl JobQuery {
         self.since.map_or(JobId::from_u128(0), JobId::first_of)
     }
 
-    /// The same list without a place in it.
+    /// The same query from the first page.
     pub fn from_the_start(self) -> JobQuery {
         JobQuery { after: None, ..self }
     }
 
-    /// Whether nothing is asked for: the list of all jobs.
+    /// Whether the query has no conditions and lists all jobs.
     pub fn is_everything(&self) -> bool {
         let JobQuery { states, queues, kinds, tags, since, until, terms, after: _, limit: _ } =
             self;
@@ -86,7 +86,7 @@ impl JobQuery {
     }
 }
 
-/// A place in a list of jobs, newest first: the last job of the page before.
+/// A position in a list of jobs, newest first: the last job of the previous page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageCursor(pub JobId);
 

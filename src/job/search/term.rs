@@ -1,28 +1,29 @@
-//! What a search looks for in one job's record: a text, an error, a value at a path of the payload.
+//! The terms of a search, each of which is a condition on the content of a job's record: a text, an error, or a value
+//! at a path in the payload.
 
 use std::fmt;
 
 use super::case_fold::folded;
 
-/// One condition of a search. Shows itself as people type it.
+/// One condition of a search. It is displayed as people type it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Term {
-    /// A text in the payload, the kind, a tag or the error.
+    /// The payload, the kind, a tag or the error contains a text.
     Text(Needle),
-    /// A text in the error, or the error's class.
+    /// The error contains a text or has this class.
     Error(Needle),
-    /// A text in the payload.
+    /// The payload contains a text.
     Payload(Needle),
-    /// A value at a path of the payload. A list has every value that one of its elements has.
+    /// The payload has a value at a path. A list has every value that one of its elements has.
     At {
-        /// Keys, or places in lists, from the top.
+        /// The keys, or indexes of lists, from the root.
         path: Box<[Box<str>]>,
-        /// What must be there.
+        /// The value.
         value: Value,
     },
 }
 
-/// A text to be found in another one, whatever the case.
+/// A text to find, regardless of case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needle {
     shown: Box<str>,
@@ -32,31 +33,31 @@ pub struct Needle {
 /// A value as it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// `42`: the number, or the text; `true`, `false`, `null` likewise.
+    /// An unquoted value, such as `42`: the number or the string; likewise `true`, `false` and `null`.
     Bare(Box<str>),
-    /// `"42"`: the text only.
+    /// A quoted value, such as `"42"`: only the string.
     Quoted(Box<str>),
 }
 
 impl Needle {
-    /// A text to look for; it must not be empty.
+    /// Prepares a text to find; it must not be empty.
     pub fn new(text: &str) -> Needle {
         Needle { shown: text.into(), folded: folded(text).into() }
     }
 
-    /// The text.
+    /// Returns the text as it was typed.
     pub fn as_str(&self) -> &str {
         &self.shown
     }
 
-    /// The text in the one case that texts are compared in.
+    /// Returns the text after case folding.
     pub fn folded(&self) -> &str {
         &self.folded
     }
 }
 
 impl Value {
-    /// What was typed, without its quotes.
+    /// Returns the typed text without quotes.
     pub fn text(&self) -> &str {
         match self {
             Value::Bare(text) | Value::Quoted(text) => text,

@@ -1,5 +1,5 @@
-//! Whether a payload has a value at a path: one walk along its text, whatever its nesting, with a stack of its
-//! own and no values built. Each byte is read once, for all readings of the path at the same time.
+//! The search for a value at a path of a payload. It walks along the JSON text once with a stack of its own, builds no
+//! values, and follows all interpretations of the path at the same time.
 
 use std::borrow::Cow;
 
@@ -9,46 +9,46 @@ use memchr::{memchr, memchr2};
 use super::reading::{Interrupted, Reading};
 use super::term::Value;
 
-/// The most steps of a path; one bit of [`Steps`] for each, and one for its end.
+/// The most steps of a path. [`Steps`] has one bit for each and one for the end.
 pub const MAX_STEPS: usize = 20;
 
-/// How far the path has been followed when a value begins: bit `n` says that its first `n` steps led there. There
-/// can be several ways to one value, because a list passes every step on to its elements.
+/// How far the path has been followed when a value begins: bit `n` is set when its first `n` steps lead there. Several
+/// bits can be set, because a list passes every step on to its elements.
 type Steps = u32;
 
-/// A path and the value wanted at its end, ready to be looked for.
+/// A prepared path with the value expected at its end.
 pub struct PathMatcher<'q> {
-    /// Each key of the path once, and before which steps it stands.
+    /// Each key of the path once, with the steps before which it occurs.
     keys: Vec<(&'q str, Steps)>,
-    /// The same for places in lists.
+    /// The same for indexes of lists.
     places: Vec<(u64, Steps)>,
-    /// The bit of the path's end.
+    /// The bit of the end of the path.
     end: Steps,
     scalar: Scalar<'q>,
-    /// A key without which there is no such path.
+    /// A key that every payload with this path contains.
     hint: Option<Finder<'q>>,
 }
 
 /// The value at the end of a path.
 struct Scalar<'q> {
     value: &'q Value,
-    /// As a number, when it can be read as one.
+    /// The value as a number, when it is one.
     number: Option<f64>,
 }
 
-/// A list or an object that the walk is in.
+/// A list or an object that is open during the walk.
 enum Open {
     List {
         steps: Steps,
-        /// The place of the next element.
+        /// The index of the next element.
         next: u32,
         found: bool,
     },
     Object {
         steps: Steps,
-        /// The steps that the member under way takes.
+        /// The steps of the current member.
         taken: Steps,
-        /// The steps whose member has the value. A key that stands there again replaces what it had.
+        /// The steps whose member has the value. A duplicate key replaces the earlier one.
         found: Steps,
     },
 }
@@ -58,7 +58,7 @@ impl<'q> PathMatcher<'q> {
         let mut wanted = PathMatcher {
             keys: Vec::new(),
             places: Vec::new(),
-            // A path that is too long is never at its end.
+            // A path that is too long never reaches its end.
             end: if path.len() <= MAX_STEPS { 1 << path.len() } else { 0 },
             scalar: Scalar { value, number: number(value.text()) },
             hint: None,
@@ -73,10 +73,10 @@ impl<'q> PathMatcher<'q> {
         wanted
     }
 
-    /// Whether the payload has the value there.
+    /// Whether the payload has the value at the path.
     pub fn is_in(&self, payload: &str, reading: &mut Reading<'_>) -> Result<bool, Interrupted> {
         let json = payload.as_bytes();
-        // Only an escaped key is not seen in the text.
+        // The hint misses only keys that are written with escapes.
         if let Some(hint) = &self.hint {
             reading.count(json.len())?;
             if hint.find(json).is_none() && memchr(b'\\', json).is_none() {
@@ -133,7 +133,7 @@ impl<'q> PathMatcher<'q> {
         }
     }
 
-    /// The steps that lead to the value that begins here, or after the key here.
+    /// The steps that lead to the value that begins here or after this key.
     fn next_value(&self, open: &mut [Open], json: &[u8], at: &mut usize) -> Steps {
         match open.last_mut() {
             None => 1,
@@ -152,7 +152,7 @@ impl<'q> PathMatcher<'q> {
         }
     }
 
-    /// The steps that a key stands before.
+    /// The steps before which a key occurs.
     fn before(&self, key: &[u8]) -> Steps {
         let key = text(key);
         let named = self.keys.iter().find(|(wanted, _)| key.as_deref() == Some(*wanted));
@@ -161,7 +161,7 @@ impl<'q> PathMatcher<'q> {
 }
 
 impl Open {
-    /// What the value that has just ended says.
+    /// Records whether the value that has just ended matches.
     fn has(&mut self, it: bool) {
         match self {
             Open::List { found, .. } => *found |= it,
@@ -200,13 +200,13 @@ impl Scalar<'_> {
     }
 }
 
-/// A number as JSON writes it.
+/// Parses a JSON number.
 fn number(text: &str) -> Option<f64> {
     let looks = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
     text.parse::<f64>().ok().filter(|number| looks && number.is_finite())
 }
 
-/// Adds a step to the others before the same name.
+/// Adds a step to those of the same key.
 fn add<T: PartialEq>(named: &mut Vec<(T, Steps)>, name: T, step: Steps) {
     match named.iter_mut().find(|(known, _)| *known == name) {
         Some((_, steps)) => *steps |= step,
@@ -214,7 +214,7 @@ fn add<T: PartialEq>(named: &mut Vec<(T, Steps)>, name: T, step: Steps) {
     }
 }
 
-/// A string of JSON without its quotes and escapes; `None` when it is none.
+/// Decodes a JSON string; `None` when it is not one.
 fn text(json: &[u8]) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if memchr(b'\\', inner).is_none() {

@@ -1,16 +1,16 @@
-//! Lists of names with commas, as filters write them: in queries, in searches and on pages.
+//! Comma-separated lists of names, as filters use them in queries, searches and pages.
 
 use crate::job::Invalid;
 use crate::job::shorten::MAX_ERRORS;
 
-/// The most values that one field of a filter may have, also where several lists are put together.
+/// The most values that one field of a filter may have, even when several lists are combined.
 pub const MAX_NAMES: usize = 100;
 
-/// Adds what the names of a list stand for, each value once; `read` says what a name stands for. Blanks
-/// around a name and empty names mean nothing. `what` is the list, in the words of the API.
+/// Adds the values that the names of a list stand for, each once; `read` maps a name to its values. Blanks around a
+/// name and empty names are ignored. `what` is the name of the list in the API.
 ///
 /// # Errors
-/// The first names that are not acceptable, or that there are too many.
+/// The first invalid names, or an error that there are too many.
 pub fn add_names<T: PartialEq, Values: IntoIterator<Item = T>>(
     what: &'static str,
     list: &mut Vec<T>,

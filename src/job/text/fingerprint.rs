@@ -1,14 +1,14 @@
-//! What errors of the same cause have in common: the message's first line without the parts that differ
-//! from job to job. Pure; the table below says what it makes of what.
+//! Fingerprints of error messages: the first line of a message without the parts that differ from job to job, so that
+//! errors with the same cause are grouped. The table in the tests shows examples.
 
 use crate::job::stable_hash;
 
-/// The most characters of a message that are looked at.
+/// The most characters of a message that are examined.
 const LOOKED_AT: usize = 300;
-/// Words after which a number says what went wrong, and not to whom.
+/// Words after which a number describes the error and not the job.
 const MEANINGFUL: [&str; 7] = ["status", "code", "http", "answered", "exit", "errno", "signal"];
 
-/// A message without its numbers, ids, quoted words and paths. Never longer than a line.
+/// Returns the first line of a message without its numbers, ids, quoted words and paths.
 pub fn pattern(message: &str) -> String {
     let line = message.trim().lines().next().unwrap_or_default().trim_end();
     let chars: Vec<char> = line.chars().take(LOOKED_AT).collect();
@@ -45,7 +45,7 @@ pub fn pattern(message: &str) -> String {
     out
 }
 
-/// The end of what is in quotes from here on. An apostrophe within a word opens nothing.
+/// The end of the quoted text that begins here. An apostrophe within a word does not begin one.
 fn quoted(chars: &[char], at: usize) -> Option<usize> {
     let quote = chars[at];
     let within_word = at > 0 && chars[at - 1].is_alphanumeric();
@@ -58,7 +58,7 @@ fn quoted(chars: &[char], at: usize) -> Option<usize> {
     (at + 1..chars.len()).find(|place| closes(*place)).map(|place| place + 1)
 }
 
-/// The characters up to a space or a bracket; an address goes on over brackets such as `=`.
+/// The characters up to a space or a bracket; a URL continues across characters such as `=`.
 fn word(chars: &[char]) -> String {
     let whole = chars.split(|c| c.is_whitespace()).next().unwrap_or_default();
     let end = whole.iter().position(|c| is_bracket(*c)).unwrap_or(whole.len());
@@ -83,7 +83,7 @@ fn is_uuid(word: &str) -> bool {
     word.len() == 36 && word.bytes().enumerate().all(is_digit)
 }
 
-/// A word as it is in every message of its sort.
+/// Replaces the variable parts of a word.
 fn general(word: &str) -> String {
     if let Some((scheme, rest)) = word.split_once("://") {
         let host = rest.split(['/', '?', '#', ':']).next().unwrap_or_default();
@@ -106,12 +106,12 @@ fn general(word: &str) -> String {
         out.push_str(&general_part(text));
         out.push_str(&part[text.len()..]);
     }
-    // Dates, addresses and UUIDs are numbers in several parts.
+    // Dates, IP addresses and UUIDs are numbers in several parts.
     let is_letter = |c: char| c.is_alphanumeric() && !matches!(c, 'N' | 'T' | 'Z');
     if out.matches('N').count() > 1 && !out.contains(is_letter) { "N".into() } else { out }
 }
 
-/// A part of a word: a number and a random id become `N`, whatever they are.
+/// Replaces a part of a word: numbers and random ids become `N`.
 fn general_part(text: &str) -> String {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -134,7 +134,7 @@ fn general_part(text: &str) -> String {
     }
 }
 
-/// Tells patterns of one kind apart in few bytes. It stands in addresses, so it stays the same.
+/// A short id that distinguishes the patterns of one kind. It is part of URLs, so it must never change.
 pub fn fingerprint(kind: &str, class: &str, pattern: &str) -> u64 {
     stable_hash([kind, class, pattern])
 }
@@ -143,7 +143,7 @@ pub fn fingerprint(kind: &str, class: &str, pattern: &str) -> u64 {
 mod tests {
     use super::*;
 
-    /// Addresses of groups of failures name it: a bookmark must not lead nowhere after an update.
+    /// URLs of failure groups contain it, and a bookmark must still work after an update.
     #[test]
     fn a_fingerprint_stays_the_same_in_every_version() {
         assert_eq!(fingerprint("mail", "error", "no such N"), 0x71ea_b3b7_c7fb_7d40);

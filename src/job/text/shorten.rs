@@ -1,22 +1,21 @@
-//! Bounds on what errors repeat of what was sent: an answer must never grow with the request that it
-//! refuses.
+//! Limits on what errors repeat of a request: a response must never grow with the request that it refuses.
 
-/// The most errors that one answer lists; the rest is only counted.
+/// The most errors that one response lists; the rest are only counted.
 pub const MAX_ERRORS: usize = 20;
 /// The most characters of a name that an error repeats.
 pub const MAX_NAME: usize = 100;
 /// The most characters of one error message.
 pub const MAX_MESSAGE: usize = 600;
 
-/// The beginning of a text, at most `max` bytes of it, cut between two characters.
+/// Returns at most the first `max` bytes of a text, cut at a character boundary.
 pub fn truncated(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }
 
-/// A text of at most about `max` characters: of a longer one the beginning and the end are kept, because
-/// parsers name the place of a mistake last, and what stood between them is counted.
+/// Shortens a text to about `max` characters. The beginning and the end are kept, because parsers name the position of
+/// a mistake last, and the bytes between them are counted.
 pub fn shorten(text: &str, max: usize) -> String {
-    // No text has more characters than bytes, so a short one is not looked through.
+    // A text never has more characters than bytes, so the characters of a short one need not be counted.
     if text.len() <= max || text.char_indices().nth(max).is_none() {
         return text.to_owned();
     }
@@ -26,7 +25,7 @@ pub fn shorten(text: &str, max: usize) -> String {
     format!("{}… ({} bytes are left out) …{}", &text[..head], tail - head, &text[tail..])
 }
 
-/// The first items of a list, separated by `between`, and how many more there are.
+/// Joins the first items of a list with `between`, followed by the number of the others.
 pub fn first_few<T: AsRef<str>>(
     items: impl ExactSizeIterator<Item = T>,
     max: usize,

@@ -1,9 +1,9 @@
-//! A hash that is the same on every machine and in every version, unlike the standard library's. It tells
-//! things apart and protects nothing.
+//! A hash that is the same on every machine and in every version, unlike that of the standard library. It is not
+//! cryptographic.
 
 use std::hash::Hasher;
 
-/// FNV-1a with 64 bits.
+/// A hasher for 64-bit FNV-1a.
 #[derive(Debug, Clone)]
 pub struct StableHasher(u64);
 
@@ -25,7 +25,7 @@ impl Hasher for StableHasher {
     }
 }
 
-/// The hash of some texts, with a separator after each, so that `ab` and `c` differ from `a` and `bc`.
+/// Hashes several texts with a separator after each, so that `ab` and `c` differ from `a` and `bc`.
 pub fn stable_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> u64 {
     let mut hasher = StableHasher::default();
     for part in parts {
@@ -39,7 +39,7 @@ pub fn stable_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> u64 {
 mod tests {
     use super::*;
 
-    /// The vectors of the FNV reference code. Ids of jobs of schedules and of groups of failures rest on them.
+    /// The test vectors of the FNV reference code. The ids of scheduled jobs and of failure groups depend on them.
     #[test]
     fn the_hash_is_fnv_1a_for_ever() {
         for (text, hash) in [

@@ -1,4 +1,4 @@
-//! What people do to a job with a button: a form's POST, then 303 back to a page.
+//! The actions on a job: each is the POST of a form, answered with a 303 redirect to a page.
 
 use axum::extract::{Path, State as Has};
 use axum::http::{HeaderMap, StatusCode};
@@ -50,7 +50,7 @@ pub async fn delete(
     }
 }
 
-/// The job's page: by a redirect when the action was done, with the reason when it was refused.
+/// Redirects to the job's page, or renders it with the reason when the action was refused.
 async fn back_to_job(
     engine: &Engine,
     address: &Address,
@@ -62,7 +62,7 @@ async fn back_to_job(
         Ok(_) => Ok(see_other(&format!("jobs/{id}")).into_response()),
         Err(ControlError::NotFound) => Err(ControlError::NotFound.into()),
         Err(ControlError::Refused(refused)) => {
-            let text = format!("Not done. {}", sentence(&refused.to_string()));
+            let text = format!("Nothing was changed. {}", sentence(&refused.to_string()));
             let notice = Notice { text, tone: Tone::Error };
             render(engine, address, id, Some(notice), StatusCode::CONFLICT, headers).await
         }

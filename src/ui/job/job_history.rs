@@ -1,4 +1,4 @@
-//! What happened to a job, in words: its timeline, its attempts, and why it is where it is.
+//! The history of a job in words: its timeline, its attempts, its current status and the steps of a cancellation.
 
 use crate::engine::WaitReason;
 use crate::job::{AttemptEnd, AttemptView, Change, Interruption, Job, Moment, State, Time};
@@ -7,25 +7,25 @@ use crate::ui::parts::time_format::{TimeText, length};
 
 /// One line of the timeline.
 pub struct Line {
-    /// When.
+    /// When it happened.
     pub when: TimeText,
-    /// The state it led to, for its colour.
+    /// The state that the change led to, for its colour.
     pub state: State,
     /// What happened.
     pub text: String,
-    /// When the job goes on, where the line says so.
+    /// The time of the next attempt, if the entry has one.
     pub next: Option<TimeText>,
-    /// What went wrong, in one line.
+    /// The error in one line.
     pub error: Option<String>,
 }
 
-/// The whole timeline, newest last.
+/// Builds the whole timeline, oldest entry first.
 pub fn timeline(job: &Job, now: Time) -> Vec<Line> {
     let later = job.history.iter().map(|moment| line(moment, now));
     std::iter::once(accepted(job, now)).chain(later.flatten()).collect()
 }
 
-/// Acceptance is not part of the history: the record itself says when it was.
+/// The entry for the acceptance, which is not part of the stored history.
 fn accepted(job: &Job, now: Time) -> Line {
     Line {
         when: TimeText::new(job.enqueued_at, now),
@@ -40,30 +40,32 @@ fn line(moment: &Moment, now: Time) -> Option<Line> {
     let n = moment.attempt;
     let (text, next, error) = match &moment.change {
         Change::Enqueued { .. } | Change::Progressed(_) | Change::Logged(_) => return None,
-        Change::BecameAvailable => ("Its time came: ready to run".into(), None, None),
+        Change::BecameAvailable => ("Due and ready to run".into(), None, None),
         Change::Started { worker } => (format!("Attempt {n} started on {worker}"), None, None),
         Change::Completed { .. } => (format!("Attempt {n} succeeded"), None, None),
         Change::RetryScheduled { failure, run_at } => {
-            (format!("Attempt {n} failed; the next one may start at"), Some(*run_at), Some(failure))
+            (format!("Attempt {n} failed; next attempt at"), Some(*run_at), Some(failure))
         }
         Change::Snoozed { run_at } => {
-            ("Asked to be called again later, not counted; due at".into(), Some(*run_at), None)
+            ("Snoozed, attempt not counted; due at".into(), Some(*run_at), None)
         }
         Change::Discarded { failure } => {
-            (format!("Given up after attempt {n}"), None, Some(failure))
+            (format!("Discarded after attempt {n}"), None, Some(failure))
         }
-        Change::CancelAsked => ("Cancel asked for; its worker is told".into(), None, None),
+        Change::CancelAsked => ("Cancellation requested".into(), None, None),
         Change::Cancelled => ("Cancelled".into(), None, None),
         Change::Interrupted { why } => {
-            (format!("Interrupted: {}; the attempt does not count", cause(*why)), None, None)
+            (format!("Interrupted: {}; attempt not counted", cause(*why)), None, None)
         }
         Change::Rescued { why } => {
-            (format!("Rescued: {}; attempt {n} counts", cause(*why)), None, None)
+            (format!("Rescued: {}; attempt {n} counted", cause(*why)), None, None)
         }
-        Change::Retried => ("Made to run again by hand".into(), None, None),
+        Change::Retried => ("Retried manually".into(), None, None),
         Change::Deleted => ("Deleted".into(), None, None),
-        Change::Moved { from } => (format!("Moved out of queue {from}"), None, None),
-        Change::Reprioritised { priority } => (format!("Given priority {priority}"), None, None),
+        Change::Moved { from } => (format!("Moved from queue {from}"), None, None),
+        Change::Reprioritised { priority } => {
+            (format!("Priority changed to {priority}"), None, None)
+        }
     };
     Some(Line {
         when: TimeText::new(moment.at, now),
@@ -74,7 +76,7 @@ fn line(moment: &Moment, now: Time) -> Option<Line> {
     })
 }
 
-/// The first line of an error that says something.
+/// The first line of an error that is not blank.
 pub fn first_line(message: &str) -> String {
     message.trim().lines().next().unwrap_or_default().to_owned()
 }
@@ -82,60 +84,64 @@ pub fn first_line(message: &str) -> String {
 fn cause(why: Interruption) -> &'static str {
     match why {
         Interruption::Stop => "the server was stopped",
-        Interruption::Crash => "the server's process died",
-        Interruption::LeaseExpired => "the worker fell silent and its lease ran out",
-        Interruption::Unclaimed => "the disk failed before the worker heard of it",
+        Interruption::Crash => "the server process died",
+        Interruption::LeaseExpired => "the worker sent no heartbeat and its lease expired",
+        Interruption::Unclaimed => "the disk failed before the worker received the job",
     }
 }
 
-/// Every attempt, oldest first: a new one is added at the end and moves nothing.
+/// Builds the list of attempts, oldest first, so that a new one does not move the others.
 pub fn attempts(job: &Job, now: Time) -> Vec<Attempt> {
     job.attempts().iter().map(|attempt| Attempt::of(attempt, now)).collect()
 }
 
-/// One attempt as its page shows it.
+/// One attempt as the page shows it.
 pub struct Attempt {
     /// Its number, from 1.
     pub number: u16,
-    /// Who ran it.
+    /// The worker that ran it.
     pub worker: String,
     /// When it started.
     pub started: TimeText,
-    /// How long it took; while it runs, how long it has been running.
+    /// How long it took, or how long it has been running.
     pub took: String,
-    /// Whether it runs.
+    /// Whether it is still running.
     pub runs: bool,
-    /// The word for its end, and the state whose colour fits.
+    /// The word for its outcome.
     pub outcome: &'static str,
-    /// See `outcome`.
+    /// The state whose colour the outcome takes.
     pub colour: State,
-    /// How it ended, in full.
+    /// A sentence about how it ended, where the outcome needs one.
     pub detail: String,
-    /// `error`, `timeout`, `panic` or `lost`, when it failed.
+    /// The class of its failure: `error`, `timeout`, `panic` or `lost`.
     pub class: Option<&'static str>,
-    /// The error in full, when it failed.
+    /// The full error, if it failed.
     pub error: Option<String>,
 }
 
 impl Attempt {
-    /// The view of one attempt.
+    /// Builds the view of one attempt.
     fn of(attempt: &AttemptView<'_>, now: Time) -> Self {
         let (outcome, colour, detail) = match attempt.end.as_ref().map(|(_, end)| end) {
             None => ("running", State::Running, String::new()),
             Some(AttemptEnd::Completed) => ("completed", State::Completed, String::new()),
             Some(AttemptEnd::Failed(_)) => ("failed", State::Discarded, String::new()),
-            Some(AttemptEnd::Snoozed) => {
-                ("snoozed", State::Scheduled, "Asked to be called again later; not counted.".into())
-            }
+            Some(AttemptEnd::Snoozed) => (
+                "snoozed",
+                State::Scheduled,
+                "The handler snoozed the job; the attempt is not counted.".into(),
+            ),
             Some(AttemptEnd::Cancelled) => ("cancelled", State::Cancelled, String::new()),
             Some(AttemptEnd::Interrupted(why)) => (
                 "interrupted",
                 State::Retryable,
-                format!("Cut off because {}; given back and not counted.", cause(*why)),
+                format!("Interrupted because {}; the attempt is not counted.", cause(*why)),
             ),
-            Some(AttemptEnd::Rescued(why)) => {
-                ("lost", State::Retryable, format!("Lost because {}; it counts.", cause(*why)))
-            }
+            Some(AttemptEnd::Rescued(why)) => (
+                "lost",
+                State::Retryable,
+                format!("Lost because {}; the attempt is counted.", cause(*why)),
+            ),
         };
         let failure = match attempt.end.as_ref().map(|(_, end)| end) {
             Some(AttemptEnd::Failed(failure)) => Some(*failure),
@@ -163,8 +169,8 @@ impl Attempt {
     }
 }
 
-/// Where the job stands, in one sentence, with the moment that belongs at its end. `why` is the engine's
-/// answer for a job that waits.
+/// The status of the job in one sentence, and the time that completes the sentence. `why` is the engine's reason
+/// why a waiting job is not running.
 pub fn standing(job: &Job, why: Option<&WaitReason>, now: Time) -> (String, Option<TimeText>) {
     let (attempt, max) = (job.status.attempt, job.status.max_attempts);
     let failed = format!("Attempt {attempt} of {max} failed");
@@ -172,10 +178,10 @@ pub fn standing(job: &Job, why: Option<&WaitReason>, now: Time) -> (String, Opti
     let last = || job.history.last().map(|moment| TimeText::new(moment.at, now));
     match (job.status.state, why) {
         (State::Scheduled, Some(WaitReason::NotDue { .. }) | None) => {
-            ("Waits for its time: due".into(), due())
+            ("Scheduled: due".into(), due())
         }
         (State::Retryable, Some(WaitReason::NotDue { .. }) | None) => {
-            (format!("{failed}: the next one is due"), due())
+            (format!("{failed}. Next attempt"), due())
         }
         (State::Retryable, Some(why)) => (format!("{failed}. {why}"), None),
         (State::Scheduled | State::Available, Some(why)) => (why.to_string(), None),
@@ -188,25 +194,25 @@ pub fn standing(job: &Job, why: Option<&WaitReason>, now: Time) -> (String, Opti
         (State::Completed, _) => {
             let took = job.attempts().last().and_then(AttemptView::duration).map(length);
             let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
-            (format!("Done{took} on attempt {attempt} of {max},"), last())
+            (format!("Completed{took} on attempt {attempt} of {max},"), last())
         }
-        (State::Discarded, _) => (format!("Given up after attempt {attempt} of {max},"), last()),
-        (State::Cancelled, _) => ("Stopped on request".into(), last()),
+        (State::Discarded, _) => (format!("Discarded after attempt {attempt} of {max},"), last()),
+        (State::Cancelled, _) => ("Cancelled".into(), last()),
     }
 }
 
-/// One step on the way from the wish for a job's end to its end.
+/// One step of a cancellation.
 pub struct Step {
-    /// In a few words.
+    /// A short description.
     pub text: &'static str,
-    /// When it was done.
+    /// When the step was completed.
     pub when: Option<TimeText>,
-    /// `done`, `now` or `open`.
+    /// The style of the step: `done`, `now` or `open`.
     pub class: &'static str,
 }
 
-/// How far the wish for the end of the newest attempt has come; empty when nobody asked. `is_notified` is whether
-/// the attempt is known to have heard of it.
+/// The steps of a cancellation of the newest attempt; empty when nobody requested one. `is_notified` says
+/// whether the engine has passed the request on to the attempt.
 pub fn cancelling(job: &Job, is_notified: bool, now: Time) -> Vec<Step> {
     let newest = job.history.iter().rposition(|m| matches!(m.change, Change::Started { .. }));
     let attempt = &job.history[newest.unwrap_or(job.history.len())..];
@@ -220,15 +226,13 @@ pub fn cancelling(job: &Job, is_notified: bool, now: Time) -> Vec<Step> {
         class,
     };
     let notified = match is_notified || ended.is_some() {
-        true => step("The worker was told", None, "done"),
-        false => step("The worker hears of it with its next sign of life", None, "now"),
+        true => step("Worker notified", None, "done"),
+        false => step("The worker is notified with its next heartbeat", None, "now"),
     };
     let stopped = match ended {
-        None => {
-            step("Not stopped yet", None, if notified.class == "done" { "now" } else { "open" })
-        }
+        None => step("Still running", None, if notified.class == "done" { "now" } else { "open" }),
         Some(end) if end.state == State::Cancelled => step("Cancelled", Some(end.at), "done"),
-        Some(end) => step("It came to its end by itself", Some(end.at), "done"),
+        Some(end) => step("The attempt ended on its own", Some(end.at), "done"),
     };
-    vec![step("Cancel asked for", Some(attempt[asked].at), "done"), notified, stopped]
+    vec![step("Cancellation requested", Some(attempt[asked].at), "done"), notified, stopped]
 }

@@ -19,7 +19,7 @@ const MOST: usize = 80;
 pub struct LifetimeBar {
     /// The segments from left to right.
     pub segments: Vec<Segment>,
-    /// The total time of each phase, in the order of [`Phase::ALL`].
+    /// The total time of each phase, in the order of the phases.
     pub totals: Vec<Total>,
     /// The time from acceptance to the end of the job, or to now.
     pub whole: String,
@@ -85,7 +85,7 @@ impl LifetimeBar {
         let totals: Vec<&str> = self.totals.iter().map(|sum| sum.text.as_str()).collect();
         match self.open {
             true => totals.join(", "),
-            false => format!("{} in all: {}", self.whole, totals.join(", ")),
+            false => format!("{} in total: {}", self.whole, totals.join(", ")),
         }
     }
 }
@@ -204,16 +204,16 @@ impl Period {
             return self.phase.now().to_owned();
         }
         let words = match self.phase {
-            Phase::Scheduled => "waited for its time".to_owned(),
-            Phase::Ready => "waited for a place".into(),
-            Phase::Between => "waited for the next attempt".into(),
+            Phase::Scheduled => "scheduled for".to_owned(),
+            Phase::Ready => "waited in the queue for".into(),
+            Phase::Between => "waited for a retry for".into(),
             Phase::Ran => {
                 let how = match self.colour {
                     State::Completed => "succeeded after",
                     State::Discarded => "failed after",
                     State::Cancelled => "was cancelled after",
-                    State::Scheduled => "asked for more time after",
-                    State::Retryable => "was cut off after",
+                    State::Scheduled => "was snoozed after",
+                    State::Retryable => "was interrupted after",
                     State::Running | State::Available => "ran for",
                 };
                 format!("attempt {} {how}", self.attempt)
@@ -231,23 +231,23 @@ impl Phase {
     /// The text for a period that has not ended. It leaves out the duration, which would be outdated at once.
     fn now(self) -> &'static str {
         match self {
-            Phase::Scheduled => "waiting for its time",
-            Phase::Ready => "waiting for a place",
+            Phase::Scheduled => "scheduled",
+            Phase::Ready => "waiting in the queue",
             Phase::Ran => "running now",
-            Phase::Between => "waiting for the next attempt",
-            Phase::Rested => "at rest",
+            Phase::Between => "waiting for a retry",
+            Phase::Rested => "finished",
         }
     }
 
     /// The text for the total of all periods of this phase that have ended.
     fn sum(self, whole: &str, count: usize) -> String {
         match (self, count) {
-            (Phase::Scheduled, _) => format!("waited {whole} for its time"),
-            (Phase::Ready, _) => format!("waited {whole} for a place"),
+            (Phase::Scheduled, _) => format!("scheduled for {whole}"),
+            (Phase::Ready, _) => format!("waited {whole} in the queue"),
             (Phase::Ran, 1) => format!("ran {whole}"),
             (Phase::Ran, count) => format!("ran {whole} in {count} attempts"),
             (Phase::Between, _) => format!("{whole} between attempts"),
-            (Phase::Rested, _) => format!("{whole} until it was retried"),
+            (Phase::Rested, _) => format!("{whole} before a manual retry"),
         }
     }
 }
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(bar.segments[2].title, "attempt 1 failed after 300 ms");
         assert_eq!(
             bar.label(),
-            "2 s in all: waited 500 ms for its time, waited 100 ms for a place, \
+            "2 s in total: scheduled for 500 ms, waited 100 ms in the queue, \
              ran 400 ms in 2 attempts, 1 s between attempts"
         );
         assert!(!bar.open);
@@ -365,7 +365,7 @@ mod tests {
         let bar = LifetimeBar::of(&job, at(3_100));
         assert_eq!(colours(&bar), [State::Available, State::Running]);
         assert_eq!(bar.segments[1].title, "running now");
-        assert_eq!(bar.label(), "waited 100 ms for a place, running now");
+        assert_eq!(bar.label(), "waited 100 ms in the queue, running now");
         assert!(bar.open);
     }
 
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(bar.segments[1].title, "was cancelled for 1 min");
         assert_eq!(
             bar.label(),
-            "waited 0 ms for a place, waiting for a place, 1 min until it was retried"
+            "waited 0 ms in the queue, waiting in the queue, 1 min before a manual retry"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! One job: where it stands and why, its life as a picture, every attempt, its log, what went in and what
-//! came out, and what can be done about it.
+//! The page of one job: its state and the reason for it, its lifetime bar, attempts, log, payload and result,
+//! and the actions that the state allows.
 
 pub mod job_actions;
 pub mod job_history;
@@ -55,25 +55,25 @@ struct JobPage {
     curl: String,
 }
 
-/// A line over the page: the answer to what was just done.
+/// A message above the page about the last action.
 pub struct Notice {
-    /// What happened.
+    /// The message.
     pub text: String,
-    /// Whether it is good news.
+    /// The kind of the message.
     pub tone: Tone,
 }
 
-/// The colour of a notice.
+/// The kind of a notice, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// Something to know.
+    /// Information.
     Info,
-    /// Something was refused.
+    /// An action that failed.
     Error,
 }
 
 impl Tone {
-    /// The class in the style sheet.
+    /// The class name in the style sheet.
     pub fn class(self) -> &'static str {
         match self {
             Tone::Info => "info",
@@ -82,25 +82,25 @@ impl Tone {
     }
 }
 
-/// The second line of where a job stands; its place is kept free, so that nothing moves when it changes.
+/// The second line of the status. The page reserves its space, so that nothing moves when it changes.
 enum Detail {
-    /// A few words.
+    /// A short text.
     Words(String),
-    /// What went wrong last, in one line.
+    /// The last error, in one line.
     Error(String),
-    /// How far the attempt is, as far as it tells.
+    /// The progress that the running attempt reported, if any.
     Progress(Option<ProgressView>),
-    /// How far the wish for its end has come.
+    /// The steps of a cancellation.
     Cancelling(Vec<job_history::Step>),
 }
 
-/// A report of progress as people read it.
+/// Reported progress with an estimate of the time left.
 struct ProgressView {
     progress: Progress,
     left: String,
 }
 
-/// The parts of the main column; what matters most in the job's state comes first.
+/// The parts of the main column, ordered by their importance in the state of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Attempts,
@@ -108,14 +108,14 @@ enum Part {
     Data,
 }
 
-/// What the state allows a person to do now; the state machine itself is asked.
+/// The actions that the state machine allows now.
 struct AllowedActions {
     retry: bool,
     cancel: bool,
     delete: bool,
 }
 
-/// One entry of the list of facts: a name and a text or a moment.
+/// One entry of the details: a name with a text or a time.
 struct Fact {
     name: &'static str,
     text: String,
@@ -128,7 +128,7 @@ struct LogRow {
     text: String,
 }
 
-/// Why the page is shown, when a form led to it.
+/// The query of the URL.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Params {
@@ -144,21 +144,20 @@ pub async fn show(
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let notice = (!params.already.is_empty()).then(|| Notice {
-        text:
-            "This form had been sent before, and this is the job it made: sending it twice makes \
-               no second one."
-                .into(),
+        text: "This form was submitted before. This is the job that it created; submitting it \
+               again does not create another one."
+            .into(),
         tone: Tone::Info,
     });
     render(&engine, &address, parse_id(&id)?, notice, StatusCode::OK, &headers).await
 }
 
-/// Reads an id out of an address; what is not an id leads nowhere.
+/// Parses the id in a URL; an invalid id is answered with 404.
 pub fn parse_id(text: &str) -> Result<JobId, UiError> {
-    text.parse().map_err(|_| UiError::not_found("There is no such job"))
+    text.parse().map_err(|_| UiError::not_found("Job not found"))
 }
 
-/// The page of a job as it is now.
+/// Renders the page of a job.
 pub async fn render(
     engine: &Engine,
     address: &Address,
@@ -168,7 +167,7 @@ pub async fn render(
     headers: &HeaderMap,
 ) -> Result<Response, UiError> {
     let (job, cursor) = engine.job(id).await?;
-    let job = job.ok_or_else(|| UiError::not_found("There is no such job"))?;
+    let job = job.ok_or_else(|| UiError::not_found("Job not found"))?;
     let why = engine.wait_reason(&job).await?;
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let now = engine.now();
@@ -237,26 +236,23 @@ impl Detail {
             State::Retryable | State::Discarded => Detail::Error(error().unwrap_or_default()),
             State::Available | State::Scheduled => match error() {
                 Some(error) => Detail::Error(error),
-                None => Detail::Words(format!("Attempt {} of {max} comes next.", attempt + 1)),
+                None => Detail::Words(format!("Next: attempt {} of {max}.", attempt + 1)),
             },
             State::Completed | State::Cancelled => {
                 let whole = job.finished_at().map(|at| length(at.since(job.enqueued_at)));
-                Detail::Words(format!(
-                    "{} from its acceptance to its end.",
-                    whole.unwrap_or_default()
-                ))
+                Detail::Words(format!("Total time: {}.", whole.unwrap_or_default()))
             }
         }
     }
 }
 
 impl JobPage {
-    /// Boxes that may grow while the page is open keep their height, so that nothing moves.
+    /// The class that fixes the height of boxes that can grow while the page is open, so that nothing moves.
     fn steady(&self) -> &'static str {
         if self.state.is_final() { "" } else { " steady" }
     }
 
-    /// Of many attempts only the newest is unfolded.
+    /// Whether an attempt is expanded; of more than three, only the newest is.
     fn unfolds(&self, index: &usize) -> bool {
         self.attempts.len() <= 3 || *index + 1 == self.attempts.len()
     }
@@ -283,7 +279,7 @@ impl LogRow {
     }
 }
 
-/// Always the same entries, so that none moves when another changes.
+/// The details of a job. The entries are always the same, so that none moves when another changes.
 fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
     let text = |name, text: String| Fact { name, text, when: None };
     let when = |name, at| Fact { name, text: String::new(), when: Some(TimeText::new(at, now)) };
@@ -291,7 +287,7 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
     let backoff = job.spec.retry.backoff;
     let timeout = match job.spec.timeout_ms {
         Some(timeout) => ms(timeout),
-        None => format!("{}, the server's default", length(engine.config().default_timeout)),
+        None => format!("{} (server default)", length(engine.config().default_timeout)),
     };
     let key =
         job.spec.idempotency_key.as_ref().filter(|key| !key.as_str().starts_with(FORM_KEY_PREFIX));
@@ -304,8 +300,8 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
         },
         text("Attempts", format!("{} of {}", job.status.attempt, job.status.max_attempts)),
         text("Priority", job.spec.priority.to_string()),
-        text("Timeout", format!("{timeout} for each attempt")),
-        text("Backoff", format!("from {} up to {}", ms(backoff.base_ms), ms(backoff.cap_ms))),
+        text("Timeout", format!("{timeout} per attempt")),
+        text("Backoff", format!("{} to {}", ms(backoff.base_ms), ms(backoff.cap_ms))),
         text("Idempotency", key.map_or("no key".into(), |key| format!("key {key}"))),
     ]
 }

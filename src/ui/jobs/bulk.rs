@@ -1,4 +1,4 @@
-//! Many jobs at once: the question before, the run, and the report of what was done and what was not.
+//! The pages of bulk runs: the confirmation, the progress of a run, and its report of changed and skipped jobs.
 
 use askama::Template;
 use axum::extract::{Path, State as Has};
@@ -18,10 +18,10 @@ use crate::ui::parts::job_row::JobRow;
 use crate::ui::parts::time_format::{TimeText, length};
 use crate::ui::submit::form_value::cut;
 
-/// Jobs shown before the question is answered.
+/// The number of jobs shown for confirmation.
 const SHOWN: usize = 5;
 
-/// What a form of the list or of the question says.
+/// The form of the job list or of the confirmation page.
 struct Form {
     action: String,
     scope: Scope,
@@ -31,7 +31,7 @@ struct Form {
     filter: JobFilter,
 }
 
-/// Which jobs a form is about.
+/// Which jobs the action applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Selected,
@@ -47,12 +47,12 @@ struct ConfirmPage {
     count: Count,
     chips: Vec<Chip>,
     rows: Vec<JobRow>,
-    /// Where jobs can be moved to; a new name is fine too.
+    /// The queues suggested as targets of a move.
     queues: Vec<String>,
     problem: Option<String>,
 }
 
-/// How an action is told.
+/// The words for an action.
 struct ActionText {
     /// `Retry`
     verb: &'static str,
@@ -60,9 +60,9 @@ struct ActionText {
     doing: &'static str,
     /// `retried`
     done: &'static str,
-    /// What will happen.
+    /// An explanation of the effect.
     meaning: &'static str,
-    /// How the button looks.
+    /// The style of the button.
     button: &'static str,
 }
 
@@ -74,7 +74,7 @@ fn words(action: &str) -> Option<ActionText> {
             "Retry",
             "Retrying",
             "retried",
-            "They run again now, also those that are completed. Jobs that run or are ready already are left alone.",
+            "The jobs run again now, including completed ones. Jobs that are running or already available are skipped.",
         ),
         "cancel" => ActionText {
             button: "danger",
@@ -82,7 +82,7 @@ fn words(action: &str) -> Option<ActionText> {
                 "Cancel",
                 "Cancelling",
                 "cancelled",
-                "Waiting jobs end at once, running ones are asked to stop. Finished jobs are left alone.",
+                "Waiting jobs are cancelled at once, and running jobs are asked to stop. Finished jobs are skipped.",
             )
         },
         "delete" => ActionText {
@@ -91,26 +91,26 @@ fn words(action: &str) -> Option<ActionText> {
                 "Delete",
                 "Deleting",
                 "deleted",
-                "They are gone for good, with their payloads, results and logs. Running jobs are left alone.",
+                "The jobs are deleted permanently, with their payloads, results and logs. Running jobs are skipped.",
             )
         },
         "move" => words(
             "Move",
             "Moving",
             "moved",
-            "Waiting jobs go on waiting in the other queue. Running and finished jobs are left alone.",
+            "Waiting jobs move to the other queue. Running and finished jobs are skipped.",
         ),
         "reprioritise" => words(
             "Reprioritise",
             "Reprioritising",
             "reprioritised",
-            "Within a queue the highest number runs first; 0 is usual. Running and finished jobs are left alone.",
+            "Within a queue, the highest number runs first; the default is 0. Running and finished jobs are skipped.",
         ),
         _ => return None,
     })
 }
 
-/// `POST /jobs/bulk`: asks before anything is done.
+/// `POST /jobs/bulk`: asks for confirmation.
 pub async fn ask(
     Has(engine): Has<Engine>,
     address: Address,
@@ -120,7 +120,7 @@ pub async fn ask(
     confirm(&engine, &address, form, None, StatusCode::OK).await
 }
 
-/// `POST /jobs/bulk/run`: begins.
+/// `POST /jobs/bulk/run`: starts the run.
 pub async fn run(
     Has(engine): Has<Engine>,
     address: Address,
@@ -150,22 +150,22 @@ async fn confirm(
     status: StatusCode,
 ) -> Result<Response, UiError> {
     let Some(words) = words(&form.action) else {
-        return Err(UiError::not_found("There is no such action"));
+        return Err(UiError::not_found("Unknown action"));
     };
     if let Some(problem) = form.filter.problems.first() {
         return Err(UiError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
-            title: "This filter means nothing".into(),
+            title: "Invalid filter".into(),
             message: problem.clone(),
-            advice: "Nothing was done. Go back and correct the filter.",
+            advice: "Nothing was changed. Go back and correct the filter.",
         });
     }
     if form.is_empty() {
         return Err(UiError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             title: "No job is selected".into(),
-            message: format!("{} was chosen, but for no job.", words.verb),
-            advice: "Nothing was done. Go back and select jobs, or choose all that match.",
+            message: format!("{} needs at least one job.", words.verb),
+            advice: "Nothing was changed. Go back and select jobs, or choose all matching jobs.",
         });
     }
     let now = engine.now();
@@ -259,7 +259,7 @@ impl Form {
 }
 
 impl ConfirmPage {
-    /// How many jobs, in words.
+    /// The number of jobs in words.
     fn jobs(&self) -> String {
         counted(self.count)
     }
@@ -287,7 +287,7 @@ struct RunsPage {
     runs: Vec<RunView>,
 }
 
-/// A run as pages show it.
+/// A bulk run as the pages show it.
 struct RunView {
     report: BulkReport,
     words: ActionText,
@@ -323,7 +323,7 @@ impl RunView {
         counted(self.report.expected)
     }
 
-    /// What it is done with, for the two actions that need something.
+    /// The target queue or the priority, for the actions that take one.
     fn to(&self) -> String {
         match &self.report.action {
             Action::Move(queue) => format!("to queue {queue}"),
@@ -336,31 +336,31 @@ impl RunView {
         self.report.progress.ended.is_none()
     }
 
-    /// The word of its badge, and the state whose colour it takes.
+    /// The text of the badge, and the state whose colour it takes.
     fn badge(&self) -> (&'static str, &'static str) {
         match self.report.progress.ended.as_ref().map(|(_, end)| end) {
             None => ("running", "running"),
             Some(End::Finished) => ("finished", "completed"),
             Some(End::Stopped) => ("stopped", "cancelled"),
-            Some(End::ServerStopped) => ("cut off", "retryable"),
+            Some(End::ServerStopped) => ("interrupted", "retryable"),
             Some(End::Failed(_)) => ("failed", "discarded"),
         }
     }
 
-    /// How it ended, in a sentence, when it did not come to its last job.
+    /// Explains why the run ended before its last job.
     fn why(&self) -> Option<String> {
         match self.report.progress.ended.as_ref().map(|(_, end)| end)? {
             End::Finished => None,
-            End::Stopped => Some("It was stopped by hand. What it had done stays done.".into()),
+            End::Stopped => Some("The run was stopped manually. Its changes so far remain.".into()),
             End::ServerStopped => Some(
-                "The server stopped. What it had done stays done; start it again for the rest."
+                "The server stopped during the run. Its changes so far remain; start another run for the rest."
                     .into(),
             ),
-            End::Failed(error) => Some(format!("{} What it had done stays done.", sentence(error))),
+            End::Failed(error) => Some(format!("{} Its changes so far remain.", sentence(error))),
         }
     }
 
-    /// How full the bar is: value and whole.
+    /// The value and the maximum of the progress bar.
     fn bar(&self) -> (u64, u64) {
         let progress = &self.report.progress;
         let met = progress.done + progress.refused();
@@ -408,7 +408,7 @@ pub async fn stop(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Se
 
 fn forgotten() -> UiError {
     UiError {
-        message: "Runs are forgotten when the server restarts, and when many newer ones have followed. What it did stays done.".into(),
-        ..UiError::not_found("There is no such bulk run")
+        message: "The server keeps only recent runs, and none across a restart. The changes that the run made remain.".into(),
+        ..UiError::not_found("Bulk run not found")
     }
 }

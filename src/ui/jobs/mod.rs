@@ -1,4 +1,4 @@
-//! Lists of jobs, newest first: by state, queue, kind, tag, time and what stands in them.
+//! The job list, newest first, filtered by state, queue, kind, tag, time and content.
 
 pub mod bulk;
 pub mod job_filter;
@@ -19,9 +19,9 @@ use super::parts::job_row::JobRow;
 use super::parts::load::is_busy;
 use job_filter::JobFilter;
 
-/// Rows on a page: a few screens, quick to read and to render.
+/// The rows of a page: few enough to render and scan quickly.
 pub const LIMIT: usize = 50;
-/// Names offered for one field; a browser's list with more is no help.
+/// The most names suggested for one field.
 const MAX_OFFERED: usize = 100;
 
 #[derive(Template)]
@@ -33,17 +33,17 @@ struct Jobs {
     tabs: Vec<Tab>,
     suggestions: Suggestions,
     rows: Vec<JobRow>,
-    /// What the counters say that the filter lets through, if they reach.
+    /// The number of jobs that match the filter, when the counters can tell it.
     matching: Option<u64>,
     search: Option<SearchProgress>,
     next: Option<String>,
-    /// Whether too much happens to follow all of it.
+    /// Whether the server is too busy for the page to follow every event.
     busy: bool,
-    /// Bulk runs under way.
+    /// The number of bulk runs in progress.
     runs: usize,
 }
 
-/// One state, or all of them, with its count when that is known without a scan.
+/// A tab for one state or for all states, with its count when the counters can tell it.
 struct Tab {
     name: &'static str,
     label: &'static str,
@@ -52,18 +52,18 @@ struct Tab {
     current: bool,
 }
 
-/// What fields suggest while somebody types.
+/// The names that the fields suggest while somebody types.
 struct Suggestions {
     queues: Vec<String>,
     kinds: Vec<String>,
     tags: Vec<String>,
 }
 
-/// How far a search has come that takes more than one page.
+/// The progress of a search that takes several requests.
 struct SearchProgress {
     through: u64,
     of: u64,
-    /// Where it goes on by itself.
+    /// The URL at which the search continues, if it has not ended.
     next: Option<String>,
 }
 
@@ -124,7 +124,7 @@ pub async fn show(
 }
 
 impl Jobs {
-    /// Whether the search has more to look through before the page is full.
+    /// Whether the search continues before the page is full.
     fn goes_on(&self) -> bool {
         self.search.as_ref().is_some_and(|search| search.next.is_some())
     }
@@ -133,7 +133,7 @@ impl Jobs {
         self.filter.state() == Some(State::Discarded)
     }
 
-    /// What the field for the time of submission suggestions; what is in force stands there too.
+    /// The options of the field for the time of submission, including the active value.
     fn spans(&self) -> Vec<(String, String)> {
         let known = [
             ("", "any time"),
@@ -152,7 +152,7 @@ impl Jobs {
     }
 }
 
-/// The id that was put into the search field and nothing else: it leads to its job.
+/// The job id that is the only content of the search field. The page redirects to that job.
 fn pasted_id(filter: &JobFilter) -> Option<JobId> {
     match filter.query.terms.as_slice() {
         [term] => term.to_string().parse().ok(),
@@ -161,7 +161,7 @@ fn pasted_id(filter: &JobFilter) -> Option<JobId> {
 }
 
 impl Suggestions {
-    /// Queues and kinds that jobs have or can have, and the tags in sight.
+    /// Collects the queues, the kinds and the tags of the rows shown.
     fn new(engine: &Engine, stats: &Stats, rows: &[JobRow]) -> Self {
         let known = engine.kinds().into_iter().map(|info| &info.kind);
         let kinds = known.chain(stats.kinds.keys()).map(Kind::to_string);

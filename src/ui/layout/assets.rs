@@ -1,17 +1,17 @@
-//! The files that pages load, embedded in the binary. One hash over all of them is part of their URL, so
-//! they may be cached for ever and modules can import each other by relative name.
+//! The static files that pages load, embedded in the binary. A hash of all of them is part of their URL, so that
+//! browsers can cache them forever and modules can import each other by relative names.
 
 use std::sync::LazyLock;
 
 use crate::job::stable_hash;
 
-/// One file.
+/// An embedded file.
 pub struct Asset {
-    /// Its name in the folder.
+    /// The file name.
     pub name: &'static str,
-    /// Its `Content-Type`.
+    /// The media type, for `Content-Type`.
     pub media_type: &'static str,
-    /// Its text.
+    /// The content.
     pub body: &'static str,
 }
 
@@ -19,7 +19,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// Every file; a new one is one line here.
+/// All static files. A new file needs one line here.
 pub const ASSETS: &[Asset] = &[
     Asset { name: "app.css", media_type: CSS, body: include_str!("../../../static/app.css") },
     Asset { name: "app.js", media_type: JS, body: include_str!("../../../static/app.js") },
@@ -73,18 +73,18 @@ pub const ASSETS: &[Asset] = &[
     },
 ];
 
-/// Computed once, because the files never change while the process lives.
+/// The hash of all files, computed once because they never change while the process runs.
 pub static HASH: LazyLock<String> = LazyLock::new(|| {
     let parts = ASSETS.iter().flat_map(|asset| [asset.name, asset.body]);
     format!("{:016x}", stable_hash(parts))
 });
 
-/// The folder of the files in URLs: `static/{hash}`, below the base path.
+/// The folder of the files in URLs, relative to the base path: `static/{hash}`.
 pub fn folder() -> String {
     format!("static/{}", *HASH)
 }
 
-/// What every page loads, and then what each kind of page adds to it, for tests that look at sizes.
+/// The files that every page loads, followed by those of each kind of page, for tests of their sizes.
 #[cfg(test)]
 pub fn loads() -> Vec<Vec<&'static str>> {
     let body =
@@ -104,14 +104,14 @@ pub fn loads() -> Vec<Vec<&'static str>> {
     std::iter::once("app.js").chain(pages_of(body("app.js"))).map(closure).collect()
 }
 
-/// The files that a script imports before it runs.
+/// The files that a script imports statically.
 #[cfg(test)]
 fn imports(body: &'static str) -> Vec<&'static str> {
     let lines = body.lines().filter(|line| line.starts_with("import "));
     lines.filter_map(|line| line.split('"').nth(1)?.strip_prefix("./")).collect()
 }
 
-/// The files that a script imports when a page needs them.
+/// The files that a script imports dynamically.
 #[cfg(test)]
 fn pages_of(body: &'static str) -> Vec<&'static str> {
     body.split("import(\"./").skip(1).filter_map(|rest| rest.split('"').next()).collect()

@@ -1,5 +1,4 @@
-//! The page that says what went wrong and what to try, and the one place where errors of the engine
-//! become a status of a page.
+//! The error page, and the mapping of engine errors to the status and text of a page.
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -11,16 +10,16 @@ use crate::job::shorten::{MAX_MESSAGE, shorten};
 
 use super::page::{Layout, Section, page};
 
-/// An answer in the form of an error page.
+/// An error that is answered with an error page.
 #[derive(Debug, Clone)]
 pub struct UiError {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What happened, in a few words.
+    /// The title: what happened, in a few words.
     pub title: String,
-    /// What happened, in full.
+    /// The details of what happened.
     pub message: String,
-    /// What to try next.
+    /// What the reader can do next.
     pub advice: &'static str,
 }
 
@@ -33,21 +32,22 @@ struct ErrorPage<'a> {
     auto_reload: bool,
 }
 
-/// The answer to an address that leads nowhere.
+/// The response to an unknown URL.
 pub async fn not_found() -> Response {
-    UiError::not_found("There is nothing at this address").into_response()
+    UiError::not_found("Page not found").into_response()
 }
 
 impl UiError {
-    /// Something that was looked for does not exist.
+    /// The error for a resource that does not exist.
     pub fn not_found(title: &str) -> Self {
         UiError {
             status: StatusCode::NOT_FOUND,
             title: title.into(),
-            message: "It may have been deleted, or its retention has passed, or the address has a \
-                      slip in it."
-                .into(),
-            advice: "Look for it in the list of jobs.",
+            message:
+                "It may have been deleted, or removed after its retention period, or the URL may \
+                      be wrong."
+                    .into(),
+            advice: "Find it in the list of jobs.",
         }
     }
 }
@@ -57,58 +57,56 @@ impl From<EngineError> for UiError {
         let (status, title, advice) = match &error {
             EngineError::UnknownKind { .. } => (
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "Nobody here can run this kind",
-                "Choose one of the kinds that the form offers.",
+                "No handler for this kind",
+                "Choose a kind that this server can run.",
             ),
             EngineError::InvalidPayload { .. } => (
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "The payload does not fit its kind",
-                "Correct the properties that are named.",
+                "The payload does not match the schema of its kind",
+                "Correct these properties and submit again.",
             ),
             EngineError::PayloadTooLarge { .. } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "The payload is too large",
-                "Store the data elsewhere and submit where to find it.",
+                "Store the data elsewhere and submit a reference to it.",
             ),
             EngineError::TooComplex { .. } => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The payload is too complex",
-                "Split the data over several jobs, or send it as one text.",
+                "Split the data across several jobs, or send it as a single string.",
             ),
-            EngineError::Invalid(_) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "This is not acceptable",
-                "Correct it and send again.",
-            ),
+            EngineError::Invalid(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "Invalid input", "Correct it and try again.")
+            }
             EngineError::TooManyBulks { .. } => (
                 StatusCode::TOO_MANY_REQUESTS,
-                "Too many bulk runs at once",
-                "Nothing was done. Wait until one is over, or stop one.",
+                "Too many bulk runs",
+                "Nothing was changed. Wait until a run has finished, or stop one.",
             ),
             EngineError::Store(StoreError::Full { .. }) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many jobs are waiting",
-                "Nothing was accepted. Send again in a few seconds, when some have been done.",
+                "Nothing was accepted. Try again in a few seconds, when the backlog is shorter.",
             ),
             EngineError::Store(StoreError::TooManyQueues { .. }) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "There are too many queues",
-                "Nothing was accepted. Use a queue that exists.",
+                "Queue limit reached",
+                "Nothing was accepted. Use an existing queue.",
             ),
             EngineError::Store(StoreError::Closed) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The server is stopping",
-                "Nothing is lost. Try again when it is back.",
+                "No data is lost. Try again once the server is back.",
             ),
             EngineError::Store(StoreError::Unavailable(_)) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The disk refuses",
-                "Nothing was accepted. See whether the disk is full or broken; the server's log says more.",
+                "The store is not accepting writes",
+                "Nothing was accepted. Check whether the disk is full or failing; the server log has the details.",
             ),
             EngineError::Store(StoreError::Corrupt(_) | StoreError::Newer { .. }) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The store cannot be read",
-                "The server's log says more.",
+                "See the server log for the details.",
             ),
         };
         UiError { status, title: title.into(), message: sentence(&error.to_string()), advice }
@@ -118,12 +116,12 @@ impl From<EngineError> for UiError {
 impl From<ControlError> for UiError {
     fn from(error: ControlError) -> Self {
         match error {
-            ControlError::NotFound => UiError::not_found("There is no such job"),
+            ControlError::NotFound => UiError::not_found("Job not found"),
             ControlError::Refused(refused) => UiError {
                 status: StatusCode::CONFLICT,
-                title: "That cannot be done now".into(),
+                title: "Not possible in the current state of the job".into(),
                 message: sentence(&refused.to_string()),
-                advice: "The job has moved on meanwhile: look at its page.",
+                advice: "The state of the job has changed. Open its page to see it.",
             },
         }
     }
@@ -153,8 +151,8 @@ impl UiError {
     }
 }
 
-/// An error's text as a page shows it: with a capital letter and a full stop, and shortened where it repeats
-/// much of what was sent.
+/// Formats the text of an error as a sentence, with a capital letter and a full stop. A text that repeats much of
+/// the request is shortened.
 pub fn sentence(text: &str) -> String {
     let text = &shorten(text, MAX_MESSAGE);
     let mut chars = text.chars();

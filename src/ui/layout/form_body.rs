@@ -1,5 +1,5 @@
-//! The body of every form before a page reads it: the readers of forms replace what is no UTF-8, so a job would
-//! be made of something else than was sent.
+//! A check of every form body before a page parses it. Form parsers replace invalid UTF-8, so without the check a
+//! job could differ from what was sent.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
@@ -11,7 +11,7 @@ use crate::engine::off_runtime;
 
 use super::error::{UiError, sentence};
 
-/// Refuses a form that is not UTF-8, and says so on a page where it cannot be read at all.
+/// Refuses a form that is not UTF-8 or cannot be read, with an error page.
 pub async fn check(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
@@ -23,7 +23,7 @@ pub async fn check(request: Request, next: Next) -> Response {
             next.run(Request::from_parts(parts, Body::from(bytes))).await
         }
         Ok(_) => {
-            let message = "It has bytes that are no UTF-8.".to_owned();
+            let message = "It contains bytes that are not valid UTF-8.".to_owned();
             refused(StatusCode::BAD_REQUEST, message)
         }
         Err(rejection) => refused(rejection.status(), sentence(&rejection.body_text())),
@@ -32,13 +32,11 @@ pub async fn check(request: Request, next: Next) -> Response {
 
 fn refused(status: StatusCode, message: String) -> Response {
     let title = "The form cannot be read".into();
-    let advice =
-        "Nothing was done. Send it as a browser does, in UTF-8 and no longer than is accepted.";
+    let advice = "Nothing was changed. Submit the form in UTF-8 and within the size limit.";
     UiError { status, title, message, advice }.into_response()
 }
 
-/// Whether all names and values of a form are UTF-8. What separates them is ASCII, so they can be looked at
-/// together.
+/// Whether all names and values of a form are UTF-8. Their separators are ASCII, so one check covers all of them.
 fn is_utf8(form: &[u8]) -> bool {
     let mut decoded = Vec::with_capacity(form.len());
     let mut rest = form;

@@ -1,4 +1,4 @@
-//! What all pages share: the frame around them, their files, and the error page.
+//! The layout that all pages share, the static files that they load, the error page, and the check of form bodies.
 
 pub mod assets;
 pub mod error;

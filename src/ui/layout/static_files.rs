@@ -7,11 +7,11 @@ use axum::response::{IntoResponse, Response};
 use super::assets::{ASSETS, HASH};
 use super::error::UiError;
 
-/// Answers one file. A page from before an upgrade still gets the file under its old hash, but not for
-/// ever.
+/// Serves one file. A page that was loaded before an upgrade still gets the file by its old hash, but must not
+/// cache it.
 pub async fn show(Path((hash, name)): Path<(String, String)>) -> Response {
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
-        return UiError::not_found("There is no such file").into_response();
+        return UiError::not_found("File not found").into_response();
     };
     let cache = if hash == *HASH { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, cache)];

@@ -1,5 +1,5 @@
-//! Charts and sparklines as SVG paths, drawn by the server so that they need no JavaScript. Each carries its
-//! numbers, so that the script `chart.js` can go on drawing where the server stopped.
+//! Charts and sparklines as SVG paths, which the server draws so that they need no JavaScript. Each carries its
+//! numbers, so that `static/chart.js` can continue the drawing.
 
 use crate::engine::{Latency, Point};
 use crate::job::Time;
@@ -7,12 +7,12 @@ use crate::job::Time;
 use super::filters::rate;
 use super::time_format::{TimeText, length};
 
-/// The size that charts are drawn in; they stretch to the width they get.
+/// The width of a chart in its own units; the page scales it.
 pub const WIDTH: f64 = 300.0;
-/// See [`WIDTH`].
+/// The height of a chart in the same units.
 pub const HEIGHT: f64 = 84.0;
 
-/// The time that charts go back.
+/// The time span of a chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Span {
     /// Five minutes, in columns of three seconds.
@@ -23,76 +23,76 @@ pub enum Span {
 
 /// One chart.
 pub struct Chart {
-    /// Its name for the script.
+    /// The id of the chart, which the script uses.
     pub id: &'static str,
-    /// What it shows.
+    /// The title.
     pub title: &'static str,
-    /// The value at its upper edge.
+    /// The value at the upper edge, as text.
     pub top: String,
-    /// The least that its upper edge stands for.
+    /// The lowest value that the upper edge may have.
     pub least_top: f64,
-    /// How the numbers of its columns are read: `sum` of the seconds, shown per second, or `most` of them.
+    /// How the script adds up seconds in a column: `sum`, shown per second, or `most`.
     pub column: &'static str,
-    /// Seconds of one column.
+    /// The width of a column in seconds.
     pub width: i64,
-    /// The second, counted from 1970, at which its numbers end.
+    /// The end of the newest column, in seconds since 1970.
     pub until: i64,
-    /// Its lines, the most important first.
+    /// The lines, the most important first.
     pub lines: Vec<Line>,
-    /// When the server started, within its time.
+    /// The starts of the server within the time span.
     pub marks: Vec<Mark>,
-    /// All of it in words.
+    /// The description for screen readers.
     pub words: String,
 }
 
 /// One line of a chart.
 pub struct Line {
-    /// Its name, also for its colour.
+    /// The name, which also selects the colour.
     pub name: &'static str,
-    /// The path.
+    /// The SVG path.
     pub path: String,
-    /// The numbers of its columns, with commas; empty where nothing was measured.
+    /// The numbers of its columns, separated by commas; empty where nothing was measured.
     pub numbers: String,
-    /// Its newest value.
+    /// The newest value, as text.
     pub now: String,
 }
 
-/// A moment at which the server started.
+/// A mark at the time of a start of the server.
 pub struct Mark {
-    /// Where.
+    /// The position on the horizontal axis.
     pub x: f64,
     /// When.
     pub at: TimeText,
 }
 
-/// The last minutes of a queue in small: completed jobs as a filled line, and what the script needs to go on.
+/// The sparkline of a queue: its completed jobs as a filled line, with the numbers that the script needs.
 pub struct Spark {
-    /// The path, 100 wide and 24 high.
+    /// The SVG path, 100 wide and 24 high.
     pub path: String,
-    /// Completed jobs of each column.
+    /// The completed jobs of each column, separated by commas.
     pub completed: String,
-    /// Failed attempts of each column.
+    /// The failed attempts of each column, separated by commas.
     pub failed: String,
-    /// Seconds of one column.
+    /// The width of a column in seconds.
     pub width: i64,
-    /// The second, counted from 1970, at which its numbers end.
+    /// The end of the newest column, in seconds since 1970.
     pub until: i64,
 }
 
-/// Which column a moment belongs to.
+/// The assignment of times to columns.
 #[derive(Debug, Clone, Copy)]
 struct Grid {
-    /// Seconds of one column.
+    /// The width of a column in seconds.
     width: i64,
     columns: usize,
-    /// The number of the newest column, counted from 1970.
+    /// The index of the newest column, counted from 1970.
     last: i64,
-    /// Whole seconds of it that are over.
+    /// The seconds of the newest column that have passed.
     part: i64,
 }
 
 impl Span {
-    /// In words.
+    /// The time span in words.
     pub fn words(self) -> &'static str {
         match self {
             Span::Minutes => "5 minutes",
@@ -116,7 +116,7 @@ impl Grid {
         Grid { width, columns, last, part: second - last * width }
     }
 
-    /// The second at which it ends.
+    /// The end of the newest column, in seconds since 1970.
     fn until(&self) -> i64 {
         self.last * self.width + self.part
     }
@@ -127,7 +127,7 @@ impl Grid {
         usize::try_from(number - first).ok().filter(|column| *column < self.columns)
     }
 
-    /// Sums by column; per second when `per` says so.
+    /// Adds up a count by column.
     fn counts(&self, points: &[Point], count: fn(&Point) -> u32) -> Vec<f64> {
         let mut sums = vec![0.0; self.columns];
         for point in points {
@@ -146,7 +146,7 @@ impl Grid {
         sums.into_iter().map(Some).collect()
     }
 
-    /// The longest of each column.
+    /// The maximum of each column.
     fn longest(
         &self,
         points: &[Point],
@@ -164,7 +164,7 @@ impl Grid {
     }
 }
 
-/// Jobs completed and attempts failed per second.
+/// The chart of completed jobs and failed attempts per second.
 pub fn throughput(points: &[Point], starts: &[Time], span: Span, now: Time) -> Chart {
     let grid = span.grid(now);
     let line = |name: &'static str, count: fn(&Point) -> u32| {
@@ -181,12 +181,12 @@ pub fn throughput(points: &[Point], starts: &[Time], span: Span, now: Time) -> C
     draw(sort, &lines, &grid, marks(&grid, starts, now), span)
 }
 
-/// How long jobs waited until they started.
+/// The chart of the time that jobs waited until they started.
 pub fn waits(points: &[Point], starts: &[Time], span: Span, now: Time) -> Chart {
     latency("waits", "Wait", points, |point| point.wait, starts, span, now)
 }
 
-/// How long attempts ran.
+/// The chart of the time that attempts ran.
 pub fn runs(points: &[Point], starts: &[Time], span: Span, now: Time) -> Chart {
     latency("runs", "Run", points, |point| point.run, starts, span, now)
 }
@@ -218,7 +218,7 @@ fn milliseconds(value: f64) -> String {
     length(std::time::Duration::from_millis(value.max(0.0) as u64))
 }
 
-/// What one chart is about.
+/// The properties of a chart type.
 struct Sort {
     id: &'static str,
     title: &'static str,
@@ -227,7 +227,7 @@ struct Sort {
     show: fn(f64) -> String,
 }
 
-/// A line before it is drawn.
+/// The values of a line before it is drawn.
 struct Plotted {
     name: &'static str,
     numbers: String,
@@ -255,7 +255,7 @@ fn draw(sort: Sort, lines: &[Plotted], grid: &Grid, marks: Vec<Mark>, span: Span
     let said: Vec<String> =
         lines.iter().map(|line| format!("{} {}", line.name, line.now)).collect();
     let words =
-        format!("{title}: {}. The most in {} was {}.", said.join(", "), span.words(), show(most));
+        format!("{title}: {}. The peak in {} was {}.", said.join(", "), span.words(), show(most));
     let (width, until) = (grid.width, grid.until());
     Chart { id, title, top: show(top), least_top, column, width, until, lines, marks, words }
 }
@@ -270,7 +270,7 @@ fn marks(grid: &Grid, starts: &[Time], now: Time) -> Vec<Mark> {
         .collect()
 }
 
-/// A line through the values from left to right; broken where there is none.
+/// Draws a line through the values, with gaps where there is none.
 fn path(values: &[Option<f64>], top: f64) -> String {
     use std::fmt::Write;
     let step = WIDTH / (values.len().max(2) - 1) as f64;
@@ -283,7 +283,7 @@ fn path(values: &[Option<f64>], top: f64) -> String {
         };
         let (x, y) = (column as f64 * step, HEIGHT - 1.0 - value / top * (HEIGHT - 3.0));
         let letter = if pen_is_down { 'L' } else { 'M' };
-        // Writing to a string cannot fail. A point alone is a line of no length, with a round end.
+        // Writing to a string cannot fail. `h0` makes a single point visible through its round line cap.
         let _ = write!(out, "{letter}{x:.1} {y:.1}");
         if !pen_is_down {
             out.push_str("h0");
@@ -293,14 +293,14 @@ fn path(values: &[Option<f64>], top: f64) -> String {
     out
 }
 
-/// The next of 1, 2, 5, 10, 20, 50 … that is not smaller.
+/// Rounds up to the next of 1, 2, 5, 10, 20, 50 and so on.
 fn nice(value: f64) -> f64 {
     let power = 10_f64.powf(value.log10().floor());
     let digit = [1.0, 2.0, 5.0, 10.0].into_iter().find(|digit| digit * power >= value);
     digit.unwrap_or(10.0) * power
 }
 
-/// The last five minutes in columns of five seconds.
+/// Builds the sparkline of the last five minutes, in columns of five seconds.
 pub fn spark(points: &[Point], now: Time) -> Spark {
     let grid = Grid::new(now, 5, 60);
     let completed = grid.counts(points, |point| point.counts.completed);
@@ -315,7 +315,7 @@ pub fn spark(points: &[Point], now: Time) -> Spark {
     }
 }
 
-/// Any counts, oldest first, as bars 100 wide and 24 high.
+/// Draws counts, oldest first, as bars in a box 100 wide and 24 high.
 pub fn bars(counts: &[u32]) -> String {
     use std::fmt::Write;
     let most = f64::from(counts.iter().copied().max().unwrap_or(0).max(1));
@@ -366,7 +366,7 @@ mod tests {
         assert!(chart.lines[0].path.ends_with("L297.0 50.6L300.0 18.2"), "{}", chart.lines[0].path);
         assert_eq!(
             chart.words,
-            "Throughput: completed 4/s, failed 0/s. The most in 5 minutes was 4/s."
+            "Throughput: completed 4/s, failed 0/s. The peak in 5 minutes was 4/s."
         );
     }
 

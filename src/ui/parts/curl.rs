@@ -1,25 +1,24 @@
-//! A submission as a command for a terminal, quoted so that a shell hands on exactly what is meant.
+//! The curl command of a submission, quoted for a POSIX shell.
 
 use axum::http::{HeaderMap, header};
 
 use crate::http::layers::base_path::Address;
 
-/// The longest JSON that stands in a command, in bytes.
+/// The longest JSON that a command contains, in bytes.
 pub const MAX_BODY: usize = 16 * 1_024;
 
-/// Stands above the command then.
-const TOO_LONG: &str =
-    "The job is too long to be shown here: put its JSON into the file job.json first.";
+/// The comment above a command whose JSON is longer.
+const TOO_LONG: &str = "This job is too long to show here. Save its JSON as job.json first.";
 
-/// The endpoint that takes jobs, as the browser that asks reaches it, and what a terminal must send besides.
+/// The endpoint that accepts jobs, as the browser reaches it, and whether it needs a token.
 pub struct Target {
     url: String,
-    /// The browser came in with a token, so a terminal needs it too.
+    /// Whether the browser sent a token, so that the command needs one too.
     needs_token: bool,
 }
 
 impl Target {
-    /// Read off the request for the page.
+    /// Derives the target from the headers of the request for the page.
     pub fn of(headers: &HeaderMap, address: &Address) -> Target {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST.as_str()).unwrap_or("127.0.0.1:8080");
@@ -29,12 +28,12 @@ impl Target {
         Target { url, needs_token: headers.contains_key(header::AUTHORIZATION) }
     }
 
-    /// The command that sends this JSON there; a long one comes from a file, for no terminal takes it.
+    /// The command that sends this JSON. Longer JSON is read from a file, because no terminal accepts it.
     pub fn curl(&self, body: &str) -> String {
         let mut command = format!("curl {}", quoted(&self.url));
         command += " \\\n  -H 'content-type: application/json'";
         if self.needs_token {
-            // Double quotes: the shell is to put its variable in, so that the secret is on no page.
+            // Double quotes let the shell insert its variable, so that the secret is on no page.
             command += " \\\n  -H \"authorization: Bearer $CORTADO_AUTH_TOKEN\"";
         }
         match body.len() {
@@ -44,8 +43,8 @@ impl Target {
     }
 }
 
-/// A word for a POSIX shell: as it is where that is safe, else in single quotes, which nothing but a
-/// single quote ends.
+/// Quotes a word for a POSIX shell: as it is where that is safe, or else in single quotes, which only a single
+/// quote ends.
 pub fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,=".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) {

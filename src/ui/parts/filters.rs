@@ -1,19 +1,19 @@
-//! Filters of the templates.
+//! Filters and number formats of the templates.
 
 use std::fmt::Display;
 
-/// 12345 → 12 345, with a narrow space that does not break: digits people can read at a glance.
+/// Groups digits with a narrow no-break space: 12345 → 12 345.
 #[askama::filter_fn]
 pub fn grouped(number: impl Display, _: &dyn askama::Values) -> askama::Result<String> {
     Ok(group(&number.to_string()))
 }
 
-/// A number of things, with its digits grouped.
+/// Formats a count with grouped digits.
 pub fn count(number: u64) -> String {
     group(&number.to_string())
 }
 
-/// A number per second with as many digits as people use: `0`, `0.2`, `7.5`, `1 250`.
+/// Formats a rate per second: `0`, `0.2`, `7.5`, `1 250`.
 pub fn rate(per_second: f64) -> String {
     match per_second {
         0.0..10.0 => format!("{:.1}", per_second).trim_end_matches(".0").to_owned(),
@@ -21,7 +21,7 @@ pub fn rate(per_second: f64) -> String {
     }
 }
 
-/// A share in percent: `0 %`, `0.4 %`, `12 %`; a dash when there is nothing to share.
+/// Formats a share in percent: `0 %`, `0.4 %`, `12 %`, or a dash when the whole is zero.
 pub fn percent(part: u64, whole: u64) -> String {
     match part as f64 * 100.0 / whole as f64 {
         _ if whole == 0 => "–".into(),
@@ -30,7 +30,7 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// A number of bytes in the largest unit (IEC) that leaves at least one of it: `1.4 MiB`.
+/// Formats bytes in the largest IEC unit of which there is at least one: `1.4 MiB`.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if number < 1_024 {

@@ -1,54 +1,53 @@
-//! JSON as pages show it: indented and coloured without reading a single number, so that what is shown
-//! is what was sent, digit by digit.
+//! JSON as pages show it, indented and coloured. Numbers are never parsed, so the text keeps every digit.
 
 use crate::job::shorten::truncated;
 use crate::job::{Json, text_length};
 
-/// A piece of indented JSON with the class that colours it.
+/// A token of indented JSON with the class for its colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// `key`, `string`, `number`, `word` or `plain`.
+    /// The class: `key`, `string`, `number`, `word` or `plain`.
     pub class: &'static str,
-    /// The text, with its white space.
+    /// The text, including its white space.
     pub text: String,
 }
 
-/// How much of a text is shown, so that no page grows with what somebody stored.
+/// The limits of a shown text, so that the size of a page does not depend on stored payloads.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
-    /// Levels; what is nested deeper is left out.
+    /// The levels of nesting; anything deeper is left out.
     depth: usize,
-    /// Lines; the rest is left out.
+    /// The lines; the rest is left out.
     lines: usize,
-    /// Bytes with the white space; the rest is left out.
+    /// The bytes including white space; the rest is left out.
     bytes: usize,
 }
 
-/// What a page shows.
+/// The limits of a page.
 const PAGE: Bounds = Bounds { depth: 64, lines: 1_000, bytes: 32 * 1_024 };
-/// What is indented in a form; a longer text stays as it is written, for none of it may be left out.
+/// The limits of indentation in a form. A longer text stays as it is, because nothing of it may be left out.
 const FORM: Bounds = Bounds { depth: 64, lines: 5_000, bytes: 128 * 1_024 };
-/// Levels that are indented; deeper ones begin in the same column, or white space would outweigh the text.
+/// The levels that are indented. Deeper ones are not indented further, or white space would outweigh the text.
 const INDENTED: usize = 20;
-/// Stands for what is left out.
+/// The mark in place of anything left out.
 const LEFT_OUT: &str = "…";
 
-/// An indented text, or its beginning.
+/// An indented text, or the beginning of one.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// The pieces, in order.
+    /// The tokens in order.
     pub tokens: Vec<Token>,
     /// Whether something was left out.
     pub is_cut: bool,
 }
 
-/// Indents by two spaces; strings, numbers and the order of keys stay as they are. Of a text that is long or
-/// deep only the beginning is shown.
+/// Indents JSON by two spaces; strings, numbers and the order of keys stay as they are. Only the beginning of a
+/// long or deeply nested text is shown.
 pub fn shown(json: &Json) -> Shown {
     Writer::run(json.as_str(), PAGE)
 }
 
-/// The whole text for a form: indented, unless it is long or deep.
+/// The whole text for a form, indented unless it is long or deeply nested.
 pub fn editable(json: &Json) -> String {
     let Shown { tokens, is_cut } = Writer::run(json.as_str(), FORM);
     match is_cut {
@@ -67,7 +66,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Walks once over a valid JSON text; an invalid one comes out as it went in, roughly.
+    /// Tokenizes a valid JSON text in one pass; an invalid one comes out roughly as it is.
     fn run(text: &str, bounds: Bounds) -> Shown {
         let out = Vec::new();
         let mut writer = Writer { bounds, out, depth: 0, lines: 1, bytes: 0, is_cut: false };
@@ -137,7 +136,7 @@ impl Writer {
         self.plain(&text);
     }
 
-    /// Neighbours of the plain sort become one piece.
+    /// Adjacent plain tokens are merged.
     fn plain(&mut self, text: &str) {
         match self.out.last_mut() {
             Some(last) if last.class == "plain" => {
@@ -148,7 +147,7 @@ impl Writer {
         }
     }
 
-    /// Of a text that does not fit the beginning is shown.
+    /// A string that does not fit is shown up to the limit.
     fn push(&mut self, class: &'static str, text: &str) {
         let room = self.bounds.bytes.saturating_sub(self.bytes).max(LEFT_OUT.len());
         let mut text = text.to_owned();
@@ -166,7 +165,7 @@ impl Writer {
     }
 }
 
-/// What follows an array or object whose opening bracket stands just before `text`.
+/// Skips the rest of an array or object whose opening bracket is just before `text`.
 fn after_the_end(text: &str) -> &str {
     let mut open = 1_usize;
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! Building blocks that several pages use.
+//! Building blocks that several pages share: rows, charts, formats of times and numbers, JSON and curl commands.
 
 pub mod chart;
 pub mod curl;

@@ -1,4 +1,4 @@
-//! One queue as a row: home and the list of queues share it, and so does the script that patches rows.
+//! A queue as a row. The home page and the list of queues share it; `static/dashboard.js` updates such rows.
 
 use crate::engine::{Engine, QueueStats, Stats};
 use crate::job::{QueueName, RateLimit, State, Time};
@@ -7,42 +7,42 @@ use super::chart::{Spark, spark};
 use super::filters::{group, percent, rate};
 use super::time_format::{TimeText, length};
 
-/// What a row shows.
+/// The values that a row and the page of a queue show.
 pub struct QueueRow {
-    /// The queue.
+    /// The name.
     pub name: String,
-    /// Jobs that are ready to run.
+    /// The number of jobs that are ready to run.
     pub available: u64,
-    /// Jobs that wait for their time.
+    /// The number of scheduled and retryable jobs.
     pub later: u64,
-    /// Attempts under way.
+    /// The number of running attempts.
     pub running: u64,
-    /// How many attempts may run at once.
+    /// The number of attempts that may run at once.
     pub concurrency: usize,
-    /// What the configuration says, when somebody set another number.
+    /// The configured concurrency, when it was overridden.
     pub configured: Option<usize>,
-    /// Its share when queues compete for the last slots.
+    /// The weight of the queue when queues compete for slots.
     pub weight: u32,
-    /// How often attempts may begin, as it is typed; empty when there is no limit.
+    /// The rate limit as it is typed; empty when there is none.
     pub rate_limit: String,
-    /// The same in words.
+    /// The rate limit in words.
     pub often: Option<String>,
-    /// What the configuration says, in words, when somebody set another rate.
+    /// The configured rate limit in words, when it was overridden.
     pub configured_often: Option<String>,
-    /// Whether claims are held back.
+    /// Whether the queue is paused.
     pub paused: bool,
-    /// Since when the job that waits longest is ready.
+    /// The time since which the oldest ready job waits.
     pub waiting_since: Option<TimeText>,
-    /// Completed per second, over the last seconds.
+    /// The completed jobs per second, averaged over five seconds.
     pub per_second: String,
     /// The share of attempts that failed in the last five minutes.
     pub failing: String,
-    /// The last five minutes.
+    /// The sparkline of the last five minutes.
     pub spark: Spark,
 }
 
 impl QueueRow {
-    /// The row of a queue with these counters.
+    /// Builds the row of a queue with these counters.
     pub fn of(name: &QueueName, stats: &QueueStats, engine: &Engine, now: Time) -> Self {
         let count = |state| stats.states.get(&state).copied().unwrap_or(0);
         let run = engine.config().queue_view(name, stats);
@@ -67,8 +67,8 @@ impl QueueRow {
             rate_limit: run.rate_limit.map_or_else(String::new, |limit| limit.to_string()),
             often: run.rate_limit.map(often),
             configured_often: stats.rate_limit.map(|_| match run.configured_rate_limit {
-                Some(limit) => format!("lets {} begin", often(limit)),
-                None => "has no limit".to_owned(),
+                Some(limit) => format!("allows {}", often(limit)),
+                None => "sets no limit".to_owned(),
             }),
             paused: stats.paused,
             waiting_since: stats.waiting_since.map(|since| TimeText::new(since, now)),
@@ -78,13 +78,13 @@ impl QueueRow {
         }
     }
 
-    /// The rows of all queues by name, at most `max`.
+    /// Builds the rows of the first `max` queues by name.
     pub fn all(stats: &Stats, engine: &Engine, now: Time, max: usize) -> Vec<QueueRow> {
         let queues = stats.queues.iter().take(max);
         queues.map(|(name, queue)| QueueRow::of(name, queue, engine, now)).collect()
     }
 
-    /// `drained` when it is paused and nothing of it runs any more.
+    /// The status: `active`, `draining`, or `drained` once a paused queue has no running attempts.
     pub fn status(&self) -> &'static str {
         match (self.paused, self.running) {
             (false, _) => "active",
@@ -95,5 +95,5 @@ impl QueueRow {
 }
 
 fn often(limit: RateLimit) -> String {
-    format!("{} in any {}", group(&limit.starts.to_string()), length(limit.within))
+    format!("{} starts per {}", group(&limit.starts.to_string()), length(limit.within))
 }

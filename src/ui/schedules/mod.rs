@@ -1,4 +1,5 @@
-//! Schedules: the list, one of them, its form, and what can be done to it: run now, pause, resume, delete.
+//! The pages of schedules: the list, the page of one schedule, the form for a new one, and the actions that run,
+//! pause, resume and delete a schedule.
 
 pub mod schedule_form;
 
@@ -23,11 +24,11 @@ use super::submit::form_value::Errors;
 use super::submit::start_at;
 use schedule_form::ScheduleForm;
 
-/// Schedules whose last job is looked up; the rest tell only when it was.
+/// The number of schedules whose last job is looked up for its state.
 const LOOKED_UP: usize = 100;
-/// Coming times that are shown.
+/// The number of upcoming runs that are shown.
 const TOLD: usize = 5;
-/// Rows of a schedule's newest jobs.
+/// The number of a schedule's newest jobs that its page shows.
 const NEWEST: usize = 10;
 
 #[derive(Template)]
@@ -54,19 +55,19 @@ struct New {
     form: FormPart,
 }
 
-/// The form as both pages show it.
+/// The form, which the page of a schedule and the page for a new one share.
 struct FormPart {
     form: ScheduleForm,
     kinds: Vec<String>,
     queues: Vec<String>,
     errors: Errors,
-    /// What the pattern means; empty when that cannot be said.
+    /// The pattern in words; empty when it is invalid.
     in_words: String,
     means: Vec<TimeText>,
     zone_names: bool,
 }
 
-/// A schedule as the list shows it.
+/// A schedule as a row.
 struct ScheduleRow {
     name: String,
     in_words: String,
@@ -82,16 +83,16 @@ struct ScheduleRow {
     last: Option<Last>,
 }
 
-/// The last job that a schedule made.
+/// The last job that a schedule submitted.
 struct Last {
     id: String,
     at: TimeText,
-    /// Unknown when the job is gone or was not looked up.
+    /// The state of the job; `None` when it was deleted or not looked up.
     state: Option<State>,
 }
 
 impl FormPart {
-    /// What is wrong with a field, as a sentence; empty when nothing is.
+    /// The error of a field as a sentence; empty when the field is valid.
     fn wrong(&self, field: &str) -> String {
         self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
     }
@@ -152,7 +153,7 @@ impl ScheduleRow {
     }
 }
 
-/// What is read for a row besides the schedule.
+/// Whether a row also looks up the last job.
 #[derive(Clone, Copy)]
 enum LookUp {
     Job,
@@ -181,7 +182,7 @@ pub async fn blank(
     new_page(&engine, &address, given, Errors::new(), StatusCode::OK).await
 }
 
-/// `POST /schedules/new`: the form again with what its pattern means.
+/// `POST /schedules/new`: renders the form again with a preview of its runs.
 pub async fn redraw(
     Has(engine): Has<Engine>,
     address: Address,
@@ -208,7 +209,7 @@ pub async fn create(
     match spec_of(&engine, &form) {
         Err(wrong) => errors = wrong,
         Ok((name, _)) if find(&engine, name.as_str()).await.is_ok() => {
-            errors.insert("name".into(), format!("there is a schedule {name} already"));
+            errors.insert("name".into(), format!("a schedule named {name} already exists"));
         }
         Ok((name, spec)) => match set(&engine, name, spec).await {
             Ok(response) => return Ok(response),
@@ -229,7 +230,7 @@ pub async fn show(
     one_page(&engine, &address, (schedule, cursor), form, Errors::new(), StatusCode::OK).await
 }
 
-/// `POST /schedules/of/{name}`: another spec.
+/// `POST /schedules/of/{name}`: changes the schedule.
 pub async fn change(
     Has(engine): Has<Engine>,
     address: Address,
@@ -248,7 +249,7 @@ pub async fn change(
     one_page(&engine, &address, (schedule, cursor), form, errors, status).await
 }
 
-/// From which page a button was pressed, to go back there.
+/// The page on which a button was pressed, which the response redirects back to.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct From {
@@ -289,7 +290,7 @@ pub async fn resume(
     done(engine.resume_schedule(parse(&name)?).await, &from)
 }
 
-/// `POST /schedules/of/{name}/run`: enqueues its job now.
+/// `POST /schedules/of/{name}/run`: submits a job now.
 pub async fn run(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
@@ -307,7 +308,7 @@ pub async fn delete(
     done(engine.delete_schedule(parse(&name)?).await, &from)
 }
 
-/// Sets it and goes to its page, or says which field is to blame.
+/// Stores the schedule and redirects to its page, or returns the errors by field.
 async fn set(
     engine: &Engine,
     name: ScheduleName,
@@ -384,13 +385,12 @@ async fn one_page(
     Ok(page(status, &one))
 }
 
-/// What a form asks for.
+/// Parses the form into a name and a spec.
 fn spec_of(engine: &Engine, form: &ScheduleForm) -> Result<(ScheduleName, ScheduleSpec), Errors> {
     off_runtime(form.payload.len(), || form.spec(engine.config().json, engine.now()))
 }
 
-/// The address of a schedule's page; their names need no escaping. `of` keeps a schedule called `new` apart
-/// from the form.
+/// The URL of a schedule's page. Names need no escaping; `of` keeps a schedule named `new` apart from the form.
 fn page_url(name: &str) -> String {
     format!("schedules/of/{name}")
 }
@@ -407,20 +407,18 @@ async fn find(engine: &Engine, name: &str) -> Result<(Schedule, Cursor), UiError
 
 fn refused(error: ScheduleError) -> UiError {
     let (status, title, advice) = match &error {
-        ScheduleError::NotFound => (
-            StatusCode::NOT_FOUND,
-            "There is no such schedule",
-            "Look for it in the list of schedules.",
-        ),
+        ScheduleError::NotFound => {
+            (StatusCode::NOT_FOUND, "Schedule not found", "Find it in the list of schedules.")
+        }
         ScheduleError::TooMany { .. } => (
             StatusCode::UNPROCESSABLE_ENTITY,
-            "There are as many schedules as may be",
-            "Delete one, or raise store.max_schedules in the configuration.",
+            "Schedule limit reached",
+            "Delete a schedule, or raise store.max_schedules in the configuration.",
         ),
         ScheduleError::Declared => (
             StatusCode::CONFLICT,
-            "The configuration declares this schedule",
-            "Change it in the configuration file and start the server again.",
+            "This schedule is declared in the configuration",
+            "Change it in the configuration file and restart the server.",
         ),
     };
     UiError { status, title: title.into(), message: sentence(&error.to_string()), advice }

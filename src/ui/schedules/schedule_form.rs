@@ -1,5 +1,4 @@
-//! The fields of a schedule's form as they were typed, the way from them to a spec, and back from a
-//! schedule that is stored.
+//! The fields of the schedule form as they were typed, with the conversions to a spec and from a stored schedule.
 
 use serde::Deserialize;
 
@@ -12,7 +11,7 @@ use crate::ui::submit::form_value::{
 };
 use crate::ui::submit::submit_form::SubmitForm;
 
-/// Every field as text, so that nothing typed is lost when one of them is wrong.
+/// The form. Every field is text, so that nothing typed is lost when a field is invalid.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)] // each is the field of the same name in `ScheduleSubmission`
@@ -41,7 +40,7 @@ pub struct ScheduleForm {
 }
 
 impl ScheduleForm {
-    /// The form of a stored schedule, to be changed.
+    /// The form that edits a stored schedule.
     pub fn of(schedule: &Schedule) -> ScheduleForm {
         let ScheduleSpec { cron, labels, spec, overlap, max_late_ms, origin: _ } = &schedule.spec;
         let job = SubmitForm::showing(labels, spec);
@@ -63,7 +62,7 @@ impl ScheduleForm {
         }
     }
 
-    /// The form as a page shows it again: what is longer than any field accepts is shortened.
+    /// The form as a page repeats it, with texts cut that are longer than any field accepts.
     pub fn shown(mut self, max_payload: usize) -> ScheduleForm {
         cut_payload(&mut self.payload, max_payload);
         cut_list(&mut self.tags);
@@ -83,15 +82,15 @@ impl ScheduleForm {
         self
     }
 
-    /// Whether a time is skipped while the job before is not finished.
+    /// Whether a run is skipped while the previous job is not finished.
     pub fn skips(&self) -> bool {
         self.overlap == "skip"
     }
 
-    /// The name and what is asked for.
+    /// Parses the name and the spec.
     ///
     /// # Errors
-    /// Every field that is wrong.
+    /// The errors by field.
     pub fn spec(
         &self,
         limits: JsonLimits,

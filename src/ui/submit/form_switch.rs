@@ -1,5 +1,5 @@
-//! The submit form switched: opened from what an address says, to another kind, from inputs to JSON and back.
-//! Nothing typed is lost on the way.
+//! Switches of the submit form: opening it from a URL, choosing another kind, and changing between inputs and
+//! JSON. No switch loses what was typed.
 
 use crate::engine::KindInfo;
 use crate::job::schema::Field;
@@ -13,14 +13,14 @@ use crate::ui::parts::json_text;
 /// How the payload is edited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
-    /// An input for each property.
+    /// One input for each property.
     Fields,
-    /// One field of JSON.
+    /// One field with the payload as JSON.
     Json,
 }
 
 impl View {
-    /// `fields` or `json`; anything else is no requested.
+    /// Parses `fields` or `json`; anything else requests nothing.
     pub fn parse(text: &str) -> Option<View> {
         match text {
             "fields" => Some(View::Fields),
@@ -30,11 +30,11 @@ impl View {
     }
 }
 
-/// A form ready to be shown.
+/// A form that is ready to be rendered.
 pub struct SwitchedForm {
-    /// The form; its `view` and `shown` say what is drawn.
+    /// The form; its `view` and `shown` say which inputs it has.
     pub form: SubmitForm,
-    /// What to know of the way in which it is shown; often nothing.
+    /// A note about how the payload is edited; usually empty.
     pub note: String,
 }
 
@@ -42,8 +42,8 @@ const NO_JSON: &str = "This is not JSON yet, so it cannot be shown as fields.";
 const NO_FIT: &str = "The fields cannot hold all of this payload, so it is edited as JSON.";
 
 impl SubmitForm {
-    /// The form as it is met first: for the kind it asks for, else for `first`, with the kind's example
-    /// unless a payload was given.
+    /// The form as it opens: for the kind it asks for, or else for `first`, with the example of the kind unless a
+    /// payload was given.
     pub fn opened(
         mut self,
         asked: Option<&KindInfo>,
@@ -61,8 +61,8 @@ impl SubmitForm {
         self.switch_to(schema_of(info), requested.unwrap_or(View::Fields))
     }
 
-    /// The form for the kind that is chosen now, after inputs of the kind `old` had been shown; edited as
-    /// wished, else as before.
+    /// The form for the kind that is chosen now, after inputs of the kind `old` were shown. The payload is edited
+    /// as requested, or else as before.
     pub fn switched(
         mut self,
         old: Option<&KindInfo>,
@@ -80,7 +80,7 @@ impl SubmitForm {
             Some(fields) => draft(fields, &self.fields),
             None => self.payload.clone(),
         };
-        // Only an example gives way to an example: what somebody typed stays.
+        // Only an example is replaced by an example; what somebody typed is kept.
         let untouched =
             typed.trim().is_empty() || old.is_some_and(|old| same(&typed, old.example.as_str()));
         let kept = std::mem::take(&mut self.fields);
@@ -98,14 +98,14 @@ impl SubmitForm {
         switched
     }
 
-    /// Whether the inputs that were filled in belong to another kind than the one chosen: without a
-    /// script nobody has seen the right ones yet.
+    /// Whether the inputs belong to another kind than the chosen one. Without JavaScript, nobody has seen the right
+    /// inputs yet.
     pub fn is_of_another_kind(&self, schema: Option<&Schema>) -> bool {
         let other = !self.shown.is_empty() && self.shown != self.kind;
         other && self.view == "fields" && (drawable(schema).is_some() || !self.fields.is_empty())
     }
 
-    /// Edited as wished, where that can be.
+    /// Switches to the requested view, where the payload allows it.
     fn switch_to(mut self, schema: Option<&Schema>, requested: View) -> SwitchedForm {
         self.shown = self.kind.clone();
         let fields = drawable(schema);
@@ -148,7 +148,7 @@ impl SubmitForm {
         }
     }
 
-    /// What was typed for another kind stays where this one has a property of that name.
+    /// Keeps what was typed for another kind in the properties that have the same name.
     fn carry_over(&mut self, typed: Typed, schema: Option<&Schema>) {
         let Some(fields) = drawable(schema).filter(|_| self.view == "fields") else { return };
         let known = |name: &String| fields.iter().any(|field| field.name == *name);
@@ -157,7 +157,7 @@ impl SubmitForm {
     }
 }
 
-/// A kind of a program that gives no example begins with empty inputs.
+/// The example of a kind; a kind without one starts with empty inputs.
 fn example(info: &KindInfo) -> String {
     let none = info.example == Json::null() && drawable(info.schema.as_ref()).is_some();
     if none { String::new() } else { json_text::editable(&info.example) }

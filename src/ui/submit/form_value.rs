@@ -1,4 +1,4 @@
-//! From what was typed into one field of a form to its value, and what is wrong with it.
+//! Parsing of form fields into values, and the errors of invalid ones.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -12,50 +12,50 @@ use crate::job::shorten::shorten;
 
 use crate::ui::layout::error::UiError;
 
-/// What is wrong, by the form's field; under `""` what belongs to none.
+/// The errors by form field; those that belong to no field have the key `""`.
 pub type Errors = BTreeMap<String, String>;
 
-/// A form as browsers and addresses write it; properties of a payload make names that only it knows.
+/// The pairs of a form or a URL. The inputs of a payload have names that depend on its schema.
 pub type Pairs = Vec<(String, String)>;
 
-/// The most fields of a form or an address.
+/// The most fields of a form or a query string.
 const MAX_FIELDS: usize = 1_000;
 
-/// Reads a form or the query of an address.
+/// Parses a form or a query string.
 ///
 /// # Errors
-/// When there are more fields than any page has.
+/// When there are more fields than any form has.
 pub fn pairs(encoded: &[u8]) -> Result<Pairs, UiError> {
     let count = encoded.iter().filter(|byte| **byte == b'&').count() + 1;
     if count > MAX_FIELDS {
         return Err(UiError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             title: "The form has too many fields".into(),
-            message: format!("There are {count} fields; at most {MAX_FIELDS} are accepted."),
+            message: format!("It has {count} fields; the limit is {MAX_FIELDS}."),
             advice: "Send the payload as JSON instead.",
         });
     }
     Ok(url::form_urlencoded::parse(encoded).into_owned().collect())
 }
 
-/// The longest text of a field that a form shows again, in characters: more than any field accepts, but for the
-/// payload.
+/// The longest text of a field that a form repeats, in characters. It is longer than any field accepts, except for
+/// the payload.
 const MAX_SHOWN: usize = 300;
-/// The same of a list of tags, or of a search.
+/// The same limit for a list of tags or a search.
 const MAX_SHOWN_LIST: usize = 3_000;
 
-/// Cuts what was typed into a form's fields to what a page may repeat. No field accepts more, and escaped
-/// text is five times as long.
+/// Cuts typed texts to the length that a page may repeat. No field accepts more, and escaped text is up to five
+/// times as long.
 pub fn cut<'a>(fields: impl IntoIterator<Item = &'a mut String>) {
     fields.into_iter().for_each(|text| cut_to(text, MAX_SHOWN));
 }
 
-/// The same of a list of tags, or of a search.
+/// The same limit for a list of tags or a search.
 pub fn cut_list(list: &mut String) {
     cut_to(list, MAX_SHOWN_LIST);
 }
 
-/// The same of a payload, of which more than `longest` bytes are not accepted.
+/// The same for a payload, of which at most `longest` bytes are accepted.
 pub fn cut_payload(payload: &mut String, longest: usize) {
     if payload.len() > longest {
         cut_list(payload);
@@ -68,7 +68,7 @@ fn cut_to(text: &mut String, most: usize) {
     }
 }
 
-/// The form's field for a field of the API.
+/// Maps a field of the API to the field of the form.
 pub fn form_field(field: &'static str) -> &'static str {
     match field {
         "kind" | "payload" | "queue" | "priority" | "max_attempts" | "idempotency_key" | "tags" => {
@@ -82,13 +82,13 @@ pub fn form_field(field: &'static str) -> &'static str {
     }
 }
 
-/// What was typed, without white space around it; `None` when nothing was.
+/// The trimmed text of a field; `None` when it is empty.
 pub fn filled(text: &str) -> Option<String> {
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// A whole number; `None` when there is none, or it cannot be read.
+/// Parses a whole number; `None` when the field is empty or invalid.
 pub fn number<T: FromStr>(name: &'static str, text: &str, errors: &mut Errors) -> Option<T> {
     let text = filled(text)?;
     let number = text.parse().ok();
@@ -98,7 +98,7 @@ pub fn number<T: FromStr>(name: &'static str, text: &str, errors: &mut Errors) -
     number
 }
 
-/// A length of time in milliseconds; `None` when there is none, or it cannot be read.
+/// Parses a duration into milliseconds; `None` when the field is empty or invalid.
 pub fn duration(name: &'static str, text: &str, errors: &mut Errors) -> Option<u64> {
     match parse_duration(&filled(text)?) {
         Ok(length) => Some(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
@@ -109,16 +109,16 @@ pub fn duration(name: &'static str, text: &str, errors: &mut Errors) -> Option<u
     }
 }
 
-/// Milliseconds as people write them, exactly: `90s`, `1h`, `1500ms`.
+/// Formats milliseconds exactly and as people write them: `90s`, `1h`, `1500ms`.
 pub fn written(ms: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
     let unit = UNITS.into_iter().find(|(length, _)| ms > 0 && ms.is_multiple_of(*length));
     unit.map_or(format!("{ms}ms"), |(length, unit)| format!("{}{unit}", ms / length))
 }
 
-/// A payload within the limits; `None` when there is none, or it is not accepted.
+/// Parses a payload within the limits; `None` when the field is empty or invalid.
 pub fn json(text: &str, limits: JsonLimits, errors: &mut Errors) -> Option<Box<RawValue>> {
-    // Browsers send line ends as CR LF; inside a JSON string neither can stand.
+    // Browsers send line breaks as CR LF. A JSON string can contain neither.
     let text = filled(text)?.replace("\r\n", "\n");
     if let Err(why) = limits.check(&text) {
         errors.insert("payload".into(), why.to_string());

@@ -1,4 +1,4 @@
-//! The form that submits a job.
+//! The page with the form that submits a job, the conversion of its fields, and the inputs of payloads.
 
 pub mod form_switch;
 pub mod form_value;

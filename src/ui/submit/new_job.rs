@@ -1,5 +1,5 @@
-//! The submit form: inputs made of the kind's schema or one JSON field, prefilled by query string, by a
-//! kind's example, or by a job that is to run again.
+//! The page with the submit form. The payload has inputs derived from the kind's schema, or one JSON field. The
+//! form is prefilled from the query string, the example of the kind, or an earlier job.
 
 use askama::Template;
 use axum::extract::{RawForm, RawQuery, State as Has};
@@ -30,35 +30,35 @@ struct NewJobPage {
     kinds: Vec<KindChoice>,
     about: String,
     errors: Errors,
-    /// The field that takes the focus: the first that is wrong.
+    /// The field that gets the focus: the first invalid one.
     focus: String,
-    /// What to know of the way in which the payload is shown.
+    /// A note about how the payload is edited.
     note: String,
-    /// Inputs that are always seen.
+    /// The inputs that are always visible.
     inputs: Vec<Input>,
-    /// Inputs that are folded away: nothing need stand in them, and nothing does.
+    /// The inputs that are folded away because they are optional and empty.
     more: Vec<Input>,
-    /// Whether inputs could be shown.
+    /// Whether the payload can be edited by inputs.
     drawable: bool,
     open: bool,
     /// When the job would start, in words.
     starts: String,
     curl: String,
-    /// Why it would be refused as it stands.
+    /// Why the form would be refused as it is.
     refusal: String,
     queues: Vec<String>,
-    /// Whether zones have names on this machine.
+    /// Whether this machine knows time zones by name.
     zone_names: bool,
 }
 
-/// A kind to choose from, with what helps to choose.
+/// A kind to choose from, with its description.
 struct KindChoice {
     name: String,
     about: String,
     chosen: bool,
 }
 
-/// Up to so many inputs, all are shown at once.
+/// Up to this many inputs are all visible at once.
 const ALL_SHOWN: usize = 6;
 
 /// `GET /jobs/new`
@@ -77,15 +77,15 @@ pub async fn show(
     };
     let form = form.within(engine.config().json);
     let kinds = engine.kinds();
-    // Without a requested, a kind that needs nothing set up comes first.
+    // If no kind is requested, one that needs no setup comes first.
     let first = find(&kinds, "echo").or(kinds.first().copied());
     let asked = find(&kinds, &form.kind);
     let switched = off_runtime(form.size(), || form.opened(asked, first, view));
     form_page(&engine, &address, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
-/// `POST /jobs/new`: the form again, as it was typed, for another kind or edited in another way. Scripts
-/// ask for it while somebody types, so that the command for the terminal is made in one place.
+/// `POST /jobs/new`: renders the form again as it was typed, for another kind or another view. Scripts call it
+/// while somebody types, so that the curl command is built in one place.
 pub async fn redraw(
     Has(engine): Has<Engine>,
     address: Address,
@@ -116,7 +116,7 @@ pub async fn submit(
     if form.is_of_another_kind(schema) {
         let mut switched = off_runtime(form.size(), || form.switched(old, new, None));
         switched.note =
-            "Nothing was submitted yet: these are the fields of the kind chosen.".into();
+            "Nothing was submitted yet: these are the fields of the chosen kind.".into();
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return form_page(&engine, &address, switched, Errors::new(), status, &headers).await;
     }
@@ -146,7 +146,7 @@ fn find<'a>(kinds: &[&'a KindInfo], name: &str) -> Option<&'a KindInfo> {
     kinds.iter().find(|info| info.kind.as_str() == name).copied()
 }
 
-/// Nothing was accepted: the reason goes beside its field.
+/// Maps a refusal by the engine to the error of the field that caused it.
 fn refused(error: EngineError, form: &SubmitForm, schema: Option<&Schema>) -> (StatusCode, Errors) {
     let field = match &error {
         EngineError::UnknownKind { .. } => "kind",
@@ -199,7 +199,7 @@ async fn form_page(
     }))
 }
 
-/// In the order of the page.
+/// The first invalid field, in the order of the page.
 fn first_wrong(errors: &Errors, inputs: &[Input], more: &[Input]) -> String {
     const OPTIONS: [&str; 11] = [
         "queue",
@@ -228,7 +228,7 @@ fn refusal(errors: &Errors) -> String {
     sentence(&errors.iter().map(one).collect::<Vec<String>>().join("; "))
 }
 
-/// What the chosen start means; empty when there is nothing to say.
+/// Describes the chosen start; empty when it is invalid.
 fn starts(form: &SubmitForm, now: Time) -> String {
     let told =
         |at: TimeText| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
@@ -240,11 +240,14 @@ fn starts(form: &SubmitForm, now: Time) -> String {
         },
         Start::At => match form.starts_at() {
             Some(meant) if meant.at <= now => {
-                format!("That was {}: it starts at once.", told(TimeText::new(meant.at, now)))
+                format!(
+                    "That time has passed ({}): the job starts at once.",
+                    told(TimeText::new(meant.at, now))
+                )
             }
             Some(meant) => {
                 let twice = match meant.first_of_two {
-                    true => " Clocks go back then: of the two such times the first is meant.",
+                    true => " Clocks go back at that time; the earlier of the two is used.",
                     false => "",
                 };
                 format!("Not before {}.{twice}", told(TimeText::new(meant.at, now)))
@@ -309,27 +312,27 @@ impl NewJobPage {
         }
     }
 
-    /// Whether the form asks for a kind that cannot run here: it is offered as it was asked for.
+    /// Whether the form names a kind without a handler. The page keeps such a kind in the list.
     fn kind_is_unknown(&self) -> bool {
         !self.form.kind.is_empty() && !self.kinds.iter().any(|kind| kind.chosen)
     }
 
-    /// What is wrong with a field, as a sentence; empty when nothing is.
+    /// The error of a field as a sentence; empty when the field is valid.
     fn wrong(&self, field: &str) -> String {
         self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
     }
 
-    /// Whether a way to start is the chosen one.
+    /// Whether this kind of start is chosen.
     fn starts_by(&self, way: Start) -> bool {
         self.form.starts() == way
     }
 
-    /// Fields that are marked as wrong.
+    /// The number of fields that are marked as invalid.
     fn marked(&self) -> usize {
         self.errors.keys().filter(|field| !field.is_empty()).count()
     }
 
-    /// The zone, or the one that holds when none was given.
+    /// The time zone, or the default when none was given.
     fn zone(&self) -> &str {
         if self.form.zone.is_empty() { "UTC" } else { &self.form.zone }
     }

@@ -1,5 +1,5 @@
-//! Inputs made of a kind's schema: from a payload to what stands in each of them, and back. A payload that
-//! the inputs cannot make again, digit by digit, is not theirs: it is edited as JSON.
+//! Conversions between a payload and the inputs that a kind's schema declares. A payload that the inputs cannot
+//! reproduce exactly, digit by digit, is edited as JSON instead.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,30 +10,30 @@ use crate::job::{Json, Schema, same};
 
 use crate::ui::parts::json_text;
 
-/// What stands in the inputs, by property, as it was typed. What is empty or missing is left out.
+/// The typed texts by property. Properties with an empty or missing text are left out of the payload.
 pub type Typed = BTreeMap<String, String>;
 
-/// What the inputs make of a payload.
+/// The result of reading the inputs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Made {
-    /// The properties that can be read, as JSON, each as it was typed.
+    /// The valid properties as JSON, each as it was typed.
     pub payload: String,
-    /// What is wrong, by property; under `""` what belongs to none.
+    /// The errors by property; those that belong to no property have the key `""`.
     pub wrong: Vec<(String, String)>,
 }
 
-/// The most inputs of a form: pages must stay small, and nobody reads more.
+/// The most inputs of a form, so that pages stay small and readable.
 const MAX_INPUTS: usize = 100;
-/// The most options of one input, for the same reasons.
+/// The most options of one input, for the same reason.
 const MAX_OPTIONS: usize = 1_000;
 
-/// The properties that inputs are drawn for; `None` when the payload has to be written as JSON.
+/// The properties that get an input; `None` when the payload must be edited as JSON.
 pub fn drawable(schema: Option<&Schema>) -> Option<&[Field]> {
     let fields = schema.and_then(Schema::fields).filter(|fields| !fields.is_empty());
     fields.filter(|fields| !is_too_large(fields))
 }
 
-/// Why a kind that declares properties has no inputs for them; empty when it has.
+/// Explains why a kind that declares properties has no inputs for them; empty when it has inputs.
 pub fn too_large(schema: Option<&Schema>) -> String {
     match schema.and_then(Schema::fields) {
         Some(fields) if is_too_large(fields) => format!(
@@ -49,7 +49,7 @@ fn is_too_large(fields: &[Field]) -> bool {
     fields.len() > MAX_INPUTS || fields.iter().any(|field| options(field) > MAX_OPTIONS)
 }
 
-/// What a value, or each entry of it, may be chosen from.
+/// The choices of a value, or of each entry of a list.
 fn choices_of(shape: &Shape) -> Option<&[Json]> {
     match shape {
         Shape::Choice(choices) => Some(choices),
@@ -58,12 +58,12 @@ fn choices_of(shape: &Shape) -> Option<&[Json]> {
     }
 }
 
-/// What must stand in the inputs to make this payload; `None` when they cannot make exactly it.
+/// The texts of the inputs that produce exactly this payload; `None` when there are none.
 pub fn fill(fields: &[Field], payload: &str) -> Option<Typed> {
     let mut typed = Typed::new();
     for (name, value) in entries(payload)? {
         let field = fields.iter().find(|field| field.name == name)?;
-        // One that is there twice is no object that inputs can make.
+        // Inputs cannot produce an object with a duplicate property.
         let text = write(&field.shape, field.required, value)?;
         if typed.insert(name.into_owned(), text).is_some() {
             return None;
@@ -72,7 +72,7 @@ pub fn fill(fields: &[Field], payload: &str) -> Option<Typed> {
     same(&compose(fields, &typed, Unreadable::LeftOut), payload).then_some(typed)
 }
 
-/// What stands in the inputs before anybody has typed: what is required and has a default.
+/// The initial texts of the inputs: the defaults of required properties.
 pub fn blank(fields: &[Field]) -> Typed {
     let given = |field: &Field| {
         let default = field.default.as_ref().filter(|_| field.required)?;
@@ -81,7 +81,7 @@ pub fn blank(fields: &[Field]) -> Typed {
     fields.iter().filter_map(given).collect()
 }
 
-/// The payload that the inputs make, and everything wrong with it by the kind's schema.
+/// Builds the payload from the inputs, and collects its violations of the kind's schema.
 pub fn make(schema: &Schema, typed: &Typed) -> Made {
     let fields = drawable(Some(schema)).unwrap_or_default();
     let payload = compose(fields, typed, Unreadable::LeftOut);
@@ -98,13 +98,13 @@ pub fn make(schema: &Schema, typed: &Typed) -> Made {
     Made { payload, wrong }
 }
 
-/// What was typed as one JSON text to go on with: what cannot be read stays in it as a text.
+/// The typed texts as one JSON document, for editing as JSON. Invalid texts are kept in it as strings.
 pub fn draft(fields: &[Field], typed: &Typed) -> String {
     let text = compose(fields, typed, Unreadable::AsText);
     Json::parse(&text).as_ref().map(json_text::editable).unwrap_or(text)
 }
 
-/// What becomes of an input that cannot be read.
+/// How an invalid input is treated.
 #[derive(Clone, Copy)]
 enum Unreadable {
     LeftOut,
@@ -124,10 +124,10 @@ fn compose(fields: &[Field], typed: &Typed, unreadable: Unreadable) -> String {
     format!("{{{}}}", parts.join(","))
 }
 
-/// The JSON of one input; `None` when it is left out.
+/// The JSON of one input; `None` when the property is left out.
 fn value(field: &Field, typed: &Typed) -> Result<Option<String>, String> {
     let text = typed.get(&field.name).map(String::as_str).unwrap_or_default();
-    // Browsers send line ends as CR LF.
+    // Browsers send line breaks as CR LF.
     let text = text.replace("\r\n", "\n");
     match &field.shape {
         Shape::Texts { each, .. } => {
@@ -149,7 +149,7 @@ fn value(field: &Field, typed: &Typed) -> Result<Option<String>, String> {
     }
 }
 
-/// The JSON of a typed text; `None` when nothing was typed.
+/// The JSON of a typed text; `None` when it is empty.
 fn read(shape: &Shape, text: &str) -> Result<Option<String>, String> {
     let trimmed = text.trim();
     let unread = |text: &str| shape.accepts(&quote(text)).err().unwrap_or_default();
@@ -178,7 +178,7 @@ fn read(shape: &Shape, text: &str) -> Result<Option<String>, String> {
     })
 }
 
-/// What must be typed for this value; `None` when nothing can be.
+/// The text that produces this value; `None` when no text does.
 fn write(shape: &Shape, required: bool, value: &str) -> Option<String> {
     match shape {
         Shape::Text(rules) => {
@@ -206,7 +206,7 @@ fn write(shape: &Shape, required: bool, value: &str) -> Option<String> {
     }
 }
 
-/// What stands for each choice in a form, in their order: a text as itself where that is clear, else its JSON.
+/// The form value of each choice, in order: a string as itself where that is unambiguous, or else as JSON.
 pub fn option_values(choices: &[Json]) -> Vec<String> {
     let labels: Vec<String> = choices.iter().map(option_label).collect();
     let mut alike: HashMap<&str, usize> = HashMap::new();
@@ -223,12 +223,12 @@ pub fn option_values(choices: &[Json]) -> Vec<String> {
         .collect()
 }
 
-/// The choices by what stands for them in a form.
+/// The choices by their form value.
 fn by_option(choices: &[Json]) -> HashMap<String, &Json> {
     option_values(choices).into_iter().zip(choices).rev().collect()
 }
 
-/// What stands for the choices in a form, by what they are.
+/// The form values by their choice.
 fn by_value(choices: &[Json]) -> HashMap<String, String> {
     choices
         .iter()
@@ -238,7 +238,7 @@ fn by_value(choices: &[Json]) -> HashMap<String, String> {
         .collect()
 }
 
-/// The same for two scalars that say the same, whatever their escapes.
+/// A key that is equal for two scalars with the same meaning, whatever their escapes.
 fn known_as(scalar: &str) -> String {
     match serde_json::from_str::<String>(scalar) {
         Ok(text) => format!("\"{text}"),
@@ -246,12 +246,13 @@ fn known_as(scalar: &str) -> String {
     }
 }
 
-/// How a choice is called: a text without its quotes.
+/// The label of a choice: a string without its quotes.
 pub fn option_label(choice: &Json) -> String {
     choice.read::<String>().unwrap_or_else(|_| choice.as_str().to_owned())
 }
 
-/// Browsers change other control characters, and an empty input is one that is left out.
+/// Whether an input can hold this string. Browsers change other control characters, and an empty input counts as
+/// left out.
 fn can_be_typed(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'))
 }

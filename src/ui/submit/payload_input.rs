@@ -1,4 +1,4 @@
-//! How the inputs of a payload look: which control suits a property, and what is told beside it.
+//! The inputs of a payload: which control each property gets, and the hint beside it.
 
 use crate::job::Json;
 use crate::job::schema::{Bounds, Field, Format, Shape};
@@ -7,70 +7,70 @@ use crate::job::shorten::{MAX_ERRORS, first_few};
 use super::payload_form::{Typed, option_label, option_values};
 use crate::ui::layout::error::sentence;
 
-/// One input as the template draws it.
+/// One input as the template renders it.
 pub struct Input {
-    /// The element's id.
+    /// The id of the element.
     pub id: String,
-    /// The form's field: `payload.` and the property.
+    /// The name of the form field: `payload.` and the property.
     pub name: String,
-    /// The property as the payload calls it.
+    /// The name of the property in the payload.
     pub property: String,
-    /// What people call it.
+    /// The label.
     pub label: String,
-    /// Whether it must be filled in.
+    /// Whether a value is required.
     pub required: bool,
-    /// What it is for, what is accepted and what holds without it.
+    /// The hint: the description, the accepted values and the default.
     pub hint: String,
-    /// What is wrong, as a sentence; empty when nothing is.
+    /// The error as a sentence; empty when the value is valid.
     pub wrong: String,
-    /// What stands in it.
+    /// The typed text.
     pub value: String,
-    /// What is shown while it is empty.
+    /// The placeholder.
     pub placeholder: String,
-    /// What it is made of.
+    /// The control.
     pub control: Control,
 }
 
-/// What an input is made of.
+/// The control of an input.
 pub enum Control {
-    /// One line; which keyboard suits it.
+    /// One line of text, with the `inputmode` of the keyboard.
     Line(&'static str),
-    /// A text of any length; lines to begin with.
+    /// A text of any length, with the initial number of rows.
     Text(usize),
-    /// Entries, one a line; lines to begin with.
+    /// A list with one entry per line, with the initial number of rows.
     Entries(usize),
-    /// JSON; lines to begin with.
+    /// JSON, with the initial number of rows.
     Json(usize),
-    /// One of these.
+    /// A select with these options.
     Choice(Vec<Choice>),
-    /// Yes or no, sent as these texts.
+    /// A checkbox, with the texts that it sends.
     Check {
-        /// Sent when it is ticked.
+        /// The text sent when it is checked.
         on: &'static str,
-        /// Sent when it is not.
+        /// The text sent when it is not checked.
         off: &'static str,
-        /// Whether it is ticked.
+        /// Whether it is checked.
         ticked: bool,
     },
 }
 
-/// One option of a choice.
+/// One option of a select.
 pub struct Choice {
-    /// What is sent.
+    /// The value that is sent.
     pub value: String,
-    /// What is shown.
+    /// The label that is shown.
     pub label: String,
-    /// Whether it is the chosen one.
+    /// Whether it is selected.
     pub chosen: bool,
 }
 
-/// A longer text gets room for some lines at once.
+/// A text with a higher maximum length starts with several rows.
 const LONG: f64 = 200.0;
-/// Bounds beyond are those of the number's type: nobody needs to read them.
+/// Bounds beyond this come from the number type and are not shown.
 const TELLING: f64 = 9e15;
 
 impl Input {
-    /// The input of a property with what was typed into it and what is wrong with that.
+    /// Builds the input of a property with its typed text and its error.
     pub fn new(at: usize, field: &Field, typed: &Typed, wrong: Option<&String>) -> Input {
         let value = typed.get(&field.name).cloned().unwrap_or_default();
         Input {
@@ -87,12 +87,12 @@ impl Input {
         }
     }
 
-    /// Whether it must be seen at once.
+    /// Whether the input must be visible and not folded away.
     pub fn is_needed(&self) -> bool {
         self.required || !self.value.is_empty() || !self.wrong.is_empty()
     }
 
-    /// Whether the property's name tells more than the label does.
+    /// Whether the label differs from the name of the property.
     pub fn has_title(&self) -> bool {
         !self.label.eq_ignore_ascii_case(&self.property)
     }
@@ -134,8 +134,8 @@ fn control(field: &Field, value: &str) -> Control {
     }
 }
 
-/// Unticked means left out, unless the payload says `false` itself or something must be said: so a payload
-/// that leaves it out stays as it is, and so does one that does not.
+/// A cleared checkbox leaves the property out, unless the payload holds `false` or the property is required. So a
+/// payload stays as it is whether or not it has the property.
 fn check(field: &Field, value: &str) -> Control {
     let usual = default(field) == Some("true");
     let ticked = if value.is_empty() { usual } else { value == "true" };
@@ -171,14 +171,14 @@ fn placeholder(shape: &Shape) -> String {
     example.to_owned()
 }
 
-/// Sentences, each only where it tells something.
+/// The hint as sentences, each only where it adds information.
 fn hint(field: &Field) -> String {
     let mut all = Vec::new();
     if !field.description.is_empty() {
         all.push(sentence(&field.description));
     }
     all.extend(accepted(&field.shape).map(|words| sentence(&words)));
-    // A required one stands in its input from the start, a choice names it itself.
+    // The input of a required property starts with the default, and a select shows it as an option.
     let told = field.default.as_ref();
     let told = told.filter(|_| !field.required && !matches!(field.shape, Shape::Choice(_)));
     all.extend(told.map(|default| format!("Default: {}.", option_label(default))));
@@ -206,7 +206,7 @@ fn accepted(shape: &Shape) -> Option<String> {
                 _ => String::new(),
             };
             let count = told(*count, " entries").map(|count| format!("; {count}"));
-            Some(format!("one{of} a line{}", count.unwrap_or_default()))
+            Some(format!("one{of} per line{}", count.unwrap_or_default()))
         }
         Shape::Boolean | Shape::Choice(_) | Shape::Any => None,
     }

@@ -1,5 +1,5 @@
-//! When a job of the form is to start: now, after a while, or at a time of day in a zone. Only here does a
-//! time zone mean anything; further in, a moment is a moment.
+//! The start of a job as the form gives it: now, after a delay, or at a local time in a time zone. Time zones are
+//! resolved here; everything below works with absolute times.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use jiff::tz::{AmbiguousOffset, Offset};
 
 use crate::job::{Time, time_zone};
 
-/// The way in which the form says when.
+/// How the form specifies the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// As soon as there is a slot.
+    /// Start as soon as a slot is free.
     Now,
-    /// After a while.
+    /// Start after a delay.
     In,
-    /// At a moment.
+    /// Start at a given time.
     At,
 }
 
 impl Start {
-    /// What the form calls it; an empty or unknown text says nothing.
+    /// Parses the value of the form field; an empty or unknown text chooses nothing.
     pub fn parse(text: &str) -> Option<Start> {
         match text {
             "now" => Some(Start::Now),
@@ -41,30 +41,30 @@ impl fmt::Display for Start {
     }
 }
 
-/// A moment as the form wrote it.
+/// A local time of the form, resolved to an absolute time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meant {
-    /// RFC 3339, with the zone's offset at that moment.
+    /// The time in RFC 3339 with the offset of the zone at that time.
     pub rfc3339: String,
-    /// The moment.
+    /// The absolute time.
     pub at: Time,
-    /// The clocks go back then, so that the time comes twice; the first of the two is meant.
+    /// Whether the local time occurs twice because clocks go back; `at` is the earlier one.
     pub first_of_two: bool,
 }
 
-/// What is wrong, and with which of the two.
+/// The error, and the field that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CronError {
-    /// The date and time.
+    /// The date and time are invalid.
     At(String),
-    /// The zone.
+    /// The time zone is invalid.
     Zone(String),
 }
 
-/// The moment at which clocks of a zone show this. A text with an offset of its own needs no zone.
+/// Resolves a local time in a time zone. A text with an offset of its own needs no zone.
 ///
 /// # Errors
-/// What is not understood, or that the clocks skip that time.
+/// When a text is invalid, or the local time does not exist because clocks go forward.
 pub fn meant(at: &str, zone: &str) -> Result<Meant, CronError> {
     let (at, zone) = (at.trim(), zone.trim());
     if let Ok(moment) = at.parse::<Time>() {
@@ -76,7 +76,7 @@ pub fn meant(at: &str, zone: &str) -> Result<Meant, CronError> {
     let found = time_zone(zone).ok_or_else(|| {
         let names = if knows_names() { ", or a name such as Europe/Zurich" } else { "" };
         CronError::Zone(format!(
-            "no zone {zone:?} is known; give UTC, an offset such as +02:00{names}"
+            "unknown time zone {zone:?}; use UTC, an offset such as +02:00{names}"
         ))
     })?;
     let times = found.to_ambiguous_timestamp(civil);
@@ -84,7 +84,7 @@ pub fn meant(at: &str, zone: &str) -> Result<Meant, CronError> {
         AmbiguousOffset::Unambiguous { .. } => false,
         AmbiguousOffset::Fold { .. } => true,
         AmbiguousOffset::Gap { .. } => {
-            let why = format!("{at} does not come in {zone}: the clocks go forward over it");
+            let why = format!("{at} does not exist in {zone}: clocks go forward over it");
             return Err(CronError::At(why));
         }
     };
@@ -101,14 +101,14 @@ pub fn meant(at: &str, zone: &str) -> Result<Meant, CronError> {
     Ok(Meant { rfc3339, at, first_of_two })
 }
 
-/// A moment as the clocks of UTC show it, for the input of a date with a time.
+/// Formats a time in UTC for an input of type `datetime-local`.
 pub fn in_utc(moment: Time) -> String {
     let text = moment.to_string();
     let text = text.trim_end_matches('Z').trim_end_matches(".000");
     text.strip_suffix(":00").unwrap_or(text).to_owned()
 }
 
-/// Whether this machine has a list of zones; without one only UTC and offsets are understood.
+/// Whether this machine has a time zone database; without one, only UTC and offsets are accepted.
 pub fn knows_names() -> bool {
     jiff::tz::db().available().next().is_some()
 }

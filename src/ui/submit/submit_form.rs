@@ -1,5 +1,5 @@
-//! The fields of the submit form as they were typed, and the way from them to a submission, to JSON for
-//! curl, and back from a job that is to run again.
+//! The fields of the submit form as they were typed, with the conversions to a submission and to JSON for curl,
+//! and from an existing job.
 
 use std::collections::BTreeMap;
 
@@ -22,58 +22,58 @@ use crate::ui::parts::curl;
 use crate::ui::parts::curl::Target;
 use crate::ui::parts::json_text;
 
-/// Idempotency keys that the form made begin with this; people need not see them.
+/// The prefix of idempotency keys that the form generates. Pages do not show such keys.
 pub const FORM_KEY_PREFIX: &str = "form:";
-/// Names of inputs of the payload begin with this; the property follows.
+/// The prefix of the names of payload inputs; the property follows.
 pub const PAYLOAD_PREFIX: &str = "payload.";
 
-/// Every field as text, so that nothing typed is lost when one of them is wrong.
+/// The form. Every field is text, so that nothing typed is lost when a field is invalid.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // each is the field of the same name in `Submission`, or says otherwise
 pub struct SubmitForm {
     pub kind: String,
-    /// The payload as JSON, where it is edited as such.
+    /// The payload, when it is edited as JSON.
     pub payload: String,
-    /// The payload's inputs, where it is edited by inputs.
+    /// The inputs of the payload, when it is edited by inputs.
     pub fields: Typed,
-    /// `fields` or `json`; without either, whatever was given says how the payload is edited.
+    /// `fields` or `json`; without either, the fields that are present decide how the payload is edited.
     pub view: String,
-    /// The kind whose inputs were shown: another one may have been chosen since.
+    /// The kind whose inputs were shown; another one may have been chosen since.
     pub shown: String,
     pub queue: String,
     pub priority: String,
-    /// `now`, `in` or `at`; without any of them, whatever is filled in.
+    /// `now`, `in` or `at`; without any of them, the field that is filled in decides.
     pub when: String,
     /// A duration as people write it: `90s`, `5m`.
     pub delay: String,
     /// A date and a time of day, `2026-11-23T08:00`.
     pub at: String,
-    /// Where clocks show that: `UTC`, `+02:00`, `Europe/Zurich`.
+    /// The time zone of `at`: `UTC`, `+02:00`, `Europe/Zurich`.
     pub zone: String,
     pub max_attempts: String,
-    /// A duration: the bound of the first wait.
+    /// A duration: the base of the backoff.
     pub backoff_base: String,
-    /// A duration: the bound of every wait.
+    /// A duration: the cap of the backoff.
     pub backoff_cap: String,
     /// A duration.
     pub timeout: String,
     /// Separated by commas.
     pub tags: String,
     pub idempotency_key: String,
-    /// Made with the page: a second sending of the same form makes no second job.
+    /// Generated with the page, so that submitting the same form twice creates one job.
     pub token: String,
-    /// What the payload may hold.
+    /// The limits of the payload.
     pub limits: JsonLimits,
 }
 
 impl SubmitForm {
-    /// Takes what a form or an address says; names that are none of the form's are not looked at.
-    /// `run_at=2026-11-23T08:00:00Z` fills in date, time and zone.
+    /// Parses the pairs of a form or a query string and ignores unknown names. `run_at=2026-11-23T08:00:00Z` fills
+    /// in date, time and zone.
     pub fn of(pairs: &[(String, String)]) -> SubmitForm {
         let mut form = SubmitForm::default();
         for (name, value) in pairs {
             match name.strip_prefix(PAYLOAD_PREFIX) {
-                // Of a box that is ticked two values come: the later one holds.
+                // A checked checkbox sends two values; the later one counts.
                 Some(property) => drop(form.fields.insert(property.to_owned(), value.clone())),
                 None => form.set(name, value),
             }
@@ -81,7 +81,7 @@ impl SubmitForm {
         form
     }
 
-    /// The form with what the server's settings say that a payload may hold.
+    /// Sets the limits of the payload.
     pub fn within(self, limits: JsonLimits) -> Self {
         SubmitForm { limits, ..self }
     }
@@ -117,7 +117,7 @@ impl SubmitForm {
         self.zone = "UTC".into();
     }
 
-    /// The form as a page shows it again: what is longer than any field accepts is shortened.
+    /// The form as a page repeats it, with texts cut that are longer than any field accepts.
     pub fn shown(mut self, max_payload: usize) -> SubmitForm {
         let typed = self.fields.iter().map(|(name, text)| name.len() + text.len()).sum::<usize>();
         if typed > max_payload {
@@ -146,14 +146,14 @@ impl SubmitForm {
         self
     }
 
-    /// Bytes of what was typed: what can be done with the form takes as long as that is.
+    /// The bytes of everything typed; the cost of parsing the form grows with it.
     pub fn size(&self) -> usize {
         let fields = self.fields.iter().map(|(name, text)| name.len() + text.len());
         let options = self.options().iter().map(|text| text.len()).sum::<usize>();
         self.kind.len() + self.payload.len() + options + fields.sum::<usize>()
     }
 
-    /// Gives the form its token unless it has one.
+    /// Generates the token of the form unless it has one.
     pub fn with_token(mut self) -> Self {
         if self.token.is_empty() {
             self.token = JobId::generate().to_string();
@@ -161,19 +161,19 @@ impl SubmitForm {
         self
     }
 
-    /// The form that made this job: as it would be submitted once more, with the key that people gave it.
+    /// The form that would create this job, including an idempotency key that people gave it.
     pub fn as_made(job: &Job) -> Self {
         let key = job.spec.idempotency_key.as_ref().map(ToString::to_string);
         let given = key.filter(|key| !key.starts_with(FORM_KEY_PREFIX));
         SubmitForm { idempotency_key: given.unwrap_or_default(), ..SubmitForm::again(job) }
     }
 
-    /// The form that would submit this job once more.
+    /// The form that would submit this job again.
     pub fn again(job: &Job) -> Self {
         SubmitForm::showing(&job.labels, &job.spec)
     }
 
-    /// The form of such a job; options that are as usual are left empty.
+    /// The form of a job with these labels and this spec; options with their default value are left empty.
     pub fn showing(labels: &Labels, spec: &Spec) -> Self {
         let (retry, usual) = (spec.retry, RetryPolicy::default());
         let unless = |is_usual: bool, text: String| if is_usual { String::new() } else { text };
@@ -199,7 +199,7 @@ impl SubmitForm {
         }
     }
 
-    /// Whether any of the folded options is filled in; the page then shows them.
+    /// Whether any option is filled in, so that the page must unfold the options.
     pub fn has_options(&self) -> bool {
         self.options().iter().any(|text| !text.trim().is_empty())
     }
@@ -219,7 +219,7 @@ impl SubmitForm {
         ]
     }
 
-    /// The schema, when the payload is edited by inputs that are made of it.
+    /// The schema, when the payload is edited by its inputs.
     pub fn drawn<'a>(&self, schema: Option<&'a Schema>) -> Option<&'a Schema> {
         let by_fields = match self.view.as_str() {
             "fields" => true,
@@ -229,11 +229,10 @@ impl SubmitForm {
         schema.filter(|_| by_fields && drawable(schema).is_some())
     }
 
-    /// Checks every field, those of the form's own shape, the payload and the rules of the submission,
-    /// and makes the job.
+    /// Validates every field, the payload and the rules of a submission, and builds the job.
     ///
     /// # Errors
-    /// Every field that is wrong.
+    /// The errors by field.
     pub fn new_job(&self, schema: Option<&Schema>) -> Result<NewJob, Errors> {
         let mut errors = Errors::new();
         let job = self.read(schema, &mut errors).into_new_job();
@@ -270,7 +269,7 @@ impl SubmitForm {
         }
     }
 
-    /// By inputs each wrong property is told at its own; as JSON all of them at the one field.
+    /// Parses the payload. With inputs, each error belongs to its property; with JSON, all errors belong to one field.
     fn payload(&self, schema: Option<&Schema>, errors: &mut Errors) -> Option<Box<RawValue>> {
         if let Some(schema) = self.drawn(schema) {
             let made = payload_form::make(schema, &self.fields);
@@ -299,7 +298,7 @@ impl SubmitForm {
         payload
     }
 
-    /// The chosen way to say when.
+    /// The chosen kind of start.
     pub fn starts(&self) -> Start {
         let told = |text: &str| !text.trim().is_empty();
         Start::parse(&self.when).unwrap_or(match (told(&self.at), told(&self.delay)) {
@@ -309,19 +308,19 @@ impl SubmitForm {
         })
     }
 
-    /// The moment of a start at a time of day; `None` when another start is chosen, or it cannot be read.
+    /// The time of a start at a given time; `None` when another start is chosen or the fields are invalid.
     pub fn starts_at(&self) -> Option<Meant> {
         let chosen = self.starts() == Start::At;
         start_at::meant(&self.at, &self.zone).ok().filter(|_| chosen)
     }
 
-    /// How long to wait; `None` when another start is chosen, or it cannot be read.
+    /// The delay; `None` when another start is chosen or the field is invalid.
     pub fn starts_in(&self) -> Option<std::time::Duration> {
         let chosen = self.starts() == Start::In;
         parse_duration(&self.delay).ok().filter(|_| chosen)
     }
 
-    /// What was typed beside what is chosen is no wish that may be passed over in silence.
+    /// Reports fields that contradict the chosen start, because they must not be ignored silently.
     fn start(&self, errors: &mut Errors) -> (Option<u64>, Option<Meant>) {
         let chosen = self.starts();
         let ways = [(Start::In, "delay", &self.delay), (Start::At, "at", &self.at)];
@@ -352,7 +351,8 @@ impl SubmitForm {
         }
     }
 
-    /// The token and the contents: the same form sent twice is one job, a changed one is another.
+    /// The idempotency key: a hash of the token and the contents, so that resubmitting a form creates no second job
+    /// while a changed form does.
     fn form_key(&self, payload: Option<&str>) -> Option<String> {
         let zone = if self.at.is_empty() { "" } else { &self.zone };
         let contents = [self.kind.as_str(), payload.unwrap_or_default(), zone];
@@ -361,7 +361,7 @@ impl SubmitForm {
         Some(format!("{FORM_KEY_PREFIX}{token}:{hash:016x}"))
     }
 
-    /// The same submission for a terminal.
+    /// The submission as a curl command.
     pub fn curl(&self, target: &Target, schema: Option<&Schema>) -> String {
         let json = self.json(schema);
         if json.len() > curl::MAX_BODY {
@@ -371,7 +371,7 @@ impl SubmitForm {
         target.curl(&body)
     }
 
-    /// The submission as JSON, the payload as it was typed; fields that cannot be read are left out.
+    /// The submission as JSON with the payload as it was typed; invalid fields are left out.
     fn json(&self, schema: Option<&Schema>) -> String {
         let read = self.read(schema, &mut Errors::new());
         let typed = self.payload.trim();

@@ -35,7 +35,7 @@ async fn what_the_state_forbids_is_said_on_the_page_of_the_job() {
     let answer = desk.post(&format!("/jobs/{}/delete", job.id), &[]).await;
     assert_eq!(answer.status, StatusCode::CONFLICT);
     answer.assert_sound();
-    answer.assert_has("Not done. A running job cannot be deleted.");
+    answer.assert_has("Nothing was changed. A running job cannot be deleted.");
 }
 
 #[tokio::test]

@@ -46,10 +46,8 @@ async fn a_long_search_shows_how_far_it_came_and_a_way_on() {
     let old = desk.submit(with_payload("\"needle\"")).await.id.to_string();
     desk.echoes(24).await;
     let first = desk.get("/jobs?q=needle").await;
-    first.assert_has(
-        "Looked through <span class=\"num\">10</span> of <span class=\"num\">25</span>",
-    );
-    first.assert_has("Nothing found so far.");
+    first.assert_has("Searched <span class=\"num\">10</span> of <span class=\"num\">25</span>");
+    first.assert_has("No matches so far.");
     first.assert_lacks("rel=\"next\" data-key");
     let next = first.values("data-next").remove(0);
     assert!(next.contains("&seen=10"), "{next}");
@@ -57,7 +55,7 @@ async fn a_long_search_shows_how_far_it_came_and_a_way_on() {
     second.assert_has("<progress max=\"25\" value=\"20\"");
     let last = desk.get(&second.values("data-next").remove(0)).await;
     assert_eq!(found(&last), [old]);
-    last.assert_has("Looked through all <span class=\"num\">25</span> jobs.");
+    last.assert_has("Searched all <span class=\"num\">25</span> jobs.");
     assert_eq!(last.values("data-next"), Vec::<String>::new());
 }
 
@@ -127,7 +125,7 @@ async fn a_run_that_the_server_cut_off_says_that_it_was() {
     let run = desk.engine.bulk(Action::Cancel, Target::Matching(Box::default())).await.unwrap();
     desk.engine.bulk_over(run.id).await.unwrap();
     let page = desk.get(&format!("/jobs/bulk/{}", run.id)).await;
-    page.assert_has("The server stopped. What it had done stays done");
+    page.assert_has("The server stopped during the run. Its changes so far remain");
     page.assert_sound();
 }
 

@@ -80,7 +80,7 @@ async fn dead_letters_have_a_title_and_say_what_they_are() {
 #[tokio::test]
 async fn home_counts_states_and_queues_and_lists_what_came_last() {
     let desk = Desk::open();
-    desk.get("/").await.assert_has("Nothing has come in yet.");
+    desk.get("/").await.assert_has("No jobs yet.");
     desk.echoes(30).await;
     desk.complete("1").await;
     let home = desk.get("/").await;

@@ -30,7 +30,7 @@ async fn every_property_gets_the_input_that_suits_it() {
     form.assert_has("<option value=\"\">a4 (default)</option>");
     form.assert_has("name=\"payload.urgent\" value=\"true\" aria-describedby");
     form.assert_has("name=\"payload.receipt\" value=\"\" checked");
-    form.assert_has("One a line; at most 3 entries.");
+    form.assert_has("One per line; at most 3 entries.");
     form.assert_has("<summary>6 more fields");
     form.assert_lacks("name=\"payload\"");
     desk.get("/jobs/new?kind=echo").await.assert_has("name=\"payload\"");
@@ -157,7 +157,7 @@ async fn another_kind_brings_its_own_inputs_and_keeps_the_options() {
     ];
     let asked = desk.post("/jobs", &unseen).await;
     assert_eq!(asked.status, StatusCode::UNPROCESSABLE_ENTITY);
-    asked.assert_has("Nothing was submitted yet: these are the fields of the kind chosen.");
+    asked.assert_has("Nothing was submitted yet: these are the fields of the chosen kind.");
     assert_eq!(desk.engine.stats().await.unwrap().states.values().sum::<u64>(), 0);
 }
 
@@ -221,7 +221,7 @@ async fn the_form_says_beforehand_why_it_would_be_refused() {
     let drawn =
         desk.post("/jobs/new", &mail(&[("payload.to", "x@y"), ("payload.copies", "")])).await;
     assert_eq!(drawn.status, StatusCode::OK);
-    drawn.assert_has("As it stands it would be refused. Copies: a value is required.");
+    drawn.assert_has("This job would be rejected. Copies: a value is required.");
     drawn.assert_lacks("aria-invalid");
     desk.get("/jobs/new?kind=mail").await.assert_has("id=\"refusal\"></p>");
 }

@@ -20,7 +20,7 @@ async fn payload_and_result_are_shown_digit_by_digit() {
     for exact in ["12345678901234567890123", "0.10", "900719925474099301"] {
         page.assert_has(&format!("<span class=\"j-number\">{exact}</span>"));
     }
-    page.assert_has("Done in ");
+    page.assert_has("Completed in ");
 }
 
 #[tokio::test]
@@ -39,12 +39,12 @@ async fn every_attempt_and_every_interruption_is_told_in_words() {
     page.assert_sound();
     for words in [
         "Accepted into queue default",
-        "Interrupted: the server was stopped; the attempt does not count",
-        "Attempt 1 failed; the next one may start at",
+        "Interrupted: the server was stopped; attempt not counted",
+        "Attempt 1 failed; next attempt at",
         "took too long\nat line 2</pre>",
         "<span class=\"failure-class\">timeout</span>",
-        "Rescued: the server&#39;s process died; attempt 2 counts",
-        "Lost because the server&#39;s process died; it counts.",
+        "Rescued: the server process died; attempt 2 counted",
+        "Lost because the server process died; the attempt is counted.",
         "The server is shutting down.",
         "attempts",
     ] {
@@ -56,7 +56,7 @@ async fn every_attempt_and_every_interruption_is_told_in_words() {
 async fn log_lines_are_shown_with_their_stream_and_time() {
     let desk = Desk::open();
     let job = desk.submit(echo("null")).await;
-    desk.page_of(&job).await.assert_has("Nothing yet.");
+    desk.page_of(&job).await.assert_has("No output yet.");
     let lease = desk.claim().await;
     let at = Time::from_millis(1_000);
     let line = LogLine { at, stream: Stream::Stdout, text: "  two  spaces".into() };
@@ -75,7 +75,7 @@ async fn a_paused_queue_is_why_a_ready_job_does_not_run() {
     let job = desk.submit(echo("null")).await;
     let page = desk.page_of(&job).await;
     page.assert_has("Queue default is paused. No job starts until it is resumed.");
-    page.assert_has("Attempt 1 of 10 comes next.");
+    page.assert_has("Next: attempt 1 of 10.");
 }
 
 #[tokio::test]
@@ -89,15 +89,13 @@ async fn buttons_are_those_that_the_state_allows() {
     desk.page_of(&job).await.assert_lacks("id=\"delete\"");
     desk.engine.cancel(job.id).await.unwrap().unwrap();
     let asked = desk.page_of(&job).await;
-    asked.assert_has("<li class=\"step-done\">Cancel asked for <time");
-    asked.assert_has(
-        "<li class=\"step-now\">The worker hears of it with its next sign of life</li>",
-    );
-    asked.assert_has("<li class=\"step-open\">Not stopped yet</li>");
+    asked.assert_has("<li class=\"step-done\">Cancellation requested <time");
+    asked.assert_has("<li class=\"step-now\">The worker is notified with its next heartbeat</li>");
+    asked.assert_has("<li class=\"step-open\">Still running</li>");
     asked.assert_lacks("id=\"cancel\"");
     desk.settle(&lease, Verdict::Cancelled).await;
     let cancelled = desk.page_of(&job).await;
-    cancelled.assert_has("<li class=\"step-done\">The worker was told</li>");
+    cancelled.assert_has("<li class=\"step-done\">Worker notified</li>");
     cancelled.assert_has("<li class=\"step-done\">Cancelled <time");
     cancelled.assert_has("id=\"retry\"");
     cancelled.assert_has("id=\"delete\"");
@@ -111,11 +109,11 @@ async fn an_end_that_came_by_itself_is_not_called_cancelled() {
     desk.engine.cancel(job.id).await.unwrap().unwrap();
     desk.settle(&lease, Verdict::Completed { result: Json::null() }).await;
     let page = desk.page_of(&job).await;
-    page.assert_has("It came to its end by itself <time");
+    page.assert_has("The attempt ended on its own <time");
     // Asked for once more in a later attempt is another story.
     desk.engine.retry(job.id).await.unwrap().unwrap();
     desk.claim().await;
-    desk.page_of(&job).await.assert_lacks("Cancel asked for <time");
+    desk.page_of(&job).await.assert_lacks("Cancellation requested <time");
 }
 
 #[tokio::test]
@@ -124,13 +122,13 @@ async fn the_life_of_a_job_is_a_picture_with_words() {
     let job = desk.submit(echo("null")).await;
     let waiting = desk.page_of(&job).await;
     waiting.assert_has("<svg class=\"lifetime-bar open\"");
-    waiting.assert_has("<rect class=\"s-available\" x=\"0\" y=\"0\" width=\"1000\" height=\"10\"><title>waiting for a place</title>");
+    waiting.assert_has("<rect class=\"s-available\" x=\"0\" y=\"0\" width=\"1000\" height=\"10\"><title>waiting in the queue</title>");
     desk.complete("1").await;
     let done = desk.page_of(&job).await;
     done.assert_has("<svg class=\"lifetime-bar\"");
     done.assert_has("<rect class=\"s-completed\"");
     done.assert_has("<title>attempt 1 succeeded after ");
-    done.assert_has(" in all: waited ");
+    done.assert_has(" in total: waited ");
 }
 
 #[tokio::test]
@@ -160,7 +158,7 @@ async fn progress_is_told_with_what_is_left_at_its_pace() {
     let desk = Desk::open();
     let job = desk.submit(echo("null")).await;
     let lease = desk.claim().await;
-    desk.page_of(&job).await.assert_has("It has not told how far it is.");
+    desk.page_of(&job).await.assert_has("No progress reported yet.");
     let message = Some("halfway <there>".into());
     let progress = Some(Progress { done: 5_000, total: Some(10_000), message });
     desk.store.annotate(vec![Note { lease: lease.key(), lines: vec![], progress }]).await.unwrap();

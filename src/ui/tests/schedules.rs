@@ -22,7 +22,7 @@ fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 #[tokio::test]
 async fn a_schedule_is_made_by_form_run_paused_changed_and_deleted() {
     let desk = Desk::open();
-    desk.get("/schedules").await.assert_has("No schedule yet.");
+    desk.get("/schedules").await.assert_has("No schedules yet.");
     let made = desk.post("/schedules", &NIGHTLY).await;
     assert_eq!(
         (made.status, made.location.as_str()),
@@ -30,7 +30,7 @@ async fn a_schedule_is_made_by_form_run_paused_changed_and_deleted() {
     );
     let page = desk.get(&made.location).await;
     page.assert_sound();
-    for text in ["At 02:30", "+02:00", "No job of it yet.", "value=\"90m\"", "schedule:nightly"] {
+    for text in ["At 02:30", "+02:00", "No jobs yet.", "value=\"90m\"", "schedule:nightly"] {
         page.assert_has(text);
     }
 
@@ -45,7 +45,7 @@ async fn a_schedule_is_made_by_form_run_paused_changed_and_deleted() {
 
     desk.post("/schedules/of/nightly/pause", &[]).await;
     let paused = desk.get("/schedules/of/nightly").await;
-    paused.assert_has("Nothing is due until you resume it");
+    paused.assert_has("there are no runs until you resume it");
     paused.assert_lacks("Pause</button>");
     desk.post("/schedules/of/nightly/resume", &[]).await;
     desk.get("/schedules").await.assert_has("Pause</button>");
@@ -90,7 +90,7 @@ async fn what_is_wrong_stands_beside_its_field_and_nothing_typed_is_lost() {
     cron.assert_has("never comes");
 
     desk.post("/schedules", &NIGHTLY).await;
-    desk.post("/schedules", &NIGHTLY).await.assert_has("There is a schedule nightly already.");
+    desk.post("/schedules", &NIGHTLY).await.assert_has("A schedule named nightly already exists.");
     let misfit = desk.post("/schedules", &with(&[("name", "mail"), ("kind", "mail")])).await;
     assert_eq!(misfit.status, StatusCode::UNPROCESSABLE_ENTITY);
     misfit.assert_has("copies");
@@ -109,7 +109,7 @@ async fn the_form_says_when_it_comes_before_it_is_sent() {
     desk.post("/schedules/new", &[("cron", "* , * * * *")])
         .await
         .assert_has("has an empty element");
-    desk.get("/schedules/new?cron=,+*+*+*+*+*").await.assert_lacks("Comes at");
+    desk.get("/schedules/new?cron=,+*+*+*+*+*").await.assert_lacks("Next runs");
     desk.post("/schedules/new", &[("cron", "")]).await.assert_lacks("is not accepted");
 }
 

@@ -55,7 +55,7 @@ async fn a_form_sent_twice_makes_one_job_and_a_changed_one_another() {
     let once = desk.post("/jobs", &first).await.location;
     let twice = desk.post("/jobs", &first).await.location;
     assert_eq!(twice, format!("{once}?already=1"));
-    desk.get(&twice).await.assert_has("This form had been sent before");
+    desk.get(&twice).await.assert_has("This form was submitted before");
     let changed = [("kind", "echo"), ("payload", "2"), ("token", "t1")];
     assert_ne!(desk.post("/jobs", &changed).await.location, once);
     assert_eq!(desk.engine.stats().await.unwrap().states.values().sum::<u64>(), 2);

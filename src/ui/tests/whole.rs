@@ -189,8 +189,7 @@ async fn the_system_page_tells_what_the_store_takes_and_how_far_the_log_reaches(
     let desk = Desk::open();
     desk.echoes(3).await;
     let page = desk.get("/system").await;
-    for wanted in
-        ["Write amplification", "On the disk", "Events kept", "Longest payload", "1.0 MiB"]
+    for wanted in ["Write amplification", "Disk usage", "Events kept", "Maximum payload", "1.0 MiB"]
     {
         assert!(page.text.contains(wanted), "{wanted} is missing");
     }
@@ -348,7 +347,7 @@ async fn a_form_that_is_no_utf8_is_refused() {
             .body(Body::from("kind=echo&payload=%22%ff%22&name=a&cron=@daily&action=retry"));
         let answer = desk.send(request.unwrap()).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{form}");
-        answer.assert_has("no UTF-8");
+        answer.assert_has("not valid UTF-8");
     }
 }
 
@@ -390,7 +389,7 @@ async fn the_system_page_tells_who_answers_who_listens_and_what_is_set() {
     let _socket = desk.engine.subscriber_counts().register(crate::engine::Transport::WebSocket);
     let page = desk.get("/system").await;
     page.assert_sound();
-    for told in ["Up for", "Write amplification", "1 WebSocket", "store.max_waiting", "10000000"] {
+    for told in ["Uptime", "Write amplification", "1 WebSocket", "store.max_waiting", "10000000"] {
         page.assert_has(told);
     }
     page.assert_has("<dt><code>stop.grace</code></dt><dd class=\"num\">25 s</dd>");

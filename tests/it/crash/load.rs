@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::Sort;
 use crate::support::Client;
 
-/// Jobs whose end a subscriber has been told.
+/// Jobs whose final event a subscriber has received.
 pub type Ended = watch::Receiver<BTreeSet<String>>;
 
 /// Submissions by idempotency key, or by a number of ours.

@@ -1,5 +1,5 @@
 //! The server under load, killed with SIGKILL at random moments or dying at chosen points of its store,
-//! over and over on the same directory: what it has told anybody is true after every restart.
+//! over and over on the same directory: whatever it has acknowledged or sent is true after every restart.
 //!
 //! `CORTADO_CRASH_ROUNDS=1000` runs more rounds, `CORTADO_CRASH_SEED` repeats the choices of a run.
 
@@ -28,7 +28,7 @@ const TIGHT_POINTS: [&str; 4] = ["prune", "carry", "run", "after-flush"];
 /// What a tight life keeps: completed jobs, and events.
 const KEPT: (usize, u64) = (60, 500);
 
-/// What the server of one directory is told to keep.
+/// The retention of the server of one directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
     /// Everything.
@@ -105,7 +105,7 @@ struct Life {
     args: Vec<String>,
     random: Rng,
     history: Arc<Mutex<History>>,
-    /// The log as a subscriber was told it, or as it was read where nobody listened; and its fold.
+    /// The log as a subscriber received it, or as it was read later where there was no subscriber; and its fold.
     log: Vec<Event>,
     fold: Fold,
     /// Up to here the server was asked for the log and answered the same.
@@ -149,7 +149,7 @@ impl Life {
         self.verify().await;
     }
 
-    /// The point whose turn it is: the one that was met least.
+    /// The next crash point: the one that was reached least often.
     fn point(&self) -> &'static str {
         let points = match self.sort {
             Sort::Whole => &POINTS[..],
@@ -230,7 +230,7 @@ impl Life {
         if !data.join("head").exists() {
             return; // it died before it was a store
         }
-        let verified = move || cortado::store::data_dir::verify(&data);
+        let verified = move || cortado::internal::store::data_dir::verify(&data);
         let report = tokio::task::spawn_blocking(verified).await.unwrap();
         assert!(report.is_sound(), "{report}");
     }
@@ -255,7 +255,7 @@ impl Life {
         process.exit().await;
     }
 
-    /// Compares everything that was told outside with the server as it is after a restart.
+    /// Compares everything that clients have seen with the server after a restart.
     async fn check(&mut self, client: &Client) {
         let rows = client.rows().await;
         self.compare_log(client).await;
@@ -293,7 +293,7 @@ impl Life {
         }
     }
 
-    /// What a subscriber was told is what the log says. Only retention may have taken some of it.
+    /// A subscriber received what the log says, except for what retention has removed.
     async fn compare_log(&mut self, client: &Client) {
         let start = client.start_of_log().await;
         let after = format!("{}{}", start.trim_end_matches('0'), self.compared);

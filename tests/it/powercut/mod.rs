@@ -14,9 +14,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cortado::clock::SystemClock;
-use cortado::store::data_dir::{self, read_out, verify};
-use cortado::store::{Limits, Piece, Store, StoreError};
+use cortado::internal::clock::SystemClock;
+use cortado::internal::store::data_dir::{self, read_out, verify};
+use cortado::internal::store::{Limits, Piece, Store, StoreError};
 use fastrand::Rng;
 use nix::sys::signal::Signal;
 use serde_json::json;

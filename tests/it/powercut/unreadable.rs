@@ -16,7 +16,7 @@ async fn a_read_that_fails_during_a_start_costs_nothing_but_that_start() {
     let known = recording.known_at(usize::MAX);
     let (mut refused, mut served) = (0, 0);
     // From the copy over the check of it to the opening of the original, each some hundred reads; once, a few
-    // times, and for ever.
+    // times, and always.
     for first in (1..900).step_by(37) {
         for count in [1, 4, 100_000] {
             let bad = Some(("CORTADO_RECORD_BAD", format!("{first}:{count}")));

@@ -1,13 +1,13 @@
-//! Strangers' programs in the same storm: Python's `websockets` and Node's `ws`. They print what they are
-//! told, and it is held to the same rules.
+//! Third-party clients in the same test: Python's `websockets` and Node's `ws`. They print what they receive, and the
+//! same rules apply to it.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use super::received::{Connection, Received};
 use super::subscriber::Place;
-use super::told::{Connection, Told};
 use super::want::Want;
 use crate::support::{Command, tools};
 
@@ -19,7 +19,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// All there are, as `tests/tools.sh` fetches what they need.
+    /// All programs; `tests/tools.sh` installs what they need.
     pub fn all() -> [Program; 2] {
         tools::assert_there();
         [
@@ -35,8 +35,8 @@ impl Program {
     }
 }
 
-/// Reads what a program says into `told`, for as long as it runs.
-pub async fn follow(command: Command, told: Arc<Mutex<Told>>, want: Want, place: Place) {
+/// Reads the output of a program into `received` while it runs.
+pub async fn follow(command: Command, received: Arc<Mutex<Received>>, want: Want, place: Place) {
     let (mut read, mut here) = (0, None);
     while command.out.at_least(read + 1).await {
         let lines = command.out.from(read);
@@ -44,7 +44,7 @@ pub async fn follow(command: Command, told: Arc<Mutex<Told>>, want: Want, place:
         for line in lines {
             let message: Value = serde_json::from_str(&line).unwrap();
             if message["type"] == "connect" {
-                here = Some(Connection::new(&told, want));
+                here = Some(Connection::new(&received, want));
             } else {
                 here.as_mut().unwrap().message(&message, &[], place.scribe());
             }

@@ -1,12 +1,12 @@
-//! The stream under everything at once: kills, stops, restarts, subscribers of three doors that stand
-//! still, hang up and stay away, and a log that is trimmed meanwhile. What each put together is the log.
+//! The stream under stress: the server is killed, stopped and restarted, subscribers of three transports stop reading,
+//! disconnect and stay away, and the log is trimmed meanwhile. Each subscriber must still receive the log.
 //!
 //! `CORTADO_STORM_ROUNDS=100` ends the server a hundred times, `CORTADO_STORM_SEED` repeats the choices.
 
-mod doors;
 mod foreign;
+mod received;
 mod subscriber;
-mod told;
+mod transports;
 mod want;
 
 use std::collections::BTreeMap;
@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use self::doors::{Door, Names};
 use self::foreign::Program;
-use self::subscriber::{Place, Subscriber, Weather};
+use self::subscriber::{Place, Progress, Subscriber};
+use self::transports::{Names, Transport};
 use self::want::Want;
 use crate::support::process::lasting_address;
 use crate::support::{Client, Dir, Server, eventually, within};
@@ -108,23 +108,23 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
     let start = async || Server::start_on(address, &dir.data(), &args).await;
     let mut server = start().await;
     let from = server.client.start_of_log().await;
-    let (tell, weather) = watch::channel(Weather::default());
-    let http = cortado::cli::http_client().unwrap();
-    let place = Place { address, http, weather: weather.clone() };
+    let (tell, progress) = watch::channel(Progress::default());
+    let http = cortado::internal::cli::http_client().unwrap();
+    let place = Place { address, http, progress: progress.clone() };
     let scribe = Subscriber::scribe(&from, place.clone(), tell.clone());
     let mut subscribers = Vec::new();
-    let mut subscribe = |door, want| {
+    let mut subscribe = |transport, want| {
         let place = place.clone();
-        subscribers.push(Subscriber::start(door, want, &from, place, KEPT, &mut random));
+        subscribers.push(Subscriber::start(transport, want, &from, place, KEPT, &mut random));
     };
     for want in WANTS {
-        subscribe(Door::Socket(ALONE), want);
-        subscribe(Door::EventStream, want);
-        subscribe(Door::Poll, want);
+        subscribe(Transport::Socket(ALONE), want);
+        subscribe(Transport::EventStream, want);
+        subscribe(Transport::Poll, want);
     }
     for (want, names) in NAMED {
-        subscribe(Door::Socket(names), want);
-        subscribe(Door::Socket(names), want);
+        subscribe(Transport::Socket(names), want);
+        subscribe(Transport::Socket(names), want);
     }
     for program in &Program::all() {
         for want in &WANTS[..3] {
@@ -132,25 +132,25 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
             subscribers.push(Subscriber::program(program, *want, &from, place, seed));
         }
     }
-    let feeding = tokio::spawn(load(server.client.clone(), weather.clone(), random.fork()));
+    let feeding = tokio::spawn(load(server.client.clone(), progress.clone(), random.fork()));
 
     for round in 0..rounds {
-        let until = weather.borrow().seq + random.u64(ROUND);
-        let mut passing = weather.clone();
-        let passed = passing.wait_for(|weather| weather.seq >= until);
+        let until = progress.borrow().seq + random.u64(ROUND);
+        let mut passing = progress.clone();
+        let passed = passing.wait_for(|progress| progress.seq >= until);
         within("events of a round", passed).await.unwrap();
         match round % 2 {
             0 => drop(server.stop().await),
             _ => server.kill().await,
         }
-        sleep(Duration::from_millis(random.u64(0..300))).await; // nobody is there
+        sleep(Duration::from_millis(random.u64(0..300))).await; // the server is down
         server = start().await;
         assert!(!feeding.is_finished(), "the load has failed");
         subscribers.iter().chain([&scribe]).for_each(Subscriber::assert_lives);
     }
 
     feeding.abort();
-    tell.send_modify(|weather| weather.calm = true);
+    tell.send_modify(|progress| progress.ending = true);
     server.client.post(RESUME, None).await;
     eventually("a quiet server", || async {
         let states = server.client.get("/api/v1/stats").await["states"].clone();
@@ -160,42 +160,43 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
     .await;
     let head = crate::support::http::seq_of(&server.client.head().await);
     scribe.upto(head).await;
-    let log = scribe.told.lock().unwrap().events.clone();
+    let log = scribe.received.lock().unwrap().events.clone();
     let numbers = log.iter().map(|event| event["seq"].as_u64().unwrap());
     assert!(numbers.eq(1..=head), "the scribe has not the whole log");
     let (kept, _, _) = server.client.log_there_is_after(&from).await;
     for event in &kept {
-        let told = serde_json::from_value(log[event.seq as usize - 1].clone());
-        assert_eq!(*event, told.unwrap(), "the scribe was told of another event");
+        let received = serde_json::from_value(log[event.seq as usize - 1].clone());
+        assert_eq!(*event, received.unwrap(), "the scribe received another event");
     }
 
     let mut sums: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
     for subscriber in &subscribers {
         subscriber.upto(head).await;
-        let told = subscriber.told.lock().unwrap();
-        told.assert_is(&subscriber.want, &log, KEPT, AHEAD);
+        let received = subscriber.received.lock().unwrap();
+        received.assert_is(&subscriber.want, &log, KEPT, AHEAD);
         let sum = sums.entry(subscriber.name).or_default();
-        let these = [told.events.len(), told.connections, told.gaps.len(), told.doubles];
+        let these =
+            [received.events.len(), received.connections, received.gaps.len(), received.doubles];
         sum.iter_mut().zip(these).for_each(|(sum, this)| *sum += this);
     }
     println!("{rounds} ends of the server, {head} events, the log kept {}", kept.len());
-    for (door, [events, connections, gaps, doubles]) in &sums {
+    for (transport, [events, connections, gaps, doubles]) in &sums {
         println!(
-            "  {door}: {events} events in {connections} connections, {gaps} gaps, {doubles} came twice"
+            "  {transport}: {events} events in {connections} connections, {gaps} gaps, {doubles} came twice"
         );
     }
     let sum = |which: usize| sums.values().map(|sums| sums[which]).sum::<usize>();
     let stormy = sum(1) > subscribers.len() * 2 && sum(2) > 0 && sum(3) > 0;
-    assert!(rounds < 10 || stormy, "it was too calm to show anything");
+    assert!(rounds < 10 || stormy, "there was too little disruption to test anything");
     server.stop().await;
 }
 
 /// Submits until it is ended, and waits for the scribe; a server that is away is passed over.
-async fn load(client: Client, mut weather: watch::Receiver<Weather>, mut random: Rng) {
+async fn load(client: Client, mut progress: watch::Receiver<Progress>, mut random: Rng) {
     loop {
-        let few = weather.wait_for(|weather| weather.live < LIVE);
+        let few = progress.wait_for(|progress| progress.live < LIVE);
         if tokio::time::timeout(Duration::from_millis(300), few).await.is_err() {
-            // Perhaps they wait in the queue that is paused now and then.
+            // They may wait in the queue that is paused at times.
             client.try_send(reqwest::Method::POST, RESUME, None).await.ok();
             continue;
         }
@@ -213,11 +214,11 @@ async fn load(client: Client, mut weather: watch::Receiver<Weather>, mut random:
             answer["jobs"].as_array()?.iter().filter_map(|job| job["seq"].as_u64()).max()
         });
         if let Some(seq) = seq {
-            let known = weather.wait_for(|weather| weather.seq >= seq);
+            let known = progress.wait_for(|progress| progress.seq >= seq);
             // The scribe finds it after a restart at the latest.
             within("a scribe that sees the load", known).await.ok();
         } else {
-            sleep(Duration::from_millis(5)).await; // nobody was there
+            sleep(Duration::from_millis(5)).await; // the server was down
         }
     }
 }
@@ -225,7 +226,7 @@ async fn load(client: Client, mut weather: watch::Receiver<Weather>, mut random:
 fn any_job(random: &mut Rng) -> Value {
     let queue = ["mail", "web", "other"][random.usize(0..3)];
     let mut tags: Vec<String> = (0..7).map(|n| format!("{n}{}", "-".repeat(80))).collect();
-    tags.truncate(random.usize(0..14)); // events of some size fill the buffers of who stands still
+    tags.truncate(random.usize(0..14)); // larger events fill the buffers of clients that stop reading
     let colours = [&[][..], &["red"], &["blue", "red"]][random.usize(0..3)];
     tags.extend(colours.iter().map(|tag| (*tag).to_owned()));
     let (kind, payload, attempts) = match random.u8(0..10) {

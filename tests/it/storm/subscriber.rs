@@ -1,5 +1,5 @@
-//! A subscriber with moods: it hangs up, stands still without reading, stays away for longer than the log
-//! reaches back, and always comes back to where it was.
+//! A subscriber that disconnects, stops reading, and stays away for longer than the log reaches back, but always
+//! continues at its cursor.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,70 +11,70 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::doors::{Door, SOON};
 use super::foreign::{self, Program};
-use super::told::Told;
+use super::received::Received;
+use super::transports::{SOON, Transport};
 use super::want::Want;
 use crate::support::eventually;
 use crate::support::http::seq_of;
 
-/// What everybody knows of the storm.
+/// The progress of the test, which all tasks can see.
 #[derive(Debug, Clone, Default)]
-pub struct Weather {
-    /// The last event that the scribe has written down.
+pub struct Progress {
+    /// The last event that the scribe has recorded.
     pub seq: u64,
-    /// Jobs that have not ended.
+    /// The number of jobs that have not ended.
     pub live: usize,
-    /// No more moods: everybody reads to the end.
-    pub calm: bool,
+    /// Whether the test is ending, so that every subscriber reads to the end without misbehaving.
+    pub ending: bool,
 }
 
-/// The server's address, a client, and the weather there.
+/// The server's address, a client, and the progress of the test.
 #[derive(Clone)]
 pub struct Place {
     pub address: SocketAddr,
     pub http: reqwest::Client,
-    pub weather: watch::Receiver<Weather>,
+    pub progress: watch::Receiver<Progress>,
 }
 
 impl Place {
-    /// How far the scribe is.
+    /// The last event that the scribe has recorded.
     pub fn scribe(&self) -> u64 {
-        self.weather.borrow().seq
+        self.progress.borrow().seq
     }
 
-    /// Waits until so many more events have been written down, or it is calm.
+    /// Waits until that many more events have been recorded, or the test is ending.
     async fn pass(&self, events: u64) {
-        let mut weather = self.weather.clone();
-        let until = weather.borrow().seq + events;
-        weather.wait_for(|weather| weather.calm || weather.seq >= until).await.ok();
+        let mut progress = self.progress.clone();
+        let until = progress.borrow().seq + events;
+        progress.wait_for(|progress| progress.ending || progress.seq >= until).await.ok();
     }
 }
 
-/// What a subscriber feels like in one connection.
-pub struct Mood {
+/// The behaviour of a subscriber during one connection.
+pub struct Behaviour {
     random: Rng,
-    /// Messages until it hangs up.
+    /// The number of messages until it disconnects.
     patience: Option<u32>,
-    /// Messages until it stands still, and for how many events.
+    /// The number of messages until it stops reading, and for how many events it does.
     stall: Option<(u32, u64)>,
 }
 
-impl Mood {
-    fn any(random: &mut Rng) -> Mood {
+impl Behaviour {
+    fn any(random: &mut Rng) -> Behaviour {
         let mut random = random.fork();
         let patience = (random.u8(0..3) == 0).then(|| random.u32(1..60));
         let stall = (random.u8(0..3) == 0).then(|| (random.u32(1..40), random.u64(50..1_500)));
-        Mood { random, patience, stall }
+        Behaviour { random, patience, stall }
     }
 
-    pub fn is_calm(&self, place: &Place) -> bool {
-        place.weather.borrow().calm
+    pub fn is_ending(&self, place: &Place) -> bool {
+        place.progress.borrow().ending
     }
 
-    /// After each message: whether to hang up. Meanwhile it may stand still.
+    /// Whether to disconnect after this message. Before it answers, it may stop reading for a while.
     pub async fn has_enough(&mut self, place: &Place) -> bool {
-        if self.is_calm(place) {
+        if self.is_ending(place) {
             return false;
         }
         if let Some((left, events)) = &mut self.stall {
@@ -89,12 +89,12 @@ impl Mood {
         *left == 0
     }
 
-    /// Events of one poll.
+    /// The number of events to request in one poll.
     pub fn page(&mut self) -> usize {
         self.random.usize(1..1_000)
     }
 
-    /// Ends when it has lost its patience with an answer that is held; mostly never.
+    /// Returns when the client gives up a poll that the server holds; mostly never.
     pub async fn hangs_up(&mut self) {
         match self.patience {
             Some(patience) => sleep(Duration::from_millis(patience.into())).await,
@@ -102,7 +102,7 @@ impl Mood {
         }
     }
 
-    /// Between two connections: mostly it is back at once, sometimes after more than the log keeps.
+    /// Waits between two connections: mostly for a moment, sometimes for more events than the log keeps.
     async fn away(&mut self, place: &Place, kept: u64) {
         match self.random.u8(0..10) {
             0 => place.pass(kept + kept / 4).await,
@@ -113,12 +113,12 @@ impl Mood {
     }
 }
 
-/// Ended when dropped.
+/// A running subscriber, which is stopped when dropped.
 pub struct Subscriber {
-    /// What it reads with.
+    /// The client that it uses.
     pub name: &'static str,
     pub want: Want,
-    pub told: Arc<Mutex<Told>>,
+    pub received: Arc<Mutex<Received>>,
     task: JoinHandle<()>,
 }
 
@@ -129,9 +129,9 @@ impl Drop for Subscriber {
 }
 
 impl Subscriber {
-    /// One that has moods, in a storm where the log keeps so many events.
+    /// Starts a subscriber that misbehaves; the log keeps `kept` events.
     pub fn start(
-        door: Door,
+        transport: Transport,
         want: Want,
         from: &str,
         place: Place,
@@ -139,45 +139,52 @@ impl Subscriber {
         random: &mut Rng,
     ) -> Self {
         let mut random = random.fork();
-        let told = Arc::new(Mutex::new(Told { cursor: from.to_owned(), ..Told::default() }));
-        let shared = told.clone();
+        let received =
+            Arc::new(Mutex::new(Received { cursor: from.to_owned(), ..Received::default() }));
+        let shared = received.clone();
         let task = tokio::spawn(async move {
             loop {
-                let mut mood = Mood::any(&mut random);
-                door.connect(&place, want, &shared, &mut mood).await;
-                if mood.is_calm(&place) {
+                let mut behaviour = Behaviour::any(&mut random);
+                transport.connect(&place, want, &shared, &mut behaviour).await;
+                if behaviour.is_ending(&place) {
                     sleep(SOON).await;
                 } else {
-                    mood.away(&place, kept).await;
+                    behaviour.away(&place, kept).await;
                     if random.u8(0..4) == 0 {
                         shared.lock().unwrap().step_back(random.u64(1..50));
                     }
                 }
             }
         });
-        Subscriber { name: door.name(), want, told, task }
+        Subscriber { name: transport.name(), want, received, task }
     }
 
-    /// The scribe: it has no moods, must never see a gap, and tells the weather.
-    pub fn scribe(from: &str, place: Place, tell: watch::Sender<Weather>) -> Subscriber {
-        let (door, want) = (Door::Socket(super::ALONE), Want::ALL);
-        let told = Arc::new(Mutex::new(Told { cursor: from.to_owned(), ..Told::default() }));
-        let shared = told.clone();
+    /// Starts the scribe, which never misbehaves, must never see a gap, and publishes the progress.
+    pub fn scribe(from: &str, place: Place, tell: watch::Sender<Progress>) -> Subscriber {
+        let (transport, want) = (Transport::Socket(super::ALONE), Want::ALL);
+        let received =
+            Arc::new(Mutex::new(Received { cursor: from.to_owned(), ..Received::default() }));
+        let shared = received.clone();
         let task = tokio::spawn(async move {
             let writing = async {
                 loop {
-                    let mut mood = Mood { random: Rng::new(), patience: None, stall: None };
-                    door.connect(&place, want, &shared, &mut mood).await;
+                    let mut behaviour =
+                        Behaviour { random: Rng::new(), patience: None, stall: None };
+                    transport.connect(&place, want, &shared, &mut behaviour).await;
                     sleep(SOON).await;
                 }
             };
             let telling = async {
                 let mut counted = 0;
                 loop {
-                    sleep(Duration::from_millis(5)).await; // between two looks
-                    let told = shared.lock().unwrap();
-                    assert!(told.gaps.is_empty(), "the scribe was too slow: {:?}", told.gaps);
-                    let news = told.events[counted..].iter();
+                    sleep(Duration::from_millis(5)).await; // between two checks
+                    let received = shared.lock().unwrap();
+                    assert!(
+                        received.gaps.is_empty(),
+                        "the scribe was too slow: {:?}",
+                        received.gaps
+                    );
+                    let news = received.events[counted..].iter();
                     let is_end = |event: &&Value| {
                         let end = ["completed", "discarded", "cancelled"];
                         end.iter().any(|state| event["job"]["state"] == *state)
@@ -185,20 +192,21 @@ impl Subscriber {
                     let begun =
                         news.clone().filter(|event| event["type"] == "job.enqueued").count();
                     let ended = news.filter(is_end).count();
-                    counted = told.events.len();
-                    let seq = told.events.last().map_or(0, |event| event["seq"].as_u64().unwrap());
-                    tell.send_if_modified(|weather| {
-                        weather.live = weather.live + begun - ended;
-                        std::mem::replace(&mut weather.seq, seq) != seq
+                    counted = received.events.len();
+                    let seq =
+                        received.events.last().map_or(0, |event| event["seq"].as_u64().unwrap());
+                    tell.send_if_modified(|progress| {
+                        progress.live = progress.live + begun - ended;
+                        std::mem::replace(&mut progress.seq, seq) != seq
                     });
                 }
             };
             tokio::join!(writing, telling);
         });
-        Subscriber { name: door.name(), want, told, task }
+        Subscriber { name: transport.name(), want, received, task }
     }
 
-    /// A program of its own, which prints what it is told.
+    /// Starts an external program, which prints what it receives.
     pub fn program(
         program: &Program,
         want: Want,
@@ -206,14 +214,14 @@ impl Subscriber {
         place: Place,
         seed: u64,
     ) -> Subscriber {
-        let told = Told { cursor: from.to_owned(), ..Told::default() };
-        let told = Arc::new(Mutex::new(told));
+        let received = Received { cursor: from.to_owned(), ..Received::default() };
+        let received = Arc::new(Mutex::new(received));
         let command = program.run(&format!("http://{}", place.address), &want, from, seed);
-        let task = tokio::spawn(foreign::follow(command, told.clone(), want, place));
-        Subscriber { name: program.name, want, told, task }
+        let task = tokio::spawn(foreign::follow(command, received.clone(), want, place));
+        Subscriber { name: program.name, want, received, task }
     }
 
-    /// It has not met anything that must not be.
+    /// Asserts that the subscriber has not failed.
     pub fn assert_lives(&self) {
         assert!(
             !self.task.is_finished(),
@@ -227,7 +235,7 @@ impl Subscriber {
     pub async fn upto(&self, seq: u64) {
         eventually(&format!("{:?} {:?} at event {seq}", self.name, self.want), || async {
             self.assert_lives();
-            (seq_of(&self.told.lock().unwrap().cursor) >= seq).then_some(())
+            (seq_of(&self.received.lock().unwrap().cursor) >= seq).then_some(())
         })
         .await
     }

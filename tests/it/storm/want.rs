@@ -1,4 +1,4 @@
-//! What a subscriber wants, in the words of `docs/stream.md`, told without the server's own code.
+//! The filter of a subscriber as `docs/stream.md` describes it, implemented without the code of the server.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ pub struct Want {
     pub queue: &'static [&'static str],
     pub kind: &'static [&'static str],
     pub tag: &'static [&'static str],
-    /// Each a name, or a glob with its star at one end.
+    /// The event types, each a name or a glob with its star at one end.
     pub types: &'static [&'static str],
 }
 
@@ -19,14 +19,14 @@ impl Want {
         [("queue", self.queue), ("kind", self.kind), ("tag", self.tag), ("type", self.types)]
     }
 
-    /// For a query string.
+    /// The filter as a query string.
     pub fn query(&self) -> String {
         let lists = self.lists().into_iter().filter(|(_, list)| !list.is_empty());
         let lists = lists.map(|(name, list)| format!("{name}={}", list.join(",")));
         lists.collect::<Vec<_>>().join("&")
     }
 
-    /// For a `subscribe` message.
+    /// The filter as a `subscribe` message.
     pub fn json(&self) -> Value {
         let lists = self.lists().into_iter().filter(|(_, list)| !list.is_empty());
         Value::Object(
@@ -34,7 +34,7 @@ impl Want {
         )
     }
 
-    /// Whether an event passes.
+    /// Whether an event matches.
     pub fn matches(&self, event: &Value) -> bool {
         let job = &event["job"];
         let queue = if job.is_null() { &event["queue"] } else { &job["queue"] };

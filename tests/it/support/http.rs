@@ -46,7 +46,7 @@ struct Events {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Client {
-        let http = cortado::cli::http_client().unwrap();
+        let http = cortado::internal::cli::http_client().unwrap();
         Client { http, base: format!("http://{address}") }
     }
 

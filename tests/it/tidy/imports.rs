@@ -37,7 +37,8 @@ impl Crate {
             let mut path: Path =
                 file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
             path.pop_if(|last| last == "mod" || last == "lib");
-            let is_test = |part: &String| matches!(&**part, "tests" | "conformance" | "model");
+            let is_test =
+                |part: &String| matches!(&**part, "tests" | "testing" | "conformance" | "model");
             if path.iter().any(is_test) {
                 this.tests.insert(path);
             } else {

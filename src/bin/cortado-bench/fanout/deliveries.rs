@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::peers::{Crowd, Raw, Told, subscribers};
+use super::peers::{Clients, Raw, Reply, subscribers};
 use super::submit::{Sort, Submitter};
 use super::{Plan, each};
 use crate::Setup;
 use crate::figures::{Table, cpu_seconds, mib, per_second, rss};
 use crate::http::Server;
 
-/// A run of a steady stream.
+/// A run with a steady stream of events.
 struct Run {
     /// Deliveries a second.
     rate: f64,
@@ -18,7 +18,7 @@ struct Run {
     event_bytes: usize,
     /// Cores that the server used.
     cores: f64,
-    told: Told,
+    reply: Reply,
 }
 
 pub async fn measure(
@@ -36,35 +36,35 @@ pub async fn measure(
 async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> anyhow::Result<()> {
     let n = plan.sockets;
     let server = subscribers(&dir.join("all"), &[]).await?;
-    let mut crowd = Crowd::start().await?;
-    // What the first few need anyhow is there before anything is compared.
-    crowd.open(&server.address, "/api/v1/ws", n.min(200)).await?;
+    let mut clients = Clients::start().await?;
+    // What the first few subscribers need anyway is allocated before anything is compared.
+    clients.open(&server.address, "/api/v1/ws", n.min(200)).await?;
     let mut submitter = Submitter::connect(&server.address).await?;
     submitter.steady(Sort::Running, 100.0, 1.0).await?;
-    crowd.order("drop", &[]).await?;
+    clients.command("drop", &[]).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = rss(server.pid);
-    let opened = crowd.open(&server.address, "/api/v1/ws", n).await?;
+    let opened = clients.open(&server.address, "/api/v1/ws", n).await?;
     table.row(format!("opening {n} WebSockets"), format!("{:.2} s", opened.seconds("took_us")));
     table.row(
         format!("memory of {n} idle subscribers (target 1 KiB each)"),
         each(more_than(before, &server), n),
     );
 
-    single_events(plan, (&mut submitter, &mut crowd), &mut raw, table).await?;
+    single_events(plan, (&mut submitter, &mut clients), &mut raw, table).await?;
 
-    let [calm, busy, most] = LOADS.map(|events| events * n as f64);
-    let run = steady(plan, calm, &server, (&mut submitter, &mut crowd)).await?;
+    let [low, busy, most] = LOADS.map(|events| events * n as f64);
+    let run = steady(plan, low, &server, (&mut submitter, &mut clients)).await?;
     let publish = submitter.stats().await?;
     let size = (100.0_f64 / 10.0, run.event_bytes);
     let (wrote, base) = raw.write((size.0 as usize, size.1), 100_000, plan.seconds).await?;
-    let name = format!("{} deliveries offered", per_second(calm));
+    let name = format!("{} deliveries offered", per_second(low));
     table.row(
         format!("{name}: processor (target 0.9 cores), p99 (target 250 ms)"),
         format!(
             "{:.2} cores, {}; {} delivered",
             run.cores,
-            run.told.latency(),
+            run.reply.latency(),
             per_second(run.rate)
         ),
     );
@@ -79,7 +79,7 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
         format!("p50 {:.1} µs, p99 {:.1} µs", us("publish_p50_ns"), us("publish_p99_ns")),
     );
 
-    let run = steady(plan, busy, &server, (&mut submitter, &mut crowd)).await?;
+    let run = steady(plan, busy, &server, (&mut submitter, &mut clients)).await?;
     let (_, base) = raw.write((50, run.event_bytes), 0, plan.seconds).await?;
     let base_rate = base.number("events") / plan.seconds;
     table.row(
@@ -88,13 +88,13 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
             "{} delivered = {:.2} × raw; {}; {:.2} cores; {} bytes an event",
             per_second(run.rate),
             run.rate / base_rate,
-            run.told.latency(),
+            run.reply.latency(),
             run.cores,
             run.event_bytes
         ),
     );
     table.row("· raw, as fast as it goes, 50 events a frame", per_second(base_rate));
-    let run = steady(plan, most, &server, (&mut submitter, &mut crowd)).await?;
+    let run = steady(plan, most, &server, (&mut submitter, &mut clients)).await?;
     table.row(
         format!("as fast as it goes: {} deliveries offered (target 0.7 × raw)", per_second(most)),
         format!(
@@ -104,9 +104,9 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
             run.cores
         ),
     );
-    calm_down(&mut submitter).await?;
+    settle_memory(&mut submitter).await?;
     let with_all = more_than(before, &server);
-    crowd.order("drop", &[]).await?;
+    clients.command("drop", &[]).await?;
     drop(raw);
     server.stop().await?;
     let with_one = with_one_subscriber(&dir.join("one"), plan).await?;
@@ -117,16 +117,16 @@ async fn in_dir(dir: &Path, plan: &Plan, mut raw: Raw, table: &mut Table) -> any
     few(&dir.join("few"), plan, table).await
 }
 
-/// How much more memory than before a server has, in bytes.
+/// How much the memory of a server has grown, in bytes.
 fn more_than(before: u64, server: &Server) -> u64 {
     rss(server.pid).saturating_sub(before)
 }
 
-/// What the same jobs cost in memory when hardly anybody is told of them.
+/// The memory that the same jobs take with hardly any subscribers.
 async fn with_one_subscriber(dir: &Path, plan: &Plan) -> anyhow::Result<u64> {
     let server = subscribers(dir, &[]).await?;
-    let mut crowd = Crowd::start().await?;
-    crowd.open(&server.address, "/api/v1/ws", 1).await?;
+    let mut clients = Clients::start().await?;
+    clients.open(&server.address, "/api/v1/ws", 1).await?;
     let mut submitter = Submitter::connect(&server.address).await?;
     submitter.steady(Sort::Running, 100.0, 1.0).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -134,43 +134,43 @@ async fn with_one_subscriber(dir: &Path, plan: &Plan) -> anyhow::Result<u64> {
     submitter.singles(plan.singles, Duration::from_millis(10)).await?;
     for events in LOADS {
         let offered = events * plan.sockets as f64;
-        steady(plan, offered, &server, (&mut submitter, &mut crowd)).await?;
+        steady(plan, offered, &server, (&mut submitter, &mut clients)).await?;
     }
-    calm_down(&mut submitter).await?;
+    settle_memory(&mut submitter).await?;
     let more = more_than(before, &server);
     server.stop().await?;
     Ok(more)
 }
 
-/// The few jobs of a quiet time: an allocator gives memory back while it is used, not while it sleeps.
-async fn calm_down(submitter: &mut Submitter) -> anyhow::Result<()> {
+/// Runs a few jobs, because an allocator returns memory only while it is used.
+async fn settle_memory(submitter: &mut Submitter) -> anyhow::Result<()> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     submitter.steady(Sort::Running, 20.0, 3.0).await.map(|_| ())
 }
 
-/// One event now and then to everybody.
+/// Sends single events to all subscribers.
 async fn single_events(
     plan: &Plan,
-    (submitter, crowd): (&mut Submitter, &mut Crowd),
+    (submitter, clients): (&mut Submitter, &mut Clients),
     raw: &mut Raw,
     table: &mut Table,
 ) -> anyhow::Result<()> {
     let pause = Duration::from_millis(400);
     let seconds = pause.as_secs_f64() * plan.singles as f64;
-    crowd.order("count", &[("seq", submitter.head().await?.into())]).await?;
-    crowd.begin("watch", &[("seconds", (seconds + 1.0).into())]).await?;
+    clients.command("count", &[("seq", submitter.head().await?.into())]).await?;
+    clients.begin("watch", &[("seconds", (seconds + 1.0).into())]).await?;
     submitter.singles(plan.singles, pause).await?;
-    let told = crowd.done().await?;
-    let bytes = (told.number("bytes") / told.number("events")) as usize;
+    let reply = clients.done().await?;
+    let bytes = (reply.number("bytes") / reply.number("events")) as usize;
     let every = pause.as_micros() as u64;
     let (_, base) = raw.write((1, bytes.saturating_sub(FRAME)), every, seconds).await?;
     table.row(
         format!("one event to {}: p99 ≤ 1.2 × raw", plan.sockets),
         format!(
             "{} = {:.2} and {:.2} × raw",
-            told.latency(),
-            told.ms("p50_us") / base.ms("p50_us"),
-            told.ms("p99_us") / base.ms("p99_us")
+            reply.latency(),
+            reply.ms("p50_us") / base.ms("p50_us"),
+            reply.ms("p99_us") / base.ms("p99_us")
         ),
     );
     table.row("· raw", base.latency());
@@ -181,33 +181,33 @@ async fn single_events(
 async fn few(dir: &Path, plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
     let n = (plan.sockets / 10).max(10);
     let server = subscribers(dir, &[]).await?;
-    let mut crowd = Crowd::start().await?;
-    crowd.open(&server.address, "/api/v1/ws", n).await?;
+    let mut clients = Clients::start().await?;
+    clients.open(&server.address, "/api/v1/ws", n).await?;
     let mut submitter = Submitter::connect(&server.address).await?;
-    crowd.order("count", &[("seq", submitter.head().await?.into())]).await?;
-    crowd.begin("watch", &[("seconds", (plan.seconds + 0.5).into())]).await?;
+    clients.command("count", &[("seq", submitter.head().await?.into())]).await?;
+    clients.begin("watch", &[("seconds", (plan.seconds + 0.5).into())]).await?;
     submitter.steady(Sort::Waiting, 100.0, plan.seconds).await?;
-    let told = crowd.done().await?;
+    let reply = clients.done().await?;
     server.stop().await?;
-    let bytes = (told.number("bytes") / told.number("events")) as usize;
+    let bytes = (reply.number("bytes") / reply.number("events")) as usize;
     let mut raw = Raw::with(n).await?;
     let (_, base) = raw.write((1, bytes.saturating_sub(FRAME)), 10_000, plan.seconds).await?;
     table.row(
         format!("{n} subscribers × 100 events/s: p50 ≤ 1.3 × raw, p99 ≤ 1.5 × raw"),
         format!(
             "{} = {:.2} and {:.2} × raw",
-            told.latency(),
-            told.ms("p50_us") / base.ms("p50_us"),
-            told.ms("p99_us") / base.ms("p99_us")
+            reply.latency(),
+            reply.ms("p50_us") / base.ms("p50_us"),
+            reply.ms("p99_us") / base.ms("p99_us")
         ),
     );
     table.row("· raw", base.latency());
     Ok(())
 }
 
-/// Events a second of the three runs: what is promised at little cost, much, and more than can be done.
+/// Events per second of the three runs: a rate that must cost little, a high one, and one that is too high.
 const LOADS: [f64; 3] = [100.0, 500.0, 1_000.0];
-/// Bytes of a frame beside its events.
+/// The bytes of a frame without its events.
 const FRAME: usize = 60;
 
 /// Jobs that run, so many that this many deliveries a second are offered.
@@ -215,22 +215,22 @@ async fn steady(
     plan: &Plan,
     offered: f64,
     server: &Server,
-    (submitter, crowd): (&mut Submitter, &mut Crowd),
+    (submitter, clients): (&mut Submitter, &mut Clients),
 ) -> anyhow::Result<Run> {
     let jobs = offered / plan.sockets as f64 / Sort::Running.events() as f64;
-    submitter.steady(Sort::Running, jobs, plan.seconds / 5.0).await?; // until it is in its stride
-    crowd.order("count", &[("seq", submitter.head().await?.into())]).await?;
+    submitter.steady(Sort::Running, jobs, plan.seconds / 5.0).await?; // until the rate is steady
+    clients.command("count", &[("seq", submitter.head().await?.into())]).await?;
     let cpu = cpu_seconds(server.pid);
-    crowd.begin("watch", &[("seconds", plan.seconds.into())]).await?;
+    clients.begin("watch", &[("seconds", plan.seconds.into())]).await?;
     submitter.steady(Sort::Running, jobs, plan.seconds).await?;
-    let told = crowd.done().await?;
+    let reply = clients.done().await?;
     let cores = (cpu_seconds(server.pid) - cpu) / plan.seconds;
-    let events = told.number("events");
+    let events = reply.number("events");
     Ok(Run {
         rate: events / plan.seconds,
-        event_bytes: (told.number("bytes") / events) as usize,
+        event_bytes: (reply.number("bytes") / events) as usize,
         cores,
-        told,
+        reply,
     })
 }
 

@@ -22,11 +22,11 @@ pub async fn subscribers(dir: &Path, args: &[&str]) -> anyhow::Result<Server> {
     Server::start_with(&dir.join("data"), &all).await
 }
 
-/// A process of this program that obeys line by line.
+/// A process of this program that reads commands, one per line.
 struct Peer {
     _child: Child,
-    orders: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
+    commands: ChildStdin,
+    replies: Lines<BufReader<ChildStdout>>,
 }
 
 impl Peer {
@@ -34,29 +34,29 @@ impl Peer {
         let mut command = Command::new(std::env::current_exe()?);
         let pipes = command.arg(mode).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = pipes.kill_on_drop(true).spawn()?;
-        let orders = child.stdin.take().context("no input")?;
-        let answers = BufReader::new(child.stdout.take().context("no output")?).lines();
-        Ok(Peer { _child: child, orders, answers })
+        let commands = child.stdin.take().context("no input")?;
+        let replies = BufReader::new(child.stdout.take().context("no output")?).lines();
+        Ok(Peer { _child: child, commands, replies })
     }
 
-    async fn tell(&mut self, order: &str, with: &[(&str, Value)]) -> anyhow::Result<()> {
+    async fn send(&mut self, command: &str, with: &[(&str, Value)]) -> anyhow::Result<()> {
         let mut line = Map::new();
-        line.insert("do".to_owned(), order.into());
+        line.insert("do".to_owned(), command.into());
         line.extend(with.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        self.orders.write_all(format!("{}\n", Value::Object(line)).as_bytes()).await?;
+        self.commands.write_all(format!("{}\n", Value::Object(line)).as_bytes()).await?;
         Ok(())
     }
 
-    async fn hear(&mut self) -> anyhow::Result<Told> {
-        let line = self.answers.next_line().await?.context("a process of the benchmark ended")?;
-        Ok(Told(serde_json::from_str(&line)?))
+    async fn read_reply(&mut self) -> anyhow::Result<Reply> {
+        let line = self.replies.next_line().await?.context("a process of the benchmark ended")?;
+        Ok(Reply(serde_json::from_str(&line)?))
     }
 }
 
-/// What a process answered.
-pub struct Told(Value);
+/// The answer of such a process.
+pub struct Reply(Value);
 
-impl Told {
+impl Reply {
     /// A number of the answer.
     pub fn number(&self, name: &str) -> f64 {
         self.0[name].as_f64().unwrap_or(f64::NAN)
@@ -72,49 +72,53 @@ impl Told {
         self.number(name) / 1e6
     }
 
-    /// Median and 99th percentile, in words.
+    /// The median and the 99th percentile, as text.
     pub fn latency(&self) -> String {
         format!("p50 {:.1} ms, p99 {:.1} ms", self.ms("p50_us"), self.ms("p99_us"))
     }
 }
 
 /// The load generator.
-pub struct Crowd(Peer);
+pub struct Clients(Peer);
 
-impl Crowd {
-    pub async fn start() -> anyhow::Result<Crowd> {
-        Ok(Crowd(Peer::start("fanout-crowd")?))
+impl Clients {
+    pub async fn start() -> anyhow::Result<Clients> {
+        Ok(Clients(Peer::start("fanout-clients")?))
     }
 
-    /// Gives an order and waits until it is done.
-    pub async fn order(&mut self, order: &str, with: &[(&str, Value)]) -> anyhow::Result<Told> {
-        self.begin(order, with).await?;
+    /// Sends a command and waits until it is done.
+    pub async fn command(
+        &mut self,
+        command: &str,
+        with: &[(&str, Value)],
+    ) -> anyhow::Result<Reply> {
+        self.begin(command, with).await?;
         self.done().await
     }
 
-    /// Gives an order.
-    pub async fn begin(&mut self, order: &str, with: &[(&str, Value)]) -> anyhow::Result<()> {
-        self.0.tell(order, with).await
+    /// Sends a command.
+    pub async fn begin(&mut self, command: &str, with: &[(&str, Value)]) -> anyhow::Result<()> {
+        self.0.send(command, with).await
     }
 
-    /// The answer to the last order.
-    pub async fn done(&mut self) -> anyhow::Result<Told> {
-        self.0.hear().await
+    /// Reads the answer to the last command.
+    pub async fn done(&mut self) -> anyhow::Result<Reply> {
+        self.0.read_reply().await
     }
 
     /// Opens sockets and waits until each was greeted.
-    pub async fn open(&mut self, address: &str, path: &str, count: usize) -> anyhow::Result<Told> {
+    pub async fn open(&mut self, address: &str, path: &str, count: usize) -> anyhow::Result<Reply> {
         let with = [("address", address.into()), ("path", path.into()), ("count", count.into())];
-        let told = self.order("open", &with).await?;
-        anyhow::ensure!(told.number("greeted") == told.number("sockets"), "not all were greeted");
-        Ok(told)
+        let reply = self.command("open", &with).await?;
+        anyhow::ensure!(reply.number("greeted") == reply.number("sockets"), "not all were greeted");
+        Ok(reply)
     }
 }
 
-/// The baseline, with a crowd of its own.
+/// The baseline, with load-generating clients of its own.
 pub struct Raw {
     writer: Peer,
-    pub crowd: Crowd,
+    pub clients: Clients,
     address: String,
 }
 
@@ -122,42 +126,43 @@ impl Raw {
     /// Opens as many sockets as the server will have.
     pub async fn start(plan: &Plan) -> anyhow::Result<Raw> {
         let mut writer = Peer::start("fanout-raw")?;
-        let address = writer.hear().await?.0["address"].as_str().context("no address")?.to_owned();
-        let mut raw = Raw { writer, crowd: Crowd::start().await?, address };
+        let address =
+            writer.read_reply().await?.0["address"].as_str().context("no address")?.to_owned();
+        let mut raw = Raw { writer, clients: Clients::start().await?, address };
         raw.grow(plan.sockets).await?;
         Ok(raw)
     }
 
     async fn grow(&mut self, count: usize) -> anyhow::Result<()> {
-        self.writer.tell("accept", &[("count", count.into())]).await?;
-        self.crowd.open(&self.address, "/", count).await?;
-        self.writer.hear().await?;
+        self.writer.send("accept", &[("count", count.into())]).await?;
+        self.clients.open(&self.address, "/", count).await?;
+        self.writer.read_reply().await?;
         Ok(())
     }
 
-    /// The same with so many sockets.
+    /// Starts the baseline with this many sockets.
     pub async fn with(count: usize) -> anyhow::Result<Raw> {
         Raw::start(&Plan { sockets: count, seconds: 0.0, missed: 0, singles: 0 }).await
     }
 
-    /// Writes frames of so many events, one every `every_us` microseconds (0: without a pause). Answers with
-    /// what the loop and the crowd say.
+    /// Writes frames of this many events, one every `every_us` microseconds (0: without a pause). Returns
+    /// what the loop and the clients say.
     pub async fn write(
         &mut self,
         (events, event_bytes): (usize, usize),
         every_us: u64,
         seconds: f64,
-    ) -> anyhow::Result<(Told, Told)> {
-        self.crowd.order("count", &[]).await?;
+    ) -> anyhow::Result<(Reply, Reply)> {
+        self.clients.command("count", &[]).await?;
         let with = [
             ("events", events.into()),
             ("event_bytes", event_bytes.into()),
             ("every_us", every_us.into()),
             ("seconds", seconds.into()),
         ];
-        self.writer.tell("write", &with).await?;
-        self.crowd.begin("watch", &[("seconds", (seconds + 0.3).into())]).await?;
-        let wrote = self.writer.hear().await?;
-        Ok((wrote, self.crowd.done().await?))
+        self.writer.send("write", &with).await?;
+        self.clients.begin("watch", &[("seconds", (seconds + 0.3).into())]).await?;
+        let wrote = self.writer.read_reply().await?;
+        Ok((wrote, self.clients.done().await?))
     }
 }

@@ -1,5 +1,5 @@
-//! The baseline: a plain loop that writes prebuilt frames to as many sockets. It knows no jobs, no filters
-//! and no disk; nothing that a server could do is faster, save other system calls.
+//! The baseline: a plain loop that writes prebuilt frames to as many sockets. It has no jobs, no filters
+//! and no disk. A server could be faster only with other system calls.
 
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::wire;
 
-/// Runs until standard input ends. Says where it listens, then obeys line by line.
+/// Runs until standard input ends. Prints its address, then runs one command per line.
 pub fn run() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", json!({ "address": listener.local_addr()?.to_string() }));
@@ -73,7 +73,7 @@ impl Plan {
         let mut rounds = 0_u32;
         while begun.elapsed() < self.lasts {
             let due = begun + self.every * rounds;
-            // A loop that is late begins at once, and its frame is as old as it is.
+            // A loop that is late writes at once, and the delay counts as latency of its frame.
             let late = Instant::now().saturating_duration_since(due);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             *seq += self.events;

@@ -1,9 +1,9 @@
-//! Everybody comes back after a restart with an old cursor, while others go on submitting.
+//! All subscribers reconnect after a restart with an old cursor, while jobs are submitted.
 
 use std::time::Instant;
 
 use super::Plan;
-use super::peers::{Crowd, subscribers};
+use super::peers::{Clients, subscribers};
 use super::submit::{Sort, Submitter};
 use crate::Setup;
 use crate::figures::{Latencies, Table, per_second};
@@ -58,7 +58,7 @@ async fn come_back(
     head: u64,
 ) -> anyhow::Result<(f64, String)> {
     let server = subscribers(dir, &[]).await?;
-    let mut crowd = Crowd::start().await?;
+    let mut clients = Clients::start().await?;
     let mut submitter = Submitter::connect(&server.address).await?;
     let begun = Instant::now();
     let with = [
@@ -67,25 +67,25 @@ async fn come_back(
         ("count", n.into()),
         ("quiet", true.into()),
     ];
-    crowd.begin("open", &with).await?;
-    crowd.begin("reach", &[("seq", head.into()), ("seconds", 300.0.into())]).await?;
+    clients.begin("open", &with).await?;
+    clients.begin("reach", &[("seq", head.into()), ("seconds", 300.0.into())]).await?;
     let mut acks = Latencies::default();
     let caught_up = async move {
-        crowd.done().await?;
-        let told = crowd.done().await?;
-        anyhow::Ok((told, begun.elapsed().as_secs_f64()))
+        clients.done().await?;
+        let reply = clients.done().await?;
+        anyhow::Ok((reply, begun.elapsed().as_secs_f64()))
     };
     tokio::pin!(caught_up);
-    let (told, took) = loop {
+    let (reply, took) = loop {
         tokio::select! {
             done = &mut caught_up => break done?,
             more = submitter.steady(Sort::Waiting, 100.0, 0.1) => acks.append(more?),
         }
     };
     anyhow::ensure!(
-        told.number("reached") == n as f64,
+        reply.number("reached") == n as f64,
         "{} of {n} caught up",
-        told.number("reached")
+        reply.number("reached")
     );
     server.stop().await?;
     Ok((took, acks.words()))

@@ -1,4 +1,4 @@
-//! One socket of the load generator: reads as little as it can get away with.
+//! One socket of the load generator. It parses as little as possible.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -28,17 +28,17 @@ pub struct Counts {
 pub struct Socket {
     stream: TcpStream,
     bell: Waker,
-    /// What came of a header.
+    /// The result of reading a header.
     header: Vec<u8>,
     /// The opcode of the frame under way.
     opcode: u8,
-    /// Bytes of its payload that are to come.
+    /// How many bytes of its payload have not arrived yet.
     missing: usize,
     /// The last bytes of its payload so far.
     tail: Vec<u8>,
-    /// The last event seen or passed over.
+    /// The last event that was seen or skipped.
     pub cursor: u64,
-    /// Where counting began.
+    /// The event at which counting began.
     pub base: u64,
     greeted: bool,
     closed: bool,
@@ -46,9 +46,9 @@ pub struct Socket {
     pub is_stalled: bool,
 }
 
-/// Enough for the end of a message with its cursor.
+/// Long enough for the end of a message with its cursor.
 const TAIL: usize = 40;
-/// Frames whose latency is kept.
+/// The number of frames whose latency is kept.
 const SAMPLES: usize = 4_000_000;
 
 impl Socket {
@@ -69,7 +69,7 @@ impl Socket {
         }
     }
 
-    /// Reads what is there.
+    /// Reads what has arrived.
     pub fn read(&mut self, buffer: &mut [u8], counts: &mut Counts) {
         while !self.is_over && !self.is_stalled {
             let mut into = ReadBuf::new(buffer);
@@ -102,7 +102,7 @@ impl Socket {
                 }
                 continue;
             }
-            // Headers are short; byte by byte only where one is cut in two.
+            // A header is read byte by byte only when it arrives in two parts.
             self.header.push(bytes[0]);
             bytes = &bytes[1..];
             let Some(length) = length(&self.header) else { continue };
@@ -157,7 +157,7 @@ impl Socket {
     }
 }
 
-/// The length of the payload, once the header is whole.
+/// The length of the payload, once the header is complete.
 fn length(header: &[u8]) -> Option<usize> {
     match (header.get(1)? & 0x7f, header.len()) {
         (126, 4) => Some(usize::from(u16::from_be_bytes([header[2], header[3]]))),

@@ -15,17 +15,17 @@ pub struct Submitter {
     address: String,
 }
 
-/// What becomes of the jobs of a steady stream.
+/// What the jobs of a steady stream do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
-    /// Wait for an hour: one event a job.
+    /// They wait for an hour: one event per job.
     Waiting,
-    /// Run at once: three events a job.
+    /// They run at once: three events per job.
     Running,
 }
 
 impl Sort {
-    /// Events that a job of this sort makes.
+    /// The number of events of such a job.
     pub fn events(self) -> usize {
         match self {
             Sort::Waiting => 1,
@@ -48,7 +48,7 @@ impl Submitter {
         Ok(Submitter { client: Client::connect(address).await?, address: address.to_owned() })
     }
 
-    /// One job after the other, with a pause between. The times of the answers.
+    /// Submits one job after the other, with a pause between them. Returns the response times.
     pub async fn singles(&mut self, count: usize, pause: Duration) -> anyhow::Result<Latencies> {
         let mut acks = Latencies::default();
         for _ in 0..count {
@@ -60,7 +60,7 @@ impl Submitter {
         Ok(acks)
     }
 
-    /// So many jobs a second, one by one, for a while. The times of the answers.
+    /// Submits this many jobs per second, one by one, for a while. Returns the response times.
     pub async fn steady(
         &mut self,
         sort: Sort,
@@ -70,7 +70,7 @@ impl Submitter {
         self.padded(sort, "", per_second, seconds).await
     }
 
-    /// The same with more tags.
+    /// Does the same with more tags.
     pub async fn padded(
         &mut self,
         sort: Sort,
@@ -108,7 +108,7 @@ impl Submitter {
         Ok(cursor.rsplit(':').next().unwrap_or_default().parse()?)
     }
 
-    /// The place that the log is at.
+    /// The position of the log's end.
     pub async fn cursor(&mut self) -> anyhow::Result<String> {
         Ok(self.stats().await?["cursor"].as_str().unwrap_or_default().to_owned())
     }

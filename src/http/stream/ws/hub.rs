@@ -83,9 +83,9 @@ pub struct Hub {
     /// When the next check of the timers begins.
     timers_at: Instant,
     /// The source of live stats; `None` while nobody subscribes to them.
-    pulse: Option<watch::Receiver<Option<Arc<LiveStats>>>>,
+    live_stats: Option<watch::Receiver<Option<Arc<LiveStats>>>>,
     /// The frame with the newest stats.
-    stats: Option<Bytes>,
+    stats_frame: Option<Bytes>,
     /// The `draining` frame, once the server is stopping.
     draining: Option<Bytes>,
     /// The buffer that all sockets read into, one after the other, so that an idle socket needs none.
@@ -148,8 +148,8 @@ impl Hub {
             oldest: Cursor { seq: 0, ..head },
             timer_key: None,
             timers_at: now,
-            pulse: None,
-            stats: None,
+            live_stats: None,
+            stats_frame: None,
             draining: None,
             read_buffer: vec![0; 16 * 1_024],
             ready: Vec::new(),
@@ -189,7 +189,7 @@ impl Hub {
             () = sleep_until(self.pacer.next_round_at()), if self.round_due && has_subscribers => {}
             () = sleep_until(self.timers_at), if has_subscribers => {}
             () = shutdown.draining.cancelled(), if self.draining.is_none() => self.announce_draining(),
-            () = next_pulse(&mut self.pulse) => self.publish_stats(),
+            () = next_stats(&mut self.live_stats) => self.publish_stats(),
         }
     }
 
@@ -278,8 +278,8 @@ impl Hub {
         if more {
             self.ready.push(key);
         }
-        if stats_due && self.pulse.is_none() {
-            self.pulse = Some(self.engine.live_stats());
+        if stats_due && self.live_stats.is_none() {
+            self.live_stats = Some(self.engine.live_stats());
         }
         if stats_due || flushed && !was_ready && self.has_missed_a_round(key) {
             self.serve(key);
@@ -339,10 +339,10 @@ impl Hub {
 
     /// Sends the newest stats to every subscriber that asked for them.
     fn publish_stats(&mut self) {
-        let Some(pulse) = &mut self.pulse else { return };
-        let Some(newest) = pulse.borrow_and_update().clone() else { return };
+        let Some(live_stats) = &mut self.live_stats else { return };
+        let Some(newest) = live_stats.borrow_and_update().clone() else { return };
         let config = self.engine.config();
-        self.stats = Some(frames::text(newest.encoded(|pulse| stats_message(pulse, config))));
+        self.stats_frame = Some(frames::text(newest.encoded(|stats| stats_message(stats, config))));
         let mut any_subscriber = false;
         for key in 0..self.subscribers.key_bound() {
             let is_subscribed = self.with(key, |subscriber, _| {
@@ -355,7 +355,7 @@ impl Hub {
             }
         }
         if !any_subscriber {
-            (self.pulse, self.stats) = (None, None);
+            (self.live_stats, self.stats_frame) = (None, None);
         }
     }
 
@@ -414,7 +414,7 @@ impl Hub {
             self.live = LiveEvents::NotSubscribed;
         }
         (self.round_due, self.round_key, self.timer_key) = (false, None, None);
-        (self.pulse, self.stats) = (None, None);
+        (self.live_stats, self.stats_frame) = (None, None);
         self.window.clear();
         self.round_frames.clear();
         self.catch_up_frames.clear();
@@ -441,9 +441,9 @@ async fn next_accepted(
 }
 
 /// Resolves when there are new stats; pending forever when nobody subscribes to them or the server has no more.
-async fn next_pulse(pulse: &mut Option<watch::Receiver<Option<Arc<LiveStats>>>>) {
-    if let Some(pulse) = pulse
-        && pulse.changed().await.is_ok()
+async fn next_stats(live_stats: &mut Option<watch::Receiver<Option<Arc<LiveStats>>>>) {
+    if let Some(live_stats) = live_stats
+        && live_stats.changed().await.is_ok()
     {
         return;
     }

@@ -1,5 +1,5 @@
-//! The search for the next time of a pattern, with a bound on its work. croner searches up to the year 5000,
-//! so that a pattern which never comes, or whose times all fall into gaps of the clock, would take seconds.
+//! The search for the next time that matches a pattern, with bounded work. croner searches up to the year 5000, so a
+//! pattern that never matches, or only in gaps when clocks go forward, would take seconds.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -10,12 +10,12 @@ use croner::time::{CivilDateTime, CronDateTime, Resolution, Weekday};
 use jiff::Zoned;
 use jiff::civil::Date;
 
-/// How many days are looked at. The 29th of February is the same day of the week again after 40 years at most.
+/// The number of days to examine. 29 February falls on the same weekday again after at most 40 years.
 const DAYS: u32 = 41 * 366;
-/// How many moments of those days are looked at: more than the seconds of a gap that a change of clocks leaves.
+/// The number of times to examine on those days, more than the seconds of a gap when clocks go forward.
 const MOMENTS: u32 = 20_000;
 
-/// A search, and how many days and moments it has looked at.
+/// A search with the number of days and times that it has examined.
 #[derive(Debug, Default)]
 pub struct Search {
     days: u32,
@@ -23,12 +23,12 @@ pub struct Search {
 }
 
 impl Search {
-    /// The first moment after this one that the pattern names; `None` when there is none within the bounds.
+    /// The first matching time after `after`; `None` when there is none within the bounds.
     pub fn next(&mut self, pattern: &croner::Cron, after: Zoned) -> Option<Zoned> {
         if empty_field(pattern).is_some() {
             return None;
         }
-        // croner passes over days without looking at a moment, so some day must match, and soon enough.
+        // croner skips days without examining times, so this first checks that a matching day comes soon enough.
         let today = after.date();
         let coming = self.first_day(pattern, today.tomorrow().ok()?);
         if coming.is_none() && !matches(pattern, today) {
@@ -38,14 +38,14 @@ impl Search {
         pattern.find_next_occurrence(&origin, false).ok().map(|found| found.at)
     }
 
-    /// The first day that matches, from this one on.
+    /// The first matching day, starting with this one.
     fn first_day(&mut self, pattern: &croner::Cron, from: Date) -> Option<Date> {
         let days = std::iter::successors(Some(from), |day| day.tomorrow().ok());
         days.take(DAYS as usize).inspect(|_| self.days += 1).find(|day| matches(pattern, *day))
     }
 }
 
-/// The name of a field that no value is in, so that the pattern never comes. Of the fields for days, one is
+/// The name of a field without any value, with which the pattern never matches. One of the two fields for days is
 /// enough, and their values depend on the month.
 pub fn empty_field(pattern: &croner::Cron) -> Option<&'static str> {
     let pattern = &pattern.pattern;
@@ -67,7 +67,7 @@ fn matches(pattern: &croner::Cron, day: Date) -> bool {
         && pattern.pattern.day_match(year, month, number(day.day()), weekday).unwrap_or(false)
 }
 
-/// A moment that counts how many others are asked for by it, and refuses when they are too many.
+/// A time that counts how many others are derived from it, and refuses when there are too many.
 #[derive(Clone)]
 struct Counted {
     at: Zoned,
@@ -119,7 +119,7 @@ mod tests {
     use super::super::{Cron, time_zone};
     use super::*;
 
-    /// What a search for the next time costs, and what it finds; `None` for what is no pattern at all.
+    /// The cost and the result of a search; `None` for an invalid pattern.
     fn cost(pattern: &str, zone: &str) -> Option<(Search, Option<Zoned>)> {
         let pattern = super::super::read(pattern).ok()?;
         let after: jiff::Timestamp = "2027-01-01T12:00:30Z".parse().unwrap();
@@ -162,7 +162,7 @@ mod tests {
         let empty = [", * * * * *", "* , * * * *", "* * , * * *", "* * * , *"];
         let no_day =
             ["0 0 , * *", "0 0 * * ,", "0 0 * * L", "0 0 1 * +1#5", "0 0 30 2 *", "* * * 31 2 *"];
-        // All of their times are in the hour that the clocks skip.
+        // All of their times are in the hour that is skipped when clocks go forward.
         let skipped = [
             ("* * 2 * 3 0L", "Europe/Berlin"),
             ("0,30 2 * 3 0L", "Europe/Berlin"),

@@ -69,7 +69,8 @@ impl Hub {
         {
             outbox.push(draining.clone());
         }
-        let new_stats = self.stats.as_ref().filter(|_| std::mem::take(&mut subscriber.stats_due));
+        let new_stats =
+            self.stats_frame.as_ref().filter(|_| std::mem::take(&mut subscriber.stats_due));
         outbox.extend(new_stats.cloned());
         let mut cursor_sent = new_stats.is_none();
         let mut sent = Ok(());

@@ -1,4 +1,4 @@
-//! The three doors as one connection each: read until it ends, hang up, or stand still for a while.
+//! One connection over each of the three transports: it reads until it ends, disconnects, or stops reading for a while.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,50 +10,52 @@ use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::subscriber::{Mood, Place};
-use super::told::{Connection, Told};
+use super::received::{Connection, Received};
+use super::subscriber::{Behaviour, Place};
 use super::want::Want;
 
 /// Names on a socket besides the filter of its query string.
 #[derive(Debug, Clone, Copy)]
 pub struct Names {
     pub names: &'static [(&'static str, Want)],
-    /// Whether the names replace the query string's filter; together they must want the same.
+    /// Whether the named subscriptions replace the filter of the query string; together they must match the same events.
     pub replace: bool,
 }
 
 /// How a subscriber reads.
 #[derive(Debug, Clone, Copy)]
-pub enum Door {
+pub enum Transport {
     Socket(Names),
     EventStream,
     Poll,
 }
 
-impl Door {
+impl Transport {
     pub fn name(self) -> &'static str {
         match self {
-            Door::Socket(names) if names.names.is_empty() => "socket",
-            Door::Socket(_) => "socket with names",
-            Door::EventStream => "event stream",
-            Door::Poll => "poll",
+            Transport::Socket(names) if names.names.is_empty() => "socket",
+            Transport::Socket(_) => "socket with names",
+            Transport::EventStream => "event stream",
+            Transport::Poll => "poll",
         }
     }
 
-    /// One connection, from where the subscriber is; `None` when it broke or was not to be had.
+    /// Runs one connection from the cursor of the subscriber; `None` when it failed or could not be opened.
     pub async fn connect(
         self,
         place: &Place,
         want: Want,
-        told: &Mutex<Told>,
-        mood: &mut Mood,
+        received: &Mutex<Received>,
+        behaviour: &mut Behaviour,
     ) -> Option<()> {
-        let cursor = told.lock().unwrap().cursor.clone();
+        let cursor = received.lock().unwrap().cursor.clone();
         let query = format!("{}&after={cursor}", want.query());
         match self {
-            Door::Socket(names) => socket(place, &query, names, want, told, mood).await,
-            Door::EventStream => event_stream(place, &query, want, told, mood).await,
-            Door::Poll => poll(place, &query, want, told, mood).await,
+            Transport::Socket(names) => {
+                socket(place, &query, names, want, received, behaviour).await
+            }
+            Transport::EventStream => event_stream(place, &query, want, received, behaviour).await,
+            Transport::Poll => poll(place, &query, want, received, behaviour).await,
         }
     }
 }
@@ -63,17 +65,17 @@ async fn socket(
     query: &str,
     Names { names, replace }: Names,
     want: Want,
-    told: &Mutex<Told>,
-    mood: &mut Mood,
+    received: &Mutex<Received>,
+    behaviour: &mut Behaviour,
 ) -> Option<()> {
     let url = format!("ws://{}/api/v1/ws?{query}", place.address);
     let config = WebSocketConfig::default().max_message_size(None);
-    // Small, so that whoever stands still is soon felt by the server.
+    // Small buffers, so that the server soon notices a client that does not read.
     let stream = TcpSocket::new_v4().unwrap();
     stream.set_recv_buffer_size(4_096).unwrap();
     let stream = stream.connect(place.address).await.ok()?;
     let (mut socket, _) = client_async_with_config(url, stream, Some(config)).await.ok()?;
-    let mut here = Connection::new(told, want);
+    let mut here = Connection::new(received, want);
     for (id, want) in names {
         let wish = json!({ "type": "subscribe", "id": id, "filter": want.json() });
         socket.send(Message::text(wish.to_string())).await.ok()?;
@@ -85,7 +87,7 @@ async fn socket(
         if let Message::Text(text) = message {
             let message: Value = serde_json::from_str(&text).unwrap();
             here.message(&message, names, place.scribe());
-            if mood.has_enough(place).await {
+            if behaviour.has_enough(place).await {
                 return None;
             }
         }
@@ -97,15 +99,15 @@ async fn event_stream(
     place: &Place,
     query: &str,
     want: Want,
-    told: &Mutex<Told>,
-    mood: &mut Mood,
+    received: &Mutex<Received>,
+    behaviour: &mut Behaviour,
 ) -> Option<()> {
     let request = place.http.get(format!("http://{}/api/v1/events?{query}", place.address));
     let mut response = request.header("accept", "text/event-stream").send().await.ok()?;
     if response.status() != 200 {
-        return None; // it is stopping
+        return None; // the server is stopping
     }
-    let mut here = Connection::new(told, want);
+    let mut here = Connection::new(received, want);
     let mut text = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         text.extend_from_slice(&chunk);
@@ -123,7 +125,7 @@ async fn event_stream(
             }
             here.place(id);
         }
-        if mood.has_enough(place).await {
+        if behaviour.has_enough(place).await {
             return None;
         }
     }
@@ -134,22 +136,22 @@ async fn poll(
     place: &Place,
     query: &str,
     want: Want,
-    told: &Mutex<Told>,
-    mood: &mut Mood,
+    received: &Mutex<Received>,
+    behaviour: &mut Behaviour,
 ) -> Option<()> {
-    let limit = mood.page();
+    let limit = behaviour.page();
     let base = format!("http://{}/api/v1/events?{query}&limit={limit}", place.address);
-    let wait = if mood.is_calm(place) { "1s" } else { "5s" };
+    let wait = if behaviour.is_ending(place) { "1s" } else { "5s" };
     let response = place.http.get(format!("{base}&wait={wait}")).send();
     let answer = tokio::select! {
         response = response => response.ok()?,
-        () = mood.hangs_up() => return None, // while the server holds it
+        () = behaviour.hangs_up() => return None, // while the server holds it
     };
     if answer.status() != 200 {
-        return None; // it is stopping
+        return None; // the server is stopping
     }
     let text = answer.text().await.ok()?;
-    let mut here = Connection::new(told, want);
+    let mut here = Connection::new(received, want);
     let answer: Value = serde_json::from_str(&text).unwrap();
     if answer.get("gap").is_some() {
         here.gap(&answer["gap"], place.scribe());

@@ -1,4 +1,4 @@
-//! The load generator: one process, one thread, thousands of sockets, told what to do line by line.
+//! The load generator: one process, one thread, thousands of sockets, controlled by commands, one per line.
 
 use std::io::BufRead as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,18 +15,18 @@ use super::socket::{Counts, Socket};
 use super::wire;
 use crate::figures::at;
 
-/// Which sockets have something to read.
+/// The sockets that have something to read.
 #[derive(Default)]
-struct Bells {
-    rung: Mutex<Vec<usize>>,
+struct ReadySockets {
+    list: Mutex<Vec<usize>>,
     any: Notify,
 }
 
-struct Bell(Arc<Bells>, usize);
+struct SocketWaker(Arc<ReadySockets>, usize);
 
-impl Wake for Bell {
+impl Wake for SocketWaker {
     fn wake(self: Arc<Self>) {
-        self.0.rung.lock().unwrap_or_else(PoisonError::into_inner).push(self.1);
+        self.0.list.lock().unwrap_or_else(PoisonError::into_inner).push(self.1);
         self.0.any.notify_one();
     }
 }
@@ -39,12 +39,12 @@ enum Until {
     Time,
 }
 
-struct Crowd {
-    bells: Arc<Bells>,
+struct Clients {
+    ready: Arc<ReadySockets>,
     sockets: Vec<Socket>,
     counts: Counts,
     buffer: Vec<u8>,
-    /// When the last of what is counted happened.
+    /// When the last counted event happened.
     last: Instant,
 }
 
@@ -58,8 +58,8 @@ pub async fn run() -> anyhow::Result<()> {
             }
         }
     });
-    let mut crowd = Crowd {
-        bells: Arc::default(),
+    let mut clients = Clients {
+        ready: Arc::default(),
         sockets: Vec::new(),
         counts: Counts::default(),
         buffer: vec![0; 256 * 1_024],
@@ -69,33 +69,33 @@ pub async fn run() -> anyhow::Result<()> {
         loop {
             let line = tokio::select! {
                 line = commands.recv() => line,
-                () = crowd.bells.any.notified() => {
-                    crowd.answer();
+                () = clients.ready.any.notified() => {
+                    clients.read_ready();
                     continue;
                 }
             };
             let Some(line) = line else { return Ok(()) };
-            let answer = crowd.obey(&serde_json::from_str(&line)?).await?;
+            let answer = clients.execute(&serde_json::from_str(&line)?).await?;
             println!("{answer}");
         }
     })
     .await
 }
 
-impl Crowd {
-    fn answer(&mut self) {
-        let rung = {
-            let mut rung = self.bells.rung.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *rung)
+impl Clients {
+    fn read_ready(&mut self) {
+        let list = {
+            let mut list = self.ready.list.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *list)
         };
-        for at in rung {
+        for at in list {
             if let Some(socket) = self.sockets.get_mut(at) {
                 socket.read(&mut self.buffer, &mut self.counts);
             }
         }
     }
 
-    async fn obey(&mut self, command: &Value) -> anyhow::Result<Value> {
+    async fn execute(&mut self, command: &Value) -> anyhow::Result<Value> {
         let bound = Duration::from_secs_f64(command["seconds"].as_f64().unwrap_or(60.0));
         let number = |name: &str| command[name].as_u64().unwrap_or_default();
         let begun = Instant::now();
@@ -107,7 +107,7 @@ impl Crowd {
                 for n in 0..number("count") as usize {
                     self.open(address, path, n).await?;
                     if n % 16 == 0 {
-                        self.answer();
+                        self.read_ready();
                     }
                 }
                 let all = before + number("count") as usize;
@@ -141,12 +141,12 @@ impl Crowd {
             "tell" => {}
             other => anyhow::bail!("{other:?} is not known"),
         }
-        Ok(self.tell(begun))
+        Ok(self.report(begun))
     }
 
     async fn open(&mut self, address: &str, path: &str, n: usize) -> anyhow::Result<()> {
         let socket = TcpSocket::new_v4()?;
-        // Ports are few: each address of this machine has its own.
+        // One address has too few ports, so that several addresses of this machine are used.
         let own = 2 + (self.sockets.len() / 4_000) as u8;
         socket.bind(([127, 0, 0, own], 0).into())?;
         let mut stream = socket.connect(address.parse()?).await?;
@@ -155,13 +155,13 @@ impl Crowd {
         stream.write_all(&wire::handshake(&path)).await?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            // One by one: what follows the head is for the socket.
+            // Byte by byte, because what follows the head belongs to the socket.
             head.push(stream.read_u8().await?);
         }
         anyhow::ensure!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
         let at = self.sockets.len();
-        let bell = Waker::from(Arc::new(Bell(self.bells.clone(), at)));
-        let mut socket = Socket::new(stream, bell);
+        let waker = Waker::from(Arc::new(SocketWaker(self.ready.clone(), at)));
+        let mut socket = Socket::new(stream, waker);
         socket.read(&mut self.buffer, &mut self.counts);
         self.sockets.push(socket);
         Ok(())
@@ -170,7 +170,7 @@ impl Crowd {
     async fn wait(&mut self, until: Until, bound: Duration) {
         let deadline = Instant::now() + bound;
         loop {
-            self.answer();
+            self.read_ready();
             let healthy = || self.sockets.iter().filter(|socket| !socket.is_stalled).count();
             let done = match until {
                 Until::Greeted(count) => self.counts.greeted >= count,
@@ -182,15 +182,15 @@ impl Crowd {
             if done || Instant::now() >= deadline {
                 return;
             }
-            let bells = self.bells.clone();
+            let ready = self.ready.clone();
             tokio::select! {
-                () = bells.any.notified() => {}
+                () = ready.any.notified() => {}
                 () = sleep_until(deadline) => {}
             }
         }
     }
 
-    fn tell(&mut self, begun: Instant) -> Value {
+    fn report(&mut self, begun: Instant) -> Value {
         let counts = &mut self.counts;
         counts.latencies.sort_unstable();
         let events: u64 =

@@ -1,5 +1,5 @@
-//! Calm under many tasks: thousands of jobs in flight at once, and the pages answer meanwhile. The
-//! figures for a hundred thousand come from the benchmark; this is about being right.
+//! Concurrency: thousands of jobs run at once while the pages answer. The benchmark measures a hundred thousand; this
+//! test checks correctness.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ async fn thousands_of_sleepers_run_at_once_each_once_and_the_pages_answer_meanwh
     let dir = Dir::new();
     let server = Server::start(&dir, &["--concurrency", "5000", "--log", "warn"]).await;
     server.client.post("/api/v1/queues/default/pause", None).await;
-    let job = json!({ "kind": "sleep", "payload": { "ms": 1_000 }, "tags": ["calm"] });
+    let job = json!({ "kind": "sleep", "payload": { "ms": 1_000 }, "tags": ["concurrency"] });
     for _ in 0..5 {
         server.client.submit_all(vec![job.clone(); 1_000]).await;
     }

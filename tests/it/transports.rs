@@ -1,5 +1,5 @@
-//! One log, three doors: WebSocket, server-sent events and long poll with the same filter, under load, while
-//! the server is killed and stopped again and again. What each reader put together is the log.
+//! The three transports (WebSocket, server-sent events and long poll) with the same filter, under load, while the server
+//! is killed and stopped repeatedly. Each reader must receive the log.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -16,15 +16,15 @@ use crate::support::{Client, Dir, Server, eventually};
 
 const FILTER: &str = "queue=mail&type=job.*";
 
-/// What a reader has put together, and where it is.
+/// What a reader has received, and its cursor.
 #[derive(Default)]
-struct Told {
+struct Received {
     events: Vec<Value>,
     cursor: String,
     connections: usize,
 }
 
-impl Told {
+impl Received {
     fn events(&mut self, message: &Value) {
         assert!(message.get("gap").is_none(), "{message}");
         if let Some(events) = message["events"].as_array() {
@@ -39,7 +39,7 @@ impl Told {
 /// A reader that comes back for ever; ended when dropped.
 struct Reader {
     name: &'static str,
-    told: Arc<Mutex<Told>>,
+    received: Arc<Mutex<Received>>,
     task: JoinHandle<()>,
 }
 
@@ -52,59 +52,59 @@ impl Drop for Reader {
 impl Reader {
     fn start<C, F>(name: &'static str, start: &str, connect: C) -> Reader
     where
-        C: Fn(Arc<Mutex<Told>>, String) -> F + Send + 'static,
+        C: Fn(Arc<Mutex<Received>>, String) -> F + Send + 'static,
         F: Future<Output = ()> + Send,
     {
-        let told = Told { cursor: start.to_owned(), ..Told::default() };
-        let told = Arc::new(Mutex::new(told));
-        let shared = told.clone();
+        let received = Received { cursor: start.to_owned(), ..Received::default() };
+        let received = Arc::new(Mutex::new(received));
+        let shared = received.clone();
         let task = tokio::spawn(async move {
             loop {
                 let cursor = shared.lock().unwrap().cursor.clone();
                 connect(shared.clone(), cursor).await;
-                sleep(Duration::from_millis(20)).await; // between two attempts
+                sleep(Duration::from_millis(20)).await; // before the next attempt
             }
         });
-        Reader { name, told, task }
+        Reader { name, received, task }
     }
 
-    /// Waits until it has seen an event, and answers with all.
+    /// Waits until it has received an event, and returns all of them.
     async fn upto(&self, seq: u64) -> Vec<Value> {
         eventually(&format!("{} at event {seq}", self.name), || async {
             assert!(!self.task.is_finished(), "{} has failed", self.name);
-            let told = self.told.lock().unwrap();
-            let last = told.events.last().and_then(|event| event["seq"].as_u64());
-            (last >= Some(seq)).then(|| told.events.clone())
+            let received = self.received.lock().unwrap();
+            let last = received.events.last().and_then(|event| event["seq"].as_u64());
+            (last >= Some(seq)).then(|| received.events.clone())
         })
         .await
     }
 }
 
-async fn socket(address: SocketAddr, told: Arc<Mutex<Told>>, cursor: String) {
+async fn socket(address: SocketAddr, received: Arc<Mutex<Received>>, cursor: String) {
     let url = format!("ws://{address}/api/v1/ws?{FILTER}&after={cursor}");
     let Ok((mut socket, _)) = tokio_tungstenite::connect_async(url).await else { return };
-    told.lock().unwrap().connections += 1;
+    received.lock().unwrap().connections += 1;
     while let Some(Ok(message)) = socket.next().await {
         if let Message::Text(text) = message {
             let message: Value = serde_json::from_str(&text).unwrap();
             assert_ne!(message["type"], "gap", "{message}");
-            told.lock().unwrap().events(&message);
+            received.lock().unwrap().events(&message);
         }
     }
 }
 
-async fn sse(address: SocketAddr, told: Arc<Mutex<Told>>, cursor: String) {
-    let client = cortado::cli::http_client().unwrap();
+async fn sse(address: SocketAddr, received: Arc<Mutex<Received>>, cursor: String) {
+    let client = cortado::internal::cli::http_client().unwrap();
     let request = client.get(format!("http://{address}/api/v1/events?{FILTER}"));
     let request = request.header("accept", "text/event-stream").header("last-event-id", cursor);
     let Ok(mut response) = request.send().await else { return };
     if response.status() != 200 {
-        return; // it is stopping
+        return; // the server is stopping
     }
-    told.lock().unwrap().connections += 1;
+    received.lock().unwrap().connections += 1;
     let mut text = String::new();
     while let Ok(Some(chunk)) = response.chunk().await {
-        text.push_str(std::str::from_utf8(&chunk).unwrap()); // we write chunks of whole messages
+        text.push_str(std::str::from_utf8(&chunk).unwrap()); // the server writes chunks of whole messages
         while let Some((message, rest)) = text.split_once("\n\n") {
             let field = |name: &str| {
                 message.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
@@ -112,11 +112,11 @@ async fn sse(address: SocketAddr, told: Arc<Mutex<Told>>, cursor: String) {
             let (event, id, data) = (field("event: "), field("id: "), field("data: "));
             text = rest.to_owned();
             assert_ne!(event.as_deref(), Some("gap"), "{data:?}");
-            let mut told = told.lock().unwrap();
+            let mut received = received.lock().unwrap();
             if event.is_none() {
-                told.events.push(serde_json::from_str(&data.unwrap()).unwrap());
+                received.events.push(serde_json::from_str(&data.unwrap()).unwrap());
             }
-            told.cursor = id.unwrap();
+            received.cursor = id.unwrap();
         }
     }
 }
@@ -124,22 +124,22 @@ async fn sse(address: SocketAddr, told: Arc<Mutex<Told>>, cursor: String) {
 async fn poll(
     client: reqwest::Client,
     address: SocketAddr,
-    told: Arc<Mutex<Told>>,
+    received: Arc<Mutex<Received>>,
     cursor: String,
 ) {
     let base = format!("http://{address}/api/v1/events?{FILTER}&wait=5s&limit=50");
     let Ok(response) = client.get(format!("{base}&after={cursor}")).send().await else { return };
     if response.status() != 200 {
-        return; // it is stopping
+        return; // the server is stopping
     }
     if let Ok(answer) = response.text().await {
-        let mut told = told.lock().unwrap();
-        told.connections += 1;
-        told.events(&serde_json::from_str(&answer).unwrap());
+        let mut received = received.lock().unwrap();
+        received.connections += 1;
+        received.events(&serde_json::from_str(&answer).unwrap());
     }
 }
 
-/// Submits to two queues until told to end; a server that is away is passed over.
+/// Submits to two queues until it is told to end, and ignores a server that is down.
 async fn load(client: Client) {
     for n in 0.. {
         let queue = ["mail", "other"][n % 2];
@@ -150,7 +150,7 @@ async fn load(client: Client) {
               "backoff": { "base_ms": 10, "cap_ms": 10 } },
         ]);
         client.try_send(reqwest::Method::POST, "/api/v1/jobs", Some(&jobs)).await.ok();
-        sleep(Duration::from_millis(5)).await; // the pace of the load
+        sleep(Duration::from_millis(5)).await; // limits the rate of submissions
     }
 }
 
@@ -174,15 +174,17 @@ async fn three_doors_tell_the_same_log_through_crashes_and_stops() {
     let start = async || Server::start_on(address, &dir.data(), &["--grace", "1s"]).await;
     let mut server = start().await;
     let from = server.client.start_of_log().await;
-    let client = cortado::cli::http_client().unwrap();
+    let client = cortado::internal::cli::http_client().unwrap();
     let readers = [
-        Reader::start("the socket", &from, move |told, at| socket(address, told, at)),
-        Reader::start("the event stream", &from, move |told, at| sse(address, told, at)),
-        Reader::start("the poll", &from, move |told, at| poll(client.clone(), address, told, at)),
+        Reader::start("the socket", &from, move |received, at| socket(address, received, at)),
+        Reader::start("the event stream", &from, move |received, at| sse(address, received, at)),
+        Reader::start("the poll", &from, move |received, at| {
+            poll(client.clone(), address, received, at)
+        }),
     ];
     let feeding = tokio::spawn(load(server.client.clone()));
     for round in 1..=6 {
-        // Each has seen something of this life of the server before it ends.
+        // Each reader has received something from this server process before it ends.
         let seen = server.client.submit(&json!({ "kind": "echo", "queue": "mail" })).await;
         let seen = server.client.job_in(&seen, "completed").await["seq"].as_u64().unwrap();
         for reader in &readers {
@@ -205,11 +207,12 @@ async fn three_doors_tell_the_same_log_through_crashes_and_stops() {
     assert!(wanted.len() > 100, "{} events are no load", wanted.len());
     let last = wanted.last().unwrap()["seq"].as_u64().unwrap();
     for reader in &readers {
-        let told = reader.upto(last).await;
-        let differs = told.iter().zip(&wanted).position(|(told, wanted)| told != wanted);
+        let received = reader.upto(last).await;
+        let differs =
+            received.iter().zip(&wanted).position(|(received, wanted)| received != wanted);
         assert_eq!(differs, None, "{} differs there", reader.name);
-        assert_eq!(told.len(), wanted.len(), "{}", reader.name);
-        assert!(reader.told.lock().unwrap().connections >= 7, "{}", reader.name);
+        assert_eq!(received.len(), wanted.len(), "{}", reader.name);
+        assert!(reader.received.lock().unwrap().connections >= 7, "{}", reader.name);
     }
     server.stop().await;
 }

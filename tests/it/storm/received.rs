@@ -1,4 +1,4 @@
-//! What one subscriber has put together, whatever its door, and what it may rely on at every message.
+//! Everything that one subscriber has received over any transport, and the guarantees that hold for every message.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,29 @@ use serde_json::Value;
 use super::Want;
 use crate::support::http::seq_of;
 
-/// A hole that the server has told.
+/// A gap that the server has reported.
 #[derive(Debug, Clone, Copy)]
 pub struct Gap {
     pub from: u64,
     pub to: u64,
-    /// How far the scribe was when it was told.
+    /// The last event of the scribe when the gap was reported.
     pub scribe: u64,
 }
 
-/// Everything so far, over all connections.
+/// Everything received so far, over all connections.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Received {
     pub events: Vec<Value>,
     pub gaps: Vec<Gap>,
-    /// Where the next connection begins.
+    /// The cursor at which the next connection starts.
     pub cursor: String,
     pub connections: usize,
-    /// Events that came again after a reconnect, and were dropped.
+    /// The number of events that arrived again after a reconnect and were dropped.
     pub doubles: usize,
 }
 
-impl Told {
-    /// Forgets a little of the way, as a program does that died before it had kept its place.
+impl Received {
+    /// Moves the cursor back, like a program that crashed before it saved its cursor.
     pub fn step_back(&mut self, events: u64) {
         if let Some((epoch, seq)) = self.cursor.split_once(':') {
             let seq = seq.parse::<u64>().unwrap().saturating_sub(events);
@@ -41,8 +41,8 @@ impl Told {
         self.events.last().map_or(0, |event| event["seq"].as_u64().unwrap())
     }
 
-    /// What was told is the log from `start` on, but for the gaps, and each of these is one that the
-    /// trimming explains: the log keeps `kept` events, and nobody is further ahead of the scribe than `ahead`.
+    /// Asserts that the log was received from `start` on except for the gaps, and that trimming explains each gap: the
+    /// log keeps `kept` events, and no subscriber is more than `ahead` events ahead of the scribe.
     pub fn assert_is(&self, want: &Want, log: &[Value], kept: u64, ahead: u64) {
         for gap in &self.gaps {
             assert!(gap.to + kept <= gap.scribe + ahead, "nobody had to trim up to there: {gap:?}");
@@ -52,36 +52,36 @@ impl Told {
         let wanted = wanted.filter(|event| !in_gap(event["seq"].as_u64().unwrap()));
         let wanted: Vec<&Value> = wanted.collect();
         let who = format!("{want:?} with {:?}", self.gaps);
-        for (told, wanted) in self.events.iter().zip(&wanted) {
-            assert_eq!(told, *wanted, "what was told is not what the log says: {who}");
+        for (received, wanted) in self.events.iter().zip(&wanted) {
+            assert_eq!(received, *wanted, "the received event differs from the log: {who}");
         }
-        assert_eq!(self.events.len(), wanted.len(), "told and wanted: {who}");
+        assert_eq!(self.events.len(), wanted.len(), "events received and expected: {who}");
     }
 }
 
-/// One connection of a subscriber, from the place it asked for.
+/// One connection of a subscriber, from the cursor that it requested.
 pub struct Connection<'a> {
-    told: &'a std::sync::Mutex<Told>,
+    received: &'a std::sync::Mutex<Received>,
     want: Want,
-    /// Where the server says that we are.
+    /// The cursor of the last message.
     at: String,
-    /// Names that are in force, each after a place.
+    /// The active named subscriptions, each with the event after which it applies.
     named: BTreeMap<String, (Want, u64)>,
-    /// After this place the query string's filter is no longer in force.
+    /// The event after which the filter of the query string no longer applies.
     unnamed_until: Option<u64>,
 }
 
 impl<'a> Connection<'a> {
-    pub fn new(told: &'a std::sync::Mutex<Told>, want: Want) -> Connection<'a> {
+    pub fn new(received: &'a std::sync::Mutex<Received>, want: Want) -> Connection<'a> {
         let at = {
-            let mut told = told.lock().unwrap();
-            told.connections += 1;
-            told.cursor.clone()
+            let mut received = received.lock().unwrap();
+            received.connections += 1;
+            received.cursor.clone()
         };
-        Connection { told, want, at, named: BTreeMap::new(), unnamed_until: None }
+        Connection { received, want, at, named: BTreeMap::new(), unnamed_until: None }
     }
 
-    /// A message of the WebSocket, or a named one of the event stream. `scribe` is how far the log is.
+    /// Takes a message of a WebSocket or a named one of an event stream. `scribe` is the last recorded event.
     pub fn message(&mut self, message: &Value, names: &[(&str, Want)], scribe: u64) {
         let cursor = || message["cursor"].as_str().unwrap().to_owned();
         match message["type"].as_str().unwrap() {
@@ -105,42 +105,42 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// An event. On one connection none comes twice, and none out of order.
+    /// Takes an event. On one connection, events arrive in order and never twice.
     pub fn event(&mut self, mut event: Value) {
         let ids = event.as_object_mut().unwrap().remove("for");
         let seq = event["seq"].as_u64().unwrap();
-        assert!(seq > seq_of(&self.at), "it was told before, at {}: {event}", self.at);
+        assert!(seq > seq_of(&self.at), "it was received before {}: {event}", self.at);
         self.assert_for(&event, seq, ids.as_ref());
         self.at = format!("{}:{seq}", self.at.split(':').next().unwrap());
-        let mut told = self.told.lock().unwrap();
-        if seq > told.last() {
-            told.events.push(event);
+        let mut received = self.received.lock().unwrap();
+        if seq > received.last() {
+            received.events.push(event);
         } else {
-            told.doubles += 1;
+            received.doubles += 1;
         }
-        told.cursor = self.at.clone();
+        received.cursor = self.at.clone();
     }
 
-    /// The cursor of a message: never back.
+    /// Takes the cursor of a message, which never moves back.
     pub fn place(&mut self, cursor: &str) {
         assert!(seq_of(cursor) >= seq_of(&self.at), "back from {} to {cursor}", self.at);
         self.at = cursor.to_owned();
-        self.told.lock().unwrap().cursor = cursor.to_owned();
+        self.received.lock().unwrap().cursor = cursor.to_owned();
     }
 
     pub fn gap(&mut self, message: &Value, scribe: u64) {
         assert_eq!(message["from"], *self.at, "a gap from where nobody was");
         let to = message["to"].as_str().unwrap();
-        let mut told = self.told.lock().unwrap();
-        let gap = Gap { from: told.last().max(seq_of(&self.at)), to: seq_of(to), scribe };
+        let mut received = self.received.lock().unwrap();
+        let gap = Gap { from: received.last().max(seq_of(&self.at)), to: seq_of(to), scribe };
         if gap.from < gap.to {
-            told.gaps.push(gap);
+            received.gaps.push(gap);
         }
-        drop(told);
+        drop(received);
         self.place(to);
     }
 
-    /// Each event says which subscriptions it is for, once there is a named one.
+    /// Asserts that each event names its subscriptions, once there is a named one.
     fn assert_for(&self, event: &Value, seq: u64, ids: Option<&Value>) {
         let ids = ids.map_or(&[][..], |ids| ids.as_array().unwrap());
         let is_for = |id: &str| ids.iter().any(|it| it == id);

@@ -1,8 +1,8 @@
-// What every page has: keys, themes, trouble in the title and the icon, coming back by itself: node --test craft.mjs
+// What every page has: shortcuts, themes, the status in title and icon, and reloading after errors: node --test page-basics.mjs
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Halves } from "./halves.mjs";
+import { SplitPage } from "./split-page.mjs";
 import { launch, live, until, watchShifts, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
@@ -93,17 +93,17 @@ for (const timezoneId of ["UTC", "Asia/Kolkata"]) {
       await server.until(job.id, "completed");
       const path = `/jobs/${job.id}?whole=1`;
       // Of the box that asks before it deletes, the browser has the beginning and not the words on its button.
-      const halves = await Halves.start(server, path, 'id="ask-delete">');
+      const split = await SplitPage.start(server, path, 'id="ask-delete">');
       try {
         await watchShifts(page);
-        await page.goto(halves.origin + path, { waitUntil: "commit" });
+        await page.goto(split.origin + path, { waitUntil: "commit" });
         await page.locator("#ask-delete").waitFor({ state: "attached" });
         const paints = () => page.evaluate(() => new Promise((done) => {
           requestAnimationFrame(() => requestAnimationFrame(() => done(true)));
           setTimeout(done, 500, false);
         }));
         assert.equal(await paints(), false, "half a page was painted");
-        halves.letGo();
+        split.release();
         await live(page);
         assert.equal(await paints(), true);
         assert.deepEqual(await page.evaluate(() => globalThis.shifts), []);
@@ -112,7 +112,7 @@ for (const timezoneId of ["UTC", "Asia/Kolkata"]) {
         assert.ok(words.length >= 3);
         for (const moment of words) assert.match(moment, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3} UTC| \+05:30)$/);
       } finally {
-        await halves.stop();
+        await split.stop();
       }
     }));
 }
@@ -139,7 +139,7 @@ for (const javaScriptEnabled of [true, false]) {
         while (await refusing.submit({ kind: "echo" }).then(() => true, () => false));
         const answer = await page.goto(`${refusing.origin}/jobs`);
         assert.equal(answer.status(), 503);
-        await page.getByText("This page comes back by itself.").waitFor();
+        await page.getByText("This page reloads when the server is ready.").waitFor();
         await page.getByRole("heading", { name: "Jobs", exact: true }).waitFor();
       });
     } finally {

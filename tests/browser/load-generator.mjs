@@ -1,21 +1,21 @@
-// What a storm is made of: jobs without end, the scribe that writes the log down as it grows, and choices that can
-// be repeated.
+// The load of the storm test: a generator that keeps submitting jobs, a scribe that records the event log, and random
+// choices that can be repeated.
 
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const PATIENCE_MS = 60_000;
-/** Jobs under way before there are more. */
+/** The most unfinished jobs at any time. */
 const LIVE = 40;
 const ENDS = new Set(["completed", "discarded", "cancelled"]);
 
-/** Where the log ends. */
+/** Returns the cursor of the end of the log. */
 export const headOf = async (server) => (await (await fetch(`${server.origin}/api/v1/events`)).json()).cursor;
 
 export const seqOf = (cursor) => Number(cursor.split(":")[1]);
 
-/** Whole numbers below `end`, the same for the same seed (mulberry32). */
-export function dice(seed) {
+/** Returns a generator of whole numbers below `end`, which repeats for the same seed (mulberry32). */
+export function seededRandom(seed) {
   let state = seed | 0;
   return (end) => {
     state = (state + 0x6d2b79f5) | 0;
@@ -25,7 +25,7 @@ export function dice(seed) {
   };
 }
 
-/** Looks again and again until there is something to see. */
+/** Polls `look` until it returns something. */
 export async function eventually(what, look) {
   for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await sleep(20)) {
     const seen = await look();
@@ -34,19 +34,19 @@ export async function eventually(what, look) {
   throw new Error(`${what}: not within ${PATIENCE_MS} ms`);
 }
 
-/** Reads the log by long poll from its first cursor on; it is never away for long and must never see a gap. */
+/** Records the log by long poll from its first cursor on. It is never away for long and must never see a gap. */
 export class Scribe {
   events = [];
-  /** Jobs that have not ended. */
+  /** The ids of unfinished jobs. */
   live = new Set();
   #over = false;
 
-  /** Begins where the log ends now. */
+  /** Starts at the current end of the log. */
   static async start(server) {
     const scribe = new Scribe();
     scribe.first = await headOf(server);
     scribe.work = scribe.#write(server);
-    scribe.work.catch(() => {}); // told by `end`
+    scribe.work.catch(() => {}); // `end` reports it
     return scribe;
   }
 
@@ -60,7 +60,7 @@ export class Scribe {
       try {
         answer = await (await fetch(`${server.origin}/api/v1/events?wait=1s&limit=1000&after=${cursor}`)).json();
       } catch {
-        await sleep(10); // the server is away
+        await sleep(10); // the server is down
         continue;
       }
       assert.equal(answer.gap, undefined, "the scribe was too slow");
@@ -73,25 +73,25 @@ export class Scribe {
     }
   }
 
-  /** Waits until the log is at `seq`. */
+  /** Waits until the log has reached `seq`. */
   reaches(seq) {
     return eventually(`event ${seq} in the log`, () => this.seq >= seq);
   }
 
-  /** The end; tells what went wrong meanwhile. */
+  /** Stops, and throws the error of a failure in the meantime. */
   async end() {
     this.#over = true;
     await this.work;
   }
 }
 
-/** Submits jobs until it is ended. A server that is away is passed over; the scribe is waited for. */
-export class Load {
+/** Submits jobs until it is stopped. It ignores a server that is down, and waits for the scribe. */
+export class LoadGenerator {
   #over = false;
 
   constructor(server, scribe, random) {
     this.work = this.#submit(server, scribe, random);
-    this.work.catch(() => {}); // told by `end`
+    this.work.catch(() => {}); // `end` reports it
   }
 
   async #submit(server, scribe, random) {
@@ -132,34 +132,34 @@ function anyJob(random) {
   }
 }
 
-/** Makes of an open page a plain subscriber by `static/stream.js`, which keeps all it is given. */
+/** Subscribes in an open page with `static/stream.js` and keeps everything that it receives. */
 export const subscribe = (page, cursor) =>
   page.evaluate(async (cursor) => {
     const app = document.querySelector("script[type=module]").src;
     const { Stream } = await import(app.replace("app.js", "stream.js"));
-    const [told, states] = [[], []];
+    const [received, states] = [[], []];
     const stream = new Stream({
       path: new URL("api/v1/ws", document.baseURI),
       cursor,
-      onEvents: (events) => told.push(...events),
-      onGap: (gap) => told.push({ gap }),
+      onEvents: (events) => received.push(...events),
+      onGap: (gap) => received.push({ gap }),
       onState: ({ name }) => states.push(name),
     });
-    globalThis.subscriber = { stream, told, states };
+    globalThis.subscriber = { stream, received, states };
   }, cursor);
 
-/** What `subscribe` was given is the log after `first`, but for gaps that are told. Answers with those. */
-export function assertIsTheLog(told, first, log) {
+/** Asserts that `subscribe` received the log after `first`, except for reported gaps, and returns those. */
+export function assertIsTheLog(received, first, log) {
   const gaps = [];
   let at = seqOf(first);
-  for (const one of told) {
+  for (const one of received) {
     if (one.gap) {
-      assert.equal(seqOf(one.gap.from), at, "a gap from where nobody was");
-      assert.ok(seqOf(one.gap.to) > at, "a gap that is none");
+      assert.equal(seqOf(one.gap.from), at, "the gap does not start at the cursor");
+      assert.ok(seqOf(one.gap.to) > at, "the gap is empty");
       at = seqOf(one.gap.to);
       gaps.push(one.gap);
     } else {
-      assert.equal(one.seq, at + 1, "lost, or told twice");
+      assert.equal(one.seq, at + 1, "an event was lost or received twice");
       assert.deepEqual(one, log[one.seq - log[0].seq]);
       at = one.seq;
     }
