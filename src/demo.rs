@@ -1,4 +1,4 @@
-//! The demo: a gentle, lively mix of fake jobs, so that a newcomer sees every state within seconds.
+//! The demo: a steady mix of sample jobs that shows every state within seconds.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,25 +16,25 @@ use crate::job::{
 };
 use crate::supervise::{Part, pass};
 
-/// Between two fed jobs.
-const BEAT: Duration = Duration::from_millis(400);
-/// The wait before the demo goes on when the engine refused.
+/// The interval between two submissions.
+const INTERVAL: Duration = Duration::from_millis(400);
+/// The wait before the demo goes on after an error.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Jobs fed at once at the start.
+/// Jobs that are submitted at once at the start.
 const BURST: u64 = 24;
-/// Waiting jobs at which feeding pauses, whoever submitted them.
+/// The number of waiting jobs at which the demo pauses, whoever submitted them.
 const MAX_WAITING: u64 = 500;
-/// Waiting jobs of the slow queue at which it gets no more; enough to see jobs wait.
+/// The number of waiting jobs in the slow queue at which it gets no more; it is large enough to see jobs wait.
 const MAX_SLOW_WAITING: u64 = 8;
-/// The queue whose jobs take long.
+/// The queue with jobs that take long.
 const SLOW_QUEUE: &str = "video";
-/// How long a job runs that the demo is going to cancel.
+/// How long a job runs before the demo cancels it.
 const CANCEL_AFTER: Duration = Duration::from_secs(3);
 
-/// Queues that the demo runs with fewer slots than usual, so that jobs can be seen waiting.
+/// Queues with fewer slots than by default, so that jobs can be seen waiting.
 pub const QUEUES: [(&str, usize); 1] = [(SLOW_QUEUE, 2)];
 
-/// Name, cron, zone, kind, payload and queue of the schedules that the demo declares; they go with it.
+/// Name, pattern, time zone, kind, payload and queue of the demo's schedules, which are deleted after the demo.
 const SCHEDULES: [(&str, &str, &str, &str, &str, &str); 3] = [
     ("stock-check", "every 20s", "UTC", "sleep", r#"{"ms":1500}"#, "default"),
     (
@@ -48,7 +48,7 @@ const SCHEDULES: [(&str, &str, &str, &str, &str, &str); 3] = [
     ("descale", "0 4 1 * *", "UTC", "sleep", r#"{"ms":9000}"#, "default"),
 ];
 
-/// The schedules that the demo declares; one whose zone this machine does not know is left out.
+/// The demo's schedules, without those whose time zone this machine does not know.
 pub fn schedules(now: Time) -> impl Iterator<Item = (ScheduleName, ScheduleSpec)> {
     SCHEDULES.into_iter().filter_map(move |(name, cron, zone, kind, payload, queue)| {
         let submission = ScheduleSubmission {
@@ -66,17 +66,17 @@ pub fn schedules(now: Time) -> impl Iterator<Item = (ScheduleName, ScheduleSpec)
     })
 }
 
-/// Feeds fake jobs until the server drains. To be spawned on the shutdown's tracker.
+/// Submits sample jobs until the server drains. Must be spawned on the shutdown's tracker.
 pub async fn feed(engine: Engine) {
     let draining = engine.shutdown().draining.clone();
-    info!("the demo feeds fake jobs, tagged \"demo\"");
-    // What keeps refusing for the same reason is logged once.
+    info!("the demo submits sample jobs, tagged \"demo\"");
+    // A repeated failure is logged once.
     let mut refused = String::new();
     loop {
         pass(Part::Demo);
         let ended = tokio::select! {
             () = draining.cancelled() => return,
-            ended = feed_on(&engine) => ended,
+            ended = submit_jobs(&engine) => ended,
         };
         match ended {
             Ok(never) => match never {},
@@ -84,7 +84,7 @@ pub async fn feed(engine: Engine) {
             Err(error) => {
                 let reason = error.to_string();
                 if reason != refused {
-                    warn!(%error, "the demo cannot feed jobs: trying again");
+                    warn!(%error, "submitting demo jobs failed, retrying");
                 }
                 refused = reason;
             }
@@ -105,16 +105,16 @@ enum Failure {
     Invalid(#[from] Invalid),
 }
 
-/// Jobs that will be cancelled, oldest first, and when.
+/// Jobs that will be cancelled and when, oldest first.
 type ToCancel = VecDeque<(Instant, JobId)>;
 
-async fn feed_on(engine: &Engine) -> Result<std::convert::Infallible, Failure> {
+async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, Failure> {
     let mut to_cancel = ToCancel::new();
     let mut step = 0;
-    let mut beat = interval(BEAT);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        beat.tick().await;
+        ticks.tick().await;
         pass(Part::Demo);
         let stats = engine.stats().await?;
         if waiting(&stats) <= MAX_WAITING {
@@ -134,7 +134,7 @@ async fn feed_on(engine: &Engine) -> Result<std::convert::Infallible, Failure> {
             }
             step = until;
             match engine.enqueue(batch).await {
-                // Somebody else filled the backlog since we looked: the next beat looks again.
+                // Somebody else filled the backlog meanwhile; the next round tries again.
                 Ok(_) | Err(EngineError::Store(StoreError::Full { .. })) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -143,41 +143,41 @@ async fn feed_on(engine: &Engine) -> Result<std::convert::Infallible, Failure> {
             && at <= Instant::now()
         {
             to_cancel.pop_front();
-            // The inner error says that it has ended already or was deleted: nothing left to cancel.
+            // The inner error says that the job has ended or was deleted, so there is nothing to cancel.
             let _ = engine.cancel(id).await?;
         }
     }
 }
 
-/// What a recipe's jobs come to; each fate shows states that the others do not.
+/// What happens to the jobs of a recipe. Each fate shows states that the others do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// Done after some milliseconds; none is at once.
+    /// Completes after some milliseconds, or at once.
     Done(Option<u64>),
-    /// Done after some milliseconds, telling how far it is.
+    /// Completes after some milliseconds and reports progress.
     Slow(u64),
-    /// Waits for its time some seconds ahead.
+    /// Is scheduled for some seconds later.
     Scheduled,
-    /// Fails so many times, then succeeds.
+    /// Fails this many times and then completes.
     Recovers(u64),
-    /// Fails until it is given up.
+    /// Fails until it is discarded.
     Dies,
-    /// Runs long, and is cancelled on the way.
+    /// Runs for long and is cancelled.
     Cancelled,
 }
 
-/// One sort of fake job.
+/// A sort of sample job.
 #[derive(Debug, Clone, Copy)]
 struct Recipe {
     queue: &'static str,
-    /// What it pretends to do; a tag.
+    /// What the job pretends to do; also a tag.
     what: &'static str,
     fate: Fate,
-    /// The error of those that fail.
+    /// The error of jobs that fail.
     error: &'static str,
 }
 
-/// The mix, fed in turn.
+/// The recipes, used in turn.
 const RECIPES: [Recipe; 12] = [
     recipe("mail", "welcome mail", Fate::Done(None), ""),
     recipe(SLOW_QUEUE, "transcode", Fate::Slow(8_000), ""),
@@ -203,7 +203,7 @@ const fn recipe(
 }
 
 impl Recipe {
-    /// The job of this step, a little different each time.
+    /// The job of this step; each one differs a little.
     fn job(self, step: u64) -> Result<NewJob, Invalid> {
         let around = |ms: u64| ms * 3 / 4 + fastrand::u64(0..=ms / 2);
         let (kind, payload) = match self.fate {

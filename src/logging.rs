@@ -1,9 +1,9 @@
-//! The log of the process: lines on standard error that can never hurt the server. Whoever logs puts a line
-//! into a bounded queue ([`queue`]) and goes on; a thread of its own writes ([`writer`]). What does not fit or
-//! cannot be written is dropped and counted. There is one log in a process, as there is one standard error.
+//! The log of the process: lines on standard error that never slow the server down. Logging appends a line to a
+//! bounded queue ([`queue`]), and a thread writes it ([`writer`]). Lines that do not fit or cannot be written are
+//! dropped and counted. A process has one log, as it has one standard error.
 //!
-//! `tracing-appender` has a writer off the runtime, too. It bounds lines, not bytes; it does not count what its
-//! thread could not write; it tells nobody of a recovery; and nobody notices when its thread is gone.
+//! The writer thread of `tracing-appender` is not enough: it bounds the number of lines but not their bytes, does not
+//! count lines that it failed to write, does not report that writing works again, and its end goes unnoticed.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -27,7 +27,7 @@ pub use raw_lines::RAW_LINE;
 use raw_lines::RawLines;
 pub use retry_log::RetryLog;
 
-/// How long a line may take that is written without the log's thread.
+/// How long writing a line may take when it bypasses the log's thread.
 const SAY_WITHIN: Duration = Duration::from_secs(1);
 
 static LOG: OnceLock<Log> = OnceLock::new();
@@ -37,36 +37,36 @@ struct Log {
     format: Format,
 }
 
-/// How lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Begins the log on standard error, for what `filter` lets through, with at most `capacity` bytes waiting; and
-/// sends panics there, too. Called once, by a program that has no other subscriber.
+/// Starts the log on standard error with a filter and a queue of at most `capacity` bytes, and turns panics into
+/// log lines. Called once, by a program without another subscriber.
 ///
 /// # Errors
-/// When there is no thread or file to be had, or there is a subscriber already.
+/// The thread or the file could not be opened, or there is a subscriber already.
 pub fn install(format: Format, filter: EnvFilter, capacity: usize) -> io::Result<()> {
     let stderr = io::stderr();
     let is_terminal = stderr.is_terminal();
-    // A file of its own: what waits for a reader then holds no lock that somebody else could want.
+    // A duplicate of standard error: a blocked write then holds no lock that other code could need.
     let file = File::from(stderr.as_fd().try_clone_to_owned()?);
     let queue = writer::start(file, capacity)?;
     let taken = |error: SetGlobalDefaultError| io::Error::other(error);
     tracing::subscriber::set_global_default(subscriber(format, filter, is_terminal, &queue))
         .map_err(taken)?;
-    // A second log would not have got here.
+    // With a second log, setting the subscriber would have failed.
     let _first = LOG.set(Log { queue, format });
     panics::log_them();
     Ok(())
 }
 
-/// Formats what the filter lets through and hands it to the queue.
+/// Formats events that pass the filter and appends them to the queue.
 fn subscriber(
     format: Format,
     filter: EnvFilter,
@@ -84,12 +84,12 @@ fn subscriber(
     }
 }
 
-/// Lines that were dropped since the start of the process.
+/// The number of lines that were dropped since the start of the process.
 pub fn dropped() -> u64 {
     LOG.get().map_or(0, |log| log.queue.dropped())
 }
 
-/// Resolves when the log's thread has failed: the server must stop with a non-zero code.
+/// Resolves when the log's thread has failed, so that the server must stop with a non-zero code.
 pub async fn failed() -> Failure {
     match LOG.get() {
         Some(log) => log.queue.failures().first().await,
@@ -97,12 +97,12 @@ pub async fn failed() -> Failure {
     }
 }
 
-/// The failure of the log's thread, if there was one.
+/// The failure of the log's thread, if there is one.
 pub fn failure() -> Option<Failure> {
     LOG.get().and_then(|log| log.queue.failures().get().cloned())
 }
 
-/// Tells people why the process ends: as a line of its log when that is for machines, else in plain words.
+/// Reports why the process ends: as a log line when the log is read by machines, otherwise as plain text.
 pub fn say(text: &str) {
     match LOG.get() {
         Some(Log { format: Format::Json, .. }) if tracing::enabled!(tracing::Level::ERROR) => {
@@ -115,14 +115,14 @@ pub fn say(text: &str) {
     }
 }
 
-/// Writes to standard output beside everything else: nobody may be reading, and that is no reason not to serve.
+/// Writes to standard output without blocking the server when nobody reads.
 pub fn announce(text: String) {
     let out = io::stdout().as_fd().try_clone_to_owned();
     let (done, _) = mpsc::channel();
     write_apart(out, text, done);
 }
 
-/// Writes out what waits, for so long at most. What is logged later is lost.
+/// Waits until all lines are written, for at most `within`. Later lines are lost.
 pub fn finish(within: Duration) {
     if let Some(log) = LOG.get() {
         log.queue.finish(within);
@@ -132,18 +132,18 @@ pub fn finish(within: Duration) {
 fn write_within(file: io::Result<std::os::fd::OwnedFd>, text: String) {
     let (done, written) = mpsc::channel();
     write_apart(file, text, done);
-    // Written, or nobody reads: the process goes on.
+    // Either it is written, or nobody reads and the process goes on.
     let _ = written.recv_timeout(SAY_WITHIN);
 }
 
-/// Writes a text on a thread that nobody waits for: it ends with the text, or with the process.
+/// Writes a text on a detached thread, which ends when the text is written or when the process exits.
 fn write_apart(file: io::Result<std::os::fd::OwnedFd>, text: String, done: mpsc::Sender<()>) {
     let Ok(file) = file else { return };
     let write = move || {
-        // There is nowhere to tell of an error.
+        // An error cannot be reported anywhere.
         let _unread = File::from(file).write_all(text.as_bytes());
         drop(done);
     };
-    // Without a thread there is no way to write that could not hold everything up.
+    // Without a thread, writing could block everything.
     let _none = std::thread::Builder::new().name("cortado-say".into()).spawn(write);
 }

@@ -1,5 +1,5 @@
-//! The stop: two tokens that say how urgent it is, trackers that know who is still at work, a bound for
-//! each step, and the report. The sequence itself is `Engine::stop`.
+//! What a stop of the server needs: tokens, trackers of running tasks, a time limit for each step, and the report.
+//! `Engine::stop` runs the steps.
 
 use std::time::Duration;
 
@@ -9,42 +9,42 @@ use tracing::{info, warn};
 
 use crate::supervise::Failures;
 
-/// Passed down to everything that runs; never static. Cheap to clone.
+/// The state of the stop, passed down to everything that runs. Clones are cheap and share it.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    /// Take nothing new; finish what is under way.
+    /// Cancelled when the stop begins: nothing new is started.
     pub draining: CancellationToken,
-    /// The grace is over: end now, give back what is not done.
+    /// Cancelled when the grace period is over: attempts end now and are given back.
     pub abort: CancellationToken,
-    /// Attempts that run.
+    /// Tracks running attempts.
     pub attempts: TaskTracker,
-    /// The engine's loops and the server's own tasks.
+    /// Tracks the engine's loops and the server's own tasks.
     pub tasks: TaskTracker,
-    /// Open connections and their sockets.
+    /// Tracks open connections and their sockets.
     pub connections: TaskTracker,
-    /// Where a loop or thread that is gone is told of: the server stops then.
+    /// Records failed threads and loops; the first failure stops the server.
     pub failures: Failures,
 }
 
-/// How long each step of the stop may take.
+/// The time limits of the steps of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopBounds {
-    /// Requests in flight, beside the attempts.
+    /// For requests in flight, which are waited for together with the attempts.
     pub requests: Duration,
-    /// Running attempts, before they are told to end.
+    /// The grace period of running attempts, after which they are asked to end.
     pub grace: Duration,
-    /// The store, to answer the last claims and to take the ends of the last attempts.
+    /// For the store to answer the last claims and to settle the last attempts.
     pub settle: Duration,
-    /// The loops to end and the last events to go out, each.
+    /// For the loops to end, and again for the last events to be sent.
     pub stream: Duration,
-    /// Sockets: `bye` and close frame sent and the peer's close read; other streams: their last bytes.
+    /// For sockets to send `bye` and to close, and for other streams to send their last bytes.
     pub connections: Duration,
-    /// Flush and sync of the store.
+    /// For the store to flush and close.
     pub close: Duration,
 }
 
 impl Default for StopBounds {
-    /// A grace of 25 s: below the 30 s that Docker and Kubernetes give by default.
+    /// The grace period of 25 s is shorter than the 30 s that Docker and Kubernetes allow by default.
     fn default() -> Self {
         StopBounds {
             requests: Duration::from_secs(25),
@@ -57,28 +57,28 @@ impl Default for StopBounds {
     }
 }
 
-/// What the stop did.
+/// The report of a stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopReport {
-    /// Attempts that came to an end of their own during the stop.
+    /// Attempts that ended by themselves during the stop.
     pub finished: u64,
-    /// Attempts cut off and given back, uncharged.
+    /// Attempts that were interrupted and given back without being charged.
     pub interrupted: u64,
-    /// Attempts that did not end; nothing was reported of them.
+    /// Attempts that did not end; nothing was stored about them.
     pub stuck: usize,
-    /// Attempts that ended but that the store did not take in time.
+    /// Attempts that ended, but whose end the store did not accept in time.
     pub unsettled: usize,
-    /// Connections that were cut off.
+    /// Connections that were dropped because they did not close in time.
     pub open_connections: usize,
-    /// From the beginning to the store's close.
+    /// The duration of the whole stop.
     pub duration: Duration,
-    /// Whether nothing was left behind: exit code 0. An interrupted attempt is given back in order and
-    /// a connection that does not close is its peer's affair: neither makes a stop unclean.
+    /// Whether nothing was left behind, which is exit code 0. Interrupted attempts were given back, and a
+    /// connection that does not close is the fault of its peer, so neither of them makes a stop unclean.
     pub clean: bool,
 }
 
 impl StopReport {
-    /// One line for the operator.
+    /// Logs the report as one line.
     pub(crate) fn log(&self) {
         let StopReport { finished, interrupted, stuck, unsettled, open_connections, .. } = *self;
         let duration_ms = self.duration.as_millis() as u64;
@@ -92,7 +92,7 @@ impl StopReport {
                 unsettled,
                 open_connections,
                 duration_ms,
-                "stopped, not cleanly"
+                "stopped, but not cleanly"
             );
         }
     }

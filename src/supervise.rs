@@ -1,5 +1,5 @@
-//! Watches every thread and loop of the server: one that ends by itself, or panics, is a failure that the
-//! server must stop for. It never falls silent. [`Part`] is the list of all of them.
+//! Watches every thread and loop of the server. A thread or loop that panics or ends on its own is a failure, and the
+//! server stops in order. [`Part`] is the list of all threads and loops.
 
 use std::any::Any;
 use std::fmt;
@@ -21,13 +21,13 @@ mod part;
 pub use kill::{VARIABLE, check_order, pass};
 pub use part::Part;
 
-/// How long a loop that ended by itself waits for the failure that it may be a consequence of.
+/// How long a loop that ended on its own waits for the failure that may have caused its end.
 const CAUSE: Duration = Duration::from_secs(1);
 
-/// A thread or loop that is gone.
+/// A thread or loop that has failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Which one.
+    /// The thread or loop.
     pub part: Part,
     /// How it ended.
     pub why: String,
@@ -39,12 +39,12 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The first failure, and who waits for one. Cheap to clone; clones are the same.
+/// Records the first failure and notifies those who wait for one. Clones are cheap and share the record.
 #[derive(Debug, Clone, Default)]
 pub struct Failures {
     first: Arc<OnceLock<Failure>>,
     happened: CancellationToken,
-    /// Those of the layer below: what fails there is the cause of what fails here.
+    /// The failures of the layer below, which cause failures here.
     below: Arc<OnceLock<Failures>>,
 }
 
@@ -64,7 +64,7 @@ impl Failures {
         self.below.get().and_then(Failures::get).or(self.first.get())
     }
 
-    /// Takes the failures of the layer below for its own, and tells of them until `over` resolves. Called once.
+    /// Treats the failures of the layer below as causes of its own, and reports them until `over` resolves. Called once.
     pub fn follow<O: Future<Output = ()>>(
         &self,
         below: Failures,
@@ -80,29 +80,29 @@ impl Failures {
         }
     }
 
-    /// Waits a moment for a failure of the layer below: what a thread held is gone before the thread has told of
-    /// its end, and whoever waited for it ends first.
+    /// Waits briefly for a failure of the layer below: a thread drops what it holds before it can report its failure,
+    /// so loops that depend on it end first.
     async fn cause(&self) {
         if let Some(below) = self.below.get() {
-            // Without one, the loop has ended for a reason of its own.
+            // Without one, the loop ended for a reason of its own.
             let _ = timeout(CAUSE, below.first()).await;
         }
     }
 
-    /// Logs a failure and tells whoever waits for one.
+    /// Logs a failure and notifies those who wait for one.
     pub fn report(&self, failure: Failure) {
         if self.get().is_none() {
             error!("{failure}");
         } else {
-            // A consequence of the first, or of the stop that follows it.
+            // It follows from the first failure, or from the stop.
             warn!("{failure}");
         }
         self.take_note(failure);
     }
 
-    /// Tells whoever waits for one of a failure that is logged already.
+    /// Notifies those who wait for a failure that is logged already.
     pub fn take_note(&self, failure: Failure) {
-        // The first stays.
+        // Only the first failure is kept.
         let _ = self.first.set(failure);
         self.happened.cancel();
     }
@@ -112,7 +112,7 @@ impl Failures {
         self.report(Failure { part, why });
     }
 
-    /// Runs a loop that may end only once `may_end` is cancelled.
+    /// Runs a loop that must not end before `may_end` is cancelled.
     pub fn supervise<F: Future<Output = ()> + Send + 'static>(
         &self,
         part: Part,
@@ -132,7 +132,7 @@ impl Failures {
         }
     }
 
-    /// Runs a task that may end whenever it is done, but must not panic. Whether it did not.
+    /// Runs a task that may end at any time but must not panic. Returns whether it did not.
     pub async fn guard(self, part: Part, body: impl Future<Output = ()> + Send) -> bool {
         let end = AssertUnwindSafe(body).catch_unwind().await;
         if let Err(panic) = &end {
@@ -141,7 +141,7 @@ impl Failures {
         end.is_ok()
     }
 
-    /// Does on this thread what must not panic. Whether it did not.
+    /// Runs a function that must not panic. Returns whether it did not.
     pub fn run(&self, part: Part, body: impl FnOnce()) -> bool {
         let end = catch_unwind(AssertUnwindSafe(body));
         if let Err(panic) = &end {
@@ -150,10 +150,10 @@ impl Failures {
         end.is_ok()
     }
 
-    /// Starts a thread, named after its part, that may end whenever it is done but must not panic.
+    /// Starts a thread that may end at any time but must not panic. It is named after its part.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// The system cannot start a thread.
     pub fn thread(
         &self,
         part: Part,
@@ -167,7 +167,7 @@ impl Failures {
     }
 }
 
-/// The text of a panic, when it is one.
+/// The message of a panic.
 pub fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

@@ -1,5 +1,5 @@
-//! Open files: every connection is one, and systems start a process with few (often 1,024). The server takes
-//! as many as its settings can use, and lets no more connections in than it has files for.
+//! The limit of open files. Every connection needs one, and systems start processes with a low limit, often 1,024.
+//! The server raises the limit as far as its settings can use it, and accepts no more connections than it has files for.
 
 use std::io;
 
@@ -7,16 +7,16 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::http;
 
-/// Files that connections must leave alone: the store's, pipes of commands, requests of handlers. A quarter
-/// where there are few.
+/// Files that are reserved for the store, for pipes of commands and for requests of handlers; a quarter of the limit
+/// when the limit is low.
 const RESERVE: u64 = 512;
 
-/// Raises the limit of open files to what `wanted` connections and attempts can use, as far as the system
-/// allows; answers with the limit in force. Not to the utmost: programs that the `command` kind runs inherit it,
-/// and some go through every possible file when they start, which where "unlimited" is a billion takes minutes.
+/// Raises the limit of open files to what `wanted` connections and attempts can use, as far as the system allows, and
+/// returns the new limit. It is not raised further: programs of the `command` kind inherit it, and some of them
+/// close every possible file when they start, which takes minutes with a limit of a billion.
 ///
 /// # Errors
-/// When the limit can neither be read nor set.
+/// The limit can neither be read nor set.
 pub fn raise(wanted: u64) -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let limit = wanted.saturating_add(RESERVE).min(hard).max(soft);
@@ -27,8 +27,8 @@ pub fn raise(wanted: u64) -> io::Result<u64> {
     Ok(limit)
 }
 
-/// Keeps connections, and subscribers among them, below the limit of open files: one too many then waits in the
-/// listen queue or is told 503, and the store always gets the file it needs.
+/// Keeps connections and subscribers below the limit of open files: further ones wait in the listen queue or get
+/// 503, and the store always gets the files that it needs.
 pub fn fit(limits: &mut http::Limits, files: u64) {
     let free = files.saturating_sub(RESERVE.min(files / 4));
     let free = usize::try_from(free).unwrap_or(usize::MAX).max(1);
@@ -42,7 +42,7 @@ pub fn fit(limits: &mut http::Limits, files: u64) {
         "fewer connections than http.max_connections: the system allows too few open files (ulimit -n)"
     );
     limits.max_connections = free;
-    // The same share as by default stays for pages and other requests.
+    // Pages and other requests keep the same share as by default.
     limits.max_subscribers = limits.max_subscribers.min(free - free.div_ceil(12));
 }
 

@@ -1,5 +1,5 @@
-//! The composition root: opens the store, builds the engine, merges the routers, serves, stops. The
-//! only module that sees every layer. [`Cortado`] is the door for programs that bring their own handlers.
+//! The composition root: opens the store, starts the engine, merges the routers, serves and stops. Only this module
+//! sees every layer. [`Cortado`] is the entry for programs with handlers of their own.
 
 mod files;
 mod reaper;
@@ -32,7 +32,7 @@ use crate::{demo, handlers, logging, ui};
 use reaper::Reaper;
 pub use signals::Signals;
 
-/// The door for Rust programs: their handlers, this server.
+/// The entry for Rust programs that run this server with handlers of their own.
 ///
 /// ```no_run
 /// # async fn example() -> anyhow::Result<()> {
@@ -50,13 +50,13 @@ pub use signals::Signals;
 pub struct Cortado;
 
 impl Cortado {
-    /// A server with the default settings and the built-in kinds.
+    /// Starts with the default settings and the built-in kinds.
     pub fn builder() -> Builder {
         Builder {
             config: None,
             listen: None,
             data_dir: None,
-            place: Place::Disk,
+            store: StoreLocation::Disk,
             kinds: Vec::new(),
             schemas: Vec::new(),
             schedules: Vec::new(),
@@ -65,67 +65,67 @@ impl Cortado {
     }
 }
 
-/// A server in the making.
+/// Builds a server.
 pub struct Builder {
     config: Option<Config>,
     listen: Option<SocketAddr>,
     data_dir: Option<PathBuf>,
-    place: Place,
+    store: StoreLocation,
     kinds: Vec<(String, AddKind)>,
-    /// JSON Schema of payloads, by kind.
+    /// The JSON Schema of payloads, by kind.
     schemas: Vec<(String, String)>,
     schedules: Vec<(String, ScheduleSubmission)>,
     orphans: Orphans,
 }
 
-/// Adds a handler to a registry under a kind that has been checked.
+/// Adds a handler to the registry under a parsed kind.
 type AddKind = Box<dyn FnOnce(&mut Registry, KindInfo) + Send>;
 
-enum Place {
+enum StoreLocation {
     Disk,
     Memory,
 }
 
-/// What becomes of processes that commands leave behind.
+/// Whether the server reaps processes that commands leave behind.
 enum Orphans {
     Leave,
     Reap,
 }
 
 impl Builder {
-    /// Takes settings as `cortado serve` does; without them the defaults are used.
+    /// Uses these settings, as `cortado serve` does. Without them the defaults are used.
     pub fn config(mut self, config: Config) -> Self {
         self.config = Some(config);
         self
     }
 
-    /// Serves on this address; port 0 takes a free one.
+    /// Listens on this address; port 0 selects a free port.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = Some(address);
         self
     }
 
-    /// Keeps the jobs in this directory.
+    /// Stores the jobs in this directory.
     pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(dir.into());
         self
     }
 
-    /// Keeps the jobs in memory: for tests and trials; they are gone with the process.
+    /// Keeps the jobs in memory, for tests and trials. They are lost when the process ends.
     pub fn in_memory(mut self) -> Self {
-        self.place = Place::Memory;
+        self.store = StoreLocation::Memory;
         self
     }
 
     /// Adopts and reaps the processes that commands leave behind, as the first process of a container must. It
-    /// reaps every child that the `command` kind did not start: only for programs that start none themselves.
+    /// reaps every child that the `command` kind did not start, so use it only in programs that start no children.
     pub fn reap_orphans(mut self) -> Self {
         self.orphans = Orphans::Reap;
         self
     }
 
     /// Adds a handler for a kind: an async function from a [`Context`](crate::Context) and a typed
-    /// payload to a result. It takes the place of a built-in one of that name.
+    /// payload to a result. It replaces a built-in kind of the same name.
     pub fn handler<P, H>(mut self, kind: &str, handler: H) -> Self
     where
         P: DeserializeOwned + Send + 'static,
@@ -136,9 +136,9 @@ impl Builder {
         self
     }
 
-    /// Declares, as JSON Schema, what payloads of a kind added with [`Builder::handler`] look like: the
-    /// dashboard makes a form of it, and a submission that does not fit is refused with the names of its
-    /// properties. [`Schema::parse`] tells which part of JSON Schema is understood.
+    /// Declares the JSON Schema of the payloads of a kind that was added with [`Builder::handler`]. The
+    /// dashboard builds a form from it, and payloads that do not match are refused with the names of the
+    /// wrong properties. [`Schema::parse`] documents which parts of JSON Schema are supported.
     ///
     /// ```
     /// # use cortado::{Context, Cortado};
@@ -157,8 +157,8 @@ impl Builder {
         self
     }
 
-    /// Declares a schedule, besides those of the configuration: as long as the program declares it, a job of it is
-    /// enqueued whenever it is due, and nobody can change it from outside.
+    /// Declares a schedule in addition to those of the configuration. While the program declares it, a job is
+    /// enqueued whenever the schedule is due, and the API cannot change it.
     ///
     /// ```
     /// # use cortado::{Cortado, ScheduleSubmission};
@@ -174,10 +174,10 @@ impl Builder {
         self
     }
 
-    /// Serves until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then stops in order; a second signal shortens the stop.
+    /// Serves until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then stops in order. A second signal shortens the stop.
     ///
     /// # Errors
-    /// When the server cannot start, or could not stop cleanly.
+    /// The server cannot start, or could not stop cleanly.
     pub async fn serve(self) -> anyhow::Result<StopReport> {
         let signals = Signals::install().context("cannot listen for signals")?;
         let server = self.start().await?;
@@ -185,10 +185,10 @@ impl Builder {
         server.run(signals).await
     }
 
-    /// Opens everything and begins to serve.
+    /// Opens the store and starts to serve.
     ///
     /// # Errors
-    /// When the address cannot be had, the store cannot be opened, or a kind's name is not accepted.
+    /// The address or the store cannot be opened, or the name of a kind is invalid.
     pub async fn start(self) -> anyhow::Result<Server> {
         let mut config = match self.config {
             Some(config) => config,
@@ -220,16 +220,16 @@ impl Builder {
         }
         check_schedules(&config, &registry)?;
 
-        // The address first: a port that is taken is told before anything is opened.
+        // Bind first, so that a port in use is reported before anything else is opened.
         let listener = http::bind(config.listen)
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr().context("the listener has no address")?;
-        let store = open_store(self.place, &config).await?;
+        let store = open_store(self.store, &config).await?;
 
         let shutdown = Shutdown::default();
         let engine = Engine::start(store, registry, config.engine.clone(), shutdown.clone());
         let mut limits = config.http.clone();
-        // An attempt may take a few: a connection of its own, the pipes of its process.
+        // An attempt may need a few: a connection of its own, or the pipes of its process.
         let wanted = limits.max_connections.saturating_add(config.engine.max_running);
         match files::raise(wanted as u64) {
             Ok(files) => files::fit(&mut limits, files),
@@ -259,27 +259,27 @@ impl Builder {
     }
 }
 
-/// A server that runs.
+/// A running server.
 pub struct Server {
     address: SocketAddr,
     engine: Engine,
     config: Config,
-    /// Resolves when the listener is closed and the last request has its answer.
+    /// Resolves when the listener is closed and the last request has been answered.
     serving: JoinHandle<()>,
 }
 
 impl Server {
-    /// Where it listens.
+    /// The address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The engine, for programs that submit their own jobs.
+    /// The engine, for programs that submit jobs themselves.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Tells people on standard output where the server is and where it keeps its data.
+    /// Prints the address and the data directory to standard output.
     pub fn announce(&self) {
         let dir = &self.config.data_dir;
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
@@ -291,10 +291,10 @@ impl Server {
         logging::announce(text);
     }
 
-    /// Serves until a signal or a failure, then stops in order.
+    /// Serves until a signal arrives or a part fails, then stops in order.
     ///
     /// # Errors
-    /// When a loop of the engine failed, or the stop left something behind.
+    /// A part of the server failed, or the stop was not clean.
     pub async fn run(self, mut signals: Signals) -> anyhow::Result<StopReport> {
         let Shutdown { abort, failures, .. } = self.engine.shutdown().clone();
         let failure: Option<Failure> = tokio::select! {
@@ -306,7 +306,7 @@ impl Server {
             }
         };
         if failure.as_ref().is_some_and(|failure| failure.part.stores_outcomes()) {
-            tracing::info!("the ends of running jobs cannot be stored: they are told to end now");
+            tracing::info!("the ends of running jobs cannot be stored, ending them now");
             abort.cancel();
         }
         let stopping = self.stop();
@@ -314,12 +314,12 @@ impl Server {
         let report = tokio::select! {
             report = &mut stopping => report,
             () = signals.next() => {
-                tracing::info!("second signal: running jobs are told to end now");
+                tracing::info!("received a second signal, ending running jobs now");
                 abort.cancel();
                 stopping.await
             }
         };
-        // What failed during the stop counts as well.
+        // A failure during the stop counts as well.
         let failure = failure.or_else(|| failures.get().cloned()).or_else(logging::failure);
         match failure {
             Some(failure) => Err(anyhow::anyhow!("{failure}")),
@@ -328,27 +328,27 @@ impl Server {
         }
     }
 
-    /// Stops in order: no new claims, running jobs get their grace, sockets their close frames, the
-    /// store its flush.
+    /// Stops in order: nothing new is claimed, running jobs get the grace period, sockets close, and the store is
+    /// flushed.
     pub async fn stop(self) -> StopReport {
         let bounds = stop_bounds(&self.config);
         self.engine.shutdown().draining.cancel();
         let serving = self.serving;
         let answered = async {
-            // Its failure was told by whoever supervises it.
+            // Its supervisor has reported the failure.
             let _told = serving.await;
         };
         self.engine.stop(&bounds, answered).await
     }
 }
 
-async fn open_store(place: Place, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let (limits, clock) = (config.limits.clone(), Arc::new(SystemClock));
     let dir = config.data_dir.clone();
-    Ok(match place {
-        Place::Memory => MemoryStore::new(limits, clock),
-        Place::Disk => {
-            // Reads a whole journal: not on a thread that serves.
+    Ok(match location {
+        StoreLocation::Memory => MemoryStore::new(limits, clock),
+        StoreLocation::Disk => {
+            // Opening reads the whole journal, so it must not run on a thread that serves.
             tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
         }
     })
@@ -371,17 +371,17 @@ fn stop_bounds(config: &Config) -> StopBounds {
     StopBounds {
         requests: config.http.request_timeout.min(config.stop.grace),
         grace: config.stop.grace,
-        // A little more, so that whoever keeps to it is not cut off.
+        // A little more, so that a peer that uses its whole time is not cut off.
         connections: config.stop.close + Duration::from_millis(250),
         ..StopBounds::default()
     }
 }
 
-/// Whether the engine can do what is declared: it will not be asked again.
+/// Checks the declared schedules, because the engine does not check them again.
 fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
     let (declared, most) = (&config.engine.schedules, config.limits.max_schedules);
     if declared.len() > most {
-        bail!("{} schedules are declared: store.max_schedules is {most}", declared.len());
+        bail!("{} schedules are declared, but store.max_schedules is {most}", declared.len());
     }
     let mut names = BTreeSet::new();
     for (name, schedule) in declared {

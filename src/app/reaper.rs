@@ -1,6 +1,6 @@
-//! Reaps orphans. What a command leaves behind when it ends becomes a child of this process, when that is the
-//! first of its container or says that it takes such children. Nobody else waits for them, so that each would
-//! stay a zombie. Children whose exit codes somebody waits for are left alone (`handlers::command::children`).
+//! Reaps orphaned processes. What a command leaves behind becomes a child of this process when this process is the
+//! first of its container or a subreaper. Nobody else waits for such children, so they would stay zombies. Children
+//! whose exit codes are awaited are left alone (`handlers::command::children`).
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use nix::unistd::Pid;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
-use crate::handlers::command::children::{Sighting, Whose, whose};
+use crate::handlers::command::children::{ChildStatus, Sighting, child_status};
 use crate::supervise::{Part, pass};
 
-/// The wait before a child is looked at again that somebody else is about to reap.
+/// The wait before a child that somebody else is about to reap is examined again.
 const AGAIN: Duration = Duration::from_millis(10);
-/// How long no signal may come before it is looked all the same.
+/// How often children are examined when no signal arrives.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Reaps orphans for ever.
+/// Reaps orphans until the process ends.
 pub(super) struct Reaper {
     ended: Signal,
 }
 
 impl Reaper {
-    /// Makes this process the parent of orphans, and listens for their ends.
+    /// Makes this process a subreaper and subscribes to SIGCHLD.
     ///
     /// # Errors
-    /// When the system does not allow it.
+    /// The system does not allow it.
     pub fn install() -> std::io::Result<Reaper> {
         let ended = signal(SignalKind::child())?;
         set_child_subreaper(true)?;
@@ -39,21 +39,21 @@ impl Reaper {
         loop {
             pass(Part::Reaper);
             reap().await;
-            // Many ends may be one signal; the next round sees all of them.
+            // Several ends may be merged into one signal; the next round sees all of them.
             let _ = timeout(SILENCE, self.ended.recv()).await;
         }
     }
 }
 
-/// Reaps until no child is left that has ended.
+/// Reaps until there is no ended child left.
 async fn reap() {
     let mut seen: Option<Sighting> = None;
     while let Some(pid) = ended() {
-        match whose(pid, seen.take()) {
-            Whose::Nobody => drop(waitpid(pid, Some(WaitPidFlag::WNOHANG))),
-            // The system shows one that has ended, always the same: the others are behind it.
-            Whose::Another => sleep(AGAIN).await,
-            Whose::Unknown(sighting) => {
+        match child_status(pid, seen.take()) {
+            ChildStatus::Orphan => drop(waitpid(pid, Some(WaitPidFlag::WNOHANG))),
+            // The system always reports the same ended child first, and hides the others behind it.
+            ChildStatus::Owned => sleep(AGAIN).await,
+            ChildStatus::Unknown(sighting) => {
                 seen = Some(sighting);
                 sleep(AGAIN).await;
             }
@@ -61,24 +61,24 @@ async fn reap() {
     }
 }
 
-/// A child that has ended and is not reaped, if there is one.
+/// A child that has ended and is not reaped yet.
 fn ended() -> Option<Pid> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
         match waitid(Id::All, flags) {
             Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) => return Some(pid),
             Err(Errno::EINTR) => {}
-            // Ended by a real-time signal, which `nix` has no name for.
+            // The child was killed by a real-time signal, which `nix` cannot represent.
             Err(Errno::EINVAL) => return zombie(),
             Ok(_) | Err(_) => return None,
         }
     }
 }
 
-/// The same, found in the table of processes.
+/// Finds an ended child in the process table.
 fn zombie() -> Option<Pid> {
     let own = std::process::id().to_string();
-    // The table may be another namespace's, where numbers mean other processes.
+    // The process table may belong to another namespace, with other process ids.
     if std::fs::read_link("/proc/self").ok()?.to_str() != Some(&own) {
         return None;
     }
@@ -88,7 +88,7 @@ fn zombie() -> Option<Pid> {
 }
 
 fn is_zombie_of(pid: i32, parent: &str) -> bool {
-    // `12 (name) Z 1 …`; the name may hold anything.
+    // `12 (name) Z 1 …`; the name may contain anything.
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
     let mut words = rest.split(' ');

@@ -1,5 +1,5 @@
-//! The signals that ask for a stop, as a stream of wishes. Installed by the binary and by the library door's
-//! `serve`, nowhere else.
+//! The signals that request a stop. They are installed by the binary and by the library's `serve`, nowhere
+//! else.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,15 +7,15 @@ use std::task::Poll;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask for a stop: SIGTERM, SIGINT (Ctrl-C), SIGQUIT (Ctrl-\), and SIGHUP (a closed terminal),
-/// unless whoever started the process has it ignored, as `nohup` does.
+/// The signals that request a stop: SIGTERM, SIGINT (Ctrl-C), SIGQUIT (Ctrl-\), and SIGHUP (a closed terminal) unless
+/// the process was started with SIGHUP ignored, as `nohup` does.
 pub struct Signals(Vec<Signal>);
 
 impl Signals {
-    /// Takes the signals over from the system's default, which is to die at once.
+    /// Installs handlers in place of the default action, which is to terminate at once.
     ///
     /// # Errors
-    /// When the system does not allow it.
+    /// The system does not allow it.
     pub fn install() -> io::Result<Signals> {
         let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()];
         if !is_ignored(SignalKind::hangup()) {
@@ -24,7 +24,7 @@ impl Signals {
         Ok(Signals(kinds.into_iter().map(signal).collect::<io::Result<_>>()?))
     }
 
-    /// Resolves at the next signal, whichever it is.
+    /// Resolves at the next of these signals.
     pub async fn next(&mut self) {
         poll_fn(|context| {
             let is_ready = self.0.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
@@ -34,7 +34,7 @@ impl Signals {
     }
 }
 
-/// Whether the process was started with a signal ignored. Where the system does not tell, it was not.
+/// Whether the process was started with a signal ignored; false when the system does not tell.
 fn is_ignored(kind: SignalKind) -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

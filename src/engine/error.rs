@@ -19,7 +19,7 @@ pub enum EngineError {
         at: Option<usize>,
     },
     /// The payload does not match the schema of its kind.
-    #[error("the payload does not fit kind {kind}: {}", told(.wrong))]
+    #[error("the payload does not match the schema of kind {kind}: {}", describe(.wrong))]
     InvalidPayload {
         /// The kind.
         kind: Kind,
@@ -50,7 +50,7 @@ pub enum EngineError {
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// The limit of concurrent bulk runs is reached.
-    #[error("{limit} bulk runs are under way and the limit is {limit}")]
+    #[error("{limit} bulk runs are running already, which is the limit")]
     TooManyBulks {
         /// The limit.
         limit: usize,
@@ -74,7 +74,7 @@ impl EngineError {
     }
 }
 
-fn told(wrong: &[Violation]) -> String {
+fn describe(wrong: &[Violation]) -> String {
     let one = |wrong: &Violation| match wrong.field.as_str() {
         "" => wrong.message.clone(),
         field => format!("{field}: {}", wrong.message),

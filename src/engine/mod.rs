@@ -87,7 +87,7 @@ struct Parts {
     live: Arc<Live>,
     completion_waiters: Arc<CompletionWaiters>,
     live_stats: Arc<LiveStatsChannel>,
-    /// The metrics and the failures of lately.
+    /// Metrics and failure groups.
     observed: Arc<Observed>,
     bulks: Arc<Bulks>,
     subscriber_counts: Arc<SubscriberCounts>,
@@ -95,59 +95,59 @@ struct Parts {
 }
 
 impl Engine {
-    /// Everything that is stored, as it is at one place of the log, piece by piece.
+    /// A consistent snapshot of everything that is stored, read piece by piece.
     pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
         Ok(self.parts.store.snapshot().await?)
     }
 
-    /// How much is stored and was written since the start.
+    /// How much is stored, and how much was written since the start.
     pub async fn storage(&self) -> Result<Storage, EngineError> {
         Ok(self.parts.store.storage().await?)
     }
 
-    /// The stored log after a place.
+    /// The stored events after a position in the log, at most `max`.
     pub async fn events(&self, after: Cursor, max: usize) -> Result<Events, EngineError> {
         Ok(self.parts.store.events(after, max).await?)
     }
 
-    /// The time by the store's clock.
+    /// The current time by the store's clock.
     pub fn now(&self) -> Time {
         self.parts.clock.now()
     }
 
-    /// The place of the newest durable event.
+    /// The position of the newest durable event.
     pub fn head(&self) -> Cursor {
         self.parts.store.head()
     }
 
-    /// Committed events as they come. A receiver that lags reads [`Engine::events`] from its cursor.
-    /// The channel ends when the server stops and the last event is out.
+    /// A receiver of committed events. When it lags, the missed events can be read with [`Engine::events`].
+    /// The channel is closed when the server stops and the last event was sent.
     pub fn live(&self) -> broadcast::Receiver<Arc<Batch>> {
         self.parts.live.subscribe()
     }
 
-    /// How busy the server is: a look at once, and then whenever it has changed, at most four a second.
+    /// A receiver of live statistics: the current ones at once, and then changes, at most four a second.
     pub fn live_stats(&self) -> watch::Receiver<Option<Arc<LiveStats>>> {
         self.parts.live_stats.subscribe()
     }
 
-    /// Attempts under way in this process.
+    /// The number of running attempts in this process.
     pub fn running(&self) -> usize {
         self.parts.leases.len()
     }
 
-    /// Resolves when a loop or thread has failed: the server must stop with a non-zero code.
+    /// Resolves when a loop or thread has failed, so that the server must stop with a non-zero code.
     pub async fn failed(&self) -> Failure {
         self.parts.shutdown.failures.first().await
     }
 
-    /// Holds claims of a queue back.
+    /// Pauses a queue: none of its jobs is claimed.
     pub async fn pause(&self, queue: QueueName) -> Result<(), EngineError> {
         self.parts.store.control(Control::Pause(queue)).await?;
         Ok(())
     }
 
-    /// Lets claims of a queue go on.
+    /// Resumes a queue.
     pub async fn resume(&self, queue: QueueName) -> Result<(), EngineError> {
         self.parts.store.control(Control::Resume(queue)).await?;
         Ok(())
@@ -158,17 +158,17 @@ impl Engine {
         self.parts.registry.kinds()
     }
 
-    /// The settings in force.
+    /// The configuration of the engine.
     pub fn config(&self) -> &EngineConfig {
         &self.parts.config
     }
 
-    /// The stop that this engine obeys.
+    /// The tokens and trackers of the server's stop.
     pub fn shutdown(&self) -> &Shutdown {
         &self.parts.shutdown
     }
 
-    /// Whether work can be accepted; the error says why not.
+    /// Whether jobs can be accepted; the error says why not.
     pub fn health(&self) -> Result<(), EngineError> {
         Ok(self.parts.store.health()?)
     }

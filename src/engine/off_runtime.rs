@@ -27,12 +27,12 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn the_only_worker_goes_on_with_other_tasks_meanwhile() {
-        let (told, tells) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let heavy = tokio::spawn(async move {
-            // Comes only if somebody else runs the other task.
-            off_runtime(1 << 20, || tells.recv_timeout(std::time::Duration::from_secs(60)))
+            // Received only if another thread runs the other task.
+            off_runtime(1 << 20, || receiver.recv_timeout(std::time::Duration::from_secs(60)))
         });
-        let light = tokio::spawn(async move { told.send(7).is_ok() });
+        let light = tokio::spawn(async move { sender.send(7).is_ok() });
         assert_eq!((heavy.await.unwrap(), light.await.unwrap()), (Ok(7), true));
     }
 }

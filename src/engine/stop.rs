@@ -38,17 +38,24 @@ impl Engine {
         let shutdown = &self.parts.shutdown;
         shutdown.draining.cancel();
         let running = self.running();
-        info!(running, grace_ms = bounds.grace.as_millis() as u64, "stopping: no new claims");
+        info!(
+            running,
+            grace_ms = bounds.grace.as_millis() as u64,
+            "stopping, no new jobs are claimed"
+        );
 
         let requests = timeout(bounds.requests, requests);
         let (drained, requests) = tokio::join!(self.drain(bounds), requests);
         if requests.is_err() {
-            warn!("requests are still in flight: they are cut off");
+            warn!("requests are still in flight, closing their connections");
         }
         let streamed = self.finish_stream(bounds.stream).await;
         shutdown.connections.close();
         if timeout(bounds.connections, shutdown.connections.wait()).await.is_err() {
-            warn!(open = shutdown.connections.len(), "connections did not close: they are cut off");
+            warn!(
+                open = shutdown.connections.len(),
+                "connections did not close in time, dropping them"
+            );
         }
         let closed = self.close(bounds.close).await;
         let Drained { finished, interrupted, stuck, unsettled } = drained;
@@ -76,7 +83,7 @@ impl Engine {
         parts.store.end_searches();
         parts.stages.claiming.close();
         if timeout(bounds.settle, parts.stages.claiming.wait()).await.is_err() {
-            warn!("the store does not answer claims");
+            warn!("the store did not answer the last claims in time");
         }
         let in_time = tokio::select! {
             biased;
@@ -85,12 +92,12 @@ impl Engine {
             () = sleep(bounds.grace) => false,
         };
         if !in_time {
-            info!(running = parts.leases.len(), "the grace is over: attempts are told to end");
+            info!(running = parts.leases.len(), "the grace period is over, ending attempts");
             parts.shutdown.abort.cancel();
             let bound =
                 parts.config.handler_grace + super::attempts::executor::DROP_BOUND + bounds.settle;
             if timeout(bound, parts.leases.emptied()).await.is_err() {
-                warn!(unsettled = parts.leases.len(), "attempts are not settled");
+                warn!(unsettled = parts.leases.len(), "attempts were not settled in time");
             }
         }
         parts.stages.attempts_over.cancel();
@@ -114,7 +121,7 @@ impl Engine {
         let sent = timeout(bound, parts.stages.pump.wait()).await.is_ok();
         parts.live.end();
         if !(quiet && sent) {
-            error!(quiet, sent, "the event stream was cut off");
+            error!(quiet, sent, "the last events were not sent in time");
         }
         quiet && sent
     }
@@ -128,7 +135,7 @@ impl Engine {
                 false
             }
             Err(_) => {
-                error!("the store does not close");
+                error!("the store did not close in time");
                 false
             }
         }

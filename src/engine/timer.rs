@@ -34,7 +34,7 @@ impl Timer {
     /// Stores the declared schedules, then ticks until it is told to end.
     pub(super) async fn run(self) {
         let hint = self.store.wake_timer();
-        let mut retry = RetryLog::new("the store's tick", MAX_SLEEP, MAX_SLEEP);
+        let mut retry = RetryLog::new("store tick", MAX_SLEEP, MAX_SLEEP);
         self.declared.store().await;
         self.ensure_dispatchers().await;
         while !self.end.is_cancelled() {
@@ -96,9 +96,9 @@ impl Timer {
 fn log_tick(ticked: &Ticked) {
     let Ticked { fired, skipped, due, rescued, pruned, .. } = *ticked;
     if rescued > 0 {
-        warn!(rescued, "attempts were lost: their leases ran out");
+        warn!(rescued, "leases expired, attempts were rescued");
     }
     if fired + skipped + due + pruned > 0 {
-        debug!(fired, skipped, due, pruned, "timer");
+        debug!(fired, skipped, due, pruned, "store tick");
     }
 }

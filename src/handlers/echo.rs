@@ -1,4 +1,4 @@
-//! The kind `echo`: returns its payload as it was typed. For demos, tests and first steps.
+//! The kind `echo` returns its payload unchanged. It is for demos, tests and first steps.
 
 use serde::de::IgnoredAny;
 
@@ -7,10 +7,10 @@ use crate::job::Outcome;
 
 pub(super) const ABOUT: &str = "Returns its payload, any JSON, exactly as it was typed.";
 pub(super) const EXAMPLE: &str = r#"{"hello": "world"}"#;
-/// Anything.
+/// Accepts any JSON.
 pub(super) const SCHEMA: &str = "{}";
 
-/// Answers with the stored text itself, so that big integers and key order survive.
+/// Returns the stored text itself, so that large integers and the order of keys are preserved.
 pub(super) async fn echo(context: Context, _checked: IgnoredAny) -> Outcome {
     Outcome::Done(context.job().spec.payload.clone())
 }

@@ -1,4 +1,4 @@
-//! The kind `fail`: fails its first attempts, then succeeds. For demos and tests of retries.
+//! The kind `fail` fails its first attempts and then succeeds. It is for demos and tests of retries.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::{done, retry};
 use crate::engine::Context;
 use crate::job::Outcome;
 
-pub(super) const ABOUT: &str = "Fails so many attempts, then succeeds.";
+pub(super) const ABOUT: &str = "Fails a number of attempts, then succeeds.";
 pub(super) const EXAMPLE: &str = r#"{"times": 2, "message": "not yet"}"#;
 
 pub(super) const SCHEMA: &str = r#"{
@@ -16,13 +16,13 @@ pub(super) const SCHEMA: &str = r#"{
   "required": ["times"],
   "properties": {
     "times": {"type": "integer", "title": "Times", "minimum": 0, "maximum": 18446744073709551615,
-      "description": "So many attempts fail, the next one succeeds."},
+      "description": "How many attempts fail before one succeeds."},
     "message": {"type": ["string", "null"], "title": "Error",
-      "description": "What the failing attempts say."}
+      "description": "The error message of the failing attempts."}
   }
 }"#;
 
-/// How often, and with which words.
+/// How often to fail, and with which message.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Payload {
@@ -36,9 +36,11 @@ pub(super) async fn fail(context: Context, payload: Payload) -> Outcome {
     if u64::from(attempt) > payload.times {
         return done(&json!({ "succeeded_in_attempt": attempt }));
     }
-    retry(payload.message.unwrap_or_else(|| {
-        format!("attempt {attempt} fails as asked ({} in all will)", payload.times)
-    }))
+    retry(
+        payload.message.unwrap_or_else(|| {
+            format!("attempt {attempt} of {} that fail on request", payload.times)
+        }),
+    )
 }
 
 #[cfg(test)]

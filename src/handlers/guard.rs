@@ -1,5 +1,5 @@
-//! Where the `http` kind may connect to: public addresses, and what the operator allowed. One pure
-//! function on addresses, one on URLs, and a resolver that holds names to the same rule.
+//! Decides where the `http` kind may connect to: public addresses, and what the operator allowed. One pure function
+//! checks addresses, one checks URLs, and a resolver applies the same rules to names.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,58 +9,58 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// An exception from the rule that only public addresses are reached.
+/// An exception to the rule that only public addresses may be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rule {
-    /// Every address of a network, at any port: `10.0.0.0/8`, `127.0.0.1/32`, `fd00::/8`.
+    /// All addresses of a network, on any port: `10.0.0.0/8`, `127.0.0.1/32`, `fd00::/8`.
     Net {
-        /// Its first address.
+        /// The first address.
         base: IpAddr,
-        /// How many leading bits count.
+        /// The length of the prefix in bits.
         bits: u8,
     },
-    /// One host as URLs write it, at one port, whatever its name resolves to: `build.local:8080`.
+    /// A host as written in URLs, on one port, whatever its name resolves to: `build.local:8080`.
     Site {
-        /// In lower case; an IPv6 address without brackets.
+        /// The host in lower case; an IPv6 address without brackets.
         host: String,
         /// The port.
         port: u16,
     },
 }
 
-/// A target that may not be reached.
+/// Why a target may not be reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The text is not a URL, or not one for HTTP.
+    /// The text is not a URL for HTTP.
     #[error("{0}")]
     Url(String),
     /// The address is not public, and no rule allows it.
     #[error(
-        "{host} leads to {address}, {what}; to allow it, add \"{address}/{}\" to `handlers.http.allow`",
+        "{host} resolves to {address}, {what}; to allow it, add \"{address}/{}\" to `handlers.http.allow`",
         if .address.is_ipv4() { 32 } else { 128 }
     )]
     Address {
-        /// As the URL names it.
+        /// The host as the URL names it.
         host: String,
-        /// Where that leads.
+        /// The address of the host.
         address: IpAddr,
         /// What kind of address it is.
         what: &'static str,
     },
 }
 
-/// What may be reached.
+/// The rules for targets.
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     rules: Arc<[Rule]>,
 }
 
-/// How far a URL has been checked.
+/// The result of checking a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checked {
-    /// The host is a literal and allowed, or a name that the [`Resolver`] must still check.
+    /// The host is an allowed address, or a name that the [`Resolver`] has yet to check.
     Guarded,
-    /// A [`Rule::Site`] names this host and port: connect to whatever it resolves to.
+    /// A [`Rule::Site`] allows this host and port, so any address may be connected to.
     Allowed,
 }
 
@@ -70,22 +70,22 @@ impl Guard {
         Guard { rules: rules.into() }
     }
 
-    /// Reads a URL and checks all of it but what its name resolves to.
+    /// Parses a URL and checks everything except what its name resolves to.
     ///
     /// # Errors
     /// [`Refused`] says what is wrong.
     pub fn check(&self, text: &str) -> Result<(Url, Checked), Refused> {
-        // The text stays out of the message, which goes to logs: it may hold a password.
+        // The message goes to logs, so it must not contain the URL, which may hold a password.
         let refused = |why: &str| Refused::Url(format!("the URL is not accepted: {why}"));
         let url = Url::parse(text).map_err(|error| refused(&error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(refused("only http and https are"));
+            return Err(refused("only http and https are allowed"));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refused("put credentials into a header, not into the URL"));
         }
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
-            return Err(refused("it names no host"));
+            return Err(refused("it has no host"));
         };
         let name = match host {
             Host::Domain(name) => name.trim_end_matches('.').to_ascii_lowercase(),
@@ -104,7 +104,7 @@ impl Guard {
         Ok((url, Checked::Guarded))
     }
 
-    /// Checks one address that `host` leads to.
+    /// Checks an address of `host`.
     ///
     /// # Errors
     /// [`Refused::Address`].
@@ -121,8 +121,8 @@ impl Guard {
 
 /// Why an address is not on the public internet; `None` when it is.
 ///
-/// After the special-purpose registries of RFC 6890 and the IANA. Of IPv6 only the global unicast space
-/// is public; addresses that carry an IPv4 address are judged by that one, or refused.
+/// It follows the special-purpose registries of RFC 6890 and the IANA. In IPv6 only the global unicast space
+/// is public; addresses that contain an IPv4 address are judged by it, or refused.
 pub fn not_public(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
         IpAddr::V4(address) => not_public_v4(address),
@@ -131,7 +131,7 @@ pub fn not_public(address: IpAddr) -> Option<&'static str> {
 }
 
 fn not_public_v4(address: Ipv4Addr) -> Option<&'static str> {
-    // What each network is for, narrowest first where they overlap.
+    // The purpose of each network; a narrower network precedes a wider one that contains it.
     const NETS: [([u8; 4], u8, &str); 17] = [
         ([0, 0, 0, 0], 8, "an address of \"this network\""),
         ([10, 0, 0, 0], 8, "a private address"),
@@ -163,7 +163,7 @@ fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
         [0, 0, 0, 0, 0, 0, 0, 0] => Some("the unspecified address"),
         [0, 0, 0, 0, 0, 0, 0, 1] => Some("a loopback address"),
         [0, 0, 0, 0, 0, 0, _, _] => Some("an IPv4-compatible address"),
-        // NAT64 (RFC 6052): networks without IPv4 reach every IPv4 site through it.
+        // NAT64 (RFC 6052): networks without IPv4 reach all IPv4 sites through it.
         [0x64, 0xff9b, 0, 0, 0, 0, _, _] => not_public_v4(last),
         [0x64, 0xff9b, 1, ..] => Some("a local NAT64 address"),
         [0x2001, second, ..] if second < 0x200 => Some("an address for protocol assignments"),
@@ -216,7 +216,7 @@ impl FromStr for Rule {
         }
         let (_, port) = text.rsplit_once(':').ok_or_else(refused)?;
         let port: u16 = port.parse().map_err(|_| refused())?;
-        // Read as a URL reads it, so that both write the host alike.
+        // Parsed as a URL, so that both write the host in the same way.
         let url = Url::parse(&format!("http://{text}/")).map_err(|_| refused())?;
         let plain = url.path() == "/" && url.username().is_empty() && url.password().is_none();
         let host = match url.host() {
@@ -239,8 +239,8 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Resolves names through the system and lets only allowed addresses out, so that what was checked is
-/// what is connected to.
+/// Resolves names through the system and returns only allowed addresses, so that a connection goes to an address
+/// that was checked.
 #[derive(Debug, Clone)]
 pub struct Resolver(pub Guard);
 

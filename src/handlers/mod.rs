@@ -1,4 +1,4 @@
-//! L3: the kinds that come with Cortado, one file each. A new kind is one file and one line in
+//! L3: the built-in kinds, one file or folder each. A new kind is one file and one line in
 //! [`register`].
 
 use crate::engine::{KindInfo, Registry, example};
@@ -12,17 +12,15 @@ pub mod guard;
 pub mod http;
 mod outcome;
 mod sleep;
-#[cfg(test)]
-mod testing;
 
 pub(crate) use outcome::{discard, done, retry};
 
-/// What the built-in kinds are told.
+/// The configuration of the built-in kinds.
 #[derive(Debug, Clone, Default)]
 pub struct HandlerSettings {
-    /// Of the `http` kind.
+    /// The configuration of the `http` kind.
     pub http: http::Settings,
-    /// Of the `command` kind.
+    /// The configuration of the `command` kind.
     pub command: command::Settings,
 }
 
@@ -32,18 +30,18 @@ pub enum RegisterError {
     /// The HTTP client could not be built.
     #[error("cannot set up the http kind")]
     Http(#[from] reqwest::Error),
-    /// A kind's own name is not acceptable: a mistake in this file.
+    /// The name of a built-in kind is invalid, which is a bug in this file.
     #[error(transparent)]
     Name(#[from] Invalid),
-    /// A kind's own schema is not acceptable: a mistake in its file.
+    /// The schema of a built-in kind is invalid, which is a bug in its file.
     #[error(transparent)]
     Schema(#[from] SchemaError),
 }
 
-/// Adds every built-in kind.
+/// Registers all built-in kinds.
 ///
 /// # Errors
-/// When the HTTP client cannot be built.
+/// The HTTP client cannot be built.
 pub fn register(registry: &mut Registry, settings: &HandlerSettings) -> Result<(), RegisterError> {
     registry.add(info("echo", echo::ABOUT, echo::EXAMPLE, echo::SCHEMA)?, echo::echo);
     registry.add(info("sleep", sleep::ABOUT, sleep::EXAMPLE, sleep::SCHEMA)?, sleep::sleep);
@@ -65,6 +63,93 @@ fn info(name: &str, about: &str, payload: &str, schema: &str) -> Result<KindInfo
 #[cfg(test)]
 #[path = "../../tests/contributing/mod.rs"]
 mod contributing;
+
+#[cfg(test)]
+mod testing {
+    //! Helpers for tests of handlers.
+
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use serde::de::DeserializeOwned;
+    use tokio_util::sync::CancellationToken;
+
+    use crate::clock::SystemClock;
+    use crate::engine::{Context, Handler};
+    use crate::job::{
+        Job, JobId, Json, Kind, Labels, Outcome, QueueName, Spec, State, Status, Time,
+    };
+
+    /// The context of an attempt of a job with this payload.
+    pub fn context(payload: &str, attempt: u16) -> Context {
+        let labels = Labels {
+            queue: QueueName::parse("q1").unwrap(),
+            kind: Kind::parse("tested").unwrap(),
+            tags: Box::default(),
+        };
+        let spec = Spec {
+            payload: Json::parse(payload).unwrap(),
+            priority: 0,
+            retry: Default::default(),
+            timeout_ms: None,
+            idempotency_key: None,
+        };
+        let job = Job {
+            id: JobId::generate(),
+            labels: labels.into(),
+            spec: spec.into(),
+            enqueued_at: Time::default(),
+            status: Status { attempt, ..Status::new(10, State::Running) },
+            run_at: Time::default(),
+            seq: 1,
+            history: Vec::new(),
+            log: Vec::new(),
+            log_dropped: 0,
+            progress: None,
+        };
+        let timeout = Duration::from_secs(60);
+        Context::new(Arc::new(job), timeout, CancellationToken::new(), Arc::new(SystemClock))
+    }
+
+    /// Runs a handler as the registry does, with a timeout, so that a hang becomes a failure.
+    pub async fn run<P, H>(handler: &H, context: &Context) -> Outcome
+    where
+        P: DeserializeOwned + Send + 'static,
+        H: Handler<P>,
+    {
+        let attempt = async {
+            match context.job().spec.payload.read::<P>() {
+                Ok(payload) => handler.run(context.clone(), payload).await,
+                Err(error) => Outcome::Discard { error },
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), attempt).await.expect("the handler hangs")
+    }
+
+    /// The result, as a JSON value.
+    pub fn result(outcome: Outcome) -> serde_json::Value {
+        match outcome {
+            Outcome::Done(json) => json.read().unwrap(),
+            other => panic!("a result was expected, not {other:?}"),
+        }
+    }
+
+    /// The message of an outcome that discards.
+    pub fn discarded(outcome: Outcome) -> String {
+        match outcome {
+            Outcome::Discard { error } => error,
+            other => panic!("a discard was expected, not {other:?}"),
+        }
+    }
+
+    /// The message and the wait of an outcome that retries.
+    pub fn retried(outcome: Outcome) -> (String, Option<Duration>) {
+        match outcome {
+            Outcome::Retry { error, after } => (error, after),
+            other => panic!("a retry was expected, not {other:?}"),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

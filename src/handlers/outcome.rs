@@ -1,14 +1,14 @@
-//! Short forms of the outcomes that handlers return most.
+//! Short forms of common outcomes.
 
 pub(crate) use crate::engine::handler::done;
 use crate::job::Outcome;
 
-/// The end of an attempt that failed; the job's backoff decides when the next one comes.
+/// A failed attempt; the job's backoff decides when it is retried.
 pub(crate) fn retry(error: impl Into<String>) -> Outcome {
     Outcome::Retry { error: error.into(), after: None }
 }
 
-/// The end of a job that no attempt can help.
+/// A failure that no retry can help.
 pub(crate) fn discard(error: impl Into<String>) -> Outcome {
     Outcome::Discard { error: error.into() }
 }

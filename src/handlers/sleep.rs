@@ -1,5 +1,5 @@
-//! The kind `sleep`: waits, and ends early when it is cancelled. A hundred thousand may be in flight, so
-//! the plain one holds nothing but its timer.
+//! The kind `sleep` waits and ends early when it is cancelled. A hundred thousand may run at once, so a plain one
+//! holds nothing but its timer.
 
 use std::time::Duration;
 
@@ -10,8 +10,7 @@ use super::done;
 use crate::engine::Context;
 use crate::job::Outcome;
 
-pub(super) const ABOUT: &str =
-    "Waits so many milliseconds; with \"progress\": true it reports ten steps on the way.";
+pub(super) const ABOUT: &str = "Waits for a number of milliseconds; with \"progress\": true it reports its progress ten times.";
 pub(super) const EXAMPLE: &str = r#"{"ms": 2000}"#;
 
 pub(super) const SCHEMA: &str = r#"{
@@ -20,16 +19,16 @@ pub(super) const SCHEMA: &str = r#"{
   "required": ["ms"],
   "properties": {
     "ms": {"type": "integer", "title": "Milliseconds", "minimum": 0, "maximum": 18446744073709551615,
-      "description": "How long it waits."},
-    "progress": {"type": "boolean", "title": "Tell the progress", "default": false,
-      "description": "Reports ten steps on the way, each with a line in the log."}
+      "description": "How long to wait."},
+    "progress": {"type": "boolean", "title": "Report progress", "default": false,
+      "description": "Reports progress ten times, each time with a line in the log."}
   }
 }"#;
 
-/// Reports in one sleep that asked for them.
+/// How many times a sleep with progress reports it.
 const STEPS: u32 = 10;
 
-/// How long, and whether to talk about it.
+/// How long to sleep, and whether to report progress.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Payload {
@@ -38,10 +37,10 @@ pub(super) struct Payload {
     progress: bool,
 }
 
-/// Waits.
+/// Sleeps.
 pub(super) async fn sleep(context: Context, payload: Payload) -> Outcome {
     if payload.progress {
-        // Boxed, so that the plain sleep does not carry its state.
+        // Boxed, so that a plain sleep does not carry its state.
         return Box::pin(sleep_in_steps(context, payload.ms)).await;
     }
     tokio::select! {

@@ -1,10 +1,10 @@
-//! Panics become log lines. The default hook writes to standard error itself, and would wait for ever where
-//! nobody reads it.
+//! Turns panics into log lines. The default hook writes to standard error itself and blocks when nobody reads
+//! it.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;
 
-/// Takes the place of the default hook.
+/// Replaces the default hook.
 pub(super) fn log_them() {
     std::panic::set_hook(Box::new(log));
 }
@@ -14,7 +14,7 @@ fn log(panic: &PanicHookInfo<'_>) {
     let at = panic.location().map(ToString::to_string).unwrap_or_default();
     let current = std::thread::current();
     let thread = current.name().unwrap_or("unnamed");
-    let backtrace = Backtrace::capture(); // when RUST_BACKTRACE asks for one
+    let backtrace = Backtrace::capture(); // only if RUST_BACKTRACE asks for it
     if backtrace.status() == BacktraceStatus::Captured {
         tracing::error!(thread, at, %backtrace, "panicked: {text}");
     } else {

@@ -1,5 +1,5 @@
-//! What was logged and is not written yet: bounded in bytes, filled by whoever logs, emptied by one thread.
-//! The lock is held to copy a line or to swap buffers, never while something is written.
+//! Log lines that are not written yet. The queue is bounded in bytes, any thread appends to it, and one thread empties
+//! it. The lock is held to copy a line or to swap buffers, never during a write.
 
 use std::cell::RefCell;
 use std::io;
@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 
 use crate::supervise::Failures;
 
-/// How often it is tried to write that lines were dropped, while nothing else is to be written.
+/// How often the writer tries to report dropped lines while it has nothing else to write.
 const RETRY: Duration = Duration::from_secs(1);
-/// A buffer that grew beyond this is given back once it is empty.
+/// A buffer that grew larger than this is freed when it is empty.
 const KEEP: usize = 256 * 1_024;
 
-/// Lines on their way, and those that were dropped.
+/// Queued lines, and counters of dropped ones.
 pub struct Queue {
     capacity: usize,
     state: Mutex<State>,
-    /// Wakes the thread that writes.
+    /// Wakes the writer.
     filled: Condvar,
-    /// Wakes whoever waits for the end.
+    /// Wakes those who wait until all lines are written.
     ended: Condvar,
     dropped: AtomicU64,
     failures: Failures,
@@ -29,34 +29,34 @@ pub struct Queue {
 #[derive(Default)]
 struct State {
     waiting: Lines,
-    /// Bytes and lines that are being written.
+    /// The bytes and lines that are being written.
     taken: (usize, u64),
-    /// Dropped because there was no room, and not told of yet.
+    /// Lines that were dropped for lack of room and not reported yet.
     overflowed: u64,
-    /// Dropped because they could not be written, and not told of yet.
+    /// Lines that could not be written and were not reported yet.
     unwritten: u64,
     closing: bool,
     ended: bool,
 }
 
-/// Lines behind one another, each with its end.
+/// Consecutive lines, and where each of them ends.
 #[derive(Default)]
 pub(super) struct Lines {
     pub bytes: Vec<u8>,
     pub ends: Vec<usize>,
 }
 
-/// What the thread that writes is given.
+/// What the writer has to write next.
 pub(super) struct Batch {
-    /// Earlier lines that could not be written.
+    /// The number of earlier lines that could not be written.
     pub unwritten: u64,
     pub lines: Lines,
-    /// Later lines for which there was no room.
+    /// The number of later lines for which there was no room.
     pub overflowed: u64,
 }
 
 impl Queue {
-    /// An empty one for so many bytes.
+    /// An empty queue of at most `capacity` bytes.
     pub(super) fn new(capacity: usize) -> Queue {
         Queue {
             capacity,
@@ -68,7 +68,7 @@ impl Queue {
         }
     }
 
-    /// Takes a line, or drops and counts it when there is no room. Never waits, never fails.
+    /// Appends a line, or drops and counts it when there is no room. Never blocks and never fails.
     pub fn push(&self, line: &[u8]) {
         let mut state = self.state();
         let bytes = state.waiting.bytes.len() + state.taken.0 + line.len();
@@ -87,17 +87,17 @@ impl Queue {
         }
     }
 
-    /// Lines dropped so far.
+    /// The number of dropped lines so far.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Where it is told when the thread that writes is gone.
+    /// Records the failure of the writer.
     pub fn failures(&self) -> &Failures {
         &self.failures
     }
 
-    /// Waits until everything is written, for so long at most, and takes no more lines then.
+    /// Waits until all lines are written, for at most `within`, and then accepts no more lines.
     pub fn finish(&self, within: Duration) {
         let deadline = Instant::now() + within;
         let mut state = self.state();
@@ -113,8 +113,8 @@ impl Queue {
         }
     }
 
-    /// What is to be written next; waits for it. `None` at the end. An empty batch is there to try whether what
-    /// was dropped can be told of now.
+    /// Waits for the next batch; `None` at the end. An empty batch lets the writer try to report dropped
+    /// lines.
     pub(super) fn next(&self, empty: Lines) -> Option<Batch> {
         let mut state = self.state();
         state.taken = (0, 0);
@@ -150,7 +150,7 @@ impl Queue {
         self.state().unwritten += lines;
     }
 
-    /// These were counted; that could not be told. At the end it is not tried again.
+    /// Counts lines that were dropped and whose report could not be written. At the end the report is not retried.
     pub(super) fn owe(&self, lines: u64) {
         let mut state = self.state();
         if !state.closing {
@@ -158,7 +158,7 @@ impl Queue {
         }
     }
 
-    /// Counts what was being written by a thread that is gone.
+    /// Counts the lines that a failed writer was writing.
     pub(super) fn lose_taken(&self) {
         let lines = std::mem::take(&mut self.state().taken).1;
         if lines > 0 {
@@ -166,7 +166,7 @@ impl Queue {
         }
     }
 
-    /// Nothing will be written any more.
+    /// Accepts no more lines.
     pub(super) fn end(&self) {
         self.state().ended = true;
         self.ended.notify_all();
@@ -178,7 +178,7 @@ impl Queue {
 }
 
 impl Lines {
-    /// Empties it, and gives back what a crowd of lines took.
+    /// Empties the buffer, and frees memory that many lines took.
     pub fn clear(mut self) -> Lines {
         if self.bytes.capacity() > KEEP {
             return Lines::default();
@@ -190,29 +190,29 @@ impl Lines {
 }
 
 thread_local! {
-    /// Where lines of this thread go instead, while the writer makes one of its own.
+    /// Collects the lines of this thread instead of the queue, while the writer formats a line of its own.
     static KEPT: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// The lines that this thread logs meanwhile, instead of queueing them.
+/// Runs a function and returns the lines that this thread logs meanwhile, instead of queueing them.
 pub(super) fn keep_lines(log: impl FnOnce()) -> Vec<u8> {
     KEPT.with(|kept| *kept.borrow_mut() = Some(Vec::new()));
     log();
     KEPT.with(|kept| kept.borrow_mut().take()).unwrap_or_default()
 }
 
-/// One line that is being logged.
+/// A line that is being formatted.
 pub struct Line(Arc<Queue>);
 
 impl Line {
-    /// For this queue.
+    /// Makes writers that append to this queue.
     pub fn of(queue: Arc<Queue>) -> Line {
         Line(queue)
     }
 }
 
 impl io::Write for Line {
-    /// Takes a whole line: the subscriber writes each at once.
+    /// Takes a whole line, because the subscriber writes each line with one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let is_kept = KEPT.with(|kept| {
             let mut kept = kept.borrow_mut();

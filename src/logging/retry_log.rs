@@ -1,37 +1,37 @@
-//! What a loop says of work that fails and is tried again: one line when it begins to fail, one when it works
-//! again, and how long to wait before the next try.
+//! Logs work that fails and is retried: one line when it begins to fail, and one line when it works again. Also
+//! computes the wait before the next try.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-/// Follows the tries of one piece of work.
+/// Logs the tries of one piece of work.
 #[derive(Debug)]
 pub struct RetryLog {
-    /// What is tried, as the subject of a line: `claiming jobs`.
+    /// The work, as the subject of a log line: `claiming jobs`.
     what: &'static str,
-    /// The queue that it is done for, when there is one loop for each.
+    /// The queue that the work is done for, if there is one loop for each queue.
     queue: Option<String>,
-    /// The wait after the first failure, and the longest one.
+    /// The first and the longest wait.
     waits: (Duration, Duration),
-    /// The wait before the next try; `None` while it works.
+    /// The wait before the next try; `None` while the work succeeds.
     wait: Option<Duration>,
-    /// Tries that failed since it last worked.
+    /// Failed tries since the last success.
     failed: u64,
 }
 
 impl RetryLog {
-    /// Work that works until it is said to fail; each wait is twice as long as the one before, from `first` up to
+    /// Logs work that has not failed yet. The wait doubles from `first` up to
     /// `longest`.
     pub fn new(what: &'static str, first: Duration, longest: Duration) -> Self {
         RetryLog { what, queue: None, waits: (first, longest), wait: None, failed: 0 }
     }
 
-    /// The same work for one queue.
+    /// Adds the queue that the work is done for.
     pub fn of_queue(self, queue: &impl Display) -> Self {
         RetryLog { queue: Some(queue.to_string()), ..self }
     }
 
-    /// A try failed: logs the first of a row, and answers with the wait before the next one.
+    /// Records a failed try, logs the first one, and returns the wait before the next try.
     pub fn failed(&mut self, error: &dyn Display) -> Duration {
         let RetryLog { what, waits: (first, longest), .. } = *self;
         if self.failed == 0 {
@@ -43,7 +43,7 @@ impl RetryLog {
         wait
     }
 
-    /// A try did what it should: logs that, when the one before had failed.
+    /// Records a successful try, and logs it if the one before had failed.
     pub fn worked(&mut self) {
         if self.wait.take().is_some() {
             let (what, failed_tries) = (self.what, std::mem::take(&mut self.failed));

@@ -1,5 +1,5 @@
-//! The thread that writes log lines. It alone waits for whoever reads them. An error costs the lines that it
-//! keeps from being written, nothing else: they are counted, and it tries again with the next ones.
+//! The thread that writes log lines. Only this thread waits for the reader of the log. Lines that cannot be written
+//! are counted and dropped, and the thread goes on with the next ones.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use std::time::Duration;
 use super::queue::{Batch, Lines, Queue, keep_lines};
 use crate::supervise::{Part, pass};
 
-/// The wait for a pipe that is full and was told not to wait.
+/// The wait before the next write to a non-blocking pipe that is full.
 const FULL: Duration = Duration::from_millis(20);
 
-/// Starts the thread; it writes to `out` until the queue is finished.
+/// Starts the thread, which writes to `out` until the queue ends.
 ///
 /// # Errors
-/// When the system gives no thread.
+/// The system cannot start a thread.
 pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Arc<Queue>> {
     let queue = Arc::new(Queue::new(capacity));
     let its = queue.clone();
     queue.failures().thread(Part::LogWriter, move || {
         let mut writer = Writer { queue: &its, out, torn: false };
         if !its.failures().run(Part::LogWriter, || writer.run()) {
-            // The server stops for this, and its log is to say so: once more, then without a log.
+            // The server stops because of this, and the log has to say so: the writer runs once more, then never.
             its.lose_taken();
             its.failures().run(Part::LogWriter, || writer.run());
         }
@@ -34,7 +34,7 @@ pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Ar
 struct Writer<'a, W> {
     queue: &'a Queue,
     out: W,
-    /// The last line that was written is not whole.
+    /// Whether the last written line is incomplete.
     torn: bool,
 }
 
@@ -44,29 +44,32 @@ impl<W: Write> Writer<'_, W> {
         while let Some(batch) = self.queue.next(std::mem::take(&mut empty)) {
             pass(Part::LogWriter);
             let Batch { unwritten, lines, overflowed } = batch;
-            let told = self.tell_of(unwritten);
+            let reported = self.report_dropped(unwritten);
             let mut written = 0;
-            if told {
+            if reported {
                 written = self.put(&lines);
             }
             let lost = lines.ends.len() - written;
             if lost > 0 {
                 self.queue.lose(lost as u64);
                 self.queue.owe(overflowed);
-            } else if told {
-                self.tell_of(overflowed);
+            } else if reported {
+                self.report_dropped(overflowed);
             }
             empty = lines.clear();
         }
     }
 
-    /// Writes that lines were dropped, if any were. Whether that could be done.
-    fn tell_of(&mut self, dropped: u64) -> bool {
+    /// Reports dropped lines, if there are any. Returns whether that worked.
+    fn report_dropped(&mut self, dropped: u64) -> bool {
         if dropped == 0 {
             return true;
         }
         let bytes = keep_lines(|| {
-            tracing::warn!(dropped, "log lines were dropped: they could not be written in time");
+            tracing::warn!(
+                dropped,
+                "log lines were dropped because they could not be written in time"
+            );
         });
         let line = Lines { ends: vec![bytes.len()], bytes };
         let written = line.bytes.is_empty() || self.put(&line) == 1;
@@ -76,7 +79,7 @@ impl<W: Write> Writer<'_, W> {
         written
     }
 
-    /// Writes lines up to the first that cannot be written. How many were.
+    /// Writes lines until one cannot be written. Returns how many were written.
     fn put(&mut self, lines: &Lines) -> usize {
         if self.torn && !lines.bytes.is_empty() {
             if self.put_bytes(b"\n") == 0 {
@@ -91,7 +94,7 @@ impl<W: Write> Writer<'_, W> {
         whole
     }
 
-    /// How many bytes could be written.
+    /// Returns how many bytes could be written.
     fn put_bytes(&mut self, bytes: &[u8]) -> usize {
         let mut done = 0;
         while done < bytes.len() {

@@ -1,13 +1,13 @@
-//! Deaths on order, for tests only: every part passes a point each time around, and an order in the
-//! environment makes it panic there. Without one a pass is one look at an `Option`.
+//! Kills a thread or loop on request, for tests only: every part calls [`pass`] in each of its rounds, and a request in
+//! the environment makes it panic there. Without a request, a call costs one look at an `Option`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Part;
 
-/// The variable that orders it: `kill:PART:NTH`, for example `kill:timer:3`. It can hold an order for the
-/// store's disk instead.
+/// The environment variable with the request, for example `kill:timer:3`: the part, and the round in which it panics.
+/// The variable can also hold a request for the store's disk.
 pub const VARIABLE: &str = "CORTADO_FAULT";
 
 struct Order {
@@ -16,18 +16,18 @@ struct Order {
     passed: AtomicU64,
 }
 
-/// What kills a part at a pass.
+/// The request, if there is one.
 fn ordered() -> Option<&'static Order> {
     static ORDER: OnceLock<Option<Order>> = OnceLock::new();
     ORDER.get_or_init(|| parse(&std::env::var(VARIABLE).ok()?)).as_ref()
 }
 
-/// Whether a text is an order of this kind.
+/// Whether a text is a valid request.
 pub fn check_order(text: &str) -> bool {
     parse(text).is_some()
 }
 
-/// Panics when an order says that this part dies at this pass.
+/// Panics when the request names this part and this round.
 pub fn pass(part: Part) {
     let Some(order) = ordered().filter(|order| order.part == part) else { return };
     if order.passed.fetch_add(1, Ordering::Relaxed) + 1 == order.nth {

@@ -1,42 +1,42 @@
-//! The list of every thread and task of the server, so that none is forgotten: nothing can be supervised
-//! that is not in it, and a test kills each of them.
+//! The list of all threads and tasks of the server. Only what is listed here can be supervised, and a test kills each
+//! of them once.
 
 use std::fmt;
 
 /// A thread, or a task of the runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// The thread that changes the store.
+    /// The thread that applies changes to the store.
     Committer,
-    /// The thread that writes a large group beside the next one.
+    /// The thread that writes a large group while the committer applies the next one.
     GroupWriter,
     /// The thread that builds runs of the archive.
     Archiver,
-    /// The thread that writes the log's head down a second time.
+    /// The thread that writes the head file.
     HeadFile,
-    /// The thread that checks that the data directory is still there.
+    /// The thread that checks whether the data directory still exists.
     DirWatch,
     /// A thread that reads from the disk.
     Reader,
     /// The loop that sends committed events.
     EventPump,
-    /// The loop that tells those who wait for the end of a job.
+    /// The loop that notifies requests that wait for jobs.
     CompletionWaiters,
-    /// The loop that counts what happened.
+    /// The loop that keeps metrics and failure groups up to date.
     Observer,
-    /// The loop that publishes how busy the server is.
+    /// The loop that publishes live statistics.
     LiveStats,
-    /// The loop that tells the store how attempts ended.
+    /// The loop that stores the ends of attempts.
     Settler,
     /// The loop that extends leases.
     Heartbeat,
-    /// The loop that does what time asks for.
+    /// The loop that ticks the store: schedules, due jobs, expired leases, retention.
     Timer,
     /// The loop that claims the jobs of one queue.
     Dispatcher,
     /// The loop that looks for queues without a dispatcher.
     QueueDiscovery,
-    /// The task of one attempt, around its handler.
+    /// The task that runs one attempt, apart from its handler.
     Executor,
     /// The loop that accepts connections.
     Listener,
@@ -44,22 +44,22 @@ pub enum Part {
     Hub,
     /// The loop that passes events on to event streams and waiting polls.
     Relay,
-    /// The loop that feeds demo jobs.
+    /// The loop that submits demo jobs.
     Demo,
     /// The thread that writes log lines.
     LogWriter,
     /// The loop that reaps orphaned processes.
     Reaper,
-    /// What answers one request. Its end is the end of the request only.
+    /// The task that answers one request. Its failure ends only this request.
     Request,
-    /// What runs one attempt of a job. Its end is the end of the attempt only.
+    /// The handler of one attempt. Its failure ends only this attempt.
     Handler,
-    /// What does one bulk run. Its end is the end of the run only.
+    /// The task of one bulk run. Its failure ends only this run.
     BulkRun,
 }
 
 impl Part {
-    /// All of them.
+    /// All parts.
     pub const ALL: [Part; 25] = [
         Part::Committer,
         Part::GroupWriter,
@@ -88,7 +88,7 @@ impl Part {
         Part::BulkRun,
     ];
 
-    /// Its name in an order to kill it.
+    /// The name, as it is used in a request to kill the part.
     pub fn name(self) -> &'static str {
         match self {
             Part::Committer => "committer",
@@ -119,7 +119,7 @@ impl Part {
         }
     }
 
-    /// Whether the server must stop without it. What serves one request, attempt or bulk run takes only that along.
+    /// Whether the server has to stop when this part fails. A request, an attempt or a bulk run fails alone.
     pub fn is_vital(self) -> bool {
         match self {
             Part::Request | Part::Handler | Part::BulkRun => false,
@@ -148,7 +148,7 @@ impl Part {
         }
     }
 
-    /// Whether the end of an attempt cannot be stored without it: then a stop need not wait for attempts.
+    /// Whether the ends of attempts cannot be stored without this part, so that a stop need not wait for attempts.
     pub fn stores_outcomes(self) -> bool {
         matches!(self, Part::Committer | Part::Settler)
     }

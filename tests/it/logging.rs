@@ -176,7 +176,7 @@ async fn when_a_stuck_reader_reads_on_one_line_says_how_many_were_dropped() {
                 lines.iter().filter_map(|line| line["fields"]["dropped"].as_u64()).collect();
             assert_eq!(told, [number]);
         }
-        assert!(log.contains("stopping: no new claims"), "the reader reads again: {log}");
+        assert!(log.contains("stopping, no new jobs are claimed"), "the reader reads again: {log}");
     }
 }
 

@@ -156,7 +156,10 @@ async fn a_server_that_was_started_to_outlive_its_terminal_does() {
     let id = server.client.submit(&json!({ "kind": "echo" })).await;
     server.client.job_in(&id, "completed").await;
     let log = server.stop().await;
-    assert_eq!(log.iter().filter(|line| line.contains("stopping: no new claims")).count(), 1);
+    assert_eq!(
+        log.iter().filter(|line| line.contains("stopping, no new jobs are claimed")).count(),
+        1
+    );
 }
 
 #[tokio::test]

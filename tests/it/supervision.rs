@@ -82,8 +82,8 @@ async fn kill_and_start_again(part: Part) {
     let has = |text: &str| log.iter().any(|line| line.contains(text));
     assert_eq!(code, Some(2), "{order}: {log:#?}");
     assert!(has(&format!("the {part} failed: it panicked: killed on order")), "{order}: {log:#?}");
-    assert!(has("stopping: no new claims"), "{order} ends in order: {log:#?}");
-    assert!(has("stopped, not cleanly"), "{order} ends in order: {log:#?}");
+    assert!(has("stopping, no new jobs are claimed"), "{order} ends in order: {log:#?}");
+    assert!(has("stopped, but not cleanly"), "{order} ends in order: {log:#?}");
     let last = log.last().unwrap();
     assert!(last.starts_with(&format!("cortado: the {part} failed")), "{order}: {last}");
 

@@ -134,7 +134,7 @@ impl Dispatcher {
         let attempts = self.leases.insert(&leases, asked);
         for (Lease { job, .. }, running) in leases.into_iter().zip(attempts) {
             let Some(slot) = permits.take() else {
-                error!(%queue, job.id = %job.id, "the store leased more than was asked for");
+                error!(%queue, job.id = %job.id, "the store returned more leases than were requested");
                 break;
             };
             if self.draining.is_cancelled() {

@@ -66,7 +66,7 @@ impl Executor {
         let started = Instant::now();
         pass(Part::Executor);
         if let Some(earlier) = &running.after {
-            info!(job.id = %job.id, "waiting: an earlier attempt of the job has not ended yet");
+            info!(job.id = %job.id, "waiting for an earlier attempt of the job to end");
             tokio::select! {
                 () = earlier.cancelled() => {}
                 () = running.end.cancelled() => {}
@@ -146,7 +146,7 @@ impl Attempt<'_> {
         error!(
             job.id = %self.job.id, job.kind = %self.job.labels.kind, queue = %self.job.labels.queue,
             attempt = self.job.status.attempt,
-            "the handler blocks its thread and cannot be ended: its lease is left to run out"
+            "the handler blocks its thread and cannot be stopped; its lease will expire"
         );
         self.executor.leases.abandon(self.running);
         (self.ending(&mut task).await, cause)
@@ -161,7 +161,7 @@ impl Attempt<'_> {
             Err(why) => {
                 warn!(
                     job.id = %self.job.id, job.kind = %self.job.labels.kind,
-                    attempt = self.job.status.attempt, error = %why, "the result is left out"
+                    attempt = self.job.status.attempt, error = %why, "the result exceeds the limits and is not stored"
                 );
                 Ending::Returned(Outcome::Done(Json::left_out(why, result.as_str())))
             }

@@ -57,7 +57,7 @@ impl Heartbeat {
         let answers = match timeout(bound, self.store.extend(keys, self.lease_ttl)).await {
             Ok(Ok(answers)) => answers,
             Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => return Err("the store does not answer".to_owned()),
+            Err(_) => return Err("the store did not answer in time".to_owned()),
         };
         for (running, answer) in batch.iter().zip(answers) {
             match answer {
@@ -75,7 +75,7 @@ impl Heartbeat {
     /// Ends attempts whose leases could not be extended in time: other workers may hold their leases by now.
     fn give_up_lapsed(&self, batch: &[Arc<Running>]) {
         for running in batch.iter().filter(|running| !self.leases.is_valid(running)) {
-            warn!(job.id = %running.key.job, "the lease ran out: the attempt is ended");
+            warn!(job.id = %running.key.job, "lease expired, ending the attempt");
             running.set_lost();
         }
     }

@@ -78,7 +78,7 @@ impl Settler {
                 let attempts = with_notes.iter().map(|(running, context)| (&**running, context));
                 // Notes that the store refused are back in their contexts and are stored with the next ones.
                 if let Err(error) = self.annotate(attempts).await {
-                    debug!(%error, "notes could not be stored");
+                    debug!(%error, "storing notes failed, retrying with the next notes");
                 }
                 with_notes.clear();
             }
@@ -123,7 +123,7 @@ impl Settler {
             let lapsed = ended.extract_if(.., |end| !self.leases.is_valid(&end.running));
             let lapsed: Vec<Ended> = lapsed.collect();
             if !lapsed.is_empty() {
-                debug!(count = lapsed.len(), "attempts without a lease are not reported");
+                debug!(count = lapsed.len(), "leases expired, dropping the ends of attempts");
                 self.release(lapsed);
             }
             if ended.is_empty() {
@@ -135,7 +135,10 @@ impl Settler {
                     return self.release(ended);
                 }
                 Err(StoreError::Closed) => {
-                    error!(count = ended.len(), "the store closed before attempts were settled");
+                    error!(
+                        count = ended.len(),
+                        "the store closed before all attempts were settled"
+                    );
                     return self.release(ended);
                 }
                 Err(
@@ -149,7 +152,7 @@ impl Settler {
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.end.cancelled() => {
-                    error!(count = ended.len(), "attempts are not settled: their leases run out");
+                    error!(count = ended.len(), "stopping with unsettled attempts; their leases will expire");
                     return self.release(ended);
                 }
             }
@@ -176,7 +179,9 @@ impl Settler {
                     | Verdict::Discarded { .. }
                     | Verdict::Cancelled,
                 ) => finished += 1,
-                (Err(error), _) => debug!(job.id = %end.running.key.job, %error, "not settled"),
+                (Err(error), _) => {
+                    debug!(job.id = %end.running.key.job, %error, "the store refused the end of an attempt")
+                }
             }
         }
         self.settled.finished.fetch_add(finished, Ordering::Relaxed);

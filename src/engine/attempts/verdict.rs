@@ -90,7 +90,7 @@ pub fn failed(
 }
 
 fn timed_out(after: Duration) -> String {
-    format!("the attempt ran past its timeout of {} ms", after.as_millis())
+    format!("the attempt exceeded its timeout of {} ms", after.as_millis())
 }
 
 #[cfg(test)]
@@ -147,6 +147,6 @@ mod tests {
         let Verdict::Failed { failure, .. } = verdict(ending, TIMEOUT, RETRY) else {
             panic!("a timeout is a failure");
         };
-        assert_eq!(&*failure.message, "the attempt ran past its timeout of 50 ms: half done");
+        assert_eq!(&*failure.message, "the attempt exceeded its timeout of 50 ms: half done");
     }
 }

@@ -54,17 +54,17 @@ impl Runner {
     /// Executes a run until it ends.
     pub async fn run(self, run: Arc<Run>) {
         let id = run.id.to_string();
-        info!(bulk.id = id, action = run.action.as_str(), "bulk run begun");
+        info!(bulk.id = id, action = run.action.as_str(), "bulk run started");
         // A panic ends only this run, and the run must not appear to be running.
         let end = match AssertUnwindSafe(self.steps(&run)).catch_unwind().await {
             Ok(Ok(end)) => end,
             Ok(Err(error)) => {
-                warn!(bulk.id = id, %error, "the bulk run cannot go on");
+                warn!(bulk.id = id, %error, "bulk run failed");
                 End::Failed(error.to_string())
             }
             Err(panic) => {
                 let error = panic_text(&*panic);
-                error!(bulk.id = id, error, "the bulk run panicked");
+                error!(bulk.id = id, error, "bulk run panicked");
                 End::Failed(format!("it panicked: {error}"))
             }
         };
@@ -73,7 +73,7 @@ impl Runner {
         run.progress.send_modify(|progress| progress.ended = Some((at, end)));
         let BulkReport { progress, .. } = run.report();
         let (done, refused) = (progress.done, progress.refused());
-        info!(bulk.id = id, done, refused, end = word, "bulk run over");
+        info!(bulk.id = id, done, refused, end = word, "bulk run ended");
     }
 
     async fn steps(&self, run: &Run) -> Result<End, StoreError> {

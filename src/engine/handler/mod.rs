@@ -64,7 +64,7 @@ pub fn done<T: Serialize + ?Sized>(value: &T) -> Outcome {
         Ok(json) => Outcome::Done(json),
         Err(Unwritable::TooComplex(why, text)) => Outcome::Done(Json::left_out(why, &text)),
         Err(Unwritable::NoForm(error)) => {
-            Outcome::Discard { error: format!("the result has no JSON form: {error}") }
+            Outcome::Discard { error: format!("the result cannot be written as JSON: {error}") }
         }
     }
 }

@@ -60,7 +60,7 @@ impl<P: DeserializeOwned + Send + 'static, H: Handler<P>> Erased for Typed<H, P>
             match context.job().spec.payload.read::<P>() {
                 Ok(payload) => self.handler.run(context, payload).await,
                 Err(error) => Outcome::Discard {
-                    error: format!("the payload does not fit the handler: {error}"),
+                    error: format!("the payload does not match what the handler expects: {error}"),
                 },
             }
         })
@@ -98,10 +98,10 @@ impl Registry {
         if let Some(entry) = self.entries.get(kind) {
             let schema = entry.info.schema.as_ref();
             let wrong = schema.map(|schema| schema.check(payload)).unwrap_or_default();
-            return match wrong.is_empty() {
-                true => Ok(()),
-                false => Err(EngineError::InvalidPayload { kind: kind.clone(), at: None, wrong }),
-            };
+            if wrong.is_empty() {
+                return Ok(());
+            }
+            return Err(EngineError::InvalidPayload { kind: kind.clone(), at: None, wrong });
         }
         let known: Vec<&str> = self.entries.keys().map(Kind::as_str).collect();
         Err(EngineError::UnknownKind { kind: kind.clone(), known: known.join(", "), at: None })

@@ -133,9 +133,9 @@ impl Ring {
     fn read(&self, now: Time) -> Vec<u32> {
         let len = self.counts.len() as i64;
         let last = now.millis().div_euclid(self.length).max(self.newest);
-        let count = |number: i64| match number > self.newest - len && number <= self.newest {
-            true => self.counts[number.rem_euclid(len) as usize],
-            false => 0,
+        let count = |number: i64| {
+            let is_known = number > self.newest - len && number <= self.newest;
+            if is_known { self.counts[number.rem_euclid(len) as usize] } else { 0 }
         };
         (last - len + 1..=last).map(count).collect()
     }

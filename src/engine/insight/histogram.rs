@@ -45,11 +45,11 @@ impl Histogram {
         let total: u64 = self.buckets.iter().map(|(_, count)| u64::from(*count)).sum();
         let last = total.checked_sub(1)?;
         let at = |percent: u64| {
-            let place = last * percent / 100;
+            let rank = last * percent / 100;
             let mut seen = 0;
             let found = self.buckets.iter().find(|(_, count)| {
                 seen += u64::from(*count);
-                seen > place
+                seen > rank
             });
             found.map_or(0, |(bucket, _)| least(*bucket))
         };
@@ -93,8 +93,8 @@ mod tests {
             let bucket = bucket(Duration::from_millis(ms.into()));
             assert!(bucket >= last, "{ms}");
             last = bucket;
-            let told = least(bucket);
-            assert!(told <= ms && ms - told <= ms / 64, "{ms} is told as {told}");
+            let shown = least(bucket);
+            assert!(shown <= ms && ms - shown <= ms / 64, "{ms} is shown as {shown}");
         }
         assert_eq!(least(bucket(Duration::from_secs(1_000_000_000))), 0xfe00_0000);
     }

@@ -192,10 +192,10 @@ mod tests {
         }
         count(&mut series, 120, 5, 7);
         let (seconds, minutes) = series.points(121);
-        let told: Vec<_> = seconds.iter().map(|p| (p.at.millis(), p.counts.completed)).collect();
-        assert_eq!(told, [(60_000, 2), (61_000, 2), (119_000, 2), (120_000, 5)]);
-        let told: Vec<_> = minutes.iter().map(|p| (p.at.millis(), p.counts.completed)).collect();
-        assert_eq!(told, [(60_000, 6), (120_000, 5)]);
+        let counted: Vec<_> = seconds.iter().map(|p| (p.at.millis(), p.counts.completed)).collect();
+        assert_eq!(counted, [(60_000, 2), (61_000, 2), (119_000, 2), (120_000, 5)]);
+        let counted: Vec<_> = minutes.iter().map(|p| (p.at.millis(), p.counts.completed)).collect();
+        assert_eq!(counted, [(60_000, 6), (120_000, 5)]);
         assert_eq!(minutes[0].run.map(|run| (run.p50, run.p99)), Some((61, 61)));
         assert_eq!(minutes[0].wait, None);
     }
@@ -238,6 +238,6 @@ mod tests {
         assert_eq!((seconds.len(), minutes.len(), series.recent.len()), (SECONDS, MINUTES, 6));
         assert_eq!(minutes.iter().map(|point| point.counts.completed).sum::<u32>(), 60 * 360);
         let (seconds, minutes) = series.points(60_000 + 3_600);
-        assert_eq!((seconds.len(), minutes.len()), (0, 300), "what is too old is not told");
+        assert_eq!((seconds.len(), minutes.len()), (0, 300), "what is too old is not shown");
     }
 }

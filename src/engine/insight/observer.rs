@@ -113,7 +113,10 @@ impl Observer {
         self.count_stored().await;
         self.observed.lock().failures.counted();
         let took = self.clock.now().since(began);
-        debug!(duration_ms = took.as_millis() as u64, "what failed before the start is counted");
+        debug!(
+            duration_ms = took.as_millis() as u64,
+            "counted the jobs that failed before the start"
+        );
         let mut rounds = interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -180,7 +183,7 @@ impl Observer {
                 }
                 Err(StoreError::Closed) => self.seen.seq = to,
                 Err(error) => {
-                    debug!(%error, "the event log cannot be read: trying again");
+                    debug!(%error, "reading the event log failed, retrying");
                     sleep(PAUSE).await;
                 }
             }
@@ -198,7 +201,7 @@ impl Observer {
                 Ok(page) => page,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
-                    debug!(%error, "jobs that failed cannot be listed: trying again");
+                    debug!(%error, "listing failed jobs failed, retrying");
                     sleep(PAUSE).await;
                     continue;
                 }
@@ -239,14 +242,14 @@ impl Observer {
             (known, full, some)
         };
         if full && known < stored {
-            debug!(stored, known, "more jobs have failed than are kept in groups");
+            debug!(stored, known, "not all failed jobs are in failure groups");
         }
         self.checked = some.last().copied();
         for id in some {
             match self.store.get(id).await {
                 Ok((Some(_), _)) => {}
                 Ok((None, _)) => self.observed.lock().failures.leave(id),
-                Err(error) => return warn!(%error, "a job that failed cannot be looked up"),
+                Err(error) => return warn!(%error, "looking up a failed job failed"),
             }
         }
     }
@@ -258,7 +261,7 @@ impl Observer {
                 Ok(stats) => return Some(stats),
                 Err(StoreError::Closed) => return None,
                 Err(error) => {
-                    debug!(%error, "the store does not tell its counters: trying again");
+                    debug!(%error, "reading job counters failed, retrying");
                     sleep(PAUSE).await;
                 }
             }

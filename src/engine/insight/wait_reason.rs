@@ -378,8 +378,8 @@ mod tests {
             ),
         ];
         for (facts, code, sentence) in table {
-            let told = why(&facts).unwrap();
-            assert_eq!((told.code(), told.to_string().as_str()), (code, sentence));
+            let reason = why(&facts).unwrap();
+            assert_eq!((reason.code(), reason.to_string().as_str()), (code, sentence));
         }
     }
 

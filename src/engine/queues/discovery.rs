@@ -31,7 +31,7 @@ pub struct QueueDiscovery {
 impl QueueDiscovery {
     /// Asks the store until the stop begins.
     pub async fn run(self) {
-        let mut retry = RetryLog::new("reading the queues", PAUSE, PAUSE);
+        let mut retry = RetryLog::new("discovering queues", PAUSE, PAUSE);
         loop {
             pass(Part::QueueDiscovery);
             let pause = match self.look().await {

@@ -59,8 +59,8 @@ impl RateRestore {
         let (mut began, mut starts, mut seen) = (None, Vec::new(), from);
         // A read may return fewer events than it was asked for.
         while seen < to {
-            let place = Cursor { seq: seen, ..head };
-            let read = self.store.events(place, (to - seen) as usize).await?;
+            let after = Cursor { seq: seen, ..head };
+            let read = self.store.events(after, (to - seen) as usize).await?;
             let Events::Some(events) = read else { return Ok(None) };
             let (Some(first), Some(last)) = (events.first(), events.last()) else { break };
             began = began.or(Some(first.at));

@@ -36,15 +36,15 @@ impl CompletionWaiters {
         let waiter = self.enter(id);
         let wait = async {
             loop {
-                let news = waiter.news.notified();
-                tokio::pin!(news);
-                news.as_mut().enable();
+                let changed = waiter.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
                 match self.store.get(id).await?.0 {
                     Some(job) if !job.status.state.is_final() => {}
                     found => return Ok(found),
                 }
                 tokio::select! {
-                    () = news => {}
+                    () = changed => {}
                     () = self.attempts_over.cancelled() => return Ok(self.store.get(id).await?.0),
                 }
             }
@@ -59,24 +59,24 @@ impl CompletionWaiters {
         let mut waiters = self.lock();
         let entry = waiters.entry(id).or_default();
         entry.0 += 1;
-        Waiter { completion_waiters: self, id, news: entry.1.clone() }
+        Waiter { table: self, id, changed: entry.1.clone() }
     }
 
-    fn tell(&self, events: &[Event]) {
+    fn notify(&self, events: &[Event]) {
         let waiters = self.lock();
         if waiters.is_empty() {
             return;
         }
         for id in events.iter().filter_map(ended_job) {
-            if let Some((_, news)) = waiters.get(&id) {
-                news.notify_waiters();
+            if let Some((_, changed)) = waiters.get(&id) {
+                changed.notify_waiters();
             }
         }
     }
 
-    fn tell_all(&self) {
-        for (_, news) in self.lock().values() {
-            news.notify_waiters();
+    fn notify_all(&self) {
+        for (_, changed) in self.lock().values() {
+            changed.notify_waiters();
         }
     }
 
@@ -87,14 +87,14 @@ impl CompletionWaiters {
 
 /// An entry of the table, which is removed when this is dropped.
 struct Waiter<'a> {
-    completion_waiters: &'a CompletionWaiters,
+    table: &'a CompletionWaiters,
     id: JobId,
-    news: Arc<Notify>,
+    changed: Arc<Notify>,
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut waiters = self.completion_waiters.lock();
+        let mut waiters = self.table.lock();
         if let Some((count, _)) = waiters.get_mut(&self.id) {
             *count -= 1;
             if *count == 0 {
@@ -109,10 +109,10 @@ pub async fn run(waiters: Arc<CompletionWaiters>, mut live: Receiver<Arc<Batch>>
     loop {
         pass(Part::CompletionWaiters);
         match live.recv().await {
-            Ok(batch) => waiters.tell(&batch.events),
+            Ok(batch) => waiters.notify(&batch.events),
             // The missed events may concern any waiter: each of them reads its job.
-            Err(RecvError::Lagged(_)) => waiters.tell_all(),
-            Err(RecvError::Closed) => return waiters.tell_all(),
+            Err(RecvError::Lagged(_)) => waiters.notify_all(),
+            Err(RecvError::Closed) => return waiters.notify_all(),
         }
     }
 }

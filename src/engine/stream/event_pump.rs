@@ -110,11 +110,11 @@ impl EventPump {
                 Ok(Events::Some(events)) => self.send(events.into()),
                 Ok(Events::Gap { oldest, .. }) => {
                     let (from, to) = (self.sent.seq, oldest.seq.max(self.sent.seq + 1));
-                    warn!(from, to, "events were pruned before they were sent");
+                    warn!(from, to, "events were trimmed before they were sent");
                     self.sent.seq = to;
                 }
                 Err(error) => {
-                    warn!(%error, "the event log cannot be read: trying again");
+                    warn!(%error, "reading the event log failed, retrying");
                     tokio::select! {
                         () = sleep(PAUSE) => {}
                         // The stop does not wait for this; the missing events are in the log.

@@ -24,7 +24,7 @@ impl DeclaredSchedules {
     /// Retries until the store accepts them, because nothing is due before that.
     pub async fn store(&self) {
         let pause = self.config.poll_interval;
-        let mut retry = RetryLog::new("setting the schedules of the configuration", pause, pause);
+        let mut retry = RetryLog::new("storing the configured schedules", pause, pause);
         loop {
             let wait = match self.try_to_store().await {
                 Ok(()) => return retry.worked(),
@@ -51,11 +51,11 @@ impl DeclaredSchedules {
             .map(|(name, spec)| ScheduleCommand::Set(name.clone(), Box::new(spec.clone())));
         for command in gone.chain(set) {
             if let Err(refused) = self.store.schedule(command).await? {
-                error!(%refused, "a schedule of the configuration is not in force");
+                error!(%refused, "the store refused a configured schedule");
             }
         }
         if !declared.is_empty() {
-            info!(schedules = declared.len(), "schedules of the configuration are in force");
+            info!(schedules = declared.len(), "configured schedules are in force");
         }
         Ok(())
     }

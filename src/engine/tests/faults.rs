@@ -194,7 +194,7 @@ async fn an_outage_is_one_line_in_the_log_of_each_loop_and_so_is_its_end() {
     store.settles.store(3, Ordering::SeqCst);
     let shop = open_on(store, one(|_: Context, _: ()| async { Ok::<_, String>(()) }), quick());
     assert_eq!(shop.run(work()).await.status.state, State::Completed);
-    for what in ["claiming jobs", "the store's tick", "settling attempts"] {
+    for what in ["claiming jobs", "store tick", "settling attempts"] {
         let over = format!("{what} works again");
         let waits = async {
             while lines.having(&over).is_empty() {

@@ -1,4 +1,4 @@
-//! The arguments of one call: what the configuration declares, filled with the values of the payload.
+//! The arguments of a program: the declared ones, filled with the values of the payload.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::settings::{Program, Stdin};
 use super::template::Template;
 
-/// The declared arguments, filled.
+/// Fills the declared arguments.
 ///
 /// # Errors
 /// Which value is missing, unknown or of the wrong type.
@@ -24,7 +24,7 @@ pub(super) fn fill(
                 if known.is_empty() { "none".to_owned() } else { known.join(", ") }
             ));
         }
-        // The program reads the whole payload: more than the placeholders may be meant for it.
+        // The program reads the whole payload, which may have more values than there are placeholders.
         (Some(_), Stdin::Payload) | (None, Stdin::Empty | Stdin::Payload) => {}
     }
     program.args.iter().map(|template| template.fill(values, program.dashes)).collect()

@@ -1,5 +1,5 @@
-//! The processes that this kind has started and whose exit codes it waits for, so that whoever reaps orphans
-//! (`src/app/reaper.rs`) leaves them alone. One register in a process, as its children are the process's.
+//! The processes that this kind has started and whose exit codes it waits for, so that the reaper of orphans
+//! (`src/app/reaper.rs`) leaves them alone. The register is global, as children belong to the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -12,18 +12,18 @@ static CHILDREN: LazyLock<Mutex<Children>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
 struct Children {
-    /// Starts so far.
+    /// The number of starts so far.
     starts: u64,
-    /// Starts under way: a child of theirs may be there already, and be in no list yet.
+    /// Starts in progress: their child may exist already without being registered.
     under_way: BTreeSet<u64>,
     owned: BTreeMap<i32, Care>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Care {
-    /// A handler waits for its end.
+    /// A handler waits for its exit code.
     Handler,
-    /// Its handler is gone; the runtime reaps it.
+    /// Its handler is gone, and the runtime reaps it.
     Runtime,
 }
 
@@ -31,7 +31,7 @@ fn children() -> MutexGuard<'static, Children> {
     CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A child that is about to be started. While it lives, no child that is in no list yet is taken for an orphan.
+/// A start in progress. While it exists, no unregistered child is taken for an orphan.
 pub(super) struct Start(u64);
 
 impl Start {
@@ -43,7 +43,7 @@ impl Start {
         Start(number)
     }
 
-    /// It is there.
+    /// Registers the started child.
     pub fn done(self, pid: Option<u32>) -> Owned {
         let pid = pid.and_then(|pid| i32::try_from(pid).ok());
         if let Some(pid) = pid {
@@ -59,13 +59,13 @@ impl Drop for Start {
     }
 }
 
-/// A child whose exit code is somebody's.
+/// A child whose exit code a handler waits for.
 pub(super) struct Owned {
     pid: Option<i32>,
 }
 
 impl Owned {
-    /// It is reaped: its number may be another process's from now on.
+    /// Removes the child after it was reaped, because its id may be reused from now on.
     pub fn reaped(&mut self) {
         if let Some(pid) = self.pid.take() {
             children().owned.remove(&pid);
@@ -81,42 +81,42 @@ impl Drop for Owned {
     }
 }
 
-/// A process that has ended and is in no list, and the starts before it was seen.
+/// An unregistered process that has ended, and the number of starts when it was first seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
     pid: i32,
     starts: u64,
 }
 
-/// What may be done with a child that has ended.
+/// What the reaper may do with a child that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
-    /// Nobody's: it can be reaped.
-    Nobody,
-    /// Somebody else reaps it, soon.
-    Another,
-    /// It may be of a start that is under way: look again.
+pub enum ChildStatus {
+    /// It is an orphan and can be reaped.
+    Orphan,
+    /// Somebody else is about to reap it.
+    Owned,
+    /// It may belong to a start in progress and has to be examined again.
     Unknown(Sighting),
 }
 
-/// Whose a child is that has ended and was not reaped, with what was found when it was last looked at.
-pub fn whose(pid: Pid, before: Option<Sighting>) -> Whose {
+/// Decides whose child an ended process is; `before` is what the previous look at it found.
+pub fn child_status(pid: Pid, before: Option<Sighting>) -> ChildStatus {
     let mut children = children();
     children.forget_reaped(pid.as_raw());
     if children.owned.contains_key(&pid.as_raw()) {
-        return Whose::Another;
+        return ChildStatus::Owned;
     }
     let before = before.filter(|before| before.pid == pid.as_raw());
     let sighting = before.unwrap_or(Sighting { pid: pid.as_raw(), starts: children.starts });
-    // A start that began later cannot have made what had ended before.
+    // A start that began later cannot have created a process that had ended before.
     match children.under_way.first() {
-        Some(earliest) if *earliest <= sighting.starts => Whose::Unknown(sighting),
-        Some(_) | None => Whose::Nobody,
+        Some(earliest) if *earliest <= sighting.starts => ChildStatus::Unknown(sighting),
+        Some(_) | None => ChildStatus::Orphan,
     }
 }
 
 impl Children {
-    /// Lets go of children that the runtime has reaped, all but the one that is known to be there.
+    /// Removes children that the runtime has reaped, except the one that is known to exist.
     fn forget_reaped(&mut self, but: i32) {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         self.owned.retain(|pid, care| {
@@ -136,18 +136,23 @@ mod tests {
         // Numbers that no process has: the limit of Linux is 2^22.
         let pid = |n: i32| Pid::from_raw(0x5000_0000 + n);
         let start = Start::begin();
-        let Whose::Unknown(seen) = whose(pid(1), None) else { panic!("it may be the start's") };
+        let ChildStatus::Unknown(seen) = child_status(pid(1), None) else {
+            panic!("it may be the start's")
+        };
         let later = Start::begin();
-        assert_eq!(whose(pid(1), Some(seen)), Whose::Unknown(seen));
+        assert_eq!(child_status(pid(1), Some(seen)), ChildStatus::Unknown(seen));
         let mut owned = start.done(Some(pid(2).as_raw() as u32));
         // Other tests of this process may have begun a start of theirs before; they end soon.
-        while whose(pid(1), Some(seen)) != Whose::Nobody {
+        while child_status(pid(1), Some(seen)) != ChildStatus::Orphan {
             std::thread::yield_now();
         }
-        assert!(matches!(whose(pid(3), Some(seen)), Whose::Unknown(_)), "the later start's");
+        assert!(
+            matches!(child_status(pid(3), Some(seen)), ChildStatus::Unknown(_)),
+            "the later start's"
+        );
         drop(later);
-        assert_eq!(whose(pid(2), None), Whose::Another);
+        assert_eq!(child_status(pid(2), None), ChildStatus::Owned);
         owned.reaped();
-        assert_ne!(whose(pid(2), None), Whose::Another);
+        assert_ne!(child_status(pid(2), None), ChildStatus::Owned);
     }
 }

@@ -1,4 +1,4 @@
-//! The kind `command`: runs a program that the configuration declares by name. Never a shell: each
+//! The kind `command` runs a program that the configuration declares by name. It never uses a shell: each
 //! argument is one element of the vector, whatever its characters.
 
 use std::collections::BTreeMap;
@@ -26,14 +26,13 @@ mod tests;
 pub use settings::{LINGER, Program, Settings, Stdin};
 pub use template::{Dashes, Template};
 
-pub(super) const ABOUT: &str =
-    "Runs a program declared in the configuration; its exit code decides, its output is the log.";
+pub(super) const ABOUT: &str = "Runs a program declared in the configuration. Its exit code decides the outcome; its output is logged.";
 
 /// The payload of a `command` job.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Payload {
-    /// Which declared program.
+    /// The name of a declared program.
     name: String,
     /// A string, number or boolean for each placeholder.
     #[serde(default)]
@@ -46,12 +45,12 @@ pub struct Command {
 }
 
 impl Command {
-    /// A handler that can run what the settings declare.
+    /// A handler that can run the declared programs.
     pub fn new(settings: Settings) -> Self {
         Command { settings }
     }
 
-    /// A payload for the first declared program.
+    /// An example payload for the first declared program.
     pub fn example(&self) -> String {
         let Some((name, program)) = self.settings.programs.first_key_value() else {
             return json!({ "name": "a-declared-name", "args": { "placeholder": "value" } })
@@ -62,19 +61,19 @@ impl Command {
         json!({ "name": name, "args": args }).to_string()
     }
 
-    /// What a payload looks like: the declared programs are the choice.
+    /// The schema of payloads, which offers the declared programs as a choice.
     pub fn schema(&self) -> String {
         let names: Vec<&str> = self.settings.programs.keys().map(String::as_str).collect();
         let mut name = json!({ "type": "string", "title": "Program",
-            "description": "Which of the programs that the configuration declares." });
+            "description": "One of the programs that the configuration declares." });
         if !names.is_empty() {
             name["enum"] = json!(names);
         }
-        // Written in the order in which a form asks.
+        // The properties are in the order in which a form asks for them.
         format!(
             r#"{{"type": "object", "additionalProperties": false, "required": ["name"],
                 "properties": {{"name": {name}, "args": {{"type": "object", "title": "Arguments",
-                "description": "A JSON object: a text, number or boolean for each placeholder."}}}}}}"#
+                "description": "A JSON object with a string, number or boolean for each placeholder."}}}}}}"#
         )
     }
 
@@ -85,7 +84,10 @@ impl Command {
             match known.as_slice() {
                 [] => "no command is declared: add [commands.NAME] to the configuration".to_owned(),
                 known => {
-                    format!("command {name:?} is not declared; there is: {}", known.join(", "))
+                    format!(
+                        "command {name:?} is not declared; known commands: {}",
+                        known.join(", ")
+                    )
                 }
             }
         })
@@ -113,7 +115,7 @@ impl Handler<Payload> for Command {
     }
 }
 
-/// What an exit makes of the job.
+/// The outcome of an exit.
 fn judge(program: &Program, status: ExitStatus, last_error: &str, begin: Instant) -> Outcome {
     use std::os::unix::process::ExitStatusExt;
 
@@ -136,7 +138,7 @@ fn judge(program: &Program, status: ExitStatus, last_error: &str, begin: Instant
     }
 }
 
-/// The usual signals, by their numbers on Linux.
+/// The names of common signals by their numbers on Linux.
 fn signal_name(signal: i32) -> &'static str {
     match signal {
         1 => " (SIGHUP)",

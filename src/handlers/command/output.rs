@@ -1,4 +1,4 @@
-//! The output of a process, line by line into the job's log, with a bound on lines and on their length.
+//! Copies the output of a process into the job's log, line by line, with limits on lines and on their length.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use crate::engine::Context;
 use crate::job::Stream;
 use crate::job::shorten::truncated;
 
-/// Lines that are kept from the end, once the first ones have used up the bound.
+/// How many of the last lines are kept once the limit is reached.
 const TAIL: usize = 100;
 
-/// What a process has said. Both streams write into it.
+/// The output of a process. Both streams are written to it.
 pub(super) struct Transcript<'a> {
     context: &'a Context,
     max_line: usize,
@@ -20,25 +20,25 @@ pub(super) struct Transcript<'a> {
 }
 
 struct State {
-    /// Lines that may still go straight to the log.
+    /// Lines that may still be logged immediately.
     room: usize,
     /// The newest lines after those.
     tail: VecDeque<(Stream, String)>,
-    /// Lines that were kept nowhere.
+    /// Lines that were dropped.
     lost: u64,
-    /// The last line on standard error that was not empty: usually why it failed.
+    /// The last line on standard error that was not empty, which usually says why the process failed.
     last_error: String,
 }
 
 impl<'a> Transcript<'a> {
-    /// An empty one.
+    /// An empty transcript.
     pub(super) fn new(context: &'a Context, max_lines: usize, max_line: usize) -> Self {
         let state =
             State { room: max_lines, tail: VecDeque::new(), lost: 0, last_error: String::new() };
         Transcript { context, max_line, state: Mutex::new(state) }
     }
 
-    /// Reads a stream to its end. An error ends it too: there is nobody to tell but the log.
+    /// Reads a stream to its end. An error ends it, too, because it could only be logged here.
     pub(super) async fn follow(&self, stream: Stream, from: impl AsyncRead + Unpin) {
         let mut from = BufReader::new(from);
         loop {
@@ -53,7 +53,7 @@ impl<'a> Transcript<'a> {
         }
     }
 
-    /// Writes what is still held back, and how much was lost; answers the last line of standard error.
+    /// Logs the lines that were held back and how many were dropped. Returns the last line of standard error.
     pub(super) fn finish(self) -> String {
         let state = std::mem::replace(
             &mut *self.lock(),
@@ -68,7 +68,7 @@ impl<'a> Transcript<'a> {
         state.last_error
     }
 
-    /// The next line without its end, cut at the longest allowed; `None` at the end of the stream.
+    /// The next line without its end, truncated to the limit; `None` at the end of the stream.
     async fn next_line(
         &self,
         from: &mut (impl AsyncBufRead + Unpin),
@@ -82,7 +82,7 @@ impl<'a> Transcript<'a> {
             }
             let end = chunk.iter().position(|byte| *byte == b'\n');
             let part = &chunk[..end.unwrap_or(chunk.len())];
-            // One byte more than allowed is kept, to see a "\r" or that there was more.
+            // One byte more than the limit is read, to detect a "\r" or a longer line.
             let take = part.len().min((self.max_line + 1).saturating_sub(line.len()));
             line.extend_from_slice(&part[..take]);
             skipped += part.len() - take;

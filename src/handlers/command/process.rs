@@ -1,4 +1,4 @@
-//! One process in a group of its own: started, listened to, ended with everything that it started.
+//! Runs a process in a process group of its own, and ends it together with everything that it started.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -19,28 +19,28 @@ use crate::job::Stream;
 
 const SIGTERM: i32 = 15;
 
-/// What the server's environment passes on; everything else could hold its secrets.
+/// The variables that are inherited from the server's environment; the others could contain secrets.
 const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 /// How a process ended.
 pub(super) enum End {
-    /// By itself.
+    /// It exited by itself.
     Exited {
-        /// With what.
+        /// The exit status.
         status: ExitStatus,
         /// The last line of its standard error.
         last_error: String,
     },
-    /// By us, because the attempt is to end.
+    /// It was stopped because the attempt had to end.
     Stopped,
 }
 
-/// Runs a program to its end. When this returns, its main process is reaped and its group is killed; when
-/// the future is dropped, the group is killed too. Only a child that moved to another group or session
-/// gets away.
+/// Runs a program to its end. When this returns, the main process is reaped and its group is killed; when
+/// the future is dropped, the group is killed, too. Only a child that moved to another group or session
+/// survives.
 ///
 /// # Errors
-/// When it cannot be started or waited for.
+/// The program cannot be started or waited for.
 pub(super) async fn run(
     settings: &Settings,
     program: &Program,
@@ -80,7 +80,7 @@ pub(super) async fn run(
         None => {
             group.terminate();
             let end = async { tokio::join!(group.exited(), until_over(&mut talk)).0 };
-            // Past the grace the group is killed below, whatever it does.
+            // After the grace period the group is killed below, whatever it does.
             let _ = timeout(settings.kill_grace, end).await;
         }
     }
@@ -95,13 +95,13 @@ pub(super) async fn run(
     })
 }
 
-/// A process and its group; killed when dropped.
+/// A process and its group, which is killed when this is dropped.
 struct Group {
     child: Box<dyn ChildWrapper>,
-    /// Keeps its exit code for us.
+    /// Reserves the exit code for this handler.
     owned: Owned,
-    /// Set once the group was killed on purpose, so that dropping does not signal a number that may be
-    /// somebody else's by then.
+    /// Set once the group was killed on purpose, so that dropping does not signal an id that may belong to another
+    /// group by then.
     killed: Killed,
 }
 
@@ -150,8 +150,8 @@ impl Group {
         (self.child.stdin().take(), self.child.stdout().take(), self.child.stderr().take())
     }
 
-    /// Resolves when the main process has ended and is reaped. The wrapper's own `wait` would wait for
-    /// the whole group, which a child that stays behind could stretch without end.
+    /// Resolves when the main process has ended and is reaped. The wrapper's own `wait` waits for the whole group,
+    /// which a child that stays behind could prolong without end.
     async fn exited(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.inner_mut().wait().await?;
         self.owned.reaped();
@@ -159,13 +159,13 @@ impl Group {
     }
 
     fn terminate(&self) {
-        // An error means that nobody of the group is left.
+        // An error means that the group is gone.
         let _ = self.child.signal(SIGTERM);
     }
 
     fn kill(&mut self) {
         self.killed = Killed::Done;
-        // An error means that nobody of the group is left.
+        // An error means that the group is gone.
         let _ = self.child.start_kill();
     }
 }
@@ -181,13 +181,13 @@ impl Drop for Group {
 /// Writes the payload, then closes the pipe.
 async fn feed(pipe: Option<ChildStdin>, payload: &str) {
     if let Some(mut pipe) = pipe {
-        // A program that does not read all of its input is not at fault.
+        // A program may end without reading all of its input.
         let _ = pipe.write_all(payload.as_bytes()).await;
     }
 }
 
 async fn within(limit: Duration, talk: &mut (impl FusedFuture<Output = ()> + Unpin)) {
-    // A pipe that stays open past the limit is somebody's who got away; nothing more is read from it.
+    // After the limit, only a process that left the group can hold the pipe open; it is not read any more.
     let _ = timeout(limit, until_over(talk)).await;
 }
 

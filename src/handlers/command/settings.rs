@@ -1,4 +1,4 @@
-//! What the configuration says of the `command` kind: its limits and the programs that it may run.
+//! The configuration of the `command` kind: its limits, and the programs that it may run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use super::template::{Dashes, Template};
 
-/// How long children that outlive the process may go on writing before they are killed, and how long
-/// what is left in the pipes is read after that.
+/// How long children that outlive the process may keep writing before they are killed, and how long the pipes are
+/// read after that.
 pub const LINGER: Duration = Duration::from_millis(500);
 
-/// What the `command` kind is told.
+/// The configuration of the `command` kind.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Between SIGTERM and SIGKILL when an attempt is to end; with [`LINGER`] it must fit into the
+    /// The time between SIGTERM and SIGKILL when an attempt has to end. Together with [`LINGER`] it must fit into the
     /// engine's `handler_grace`.
     pub kill_grace: Duration,
-    /// Bytes of one line of output that are kept.
+    /// Bytes of a line of output that are kept.
     pub max_line: usize,
-    /// What can be run, by name.
+    /// The declared programs by name.
     pub programs: BTreeMap<String, Program>,
 }
 
@@ -34,32 +34,32 @@ impl Default for Settings {
     }
 }
 
-/// One declared program.
+/// A declared program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
-    /// An absolute path, or a name to be found in `PATH`.
+    /// An absolute path, or a name that is looked up in `PATH`.
     pub program: String,
     /// Its arguments; placeholders are filled from the payload.
     pub args: Vec<Template>,
-    /// Its environment, besides `PATH`, `HOME`, `LANG` and what names the job.
+    /// Its environment, in addition to `PATH`, `HOME`, `LANG` and variables that identify the job.
     pub env: BTreeMap<String, String>,
-    /// Where it runs; the server's own directory when not given.
+    /// Its working directory; that of the server by default.
     pub cwd: Option<PathBuf>,
-    /// What it reads.
+    /// Its standard input.
     pub stdin: Stdin,
-    /// Exit codes that say: no attempt can succeed.
+    /// Exit codes after which the job is discarded instead of retried.
     pub discard_codes: Vec<i32>,
-    /// Lines of output kept as they come; of later ones only the last hundred.
+    /// Lines of output that are logged immediately; of the lines after those only the last hundred are kept.
     pub max_output_lines: usize,
     /// Whether a value may make its argument look like an option.
     pub dashes: Dashes,
 }
 
-/// What a program finds on its standard input.
+/// The standard input of a program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stdin {
-    /// Nothing.
+    /// Empty.
     #[default]
     Empty,
     /// The job's payload as JSON.

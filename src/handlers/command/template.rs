@@ -1,4 +1,4 @@
-//! Arguments with placeholders: `{key}` takes a value from the payload, `{{` and `}}` are braces.
+//! Arguments with placeholders: `{key}` is replaced by a value of the payload, `{{` and `}}` are braces.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// One argument as declared.
+/// A declared argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
@@ -17,10 +17,10 @@ pub struct Template {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dashes {
-    /// No: a submitter could pass options that the operator did not mean to offer.
+    /// It may not: a submitter could pass options that the operator did not intend to offer.
     #[default]
     Refuse,
-    /// Yes: the program is known to treat it as data.
+    /// It may: the program is known to treat it as data.
     Allow,
 }
 
@@ -31,7 +31,7 @@ enum Part {
 }
 
 impl Template {
-    /// The placeholders in it.
+    /// The names of its placeholders.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Value(key) => Some(key.as_str()),
@@ -39,7 +39,7 @@ impl Template {
         })
     }
 
-    /// The argument, with a value in the place of each placeholder.
+    /// The argument with values in place of its placeholders.
     ///
     /// # Errors
     /// Which value is missing or cannot be used.
@@ -67,7 +67,7 @@ impl Template {
     }
 }
 
-/// A string's text, or a number or boolean as it was typed.
+/// The text of a string, or a number or boolean as it was typed.
 fn plain(key: &str, raw: &RawValue) -> Result<String, String> {
     let text = raw.get();
     let value = match text.as_bytes().first() {

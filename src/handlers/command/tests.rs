@@ -113,7 +113,7 @@ async fn values_stay_literal_whatever_their_characters() {
 async fn a_payload_that_does_not_fit_is_discarded_and_nothing_runs() {
     let settings = declare("printf", &["{value}"]);
     for (payload, says) in [
-        (json!({ "name": "other" }), "\"other\" is not declared; there is: it"),
+        (json!({ "name": "other" }), "\"other\" is not declared; known commands: it"),
         (json!({ "name": "it" }), "\"value\" is missing"),
         (json!({ "name": "it", "args": { "value": "x", "more": 1 } }), "\"more\""),
         (json!({ "name": "it", "args": { "value": ["x"] } }), "string"),

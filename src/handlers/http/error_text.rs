@@ -1,7 +1,7 @@
 //! The text of an error of the HTTP client, as it is stored with the job.
 
-/// An error with its causes, which reqwest's own words hide, and without the URL, whose query may hold a
-/// secret and which the payload shows anyway.
+/// Describes an error with its causes, which reqwest leaves out, and without the URL, whose query may contain a
+/// secret; the payload shows the URL anyway.
 pub(super) fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

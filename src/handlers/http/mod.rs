@@ -1,5 +1,5 @@
-//! The kind `http`: one request to a public address; the status decides what becomes of the job.
-//! Signed by Standard Webhooks when a secret is configured.
+//! The kind `http` sends one request to a public address; the status decides what becomes of the job. Requests are
+//! signed as Standard Webhooks when a secret is configured.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,14 +36,14 @@ pub(super) const SCHEMA: &str = r#"{
   "additionalProperties": false,
   "required": ["url"],
   "properties": {
-    "url": {"type": "string", "title": "URL", "format": "uri", "description": "Where to."},
+    "url": {"type": "string", "title": "URL", "format": "uri", "description": "Where to send the request."},
     "method": {"type": ["string", "null"], "title": "Method", "pattern": "^[A-Za-z]+$",
-      "description": "POST when there is a body, else GET."},
-    "headers": {"type": "object", "title": "Headers", "description": "As a JSON object of texts."},
+      "description": "By default POST if there is a body, otherwise GET."},
+    "headers": {"type": "object", "title": "Headers", "description": "A JSON object with a string for each name."},
     "body": {"title": "Body",
-      "description": "JSON. A text goes out as it is, anything else as application/json."},
+      "description": "Any JSON. A string is sent as it is, anything else as application/json."},
     "timeout_ms": {"type": ["integer", "null"], "title": "Timeout in milliseconds", "minimum": 0,
-      "maximum": 18446744073709551615, "description": "How long the request may take in all."}
+      "maximum": 18446744073709551615, "description": "The longest time for the whole request."}
   }
 }"#;
 
@@ -51,9 +51,9 @@ pub(super) const SCHEMA: &str = r#"{
 pub struct Http {
     settings: Settings,
     guard: Guard,
-    /// For every target: connects only to what the guard lets through.
+    /// The client for all targets that the guard checks; it connects only to allowed addresses.
     guarded: Client,
-    /// For sites that the operator named with their port: connects wherever the name leads.
+    /// The client for sites that the operator allowed by name and port; it connects to any address.
     allowed: Client,
 }
 
@@ -61,9 +61,9 @@ impl Http {
     /// Builds the clients.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// TLS cannot be set up.
     pub fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
-        // An error means that the embedding program chose a provider already; that one is used then.
+        // An error means that the embedding program has chosen a provider already, which is used then.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let guard = Guard::new(&settings.allow);
         let resolver = Arc::new(Resolver(guard.clone()));
@@ -101,14 +101,14 @@ impl Handler<Payload> for Http {
         tokio::select! {
             outcome = self.send(&context, payload) => outcome,
             () = tokio::time::sleep(timeout) => {
-                retry(format!("no complete answer within {} ms", timeout.as_millis()))
+                retry(format!("no complete response within {} ms", timeout.as_millis()))
             }
             () = context.cancelled() => Outcome::Cancel,
         }
     }
 }
 
-/// No proxy from the environment, no redirects: both would lead where the guard did not look.
+/// Without proxies from the environment and without redirects, because the guard does not check those.
 fn plain() -> reqwest::ClientBuilder {
     Client::builder()
         .no_proxy()
@@ -119,18 +119,18 @@ fn plain() -> reqwest::ClientBuilder {
         .user_agent(concat!("cortado/", env!("CARGO_PKG_VERSION")))
 }
 
-/// Builds with the system's certificates; without any, plain HTTP still works and HTTPS is refused.
+/// Builds a client with the system's certificates. Without any, plain HTTP still works and HTTPS is refused.
 fn build(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<Client, reqwest::Error> {
     builder().build().or_else(|error| {
         warn!(
             error = describe(error),
-            "no certificates of the system: the http kind will refuse https"
+            "no system certificates found, the http kind will refuse HTTPS"
         );
         builder().tls_certs_only([]).build()
     })
 }
 
-/// A request that got no answer: tried again, unless the guard refused the target.
+/// The outcome of a request without an answer: a retry, unless the guard refused the target.
 fn failed(error: reqwest::Error) -> Outcome {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = cause {

@@ -1,4 +1,4 @@
-//! What an answer makes of the job: a result, another attempt (when the server says so), or the end.
+//! Turns an answer into an outcome: a result, a retry when the server suggests one, or a discard.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ use crate::handlers::{discard, done, retry};
 use crate::job::shorten::truncated;
 use crate::job::{Outcome, Time};
 
-/// Bytes of headers kept in a result; whole headers that do not fit are left out.
+/// Bytes of headers that are kept in a result; headers that do not fit are left out.
 const MAX_HEADERS: usize = 16 * 1_024;
-/// Bytes of a refusing answer's body that its error quotes.
+/// Bytes of the body of an error answer that are quoted.
 const MAX_QUOTE: usize = 300;
-/// How long we wait for that quote; the status is known already.
+/// How long the body of an error answer is waited for; its status is known already.
 const QUOTE_TIME: Duration = Duration::from_secs(2);
 
-/// Reads the answer as far as it is needed.
+/// Reads as much of the answer as is needed.
 pub(super) async fn outcome(
     mut response: Response,
     settings: &Settings,
@@ -33,7 +33,7 @@ pub(super) async fn outcome(
         let body = match read(&mut response, settings.max_body).await {
             Ok(body) => body,
             Err(error) => {
-                return retry(format!("the answer broke off: {}", error_text::describe(error)));
+                return retry(format!("the response was cut off: {}", error_text::describe(error)));
             }
         };
         let mut result = json!({
@@ -47,7 +47,7 @@ pub(super) async fn outcome(
         }
         return done(&result);
     }
-    // What the server says about its refusal is worth a line, but not worth another failure.
+    // The body may explain the error, but failing to read it is not another error.
     let quote = tokio::time::timeout(QUOTE_TIME, read(&mut response, MAX_QUOTE)).await;
     let quote = quote.ok().and_then(Result::ok).map(|body| body.text).unwrap_or_default();
     let error = describe(status, &quote, response.headers());
@@ -59,7 +59,7 @@ pub(super) async fn outcome(
     }
 }
 
-/// The statuses that say "later": RFC 9110 §15.5.9 and §15.6, RFC 8470, RFC 6585.
+/// The statuses that ask for a retry: RFC 9110 §15.5.9 and §15.6, RFC 8470, RFC 6585.
 fn tries_again(status: StatusCode) -> bool {
     matches!(
         status,
@@ -83,7 +83,7 @@ fn describe(status: StatusCode, quote: &str, headers: &HeaderMap) -> String {
     text
 }
 
-/// A body, or its beginning.
+/// A body or the beginning of one.
 struct Body {
     text: String,
     truncated: bool,
@@ -103,7 +103,7 @@ async fn read(response: &mut Response, max: usize) -> Result<Body, reqwest::Erro
     Ok(Body { text: lossy(bytes), truncated: false })
 }
 
-/// Text as far as it is; a character that the end cut in two is left out.
+/// Decodes text lossily; a character that was cut at the end is left out.
 fn lossy(mut bytes: Vec<u8>) -> String {
     if let Err(error) = std::str::from_utf8(&bytes)
         && error.error_len().is_none()
@@ -113,7 +113,7 @@ fn lossy(mut bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// One entry a name; several values of one name are joined by commas.
+/// The headers, one entry for each name; several values are joined by commas.
 fn headers(headers: &HeaderMap) -> Map<String, Value> {
     let mut room = MAX_HEADERS;
     let mut map = Map::new();
@@ -128,18 +128,18 @@ fn headers(headers: &HeaderMap) -> Map<String, Value> {
     map
 }
 
-/// How long the server wants us to wait (RFC 9110 §10.2.3): seconds, or a date.
+/// The delay that `Retry-After` asks for (RFC 9110 §10.2.3): seconds, or a date.
 fn retry_after(headers: &HeaderMap, now: Time) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are still "very long".
+        // A number that does not fit is a very long delay.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let at = Time::from_millis(http_date(text)?.as_millisecond());
     Some(at.since(now))
 }
 
-/// Reads the three forms of RFC 9110 §5.6.7.
+/// Parses the three date formats of RFC 9110 §5.6.7.
 fn http_date(text: &str) -> Option<Timestamp> {
     let obsolete = |format| strtime::parse(format, text).and_then(|parts| parts.to_datetime());
     rfc2822::DateTimeParser::new().parse_timestamp(text).ok().or_else(|| {

@@ -1,4 +1,4 @@
-//! What an `http` job asks for, and the request that it becomes.
+//! The payload of an `http` job, and the request that is built from it.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +15,20 @@ use crate::job::{JobId, Time};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Payload {
-    /// `POST` when there is a body, else `GET`.
+    /// The method; `POST` by default if there is a body, else `GET`.
     method: Option<String>,
-    /// Where to.
+    /// The URL.
     pub(super) url: String,
-    /// In addition to our own.
+    /// Headers in addition to the default ones.
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// A string goes out as it is; any other JSON as `application/json`.
+    /// The body. A string is sent as it is, any other JSON as `application/json`.
     body: Option<Box<RawValue>>,
-    /// How long the request may take in all.
+    /// The timeout of the whole request.
     pub(super) timeout_ms: Option<u64>,
 }
 
-/// Headers that frame the message or the connection; they are the client's own business.
+/// Headers that frame the message or belong to the connection; only the client may set them.
 const RESERVED: [&str; 9] = [
     "connection",
     "content-length",
@@ -41,7 +41,7 @@ const RESERVED: [&str; 9] = [
     "proxy-connection",
 ];
 
-/// Makes the request, signed when `signing` says how.
+/// Builds the request, and signs it if `signing` is given.
 ///
 /// # Errors
 /// Which part of the payload cannot be sent.
@@ -83,7 +83,7 @@ fn method(text: &str) -> Result<Method, String> {
     Ok(method)
 }
 
-/// Most servers refuse more; a map of tens of thousands would not even be made.
+/// Most servers refuse more headers, and a map with tens of thousands cannot be built.
 const MAX_HEADERS: usize = 100;
 
 fn headers(wanted: &BTreeMap<String, String>) -> Result<HeaderMap, String> {

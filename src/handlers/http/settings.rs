@@ -1,22 +1,22 @@
-//! What the configuration says of the `http` kind.
+//! The configuration of the `http` kind.
 
 use std::time::Duration;
 
 use super::signer::Signer;
 use crate::handlers::guard::Rule;
 
-/// What the `http` kind is told.
+/// The configuration of the `http` kind.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How long one request may take in all, when the payload does not say.
+    /// The timeout of a request when the payload sets none.
     pub timeout: Duration,
     /// Bytes of the answer's body that are kept; the rest is not read.
     pub max_body: usize,
-    /// The longest wait that a `Retry-After` may ask for.
+    /// The longest delay that a `Retry-After` header can ask for.
     pub max_retry_after: Duration,
-    /// Signs every request, when there is one.
+    /// Signs every request, if there is one.
     pub signer: Option<Signer>,
-    /// Addresses that are not public and may be reached all the same.
+    /// Addresses that may be reached although they are not public.
     pub allow: Vec<Rule>,
 }
 

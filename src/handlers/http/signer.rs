@@ -1,5 +1,5 @@
-//! Signatures on outgoing requests, by Standard Webhooks (standardwebhooks.com): id, timestamp and an
-//! HMAC over both and the exact bytes of the body.
+//! Signs requests as Standard Webhooks (standardwebhooks.com): an id, a timestamp and an HMAC over both and the
+//! exact bytes of the body.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,12 +12,12 @@ use standardwebhooks::{
 
 use crate::job::{JobId, Time};
 
-/// Holds the secret. Cheap to clone; never shows it.
+/// Holds the secret and never prints it. Cheap to clone.
 #[derive(Clone)]
 pub struct Signer(Arc<Webhook>);
 
 impl Signer {
-    /// Adds the three headers; the job's id is the message's id, the same in every attempt.
+    /// Adds the three headers. The id of the message is the job's id, which is the same in every attempt.
     pub(super) fn sign(
         &self,
         headers: &mut HeaderMap,
@@ -42,13 +42,13 @@ impl Signer {
 impl FromStr for Signer {
     type Err = String;
 
-    /// Reads a secret: base64 of 24 to 64 bytes, with or without `whsec_` before it.
+    /// Parses a secret: base64 of 24 to 64 bytes, with or without the prefix `whsec_`.
     fn from_str(secret: &str) -> Result<Self, Self::Err> {
         let refused = "a signing secret is base64 of 24 to 64 bytes, such as the output of \
              `openssl rand -base64 32`, with or without whsec_ before it";
         let text = secret.trim();
         let encoded = text.strip_prefix("whsec_").unwrap_or(text);
-        // Three bytes for every four characters.
+        // Four characters encode three bytes.
         let bytes = encoded.trim_end_matches('=').len() * 3 / 4;
         match Webhook::new(text) {
             Ok(webhook) if (24..=64).contains(&bytes) => Ok(Signer(Arc::new(webhook))),

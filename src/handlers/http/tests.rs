@@ -266,7 +266,7 @@ async fn a_transport_error_is_tried_again() {
     let open = open();
     let (outcome, ()) = tokio::join!(send(&open, &payload), half);
     let (error, _) = retried(outcome);
-    assert!(error.contains("broke off"), "{error}");
+    assert!(error.contains("cut off"), "{error}");
 }
 
 #[tokio::test]
