@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, Stats};
+use crate::http::layers::base_path::Address;
 use crate::job::{JobId, JobQuery, Kind, State};
 
 use super::layout::error::UiError;
@@ -67,7 +68,11 @@ struct SearchProgress {
 }
 
 /// `GET /jobs`
-pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<Response, UiError> {
+pub async fn show(
+    Has(engine): Has<Engine>,
+    address: Address,
+    RawQuery(text): RawQuery,
+) -> Result<Response, UiError> {
     let mut filter = JobFilter::read(text.as_deref().unwrap_or_default(), engine.now());
     filter.query.limit = LIMIT;
     if let Some(id) = pasted_id(&filter)
@@ -85,7 +90,7 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
         if dead { ("Dead letters", Section::DeadLetters) } else { ("Jobs", Section::Jobs) };
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
     let now = engine.now();
-    let layout = Layout::live(heading, section, cursor, now);
+    let layout = Layout::live(&address, heading, section, cursor, now);
     let jobs = found.as_ref().map_or(&[][..], |page| &page.jobs);
     let next = found.as_ref().and_then(|page| page.next);
     let through = filter.seen + found.as_ref().map_or(0, |page| page.examined);
