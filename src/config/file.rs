@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::args::LogFormat;
+use super::error::ConfigError;
 use super::schedules::ScheduleSection;
 use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
@@ -16,6 +17,7 @@ use crate::handlers::http;
 use crate::http::Limits;
 use crate::http::server::access_log::{AccessFormat, AccessLevel};
 use crate::job::RateLimit;
+use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::store;
 use crate::units::{duration, listen, size};
 
@@ -56,6 +58,42 @@ pub struct FileConfig {
     pub commands: BTreeMap<String, CommandSection>,
     /// What is enqueued again and again.
     pub schedules: BTreeMap<String, ScheduleSection>,
+}
+
+/// An error in the file that is longer than this, in bytes, is shown without the line that it quotes.
+const MAX_TOML_ERROR: usize = 2_000;
+
+impl FileConfig {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// With the file's name, and the line where there is one.
+    pub fn read(path: &Path) -> Result<FileConfig, ConfigError> {
+        let path = path.to_owned();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                FileConfig::parse(&text).map_err(|message| ConfigError::Parse { path, message })
+            }
+            Err(source) => Err(ConfigError::Read { path, source }),
+        }
+    }
+
+    /// Reads TOML.
+    ///
+    /// # Errors
+    /// The line and what is wrong with it.
+    pub fn parse(text: &str) -> Result<FileConfig, String> {
+        toml::from_str(text).map_err(|error| {
+            let whole = error.to_string();
+            // The place comes first, then the line of the file, then what is wrong.
+            match whole.lines().next() {
+                Some(place) if whole.len() > MAX_TOML_ERROR => {
+                    format!("{place}: {}", shorten(error.message(), MAX_MESSAGE))
+                }
+                Some(_) | None => whole.trim_end().to_owned(),
+            }
+        })
+    }
 }
 
 /// `[log]`

@@ -1,7 +1,12 @@
 //! What the file, the arguments and the defaults make together, and what is refused.
 
+use std::path::Path;
+use std::time::Duration;
+
 use super::*;
+use crate::engine::EngineConfig;
 use crate::handlers::command::{Dashes, Stdin};
+use crate::store;
 
 const EXAMPLE: &str = include_str!("../../docs/cortado.example.toml");
 

@@ -6,15 +6,16 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::{Path, Query, State as Has};
 use axum::http::StatusCode;
-use axum::response::{Redirect, Response};
+use axum::response::Response;
 use serde::Deserialize;
 
 use crate::engine::bulk::{Action, End, Target};
 use crate::engine::{Engine, FailureGroup};
+use crate::http::layers::base_path::Address;
 use crate::job::Time;
 
 use super::layout::error::{UiError, sentence};
-use super::layout::page::{Layout, Section, page, see_other};
+use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::parts::chart::bars;
 use super::parts::filters;
 use super::parts::time_format::TimeText;
@@ -82,10 +83,7 @@ impl GroupRow {
         GroupRow {
             kind: group.kind.to_string(),
             class: group.class.as_str(),
-            pattern: match group.pattern.is_empty() {
-                true => "(no message)".into(),
-                false => group.pattern,
-            },
+            pattern: if group.pattern.is_empty() { "(no message)".into() } else { group.pattern },
             message: group.message,
             example: group.example.to_string(),
             short: group.example.short(),
@@ -108,11 +106,11 @@ pub fn failing_now(engine: &Engine, max: usize, now: Time) -> (Vec<GroupRow>, bo
 }
 
 /// `GET /failures`
-pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
+pub async fn list(Has(engine): Has<Engine>, address: Address) -> Result<Response, UiError> {
     let cursor = engine.head();
     let list = engine.failures(LIST);
     let now = engine.now();
-    let layout = Layout::live("Failures", Section::Failures, cursor, now);
+    let layout = Layout::live(&address, "Failures", Section::Failures, cursor, now);
     let row = |group| GroupRow::of(group, now);
     let failures = FailuresPage {
         dead: list.groups.iter().map(|group| group.dead).sum(),
@@ -163,6 +161,7 @@ impl ActionResult {
 /// `GET /failures/{id}`
 pub async fn show(
     Has(engine): Has<Engine>,
+    address: Address,
     Path(id): Path<String>,
     Query(result): Query<ActionResult>,
 ) -> Result<Response, UiError> {
@@ -183,7 +182,8 @@ pub async fn show(
         });
     };
     let now = engine.now();
-    let layout = Layout::live(format!("{} failures", group.kind), Section::Failure, cursor, now);
+    let layout =
+        Layout::live(&address, format!("{} failures", group.kind), Section::Failure, cursor, now);
     let view = FailurePage {
         hours: bars(&group.hours),
         last_day: group.hours.iter().map(|count| u64::from(*count)).sum(),
@@ -196,16 +196,16 @@ pub async fn show(
 }
 
 /// `POST /failures/{id}/retry`
-pub async fn retry(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Redirect, UiError> {
+pub async fn retry(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<SeeOther, UiError> {
     act(&engine, &id, Action::Retry, "retried").await
 }
 
 /// `POST /failures/{id}/delete`
-pub async fn delete(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Redirect, UiError> {
+pub async fn delete(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<SeeOther, UiError> {
     act(&engine, &id, Action::Delete, "deleted").await
 }
 
-async fn act(engine: &Engine, id: &str, action: Action, word: &str) -> Result<Redirect, UiError> {
+async fn act(engine: &Engine, id: &str, action: Action, word: &str) -> Result<SeeOther, UiError> {
     if engine.failure_group(id).is_none() {
         return Err(UiError::not_found("Failure group not found"));
     }

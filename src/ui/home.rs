@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::engine::{Engine, Stats};
+use crate::http::layers::base_path::Address;
 use crate::job::{JobQuery, State};
 
 use super::failures::{GroupRow, failing_now};
@@ -62,6 +63,7 @@ struct Count {
 /// `GET /`; `?span=hours` draws the charts of the last hours.
 pub async fn show(
     Has(engine): Has<Engine>,
+    address: Address,
     Query(params): Query<Params>,
 ) -> Result<Response, UiError> {
     // The list is read before the counters. Newer counters are corrected by the events that follow; newer
@@ -70,7 +72,7 @@ pub async fn show(
     let recent = engine.jobs(query).await?;
     let stats = engine.stats().await?;
     let now = engine.now();
-    let layout = Layout::live("Home", Section::Home, recent.cursor, now);
+    let layout = Layout::live(&address, "Home", Section::Home, recent.cursor, now);
     let rows = recent.jobs.iter().map(|job| JobRow::of(job, now)).collect();
     let span = if params.span == "hours" { Span::Hours } else { Span::Minutes };
     let (failing, counting) = failing_now(&engine, FAILING, now);

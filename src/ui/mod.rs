@@ -65,5 +65,6 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/static/{hash}/{file}", get(layout::static_files::show))
         .layer(middleware::from_fn(layout::form_body::check))
         .fallback(not_found)
+        .layer(middleware::from_fn(layout::finish::finish))
         .with_state(engine)
 }

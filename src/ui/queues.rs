@@ -4,15 +4,16 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, State as Has};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::engine::{Engine, Stats};
+use crate::http::layers::base_path::Address;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{JobQuery, QueueName, RateRule};
 
 use super::layout::error::UiError;
-use super::layout::page::{Layout, Section, page, see_other};
+use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
 use super::parts::job_row::JobRow;
@@ -69,18 +70,22 @@ pub struct LimitForm {
 }
 
 /// `GET /queues`
-pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
+pub async fn list(Has(engine): Has<Engine>, address: Address) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let now = engine.now();
-    let layout = Layout::live("Queues", Section::Queues, stats.cursor, now);
+    let layout = Layout::live(&address, "Queues", Section::Queues, stats.cursor, now);
     let queues = QueueRow::all(&stats, &engine, now, LIST);
     let max_running = engine.config().max_running;
     Ok(page(StatusCode::OK, &QueuesPage { layout, queues, max: LIST, max_running }))
 }
 
 /// `GET /queues/{name}`
-pub async fn show(Has(engine): Has<Engine>, Path(name): Path<String>) -> Result<Response, UiError> {
-    render(&engine, &name, None, StatusCode::OK).await
+pub async fn show(
+    Has(engine): Has<Engine>,
+    address: Address,
+    Path(name): Path<String>,
+) -> Result<Response, UiError> {
+    render(&engine, &address, &name, None, StatusCode::OK).await
 }
 
 /// `POST /queues/{name}/pause`
@@ -88,7 +93,7 @@ pub async fn pause(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
     Form(return_to): Form<ReturnTo>,
-) -> Result<Redirect, UiError> {
+) -> Result<SeeOther, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
     engine.pause(queue).await?;
     Ok(return_to.redirect(&name))
@@ -99,7 +104,7 @@ pub async fn resume(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
     Form(return_to): Form<ReturnTo>,
-) -> Result<Redirect, UiError> {
+) -> Result<SeeOther, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
     engine.resume(queue).await?;
     Ok(return_to.redirect(&name))
@@ -108,6 +113,7 @@ pub async fn resume(
 /// `POST /queues/{name}/concurrency`; an empty value restores the configured one.
 pub async fn set_concurrency(
     Has(engine): Has<Engine>,
+    address: Address,
     Path(name): Path<String>,
     Form(form): Form<LimitForm>,
 ) -> Result<Response, UiError> {
@@ -121,14 +127,17 @@ pub async fn set_concurrency(
     };
     match concurrency {
         Ok(concurrency) => engine.set_concurrency(queue, concurrency).await?,
-        Err(message) => return refuse(&engine, &name, "concurrency", typed, message).await,
+        Err(message) => {
+            return refuse(&engine, &address, &name, "concurrency", typed, message).await;
+        }
     }
-    Ok(see_other(&address(&name)).into_response())
+    Ok(see_other(&page_url(&name)).into_response())
 }
 
 /// `POST /queues/{name}/rate_limit`; an empty value restores the configured one.
 pub async fn set_rate_limit(
     Has(engine): Has<Engine>,
+    address: Address,
     Path(name): Path<String>,
     Form(form): Form<LimitForm>,
 ) -> Result<Response, UiError> {
@@ -136,13 +145,16 @@ pub async fn set_rate_limit(
     let typed = form.rate_limit.trim();
     match Some(typed).filter(|typed| !typed.is_empty()).map(str::parse::<RateRule>).transpose() {
         Ok(rule) => engine.set_rate_limit(queue, rule).await?,
-        Err(message) => return refuse(&engine, &name, "rate_limit", typed, &message).await,
+        Err(message) => {
+            return refuse(&engine, &address, &name, "rate_limit", typed, &message).await;
+        }
     }
-    Ok(see_other(&address(&name)).into_response())
+    Ok(see_other(&page_url(&name)).into_response())
 }
 
 async fn refuse(
     engine: &Engine,
+    address: &Address,
     name: &str,
     field: &'static str,
     typed: &str,
@@ -151,11 +163,12 @@ async fn refuse(
     let mut invalid =
         InvalidLimit { field, typed: typed.to_owned(), message: shorten(message, MAX_MESSAGE) };
     cut([&mut invalid.typed]);
-    render(engine, name, Some(invalid), StatusCode::UNPROCESSABLE_ENTITY).await
+    render(engine, address, name, Some(invalid), StatusCode::UNPROCESSABLE_ENTITY).await
 }
 
 async fn render(
     engine: &Engine,
+    address: &Address,
     name: &str,
     invalid: Option<InvalidLimit>,
     status: StatusCode,
@@ -164,7 +177,7 @@ async fn render(
     let query = JobQuery { queues: vec![name.clone()], limit: NEWEST, ..JobQuery::default() };
     let jobs = engine.jobs(query).await?;
     let now = engine.now();
-    let layout = Layout::live(format!("Queue {name}"), Section::Queue, jobs.cursor, now);
+    let layout = Layout::live(address, format!("Queue {name}"), Section::Queue, jobs.cursor, now);
     let counters = stats.queues.get(&name).cloned().unwrap_or_default();
     let history = engine.history(Some(&name));
     let (points, starts, now) = (&history.seconds, &history.starts, history.now);
@@ -193,9 +206,9 @@ impl QueuePage {
 }
 
 impl ReturnTo {
-    fn redirect(&self, name: &str) -> Redirect {
+    fn redirect(&self, name: &str) -> SeeOther {
         match self.from.as_str() {
-            "queue" => see_other(&address(name)),
+            "queue" => see_other(&page_url(name)),
             "queues" => see_other("queues"),
             _ => see_other("#queues"),
         }
@@ -203,7 +216,7 @@ impl ReturnTo {
 }
 
 /// The URL of a queue's page. Queue names need no escaping.
-fn address(name: &str) -> String {
+fn page_url(name: &str) -> String {
     format!("queues/{name}")
 }
 

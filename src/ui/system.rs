@@ -12,6 +12,7 @@ use axum::response::Response;
 use crate::config::Setting;
 use crate::config::settings::Shown;
 use crate::engine::{Engine, Stats, Storage, Transport};
+use crate::http::layers::base_path::Address;
 use crate::http::server::connections::Connections;
 use crate::job::Time;
 
@@ -38,13 +39,14 @@ struct Facts {
 /// `GET /system`
 pub async fn show(
     Has(engine): Has<Engine>,
+    address: Address,
     Extension(settings): Extension<Arc<Vec<Setting>>>,
     connections: Option<Extension<Arc<Connections>>>,
 ) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let storage = engine.storage().await?;
     let now = engine.now();
-    let layout = Layout::live("System", Section::System, stats.cursor, now);
+    let layout = Layout::live(&address, "System", Section::System, stats.cursor, now);
     let mut groups =
         vec![process(&engine, now), store(&storage), log(&stats, &engine), work(&engine)];
     groups.extend(connections.map(|Extension(connections)| clients(&connections)));
@@ -133,10 +135,7 @@ fn subscribers(engine: &Engine) -> String {
         (Transport::Log, "followed log"),
     ];
     let parts: Vec<String> = transports.into_iter().filter_map(named).collect();
-    match parts.is_empty() {
-        true => "none".into(),
-        false => parts.join(", "),
-    }
+    if parts.is_empty() { "none".into() } else { parts.join(", ") }
 }
 
 fn work(engine: &Engine) -> Facts {

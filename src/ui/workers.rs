@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::engine::{Engine, HeldAttempt};
+use crate::http::layers::base_path::Address;
 use crate::job::Time;
 
 use super::layout::error::UiError;
@@ -43,11 +44,11 @@ struct AttemptRow {
 }
 
 /// `GET /workers`
-pub async fn show(Has(engine): Has<Engine>) -> Result<Response, UiError> {
+pub async fn show(Has(engine): Has<Engine>, address: Address) -> Result<Response, UiError> {
     let cursor = engine.head();
     let held = engine.workers(LIST);
     let now = engine.now();
-    let layout = Layout::live("Workers", Section::Workers, cursor, now);
+    let layout = Layout::live(&address, "Workers", Section::Workers, cursor, now);
     let config = engine.config();
     let workers = Workers {
         worker: config.worker.to_string(),

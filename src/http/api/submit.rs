@@ -11,6 +11,7 @@ use super::extract::{JsonBody, parse, parse_many};
 use super::query;
 use super::wait::until_final;
 use crate::engine::{Enqueued, Submission, off_runtime};
+use crate::http::layers::base_path::Address;
 use crate::http::view::{JobRow, JobView};
 use crate::http::{Api, Problem, json};
 use crate::job::elements;
@@ -23,6 +24,7 @@ use crate::job::elements;
 /// or none.
 pub async fn submit(
     State(api): State<Api>,
+    address: Address,
     RawQuery(text): RawQuery,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
@@ -41,12 +43,13 @@ pub async fn submit(
             }
             submit_many(&api, parse_many(&body, "invalid_job")?).await
         }
-        Some(_) | None => submit_one(&api, parse(&body, "invalid_job")?, wait).await,
+        Some(_) | None => submit_one(&api, &address, parse(&body, "invalid_job")?, wait).await,
     }
 }
 
 async fn submit_one(
     api: &Api,
+    address: &Address,
     submission: Submission,
     wait: Duration,
 ) -> Result<Response, Problem> {
@@ -64,13 +67,13 @@ async fn submit_one(
         };
         let is_final = job.status.state.is_final();
         let status = if is_final { StatusCode::OK } else { StatusCode::ACCEPTED };
-        return Ok((status, location(answer), json(&view.at(cursor))).into_response());
+        return Ok((status, location(address, answer), json(&view.at(cursor))).into_response());
     }
     let status = match answer {
         Enqueued::New(_) => StatusCode::ACCEPTED,
         Enqueued::Existing(_) => StatusCode::OK,
     };
-    let response = (status, location(answer), json(&row(answer)));
+    let response = (status, location(address, answer), json(&row(answer)));
     Ok(response.into_response())
 }
 
@@ -113,8 +116,8 @@ fn row(answer: &Enqueued) -> JobRow<'_> {
     }
 }
 
-fn location(answer: &Enqueued) -> Option<[(HeaderName, HeaderValue); 1]> {
-    let path = crate::http::layers::base_path::url(&format!("api/v1/jobs/{}", answer.job().id));
+fn location(address: &Address, answer: &Enqueued) -> Option<[(HeaderName, HeaderValue); 1]> {
+    let path = address.url(&format!("api/v1/jobs/{}", answer.job().id));
     HeaderValue::from_maybe_shared(bytes::Bytes::from(path))
         .ok()
         .map(|path| [(header::LOCATION, path)])

@@ -1,14 +1,15 @@
 //! The path under which the server is reached when it shares a host: taken off every request that has
 //! it, put on every address that an answer names.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::uri::PathAndQuery;
-use axum::http::{Method, Uri};
+use axum::http::{Method, Uri, request};
 use axum::middleware::{self, Next};
 
 /// First segments of the server's own paths: a base path that begins with one could not be told from it.
@@ -61,10 +62,10 @@ impl FromStr for BasePath {
             return Err(refused());
         }
         let first = rest.split('/').next().unwrap_or_default();
-        match OWN.contains(&first) {
-            true => Err(BasePathError::Taken(text.to_owned())),
-            false => Ok(BasePath(format!("/{rest}").into())),
+        if OWN.contains(&first) {
+            return Err(BasePathError::Taken(text.to_owned()));
         }
+        Ok(BasePath(format!("/{rest}").into()))
     }
 }
 
@@ -75,45 +76,53 @@ impl fmt::Display for BasePath {
     }
 }
 
-/// Where the request that is being answered came in.
-#[derive(Clone, Default)]
-struct Place {
+/// The address of a request, in its extensions. Whatever writes an address into a response takes it as an extractor.
+#[derive(Debug, Clone, Default)]
+pub struct Address(Arc<Parts>);
+
+#[derive(Debug, Default)]
+struct Parts {
     base: BasePath,
-    /// Path and query below the base, without a slash at its beginning.
+    /// Path and query below the base, without the slash at their beginning.
     below: String,
     method: Method,
 }
 
-tokio::task_local! {
-    /// Read by whatever writes an address into an answer, so that no endpoint and no error page has to
-    /// be handed the base.
-    static PLACE: Place;
-}
-
-/// An address of this server for a browser or a client: `relative` below the base path, from the root of
-/// the host. `url("jobs/new")` is `/jobs/new`, or `/cortado/jobs/new`.
-pub fn url(relative: &str) -> String {
-    let base = PLACE.try_with(|place| place.base.clone()).unwrap_or_default();
-    format!("{base}/{relative}")
-}
-
-/// The longest address of a request that an answer repeats, in bytes.
+/// The longest address of a request that a response repeats, in bytes.
 const LONGEST_HERE: usize = 2_000;
 
-/// The address of the request that is being answered, path and query, from the root of the host. Of one that
-/// is too long to be repeated the query is left out, or all.
-pub fn here() -> String {
-    let below = PLACE.try_with(|place| {
-        let path = place.below.split('?').next().unwrap_or_default();
-        let known = [place.below.as_str(), path].into_iter().find(|it| it.len() <= LONGEST_HERE);
-        known.unwrap_or_default().to_owned()
-    });
-    url(&below.unwrap_or_default())
+impl Address {
+    /// The address of a resource of this server: `relative` below the base path, from the root of the host.
+    /// `url("jobs/new")` is `/jobs/new`, or `/cortado/jobs/new`.
+    pub fn url(&self, relative: &str) -> String {
+        format!("{}/{relative}", self.0.base)
+    }
+
+    /// Path and query of the request, from the root of the host. When they are too long to be repeated, the query is
+    /// left out, or both are.
+    pub fn here(&self) -> String {
+        let below = self.0.below.as_str();
+        let path = below.split('?').next().unwrap_or_default();
+        let known = [below, path].into_iter().find(|it| it.len() <= LONGEST_HERE);
+        self.url(known.unwrap_or_default())
+    }
+
+    /// Whether a browser may make the request again without asking.
+    pub fn can_be_reloaded(&self) -> bool {
+        self.0.method.is_safe()
+    }
 }
 
-/// Whether the request that is being answered can be made again by loading the page again.
-pub fn can_be_reloaded() -> bool {
-    PLACE.try_with(|place| place.method.is_safe()).unwrap_or_default()
+/// A router without [`mount`] serves at the root.
+impl<S: Sync> FromRequestParts<S> for Address {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(
+        parts: &mut request::Parts,
+        _state: &S,
+    ) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or_default())
+    }
 }
 
 /// Lets the whole server be reached under the base path, whether a proxy in front takes the prefix off or
@@ -129,8 +138,9 @@ pub fn mount(router: Router, base: &BasePath) -> Router {
             let below = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
             // Two slashes at the beginning of an address would name another host.
             let below = below.trim_start_matches('/').to_owned();
-            let place = Place { base, below, method: request.method().clone() };
-            PLACE.scope(place, next.run(request)).await
+            let parts = Parts { base, below, method: request.method().clone() };
+            request.extensions_mut().insert(Address(Arc::new(parts)));
+            next.run(request).await
         }
     });
     // Routes are chosen after the layer has changed the address, so they are one router further in.
@@ -201,8 +211,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_the_same_with_and_without_the_prefix() {
-        let routes = Router::new()
-            .route("/jobs/{id}", get(|| async { format!("{} {}", here(), url("jobs/new")) }));
+        // A response may be made in a task of its own.
+        let show = |address: Address| async move {
+            let show = async move { format!("{} {}", address.here(), address.url("jobs/new")) };
+            tokio::spawn(show).await.unwrap()
+        };
+        let routes = Router::new().route("/jobs/{id}", get(show));
         let routes = mount(routes, &"/a/b".parse().unwrap());
         for asked in ["/a/b/jobs/7?x=%2F", "/jobs/7?x=%2F"] {
             let request = Request::get(asked).body(Body::empty()).unwrap();
@@ -214,7 +228,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_address_is_not_repeated() {
-        let routes = mount(Router::new().fallback(|| async { here() }), &BasePath::default());
+        let routes = mount(
+            Router::new().fallback(|address: Address| async move { address.here() }),
+            &BasePath::default(),
+        );
         let long = "&".repeat(LONGEST_HERE);
         let path = long.replace('&', "x");
         let asked = ["/jobs?q=a&b".to_owned(), format!("/jobs?{long}"), format!("/{path}x?a=b")];
@@ -227,7 +244,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_can_never_name_another_host() {
-        let routes = mount(Router::new().fallback(|| async { here() }), &BasePath::default());
+        let routes = mount(
+            Router::new().fallback(|address: Address| async move { address.here() }),
+            &BasePath::default(),
+        );
         let request = Request::get("//evil.example/x").body(Body::empty()).unwrap();
         let answer = routes.oneshot(request).await.unwrap();
         assert_eq!(to_bytes(answer.into_body(), 1_024).await.unwrap(), "/evil.example/x");

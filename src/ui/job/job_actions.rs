@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{ControlError, Engine};
+use crate::http::layers::base_path::Address;
 use crate::job::{JobId, Status};
 
 use super::{Notice, Tone, parse_id, render};
@@ -14,41 +15,45 @@ use crate::ui::layout::page::see_other;
 /// `POST /jobs/{id}/retry`
 pub async fn retry(
     Has(engine): Has<Engine>,
+    address: Address,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     let answer = engine.retry(id).await?;
-    back_to_job(&engine, id, answer, &headers).await
+    back_to_job(&engine, &address, id, answer, &headers).await
 }
 
 /// `POST /jobs/{id}/cancel`
 pub async fn cancel(
     Has(engine): Has<Engine>,
+    address: Address,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     let answer = engine.cancel(id).await?;
-    back_to_job(&engine, id, answer, &headers).await
+    back_to_job(&engine, &address, id, answer, &headers).await
 }
 
 /// `POST /jobs/{id}/delete`
 pub async fn delete(
     Has(engine): Has<Engine>,
+    address: Address,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     match engine.delete(id).await? {
         Ok(_) => Ok(see_other("jobs").into_response()),
-        refused @ Err(_) => back_to_job(&engine, id, refused, &headers).await,
+        refused @ Err(_) => back_to_job(&engine, &address, id, refused, &headers).await,
     }
 }
 
 /// Redirects to the job's page, or renders it with the reason when the action was refused.
 async fn back_to_job(
     engine: &Engine,
+    address: &Address,
     id: JobId,
     answer: Result<Status, ControlError>,
     headers: &HeaderMap,
@@ -59,7 +64,7 @@ async fn back_to_job(
         Err(ControlError::Refused(refused)) => {
             let text = format!("Nothing was changed. {}", sentence(&refused.to_string()));
             let notice = Notice { text, tone: Tone::Error };
-            render(engine, id, Some(notice), StatusCode::CONFLICT, headers).await
+            render(engine, address, id, Some(notice), StatusCode::CONFLICT, headers).await
         }
     }
 }

@@ -12,6 +12,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::engine::{Engine, off_runtime};
+use crate::http::layers::base_path::Address;
 use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
 
 use super::layout::error::UiError;
@@ -137,6 +138,7 @@ pub struct Params {
 /// `GET /jobs/{id}`
 pub async fn show(
     Has(engine): Has<Engine>,
+    address: Address,
     Path(id): Path<String>,
     Query(params): Query<Params>,
     headers: HeaderMap,
@@ -147,7 +149,7 @@ pub async fn show(
             .into(),
         tone: Tone::Info,
     });
-    render(&engine, parse_id(&id)?, notice, StatusCode::OK, &headers).await
+    render(&engine, &address, parse_id(&id)?, notice, StatusCode::OK, &headers).await
 }
 
 /// Parses the id in a URL; an invalid id is answered with 404.
@@ -158,6 +160,7 @@ pub fn parse_id(text: &str) -> Result<JobId, UiError> {
 /// Renders the page of a job.
 pub async fn render(
     engine: &Engine,
+    address: &Address,
     id: JobId,
     notice: Option<Notice>,
     status: StatusCode,
@@ -168,7 +171,7 @@ pub async fn render(
     let why = engine.wait_reason(&job).await?;
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let now = engine.now();
-    let layout = Layout::live(title, Section::Job, cursor, now);
+    let layout = Layout::live(address, title, Section::Job, cursor, now);
     let (standing, standing_when) = job_history::standing(&job, why.as_ref(), now);
     let is_notified = engine.is_asked_to_end(id);
     let view = off_runtime(job.json_bytes(), || JobPage {
@@ -194,7 +197,7 @@ pub async fn render(
         log_dropped: job.log_dropped,
         payload: shown(&job.spec.payload),
         result: job.result().map(shown),
-        curl: SubmitForm::as_made(&job).curl(&Target::of(headers), None),
+        curl: SubmitForm::as_made(&job).curl(&Target::of(headers, address), None),
         layout,
     });
     Ok(page(status, &view))

@@ -3,15 +3,16 @@
 use askama::Template;
 use axum::extract::{Path, State as Has};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 
 use crate::engine::Engine;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, Target};
+use crate::http::layers::base_path::Address;
 use crate::job::{Invalid, JobId, JobQuery, Time};
 
 use super::job_filter::{Chip, JobFilter};
 use crate::ui::layout::error::{UiError, sentence};
-use crate::ui::layout::page::{Layout, Section, page, see_other};
+use crate::ui::layout::page::{Layout, Section, SeeOther, page, see_other};
 use crate::ui::parts::filters;
 use crate::ui::parts::job_row::JobRow;
 use crate::ui::parts::time_format::{TimeText, length};
@@ -110,23 +111,32 @@ fn words(action: &str) -> Option<ActionText> {
 }
 
 /// `POST /jobs/bulk`: asks for confirmation.
-pub async fn ask(Has(engine): Has<Engine>, body: String) -> Result<Response, UiError> {
+pub async fn ask(
+    Has(engine): Has<Engine>,
+    address: Address,
+    body: String,
+) -> Result<Response, UiError> {
     let form = Form::read(&body, &engine);
-    confirm(&engine, form, None, StatusCode::OK).await
+    confirm(&engine, &address, form, None, StatusCode::OK).await
 }
 
 /// `POST /jobs/bulk/run`: starts the run.
-pub async fn run(Has(engine): Has<Engine>, body: String) -> Result<Response, UiError> {
+pub async fn run(
+    Has(engine): Has<Engine>,
+    address: Address,
+    body: String,
+) -> Result<Response, UiError> {
     let form = Form::read(&body, &engine);
     let action = match form.action() {
         Ok(action) => action,
         Err(problem) => {
             let problem = Some(sentence(&problem));
-            return confirm(&engine, form, problem, StatusCode::UNPROCESSABLE_ENTITY).await;
+            return confirm(&engine, &address, form, problem, StatusCode::UNPROCESSABLE_ENTITY)
+                .await;
         }
     };
     if !form.filter.problems.is_empty() || form.is_empty() {
-        return confirm(&engine, form, None, StatusCode::OK).await;
+        return confirm(&engine, &address, form, None, StatusCode::OK).await;
     }
     let report = engine.bulk(action, form.target()).await?;
     Ok(see_other(&format!("jobs/bulk/{}", report.id)).into_response())
@@ -134,6 +144,7 @@ pub async fn run(Has(engine): Has<Engine>, body: String) -> Result<Response, UiE
 
 async fn confirm(
     engine: &Engine,
+    address: &Address,
     form: Form,
     problem: Option<String>,
     status: StatusCode,
@@ -158,7 +169,7 @@ async fn confirm(
         });
     }
     let now = engine.now();
-    let layout = Layout::fixed(format!("{} jobs", words.verb), Section::Jobs, now);
+    let layout = Layout::fixed(address, format!("{} jobs", words.verb), Section::Jobs, now);
     let jobs = match form.scope {
         Scope::Selected => {
             let mut jobs = Vec::new();
@@ -363,29 +374,34 @@ impl RunView {
 }
 
 /// `GET /jobs/bulk/{id}`
-pub async fn show(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Response, UiError> {
+pub async fn show(
+    Has(engine): Has<Engine>,
+    address: Address,
+    Path(id): Path<String>,
+) -> Result<Response, UiError> {
     let report = id.parse::<BulkId>().ok().and_then(|id| engine.bulk_report(id));
     let Some(report) = report else { return Err(forgotten()) };
     let now = engine.now();
-    let mut layout = Layout::fixed("Bulk run", Section::Jobs, now);
+    let mut layout = Layout::fixed(&address, "Bulk run", Section::Jobs, now);
     let run = RunView::of(report, now);
-    layout.title = match run.running() {
-        true => format!("{} {}", run.words.doing, run.jobs()),
-        false => format!("{} {}", run.words.verb, run.badge().0),
+    layout.title = if run.running() {
+        format!("{} {}", run.words.doing, run.jobs())
+    } else {
+        format!("{} {}", run.words.verb, run.badge().0)
     };
     Ok(page(StatusCode::OK, &RunPage { layout, run }))
 }
 
 /// `GET /jobs/bulk`
-pub async fn list(Has(engine): Has<Engine>) -> Response {
+pub async fn list(Has(engine): Has<Engine>, address: Address) -> Response {
     let now = engine.now();
-    let layout = Layout::fixed("Bulk runs", Section::Jobs, now);
+    let layout = Layout::fixed(&address, "Bulk runs", Section::Jobs, now);
     let runs = engine.bulk_reports().into_iter().map(|report| RunView::of(report, now)).collect();
     page(StatusCode::OK, &RunsPage { layout, runs })
 }
 
 /// `POST /jobs/bulk/{id}/stop`
-pub async fn stop(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Redirect, UiError> {
+pub async fn stop(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<SeeOther, UiError> {
     let Ok(found) = id.parse::<BulkId>() else { return Err(forgotten()) };
     let stopped = engine.bulk_stop(found).await;
     stopped.map(|report| see_other(&format!("jobs/bulk/{}", report.id))).ok_or_else(forgotten)

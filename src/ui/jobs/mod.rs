@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, Stats};
+use crate::http::layers::base_path::Address;
 use crate::job::{JobId, JobQuery, Kind, State};
 
 use super::layout::error::UiError;
@@ -67,7 +68,11 @@ struct SearchProgress {
 }
 
 /// `GET /jobs`
-pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<Response, UiError> {
+pub async fn show(
+    Has(engine): Has<Engine>,
+    address: Address,
+    RawQuery(text): RawQuery,
+) -> Result<Response, UiError> {
     let mut filter = JobFilter::read(text.as_deref().unwrap_or_default(), engine.now());
     filter.query.limit = LIMIT;
     if let Some(id) = pasted_id(&filter)
@@ -76,16 +81,17 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
         return Ok(see_other(&format!("jobs/{id}")).into_response());
     }
     let stats = engine.stats().await?;
-    let found = match filter.problems.is_empty() {
-        true => Some(engine.jobs(filter.query.clone()).await?),
-        false => None,
+    let found = if filter.problems.is_empty() {
+        Some(engine.jobs(filter.query.clone()).await?)
+    } else {
+        None
     };
     let dead = filter.state() == Some(State::Discarded);
     let (heading, section) =
         if dead { ("Dead letters", Section::DeadLetters) } else { ("Jobs", Section::Jobs) };
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
     let now = engine.now();
-    let layout = Layout::live(heading, section, cursor, now);
+    let layout = Layout::live(&address, heading, section, cursor, now);
     let jobs = found.as_ref().map_or(&[][..], |page| &page.jobs);
     let next = found.as_ref().and_then(|page| page.next);
     let through = filter.seen + found.as_ref().map_or(0, |page| page.examined);
@@ -97,10 +103,8 @@ pub async fn show(Has(engine): Has<Engine>, RawQuery(text): RawQuery) -> Result<
         SearchProgress { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
     });
     let rows: Vec<JobRow> = jobs.iter().map(|job| JobRow::of(job, now)).collect();
-    let status = match filter.problems.is_empty() {
-        true => StatusCode::OK,
-        false => StatusCode::UNPROCESSABLE_ENTITY,
-    };
+    let status =
+        if filter.problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let runs = engine.bulk_reports();
     let list = Jobs {
         heading,

@@ -5,13 +5,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{ControlError, EngineError, StoreError};
-use crate::http::layers::base_path;
+use crate::http::layers::base_path::Address;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 
 use super::page::{Layout, Section, page};
 
 /// An error that is answered with an error page.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct UiError {
     /// The HTTP status.
     pub status: StatusCode,
@@ -127,17 +127,27 @@ impl From<ControlError> for UiError {
     }
 }
 
+/// [`finish`](super::finish::finish) renders the page: it knows the address of the request.
 impl IntoResponse for UiError {
     fn into_response(self) -> Response {
-        let layout = Layout::error(self.title.clone());
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl UiError {
+    /// Renders the page.
+    pub fn page(&self, address: &Address) -> Response {
+        let layout = Layout::error(address, self.title.clone());
         let passes =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        let auto_reload = passes && base_path::can_be_reloaded();
-        let mut answer = page(self.status, &ErrorPage { layout, error: &self, auto_reload });
+        let auto_reload = passes && address.can_be_reloaded();
+        let mut response = page(self.status, &ErrorPage { layout, error: self, auto_reload });
         if passes {
-            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
-        answer
+        response
     }
 }
 
@@ -153,7 +163,28 @@ pub fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::extract::Request;
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::http::mount;
+
+    #[tokio::test]
+    async fn a_page_rendered_in_a_task_of_its_own_keeps_its_links() {
+        let show = |address: Address| async move {
+            let page = async move { UiError::not_found("Gone").page(&address) };
+            tokio::spawn(page).await.unwrap()
+        };
+        let routes = mount(Router::new().fallback(show), &"/cortado".parse().unwrap());
+        let request = Request::get("/cortado/jobs?q=x").body(Body::empty()).unwrap();
+        let response = routes.oneshot(request).await.unwrap();
+        let html = to_bytes(response.into_body(), 100_000).await.unwrap();
+        let html = str::from_utf8(&html).unwrap();
+        assert!(html.contains("<base href=\"/cortado/\">"), "{html}");
+        assert!(html.contains("href=\"/cortado/jobs?q=x#main\""), "{html}");
+    }
 
     #[test]
     fn an_error_text_becomes_a_sentence() {

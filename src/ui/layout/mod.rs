@@ -2,6 +2,7 @@
 
 pub mod assets;
 pub mod error;
+pub mod finish;
 pub mod form_body;
 pub mod page;
 pub mod static_files;

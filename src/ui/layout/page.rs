@@ -3,9 +3,9 @@
 
 use askama::Template;
 use axum::http::{HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 
-use crate::http::layers::base_path;
+use crate::http::layers::base_path::Address;
 use crate::job::{Cursor, Time};
 
 use super::assets;
@@ -88,23 +88,29 @@ impl Section {
 
 impl Layout {
     /// The layout of a page that follows events from `cursor` on and shows times relative to `now`.
-    pub fn live(title: impl Into<String>, section: Section, cursor: Cursor, now: Time) -> Self {
-        Layout { cursor: Some(cursor), ..Layout::fixed(title, section, now) }
+    pub fn live(
+        address: &Address,
+        title: impl Into<String>,
+        section: Section,
+        cursor: Cursor,
+        now: Time,
+    ) -> Self {
+        Layout { cursor: Some(cursor), ..Layout::fixed(address, title, section, now) }
     }
 
     /// The layout of a page that does not follow events and shows times relative to `now`.
-    pub fn fixed(title: impl Into<String>, section: Section, now: Time) -> Self {
-        Layout { section, now: Some(now), ..Layout::error(title) }
+    pub fn fixed(address: &Address, title: impl Into<String>, section: Section, now: Time) -> Self {
+        Layout { section, now: Some(now), ..Layout::error(address, title) }
     }
 
     /// The layout of an error page, which neither follows events nor shows times.
-    pub fn error(title: impl Into<String>) -> Self {
+    pub fn error(address: &Address, title: impl Into<String>) -> Self {
         Layout {
             title: title.into(),
             section: Section::None,
             cursor: None,
-            base: base_path::url(""),
-            here: base_path::here(),
+            base: address.url(""),
+            here: address.here(),
             assets: assets::folder(),
             now: None,
             version: env!("CARGO_PKG_VERSION"),
@@ -117,9 +123,21 @@ impl Layout {
     }
 }
 
-/// The response to a form: a 303 redirect to another page. `relative` is its URL as templates write it.
-pub fn see_other(relative: &str) -> Redirect {
-    Redirect::to(&base_path::url(relative))
+/// The response to a form: a 303 redirect to another page. [`finish`](super::finish::finish) adds its `Location`.
+#[derive(Debug, Clone)]
+pub struct SeeOther(pub String);
+
+/// Redirects to a page. `relative` is its URL as templates write it.
+pub fn see_other(relative: &str) -> SeeOther {
+    SeeOther(relative.to_owned())
+}
+
+impl IntoResponse for SeeOther {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::SEE_OTHER.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
 }
 
 /// `no-cache` makes the browser revalidate each time, while its back button stays instant.

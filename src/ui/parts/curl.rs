@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-use crate::http::layers::base_path;
+use crate::http::layers::base_path::Address;
 
 /// The longest JSON that a command contains, in bytes.
 pub const MAX_BODY: usize = 16 * 1_024;
@@ -19,12 +19,12 @@ pub struct Target {
 
 impl Target {
     /// Derives the target from the headers of the request for the page.
-    pub fn of(headers: &HeaderMap) -> Target {
+    pub fn of(headers: &HeaderMap, address: &Address) -> Target {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST.as_str()).unwrap_or("127.0.0.1:8080");
         let https = text("x-forwarded-proto") == Some("https");
         let scheme = if https { "https" } else { "http" };
-        let url = format!("{scheme}://{host}{}", base_path::url("api/v1/jobs"));
+        let url = format!("{scheme}://{host}{}", address.url("api/v1/jobs"));
         Target { url, needs_token: headers.contains_key(header::AUTHORIZATION) }
     }
 
@@ -87,7 +87,7 @@ mod tests {
     fn a_hostile_host_is_only_a_word() {
         let host = "x;id.example".parse().unwrap();
         let headers = HeaderMap::from_iter([(header::HOST, host)]);
-        let curl = Target::of(&headers).curl("1");
+        let curl = Target::of(&headers, &Address::default()).curl("1");
         assert!(curl.starts_with("curl 'http://x;id.example/api/v1/jobs' \\\n"), "{curl}");
     }
 
@@ -95,14 +95,15 @@ mod tests {
     fn a_server_with_a_token_is_asked_with_the_shells_own() {
         let basic = "Basic c2VjcmV0".parse().unwrap();
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, basic)]);
-        let curl = Target::of(&headers).curl("{}");
+        let curl = Target::of(&headers, &Address::default()).curl("{}");
         assert!(curl.contains("-H \"authorization: Bearer $CORTADO_AUTH_TOKEN\" \\\n"), "{curl}");
         assert!(!curl.contains("c2VjcmV0"), "{curl}");
     }
 
     #[test]
     fn a_long_job_comes_from_a_file() {
-        let curl = Target::of(&HeaderMap::new()).curl(&"x".repeat(MAX_BODY + 1));
+        let curl =
+            Target::of(&HeaderMap::new(), &Address::default()).curl(&"x".repeat(MAX_BODY + 1));
         assert!(curl.starts_with("# ") && curl.ends_with("-d @job.json"), "{curl}");
         assert!(curl.len() < 1_000);
     }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::engine::{Engine, EngineError, ScheduleError, off_runtime};
+use crate::http::layers::base_path::Address;
 use crate::job::{
     Cron, CronError, Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleSpec, State,
 };
@@ -160,7 +161,7 @@ enum LookUp {
 }
 
 /// `GET /schedules`
-pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
+pub async fn list(Has(engine): Has<Engine>, address: Address) -> Result<Response, UiError> {
     let (stored, cursor) = engine.schedules().await?;
     let mut schedules = Vec::with_capacity(stored.len());
     for (n, schedule) in stored.iter().enumerate() {
@@ -168,21 +169,23 @@ pub async fn list(Has(engine): Has<Engine>) -> Result<Response, UiError> {
         schedules.push(ScheduleRow::of(&engine, schedule, look_up).await?);
     }
     let now = engine.now();
-    let layout = Layout::live("Schedules", Section::Schedules, cursor, now);
+    let layout = Layout::live(&address, "Schedules", Section::Schedules, cursor, now);
     Ok(page(StatusCode::OK, &List { layout, schedules }))
 }
 
 /// `GET /schedules/new`, prefilled by query string.
 pub async fn blank(
     Has(engine): Has<Engine>,
+    address: Address,
     Query(given): Query<ScheduleForm>,
 ) -> Result<Response, UiError> {
-    new_page(&engine, given, Errors::new(), StatusCode::OK).await
+    new_page(&engine, &address, given, Errors::new(), StatusCode::OK).await
 }
 
 /// `POST /schedules/new`: renders the form again with a preview of its runs.
 pub async fn redraw(
     Has(engine): Has<Engine>,
+    address: Address,
     Form(form): Form<ScheduleForm>,
 ) -> Result<Response, UiError> {
     let mut errors = Errors::new();
@@ -193,12 +196,13 @@ pub async fn redraw(
         Err(CronError::Zone(why)) => drop(errors.insert("zone".into(), why)),
         Err(CronError::Pattern(_)) | Ok(_) => {}
     }
-    new_page(&engine, form, errors, StatusCode::OK).await
+    new_page(&engine, &address, form, errors, StatusCode::OK).await
 }
 
 /// `POST /schedules`
 pub async fn create(
     Has(engine): Has<Engine>,
+    address: Address,
     Form(form): Form<ScheduleForm>,
 ) -> Result<Response, UiError> {
     let (mut errors, mut status) = (Errors::new(), StatusCode::UNPROCESSABLE_ENTITY);
@@ -212,19 +216,24 @@ pub async fn create(
             Err(refused) => (status, errors) = refused,
         },
     }
-    new_page(&engine, form, errors, status).await
+    new_page(&engine, &address, form, errors, status).await
 }
 
 /// `GET /schedules/of/{name}`
-pub async fn show(Has(engine): Has<Engine>, Path(name): Path<String>) -> Result<Response, UiError> {
+pub async fn show(
+    Has(engine): Has<Engine>,
+    address: Address,
+    Path(name): Path<String>,
+) -> Result<Response, UiError> {
     let (schedule, cursor) = find(&engine, &name).await?;
     let form = ScheduleForm::of(&schedule);
-    one_page(&engine, (schedule, cursor), form, Errors::new(), StatusCode::OK).await
+    one_page(&engine, &address, (schedule, cursor), form, Errors::new(), StatusCode::OK).await
 }
 
 /// `POST /schedules/of/{name}`: changes the schedule.
 pub async fn change(
     Has(engine): Has<Engine>,
+    address: Address,
     Path(name): Path<String>,
     Form(form): Form<ScheduleForm>,
 ) -> Result<Response, UiError> {
@@ -237,7 +246,7 @@ pub async fn change(
             Err(refused) => refused,
         },
     };
-    one_page(&engine, (schedule, cursor), form, errors, status).await
+    one_page(&engine, &address, (schedule, cursor), form, errors, status).await
 }
 
 /// The page on which a button was pressed, which the response redirects back to.
@@ -251,7 +260,7 @@ impl From {
     fn back(&self, schedule: &Schedule) -> Response {
         match self.from.as_str() {
             "schedules" => see_other("schedules").into_response(),
-            _ => see_other(&address(schedule.name.as_str())).into_response(),
+            _ => see_other(&page_url(schedule.name.as_str())).into_response(),
         }
     }
 }
@@ -306,7 +315,7 @@ async fn set(
     spec: ScheduleSpec,
 ) -> Result<Response, (StatusCode, Errors)> {
     match engine.set_schedule(name, spec).await {
-        Ok(Ok(schedule)) => Ok(see_other(&address(schedule.name.as_str())).into_response()),
+        Ok(Ok(schedule)) => Ok(see_other(&page_url(schedule.name.as_str())).into_response()),
         Ok(Err(error)) => {
             let error = refused(error);
             Err((error.status, Errors::from([(String::new(), error.message)])))
@@ -329,6 +338,7 @@ async fn set(
 
 async fn new_page(
     engine: &Engine,
+    address: &Address,
     form: ScheduleForm,
     errors: Errors,
     status: StatusCode,
@@ -336,12 +346,16 @@ async fn new_page(
     let form = FormPart::of(engine, form, errors).await?;
     Ok(page(
         status,
-        &New { layout: Layout::fixed("New schedule", Section::Schedule, engine.now()), form },
+        &New {
+            layout: Layout::fixed(address, "New schedule", Section::Schedule, engine.now()),
+            form,
+        },
     ))
 }
 
 async fn one_page(
     engine: &Engine,
+    address: &Address,
     (schedule, cursor): (Schedule, Cursor),
     form: ScheduleForm,
     errors: Errors,
@@ -350,11 +364,17 @@ async fn one_page(
     let tags = schedule.tag().into_iter().collect();
     let jobs = engine.jobs(JobQuery { tags, limit: NEWEST, ..JobQuery::default() }).await?;
     let now = engine.now();
-    let layout =
-        Layout::live(format!("Schedule {}", schedule.name), Section::Schedule, cursor, now);
-    let upcoming = match schedule.paused {
-        true => Vec::new(),
-        false => off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD)),
+    let layout = Layout::live(
+        address,
+        format!("Schedule {}", schedule.name),
+        Section::Schedule,
+        cursor,
+        now,
+    );
+    let upcoming = if schedule.paused {
+        Vec::new()
+    } else {
+        off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD))
     };
     let one = One {
         schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,
@@ -372,7 +392,7 @@ fn spec_of(engine: &Engine, form: &ScheduleForm) -> Result<(ScheduleName, Schedu
 }
 
 /// The URL of a schedule's page. Names need no escaping; `of` keeps a schedule named `new` apart from the form.
-fn address(name: &str) -> String {
+fn page_url(name: &str) -> String {
     format!("schedules/of/{name}")
 }
 

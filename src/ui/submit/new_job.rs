@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, EngineError, Enqueued, KindInfo, off_runtime};
+use crate::http::layers::base_path::Address;
 use crate::job::schema::Field;
 use crate::job::{Schema, Time};
 
@@ -63,6 +64,7 @@ const ALL_SHOWN: usize = 6;
 /// `GET /jobs/new`
 pub async fn show(
     Has(engine): Has<Engine>,
+    address: Address,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
@@ -79,13 +81,14 @@ pub async fn show(
     let first = find(&kinds, "echo").or(kinds.first().copied());
     let asked = find(&kinds, &form.kind);
     let switched = off_runtime(form.size(), || form.opened(asked, first, view));
-    form_page(&engine, switched, Errors::new(), StatusCode::OK, &headers).await
+    form_page(&engine, &address, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
 /// `POST /jobs/new`: renders the form again as it was typed, for another kind or another view. Scripts call it
 /// while somebody types, so that the curl command is built in one place.
 pub async fn redraw(
     Has(engine): Has<Engine>,
+    address: Address,
     headers: HeaderMap,
     RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
@@ -95,12 +98,13 @@ pub async fn redraw(
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
     let switched =
         off_runtime(form.size(), || form.switched(old, new, View::parse(value(&pairs, "to"))));
-    form_page(&engine, switched, Errors::new(), StatusCode::OK, &headers).await
+    form_page(&engine, &address, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
 /// `POST /jobs`
 pub async fn submit(
     Has(engine): Has<Engine>,
+    address: Address,
     headers: HeaderMap,
     RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
@@ -114,14 +118,14 @@ pub async fn submit(
         switched.note =
             "Nothing was submitted yet: these are the fields of the chosen kind.".into();
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        return form_page(&engine, switched, Errors::new(), status, &headers).await;
+        return form_page(&engine, &address, switched, Errors::new(), status, &headers).await;
     }
     let job = match off_runtime(form.size(), || form.new_job(schema)) {
         Ok(job) => job,
         Err(errors) => {
             let switched = off_runtime(form.size(), || form.switched(old, new, None));
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            return form_page(&engine, switched, errors, status, &headers).await;
+            return form_page(&engine, &address, switched, errors, status, &headers).await;
         }
     };
     match engine.enqueue(vec![job]).await {
@@ -129,7 +133,7 @@ pub async fn submit(
         Err(error) => {
             let (status, errors) = refused(error, &form, schema);
             let switched = off_runtime(form.size(), || form.switched(old, new, None));
-            form_page(&engine, switched, errors, status, &headers).await
+            form_page(&engine, &address, switched, errors, status, &headers).await
         }
     }
 }
@@ -176,6 +180,7 @@ fn to_the_job(answers: Vec<Enqueued>) -> Response {
 
 async fn form_page(
     engine: &Engine,
+    address: &Address,
     switched: SwitchedForm,
     errors: Errors,
     status: StatusCode,
@@ -183,11 +188,14 @@ async fn form_page(
 ) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let queues = stats.queues.keys().map(ToString::to_string).collect();
-    let (target, now) = (Target::of(headers), engine.now());
+    let (target, now) = (Target::of(headers, address), engine.now());
     let max_payload = engine.config().max_payload;
     Ok(off_runtime(switched.form.size(), || {
         let switched = SwitchedForm { form: switched.form.shown(max_payload), ..switched };
-        page(status, &NewJobPage::of(&engine.kinds(), switched, errors, queues, &target, now))
+        page(
+            status,
+            &NewJobPage::of(&engine.kinds(), switched, errors, queues, address, &target, now),
+        )
     }))
 }
 
@@ -238,9 +246,10 @@ fn starts(form: &SubmitForm, now: Time) -> String {
                 )
             }
             Some(meant) => {
-                let twice = match meant.first_of_two {
-                    true => " Clocks go back at that time; the earlier of the two is used.",
-                    false => "",
+                let twice = if meant.first_of_two {
+                    " Clocks go back at that time; the earlier of the two is used."
+                } else {
+                    ""
                 };
                 format!("Not before {}.{twice}", told(TimeText::new(meant.at, now)))
             }
@@ -262,6 +271,7 @@ impl NewJobPage {
         SwitchedForm { form, note }: SwitchedForm,
         errors: Errors,
         queues: Vec<String>,
+        address: &Address,
         target: &Target,
         now: Time,
     ) -> NewJobPage {
@@ -281,16 +291,17 @@ impl NewJobPage {
             !matches!(field.as_str(), "" | "kind" | "payload") && !field.starts_with(PAYLOAD_PREFIX)
         };
         NewJobPage {
-            layout: Layout::fixed("New job", Section::NewJob, now),
+            layout: Layout::fixed(address, "New job", Section::NewJob, now),
             kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
             about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
             open: errors.keys().any(option) || form.has_options(),
             drawable: drawable(schema).is_some(),
             starts: starts(&form, now),
             curl: form.curl(target, schema),
-            refusal: match errors.is_empty() {
-                true => form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default(),
-                false => String::new(),
+            refusal: if errors.is_empty() {
+                form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default()
+            } else {
+                String::new()
             },
             queues,
             zone_names: start_at::knows_names(),

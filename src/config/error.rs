@@ -1,0 +1,46 @@
+//! Why the settings cannot be used: the file is unreadable, or values in it are not accepted.
+
+use std::path::PathBuf;
+
+use crate::job::shorten::first_few;
+
+/// Why the server cannot be configured.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a key or value that is not known; the text names line and column.
+    #[error("the configuration file {} is not accepted: {message}", .path.display())]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// Settings that are well-formed and cannot be used.
+    #[error("the configuration is not accepted:{}", list(.0))]
+    Invalid(Vec<Problem>),
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Its key in the file.
+    pub key: String,
+    /// What is wrong, and what is accepted.
+    pub message: String,
+}
+
+fn list(problems: &[Problem]) -> String {
+    let lines = problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message));
+    format!("\n  {}", first_few(lines, MAX_LISTED, "\n  "))
+}
+
+/// The most settings that one error names; the rest is counted.
+const MAX_LISTED: usize = 100;

@@ -1,0 +1,84 @@
+//! The validated settings, in the parts that the layers take.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::args::LogFormat;
+use super::settings::Setting;
+use crate::engine::EngineConfig;
+use crate::handlers::HandlerSettings;
+use crate::http::server::access_log::AccessLog;
+use crate::http::{BasePath, Limits};
+use crate::store;
+
+/// All settings, in the parts that the layers take.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address to serve on.
+    pub listen: SocketAddr,
+    /// The directory that holds the jobs.
+    pub data_dir: PathBuf,
+    /// The address that people open when it is not the one that the server listens on.
+    pub base_url: Option<Url>,
+    /// The path under which everything is served when other services share the host.
+    pub base_path: BasePath,
+    /// The log of the process.
+    pub log: LogConfig,
+    /// The settings of the engine.
+    pub engine: EngineConfig,
+    /// The limits of the store.
+    pub limits: store::Limits,
+    /// The limits of the HTTP side.
+    pub http: Limits,
+    /// How long a stop may take.
+    pub stop: StopSettings,
+    /// The settings of the built-in kinds.
+    pub handlers: HandlerSettings,
+    /// Whether the server submits fake jobs to itself.
+    pub demo: bool,
+    /// The credentials that requests need; without them, everybody who can reach the server may use it.
+    pub auth: Option<AuthSettings>,
+    /// All settings in force, for the system page.
+    pub settings: Vec<Setting>,
+}
+
+/// The settings of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The format of lines.
+    pub format: LogFormat,
+    /// A filter of tracing's `EnvFilter`, known to be valid.
+    pub filter: String,
+    /// Bytes of lines that may wait to be written.
+    pub queue: usize,
+    /// How long the exit waits for lines to be written.
+    pub flush: Duration,
+    /// How requests are logged.
+    pub access: AccessLog,
+}
+
+/// How long a stop may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopSettings {
+    /// How long running jobs may go on after the first signal.
+    pub grace: Duration,
+    /// How long each socket may take to accept its last bytes, and as long again to answer the close.
+    pub close: Duration,
+}
+
+/// The credentials that requests need.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthSettings {
+    /// The token that every request must carry.
+    pub token: String,
+}
+
+impl fmt::Debug for AuthSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthSettings(…)")
+    }
+}
