@@ -49,7 +49,7 @@ pub use stats::{QueueStats, Stats, Storage};
 /// number of the attempt that ended. A refused step is no event.
 ///
 /// At its opening a store gives back every job it finds running, in the order of their ids, as an
-/// expired lease but with [`Interruption::Crash`]. Otherwise a restart adds no event, keeps the epoch,
+/// expired lease but with [`Interruption::Crash`](crate::job::Interruption::Crash). Otherwise a restart adds no event, keeps the epoch,
 /// and keeps old leases invalid for ever.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -127,8 +127,8 @@ pub trait Store: Send + Sync + 'static {
     /// each of the first four; [`Ticked::next`] tells when more is to be done at once. Idempotent.
     ///
     /// A rescued job is `Rescued`, or `Cancelled` when its end was asked for, or `Discarded` as
-    /// [`FailureClass::Lost`](crate::job::FailureClass::Lost) with [`lost_message`] when it was its
-    /// last attempt.
+    /// [`FailureClass::Lost`](crate::job::FailureClass::Lost) with
+    /// [its message](crate::job::Interruption::lost_message) when it was its last attempt.
     async fn tick(&self) -> Result<Ticked, StoreError>;
 
     /// One job with everything known of it, and the place in the log it was read at.

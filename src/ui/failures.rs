@@ -83,10 +83,7 @@ impl GroupRow {
         GroupRow {
             kind: group.kind.to_string(),
             class: group.class.as_str(),
-            pattern: match group.pattern.is_empty() {
-                true => "(no message)".into(),
-                false => group.pattern,
-            },
+            pattern: if group.pattern.is_empty() { "(no message)".into() } else { group.pattern },
             message: group.message,
             example: group.example.to_string(),
             short: group.example.short(),

@@ -135,10 +135,7 @@ fn subscribers(engine: &Engine) -> String {
         (Transport::Log, "followed log"),
     ];
     let parts: Vec<String> = transports.into_iter().filter_map(named).collect();
-    match parts.is_empty() {
-        true => "none".into(),
-        false => parts.join(", "),
-    }
+    if parts.is_empty() { "none".into() } else { parts.join(", ") }
 }
 
 fn work(engine: &Engine) -> Facts {

@@ -58,7 +58,7 @@ describe("with JavaScript", () => {
       await page.locator("#log li").first().waitFor();
       const follow = page.locator("#follow");
       assert.equal(await follow.getAttribute("aria-pressed"), "true");
-      // A box of one line: what comes is out of sight unless it is followed.
+      // The box shows one line, so that new lines are out of sight unless the log is followed.
       await page.evaluate(() => Object.assign(document.getElementById("log").style, { maxHeight: "2rem", height: "2rem" }));
       const atEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
       await page.locator("#log li").nth(1).waitFor();

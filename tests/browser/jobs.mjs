@@ -19,7 +19,7 @@ let folder;
 before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "cortado-jobs-"));
   const config = path.join(folder, "cortado.toml");
-  // Small steps, so that a search through few jobs takes several.
+  // The steps are small, so that a search through few jobs takes several.
   await writeFile(config, "[store]\nsearch_step = 40\n");
   server = await Server.start({ flags: ["--config", config] });
   browser = await launch();
@@ -38,14 +38,14 @@ const mark = (page) => page.evaluate(() => (window.stillHere = true));
 const assertNotReloaded = async (page) => assert.equal(await page.evaluate(() => window.stillHere), true, "the page was reloaded");
 const search = (page, queue, words) => page.goto(`${server.origin}/jobs?queue=${queue}&q=${encodeURIComponent(words)}`);
 
-/** Waiting jobs in a queue of their own, newest first. */
+/** Submits waiting jobs to a queue of their own and returns their ids, newest first. */
 async function waiting(queue, count, payload = (n) => ({ n })) {
   const jobs = Array.from({ length: count }, (_, n) => ({ kind: "echo", queue, payload: payload(n), ...WAITS }));
   const answer = await (await server.post("/api/v1/jobs", jobs)).json();
   return answer.jobs.map((job) => job.id).reverse();
 }
 
-/** Waits for the end of a bulk run; answers with its report. */
+/** Waits for the end of a bulk run and returns its report. */
 async function over(id) {
   for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 50))) {
     const run = await (await fetch(`${server.origin}/api/v1/bulk/${id}`)).json();
@@ -54,7 +54,7 @@ async function over(id) {
   throw new Error(`run ${id} does not end`);
 }
 
-/** A job deep below more jobs than the search looks at in two steps. */
+/** Submits a job, followed by more jobs than the search examines in two steps. */
 async function buried(queue) {
   const [id] = await waiting(queue, 1, () => ({ treasure: { chest: 7 } }));
   await waiting(queue, 100);
@@ -198,7 +198,7 @@ describe("with JavaScript only", () => {
       await live(page);
       await waiting(queue, 1);
       await page.locator("#news").waitFor();
-      held = []; // the page is slow: it hears nothing of what comes now
+      held = []; // the page is slow and receives no messages for now
       await waiting(queue, 120);
       await page.locator("#news").click();
       await until(page, () => document.querySelectorAll("#list tbody tr").length > 1);
@@ -230,7 +230,7 @@ describe("with JavaScript only", () => {
       await page.locator("#search-progress", { hasText: "Searched all" }).waitFor();
       assert.deepEqual(await ids(page), [id]);
       assert.equal(await page.locator("#search-stop").count(), 0);
-      // What was found by going on is a row like the others.
+      // Rows found by later steps behave like the others.
       await live(page);
       await server.post(`/api/v1/jobs/${id}/cancel`);
       await row(page, id).locator(".badge.s-cancelled").waitFor();
@@ -241,12 +241,12 @@ describe("with JavaScript only", () => {
   test("a search that goes on can be stopped, and goes on when asked", () =>
     withPage(browser, {}, async (page) => {
       const id = await buried("stopped");
-      // The next step is held back, so that there is time to stop it.
+      // The next step is held back, so that there is time to stop the search.
       let let_go;
       const held = new Promise((resolve) => (let_go = resolve));
       await page.route(/seen=/, async (route) => {
         await held;
-        await route.continue().catch(() => {}); // the page may have gone on without it
+        await route.continue().catch(() => {}); // the page may have cancelled the request
       });
       await search(page, "stopped", "payload.treasure.chest:7");
       await page.locator("#search-stop").click();

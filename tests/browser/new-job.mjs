@@ -37,14 +37,14 @@ const open = (page, query) => page.goto(`${server.origin}/jobs/new?${query}`);
 const jobOf = async (id) => (await fetch(`${server.origin}/api/v1/jobs/${id}`)).text();
 const curlSays = (page, text) => page.locator("#curl").filter({ hasText: text }).waitFor();
 
-/** Submits, and hands back the job as the API writes it: the text, so that no number is rounded. */
+/** Submits the form and returns the job as the text of the API, so that no number is rounded. */
 async function submit(page) {
   await page.locator("#submit").click();
   await page.waitForURL(/\/jobs\/[0-9a-f-]{36}/);
   return jobOf(new URL(page.url()).pathname.split("/").at(-1));
 }
 
-/** The payload within the text of a job, without white space. */
+/** Returns the payload within the text of a job, without white space. */
 function payloadIn(text) {
   const from = text.indexOf('"payload":') + '"payload":'.length;
   let depth = 0;

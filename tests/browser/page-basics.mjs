@@ -29,7 +29,7 @@ test("keys lead everywhere, and ? lists them", () =>
     const list = page.locator("#keys[open]");
     await list.getByText("Dead letters").waitFor();
     assert.equal(await list.locator("dt", { hasText: "g d" }).count(), 1);
-    // While the list is open, keys do nothing but close it.
+    // While the list is open, shortcuts only close it.
     await page.keyboard.press("n");
     await page.keyboard.press("Escape");
     await until(page, () => !document.getElementById("keys").open);
@@ -92,7 +92,7 @@ for (const timezoneId of ["UTC", "Asia/Kolkata"]) {
       const job = await server.submit({ kind: "echo", payload: 1 });
       await server.until(job.id, "completed");
       const path = `/jobs/${job.id}?whole=1`;
-      // Of the box that asks before it deletes, the browser has the beginning and not the words on its button.
+      // The browser has the beginning of the delete confirmation, but not the text of its button.
       const split = await SplitPage.start(server, path, 'id="ask-delete">');
       try {
         await watchShifts(page);
@@ -107,7 +107,7 @@ for (const timezoneId of ["UTC", "Asia/Kolkata"]) {
         await live(page);
         assert.equal(await paints(), true);
         assert.deepEqual(await page.evaluate(() => globalThis.shifts), []);
-        // The words for a moment are as wide at any hour and in any zone.
+        // The text of a time has the same width at any hour and in any time zone.
         const words = await page.locator("[data-at]").allTextContents();
         assert.ok(words.length >= 3);
         for (const moment of words) assert.match(moment, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3} UTC| \+05:30)$/);
@@ -132,7 +132,7 @@ test("a job and its lifetime bar are one box, and a box that stands alone is clo
 
 for (const javaScriptEnabled of [true, false]) {
   test(`a page that could not be shown comes back by itself ${javaScriptEnabled ? "with" : "without"} JavaScript`, async () => {
-    // The disk refuses seven times, which takes seconds, and then takes everything again.
+    // The disk refuses seven writes, which takes seconds, and then accepts all writes again.
     const refusing = await Server.start({ env: { CORTADO_FAULT: "enospc:sync:3:7" } });
     try {
       await withPage(browser, { javaScriptEnabled }, async (page) => {

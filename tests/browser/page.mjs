@@ -1,4 +1,4 @@
-// A fresh page for a test, and what tests of pages have in common.
+// Helpers of the page tests: a fresh page for each test, and waiting for facts.
 
 import assert from "node:assert/strict";
 import path from "node:path";
@@ -8,10 +8,10 @@ import { SERVER_LOG, serverLogs } from "./server.mjs";
 
 export const PATIENCE_MS = 20_000;
 
-/** `args` are further flags of the browser. */
+/** Starts the browser; `args` are additional flags. */
 export const launch = (args = []) => chromium.launch({ args, executablePath: program("chromium") });
 
-/** The error of a failed test with where its page was, a picture of it, and what the servers logged. */
+/** Adds the URL of the page, a screenshot and the logs of the servers to the error of a failed test. */
 async function explained(error, page) {
   const picture = path.join(root, "target/screenshots", `${process.pid}-${Date.now()}.png`);
   const screenshot = await page.screenshot({ path: picture, timeout: 5_000 }).then(() => picture, (failure) => `not taken, ${failure.message}`);
@@ -22,7 +22,7 @@ async function explained(error, page) {
   return failure;
 }
 
-/** Runs `work` with a fresh page; what the page complains about in its console fails the test. */
+/** Runs `work` with a fresh page. Errors and policy violations in its console fail the test. */
 export async function withPage(browser, options, work) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   context.setDefaultTimeout(PATIENCE_MS);
@@ -35,7 +35,7 @@ export async function withPage(browser, options, work) {
     assert.deepEqual(complaints, []);
   } catch (error) {
     const failure = await explained(error, page);
-    // Chromium may never close a page that is between two others, and that must not hide what failed.
+    // Chromium may hang while closing a page that is navigating, which must not hide the failure.
     let timer;
     const given = new Promise((resolve) => (timer = setTimeout(resolve, PATIENCE_MS)));
     await Promise.race([context.close(), given]).finally(() => clearTimeout(timer));
@@ -46,10 +46,10 @@ export async function withPage(browser, options, work) {
 
 export const live = (page) => page.locator("#connection[data-state=live]").waitFor();
 
-/** Waits for a fact of the page itself. */
+/** Waits until a function in the page returns a true value. */
 export const until = (page, fact, argument) => page.waitForFunction(fact, argument);
 
-/** Holds a script of the page back until the answered function is called. */
+/** Holds back a script of the page until the returned function is called. */
 export async function late(page, script) {
   let come;
   const coming = new Promise((resolve) => (come = resolve));
@@ -57,7 +57,7 @@ export async function late(page, script) {
   return come;
 }
 
-/** Notes every layout shift from now on, with what moved. */
+/** Records every layout shift from now on, with the elements that moved. */
 export const watchShifts = (page) =>
   page.addInitScript(() => {
     globalThis.shifts = [];

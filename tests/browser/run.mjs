@@ -23,7 +23,7 @@ const badge = (page, state) => page.locator(`#head .badge.s-${state}`);
 const row = (page, id) => page.locator(`tr[data-job="${id}"]`);
 const idOf = (page) => new URL(page.url()).pathname.split("/").at(-1);
 
-/** A mark on the window that a reload would wipe out. */
+/** Marks the window; a reload would remove the mark. */
 const mark = (page) => page.evaluate(() => (window.stillHere = true));
 const assertNotReloaded = async (page) => assert.equal(await page.evaluate(() => window.stillHere), true, "the page was reloaded");
 
@@ -94,7 +94,7 @@ describe("with JavaScript", () => {
       const before = await count();
       await page.goto(`${server.origin}/jobs/new?kind=echo`);
       await page.locator("#submit").dblclick();
-      // The second click may break off what the first began, so no single navigation is waited for.
+      // The second click may cancel the navigation of the first, so the test waits for no single navigation.
       await badge(page, "completed").waitFor();
       assert.equal(await count(), before + 1);
     }));

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { cortado } from "./programs.mjs";
 
 const PATIENCE_MS = 20_000;
-/** A failed test shows so many of the last lines of each server. */
+/** The number of last lines of each server that a failed test shows. */
 const SHOWN_LINES = 60;
 
 export const SERVER_LOG = "the last lines of the server at";
@@ -17,12 +17,12 @@ export const SERVER_LOG = "the last lines of the server at";
 /** The servers of this process that have not been removed. */
 const servers = new Set();
 
-/** What the servers logged last, for a test that failed. */
+/** Returns the last log lines of the servers, for a failed test. */
 export function serverLogs() {
   return [...servers].map(({ origin, lines }) => `${SERVER_LOG} ${origin}:\n${lines.slice(-SHOWN_LINES).map((line) => `  ${line}\n`).join("")}`).join("");
 }
 
-/** A port that is free now; the server keeps it over restarts. */
+/** Returns a free port, which the server keeps across restarts. */
 export async function freePort() {
   const probe = createServer();
   await new Promise((resolve) => probe.listen(0, "127.0.0.1", resolve));
@@ -32,10 +32,10 @@ export async function freePort() {
 }
 
 export class Server {
-  /** What the server printed and logged, over all its starts. */
+  /** The output of the server, over all its starts. */
   lines = [];
 
-  /** `flags` are further arguments of the server, `env` further variables, `config` is the text of a file. */
+  /** Starts a server with additional arguments and environment variables, and a configuration file with this text. */
   static async start({ flags = [], env = {}, grace = "5s", config } = {}) {
     const server = new Server();
     Object.assign(server, { flags: ["--grace", grace, ...flags], env });
@@ -52,7 +52,7 @@ export class Server {
     return server;
   }
 
-  /** Starts on the same port and data as before. */
+  /** Starts the server again with the same port and data. */
   async again() {
     const child = spawn(cortado(), ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", this.data, ...this.flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...this.env } });
     this.child = child;
@@ -69,7 +69,7 @@ export class Server {
     if (answer !== "ready") throw new Error(`the server did not start:\n${serverLogs()}`);
   }
 
-  /** A clean stop; its data stays. */
+  /** Stops the server in an orderly way; its data is kept. */
   async stop() {
     this.child.kill("SIGTERM");
     if ((await Promise.race([this.ended, timeout()])) === "timeout") {
@@ -79,13 +79,13 @@ export class Server {
     }
   }
 
-  /** SIGKILL, at whatever it does; its data stays as it is. */
+  /** Kills the server with SIGKILL; its data is kept as it is. */
   async kill() {
     this.child.kill("SIGKILL");
     await this.ended;
   }
 
-  /** The end of both. */
+  /** Stops the server and removes its data. */
   async remove() {
     this.isRemoved = true;
     await this.stop();
@@ -108,7 +108,7 @@ export class Server {
     return (await fetch(`${this.origin}/api/v1/stats`)).json();
   }
 
-  /** Waits until a job is in a state. */
+  /** Waits until a job is in a state, and returns it. */
   async until(id, state) {
     const end = Date.now() + PATIENCE_MS;
     for (;;) {

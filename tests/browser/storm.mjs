@@ -12,7 +12,7 @@ import { LoadGenerator, Scribe, assertIsTheLog, eventually, headOf, seededRandom
 const PATIENCE_MS = 60_000;
 const rounds = Number(process.env.CORTADO_STORM_ROUNDS ?? 8);
 const seed = Number(process.env.CORTADO_STORM_SEED ?? Math.floor(Math.random() * 2 ** 31));
-/** Events that the log keeps where it is trimmed. */
+/** The number of events that a trimmed log keeps. */
 const KEPT = 300;
 const TRIMMED = `
 [store]
@@ -31,7 +31,7 @@ before(async () => {
 
 after(() => browser?.close());
 
-/** A job that many ends of the server cut off, and that writes to its log; jobs that become due meanwhile. */
+/** Submits a job that is interrupted by many ends of the server and writes to its log, and jobs that become due meanwhile. */
 async function begin(config) {
   const server = await Server.start({ grace: "1s", config });
   const scribe = await Scribe.start(server);
@@ -41,7 +41,7 @@ async function begin(config) {
   return { server, scribe, long };
 }
 
-/** Runs `work` with home, the list, a job's page and a page that only subscribes, all open. */
+/** Runs `work` with the home page, the job list, the page of a job and a page that only subscribes, all open. */
 const withPages = ({ server, scribe, long }, work) =>
   withPage(browser, {}, (home) =>
     withPage(browser, {}, (list) =>
@@ -66,11 +66,11 @@ const json = async (server, path) => (await fetch(server.origin + path)).json();
 async function endAndBegin(server, round, random) {
   if (round % 2) await server.stop();
   else await server.kill();
-  await sleep(random(400)); // nobody is there
+  await sleep(random(400)); // the server is down
   await server.again();
 }
 
-/** Waits until nothing is left to do, and for everybody to know. Answers with the place of the end. */
+/** Waits until all jobs have ended and every page knows. Returns the cursor of the end of the log. */
 async function settle(server, scribe, load, plain) {
   await load.end();
   await eventually("a quiet server", async () => {
@@ -83,7 +83,7 @@ async function settle(server, scribe, load, plain) {
   return head;
 }
 
-/** What the pages show is what the API answers. Every wait here ends with the fact, or the test fails. */
+/** Asserts that the pages show what the API returns. Every wait ends with the fact, or the test fails. */
 async function assertAgree(server, scribe, { home, list, job }, long) {
   const { states, queues } = await server.stats();
   const { jobs, next } = await json(server, "/api/v1/jobs?limit=500");
@@ -107,9 +107,9 @@ async function assertAgree(server, scribe, { home, list, job }, long) {
     }, all);
   }
   await until(home, (names) => names.every((name) => document.querySelector(`tr[data-queue="${name}"] [data-n=running]`)?.textContent === "0"), queues.map(({ name }) => name));
-  // The list announces every job that came after the place it shows, and no other; on a busy server it stops counting.
+  // The list counts exactly the jobs enqueued after its cursor; on a busy server it stops counting.
   const enqueued = scribe.events.filter((event) => event.type === "job.enqueued").map((event) => event.seq);
-  // The page may start over while this waits, so its place and its count are read at one moment.
+  // The page may reload meanwhile, so its cursor and its count are read at the same time.
   await until(list, (enqueued) => {
     const place = Number(document.body.dataset.cursor.split(":")[1]);
     const newer = enqueued.filter((seq) => seq > place).length;
@@ -141,7 +141,7 @@ test("pages and a plain subscriber miss nothing while the server is killed and s
       for (let round = 0; round < rounds; round++) {
         await scribe.reaches(scribe.seq + 30 + random(300));
         await endAndBegin(server, round, random);
-        // Sometimes the next end comes before the pages are back, sometimes they get hold of the stream.
+        // Sometimes the server ends again before the pages have reconnected.
         if (random(3)) await until(plain, () => globalThis.subscriber.states.at(-1) === "live");
       }
       const head = await settle(server, scribe, load, plain);
@@ -153,7 +153,7 @@ test("pages and a plain subscriber miss nothing while the server is killed and s
       assert.ok(rounds < 8 || connections > 3, `there was too little disruption to test anything: ${states}`);
       console.log(`${rounds} ends of the server, ${head} events, ${connections} connections of the plain subscriber`);
     });
-    // The log itself, once more, as anybody reads it.
+    // Compare with the log as any client reads it.
     let cursor = scribe.first;
     for (const read = []; ; ) {
       const page = await json(server, `/api/v1/events?limit=1000&after=${cursor}`);
@@ -179,7 +179,7 @@ test("pages that were away for longer than the log reaches back start over, and 
       const load = new LoadGenerator(server, scribe, random);
       let checked = 0;
       for (let round = 0; round < Math.ceil(rounds / 2); round++) {
-        // As a browser does with a page that is left and kept in its cache.
+        // This is what a browser does with a page in its back-forward cache.
         for (const page of everybody) await page.evaluate(() => dispatchEvent(new Event("pagehide")));
         for (const page of Object.values(pages)) await page.evaluate(() => (globalThis.stillHere = true));
         const left = await headOf(server); // nobody received more
@@ -215,7 +215,7 @@ test("a page that must start over while the server is away waits for it", async 
       await withPage(browser, {}, async (page) => {
         let say;
         await page.routeWebSocket(/\/api\/v1\/ws/, (socket) => {
-          socket.connectToServer().onClose(() => {}); // the page does not learn of it yet
+          socket.connectToServer().onClose(() => {}); // the page does not notice yet
           say = (message) => socket.send(JSON.stringify(message));
         });
         await page.goto(server.origin + path);

@@ -196,9 +196,10 @@ impl Scan {
 
     fn begin(&mut self) -> Result<(), TooComplex> {
         self.values += 1;
-        match self.values > self.limits.values {
-            true => Err(TooComplex::Many { limit: self.limits.values }),
-            false => Ok(()),
+        if self.values > self.limits.values {
+            Err(TooComplex::Many { limit: self.limits.values })
+        } else {
+            Ok(())
         }
     }
 

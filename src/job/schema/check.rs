@@ -71,14 +71,18 @@ impl Shape {
                 Ok(text) => rules.accept(&text),
                 Err(_) => Err("a text is expected".into()),
             },
-            Shape::Integer(bounds) => match is_integer(value) {
-                true => bounds.accept(value, ""),
-                false => Err("a whole number is expected".into()),
-            },
+            Shape::Integer(bounds) => {
+                if is_integer(value) {
+                    bounds.accept(value, "")
+                } else {
+                    Err("a whole number is expected".into())
+                }
+            }
             Shape::Number(bounds) => {
-                match value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-                    true => bounds.accept(value, ""),
-                    false => Err("a number is expected".into()),
+                if value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+                    bounds.accept(value, "")
+                } else {
+                    Err("a number is expected".into())
                 }
             }
             Shape::Boolean => match value {
@@ -155,10 +159,7 @@ impl Bounds {
         let Ok(number) = number.parse::<f64>() else { return Ok(()) };
         let below = self.least.is_some_and(|least| number < least);
         let above = self.most.is_some_and(|most| number > most);
-        match below || above {
-            true => Err(format!("{}{of_what} is expected", self.words())),
-            false => Ok(()),
-        }
+        if below || above { Err(format!("{}{of_what} is expected", self.words())) } else { Ok(()) }
     }
 
     /// Describes the bounds: `at least 1`, `at most 9`, `1 to 9`; empty without bounds.

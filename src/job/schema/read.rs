@@ -80,10 +80,8 @@ pub fn schema(text: &str) -> Result<(Json, Option<Object>), SchemaError> {
 fn field(name: String, required: bool, text: &str) -> Result<Field, SchemaError> {
     let keywords = Keywords::of(text, &name)?;
     let (kind, nullable) = keywords.kind()?;
-    let shape = match keywords.only(&PROPERTY) {
-        true => shape(&keywords, kind.as_deref())?,
-        false => Shape::Any,
-    };
+    let shape =
+        if keywords.only(&PROPERTY) { shape(&keywords, kind.as_deref())? } else { Shape::Any };
     Ok(Field {
         required,
         nullable,

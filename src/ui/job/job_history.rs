@@ -225,9 +225,10 @@ pub fn cancelling(job: &Job, is_notified: bool, now: Time) -> Vec<Step> {
         when: when.map(|at| TimeText::new(at, now)),
         class,
     };
-    let notified = match is_notified || ended.is_some() {
-        true => step("Worker notified", None, "done"),
-        false => step("The worker is notified with its next heartbeat", None, "now"),
+    let notified = if is_notified || ended.is_some() {
+        step("Worker notified", None, "done")
+    } else {
+        step("The worker is notified with its next heartbeat", None, "now")
     };
     let stopped = match ended {
         None => step("Still running", None, if notified.class == "done" { "now" } else { "open" }),

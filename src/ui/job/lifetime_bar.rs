@@ -83,9 +83,10 @@ impl LifetimeBar {
     /// The bar in words, for screen readers.
     pub fn label(&self) -> String {
         let totals: Vec<&str> = self.totals.iter().map(|sum| sum.text.as_str()).collect();
-        match self.open {
-            true => totals.join(", "),
-            false => format!("{} in total: {}", self.whole, totals.join(", ")),
+        if self.open {
+            totals.join(", ")
+        } else {
+            format!("{} in total: {}", self.whole, totals.join(", "))
         }
     }
 }

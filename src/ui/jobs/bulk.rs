@@ -384,9 +384,10 @@ pub async fn show(
     let now = engine.now();
     let mut layout = Layout::fixed(&address, "Bulk run", Section::Jobs, now);
     let run = RunView::of(report, now);
-    layout.title = match run.running() {
-        true => format!("{} {}", run.words.doing, run.jobs()),
-        false => format!("{} {}", run.words.verb, run.badge().0),
+    layout.title = if run.running() {
+        format!("{} {}", run.words.doing, run.jobs())
+    } else {
+        format!("{} {}", run.words.verb, run.badge().0)
     };
     Ok(page(StatusCode::OK, &RunPage { layout, run }))
 }

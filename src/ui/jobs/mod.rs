@@ -81,9 +81,10 @@ pub async fn show(
         return Ok(see_other(&format!("jobs/{id}")).into_response());
     }
     let stats = engine.stats().await?;
-    let found = match filter.problems.is_empty() {
-        true => Some(engine.jobs(filter.query.clone()).await?),
-        false => None,
+    let found = if filter.problems.is_empty() {
+        Some(engine.jobs(filter.query.clone()).await?)
+    } else {
+        None
     };
     let dead = filter.state() == Some(State::Discarded);
     let (heading, section) =
@@ -102,10 +103,8 @@ pub async fn show(
         SearchProgress { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
     });
     let rows: Vec<JobRow> = jobs.iter().map(|job| JobRow::of(job, now)).collect();
-    let status = match filter.problems.is_empty() {
-        true => StatusCode::OK,
-        false => StatusCode::UNPROCESSABLE_ENTITY,
-    };
+    let status =
+        if filter.problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let runs = engine.bulk_reports();
     let list = Jobs {
         heading,

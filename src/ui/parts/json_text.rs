@@ -50,9 +50,10 @@ pub fn shown(json: &Json) -> Shown {
 /// The whole text for a form, indented unless it is long or deeply nested.
 pub fn editable(json: &Json) -> String {
     let Shown { tokens, is_cut } = Writer::run(json.as_str(), FORM);
-    match is_cut {
-        true => json.as_str().to_owned(),
-        false => tokens.into_iter().map(|token| token.text).collect(),
+    if is_cut {
+        json.as_str().to_owned()
+    } else {
+        tokens.into_iter().map(|token| token.text).collect()
     }
 }
 

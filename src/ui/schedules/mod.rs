@@ -371,9 +371,10 @@ async fn one_page(
         cursor,
         now,
     );
-    let upcoming = match schedule.paused {
-        true => Vec::new(),
-        false => off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD)),
+    let upcoming = if schedule.paused {
+        Vec::new()
+    } else {
+        off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD))
     };
     let one = One {
         schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,

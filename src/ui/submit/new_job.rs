@@ -246,9 +246,10 @@ fn starts(form: &SubmitForm, now: Time) -> String {
                 )
             }
             Some(meant) => {
-                let twice = match meant.first_of_two {
-                    true => " Clocks go back at that time; the earlier of the two is used.",
-                    false => "",
+                let twice = if meant.first_of_two {
+                    " Clocks go back at that time; the earlier of the two is used."
+                } else {
+                    ""
                 };
                 format!("Not before {}.{twice}", told(TimeText::new(meant.at, now)))
             }
@@ -297,9 +298,10 @@ impl NewJobPage {
             drawable: drawable(schema).is_some(),
             starts: starts(&form, now),
             curl: form.curl(target, schema),
-            refusal: match errors.is_empty() {
-                true => form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default(),
-                false => String::new(),
+            refusal: if errors.is_empty() {
+                form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default()
+            } else {
+                String::new()
             },
             queues,
             zone_names: start_at::knows_names(),

@@ -159,10 +159,13 @@ fn read(shape: &Shape, text: &str) -> Result<Option<String>, String> {
             (!text.is_empty()).then(|| quote(text))
         }
         _ if trimmed.is_empty() => None,
-        Shape::Integer(_) | Shape::Number(_) => match is_number(trimmed) {
-            true => Some(trimmed.to_owned()),
-            false => return Err(unread(trimmed)),
-        },
+        Shape::Integer(_) | Shape::Number(_) => {
+            if is_number(trimmed) {
+                Some(trimmed.to_owned())
+            } else {
+                return Err(unread(trimmed));
+            }
+        }
         Shape::Boolean => match trimmed {
             "true" | "false" => Some(trimmed.to_owned()),
             _ => return Err(unread(trimmed)),

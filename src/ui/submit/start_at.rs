@@ -94,9 +94,10 @@ pub fn meant(at: &str, zone: &str) -> Result<Meant, CronError> {
         return Err(CronError::At(format!("{civil} is not between the years 0000 and 9999")));
     }
     let offset = found.to_offset(moment);
-    let rfc3339 = match offset == Offset::UTC {
-        true => moment.to_string(),
-        false => moment.display_with_offset(offset).to_string(),
+    let rfc3339 = if offset == Offset::UTC {
+        moment.to_string()
+    } else {
+        moment.display_with_offset(offset).to_string()
     };
     Ok(Meant { rfc3339, at, first_of_two })
 }
