@@ -1,5 +1,5 @@
-//! Validation: a merged file becomes the parts that the layers take, or a list of everything in it that
-//! cannot be used.
+//! Validation: turns the merged settings into the parts that the layers take, or into a list of all settings that cannot
+//! be used.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -78,7 +78,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     if !problems.0.is_empty() {
         return Err(ConfigError::Invalid(problems.0));
     }
-    // People look at what is in force, not at how it came about.
+    // The system page shows the limit in force, also where it follows from another one.
     file.http.connections_per_address = Some(file.http.connections_from_one_address());
     file.http.json = engine.json;
     (file.http.grace, file.http.close) = (file.stop.grace, file.stop.close);
@@ -105,7 +105,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     })
 }
 
-/// What was found so far.
+/// The problems found so far.
 #[derive(Default)]
 struct Problems(Vec<Problem>);
 

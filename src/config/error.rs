@@ -10,17 +10,17 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration file {}", .path.display())]
     Read {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The file is not TOML, or has a key or value that is not known; the text names line and column.
     #[error("the configuration file {} is not accepted: {message}", .path.display())]
     Parse {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Where and why.
+        /// The line, and what is wrong with it.
         message: String,
     },
     /// Settings that are well-formed and cannot be used.

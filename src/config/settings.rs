@@ -1,4 +1,4 @@
-//! The settings in force as a flat list, for people who look at a running server. Secrets are left out.
+//! The settings in force as a flat list, for the system page of a running server. Secrets are left out.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::FileConfig;
 /// One setting: its key in the file, and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// Such as `store.max_waiting`.
+    /// The key in the file, such as `store.max_waiting`.
     pub key: String,
-    /// What is in force.
+    /// The value in force.
     pub value: Shown,
 }
 

@@ -49,8 +49,8 @@ pub use stats::{QueueStats, Stats, Storage};
 /// attempt that ended. A refused step makes no event.
 ///
 /// When a store is opened, it rescues every job that it finds running, in the order of their ids, as if its
-/// lease had expired but with [`Interruption::Crash`]. Otherwise a restart adds no event, keeps the epoch,
-/// and leaves old leases invalid.
+/// lease had expired but with [`Interruption::Crash`](crate::job::Interruption::Crash). Otherwise a restart
+/// adds no event, keeps the epoch, and leaves old leases invalid.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Enqueues new jobs, all or none. A job whose idempotency key is already taken (by a stored job,
@@ -126,8 +126,8 @@ pub trait Store: Send + Sync + 'static {
     /// each of the first four; [`Ticked::next`] tells when there is more to do at once. Idempotent.
     ///
     /// A rescued job is `Rescued`, or `Cancelled` when its end was asked for, or `Discarded` as
-    /// [`FailureClass::Lost`](crate::job::FailureClass::Lost) with [`lost_message`] when it was its
-    /// last attempt.
+    /// [`FailureClass::Lost`](crate::job::FailureClass::Lost) with
+    /// [its message](crate::job::Interruption::lost_message) when it was its last attempt.
     async fn tick(&self) -> Result<Ticked, StoreError>;
 
     /// A job with its whole record, and the cursor at which it was read.

@@ -1,5 +1,5 @@
-//! Who may come in: an optional token, the names this server answers to, and the origins that may
-//! open sockets. A browser sends the token as the password of HTTP Basic, a program as Bearer.
+//! Access control: an optional token, the host names that this server answers to, and the origins that may open
+//! sockets. A browser sends the token as the password of HTTP Basic, a program as a Bearer token.
 
 use std::net::IpAddr;
 
@@ -23,7 +23,7 @@ pub fn check_token(token: &str, headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).challenge(challenge))
 }
 
-/// The token out of `Bearer TOKEN` (RFC 6750) or `Basic base64(anybody:TOKEN)` (RFC 7617).
+/// The token in `Bearer TOKEN` (RFC 6750) or in `Basic base64(USER:TOKEN)` (RFC 7617), with any user name.
 fn given_token(value: &str) -> Option<String> {
     let (scheme, rest) = value.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -36,20 +36,20 @@ fn given_token(value: &str) -> Option<String> {
     None
 }
 
-/// The names a request may ask for.
+/// The host names that requests may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosts {
-    /// Any: the server listens for the world, behind names it does not know.
+    /// Any name: the server is reachable from other machines, under names that it does not know.
     Any,
-    /// Names of this machine only, and those configured: a page of another site that makes its own
-    /// name point to 127.0.0.1 (DNS rebinding) is refused.
+    /// Only the names of this machine and those configured. This refuses a page of another site whose own name points
+    /// to 127.0.0.1 (DNS rebinding).
     Loopback {
         /// Configured names, without port.
         also: Vec<String>,
     },
 }
 
-/// Refuses a request for a host that this server is not.
+/// Refuses a request for a host name that this server does not answer to.
 pub fn check_host(hosts: &Hosts, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let also = match hosts {
         Hosts::Any => return Ok(()),
@@ -86,7 +86,7 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     asked.or_else(|| headers.get(HOST)?.to_str().ok())
 }
 
-/// `[::1]:80` is `[::1]`, `name:80` is `name`.
+/// A host without its port: `[::1]:80` becomes `[::1]`, and `name:80` becomes `name`.
 fn without_port(host: &str) -> &str {
     match host.rfind(']') {
         Some(end) => &host[..=end],

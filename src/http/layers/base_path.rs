@@ -1,5 +1,5 @@
-//! The path under which the server is reached when it shares a host: taken off every request that has
-//! it, put on every address that an answer names.
+//! The path under which the server is reached when it shares a host. It is removed from the path of every request that
+//! has it, and put before every address in a response.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -12,7 +12,7 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{Method, Uri, request};
 use axum::middleware::{self, Next};
 
-/// First segments of the server's own paths: a base path that begins with one could not be told from it.
+/// The first segments of the server's own paths. A base path that begins with one of them would be ambiguous.
 pub const OWN: [&str; 13] = [
     "api",
     "failures",
@@ -29,18 +29,18 @@ pub const OWN: [&str; 13] = [
     "workers",
 ];
 
-/// A prefix such as `/cortado`, or none. Kept without a slash at its end.
+/// A prefix such as `/cortado`, or none. It is stored without a slash at its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BasePath(Arc<str>);
 
-/// Why a text is no base path.
+/// Why a text is not a base path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BasePathError {
-    /// It has another form.
-    #[error("{0:?} is no path such as /cortado, of letters, digits, `-`, `_`, `.` and `~`")]
+    /// It does not have the form of a path.
+    #[error("{0:?} is not a path such as /cortado, of letters, digits, `-`, `_`, `.` and `~`")]
     Form(String),
-    /// It begins like a path of the server's own.
-    #[error("{0:?} begins like a path of the server's own; choose another, such as /cortado")]
+    /// It begins like one of the server's own paths.
+    #[error("{0:?} begins like one of the server's own paths; choose another, such as /cortado")]
     Taken(String),
 }
 
@@ -69,7 +69,7 @@ impl FromStr for BasePath {
     }
 }
 
-/// As it is put before a path that begins with a slash: empty when there is none.
+/// The text that is put before a path that begins with a slash; it is empty without a base path.
 impl fmt::Display for BasePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -125,8 +125,8 @@ impl<S: Sync> FromRequestParts<S> for Address {
     }
 }
 
-/// Lets the whole server be reached under the base path, whether a proxy in front takes the prefix off or
-/// not: a request with it and one without it are the same.
+/// Serves everything under the base path, whether a proxy in front removes the prefix or not: a request with the
+/// prefix and one without it are the same.
 pub fn mount(router: Router, base: &BasePath) -> Router {
     let base = base.clone();
     let outermost = middleware::from_fn(move |mut request: Request, next: Next| {
@@ -147,7 +147,7 @@ pub fn mount(router: Router, base: &BasePath) -> Router {
     Router::new().fallback_service(router).layer(outermost)
 }
 
-/// The address below the base; `None` when it is not below it.
+/// The URI without the base path; `None` when it does not begin with it.
 fn without(base: &BasePath, uri: &Uri) -> Option<Uri> {
     if base.0.is_empty() {
         return None;

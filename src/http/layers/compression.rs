@@ -1,5 +1,5 @@
-//! Which answers are compressed, and how that leaves room for others. A compressor works on the runtime's
-//! threads on as much as it is given at once, and costs more than anything else in making a large answer.
+//! Compression of responses. A compressor runs on the runtime's threads and costs more than anything else in making a
+//! large response, so it gets small pieces, between which other tasks run.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,7 +18,7 @@ const PIECE: usize = 16 * 1_024;
 
 type Compressible = And<And<SizeAbove, NotForContentType>, NotAbove>;
 
-/// Compresses answers of a known length of at most so many bytes.
+/// Compresses responses whose length is known and at most `longest` bytes.
 pub fn layer(longest: usize) -> CompressionLayer<Compressible> {
     let compressible = SizeAbove::new(1_024).and(NotForContentType::IMAGES).and(NotAbove(longest));
     CompressionLayer::new().compress_when(compressible)
@@ -36,7 +36,7 @@ impl Predicate for NotAbove {
     }
 }
 
-/// Inside of the compressor: gives an answer to it in pieces, with other tasks in between.
+/// A layer inside the compressor: it passes a response on in pieces, with other tasks in between.
 pub async fn in_pieces(request: Request, next: Next) -> axum::response::Response {
     let is_compressed = request.headers().contains_key(header::ACCEPT_ENCODING);
     let response = next.run(request).await;

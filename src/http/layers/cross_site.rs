@@ -1,12 +1,12 @@
-//! Reads that a page of another site makes in somebody's browser: it cannot see their answers, but it could make
-//! the server work. Browsers say where a request comes from and what for (Fetch Metadata, W3C).
+//! Refuses reads that pages of other sites make in a browser. Such a page cannot see the responses, but it could make the
+//! server work. Browsers say where a request comes from and what it is for (Fetch Metadata, W3C).
 
 use axum::http::header::{ORIGIN, UPGRADE};
 use axum::http::{HeaderMap, Method, StatusCode};
 
 use crate::http::Problem;
 
-/// What a page of another site is told.
+/// The detail of the refusal.
 const DETAIL: &str =
     "a request that a page of another site makes is refused; a link to this address works";
 

@@ -1,4 +1,4 @@
-//! Headers whose value is a list with commas, possibly over several lines (RFC 9110, 5.6.1).
+//! Reads headers whose value is a comma-separated list, possibly over several lines (RFC 9110, 5.6.1).
 
 use axum::http::{HeaderMap, HeaderName};
 

@@ -1,6 +1,6 @@
-//! The body of every request before an endpoint or a page reads it: refused at once when it says that it is too
-//! long, and joined where it comes in small chunks. Whoever collects a body keeps each chunk by itself, which
-//! takes forty times the memory of the bytes when each chunk is one byte.
+//! Prepares the body of every request for the endpoints and pages. A body whose declared length is too large is refused
+//! at once. Small chunks are joined: axum collects a body chunk by chunk, which takes forty times the memory of the
+//! bytes when each chunk is one byte.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,11 +15,11 @@ use hyper::body::{Frame, SizeHint};
 
 use crate::http::Problem;
 
-/// Chunks are joined until they are so long together.
+/// Chunks are joined until they have this many bytes together.
 const LONG: usize = 64 * 1_024;
 
-/// Around every endpoint and page. A body is asked for only when it is read, so a client that waits for
-/// `100 Continue` sends none that is too long.
+/// A layer around every endpoint and page. hyper asks for a body only when it is read, so a client that waits for
+/// `100 Continue` does not send one that is too long.
 pub async fn bound(longest: usize, request: Request, next: Next) -> Response {
     let length = request.body().size_hint().exact();
     if length.is_some_and(|length| length > longest as u64) {
@@ -32,7 +32,7 @@ pub async fn bound(longest: usize, request: Request, next: Next) -> Response {
     next.run(request.map(joined)).await
 }
 
-/// A body is longer than is accepted.
+/// The response to a body that is too long.
 pub fn too_long(longest: usize) -> Problem {
     let detail = format!("the body is longer than {longest} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)

@@ -1,5 +1,5 @@
-//! How much memory answers may take that wait for their clients. A large answer is in memory as a whole until
-//! its client has taken it, so many clients that do not read would otherwise take as much as they like.
+//! Bounds the memory of responses that wait for their clients. A large response stays in memory until its client has
+//! read it, so clients that do not read could otherwise take any amount of memory.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -17,12 +17,12 @@ use hyper::body::{Frame, SizeHint};
 use crate::http::server::address_counts::{AddressCounts, AddressShare};
 use crate::http::{Limits, Problem};
 
-/// Smaller answers are not counted: the buffers of a connection hold as much.
+/// Smaller responses, in bytes, are not counted: the buffers of a connection hold as much.
 const SMALL: u64 = 64 * 1_024;
-/// The part of all that one address may have.
+/// One address may use a quarter of the limit.
 const SHARE: usize = 4;
 
-/// The bytes of large answers that wait for their clients.
+/// The bytes of large responses that wait for their clients.
 #[derive(Debug)]
 pub struct Unread {
     bytes: Arc<AddressCounts>,
@@ -30,12 +30,12 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// None wait yet.
+    /// A count of zero with the limits of the settings.
     pub fn new(limits: &Limits) -> Self {
         Unread { bytes: Arc::default(), most: limits.max_unread }
     }
 
-    /// Takes memory for an answer of `length` bytes. An address that has none waiting gets any.
+    /// Reserves memory for a response of `length` bytes. An address without waiting responses may have one of any length.
     fn take(&self, client: SocketAddr, length: u64) -> Result<AddressShare, Problem> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let most = (self.most / SHARE).max(length);
@@ -46,7 +46,7 @@ impl Unread {
     }
 }
 
-/// Around every endpoint and page: counts a large answer until its bytes are with the kernel, or refuses it.
+/// A layer around every endpoint and page. It counts a large response until the kernel has its bytes, or refuses it.
 pub async fn count(unread: Arc<Unread>, request: Request, next: Next) -> Response {
     let client = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|client| client.0);
     let response = next.run(request).await;
@@ -63,13 +63,13 @@ pub async fn count(unread: Arc<Unread>, request: Request, next: Next) -> Respons
     }
 }
 
-/// An answer that is counted as long as any of its bytes is somewhere.
+/// The body of a response that counts for as long as any of its bytes is in memory.
 struct Counted {
     body: Body,
     share: Arc<AddressShare>,
 }
 
-/// Bytes of such an answer.
+/// Bytes of such a body.
 struct Piece {
     bytes: Bytes,
     #[allow(dead_code)] // it counts by being alive

@@ -1,5 +1,5 @@
-//! The accept loop, on hyper itself: header timeouts, bounds on connections, an end for peers that do not read,
-//! and a stop that lets requests under way finish and waits for nobody who has not asked anything.
+//! The accept loop, on hyper itself: header timeouts, limits on connections, a timeout for clients that do not read, and a
+//! stop that lets requests under way finish and does not wait for idle connections.
 
 use std::convert::Infallible;
 use std::io;
@@ -149,7 +149,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// A connection just accepted.
+/// A connection that was just accepted.
 struct Peer {
     stream: TcpStream,
     visit: Visit,
@@ -158,7 +158,7 @@ struct Peer {
     speaks: TaskTrackerToken,
 }
 
-/// Where a connection comes from, and what it may do.
+/// The address of a connection, and what applies to its requests.
 #[derive(Clone)]
 struct Visit {
     address: SocketAddr,
@@ -290,7 +290,7 @@ fn connection(
     }
 }
 
-/// Resolves when nothing is under way for `last_bytes`, or the patience is over.
+/// Resolves when nothing has been under way for `last_bytes`, or when a bound of the stop is reached.
 async fn idle(under_way: &UnderWay, last_bytes: Duration, bound: Duration, shutdown: &Shutdown) {
     let impatient = async {
         shutdown.abort.cancelled().await;
@@ -303,10 +303,10 @@ async fn idle(under_way: &UnderWay, last_bytes: Duration, bound: Duration, shutd
     }
 }
 
-/// An answer's body that counts as under way until it is written.
+/// The body of a response, which counts as under way until it is written.
 struct Guarded {
     body: Body,
-    #[allow(dead_code)] // it counts by being alive; none in a lasting answer
+    #[allow(dead_code)] // it counts by being alive; none in an endless response
     guard: Option<RequestGuard>,
     #[allow(dead_code)] // as above, for the client behind a proxy
     proxied: Option<Arc<AddressShare>>,

@@ -1,5 +1,5 @@
-//! How much of something each client holds: connections, requests through a proxy, streams, bytes. Clients are
-//! told apart by their addresses, IPv6 by networks of 64 bits.
+//! Counts how much of something each client holds: connections, requests through a proxy, subscriptions, bytes. A client
+//! is an address, or a network of 64 bits in IPv6.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,12 +17,12 @@ struct Counts {
     total: usize,
 }
 
-/// Which bound was reached.
+/// The limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
-    /// All that there are; so many.
+    /// The limit of all addresses together, of which this much is used.
     Total(usize),
-    /// All that the address may have; it holds so many.
+    /// The limit of one address, which holds this much.
     OfAddress(usize),
 }
 
@@ -58,7 +58,7 @@ impl AddressCounts {
     }
 }
 
-/// What is counted; no longer when it is dropped.
+/// An amount that counts until this is dropped.
 #[derive(Debug)]
 pub struct AddressShare {
     counts: Arc<AddressCounts>,

@@ -1,5 +1,5 @@
-//! Which client a request comes from. Behind a reverse proxy that the configuration names it is the client
-//! that the proxy tells of; what anybody else says about addresses is not believed.
+//! The address of the client of a request. Behind a reverse proxy that the configuration trusts, it is the client that
+//! the proxy reports; what other clients claim about addresses is ignored.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -35,7 +35,7 @@ impl FromStr for TrustedProxy {
             Ok(address) => address.into(),
             Err(_) => text.parse().map_err(|_| refused())?,
         };
-        // Addresses are looked at as IPv4 where they are; so must be networks.
+        // Mapped IPv4 addresses are compared as IPv4, so networks of them must be, too.
         match (net.addr().to_canonical(), net.prefix_len()) {
             (IpAddr::V4(address), bits @ 96..) if net.addr().is_ipv6() => {
                 let net = IpNet::new(address.into(), bits - 96).map_err(|_| refused())?;
@@ -75,8 +75,8 @@ pub fn is_trusted(proxies: &[TrustedProxy], address: IpAddr) -> bool {
     proxies.iter().any(|proxy| proxy.contains(address))
 }
 
-/// What one client is taken for when it is counted: an IPv4 address, or the /64 network of an IPv6 address, of
-/// which every subscriber line has at least one.
+/// The address under which a client is counted: an IPv4 address, or the /64 network of an IPv6 address, because every
+/// internet access has at least one such network.
 pub fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

@@ -1,5 +1,5 @@
-//! The connections of a server: how many each address has, whom it refuses, and whom it gave up because it
-//! takes its answers too slowly.
+//! The connections of a server: how many each address has, how many were refused, and how many were closed because
+//! their clients read too slowly.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,8 @@ use crate::http::layers::safe_headers::SAFE_HEADERS;
 use crate::http::view::to_json;
 use crate::http::{Limits, Problem};
 
-/// Counts of one server since its start; in every request's extensions, for those who tell of them.
+/// The counts of one server since its start. They are in the extensions of every request, for the metrics and the
+/// system page.
 #[derive(Debug)]
 pub struct Connections {
     open: Arc<AddressCounts>,
@@ -28,13 +29,13 @@ pub struct Connections {
     too_slow: AtomicU64,
     told_refused: RareLine,
     told_slow: RareLine,
-    /// Who is refused and told so: few at once, so that refusals cost nothing.
+    /// Refused clients that get a response: few at the same time, so that refusals cost little.
     farewells: Arc<Semaphore>,
 }
 
-/// Refused connections that are told why at the same time; others are closed without a word.
+/// Refused connections that get a response at the same time; others are closed without one.
 const FAREWELLS: usize = 16;
-/// How long a refused client may take to read why.
+/// How long a refused client may take to read the response.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Default for Connections {
@@ -90,12 +91,13 @@ impl Connections {
         }
     }
 
-    /// What tells a refused client why, when there is time for it.
+    /// A permit to send a response to a refused client, if not too many are being sent.
     pub fn farewell(&self) -> Option<OwnedSemaphorePermit> {
         self.farewells.clone().try_acquire_owned().ok()
     }
 
-    /// A peer was given up. `None` when its address is not known any more.
+    /// Counts a connection that was closed because its client read too slowly. `peer` is `None` when its address is no
+    /// longer known.
     pub fn count_too_slow(&self, peer: Option<SocketAddr>, why: TooSlow) {
         self.too_slow.fetch_add(1, Ordering::Relaxed);
         if let Some(more) = self.told_slow.due(Instant::now()) {
@@ -129,7 +131,7 @@ impl Connections {
     }
 }
 
-/// Tells a client why it is refused, and closes. Nothing that it sends is parsed.
+/// Sends a client the reason why it is refused, and closes the connection. Nothing that it sends is parsed.
 pub async fn turn_away(
     mut stream: TcpStream,
     problem: Problem,
@@ -162,7 +164,7 @@ pub async fn turn_away(
         while stream.read(&mut unread).await? > 0 {}
         std::io::Result::Ok(())
     };
-    // It hears why or it does not: the connection goes in any case.
+    // Whether the response arrives or not, the connection is closed.
     let _ = tokio::time::timeout(FAREWELL, told).await;
 }
 

@@ -1,4 +1,4 @@
-//! The `Date` header of every answer (RFC 9110 §6.6.1). hyper's own panics when the clock is before 1970 or
+//! The `Date` header of every response (RFC 9110 §6.6.1). hyper's own panics when the clock is before 1970 or
 //! beyond the year 9999.
 
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
 thread_local! {
-    /// The second that was written last on this thread, and how: most answers share it.
+    /// The second that this thread formatted last, and its text: most responses share it.
     static LAST: RefCell<Option<(i64, HeaderValue)>> = const { RefCell::new(None) };
 }
 

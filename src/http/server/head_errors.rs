@@ -1,5 +1,5 @@
-//! The answers that hyper makes by itself, to a head that it cannot read or that is too large: they become what every
-//! other refusal is, a problem document with the headers that keep browsers safe.
+//! Replaces the responses that hyper makes itself, to a head that it cannot read or that is too large. They become
+//! problem documents with the headers that keep browsers safe, as all other refusals are.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -12,25 +12,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::access_log::AccessLog;
 use crate::http::layers::safe_headers::SAFE_HEADERS;
 
-/// The longest answer that hyper makes by itself: a status and three headers.
+/// The longest response that hyper makes itself, in bytes: a status and three headers.
 const LONGEST: usize = 512;
 
-/// A connection on which hyper's own answers are replaced.
+/// A connection on which hyper's own responses are replaced.
 pub struct HeadErrors<S> {
     stream: S,
-    /// Whether everything that was written before has been flushed: an answer can begin only then.
+    /// Whether everything that was written has been flushed: a response can begin only then.
     is_flushed: bool,
-    /// What is written in the place of hyper's answer.
+    /// The response that is written instead of hyper's.
     instead: Option<Instead>,
     access_log: AccessLog,
-    /// Whose line of the access log it is.
+    /// The client that the access log names.
     client: IpAddr,
 }
 
 struct Instead {
     bytes: Vec<u8>,
     written: usize,
-    /// The length of what it replaces.
+    /// The length of the response that it replaces.
     of: usize,
 }
 
@@ -40,14 +40,14 @@ impl<S> HeadErrors<S> {
         HeadErrors { stream, is_flushed: true, instead: None, access_log, client }
     }
 
-    /// Gives the connection back.
+    /// Returns the connection.
     pub fn into_inner(self) -> S {
         self.stream
     }
 }
 
 impl<S: AsyncWrite + Unpin> HeadErrors<S> {
-    /// Begins to replace what hyper answers by itself.
+    /// Replaces a response that hyper made itself.
     fn look_at(&mut self, bytes: &[u8]) {
         if std::mem::take(&mut self.is_flushed)
             && let Some(status) = own_answer(bytes)
@@ -59,7 +59,7 @@ impl<S: AsyncWrite + Unpin> HeadErrors<S> {
         }
     }
 
-    /// Writes what stands in the place of hyper's answer, if anything does.
+    /// Writes the replacement, if there is one.
     fn poll_instead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
         let Some(instead) = &mut self.instead else { return Poll::Ready(Ok(None)) };
         while instead.written < instead.bytes.len() {
@@ -75,7 +75,7 @@ impl<S: AsyncWrite + Unpin> HeadErrors<S> {
     }
 }
 
-/// The status of an answer that hyper made by itself; those of the server have a request's id.
+/// The status of a response that hyper made itself; all others have the id of their request.
 fn own_answer(bytes: &[u8]) -> Option<StatusCode> {
     if bytes.len() > LONGEST || !bytes.starts_with(b"HTTP/1.") || !bytes.ends_with(b"\r\n\r\n") {
         return None;
@@ -95,7 +95,7 @@ fn problem(status: StatusCode) -> String {
             "head_too_large",
             "address and headers of a request take 64 KiB and 100 headers at most",
         ),
-        _ => ("malformed_request", "the head of the request is no HTTP/1.1"),
+        _ => ("malformed_request", "the head of the request is not HTTP/1.1"),
     };
     let title = status.canonical_reason().unwrap_or_default();
     format!(

@@ -1,5 +1,5 @@
-//! The requests of one connection that are under way, counted in a channel: the stop waits for the last one
-//! without looking again and again.
+//! Counts the requests of one connection that are under way in a watch channel, so that the stop can wait for the last
+//! one without polling.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, Default)]
 pub struct UnderWay(watch::Sender<usize>);
 
-/// A request that is under way for as long as this lives.
+/// A request counts as under way until this is dropped.
 #[derive(Debug)]
 pub struct RequestGuard(watch::Sender<usize>);
 

@@ -1,48 +1,48 @@
-//! How fast a peer takes what it is sent. Only time in which bytes wait for the peer counts, so a stream
-//! that has nothing to say is never slow.
+//! Measures how fast a client reads. Only time in which bytes wait for the client counts, so a stream without events is
+//! never slow.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What is expected of a peer for which bytes wait.
+/// The rate that is required of a client while bytes wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteBounds {
-    /// How long it may take nothing at all.
+    /// How long it may read nothing at all.
     pub unwritable: Duration,
-    /// Bytes a second that it must take, averaged over `window`; 0 expects nothing.
+    /// Bytes a second that it must read, averaged over `window`; 0 turns the check off.
     pub min_rate: u64,
-    /// How much of such time is looked at together.
+    /// The length of such time over which the rate is averaged.
     pub window: Duration,
 }
 
-/// Why a peer is too slow.
+/// Why a client is too slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooSlow {
-    /// It took no byte for [`WriteBounds::unwritable`].
+    /// It read no byte for [`WriteBounds::unwritable`].
     TakesNothing,
-    /// It took some, but fewer than [`WriteBounds::min_rate`].
+    /// It read some, but fewer than [`WriteBounds::min_rate`].
     BelowRate,
 }
 
-/// What one peer took. Bytes count when the kernel has accepted them, so its send buffers are kept small.
+/// What one client read. Bytes count as read when the kernel has accepted them, so send buffers are kept small.
 #[derive(Debug, Default)]
 pub struct WriteRate {
-    /// There while bytes wait.
+    /// Set while bytes wait.
     blocked: Option<Blocked>,
-    /// When they last waited.
+    /// The time at which bytes last stopped waiting.
     ended: Option<Instant>,
-    /// How long they waited in this window before `blocked` began.
+    /// How long bytes waited in this window before `blocked` began.
     waited: Duration,
-    /// Bytes taken in this window.
+    /// Bytes read in this window.
     taken: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Blocked {
-    /// When the peer last took a byte.
+    /// The time at which the client last read a byte.
     since: Instant,
-    /// From when on the time counts for this window.
+    /// The time from which waiting counts for this window.
     counted_from: Instant,
 }
 

@@ -1,5 +1,5 @@
-//! A connection that gives up on a peer that takes nothing, or too little, of any answer: bytes that wait
-//! hold memory, a place among the connections, and for an export the journal.
+//! A connection that is closed when its client reads nothing, or too little, of a response. Bytes that wait hold memory
+//! and one of the connections, and those of an export hold the journal.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -15,17 +15,17 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::connections::Connections;
 use super::write_rate::{TooSlow, WriteBounds, WriteRate};
 
-/// Bytes a second that the peer must take of the answer under way; an answer may ask for more than others do.
+/// The bytes a second that the client must read of the current response. A response may require more than others do.
 #[derive(Debug, Clone)]
 pub struct MinRate(Arc<AtomicU64>);
 
 impl MinRate {
-    /// What an answer asks for when it says nothing.
+    /// The rate of responses that do not set one.
     pub fn new(bytes_per_second: u64) -> Self {
         MinRate(Arc::new(AtomicU64::new(bytes_per_second)))
     }
 
-    /// The next answer begins.
+    /// Sets the rate of the response that begins.
     pub fn set(&self, bytes_per_second: u64) {
         self.0.store(bytes_per_second, Ordering::Relaxed);
     }
@@ -35,24 +35,24 @@ impl MinRate {
     }
 }
 
-/// In a response's extensions: its reader must take so many bytes a second, not what others must.
+/// In the extensions of a response: the bytes a second that its client must read, instead of the usual rate.
 #[derive(Debug, Clone, Copy)]
 pub struct AtLeast(pub u64);
 
-/// The connection.
+/// A connection with a timeout for writes.
 pub struct WriteTimeout {
     stream: TcpStream,
     bounds: WriteBounds,
     min_rate: MinRate,
     rate: WriteRate,
-    /// There while a write waits; wakes the connection when the peer has to be looked at.
+    /// Set while a write waits. It wakes the connection when the rate has to be checked.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Where it is counted that the peer was given up.
+    /// Counts the connections that were closed.
     connections: Arc<Connections>,
 }
 
 impl WriteTimeout {
-    /// Wraps a connection. The rate of `bounds` is that of `min_rate` at any time.
+    /// Wraps a connection. The current value of `min_rate` replaces the rate in `bounds`.
     pub fn new(
         stream: TcpStream,
         bounds: WriteBounds,
@@ -63,12 +63,12 @@ impl WriteTimeout {
         WriteTimeout { stream, bounds, min_rate, rate, deadline: None, connections }
     }
 
-    /// Gives the connection back.
+    /// Returns the connection.
     pub fn into_inner(self) -> TcpStream {
         self.stream
     }
 
-    /// Takes note of what a write did; while it waits, the clock runs.
+    /// Records the result of a write, and checks the rate while the write waits.
     fn judge(
         &mut self,
         context: &mut Context<'_>,
@@ -98,12 +98,12 @@ impl WriteTimeout {
 
     fn give_up(&self, why: TooSlow) -> io::Error {
         self.connections.count_too_slow(self.stream.peer_addr().ok(), why);
-        // A reset: what the kernel still holds for the peer goes at once, and the peer cannot take half an
-        // answer for a whole one. When the connection is gone already, there is nothing to reset.
+        // A reset frees what the kernel still holds for the client at once, and the client cannot mistake half a response
+        // for a whole one. When the connection is already gone, there is nothing to reset.
         let _ = self.stream.set_zero_linger();
         let text = match why {
-            TooSlow::TakesNothing => "the client takes nothing",
-            TooSlow::BelowRate => "the client takes less than the minimum rate",
+            TooSlow::TakesNothing => "the client reads nothing",
+            TooSlow::BelowRate => "the client reads less than the minimum rate",
         };
         io::Error::new(io::ErrorKind::TimedOut, text)
     }
