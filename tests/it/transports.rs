@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::process::lasting_address;
 use crate::support::{Client, Dir, Server, eventually};
@@ -140,8 +141,8 @@ async fn poll(
 }
 
 /// Submits to two queues until it is told to end, and ignores a server that is down.
-async fn load(client: Client) {
-    for n in 0.. {
+async fn load(client: Client, end: CancellationToken) {
+    for n in (0..).take_while(|_| !end.is_cancelled()) {
         let queue = ["mail", "other"][n % 2];
         let jobs = json!([
             { "kind": "echo", "queue": queue, "payload": n },
@@ -182,7 +183,8 @@ async fn three_doors_tell_the_same_log_through_crashes_and_stops() {
             poll(client.clone(), address, received, at)
         }),
     ];
-    let feeding = tokio::spawn(load(server.client.clone()));
+    let end_load = CancellationToken::new();
+    let feeding = tokio::spawn(load(server.client.clone(), end_load.clone()));
     for round in 1..=6 {
         // Each reader has received something from this server process before it ends.
         let seen = server.client.submit(&json!({ "kind": "echo", "queue": "mail" })).await;
@@ -196,7 +198,9 @@ async fn three_doors_tell_the_same_log_through_crashes_and_stops() {
         }
         server = start().await;
     }
-    feeding.abort();
+    // A submission that was cut off could still be accepted after the server looked quiet.
+    end_load.cancel();
+    feeding.await.unwrap();
     let quiet = eventually("a quiet server", || async {
         let states = server.client.get("/api/v1/stats").await["states"].clone();
         let busy = ["scheduled", "available", "running", "retryable"];

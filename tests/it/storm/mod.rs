@@ -16,6 +16,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use self::foreign::Program;
 use self::subscriber::{Place, Progress, Subscriber};
@@ -132,7 +133,9 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
             subscribers.push(Subscriber::program(program, *want, &from, place, seed));
         }
     }
-    let feeding = tokio::spawn(load(server.client.clone(), progress.clone(), random.fork()));
+    let end_load = CancellationToken::new();
+    let load = load(server.client.clone(), progress.clone(), random.fork(), end_load.clone());
+    let feeding = tokio::spawn(load);
 
     for round in 0..rounds {
         let until = progress.borrow().seq + random.u64(ROUND);
@@ -149,7 +152,9 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
         subscribers.iter().chain([&scribe]).for_each(Subscriber::assert_lives);
     }
 
-    feeding.abort();
+    // A submission that was cut off could still be accepted after the server looked quiet.
+    end_load.cancel();
+    within("the end of the load", feeding).await.unwrap();
     tell.send_modify(|progress| progress.ending = true);
     server.client.post(RESUME, None).await;
     eventually("a quiet server", || async {
@@ -192,8 +197,13 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
 }
 
 /// Submits until it is ended, and waits for the scribe; a server that is away is passed over.
-async fn load(client: Client, mut progress: watch::Receiver<Progress>, mut random: Rng) {
-    loop {
+async fn load(
+    client: Client,
+    mut progress: watch::Receiver<Progress>,
+    mut random: Rng,
+    end: CancellationToken,
+) {
+    while !end.is_cancelled() {
         let few = progress.wait_for(|progress| progress.live < LIVE);
         if tokio::time::timeout(Duration::from_millis(300), few).await.is_err() {
             // They may wait in the queue that is paused at times.
