@@ -225,7 +225,7 @@ async fn a_refusal_is_short_however_much_is_wrong() {
         let (status, page) = answer(form(&http, url(path), &many)).await;
         assert_eq!(status, 422, "{path}");
         assert!(
-            page.contains("at most 1000 are accepted") && page.len() < 10_000,
+            page.contains("the limit is 1000") && page.len() < 10_000,
             "{path}: {page}"
         );
     }
@@ -323,7 +323,7 @@ async fn look_at_everything(server: &Server, http: &Client, jobs: &[(JobId, usiz
             assert!(page.len() < 60_000, "{} bytes for a payload of {size}", page.len());
         }
         let again = server.client.text(&format!("/jobs/new?from={id}")).await;
-        assert!(again.contains("would be refused"), "{again:.3000}");
+        assert!(again.contains("would be rejected"), "{again:.3000}");
         assert!(again.len() < 5 * size + 60_000, "{} bytes for {size}", again.len());
         let whole = server.client.text(&format!("/api/v1/jobs/{id}")).await;
         assert!((*size..size + 4_000).contains(&whole.len()), "{} for {size}", whole.len());
