@@ -10,6 +10,15 @@ use super::Part;
 /// The variable can also hold a request for the store's disk.
 pub const VARIABLE: &str = "CORTADO_FAULT";
 
+/// The request for a fault. Release builds have none, unless they are built with the feature `fault-injection`.
+pub fn fault_request() -> Option<String> {
+    if cfg!(any(debug_assertions, feature = "fault-injection")) {
+        std::env::var(VARIABLE).ok()
+    } else {
+        None
+    }
+}
+
 struct Order {
     part: Part,
     nth: u64,
@@ -19,7 +28,7 @@ struct Order {
 /// The request, if there is one.
 fn ordered() -> Option<&'static Order> {
     static ORDER: OnceLock<Option<Order>> = OnceLock::new();
-    ORDER.get_or_init(|| parse(&std::env::var(VARIABLE).ok()?)).as_ref()
+    ORDER.get_or_init(|| parse(&fault_request()?)).as_ref()
 }
 
 /// Whether a text is a valid request.

@@ -115,7 +115,7 @@ impl Faults {
     /// # Errors
     /// When the value of the variable is invalid.
     pub fn from_environment() -> Result<Faults, StoreError> {
-        let Ok(order) = std::env::var(VARIABLE) else { return Ok(Faults::default()) };
+        let Some(order) = supervise::fault_request() else { return Ok(Faults::default()) };
         if supervise::check_order(&order) {
             return Ok(Faults::default()); // it asks for the end of a thread or loop
         }
