@@ -224,10 +224,7 @@ async fn a_refusal_is_short_however_much_is_wrong() {
     for path in ["/jobs", "/jobs/new"] {
         let (status, page) = answer(form(&http, url(path), &many)).await;
         assert_eq!(status, 422, "{path}");
-        assert!(
-            page.contains("the limit is 1000") && page.len() < 10_000,
-            "{path}: {page}"
-        );
+        assert!(page.contains("the limit is 1000") && page.len() < 10_000, "{path}: {page}");
     }
     for name in [format!("payload{}", ".0".repeat(20_000)), "payload.999999999".to_owned()] {
         let asked = http.get(url("/jobs/new")).query(&[("kind", "http"), (&name, "x")]);
