@@ -1,6 +1,6 @@
 // Prints every event as a line of JSON and resumes after the cursor that it keeps in a file. Node 18 or newer,
 // nothing to install:  node subscribe.mjs http://127.0.0.1:8080 cursor.txt 'type=job.*'
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const [base = "http://127.0.0.1:8080", file = "cursor.txt", query = ""] = process.argv.slice(2);
@@ -26,7 +26,8 @@ for (;;) {
       const messages = (text + chunk).split("\n\n");
       text = messages.pop(); // not whole yet
       messages.forEach(take);
-      writeFileSync(file, cursor);
+      writeFileSync(`${file}.new`, cursor); // a kill in between leaves the older cursor whole
+      renameSync(`${file}.new`, file);
     }
   } catch (error) {
     console.error(String(error.cause ?? error));

@@ -28,7 +28,9 @@ while True:
                 if message["type"] == "gap":
                     print("gap: take a fresh list", message, file=sys.stderr)
                 cursor = message.get("cursor", message.get("to", cursor))
-                place.write_text(cursor)
+                fresh = place.with_name(place.name + ".new")
+                fresh.write_text(cursor)  # a kill in between leaves the older cursor whole
+                fresh.replace(place)
     except (OSError, WebSocketException) as error:
         print(error, file=sys.stderr)
     time.sleep(random.uniform(0, 2))  # not all at once

@@ -1,7 +1,7 @@
 //! Prints every event as a line of JSON and resumes after the cursor that it keeps in a file:
 //! `cargo run --example subscribe -- http://127.0.0.1:8080 cursor.txt 'type=job.*'`
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -13,7 +13,7 @@ async fn main() -> anyhow::Result<()> {
     let arg = |at: usize, or: &str| args.get(at).map_or(or, String::as_str).to_owned();
     let base = arg(1, "http://127.0.0.1:8080").replacen("http", "ws", 1);
     let (file, query) = (arg(2, "cursor.txt"), arg(3, ""));
-    let mut cursor = std::fs::read_to_string(&file).unwrap_or_default().trim().to_owned();
+    let mut cursor = fs::read_to_string(&file).unwrap_or_default().trim().to_owned();
     loop {
         match connect_async(format!("{base}/api/v1/ws?{query}&after={cursor}")).await {
             Err(error) => eprintln!("{error}"),
@@ -21,15 +21,15 @@ async fn main() -> anyhow::Result<()> {
                 while let Some(Ok(message)) = socket.next().await {
                     let Message::Text(text) = message else { continue };
                     let message: Value = serde_json::from_str(&text)?;
-                    for event in message["events"].as_array().into_iter().flatten() {
-                        println!("{event}");
-                    }
+                    let events = message["events"].as_array().into_iter().flatten();
+                    events.for_each(|event| println!("{event}"));
                     if message["type"] == "gap" {
                         eprintln!("gap: take a fresh list {message}");
                     }
                     if let Some(place) = message["cursor"].as_str().or(message["to"].as_str()) {
                         cursor = place.to_owned();
-                        std::fs::write(&file, &cursor)?;
+                        let new = format!("{file}.new"); // a kill in between leaves the older cursor whole
+                        fs::write(&new, &cursor).and_then(|()| fs::rename(&new, &file))?;
                     }
                 }
             }

@@ -10,7 +10,7 @@ while true; do
     jq -c '.events[]' <<<"$answer"
     jq -r '.gap // empty | "gap from \(.from) to \(.to): take a fresh list"' <<<"$answer" >&2
     cursor=$(jq -r .cursor <<<"$answer")
-    echo "$cursor" >"$file"
+    echo "$cursor" >"$file.new" && mv "$file.new" "$file" # a kill in between leaves the older cursor whole
   else
     sleep "$((RANDOM % 2)).$RANDOM" # not all at once
   fi
