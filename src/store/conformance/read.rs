@@ -1,4 +1,4 @@
-//! What can be read of jobs: one, a page, the counters.
+//! Reading jobs: one job, a page of jobs, and the counters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -166,7 +166,7 @@ pub(crate) async fn the_counters_equal_a_recount(harness: impl Harness) {
     let zoo = zoo(&rig).await;
     assert_counted(&rig).await;
     for (n, job) in zoo.iter().enumerate() {
-        // Refusals are fine: which control hits which state does not matter here.
+        // Refusals are allowed: this test does not care which control meets which state.
         match n % 3 {
             0 => rig.cancel(job.id).await.map(drop).unwrap_or_default(),
             1 => rig.retry(job.id).await.map(drop).unwrap_or_default(),
@@ -213,7 +213,7 @@ pub(crate) async fn a_queue_tells_since_when_its_oldest_job_waits(harness: impl 
     let oldest = rig.claim_one().await;
     assert_eq!(since().await, Some(start.after(secs(2))));
     rig.pass(secs(60));
-    rig.tick().await; // the lease ran out: the job waits again, from now on
+    rig.tick().await; // the lease has expired: the job waits again from now on
     assert_eq!(rig.job(oldest.job.id).await.run_at, rig.now());
     assert_eq!(since().await, Some(start.after(secs(2))));
     rig.claim(9).await;

@@ -1,4 +1,4 @@
-//! Schedules: what is asked of them, what their time asks for, and that nothing of it is lost.
+//! Schedules: commands, due times, and durability.
 
 use super::{Draft, Harness, Rig, draft, queue, secs};
 use crate::job::{
@@ -11,7 +11,7 @@ pub(crate) fn named(name: &str) -> ScheduleName {
     ScheduleName::parse(name).unwrap()
 }
 
-/// An `echo` every so often.
+/// A schedule with this pattern and job.
 pub(crate) fn every(pattern: &str, job: Draft) -> ScheduleSpec {
     let NewJob { labels, spec, .. } = job.job();
     let cron = Cron::parse(pattern, "", Time::default()).unwrap();
@@ -47,7 +47,7 @@ impl<H: Harness> Rig<H> {
         found.expect("the schedule should be stored")
     }
 
-    /// What the log tells of schedules.
+    /// The changes of schedules in the log.
     async fn changes(&self) -> Vec<ScheduleChange> {
         let change = |fact| match fact {
             Fact::Schedule { change, .. } => Some(change),
@@ -205,7 +205,7 @@ pub(crate) async fn a_schedule_is_fired_by_hand(harness: impl Harness) {
     let fire = || rig.schedule(ScheduleCommand::Fire(named("a")));
     let mut made: Vec<JobId> = Vec::new();
     for _ in 0..3 {
-        made.push(fire().await.unwrap().last.unwrap().job); // a full backlog does not stop it
+        made.push(fire().await.unwrap().last.unwrap().job); // even when the backlog is full
     }
     let jobs: Vec<JobId> = rig.jobs().await.into_iter().map(|job| job.id).collect();
     made.sort();
@@ -242,7 +242,7 @@ pub(crate) async fn schedules_fire_by_their_times_one_step_at_a_tick(harness: im
     for (name, pattern) in [("c", "every 50s"), ("b", "every 30s"), ("a", "every 30s")] {
         rig.set(name, every(pattern, draft())).await;
     }
-    rig.pass(secs(150)); // all are due at once: 30 s long ago, 50 s a little less
+    rig.pass(secs(150)); // all are due: those of 30 s for longer than that of 50 s
     let first = rig.tick().await;
     assert_eq!((first.fired, first.next), (2, rig.one("c").await.next_at));
     assert_eq!(rig.catch_up().await.fired, 1);
@@ -267,7 +267,7 @@ pub(crate) async fn the_timer_is_woken_for_an_earlier_schedule(harness: impl Har
     let timer = rig.store.wake_timer();
     let is_woken =
         async || tokio::time::timeout(std::time::Duration::ZERO, timer.notified()).await.is_ok();
-    is_woken().await; // what came before
+    is_woken().await; // consumes earlier notifications
     rig.set("b", every("every 2h", draft())).await;
     assert!(!is_woken().await, "the next tick comes early enough");
     rig.set("c", every("every 1s", draft())).await;
