@@ -1,4 +1,4 @@
-//! The stop: idle, in time, past the grace, with what cannot be stopped, and cut short.
+//! The stop: of an idle engine, within the grace period, beyond it, with stuck handlers, and cut short.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::shutdown::StopBounds;
 
-/// Bounds that no test here should reach, with a grace that it must not need.
+/// Bounds that no test should reach; the stop must end before the grace period does.
 pub(super) fn bounds() -> StopBounds {
     StopBounds { grace: BOUND, ..StopBounds::default() }
 }
