@@ -1,5 +1,5 @@
-//! Processes that commands leave behind: the server adopts and reaps them, as the first process of a container
-//! and anywhere else, and takes no exit code from those that it waits for.
+//! Orphans of commands: the server adopts and reaps them, both as the first process of a container and elsewhere, and
+//! still gets the exit code of every command that it waits for.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::process::borrowed;
 use crate::support::{Command, Dir, Server, eventually};
 
-/// Each leaves two orphans, one of them in a session of its own; of every tenth one ends by a real-time signal.
+/// `leave` leaves two orphans, one of them in its own session; `odd` leaves one that a real-time signal ends.
 const CONFIG: &str = r#"
 [commands.leave]
 program = "sh"
@@ -20,7 +20,7 @@ program = "sh"
 args = ["-c", "(setsid sh -c 'sleep 0.1; kill -40 $$' >/dev/null 2>&1 &); exit $1", "sh", "{code}"]
 "#;
 
-/// Process, parent and state of everything that runs here.
+/// The id, parent and state of every process on this machine.
 fn table() -> Vec<(i32, i32, char)> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -56,7 +56,7 @@ async fn seventy_commands_leave_no_zombie(server: &Server, pid: i32) {
             if *code == 0 { String::new() } else { format!("exited with status {code}") };
         assert_eq!(error, expected, "{job}");
     }
-    // Those that slept longest have been adopted, have ended and are reaped.
+    // Even the orphans that slept longest have been adopted and reaped.
     eventually("no child is left", || async { children_of(pid).is_empty().then_some(()) }).await;
 }
 

@@ -1,6 +1,6 @@
 //! A model of a disk that replays recorded file operations and writes images of what a power cut may leave. Synced
 //! data and synced names always survive. Of everything else any part may survive, names and data independently of each
-//! other. A rename is atomic, as on every journalling file system, and is durable once its target's directory is synced.
+//! other. A rename is atomic, as on every journalling file system, and durable once its target's directory is synced.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
