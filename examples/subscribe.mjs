@@ -1,5 +1,5 @@
-// Prints every event as a line of JSON and resumes after the cursor that it keeps in a file. Node 18 or newer,
-// nothing to install:  node subscribe.mjs http://127.0.0.1:8080 cursor.txt 'type=job.*'
+// Prints every event as a line of JSON and resumes after the cursor that it keeps in a file. Needs only Node 18 or newer:
+//   node subscribe.mjs http://127.0.0.1:8080 cursor.txt 'type=job.*'
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -11,7 +11,7 @@ function take(message) {
   const field = (name) => message.match(new RegExp(`^${name}: (.*)$`, "m"))?.[1];
   const [event, id, data] = [field("event"), field("id"), JSON.parse(field("data") ?? "{}")];
   if (!event) console.log(JSON.stringify(data));
-  if (event === "gap") console.error("gap: take a fresh list", data);
+  if (event === "gap") console.error("gap: fetch a fresh list", data);
   retry = Number(field("retry") ?? retry);
   cursor = id ?? cursor;
 }
@@ -24,12 +24,12 @@ for (;;) {
     let text = "";
     for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
       const messages = (text + chunk).split("\n\n");
-      text = messages.pop(); // not whole yet
+      text = messages.pop(); // the last message is incomplete
       messages.forEach(take);
       writeFileSync(file, cursor);
     }
   } catch (error) {
     console.error(String(error.cause ?? error));
   }
-  await sleep(Math.random() * retry); // not all at once
+  await sleep(Math.random() * retry); // random, so that clients do not all reconnect at once
 }

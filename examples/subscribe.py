@@ -26,9 +26,9 @@ while True:
                 for event in message.get("events", []):
                     print(json.dumps(event), flush=True)
                 if message["type"] == "gap":
-                    print("gap: take a fresh list", message, file=sys.stderr)
+                    print("gap: fetch a fresh list", message, file=sys.stderr)
                 cursor = message.get("cursor", message.get("to", cursor))
                 place.write_text(cursor)
     except (OSError, WebSocketException) as error:
         print(error, file=sys.stderr)
-    time.sleep(random.uniform(0, 2))  # not all at once
+    time.sleep(random.uniform(0, 2))  # random, so that clients do not all reconnect at once

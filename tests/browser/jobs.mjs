@@ -1,4 +1,4 @@
-// The list of jobs: search, chips, keys, a selection that outlives updates, bulk runs: node --test jobs.mjs
+// The job list: search, filter chips, keyboard, a selection that survives updates, bulk runs: node --test jobs.mjs
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -19,7 +19,7 @@ let folder;
 before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "cortado-jobs-"));
   const config = path.join(folder, "cortado.toml");
-  // The steps are small, so that a search through few jobs takes several.
+  // The steps are small, so that even a search through few jobs takes several.
   await writeFile(config, "[store]\nsearch_step = 40\n");
   server = await Server.start({ flags: ["--config", config] });
   browser = await launch();

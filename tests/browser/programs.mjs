@@ -1,4 +1,4 @@
-// Where the programs are that these tests run.
+// Finds the programs that these tests run.
 
 import { accessSync, constants } from "node:fs";
 import path from "node:path";
@@ -15,7 +15,7 @@ const isProgram = (place) => {
   }
 };
 
-/** What a variable of its name in capitals names, what `./test` chose, or the machine's: `program("chromium")`. */
+/** Finds a program by its variable (`CHROMIUM` for `program("chromium")`), as `./test` chose it, or on the `PATH`. */
 export function program(name) {
   const variable = name.toUpperCase();
   const wanted = process.env[variable] || name;
@@ -26,7 +26,7 @@ export function program(name) {
   return found;
 }
 
-/** The server under test: `CORTADO_BIN`, or what `cargo build` makes. */
+/** The server under test: `CORTADO_BIN`, or the binary that `cargo build` creates. */
 export function cortado() {
   const built = path.join(path.resolve(root, process.env.CARGO_TARGET_DIR ?? "target"), "debug/cortado");
   const binary = path.resolve(process.env.CORTADO_BIN ?? built);

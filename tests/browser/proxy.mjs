@@ -1,4 +1,4 @@
-// Cortado behind nginx and Caddy, set up word for word as docs/reverse-proxy.md shows: node --test proxy.mjs
+// Cortado behind nginx and Caddy, configured exactly as docs/reverse-proxy.md shows: node --test proxy.mjs
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -15,7 +15,7 @@ const ORIGIN = `https://${HOST}`;
 const JSON_TYPE = { "content-type": "application/json" };
 const FORM_TYPE = { "content-type": "application/x-www-form-urlencoded" };
 
-/** Fails when `fact` takes too long. */
+/** Rejects when `fact` takes too long. */
 function soon(what, fact) {
   let timer;
   const late = new Promise((_, reject) => (timer = setTimeout(reject, PATIENCE_MS, new Error(`${what} did not come`))));
