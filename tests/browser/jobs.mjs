@@ -51,7 +51,7 @@ async function over(id) {
     const run = await (await fetch(`${server.origin}/api/v1/bulk/${id}`)).json();
     if (run.state !== "running") return run;
   }
-  throw new Error(`run ${id} does not end`);
+  throw new Error(`bulk run ${id} does not end`);
 }
 
 /** Submits a job, followed by more jobs than the search examines in two steps. */

@@ -22,7 +22,7 @@ export function program(name) {
   const folders = [path.join(root, "target/tools/bin"), ...process.env.PATH.split(path.delimiter), "/usr/sbin"];
   const places = wanted.includes("/") ? [path.resolve(wanted)] : folders.map((folder) => path.join(folder, wanted));
   const found = places.find(isProgram);
-  if (!found) throw new Error(`${wanted} is not there: ./test fetches ${name}, and ${variable} names another`);
+  if (!found) throw new Error(`${wanted} is missing: run ./test to fetch ${name}, or set ${variable}`);
   return found;
 }
 
@@ -30,6 +30,6 @@ export function program(name) {
 export function cortado() {
   const built = path.join(path.resolve(root, process.env.CARGO_TARGET_DIR ?? "target"), "debug/cortado");
   const binary = path.resolve(process.env.CORTADO_BIN ?? built);
-  if (!isProgram(binary)) throw new Error(`there is no server at ${binary}: cargo build makes it, CORTADO_BIN names another`);
+  if (!isProgram(binary)) throw new Error(`there is no server at ${binary}: run cargo build, or set CORTADO_BIN`);
   return binary;
 }

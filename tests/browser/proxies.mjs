@@ -22,7 +22,7 @@ export async function shown(language) {
 /** Replaces addresses and files in the document, each of which must occur once, with those of this machine. */
 function put(text, pairs) {
   for (const [there, here] of pairs) {
-    if (text.split(there).length !== 2) throw new Error(`the document names ${there} other than once`);
+    if (text.split(there).length !== 2) throw new Error(`the document must name ${there} exactly once`);
     text = text.replace(there, () => here);
   }
   return text;
@@ -34,7 +34,7 @@ const quoted = (place) => `"${place.replaceAll(/["\\]/g, "\\$&")}"`;
 async function nginx(block, folder, port, upstream) {
   const [certificate, key] = [path.join(folder, "certificate.pem"), path.join(folder, "key.pem")];
   const made = spawnSync(program("openssl"), ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${HOST}`, "-addext", `subjectAltName=DNS:${HOST}`, "-keyout", key, "-out", certificate]);
-  if (made.status !== 0) throw new Error(`no certificate was made: ${made.stderr}`);
+  if (made.status !== 0) throw new Error(`cannot create a certificate: ${made.stderr}`);
   const site = put(block, [
     ["listen 443 ssl;", `listen 127.0.0.1:${port} ssl;`],
     ["/etc/ssl/certs/tools.example.com.pem", quoted(certificate)],

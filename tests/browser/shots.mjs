@@ -46,7 +46,7 @@ try {
         await page.close();
       }
     }
-    console.log(`pictures of ${Object.keys(pages).length} pages are in ${folder}`);
+    console.log(`screenshots of ${Object.keys(pages).length} pages are in ${folder}`);
   }
 } finally {
   await browser.close();

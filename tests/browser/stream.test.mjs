@@ -115,7 +115,7 @@ test("retries go on for ever, never more than 30 s apart", (t) => {
     pass(30_000);
     assert.equal(sockets.length, before + 1, `round ${round}`);
   }
-  assert.ok(!states.slice(1).includes("connecting"), "only the waits are told");
+  assert.ok(!states.slice(1).includes("connecting"), "only the waits are reported");
 });
 
 test("nothing reconnects while hidden, and everything at once when seen again", () => {

@@ -202,13 +202,13 @@ async fn beside_a_healthy_one(more: &str, work: impl AsyncFn(&Server)) {
         let states = server.client.get("/api/v1/stats").await["states"].clone();
         (states["available"] == 0 && states["running"] == 0).then_some(())
     };
-    eventually("no job on its way", quiet).await;
+    eventually("no unfinished job", quiet).await;
     let last = server.client.submit(&json!({ "kind": "echo" })).await;
     server.client.job_in(&last, "completed").await;
     server.client.post("/api/v1/queues/marker/pause", None).await;
-    let told = within("all that the healthy one is told", reading).await.unwrap();
+    let told = within("all events of the healthy subscriber", reading).await.unwrap();
     let (log, _) = server.client.log_after(&from).await;
-    assert_eq!(told, log, "the healthy one has another log");
+    assert_eq!(told, log, "the healthy subscriber received another log");
     server.stop().await;
 }
 
@@ -277,7 +277,7 @@ async fn each_broken_frame_is_closed_with_its_code() {
         }
         let mut raw = Raw::open(server.address).await;
         raw.say(&frame(0x88, b"")).await;
-        assert_eq!(raw.farewell().await, Said::Close(None), "a close without a code has none back");
+        assert_eq!(raw.farewell().await, Said::Close(None), "a close frame without a code");
     })
     .await;
 }
@@ -369,7 +369,7 @@ async fn peers_that_never_read_never_answer_or_never_write_again_are_let_go() {
             server.client.submit_all(vec![job.clone(); 500]).await;
         }
         assert_eq!(mute.close_code().await, Some(1013));
-        within("the end of those who never read", async {
+        within("the end of the clients that never read", async {
             for raw in &mut deaf {
                 // Read the data in transit up to the end; a reset is acceptable too.
                 while raw.read().await {

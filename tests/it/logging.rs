@@ -161,7 +161,7 @@ async fn when_a_stuck_reader_reads_on_one_line_says_how_many_were_dropped() {
         });
         let mut told = log.clone();
         let telling = told.wait_for(|log| !tellings(log).is_empty());
-        assert!(within("the line that tells", telling).await.is_ok());
+        assert!(within("the dropped count", telling).await.is_ok());
         let number = dropped(&server.client).await;
         stop(server, SIGTERM).await;
         reading.await.unwrap();
@@ -208,7 +208,7 @@ async fn when_the_disk_has_room_again_one_line_says_how_many_were_dropped() {
     std::fs::remove_file(&ballast).unwrap();
     drop(full);
     let read = || std::fs::read_to_string(&log).unwrap();
-    eventually("the line that tells", || async { tellings(&read()).first().map(drop) }).await;
+    eventually("the dropped count", || async { tellings(&read()).first().map(drop) }).await;
     let number = dropped(&server.client).await;
     stop(server, SIGTERM).await;
     let text = read();

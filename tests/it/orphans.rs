@@ -74,7 +74,7 @@ async fn as_the_first_process_of_a_container_it_reaps_what_commands_leave_behind
             let [(pid, ..)] = children_of(server.process.id())[..] else { panic!("one child") };
             let inside = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
             let numbers = inside.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap();
-            assert!(numbers.ends_with("\t1"), "it is the first there: {numbers}");
+            assert!(numbers.ends_with("\t1"), "it is process 1 of its namespace: {numbers}");
             seventy_commands_leave_no_zombie(&server, pid).await;
             kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
             server.process
@@ -82,7 +82,7 @@ async fn as_the_first_process_of_a_container_it_reaps_what_commands_leave_behind
         Err(process) => {
             let said = process.err.so_far().join("\n");
             assert!(said.contains("unshare:"), "{said}");
-            return println!("skipped: no namespace of processes can be made here: {said}");
+            return println!("skipped: cannot create a process namespace here: {said}");
         }
     };
     assert_eq!(process.exit().await.code(), Some(0), "{:#?}", process.err.so_far());

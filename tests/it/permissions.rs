@@ -69,7 +69,7 @@ async fn a_log_that_may_not_grow_any_further_costs_refusals_and_not_the_process(
     let dir = Dir::new();
     // The limit is in blocks of 512 bytes: no file may be larger than 5 MiB.
     let process = Server::launch_by_shell("ulimit -f 10240", &dir, &["--grace", "1s"]);
-    let Ok(server) = Server::unless_ended(process).await else { panic!("it does not start") };
+    let Ok(server) = Server::unless_ended(process).await else { panic!("it did not start") };
     let job = json!({ "kind": "echo", "delay_ms": 86_400_000, "payload": incompressible() });
     let refused = async {
         loop {

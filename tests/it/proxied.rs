@@ -21,7 +21,7 @@ fn nginx() -> String {
     places.extend(["/usr/sbin/nginx", "/usr/bin/nginx"].map(PathBuf::from));
     places.extend(unpacked.map(|place| root.join(place)));
     let found = places.iter().find(|place| place.is_file());
-    let found = found.unwrap_or_else(|| panic!("nginx is not there: ./test fetches it"));
+    let found = found.unwrap_or_else(|| panic!("nginx is missing: ./test fetches it"));
     found.to_str().unwrap().to_owned()
 }
 

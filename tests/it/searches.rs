@@ -120,7 +120,7 @@ async fn a_search_answers_in_time_and_a_bulk_run_over_it_can_be_stopped() {
         let Some(next) = page["next"].as_str() else { break };
         path = format!("{}&after={next}", hostile());
     }
-    assert_eq!((found, examined), (0, 500), "each job is looked at once");
+    assert_eq!((found, examined), (0, 500), "each job is examined once");
     let filter = json!({ "q": "queue:hay payload.a:1" });
     let asked = json!({ "action": "reprioritise", "priority": 3, "filter": filter });
     let count = server.client.post("/api/v1/bulk/preview", Some(&asked)).await;

@@ -30,7 +30,7 @@ async fn with_running(dir: &Dir, args: &[&str]) -> (Server, String, Socket) {
 /// The log line that reports the stop.
 fn stopped_line(log: &[String]) -> &str {
     let line = log.iter().find(|line| line.contains("finished=") && line.contains("duration_ms="));
-    line.unwrap_or_else(|| panic!("no line tells how the stop went: {log:#?}"))
+    line.unwrap_or_else(|| panic!("no line reports the stop: {log:#?}"))
 }
 
 /// Asserts that the stop ended a stream, and returns its last events.
@@ -51,7 +51,7 @@ async fn an_idle_server_stops_at_once_at_each_signal() {
         server.process.signal(signal);
         let status = server.process.exit().await;
         assert_eq!(status.code(), Some(0), "{signal}");
-        assert!(begun.elapsed() < Duration::from_secs(10), "no grace is waited for");
+        assert!(begun.elapsed() < Duration::from_secs(10), "the stop does not wait for the grace");
         let log = server.process.err.so_far();
         let line = stopped_line(&log);
         for count in ["finished=0", "interrupted=0", "open_connections=0"] {
@@ -99,7 +99,7 @@ async fn a_job_past_the_grace_is_given_back_and_not_charged() {
     let last = events.last().expect("the interruption comes before the close frame");
     assert!(last.is_of(&id) && last.kind == "job.interrupted", "{last:?}");
     assert_eq!(last.why.as_deref(), Some("stop"));
-    assert_eq!(server.process.exit().await.code(), Some(0), "it was given back in order");
+    assert_eq!(server.process.exit().await.code(), Some(0), "it was given back in an orderly way");
     let log = server.process.err.so_far();
     let line = stopped_line(&log);
     assert!(line.contains("interrupted=1"), "{line}");

@@ -50,7 +50,7 @@ async fn a_thousand_submissions_that_wait_are_answered_with_their_own_finished_j
     server.client.post(&format!("{QUEUE}/resume"), None).await;
     for (n, status, job) in waiting.join_all().await {
         assert_eq!((status, &job["state"]), (200, &json!("completed")), "{job}");
-        assert_eq!(job["result"], n, "the answer is another job's");
+        assert_eq!(job["result"], n, "the answer is about another job");
     }
     server.stop().await;
 }

@@ -40,7 +40,7 @@ async fn asked(store: &Faulty, steps: usize) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(BOUND, reached).await.expect("the run gets so far");
+    timeout(BOUND, reached).await.expect("the run should get this far");
 }
 
 #[tokio::test]

@@ -226,7 +226,7 @@ async fn a_lost_lease_ends_its_handler_and_reports_nothing() {
     let id = shop.submit(work()).await;
     shop.started(id).await;
     store.lost.store(1, Ordering::SeqCst);
-    timeout(BOUND, stopped.notified()).await.expect("the handler hears of it");
+    timeout(BOUND, stopped.notified()).await.expect("the handler should be cancelled");
     timeout(BOUND, shop.engine.parts.leases.emptied()).await.unwrap();
     assert!(store.calls.lock().unwrap().is_empty());
     assert_eq!(shop.engine.job(id).await.unwrap().0.unwrap().status.state, State::Running);

@@ -14,7 +14,7 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(BOUND, search).await.expect("it is never seen")
+    timeout(BOUND, search).await.expect("the value was not seen in time")
 }
 
 fn failing() -> Registry {

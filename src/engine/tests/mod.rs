@@ -146,7 +146,7 @@ impl Shop {
                 self.seen.extend(self.live.recv().await.unwrap().events.iter().cloned());
             }
         };
-        timeout(BOUND, search).await.expect("the event did not come")
+        timeout(BOUND, search).await.expect("the event did not arrive")
     }
 
     async fn started(&mut self, job: JobId) {

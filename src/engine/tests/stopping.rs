@@ -122,7 +122,7 @@ async fn a_handler_that_cannot_be_stopped_does_not_hold_the_stop() {
     let drained = shop.engine.drain(&short).await;
     assert_eq!((drained.interrupted, drained.stuck, drained.unsettled), (0, 1, 0));
     let state = shop.engine.job(id).await.unwrap().0.unwrap().status.state;
-    assert_eq!(state, State::Running, "nothing is reported of it");
+    assert_eq!(state, State::Running, "its end is not reported");
     let report = shop.engine.stop(&short, async {}).await;
     assert!(!report.clean, "{report:?}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());

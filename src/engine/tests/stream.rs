@@ -99,13 +99,13 @@ async fn events_that_the_full_channel_dropped_are_mended_from_the_log() {
     let head = store.head().seq;
     let mut live = shop.live;
     let caught_up = async { while live.recv().await.unwrap().last_seq() < head {} };
-    timeout(BOUND, caught_up).await.expect("the dropped tail comes without a later event");
+    timeout(BOUND, caught_up).await.expect("the dropped tail should arrive without a later event");
     for _ in 0..100 {
         let job = work();
         jobs.insert(job.id);
         store.enqueue(vec![job]).await.unwrap();
     }
-    assert!(shop.engine.finish_stream(BOUND).await, "what is behind at the end is sent too");
+    assert!(shop.engine.finish_stream(BOUND).await, "the last events are sent too");
     let events = reader.await.unwrap();
     for event in &events {
         if let Fact::Job { id, change: Change::Enqueued { .. }, .. } = &event.fact {

@@ -120,8 +120,8 @@ pub(crate) async fn a_payload_of_a_mebibyte_survives(harness: impl Harness) {
     rig.settle(&lease, crate::job::Verdict::Completed { result: payload.clone() }).await.unwrap();
     let rig = rig.reopen().await;
     let job = rig.job(lease.job.id).await;
-    assert!(job.spec.payload == payload, "the payload is another one");
-    assert!(job.result() == Some(&payload), "the result is another one");
+    assert!(job.spec.payload == payload, "the payload has changed");
+    assert!(job.result() == Some(&payload), "the result has changed");
     assert_eq!(rig.log().await.len(), 3);
 }
 

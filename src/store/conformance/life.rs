@@ -57,7 +57,7 @@ pub(crate) async fn a_follower_reads_to_the_end_when_the_store_closes(harness: i
         seen.extend(batch.iter().map(|event| event.seq));
     }
     assert_eq!(seen, [1, 2, 3, 4, 5, 6]);
-    assert!(rig.store.follow(1).recv().await.is_none(), "there is nothing to follow any more");
+    assert!(rig.store.follow(1).recv().await.is_none(), "a closed store has nothing to follow");
 }
 
 pub(crate) async fn many_callers_lose_nothing(harness: impl Harness) {

@@ -102,7 +102,7 @@ pub(crate) async fn a_record_is_the_fold_of_its_events(harness: impl Harness) {
 async fn read_to(last: u64, follower: &mut mpsc::Receiver<Arc<[Event]>>) -> Vec<Event> {
     let mut seen: Vec<Event> = Vec::new();
     while seen.last().is_none_or(|event| event.seq < last) {
-        let batch = follower.recv().await.expect("more events should come");
+        let batch = follower.recv().await.expect("more events should arrive");
         assert!(!batch.is_empty(), "an empty batch");
         seen.extend(batch.iter().cloned());
     }
@@ -232,7 +232,7 @@ pub(crate) async fn a_read_of_the_log_is_bounded_by_bytes_and_goes_on_where_it_e
         let Some(last) = events.last() else { break };
         let large = events.iter().filter(|event| holds_content(event)).count();
         assert!(large <= READ_BYTES / LARGE + 1, "{large} large events in one read");
-        assert!(events.iter().all(|event| event.bytes() < LARGE), "a payload or result is told");
+        assert!(events.iter().all(|event| event.bytes() < LARGE), "an event has a payload");
         place = last.cursor(place);
         (log, reads) = ([log, events].concat(), reads + 1);
     }

@@ -281,7 +281,7 @@ macro_rules! rules {
                             <$harness as $crate::store::conformance::Harness>::new(clock);
                         let rule = $crate::store::conformance::$topic::$rule(harness);
                         let bound = std::time::Duration::from_secs(120);
-                        assert!(tokio::time::timeout(bound, rule).await.is_ok(), "it hangs");
+                        assert!(tokio::time::timeout(bound, rule).await.is_ok(), "the rule does not finish in time");
                     }
                 )*
             }

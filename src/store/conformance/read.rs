@@ -121,7 +121,7 @@ pub(crate) async fn a_job_added_while_paging_disturbs_no_page(harness: impl Harn
     let mut seen = BTreeSet::new();
     loop {
         let page = rig.store.list(query.clone()).await.unwrap();
-        assert!(page.next.is_none() || page.next != query.after, "the pages do not go on");
+        assert!(page.next.is_none() || page.next != query.after, "the pages do not advance");
         for job in page.jobs {
             assert!(seen.insert(job.id), "{} came twice", job.id);
         }
@@ -202,7 +202,7 @@ pub(crate) async fn a_queue_tells_since_when_its_oldest_job_waits(harness: impl 
     };
     assert_eq!(since().await, None);
     rig.add(draft().after(secs(10))).await;
-    assert_eq!(since().await, None, "a job for later does not wait yet");
+    assert_eq!(since().await, None, "a scheduled job does not wait yet");
     let start = rig.now();
     for priority in [0, -300, 7] {
         rig.pass(secs(1));

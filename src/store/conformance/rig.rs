@@ -213,7 +213,7 @@ impl<H: Harness> Rig<H> {
                 return all;
             }
         }
-        panic!("the ticks never come to an end: {all:?}")
+        panic!("the ticks never finish: {all:?}")
     }
 
     pub(crate) async fn find(&self, id: JobId) -> Option<Job> {
@@ -240,7 +240,7 @@ impl<H: Harness> Rig<H> {
             assert!(page.jobs.len() <= query.limit, "a page is longer than asked for");
             jobs.extend(page.jobs);
             let Some(next) = page.next else { return jobs };
-            assert!(query.after.is_none_or(|after| next.0 < after.0), "the pages do not go on");
+            assert!(query.after.is_none_or(|after| next.0 < after.0), "the pages do not advance");
             query.after = Some(next);
         }
     }
@@ -269,7 +269,7 @@ impl<H: Harness> Rig<H> {
             match self.store.events(after, 1_000).await.unwrap() {
                 Events::Some(events) if events.is_empty() => return log,
                 Events::Some(events) => {
-                    assert!(events[0].seq > after.seq, "the log does not go on");
+                    assert!(events[0].seq > after.seq, "the log does not advance");
                     log.extend(events);
                 }
                 gap @ Events::Gap { .. } => panic!("{after} should be readable: {gap:?}"),

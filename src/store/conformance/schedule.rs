@@ -65,7 +65,7 @@ pub(crate) async fn a_schedule_is_kept_as_it_was_asked_for(harness: impl Harness
     rig.set("a", spec.clone()).await;
     assert_eq!(rig.set("b", spec.clone()).await, set, "the same again");
     let next_at = set.next_at;
-    assert_eq!(rig.changes().await, [ScheduleChange::Set { next_at }; 2], "and that is no event");
+    assert_eq!(rig.changes().await, [ScheduleChange::Set { next_at }; 2], "a repeat is no event");
     let rig = rig.reopen().await.crash().await;
     let (stored, cursor) = rig.store.schedules().await.unwrap();
     assert_eq!(stored, [Schedule { name: named("a"), ..set.clone() }, set]);
@@ -111,7 +111,7 @@ pub(crate) async fn a_schedule_enqueues_its_job_when_it_is_due(harness: impl Har
     let next_at = Some(due.after(secs(60)));
     assert_eq!(changes[1], ScheduleChange::Fired { due: Some(due), job: job.id, next_at });
     let log = rig.log().await;
-    assert!(matches!(&log[1].fact, Fact::Job { id, .. } if *id == job.id), "first the job");
+    assert!(matches!(&log[1].fact, Fact::Job { id, .. } if *id == job.id), "the job comes first");
     assert_eq!(rig.tick().await.fired, 0);
     assert_eq!(rig.claim_from("night", 5).await.len(), 1);
 }
@@ -174,10 +174,10 @@ pub(crate) async fn a_schedule_that_must_not_overlap_waits_for_its_last_job(h: i
     }
     rig.complete(&lease).await;
     rig.pass(secs(60));
-    assert_eq!(rig.catch_up().await.fired, 1, "it is finished");
+    assert_eq!(rig.catch_up().await.fired, 1, "the job is finished");
     rig.delete(rig.newest().await.unwrap()).await.unwrap();
     rig.pass(secs(60));
-    assert_eq!(rig.catch_up().await.fired, 1, "it is gone");
+    assert_eq!(rig.catch_up().await.fired, 1, "the job is deleted");
 }
 
 pub(crate) async fn a_paused_schedule_makes_up_for_nothing(harness: impl Harness) {
@@ -193,7 +193,7 @@ pub(crate) async fn a_paused_schedule_makes_up_for_nothing(harness: impl Harness
     let resumed = rig.schedule(ScheduleCommand::Resume(named("a"))).await.unwrap();
     assert!(!resumed.paused && resumed.next_at > Some(rig.now()));
     assert_eq!(rig.catch_up().await.fired, 0);
-    assert_eq!(rig.changes().await.len(), 3, "to pause twice is one event");
+    assert_eq!(rig.changes().await.len(), 3, "pausing twice is one event");
     rig.pass(secs(60));
     assert_eq!(rig.catch_up().await.fired, 1);
 }
@@ -225,7 +225,7 @@ pub(crate) async fn a_declared_schedule_is_changed_by_its_declaration_only(h: im
     assert_eq!(delete(Origin::Api).await, Err(ScheduleError::Declared));
     rig.schedule(ScheduleCommand::Pause(named("a"))).await.unwrap();
     rig.set("a", ScheduleSpec { cron: every("every 5m", draft()).cron, ..declared }).await;
-    assert!(rig.one("a").await.paused, "another spec does not let it go on");
+    assert!(rig.one("a").await.paused, "a new spec does not resume it");
     delete(Origin::Config).await.unwrap();
 }
 

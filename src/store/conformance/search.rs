@@ -186,7 +186,7 @@ async fn in_pages<H: Harness>(rig: &Rig<H>, words: &str, most: u64) -> Vec<JobId
         found.extend(ids(&page.jobs));
         (pages, examined) = (pages + 1, examined + page.examined);
         let Some(next) = page.next else { break };
-        assert!(query.after.is_none_or(|after| next.0 < after.0), "it goes on");
+        assert!(query.after.is_none_or(|after| next.0 < after.0), "the pages do not advance");
         query.after = Some(next);
     }
     assert!(pages > 2 && examined >= 60, "{examined} in {pages} pages");

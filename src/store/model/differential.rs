@@ -290,7 +290,7 @@ impl<H: Harness> Side<H> {
                 return Ok(all);
             }
         }
-        Err("the ticks never come to an end".to_owned())
+        Err("the ticks never finish".to_owned())
     }
 
     fn head(&self) -> u64 {
@@ -345,7 +345,7 @@ impl<H: Harness> Side<H> {
             }
         });
         if waited.await.is_err() {
-            return Err(format!("event {to} never comes, the log ends at {}", self.head()));
+            return Err(format!("event {to} never arrives, the log ends at {}", self.head()));
         }
         let mut place = Cursor { seq: after, ..self.store().head() };
         let mut log = Vec::new();

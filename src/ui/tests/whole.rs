@@ -85,7 +85,7 @@ async fn numbers_that_scripts_share_with_the_server_stand_on_the_page() {
         desk.get(page).await.assert_has(attribute);
         assert_eq!(scripts(key), [script], "{key}");
     }
-    assert_eq!(scripts("as in src/"), [""; 0], "a number that is told twice");
+    assert_eq!(scripts("as in src/"), [""; 0], "a number repeated in a script");
 }
 
 #[tokio::test]

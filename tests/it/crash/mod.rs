@@ -92,9 +92,9 @@ async fn what_was_acknowledged_survives_kills_at_random_moments() {
     assert!(enough, "the load was too small to show anything");
     if rounds >= 100 {
         for point in POINTS.into_iter().chain(TIGHT_POINTS) {
-            assert!(died.contains_key(point), "nobody died at {point}");
+            assert!(died.contains_key(point), "no server crashed at {point}");
         }
-        assert!(pruned > 0, "retention took nothing");
+        assert!(pruned > 0, "no job was pruned");
     }
 }
 
@@ -175,7 +175,7 @@ impl Life {
             }
         };
         let status = process.exit().await;
-        assert_eq!(status.code(), None, "it was to die at {point}: {status}");
+        assert_eq!(status.code(), None, "the server should have crashed at {point}: {status}");
         *self.died.entry(point).or_default() += 1;
     }
 
@@ -272,7 +272,7 @@ impl Life {
             (history.acknowledged.clone(), unknown)
         };
         for (key, id) in &acknowledged {
-            assert!(self.fold.jobs.contains_key(id), "the acknowledged job {id} ({key}) is lost");
+            assert!(self.fold.jobs.contains_key(id), "acknowledged job {id} ({key}) is lost");
         }
         let ids: BTreeSet<&String> = acknowledged.values().collect();
         assert_eq!(ids.len(), acknowledged.len(), "two keys have one job");
@@ -299,17 +299,17 @@ impl Life {
         let after = format!("{}{}", start.trim_end_matches('0'), self.compared);
         let (read, head, gap) = client.log_there_is_after(&after).await;
         let head = seq_of(&head);
-        assert!(head >= self.fold.seq, "events that were told are lost: {head} {}", self.fold.seq);
+        assert!(head >= self.fold.seq, "received events are lost: {head} {}", self.fold.seq);
         if let Some(oldest) = gap {
             assert!(self.sort != Sort::Whole, "a gap up to {oldest}");
             assert!(oldest + KEPT.1 <= head, "trimmed up to {oldest}, and the log ends at {head}");
-            assert!(oldest <= self.fold.seq, "the test is too slow: nobody was told {oldest}");
+            assert!(oldest <= self.fold.seq, "the test is too slow: {oldest} was not received");
         }
         let from = gap.unwrap_or(self.compared);
         for (seq, event) in (from + 1..).zip(&read) {
             assert_eq!(event.seq, seq, "the log is not dense");
             if let Some(told) = self.log.get(seq as usize - 1) {
-                assert_eq!(told, event, "a subscriber was told of another event");
+                assert_eq!(told, event, "a subscriber received another event");
             }
         }
         let news = read.into_iter().filter(|event| event.seq > self.fold.seq);
@@ -349,7 +349,7 @@ impl Life {
             Sort::Whole => {
                 let whole = server.client.log().await;
                 assert_eq!(self.log, whole, "the log, read again from its start");
-                assert_eq!(self.fold.jobs.len(), jobs, "jobs that nobody submitted");
+                assert_eq!(self.fold.jobs.len(), jobs, "there are jobs that were never submitted");
                 self.assert_crash_is_shown(&server.client).await;
             }
             Sort::Tight | Sort::Keyless => {

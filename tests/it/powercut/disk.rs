@@ -197,7 +197,7 @@ impl<'a> Disk<'a> {
             }
             Operation::Rename { from, to } => {
                 let (from, to) = (self.place(from), self.place(to));
-                let node = self.dir(from.0).live.remove(&from.1).expect("a name that is there");
+                let node = self.dir(from.0).live.remove(&from.1).expect("an existing name");
                 self.dir(to.0).live.insert(to.1.clone(), node);
                 self.pending.push(Naming::Rename { from, to, node });
             }
@@ -304,7 +304,7 @@ impl<'a> Disk<'a> {
         let Some(id) = self.inodes.get(&inode) else { return };
         match &mut self.nodes[*id] {
             Node::File(file) => file.pending.push(change),
-            Node::Dir(_) => panic!("a directory is written"),
+            Node::Dir(_) => panic!("a write to a directory"),
         }
     }
 

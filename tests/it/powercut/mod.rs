@@ -236,7 +236,7 @@ impl Known {
         });
         match (read, start(dir).await) {
             (Ok(()), Ok(found)) => {
-                assert_eq!(ids, self.backed_up, "half a copy passes for a whole one");
+                assert_eq!(ids, self.backed_up, "an incomplete copy is accepted as complete");
                 assert!(found.is_superset(&ids));
                 assert!(verify(dir).is_sound());
             }

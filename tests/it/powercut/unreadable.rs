@@ -63,7 +63,7 @@ async fn a_disk_that_fails_for_a_while_under_a_server_loses_nothing() {
             let lines = server.process.err.from(seen);
             lines.iter().any(|line| line.contains("the store still fails")).then_some(())
         };
-        eventually("a try in vain", tried).await;
+        eventually("a failed attempt to reopen", tried).await;
         std::fs::remove_file(&flag).unwrap();
         let ready = async || {
             let path = "/readyz";

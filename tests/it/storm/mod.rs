@@ -167,7 +167,7 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
     scribe.upto(head).await;
     let log = scribe.received.lock().unwrap().events.clone();
     let numbers = log.iter().map(|event| event["seq"].as_u64().unwrap());
-    assert!(numbers.eq(1..=head), "the scribe has not the whole log");
+    assert!(numbers.eq(1..=head), "the scribe does not have the whole log");
     let (kept, _, _) = server.client.log_there_is_after(&from).await;
     for event in &kept {
         let received = serde_json::from_value(log[event.seq as usize - 1].clone());

@@ -95,9 +95,9 @@ impl Fold {
         self.seq = event.seq;
         if event.kind == "schedule.fired" {
             let (due, id) = (event.due.clone().unwrap(), event.job_id.clone().unwrap());
-            assert!(self.fired.insert(due), "one time made two jobs: {event:?}");
+            assert!(self.fired.insert(due), "two jobs for one due time: {event:?}");
             let made = self.jobs.get(&id).map(|job| job.trail[0].0);
-            assert_eq!(made, Some(event.seq - 1), "its job was not made with it: {event:?}");
+            assert_eq!(made, Some(event.seq - 1), "its job was not created with it: {event:?}");
             self.scheduled.insert(id);
         }
         let Some(now) = &event.job else { return };
@@ -116,7 +116,7 @@ impl Fold {
             return;
         }
         let job = self.jobs.get_mut(&now.id);
-        let job = job.unwrap_or_else(|| panic!("nobody enqueued the job of {event:?}"));
+        let job = job.unwrap_or_else(|| panic!("the job was never enqueued: {event:?}"));
         let was = std::mem::replace(&mut job.state, now.state.clone());
         let possible = match &*event.kind {
             "job.available" => was == "scheduled" || was == "retryable",

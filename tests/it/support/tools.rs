@@ -22,5 +22,5 @@ pub fn path() -> OsString {
 pub fn assert_there() {
     let there =
         bin().join("python3").exists() && root().join("tests/browser/node_modules/ws").exists();
-    assert!(there, "tests/tools.sh has not run here, which ./test begins with");
+    assert!(there, "run tests/tools.sh first, as ./test does");
 }
