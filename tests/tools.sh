@@ -370,4 +370,4 @@ npm_packages() (cd tests/browser && "$bin/npm" ci --no-audit --no-fund && cp pac
 if ! cmp -s tests/browser/{package-lock.json,node_modules/installed.json}; then
   step "npm ci in tests/browser" npm_packages
 fi
-say "everything that the tests run is there"
+say "all programs that the tests need are available"
