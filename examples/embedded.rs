@@ -1,4 +1,4 @@
-//! Cortado inside a program of your own: your handler, the whole server and dashboard around it.
+//! Cortado inside your own program: a handler of yours, and the whole server with its dashboard.
 //!
 //!     cargo run --example embedded
 
@@ -7,20 +7,20 @@ use std::time::Duration;
 use cortado::{Context, Cortado, Submission};
 use serde::{Deserialize, Serialize};
 
-/// What a job carries, as JSON: `{"width": 640, "height": 480}`. Anything else is a dead letter.
+/// The payload of a job in JSON: `{"width": 640, "height": 480}`. Jobs with any other payload are discarded.
 #[derive(Deserialize)]
 struct Resize {
     width: u32,
     height: u32,
 }
 
-/// What becomes the job's result, as JSON again.
+/// The result of a job, which is stored as JSON.
 #[derive(Serialize)]
 struct Resized {
     pixels: u64,
 }
 
-/// An `Err` is tried again after the job's backoff; so is a panic.
+/// After an `Err` or a panic, the job is retried after its backoff.
 async fn resize(context: Context, size: Resize) -> Result<Resized, std::io::Error> {
     context.log(format!("resizing to {} x {}", size.width, size.height));
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -29,7 +29,7 @@ async fn resize(context: Context, size: Resize) -> Result<Resized, std::io::Erro
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // With `.serve()` it runs until SIGTERM or Ctrl-C; `.data_dir("data")` keeps the jobs on disk.
+    // `.serve()` runs the server until SIGTERM or Ctrl-C; `.data_dir("data")` keeps the jobs on disk.
     let server = Cortado::builder()
         .handler("resize", resize)
         .in_memory()
@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
     server.engine().enqueue(vec![job]).await?;
 
     let job = server.engine().wait_final(id, Duration::from_secs(10)).await?;
-    let job = job.ok_or_else(|| anyhow::anyhow!("somebody removed the job"))?;
+    let job = job.ok_or_else(|| anyhow::anyhow!("the job was deleted"))?;
     println!("{} is {}: {}", job.id, job.status.state, job.result().map_or("-", |it| it.as_str()));
 
     let report = server.stop().await;

@@ -11,7 +11,7 @@ function take(message) {
   const field = (name) => message.match(new RegExp(`^${name}: (.*)$`, "m"))?.[1];
   const [event, id, data] = [field("event"), field("id"), JSON.parse(field("data") ?? "{}")];
   if (!event) console.log(JSON.stringify(data));
-  if (event === "gap") console.error("gap: take a fresh list", data);
+  if (event === "gap") console.error("gap: fetch a fresh list", data);
   retry = Number(field("retry") ?? retry);
   cursor = id ?? cursor;
 }
@@ -24,7 +24,7 @@ for (;;) {
     let text = "";
     for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
       const messages = (text + chunk).split("\n\n");
-      text = messages.pop(); // not whole yet
+      text = messages.pop(); // the last message is incomplete
       messages.forEach(take);
       writeFileSync(`${file}.new`, cursor); // a kill in between leaves the older cursor whole
       renameSync(`${file}.new`, file);
@@ -32,5 +32,5 @@ for (;;) {
   } catch (error) {
     console.error(String(error.cause ?? error));
   }
-  await sleep(Math.random() * retry); // not all at once
+  await sleep(Math.random() * retry); // random, so that clients do not all reconnect at once
 }

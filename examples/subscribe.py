@@ -26,11 +26,11 @@ while True:
                 for event in message.get("events", []):
                     print(json.dumps(event), flush=True)
                 if message["type"] == "gap":
-                    print("gap: take a fresh list", message, file=sys.stderr)
+                    print("gap: fetch a fresh list", message, file=sys.stderr)
                 cursor = message.get("cursor", message.get("to", cursor))
                 fresh = place.with_name(place.name + ".new")
                 fresh.write_text(cursor)  # a kill in between leaves the older cursor whole
                 fresh.replace(place)
     except (OSError, WebSocketException) as error:
         print(error, file=sys.stderr)
-    time.sleep(random.uniform(0, 2))  # not all at once
+    time.sleep(random.uniform(0, 2))  # random, so that clients do not all reconnect at once

@@ -24,7 +24,7 @@ async fn main() -> anyhow::Result<()> {
                     let events = message["events"].as_array().into_iter().flatten();
                     events.for_each(|event| println!("{event}"));
                     if message["type"] == "gap" {
-                        eprintln!("gap: take a fresh list {message}");
+                        eprintln!("gap: fetch a fresh list {message}");
                     }
                     if let Some(place) = message["cursor"].as_str().or(message["to"].as_str()) {
                         cursor = place.to_owned();
@@ -34,6 +34,7 @@ async fn main() -> anyhow::Result<()> {
                 }
             }
         }
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(..2_000))).await; // not all at once
+        // A random wait, so that clients do not all reconnect at once.
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(..2_000))).await;
     }
 }

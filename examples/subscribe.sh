@@ -8,10 +8,10 @@ cursor=$(cat "$file" 2>/dev/null)
 while true; do
   if answer=$(curl -sSf --max-time 40 "$base/api/v1/events?wait=20s&limit=1000&$query&after=$cursor"); then
     jq -c '.events[]' <<<"$answer"
-    jq -r '.gap // empty | "gap from \(.from) to \(.to): take a fresh list"' <<<"$answer" >&2
+    jq -r '.gap // empty | "gap from \(.from) to \(.to): fetch a fresh list"' <<<"$answer" >&2
     cursor=$(jq -r .cursor <<<"$answer")
     echo "$cursor" >"$file.new" && mv "$file.new" "$file" # a kill in between leaves the older cursor whole
   else
-    sleep "$((RANDOM % 2)).$RANDOM" # not all at once
+    sleep "$((RANDOM % 2)).$RANDOM" # random, so that clients do not all retry at once
   fi
 done

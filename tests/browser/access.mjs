@@ -1,4 +1,4 @@
-// Every page looked at by axe-core, in light and dark, at desk and phone width: node --test access.mjs
+// Checks every page with axe-core in light and dark mode, at desktop and phone width: node --test access.mjs
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";

@@ -1,5 +1,5 @@
-// What a page costs its browser while the server is busy: opens home, the list and the queues on a server that does
-// about so many jobs a second, and prints how busy the main thread was and what happened to its memory.
+// Measures what a page costs the browser while the server is busy: opens home, the job list and the queues on a server
+// that runs about this many jobs a second, and prints the load of the main thread and the change of its memory.
 //   npm run busy -- [jobs a second, 20000] [seconds, 60]          with CORTADO_BIN=target/release/cortado
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,7 +14,7 @@ const server = await Server.start({ config: '[engine]\nconcurrency = 2000\n[rete
 const browser = await launch(["--enable-precise-memory-info", "--js-flags=--expose-gc"]);
 let feeding = true;
 
-/** Submits batches so that the rate holds; answers with how many jobs were taken. */
+/** Submits batches at the wanted rate, and returns the number of accepted jobs. */
 async function feed() {
   const kinds = ["mail", "video", "reports", "default"];
   const body = JSON.stringify(Array.from({ length: BATCH }, (_, n) => ({ kind: "echo", queue: kinds[n % kinds.length], payload: { n } })));
@@ -33,7 +33,7 @@ async function feed() {
   return (taken / (performance.now() - begun)) * 1000;
 }
 
-/** Main-thread seconds and live heap of a page. */
+/** Reads the main thread's busy time and the live heap of a page. */
 async function look(page, session) {
   await page.evaluate(() => globalThis.gc());
   const { metrics } = await session.send("Performance.getMetrics");
@@ -52,7 +52,7 @@ try {
       await live(page);
       const session = await page.context().newCDPSession(page);
       await session.send("Performance.enable");
-      await sleep(Math.min(5000, seconds * 100)); // until it is in its stride
+      await sleep(Math.min(5000, seconds * 100)); // until the load is steady
       const first = await look(page, session);
       await sleep(seconds * 1000);
       const last = await look(page, session);

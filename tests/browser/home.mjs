@@ -1,5 +1,5 @@
-// Home by push: charts and rows move without the page being fetched again, updates can be held back, and the page says
-// how it stands: node --test home.mjs
+// Live updates of the home page: charts and rows change without a reload, updates can be paused, and the page shows the
+// state of its connection: node --test home.mjs
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";

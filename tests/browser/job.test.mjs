@@ -1,4 +1,4 @@
-// One job's page while its job lives, in a real browser: node --test job.test.mjs
+// The page of a job from its start to its end, in a real browser: node --test job.test.mjs
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -58,7 +58,7 @@ describe("with JavaScript", () => {
       await page.locator("#log li").first().waitFor();
       const follow = page.locator("#follow");
       assert.equal(await follow.getAttribute("aria-pressed"), "true");
-      // The box shows one line, so that new lines are out of sight unless the log is followed.
+      // The box shows one line, so that new lines are visible only when the page follows the log.
       await page.evaluate(() => Object.assign(document.getElementById("log").style, { maxHeight: "2rem", height: "2rem" }));
       const atEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
       await page.locator("#log li").nth(1).waitFor();

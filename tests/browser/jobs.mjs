@@ -1,4 +1,4 @@
-// The list of jobs: search, chips, keys, a selection that outlives updates, bulk runs: node --test jobs.mjs
+// The job list: search, filter chips, keyboard, a selection that survives updates, bulk runs: node --test jobs.mjs
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -19,7 +19,7 @@ let folder;
 before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "cortado-jobs-"));
   const config = path.join(folder, "cortado.toml");
-  // The steps are small, so that a search through few jobs takes several.
+  // The steps are small, so that even a search through few jobs takes several.
   await writeFile(config, "[store]\nsearch_step = 40\n");
   server = await Server.start({ flags: ["--config", config] });
   browser = await launch();
@@ -51,7 +51,7 @@ async function over(id) {
     const run = await (await fetch(`${server.origin}/api/v1/bulk/${id}`)).json();
     if (run.state !== "running") return run;
   }
-  throw new Error(`run ${id} does not end`);
+  throw new Error(`bulk run ${id} does not end`);
 }
 
 /** Submits a job, followed by more jobs than the search examines in two steps. */

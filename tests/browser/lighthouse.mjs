@@ -1,4 +1,4 @@
-// Lighthouse's scores of the pages that people keep open, printed as a table:
+// Prints a table of Lighthouse's scores for the most used pages:
 //   npm run lighthouse            with CORTADO_BIN=target/release/cortado
 
 import { spawn } from "node:child_process";

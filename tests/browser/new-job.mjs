@@ -1,5 +1,5 @@
-// The submit form: inputs of a kind, errors beside them, JSON and back, start with a zone, the command for a
-// terminal, with and without JavaScript: node --test new-job.mjs
+// The submit form: inputs of a kind, errors beside them, switching to JSON and back, a start in a time zone, and the
+// command for a terminal, with and without JavaScript: node --test new-job.mjs
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

@@ -1,4 +1,4 @@
-// Helpers of the page tests: a fresh page for each test, and waiting for facts.
+// Helpers of the page tests: a fresh page for each test, and waits for conditions.
 
 import assert from "node:assert/strict";
 import path from "node:path";

@@ -1,5 +1,5 @@
-// nginx and Caddy with what docs/reverse-proxy.md shows, each in a folder of its own and never as a service.
-// NGINX and CADDY name other programs.
+// Runs nginx and Caddy with the configurations of docs/reverse-proxy.md, each in its own folder and not as a service.
+// The variables NGINX and CADDY name other programs.
 
 import { spawn, spawnSync } from "node:child_process";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -10,31 +10,31 @@ import { PATIENCE_MS } from "./page.mjs";
 import { program, root } from "./programs.mjs";
 import { freePort } from "./server.mjs";
 
-/** The host that the document speaks of. */
+/** The host name in the document. */
 export const HOST = "tools.example.com";
 
-/** The blocks of a language in the document, in their order. */
+/** Returns the code blocks of the document in a language, in order. */
 export async function shown(language) {
   const text = await readFile(path.join(root, "docs/reverse-proxy.md"), "utf8");
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block);
 }
 
-/** Puts what this machine has in the place of an address or file that the document names, where it names it. */
+/** Replaces addresses and files in the document, each of which must occur once, with those of this machine. */
 function put(text, pairs) {
   for (const [there, here] of pairs) {
-    if (text.split(there).length !== 2) throw new Error(`the document names ${there} other than once`);
+    if (text.split(there).length !== 2) throw new Error(`the document must name ${there} exactly once`);
     text = text.replace(there, () => here);
   }
   return text;
 }
 
-/** A path as the configurations of both take it, whatever is in it. */
+/** Quotes a path for the configuration of nginx and of Caddy. */
 const quoted = (place) => `"${place.replaceAll(/["\\]/g, "\\$&")}"`;
 
 async function nginx(block, folder, port, upstream) {
   const [certificate, key] = [path.join(folder, "certificate.pem"), path.join(folder, "key.pem")];
   const made = spawnSync(program("openssl"), ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${HOST}`, "-addext", `subjectAltName=DNS:${HOST}`, "-keyout", key, "-out", certificate]);
-  if (made.status !== 0) throw new Error(`no certificate was made: ${made.stderr}`);
+  if (made.status !== 0) throw new Error(`cannot create a certificate: ${made.stderr}`);
   const site = put(block, [
     ["listen 443 ssl;", `listen 127.0.0.1:${port} ssl;`],
     ["/etc/ssl/certs/tools.example.com.pem", quoted(certificate)],
@@ -52,7 +52,7 @@ async function nginx(block, folder, port, upstream) {
 async function caddy(block, folder, port, upstream) {
   const site = put(block, [["reverse_proxy 127.0.0.1:8080", `reverse_proxy 127.0.0.1:${upstream}`]]);
   const config = path.join(folder, "Caddyfile");
-  // Certificates of its own making, nothing asked of the world, nothing written elsewhere.
+  // Use self-made certificates, no network, and no files outside the folder.
   const ours = ["admin off", "auto_https disable_redirects", "local_certs", "skip_install_trust", "default_bind 127.0.0.1", `https_port ${port}`, `storage file_system ${quoted(path.join(folder, "storage"))}`];
   await writeFile(config, `{\n\t${ours.join("\n\t")}\n}\n${site}`);
   return [program("caddy"), ["run", "--adapter", "caddyfile", "--config", config]];
@@ -61,7 +61,7 @@ async function caddy(block, folder, port, upstream) {
 const KINDS = { nginx, caddy };
 
 export class Proxy {
-  /** Starts `kind` with a block of the document before the server on port `upstream`. */
+  /** Starts `kind` with a block of the document, in front of the server on port `upstream`. */
   static async start(kind, block, upstream) {
     const proxy = new Proxy();
     proxy.folder = await mkdtemp(path.join(tmpdir(), "cortado-proxy-"));
@@ -81,20 +81,20 @@ export class Proxy {
     return proxy;
   }
 
-  /** Its own process, stopped, and its folder. */
+  /** Stops the process and removes its folder. */
   async remove() {
     if (!this.gone) this.child.kill("SIGTERM");
     await this.ended;
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  /** A request to the host by way of the proxy; answers when the head of the answer is here. */
+  /** Sends a request through the proxy and resolves with the response when its head has arrived. */
   async open(path, { method = "GET", headers = {}, body } = {}) {
     const options = { host: "127.0.0.1", port: this.port, servername: HOST, rejectUnauthorized: false, agent: false, path, method, headers: { host: HOST, ...headers } };
     return new Promise((resolve, reject) => https.request(options, resolve).on("error", reject).end(body));
   }
 
-  /** The same, with the whole body as text. */
+  /** Sends a request through the proxy and returns the response with its whole body as text. */
   async ask(path, options) {
     const answer = await this.open(path, options);
     const chunks = [];

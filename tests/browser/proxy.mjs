@@ -1,4 +1,4 @@
-// Cortado behind nginx and Caddy, set up word for word as docs/reverse-proxy.md shows: node --test proxy.mjs
+// Cortado behind nginx and Caddy, configured exactly as docs/reverse-proxy.md shows: node --test proxy.mjs
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -15,10 +15,10 @@ const ORIGIN = `https://${HOST}`;
 const JSON_TYPE = { "content-type": "application/json" };
 const FORM_TYPE = { "content-type": "application/x-www-form-urlencoded" };
 
-/** Fails when `fact` takes too long. */
+/** Rejects when `fact` takes too long. */
 function soon(what, fact) {
   let timer;
-  const late = new Promise((_, reject) => (timer = setTimeout(reject, PATIENCE_MS, new Error(`${what} did not come`))));
+  const late = new Promise((_, reject) => (timer = setTimeout(reject, PATIENCE_MS, new Error(`${what} did not arrive in time`))));
   return Promise.race([fact, late]).finally(() => clearTimeout(timer));
 }
 
@@ -60,7 +60,7 @@ for (const [kind, language] of [["nginx", "nginx"], ["caddy", "caddyfile"]]) {
           const job = await submit({ kind: "echo", payload: 1, queue: "held" });
           await page.goto(ORIGIN + at("jobs"));
           await live(page);
-          assert.ok(await page.evaluate(() => getComputedStyle(document.querySelector(".bar")).display === "flex"), "the style sheet is in force");
+          assert.ok(await page.evaluate(() => getComputedStyle(document.querySelector(".bar")).display === "flex"), "the style sheet is applied");
           await page.evaluate(() => (window.stillHere = true));
           await page.locator(`tr[data-job="${job.id}"] .badge.s-available`).waitFor();
           await server.post("/api/v1/queues/held/resume");

@@ -1,5 +1,5 @@
 // The pages in Debian's Chromium against the real server: node --test run.mjs
-// CORTADO_BIN names another binary, CHROMIUM another browser. Every wait is for a fact.
+// CORTADO_BIN names another binary, CHROMIUM another browser. Tests wait for conditions and never just sleep.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

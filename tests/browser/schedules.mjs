@@ -1,4 +1,5 @@
-// Schedules in a real browser, with and without JavaScript: made by form, run, live, after a kill: node --test schedules.mjs
+// Schedules in a real browser, with and without JavaScript: creating and running them, live updates, a kill of the
+// server: node --test schedules.mjs
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -18,7 +19,7 @@ after(async () => {
   await server?.remove();
 });
 
-/** The schedules as the API tells them, by name. */
+/** Returns the schedules from the API, by name. */
 async function told() {
   const { schedules } = await (await fetch(`${server.origin}/api/v1/schedules`)).json();
   return Object.fromEntries(schedules.map((schedule) => [schedule.name, schedule]));
@@ -36,7 +37,7 @@ for (const javaScriptEnabled of [true, false]) {
         await page.locator("#cron").fill("30 2 * * *");
         await page.locator("#zone").fill("+02:00");
         if (!javaScriptEnabled) await page.locator("#check").click();
-        // What the pattern means without the zone may be shown first.
+        // The page may first show the times without the zone.
         await page.locator("#means").filter({ hasText: /02:30.* 00:30:00/s }).waitFor();
         await page.locator("#kind").selectOption("echo");
         await page.locator("#payload").fill('{"cups": 2}');

@@ -1,6 +1,6 @@
-// Takes a picture of every page of a running demo server, in light and dark, at desk and phone width:
+// Takes a screenshot of every page of a running demo server, in light and dark mode, at desktop and phone width:
 //   node shots.mjs http://127.0.0.1:8080 [folder]
-// The README's picture, docs/dashboard.png, is made again with `--readme`.
+// With `--readme` it replaces the README's screenshot, docs/dashboard.png.
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
@@ -12,7 +12,7 @@ const readme = rest.includes("--readme");
 const folder = rest.find((word) => !word.startsWith("--")) ?? path.join(root, "target/shots");
 const SIZES = { desk: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
 
-/** The address of the newest job in a state; `null` when there is none. */
+/** Returns the path of the newest job in a state, or `null` when there is none. */
 async function jobIn(page, state) {
   await page.goto(`${origin}/jobs?state=${state}`);
   const link = page.locator(".job-link").first();
@@ -46,7 +46,7 @@ try {
         await page.close();
       }
     }
-    console.log(`pictures of ${Object.keys(pages).length} pages are in ${folder}`);
+    console.log(`screenshots of ${Object.keys(pages).length} pages are in ${folder}`);
   }
 } finally {
   await browser.close();

@@ -1,4 +1,4 @@
-// A proxy before the server that sends one page in two parts, the second when the test releases it.
+// A proxy in front of the server that sends one page in two parts, the second when the test releases it.
 
 import http from "node:http";
 import { connect } from "node:net";

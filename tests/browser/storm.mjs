@@ -1,5 +1,5 @@
 // The pages and a plain subscriber in a real browser while the server is killed and stopped: node --test storm.mjs
-// CORTADO_STORM_ROUNDS=50 ends it so often, CORTADO_STORM_SEED repeats the choices.
+// CORTADO_STORM_ROUNDS=50 ends it fifty times; CORTADO_STORM_SEED repeats the random choices.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -8,7 +8,7 @@ import { launch, live, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 import { LoadGenerator, Scribe, assertIsTheLog, eventually, headOf, seededRandom, seqOf, subscribe } from "./load-generator.mjs";
 
-/** A page that has lost its server often waits for many seconds before it tries again. */
+/** A page that has lost its server several times waits for many seconds before it reconnects. */
 const PATIENCE_MS = 60_000;
 const rounds = Number(process.env.CORTADO_STORM_ROUNDS ?? 8);
 const seed = Number(process.env.CORTADO_STORM_SEED ?? Math.floor(Math.random() * 2 ** 31));
@@ -31,7 +31,7 @@ before(async () => {
 
 after(() => browser?.close());
 
-/** Submits a job that is interrupted by many ends of the server and writes to its log, and jobs that become due meanwhile. */
+/** Submits a long job that writes to its log and is often interrupted, and jobs that become due in the meantime. */
 async function begin(config) {
   const server = await Server.start({ grace: "1s", config });
   const scribe = await Scribe.start(server);
@@ -70,7 +70,7 @@ async function endAndBegin(server, round, random) {
   await server.again();
 }
 
-/** Waits until all jobs have ended and every page knows. Returns the cursor of the end of the log. */
+/** Waits until all jobs have ended and every page has received that. Returns the cursor of the end of the log. */
 async function settle(server, scribe, load, plain) {
   await load.end();
   await eventually("a quiet server", async () => {
@@ -83,7 +83,7 @@ async function settle(server, scribe, load, plain) {
   return head;
 }
 
-/** Asserts that the pages show what the API returns. Every wait ends with the fact, or the test fails. */
+/** Asserts that the pages show what the API returns. A page that does not get there in time fails the test. */
 async function assertAgree(server, scribe, { home, list, job }, long) {
   const { states, queues } = await server.stats();
   const { jobs, next } = await json(server, "/api/v1/jobs?limit=500");
@@ -109,7 +109,7 @@ async function assertAgree(server, scribe, { home, list, job }, long) {
   await until(home, (names) => names.every((name) => document.querySelector(`tr[data-queue="${name}"] [data-n=running]`)?.textContent === "0"), queues.map(({ name }) => name));
   // The list counts exactly the jobs enqueued after its cursor; on a busy server it stops counting.
   const enqueued = scribe.events.filter((event) => event.type === "job.enqueued").map((event) => event.seq);
-  // The page may reload meanwhile, so its cursor and its count are read at the same time.
+  // The page may reload in the meantime, so its cursor and its count are read at the same time.
   await until(list, (enqueued) => {
     const place = Number(document.body.dataset.cursor.split(":")[1]);
     const newer = enqueued.filter((seq) => seq > place).length;
@@ -179,10 +179,10 @@ test("pages that were away for longer than the log reaches back start over, and 
       const load = new LoadGenerator(server, scribe, random);
       let checked = 0;
       for (let round = 0; round < Math.ceil(rounds / 2); round++) {
-        // This is what a browser does with a page in its back-forward cache.
+        // A browser does this to a page in its back-forward cache.
         for (const page of everybody) await page.evaluate(() => dispatchEvent(new Event("pagehide")));
         for (const page of Object.values(pages)) await page.evaluate(() => (globalThis.stillHere = true));
-        const left = await headOf(server); // nobody received more
+        const left = await headOf(server); // no page received more
         await scribe.reaches(seqOf(left) + KEPT);
         await endAndBegin(server, round, random);
         await eventually("a trimmed log", async () => (await json(server, `/api/v1/events?after=${left}`)).gap);

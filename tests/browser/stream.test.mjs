@@ -1,4 +1,4 @@
-// The stream of a tab without a browser: sockets, clock and page are fakes that tests turn by hand.
+// The event stream of a browser tab, without a browser: tests control fake sockets, a fake clock and a fake page.
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
@@ -62,7 +62,7 @@ function open(params) {
   });
 }
 
-/** Time passes in small steps: the fake clock stamps what is set within a step with the step's end. */
+/** Advances the clock in small steps, because it gives timers set within a step the time of the step's end. */
 function pass(ms) {
   for (let left = ms; left > 0; left -= 10) mock.timers.tick(Math.min(10, left));
 }
@@ -115,7 +115,7 @@ test("retries go on for ever, never more than 30 s apart", (t) => {
     pass(30_000);
     assert.equal(sockets.length, before + 1, `round ${round}`);
   }
-  assert.ok(!states.slice(1).includes("connecting"), "only the waits are told");
+  assert.ok(!states.slice(1).includes("connecting"), "only the waits are reported");
 });
 
 test("nothing reconnects while hidden, and everything at once when seen again", () => {

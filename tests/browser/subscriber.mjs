@@ -1,6 +1,6 @@
-// A subscriber with moods, on Node's ws: node subscriber.mjs BASE QUERY CURSOR SEED
-// Prints {"type":"connect"} and then each message as it came. It hangs up in order or in a rage, stands
-// still, stays away, and resumes after the last cursor it was told.
+// A misbehaving subscriber on Node's ws: node subscriber.mjs BASE QUERY CURSOR SEED
+// Prints {"type":"connect"} and then each message as received. It closes or drops its connection, stops reading, stays
+// away, and always resumes at the last cursor that it received.
 import { setTimeout as sleep } from "node:timers/promises";
 import WebSocket from "ws";
 
@@ -8,7 +8,7 @@ const [base, query, start, seed] = process.argv.slice(2);
 let cursor = start;
 let state = Number(BigInt(seed) % 4294967291n);
 
-/** Below `end`, the same for the same seed (mulberry32). */
+/** Returns a random number below `end`; the sequence repeats for the same seed (mulberry32). */
 function dice(end) {
   state = (state + 0x6d2b79f5) | 0;
   let t = Math.imul(state ^ (state >>> 15), 1 | state);
@@ -16,7 +16,7 @@ function dice(end) {
   return (((t ^ (t >>> 14)) >>> 0) / 4294967296) * end;
 }
 
-/** One connection: what it tells is printed, and where it leaves us is kept. */
+/** Runs one connection: prints its messages and keeps the last cursor. */
 function listen() {
   let patience = dice(1) < 0.4 ? Math.ceil(dice(60)) : Infinity;
   let stall = dice(1) < 0.4 ? Math.ceil(dice(40)) : Infinity;
@@ -25,7 +25,7 @@ function listen() {
   return new Promise((ended) => {
     socket.on("open", () => console.log('{"type":"connect"}'));
     socket.on("message", (data, isBinary) => {
-      if (patience <= 0) return; // what was on its way
+      if (patience <= 0) return; // a message that was in transit
       if (isBinary) throw new Error("a binary message");
       const text = data.toString();
       const message = JSON.parse(text);

@@ -1,11 +1,11 @@
-// The HTML of every page against the standard: node --test valid.mjs
+// Validates the HTML of every page: node --test valid.mjs
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { HtmlValidate } from "html-validate";
 import { Server } from "./server.mjs";
 
-/** What the standard demands, and not how it should look. */
+/** Only the rules of the standard, without rules of style. */
 const validator = new HtmlValidate({ extends: ["html-validate:standard"] });
 
 let server;

@@ -1,5 +1,5 @@
-//! The steps of CONTRIBUTING.md that lead to a first job kind. The library's tests compile them as part of
-//! `src/handlers`: the new file and its test, the line that registers it, and the commands.
+//! Tests the steps of CONTRIBUTING.md for a first job kind: the new file and its test, the line that registers it, and
+//! the commands. The library's tests compile this folder as part of `src/handlers`.
 
 mod words;
 
@@ -14,7 +14,7 @@ use crate::job::{Json, Kind};
 
 const PAGE: &str = include_str!("../../CONTRIBUTING.md");
 
-/// The code blocks of a language, in their order.
+/// The code blocks in a language, in order.
 fn blocks(language: &str) -> Vec<&'static str> {
     let begin = format!("```{language}\n");
     let blocks = PAGE.split(&begin).skip(1);
@@ -64,7 +64,7 @@ fn every_command_of_the_steps_can_be_typed_as_it_stands_there() {
         };
         ours += 1;
         let words = arguments.split('\'').enumerate().flat_map(|(n, part)| {
-            // What stands between quotes is one word.
+            // A quoted text is one word.
             let separators: &[char] = if n % 2 == 1 { &[] } else { &[' '] };
             part.split(separators).filter(|word| !word.is_empty())
         });

@@ -1,5 +1,5 @@
-//! The access log of the real server: one line for each request, also for those that are refused, that nobody waits
-//! for, or that cannot be read.
+//! The access log of the real server: one line for each request, including those that are refused, abandoned by their
+//! client, or malformed.
 
 use std::net::SocketAddr;
 
@@ -17,23 +17,23 @@ async fn connect(address: SocketAddr, bytes: &str) -> TcpStream {
     stream
 }
 
-/// The body of the response to a request that asks for the end of the connection.
+/// Sends a request that closes the connection, and returns the body of the response.
 async fn body(address: SocketAddr, request: &str) -> String {
     let mut stream = connect(address, request).await;
     let mut response = Vec::new();
-    // A connection that is refused may be reset once the response is there.
+    // A refused connection may be reset after the response.
     let _reset = within("the response", stream.read_to_end(&mut response)).await;
     let response = String::from_utf8(response).unwrap();
     let (_, body) = response.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{response}"));
     body.to_owned()
 }
 
-/// A request with an id, after whose response the connection ends.
+/// A request with an id, which closes the connection after the response.
 fn request(line: &str, id: &str, headers: &str) -> String {
     format!("{line} HTTP/1.1\r\nx-request-id: {id}\r\nconnection: close\r\n{headers}\r\n")
 }
 
-/// The one line with an id, or with another text.
+/// Waits for a line of the access log with this text, such as an id.
 async fn line_with(server: &Server, text: &str) -> Value {
     let line = within(text, server.process.err.line_with(text)).await.unwrap();
     fields(&line)
@@ -105,7 +105,7 @@ async fn a_socket_leaves_its_line_when_it_opens_and_a_stream_when_it_ends() {
         connect(server.address, &request("GET /api/v1/events", "stream", accept)).await;
     let mut head = [0; 64];
     within("the stream", stream.read_exact(&mut head)).await.unwrap();
-    // Another request has its line before the stream has one.
+    // Another request is logged while the stream is still open.
     body(server.address, &request("GET /jobs", "page", "host: localhost\r\n")).await;
     assert_eq!(line_with(&server, "\"page\"").await["status"], 200);
     assert!(!server.process.err.so_far().iter().any(|line| line.contains("\"stream\"")));
@@ -158,7 +158,7 @@ async fn a_client_with_too_many_connections_has_lines() {
     assert!(body.contains("too_many_connections"), "{body}");
     let fields = line_with(&server, "\"status\":429").await;
     assert_eq!((&fields["bytes"], &fields["client"]), (&body.len().into(), &"127.0.0.1".into()));
-    // Only a few are told why at the same time, and the others are closed without a word.
+    // The server explains only a few refusals at a time and closes other connections without a response.
     let mut refused = Vec::new();
     eventually("a line without a response", || {
         refused.push(std::net::TcpStream::connect(server.address).unwrap());
@@ -181,7 +181,7 @@ async fn a_client_behind_a_proxy_is_named_and_its_refusal_has_all_headers() {
     let proxied = "host: localhost\r\nx-forwarded-for: 192.0.2.9\r\n";
     let waits = request("GET /api/v1/events?wait=60s", "waits", proxied);
     let refused = request("GET /api/v1/stats", "refused", proxied);
-    // Either of the two may come first; then the other one is refused.
+    // The requests may arrive in either order, and the second one is refused.
     let (held, response) = eventually("a refusal", || async {
         let held = connect(server.address, &waits).await;
         let mut stream = connect(server.address, &refused).await;

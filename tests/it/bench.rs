@@ -1,4 +1,4 @@
-//! The load generator works: its small sizes, once. The figures themselves come from the large ones.
+//! The load generator works: it runs once with small sizes. The published figures come from the large ones.
 
 use crate::support::{Command, within};
 

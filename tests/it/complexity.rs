@@ -1,5 +1,5 @@
-//! JSON that is small to send and costly to look at, at the real server: the same inputs at every interface
-//! get the same short refusal, and what older versions stored can still be used.
+//! JSON that is small to send but expensive to process: every interface rejects it with the same short error, and jobs
+//! that older versions stored can still be used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::support::{Command, Dir, Server, eventually, within};
 const DEEP: &str = "json_too_deep";
 const MANY: &str = "json_too_many_values";
 
-/// What pages say of the two codes.
+/// The text on pages for each of the two codes.
 fn words(code: &str) -> &'static str {
     if code == DEEP { "more than 128 levels deep" } else { "more than 20000 JSON values" }
 }
@@ -33,7 +33,7 @@ fn keys(count: usize) -> String {
     format!("{{{}}}", (0..count).map(key).collect::<Vec<_>>().join(","))
 }
 
-/// Payloads that no interface accepts, with the code of the refusal.
+/// Payloads that no interface accepts, with the code of the error.
 fn hostile() -> Vec<(&'static str, String, &'static str)> {
     vec![
         ("one level too many", nested("[", "", "]", 129), DEEP),
@@ -53,7 +53,7 @@ fn hostile() -> Vec<(&'static str, String, &'static str)> {
     ]
 }
 
-/// An answer with its status.
+/// Sends a request and returns the status and the body.
 async fn answer(request: RequestBuilder) -> (u16, String) {
     within("an answer", async {
         let response = request.send().await.unwrap();
@@ -62,7 +62,7 @@ async fn answer(request: RequestBuilder) -> (u16, String) {
     .await
 }
 
-/// A form as a browser sends it.
+/// A form submission as a browser sends it.
 fn form<N: AsRef<str>, V: AsRef<str>>(
     http: &Client,
     url: String,
@@ -105,7 +105,7 @@ async fn every_interface_refuses_json_that_is_too_complex_in_the_same_words() {
         let scheduled = json(http.put(url("/api/v1/schedules/s")), schedule).await;
         assert_problem(&scheduled, code, name);
         let id = JobId::generate();
-        // What surrounds a payload is allowed for, whether there is one or not.
+        // The limits allow for the JSON around a payload, even at endpoints that have no payload.
         let beyond = !name.starts_with("one ");
         for path in [
             "/api/v1/bulk".to_owned(),
@@ -229,7 +229,7 @@ async fn a_refusal_is_short_however_much_is_wrong() {
     for name in [format!("payload{}", ".0".repeat(20_000)), "payload.999999999".to_owned()] {
         let asked = http.get(url("/jobs/new")).query(&[("kind", "http"), (&name, "x")]);
         let (status, page) = answer(asked).await;
-        // The page repeats its own address for the links to its parts.
+        // The page repeats its own address in links to its parts.
         assert!(status == 200 && page.len() < 3 * name.len() + 40_000, "{} bytes", page.len());
     }
     let fields = [("kind", "echo"), ("payload", "1"), ("priority", &long), ("timeout", &long)];
@@ -239,7 +239,7 @@ async fn a_refusal_is_short_however_much_is_wrong() {
     server.stop().await;
 }
 
-/// Jobs that only an older version accepted, as its store holds them.
+/// Creates a store with jobs that only an older version accepted.
 async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
     let store = data_dir::open(&dir.data(), Limits::default(), Arc::new(SystemClock)).unwrap();
     let mut jobs = Vec::new();
@@ -273,7 +273,7 @@ async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
         let start = Start::After(Duration::from_secs(3_600));
         jobs.push((NewJob { id, labels: labels.into(), spec: spec.into(), start }, size));
     }
-    // One has a result of the same kind.
+    // One job also has such a result.
     let (mut done, size) = jobs[0].clone();
     (done.id, done.start) = (JobId::generate(), Start::Now);
     let mut list: Vec<(JobId, usize)> = jobs.iter().map(|(job, size)| (job.id, *size)).collect();
@@ -299,18 +299,18 @@ async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
     list
 }
 
-/// The text of a job once it is in a state; the parser of this test would not go as deep as its payload.
+/// Waits until a job is in a state, and returns it as text, because its payload is too deep for the test's parser.
 async fn job_in(server: &Server, id: &str, state: &str) -> String {
     let (path, state) = (format!("/api/v1/jobs/{id}"), format!("\"state\":\"{state}\""));
     eventually(&format!("job {id} with {state}"), || async {
         let text = server.client.text(&path).await;
-        // The row comes first, the timeline last.
+        // The state of the job comes first, the timeline last.
         text[..500].contains(&state).then_some(text)
     })
     .await
 }
 
-/// Everything that can be looked at, each answer small for what is stored.
+/// Reads all pages and endpoints that show these jobs, and asserts that the responses are small for what is stored.
 async fn look_at_everything(server: &Server, http: &Client, jobs: &[(JobId, usize)]) {
     for (id, size) in jobs {
         let page = server.client.text(&format!("/jobs/{id}")).await;
@@ -341,7 +341,7 @@ async fn look_at_everything(server: &Server, http: &Client, jobs: &[(JobId, usiz
     }
     let exported = server.client.text("/api/v1/export").await;
     assert!(exported.contains("[[[[[[[["));
-    // What a form shows of it is refused when it is sent again, and nothing is lost.
+    // A form with such a payload is refused when it is submitted, and the stored schedule does not change.
     let deep = nested("[", "1", "]", 8_000);
     let fields = [("cron", "@daily"), ("kind", "echo"), ("payload", deep.as_str())];
     let url = format!("http://{}/schedules/of/old", server.address);
@@ -367,7 +367,7 @@ async fn what_an_older_version_stored_is_shown_run_exported_imported_and_deleted
             server.client.post(&format!("/api/v1/jobs/{id}/retry"), None).await;
         }
         for (id, _) in &jobs[4..6] {
-            // This address is none that the kind may reach.
+            // The kind may not connect to this address.
             job_in(&server, &id.to_string(), "discarded").await;
         }
         for (id, _) in &jobs[..4] {

@@ -1,5 +1,5 @@
-//! What an operator sees when the data directory goes away under a running server, and of files that a newer
-//! version wrote.
+//! What an operator sees when the data directory of a running server disappears, and when a newer version has written
+//! the files.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::support::{Client, Command, Dir, Server, eventually};
 
 const ARGS: [&str; 2] = ["--log", "warn"];
 
-/// Submits once; the answer's status and document.
+/// Submits a job once and returns the status and the JSON of the response.
 async fn try_submit(client: &Client) -> (u16, Value) {
     let job = json!({ "kind": "echo" });
     let (status, text) = client.try_send(Method::POST, "/api/v1/jobs", Some(&job)).await.unwrap();
@@ -36,7 +36,7 @@ async fn a_server_whose_directory_is_gone_refuses_until_it_is_back() {
     let client = &server.client;
     client.submit(&json!({ "kind": "echo" })).await;
     std::fs::rename(&data, &aside).unwrap();
-    // Nobody submits anything: it is noticed all the same.
+    // The server notices even without submissions.
     ready_is(client, 503).await;
     let (status, answer) = try_submit(client).await;
     assert_eq!((status, &answer["code"]), (503, &json!("store_unavailable")), "{answer}");
@@ -66,7 +66,7 @@ async fn nothing_is_accepted_once_the_directory_was_removed() {
     assert!(!dir.data().exists(), "a directory was created");
 }
 
-/// Runs a command; its exit code and what it said on standard error.
+/// Runs a command and returns its exit code and standard error.
 async fn run(args: &[&str]) -> (Option<i32>, String) {
     let mut process = Command::run(args);
     let status = process.exit().await;

@@ -1,4 +1,4 @@
-//! The example that shows the library: it compiles, runs, and says what the README says.
+//! The example of the library: it compiles, runs, and prints what the README shows.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn the_example_runs_its_own_handler_and_stops_in_order() {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    // A fresh machine may have to build it first.
+    // Cargo may have to build the example first.
     let output = timeout(BUILD_AND_RUN, command.output()).await.unwrap().unwrap();
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,5 +1,5 @@
-//! `examples/subscribe.*`: subscribers in four languages against a real server. The server and the programs are killed
-//! and started again, and what each program printed is the log.
+//! `examples/subscribe.*`: subscribers in four languages. The server and the programs are killed and restarted, and the
+//! output of each program must equal the log.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use serde_json::json;
 use crate::support::process::{Lines, cargo, lasting_address};
 use crate::support::{Client, Command, Dir, Event, Server, eventually, tools};
 
-/// One example, over all its runs.
+/// An example, over all its runs.
 struct Example {
     program: String,
     args: Vec<String>,
     run: Command,
-    /// What earlier runs printed.
+    /// The output of earlier runs.
     before: Vec<Lines>,
 }
 
@@ -29,8 +29,8 @@ impl Example {
         Example { program: program.to_owned(), args, run, before: Vec::new() }
     }
 
-    /// Everything printed so far, each event once: a run that was killed between printing and keeping its
-    /// cursor prints the last ones again.
+    /// Everything printed so far, without duplicates: after a kill between printing events and saving the cursor, a
+    /// program prints the last events again.
     fn printed(&self) -> Vec<Event> {
         let mut events: Vec<Event> = Vec::new();
         let runs = self.before.iter().chain([&self.run.out]);
@@ -117,7 +117,7 @@ async fn each_example_resumes_whoever_is_killed() {
             1 => drop(server.stop().await),
             _ => break,
         }
-        // They reconnect to a server that restarts, and some of them are killed in the meantime.
+        // The programs reconnect to the restarted server, and two of them are killed in the meantime.
         examples[round].restart().await;
         examples[round + 2].restart().await;
         server = Server::start_on(address, &dir.data(), &["--grace", "5s"]).await;

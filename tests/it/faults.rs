@@ -1,5 +1,5 @@
-//! What an operator sees of a disk that refuses: a start with a clear error and exit code 2, or a server
-//! that answers 503, loses nothing, and goes on by itself.
+//! What an operator sees when the disk fails: a start ends with a clear error and exit code 2; a running server answers
+//! 503, loses nothing, and recovers by itself.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::support::{Client, Command, Dir, Server, eventually};
 
 const ARGS: [&str; 2] = ["--log", "warn"];
 
-/// Starts a server that cannot start, and answers with what it says.
+/// Starts a server that must fail to start, and returns its standard error.
 async fn refusal(data: &Path) -> String {
     let mut process = Server::launch("127.0.0.1:0".parse().unwrap(), data, &ARGS);
     let status = process.exit().await;
@@ -49,7 +49,7 @@ async fn a_directory_that_cannot_be_served_is_named_and_left_alone() {
     server.stop().await;
 }
 
-/// Submits once; the answer's status and error code.
+/// Submits a job once and returns the status and the JSON of the response.
 async fn try_submit(client: &Client, job: &Value) -> (u16, Value) {
     let answer = client.try_send(Method::POST, "/api/v1/jobs", Some(job)).await.unwrap();
     let (status, text) = answer;
@@ -97,11 +97,11 @@ fn refused_enough(server: &Server) -> bool {
     server.process.err.so_far().iter().any(|line| line.contains("still fails"))
 }
 
-/// A real limit of the kernel's: the log file must not grow beyond some blocks, as on a full disk.
+/// Uses a limit of the kernel, which stops the log file from growing as a full disk would.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_cannot_grow_costs_refusals_until_it_can_again() {
     let dir = Dir::new();
-    // Blocks of 512 bytes: room for the first segments of the log. SIGXFSZ would end the process.
+    // The limit is in blocks of 512 bytes, enough for the first segments of the log. SIGXFSZ would end the process.
     let process = Server::launch_by_shell("trap '' XFSZ; ulimit -S -f 16384", &dir, &ARGS);
     let server = Server::unless_ended(process).await.ok().expect("a server that listens");
     let noise: String = std::iter::repeat_with(fastrand::alphanumeric).take(200_000).collect();
@@ -118,7 +118,7 @@ async fn a_log_that_cannot_grow_costs_refusals_until_it_can_again() {
     assert_eq!((refusal.0, &refusal.1["code"]), (503, &json!("store_unavailable")));
     assert!(accepted.len() > 5, "{}", accepted.len());
     let (status, answer) = server.client.try_send(Method::GET, "/readyz", None).await.unwrap();
-    assert!(status == 503 || status == 200, "{answer}"); // small groups may still find room
+    assert!(status == 503 || status == 200, "{answer}"); // small groups may still fit
 
     let pid = server.process.id().to_string();
     let lift = ["--pid", &pid, "--fsize=unlimited:unlimited"];

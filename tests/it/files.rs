@@ -1,4 +1,4 @@
-//! The limit of open files: the server raises it, and lives within it where it cannot.
+//! The limit of open files: the server raises it, or works within it where it cannot.
 
 use nix::sys::signal::Signal::SIGTERM;
 use serde_json::json;

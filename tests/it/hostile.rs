@@ -1,5 +1,5 @@
-//! Malicious and broken clients against the real server, byte by byte: each gets a clear error or the close code of
-//! RFC 6455 §7.4.1, and a healthy subscriber receives everything, in order, at the same time.
+//! Malicious and broken clients of the real server, byte by byte: each gets a clear error or the close code of
+//! RFC 6455 §7.4.1, while a healthy subscriber receives everything in order.
 
 use std::net::SocketAddr;
 
@@ -9,19 +9,19 @@ use tokio::net::TcpStream;
 
 use crate::support::{Dir, Event, Server, Socket, eventually, within};
 
-/// A rate that lets a thousand messages pass and a flood not.
+/// A rate that allows a thousand messages but not a flood.
 const CONFIG: &str = "[http]\nsubscribers_per_address = 1_000\nsocket_rate = 1_100\n";
-/// Bounds that a peer which is gone meets soon.
+/// Short timeouts, so that dead peers are soon disconnected.
 const SOON: &str = "socket_ping = \"1s\"\nsocket_pong = \"3s\"\nwrite_timeout = \"2s\"\n";
 
-/// A connection that may say anything.
+/// A connection on which a test can send any bytes.
 struct Raw {
     stream: TcpStream,
-    /// What came and is not read yet.
+    /// Bytes received but not yet parsed.
     buffer: Vec<u8>,
 }
 
-/// A frame of the server, or the end.
+/// A frame of the server, or the end of the connection.
 #[derive(Debug, PartialEq)]
 enum Said {
     Text(Value),
@@ -36,7 +36,7 @@ impl Raw {
         Raw { stream: TcpStream::connect(address).await.unwrap(), buffer: Vec::new() }
     }
 
-    /// An open socket that has been greeted.
+    /// Opens a WebSocket and reads its `hello`.
     async fn open(address: SocketAddr) -> Raw {
         let mut raw = Raw::connect(address).await;
         let (status, head, _) = raw.shake_hands(&[]).await;
@@ -48,8 +48,8 @@ impl Raw {
         raw
     }
 
-    /// Asks for a socket, with some of the usual headers replaced or (an empty value) left out. Answers with
-    /// the status, the head in lower case, and the body.
+    /// Requests a WebSocket, with some of the usual headers replaced or, for an empty value, left out. Returns the
+    /// status, the head in lower case, and the body.
     async fn shake_hands(&mut self, changed: &[(&str, &str)]) -> (u16, String, Value) {
         let usual = [
             ("host", "localhost"),
@@ -82,12 +82,12 @@ impl Raw {
         (status, head, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    /// Sends bytes; a server that has hung up already is all right.
+    /// Sends bytes; the server may already have closed the connection.
     async fn say(&mut self, bytes: &[u8]) {
         within("room to write", self.stream.write_all(bytes)).await.ok();
     }
 
-    /// Reads more; whether there was more.
+    /// Reads more bytes; `false` at the end of the connection.
     async fn read(&mut self) -> bool {
         let read = within("an answer", self.stream.read_buf(&mut self.buffer)).await;
         read.is_ok_and(|count| count > 0)
@@ -106,7 +106,7 @@ impl Raw {
         }
     }
 
-    /// The next frame but for events, which may be on their way at any time.
+    /// The next frame that is not an `events` message, because those may arrive at any time.
     async fn next_but_events(&mut self) -> Said {
         loop {
             match self.next().await {
@@ -116,7 +116,7 @@ impl Raw {
         }
     }
 
-    /// The server's close frame, or the end without one, whatever came before it.
+    /// Skips messages and pings up to the server's close frame or the end of the connection.
     async fn farewell(&mut self) -> Said {
         loop {
             match self.next().await {
@@ -126,14 +126,14 @@ impl Raw {
         }
     }
 
-    /// The code of the server's close frame; then the connection must end.
+    /// The code of the server's close frame, after which the connection must end.
     async fn close_code(&mut self) -> Option<u16> {
         let Said::Close(code) = self.farewell().await else { return None };
         assert_eq!(self.next().await, Said::End, "something follows the close frame");
         code
     }
 
-    /// The answer to a message.
+    /// Sends a message and returns the answer.
     async fn answer(&mut self, text: &str) -> Value {
         self.say(&frame(0x81, text.as_bytes())).await;
         loop {
@@ -146,7 +146,7 @@ impl Raw {
     }
 }
 
-/// The first frame of the server and its length, when it is complete. A server never masks.
+/// The first frame in the buffer and its length, when it is complete. A server never masks frames.
 fn parse(bytes: &[u8]) -> Option<(Said, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     assert_eq!(second & 0x80, 0, "a masked frame of the server");
@@ -168,7 +168,7 @@ fn parse(bytes: &[u8]) -> Option<(Said, usize)> {
     Some((said, begin + length))
 }
 
-/// A masked frame that begins with this byte.
+/// A masked frame with this first byte.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [0x5a, 0x17, 0xc3, 0x88];
     let mut bytes = vec![first];
@@ -188,7 +188,7 @@ fn close(code: u16) -> Vec<u8> {
     frame(0x88, &code.to_be_bytes())
 }
 
-/// Runs hostile clients and a healthy subscriber at the same time; jobs are submitted before, between and after them.
+/// Runs hostile clients beside a healthy subscriber, with jobs submitted before, during and after them.
 async fn beside_a_healthy_one(more: &str, work: impl AsyncFn(&Server)) {
     let dir = Dir::new();
     let config = dir.config(&format!("{CONFIG}{more}"));
@@ -202,18 +202,18 @@ async fn beside_a_healthy_one(more: &str, work: impl AsyncFn(&Server)) {
         let states = server.client.get("/api/v1/stats").await["states"].clone();
         (states["available"] == 0 && states["running"] == 0).then_some(())
     };
-    eventually("no job on its way", quiet).await;
+    eventually("no unfinished job", quiet).await;
     let last = server.client.submit(&json!({ "kind": "echo" })).await;
     server.client.job_in(&last, "completed").await;
     server.client.post("/api/v1/queues/marker/pause", None).await;
-    let told = within("all that the healthy one is told", reading).await.unwrap();
+    let told = within("all events of the healthy subscriber", reading).await.unwrap();
     let (log, _) = server.client.log_after(&from).await;
-    assert_eq!(told, log, "the healthy one has another log");
+    assert_eq!(told, log, "the healthy subscriber received another log");
     server.stop().await;
 }
 
 async fn read_to_the_end(mut socket: Socket) -> Vec<Event> {
-    let is_end = |event: &Event| event.kind == "queue.paused"; // the last event there is
+    let is_end = |event: &Event| event.kind == "queue.paused"; // the last event of the test
     socket.events_until(is_end).await
 }
 
@@ -254,7 +254,7 @@ async fn each_broken_frame_is_closed_with_its_code() {
     for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535] {
         cases.push((format!("close with {code}"), close(code), 1002));
     }
-    // Those are no faults: answered with the same code.
+    // These codes are valid and returned unchanged.
     for code in [1000, 1001, 1003, 1007, 1011, 3000, 4999] {
         cases.push((format!("close with {code}"), close(code), code));
     }
@@ -265,7 +265,7 @@ async fn each_broken_frame_is_closed_with_its_code() {
             raw.say(bytes).await;
             server.client.submit(&json!({ "kind": "echo", "payload": name })).await;
             assert_eq!(raw.close_code().await, Some(*code), "{name}");
-            // Byte by byte it is the same, however unlucky the network.
+            // The result is the same when the network delivers single bytes.
             if bytes.len() < 200 {
                 let mut raw = Raw::open(server.address).await;
                 raw.stream.set_nodelay(true).unwrap();
@@ -277,7 +277,7 @@ async fn each_broken_frame_is_closed_with_its_code() {
         }
         let mut raw = Raw::open(server.address).await;
         raw.say(&frame(0x88, b"")).await;
-        assert_eq!(raw.farewell().await, Said::Close(None), "a close without a code has none back");
+        assert_eq!(raw.farewell().await, Said::Close(None), "a close frame without a code");
     })
     .await;
 }
@@ -338,7 +338,7 @@ async fn a_thousand_subscriptions_are_an_error_each_but_for_the_first_and_a_floo
                 ended @ (Said::Close(_) | Said::End) => panic!("{ended:?}"),
             }
         }
-        // The query string's filter is one of the 32.
+        // The filter of the query string is one of the 32 subscriptions.
         assert_eq!((subscribed, refused), (31, 969));
         for flood in [frame(0x89, &[7; 100]), frame(0x81, br#"{"type":"ping"}"#)] {
             let mut raw = Raw::open(server.address).await;
@@ -352,13 +352,13 @@ async fn a_thousand_subscriptions_are_an_error_each_but_for_the_first_and_a_floo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_that_never_read_never_answer_or_never_write_again_are_let_go() {
     beside_a_healthy_one(SOON, async |server| {
-        // Reads, but answers no ping.
+        // This client answers no pings.
         let mut mute = Raw::open(server.address).await;
-        // Will never write again.
+        // This client has shut down writing.
         let mut half_open = Raw::open(server.address).await;
         half_open.stream.shutdown().await.unwrap();
         assert_eq!(half_open.close_code().await, None);
-        // Never read: more events come than all buffers hold.
+        // These clients never read, and there are more events than all buffers hold.
         let mut deaf = Vec::new();
         for _ in 0..20 {
             deaf.push(Raw::open(server.address).await);
@@ -369,9 +369,9 @@ async fn peers_that_never_read_never_answer_or_never_write_again_are_let_go() {
             server.client.submit_all(vec![job.clone(); 500]).await;
         }
         assert_eq!(mute.close_code().await, Some(1013));
-        within("the end of those who never read", async {
+        within("the end of the clients that never read", async {
             for raw in &mut deaf {
-                // What was on its way, then the end; a reset is as good.
+                // Read the data in transit up to the end; a reset is acceptable too.
                 while raw.read().await {
                     raw.buffer.clear();
                 }
@@ -412,7 +412,7 @@ async fn a_handshake_that_is_none_is_a_problem_that_says_why() {
             assert_eq!(status, 101, "{head}");
             assert!(head.contains("\r\nsec-websocket-protocol: cortado.v1+json\r\n"), "{head}");
         }
-        // None of it is a request.
+        // None of these is an HTTP request.
         for nonsense in [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"\0\0\0\0\r\n\r\n", b"GET\r\n\r\n"]
         {
             let mut raw = Raw::connect(server.address).await;

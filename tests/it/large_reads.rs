@@ -1,5 +1,5 @@
-//! Small reads over jobs with large payloads, at the real server: one answer goes through a few of them, and nothing
-//! is read any more for clients that have left.
+//! Reads of jobs with large payloads: one response examines only a few of them, and the server stops reading for
+//! clients that have disconnected.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::{Client, Dir, Server, eventually};
 
 const JOBS: usize = 40;
 const BYTES: usize = 900_000;
-/// Jobs that one read goes through: after 2 MiB it reads no more.
+/// The number of jobs that one read examines before it reaches 2 MiB.
 const AT_ONCE: usize = 3;
 const CONFIG: &str = "[store]\nread_bytes = \"2MiB\"\nlog_readers = 1\n";
 

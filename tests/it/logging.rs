@@ -1,5 +1,5 @@
-//! A log that cannot be written: a full disk, a reader that is gone, a reader that is stuck. The server
-//! answers, jobs run, the stop is orderly, and a line says how many lines were lost.
+//! A log that cannot be written because the disk is full or because the reader is gone or stuck: the server still
+//! answers, jobs run, the stop is clean, and one line says how many lines were lost.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, PipeReader, Read, Write};
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::support::process::{borrowed, lasting_address};
 use crate::support::{Client, Command, Dir, Server, eventually, within};
 
-/// Much is logged, and little of it can wait.
+/// Many log lines, and a short queue for them.
 const CONFIG: &str = "[log]\nfilter = 'debug'\nqueue = '16KiB'\n";
 
 async fn dropped(client: &Client) -> u64 {
@@ -23,7 +23,7 @@ async fn dropped(client: &Client) -> u64 {
     line.expect("the metric").parse().unwrap()
 }
 
-/// Runs jobs until lines have been dropped; every job completes.
+/// Runs jobs, all of which complete, until log lines have been dropped.
 async fn work_until_lines_are_dropped(client: &Client) {
     let before = dropped(client).await;
     eventually("dropped lines", || async {
@@ -36,7 +36,7 @@ async fn work_until_lines_are_dropped(client: &Client) {
     .await;
 }
 
-/// Asks for the stop; it must be a clean one.
+/// Stops the server and asserts that the stop is clean.
 async fn stop(mut server: Server, signal: Signal) {
     server.process.signal(signal);
     assert_eq!(server.process.exit().await.code(), Some(0), "{signal}");
@@ -95,12 +95,12 @@ async fn a_stuck_reader_holds_nobody_up() {
     }
 }
 
-/// Standard output and error are one pipe that was full before the start.
+/// Standard output and error are one pipe that is full before the start.
 #[tokio::test]
 async fn a_server_that_cannot_say_where_it_is_serves_all_the_same() {
     let dir = Dir::new();
     let (reader, mut writer) = io::pipe().unwrap();
-    writer.write_all(&vec![b'\n'; 64 * 1_024]).unwrap(); // as much as a pipe holds
+    writer.write_all(&vec![b'\n'; 64 * 1_024]).unwrap(); // the capacity of a pipe
     let address = lasting_address();
     let (out, err) = (Stdio::from(writer.try_clone().unwrap()), Stdio::from(writer));
     let args = Server::args(address, &dir.data(), &[]);
@@ -135,7 +135,7 @@ async fn a_start_that_fails_with_a_stuck_reader_ends_all_the_same() {
     }
 }
 
-/// Reads everything to the end, on a thread of its own.
+/// Reads to the end of a pipe on a separate thread.
 fn read_all(mut reader: PipeReader) -> tokio::task::JoinHandle<String> {
     tokio::task::spawn_blocking(move || {
         let mut text = String::new();
@@ -161,7 +161,7 @@ async fn when_a_stuck_reader_reads_on_one_line_says_how_many_were_dropped() {
         });
         let mut told = log.clone();
         let telling = told.wait_for(|log| !tellings(log).is_empty());
-        assert!(within("the line that tells", telling).await.is_ok());
+        assert!(within("the dropped count", telling).await.is_ok());
         let number = dropped(&server.client).await;
         stop(server, SIGTERM).await;
         reading.await.unwrap();
@@ -180,7 +180,7 @@ async fn when_a_stuck_reader_reads_on_one_line_says_how_many_were_dropped() {
     }
 }
 
-/// A small file system that is full and gets room again.
+/// A small mounted file system, which a test fills and empties; unmounted when dropped.
 struct SmallDisk<'a>(&'a Path);
 
 impl Drop for SmallDisk<'_> {
@@ -208,7 +208,7 @@ async fn when_the_disk_has_room_again_one_line_says_how_many_were_dropped() {
     std::fs::remove_file(&ballast).unwrap();
     drop(full);
     let read = || std::fs::read_to_string(&log).unwrap();
-    eventually("the line that tells", || async { tellings(&read()).first().map(drop) }).await;
+    eventually("the dropped count", || async { tellings(&read()).first().map(drop) }).await;
     let number = dropped(&server.client).await;
     stop(server, SIGTERM).await;
     let text = read();
@@ -255,10 +255,10 @@ async fn client_commands_end_quietly_when_nobody_reads_them() {
         Command::with_output(env!("CARGO_BIN_EXE_cortado"), &args, None, out, err)
     };
     let closed = || Stdio::from(io::pipe().unwrap().1);
-    // Who gets less than all of an export must not take it for whole.
+    // A program that received only part of the output must not mistake it for all of it.
     for (args, code) in [
         (&["watch", "--after", &start][..], 0),
-        (&["watch"], 0), // nothing happens meanwhile
+        (&["watch"], 0), // no event arrives in the meantime
         (&["stats"], 2),
         (&["submit", "echo"], 2),
         (&["export"], 2),
@@ -267,7 +267,7 @@ async fn client_commands_end_quietly_when_nobody_reads_them() {
         assert_eq!(command.exit().await.code(), Some(code), "{args:?}");
         assert_eq!(command.err.so_far(), [""; 0], "{args:?}");
     }
-    // Their messages to people may be lost, too.
+    // Messages on standard error may be lost, too.
     let mut command = run(&["submit", "echo", "--wait"], Stdio::piped(), closed());
     assert_eq!(command.exit().await.code(), Some(0));
     assert_eq!(command.out.so_far(), ["null"]);

@@ -1,4 +1,4 @@
-//! The integration tests, one binary: the real server as a child process, real clients, real signals.
+//! The integration tests, in one binary: the real server as a child process, real clients, and real signals.
 //! `cargo test --test it NAME` runs some of them.
 
 mod access_log;

@@ -1,5 +1,5 @@
-//! Processes that commands leave behind: the server adopts and reaps them, as the first process of a container
-//! and anywhere else, and takes no exit code from those that it waits for.
+//! Orphans of commands: the server adopts and reaps them, both as the first process of a container and elsewhere, and
+//! still gets the exit code of every command that it waits for.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::process::borrowed;
 use crate::support::{Command, Dir, Server, eventually};
 
-/// Each leaves two orphans, one of them in a session of its own; of every tenth one ends by a real-time signal.
+/// `leave` leaves two orphans, one of them in its own session; `odd` leaves one that a real-time signal ends.
 const CONFIG: &str = r#"
 [commands.leave]
 program = "sh"
@@ -20,7 +20,7 @@ program = "sh"
 args = ["-c", "(setsid sh -c 'sleep 0.1; kill -40 $$' >/dev/null 2>&1 &); exit $1", "sh", "{code}"]
 "#;
 
-/// Process, parent and state of everything that runs here.
+/// The id, parent and state of every process on this machine.
 fn table() -> Vec<(i32, i32, char)> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -56,7 +56,7 @@ async fn seventy_commands_leave_no_zombie(server: &Server, pid: i32) {
             if *code == 0 { String::new() } else { format!("exited with status {code}") };
         assert_eq!(error, expected, "{job}");
     }
-    // Those that slept longest have been adopted, have ended and are reaped.
+    // Even the orphans that slept longest have been adopted and reaped.
     eventually("no child is left", || async { children_of(pid).is_empty().then_some(()) }).await;
 }
 
@@ -74,7 +74,7 @@ async fn as_the_first_process_of_a_container_it_reaps_what_commands_leave_behind
             let [(pid, ..)] = children_of(server.process.id())[..] else { panic!("one child") };
             let inside = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
             let numbers = inside.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap();
-            assert!(numbers.ends_with("\t1"), "it is the first there: {numbers}");
+            assert!(numbers.ends_with("\t1"), "it is process 1 of its namespace: {numbers}");
             seventy_commands_leave_no_zombie(&server, pid).await;
             kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
             server.process
@@ -82,7 +82,7 @@ async fn as_the_first_process_of_a_container_it_reaps_what_commands_leave_behind
         Err(process) => {
             let said = process.err.so_far().join("\n");
             assert!(said.contains("unshare:"), "{said}");
-            return println!("skipped: no namespace of processes can be made here: {said}");
+            return println!("skipped: cannot create a process namespace here: {said}");
         }
     };
     assert_eq!(process.exit().await.code(), Some(0), "{:#?}", process.err.so_far());

@@ -1,5 +1,5 @@
-//! What the file system and the system's limits refuse: a backup that can only be read is verified, exported and
-//! restored; a file that may not grow any further costs refusals, not the process.
+//! Permissions and limits of files: a read-only backup can be verified, exported and restored, and a server whose files
+//! may not grow any further refuses jobs instead of crashing.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::{Command, Dir, Server, within};
 
-/// Runs the binary as a user to whom permissions apply.
+/// Runs the binary as an unprivileged user.
 async fn run_as_user(binary: &Path, args: &[&str]) -> (Option<i32>, String) {
     let binary = binary.to_str().unwrap();
     let mut command = if Uid::effective().is_root() {
@@ -67,9 +67,9 @@ async fn a_backup_that_can_only_be_read_is_verified_exported_and_restored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_may_not_grow_any_further_costs_refusals_and_not_the_process() {
     let dir = Dir::new();
-    // 512-byte blocks: no file may have more than 5 MiB.
+    // The limit is in blocks of 512 bytes: no file may be larger than 5 MiB.
     let process = Server::launch_by_shell("ulimit -f 10240", &dir, &["--grace", "1s"]);
-    let Ok(server) = Server::unless_ended(process).await else { panic!("it does not start") };
+    let Ok(server) = Server::unless_ended(process).await else { panic!("it did not start") };
     let job = json!({ "kind": "echo", "delay_ms": 86_400_000, "payload": incompressible() });
     let refused = async {
         loop {

@@ -1,5 +1,5 @@
-//! The test command: `./test` documents itself, and `tests/tools.sh`, with which it begins, names at once what a
-//! machine lacks, with the versions and the variables, and never runs into a program that is not there.
+//! The test command: `./test` documents itself, and `tests/tools.sh`, which it runs first, lists everything that a
+//! machine lacks, with versions and variables, and never fails on a missing program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// What the script itself is written with; a machine without these is not a Unix.
+/// The programs that the script itself uses; every Unix machine has them.
 const BASICS: [&str; 15] = [
     "bash", "cat", "chmod", "dirname", "grep", "head", "mkdir", "mv", "readlink", "rm", "sed",
     "sleep", "sort", "tail", "tr",
 ];
 
-/// A machine that has the basics and what a test puts there, in a path with spaces.
+/// A directory that stands for a machine with the basics and the programs of a test; its path has spaces.
 struct Machine(TempDir);
 
 impl Machine {
@@ -33,7 +33,7 @@ impl Machine {
         machine
     }
 
-    /// What `Cargo.toml` asks for.
+    /// The Rust version that `Cargo.toml` requires.
     fn rust_version() -> String {
         let manifest = include_str!("../../Cargo.toml");
         let line = manifest.lines().find(|line| line.starts_with("rust-version")).unwrap();
@@ -44,18 +44,18 @@ impl Machine {
         self.0.path().join("the programs")
     }
 
-    /// Puts a program there, or another in its place.
+    /// Adds or replaces a program.
     fn program(&self, name: &str, script: &str) -> PathBuf {
         let place = self.programs().join(name);
-        // Written by a process of its own: another test's child may hold a file that is open here for writing
-        // for a moment, and such a file cannot be run.
+        // A separate process writes the file. If this process did, a child of another test could inherit the open file,
+        // and a file that is open for writing cannot be run.
         let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0""#;
         let written = Command::new("sh").args(["-c", write]).arg(&place).arg(script).status();
         assert!(written.unwrap().success());
         place
     }
 
-    /// The script, which sees nothing but this machine.
+    /// The script, which sees only the programs of this machine.
     fn script(&self) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools.sh");
         let mut bash = Command::new(self.programs().join("bash"));
@@ -63,7 +63,7 @@ impl Machine {
         bash
     }
 
-    /// What the script says here with these variables; it must fail.
+    /// The output of the script with these variables; the script must fail.
     fn refuses(&self, variables: &[(&str, &Path)]) -> String {
         let mut script = self.script();
         script.arg(self.0.path().join("the tools")).envs(variables.iter().copied());
@@ -88,7 +88,7 @@ fn finish(mut script: Command) -> (Option<i32>, String) {
     (status.code(), text)
 }
 
-/// The line of the list that begins with these words.
+/// The line of the list of missing programs that begins with these words.
 fn missing<'a>(text: &'a str, begin: &str) -> &'a str {
     let (_, list) = text.split_once("The tests cannot run here. Missing:").expect(text);
     let mut lines = list.lines().filter_map(|line| line.trim().strip_prefix("- "));

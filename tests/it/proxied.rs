@@ -1,5 +1,5 @@
-//! A thousand clients behind a real nginx, which `./test` fetches: with `trusted_proxies` all are served, and
-//! without it they share the limits of the one address that they come from.
+//! A thousand clients behind a real nginx, which `./test` fetches: with `trusted_proxies` all are served; without it
+//! they share the limits of the proxy's address.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
@@ -13,7 +13,7 @@ use crate::support::{Command, Dir, Server, eventually, many_files, within};
 
 const CLIENTS: u16 = 1_000;
 
-/// nginx of `NGINX`, of the system, or as unpacked below `target`.
+/// The path of nginx: from `NGINX`, from the system, or unpacked below `target`.
 fn nginx() -> String {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let unpacked = ["target/tools/bin/nginx", "target/proxies/usr/sbin/nginx"];
@@ -21,11 +21,11 @@ fn nginx() -> String {
     places.extend(["/usr/sbin/nginx", "/usr/bin/nginx"].map(PathBuf::from));
     places.extend(unpacked.map(|place| root.join(place)));
     let found = places.iter().find(|place| place.is_file());
-    let found = found.unwrap_or_else(|| panic!("nginx is not there: ./test fetches it"));
+    let found = found.unwrap_or_else(|| panic!("nginx is missing: ./test fetches it"));
     found.to_str().unwrap().to_owned()
 }
 
-/// Starts nginx before a server; answers with its process and address.
+/// Starts nginx in front of a server, and returns its process and address.
 async fn start_nginx(dir: &tempfile::TempDir, upstream: SocketAddr) -> (Command, SocketAddr) {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = free.local_addr().unwrap();
@@ -34,7 +34,7 @@ async fn start_nginx(dir: &tempfile::TempDir, upstream: SocketAddr) -> (Command,
     let places: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {folder}/{name}; "))
         .concat();
-    // nginx, started by root, would work as a user that may not write here.
+    // When started by root, the workers of nginx would run as a user that may not write here.
     let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
     let user = if is_root { "user root;" } else { "" };
     let config = format!(
@@ -58,8 +58,7 @@ async fn start_nginx(dir: &tempfile::TempDir, upstream: SocketAddr) -> (Command,
     (process, address)
 }
 
-/// Client number `n` has an address of its own. It opens a stream through nginx and keeps it; answers with the
-/// status.
+/// Opens a stream through nginx from an address of client `n` alone, and returns the status and the connection.
 async fn open_stream(n: u16, proxy: SocketAddr) -> (u16, tokio::net::TcpStream) {
     let [high, low] = n.to_be_bytes();
     let socket = TcpSocket::new_v4().unwrap();
@@ -74,7 +73,7 @@ async fn open_stream(n: u16, proxy: SocketAddr) -> (u16, tokio::net::TcpStream) 
     (status.parse().unwrap(), stream)
 }
 
-/// A thousand clients with addresses of their own; how many of them get a stream, and it stays open.
+/// Counts how many of a thousand clients with different addresses have a stream open at the same time.
 async fn served(settings: &str) -> usize {
     many_files();
     let dir = Dir::new();
@@ -90,7 +89,7 @@ async fn served(settings: &str) -> usize {
     let good = streams.iter().filter(|(status, _)| *status == 200).count();
     let refused = streams.iter().filter(|(status, _)| matches!(status, 429 | 502)).count();
     assert_eq!(good + refused, usize::from(CLIENTS));
-    // The machine itself is served in any case.
+    // Direct clients on this machine are served in any case.
     server.client.text("/healthz").await;
     drop(streams);
     nginx.signal(nix::sys::signal::Signal::SIGTERM);

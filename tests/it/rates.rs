@@ -1,4 +1,4 @@
-//! How often a queue may start attempts, as set in the configuration or at run time.
+//! The rate limit of a queue, set in the configuration or at run time.
 
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -18,7 +18,7 @@ async fn a_queue_keeps_its_rate_and_says_so_everywhere() {
     for mail in &mails[..2] {
         client.job_in(mail, "completed").await;
     }
-    // Another queue has no part in it.
+    // Another queue is not limited.
     let other = client.submit(&json!({ "kind": "echo" })).await;
     client.job_in(&other, "completed").await;
     client.job_in(&mails[2], "available").await;
@@ -75,7 +75,7 @@ async fn a_rate_that_was_set_and_what_it_has_let_begin_survive_a_kill() {
     let sixth = server.client.submit(&mail).await;
     server.client.job_in(&sixth, "completed").await;
 
-    // As the documents say it is done.
+    // The command in the documentation works.
     let docs = include_str!("../../docs/queues.md");
     let command = docs.lines().find(|line| line.starts_with("curl ")).unwrap();
     let command = command.replace("http://127.0.0.1:8080", server.client.base());

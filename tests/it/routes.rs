@@ -1,5 +1,5 @@
-//! Every route of the server, read from the sources so that a new one is looked at too: what another site's page
-//! may not do, and the headers of whatever is answered.
+//! Rules for every route of the server: what a page of another site may not do, and the headers of every response. The
+//! routes are read from the sources, so that new ones are included.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,14 @@ use crate::support::{Dir, Server, within};
 /// The headers that a browser sends for `<img src>` on a page of another site.
 const IMAGE: [(&str, &str); 3] =
     [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")];
-/// What it sends when a person follows a link on such a page.
+/// The headers that it sends when a user follows a link on such a page.
 const LINK: [(&str, &str); 3] = [
     ("sec-fetch-site", "cross-site"),
     ("sec-fetch-mode", "navigate"),
     ("sec-fetch-dest", "document"),
 ];
 
-/// The paths of every route, with something in the place of what varies.
+/// The path of every route, with an example for each parameter.
 fn routes() -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for source in ["src/http/mod.rs", "src/ui/mod.rs"] {
@@ -117,7 +117,7 @@ async fn what_is_refused_before_it_reaches_a_route_is_as_safe() {
         ),
     ] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
-        // A server that has read enough hangs up.
+        // The server may close the connection before it has read everything.
         within("room to write", stream.write_all(request.as_bytes())).await.ok();
         let mut answer = Vec::new();
         within("an answer", stream.read_to_end(&mut answer)).await.ok();

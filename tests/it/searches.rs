@@ -1,5 +1,5 @@
-//! Searches that would take minutes, on the real server: everything else goes on at the same time, a search
-//! ends when its client leaves, and the stop waits for none.
+//! Searches that would take minutes: the server keeps serving everything else, a search ends when its client
+//! disconnects, and the stop does not wait for any.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use tokio::task::JoinHandle;
 
 use crate::support::{Client, Dir, Server, eventually, within};
 
-/// Nothing but what is tested ends a search.
+/// Time limits that are too long to end a search during the test.
 const CONFIG: &str = "[http]\nrequest_timeout = \"10m\"\n[store]\nsearch_time = \"10m\"\n";
-/// Jobs to search, and bytes of the payload of each.
+/// The number of jobs to search, and the size of each payload in bytes.
 const JOBS: usize = 40;
 const BYTES: usize = 900_000;
-/// Searches at once: more than readers.
+/// Concurrent searches: more than there are readers.
 const SEARCHES: usize = 10;
 
-/// A server with jobs that take long to be looked into.
+/// A server with jobs that take long to search.
 async fn with_hay(dir: &Dir, args: &[&str]) -> Server {
     let config = dir.config(CONFIG);
     let server = Server::start(dir, &[&["--config", &config], args].concat()).await;
@@ -30,12 +30,12 @@ async fn with_hay(dir: &Dir, args: &[&str]) -> Server {
     server
 }
 
-/// A search that finds nothing, and goes through every payload for each of its terms.
+/// A search that finds nothing and scans every payload once for each of its terms.
 fn hostile() -> String {
     format!("/api/v1/jobs?q=queue:hay+{}payload.a:2", "payload.a:1+".repeat(19))
 }
 
-/// A search whose client waits for the answer.
+/// Starts a search whose client waits for the response.
 fn begin(client: &Client) -> JoinHandle<Value> {
     let client = client.clone();
     tokio::spawn(async move {
@@ -48,7 +48,7 @@ fn begin(client: &Client) -> JoinHandle<Value> {
     })
 }
 
-/// How many lists and searches the server says are under way.
+/// The number of running lists and searches, from the server's metrics.
 async fn under_way(client: &Client) -> u64 {
     let metrics = client.text("/metrics").await;
     let line = metrics.lines().find_map(|line| line.strip_prefix("cortado_store_searches "));
@@ -74,7 +74,7 @@ async fn pages_and_jobs_go_on_beside_hostile_searches_and_a_client_that_leaves_f
     }
     let job = server.client.submit(&json!({ "kind": "echo", "payload": "needle" })).await;
     server.client.job_in(&job, "completed").await;
-    // Another search has its turn among them.
+    // Another search makes progress among them.
     let found = server.client.get("/api/v1/jobs?q=queue:default+payload:needle").await;
     assert_eq!(found["jobs"][0]["id"], json!(job), "{found}");
 
@@ -120,7 +120,7 @@ async fn a_search_answers_in_time_and_a_bulk_run_over_it_can_be_stopped() {
         let Some(next) = page["next"].as_str() else { break };
         path = format!("{}&after={next}", hostile());
     }
-    assert_eq!((found, examined), (0, 500), "each job is looked at once");
+    assert_eq!((found, examined), (0, 500), "each job is examined once");
     let filter = json!({ "q": "queue:hay payload.a:1" });
     let asked = json!({ "action": "reprioritise", "priority": 3, "filter": filter });
     let count = server.client.post("/api/v1/bulk/preview", Some(&asked)).await;

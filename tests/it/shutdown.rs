@@ -1,5 +1,5 @@
-//! The stop, as a program that the system signals and as clients see it: what finishes, what is given
-//! back, what clients receive, and the exit code.
+//! The stop on a signal, as the system and clients see it: which jobs finish, which are given back, what clients
+//! receive, and the exit code.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -14,9 +14,8 @@ use tokio::net::TcpStream;
 
 use crate::support::{Dir, Server, Socket, within};
 
-/// A server, a job of it that sleeps ten minutes, and a socket that has seen it start. A lease that
-/// reaches its worker after the stop began is given back unused; so a second job shows that the first is
-/// under way.
+/// A server, a job that sleeps for ten minutes, and a socket that has received its start. A lease that reaches its
+/// worker after the beginning of the stop is returned unused, so a second job shows that the first is really running.
 async fn with_running(dir: &Dir, args: &[&str]) -> (Server, String, Socket) {
     let server = Server::start(dir, args).await;
     let mut socket = server.socket("").await;
@@ -28,13 +27,13 @@ async fn with_running(dir: &Dir, args: &[&str]) -> (Server, String, Socket) {
     (server, id, socket)
 }
 
-/// The log line that reports how the stop went.
+/// The log line that reports the stop.
 fn stopped_line(log: &[String]) -> &str {
     let line = log.iter().find(|line| line.contains("finished=") && line.contains("duration_ms="));
-    line.unwrap_or_else(|| panic!("no line tells how the stop went: {log:#?}"))
+    line.unwrap_or_else(|| panic!("no line reports the stop: {log:#?}"))
 }
 
-/// Asserts the end of a stream by a stop.
+/// Asserts that the stop ended a stream, and returns its last events.
 async fn assert_sent_away(socket: &mut Socket) -> Vec<crate::support::Event> {
     let (events, bye, frame) = socket.rest().await;
     assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1001, "stopping"));
@@ -52,7 +51,7 @@ async fn an_idle_server_stops_at_once_at_each_signal() {
         server.process.signal(signal);
         let status = server.process.exit().await;
         assert_eq!(status.code(), Some(0), "{signal}");
-        assert!(begun.elapsed() < Duration::from_secs(10), "no grace is waited for");
+        assert!(begun.elapsed() < Duration::from_secs(10), "the stop does not wait for the grace");
         let log = server.process.err.so_far();
         let line = stopped_line(&log);
         for count in ["finished=0", "interrupted=0", "open_connections=0"] {
@@ -93,14 +92,14 @@ async fn a_job_that_ends_within_the_grace_completes_and_its_subscribers_see_it()
 async fn a_job_past_the_grace_is_given_back_and_not_charged() {
     let dir = Dir::new();
     let (mut server, id, mut socket) = with_running(&dir, &["--grace", "1s"]).await;
-    // After the restart it must be seen waiting.
+    // Pause the queue, so that the job is still waiting after the restart.
     server.client.post("/api/v1/queues/default/pause", None).await;
     server.process.signal(SIGTERM);
     let events = assert_sent_away(&mut socket).await;
     let last = events.last().expect("the interruption comes before the close frame");
     assert!(last.is_of(&id) && last.kind == "job.interrupted", "{last:?}");
     assert_eq!(last.why.as_deref(), Some("stop"));
-    assert_eq!(server.process.exit().await.code(), Some(0), "it was given back in order");
+    assert_eq!(server.process.exit().await.code(), Some(0), "it was given back in an orderly way");
     let log = server.process.err.so_far();
     let line = stopped_line(&log);
     assert!(line.contains("interrupted=1"), "{line}");
@@ -187,7 +186,7 @@ async fn a_draining_server_is_not_ready_and_takes_no_new_connections() {
     let mut probe = TcpStream::connect(server.address).await.unwrap();
     probe.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
     for _ in 0..20 {
-        server.client.get("/readyz").await; // by then the server has read the half head
+        server.client.get("/readyz").await; // in the meantime the server reads the incomplete head
     }
     server.process.signal(SIGTERM);
     socket.next_of("draining").await;
@@ -238,7 +237,7 @@ async fn a_request_in_flight_finishes_and_its_job_is_durable() {
     server.stop().await;
 }
 
-/// Everything up to the end of the connection.
+/// Reads to the end of the connection.
 async fn read_answer(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     within("an answer", stream.read_to_end(&mut answer)).await.unwrap();

@@ -1,5 +1,5 @@
-//! Clients that do not read what they asked for, or hardly, at a real server: whatever it was, each loses its
-//! connection, what it held is free again, and others are served meanwhile.
+//! Clients that do not read their response, or read it very slowly: whatever they requested, the server closes the
+//! connection, frees its memory, and serves other clients in the meantime.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use crate::support::{Dir, Server, eventually, within};
 
 const SOON: &str = "[http]\nwrite_timeout = \"300ms\"\n";
-/// Who lets bytes wait for 200 ms in all is too slow, however much it takes; who takes nothing is not.
+/// With these rates, a client that reads is too slow once bytes have waited for 200 ms, whatever its speed. A client
+/// that reads nothing is not, because of the long write timeout.
 const STRICT: &str = "[http]\nwrite_timeout = \"1h\"\nmin_rate = \"1000GB\"\n\
     export_min_rate = \"1000GB\"\nmin_rate_window = \"200ms\"\n";
 const COMMANDS: &str = r#"
@@ -23,7 +24,7 @@ program = "sh"
 args = ["-c", "for n in $(seq 200); do printf '%5000s\n' $n; done; sleep 300"]
 "#;
 
-/// A connection with a small receive buffer in the kernel.
+/// A connection with a small receive buffer.
 async fn connect(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
@@ -36,8 +37,8 @@ async fn count(server: &Server, name: &str) -> u64 {
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse::<f64>().unwrap() as u64
 }
 
-/// A server with answers of every kind that are larger than the buffers between it and a client, or that can be
-/// asked for again and again; and the requests for them.
+/// A server and requests for responses of every kind. Either the response is larger than the buffers between the server
+/// and a client, or the request can be repeated.
 async fn server_with_large_answers(dir: &Dir, settings: &str) -> (Server, Vec<(String, Vec<u8>)>) {
     let config = dir.config(&format!("{settings}{COMMANDS}"));
     let server = Server::start(dir, &["--config", &config]).await;
@@ -89,7 +90,7 @@ async fn server_with_large_answers(dir: &Dir, settings: &str) -> (Server, Vec<(S
     (server, requests)
 }
 
-/// Sends the same request again and again, reads nothing, and reconnects when the server has closed.
+/// Repeats a request without reading the responses, until the server closes the connection.
 async fn ask_until_closed(address: SocketAddr, request: &[u8]) {
     let mut stream = connect(address).await;
     while stream.write_all(request).await.is_ok() {}
@@ -103,7 +104,7 @@ async fn whoever_reads_nothing_of_any_answer_loses_its_connection() {
     let (mut silent, mut expected) = (Vec::new(), 0);
     for (what, request) in requests {
         if what.contains("export") || what.contains("?follow") {
-            // By an old client that keeps no connection, and by one that says it will never write again.
+            // Sent by an HTTP/1.0 client without keep-alive, and by a client that shuts down writing.
             let old = String::from_utf8(request.clone()).unwrap().replace("HTTP/1.1", "HTTP/1.0");
             let mut old_client = connect(address).await;
             old_client.write_all(old.as_bytes()).await.unwrap();
@@ -113,7 +114,7 @@ async fn whoever_reads_nothing_of_any_answer_loses_its_connection() {
             silent.extend([old_client, half_closed]);
             expected += 1;
         }
-        expected += u64::from(!what.contains("api/v1/ws")); // which its hub lets go
+        expected += u64::from(!what.contains("api/v1/ws")); // the hub disconnects sockets
         deaf.spawn(async move {
             within(&format!("the end of {what}"), ask_until_closed(address, &request)).await;
         });
@@ -127,7 +128,7 @@ async fn whoever_reads_nothing_of_any_answer_loses_its_connection() {
     })
     .await;
     let given_up = count(&server, "cortado_http_connections_too_slow_total").await;
-    // A connection that is half closed may end before it is too slow.
+    // A half-closed connection may end before it counts as too slow.
     assert!((expected..=expected + 2).contains(&given_up), "{given_up} of {expected}");
     drop(silent);
     let log = server.stop().await;
@@ -135,7 +136,7 @@ async fn whoever_reads_nothing_of_any_answer_loses_its_connection() {
     assert_eq!(lines.count(), 1, "one line a minute: {log:#?}");
 }
 
-/// Asks, and takes one byte at a time until the end.
+/// Sends a request and reads the response byte by byte until it ends.
 async fn drip(address: SocketAddr, what: &str, request: &[u8]) -> (Vec<u8>, Result<(), ErrorKind>) {
     let mut stream = connect(address).await;
     stream.write_all(request).await.unwrap();
@@ -193,7 +194,7 @@ async fn whoever_takes_a_byte_now_and_then_loses_its_connection_and_sees_that_it
     let mut kinds = 0;
     while let Some(ended) = dripping.join_next().await {
         let (what, ended) = ended.unwrap();
-        let is_socket = what.contains("api/v1/ws"); // it is told, as far as it reads
+        let is_socket = what.contains("api/v1/ws"); // it may receive a close frame
         assert!(is_socket || ended == Err(ErrorKind::ConnectionReset), "{what}: {ended:?}");
         kinds += 1;
     }
@@ -202,7 +203,7 @@ async fn whoever_takes_a_byte_now_and_then_loses_its_connection_and_sees_that_it
     server.stop().await;
 }
 
-/// Memory of the server's process that is in use.
+/// The resident memory of the server's process, in bytes.
 fn resident(server: &Server) -> u64 {
     let status = format!("/proc/{}/status", server.process.id());
     let status = std::fs::read_to_string(status).unwrap();
@@ -210,8 +211,8 @@ fn resident(server: &Server) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
 }
 
-/// A hundred clients ask for the largest page and read nothing. Prints what they cost the server; answers with
-/// the bytes of the page, and of the memory that all of them hold.
+/// A hundred clients request the largest page and read nothing. Prints the memory that they cost the server, and
+/// returns the size of the page and the memory of all clients, in bytes.
 async fn cost_of_a_hundred(bound: &str) -> (u64, u64) {
     const CLIENTS: u64 = 100;
     let settings = "[http]\nwrite_timeout = \"1h\"\nheader_timeout = \"1h\"\nmin_rate = 0\n";
@@ -255,14 +256,14 @@ async fn cost_of_a_hundred(bound: &str) -> (u64, u64) {
     (length, during.saturating_sub(before))
 }
 
-/// `cargo test --test it a_hundred_clients -- --nocapture` prints what they cost.
+/// `cargo test --test it a_hundred_clients -- --nocapture` prints the memory that they cost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_clients_that_do_not_read_hold_one_answer_each_and_no_more_than_their_address_may()
  {
     let (length, held) = cost_of_a_hundred("max_unread = \"100GB\"\n").await;
-    // The answer, the allocator's rounding of it, and the buffers of a connection.
+    // The response, the allocator's rounding, and the buffers of a connection.
     assert!(held / 100 < 2 * length + (512 << 10), "{held} bytes for {length} each");
     let (_, held) = cost_of_a_hundred("").await;
-    // A quarter of 256 MiB, as much again that the allocator keeps, and the buffers.
+    // A quarter of 256 MiB, the same amount retained by the allocator, and the buffers.
     assert!(held < (2 * 64 + 50) << 20, "{held} bytes");
 }

@@ -1,5 +1,5 @@
-//! The event stream with real clients: filters, restarts of both kinds under an open subscription,
-//! clients that lag, and the client commands as child processes.
+//! The event stream with real clients: filters, stops and kills of the server during a subscription, slow clients, and
+//! the client commands as child processes.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ fn echo(n: usize) -> Value {
     json!({ "kind": "echo", "payload": n })
 }
 
-/// Jobs that only wait: one event each, with tags that make it long.
+/// Jobs that stay scheduled: each has one event, which its tags make long.
 fn waiting(count: usize) -> Vec<Value> {
     let tags: Vec<String> = (0..8).map(|n| format!("{n}{}", "-".repeat(60))).collect();
     vec![json!({ "kind": "echo", "delay_ms": 3_600_000, "tags": tags }); count]
@@ -95,7 +95,7 @@ async fn a_subscriber_resumes_across_restarts_without_loss_or_doubles() {
 #[tokio::test]
 async fn a_client_that_lags_behind_20_000_events_gets_all_of_them_in_order() {
     let dir = Dir::new();
-    // Room for four batches in the live channel: it is soon left behind for the stored log.
+    // The live channel holds four batches, so the client soon has to read from the stored log.
     let config = dir.config("[engine]\nstream_capacity = 4\n[http]\nwrite_timeout = \"10m\"\n");
     let server = Server::start(&dir, &["--config", &config]).await;
     let mut lagging = server.socket("").await;
@@ -106,7 +106,7 @@ async fn a_client_that_lags_behind_20_000_events_gets_all_of_them_in_order() {
     assert_eq!(head, 20_000);
     let told = lagging.events_until(|event| event.seq == head).await;
     assert_eq!(numbers(&told), (1..=head).collect::<Vec<u64>>());
-    // It has caught up: what happens now comes at once.
+    // The client has caught up, so it receives new events immediately.
     server.client.submit_all(waiting(1)).await;
     let told = lagging.events_until(|event| event.seq == head + 1).await;
     assert_eq!(told.len(), 1);
@@ -177,7 +177,7 @@ async fn submit_some(client: &Client) -> String {
     ids.last().unwrap().clone()
 }
 
-/// Runs `cortado submit`; its exit code, and what it printed.
+/// Runs `cortado submit` and returns its exit code and output.
 async fn submit(base: &str, args: &[&str]) -> (Option<i32>, String, String) {
     let mut all = vec!["submit", "--server", base];
     all.extend(args);

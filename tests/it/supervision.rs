@@ -1,5 +1,5 @@
-//! Every thread and loop of the server is killed once, each in a server of its own. One that is gone must end
-//! the server in order and with a reason; what serves one request, attempt or bulk run takes only that along.
+//! Kills every thread and loop of the server once, each in a separate server. The server must then stop in order and
+//! report the reason. A task that serves one request, attempt or bulk run must fail alone.
 
 use cortado::internal::supervise::Part;
 use futures_util::future::join_all;
@@ -10,12 +10,12 @@ use tokio::net::TcpStream;
 
 use crate::support::{Client, Dir, Server, Socket, eventually, within};
 
-/// Small steps, so that every part has something to do soon.
+/// Short intervals and small limits, so that every part soon has work.
 const CONFIG: &str = "[engine]\nlease = '1s'\npoll_interval = '100ms'\nhandler_grace = '2s'\n\
     [store]\narchive_from = 4\npipeline_from = 1\n";
 const ARGS: [&str; 4] = ["--grace", "1s", "--log-format", "text"];
 
-/// At which pass it dies: at one that comes while the server is busy, where it comes around without being called.
+/// The pass at which a part dies. Parts that also run in an idle server die at a later pass, when the server is busy.
 fn pass(part: Part) -> u32 {
     match part {
         Part::Committer => 30,
@@ -38,13 +38,13 @@ fn pass(part: Part) -> u32 {
     }
 }
 
-/// Keeps the server busy until it has ended. The ids of the jobs that it has accepted.
+/// Keeps the server busy until it has ended, and returns the ids of the jobs that it accepted.
 async fn busy(server: &mut Server) -> Vec<String> {
     let mut accepted = Vec::new();
     let _socket = Socket::try_open(server.address, "").await;
     let mut stream = TcpStream::connect(server.address).await.ok();
     if let Some(stream) = &mut stream {
-        // The server may be gone by then.
+        // The server may already be gone.
         let head =
             b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n";
         let _sent = stream.write_all(head).await;

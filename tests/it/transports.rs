@@ -1,5 +1,5 @@
-//! The three transports (WebSocket, server-sent events and long poll) with the same filter, under load, while the server
-//! is killed and stopped repeatedly. Each reader must receive the log.
+//! The three transports (WebSocket, server-sent events and long poll) with the same filter, under load, while the
+//! server is killed and stopped repeatedly. Each reader must receive the log.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -37,7 +37,7 @@ impl Received {
     }
 }
 
-/// A reader that comes back for ever; ended when dropped.
+/// A reader that reconnects until it is dropped.
 struct Reader {
     name: &'static str,
     received: Arc<Mutex<Received>>,
@@ -140,7 +140,7 @@ async fn poll(
     }
 }
 
-/// Submits to two queues until it is told to end, and ignores a server that is down.
+/// Submits jobs to two queues until it is cancelled, and ignores a server that is down.
 async fn load(client: Client, end: CancellationToken) {
     for n in (0..).take_while(|_| !end.is_cancelled()) {
         let queue = ["mail", "other"][n % 2];
@@ -155,7 +155,7 @@ async fn load(client: Client, end: CancellationToken) {
     }
 }
 
-/// Every event of the log that the filter lets through, read without it.
+/// Every event of the log that matches the filter, read without the filter.
 async fn wanted(client: &Client, start: &str) -> Vec<Value> {
     let (mut wanted, mut cursor) = (Vec::new(), start.to_owned());
     loop {

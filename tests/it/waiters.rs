@@ -1,5 +1,4 @@
-//! A thousand requests that wait for the ends of their jobs, at a real server: all are answered, whatever
-//! ends the wait.
+//! A thousand requests that wait for the ends of their jobs: all are answered, whatever ends the wait.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use crate::support::{Client, Dir, Server, eventually, many_files, within};
 const WAITERS: u64 = 1_000;
 const QUEUE: &str = "/api/v1/queues/held";
 
-/// A thousand submissions that wait, each for a job of its own in a queue that is paused. All are on the disk.
+/// Starts a thousand submissions, each waiting for its own job in a paused queue. Returns when all jobs are durable.
 async fn submissions(server: &Server, wait: &str) -> JoinSet<(u64, u16, Value)> {
     server.client.post(&format!("{QUEUE}/pause"), None).await;
     let mut waiting = JoinSet::new();
@@ -51,7 +50,7 @@ async fn a_thousand_submissions_that_wait_are_answered_with_their_own_finished_j
     server.client.post(&format!("{QUEUE}/resume"), None).await;
     for (n, status, job) in waiting.join_all().await {
         assert_eq!((status, &job["state"]), (200, &json!("completed")), "{job}");
-        assert_eq!(job["result"], n, "the answer is another job's");
+        assert_eq!(job["result"], n, "the answer is about another job");
     }
     server.stop().await;
 }

@@ -1,4 +1,4 @@
-//! One attempt: how it can end, and that it ends alone.
+//! Attempts: how they end, and that one does not affect another.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -155,7 +155,7 @@ async fn a_handler_stuck_in_blocking_code_is_not_run_twice_at_once() {
     let mut shop = open_on(memory(), registry, config);
     let id = shop.submit(work_within(10)).await;
     shop.started(id).await;
-    // The lease of the stuck attempt runs out, the job is claimed again and must wait for it.
+    // The lease of the stuck attempt expires, and the job is claimed again but must wait for that attempt.
     shop.event(|_, change| matches!(change, Change::Rescued { .. }).then_some(())).await;
     shop.started(id).await;
     assert_eq!(seen.load(Ordering::SeqCst), 1);
@@ -167,7 +167,7 @@ async fn a_handler_stuck_in_blocking_code_is_not_run_twice_at_once() {
 
 #[tokio::test]
 async fn a_cancel_reaches_the_running_handler_at_once() {
-    // A heartbeat would bring the news too, but not within the bound of this test.
+    // A heartbeat would report the cancellation too, but not within the bound of this test.
     let mut shop = open(one(|context: Context, _: ()| async move {
         context.cancelled().await;
         Outcome::Cancel

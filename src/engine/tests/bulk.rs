@@ -1,4 +1,4 @@
-//! Runs over many jobs: in steps, with a report, until the end or until somebody stops them.
+//! Bulk runs: they work in steps, report their progress, and end by themselves or when they are stopped.
 
 use std::sync::atomic::Ordering;
 
@@ -6,7 +6,7 @@ use super::faults::Faulty;
 use super::*;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, MAX_RUNNING, Target};
 
-/// A job that stays where it is.
+/// A job that stays scheduled during the test.
 fn later() -> NewJob {
     NewJob { start: Start::After(Duration::from_secs(3_600)), ..work() }
 }
@@ -15,7 +15,7 @@ fn everything() -> Target {
     Target::Matching(Box::default())
 }
 
-/// A shop with that many waiting jobs, in which so many controls may be done.
+/// A shop with `jobs` waiting jobs, whose store permits `controls` controls.
 async fn shop(jobs: usize, controls: usize) -> (Arc<Faulty>, Shop) {
     let store = Faulty::new(memory());
     store.controls.forget_permits(1_000 - controls);
@@ -32,7 +32,7 @@ fn end(report: &BulkReport) -> Option<&End> {
     report.progress.ended.as_ref().map(|(_, end)| end)
 }
 
-/// Waits until a run has asked the store for so many steps.
+/// Waits until a run has sent `steps` controls to the store.
 async fn asked(store: &Faulty, steps: usize) {
     let reached = async {
         while store.calls.lock().unwrap().iter().filter(|call| **call == "control").count() < steps
@@ -40,7 +40,7 @@ async fn asked(store: &Faulty, steps: usize) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(BOUND, reached).await.expect("the run gets so far");
+    timeout(BOUND, reached).await.expect("the run should get this far");
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn what_cannot_be_counted_without_a_scan_is_counted_at_least() {
     assert_eq!(shop.engine.bulk_count(&Target::Jobs(vec![])).await.unwrap(), Count::Exactly(0));
 }
 
-/// A shop with two groups of dead jobs, 3 and 2, and the ids of the groups in that order.
+/// A shop with two failure groups, of 3 and 2 dead jobs, and the ids of the groups in that order.
 async fn two_failures(controls: usize) -> (Arc<Faulty>, Shop, [String; 2]) {
     let store = Faulty::new(memory());
     store.controls.forget_permits(1_000 - controls);

@@ -1,4 +1,4 @@
-//! Payloads and results that are nested too deep or have too many values.
+//! Payloads and results that are nested too deeply or have too many values.
 
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ async fn a_payload_beyond_a_limit_is_refused_and_one_at_the_limit_runs() {
 
 #[tokio::test]
 async fn a_result_beyond_a_limit_is_left_out_and_the_work_is_done_all_the_same() {
-    /// Nested one level deeper than its number says, written without a tree of values.
+    /// Serializes as arrays nested one level deeper than its number, without building a tree of values.
     struct Deep(usize);
     impl serde::Serialize for Deep {
         fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
@@ -92,7 +92,7 @@ async fn a_job_of_an_older_version_runs_and_is_controlled_whatever_its_payload()
         shop.finish(job.id).await;
         shop.engine.delete(job.id).await.unwrap().unwrap();
     }
-    // A handler that wants the tree of a payload that is too deep is told so, and nothing breaks.
+    // A handler that parses a payload that is too deep into a tree fails with that error, and nothing breaks.
     let shop = open(one(|_: Context, _: Value| async { Ok::<_, String>(()) }));
     let mut old = with(nested(200_000));
     Arc::get_mut(&mut old.spec).unwrap().retry.max_attempts = 1;

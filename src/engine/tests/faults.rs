@@ -1,4 +1,4 @@
-//! A store that fails now and then, leases that run out, and loops that die.
+//! A store that fails temporarily, leases that expire, and loops that die.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,20 +16,20 @@ use crate::store::{
 };
 use crate::supervise::Part;
 
-/// The memory store with faults to switch on.
+/// The memory store with faults that tests switch on.
 pub(super) struct Faulty {
     store: Arc<MemoryStore>,
-    /// Calls of `settle`, `claim` and `tick` that still answer `Unavailable`.
+    /// The number of calls of `settle`, `claim` and `tick` that will still fail with `Unavailable`.
     settles: AtomicUsize,
     claims: AtomicUsize,
     ticks: AtomicUsize,
-    /// Whether every extension is answered with `Lost`.
+    /// Whether every extension returns `Lost`.
     lost: AtomicUsize,
     follow: AtomicUsize,
-    /// A permit for each control that may be done.
+    /// Each control takes a permit, so that a test can hold back a bulk run.
     pub(super) controls: Semaphore,
     pub(super) bad_controls: AtomicUsize,
-    /// Calls of `settle`, with the lines noted before each, and of `control`.
+    /// The calls of `settle`, `annotate` and `control`, in order.
     pub(super) calls: Mutex<Vec<&'static str>>,
 }
 
@@ -226,7 +226,7 @@ async fn a_lost_lease_ends_its_handler_and_reports_nothing() {
     let id = shop.submit(work()).await;
     shop.started(id).await;
     store.lost.store(1, Ordering::SeqCst);
-    timeout(BOUND, stopped.notified()).await.expect("the handler hears of it");
+    timeout(BOUND, stopped.notified()).await.expect("the handler should be cancelled");
     timeout(BOUND, shop.engine.parts.leases.emptied()).await.unwrap();
     assert!(store.calls.lock().unwrap().is_empty());
     assert_eq!(shop.engine.job(id).await.unwrap().0.unwrap().status.state, State::Running);
@@ -247,7 +247,7 @@ async fn a_long_attempt_keeps_its_lease_by_heartbeats() {
     let mut shop = open_on(memory(), registry, config);
     let long = shop.submit(work()).await;
     shop.started(long).await;
-    // A second job, snoozed beyond three lives of a lease, is the clock of this test.
+    // A second job, due after more than three lease periods, tells when those have passed.
     let mut later = job("absent", "default");
     later.start = Start::After(Duration::from_millis(300));
     let later = once(later);

@@ -1,10 +1,10 @@
-//! What the engine tells of itself: history, failures, workers, and a concurrency set at run time.
+//! The engine's history, failures and workers, and a concurrency that is set at run time.
 
 use tokio::sync::Semaphore;
 
 use super::*;
 
-/// Waits until a look at the engine finds what is wanted; the observer is a little behind the events.
+/// Polls until `look` returns a value, because the observer is slightly behind the events.
 async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let search = async {
         loop {
@@ -14,7 +14,7 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(BOUND, search).await.expect("it is never seen")
+    timeout(BOUND, search).await.expect("the value was not seen in time")
 }
 
 fn failing() -> Registry {
@@ -49,7 +49,7 @@ async fn failures_are_grouped_while_they_happen_and_again_after_a_restart() {
     shop.engine.delete(ids[1]).await.unwrap().unwrap();
     until(|| known(&shop.engine, 2)).await;
 
-    // The next process knows the same, its jobs and how often they failed.
+    // After a restart the engine knows the same groups, their jobs and how often those failed.
     let next = open_on(store.restarted(), failing(), quick());
     let again = until(|| known(&next.engine, 2)).await;
     assert_eq!(again.groups[0].id, group.id);
@@ -109,7 +109,7 @@ async fn a_concurrency_set_at_run_time_is_in_force_at_once_and_after_a_restart()
     until(|| (shop.engine.running() == 2).then_some(())).await;
     assert_eq!(shop.engine.workers(9).total, 2);
 
-    // Two jobs were running, four wait: the next process lets two run, not the one that is configured.
+    // Two jobs were running and four wait: after a restart two run, not one as configured.
     let next = open_on(store.restarted(), registry(), config());
     until(|| (next.engine.running() >= 2).then_some(())).await;
     next.engine.stats().await.unwrap();

@@ -1,4 +1,4 @@
-//! How many attempts run at once, and who gets the slots.
+//! The limits of concurrent attempts and of rates, and how queues share the slots.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,7 +55,7 @@ async fn queues_that_compete_share_the_process_by_weight() {
     for id in last {
         shop.finish(id).await;
     }
-    // While both have work: the first 400 starts.
+    // The first 400 starts, during which both queues have work.
     let starts = starts.lock().unwrap();
     let light = starts[..400].iter().filter(|queue| queue.as_str() == "light").count();
     assert!((80..=120).contains(&light), "{light} of 400 for a quarter of the weight");
@@ -159,7 +159,7 @@ async fn a_rate_set_at_run_time_is_in_force_at_once_and_after_a_restart() {
     let shop = open_on(store.clone(), registry(), config());
     let ids = submit_paced(&shop, 4).await;
     shop.finish(ids[0]).await;
-    // The dispatcher waits for an hour to be over: it is told, and what began before still counts.
+    // The dispatcher waits for the next hour. The new limit wakes it, and earlier starts still count.
     shop.engine.set_rate_limit(name.clone(), Some(RateRule::Limit(hourly(2)))).await.unwrap();
     shop.finish(ids[1]).await;
     let waits = shop.engine.job(ids[2]).await.unwrap().0.unwrap();
@@ -169,7 +169,7 @@ async fn a_rate_set_at_run_time_is_in_force_at_once_and_after_a_restart() {
         "{why}"
     );
 
-    // In the next process they count as well, by the rate that was set.
+    // They also count after a restart, against the limit that was set.
     let next = open_on(store.restarted(), registry(), config());
     let reached = async |id: JobId| {
         let job = next.engine.job(id).await.unwrap().0.unwrap();

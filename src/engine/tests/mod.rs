@@ -1,5 +1,5 @@
-//! The engine on the memory store, in real time: tests wait for events and signals, never for time.
-//! This file: what they share.
+//! Tests of the engine on the memory store, in real time; they wait for events and signals instead of sleeping.
+//! This file has their shared helpers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +28,14 @@ mod schedules;
 mod stopping;
 mod stream;
 
-/// Far longer than anything here takes; only a failing test waits that long.
+/// Far longer than any step takes; only a failing test waits that long.
 const BOUND: Duration = Duration::from_secs(20);
 
 struct Shop {
     engine: Engine,
     shutdown: Shutdown,
     live: Receiver<Arc<Batch>>,
-    /// Events received and not yet looked at.
+    /// Events received but not yet examined.
     seen: std::collections::VecDeque<Event>,
 }
 
@@ -43,7 +43,7 @@ fn memory() -> Arc<MemoryStore> {
     MemoryStore::new(Limits::default(), Arc::new(SystemClock))
 }
 
-/// Short bounds, so that tests of what is late end soon.
+/// A short grace, so that tests of late handlers end soon.
 fn quick() -> EngineConfig {
     EngineConfig { handler_grace: Duration::from_millis(50), ..EngineConfig::default() }
 }
@@ -132,7 +132,7 @@ impl Shop {
         job
     }
 
-    /// The next event that `wanted` picks; those before it are skipped.
+    /// Waits for the next event that `wanted` accepts, and skips those before it.
     async fn event<T>(&mut self, mut wanted: impl FnMut(JobId, &Change) -> Option<T>) -> T {
         let search = async {
             loop {
@@ -146,7 +146,7 @@ impl Shop {
                 self.seen.extend(self.live.recv().await.unwrap().events.iter().cloned());
             }
         };
-        timeout(BOUND, search).await.expect("the event did not come")
+        timeout(BOUND, search).await.expect("the event did not arrive")
     }
 
     async fn started(&mut self, job: JobId) {
@@ -161,7 +161,7 @@ fn failure_class(job: &Job) -> Option<FailureClass> {
     job.last_failure().map(|failure| failure.class)
 }
 
-/// How each attempt ended, in the words of the pages.
+/// The end of each attempt, in the words of the pages.
 fn ends(job: &Job) -> Vec<String> {
     use crate::job::AttemptEnd;
     let word = |end: &AttemptEnd<'_>| match end {
@@ -177,7 +177,7 @@ fn ends(job: &Job) -> Vec<String> {
         .collect()
 }
 
-/// Blocks a thread until it is let go, as code does that never awaits. Lets go when dropped, so that a
+/// Blocks a thread until it is released, like code that never awaits. Dropping it releases the thread, so that a
 /// failing test can end.
 struct Blocker {
     _held: std::sync::mpsc::Sender<()>,
@@ -192,7 +192,7 @@ impl Blocker {
     fn let_go(self) {}
 }
 
-/// Waits for the blocker to let go, on the thread.
+/// Blocks the thread until the blocker is released.
 fn block_on(gate: &std::sync::Mutex<std::sync::mpsc::Receiver<()>>) {
-    let _ = gate.lock().unwrap().recv(); // an error is what lets go
+    let _ = gate.lock().unwrap().recv(); // the error of a dropped sender is the release
 }

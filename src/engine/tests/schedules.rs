@@ -1,5 +1,4 @@
-//! Schedules at work: a job is run when it is due, those that are declared come and go with their
-//! declaration.
+//! Schedules in the engine: their jobs run when due, and declared schedules exist as long as their declaration does.
 
 use super::*;
 use crate::job::{Origin, ScheduleChange, ScheduleName, ScheduleSpec};

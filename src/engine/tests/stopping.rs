@@ -1,4 +1,4 @@
-//! The stop: idle, in time, past the grace, with what cannot be stopped, and cut short.
+//! The stop: of an idle engine, within the grace period, beyond it, with stuck handlers, and cut short.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::shutdown::StopBounds;
 
-/// Bounds that no test here should reach, with a grace that it must not need.
+/// Bounds that no test should reach; the stop must end before the grace period does.
 pub(super) fn bounds() -> StopBounds {
     StopBounds { grace: BOUND, ..StopBounds::default() }
 }
@@ -122,7 +122,7 @@ async fn a_handler_that_cannot_be_stopped_does_not_hold_the_stop() {
     let drained = shop.engine.drain(&short).await;
     assert_eq!((drained.interrupted, drained.stuck, drained.unsettled), (0, 1, 0));
     let state = shop.engine.job(id).await.unwrap().0.unwrap().status.state;
-    assert_eq!(state, State::Running, "nothing is reported of it");
+    assert_eq!(state, State::Running, "its end is not reported");
     let report = shop.engine.stop(&short, async {}).await;
     assert!(!report.clean, "{report:?}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());

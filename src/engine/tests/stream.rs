@@ -1,4 +1,4 @@
-//! What comes out: events in order without gaps, notes before the end they belong to.
+//! The event stream of the engine: in order, without gaps, and notes before the end of their attempt.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ async fn notes_are_stored_in_order_and_before_the_end() {
         for n in 0..50 {
             context.log(format!("line {n}"));
             if n == 25 {
-                tokio::time::sleep(Duration::from_millis(150)).await; // so that some are stored midway
+                tokio::time::sleep(Duration::from_millis(150)).await; // so that some lines are stored midway
             }
         }
         context.progress(50, Some(50), None);
@@ -42,7 +42,7 @@ async fn notes_are_stored_in_order_and_before_the_end() {
     assert_eq!(shop.engine.job(id).await.unwrap().0.unwrap().log.len(), 50);
 }
 
-/// Reads to the end of the channel and checks that no event is missing or doubled.
+/// Reads to the end of the channel and asserts that no event is missing or duplicated.
 async fn read_dense(mut live: Receiver<Arc<Batch>>) -> Vec<Event> {
     let mut events: Vec<Event> = Vec::new();
     loop {
@@ -86,10 +86,10 @@ async fn events_that_the_full_channel_dropped_are_mended_from_the_log() {
     let config = EngineConfig { stream_capacity: 100_000, ..quick() };
     let shop = open_on(store.clone(), Registry::default(), config);
     let reader = tokio::spawn(read_dense(shop.engine.live()));
-    // No later event may reveal what was dropped.
+    // No job may start, so that no later event reveals the dropped ones.
     shop.engine.pause(QueueName::default()).await.unwrap();
-    // On this one thread the pump cannot run in between: the channel of one batch overflows, and the
-    // last batch is among the dropped.
+    // The test has a single thread, so the pump cannot run in between: the channel of one batch overflows, and the
+    // last batch is among those dropped.
     let mut jobs = HashSet::new();
     for _ in 0..3_000 {
         let job = work();
@@ -99,13 +99,13 @@ async fn events_that_the_full_channel_dropped_are_mended_from_the_log() {
     let head = store.head().seq;
     let mut live = shop.live;
     let caught_up = async { while live.recv().await.unwrap().last_seq() < head {} };
-    timeout(BOUND, caught_up).await.expect("the dropped tail comes without a later event");
+    timeout(BOUND, caught_up).await.expect("the dropped tail should arrive without a later event");
     for _ in 0..100 {
         let job = work();
         jobs.insert(job.id);
         store.enqueue(vec![job]).await.unwrap();
     }
-    assert!(shop.engine.finish_stream(BOUND).await, "what is behind at the end is sent too");
+    assert!(shop.engine.finish_stream(BOUND).await, "the last events are sent too");
     let events = reader.await.unwrap();
     for event in &events {
         if let Fact::Job { id, change: Change::Enqueued { .. }, .. } = &event.fact {

@@ -274,7 +274,7 @@ impl Growing {
     /// The next message of this name; earlier ones are skipped.
     pub async fn sent_of(&mut self, name: &str) -> Sent {
         loop {
-            let sent = self.sent().await.expect("the stream goes on");
+            let sent = self.sent().await.expect("the stream should not end");
             if sent.event == name {
                 return sent;
             }

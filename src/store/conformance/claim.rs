@@ -1,4 +1,4 @@
-//! Who gets which job.
+//! Which jobs a claim returns, and in which order.
 
 use super::rig::TTL;
 use super::{Harness, Rig, draft, queue, secs};

@@ -1,4 +1,4 @@
-//! What people and programs ask for: cancel, retry, delete, pause, resume.
+//! The controls: cancel, retry, delete, pause, resume, and the limits of a queue.
 
 use super::rig::{completed, failed, failure};
 use super::{Harness, Rig, draft, per_minute, queue, secs};
@@ -35,7 +35,7 @@ pub(crate) async fn a_running_job_is_asked_to_stop_once(harness: impl Harness) {
     assert_eq!((status.state, status.cancel_asked), (State::Running, true));
     assert_eq!(rig.extend(&lease, secs(30)).await, Extension::CancelAsked);
     let head = rig.store.head();
-    assert_eq!(rig.cancel(lease.job.id).await, Ok(status)); // again: no new event
+    assert_eq!(rig.cancel(lease.job.id).await, Ok(status)); // the second time without an event
     assert_eq!(rig.store.head(), head);
     let story = rig.story(lease.job.id).await;
     assert_eq!(story[1..], [EventType::JobStarted, EventType::JobCancelAsked]);
@@ -70,7 +70,7 @@ pub(crate) async fn a_retried_job_is_available_now(harness: impl Harness) {
         assert_eq!(rig.claim_one().await.job.id, id);
     }
     rig.pass(secs(60));
-    assert_eq!(rig.tick().await.due, 0); // the old timers are gone
+    assert_eq!(rig.tick().await.due, 0); // the old due times no longer apply
 }
 
 pub(crate) async fn a_retried_dead_job_has_an_attempt_left(harness: impl Harness) {
@@ -229,7 +229,7 @@ pub(crate) async fn a_queue_with_a_concurrency_counts_as_a_queue(harness: impl H
     assert!(matches!(refused, Err(StoreError::TooManyQueues { limit: 1 })), "{refused:?}");
     rig.store.control(Control::SetConcurrency(queue("b"), None)).await.unwrap();
     assert!(rig.store.enqueue(vec![draft().queue("b").job()]).await.is_err());
-    // How many run is for those who claim: the store only keeps the number.
+    // The engine enforces the concurrency; the store only keeps the number.
     rig.add(draft().queue("a")).await;
     rig.add(draft().queue("a")).await;
     assert_eq!(rig.claim_from("a", 2).await.len(), 2);
@@ -268,7 +268,7 @@ pub(crate) async fn a_queue_with_a_rate_counts_as_a_queue(harness: impl Harness)
     let refused = rig.store.control(Control::SetRateLimit(queue("b"), Some(per_minute(1)))).await;
     assert!(matches!(refused, Err(StoreError::TooManyQueues { limit: 1 })), "{refused:?}");
     rig.store.control(Control::SetRateLimit(queue("b"), None)).await.unwrap();
-    // How often attempts begin is for those who claim: the store only keeps the rate.
+    // The engine enforces the rate; the store only keeps it.
     rig.add(draft().queue("a")).await;
     rig.add(draft().queue("a")).await;
     assert_eq!(rig.claim_from("a", 2).await.len(), 2);

@@ -1,4 +1,4 @@
-//! Jobs to enqueue, in as few words as a rule needs.
+//! A builder for jobs to enqueue, which keeps the rules short.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::queue;
 use crate::job::{IdempotencyKey, JobId, Json, Kind, Labels, NewJob, QueueName, Spec, Start, Tag};
 
-/// A job to enqueue, changed word by word.
+/// A job to enqueue; each method changes one field.
 #[derive(Clone)]
 pub(crate) struct Draft(NewJob);
 
-/// An `echo` in the default queue, for now.
+/// An `echo` job in the default queue that can start immediately.
 pub(crate) fn draft() -> Draft {
     let kind = Kind::parse("echo").unwrap();
     let spec = Spec {

@@ -1,4 +1,4 @@
-//! What is accepted, and as what.
+//! Which jobs the store accepts, and in which state.
 
 use super::rig::completed;
 use super::{Draft, Harness, Rig, draft, secs};
@@ -27,7 +27,7 @@ pub(crate) async fn a_job_is_kept_as_it_was_asked_for(harness: impl Harness) {
 pub(crate) async fn a_batch_is_answered_and_logged_in_its_order(harness: impl Harness) {
     let rig = Rig::open(harness).await;
     let mut batch: Vec<NewJob> = (0..50).map(|_| draft().into()).collect();
-    batch.reverse(); // ids no longer in order
+    batch.reverse(); // so that the ids are out of order
     let answers = rig.store.enqueue(batch.clone()).await.unwrap();
     let ids: Vec<_> = answers.iter().map(|answer| answer.job().id).collect();
     assert_eq!(ids, batch.iter().map(|job| job.id).collect::<Vec<_>>());
@@ -69,7 +69,7 @@ pub(crate) async fn a_full_backlog_accepts_nothing_of_a_batch(harness: impl Harn
     assert!(matches!(refused, Err(StoreError::Full { waiting: 2, limit: 3 })), "{refused:?}");
     assert_eq!((rig.jobs().await.len(), rig.store.head().seq), (2, 2));
     assert_eq!(rig.find(batch[0].id).await, None);
-    rig.add(draft()).await; // exactly at the limit
+    rig.add(draft()).await; // reaches the limit exactly
     assert!(rig.store.enqueue(vec![draft().job()]).await.is_err());
 }
 
@@ -81,7 +81,7 @@ pub(crate) async fn only_waiting_jobs_count_against_the_backlog(harness: impl Ha
     assert!(rig.store.enqueue(vec![draft().job()]).await.is_err());
     rig.cancel(waiting.id).await.unwrap();
     rig.add(draft()).await;
-    // A job that comes back is never refused, and counts again.
+    // A job that waits for a retry is never refused, and counts against the backlog again.
     rig.settle(&running, super::rig::failed(secs(1))).await.unwrap();
     let refused = rig.store.enqueue(vec![draft().job()]).await;
     assert!(matches!(refused, Err(StoreError::Full { waiting: 2, limit: 1 })), "{refused:?}");
@@ -120,8 +120,8 @@ pub(crate) async fn a_payload_of_a_mebibyte_survives(harness: impl Harness) {
     rig.settle(&lease, crate::job::Verdict::Completed { result: payload.clone() }).await.unwrap();
     let rig = rig.reopen().await;
     let job = rig.job(lease.job.id).await;
-    assert!(job.spec.payload == payload, "the payload is another one");
-    assert!(job.result() == Some(&payload), "the result is another one");
+    assert!(job.spec.payload == payload, "the payload has changed");
+    assert!(job.result() == Some(&payload), "the result has changed");
     assert_eq!(rig.log().await.len(), 3);
 }
 

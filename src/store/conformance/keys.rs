@@ -1,4 +1,4 @@
-//! Idempotency keys: one job each, as long as the job is stored.
+//! Idempotency keys: each stands for one job as long as that job is stored.
 
 use super::{Draft, Harness, Rig, draft, secs};
 use crate::job::Verdict;
@@ -10,7 +10,7 @@ pub(crate) async fn a_key_makes_one_job(harness: impl Harness) {
     let again = rig.add_existing(draft().key("k").queue("other")).await;
     assert_eq!(again, first);
     assert_eq!((rig.jobs().await.len(), rig.store.head().seq), (1, 1));
-    rig.add(draft().key("K")).await; // another key
+    rig.add(draft().key("K")).await; // keys are case-sensitive
 }
 
 pub(crate) async fn a_key_makes_one_job_within_a_batch(harness: impl Harness) {
@@ -63,7 +63,7 @@ pub(crate) async fn a_pruned_job_frees_its_key(harness: impl Harness) {
     let rig = Rig::open_with(harness, Limits { retention, ..Limits::default() }).await;
     let id = rig.finish(draft().key("k")).await;
     rig.pass(secs(10));
-    assert_eq!(rig.add_existing(draft().key("k")).await.id, id); // still stored: no tick yet
+    assert_eq!(rig.add_existing(draft().key("k")).await.id, id); // pruned only by the next tick
     assert_eq!(rig.catch_up().await.pruned, 1);
     let new = rig.add(draft().key("k")).await;
     let rig = rig.reopen().await;

@@ -1,4 +1,4 @@
-//! What the holder of a lease does while it runs: extend and annotate.
+//! Extending a lease and annotating its job during an attempt.
 
 use super::rig::TTL;
 use super::{Harness, Rig, draft, lines, secs};
@@ -16,7 +16,7 @@ pub(crate) async fn an_extended_lease_ends_later(harness: impl Harness) {
     rig.pass(secs(1));
     assert_eq!(rig.tick().await.rescued, 1);
     assert_eq!(rig.log().await[1].seq, head);
-    assert_eq!(rig.story(lease.job.id).await.len(), 3); // an extension is no event
+    assert_eq!(rig.story(lease.job.id).await.len(), 3); // an extension is not an event
 }
 
 pub(crate) async fn an_extension_counts_from_now_even_when_that_is_sooner(h: impl Harness) {
@@ -76,7 +76,7 @@ pub(crate) async fn notes_are_kept_with_the_job_and_in_the_log(harness: impl Har
 
     let job = rig.job(lease.job.id).await;
     assert_eq!((&job.log, &job.progress, job.log_dropped), (&two, &Some(progress.clone()), 0));
-    assert_eq!((job.status, job.history.len()), (lease.job.status, 1)); // no part of the history
+    assert_eq!((job.status, job.history.len()), (lease.job.status, 1)); // a note is not part of the history
     let log = rig.log().await;
     let said: Vec<_> = log[2..].iter().map(|event| (event.seq, event.at, &event.fact)).collect();
     let fact = |change| {

@@ -1,4 +1,4 @@
-//! Open, many callers at once, closed.
+//! Opening and closing a store, and many concurrent callers.
 
 use std::collections::BTreeSet;
 
@@ -50,14 +50,14 @@ pub(crate) async fn a_follower_reads_to_the_end_when_the_store_closes(harness: i
     for _ in 0..5 {
         rig.add(draft()).await;
     }
-    rig.claim(1).await; // answered, perhaps not durable before the close makes it so
+    rig.claim(1).await; // answered, but perhaps not durable until the store closes
     rig.store.close().await.unwrap();
     let mut seen = Vec::new();
     while let Some(batch) = follower.recv().await {
         seen.extend(batch.iter().map(|event| event.seq));
     }
     assert_eq!(seen, [1, 2, 3, 4, 5, 6]);
-    assert!(rig.store.follow(1).recv().await.is_none(), "there is nothing to follow any more");
+    assert!(rig.store.follow(1).recv().await.is_none(), "a closed store has nothing to follow");
 }
 
 pub(crate) async fn many_callers_lose_nothing(harness: impl Harness) {
@@ -69,7 +69,7 @@ pub(crate) async fn many_callers_lose_nothing(harness: impl Harness) {
         tasks.spawn(async move {
             let mut new = Vec::new();
             for m in 0..10 {
-                // Two tasks share each key: one of them makes the job.
+                // Two tasks share each key, and one of them creates the job.
                 let keyed = draft().key(&format!("{} {m}", n / 2)).job();
                 let batch = vec![keyed, draft().job()];
                 for answer in store.enqueue(batch).await.unwrap() {

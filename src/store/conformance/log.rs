@@ -1,4 +1,4 @@
-//! The event log: dense, in order, readable from any place, followed live.
+//! The event log: without gaps, in order, readable from any cursor, and followed live.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{Harness, Rig, draft, secs};
 use crate::job::{Cursor, Epoch, Event, EventType, Job, Json, Verdict};
 use crate::store::{Events, Limits, Settlement};
 
-/// A little of everything.
+/// Makes events of most types.
 async fn bustle<H: Harness>(rig: &Rig<H>) {
     for n in 0..20u64 {
         let batch = (0..n % 4 + 1).map(|n| draft().after(secs(n)).job()).collect();
@@ -98,11 +98,11 @@ pub(crate) async fn a_record_is_the_fold_of_its_events(harness: impl Harness) {
     }
 }
 
-/// Takes what the channel holds and whatever still comes, up to event `last`.
+/// Receives events up to number `last`.
 async fn read_to(last: u64, follower: &mut mpsc::Receiver<Arc<[Event]>>) -> Vec<Event> {
     let mut seen: Vec<Event> = Vec::new();
     while seen.last().is_none_or(|event| event.seq < last) {
-        let batch = follower.recv().await.expect("more events should come");
+        let batch = follower.recv().await.expect("more events should arrive");
         assert!(!batch.is_empty(), "an empty batch");
         seen.extend(batch.iter().cloned());
     }
@@ -148,7 +148,7 @@ pub(crate) async fn a_slow_follower_never_holds_the_store_up(harness: impl Harne
     let rig = Rig::open(harness).await;
     let mut slow = rig.store.follow(2);
     for _ in 0..50 {
-        rig.add(draft()).await; // would hang for ever if the store waited
+        rig.add(draft()).await; // would hang if the store waited for the follower
     }
     let first = slow.recv().await.unwrap();
     assert_eq!(first[0].seq, 1);
@@ -158,7 +158,7 @@ pub(crate) async fn a_slow_follower_never_holds_the_store_up(harness: impl Harne
         last = batch.last().unwrap().seq;
     }
     assert!(last < 50, "a full channel takes no more");
-    // From here on it reads again: a jump in `seq`, which the stored log mends.
+    // The follower reads again and sees a jump in `seq`; the stored log has the missing events.
     let next = rig.add(draft()).await.seq;
     let seen = read_to(next, &mut slow).await;
     assert!(seen[0].seq > last + 1);
@@ -193,7 +193,7 @@ pub(crate) async fn what_is_read_can_be_followed_from_its_cursor(harness: impl H
     let rig = Rig::open(harness).await;
     for _ in 0..30 {
         rig.add(draft()).await;
-        rig.claim(1).await; // perhaps not durable yet when the next lines read
+        rig.claim(1).await; // may not be durable yet during the next reads
         let page = rig.store.list(Default::default()).await.unwrap().cursor;
         let stats = rig.stats().await.cursor;
         let one = rig.store.get(crate::job::JobId::generate()).await.unwrap().1;
@@ -204,8 +204,9 @@ pub(crate) async fn what_is_read_can_be_followed_from_its_cursor(harness: impl H
     }
 }
 
-/// Jobs with 100 kB of payload each, finished one by one with as large a result, and what a read may go through.
+/// Bytes of each payload and of each result.
 pub(super) const LARGE: usize = 100_000;
+/// Bytes that one read may examine.
 pub(super) const READ_BYTES: usize = 250_000;
 
 pub(super) async fn large_jobs<H: Harness>(harness: H, count: usize) -> Rig<H> {
@@ -224,21 +225,21 @@ pub(crate) async fn a_read_of_the_log_is_bounded_by_bytes_and_goes_on_where_it_e
     harness: impl Harness,
 ) {
     let rig = large_jobs(harness, 20).await;
-    rig.log().await; // all of it is durable now
+    rig.log().await; // waits until everything is durable
     let (mut log, mut reads, mut place) = (Vec::new(), 0, rig.origin());
     loop {
         let Events::Some(events) = rig.store.events(place, 1_000).await.unwrap() else { panic!() };
         let Some(last) = events.last() else { break };
         let large = events.iter().filter(|event| holds_content(event)).count();
         assert!(large <= READ_BYTES / LARGE + 1, "{large} large events in one read");
-        assert!(events.iter().all(|event| event.bytes() < LARGE), "a payload or result is told");
+        assert!(events.iter().all(|event| event.bytes() < LARGE), "an event has a payload");
         place = last.cursor(place);
         (log, reads) = ([log, events].concat(), reads + 1);
     }
     assert_dense(&log, 1);
     assert_eq!(log.len(), 60);
     assert!(reads >= 10, "all in {reads} reads");
-    // When the server stops, less is read at once, and it goes on all the same.
+    // During a stop, reads are shorter, but they still make progress.
     rig.store.end_searches();
     rig.pass(secs(60));
     let last = Cursor { seq: 59, ..rig.store.head() };
@@ -248,7 +249,7 @@ pub(crate) async fn a_read_of_the_log_is_bounded_by_bytes_and_goes_on_where_it_e
     assert_eq!(one, Events::Some(log[..1].to_vec()));
 }
 
-/// Whether it had a payload, which was left out.
+/// Whether the store reads a payload for this event, although the event does not contain it.
 fn holds_content(event: &Event) -> bool {
     event.event_type() == EventType::JobEnqueued
 }
@@ -259,7 +260,7 @@ pub(crate) async fn a_read_of_the_log_that_nobody_waits_for_is_under_way_no_more
     let rig = large_jobs(harness, 10).await;
     for _ in 0..20 {
         let read = rig.store.events(rig.origin(), 1_000);
-        // Asked for once, then given up.
+        // Polled once, then dropped.
         let _given_up = read.now_or_never();
     }
     while rig.store.storage().await.unwrap().log_reads > 0 {

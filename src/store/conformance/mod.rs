@@ -31,22 +31,22 @@ pub(crate) mod verdicts;
 pub(crate) use draft::{Draft, draft};
 pub(crate) use rig::{Rig, completed, failed, lines, per_minute, queue, secs};
 
-/// What a rule needs besides the store: its clock, and ways to open it again.
+/// Gives a rule the store's clock, and opens the store again after a close or a crash.
 pub(crate) trait Harness {
-    /// A harness for an empty store that is given this clock.
+    /// Creates a harness for an empty store that uses this clock.
     fn new(clock: ManualClock) -> Self;
 
-    /// That clock.
+    /// The clock of the store.
     fn clock(&self) -> &ManualClock;
 
     /// Opens the empty store. Called once.
     async fn open(&mut self, limits: Limits) -> Arc<dyn Store>;
 
-    /// Closes in order and opens again with the same limits. The store handed in is the only handle.
+    /// Closes the store in an orderly way and opens it again with the same limits. `store` is the only handle.
     async fn reopen(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store>;
 
-    /// Drops without closing, as a crash of the process does, and opens again with the same limits.
-    /// What was shown as durable before must be there again.
+    /// Drops the store without closing it, as a crash of the process does, and opens it again with the same limits.
+    /// Everything that was durable before must still be there.
     async fn crash(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store>;
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn clock() -> ManualClock {
     ManualClock::at(Time::from_millis(1_800_000_000_000))
 }
 
-/// Makes a test of every rule for one store: `conformance_suite!(ItsHarness);`
+/// Generates one test per rule for a store: `conformance_suite!(ItsHarness);`
 macro_rules! conformance_suite {
     ($harness:ty) => {
         $crate::store::conformance::rules! { $harness:
@@ -267,7 +267,7 @@ macro_rules! conformance_suite {
     };
 }
 
-/// Writes the tests that `conformance_suite!` lists.
+/// Generates the tests that `conformance_suite!` lists.
 macro_rules! rules {
     ($harness:ty: $($topic:ident { $($rule:ident)* })*) => {
         $(
@@ -281,7 +281,7 @@ macro_rules! rules {
                             <$harness as $crate::store::conformance::Harness>::new(clock);
                         let rule = $crate::store::conformance::$topic::$rule(harness);
                         let bound = std::time::Duration::from_secs(120);
-                        assert!(tokio::time::timeout(bound, rule).await.is_ok(), "it hangs");
+                        assert!(tokio::time::timeout(bound, rule).await.is_ok(), "the rule does not finish in time");
                     }
                 )*
             }

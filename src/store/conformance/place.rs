@@ -1,4 +1,4 @@
-//! Where a waiting job stands: moved to another queue, given another priority.
+//! Moving a waiting job to another queue, and changing its priority.
 
 use std::time::Duration;
 

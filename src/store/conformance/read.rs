@@ -1,4 +1,4 @@
-//! What can be read of jobs: one, a page, the counters.
+//! Reading jobs: one job, a page of jobs, and the counters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,7 +121,7 @@ pub(crate) async fn a_job_added_while_paging_disturbs_no_page(harness: impl Harn
     let mut seen = BTreeSet::new();
     loop {
         let page = rig.store.list(query.clone()).await.unwrap();
-        assert!(page.next.is_none() || page.next != query.after, "the pages do not go on");
+        assert!(page.next.is_none() || page.next != query.after, "the pages do not advance");
         for job in page.jobs {
             assert!(seen.insert(job.id), "{} came twice", job.id);
         }
@@ -166,7 +166,7 @@ pub(crate) async fn the_counters_equal_a_recount(harness: impl Harness) {
     let zoo = zoo(&rig).await;
     assert_counted(&rig).await;
     for (n, job) in zoo.iter().enumerate() {
-        // Refusals are fine: which control hits which state does not matter here.
+        // Refusals are allowed: this test does not care which control meets which state.
         match n % 3 {
             0 => rig.cancel(job.id).await.map(drop).unwrap_or_default(),
             1 => rig.retry(job.id).await.map(drop).unwrap_or_default(),
@@ -202,7 +202,7 @@ pub(crate) async fn a_queue_tells_since_when_its_oldest_job_waits(harness: impl 
     };
     assert_eq!(since().await, None);
     rig.add(draft().after(secs(10))).await;
-    assert_eq!(since().await, None, "a job for later does not wait yet");
+    assert_eq!(since().await, None, "a scheduled job does not wait yet");
     let start = rig.now();
     for priority in [0, -300, 7] {
         rig.pass(secs(1));
@@ -213,7 +213,7 @@ pub(crate) async fn a_queue_tells_since_when_its_oldest_job_waits(harness: impl 
     let oldest = rig.claim_one().await;
     assert_eq!(since().await, Some(start.after(secs(2))));
     rig.pass(secs(60));
-    rig.tick().await; // the lease ran out: the job waits again, from now on
+    rig.tick().await; // the lease has expired: the job waits again from now on
     assert_eq!(rig.job(oldest.job.id).await.run_at, rig.now());
     assert_eq!(since().await, Some(start.after(secs(2))));
     rig.claim(9).await;

@@ -1,4 +1,4 @@
-//! What the next process finds.
+//! What the store returns after a restart or a crash.
 
 use super::rig::{completed, failed};
 use super::{Harness, Rig, draft, secs};
@@ -50,7 +50,7 @@ pub(crate) async fn the_log_goes_on_after_a_restart(harness: impl Harness) {
     let rig = rig.crash().await;
     assert_eq!((rig.store.head(), rig.add(draft()).await.seq), (head, head.seq + 1));
     let after: Vec<u64> = rig.log_after(head).await.iter().map(|event| event.seq).collect();
-    assert_eq!(after, [head.seq + 1]); // an old cursor is still good
+    assert_eq!(after, [head.seq + 1]); // a cursor from before the crash is still valid
 }
 
 pub(crate) async fn running_jobs_are_given_back_at_once(harness: impl Harness) {

@@ -42,7 +42,7 @@ pub(crate) async fn finished_jobs_go_when_they_are_too_old(harness: impl Harness
         assert_eq!(rig.find(gone).await, None);
     }
     assert_eq!((rig.jobs().await.len(), rig.state(waiting).await), (1, State::Scheduled));
-    assert_eq!(rig.store.head(), head); // no event
+    assert_eq!(rig.store.head(), head); // pruning is not an event
 }
 
 pub(crate) async fn the_oldest_finished_jobs_go_when_they_are_too_many(harness: impl Harness) {
@@ -53,7 +53,7 @@ pub(crate) async fn the_oldest_finished_jobs_go_when_they_are_too_many(harness: 
     }
     let dead = discarded(&rig).await;
     let mut leases = rig.claim(9).await;
-    leases.reverse(); // finished in another order than enqueued
+    leases.reverse(); // finish in a different order than enqueued
     for lease in &leases {
         rig.pass(secs(1));
         rig.complete(lease).await;
@@ -79,7 +79,7 @@ pub(crate) async fn a_tick_prunes_one_step_and_asks_for_more(harness: impl Harne
     let mut left = 3;
     for _ in 0..1_000 {
         let ticked = rig.tick().await;
-        assert!(ticked.pruned <= 2, "{ticked:?}"); // it may do less, if it asks for more
+        assert!(ticked.pruned <= 2, "{ticked:?}"); // fewer is allowed if it asks for another tick
         left -= ticked.pruned;
         assert_eq!(rig.jobs().await.len(), left);
         assert!(left == 0 || ticked.next.is_some_and(|next| next <= rig.now()), "{ticked:?}");
@@ -131,7 +131,7 @@ pub(crate) async fn an_age_without_end_keeps_for_ever(harness: impl Harness) {
     assert_eq!((rig.state(id).await, rig.log().await.len()), (State::Completed, 3));
 }
 
-/// Adds events until the log is trimmed: a store may keep more than it must.
+/// Adds events until the log is trimmed, because a store may keep more than it has to.
 async fn until_trimmed<H: Harness>(rig: &Rig<H>, between: std::time::Duration) -> (Cursor, u64) {
     for _ in 0..200 {
         let batch = (0..100).map(|_| draft().job()).collect();

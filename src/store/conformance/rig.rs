@@ -1,4 +1,4 @@
-//! The test rig of the rules: a store on its harness, with short methods for what a rule does to it.
+//! The test rig of the rules: a store with its harness, and a short method for each step of a rule.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(crate) fn lines(texts: &[&str]) -> Vec<LogLine> {
     texts.iter().map(line).collect()
 }
 
-/// A limit of so many attempts per minute; 0 means no limit.
+/// A limit of `starts` attempts per minute; 0 means no limit.
 pub(crate) fn per_minute(starts: u32) -> RateRule {
     match starts {
         0 => RateRule::Unlimited,
@@ -68,13 +68,13 @@ impl<H: Harness> Rig<H> {
         Rig { harness, store }
     }
 
-    /// Closes in order and opens again.
+    /// Closes the store in an orderly way and opens it again.
     pub(crate) async fn reopen(mut self) -> Self {
         let store = self.harness.reopen(self.store).await;
         Rig { store, ..self }
     }
 
-    /// Crashes once everything that was answered is durable, and opens again.
+    /// Waits until every answered change is durable, crashes the store, and opens it again.
     pub(crate) async fn crash(mut self) -> Self {
         self.log().await;
         let store = self.harness.crash(self.store).await;
@@ -89,11 +89,11 @@ impl<H: Harness> Rig<H> {
         self.harness.clock().advance(time);
     }
 
-    /// Enqueues one job that must be new.
+    /// Enqueues a job that must be new.
     pub(crate) async fn add(&self, job: impl Into<NewJob>) -> Job {
         match self.store.enqueue(vec![job.into()]).await.unwrap().remove(0) {
             Enqueued::New(job) => job,
-            Enqueued::Existing(job) => panic!("{} is there already", job.id),
+            Enqueued::Existing(job) => panic!("job {} already exists", job.id),
         }
     }
 
@@ -105,7 +105,7 @@ impl<H: Harness> Rig<H> {
         }
     }
 
-    /// A claim of so many jobs from the default queue.
+    /// A claim of up to `max` jobs from the default queue.
     pub(crate) fn claim_request(&self, max: usize) -> Claim {
         let worker = WorkerName::parse("w1").unwrap();
         Claim { queue: QueueName::default(), max, worker, ttl: TTL }
@@ -198,7 +198,7 @@ impl<H: Harness> Rig<H> {
         self.store.tick().await.unwrap()
     }
 
-    /// Ticks until there is nothing more to do at once. Returns the sums.
+    /// Ticks until no more work is due. Returns the sums.
     pub(crate) async fn catch_up(&self) -> Ticked {
         let mut all = Ticked::default();
         for _ in 0..1_000 {
@@ -213,7 +213,7 @@ impl<H: Harness> Rig<H> {
                 return all;
             }
         }
-        panic!("the ticks never come to an end: {all:?}")
+        panic!("the ticks never finish: {all:?}")
     }
 
     pub(crate) async fn find(&self, id: JobId) -> Option<Job> {
@@ -240,7 +240,7 @@ impl<H: Harness> Rig<H> {
             assert!(page.jobs.len() <= query.limit, "a page is longer than asked for");
             jobs.extend(page.jobs);
             let Some(next) = page.next else { return jobs };
-            assert!(query.after.is_none_or(|after| next.0 < after.0), "the pages do not go on");
+            assert!(query.after.is_none_or(|after| next.0 < after.0), "the pages do not advance");
             query.after = Some(next);
         }
     }
@@ -255,7 +255,7 @@ impl<H: Harness> Rig<H> {
         Cursor { seq: 0, ..self.store.head() }
     }
 
-    /// The whole log, once everything that was answered is durable.
+    /// Waits until every answered change is durable, and returns the whole log.
     pub(crate) async fn log(&self) -> Vec<Event> {
         let oldest = self.stats().await.oldest;
         self.log_after(oldest).await
@@ -269,7 +269,7 @@ impl<H: Harness> Rig<H> {
             match self.store.events(after, 1_000).await.unwrap() {
                 Events::Some(events) if events.is_empty() => return log,
                 Events::Some(events) => {
-                    assert!(events[0].seq > after.seq, "the log does not go on");
+                    assert!(events[0].seq > after.seq, "the log does not advance");
                     log.extend(events);
                 }
                 gap @ Events::Gap { .. } => panic!("{after} should be readable: {gap:?}"),
@@ -278,7 +278,7 @@ impl<H: Harness> Rig<H> {
         }
     }
 
-    /// Waits until the event can be read: claims and notes are answered before they are durable.
+    /// Waits until an event can be read, because claims and notes are answered before they are durable.
     pub(crate) async fn until_durable(&self, seq: u64) {
         while self.store.head().seq < seq {
             tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Schedules: what is asked of them, what their time asks for, and that nothing of it is lost.
+//! Schedules: commands, due times, and durability.
 
 use super::{Draft, Harness, Rig, draft, queue, secs};
 use crate::job::{
@@ -11,7 +11,7 @@ pub(crate) fn named(name: &str) -> ScheduleName {
     ScheduleName::parse(name).unwrap()
 }
 
-/// An `echo` every so often.
+/// A schedule with this pattern and job.
 pub(crate) fn every(pattern: &str, job: Draft) -> ScheduleSpec {
     let NewJob { labels, spec, .. } = job.job();
     let cron = Cron::parse(pattern, "", Time::default()).unwrap();
@@ -47,7 +47,7 @@ impl<H: Harness> Rig<H> {
         found.expect("the schedule should be stored")
     }
 
-    /// What the log tells of schedules.
+    /// The changes of schedules in the log.
     async fn changes(&self) -> Vec<ScheduleChange> {
         let change = |fact| match fact {
             Fact::Schedule { change, .. } => Some(change),
@@ -65,7 +65,7 @@ pub(crate) async fn a_schedule_is_kept_as_it_was_asked_for(harness: impl Harness
     rig.set("a", spec.clone()).await;
     assert_eq!(rig.set("b", spec.clone()).await, set, "the same again");
     let next_at = set.next_at;
-    assert_eq!(rig.changes().await, [ScheduleChange::Set { next_at }; 2], "and that is no event");
+    assert_eq!(rig.changes().await, [ScheduleChange::Set { next_at }; 2], "a repeat is no event");
     let rig = rig.reopen().await.crash().await;
     let (stored, cursor) = rig.store.schedules().await.unwrap();
     assert_eq!(stored, [Schedule { name: named("a"), ..set.clone() }, set]);
@@ -111,7 +111,7 @@ pub(crate) async fn a_schedule_enqueues_its_job_when_it_is_due(harness: impl Har
     let next_at = Some(due.after(secs(60)));
     assert_eq!(changes[1], ScheduleChange::Fired { due: Some(due), job: job.id, next_at });
     let log = rig.log().await;
-    assert!(matches!(&log[1].fact, Fact::Job { id, .. } if *id == job.id), "first the job");
+    assert!(matches!(&log[1].fact, Fact::Job { id, .. } if *id == job.id), "the job comes first");
     assert_eq!(rig.tick().await.fired, 0);
     assert_eq!(rig.claim_from("night", 5).await.len(), 1);
 }
@@ -174,10 +174,10 @@ pub(crate) async fn a_schedule_that_must_not_overlap_waits_for_its_last_job(h: i
     }
     rig.complete(&lease).await;
     rig.pass(secs(60));
-    assert_eq!(rig.catch_up().await.fired, 1, "it is finished");
+    assert_eq!(rig.catch_up().await.fired, 1, "the job is finished");
     rig.delete(rig.newest().await.unwrap()).await.unwrap();
     rig.pass(secs(60));
-    assert_eq!(rig.catch_up().await.fired, 1, "it is gone");
+    assert_eq!(rig.catch_up().await.fired, 1, "the job is deleted");
 }
 
 pub(crate) async fn a_paused_schedule_makes_up_for_nothing(harness: impl Harness) {
@@ -193,7 +193,7 @@ pub(crate) async fn a_paused_schedule_makes_up_for_nothing(harness: impl Harness
     let resumed = rig.schedule(ScheduleCommand::Resume(named("a"))).await.unwrap();
     assert!(!resumed.paused && resumed.next_at > Some(rig.now()));
     assert_eq!(rig.catch_up().await.fired, 0);
-    assert_eq!(rig.changes().await.len(), 3, "to pause twice is one event");
+    assert_eq!(rig.changes().await.len(), 3, "pausing twice is one event");
     rig.pass(secs(60));
     assert_eq!(rig.catch_up().await.fired, 1);
 }
@@ -205,7 +205,7 @@ pub(crate) async fn a_schedule_is_fired_by_hand(harness: impl Harness) {
     let fire = || rig.schedule(ScheduleCommand::Fire(named("a")));
     let mut made: Vec<JobId> = Vec::new();
     for _ in 0..3 {
-        made.push(fire().await.unwrap().last.unwrap().job); // a full backlog does not stop it
+        made.push(fire().await.unwrap().last.unwrap().job); // even when the backlog is full
     }
     let jobs: Vec<JobId> = rig.jobs().await.into_iter().map(|job| job.id).collect();
     made.sort();
@@ -225,7 +225,7 @@ pub(crate) async fn a_declared_schedule_is_changed_by_its_declaration_only(h: im
     assert_eq!(delete(Origin::Api).await, Err(ScheduleError::Declared));
     rig.schedule(ScheduleCommand::Pause(named("a"))).await.unwrap();
     rig.set("a", ScheduleSpec { cron: every("every 5m", draft()).cron, ..declared }).await;
-    assert!(rig.one("a").await.paused, "another spec does not let it go on");
+    assert!(rig.one("a").await.paused, "a new spec does not resume it");
     delete(Origin::Config).await.unwrap();
 }
 
@@ -242,7 +242,7 @@ pub(crate) async fn schedules_fire_by_their_times_one_step_at_a_tick(harness: im
     for (name, pattern) in [("c", "every 50s"), ("b", "every 30s"), ("a", "every 30s")] {
         rig.set(name, every(pattern, draft())).await;
     }
-    rig.pass(secs(150)); // all are due at once: 30 s long ago, 50 s a little less
+    rig.pass(secs(150)); // all are due: those of 30 s for longer than that of 50 s
     let first = rig.tick().await;
     assert_eq!((first.fired, first.next), (2, rig.one("c").await.next_at));
     assert_eq!(rig.catch_up().await.fired, 1);
@@ -267,7 +267,7 @@ pub(crate) async fn the_timer_is_woken_for_an_earlier_schedule(harness: impl Har
     let timer = rig.store.wake_timer();
     let is_woken =
         async || tokio::time::timeout(std::time::Duration::ZERO, timer.notified()).await.is_ok();
-    is_woken().await; // what came before
+    is_woken().await; // consumes earlier notifications
     rig.set("b", every("every 2h", draft())).await;
     assert!(!is_woken().await, "the next tick comes early enough");
     rig.set("c", every("every 1s", draft())).await;

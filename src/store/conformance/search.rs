@@ -1,11 +1,11 @@
-//! What a list finds by when a job was submitted and by what stands in its record, step by step.
+//! Searching jobs by submission time and by the content of their records, in several steps.
 
 use super::rig::failed;
 use super::{Harness, Rig, draft, queue, secs};
 use crate::job::{Failure, FailureClass, Job, JobId, JobQuery, Json, NewJob, State, Time, Verdict};
 use crate::store::Limits;
 
-/// What the words of a search ask for.
+/// The query that a search text stands for.
 fn search(words: &str) -> JobQuery {
     let mut query = JobQuery { limit: 2, ..JobQuery::default() };
     query.narrow(words, Time::default()).unwrap();
@@ -20,7 +20,7 @@ fn payload(text: &str) -> Json {
     Json::parse(text).unwrap()
 }
 
-/// Jobs to be told apart by what stands in them: waiting, failed, dead and completed.
+/// Waiting, failed, dead and completed jobs with different content.
 async fn corpus<H: Harness>(rig: &Rig<H>) -> [JobId; 5] {
     let user = |id: u32| draft().payload(payload(&format!(r#"{{"user":{{"id":{id}}}}}"#)));
     let completed = rig.finish(user(42)).await;
@@ -57,7 +57,7 @@ pub(crate) async fn a_search_finds_what_stands_in_the_record(harness: impl Harne
         ] {
             assert_eq!(ids(&rig.all(search(words)).await), found, "{words}, round {round}");
         }
-        // Finished jobs may be kept elsewhere by now, and so may be what waits.
+        // By now the store may have moved finished and waiting jobs elsewhere.
         rig = if round == 0 { rig.reopen().await } else { rig };
         for n in 0..20 {
             rig.finish(draft().queue(&format!("other{}", n % 2))).await;
@@ -120,7 +120,7 @@ pub(crate) async fn a_search_stops_after_its_step_and_goes_on_from_there(harness
 pub(crate) async fn a_search_stops_when_its_time_is_over_and_goes_on_from_there(
     harness: impl Harness,
 ) {
-    // No time at all: each answer looks at one job.
+    // Without any search time, each answer examines one job.
     let limits = Limits { search_time: secs(0), ..Limits::default() };
     let rig = Rig::open_with(harness, limits).await;
     let wanted = hay_and_needles(&rig).await;
@@ -138,7 +138,7 @@ pub(crate) async fn searches_that_are_to_end_still_come_further(harness: impl Ha
     assert_eq!(rig.all(JobQuery { limit: 50, ..JobQuery::default() }).await.len(), 60);
 }
 
-/// What older versions stored is searched too.
+/// Older versions accepted such payloads, and they can still be searched.
 pub(crate) async fn a_hostile_payload_is_searched_like_any_other(harness: impl Harness) {
     let rig = Rig::open(harness).await;
     let nested = format!("{}9{}", "[".repeat(20_000), "]".repeat(20_000));
@@ -158,7 +158,7 @@ pub(crate) async fn a_hostile_payload_is_searched_like_any_other(harness: impl H
     }
 }
 
-/// Sixty jobs, some of them finished and some with what is looked for; those, newest first.
+/// Enqueues sixty jobs, some of which finish. Returns those that match the search, newest first.
 async fn hay_and_needles<H: Harness>(rig: &Rig<H>) -> Vec<JobId> {
     let mut wanted = Vec::new();
     for n in 0..60 {
@@ -175,7 +175,7 @@ async fn hay_and_needles<H: Harness>(rig: &Rig<H>) -> Vec<JobId> {
     wanted
 }
 
-/// What a search finds in several answers, each of which looks at no more than `most` jobs but for a few.
+/// Everything that a search finds, over several answers. Each may examine at most `most` + 1 jobs.
 async fn in_pages<H: Harness>(rig: &Rig<H>, words: &str, most: u64) -> Vec<JobId> {
     let mut query = JobQuery { limit: 10, ..search(words) };
     let (mut found, mut pages, mut examined) = (Vec::new(), 0, 0);
@@ -186,7 +186,7 @@ async fn in_pages<H: Harness>(rig: &Rig<H>, words: &str, most: u64) -> Vec<JobId
         found.extend(ids(&page.jobs));
         (pages, examined) = (pages + 1, examined + page.examined);
         let Some(next) = page.next else { break };
-        assert!(query.after.is_none_or(|after| next.0 < after.0), "it goes on");
+        assert!(query.after.is_none_or(|after| next.0 < after.0), "the pages do not advance");
         query.after = Some(next);
     }
     assert!(pages > 2 && examined >= 60, "{examined} in {pages} pages");

@@ -1,4 +1,4 @@
-//! Who may end an attempt: the holder of the current lease, once.
+//! Only the holder of the current lease may end an attempt, and only once.
 
 use super::rig::{TTL, completed, failed};
 use super::{Harness, Rig, draft, secs};
@@ -19,9 +19,9 @@ pub(crate) async fn a_stale_lease_is_refused(harness: impl Harness) {
     let old = rig.start(draft()).await;
     rig.pass(TTL);
     assert_eq!(rig.tick().await.rescued, 1);
-    assert_eq!(rig.settle(&old, completed()).await, Err(SettleError::Stale)); // nobody has it
+    assert_eq!(rig.settle(&old, completed()).await, Err(SettleError::Stale)); // no lease is current
     let new = rig.claim_one().await;
-    assert_eq!(rig.settle(&old, completed()).await, Err(SettleError::Stale)); // another one has it
+    assert_eq!(rig.settle(&old, completed()).await, Err(SettleError::Stale)); // another lease is
     assert_eq!(rig.state(new.job.id).await, State::Running);
     rig.complete(&new).await;
 }

@@ -1,4 +1,4 @@
-//! The wakes: a queue may have work, or an earlier tick may be needed.
+//! Wake-ups: the store notifies a dispatcher of possible work, and the timer of an earlier tick.
 
 use futures_util::FutureExt;
 use tokio::sync::Notify;
@@ -7,12 +7,12 @@ use super::rig::{TTL, failed};
 use super::{Harness, Rig, draft, queue, secs};
 use crate::job::{Interruption, Verdict};
 
-/// Consumes a wake that was sent before.
+/// Consumes the notifications sent so far.
 fn forget(hint: &Notify) {
     while hint.notified().now_or_never().is_some() {}
 }
 
-/// Waits for a wake.
+/// Waits for a notification.
 async fn heard(hint: &Notify, what: &str) {
     let waited = tokio::time::timeout(secs(20), hint.notified()).await;
     assert!(waited.is_ok(), "no hint after {what}");

@@ -1,4 +1,4 @@
-//! Snapshots: everything, as it was at one place, whatever happens meanwhile.
+//! Snapshots: the whole store at one position of the log, whatever changes in the meantime.
 
 use super::rig::{completed, failed};
 use super::schedule::every;
@@ -7,7 +7,7 @@ use crate::job::{Event, Job, State};
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 use crate::store::{Keep, Limits, Retention};
 
-/// Waits, runs, failed, was cancelled, finished: some of each.
+/// Adds jobs in every state, queues with settings, and schedules.
 async fn some_of_each<H: Harness>(rig: &Rig<H>) {
     for n in 0..6 {
         rig.finish(draft().key(&format!("done {n}"))).await;
@@ -25,7 +25,7 @@ async fn some_of_each<H: Harness>(rig: &Rig<H>) {
     rig.set("hourly", every("every 1h", draft())).await;
     rig.start(draft().queue("running")).await;
     rig.add(draft().queue("waiting").key("waits")).await;
-    rig.log().await; // until everything is durable
+    rig.log().await; // waits until everything is durable
 }
 
 async fn read(snapshot: &mut dyn Snapshot) -> Vec<Piece> {
@@ -110,7 +110,7 @@ pub(crate) async fn a_snapshot_sees_nothing_of_what_comes_after(harness: impl Ha
     let mut pieces = snapshot.next().await.unwrap();
     assert!(pieces.len() < expected.len() || expected.len() <= 256);
 
-    // Everything ends, expires, and is pruned and trimmed as far as the store lets it.
+    // Finish, expire, prune and trim as much as the store allows while a snapshot is open.
     rig.resume("zz").await;
     for n in 0..40 {
         rig.finish(draft()).await;

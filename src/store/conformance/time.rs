@@ -1,4 +1,4 @@
-//! What a tick does to waiting and running jobs.
+//! How a tick changes waiting and running jobs.
 
 use super::rig::{TTL, failed};
 use super::{Harness, Rig, draft, secs};
@@ -15,7 +15,7 @@ pub(crate) async fn a_tick_with_nothing_to_do_does_nothing(harness: impl Harness
     assert_eq!(rig.tick().await, Ticked::default());
     rig.add(draft()).await;
     rig.finish(draft().priority(1)).await;
-    let next = rig.tick().await.next; // perhaps still the end of a lease that is settled
+    let next = rig.tick().await.next; // may still be the expiry of the settled lease
     assert_eq!(rig.tick().await, Ticked { next, ..Ticked::default() });
     assert_eq!(rig.log().await.len(), 4);
 }
@@ -30,7 +30,7 @@ pub(crate) async fn a_job_becomes_available_when_its_time_comes(harness: impl Ha
     assert_eq!((rig.tick().await.due, rig.state(scheduled).await), (1, State::Available));
     let job = rig.job(scheduled).await;
     assert_eq!((job.run_at, last_change(&job)), (rig.now(), (Change::BecameAvailable, 0)));
-    assert_eq!(rig.tick().await.due, 0); // idempotent
+    assert_eq!(rig.tick().await.due, 0); // a second tick changes nothing
     assert_eq!(rig.state(running).await, State::Running);
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn a_failed_job_becomes_available_when_its_wait_is_over(harness
     let lease = rig.start(draft()).await;
     rig.settle(&lease, failed(secs(7))).await.unwrap();
     rig.pass(secs(7));
-    rig.pass(secs(5)); // the tick comes late: the job keeps its place by `run_at`
+    rig.pass(secs(5)); // the tick is late; the job is ordered by its `run_at`
     assert_eq!(rig.tick().await.due, 1);
     let job = rig.job(lease.job.id).await;
     assert_eq!((job.status.state, job.status.attempt), (State::Available, 1));
@@ -77,7 +77,7 @@ pub(crate) async fn a_lease_that_runs_out_is_rescued(harness: impl Harness) {
     rig.pass(secs(1));
     assert_eq!(rig.tick().await.rescued, 1);
     let job = rig.job(lease.job.id).await;
-    assert_eq!((job.status.state, job.status.attempt), (State::Available, 1)); // stays charged
+    assert_eq!((job.status.state, job.status.attempt), (State::Available, 1)); // the attempt stays charged
     let why = Interruption::LeaseExpired;
     assert_eq!((last_change(&job), job.run_at), ((Change::Rescued { why }, 1), rig.now()));
     assert_eq!(rig.tick().await.rescued, 0);

@@ -1,11 +1,11 @@
-//! What each verdict makes of a job.
+//! How each verdict changes a job.
 
 use super::rig::{completed, failed, failure};
 use super::{Harness, Rig, draft, secs};
 use crate::job::{Change, Fact, FailureClass, Interruption, Job, JobId, State, Verdict};
 use crate::store::Lease;
 
-/// Settles and checks that answer, record and event agree; hands the record on.
+/// Settles, asserts that the answer, the record and the event agree, and returns the record.
 async fn settled<H: Harness>(rig: &Rig<H>, lease: &Lease, verdict: Verdict) -> Job {
     let status = rig.settle(lease, verdict).await.unwrap();
     let job = rig.job(lease.job.id).await;
@@ -72,7 +72,7 @@ pub(crate) async fn a_snoozed_job_waits_and_is_not_charged(harness: impl Harness
     let job = settled(&rig, &lease, Verdict::Snoozed { delay: secs(9) }).await;
     let run_at = rig.now().after(secs(9));
     assert_eq!((job.status.state, job.status.attempt, job.run_at), (State::Scheduled, 0, run_at));
-    assert_eq!(last(&job), (&Change::Snoozed { run_at }, 1)); // the number of the attempt that ended
+    assert_eq!(last(&job), (&Change::Snoozed { run_at }, 1)); // the attempt that ended
     rig.pass(secs(9));
     rig.tick().await;
     assert_eq!(rig.claim_one().await.job.status.attempt, 1);

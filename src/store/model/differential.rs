@@ -1,5 +1,4 @@
-//! Two stores that get the same verbs at the same times, and the questions that both must answer
-//! alike.
+//! Runs the same verbs at the same times on two stores, and compares their answers and content.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -24,11 +23,11 @@ pub(super) struct Pair<A, B> {
     clock: ManualClock,
     left: Side<A>,
     right: Side<B>,
-    /// Every job asked for so far, stored or not.
+    /// Every job submitted so far, whether or not it was accepted.
     jobs: Vec<JobId>,
-    /// Every lease given so far; most are stale.
+    /// Every lease granted so far; most are stale.
     leases: Vec<LeaseRef>,
-    /// The last event that both were seen to share.
+    /// The last event up to which the logs have been compared.
     compared: u64,
 }
 
@@ -122,7 +121,7 @@ impl<A: Harness, B: Harness> Pair<A, B> {
                 Ok(())
             }
             Move::Crash => {
-                self.same_log().await?; // so that what was answered is durable on both sides
+                self.same_log().await?; // waits until every answered change is durable on both sides
                 self.left.crash().await;
                 self.right.crash().await;
                 Ok(())
@@ -130,7 +129,7 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         }
     }
 
-    /// Everything that can be read of jobs is equal.
+    /// Compares everything that can be read about jobs.
     pub(super) async fn same_content(&self) -> Result<(), String> {
         for states in [Vec::new(), vec![State::Discarded], vec![State::Available]] {
             let (left, right) = (self.left.jobs(&states).await?, self.right.jobs(&states).await?);
@@ -144,7 +143,7 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         Ok(())
     }
 
-    /// The logs are equal, except for their epochs.
+    /// Compares the logs, except for their epochs.
     pub(super) async fn same_log(&mut self) -> Result<(), String> {
         let head = self.left.head().max(self.right.head());
         let (left, right) =
@@ -154,7 +153,7 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         Ok(())
     }
 
-    /// Asks both the same; the answers must be equal.
+    /// Calls a verb on both stores and compares the answers.
     async fn ask<T: Debug>(&self, verb: impl AsyncFn(&dyn Store) -> T) -> Result<T, String> {
         let left = verb(self.left.store()).await;
         same("answers", &left, &verb(self.right.store()).await)?;
@@ -165,7 +164,7 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         let mut batch: Vec<NewJob> = Vec::new();
         for want in wants {
             let n = self.jobs.len() as u128;
-            let place = if n % 6 == 5 { n - 2 } else { n }; // now and then an older id
+            let place = if n % 6 == 5 { n - 2 } else { n }; // some ids are older than the last
             let id = JobId::from_u128(1_000_000 + place * 256 + n);
             self.jobs.push(id);
             batch.push(NewJob { id, ..wanted(want) });
@@ -181,7 +180,7 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         self.ask(async |store| store.schedule(command.clone()).await).await.map(drop)
     }
 
-    /// Both do all that time asks; the right one may want its next tick earlier than it must.
+    /// Ticks both stores until no more work is due. The right one may ask for its next tick earlier than necessary.
     async fn tick(&self) -> Result<(), String> {
         let now = self.clock.now();
         let (left, right) = (self.left.tick(now).await?, self.right.tick(now).await?);
@@ -248,10 +247,10 @@ fn verdict(how: &How) -> Verdict {
     }
 }
 
-/// One of the two.
+/// One of the two stores.
 struct Side<H> {
     harness: H,
-    /// `None` only while it restarts.
+    /// `None` only during a restart.
     store: Option<Arc<dyn Store>>,
 }
 
@@ -276,7 +275,7 @@ impl<H: Harness> Side<H> {
         self.store = Some(self.harness.crash(store).await);
     }
 
-    /// Ticks until there is nothing more to do at once: how much a tick does is the store's choice.
+    /// Ticks until no more work is due, because each store decides how much one tick does.
     async fn tick(&self, now: Time) -> Result<Ticked, String> {
         let mut all = Ticked::default();
         for _ in 0..1_000 {
@@ -291,14 +290,14 @@ impl<H: Harness> Side<H> {
                 return Ok(all);
             }
         }
-        Err("the ticks never come to an end".to_owned())
+        Err("the ticks never finish".to_owned())
     }
 
     fn head(&self) -> u64 {
         self.store().head().seq
     }
 
-    /// Every job in some states, newest first, by short pages.
+    /// Every job in these states, newest first, read in short pages.
     async fn jobs(&self, states: &[State]) -> Result<Vec<Job>, String> {
         let mut query = JobQuery { states: states.into(), limit: 5, ..JobQuery::default() };
         let mut jobs = Vec::new();
@@ -316,7 +315,7 @@ impl<H: Harness> Side<H> {
         }
     }
 
-    /// The counters without zeros and without a place in the log.
+    /// The counters without zeros and without the cursor.
     async fn counters(&self) -> Result<String, String> {
         let Stats { states, queues, kinds, .. } =
             self.store().stats().await.map_err(|error| error.to_string())?;
@@ -338,7 +337,7 @@ impl<H: Harness> Side<H> {
         Ok(format!("{states:?} {queues:?} {kinds:?}"))
     }
 
-    /// The log after one event up to another, once it is durable.
+    /// Waits until event `to` is durable, and returns the log after `after` up to it.
     async fn log(&self, after: u64, to: u64) -> Result<Vec<Event>, String> {
         let waited = tokio::time::timeout(Duration::from_secs(20), async {
             while self.head() < to {
@@ -346,7 +345,7 @@ impl<H: Harness> Side<H> {
             }
         });
         if waited.await.is_err() {
-            return Err(format!("event {to} never comes, the log ends at {}", self.head()));
+            return Err(format!("event {to} never arrives, the log ends at {}", self.head()));
         }
         let mut place = Cursor { seq: after, ..self.store().head() };
         let mut log = Vec::new();

@@ -1,5 +1,5 @@
-//! Random verbs against two stores side by side: what they answer and what they hold must be equal
-//! after every step, restarts and crashes included.
+//! Plays random scripts against two stores. Their answers and their content must be equal after every step, including
+//! restarts and crashes.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::job::LogCaps;
 /// Plays `cases` random scripts (or `CORTADO_MODEL_CASES` of them) against both stores.
 ///
 /// # Panics
-/// With the shortest script found on which they differ.
+/// With the shortest script found on which the stores differ.
 pub(crate) fn compare<A: Harness, B: Harness>(cases: u32) {
     let asked = std::env::var("CORTADO_MODEL_CASES").ok();
     let cases = asked.and_then(|cases| cases.parse().ok()).unwrap_or(cases);
-    // A shrunk script is printed; a file of old failures would only go stale.
+    // The shrunk script is printed. A file of old failures would only become outdated.
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let runtime = Runtime::new().unwrap();
     let outcome = TestRunner::new(config).run(&script(), |script| {
@@ -45,27 +45,27 @@ async fn play<A: Harness, B: Harness>(script: Vec<Move>) -> Result<(), String> {
         pair.play(step).await.map_err(describe)?;
         pair.same_content().await.map_err(describe)?;
         if n % 4 == 3 {
-            pair.same_log().await.map_err(describe)?; // not always: it waits for what is not yet durable
+            pair.same_log().await.map_err(describe)?; // not every time: it waits until everything is durable
         }
     }
     pair.same_log().await
 }
 
-/// Tight, so that short scripts reach every bound.
+/// Small limits, so that short scripts reach each of them.
 fn limits() -> Limits {
     let finished = Keep { age: Duration::from_secs(60), count: 3 };
     let retention = Retention {
         completed: finished,
         cancelled: Keep { count: 2, ..finished },
         discarded: Keep { age: Duration::from_secs(200), count: 2 },
-        // What is trimmed beyond the bound is the store's choice, so nothing is.
+        // A store decides how far it trims, so the logs could differ: keep all events.
         events: Keep { age: Duration::MAX, count: u64::MAX },
     };
     let log = LogCaps { lines: 4, bytes: 40 };
     Limits { max_waiting: 6, max_queues: 2, log, retention, ..Limits::default() }
 }
 
-/// Equal as people read them: nothing stored hides from `Debug`.
+/// Compares two values by their `Debug` output, which shows every field.
 fn same<T: Debug>(what: &str, left: &T, right: &T) -> Result<(), String> {
     let (left, right) = (format!("{left:?}"), format!("{right:?}"));
     if left == right {

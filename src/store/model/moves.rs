@@ -1,4 +1,4 @@
-//! What can be done to a store, with chosen things named by small numbers so that scripts shrink well.
+//! The steps of a random script. They refer to queues, jobs and leases by small numbers, so that scripts shrink well.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -47,12 +47,12 @@ pub(super) enum Move {
     },
     SetRateLimit {
         queue: u8,
-        /// How many in a minute; 0 is no limit.
+        /// Starts per minute; 0 means no limit.
         starts: Option<u32>,
     },
     SetSchedule {
         schedule: u8,
-        /// Seconds between its jobs.
+        /// The interval in seconds.
         every: u64,
         overlap: bool,
         max_late: Option<u64>,
@@ -61,9 +61,9 @@ pub(super) enum Move {
     PauseSchedule(u8),
     ResumeSchedule(u8),
     Fire(u8),
-    /// Lets seconds go by and ticks.
+    /// Advances the clock by seconds and ticks.
     Pass(u64),
-    /// Ticks at once.
+    /// Ticks without advancing the clock.
     Tick,
     Reopen,
     Crash,
@@ -80,7 +80,7 @@ pub(super) struct Want {
     pub(super) payload: usize,
 }
 
-/// One of the things seen so far, counted back from the newest; more than there are means the oldest.
+/// A job or lease of the script, counted back from the newest. A number that is too large means the oldest.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pick(pub(super) usize);
 
@@ -137,7 +137,7 @@ fn step() -> impl Strategy<Value = Move> {
     ]
 }
 
-/// Mostly one of two queues; the third one is more than the limit allows.
+/// One of two queues in most cases; the third exceeds the limit.
 fn queue() -> impl Strategy<Value = u8> {
     prop_oneof![6 => Just(0u8), 4 => Just(1u8), 1 => Just(2u8)]
 }
@@ -145,7 +145,7 @@ fn queue() -> impl Strategy<Value = u8> {
 fn want() -> impl Strategy<Value = Want> {
     let key = proptest::option::weighted(0.3, 0..4u8);
     let delay = proptest::option::weighted(0.3, 0..30u64);
-    // Mostly small, sometimes long enough to need more than one piece of a store's file.
+    // Usually small, sometimes large enough that a store writes it in several pieces.
     let payload = prop_oneof![8 => 0..50usize, 1 => 5_000..40_000usize];
     (queue(), key, -1..2i16, delay, 1..4u16, payload).prop_map(
         |(queue, key, priority, delay, max_attempts, payload)| Want {

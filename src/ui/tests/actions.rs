@@ -1,4 +1,4 @@
-//! What buttons do.
+//! The actions behind the buttons of the pages.
 
 use axum::http::StatusCode;
 

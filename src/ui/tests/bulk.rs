@@ -1,4 +1,4 @@
-//! Searching in the list, and acting on many jobs from it.
+//! Searching the job list, and bulk actions on its jobs.
 
 use axum::http::StatusCode;
 
@@ -120,7 +120,7 @@ async fn a_bulk_action_runs_and_reports_on_a_page_of_its_own() {
 
 #[tokio::test]
 async fn a_run_that_the_server_cut_off_says_that_it_was() {
-    let desk = Desk::open(); // it is draining
+    let desk = Desk::open(); // the engine is draining
     desk.submit(with_payload("1")).await;
     let run = desk.engine.bulk(Action::Cancel, Target::Matching(Box::default())).await.unwrap();
     desk.engine.bulk_over(run.id).await.unwrap();

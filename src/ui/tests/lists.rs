@@ -1,4 +1,4 @@
-//! Home and the lists of jobs.
+//! The home page and the job list.
 
 use axum::http::StatusCode;
 

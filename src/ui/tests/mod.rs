@@ -1,5 +1,5 @@
-//! The pages over a memory store: a small browser that gets, posts and reads HTML as text. Nothing runs
-//! here by itself: the engine is draining from the start, so each test says what happens to its jobs.
+//! Tests of the pages on a memory store, with a small client that sends GET and POST requests and reads HTML as text.
+//! The engine is draining from the start and runs no job, so each test decides what happens to its jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ mod schedules;
 mod submit;
 mod whole;
 
-/// What the kind `mail` declares: an input of every sort, and more of them than are shown at once.
+/// The schema of the kind `mail`: an input of every type, and more inputs than the form shows at first.
 const MAIL: &str = r#"{
   "type": "object",
   "additionalProperties": false,
@@ -41,14 +41,14 @@ const MAIL: &str = r#"{
   }
 }"#;
 
-/// The pages, and the store behind them.
+/// The pages, with their engine and store.
 struct Desk {
     store: Arc<MemoryStore>,
     engine: Engine,
     pages: Router,
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 struct Answer {
     status: StatusCode,
     location: String,
@@ -67,7 +67,7 @@ impl Desk {
         Desk::over(MemoryStore::new(limits, clock))
     }
 
-    /// Where jobs are run, as on a real server.
+    /// Opens the pages on an engine that runs jobs, as a real server does.
     fn awake() -> Desk {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Desk::obeying(MemoryStore::new(Limits::default(), clock), Shutdown::default())
@@ -79,7 +79,7 @@ impl Desk {
         Desk::obeying(store, still)
     }
 
-    /// Where the time is what the clock says.
+    /// Opens the pages with this clock.
     fn by(clock: ManualClock) -> Desk {
         let clock: Arc<dyn Clock> = Arc::new(clock);
         let still = Shutdown::default();
@@ -110,7 +110,7 @@ impl Desk {
         Desk { store, engine, pages }
     }
 
-    /// Follows an address as a page writes it: relative to the base, which is the root here.
+    /// Requests an address as pages write them: relative to the base, which is the root here.
     async fn get(&self, address: &str) -> Answer {
         let path = format!("/{}", address.trim_start_matches("./").trim_start_matches('/'));
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
@@ -141,27 +141,27 @@ impl Desk {
         }
     }
 
-    /// Accepts one job.
+    /// Enqueues a job.
     async fn submit(&self, submission: Submission) -> Job {
         let job = submission.into_new_job().unwrap();
         self.engine.enqueue(vec![job]).await.unwrap().remove(0).into_job()
     }
 
-    /// The job that a form has led to.
+    /// The job that a form created: the one to which the response redirects.
     #[track_caller]
     fn made(&self, answer: &Answer) -> crate::job::JobId {
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
         answer.location.strip_prefix("/jobs/").unwrap().parse().unwrap()
     }
 
-    /// Accepts `count` echo jobs.
+    /// Enqueues `count` echo jobs.
     async fn echoes(&self, count: usize) {
         for _ in 0..count {
             self.submit(echo("null")).await;
         }
     }
 
-    /// Claims one job of the default queue.
+    /// Claims one job from the default queue.
     async fn claim(&self) -> Lease {
         let claim = Claim {
             queue: QueueName::default(),
@@ -184,7 +184,7 @@ impl Desk {
 }
 
 impl Answer {
-    /// Everything that must hold of any page.
+    /// Asserts the rules that apply to every page.
     fn assert_sound(&self) {
         assert_eq!(self.content_type, "text/html; charset=utf-8");
         assert_eq!(self.cache, "no-cache");
@@ -212,7 +212,7 @@ impl Answer {
         assert!(!self.text.contains(what), "{what:?} in\n{}", self.text);
     }
 
-    /// Every value of an attribute, unescaped where URLs need it.
+    /// Every value of an attribute, with `&` unescaped for URLs.
     fn values(&self, attribute: &str) -> Vec<String> {
         let start = format!(" {attribute}=\"");
         let parts = self.text.split(&start).skip(1);

@@ -1,8 +1,8 @@
-//! The form as inputs: drawn from a schema, turned to JSON and to other kinds, refused at its fields.
+//! The submit form with inputs: rendering a schema, switching to JSON and to other kinds, and errors at fields.
 
 use super::*;
 
-/// What a browser sends of the inputs of `mail`, besides these.
+/// The fields that a browser sends for the form of `mail`, in addition to these.
 fn mail<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let mut all = vec![("kind", "mail"), ("shown", "mail"), ("view", "fields"), ("token", "t1")];
     all.extend(pairs);
@@ -147,7 +147,7 @@ async fn another_kind_brings_its_own_inputs_and_keeps_the_options() {
     drawn.assert_has("name=\"queue\" value=\"kept\"");
     let typed = [("kind", "mail"), ("shown", "echo"), ("view", "json"), ("payload", "[7]")];
     desk.post("/jobs/new", &typed).await.assert_has("\n[7]</textarea>");
-    // Whoever submits without having seen them is shown them first.
+    // A submission before the new kind's inputs were shown is not accepted: the page shows them first.
     let unseen = [
         ("kind", "echo"),
         ("shown", "mail"),
@@ -183,7 +183,7 @@ async fn addresses_and_jobs_fill_the_inputs_or_else_the_json() {
     let job = desk.submit(submission).await;
     let again = desk.get(&format!("/jobs/new?from={}", job.id)).await;
     again.assert_has("name=\"payload.cc\" rows=\"3\" spellcheck=\"false\" aria-describedby=\"payload-6-hint payload-6-error\">\na@b\nc@d</textarea>");
-    // It said `false` itself, so an unticked box must say it too.
+    // The payload contains `false` explicitly, so an unchecked box must send it as well.
     again.assert_has("<input type=\"hidden\" name=\"payload.urgent\" value=\"false\">");
 }
 

@@ -1,4 +1,4 @@
-//! A job's page.
+//! The page of a job.
 
 use super::*;
 use crate::job::{Failure, FailureClass, Interruption, LogLine, Progress, Stream, Time};
@@ -110,7 +110,7 @@ async fn an_end_that_came_by_itself_is_not_called_cancelled() {
     desk.settle(&lease, Verdict::Completed { result: Json::null() }).await;
     let page = desk.page_of(&job).await;
     page.assert_has("The attempt ended on its own <time");
-    // Asked for once more in a later attempt is another story.
+    // The next attempt does not show the earlier request.
     desk.engine.retry(job.id).await.unwrap().unwrap();
     desk.claim().await;
     desk.page_of(&job).await.assert_lacks("Cancellation requested <time");

@@ -1,4 +1,4 @@
-//! From payloads to inputs and back.
+//! Converting payloads to the inputs of a form and back.
 
 use proptest::prelude::*;
 
@@ -130,7 +130,7 @@ fn what_inputs_cannot_make_again_is_left_to_json() {
             Some(own) => format!("{{{rest}{own}"),
             None => payload.to_owned(),
         };
-        // What is required and missing is no reason: it is left empty.
+        // A missing required property is not the reason: its input would be empty.
         let schema = schema();
         let fields = schema.fields().unwrap();
         let lines = if payload.contains("lines") { "" } else { r#""lines":[],"# };
@@ -218,7 +218,7 @@ fn the_examples_of_the_built_in_kinds_fill_their_inputs() {
     }
 }
 
-/// Any JSON, small.
+/// Small JSON values of any type.
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -239,7 +239,7 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
-/// A value that often fits.
+/// Values that usually match this shape.
 fn value_for(shape: &Shape) -> BoxedStrategy<String> {
     let own: BoxedStrategy<String> = match shape {
         Shape::Text(rules) if rules.format.is_some() => prop_oneof![
@@ -283,7 +283,7 @@ fn payloads(schema: &Schema) -> BoxedStrategy<String> {
         .boxed()
 }
 
-/// As a browser would send what the page holds: by inputs when they fit, else as JSON.
+/// The payload that a browser sends back: through the inputs if they can hold it, otherwise as JSON.
 fn sent(schema: &Schema, payload: &str) -> String {
     let fields = drawable(Some(schema)).unwrap_or_default();
     match fill(fields, payload) {

@@ -1,4 +1,4 @@
-//! What holds of all pages together.
+//! Rules that apply to every page.
 
 use axum::http::StatusCode;
 
@@ -29,7 +29,7 @@ async fn every_page_renders_with_none_one_and_many_jobs() {
     }
 }
 
-/// A clock of another year: no page may look at the machine's.
+/// The clock shows another year, so a page that reads the machine's clock fails.
 #[tokio::test]
 async fn every_page_tells_the_time_by_the_clock_of_the_engine() {
     let clock = ManualClock::at("2091-03-01T12:00:00Z".parse().unwrap());
@@ -64,7 +64,7 @@ async fn every_page_tells_the_time_by_the_clock_of_the_engine() {
     desk.get("/nowhere").await.assert_lacks("data-now");
 }
 
-/// A script that had a number of its own would differ from the server one day.
+/// A number repeated in a script could become different from the server's.
 #[tokio::test]
 async fn numbers_that_scripts_share_with_the_server_stand_on_the_page() {
     let desk = Desk::open();
@@ -85,7 +85,7 @@ async fn numbers_that_scripts_share_with_the_server_stand_on_the_page() {
         desk.get(page).await.assert_has(attribute);
         assert_eq!(scripts(key), [script], "{key}");
     }
-    assert_eq!(scripts("as in src/"), [""; 0], "a number that is told twice");
+    assert_eq!(scripts("as in src/"), [""; 0], "a number repeated in a script");
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn under_a_base_path_every_page_link_file_and_redirect_stays_below_it() {
     let pages = crate::http::mount(desk.pages.clone(), &"/tools/cortado".parse().unwrap());
     let desk = Desk { pages, ..desk };
     let job = desk.submit(echo("1")).await;
-    // A proxy may have taken the prefix off or not.
+    // A proxy may or may not strip the prefix.
     for path in ["/tools/cortado/jobs?state=available", "/jobs?state=available"] {
         let page = desk.get(path).await;
         page.assert_sound();
@@ -255,14 +255,14 @@ async fn a_page_that_says_not_now_comes_back_by_itself_and_others_do_not() {
     page.assert_sound();
     page.assert_has(" data-auto-reload>");
     page.assert_has("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>");
-    // Loading this again would ask whether the form is to be sent once more.
+    // If this page reloaded, the browser would ask whether to send the form again.
     let posted = desk.post("/queues/default/pause", &[]).await;
     assert_eq!(posted.status, StatusCode::SERVICE_UNAVAILABLE);
     posted.assert_lacks("data-auto-reload");
     desk.get("/nowhere").await.assert_lacks("data-auto-reload");
 }
 
-/// Text is escaped on a page, so what a page repeats several times is many times as long.
+/// Escaping makes text longer, so a page that repeats a long value could grow to many times its length.
 #[tokio::test]
 async fn an_error_page_does_not_repeat_what_is_too_long() {
     let desk = Desk::open();
@@ -351,7 +351,7 @@ async fn a_form_that_is_no_utf8_is_refused() {
     }
 }
 
-/// What a browser loads once must stay small: sizes as they leave the server, compressed.
+/// The assets that a browser loads once must stay small; the sizes are those of the compressed responses.
 #[tokio::test]
 async fn scripts_and_styles_of_a_page_stay_small() {
     use tower::ServiceExt;

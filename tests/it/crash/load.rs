@@ -1,4 +1,4 @@
-//! What is asked of a server that is about to die, and what the world outside knows of the answers.
+//! The load of a server that is about to die, and what clients know from its responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -15,14 +15,14 @@ use crate::support::Client;
 /// Jobs whose final event a subscriber has received.
 pub type Ended = watch::Receiver<BTreeSet<String>>;
 
-/// Submissions by idempotency key, or by a number of ours.
+/// Submissions by idempotency key. The test generates a key even for jobs that it sends without one.
 #[derive(Default)]
 pub struct History {
-    /// Answered: the job's id.
+    /// The ids of jobs whose submission was answered.
     pub acknowledged: BTreeMap<String, String>,
-    /// Sent, and the server died before the answer: one job or none.
+    /// Submissions without an answer because the server died: each has created one job or none.
     pub unknown: BTreeMap<String, Value>,
-    /// Jobs that were submitted, those of repeated submissions each time.
+    /// The number of submitted jobs, counting repeated submissions each time.
     pub sent: usize,
 }
 
@@ -46,7 +46,7 @@ impl History {
     }
 }
 
-/// Starts programs that submit until the server is gone.
+/// Starts tasks that submit jobs until the server is gone.
 pub fn submitters(
     client: &Client,
     history: &Arc<Mutex<History>>,
@@ -62,8 +62,9 @@ pub fn submitters(
     submitters
 }
 
-/// Submits until the server is gone, `batch` at a time, and writes down each answer. In a tight life a
-/// subscriber must know that the jobs have ended before there are more, so that it is never far behind.
+/// Submits `batch` jobs at a time until the server is gone, and records each answer. With a small retention it waits
+/// until a subscriber has received the end of these jobs before it submits more, so that the subscriber is never far
+/// behind.
 async fn submit(
     client: Client,
     history: Arc<Mutex<History>>,
@@ -112,7 +113,7 @@ fn any_job(sort: Sort, random: &mut Rng, key: &str) -> Value {
     };
     match sort {
         Sort::Whole => return it,
-        // It waits for longer than any life, so it is what has to be carried forward.
+        // This job stays scheduled for longer than the test runs, so the store must copy it forward.
         Sort::Tight | Sort::Keyless if kind >= 8 => it["delay_ms"] = json!(86_400_000),
         Sort::Tight | Sort::Keyless if kind == 7 => it["payload"] = json!({ "ms": 5 }),
         Sort::Tight | Sort::Keyless => {}

@@ -1,7 +1,7 @@
-//! The server under load, killed with SIGKILL at random moments or dying at chosen points of its store,
-//! over and over on the same directory: whatever it has acknowledged or sent is true after every restart.
+//! The server under load, killed with SIGKILL at random moments or crashing at chosen points of its store, repeatedly
+//! on the same directory. Everything that it has acknowledged or sent must still be true after every restart.
 //!
-//! `CORTADO_CRASH_ROUNDS=1000` runs more rounds, `CORTADO_CRASH_SEED` repeats the choices of a run.
+//! `CORTADO_CRASH_ROUNDS=1000` runs more rounds; `CORTADO_CRASH_SEED` repeats the random choices of a run.
 
 mod load;
 
@@ -19,30 +19,30 @@ use self::load::{History, job, submitters};
 use crate::support::http::seq_of;
 use crate::support::{Client, Dir, Event, Fold, Server, Socket, eventually};
 
-/// Kills of one directory before it is drained, checked as a whole and left.
+/// The number of rounds on one directory before it is drained and checked as a whole.
 const KILLS_OF_ONE_LIFE: u32 = 10;
-/// Where the store may die; the names are those of `src/store/sled/faults.rs`.
+/// The points at which the store can crash, named as in `src/store/sled/faults.rs`.
 const POINTS: [&str; 6] = ["apply", "after-apply", "after-flush", "sync", "after-sync", "run"];
-/// Where it may die in a life that keeps little.
+/// The crash points with a small retention.
 const TIGHT_POINTS: [&str; 4] = ["prune", "carry", "run", "after-flush"];
-/// What a tight life keeps: completed jobs, and events.
+/// The small retention: completed jobs, and events.
 const KEPT: (usize, u64) = (60, 500);
 
-/// The retention of the server of one directory.
+/// The retention and the jobs of one directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
-    /// Everything.
+    /// The server keeps everything.
     Whole,
-    /// Little: finished jobs are pruned, waiting ones copied forward, the log is trimmed.
+    /// A small retention: the store prunes finished jobs, copies waiting ones forward, and trims the log.
     Tight,
-    /// The same of jobs without idempotency keys, so that whole runs of the archive can go.
+    /// A small retention and jobs without idempotency keys, so that the store can drop whole runs of the archive.
     Keyless,
 }
 
 impl Sort {
     /// The settings that differ from the defaults.
     fn config(self) -> String {
-        // A schedule goes on through all of it.
+        // A schedule creates jobs during the whole test.
         let small = "[schedules.tick]\ncron = \"every 1s\"\nkind = \"echo\"\n\
              [store]\narchive_from = 20\ncarry_above = \"1KiB\"\n";
         match self {
@@ -92,29 +92,29 @@ async fn what_was_acknowledged_survives_kills_at_random_moments() {
     assert!(enough, "the load was too small to show anything");
     if rounds >= 100 {
         for point in POINTS.into_iter().chain(TIGHT_POINTS) {
-            assert!(died.contains_key(point), "nobody died at {point}");
+            assert!(died.contains_key(point), "no server crashed at {point}");
         }
-        assert!(pruned > 0, "retention took nothing");
+        assert!(pruned > 0, "no job was pruned");
     }
 }
 
-/// What the world outside knows of one directory.
+/// One directory over all its rounds, and what clients know about it.
 struct Life {
     sort: Sort,
     dir: Dir,
     args: Vec<String>,
     random: Rng,
     history: Arc<Mutex<History>>,
-    /// The log as a subscriber received it, or as it was read later where there was no subscriber; and its fold.
+    /// The log as a subscriber received it, or, without one, as it was read after the restart. `fold` is its fold.
     log: Vec<Event>,
     fold: Fold,
-    /// Up to here the server was asked for the log and answered the same.
+    /// The last event up to which the server's log has been compared with `log`.
     compared: u64,
-    /// Rounds so far.
+    /// The number of rounds so far.
     rounds: u32,
-    /// Jobs that retention has taken.
+    /// The number of pruned jobs.
     pruned: usize,
-    /// How often the store died at which point; with those of the lives before.
+    /// The number of crashes at each point, including those of earlier directories.
     died: BTreeMap<&'static str, u32>,
 }
 
@@ -122,7 +122,7 @@ impl Life {
     fn new(sort: Sort, random: Rng, died: BTreeMap<&'static str, u32>) -> Life {
         let dir = Dir::new();
         let config = dir.config(&sort.config());
-        // Room for the sleepers, so that the load keeps moving; quiet, because every line is kept.
+        // Enough concurrency for the sleeping jobs, and few log lines, because the test keeps all of them in memory.
         let args = ["--concurrency", "200", "--log", "warn", "--config", &config];
         let args = args.map(str::to_owned).to_vec();
         let (history, log, fold) = Default::default();
@@ -134,7 +134,7 @@ impl Life {
         self.args.iter().map(String::as_str).collect()
     }
 
-    /// Start, check, load, kill.
+    /// Starts the server, checks it, puts it under load, and kills it.
     async fn round(&mut self) {
         match self.random.u8(0..8) {
             0 => self.kill_while_it_starts().await,
@@ -149,7 +149,7 @@ impl Life {
         self.verify().await;
     }
 
-    /// The next crash point: the one that was reached least often.
+    /// The next crash point: the one with the fewest crashes so far.
     fn point(&self) -> &'static str {
         let points = match self.sort {
             Sort::Whole => &POINTS[..],
@@ -159,7 +159,7 @@ impl Life {
         points.iter().min_by_key(met).unwrap()
     }
 
-    /// Submits to a server until it dies at a chosen point, which may be at once.
+    /// Puts the server under load until it crashes at a chosen point, which may already happen during the start.
     async fn load_until_it_dies(&mut self) {
         let point = self.point();
         let nth = if matches!(point, "run" | "prune" | "carry") { 1..5 } else { 3..60 };
@@ -175,11 +175,11 @@ impl Life {
             }
         };
         let status = process.exit().await;
-        assert_eq!(status.code(), None, "it was to die at {point}: {status}");
+        assert_eq!(status.code(), None, "the server should have crashed at {point}: {status}");
         *self.died.entry(point).or_default() += 1;
     }
 
-    /// Checks, submits and listens, until a random moment.
+    /// Checks the server and puts it under load until a random moment, then kills it.
     async fn load_and_kill(&mut self) {
         let server = Server::start(&self.dir, &self.args()).await;
         self.check(&server.client).await;
@@ -193,7 +193,7 @@ impl Life {
         self.load(&client, socket, kill).await;
     }
 
-    /// A subscriber that goes on where the last one was; none when the server dies meanwhile.
+    /// A subscriber that continues where the last one ended; `None` when the server dies in the meantime.
     async fn listen(&self, client: &Client, server: &Server) -> Option<Socket> {
         let path = "/api/v1/events";
         let (_, head) = client.try_send(reqwest::Method::GET, path, None).await.ok()?;
@@ -203,7 +203,7 @@ impl Life {
         Socket::try_open(server.address, &query).await
     }
 
-    /// Submits and listens until the server is gone.
+    /// Submits jobs and receives events until the server is gone.
     async fn load(&mut self, client: &Client, mut socket: Socket, kill: impl Future<Output = ()>) {
         let (tell, ended) = watch::channel(BTreeSet::new());
         let submitters = submitters(client, &self.history, self.sort, &ended, &mut self.random);
@@ -224,18 +224,18 @@ impl Life {
         self.log.extend(told);
     }
 
-    /// The directory as the dead left it.
+    /// Verifies the directory as the dead process left it.
     async fn verify(&self) {
         let data = self.dir.data();
         if !data.join("head").exists() {
-            return; // it died before it was a store
+            return; // it died before the store was created
         }
         let verified = move || cortado::internal::store::data_dir::verify(&data);
         let report = tokio::task::spawn_blocking(verified).await.unwrap();
         assert!(report.is_sound(), "{report}");
     }
 
-    /// Dies while it opens the directory or gives jobs back, when there are any.
+    /// Crashes during a start: when the store opens, or when it rescues jobs. Kills a server that does not crash.
     async fn die_while_it_starts(&mut self) {
         let point = ["apply", "rescue", "after-apply", "after-flush", "sync", "after-sync"];
         let point = point[self.random.usize(0..point.len())];
@@ -255,7 +255,7 @@ impl Life {
         process.exit().await;
     }
 
-    /// Compares everything that clients have seen with the server after a restart.
+    /// Compares everything that clients have received with the server after a restart.
     async fn check(&mut self, client: &Client) {
         let rows = client.rows().await;
         self.compare_log(client).await;
@@ -272,11 +272,11 @@ impl Life {
             (history.acknowledged.clone(), unknown)
         };
         for (key, id) in &acknowledged {
-            assert!(self.fold.jobs.contains_key(id), "the acknowledged job {id} ({key}) is lost");
+            assert!(self.fold.jobs.contains_key(id), "acknowledged job {id} ({key}) is lost");
         }
         let ids: BTreeSet<&String> = acknowledged.values().collect();
         assert_eq!(ids.len(), acknowledged.len(), "two keys have one job");
-        // A key is good for as long as its job is there.
+        // A key returns its job for as long as that is stored.
         let lasting = acknowledged.iter().filter(|(_, id)| match self.sort {
             Sort::Whole => true,
             Sort::Tight => self.fold.jobs[*id].state == "scheduled",
@@ -293,23 +293,23 @@ impl Life {
         }
     }
 
-    /// A subscriber received what the log says, except for what retention has removed.
+    /// Asserts that subscribers received the log, except for trimmed events.
     async fn compare_log(&mut self, client: &Client) {
         let start = client.start_of_log().await;
         let after = format!("{}{}", start.trim_end_matches('0'), self.compared);
         let (read, head, gap) = client.log_there_is_after(&after).await;
         let head = seq_of(&head);
-        assert!(head >= self.fold.seq, "events that were told are lost: {head} {}", self.fold.seq);
+        assert!(head >= self.fold.seq, "received events are lost: {head} {}", self.fold.seq);
         if let Some(oldest) = gap {
             assert!(self.sort != Sort::Whole, "a gap up to {oldest}");
             assert!(oldest + KEPT.1 <= head, "trimmed up to {oldest}, and the log ends at {head}");
-            assert!(oldest <= self.fold.seq, "the test is too slow: nobody was told {oldest}");
+            assert!(oldest <= self.fold.seq, "the test is too slow: {oldest} was not received");
         }
         let from = gap.unwrap_or(self.compared);
         for (seq, event) in (from + 1..).zip(&read) {
             assert_eq!(event.seq, seq, "the log is not dense");
             if let Some(told) = self.log.get(seq as usize - 1) {
-                assert_eq!(told, event, "a subscriber was told of another event");
+                assert_eq!(told, event, "a subscriber received another event");
             }
         }
         let news = read.into_iter().filter(|event| event.seq > self.fold.seq);
@@ -319,7 +319,7 @@ impl Life {
         self.compared = self.fold.seq;
     }
 
-    /// Lets everything finish, checks the directory's whole life, and stops in order.
+    /// Waits until all jobs have ended, checks the whole history of the directory, and stops the server.
     async fn end(&mut self) {
         let server = Server::start(&self.dir, &self.args()).await;
         server.client.post("/api/v1/schedules/tick/pause", None).await;
@@ -349,7 +349,7 @@ impl Life {
             Sort::Whole => {
                 let whole = server.client.log().await;
                 assert_eq!(self.log, whole, "the log, read again from its start");
-                assert_eq!(self.fold.jobs.len(), jobs, "jobs that nobody submitted");
+                assert_eq!(self.fold.jobs.len(), jobs, "there are jobs that were never submitted");
                 self.assert_crash_is_shown(&server.client).await;
             }
             Sort::Tight | Sort::Keyless => {
@@ -360,7 +360,7 @@ impl Life {
         server.stop().await;
     }
 
-    /// The timeline of a job that was given back says so.
+    /// Asserts that the timeline of a rescued job shows the crash.
     async fn assert_crash_is_shown(&self, client: &Client) {
         let rescue = self.log.iter().find(|event| event.kind == "job.rescued");
         if let Some(id) = rescue.and_then(|event| event.job.as_ref()).map(|job| &job.id) {

@@ -1,7 +1,6 @@
-//! A disk that forgets: it replays recorded file operations and makes images of what a power cut may leave.
-//! A file keeps only what was synced, a directory only the names that were synced; of the rest any part may
-//! be there, names and data independently of each other. A rename is one step, as on every journalling file
-//! system, and is durable once its target's directory is synced.
+//! A model of a disk that replays recorded file operations and writes images of what a power cut may leave. Synced
+//! data and synced names always survive. Of everything else any part may survive, names and data independently of each
+//! other. A rename is atomic, as on every journalling file system, and durable once its target's directory is synced.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -11,7 +10,7 @@ use fastrand::Rng;
 
 const PAGE: usize = 4_096;
 
-/// How much of what was not synced survives.
+/// How much of the unsynced changes survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Survival {
     Nothing,
@@ -22,7 +21,7 @@ pub enum Survival {
 impl Survival {
     const ALL: [Survival; 3] = [Survival::Nothing, Survival::Some, Survival::Everything];
 
-    /// Every combination for names and data.
+    /// Every combination of survival for names and for data.
     pub fn pairs() -> impl Iterator<Item = (Survival, Survival)> {
         Survival::ALL.into_iter().flat_map(|names| Survival::ALL.map(|data| (names, data)))
     }
@@ -49,7 +48,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether it changes names or makes something durable: the moments where the order matters.
+    /// Whether the operation changes names or makes something durable: where the order of operations matters.
     pub fn is_critical(&self) -> bool {
         match self {
             Operation::Create { .. }
@@ -61,7 +60,7 @@ impl Operation {
     }
 }
 
-/// The operations of a recording, each with the place in the recording where it ends.
+/// The operations of a recording, each with the offset in the recording where it ends.
 pub fn parse(recording: &[u8]) -> Vec<(usize, Operation)> {
     let mut operations = Vec::new();
     let mut at = 0;
@@ -114,7 +113,7 @@ struct File {
     pending: Vec<Change>,
 }
 
-/// Names as processes see them, and as the disk has them.
+/// The names in a directory as processes see them, and as they are durable on the disk.
 #[derive(Default)]
 struct Dir {
     live: BTreeMap<String, Id>,
@@ -128,7 +127,7 @@ enum Change {
     Truncate(usize),
 }
 
-/// A change of names that no sync has reached.
+/// A change of names that has not been synced.
 #[derive(Clone)]
 enum Naming {
     Add { dir: Id, name: String, node: Id },
@@ -137,7 +136,7 @@ enum Naming {
 }
 
 impl Naming {
-    /// The directory whose sync makes it durable.
+    /// The directory whose sync makes the change durable.
     fn home(&self) -> Id {
         match self {
             Naming::Add { dir, .. } | Naming::Remove { dir, .. } => *dir,
@@ -198,7 +197,7 @@ impl<'a> Disk<'a> {
             }
             Operation::Rename { from, to } => {
                 let (from, to) = (self.place(from), self.place(to));
-                let node = self.dir(from.0).live.remove(&from.1).expect("a name that is there");
+                let node = self.dir(from.0).live.remove(&from.1).expect("an existing name");
                 self.dir(to.0).live.insert(to.1.clone(), node);
                 self.pending.push(Naming::Rename { from, to, node });
             }
@@ -210,7 +209,7 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// What somebody's `sync` does at this moment.
+    /// Replays a `sync` of another process, which makes everything durable.
     pub fn sync_all(&mut self) {
         (0..self.nodes.len()).for_each(|id| self.sync(id));
     }
@@ -252,7 +251,7 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// Writes to `target` what a cut at this moment may leave.
+    /// Writes to `target` what a power cut may leave at this point of the replay.
     pub fn image(&self, target: &Path, random: &mut Rng, (names, data): (Survival, Survival)) {
         let mut after = Disk {
             recording: self.recording,
@@ -301,15 +300,15 @@ impl<'a> Disk<'a> {
     }
 
     fn change(&mut self, inode: u64, change: Change) {
-        // Files outside the recorded directory are nobody's.
+        // The file is not in the recorded directory.
         let Some(id) = self.inodes.get(&inode) else { return };
         match &mut self.nodes[*id] {
             Node::File(file) => file.pending.push(change),
-            Node::Dir(_) => panic!("a directory is written"),
+            Node::Dir(_) => panic!("a write to a directory"),
         }
     }
 
-    /// The directory that holds a path, and its name there.
+    /// The directory that contains a path, and its name there.
     fn place(&mut self, path: &Path) -> (Id, String) {
         let below = path.strip_prefix(&self.base).unwrap();
         let mut names: Vec<String> = below
@@ -332,7 +331,7 @@ impl<'a> Disk<'a> {
     }
 }
 
-/// Writes a change, page by page, as far as each page survives.
+/// Applies those pages of a change that survive.
 fn write(
     content: &mut Vec<u8>,
     recording: &[u8],

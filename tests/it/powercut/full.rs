@@ -1,5 +1,4 @@
-//! A disk that is full from some operation of a start or of `verify` on: whatever that leaves, the next start
-//! with room again finds everything.
+//! A disk that becomes full during a start or `verify`: once it has space again, the next start finds everything.
 
 use super::*;
 

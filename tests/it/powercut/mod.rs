@@ -1,7 +1,6 @@
-//! Power cuts over every file operation of starts, `verify`, backups and restores: the operations of the real
-//! binary are recorded (`record.c`), replayed on a disk that forgets what was not synced (`disk.rs`), and
-//! what a cut may leave is opened. Nothing that was acknowledged before the cut may be missing, and nothing
-//! that was not finished may look finished.
+//! Power cuts at the file operations of starts, `verify`, backups and restores. The test records the operations of the
+//! real binary (`record.c`), replays them on a disk that loses what was not synced (`disk.rs`), and opens what a cut
+//! may leave. Nothing that was acknowledged before the cut may be missing, and nothing unfinished may look finished.
 //!
 //! `CORTADO_POWER_CUTS=500` makes more cuts, `CORTADO_POWER_SEED` repeats the choices of a run.
 
@@ -25,7 +24,7 @@ use tempfile::TempDir;
 use self::disk::{Disk, Operation, Survival};
 use crate::support::{Command, Server, within};
 
-/// Where the recorded processes keep their files.
+/// Runs `cortado` with recorded file operations, in a directory of its own.
 struct Recorder {
     dir: TempDir,
     library: PathBuf,
@@ -57,12 +56,12 @@ impl Recorder {
         self.dir.path().join("recording")
     }
 
-    /// How long the recording is by now.
+    /// The current length of the recording.
     fn length(&self) -> usize {
         std::fs::metadata(self.log()).map_or(0, |log| usize::try_from(log.len()).unwrap())
     }
 
-    /// Runs `cortado` recorded, with a fault of the disk to come: a variable of `record.c` and its value.
+    /// Runs `cortado` with recorded operations and perhaps a fault of the disk: a variable of `record.c` and its value.
     fn run(&self, args: &[&str], fault: Option<(&str, String)>) -> Command {
         let quoted = |path: &Path| format!("'{}'", path.to_str().unwrap());
         let mut script = format!(
@@ -87,19 +86,19 @@ impl Recorder {
     }
 }
 
-/// What was known outside when the recording had reached a place.
+/// A fact that was known outside the process at some offset of the recording.
 enum Fact {
-    /// The job was acknowledged.
+    /// A job was acknowledged.
     Acknowledged(String),
-    /// A command said that it was done.
+    /// A command reported success.
     Done(&'static str),
 }
 
-/// A recording, and what was known when.
+/// A recording, and the facts known at each offset of it.
 struct Recording {
     recorder: Recorder,
     facts: Vec<(usize, Fact)>,
-    /// Where each part of the story begins.
+    /// The offset at which each part of the scenario begins.
     parts: Vec<(usize, &'static str)>,
 }
 
@@ -112,7 +111,7 @@ impl Recording {
         self.parts.push((self.recorder.length(), name));
     }
 
-    /// The part of the story that a place in the recording belongs to.
+    /// The part of the scenario to which an offset belongs.
     fn part_at(&self, place: usize) -> &'static str {
         self.parts.iter().rev().find(|(begin, _)| *begin < place).map_or("", |(_, name)| name)
     }
@@ -194,18 +193,18 @@ impl Recording {
     }
 }
 
-/// What must be there after a cut.
+/// What must survive a cut.
 #[derive(Default)]
 struct Known {
     jobs: BTreeSet<String>,
     has_backup: bool,
     is_restored: bool,
-    /// The jobs of the backup, once there is one.
+    /// The jobs of the backup, once it exists.
     backed_up: BTreeSet<String>,
 }
 
 impl Known {
-    /// Opens what a cut has left.
+    /// Opens the directories that a cut has left, and checks them.
     async fn check(&self, image: &Path) {
         let data = image.join(DATA);
         if !self.jobs.is_empty() {
@@ -221,7 +220,7 @@ impl Known {
         self.check_copy(&image.join(RESTORED), self.is_restored).await;
     }
 
-    /// A backup or a restored directory is whole, or it is refused, or there is nothing.
+    /// Asserts that a backup or a restored directory is complete, or refused, or empty.
     async fn check_copy(&self, dir: &Path, is_done: bool) {
         let is_empty = std::fs::read_dir(dir).map_or(true, |mut names| names.next().is_none());
         if is_empty {
@@ -237,7 +236,7 @@ impl Known {
         });
         match (read, start(dir).await) {
             (Ok(()), Ok(found)) => {
-                assert_eq!(ids, self.backed_up, "half a copy passes for a whole one");
+                assert_eq!(ids, self.backed_up, "an incomplete copy is accepted as complete");
                 assert!(found.is_superset(&ids));
                 assert!(verify(dir).is_sound());
             }
@@ -252,7 +251,7 @@ impl Known {
     }
 }
 
-/// The jobs that a server finds in a directory.
+/// Opens a data directory as a server does, and returns the ids of its jobs.
 async fn start(dir: &Path) -> Result<BTreeSet<String>, StoreError> {
     let path = dir.to_owned();
     let open = move || data_dir::open(&path, Limits::default(), Arc::new(SystemClock));
@@ -274,7 +273,7 @@ async fn start(dir: &Path) -> Result<BTreeSet<String>, StoreError> {
     Ok(ids)
 }
 
-/// Places to cut at: half of them around changes of names and syncs, the others anywhere.
+/// Chooses the operations at which to cut: half of them at changes of names and syncs, the others anywhere.
 fn choose(operations: &[(usize, Operation)], count: usize, random: &mut Rng) -> BTreeSet<usize> {
     let critical: Vec<usize> =
         (0..operations.len()).filter(|n| operations[*n].1.is_critical()).collect();
@@ -307,7 +306,7 @@ async fn a_power_cut_at_any_file_operation_loses_nothing_and_completes_nothing()
     let pairs: Vec<_> = Survival::pairs().collect();
 
     let mut done: BTreeMap<&str, usize> = BTreeMap::new();
-    // In the second pass other processes call `sync` now and then.
+    // In the second pass, another process calls `sync` from time to time.
     for syncs in [false, true] {
         let places = choose(&operations, cuts / 2, &mut random);
         let mut disk = Disk::new(&bytes, &base, inode);

@@ -1,15 +1,15 @@
 /* Records the file operations of a process, in order, for tests/it/powercut. It is loaded with LD_PRELOAD.
  *
  * CORTADO_RECORD_BELOW  operations on the file system of this directory are recorded
- * CORTADO_RECORD_LOG    the file that they are appended to
- * CORTADO_RECORD_FULL   from this operation on, writes fail with ENOSPC (1 is the first; unset: never)
- * CORTADO_RECORD_BAD    N:COUNT: so many reads of a file `db` fail with EIO, from the Nth on
+ * CORTADO_RECORD_LOG    the file to which they are appended
+ * CORTADO_RECORD_FULL   from this operation on, writes fail with ENOSPC (1 is the first; never if unset)
+ * CORTADO_RECORD_BAD    N:COUNT: from the Nth on, COUNT reads of a file `db` fail with EIO
  * CORTADO_RECORD_FLAG   while this file exists, all reads and syncs of a file `db` fail with EIO
  *
- * A record is one line, for W followed by the bytes and a newline:
+ * A record is one line; after W follow the bytes and a newline:
  *   C ino path      a file was created          K ino path      a directory was created
  *   W ino off len   bytes were written          F ino off len b len bytes of value b were written
- *   T ino len       a file was cut or extended  S ino           a file or a directory was synced
+ *   T ino len       a file's length was set     S ino           a file or a directory was synced
  *   R from\tto      a rename                    U path          a file or a directory was removed
  */
 #define _GNU_SOURCE
@@ -100,7 +100,7 @@ static int recorded(int fd, struct stat *found) {
            (S_ISREG(found->st_mode) || S_ISDIR(found->st_mode));
 }
 
-/* Counts an operation that needs space; it fails when the disk is to be full by now. */
+/* Counts an operation that needs space, and makes it fail once the disk is to be full. */
 static int refused(void) {
     operations++;
     if (!full_from || operations < full_from) return 0;
@@ -117,7 +117,7 @@ static int is_log(int fd) {
     return length > 3 && !memcmp(path + length - 3, "/db", 3);
 }
 
-/* Whether a read or a sync fails: the disk is bad for a while, or from one read to another. */
+/* Whether a read or a sync fails, because the flag file exists or the read is in the range of bad ones. */
 static int is_bad(int fd, int is_read) {
     if ((!bad_from && !flag) || !is_log(fd)) return 0;
     long n = is_read ? __sync_add_and_fetch(&reads, 1) : 0;
@@ -196,7 +196,7 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
     return count > 0 ? write(fd, parts[0].iov_base, parts[0].iov_len) : 0; /* a short write is allowed */
 }
 
-/* Copies inside the kernel are refused, so that the caller copies by writing. */
+/* Copies inside the kernel are refused, so that the caller falls back to write. */
 ssize_t copy_file_range(int in, off64_t *from, int out, off64_t *to, size_t length, unsigned flags) {
     REAL(copy_file_range);
     struct stat found;

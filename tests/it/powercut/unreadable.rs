@@ -1,5 +1,5 @@
-//! A disk that cannot be read for a moment. sled takes that for the end of its log and overwrites the rest, so
-//! the server must never let it open the only copy of the log unwatched.
+//! A disk with temporary read errors. sled treats such an error as the end of its log and overwrites the rest, so the
+//! server must never let it open the only copy of the log unchecked.
 
 use super::*;
 use crate::support::eventually;
@@ -15,8 +15,8 @@ async fn a_read_that_fails_during_a_start_costs_nothing_but_that_start() {
     let data = recorder.base().join("data");
     let known = recording.known_at(usize::MAX);
     let (mut refused, mut served) = (0, 0);
-    // From the copy over the check of it to the opening of the original, each some hundred reads; once, a few
-    // times, and always.
+    // The reads of a start copy the log, check the copy, and open the original, with some hundred reads each. One read
+    // fails, or a few, or all from there on.
     for first in (1..900).step_by(37) {
         for count in [1, 4, 100_000] {
             let bad = Some(("CORTADO_RECORD_BAD", format!("{first}:{count}")));
@@ -57,13 +57,13 @@ async fn a_disk_that_fails_for_a_while_under_a_server_loses_nothing() {
             answer.unwrap().0 == 503
         };
         eventually("a refusal", async || refused().await.then_some(())).await;
-        // It has tried to open its files again, in vain.
+        // Wait until the server has failed to open its files again.
         let seen = server.process.err.so_far().len();
         let tried = async || {
             let lines = server.process.err.from(seen);
             lines.iter().any(|line| line.contains("the store still fails")).then_some(())
         };
-        eventually("a try in vain", tried).await;
+        eventually("a failed attempt to reopen", tried).await;
         std::fs::remove_file(&flag).unwrap();
         let ready = async || {
             let path = "/readyz";

@@ -11,7 +11,7 @@ use super::subscriber::Place;
 use super::want::Want;
 use crate::support::{Command, tools};
 
-/// A program that subscribes.
+/// A third-party subscriber.
 pub struct Program {
     pub name: &'static str,
     runs_by: &'static str,

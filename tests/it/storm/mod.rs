@@ -1,7 +1,7 @@
 //! The stream under stress: the server is killed, stopped and restarted, subscribers of three transports stop reading,
-//! disconnect and stay away, and the log is trimmed meanwhile. Each subscriber must still receive the log.
+//! disconnect and stay away, and the log is trimmed in the meantime. Each subscriber must still receive the log.
 //!
-//! `CORTADO_STORM_ROUNDS=100` ends the server a hundred times, `CORTADO_STORM_SEED` repeats the choices.
+//! `CORTADO_STORM_ROUNDS=100` ends the server a hundred times; `CORTADO_STORM_SEED` repeats the random choices.
 
 mod foreign;
 mod received;
@@ -25,16 +25,16 @@ use self::want::Want;
 use crate::support::process::lasting_address;
 use crate::support::{Client, Dir, Server, eventually, within};
 
-/// Events that the log keeps.
+/// The number of events that the log keeps.
 const KEPT: u64 = 2_000;
-/// How far the log may be ahead of the scribe: the load waits for it.
+/// The most events by which the log may be ahead of the scribe; the load waits for it.
 const AHEAD: u64 = 1_000;
-/// Jobs under way before there are more.
+/// The number of unfinished jobs above which the load waits.
 const LIVE: usize = 40;
-/// Events between two ends of the server.
+/// The number of events between two ends of the server.
 const ROUND: std::ops::Range<u64> = 100..1_500;
 
-/// Small, so that everything happens often.
+/// Small limits and short timeouts, so that each of them is reached often.
 const CONFIG: &str = r#"
 [stop]
 close = "500ms"
@@ -68,7 +68,7 @@ const RESUME: &str = "/api/v1/queues/web/resume";
 
 const ALONE: Names = Names { names: &[], replace: false };
 
-/// Names beside the query string's filter, and names that take its place.
+/// Named subscriptions in addition to the filter of the query string, and some that replace it.
 const NAMED: [(Want, Names); 2] = [
     (
         Want::ALL,
@@ -167,7 +167,7 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
     scribe.upto(head).await;
     let log = scribe.received.lock().unwrap().events.clone();
     let numbers = log.iter().map(|event| event["seq"].as_u64().unwrap());
-    assert!(numbers.eq(1..=head), "the scribe has not the whole log");
+    assert!(numbers.eq(1..=head), "the scribe does not have the whole log");
     let (kept, _, _) = server.client.log_there_is_after(&from).await;
     for event in &kept {
         let received = serde_json::from_value(log[event.seq as usize - 1].clone());
@@ -196,7 +196,7 @@ async fn every_subscriber_puts_the_log_together_in_a_storm() {
     server.stop().await;
 }
 
-/// Submits until it is ended, and waits for the scribe; a server that is away is passed over.
+/// Submits jobs until it is cancelled, and waits for the scribe. It ignores a server that is down.
 async fn load(
     client: Client,
     mut progress: watch::Receiver<Progress>,
@@ -206,7 +206,7 @@ async fn load(
     while !end.is_cancelled() {
         let few = progress.wait_for(|progress| progress.live < LIVE);
         if tokio::time::timeout(Duration::from_millis(300), few).await.is_err() {
-            // They may wait in the queue that is paused at times.
+            // The jobs may be waiting in the paused queue.
             client.try_send(reqwest::Method::POST, RESUME, None).await.ok();
             continue;
         }
@@ -225,7 +225,7 @@ async fn load(
         });
         if let Some(seq) = seq {
             let known = progress.wait_for(|progress| progress.seq >= seq);
-            // The scribe finds it after a restart at the latest.
+            // The scribe receives the event, if necessary after a restart.
             within("a scribe that sees the load", known).await.ok();
         } else {
             sleep(Duration::from_millis(5)).await; // the server was down

@@ -45,7 +45,7 @@ impl Received {
     /// log keeps `kept` events, and no subscriber is more than `ahead` events ahead of the scribe.
     pub fn assert_is(&self, want: &Want, log: &[Value], kept: u64, ahead: u64) {
         for gap in &self.gaps {
-            assert!(gap.to + kept <= gap.scribe + ahead, "nobody had to trim up to there: {gap:?}");
+            assert!(gap.to + kept <= gap.scribe + ahead, "a gap without trimming: {gap:?}");
         }
         let in_gap = |seq| self.gaps.iter().any(|gap| (gap.from + 1..=gap.to).contains(&seq));
         let wanted = log.iter().filter(|event| want.matches(event));
@@ -85,7 +85,7 @@ impl<'a> Connection<'a> {
     pub fn message(&mut self, message: &Value, names: &[(&str, Want)], scribe: u64) {
         let cursor = || message["cursor"].as_str().unwrap().to_owned();
         match message["type"].as_str().unwrap() {
-            "hello" => assert_eq!(cursor(), self.at, "it begins elsewhere"),
+            "hello" => assert_eq!(cursor(), self.at, "it starts at another cursor"),
             "events" => {
                 for event in message["events"].as_array().unwrap() {
                     self.event(event.clone());
@@ -129,7 +129,7 @@ impl<'a> Connection<'a> {
     }
 
     pub fn gap(&mut self, message: &Value, scribe: u64) {
-        assert_eq!(message["from"], *self.at, "a gap from where nobody was");
+        assert_eq!(message["from"], *self.at, "the gap does not start at the cursor");
         let to = message["to"].as_str().unwrap();
         let mut received = self.received.lock().unwrap();
         let gap = Gap { from: received.last().max(seq_of(&self.at)), to: seq_of(to), scribe };

@@ -14,11 +14,12 @@ use super::received::{Connection, Received};
 use super::subscriber::{Behaviour, Place};
 use super::want::Want;
 
-/// Names on a socket besides the filter of its query string.
+/// Named subscriptions on a socket, in addition to the filter of its query string.
 #[derive(Debug, Clone, Copy)]
 pub struct Names {
     pub names: &'static [(&'static str, Want)],
-    /// Whether the named subscriptions replace the filter of the query string; together they must match the same events.
+    /// Whether the named subscriptions replace the filter of the query string. Together they must match the same events
+    /// as the filter.
     pub replace: bool,
 }
 
@@ -145,7 +146,7 @@ async fn poll(
     let response = place.http.get(format!("{base}&wait={wait}")).send();
     let answer = tokio::select! {
         response = response => response.ok()?,
-        () = behaviour.hangs_up() => return None, // while the server holds it
+        () = behaviour.hangs_up() => return None, // while the server holds the poll
     };
     if answer.status() != 200 {
         return None; // the server is stopping
@@ -163,5 +164,5 @@ async fn poll(
     Some(())
 }
 
-/// Between two attempts of a client that means well.
+/// The wait of a well-behaved client between two attempts.
 pub const SOON: Duration = Duration::from_millis(20);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// A filter: any of each list that is not empty, all lists together.
+/// A filter. An event matches if it has one of the values of every list that is not empty.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Want {
     pub queue: &'static [&'static str],

@@ -1,5 +1,5 @@
-//! What a log must be, told without the server's own code: dense numbers, one way into and out of every
-//! attempt, and for each job a state that the records agree with.
+//! Checks a log without the server's code: numbers without gaps, one start and one end for each attempt, valid
+//! transitions of each job, and records that agree with the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::http::Rows;
 
-/// An event as the API writes it, as far as the audit looks at it.
+/// The fields of an event in the API that the audit uses.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Event {
     pub seq: u64,
@@ -16,7 +16,7 @@ pub struct Event {
     pub kind: String,
     pub job: Option<EventJob>,
     pub why: Option<String>,
-    /// Of `schedule.fired`: for which time, and which job it made.
+    /// The due time of a `schedule.fired`; `job_id` is the job that it created.
     pub due: Option<String>,
     pub job_id: Option<String>,
 }
@@ -34,46 +34,46 @@ impl Event {
     }
 }
 
-/// One job as its events tell it.
+/// A job, folded from its events.
 #[derive(Debug, Clone)]
 pub struct Folded {
     pub state: String,
     /// Attempts charged.
     pub attempt: u16,
-    /// The `seq` of the `job.started` whose attempt runs: the lease's token.
+    /// The token of the lease: the `seq` of the `job.started` of the running attempt.
     lease: Option<u64>,
     pub completed: u32,
-    /// Each event: its number, and the state and attempts charged after it.
+    /// For each event, its number and the state and charged attempts after it.
     trail: Vec<(u64, String, u16)>,
 }
 
 impl Folded {
-    /// Whether it has ended.
+    /// Whether the job has ended.
     pub fn is_final(&self) -> bool {
         matches!(&*self.state, "completed" | "discarded" | "cancelled")
     }
 
-    /// The number of its last event.
+    /// The number of the job's last event.
     fn seq(&self) -> u64 {
         self.trail.last().map_or(0, |(seq, ..)| *seq)
     }
 }
 
-/// All jobs, folded event by event; a log that cannot be is refused with the event that shows it.
+/// All jobs, folded event by event. Panics at the first event that is impossible.
 #[derive(Debug, Default)]
 pub struct Fold {
     pub jobs: BTreeMap<String, Folded>,
     pub seq: u64,
     running: BTreeSet<String>,
-    /// Jobs of the present run of crash rescues that are still to come.
+    /// Jobs that must still be rescued in the current sequence of rescues after a crash.
     to_rescue: BTreeSet<String>,
-    /// Jobs given back after a crash, over all crashes.
+    /// The number of rescues after crashes.
     pub rescued: usize,
-    /// Times for which a schedule made its job.
+    /// Due times for which the schedule created a job.
     fired: BTreeSet<String>,
-    /// The jobs that schedules made.
+    /// The jobs that schedules created.
     pub scheduled: BTreeSet<String>,
-    /// Most attempts under way at once.
+    /// The highest number of concurrent attempts.
     pub most_running: usize,
 }
 
@@ -95,9 +95,9 @@ impl Fold {
         self.seq = event.seq;
         if event.kind == "schedule.fired" {
             let (due, id) = (event.due.clone().unwrap(), event.job_id.clone().unwrap());
-            assert!(self.fired.insert(due), "one time made two jobs: {event:?}");
+            assert!(self.fired.insert(due), "two jobs for one due time: {event:?}");
             let made = self.jobs.get(&id).map(|job| job.trail[0].0);
-            assert_eq!(made, Some(event.seq - 1), "its job was not made with it: {event:?}");
+            assert_eq!(made, Some(event.seq - 1), "its job was not created with it: {event:?}");
             self.scheduled.insert(id);
         }
         let Some(now) = &event.job else { return };
@@ -116,7 +116,7 @@ impl Fold {
             return;
         }
         let job = self.jobs.get_mut(&now.id);
-        let job = job.unwrap_or_else(|| panic!("nobody enqueued the job of {event:?}"));
+        let job = job.unwrap_or_else(|| panic!("the job was never enqueued: {event:?}"));
         let was = std::mem::replace(&mut job.state, now.state.clone());
         let possible = match &*event.kind {
             "job.available" => was == "scheduled" || was == "retryable",
@@ -151,7 +151,7 @@ impl Fold {
                 job.attempt += 1;
                 job.attempt
             }
-            // They carry the number of the attempt that ended, which is not charged.
+            // The event has the number of the attempt that ended, which is not charged.
             "job.interrupted" | "job.snoozed" => {
                 job.attempt -= 1;
                 job.attempt + 1
@@ -168,7 +168,7 @@ impl Fold {
         self.most_running = self.most_running.max(self.running.len());
     }
 
-    /// After a crash the first thing is to give back every job that ran, and none that did not.
+    /// Asserts that the first events after a crash rescue every job that was running, and no other.
     fn check_rescue(&mut self, event: &Event, id: &str) {
         let by_crash = event.kind == "job.rescued" && event.why.as_deref() == Some("crash");
         if by_crash {
@@ -179,28 +179,28 @@ impl Fold {
             self.rescued += 1;
             return;
         }
-        // A job that was to be cancelled, or has no attempt left, ends instead.
+        // A job with a cancellation request, or without attempts left, ends instead.
         if matches!(&*event.kind, "job.cancelled" | "job.discarded") {
             self.to_rescue.remove(id);
         }
         assert!(self.to_rescue.is_empty(), "not rescued before {event:?}: {:?}", self.to_rescue);
     }
 
-    /// The records say what the log says, each at the place it was read at, and all are there.
+    /// Asserts that each record agrees with the log at the cursor of its read, and that no record is missing.
     pub fn assert_agrees(&self, rows: &Rows) {
         self.assert_told_by(rows);
         let missing = self.missing(rows);
         assert!(missing.is_empty(), "not listed: {missing:?}");
     }
 
-    /// The same, but for jobs that retention took: of a final state, of which `keep` have ended since.
-    /// Answers with how many those are.
+    /// Like `assert_agrees`, but allows pruned jobs to be missing: final ones after which `keep` jobs reached the same
+    /// state. Returns the number of missing jobs.
     pub fn assert_agrees_but_for_pruned(&self, rows: &Rows, keep: usize) -> usize {
         self.assert_told_by(rows);
         let missing = self.missing(rows);
         for (id, job) in &missing {
             let same = |other: &&Folded| other.state == job.state && other.is_final();
-            // To the end of the log: a job may go while a page without it is read, and ends go on meanwhile.
+            // Count to the end of the log: a job may be pruned during the read, while other jobs keep ending.
             let later = |other: &&Folded| other.seq() > job.seq();
             let since = self.jobs.values().filter(same).filter(later).count();
             assert!(job.is_final(), "not listed: {id} {job:?}");
@@ -222,7 +222,7 @@ impl Fold {
         }
     }
 
-    /// Jobs that were there before the list was read, and are not in it.
+    /// Jobs that existed before the list was read, and are not in it.
     fn missing(&self, rows: &Rows) -> Vec<(&String, &Folded)> {
         let first_page_at = rows.values().map(|(_, read_at)| *read_at).min().unwrap_or(0);
         let there = |job: &Folded| job.trail[0].0 <= first_page_at;

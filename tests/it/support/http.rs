@@ -1,5 +1,5 @@
-//! The HTTP API as a program uses it. Calls that must succeed answer with JSON; `try_` calls answer with
-//! what happened, for servers that may die at any moment.
+//! A client of the HTTP API. Its calls panic when they fail, except for `try_send`, which is for servers that may die
+//! at any moment.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ pub struct Client {
     base: String,
 }
 
-/// A row of the job list, as far as tests look at it.
+/// The fields of a row of the job list that tests use.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Row {
     pub id: String,
@@ -27,7 +27,7 @@ pub struct Row {
     pub seq: u64,
 }
 
-/// All rows, each with the place in the log it was read at.
+/// All rows by id, each with the log position at which it was read.
 pub type Rows = BTreeMap<String, (Row, u64)>;
 
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ impl Client {
         &self.base
     }
 
-    /// Status and body.
+    /// Sends a request and returns the status and the body.
     pub async fn try_send(
         &self,
         method: Method,
@@ -69,38 +69,38 @@ impl Client {
         Ok((response.status().as_u16(), response.text().await?))
     }
 
-    /// Reads a path, which must be there.
+    /// Returns the body of a GET request, which must succeed.
     pub async fn text(&self, path: &str) -> String {
         let answer = within(path, self.try_send(Method::GET, path, None)).await.unwrap();
         assert_eq!(answer.0, 200, "GET {path}: {}", answer.1);
         answer.1
     }
 
-    /// Reads JSON.
+    /// Returns the JSON of a GET request, which must succeed.
     pub async fn get(&self, path: &str) -> Value {
         serde_json::from_str(&self.text(path).await).unwrap()
     }
 
-    /// Posts, which must succeed.
+    /// Returns the JSON of a POST request, which must succeed.
     pub async fn post(&self, path: &str, body: Option<&Value>) -> Value {
         let answer = within(path, self.try_send(Method::POST, path, body)).await.unwrap();
         assert!((200..300).contains(&answer.0), "POST {path}: {} {}", answer.0, answer.1);
         serde_json::from_str(&answer.1).unwrap_or_default()
     }
 
-    /// Submits one job; its id.
+    /// Submits a job and returns its id.
     pub async fn submit(&self, job: &Value) -> String {
         self.post("/api/v1/jobs", Some(job)).await["id"].as_str().unwrap().to_owned()
     }
 
-    /// Submits a batch; the ids.
+    /// Submits a batch and returns the ids.
     pub async fn submit_all(&self, jobs: Vec<Value>) -> Vec<String> {
         let answer = self.post("/api/v1/jobs", Some(&Value::Array(jobs))).await;
         let jobs = answer["jobs"].as_array().unwrap();
         jobs.iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// One job.
+    /// Returns a job.
     pub async fn job(&self, id: &str) -> Value {
         self.get(&format!("/api/v1/jobs/{id}")).await
     }
@@ -113,30 +113,30 @@ impl Client {
         .await
     }
 
-    /// Jobs in a state.
+    /// Counts the jobs in a state.
     pub async fn count(&self, state: &str) -> u64 {
         self.get("/api/v1/stats").await["states"][state].as_u64().unwrap()
     }
 
-    /// Where the log ends.
+    /// The cursor of the end of the log.
     pub async fn head(&self) -> String {
         self.get("/api/v1/events").await["cursor"].as_str().unwrap().to_owned()
     }
 
-    /// The place before the first event.
+    /// The cursor before the first event.
     pub async fn start_of_log(&self) -> String {
         let head = self.head().await;
         format!("{}:0", head.split(':').next().unwrap())
     }
 
-    /// Every event after a place, and the place after them.
+    /// Every event after a cursor, and the cursor after them. The log must not have a gap there.
     pub async fn log_after(&self, cursor: &str) -> (Vec<Event>, String) {
         let (all, cursor, gap) = self.log_there_is_after(cursor).await;
         assert!(gap.is_none(), "the log has a gap up to {gap:?}");
         (all, cursor)
     }
 
-    /// Every event after a place, the place after them, and where a gap before them ends.
+    /// Every event after a cursor, the cursor after them, and the end of a gap before them, if there is one.
     pub async fn log_there_is_after(&self, cursor: &str) -> (Vec<Event>, String, Option<u64>) {
         let (mut all, mut cursor, mut gap) = (Vec::new(), cursor.to_owned(), None);
         loop {
@@ -159,7 +159,7 @@ impl Client {
         self.log_after(&start).await.0
     }
 
-    /// Every job of the list, page by page.
+    /// Every job of the list, read page by page.
     pub async fn rows(&self) -> Rows {
         let (mut rows, mut after) = (Rows::new(), String::new());
         loop {

@@ -1,5 +1,5 @@
-//! What the integration tests share: the server and its commands as child processes, an HTTP client, a
-//! WebSocket client, and the audit of a log.
+//! Shared helpers of the integration tests: the server and its commands as child processes, an HTTP client, a WebSocket
+//! client, and the audit of a log.
 
 use std::future::Future;
 use std::time::Duration;
@@ -17,10 +17,10 @@ pub use http::Client;
 pub use process::{Command, Dir, Server};
 pub use socket::Socket;
 
-/// The bound around every wait: a debug build on a busy machine needs patience, a hang does not get it.
+/// The bound of every wait: long enough for a debug build on a busy machine, and short enough to detect a hang.
 pub const BOUND: Duration = Duration::from_secs(60);
 
-/// Waits for a fact, and fails when it does not come.
+/// Waits for a future, and panics when it takes longer than [`BOUND`].
 #[track_caller]
 pub fn within<F: Future>(what: &str, fact: F) -> impl Future<Output = F::Output> + use<F> {
     let caller = std::panic::Location::caller();
@@ -33,7 +33,7 @@ pub fn within<F: Future>(what: &str, fact: F) -> impl Future<Output = F::Output>
     }
 }
 
-/// Looks again and again until there is something to see.
+/// Polls `look` until it returns a value.
 #[track_caller]
 pub fn eventually<T, F: Future<Output = Option<T>>, L: FnMut() -> F>(
     what: &str,
@@ -44,12 +44,12 @@ pub fn eventually<T, F: Future<Output = Option<T>>, L: FnMut() -> F>(
             if let Some(seen) = look().await {
                 return seen;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await; // between two looks
+            tokio::time::sleep(Duration::from_millis(20)).await; // between two polls
         }
     })
 }
 
-/// Lets this process have thousands of connections, as far as the system allows.
+/// Raises the limit of open files, so that this process can have thousands of connections if the system allows it.
 pub fn many_files() {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard.min(20_000).max(soft), hard).unwrap();

@@ -1,5 +1,5 @@
-//! The binary as a child process: started, signalled by its id, killed when dropped. What it said on
-//! standard error is shown when a test fails.
+//! The binary as a child process, which is signalled by its id and killed when dropped. A failing test shows its
+//! standard error.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::{Client, Socket, tools, within};
 
-/// A data directory with room for a configuration file beside it; removed when dropped.
+/// A temporary directory for data and a configuration file; removed when dropped.
 pub struct Dir(TempDir);
 
 impl Dir {
@@ -27,7 +27,7 @@ impl Dir {
         self.0.path().join("data")
     }
 
-    /// Writes a configuration file and answers with its path.
+    /// Writes a configuration file and returns its path.
     pub fn config(&self, toml: &str) -> String {
         let path = self.0.path().join("cortado.toml");
         std::fs::write(&path, toml).unwrap();
@@ -35,7 +35,7 @@ impl Dir {
     }
 }
 
-/// The lines of one pipe, as they come.
+/// The lines read from one pipe so far.
 #[derive(Clone)]
 pub struct Lines(watch::Receiver<Vec<String>>);
 
@@ -58,17 +58,17 @@ impl Lines {
         }
     }
 
-    /// All so far.
+    /// All lines so far.
     pub fn so_far(&self) -> Vec<String> {
         self.0.borrow().clone()
     }
 
-    /// Those after the first `count`.
+    /// The lines after the first `count`.
     pub fn from(&self, count: usize) -> Vec<String> {
         self.0.borrow()[count..].to_vec()
     }
 
-    /// Waits for the first line that holds `text`; `None` when the pipe ends without one.
+    /// Waits for the first line that contains `text`; `None` when the pipe ends without one.
     pub async fn line_with(&self, text: &str) -> Option<String> {
         let mut lines = self.0.clone();
         let found = |lines: &Vec<String>| lines.iter().any(|line| line.contains(text));
@@ -76,13 +76,13 @@ impl Lines {
         lines.iter().find(|line| line.contains(text)).cloned()
     }
 
-    /// Waits until there are so many lines; `false` when the pipe ends before.
+    /// Waits until there are `count` lines; `false` when the pipe ends before that.
     pub async fn at_least(&self, count: usize) -> bool {
         self.0.clone().wait_for(|lines| lines.len() >= count).await.is_ok()
     }
 }
 
-/// A run of a program, mostly of the binary.
+/// A child process, usually of `cortado`.
 pub struct Command {
     child: Child,
     pid: Pid,
@@ -93,22 +93,22 @@ pub struct Command {
 }
 
 impl Command {
-    /// Runs `cortado` with these arguments and none of the caller's settings.
+    /// Runs `cortado` without the `CORTADO_` and proxy variables of the test's environment.
     pub fn run(args: &[&str]) -> Command {
         Command::of(env!("CARGO_BIN_EXE_cortado"), args)
     }
 
-    /// Runs any program, with none of the caller's settings and through no proxy.
+    /// Runs any program without the `CORTADO_` and proxy variables of the test's environment.
     pub fn of(program: &str, args: &[&str]) -> Command {
         Command::with_fault(program, args, None)
     }
 
-    /// The same with a fault of the disk to come, as `src/store/sled/faults.rs` says.
+    /// Like `of`, with a fault for the process, as `src/store/sled/faults.rs` describes.
     pub fn with_fault(program: &str, args: &[&str], fault: Option<&str>) -> Command {
         Command::with_output(program, args, fault, Stdio::piped(), Stdio::piped())
     }
 
-    /// The same with standard output and error that go elsewhere; only of pipes made here there are lines.
+    /// Like `with_fault`, with other targets of standard output and error. Lines are read only from `Stdio::piped()`.
     pub fn with_output(
         program: &str,
         args: &[&str],
@@ -116,7 +116,7 @@ impl Command {
         out: Stdio,
         err: Stdio,
     ) -> Command {
-        // Whoever runs the tests may ignore signals, as `nohup` does, and children inherit that.
+        // Children inherit ignored signals, and the tests may run under a program that ignores some, such as `nohup`.
         let mut command = tokio::process::Command::new("env");
         command.args(["--default-signal", "sh", "-c", "exec \"$0\" \"$@\"", program]);
         let unwanted = |name: &str| {
@@ -131,24 +131,24 @@ impl Command {
         let spawned = pipes.args(args).kill_on_drop(true).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
         let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap());
-        drop(command); // it holds this process's ends of the pipes
+        drop(command); // closes this process's copies of the pipes
         let (out, reader) = Lines::of_some(child.stdout.take());
         let (err, err_reader) = Lines::of_some(child.stderr.take());
         let what = format!("{program} {}", args.join(" "));
         Command { child, pid, what, out, err, readers: [reader, err_reader] }
     }
 
-    /// The process's id, its own until `exit`.
+    /// The process's id, which is not reused before `exit`.
     pub fn id(&self) -> i32 {
         self.pid.as_raw()
     }
 
-    /// Sends a signal. The child is not reaped before `exit`, so the id is still its own.
+    /// Sends a signal. The child is not reaped before `exit`, so its id cannot belong to another process.
     pub fn signal(&self, signal: Signal) {
         signal::kill(self.pid, signal).unwrap();
     }
 
-    /// Waits for the end, and for everything it said.
+    /// Waits for the end of the process and of its output.
     pub async fn exit(&mut self) -> ExitStatus {
         let what = format!("the end of {}", self.what);
         within(&what, async {
@@ -163,7 +163,7 @@ impl Command {
         .await
     }
 
-    /// Whether it has ended already.
+    /// Whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
@@ -179,8 +179,8 @@ impl Drop for Command {
     }
 }
 
-/// Cargo, as a person calls it. With the variables that it sets for a test, build scripts of dependencies
-/// would run again, here and in the next build outside.
+/// Cargo, without the variables that it sets for a test. With those, build scripts of dependencies would run again,
+/// here and in the next ordinary build.
 pub fn cargo() -> tokio::process::Command {
     let mut cargo = tokio::process::Command::new(env!("CARGO"));
     const OURS: [&str; 2] = ["CARGO_HOME", "CARGO_TARGET_DIR"];
@@ -192,7 +192,7 @@ pub fn cargo() -> tokio::process::Command {
     cargo
 }
 
-/// A server that listens.
+/// A running server that accepts connections.
 pub struct Server {
     pub process: Command,
     pub address: SocketAddr,
@@ -200,17 +200,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts on a free port.
+    /// Starts a server on a free port and waits until it listens.
     pub async fn start(dir: &Dir, args: &[&str]) -> Server {
         Server::start_on("127.0.0.1:0".parse().unwrap(), &dir.data(), args).await
     }
 
-    /// Starts at an address and waits until it listens.
+    /// Starts a server at an address and waits until it listens.
     pub async fn start_on(address: SocketAddr, data: &Path, args: &[&str]) -> Server {
         Server::listening(Server::launch(address, data, args)).await
     }
 
-    /// Waits until a process listens; it must not end before.
+    /// Waits until a process listens, and panics if it ends instead.
     async fn listening(process: Command) -> Server {
         match Server::unless_ended(process).await {
             Ok(server) => server,
@@ -218,7 +218,7 @@ impl Server {
         }
     }
 
-    /// Waits until a process listens or has ended.
+    /// Waits until a process listens; returns the process if it ends instead.
     pub async fn unless_ended(process: Command) -> Result<Server, Command> {
         let listening = process.out.line_with("listening on http://");
         let Some(line) = within("a server that listens", listening).await else {
@@ -228,18 +228,18 @@ impl Server {
         Ok(Server { process, address, client: Client::new(address) })
     }
 
-    /// Starts and does not wait for anything.
+    /// Starts a server without waiting until it listens.
     pub fn launch(address: SocketAddr, data: &Path, args: &[&str]) -> Command {
         Command::run(&borrowed(&Server::args(address, data, args)))
     }
 
-    /// Starts on a free port with a fault of the disk to come, and does not wait for anything.
+    /// Starts a server on a free port with a fault, without waiting until it listens.
     pub fn launch_with_fault(dir: &Dir, args: &[&str], fault: &str) -> Command {
         let all = Server::args("127.0.0.1:0".parse().unwrap(), &dir.data(), args);
         Command::with_fault(env!("CARGO_BIN_EXE_cortado"), &borrowed(&all), Some(fault))
     }
 
-    /// Starts on a free port with a log that goes elsewhere, and waits until it listens.
+    /// Starts a server on a free port with this target of its log, and waits until it listens.
     pub async fn start_logging_to(err: impl Into<Stdio>, dir: &Dir, args: &[&str]) -> Server {
         let all = Server::args("127.0.0.1:0".parse().unwrap(), &dir.data(), args);
         let program = env!("CARGO_BIN_EXE_cortado");
@@ -247,7 +247,7 @@ impl Server {
         Server::listening(Command::with_output(program, &borrowed(&all), None, out, err)).await
     }
 
-    /// The same by a shell, after these lines of a script.
+    /// Starts a server on a free port from a shell script, after these commands, without waiting until it listens.
     pub fn launch_by_shell(script: &str, dir: &Dir, args: &[&str]) -> Command {
         let all = Server::args("127.0.0.1:0".parse().unwrap(), &dir.data(), args);
         let script = format!("{script}; exec \"$0\" \"$@\"");
@@ -264,18 +264,18 @@ impl Server {
         all.into_iter().map(str::to_owned).collect()
     }
 
-    /// Opens a stream; the query begins with `?` or is empty. Greeted: the server knows of it.
+    /// Opens a stream and waits for its `hello`; the query begins with `?` or is empty.
     pub async fn socket(&self, query: &str) -> Socket {
         Socket::open(self.address, query).await
     }
 
-    /// SIGKILL, and waits until the process is gone.
+    /// Sends SIGKILL and waits for the end of the process.
     pub async fn kill(mut self) {
         self.process.signal(Signal::SIGKILL);
         self.process.exit().await;
     }
 
-    /// SIGTERM; the stop must be clean.
+    /// Sends SIGTERM, asserts a clean stop, and returns the log.
     pub async fn stop(mut self) -> Vec<String> {
         self.process.signal(Signal::SIGTERM);
         let status = self.process.exit().await;
@@ -284,8 +284,8 @@ impl Server {
     }
 }
 
-/// An address for a server that will be started again on it: below the range that outgoing connections
-/// take their ports from, so that nobody is there meanwhile.
+/// An address on which a server can be restarted. Its port is below the range for outgoing connections, so no other
+/// process takes it in the meantime.
 pub fn lasting_address() -> SocketAddr {
     loop {
         let address = SocketAddr::from(([127, 0, 0, 1], fastrand::u16(20_000..32_000)));

@@ -1,5 +1,4 @@
-//! The event stream as a program subscribes to it: a WebSocket client that checks what every client may
-//! rely on while it reads.
+//! A WebSocket client of the event stream, which asserts the guarantees that hold for every client as it reads.
 
 use std::net::SocketAddr;
 
@@ -16,13 +15,13 @@ use super::within;
 /// An open stream.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// Everything up to here has been told.
+    /// The cursor of the last message.
     pub cursor: String,
 }
 
-/// What the server said, or how the connection ended.
+/// A message of the server, or the end of the connection.
 #[derive(Debug)]
-#[allow(dead_code)] // the error is there for the text of a failing test
+#[allow(dead_code)] // the error is shown by a failing test
 enum Said {
     Message(Value),
     Closed(Option<CloseFrame>),
@@ -30,13 +29,13 @@ enum Said {
 }
 
 impl Socket {
-    /// Opens and reads `hello`.
+    /// Opens a stream and reads its `hello`.
     pub async fn open(address: SocketAddr, query: &str) -> Socket {
         let socket = Socket::try_open(address, query).await;
         socket.unwrap_or_else(|| panic!("no socket at {address}"))
     }
 
-    /// The same of a server that may die meanwhile.
+    /// Like `open`, for a server that may die in the meantime.
     pub async fn try_open(address: SocketAddr, query: &str) -> Option<Socket> {
         let url = format!("ws://{address}/api/v1/ws{query}");
         let config = WebSocketConfig::default().max_message_size(None);
@@ -49,7 +48,7 @@ impl Socket {
         Some(socket)
     }
 
-    /// What comes next, whatever it is.
+    /// The next message, or the end of the connection.
     async fn listen(&mut self) -> Said {
         loop {
             match self.stream.next().await {
@@ -61,7 +60,7 @@ impl Socket {
                     return Said::Message(message);
                 }
                 Some(Ok(Message::Close(frame))) => {
-                    self.stream.flush().await.ok(); // our half; the server may be gone
+                    self.stream.flush().await.ok(); // completes the closing handshake; the server may be gone
                     return Said::Closed(frame);
                 }
                 Some(Ok(_)) => {}
@@ -71,7 +70,7 @@ impl Socket {
         }
     }
 
-    /// Says a text.
+    /// Sends a text message.
     pub async fn say(&mut self, text: &str) {
         within("room to write", self.stream.send(Message::text(text))).await.unwrap();
     }
@@ -83,7 +82,7 @@ impl Socket {
         }
     }
 
-    /// The next message of a type; others are passed over.
+    /// The next message of a type; others are skipped.
     pub async fn next_of(&mut self, kind: &str) -> Value {
         within(kind, async {
             loop {
@@ -96,7 +95,7 @@ impl Socket {
         .await
     }
 
-    /// Events, until one that `last` accepts.
+    /// Reads events up to one that `last` accepts.
     pub async fn events_until(&mut self, mut last: impl FnMut(&Event) -> bool) -> Vec<Event> {
         let mut seen = Vec::new();
         within("an event", async {
@@ -113,20 +112,20 @@ impl Socket {
         seen
     }
 
-    /// Waits for one event of a job.
+    /// Waits for an event of this type of a job.
     pub async fn event(&mut self, job: &str, kind: &str) {
         let wanted = |event: &Event| event.is_of(job) && event.kind == kind;
         self.events_until(wanted).await;
     }
 
-    /// Everything that is told until the connection ends, in whatever way.
+    /// All events until the connection ends, however it ends.
     pub async fn events_until_the_end(&mut self) -> Vec<Event> {
         let mut told = Vec::new();
         self.each_until_the_end(|events| told.extend(events)).await;
         told
     }
 
-    /// The same, message by message.
+    /// Like `events_until_the_end`, message by message.
     pub async fn each_until_the_end(&mut self, mut take: impl FnMut(Vec<Event>)) {
         within("the end of the stream", async {
             while let Said::Message(message) = self.listen().await {
@@ -137,7 +136,7 @@ impl Socket {
         .await;
     }
 
-    /// Reads to the end: the events on the way, the last `bye`, and the close frame.
+    /// Reads to the end, and returns the events, the last `bye`, and the close frame.
     pub async fn rest(&mut self) -> (Vec<Event>, Value, CloseFrame) {
         let (mut told, mut bye) = (Vec::new(), Value::Null);
         let ending = within("the end of the stream", async {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{documents, read, rust_files, spans};
 
-/// Documents that tell of the past, whose facts need not hold today.
+/// Whether a document describes the past, so that its facts may be outdated.
 fn is_history(document: &str) -> bool {
     document == "CHANGELOG.md" || document.starts_with("docs/decisions/")
 }
@@ -33,14 +33,14 @@ fn settings() -> BTreeMap<String, String> {
     settings
 }
 
-/// A number and its unit, however they are written: `"2MiB"`, `2 MiB`, `50_000`, `8 kB/s`.
+/// A number and its unit in any notation: `"2MiB"`, `2 MiB`, `50_000`, `8 kB/s`.
 fn amount(text: &str) -> Option<(String, String)> {
     let text = text.trim_start_matches('"');
     let end = text.find(|c: char| !(c.is_ascii_digit() || "_,".contains(c))).unwrap_or(text.len());
     let number: String = text[..end].chars().filter(char::is_ascii_digit).collect();
     let unit = text[end..].trim_start_matches([' ', '\u{a0}']);
     let unit: String = unit.chars().take_while(|c| c.is_alphabetic()).collect();
-    // `(128)`, but not `(2 searches)`: what follows a number without a unit is prose.
+    // Words that are not units are prose, as in `(2 searches)`.
     let known = ["ms", "s", "m", "h", "kB", "KiB", "MiB", "day", "days"];
     let unit = if known.contains(&&*unit) { unit } else { String::new() };
     (!number.is_empty()).then_some((number, unit))
@@ -121,7 +121,7 @@ fn every_address_that_a_document_names_is_served() {
     assert!(!is_served("/api/v1/jobs/7/frobnicate") && is_served("/api/v1/jobs/$id"));
 }
 
-/// The words of a text that begin so, up to the first character that no name has.
+/// The names in a text that start with `begin`.
 fn words<'a>(text: &'a str, begin: &str) -> BTreeSet<&'a str> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     words.filter(|word| word.starts_with(begin) && word.len() > begin.len()).collect()
@@ -142,7 +142,7 @@ fn every_metric_and_variable_that_a_document_names_exists() {
             seen += 1;
             assert!(sources.contains(word), "{document} names the variable {word}");
         }
-        // nginx's variables in docs/reverse-proxy.md are not ours.
+        // Variables of nginx in docs/reverse-proxy.md are not metrics.
         let ours =
             words(&text, "cortado_").into_iter().filter(|word| !text.contains(&format!("${word}")));
         for word in ours.filter(|word| !["cortado_away", "cortado_export"].contains(word)) {

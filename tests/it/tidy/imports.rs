@@ -9,7 +9,7 @@ use super::tokens::{Import, Path, imports};
 /// Modules of the crate outside its tests, by their paths.
 pub struct Crate {
     modules: BTreeMap<Path, Module>,
-    /// Paths of modules that are tests: nothing is resolved into them.
+    /// Paths of test modules; no import is resolved into them.
     tests: BTreeSet<Path>,
 }
 
@@ -49,7 +49,7 @@ impl Crate {
         self.modules.contains_key(path) || self.tests.contains(path)
     }
 
-    /// A path as it is written in a module, from the root of the crate; `None` for paths of other crates.
+    /// Resolves a path in a module to a path from the root of the crate; `None` for paths of other crates.
     fn absolute(&self, module: &[String], written: &[String]) -> Option<Path> {
         let (first, rest) = written.split_first()?;
         match &**first {
@@ -213,13 +213,13 @@ fn a_longer_way_back_is_a_cycle_and_a_way_without_return_is_none() {
 
 #[test]
 fn an_import_leads_to_the_file_that_defines_the_item() {
-    // `x/mod.rs` re-exports what its children define; that alone is no import.
+    // `x/mod.rs` re-exports what its children define, which alone is not an import.
     let facade = "mod p; mod q; pub use p::P; pub(crate) use self::q::Q as R;";
     let files = [("x/mod.rs", facade), ("x/p.rs", "use super::R;"), ("x/q.rs", "")];
     let crate_ = small(&files);
     assert!(crate_.cycles().is_empty());
     assert_eq!(crate_.graph()["x/p.rs"].keys().collect::<Vec<_>>(), [&"x/q.rs"]);
-    // Once the facade uses an item of its child itself, the child may not use one of the facade.
+    // If the facade itself uses an item of its child, the child may not use an item of the facade.
     let files =
         [("x/mod.rs", "mod p; pub use p::P; fn f() { p::g() }"), ("x/p.rs", "use super::f;")];
     assert_eq!(small(&files).cycles(), [["x/mod.rs", "x/p.rs"]]);

@@ -1,15 +1,15 @@
-//! The layers: the table in `ARCHITECTURE.md` says what each part of the crate may name of the others, and the imports
-//! say no more and no less.
+//! The layers: the table in `ARCHITECTURE.md` lists which other parts each part of the crate may name, and the imports
+//! must match it exactly.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::imports::Crate;
 use super::read;
 
-/// The part that puts all others together.
+/// The part that assembles all others.
 const SEES_ALL: &str = "app";
 
-/// What each part may name, in the order of the table.
+/// The parts that each part may name, in the order of the table.
 fn table() -> Vec<(String, BTreeSet<String>)> {
     let text = read("ARCHITECTURE.md");
     let (_, table) = text.split_once("| part | what it may name |\n|---|---|\n").unwrap();

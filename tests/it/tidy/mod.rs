@@ -1,6 +1,6 @@
-//! The house rules that a compiler does not know, checked by reading the sources: the layers, the length and
-//! head of files, registration, spawning, and that the documents name what exists. These tests use only the standard
-//! library, so that `./test fast` compiles this folder by itself and needs no build of the crate.
+//! The house rules that the compiler cannot check, checked by reading the sources: layers, the length and first line of
+//! files, registration, spawning, and that everything named in the documents exists. These tests use only the standard
+//! library, so that `./test fast` can compile this folder alone, without building the crate.
 
 mod facts;
 mod imports;
@@ -10,7 +10,7 @@ mod tokens;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Files in `src/handlers` that serve the kinds and are none.
+/// Modules in `src/handlers` that are not job kinds.
 const NO_KINDS: [&str; 4] = ["mod", "guard", "outcome", "testing"];
 const LONGEST: usize = 500;
 
@@ -22,7 +22,7 @@ pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every Rust file below a directory, by its path from the root.
+/// Every Rust file below a directory: its path from the root, and its text.
 fn rust_files(dir: &str) -> Vec<(String, String)> {
     let (mut dirs, mut files) = (vec![PathBuf::from(dir)], Vec::new());
     while let Some(dir) = dirs.pop() {
@@ -42,7 +42,7 @@ fn rust_files(dir: &str) -> Vec<(String, String)> {
     files
 }
 
-/// The lines of a file that are neither comment nor test, with their numbers.
+/// The lines of a file that are neither comments nor tests, with their numbers.
 fn code(path: &str, text: &str) -> Vec<(usize, String)> {
     let is_test =
         |part: &str| matches!(part, "tests" | "tests.rs" | "testing.rs" | "conformance" | "model");
@@ -63,7 +63,7 @@ fn code(path: &str, text: &str) -> Vec<(usize, String)> {
     code
 }
 
-/// Lines of the crate's code that a rule refuses; there must be none.
+/// Asserts that no line of the crate's code breaks a rule.
 fn refuse(rule: &str, mut is_wrong: impl FnMut(&str, &str) -> bool) {
     let mut wrong = Vec::new();
     for (path, text) in rust_files("src") {
@@ -76,7 +76,7 @@ fn refuse(rule: &str, mut is_wrong: impl FnMut(&str, &str) -> bool) {
     assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
 }
 
-/// The rules of the store run over any log: a second one is a folder beside `src/store/sled`.
+/// The rules of the store work with any log; a second log would be a folder beside `src/store/sled`.
 #[test]
 fn the_rules_of_the_store_know_no_log_and_the_log_no_rules() {
     refuse("src/store/log_store names sled: use the trait of src/store/log", |path, line| {
@@ -125,7 +125,7 @@ fn nobody_spawns_and_forgets() {
 fn threads_are_supervised() {
     refuse("a thread that no `Part` stands for", |path, line| {
         let may = path.starts_with("src/bin/") || path == "src/supervise.rs";
-        // A text on its way to standard output: nobody waits for it.
+        // Its thread writes a text to standard output, and nothing waits for it.
         let may = may || path == "src/logging.rs";
         !may && ["thread::Builder", "thread::spawn", "thread::scope"]
             .iter()
@@ -139,7 +139,7 @@ fn nobody_prints_beside_the_log() {
         let may = path.starts_with("src/bin/") || path.starts_with("src/logging");
         let may = may || path == "src/cli/output.rs";
         let words = ["println!", "print!(", "io::stderr", "io::stdout", "stderr()", "stdout()"];
-        let own = [".stdout().take", ".stderr().take"]; // those of a child
+        let own = [".stdout().take", ".stderr().take"]; // the pipes of a child process
         !may && words.iter().any(|it| line.contains(it)) && !own.iter().any(|it| line.contains(it))
     });
 }
@@ -152,20 +152,20 @@ fn durations_have_one_grammar() {
     });
 }
 
-/// What one helper does for all: an own copy of it would differ from the others one day.
+/// There is one helper for each of these; copies could diverge.
 #[test]
 fn helpers_are_there_once() {
     for (what, home) in [
         ("cbf2_9ce4", "src/job/text/stable_hash.rs"),
         ("char_boundary(", "src/job/text/shorten.rs"),
-        // It has no request in a release build, unless that was asked for.
+        // Release builds ignore the variable unless its feature is enabled.
         ("env::var(VARIABLE)", "src/supervise/kill.rs"),
     ] {
         refuse(&format!("{what} only in {home}"), |path, line| path != home && line.contains(what));
     }
     refuse("a list with commas is read by one of three", |path, line| {
         let homes = ["src/job/text/comma_list.rs", "src/http/layers/header_list.rs"];
-        // The tags of a form are checked where they are submitted.
+        // The tags of a form are checked on submission.
         let is_form = path.starts_with("src/ui") && line.contains("self.tags");
         !homes.contains(&path) && !is_form && line.contains("split(',')")
     });
@@ -228,7 +228,7 @@ fn every_dependency_says_why_it_is_here() {
             section = line;
         } else if section.ends_with("dependencies]") && line.contains(" = ") {
             seen += 1;
-            // Those of one purpose share a comment.
+            // Dependencies with the same purpose share a comment.
             let explained = before.starts_with('#') || before.contains(" = ");
             assert!(explained, "no comment above {line}");
         }
@@ -237,7 +237,7 @@ fn every_dependency_says_why_it_is_here() {
     assert!(seen > 20, "dependencies were not found");
 }
 
-/// The texts between backticks, and the lines of code blocks.
+/// The inline code and the lines of code blocks in a document.
 pub fn spans(text: &str) -> Vec<String> {
     let (mut spans, mut in_block) = (Vec::new(), false);
     for line in text.lines() {
@@ -252,7 +252,7 @@ pub fn spans(text: &str) -> Vec<String> {
     spans
 }
 
-/// Every Markdown document for people, by its path from the root.
+/// The path from the root of every Markdown document for readers.
 fn documents() -> Vec<String> {
     let mut documents = Vec::new();
     for dir in [".", "docs", "docs/decisions"] {
@@ -269,10 +269,10 @@ fn documents() -> Vec<String> {
     documents
 }
 
-/// The files that a document links to, as paths from the root; addresses of the web are left out.
+/// The files that a document links to, as paths from the root, without web addresses.
 fn links(document: &str) -> Vec<PathBuf> {
     let text = read(document);
-    // Between two fences is code, in which brackets and parentheses are something else.
+    // Skip code blocks, in which brackets and parentheses are not links.
     let prose: String = text.split("\n```").step_by(2).collect();
     let targets = prose.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
     let ours = targets.filter(|target| !target.is_empty() && !target.contains("://"));

@@ -1,26 +1,26 @@
-//! The paths that a Rust source names, outside comments, strings and tests: enough of the language's grammar to follow
-//! imports, and no more.
+//! Extracts the paths that a Rust source names outside comments, strings and tests. It knows just enough of the grammar
+//! to follow imports.
 
-/// The segments of a path, as they are written.
+/// The segments of a path as written.
 pub type Path = Vec<String>;
 
 /// A path that a source names, in a `use` or in its code.
 #[derive(Debug, PartialEq)]
 pub struct Import {
     pub path: Path,
-    /// What the path is called here, when a `use` names it.
+    /// The name that a `use` gives the path in this module.
     pub name: Option<String>,
-    /// Whether it is a re-export (`pub use`), which by itself needs nothing of the other file.
+    /// Whether this is a re-export (`pub use`), which is not a dependency on the other file by itself.
     pub is_public: bool,
 }
 
-/// Every path that a source names, without what is compiled for tests only.
+/// Every path that a source names, except in code that is compiled only for tests.
 pub fn imports(text: &str) -> Vec<Import> {
     let tokens = without_tests(&tokens(text));
     let (mut imports, mut at) = (Vec::new(), 0);
     while at < tokens.len() {
         let token = tokens[at];
-        // `impl Trait + use<'_>` is no import.
+        // `impl Trait + use<'_>` is not an import.
         if token == "use" && tokens.get(at + 1) != Some(&"<") {
             let length = tokens[at..].iter().position(|token| *token == ";").unwrap_or(0);
             let is_public = is_public(&tokens[..at]);
@@ -46,7 +46,7 @@ pub fn imports(text: &str) -> Vec<Import> {
     imports
 }
 
-/// Where the path that begins at a token ends: `a::b::<T>` ends behind `b`.
+/// The end of the path that begins at a token: `a::b::<T>` ends after `b`.
 fn end_of_path(tokens: &[&str], begin: usize) -> usize {
     let mut end = begin + 1;
     while tokens.get(end) == Some(&"::")
@@ -69,7 +69,7 @@ fn is_public(before: &[&str]) -> bool {
     }
 }
 
-/// The paths of a `use`, with the name that each has in the module; `a::{self, b as c, d::*}` has three.
+/// The paths of a `use`, with the name of each in the module; `a::{self, b as c, d::*}` has three.
 fn use_tree(tokens: &[&str]) -> Vec<(Path, Option<String>)> {
     let Some(open) = tokens.iter().position(|token| *token == "{") else {
         let (path, alias) = match tokens {
@@ -116,7 +116,7 @@ fn use_tree(tokens: &[&str]) -> Vec<(Path, Option<String>)> {
     paths
 }
 
-/// The tokens without items below `#[cfg(test)]`.
+/// The tokens without items marked `#[cfg(test)]`.
 fn without_tests<'a>(tokens: &[&'a str]) -> Vec<&'a str> {
     const TEST_ONLY: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut kept, mut at) = (Vec::new(), 0);
@@ -131,7 +131,7 @@ fn without_tests<'a>(tokens: &[&'a str]) -> Vec<&'a str> {
     kept
 }
 
-/// Where an item ends that begins at a token: behind its block, or behind its semicolon or comma when it has none.
+/// The end of the item that begins at a token: after its block or, without one, after its semicolon or comma.
 fn end_of_item(tokens: &[&str], begin: usize) -> usize {
     let is_use = tokens[begin..].iter().take(5).any(|token| *token == "use");
     let mut depth = 0;
@@ -139,7 +139,7 @@ fn end_of_item(tokens: &[&str], begin: usize) -> usize {
         match *token {
             "{" | "(" | "[" => depth += 1,
             "}" if depth == 1 && !is_use => return at + 1,
-            // The end of what is around it.
+            // The end of the enclosing block.
             "}" if depth == 0 => return at,
             "}" | ")" | "]" => depth -= 1,
             ";" if depth == 0 => return at + 1,
@@ -153,7 +153,7 @@ fn is_identifier(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// Identifiers, `::`, and every other character by itself; comments and literals are left out.
+/// Splits a text into identifiers, `::`, and single other characters, without comments and literals.
 fn tokens(text: &str) -> Vec<&str> {
     let (mut tokens, mut rest) = (Vec::new(), text);
     while let Some(first) = rest.chars().next() {
@@ -185,7 +185,7 @@ fn tokens(text: &str) -> Vec<&str> {
     tokens
 }
 
-/// The length of the string literal with which a text begins.
+/// The length of the string literal at the start of a text.
 fn string_length(text: &str) -> usize {
     let mut is_escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -199,7 +199,7 @@ fn string_length(text: &str) -> usize {
     text.len()
 }
 
-/// The length of `r"..."`, `r#"..."#` and their kinds of bytes, when a text begins with one.
+/// The length of the raw string at the start of a text (`r"..."`, `r#"..."#`, or their byte versions), if there is one.
 fn raw_string_length(text: &str) -> Option<usize> {
     let after = text.strip_prefix('b').unwrap_or(text).strip_prefix('r')?;
     let marks = after.len() - after.trim_start_matches('#').len();
@@ -209,14 +209,14 @@ fn raw_string_length(text: &str) -> Option<usize> {
     Some(text.len() - inner.len() + close)
 }
 
-/// The length of the character literal or the lifetime with which a text begins.
+/// The length of the character literal or the lifetime at the start of a text.
 fn quote_length(text: &str) -> usize {
     let mut chars = text.char_indices().skip(1);
     match chars.next() {
         Some((_, '\\')) => text[3..].find('\'').map_or(text.len(), |end| end + 4),
         Some(_) => match chars.next() {
             Some((at, '\'')) => at + 1,
-            _ => 1, // a lifetime, whose name is read as an identifier that begins no path
+            _ => 1, // a lifetime: its name is read as an identifier, which starts no path
         },
         None => 1,
     }
