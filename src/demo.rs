@@ -24,7 +24,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const BURST: u64 = 24;
 /// The number of waiting jobs, from any source, at which the demo pauses.
 const MAX_WAITING: u64 = 500;
-/// The number of waiting jobs in the slow queue at which the demo adds no more; large enough that some are always waiting.
+/// The number of waiting jobs in the slow queue at which the demo adds no more; large enough that some are always
+/// waiting.
 const MAX_SLOW_WAITING: u64 = 8;
 /// The queue for long jobs.
 const SLOW_QUEUE: &str = "video";

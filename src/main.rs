@@ -72,9 +72,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Blocks SIGXFSZ and SIGTTOU. A file that has reached its size limit (`LimitFSIZE=`), or a terminal that refuses output
-/// from background processes, must fail one write instead of killing or stopping the process. Threads inherit this;
-/// programs of the `command` kind do not.
+/// Blocks SIGXFSZ and SIGTTOU. A file that has reached its size limit (`LimitFSIZE=`), or a terminal that refuses
+/// output from background processes, must fail one write instead of killing or stopping the process. Threads inherit
+/// this; programs of the `command` kind do not.
 fn hold_back_signals() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);

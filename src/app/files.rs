@@ -7,8 +7,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::http;
 
-/// Files reserved for the store, for pipes of commands and for requests of handlers; a quarter of the limit if the limit is
-/// low.
+/// Files reserved for the store, for pipes of commands and for requests of handlers; a quarter of the limit if the
+/// limit is low.
 const RESERVE: u64 = 512;
 
 /// Raises the limit on open files to what `wanted` connections and attempts can use, as far as the system allows, and

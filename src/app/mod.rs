@@ -157,8 +157,8 @@ impl Builder {
         self
     }
 
-    /// Declares a schedule in addition to those of the configuration. A job is enqueued whenever the schedule is due. The
-    /// API cannot change the schedule, and it is deleted once the program no longer declares it.
+    /// Declares a schedule in addition to those of the configuration. A job is enqueued whenever the schedule is due.
+    /// The API cannot change the schedule, and it is deleted once the program no longer declares it.
     ///
     /// ```
     /// # use cortado::{Cortado, ScheduleSubmission};
@@ -264,7 +264,7 @@ pub struct Server {
     address: SocketAddr,
     engine: Engine,
     config: Config,
-    /// Resolves when the listener is closed and the last request has been answered.
+    /// Resolves when the listener is closed and the last request has its response.
     serving: JoinHandle<()>,
 }
 
@@ -328,8 +328,8 @@ impl Server {
         }
     }
 
-    /// Stops in order: no more jobs are claimed, running jobs get the grace period, WebSockets are closed, and the store
-    /// is flushed.
+    /// Stops in order: no more jobs are claimed, running jobs get the grace period, WebSockets are closed, and the
+    /// store is flushed.
     pub async fn stop(self) -> StopReport {
         let bounds = stop_bounds(&self.config);
         self.engine.shutdown().draining.cancel();

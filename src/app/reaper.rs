@@ -1,6 +1,6 @@
-//! Reaps orphaned processes. Processes that a command leaves behind become children of this process if it is the first one
-//! of its container or a subreaper. No other code waits for such children, so they would remain zombies. The reaper leaves
-//! alone children whose exit codes are awaited (`handlers::command::children`).
+//! Reaps orphaned processes. Processes that a command leaves behind become children of this process if it is the first
+//! one of its container or a subreaper. No other code waits for such children, so they would remain zombies. The reaper
+//! leaves alone children whose exit codes are awaited (`handlers::command::children`).
 
 use std::time::Duration;
 

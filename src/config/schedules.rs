@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(keys, expected);
         assert!(
             toml::from_str::<ScheduleSection>("cron = \"@daily\"").is_err(),
-            "a kind is needed"
+            "a kind is required"
         );
         let unknown = "cron = \"@daily\"\nkind = \"echo\"\nevery = 1";
         assert!(toml::from_str::<ScheduleSection>(unknown).is_err());

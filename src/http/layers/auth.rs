@@ -1,5 +1,5 @@
-//! Access control: an optional token, the host names that this server accepts, and the origins that may open WebSockets.
-//! A browser sends the token as the password of HTTP Basic, a program as a Bearer token.
+//! Access control: an optional token, the host names that this server accepts, and the origins that may open
+//! WebSockets. A browser sends the token as the password of HTTP Basic, a program as a Bearer token.
 
 use std::net::IpAddr;
 
@@ -66,8 +66,8 @@ pub fn check_host(hosts: &Hosts, uri: &Uri, headers: &HeaderMap) -> Result<(), P
     Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", detail))
 }
 
-/// Refuses a WebSocket opened by a page of another site. The upgrade is a GET, so the layers against cross-site requests
-/// do not see it; browsers always send `Origin` with it.
+/// Refuses a WebSocket opened by a page of another site. The upgrade is a GET, so the layers against cross-site
+/// requests do not see it; browsers always send `Origin` with it.
 pub fn check_origin(trusted: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or_default();

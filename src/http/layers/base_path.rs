@@ -1,5 +1,5 @@
-//! The path prefix under which the server is reached when it shares a host. It is removed from the path of every request
-//! that has it, and added to every URL in a response.
+//! The path prefix under which the server is reached when it shares a host. It is removed from the path of every
+//! request that has it, and added to every URL in a response.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -98,8 +98,8 @@ impl Address {
         format!("{}/{relative}", self.0.base)
     }
 
-    /// The absolute path and the query of the request. If they are too long to be repeated, the query is omitted, or both
-    /// are.
+    /// The absolute path and the query of the request. If they are too long to be repeated, the query is omitted, or
+    /// both are.
     pub fn here(&self) -> String {
         let below = self.0.below.as_str();
         let path = below.split('?').next().unwrap_or_default();
@@ -125,8 +125,8 @@ impl<S: Sync> FromRequestParts<S> for Address {
     }
 }
 
-/// Serves all routes under the base path, whether a proxy strips the prefix or not: requests with and without the prefix
-/// are treated alike.
+/// Serves all routes under the base path, whether a proxy strips the prefix or not: requests with and without the
+/// prefix are treated alike.
 pub fn mount(router: Router, base: &BasePath) -> Router {
     let base = base.clone();
     let outermost = middleware::from_fn(move |mut request: Request, next: Next| {

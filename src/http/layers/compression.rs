@@ -24,8 +24,8 @@ pub fn layer(longest: usize) -> CompressionLayer<Compressible> {
     CompressionLayer::new().compress_when(compressible)
 }
 
-/// Allows compression up to this length. A response of unknown length is an export or a stream: an export could take
-/// hours to compress, and a stream is sent as it is produced, while a compressor would delay its bytes.
+/// Allows compression up to this length. A response of unknown length is an export or a stream: an export would keep
+/// the compressor busy until its end, and a stream is sent as it is produced, while a compressor would delay its bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct NotAbove(usize);
 

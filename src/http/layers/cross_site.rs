@@ -1,5 +1,5 @@
-//! Refuses reads by pages of other sites in a browser. Such a page cannot see the responses, but it could put load on the
-//! server. Browsers send where a request comes from and what it is for (Fetch Metadata, W3C).
+//! Refuses reads by pages of other sites in a browser. Such a page cannot see the responses, but it could put load on
+//! the server. Browsers send where a request comes from and what it is for (Fetch Metadata, W3C).
 
 use axum::http::header::{ORIGIN, UPGRADE};
 use axum::http::{HeaderMap, Method, StatusCode};

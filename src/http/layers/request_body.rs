@@ -18,8 +18,8 @@ use crate::http::Problem;
 /// Chunks are joined until they have this many bytes in total.
 const LONG: usize = 64 * 1_024;
 
-/// A layer around every endpoint and page. hyper sends `100 Continue` only when the body is read, so a client that waits
-/// for it does not send a body that is too long.
+/// A layer around every endpoint and page. hyper sends `100 Continue` only when the body is read, so a client that
+/// waits for it does not send a body that is too long.
 pub async fn bound(longest: usize, request: Request, next: Next) -> Response {
     let length = request.body().size_hint().exact();
     if length.is_some_and(|length| length > longest as u64) {

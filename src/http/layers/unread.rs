@@ -35,7 +35,8 @@ impl Unread {
         Unread { bytes: Arc::default(), most: limits.max_unread }
     }
 
-    /// Reserves memory for a response of `length` bytes. An address without unread responses may have one of any length.
+    /// Reserves memory for a response of `length` bytes. An address without unread responses may have one of any
+    /// length.
     fn take(&self, client: SocketAddr, length: u64) -> Result<AddressShare, Problem> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let most = (self.most / SHARE).max(length);
@@ -46,8 +47,8 @@ impl Unread {
     }
 }
 
-/// A layer around every endpoint and page. It counts a large response until the kernel has its bytes, or replaces it with
-/// a refusal.
+/// A layer around every endpoint and page. It counts a large response until the kernel has its bytes, or replaces it
+/// with a refusal.
 pub async fn count(unread: Arc<Unread>, request: Request, next: Next) -> Response {
     let client = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|client| client.0);
     let response = next.run(request).await;
@@ -118,11 +119,11 @@ mod tests {
         assert_eq!(take("192.0.2.1:2", 31).unwrap_err().code(), "too_much_unread");
         let two = take("192.0.2.1:2", 30).unwrap();
         let large = take("192.0.2.2:1", 250).unwrap();
-        assert!(take("192.0.2.3:1", 60).is_err(), "all is taken");
+        assert!(take("192.0.2.3:1", 60).is_err(), "the limit is used up");
         drop(one);
         let three = take("192.0.2.3:1", 60).unwrap();
         drop((two, three, large));
-        assert!(take("192.0.2.4:1", 10_000).is_ok(), "alone it may be as large as it likes");
+        assert!(take("192.0.2.4:1", 10_000).is_ok(), "a single response may have any size");
     }
 
     #[tokio::test]
@@ -138,7 +139,7 @@ mod tests {
         drop(body);
         let rest = bytes.split_off(3);
         drop(bytes);
-        assert_eq!((&*rest, unread.bytes.total()), (&b"es"[..], 5), "what is left holds all of it");
+        assert_eq!((&*rest, unread.bytes.total()), (&b"es"[..], 5), "the rest keeps the whole share");
         drop(rest);
         assert_eq!(unread.bytes.total(), 0);
     }

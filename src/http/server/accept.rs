@@ -1,5 +1,5 @@
-//! The accept loop, directly on hyper: header timeouts, limits on connections, a timeout for clients that do not read, and
-//! a stop that lets active requests finish and does not wait for idle connections.
+//! The accept loop, directly on hyper: header timeouts, limits on connections, a timeout for clients that do not read,
+//! and a stop that lets active requests finish and does not wait for idle connections.
 
 use std::convert::Infallible;
 use std::io;
@@ -50,25 +50,25 @@ pub struct ConnectionSlot {
     proxied: Option<Arc<AddressShare>>,
 }
 
-/// Opens a listener. Its connections get small send buffers, so that a subscriber that does not read holds only a fraction
-/// of the kernel memory that it would hold by default.
+/// Opens a listener. Its connections get small send buffers, so that a subscriber that does not read holds only a
+/// fraction of the kernel memory that it would hold by default.
 ///
 /// # Errors
 /// The address cannot be bound.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?; // a restart must not wait for the last process's connections
-    // Accepted connections inherit both options. Keepalive detects a peer that disappeared silently, after hours, even if
-    // an idle stream (a followed log) writes nothing to it.
+    // Accepted connections inherit both options. Keepalive detects a peer that disappeared silently, after hours, even
+    // if an idle stream (a followed log) writes nothing to it.
     socket.set_send_buffer_size(64 * 1_024)?;
     socket.set_keepalive(true)?;
     socket.bind(address)?;
     socket.listen(4_096)
 }
 
-/// Serves until the stop begins, closes the listener, and returns when the last active request has its response (limited by
-/// [`Limits::request_timeout`]). WebSockets and endless responses continue under `shutdown.connections`. An error of
-/// `accept` never ends the loop.
+/// Serves until the stop begins, closes the listener, and returns when the last active request has its response
+/// (limited by [`Limits::request_timeout`]). WebSockets and endless responses continue under `shutdown.connections`. An
+/// error of `accept` never ends the loop.
 ///
 /// # Errors
 /// The listener has no address.

@@ -1,5 +1,5 @@
-//! The access log: one line per request, when its response has been handed to the connection or when it is clear that there
-//! will be none. Nothing is allocated for a request whose line would not be logged.
+//! The access log: one line per request, when its response has been handed to the connection or when it is clear that
+//! there will be none. Nothing is allocated for a request whose line would not be logged.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -37,8 +37,8 @@ pub struct AccessLog {
     pub format: AccessFormat,
 }
 
-/// In the extensions of a response to a health probe, a scrape of the metrics or a request for a static file, which are too
-/// frequent to be useful at `info`. Refusals and failures are never routine.
+/// In the extensions of a response to a health probe, a scrape of the metrics or a request for a static file, which are
+/// too frequent to be useful at `info`. Refusals and failures are never routine.
 #[derive(Debug, Clone, Copy)]
 pub struct Routine;
 

@@ -1,5 +1,5 @@
-//! Counts what each client holds: connections, requests through a proxy, subscriptions, bytes. A client is an IPv4 address
-//! or a /64 network of IPv6.
+//! Counts what each client holds: connections, requests through a proxy, subscriptions, bytes. A client is an IPv4
+//! address or a /64 network of IPv6.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -99,6 +99,6 @@ mod tests {
         let third = take("2001:db8::3", 9).unwrap();
         drop((second, third, other, mapped));
         assert_eq!(counts.total(), 0);
-        assert!(counts.0.lock().unwrap().by_address.is_empty(), "nothing is kept of who left");
+        assert!(counts.0.lock().unwrap().by_address.is_empty(), "an address without shares is removed");
     }
 }

@@ -1,5 +1,5 @@
-//! The address of a request's client. Behind a reverse proxy that the configuration trusts, it is the address that the proxy
-//! reports. From all other peers, such headers are ignored.
+//! The address of a request's client. Behind a reverse proxy that the configuration trusts, it is the address that the
+//! proxy reports. From all other peers, such headers are ignored.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -86,8 +86,8 @@ pub fn counted_as(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The address of the client behind `peer`. If `peer` is a trusted proxy, it is the last hop in `X-Forwarded-For` (or, if
-/// that is missing, `Forwarded`, RFC 7239) that is not a trusted proxy; if all are, the first hop.
+/// The address of the client behind `peer`. If `peer` is a trusted proxy, it is the last hop in `X-Forwarded-For` (or,
+/// if that is missing, `Forwarded`, RFC 7239) that is not a trusted proxy; if all are, the first hop.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[TrustedProxy]) -> IpAddr {
     const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     let mut client = peer.to_canonical();
@@ -183,19 +183,19 @@ mod tests {
     fn behind_trusted_proxies_the_last_hop_that_is_none_is_the_client() {
         let by = |value: &str| client("10.1.2.3", &[("x-forwarded-for", value)]);
         assert_eq!(by("198.51.100.7"), "198.51.100.7");
-        assert_eq!(by("192.0.2.66, 198.51.100.7"), "198.51.100.7", "the client made the first up");
+        assert_eq!(by("192.0.2.66, 198.51.100.7"), "198.51.100.7", "the client forged the first hop");
         assert_eq!(by("192.0.2.66,198.51.100.7 , 10.9.9.9"), "198.51.100.7");
         assert_eq!(by("198.51.100.7:4711"), "198.51.100.7");
         assert_eq!(by("[2001:db8::5]:4711"), "2001:db8::5");
         assert_eq!(by("2001:db8::5"), "2001:db8::5");
         assert_eq!(by("::ffff:198.51.100.7"), "198.51.100.7");
         assert_eq!(by("10.5.5.5, 10.9.9.9"), "10.5.5.5", "all are proxies");
-        assert_eq!(by("198.51.100.7, unknown"), "10.1.2.3", "nothing is known beyond it");
+        assert_eq!(by("198.51.100.7, unknown"), "10.1.2.3", "earlier hops are not trusted");
         assert_eq!(by(""), "10.1.2.3");
         assert_eq!(client("::ffff:10.1.2.3", &[("x-forwarded-for", "192.0.2.9")]), "192.0.2.9");
         assert_eq!(client("fd00::1", &[("x-forwarded-for", "192.0.2.9")]), "192.0.2.9");
         let lines = [("x-forwarded-for", "192.0.2.66"), ("x-forwarded-for", "198.51.100.7")];
-        assert_eq!(client("127.0.0.1", &lines), "198.51.100.7", "lines are one list");
+        assert_eq!(client("127.0.0.1", &lines), "198.51.100.7", "several lines form one list");
         assert_eq!(client("127.0.0.1", &[]), "127.0.0.1");
     }
 

@@ -96,8 +96,8 @@ impl Connections {
         self.farewells.clone().try_acquire_owned().ok()
     }
 
-    /// Counts a connection that was closed because its client read too slowly. `peer` is `None` if its address is no longer
-    /// known.
+    /// Counts a connection that was closed because its client read too slowly. `peer` is `None` if its address is no
+    /// longer known.
     pub fn count_too_slow(&self, peer: Option<SocketAddr>, why: TooSlow) {
         self.too_slow.fetch_add(1, Ordering::Relaxed);
         if let Some(more) = self.told_slow.due(Instant::now()) {

@@ -1,5 +1,5 @@
-//! The `Date` header of every response (RFC 9110 §6.6.1). hyper's own implementation panics if the clock is before 1970 or
-//! after the year 9999.
+//! The `Date` header of every response (RFC 9110 §6.6.1). hyper's own implementation panics if the clock is before 1970
+//! or after the year 9999.
 
 use std::cell::RefCell;
 use std::time::SystemTime;

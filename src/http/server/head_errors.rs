@@ -1,5 +1,5 @@
-//! Replaces the responses that hyper generates itself, for a head that is malformed or too large, with problem documents
-//! that have the security headers of all other refusals.
+//! Replaces the responses that hyper generates itself, for a head that is malformed or too large, with problem
+//! documents that have the security headers of all other refusals.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;

@@ -20,8 +20,8 @@ impl UnderWay {
         RequestGuard(self.0.clone())
     }
 
-    /// Resolves when no request has been active for `quiet`. A request that begins and ends meanwhile restarts the wait: it
-    /// was already in the buffer, and its response may still be in transit.
+    /// Resolves when no request has been active for `quiet`. A request that begins and ends meanwhile restarts the
+    /// wait: it was already in the buffer, and its response may still be in transit.
     pub async fn idle(&self, quiet: Duration) {
         let mut count = self.0.subscribe();
         // Fails only without a sender, and `self` is one.

@@ -1,5 +1,5 @@
-//! A connection that is closed when its client reads nothing, or too little, of a response. Bytes that wait for a client
-//! hold memory and a connection slot, and those of an export hold the journal.
+//! A connection that is closed when its client reads nothing, or too little, of a response. Bytes that wait for a
+//! client hold memory and a connection slot, and those of an export hold the journal.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -15,7 +15,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::connections::Connections;
 use super::write_rate::{TooSlow, WriteBounds, WriteRate};
 
-/// The rate, in bytes per second, at which the client must read the current response. Some responses require more than others.
+/// The rate, in bytes per second, at which the client must read the current response. Some responses require more than
+/// others.
 #[derive(Debug, Clone)]
 pub struct MinRate(Arc<AtomicU64>);
 
@@ -98,8 +99,8 @@ impl WriteTimeout {
 
     fn give_up(&self, why: TooSlow) -> io::Error {
         self.connections.count_too_slow(self.stream.peer_addr().ok(), why);
-        // A reset frees the kernel's send buffer at once, and the client cannot mistake half a response for a whole one. If
-        // the connection is already gone, there is nothing to reset.
+        // A reset frees the kernel's send buffer at once, and the client cannot mistake half a response for a whole
+        // one. If the connection is already gone, there is nothing to reset.
         let _ = self.stream.set_zero_linger();
         let text = match why {
             TooSlow::TakesNothing => "the client reads nothing",
