@@ -139,7 +139,7 @@ mod tests {
         drop(body);
         let rest = bytes.split_off(3);
         drop(bytes);
-        assert_eq!((&*rest, unread.bytes.total()), (&b"es"[..], 5), "the rest keeps the whole share");
+        assert_eq!((&*rest, unread.bytes.total()), (&b"es"[..], 5), "the rest holds all of it");
         drop(rest);
         assert_eq!(unread.bytes.total(), 0);
     }

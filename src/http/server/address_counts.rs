@@ -99,6 +99,6 @@ mod tests {
         let third = take("2001:db8::3", 9).unwrap();
         drop((second, third, other, mapped));
         assert_eq!(counts.total(), 0);
-        assert!(counts.0.lock().unwrap().by_address.is_empty(), "an address without shares is removed");
+        assert!(counts.0.lock().unwrap().by_address.is_empty(), "unused addresses are removed");
     }
 }

@@ -183,7 +183,11 @@ mod tests {
     fn behind_trusted_proxies_the_last_hop_that_is_none_is_the_client() {
         let by = |value: &str| client("10.1.2.3", &[("x-forwarded-for", value)]);
         assert_eq!(by("198.51.100.7"), "198.51.100.7");
-        assert_eq!(by("192.0.2.66, 198.51.100.7"), "198.51.100.7", "the client forged the first hop");
+        assert_eq!(
+            by("192.0.2.66, 198.51.100.7"),
+            "198.51.100.7",
+            "the client forged the first hop"
+        );
         assert_eq!(by("192.0.2.66,198.51.100.7 , 10.9.9.9"), "198.51.100.7");
         assert_eq!(by("198.51.100.7:4711"), "198.51.100.7");
         assert_eq!(by("[2001:db8::5]:4711"), "2001:db8::5");
