@@ -1,5 +1,5 @@
-//! The settings: the command line and one TOML file, merged (a flag or its environment variable wins over the file, and
-//! the file over the default), validated, and split into the parts that each layer is given.
+//! The settings: the command line and one TOML file are merged (a flag or its environment variable overrides the file,
+//! and the file overrides the default), validated, and split into one part for each layer.
 
 use crate::demo;
 
@@ -24,10 +24,10 @@ pub use parts::{AuthSettings, Config, LogConfig, StopSettings};
 pub use settings::Setting;
 
 impl Config {
-    /// Reads the file that the arguments name, if any, and puts everything together.
+    /// Reads the file named by the arguments, if any, and merges the two.
     ///
     /// # Errors
-    /// The file's fault, or every setting that cannot be used.
+    /// The file cannot be read or parsed, or settings are invalid; the error lists all of them.
     pub fn load(args: &ServeArgs) -> Result<Config, ConfigError> {
         let file = match &args.config {
             Some(path) => FileConfig::read(path)?,
@@ -36,10 +36,10 @@ impl Config {
         Config::build(file, args)
     }
 
-    /// Puts a file's settings and the arguments together; the arguments win.
+    /// Merges a file's settings with the arguments, which override the file.
     ///
     /// # Errors
-    /// Every setting that cannot be used, not only the first.
+    /// Settings are invalid; the error lists all of them, not only the first.
     pub fn build(mut file: FileConfig, args: &ServeArgs) -> Result<Config, ConfigError> {
         file.listen = args.listen.unwrap_or(file.listen);
         file.data_dir = args.data_dir.clone().unwrap_or(file.data_dir);

@@ -18,20 +18,21 @@ use crate::supervise::{Part, pass};
 
 /// The interval between two submissions.
 const INTERVAL: Duration = Duration::from_millis(400);
-/// The wait before the demo goes on after an error.
+/// How long the demo waits after an error.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Jobs that are submitted at once at the start.
+/// How many jobs the demo submits at its start without pauses.
 const BURST: u64 = 24;
-/// The number of waiting jobs at which the demo pauses, whoever submitted them.
+/// The number of waiting jobs, from any source, at which the demo pauses.
 const MAX_WAITING: u64 = 500;
-/// The number of waiting jobs in the slow queue at which it gets no more; it is large enough to see jobs wait.
+/// The number of waiting jobs in the slow queue at which the demo adds no more; large enough that some are always
+/// waiting.
 const MAX_SLOW_WAITING: u64 = 8;
-/// The queue with jobs that take long.
+/// The queue for long jobs.
 const SLOW_QUEUE: &str = "video";
 /// How long a job runs before the demo cancels it.
 const CANCEL_AFTER: Duration = Duration::from_secs(3);
 
-/// Queues with fewer slots than by default, so that jobs can be seen waiting.
+/// Queues with a lower concurrency than the default, so that waiting jobs can be seen.
 pub const QUEUES: [(&str, usize); 1] = [(SLOW_QUEUE, 2)];
 
 /// Name, pattern, time zone, kind, payload and queue of the demo's schedules, which are deleted after the demo.
@@ -48,7 +49,7 @@ const SCHEDULES: [(&str, &str, &str, &str, &str, &str); 3] = [
     ("descale", "0 4 1 * *", "UTC", "sleep", r#"{"ms":9000}"#, "default"),
 ];
 
-/// The demo's schedules, without those whose time zone this machine does not know.
+/// The demo's schedules, except those whose time zone is unknown on this machine.
 pub fn schedules(now: Time) -> impl Iterator<Item = (ScheduleName, ScheduleSpec)> {
     SCHEDULES.into_iter().filter_map(move |(name, cron, zone, kind, payload, queue)| {
         let submission = ScheduleSubmission {
@@ -69,7 +70,7 @@ pub fn schedules(now: Time) -> impl Iterator<Item = (ScheduleName, ScheduleSpec)
 /// Submits sample jobs until the server drains. Must be spawned on the shutdown's tracker.
 pub async fn feed(engine: Engine) {
     let draining = engine.shutdown().draining.clone();
-    info!("the demo submits sample jobs, tagged \"demo\"");
+    info!("submitting sample jobs with the tag \"demo\"");
     // A repeated failure is logged once.
     let mut refused = String::new();
     loop {
@@ -96,7 +97,7 @@ pub async fn feed(engine: Engine) {
     }
 }
 
-/// Why the demo cannot go on.
+/// Why the demo cannot continue.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -105,7 +106,7 @@ enum Failure {
     Invalid(#[from] Invalid),
 }
 
-/// Jobs that will be cancelled and when, oldest first.
+/// Jobs to cancel and when, oldest first.
 type ToCancel = VecDeque<(Instant, JobId)>;
 
 async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, Failure> {
@@ -134,7 +135,7 @@ async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, Failur
             }
             step = until;
             match engine.enqueue(batch).await {
-                // Somebody else filled the backlog meanwhile; the next round tries again.
+                // Other clients filled the backlog meanwhile; the next round tries again.
                 Ok(_) | Err(EngineError::Store(StoreError::Full { .. })) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -143,26 +144,26 @@ async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, Failur
             && at <= Instant::now()
         {
             to_cancel.pop_front();
-            // The inner error says that the job has ended or was deleted, so there is nothing to cancel.
+            // The inner error means that the job has finished or was deleted, so there is nothing to cancel.
             let _ = engine.cancel(id).await?;
         }
     }
 }
 
-/// What happens to the jobs of a recipe. Each fate shows states that the others do not.
+/// What happens to the jobs of a recipe. Each fate shows states that no other fate shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// Completes after some milliseconds, or at once.
     Done(Option<u64>),
     /// Completes after some milliseconds and reports progress.
     Slow(u64),
-    /// Is scheduled for some seconds later.
+    /// Is scheduled to run some seconds later.
     Scheduled,
     /// Fails this many times and then completes.
     Recovers(u64),
     /// Fails until it is discarded.
     Dies,
-    /// Runs for long and is cancelled.
+    /// Runs for a long time and is cancelled.
     Cancelled,
 }
 
@@ -170,7 +171,7 @@ enum Fate {
 #[derive(Debug, Clone, Copy)]
 struct Recipe {
     queue: &'static str,
-    /// What the job pretends to do; also a tag.
+    /// What the job pretends to do; also used as a tag.
     what: &'static str,
     fate: Fate,
     /// The error of jobs that fail.
@@ -203,7 +204,7 @@ const fn recipe(
 }
 
 impl Recipe {
-    /// The job of this step; each one differs a little.
+    /// The job for this step; each one is slightly different.
     fn job(self, step: u64) -> Result<NewJob, Invalid> {
         let around = |ms: u64| ms * 3 / 4 + fastrand::u64(0..=ms / 2);
         let (kind, payload) = match self.fate {

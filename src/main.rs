@@ -17,20 +17,20 @@ use nix::sys::signal::{SigSet, Signal};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
-/// How long the exit waits for blocking tasks; those that still run are abandoned.
+/// On exit, how long to wait for blocking tasks; those still running are abandoned.
 const LEAVE_BEHIND_AFTER: Duration = Duration::from_secs(1);
 /// The exit code of a command that failed; 1 means that the job of `submit --wait` did not complete.
 const FAILED: u8 = admin::Failed::OTHER;
 
-/// Thousands of small buffers per second are allocated by one thread and freed by another, which takes glibc's
-/// allocator twice the time.
+/// Thousands of small buffers per second are allocated by one thread and freed by another, for which glibc's allocator
+/// takes twice the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     hold_back_signals();
     let command = Cli::parse().into_command();
-    // The TLS library and the store's libraries panic when the clock is before 1970.
+    // The TLS library and the store's libraries panic if the clock is before 1970.
     if let Err(why) = cortado::internal::clock::check_system() {
         return fail(&anyhow::Error::msg(why));
     }
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
             Err(error) => fail(&error.into()),
         },
         Command::Watch(args) => client(|stop| async {
-            // `cortado watch | head -1` ends after the first line and does not wait for the next one.
+            // `cortado watch | head -1` must end after the first line instead of waiting for the next one.
             let stop = async {
                 tokio::select! {
                     () = stop => {}
@@ -72,20 +72,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// A file that has reached the limit of its size (`LimitFSIZE=`), and a terminal that shows nothing of processes
-/// in the background, must be errors of one write and not end or stop the process. Threads inherit this,
-/// programs of the `command` kind do not.
+/// Blocks SIGXFSZ and SIGTTOU. A file that has reached its size limit (`LimitFSIZE=`), or a terminal that refuses
+/// output from background processes, must fail one write instead of killing or stopping the process. Threads inherit
+/// this; programs of the `command` kind do not.
 fn hold_back_signals() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
     signals.add(Signal::SIGTTOU);
-    // It fails only for numbers that are not signals.
+    // Fails only for invalid signal numbers.
     let _ = signals.thread_block();
 }
 
 fn serve(config: Config) -> ExitCode {
     let flush = config.log.flush;
-    let code = match log(&config.log).context("cannot begin the log").and_then(|()| run(config)) {
+    let code = match log(&config.log).context("cannot set up the log").and_then(|()| run(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     };
@@ -95,7 +95,7 @@ fn serve(config: Config) -> ExitCode {
 
 fn run(config: Config) -> anyhow::Result<()> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
-    // Only the `command` kind starts processes in this program.
+    // Safe, because only the `command` kind starts processes in this program.
     let served = runtime.block_on(Cortado::builder().config(config).reap_orphans().serve());
     runtime.shutdown_timeout(LEAVE_BEHIND_AFTER);
     served.map(drop)
@@ -122,7 +122,7 @@ where
 fn offline(code: Result<u8, admin::Failed>) -> ExitCode {
     match code {
         Ok(code) => ExitCode::from(code),
-        // Nobody reads the output any more, so there is nothing to report.
+        // The reader of the output is gone, so there is nothing to report.
         Err(_) if Output::was_closed() => ExitCode::from(FAILED),
         Err(error) => {
             logging::say(&error.to_string());
@@ -131,7 +131,7 @@ fn offline(code: Result<u8, admin::Failed>) -> ExitCode {
     }
 }
 
-/// Log lines go to standard error: standard output says where the server is.
+/// Sets up the log on standard error. Standard output only has the server's address and data directory.
 fn log(config: &LogConfig) -> io::Result<()> {
     let format = match config.format {
         LogFormat::Text => Format::Text,
@@ -143,7 +143,7 @@ fn log(config: &LogConfig) -> io::Result<()> {
 fn fail(error: &anyhow::Error) -> ExitCode {
     let (text, code) = match error.downcast_ref::<StoreError>() {
         Some(newer @ StoreError::Newer { .. }) => (newer.to_string(), admin::Failed::NEWER),
-        // Only opening the store fails like this, and its message is complete.
+        // Only opening the store returns this error, and its message is complete.
         Some(StoreError::Unavailable(why)) => (why.clone(), FAILED),
         Some(_) | None => (format!("{error:#}"), FAILED),
     };

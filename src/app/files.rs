@@ -1,5 +1,5 @@
-//! The limit of open files. Every connection needs one, and systems start processes with a low limit, often 1,024.
-//! The server raises the limit as far as its settings can use it, and accepts no more connections than it has files for.
+//! The limit on open files. Every connection needs one, and processes start with a low limit, often 1,024. The server
+//! raises the limit as far as its settings require, and accepts no more connections than the limit allows.
 
 use std::io;
 
@@ -7,22 +7,22 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::http;
 
-/// Files that are reserved for the store, for pipes of commands and for requests of handlers; a quarter of the limit
-/// when the limit is low.
+/// Files reserved for the store, for pipes of commands and for requests of handlers; a quarter of the limit if the
+/// limit is low.
 const RESERVE: u64 = 512;
 
-/// Raises the limit of open files to what `wanted` connections and attempts can use, as far as the system allows, and
-/// returns the new limit. It is not raised further: programs of the `command` kind inherit it, and some of them
+/// Raises the limit on open files to what `wanted` connections and attempts can use, as far as the system allows, and
+/// returns the new limit. It is not raised further, because programs of the `command` kind inherit it, and some of them
 /// close every possible file when they start, which takes minutes with a limit of a billion.
 ///
 /// # Errors
-/// The limit can neither be read nor set.
+/// The limit cannot be read or set.
 pub fn raise(wanted: u64) -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let limit = wanted.saturating_add(RESERVE).min(hard).max(soft);
     if limit > soft {
         setrlimit(Resource::RLIMIT_NOFILE, limit, hard)?;
-        tracing::info!(before = soft, now = limit, "raised the limit of open files");
+        tracing::info!(before = soft, now = limit, "raised the limit on open files");
     }
     Ok(limit)
 }
@@ -39,7 +39,7 @@ pub fn fit(limits: &mut http::Limits, files: u64) {
         files,
         connections = free,
         wanted = limits.max_connections,
-        "fewer connections than http.max_connections: the system allows too few open files (ulimit -n)"
+        "accepting fewer connections than http.max_connections: the limit on open files is too low (ulimit -n)"
     );
     limits.max_connections = free;
     // Pages and other requests keep the same share as by default.

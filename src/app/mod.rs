@@ -1,5 +1,5 @@
 //! The composition root: opens the store, starts the engine, merges the routers, serves and stops. Only this module
-//! sees every layer. [`Cortado`] is the entry for programs with handlers of their own.
+//! uses every layer. [`Cortado`] is the entry point for programs with their own handlers.
 
 mod files;
 mod reaper;
@@ -32,7 +32,7 @@ use crate::{demo, handlers, logging, ui};
 use reaper::Reaper;
 pub use signals::Signals;
 
-/// The entry for Rust programs that run this server with handlers of their own.
+/// The entry point for Rust programs that run this server with their own handlers.
 ///
 /// ```no_run
 /// # async fn example() -> anyhow::Result<()> {
@@ -50,7 +50,7 @@ pub use signals::Signals;
 pub struct Cortado;
 
 impl Cortado {
-    /// Starts with the default settings and the built-in kinds.
+    /// Returns a builder with the default settings and the built-in kinds.
     pub fn builder() -> Builder {
         Builder {
             config: None,
@@ -93,7 +93,7 @@ enum Orphans {
 }
 
 impl Builder {
-    /// Uses these settings, as `cortado serve` does. Without them the defaults are used.
+    /// Sets the configuration, as `cortado serve` does, instead of the defaults.
     pub fn config(mut self, config: Config) -> Self {
         self.config = Some(config);
         self
@@ -111,7 +111,7 @@ impl Builder {
         self
     }
 
-    /// Keeps the jobs in memory, for tests and trials. They are lost when the process ends.
+    /// Keeps the jobs in memory, for tests and experiments. They are lost when the process ends.
     pub fn in_memory(mut self) -> Self {
         self.store = StoreLocation::Memory;
         self
@@ -124,8 +124,8 @@ impl Builder {
         self
     }
 
-    /// Adds a handler for a kind: an async function from a [`Context`](crate::Context) and a typed
-    /// payload to a result. It replaces a built-in kind of the same name.
+    /// Adds a handler for a kind: an async function that takes a [`Context`](crate::Context) and a typed payload and
+    /// returns a result. It replaces a built-in kind of the same name.
     pub fn handler<P, H>(mut self, kind: &str, handler: H) -> Self
     where
         P: DeserializeOwned + Send + 'static,
@@ -157,8 +157,8 @@ impl Builder {
         self
     }
 
-    /// Declares a schedule in addition to those of the configuration. While the program declares it, a job is
-    /// enqueued whenever the schedule is due, and the API cannot change it.
+    /// Declares a schedule in addition to those of the configuration. A job is enqueued whenever the schedule is due.
+    /// The API cannot change the schedule, and it is deleted once the program no longer declares it.
     ///
     /// ```
     /// # use cortado::{Cortado, ScheduleSubmission};
@@ -229,11 +229,11 @@ impl Builder {
         let shutdown = Shutdown::default();
         let engine = Engine::start(store, registry, config.engine.clone(), shutdown.clone());
         let mut limits = config.http.clone();
-        // An attempt may need a few: a connection of its own, or the pipes of its process.
+        // An attempt may need files as well: a connection, or the pipes of its process.
         let wanted = limits.max_connections.saturating_add(config.engine.max_running);
         match files::raise(wanted as u64) {
             Ok(files) => files::fit(&mut limits, files),
-            Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+            Err(error) => tracing::warn!(%error, "cannot raise the limit on open files"),
         }
         let routes = http::router(engine.clone(), limits.clone())
             .merge(ui::router(engine.clone(), config.settings.clone()));
@@ -264,7 +264,7 @@ pub struct Server {
     address: SocketAddr,
     engine: Engine,
     config: Config,
-    /// Resolves when the listener is closed and the last request has been answered.
+    /// Resolves when the listener is closed and the last request has its response.
     serving: JoinHandle<()>,
 }
 
@@ -286,7 +286,7 @@ impl Server {
         let mut text = format!("listening on http://{}{}\n", self.address, self.config.base_path);
         text += &format!("keeping jobs in {}\n", dir.display());
         if self.config.demo {
-            text += "feeding demo jobs; stop with Ctrl-C\n";
+            text += "submitting demo jobs; stop with Ctrl-C\n";
         }
         logging::announce(text);
     }
@@ -306,7 +306,7 @@ impl Server {
             }
         };
         if failure.as_ref().is_some_and(|failure| failure.part.stores_outcomes()) {
-            tracing::info!("the ends of running jobs cannot be stored, ending them now");
+            tracing::info!("cannot store the results of running jobs, interrupting them now");
             abort.cancel();
         }
         let stopping = self.stop();
@@ -314,7 +314,7 @@ impl Server {
         let report = tokio::select! {
             report = &mut stopping => report,
             () = signals.next() => {
-                tracing::info!("received a second signal, ending running jobs now");
+                tracing::info!("received a second signal, interrupting running jobs now");
                 abort.cancel();
                 stopping.await
             }
@@ -328,14 +328,14 @@ impl Server {
         }
     }
 
-    /// Stops in order: nothing new is claimed, running jobs get the grace period, sockets close, and the store is
-    /// flushed.
+    /// Stops in order: no more jobs are claimed, running jobs get the grace period, WebSockets are closed, and the
+    /// store is flushed.
     pub async fn stop(self) -> StopReport {
         let bounds = stop_bounds(&self.config);
         self.engine.shutdown().draining.cancel();
         let serving = self.serving;
         let answered = async {
-            // Its supervisor has reported the failure.
+            // If it failed, its supervisor has already reported that.
             let _told = serving.await;
         };
         self.engine.stop(&bounds, answered).await
@@ -371,7 +371,7 @@ fn stop_bounds(config: &Config) -> StopBounds {
     StopBounds {
         requests: config.http.request_timeout.min(config.stop.grace),
         grace: config.stop.grace,
-        // A little more, so that a peer that uses its whole time is not cut off.
+        // Slightly longer, so that a peer that uses its full time is not cut off.
         connections: config.stop.close + Duration::from_millis(250),
         ..StopBounds::default()
     }

@@ -1,6 +1,6 @@
-//! Reaps orphaned processes. What a command leaves behind becomes a child of this process when this process is the
-//! first of its container or a subreaper. Nobody else waits for such children, so they would stay zombies. Children
-//! whose exit codes are awaited are left alone (`handlers::command::children`).
+//! Reaps orphaned processes. Processes that a command leaves behind become children of this process if it is the first
+//! one of its container or a subreaper. No other code waits for such children, so they would remain zombies. The reaper
+//! leaves alone children whose exit codes are awaited (`handlers::command::children`).
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use tokio::time::{sleep, timeout};
 use crate::handlers::command::children::{ChildStatus, Sighting, child_status};
 use crate::supervise::{Part, pass};
 
-/// The wait before a child that somebody else is about to reap is examined again.
+/// The wait before the reaper examines a child again that another task is about to reap.
 const AGAIN: Duration = Duration::from_millis(10);
-/// How often children are examined when no signal arrives.
+/// How often the reaper examines children when no signal arrives.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// Reaps orphans until the process ends.
@@ -45,13 +45,13 @@ impl Reaper {
     }
 }
 
-/// Reaps until there is no ended child left.
+/// Reaps all ended children.
 async fn reap() {
     let mut seen: Option<Sighting> = None;
     while let Some(pid) = ended() {
         match child_status(pid, seen.take()) {
             ChildStatus::Orphan => drop(waitpid(pid, Some(WaitPidFlag::WNOHANG))),
-            // The system always reports the same ended child first, and hides the others behind it.
+            // The system reports the same ended child first each time, and no others until it is reaped.
             ChildStatus::Owned => sleep(AGAIN).await,
             ChildStatus::Unknown(sighting) => {
                 seen = Some(sighting);

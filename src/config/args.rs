@@ -1,5 +1,5 @@
-//! The command line: `serve` (what a bare `cortado` does), the clients, and what keeps the data safe.
-//! Every flag of the server is an environment variable too; flags win.
+//! The command line: `serve` (also the default without a subcommand), the client commands, and the commands for backups
+//! and exports. Every flag of the server can also be set by an environment variable; flags win.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,13 +15,13 @@ use crate::units::{parse_duration, parse_listen};
 const EXAMPLES: &str = "\
 Examples:
   cortado                             serve on http://127.0.0.1:8080, data in ./data
-  cortado --demo                      the same, with a lively mix of fake jobs
+  cortado --demo                      the same, with a continuous mix of fake jobs
   cortado serve --config cortado.toml --listen 127.0.0.1:9000
   cortado submit echo '{\"hello\": \"world\"}' --wait
   echo '{\"ms\": 2000}' | cortado submit sleep - --queue slow --delay 1m
   cortado watch --type job.completed --type job.discarded
-  cortado backup /backups/monday      copy a running server; restore takes it back
-  cortado verify --data-dir data      check a directory that no server uses
+  cortado backup /backups/monday      back up a running server; see also `restore`
+  cortado verify --data-dir data      check the directory of a stopped server
 
 Docs: docs/cortado.example.toml lists every setting with its default.";
 
@@ -35,45 +35,45 @@ Docs: docs/cortado.example.toml lists every setting with its default.";
     args_conflicts_with_subcommands = true
 )]
 pub struct Cli {
-    /// What to do; `serve` when left out.
+    /// The subcommand; the default is `serve`.
     #[command(subcommand)]
     command: Option<Command>,
-    /// The settings of `serve`, so that a bare `cortado --demo` works.
+    /// The flags of `serve`, so that `cortado --demo` works without a subcommand.
     #[command(flatten)]
     serve: ServeArgs,
 }
 
 impl Cli {
-    /// The command to run; a bare `cortado` serves.
+    /// The command to run; `serve` if there is no subcommand.
     pub fn into_command(self) -> Command {
         self.command.unwrap_or(Command::Serve(self.serve))
     }
 }
 
-/// What the binary can do.
+/// The subcommands of the binary.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the server (this is what a bare `cortado` does)
+    /// Run the server (the default without a subcommand)
     Serve(ServeArgs),
-    /// Print a server's events as they happen; reconnects and resumes by itself
+    /// Print a server's events as they happen; reconnects and resumes automatically
     Watch(WatchArgs),
     /// Submit one job to a server
     Submit(SubmitArgs),
     /// Print a server's counters, queues and store size
     Stats(StatsArgs),
-    /// Copy everything a running server has into a new directory, consistent and verified
+    /// Back up a running server into a new directory; the copy is consistent and verified
     Backup(BackupArgs),
-    /// Make a data directory out of a backup; the store begins a new life, so old cursors answer gap
+    /// Create a data directory from a backup; the store begins a new epoch, so old cursors get a gap
     Restore(RestoreArgs),
-    /// Print everything as JSON lines, of a running server or of a closed directory
+    /// Export everything as JSON lines, from a running server or the directory of a stopped one
     Export(ExportArgs),
-    /// Make a data directory out of an export
+    /// Create a data directory from an export
     Import(ImportArgs),
-    /// Check everything in a closed directory against everything else, without changing it
+    /// Check the consistency of a stopped server's directory, without changing it
     Verify(VerifyArgs),
 }
 
-/// How to run the server. Each one overrides the configuration file.
+/// The flags of the server. Each one overrides the configuration file.
 #[derive(Debug, Default, Clone, Args)]
 pub struct ServeArgs {
     /// Address to serve on [default: 127.0.0.1:8080]
@@ -88,27 +88,27 @@ pub struct ServeArgs {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "CORTADO_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Feed the server with a lively mix of fake jobs
+    /// Submit a continuous mix of fake jobs
     #[arg(long, env = "CORTADO_DEMO", value_parser = BoolishValueParser::new())]
     pub demo: bool,
-    /// How long running jobs may go on after the first SIGTERM or Ctrl-C [default: 25s]
+    /// How long running jobs may continue after the first SIGTERM or Ctrl-C [default: 25s]
     #[arg(long, value_name = "DURATION", env = "CORTADO_GRACE", value_parser = parse_duration)]
     pub grace: Option<Duration>,
-    /// Jobs of one queue that run at once, for queues without a setting of their own [default: 64]
+    /// The most jobs of one queue that run at once, unless the queue has its own setting [default: 64]
     #[arg(long, value_name = "N", env = "CORTADO_CONCURRENCY")]
     pub concurrency: Option<usize>,
-    /// Token that requests must carry; better set as CORTADO_AUTH_TOKEN, which others cannot see
+    /// Token that requests must carry; prefer CORTADO_AUTH_TOKEN, which other users cannot see
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<String>,
     /// What to log, such as `info` or `warn,cortado=debug` [default: info]
     #[arg(long, value_name = "FILTER", env = "CORTADO_LOG")]
     pub log: Option<String>,
-    /// How log lines look: text or json [default: text]
+    /// Format of log lines: text or json [default: text]
     #[arg(long, value_name = "FORMAT", env = "CORTADO_LOG_FORMAT", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(
     Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, serde::Serialize,
 )]
@@ -117,11 +117,11 @@ pub enum LogFormat {
     /// For people
     #[default]
     Text,
-    /// One JSON object a line, for machines
+    /// One JSON object per line, for machines
     Json,
 }
 
-/// Which server the client commands speak to.
+/// The server that a client command talks to.
 #[derive(Debug, Clone, Args)]
 pub struct ClientArgs {
     /// The server's address
@@ -133,15 +133,15 @@ pub struct ClientArgs {
         value_parser = parse_server
     )]
     pub server: Url,
-    /// The server's token, when it asks for one; better set as CORTADO_AUTH_TOKEN
+    /// The server's token, if it requires one; prefer CORTADO_AUTH_TOKEN
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<String>,
 }
 
-/// Which events to print. Several values of one flag mean "any of", several flags mean "and".
+/// The events to print: those that match every flag that is given, with any of the flag's values.
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
-    /// Where.
+    /// The server.
     #[command(flatten)]
     pub client: ClientArgs,
     /// Only events of this queue (repeatable)
@@ -159,10 +159,10 @@ pub struct WatchArgs {
     /// Only events of this type, such as job.completed (repeatable)
     #[arg(long = "type", value_name = "TYPE")]
     pub types: Vec<EventType>,
-    /// Begin after this cursor instead of now
+    /// Start after this cursor instead of now
     #[arg(long, value_name = "CURSOR")]
     pub after: Option<Cursor>,
-    /// Print each event as one line of JSON
+    /// Print one line of JSON per event
     #[arg(long)]
     pub json: bool,
 }
@@ -170,40 +170,40 @@ pub struct WatchArgs {
 /// The job to submit.
 #[derive(Debug, Clone, Args)]
 pub struct SubmitArgs {
-    /// Where.
+    /// The server.
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Names the handler: echo, sleep, fail, http, command or one of your own
+    /// The kind of job: echo, sleep, fail, http, command or one of your own
     #[arg(value_name = "KIND")]
     pub kind: Kind,
-    /// The payload; `-` reads it from standard input; null when left out
+    /// The payload; `-` reads it from standard input [default: null]
     #[arg(value_name = "JSON", allow_hyphen_values = true)]
     pub payload: Option<String>,
-    /// Queue to wait in [default: default]
+    /// The job's queue [default: default]
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<QueueName>,
-    /// -32768 to 32767, higher first [default: 0]
+    /// Priority, -32768 to 32767; higher runs first [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub priority: Option<i16>,
-    /// Not before this long from now, such as 90s
+    /// Run no sooner than after this delay, such as 90s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "run_at")]
     pub delay: Option<Duration>,
-    /// Not before this moment (RFC 3339), such as 2026-11-23T08:00:00Z
+    /// Run no sooner than at this time (RFC 3339), such as 2026-11-23T08:00:00Z
     #[arg(long, value_name = "TIME")]
     pub run_at: Option<Time>,
-    /// Attempts in all, 1 to 1000 [default: 10]
+    /// The most attempts, 1 to 1000 [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_attempts: Option<u16>,
-    /// The longest one attempt may run, such as 5m
+    /// Timeout of one attempt, such as 5m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
-    /// Idempotency key: two submissions with the same key are one job
+    /// Idempotency key: submissions with the same key create only one job
     #[arg(long, value_name = "KEY")]
     pub key: Option<IdempotencyKey>,
-    /// Label to find the job by (repeatable)
+    /// Tag for filtering jobs (repeatable)
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<Tag>,
-    /// Wait for the end and print the result; `--wait=30s` waits at most that long
+    /// Wait until the job finishes and print its result; `--wait=30s` waits at most that long
     #[arg(
         long,
         value_name = "DURATION",
@@ -214,62 +214,62 @@ pub struct SubmitArgs {
     pub wait: Option<Option<Duration>>,
 }
 
-/// Whose counters.
+/// The server whose counters to print.
 #[derive(Debug, Clone, Args)]
 pub struct StatsArgs {
-    /// Where.
+    /// The server.
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Print them as the server's JSON
+    /// Print the server's JSON response
     #[arg(long)]
     pub json: bool,
 }
 
-/// What to copy where.
+/// The server to back up, and the directory for the copy.
 #[derive(Debug, Clone, Args)]
 pub struct BackupArgs {
-    /// Where from.
+    /// The server.
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Directory for the copy: empty, or not there yet
+    /// Directory for the copy; it must be empty or not exist
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
 }
 
-/// What to restore where.
+/// The backup to restore, and the new data directory.
 #[derive(Debug, Clone, Args)]
 pub struct RestoreArgs {
     /// The directory that `cortado backup` made
     #[arg(value_name = "BACKUP")]
     pub backup: PathBuf,
-    /// Directory for the jobs: empty, or not there yet
+    /// Directory for the jobs; it must be empty or not exist
     #[arg(long, value_name = "DIR", env = "CORTADO_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
 }
 
-/// What to export.
+/// The server or directory to export.
 #[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
-    /// Where from.
+    /// The server.
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Read this directory, which no server may be using, instead of asking a server
+    /// Export this directory instead; no server may be using it
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
 
-/// What to import where.
+/// The export to import, and the new data directory.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArgs {
     /// The lines that `cortado export` printed; `-` reads them from standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Directory for the jobs: empty, or not there yet
+    /// Directory for the jobs; it must be empty or not exist
     #[arg(long, value_name = "DIR", env = "CORTADO_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
 }
 
-/// What to check.
+/// The directory to check.
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
     /// Directory that holds the jobs; no server may be using it

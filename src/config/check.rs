@@ -1,5 +1,5 @@
-//! Validation: turns the merged settings into the parts that the layers take, or into a list of all settings that cannot
-//! be used.
+//! Validates the merged settings and splits them into the parts that the layers take, or returns a list of all invalid
+//! settings.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -24,12 +24,12 @@ use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{JsonLimits, Kind, LogCaps, QueueName, WorkerName};
 use crate::store::{self};
 
-/// A shorter token could be guessed.
+/// The shortest token, in characters; a shorter one could be guessed.
 const MIN_TOKEN: usize = 16;
-/// Less would not hold one long line.
+/// The smallest queue of the log, in bytes; a smaller one could not hold one long line.
 const MIN_LOG_QUEUE: u64 = 16 * 1_024;
 
-/// Splits a merged file into its parts.
+/// Validates the merged settings and splits them into parts.
 pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     let mut problems = Problems::default();
     let FileConfig { queues, store, retention, handlers, commands, http, .. } = &file;
@@ -39,7 +39,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
         problems.add(
             "listen",
             format!(
-                "{} can be reached from other machines, which needs a token: set CORTADO_AUTH_TOKEN \
+                "other machines can reach {}, which requires a token: set CORTADO_AUTH_TOKEN \
                  (or auth.token), or listen on a loopback address such as 127.0.0.1:8080",
                 file.listen
             ),
@@ -67,7 +67,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     match schedules::parse(&file.schedules, engine.json, SystemClock.now()) {
         Ok(declared) if declared.len() > store.max_schedules => problems.add(
             "schedules",
-            format!("{} are more than store.max_schedules allows", declared.len()),
+            format!("{} schedules are more than store.max_schedules allows", declared.len()),
         ),
         Ok(declared) => engine.schedules = declared,
         Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
@@ -78,7 +78,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     if !problems.0.is_empty() {
         return Err(ConfigError::Invalid(problems.0));
     }
-    // The system page shows the limit in force, also where it follows from another one.
+    // The system page shows the limit in force, even when it is derived from another setting.
     file.http.connections_per_address = Some(file.http.connections_from_one_address());
     file.http.json = engine.json;
     (file.http.grace, file.http.close) = (file.stop.grace, file.stop.close);
@@ -115,7 +115,7 @@ impl Problems {
         self.0.push(Problem { key: shorten(&key.into(), MAX_NAME), message });
     }
 
-    /// The value, or `None` and a problem.
+    /// Returns the value, or `None` after recording a problem.
     fn take<T>(&mut self, key: impl Into<String>, got: Result<T, impl Display>) -> Option<T> {
         got.map_err(|message| self.add(key, message)).ok()
     }
@@ -302,13 +302,13 @@ impl Problems {
         if !(80..=8 * 1_024).contains(&command.max_line) {
             self.add("handlers.command.max_line", "80 to 8192 bytes are expected");
         }
-        // The engine drops a handler that is not back by then, and its processes with it.
+        // After its grace the engine drops the handler, which kills its processes at once.
         let needed = command.kill_grace + command::LINGER;
         if needed >= handler_grace {
             self.add(
                 "handlers.command.kill_grace",
                 format!(
-                    "{} ms more than it must be less than engine.handler_grace ({} ms)",
+                    "this setting plus {} ms must be less than engine.handler_grace ({} ms)",
                     command::LINGER.as_millis(),
                     handler_grace.as_millis()
                 ),
@@ -352,12 +352,12 @@ impl Problems {
         if Kind::parse(name).is_err() {
             self.add(key, "a name of 1 to 64 of the characters a-z A-Z 0-9 _ . : - is expected");
         }
-        // A relative path would depend on where the server was started, or on `cwd`.
+        // A relative path would depend on the server's working directory or on `cwd`.
         let program = &section.program;
         if program.is_empty() || (program.contains('/') && !Path::new(program).is_absolute()) {
             self.add(
                 format!("{key}.program"),
-                format!("{program:?} is neither an absolute path nor a name to be found in PATH"),
+                format!("{program:?} is neither an absolute path nor a name to look up in PATH"),
             );
         }
         let bad = |text: &str| text.contains('\0');
@@ -365,7 +365,7 @@ impl Problems {
             if name.is_empty() || name.contains('=') || bad(name) || bad(value) {
                 self.add(
                     format!("{key}.env"),
-                    format!("{name:?} cannot be a variable with that value"),
+                    format!("{name:?} is not a valid variable name, or its value has a NUL"),
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! Why the settings cannot be used: the file is unreadable, or values in it are not accepted.
+//! Errors of the configuration: the file cannot be read or parsed, or settings are invalid.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ pub enum ConfigError {
     Read {
         /// The path of the file.
         path: PathBuf,
-        /// The error of the system.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file is not TOML, or has a key or value that is not known; the text names line and column.
+    /// The file is not TOML, or has an unknown key or value; the message names line and column.
     #[error("the configuration file {} is not accepted: {message}", .path.display())]
     Parse {
         /// The path of the file.
@@ -23,12 +23,12 @@ pub enum ConfigError {
         /// The line, and what is wrong with it.
         message: String,
     },
-    /// Settings that are well-formed and cannot be used.
+    /// The file is well-formed, but has invalid settings.
     #[error("the configuration is not accepted:{}", list(.0))]
     Invalid(Vec<Problem>),
 }
 
-/// A setting that cannot be used.
+/// An invalid setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Its key in the file.
@@ -42,5 +42,5 @@ fn list(problems: &[Problem]) -> String {
     format!("\n  {}", first_few(lines, MAX_LISTED, "\n  "))
 }
 
-/// The most settings that one error names; the rest is counted.
+/// The most settings that one error lists; the others are only counted.
 const MAX_LISTED: usize = 100;

@@ -1,5 +1,5 @@
-//! The configuration file as TOML has it, with its defaults. Unknown keys are refused, so that a typing
-//! mistake cannot silently leave a default in force.
+//! The structure of the TOML file, and its defaults. Unknown keys are refused, so that a typo cannot silently leave a
+//! default in force.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,7 +21,7 @@ use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::store;
 use crate::units::{duration, listen, size};
 
-/// The whole file. Everything may be left out.
+/// The whole file. Every setting is optional.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
@@ -30,44 +30,44 @@ pub struct FileConfig {
     pub listen: SocketAddr,
     /// The directory that holds the jobs.
     pub data_dir: PathBuf,
-    /// How people reach the server when it stands behind a proxy.
+    /// The server's public URL, if it is behind a proxy.
     pub base_url: Option<String>,
-    /// The path under which everything is served when the host is shared.
+    /// The path to serve under when a proxy shares one host among services.
     pub base_path: String,
-    /// Whether fake jobs are fed.
+    /// Whether the server submits fake jobs to itself.
     pub demo: bool,
-    /// What is logged, and how.
+    /// What the server logs, and in which format.
     pub log: LogSection,
     /// Who may use the server.
     pub auth: AuthSection,
-    /// How it stops.
+    /// How long a stop may take.
     pub stop: StopSection,
-    /// How jobs are run.
+    /// How jobs run.
     pub engine: EngineSection,
     /// Queues with settings of their own.
     pub queues: BTreeMap<String, QueueSection>,
-    /// What is stored.
+    /// The limits of the store.
     pub store: StoreSection,
     /// How long finished jobs and events are kept.
     pub retention: RetentionSection,
     /// The limits of the HTTP side.
     pub http: Limits,
-    /// The built-in kinds.
+    /// The settings of the built-in kinds.
     pub handlers: HandlersSection,
-    /// What the `command` kind may run.
+    /// The programs that the `command` kind may run.
     pub commands: BTreeMap<String, CommandSection>,
-    /// What is enqueued again and again.
+    /// The schedules that the configuration declares.
     pub schedules: BTreeMap<String, ScheduleSection>,
 }
 
-/// An error in the file that is longer than this, in bytes, is shown without the line that it quotes.
+/// A parse error longer than this, in bytes, is shown without the line that it quotes.
 const MAX_TOML_ERROR: usize = 2_000;
 
 impl FileConfig {
     /// Reads a file.
     ///
     /// # Errors
-    /// With the file's name, and the line where there is one.
+    /// The file cannot be read or parsed; the error has the file's name and, if known, the line.
     pub fn read(path: &Path) -> Result<FileConfig, ConfigError> {
         let path = path.to_owned();
         match std::fs::read_to_string(&path) {
@@ -81,11 +81,11 @@ impl FileConfig {
     /// Reads TOML.
     ///
     /// # Errors
-    /// The line and what is wrong with it.
+    /// The text cannot be parsed; the error names the line and what is wrong with it.
     pub fn parse(text: &str) -> Result<FileConfig, String> {
         toml::from_str(text).map_err(|error| {
             let whole = error.to_string();
-            // The place comes first, then the line of the file, then what is wrong.
+            // The text begins with the position, followed by the quoted line and the cause.
             match whole.lines().next() {
                 Some(place) if whole.len() > MAX_TOML_ERROR => {
                     format!("{place}: {}", shorten(error.message(), MAX_MESSAGE))
@@ -203,7 +203,7 @@ pub struct RetentionSection {
     pub events: KeepSection,
 }
 
-/// A bound by age and one by count; both are needed, so that neither is forgotten.
+/// A limit by age and one by count. Both are required, so that neither is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)] // as above

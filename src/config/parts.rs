@@ -22,9 +22,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The directory that holds the jobs.
     pub data_dir: PathBuf,
-    /// The address that people open when it is not the one that the server listens on.
+    /// The server's public URL, if it is behind a proxy.
     pub base_url: Option<Url>,
-    /// The path under which everything is served when other services share the host.
+    /// The path to serve under when other services share the host.
     pub base_path: BasePath,
     /// The log of the process.
     pub log: LogConfig,
@@ -40,7 +40,7 @@ pub struct Config {
     pub handlers: HandlerSettings,
     /// Whether the server submits fake jobs to itself.
     pub demo: bool,
-    /// The credentials that requests need; without them, everybody who can reach the server may use it.
+    /// The credentials that requests need. Without them, everyone who can reach the server may use it.
     pub auth: Option<AuthSettings>,
     /// All settings in force, for the system page.
     pub settings: Vec<Setting>,
@@ -64,9 +64,9 @@ pub struct LogConfig {
 /// How long a stop may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopSettings {
-    /// How long running jobs may go on after the first signal.
+    /// How long running jobs may continue after the first signal.
     pub grace: Duration,
-    /// How long each socket may take to accept its last bytes, and as long again to answer the close.
+    /// How long each WebSocket may take to accept its last bytes, and again to answer the close frame.
     pub close: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! `[schedules.NAME]`: cron entries that the configuration declares.
+//! `[schedules.NAME]`: the schedules that the configuration declares.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct ScheduleSection {
     pub cron: String,
     pub zone: Option<String>,
     pub kind: String,
-    /// A table, a list or a value; it becomes JSON, a date or a time a text.
+    /// Any TOML value. It is converted to JSON, in which dates and times become strings.
     pub payload: Option<toml::Value>,
     pub queue: Option<String>,
     pub priority: Option<i64>,
@@ -37,7 +37,7 @@ fn maybe_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration
     parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
-/// A key, and why its value cannot be used.
+/// A key, and why its value is invalid.
 pub(super) type Wrong = (String, String);
 
 /// The declared schedules, or what is wrong with each key.
@@ -89,7 +89,7 @@ fn one(
         max_late_ms: section.max_late.map(millis),
     };
     submission.into_spec(Origin::Config, now).map_err(|errors| {
-        // Lengths have a unit in the file, and `_ms` in a submission.
+        // Durations have a unit in the file, where a submission has the suffix `_ms`.
         let field = |error: &FieldError| error.field.trim_end_matches("_ms");
         let named = |error: FieldError| (format!("{key}.{}", field(&error)), error.message);
         errors.into_iter().map(named).collect()
@@ -100,8 +100,8 @@ fn refused(why: TooComplex) -> String {
     format!("{why} ({})", why.code())
 }
 
-/// TOML as JSON. serde alone would write dates as tables of a name that only it knows, and what is not
-/// finite as null. `level` counts the arrays and tables around the value.
+/// Converts TOML to JSON. serde alone would write dates as tables with a private key, and infinities and NaN as null.
+/// `level` counts the arrays and tables around the value.
 fn json(value: &toml::Value, limits: JsonLimits, level: usize) -> Result<Value, String> {
     let limit = limits.depth;
     let below = || match level < limit {
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(keys, expected);
         assert!(
             toml::from_str::<ScheduleSection>("cron = \"@daily\"").is_err(),
-            "a kind is needed"
+            "a kind is required"
         );
         let unknown = "cron = \"@daily\"\nkind = \"echo\"\nevery = 1";
         assert!(toml::from_str::<ScheduleSection>(unknown).is_err());

@@ -15,16 +15,16 @@ pub struct Setting {
     pub value: Shown,
 }
 
-/// A value as it is shown.
+/// A value as the page shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
     /// A length of time.
     Duration(Duration),
     /// Anything else.
     Text(String),
-    /// Nothing was set.
+    /// The setting has no value.
     Unset,
-    /// Something was set that is not shown.
+    /// The setting has a value that must not be shown.
     Secret,
 }
 
@@ -34,7 +34,7 @@ const SECRETS: [&str; 3] = ["token", "secret", ".env"];
 /// Every setting with the value in force, in the order of the file.
 pub(super) fn in_force(file: &FileConfig) -> Vec<Setting> {
     let mut settings = Vec::new();
-    // Every part of the file can be written as JSON: its keys are strings.
+    // Every part of the file can be serialized as JSON, because all keys are strings.
     let whole = serde_json::to_value(file).unwrap_or_default();
     flatten(String::new(), &whole, &mut settings);
     settings
@@ -47,7 +47,7 @@ fn is_payload(key: &str) -> bool {
 fn flatten(key: String, value: &Value, settings: &mut Vec<Setting>) {
     let shown = match value {
         Value::Null => Shown::Unset,
-        // Whatever is in it, it is one setting: it may have thousands of values, and secrets among them.
+        // A payload is one setting, because it may have thousands of values, some of them secret.
         Value::Object(_) | Value::Array(_) if is_payload(&key) => {
             Shown::Text(format!("JSON of {} bytes", value.to_string().len()))
         }
@@ -68,7 +68,7 @@ fn flatten(key: String, value: &Value, settings: &mut Vec<Setting>) {
     settings.push(Setting { key, value: shown });
 }
 
-/// As serde writes a [`Duration`].
+/// Parses a [`Duration`] as serde serializes it.
 fn duration(fields: &serde_json::Map<String, Value>) -> Option<Duration> {
     let part = |name: &str| fields.get(name)?.as_u64();
     let nanos = u32::try_from(part("nanos")?).ok()?;

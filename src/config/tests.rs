@@ -1,4 +1,4 @@
-//! What the file, the arguments and the defaults make together, and what is refused.
+//! How the file, the arguments and the defaults are merged, and what is refused.
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn the_example_file_says_the_defaults() {
 
 #[test]
 fn the_example_file_names_every_setting() {
-    // What is commented out there has no default, and is accepted when it is set.
+    // Settings that are commented out have no default; they must be accepted when they are set.
     let mut text = String::new();
     for line in EXAMPLE.lines() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
@@ -50,7 +50,7 @@ fn the_example_file_names_every_setting() {
     assert_eq!((program.max_output_lines, &program.discard_codes[..]), (10_000, &[65][..]));
     assert_eq!(program.env.len(), 1);
 
-    // No setting of the structs is missing in the file: the defaults' own words are all there.
+    // The file has every field name of the structs.
     let debug = format!("{:?}", FileConfig::default());
     let names = debug.split([' ', '{', ',']).filter_map(|word| word.strip_suffix(':'));
     for name in names.filter(|name| !["secs", "nanos", "kind", "start", "end"].contains(name)) {
@@ -97,7 +97,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Json, "debug"));
     assert_eq!(config.auth.unwrap().token, "0123456789abcdef");
     assert_eq!(config.engine.default_queue.concurrency, 7);
-    // The demo brings its own slots for a queue that the file does not name.
+    // For a queue that the file does not configure, the demo sets its own concurrency.
     let queues: Vec<_> = config.engine.queues.iter().map(|(name, q)| (name.as_str(), *q)).collect();
     let queue =
         |concurrency, weight| crate::engine::QueueConfig { concurrency, weight, rate_limit: None };

@@ -132,7 +132,7 @@ async fn whoever_reads_nothing_of_any_answer_loses_its_connection() {
     assert!((expected..=expected + 2).contains(&given_up), "{given_up} of {expected}");
     drop(silent);
     let log = server.stop().await;
-    let lines = log.iter().filter(|line| line.contains("took its answer too slowly"));
+    let lines = log.iter().filter(|line| line.contains("read its response too slowly"));
     assert_eq!(lines.count(), 1, "one line a minute: {log:#?}");
 }
 

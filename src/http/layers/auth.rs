@@ -1,5 +1,5 @@
-//! Access control: an optional token, the host names that this server answers to, and the origins that may open
-//! sockets. A browser sends the token as the password of HTTP Basic, a program as a Bearer token.
+//! Access control: an optional token, the host names that this server accepts, and the origins that may open
+//! WebSockets. A browser sends the token as the password of HTTP Basic, a program as a Bearer token.
 
 use std::net::IpAddr;
 
@@ -23,7 +23,7 @@ pub fn check_token(token: &str, headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).challenge(challenge))
 }
 
-/// The token in `Bearer TOKEN` (RFC 6750) or in `Basic base64(USER:TOKEN)` (RFC 7617), with any user name.
+/// Extracts the token from `Bearer TOKEN` (RFC 6750) or `Basic base64(USER:TOKEN)` (RFC 7617), with any user name.
 fn given_token(value: &str) -> Option<String> {
     let (scheme, rest) = value.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -36,20 +36,20 @@ fn given_token(value: &str) -> Option<String> {
     None
 }
 
-/// The host names that requests may name.
+/// The host names that requests may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosts {
     /// Any name: the server is reachable from other machines, under names that it does not know.
     Any,
-    /// Only the names of this machine and those configured. This refuses a page of another site whose own name points
-    /// to 127.0.0.1 (DNS rebinding).
+    /// Only loopback names and those configured. This refuses pages of another site whose name resolves to 127.0.0.1
+    /// (DNS rebinding).
     Loopback {
         /// Configured names, without port.
         also: Vec<String>,
     },
 }
 
-/// Refuses a request for a host name that this server does not answer to.
+/// Refuses a request for a host name that this server does not accept.
 pub fn check_host(hosts: &Hosts, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let also = match hosts {
         Hosts::Any => return Ok(()),
@@ -62,12 +62,12 @@ pub fn check_host(hosts: &Hosts, uri: &Uri, headers: &HeaderMap) -> Result<(), P
     if known {
         return Ok(());
     }
-    let detail = format!("this server does not answer for host {host:?}");
+    let detail = format!("this server does not accept requests for host {host:?}");
     Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", detail))
 }
 
-/// Refuses a WebSocket that a page of another site opens. The upgrade is a GET, so no layer against
-/// cross-site requests sees it; browsers always send `Origin` with it.
+/// Refuses a WebSocket opened by a page of another site. The upgrade is a GET, so the layers against cross-site
+/// requests do not see it; browsers always send `Origin` with it.
 pub fn check_origin(trusted: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or_default();
@@ -78,7 +78,11 @@ pub fn check_origin(trusted: &[String], uri: &Uri, headers: &HeaderMap) -> Resul
     if same || trusted.iter().any(|known| known == origin) {
         return Ok(());
     }
-    Err(Problem::new(StatusCode::FORBIDDEN, "wrong_origin", "a socket of another site is refused"))
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "wrong_origin",
+        "a WebSocket from another site is refused",
+    ))
 }
 
 fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {

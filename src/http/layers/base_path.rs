@@ -1,5 +1,5 @@
-//! The path under which the server is reached when it shares a host. It is removed from the path of every request that
-//! has it, and put before every address in a response.
+//! The path prefix under which the server is reached when it shares a host. It is removed from the path of every
+//! request that has it, and added to every URL in a response.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -29,17 +29,17 @@ pub const OWN: [&str; 13] = [
     "workers",
 ];
 
-/// A prefix such as `/cortado`, or none. It is stored without a slash at its end.
+/// A prefix such as `/cortado`, or none. It is stored without a trailing slash.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BasePath(Arc<str>);
 
-/// Why a text is not a base path.
+/// Why a string is not a base path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BasePathError {
-    /// It does not have the form of a path.
+    /// It is not a path.
     #[error("{0:?} is not a path such as /cortado, of letters, digits, `-`, `_`, `.` and `~`")]
     Form(String),
-    /// It begins like one of the server's own paths.
+    /// It begins with a segment of the server's own paths.
     #[error("{0:?} begins like one of the server's own paths; choose another, such as /cortado")]
     Taken(String),
 }
@@ -47,7 +47,7 @@ pub enum BasePathError {
 impl FromStr for BasePath {
     type Err = BasePathError;
 
-    /// `/cortado`, `/tools/cortado/`, or `/` for none.
+    /// Parses `/cortado`, `/tools/cortado/`, or `/` for none.
     fn from_str(text: &str) -> Result<Self, BasePathError> {
         let refused = || BasePathError::Form(text.to_owned());
         let rest = text.strip_prefix('/').ok_or_else(refused)?;
@@ -76,30 +76,30 @@ impl fmt::Display for BasePath {
     }
 }
 
-/// The address of a request, in its extensions. Whatever writes an address into a response takes it as an extractor.
+/// The URL of a request, in its extensions. Code that writes a URL into a response takes this as an extractor.
 #[derive(Debug, Clone, Default)]
 pub struct Address(Arc<Parts>);
 
 #[derive(Debug, Default)]
 struct Parts {
     base: BasePath,
-    /// Path and query below the base, without the slash at their beginning.
+    /// Path and query below the base, without the leading slash.
     below: String,
     method: Method,
 }
 
-/// The longest address of a request that a response repeats, in bytes.
+/// The longest request URL that a response repeats, in bytes.
 const LONGEST_HERE: usize = 2_000;
 
 impl Address {
-    /// The address of a resource of this server: `relative` below the base path, from the root of the host.
-    /// `url("jobs/new")` is `/jobs/new`, or `/cortado/jobs/new`.
+    /// The absolute path of a resource of this server, including the base path: `url("jobs/new")` is `/jobs/new` or
+    /// `/cortado/jobs/new`.
     pub fn url(&self, relative: &str) -> String {
         format!("{}/{relative}", self.0.base)
     }
 
-    /// Path and query of the request, from the root of the host. When they are too long to be repeated, the query is
-    /// left out, or both are.
+    /// The absolute path and the query of the request. If they are too long to be repeated, the query is omitted, or
+    /// both are.
     pub fn here(&self) -> String {
         let below = self.0.below.as_str();
         let path = below.split('?').next().unwrap_or_default();
@@ -107,13 +107,13 @@ impl Address {
         self.url(known.unwrap_or_default())
     }
 
-    /// Whether a browser may make the request again without asking.
+    /// Whether a browser may repeat the request without asking the user.
     pub fn can_be_reloaded(&self) -> bool {
         self.0.method.is_safe()
     }
 }
 
-/// A router without [`mount`] serves at the root.
+/// Without [`mount`], a router serves at the root.
 impl<S: Sync> FromRequestParts<S> for Address {
     type Rejection = Infallible;
 
@@ -125,8 +125,8 @@ impl<S: Sync> FromRequestParts<S> for Address {
     }
 }
 
-/// Serves everything under the base path, whether a proxy in front removes the prefix or not: a request with the
-/// prefix and one without it are the same.
+/// Serves all routes under the base path, whether a proxy strips the prefix or not: requests with and without the
+/// prefix are treated alike.
 pub fn mount(router: Router, base: &BasePath) -> Router {
     let base = base.clone();
     let outermost = middleware::from_fn(move |mut request: Request, next: Next| {
@@ -136,18 +136,18 @@ pub fn mount(router: Router, base: &BasePath) -> Router {
                 *request.uri_mut() = uri;
             }
             let below = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
-            // Two slashes at the beginning of an address would name another host.
+            // A URL with two leading slashes would name another host.
             let below = below.trim_start_matches('/').to_owned();
             let parts = Parts { base, below, method: request.method().clone() };
             request.extensions_mut().insert(Address(Arc::new(parts)));
             next.run(request).await
         }
     });
-    // Routes are chosen after the layer has changed the address, so they are one router further in.
+    // Routes must be matched after the layer has changed the URI, so they are in an inner router.
     Router::new().fallback_service(router).layer(outermost)
 }
 
-/// The URI without the base path; `None` when it does not begin with it.
+/// The URI without the base path; `None` if it does not have the prefix.
 fn without(base: &BasePath, uri: &Uri) -> Option<Uri> {
     if base.0.is_empty() {
         return None;
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_the_same_with_and_without_the_prefix() {
-        // A response may be made in a task of its own.
+        // A response may be created in another task.
         let show = |address: Address| async move {
             let show = async move { format!("{} {}", address.here(), address.url("jobs/new")) };
             tokio::spawn(show).await.unwrap()

@@ -1,5 +1,5 @@
-//! Compression of responses. A compressor runs on the runtime's threads and costs more than anything else in making a
-//! large response, so it gets small pieces, between which other tasks run.
+//! Compression of responses. The compressor runs on the runtime's threads and is the most expensive part of a large
+//! response, so it gets small pieces, between which other tasks run.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,19 +13,19 @@ use hyper::body::{Frame, SizeHint};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, NotForContentType, Predicate, SizeAbove};
 
-/// The most bytes that are compressed before other tasks may go on.
+/// The most bytes that are compressed before other tasks may run.
 const PIECE: usize = 16 * 1_024;
 
 type Compressible = And<And<SizeAbove, NotForContentType>, NotAbove>;
 
-/// Compresses responses whose length is known and at most `longest` bytes.
+/// Compresses responses of known length, up to `longest` bytes.
 pub fn layer(longest: usize) -> CompressionLayer<Compressible> {
     let compressible = SizeAbove::new(1_024).and(NotForContentType::IMAGES).and(NotAbove(longest));
     CompressionLayer::new().compress_when(compressible)
 }
 
-/// An answer of unknown length is an export or a stream: the first would be compressed for as long as there is
-/// something to export, the second is written as it comes, and a compressor would hold its bytes back.
+/// Allows compression up to this length. A response of unknown length is an export or a stream: an export would keep
+/// the compressor busy until its end, and a stream is sent as it is produced, while a compressor would delay its bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct NotAbove(usize);
 
@@ -36,7 +36,7 @@ impl Predicate for NotAbove {
     }
 }
 
-/// A layer inside the compressor: it passes a response on in pieces, with other tasks in between.
+/// A layer inside the compressor that yields to other tasks between two pieces of a response.
 pub async fn in_pieces(request: Request, next: Next) -> axum::response::Response {
     let is_compressed = request.headers().contains_key(header::ACCEPT_ENCODING);
     let response = next.run(request).await;
@@ -47,11 +47,11 @@ pub async fn in_pieces(request: Request, next: Next) -> axum::response::Response
     }
 }
 
-/// A body that comes in pieces.
+/// A body that is split into pieces.
 struct Pieces {
     body: Body,
     rest: Bytes,
-    /// A piece has been given, so the next one waits until the runtime has looked at other tasks.
+    /// Set after a piece was returned: the next poll yields to other tasks first.
     given: bool,
 }
 

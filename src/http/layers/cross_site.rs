@@ -1,5 +1,5 @@
-//! Refuses reads that pages of other sites make in a browser. Such a page cannot see the responses, but it could make the
-//! server work. Browsers say where a request comes from and what it is for (Fetch Metadata, W3C).
+//! Refuses reads by pages of other sites in a browser. Such a page cannot see the responses, but it could put load on
+//! the server. Browsers send where a request comes from and what it is for (Fetch Metadata, W3C).
 
 use axum::http::header::{ORIGIN, UPGRADE};
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -7,12 +7,10 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use crate::http::Problem;
 
 /// The detail of the refusal.
-const DETAIL: &str =
-    "a request that a page of another site makes is refused; a link to this address works";
+const DETAIL: &str = "requests from pages of other sites are refused; links to this URL work";
 
-/// Refuses a safe request that a page of another site makes, another port of this host included, unless somebody
-/// follows a link. A request of a program has no such headers. Layers and checks of their own look at requests
-/// that change something and at sockets.
+/// Refuses a safe request from a page of another site (or another port of this host), unless the user followed a link.
+/// Requests of programs do not have these headers. Unsafe requests and WebSockets are checked elsewhere.
 pub fn check_cross_site(
     trusted: &[String],
     method: &Method,
@@ -28,7 +26,7 @@ pub fn check_cross_site(
     if is_ours || is_trusted || !method.is_safe() || headers.contains_key(UPGRADE) {
         return Ok(());
     }
-    // A frame navigates too, and so does a page that is fetched before somebody follows its link.
+    // Frames and prefetches also have the mode "navigate".
     let is_link = value("sec-fetch-mode") == Some("navigate")
         && matches!(value("sec-fetch-dest"), None | Some("document"))
         && value("sec-purpose").is_none();

@@ -1,6 +1,6 @@
 //! Prepares the body of every request for the endpoints and pages. A body whose declared length is too large is refused
-//! at once. Small chunks are joined: axum collects a body chunk by chunk, which takes forty times the memory of the
-//! bytes when each chunk is one byte.
+//! at once. Small chunks are joined, because axum collects a body chunk by chunk, which takes forty times the memory of
+//! its bytes if each chunk is one byte.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,11 +15,11 @@ use hyper::body::{Frame, SizeHint};
 
 use crate::http::Problem;
 
-/// Chunks are joined until they have this many bytes together.
+/// Chunks are joined until they have this many bytes in total.
 const LONG: usize = 64 * 1_024;
 
-/// A layer around every endpoint and page. hyper asks for a body only when it is read, so a client that waits for
-/// `100 Continue` does not send one that is too long.
+/// A layer around every endpoint and page. hyper sends `100 Continue` only when the body is read, so a client that
+/// waits for it does not send a body that is too long.
 pub async fn bound(longest: usize, request: Request, next: Next) -> Response {
     let length = request.body().size_hint().exact();
     if length.is_some_and(|length| length > longest as u64) {

@@ -1,4 +1,4 @@
-//! The headers of every response that keep browsers safe, also of the responses that hyper and the accept loop make.
+//! The security headers of every response, including those that hyper and the accept loop generate.
 
 use axum::http::{HeaderName, HeaderValue, header};
 
@@ -8,8 +8,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'self'; \
     frame-ancestors 'none'";
 
-/// The headers of every response, by which pages of other sites cannot load it, frame it or keep a reference to its
-/// window.
+/// The security headers of every response. They prevent pages of other sites from loading it, framing it or keeping a
+/// reference to its window.
 pub const SAFE_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

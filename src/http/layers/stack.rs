@@ -1,5 +1,5 @@
-//! The layers around every endpoint and page: access control, time limits, headers that keep browsers safe, and
-//! compression. docs/decisions/0010-own-layers-and-tower-http.md says which are tower-http's and why others are not.
+//! The layers around every endpoint and page: access control, time limits, security headers, and compression.
+//! docs/decisions/0010-own-layers-and-tower-http.md says which are tower-http's and why others are not.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -30,28 +30,28 @@ use crate::http::server::{date, request_id};
 use crate::http::{Limits, Problem};
 use crate::supervise::{Part, panic_text, pass};
 
-/// What a request must have to be accepted.
+/// The conditions that a request must meet.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// The token that every request must carry, except for those of health probes; without one, requests need none.
+    /// The token that every request except health probes must carry; `None` requires no token.
     pub token: Option<String>,
-    /// The host names that requests may name.
+    /// The host names that requests may use.
     pub hosts: Hosts,
-    /// Origins of other sites that may make requests and open sockets, such as `https://jobs.example.org`.
+    /// Other origins that may make requests and open WebSockets, such as `https://jobs.example.org`.
     pub trusted_origins: Vec<String>,
 }
 
 /// Puts the layers around the merged routers of endpoints and pages.
 ///
 /// # Errors
-/// When a trusted origin is not an origin.
+/// A trusted origin is not a valid origin.
 pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, String> {
     let mut csrf = CsrfLayer::new();
     for origin in &access.trusted_origins {
         csrf = csrf.add_trusted_origin(origin).map_err(|error| error.to_string())?;
     }
     let csrf = csrf.with_rejection_response(|_: ProtectionError| {
-        let detail = "a request that a page of another site makes is refused";
+        let detail = "requests from pages of other sites are refused";
         Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
     });
     let gate = Gate { access, timeout: limits.request_timeout, max_wait: limits.max_wait };
@@ -59,7 +59,7 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
     let unread = Arc::new(Unread::new(limits));
     let longest = limits.max_body;
     let trace = TraceLayer::new_for_http().make_span_with(request_span);
-    // The access log has a line for each request; the span only says to which request other lines belong.
+    // The access log has a line for each request; the span only associates other lines with their request.
     let trace = trace.on_request(()).on_response(()).on_body_chunk(()).on_eos(()).on_failure(());
     let [policy, sniffing, referrer, opener, resource] =
         SAFE_HEADERS.map(|(name, value)| SetResponseHeaderLayer::overriding(name, value));
@@ -137,7 +137,7 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     response
 }
 
-/// Whether a path is what probes, metrics scrapers and browsers fetch again and again.
+/// Whether probes, metrics scrapers or browsers request a path repeatedly.
 fn is_routine(path: &str) -> bool {
     matches!(path, "/favicon.ico" | "/healthz" | "/metrics" | "/readyz")
         || path.starts_with("/static/")
@@ -145,7 +145,7 @@ fn is_routine(path: &str) -> bool {
 
 async fn answer(within: Duration, request: Request, next: Next) -> Response {
     tokio::time::timeout(within, next.run(request)).await.unwrap_or_else(|_| {
-        let detail = format!("no answer was ready within {within:?}");
+        let detail = format!("no response was ready within {within:?}");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", detail)
             .retry_after(1)
             .into_response()
@@ -162,7 +162,7 @@ fn request_span(request: &axum::http::Request<Body>) -> Span {
 }
 
 fn after_panic(panic: Box<dyn Any + Send>) -> Response {
-    tracing::error!(error = panic_text(&*panic), "the request panicked");
-    let detail = "the request failed inside the server; its log says why";
+    tracing::error!(error = panic_text(&*panic), "an endpoint panicked");
+    let detail = "the request failed inside the server; see the server's log";
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
 }

@@ -1,5 +1,5 @@
-//! Bounds the memory of responses that wait for their clients. A large response stays in memory until its client has
-//! read it, so clients that do not read could otherwise take any amount of memory.
+//! Limits the memory of responses that clients have not read yet. A large response stays in memory until its client has
+//! read it, so clients that do not read could otherwise use any amount of memory.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -17,12 +17,12 @@ use hyper::body::{Frame, SizeHint};
 use crate::http::server::address_counts::{AddressCounts, AddressShare};
 use crate::http::{Limits, Problem};
 
-/// Smaller responses, in bytes, are not counted: the buffers of a connection hold as much.
+/// Responses up to this size, in bytes, are not counted: the buffers of a connection hold as much.
 const SMALL: u64 = 64 * 1_024;
-/// One address may use a quarter of the limit.
+/// One address may use the limit divided by this.
 const SHARE: usize = 4;
 
-/// The bytes of large responses that wait for their clients.
+/// Counts the bytes of large responses that clients have not read yet.
 #[derive(Debug)]
 pub struct Unread {
     bytes: Arc<AddressCounts>,
@@ -30,23 +30,25 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// A count of zero with the limits of the settings.
+    /// Starts at zero, with the limit of the settings.
     pub fn new(limits: &Limits) -> Self {
         Unread { bytes: Arc::default(), most: limits.max_unread }
     }
 
-    /// Reserves memory for a response of `length` bytes. An address without waiting responses may have one of any length.
+    /// Reserves memory for a response of `length` bytes. An address without unread responses may have one of any
+    /// length.
     fn take(&self, client: SocketAddr, length: u64) -> Result<AddressShare, Problem> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let most = (self.most / SHARE).max(length);
         self.bytes.take(client.ip(), length, most, self.most.max(length)).map_err(|_| {
-            let detail = "too many large answers wait for clients that do not read them";
+            let detail = "too many large responses wait for clients that do not read them";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_much_unread", detail).retry_after(1)
         })
     }
 }
 
-/// A layer around every endpoint and page. It counts a large response until the kernel has its bytes, or refuses it.
+/// A layer around every endpoint and page. It counts a large response until the kernel has its bytes, or replaces it
+/// with a refusal.
 pub async fn count(unread: Arc<Unread>, request: Request, next: Next) -> Response {
     let client = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|client| client.0);
     let response = next.run(request).await;
@@ -63,13 +65,13 @@ pub async fn count(unread: Arc<Unread>, request: Request, next: Next) -> Respons
     }
 }
 
-/// The body of a response that counts for as long as any of its bytes is in memory.
+/// The body of a counted response. It counts while any of its bytes are in memory.
 struct Counted {
     body: Body,
     share: Arc<AddressShare>,
 }
 
-/// Bytes of such a body.
+/// A part of such a body.
 struct Piece {
     bytes: Bytes,
     #[allow(dead_code)] // it counts by being alive
@@ -117,11 +119,11 @@ mod tests {
         assert_eq!(take("192.0.2.1:2", 31).unwrap_err().code(), "too_much_unread");
         let two = take("192.0.2.1:2", 30).unwrap();
         let large = take("192.0.2.2:1", 250).unwrap();
-        assert!(take("192.0.2.3:1", 60).is_err(), "all is taken");
+        assert!(take("192.0.2.3:1", 60).is_err(), "the limit is used up");
         drop(one);
         let three = take("192.0.2.3:1", 60).unwrap();
         drop((two, three, large));
-        assert!(take("192.0.2.4:1", 10_000).is_ok(), "alone it may be as large as it likes");
+        assert!(take("192.0.2.4:1", 10_000).is_ok(), "a single response may have any size");
     }
 
     #[tokio::test]
@@ -137,7 +139,7 @@ mod tests {
         drop(body);
         let rest = bytes.split_off(3);
         drop(bytes);
-        assert_eq!((&*rest, unread.bytes.total()), (&b"es"[..], 5), "what is left holds all of it");
+        assert_eq!((&*rest, unread.bytes.total()), (&b"es"[..], 5), "the rest holds all of it");
         drop(rest);
         assert_eq!(unread.bytes.total(), 0);
     }

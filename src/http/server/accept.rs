@@ -1,5 +1,5 @@
-//! The accept loop, on hyper itself: header timeouts, limits on connections, a timeout for clients that do not read, and a
-//! stop that lets requests under way finish and does not wait for idle connections.
+//! The accept loop, directly on hyper: header timeouts, limits on connections, a timeout for clients that do not read,
+//! and a stop that lets active requests finish and does not wait for idle connections.
 
 use std::convert::Infallible;
 use std::io;
@@ -39,8 +39,8 @@ use crate::http::{Limits, Problem};
 use crate::shutdown::Shutdown;
 use crate::supervise::{Part, pass};
 
-/// Holds a place among [`Limits::max_connections`] and its address's share of them; in every request's
-/// extensions, so that a socket can keep its connection's place after the upgrade.
+/// Counts a connection towards [`Limits::max_connections`] and its address's share of them. It is in the extensions of
+/// every request, so that a WebSocket keeps its connection's slot after the upgrade.
 #[derive(Debug, Clone)]
 pub struct ConnectionSlot {
     #[allow(dead_code)] // it counts by being alive
@@ -50,28 +50,28 @@ pub struct ConnectionSlot {
     proxied: Option<Arc<AddressShare>>,
 }
 
-/// Opens a listener. Its connections get small send buffers: a subscriber that takes nothing then pins
-/// a fraction of the kernel memory that the default would let it pin.
+/// Opens a listener. Its connections get small send buffers, so that a subscriber that does not read holds only a
+/// fraction of the kernel memory that it would hold by default.
 ///
 /// # Errors
-/// When the address cannot be had.
+/// The address cannot be bound.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?; // a restart must not wait for the last process's connections
-    // Accepted connections inherit both. A peer that is gone without a word is noticed after hours at
-    // the latest, also where a silent stream (a followed log) gives nothing to write.
+    // Accepted connections inherit both options. Keepalive detects a peer that disappeared silently, after hours, even
+    // if an idle stream (a followed log) writes nothing to it.
     socket.set_send_buffer_size(64 * 1_024)?;
     socket.set_keepalive(true)?;
     socket.bind(address)?;
     socket.listen(4_096)
 }
 
-/// Serves until the stop begins, closes the listener, and returns when the last request under way has
-/// its answer (bounded by [`Limits::request_timeout`]). Sockets and lasting answers go on under `shutdown.connections`. An
-/// accept error never ends it.
+/// Serves until the stop begins, closes the listener, and returns when the last active request has its response
+/// (limited by [`Limits::request_timeout`]). WebSockets and endless responses continue under `shutdown.connections`. An
+/// error of `accept` never ends the loop.
 ///
 /// # Errors
-/// When the listener has no address.
+/// The listener has no address.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -80,7 +80,7 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
-    // The connections that still speak HTTP: one that became a socket has left it.
+    // The connections that still speak HTTP. One that became a WebSocket is no longer among them.
     let speaking = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let limits = Arc::new(limits);
@@ -88,7 +88,7 @@ pub async fn serve(
     let accept = async {
         loop {
             pass(Part::Listener);
-            // Waiting for a place before `accept` leaves the others in the kernel's listen queue.
+            // Waiting for a slot before `accept` leaves further connections in the kernel's listen queue.
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let (stream, address) = accept(&listener).await;
             let share = match connections.admit(address.ip(), &limits) {
@@ -124,15 +124,15 @@ pub async fn serve(
     Ok(())
 }
 
-/// The next connection. Errors of one connection are passed over; when the process is out of file
-/// descriptors or memory it waits, so that the loop does not spin.
+/// Accepts the next connection. Errors of a single connection are ignored. If the process is out of file descriptors or
+/// memory, it waits, so that the loop does not spin.
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "cannot accept connections; trying again in a second");
+                tracing::error!(%error, "cannot accept connections, retrying in a second");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
@@ -154,11 +154,11 @@ struct Peer {
     stream: TcpStream,
     visit: Visit,
     slot: ConnectionSlot,
-    /// Counts it among the connections that the end of `serve` waits for.
+    /// Counts the connection among those that `serve` waits for at the stop.
     speaks: TaskTrackerToken,
 }
 
-/// The address of a connection, and what applies to its requests.
+/// The address of a connection, and the settings and counts that its requests need.
 #[derive(Clone)]
 struct Visit {
     address: SocketAddr,
@@ -168,7 +168,7 @@ struct Visit {
 }
 
 impl Visit {
-    /// The client of a request; it is put into the request's extensions, too.
+    /// Returns the client of a request, and adds it to the request's extensions.
     fn identify(&self, request: &mut Request<Incoming>) -> IpAddr {
         let proxies = &self.limits.trusted_proxies;
         let client = client_address(self.address.ip(), request.headers(), proxies);
@@ -177,11 +177,11 @@ impl Visit {
         client
     }
 
-    /// The share that a client behind a trusted proxy has of the requests under way. When it has too many already,
-    /// the request is marked as [`Refused`].
+    /// Counts an active request of a client behind a trusted proxy. If the client already has too many, the request is
+    /// marked as [`Refused`].
     fn admit(&self, request: &mut Request<Incoming>, client: IpAddr) -> Option<Arc<AddressShare>> {
         let proxies = &self.limits.trusted_proxies;
-        // A client without a proxy is counted by its connections; proxies are not counted.
+        // Clients without a proxy are counted by their connections, and proxies are not counted.
         let is_proxied = is_trusted(proxies, self.address.ip()) && !is_trusted(proxies, client);
         if !is_proxied {
             return None;
@@ -196,8 +196,8 @@ impl Visit {
     }
 }
 
-/// In the extensions of a request that must be refused, for the layers around the endpoints to do so: the response
-/// then has everything that other responses have.
+/// In the extensions of a request that the layers around the endpoints must refuse. That way, the response has the same
+/// headers as all other responses.
 #[derive(Debug, Clone)]
 pub struct Refused(pub Problem);
 
@@ -208,7 +208,7 @@ fn connection(
 ) -> impl Future<Output = ()> + Send + 'static {
     let Peer { stream, visit, slot, speaks } = peer;
     let Visit { address, limits, access_log, connections } = visit.clone();
-    // Cancelled when an answer without end begins: from then on this connection is like a socket.
+    // Cancelled when an endless response begins. From then on, the connection is treated like a WebSocket.
     let lasting = CancellationToken::new();
     let begun = lasting.clone();
     let under_way = UnderWay::default();
@@ -249,10 +249,10 @@ fn connection(
         .service_fn(answer);
     let service = TowerToHyperService::new(service);
     let mut http = http1::Builder::new();
-    // Its own header panics outside the years 1970 to 9999; `date` adds one.
+    // hyper's own header panics outside the years 1970 to 9999; `date` adds one instead.
     http.auto_date_header(false);
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
-    // No pipeline_flush: it would drop the answer that opens a socket when bytes wait behind the request.
+    // No pipeline_flush: it would drop the response that opens a WebSocket if more bytes follow the request.
     http.max_buf_size(64 * 1_024);
     let (bound, last_bytes) = (limits.request_timeout, limits.last_bytes);
     let bounds = limits.write_bounds();
@@ -275,7 +275,7 @@ fn connection(
                 tokio::select! {
                     biased;
                     () = lasting.cancelled() => {
-                        // It ends by itself after the last event; the stop's bound on sockets holds.
+                        // The response ends by itself after the last event, within the stop's limit for WebSockets.
                         drop(speaks);
                         serving.await
                     }
@@ -285,12 +285,12 @@ fn connection(
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%address, %error, "a connection broke");
+            tracing::debug!(%address, %error, "connection failed");
         }
     }
 }
 
-/// Resolves when nothing has been under way for `last_bytes`, or when a bound of the stop is reached.
+/// Resolves when no request has been active for `last_bytes`, or when a time limit of the stop is reached.
 async fn idle(under_way: &UnderWay, last_bytes: Duration, bound: Duration, shutdown: &Shutdown) {
     let impatient = async {
         shutdown.abort.cancelled().await;
@@ -303,14 +303,14 @@ async fn idle(under_way: &UnderWay, last_bytes: Duration, bound: Duration, shutd
     }
 }
 
-/// The body of a response, which counts as under way until it is written.
+/// The body of a response. Its request counts as active until the body is written.
 struct Guarded {
     body: Body,
-    #[allow(dead_code)] // it counts by being alive; none in an endless response
+    #[allow(dead_code)] // it counts by being alive; `None` for an endless response
     guard: Option<RequestGuard>,
     #[allow(dead_code)] // as above, for the client behind a proxy
     proxied: Option<Arc<AddressShare>>,
-    /// Its line of the access log.
+    /// The response's line in the access log.
     entry: Option<AccessEntry>,
 }
 

@@ -15,23 +15,23 @@ use crate::logging::RAW_LINE;
 /// The target of the lines, for filters such as `info,cortado::access=off`.
 pub const TARGET: &str = "cortado::access";
 
-/// The most bytes of a path or a header that a line shows.
+/// The most bytes of a path or a header in a line.
 const MAX_TEXT: usize = 1_000;
 
-/// What a line of the access log looks like.
+/// The format of the access log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AccessFormat {
-    /// Like every other line of the log, as text or JSON.
+    /// The format of all other log lines, text or JSON.
     #[default]
     Log,
     /// The Common Log Format of the Apache HTTP server.
     Common,
-    /// The Common Log Format, the referring page and the client's program.
+    /// The Common Log Format, followed by the referring page and the user agent.
     Combined,
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug)]
 pub struct AccessLine<'a> {
     /// `None` when no request could be read.
@@ -47,7 +47,7 @@ pub struct AccessLine<'a> {
     pub is_complete: bool,
 }
 
-/// What a line says about a request that could be read.
+/// The fields of a request that could be read.
 #[derive(Debug)]
 pub struct RequestLine<'a> {
     pub method: &'a Method,
@@ -56,7 +56,7 @@ pub struct RequestLine<'a> {
     pub duration: Duration,
 }
 
-/// Logs at `info` or `debug`: the level of a call site is a constant.
+/// Logs at `info` or `debug`. A macro, because the level of a call site must be a constant.
 macro_rules! log_at {
     ($level:expr, $($line:tt)*) => {
         if $level == Level::INFO { tracing::info!($($line)*) } else { tracing::debug!($($line)*) }
@@ -78,7 +78,7 @@ impl AccessLine<'_> {
         }
     }
 
-    /// Logs it.
+    /// Logs the line.
     pub fn log(&self, format: AccessFormat, level: Level) {
         let request = self.request.as_ref();
         match format {
@@ -133,25 +133,25 @@ impl Display for Common<'_> {
     }
 }
 
-/// The same with `"referer" "user agent"` at its end.
+/// The same, followed by `"referer" "user agent"`.
 struct Combined<'a>(&'a AccessLine<'a>);
 
 impl Display for Combined<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What follows the path may be as secret as the query of the request itself.
+        // The referer's query is omitted: it may have secrets, like the query of the request.
         let referer = bytes_of(self.0.referer).split(|byte| b"?#".contains(byte)).next();
         let (referer, agent) = (referer.unwrap_or_default(), bytes_of(self.0.user_agent));
         write!(f, "{} \"{}\" \"{}\"", Common(self.0), Escaped(referer), Escaped(agent))
     }
 }
 
-/// The bytes of a header, or `-` as Apache writes for one that is missing.
+/// The bytes of a header, or `-`, as Apache writes for a missing one.
 fn bytes_of(header: Option<&HeaderValue>) -> &[u8] {
     header.map_or(b"-", HeaderValue::as_bytes)
 }
 
-/// Text of a client as Apache writes it: quotation marks, backslashes and all that is not printable ASCII is escaped,
-/// so that a client can neither end a field nor a line.
+/// Escapes a client's text as Apache does: quotation marks, backslashes and everything but printable ASCII, so that a
+/// client can end neither a field nor a line.
 struct Escaped<'a>(&'a [u8]);
 
 impl Display for Escaped<'_> {

@@ -1,5 +1,5 @@
-//! The access log: one line for each request when its response has been handed over, or when it is clear that there
-//! will be none. Nothing is allocated for a request whose line would not be logged.
+//! The access log: one line per request, when its response has been handed to the connection or when it is clear that
+//! there will be none. Nothing is allocated for a request whose line would not be logged.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -15,15 +15,15 @@ pub use super::access_line::AccessFormat;
 use super::access_line::{AccessLine, RequestLine, TARGET};
 use super::request_id::X_REQUEST_ID;
 
-/// At which level requests are logged.
+/// The level at which requests are logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AccessLevel {
-    /// They are not logged.
+    /// Requests are not logged.
     Off,
-    /// All at `debug`.
+    /// All requests are logged at `debug`.
     Debug,
-    /// At `info`; those that are [`Routine`] at `debug`.
+    /// [`Routine`] requests are logged at `debug`, all others at `info`.
     #[default]
     Info,
 }
@@ -31,14 +31,14 @@ pub enum AccessLevel {
 /// How requests are logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AccessLog {
-    /// At which level.
+    /// The level.
     pub level: AccessLevel,
-    /// In which format.
+    /// The format.
     pub format: AccessFormat,
 }
 
-/// In the extensions of a response: a probe, a scrape of the metrics or a static file, which clients fetch too often
-/// for a line at `info` to be of use. Refusals and failures are never routine.
+/// In the extensions of a response to a health probe, a scrape of the metrics or a request for a static file, which are
+/// too frequent to be useful at `info`. Refusals and failures are never routine.
 #[derive(Debug, Clone, Copy)]
 pub struct Routine;
 
@@ -48,7 +48,7 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 const NO_RESPONSE: u16 = 444;
 
 impl AccessLog {
-    /// Begins the line of a request; `None` when it would not be logged.
+    /// Begins the line of a request; `None` if it would not be logged.
     pub fn begin<B>(self, request: &Request<B>, client: IpAddr) -> Option<AccessEntry> {
         if !self.is_on() {
             return None;
@@ -75,7 +75,7 @@ impl AccessLog {
         })
     }
 
-    /// Logs a request whose head hyper could not read, with the response that it got.
+    /// Logs a request whose head hyper could not read, with the response sent.
     pub fn unreadable(self, client: IpAddr, status: StatusCode, bytes: usize) {
         self.without_request(client, status.as_u16(), bytes);
     }
@@ -111,8 +111,7 @@ impl AccessLog {
     }
 }
 
-/// The line of a request that is under way. It is logged when this is dropped, so that a request leaves its line
-/// however it ends.
+/// The line of an active request. It is logged when this is dropped, so that every request has a line, however it ends.
 #[derive(Debug)]
 pub struct AccessEntry {
     log: AccessLog,
@@ -131,7 +130,7 @@ pub struct AccessEntry {
 }
 
 impl AccessEntry {
-    /// The response begins.
+    /// Records the head of the response.
     pub fn responds(&mut self, response: &Response) {
         let status = response.status();
         let is_refusal = status.is_client_error() || status.is_server_error();
@@ -143,7 +142,7 @@ impl AccessEntry {
         self.is_complete = has_no_body || is_over(response.body());
     }
 
-    /// A part of the response's body, or its end, is handed to the connection.
+    /// Records that a part of the response's body, or its end, is handed to the connection.
     pub fn sends(&mut self, frame: Option<&Result<Frame<Bytes>, axum::Error>>, rest: &Body) {
         match frame {
             Some(Ok(frame)) => {
@@ -156,7 +155,7 @@ impl AccessEntry {
     }
 }
 
-/// Whether hyper will ask such a body for nothing more.
+/// Whether hyper will not poll such a body again.
 fn is_over(body: &Body) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }

@@ -1,5 +1,5 @@
-//! Counts how much of something each client holds: connections, requests through a proxy, subscriptions, bytes. A client
-//! is an address, or a network of 64 bits in IPv6.
+//! Counts what each client holds: connections, requests through a proxy, subscriptions, bytes. A client is an IPv4
+//! address or a /64 network of IPv6.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client_address::counted_as;
 
-/// The counts.
+/// The counts of one resource.
 #[derive(Debug, Default)]
 pub struct AddressCounts(Mutex<Counts>);
 
@@ -20,17 +20,17 @@ struct Counts {
 /// The limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
-    /// The limit of all addresses together, of which this much is used.
+    /// The total limit was reached; this much is in use.
     Total(usize),
-    /// The limit of one address, which holds this much.
+    /// The limit per address was reached; the address holds this much.
     OfAddress(usize),
 }
 
 impl AddressCounts {
-    /// Counts `amount` more, unless that would be more than `per_address` or than `total` in all.
+    /// Adds `amount`, unless that would exceed `per_address` or `total`.
     ///
     /// # Errors
-    /// The bound that was reached.
+    /// The limit that was reached.
     pub fn take(
         self: &Arc<Self>,
         address: IpAddr,
@@ -52,7 +52,7 @@ impl AddressCounts {
         Ok(AddressShare { counts: self.clone(), address, amount })
     }
 
-    /// How many there are in all.
+    /// The sum over all addresses.
     pub fn total(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).total
     }
@@ -99,6 +99,6 @@ mod tests {
         let third = take("2001:db8::3", 9).unwrap();
         drop((second, third, other, mapped));
         assert_eq!(counts.total(), 0);
-        assert!(counts.0.lock().unwrap().by_address.is_empty(), "nothing is kept of who left");
+        assert!(counts.0.lock().unwrap().by_address.is_empty(), "unused addresses are removed");
     }
 }

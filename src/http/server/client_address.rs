@@ -1,5 +1,5 @@
-//! The address of the client of a request. Behind a reverse proxy that the configuration trusts, it is the client that
-//! the proxy reports; what other clients claim about addresses is ignored.
+//! The address of a request's client. Behind a reverse proxy that the configuration trusts, it is the address that the
+//! proxy reports. From all other peers, such headers are ignored.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::layers::header_list::elements;
 
-/// The machines of a network that are reverse proxies: `10.0.0.0/8`, or one address.
+/// The address or network of trusted reverse proxies, such as `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TrustedProxy(IpNet);
@@ -35,7 +35,7 @@ impl FromStr for TrustedProxy {
             Ok(address) => address.into(),
             Err(_) => text.parse().map_err(|_| refused())?,
         };
-        // Mapped IPv4 addresses are compared as IPv4, so networks of them must be, too.
+        // Mapped IPv4 addresses are compared as IPv4, so their networks must be IPv4 as well.
         match (net.addr().to_canonical(), net.prefix_len()) {
             (IpAddr::V4(address), bits @ 96..) if net.addr().is_ipv6() => {
                 let net = IpNet::new(address.into(), bits - 96).map_err(|_| refused())?;
@@ -69,14 +69,14 @@ impl fmt::Display for TrustedProxy {
     }
 }
 
-/// Whether an address is one of those proxies.
+/// Whether an address is a trusted proxy.
 pub fn is_trusted(proxies: &[TrustedProxy], address: IpAddr) -> bool {
     let address = address.to_canonical();
     proxies.iter().any(|proxy| proxy.contains(address))
 }
 
 /// The address under which a client is counted: an IPv4 address, or the /64 network of an IPv6 address, because every
-/// internet access has at least one such network.
+/// internet connection has at least one such network.
 pub fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -86,8 +86,8 @@ pub fn counted_as(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The address of the client behind `peer`. From a trusted proxy it is the last hop that is no trusted proxy,
-/// by `X-Forwarded-For` or, where that is missing, `Forwarded` (RFC 7239); when all hops are, the first.
+/// The address of the client behind `peer`. If `peer` is a trusted proxy, it is the last hop in `X-Forwarded-For` (or,
+/// if that is missing, `Forwarded`, RFC 7239) that is not a trusted proxy; if all are, the first hop.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[TrustedProxy]) -> IpAddr {
     const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     let mut client = peer.to_canonical();
@@ -99,7 +99,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[TrustedProxy
         false => hops(headers, &header::FORWARDED, forwarded_for),
     };
     for hop in hops.iter().rev() {
-        // A hop that cannot be read ends what is known.
+        // Hops before one that cannot be parsed are not trusted.
         let Some(address) = hop.and_then(node) else { break };
         client = address;
         if !is_trusted(proxies, client) {
@@ -109,7 +109,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[TrustedProxy
     client
 }
 
-/// The elements of a list header, over all its lines, each as `read` finds the hop in it.
+/// The hops in a list header, over all its lines; `read` extracts the hop from an element.
 fn hops<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -183,19 +183,23 @@ mod tests {
     fn behind_trusted_proxies_the_last_hop_that_is_none_is_the_client() {
         let by = |value: &str| client("10.1.2.3", &[("x-forwarded-for", value)]);
         assert_eq!(by("198.51.100.7"), "198.51.100.7");
-        assert_eq!(by("192.0.2.66, 198.51.100.7"), "198.51.100.7", "the client made the first up");
+        assert_eq!(
+            by("192.0.2.66, 198.51.100.7"),
+            "198.51.100.7",
+            "the client forged the first hop"
+        );
         assert_eq!(by("192.0.2.66,198.51.100.7 , 10.9.9.9"), "198.51.100.7");
         assert_eq!(by("198.51.100.7:4711"), "198.51.100.7");
         assert_eq!(by("[2001:db8::5]:4711"), "2001:db8::5");
         assert_eq!(by("2001:db8::5"), "2001:db8::5");
         assert_eq!(by("::ffff:198.51.100.7"), "198.51.100.7");
         assert_eq!(by("10.5.5.5, 10.9.9.9"), "10.5.5.5", "all are proxies");
-        assert_eq!(by("198.51.100.7, unknown"), "10.1.2.3", "nothing is known beyond it");
+        assert_eq!(by("198.51.100.7, unknown"), "10.1.2.3", "earlier hops are not trusted");
         assert_eq!(by(""), "10.1.2.3");
         assert_eq!(client("::ffff:10.1.2.3", &[("x-forwarded-for", "192.0.2.9")]), "192.0.2.9");
         assert_eq!(client("fd00::1", &[("x-forwarded-for", "192.0.2.9")]), "192.0.2.9");
         let lines = [("x-forwarded-for", "192.0.2.66"), ("x-forwarded-for", "198.51.100.7")];
-        assert_eq!(client("127.0.0.1", &lines), "198.51.100.7", "lines are one list");
+        assert_eq!(client("127.0.0.1", &lines), "198.51.100.7", "several lines form one list");
         assert_eq!(client("127.0.0.1", &[]), "127.0.0.1");
     }
 

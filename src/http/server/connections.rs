@@ -23,17 +23,17 @@ use crate::http::{Limits, Problem};
 #[derive(Debug)]
 pub struct Connections {
     open: Arc<AddressCounts>,
-    /// Requests under way that came through a trusted proxy, by their clients.
+    /// Active requests through a trusted proxy, by client.
     proxied: Arc<AddressCounts>,
     refused: AtomicU64,
     too_slow: AtomicU64,
     told_refused: RareLine,
     told_slow: RareLine,
-    /// Refused clients that get a response: few at the same time, so that refusals cost little.
+    /// Limits how many refused clients get a response at the same time, so that refusals cost little.
     farewells: Arc<Semaphore>,
 }
 
-/// Refused connections that get a response at the same time; others are closed without one.
+/// How many refused connections get a response at the same time; others are closed without one.
 const FAREWELLS: usize = 16;
 /// How long a refused client may take to read the response.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -56,15 +56,15 @@ impl Connections {
     /// Counts a connection, if its address may have one more.
     ///
     /// # Errors
-    /// When it holds its share already.
+    /// The address has too many connections.
     pub fn admit(&self, address: IpAddr, limits: &Limits) -> Result<AddressShare, Problem> {
         self.take(&self.open, address, limits)
     }
 
-    /// Counts a request of a client behind a trusted proxy, as a connection of its own would be.
+    /// Counts a request of a client behind a trusted proxy like a connection.
     ///
     /// # Errors
-    /// When it has its share of requests under way already.
+    /// The client has too many active requests.
     pub fn admit_proxied(&self, client: IpAddr, limits: &Limits) -> Result<AddressShare, Problem> {
         self.take(&self.proxied, client, limits)
     }
@@ -83,7 +83,7 @@ impl Connections {
                 if let Some(more) = self.told_refused.due(Instant::now()) {
                     tracing::warn!(
                         client = %address, held, not_logged = more,
-                        "refused a client that holds http.connections_per_address connections"
+                        "refused a client that has reached http.connections_per_address"
                     );
                 }
                 Err(Problem::too_many_connections(held))
@@ -91,47 +91,47 @@ impl Connections {
         }
     }
 
-    /// A permit to send a response to a refused client, if not too many are being sent.
+    /// Returns a permit to send a response to a refused client, unless too many are being sent.
     pub fn farewell(&self) -> Option<OwnedSemaphorePermit> {
         self.farewells.clone().try_acquire_owned().ok()
     }
 
-    /// Counts a connection that was closed because its client read too slowly. `peer` is `None` when its address is no
+    /// Counts a connection that was closed because its client read too slowly. `peer` is `None` if its address is no
     /// longer known.
     pub fn count_too_slow(&self, peer: Option<SocketAddr>, why: TooSlow) {
         self.too_slow.fetch_add(1, Ordering::Relaxed);
         if let Some(more) = self.told_slow.due(Instant::now()) {
             let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
             let why = match why {
-                TooSlow::TakesNothing => "it took nothing for http.write_timeout",
-                TooSlow::BelowRate => "it took less than the minimum rate",
+                TooSlow::TakesNothing => "the client read nothing for http.write_timeout",
+                TooSlow::BelowRate => "the client read less than the minimum rate",
             };
             tracing::warn!(
                 client,
                 why,
                 not_logged = more,
-                "closed a connection that took its answer too slowly"
+                "closed a connection: the client read its response too slowly"
             );
         }
     }
 
-    /// Connections that are open now.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.open.total()
     }
 
-    /// Connections, and requests through proxies, that were refused because their address had too many.
+    /// The number of connections, and of requests through proxies, refused because their address had too many.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Connections that were closed because their peer took its answer too slowly.
+    /// The number of connections closed because their client read too slowly.
     pub fn too_slow(&self) -> u64 {
         self.too_slow.load(Ordering::Relaxed)
     }
 }
 
-/// Sends a client the reason why it is refused, and closes the connection. Nothing that it sends is parsed.
+/// Sends a client the reason why it is refused, and closes the connection. The client's request is not parsed.
 pub async fn turn_away(
     mut stream: TcpStream,
     problem: Problem,
@@ -158,24 +158,24 @@ pub async fn turn_away(
     let told = async {
         stream.write_all(&answer).await?;
         stream.shutdown().await?;
-        // What it sent has to be read: a close that leaves something unread resets the connection, and the
-        // answer would be lost.
+        // The client's bytes must be read: closing a socket with unread bytes resets the connection, and the response
+        // would be lost.
         let mut unread = [0; 1_024];
         while stream.read(&mut unread).await? > 0 {}
         std::io::Result::Ok(())
     };
-    // Whether the response arrives or not, the connection is closed.
+    // The connection is closed whether or not the response has arrived.
     let _ = tokio::time::timeout(FAREWELL, told).await;
 }
 
-/// Lets one line into the log in a minute, and counts the others.
+/// Logs at most one line per minute, and counts the others.
 #[derive(Debug, Default)]
 struct RareLine(Mutex<Option<(Instant, u64)>>);
 
 impl RareLine {
     const EVERY: Duration = Duration::from_secs(60);
 
-    /// Whether a line is due, and how many were left out since the last one.
+    /// Returns how many lines were left out since the last one, if a line is due.
     fn due(&self, now: Instant) -> Option<u64> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *last {

@@ -1,5 +1,5 @@
-//! The `Date` header of every response (RFC 9110 §6.6.1). hyper's own panics when the clock is before 1970 or
-//! beyond the year 9999.
+//! The `Date` header of every response (RFC 9110 §6.6.1). hyper's own implementation panics if the clock is before 1970
+//! or after the year 9999.
 
 use std::cell::RefCell;
 use std::time::SystemTime;
@@ -9,18 +9,18 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
 thread_local! {
-    /// The second that this thread formatted last, and its text: most responses share it.
+    /// The second that this thread formatted last, and its text. Most responses can reuse it.
     static LAST: RefCell<Option<(i64, HeaderValue)>> = const { RefCell::new(None) };
 }
 
-/// Adds the header. A server without a usable clock must not send one.
+/// Adds the header. A server without a usable clock must not send it.
 pub fn add(headers: &mut HeaderMap) {
     if let Some(value) = value(SystemTime::now()) {
         headers.insert(header::DATE, value);
     }
 }
 
-/// The time now, when the system has a usable clock.
+/// The current time, if the system has a usable clock.
 pub fn now() -> Option<Timestamp> {
     usable(SystemTime::now())
 }

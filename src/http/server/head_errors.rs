@@ -1,5 +1,5 @@
-//! Replaces the responses that hyper makes itself, to a head that it cannot read or that is too large. They become
-//! problem documents with the headers that keep browsers safe, as all other refusals are.
+//! Replaces the responses that hyper generates itself, for a head that is malformed or too large, with problem
+//! documents that have the security headers of all other refusals.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -12,25 +12,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::access_log::AccessLog;
 use crate::http::layers::safe_headers::SAFE_HEADERS;
 
-/// The longest response that hyper makes itself, in bytes: a status and three headers.
+/// The longest response that hyper generates itself, in bytes: a status and three headers.
 const LONGEST: usize = 512;
 
 /// A connection on which hyper's own responses are replaced.
 pub struct HeadErrors<S> {
     stream: S,
-    /// Whether everything that was written has been flushed: a response can begin only then.
+    /// Whether all written bytes have been flushed; a response can begin only then.
     is_flushed: bool,
-    /// The response that is written instead of hyper's.
+    /// The response to write instead of hyper's.
     instead: Option<Instead>,
     access_log: AccessLog,
-    /// The client that the access log names.
+    /// The client for the access log.
     client: IpAddr,
 }
 
 struct Instead {
     bytes: Vec<u8>,
     written: usize,
-    /// The length of the response that it replaces.
+    /// The length of the replaced response.
     of: usize,
 }
 
@@ -47,7 +47,7 @@ impl<S> HeadErrors<S> {
 }
 
 impl<S: AsyncWrite + Unpin> HeadErrors<S> {
-    /// Replaces a response that hyper made itself.
+    /// Replaces a response that hyper generated itself.
     fn look_at(&mut self, bytes: &[u8]) {
         if std::mem::take(&mut self.is_flushed)
             && let Some(status) = own_answer(bytes)
@@ -75,7 +75,7 @@ impl<S: AsyncWrite + Unpin> HeadErrors<S> {
     }
 }
 
-/// The status of a response that hyper made itself; all others have the id of their request.
+/// The status of a response that hyper generated itself; all other responses have a request id.
 fn own_answer(bytes: &[u8]) -> Option<StatusCode> {
     if bytes.len() > LONGEST || !bytes.starts_with(b"HTTP/1.") || !bytes.ends_with(b"\r\n\r\n") {
         return None;
@@ -90,12 +90,12 @@ fn own_answer(bytes: &[u8]) -> Option<StatusCode> {
 /// The problem document of a status.
 fn problem(status: StatusCode) -> String {
     let (code, detail) = match status {
-        StatusCode::URI_TOO_LONG => ("uri_too_long", "the address of the request is too long"),
+        StatusCode::URI_TOO_LONG => ("uri_too_long", "the URL of the request is too long"),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
             "head_too_large",
-            "address and headers of a request take 64 KiB and 100 headers at most",
+            "the URL and headers of a request may have at most 64 KiB and 100 headers",
         ),
-        _ => ("malformed_request", "the head of the request is not HTTP/1.1"),
+        _ => ("malformed_request", "the request is not valid HTTP/1.1"),
     };
     let title = status.canonical_reason().unwrap_or_default();
     format!(
@@ -104,7 +104,7 @@ fn problem(status: StatusCode) -> String {
     )
 }
 
-/// The whole response; the connection ends with it.
+/// The whole response, which also closes the connection.
 fn response(status: StatusCode, body: &str) -> Vec<u8> {
     let title = status.canonical_reason().unwrap_or_default();
     let mut answer = format!("HTTP/1.1 {} {title}\r\n", status.as_u16()).into_bytes();

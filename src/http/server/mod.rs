@@ -1,4 +1,4 @@
-//! Connections: accepting them, counting them per address, and closing those whose peer stops reading.
+//! Connections: accepts them, counts them per address, and closes those whose peer stops reading.
 
 pub mod accept;
 mod access_line;

@@ -1,5 +1,5 @@
-//! The id of a request (`x-request-id`): the client's own when it is short and plain, else a new one. tower-http puts
-//! it into the request and the response.
+//! The id of a request (`x-request-id`): the client's own if it is short and plain, otherwise a new one. tower-http
+//! adds it to the request and the response.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tower_http::request_id::{MakeRequestId, RequestId};
@@ -7,7 +7,7 @@ use tower_http::request_id::{MakeRequestId, RequestId};
 /// The header of a request and its response.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Makes ids for `SetRequestIdLayer`.
+/// Creates ids for `SetRequestIdLayer`.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRequestId;
 
@@ -19,7 +19,7 @@ impl MakeRequestId for NewRequestId {
     }
 }
 
-/// Removes an id that is long or could be mistaken for something else in a log. `SetRequestIdLayer` would keep it.
+/// Removes an id that is too long or could be mistaken for something else in a log. `SetRequestIdLayer` would keep it.
 pub fn remove_unusable<B>(mut request: Request<B>) -> Request<B> {
     let is_usable = |value: &HeaderValue| {
         (1..=64).contains(&value.len())
@@ -32,7 +32,7 @@ pub fn remove_unusable<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// The id in the headers of a request, or an empty text.
+/// The id in the headers of a request, or an empty string.
 pub fn of(headers: &HeaderMap) -> &str {
     headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
 }

@@ -1,15 +1,15 @@
-//! Counts the requests of one connection that are under way in a watch channel, so that the stop can wait for the last
-//! one without polling.
+//! Counts the active requests of one connection in a watch channel, so that the stop can wait for the last one without
+//! polling.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Counts the requests of one connection. Clones count together.
+/// Counts the active requests of one connection. Clones share the count.
 #[derive(Debug, Clone, Default)]
 pub struct UnderWay(watch::Sender<usize>);
 
-/// A request counts as under way until this is dropped.
+/// A request counts as active until this is dropped.
 #[derive(Debug)]
 pub struct RequestGuard(watch::Sender<usize>);
 
@@ -20,11 +20,11 @@ impl UnderWay {
         RequestGuard(self.0.clone())
     }
 
-    /// Resolves when no request has been under way for `quiet`. One that begins and ends meanwhile counts, too: it
-    /// was in the buffer already, and its answer may still be on its way.
+    /// Resolves when no request has been active for `quiet`. A request that begins and ends meanwhile restarts the
+    /// wait: it was already in the buffer, and its response may still be in transit.
     pub async fn idle(&self, quiet: Duration) {
         let mut count = self.0.subscribe();
-        // It can only fail without a sender, and `self` is one.
+        // Fails only without a sender, and `self` is one.
         while count.wait_for(|count| *count == 0).await.is_ok() {
             if tokio::time::timeout(quiet, count.changed()).await.is_err() {
                 return;
@@ -60,9 +60,9 @@ mod tests {
                 Instant::now()
             };
             let ((begun, ended), idle) = tokio::join!(short, idle);
-            // On a machine that is busy elsewhere it may come too late to count; then it is tried again.
+            // On a busy machine the request may begin too late to count; then try again.
             if begun < idle {
-                assert!(idle >= ended + QUIET, "the quiet time begins anew with each request");
+                assert!(idle >= ended + QUIET, "the quiet time restarts with each request");
                 return;
             }
         }

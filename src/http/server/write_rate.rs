@@ -1,18 +1,18 @@
 //! Measures how fast a client reads. Only time in which bytes wait for the client counts, so a stream without events is
-//! never slow.
+//! never too slow.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The rate that is required of a client while bytes wait for it.
+/// The rate at which a client must read while bytes wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteBounds {
     /// How long it may read nothing at all.
     pub unwritable: Duration,
-    /// Bytes a second that it must read, averaged over `window`; 0 turns the check off.
+    /// How many bytes per second it must read, averaged over `window`; 0 turns the check off.
     pub min_rate: u64,
-    /// The length of such time over which the rate is averaged.
+    /// The period over which the rate is averaged, counting only time in which bytes wait.
     pub window: Duration,
 }
 
@@ -21,11 +21,11 @@ pub struct WriteBounds {
 pub enum TooSlow {
     /// It read no byte for [`WriteBounds::unwritable`].
     TakesNothing,
-    /// It read some, but fewer than [`WriteBounds::min_rate`].
+    /// It read less than [`WriteBounds::min_rate`].
     BelowRate,
 }
 
-/// What one client read. Bytes count as read when the kernel has accepted them, so send buffers are kept small.
+/// Measures one client. Bytes count as read when the kernel has accepted them, so send buffers are kept small.
 #[derive(Debug, Default)]
 pub struct WriteRate {
     /// Set while bytes wait.
@@ -47,7 +47,7 @@ struct Blocked {
 }
 
 impl WriteRate {
-    /// The kernel took bytes.
+    /// Records that the kernel accepted bytes.
     pub fn took(&mut self, bytes: usize, now: Instant) {
         self.taken = self.taken.saturating_add(bytes as u64);
         if let Some(blocked) = self.blocked.take() {
@@ -56,24 +56,24 @@ impl WriteRate {
         }
     }
 
-    /// The kernel takes no more for now, and bytes wait.
+    /// Records that the kernel accepts no more bytes for now, and bytes wait.
     pub fn blocks(&mut self, now: Instant, bounds: &WriteBounds) {
         if self.blocked.is_some() {
             return;
         }
-        // What was long ago, or went into empty buffers, says nothing about now.
+        // Bytes sent long ago, or into empty buffers, say nothing about the current rate.
         if self.is_over(now, bounds) {
             (self.waited, self.taken) = (Duration::ZERO, 0);
         }
         self.blocked = Some(Blocked { since: now, counted_from: now });
     }
 
-    /// Whether nothing waits, and what there was is too long ago to say anything.
+    /// Whether no bytes wait, and the last ones are too old to matter for the rate.
     pub fn is_over(&self, now: Instant, bounds: &WriteBounds) -> bool {
         self.blocked.is_none() && self.ended.is_none_or(|ended| now - ended > bounds.window)
     }
 
-    /// Refuses a peer that is too slow. After a whole window the next one begins.
+    /// Returns an error if the client is too slow. After a full window, a new one begins.
     pub fn check(&mut self, now: Instant, bounds: &WriteBounds) -> Result<(), TooSlow> {
         let Some(blocked) = &mut self.blocked else { return Ok(()) };
         if now - blocked.since >= bounds.unwritable {
@@ -91,7 +91,7 @@ impl WriteRate {
         Ok(())
     }
 
-    /// When [`WriteRate::check`] may say something else; `None` while nothing waits.
+    /// When the result of [`WriteRate::check`] may change; `None` while no bytes wait.
     pub fn next_check(&self, bounds: &WriteBounds) -> Option<Instant> {
         let blocked = self.blocked?;
         let window = bounds.window.saturating_sub(self.waited);
@@ -110,8 +110,7 @@ mod tests {
     };
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A peer that takes `bytes` each time it has let them wait for `pause`; says after how many seconds it is
-    /// too slow.
+    /// Simulates a client that reads `bytes` after every `pause`; returns after how many seconds it is too slow.
     fn drip(bytes: usize, pause: Duration) -> Option<(u64, TooSlow)> {
         let (mut rate, begun) = (WriteRate::default(), Instant::now());
         let mut now = begun;
@@ -144,7 +143,7 @@ mod tests {
     fn silence_is_not_slow() {
         let (mut rate, mut now) = (WriteRate::default(), Instant::now());
         for _ in 0..1_000 {
-            // A message, a second for which it waits, and an hour without any.
+            // A message, a second of waiting for the client, and an hour without messages.
             rate.blocks(now, &BOUNDS);
             now += SECOND;
             assert_eq!(rate.check(now, &BOUNDS), Ok(()));

@@ -1,5 +1,5 @@
-//! A connection that is closed when its client reads nothing, or too little, of a response. Bytes that wait hold memory
-//! and one of the connections, and those of an export hold the journal.
+//! A connection that is closed when its client reads nothing, or too little, of a response. Bytes that wait for a
+//! client hold memory and a connection slot, and those of an export hold the journal.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -15,7 +15,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::connections::Connections;
 use super::write_rate::{TooSlow, WriteBounds, WriteRate};
 
-/// The bytes a second that the client must read of the current response. A response may require more than others do.
+/// The rate, in bytes per second, at which the client must read the current response. Some responses require more than
+/// others.
 #[derive(Debug, Clone)]
 pub struct MinRate(Arc<AtomicU64>);
 
@@ -25,7 +26,7 @@ impl MinRate {
         MinRate(Arc::new(AtomicU64::new(bytes_per_second)))
     }
 
-    /// Sets the rate of the response that begins.
+    /// Sets the rate for the next response.
     pub fn set(&self, bytes_per_second: u64) {
         self.0.store(bytes_per_second, Ordering::Relaxed);
     }
@@ -35,7 +36,7 @@ impl MinRate {
     }
 }
 
-/// In the extensions of a response: the bytes a second that its client must read, instead of the usual rate.
+/// In the extensions of a response: the rate, in bytes per second, that replaces the default one.
 #[derive(Debug, Clone, Copy)]
 pub struct AtLeast(pub u64);
 
@@ -45,7 +46,7 @@ pub struct WriteTimeout {
     bounds: WriteBounds,
     min_rate: MinRate,
     rate: WriteRate,
-    /// Set while a write waits. It wakes the connection when the rate has to be checked.
+    /// Set while a write waits. It wakes the connection when the rate must be checked.
     deadline: Option<Pin<Box<Sleep>>>,
     /// Counts the connections that were closed.
     connections: Arc<Connections>,
@@ -98,8 +99,8 @@ impl WriteTimeout {
 
     fn give_up(&self, why: TooSlow) -> io::Error {
         self.connections.count_too_slow(self.stream.peer_addr().ok(), why);
-        // A reset frees what the kernel still holds for the client at once, and the client cannot mistake half a response
-        // for a whole one. When the connection is already gone, there is nothing to reset.
+        // A reset frees the kernel's send buffer at once, and the client cannot mistake half a response for a whole
+        // one. If the connection is already gone, there is nothing to reset.
         let _ = self.stream.set_zero_linger();
         let text = match why {
             TooSlow::TakesNothing => "the client reads nothing",
