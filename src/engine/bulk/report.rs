@@ -78,7 +78,7 @@ pub enum Target {
     FailureGroup(String),
 }
 
-/// A number of jobs, as far as it is known without looking at all of them.
+/// A number of jobs, as precise as it can be without examining all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
     /// The exact number.
@@ -123,7 +123,7 @@ pub struct Refusals {
     pub reason: String,
     /// The number of jobs.
     pub count: u64,
-    /// The first jobs.
+    /// The first few of these jobs.
     pub examples: Vec<JobId>,
 }
 

@@ -18,7 +18,8 @@ pub struct RateWindow {
     counted: u32,
 }
 
-/// Starts that are this close together count as one, which counts the last of them this share of the window too long.
+/// Starts within this fraction of the window are counted together, so a start counts for up to this fraction too
+/// long.
 const GRAINS: u32 = 1_024;
 
 impl RateWindow {
