@@ -25,7 +25,7 @@ const DIGITS: usize = 8;
 /// Writes the lines of one export.
 #[derive(Default)]
 pub struct ExportWriter {
-    /// Of all bytes so far.
+    /// The checksum of all bytes so far.
     whole: Hasher,
 }
 
@@ -61,7 +61,7 @@ pub struct ExportReader {
     number: u64,
     /// The format in the first line.
     format: u64,
-    /// Of all bytes so far.
+    /// The checksum of all bytes so far.
     whole: Hasher,
     ended: bool,
 }

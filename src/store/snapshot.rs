@@ -40,11 +40,11 @@ pub enum Piece {
     Job(Box<Job>),
     /// The end, which comes last. Without it the snapshot is incomplete.
     End(Totals),
-    /// A queue and how many of its attempts may run at once, instead of what the configuration says.
+    /// A queue and how many of its attempts may run at once, which overrides the configuration.
     Concurrency(QueueName, u32),
     /// A schedule.
     Schedule(Box<Schedule>),
-    /// A queue and how often its attempts may start, instead of what the configuration says.
+    /// A queue and how often its attempts may start, which overrides the configuration.
     RateLimit(QueueName, RateRule),
 }
 
@@ -151,7 +151,7 @@ impl Piece {
                     .chain(last)
                     .try_for_each(check_time)?;
                 check_labels(&schedule.spec.labels)?;
-                // All its jobs would have the same one, and only the first would be made.
+                // All its jobs would have the same key, so only the first would be created.
                 if schedule.spec.spec.idempotency_key.is_some() {
                     return Err(format!("schedule {} has an idempotency key", schedule.name));
                 }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use super::durable;
 use crate::store::StoreError;
 
-/// The directory in which an empty store is created. The next start removes what is left of it.
+/// The directory in which an empty store is created. The next start removes an incomplete one.
 pub const CREATING: &str = "creating";
-/// The directory in which a backup, an import or a restore is built. What is left of it is never taken for a store.
+/// The directory in which a backup, an import or a restore is built. An incomplete one is never taken for a store.
 pub const INCOMPLETE: &str = "incomplete";
 
 /// A directory in which the files of a store are written.
