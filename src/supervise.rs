@@ -100,7 +100,7 @@ impl Failures {
         self.take_note(failure);
     }
 
-    /// Notifies those who wait for a failure that is logged already.
+    /// Notifies those who wait for a failure that was logged already.
     pub fn take_note(&self, failure: Failure) {
         // Only the first failure is kept.
         let _ = self.first.set(failure);

@@ -149,7 +149,8 @@ impl OpenCopy {
     }
 }
 
-/// Checks for the space that the next groups will need, so that reopening fails at once and not after everything was read.
+/// Checks for the space that the next groups will need, so that reopening fails at once and not after everything was
+/// read.
 ///
 /// # Errors
 /// When the space is not there.
