@@ -18,15 +18,15 @@ use crate::supervise::{Part, pass};
 
 /// The interval between two submissions.
 const INTERVAL: Duration = Duration::from_millis(400);
-/// The wait before the demo goes on after an error.
+/// The wait after an error before the demo continues.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Jobs that are submitted at once at the start.
+/// The number of jobs that are submitted together at the start.
 const BURST: u64 = 24;
-/// The number of waiting jobs at which the demo pauses, whoever submitted them.
+/// The number of waiting jobs at which the demo pauses, including jobs that others submitted.
 const MAX_WAITING: u64 = 500;
-/// The number of waiting jobs in the slow queue at which it gets no more; it is large enough to see jobs wait.
+/// The number of waiting jobs in the slow queue at which the demo adds no more, large enough to see jobs wait.
 const MAX_SLOW_WAITING: u64 = 8;
-/// The queue with jobs that take long.
+/// The queue with long-running jobs.
 const SLOW_QUEUE: &str = "video";
 /// How long a job runs before the demo cancels it.
 const CANCEL_AFTER: Duration = Duration::from_secs(3);
@@ -96,7 +96,7 @@ pub async fn feed(engine: Engine) {
     }
 }
 
-/// Why the demo cannot go on.
+/// Why the demo cannot continue.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -134,7 +134,7 @@ async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, Failur
             }
             step = until;
             match engine.enqueue(batch).await {
-                // Somebody else filled the backlog meanwhile; the next round tries again.
+                // The backlog was filled by others meanwhile; the next round tries again.
                 Ok(_) | Err(EngineError::Store(StoreError::Full { .. })) => {}
                 Err(error) => return Err(error.into()),
             }

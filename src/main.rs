@@ -72,9 +72,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// A file that has reached the limit of its size (`LimitFSIZE=`), and a terminal that shows nothing of processes
-/// in the background, must be errors of one write and not end or stop the process. Threads inherit this,
-/// programs of the `command` kind do not.
+/// Reaching the file size limit (`LimitFSIZE=`), or writing to a terminal from the background (`stty tostop`), must not
+/// end or stop the process: at most a write fails. Threads inherit this; programs of the `command` kind do not.
 fn hold_back_signals() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
@@ -122,7 +121,7 @@ where
 fn offline(code: Result<u8, admin::Failed>) -> ExitCode {
     match code {
         Ok(code) => ExitCode::from(code),
-        // Nobody reads the output any more, so there is nothing to report.
+        // The reader of the output has gone, so there is nothing to report.
         Err(_) if Output::was_closed() => ExitCode::from(FAILED),
         Err(error) => {
             logging::say(&error.to_string());

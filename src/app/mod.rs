@@ -371,7 +371,7 @@ fn stop_bounds(config: &Config) -> StopBounds {
     StopBounds {
         requests: config.http.request_timeout.min(config.stop.grace),
         grace: config.stop.grace,
-        // A little more, so that a peer that uses its whole time is not cut off.
+        // A little longer, so that a peer that uses all of its time is not cut off.
         connections: config.stop.close + Duration::from_millis(250),
         ..StopBounds::default()
     }

@@ -1,5 +1,4 @@
-//! The signals that request a stop. They are installed by the binary and by the library's `serve`, nowhere
-//! else.
+//! The signals that request a stop. Only the binary and the library's `serve` install them.
 
 use std::future::poll_fn;
 use std::io;
@@ -34,7 +33,7 @@ impl Signals {
     }
 }
 
-/// Whether the process was started with a signal ignored; false when the system does not tell.
+/// Whether the process was started with a signal ignored; false when the system does not report it.
 fn is_ignored(kind: SignalKind) -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

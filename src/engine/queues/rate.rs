@@ -109,7 +109,7 @@ mod tests {
             for pair in began.windows(starts as usize + 1) {
                 assert!(*pair.last().unwrap() - pair[0] >= within, "{limit}: {pair:?}");
             }
-            // And it is used: no more is lost than the grains.
+            // The limit is used fully, except for the grains.
             let least = within * (400 / starts - 1);
             let took = *began.last().unwrap();
             assert!(took <= least + least / 100 + within, "{limit}: {took:?} for {least:?}");

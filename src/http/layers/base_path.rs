@@ -113,7 +113,7 @@ impl Address {
     }
 }
 
-/// A router without [`mount`] serves at the root.
+/// Without [`mount`], a router serves at the root.
 impl<S: Sync> FromRequestParts<S> for Address {
     type Rejection = Infallible;
 

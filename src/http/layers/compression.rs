@@ -13,7 +13,7 @@ use hyper::body::{Frame, SizeHint};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, NotForContentType, Predicate, SizeAbove};
 
-/// The most bytes that are compressed before other tasks may go on.
+/// The most bytes that are compressed before other tasks may run.
 const PIECE: usize = 16 * 1_024;
 
 type Compressible = And<And<SizeAbove, NotForContentType>, NotAbove>;
@@ -24,8 +24,8 @@ pub fn layer(longest: usize) -> CompressionLayer<Compressible> {
     CompressionLayer::new().compress_when(compressible)
 }
 
-/// An answer of unknown length is an export or a stream: the first would be compressed for as long as there is
-/// something to export, the second is written as it comes, and a compressor would hold its bytes back.
+/// A response of unknown length is an export or a stream. An export would be compressed for as long as there is
+/// something to export; a stream is written as it comes, and a compressor would hold its bytes back.
 #[derive(Debug, Clone, Copy)]
 pub struct NotAbove(usize);
 
@@ -51,7 +51,7 @@ pub async fn in_pieces(request: Request, next: Next) -> axum::response::Response
 struct Pieces {
     body: Body,
     rest: Bytes,
-    /// A piece has been given, so the next one waits until the runtime has looked at other tasks.
+    /// A piece was returned, so the next one waits until the runtime has run other tasks.
     given: bool,
 }
 

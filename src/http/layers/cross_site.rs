@@ -10,9 +10,9 @@ use crate::http::Problem;
 const DETAIL: &str =
     "a request that a page of another site makes is refused; a link to this address works";
 
-/// Refuses a safe request that a page of another site makes, another port of this host included, unless somebody
-/// follows a link. A request of a program has no such headers. Layers and checks of their own look at requests
-/// that change something and at sockets.
+/// Refuses a safe request that a page of another site makes, including one from another port of this host, unless a
+/// person follows a link. A request of a program has no such headers. Other layers and checks look at requests that
+/// change something and at sockets.
 pub fn check_cross_site(
     trusted: &[String],
     method: &Method,

@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
-/// The elements of a header's list, over all its lines, without the blanks around them. A line that is not text
-/// counts as one element, `?`, so that what follows keeps its place.
+/// The elements of a header's list, over all its lines, without the white space around them. A line that is not text
+/// counts as one element, `?`, so that the elements after it keep their positions.
 pub fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).into_iter();
     lines.flat_map(|line| line.to_str().unwrap_or("?").split(',')).map(str::trim)

@@ -1,4 +1,4 @@
-//! What every request passes before an endpoint sees it, and every response after.
+//! The layers that every request passes before an endpoint sees it, and every response after that.
 
 pub mod auth;
 pub mod base_path;

@@ -39,8 +39,8 @@ use crate::http::{Limits, Problem};
 use crate::shutdown::Shutdown;
 use crate::supervise::{Part, pass};
 
-/// Holds a place among [`Limits::max_connections`] and its address's share of them; in every request's
-/// extensions, so that a socket can keep its connection's place after the upgrade.
+/// Holds one of [`Limits::max_connections`] and of the connections of its address. It is in every request's
+/// extensions, so that a socket can keep its connection's slot after the upgrade.
 #[derive(Debug, Clone)]
 pub struct ConnectionSlot {
     #[allow(dead_code)] // it counts by being alive
@@ -50,24 +50,24 @@ pub struct ConnectionSlot {
     proxied: Option<Arc<AddressShare>>,
 }
 
-/// Opens a listener. Its connections get small send buffers: a subscriber that takes nothing then pins
-/// a fraction of the kernel memory that the default would let it pin.
+/// Opens a listener. Its connections get small send buffers: a subscriber that reads nothing then takes only a
+/// fraction of the kernel memory that it would take by default.
 ///
 /// # Errors
-/// When the address cannot be had.
+/// When the address cannot be bound.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?; // a restart must not wait for the last process's connections
-    // Accepted connections inherit both. A peer that is gone without a word is noticed after hours at
-    // the latest, also where a silent stream (a followed log) gives nothing to write.
+    // Accepted connections inherit both options. A peer that has silently disappeared is noticed after hours at the
+    // latest, even where a silent stream (a followed log) gives nothing to write.
     socket.set_send_buffer_size(64 * 1_024)?;
     socket.set_keepalive(true)?;
     socket.bind(address)?;
     socket.listen(4_096)
 }
 
-/// Serves until the stop begins, closes the listener, and returns when the last request under way has
-/// its answer (bounded by [`Limits::request_timeout`]). Sockets and lasting answers go on under `shutdown.connections`. An
+/// Serves until the stop begins, closes the listener, and returns when the last request under way has its answer
+/// (bounded by [`Limits::request_timeout`]). Sockets and streamed responses continue under `shutdown.connections`. An
 /// accept error never ends it.
 ///
 /// # Errors
@@ -80,7 +80,7 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
-    // The connections that still speak HTTP: one that became a socket has left it.
+    // The connections that still use HTTP; one that became a socket no longer does.
     let speaking = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let limits = Arc::new(limits);
@@ -88,7 +88,7 @@ pub async fn serve(
     let accept = async {
         loop {
             pass(Part::Listener);
-            // Waiting for a place before `accept` leaves the others in the kernel's listen queue.
+            // Taking a slot before `accept` leaves further connections in the kernel's listen queue.
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let (stream, address) = accept(&listener).await;
             let share = match connections.admit(address.ip(), &limits) {
@@ -124,8 +124,8 @@ pub async fn serve(
     Ok(())
 }
 
-/// The next connection. Errors of one connection are passed over; when the process is out of file
-/// descriptors or memory it waits, so that the loop does not spin.
+/// The next connection. Errors of one connection are skipped. When the process is out of file descriptors or memory
+/// it waits, so that the loop does not spin.
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
@@ -208,7 +208,7 @@ fn connection(
 ) -> impl Future<Output = ()> + Send + 'static {
     let Peer { stream, visit, slot, speaks } = peer;
     let Visit { address, limits, access_log, connections } = visit.clone();
-    // Cancelled when an answer without end begins: from then on this connection is like a socket.
+    // Cancelled when a streaming response begins: from then on this connection is treated like a socket.
     let lasting = CancellationToken::new();
     let begun = lasting.clone();
     let under_way = UnderWay::default();
@@ -275,7 +275,7 @@ fn connection(
                 tokio::select! {
                     biased;
                     () = lasting.cancelled() => {
-                        // It ends by itself after the last event; the stop's bound on sockets holds.
+                        // The response ends after the last event; the time limit of the stop on sockets applies.
                         drop(speaks);
                         serving.await
                     }

@@ -78,7 +78,7 @@ impl AccessLine<'_> {
         }
     }
 
-    /// Logs it.
+    /// Logs the line.
     pub fn log(&self, format: AccessFormat, level: Level) {
         let request = self.request.as_ref();
         match format {

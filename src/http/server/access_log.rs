@@ -21,9 +21,9 @@ use super::request_id::X_REQUEST_ID;
 pub enum AccessLevel {
     /// They are not logged.
     Off,
-    /// All at `debug`.
+    /// All requests are logged at `debug`.
     Debug,
-    /// At `info`; those that are [`Routine`] at `debug`.
+    /// Requests are logged at `info`; those that are [`Routine`] at `debug`.
     #[default]
     Info,
 }
@@ -31,9 +31,9 @@ pub enum AccessLevel {
 /// How requests are logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AccessLog {
-    /// At which level.
+    /// The level at which requests are logged.
     pub level: AccessLevel,
-    /// In which format.
+    /// The format of the lines.
     pub format: AccessFormat,
 }
 
@@ -131,7 +131,7 @@ pub struct AccessEntry {
 }
 
 impl AccessEntry {
-    /// The response begins.
+    /// Records that the response begins.
     pub fn responds(&mut self, response: &Response) {
         let status = response.status();
         let is_refusal = status.is_client_error() || status.is_server_error();
@@ -143,7 +143,7 @@ impl AccessEntry {
         self.is_complete = has_no_body || is_over(response.body());
     }
 
-    /// A part of the response's body, or its end, is handed to the connection.
+    /// Records that a part of the response's body, or its end, is handed to the connection.
     pub fn sends(&mut self, frame: Option<&Result<Frame<Bytes>, axum::Error>>, rest: &Body) {
         match frame {
             Some(Ok(frame)) => {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client_address::counted_as;
 
-/// The counts.
+/// The amount that each client holds.
 #[derive(Debug, Default)]
 pub struct AddressCounts(Mutex<Counts>);
 

@@ -86,8 +86,9 @@ pub fn counted_as(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The address of the client behind `peer`. From a trusted proxy it is the last hop that is no trusted proxy,
-/// by `X-Forwarded-For` or, where that is missing, `Forwarded` (RFC 7239); when all hops are, the first.
+/// The address of the client behind `peer`. Behind a trusted proxy it is the last hop that is not a trusted proxy, by
+/// `X-Forwarded-For` or, where that is missing, `Forwarded` (RFC 7239); if all hops are trusted proxies, the first
+/// hop.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[TrustedProxy]) -> IpAddr {
     const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     let mut client = peer.to_canonical();
@@ -99,7 +100,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[TrustedProxy
         false => hops(headers, &header::FORWARDED, forwarded_for),
     };
     for hop in hops.iter().rev() {
-        // A hop that cannot be read ends what is known.
+        // Nothing is known about the hops before one that cannot be parsed.
         let Some(address) = hop.and_then(node) else { break };
         client = address;
         if !is_trusted(proxies, client) {

@@ -1,5 +1,5 @@
-//! The id of a request (`x-request-id`): the client's own when it is short and plain, else a new one. tower-http puts
-//! it into the request and the response.
+//! The id of a request (`x-request-id`): the client's own if it is short and plain, otherwise a new one. tower-http
+//! adds it to the request and the response.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tower_http::request_id::{MakeRequestId, RequestId};

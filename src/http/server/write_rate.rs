@@ -12,7 +12,7 @@ pub struct WriteBounds {
     pub unwritable: Duration,
     /// Bytes a second that it must read, averaged over `window`; 0 turns the check off.
     pub min_rate: u64,
-    /// The length of such time over which the rate is averaged.
+    /// The length of the window, in which only time with waiting bytes counts.
     pub window: Duration,
 }
 
@@ -56,19 +56,19 @@ impl WriteRate {
         }
     }
 
-    /// The kernel takes no more for now, and bytes wait.
+    /// The kernel accepts no more for now, and bytes wait.
     pub fn blocks(&mut self, now: Instant, bounds: &WriteBounds) {
         if self.blocked.is_some() {
             return;
         }
-        // What was long ago, or went into empty buffers, says nothing about now.
+        // An old measurement, or bytes that went into empty buffers, say nothing about the current speed.
         if self.is_over(now, bounds) {
             (self.waited, self.taken) = (Duration::ZERO, 0);
         }
         self.blocked = Some(Blocked { since: now, counted_from: now });
     }
 
-    /// Whether nothing waits, and what there was is too long ago to say anything.
+    /// Whether nothing waits, and the last measurement is too old to say anything.
     pub fn is_over(&self, now: Instant, bounds: &WriteBounds) -> bool {
         self.blocked.is_none() && self.ended.is_none_or(|ended| now - ended > bounds.window)
     }
@@ -91,7 +91,7 @@ impl WriteRate {
         Ok(())
     }
 
-    /// When [`WriteRate::check`] may say something else; `None` while nothing waits.
+    /// When [`WriteRate::check`] can have another result; `None` while nothing waits.
     pub fn next_check(&self, bounds: &WriteBounds) -> Option<Instant> {
         let blocked = self.blocked?;
         let window = bounds.window.saturating_sub(self.waited);

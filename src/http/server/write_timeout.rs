@@ -1,5 +1,5 @@
-//! A connection that is closed when its client reads nothing, or too little, of a response. Bytes that wait hold memory
-//! and one of the connections, and those of an export hold the journal.
+//! A connection that is closed when its client reads nothing, or too little, of a response. Bytes that wait take
+//! memory and one of the connections, and those of an export keep the journal from being trimmed.
 
 use std::future::Future;
 use std::io::{self, IoSlice};

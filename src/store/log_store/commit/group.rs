@@ -223,7 +223,7 @@ impl<'a> Group<'a> {
         self.carry(job)
     }
 
-    /// The jobs of a run. The run is rewritten at the end of the group with those that are left.
+    /// The jobs of a run. The run is rewritten at the end of the group with the remaining ones.
     pub fn jobs_of(&mut self, place: &InRun) -> Result<&mut Vec<Job>, StoreError> {
         let no = match place {
             InRun::Open(no) => *no,
@@ -303,7 +303,7 @@ impl<'a> Group<'a> {
     }
 }
 
-/// A run that this group rewrites with the jobs that are left of it.
+/// A run that this group rewrites with its remaining jobs.
 struct OpenRun {
     replaces: Arc<Run>,
     jobs: Vec<Job>,
