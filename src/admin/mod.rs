@@ -106,7 +106,7 @@ pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
         };
         builder.push(piece)
     })?;
-    let totals = begun.ok_or("there is nothing in the backup")?.finish()?;
+    let totals = begun.ok_or("the backup is empty")?.finish()?;
     report(&args.data_dir, totals, out)
 }
 

@@ -286,7 +286,7 @@ impl Server {
         let mut text = format!("listening on http://{}{}\n", self.address, self.config.base_path);
         text += &format!("keeping jobs in {}\n", dir.display());
         if self.config.demo {
-            text += "feeding demo jobs; stop with Ctrl-C\n";
+            text += "submitting sample jobs; stop with Ctrl-C\n";
         }
         logging::announce(text);
     }

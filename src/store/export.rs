@@ -176,7 +176,7 @@ impl ExportReader {
             return Err("it has no checksum of the lines before it (\"export_crc\")".into());
         };
         compare(told, self.whole.clone().finalize()).map_err(|why| {
-            format!("lines before it are missing, repeated or not in their places: {why}")
+            format!("lines before it are missing, repeated or out of order: {why}")
         })?;
         Ok(body)
     }

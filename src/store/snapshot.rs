@@ -187,7 +187,7 @@ fn check_fact(fact: &Fact, at: Time) -> Result<(), String> {
 
 /// Pages and answers show times as dates.
 fn check_time(at: Time) -> Result<(), String> {
-    if at.has_date() { Ok(()) } else { Err(format!("no calendar has the time {at}")) }
+    if at.has_date() { Ok(()) } else { Err(format!("the time {at} is out of range")) }
 }
 
 fn check_queue(queue: &QueueName) -> Result<(), String> {
@@ -239,7 +239,9 @@ fn check_change(change: &Change) -> Result<(), String> {
 }
 
 fn check_json(what: &str, json: &Json) -> Result<(), String> {
-    Json::parse(json.as_str()).map(drop).map_err(|error| format!("the {what} is no JSON: {error}"))
+    Json::parse(json.as_str())
+        .map(drop)
+        .map_err(|error| format!("the {what} is not valid JSON: {error}"))
 }
 
 #[cfg(test)]

@@ -25,7 +25,9 @@ impl FromStr for BulkId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::try_parse(text).map(BulkId).map_err(|_| format!("{text:?} names no bulk run"))
+        Uuid::try_parse(text)
+            .map(BulkId)
+            .map_err(|_| format!("{text:?} is not the id of a bulk run"))
     }
 }
 

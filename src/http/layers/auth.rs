@@ -78,7 +78,11 @@ pub fn check_origin(trusted: &[String], uri: &Uri, headers: &HeaderMap) -> Resul
     if same || trusted.iter().any(|known| known == origin) {
         return Ok(());
     }
-    Err(Problem::new(StatusCode::FORBIDDEN, "wrong_origin", "a socket of another site is refused"))
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "wrong_origin",
+        "WebSockets from pages of other sites are refused",
+    ))
 }
 
 fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {

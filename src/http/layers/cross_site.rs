@@ -7,8 +7,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use crate::http::Problem;
 
 /// The detail of the refusal.
-const DETAIL: &str =
-    "a request that a page of another site makes is refused; a link to this address works";
+const DETAIL: &str = "requests from pages of other sites are refused; a link to this address works";
 
 /// Refuses a safe request that a page of another site makes, including one from another port of this host, unless a
 /// person follows a link. A request of a program has no such headers. Other layers and checks look at requests that

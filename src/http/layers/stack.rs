@@ -51,7 +51,7 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
         csrf = csrf.add_trusted_origin(origin).map_err(|error| error.to_string())?;
     }
     let csrf = csrf.with_rejection_response(|_: ProtectionError| {
-        let detail = "a request that a page of another site makes is refused";
+        let detail = "requests from pages of other sites are refused";
         Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
     });
     let gate = Gate { access, timeout: limits.request_timeout, max_wait: limits.max_wait };

@@ -103,8 +103,8 @@ impl Connections {
         if let Some(more) = self.told_slow.due(Instant::now()) {
             let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
             let why = match why {
-                TooSlow::TakesNothing => "it took nothing for http.write_timeout",
-                TooSlow::BelowRate => "it took less than the minimum rate",
+                TooSlow::TakesNothing => "it read nothing for http.write_timeout",
+                TooSlow::BelowRate => "it read less than the minimum rate",
             };
             tracing::warn!(
                 client,
@@ -125,7 +125,7 @@ impl Connections {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Connections that were closed because their peer took its answer too slowly.
+    /// Connections that were closed because their client read too slowly.
     pub fn too_slow(&self) -> u64 {
         self.too_slow.load(Ordering::Relaxed)
     }

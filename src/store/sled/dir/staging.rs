@@ -56,7 +56,7 @@ impl Staging {
     pub fn publish(self) -> io::Result<()> {
         durable::sync_tree(&self.staging)?;
         if self.dir.join("db").exists() {
-            return Err(io::Error::other("there is a store in it by now"));
+            return Err(io::Error::other("another process has created a store in it"));
         }
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.staging)? {
