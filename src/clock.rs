@@ -1,4 +1,4 @@
-//! The clock that stores and engines are given: the one of the system, or one that a test sets.
+//! The clock that stores and engines use: that of the system, or one that a test sets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

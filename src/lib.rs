@@ -1,6 +1,6 @@
 //! Cortado: a durable job server with a dashboard that is truly live.
 //!
-//! A program that brings handlers of its own starts at [`Cortado::builder`]. The code is divided into these parts, each
+//! A program with its own handlers starts at [`Cortado::builder`]. The code is divided into these parts, each
 //! of which uses only those before it (`ARCHITECTURE.md` has the exact rules):
 //!
 //! - [`job`]: what a job is, without any input or output
@@ -8,7 +8,7 @@
 //! - `supervise`, `logging`, `shutdown`, `clock`: the process, its log, its stop, its time
 //! - `store`: durable transitions of jobs, in memory and on disk
 //! - `engine`: the loops that run jobs, and the operations that everything above calls
-//! - `handlers`, `demo`: the built-in kinds, and a feed of jobs that shows them
+//! - `handlers`, `demo`: the built-in kinds, and a generator of sample jobs
 //! - `http`, `ui`: the API with its event stream, and the pages
 //! - `config`, `cli`, `admin`: settings, the client commands, and commands on data directories
 //! - `app`: puts all of this together

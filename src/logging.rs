@@ -132,7 +132,7 @@ pub fn finish(within: Duration) {
 fn write_within(file: io::Result<std::os::fd::OwnedFd>, text: String) {
     let (done, written) = mpsc::channel();
     write_apart(file, text, done);
-    // Either it is written, or nobody reads and the process goes on.
+    // If nobody reads, the process continues without the text.
     let _ = written.recv_timeout(SAY_WITHIN);
 }
 

@@ -1,5 +1,5 @@
-//! What a stop of the server needs: tokens, trackers of running tasks, a time limit for each step, and the report.
-//! `Engine::stop` runs the steps.
+//! The parts of a stop that all layers share: tokens, trackers of running tasks, a time limit for each step, and the
+//! report. `Engine::stop` runs the steps.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub struct Shutdown {
 /// The time limits of the steps of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopBounds {
-    /// For requests in flight, which are waited for together with the attempts.
+    /// For requests in flight. The stop waits for them and for the attempts at the same time.
     pub requests: Duration,
     /// The grace period of running attempts, after which they are asked to end.
     pub grace: Duration,
@@ -60,7 +60,7 @@ impl Default for StopBounds {
 /// The report of a stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopReport {
-    /// Attempts that ended by themselves during the stop.
+    /// Attempts that ended on their own during the stop.
     pub finished: u64,
     /// Attempts that were interrupted and given back without being charged.
     pub interrupted: u64,

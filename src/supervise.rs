@@ -100,7 +100,7 @@ impl Failures {
         self.take_note(failure);
     }
 
-    /// Notifies those who wait for a failure that is logged already.
+    /// Notifies those who wait for a failure that was logged already.
     pub fn take_note(&self, failure: Failure) {
         // Only the first failure is kept.
         let _ = self.first.set(failure);
@@ -203,7 +203,7 @@ mod tests {
     async fn a_failure_of_the_layer_below_is_the_cause_of_what_fails_above() {
         let (above, below) = (Failures::default(), Failures::default());
         let follow = above.follow(below.clone(), std::future::pending());
-        // The loop that is told first ends first.
+        // The loop that depends on the failed thread ends first.
         let timer = above.supervise(Part::Timer, &CancellationToken::new(), async {});
         let failing = async {
             tokio::join!(timer, async { below.run(Part::Committer, || panic!("oh")) });

@@ -1,5 +1,5 @@
-//! L4: what keeps the data safe, on directories that no server uses: verify, export, import, restore;
-//! and the backup, which asks a running server. Only `main` and tests call it.
+//! L4: the commands that keep data safe. `verify`, `export`, `import` and `restore` work on directories that no
+//! server uses; `backup` reads from a running server. Only `main` and tests call them.
 
 pub mod backup;
 mod failed;
@@ -106,7 +106,7 @@ pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
         };
         builder.push(piece)
     })?;
-    let totals = begun.ok_or("there is nothing in the backup")?.finish()?;
+    let totals = begun.ok_or("the backup is empty")?.finish()?;
     report(&args.data_dir, totals, out)
 }
 

@@ -28,9 +28,9 @@ pub struct EngineConfig {
     pub stream_capacity: usize,
     /// How often a dispatcher asks the store for jobs when nothing wakes it.
     pub poll_interval: Duration,
-    /// How long a handler may take to clean up after its token was cancelled; then it is dropped. With the
-    /// 25 s grace of the stop and the steps after it, this must fit into the 30 s that Docker and Kubernetes
-    /// allow. A handler that runs a process has to be done with SIGTERM and SIGKILL by then.
+    /// How long a handler may take to clean up after its token was cancelled; then it is dropped. With the 25 s grace
+    /// of the stop and the steps after it, this must fit into the 30 s that Docker and Kubernetes allow. A handler
+    /// that runs a process must have sent both SIGTERM and SIGKILL by then.
     pub handler_grace: Duration,
     /// The schedules that the configuration declares.
     pub schedules: Vec<(ScheduleName, ScheduleSpec)>,

@@ -53,9 +53,9 @@ impl Engine {
         self.parts.leases.is_asked_to_end(id)
     }
 
-    /// Waits until a job has reached a final state, for at most `bound`, and not longer than attempts run
-    /// during a stop. Returns the job as it is then, final or not; `None` when there is no such job. Thousands
-    /// of callers may wait at once.
+    /// Waits for at most `bound` until a job has reached a final state; during a stop, no longer than attempts still
+    /// run. Returns the job as it is then, final or not; `None` when there is no such job. Thousands of callers may
+    /// wait at once.
     pub async fn wait_final(&self, id: JobId, bound: Duration) -> Result<Option<Job>, EngineError> {
         Ok(self.parts.completion_waiters.wait(id, bound).await?)
     }

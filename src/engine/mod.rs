@@ -71,12 +71,12 @@ pub struct Engine {
     parts: Arc<Parts>,
 }
 
-/// What the verbs of the engine use, all of it. The loops have structs with just the parts that they use.
+/// Everything that the verbs of the engine use. Each loop has a struct with just the parts that it uses.
 struct Parts {
     store: Arc<dyn Store>,
     registry: Arc<Registry>,
     config: Arc<EngineConfig>,
-    /// Times the handlers' lines and compares the store's times with now.
+    /// The source of the timestamps of log lines, and of the current time with which the store's times are compared.
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
     stages: Stages,

@@ -5,9 +5,9 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 /// Smaller inputs are processed faster than they could be handed to another thread.
 const SMALL: usize = 32 * 1_024;
 
-/// Runs work whose time grows with `bytes`. For large inputs the runtime first moves this thread's other tasks
-/// to another thread. On a single-threaded runtime, or outside of one, as in a program's own `main`, the work
-/// just runs.
+/// Runs work whose time grows with `bytes`. For large inputs the runtime first moves this thread's other tasks to
+/// another thread. On a single-threaded runtime or outside of any runtime, such as in a program's own `main`, the
+/// work runs in place.
 pub fn off_runtime<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let has_others =
         Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);

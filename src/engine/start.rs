@@ -52,7 +52,8 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Engine {
         let (reports, inbox) = Reports::channel();
-        // The head is read before the channel opens: an event in between is found missing and read from the log.
+        // The head is read before the channel opens. An event committed in between is then noticed as missing and
+        // read from the log.
         let from = store.head();
         let followed = store.follow(event_pump::FOLLOW);
         let (registry, config) = (Arc::new(registry), Arc::new(config));

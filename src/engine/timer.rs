@@ -31,7 +31,7 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// Stores the declared schedules, then ticks until it is told to end.
+    /// Stores the declared schedules, then ticks until `end` is cancelled.
     pub(super) async fn run(self) {
         let hint = self.store.wake_timer();
         let mut retry = RetryLog::new("store tick", MAX_SLEEP, MAX_SLEEP);

@@ -8,7 +8,7 @@ pub(crate) fn retry(error: impl Into<String>) -> Outcome {
     Outcome::Retry { error: error.into(), after: None }
 }
 
-/// A failure that no retry can help.
+/// A failed attempt that no retry can help; the job is discarded.
 pub(crate) fn discard(error: impl Into<String>) -> Outcome {
     Outcome::Discard { error: error.into() }
 }

@@ -37,7 +37,7 @@ pub(super) struct Payload {
     progress: bool,
 }
 
-/// Sleeps.
+/// Waits for the given time.
 pub(super) async fn sleep(context: Context, payload: Payload) -> Outcome {
     if payload.progress {
         // Boxed, so that a plain sleep does not carry its state.

@@ -23,8 +23,8 @@ pub struct Limits {
     /// How long a request body may take to arrive; 408 otherwise.
     #[serde(deserialize_with = "duration")]
     pub body_timeout: Duration,
-    /// How long a response may take to begin, not counting a wait that was asked for; 503 otherwise. The stop waits
-    /// no longer for a request.
+    /// How long a response may take to begin, not counting a wait that the client requested; 503 otherwise. The stop
+    /// waits no longer for a request.
     #[serde(deserialize_with = "duration")]
     pub request_timeout: Duration,
     /// How long a request head may take to arrive, and how long an idle connection is kept.
@@ -49,7 +49,7 @@ pub struct Limits {
     /// [`Limits::min_rate_window`]; 0 turns the check off.
     #[serde(deserialize_with = "size")]
     pub min_rate: u64,
-    /// The same for an export, which holds the journal meanwhile.
+    /// The same for an export, because the journal is kept until the client has read it.
     #[serde(deserialize_with = "size")]
     pub export_min_rate: u64,
     /// The time over which both rates are averaged. Only time in which bytes wait counts.
@@ -67,7 +67,7 @@ pub struct Limits {
     pub subscribers_from_loopback: Loopback,
     /// Subscribers in all; keep it below `max_connections`, so that pages are served too.
     pub max_subscribers: usize,
-    /// The longest silence towards a subscriber: a `mark` fills it.
+    /// The longest time without a message to a subscriber; a `mark` is sent then.
     #[serde(deserialize_with = "duration")]
     pub subscriber_mark: Duration,
     /// The longest message that a WebSocket client may send, in bytes.
@@ -83,7 +83,7 @@ pub struct Limits {
     /// How long a ping may stay unanswered.
     #[serde(deserialize_with = "duration")]
     pub socket_pong: Duration,
-    /// A `bye` asks clients to reconnect within this time, each at a random moment of it.
+    /// Within which time a `bye` asks clients to reconnect, each after a random delay.
     #[serde(deserialize_with = "duration")]
     pub retry: Duration,
     /// Once the server stops, a connection without a request under way may live this long: enough for the last bytes
@@ -96,7 +96,7 @@ pub struct Limits {
     /// How long running jobs get once the server stops, for `draining` to say so; from `[stop]`.
     #[serde(skip)]
     pub grace: Duration,
-    /// How long the closing handshake of a WebSocket may take: our frame out, the peer's frame in; from `[stop]`.
+    /// How long the closing handshake of a WebSocket may take, from our close frame to the peer's; from `[stop]`.
     #[serde(skip)]
     pub close: Duration,
 }
@@ -112,8 +112,8 @@ impl Limits {
         if is_local || is_trusted(&self.trusted_proxies, address) { usize::MAX } else { limit }
     }
 
-    /// Connections that one address may have: never all, so that others can always connect. Without a setting of
-    /// their own there are enough for all subscribers that the address may have.
+    /// Connections that one address may have: never all, so that others can always connect. If the setting is
+    /// missing, there are enough for all subscribers that the address may have.
     pub fn connections_from_one_address(&self) -> usize {
         /// The usual limit.
         const USUAL: usize = 1_024;
@@ -154,9 +154,9 @@ fn millis(length: Duration) -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Loopback {
-    /// They do.
+    /// The limits apply.
     Limited,
-    /// They do not; the proxy limits its clients.
+    /// The limits do not apply; the proxy limits its clients.
     Unlimited,
 }
 

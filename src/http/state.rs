@@ -17,11 +17,11 @@ use crate::job::Cursor;
 pub(crate) struct Api {
     pub(super) engine: Engine,
     pub(super) limits: Arc<Limits>,
-    /// Counts the subscribers.
+    /// The number of subscribers of each address.
     admission: Arc<Admission>,
-    /// Passes live events to all transports but WebSockets.
+    /// Passes live events to all transports except WebSockets.
     relay: Arc<Relay>,
-    /// Serve the WebSockets.
+    /// The tasks that serve the WebSockets.
     pub(super) hubs: Arc<Hubs>,
 }
 

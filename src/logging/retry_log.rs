@@ -68,8 +68,9 @@ pub(crate) mod testing {
     impl Lines {
         /// Catches what this thread logs, for as long as the guard lives.
         pub(crate) fn catch() -> (Lines, DefaultGuard) {
-            // While there is one dispatcher alone, `tracing` asks the thread that logs a line first whether anybody
-            // wants it, and the threads of other tests say no for all.
+            // With a single subscriber in the process, `tracing` caches whether the thread that logs a line first
+            // wants it; a thread of another test could then disable the line for all. A second subscriber prevents
+            // that.
             static SECOND: OnceLock<Dispatch> = OnceLock::new();
             SECOND.get_or_init(|| Dispatch::new(NoSubscriber::new()));
             let lines = Lines::default();

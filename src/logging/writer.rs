@@ -1,5 +1,5 @@
 //! The thread that writes log lines. Only this thread waits for the reader of the log. Lines that cannot be written
-//! are counted and dropped, and the thread goes on with the next ones.
+//! are counted and dropped, and the thread continues with the next ones.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
@@ -22,7 +22,8 @@ pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Ar
     queue.failures().thread(Part::LogWriter, move || {
         let mut writer = Writer { queue: &its, out, torn: false };
         if !its.failures().run(Part::LogWriter, || writer.run()) {
-            // The server stops because of this, and the log has to say so: the writer runs once more, then never.
+            // This failure stops the server, and the log must say so: the writer runs once more, and not again if
+            // that fails.
             its.lose_taken();
             its.failures().run(Part::LogWriter, || writer.run());
         }

@@ -1,5 +1,5 @@
-//! The durable store in a data directory: joins the rules of `log_store` to the log on sled, for a server and for
-//! the commands that work on directories which no server uses.
+//! The durable store in a data directory: combines `log_store` with the log on sled, for a server and for the
+//! commands that work on directories which no server uses.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::snapshot::Totals;
 use super::{Limits, Piece, StoreError};
 use crate::clock::Clock;
 
-/// Opens a data directory, creating it when it is not there. Blocks while it reads: call it before the runtime is
+/// Opens a data directory, and creates it if it does not exist. Blocks while it reads: call it before the runtime is
 /// busy.
 ///
 /// # Errors
@@ -25,7 +25,7 @@ pub fn open(
     open_tuned(dir, limits, clock, tuning, Faults::from_environment()?)
 }
 
-/// Like [`open`], with the sizes and the faults that a test wants.
+/// Like [`open`], with the sizes and the faults that a test needs.
 pub(super) fn open_tuned(
     dir: &Path,
     limits: Limits,
@@ -42,10 +42,10 @@ pub fn verify(dir: &Path) -> Report {
     log_store::verify(dir, |dir| SledLog::read_only(dir).map(boxed))
 }
 
-/// Hands out everything in a directory that no server uses, piece by piece, and changes nothing.
+/// Reads everything in a directory that no server uses, piece by piece, and changes nothing.
 ///
 /// # Errors
-/// What cannot be read, or what `take` answers.
+/// When something cannot be read, or when `take` fails.
 pub fn read_out<E: From<StoreError>>(
     dir: &Path,
     take: impl FnMut(Piece) -> Result<(), E>,
@@ -57,8 +57,8 @@ fn boxed(log: SledLog) -> Box<dyn Log> {
     Box::new(log)
 }
 
-/// A store in the making, from the pieces of a snapshot. Without [`Builder::finish`] the data directory holds
-/// no store, and a start says so instead of creating another one.
+/// Builds a store from the pieces of a snapshot. Until [`Builder::finish`] the data directory holds no store, and a
+/// server refuses to start in it instead of creating another one.
 pub struct Builder {
     dir: PathBuf,
     builder: log_store::Builder,
@@ -66,10 +66,10 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Begins in a directory that is empty or not there.
+    /// Starts in a directory that is empty or does not exist.
     ///
     /// # Errors
-    /// When there is something in it, or it cannot be written.
+    /// When the directory is not empty, or cannot be written.
     pub fn create(dir: &Path) -> Result<Builder, StoreError> {
         let new = NewStore::begin(dir)?;
         let builder = log_store::Builder::new(boxed(SledLog::create(new.path())?));
@@ -79,15 +79,15 @@ impl Builder {
     /// Adds the next piece, in the order of [`Snapshot::next`](super::Snapshot::next).
     ///
     /// # Errors
-    /// When the piece cannot follow the ones before, or the disk refuses.
+    /// When the piece cannot follow the ones before it, or the directory cannot be written.
     pub fn push(&mut self, piece: Piece) -> Result<(), StoreError> {
         self.builder.push(piece)
     }
 
-    /// Verifies what was written, makes the directory a store and says what is in it.
+    /// Verifies what was written, turns the directory into a store and returns what is in it.
     ///
     /// # Errors
-    /// When the end was not among the pieces, what was written is not sound, or the disk refuses.
+    /// When the end was not among the pieces, the result is not sound, or the directory cannot be written.
     pub fn finish(self) -> Result<Totals, StoreError> {
         let Builder { dir, builder, new } = self;
         let totals = builder.finish()?;

@@ -25,7 +25,7 @@ const DIGITS: usize = 8;
 /// Writes the lines of one export.
 #[derive(Default)]
 pub struct ExportWriter {
-    /// Of all bytes so far.
+    /// The checksum of all bytes so far.
     whole: Hasher,
 }
 
@@ -61,7 +61,7 @@ pub struct ExportReader {
     number: u64,
     /// The format in the first line.
     format: u64,
-    /// Of all bytes so far.
+    /// The checksum of all bytes so far.
     whole: Hasher,
     ended: bool,
 }
@@ -176,7 +176,7 @@ impl ExportReader {
             return Err("it has no checksum of the lines before it (\"export_crc\")".into());
         };
         compare(told, self.whole.clone().finalize()).map_err(|why| {
-            format!("lines before it are missing, repeated or not in their places: {why}")
+            format!("lines before it are missing, repeated or out of order: {why}")
         })?;
         Ok(body)
     }

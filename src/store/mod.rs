@@ -1,5 +1,5 @@
-//! L1: durable transitions. The trait speaks in intents, never in keys or SQL, so that a key-value store
-//! and a relational one can both be at their best. Every rule is a test in `conformance`.
+//! L1: durable transitions. The verbs of the trait express what callers want, never keys or SQL, so that a key-value
+//! store and a relational database can both implement them well. Every rule is a test in `conformance`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,16 +37,16 @@ pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
 pub use stats::{QueueStats, Stats, Storage};
 
-/// Keeps jobs and their event log. Each verb is one atomic transition including its events, and it is
-/// answered when the transition is durable (except `claim` and `annotate`: see there). Every later verb sees
-/// what was answered, durable or not. The items of one batch are handled in order.
+/// Keeps jobs and their event log. Each verb is one atomic transition including its events, and it answers when the
+/// transition is durable (`claim` and `annotate` may answer earlier). Every later verb sees what was answered,
+/// durable or not. The items of one batch are handled in order.
 ///
-/// The store owns the clock: it takes delays that are relative, and returns times that are absolute. A time
-/// is reached when `now` is equal to it.
+/// The store owns the clock: it takes relative delays, and returns absolute times. A time has come when `now` equals
+/// it.
 ///
-/// Every change of a job is the answer of [`Status::step`], and its event carries the resulting state and
-/// attempt count; only `Interrupted` and `Snoozed`, which do not count the attempt, carry the number of the
-/// attempt that ended. A refused step makes no event.
+/// Every change of a job is the result of [`Status::step`], and its event carries the resulting state and attempt
+/// count; only `Interrupted` and `Snoozed`, which do not count the attempt, carry the number of the attempt that
+/// ended. A refused step adds no event.
 ///
 /// When a store is opened, it rescues every job that it finds running, in the order of their ids, as if its
 /// lease had expired but with [`Interruption::Crash`](crate::job::Interruption::Crash). Otherwise a restart
@@ -71,8 +71,8 @@ pub trait Store: Send + Sync + 'static {
     /// is.
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError>;
 
-    /// Moves the end of leases to now + `ttl`, whether that is later or sooner. Answers in order. It makes no
-    /// event and is never durable. A lease that has expired is still held until its job is rescued.
+    /// Sets the end of leases to now + `ttl`, whether that is later or sooner. Answers in order. It adds no event and
+    /// is never durable. A lease that has expired is still held until its job is rescued.
     async fn extend(
         &self,
         leases: Vec<LeaseRef>,
@@ -82,35 +82,35 @@ pub trait Store: Send + Sync + 'static {
     /// Ends attempts. Answers in order; a refusal does not affect the others. Only the token decides whether a
     /// lease is stale: an expired one can be settled until its job is rescued.
     ///
-    /// When the job was to be cancelled, an attempt that failed, was snoozed or was interrupted makes it
-    /// `Cancelled`; one that completed or was discarded keeps its outcome.
+    /// When the job is being cancelled, an attempt that failed, was snoozed or was interrupted makes it `Cancelled`;
+    /// one that completed or was discarded keeps its outcome.
     async fn settle(
         &self,
         settlements: Vec<Settlement>,
     ) -> Result<Vec<Result<Status, SettleError>>, StoreError>;
 
-    /// Adds log lines and progress to running jobs: one `Logged` event for all lines of a note, then
-    /// one `Progressed`; none for a note without either. Notes of a stale lease are dropped silently.
-    /// The answer may come before they are durable.
+    /// Adds log lines and progress to running jobs: one `Logged` event for all lines of a note, then one
+    /// `Progressed`; none for a note without either. Notes of a stale lease are dropped silently. The answer may come
+    /// before the notes are durable.
     async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError>;
 
-    /// Applies a control. Controls of jobs answer for each id in order; controls of queues answer with an empty
-    /// list. Pausing a paused queue (or resuming one that is not, or setting a limit that it already has)
-    /// changes nothing. Cancelling a running job again succeeds and makes no event. The last event of a deleted
-    /// job carries the state it had; then the job and its key are removed.
+    /// Applies a control. Controls of jobs answer for each id in order; controls of queues answer with an empty list.
+    /// Pausing a paused queue (or resuming one that is not, or setting a limit that it already has) changes nothing.
+    /// Cancelling a running job again succeeds and adds no event. The last event of a deleted job carries the state
+    /// it had; then the job and its key are removed.
     ///
     /// # Errors
-    /// [`StoreError::TooManyQueues`] when a new queue is to be paused, moved to or given a limit, and would exceed
-    /// the limit of queues; then nothing was done.
+    /// [`StoreError::TooManyQueues`] when the control pauses, sets a limit of or moves jobs to a new queue that would
+    /// exceed the limit of queues. Then nothing was done.
     async fn control(
         &self,
         control: Control,
     ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError>;
 
-    /// Executes a command about a schedule. Returns the schedule as it is then, or as it was before it was
-    /// deleted. A command that changes nothing makes no event. A job that a schedule makes is enqueued in the same
-    /// step, with its `Enqueued` event first. It is never refused for a full backlog or for too many queues,
-    /// because no caller could try again.
+    /// Executes a command about a schedule. Returns the schedule as it is afterwards, or as it was before it was
+    /// deleted. A command that changes nothing adds no event. A job that a schedule creates is enqueued in the same
+    /// step, with its `Enqueued` event first. It is never refused for a full backlog or for too many queues, because
+    /// no caller could try again.
     async fn schedule(
         &self,
         command: ScheduleCommand,
@@ -119,64 +119,62 @@ pub trait Store: Send + Sync + 'static {
     /// Every schedule by name, and the cursor at which they were read.
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError>;
 
-    /// Does what is due, in this order: due schedules enqueue their jobs (by time, then name; see
-    /// [`Schedule::due`]), due jobs become available (by `run_at`, then id), jobs whose lease has expired are
-    /// rescued (by the end of the lease, then id), finished jobs past their retention are removed (the ones that
-    /// finished first before the others) without an event, and the log is trimmed. At most [`Limits::tick_step`] of
-    /// each of the first four; [`Ticked::next`] tells when there is more to do at once. Idempotent.
+    /// Does what is due, in this order: due schedules enqueue their jobs (by time, then name; see [`Schedule::due`]),
+    /// due jobs become available (by `run_at`, then id), jobs whose lease has expired are rescued (by the end of the
+    /// lease, then id), finished jobs past their retention are removed without an event (in the order in which they
+    /// finished), and the log is trimmed. At most [`Limits::tick_step`] of each of the first four; [`Ticked::next`]
+    /// says when there is more to do at once. Idempotent.
     ///
-    /// A rescued job is `Rescued`, or `Cancelled` when its end was asked for, or `Discarded` as
-    /// [`FailureClass::Lost`](crate::job::FailureClass::Lost) with
-    /// [its message](crate::job::Interruption::lost_message) when it was its last attempt.
+    /// A rescued job is `Rescued`, or `Cancelled` when it was being cancelled, or `Discarded` as
+    /// [`FailureClass::Lost`](crate::job::FailureClass::Lost) with [its
+    /// message](crate::job::Interruption::lost_message) when it was its last attempt.
     async fn tick(&self) -> Result<Ticked, StoreError>;
 
     /// A job with its whole record, and the cursor at which it was read.
     ///
-    /// The cursor of every read is durable, so the log can be read on from it. The answer holds all changes up to the
-    /// cursor and perhaps a few later ones; [`Job::seq`] tells.
+    /// The cursor of every read is durable, so a reader can continue from it in the log. The answer holds all changes
+    /// up to the cursor and perhaps a few later ones, which [`Job::seq`] shows.
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError>;
 
-    /// How many jobs of its queue a claim would take before this one, in the order of [`Store::claim`];
-    /// counted up to `most`, which then means "at least so many". `None` when it is not available. A
-    /// paused queue keeps its order. Costs no scan of the queue.
+    /// How many jobs of its queue a claim would take before this one, in the order of [`Store::claim`]. Counting
+    /// stops at `most`, which then means "at least that many". `None` when the job is not available. A paused queue
+    /// keeps its order. It does not scan the queue.
     async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError>;
 
-    /// A page of jobs, newest (greatest id) first, without large payloads, results and logs ([`Job::without_content`]);
-    /// it ends once they have [`Limits::read_bytes`]. Answers with fewer rows than asked for and a `next` cursor when
-    /// it has examined about [`Limits::search_step`] jobs or has taken [`Limits::search_time`], so that no search takes
-    /// long; [`Page::examined`] says how many. The limit is taken as 1 to [`JobQuery::MAX_LIMIT`]. It stops reading
-    /// when the caller stops waiting.
+    /// A page of jobs, newest (greatest id) first, without large payloads, results and logs
+    /// ([`Job::without_content`]); it ends once they have [`Limits::read_bytes`]. Answers with fewer rows than
+    /// requested and a `next` cursor when it has examined about [`Limits::search_step`] jobs or has taken
+    /// [`Limits::search_time`], so that no search takes long; [`Page::examined`] says how many. The limit is clamped
+    /// to 1 to [`JobQuery::MAX_LIMIT`]. It stops reading when the caller stops waiting.
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError>;
 
-    /// Counters, equal to a recount of the stored jobs. Costs no scan.
+    /// Counters, equal to a recount of the stored jobs, without a scan.
     async fn stats(&self) -> Result<Stats, StoreError>;
 
-    /// The events after a cursor, oldest first, at most `max` of them; fewer once they have
-    /// [`Limits::read_bytes`], but none only at the end. Only durable events are shown, without payloads and
-    /// results of more than 1 KiB ([`Event::without_content`]); [`Store::get`] has them. Events within
-    /// [`Retention::events`] are always there; older ones may be. Reads nothing more once the answer is not
-    /// waited for.
+    /// The events after a cursor, oldest first, at most `max` of them; fewer once they have [`Limits::read_bytes`],
+    /// and none only at the end of the log. Only durable events are shown, without payloads and results of more than
+    /// 1 KiB ([`Event::without_content`]); [`Store::get`] has them. Events within [`Retention::events`] are always
+    /// there; older ones may be. It stops reading when the caller stops waiting.
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError>;
 
-    /// When processes opened this store, oldest first, the present one last; at most [`MAX_STARTS`].
-    /// It is cheap and never waits.
+    /// When processes opened this store, oldest first, the current one last; at most [`MAX_STARTS`]. It is cheap and
+    /// never waits.
     fn starts(&self) -> Vec<Time>;
 
     /// The cursor of the newest durable event. It is cheap, never waits, and still answers after `close`.
     fn head(&self) -> Cursor;
 
-    /// From now on every durable event also comes through this channel, in order, batch by batch as
-    /// committed. The store never waits for it: when `capacity` batches are queued, further ones are
-    /// dropped, which the reader sees as a gap in `seq` and fills with [`Store::events`]. The channel
-    /// ends after the last event when the store closes.
+    /// A channel through which every later durable event is sent, in order, in batches. The store never waits for it:
+    /// when `capacity` batches are queued, further ones are dropped, which the reader sees as a gap in `seq` and
+    /// fills with [`Store::events`]. The channel ends after the last event when the store closes.
     fn follow(&self, capacity: usize) -> mpsc::Receiver<Arc<[Event]>>;
 
-    /// A wake that may get lost: notified (`notify_one`) when a queue may have work: a job became available, by
-    /// whatever change, or the queue was resumed. One waiter a queue.
+    /// Notified (`notify_one`) when a queue may have work: a job became available, for whatever reason, or the queue
+    /// was resumed. A notification may be lost. Each queue has one waiter.
     fn wake(&self, queue: &QueueName) -> Arc<Notify>;
 
-    /// A wake that may get lost: notified (`notify_one`) when `tick` may be needed earlier than the last
-    /// `Ticked::next` said, because a job's time or the end of a lease comes first.
+    /// Notified (`notify_one`) when `tick` may be needed earlier than the last `Ticked::next` said, because a job is
+    /// due or a lease ends before that. A notification may be lost.
     fn wake_timer(&self) -> Arc<Notify>;
 
     /// Everything that is stored as of one cursor: every job, every event within its retention, and the settings of
@@ -186,15 +184,15 @@ pub trait Store: Send + Sync + 'static {
     /// How much is stored and was written, without a scan.
     async fn storage(&self) -> Result<Storage, StoreError>;
 
-    /// From now on no [`Store::list`] and no [`Store::events`] takes long: those under way and those to come
-    /// answer in about a tenth of a second with what they have found. Asked for when the server stops.
+    /// Makes every [`Store::list`] and [`Store::events`], running or later, answer in about a tenth of a second with
+    /// what it has found. Called when the server stops.
     fn end_searches(&self);
 
     /// Whether the store can still accept work; the error says why not. Cheap.
     fn health(&self) -> Result<(), StoreError>;
 
-    /// Where the store reports that one of its threads has ended, on which the server must stop. `None` when it has no
-    /// threads.
+    /// Reports that one of the store's threads has ended, after which the server must stop. `None` when the store has
+    /// no threads.
     fn failures(&self) -> Option<Failures> {
         None
     }
@@ -204,7 +202,7 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// How many openings a store remembers.
+/// How many openings a store remembers; older ones are forgotten.
 pub const MAX_STARTS: usize = 64;
 
 /// Remembers one more opening, and forgets the oldest when there are too many.
@@ -310,12 +308,12 @@ pub struct Note {
     pub progress: Option<Progress>,
 }
 
-/// What a person or a program asks for.
+/// A control: what a person or a program wants to change.
 #[derive(Debug, Clone)]
 pub enum Control {
     /// Cancel these jobs. Running attempts are asked to stop.
     Cancel(Vec<JobId>),
-    /// Run these jobs now, also finished ones.
+    /// Run these jobs now, even finished ones.
     Retry(Vec<JobId>),
     /// Delete these jobs. Running ones are refused.
     Delete(Vec<JobId>),
@@ -323,25 +321,25 @@ pub enum Control {
     Pause(QueueName),
     /// Resume this queue.
     Resume(QueueName),
-    /// Move these waiting jobs to a queue. For a job that is already there, nothing happens.
+    /// Move these waiting jobs to a queue. A job that is already there stays as it is.
     Move {
         /// The jobs.
         jobs: Vec<JobId>,
         /// The queue to move them to, which may be new.
         queue: QueueName,
     },
-    /// Give these waiting jobs a priority. For a job that already has it, nothing happens.
+    /// Give these waiting jobs a priority. A job that already has it stays as it is.
     Reprioritise {
         /// The jobs.
         jobs: Vec<JobId>,
         /// The priority; jobs with a higher one run first.
         priority: i16,
     },
-    /// Set how many attempts of this queue may run at once; `None` is what the configuration says. The store only keeps
-    /// and shows the limit, and whoever claims applies it. It survives a restart.
+    /// Set how many attempts of this queue may run at once; `None` restores the configured limit. The store only
+    /// keeps and shows the limit; the caller that claims jobs enforces it. It survives a restart.
     SetConcurrency(QueueName, Option<u32>),
-    /// Set how often attempts of this queue may start; `None` is what the configuration says. It is kept, shown and
-    /// applied in the same way.
+    /// Set how often attempts of this queue may start; `None` restores the configured limit. It is kept, shown and
+    /// enforced in the same way.
     SetRateLimit(QueueName, Option<RateRule>),
 }
 
@@ -350,7 +348,7 @@ pub enum Control {
 pub struct Ticked {
     /// How many jobs schedules have enqueued.
     pub fired: usize,
-    /// How many times of schedules were skipped.
+    /// How many scheduled times were skipped.
     pub skipped: usize,
     /// How many jobs became available.
     pub due: usize,
@@ -359,7 +357,8 @@ pub struct Ticked {
     /// How many finished jobs were removed.
     pub pruned: usize,
     /// When the next schedule or job is due or the next lease ends, if any; not after now when there is more to do at
-    /// once. It may be too early when a lease ended or was extended, and is never too late. Retention is not included.
+    /// once. It may be too early when a lease ended or was extended, and is never too late. It does not account for
+    /// retention.
     pub next: Option<Time>,
 }
 
@@ -418,9 +417,9 @@ pub enum StoreError {
     /// The store is closed, because the server is stopping.
     #[error("the store is closed")]
     Closed,
-    /// The disk or the file system fails, and nothing of the command was acknowledged. The store recovers by itself
-    /// when the disk works again, without the refused changes. Only if the process dies before that may some of them be
-    /// there after the next start.
+    /// The disk or the file system failed, and nothing of the command was acknowledged. The store recovers by itself
+    /// when the disk works again, without the refused changes. Some of them can exist after the next start only if
+    /// the process dies before that.
     #[error("the store cannot write: {0}")]
     Unavailable(String),
     /// The stored data is damaged.

@@ -66,8 +66,8 @@ impl Changed {
 }
 
 impl Schedules {
-    /// Executes a command at a time and with the number of the next event. Returns the schedule as it is then, or was
-    /// before it was deleted, and what to write.
+    /// Executes a command at a time and with the number of the next event. Returns the schedule as it is afterwards,
+    /// or as it was before it was deleted, and what to write.
     pub fn command(
         &mut self,
         command: ScheduleCommand,
@@ -138,7 +138,8 @@ impl Schedules {
         Ok((schedule.clone(), changed))
     }
 
-    /// At most so many of the schedules that are due, by time and then by name. Each is due only once at this moment.
+    /// The schedules that are due, at most `max`, by time and then by name. Each is listed once, however many times
+    /// it has missed.
     pub fn due(&self, now: Time, max: usize) -> Vec<(Time, ScheduleName)> {
         let due = self.0.values().filter_map(|one| Some((one.timer()?, &one.name)));
         let mut due: Vec<_> = due.filter(|(at, _)| *at <= now).collect();
@@ -146,7 +147,7 @@ impl Schedules {
         due.into_iter().take(max).map(|(at, name)| (at, name.clone())).collect()
     }
 
-    /// Adjusts the schedules that a new process has found.
+    /// Adjusts all schedules to the start of a new process; see [`Schedule::restarted`].
     pub fn restarted(&mut self, now: Time) {
         self.0.values_mut().for_each(|schedule| schedule.restarted(now));
     }

@@ -25,7 +25,7 @@ pub struct Searches {
 }
 
 impl Searches {
-    /// Asks all searches, also later ones, to end soon.
+    /// Asks all searches, including later ones, to end soon.
     pub fn end(&self, now: Time) {
         let now = now.millis().max(1);
         let set = self.ending.compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
@@ -134,7 +134,7 @@ impl Turn<'_> {
     }
 }
 
-/// A clock that was set back ends it too.
+/// A clock that was set back ends the turn, too.
 fn is_over(began: Time, length: Duration, now: Time) -> bool {
     now < began || now >= began.after(length)
 }

@@ -40,11 +40,11 @@ pub enum Piece {
     Job(Box<Job>),
     /// The end, which comes last. Without it the snapshot is incomplete.
     End(Totals),
-    /// A queue and how many of its attempts may run at once, instead of what the configuration says.
+    /// A queue and how many of its attempts may run at once, which overrides the configuration.
     Concurrency(QueueName, u32),
     /// A schedule.
     Schedule(Box<Schedule>),
-    /// A queue and how often its attempts may start, instead of what the configuration says.
+    /// A queue and how often its attempts may start, which overrides the configuration.
     RateLimit(QueueName, RateRule),
 }
 
@@ -151,7 +151,7 @@ impl Piece {
                     .chain(last)
                     .try_for_each(check_time)?;
                 check_labels(&schedule.spec.labels)?;
-                // All its jobs would have the same one, and only the first would be made.
+                // All its jobs would have the same key, so only the first would be created.
                 if schedule.spec.spec.idempotency_key.is_some() {
                     return Err(format!("schedule {} has an idempotency key", schedule.name));
                 }
@@ -187,7 +187,7 @@ fn check_fact(fact: &Fact, at: Time) -> Result<(), String> {
 
 /// Pages and answers show times as dates.
 fn check_time(at: Time) -> Result<(), String> {
-    if at.has_date() { Ok(()) } else { Err(format!("no calendar has the time {at}")) }
+    if at.has_date() { Ok(()) } else { Err(format!("the time {at} is out of range")) }
 }
 
 fn check_queue(queue: &QueueName) -> Result<(), String> {
@@ -239,7 +239,9 @@ fn check_change(change: &Change) -> Result<(), String> {
 }
 
 fn check_json(what: &str, json: &Json) -> Result<(), String> {
-    Json::parse(json.as_str()).map(drop).map_err(|error| format!("the {what} is no JSON: {error}"))
+    Json::parse(json.as_str())
+        .map(drop)
+        .map_err(|error| format!("the {what} is not valid JSON: {error}"))
 }
 
 #[cfg(test)]

@@ -53,9 +53,9 @@ pub struct QueueStats {
     pub states: BTreeMap<State, u64>,
     /// Whether the queue is paused.
     pub paused: bool,
-    /// How many attempts may run at once; `None` is what the configuration says.
+    /// How many attempts may run at once; `None` means the configured value.
     pub concurrency: Option<u32>,
-    /// How often attempts may start; `None` is what the configuration says.
+    /// How often attempts may start; `None` means the configured value.
     pub rate_limit: Option<RateRule>,
     /// Since when the job that has waited longest is available; `None` when there is none. Of more than 1,000
     /// priorities only the highest are examined.

@@ -1,5 +1,5 @@
-//! Kills a thread or loop on request, for tests only: every part calls [`pass`] in each of its rounds, and a request in
-//! the environment makes it panic there. Without a request, a call costs one look at an `Option`.
+//! Makes a thread or loop panic on request, for tests only: every part calls [`pass`] in each of its rounds, and a
+//! request in the environment makes it panic there. Without a request, a call costs one check of an `Option`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

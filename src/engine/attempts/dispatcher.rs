@@ -17,8 +17,8 @@ use crate::logging::RetryLog;
 use crate::store::{Claim, Lease, Store, StoreError};
 use crate::supervise::{Part, pass};
 
-/// The most jobs that one claim takes. It is large enough for some hundred thousand jobs a second although a
-/// claim may wait for a disk sync, and small enough that starting them does not block a thread for long.
+/// The most jobs in one claim: enough for about a hundred thousand jobs a second although a claim may wait for a disk
+/// sync, and few enough that starting them does not block a thread for long.
 const BATCH: usize = 1_024;
 /// The first and the longest wait between two attempts to claim while the store fails.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -39,14 +39,14 @@ pub struct Dispatcher {
     pub rates: Arc<QueueRates>,
     pub leases: Arc<Leases>,
     pub executor: Arc<Executor>,
-    /// Cancelled when the stored settings of queues are in force: nothing is claimed before that.
+    /// Cancelled once the stored settings of queues apply. Nothing is claimed before that.
     pub restored: CancellationToken,
     /// Ends the loop.
     pub draining: CancellationToken,
     /// The name under which leases are taken, and how long they last.
     pub worker: WorkerName,
     pub lease_ttl: Duration,
-    /// How long to wait to be woken before the store is asked anyway.
+    /// How long to wait for a wake-up before asking the store anyway.
     pub poll_interval: Duration,
 }
 
@@ -91,7 +91,7 @@ impl Dispatcher {
                     () = wake.notified() => {}
                     () = sleep(self.poll_interval) => {}
                 },
-                // The outage may outlast the reason for this wait, so the stop does not wait for it.
+                // An outage may last longer than the stop may take, so the stop interrupts this wait.
                 Some(pause) => {
                     let stopped = timeout(pause, draining.cancelled()).await.is_ok();
                     if stopped {

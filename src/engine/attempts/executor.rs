@@ -52,7 +52,7 @@ impl Executor {
                 running.set_lost();
             }
         };
-        // The tracker, not the handle, is what the stop waits for.
+        // The stop waits on the tracker, so nothing needs the handle.
         drop(self.attempts.spawn(attempt));
     }
 
@@ -168,8 +168,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Why a handler ended that was not asked to end by this task: it may have seen its token before this task
-    /// did.
+    /// The cause when the handler ended before this task asked it to: the handler may have seen its cancelled token
+    /// first.
     fn cause(&self) -> Cause {
         if self.running.end.is_cancelled() { cause_of(self.running) } else { Cause::Itself }
     }

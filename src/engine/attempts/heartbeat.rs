@@ -1,4 +1,4 @@
-//! Extends all held leases after a third of their time, and passes on what the store answers: the job is to be
+//! Extends all held leases every third of their duration, and passes on the store's answers: the job is being
 //! cancelled, or the lease is lost.
 
 use std::sync::Arc;
@@ -26,12 +26,12 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Extends all leases after every third of their time, until it is told to end.
+    /// Extends all leases every third of their duration, until `end` is cancelled.
     pub async fn run(self) {
         let period = (self.lease_ttl / 3).max(Duration::from_millis(1));
         let mut beats = interval_at(Instant::now() + period, period);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The next tick of the interval is the next try.
+        // After a failure, the next tick of the interval is the retry.
         let mut retry = RetryLog::new("extending leases", period, period);
         loop {
             pass(Part::Heartbeat);

@@ -21,20 +21,20 @@ pub struct Running {
     /// start.
     pub after: Option<CancellationToken>,
     end_request: AtomicU8,
-    /// Until when the lease is valid for certain, in milliseconds since the table was made.
+    /// Until when the lease is guaranteed to be valid, in milliseconds since the table was created.
     until_ms: AtomicU64,
     /// The job as it was claimed.
     pub job: Arc<Job>,
-    /// When the lease was last taken or extended, in the same milliseconds.
+    /// When the lease was last taken or extended, on the same scale.
     renewed_ms: AtomicU64,
 }
 
 /// Whether and why an attempt was asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndRequest {
-    /// The attempt goes on.
+    /// It was not asked to end.
     NotAsked,
-    /// The job is to be cancelled.
+    /// The job is being cancelled.
     Cancel,
     /// The lease is lost: the attempt must stop and report nothing.
     Lost,
@@ -50,7 +50,7 @@ impl Running {
         }
     }
 
-    /// Asks the attempt to end because its job is to be cancelled.
+    /// Asks the attempt to end because its job is being cancelled.
     pub fn ask_cancel(&self) {
         self.end_request.fetch_max(1, Ordering::AcqRel);
         self.end.cancel();
@@ -65,24 +65,24 @@ impl Running {
 
 /// The table of held leases.
 pub struct Leases {
-    /// The moment from which milliseconds are counted.
+    /// The moment at which the table was created, from which milliseconds are counted.
     made: Instant,
     ttl: Duration,
     /// The server's abort token, the parent of every attempt's token.
     abort: CancellationToken,
     table: Mutex<Table>,
-    /// Wakes the stop when no lease is held any more.
+    /// Wakes the stop once no lease is held.
     emptied: Notify,
 }
 
 #[derive(Default)]
 struct Table {
     held: HashMap<JobId, Arc<Running>>,
-    /// Jobs that were cancelled before their lease arrived here. The heartbeat clears this set, because the store
-    /// repeats the request then.
+    /// Jobs that were cancelled before their lease arrived here. The heartbeat clears this set, because from then on
+    /// the store repeats the request.
     asked_before_claim: HashSet<JobId>,
-    /// Attempts that hold no lease any more but still run: their number for each job, and a token that is
-    /// cancelled when the last one has ended.
+    /// Attempts that no longer hold a lease but are still running: their number for each job, and a token that is
+    /// cancelled when the last of them has ended.
     lingering: HashMap<JobId, (usize, CancellationToken)>,
 }
 
@@ -157,7 +157,7 @@ impl Leases {
         self.notify_if_empty(&table);
     }
 
-    /// Asks the running attempt of a job to end because the job is to be cancelled.
+    /// Asks the running attempt of a job to end because the job is being cancelled.
     pub fn ask_cancel(&self, job: JobId) {
         let mut table = self.lock();
         match table.held.get(&job) {
@@ -201,7 +201,7 @@ impl Leases {
         (held, all)
     }
 
-    /// How long ago a lease was taken or extended, and for how long it is still valid for certain.
+    /// How long ago a lease was taken or extended, and for how long it is still guaranteed to be valid.
     pub fn age(&self, running: &Running) -> (Duration, Duration) {
         let now = self.made.elapsed().as_millis() as u64;
         let (renewed, until) = (&running.renewed_ms, &running.until_ms);
@@ -221,7 +221,7 @@ impl Leases {
         self.lock().held.len()
     }
 
-    /// The number of attempts that run without a lease because they do not end.
+    /// The number of attempts that are still running although they no longer hold a lease.
     pub fn lingering(&self) -> usize {
         self.lock().lingering.values().map(|(count, _)| count).sum()
     }

@@ -35,7 +35,7 @@ impl Pending {
 
 pub struct Notes {
     held: Mutex<Held>,
-    /// Wakes the executor at the first note after the last were taken.
+    /// Wakes the executor at the first note since notes were last taken.
     changed: Notify,
     clock: Arc<dyn Clock>,
 }

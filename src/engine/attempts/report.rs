@@ -9,7 +9,7 @@ use crate::engine::Context;
 use crate::engine::queues::slots::Slot;
 use crate::job::Verdict;
 
-/// A report of an executor. Each running attempt has at most two under way, so the channel needs no bound.
+/// A report of an executor. Each running attempt has at most two in flight, so the channel needs no bound.
 pub enum Report {
     /// The handler logged lines or reported progress; the context holds them.
     Notes(Arc<Running>, Context),
@@ -39,7 +39,7 @@ impl Reports {
     }
 
     pub fn send(&self, report: Report) {
-        // The settler is the last loop to end. After that the lease expires, which the settler logs.
+        // An error means that the settler has ended, which it does last. The lease of the attempt then expires.
         let _ = self.0.send(report);
     }
 }

@@ -29,7 +29,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 /// The number of attempts that were settled since the start.
 #[derive(Debug, Default)]
 pub struct Settled {
-    /// Attempts that ended by themselves.
+    /// Attempts that ended on their own.
     pub finished: AtomicU64,
     /// Attempts that were given back without being charged.
     pub interrupted: AtomicU64,
@@ -46,7 +46,7 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// Settles reported attempts until it is told to end.
+    /// Settles reported attempts until `end` is cancelled.
     pub async fn run(self, mut reports: mpsc::UnboundedReceiver<Report>) {
         let mut inbox = Vec::with_capacity(BATCH);
         let mut with_notes: Vec<(Arc<Running>, Context)> = Vec::new();
@@ -56,7 +56,7 @@ impl Settler {
             tokio::select! {
                 biased;
                 taken = reports.recv_many(&mut inbox, BATCH) => if taken == 0 {
-                    // The engine was dropped, and nobody is left who could report anything.
+                    // The engine was dropped, so no more reports can arrive.
                     return self.end.cancelled().await;
                 },
                 () = sleep_until(flush_at), if !with_notes.is_empty() => {}
@@ -115,8 +115,8 @@ impl Settler {
         result
     }
 
-    /// Settles attempts, and retries until the store accepts them. An attempt whose lease has expired meanwhile is
-    /// dropped: the store gives its job to another attempt.
+    /// Settles attempts, and retries until the store accepts them. Drops an attempt whose lease has expired by then,
+    /// because the store starts another attempt of its job.
     async fn settle(&self, mut ended: Vec<Ended>) {
         let mut retry = RetryLog::new("settling attempts", RETRY.0, RETRY.1);
         loop {

@@ -18,11 +18,11 @@ pub enum Ending {
 /// Why the executor asked the handler to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// It did not: the handler ended by itself.
+    /// The executor did not ask: the handler ended on its own.
     Itself,
     /// The attempt exceeded its timeout.
     Timeout(Duration),
-    /// The job is to be cancelled.
+    /// The job is being cancelled.
     Cancel,
     /// The server is stopping.
     Stop,
@@ -39,7 +39,7 @@ pub struct Retry {
     pub chance: f64,
 }
 
-/// The verdict on an attempt. Finished work counts whatever was asked for meanwhile, and an attempt that ended
+/// The verdict on an attempt. Finished work counts even if the handler was asked to end, and an attempt that ended
 /// only because its token was cancelled has not failed.
 pub fn verdict(ending: Ending, cause: Cause, retry: Retry) -> Verdict {
     match (ending, cause) {

@@ -1,4 +1,4 @@
-//! Bulk runs: one control on many jobs, which are listed, share a failure group, or match a query. A run works in
+//! Bulk runs apply one control to many jobs: a list, a failure group, or all that match a query. A run works in
 //! steps, between which the store serves others; it reports its progress and can be stopped.
 
 mod report;

@@ -25,7 +25,9 @@ impl FromStr for BulkId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::try_parse(text).map(BulkId).map_err(|_| format!("{text:?} names no bulk run"))
+        Uuid::try_parse(text)
+            .map(BulkId)
+            .map_err(|_| format!("{text:?} is not the id of a bulk run"))
     }
 }
 
@@ -78,7 +80,7 @@ pub enum Target {
     FailureGroup(String),
 }
 
-/// A number of jobs, as far as it is known without looking at all of them.
+/// A number of jobs, as precise as it can be without examining all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
     /// The exact number.
@@ -123,7 +125,7 @@ pub struct Refusals {
     pub reason: String,
     /// The number of jobs.
     pub count: u64,
-    /// The first jobs.
+    /// The first few of these jobs.
     pub examples: Vec<JobId>,
 }
 

@@ -19,7 +19,7 @@ use crate::supervise::{Part, panic_text, pass};
 
 /// Jobs in one step. The number is small, so that a group commit with them stays short.
 const STEP: usize = 200;
-/// Refused jobs that are named for each reason.
+/// How many refused jobs are listed for each reason.
 const EXAMPLES: usize = 5;
 
 /// The jobs of a step, and how many were examined to find them.
@@ -55,7 +55,7 @@ impl Runner {
     pub async fn run(self, run: Arc<Run>) {
         let id = run.id.to_string();
         info!(bulk.id = id, action = run.action.as_str(), "bulk run started");
-        // A panic ends only this run, and the run must not appear to be running.
+        // A panic ends only this run, which must then be reported as failed and not as running.
         let end = match AssertUnwindSafe(self.steps(&run)).catch_unwind().await {
             Ok(Ok(end)) => end,
             Ok(Err(error)) => {
@@ -105,7 +105,7 @@ impl Runner {
             };
             self.notify(&run.action, &answers);
             run.progress.send_modify(|progress| progress.note(step.examined, answers));
-            // Lets other tasks run even when no answer had to be waited for.
+            // Lets other tasks run even when no call had to wait.
             tokio::task::yield_now().await;
         }
     }
@@ -136,7 +136,7 @@ impl Runner {
         }
     }
 
-    /// Notifies those that the store does not: running attempts of this process, and dispatchers of new queues.
+    /// Notifies what the store does not notify: running attempts of this process, and dispatchers of new queues.
     fn notify(&self, action: &Action, answers: &Answers) {
         match action {
             Action::Cancel => {

@@ -12,8 +12,7 @@ use crate::job::Time;
 
 /// The most runs at once.
 pub const MAX_RUNNING: usize = 4;
-/// The most runs in the table. They do not survive a restart of the server; what
-/// they did does.
+/// The most runs in the table. The table is lost when the server restarts; the changes that the runs made are not.
 const KEPT: usize = 50;
 
 /// A bulk run.

@@ -62,7 +62,7 @@ pub struct FailureList {
 const MAX_GROUPS: usize = 1_000;
 /// The pattern of that group.
 const OTHERS: &str = "(other errors)";
-/// The most jobs whose group is known, which takes some 40 MB.
+/// The most jobs whose group is remembered. They take about 40 MB.
 const MAX_JOBS: usize = 1_000_000;
 /// How long after its last failure a group without jobs is removed, in milliseconds.
 const FORGET_AFTER: i64 = 24 * 3_600 * 1_000;
@@ -230,7 +230,7 @@ impl Failures {
     }
 
     /// The jobs of a group after a given one, ordered by id: at most `max`, after looking at no more than `look` jobs
-    /// of any group. Also returns the last job that was looked at, to go on from; `None` at the end.
+    /// of any group. Also returns the last job that was looked at, to continue from; `None` at the end.
     pub fn members(
         &self,
         group: u64,

@@ -1,5 +1,5 @@
-//! A compact histogram of durations. A bucket is at most 1/64 wide of the durations that it counts, and below 64 ms
-//! durations are exact.
+//! A compact histogram of durations. A bucket is at most 1/64 as wide as the durations in it, and durations below 64
+//! ms are exact.
 
 use std::time::Duration;
 

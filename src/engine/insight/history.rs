@@ -1,5 +1,5 @@
-//! The recent history by seconds and by minutes, in bounded memory. It knows nothing of events: the meter
-//! does the counting.
+//! The recent history by seconds and by minutes, in bounded memory. This module does not know events: the meter
+//! counts them.
 
 use std::collections::VecDeque;
 

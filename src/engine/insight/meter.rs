@@ -35,9 +35,9 @@ pub struct Recent {
 
 /// The most jobs that are timed at once.
 const MAX_JOBS: usize = 16_384;
-/// The most queues with a history. A new queue replaces the one that was quiet longest.
+/// The most queues with a history. A new queue replaces the one that has been idle longest.
 const MAX_QUEUES: usize = 200;
-/// About how many attempts are timed in a second: more of them cost time and tell nothing new.
+/// About how many attempts are timed in a second. Timing more of them would cost time and add no information.
 const TIMED: u32 = 4_000;
 
 pub struct Meter {

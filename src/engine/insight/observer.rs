@@ -99,7 +99,7 @@ impl Observer {
         Observer { store, clock, observed, began: head.seq, seen: head, checked: None }
     }
 
-    /// Processes events until there are no more: after that nobody asks for statistics.
+    /// Processes events until there are no more; after that nothing reads the statistics.
     pub async fn run(mut self, live: Receiver<Arc<Batch>>, no_more_events: CancellationToken) {
         tokio::select! {
             () = no_more_events.cancelled() => {}

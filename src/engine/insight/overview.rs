@@ -33,7 +33,7 @@ pub struct Workers {
     pub attempts: Vec<HeldAttempt>,
     /// The number of all running attempts.
     pub total: usize,
-    /// The number of attempts that hold no lease any more and do not end.
+    /// The number of attempts that no longer hold a lease but are still running.
     pub lingering: usize,
 }
 
@@ -151,8 +151,8 @@ impl Engine {
         self.parts.store.starts()
     }
 
-    /// Sets the concurrency limit of a queue, which also applies after a restart; `None` restores the configured
-    /// one. Attempts that are running go on.
+    /// Sets the concurrency limit of a queue, which also applies after a restart; `None` restores the configured one.
+    /// Running attempts continue.
     pub async fn set_concurrency(
         &self,
         queue: QueueName,

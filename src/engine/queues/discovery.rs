@@ -1,5 +1,6 @@
-//! Asks the store regularly which queues it has: those of earlier processes, and those of submitters that left before
-//! their answer. The first answer also brings the stored settings of queues.
+//! Asks the store regularly which queues it has, and starts dispatchers for the missing ones: queues of earlier
+//! processes, and queues whose submitters left before their answer. The first answer also brings the stored settings
+//! of queues.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,7 +18,8 @@ pub struct RateWindow {
     counted: u32,
 }
 
-/// Starts that are this close together count as one, which counts the last of them this share of the window too long.
+/// Starts within this fraction of the window are counted together, so a start counts for up to this fraction too
+/// long.
 const GRAINS: u32 = 1_024;
 
 impl RateWindow {
@@ -108,7 +109,7 @@ mod tests {
             for pair in began.windows(starts as usize + 1) {
                 assert!(*pair.last().unwrap() - pair[0] >= within, "{limit}: {pair:?}");
             }
-            // And it is used: no more is lost than the grains.
+            // The limit is used fully, except for the grains.
             let least = within * (400 / starts - 1);
             let took = *began.last().unwrap();
             assert!(took <= least + least / 100 + within, "{limit}: {took:?} for {least:?}");

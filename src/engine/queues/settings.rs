@@ -1,4 +1,4 @@
-//! The limits of queues that are set at run time. They are stored first and then put in force.
+//! The limits of queues that are set at run time. A limit is stored first and applied then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ pub struct QueueSettings {
     pub store: Arc<dyn Store>,
     pub queues: Arc<KnownQueues>,
     pub rates: Arc<QueueRates>,
-    /// Cancelled when the stored settings are in force.
+    /// Cancelled once the stored settings apply.
     pub restored: CancellationToken,
-    /// Cancelled when the stop begins: nothing is claimed any more, so nobody has to wait for stored settings.
+    /// Cancelled when the stop begins: claims have ended, so no change needs to wait for the stored settings.
     pub draining: CancellationToken,
-    /// Serialises changes, so that the limit in force is the one that was stored last.
+    /// Serialises changes, so that the limit that applies is the one that was stored last.
     pub turn: Mutex<()>,
 }
 
 impl QueueSettings {
-    /// Puts the stored settings in force.
+    /// Applies the stored settings.
     pub fn restore(&self, stored: &BTreeMap<QueueName, QueueStats>) {
         for (queue, stats) in stored {
             self.queues.set_concurrency(queue, stats.concurrency);
@@ -33,7 +33,7 @@ impl QueueSettings {
         }
     }
 
-    /// Stores the concurrency limit of a queue and puts it in force; `None` restores the configured one.
+    /// Stores the concurrency limit of a queue and applies it; `None` restores the configured one.
     pub async fn set_concurrency(
         &self,
         queue: QueueName,
@@ -45,7 +45,7 @@ impl QueueSettings {
         Ok(())
     }
 
-    /// Stores the rate limit of a queue and puts it in force; `None` restores the configured one.
+    /// Stores the rate limit of a queue and applies it; `None` restores the configured one.
     pub async fn set_rate_limit(
         &self,
         queue: QueueName,

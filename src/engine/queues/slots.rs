@@ -43,7 +43,7 @@ impl Slots {
         self.lock().add(config)
     }
 
-    /// Changes the limit of a queue. Attempts that are running go on.
+    /// Changes the limit of a queue. Running attempts continue.
     pub fn set_limit(&self, queue: QueueKey, limit: usize) {
         let mut table = self.lock();
         table.change(queue, |queue| queue.limit = limit);
@@ -149,7 +149,7 @@ struct Table {
     queues: Vec<Queue>,
     /// Queues that compete, being neither idle nor at their own limit, ordered by position.
     active: BTreeSet<(u64, usize)>,
-    /// Those of them that wait for slots. The one at the lowest position is next.
+    /// The active queues that wait for slots. The one at the lowest position is next.
     waiting: BTreeSet<(u64, usize)>,
 }
 

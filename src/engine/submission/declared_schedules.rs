@@ -55,7 +55,7 @@ impl DeclaredSchedules {
             }
         }
         if !declared.is_empty() {
-            info!(schedules = declared.len(), "configured schedules are in force");
+            info!(schedules = declared.len(), "configured schedules stored");
         }
         Ok(())
     }

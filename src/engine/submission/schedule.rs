@@ -38,7 +38,7 @@ pub struct ScheduleSubmission {
     /// What happens when the previous job is not finished; `allow` by default.
     #[serde(default)]
     pub overlap: Overlap,
-    /// Runs that would be later than this are skipped, in milliseconds, at least 1,000; by default none is.
+    /// The lateness in milliseconds after which a run is skipped, at least 1,000; by default no run is skipped.
     pub max_late_ms: Option<u64>,
 }
 

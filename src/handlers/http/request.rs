@@ -99,7 +99,7 @@ fn headers(wanted: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
             return Err(format!("the header {name:?} is set by the server itself"));
         }
         let value = HeaderValue::from_str(value).map_err(|_| {
-            format!("the value of header {name:?} has characters that no header has")
+            format!("the value of header {name:?} has characters that are not allowed in headers")
         })?;
         headers.insert(parsed, value);
     }

@@ -95,7 +95,7 @@ impl Json {
     pub fn raw(&self) -> Box<RawValue> {
         match RawValue::from_string(self.0.to_string()) {
             Ok(raw) => raw,
-            Err(_) => RawValue::NULL.to_owned(), // cannot be: the text was checked when it came in
+            Err(_) => RawValue::NULL.to_owned(), // cannot happen: the text was validated when it was received
         }
     }
 }

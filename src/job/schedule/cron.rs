@@ -59,7 +59,7 @@ impl Cron {
         if time_zone(zone).is_none() {
             let zone = shorten(zone, MAX_PATTERN);
             let why = format!(
-                "no zone {zone:?} is known; give UTC, an offset such as +02:00, or a name such as Europe/Zurich"
+                "unknown time zone {zone:?}; use UTC, an offset such as +02:00, or a name such as Europe/Zurich"
             );
             return Err(CronError::Zone(why));
         }
@@ -150,7 +150,7 @@ impl Cron {
             }
         }
         match empty_field(&pattern) {
-            Some(field) => Err(format!("no {field} is in it")),
+            Some(field) => Err(format!("it matches no {field}")),
             None => Ok(()),
         }
     }

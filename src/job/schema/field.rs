@@ -102,5 +102,5 @@ pub struct Violation {
 
 /// Why a text is not a usable schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("this is no JSON Schema that can be used: {0}")]
+#[error("this is not a usable JSON Schema: {0}")]
 pub struct SchemaError(pub(super) String);

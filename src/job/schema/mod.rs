@@ -23,10 +23,10 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// Reads JSON Schema (draft 2020-12): an object with `properties`, `required` and
-    /// `additionalProperties`; properties of type string, integer, number, boolean, array of strings, or
-    /// an `enum` of scalars, with `title`, `description`, `default`, bounds, `pattern` and `format`. Other
-    /// keywords are allowed and make what they stand at unchecked.
+    /// Reads JSON Schema (draft 2020-12): an object with `properties`, `required` and `additionalProperties`;
+    /// properties of type string, integer, number, boolean, array of strings, or an `enum` of scalars, with `title`,
+    /// `description`, `default`, bounds, `pattern` and `format`. Other keywords are allowed, but the root or property
+    /// that has them is not checked.
     ///
     /// # Errors
     /// When it is not JSON, a keyword has a value of the wrong type, or a pattern is not understood.

@@ -102,7 +102,7 @@ impl FromStr for PageCursor {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse()
             .map(PageCursor)
-            .map_err(|_| format!("{text:?} is not a page cursor: use `next` of the page before"))
+            .map_err(|_| format!("{text:?} is not a page cursor: use `next` of the previous page"))
     }
 }
 

@@ -192,7 +192,8 @@ impl Scalar<'_> {
         }
     }
 
-    /// 1.50 is 1.5; whole numbers are compared as they are written, however big.
+    /// Numbers such as 1.50 and 1.5 are equal. Whole numbers are compared as they are written, so that large ones
+    /// stay exact.
     fn is_number(&self, scalar: &str, wanted: &str) -> bool {
         let written_whole = |text: &str| !text.contains(['.', 'e', 'E']);
         let both = written_whole(scalar) && written_whole(wanted);
@@ -223,14 +224,13 @@ fn text(json: &[u8]) -> Option<Cow<'_, str>> {
     serde_json::from_slice::<String>(json).ok().map(Cow::Owned)
 }
 
-/// Where the next value, key or bracket begins: commas and colons are as good as blanks in what is known to be
-/// JSON.
+/// Where the next value, key or bracket begins. In valid JSON, commas and colons can be skipped like white space.
 fn after_blanks(json: &[u8], at: usize) -> usize {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':');
     json[at..].iter().position(|byte| !blank(byte)).map_or(json.len(), |more| at + more)
 }
 
-/// The end of the string, number or word that begins here; always further on, but at the end of all.
+/// The end of the string, number or word that begins here; always greater than `from`, except at the end of the text.
 fn scalar_end(json: &[u8], from: usize) -> usize {
     if json.get(from) != Some(&b'"') {
         let ends = |byte: &u8| b",:]} \t\n\r\"[{".contains(byte);

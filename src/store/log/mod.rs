@@ -1,5 +1,5 @@
-//! What the durable store needs of the log that it writes to. `log_store` holds the rules and knows no log but by
-//! this trait; each implementation has a folder beside it.
+//! The log that the durable store writes to. `log_store` holds the rules and knows logs only through this trait; each
+//! implementation has a folder beside it.
 
 mod write_batch;
 
@@ -38,12 +38,12 @@ pub trait Log: Send + Sync + 'static {
     /// Waits until everything that was applied is durable.
     fn sync(&self) -> Result<(), StoreError>;
 
-    /// Called once at a start, when everything has been read and understood: nothing is written before that, so a
+    /// Called once during a start, after everything was read and validated. Nothing is written before that, so a
     /// damaged log stays as it is.
     fn begin_writing(&self) -> Result<(), StoreError>;
 
-    /// The number of an event that was durable for certain, as recorded apart from the log itself: a log that ends
-    /// before it has lost events. `None` when nothing was recorded.
+    /// The number of an event that is known to have been durable. It is recorded apart from the log itself: a log
+    /// that ends before it has lost events. `None` when nothing was recorded.
     ///
     /// # Errors
     /// When what was recorded cannot be read, or belongs to another store than the one with this epoch.
@@ -58,7 +58,7 @@ pub trait Log: Send + Sync + 'static {
     /// Whether every value is stored where a sync makes it durable.
     fn check_values(&self) -> Result<(), StoreError>;
 
-    /// Adds what the log knows of its size and of what was written.
+    /// Adds the size of the log, and what was written to it.
     fn measure(&self, storage: &mut Storage) -> Result<(), StoreError>;
 
     /// Releases everything. Every call is refused until [`Log::reopen`] succeeds.

@@ -6,7 +6,7 @@ pub struct WriteBatch {
     writes: Vec<Write>,
     bytes: u64,
     marks: Vec<Mark>,
-    /// Bytes of the events in the batch before compression, which is what callers handed in.
+    /// The size of the events in the batch before compression, as callers submitted them.
     pub event_bytes: u64,
 }
 
@@ -28,7 +28,7 @@ pub enum Mark {
     Prune,
     /// It copies jobs forward.
     Carry,
-    /// It gives back the leases of the process before.
+    /// It gives back the leases of the previous process.
     Rescue,
 }
 

@@ -1,4 +1,4 @@
-//! What workers do: claim, extend, annotate, settle.
+//! The verbs of workers: claim, extend, annotate, settle.
 
 use std::sync::Arc;
 

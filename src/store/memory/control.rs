@@ -1,4 +1,4 @@
-//! What people ask for: cancel, retry, delete, move, reprioritise, pause, resume, other limits.
+//! The controls: cancel, retry, delete, move, reprioritise, pause, resume, and the limits of queues.
 
 use std::collections::BTreeMap;
 

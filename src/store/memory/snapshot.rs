@@ -10,7 +10,7 @@ use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 /// How many pieces one step returns.
 const STEP: usize = 256;
 
-/// The pieces that are left, in reverse order.
+/// The remaining pieces, in reverse order.
 pub(super) struct Copied(Vec<Piece>);
 
 impl Content {

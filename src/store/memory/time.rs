@@ -1,4 +1,4 @@
-//! What is done when time passes, and after a restart: due jobs, expired leases, retention.
+//! What a tick and a restart do: due jobs, expired leases, retention.
 
 use std::time::Duration;
 

@@ -149,14 +149,15 @@ impl OpenCopy {
     }
 }
 
-/// Checks for the space that the next groups will need, before everything is read in vain.
+/// Checks for the space that the next groups will need, so that reopening fails at once and not after everything was
+/// read.
 ///
 /// # Errors
 /// When the space is not there.
 pub fn check_free_space(dir: &Path) -> Result<(), StoreError> {
     let path = dir.join(ROOM);
     let found = fs::write(&path, vec![1; ROOM_BYTES]);
-    // It may not exist, and the next try overwrites what is left of it.
+    // The file may not exist. If it cannot be removed, the next try overwrites it.
     let _ = fs::remove_file(&path);
     found.map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))
 }

@@ -61,7 +61,7 @@ pub struct Line {
 pub struct Mark {
     /// The position on the horizontal axis.
     pub x: f64,
-    /// When.
+    /// When the server started.
     pub at: TimeText,
 }
 

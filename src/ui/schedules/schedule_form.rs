@@ -20,22 +20,22 @@ pub struct ScheduleForm {
     pub cron: String,
     pub zone: String,
     pub kind: String,
-    /// JSON.
+    /// The payload as JSON.
     pub payload: String,
     pub queue: String,
     pub priority: String,
     pub max_attempts: String,
-    /// A duration.
+    /// The base of the backoff, as a duration.
     pub backoff_base: String,
-    /// A duration.
+    /// The cap of the backoff, as a duration.
     pub backoff_cap: String,
-    /// A duration.
+    /// The timeout of an attempt, as a duration.
     pub timeout: String,
-    /// Separated by commas.
+    /// The tags, separated by commas.
     pub tags: String,
-    /// `skip`, or anything else.
+    /// `skip`; any other value allows overlapping runs.
     pub overlap: String,
-    /// A duration.
+    /// The lateness after which a run is skipped, as a duration.
     pub max_late: String,
 }
 

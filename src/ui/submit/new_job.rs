@@ -173,7 +173,7 @@ fn to_the_job(answers: Vec<Enqueued>) -> Response {
     let target = match answers.first() {
         Some(Enqueued::New(job)) => format!("jobs/{}", job.id),
         Some(Enqueued::Existing(job)) => format!("jobs/{}?already=1", job.id),
-        None => "jobs".into(), // cannot be: one job in, one answer out
+        None => "jobs".into(), // cannot happen: the engine returns one answer for each job
     };
     see_other(&target).into_response()
 }

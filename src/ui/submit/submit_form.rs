@@ -51,13 +51,13 @@ pub struct SubmitForm {
     /// The time zone of `at`: `UTC`, `+02:00`, `Europe/Zurich`.
     pub zone: String,
     pub max_attempts: String,
-    /// A duration: the base of the backoff.
+    /// The base of the backoff, as a duration.
     pub backoff_base: String,
-    /// A duration: the cap of the backoff.
+    /// The cap of the backoff, as a duration.
     pub backoff_cap: String,
-    /// A duration.
+    /// The timeout of an attempt, as a duration.
     pub timeout: String,
-    /// Separated by commas.
+    /// The tags, separated by commas.
     pub tags: String,
     pub idempotency_key: String,
     /// Generated with the page, so that submitting the same form twice creates one job.

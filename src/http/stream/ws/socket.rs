@@ -18,7 +18,7 @@ pub struct Socket {
     stream: TcpStream,
     /// Woken by the reactor when the socket is readable or writable.
     waker: Waker,
-    /// Exists since the kernel last accepted only a part, until that is a while ago.
+    /// Exists while frames wait, and for a while after that.
     backlog: Option<Box<Backlog>>,
 }
 

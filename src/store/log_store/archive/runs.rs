@@ -244,7 +244,7 @@ impl Archive {
         self.runs.insert(run.first_seq, Arc::new(run));
     }
 
-    /// Whether an id is too great to be archived, which answers for nearly every new job without a read.
+    /// Whether an id is greater than any that was archived. This answers for nearly every new job without a read.
     pub fn is_beyond(&self, id: JobId) -> bool {
         self.greatest.is_none_or(|greatest| greatest < id)
     }

@@ -20,7 +20,7 @@ struct RunPosition<'a> {
     run: &'a Run,
     /// The chunks before this one were not read yet.
     end: usize,
-    /// The jobs that are left of the chunk that was read last, smallest id first.
+    /// The remaining jobs of the chunk that was read last, smallest id first.
     open: Vec<Job>,
 }
 

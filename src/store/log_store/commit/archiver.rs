@@ -25,7 +25,7 @@ pub type Selection = Vec<(JobId, Vec<u64>)>;
 
 /// A request for a run.
 struct RunRequest {
-    /// How many outages there were before it. What was selected before an outage is not written after it.
+    /// The number of outages before it. Jobs that were selected before an outage are not archived after it.
     outages: u64,
     /// The number of the run.
     no: u64,

@@ -110,8 +110,8 @@ impl CommandBatch {
             || self.mutations.iter().any(Mutation::reads_disk)
     }
 
-    /// Answers every command with `error`, except those that wait for the store to close: these it returns.
-    /// The callers of inspections learn the reason from the state of the store.
+    /// Answers every command with `error`, except those that wait for the store to close, which it returns. The
+    /// callers of inspections learn the reason from the state of the store.
     pub fn refuse(self, error: &StoreError) -> Vec<Reply<()>> {
         // In every arm the caller may have stopped waiting.
         for (_, reply) in self.claims {

@@ -123,8 +123,8 @@ impl<'a> Group<'a> {
         job.ok_or_else(|| StoreError::Corrupt("an enqueued event made no job".into()))
     }
 
-    /// Changes a job; every change goes through here. It appends the event, moves the entry in the index, and notes
-    /// whom to wake. Returns the number of the event.
+    /// Changes a job; every change goes through here. It appends the event, moves the entry in the index, and records
+    /// which loop to wake. Returns the number of the event.
     pub fn change(&mut self, id: JobId, status: Status, change: Change) -> Result<u64, StoreError> {
         let core = &mut *self.core;
         let Index { entries, sets, .. } = &mut core.index;
@@ -223,7 +223,7 @@ impl<'a> Group<'a> {
         self.carry(job)
     }
 
-    /// The jobs of a run. The run is rewritten at the end of the group with those that are left.
+    /// The jobs of a run. The run is rewritten at the end of the group with the remaining ones.
     pub fn jobs_of(&mut self, place: &InRun) -> Result<&mut Vec<Job>, StoreError> {
         let no = match place {
             InRun::Open(no) => *no,
@@ -291,7 +291,7 @@ impl<'a> Group<'a> {
         self.core.entry_of(job, Trail::new(chunk))
     }
 
-    /// Notes whom a job's new state concerns: the dispatcher of its queue, or the timer loop.
+    /// Records which loop a job's new state concerns: the dispatcher of its queue, or the timer loop.
     fn notify_about(&mut self, counters: u32, state: State, run_at: Time) {
         match state {
             State::Available => {
@@ -303,7 +303,7 @@ impl<'a> Group<'a> {
     }
 }
 
-/// A run that this group rewrites with the jobs that are left of it.
+/// A run that this group rewrites with its remaining jobs.
 struct OpenRun {
     replaces: Arc<Run>,
     jobs: Vec<Job>,
@@ -326,7 +326,7 @@ pub struct PackedGroup {
     pub events: Vec<Event>,
     /// The number of the last event so far, in this group or an earlier one.
     pub head: u64,
-    /// Whom to wake when the group is durable.
+    /// The loops to wake when the group is durable.
     pub wakes: Vec<Arc<Notify>>,
     /// The table of runs, if the group changed it.
     pub archive: Option<Archive>,

@@ -41,7 +41,7 @@ pub type Leases = HashMap<JobId, HeldLease, FastHash>;
 
 type Ready = (Reverse<i16>, Time, JobId);
 
-/// The most priorities of a queue that are examined for the job that has waited longest; nobody uses as many.
+/// The most priorities of a queue that are examined for the job that has waited longest; real queues use fewer.
 const MAX_PRIORITIES: usize = 1_000;
 
 /// A queue.

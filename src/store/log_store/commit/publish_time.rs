@@ -63,7 +63,7 @@ impl Drop for Timed<'_> {
     }
 }
 
-/// The CPU time of this thread; zero where the system does not tell.
+/// The CPU time of this thread; zero where the system does not report it.
 fn spent() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }

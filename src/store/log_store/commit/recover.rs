@@ -146,7 +146,7 @@ fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreEr
 /// import or restore of an older version was.
 fn read_meta(log: &dyn Log) -> Result<Meta, StoreError> {
     let missing =
-        "there is no description of the store: an import, a restore or a backup broke off";
+        "there is no description of the store: an import, a restore or a backup was interrupted";
     let bytes = log.get(Meta::KEY)?.ok_or_else(|| corrupt(log, "meta", missing))?;
     Meta::decode(&bytes).map_err(|why| corrupt(log, "meta", why))
 }

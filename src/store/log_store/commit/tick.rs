@@ -1,5 +1,5 @@
-//! What is done when time passes: jobs become due, expired leases are rescued, finished jobs are pruned, and the
-//! journal is trimmed.
+//! The verb `tick`: jobs become due, expired leases are rescued, finished jobs are pruned, and the journal is
+//! trimmed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -68,8 +68,8 @@ impl PendingGroup {
         PendingGroup { packed, replies: Replies::default() }
     }
 
-    /// Whether applying the next group before this one is durable is possible and worth it. Archived jobs are looked up
-    /// in the log, so nothing is applied while the archive changes.
+    /// Whether it is possible and worthwhile to apply the next group before this one is durable. Archived jobs are
+    /// looked up in the log, so nothing is applied while the archive changes.
     pub fn may_overlap(&self, pipeline_from: usize) -> bool {
         self.packed.events.len() >= pipeline_from && self.packed.archive.is_none()
     }
@@ -126,7 +126,7 @@ fn write(shared: &Shared, pending: PendingGroup) -> Outcome {
     for answer in answers {
         answer(Ok(()));
     }
-    // After the answers, which have woken the runtime already: so this costs little.
+    // This comes after the answers, which have already woken the runtime, so it costs little.
     shared.publish(&followers, events);
     Ok(StoredChunks { first_chunk, lens })
 }

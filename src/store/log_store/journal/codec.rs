@@ -176,8 +176,8 @@ impl Packer {
         Ok(place)
     }
 
-    /// Closes the current chunk and returns all chunks. It does so even when the chunk is empty, because the header
-    /// alone says how far the numbers go, and when.
+    /// Closes the current chunk and returns all chunks. It does so even when the chunk is empty, because its header
+    /// records how far the numbers go, and when.
     pub fn finish_marked(mut self) -> Result<Vec<RawChunk>, String> {
         self.close()?;
         Ok(self.done)

@@ -61,7 +61,7 @@ impl JournalFold {
             // An id can occur again when its first job has finished and left the archive.
             return match self.jobs.insert(*id, FoldedJob::of(&job, chunk)) {
                 Some(old) if !old.status.state.is_final() => {
-                    Err(format!("event {} enqueues job {id}, which is there", event.seq))
+                    Err(format!("event {} enqueues job {id}, which already exists", event.seq))
                 }
                 Some(_) | None => Ok(()),
             };

@@ -124,7 +124,7 @@ impl Builder {
     fn event(&mut self, event: Event, head: Head) -> Result<(), StoreError> {
         if event.seq != self.next_seq || event.seq > head.head {
             let (got, expected) = (event.seq, self.next_seq);
-            return Err(wrong(&format!("event {got} stands where {expected} was expected")));
+            return Err(wrong(&format!("event {got} follows where event {expected} was expected")));
         }
         self.commit_at(event.at)?;
         self.next_seq += 1;
@@ -176,7 +176,7 @@ impl Builder {
         if self.next_seq == head.head + 1 {
             return Ok(());
         }
-        Err(wrong(&format!("the events up to {} are not all there", head.head)))
+        Err(wrong(&format!("some events up to {} are missing", head.head)))
     }
 
     /// Starts a new chunk when the time differs, because a chunk has one time for all its records.

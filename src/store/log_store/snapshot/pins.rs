@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::job::Time;
 
-/// A reader that reads nothing for so long loses its pin, because it keeps the journal from being trimmed.
+/// A reader that reads nothing for this long loses its pin, because the pin keeps the journal from being trimmed.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The pins of all snapshot readers.

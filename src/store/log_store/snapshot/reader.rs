@@ -73,7 +73,7 @@ enum Stage {
     Head,
     /// The chunks of the journal, from this one on.
     Events(u64),
-    /// The runs that are left, in the order in which their jobs finished.
+    /// The remaining runs, in the order in which their jobs finished.
     Archived(VecDeque<Arc<Run>>),
     /// The jobs that are not archived, each with the chunks that hold its record.
     Unarchived(VecDeque<(JobId, Vec<u64>)>),

@@ -23,7 +23,7 @@ pub(super) fn check(
         let name = format!("j {}", entry.trail.first());
         report.count(entry.status.state);
         let Some(folded) = fold.jobs.get(id) else {
-            report.problem(&name, format!("the index has job {id}, the journal has not"));
+            report.problem(&name, format!("job {id} is in the index, but not in the journal"));
             continue;
         };
         if folded.status != entry.status || !folded.trail.iter().eq(entry.trail.iter()) {
@@ -71,7 +71,7 @@ pub(super) fn check(
     for (id, folded) in &fold.jobs {
         if !core.index.entries.contains_key(id) {
             let name = format!("j {}", folded.trail.first());
-            report.problem(&name, format!("the journal has job {id}, the index has not"));
+            report.problem(&name, format!("job {id} is in the journal, but not in the index"));
         }
     }
     check_counters(core, report);
@@ -83,7 +83,10 @@ fn check_counters(core: &Core, report: &mut Report) {
     for state in State::ALL {
         let (shown, counted) = (core.index.in_state(state), report.jobs[&state]);
         if shown != counted {
-            report.problem("", format!("{shown} {state} jobs are counted, {counted} are there"));
+            report.problem(
+                "",
+                format!("the counter shows {shown} {state} jobs, but there are {counted}"),
+            );
         }
     }
     let head = core.shared.head().seq;

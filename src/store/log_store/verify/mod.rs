@@ -39,7 +39,10 @@ fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
         report.problem("", error.to_string());
     }
     let Some(meta) = log.get(Meta::KEY)? else {
-        report.problem("meta", "missing: an import or a restore broke off, or this is no store");
+        report.problem(
+            "meta",
+            "missing: an import or a restore was interrupted, or this is not a store",
+        );
         return Ok(());
     };
     let meta = match Meta::decode(&meta) {
@@ -100,7 +103,7 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(), StoreError> {
                 continue; // a plain id, which is checked with the archive
             }
             _ => {
-                report.problem(&name, "no such key is known");
+                report.problem(&name, "unknown key");
                 continue;
             }
         }

@@ -1,6 +1,6 @@
 //! Checks that the path of the data directory still leads to the directory and the log file that were opened.
 //!
-//! A process can go on writing to files that were removed, renamed or replaced, but no later process would find what it
+//! A process can continue to write to files that were removed, renamed or replaced, but no later process would find what it
 //! writes. So the check follows every sync, before any caller is answered, and a thread repeats it for a store in which
 //! nothing happens.
 

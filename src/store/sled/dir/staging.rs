@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use super::durable;
 use crate::store::StoreError;
 
-/// The directory in which an empty store is created. The next start removes what is left of it.
+/// The directory in which an empty store is created. The next start removes an incomplete one.
 pub const CREATING: &str = "creating";
-/// The directory in which a backup, an import or a restore is built. What is left of it is never taken for a store.
+/// The directory in which a backup, an import or a restore is built. An incomplete one is never taken for a store.
 pub const INCOMPLETE: &str = "incomplete";
 
 /// A directory in which the files of a store are written.
@@ -56,7 +56,7 @@ impl Staging {
     pub fn publish(self) -> io::Result<()> {
         durable::sync_tree(&self.staging)?;
         if self.dir.join("db").exists() {
-            return Err(io::Error::other("there is a store in it by now"));
+            return Err(io::Error::other("another process has created a store in it"));
         }
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.staging)? {
