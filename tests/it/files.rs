@@ -18,7 +18,7 @@ async fn a_low_soft_limit_of_open_files_is_raised() {
     many_files();
     let dir = Dir::new();
     let server = limited("ulimit -S -n 256", &dir).await;
-    assert!(within("the log", server.process.err.line_with("limit of open files")).await.is_some());
+    assert!(within("the log", server.process.err.line_with("limit on open files")).await.is_some());
     let mut sockets = Vec::new();
     for _ in 0..400 {
         sockets.push(server.socket("").await);
@@ -35,7 +35,7 @@ async fn within_a_low_hard_limit_of_open_files_jobs_and_pages_go_on_and_too_many
     many_files();
     let dir = Dir::new();
     let mut server = limited("ulimit -n 256", &dir).await;
-    let warned = server.process.err.line_with("too few open files");
+    let warned = server.process.err.line_with("limit on open files is too low");
     assert!(within("the log", warned).await.is_some());
     let mut sockets = Vec::new();
     while let Some(socket) = Socket::try_open(server.address, "").await {
