@@ -263,7 +263,7 @@ mod tests {
                 r#"{{"event":{{"seq":1,"at":{at},"fact":{{"queue":{{"queue":"q","change":"paused"}}}}}}}}"#
             );
             assert!(
-                Piece::from_line(event.as_bytes()).unwrap_err().contains("no calendar"),
+                Piece::from_line(event.as_bytes()).unwrap_err().contains("is out of range"),
                 "{at}"
             );
         }

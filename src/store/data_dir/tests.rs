@@ -160,7 +160,7 @@ async fn a_finished_store_is_never_replaced() {
     whole.iter().for_each(|piece| builder.push(piece.clone()).unwrap());
     // Meanwhile another process makes a store here, whatever lock it holds.
     std::fs::write(dir.path().join("db"), "another store").unwrap();
-    assert!(builder.finish().unwrap_err().to_string().contains("there is a store in it"));
+    assert!(builder.finish().unwrap_err().to_string().contains("created a store in it"));
     assert_eq!(std::fs::read(dir.path().join("db")).unwrap(), b"another store");
 
     // Two commands at once: the second waits for the first, and then finds a store.

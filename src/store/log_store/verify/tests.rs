@@ -245,7 +245,7 @@ async fn every_damage_is_named() {
             "s \"other\": it holds schedule nightly",
             Box::new(|log, _| put(log, b"sother", &rows(log, "s")[0].1)),
         ),
-        ("zzz: no such key", Box::new(|log, _| put(log, b"zzz", b"?"))),
+        ("zzz: unknown key", Box::new(|log, _| put(log, b"zzz", b"?"))),
         (
             "1 values are in unsynced",
             Box::new(|_, dir| {
