@@ -34,7 +34,6 @@ async fn main() -> anyhow::Result<()> {
                 }
             }
         }
-        // A random wait, so that clients do not all reconnect at once.
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(..2_000))).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(..2_000))).await; // not all at once
     }
 }

@@ -121,7 +121,14 @@ async fn a_request_whose_client_left_has_a_line() {
     let dir = Dir::new();
     let server = Server::start(&dir, &["--log-format", "json"]).await;
     let wait = request("GET /api/v1/events?wait=60s", "left", "host: localhost\r\n");
-    drop(connect(server.address, &wait).await);
+    let stream = connect(server.address, &wait).await;
+    // A request whose connection ends before the server has read it is none.
+    eventually("a poll that waits", || async {
+        let metrics = server.client.text("/metrics").await;
+        metrics.contains("cortado_subscribers{transport=\"poll\"} 1\n").then_some(())
+    })
+    .await;
+    drop(stream);
     let fields = line_with(&server, "\"left\"").await;
     assert_eq!((&fields["status"], &fields["path"]), (&499.into(), &"/api/v1/events".into()));
     server.stop().await;
