@@ -125,7 +125,7 @@ async fn a_request_whose_client_left_has_a_line() {
     // A request whose connection ends before the server has read it is none.
     eventually("a poll that waits", || async {
         let metrics = server.client.text("/metrics").await;
-        metrics.contains("cortado_subscribers{transport=\"poll\"} 1\n").then_some(())
+        metrics.contains("cortado_subscribers{transport=\"poll\"} 1.0\n").then_some(())
     })
     .await;
     drop(stream);
