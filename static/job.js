@@ -1,6 +1,7 @@
 // The page of a job: its sections, its log, and the progress with an estimate of the time left.
 
 import { atMostEvery, fetchPage, perFrame, setBadge, swapSections } from "./live.js";
+import { seqOf } from "./stream.js";
 import { grouped, serverNow, setText } from "./time.js";
 
 const MOST_LINES = 2000;
@@ -22,7 +23,7 @@ export function job(open, owe, id) {
     if (!fresh) owe(refresh);
     if (!fresh?.page) return;
     swapSections(fresh.page);
-    shown = Number(fresh.cursor.split(":")[1]);
+    shown = seqOf(fresh.cursor);
     toTheEnd();
     progressView.swapped(shown);
   });

@@ -3,7 +3,8 @@
 
 import { Load } from "./load.js";
 import { addShortcut } from "./shortcuts.js";
-import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, seqOf, showStats, swapSections } from "./live.js";
+import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, showStats, swapSections } from "./live.js";
+import { seqOf } from "./stream.js";
 import { grouped, localTitles, setText } from "./time.js";
 
 const byId = (id) => document.getElementById(id);

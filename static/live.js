@@ -86,9 +86,6 @@ export function swapSections(page, ids) {
   setTabTitle(page.title);
 }
 
-/** Returns the event number of a cursor. */
-export const seqOf = (cursor) => Number(cursor.split(":")[1]);
-
 function setBadge(badge, state) {
   if (badge.textContent === state) return;
   badge.className = `badge s-${state}`;

@@ -1,7 +1,7 @@
 // Decides whether the server is so busy that a page cannot show every event. A busy page follows the counters, and
 // only those events that it needs. The two thresholds are far apart so that a page does not switch back and forth.
 
-import { seqOf } from "./live.js";
+import { seqOf } from "./stream.js";
 import { DeadLetterCounter, addDeadLetters } from "./tab-status.js";
 
 /** The event rate above which people cannot follow single events. */

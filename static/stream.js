@@ -9,6 +9,9 @@ const BEHIND_MS = 1_000;
 /** The close code for a policy violation; reconnecting would only be refused again. */
 const REFUSED = 1008;
 
+/** Returns the event number of a cursor. */
+export const seqOf = (cursor) => Number(cursor.split(":")[1]);
+
 export class Stream {
   #url;
   #epoch = "";
@@ -111,7 +114,7 @@ export class Stream {
         this.#tell("live");
         break;
       case "stats":
-        this.#positions.push({ at: Date.now(), seq: Number(message.cursor.split(":")[1]) });
+        this.#positions.push({ at: Date.now(), seq: seqOf(message.cursor) });
         this.#on.stats?.(message);
         this.#alive();
         break;

@@ -1,6 +1,7 @@
 // The state of the connection in the header, and the button that pauses updates. Paused updates are counted, and kept
 // up to a limit.
 
+import { seqOf } from "./stream.js";
 import { setTabConnection } from "./tab-status.js";
 import { grouped, setText } from "./time.js";
 
@@ -51,7 +52,7 @@ export class Gate {
   }
 
   stats(stats) {
-    this.#seq = Number(stats.cursor.split(":")[1]);
+    this.#seq = seqOf(stats.cursor);
     this.#from ||= this.#seq; // updates were paused before the first counters arrived
     if (!this.isClosed) return this.#act.stats(stats);
     const newest = this.#stats.at(-1);
