@@ -47,6 +47,7 @@ pub use search::term::{Needle, Term, Value};
 pub use spec::{NewJob, Spec, Start};
 pub use state::{Refused, State, Status, Step};
 pub use text::comma_list::{MAX_NAMES, add_names};
+pub use text::error_line::{TRACEBACK, error_line};
 pub use text::fingerprint::{fingerprint, pattern};
 pub use text::shorten;
 pub use text::stable_hash::{StableHasher, stable_hash};

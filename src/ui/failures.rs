@@ -1,4 +1,4 @@
-//! The pages of failures: the list of groups of dead and retrying jobs by kind and error, the page of one
+//! The pages of failures: the list of groups of discarded and retrying jobs by kind and error, the page of one
 //! group, and the actions on all of its jobs.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::engine::bulk::{Action, End, Target};
 use crate::engine::{Engine, FailureGroup};
 use crate::http::layers::base_path::Address;
-use crate::job::Time;
+use crate::job::{Job, Time};
 
 use super::layout::error::{UiError, sentence};
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
@@ -22,6 +22,8 @@ use super::parts::time_format::TimeText;
 
 /// The most groups on the page; the others failed longer ago.
 const LIST: usize = 100;
+/// The title of a group whose errors are empty.
+const NO_MESSAGE: &str = "(no error message)";
 /// The time limit of an action on a group. The page reports the jobs that are left, and another press continues.
 const TIME_LIMIT: Duration = Duration::from_secs(8);
 
@@ -33,7 +35,7 @@ struct FailuresPage {
     total: usize,
     counting: bool,
     beyond: u64,
-    dead: u64,
+    discarded: u64,
     retrying: u64,
 }
 
@@ -42,6 +44,8 @@ struct FailuresPage {
 struct FailurePage {
     layout: Layout,
     group: GroupRow,
+    /// The whole newest error, if the title shows only a part of it.
+    whole: Option<String>,
     hours: String,
     last_day: u64,
     counting: bool,
@@ -58,14 +62,14 @@ pub struct GroupRow {
     pub class: &'static str,
     /// The pattern that their messages have in common.
     pub pattern: String,
-    /// The newest message.
+    /// The line of the newest error that says what happened, which is the title of the group.
     pub message: String,
     /// The id of the job that failed last.
     pub example: String,
     /// The last characters of that id.
     pub short: String,
-    /// The number of dead letters in the group.
-    pub dead: u64,
+    /// The number of discarded jobs in the group.
+    pub discarded: u64,
     /// The number of jobs in the group that wait for a retry.
     pub retrying: u64,
     /// The number of failed attempts in the last hour.
@@ -83,11 +87,11 @@ impl GroupRow {
         GroupRow {
             kind: group.kind.to_string(),
             class: group.class.as_str(),
-            pattern: if group.pattern.is_empty() { "(no message)".into() } else { group.pattern },
-            message: group.message,
+            message: if group.message.is_empty() { NO_MESSAGE.into() } else { group.message },
+            pattern: group.pattern,
             example: group.example.to_string(),
             short: group.example.short(),
-            dead: group.dead,
+            discarded: group.dead,
             retrying: group.retrying,
             last_hour: group.minutes.iter().map(|count| u64::from(*count)).sum(),
             bars: bars(&group.minutes),
@@ -113,7 +117,7 @@ pub async fn list(Has(engine): Has<Engine>, address: Address) -> Result<Response
     let layout = Layout::live(&address, "Failures", Section::Failures, cursor, now);
     let row = |group| GroupRow::of(group, now);
     let failures = FailuresPage {
-        dead: list.groups.iter().map(|group| group.dead).sum(),
+        discarded: list.groups.iter().map(|group| group.dead).sum(),
         retrying: list.groups.iter().map(|group| group.retrying).sum(),
         groups: list.groups.into_iter().map(row).collect(),
         total: list.total,
@@ -145,14 +149,10 @@ impl ActionResult {
         let mut text = format!("{} {jobs} {word}.", filters::count(count));
         if self.refused > 0 {
             let refused = filters::count(self.refused);
-            text.push_str(&format!(
-                " {refused} had changed state in the meantime and were skipped."
-            ));
+            text.push_str(&format!(" {refused} changed state in the meantime and were skipped."));
         }
         if self.more > 0 {
-            text.push_str(
-                " There are more jobs in this group. Press the button again to continue.",
-            );
+            text.push_str(" More jobs are left in this group. Press the button again to continue.");
         }
         Some(text)
     }
@@ -171,21 +171,25 @@ pub async fn show(
     let Some(group) = engine.failure_group(&id) else {
         return Err(UiError {
             message: match notice {
-                Some(done) => format!("{done} No job is left in this group."),
+                Some(done) => format!("{done} No jobs are left in this group."),
                 None => {
-                    "Its jobs were retried or deleted, and there were no such failures in the last day."
+                    "Its jobs were retried or deleted, and it had no failures in the last day. Or an update \
+                     of the server now groups these errors by another line."
                         .into()
                 }
             },
-            advice: "See the current failures.",
+            advice: "Find the error in the list of current failures.",
             ..UiError::not_found("Failure group not found")
         });
     };
     let now = engine.now();
+    let newest = engine.job(group.example).await?.0;
+    let newest = newest.as_ref().and_then(Job::last_failure).map(|failure| failure.message.trim());
     let layout =
         Layout::live(&address, format!("{} failures", group.kind), Section::Failure, cursor, now);
     let view = FailurePage {
         hours: bars(&group.hours),
+        whole: newest.filter(|whole| *whole != group.message).map(str::to_owned),
         last_day: group.hours.iter().map(|count| u64::from(*count)).sum(),
         group: GroupRow::of(group, now),
         counting,
@@ -219,7 +223,7 @@ async fn act(engine: &Engine, id: &str, action: Action, word: &str) -> Result<Se
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 title: format!("Not all jobs could be {word}"),
                 message: sentence(error),
-                advice: "What was done stays done. Try again in a few seconds.",
+                advice: "Some jobs may have been changed. Try again in a few seconds.",
             });
         }
     };

@@ -1,11 +1,12 @@
-//! Failure groups: dead and retrying jobs, grouped by kind, class and error pattern. Events keep the groups up to
+//! Failure groups: discarded and retrying jobs, grouped by kind, class and error pattern. Events keep the groups up to
 //! date, so that no page has to scan jobs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use crate::job::{
-    Change, Event, Fact, Failure, FailureClass, Job, JobId, Kind, State, Time, fingerprint, pattern,
+    Change, Event, Fact, Failure, FailureClass, Job, JobId, Kind, State, Time, error_line,
+    fingerprint, pattern,
 };
 
 /// Jobs that failed in the same way.
@@ -19,11 +20,11 @@ pub struct FailureGroup {
     pub class: FailureClass,
     /// What the error messages have in common.
     pub pattern: String,
-    /// The first line of the newest message.
+    /// The line of the newest message that says what happened, at most 300 characters of it.
     pub message: String,
     /// The job that failed last.
     pub example: JobId,
-    /// The number of dead jobs.
+    /// The number of discarded jobs.
     pub dead: u64,
     /// The number of jobs that wait for their next attempt.
     pub retrying: u64,
@@ -53,7 +54,7 @@ pub struct FailureList {
     pub total: usize,
     /// Whether jobs that failed before this process started are still being counted.
     pub counting: bool,
-    /// Dead and retrying jobs that are in no group because too many jobs have failed.
+    /// Discarded and retrying jobs that are in no group because too many jobs have failed.
     pub beyond: u64,
 }
 
@@ -72,7 +73,7 @@ const MESSAGE: usize = 300;
 /// All failure groups and their jobs.
 pub struct Failures {
     groups: HashMap<u64, Group>,
-    /// The group of each dead or retrying job.
+    /// The group of each discarded or retrying job.
     jobs: BTreeMap<JobId, Member>,
     /// The last failure and its group, because equal failures often follow each other.
     last: Option<(Kind, Failure, u64)>,
@@ -83,7 +84,7 @@ pub struct Failures {
 #[derive(Debug, Clone, Copy)]
 struct Member {
     group: u64,
-    is_dead: bool,
+    is_discarded: bool,
 }
 
 struct Group {
@@ -187,7 +188,7 @@ impl Failures {
     /// Adds a job that failed before the observer started. `seen` is the last event that was added; later changes
     /// of the job arrive as events.
     pub fn add_stored(&mut self, job: &Job, seen: u64) {
-        let is_dead = match job.status.state {
+        let is_discarded = match job.status.state {
             State::Discarded => true,
             State::Retryable => false,
             State::Scheduled
@@ -203,11 +204,14 @@ impl Failures {
         let group = self.group_of(&job.labels.kind, failure, job.id, last.at);
         if let Some(group) = self.groups.get_mut(&group) {
             group.first_at = group.first_at.min(last.at);
+            if last.at > group.last_at {
+                group.shows(job.id, failure, last.at);
+            }
         }
-        self.enter(job.id, group, is_dead);
+        self.enter(job.id, group, is_discarded);
     }
 
-    /// The number of known dead jobs and of known retrying jobs.
+    /// The number of known discarded jobs and of known retrying jobs.
     pub fn totals(&self) -> (u64, u64) {
         let sum = |count: fn(&Group) -> u64| self.groups.values().map(count).sum();
         (sum(|group| group.dead), sum(|group| group.retrying))
@@ -252,11 +256,11 @@ impl Failures {
         (found, last)
     }
 
-    /// Removes a job that was deleted or is neither dead nor retrying any more.
+    /// Removes a job that was deleted or is neither discarded nor retrying any more.
     pub fn leave(&mut self, id: JobId) {
         let Some(member) = self.jobs.remove(&id) else { return };
         if let Some(group) = self.groups.get_mut(&member.group) {
-            let count = if member.is_dead { &mut group.dead } else { &mut group.retrying };
+            let count = if member.is_discarded { &mut group.dead } else { &mut group.retrying };
             *count = count.saturating_sub(1);
         }
     }
@@ -305,7 +309,7 @@ impl Failures {
             kind: kind.clone(),
             class: failure.class,
             pattern: common,
-            message: first_line(&failure.message),
+            message: shown_line(failure),
             example: job,
             dead: 0,
             retrying: 0,
@@ -328,29 +332,34 @@ impl Failures {
         oldest.is_some_and(|id| self.groups.remove(&id).is_some())
     }
 
-    fn enter(&mut self, id: JobId, group: u64, is_dead: bool) {
+    fn enter(&mut self, id: JobId, group: u64, is_discarded: bool) {
         self.leave(id);
         if self.is_full() {
             return;
         }
         if let Some(group) = self.groups.get_mut(&group) {
-            let count = if is_dead { &mut group.dead } else { &mut group.retrying };
+            let count = if is_discarded { &mut group.dead } else { &mut group.retrying };
             *count += 1;
         }
-        self.jobs.insert(id, Member { group, is_dead });
+        self.jobs.insert(id, Member { group, is_discarded });
     }
 }
 
 impl Group {
     fn failed(&mut self, job: JobId, failure: &Failure, at: Time) {
-        self.example = job;
-        if self.message.as_str() != failure.message.lines().next().unwrap_or_default() {
-            self.message = first_line(&failure.message);
-        }
+        self.shows(job, failure, at.max(self.last_at));
         self.first_at = self.first_at.min(at);
-        self.last_at = self.last_at.max(at);
         self.minutes.add(at);
         self.hours.add(at);
+    }
+
+    /// Makes this the newest failure of the group.
+    fn shows(&mut self, job: JobId, failure: &Failure, at: Time) {
+        self.example = job;
+        self.last_at = at;
+        if self.message != error_line(&failure.message) {
+            self.message = shown_line(failure);
+        }
     }
 
     fn has_jobs(&self) -> bool {
@@ -375,8 +384,12 @@ impl Group {
     }
 }
 
-fn first_line(message: &str) -> String {
-    message.trim().lines().next().unwrap_or_default().chars().take(MESSAGE).collect()
+fn shown_line(failure: &Failure) -> String {
+    let line = error_line(&failure.message);
+    match line.char_indices().nth(MESSAGE) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 #[cfg(test)]

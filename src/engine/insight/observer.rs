@@ -191,7 +191,7 @@ impl Observer {
         }
     }
 
-    /// Adds stored dead and retrying jobs, page by page. Events are added only between two pages, so that a page is
+    /// Adds stored discarded and retrying jobs, page by page. Events are added only between two pages, so that a page is
     /// never older than the events that were added.
     async fn count_stored(&mut self) {
         let states = vec![State::Discarded, State::Retryable];

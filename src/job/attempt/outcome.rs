@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::Json;
 use crate::job::shorten::truncated;
+use crate::job::{Json, TRACEBACK, error_line};
 
 /// The outcome that a handler returns.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +25,7 @@ pub enum Outcome {
         /// The delay until the next call.
         delay: Duration,
     },
-    /// No attempt can succeed; the job becomes a dead letter.
+    /// No attempt can succeed; the job is discarded.
     Discard {
         /// The error message.
         error: String,
@@ -60,6 +60,9 @@ impl FailureClass {
     }
 }
 
+/// What stands in place of the left-out middle of a message.
+const CUT: &str = "\n    …\n    ";
+
 /// The error of a failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -73,9 +76,18 @@ impl Failure {
     /// The maximum length of a message in bytes; a longer one is cut.
     pub const MAX_MESSAGE: usize = 4_096;
 
-    /// Builds a failure. A message that is too long is cut at a character boundary.
+    /// Builds a failure. A message that is too long is cut at its end, and a Python traceback in its middle, because
+    /// its last line says what happened.
     pub fn new(class: FailureClass, message: &str) -> Self {
-        Failure { class, message: truncated(message, Self::MAX_MESSAGE).into() }
+        let head = truncated(message, Self::MAX_MESSAGE);
+        if head.len() == message.len() || !error_line(head).ends_with(TRACEBACK) {
+            return Failure { class, message: head.into() };
+        }
+        let head = truncated(message, Self::MAX_MESSAGE / 4);
+        let from = message.len() - (Self::MAX_MESSAGE / 4 * 3 - CUT.len());
+        let tail = &message[message.ceil_char_boundary(from)..];
+        // The frames are indented, and the cut must not look like the line after them.
+        Failure { class, message: format!("{head}{CUT}{}", tail.trim_start()).into() }
     }
 }
 
@@ -155,5 +167,15 @@ mod tests {
         assert_eq!(failure.message.len(), Failure::MAX_MESSAGE);
         let odd = Failure::new(FailureClass::Error, &format!("x{}", "ä".repeat(5_000)));
         assert_eq!(odd.message.len(), Failure::MAX_MESSAGE - 1);
+    }
+
+    #[test]
+    fn a_long_traceback_keeps_its_last_line() {
+        let frame = "  File \"größe.py\", line 7, in f\n    f()\n";
+        let trace = format!("{TRACEBACK}\n{}RecursionError: too deep\n", frame.repeat(500));
+        let failure = Failure::new(FailureClass::Error, &trace);
+        assert!(failure.message.len() <= Failure::MAX_MESSAGE && failure.message.len() > 4_000);
+        assert_eq!(error_line(&failure.message), "RecursionError: too deep");
+        assert!(failure.message.starts_with(TRACEBACK) && failure.message.contains(CUT));
     }
 }

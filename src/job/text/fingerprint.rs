@@ -1,16 +1,18 @@
-//! Fingerprints of error messages: the first line of a message without the parts that differ from job to job, so that
-//! errors with the same cause are grouped. The table in the tests shows examples.
+//! Fingerprints of error messages: the line that says what happened, without the parts that differ from job to job, so
+//! that errors with the same cause are grouped. The table in the tests shows examples.
 
 use crate::job::stable_hash;
+
+use super::error_line::error_line;
 
 /// The most characters of a message that are examined.
 const LOOKED_AT: usize = 300;
 /// Words after which a number describes the error and not the job.
 const MEANINGFUL: [&str; 7] = ["status", "code", "http", "answered", "exit", "errno", "signal"];
 
-/// Returns the first line of a message without its numbers, ids, quoted words and paths.
+/// Returns the line of a message that says what happened, without its numbers, ids, quoted words and paths.
 pub fn pattern(message: &str) -> String {
-    let line = message.trim().lines().next().unwrap_or_default().trim_end();
+    let line = error_line(message);
     let chars: Vec<char> = line.chars().take(LOOKED_AT).collect();
     let mut out = String::with_capacity(line.len().min(LOOKED_AT));
     let mut before = String::new(); // the word before, which may give a number its meaning

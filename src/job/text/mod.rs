@@ -1,6 +1,7 @@
-//! Helpers for texts: shortening, hashing, grouping error messages and reading comma-separated lists.
+//! Helpers for texts: shortening, hashing, finding and grouping error messages and reading comma-separated lists.
 
 pub mod comma_list;
+pub mod error_line;
 pub mod fingerprint;
 pub mod shorten;
 pub mod stable_hash;
