@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::shorten::shorten;
 use crate::job::{Time, parse_duration};
+use explain::{ACCEPTED, explain};
 use search::{Search, empty_field};
 
+mod explain;
 mod search;
+mod words;
 
 /// The shortest and the longest interval.
 const INTERVALS: (Duration, Duration) =
@@ -20,9 +23,6 @@ const INTERVALS: (Duration, Duration) =
 /// The maximum length of a pattern, in bytes.
 const MAX_PATTERN: usize = 200;
 const EVERY: &str = "every ";
-const ACCEPTED: &str = "five fields such as \"30 2 * * mon-fri\" (minute, hour, day, month, weekday), \
-    six with seconds in front, @hourly, @daily, @weekly, @monthly, @yearly, or an interval such as \
-    \"every 15m\"";
 
 /// A validated cron expression with its time zone, as they were written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,13 +64,12 @@ impl Cron {
             return Err(CronError::Zone(why));
         }
         let cron = Cron { pattern: pattern.into(), zone: zone.into() };
-        cron.check().map_err(|why| {
-            let shown = shorten(pattern, MAX_PATTERN);
-            CronError::Pattern(format!("{shown:?} is not accepted ({why}); give {ACCEPTED}"))
-        })?;
+        cron.check().map_err(CronError::Pattern)?;
         match cron.next_after(now) {
             Some(_) => Ok(cron),
-            None => Err(CronError::Pattern(format!("{pattern:?} never comes"))),
+            None => {
+                Err(CronError::Pattern(format!("{pattern:?} matches no time in the next 40 years")))
+            }
         }
     }
 
@@ -111,21 +110,19 @@ impl Cron {
             .collect()
     }
 
-    /// Describes the pattern in words: "At 02:30, Monday through Friday".
+    /// Describes the pattern in words: "At 02:30, Mon–Fri". A pattern that never matches is returned as it is.
     pub fn in_words(&self) -> String {
-        match self.meaning() {
-            Ok(Meaning::Every(_)) => {
-                let rest = self.pattern.get(EVERY.len()..).unwrap_or_default();
-                format!("Every {}", rest.trim())
-            }
-            Ok(Meaning::Pattern(pattern)) => pattern.describe().trim_end_matches('.').to_owned(),
-            Err(_) => self.pattern.to_string(),
-        }
+        let words = match self.meaning() {
+            Ok(Meaning::Every(interval)) => Some(words::every(interval)),
+            Ok(Meaning::Pattern(pattern)) => words::describe(&pattern),
+            Err(_) => None,
+        };
+        words.unwrap_or_else(|| self.pattern.to_string())
     }
 
     fn meaning(&self) -> Result<Meaning, String> {
         if self.pattern.len() > MAX_PATTERN {
-            return Err(format!("it is longer than {MAX_PATTERN} characters"));
+            return Err(format!("a pattern has at most {MAX_PATTERN} characters; use {ACCEPTED}"));
         }
         if let Some(interval) = self.pattern.strip_prefix(EVERY) {
             let length = parse_duration(interval)?;
@@ -133,7 +130,8 @@ impl Cron {
             return if (least..=most).contains(&length) && length.subsec_nanos() == 0 {
                 Ok(Meaning::Every(length))
             } else {
-                Err("an interval is whole seconds, 1 s to a year".into())
+                let accepted = "use whole seconds, from 1s to 366d";
+                Err(format!("{:?} is not a valid interval; {accepted}", &*self.pattern))
             };
         }
         Ok(Meaning::Pattern(Box::new(read(&self.pattern)?)))
@@ -146,11 +144,11 @@ impl Cron {
             let list = field.strip_prefix('+').unwrap_or(field);
             let ends_empty = list.is_empty() || list.starts_with(',') || list.ends_with(',');
             if ends_empty || list.contains(",,") {
-                return Err(format!("the list {field:?} has an empty element"));
+                return Err(format!("the list {field:?} has an empty element; use {ACCEPTED}"));
             }
         }
         match empty_field(&pattern) {
-            Some(field) => Err(format!("it matches no {field}")),
+            Some(field) => Err(format!("the pattern matches no {field}; use {ACCEPTED}")),
             None => Ok(()),
         }
     }
@@ -159,7 +157,8 @@ impl Cron {
 /// Parses a pattern that is not an interval.
 fn read(pattern: &str) -> Result<croner::Cron, String> {
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-    parser.parse(pattern).map_err(|error| error.to_string())
+    let parses = |pattern: &str| parser.parse(pattern).is_ok();
+    parser.parse(pattern).map_err(|_| explain(pattern, parses))
 }
 
 enum Meaning {
@@ -316,7 +315,7 @@ mod tests {
         assert_eq!(next("every 15m", "", "2027-01-01T12:01:00Z"), "2027-01-01T12:15:00.000Z");
         assert_eq!(next("every 15m", "", "2027-01-01T12:15:00Z"), "2027-01-01T12:30:00.000Z");
         assert_eq!(next("every 1h 30m", "", "1969-12-31T23:00:00Z"), "1970-01-01T00:00:00.000Z");
-        assert_eq!(cron("every 90s", "").in_words(), "Every 90s");
+        assert_eq!(cron("every 90s", "").in_words(), "Every 1 minute 30 seconds");
     }
 
     #[test]
@@ -353,7 +352,10 @@ mod tests {
             "0 0 31 4 *",
         ] {
             let Err(CronError::Pattern(why)) = Cron::parse(bad, "", now) else { panic!("{bad:?}") };
-            assert!(why.contains("give") || why.contains("never comes"), "{why}");
+            let says = ["use ", "valid", "required", "such as", "matches no time"];
+            assert!(says.iter().any(|words| why.contains(words)), "{why}");
+            // The library's words have no place in an error.
+            assert!(!why.contains("CronPattern") && !why.contains("Component"), "{why}");
         }
         let Err(CronError::Zone(why)) = Cron::parse("@daily", "Mars/Olympus", now) else {
             panic!()
@@ -361,6 +363,17 @@ mod tests {
         assert!(why.contains("Europe/Zurich"), "{why}");
         let long = format!("{} * * * *", vec!["1"; 500].join(","));
         assert!(Cron::parse(&long, "", now).is_err());
+    }
+
+    #[test]
+    fn every_wrong_field_is_named_with_what_it_accepts() {
+        let error = Cron::parse("61 25 * * funday", "", at("2027-01-01T00:00:00Z")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "\"61\" is not a valid minute (0 to 59), \"25\" is not a valid hour (0 to 23), \
+             \"funday\" is not a valid weekday (0 to 7, or sun to sat); lists such as 1,15, ranges \
+             such as 1-5 and steps such as */10 are accepted, too"
+        );
     }
 
     #[test]
