@@ -262,14 +262,16 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        if let Some(challenge) = &self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
         }
         if self.status == StatusCode::UPGRADE_REQUIRED {
             // The protocol and the version to upgrade to (RFC 9110 §15.5.22, RFC 6455 §4.4).
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
+        // The pages render it for browsers.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -16,6 +16,7 @@ mod home;
 mod job;
 mod jobs;
 mod layout;
+mod login;
 mod parts;
 mod queues;
 mod schedules;
@@ -26,7 +27,9 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
+pub use layout::browser_errors::error_pages;
 pub use layout::error::not_found;
+use layout::page::page_above;
 
 /// The routes of all pages and of the files that they load; an unknown URL gets an error page. The caller
 /// merges them with the JSON API and wraps both in the layers of `http`, which add the security headers.
@@ -36,31 +39,34 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/jobs", get(jobs::show).post(submit::new_job::submit))
         .route("/jobs/new", get(submit::new_job::show).post(submit::new_job::redraw))
         .route("/jobs/bulk", get(jobs::bulk::list).post(jobs::bulk::ask))
-        .route("/jobs/bulk/run", post(jobs::bulk::run))
+        .route("/jobs/bulk/run", post(jobs::bulk::run).get(page_above))
         .route("/jobs/bulk/{id}", get(jobs::bulk::show))
-        .route("/jobs/bulk/{id}/stop", post(jobs::bulk::stop))
+        .route("/jobs/bulk/{id}/stop", post(jobs::bulk::stop).get(page_above))
         .route("/jobs/{id}", get(job::show))
-        .route("/jobs/{id}/retry", post(job::job_actions::retry))
-        .route("/jobs/{id}/cancel", post(job::job_actions::cancel))
-        .route("/jobs/{id}/delete", post(job::job_actions::delete))
+        .route("/jobs/{id}/retry", post(job::job_actions::retry).get(page_above))
+        .route("/jobs/{id}/cancel", post(job::job_actions::cancel).get(page_above))
+        .route("/jobs/{id}/delete", post(job::job_actions::delete).get(page_above))
         .route("/queues", get(queues::list))
         .route("/queues/{name}", get(queues::show))
-        .route("/queues/{name}/pause", post(queues::pause))
-        .route("/queues/{name}/resume", post(queues::resume))
-        .route("/queues/{name}/concurrency", post(queues::set_concurrency))
-        .route("/queues/{name}/rate_limit", post(queues::set_rate_limit))
+        .route("/queues/{name}/pause", post(queues::pause).get(page_above))
+        .route("/queues/{name}/resume", post(queues::resume).get(page_above))
+        .route("/queues/{name}/concurrency", post(queues::set_concurrency).get(page_above))
+        .route("/queues/{name}/rate_limit", post(queues::set_rate_limit).get(page_above))
         .route("/failures", get(failures::list))
         .route("/failures/{id}", get(failures::show))
-        .route("/failures/{id}/retry", post(failures::retry))
-        .route("/failures/{id}/delete", post(failures::delete))
+        .route("/failures/{id}/retry", post(failures::retry).get(page_above))
+        .route("/failures/{id}/delete", post(failures::delete).get(page_above))
         .route("/schedules", get(schedules::list).post(schedules::create))
         .route("/schedules/new", get(schedules::blank).post(schedules::redraw))
         .route("/schedules/of/{name}", get(schedules::show).post(schedules::change))
-        .route("/schedules/of/{name}/pause", post(schedules::pause))
-        .route("/schedules/of/{name}/resume", post(schedules::resume))
-        .route("/schedules/of/{name}/run", post(schedules::run))
-        .route("/schedules/of/{name}/delete", post(schedules::delete))
+        .route("/schedules/of/{name}/edit", post(schedules::redraw_stored).get(page_above))
+        .route("/schedules/of/{name}/pause", post(schedules::pause).get(page_above))
+        .route("/schedules/of/{name}/resume", post(schedules::resume).get(page_above))
+        .route("/schedules/of/{name}/run", post(schedules::run).get(page_above))
+        .route("/schedules/of/{name}/delete", post(schedules::delete).get(page_above))
         .route("/workers", get(workers::show))
+        .route("/login", get(login::show).post(login::sign_in))
+        .route("/logout", post(login::sign_out).get(page_above))
         .route("/system", get(system::show).layer(Extension(Arc::new(settings))))
         .route("/static/{hash}/{file}", get(layout::static_files::show))
         .layer(middleware::from_fn(layout::form_body::check))

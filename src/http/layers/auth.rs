@@ -1,5 +1,6 @@
 //! Access control: an optional token, the host names that this server accepts, and the origins that may open
-//! WebSockets. A browser sends the token as the password of HTTP Basic, a program as a Bearer token.
+//! WebSockets. A program sends the token as a Bearer token or as the password of HTTP Basic; browsers open a session
+//! ([`super::session`]).
 
 use std::net::IpAddr;
 

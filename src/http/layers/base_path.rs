@@ -13,12 +13,14 @@ use axum::http::{Method, Uri, request};
 use axum::middleware::{self, Next};
 
 /// The first segments of the server's own paths. A base path that begins with one of them would be ambiguous.
-pub const OWN: [&str; 13] = [
+pub const OWN: [&str; 15] = [
     "api",
     "failures",
     "favicon.ico",
     "healthz",
     "jobs",
+    "login",
+    "logout",
     "metrics",
     "openapi.json",
     "queues",
@@ -101,10 +103,15 @@ impl Address {
     /// The absolute path and the query of the request. If they are too long to be repeated, the query is omitted, or
     /// both are.
     pub fn here(&self) -> String {
+        self.url(self.relative())
+    }
+
+    /// The path and the query of the request, relative to the base path and without a leading slash, with the same
+    /// limit.
+    pub fn relative(&self) -> &str {
         let below = self.0.below.as_str();
         let path = below.split('?').next().unwrap_or_default();
-        let known = [below, path].into_iter().find(|it| it.len() <= LONGEST_HERE);
-        self.url(known.unwrap_or_default())
+        [below, path].into_iter().find(|it| it.len() <= LONGEST_HERE).unwrap_or_default()
     }
 
     /// Whether a browser may repeat the request without asking the user.

@@ -7,5 +7,6 @@ pub mod cross_site;
 pub mod header_list;
 pub mod request_body;
 pub mod safe_headers;
+pub mod session;
 pub mod stack;
 pub mod unread;

@@ -21,6 +21,7 @@ use tracing::Span;
 use super::auth::{Hosts, check_host, check_origin, check_token};
 use super::cross_site::check_cross_site;
 use super::safe_headers::SAFE_HEADERS;
+use super::session::Session;
 use super::unread::{Unread, count};
 use super::{compression, request_body};
 use crate::http::api::query::asks_to_wait;
@@ -33,7 +34,8 @@ use crate::supervise::{Part, panic_text, pass};
 /// The conditions that a request must meet.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// The token that every request except health probes must carry; `None` requires no token.
+    /// The token that every request must carry, except health probes, the login page and the files that it loads. A
+    /// browser carries it as a session. `None` requires no token.
     pub token: Option<String>,
     /// The host names that requests may use.
     pub hosts: Hosts,
@@ -54,7 +56,9 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
         let detail = "requests from pages of other sites are refused";
         Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
     });
-    let gate = Gate { access, timeout: limits.request_timeout, max_wait: limits.max_wait };
+    let session = access.token.as_deref().map(Session::new);
+    let (timeout, max_wait) = (limits.request_timeout, limits.max_wait);
+    let gate = Gate { access, session, timeout, max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
     let longest = limits.max_body;
@@ -85,6 +89,7 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
 
 struct Gate {
     access: Access,
+    session: Option<Session>,
     timeout: Duration,
     max_wait: Duration,
 }
@@ -109,7 +114,10 @@ impl Gate {
             return Ok(());
         }
         check_host(&self.access.hosts, uri, headers)?;
-        if let Some(token) = &self.access.token {
+        if let (Some(token), Some(session)) = (&self.access.token, &self.session)
+            && !needs_no_token(uri.path())
+            && !session.is_open(headers)
+        {
             check_token(token, headers)?;
         }
         if headers.contains_key(header::UPGRADE) {
@@ -119,9 +127,13 @@ impl Gate {
     }
 }
 
-async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+async fn around(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let (is_api, is_routine) = (path.starts_with("/api/"), is_routine(path));
+    if let (LOGIN | LOGOUT, Some(session)) = (path, &gate.session) {
+        let session = session.clone();
+        request.extensions_mut().insert(session);
+    }
     let mut response = match gate.admit(&request) {
         Ok(()) => answer(gate.time_limit(&request), request, next).await,
         Err(problem) => problem.into_response(),
@@ -135,6 +147,15 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// The page that opens a session, and the form that ends it. They receive the session as an extension of the request.
+const LOGIN: &str = "/login";
+const LOGOUT: &str = "/logout";
+
+/// Whether a path is open to everybody: the login page and the scripts and styles of all pages.
+fn needs_no_token(path: &str) -> bool {
+    path == LOGIN || path.starts_with("/static/")
 }
 
 /// Whether probes, metrics scrapers or browsers request a path repeatedly.

@@ -1,4 +1,4 @@
-//! The error page, and the mapping of engine errors to the status and text of a page.
+//! The error page of a page's own errors, and the mapping of engine errors to the status and text of a page.
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -30,6 +30,8 @@ struct ErrorPage<'a> {
     error: &'a UiError,
     /// Whether the error passes by itself and reloading the page is harmless.
     auto_reload: bool,
+    /// The address of a link to the same page, which may help. `None` when there is no such page.
+    again: Option<String>,
 }
 
 /// The response to an unknown URL.
@@ -44,8 +46,8 @@ impl UiError {
             status: StatusCode::NOT_FOUND,
             title: title.into(),
             message:
-                "It may have been deleted, or removed after its retention period, or the URL may \
-                      be wrong."
+                "It may have been deleted or removed after its retention period, or the address may \
+                      be mistyped."
                     .into(),
             advice: "Find it in the list of jobs.",
         }
@@ -143,7 +145,11 @@ impl UiError {
         let passes =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let auto_reload = passes && address.can_be_reloaded();
-        let mut response = page(self.status, &ErrorPage { layout, error: self, auto_reload });
+        // `./` keeps a path with a colon from being read as a scheme.
+        let again =
+            (self.status != StatusCode::NOT_FOUND).then(|| format!("./{}", address.relative()));
+        let mut response =
+            page(self.status, &ErrorPage { layout, error: self, auto_reload, again });
         if passes {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }

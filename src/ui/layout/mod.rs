@@ -1,6 +1,7 @@
-//! The layout that all pages share, the static files that they load, the error page, and the check of form bodies.
+//! The layout that all pages share, the static files that they load, the error pages, and the check of form bodies.
 
 pub mod assets;
+pub mod browser_errors;
 pub mod error;
 pub mod finish;
 pub mod form_body;

@@ -2,7 +2,7 @@
 //! starts from. Every page is rendered here, so that a failing template becomes an error response, not a panic.
 
 use askama::Template;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::http::layers::base_path::Address;
@@ -61,6 +61,8 @@ pub enum Section {
     Workers,
     /// The page for operators.
     System,
+    /// The login page, which has no navigation, because no other page can be opened yet.
+    Login,
     /// No part of the navigation, as for an error page.
     None,
 }
@@ -81,6 +83,7 @@ impl Section {
             Section::Schedule => "schedule",
             Section::Workers => "workers",
             Section::System => "system",
+            Section::Login => "login",
             Section::None => "none",
         }
     }
@@ -138,6 +141,13 @@ impl IntoResponse for SeeOther {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// The response to a GET request for the URL of a form's action, such as `/queues/mail/pause`: a redirect to the page
+/// above it. A browser that stays on such a URL after an error can reload it, and scripts can fetch it again.
+pub async fn page_above(uri: Uri) -> SeeOther {
+    let path = uri.path().trim_matches('/');
+    SeeOther(path.rsplit_once('/').map_or("", |(above, _)| above).to_owned())
 }
 
 /// `no-cache` makes the browser revalidate each time, while its back button stays instant.

@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, header};
 
 use crate::http::layers::base_path::Address;
+use crate::http::layers::session::has_cookie;
 
 /// The longest JSON that a command contains, in bytes.
 pub const MAX_BODY: usize = 16 * 1_024;
@@ -13,7 +14,7 @@ const TOO_LONG: &str = "This job is too long to show here. Save its JSON as job.
 /// The endpoint that accepts jobs, as the browser reaches it, and whether it needs a token.
 pub struct Target {
     url: String,
-    /// Whether the browser sent a token, so that the command needs one too.
+    /// Whether the browser sent a token or has a session, so that the command needs the token too.
     needs_token: bool,
 }
 
@@ -25,7 +26,10 @@ impl Target {
         let https = text("x-forwarded-proto") == Some("https");
         let scheme = if https { "https" } else { "http" };
         let url = format!("{scheme}://{host}{}", address.url("api/v1/jobs"));
-        Target { url, needs_token: headers.contains_key(header::AUTHORIZATION) }
+        Target {
+            url,
+            needs_token: headers.contains_key(header::AUTHORIZATION) || has_cookie(headers),
+        }
     }
 
     /// The command that sends this JSON. Longer JSON is read from a file, because no terminal accepts it.

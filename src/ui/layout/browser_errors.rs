@@ -1,0 +1,182 @@
+//! Error pages for browsers. The layers and endpoints around the pages answer errors with problem documents, which are
+//! for programs. A person who meets one in a browser gets a page instead, with the same status.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::http::Problem;
+use crate::http::layers::base_path::Address;
+use crate::ui::login;
+
+use super::error::{UiError, sentence};
+
+/// Browsers ask for a user and a password themselves when a response has a `Basic` challenge. This one they ignore, so
+/// the person sees the login page.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"cortado\"");
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// The outermost layer around pages and endpoints.
+pub async fn error_pages(address: Address, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let shows_pages = !is_for_programs(request.uri().path()) && accepts_pages(headers);
+    let is_script = headers.get(FETCH_MODE).is_some_and(|mode| mode != "navigate");
+    let mut response = next.run(request).await;
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    if status == StatusCode::UNAUTHORIZED && (is_script || shows_pages) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+    }
+    if !shows_pages || is_page(response.headers()) {
+        return response;
+    }
+    let problem = response.extensions_mut().remove::<Problem>();
+    let page = if status == StatusCode::UNAUTHORIZED {
+        login::required(&address)
+    } else {
+        explain(status, problem.as_ref().map(Problem::detail)).page(&address)
+    };
+    replace(response, page)
+}
+
+/// Whether only programs request a path. A browser that opens one sees what a program would see.
+fn is_for_programs(path: &str) -> bool {
+    path.starts_with("/api/")
+        || matches!(path, "/healthz" | "/metrics" | "/openapi.json" | "/readyz")
+}
+
+/// Whether a request asks for a page, as browsers do when somebody opens a URL or submits a form.
+fn accepts_pages(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types = accepted.flat_map(|text| text.split(','));
+    types.any(|text| {
+        let mut parts = text.split(';').map(str::trim);
+        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/html"));
+        is_html && !parts.any(|part| part.replace(' ', "").starts_with("q=0") && !has_weight(part))
+    })
+}
+
+/// Whether a weight such as `q=0.5` is above zero.
+fn has_weight(part: &str) -> bool {
+    part.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
+}
+
+fn is_page(headers: &HeaderMap) -> bool {
+    let content = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content.is_some_and(|content| content.starts_with("text/html"))
+}
+
+/// Puts a page in the place of a body. All other headers stay: `Retry-After`, `Allow`, and those of the layers.
+fn replace(response: Response, page: Response) -> Response {
+    let (mut head, _) = response.into_parts();
+    let (head_of_page, body) = page.into_parts();
+    for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
+        head.headers.remove(name);
+    }
+    for (name, value) in &head_of_page.headers {
+        if *name != header::RETRY_AFTER || !head.headers.contains_key(name) {
+            head.headers.insert(name, value.clone());
+        }
+    }
+    Response::from_parts(head, body)
+}
+
+/// The page of an error that did not come from a page. `detail` is what a program would be told.
+fn explain(status: StatusCode, detail: Option<&str>) -> UiError {
+    let (title, message, advice) = match status {
+        StatusCode::NOT_FOUND => return UiError::not_found("Page not found"),
+        StatusCode::BAD_REQUEST => (
+            "The request is not valid",
+            "The server could not read it.",
+            "Check the URL, or go back and try again.",
+        ),
+        StatusCode::FORBIDDEN => (
+            "The request was refused",
+            "It came from a page of another site.",
+            "Open the page on this server and try again there.",
+        ),
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "This page does not accept that request",
+            "It can be opened, but nothing can be sent to it.",
+            "Open the page and use its buttons.",
+        ),
+        StatusCode::REQUEST_TIMEOUT => (
+            "The request took too long",
+            "The server stopped waiting for the rest of it.",
+            "Check the connection and try again.",
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => (
+            "The form is too large",
+            "It has more data than the server accepts in one request.",
+            "Nothing was changed. Store the data elsewhere and submit a reference to it.",
+        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+            "The server cannot read this type of data",
+            "It expects a form.",
+            "Nothing was changed. Open the page and use its form.",
+        ),
+        StatusCode::MISDIRECTED_REQUEST => (
+            "The server is not known by this name",
+            "It refuses requests for host names that it does not know.",
+            "Open it under 127.0.0.1 or localhost, or set base_url in its configuration to the URL that you use.",
+        ),
+        StatusCode::TOO_MANY_REQUESTS => (
+            "Too many connections",
+            "The server has reached a limit.",
+            "Close other pages of this server and try again in a few seconds.",
+        ),
+        StatusCode::SERVICE_UNAVAILABLE => (
+            "The server is busy or stopping",
+            "It did not answer in time.",
+            "Try again in a few seconds.",
+        ),
+        _ if status.is_server_error() => (
+            "The server failed",
+            "The request failed inside the server.",
+            "Try again. If it fails again, see the server log for the details.",
+        ),
+        _ => {
+            ("The request was refused", "The server does not accept it.", "Go back and try again.")
+        }
+    };
+    let message = detail.map_or_else(|| message.to_owned(), sentence);
+    UiError { status, title: title.into(), message, advice }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_for_those_who_ask_for_one() {
+        let asks = |accept: &str| {
+            let value = HeaderValue::from_str(accept).unwrap();
+            accepts_pages(&HeaderMap::from_iter([(header::ACCEPT, value)]))
+        };
+        for yes in
+            ["text/html", "text/html,application/xhtml+xml,*/*;q=0.8", "a/b, Text/HTML; q=0.5"]
+        {
+            assert!(asks(yes), "{yes}");
+        }
+        for no in ["", "*/*", "application/json", "text/html;q=0", "text/html; q=0.0", "text/*"] {
+            assert!(!asks(no), "{no}");
+        }
+        assert!(!accepts_pages(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn every_status_has_a_page_that_says_what_to_do() {
+        for code in 400..600 {
+            let status = StatusCode::from_u16(code).unwrap();
+            let error = explain(status, None);
+            assert_eq!(error.status, status);
+            for text in [error.title.as_str(), &error.message, error.advice] {
+                assert!(text.len() > 10 && text.starts_with(char::is_uppercase), "{code}: {text}");
+            }
+        }
+        assert_eq!(explain(StatusCode::FORBIDDEN, Some("no entry")).message, "No entry.");
+    }
+}

@@ -1,0 +1,172 @@
+//! The login page. A person enters the server's token, and the response opens a session and leads back to the page that
+//! they wanted.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Extension, Query};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use crate::http::layers::base_path::Address;
+use crate::http::layers::session::{Session, Transport};
+
+use super::layout::page::{Layout, Section, page, see_other};
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage {
+    layout: Layout,
+    /// The page to open afterwards, relative to the base path.
+    next: String,
+    note: &'static str,
+    /// The error of the field; empty when nothing was entered yet.
+    wrong: &'static str,
+    is_signed_in: bool,
+}
+
+/// The fields of the form, and the query of the page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct LoginForm {
+    token: String,
+    next: String,
+}
+
+/// The longest page address that is returned to, in bytes.
+const MAX_NEXT: usize = 2_000;
+
+/// The page in the place of one that requires the token.
+pub fn required(address: &Address) -> Response {
+    let (next, note) = if address.can_be_reloaded() {
+        (address.relative(), "")
+    } else {
+        (
+            "",
+            "The last action was not carried out, because you are not signed in. Repeat it afterwards.",
+        )
+    };
+    login_page(address, next, note, "")
+}
+
+/// `GET /login`
+pub async fn show(
+    session: Option<Extension<Session>>,
+    address: Address,
+    headers: HeaderMap,
+    Query(form): Query<LoginForm>,
+) -> Response {
+    let next = own_page(&form.next);
+    match session {
+        None => see_other(next).into_response(),
+        Some(Extension(session)) => {
+            let view = LoginPage {
+                is_signed_in: session.is_open(&headers),
+                ..LoginPage::of(&address, next, "", "")
+            };
+            page(StatusCode::OK, &view)
+        }
+    }
+}
+
+/// `POST /login`
+pub async fn sign_in(
+    session: Option<Extension<Session>>,
+    address: Address,
+    headers: HeaderMap,
+    Form(form): Form<LoginForm>,
+) -> Response {
+    let next = own_page(&form.next);
+    let Some(Extension(session)) = session else { return see_other(next).into_response() };
+    if !session.accepts(form.token.trim()) {
+        tracing::warn!("a login was refused: wrong token");
+        let wrong = if form.token.trim().is_empty() {
+            "Enter the token."
+        } else {
+            "This is not the token of this server."
+        };
+        return login_page(&address, next, "", wrong);
+    }
+    let cookie = session.opening(&cookie_path(&address), Transport::of(&headers));
+    ([(header::SET_COOKIE, cookie)], see_other(next)).into_response()
+}
+
+/// `POST /logout`
+pub async fn sign_out(
+    session: Option<Extension<Session>>,
+    address: Address,
+    headers: HeaderMap,
+) -> Response {
+    let Some(Extension(session)) = session else { return see_other("").into_response() };
+    let cookie = session.closing(&cookie_path(&address), Transport::of(&headers));
+    ([(header::SET_COOKIE, cookie)], see_other("login")).into_response()
+}
+
+fn login_page(address: &Address, next: &str, note: &'static str, wrong: &'static str) -> Response {
+    page(StatusCode::UNAUTHORIZED, &LoginPage::of(address, next, note, wrong))
+}
+
+impl LoginPage {
+    fn of(address: &Address, next: &str, note: &'static str, wrong: &'static str) -> LoginPage {
+        let layout = Layout { section: Section::Login, ..Layout::error(address, "Log in") };
+        LoginPage { layout, next: next.to_owned(), note, wrong, is_signed_in: false }
+    }
+}
+
+/// The base path without its final slash, so that the cookie also covers the base path itself.
+fn cookie_path(address: &Address) -> String {
+    let base = address.url("");
+    let path = base.trim_end_matches('/');
+    if path.is_empty() { "/".into() } else { path.into() }
+}
+
+/// The page to return to, or the home page if the address could lead to another server or out of the base path.
+fn own_page(next: &str) -> &str {
+    let path = next.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    let is_dots = |segment: &str| matches!(segment.replace("%2e", ".").as_str(), "." | "..");
+    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let stays = !next.starts_with('/') && !path.split('/').any(is_dots);
+    if is_plain && stays && next.len() <= MAX_NEXT { next } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_only_to_pages_of_this_server() {
+        for own in [
+            "",
+            "jobs",
+            "jobs?state=discarded&q=a%20b",
+            "jobs/7#main",
+            "queues/a..b",
+            "?span=hours",
+        ] {
+            assert_eq!(own_page(own), own);
+        }
+        let long = "x".repeat(MAX_NEXT + 1);
+        for other in [
+            "//evil.example",
+            "/evil.example",
+            "\\\\evil.example",
+            "/\\evil.example",
+            "../admin",
+            "jobs/../../admin",
+            "%2e%2e/admin",
+            "jobs/.%2E/admin",
+            "./jobs",
+            "a b",
+            "a\r\nb",
+            "größe",
+            &long,
+        ] {
+            assert_eq!(own_page(other), "", "{other:?}");
+        }
+        // A scheme is a path below the base, because the address is put behind it.
+        assert_eq!(
+            Address::default().url(own_page("https://evil.example")),
+            "/https://evil.example"
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! The login page, the error pages of layers and endpoints around the pages, and the addresses of forms.
+
+use std::collections::BTreeSet;
+
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware;
+
+use super::*;
+use crate::http::layers::auth::Hosts;
+use crate::http::{Access, Limits, mount, wrap};
+
+const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
+
+/// The pages and the API, as a server with a token serves them at a base path.
+struct Site {
+    routes: Router,
+    /// Keeps the engine running.
+    _desk: Desk,
+}
+
+impl Site {
+    fn at(base: &str) -> Site {
+        let desk = Desk::open();
+        let limits = Limits::default();
+        let access =
+            Access { token: Some("s3cret".into()), hosts: Hosts::Any, trusted_origins: Vec::new() };
+        let routes =
+            crate::http::router(desk.engine.clone(), limits.clone()).merge(desk.pages.clone());
+        let routes = wrap(routes, &limits, access).unwrap();
+        let routes = routes.layer(middleware::from_fn(crate::ui::error_pages));
+        Site { routes: mount(routes, &base.parse().unwrap()), _desk: desk }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        form: &[(&str, &str)],
+    ) -> (StatusCode, HeaderMap, String) {
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(form);
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.finish())).unwrap();
+        let (head, body) = self.routes.clone().oneshot(request).await.unwrap().into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        (head.status, head.headers, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    async fn browse(&self, path: &str, cookie: &str) -> (StatusCode, HeaderMap, String) {
+        self.ask(Method::GET, path, &[("accept", HTML), ("cookie", cookie)], &[]).await
+    }
+
+    async fn log_in(&self, path: &str, token: &str, next: &str) -> (StatusCode, HeaderMap, String) {
+        let form = [("token", token), ("next", next)];
+        self.ask(Method::POST, path, &[("accept", HTML)], &form).await
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers.get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_browser_logs_in_by_form_and_gets_the_page_that_it_wanted() {
+    for base in ["", "/tools/cortado"] {
+        let site = Site::at(if base.is_empty() { "/" } else { base });
+        let (status, headers, page) =
+            site.browse(&format!("{base}/jobs?state=discarded&q=a%20b"), "").await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+        assert!(text(&headers, header::WWW_AUTHENTICATE).starts_with("Bearer"), "{headers:?}");
+        assert_eq!(text(&headers, header::CONTENT_TYPE), "text/html; charset=utf-8");
+        assert!(headers.contains_key(header::CONTENT_SECURITY_POLICY));
+        assert!(
+            page.contains("name=\"next\" value=\"jobs?state=discarded&#38;q=a%20b\""),
+            "{page}"
+        );
+        assert!(
+            page.contains(&format!("<base href=\"{base}/\">")) && !page.contains("<nav"),
+            "{page}"
+        );
+        let asset = page.split("href=\"static/").nth(1).unwrap().split('"').next().unwrap();
+        assert_eq!(site.browse(&format!("{base}/static/{asset}"), "").await.0, StatusCode::OK);
+
+        let login = format!("{base}/login");
+        let (status, headers, page) = site.log_in(&login, "wrong", "jobs").await;
+        assert_eq!((status, headers.get(header::SET_COOKIE)), (StatusCode::UNAUTHORIZED, None));
+        assert!(
+            page.contains("This is not the token of this server.") && !page.contains("wrong\"\""),
+            "{page}"
+        );
+        assert_eq!(site.browse(&login, "").await.0, StatusCode::OK, "the page can be reloaded");
+
+        let (status, headers, _) =
+            site.log_in(&login, "s3cret", "jobs?state=discarded&q=a%20b").await;
+        assert_eq!(status, StatusCode::SEE_OTHER);
+        assert_eq!(
+            text(&headers, header::LOCATION),
+            format!("{base}/jobs?state=discarded&q=a%20b")
+        );
+        let opening = text(&headers, header::SET_COOKIE);
+        let path = if base.is_empty() { "/" } else { base };
+        assert!(opening.contains(&format!("; Path={path}; HttpOnly; SameSite=Lax")), "{opening}");
+        let cookie = opening.split(';').next().unwrap();
+        for path in ["/jobs", "/api/v1/stats"] {
+            assert_eq!(
+                site.browse(&format!("{base}{path}"), cookie).await.0,
+                StatusCode::OK,
+                "{path}"
+            );
+        }
+        let (_, _, page) = site.browse(&login, cookie).await;
+        assert!(page.contains("You are logged in"), "{page}");
+        let headers = [("accept", HTML), ("cookie", cookie)];
+        let (status, headers, _) =
+            site.ask(Method::POST, &format!("{base}/logout"), &headers, &[]).await;
+        assert_eq!(
+            (status, text(&headers, header::LOCATION)),
+            (StatusCode::SEE_OTHER, login.as_str())
+        );
+        assert!(text(&headers, header::SET_COOKIE).contains("=; Max-Age=0"), "{headers:?}");
+        let (_, headers, _) = site.log_in(&login, "s3cret", "//evil.example").await;
+        assert_eq!(text(&headers, header::LOCATION), format!("{base}/"));
+    }
+}
+
+#[tokio::test]
+async fn programs_get_problem_documents_and_scripts_no_dialog() {
+    let site = Site::at("/");
+    for (path, headers) in [
+        ("/api/v1/stats", vec![("accept", HTML)]),
+        ("/jobs", vec![("accept", "*/*")]),
+        ("/jobs", vec![]),
+        ("/metrics", vec![("accept", HTML)]),
+    ] {
+        let (status, answer, body) = site.ask(Method::GET, path, &headers, &[]).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
+        assert!(text(&answer, header::WWW_AUTHENTICATE).starts_with("Basic"), "{answer:?}");
+        assert!(body.contains("\"code\":\"unauthorized\""), "{body}");
+    }
+    let headers = [("sec-fetch-mode", "cors")];
+    let (_, answer, body) = site.ask(Method::GET, "/api/v1/stats", &headers, &[]).await;
+    assert!(text(&answer, header::WWW_AUTHENTICATE).starts_with("Bearer"), "{answer:?}");
+    assert!(body.contains("\"code\":\"unauthorized\""), "{body}");
+}
+
+#[tokio::test]
+async fn an_action_without_a_session_is_not_repeated_by_the_login() {
+    let site = Site::at("/");
+    let (status, _, page) =
+        site.ask(Method::POST, "/queues/mail/pause", &[("accept", HTML)], &[]).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(
+        page.contains("The last action was not carried out")
+            && page.contains("name=\"next\" value=\"\""),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn every_error_is_a_page_with_a_way_on_for_a_browser() {
+    let site = Site::at("/");
+    let (_, headers, _) = site.log_in("/login", "s3cret", "").await;
+    let cookie = text(&headers, header::SET_COOKIE).split(';').next().unwrap().to_owned();
+    let long = "x".repeat(3 * 1_024 * 1_024);
+    for (method, path, extra, form, status) in [
+        (Method::GET, "/nowhere", vec![], vec![], 404),
+        (Method::GET, "/javascript:alert(1)", vec![], vec![], 404),
+        (Method::PUT, "/jobs", vec![], vec![], 405),
+        (Method::POST, "/queues", vec![], vec![], 405),
+        (Method::POST, "/jobs", vec![], vec![("payload", long.as_str())], 413),
+        (
+            Method::POST,
+            "/jobs",
+            vec![("origin", "http://evil.example"), ("host", "localhost")],
+            vec![],
+            403,
+        ),
+        (Method::GET, "/jobs/bulk/zzz", vec![], vec![], 404),
+    ] {
+        let mut headers = vec![("accept", HTML), ("cookie", cookie.as_str())];
+        headers.extend(extra);
+        let (answer, headers, page) = site.ask(method.clone(), path, &headers, &form).await;
+        assert_eq!(answer.as_u16(), status, "{method} {path}");
+        assert_eq!(
+            text(&headers, header::CONTENT_TYPE),
+            "text/html; charset=utf-8",
+            "{method} {path}"
+        );
+        assert!(
+            page.contains("class=\"actions\"") && page.contains("href=\"./\">Home</a>"),
+            "{page}"
+        );
+        assert!(!page.contains("href=\"javascript:"), "{page}");
+    }
+}
+
+/// A browser stays on the address of a form when its page shows an error. Reloading it, or a script that fetches it
+/// again, must not end in 405.
+#[tokio::test]
+async fn the_address_of_every_form_can_be_opened() {
+    let desk = Desk::open();
+    let job =
+        desk.submit(Submission { queue: Some("mail".into()), ..echo("1") }).await.id.to_string();
+    desk.post("/schedules", &[("name", "often"), ("cron", "every 2h"), ("kind", "echo")]).await;
+    let table = include_str!("../mod.rs");
+    let routes = table.split(".route(\"").skip(1).map(|route| {
+        let (path, handlers) = route.split_once('"').unwrap();
+        (path, handlers.contains("post("))
+    });
+    let forms: BTreeSet<&str> =
+        routes.filter(|(_, is_form)| *is_form).map(|(path, _)| path).collect();
+    assert!(forms.len() > 20, "{forms:?}");
+    for form in forms {
+        let kind = form.split('/').nth(1).unwrap();
+        let path = match kind {
+            "queues" => form.replace("{name}", "mail"),
+            "schedules" => form.replace("{name}", "often"),
+            _ => form.replace("{id}", &job),
+        };
+        let answer = desk.get(&path).await;
+        match answer.status {
+            StatusCode::OK => answer.assert_sound(),
+            StatusCode::SEE_OTHER => {
+                let above = desk.get(&answer.location).await;
+                let is_gone = kind == "failures" || path.starts_with("/jobs/bulk/");
+                let is_page = above.status == StatusCode::OK
+                    || is_gone && above.status == StatusCode::NOT_FOUND;
+                assert!(is_page, "{path} leads to {}: {}", answer.location, above.status);
+            }
+            StatusCode::NOT_FOUND if path.starts_with("/jobs/bulk/") => {}
+            other => panic!("{path}: {other}"),
+        }
+    }
+}
