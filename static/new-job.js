@@ -1,17 +1,18 @@
-// The submit form while somebody types. The server renders it again for another kind and builds the curl command, so
-// that the command is exactly what would be sent. This script does not know the meaning of any field.
+// The forms of jobs and schedules while somebody types. The server renders a form again for another kind, describes times
+// and builds the curl command, so that everything shown is exactly what would be sent. This script does not know the
+// meaning of any field of a payload.
 
 import { atMostEvery, typeAgain } from "./live.js";
-import { setText } from "./time.js";
+import { localTitles, setText } from "./time.js";
 
 const by = (id) => document.getElementById(id);
 /** The elements that can be replaced without affecting what is being typed. */
-const PREVIEWED = ["curl", "refusal", "starts"];
+const previews = () => document.querySelectorAll("[data-preview]");
 
-const form = by("submit-form");
-if (form) newJob();
+const form = document.querySelector("form[data-redraw]");
+if (form) jobForm();
 
-function newJob() {
+function jobForm() {
   /** The inputs and typed texts of each kind, kept for switching back. */
   const parts = new Map();
   let kind = form.elements.shown.value;
@@ -22,18 +23,25 @@ function newJob() {
   async function drawn(what, submitter) {
     const asked = ++newest[what];
     try {
-      const answer = await fetch("jobs/new", { method: "POST", body: new URLSearchParams(new FormData(form, submitter)) });
+      const answer = await fetch(form.dataset.redraw, { method: "POST", body: new URLSearchParams(new FormData(form, submitter)) });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (!answer.ok || !page.getElementById("payload-part")) throw new Error(`${answer.status}`);
       return asked === newest[what] ? page : undefined;
     } catch {
-      if (asked === newest[what]) setText(by("refusal"), "The server cannot be reached. This preview does not include your last change.");
+      if (asked === newest[what]) setText(by("refusal") ?? by("means"), "The server cannot be reached. This preview does not include your last change.");
       return undefined;
     }
   }
 
   function showPreview(page) {
-    for (const id of PREVIEWED) setText(by(id), page.getElementById(id).textContent);
+    for (const old of previews()) {
+      const fresh = page.getElementById(old.id);
+      const field = by(old.id.replace("-error", ""));
+      if (field !== old) fresh.textContent ? field.setAttribute("aria-invalid", "true") : field.removeAttribute("aria-invalid");
+      if (old.textContent === fresh.textContent) continue;
+      old.replaceChildren(...[...fresh.childNodes].map((node) => document.importNode(node, true)));
+      localTitles(old);
+    }
   }
 
   const preview = atMostEvery(250, async () => {
@@ -70,7 +78,7 @@ function newJob() {
     }
   });
   form.addEventListener("input", (event) => {
-    const way = { delay: "in", at: "at", zone: "at" }[event.target.id];
+    const way = form.elements.when && { delay: "in", at: "at", zone: "at" }[event.target.id];
     if (way && (way === "in" || by("at").value)) form.elements.when.value = way;
     if (event.target.id === "at") fixOffset();
     if (event.target !== by("kind")) preview();
@@ -98,6 +106,7 @@ function newJob() {
     fixOffset();
   }
   if ("names" in zone.dataset) {
+    if (zone.placeholder && own) zone.placeholder = `UTC, or ${own}`;
     const names = Intl.supportedValuesOf?.("timeZone") ?? [];
     by("zone-names").append(...names.map((name) => new Option(name, name)));
   }

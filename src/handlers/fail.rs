@@ -7,7 +7,7 @@ use super::{done, retry};
 use crate::engine::Context;
 use crate::job::Outcome;
 
-pub(super) const ABOUT: &str = "Fails a number of attempts, then succeeds.";
+pub(super) const ABOUT: &str = "Fails the given number of times, then succeeds.";
 pub(super) const EXAMPLE: &str = r#"{"times": 2, "message": "not yet"}"#;
 
 pub(super) const SCHEMA: &str = r#"{
@@ -15,8 +15,8 @@ pub(super) const SCHEMA: &str = r#"{
   "additionalProperties": false,
   "required": ["times"],
   "properties": {
-    "times": {"type": "integer", "title": "Times", "minimum": 0, "maximum": 18446744073709551615,
-      "description": "How many attempts fail before one succeeds."},
+    "times": {"type": "integer", "title": "Failures", "minimum": 0, "maximum": 18446744073709551615,
+      "description": "The number of attempts that fail before one succeeds."},
     "message": {"type": ["string", "null"], "title": "Error",
       "description": "The error message of the failing attempts."}
   }

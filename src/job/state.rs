@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub enum State {
     /// The job waits for its due time, before the first attempt or after a snooze.
     Scheduled,
-    /// The job is ready to be claimed.
+    /// The job is due and can be claimed.
     Available,
     /// A worker holds the lease of the job.
     Running,
@@ -21,7 +21,7 @@ pub enum State {
     Retryable,
     /// An attempt succeeded.
     Completed,
-    /// The job was given up and is a dead letter.
+    /// No attempt succeeded, and there will be no other one unless somebody retries the job.
     Discarded,
     /// The job was cancelled on request.
     Cancelled,

@@ -96,7 +96,7 @@ pub enum Change {
         /// The time at which it is due again.
         run_at: Time,
     },
-    /// The job was discarded and is a dead letter.
+    /// The last attempt failed, and the job was discarded.
     Discarded {
         /// The failure.
         failure: Failure,

@@ -42,11 +42,6 @@ pub const ASSETS: &[Asset] = &[
     },
     Asset { name: "live.js", media_type: JS, body: include_str!("../../../static/live.js") },
     Asset { name: "new-job.js", media_type: JS, body: include_str!("../../../static/new-job.js") },
-    Asset {
-        name: "schedule.js",
-        media_type: JS,
-        body: include_str!("../../../static/schedule.js"),
-    },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../../static/stream.js") },
     Asset { name: "theme.js", media_type: JS, body: include_str!("../../../static/theme.js") },
     Asset {

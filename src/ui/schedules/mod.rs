@@ -1,33 +1,34 @@
 //! The pages of schedules: the list, the page of one schedule, the form for a new one, and the actions that run,
 //! pause, resume and delete a schedule.
 
-pub mod schedule_form;
+mod form_part;
+mod schedule_form;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Path, Query, State as Has};
+use axum::extract::{Path, RawForm, RawQuery, State as Has};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::engine::{Engine, EngineError, ScheduleError, off_runtime};
 use crate::http::layers::base_path::Address;
-use crate::job::{
-    Cron, CronError, Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleSpec, State,
-};
+use crate::job::{Cursor, JobQuery, Origin, Schedule, ScheduleName, State};
 
 use super::layout::error::{UiError, sentence};
 use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::job_row::JobRow;
 use super::parts::time_format::TimeText;
-use super::submit::form_value::Errors;
-use super::submit::start_at;
+use super::submit::form_value::{Errors, pairs};
+use super::submit::job_fields::{self, find, schema_of};
+use super::submit::new_job::value;
+use super::submit::payload_input::Control;
+use super::submit::submit_form::SubmitForm;
+use form_part::{Draft, FormPart, UPCOMING};
 use schedule_form::ScheduleForm;
 
 /// The number of schedules whose last job is looked up for its state.
 const LOOKED_UP: usize = 100;
-/// The number of upcoming runs that are shown.
-const TOLD: usize = 5;
 /// The number of a schedule's newest jobs that its page shows.
 const NEWEST: usize = 10;
 
@@ -45,26 +46,14 @@ struct One {
     schedule: ScheduleRow,
     upcoming: Vec<TimeText>,
     newest: Vec<JobRow>,
-    form: FormPart,
+    part: FormPart,
 }
 
 #[derive(Template)]
 #[template(path = "schedule_new.html")]
-struct New {
+struct NewPage {
     layout: Layout,
-    form: FormPart,
-}
-
-/// The form, which the page of a schedule and the page for a new one share.
-struct FormPart {
-    form: ScheduleForm,
-    kinds: Vec<String>,
-    queues: Vec<String>,
-    errors: Errors,
-    /// The pattern in words; empty when it is invalid.
-    in_words: String,
-    means: Vec<TimeText>,
-    zone_names: bool,
+    part: FormPart,
 }
 
 /// A schedule as a row.
@@ -89,37 +78,6 @@ struct Last {
     at: TimeText,
     /// The state of the job; `None` when it was deleted or not looked up.
     state: Option<State>,
-}
-
-impl FormPart {
-    /// The error of a field as a sentence; empty when the field is valid.
-    fn wrong(&self, field: &str) -> String {
-        self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
-    }
-
-    fn is_unknown(&self) -> bool {
-        !self.form.kind.is_empty() && !self.kinds.contains(&self.form.kind)
-    }
-
-    async fn of(engine: &Engine, form: ScheduleForm, errors: Errors) -> Result<FormPart, UiError> {
-        let now = engine.now();
-        let form = form.shown(engine.config().max_payload);
-        let read = off_runtime(usize::MAX, || {
-            let cron = Cron::parse(&form.cron, &form.zone, now).ok()?;
-            Some((cron.in_words(), cron.upcoming(now, TOLD)))
-        });
-        let (in_words, upcoming) = read.unwrap_or_default();
-        let stats = engine.stats().await?;
-        Ok(FormPart {
-            kinds: engine.kinds().iter().map(|info| info.kind.to_string()).collect(),
-            queues: stats.queues.keys().map(ToString::to_string).collect(),
-            in_words,
-            means: upcoming.into_iter().map(|at| TimeText::new(at, now)).collect(),
-            zone_names: start_at::knows_names(),
-            form,
-            errors,
-        })
-    }
 }
 
 impl ScheduleRow {
@@ -173,50 +131,43 @@ pub async fn list(Has(engine): Has<Engine>, address: Address) -> Result<Response
     Ok(page(StatusCode::OK, &List { layout, schedules }))
 }
 
-/// `GET /schedules/new`, prefilled by query string.
+/// `GET /schedules/new`, prefilled by the query string, or by the job that `from` names.
 pub async fn blank(
     Has(engine): Has<Engine>,
     address: Address,
-    Query(given): Query<ScheduleForm>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, UiError> {
-    new_page(&engine, &address, given, Errors::new(), StatusCode::OK).await
+    let pairs = pairs(query.unwrap_or_default().as_bytes())?;
+    let mut given = ScheduleForm::of(&pairs);
+    if let Ok(id) = value(&pairs, "from").parse()
+        && let Some(job) = engine.job(id).await?.0
+    {
+        given.job = SubmitForm::again(&job);
+    }
+    new_page(&engine, &address, Draft::opened(&engine, given)).await
 }
 
-/// `POST /schedules/new`: renders the form again with a preview of its runs.
+/// `POST /schedules/new`: renders the form again for another kind or another view, with a preview of its runs.
 pub async fn redraw(
     Has(engine): Has<Engine>,
     address: Address,
-    Form(form): Form<ScheduleForm>,
+    RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
-    let mut errors = Errors::new();
-    match off_runtime(usize::MAX, || Cron::parse(&form.cron, &form.zone, engine.now())) {
-        Err(CronError::Pattern(why)) if !form.cron.trim().is_empty() => {
-            errors.insert("cron".into(), why);
-        }
-        Err(CronError::Zone(why)) => drop(errors.insert("zone".into(), why)),
-        Err(CronError::Pattern(_)) | Ok(_) => {}
-    }
-    new_page(&engine, &address, form, errors, StatusCode::OK).await
+    let pairs = pairs(&encoded)?;
+    let form = ScheduleForm::of(&pairs);
+    new_page(&engine, &address, Draft::previewed(&engine, form, value(&pairs, "to"))).await
 }
 
 /// `POST /schedules`
 pub async fn create(
     Has(engine): Has<Engine>,
     address: Address,
-    Form(form): Form<ScheduleForm>,
+    RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
-    let (mut errors, mut status) = (Errors::new(), StatusCode::UNPROCESSABLE_ENTITY);
-    match spec_of(&engine, &form) {
-        Err(wrong) => errors = wrong,
-        Ok((name, _)) if find(&engine, name.as_str()).await.is_ok() => {
-            errors.insert("name".into(), format!("a schedule named {name} already exists"));
-        }
-        Ok((name, spec)) => match set(&engine, name, spec).await {
-            Ok(response) => return Ok(response),
-            Err(refused) => (status, errors) = refused,
-        },
+    match save(&engine, ScheduleForm::of(&pairs(&encoded)?), New::Only).await? {
+        Ok(saved) => Ok(saved),
+        Err(draft) => new_page(&engine, &address, draft).await,
     }
-    new_page(&engine, &address, form, errors, status).await
 }
 
 /// `GET /schedules/of/{name}`
@@ -225,9 +176,10 @@ pub async fn show(
     address: Address,
     Path(name): Path<String>,
 ) -> Result<Response, UiError> {
-    let (schedule, cursor) = find(&engine, &name).await?;
-    let form = ScheduleForm::of(&schedule);
-    one_page(&engine, &address, (schedule, cursor), form, Errors::new(), StatusCode::OK).await
+    let stored = find_schedule(&engine, &name).await?;
+    let form = ScheduleForm::stored(&stored.0);
+    let draft = Draft::opened(&engine, form);
+    one_page(&engine, &address, stored, draft).await
 }
 
 /// `POST /schedules/of/{name}`: changes the schedule.
@@ -235,18 +187,28 @@ pub async fn change(
     Has(engine): Has<Engine>,
     address: Address,
     Path(name): Path<String>,
-    Form(form): Form<ScheduleForm>,
+    RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
-    let (schedule, cursor) = find(&engine, &name).await?;
-    let form = ScheduleForm { name, ..form };
-    let (status, errors) = match spec_of(&engine, &form) {
-        Err(wrong) => (StatusCode::UNPROCESSABLE_ENTITY, wrong),
-        Ok((name, spec)) => match set(&engine, name, spec).await {
-            Ok(response) => return Ok(response),
-            Err(refused) => refused,
-        },
-    };
-    one_page(&engine, &address, (schedule, cursor), form, errors, status).await
+    let stored = find_schedule(&engine, &name).await?;
+    let form = ScheduleForm { name, ..ScheduleForm::of(&pairs(&encoded)?) };
+    match save(&engine, form, New::OrChanged).await? {
+        Ok(saved) => Ok(saved),
+        Err(draft) => one_page(&engine, &address, stored, draft).await,
+    }
+}
+
+/// `POST /schedules/of/{name}/edit`: renders the form again, as `POST /schedules/new` does.
+pub async fn redraw_stored(
+    Has(engine): Has<Engine>,
+    address: Address,
+    Path(name): Path<String>,
+    RawForm(encoded): RawForm,
+) -> Result<Response, UiError> {
+    let stored = find_schedule(&engine, &name).await?;
+    let pairs = pairs(&encoded)?;
+    let form = ScheduleForm { name, ..ScheduleForm::of(&pairs) };
+    let draft = Draft::previewed(&engine, form, value(&pairs, "to"));
+    one_page(&engine, &address, stored, draft).await
 }
 
 /// The page on which a button was pressed, which the response redirects back to.
@@ -308,58 +270,62 @@ pub async fn delete(
     done(engine.delete_schedule(parse(&name)?).await, &from)
 }
 
-/// Stores the schedule and redirects to its page, or returns the errors by field.
-async fn set(
+/// Whether a schedule of this name may exist already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum New {
+    Only,
+    OrChanged,
+}
+
+/// Stores the schedule and redirects to its page, or returns the form with its errors.
+async fn save(
     engine: &Engine,
-    name: ScheduleName,
-    spec: ScheduleSpec,
-) -> Result<Response, (StatusCode, Errors)> {
-    match engine.set_schedule(name, spec).await {
+    form: ScheduleForm,
+    new: New,
+) -> Result<Result<Response, Draft>, UiError> {
+    let job = form.job.clone().within(engine.config().json);
+    let form = ScheduleForm { job, ..form };
+    let kinds = engine.kinds();
+    let schema = schema_of(find(&kinds, &form.job.kind));
+    let rejected = |refusal| Draft::switched(engine, form.clone(), "").refused(refusal);
+    if form.job.is_of_another_kind(schema) {
+        let mut draft = rejected((StatusCode::UNPROCESSABLE_ENTITY, Errors::new()));
+        draft.note = "Nothing was saved yet: these are the fields of the chosen kind.".into();
+        return Ok(Err(draft));
+    }
+    let spec = off_runtime(form.job.size(), || form.spec(schema, engine.now()));
+    let (name, spec) = match spec {
+        Ok(valid) => valid,
+        Err(errors) => return Ok(Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors)))),
+    };
+    if new == New::Only && find_schedule(engine, name.as_str()).await.is_ok() {
+        let error = format!("a schedule named {name} already exists");
+        let errors = Errors::from([("name".to_owned(), error)]);
+        return Ok(Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors))));
+    }
+    Ok(match engine.set_schedule(name, spec).await {
         Ok(Ok(schedule)) => Ok(see_other(&page_url(schedule.name.as_str())).into_response()),
         Ok(Err(error)) => {
             let error = refused(error);
-            Err((error.status, Errors::from([(String::new(), error.message)])))
+            let message = format!("{} {}", error.message, error.advice);
+            Err(rejected((error.status, Errors::from([(String::new(), message)]))))
         }
-        Err(error) => {
-            let field = match &error {
-                EngineError::UnknownKind { .. } => "kind",
-                EngineError::InvalidPayload { .. }
-                | EngineError::PayloadTooLarge { .. }
-                | EngineError::TooComplex { .. } => "payload",
-                EngineError::Invalid(_)
-                | EngineError::TooManyBulks { .. }
-                | EngineError::Store(_) => "",
-            };
-            let shown = UiError::from(error);
-            Err((shown.status, Errors::from([(field.to_owned(), shown.message)])))
-        }
-    }
+        Err(error) => Err(rejected(job_fields::refused(error, &form.job, schema))),
+    })
 }
 
-async fn new_page(
-    engine: &Engine,
-    address: &Address,
-    form: ScheduleForm,
-    errors: Errors,
-    status: StatusCode,
-) -> Result<Response, UiError> {
-    let form = FormPart::of(engine, form, errors).await?;
-    Ok(page(
-        status,
-        &New {
-            layout: Layout::fixed(address, "New schedule", Section::Schedule, engine.now()),
-            form,
-        },
-    ))
+async fn new_page(engine: &Engine, address: &Address, draft: Draft) -> Result<Response, UiError> {
+    let status = draft.status;
+    let part = FormPart::of(engine, draft, "schedules/new".into()).await?;
+    let layout = Layout::fixed(address, "New schedule", Section::Schedule, engine.now());
+    Ok(page(status, &NewPage { layout, part }))
 }
 
 async fn one_page(
     engine: &Engine,
     address: &Address,
     (schedule, cursor): (Schedule, Cursor),
-    form: ScheduleForm,
-    errors: Errors,
-    status: StatusCode,
+    draft: Draft,
 ) -> Result<Response, UiError> {
     let tags = schedule.tag().into_iter().collect();
     let jobs = engine.jobs(JobQuery { tags, limit: NEWEST, ..JobQuery::default() }).await?;
@@ -374,21 +340,17 @@ async fn one_page(
     let upcoming = if schedule.paused {
         Vec::new()
     } else {
-        off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD))
+        off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), UPCOMING))
     };
+    let (status, redraw) = (draft.status, format!("{}/edit", page_url(schedule.name.as_str())));
     let one = One {
         schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,
         upcoming: upcoming.into_iter().map(|at| TimeText::new(at, now)).collect(),
         newest: jobs.jobs.iter().map(|job| JobRow::of(job, now)).collect(),
-        form: FormPart::of(engine, form, errors).await?,
+        part: FormPart::of(engine, draft, redraw).await?,
         layout,
     };
     Ok(page(status, &one))
-}
-
-/// Parses the form into a name and a spec.
-fn spec_of(engine: &Engine, form: &ScheduleForm) -> Result<(ScheduleName, ScheduleSpec), Errors> {
-    off_runtime(form.payload.len(), || form.spec(engine.config().json, engine.now()))
 }
 
 /// The URL of a schedule's page. Names need no escaping; `of` keeps a schedule named `new` apart from the form.
@@ -400,7 +362,7 @@ fn parse(name: &str) -> Result<ScheduleName, UiError> {
     ScheduleName::parse(name).map_err(|_| refused(ScheduleError::NotFound))
 }
 
-async fn find(engine: &Engine, name: &str) -> Result<(Schedule, Cursor), UiError> {
+async fn find_schedule(engine: &Engine, name: &str) -> Result<(Schedule, Cursor), UiError> {
     let (schedules, cursor) = engine.schedules().await?;
     let found = schedules.into_iter().find(|schedule| schedule.name.as_str() == name);
     found.map(|one| (one, cursor)).ok_or_else(|| refused(ScheduleError::NotFound))

@@ -1,85 +1,73 @@
-//! The fields of the schedule form as they were typed, with the conversions to a spec and from a stored schedule.
+//! The fields of the schedule form as they were typed, with the conversions to a spec and from a stored schedule. The
+//! fields of its jobs are those of the form for a new job.
 
-use serde::Deserialize;
-
-use crate::engine::submission::BackoffFields;
 use crate::engine::{FieldError, ScheduleSubmission};
-use crate::job::{JsonLimits, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time};
+use crate::job::{Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Schema, Time};
 
-use crate::ui::submit::form_value::{
-    Errors, cut, cut_list, cut_payload, duration, filled, form_field, json, number, written,
-};
+use crate::ui::submit::form_value::{Errors, cut, duration, filled, form_field, written};
 use crate::ui::submit::submit_form::SubmitForm;
 
 /// The form. Every field is text, so that nothing typed is lost when a field is invalid.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs)] // each is the field of the same name in `ScheduleSubmission`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScheduleForm {
+    /// The name of the schedule.
     pub name: String,
+    /// The pattern, or an interval.
     pub cron: String,
+    /// The time zone of the pattern.
     pub zone: String,
-    pub kind: String,
-    /// The payload as JSON.
-    pub payload: String,
-    pub queue: String,
-    pub priority: String,
-    pub max_attempts: String,
-    /// The base of the backoff, as a duration.
-    pub backoff_base: String,
-    /// The cap of the backoff, as a duration.
-    pub backoff_cap: String,
-    /// The timeout of an attempt, as a duration.
-    pub timeout: String,
-    /// The tags, separated by commas.
-    pub tags: String,
     /// `skip`; any other value allows overlapping runs.
     pub overlap: String,
     /// The lateness after which a run is skipped, as a duration.
     pub max_late: String,
+    /// The fields of its jobs. Those of a start and of an idempotency key stay empty.
+    pub job: SubmitForm,
 }
 
+/// Fields of the form for a new job that a schedule does not have.
+const NOT_OF_A_SCHEDULE: [&str; 6] = ["when", "delay", "at", "run_at", "idempotency_key", "token"];
+
 impl ScheduleForm {
+    /// Parses the pairs of a form or a query string and ignores unknown names.
+    pub fn of(pairs: &[(String, String)]) -> ScheduleForm {
+        let mut form = ScheduleForm::default();
+        let mut of_job = Vec::new();
+        for (name, value) in pairs {
+            let field = match name.as_str() {
+                "name" => &mut form.name,
+                "cron" => &mut form.cron,
+                "zone" => &mut form.zone,
+                "overlap" => &mut form.overlap,
+                "max_late" => &mut form.max_late,
+                name if NOT_OF_A_SCHEDULE.contains(&name) => continue,
+                _ => {
+                    of_job.push((name.clone(), value.clone()));
+                    continue;
+                }
+            };
+            value.clone_into(field);
+        }
+        form.job = SubmitForm::of(&of_job);
+        form
+    }
+
     /// The form that edits a stored schedule.
-    pub fn of(schedule: &Schedule) -> ScheduleForm {
+    pub fn stored(schedule: &Schedule) -> ScheduleForm {
         let ScheduleSpec { cron, labels, spec, overlap, max_late_ms, origin: _ } = &schedule.spec;
-        let job = SubmitForm::showing(labels, spec);
         ScheduleForm {
             name: schedule.name.to_string(),
             cron: cron.pattern().to_owned(),
             zone: cron.zone().to_owned(),
-            kind: job.kind,
-            payload: job.payload,
-            queue: job.queue,
-            priority: job.priority,
-            max_attempts: job.max_attempts,
-            backoff_base: job.backoff_base,
-            backoff_cap: job.backoff_cap,
-            timeout: job.timeout,
-            tags: job.tags,
             overlap: if *overlap == Overlap::Skip { "skip".into() } else { String::new() },
             max_late: max_late_ms.map(written).unwrap_or_default(),
+            job: SubmitForm::showing(labels, spec),
         }
     }
 
     /// The form as a page repeats it, with texts cut that are longer than any field accepts.
     pub fn shown(mut self, max_payload: usize) -> ScheduleForm {
-        cut_payload(&mut self.payload, max_payload);
-        cut_list(&mut self.tags);
-        cut([
-            &mut self.name,
-            &mut self.cron,
-            &mut self.zone,
-            &mut self.kind,
-            &mut self.queue,
-            &mut self.priority,
-            &mut self.max_attempts,
-            &mut self.backoff_base,
-            &mut self.backoff_cap,
-            &mut self.timeout,
-            &mut self.max_late,
-        ]);
-        self
+        cut([&mut self.name, &mut self.cron, &mut self.zone, &mut self.max_late]);
+        ScheduleForm { job: self.job.shown(max_payload), ..self }
     }
 
     /// Whether a run is skipped while the previous job is not finished.
@@ -87,32 +75,30 @@ impl ScheduleForm {
         self.overlap == "skip"
     }
 
-    /// Parses the name and the spec.
+    /// Parses the name and the spec. The payload is checked by the schema of the kind, if it has one.
     ///
     /// # Errors
     /// The errors by field.
     pub fn spec(
         &self,
-        limits: JsonLimits,
+        schema: Option<&Schema>,
         now: Time,
     ) -> Result<(ScheduleName, ScheduleSpec), Errors> {
         let mut errors = Errors::new();
         let name = ScheduleName::parse(self.name.trim());
         let name = name.map_err(|error| errors.insert("name".into(), error.to_string())).ok();
-        let base_ms = duration("backoff_base", &self.backoff_base, &mut errors);
-        let cap_ms = duration("backoff_cap", &self.backoff_cap, &mut errors);
+        let job = self.job.read(schema, &mut errors);
         let submission = ScheduleSubmission {
             cron: self.cron.clone(),
             zone: filled(&self.zone),
-            kind: self.kind.trim().to_owned(),
-            payload: json(&self.payload, limits, &mut errors),
-            queue: filled(&self.queue),
-            priority: number("priority", &self.priority, &mut errors),
-            max_attempts: number("max_attempts", &self.max_attempts, &mut errors),
-            backoff: (base_ms.is_some() || cap_ms.is_some())
-                .then_some(BackoffFields { base_ms, cap_ms }),
-            timeout_ms: duration("timeout", &self.timeout, &mut errors),
-            tags: Some(self.tags.split(',').filter_map(filled).collect()),
+            kind: job.kind,
+            payload: job.payload,
+            queue: job.queue,
+            priority: job.priority,
+            max_attempts: job.max_attempts,
+            backoff: job.backoff,
+            timeout_ms: job.timeout_ms,
+            tags: Some(job.tags.unwrap_or_default()),
             overlap: if self.skips() { Overlap::Skip } else { Overlap::Allow },
             max_late_ms: duration("max_late", &self.max_late, &mut errors),
         };

@@ -5,6 +5,7 @@ use crate::engine::KindInfo;
 use crate::job::schema::Field;
 use crate::job::{Json, Schema, same};
 
+use super::job_fields::schema_of;
 use super::payload_form::{Typed, blank, draft, drawable, fill, too_large};
 use super::submit_form::SubmitForm;
 use crate::ui::layout::error::sentence;
@@ -161,8 +162,4 @@ impl SubmitForm {
 fn example(info: &KindInfo) -> String {
     let none = info.example == Json::null() && drawable(info.schema.as_ref()).is_some();
     if none { String::new() } else { json_text::editable(&info.example) }
-}
-
-fn schema_of(info: Option<&KindInfo>) -> Option<&Schema> {
-    info.and_then(|info| info.schema.as_ref())
 }

@@ -6,15 +6,14 @@ use axum::extract::{RawForm, RawQuery, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{Engine, EngineError, Enqueued, KindInfo, off_runtime};
+use crate::engine::{Engine, Enqueued, KindInfo, off_runtime};
 use crate::http::layers::base_path::Address;
-use crate::job::schema::Field;
-use crate::job::{Schema, Time};
+use crate::job::Time;
 
 use super::form_switch::{SwitchedForm, View};
 use super::form_value::{Errors, Pairs, pairs};
-use super::payload_form::drawable;
-use super::payload_input::{Control, Input};
+use super::job_fields::{JobFields, find, first, refused, schema_of};
+use super::payload_input::Control;
 use super::start_at::{self, Start};
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use crate::ui::layout::error::{UiError, sentence};
@@ -26,20 +25,7 @@ use crate::ui::parts::time_format::TimeText;
 #[template(path = "new_job.html")]
 struct NewJobPage {
     layout: Layout,
-    form: SubmitForm,
-    kinds: Vec<KindChoice>,
-    about: String,
-    errors: Errors,
-    /// The field that gets the focus: the first invalid one.
-    focus: String,
-    /// A note about how the payload is edited.
-    note: String,
-    /// The inputs that are always visible.
-    inputs: Vec<Input>,
-    /// The inputs that are folded away because they are optional and empty.
-    more: Vec<Input>,
-    /// Whether the payload can be edited by inputs.
-    drawable: bool,
+    job: JobFields,
     open: bool,
     /// When the job would start, in words.
     starts: String,
@@ -50,16 +36,6 @@ struct NewJobPage {
     /// Whether this machine knows time zones by name.
     zone_names: bool,
 }
-
-/// A kind to choose from, with its description.
-struct KindChoice {
-    name: String,
-    about: String,
-    chosen: bool,
-}
-
-/// Up to this many inputs are all visible at once.
-const ALL_SHOWN: usize = 6;
 
 /// `GET /jobs/new`
 pub async fn show(
@@ -77,10 +53,8 @@ pub async fn show(
     };
     let form = form.within(engine.config().json);
     let kinds = engine.kinds();
-    // If no kind is requested, one that needs no setup comes first.
-    let first = find(&kinds, "echo").or(kinds.first().copied());
     let asked = find(&kinds, &form.kind);
-    let switched = off_runtime(form.size(), || form.opened(asked, first, view));
+    let switched = off_runtime(form.size(), || form.opened(asked, first(&kinds), view));
     form_page(&engine, &address, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
@@ -112,7 +86,7 @@ pub async fn submit(
     let form = SubmitForm::of(&pairs).within(engine.config().json);
     let kinds = engine.kinds();
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
-    let schema = new.and_then(|info| info.schema.as_ref());
+    let schema = schema_of(new);
     if form.is_of_another_kind(schema) {
         let mut switched = off_runtime(form.size(), || form.switched(old, new, None));
         switched.note =
@@ -138,35 +112,9 @@ pub async fn submit(
     }
 }
 
-fn value<'a>(pairs: &'a Pairs, name: &str) -> &'a str {
+/// The value of a field of a form or a query.
+pub fn value<'a>(pairs: &'a Pairs, name: &str) -> &'a str {
     pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
-}
-
-fn find<'a>(kinds: &[&'a KindInfo], name: &str) -> Option<&'a KindInfo> {
-    kinds.iter().find(|info| info.kind.as_str() == name).copied()
-}
-
-/// Maps a refusal by the engine to the error of the field that caused it.
-fn refused(error: EngineError, form: &SubmitForm, schema: Option<&Schema>) -> (StatusCode, Errors) {
-    let field = match &error {
-        EngineError::UnknownKind { .. } => "kind",
-        EngineError::InvalidPayload { .. }
-        | EngineError::PayloadTooLarge { .. }
-        | EngineError::TooComplex { .. } => {
-            if form.drawn(schema).is_some() {
-                ""
-            } else {
-                "payload"
-            }
-        }
-        EngineError::Invalid(_) | EngineError::TooManyBulks { .. } | EngineError::Store(_) => "",
-    };
-    let shown = UiError::from(error);
-    let message = match field {
-        "" => format!("{}. {} {}", shown.title, shown.message, shown.advice),
-        _ => shown.message,
-    };
-    (shown.status, Errors::from([(field.to_owned(), message)]))
 }
 
 fn to_the_job(answers: Vec<Enqueued>) -> Response {
@@ -197,26 +145,6 @@ async fn form_page(
             &NewJobPage::of(&engine.kinds(), switched, errors, queues, address, &target, now),
         )
     }))
-}
-
-/// The first invalid field, in the order of the page.
-fn first_wrong(errors: &Errors, inputs: &[Input], more: &[Input]) -> String {
-    const OPTIONS: [&str; 11] = [
-        "queue",
-        "priority",
-        "delay",
-        "at",
-        "zone",
-        "max_attempts",
-        "timeout",
-        "backoff_base",
-        "backoff_cap",
-        "tags",
-        "idempotency_key",
-    ];
-    let inputs = inputs.iter().chain(more).map(|input| input.name.as_str());
-    let mut order = ["kind", "payload"].into_iter().chain(inputs).chain(OPTIONS);
-    order.find(|name| errors.contains_key(*name)).unwrap_or_default().to_owned()
 }
 
 fn refusal(errors: &Errors) -> String {
@@ -258,84 +186,43 @@ fn starts(form: &SubmitForm, now: Time) -> String {
     }
 }
 
-impl KindChoice {
-    fn of(info: &KindInfo, chosen: &str) -> KindChoice {
-        let name = info.kind.to_string();
-        KindChoice { chosen: name == chosen, about: info.about.clone(), name }
-    }
-}
-
 impl NewJobPage {
     fn of(
         kinds: &[&KindInfo],
-        SwitchedForm { form, note }: SwitchedForm,
+        switched: SwitchedForm,
         errors: Errors,
         queues: Vec<String>,
         address: &Address,
         target: &Target,
         now: Time,
     ) -> NewJobPage {
-        let form = form.with_token();
-        let chosen = find(kinds, &form.kind);
-        let schema = chosen.and_then(|info| info.schema.as_ref());
-        let drawn = form.drawn(schema);
-        let fields = drawn.and_then(|schema| drawable(Some(schema))).unwrap_or_default();
-        let wrong = |name: &str| errors.get(&format!("{PAYLOAD_PREFIX}{name}"));
-        let input =
-            |(n, field): (usize, &Field)| Input::new(n, field, &form.fields, wrong(&field.name));
-        let inputs = (0..).zip(fields).map(input);
-        let (inputs, more): (Vec<Input>, Vec<Input>) =
-            inputs.partition(|input| fields.len() <= ALL_SHOWN || input.is_needed());
-        let focus = first_wrong(&errors, &inputs, &more);
-        let option = |field: &String| {
-            !matches!(field.as_str(), "" | "kind" | "payload") && !field.starts_with(PAYLOAD_PREFIX)
-        };
+        let switched = SwitchedForm { form: switched.form.with_token(), ..switched };
+        let job = JobFields::of(kinds, switched, errors, &[]);
+        let schema = schema_of(find(kinds, &job.form.kind));
         NewJobPage {
             layout: Layout::fixed(address, "New job", Section::NewJob, now),
-            kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
-            about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
-            open: errors.keys().any(option) || form.has_options(),
-            drawable: drawable(schema).is_some(),
-            starts: starts(&form, now),
-            curl: form.curl(target, schema),
-            refusal: if errors.is_empty() {
-                form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default()
+            open: job.shows_options(),
+            starts: starts(&job.form, now),
+            curl: job.form.curl(target, schema),
+            refusal: if job.errors.is_empty() {
+                job.form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default()
             } else {
                 String::new()
             },
             queues,
             zone_names: start_at::knows_names(),
-            focus,
-            note,
-            inputs,
-            more,
-            errors,
-            form,
+            job,
         }
-    }
-
-    /// Whether the form names a kind without a handler. The page keeps such a kind in the list.
-    fn kind_is_unknown(&self) -> bool {
-        !self.form.kind.is_empty() && !self.kinds.iter().any(|kind| kind.chosen)
-    }
-
-    /// The error of a field as a sentence; empty when the field is valid.
-    fn wrong(&self, field: &str) -> String {
-        self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
     }
 
     /// Whether this kind of start is chosen.
     fn starts_by(&self, way: Start) -> bool {
-        self.form.starts() == way
-    }
-
-    /// The number of fields that are marked as invalid.
-    fn marked(&self) -> usize {
-        self.errors.keys().filter(|field| !field.is_empty()).count()
+        self.job.form.starts() == way
     }
 
     /// The time zone, or the default when none was given.
     fn zone(&self) -> &str {
-        if self.form.zone.is_empty() { "UTC" } else { &self.form.zone }
+        let zone = self.job.form.zone.as_str();
+        if zone.is_empty() { "UTC" } else { zone }
     }
 }

@@ -86,7 +86,8 @@ impl SubmitForm {
         SubmitForm { limits, ..self }
     }
 
-    fn set(&mut self, name: &str, value: &str) {
+    /// Sets a field; an unknown name is ignored.
+    pub fn set(&mut self, name: &str, value: &str) {
         let field = match name {
             "kind" => &mut self.kind,
             "payload" => &mut self.payload,
@@ -245,7 +246,8 @@ impl SubmitForm {
         }
     }
 
-    fn read(&self, schema: Option<&Schema>, errors: &mut Errors) -> Submission {
+    /// Parses every field and adds the errors; invalid fields are left out.
+    pub fn read(&self, schema: Option<&Schema>, errors: &mut Errors) -> Submission {
         let base_ms = duration("backoff_base", &self.backoff_base, errors);
         let cap_ms = duration("backoff_cap", &self.backoff_cap, errors);
         let backoff = BackoffFields { base_ms, cap_ms };

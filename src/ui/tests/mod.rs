@@ -15,8 +15,10 @@ use crate::job::{Job, Json, Kind, Outcome, QueueName, Schema, Verdict, WorkerNam
 use crate::shutdown::Shutdown;
 use crate::store::{Claim, Lease, Limits, MemoryStore, Settlement, Store};
 
+mod access;
 mod actions;
 mod bulk;
+mod failures;
 mod lists;
 mod new_job;
 mod one_job;

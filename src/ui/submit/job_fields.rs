@@ -1,0 +1,176 @@
+//! The fields of a job as a page shows them: the choice of a kind, the inputs of its payload and the errors. The form for
+//! a new job and the forms of schedules share them.
+
+use axum::http::StatusCode;
+
+use crate::engine::{EngineError, KindInfo};
+use crate::job::Schema;
+use crate::job::schema::Field;
+
+use super::form_switch::SwitchedForm;
+use super::form_value::Errors;
+use super::payload_form::drawable;
+use super::payload_input::Input;
+use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
+use crate::ui::layout::error::{UiError, sentence};
+
+/// Up to this many inputs are all visible at once.
+const ALL_SHOWN: usize = 6;
+
+/// The fields of a job, as `templates/partials/_inputs.html` renders them.
+pub struct JobFields {
+    /// What was typed.
+    pub form: SubmitForm,
+    /// The kinds to choose from.
+    pub kinds: Vec<KindChoice>,
+    /// The description of the chosen kind.
+    pub about: String,
+    /// The errors by field.
+    pub errors: Errors,
+    /// The field that gets the focus: the first invalid one.
+    pub focus: String,
+    /// A note about how the payload is edited.
+    pub note: String,
+    /// The inputs that are always visible.
+    pub inputs: Vec<Input>,
+    /// The inputs that are folded away because they are optional and empty.
+    pub more: Vec<Input>,
+    /// Whether the payload can be edited by inputs.
+    pub drawable: bool,
+}
+
+/// A kind to choose from, with its description.
+pub struct KindChoice {
+    /// The name of the kind.
+    pub name: String,
+    /// What its jobs do.
+    pub about: String,
+    /// Whether it is chosen.
+    pub chosen: bool,
+}
+
+impl JobFields {
+    /// The fields of a form. `before` are the names of fields above them on the page, for the focus.
+    pub fn of(
+        kinds: &[&KindInfo],
+        SwitchedForm { form, note }: SwitchedForm,
+        errors: Errors,
+        before: &[&str],
+    ) -> JobFields {
+        let chosen = find(kinds, &form.kind);
+        let schema = schema_of(chosen);
+        let drawn = form.drawn(schema);
+        let fields = drawn.and_then(|schema| drawable(Some(schema))).unwrap_or_default();
+        let wrong = |name: &str| errors.get(&format!("{PAYLOAD_PREFIX}{name}"));
+        let input =
+            |(n, field): (usize, &Field)| Input::new(n, field, &form.fields, wrong(&field.name));
+        let inputs = (0..).zip(fields).map(input);
+        let (inputs, more): (Vec<Input>, Vec<Input>) =
+            inputs.partition(|input| fields.len() <= ALL_SHOWN || input.is_needed());
+        JobFields {
+            kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
+            about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
+            drawable: drawable(schema).is_some(),
+            focus: first_wrong(&errors, before, &inputs, &more),
+            note,
+            inputs,
+            more,
+            errors,
+            form,
+        }
+    }
+
+    /// Whether the form names a kind without a handler. The page keeps such a kind in the list.
+    pub fn kind_is_unknown(&self) -> bool {
+        !self.form.kind.is_empty() && !self.kinds.iter().any(|kind| kind.chosen)
+    }
+
+    /// The error of a field as a sentence; empty when the field is valid.
+    pub fn wrong(&self, field: &str) -> String {
+        self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
+    }
+
+    /// The number of fields that are marked as invalid.
+    pub fn marked(&self) -> usize {
+        self.errors.keys().filter(|field| !field.is_empty()).count()
+    }
+
+    /// Whether the fields other than the kind and the payload must be unfolded, because one is invalid or filled in.
+    pub fn shows_options(&self) -> bool {
+        let is_option = |field: &String| {
+            !matches!(field.as_str(), "" | "kind" | "payload") && !field.starts_with(PAYLOAD_PREFIX)
+        };
+        self.errors.keys().any(is_option) || self.form.has_options()
+    }
+}
+
+impl KindChoice {
+    fn of(info: &KindInfo, chosen: &str) -> KindChoice {
+        let name = info.kind.to_string();
+        KindChoice { chosen: name == chosen, about: info.about.clone(), name }
+    }
+}
+
+/// Looks up a kind by its name.
+pub fn find<'a>(kinds: &[&'a KindInfo], name: &str) -> Option<&'a KindInfo> {
+    kinds.iter().find(|info| info.kind.as_str() == name).copied()
+}
+
+/// The kind that a form begins with: one that needs no setup, or else any.
+pub fn first<'a>(kinds: &[&'a KindInfo]) -> Option<&'a KindInfo> {
+    find(kinds, "echo").or(kinds.first().copied())
+}
+
+/// The schema of a kind.
+pub fn schema_of(info: Option<&KindInfo>) -> Option<&Schema> {
+    info.and_then(|info| info.schema.as_ref())
+}
+
+/// Maps a refusal by the engine to the error of the field that caused it.
+pub fn refused(
+    error: EngineError,
+    form: &SubmitForm,
+    schema: Option<&Schema>,
+) -> (StatusCode, Errors) {
+    let field = match &error {
+        EngineError::UnknownKind { .. } => "kind",
+        EngineError::InvalidPayload { .. }
+        | EngineError::PayloadTooLarge { .. }
+        | EngineError::TooComplex { .. } => {
+            if form.drawn(schema).is_some() {
+                ""
+            } else {
+                "payload"
+            }
+        }
+        EngineError::Invalid(_) | EngineError::TooManyBulks { .. } | EngineError::Store(_) => "",
+    };
+    let shown = UiError::from(error);
+    let message = match field {
+        "" => format!("{}. {} {}", shown.title, shown.message, shown.advice),
+        _ => shown.message,
+    };
+    (shown.status, Errors::from([(field.to_owned(), message)]))
+}
+
+/// The first invalid field, in the order of the page.
+fn first_wrong(errors: &Errors, before: &[&str], inputs: &[Input], more: &[Input]) -> String {
+    const OPTIONS: [&str; 12] = [
+        "max_late",
+        "queue",
+        "priority",
+        "delay",
+        "at",
+        "zone",
+        "max_attempts",
+        "timeout",
+        "backoff_base",
+        "backoff_cap",
+        "tags",
+        "idempotency_key",
+    ];
+    let inputs = inputs.iter().chain(more).map(|input| input.name.as_str());
+    let before = before.iter().copied();
+    let mut order = before.chain(["kind", "payload"]).chain(inputs).chain(OPTIONS);
+    order.find(|name| errors.contains_key(*name)).unwrap_or_default().to_owned()
+}
