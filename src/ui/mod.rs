@@ -18,6 +18,7 @@ mod jobs;
 mod layout;
 mod login;
 mod parts;
+mod queue_list;
 mod queues;
 mod schedules;
 mod submit;
@@ -46,7 +47,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/jobs/{id}/retry", post(job::job_actions::retry).get(page_above))
         .route("/jobs/{id}/cancel", post(job::job_actions::cancel).get(page_above))
         .route("/jobs/{id}/delete", post(job::job_actions::delete).get(page_above))
-        .route("/queues", get(queues::list))
+        .route("/queues", get(queue_list::show))
         .route("/queues/{name}", get(queues::show))
         .route("/queues/{name}/pause", post(queues::pause).get(page_above))
         .route("/queues/{name}/resume", post(queues::resume).get(page_above))
