@@ -40,7 +40,9 @@ for (const javaScriptEnabled of [true, false]) {
         // The page may first show the times without the zone.
         await page.locator("#means").filter({ hasText: /02:30.* 00:30:00/s }).waitFor();
         await page.locator("#kind").selectOption("echo");
+        if (!javaScriptEnabled) await page.locator("#show-fields").click();
         await page.locator("#payload").fill('{"cups": 2}');
+        if (!(await page.locator("#priority").isVisible())) await page.locator(".options > summary").click();
         await page.locator("#priority").fill("high");
         await page.locator("#create").click();
         await page.locator("#priority-error").filter({ hasText: "not a whole number" }).waitFor();
@@ -73,9 +75,75 @@ for (const javaScriptEnabled of [true, false]) {
   });
 }
 
+for (const javaScriptEnabled of [true, false]) {
+  const how = javaScriptEnabled ? "with JavaScript" : "without JavaScript";
+
+  test(`a pattern that is not accepted is explained once, at its field, in plain words ${how}`, () =>
+    withPage(browser, { javaScriptEnabled }, async (page) => {
+      await page.goto(`${server.origin}/schedules/new`);
+      await page.locator("#name").fill("never");
+      await page.locator("#cron").fill("61 25 * * funday");
+      if (!javaScriptEnabled) await page.locator("#check").click();
+      const error = page.locator("#cron-error");
+      await error.getByText('"61" is not a valid minute (0 to 59), "25" is not a valid hour (0 to 23), "funday" is not a valid weekday').waitFor();
+      assert.equal(await page.locator("#cron").getAttribute("aria-invalid"), "true");
+      assert.equal((await page.locator("main").innerText()).split("funday").length, 2, "the error stands once");
+      for (const width of [320, 360, 768, 1024, 1440, 2560]) {
+        await page.setViewportSize({ width, height: 900 });
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= width, `${width} px`);
+      }
+      await page.locator("#cron").fill("*/90 * * * *");
+      if (!javaScriptEnabled) await page.locator("#check").click();
+      await page.locator("#means").getByText("Every hour.").waitFor();
+      assert.equal(await error.innerText().catch(() => ""), "");
+      assert.equal(await page.locator("#cron").getAttribute("aria-invalid"), null);
+    }));
+
+  test(`a schedule has the inputs of its kind, edits them as JSON, and keeps its page ${how}`, () =>
+    withPage(browser, { javaScriptEnabled }, async (page) => {
+      const name = javaScriptEnabled ? "typed" : "untyped";
+      await page.goto(`${server.origin}/schedules/new?kind=sleep&cron=@daily&name=${name}`);
+      await page.locator("[name='payload.ms']").fill("77");
+      await page.locator("#to-json").click();
+      await page.locator("#payload").waitFor();
+      assert.deepEqual(JSON.parse(await page.locator("#payload").inputValue()), { ms: 77 });
+      await page.locator("#to-fields").click();
+      await page.locator("[name='payload.ms']").fill("none");
+      await page.locator("#create").click();
+      await page.getByText("Nothing was saved: one field is marked below.").waitFor();
+      assert.equal(await page.locator("[name='payload.ms']").inputValue(), "none");
+      await page.locator("[name='payload.ms']").fill("78");
+      await page.locator("#create").click();
+      await page.waitForURL(`**/schedules/of/${name}`);
+      assert.deepEqual((await told())[name].job.payload, { ms: 78 });
+      await page.locator("#to-json").click();
+      await page.locator("#payload").waitFor();
+      await page.locator("#spec-title").getByText("Edit schedule").waitFor();
+      await page.locator("#payload").fill('{"ms": 79}');
+      await page.locator("#save").click();
+      await page.waitForURL(`**/schedules/of/${name}`);
+      await page.locator("[name='payload.ms']").waitFor();
+      assert.deepEqual((await told())[name].job.payload, { ms: 79 });
+    }));
+
+  test(`the form for a new job and a job that exists become a schedule ${how}`, () =>
+    withPage(browser, { javaScriptEnabled }, async (page) => {
+      await page.goto(`${server.origin}/jobs/new?kind=sleep`);
+      await page.locator("[name='payload.ms']").fill("4321");
+      await page.locator("#to-schedule").click();
+      await page.getByRole("heading", { name: "New schedule" }).waitFor();
+      assert.equal(await page.locator("[name='payload.ms']").inputValue(), "4321");
+      assert.equal(await page.locator("#kind").inputValue(), "sleep");
+      const job = await server.submit({ kind: "sleep", payload: { ms: 5 }, queue: "naps" });
+      await page.goto(`${server.origin}/schedules/new?from=${job.id}`);
+      assert.equal(await page.locator("[name='payload.ms']").inputValue(), "5");
+      assert.equal(await page.locator("#queue").inputValue(), "naps");
+    }));
+}
+
 test("a pattern typed before the script came is told in words", () =>
   withPage(browser, {}, async (page) => {
-    const come = await late(page, "schedule.js");
+    const come = await late(page, "new-job.js");
     await page.goto(`${server.origin}/schedules/new`, { waitUntil: "commit" });
     await page.locator("#cron").fill("30 2 * * *");
     come();
