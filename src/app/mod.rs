@@ -237,8 +237,8 @@ impl Builder {
         }
         let routes = http::router(engine.clone(), limits.clone())
             .merge(ui::router(engine.clone(), config.settings.clone()));
-        let routes = http::wrap(routes, &limits, access(&config)).map_err(anyhow::Error::msg)?;
-        let routes = routes.layer(axum::middleware::from_fn(ui::error_pages));
+        let routes = http::wrap(routes, &limits, access(&config), ui::error_page)
+            .map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
         let serving = http::serve(listener, routes, limits, config.log.access, shutdown.clone());
         let serving = async move {

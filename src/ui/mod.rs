@@ -28,7 +28,7 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
-pub use layout::browser_errors::error_pages;
+pub use layout::browser_errors::error_page;
 pub use layout::error::not_found;
 use layout::page::page_above;
 

@@ -7,6 +7,7 @@ pub mod cross_site;
 pub mod header_list;
 pub mod request_body;
 pub mod safe_headers;
+pub mod sender;
 pub mod session;
 pub mod stack;
 pub mod unread;

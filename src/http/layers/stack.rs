@@ -19,8 +19,10 @@ use tower_http::trace::TraceLayer;
 use tracing::Span;
 
 use super::auth::{Hosts, check_host, check_origin, check_token};
+use super::base_path::Address;
 use super::cross_site::check_cross_site;
 use super::safe_headers::SAFE_HEADERS;
+use super::sender::{ErrorPage, Sender};
 use super::session::Session;
 use super::unread::{Unread, count};
 use super::{compression, request_body};
@@ -43,11 +45,16 @@ pub struct Access {
     pub trusted_origins: Vec<String>,
 }
 
-/// Puts the layers around the merged routers of endpoints and pages.
+/// Puts the layers around the merged routers of endpoints and pages. `error_page` renders the errors for browsers.
 ///
 /// # Errors
 /// A trusted origin is not a valid origin.
-pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, String> {
+pub fn wrap(
+    router: Router,
+    limits: &Limits,
+    access: Access,
+    error_page: ErrorPage,
+) -> Result<Router, String> {
     let mut csrf = CsrfLayer::new();
     for origin in &access.trusted_origins {
         csrf = csrf.add_trusted_origin(origin).map_err(|error| error.to_string())?;
@@ -58,7 +65,7 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
     });
     let session = access.token.as_deref().map(Session::new);
     let (timeout, max_wait) = (limits.request_timeout, limits.max_wait);
-    let gate = Gate { access, session, timeout, max_wait };
+    let gate = Gate { access, session, error_page, timeout, max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
     let longest = limits.max_body;
@@ -94,6 +101,7 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
 struct Gate {
     access: Access,
     session: Option<Session>,
+    error_page: ErrorPage,
     timeout: Duration,
     max_wait: Duration,
 }
@@ -138,10 +146,15 @@ async fn around(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
         let session = session.clone();
         request.extensions_mut().insert(session);
     }
+    let (sender, address) = (Sender::of(&request), request.extensions().get::<Address>().cloned());
     let mut response = match gate.admit(&request) {
         Ok(()) => answer(gate.time_limit(&request), request, next).await,
         Err(problem) => problem.into_response(),
     };
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    if is_error && sender != Sender::Program {
+        response = (gate.error_page)(&address.unwrap_or_default(), sender, response);
+    }
     if is_routine {
         response.extensions_mut().insert(Routine);
     }

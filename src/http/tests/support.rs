@@ -106,7 +106,7 @@ impl Server {
             EngineConfig { stream_capacity: setup.stream_capacity, ..EngineConfig::default() };
         let engine = Engine::start(store, registry, config, shutdown.clone());
         let app = router(engine.clone(), setup.limits.clone()).merge(setup.more);
-        let app = wrap(app, &setup.limits, setup.access).unwrap();
+        let app = wrap(app, &setup.limits, setup.access, |_, _, response| response).unwrap();
         let listener = bind(setup.address).unwrap();
         let address = listener.local_addr().unwrap();
         let (log, stop) = (AccessLog::default(), shutdown.clone());

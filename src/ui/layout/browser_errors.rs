@@ -1,13 +1,12 @@
 //! Error pages for browsers. The layers and endpoints around the pages answer errors with problem documents, which are
 //! for programs. A person who meets one in a browser gets a page instead, with the same status.
 
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::http::Problem;
 use crate::http::layers::base_path::Address;
+use crate::http::layers::sender::Sender;
 use crate::ui::login;
 
 use super::error::{UiError, sentence};
@@ -15,53 +14,23 @@ use super::error::{UiError, sentence};
 /// Browsers ask for a user and a password themselves when a response has a `Basic` challenge. This one they ignore, so
 /// the person sees the login page.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"cortado\"");
-const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// The outermost layer around pages and endpoints.
-pub async fn error_pages(address: Address, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let shows_pages = !is_for_programs(request.uri().path()) && accepts_pages(headers);
-    let is_script = headers.get(FETCH_MODE).is_some_and(|mode| mode != "navigate");
-    let mut response = next.run(request).await;
+/// Replaces the body of an error that a browser shows, and the challenge of one that its scripts receive.
+pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> Response {
     let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
-        return response;
-    }
-    if status == StatusCode::UNAUTHORIZED && (is_script || shows_pages) {
+    if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
     }
-    if !shows_pages || is_page(response.headers()) {
+    if sender == Sender::Script || is_page(response.headers()) {
         return response;
     }
     let problem = response.extensions_mut().remove::<Problem>();
     let page = if status == StatusCode::UNAUTHORIZED {
-        login::required(&address)
+        login::required(address)
     } else {
-        explain(status, problem.as_ref().map(Problem::detail)).page(&address)
+        explain(status, problem.as_ref().map(Problem::detail)).page(address)
     };
     replace(response, page)
-}
-
-/// Whether only programs request a path. A browser that opens one sees what a program would see.
-fn is_for_programs(path: &str) -> bool {
-    path.starts_with("/api/")
-        || matches!(path, "/healthz" | "/metrics" | "/openapi.json" | "/readyz")
-}
-
-/// Whether a request asks for a page, as browsers do when somebody opens a URL or submits a form.
-fn accepts_pages(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted.flat_map(|text| text.split(','));
-    types.any(|text| {
-        let mut parts = text.split(';').map(str::trim);
-        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/html"));
-        is_html && !parts.any(|part| part.replace(' ', "").starts_with("q=0") && !has_weight(part))
-    })
-}
-
-/// Whether a weight such as `q=0.5` is above zero.
-fn has_weight(part: &str) -> bool {
-    part.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
 }
 
 fn is_page(headers: &HeaderMap) -> bool {
@@ -149,23 +118,6 @@ fn explain(status: StatusCode, detail: Option<&str>) -> UiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_page_is_for_those_who_ask_for_one() {
-        let asks = |accept: &str| {
-            let value = HeaderValue::from_str(accept).unwrap();
-            accepts_pages(&HeaderMap::from_iter([(header::ACCEPT, value)]))
-        };
-        for yes in
-            ["text/html", "text/html,application/xhtml+xml,*/*;q=0.8", "a/b, Text/HTML; q=0.5"]
-        {
-            assert!(asks(yes), "{yes}");
-        }
-        for no in ["", "*/*", "application/json", "text/html;q=0", "text/html; q=0.0", "text/*"] {
-            assert!(!asks(no), "{no}");
-        }
-        assert!(!accepts_pages(&HeaderMap::new()));
-    }
 
     #[test]
     fn every_status_has_a_page_that_says_what_to_do() {

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware;
 
 use super::*;
 use crate::http::layers::auth::Hosts;
@@ -26,8 +25,7 @@ impl Site {
             Access { token: Some("s3cret".into()), hosts: Hosts::Any, trusted_origins: Vec::new() };
         let routes =
             crate::http::router(desk.engine.clone(), limits.clone()).merge(desk.pages.clone());
-        let routes = wrap(routes, &limits, access).unwrap();
-        let routes = routes.layer(middleware::from_fn(crate::ui::error_pages));
+        let routes = wrap(routes, &limits, access, crate::ui::error_page).unwrap();
         Site { routes: mount(routes, &base.parse().unwrap()), _desk: desk }
     }
 
