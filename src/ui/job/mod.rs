@@ -197,7 +197,7 @@ pub async fn render(
         log_dropped: job.log_dropped,
         payload: shown(&job.spec.payload),
         result: job.result().map(shown),
-        curl: SubmitForm::as_made(&job).curl(&Target::of(headers, address), None),
+        curl: SubmitForm::of_job(&job).curl(&Target::of(headers, address), None),
         layout,
     });
     Ok(page(status, &view))

@@ -169,7 +169,7 @@ async fn confirm(
         });
     }
     let now = engine.now();
-    let layout = Layout::fixed(address, format!("{} jobs", words.verb), Section::Jobs, now);
+    let layout = Layout::still(address, format!("{} jobs", words.verb), Section::Jobs, now);
     let jobs = match form.scope {
         Scope::Selected => {
             let mut jobs = Vec::new();
@@ -382,7 +382,7 @@ pub async fn show(
     let report = id.parse::<BulkId>().ok().and_then(|id| engine.bulk_report(id));
     let Some(report) = report else { return Err(forgotten()) };
     let now = engine.now();
-    let mut layout = Layout::fixed(&address, "Bulk run", Section::Jobs, now);
+    let mut layout = Layout::still(&address, "Bulk run", Section::Jobs, now);
     let run = RunView::of(report, now);
     layout.title = if run.running() {
         format!("{} {}", run.words.doing, run.jobs())
@@ -395,7 +395,7 @@ pub async fn show(
 /// `GET /jobs/bulk`
 pub async fn list(Has(engine): Has<Engine>, address: Address) -> Response {
     let now = engine.now();
-    let layout = Layout::fixed(&address, "Bulk runs", Section::Jobs, now);
+    let layout = Layout::still(&address, "Bulk runs", Section::Jobs, now);
     let runs = engine.bulk_reports().into_iter().map(|report| RunView::of(report, now)).collect();
     page(StatusCode::OK, &RunsPage { layout, runs })
 }

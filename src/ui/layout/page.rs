@@ -98,11 +98,11 @@ impl Layout {
         cursor: Cursor,
         now: Time,
     ) -> Self {
-        Layout { cursor: Some(cursor), ..Layout::fixed(address, title, section, now) }
+        Layout { cursor: Some(cursor), ..Layout::still(address, title, section, now) }
     }
 
     /// The layout of a page that does not follow events and shows times relative to `now`.
-    pub fn fixed(address: &Address, title: impl Into<String>, section: Section, now: Time) -> Self {
+    pub fn still(address: &Address, title: impl Into<String>, section: Section, now: Time) -> Self {
         Layout { section, now: Some(now), ..Layout::error(address, title) }
     }
 

@@ -76,7 +76,7 @@ impl FormPart {
             queues: stats.queues.keys().map(ToString::to_string).collect(),
             in_words,
             upcoming: upcoming.into_iter().map(|at| TimeText::new(at, now)).collect(),
-            zone_names: start_at::knows_names(),
+            zone_names: start_at::has_zone_names(),
             redraw,
             is_refused: status.is_client_error(),
             open,

@@ -142,7 +142,7 @@ pub async fn blank(
     if let Ok(id) = value(&pairs, "from").parse()
         && let Some(job) = engine.job(id).await?.0
     {
-        given.job = SubmitForm::again(&job);
+        given.job = SubmitForm::resubmitting(&job);
     }
     new_page(&engine, &address, Draft::opened(&engine, given)).await
 }
@@ -317,7 +317,7 @@ async fn save(
 async fn new_page(engine: &Engine, address: &Address, draft: Draft) -> Result<Response, UiError> {
     let status = draft.status;
     let part = FormPart::of(engine, draft, "schedules/new".into()).await?;
-    let layout = Layout::fixed(address, "New schedule", Section::Schedule, engine.now());
+    let layout = Layout::still(address, "New schedule", Section::Schedule, engine.now());
     Ok(page(status, &NewPage { layout, part }))
 }
 

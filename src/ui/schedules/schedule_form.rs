@@ -60,7 +60,7 @@ impl ScheduleForm {
             zone: cron.zone().to_owned(),
             overlap: if *overlap == Overlap::Skip { "skip".into() } else { String::new() },
             max_late: max_late_ms.map(written).unwrap_or_default(),
-            job: SubmitForm::showing(labels, spec),
+            job: SubmitForm::of_spec(labels, spec),
         }
     }
 

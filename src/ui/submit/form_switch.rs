@@ -6,7 +6,7 @@ use crate::job::schema::Field;
 use crate::job::{Json, Schema, same};
 
 use super::job_fields::schema_of;
-use super::payload_form::{Typed, blank, draft, drawable, fill, too_large};
+use super::payload_form::{InputTexts, blank, draft, fill, input_fields, too_large};
 use super::submit_form::SubmitForm;
 use crate::ui::layout::error::sentence;
 use crate::ui::parts::json_text;
@@ -71,12 +71,12 @@ impl SubmitForm {
         requested: Option<View>,
     ) -> SwitchedForm {
         if self.shown.is_empty() || self.shown == self.kind {
-            let before = self.drawn(schema_of(new)).map_or(View::Json, |_| View::Fields);
+            let before = self.input_schema(schema_of(new)).map_or(View::Json, |_| View::Fields);
             self.view = if before == View::Fields { "fields" } else { "json" }.into();
             return self.switch_to(schema_of(new), requested.unwrap_or(before));
         }
-        let inputs = drawable(schema_of(old));
-        let by_fields = self.drawn(schema_of(old)).is_some();
+        let inputs = input_fields(schema_of(old));
+        let by_fields = self.input_schema(schema_of(old)).is_some();
         let typed = match inputs.filter(|_| by_fields) {
             Some(fields) => draft(fields, &self.fields),
             None => self.payload.clone(),
@@ -103,19 +103,21 @@ impl SubmitForm {
     /// inputs yet.
     pub fn is_of_another_kind(&self, schema: Option<&Schema>) -> bool {
         let other = !self.shown.is_empty() && self.shown != self.kind;
-        other && self.view == "fields" && (drawable(schema).is_some() || !self.fields.is_empty())
+        other
+            && self.view == "fields"
+            && (input_fields(schema).is_some() || !self.fields.is_empty())
     }
 
     /// Switches to the requested view, where the payload allows it.
     fn switch_to(mut self, schema: Option<&Schema>, requested: View) -> SwitchedForm {
         self.shown = self.kind.clone();
-        let fields = drawable(schema);
+        let fields = input_fields(schema);
         let by_fields = self.view == "fields" && fields.is_some();
         let mut note = too_large(schema);
         match (fields, requested, by_fields) {
             (Some(fields), View::Json, true) => {
                 self.payload = draft(fields, &self.fields);
-                self.fields = Typed::new();
+                self.fields = InputTexts::new();
                 self.view = "json".into();
             }
             (Some(fields), View::Fields, false) => match self.fitting(fields) {
@@ -135,7 +137,7 @@ impl SubmitForm {
         SwitchedForm { form: self, note }
     }
 
-    fn fitting(&self, fields: &[Field]) -> Result<Typed, String> {
+    fn fitting(&self, fields: &[Field]) -> Result<InputTexts, String> {
         let text = self.payload.trim();
         if text.is_empty() {
             return Ok(blank(fields));
@@ -150,8 +152,8 @@ impl SubmitForm {
     }
 
     /// Keeps what was typed for another kind in the properties that have the same name.
-    fn carry_over(&mut self, typed: Typed, schema: Option<&Schema>) {
-        let Some(fields) = drawable(schema).filter(|_| self.view == "fields") else { return };
+    fn carry_over(&mut self, typed: InputTexts, schema: Option<&Schema>) {
+        let Some(fields) = input_fields(schema).filter(|_| self.view == "fields") else { return };
         let known = |name: &String| fields.iter().any(|field| field.name == *name);
         let typed = typed.into_iter().filter(|(name, text)| known(name) && !text.is_empty());
         self.fields.extend(typed);
@@ -160,6 +162,6 @@ impl SubmitForm {
 
 /// The example of a kind; a kind without one starts with empty inputs.
 fn example(info: &KindInfo) -> String {
-    let none = info.example == Json::null() && drawable(info.schema.as_ref()).is_some();
+    let none = info.example == Json::null() && input_fields(info.schema.as_ref()).is_some();
     if none { String::new() } else { json_text::editable(&info.example) }
 }

@@ -9,7 +9,7 @@ use crate::job::schema::Field;
 
 use super::form_switch::SwitchedForm;
 use super::form_value::Errors;
-use super::payload_form::drawable;
+use super::payload_form::input_fields;
 use super::payload_input::Input;
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use crate::ui::layout::error::{UiError, sentence};
@@ -36,7 +36,7 @@ pub struct JobFields {
     /// The inputs that are folded away because they are optional and empty.
     pub more: Vec<Input>,
     /// Whether the payload can be edited by inputs.
-    pub drawable: bool,
+    pub has_inputs: bool,
 }
 
 /// A kind to choose from, with its description.
@@ -59,8 +59,8 @@ impl JobFields {
     ) -> JobFields {
         let chosen = find(kinds, &form.kind);
         let schema = schema_of(chosen);
-        let drawn = form.drawn(schema);
-        let fields = drawn.and_then(|schema| drawable(Some(schema))).unwrap_or_default();
+        let edited = form.input_schema(schema);
+        let fields = edited.and_then(|schema| input_fields(Some(schema))).unwrap_or_default();
         let wrong = |name: &str| errors.get(&format!("{PAYLOAD_PREFIX}{name}"));
         let input =
             |(n, field): (usize, &Field)| Input::new(n, field, &form.fields, wrong(&field.name));
@@ -70,7 +70,7 @@ impl JobFields {
         JobFields {
             kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
             about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
-            drawable: drawable(schema).is_some(),
+            has_inputs: input_fields(schema).is_some(),
             focus: first_wrong(&errors, before, &inputs, &more),
             note,
             inputs,
@@ -137,7 +137,7 @@ pub fn refused(
         EngineError::InvalidPayload { .. }
         | EngineError::PayloadTooLarge { .. }
         | EngineError::TooComplex { .. } => {
-            if form.drawn(schema).is_some() {
+            if form.input_schema(schema).is_some() {
                 ""
             } else {
                 "payload"

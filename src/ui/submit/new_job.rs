@@ -48,7 +48,7 @@ pub async fn show(
     let given = SubmitForm::of(&pairs);
     let view = View::parse(&given.view);
     let form = match value(&pairs, "from").parse() {
-        Ok(id) => engine.job(id).await?.0.as_ref().map(SubmitForm::again).unwrap_or(given),
+        Ok(id) => engine.job(id).await?.0.as_ref().map(SubmitForm::resubmitting).unwrap_or(given),
         Err(_) => given,
     };
     let form = form.within(engine.config().json);
@@ -161,25 +161,25 @@ fn starts(form: &SubmitForm, now: Time) -> String {
     let told =
         |at: TimeText| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
     match form.starts() {
-        Start::Now => "As soon as a worker is free.".into(),
+        Start::Now => "As soon as a slot is free.".into(),
         Start::In => match form.starts_in() {
             Some(wait) => format!("Not before {}.", told(TimeText::new(now.after(wait), now))),
             None => String::new(),
         },
         Start::At => match form.starts_at() {
-            Some(meant) if meant.at <= now => {
+            Some(start) if start.at <= now => {
                 format!(
-                    "That time has passed ({}): the job starts at once.",
-                    told(TimeText::new(meant.at, now))
+                    "That time has passed ({}), so the job is due at once.",
+                    told(TimeText::new(start.at, now))
                 )
             }
-            Some(meant) => {
-                let twice = if meant.first_of_two {
-                    " Clocks go back at that time; the earlier of the two is used."
+            Some(start) => {
+                let twice = if start.first_of_two {
+                    " Clocks go back then, so this time occurs twice; the earlier one is used."
                 } else {
                     ""
                 };
-                format!("Not before {}.{twice}", told(TimeText::new(meant.at, now)))
+                format!("Not before {}.{twice}", told(TimeText::new(start.at, now)))
             }
             None => String::new(),
         },
@@ -200,7 +200,7 @@ impl NewJobPage {
         let job = JobFields::of(kinds, switched, errors, &[]);
         let schema = schema_of(find(kinds, &job.form.kind));
         NewJobPage {
-            layout: Layout::fixed(address, "New job", Section::NewJob, now),
+            layout: Layout::still(address, "New job", Section::NewJob, now),
             open: job.shows_options(),
             starts: starts(&job.form, now),
             curl: job.form.curl(target, schema),
@@ -210,7 +210,7 @@ impl NewJobPage {
                 String::new()
             },
             queues,
-            zone_names: start_at::knows_names(),
+            zone_names: start_at::has_zone_names(),
             job,
         }
     }

@@ -11,11 +11,11 @@ use crate::job::{Json, Schema, same};
 use crate::ui::parts::json_text;
 
 /// The typed texts by property. Properties with an empty or missing text are left out of the payload.
-pub type Typed = BTreeMap<String, String>;
+pub type InputTexts = BTreeMap<String, String>;
 
 /// The result of reading the inputs.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Made {
+pub struct ParsedInputs {
     /// The valid properties as JSON, each as it was typed.
     pub payload: String,
     /// The errors by property; those that belong to no property have the key `""`.
@@ -28,7 +28,7 @@ const MAX_INPUTS: usize = 100;
 const MAX_OPTIONS: usize = 1_000;
 
 /// The properties that get an input; `None` when the payload must be edited as JSON.
-pub fn drawable(schema: Option<&Schema>) -> Option<&[Field]> {
+pub fn input_fields(schema: Option<&Schema>) -> Option<&[Field]> {
     let fields = schema.and_then(Schema::fields).filter(|fields| !fields.is_empty());
     fields.filter(|fields| !is_too_large(fields))
 }
@@ -59,8 +59,8 @@ fn choices_of(shape: &Shape) -> Option<&[Json]> {
 }
 
 /// The texts of the inputs that produce exactly this payload; `None` when there are none.
-pub fn fill(fields: &[Field], payload: &str) -> Option<Typed> {
-    let mut typed = Typed::new();
+pub fn fill(fields: &[Field], payload: &str) -> Option<InputTexts> {
+    let mut typed = InputTexts::new();
     for (name, value) in entries(payload)? {
         let field = fields.iter().find(|field| field.name == name)?;
         // Inputs cannot produce an object with a duplicate property.
@@ -73,7 +73,7 @@ pub fn fill(fields: &[Field], payload: &str) -> Option<Typed> {
 }
 
 /// The initial texts of the inputs: the defaults of required properties.
-pub fn blank(fields: &[Field]) -> Typed {
+pub fn blank(fields: &[Field]) -> InputTexts {
     let given = |field: &Field| {
         let default = field.default.as_ref().filter(|_| field.required)?;
         Some((field.name.clone(), write(&field.shape, true, default.as_str())?))
@@ -82,8 +82,8 @@ pub fn blank(fields: &[Field]) -> Typed {
 }
 
 /// Builds the payload from the inputs, and collects its violations of the kind's schema.
-pub fn make(schema: &Schema, typed: &Typed) -> Made {
-    let fields = drawable(Some(schema)).unwrap_or_default();
+pub fn parse_inputs(schema: &Schema, typed: &InputTexts) -> ParsedInputs {
+    let fields = input_fields(Some(schema)).unwrap_or_default();
     let payload = compose(fields, typed, Unreadable::LeftOut);
     let unread = |field: &Field| Some((field.name.clone(), value(field, typed).err()?));
     let mut wrong: Vec<(String, String)> = fields.iter().filter_map(unread).collect();
@@ -95,11 +95,11 @@ pub fn make(schema: &Schema, typed: &Typed) -> Made {
             wrong.push((field, it.message));
         }
     }
-    Made { payload, wrong }
+    ParsedInputs { payload, wrong }
 }
 
 /// The typed texts as one JSON document, for editing as JSON. Invalid texts are kept in it as strings.
-pub fn draft(fields: &[Field], typed: &Typed) -> String {
+pub fn draft(fields: &[Field], typed: &InputTexts) -> String {
     let text = compose(fields, typed, Unreadable::AsText);
     Json::parse(&text).as_ref().map(json_text::editable).unwrap_or(text)
 }
@@ -111,7 +111,7 @@ enum Unreadable {
     AsText,
 }
 
-fn compose(fields: &[Field], typed: &Typed, unreadable: Unreadable) -> String {
+fn compose(fields: &[Field], typed: &InputTexts, unreadable: Unreadable) -> String {
     let part = |field: &Field| {
         let value = match (value(field, typed), unreadable) {
             (Ok(value), _) => value?,
@@ -125,7 +125,7 @@ fn compose(fields: &[Field], typed: &Typed, unreadable: Unreadable) -> String {
 }
 
 /// The JSON of one input; `None` when the property is left out.
-fn value(field: &Field, typed: &Typed) -> Result<Option<String>, String> {
+fn value(field: &Field, typed: &InputTexts) -> Result<Option<String>, String> {
     let text = typed.get(&field.name).map(String::as_str).unwrap_or_default();
     // Browsers send line breaks as CR LF.
     let text = text.replace("\r\n", "\n");
@@ -191,13 +191,13 @@ fn write(shape: &Shape, required: bool, value: &str) -> Option<String> {
         }
         Shape::Integer(_) | Shape::Number(_) => is_number(value).then(|| value.to_owned()),
         Shape::Boolean => matches!(value, "true" | "false").then(|| value.to_owned()),
-        Shape::Choice(choices) => by_value(choices).remove(&known_as(value)),
+        Shape::Choice(choices) => by_value(choices).remove(&scalar_key(value)),
         Shape::Texts { each, .. } => {
             let items: Vec<&RawValue> = serde_json::from_str(value).ok()?;
             let options = choices_of(each).map(by_value);
             let line = |item: &RawValue| {
                 let line = match &options {
-                    Some(options) => options.get(&known_as(item.get()))?.clone(),
+                    Some(options) => options.get(&scalar_key(item.get()))?.clone(),
                     None => write(each, true, item.get())?,
                 };
                 (!line.trim().is_empty() && !line.contains('\n')).then_some(line)
@@ -235,14 +235,14 @@ fn by_option(choices: &[Json]) -> HashMap<String, &Json> {
 fn by_value(choices: &[Json]) -> HashMap<String, String> {
     choices
         .iter()
-        .map(|choice| known_as(choice.as_str()))
+        .map(|choice| scalar_key(choice.as_str()))
         .zip(option_values(choices))
         .rev()
         .collect()
 }
 
 /// A key that is equal for two scalars with the same meaning, whatever their escapes.
-fn known_as(scalar: &str) -> String {
+fn scalar_key(scalar: &str) -> String {
     match serde_json::from_str::<String>(scalar) {
         Ok(text) => format!("\"{text}"),
         Err(_) => scalar.trim().to_owned(),

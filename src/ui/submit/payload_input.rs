@@ -4,7 +4,7 @@ use crate::job::Json;
 use crate::job::schema::{Bounds, Field, Format, Shape};
 use crate::job::shorten::{MAX_ERRORS, first_few};
 
-use super::payload_form::{Typed, option_label, option_values};
+use super::payload_form::{InputTexts, option_label, option_values};
 use crate::ui::layout::error::sentence;
 
 /// One input as the template renders it.
@@ -65,13 +65,13 @@ pub struct Choice {
 }
 
 /// A text with a higher maximum length starts with several rows.
-const LONG: f64 = 200.0;
+const LONG_TEXT: f64 = 200.0;
 /// Bounds beyond this come from the number type and are not shown.
-const TELLING: f64 = 9e15;
+const MAX_SHOWN_BOUND: f64 = 9e15;
 
 impl Input {
     /// Builds the input of a property with its typed text and its error.
-    pub fn new(at: usize, field: &Field, typed: &Typed, wrong: Option<&String>) -> Input {
+    pub fn new(at: usize, field: &Field, typed: &InputTexts, wrong: Option<&String>) -> Input {
         let value = typed.get(&field.name).cloned().unwrap_or_default();
         Input {
             id: format!("payload-{at}"),
@@ -106,7 +106,7 @@ fn control(field: &Field, value: &str) -> Control {
             Some(Format::Email) => Control::Line("email"),
             Some(Format::DateTime) => Control::Line("text"),
             None if rules.pattern.is_some() && lines < 2 => Control::Line("text"),
-            None if rules.length.most.is_some_and(|most| most <= LONG) && lines < 2 => {
+            None if rules.length.most.is_some_and(|most| most <= LONG_TEXT) && lines < 2 => {
                 Control::Line("text")
             }
             None if rules.length.most.is_some() => Control::Text(lines.clamp(4, 12)),
@@ -187,7 +187,7 @@ fn hint(field: &Field) -> String {
 
 fn accepted(shape: &Shape) -> Option<String> {
     let told = |bounds: Bounds, of_what: &str| {
-        let telling = |bound: f64| bound.abs() < TELLING;
+        let telling = |bound: f64| bound.abs() < MAX_SHOWN_BOUND;
         let bounds = Bounds {
             least: bounds.least.filter(|least| telling(*least)),
             most: bounds.most.filter(|most| telling(*most)),

@@ -43,7 +43,7 @@ impl fmt::Display for Start {
 
 /// A local time of the form, resolved to an absolute time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meant {
+pub struct ResolvedTime {
     /// The time in RFC 3339 with the offset of the zone at that time.
     pub rfc3339: String,
     /// The absolute time.
@@ -54,7 +54,7 @@ pub struct Meant {
 
 /// The error, and the field that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CronError {
+pub enum StartError {
     /// The date and time are invalid.
     At(String),
     /// The time zone is invalid.
@@ -65,17 +65,17 @@ pub enum CronError {
 ///
 /// # Errors
 /// When a text is invalid, or the local time does not exist because clocks go forward.
-pub fn meant(at: &str, zone: &str) -> Result<Meant, CronError> {
+pub fn resolve(at: &str, zone: &str) -> Result<ResolvedTime, StartError> {
     let (at, zone) = (at.trim(), zone.trim());
     if let Ok(moment) = at.parse::<Time>() {
-        return Ok(Meant { rfc3339: at.to_owned(), at: moment, first_of_two: false });
+        return Ok(ResolvedTime { rfc3339: at.to_owned(), at: moment, first_of_two: false });
     }
     let civil: DateTime = at.parse().map_err(|_| {
-        CronError::At(format!("{at:?} is not a date with a time such as 2026-11-23T08:00"))
+        StartError::At(format!("{at:?} is not a date with a time such as 2026-11-23T08:00"))
     })?;
     let found = time_zone(zone).ok_or_else(|| {
-        let names = if knows_names() { ", or a name such as Europe/Zurich" } else { "" };
-        CronError::Zone(format!(
+        let names = if has_zone_names() { ", or a name such as Europe/Zurich" } else { "" };
+        StartError::Zone(format!(
             "unknown time zone {zone:?}; use UTC, an offset such as +02:00{names}"
         ))
     })?;
@@ -84,14 +84,15 @@ pub fn meant(at: &str, zone: &str) -> Result<Meant, CronError> {
         AmbiguousOffset::Unambiguous { .. } => false,
         AmbiguousOffset::Fold { .. } => true,
         AmbiguousOffset::Gap { .. } => {
-            let why = format!("{at} does not exist in {zone}: clocks go forward over it");
-            return Err(CronError::At(why));
+            let why =
+                format!("{at} does not exist in {zone}, because clocks go forward at that time");
+            return Err(StartError::At(why));
         }
     };
-    let moment = times.compatible().map_err(|error| CronError::At(error.to_string()))?;
+    let moment = times.compatible().map_err(|error| StartError::At(error.to_string()))?;
     let at = Time::from_millis(moment.as_millisecond());
     if !(Time::MIN..=Time::MAX).contains(&at) {
-        return Err(CronError::At(format!("{civil} is not between the years 0000 and 9999")));
+        return Err(StartError::At(format!("{civil} is not between the years 0000 and 9999")));
     }
     let offset = found.to_offset(moment);
     let rfc3339 = if offset == Offset::UTC {
@@ -99,7 +100,7 @@ pub fn meant(at: &str, zone: &str) -> Result<Meant, CronError> {
     } else {
         moment.display_with_offset(offset).to_string()
     };
-    Ok(Meant { rfc3339, at, first_of_two })
+    Ok(ResolvedTime { rfc3339, at, first_of_two })
 }
 
 /// Formats a time in UTC for an input of type `datetime-local`.
@@ -110,7 +111,7 @@ pub fn in_utc(moment: Time) -> String {
 }
 
 /// Whether this machine has a time zone database; without one, only UTC and offsets are accepted.
-pub fn knows_names() -> bool {
+pub fn has_zone_names() -> bool {
     jiff::tz::db().available().next().is_some()
 }
 
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
 
     fn read(at: &str, zone: &str) -> String {
-        meant(at, zone).unwrap().rfc3339
+        resolve(at, zone).unwrap().rfc3339
     }
 
     #[test]
@@ -131,15 +132,15 @@ mod tests {
         assert_eq!(read("2026-11-23T08:00", "Europe/Zurich"), "2026-11-23T08:00:00+01:00");
         assert_eq!(read("2026-07-23T08:00", "Europe/Zurich"), "2026-07-23T08:00:00+02:00");
         assert_eq!(read("2026-11-23T08:00:00+05:00", "Europe/Zurich"), "2026-11-23T08:00:00+05:00");
-        let meant = meant("2026-11-23T08:00", "Asia/Tokyo").unwrap();
-        assert_eq!(meant.at, "2026-11-22T23:00:00Z".parse().unwrap());
+        let tokyo = resolve("2026-11-23T08:00", "Asia/Tokyo").unwrap();
+        assert_eq!(tokyo.at, "2026-11-22T23:00:00Z".parse().unwrap());
     }
 
     #[test]
     fn a_time_that_the_clocks_skip_is_refused_and_one_that_comes_twice_is_the_first() {
-        let skipped = meant("2026-03-29T02:30", "Europe/Zurich");
-        assert!(matches!(skipped, Err(CronError::At(why)) if why.contains("go forward")));
-        let twice = meant("2026-10-25T02:30", "Europe/Zurich").unwrap();
+        let skipped = resolve("2026-03-29T02:30", "Europe/Zurich");
+        assert!(matches!(skipped, Err(StartError::At(why)) if why.contains("go forward")));
+        let twice = resolve("2026-10-25T02:30", "Europe/Zurich").unwrap();
         assert_eq!(
             (twice.rfc3339.as_str(), twice.first_of_two),
             ("2026-10-25T02:30:00+02:00", true)
@@ -150,10 +151,13 @@ mod tests {
     fn what_is_not_understood_is_told_where_it_stands() {
         let outside = ["-000001-01-01T00:00", "-009999-06-01T00:00", "10000-01-01T00:00"];
         for at in ["", "tomorrow", "08:00", "2026-13-01T00:00"].into_iter().chain(outside) {
-            assert!(matches!(meant(at, "UTC"), Err(CronError::At(_))), "{at}");
+            assert!(matches!(resolve(at, "UTC"), Err(StartError::At(_))), "{at}");
         }
         for zone in ["Middle/Earth", "+25:00", "+1:2:3:4", "+x", "+", "../etc/passwd"] {
-            assert!(matches!(meant("2026-11-23T08:00", zone), Err(CronError::Zone(_))), "{zone}");
+            assert!(
+                matches!(resolve("2026-11-23T08:00", zone), Err(StartError::Zone(_))),
+                "{zone}"
+            );
         }
     }
 
@@ -166,7 +170,7 @@ mod tests {
         ] {
             let at: Time = moment.parse().unwrap();
             assert_eq!(in_utc(at), input);
-            assert_eq!(meant(input, "UTC").unwrap().at, at);
+            assert_eq!(resolve(input, "UTC").unwrap().at, at);
         }
     }
 }

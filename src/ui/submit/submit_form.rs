@@ -16,8 +16,8 @@ use crate::job::{
 use super::form_value::{
     Errors, cut, cut_list, cut_payload, duration, filled, form_field, json, number, written,
 };
-use super::payload_form::{self, Typed, drawable};
-use super::start_at::{self, CronError, Meant, Start};
+use super::payload_form::{self, InputTexts, input_fields};
+use super::start_at::{self, ResolvedTime, Start, StartError};
 use crate::ui::parts::curl;
 use crate::ui::parts::curl::Target;
 use crate::ui::parts::json_text;
@@ -35,7 +35,7 @@ pub struct SubmitForm {
     /// The payload, when it is edited as JSON.
     pub payload: String,
     /// The inputs of the payload, when it is edited by inputs.
-    pub fields: Typed,
+    pub fields: InputTexts,
     /// `fields` or `json`; without either, the fields that are present decide how the payload is edited.
     pub view: String,
     /// The kind whose inputs were shown; another one may have been chosen since.
@@ -163,19 +163,19 @@ impl SubmitForm {
     }
 
     /// The form that would create this job, including an idempotency key that people gave it.
-    pub fn as_made(job: &Job) -> Self {
+    pub fn of_job(job: &Job) -> Self {
         let key = job.spec.idempotency_key.as_ref().map(ToString::to_string);
         let given = key.filter(|key| !key.starts_with(FORM_KEY_PREFIX));
-        SubmitForm { idempotency_key: given.unwrap_or_default(), ..SubmitForm::again(job) }
+        SubmitForm { idempotency_key: given.unwrap_or_default(), ..SubmitForm::resubmitting(job) }
     }
 
     /// The form that would submit this job again.
-    pub fn again(job: &Job) -> Self {
-        SubmitForm::showing(&job.labels, &job.spec)
+    pub fn resubmitting(job: &Job) -> Self {
+        SubmitForm::of_spec(&job.labels, &job.spec)
     }
 
     /// The form of a job with these labels and this spec; options with their default value are left empty.
-    pub fn showing(labels: &Labels, spec: &Spec) -> Self {
+    pub fn of_spec(labels: &Labels, spec: &Spec) -> Self {
         let (retry, usual) = (spec.retry, RetryPolicy::default());
         let unless = |is_usual: bool, text: String| if is_usual { String::new() } else { text };
         let (backoff, usual_backoff) = (retry.backoff, usual.backoff);
@@ -221,13 +221,13 @@ impl SubmitForm {
     }
 
     /// The schema, when the payload is edited by its inputs.
-    pub fn drawn<'a>(&self, schema: Option<&'a Schema>) -> Option<&'a Schema> {
+    pub fn input_schema<'a>(&self, schema: Option<&'a Schema>) -> Option<&'a Schema> {
         let by_fields = match self.view.as_str() {
             "fields" => true,
             "json" => false,
             _ => !self.fields.is_empty() || self.payload.trim().is_empty(),
         };
-        schema.filter(|_| by_fields && drawable(schema).is_some())
+        schema.filter(|_| by_fields && input_fields(schema).is_some())
     }
 
     /// Validates every field, the payload and the rules of a submission, and builds the job.
@@ -262,7 +262,7 @@ impl SubmitForm {
             queue: filled(&self.queue),
             priority: number("priority", &self.priority, errors),
             delay_ms,
-            run_at: run_at.map(|meant| meant.rfc3339),
+            run_at: run_at.map(|resolved| resolved.rfc3339),
             max_attempts: number("max_attempts", &self.max_attempts, errors),
             backoff: (base_ms.is_some() || cap_ms.is_some()).then_some(backoff),
             timeout_ms: duration("timeout", &self.timeout, errors),
@@ -273,8 +273,8 @@ impl SubmitForm {
 
     /// Parses the payload. With inputs, each error belongs to its property; with JSON, all errors belong to one field.
     fn payload(&self, schema: Option<&Schema>, errors: &mut Errors) -> Option<Box<RawValue>> {
-        if let Some(schema) = self.drawn(schema) {
-            let made = payload_form::make(schema, &self.fields);
+        if let Some(schema) = self.input_schema(schema) {
+            let made = payload_form::parse_inputs(schema, &self.fields);
             for (property, message) in made.wrong {
                 let field = if property.is_empty() { "" } else { PAYLOAD_PREFIX };
                 errors.insert(format!("{field}{property}"), message);
@@ -311,9 +311,9 @@ impl SubmitForm {
     }
 
     /// The time of a start at a given time; `None` when another start is chosen or the fields are invalid.
-    pub fn starts_at(&self) -> Option<Meant> {
+    pub fn starts_at(&self) -> Option<ResolvedTime> {
         let chosen = self.starts() == Start::At;
-        start_at::meant(&self.at, &self.zone).ok().filter(|_| chosen)
+        start_at::resolve(&self.at, &self.zone).ok().filter(|_| chosen)
     }
 
     /// The delay; `None` when another start is chosen or the field is invalid.
@@ -323,12 +323,13 @@ impl SubmitForm {
     }
 
     /// Reports fields that contradict the chosen start, because they must not be ignored silently.
-    fn start(&self, errors: &mut Errors) -> (Option<u64>, Option<Meant>) {
+    fn start(&self, errors: &mut Errors) -> (Option<u64>, Option<ResolvedTime>) {
         let chosen = self.starts();
         let ways = [(Start::In, "delay", &self.delay), (Start::At, "at", &self.at)];
         for (way, field, text) in ways {
             if way != chosen && !text.trim().is_empty() {
-                let message = format!("this is not what is chosen: choose “{way}”, or empty this");
+                let message =
+                    format!("another start is chosen: choose “{way}”, or clear this field");
                 errors.insert(field.into(), message);
             }
             if way == chosen && text.trim().is_empty() {
@@ -339,13 +340,13 @@ impl SubmitForm {
         match chosen {
             Start::Now => (None, None),
             Start::In => (duration("delay", &self.delay, errors), None),
-            Start::At => match start_at::meant(&self.at, &self.zone) {
-                Ok(meant) => (None, Some(meant)),
-                Err(CronError::At(message)) => {
+            Start::At => match start_at::resolve(&self.at, &self.zone) {
+                Ok(resolved) => (None, Some(resolved)),
+                Err(StartError::At(message)) => {
                     errors.insert("at".into(), message);
                     (None, None)
                 }
-                Err(CronError::Zone(message)) => {
+                Err(StartError::Zone(message)) => {
                     errors.insert("zone".into(), message);
                     (None, None)
                 }

@@ -29,13 +29,13 @@ fn schema() -> Schema {
     Schema::parse(SCHEMA).unwrap()
 }
 
-fn typed(pairs: &[(&str, &str)]) -> Typed {
+fn typed(pairs: &[(&str, &str)]) -> InputTexts {
     pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
 
 #[test]
 fn what_is_typed_becomes_the_payload_digit_by_digit() {
-    let made = make(
+    let made = parse_inputs(
         &schema(),
         &typed(&[
             ("to", " a@b.example "),
@@ -80,10 +80,10 @@ fn every_wrong_input_is_named_with_what_is_expected() {
         let mut all =
             typed(&[("to", "a@b"), ("copies", "1"), ("sure", "true"), ("lines", ""), (name, text)]);
         all.insert(name.into(), text.into());
-        let wrong = make(&schema(), &all).wrong;
+        let wrong = parse_inputs(&schema(), &all).wrong;
         assert_eq!(wrong, [(name.to_owned(), message.to_owned())], "{name}: {text:?}");
     }
-    let json = make(&schema(), &typed(&[("more", "hello")])).wrong;
+    let json = parse_inputs(&schema(), &typed(&[("more", "hello")])).wrong;
     assert!(json.iter().any(|(name, why)| name == "more" && why.contains("a text needs quotes")));
 }
 
@@ -99,7 +99,7 @@ fn a_payload_fills_the_inputs_that_make_it() {
         let schema = schema();
         let fields = schema.fields().unwrap();
         let filled = fill(fields, payload).unwrap_or_else(|| panic!("{payload} does not fit"));
-        let made = make(&schema, &filled);
+        let made = parse_inputs(&schema, &filled);
         assert!(same(&made.payload, payload), "{payload} became {}", made.payload);
         assert_eq!(made.wrong, [], "{payload}");
     }
@@ -193,14 +193,14 @@ fn a_kind_with_very_many_properties_or_choices_is_edited_as_json() {
     };
     let entries = format!(r#"{{"type": "array", "items": {}}}"#, choice(1_001));
     for schema in [with(101, "{}"), with(1, &choice(1_001)), with(1, &entries)] {
-        assert!(drawable(Some(&schema)).is_none());
+        assert!(input_fields(Some(&schema)).is_none());
         assert!(too_large(Some(&schema)).contains("edited as JSON"));
     }
     let schema = with(100, &choice(900));
-    let fields = drawable(Some(&schema)).unwrap();
+    let fields = input_fields(Some(&schema)).unwrap();
     assert_eq!((fields.len(), too_large(Some(&schema)).as_str()), (100, ""));
     let payload = r#"{"p99":"7"}"#;
-    assert_eq!(make(&schema, &fill(fields, payload).unwrap()).payload, payload);
+    assert_eq!(parse_inputs(&schema, &fill(fields, payload).unwrap()).payload, payload);
 }
 
 fn kinds() -> Vec<KindInfo> {
@@ -212,7 +212,7 @@ fn kinds() -> Vec<KindInfo> {
 #[test]
 fn the_examples_of_the_built_in_kinds_fill_their_inputs() {
     for info in kinds() {
-        if let Some(fields) = drawable(info.schema.as_ref()) {
+        if let Some(fields) = input_fields(info.schema.as_ref()) {
             assert!(fill(fields, info.example.as_str()).is_some(), "{}", info.kind);
         }
     }
@@ -266,7 +266,7 @@ fn value_for(shape: &Shape) -> BoxedStrategy<String> {
 }
 
 fn payloads(schema: &Schema) -> BoxedStrategy<String> {
-    let parts: Vec<_> = drawable(Some(schema))
+    let parts: Vec<_> = input_fields(Some(schema))
         .unwrap_or_default()
         .iter()
         .map(|field| {
@@ -285,12 +285,12 @@ fn payloads(schema: &Schema) -> BoxedStrategy<String> {
 
 /// The payload that a browser sends back: through the inputs if they can hold it, otherwise as JSON.
 fn sent(schema: &Schema, payload: &str) -> String {
-    let fields = drawable(Some(schema)).unwrap_or_default();
+    let fields = input_fields(Some(schema)).unwrap_or_default();
     match fill(fields, payload) {
         Some(typed) => {
             let wire = |text: String| text.replace('\n', "\r\n");
             let typed = typed.into_iter().map(|(name, text)| (name, wire(text))).collect();
-            let made = make(schema, &typed);
+            let made = parse_inputs(schema, &typed);
             assert_eq!(made.wrong, [], "{payload}");
             made.payload
         }
@@ -305,7 +305,7 @@ proptest! {
     fn any_valid_payload_of_a_kind_survives_the_form(
         (schema, payload) in prop::sample::select(
             kinds().into_iter().filter_map(|info| info.schema).chain([schema()])
-                .filter(|schema| drawable(Some(schema)).is_some()).collect::<Vec<_>>(),
+                .filter(|schema| input_fields(Some(schema)).is_some()).collect::<Vec<_>>(),
         ).prop_flat_map(|schema| (Just(schema.clone()), payloads(&schema)))
     ) {
         let given = Json::parse(&payload).unwrap();
