@@ -106,7 +106,7 @@ function jobForm() {
     fixOffset();
   }
   if ("names" in zone.dataset) {
-    if (zone.placeholder && own) zone.placeholder = `UTC, or ${own}`;
+    if (zone.placeholder && own && own !== "UTC") zone.placeholder = `UTC, or ${own}`;
     const names = Intl.supportedValuesOf?.("timeZone") ?? [];
     by("zone-names").append(...names.map((name) => new Option(name, name)));
   }

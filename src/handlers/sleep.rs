@@ -10,7 +10,8 @@ use super::done;
 use crate::engine::Context;
 use crate::job::Outcome;
 
-pub(super) const ABOUT: &str = "Waits for a number of milliseconds; with \"progress\": true it reports its progress ten times.";
+pub(super) const ABOUT: &str =
+    "Waits for the given number of milliseconds, and can report its progress.";
 pub(super) const EXAMPLE: &str = r#"{"ms": 2000}"#;
 
 pub(super) const SCHEMA: &str = r#"{

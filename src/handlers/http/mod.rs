@@ -26,8 +26,8 @@ use request::Payload;
 pub use settings::Settings;
 pub use signer::Signer;
 
-pub(super) const ABOUT: &str = "Sends an HTTP request: success is 2xx; 408, 425, 429 and 5xx are \
-     tried again, other answers are not.";
+pub(super) const ABOUT: &str = "Sends an HTTP request. 2xx is success; 408, 425, 429 and 5xx are retried; \
+     other responses discard the job.";
 pub(super) const EXAMPLE: &str =
     r#"{"method": "GET", "url": "https://example.com/", "headers": {"accept": "text/html"}}"#;
 
