@@ -79,9 +79,7 @@ impl Dispatcher {
                 Err(
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)
-                    | StoreError::Newer { .. }
-                    | StoreError::Full { .. }
-                    | StoreError::TooManyQueues { .. }),
+                    | StoreError::Newer { .. }),
                 ) => Some(retry.failed(&error)),
             };
             self.slots.set_idle(key);

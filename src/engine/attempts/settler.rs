@@ -144,9 +144,7 @@ impl Settler {
                 Err(
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)
-                    | StoreError::Newer { .. }
-                    | StoreError::Full { .. }
-                    | StoreError::TooManyQueues { .. }),
+                    | StoreError::Newer { .. }),
                 ) => retry.failed(&error),
             };
             tokio::select! {

@@ -14,7 +14,7 @@ use crate::engine::attempts::dispatchers::Dispatchers;
 use crate::engine::attempts::leases::Leases;
 use crate::engine::insight::observer::Observed;
 use crate::job::{JobId, JobQuery, PageCursor, Status};
-use crate::store::{ControlError, Store, StoreError};
+use crate::store::{ControlError, JobControlError, Store, StoreError};
 use crate::supervise::{Part, panic_text, pass};
 
 /// Jobs in one step. The number is small, so that a group commit with them stays short.
@@ -36,7 +36,7 @@ enum Position {
     End,
 }
 
-type Answers = Vec<(JobId, Result<Status, ControlError>)>;
+type Answers = Vec<(JobId, Result<Status, JobControlError>)>;
 
 /// Executes bulk runs.
 pub struct Runner {
@@ -76,7 +76,7 @@ impl Runner {
         info!(bulk.id = id, done, refused, end = word, "bulk run ended");
     }
 
-    async fn steps(&self, run: &Run) -> Result<End, StoreError> {
+    async fn steps(&self, run: &Run) -> Result<End, ControlError> {
         let mut position = match run.target {
             Target::Jobs(_) => Position::Listed(0),
             Target::Matching(_) => Position::From(None),

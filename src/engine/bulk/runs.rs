@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Action, BulkId, BulkReport, Count, Progress, Target};
-use crate::engine::EngineError;
+use crate::engine::BulkError;
 use crate::job::Time;
 
 /// The most runs at once.
@@ -51,10 +51,10 @@ pub struct Bulks(Mutex<VecDeque<Arc<Run>>>);
 
 impl Bulks {
     /// Adds a run, unless the limit of concurrent runs is reached.
-    pub fn admit(&self, run: &Arc<Run>) -> Result<(), EngineError> {
+    pub fn admit(&self, run: &Arc<Run>) -> Result<(), BulkError> {
         let mut runs = self.lock();
         if runs.iter().filter(|run| !run.is_over()).count() >= MAX_RUNNING {
-            return Err(EngineError::TooManyBulks { limit: MAX_RUNNING });
+            return Err(BulkError::TooManyRuns { limit: MAX_RUNNING });
         }
         runs.push_front(run.clone());
         if runs.len() > KEPT

@@ -11,8 +11,8 @@ use super::*;
 use crate::job::{Schedule, Time};
 use crate::logging::retry_log::testing::Lines;
 use crate::store::{
-    Claim, Extension, Lease, LeaseRef, Note, ScheduleCommand, SettleError, Settlement, Snapshot,
-    Storage, Ticked,
+    Claim, ControlError, EnqueueError, Extension, JobControlError, Lease, LeaseRef, Note,
+    ScheduleCommand, SettleError, Settlement, Snapshot, Storage, Ticked,
 };
 use crate::supervise::Part;
 
@@ -60,7 +60,7 @@ fn fault(left: &AtomicUsize) -> Result<(), StoreError> {
 
 #[async_trait]
 impl Store for Faulty {
-    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
         self.store.enqueue(batch).await
     }
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
@@ -92,16 +92,13 @@ impl Store for Faulty {
     async fn control(
         &self,
         control: Control,
-    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+    ) -> Result<Vec<(JobId, Result<Status, JobControlError>)>, ControlError> {
         self.calls.lock().unwrap().push("control");
         self.controls.acquire().await.unwrap().forget();
         fault(&self.bad_controls)?;
         self.store.control(control).await
     }
-    async fn schedule(
-        &self,
-        command: ScheduleCommand,
-    ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
+    async fn schedule(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
         self.store.schedule(command).await
     }
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {

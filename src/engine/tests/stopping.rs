@@ -29,7 +29,7 @@ async fn an_idle_engine_stops_at_once() {
     timeout(BOUND, shop.shutdown.tasks.wait()).await.expect("every loop has ended");
     assert!(matches!(
         shop.engine.enqueue(Vec::new()).await,
-        Err(EngineError::Store(StoreError::Closed))
+        Err(SubmitError::Enqueue(EnqueueError::Store(StoreError::Closed)))
     ));
 }
 

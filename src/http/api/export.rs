@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
-use crate::engine::{EngineError, ExportWriter, Snapshot, off_runtime};
+use crate::engine::{ExportWriter, Snapshot, off_runtime};
 use crate::http::server::write_timeout::AtLeast;
 use crate::http::{Api, Problem};
 
@@ -41,7 +41,7 @@ async fn next(
     snapshot: &mut dyn Snapshot,
     writer: &mut ExportWriter,
 ) -> Result<Option<Bytes>, String> {
-    let pieces = snapshot.next().await.map_err(|error| EngineError::from(error).to_string())?;
+    let pieces = snapshot.next().await.map_err(|error| error.to_string())?;
     // The length of the lines is not known in advance, so the work never runs on the runtime.
     let lines = off_runtime(usize::MAX, || {
         let lines: Result<Vec<Vec<u8>>, String> =

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::extract::{JsonBody, PathSchedule, parse};
-use crate::engine::{EngineError, ScheduleError, ScheduleSubmission, off_runtime};
+use crate::engine::{ScheduleSubmission, off_runtime};
 use crate::http::view::{Displayed, JobTemplate};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cron, CronError, Cursor, Fired, JobId, Origin, Overlap, Schedule, Time};
@@ -103,7 +103,7 @@ pub async fn get(
     let (schedules, _) = api.engine.schedules().await?;
     let found = schedules.iter().find(|schedule| schedule.name == name);
     let schedule = found.ok_or_else(|| Problem::no_such_schedule(&name))?;
-    Ok(json(&ScheduleView::of(schedule).with_upcoming(schedule, api.engine.now())))
+    Ok(schedule_response(&api, schedule))
 }
 
 /// Creates or replaces a schedule, and returns it.
@@ -115,7 +115,7 @@ pub async fn put(
     let submission: ScheduleSubmission = parse(&body, "invalid_schedule")?;
     let spec = submission.into_spec(Origin::Api, api.engine.now());
     let spec = spec.map_err(Problem::invalid_schedule)?;
-    schedule_response(&api, api.engine.set_schedule(name, spec).await)
+    Ok(schedule_response(&api, &api.engine.set_schedule(name, spec).await?))
 }
 
 /// Deletes a schedule. Its jobs are kept. Answers 204.
@@ -123,7 +123,8 @@ pub async fn delete(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<StatusCode, Problem> {
-    schedule_response(&api, api.engine.delete_schedule(name).await).map(|_| StatusCode::NO_CONTENT)
+    api.engine.delete_schedule(name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Pauses a schedule, and returns it.
@@ -131,7 +132,7 @@ pub async fn pause(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
-    schedule_response(&api, api.engine.pause_schedule(name).await)
+    Ok(schedule_response(&api, &api.engine.pause_schedule(name).await?))
 }
 
 /// Resumes a schedule, and returns it.
@@ -139,7 +140,7 @@ pub async fn resume(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
-    schedule_response(&api, api.engine.resume_schedule(name).await)
+    Ok(schedule_response(&api, &api.engine.resume_schedule(name).await?))
 }
 
 /// Enqueues the job of a schedule now, and returns the schedule, whose `last` has the id of the job.
@@ -147,15 +148,11 @@ pub async fn run(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
-    schedule_response(&api, api.engine.fire_schedule(name).await)
+    Ok(schedule_response(&api, &api.engine.fire_schedule(name).await?))
 }
 
-fn schedule_response(
-    api: &Api,
-    answer: Result<Result<Schedule, ScheduleError>, EngineError>,
-) -> Result<Response, Problem> {
-    let schedule = answer?.map_err(|error| Problem::schedule(&error))?;
-    Ok(json(&ScheduleView::of(&schedule).with_upcoming(&schedule, api.engine.now())))
+fn schedule_response(api: &Api, schedule: &Schedule) -> Response {
+    json(&ScheduleView::of(schedule).with_upcoming(schedule, api.engine.now()))
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 
-use crate::engine::{Batch, Engine, EngineError, Events, StoreError};
+use crate::engine::{Batch, Engine, Events, StoreError};
 use crate::job::Cursor;
 
 /// The position of one reader in the log, and the source of the events that follow.
@@ -89,7 +89,7 @@ impl Feed {
     ///
     /// # Errors
     /// When the stored log cannot be read.
-    pub async fn next(&mut self) -> Result<Delivery, EngineError> {
+    pub async fn next(&mut self) -> Result<Delivery, StoreError> {
         loop {
             match self.source {
                 Source::Stored | Source::Rest => {
@@ -131,7 +131,7 @@ impl Feed {
     ///
     /// # Errors
     /// When the stored log cannot be read.
-    pub async fn next_stored(&mut self) -> Result<Option<Delivery>, EngineError> {
+    pub async fn next_stored(&mut self) -> Result<Option<Delivery>, StoreError> {
         match self.source {
             Source::Live => Ok(None),
             Source::Stored | Source::Rest => self.read_stored().await,
@@ -139,7 +139,7 @@ impl Feed {
     }
 
     /// Reads the stored log; `None` at its end, when the live channel is next.
-    async fn read_stored(&mut self) -> Result<Option<Delivery>, EngineError> {
+    async fn read_stored(&mut self) -> Result<Option<Delivery>, StoreError> {
         let from = self.cursor;
         match self.engine.events(from, self.step).await {
             Ok(Events::Some(events)) => match events.last() {
@@ -160,7 +160,7 @@ impl Feed {
             }
             // The store closes after the event pump has sent everything. A reader that is still behind resumes from its
             // cursor after the next start.
-            Err(EngineError::Store(StoreError::Closed)) => Ok(Some(Delivery::Ended)),
+            Err(StoreError::Closed) => Ok(Some(Delivery::Ended)),
             Err(error) => Err(error),
         }
     }

@@ -25,14 +25,14 @@ pub use self::verify::{Problem, Report, verify};
 use super::log::Log;
 use super::search::Budget;
 use super::{
-    Claim, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits, Note, Page,
-    Piece, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage,
-    Store, StoreError, Ticked,
+    Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
+    Lease, LeaseRef, Limits, Note, Page, Piece, ScheduleCommand, ScheduleError, SettleError,
+    Settlement, Snapshot, Stats, Storage, Store, StoreError, Ticked,
 };
 use crate::clock::Clock;
 use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
 use crate::supervise::{Failures, Part};
-use commit::command::{Command, Mutation};
+use commit::command::{Command, Mutation, Reply};
 use commit::core::Core;
 use commit::index::Index;
 use commit::shared::Shared;
@@ -121,24 +121,24 @@ impl LogStore {
     }
 
     /// Sends a mutation to the committer and waits for its answer.
-    async fn mutate<T>(
+    async fn mutate<T, E: From<StoreError>>(
         &self,
-        mutation: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Mutation,
-    ) -> Result<T, StoreError> {
+        mutation: impl FnOnce(Reply<T, E>) -> Mutation,
+    ) -> Result<T, E> {
         self.shared.check()?; // during an outage it is refused without waiting
         self.ask(|reply| Command::Mutate(mutation(reply))).await
     }
 
-    async fn ask<T>(
+    async fn ask<T, E: From<StoreError>>(
         &self,
-        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
-    ) -> Result<T, StoreError> {
+        command: impl FnOnce(Reply<T, E>) -> Command,
+    ) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
-        let Some(commands) = &self.commands else { return Err(StoreError::Closed) };
+        let Some(commands) = &self.commands else { return Err(StoreError::Closed.into()) };
         if commands.send(command(reply)).await.is_err() {
-            return Err(self.down());
+            return Err(self.down().into());
         }
-        answer.await.unwrap_or_else(|_| Err(self.down()))
+        answer.await.unwrap_or_else(|_| Err(self.down().into()))
     }
 
     /// The reason why the committer no longer answers.
@@ -226,7 +226,7 @@ impl LogStore {
 
 #[async_trait]
 impl Store for LogStore {
-    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
         let taken = self.mutate(|reply| Mutation::Enqueue(batch, reply)).await?;
         let mut enqueued: Vec<Enqueued> = Vec::with_capacity(taken.len());
         for taken in taken {
@@ -285,14 +285,11 @@ impl Store for LogStore {
     async fn control(
         &self,
         control: Control,
-    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+    ) -> Result<Vec<(JobId, Result<Status, JobControlError>)>, ControlError> {
         self.mutate(|reply| Mutation::Control(control, reply)).await
     }
 
-    async fn schedule(
-        &self,
-        command: ScheduleCommand,
-    ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
+    async fn schedule(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
         self.mutate(|reply| Mutation::Schedule(command, reply)).await
     }
 

@@ -4,7 +4,7 @@ use axum::extract::{Path, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{ControlError, Engine};
+use crate::engine::{Engine, JobActionError, JobControlError};
 use crate::http::layers::base_path::Address;
 use crate::job::{JobId, Status};
 
@@ -20,7 +20,7 @@ pub async fn retry(
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
-    let answer = engine.retry(id).await?;
+    let answer = engine.retry(id).await;
     back_to_job(&engine, &address, id, answer, &headers).await
 }
 
@@ -32,7 +32,7 @@ pub async fn cancel(
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
-    let answer = engine.cancel(id).await?;
+    let answer = engine.cancel(id).await;
     back_to_job(&engine, &address, id, answer, &headers).await
 }
 
@@ -44,7 +44,7 @@ pub async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
-    match engine.delete(id).await? {
+    match engine.delete(id).await {
         Ok(_) => Ok(see_other("jobs").into_response()),
         refused @ Err(_) => back_to_job(&engine, &address, id, refused, &headers).await,
     }
@@ -55,16 +55,18 @@ async fn back_to_job(
     engine: &Engine,
     address: &Address,
     id: JobId,
-    answer: Result<Status, ControlError>,
+    answer: Result<Status, JobActionError>,
     headers: &HeaderMap,
 ) -> Result<Response, UiError> {
     match answer {
         Ok(_) => Ok(see_other(&format!("jobs/{id}")).into_response()),
-        Err(ControlError::NotFound) => Err(ControlError::NotFound.into()),
-        Err(ControlError::Refused(refused)) => {
+        Err(JobActionError::Job(JobControlError::Refused(refused))) => {
             let text = format!("Nothing was changed. {}", sentence(&refused.to_string()));
             let notice = Notice { text, tone: Tone::Error };
             render(engine, address, id, Some(notice), StatusCode::CONFLICT, headers).await
         }
+        Err(
+            error @ (JobActionError::Job(JobControlError::NotFound) | JobActionError::Control(_)),
+        ) => Err(error.into()),
     }
 }

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::engine::{Engine, EngineError, ScheduleError, off_runtime};
+use crate::engine::{Engine, PayloadError, ScheduleError, SetScheduleError, off_runtime};
 use crate::http::layers::base_path::Address;
 use crate::job::{
     Cron, CronError, Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleSpec, State,
@@ -265,20 +265,13 @@ impl From {
     }
 }
 
-type Answer = Result<Result<Schedule, ScheduleError>, EngineError>;
-
-fn done(answer: Answer, from: &From) -> Result<Response, UiError> {
-    let schedule = answer?.map_err(refused)?;
-    Ok(from.back(&schedule))
-}
-
 /// `POST /schedules/of/{name}/pause`
 pub async fn pause(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    done(engine.pause_schedule(parse(&name)?).await, &from)
+    Ok(from.back(&engine.pause_schedule(parse(&name)?).await?))
 }
 
 /// `POST /schedules/of/{name}/resume`
@@ -287,7 +280,7 @@ pub async fn resume(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    done(engine.resume_schedule(parse(&name)?).await, &from)
+    Ok(from.back(&engine.resume_schedule(parse(&name)?).await?))
 }
 
 /// `POST /schedules/of/{name}/run`: submits a job now.
@@ -296,7 +289,7 @@ pub async fn run(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    done(engine.fire_schedule(parse(&name)?).await, &from)
+    Ok(from.back(&engine.fire_schedule(parse(&name)?).await?))
 }
 
 /// `POST /schedules/of/{name}/delete`
@@ -305,7 +298,7 @@ pub async fn delete(
     Path(name): Path<String>,
 ) -> Result<Response, UiError> {
     let from = From { from: "schedules".into() };
-    done(engine.delete_schedule(parse(&name)?).await, &from)
+    Ok(from.back(&engine.delete_schedule(parse(&name)?).await?))
 }
 
 /// Stores the schedule and redirects to its page, or returns the errors by field.
@@ -314,26 +307,20 @@ async fn set(
     name: ScheduleName,
     spec: ScheduleSpec,
 ) -> Result<Response, (StatusCode, Errors)> {
-    match engine.set_schedule(name, spec).await {
-        Ok(Ok(schedule)) => Ok(see_other(&page_url(schedule.name.as_str())).into_response()),
-        Ok(Err(error)) => {
-            let error = refused(error);
-            Err((error.status, Errors::from([(String::new(), error.message)])))
-        }
-        Err(error) => {
-            let field = match &error {
-                EngineError::UnknownKind { .. } => "kind",
-                EngineError::InvalidPayload { .. }
-                | EngineError::PayloadTooLarge { .. }
-                | EngineError::TooComplex { .. } => "payload",
-                EngineError::Invalid(_)
-                | EngineError::TooManyBulks { .. }
-                | EngineError::Store(_) => "",
+    let (field, refused) = match engine.set_schedule(name, spec).await {
+        Ok(schedule) => return Ok(see_other(&page_url(schedule.name.as_str())).into_response()),
+        Err(SetScheduleError::Schedule(error)) => ("", UiError::from(error)),
+        Err(SetScheduleError::Payload(error)) => {
+            let field = match error {
+                PayloadError::UnknownKind { .. } => "kind",
+                PayloadError::Invalid { .. }
+                | PayloadError::TooLarge { .. }
+                | PayloadError::TooComplex { .. } => "payload",
             };
-            let shown = UiError::from(error);
-            Err((shown.status, Errors::from([(field.to_owned(), shown.message)])))
+            (field, UiError::from(error))
         }
-    }
+    };
+    Err((refused.status, Errors::from([(field.to_owned(), refused.message)])))
 }
 
 async fn new_page(
@@ -397,30 +384,11 @@ fn page_url(name: &str) -> String {
 }
 
 fn parse(name: &str) -> Result<ScheduleName, UiError> {
-    ScheduleName::parse(name).map_err(|_| refused(ScheduleError::NotFound))
+    ScheduleName::parse(name).map_err(|_| ScheduleError::NotFound.into())
 }
 
 async fn find(engine: &Engine, name: &str) -> Result<(Schedule, Cursor), UiError> {
     let (schedules, cursor) = engine.schedules().await?;
     let found = schedules.into_iter().find(|schedule| schedule.name.as_str() == name);
-    found.map(|one| (one, cursor)).ok_or_else(|| refused(ScheduleError::NotFound))
-}
-
-fn refused(error: ScheduleError) -> UiError {
-    let (status, title, advice) = match &error {
-        ScheduleError::NotFound => {
-            (StatusCode::NOT_FOUND, "Schedule not found", "Find it in the list of schedules.")
-        }
-        ScheduleError::TooMany { .. } => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "Schedule limit reached",
-            "Delete a schedule, or raise store.max_schedules in the configuration.",
-        ),
-        ScheduleError::Declared => (
-            StatusCode::CONFLICT,
-            "This schedule is declared in the configuration",
-            "Change it in the configuration file and restart the server.",
-        ),
-    };
-    UiError { status, title: title.into(), message: sentence(&error.to_string()), advice }
+    found.map(|one| (one, cursor)).ok_or_else(|| ScheduleError::NotFound.into())
 }

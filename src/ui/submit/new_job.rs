@@ -6,7 +6,7 @@ use axum::extract::{RawForm, RawQuery, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{Engine, EngineError, Enqueued, KindInfo, off_runtime};
+use crate::engine::{Engine, Enqueued, KindInfo, PayloadError, SubmitError, off_runtime};
 use crate::http::layers::base_path::Address;
 use crate::job::schema::Field;
 use crate::job::{Schema, Time};
@@ -147,21 +147,25 @@ fn find<'a>(kinds: &[&'a KindInfo], name: &str) -> Option<&'a KindInfo> {
 }
 
 /// Maps a refusal by the engine to the error of the field that caused it.
-fn refused(error: EngineError, form: &SubmitForm, schema: Option<&Schema>) -> (StatusCode, Errors) {
-    let field = match &error {
-        EngineError::UnknownKind { .. } => "kind",
-        EngineError::InvalidPayload { .. }
-        | EngineError::PayloadTooLarge { .. }
-        | EngineError::TooComplex { .. } => {
-            if form.drawn(schema).is_some() {
-                ""
-            } else {
-                "payload"
-            }
+fn refused(error: SubmitError, form: &SubmitForm, schema: Option<&Schema>) -> (StatusCode, Errors) {
+    let (field, shown) = match error {
+        SubmitError::Enqueue(error) => ("", UiError::from(error)),
+        SubmitError::Payload(error) => {
+            let field = match error {
+                PayloadError::UnknownKind { .. } => "kind",
+                PayloadError::Invalid { .. }
+                | PayloadError::TooLarge { .. }
+                | PayloadError::TooComplex { .. } => {
+                    if form.drawn(schema).is_some() {
+                        ""
+                    } else {
+                        "payload"
+                    }
+                }
+            };
+            (field, UiError::from(error))
         }
-        EngineError::Invalid(_) | EngineError::TooManyBulks { .. } | EngineError::Store(_) => "",
     };
-    let shown = UiError::from(error);
     let message = match field {
         "" => format!("{}. {} {}", shown.title, shown.message, shown.advice),
         _ => shown.message,

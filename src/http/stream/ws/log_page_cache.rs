@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use crate::engine::{Batch, Engine, EngineError, Events};
+use crate::engine::{Batch, Engine, Events, StoreError};
 use crate::job::{Cursor, Event};
 
 /// The number of events on a page.
@@ -51,7 +51,7 @@ pub enum PageRead {
         oldest: Cursor,
     },
     /// The log cannot be read.
-    Failed(EngineError),
+    Failed(StoreError),
 }
 
 impl LogPageCache {

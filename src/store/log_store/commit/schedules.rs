@@ -8,20 +8,14 @@ use crate::store::{ScheduleCommand, ScheduleError, StoreError, Ticked};
 
 impl Group<'_> {
     /// Executes a command about a schedule.
-    pub fn schedule(
-        &mut self,
-        command: ScheduleCommand,
-    ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
+    pub fn schedule(&mut self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
         let limit = self.core.shared.limits.max_schedules;
         let next = (self.now, self.core.next_seq);
-        let (schedule, changed) = match self.core.schedules.command(command, limit, next) {
-            Ok(done) => done,
-            Err(refused) => return Ok(Err(refused)),
-        };
+        let (schedule, changed) = self.core.schedules.command(command, limit, next)?;
         if let Some(changed) = changed {
             self.write_schedule(changed)?;
         }
-        Ok(Ok(schedule))
+        Ok(schedule)
     }
 
     /// Fires at most `step` of the schedules that are due.

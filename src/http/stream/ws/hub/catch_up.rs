@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
 use super::Hub;
-use crate::engine::{EngineError, StoreError};
+use crate::engine::StoreError;
 use crate::http::stream::ws::close_reason::CloseReason;
 use crate::http::stream::ws::frame_cache::FrameCache;
 use crate::http::stream::ws::log_page_cache::{LogPageCache, PageRead};
@@ -107,7 +107,7 @@ impl Hub {
     pub(super) fn on_page_read(&mut self, page: Cursor, read: PageRead) {
         let head = self.engine.head();
         if let PageRead::Failed(error) = &read
-            && !is_closed(error)
+            && *error != StoreError::Closed
         {
             tracing::warn!(%error, "reading the event log for subscribers failed");
         }
@@ -124,8 +124,10 @@ impl Hub {
                 }
                 // The store closes after the last event; a subscriber that is still behind resumes from its cursor
                 // after the next start.
-                PageRead::Failed(error) if is_closed(error) => Err(end_of_stream),
-                PageRead::Failed(_) => Err(CloseReason::StoreFailed),
+                PageRead::Failed(StoreError::Closed) => Err(end_of_stream),
+                PageRead::Failed(
+                    StoreError::Unavailable(_) | StoreError::Corrupt(_) | StoreError::Newer { .. },
+                ) => Err(CloseReason::StoreFailed),
             });
             if next.is_some() {
                 self.catching_up.push_back(key);
@@ -135,8 +137,4 @@ impl Hub {
             self.oldest = oldest;
         }
     }
-}
-
-fn is_closed(error: &EngineError) -> bool {
-    matches!(error, EngineError::Store(StoreError::Closed))
 }
