@@ -55,7 +55,7 @@ impl Engine {
         // The head is read before the channel opens. An event committed in between is then noticed as missing and
         // read from the log.
         let from = store.head();
-        let followed = store.follow(event_pump::FOLLOW);
+        let followed = store.follow(event_pump::CHANNEL_CAPACITY);
         let (registry, config) = (Arc::new(registry), Arc::new(config));
         let (stages, restored) = (Stages::default(), CancellationToken::new());
         let leases = Arc::new(Leases::new(config.lease_ttl, shutdown.abort.clone()));
