@@ -127,7 +127,7 @@ impl Observer {
                     Err(RecvError::Lagged(_)) => self.catch_up(self.store.head().seq).await,
                     Err(RecvError::Closed) => return,
                 },
-                _ = rounds.tick() => self.look_after_failures().await,
+                _ = rounds.tick() => self.reconcile_failures().await,
             }
         }
     }
@@ -224,7 +224,7 @@ impl Observer {
 
     /// Compares the failure groups with the store's counters, because retention removes jobs without an
     /// event.
-    async fn look_after_failures(&mut self) {
+    async fn reconcile_failures(&mut self) {
         let Some(stats) = self.stats().await else { return };
         let count = |state| stats.states.get(&state).copied().unwrap_or(0);
         let stored = count(State::Discarded) + count(State::Retryable);
