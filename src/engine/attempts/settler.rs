@@ -22,7 +22,7 @@ use crate::supervise::{Part, pass};
 /// The most reports that are handled at once.
 const BATCH: usize = 4_096;
 /// How long notes are collected before they are stored, so that a handler that logs a lot costs few writes.
-const GATHER: Duration = Duration::from_millis(100);
+const NOTES_DELAY: Duration = Duration::from_millis(100);
 /// The first and the longest wait between two tries while the store fails.
 const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
@@ -67,7 +67,7 @@ impl Settler {
                 match report {
                     Report::Notes(running, context) => {
                         if with_notes.is_empty() {
-                            flush_at = Instant::now() + GATHER;
+                            flush_at = Instant::now() + NOTES_DELAY;
                         }
                         with_notes.push((running, context));
                     }
