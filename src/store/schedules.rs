@@ -162,7 +162,7 @@ impl Schedules {
     }
 
     /// Fires or skips a schedule that is due at the time `due`.
-    pub fn come(
+    pub fn fire_or_skip(
         &mut self,
         name: &ScheduleName,
         due: Time,

@@ -27,7 +27,7 @@ impl Group<'_> {
             let state = |id| index.entries.get(&id).map(|entry| entry.status.state);
             let is_over = |id| state(id).is_none_or(State::is_final);
             let next = (self.now, self.core.next_seq);
-            let Some(changed) = self.core.schedules.come(&name, due, next, is_over) else {
+            let Some(changed) = self.core.schedules.fire_or_skip(&name, due, next, is_over) else {
                 continue;
             };
             match changed.job {
