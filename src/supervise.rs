@@ -18,7 +18,7 @@ use tracing::{error, warn};
 mod kill;
 mod part;
 
-pub use kill::{VARIABLE, check_order, fault_request, pass};
+pub use kill::{VARIABLE, fault_request, is_kill_request, pass};
 pub use part::Part;
 
 /// How long a loop that ended on its own waits for the failure that may have caused its end.
