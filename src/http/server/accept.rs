@@ -29,7 +29,7 @@ use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 use super::access_log::{AccessEntry, AccessLog};
 use super::address_counts::AddressShare;
 use super::client_address::{client_address, is_trusted};
-use super::connections::{Connections, turn_away};
+use super::connections::{Connections, send_refusal};
 use super::head_errors::HeadErrors;
 use super::request_id::{NewRequestId, remove_unusable};
 use super::under_way::{RequestGuard, UnderWay};
@@ -95,10 +95,11 @@ pub async fn serve(
                 Ok(share) => share,
                 Err(problem) => {
                     let client = address.ip().to_canonical();
-                    match connections.farewell() {
-                        Some(farewell) => {
-                            let told = turn_away(stream, problem, client, access_log, farewell);
-                            shutdown.connections.spawn(told);
+                    match connections.refusal_permit() {
+                        Some(refusal_permit) => {
+                            let refusal =
+                                send_refusal(stream, problem, client, access_log, refusal_permit);
+                            shutdown.connections.spawn(refusal);
                         }
                         None => access_log.refused(client, None),
                     }

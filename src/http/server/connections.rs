@@ -30,13 +30,13 @@ pub struct Connections {
     told_refused: RareLine,
     told_slow: RareLine,
     /// Limits how many refused clients get a response at the same time, so that refusals cost little.
-    farewells: Arc<Semaphore>,
+    refusal_permits: Arc<Semaphore>,
 }
 
 /// How many refused connections get a response at the same time; others are closed without one.
-const FAREWELLS: usize = 16;
+const MAX_CONCURRENT_REFUSALS: usize = 16;
 /// How long a refused client may take to read the response.
-const FAREWELL: Duration = Duration::from_secs(1);
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Default for Connections {
     fn default() -> Self {
@@ -47,7 +47,7 @@ impl Default for Connections {
             too_slow: AtomicU64::new(0),
             told_refused: RareLine::default(),
             told_slow: RareLine::default(),
-            farewells: Arc::new(Semaphore::new(FAREWELLS)),
+            refusal_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_REFUSALS)),
         }
     }
 }
@@ -92,8 +92,8 @@ impl Connections {
     }
 
     /// Returns a permit to send a response to a refused client, unless too many are being sent.
-    pub fn farewell(&self) -> Option<OwnedSemaphorePermit> {
-        self.farewells.clone().try_acquire_owned().ok()
+    pub fn refusal_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.refusal_permits.clone().try_acquire_owned().ok()
     }
 
     /// Counts a connection that was closed because its client read too slowly. `peer` is `None` if its address is no
@@ -132,12 +132,12 @@ impl Connections {
 }
 
 /// Sends a client the reason why it is refused, and closes the connection. The client's request is not parsed.
-pub async fn turn_away(
+pub async fn send_refusal(
     mut stream: TcpStream,
     problem: Problem,
     client: IpAddr,
     access_log: AccessLog,
-    _farewell: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 ) {
     let body = to_json(&problem.document());
     access_log.refused(client, Some((problem.status(), body.len())));
@@ -155,7 +155,7 @@ pub async fn turn_away(
     }
     answer.extend_from_slice(b"\r\n");
     answer.extend_from_slice(body.as_bytes());
-    let told = async {
+    let refusal = async {
         stream.write_all(&answer).await?;
         stream.shutdown().await?;
         // The client's bytes must be read: closing a socket with unread bytes resets the connection, and the response
@@ -165,7 +165,7 @@ pub async fn turn_away(
         std::io::Result::Ok(())
     };
     // The connection is closed whether or not the response has arrived.
-    let _ = tokio::time::timeout(FAREWELL, told).await;
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusal).await;
 }
 
 /// Logs at most one line per minute, and counts the others.
