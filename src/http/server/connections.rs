@@ -27,8 +27,8 @@ pub struct Connections {
     proxied: Arc<AddressCounts>,
     refused: AtomicU64,
     too_slow: AtomicU64,
-    told_refused: RareLine,
-    told_slow: RareLine,
+    refused_warnings: ThrottledWarning,
+    too_slow_warnings: ThrottledWarning,
     /// Limits how many refused clients get a response at the same time, so that refusals cost little.
     refusal_permits: Arc<Semaphore>,
 }
@@ -45,8 +45,8 @@ impl Default for Connections {
             proxied: Arc::default(),
             refused: AtomicU64::new(0),
             too_slow: AtomicU64::new(0),
-            told_refused: RareLine::default(),
-            told_slow: RareLine::default(),
+            refused_warnings: ThrottledWarning::default(),
+            too_slow_warnings: ThrottledWarning::default(),
             refusal_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_REFUSALS)),
         }
     }
@@ -80,7 +80,7 @@ impl Connections {
             Ok(share) => Ok(share),
             Err(Reached::OfAddress(held) | Reached::Total(held)) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
-                if let Some(more) = self.told_refused.due(Instant::now()) {
+                if let Some(more) = self.refused_warnings.due(Instant::now()) {
                     tracing::warn!(
                         client = %address, held, not_logged = more,
                         "refused a client that has reached http.connections_per_address"
@@ -100,7 +100,7 @@ impl Connections {
     /// longer known.
     pub fn count_too_slow(&self, peer: Option<SocketAddr>, why: TooSlow) {
         self.too_slow.fetch_add(1, Ordering::Relaxed);
-        if let Some(more) = self.told_slow.due(Instant::now()) {
+        if let Some(more) = self.too_slow_warnings.due(Instant::now()) {
             let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
             let why = match why {
                 TooSlow::TakesNothing => "the client read nothing for http.write_timeout",
@@ -170,16 +170,16 @@ pub async fn send_refusal(
 
 /// Logs at most one line per minute, and counts the others.
 #[derive(Debug, Default)]
-struct RareLine(Mutex<Option<(Instant, u64)>>);
+struct ThrottledWarning(Mutex<Option<(Instant, u64)>>);
 
-impl RareLine {
-    const EVERY: Duration = Duration::from_secs(60);
+impl ThrottledWarning {
+    const MIN_INTERVAL: Duration = Duration::from_secs(60);
 
     /// Returns how many lines were left out since the last one, if a line is due.
     fn due(&self, now: Instant) -> Option<u64> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *last {
-            Some((at, left_out)) if now - *at < Self::EVERY => {
+            Some((at, left_out)) if now - *at < Self::MIN_INTERVAL => {
                 *left_out += 1;
                 None
             }
@@ -198,10 +198,10 @@ mod tests {
 
     #[test]
     fn a_flood_of_refusals_is_one_line_a_minute() {
-        let (line, now) = (RareLine::default(), Instant::now());
+        let (line, now) = (ThrottledWarning::default(), Instant::now());
         assert_eq!(line.due(now), Some(0));
         assert!((0..1_000).all(|_| line.due(now).is_none()));
-        let later = now + RareLine::EVERY;
+        let later = now + ThrottledWarning::MIN_INTERVAL;
         assert_eq!((line.due(later), line.due(later)), (Some(1_000), None));
     }
 }
