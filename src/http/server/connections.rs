@@ -103,7 +103,7 @@ impl Connections {
         if let Some(more) = self.too_slow_warnings.due(Instant::now()) {
             let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
             let why = match why {
-                TooSlow::TakesNothing => "the client read nothing for http.write_timeout",
+                TooSlow::NoProgress => "the client read nothing for http.write_timeout",
                 TooSlow::BelowRate => "the client read less than the minimum rate",
             };
             tracing::warn!(
