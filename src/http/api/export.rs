@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use crate::engine::{ExportWriter, Snapshot, off_runtime};
-use crate::http::server::write_timeout::AtLeast;
+use crate::http::server::write_timeout::RequiredRate;
 use crate::http::{Api, Problem};
 
 const HEADERS: [(header::HeaderName, &str); 2] = [
@@ -32,7 +32,7 @@ pub async fn export(State(api): State<Api>) -> Result<Response, Problem> {
     });
     let mut response = (HEADERS, Body::from_stream(steps)).into_response();
     // The journal is kept until the snapshot has been read, so a client must not take too long.
-    response.extensions_mut().insert(AtLeast(api.limits.export_min_rate));
+    response.extensions_mut().insert(RequiredRate(api.limits.export_min_rate));
     Ok(response)
 }
 

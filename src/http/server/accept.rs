@@ -33,7 +33,7 @@ use super::connections::{Connections, send_refusal};
 use super::head_errors::HeadErrors;
 use super::request_id::{NewRequestId, remove_unusable};
 use super::under_way::{RequestGuard, UnderWay};
-use super::write_timeout::{AtLeast, MinRate, WriteTimeout};
+use super::write_timeout::{MinRate, RequiredRate, WriteTimeout};
 use crate::http::stream::streaming_body::StreamingBody;
 use crate::http::{Limits, Problem};
 use crate::shutdown::Shutdown;
@@ -233,7 +233,7 @@ fn connection(
             if let Some(entry) = &mut entry {
                 entry.responds(&response);
             }
-            let least = response.extensions().get::<AtLeast>().map_or(usual, |least| least.0);
+            let least = response.extensions().get::<RequiredRate>().map_or(usual, |least| least.0);
             rates.set(least);
             let lasts = response.extensions().get::<StreamingBody>().is_some();
             let guard = Some(guard).filter(|_| !lasts);

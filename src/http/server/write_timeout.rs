@@ -38,7 +38,7 @@ impl MinRate {
 
 /// In the extensions of a response: the rate, in bytes per second, that replaces the default one.
 #[derive(Debug, Clone, Copy)]
-pub struct AtLeast(pub u64);
+pub struct RequiredRate(pub u64);
 
 /// A connection with a timeout for writes.
 pub struct WriteTimeout {
