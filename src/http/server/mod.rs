@@ -8,7 +8,7 @@ pub mod client_address;
 pub mod connections;
 pub mod date;
 pub mod head_errors;
+pub mod in_flight;
 pub mod request_id;
-pub mod under_way;
 pub mod write_rate;
 pub mod write_timeout;
