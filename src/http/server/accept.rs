@@ -31,7 +31,7 @@ use super::address_counts::AddressShare;
 use super::client_address::{client_address, is_trusted};
 use super::connections::{Connections, send_refusal};
 use super::head_errors::HeadErrors;
-use super::in_flight::{RequestGuard, UnderWay};
+use super::in_flight::{InFlightRequests, RequestGuard};
 use super::request_id::{NewRequestId, remove_unusable};
 use super::write_timeout::{MinRate, RequiredRate, WriteTimeout};
 use crate::http::stream::streaming_body::StreamingBody;
@@ -212,8 +212,8 @@ fn connection(
     // Cancelled when an endless response begins. From then on, the connection is treated like a WebSocket.
     let lasting = CancellationToken::new();
     let begun = lasting.clone();
-    let under_way = UnderWay::default();
-    let counter = under_way.clone();
+    let in_flight = InFlightRequests::default();
+    let counter = in_flight.clone();
     let min_rate = MinRate::new(limits.min_rate);
     let rates = min_rate.clone();
     let answer = move |mut request: Request<Incoming>| {
@@ -281,7 +281,7 @@ fn connection(
                         serving.await
                     }
                     ended = serving.as_mut() => ended,
-                    () = idle(&under_way, last_bytes, bound, &shutdown) => Ok(()),
+                    () = idle(&in_flight, last_bytes, bound, &shutdown) => Ok(()),
                 }
             }
         };
@@ -292,13 +292,18 @@ fn connection(
 }
 
 /// Resolves when no request has been active for `last_bytes`, or when a time limit of the stop is reached.
-async fn idle(under_way: &UnderWay, last_bytes: Duration, bound: Duration, shutdown: &Shutdown) {
+async fn idle(
+    in_flight: &InFlightRequests,
+    last_bytes: Duration,
+    bound: Duration,
+    shutdown: &Shutdown,
+) {
     let impatient = async {
         shutdown.abort.cancelled().await;
         tokio::time::sleep(last_bytes).await;
     };
     tokio::select! {
-        () = under_way.idle(last_bytes) => {}
+        () = in_flight.idle(last_bytes) => {}
         () = impatient => {}
         () = tokio::time::sleep(bound) => {}
     }
