@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use crate::engine::Transport;
 use crate::http::api::query;
 use crate::http::server::accept::ConnectionSlot;
-use crate::http::server::head_errors::HeadErrors;
+use crate::http::server::problem_responses::HeadErrors;
 use crate::http::server::write_timeout::WriteTimeout;
 use crate::http::{Api, Problem};
 
