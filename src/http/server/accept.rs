@@ -31,7 +31,7 @@ use super::address_counts::AddressShare;
 use super::client_address::{client_address, is_trusted};
 use super::connections::{Connections, send_refusal};
 use super::in_flight::{InFlightRequests, RequestGuard};
-use super::problem_responses::HeadErrors;
+use super::problem_responses::ProblemResponses;
 use super::request_id::{NewRequestId, remove_unusable};
 use super::write_timeout::{MinRate, RequiredRate, WriteTimeout};
 use crate::http::stream::streaming_body::StreamingBody;
@@ -262,7 +262,8 @@ fn connection(
             tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
         }
         let stream = WriteTimeout::new(stream, bounds, min_rate, connections);
-        let stream = TokioIo::new(HeadErrors::new(stream, access_log, address.ip().to_canonical()));
+        let stream =
+            TokioIo::new(ProblemResponses::new(stream, access_log, address.ip().to_canonical()));
         let serving = http.serve_connection(stream, service).with_upgrades();
         let mut serving = pin!(serving);
         let ended = tokio::select! {
