@@ -109,8 +109,8 @@ pub async fn serve(
             let slot = ConnectionSlot { connection: Arc::new((slot, share)), proxied: None };
             let speaks = speaking.token();
             let (limits, connections) = (limits.clone(), connections.clone());
-            let visit = Visit { address, limits, access_log, connections };
-            let peer = Peer { stream, visit, slot, speaks };
+            let context = ConnectionContext { address, limits, access_log, connections };
+            let peer = Peer { stream, context, slot, speaks };
             shutdown.connections.spawn(connection(peer, router.clone(), shutdown.clone()));
         }
     };
@@ -153,7 +153,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// A connection that was just accepted.
 struct Peer {
     stream: TcpStream,
-    visit: Visit,
+    context: ConnectionContext,
     slot: ConnectionSlot,
     /// Counts the connection among those that `serve` waits for at the stop.
     speaks: TaskTrackerToken,
@@ -161,14 +161,14 @@ struct Peer {
 
 /// The address of a connection, and the settings and counts that its requests need.
 #[derive(Clone)]
-struct Visit {
+struct ConnectionContext {
     address: SocketAddr,
     limits: Arc<Limits>,
     access_log: AccessLog,
     connections: Arc<Connections>,
 }
 
-impl Visit {
+impl ConnectionContext {
     /// Returns the client of a request, and adds it to the request's extensions.
     fn identify(&self, request: &mut Request<Incoming>) -> IpAddr {
         let proxies = &self.limits.trusted_proxies;
@@ -207,8 +207,8 @@ fn connection(
     router: Router,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let Peer { stream, visit, slot, speaks } = peer;
-    let Visit { address, limits, access_log, connections } = visit.clone();
+    let Peer { stream, context, slot, speaks } = peer;
+    let ConnectionContext { address, limits, access_log, connections } = context.clone();
     // Cancelled when an endless response begins. From then on, the connection is treated like a WebSocket.
     let lasting = CancellationToken::new();
     let begun = lasting.clone();
@@ -219,14 +219,14 @@ fn connection(
     let answer = move |mut request: Request<Incoming>| {
         let guard = counter.begin();
         let (begun, rates) = (begun.clone(), rates.clone());
-        let client = visit.identify(&mut request);
-        let entry = visit.access_log.begin(&request, client);
-        let proxied = visit.admit(&mut request, client);
+        let client = context.identify(&mut request);
+        let entry = context.access_log.begin(&request, client);
+        let proxied = context.admit(&mut request, client);
         let slot = ConnectionSlot { proxied: proxied.clone(), ..slot.clone() };
         request.extensions_mut().insert(slot);
-        request.extensions_mut().insert(visit.connections.clone());
+        request.extensions_mut().insert(context.connections.clone());
         let answer = router.clone().oneshot(request.map(Body::new));
-        let usual = visit.limits.min_rate;
+        let usual = context.limits.min_rate;
         async move {
             let mut entry = entry;
             let response: Response = answer.await?;
