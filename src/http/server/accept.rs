@@ -210,15 +210,15 @@ fn connection(
     let Peer { stream, context, slot, speaks } = peer;
     let ConnectionContext { address, limits, access_log, connections } = context.clone();
     // Cancelled when an endless response begins. From then on, the connection is treated like a WebSocket.
-    let lasting = CancellationToken::new();
-    let begun = lasting.clone();
+    let streaming = CancellationToken::new();
+    let stream_began = streaming.clone();
     let in_flight = InFlightRequests::default();
     let counter = in_flight.clone();
     let min_rate = MinRate::new(limits.min_rate);
     let rates = min_rate.clone();
     let answer = move |mut request: Request<Incoming>| {
         let guard = counter.begin();
-        let (begun, rates) = (begun.clone(), rates.clone());
+        let (stream_began, rates) = (stream_began.clone(), rates.clone());
         let client = context.identify(&mut request);
         let entry = context.access_log.begin(&request, client);
         let proxied = context.admit(&mut request, client);
@@ -235,10 +235,10 @@ fn connection(
             }
             let least = response.extensions().get::<RequiredRate>().map_or(usual, |least| least.0);
             rates.set(least);
-            let lasts = response.extensions().get::<StreamingBody>().is_some();
-            let guard = Some(guard).filter(|_| !lasts);
-            if lasts {
-                begun.cancel();
+            let is_streaming = response.extensions().get::<StreamingBody>().is_some();
+            let guard = Some(guard).filter(|_| !is_streaming);
+            if is_streaming {
+                stream_began.cancel();
             }
             Ok::<_, Infallible>(response.map(|body| Guarded { body, guard, proxied, entry }))
         }
@@ -276,7 +276,7 @@ fn connection(
                 serving.as_mut().graceful_shutdown();
                 tokio::select! {
                     biased;
-                    () = lasting.cancelled() => {
+                    () = streaming.cancelled() => {
                         // The response ends by itself after the last event, within the stop's limit for WebSockets.
                         drop(speaks);
                         serving.await
