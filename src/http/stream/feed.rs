@@ -26,7 +26,7 @@ enum Source {
     /// The live channel.
     Live,
     /// The stored log up to its end, and then nothing more: the live channel is closed.
-    Rest,
+    Draining,
 }
 
 /// What a reader receives next.
@@ -92,7 +92,7 @@ impl Feed {
     pub async fn next(&mut self) -> Result<Delivery, StoreError> {
         loop {
             match self.source {
-                Source::Stored | Source::Rest => {
+                Source::Stored | Source::Draining => {
                     if let Some(delivery) = self.read_stored().await? {
                         return Ok(delivery);
                     }
@@ -104,7 +104,7 @@ impl Feed {
                         }
                     }
                     Err(RecvError::Lagged(_)) => self.source = Source::Stored,
-                    Err(RecvError::Closed) => self.source = Source::Rest,
+                    Err(RecvError::Closed) => self.source = Source::Draining,
                 },
             }
         }
@@ -121,7 +121,7 @@ impl Feed {
                 }
                 Err(TryRecvError::Empty) => return None,
                 Err(TryRecvError::Lagged(_)) => self.source = Source::Stored,
-                Err(TryRecvError::Closed) => self.source = Source::Rest,
+                Err(TryRecvError::Closed) => self.source = Source::Draining,
             }
         }
         None
@@ -134,7 +134,7 @@ impl Feed {
     pub async fn next_stored(&mut self) -> Result<Option<Delivery>, StoreError> {
         match self.source {
             Source::Live => Ok(None),
-            Source::Stored | Source::Rest => self.read_stored().await,
+            Source::Stored | Source::Draining => self.read_stored().await,
         }
     }
 
@@ -148,7 +148,7 @@ impl Feed {
                     let batch = Arc::new(Batch::new(from.epoch, events.into()));
                     Ok(Some(Delivery::Events { batch, after: from.seq }))
                 }
-                None if self.source == Source::Rest => Ok(Some(Delivery::Ended)),
+                None if self.source == Source::Draining => Ok(Some(Delivery::Ended)),
                 None => {
                     self.source = Source::Live;
                     Ok(None)
