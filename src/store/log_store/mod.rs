@@ -104,7 +104,7 @@ impl LogStore {
         let committing = failures.thread(Part::Committer, move || {
             let body = || commit::committer::run(core, receiver, &archiver, writer);
             if !supervisor.run(Part::Committer, body) {
-                its.take_down(StoreError::Closed); // no command will be answered any more
+                its.close_with(StoreError::Closed); // no command will be answered any more
             }
         });
         let committing = committing.map_err(no_thread)?;

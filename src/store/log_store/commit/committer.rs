@@ -87,7 +87,7 @@ fn close(
     result: Result<(), StoreError>,
 ) {
     shared.suspend(StoreError::Closed);
-    shared.take_down(StoreError::Closed);
+    shared.close_with(StoreError::Closed);
     let mut remaining = CommandBatch::of(deferred);
     while let Ok(command) = commands.try_recv() {
         remaining.add(command);
