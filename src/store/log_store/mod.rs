@@ -50,7 +50,7 @@ const MAX_TRIES: usize = 8;
 ///
 /// # Errors
 /// When something cannot be read, or when `take` fails.
-pub fn read_out<E: From<StoreError>>(
+pub fn read_all_pieces<E: From<StoreError>>(
     log: Box<dyn Log>,
     mut take: impl FnMut(Piece) -> Result<(), E>,
 ) -> Result<(), E> {
