@@ -3,7 +3,7 @@
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Smaller inputs are processed faster than they could be handed to another thread.
-const SMALL: usize = 32 * 1_024;
+const MIN_BLOCKING_BYTES: usize = 32 * 1_024;
 
 /// Runs work whose time grows with `bytes`. For large inputs the runtime first moves this thread's other tasks to
 /// another thread. On a single-threaded runtime or outside of any runtime, such as in a program's own `main`, the
@@ -11,7 +11,11 @@ const SMALL: usize = 32 * 1_024;
 pub fn off_runtime<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let has_others =
         Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if bytes < SMALL || !has_others { work() } else { tokio::task::block_in_place(work) }
+    if bytes < MIN_BLOCKING_BYTES || !has_others {
+        work()
+    } else {
+        tokio::task::block_in_place(work)
+    }
 }
 
 #[cfg(test)]

@@ -20,11 +20,11 @@ use crate::store::{Note, Settlement, Store, StoreError};
 use crate::supervise::{Part, pass};
 
 /// The most reports that are handled at once.
-const BATCH: usize = 4_096;
+const MAX_REPORTS: usize = 4_096;
 /// How long notes are collected before they are stored, so that a handler that logs a lot costs few writes.
 const NOTES_DELAY: Duration = Duration::from_millis(100);
 /// The first and the longest wait between two tries while the store fails.
-const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// The number of attempts that were settled since the start.
 #[derive(Debug, Default)]
@@ -48,14 +48,14 @@ pub struct Settler {
 impl Settler {
     /// Settles reported attempts until `end` is cancelled.
     pub async fn run(self, mut reports: mpsc::UnboundedReceiver<Report>) {
-        let mut inbox = Vec::with_capacity(BATCH);
+        let mut inbox = Vec::with_capacity(MAX_REPORTS);
         let mut with_notes: Vec<(Arc<Running>, Context)> = Vec::new();
         let mut flush_at = Instant::now();
         loop {
             pass(Part::Settler);
             tokio::select! {
                 biased;
-                taken = reports.recv_many(&mut inbox, BATCH) => if taken == 0 {
+                taken = reports.recv_many(&mut inbox, MAX_REPORTS) => if taken == 0 {
                     // The engine was dropped, so no more reports can arrive.
                     return self.end.cancelled().await;
                 },
@@ -118,7 +118,7 @@ impl Settler {
     /// Settles attempts, and retries until the store accepts them. Drops an attempt whose lease has expired by then,
     /// because the store starts another attempt of its job.
     async fn settle(&self, mut ended: Vec<Ended>) {
-        let mut retry = RetryLog::new("settling attempts", RETRY.0, RETRY.1);
+        let mut retry = RetryLog::new("settling attempts", RETRY_DELAYS.0, RETRY_DELAYS.1);
         loop {
             let lapsed = ended.extract_if(.., |end| !self.leases.is_valid(&end.running));
             let lapsed: Vec<Ended> = lapsed.collect();

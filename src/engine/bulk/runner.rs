@@ -18,9 +18,9 @@ use crate::store::{ControlError, JobControlError, Store, StoreError};
 use crate::supervise::{Part, panic_text, pass};
 
 /// Jobs in one step. The number is small, so that a group commit with them stays short.
-const STEP: usize = 200;
+const JOBS_PER_STEP: usize = 200;
 /// How many refused jobs are listed for each reason.
-const EXAMPLES: usize = 5;
+const MAX_EXAMPLES: usize = 5;
 
 /// The jobs of a step, and how many were examined to find them.
 struct Step {
@@ -113,19 +113,21 @@ impl Runner {
     async fn next(&self, run: &Run, position: &mut Position) -> Result<Option<Step>, StoreError> {
         match (&run.target, &*position) {
             (Target::Jobs(all), Position::Listed(from)) if *from < all.len() => {
-                let jobs: Vec<JobId> = all.iter().skip(*from).take(STEP).copied().collect();
+                let jobs: Vec<JobId> =
+                    all.iter().skip(*from).take(JOBS_PER_STEP).copied().collect();
                 *position = Position::Listed(from + jobs.len());
                 Ok(Some(Step { examined: jobs.len() as u64, jobs }))
             }
             (Target::Matching(query), Position::From(after)) => {
-                let query = JobQuery { after: *after, limit: STEP, ..query.as_ref().clone() };
+                let query =
+                    JobQuery { after: *after, limit: JOBS_PER_STEP, ..query.as_ref().clone() };
                 let page = self.store.list(query).await?;
                 *position = page.next.map_or(Position::End, |next| Position::From(Some(next)));
                 let jobs = page.jobs.iter().map(|job| job.id).collect();
                 Ok(Some(Step { jobs, examined: page.examined }))
             }
             (Target::FailureGroup(group), Position::Member(after)) => {
-                let (jobs, last) = self.observed.failure_members(group, *after, STEP);
+                let (jobs, last) = self.observed.failure_members(group, *after, JOBS_PER_STEP);
                 *position = last.map_or(Position::End, |last| Position::Member(Some(last)));
                 Ok(Some(Step { examined: jobs.len() as u64, jobs }))
             }
@@ -171,7 +173,7 @@ impl Progress {
             });
             let refusals = &mut self.refused[position];
             refusals.count += 1;
-            if refusals.examples.len() < EXAMPLES {
+            if refusals.examples.len() < MAX_EXAMPLES {
                 refusals.examples.push(id);
             }
         }

@@ -13,7 +13,7 @@ use crate::job::Time;
 /// The most runs at once.
 pub const MAX_RUNNING: usize = 4;
 /// The most runs in the table. The table is lost when the server restarts; the changes that the runs made are not.
-const KEPT: usize = 50;
+const MAX_KEPT_RUNS: usize = 50;
 
 /// A bulk run.
 pub struct Run {
@@ -57,7 +57,7 @@ impl Bulks {
             return Err(BulkError::TooManyRuns { limit: MAX_RUNNING });
         }
         runs.push_front(run.clone());
-        if runs.len() > KEPT
+        if runs.len() > MAX_KEPT_RUNS
             && let Some(oldest) = runs.iter().rposition(|run| run.is_over())
         {
             runs.remove(oldest);

@@ -19,9 +19,9 @@ pub const CHANNEL_CAPACITY: usize = 512;
 /// How many events one read of the log may return.
 const BACKFILL_BATCH: usize = 1_024;
 /// After this time without events the pump checks whether any were dropped.
-const SILENCE: Duration = Duration::from_secs(1);
+const GAP_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The wait before the log is read again after an error.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// The sending half of the channel of committed events, until the channel is closed.
 pub struct Live(Mutex<Option<broadcast::Sender<Arc<Batch>>>>);
@@ -73,7 +73,7 @@ impl EventPump {
             pass(Part::EventPump);
             tokio::select! {
                 biased;
-                next = timeout(SILENCE, followed.recv()) => match next {
+                next = timeout(GAP_CHECK_INTERVAL, followed.recv()) => match next {
                     Ok(Some(events)) => self.take(events).await,
                     Ok(None) => break,
                     Err(_) => self.backfill(self.store.head().seq).await,
@@ -116,7 +116,7 @@ impl EventPump {
                 Err(error) => {
                     warn!(%error, "reading the event log failed, retrying");
                     tokio::select! {
-                        () = sleep(PAUSE) => {}
+                        () = sleep(RETRY_DELAY) => {}
                         // The stop does not wait for this; the missing events are in the log.
                         () = self.no_more_events.cancelled() => return,
                     }
