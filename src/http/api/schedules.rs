@@ -12,7 +12,7 @@ use crate::http::{Api, Problem, json};
 use crate::job::{Cron, CronError, Cursor, Fired, JobId, Origin, Overlap, Schedule, Time};
 
 /// The number of upcoming times in a response.
-const UPCOMING: usize = 5;
+const UPCOMING_TIMES: usize = 5;
 
 #[derive(Serialize)]
 struct ListView<'a> {
@@ -79,7 +79,7 @@ impl<'a> ScheduleView<'a> {
     }
 
     fn with_upcoming(self, schedule: &Schedule, now: Time) -> Self {
-        let upcoming = off_runtime(usize::MAX, || schedule.spec.cron.upcoming(now, UPCOMING));
+        let upcoming = off_runtime(usize::MAX, || schedule.spec.cron.upcoming(now, UPCOMING_TIMES));
         let upcoming = upcoming.into_iter().map(Displayed).collect();
         ScheduleView { upcoming, ..self }
     }
@@ -178,7 +178,7 @@ pub async fn preview(
     let now = api.engine.now();
     // Searching for a rare time takes too long for a thread of the runtime, whatever the length of the pattern.
     let parsed = off_runtime(usize::MAX, || {
-        Cron::parse(&cron, &zone, now).map(|cron| (cron.upcoming(now, UPCOMING), cron))
+        Cron::parse(&cron, &zone, now).map(|cron| (cron.upcoming(now, UPCOMING_TIMES), cron))
     });
     let (upcoming, cron) = parsed.map_err(|misread| {
         let (field, message) = match misread {

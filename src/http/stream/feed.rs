@@ -51,7 +51,7 @@ pub enum Delivery {
 }
 
 /// The number of events per read of the stored log, unless a reader wants fewer.
-const STEP: usize = 1_000;
+const MAX_EVENTS_PER_READ: usize = 1_000;
 
 impl Feed {
     /// Creates a feed that begins after `after`, or at the end of the log.
@@ -67,12 +67,12 @@ impl Feed {
             Some(cursor) => (cursor, Source::Stored),
             None => (engine.head(), Source::Live),
         };
-        Feed { engine, live, cursor, source, step: STEP }
+        Feed { engine, live, cursor, source, step: MAX_EVENTS_PER_READ }
     }
 
     /// Sets the number of events per read of the stored log, for a reader that wants no more than that.
     pub fn read_in_steps_of(&mut self, step: usize) {
-        self.step = step.clamp(1, STEP);
+        self.step = step.clamp(1, MAX_EVENTS_PER_READ);
     }
 
     /// The number of events per read of the stored log.

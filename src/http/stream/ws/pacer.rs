@@ -18,7 +18,7 @@ pub struct Pacer {
 /// The longest time from the beginning of one round to the next, unless the round itself takes longer.
 const MAX_INTERVAL: Duration = Duration::from_millis(100);
 /// How much of the pauses may be postponed, so that a few short rounds can follow each other closely.
-const BURST: Duration = Duration::from_millis(25);
+const MAX_POSTPONED: Duration = Duration::from_millis(25);
 
 impl Pacer {
     /// Creates a pacer before the first round.
@@ -40,7 +40,7 @@ impl Pacer {
 
     /// When the next round may begin.
     pub fn next_round_at(&self) -> Instant {
-        self.paused_until.checked_sub(BURST).unwrap_or(self.paused_until)
+        self.paused_until.checked_sub(MAX_POSTPONED).unwrap_or(self.paused_until)
     }
 }
 

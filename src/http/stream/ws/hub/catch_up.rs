@@ -14,7 +14,7 @@ use crate::http::stream::ws::subscriber::HubContext;
 use crate::job::Cursor;
 
 /// Subscribers that are sent a frame from the stored log in one step.
-const STEP: usize = 16;
+const SUBSCRIBERS_PER_STEP: usize = 16;
 
 /// How a subscriber that is behind continues after a frame.
 enum CatchUp {
@@ -32,7 +32,7 @@ impl Hub {
         while let Some(Some((page, read))) = self.page_reads.next().now_or_never() {
             self.on_page_read(page, read);
         }
-        let count = self.catching_up.len().min(STEP);
+        let count = self.catching_up.len().min(SUBSCRIBERS_PER_STEP);
         for _ in 0..count {
             let Some(key) = self.catching_up.pop_front() else { break };
             match self.send_stored(key) {
