@@ -22,9 +22,9 @@ use crate::supervise::{Part, pass};
 /// The interval between two submissions.
 const INTERVAL: Duration = Duration::from_millis(400);
 /// How long the demo waits after an error.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How many jobs the demo submits at its start without pauses.
-const BURST: u64 = 24;
+const FIRST_BATCH: u64 = 24;
 /// The number of waiting jobs, from any source, at which the demo pauses.
 const MAX_WAITING: u64 = 500;
 /// The number of waiting jobs in the slow queue at which the demo adds no more; large enough that some are always
@@ -95,7 +95,7 @@ pub async fn feed(engine: Engine) {
         }
         tokio::select! {
             () = draining.cancelled() => return,
-            () = sleep(PAUSE) => {}
+            () = sleep(RETRY_DELAY) => {}
         }
     }
 }
@@ -138,7 +138,7 @@ async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, DemoEr
         pass(Part::Demo);
         let stats = engine.stats().await?;
         if waiting(&stats) <= MAX_WAITING {
-            let until = if step < BURST { BURST } else { step + 1 };
+            let until = if step < FIRST_BATCH { FIRST_BATCH } else { step + 1 };
             let slow_is_full = slow_waiting(&stats) > MAX_SLOW_WAITING;
             let mut batch = Vec::new();
             for step in step..until {
@@ -312,9 +312,9 @@ mod tests {
     }
 
     #[test]
-    fn the_burst_holds_every_recipe_and_all_are_tagged() {
-        assert!(BURST >= RECIPES.len() as u64);
-        for step in 0..BURST {
+    fn the_first_batch_holds_every_recipe_and_all_jobs_are_tagged() {
+        assert!(FIRST_BATCH >= RECIPES.len() as u64);
+        for step in 0..FIRST_BATCH {
             let job = RECIPES[index(step)].job(step).unwrap();
             assert_eq!(job.labels.tags[0].as_str(), "demo");
         }

@@ -22,7 +22,7 @@ pub use kill::{VARIABLE, fault_request, is_kill_request, pass};
 pub use part::Part;
 
 /// How long a loop that ended on its own waits for the failure that may have caused its end.
-const CAUSE: Duration = Duration::from_secs(1);
+const CAUSE_DELAY: Duration = Duration::from_secs(1);
 
 /// A thread or loop that has failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Failures {
     async fn cause(&self) {
         if let Some(below) = self.below.get() {
             // Without one, the loop ended for a reason of its own.
-            let _ = timeout(CAUSE, below.first()).await;
+            let _ = timeout(CAUSE_DELAY, below.first()).await;
         }
     }
 

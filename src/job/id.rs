@@ -53,8 +53,8 @@ pub fn fresh_uuid() -> Uuid {
 
 /// A time before 1970 counts as 1970, and a time beyond 48 bits as the largest one.
 fn uuid_at(clock: SystemTime) -> Uuid {
-    const LAST: Duration = Duration::from_millis((1 << 48) - 1);
-    let since = clock.duration_since(UNIX_EPOCH).unwrap_or_default().min(LAST);
+    const MAX_TIMESTAMP: Duration = Duration::from_millis((1 << 48) - 1);
+    let since = clock.duration_since(UNIX_EPOCH).unwrap_or_default().min(MAX_TIMESTAMP);
     Uuid::new_v7(Timestamp::from_unix(&CONTEXT, since.as_secs(), since.subsec_nanos()))
 }
 

@@ -56,8 +56,8 @@ impl Json {
     /// The replacement for a value that is not kept: the reason, and the beginning of its text.
     pub fn left_out(why: TooComplex, text: &str) -> Self {
         /// The bytes of the text that are kept.
-        const BEGINNING: usize = 1_000;
-        let beginning: String = text.chars().take(BEGINNING).collect();
+        const KEPT_BYTES: usize = 1_000;
+        let beginning: String = text.chars().take(KEPT_BYTES).collect();
         let told = serde_json::json!({
             "left_out": {"code": why.code(), "message": why.to_string(), "beginning": beginning}
         });

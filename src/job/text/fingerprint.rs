@@ -4,15 +4,15 @@
 use crate::job::stable_hash;
 
 /// The most characters of a message that are examined.
-const LOOKED_AT: usize = 300;
+const MAX_CHARS: usize = 300;
 /// Words after which a number describes the error and not the job.
 const MEANINGFUL: [&str; 7] = ["status", "code", "http", "answered", "exit", "errno", "signal"];
 
 /// Returns the first line of a message without its numbers, ids, quoted words and paths.
 pub fn pattern(message: &str) -> String {
     let line = message.trim().lines().next().unwrap_or_default().trim_end();
-    let chars: Vec<char> = line.chars().take(LOOKED_AT).collect();
-    let mut out = String::with_capacity(line.len().min(LOOKED_AT));
+    let chars: Vec<char> = line.chars().take(MAX_CHARS).collect();
+    let mut out = String::with_capacity(line.len().min(MAX_CHARS));
     let mut before = String::new(); // the word before, which may give a number its meaning
     let mut at = 0;
     while let Some(&first) = chars.get(at) {
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_pattern_is_its_own_pattern_for_plain_words_and_never_long() {
         let long = "wort ".repeat(1_000);
-        assert_eq!(pattern(&long).chars().count(), LOOKED_AT);
+        assert_eq!(pattern(&long).chars().count(), MAX_CHARS);
         assert_eq!(pattern(&pattern("user 42 failed")), "user N failed");
     }
 

@@ -105,7 +105,7 @@ fn a_term_looks_where_it_says() {
 #[test]
 fn a_find_across_two_pieces_is_found() {
     for letter in ["a", "ä"] {
-        for before in PIECE - 6..PIECE + 3 {
+        for before in PIECE_BYTES - 6..PIECE_BYTES + 3 {
             let payload = format!("\"{}{letter}needle{letter}\"", "x".repeat(before));
             let needle = format!("{letter}NEEDLE{letter}");
             assert!(look(&job(&payload), vec![in_payload(&needle)]).0, "{letter} at {before}");
