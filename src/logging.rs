@@ -28,7 +28,7 @@ use raw_lines::RawLines;
 pub use retry_log::RetryLog;
 
 /// How long writing a line may take when it bypasses the log's thread.
-const SAY_WITHIN: Duration = Duration::from_secs(1);
+const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
@@ -103,7 +103,7 @@ pub fn failure() -> Option<Failure> {
 }
 
 /// Reports why the process ends: as a log line when the log is read by machines, otherwise as plain text.
-pub fn say(text: &str) {
+pub fn report_exit(text: &str) {
     match LOG.get() {
         Some(Log { format: Format::Json, .. }) if tracing::enabled!(tracing::Level::ERROR) => {
             tracing::error!("{text}");
@@ -116,7 +116,7 @@ pub fn say(text: &str) {
 }
 
 /// Writes to standard output without blocking the server when nobody reads.
-pub fn announce(text: String) {
+pub fn write_to_stdout(text: String) {
     let out = io::stdout().as_fd().try_clone_to_owned();
     let (done, _) = mpsc::channel();
     write_apart(out, text, done);
@@ -133,7 +133,7 @@ fn write_within(file: io::Result<std::os::fd::OwnedFd>, text: String) {
     let (done, written) = mpsc::channel();
     write_apart(file, text, done);
     // If nobody reads, the process continues without the text.
-    let _ = written.recv_timeout(SAY_WITHIN);
+    let _ = written.recv_timeout(EXIT_REPORT_TIMEOUT);
 }
 
 /// Writes a text on a detached thread, which ends when the text is written or when the process exits.
@@ -145,5 +145,5 @@ fn write_apart(file: io::Result<std::os::fd::OwnedFd>, text: String, done: mpsc:
         drop(done);
     };
     // Without a thread, writing could block everything.
-    let _none = std::thread::Builder::new().name("cortado-say".into()).spawn(write);
+    let _none = std::thread::Builder::new().name("cortado-print".into()).spawn(write);
 }

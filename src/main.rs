@@ -125,7 +125,7 @@ fn offline(code: Result<u8, admin::Failed>) -> ExitCode {
         // The reader of the output is gone, so there is nothing to report.
         Err(_) if Output::was_closed() => ExitCode::from(FAILED),
         Err(error) => {
-            logging::say(&error.to_string());
+            logging::report_exit(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
@@ -147,6 +147,6 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         Some(StoreError::Unavailable(why)) => (why.clone(), FAILED),
         Some(_) | None => (format!("{error:#}"), FAILED),
     };
-    logging::say(&text);
+    logging::report_exit(&text);
     ExitCode::from(code)
 }

@@ -97,11 +97,11 @@ impl Failures {
             // It follows from the first failure, or from the stop.
             warn!("{failure}");
         }
-        self.take_note(failure);
+        self.record(failure);
     }
 
     /// Notifies those who wait for a failure that was logged already.
-    pub fn take_note(&self, failure: Failure) {
+    pub fn record(&self, failure: Failure) {
         // Only the first failure is kept.
         let _ = self.first.set(failure);
         self.happened.cancel();

@@ -288,7 +288,7 @@ impl Server {
         if self.config.demo {
             text += "submitting demo jobs; stop with Ctrl-C\n";
         }
-        logging::announce(text);
+        logging::write_to_stdout(text);
     }
 
     /// Serves until a signal arrives or a part fails, then stops in order.
@@ -301,7 +301,7 @@ impl Server {
             () = signals.next() => None,
             failure = self.engine.failed() => Some(failure),
             failure = logging::failed() => {
-                failures.take_note(failure.clone());
+                failures.record(failure.clone());
                 Some(failure)
             }
         };
