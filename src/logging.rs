@@ -14,7 +14,7 @@ use std::time::Duration;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::EnvFilter;
 
-use crate::supervise::Failure;
+use crate::supervise::PartFailure;
 
 mod panics;
 pub mod queue;
@@ -90,7 +90,7 @@ pub fn dropped() -> u64 {
 }
 
 /// Resolves when the log's thread has failed, so that the server must stop with a non-zero code.
-pub async fn failed() -> Failure {
+pub async fn failed() -> PartFailure {
     match LOG.get() {
         Some(log) => log.queue.failures().first().await,
         None => std::future::pending().await,
@@ -98,7 +98,7 @@ pub async fn failed() -> Failure {
 }
 
 /// The failure of the log's thread, if there is one.
-pub fn failure() -> Option<Failure> {
+pub fn failure() -> Option<PartFailure> {
     LOG.get().and_then(|log| log.queue.failures().get().cloned())
 }
 

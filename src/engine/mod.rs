@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::job::{Cursor, Json, QueueName, Time};
 use crate::shutdown::Shutdown;
 use crate::store::{Control, Store};
-use crate::supervise::Failure;
+use crate::supervise::PartFailure;
 
 mod attempts;
 pub mod bulk;
@@ -137,7 +137,7 @@ impl Engine {
     }
 
     /// Resolves when a loop or thread has failed, so that the server must stop with a non-zero code.
-    pub async fn failed(&self) -> Failure {
+    pub async fn failed(&self) -> PartFailure {
         self.parts.shutdown.failures.first().await
     }
 

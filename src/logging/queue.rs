@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::supervise::Failures;
+use crate::supervise::PartFailures;
 
 /// How often the writer tries to report dropped lines while it has nothing else to write.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub struct Queue {
     /// Wakes those who wait until all lines are written.
     ended: Condvar,
     dropped: AtomicU64,
-    failures: Failures,
+    failures: PartFailures,
 }
 
 #[derive(Default)]
@@ -64,7 +64,7 @@ impl Queue {
             filled: Condvar::new(),
             ended: Condvar::new(),
             dropped: AtomicU64::new(0),
-            failures: Failures::default(),
+            failures: PartFailures::default(),
         }
     }
 
@@ -93,7 +93,7 @@ impl Queue {
     }
 
     /// Records the failure of the writer.
-    pub fn failures(&self) -> &Failures {
+    pub fn failures(&self) -> &PartFailures {
         &self.failures
     }
 

@@ -11,7 +11,7 @@ use crate::job::{
     Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueName,
     RateRule, Refused, Schedule, Status, Time, Verdict, WorkerName,
 };
-use crate::supervise::Failures;
+use crate::supervise::PartFailures;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -190,7 +190,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reports that one of the store's threads has ended, after which the server must stop. `None` when the store has
     /// no threads.
-    fn failures(&self) -> Option<Failures> {
+    fn failures(&self) -> Option<PartFailures> {
         None
     }
 

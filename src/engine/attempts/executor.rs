@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::engine::queues::slots::Slot;
 use crate::engine::{Context, Registry, off_runtime};
 use crate::job::{FailureClass, Interruption, Job, Json, JsonLimits, Outcome, Verdict};
-use crate::supervise::{Failures, Part, panic_text, pass};
+use crate::supervise::{Part, PartFailures, panic_text, pass};
 
 /// How long a handler may take to end after it was dropped. It ends at its next await point; a handler that
 /// takes longer is stuck in blocking code.
@@ -31,7 +31,7 @@ pub struct Executor {
     pub reports: Reports,
     /// Tracks attempts and their handlers, so that the stop can wait for them.
     pub attempts: TaskTracker,
-    pub failures: Failures,
+    pub failures: PartFailures,
     /// How long an attempt may run when its job does not say.
     pub default_timeout: Duration,
     /// How long a handler may take to clean up after it was asked to end.

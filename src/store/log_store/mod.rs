@@ -31,7 +31,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
-use crate::supervise::{Failures, Part};
+use crate::supervise::{Part, PartFailures};
 use commit::command::{Command, Mutation, Reply};
 use commit::core::Core;
 use commit::index::Index;
@@ -74,7 +74,7 @@ pub struct LogStore {
     open: Option<[std::sync::mpsc::Sender<()>; 2]>,
     threads: Vec<JoinHandle<()>>,
     /// Where a thread that has panicked or ended is reported.
-    failures: Failures,
+    failures: PartFailures,
 }
 
 impl LogStore {
@@ -91,7 +91,7 @@ impl LogStore {
     ) -> Result<Arc<LogStore>, StoreError> {
         let core = commit::recover::open(log, limits, clock, tuning)?;
         let shared = core.shared.clone();
-        let failures = Failures::default();
+        let failures = PartFailures::default();
         let readers = ReadPool::new(&shared.limits, failures.clone());
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
@@ -409,7 +409,7 @@ impl Store for LogStore {
         self.shared.log.check_values()
     }
 
-    fn failures(&self) -> Option<Failures> {
+    fn failures(&self) -> Option<PartFailures> {
         Some(self.failures.clone())
     }
 
