@@ -22,7 +22,7 @@ mod raw_lines;
 pub(crate) mod retry_log;
 pub mod writer;
 
-pub use queue::{Line, Queue};
+pub use queue::{LineQueue, LineWriter};
 pub use raw_lines::RAW_LINE;
 use raw_lines::RawLines;
 pub use retry_log::RetryLog;
@@ -33,7 +33,7 @@ const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 static LOG: OnceLock<Log> = OnceLock::new();
 
 struct Log {
-    queue: Arc<Queue>,
+    queue: Arc<LineQueue>,
     format: Format,
 }
 
@@ -71,13 +71,13 @@ fn subscriber(
     format: Format,
     filter: EnvFilter,
     ansi: bool,
-    queue: &Arc<Queue>,
+    queue: &Arc<LineQueue>,
 ) -> Box<dyn tracing::Subscriber + Send + Sync> {
     let queue = queue.clone();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(ansi)
-        .with_writer(move || Line::of(queue.clone()));
+        .with_writer(move || LineWriter::of(queue.clone()));
     match format {
         Format::Text => Box::new(lines.map_event_format(RawLines).finish()),
         Format::Json => Box::new(lines.json().map_event_format(RawLines).finish()),

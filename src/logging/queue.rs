@@ -15,9 +15,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_IDLE_BUFFER: usize = 256 * 1_024;
 
 /// Queued lines, and counters of dropped ones.
-pub struct Queue {
+pub struct LineQueue {
     capacity: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Wakes the writer.
     filled: Condvar,
     /// Wakes those who wait until all lines are written.
@@ -27,7 +27,7 @@ pub struct Queue {
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     waiting: Lines,
     /// The bytes and lines that are being written.
     taken: (usize, u64),
@@ -55,10 +55,10 @@ pub(super) struct Batch {
     pub overflowed: u64,
 }
 
-impl Queue {
+impl LineQueue {
     /// An empty queue of at most `capacity` bytes.
-    pub(super) fn new(capacity: usize) -> Queue {
-        Queue {
+    pub(super) fn new(capacity: usize) -> LineQueue {
+        LineQueue {
             capacity,
             state: Mutex::default(),
             filled: Condvar::new(),
@@ -172,7 +172,7 @@ impl Queue {
         self.ended.notify_all();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -202,16 +202,16 @@ pub(super) fn capture_lines(log: impl FnOnce()) -> Vec<u8> {
 }
 
 /// A line that is being formatted.
-pub struct Line(Arc<Queue>);
+pub struct LineWriter(Arc<LineQueue>);
 
-impl Line {
+impl LineWriter {
     /// Makes writers that append to this queue.
-    pub fn of(queue: Arc<Queue>) -> Line {
-        Line(queue)
+    pub fn of(queue: Arc<LineQueue>) -> LineWriter {
+        LineWriter(queue)
     }
 }
 
-impl io::Write for Line {
+impl io::Write for LineWriter {
     /// Takes a whole line, because the subscriber writes each line with one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let is_captured = CAPTURED.with(|captured| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::queue::{Batch, Lines, Queue, capture_lines};
+use super::queue::{Batch, LineQueue, Lines, capture_lines};
 use crate::supervise::{Part, pass};
 
 /// The wait before the next write to a non-blocking pipe that is full.
@@ -16,8 +16,8 @@ const FULL_PIPE_DELAY: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// The system cannot start a thread.
-pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Arc<Queue>> {
-    let queue = Arc::new(Queue::new(capacity));
+pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Arc<LineQueue>> {
+    let queue = Arc::new(LineQueue::new(capacity));
     let its = queue.clone();
     queue.failures().thread(Part::LogWriter, move || {
         let mut writer = Writer { queue: &its, out, torn: false };
@@ -33,7 +33,7 @@ pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Ar
 }
 
 struct Writer<'a, W> {
-    queue: &'a Queue,
+    queue: &'a LineQueue,
     out: W,
     /// Whether the last written line is incomplete.
     torn: bool,
