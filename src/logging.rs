@@ -34,12 +34,12 @@ static LOG: OnceLock<Log> = OnceLock::new();
 
 struct Log {
     queue: Arc<LineQueue>,
-    format: Format,
+    format: LineFormat,
 }
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LineFormat {
     /// Text for people.
     Text,
     /// One JSON object per line.
@@ -51,7 +51,7 @@ pub enum Format {
 ///
 /// # Errors
 /// The thread or the file could not be opened, or there is a subscriber already.
-pub fn install(format: Format, filter: EnvFilter, capacity: usize) -> io::Result<()> {
+pub fn install(format: LineFormat, filter: EnvFilter, capacity: usize) -> io::Result<()> {
     let stderr = io::stderr();
     let is_terminal = stderr.is_terminal();
     // A duplicate of standard error: a blocked write then holds no lock that other code could need.
@@ -68,7 +68,7 @@ pub fn install(format: Format, filter: EnvFilter, capacity: usize) -> io::Result
 
 /// Formats events that pass the filter and appends them to the queue.
 fn subscriber(
-    format: Format,
+    format: LineFormat,
     filter: EnvFilter,
     ansi: bool,
     queue: &Arc<LineQueue>,
@@ -79,8 +79,8 @@ fn subscriber(
         .with_ansi(ansi)
         .with_writer(move || LineWriter::of(queue.clone()));
     match format {
-        Format::Text => Box::new(lines.map_event_format(RawLines).finish()),
-        Format::Json => Box::new(lines.json().map_event_format(RawLines).finish()),
+        LineFormat::Text => Box::new(lines.map_event_format(RawLines).finish()),
+        LineFormat::Json => Box::new(lines.json().map_event_format(RawLines).finish()),
     }
 }
 
@@ -105,7 +105,7 @@ pub fn failure() -> Option<PartFailure> {
 /// Reports why the process ends: as a log line when the log is read by machines, otherwise as plain text.
 pub fn report_exit(text: &str) {
     match LOG.get() {
-        Some(Log { format: Format::Json, .. }) if tracing::enabled!(tracing::Level::ERROR) => {
+        Some(Log { format: LineFormat::Json, .. }) if tracing::enabled!(tracing::Level::ERROR) => {
             tracing::error!("{text}");
         }
         Some(log) => log.queue.push(format!("cortado: {text}\n").as_bytes()),

@@ -10,7 +10,7 @@ use cortado::Cortado;
 use cortado::internal::app::Signals;
 use cortado::internal::cli::output::{Output, reader_gone};
 use cortado::internal::config::{Cli, Command, Config, ExportArgs, LogConfig, LogFormat};
-use cortado::internal::logging::Format;
+use cortado::internal::logging::LineFormat;
 use cortado::internal::store::StoreError;
 use cortado::internal::{admin, cli, logging};
 use nix::sys::signal::{SigSet, Signal};
@@ -134,8 +134,8 @@ fn offline(code: Result<u8, admin::Failed>) -> ExitCode {
 /// Sets up the log on standard error. Standard output only has the server's address and data directory.
 fn log(config: &LogConfig) -> io::Result<()> {
     let format = match config.format {
-        LogFormat::Text => Format::Text,
-        LogFormat::Json => Format::Json,
+        LogFormat::Text => LineFormat::Text,
+        LogFormat::Json => LineFormat::Json,
     };
     logging::install(format, EnvFilter::new(&config.filter), config.queue)
 }
