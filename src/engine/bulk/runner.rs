@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::report::{Action, BulkReport, End, Progress, Refusals, Target};
+use super::report::{Action, BulkReport, End, Refusals, RunProgress, Target};
 use super::runs::Run;
 use crate::clock::Clock;
 use crate::engine::attempts::dispatchers::Dispatchers;
@@ -23,7 +23,7 @@ const JOBS_PER_STEP: usize = 200;
 const MAX_EXAMPLES: usize = 5;
 
 /// The jobs of a step, and how many were examined to find them.
-struct Step {
+struct JobsToChange {
     jobs: Vec<JobId>,
     examined: u64,
 }
@@ -110,13 +110,17 @@ impl Runner {
         }
     }
 
-    async fn next(&self, run: &Run, position: &mut Position) -> Result<Option<Step>, StoreError> {
+    async fn next(
+        &self,
+        run: &Run,
+        position: &mut Position,
+    ) -> Result<Option<JobsToChange>, StoreError> {
         match (&run.target, &*position) {
             (Target::Jobs(all), Position::Listed(from)) if *from < all.len() => {
                 let jobs: Vec<JobId> =
                     all.iter().skip(*from).take(JOBS_PER_STEP).copied().collect();
                 *position = Position::Listed(from + jobs.len());
-                Ok(Some(Step { examined: jobs.len() as u64, jobs }))
+                Ok(Some(JobsToChange { examined: jobs.len() as u64, jobs }))
             }
             (Target::Matching(query), Position::From(after)) => {
                 let query =
@@ -124,12 +128,12 @@ impl Runner {
                 let page = self.store.list(query).await?;
                 *position = page.next.map_or(Position::End, |next| Position::From(Some(next)));
                 let jobs = page.jobs.iter().map(|job| job.id).collect();
-                Ok(Some(Step { jobs, examined: page.examined }))
+                Ok(Some(JobsToChange { jobs, examined: page.examined }))
             }
             (Target::FailureGroup(group), Position::Member(after)) => {
                 let (jobs, last) = self.observed.failure_members(group, *after, JOBS_PER_STEP);
                 *position = last.map_or(Position::End, |last| Position::Member(Some(last)));
-                Ok(Some(Step { examined: jobs.len() as u64, jobs }))
+                Ok(Some(JobsToChange { examined: jobs.len() as u64, jobs }))
             }
             (
                 Target::Jobs(_) | Target::Matching(_) | Target::FailureGroup(_),
@@ -157,7 +161,7 @@ impl Runner {
     }
 }
 
-impl Progress {
+impl RunProgress {
     fn note(&mut self, examined: u64, answers: Answers) {
         self.examined += examined;
         for (id, answer) in answers {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::report::{Action, BulkId, BulkReport, Count, Progress, Target};
+use super::report::{Action, BulkId, BulkReport, Count, RunProgress, Target};
 use crate::engine::BulkError;
 use crate::job::Time;
 
@@ -24,7 +24,7 @@ pub struct Run {
     pub expected: Count,
     pub stored: u64,
     pub stop: CancellationToken,
-    pub progress: watch::Sender<Progress>,
+    pub progress: watch::Sender<RunProgress>,
 }
 
 impl Run {
