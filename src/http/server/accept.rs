@@ -179,7 +179,7 @@ impl ConnectionContext {
     }
 
     /// Counts an active request of a client behind a trusted proxy. If the client already has too many, the request is
-    /// marked as [`Refused`].
+    /// marked as [`RefusedRequest`].
     fn admit(&self, request: &mut Request<Incoming>, client: IpAddr) -> Option<Arc<AddressShare>> {
         let proxies = &self.limits.trusted_proxies;
         // Clients without a proxy are counted by their connections, and proxies are not counted.
@@ -190,7 +190,7 @@ impl ConnectionContext {
         match self.connections.admit_proxied(client, &self.limits) {
             Ok(share) => Some(Arc::new(share)),
             Err(problem) => {
-                request.extensions_mut().insert(Refused(problem));
+                request.extensions_mut().insert(RefusedRequest(problem));
                 None
             }
         }
@@ -200,7 +200,7 @@ impl ConnectionContext {
 /// In the extensions of a request that the layers around the endpoints must refuse. That way, the response has the same
 /// headers as all other responses.
 #[derive(Debug, Clone)]
-pub struct Refused(pub Problem);
+pub struct RefusedRequest(pub Problem);
 
 fn connection(
     peer: Peer,
