@@ -10,7 +10,7 @@ use super::attempts::dispatchers::Dispatchers;
 use super::attempts::executor::Executor;
 use super::attempts::heartbeat::Heartbeat;
 use super::attempts::leases::Leases;
-use super::attempts::report::{Report, Reports};
+use super::attempts::report::{AttemptReport, Reports};
 use super::attempts::settler::Settler;
 use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};
@@ -131,7 +131,7 @@ impl Parts {
         self: &Arc<Self>,
         from: Cursor,
         followed: mpsc::Receiver<Arc<[Event]>>,
-        reports: mpsc::UnboundedReceiver<Report>,
+        reports: mpsc::UnboundedReceiver<AttemptReport>,
         slots: Arc<Slots>,
     ) {
         let (tasks, failures) = (&self.shutdown.tasks, &self.shutdown.failures);

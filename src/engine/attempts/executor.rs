@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 use super::leases::{EndRequest, Leases, Running};
-use super::report::{Ended, Report, Reports};
+use super::report::{AttemptReport, Ended, Reports};
 use super::verdict::{Cause, Ending, Retry, failed, verdict};
 use crate::clock::Clock;
 use crate::engine::queues::slots::Slot;
@@ -109,7 +109,7 @@ impl Executor {
         verdict: Verdict,
         slot: Slot,
     ) {
-        self.reports.send(Report::Ended(Ended { running, context, verdict, slot }));
+        self.reports.send(AttemptReport::Ended(Ended { running, context, verdict, slot }));
     }
 }
 
@@ -187,7 +187,7 @@ impl Attempt<'_> {
                     },
                 },
                 () = self.context.notes_changed() => {
-                    self.executor.reports.send(Report::Notes(self.running.clone(), self.context.clone()));
+                    self.executor.reports.send(AttemptReport::Notes(self.running.clone(), self.context.clone()));
                 }
             }
         }

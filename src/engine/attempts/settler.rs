@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use super::leases::{Leases, Running};
-use super::report::{Ended, Report};
+use super::report::{AttemptReport, Ended};
 use crate::engine::Context;
 use crate::engine::queues::slots::Slots;
 use crate::job::Verdict;
@@ -47,7 +47,7 @@ pub struct Settler {
 
 impl Settler {
     /// Settles reported attempts until `end` is cancelled.
-    pub async fn run(self, mut reports: mpsc::UnboundedReceiver<Report>) {
+    pub async fn run(self, mut reports: mpsc::UnboundedReceiver<AttemptReport>) {
         let mut inbox = Vec::with_capacity(MAX_REPORTS);
         let mut with_notes: Vec<(Arc<Running>, Context)> = Vec::new();
         let mut flush_at = Instant::now();
@@ -65,13 +65,13 @@ impl Settler {
             let mut ended = Vec::with_capacity(inbox.len());
             for report in inbox.drain(..) {
                 match report {
-                    Report::Notes(running, context) => {
+                    AttemptReport::Notes(running, context) => {
                         if with_notes.is_empty() {
                             flush_at = Instant::now() + NOTES_DELAY;
                         }
                         with_notes.push((running, context));
                     }
-                    Report::Ended(end) => ended.push(end),
+                    AttemptReport::Ended(end) => ended.push(end),
                 }
             }
             if !with_notes.is_empty() && Instant::now() >= flush_at {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::report::{Action, BulkReport, End, Refusals, RunProgress, Target};
-use super::runs::Run;
+use super::runs::BulkRun;
 use crate::clock::Clock;
 use crate::engine::attempts::dispatchers::Dispatchers;
 use crate::engine::attempts::leases::Leases;
@@ -52,7 +52,7 @@ pub struct Runner {
 
 impl Runner {
     /// Executes a run until it ends.
-    pub async fn run(self, run: Arc<Run>) {
+    pub async fn run(self, run: Arc<BulkRun>) {
         let id = run.id.to_string();
         info!(bulk.id = id, action = run.action.as_str(), "bulk run started");
         // A panic ends only this run, which must then be reported as failed and not as running.
@@ -76,7 +76,7 @@ impl Runner {
         info!(bulk.id = id, done, refused, end = word, "bulk run ended");
     }
 
-    async fn steps(&self, run: &Run) -> Result<End, ControlError> {
+    async fn steps(&self, run: &BulkRun) -> Result<End, ControlError> {
         let mut position = match run.target {
             Target::Jobs(_) => Position::Listed(0),
             Target::Matching(_) => Position::From(None),
@@ -112,7 +112,7 @@ impl Runner {
 
     async fn next(
         &self,
-        run: &Run,
+        run: &BulkRun,
         position: &mut Position,
     ) -> Result<Option<JobsToChange>, StoreError> {
         match (&run.target, &*position) {

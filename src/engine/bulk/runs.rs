@@ -16,7 +16,7 @@ pub const MAX_RUNNING: usize = 4;
 const MAX_KEPT_RUNS: usize = 50;
 
 /// A bulk run.
-pub struct Run {
+pub struct BulkRun {
     pub id: BulkId,
     pub action: Action,
     pub target: Target,
@@ -27,7 +27,7 @@ pub struct Run {
     pub progress: watch::Sender<RunProgress>,
 }
 
-impl Run {
+impl BulkRun {
     pub fn report(&self) -> BulkReport {
         BulkReport {
             id: self.id,
@@ -47,11 +47,11 @@ impl Run {
 
 /// The bulk runs, newest first.
 #[derive(Default)]
-pub struct Bulks(Mutex<VecDeque<Arc<Run>>>);
+pub struct Bulks(Mutex<VecDeque<Arc<BulkRun>>>);
 
 impl Bulks {
     /// Adds a run, unless the limit of concurrent runs is reached.
-    pub fn admit(&self, run: &Arc<Run>) -> Result<(), BulkError> {
+    pub fn admit(&self, run: &Arc<BulkRun>) -> Result<(), BulkError> {
         let mut runs = self.lock();
         if runs.iter().filter(|run| !run.is_over()).count() >= MAX_RUNNING {
             return Err(BulkError::TooManyRuns { limit: MAX_RUNNING });
@@ -65,7 +65,7 @@ impl Bulks {
         Ok(())
     }
 
-    pub fn find(&self, id: BulkId) -> Option<Arc<Run>> {
+    pub fn find(&self, id: BulkId) -> Option<Arc<BulkRun>> {
         self.lock().iter().find(|run| run.id == id).cloned()
     }
 
@@ -74,7 +74,7 @@ impl Bulks {
         self.lock().iter().map(|run| run.report()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Run>>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<BulkRun>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

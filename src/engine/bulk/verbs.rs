@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::{Action, BulkId, BulkReport, Count, Target};
 use super::runner::Runner;
-use super::runs::Run;
+use super::runs::BulkRun;
 use crate::engine::{BulkError, Engine, StoreError};
 use crate::job::JobQuery;
 
@@ -41,7 +41,7 @@ impl Engine {
     /// Too many runs at once, or the store failed.
     pub async fn bulk(&self, action: Action, target: Target) -> Result<BulkReport, BulkError> {
         let expected = self.bulk_count(&target).await?;
-        let run = Arc::new(Run {
+        let run = Arc::new(BulkRun {
             id: BulkId(crate::job::fresh_uuid()),
             action,
             target,
