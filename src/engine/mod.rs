@@ -30,10 +30,11 @@ mod queues;
 mod stream;
 pub mod submission;
 
+mod blocking;
 mod config;
 mod error;
 mod jobs;
-mod off_runtime;
+
 mod stages;
 mod start;
 mod stop;
@@ -46,6 +47,7 @@ pub use crate::store::{
     ControlError, EnqueueError, Enqueued, Events, ExportCheck, ExportWriter, JobControlError, Page,
     Piece, QueueStats, ScheduleError, Snapshot, Stats, Storage, StoreError, TooManyQueues,
 };
+pub use blocking::off_runtime;
 pub use config::{EngineConfig, QueueConfig};
 pub use error::{BulkError, JobActionError, PayloadError, SetScheduleError, SubmitError};
 pub use handler::registry::{KindInfo, Registry};
@@ -58,7 +60,6 @@ pub use insight::live_stats::LiveStats;
 pub use insight::meter::Rates;
 pub use insight::overview::{HeldAttempt, History, QueueView, Workers};
 pub use insight::wait_reason::{COUNTED_AHEAD, WaitReason};
-pub use off_runtime::off_runtime;
 pub use stop::Drained;
 pub use stream::batch::Batch;
 pub use stream::subscriber_counts::{CountedSubscriber, SubscriberCounts, Transport};
