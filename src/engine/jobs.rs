@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Engine, Enqueued, JobActionError, Page, PayloadError, StoreError, SubmitError, off_runtime,
+    Engine, Enqueued, JobActionError, Page, PayloadError, StoreError, SubmitError, run_blocking,
 };
 use crate::job::{Cursor, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status};
 use crate::store::{Control, JobControlError, Stats};
@@ -16,7 +16,7 @@ impl Engine {
     /// enqueued.
     pub async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, SubmitError> {
         let size = batch.iter().map(|job| job.spec.payload.as_str().len()).sum();
-        off_runtime(size, || {
+        run_blocking(size, || {
             batch.iter().enumerate().try_for_each(|(at, job)| {
                 let checked = self.check(&job.labels.kind, &job.spec.payload);
                 checked.map_err(|error| if batch.len() > 1 { error.of_job(at) } else { error })

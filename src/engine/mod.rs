@@ -34,7 +34,6 @@ mod blocking;
 mod config;
 mod error;
 mod jobs;
-
 mod stages;
 mod start;
 mod stop;
@@ -47,7 +46,7 @@ pub use crate::store::{
     ControlError, EnqueueError, Enqueued, Events, ExportCheck, ExportWriter, JobControlError, Page,
     Piece, QueueStats, ScheduleError, Snapshot, Stats, Storage, StoreError, TooManyQueues,
 };
-pub use blocking::off_runtime;
+pub use blocking::run_blocking;
 pub use config::{EngineConfig, QueueConfig};
 pub use error::{BulkError, JobActionError, PayloadError, SetScheduleError, SubmitError};
 pub use handler::registry::{KindInfo, Registry};

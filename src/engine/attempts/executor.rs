@@ -14,7 +14,7 @@ use super::report::{AttemptReport, Ended, Reports};
 use super::verdict::{Cause, Ending, Retry, failed, verdict};
 use crate::clock::Clock;
 use crate::engine::queues::slots::Slot;
-use crate::engine::{Context, Registry, off_runtime};
+use crate::engine::{Context, Registry, run_blocking};
 use crate::job::{FailureClass, Interruption, Job, Json, JsonLimits, Outcome, Verdict};
 use crate::supervise::{Part, PartFailures, panic_text, pass};
 
@@ -156,7 +156,7 @@ impl Attempt<'_> {
     fn within_limits(&self, ending: Ending) -> Ending {
         let Ending::Returned(Outcome::Done(result)) = &ending else { return ending };
         let limits = self.executor.json;
-        match off_runtime(result.as_str().len(), || limits.check(result.as_str())) {
+        match run_blocking(result.as_str().len(), || limits.check(result.as_str())) {
             Ok(()) => ending,
             Err(why) => {
                 warn!(

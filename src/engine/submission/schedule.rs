@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::engine::{
-    BackoffFields, Engine, FieldError, SetScheduleError, StoreError, Submission, off_runtime,
+    BackoffFields, Engine, FieldError, SetScheduleError, StoreError, Submission, run_blocking,
 };
 use crate::job::{
     Cron, CronError, Cursor, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time,
@@ -58,7 +58,7 @@ impl ScheduleSubmission {
         let mut errors = Vec::new();
         let mut add = |field, message| errors.push(FieldError { field, message });
         let zone = self.zone.unwrap_or_default();
-        let cron = match off_runtime(usize::MAX, || Cron::parse(&self.cron, &zone, now)) {
+        let cron = match run_blocking(usize::MAX, || Cron::parse(&self.cron, &zone, now)) {
             Ok(cron) => Some(cron),
             Err(CronError::Pattern(why)) => {
                 add("cron", why);

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
-use crate::engine::{ExportWriter, Snapshot, off_runtime};
+use crate::engine::{ExportWriter, Snapshot, run_blocking};
 use crate::http::server::write_timeout::RequiredRate;
 use crate::http::{Api, Problem};
 
@@ -43,7 +43,7 @@ async fn next(
 ) -> Result<Option<Bytes>, String> {
     let pieces = snapshot.next().await.map_err(|error| error.to_string())?;
     // The length of the lines is not known in advance, so the work never runs on the runtime.
-    let lines = off_runtime(usize::MAX, || {
+    let lines = run_blocking(usize::MAX, || {
         let lines: Result<Vec<Vec<u8>>, String> =
             pieces.iter().map(|piece| writer.line(piece)).collect();
         lines.map(|lines| lines.concat())

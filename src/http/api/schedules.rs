@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::extract::{JsonBody, PathSchedule, parse};
-use crate::engine::{ScheduleSubmission, off_runtime};
+use crate::engine::{ScheduleSubmission, run_blocking};
 use crate::http::view::{Displayed, JobTemplate};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cron, CronError, Cursor, Fired, JobId, Origin, Overlap, Schedule, Time};
@@ -79,7 +79,8 @@ impl<'a> ScheduleView<'a> {
     }
 
     fn with_upcoming(self, schedule: &Schedule, now: Time) -> Self {
-        let upcoming = off_runtime(usize::MAX, || schedule.spec.cron.upcoming(now, UPCOMING_TIMES));
+        let upcoming =
+            run_blocking(usize::MAX, || schedule.spec.cron.upcoming(now, UPCOMING_TIMES));
         let upcoming = upcoming.into_iter().map(Displayed).collect();
         ScheduleView { upcoming, ..self }
     }
@@ -89,7 +90,7 @@ impl<'a> ScheduleView<'a> {
 pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
     let (schedules, cursor) = api.engine.schedules().await?;
     let payloads = schedules.iter().map(|schedule| schedule.spec.spec.payload.as_str().len());
-    Ok(off_runtime(payloads.sum(), || {
+    Ok(run_blocking(payloads.sum(), || {
         let schedules = schedules.iter().map(ScheduleView::of).collect();
         json(&ListView { schedules, cursor: Displayed(cursor) })
     }))
@@ -177,7 +178,7 @@ pub async fn preview(
     let PreviewBody { cron, zone } = parse(&body, "invalid_schedule")?;
     let now = api.engine.now();
     // Searching for a rare time takes too long for a thread of the runtime, whatever the length of the pattern.
-    let parsed = off_runtime(usize::MAX, || {
+    let parsed = run_blocking(usize::MAX, || {
         Cron::parse(&cron, &zone, now).map(|cron| (cron.upcoming(now, UPCOMING_TIMES), cron))
     });
     let (upcoming, cron) = parsed.map_err(|misread| {

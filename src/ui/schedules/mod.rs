@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::engine::{Engine, PayloadError, ScheduleError, SetScheduleError, off_runtime};
+use crate::engine::{Engine, PayloadError, ScheduleError, SetScheduleError, run_blocking};
 use crate::http::layers::base_path::Address;
 use crate::job::{
     Cron, CronError, Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleSpec, State,
@@ -104,7 +104,7 @@ impl FormPart {
     async fn of(engine: &Engine, form: ScheduleForm, errors: Errors) -> Result<FormPart, UiError> {
         let now = engine.now();
         let form = form.shown(engine.config().max_payload);
-        let read = off_runtime(usize::MAX, || {
+        let read = run_blocking(usize::MAX, || {
             let cron = Cron::parse(&form.cron, &form.zone, now).ok()?;
             Some((cron.in_words(), cron.upcoming(now, TOLD)))
         });
@@ -189,7 +189,7 @@ pub async fn redraw(
     Form(form): Form<ScheduleForm>,
 ) -> Result<Response, UiError> {
     let mut errors = Errors::new();
-    match off_runtime(usize::MAX, || Cron::parse(&form.cron, &form.zone, engine.now())) {
+    match run_blocking(usize::MAX, || Cron::parse(&form.cron, &form.zone, engine.now())) {
         Err(CronError::Pattern(why)) if !form.cron.trim().is_empty() => {
             errors.insert("cron".into(), why);
         }
@@ -361,7 +361,7 @@ async fn one_page(
     let upcoming = if schedule.paused {
         Vec::new()
     } else {
-        off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD))
+        run_blocking(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD))
     };
     let one = One {
         schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,
@@ -375,7 +375,7 @@ async fn one_page(
 
 /// Parses the form into a name and a spec.
 fn spec_of(engine: &Engine, form: &ScheduleForm) -> Result<(ScheduleName, ScheduleSpec), Errors> {
-    off_runtime(form.payload.len(), || form.spec(engine.config().json, engine.now()))
+    run_blocking(form.payload.len(), || form.spec(engine.config().json, engine.now()))
 }
 
 /// The URL of a schedule's page. Names need no escaping; `of` keeps a schedule named `new` apart from the form.
