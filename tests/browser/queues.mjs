@@ -35,8 +35,8 @@ for (const javaScriptEnabled of [true, false]) {
       const concurrency = (typed, said) => set("#concurrency", typed, "#concurrency-hint", said);
 
       assert.equal(await page.locator("#rate-limit").inputValue(), "30/1m");
-      await page.locator("#rate-hint").getByText("Limited to 30 starts per 1 min. As configured.").waitFor();
-      await rate("5 / 90s", "Limited to 5 starts per 1 min 30 s. Set manually; the configuration allows 30 starts per 1 min.");
+      await page.locator("#rate-hint").getByText("Limited to 30 starts per minute. As configured.").waitFor();
+      await rate("5 / 90s", "Limited to 5 starts per 1m 30s. Set manually; the configuration allows 30 starts per minute.");
       assert.equal((await mail()).rate_limit, "5/1m 30s");
       await rate("often", 'Not saved: "often" is not a rate such as 100/1m: a number from 1, a slash, a time, or none.');
       assert.equal(await page.locator("#rate-limit").inputValue(), "often");

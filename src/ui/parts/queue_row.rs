@@ -1,11 +1,11 @@
 //! A queue as a row. The home page and the list of queues share it; `static/dashboard.js` updates such rows.
 
 use crate::engine::{Engine, QueueStats, Stats};
-use crate::job::{QueueName, RateLimit, State, Time};
+use crate::job::{QueueName, State, Time};
 
 use super::chart::{Spark, spark};
-use super::filters::{group, percent, rate};
-use super::time_format::{TimeText, length};
+use super::filters::{percent, rate};
+use super::time_format::TimeText;
 
 /// The values that a row and the page of a queue show.
 pub struct QueueRow {
@@ -65,9 +65,9 @@ impl QueueRow {
             configured: stats.concurrency.is_some().then_some(run.configured),
             weight: run.weight,
             rate_limit: run.rate_limit.map_or_else(String::new, |limit| limit.to_string()),
-            often: run.rate_limit.map(often),
+            often: run.rate_limit.map(|limit| limit.in_words()),
             configured_often: stats.rate_limit.map(|_| match run.configured_rate_limit {
-                Some(limit) => format!("allows {}", often(limit)),
+                Some(limit) => format!("allows {}", limit.in_words()),
                 None => "sets no limit".to_owned(),
             }),
             paused: stats.paused,
@@ -92,8 +92,4 @@ impl QueueRow {
             (true, _) => "draining",
         }
     }
-}
-
-fn often(limit: RateLimit) -> String {
-    format!("{} starts per {}", group(&limit.starts.to_string()), length(limit.within))
 }
