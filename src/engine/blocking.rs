@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn the_only_worker_goes_on_with_other_tasks_meanwhile() {
+    async fn other_tasks_of_the_only_worker_continue_meanwhile() {
         let (sender, receiver) = std::sync::mpsc::channel();
         let heavy = tokio::spawn(async move {
             // Received only if another thread runs the other task.

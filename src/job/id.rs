@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_can_be_made_whatever_the_clock_says() {
+    fn an_id_can_be_made_at_any_time_of_the_clock() {
         let year = Duration::from_secs(365 * 86_400);
         let mut made = std::collections::BTreeSet::new();
         for clock in [

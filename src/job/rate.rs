@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_said_in_words() {
+    fn a_limit_is_shown_in_words() {
         for (starts, seconds, words) in [
             (1, 1, "1 start per second"),
             (2, 3_600, "2 starts per hour"),

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_tells_its_length_and_what_the_handler_said() {
+    fn a_timeout_names_its_length_and_the_error_of_the_handler() {
         let ending = Ending::Returned(Outcome::Retry { error: "half done".into(), after: None });
         let Verdict::Failed { failure, .. } = verdict(ending, TIMEOUT, RETRY_CONTEXT) else {
             panic!("a timeout is a failure");

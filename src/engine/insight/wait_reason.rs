@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_has_its_sentence_and_the_first_one_is_told() {
+    fn every_reason_has_a_sentence_and_the_first_that_applies_is_shown() {
         let (ready, later, due) =
             (job(State::Available, 0), job(State::Retryable, 1), job(State::Scheduled, 0));
         let on = facts;

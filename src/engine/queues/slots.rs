@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_withdrawn_wish_takes_nothing_with_it() {
+    async fn a_withdrawn_request_takes_no_slot() {
         let slots = Slots::new(1);
         let (a, b) = (slots.add(config(1, 1)), slots.add(config(1, 1)));
         let held = slots.acquire(a, 1).await;

@@ -118,7 +118,7 @@ async fn a_store_that_refuses_ends_the_run_with_its_words() {
 }
 
 #[tokio::test]
-async fn only_so_many_runs_are_under_way_at_once() {
+async fn the_number_of_concurrent_runs_is_limited() {
     let (store, shop) = shop(5, 0).await;
     for _ in 0..MAX_RUNNING {
         shop.engine.bulk(Action::Retry, everything()).await.unwrap();

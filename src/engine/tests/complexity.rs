@@ -76,7 +76,7 @@ async fn a_result_beyond_a_limit_is_left_out_and_the_work_is_done_all_the_same()
 }
 
 #[tokio::test]
-async fn a_job_of_an_older_version_runs_and_is_controlled_whatever_its_payload() {
+async fn a_job_of_an_older_version_runs_and_can_be_controlled_with_any_payload() {
     let store = memory();
     for payload in [nested(200_000), wide(300_000)] {
         store.enqueue(vec![with(payload)]).await.unwrap();

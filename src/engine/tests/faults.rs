@@ -156,7 +156,7 @@ impl Store for Faulty {
 }
 
 #[tokio::test]
-async fn an_end_that_the_store_refuses_is_told_again_and_its_notes_once() {
+async fn an_end_that_the_store_refuses_is_reported_again_and_its_notes_once() {
     let store = Faulty::new(memory());
     store.settles.store(3, Ordering::SeqCst);
     let registry = one(|context: Context, _: ()| async move {

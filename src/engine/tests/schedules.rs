@@ -18,7 +18,7 @@ fn every_second(origin: Origin) -> ScheduleSpec {
 }
 
 #[tokio::test]
-async fn a_job_is_run_when_its_schedule_is_due_in_a_queue_that_nobody_knew() {
+async fn a_job_is_run_when_its_schedule_is_due_in_a_queue_that_is_new() {
     let mut shop = open(one(|_: Context, _: Option<()>| async { Ok::<_, String>(7) }));
     let set = shop.engine.set_schedule(named("tick"), every_second(Origin::Api)).await;
     let due = set.unwrap().next_at.unwrap();

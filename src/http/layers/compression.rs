@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_tasks_go_on_between_the_pieces_of_an_answer() {
+    fn other_tasks_run_between_the_pieces_of_a_response() {
         let whole = vec![7; 3 * PIECE_BYTES + 5];
         let body = Body::from(whole.clone());
         let mut body = Pieces { body, rest: Bytes::new(), given: false };

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_nothing_or_too_little_is_too_slow_and_who_keeps_the_rate_is_not() {
+    fn a_client_that_reads_nothing_or_too_little_is_too_slow_and_one_at_the_rate_is_not() {
         assert_eq!(drip(1, SECOND * 18), Some((10, TooSlow::NoProgress)));
         assert_eq!(drip(1, SECOND * 9), Some((30, TooSlow::BelowRate)));
         assert_eq!(drip(8_000, SECOND * 9), Some((30, TooSlow::BelowRate)));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_nothing_asks_for_nothing_but_a_byte_now_and_then() {
+    fn without_a_minimum_rate_only_the_write_timeout_applies() {
         let bounds = WriteBounds { min_rate: 0, ..BOUNDS };
         let (mut rate, mut now) = (WriteRate::default(), Instant::now());
         for _ in 0..100 {

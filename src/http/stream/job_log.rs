@@ -271,7 +271,7 @@ mod tests {
     use crate::job::{Epoch, Event, Kind, Labels, QueueName, State, Stream, Time};
 
     #[tokio::test]
-    async fn lines_that_the_record_held_already_are_not_told_again() {
+    async fn lines_that_the_record_held_already_are_not_sent_again() {
         let server = Server::start().await;
         let id = JobId::from_u128(7);
         let kind = Kind::parse("echo").unwrap();
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_not_kept_are_told_of() {
+    fn lines_that_were_not_kept_are_counted() {
         let line =
             |text: &str| LogLine { at: Time::default(), stream: Stream::Log, text: text.into() };
         let mut printer = Printer { format: JobLogFormat::Text, last_line: 0 };

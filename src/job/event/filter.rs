@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_move_is_told_to_both_queues() {
+    fn a_move_matches_the_filters_of_both_queues() {
         let mut moved = event("web", "echo");
         let Fact::Job { change, .. } = &mut moved.fact else { unreachable!() };
         *change = Change::Moved { from: QueueName::parse("mail").unwrap() };

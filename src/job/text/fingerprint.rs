@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_and_classes_are_told_apart() {
+    fn kinds_and_classes_have_separate_fingerprints() {
         let one = fingerprint("mail", "error", "no answer");
         assert_eq!(one, fingerprint("mail", "error", "no answer"));
         assert_ne!(one, fingerprint("mail", "timeout", "no answer"));

@@ -59,7 +59,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_round_that_comes_seldom_begins_at_once() {
+    fn a_round_after_a_long_pause_begins_at_once() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
         for n in 0..100 {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_longer_than_the_longest_round_takes() {
+    fn no_subscriber_waits_longer_than_the_longest_round_takes() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
         let first = round(&mut pacer, start, 90 * MS, 40);

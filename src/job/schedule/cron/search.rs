@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_never_comes_is_given_up_soon() {
+    fn the_search_for_a_pattern_that_never_matches_ends_soon() {
         let empty = [", * * * * *", "* , * * * *", "* * , * * *", "* * * , *"];
         let no_day =
             ["0 0 , * *", "0 0 * * ,", "0 0 * * L", "0 0 1 * +1#5", "0 0 30 2 *", "* * * 31 2 *"];
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_schedule_that_never_comes_is_not_due() {
+    fn a_stored_schedule_that_never_matches_is_not_due() {
         let now = "2027-01-01T12:00:30Z".parse().unwrap();
         for pattern in [", * * * * *", "* * 2 * 3 0L", "0 0 1 * +1#5"] {
             let stored = serde_json::json!({ "pattern": pattern, "zone": "Europe/Berlin" });
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_rarely_is_found() {
+    fn rare_times_are_found() {
         for (pattern, found) in [
             ("0 0 29 2 *", "2028-02-29"),
             ("0 0 29 2 +1", "2044-02-29"),

@@ -59,7 +59,7 @@ fn in_payload(text: &str) -> Term {
 }
 
 #[test]
-fn a_text_is_found_whatever_its_case() {
+fn a_text_is_found_in_any_case() {
     for (needle, text) in [
         ("TIMED", "it timed out"),
         ("ß", "Straße"),
@@ -131,7 +131,7 @@ fn what_is_read_grows_with_the_payload_and_with_the_terms_and_no_faster() {
 }
 
 #[test]
-fn a_search_that_is_told_to_end_does_so_within_one_job() {
+fn a_search_that_is_interrupted_ends_within_one_job() {
     let job = job(&format!("\"{}\"", "a".repeat(1_000_000)));
     for term in [text("b"), in_payload("b")] {
         let query = query(vec![term]);

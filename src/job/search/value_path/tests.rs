@@ -205,7 +205,7 @@ fn a_value_is_found_below_a_hundred_thousand_brackets_on_a_small_stack() {
 }
 
 #[test]
-fn a_walk_that_is_told_to_end_does_so_within_one_payload() {
+fn a_walk_that_is_interrupted_ends_within_one_payload() {
     let json = format!("[{}1]", "[1],".repeat(1_000_000));
     let (path, value) = (path(&["0", "0"]), value("2"));
     let mut reading = Reading::new(&|| false);
