@@ -150,10 +150,10 @@ mod tests {
         for refused in
             ["", "100", "0/1m", "-1/1m", "1.5/1m", "100/", "100/0s", "100/soon", "5000000000/1s"]
         {
-            let told = refused.parse::<RateLimit>().unwrap_err();
-            assert!(told.contains("100/1m"), "{refused}: {told}");
-            let told = refused.parse::<RateRule>().unwrap_err();
-            assert!(told.contains("100/1m") && told.contains("none"), "{refused}: {told}");
+            let message = refused.parse::<RateLimit>().unwrap_err();
+            assert!(message.contains("100/1m"), "{refused}: {message}");
+            let message = refused.parse::<RateRule>().unwrap_err();
+            assert!(message.contains("100/1m") && message.contains("none"), "{refused}: {message}");
         }
     }
 

@@ -100,9 +100,9 @@ async fn a_stored_job_of_an_unknown_kind_fails_with_a_clear_message() {
 async fn a_handler_that_hangs_past_its_timeout_is_dropped_and_ends_alone() {
     let mut registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
     let dropped = Arc::new(Notify::new());
-    let told = dropped.clone();
+    let signal = dropped.clone();
     add(&mut registry, "hang", move |_: Context, _: ()| {
-        let guard = Guard(told.clone());
+        let guard = Guard(signal.clone());
         async move {
             std::future::pending::<()>().await;
             drop(guard);

@@ -209,12 +209,12 @@ async fn an_outage_is_one_line_in_the_log_of_each_loop_and_so_is_its_end() {
 async fn a_lost_lease_ends_its_handler_and_reports_nothing() {
     let store = Faulty::new(memory());
     let stopped = Arc::new(Notify::new());
-    let told = stopped.clone();
+    let signal = stopped.clone();
     let registry = one(move |context: Context, _: ()| {
-        let told = told.clone();
+        let signal = signal.clone();
         async move {
             context.cancelled().await;
-            told.notify_one();
+            signal.notify_one();
             Ok::<_, String>("must not be reported")
         }
     });

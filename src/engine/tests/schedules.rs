@@ -40,8 +40,8 @@ async fn a_job_is_run_when_its_schedule_is_due_in_a_queue_that_is_new() {
     let done = shop.engine.wait_final(job, BOUND).await.unwrap().unwrap();
     assert_eq!(done.status.state, State::Completed);
     shop.engine.pause_schedule(named("tick")).await.unwrap();
-    let (told, _) = shop.engine.schedules().await.unwrap();
-    assert!(told[0].paused && told[0].last.is_some());
+    let (stored, _) = shop.engine.schedules().await.unwrap();
+    assert!(stored[0].paused && stored[0].last.is_some());
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn declared_schedules_come_and_go_with_their_declaration() {
         let mine = every_second(Origin::Api);
         shop.engine.set_schedule(named("mine"), mine).await.unwrap();
         shop.engine.pause_schedule(named("mine")).await.unwrap();
-        let told = timeout(BOUND, async {
+        let stored = timeout(BOUND, async {
             loop {
                 let (schedules, _) = shop.engine.schedules().await.unwrap();
                 let names: Vec<&str> = schedules.iter().map(|one| one.name.as_str()).collect();
@@ -81,7 +81,7 @@ async fn declared_schedules_come_and_go_with_their_declaration() {
                 tokio::task::yield_now().await;
             }
         });
-        told.await.unwrap_or_else(|_| panic!("not {expected}"));
+        stored.await.unwrap_or_else(|_| panic!("not {expected}"));
         shop.shutdown.draining.cancel();
     }
 }

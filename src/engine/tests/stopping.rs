@@ -36,11 +36,11 @@ async fn an_idle_engine_stops_at_once() {
 #[tokio::test]
 async fn a_job_that_ends_within_the_grace_is_completed() {
     let (go, going) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (gate, told) = (go.clone(), going.clone());
+    let (gate, started) = (go.clone(), going.clone());
     let mut shop = open(one(move |_: Context, _: ()| {
-        let (gate, told) = (gate.clone(), told.clone());
+        let (gate, started) = (gate.clone(), started.clone());
         async move {
-            told.notify_one();
+            started.notify_one();
             gate.notified().await;
             Ok::<_, String>(())
         }

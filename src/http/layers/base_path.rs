@@ -203,8 +203,8 @@ mod tests {
             ("/cortadox", None),
             ("/jobs/cortado", None),
         ] {
-            let told = without(&base, &asked.parse().unwrap()).map(|uri| uri.to_string());
-            assert_eq!(told.as_deref(), below, "{asked}");
+            let answer = without(&base, &asked.parse().unwrap()).map(|uri| uri.to_string());
+            assert_eq!(answer.as_deref(), below, "{asked}");
         }
         assert_eq!(without(&BasePath::default(), &Uri::from_static("/jobs")), None);
     }
@@ -235,10 +235,10 @@ mod tests {
         let long = "&".repeat(MAX_REPEATED_URL);
         let path = long.replace('&', "x");
         let asked = ["/jobs?q=a&b".to_owned(), format!("/jobs?{long}"), format!("/{path}x?a=b")];
-        for (asked, told) in asked.iter().zip(["/jobs?q=a&b", "/jobs", "/"]) {
+        for (asked, expected) in asked.iter().zip(["/jobs?q=a&b", "/jobs", "/"]) {
             let request = Request::get(asked).body(Body::empty()).unwrap();
             let answer = routes.clone().oneshot(request).await.unwrap();
-            assert_eq!(to_bytes(answer.into_body(), 10_000).await.unwrap(), told);
+            assert_eq!(to_bytes(answer.into_body(), 10_000).await.unwrap(), expected);
         }
     }
 

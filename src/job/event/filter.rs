@@ -105,9 +105,13 @@ mod tests {
         let mut moved = event("web", "echo");
         let Fact::Job { change, .. } = &mut moved.fact else { unreachable!() };
         *change = Change::Moved { from: QueueName::parse("mail").unwrap() };
-        for (queue, told) in [("mail", true), ("web", true), ("other", false)] {
+        for (queue, expected) in [("mail", true), ("web", true), ("other", false)] {
             let queues = vec![QueueName::parse(queue).unwrap()];
-            assert_eq!(Filter { queues, ..Default::default() }.matches(&moved), told, "{queue}");
+            assert_eq!(
+                Filter { queues, ..Default::default() }.matches(&moved),
+                expected,
+                "{queue}"
+            );
         }
     }
 

@@ -58,10 +58,10 @@ impl Json {
         /// The bytes of the text that are kept.
         const KEPT_BYTES: usize = 1_000;
         let beginning: String = text.chars().take(KEPT_BYTES).collect();
-        let told = serde_json::json!({
+        let replacement = serde_json::json!({
             "left_out": {"code": why.code(), "message": why.to_string(), "beginning": beginning}
         });
-        Json(told.to_string().into())
+        Json(replacement.to_string().into())
     }
 
     /// Returns `null`.

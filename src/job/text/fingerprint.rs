@@ -52,10 +52,10 @@ fn quoted(chars: &[char], at: usize) -> Option<usize> {
     if !matches!(quote, '"' | '\'' | '`') || within_word {
         return None;
     }
-    let closes = |place: usize| {
-        chars[place] == quote && chars.get(place + 1).is_none_or(|next| !next.is_alphanumeric())
+    let closes = |index: usize| {
+        chars[index] == quote && chars.get(index + 1).is_none_or(|next| !next.is_alphanumeric())
     };
-    (at + 1..chars.len()).find(|place| closes(*place)).map(|place| place + 1)
+    (at + 1..chars.len()).find(|index| closes(*index)).map(|index| index + 1)
 }
 
 /// The characters up to a space or a bracket; a URL continues across characters such as `=`.
