@@ -8,7 +8,7 @@ import { reloadWhenReady } from "./reload.js";
 import { startShortcuts } from "./shortcuts.js";
 import { DeadLetterCounter, addDeadLetters } from "./tab-status.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
-import { setServerNow, setText, startTicking } from "./time.js";
+import { setText, startTicking } from "./time.js";
 
 const body = document.body;
 const page = body.dataset.page;
@@ -35,7 +35,6 @@ const owed = new Set();
 /** The page has missed events and is about to reload. */
 let startsOver = false;
 
-if (body.dataset.now) setServerNow(Number(body.dataset.now));
 startTicking();
 themeButton();
 startShortcuts();

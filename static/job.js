@@ -2,7 +2,7 @@
 
 import { atMostEvery, fetchPage, perFrame, setBadge, swapSections } from "./live.js";
 import { seqOf } from "./stream.js";
-import { grouped, serverNow, setText } from "./time.js";
+import { grouped, serverNow, setText, showTime } from "./time.js";
 
 const MOST_LINES = 2000;
 const TOO_EARLY_S = 2;
@@ -106,7 +106,8 @@ function rowOf(line) {
   row.className = `from-${line.stream}`;
   const time = document.createElement("time");
   time.dateTime = line.at;
-  time.textContent = line.at.slice(11, 23);
+  time.dataset.show = "clock";
+  showTime(time);
   row.append(time, " ", span("stream", line.stream), " ", span("text", line.text));
   return row;
 }

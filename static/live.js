@@ -2,7 +2,7 @@
 // cloned from what the server rendered.
 
 import { setTabTitle } from "./tab-status.js";
-import { grouped, localTitles, relative, setText, setTime } from "./time.js";
+import { grouped, showTimes, relative, setText, setTime } from "./time.js";
 
 const ERROR_EXCERPT = Number(document.body.dataset.errorExcerpt);
 const WAITS_FOR_ITS_TIME = new Set(["scheduled", "retryable"]);
@@ -79,7 +79,7 @@ export function swapSections(page, ids) {
     const open = [...old.querySelectorAll("details[open][id]")].map((details) => details.id);
     old.replaceChildren(...[...fresh.childNodes].map((node) => document.importNode(node, true)));
     old.dataset.rendered = rendered;
-    localTitles(old);
+    showTimes(old);
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) (document.getElementById(focused) ?? document.getElementById("main")).focus({ preventScroll: true });
   }
