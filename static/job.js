@@ -33,6 +33,7 @@ export function job(open, owe, id) {
     if (state) setBadge(document.querySelector("#head .badge"), state);
     report = state = null;
   });
+  setInterval(growBar, 1000);
   open([["job", id]], (events) => {
     for (const event of events) {
       if (event.lines) lines.push(...event.lines);
@@ -51,6 +52,28 @@ function toTheEnd() {
   for (const box of document.querySelectorAll(".steady [data-tail]")) {
     if (!box.matches(":hover, :focus-within")) box.scrollTop = box.scrollHeight;
   }
+}
+
+/** Lays out the lifetime bar again while its last segment grows, as src/ui/job/lifetime_bar.rs does. Breaks keep their width. */
+function growBar() {
+  const bar = document.querySelector(".lifetime-bar.open");
+  if (!bar || document.hidden) return;
+  const rects = [...bar.children];
+  const width = (rect) => Number(rect.getAttribute("width"));
+  const lengths = rects.map(({ dataset: { ms, since } }) => (since ? Math.max(0, serverNow() - Date.parse(since)) : Number(ms ?? 0)));
+  const whole = lengths.reduce((sum, ms) => sum + ms, 0);
+  if (!whole) return;
+  const rest = rects.reduce((sum, rect) => sum - (rect.dataset.ms ? 0 : width(rect)), bar.viewBox.baseVal.width);
+  let [x, broken, gone] = [0, 0, 0];
+  rects.forEach((rect, n) => {
+    if (!rect.dataset.ms) broken += width(rect);
+    gone += lengths[n];
+    const end = broken + Math.floor((rest * gone) / whole);
+    rect.setAttribute("x", x);
+    rect.setAttribute("width", end - x);
+    rect.classList.toggle("thin", end - x < Number(bar.dataset.thin));
+    x = end;
+  });
 }
 
 /** The log. It follows new lines until the reader scrolls up, and again once the reader scrolls to the end. */

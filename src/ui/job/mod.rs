@@ -40,7 +40,8 @@ struct JobPage {
     standing_when: Option<TimeText>,
     detail: Detail,
     lifetime_bar: LifetimeBar,
-    accepted: TimeText,
+    /// The time at which the lifetime bar begins.
+    bar_start: TimeText,
     ended: Option<TimeText>,
     facts: Vec<Fact>,
     allowed: AllowedActions,
@@ -173,6 +174,7 @@ pub async fn render(
     let now = engine.now();
     let layout = Layout::live(address, title, Section::Job, cursor, now);
     let (standing, standing_when) = job_history::standing(&job, why.as_ref(), now);
+    let lifetime_bar = LifetimeBar::of(&job, now);
     let is_notified = engine.is_asked_to_end(id);
     let view = off_runtime(job.json_bytes(), || JobPage {
         notice,
@@ -184,8 +186,8 @@ pub async fn render(
         standing,
         standing_when,
         detail: Detail::of(&job, is_notified, now),
-        lifetime_bar: LifetimeBar::of(&job, now),
-        accepted: TimeText::new(job.enqueued_at, now),
+        bar_start: TimeText::new(lifetime_bar.from, now),
+        lifetime_bar,
         ended: job.finished_at().map(|at| TimeText::new(at, now)),
         facts: facts(&job, engine, now),
         allowed: AllowedActions::of(&job),
