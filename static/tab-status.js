@@ -11,6 +11,7 @@ const folder = icon ? icon.href.slice(0, icon.href.lastIndexOf("/")) : "";
 let title = document.title;
 let isConnected = true;
 let deadLetters = 0;
+let result = "";
 
 /** Sets the page's own title. */
 export function setTabTitle(text) {
@@ -21,6 +22,12 @@ export function setTabTitle(text) {
 /** Sets the state of the page's stream, by its name in stream.js. */
 export function setTabConnection(name) {
   isConnected = CONNECTED.has(name);
+  show();
+}
+
+/** Shows that the job of this page has ended, in this state. */
+export function setTabResult(state) {
+  result = state;
   show();
 }
 
@@ -45,9 +52,10 @@ export class DeadLetterCounter {
 
 function show() {
   const prefix = !isConnected ? "(offline) " : deadLetters ? `(${deadLetters > 999 ? "999+" : deadLetters} dead) ` : "";
-  setText(document.querySelector("title"), prefix + title);
+  const mark = result && (result === "completed" ? "✓ " : "✗ ");
+  setText(document.querySelector("title"), prefix + mark + title);
   if (!icon) return;
-  const name = !isConnected ? "favicon-offline.svg" : deadLetters ? "favicon-dead.svg" : "favicon.svg";
+  const name = !isConnected ? "favicon-offline.svg" : deadLetters || result === "discarded" ? "favicon-dead.svg" : result === "completed" ? "favicon-done.svg" : "favicon.svg";
   const address = `${folder}/${name}`;
   if (icon.href !== address) icon.href = address;
 }

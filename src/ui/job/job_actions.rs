@@ -8,10 +8,11 @@ use crate::engine::{ControlError, Engine};
 use crate::http::layers::base_path::Address;
 use crate::job::{Job, JobId, State, Status};
 
-use super::{Notice, Tone, parse_id, render};
+use super::{Notice, ShownAs, Tone, parse_id, render};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
 use crate::ui::layout::page::see_other;
+use crate::ui::parts::visible_text::Escapes;
 
 /// `POST /jobs/{id}/retry`
 pub async fn retry(
@@ -98,8 +99,12 @@ async fn back_to_job(
         Err(ControlError::NotFound) => Err(ControlError::NotFound.into()),
         Err(ControlError::Refused(refused)) => {
             let text = format!("Nothing was changed. {}", sentence(&refused.to_string()));
-            let notice = Notice { text, tone: Tone::Error };
-            render(engine, address, id, Some(notice), StatusCode::CONFLICT, headers).await
+            let shown = ShownAs {
+                notice: Some(Notice { text, tone: Tone::Error }),
+                escapes: Escapes::Decoded,
+                status: StatusCode::CONFLICT,
+            };
+            render(engine, address, id, shown, headers).await
         }
     }
 }

@@ -9,3 +9,4 @@ pub mod json_text;
 pub mod load;
 pub mod queue_row;
 pub mod time_format;
+pub mod visible_text;
