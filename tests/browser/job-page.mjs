@@ -293,7 +293,7 @@ describe("actions", () => {
     withPage(browser, {}, async (page) => {
       for (const [life, words, mark, icon] of [
         [{ kind: "sleep", payload: { ms: 10 } }, /^Job completed after \d/, "✓ ", "favicon-done.svg"],
-        [{ kind: "fail", payload: { times: 9 }, max_attempts: 1 }, /^Job discarded after \d/, "✗ ", "favicon-dead.svg"],
+        [{ kind: "fail", payload: { times: 9 }, max_attempts: 1 }, /^Job discarded after \d/, "✗ ", "favicon-discarded.svg"],
       ]) {
         const queue = `watched-${life.kind}`;
         await server.post(`/api/v1/queues/${queue}/pause`);

@@ -7,6 +7,7 @@ pub mod filters;
 pub mod job_row;
 pub mod json_text;
 pub mod load;
+pub mod queue_rank;
 pub mod queue_row;
 pub mod time_format;
 pub mod visible_text;
