@@ -248,11 +248,11 @@ pub fn status_line(job: &Job, why: Option<&WaitReason>, now: Time) -> (String, O
     let failed = format!("Attempt {attempt} of {max} failed");
     let due = || Some(TimeText::new(job.run_at, now));
     let last = || job.history.last().map(|moment| TimeText::new(moment.at, now));
-    if let (Some(why @ WaitReason::RateReached { at, .. }), true) =
-        (why, job.status.state.is_waiting())
+    if let Some(limited @ WaitReason::RateReached { at, .. }) = why
+        && job.status.state.is_waiting()
     {
         // The time stands apart, so that the reader sees it in the chosen time zone.
-        let text = why.to_string().replace(&format!(" Next start: {at}."), "");
+        let text = limited.to_string().replace(&format!(" Next start: {at}."), "");
         return (format!("{text} Next start"), Some(TimeText::new(*at, now)));
     }
     match (job.status.state, why) {
