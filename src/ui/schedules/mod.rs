@@ -17,7 +17,8 @@ use crate::job::{
 };
 
 use super::layout::error::{UiError, sentence};
-use super::layout::page::{Layout, Section, page, see_other};
+use super::layout::flash::Done;
+use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::parts::job_row::JobRow;
 use super::parts::time_format::TimeText;
 use super::submit::form_value::Errors;
@@ -257,12 +258,17 @@ pub struct From {
 }
 
 impl From {
-    fn back(&self, schedule: &Schedule) -> Response {
+    fn back(&self, schedule: &Schedule) -> SeeOther {
         match self.from.as_str() {
-            "schedules" => see_other("schedules").into_response(),
-            _ => see_other(&page_url(schedule.name.as_str())).into_response(),
+            "schedules" => see_other("schedules"),
+            _ => see_other(&page_url(schedule.name.as_str())),
         }
     }
+}
+
+/// Redirects to the page on which the button was pressed, which says what was done.
+fn acted(schedule: &Schedule, from: &From, done: Done) -> Response {
+    from.back(schedule).with(done, schedule.name.as_str()).into_response()
 }
 
 /// `POST /schedules/of/{name}/pause`
@@ -271,7 +277,7 @@ pub async fn pause(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    Ok(from.back(&engine.pause_schedule(parse(&name)?).await?))
+    Ok(acted(&engine.pause_schedule(parse(&name)?).await?, &from, Done::SchedulePaused))
 }
 
 /// `POST /schedules/of/{name}/resume`
@@ -280,7 +286,7 @@ pub async fn resume(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    Ok(from.back(&engine.resume_schedule(parse(&name)?).await?))
+    Ok(acted(&engine.resume_schedule(parse(&name)?).await?, &from, Done::ScheduleResumed))
 }
 
 /// `POST /schedules/of/{name}/run`: submits a job now.
@@ -289,7 +295,7 @@ pub async fn run(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    Ok(from.back(&engine.fire_schedule(parse(&name)?).await?))
+    Ok(acted(&engine.fire_schedule(parse(&name)?).await?, &from, Done::ScheduleRun))
 }
 
 /// `POST /schedules/of/{name}/delete`
@@ -298,7 +304,7 @@ pub async fn delete(
     Path(name): Path<String>,
 ) -> Result<Response, UiError> {
     let from = From { from: "schedules".into() };
-    Ok(from.back(&engine.delete_schedule(parse(&name)?).await?))
+    Ok(acted(&engine.delete_schedule(parse(&name)?).await?, &from, Done::ScheduleDeleted))
 }
 
 /// Stores the schedule and redirects to its page, or returns the errors by field.
@@ -308,7 +314,10 @@ async fn set(
     spec: ScheduleSpec,
 ) -> Result<Response, (StatusCode, Errors)> {
     let (field, refused) = match engine.set_schedule(name, spec).await {
-        Ok(schedule) => return Ok(see_other(&page_url(schedule.name.as_str())).into_response()),
+        Ok(schedule) => {
+            let name = schedule.name.as_str();
+            return Ok(see_other(&page_url(name)).with(Done::ScheduleSaved, name).into_response());
+        }
         Err(SetScheduleError::Schedule(error)) => ("", UiError::from(error)),
         Err(SetScheduleError::Payload(error)) => {
             let field = match error {
