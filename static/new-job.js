@@ -3,7 +3,7 @@
 // meaning of any field of a payload.
 
 import { atMostEvery, typeAgain } from "./live.js";
-import { localTitles, setText } from "./time.js";
+import { setText, showTimes, zoneId } from "./time.js";
 
 const by = (id) => document.getElementById(id);
 /** The elements that can be replaced without affecting what is being typed. */
@@ -35,12 +35,12 @@ function jobForm() {
 
   function showPreview(page) {
     for (const old of previews()) {
-      const fresh = page.getElementById(old.id);
+      const fresh = document.importNode(page.getElementById(old.id), true);
+      showTimes(fresh);
       const field = by(old.id.replace("-error", ""));
       if (field !== old) fresh.textContent ? field.setAttribute("aria-invalid", "true") : field.removeAttribute("aria-invalid");
       if (old.textContent === fresh.textContent) continue;
-      old.replaceChildren(...[...fresh.childNodes].map((node) => document.importNode(node, true)));
-      localTitles(old);
+      old.replaceChildren(...fresh.childNodes);
     }
   }
 
@@ -100,7 +100,7 @@ function jobForm() {
   const unset = "unset" in zone.dataset && zone.value === zone.defaultValue;
   // This must run before the script changes any field itself.
   typeAgain(form);
-  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const own = zoneId();
   if (unset && own) {
     if ("names" in zone.dataset) zone.value = own;
     fixOffset();
@@ -115,7 +115,7 @@ function jobForm() {
   /** Sets the browser's offset at that time, for a server without a time zone database. */
   function fixOffset() {
     if (!unset || "names" in zone.dataset) return;
-    const minutes = -new Date(by("at").value || Date.now()).getTimezoneOffset();
+    const minutes = own === "UTC" ? 0 : -new Date(by("at").value || Date.now()).getTimezoneOffset();
     const two = (n) => String(Math.trunc(n)).padStart(2, "0");
     const all = Math.abs(minutes);
     zone.value = minutes ? `${minutes < 0 ? "-" : "+"}${two(all / 60)}:${two(all % 60)}` : "UTC";

@@ -4,6 +4,7 @@ pub mod assets;
 pub mod browser_errors;
 pub mod error;
 pub mod finish;
+pub mod flash;
 pub mod form_body;
 pub mod page;
 pub mod static_files;

@@ -9,6 +9,7 @@ use crate::http::layers::base_path::Address;
 use crate::job::{Cursor, Time};
 
 use super::assets;
+use super::flash::{Done, Flash};
 
 /// The data of `templates/layout.html`, which every page extends.
 pub struct Layout {
@@ -128,11 +129,23 @@ impl Layout {
 
 /// The response to a form: a 303 redirect to another page. [`finish`](super::finish::finish) adds its `Location`.
 #[derive(Debug, Clone)]
-pub struct SeeOther(pub String);
+pub struct SeeOther {
+    /// The URL of the page as templates write it.
+    pub relative: String,
+    /// The message that the page shows.
+    pub flash: Option<Flash>,
+}
 
 /// Redirects to a page. `relative` is its URL as templates write it.
 pub fn see_other(relative: &str) -> SeeOther {
-    SeeOther(relative.to_owned())
+    SeeOther { relative: relative.to_owned(), flash: None }
+}
+
+impl SeeOther {
+    /// Makes the page say what was done.
+    pub fn with(self, done: Done, name: impl Into<String>) -> SeeOther {
+        SeeOther { flash: Some(Flash::new(done, name)), ..self }
+    }
 }
 
 impl IntoResponse for SeeOther {
@@ -147,7 +160,7 @@ impl IntoResponse for SeeOther {
 /// above it. A browser that stays on such a URL after an error can reload it, and scripts can fetch it again.
 pub async fn page_above(uri: Uri) -> SeeOther {
     let path = uri.path().trim_matches('/');
-    SeeOther(path.rsplit_once('/').map_or("", |(above, _)| above).to_owned())
+    see_other(path.rsplit_once('/').map_or("", |(above, _)| above))
 }
 
 /// `no-cache` makes the browser revalidate each time, while its back button stays instant.

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 
 use super::schedule_form::ScheduleForm;
-use crate::engine::{Engine, off_runtime};
+use crate::engine::{Engine, run_blocking};
 use crate::job::{Cron, CronError};
 use crate::ui::layout::error::UiError;
 use crate::ui::parts::time_format::TimeText;
@@ -58,14 +58,14 @@ impl FormPart {
         let now = engine.now();
         let Draft { form, note, errors, status } = draft;
         let form = form.shown(engine.config().max_payload);
-        let read = off_runtime(usize::MAX, || {
+        let read = run_blocking(usize::MAX, || {
             let cron = Cron::parse(&form.cron, &form.zone, now).ok()?;
             Some((cron.in_words(), cron.upcoming(now, UPCOMING)))
         });
         let (in_words, upcoming) = read.unwrap_or_default();
         let stats = engine.stats().await?;
         let switched = SwitchedForm { form: form.job.clone(), note };
-        let job = off_runtime(form.job.size(), || {
+        let job = run_blocking(form.job.size(), || {
             JobFields::of(&engine.kinds(), switched, errors, &BEFORE_THE_JOB)
         });
         let open = form.job.has_options()
@@ -109,7 +109,7 @@ impl Draft {
         let (asked, view) = (find(&kinds, &form.job.kind), View::parse(&form.job.view));
         let job = form.job.clone().within(engine.config().json);
         let SwitchedForm { form: job, note } =
-            off_runtime(job.size(), || job.opened(asked, first(&kinds), view));
+            run_blocking(job.size(), || job.opened(asked, first(&kinds), view));
         Draft::valid(ScheduleForm { job, ..form }, note)
     }
 
@@ -119,7 +119,7 @@ impl Draft {
         let (old, new) = (find(&kinds, &form.job.shown), find(&kinds, &form.job.kind));
         let job = form.job.clone().within(engine.config().json);
         let SwitchedForm { form: job, note } =
-            off_runtime(job.size(), || job.switched(old, new, View::parse(to)));
+            run_blocking(job.size(), || job.switched(old, new, View::parse(to)));
         Draft::valid(ScheduleForm { job, ..form }, note)
     }
 
@@ -127,7 +127,7 @@ impl Draft {
     pub fn previewed(engine: &Engine, form: ScheduleForm, to: &str) -> Draft {
         let mut draft = Draft::switched(engine, form, to);
         let (cron, zone) = (&draft.form.cron, &draft.form.zone);
-        match off_runtime(usize::MAX, || Cron::parse(cron, zone, engine.now())) {
+        match run_blocking(usize::MAX, || Cron::parse(cron, zone, engine.now())) {
             Err(CronError::Pattern(why)) if !cron.trim().is_empty() => {
                 draft.errors.insert("cron".into(), why);
             }

@@ -11,17 +11,19 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::engine::{Engine, EngineError, ScheduleError, off_runtime};
+use crate::engine::{Engine, ScheduleError, SetScheduleError, run_blocking};
 use crate::http::layers::base_path::Address;
 use crate::job::{Cursor, JobQuery, Origin, Schedule, ScheduleName, State};
 
-use super::layout::error::{UiError, sentence};
-use super::layout::page::{Layout, Section, page, see_other};
+use super::layout::error::UiError;
+use super::layout::flash::Done;
+use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::parts::job_row::JobRow;
 use super::parts::time_format::TimeText;
 use super::submit::form_value::{Errors, pairs};
-use super::submit::job_fields::{self, find, schema_of};
+use super::submit::job_fields::{self, find};
 use super::submit::new_job::value;
+use super::submit::payload_form::schema_of;
 use super::submit::payload_input::Control;
 use super::submit::submit_form::SubmitForm;
 use form_part::{Draft, FormPart, UPCOMING};
@@ -219,19 +221,17 @@ pub struct From {
 }
 
 impl From {
-    fn back(&self, schedule: &Schedule) -> Response {
+    fn back(&self, schedule: &Schedule) -> SeeOther {
         match self.from.as_str() {
-            "schedules" => see_other("schedules").into_response(),
-            _ => see_other(&page_url(schedule.name.as_str())).into_response(),
+            "schedules" => see_other("schedules"),
+            _ => see_other(&page_url(schedule.name.as_str())),
         }
     }
 }
 
-type Answer = Result<Result<Schedule, ScheduleError>, EngineError>;
-
-fn done(answer: Answer, from: &From) -> Result<Response, UiError> {
-    let schedule = answer?.map_err(refused)?;
-    Ok(from.back(&schedule))
+/// Redirects to the page on which the button was pressed, which says what was done.
+fn acted(schedule: &Schedule, from: &From, done: Done) -> Response {
+    from.back(schedule).with(done, schedule.name.as_str()).into_response()
 }
 
 /// `POST /schedules/of/{name}/pause`
@@ -240,7 +240,7 @@ pub async fn pause(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    done(engine.pause_schedule(parse(&name)?).await, &from)
+    Ok(acted(&engine.pause_schedule(parse(&name)?).await?, &from, Done::SchedulePaused))
 }
 
 /// `POST /schedules/of/{name}/resume`
@@ -249,7 +249,7 @@ pub async fn resume(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    done(engine.resume_schedule(parse(&name)?).await, &from)
+    Ok(acted(&engine.resume_schedule(parse(&name)?).await?, &from, Done::ScheduleResumed))
 }
 
 /// `POST /schedules/of/{name}/run`: submits a job now.
@@ -258,7 +258,7 @@ pub async fn run(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    done(engine.fire_schedule(parse(&name)?).await, &from)
+    Ok(acted(&engine.fire_schedule(parse(&name)?).await?, &from, Done::ScheduleRun))
 }
 
 /// `POST /schedules/of/{name}/delete`
@@ -267,7 +267,7 @@ pub async fn delete(
     Path(name): Path<String>,
 ) -> Result<Response, UiError> {
     let from = From { from: "schedules".into() };
-    done(engine.delete_schedule(parse(&name)?).await, &from)
+    Ok(acted(&engine.delete_schedule(parse(&name)?).await?, &from, Done::ScheduleDeleted))
 }
 
 /// Whether a schedule of this name may exist already.
@@ -293,7 +293,7 @@ async fn save(
         draft.note = "Nothing was saved yet: these are the fields of the chosen kind.".into();
         return Ok(Err(draft));
     }
-    let spec = off_runtime(form.job.size(), || form.spec(schema, engine.now()));
+    let spec = run_blocking(form.job.size(), || form.spec(schema, engine.now()));
     let (name, spec) = match spec {
         Ok(valid) => valid,
         Err(errors) => return Ok(Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors)))),
@@ -304,13 +304,14 @@ async fn save(
         return Ok(Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors))));
     }
     Ok(match engine.set_schedule(name, spec).await {
-        Ok(Ok(schedule)) => Ok(see_other(&page_url(schedule.name.as_str())).into_response()),
-        Ok(Err(error)) => {
-            let error = refused(error);
-            let message = format!("{} {}", error.message, error.advice);
-            Err(rejected((error.status, Errors::from([(String::new(), message)]))))
+        Ok(schedule) => {
+            let name = schedule.name.as_str();
+            Ok(see_other(&page_url(name)).with(Done::ScheduleSaved, name).into_response())
         }
-        Err(error) => Err(rejected(job_fields::refused(error, &form.job, schema))),
+        Err(SetScheduleError::Schedule(error)) => Err(rejected(job_fields::refused(error.into()))),
+        Err(SetScheduleError::Payload(error)) => {
+            Err(rejected(job_fields::refused_payload(error, &form.job, schema)))
+        }
     })
 }
 
@@ -340,7 +341,7 @@ async fn one_page(
     let upcoming = if schedule.paused {
         Vec::new()
     } else {
-        off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), UPCOMING))
+        run_blocking(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), UPCOMING))
     };
     let (status, redraw) = (draft.status, format!("{}/edit", page_url(schedule.name.as_str())));
     let one = One {
@@ -359,30 +360,11 @@ fn page_url(name: &str) -> String {
 }
 
 fn parse(name: &str) -> Result<ScheduleName, UiError> {
-    ScheduleName::parse(name).map_err(|_| refused(ScheduleError::NotFound))
+    ScheduleName::parse(name).map_err(|_| ScheduleError::NotFound.into())
 }
 
 async fn find_schedule(engine: &Engine, name: &str) -> Result<(Schedule, Cursor), UiError> {
     let (schedules, cursor) = engine.schedules().await?;
     let found = schedules.into_iter().find(|schedule| schedule.name.as_str() == name);
-    found.map(|one| (one, cursor)).ok_or_else(|| refused(ScheduleError::NotFound))
-}
-
-fn refused(error: ScheduleError) -> UiError {
-    let (status, title, advice) = match &error {
-        ScheduleError::NotFound => {
-            (StatusCode::NOT_FOUND, "Schedule not found", "Find it in the list of schedules.")
-        }
-        ScheduleError::TooMany { .. } => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "Schedule limit reached",
-            "Delete a schedule, or raise store.max_schedules in the configuration.",
-        ),
-        ScheduleError::Declared => (
-            StatusCode::CONFLICT,
-            "This schedule is declared in the configuration",
-            "Change it in the configuration file and restart the server.",
-        ),
-    };
-    UiError { status, title: title.into(), message: sentence(&error.to_string()), advice }
+    found.map(|one| (one, cursor)).ok_or_else(|| ScheduleError::NotFound.into())
 }

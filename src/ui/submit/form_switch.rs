@@ -5,8 +5,7 @@ use crate::engine::KindInfo;
 use crate::job::schema::Field;
 use crate::job::{Json, Schema, same};
 
-use super::job_fields::schema_of;
-use super::payload_form::{InputTexts, blank, draft, fill, input_fields, too_large};
+use super::payload_form::{InputTexts, blank, draft, fill, input_fields, schema_of, too_large};
 use super::submit_form::SubmitForm;
 use crate::ui::layout::error::sentence;
 use crate::ui::parts::json_text;

@@ -3,13 +3,13 @@
 
 use axum::http::StatusCode;
 
-use crate::engine::{EngineError, KindInfo};
+use crate::engine::{KindInfo, PayloadError};
 use crate::job::Schema;
 use crate::job::schema::Field;
 
 use super::form_switch::SwitchedForm;
 use super::form_value::Errors;
-use super::payload_form::input_fields;
+use super::payload_form::{input_fields, schema_of};
 use super::payload_input::Input;
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use crate::ui::layout::error::{UiError, sentence};
@@ -121,36 +121,35 @@ pub fn first<'a>(kinds: &[&'a KindInfo]) -> Option<&'a KindInfo> {
     find(kinds, "echo").or(kinds.first().copied())
 }
 
-/// The schema of a kind.
-pub fn schema_of(info: Option<&KindInfo>) -> Option<&Schema> {
-    info.and_then(|info| info.schema.as_ref())
-}
-
-/// Maps a refusal by the engine to the error of the field that caused it.
-pub fn refused(
-    error: EngineError,
+/// Maps a refusal of the payload by the engine to the error of the field that caused it.
+pub fn refused_payload(
+    error: PayloadError,
     form: &SubmitForm,
     schema: Option<&Schema>,
 ) -> (StatusCode, Errors) {
-    let field = match &error {
-        EngineError::UnknownKind { .. } => "kind",
-        EngineError::InvalidPayload { .. }
-        | EngineError::PayloadTooLarge { .. }
-        | EngineError::TooComplex { .. } => {
+    let field = match error {
+        PayloadError::UnknownKind { .. } => "kind",
+        PayloadError::Invalid { .. }
+        | PayloadError::TooLarge { .. }
+        | PayloadError::TooComplex { .. } => {
             if form.input_schema(schema).is_some() {
                 ""
             } else {
                 "payload"
             }
         }
-        EngineError::Invalid(_) | EngineError::TooManyBulks { .. } | EngineError::Store(_) => "",
     };
     let shown = UiError::from(error);
-    let message = match field {
-        "" => format!("{}. {} {}", shown.title, shown.message, shown.advice),
-        _ => shown.message,
-    };
-    (shown.status, Errors::from([(field.to_owned(), message)]))
+    if field.is_empty() {
+        return refused(shown);
+    }
+    (shown.status, Errors::from([(field.to_owned(), shown.message)]))
+}
+
+/// A refusal that belongs to no field.
+pub fn refused(error: UiError) -> (StatusCode, Errors) {
+    let message = format!("{}. {} {}", error.title, error.message, error.advice);
+    (error.status, Errors::from([(String::new(), message)]))
 }
 
 /// The first invalid field, in the order of the page.

@@ -6,13 +6,14 @@ use axum::extract::{RawForm, RawQuery, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{Engine, Enqueued, KindInfo, off_runtime};
+use crate::engine::{Engine, Enqueued, KindInfo, SubmitError, run_blocking};
 use crate::http::layers::base_path::Address;
 use crate::job::Time;
 
 use super::form_switch::{SwitchedForm, View};
 use super::form_value::{Errors, Pairs, pairs};
-use super::job_fields::{JobFields, find, first, refused, schema_of};
+use super::job_fields::{JobFields, find, first, refused, refused_payload};
+use super::payload_form::schema_of;
 use super::payload_input::Control;
 use super::start_at::{self, Start};
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
@@ -28,7 +29,7 @@ struct NewJobPage {
     job: JobFields,
     open: bool,
     /// When the job would start, in words.
-    starts: String,
+    starts: StartText,
     curl: String,
     /// Why the form would be refused as it is.
     refusal: String,
@@ -54,7 +55,7 @@ pub async fn show(
     let form = form.within(engine.config().json);
     let kinds = engine.kinds();
     let asked = find(&kinds, &form.kind);
-    let switched = off_runtime(form.size(), || form.opened(asked, first(&kinds), view));
+    let switched = run_blocking(form.size(), || form.opened(asked, first(&kinds), view));
     form_page(&engine, &address, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
@@ -71,7 +72,7 @@ pub async fn redraw(
     let kinds = engine.kinds();
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
     let switched =
-        off_runtime(form.size(), || form.switched(old, new, View::parse(value(&pairs, "to"))));
+        run_blocking(form.size(), || form.switched(old, new, View::parse(value(&pairs, "to"))));
     form_page(&engine, &address, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
@@ -88,16 +89,16 @@ pub async fn submit(
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
     let schema = schema_of(new);
     if form.is_of_another_kind(schema) {
-        let mut switched = off_runtime(form.size(), || form.switched(old, new, None));
+        let mut switched = run_blocking(form.size(), || form.switched(old, new, None));
         switched.note =
             "Nothing was submitted yet: these are the fields of the chosen kind.".into();
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return form_page(&engine, &address, switched, Errors::new(), status, &headers).await;
     }
-    let job = match off_runtime(form.size(), || form.new_job(schema)) {
+    let job = match run_blocking(form.size(), || form.new_job(schema)) {
         Ok(job) => job,
         Err(errors) => {
-            let switched = off_runtime(form.size(), || form.switched(old, new, None));
+            let switched = run_blocking(form.size(), || form.switched(old, new, None));
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             return form_page(&engine, &address, switched, errors, status, &headers).await;
         }
@@ -105,8 +106,11 @@ pub async fn submit(
     match engine.enqueue(vec![job]).await {
         Ok(answers) => Ok(to_the_job(answers)),
         Err(error) => {
-            let (status, errors) = refused(error, &form, schema);
-            let switched = off_runtime(form.size(), || form.switched(old, new, None));
+            let (status, errors) = match error {
+                SubmitError::Enqueue(error) => refused(error.into()),
+                SubmitError::Payload(error) => refused_payload(error, &form, schema),
+            };
+            let switched = run_blocking(form.size(), || form.switched(old, new, None));
             form_page(&engine, &address, switched, errors, status, &headers).await
         }
     }
@@ -138,7 +142,7 @@ async fn form_page(
     let queues = stats.queues.keys().map(ToString::to_string).collect();
     let (target, now) = (Target::of(headers, address), engine.now());
     let max_payload = engine.config().max_payload;
-    Ok(off_runtime(switched.form.size(), || {
+    Ok(run_blocking(switched.form.size(), || {
         let switched = SwitchedForm { form: switched.form.shown(max_payload), ..switched };
         page(
             status,
@@ -156,32 +160,34 @@ fn refusal(errors: &Errors) -> String {
     sentence(&errors.iter().map(one).collect::<Vec<String>>().join("; "))
 }
 
-/// Describes the chosen start; empty when it is invalid.
-fn starts(form: &SubmitForm, now: Time) -> String {
-    let told =
-        |at: TimeText| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
+/// The chosen start in words, around its time. All parts are empty when it is invalid.
+#[derive(Default)]
+struct StartText {
+    before: &'static str,
+    at: Option<TimeText>,
+    after: &'static str,
+}
+
+/// Describes the chosen start.
+fn starts(form: &SubmitForm, now: Time) -> StartText {
+    let text = |before, at, after| StartText { before, at: Some(TimeText::new(at, now)), after };
     match form.starts() {
-        Start::Now => "As soon as a slot is free.".into(),
+        Start::Now => StartText { before: "As soon as a slot is free.", ..StartText::default() },
         Start::In => match form.starts_in() {
-            Some(wait) => format!("Not before {}.", told(TimeText::new(now.after(wait), now))),
-            None => String::new(),
+            Some(wait) => text("Not before", now.after(wait), "."),
+            None => StartText::default(),
         },
         Start::At => match form.starts_at() {
             Some(start) if start.at <= now => {
-                format!(
-                    "That time has passed ({}), so the job is due at once.",
-                    told(TimeText::new(start.at, now))
-                )
+                text("The job starts at once, because this time has passed:", start.at, ".")
             }
-            Some(start) => {
-                let twice = if start.first_of_two {
-                    " Clocks go back then, so this time occurs twice; the earlier one is used."
-                } else {
-                    ""
-                };
-                format!("Not before {}.{twice}", told(TimeText::new(start.at, now)))
-            }
-            None => String::new(),
+            Some(start) if start.first_of_two => text(
+                "Not before",
+                start.at,
+                ". Clocks go back at that time; the earlier of the two is used.",
+            ),
+            Some(start) => text("Not before", start.at, "."),
+            None => StartText::default(),
         },
     }
 }

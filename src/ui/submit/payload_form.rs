@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
+use crate::engine::KindInfo;
 use crate::job::schema::{Field, Shape, entries};
 use crate::job::{Json, Schema, same};
 
@@ -26,6 +27,11 @@ pub struct ParsedInputs {
 const MAX_INPUTS: usize = 100;
 /// The most options of one input, for the same reason.
 const MAX_OPTIONS: usize = 1_000;
+
+/// The schema of a kind.
+pub fn schema_of(info: Option<&KindInfo>) -> Option<&Schema> {
+    info.and_then(|info| info.schema.as_ref())
+}
 
 /// The properties that get an input; `None` when the payload must be edited as JSON.
 pub fn input_fields(schema: Option<&Schema>) -> Option<&[Field]> {
