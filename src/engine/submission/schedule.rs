@@ -110,7 +110,8 @@ impl Engine {
     /// # Errors
     /// The kind is unknown, the payload is invalid, or the store failed.
     pub async fn set_schedule(&self, name: ScheduleName, spec: ScheduleSpec) -> Answer {
-        self.check(&spec.labels.kind, &spec.spec.payload)?;
+        let size = spec.spec.payload.as_str().len();
+        off_runtime(size, || self.check(&spec.labels.kind, &spec.spec.payload))?;
         self.command(ScheduleCommand::Set(name, Box::new(spec))).await
     }
 
