@@ -1,7 +1,9 @@
 //! A kind whose schema was generated from a type with nested types: every interface checks its payloads alike, and the
 //! form shows its properties.
 
-use cortado::{Context, Cortado, EngineError, ScheduleSubmission, Server, Submission};
+use cortado::{
+    Context, Cortado, PayloadError, ScheduleSubmission, Server, Submission, SubmitError,
+};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::value::RawValue;
@@ -119,7 +121,7 @@ async fn a_program_cannot_submit_or_declare_a_schedule_with_what_does_not_fit() 
     };
     let refused = submit(&without_zip()).await.unwrap_err();
     assert!(
-        matches!(&refused, EngineError::InvalidPayload { wrong, .. } if wrong[0].field == "to.zip")
+        matches!(&refused, SubmitError::Payload(PayloadError::Invalid { wrong, .. }) if wrong[0].field == "to.zip")
     );
     assert!(submit(FITS).await.is_ok());
     server.stop().await;
