@@ -177,8 +177,8 @@ pub fn throughput(points: &[Point], starts: &[Time], span: Span, now: Time) -> C
         line("failed", |point| point.counts.failed),
     ];
     let show = |value: f64| format!("{}/s", rate(value));
-    let sort = Sort { id: "throughput", title: "Throughput", least_top: 1.0, column: "sum", show };
-    draw(sort, &lines, &grid, marks(&grid, starts, now), span)
+    let style = ChartStyle { id: "throughput", title: "Throughput", least_top: 1.0, column: "sum", show };
+    draw(style, &lines, &grid, marks(&grid, starts, now), span)
 }
 
 /// The chart of the time that jobs waited until they started.
@@ -210,8 +210,8 @@ fn latency(
         line("p95", |latency| latency.p95),
         line("p99", |latency| latency.p99),
     ];
-    let sort = Sort { id, title, least_top: 10.0, column: "most", show: milliseconds };
-    draw(sort, &lines, &grid, marks(&grid, starts, now), span)
+    let style = ChartStyle { id, title, least_top: 10.0, column: "most", show: milliseconds };
+    draw(style, &lines, &grid, marks(&grid, starts, now), span)
 }
 
 fn milliseconds(value: f64) -> String {
@@ -219,7 +219,7 @@ fn milliseconds(value: f64) -> String {
 }
 
 /// The properties of a chart type.
-struct Sort {
+struct ChartStyle {
     id: &'static str,
     title: &'static str,
     least_top: f64,
@@ -239,8 +239,8 @@ fn numbers(values: impl Iterator<Item = Option<f64>>) -> String {
     texts.collect::<Vec<_>>().join(",")
 }
 
-fn draw(sort: Sort, lines: &[Plotted], grid: &Grid, marks: Vec<Mark>, span: Span) -> Chart {
-    let Sort { id, title, least_top, column, show } = sort;
+fn draw(style: ChartStyle, lines: &[Plotted], grid: &Grid, marks: Vec<Mark>, span: Span) -> Chart {
+    let ChartStyle { id, title, least_top, column, show } = style;
     let all = lines.iter().flat_map(|line| line.values.iter().flatten());
     let most = all.fold(0.0_f64, |most, value| most.max(*value));
     let top = nice(most.max(least_top));
@@ -305,11 +305,11 @@ pub fn spark(points: &[Point], now: Time) -> Spark {
     let grid = Grid::new(now, 5, 60);
     let completed = grid.counts(points, |point| point.counts.completed);
     let failed = grid.counts(points, |point| point.counts.failed);
-    let told = |sums: &[f64]| numbers(sums.iter().map(|sum| Some(*sum)));
+    let as_text = |sums: &[f64]| numbers(sums.iter().map(|sum| Some(*sum)));
     Spark {
         path: area(&completed),
-        completed: told(&completed),
-        failed: told(&failed),
+        completed: as_text(&completed),
+        failed: as_text(&failed),
         width: grid.width,
         until: grid.until(),
     }
