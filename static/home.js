@@ -4,14 +4,17 @@
 import { Dashboard } from "./dashboard.js";
 import { Load } from "./load.js";
 import { atMostEvery, excerpt, fetchPage, fold, makeRow, patchRow, swapSections } from "./live.js";
-import { setText } from "./time.js";
+import { serverNow, setText, timeOfDay } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
 /** The time between two updates of the list of recent jobs. */
-const BEAT_MS = 500;
+const UPDATE_MS = 500;
 /** The most new rows in one update. */
 const FEW = 3;
 const SAMPLE_MS = 3_000;
+const MIN_SAMPLE_MS = 1_000;
+/** A sample has jobs of this age, whose states no longer change so fast that the counters contradict them. */
+const SAMPLE_AGE = document.body.dataset.sampleAge;
 /** Failure groups and charts of hours are rendered by the server, at most this often. */
 const FAILING_MS = 5_000;
 const HOURS_MS = 30_000;
@@ -35,7 +38,8 @@ export function home({ open, owe, lifecycle, queues }) {
   const rows = redraw(1_000, ["queues"]);
   const charts = redraw(10_000, ["charts"]);
   const hours = redraw(HOURS_MS, ["charts"]);
-  const dashboard = new Dashboard({ onUnknownQueue: rows, onMissed: charts });
+  const missing = redraw(1_000, ["charts", "queues"]);
+  const dashboard = new Dashboard({ onUnknownQueue: rows, onMissed: charts, onBack: missing });
   const isOfHours = new URLSearchParams(location.search).get("span") === "hours";
   const feed = new Feed(owe);
   let failed = "";
@@ -57,7 +61,7 @@ export function home({ open, owe, lifecycle, queues }) {
       stream.follow(filter());
       feed.sampled(load.isBusy);
     }
-    if (load.isBusy) feed.sample();
+    if (load.isBusy) feed.keepSample(stats.states);
     if (isOfHours) hours();
     const { states, second } = stats;
     const fails = `${states.discarded} ${states.retryable} ${second.failed && second.at}`;
@@ -75,8 +79,9 @@ class Feed {
   #most = Number(byId("recent").dataset.max);
   #changes = new Map();
   #arrived = new Map();
-  #render = atMostEvery(BEAT_MS, () => this.#draw());
+  #render = atMostEvery(UPDATE_MS, () => this.#draw());
   #owe;
+  #sampledAt = 0;
 
   constructor(owe) {
     this.#owe = owe;
@@ -91,21 +96,28 @@ class Feed {
   }
 
   /** Shows a note above the rows when they are only a sample. */
-  sampled(is) {
-    setText(byId("recent-note"), is ? "A sample every 3 s: there are too many events to show them all." : "");
+  sampled(isSample) {
+    setText(byId("recent-note"), isSample ? `A sample as of ${timeOfDay(serverNow())}: jobs change too fast to show them all` : "");
   }
 
-  /** Fetches the newest jobs, at most every few seconds. */
-  sample = atMostEvery(SAMPLE_MS, async () => {
+  /** Fetches another sample every few seconds, or as soon as the counters contradict the rows. */
+  keepSample(counts) {
+    const isOld = performance.now() - this.#sampledAt > SAMPLE_MS;
+    if (isOld || [...this.#rows.rows].some(({ dataset }) => counts[dataset.state] === 0)) this.sample();
+  }
+
+  sample = atMostEvery(MIN_SAMPLE_MS, async () => {
     if (document.hidden || this.#isInUse) return;
     try {
-      const answer = await fetch(`api/v1/jobs?limit=${this.#most}`, { headers: { accept: "application/json" } });
+      const answer = await fetch(`api/v1/jobs?limit=${this.#most}&until=${SAMPLE_AGE}`, { headers: { accept: "application/json" } });
       if (!answer.ok) return this.#owe(this.sample);
       const { jobs } = await answer.json();
       this.#changes = new Map();
       this.#arrived = new Map();
       this.#rows.replaceChildren(...jobs.map((job) => makeRow(changeOf(job))));
-      this.#showRows();
+      this.#sampledAt = performance.now();
+      this.sampled(true);
+      if (jobs.length) this.#showRows();
     } catch {
       this.#owe(this.sample);
     }

@@ -8,9 +8,11 @@ const CONNECTED = new Set(["live", "connecting", "draining", "paused"]);
 
 const icon = document.querySelector("link[rel=icon]");
 const folder = icon ? icon.href.slice(0, icon.href.lastIndexOf("/")) : "";
+// Without a server, the browser can only show what it has already fetched.
+if (icon) new Image().src = `${folder}/favicon-offline.svg`;
 let title = document.title;
 let isConnected = true;
-let deadLetters = 0;
+let discarded = 0;
 
 /** Sets the page's own title. */
 export function setTabTitle(text) {
@@ -25,14 +27,14 @@ export function setTabConnection(name) {
 }
 
 /** Adds jobs that were discarded. */
-export function addDeadLetters(count) {
+export function addDiscarded(count) {
   if (!count) return;
-  deadLetters += count;
+  discarded += count;
   show();
 }
 
-/** Counts new dead letters from the counters, for pages that do not follow every event. */
-export class DeadLetterCounter {
+/** Counts discarded jobs from the counters, for pages that do not follow every event. */
+export class DiscardedCounter {
   #known = null;
 
   /** Returns how many jobs were discarded since the last call. */
@@ -44,10 +46,10 @@ export class DeadLetterCounter {
 }
 
 function show() {
-  const prefix = !isConnected ? "(offline) " : deadLetters ? `(${deadLetters > 999 ? "999+" : deadLetters} dead) ` : "";
+  const prefix = !isConnected ? "(offline) " : discarded ? `(${discarded > 999 ? "999+" : discarded} discarded) ` : "";
   setText(document.querySelector("title"), prefix + title);
   if (!icon) return;
-  const name = !isConnected ? "favicon-offline.svg" : deadLetters ? "favicon-dead.svg" : "favicon.svg";
+  const name = !isConnected ? "favicon-offline.svg" : discarded ? "favicon-discarded.svg" : "favicon.svg";
   const address = `${folder}/${name}`;
   if (icon.href !== address) icon.href = address;
 }

@@ -52,6 +52,9 @@ function local(at) {
   return `${date} ${time} ${minutes < 0 ? "-" : "+"}${pad(hours)}:${pad(rest)}`;
 }
 
+/** Formats the time of day in the browser's format. */
+export const timeOfDay = (at) => new Date(at).toLocaleTimeString();
+
 /** Sets the time that a `time` element shows. */
 export function setTime(element, iso) {
   if (element.dateTime === iso) return;

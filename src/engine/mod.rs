@@ -50,6 +50,7 @@ pub use config::{EngineConfig, QueueConfig};
 pub use error::EngineError;
 pub use handler::registry::{KindInfo, Registry};
 pub use handler::{Context, Handler, IntoOutcome};
+pub use insight::coverage::Period;
 pub use insight::failures::{FailureGroup, FailureList};
 pub use insight::histogram::Latency;
 pub use insight::history::{Counts, Point};
@@ -129,6 +130,12 @@ impl Engine {
     /// A receiver of live statistics: the current ones at once, and then changes, at most four a second.
     pub fn live_stats(&self) -> watch::Receiver<Option<Arc<LiveStats>>> {
         self.parts.live_stats.subscribe()
+    }
+
+    /// The live statistics of this moment, for clients that ask for them instead of receiving them.
+    pub async fn live_stats_now(&self) -> Result<LiveStats, EngineError> {
+        let parts = &self.parts;
+        Ok(LiveStats::read(&*parts.store, &*parts.clock, &parts.observed).await?)
     }
 
     /// The number of running attempts in this process.

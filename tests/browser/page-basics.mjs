@@ -67,22 +67,22 @@ test("the theme goes from system over light to dark and is remembered by every p
     assert.equal(await background(), light);
   }));
 
-test("dead jobs and a lost server show in the title and the icon, and go when the server is back", () =>
+test("discarded jobs and a lost server show in the title and the icon, and go when the server is back", () =>
   withPage(browser, {}, async (page) => {
     await page.goto(server.origin);
     await live(page);
     const title = await page.title();
     await server.submit({ kind: "fail", payload: { times: 9 }, max_attempts: 1 });
     const shows = (text, icon) => until(page, ([text, icon]) => document.title === text && document.querySelector("link[rel=icon]").href.endsWith(icon), [text, icon]);
-    await shows(`(1 dead) ${title}`, "/favicon-dead.svg");
+    await shows(`(1 discarded) ${title}`, "/favicon-discarded.svg");
     await server.stop();
     await shows(`(offline) ${title}`, "/favicon-offline.svg");
     await server.again();
-    await shows(`(1 dead) ${title}`, "/favicon-dead.svg");
+    await shows(`(1 discarded) ${title}`, "/favicon-discarded.svg");
     await page.goto(`${server.origin}/jobs?state=discarded`);
-    assert.match(await page.title(), /^Dead letters/);
+    assert.match(await page.title(), /^Discarded jobs/);
     const icon = await page.locator("link[rel=icon]").getAttribute("href");
-    const answer = await page.request.get(`${server.origin}/${icon.replace("favicon", "favicon-dead")}`);
+    const answer = await page.request.get(`${server.origin}/${icon.replace("favicon", "favicon-discarded")}`);
     assert.equal(answer.headers()["content-type"], "image/svg+xml");
   }));
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::coverage::Period;
 use super::failures::{FailureGroup, FailureList};
 use super::histogram::Latency;
 use super::history::Point;
@@ -24,6 +25,8 @@ pub struct History {
     pub minutes: Vec<Point>,
     /// When this process and those before it started, oldest first.
     pub starts: Vec<Time>,
+    /// The periods for which there is data, oldest first. An interval in them that is left out was quiet.
+    pub periods: Vec<Period>,
 }
 
 /// The running attempts.
@@ -71,14 +74,24 @@ impl Engine {
     /// The recent history of the server or of one queue.
     pub fn history(&self, queue: Option<&QueueName>) -> History {
         let now = self.parts.clock.now();
-        let (seconds, minutes) = self.parts.observed.lock().meter.points(queue, now);
-        History { now, seconds, minutes, starts: self.parts.store.starts() }
+        let (points, periods) = {
+            let mut observed = self.parts.observed.lock();
+            (observed.meter.points(queue, now), observed.coverage.periods(now))
+        };
+        let (seconds, minutes) = points;
+        History { now, seconds, minutes, starts: self.parts.store.starts(), periods }
     }
 
     /// The last five minutes of a queue by seconds; empty when nothing happened in it.
     pub fn recent(&self, queue: &QueueName) -> Vec<Point> {
         let now = self.parts.clock.now();
         self.parts.observed.lock().meter.points(Some(queue), now).0
+    }
+
+    /// The periods for which the history has data, oldest first.
+    pub fn history_periods(&self) -> Vec<Period> {
+        let now = self.parts.clock.now();
+        self.parts.observed.lock().coverage.periods(now)
     }
 
     /// The current rates, how long jobs were available before they started, and how long attempts ran.

@@ -48,6 +48,11 @@ pub const ASSETS: &[Asset] = &[
         body: include_str!("../../../static/schedule.js"),
     },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../../static/stream.js") },
+    Asset {
+        name: "transports.js",
+        media_type: JS,
+        body: include_str!("../../../static/transports.js"),
+    },
     Asset { name: "theme.js", media_type: JS, body: include_str!("../../../static/theme.js") },
     Asset {
         name: "tab-status.js",
@@ -62,9 +67,9 @@ pub const ASSETS: &[Asset] = &[
         body: include_str!("../../../static/favicon.svg"),
     },
     Asset {
-        name: "favicon-dead.svg",
+        name: "favicon-discarded.svg",
         media_type: SVG,
-        body: include_str!("../../../static/favicon-dead.svg"),
+        body: include_str!("../../../static/favicon-discarded.svg"),
     },
     Asset {
         name: "favicon-offline.svg",

@@ -74,7 +74,7 @@ impl QueueRow {
             waiting_since: stats.waiting_since.map(|since| TimeText::new(since, now)),
             per_second: rate(lately as f64 / 5.0),
             failing: percent(failed, completed + failed),
-            spark: spark(&recent, now),
+            spark: spark(&recent, &engine.history_periods(), now),
         }
     }
 
