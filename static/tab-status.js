@@ -8,11 +8,10 @@ const CONNECTED = new Set(["live", "connecting", "draining", "paused"]);
 
 const icon = document.querySelector("link[rel=icon]");
 const folder = icon ? icon.href.slice(0, icon.href.lastIndexOf("/")) : "";
-// Without a server, the browser can only show what it has already fetched.
-if (icon) new Image().src = `${folder}/favicon-offline.svg`;
 let title = document.title;
 let isConnected = true;
 let discarded = 0;
+let isLoaded = false;
 
 /** Sets the page's own title. */
 export function setTabTitle(text) {
@@ -23,7 +22,15 @@ export function setTabTitle(text) {
 /** Sets the state of the page's stream, by its name in stream.js. */
 export function setTabConnection(name) {
   isConnected = CONNECTED.has(name);
+  if (name === "live") loadIcons();
   show();
+}
+
+/** Loads the other icons into the browser's cache, because a server that is gone cannot send the icon that says so. */
+function loadIcons() {
+  if (!icon || isLoaded) return;
+  isLoaded = true;
+  for (const name of ["offline", "discarded"]) new Image().src = `${folder}/favicon-${name}.svg`;
 }
 
 /** Adds jobs that were discarded. */
@@ -33,7 +40,7 @@ export function addDiscarded(count) {
   show();
 }
 
-/** Counts discarded jobs from the counters, for pages that do not follow every event. */
+/** Counts newly discarded jobs from the counters, for pages that do not follow every event. */
 export class DiscardedCounter {
   #known = null;
 

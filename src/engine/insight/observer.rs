@@ -55,10 +55,12 @@ pub struct Observations {
 }
 
 impl Observed {
-    pub fn new(now: Time) -> Self {
+    /// Empty metrics, with histories of at most `max_queues` queues.
+    pub fn new(now: Time, max_queues: usize) -> Self {
         let event_counts = [0; EventType::ALL.len()];
         let (waits, runs) = Default::default();
-        let (meter, coverage, failures) = (Meter::new(now), Coverage::new(now), Failures::new());
+        let (meter, coverage, failures) =
+            (Meter::new(now, max_queues), Coverage::new(now), Failures::new());
         let observations = Observations { meter, coverage, failures, event_counts, waits, runs };
         Observed { observations: Mutex::new(observations) }
     }
