@@ -41,7 +41,7 @@ impl LiveStats {
     ///
     /// # Errors
     /// When the store cannot be read, or is closing.
-    pub(in crate::engine) async fn read(
+    pub(crate) async fn read(
         store: &dyn Store,
         clock: &dyn Clock,
         observed: &Observed,
