@@ -3,7 +3,7 @@
 
 import { Chart, Spark, percent, rate } from "./chart.js";
 import { perFrame, showStats } from "./live.js";
-import { grouped, serverNow, setText, setTime, timeOfDay } from "./time.js";
+import { grouped, serverNow, setText, setTime, timeElement } from "./time.js";
 import { onConnection } from "./updates.js";
 
 /** Wider columns are sums of minutes, which only the server has. */
@@ -54,16 +54,16 @@ export class Dashboard {
     this.#isCurrent = isCurrent;
     if (!isCurrent) this.#lostAt = Math.floor((lastData + serverNow() - Date.now()) / 1000) + 1;
     for (const drawing of this.#drawings) drawing.setCurrent(isCurrent, this.#lostAt);
-    this.#showAge(isCurrent ? "" : `as of ${timeOfDay(lastData)}`);
+    this.#showAge(isCurrent ? [] : ["as of ", timeElement(lastData)]);
     this.#render();
     if (isCurrent && this.#drawings.some((drawing) => drawing.lacks(this.#lostAt))) this.#options.onBack?.();
   }
 
-  #showAge(text) {
+  #showAge(words) {
     const title = document.getElementById("charts-title");
     if (!title) return;
     if (!title.children.length) title.append(" ", Object.assign(document.createElement("span"), { className: "hint" }));
-    setText(title.lastElementChild, text);
+    title.lastElementChild.replaceChildren(...words);
   }
 
   /** Applies a `stats` message. */

@@ -4,13 +4,13 @@
 import { Dashboard } from "./dashboard.js";
 import { Load } from "./load.js";
 import { atMostEvery, excerpt, fetchPage, fold, makeRow, patchRow, swapSections } from "./live.js";
-import { serverNow, setText, timeOfDay } from "./time.js";
+import { serverNow, timeElement } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
 /** The time between two updates of the list of recent jobs. */
-const UPDATE_MS = 500;
+const RENDER_MS = 500;
 /** The most new rows in one update. */
-const FEW = 3;
+const MAX_INSERTED = 3;
 const SAMPLE_MS = 3_000;
 const MIN_SAMPLE_MS = 1_000;
 /** A sample has jobs of this age, whose states no longer change so fast that the counters contradict them. */
@@ -84,7 +84,7 @@ class Feed {
   #most = Number(byId("recent").dataset.max);
   #changes = new Map();
   #arrived = new Map();
-  #render = atMostEvery(UPDATE_MS, () => this.#draw());
+  #render = atMostEvery(RENDER_MS, () => this.#draw());
   #owe;
   #sampledAt = 0;
 
@@ -102,7 +102,8 @@ class Feed {
 
   /** Shows a note above the rows when they are only a sample. */
   sampled(isSample) {
-    setText(byId("recent-note"), isSample ? `A sample as of ${timeOfDay(serverNow())}: jobs change too fast to show them all` : "");
+    const words = isSample ? ["A sample as of ", timeElement(serverNow()), ": jobs change too fast to show them all"] : [];
+    byId("recent-note").replaceChildren(...words);
   }
 
   /** Fetches another sample every few seconds, or as soon as the counters contradict the rows. */
@@ -155,7 +156,7 @@ class Feed {
       else if (this.#arrived.has(id) || change.enqueuedAt) this.#arrive(id, change);
     }
     const isFull = this.#rows.childElementCount >= this.#most;
-    if (this.#arrived.size && !(isFull && this.#isInUse)) this.#insert(isFull ? FEW : this.#most);
+    if (this.#arrived.size && !(isFull && this.#isInUse)) this.#insert(isFull ? MAX_INSERTED : this.#most);
     if (this.#arrived.size) this.#render();
   }
 

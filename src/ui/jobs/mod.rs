@@ -87,11 +87,8 @@ pub async fn show(
         None
     };
     let is_discarded = filter.state() == Some(State::Discarded);
-    let (heading, section) = if is_discarded {
-        ("Discarded jobs", Section::DeadLetters)
-    } else {
-        ("Jobs", Section::Jobs)
-    };
+    let (heading, section) =
+        if is_discarded { ("Discarded jobs", Section::Discarded) } else { ("Jobs", Section::Jobs) };
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
     let now = engine.now();
     let layout = Layout::live(&address, heading, section, cursor, now);

@@ -17,7 +17,8 @@ use crate::job::{
 };
 
 use super::layout::error::{UiError, sentence};
-use super::layout::page::{Layout, Section, page, see_other};
+use super::layout::flash::Done;
+use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::parts::job_row::JobRow;
 use super::parts::time_format::TimeText;
 use super::submit::form_value::Errors;
@@ -257,19 +258,20 @@ pub struct From {
 }
 
 impl From {
-    fn back(&self, schedule: &Schedule) -> Response {
+    fn back(&self, schedule: &Schedule) -> SeeOther {
         match self.from.as_str() {
-            "schedules" => see_other("schedules").into_response(),
-            _ => see_other(&page_url(schedule.name.as_str())).into_response(),
+            "schedules" => see_other("schedules"),
+            _ => see_other(&page_url(schedule.name.as_str())),
         }
     }
 }
 
 type Answer = Result<Result<Schedule, ScheduleError>, EngineError>;
 
-fn done(answer: Answer, from: &From) -> Result<Response, UiError> {
+/// Redirects to the page on which the button was pressed, which says what was done.
+fn acted(answer: Answer, from: &From, done: Done) -> Result<Response, UiError> {
     let schedule = answer?.map_err(refused)?;
-    Ok(from.back(&schedule))
+    Ok(from.back(&schedule).with(done, schedule.name.as_str()).into_response())
 }
 
 /// `POST /schedules/of/{name}/pause`
@@ -278,7 +280,7 @@ pub async fn pause(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    done(engine.pause_schedule(parse(&name)?).await, &from)
+    acted(engine.pause_schedule(parse(&name)?).await, &from, Done::SchedulePaused)
 }
 
 /// `POST /schedules/of/{name}/resume`
@@ -287,7 +289,7 @@ pub async fn resume(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    done(engine.resume_schedule(parse(&name)?).await, &from)
+    acted(engine.resume_schedule(parse(&name)?).await, &from, Done::ScheduleResumed)
 }
 
 /// `POST /schedules/of/{name}/run`: submits a job now.
@@ -296,7 +298,7 @@ pub async fn run(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    done(engine.fire_schedule(parse(&name)?).await, &from)
+    acted(engine.fire_schedule(parse(&name)?).await, &from, Done::ScheduleRun)
 }
 
 /// `POST /schedules/of/{name}/delete`
@@ -305,7 +307,7 @@ pub async fn delete(
     Path(name): Path<String>,
 ) -> Result<Response, UiError> {
     let from = From { from: "schedules".into() };
-    done(engine.delete_schedule(parse(&name)?).await, &from)
+    acted(engine.delete_schedule(parse(&name)?).await, &from, Done::ScheduleDeleted)
 }
 
 /// Stores the schedule and redirects to its page, or returns the errors by field.
@@ -315,7 +317,10 @@ async fn set(
     spec: ScheduleSpec,
 ) -> Result<Response, (StatusCode, Errors)> {
     match engine.set_schedule(name, spec).await {
-        Ok(Ok(schedule)) => Ok(see_other(&page_url(schedule.name.as_str())).into_response()),
+        Ok(Ok(schedule)) => {
+            let name = schedule.name.as_str();
+            Ok(see_other(&page_url(name)).with(Done::ScheduleSaved, name).into_response())
+        }
         Ok(Err(error)) => {
             let error = refused(error);
             Err((error.status, Errors::from([(String::new(), error.message)])))

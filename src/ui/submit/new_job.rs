@@ -42,7 +42,7 @@ struct NewJobPage {
     drawable: bool,
     open: bool,
     /// When the job would start, in words.
-    starts: String,
+    starts: StartText,
     curl: String,
     /// Why the form would be refused as it is.
     refusal: String,
@@ -228,32 +228,34 @@ fn refusal(errors: &Errors) -> String {
     sentence(&errors.iter().map(one).collect::<Vec<String>>().join("; "))
 }
 
-/// Describes the chosen start; empty when it is invalid.
-fn starts(form: &SubmitForm, now: Time) -> String {
-    let told =
-        |at: TimeText| format!("{} UTC, {}", at.full.get(..19).unwrap_or_default(), at.relative);
+/// The chosen start in words, around its time. All parts are empty when it is invalid.
+#[derive(Default)]
+struct StartText {
+    before: &'static str,
+    at: Option<TimeText>,
+    after: &'static str,
+}
+
+/// Describes the chosen start.
+fn starts(form: &SubmitForm, now: Time) -> StartText {
+    let text = |before, at, after| StartText { before, at: Some(TimeText::new(at, now)), after };
     match form.starts() {
-        Start::Now => "As soon as a worker is free.".into(),
+        Start::Now => StartText { before: "As soon as a slot is free.", ..StartText::default() },
         Start::In => match form.starts_in() {
-            Some(wait) => format!("Not before {}.", told(TimeText::new(now.after(wait), now))),
-            None => String::new(),
+            Some(wait) => text("Not before", now.after(wait), "."),
+            None => StartText::default(),
         },
         Start::At => match form.starts_at() {
-            Some(meant) if meant.at <= now => {
-                format!(
-                    "That time has passed ({}): the job starts at once.",
-                    told(TimeText::new(meant.at, now))
-                )
+            Some(start) if start.at <= now => {
+                text("The job starts at once, because this time has passed:", start.at, ".")
             }
-            Some(meant) => {
-                let twice = if meant.first_of_two {
-                    " Clocks go back at that time; the earlier of the two is used."
-                } else {
-                    ""
-                };
-                format!("Not before {}.{twice}", told(TimeText::new(meant.at, now)))
-            }
-            None => String::new(),
+            Some(start) if start.first_of_two => text(
+                "Not before",
+                start.at,
+                ". Clocks go back at that time; the earlier of the two is used.",
+            ),
+            Some(start) => text("Not before", start.at, "."),
+            None => StartText::default(),
         },
     }
 }

@@ -101,7 +101,7 @@ async fn the_form_says_when_it_comes_before_it_is_sent() {
     let desk = Desk::open();
     let told = desk.post("/schedules/new", &NIGHTLY).await;
     told.assert_has("At 02:30");
-    told.assert_has(" 00:30:00</time>");
+    told.assert_has(" 00:30:00 UTC</time>");
     let prefilled = desk.get("/schedules/new?kind=mail&cron=@daily&name=post").await;
     prefilled.assert_has("value=\"@daily\"");
     prefilled.assert_has("<option value=\"mail\" selected>");
