@@ -52,7 +52,7 @@ pub struct Retention {
     pub completed: Keep,
     /// The bound of cancelled jobs.
     pub cancelled: Keep,
-    /// The bound of discarded jobs, which are the dead letters.
+    /// The bound of discarded jobs.
     pub discarded: Keep,
     /// The bound of events in the log.
     pub events: Keep,

@@ -43,6 +43,11 @@ pub const ASSETS: &[Asset] = &[
     Asset { name: "live.js", media_type: JS, body: include_str!("../../../static/live.js") },
     Asset { name: "new-job.js", media_type: JS, body: include_str!("../../../static/new-job.js") },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../../static/stream.js") },
+    Asset {
+        name: "transports.js",
+        media_type: JS,
+        body: include_str!("../../../static/transports.js"),
+    },
     Asset { name: "theme.js", media_type: JS, body: include_str!("../../../static/theme.js") },
     Asset {
         name: "tab-status.js",
