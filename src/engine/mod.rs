@@ -11,7 +11,7 @@ use attempts::settler::Settled;
 use bulk::runs::Bulks;
 use insight::live_stats::LiveStatsChannel;
 use insight::observer::Observed;
-use queues::settings::QueueSettings;
+use queues::limits::QueueSettings;
 use stages::Stages;
 use stream::completion_waiters::CompletionWaiters;
 use stream::event_pump::Live;

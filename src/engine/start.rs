@@ -18,7 +18,7 @@ use super::queues::discovery::QueueDiscovery;
 use super::queues::known::KnownQueues;
 use super::queues::rate_restore::RateRestore;
 use super::queues::rates::QueueRates;
-use super::queues::settings::QueueSettings;
+use super::queues::limits::QueueSettings;
 use super::queues::slots::Slots;
 use super::stages::Stages;
 use super::stream::completion_waiters::{self, CompletionWaiters};

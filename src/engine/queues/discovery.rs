@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::rate_restore::RateRestore;
-use super::settings::QueueSettings;
+use super::limits::QueueSettings;
 use crate::engine::attempts::dispatchers::Dispatchers;
 use crate::logging::RetryLog;
 use crate::store::{Store, StoreError};
