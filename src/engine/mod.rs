@@ -11,7 +11,7 @@ use attempts::settler::Settled;
 use bulk::runs::Bulks;
 use insight::live_stats::LiveStatsChannel;
 use insight::observer::Observed;
-use queues::limits::QueueSettings;
+use queues::limits::QueueLimits;
 use stages::Stages;
 use stream::completion_waiters::CompletionWaiters;
 use stream::event_pump::Live;
@@ -81,7 +81,7 @@ struct Parts {
     shutdown: Shutdown,
     stages: Stages,
     dispatchers: Arc<Dispatchers>,
-    queue_settings: Arc<QueueSettings>,
+    queue_limits: Arc<QueueLimits>,
     leases: Arc<Leases>,
     /// The one channel of committed events; only the event pump sends on it.
     live: Arc<Live>,

@@ -158,7 +158,7 @@ impl Engine {
         queue: QueueName,
         concurrency: Option<u32>,
     ) -> Result<(), EngineError> {
-        Ok(self.parts.queue_settings.set_concurrency(queue, concurrency).await?)
+        Ok(self.parts.queue_limits.set_concurrency(queue, concurrency).await?)
     }
 
     /// Sets the rate limit of a queue, which also applies after a restart; `None` restores the configured one.
@@ -168,7 +168,7 @@ impl Engine {
         queue: QueueName,
         rule: Option<RateRule>,
     ) -> Result<(), EngineError> {
-        Ok(self.parts.queue_settings.set_rate_limit(queue, rule).await?)
+        Ok(self.parts.queue_limits.set_rate_limit(queue, rule).await?)
     }
 }
 

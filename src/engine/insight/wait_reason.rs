@@ -119,7 +119,7 @@ impl Engine {
         let now = self.parts.clock.now();
         let reached = || {
             let moment = Instant::now();
-            let looked = self.parts.queue_settings.rates.of(&labels.queue, |window| {
+            let looked = self.parts.queue_limits.rates.of(&labels.queue, |window| {
                 let next = window.room(moment).err()?;
                 Some((window.limit, now.after(next - moment)))
             });

@@ -12,20 +12,20 @@ use crate::job::{QueueName, RateRule};
 use crate::store::{Control, QueueStats, Store, StoreError};
 
 /// Sets the concurrency and rate limits of queues.
-pub struct QueueSettings {
+pub struct QueueLimits {
     pub store: Arc<dyn Store>,
     pub queues: Arc<KnownQueues>,
     pub rates: Arc<QueueRates>,
-    /// Cancelled once the stored settings apply.
+    /// Cancelled once the stored limits apply.
     pub restored: CancellationToken,
-    /// Cancelled when the stop begins: claims have ended, so no change needs to wait for the stored settings.
+    /// Cancelled when the stop begins: claims have ended, so no change needs to wait for the stored limits.
     pub draining: CancellationToken,
     /// Serialises changes, so that the limit that applies is the one that was stored last.
-    pub turn: Mutex<()>,
+    pub change_lock: Mutex<()>,
 }
 
-impl QueueSettings {
-    /// Applies the stored settings.
+impl QueueLimits {
+    /// Applies the stored limits.
     pub fn restore(&self, stored: &BTreeMap<QueueName, QueueStats>) {
         for (queue, stats) in stored {
             self.queues.set_concurrency(queue, stats.concurrency);
@@ -39,7 +39,7 @@ impl QueueSettings {
         queue: QueueName,
         concurrency: Option<u32>,
     ) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+        let _changing = self.lock_changes().await;
         self.store.control(Control::SetConcurrency(queue.clone(), concurrency)).await?;
         self.queues.set_concurrency(&queue, concurrency);
         Ok(())
@@ -51,17 +51,18 @@ impl QueueSettings {
         queue: QueueName,
         rule: Option<RateRule>,
     ) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+        let _changing = self.lock_changes().await;
         self.store.control(Control::SetRateLimit(queue.clone(), rule)).await?;
         self.rates.set(&queue, rule);
         Ok(())
     }
 
-    async fn turn(&self) -> MutexGuard<'_, ()> {
+    /// Waits until the stored limits apply, and for other changes.
+    async fn lock_changes(&self) -> MutexGuard<'_, ()> {
         tokio::select! {
             () = self.restored.cancelled() => {}
             () = self.draining.cancelled() => {}
         }
-        self.turn.lock().await
+        self.change_lock.lock().await
     }
 }
