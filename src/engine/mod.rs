@@ -17,7 +17,7 @@ use stream::completion_waiters::CompletionWaiters;
 use stream::event_pump::Live;
 
 use crate::clock::Clock;
-use crate::job::{Cursor, Json, QueueName, Time};
+use crate::job::{Cursor, Json, QueueChange, QueueName, Time};
 use crate::shutdown::Shutdown;
 use crate::store::{Control, Store};
 use crate::supervise::Failure;
@@ -143,13 +143,13 @@ impl Engine {
 
     /// Pauses a queue: none of its jobs is claimed.
     pub async fn pause(&self, queue: QueueName) -> Result<(), EngineError> {
-        self.parts.store.control(Control::Pause(queue)).await?;
+        self.parts.store.control(Control::SetQueue(queue, QueueChange::Paused)).await?;
         Ok(())
     }
 
     /// Resumes a queue.
     pub async fn resume(&self, queue: QueueName) -> Result<(), EngineError> {
-        self.parts.store.control(Control::Resume(queue)).await?;
+        self.parts.store.control(Control::SetQueue(queue, QueueChange::Resumed)).await?;
         Ok(())
     }
 

@@ -137,6 +137,12 @@ impl ExportReader {
             return Err(self.at("there is more after the end"));
         }
         if !self.has_checksums() {
+            // One flipped bit turns the number 3 into 1, which must not switch the checks off.
+            if line_checksum(line.strip_suffix(b"\n").unwrap_or(line)).is_some() {
+                return Err(self
+                    .at("it has a checksum, but exports of format 1 have none: the number \
+                    of the format or the line was changed"));
+            }
             return Ok(Cow::Borrowed(line));
         }
         let mut body = self.checked(line).map_err(|why| self.at(why))?;
@@ -157,8 +163,7 @@ impl ExportReader {
                 converted; use the file as it was written"
                 .into());
         }
-        let member = line.strip_suffix(b"}").and_then(|line| split(line, LINE));
-        let Some((body, told)) = member else {
+        let Some((body, told)) = line_checksum(line) else {
             return Err(format!(
                 "it does not end with its checksum (\"crc\"), which every line of format {} has: the line \
                  was changed or cut off",
@@ -194,6 +199,11 @@ fn format(line: &[u8]) -> Result<u64, String> {
     let first: First = serde_json::from_slice(line)
         .map_err(|error| format!("it is not the head of an export of Cortado: {error}"))?;
     Ok(first.head.cortado_export)
+}
+
+/// Splits a line, without its line feed, into the text before its checksum and the checksum.
+fn line_checksum(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    split(line.strip_suffix(b"}")?, LINE)
 }
 
 /// Splits a line into the text before its last member and the value of that member.

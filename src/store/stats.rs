@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::job::{Cursor, JobQuery, Kind, QueueName, RateRule, State, Time};
+use crate::job::{Cursor, JobQuery, Kind, QueueName, QueueSettings, State, Time};
 
 /// The numbers of jobs by state, queue and kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,12 +51,8 @@ impl Stats {
 pub struct QueueStats {
     /// The number of jobs in each state. States without jobs may be missing.
     pub states: BTreeMap<State, u64>,
-    /// Whether the queue is paused.
-    pub paused: bool,
-    /// How many attempts may run at once; `None` means the configured value.
-    pub concurrency: Option<u32>,
-    /// How often attempts may start; `None` means the configured value.
-    pub rate_limit: Option<RateRule>,
+    /// What was set for the queue at run time.
+    pub settings: QueueSettings,
     /// Since when the job that has waited longest is available; `None` when there is none. Of more than 1,000
     /// priorities only the highest are examined.
     pub waiting_since: Option<Time>,

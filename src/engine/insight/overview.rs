@@ -177,10 +177,10 @@ impl EngineConfig {
     pub fn queue_view(&self, name: &QueueName, stats: &QueueStats) -> QueueView {
         let config = self.of_queue(name);
         QueueView {
-            concurrency: stats.concurrency.map_or(config.concurrency, |set| set as usize),
+            concurrency: stats.settings.concurrency.map_or(config.concurrency, |set| set as usize),
             configured: config.concurrency,
             weight: config.weight,
-            rate_limit: stats.rate_limit.map_or(config.rate_limit, RateRule::limit),
+            rate_limit: stats.settings.rate_limit.map_or(config.rate_limit, RateRule::limit),
             configured_rate_limit: config.rate_limit,
         }
     }

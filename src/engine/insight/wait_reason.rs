@@ -131,7 +131,7 @@ impl Engine {
             draining: self.shutdown().draining.is_cancelled(),
             refusal: self.health().err().map(|error| error.to_string()),
             handled: self.parts.registry.knows(&labels.kind),
-            paused: queue.is_some_and(|queue| queue.paused),
+            paused: queue.is_some_and(|queue| queue.settings.paused),
             rate: reached(),
             queue: (queue.map_or(0, |queue| running(&queue.states)), limit as u64),
             server: (running(&stats.states), config.max_running as u64),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::rate_restore::RateRestore;
 use super::limits::QueueLimits;
+use super::rate_restore::RateRestore;
 use crate::engine::attempts::dispatchers::Dispatchers;
 use crate::logging::RetryLog;
 use crate::store::{Store, StoreError};

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::known::KnownQueues;
 use super::rates::QueueRates;
-use crate::job::{QueueName, RateRule};
+use crate::job::{QueueChange, QueueName, RateRule};
 use crate::store::{Control, QueueStats, Store, StoreError};
 
 /// Sets the concurrency and rate limits of queues.
@@ -28,8 +28,8 @@ impl QueueLimits {
     /// Applies the stored limits.
     pub fn restore(&self, stored: &BTreeMap<QueueName, QueueStats>) {
         for (queue, stats) in stored {
-            self.queues.set_concurrency(queue, stats.concurrency);
-            self.rates.set(queue, stats.rate_limit);
+            self.queues.set_concurrency(queue, stats.settings.concurrency);
+            self.rates.set(queue, stats.settings.rate_limit);
         }
     }
 
@@ -40,7 +40,8 @@ impl QueueLimits {
         concurrency: Option<u32>,
     ) -> Result<(), StoreError> {
         let _changing = self.lock_changes().await;
-        self.store.control(Control::SetConcurrency(queue.clone(), concurrency)).await?;
+        let change = QueueChange::ConcurrencySet { concurrency };
+        self.store.control(Control::SetQueue(queue.clone(), change)).await?;
         self.queues.set_concurrency(&queue, concurrency);
         Ok(())
     }
@@ -52,7 +53,8 @@ impl QueueLimits {
         rule: Option<RateRule>,
     ) -> Result<(), StoreError> {
         let _changing = self.lock_changes().await;
-        self.store.control(Control::SetRateLimit(queue.clone(), rule)).await?;
+        let change = QueueChange::RateLimitSet { rate_limit: rule };
+        self.store.control(Control::SetQueue(queue.clone(), change)).await?;
         self.rates.set(&queue, rule);
         Ok(())
     }

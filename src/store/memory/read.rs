@@ -78,9 +78,7 @@ impl Content {
         let mut queues: BTreeMap<_, QueueStats> = BTreeMap::new();
         for queue in self.known_queues() {
             let stats = queues.entry(queue.clone()).or_default();
-            stats.paused = self.paused.contains(queue);
-            stats.concurrency = self.concurrency.get(queue).copied();
-            stats.rate_limit = self.rate_limits.get(queue).copied();
+            stats.settings = self.queues.get(queue).copied().unwrap_or_default();
         }
         for job in self.jobs.values() {
             let (state, labels) = (job.status.state, &job.labels);

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::content::Content;
-use crate::job::{Job, QueueName, RateRule, Time};
+use crate::job::{Job, Time};
 use crate::store::StoreError;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 
@@ -26,11 +26,8 @@ impl Content {
             self.jobs.values().cloned().partition(|job| job.status.state.is_final());
         finished.sort_by_key(|job| job.seq);
         let mut pieces = vec![Piece::Head(head)];
-        pieces.extend(self.paused.iter().cloned().map(Piece::Paused));
-        let set = |(queue, most): (&QueueName, &u32)| Piece::Concurrency(queue.clone(), *most);
-        pieces.extend(self.concurrency.iter().map(set));
-        let rated = |(queue, rule): (&QueueName, &RateRule)| Piece::RateLimit(queue.clone(), *rule);
-        pieces.extend(self.rate_limits.iter().map(rated));
+        let queues = self.queues.clone().into_iter();
+        pieces.extend(queues.map(|(name, settings)| Piece::Queue { name, settings }));
         let schedules = self.schedules.0.values().cloned().map(Box::new);
         pieces.extend(schedules.map(Piece::Schedule));
         pieces.extend(self.log.iter().cloned().map(Piece::Event));

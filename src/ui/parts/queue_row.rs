@@ -62,15 +62,15 @@ impl QueueRow {
             later: count(State::Scheduled) + count(State::Retryable),
             running: count(State::Running),
             concurrency: run.concurrency,
-            configured: stats.concurrency.is_some().then_some(run.configured),
+            configured: stats.settings.concurrency.is_some().then_some(run.configured),
             weight: run.weight,
             rate_limit: run.rate_limit.map_or_else(String::new, |limit| limit.to_string()),
             often: run.rate_limit.map(often),
-            configured_often: stats.rate_limit.map(|_| match run.configured_rate_limit {
+            configured_often: stats.settings.rate_limit.map(|_| match run.configured_rate_limit {
                 Some(limit) => format!("allows {}", often(limit)),
                 None => "sets no limit".to_owned(),
             }),
-            paused: stats.paused,
+            paused: stats.settings.paused,
             waiting_since: stats.waiting_since.map(|since| TimeText::new(since, now)),
             per_second: rate(lately as f64 / 5.0),
             failing: percent(failed, completed + failed),

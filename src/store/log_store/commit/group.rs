@@ -10,8 +10,7 @@ use super::core::Core;
 use super::index::{Entry, Index};
 use super::meta::Meta;
 use crate::job::{
-    Change, Event, Fact, IdempotencyKey, Job, JobId, NewJob, QueueChange, QueueName, State, Status,
-    Time,
+    Change, Event, Fact, IdempotencyKey, Job, JobId, NewJob, QueueName, State, Status, Time,
 };
 use crate::store::StoreError;
 use crate::store::log::Mark;
@@ -88,11 +87,6 @@ impl<'a> Group<'a> {
         self.core.next_seq += 1;
         self.events.push(event);
         Ok(self.first_chunk + place as u64)
-    }
-
-    /// Appends an event about a queue.
-    pub fn queue_event(&mut self, queue: QueueName, change: QueueChange) -> Result<(), StoreError> {
-        self.event(Fact::Queue { queue, change }).map(drop)
     }
 
     /// Adds a new job.

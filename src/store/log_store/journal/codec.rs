@@ -280,6 +280,7 @@ pub fn format_of(key: &[u8]) -> Format {
         Some(b'r' | b't') => formats::RUN_HEADER,
         Some(b'a') => formats::ARCHIVED_JOBS,
         Some(b's') => formats::SCHEDULE,
+        Some(b'q') => formats::QUEUE_SETTINGS,
         Some(_) | None => formats::STORE,
     }
 }

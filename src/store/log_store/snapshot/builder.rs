@@ -9,6 +9,7 @@ use crate::store::log_store::archive::runs::{MAX_JOBS, Run};
 use crate::store::log_store::commit::meta::Meta;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::codec::{Packer, RawChunk};
+use crate::store::log_store::journal::queue_rows::{self, QueueTable};
 use crate::store::log_store::journal::schedule_rows;
 use crate::store::snapshot::{Head, Piece, Totals};
 
@@ -22,6 +23,8 @@ pub struct Builder {
     log: Box<dyn Log>,
     writes: WriteBatch,
     meta: Meta,
+    /// Older exports have several pieces for a queue, so its row is written at the end.
+    queues: QueueTable,
     head: Option<Head>,
     packer: Packer,
     /// When the records in the packer were committed.
@@ -44,6 +47,7 @@ impl Builder {
             log,
             writes: WriteBatch::default(),
             meta: Meta::new(),
+            queues: QueueTable::new(),
             head: None,
             packer: Packer::new(Time::default(), 1),
             at: Time::default(),
@@ -80,12 +84,9 @@ impl Builder {
         self.totals.count(&piece);
         match piece {
             Piece::Head(_) => {}
-            Piece::Paused(queue) => drop(self.meta.paused.insert(queue)),
-            Piece::Concurrency(queue, most) => {
-                self.meta.later.concurrency.insert(queue, most);
-            }
-            Piece::RateLimit(queue, rule) => {
-                self.meta.later.rate_limits.insert(queue, rule);
+            Piece::Queue { name, settings } => {
+                let queue = self.queues.entry(name).or_default();
+                *queue = settings.or(*queue);
             }
             Piece::Schedule(schedule) => drop(schedule_rows::put(&mut self.writes, &schedule, 0)?),
             Piece::Event(event) => self.event(event, head)?,
@@ -165,6 +166,9 @@ impl Builder {
             )));
         }
         self.write_run()?;
+        for (name, settings) in std::mem::take(&mut self.queues) {
+            queue_rows::put(&mut self.writes, &name, &settings)?;
+        }
         self.commit_at(head.at)?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(head.at, self.next_seq));
         self.put_chunks(packer.finish_marked())?;

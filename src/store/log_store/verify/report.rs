@@ -149,7 +149,7 @@ pub(super) fn key_name(key: &[u8]) -> String {
             format!("{} {}", char::from(*letter), number(&key[1..]))
         }
         (Some(b'a'), 13) => format!("a {} {}", number(&key[1..9]), number(&key[9..])),
-        (Some(letter @ (b'k' | b's')), _) => {
+        (Some(letter @ (b'k' | b'q' | b's')), _) => {
             format!("{} {:?}", char::from(*letter), String::from_utf8_lossy(&key[1..]))
         }
         _ => String::from_utf8_lossy(key).escape_debug().to_string(),

@@ -1,0 +1,121 @@
+//! The pieces in the lines of exports of all formats. Formats 1 and 2 had a line for each setting of a queue.
+
+use serde::Deserialize;
+
+use super::{Head, Piece, Totals};
+use crate::job::{Event, Job, QueueName, QueueSettings, RateRule, Schedule};
+
+/// A line of an export.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ExportedPiece {
+    Head(Head),
+    Queue {
+        name: QueueName,
+        #[serde(flatten)]
+        settings: QueueSettings,
+    },
+    Schedule(Box<Schedule>),
+    Event(Event),
+    Job(Box<Job>),
+    End(Totals),
+    /// A paused queue, up to format 2.
+    Paused(QueueName),
+    /// The concurrency limit of a queue, up to format 2.
+    Concurrency(QueueName, u32),
+    /// The rate limit of a queue, up to format 2.
+    RateLimit(QueueName, RateRule),
+}
+
+impl From<ExportedPiece> for Piece {
+    fn from(line: ExportedPiece) -> Piece {
+        let none = QueueSettings::default();
+        match line {
+            ExportedPiece::Head(head) => Piece::Head(head),
+            ExportedPiece::Queue { name, settings } => Piece::Queue { name, settings },
+            ExportedPiece::Schedule(schedule) => Piece::Schedule(schedule),
+            ExportedPiece::Event(event) => Piece::Event(event),
+            ExportedPiece::Job(job) => Piece::Job(job),
+            ExportedPiece::End(totals) => Piece::End(totals),
+            ExportedPiece::Paused(name) => {
+                Piece::Queue { name, settings: QueueSettings { paused: true, ..none } }
+            }
+            ExportedPiece::Concurrency(name, concurrency) => {
+                let concurrency = Some(concurrency);
+                Piece::Queue { name, settings: QueueSettings { concurrency, ..none } }
+            }
+            ExportedPiece::RateLimit(name, rate_limit) => {
+                let rate_limit = Some(rate_limit);
+                Piece::Queue { name, settings: QueueSettings { rate_limit, ..none } }
+            }
+        }
+    }
+}
+
+/// The numbers of lines.
+#[derive(Deserialize)]
+pub(super) struct ExportedTotals {
+    jobs: u64,
+    events: u64,
+    #[serde(default)]
+    queues: u64,
+    #[serde(default)]
+    schedules: u64,
+    /// The lines for settings of queues, up to format 2.
+    #[serde(default)]
+    paused: u64,
+    #[serde(default)]
+    concurrency: u64,
+    #[serde(default)]
+    rate_limits: u64,
+}
+
+impl From<ExportedTotals> for Totals {
+    fn from(counts: ExportedTotals) -> Totals {
+        let ExportedTotals { jobs, events, queues, schedules, paused, concurrency, rate_limits } =
+            counts;
+        let older = paused.saturating_add(concurrency).saturating_add(rate_limits);
+        Totals { jobs, events, queues: queues.saturating_add(older), schedules }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::RateLimit;
+
+    fn piece(line: &str) -> Piece {
+        Piece::from_line(line.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_queue_is_one_line_with_all_its_settings() {
+        let limit: RateLimit = "100/1m".parse().unwrap();
+        let settings = QueueSettings {
+            paused: true,
+            concurrency: Some(3),
+            rate_limit: Some(RateRule::Limit(limit)),
+        };
+        let mail = Piece::Queue { name: QueueName::parse("mail").unwrap(), settings };
+        let line = String::from_utf8(mail.to_line().unwrap()).unwrap();
+        let expected = r#"{"queue":{"name":"mail","paused":true,"concurrency":3,"rate_limit":"#;
+        assert!(line.starts_with(expected), "{line}");
+        assert_eq!(piece(&line), mail);
+    }
+
+    #[test]
+    fn the_lines_of_older_formats_become_pieces_of_a_queue() {
+        let name = || QueueName::parse("mail").unwrap();
+        let none = QueueSettings::default();
+        let of = |settings| Piece::Queue { name: name(), settings };
+        let paused = of(QueueSettings { paused: true, ..none });
+        assert_eq!(piece(r#"{"paused":"mail"}"#), paused);
+        let limited = of(QueueSettings { concurrency: Some(3), ..none });
+        assert_eq!(piece(r#"{"concurrency":["mail",3]}"#), limited);
+        let rated = of(QueueSettings { rate_limit: Some(RateRule::Unlimited), ..none });
+        assert_eq!(piece(r#"{"rate_limit":["mail","none"]}"#), rated);
+        let end = r#"{"end":{"jobs":1,"events":2,"paused":3,"concurrency":4,"rate_limits":5}}"#;
+        let totals = Totals { jobs: 1, events: 2, queues: 12, schedules: 0 };
+        assert_eq!(piece(end), Piece::End(totals));
+    }
+}
