@@ -161,7 +161,7 @@ impl<'a> Group<'a> {
     }
 
     /// Removes a finished job that is past its retention.
-    pub fn forget_for_good(&mut self, id: JobId) -> Result<(), StoreError> {
+    pub fn prune_job(&mut self, id: JobId) -> Result<(), StoreError> {
         self.packer.pruned(id).map_err(StoreError::Corrupt)?;
         self.forget(id);
         Ok(())

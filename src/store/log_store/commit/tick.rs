@@ -100,7 +100,7 @@ impl Group<'_> {
                 pruned.met_archiver = true;
                 break;
             }
-            self.forget_for_good(id)?;
+            self.prune_job(id)?;
             pruned.gone += 1;
         }
         Ok(pruned)

@@ -101,7 +101,7 @@ impl Group<'_> {
         if core.index.contains(new.id) {
             return Ok(Some(new.id));
         }
-        if !core.archive.is_beyond(new.id) && self.find_archived(new.id)?.is_some() {
+        if !core.archive.is_newer_than_all(new.id) && self.find_archived(new.id)?.is_some() {
             return Ok(Some(new.id));
         }
         Ok(None)
