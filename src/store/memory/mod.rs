@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use self::content::Content;
-use super::search::{Budget, Searches};
+use super::search::{ActiveReads, Budget};
 use super::{
     Claim, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits, Note, Page,
     ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store,
@@ -41,7 +41,7 @@ pub struct MemoryStore {
     limits: Limits,
     /// A permit for each search that may run at once.
     searchers: Semaphore,
-    searches: Arc<Searches>,
+    searches: Arc<ActiveReads>,
 }
 
 struct Inner {
@@ -284,7 +284,7 @@ impl Store for MemoryStore {
     }
 
     async fn storage(&self) -> Result<Storage, StoreError> {
-        let searches = self.searches.under_way();
+        let searches = self.searches.count();
         self.open().map(|_| Storage { searches, ..Storage::default() })
     }
 
