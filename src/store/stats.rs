@@ -25,13 +25,13 @@ impl Stats {
     pub fn count(&self, query: &JobQuery) -> Option<u64> {
         let JobQuery { states, queues, kinds, tags, since, until, terms, after: _, limit: _ } =
             query;
-        let beyond = !tags.is_empty() || since.or(*until).is_some() || !terms.is_empty();
+        let has_other_filters = !tags.is_empty() || since.or(*until).is_some() || !terms.is_empty();
         let in_states = |counts: &BTreeMap<State, u64>| -> u64 {
             let wanted = |state: &State| states.is_empty() || states.contains(state);
             counts.iter().filter(|(state, _)| wanted(state)).map(|(_, count)| count).sum()
         };
         match (queues.as_slice(), kinds.as_slice()) {
-            (_, _) if beyond => None,
+            (_, _) if has_other_filters => None,
             ([], []) => Some(in_states(&self.states)),
             (queues, []) => {
                 let of = |name| self.queues.get(name).map_or(0, |queue| in_states(&queue.states));
