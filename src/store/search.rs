@@ -12,9 +12,9 @@ use crate::clock::Clock;
 use crate::job::Time;
 
 /// How long a reader works for one search before other searches have their turn.
-const SLICE: Duration = Duration::from_millis(100);
+const TURN_TIME: Duration = Duration::from_millis(100);
 /// How long searches may still run once the server stops.
-const LAST: Duration = Duration::from_millis(100);
+const STOP_GRACE: Duration = Duration::from_millis(100);
 
 /// The searches of a store, or its reads of the log: how many are running, and whether they have to end soon.
 #[derive(Default)]
@@ -116,7 +116,7 @@ impl Budget {
 
     fn must_end(&self, now: Time) -> bool {
         let ended = self.active.0.ended();
-        ended.is_some_and(|ended| is_over(ended.max(self.began), LAST, now))
+        ended.is_some_and(|ended| is_over(ended.max(self.began), STOP_GRACE, now))
     }
 }
 
@@ -130,7 +130,9 @@ impl Turn<'_> {
     /// Whether the turn or the whole search is over.
     pub fn is_over(&self) -> bool {
         let budget = self.budget;
-        is_over(self.began, SLICE, budget.clock.now()) || budget.is_spent() || budget.is_in_vain()
+        is_over(self.began, TURN_TIME, budget.clock.now())
+            || budget.is_spent()
+            || budget.is_in_vain()
     }
 }
 
@@ -154,7 +156,7 @@ mod tests {
 
         let (timed, _timed) = open();
         let turn = timed.turn();
-        manual.advance(SLICE);
+        manual.advance(TURN_TIME);
         assert!(turn.is_over() && !timed.is_spent() && !timed.turn().is_over());
         manual.advance(limits.search_time);
         assert!(timed.is_spent() && timed.goes_on(), "the job under way is read to its end");
@@ -167,11 +169,11 @@ mod tests {
         let (stopped, _stopped) = open();
         searches.end(clock.now());
         assert!(stopped.goes_on() && !stopped.is_spent());
-        manual.advance(LAST);
+        manual.advance(STOP_GRACE);
         assert!(!stopped.goes_on() && stopped.is_spent());
         let (late, _late) = open();
         assert!(late.goes_on() && !late.is_spent(), "a short list is still answered");
-        manual.advance(LAST);
+        manual.advance(STOP_GRACE);
         assert!(late.is_spent());
         assert_eq!(searches.count(), 4);
         let on_a_reader = late.clone();
@@ -183,6 +185,6 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_ends_a_search() {
-        assert!(is_over(Time::from_millis(10), SLICE, Time::from_millis(9)));
+        assert!(is_over(Time::from_millis(10), TURN_TIME, Time::from_millis(9)));
     }
 }

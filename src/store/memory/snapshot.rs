@@ -8,7 +8,7 @@ use crate::store::StoreError;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 
 /// How many pieces one step returns.
-const STEP: usize = 256;
+const PIECES_PER_STEP: usize = 256;
 
 /// The remaining pieces, in reverse order.
 pub(super) struct Copied(Vec<Piece>);
@@ -44,7 +44,7 @@ impl Content {
 #[async_trait]
 impl Snapshot for Copied {
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError> {
-        let from = self.0.len().saturating_sub(STEP);
+        let from = self.0.len().saturating_sub(PIECES_PER_STEP);
         Ok(self.0.drain(from..).rev().collect())
     }
 }

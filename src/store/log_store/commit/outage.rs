@@ -27,7 +27,7 @@ use crate::store::{Control, StoreError};
 /// again at once is not read over and over.
 const BACKOFF_RESET: Duration = Duration::from_secs(30);
 /// How often the commands that have arrived are refused.
-const POLL: Duration = Duration::from_millis(10);
+const REFUSAL_INTERVAL: Duration = Duration::from_millis(10);
 /// The length of the lease of an attempt whose end was in the failed group, in case nobody extends it.
 const UNKNOWN_LEASE: Duration = Duration::from_secs(30);
 
@@ -92,7 +92,9 @@ pub fn wait_for_recovery(
             continue;
         }
         if Instant::now() < next {
-            std::thread::sleep(POLL.min(next.saturating_duration_since(Instant::now())));
+            std::thread::sleep(
+                REFUSAL_INTERVAL.min(next.saturating_duration_since(Instant::now())),
+            );
             continue;
         }
         match try_reopen(&shared, &before) {

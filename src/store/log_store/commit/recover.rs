@@ -28,7 +28,7 @@ use crate::store::schedules::Schedules;
 use crate::store::{Limits, StoreError, remember_start};
 
 /// How many chunks are read between two progress messages.
-const PROGRESS: u64 = 50_000;
+const CHUNKS_PER_PROGRESS_LINE: u64 = 50_000;
 
 /// Opens a log and builds everything the committer owns.
 pub fn open(
@@ -253,7 +253,7 @@ fn replay(core: &mut Core) -> Result<u64, StoreError> {
         core.next_seq = next;
         core.journal.add(chunk.first_seq, chunk.at, value.len());
         chunks += 1;
-        if chunks % PROGRESS == 0 {
+        if chunks % CHUNKS_PER_PROGRESS_LINE == 0 {
             tracing::info!(chunks, jobs = core.index.entries.len(), "reading the journal");
         }
     }

@@ -13,7 +13,7 @@ use crate::store::log_store::journal::codec::Record;
 use crate::store::{Keep, StoreError, Ticked};
 
 /// The most chunks whose jobs one tick copies forward.
-const CARRY_STEP: usize = 8;
+const MAX_CARRIED_CHUNKS: usize = 8;
 
 /// The result of a tick.
 pub enum TickOutcome {
@@ -239,7 +239,7 @@ impl Group<'_> {
     /// than the jobs in it.
     fn carry_forward(&mut self, expired: u64) -> Result<bool, StoreError> {
         let mut carried = false;
-        for _ in 0..CARRY_STEP {
+        for _ in 0..MAX_CARRIED_CHUNKS {
             let Some(chunk) = self.core.journal.blocked_front(expired) else { break };
             if self.core.journal.bytes < self.core.shared.tuning.carry_above
                 || !self.core.journal.is_mostly_dead()

@@ -14,7 +14,7 @@ use crate::store::log_store::journal::schedule_rows;
 use crate::store::snapshot::{Head, Piece, Totals};
 
 /// The size of a batch in bytes.
-const STEP: u64 = 1_024 * 1_024;
+const BATCH_BYTES: u64 = 1_024 * 1_024;
 /// The size of payloads and logs in bytes at which a run is written, however few jobs it has.
 const RUN_BYTES: usize = 16 * 1_024 * 1_024;
 
@@ -93,7 +93,7 @@ impl Builder {
             Piece::Job(job) => self.job(*job, head)?,
             Piece::End(totals) => self.end(totals, head)?,
         }
-        if self.writes.bytes() >= STEP { self.flush() } else { Ok(()) }
+        if self.writes.bytes() >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Writes the collected batch.

@@ -26,11 +26,11 @@ use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 use crate::store::{Keep, Limits, Retention, StoreError};
 
 /// How many chunks are read in one step.
-const CHUNKS: usize = 16;
+const CHUNKS_PER_STEP: usize = 16;
 /// The most jobs that are read in one step.
-const JOBS: usize = 256;
+const JOBS_PER_STEP: usize = 256;
 /// The size of payloads and logs in bytes at which a step ends.
-const BYTES: usize = 1_024 * 1_024;
+const BYTES_PER_STEP: usize = 1_024 * 1_024;
 
 /// The state of the store at one cursor, when everything up to it was durable.
 pub struct SnapshotState {
@@ -161,7 +161,7 @@ impl SnapshotReader {
 
     fn events(&mut self, next: u64) -> Result<Vec<Piece>, StoreError> {
         let mut pieces = Vec::new();
-        let until = self.state.chunks.end.min(next + CHUNKS as u64);
+        let until = self.state.chunks.end.min(next + CHUNKS_PER_STEP as u64);
         for number in next..until {
             let corrupt = |why| StoreError::Corrupt(format!("journal chunk {number}: {why}"));
             let chunk = self.shared.chunk(number)?.ok_or_else(|| corrupt("missing".into()))?;
@@ -197,8 +197,8 @@ impl SnapshotReader {
         let mut reader = RecordReader::new(&self.shared);
         let mut pieces = Vec::new();
         let mut bytes = 0;
-        while pieces.len() < JOBS
-            && bytes < BYTES
+        while pieces.len() < JOBS_PER_STEP
+            && bytes < BYTES_PER_STEP
             && let Some((id, trail)) = rest.pop_front()
         {
             let missing = || StoreError::Corrupt(format!("a journal chunk of job {id} is missing"));

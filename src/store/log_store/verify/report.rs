@@ -8,7 +8,7 @@ use crate::job::{Epoch, State};
 use crate::store::formats::Unreadable;
 
 /// How many problems are kept. The others are only counted.
-const KEPT: usize = 1_000;
+const MAX_PROBLEMS: usize = 1_000;
 
 /// What [`verify`](super::verify) found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Report {
     pub(super) fn problem(&mut self, key: &str, what: impl Into<Unreadable>) {
         let what = what.into();
         self.is_newer |= matches!(what, Unreadable::Newer { .. });
-        if self.problems.len() < KEPT {
+        if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(Problem { key: key.to_owned(), what: what.to_string() });
         } else {
             self.more_problems += 1;
