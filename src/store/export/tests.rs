@@ -36,7 +36,7 @@ fn few() -> Vec<Vec<u8>> {
             lines.push(writer.line(&piece).unwrap());
         }
     }
-    assert!(lines.len() >= 8 && lines.last().unwrap().starts_with(END));
+    assert!(lines.len() >= 8 && lines.last().unwrap().starts_with(END_LINE));
     lines
 }
 
@@ -80,7 +80,11 @@ fn what_was_written_is_read_however_it_comes() {
         }
         assert_eq!(reader.piece(line).unwrap(), Piece::from_line(old.as_bytes()).unwrap());
         let object: serde_json::Value = serde_json::from_slice(line).unwrap();
-        assert_eq!(object["crc"].as_str().unwrap().len(), DIGITS, "it is JSON for every reader");
+        assert_eq!(
+            object["crc"].as_str().unwrap().len(),
+            CHECKSUM_DIGITS,
+            "it is JSON for every reader"
+        );
     }
     for part in [1, 2, 7, 100, usize::MAX] {
         assert_eq!(print(&lines.concat(), part), Ok(true));
