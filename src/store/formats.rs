@@ -26,7 +26,7 @@ use super::StoreError;
 
 /// A format: its name, and the number that this version writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Format {
+pub struct StoredFormat {
     /// What messages call it.
     pub name: &'static str,
     /// The number that this version writes, and the greatest that it reads.
@@ -35,23 +35,23 @@ pub struct Format {
 
 /// The description of the store as a whole. Its number is checked first, so it is the one to raise when older versions
 /// must not open a directory at all.
-pub const STORE: Format = Format { name: "description of the store", newest: 2 };
+pub const STORE: StoredFormat = StoredFormat { name: "description of the store", newest: 2 };
 /// A chunk of the journal.
-pub const JOURNAL_CHUNK: Format = Format { name: "journal chunk", newest: 1 };
+pub const JOURNAL_CHUNK: StoredFormat = StoredFormat { name: "journal chunk", newest: 1 };
 /// The header of a run of the archive.
-pub const RUN_HEADER: Format = Format { name: "run header", newest: 1 };
+pub const RUN_HEADER: StoredFormat = StoredFormat { name: "run header", newest: 1 };
 /// A chunk of a run of the archive.
-pub const ARCHIVED_JOBS: Format = Format { name: "chunk of archived jobs", newest: 1 };
+pub const ARCHIVED_JOBS: StoredFormat = StoredFormat { name: "chunk of archived jobs", newest: 1 };
 /// A schedule.
-pub const SCHEDULE: Format = Format { name: "schedule", newest: 1 };
+pub const SCHEDULE: StoredFormat = StoredFormat { name: "schedule", newest: 1 };
 /// The settings of a queue.
-pub const QUEUE_SETTINGS: Format = Format { name: "queue settings", newest: 1 };
+pub const QUEUE_SETTINGS: StoredFormat = StoredFormat { name: "queue settings", newest: 1 };
 /// The file beside the log that records how far it was durable.
-pub const HEAD_FILE: Format = Format { name: "head file", newest: 1 };
+pub const HEAD_FILE: StoredFormat = StoredFormat { name: "head file", newest: 1 };
 /// An export.
-pub const EXPORT: Format = Format { name: "export", newest: 3 };
+pub const EXPORT: StoredFormat = StoredFormat { name: "export", newest: 3 };
 
-impl Format {
+impl StoredFormat {
     /// Checks that this version can read the number that was found.
     ///
     /// # Errors
@@ -136,7 +136,7 @@ impl From<StoreError> for Unreadable {
 mod tests {
     use super::*;
 
-    const ALL: [Format; 8] = [
+    const ALL: [StoredFormat; 8] = [
         STORE,
         JOURNAL_CHUNK,
         RUN_HEADER,

@@ -17,7 +17,7 @@ use crate::job::{
     Change, Event, Fact, Job, JobId, Labels, QueueChange, QueueName, ScheduleChange, ScheduleName,
     State, Time,
 };
-use crate::store::formats::{self, Format, Unreadable};
+use crate::store::formats::{self, StoredFormat, Unreadable};
 
 const COMPRESSED_FLAG: u8 = 1;
 const PREFIX_BYTES: usize = 6;
@@ -256,7 +256,7 @@ impl Chunk {
 }
 
 /// Compresses a value where that saves space, and adds its version and checksum.
-pub fn seal(format: Format, raw: &[u8]) -> Vec<u8> {
+pub fn seal(format: StoredFormat, raw: &[u8]) -> Vec<u8> {
     let mut out = vec![format.newest, 0, 0, 0, 0, 0];
     let packed = (raw.len() >= MIN_COMPRESSED_BYTES)
         .then(|| lz4_flex::block::compress_prepend_size(raw))
@@ -274,7 +274,7 @@ pub fn seal(format: Format, raw: &[u8]) -> Vec<u8> {
 }
 
 /// The format of the value under a key, which the first letter of the key tells.
-pub fn format_of(key: &[u8]) -> Format {
+pub fn format_of(key: &[u8]) -> StoredFormat {
     match key.first() {
         Some(b'j') => formats::JOURNAL_CHUNK,
         Some(b'r' | b't') => formats::RUN_HEADER,
@@ -290,7 +290,7 @@ pub fn format_of(key: &[u8]) -> Format {
 /// # Errors
 /// [`Unreadable::Newer`] when the version is not known yet: then nothing else is read, because it may have another
 /// meaning there. Otherwise [`Unreadable::Damaged`].
-pub fn unseal(format: Format, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+pub fn unseal(format: StoredFormat, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let (Some(&[version, flags, a, b, c, d]), Some(body)) =
         (bytes.first_chunk::<PREFIX_BYTES>(), bytes.get(PREFIX_BYTES..))
     else {
