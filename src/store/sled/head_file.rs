@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_place_is_read_back_and_a_torn_write_leaves_the_one_before() {
+    fn the_newest_head_is_read_back_and_a_torn_write_leaves_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
         let head_file = HeadFile::open(dir.path()).unwrap();
         assert_eq!(head_file.newest(), None);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_removed_or_replaced_is_made_anew() {
+    fn a_file_that_was_removed_or_replaced_is_created_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
         let head_file = HeadFile::open(dir.path()).unwrap();
