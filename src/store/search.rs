@@ -95,12 +95,12 @@ impl Budget {
 
     /// Whether the current job may be searched to its end. Time alone does not interrupt it, so that every search makes
     /// progress.
-    pub fn goes_on(&self) -> bool {
+    pub fn may_continue(&self) -> bool {
         !self.gone.is_cancelled() && !self.must_end(self.clock.now())
     }
 
     /// Whether the caller has stopped waiting.
-    pub fn is_in_vain(&self) -> bool {
+    pub fn is_abandoned(&self) -> bool {
         self.gone.is_cancelled()
     }
 
@@ -132,7 +132,7 @@ impl Turn<'_> {
         let budget = self.budget;
         is_over(self.began, TURN_TIME, budget.clock.now())
             || budget.is_spent()
-            || budget.is_in_vain()
+            || budget.is_abandoned()
     }
 }
 
@@ -159,20 +159,20 @@ mod tests {
         manual.advance(TURN_TIME);
         assert!(turn.is_over() && !timed.is_spent() && !timed.turn().is_over());
         manual.advance(limits.search_time);
-        assert!(timed.is_spent() && timed.goes_on(), "the job under way is read to its end");
+        assert!(timed.is_spent() && timed.may_continue(), "the job under way is read to its end");
 
         let (left, caller) = open();
-        assert!(left.goes_on());
+        assert!(left.may_continue());
         drop(caller);
-        assert!(!left.goes_on() && left.is_in_vain() && left.turn().is_over());
+        assert!(!left.may_continue() && left.is_abandoned() && left.turn().is_over());
 
         let (stopped, _stopped) = open();
         searches.end(clock.now());
-        assert!(stopped.goes_on() && !stopped.is_spent());
+        assert!(stopped.may_continue() && !stopped.is_spent());
         manual.advance(STOP_GRACE);
-        assert!(!stopped.goes_on() && stopped.is_spent());
+        assert!(!stopped.may_continue() && stopped.is_spent());
         let (late, _late) = open();
-        assert!(late.goes_on() && !late.is_spent(), "a short list is still answered");
+        assert!(late.may_continue() && !late.is_spent(), "a short list is still answered");
         manual.advance(STOP_GRACE);
         assert!(late.is_spent());
         assert_eq!(searches.count(), 4);

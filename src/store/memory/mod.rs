@@ -71,7 +71,7 @@ impl MemoryStore {
     /// rescued.
     pub fn restarted(&self) -> Arc<MemoryStore> {
         let mut content = self.lock().content.clone();
-        content.give_back_all(self.clock.now());
+        content.rescue_all(self.clock.now());
         content.schedules.restarted(self.clock.now());
         content.take_fresh(); // there are no followers yet
         MemoryStore::with(content, self.clock.clone())
@@ -100,7 +100,7 @@ impl MemoryStore {
             loop {
                 let inner = open(&inner)?;
                 let is_done = inner.content.list(&query, &mut page, &mut matcher, &budget);
-                if is_done || budget.is_spent() || budget.is_in_vain() {
+                if is_done || budget.is_spent() || budget.is_abandoned() {
                     return Ok(page);
                 }
             }

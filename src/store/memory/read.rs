@@ -33,8 +33,8 @@ impl Content {
         budget: &Budget,
     ) -> bool {
         let turn = budget.turn();
-        let goes_on = || budget.goes_on();
-        let mut reading = Reading::new(&goes_on);
+        let may_continue = || budget.may_continue();
+        let mut reading = Reading::new(&may_continue);
         let mut bytes: usize = 0;
         let after = page.next.take().or(query.after);
         let from = JobQuery { after, ..query.clone() };

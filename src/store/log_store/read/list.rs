@@ -160,11 +160,11 @@ pub fn page(
     budget: &Budget,
 ) -> Result<PagePart, StoreError> {
     records::from_archive(shared, |archive| {
-        let goes_on = || budget.goes_on();
+        let may_continue = || budget.may_continue();
         let paging = PageBuilder {
             rows,
             matcher: Matcher::new(query),
-            reading: Reading::new(&goes_on),
+            reading: Reading::new(&may_continue),
             reader: RecordReader::new(shared),
             part: PagePart { rows: Vec::new(), next: None, examined: 0, bytes, is_full: false },
             limit: query.rows(),

@@ -181,7 +181,7 @@ pub fn events(
             if !found.is_empty() && (bytes >= shared.limits.read_bytes || must_end()) {
                 return Ok(Events::Some(found));
             }
-            if budget.is_some_and(Budget::is_in_vain) {
+            if budget.is_some_and(Budget::is_abandoned) {
                 return Err(StoreError::Closed); // the caller has stopped waiting
             }
             let Some(chunk) = shared.chunk(number)? else { break };
