@@ -21,7 +21,7 @@ use crate::store::log_store::journal::codec::{Packer, RawChunk};
 use crate::store::log_store::journal::trail::Trail;
 
 /// A group while its commands are applied.
-pub struct Group<'a> {
+pub struct CommitGroup<'a> {
     pub core: &'a mut Core,
     pub now: Time,
     pub writes: WriteBatch,
@@ -36,11 +36,11 @@ pub struct Group<'a> {
     archive_changed: bool,
 }
 
-impl<'a> Group<'a> {
+impl<'a> CommitGroup<'a> {
     pub fn new(core: &'a mut Core, now: Time) -> Self {
         let packer = Packer::new(now, core.next_seq);
         let first_chunk = core.journal.next_chunk();
-        Group {
+        CommitGroup {
             core,
             now,
             writes: WriteBatch::default(),

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::core::Core;
-use super::group::Group;
+use super::group::CommitGroup;
 use super::index::{Entry, Index};
 use super::meta::{Meta, StoredMeta};
 use super::shared::Shared;
@@ -360,7 +360,7 @@ fn rescue_running(core: &mut Core) -> Result<usize, StoreError> {
     let mut ids: Vec<JobId> = running.into_keys().collect();
     ids.sort_unstable();
     let now = core.shared.clock.now();
-    let mut group = Group::new(core, now);
+    let mut group = CommitGroup::new(core, now);
     group.writes.mark(Mark::Rescue);
     for id in &ids {
         group.rescue(*id, Interruption::Crash)?;

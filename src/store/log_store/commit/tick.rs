@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::group::{Group, InRun};
+use super::group::{CommitGroup, InRun};
 use crate::job::{Change, Interruption, JobId, State, Step, Time};
 use crate::store::log::Mark;
 use crate::store::log_store::archive::keys;
@@ -38,7 +38,7 @@ struct ExpiredRun {
     about: u64,
 }
 
-impl Group<'_> {
+impl CommitGroup<'_> {
     /// Does a bounded part of all that is due. `so_far` is what the same tick did before it was deferred.
     pub fn tick(&mut self, mut so_far: Ticked) -> Result<TickOutcome, StoreError> {
         let step = self.core.shared.limits.tick_step;

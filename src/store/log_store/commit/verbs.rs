@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::group::Group;
+use super::group::CommitGroup;
 use super::index::Entry;
 use crate::job::{
     Change, Fact, IdempotencyKey, Interruption, Job, JobId, Labels, NewJob, QueueChange, QueueName,
@@ -52,7 +52,7 @@ pub enum ControlOutcome {
     Deferred(Control),
 }
 
-impl Group<'_> {
+impl CommitGroup<'_> {
     pub fn enqueue(&mut self, batch: Vec<NewJob>) -> Result<Vec<Accepted>, StoreError> {
         let mut existing: Vec<Option<JobId>> = Vec::with_capacity(batch.len());
         let mut keys: HashMap<&IdempotencyKey, JobId> = HashMap::new();
