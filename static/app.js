@@ -6,7 +6,7 @@ import { Dashboard } from "./dashboard.js";
 import { atMostEvery, fetchPage, swapSections } from "./live.js";
 import { reloadWhenReady } from "./reload.js";
 import { startShortcuts } from "./shortcuts.js";
-import { DeadLetterCounter, addDeadLetters } from "./tab-status.js";
+import { DiscardedCounter, addDiscarded } from "./tab-status.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
 import { setServerNow, setText, startTicking } from "./time.js";
 
@@ -101,7 +101,7 @@ function payBack() {
 /** Opens the stream of the page. `refresh` fetches the content again; with `onStats`, the stream sends counters too. */
 function open(params, onEvents, refresh = startOver, onStats = undefined) {
   const act = (events) => {
-    addDeadLetters(events.filter((event) => event.type === "job.discarded").length);
+    addDiscarded(events.filter((event) => event.type === "job.discarded").length);
     onEvents(events);
   };
   const gate = new Gate({ events: act, stats: onStats, refresh });
@@ -137,10 +137,10 @@ function sectionsOnly() {
   });
   const { queue } = body.dataset;
   const dashboard = new Dashboard({ queue, onUnknownQueue: page === "queues" ? sections : undefined, onMissed: sections });
-  const dead = new DeadLetterCounter();
+  const discarded = new DiscardedCounter();
   const onStats = (stats) => {
     dashboard.update(stats);
-    addDeadLetters(dead.update(stats));
+    addDiscarded(discarded.update(stats));
     const news = NEWS[page] && JSON.stringify(NEWS[page](stats));
     // The first message shows whether anything has happened since the page was rendered.
     if (shown === null ? stats.cursor !== body.dataset.cursor : news !== shown) sections();

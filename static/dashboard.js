@@ -83,8 +83,9 @@ function showQueue({ row, spark }, { paused, concurrency, states, waiting_since:
   const field = (name) => row.querySelector(`[data-n=${name}]`);
   setText(field("available"), grouped(states.available ?? 0));
   setText(field("running"), grouped(states.running ?? 0));
-  setText(field("rate"), rate(perSecond.completed));
+  // Without a sparkline, the server keeps no history of the queue, and these values are unknown.
   if (spark) {
+    setText(field("rate"), rate(perSecond.completed));
     const [completed, failed] = spark.sums;
     setText(field("failing"), percent(failed, completed + failed));
   }

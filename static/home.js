@@ -15,14 +15,17 @@ const SAMPLE_MS = 3_000;
 /** Failure groups and charts of hours are rendered by the server, at most this often. */
 const FAILING_MS = 5_000;
 const HOURS_MS = 30_000;
+/** With more queues than the page shows, the server chooses them again at most this often. */
+const CHOICE_MS = 10_000;
 /** With more changes than this at once, changed rows are not highlighted. */
 const MAX_HIGHLIGHTED = 10;
 
 /** Starts the page. `open` opens its stream, and `owe` repeats a failed request later. */
 export function home({ open, owe, lifecycle, queues }) {
   const load = new Load();
-  const redraw = (ms, ids) => {
+  const redraw = (ms, ids, isInUse = () => false) => {
     const ask = atMostEvery(ms, async () => {
+      if (isInUse()) return ask();
       if (document.hidden) return owe(ask);
       const fresh = await fetchPage();
       if (!fresh?.page) return owe(ask);
@@ -33,6 +36,7 @@ export function home({ open, owe, lifecycle, queues }) {
   };
   const failing = redraw(FAILING_MS, ["failing"]);
   const rows = redraw(1_000, ["queues"]);
+  const choice = redraw(CHOICE_MS, ["queues"], () => byId("queues").matches(":hover, :focus-within"));
   const charts = redraw(10_000, ["charts"]);
   const hours = redraw(HOURS_MS, ["charts"]);
   const dashboard = new Dashboard({ onUnknownQueue: rows, onMissed: charts });
@@ -59,6 +63,7 @@ export function home({ open, owe, lifecycle, queues }) {
     }
     if (load.isBusy) feed.sample();
     if (isOfHours) hours();
+    if (stats.queues.length > Number(byId("queues").dataset.max)) choice();
     const { states, second } = stats;
     const fails = `${states.discarded} ${states.retryable} ${second.failed && second.at}`;
     if (failed ? failed !== fails : stats.cursor !== document.body.dataset.cursor) failing();

@@ -2,7 +2,7 @@
 // only those events that it needs. The two thresholds are far apart so that a page does not switch back and forth.
 
 import { seqOf } from "./stream.js";
-import { DeadLetterCounter, addDeadLetters } from "./tab-status.js";
+import { DiscardedCounter, addDiscarded } from "./tab-status.js";
 
 /** The event rate above which people cannot follow single events. */
 const BUSY_PER_SECOND = Number(document.body.dataset.busyAt);
@@ -13,7 +13,7 @@ const MAX_BACKLOG = 10_000;
 export class Load {
   /** The page starts with the state that the server rendered. */
   isBusy = "busy" in document.body.dataset;
-  #dead = new DeadLetterCounter();
+  #discarded = new DiscardedCounter();
 
   /**
    * Takes a `stats` message and the page's cursor into account, for one queue or the whole server. Returns whether
@@ -22,8 +22,8 @@ export class Load {
   update(stats, cursor, queue) {
     const { events } = (queue ? stats.queues.find(({ name }) => name === queue) : stats)?.per_second ?? { events: 0 };
     const wasBusy = this.isBusy;
-    const dead = this.#dead.update(stats);
-    if (wasBusy) addDeadLetters(dead);
+    const discarded = this.#discarded.update(stats);
+    if (wasBusy) addDiscarded(discarded);
     const backlog = seqOf(stats.cursor) - seqOf(cursor);
     if (events > BUSY_PER_SECOND || backlog > MAX_BACKLOG) this.isBusy = true;
     else if (events < QUIET_PER_SECOND) this.isBusy = false;

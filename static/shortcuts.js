@@ -7,6 +7,8 @@ const FIELDS = "input:not([type=checkbox], [type=radio], [type=button], [type=su
 
 /** Shortcuts without an element, by their keys. */
 const added = new Map();
+/** The `details` element that was opened last, which Esc closes from anywhere on the page. */
+let opened = null;
 let typed = "";
 let timer = 0;
 
@@ -25,6 +27,7 @@ export function startShortcuts() {
   document.getElementById("close-keys").addEventListener("click", () => dialog.close());
   // A click on the backdrop closes the dialog. Its content fills the dialog, so only the backdrop has it as target.
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  document.addEventListener("click", ({ target }) => (opened = target.closest("summary")?.parentElement ?? opened), true);
   document.addEventListener("keydown", (event) => pressed(event, dialog));
 }
 
@@ -34,10 +37,8 @@ function pressed(event, dialog) {
     if (event.key === "?") dialog.close();
     return;
   }
-  if (event.target.matches(FIELDS)) {
-    if (event.key === "Escape") event.target.blur();
-    return;
-  }
+  if (event.key === "Escape") return escape(event.target);
+  if (event.target.matches(FIELDS)) return;
   if (event.key.length > 1) return;
   clearTimeout(timer);
   // A key that does not continue the sequence starts a new one.
@@ -48,6 +49,17 @@ function pressed(event, dialog) {
   if (!run) return;
   event.preventDefault();
   run();
+}
+
+/** Leaves a field, or closes the `details` element around the focus or the one that was opened last. */
+function escape(target) {
+  if (target.matches(FIELDS) && !target.closest(".ask")) return target.blur();
+  // The server may have rendered the element again since it was opened.
+  const last = opened?.isConnected ? opened : opened?.id && document.getElementById(opened.id);
+  const details = target.closest("details[open]") ?? (last?.open ? last : null);
+  if (!details) return;
+  details.open = false;
+  details.querySelector("summary").focus();
 }
 
 /** Returns every visible element that has a shortcut, including the button that opens the list. */
@@ -80,7 +92,7 @@ function show(dialog) {
   for (const element of elements()) {
     (element.closest("main") ? here : everywhere).push([element.dataset.key, labelOf(element)]);
   }
-  here.push(["Esc", "Leave a field or close a dialog"]);
+  here.push(["Esc", "Leave a field, or close what is open"]);
   fill("keys-here", here);
   fill("keys-everywhere", everywhere);
   dialog.showModal();

@@ -10,7 +10,8 @@ const icon = document.querySelector("link[rel=icon]");
 const folder = icon ? icon.href.slice(0, icon.href.lastIndexOf("/")) : "";
 let title = document.title;
 let isConnected = true;
-let deadLetters = 0;
+let discarded = 0;
+let isLoaded = false;
 
 /** Sets the page's own title. */
 export function setTabTitle(text) {
@@ -21,18 +22,26 @@ export function setTabTitle(text) {
 /** Sets the state of the page's stream, by its name in stream.js. */
 export function setTabConnection(name) {
   isConnected = CONNECTED.has(name);
+  if (name === "live") loadIcons();
   show();
+}
+
+/** Loads the other icons into the browser's cache, because a server that is gone cannot send the icon that says so. */
+function loadIcons() {
+  if (!icon || isLoaded) return;
+  isLoaded = true;
+  for (const name of ["offline", "discarded"]) new Image().src = `${folder}/favicon-${name}.svg`;
 }
 
 /** Adds jobs that were discarded. */
-export function addDeadLetters(count) {
+export function addDiscarded(count) {
   if (!count) return;
-  deadLetters += count;
+  discarded += count;
   show();
 }
 
-/** Counts new dead letters from the counters, for pages that do not follow every event. */
-export class DeadLetterCounter {
+/** Counts newly discarded jobs from the counters, for pages that do not follow every event. */
+export class DiscardedCounter {
   #known = null;
 
   /** Returns how many jobs were discarded since the last call. */
@@ -44,10 +53,10 @@ export class DeadLetterCounter {
 }
 
 function show() {
-  const prefix = !isConnected ? "(offline) " : deadLetters ? `(${deadLetters > 999 ? "999+" : deadLetters} dead) ` : "";
+  const prefix = !isConnected ? "(offline) " : discarded ? `(${discarded > 999 ? "999+" : discarded} discarded) ` : "";
   setText(document.querySelector("title"), prefix + title);
   if (!icon) return;
-  const name = !isConnected ? "favicon-offline.svg" : deadLetters ? "favicon-dead.svg" : "favicon.svg";
+  const name = !isConnected ? "favicon-offline.svg" : discarded ? "favicon-discarded.svg" : "favicon.svg";
   const address = `${folder}/${name}`;
   if (icon.href !== address) icon.href = address;
 }

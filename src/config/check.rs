@@ -172,6 +172,7 @@ impl Problems {
         }
         self.at_least("engine.max_json_values", section.max_json_values, 1);
         self.at_least("engine.stream_capacity", section.stream_capacity, 2);
+        self.at_least("engine.queue_histories", section.queue_histories, 1);
         self.lasts("engine.timeout", section.timeout);
         self.lasts("engine.poll_interval", section.poll_interval);
         if section.lease < Duration::from_secs(1) {
@@ -204,6 +205,7 @@ impl Problems {
             json: JsonLimits { depth: section.max_json_depth, values: section.max_json_values },
             stream_capacity: section.stream_capacity,
             poll_interval: section.poll_interval,
+            queue_histories: section.queue_histories,
             handler_grace: section.handler_grace,
             schedules: Vec::new(),
         }

@@ -150,6 +150,7 @@ pub struct EngineSection {
     pub stream_capacity: usize,
     #[serde(deserialize_with = "duration")]
     pub poll_interval: Duration,
+    pub queue_histories: usize,
     #[serde(deserialize_with = "duration")]
     pub handler_grace: Duration,
 }
@@ -330,6 +331,7 @@ impl Default for EngineSection {
             max_json_values: engine.json.values,
             stream_capacity: engine.stream_capacity,
             poll_interval: engine.poll_interval,
+            queue_histories: engine.queue_histories,
             handler_grace: engine.handler_grace,
         }
     }

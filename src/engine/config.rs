@@ -28,6 +28,9 @@ pub struct EngineConfig {
     pub stream_capacity: usize,
     /// How often a dispatcher asks the store for jobs when nothing wakes it.
     pub poll_interval: Duration,
+    /// The most queues whose recent history is kept in memory. When there are more, those that have been idle longest
+    /// have none.
+    pub queue_histories: usize,
     /// How long a handler may take to clean up after its token was cancelled; then it is dropped. With the 25 s grace
     /// of the stop and the steps after it, this must fit into the 30 s that Docker and Kubernetes allow. A handler
     /// that runs a process must have sent both SIGTERM and SIGKILL by then.
@@ -60,6 +63,7 @@ impl Default for EngineConfig {
             json: JsonLimits::default(),
             stream_capacity: 512,
             poll_interval: Duration::from_secs(5),
+            queue_histories: 1_000,
             handler_grace: Duration::from_secs(2),
             schedules: Vec::new(),
         }

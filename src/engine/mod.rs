@@ -52,7 +52,7 @@ pub use handler::registry::{KindInfo, Registry};
 pub use handler::{Context, Handler, IntoOutcome};
 pub use insight::failures::{FailureGroup, FailureList};
 pub use insight::histogram::Latency;
-pub use insight::history::{Counts, Point};
+pub use insight::history::{Activity, Counts, Point};
 pub use insight::latency_totals::LatencyTotals;
 pub use insight::live_stats::LiveStats;
 pub use insight::meter::Rates;

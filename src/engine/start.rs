@@ -109,7 +109,7 @@ impl Engine {
                 stages.attempts_over.clone(),
             )),
             live_stats: Arc::default(),
-            observed: Arc::new(Observed::new(clock.now())),
+            observed: Arc::new(Observed::new(clock.now(), config.queue_histories)),
             bulks: Arc::default(),
             subscriber_counts: Arc::default(),
             settled: Arc::default(),

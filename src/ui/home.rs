@@ -18,12 +18,13 @@ use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
 use super::parts::job_row::JobRow;
 use super::parts::load::is_busy;
+use super::parts::queue_rank::shown_queues;
 use super::parts::queue_row::QueueRow;
 
 /// The rows of recent activity, as many as fit on a screen below the queues.
 const RECENT: usize = 12;
-/// The most queues shown; the list of queues has all of them.
-const QUEUES: usize = 25;
+/// The most queues shown, so that failures and recent jobs are not far below; the list of queues has all of them.
+const QUEUES: usize = 10;
 /// The most failure groups shown.
 const FAILING: usize = 5;
 
@@ -76,11 +77,15 @@ pub async fn show(
     let rows = recent.jobs.iter().map(|job| JobRow::of(job, now)).collect();
     let span = if params.span == "hours" { Span::Hours } else { Span::Minutes };
     let (failing, counting) = failing_now(&engine, FAILING, now);
+    let names = shown_queues(&stats, &engine, now, QUEUES).into_iter();
+    let queues = names
+        .filter_map(|name| Some(QueueRow::of(name, stats.queues.get(name)?, &engine, now)))
+        .collect();
     let home = Home {
         counts: State::ALL.map(|state| Count::of(state, &stats)).into(),
         span,
         charts: charts(&engine, span),
-        queues: QueueRow::all(&stats, &engine, now, QUEUES),
+        queues,
         queues_total: stats.queues.len(),
         queues_max: QUEUES,
         busy: is_busy(&engine),
@@ -117,7 +122,7 @@ impl Count {
             State::Running => "in progress",
             State::Retryable => "waiting for a retry",
             State::Completed => "succeeded",
-            State::Discarded => "dead letters",
+            State::Discarded => "failed every attempt",
             State::Cancelled => "stopped on request",
         };
         Count { state, count: stats.states.get(&state).copied().unwrap_or(0), meaning }

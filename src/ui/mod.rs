@@ -17,6 +17,7 @@ mod job;
 mod jobs;
 mod layout;
 mod parts;
+mod queue_list;
 mod queues;
 mod schedules;
 mod submit;
@@ -43,7 +44,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/jobs/{id}/retry", post(job::job_actions::retry))
         .route("/jobs/{id}/cancel", post(job::job_actions::cancel))
         .route("/jobs/{id}/delete", post(job::job_actions::delete))
-        .route("/queues", get(queues::list))
+        .route("/queues", get(queue_list::show))
         .route("/queues/{name}", get(queues::show))
         .route("/queues/{name}/pause", post(queues::pause))
         .route("/queues/{name}/resume", post(queues::resume))

@@ -1,4 +1,4 @@
-//! The pages of queues: the list, the page of one queue, and the actions that pause, resume and limit it.
+//! The page of one queue, and the actions that pause, resume and limit it.
 
 use askama::Template;
 use axum::Form;
@@ -18,21 +18,11 @@ use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
 use super::parts::job_row::JobRow;
 use super::parts::queue_row::QueueRow;
+use super::queue_list::QueueFilter;
 use super::submit::form_value::cut;
 
-/// The most queues on the list.
-const LIST: usize = 1_000;
 /// The number of a queue's newest jobs that its page shows.
 const NEWEST: usize = 10;
-
-#[derive(Template)]
-#[template(path = "queues.html")]
-struct QueuesPage {
-    layout: Layout,
-    queues: Vec<QueueRow>,
-    max: usize,
-    max_running: usize,
-}
 
 #[derive(Template)]
 #[template(path = "queue.html")]
@@ -54,7 +44,8 @@ struct InvalidLimit {
     message: String,
 }
 
-/// The page on which a button was pressed, which the response redirects back to.
+/// The page on which a button was pressed, which the response redirects back to: `queue`, or the list of queues with
+/// its filter; everything else is the home page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ReturnTo {
@@ -67,16 +58,6 @@ pub struct ReturnTo {
 pub struct LimitForm {
     concurrency: String,
     rate_limit: String,
-}
-
-/// `GET /queues`
-pub async fn list(Has(engine): Has<Engine>, address: Address) -> Result<Response, UiError> {
-    let stats = engine.stats().await?;
-    let now = engine.now();
-    let layout = Layout::live(&address, "Queues", Section::Queues, stats.cursor, now);
-    let queues = QueueRow::all(&stats, &engine, now, LIST);
-    let max_running = engine.config().max_running;
-    Ok(page(StatusCode::OK, &QueuesPage { layout, queues, max: LIST, max_running }))
 }
 
 /// `GET /queues/{name}`
@@ -207,9 +188,9 @@ impl QueuePage {
 
 impl ReturnTo {
     fn redirect(&self, name: &str) -> SeeOther {
-        match self.from.as_str() {
-            "queue" => see_other(&page_url(name)),
-            "queues" => see_other("queues"),
+        match self.from.split_once('?').unwrap_or((&self.from, "")) {
+            ("queue", _) => see_other(&page_url(name)),
+            ("queues", query) => see_other(&QueueFilter::parse(query).here()),
             _ => see_other("#queues"),
         }
     }

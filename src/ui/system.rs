@@ -2,7 +2,6 @@
 //! store, the extent of the event log, subscribers, and the active settings.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Extension, State as Has};
@@ -63,7 +62,7 @@ fn process(engine: &Engine, now: Time) -> Facts {
         ("Uptime", up.map(length).unwrap_or_default()),
         ("Started", started.map(|at| at.full).unwrap_or_default()),
         ("Recorded starts", count(starts.len() as u64)),
-        ("Process", std::process::id().to_string()),
+        ("Process ID", std::process::id().to_string()),
     ];
     Facts { id: "process", title: "Server", facts }
 }
@@ -71,8 +70,8 @@ fn process(engine: &Engine, now: Time) -> Facts {
 fn clients(connections: &Connections) -> Facts {
     let facts = vec![
         ("Open connections", count(connections.open() as u64)),
-        ("Refused: too many from one address", count(connections.refused())),
-        ("Closed: client too slow", count(connections.too_slow())),
+        ("Connections refused (too many from one address)", count(connections.refused())),
+        ("Connections closed (client too slow)", count(connections.too_slow())),
     ];
     Facts { id: "clients", title: "Connections", facts }
 }
@@ -88,14 +87,14 @@ fn in_words(setting: &Setting) -> String {
 
 fn store(storage: &Storage) -> Facts {
     let amplification = match storage.accepted_bytes {
-        0 => "no data accepted yet".into(),
+        0 => "nothing written yet".into(),
         accepted => format!("{:.2}×", storage.written_bytes as f64 / accepted as f64),
     };
     let journal =
         format!("{} in {} chunks", bytes(storage.journal_bytes), count(storage.journal_chunks));
     let archive =
         format!("{} jobs in {} runs", count(storage.archived_jobs), count(storage.archive_runs));
-    let groups = format!("{} in {} syncs", count(storage.groups), count(storage.syncs));
+    let groups = format!("{} in {} disk syncs", count(storage.groups), count(storage.syncs));
     let facts = vec![
         ("Disk usage", bytes(storage.disk_bytes)),
         ("Journal", journal),
@@ -140,17 +139,16 @@ fn subscribers(engine: &Engine) -> String {
 
 fn work(engine: &Engine) -> Facts {
     let config = engine.config();
-    let seconds = |duration: Duration| format!("{} s", duration.as_secs());
     let facts = vec![
-        ("Worker", config.worker.to_string()),
-        ("Running now", count(engine.running() as u64)),
-        ("Concurrency", count(config.max_running as u64)),
-        ("Default queue concurrency", count(config.default_queue.concurrency as u64)),
-        ("Lease", seconds(config.lease_ttl)),
-        ("Default timeout", seconds(config.default_timeout)),
-        ("Maximum payload", bytes(config.max_payload as u64)),
-        ("Maximum payload depth", format!("{} levels", count(config.json.depth as u64))),
+        ("Worker name", config.worker.to_string()),
+        ("Running attempts", count(engine.running() as u64)),
+        ("Maximum running attempts", count(config.max_running as u64)),
+        ("Default concurrency per queue", count(config.default_queue.concurrency as u64)),
+        ("Lease duration", length(config.lease_ttl)),
+        ("Default timeout per attempt", length(config.default_timeout)),
+        ("Maximum payload size", bytes(config.max_payload as u64)),
+        ("Maximum nesting of payloads", format!("{} levels", count(config.json.depth as u64))),
         ("Maximum values per payload", count(config.json.values as u64)),
     ];
-    Facts { id: "work", title: "Work", facts }
+    Facts { id: "work", title: "Execution", facts }
 }

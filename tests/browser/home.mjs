@@ -72,10 +72,3 @@ test("too many events for a reader become a sample, and the feed is whole again 
     await live(page);
   }));
 
-test("the entries of a phone are one row", () =>
-  withPage(browser, { viewport: { width: 360, height: 740 } }, async (page) => {
-    await page.goto(`${server.origin}/workers`);
-    const tops = await page.locator("nav[aria-label=Main] a").evaluateAll((links) => new Set(links.map((link) => link.offsetTop)).size);
-    assert.equal(tops, 1);
-    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 360);
-  }));

@@ -1,8 +1,8 @@
 // A queue's page and its limits in a real browser: node --test queues.mjs
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch, withPage } from "./page.mjs";
+import { after, before, describe, test } from "node:test";
+import { launch, live, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 let browser;
@@ -35,15 +35,15 @@ for (const javaScriptEnabled of [true, false]) {
       const concurrency = (typed, said) => set("#concurrency", typed, "#concurrency-hint", said);
 
       assert.equal(await page.locator("#rate-limit").inputValue(), "30/1m");
-      await page.locator("#rate-hint").getByText("Limited to 30 starts per 1 min. As configured.").waitFor();
-      await rate("5 / 90s", "Limited to 5 starts per 1 min 30 s. Set manually; the configuration allows 30 starts per 1 min.");
+      await page.locator("#rate-hint").getByText("Limited to 30 starts per minute. Set by the configuration.").waitFor();
+      await rate("5 / 90s", "Limited to 5 starts per 1m 30s. Set manually; the configuration allows 30 starts per minute.");
       assert.equal((await mail()).rate_limit, "5/1m 30s");
       await rate("often", 'Not saved: "often" is not a rate such as 100/1m: a number from 1, a slash, a time, or none.');
       assert.equal(await page.locator("#rate-limit").inputValue(), "often");
       assert.equal(await page.locator("#concurrency").inputValue(), "7");
       await rate("none", "No rate limit. For example, 100/1m allows 100 starts per minute. Set manually;");
       assert.equal((await mail()).rate_limit, undefined);
-      await rate("", "As configured.");
+      await rate("", "Set by the configuration.");
       assert.equal((await mail()).rate_limit, "30/1m");
 
       await concurrency("3", "Set manually; the configuration says 7.");
@@ -51,7 +51,109 @@ for (const javaScriptEnabled of [true, false]) {
       await concurrency("0", "Not saved: 0 would stop the queue; pause it instead.");
       await concurrency("many", "Not saved: enter a whole number such as 10.");
       assert.equal(await page.locator("#concurrency").inputValue(), "many");
-      await concurrency("", "As configured.");
+      await concurrency("", "Set by the configuration.");
       assert.equal((await mail()).concurrency, 7);
     }));
 }
+
+describe("250 queues", () => {
+  let many;
+  const name = (n) => `queue-${String(n).padStart(3, "0")}`;
+
+  before(async () => {
+    // The history of the first 50 queues gives way to that of the others.
+    many = await Server.start({ config: "[engine]\nqueue_histories = 200\n" });
+    for (let n = 0; n < 250; n += 1) await many.submit({ kind: "echo", payload: n, queue: name(n) });
+    const last = await many.submit({ kind: "fail", payload: { times: 9 }, max_attempts: 1, queue: name(123) });
+    await many.until(last.id, "discarded");
+    await many.submit({ kind: "echo", payload: 1, queue: name(77) });
+    await many.post(`/api/v1/queues/${name(77)}/pause`);
+    await many.submit({ kind: "echo", payload: 1, queue: name(77) });
+  });
+
+  after(() => many?.remove());
+
+  const rows = (page) => page.locator("tr[data-queue]").evaluateAll((rows) => rows.map((row) => row.dataset.queue));
+  const height = (page) => page.evaluate(() => document.documentElement.scrollHeight);
+
+  for (const javaScriptEnabled of [true, false]) {
+    const way = javaScriptEnabled ? "with" : "without";
+
+    test(`home shows the queues that need attention, and is not buried by the others, ${way} JavaScript`, () =>
+      withPage(browser, { javaScriptEnabled }, async (page) => {
+        await page.goto(many.origin);
+        const shown = await rows(page);
+        assert.equal(shown.length, 10);
+        assert.deepEqual(shown.slice(0, 2), [name(77), name(123)]);
+        for (const width of [360, 768, 1024, 1440, 2560]) {
+          await page.setViewportSize({ width, height: 900 });
+          assert.ok((await height(page)) < 4_500, `${await height(page)} px at ${width} px`);
+        }
+        await page.getByRole("link", { name: "All 250 queues" }).click();
+        await page.waitForURL(`${many.origin}/queues`);
+      }));
+
+    test(`the list of queues is filtered and paged ${way} JavaScript`, () =>
+      withPage(browser, { javaScriptEnabled }, async (page) => {
+        await page.goto(`${many.origin}/queues`);
+        const seen = await rows(page);
+        for (const width of [360, 768, 1024, 1440, 2560]) {
+          await page.setViewportSize({ width, height: 900 });
+          assert.ok((await height(page)) < 6_000, `${await height(page)} px at ${width} px`);
+        }
+        while (await page.locator(".pager [rel=next]").count()) {
+          const next = await page.locator(".pager [rel=next]").getAttribute("href");
+          await page.locator(".pager [rel=next]").click();
+          await page.waitForURL(`${many.origin}/${next}`);
+          seen.push(...(await rows(page)));
+        }
+        assert.deepEqual(seen, Array.from({ length: 250 }, (_, n) => name(n)));
+
+        await page.goto(`${many.origin}/queues`);
+        await page.locator("[name=q]").fill("Queue-07");
+        await page.locator("[name=q]").press("Enter");
+        await page.waitForURL(/q=Queue-07/);
+        assert.deepEqual(await rows(page), Array.from({ length: 10 }, (_, n) => name(70 + n)));
+        await page.locator("[name=show]").selectOption("paused");
+        await page.locator("form.filter button").click();
+        await page.waitForURL(/show=paused/);
+        assert.deepEqual(await rows(page), [name(77)]);
+        // The button keeps the filter, which no queue matches afterwards.
+        await page.locator(`#resume-${name(77)}`).click();
+        await page.getByText("No queue matches this filter.").waitFor();
+        await many.post(`/api/v1/queues/${name(77)}/pause`);
+        await many.submit({ kind: "echo", payload: 1, queue: name(77) });
+        await page.goto(`${many.origin}/queues?show=failing`);
+        assert.deepEqual(await rows(page), [name(123)]);
+      }));
+
+    test(`a queue without a history says so and is not drawn as idle ${way} JavaScript`, () =>
+      withPage(browser, { javaScriptEnabled }, async (page) => {
+        await page.goto(`${many.origin}/queues?q=queue-003`);
+        const row = page.locator(`tr[data-queue=${name(3)}]`);
+        await row.getByText("no history").waitFor();
+        assert.equal(await row.locator("svg").count(), 0);
+        assert.deepEqual(await row.locator("[data-n=rate], [data-n=failing]").allTextContents(), ["–", "–"]);
+        await page.goto(`${many.origin}/queues/${name(3)}`);
+        await page.locator("#charts").getByText("No history.").waitFor();
+        assert.equal(await page.locator("#charts figure").count(), 0);
+        await page.goto(`${many.origin}/queues?q=queue-249`);
+        assert.equal(await page.locator(`tr[data-queue=${name(249)}] .spark`).count(), 1);
+      }));
+  }
+
+  test("home chooses its queues again while it is open, but not under the pointer", () =>
+    withPage(browser, {}, async (page) => {
+      await page.goto(many.origin);
+      await live(page);
+      const before = await rows(page);
+      assert.ok(!before.includes(name(9)));
+      await page.locator("#queues").hover();
+      await many.post(`/api/v1/queues/${name(9)}/pause`);
+      for (let n = 0; n < 20; n += 1) await many.submit({ kind: "echo", payload: n, queue: name(9) });
+      await page.locator("[data-count=available]").filter({ hasText: /^2\d$/ }).waitFor();
+      assert.deepEqual(await rows(page), before);
+      await page.mouse.move(1, 1);
+      await until(page, (queue) => document.querySelector("tr[data-queue]").dataset.queue === queue, name(9));
+    }));
+});

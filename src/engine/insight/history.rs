@@ -34,6 +34,15 @@ pub struct Point {
     pub run: Option<Latency>,
 }
 
+/// What happened in a queue in the last five minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Activity {
+    /// Jobs completed.
+    pub completed: u64,
+    /// Attempts that failed, whether the job is retried or not.
+    pub failed: u64,
+}
+
 /// An interval that is still being counted.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
@@ -45,7 +54,7 @@ pub struct Tally {
 }
 
 /// How many seconds are kept: five minutes.
-const SECONDS: usize = 300;
+pub const SECONDS: usize = 300;
 /// How many minutes are kept: six hours.
 const MINUTES: usize = 360;
 /// How many full seconds the current rates and latencies cover.
@@ -100,6 +109,18 @@ impl Series {
             self.close_second(second);
         }
         &mut self.second
+    }
+
+    /// The jobs completed and the attempts failed since a time, including the second that is being counted.
+    pub fn activity_since(&self, from: Time) -> Activity {
+        let recent = self.seconds.iter().rev().take_while(|point| point.at >= from);
+        let counts = recent.map(|point| &point.counts).chain([&self.second.counts]);
+        let mut sum = Activity::default();
+        for Counts { completed, failed, .. } in counts {
+            sum.completed += u64::from(*completed);
+            sum.failed += u64::from(*failed);
+        }
+        sum
     }
 
     /// The last second in which something was counted.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::histogram::Latency;
-use super::history::{Counts, Point, Series, Tally, WINDOW};
+use super::history::{Activity, Counts, Point, SECONDS, Series, Tally, WINDOW};
 use crate::job::{Change, Event, Fact, JobId, Labels, QueueName, State, Time};
 
 /// Rates per second over the last full seconds.
@@ -33,10 +33,16 @@ pub struct Recent {
     pub second: Point,
 }
 
+/// The history of one queue.
+struct QueueHistory {
+    name: QueueName,
+    series: Series,
+    /// The second from which on the history is complete: an earlier history of the queue may have been dropped.
+    complete_from: i64,
+}
+
 /// The most jobs that are timed at once.
 const MAX_JOBS: usize = 16_384;
-/// The most queues with a history. A new queue replaces the one that has been idle longest.
-const MAX_QUEUES: usize = 200;
 /// About how many attempts are timed in a second. Timing more of them would cost time and add no information.
 const TIMED: u32 = 4_000;
 
@@ -44,7 +50,14 @@ pub struct Meter {
     /// The second in which counting started.
     began: i64,
     all: Series,
-    queues: Vec<(QueueName, Series)>,
+    queues: Vec<QueueHistory>,
+    /// The most queues with a history. A new queue replaces the one that has been idle longest.
+    max_queues: usize,
+    /// The queues whose histories were dropped, each with its last second, so that they are not taken for idle ones;
+    /// as many as there are histories.
+    dropped: HashMap<QueueName, i64>,
+    /// The newest second in a dropped history whose queue is not known any more.
+    forgotten_until: i64,
     indexes: HashMap<QueueName, usize>,
     /// The last labels and the index of their queue, because events of the same queue often follow each other.
     last: Option<(Arc<Labels>, usize)>,
@@ -72,11 +85,14 @@ pub enum Timed {
 }
 
 impl Meter {
-    pub fn new(now: Time) -> Self {
+    pub fn new(now: Time, max_queues: usize) -> Self {
         Meter {
             began: second(now),
             all: Series::default(),
             queues: Vec::new(),
+            max_queues,
+            dropped: HashMap::new(),
+            forgotten_until: i64::MIN,
             indexes: HashMap::new(),
             last: None,
             since: HashMap::new(),
@@ -97,11 +113,11 @@ impl Meter {
         let Fact::Job { id, labels, state, change, .. } = &event.fact else {
             return Timed::Nothing;
         };
-        let index = self.index(labels);
+        let index = self.index(labels, at);
         let mut counts = Counts::default();
         match change {
             Change::Progressed(_) | Change::Logged(_) | Change::CancelAsked => {
-                self.queues[index].1.at(at).counts.events += 1;
+                self.queues[index].series.at(at).counts.events += 1;
                 return Timed::Nothing;
             }
             Change::Enqueued { .. } => counts.enqueued = 1,
@@ -119,7 +135,7 @@ impl Meter {
             | Change::Reprioritised { .. } => {}
         }
         let timed = self.follow(*id, *state, change, event.at);
-        let of_queue = self.queues[index].1.at(at);
+        let of_queue = self.queues[index].series.at(at);
         of_queue.counts.events += 1;
         for tally in [self.all.at(at), of_queue] {
             tally.count(counts, timed, event.at);
@@ -186,7 +202,7 @@ impl Meter {
         self.starts = (at, started);
     }
 
-    fn index(&mut self, labels: &Arc<Labels>) -> usize {
+    fn index(&mut self, labels: &Arc<Labels>, at: i64) -> usize {
         if let Some((last, index)) = &self.last
             && (Arc::ptr_eq(last, labels) || last.queue == labels.queue)
         {
@@ -194,19 +210,22 @@ impl Meter {
         }
         let index = match self.indexes.get(&labels.queue) {
             Some(index) => *index,
-            None => self.add_queue(&labels.queue),
+            None => self.add_queue(&labels.queue, at),
         };
         self.last = Some((labels.clone(), index));
         index
     }
 
-    fn add_queue(&mut self, queue: &QueueName) -> usize {
-        let fresh = (queue.clone(), Series::default());
-        let quietest = (0..self.queues.len()).min_by_key(|index| self.queues[*index].1.last());
+    fn add_queue(&mut self, queue: &QueueName, at: i64) -> usize {
+        let is_complete = self.dropped.remove(queue).is_none() && self.forgotten_until < oldest(at);
+        let complete_from = if is_complete { i64::MIN } else { at };
+        let fresh = QueueHistory { name: queue.clone(), series: Series::default(), complete_from };
+        let quietest = (0..self.queues.len()).min_by_key(|index| self.queues[*index].series.last());
         let index = match quietest {
-            Some(index) if self.queues.len() >= MAX_QUEUES => {
-                let (gone, _) = std::mem::replace(&mut self.queues[index], fresh);
-                self.indexes.remove(&gone);
+            Some(index) if self.queues.len() >= self.max_queues => {
+                let dropped = std::mem::replace(&mut self.queues[index], fresh);
+                self.indexes.remove(&dropped.name);
+                self.remember_dropped(dropped.name, dropped.series.last(), at);
                 index
             }
             Some(_) | None => {
@@ -218,6 +237,17 @@ impl Meter {
         index
     }
 
+    fn remember_dropped(&mut self, name: QueueName, last: i64, now: i64) {
+        if self.dropped.len() >= self.max_queues {
+            self.dropped.retain(|_, last| *last >= oldest(now));
+        }
+        if self.dropped.len() < self.max_queues {
+            self.dropped.insert(name, last);
+        } else {
+            self.forgotten_until = self.forgotten_until.max(last);
+        }
+    }
+
     /// The last seconds of the server.
     pub fn recent(&mut self, now: Time) -> Recent {
         recent(&mut self.all, self.began, now)
@@ -226,9 +256,29 @@ impl Meter {
     /// The last seconds of each queue in which something happened.
     pub fn recent_of_queues(&mut self, now: Time) -> HashMap<QueueName, Recent> {
         let from = second(now) - WINDOW - 1;
-        let busy = self.queues.iter_mut().filter(|(_, series)| series.last() >= from);
+        let busy = self.queues.iter_mut().filter(|queue| queue.series.last() >= from);
         let began = self.began;
-        busy.map(|(name, series)| (name.clone(), recent(series, began, now))).collect()
+        busy.map(|queue| (queue.name.clone(), recent(&mut queue.series, began, now))).collect()
+    }
+
+    /// What happened in each queue in the last five minutes; idle queues are left out.
+    pub fn activity(&self, now: Time) -> HashMap<QueueName, Activity> {
+        let from = oldest(second(now));
+        let busy = self.queues.iter().filter(|queue| queue.series.last() >= from);
+        let since = Time::from_millis(from * 1_000);
+        busy.map(|queue| (queue.name.clone(), queue.series.activity_since(since))).collect()
+    }
+
+    /// Whether everything that happened in a queue in the last five minutes is known.
+    pub fn knows_recent(&self, queue: &QueueName, now: Time) -> bool {
+        let from = oldest(second(now));
+        match self.indexes.get(queue) {
+            Some(index) => self.queues[*index].complete_from <= from,
+            None => {
+                let was_active = self.dropped.get(queue).is_some_and(|last| *last >= from);
+                !was_active && self.forgotten_until < from
+            }
+        }
     }
 
     /// The seconds and minutes before `now` of the server or of a queue; empty when nothing is known.
@@ -236,7 +286,7 @@ impl Meter {
         let index = queue.map(|queue| self.indexes.get(queue).copied());
         let series = match index {
             None => &mut self.all,
-            Some(Some(index)) => &mut self.queues[index].1,
+            Some(Some(index)) => &mut self.queues[index].series,
             Some(None) => return (Vec::new(), Vec::new()),
         };
         series.points(second(now))
@@ -277,6 +327,11 @@ fn recent(series: &mut Series, began: i64, now: Time) -> Recent {
     }
 }
 
+/// The oldest second of the five minutes before `now`.
+fn oldest(now: i64) -> i64 {
+    now - SECONDS as i64
+}
+
 fn second(at: Time) -> i64 {
     at.millis().div_euclid(1_000)
 }
@@ -286,122 +341,4 @@ fn in_sample(id: JobId, mask: u32) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::job::{Json, Kind, WorkerName};
-
-    fn event(job: u128, ms: i64, state: State, change: Change) -> Event {
-        event_in(QueueName::default(), job, ms, state, change)
-    }
-
-    fn event_in(queue: QueueName, job: u128, ms: i64, state: State, change: Change) -> Event {
-        let kind = Kind::parse("echo").unwrap();
-        let labels = Labels { queue, kind, tags: Box::new([]) };
-        let (id, labels) = (JobId::from_u128(job), labels.into());
-        let fact = Fact::Job { id, labels, state, attempt: 1, change };
-        Event { seq: 1, at: Time::from_millis(ms), fact }
-    }
-
-    fn life(meter: &mut Meter, job: u128, available: i64, started: i64, done: i64) {
-        let worker = WorkerName::parse("w").unwrap();
-        meter.add(&event(job, available, State::Available, Change::BecameAvailable));
-        meter.add(&event(job, started, State::Running, Change::Started { worker }));
-        let result = Json::null();
-        meter.add(&event(job, done, State::Completed, Change::Completed { result }));
-    }
-
-    fn all(ms: u32) -> Option<Latency> {
-        Some(Latency { p50: ms, p95: ms, p99: ms })
-    }
-
-    #[test]
-    fn rates_and_latencies_are_those_of_the_last_whole_seconds() {
-        let mut meter = Meter::new(Time::from_millis(0));
-        for job in 0..100 {
-            life(&mut meter, job, 1_000, 1_010, 1_030);
-        }
-        life(&mut meter, 100, 1_000, 1_900, 2_900);
-        let Recent { rates, wait, run, .. } = meter.recent(Time::from_millis(5_500));
-        assert_eq!((rates.started, rates.completed), (101.0 / 5.0, 101.0 / 5.0));
-        assert_eq!((wait, run), (all(10), all(20)));
-        let Recent { rates, wait, run, .. } = meter.recent(Time::from_millis(7_500));
-        assert_eq!((rates.started, rates.completed, wait), (0.0, 0.2, None));
-        assert_eq!(run, all(1_000));
-        assert!(meter.since.is_empty(), "jobs that ended are forgotten");
-    }
-
-    #[test]
-    fn jobs_that_wait_for_ever_thin_the_sample_out_and_do_not_end_it() {
-        let mut meter = Meter::new(Time::from_millis(0));
-        for job in 0..200_000 {
-            let id = JobId::generate().as_u128() ^ job;
-            meter.add(&event(id, 0, State::Available, Change::BecameAvailable));
-        }
-        assert!(meter.since.len() <= MAX_JOBS && meter.mask > 0, "{}", meter.mask);
-        for _ in 0..5_000 {
-            life(&mut meter, JobId::generate().as_u128(), 1_000, 1_005, 1_010);
-        }
-        let Recent { rates, wait, .. } = meter.recent(Time::from_millis(2_000));
-        assert_eq!((rates.started, wait), (2_500.0, all(5)));
-    }
-
-    #[test]
-    fn a_rush_is_counted_in_full_and_timed_in_part() {
-        let mut meter = Meter::new(Time::from_millis(0));
-        for second in 1..6 {
-            for _ in 0..20_000 {
-                let at = second * 1_000;
-                life(&mut meter, JobId::generate().as_u128(), at, at + 3, at + 9);
-            }
-        }
-        assert!(meter.mask >= 3, "{}", meter.mask);
-        let Recent { rates, wait, run, .. } = meter.recent(Time::from_millis(6_000));
-        assert_eq!((rates.completed, wait, run), (20_000.0, all(3), all(6)));
-        for second in 6..30 {
-            life(&mut meter, JobId::generate().as_u128(), second * 1_000, second * 1_000, 0);
-        }
-        assert_eq!(meter.mask, 0, "a calm server is timed in full again");
-    }
-
-    #[test]
-    fn the_sample_stands_for_all_jobs_of_a_rush() {
-        let mut meter = Meter::new(Time::from_millis(0));
-        let worker = WorkerName::parse("w").unwrap();
-        let mut ended = 0;
-        for n in 0..100_000 {
-            let (id, at) = (JobId::generate().as_u128(), 1_000 + n / 20);
-            meter.add(&event(id, at, State::Running, Change::Started { worker: worker.clone() }));
-            let done = event(id, at, State::Completed, Change::Completed { result: Json::null() });
-            let weight = meter.weight();
-            if let Timed::Run(_) = meter.add(&done) {
-                ended += weight;
-            }
-        }
-        assert!(meter.weight() > 1, "not all of them are timed");
-        assert!((80_000..120_000).contains(&ended), "{ended} of 100,000");
-    }
-
-    #[test]
-    fn each_queue_has_its_own_history_and_the_quietest_gives_way() {
-        let mut meter = Meter::new(Time::from_millis(0));
-        let queue = |n: usize| QueueName::parse(&format!("q{n}")).unwrap();
-        for n in 0..MAX_QUEUES + 1 {
-            let at = n as i64 * 1_000;
-            let change = Change::BecameAvailable;
-            meter.add(&event_in(queue(n), n as u128, at, State::Available, change.clone()));
-            meter.add(&event_in(queue(1), n as u128, at, State::Available, change));
-        }
-        let now = Time::from_millis((MAX_QUEUES as i64 + 1) * 1_000);
-        let events = |meter: &mut Meter, n| {
-            let (seconds, _) = meter.points(Some(&queue(n)), now);
-            seconds.iter().map(|point| point.counts.events).sum::<u32>()
-        };
-        assert_eq!(events(&mut meter, 0), 0, "it was quiet longest");
-        assert_eq!(events(&mut meter, 1), MAX_QUEUES as u32 + 2);
-        assert_eq!(events(&mut meter, MAX_QUEUES), 1);
-        assert_eq!(meter.points(None, now).0.len(), MAX_QUEUES + 1);
-        let recent = meter.recent_of_queues(now);
-        assert_eq!(recent[&queue(1)].rates.events, 1.0);
-        assert!(!recent.contains_key(&queue(2)), "nothing happened there");
-    }
-}
+mod tests;

@@ -52,10 +52,11 @@ pub struct Observations {
 }
 
 impl Observed {
-    pub fn new(now: Time) -> Self {
+    /// Empty metrics, with histories of at most `max_queues` queues.
+    pub fn new(now: Time, max_queues: usize) -> Self {
         let event_counts = [0; EventType::ALL.len()];
         let (waits, runs) = Default::default();
-        let (meter, failures) = (Meter::new(now), Failures::new());
+        let (meter, failures) = (Meter::new(now, max_queues), Failures::new());
         let observations = Observations { meter, failures, event_counts, waits, runs };
         Observed { observations: Mutex::new(observations) }
     }

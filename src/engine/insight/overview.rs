@@ -1,12 +1,13 @@
 //! The verbs for statistics: history, failure groups, workers and limits. All of it is in memory; nothing here
 //! scans jobs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::failures::{FailureGroup, FailureList};
 use super::histogram::Latency;
-use super::history::Point;
+use super::history::{Activity, Point};
 use super::latency_totals::LatencyTotals;
 use super::meter::Rates;
 use crate::engine::attempts::leases::EndRequest;
@@ -75,10 +76,17 @@ impl Engine {
         History { now, seconds, minutes, starts: self.parts.store.starts() }
     }
 
-    /// The last five minutes of a queue by seconds; empty when nothing happened in it.
-    pub fn recent(&self, queue: &QueueName) -> Vec<Point> {
+    /// The last five minutes of a queue by seconds; empty when nothing happened in it, and `None` when too many
+    /// other queues have been active to keep its history.
+    pub fn recent(&self, queue: &QueueName) -> Option<Vec<Point>> {
         let now = self.parts.clock.now();
-        self.parts.observed.lock().meter.points(Some(queue), now).0
+        let meter = &mut self.parts.observed.lock().meter;
+        meter.knows_recent(queue, now).then(|| meter.points(Some(queue), now).0)
+    }
+
+    /// What happened in each queue in the last five minutes; idle queues are left out.
+    pub fn queue_activity(&self) -> HashMap<QueueName, Activity> {
+        self.parts.observed.lock().meter.activity(self.parts.clock.now())
     }
 
     /// The current rates, how long jobs were available before they started, and how long attempts ran.

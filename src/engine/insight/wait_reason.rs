@@ -212,16 +212,19 @@ impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WaitReason::Draining => f.write_str(
-                "The server is shutting down. The job will start after the server has started again.",
+                "The server is shutting down. The job can start once the server is running again.",
             ),
             WaitReason::StoreUnavailable { error } => {
                 write!(f, "No job can start because the store is not accepting writes: {error}.")
             }
             WaitReason::NoHandler { kind } => {
-                write!(f, "No handler for kind {kind}: an attempt would fail immediately.")
+                write!(
+                    f,
+                    "This server has no handler for kind {kind}, so an attempt would fail at once."
+                )
             }
             WaitReason::NotDue { at } => write!(f, "It is not due until {at}."),
-            WaitReason::DueNow => f.write_str("It is due and will be available in a moment."),
+            WaitReason::DueNow => f.write_str("It is due and is about to become available."),
             WaitReason::Paused { queue } => {
                 write!(f, "Queue {queue} is paused. No job starts until it is resumed.")
             }
@@ -231,11 +234,11 @@ impl fmt::Display for WaitReason {
                 write_ahead(f, *ahead)
             }
             WaitReason::QueueFull { queue, running, limit, ahead } => {
-                write!(f, "Queue {queue} is at its limit: {running} of {limit} running. ")?;
+                write_busy(f, *limit, *running, &format_args!("of queue {queue}"))?;
                 write_ahead(f, *ahead)
             }
             WaitReason::ServerFull { running, limit, ahead } => {
-                write!(f, "The server is at its limit: {running} of {limit} running. ")?;
+                write_busy(f, *limit, *running, &"of the server")?;
                 write_ahead(f, *ahead)
             }
             WaitReason::Waits { ahead: 0, .. } => {
@@ -246,6 +249,23 @@ impl fmt::Display for WaitReason {
                 write_ahead(f, *ahead)
             }
         }
+    }
+}
+
+/// Says that all slots are busy. More attempts than slots can be running after the limit was lowered.
+fn write_busy(
+    f: &mut fmt::Formatter<'_>,
+    slots: u64,
+    running: u64,
+    whose: &dyn fmt::Display,
+) -> fmt::Result {
+    match (slots, running) {
+        (slots, running) if running > slots => {
+            write!(f, "{running} attempts are running on the {slots} slots {whose}. ")
+        }
+        (1, _) => write!(f, "The only slot {whose} is busy. "),
+        (2, _) => write!(f, "Both slots {whose} are busy. "),
+        (slots, _) => write!(f, "All {slots} slots {whose} are busy. "),
     }
 }
 
@@ -323,17 +343,17 @@ mod tests {
             (
                 Facts { ahead: 36, server: (9, 9), ..on(&ready) },
                 "server_full",
-                "The server is at its limit: 9 of 9 running. 36 jobs are ahead of it.",
+                "All 9 slots of the server are busy. 36 jobs are ahead of it.",
             ),
             (
                 Facts { ahead: 0, queue: (4, 4), server: (9, 9), ..on(&ready) },
                 "queue_full",
-                "Queue mail is at its limit: 4 of 4 running. It is next.",
+                "All 4 slots of queue mail are busy. It is next.",
             ),
             (
                 Facts { ahead: 1_000, queue: (5, 4), ..on(&ready) },
                 "queue_full",
-                "Queue mail is at its limit: 5 of 4 running. More than 1,000 jobs are ahead of it.",
+                "5 attempts are running on the 4 slots of queue mail. More than 1,000 jobs are ahead of it.",
             ),
             (
                 Facts { rate: Some((per_minute, next)), queue: (4, 4), ..on(&ready) },
@@ -350,7 +370,7 @@ mod tests {
                 "queue_paused",
                 "Queue mail is paused. No job starts until it is resumed.",
             ),
-            (on(&due), "due_now", "It is due and will be available in a moment."),
+            (on(&due), "due_now", "It is due and is about to become available."),
             (
                 Facts { paused: true, ..on(&due) },
                 "queue_paused",
@@ -364,7 +384,7 @@ mod tests {
             (
                 Facts { handled: false, paused: true, ..on(&later) },
                 "no_handler",
-                "No handler for kind send: an attempt would fail immediately.",
+                "This server has no handler for kind send, so an attempt would fail at once.",
             ),
             (
                 Facts { refusal: Some("no space".into()), handled: false, ..on(&ready) },
@@ -374,7 +394,7 @@ mod tests {
             (
                 Facts { draining: true, refusal: Some("no space".into()), ..on(&later) },
                 "draining",
-                "The server is shutting down. The job will start after the server has started again.",
+                "The server is shutting down. The job can start once the server is running again.",
             ),
         ];
         for (facts, code, sentence) in table {

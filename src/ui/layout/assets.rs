@@ -62,9 +62,9 @@ pub const ASSETS: &[Asset] = &[
         body: include_str!("../../../static/favicon.svg"),
     },
     Asset {
-        name: "favicon-dead.svg",
+        name: "favicon-discarded.svg",
         media_type: SVG,
-        body: include_str!("../../../static/favicon-dead.svg"),
+        body: include_str!("../../../static/favicon-discarded.svg"),
     },
     Asset {
         name: "favicon-offline.svg",

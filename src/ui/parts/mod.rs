@@ -7,5 +7,6 @@ pub mod filters;
 pub mod job_row;
 pub mod json_text;
 pub mod load;
+pub mod queue_rank;
 pub mod queue_row;
 pub mod time_format;

@@ -1,17 +1,19 @@
 //! A queue as a row. The home page and the list of queues share it; `static/dashboard.js` updates such rows.
 
-use crate::engine::{Engine, QueueStats, Stats};
+use std::time::Duration;
+
+use crate::engine::{Counts, Engine, QueueStats};
 use crate::job::{QueueName, RateLimit, State, Time};
 
 use super::chart::{Spark, spark};
-use super::filters::{group, percent, rate};
+use super::filters::{count, percent, rate};
 use super::time_format::{TimeText, length};
 
 /// The values that a row and the page of a queue show.
 pub struct QueueRow {
     /// The name.
     pub name: String,
-    /// The number of jobs that are ready to run.
+    /// The number of available jobs.
     pub available: u64,
     /// The number of scheduled and retryable jobs.
     pub later: u64,
@@ -31,57 +33,78 @@ pub struct QueueRow {
     pub configured_often: Option<String>,
     /// Whether the queue is paused.
     pub paused: bool,
-    /// The time since which the oldest ready job waits.
+    /// Since when the oldest available job has been waiting.
     pub waiting_since: Option<TimeText>,
-    /// The completed jobs per second, averaged over five seconds.
+    /// How long the oldest available job has been waiting.
+    pub waited: String,
+    /// The completed jobs per second, averaged over five seconds; a dash when no history is kept.
     pub per_second: String,
-    /// The share of attempts that failed in the last five minutes.
+    /// The share of attempts that failed in the last five minutes; a dash when no history is kept.
     pub failing: String,
-    /// The sparkline of the last five minutes.
-    pub spark: Spark,
+    /// The sparkline of the last five minutes; `None` when no history of this queue is kept.
+    pub spark: Option<Spark>,
 }
 
 impl QueueRow {
     /// Builds the row of a queue with these counters.
     pub fn of(name: &QueueName, stats: &QueueStats, engine: &Engine, now: Time) -> Self {
-        let count = |state| stats.states.get(&state).copied().unwrap_or(0);
+        let jobs = |state| stats.states.get(&state).copied().unwrap_or(0);
         let run = engine.config().queue_view(name, stats);
         let recent = engine.recent(name);
-        let (mut completed, mut failed, mut lately) = (0, 0, 0);
-        let seconds_ago = |at: Time| now.since(at).as_secs();
-        for point in &recent {
-            completed += u64::from(point.counts.completed);
-            failed += u64::from(point.counts.failed);
-            if seconds_ago(point.at) <= 5 {
-                lately += u64::from(point.counts.completed);
-            }
-        }
+        let points = recent.as_deref().unwrap_or_default();
+        let sum = |count: fn(&Counts) -> u32| -> u64 {
+            points.iter().map(|point| u64::from(count(&point.counts))).sum()
+        };
+        let (completed, failed) = (sum(|counts| counts.completed), sum(|counts| counts.failed));
+        let last_seconds = points.iter().filter(|point| now.since(point.at).as_secs() <= 5);
+        let newly_completed: u32 = last_seconds.map(|point| point.counts.completed).sum();
         QueueRow {
             name: name.to_string(),
-            available: count(State::Available),
-            later: count(State::Scheduled) + count(State::Retryable),
-            running: count(State::Running),
+            available: jobs(State::Available),
+            later: jobs(State::Scheduled) + jobs(State::Retryable),
+            running: jobs(State::Running),
             concurrency: run.concurrency,
             configured: stats.settings.concurrency.is_some().then_some(run.configured),
             weight: run.weight,
             rate_limit: run.rate_limit.map_or_else(String::new, |limit| limit.to_string()),
-            often: run.rate_limit.map(often),
+            often: run.rate_limit.as_ref().map(RateLimit::in_words),
             configured_often: stats.settings.rate_limit.map(|_| match run.configured_rate_limit {
-                Some(limit) => format!("allows {}", often(limit)),
+                Some(limit) => format!("allows {}", limit.in_words()),
                 None => "sets no limit".to_owned(),
             }),
             paused: stats.settings.paused,
             waiting_since: stats.waiting_since.map(|since| TimeText::new(since, now)),
-            per_second: rate(lately as f64 / 5.0),
+            waited: stats.waiting_since.map_or_else(String::new, |since| {
+                length(Duration::from_secs(now.since(since).as_secs()))
+            }),
+            per_second: recent
+                .as_ref()
+                .map_or_else(|| "–".to_owned(), |_| rate(f64::from(newly_completed) / 5.0)),
             failing: percent(failed, completed + failed),
-            spark: spark(&recent, now),
+            spark: recent.as_deref().map(|points| spark(points, now)),
         }
     }
 
-    /// Builds the rows of the first `max` queues by name.
-    pub fn all(stats: &Stats, engine: &Engine, now: Time, max: usize) -> Vec<QueueRow> {
-        let queues = stats.queues.iter().take(max);
-        queues.map(|(name, queue)| QueueRow::of(name, queue, engine, now)).collect()
+    /// What the queue is doing, as a sentence.
+    pub fn situation(&self) -> String {
+        let (running, available) = (self.running, self.available);
+        let jobs = |n: u64| if n == 1 { "1 job".into() } else { format!("{} jobs", count(n)) };
+        if self.paused && running > 0 {
+            format!("Paused. {} still running; the queue is drained when they end.", jobs(running))
+        } else if self.paused {
+            "Drained: no jobs are running, and none start until you resume the queue.".to_owned()
+        } else if available > 0 && running >= self.concurrency as u64 {
+            let slots = match self.concurrency {
+                1 => "The only slot is".to_owned(),
+                2 => "Both slots are".to_owned(),
+                slots => format!("All {} slots are", count(slots as u64)),
+            };
+            let are = if available == 1 { "is" } else { "are" };
+            format!("{slots} busy; {} {are} waiting.", jobs(available))
+        } else {
+            let (running, available, later) = (count(running), count(available), count(self.later));
+            format!("{running} running, {available} available, {later} due later.")
+        }
     }
 
     /// The status: `active`, `draining`, or `drained` once a paused queue has no running attempts.
@@ -92,8 +115,4 @@ impl QueueRow {
             (true, _) => "draining",
         }
     }
-}
-
-fn often(limit: RateLimit) -> String {
-    format!("{} starts per {}", group(&limit.starts.to_string()), length(limit.within))
 }

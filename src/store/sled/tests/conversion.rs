@@ -74,10 +74,7 @@ async fn a_start_that_fails_while_it_converts_a_store_loses_no_setting() {
         images.lock().unwrap().left = Some(left);
         let dead = Arc::new(AtomicBool::new(false));
         let started = start(dir.path(), faults(&images, &dead));
-        let Err(error) = started else {
-            started.unwrap().close().await.unwrap();
-            break;
-        };
+        let Err(error) = started else { break }; // a start passes fewer points
         assert!(matches!(error, StoreError::Unavailable(_)), "{left}: {error}");
         // The process was killed, or had to end, and the files stay as they are.
         formats.insert(format_of(dir.path()));
