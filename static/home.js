@@ -8,9 +8,9 @@ import { setText } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
 /** The time between two updates of the list of recent jobs. */
-const BEAT_MS = 500;
+const RENDER_MS = 500;
 /** The most new rows in one update. */
-const FEW = 3;
+const MAX_INSERTED = 3;
 const SAMPLE_MS = 3_000;
 /** Failure groups and charts of hours are rendered by the server, at most this often. */
 const FAILING_MS = 5_000;
@@ -80,7 +80,7 @@ class Feed {
   #most = Number(byId("recent").dataset.max);
   #changes = new Map();
   #arrived = new Map();
-  #render = atMostEvery(BEAT_MS, () => this.#draw());
+  #render = atMostEvery(RENDER_MS, () => this.#draw());
   #owe;
 
   constructor(owe) {
@@ -97,7 +97,7 @@ class Feed {
 
   /** Shows a note above the rows when they are only a sample. */
   sampled(is) {
-    setText(byId("recent-note"), is ? "A sample every 3 s: there are too many events to show them all." : "");
+    setText(byId("recent-note"), is ? "A sample, refreshed every 3 s: events arrive too fast to list them all." : "");
   }
 
   /** Fetches the newest jobs, at most every few seconds. */
@@ -143,7 +143,7 @@ class Feed {
       else if (this.#arrived.has(id) || change.enqueuedAt) this.#arrive(id, change);
     }
     const isFull = this.#rows.childElementCount >= this.#most;
-    if (this.#arrived.size && !(isFull && this.#isInUse)) this.#insert(isFull ? FEW : this.#most);
+    if (this.#arrived.size && !(isFull && this.#isInUse)) this.#insert(isFull ? MAX_INSERTED : this.#most);
     if (this.#arrived.size) this.#render();
   }
 

@@ -76,8 +76,11 @@ impl FromStr for RateLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let refused =
-            || format!("{text:?} is not a rate such as 100/1m: a number from 1, a slash, a time");
+        let refused = || {
+            format!(
+                "{text:?} is not a rate such as 100/1m (at least 1 start, a slash, and a period)"
+            )
+        };
         let (starts, within) = text.split_once('/').ok_or_else(refused)?;
         let starts = starts.trim().parse().ok().filter(|starts| *starts > 0).ok_or_else(refused)?;
         let within = parse_duration(within).ok().filter(|within| !within.is_zero());

@@ -122,7 +122,7 @@ impl Count {
             State::Running => "in progress",
             State::Retryable => "waiting for a retry",
             State::Completed => "succeeded",
-            State::Discarded => "failed every attempt",
+            State::Discarded => "failed permanently",
             State::Cancelled => "stopped on request",
         };
         Count { state, count: stats.states.get(&state).copied().unwrap_or(0), meaning }

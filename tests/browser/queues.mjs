@@ -38,7 +38,7 @@ for (const javaScriptEnabled of [true, false]) {
       await page.locator("#rate-hint").getByText("Limited to 30 starts per minute. Set by the configuration.").waitFor();
       await rate("5 / 90s", "Limited to 5 starts per 1m 30s. Set manually; the configuration allows 30 starts per minute.");
       assert.equal((await mail()).rate_limit, "5/1m 30s");
-      await rate("often", 'Not saved: "often" is not a rate such as 100/1m: a number from 1, a slash, a time, or none.');
+      await rate("often", 'Not saved: "often" is not a rate such as 100/1m (at least 1 start, a slash, and a period), or none.');
       assert.equal(await page.locator("#rate-limit").inputValue(), "often");
       assert.equal(await page.locator("#concurrency").inputValue(), "7");
       await rate("none", "No rate limit. For example, 100/1m allows 100 starts per minute. Set manually;");

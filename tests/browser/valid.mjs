@@ -9,7 +9,7 @@ import { Server } from "./server.mjs";
 const validator = new HtmlValidate({ extends: ["html-validate:standard"] });
 
 let server;
-const paths = ["/", "/?span=hours", "/jobs", "/jobs?q=nothing", "/jobs?q=colour:red", "/jobs?state=discarded", "/jobs/bulk", "/jobs/new", "/jobs/new?kind=http", "/jobs/new?kind=sleep&delay=5m", "/queues", "/queues/default", "/queues/none", "/failures", "/schedules", "/schedules/new", "/schedules/of/nightly", "/workers", "/system", "/nowhere"];
+const paths = ["/", "/?span=hours", "/jobs", "/jobs?q=nothing", "/jobs?q=colour:red", "/jobs?state=discarded", "/jobs/bulk", "/jobs/new", "/jobs/new?kind=http", "/jobs/new?kind=sleep&delay=5m", "/queues", "/queues?q=none&show=paused&page=9", "/queues/default", "/queues/none", "/failures", "/schedules", "/schedules/new", "/schedules/of/nightly", "/workers", "/system", "/nowhere"];
 
 before(async () => {
   server = await Server.start();

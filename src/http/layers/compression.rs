@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::{Response, header};
-use axum::middleware::Next;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tower_http::compression::CompressionLayer;
@@ -36,14 +35,17 @@ impl Predicate for NotAbove {
     }
 }
 
-/// A layer inside the compressor that yields to other tasks between two pieces of a response.
-pub async fn in_pieces(request: Request, next: Next) -> axum::response::Response {
-    let is_compressed = request.headers().contains_key(header::ACCEPT_ENCODING);
-    let response = next.run(request).await;
-    let length = response.body().size_hint().exact();
-    match is_compressed && length.is_some_and(|length| length > PIECE as u64) {
-        true => response.map(|body| Body::new(Pieces { body, rest: Bytes::new(), given: false })),
-        false => response,
+/// Whether the compressor might compress the response to a request.
+pub fn is_accepted(request: &Request) -> bool {
+    request.headers().contains_key(header::ACCEPT_ENCODING)
+}
+
+/// Splits a long response into pieces. The compressor yields to other tasks between two of them.
+pub fn in_pieces(response: axum::response::Response) -> axum::response::Response {
+    if response.body().size_hint().exact().is_some_and(|length| length > PIECE as u64) {
+        response.map(|body| Body::new(Pieces { body, rest: Bytes::new(), given: false }))
+    } else {
+        response
     }
 }
 

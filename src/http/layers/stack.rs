@@ -63,24 +63,28 @@ pub fn wrap(router: Router, limits: &Limits, access: Access) -> Result<Router, S
     let trace = trace.on_request(()).on_response(()).on_body_chunk(()).on_eos(()).on_failure(());
     let [policy, sniffing, referrer, opener, resource] =
         SAFE_HEADERS.map(|(name, value)| SetResponseHeaderLayer::overriding(name, value));
-    let outermost = ServiceBuilder::new()
+    // The router gets them as one layer, because it boxes the service of each layer anew for every request.
+    let layers = ServiceBuilder::new()
         .layer((policy, sniffing, referrer, opener, resource))
         .layer(trace)
         .layer(middleware::from_fn_with_state(gate, around))
-        .layer(CatchPanicLayer::custom(after_panic));
-    Ok(router
-        .layer(middleware::from_fn(move |request: Request, next: Next| {
-            count(unread.clone(), request, next)
-        }))
-        .layer(middleware::from_fn(compression::in_pieces))
-        .layer(compression::layer(limits.max_compressed))
-        .layer(DefaultBodyLimit::max(limits.max_body))
+        .layer(CatchPanicLayer::custom(after_panic))
+        .layer(csrf)
         .layer(middleware::from_fn(move |request: Request, next: Next| async move {
             pass(Part::Request);
             request_body::bound(longest, request, next).await
         }))
-        .layer(csrf)
-        .layer(outermost))
+        .layer(DefaultBodyLimit::max(limits.max_body))
+        .layer(compression::layer(limits.max_compressed))
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            let unread = unread.clone();
+            async move {
+                let may_be_compressed = compression::is_accepted(&request);
+                let response = count(unread, request, next).await;
+                if may_be_compressed { compression::in_pieces(response) } else { response }
+            }
+        }));
+    Ok(router.layer(layers))
 }
 
 struct Gate {

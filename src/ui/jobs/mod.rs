@@ -88,7 +88,7 @@ pub async fn show(
     };
     let dead = filter.state() == Some(State::Discarded);
     let (heading, section) =
-        if dead { ("Dead letters", Section::DeadLetters) } else { ("Jobs", Section::Jobs) };
+        if dead { ("Dead letters", Section::Discarded) } else { ("Jobs", Section::Jobs) };
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
     let now = engine.now();
     let layout = Layout::live(&address, heading, section, cursor, now);

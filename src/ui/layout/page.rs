@@ -40,7 +40,7 @@ pub enum Section {
     /// Lists of jobs.
     Jobs,
     /// The list of discarded jobs.
-    DeadLetters,
+    Discarded,
     /// One job.
     Job,
     /// The submit form.
@@ -70,7 +70,7 @@ impl Section {
     pub fn as_str(self) -> &'static str {
         match self {
             Section::Home => "home",
-            Section::Jobs | Section::DeadLetters => "jobs",
+            Section::Jobs | Section::Discarded => "jobs",
             Section::Job => "job",
             Section::NewJob => "new-job",
             Section::Queues => "queues",

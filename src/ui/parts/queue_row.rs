@@ -90,7 +90,11 @@ impl QueueRow {
         let (running, available) = (self.running, self.available);
         let jobs = |n: u64| if n == 1 { "1 job".into() } else { format!("{} jobs", count(n)) };
         if self.paused && running > 0 {
-            format!("Paused. {} still running; the queue is drained when they end.", jobs(running))
+            let (are, they) = if running == 1 { ("is", "it ends") } else { ("are", "they end") };
+            format!(
+                "Paused. {} {are} still running; the queue is drained once {they}.",
+                jobs(running)
+            )
         } else if self.paused {
             "Drained: no jobs are running, and none start until you resume the queue.".to_owned()
         } else if available > 0 && running >= self.concurrency as u64 {
