@@ -2,16 +2,18 @@
 //! imports consist of them.
 
 mod exported;
+mod head;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use self::exported::{ExportedPiece, ExportedTotals};
+pub use self::head::Head;
 use super::StoreError;
 use super::formats::EXPORT;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{
-    Change, Epoch, Event, Fact, IdempotencyKey, Job, Json, JsonLimits, Kind, Labels, QueueName,
+    Change, Event, Fact, IdempotencyKey, Job, Json, JsonLimits, Kind, Labels, QueueName,
     QueueSettings, Scan, Schedule, ScheduleName, Spec, Tag, Time, WorkerName,
 };
 
@@ -52,24 +54,8 @@ pub enum Piece {
     Schedule(Box<Schedule>),
 }
 
-/// The store and the cursor that a snapshot is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// The format of the pieces: [`FORMAT`].
-    pub cortado_export: u32,
-    /// The epoch of the store. An import starts a new one.
-    pub epoch: Epoch,
-    /// When it was taken by the clock of the store, in milliseconds since 1970.
-    pub at: Time,
-    /// The number of the event before the oldest one.
-    pub oldest: u64,
-    /// The number of the newest event.
-    pub head: u64,
-}
-
 /// The numbers of pieces.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "ExportedTotals")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// The number of jobs.
     pub jobs: u64,
@@ -91,6 +77,40 @@ impl Totals {
             Piece::Schedule(_) => self.schedules += 1,
             Piece::Head(_) | Piece::End(_) => {}
         }
+    }
+}
+
+impl From<ExportedPiece> for Piece {
+    fn from(line: ExportedPiece) -> Piece {
+        let none = QueueSettings::default();
+        match line {
+            ExportedPiece::Head(head) => Piece::Head(head),
+            ExportedPiece::Queue { name, settings } => Piece::Queue { name, settings },
+            ExportedPiece::Schedule(schedule) => Piece::Schedule(schedule),
+            ExportedPiece::Event(event) => Piece::Event(event),
+            ExportedPiece::Job(job) => Piece::Job(job),
+            ExportedPiece::End(totals) => Piece::End(totals.into()),
+            ExportedPiece::Paused(name) => {
+                Piece::Queue { name, settings: QueueSettings { paused: true, ..none } }
+            }
+            ExportedPiece::Concurrency(name, concurrency) => {
+                let concurrency = Some(concurrency);
+                Piece::Queue { name, settings: QueueSettings { concurrency, ..none } }
+            }
+            ExportedPiece::RateLimit(name, rate_limit) => {
+                let rate_limit = Some(rate_limit);
+                Piece::Queue { name, settings: QueueSettings { rate_limit, ..none } }
+            }
+        }
+    }
+}
+
+impl From<ExportedTotals> for Totals {
+    fn from(counts: ExportedTotals) -> Totals {
+        let ExportedTotals { jobs, events, queues, schedules, paused, concurrency, rate_limits } =
+            counts;
+        let older = paused.saturating_add(concurrency).saturating_add(rate_limits);
+        Totals { jobs, events, queues: queues.saturating_add(older), schedules }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Head, Piece, Totals};
+use super::head::Head;
 use crate::job::{Event, Job, QueueName, QueueSettings, RateRule, Schedule};
 
 /// A line of an export.
@@ -18,7 +18,7 @@ pub(super) enum ExportedPiece {
     Schedule(Box<Schedule>),
     Event(Event),
     Job(Box<Job>),
-    End(Totals),
+    End(ExportedTotals),
     /// A paused queue, up to format 2.
     Paused(QueueName),
     /// The concurrency limit of a queue, up to format 2.
@@ -27,60 +27,27 @@ pub(super) enum ExportedPiece {
     RateLimit(QueueName, RateRule),
 }
 
-impl From<ExportedPiece> for Piece {
-    fn from(line: ExportedPiece) -> Piece {
-        let none = QueueSettings::default();
-        match line {
-            ExportedPiece::Head(head) => Piece::Head(head),
-            ExportedPiece::Queue { name, settings } => Piece::Queue { name, settings },
-            ExportedPiece::Schedule(schedule) => Piece::Schedule(schedule),
-            ExportedPiece::Event(event) => Piece::Event(event),
-            ExportedPiece::Job(job) => Piece::Job(job),
-            ExportedPiece::End(totals) => Piece::End(totals),
-            ExportedPiece::Paused(name) => {
-                Piece::Queue { name, settings: QueueSettings { paused: true, ..none } }
-            }
-            ExportedPiece::Concurrency(name, concurrency) => {
-                let concurrency = Some(concurrency);
-                Piece::Queue { name, settings: QueueSettings { concurrency, ..none } }
-            }
-            ExportedPiece::RateLimit(name, rate_limit) => {
-                let rate_limit = Some(rate_limit);
-                Piece::Queue { name, settings: QueueSettings { rate_limit, ..none } }
-            }
-        }
-    }
-}
-
 /// The numbers of lines.
 #[derive(Deserialize)]
 pub(super) struct ExportedTotals {
-    jobs: u64,
-    events: u64,
+    pub jobs: u64,
+    pub events: u64,
     #[serde(default)]
-    queues: u64,
+    pub queues: u64,
     #[serde(default)]
-    schedules: u64,
+    pub schedules: u64,
     /// The lines for settings of queues, up to format 2.
     #[serde(default)]
-    paused: u64,
+    pub paused: u64,
     #[serde(default)]
-    concurrency: u64,
+    pub concurrency: u64,
     #[serde(default)]
-    rate_limits: u64,
-}
-
-impl From<ExportedTotals> for Totals {
-    fn from(counts: ExportedTotals) -> Totals {
-        let ExportedTotals { jobs, events, queues, schedules, paused, concurrency, rate_limits } =
-            counts;
-        let older = paused.saturating_add(concurrency).saturating_add(rate_limits);
-        Totals { jobs, events, queues: queues.saturating_add(older), schedules }
-    }
+    pub rate_limits: u64,
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Piece, Totals};
     use super::*;
     use crate::job::RateLimit;
 

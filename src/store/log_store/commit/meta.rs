@@ -53,7 +53,10 @@ impl Meta {
     pub fn decode(bytes: &[u8]) -> Result<StoredMeta, Unreadable> {
         let raw = unseal(formats::STORE, bytes)?;
         if bytes.first() == Some(&first_format::NUMBER) {
-            return first_format::decode(&raw);
+            let first_format::Description { epoch, archived, next_run, starts, queues } =
+                first_format::decode(&raw)?;
+            let meta = Meta { epoch, archived, next_run, starts };
+            return Ok(StoredMeta { meta, older_settings: Some(queues) });
         }
         let meta = postcard::from_bytes(&raw).map_err(|error| error.to_string())?;
         Ok(StoredMeta { meta, older_settings: None })

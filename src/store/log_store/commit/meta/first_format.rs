@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::{Meta, StoredMeta};
 use crate::job::{Epoch, QueueName, RateRule, Time};
 use crate::store::formats::Unreadable;
 use crate::store::log_store::journal::queue_rows::QueueTable;
@@ -31,7 +30,16 @@ struct Second {
     concurrency: BTreeMap<QueueName, u32>,
 }
 
-pub(super) fn decode(raw: &[u8]) -> Result<StoredMeta, Unreadable> {
+/// All parts of a description together.
+pub(super) struct Description {
+    pub epoch: Epoch,
+    pub archived: u64,
+    pub next_run: u64,
+    pub starts: Vec<Time>,
+    pub queues: QueueTable,
+}
+
+pub(super) fn decode(raw: &[u8]) -> Result<Description, Unreadable> {
     let (first, rest) = postcard::take_from_bytes::<First>(raw).map_err(unreadable)?;
     let (second, rest) = if rest.is_empty() {
         (Second::default(), rest)
@@ -43,19 +51,18 @@ pub(super) fn decode(raw: &[u8]) -> Result<StoredMeta, Unreadable> {
     } else {
         postcard::from_bytes(rest).map_err(unreadable)?
     };
-    let mut table = QueueTable::new();
+    let mut queues = QueueTable::new();
     for name in first.paused {
-        table.entry(name).or_default().paused = true;
+        queues.entry(name).or_default().paused = true;
     }
     for (name, concurrency) in second.concurrency {
-        table.entry(name).or_default().concurrency = Some(concurrency);
+        queues.entry(name).or_default().concurrency = Some(concurrency);
     }
     for (name, rate_limit) in rate_limits {
-        table.entry(name).or_default().rate_limit = Some(rate_limit);
+        queues.entry(name).or_default().rate_limit = Some(rate_limit);
     }
     let First { epoch, archived, next_run, paused: _ } = first;
-    let meta = Meta { epoch, archived, next_run, starts: second.starts };
-    Ok(StoredMeta { meta, older_settings: Some(table) })
+    Ok(Description { epoch, archived, next_run, starts: second.starts, queues })
 }
 
 fn unreadable(error: postcard::Error) -> Unreadable {
@@ -91,21 +98,20 @@ mod tests {
         };
 
         let oldest = decode(&postcard::to_stdvec(&first).unwrap()).unwrap();
-        let meta = oldest.meta;
-        assert_eq!((meta.epoch, meta.archived, meta.next_run), (Epoch(7), 90, 4));
-        assert!(meta.starts.is_empty());
+        assert_eq!((oldest.epoch, oldest.archived, oldest.next_run), (Epoch(7), 90, 4));
+        assert!(oldest.starts.is_empty());
         let table = QueueTable::from([(name("a"), paused), (name("b"), paused)]);
-        assert_eq!(oldest.older_settings, Some(table));
+        assert_eq!(oldest.queues, table);
 
         let older = decode(&postcard::to_stdvec(&(&first, &second)).unwrap()).unwrap();
-        assert_eq!(older.meta.starts, second.starts);
-        let table = older.older_settings.unwrap();
+        assert_eq!(older.starts, second.starts);
+        let table = older.queues;
         assert_eq!(table[&name("b")], QueueSettings { paused: true, ..at_most(2) });
         assert_eq!(table[&name("c")], at_most(0));
 
         let newest = decode(&postcard::to_stdvec(&(&first, &second, &rates)).unwrap()).unwrap();
         let all = QueueSettings { rate_limit: Some(RateRule::Unlimited), ..table[&name("b")] };
-        let table = newest.older_settings.unwrap();
+        let table = newest.queues;
         assert_eq!((table[&name("a")], table[&name("b")]), (paused, all));
         assert_eq!(table.len(), 3);
     }
