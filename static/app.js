@@ -3,12 +3,12 @@
 import { Stream } from "./stream.js";
 import { startCopying } from "./copy.js";
 import { Dashboard } from "./dashboard.js";
-import { atMostEvery, fetchPage, swapSections } from "./live.js";
+import { atMostEvery, fetchPage, say, swapSections } from "./live.js";
 import { reloadWhenReady } from "./reload.js";
 import { startShortcuts } from "./shortcuts.js";
 import { DiscardedCounter, addDiscarded } from "./tab-status.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
-import { setServerNow, setText, startTicking } from "./time.js";
+import { setText, startTicking } from "./time.js";
 
 const body = document.body;
 const page = body.dataset.page;
@@ -35,9 +35,9 @@ const owed = new Set();
 /** The page has missed events and is about to reload. */
 let startsOver = false;
 
-if (body.dataset.now) setServerNow(Number(body.dataset.now));
 startTicking();
 themeButton();
+keepFocus();
 startShortcuts();
 startCopying();
 if (document.querySelector("[data-auto-reload]")) reloadWhenReady();
@@ -52,6 +52,27 @@ async function bringToLife() {
   else if (page === "jobs") (await import("./jobs.js")).listPage({ open, owe, lifecycle: LIFECYCLE, maxHighlighted: MAX_HIGHLIGHTED });
   else if (page === "job") (await import("./job.js")).job(open, owe, body.dataset.job);
   else if (page in NEWS) sectionsOnly();
+}
+
+/** After a form, returns the focus to the pressed button or its counterpart, which the message above must not take. */
+function keepFocus() {
+  const key = "cortado-focus";
+  let id = null;
+  try {
+    id = sessionStorage.getItem(key);
+    sessionStorage.removeItem(key);
+    addEventListener("submit", ({ submitter }) => submitter?.id && sessionStorage.setItem(key, submitter.id));
+  } catch {
+    // Storage can be disabled; the message has the focus then.
+  }
+  const flash = document.getElementById("flash");
+  if (!flash) return;
+  const button = id && [id, id.replace(/^pause/, "resume"), id.replace(/^resume/, "pause")].map((it) => document.getElementById(it)).find(Boolean);
+  if (!button) return;
+  button.focus();
+  flash.classList.add("stuck"); // it stays in view for a while if the button is further down
+  setTimeout(() => flash.classList.remove("stuck"), 8000);
+  say(flash.textContent);
 }
 
 function themeButton() {

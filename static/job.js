@@ -1,8 +1,10 @@
 // The page of a job: its sections, its log, and the progress with an estimate of the time left.
 
-import { atMostEvery, fetchPage, perFrame, setBadge, swapSections } from "./live.js";
+import { atMostEvery, fetchPage, perFrame, say, setBadge, swapSections } from "./live.js";
 import { seqOf } from "./stream.js";
-import { grouped, serverNow, setText } from "./time.js";
+import { setTabResult } from "./tab-status.js";
+import { grouped, serverNow, setText, showTime } from "./time.js";
+import { showVisible, visible } from "./visible-text.js";
 
 const MOST_LINES = 2000;
 const TOO_EARLY_S = 2;
@@ -17,15 +19,18 @@ export function job(open, owe, id) {
   let report = null;
   let state = null;
   let shown = 0; // the sections include all events up to this one
-  toTheEnd();
   const refresh = atMostEvery(500, async () => {
     const fresh = await fetchPage();
     if (!fresh) owe(refresh);
     if (!fresh?.page) return;
+    const before = endOf();
     swapSections(fresh.page);
+    if (endOf() && !before) {
+      say(endOf());
+      setTabResult(document.querySelector("#head .badge").textContent);
+    }
     shown = seqOf(fresh.cursor);
-    toTheEnd();
-    progressView.swapped(shown);
+      progressView.swapped(shown);
   });
   const render = perFrame(() => {
     if (lines.length) log.append(lines.splice(0));
@@ -33,6 +38,7 @@ export function job(open, owe, id) {
     if (state) setBadge(document.querySelector("#head .badge"), state);
     report = state = null;
   });
+  setInterval(growBar, 1000);
   open([["job", id]], (events) => {
     for (const event of events) {
       if (event.lines) lines.push(...event.lines);
@@ -46,11 +52,29 @@ export function job(open, owe, id) {
   });
 }
 
-/** Scrolls boxes of a fixed height to their end, where the newest entry is. */
-function toTheEnd() {
-  for (const box of document.querySelectorAll(".steady [data-tail]")) {
-    if (!box.matches(":hover, :focus-within")) box.scrollTop = box.scrollHeight;
-  }
+/** The end of the job in words; empty while it goes on. */
+const endOf = () => document.getElementById("standing").dataset.end ?? "";
+
+/** Lays out the lifetime bar again while its last segment grows, as src/ui/job/lifetime_bar.rs does. Breaks keep their width. */
+function growBar() {
+  const bar = document.querySelector(".lifetime-bar.open");
+  if (!bar || document.hidden) return;
+  const rects = [...bar.children];
+  const width = (rect) => Number(rect.getAttribute("width"));
+  const lengths = rects.map(({ dataset: { ms, since } }) => (since ? Math.max(0, serverNow() - Date.parse(since)) : Number(ms ?? 0)));
+  const whole = lengths.reduce((sum, ms) => sum + ms, 0);
+  if (!whole) return;
+  const rest = rects.reduce((sum, rect) => sum - (rect.dataset.ms ? 0 : width(rect)), Number(bar.dataset.width));
+  let [x, broken, gone] = [0, 0, 0];
+  rects.forEach((rect, n) => {
+    if (!rect.dataset.ms) broken += width(rect);
+    gone += lengths[n];
+    const end = broken + Math.floor((rest * gone) / whole);
+    rect.setAttribute("x", x);
+    rect.setAttribute("width", end - x);
+    rect.classList.toggle("thin", end - x < Number(bar.dataset.thin));
+    x = end;
+  });
 }
 
 /** The log. It follows new lines until the reader scrolls up, and again once the reader scrolls to the end. */
@@ -77,7 +101,7 @@ class Log {
     document.getElementById("log-empty").hidden = true;
     list.hidden = false;
     const rows = document.createDocumentFragment();
-    for (const line of lines.slice(-MOST_LINES)) rows.append(rowOf(line));
+    for (const line of lines.slice(-MOST_LINES)) rows.append(rowOf(line, "raw" in this.#list.dataset));
     list.append(rows);
     while (list.childElementCount > MOST_LINES) list.firstElementChild.remove();
     if (this.#follows) this.#toEnd();
@@ -101,13 +125,16 @@ class Log {
   }
 }
 
-function rowOf(line) {
+function rowOf(line, isRaw) {
   const row = document.createElement("li");
   row.className = `from-${line.stream}`;
   const time = document.createElement("time");
   time.dateTime = line.at;
-  time.textContent = line.at.slice(11, 23);
-  row.append(time, " ", span("stream", line.stream), " ", span("text", line.text));
+  time.dataset.show = "clock";
+  showTime(time);
+  const text = span("text", "");
+  if (showVisible(text, line.text, isRaw)) document.getElementById("log-raw").hidden = false;
+  row.append(time, " ", span("stream", line.stream), " ", text);
   return row;
 }
 
@@ -152,7 +179,7 @@ class ProgressView {
       bar.removeAttribute("value");
     }
     setText(document.getElementById("progress-count"), grouped(done) + (total ? ` of ${grouped(total)}` : ""));
-    setText(document.getElementById("progress-message"), message ?? "");
+    setText(document.getElementById("progress-message"), visible(message ?? ""));
     this.#tell();
   }
 

@@ -5,7 +5,7 @@ import { Load } from "./load.js";
 import { addShortcut } from "./shortcuts.js";
 import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, showStats, swapSections } from "./live.js";
 import { seqOf } from "./stream.js";
-import { grouped, localTitles, setText } from "./time.js";
+import { grouped, showTimes, setText } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
 /** The number of rows of a full page. */
@@ -137,7 +137,7 @@ function startNews(rows, selection, searches) {
 function replaceRows(rows, page) {
   const fresh = [...page.querySelectorAll("#list tbody tr")].map((row) => document.importNode(row, true));
   rows.replaceChildren(...fresh);
-  localTitles(rows);
+  showTimes(rows);
   byId("list").hidden = byId("bulk").hidden = fresh.length === 0;
   byId("none").hidden = fresh.length > 0;
   byId("pager").replaceChildren(...[...page.getElementById("pager").childNodes].map((node) => document.importNode(node, true)));
@@ -281,7 +281,7 @@ async function searchOn(rows, selection, drawn) {
     for (const row of page.querySelectorAll("#list tbody tr")) {
       if (!rows.querySelector(`tr[data-job="${row.dataset.job}"]`)) rows.append(document.importNode(row, true));
     }
-    localTitles(rows);
+    showTimes(rows);
     drawn(page.body.dataset.cursor);
     const found = rows.childElementCount > 0;
     byId("list").hidden = byId("bulk").hidden = !found;

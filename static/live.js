@@ -2,7 +2,8 @@
 // cloned from what the server rendered.
 
 import { setTabTitle } from "./tab-status.js";
-import { grouped, localTitles, relative, setText, setTime } from "./time.js";
+import { grouped, relative, setText, setTime, showTimes } from "./time.js";
+import { visible } from "./visible-text.js";
 
 const ERROR_EXCERPT = Number(document.body.dataset.errorExcerpt);
 const WAITS_FOR_ITS_TIME = new Set(["scheduled", "retryable"]);
@@ -68,6 +69,9 @@ export async function fetchPage() {
   }
 }
 
+/** Makes screen readers read a text. */
+export const say = (text) => setText(document.getElementById("said"), text);
+
 /** Replaces every `data-live` section that differs, or those with these ids. Keeps the focus and open details. */
 export function swapSections(page, ids) {
   const sections = ids ? ids.map((id) => document.getElementById(id)) : document.querySelectorAll("[data-live]");
@@ -79,7 +83,7 @@ export function swapSections(page, ids) {
     const open = [...old.querySelectorAll("details[open][id]")].map((details) => details.id);
     old.replaceChildren(...[...fresh.childNodes].map((node) => document.importNode(node, true)));
     old.dataset.rendered = rendered;
-    localTitles(old);
+    showTimes(old);
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) (document.getElementById(focused) ?? document.getElementById("main")).focus({ preventScroll: true });
   }
@@ -92,12 +96,13 @@ function setBadge(badge, state) {
   badge.textContent = state;
 }
 
-/** Returns the first line of an error, cut to the length that a row shows. */
+/** Returns the first line of an error with its escapes decoded, cut to the length that a row shows. */
 export function excerpt(message) {
   const text = message.trim();
-  const line = text.split("\n", 1)[0];
-  const short = [...line].slice(0, ERROR_EXCERPT).join("");
-  return short.length < text.length ? `${short}…` : short;
+  const line = text.split("\n", 1)[0].slice(0, 12 * ERROR_EXCERPT);
+  const shown = visible(line);
+  const short = [...shown].slice(0, ERROR_EXCERPT).join("");
+  return short.length < shown.length || line.length < text.length ? `${short}…` : short;
 }
 
 /** Merges an event into the pending change of a row. */

@@ -2,11 +2,11 @@
 // that the command is exactly what would be sent. This script does not know the meaning of any field.
 
 import { atMostEvery, typeAgain } from "./live.js";
-import { setText } from "./time.js";
+import { setText, showTimes, zoneId } from "./time.js";
 
 const by = (id) => document.getElementById(id);
 /** The elements that can be replaced without affecting what is being typed. */
-const PREVIEWED = ["curl", "refusal", "starts"];
+const PREVIEWED = ["curl", "refusal"];
 
 const form = by("submit-form");
 if (form) newJob();
@@ -34,6 +34,9 @@ function newJob() {
 
   function showPreview(page) {
     for (const id of PREVIEWED) setText(by(id), page.getElementById(id).textContent);
+    const starts = document.importNode(page.getElementById("starts"), true);
+    showTimes(starts);
+    if (starts.textContent !== by("starts").textContent) by("starts").replaceChildren(...starts.childNodes);
   }
 
   const preview = atMostEvery(250, async () => {
@@ -92,7 +95,7 @@ function newJob() {
   const unset = "unset" in zone.dataset && zone.value === zone.defaultValue;
   // This must run before the script changes any field itself.
   typeAgain(form);
-  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const own = zoneId();
   if (unset && own) {
     if ("names" in zone.dataset) zone.value = own;
     fixOffset();
@@ -106,7 +109,7 @@ function newJob() {
   /** Sets the browser's offset at that time, for a server without a time zone database. */
   function fixOffset() {
     if (!unset || "names" in zone.dataset) return;
-    const minutes = -new Date(by("at").value || Date.now()).getTimezoneOffset();
+    const minutes = own === "UTC" ? 0 : -new Date(by("at").value || Date.now()).getTimezoneOffset();
     const two = (n) => String(Math.trunc(n)).padStart(2, "0");
     const all = Math.abs(minutes);
     zone.value = minutes ? `${minutes < 0 ? "-" : "+"}${two(all / 60)}:${two(all % 60)}` : "UTC";

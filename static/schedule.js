@@ -1,7 +1,7 @@
 // The form of a schedule while somebody types. The server describes the pattern in words and lists the next runs.
 
 import { atMostEvery, typeAgain } from "./live.js";
-import { localTitles, setText } from "./time.js";
+import { setText, showTimes, zoneId } from "./time.js";
 
 const by = (id) => document.getElementById(id);
 
@@ -18,7 +18,7 @@ function scheduleForm() {
       const means = page.getElementById("means");
       if (asked !== newest || !means) return;
       by("means").replaceChildren(...[...means.childNodes].map((node) => document.importNode(node, true)));
-      localTitles(by("means"));
+      showTimes(by("means"));
     } catch {
       if (asked === newest) setText(by("means"), "The server cannot be reached, so there is no preview.");
     }
@@ -26,5 +26,5 @@ function scheduleForm() {
   form.addEventListener("input", ({ target }) => ["cron", "zone"].includes(target.id) && ask());
   typeAgain(form);
   const zone = by("zone");
-  if (zone.value === "" && zone.dataset.names !== undefined) zone.placeholder = `UTC, or ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+  if (zone.value === "" && zone.dataset.names !== undefined) zone.placeholder = zoneId() === "UTC" ? "UTC" : `UTC, or ${zoneId()}`;
 }

@@ -12,6 +12,7 @@ let title = document.title;
 let isConnected = true;
 let discarded = 0;
 let isLoaded = false;
+let result = "";
 
 /** Sets the page's own title. */
 export function setTabTitle(text) {
@@ -23,6 +24,12 @@ export function setTabTitle(text) {
 export function setTabConnection(name) {
   isConnected = CONNECTED.has(name);
   if (name === "live") loadIcons();
+  show();
+}
+
+/** Shows that the job of this page has ended, in this state. */
+export function setTabResult(state) {
+  result = state;
   show();
 }
 
@@ -54,9 +61,10 @@ export class DiscardedCounter {
 
 function show() {
   const prefix = !isConnected ? "(offline) " : discarded ? `(${discarded > 999 ? "999+" : discarded} discarded) ` : "";
-  setText(document.querySelector("title"), prefix + title);
+  const mark = result && (result === "completed" ? "✓ " : "✗ ");
+  setText(document.querySelector("title"), prefix + mark + title);
   if (!icon) return;
-  const name = !isConnected ? "favicon-offline.svg" : discarded ? "favicon-discarded.svg" : "favicon.svg";
+  const name = !isConnected ? "favicon-offline.svg" : discarded || result === "discarded" ? "favicon-discarded.svg" : result === "completed" ? "favicon-done.svg" : "favicon.svg";
   const address = `${folder}/${name}`;
   if (icon.href !== address) icon.href = address;
 }

@@ -1,10 +1,11 @@
-// Relative times that are updated every second by the server's clock, in the formats of
-// src/ui/parts/time_format.rs.
+// Times, in the reader's choice of time zone: the browser's own or UTC. Relative times are updated every second by the
+// server's clock. The formats are those of src/ui/parts/time_format.rs. The layout makes the browser run this script
+// before it paints the page, so that no text changes after that.
 
 let skew = 0;
 
 /** Computes the difference between the server's clock and this one from the time that the page carries. */
-export function setServerNow(ms) {
+function setServerNow(ms) {
   const entry = performance.getEntriesByType("navigation")[0];
   const arrived = performance.timeOrigin + (entry?.responseStart || performance.now());
   const difference = ms - arrived;
@@ -40,29 +41,109 @@ export function length(ms) {
   return pair(Math.floor(s / 86400), "d", Math.floor((s % 86400) / 3600), "h");
 }
 
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+/** The key under which the browser stores the choice between its own time zone and UTC. */
+const ZONE_KEY = "cortado-times";
+/** Whether the locale of the browser has a 12-hour clock. Dates are written as 2026-11-23 in every locale. */
+const is12Hour = new Intl.DateTimeFormat(undefined, { hour: "numeric" }).resolvedOptions().hour12;
+const zoneListeners = [];
+let isUtc = stored() === "utc";
+let formats = formatsOf(isUtc);
 
-/** Formats a time in the reader's time zone, no wider than the server's format: `2026-11-29 09:36:45 +05:30`. */
-function local(at) {
-  const pad = (n) => String(n).padStart(2, "0");
-  const minutes = -at.getTimezoneOffset();
-  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
-  const date = [at.getFullYear(), at.getMonth() + 1, at.getDate()].map(pad).join("-");
-  const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map(pad).join(":");
-  return `${date} ${time} ${minutes < 0 ? "-" : "+"}${pad(hours)}:${pad(rest)}`;
+function stored() {
+  try {
+    return localStorage.getItem(ZONE_KEY);
+  } catch {
+    return null; // storage can be disabled; the choice is then lost with the page
+  }
+}
+
+function formatsOf(inUtc) {
+  const format = (options, locale = is12Hour ? "en-US" : "en-GB") => new Intl.DateTimeFormat(locale, { timeZone: inUtc ? "UTC" : undefined, ...options });
+  const clock = { hour: is12Hour ? "numeric" : "2-digit", minute: "2-digit", second: "2-digit", hourCycle: is12Hour ? "h12" : "h23" };
+  return {
+    date: format({ dateStyle: "short" }, "sv-SE"),
+    minute: format({ ...clock, second: undefined }),
+    second: format(clock),
+    clock: format({ ...clock, fractionalSecondDigits: 3 }),
+    zone: format({ timeZoneName: "short" }, "en-US"),
+  };
+}
+
+/** Formats a time of day, to the `minute`, the `second`, or the millisecond (`clock`). */
+export const timeOfDay = (at, unit = "second") => formats[unit].format(at);
+
+/** The name of the time zone in which the page shows times: `UTC`, `CET`, `GMT+5:30`. */
+export const zoneName = (at = serverNow()) => formats.zone.formatToParts(at).find(({ type }) => type === "timeZoneName").value;
+
+/** The name by which the server knows the time zone of the page, for forms. */
+export const zoneId = () => (isUtc ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone);
+
+/** The formats of an absolute time, by the value of `data-show`. */
+const SHOWN = {
+  clock: (at) => timeOfDay(at, "clock"),
+  near: (at) => (formats.date.format(at) === formats.date.format(serverNow()) ? timeOfDay(at) : SHOWN.second(at)),
+  second: (at) => `${formats.date.format(at)} ${timeOfDay(at)}`,
+  zoned: (at) => `${SHOWN.second(at)} ${zoneName(at)}`,
+  full: (at) => `${formats.date.format(at)} ${timeOfDay(at, "clock")} ${zoneName(at)}`,
+};
+
+/** Formats an absolute time in one of the formats of `data-show`. */
+export function absolute(iso, format) {
+  const at = new Date(iso);
+  return Number.isNaN(at.getTime()) ? iso : SHOWN[format](at);
+}
+
+/** Shows the time of a `time` element, or of another element with a time in `data-at` and the words before it in `data-say`. */
+export function showTime(element) {
+  const { dataset, dateTime } = element;
+  if (dateTime) element.title = absolute(dateTime, "full");
+  if (dataset.show) setText(element, absolute(dateTime, dataset.show));
+  if (dataset.at) setText(element, `${dataset.say ?? ""}${absolute(dataset.at, "full")}`);
+}
+
+/** Shows all times below `root` in the reader's time zone. */
+export function showTimes(root) {
+  for (const element of root.querySelectorAll("time[datetime], [data-at]")) showTime(element);
+}
+
+/** Calls `listener` when the reader chooses another time zone, for times that are not elements. */
+export const onZoneChange = (listener) => zoneListeners.push(listener);
+
+function chooseZone(inUtc) {
+  isUtc = inUtc;
+  formats = formatsOf(isUtc);
+  showZone();
+  showTimes(document);
+  for (const listener of zoneListeners) listener();
+}
+
+function showZone() {
+  setText(document.getElementById("times-name"), `Times: ${isUtc ? "UTC" : `local (${zoneName()})`}`);
+}
+
+/** Shows the button that switches between local times and UTC. */
+function startZoneButton() {
+  const button = document.getElementById("times");
+  if (!button) return;
+  button.hidden = false;
+  showZone();
+  button.addEventListener("click", () => {
+    chooseZone(!isUtc);
+    try {
+      localStorage.setItem(ZONE_KEY, isUtc ? "utc" : "local");
+    } catch {
+      // As above.
+    }
+  });
+  addEventListener("storage", ({ key, newValue }) => key === ZONE_KEY && chooseZone(newValue === "utc"));
 }
 
 /** Sets the time that a `time` element shows. */
 export function setTime(element, iso) {
   if (element.dateTime === iso) return;
   element.dateTime = iso;
-  element.title = titleOf(iso);
-  setText(element, relative(Date.parse(iso)));
-}
-
-function titleOf(iso) {
-  const at = new Date(iso);
-  return Number.isNaN(at.getTime()) ? iso : `${full.format(at)} (${iso.replace("T", " ").replace("Z", " UTC")})`;
+  showTime(element);
+  if (!element.dataset.show) setText(element, relative(Date.parse(iso)));
 }
 
 /** Sets the text of an element only when it differs, which avoids needless repaints. */
@@ -85,27 +166,19 @@ function tick() {
     const ahead = Date.parse(element.dateTime) - now;
     setText(element, ahead < 1000 ? "now" : `in ${length(ahead)}`);
   }
+  for (const element of document.querySelectorAll("time[data-show=near]")) showTime(element); // another day may have begun
   for (const element of document.querySelectorAll("time[data-for]")) {
     setText(element, length(now - Date.parse(element.dateTime)));
   }
 }
 
-/** Shows local times in tooltips and updates relative times every second. */
+/** Updates relative times every second from now on. */
 export function startTicking() {
-  localTitles(document);
   tick();
   setInterval(tick, 1000);
   document.addEventListener("visibilitychange", tick);
 }
 
-/** Shows local times in the tooltips of all `time` elements below `root`. */
-export function localTitles(root) {
-  for (const element of root.querySelectorAll("time[datetime]")) {
-    if (element.dateTime) element.title = titleOf(element.dateTime);
-  }
-  for (const element of root.querySelectorAll("[data-at]")) {
-    const at = new Date(element.dataset.at);
-    // The server's text is in UTC. The local text replaces it and must not be wider.
-    if (at.getTimezoneOffset()) setText(element, local(at));
-  }
-}
+if (document.body.dataset.now) setServerNow(Number(document.body.dataset.now));
+startZoneButton();
+showTimes(document);

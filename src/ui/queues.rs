@@ -13,6 +13,7 @@ use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{JobQuery, QueueName, RateRule};
 
 use super::layout::error::UiError;
+use super::layout::flash::Done;
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
@@ -77,7 +78,7 @@ pub async fn pause(
 ) -> Result<SeeOther, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
     engine.pause(queue).await?;
-    Ok(return_to.redirect(&name))
+    Ok(return_to.redirect(&name).with(Done::QueuePaused, name))
 }
 
 /// `POST /queues/{name}/resume`
@@ -88,7 +89,7 @@ pub async fn resume(
 ) -> Result<SeeOther, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
     engine.resume(queue).await?;
-    Ok(return_to.redirect(&name))
+    Ok(return_to.redirect(&name).with(Done::QueueResumed, name))
 }
 
 /// `POST /queues/{name}/concurrency`; an empty value restores the configured one.
@@ -112,7 +113,7 @@ pub async fn set_concurrency(
             return refuse(&engine, &address, &name, "concurrency", typed, message).await;
         }
     }
-    Ok(see_other(&page_url(&name)).into_response())
+    Ok(see_other(&page_url(&name)).with(Done::QueueLimitChanged, name).into_response())
 }
 
 /// `POST /queues/{name}/rate_limit`; an empty value restores the configured one.
@@ -130,7 +131,7 @@ pub async fn set_rate_limit(
             return refuse(&engine, &address, &name, "rate_limit", typed, &message).await;
         }
     }
-    Ok(see_other(&page_url(&name)).into_response())
+    Ok(see_other(&page_url(&name)).with(Done::QueueLimitChanged, name).into_response())
 }
 
 async fn refuse(

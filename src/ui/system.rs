@@ -24,6 +24,8 @@ use super::parts::time_format::{TimeText, length};
 #[template(path = "system.html")]
 struct System {
     layout: Layout,
+    /// The time for the fact of that name.
+    started: Option<TimeText>,
     groups: Vec<Facts>,
     settings: Vec<(String, String)>,
 }
@@ -50,17 +52,17 @@ pub async fn show(
         vec![process(&engine, now), store(&storage), log(&stats, &engine), work(&engine)];
     groups.extend(connections.map(|Extension(connections)| clients(&connections)));
     let settings = settings.iter().map(|setting| (setting.key.clone(), in_words(setting)));
-    Ok(page(StatusCode::OK, &System { settings: settings.collect(), layout, groups }))
+    let started = engine.starts().last().map(|at| TimeText::new(*at, now));
+    Ok(page(StatusCode::OK, &System { settings: settings.collect(), layout, started, groups }))
 }
 
 fn process(engine: &Engine, now: Time) -> Facts {
     let starts = engine.starts();
-    let started = starts.last().map(|at| TimeText::new(*at, now));
     let up = starts.last().map(|at| now.since(*at));
     let facts = vec![
         ("Version", env!("CARGO_PKG_VERSION").to_owned()),
         ("Uptime", up.map(length).unwrap_or_default()),
-        ("Started", started.map(|at| at.full).unwrap_or_default()),
+        ("Started", String::new()),
         ("Recorded starts", count(starts.len() as u64)),
         ("Process ID", std::process::id().to_string()),
     ];

@@ -167,10 +167,9 @@ for (const timezoneId of ["UTC", "Asia/Kolkata"]) {
         await live(page);
         assert.equal(await paints(), true);
         assert.deepEqual(await page.evaluate(() => globalThis.shifts), []);
-        // The text of a time has the same width at any hour and in any time zone.
-        const words = await page.locator("[data-at]").allTextContents();
+        const words = await page.locator("#facts .absolute time").allTextContents();
         assert.ok(words.length >= 3);
-        for (const moment of words) assert.match(moment, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3} UTC| \+05:30)$/);
+        for (const moment of words) assert.match(moment, /^\d{4}-\d\d-\d\d \d{1,2}:\d\d:\d\d [AP]M$/);
       } finally {
         await split.stop();
       }

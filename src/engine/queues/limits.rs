@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::known::KnownQueues;
 use super::rates::QueueRates;
 use crate::job::{QueueChange, QueueName, RateRule};
-use crate::store::{Control, QueueStats, Store, StoreError};
+use crate::store::{Control, ControlError, QueueStats, Store};
 
 /// Sets the concurrency and rate limits of queues.
 pub struct QueueLimits {
@@ -38,7 +38,7 @@ impl QueueLimits {
         &self,
         queue: QueueName,
         concurrency: Option<u32>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ControlError> {
         let _changing = self.lock_changes().await;
         let change = QueueChange::ConcurrencySet { concurrency };
         self.store.control(Control::SetQueue(queue.clone(), change)).await?;
@@ -51,7 +51,7 @@ impl QueueLimits {
         &self,
         queue: QueueName,
         rule: Option<RateRule>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ControlError> {
         let _changing = self.lock_changes().await;
         let change = QueueChange::RateLimitSet { rate_limit: rule };
         self.store.control(Control::SetQueue(queue.clone(), change)).await?;

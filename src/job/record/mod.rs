@@ -169,6 +169,11 @@ impl Job {
         self.status.state.is_final().then_some(last.at)
     }
 
+    /// Whether `history` still begins with the first change of the job.
+    pub fn has_whole_history(&self) -> bool {
+        self.history.len() < MAX_HISTORY
+    }
+
     /// The error of the last attempt that failed.
     pub fn last_failure(&self) -> Option<&Failure> {
         self.history.iter().rev().find_map(|moment| match &moment.change {

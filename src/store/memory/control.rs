@@ -2,17 +2,17 @@
 
 use super::content::Content;
 use crate::job::{Change, Fact, JobId, Labels, QueueChange, QueueName, State, Status, Step, Time};
-use crate::store::{Control, ControlError, StoreError};
+use crate::store::{Control, ControlError, JobControlError};
 
 /// The answer of a control for one job.
-type Answer = Result<Status, ControlError>;
+type Answer = Result<Status, JobControlError>;
 
 impl Content {
     pub(super) fn control(
         &mut self,
         now: Time,
         control: Control,
-    ) -> Result<Vec<(JobId, Answer)>, StoreError> {
+    ) -> Result<Vec<(JobId, Answer)>, ControlError> {
         let mut each = |ids: Vec<JobId>, verb: fn(&mut Content, Time, JobId) -> Answer| {
             ids.into_iter().map(|id| (id, verb(self, now, id))).collect()
         };
@@ -40,7 +40,7 @@ impl Content {
         now: Time,
         queue: QueueName,
         change: QueueChange,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ControlError> {
         let mut settings = self.queues.get(&queue).copied().unwrap_or_default();
         if !settings.apply(change) {
             return Ok(());
@@ -57,7 +57,7 @@ impl Content {
 
     fn shift(&mut self, now: Time, id: JobId, queue: &QueueName) -> Answer {
         let status = self.status(id)?.step(Step::Move)?;
-        let Some(job) = self.jobs.get_mut(&id) else { return Err(ControlError::NotFound) };
+        let Some(job) = self.jobs.get_mut(&id) else { return Err(JobControlError::NotFound) };
         if job.labels.queue != *queue {
             let from = job.labels.queue.clone();
             job.labels = Labels { queue: queue.clone(), ..(*job.labels).clone() }.into();
@@ -99,6 +99,6 @@ impl Content {
     }
 
     fn status(&self, id: JobId) -> Answer {
-        self.jobs.get(&id).map(|job| job.status).ok_or(ControlError::NotFound)
+        self.jobs.get(&id).map(|job| job.status).ok_or(JobControlError::NotFound)
     }
 }

@@ -4,13 +4,15 @@ use axum::extract::{Path, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{ControlError, Engine};
+use crate::engine::{Engine, JobActionError, JobControlError};
 use crate::http::layers::base_path::Address;
-use crate::job::{JobId, Status};
+use crate::job::{Job, JobId, State, Status};
 
-use super::{Notice, Tone, parse_id, render};
+use super::{Notice, ShownAs, Tone, parse_id, render};
 use crate::ui::layout::error::{UiError, sentence};
+use crate::ui::layout::flash::Done;
 use crate::ui::layout::page::see_other;
+use crate::ui::parts::visible_text::Escapes;
 
 /// `POST /jobs/{id}/retry`
 pub async fn retry(
@@ -20,8 +22,20 @@ pub async fn retry(
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
-    let answer = engine.retry(id).await?;
-    back_to_job(&engine, &address, id, answer, &headers).await
+    let (before, _) = engine.job(id).await?;
+    let answer = engine.retry(id).await;
+    let done = match before.map(|job| job.status.state) {
+        Some(State::Scheduled | State::Retryable) => Done::JobMadeDue,
+        Some(
+            State::Available
+            | State::Running
+            | State::Completed
+            | State::Discarded
+            | State::Cancelled,
+        )
+        | None => Done::JobRetried,
+    };
+    back_to_job(&engine, &address, id, answer.map(|_| done), &headers).await
 }
 
 /// `POST /jobs/{id}/cancel`
@@ -32,8 +46,17 @@ pub async fn cancel(
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
-    let answer = engine.cancel(id).await?;
-    back_to_job(&engine, &address, id, answer, &headers).await
+    let answer = engine.cancel(id).await;
+    let done = |status: Status| match status.state {
+        State::Cancelled => Done::JobCancelled,
+        State::Scheduled
+        | State::Available
+        | State::Running
+        | State::Retryable
+        | State::Completed
+        | State::Discarded => Done::JobAskedToCancel,
+    };
+    back_to_job(&engine, &address, id, answer.map(done), &headers).await
 }
 
 /// `POST /jobs/{id}/delete`
@@ -44,27 +67,46 @@ pub async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
-    match engine.delete(id).await? {
-        Ok(_) => Ok(see_other("jobs").into_response()),
-        refused @ Err(_) => back_to_job(&engine, &address, id, refused, &headers).await,
+    let (before, _) = engine.job(id).await?;
+    match (engine.delete(id).await, before) {
+        (Ok(_), Some(job)) => {
+            Ok(see_other("jobs").with(Done::JobDeleted, name(&job)).into_response())
+        }
+        (Ok(_), None) => Ok(see_other("jobs").into_response()),
+        (Err(refused), _) => back_to_job(&engine, &address, id, Err(refused), &headers).await,
     }
 }
 
-/// Redirects to the job's page, or renders it with the reason when the action was refused.
+/// The job in a message: its kind and the end of its id, as in lists.
+fn name(job: &Job) -> String {
+    format!("{} {}", job.labels.kind, job.id.short())
+}
+
+/// Redirects to the job's page, which says what was done, or renders it with the reason when the action was refused.
 async fn back_to_job(
     engine: &Engine,
     address: &Address,
     id: JobId,
-    answer: Result<Status, ControlError>,
+    answer: Result<Done, JobActionError>,
     headers: &HeaderMap,
 ) -> Result<Response, UiError> {
     match answer {
-        Ok(_) => Ok(see_other(&format!("jobs/{id}")).into_response()),
-        Err(ControlError::NotFound) => Err(ControlError::NotFound.into()),
-        Err(ControlError::Refused(refused)) => {
-            let text = format!("Nothing was changed. {}", sentence(&refused.to_string()));
-            let notice = Notice { text, tone: Tone::Error };
-            render(engine, address, id, Some(notice), StatusCode::CONFLICT, headers).await
+        Ok(done) => {
+            let (job, _) = engine.job(id).await?;
+            let name = job.as_ref().map_or_else(|| id.short(), name);
+            Ok(see_other(&format!("jobs/{id}")).with(done, name).into_response())
         }
+        Err(JobActionError::Job(JobControlError::Refused(refused))) => {
+            let text = format!("Nothing was changed. {}", sentence(&refused.to_string()));
+            let shown = ShownAs {
+                notice: Some(Notice { text, tone: Tone::Error }),
+                escapes: Escapes::Decoded,
+                status: StatusCode::CONFLICT,
+            };
+            render(engine, address, id, shown, headers).await
+        }
+        Err(
+            error @ (JobActionError::Job(JobControlError::NotFound) | JobActionError::Control(_)),
+        ) => Err(error.into()),
     }
 }

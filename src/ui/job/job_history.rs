@@ -1,12 +1,67 @@
 //! The history of a job in words: its timeline, its attempts, its current status and the steps of a cancellation.
 
 use crate::engine::WaitReason;
-use crate::job::{AttemptEnd, AttemptView, Change, Interruption, Job, Moment, State, Time};
+use crate::job::{
+    AttemptEnd, AttemptView, Change, Failure, Interruption, Job, Moment, State, Time,
+};
 
+use crate::ui::parts::job_row::excerpt;
 use crate::ui::parts::time_format::{TimeText, length};
+use crate::ui::parts::visible_text::{Escapes, Syntax, VisibleText};
+
+/// The newest entries of the timeline that are shown at first.
+const NEWEST_LINES: usize = 12;
+/// The newest attempts of a finished job that are shown at first.
+const NEWEST_ATTEMPTS: usize = 5;
+/// The newest attempts of a job that goes on, whose list has a fixed place on the page.
+const NEWEST_ATTEMPTS_LIVE: usize = 2;
+
+/// A list of which only the newest entries are shown at first. The others are one click away.
+pub struct NewestFew<T> {
+    /// The hidden entries, oldest first.
+    pub older: Vec<T>,
+    /// The shown entries, oldest first.
+    pub newest: Vec<T>,
+}
+
+impl<T> NewestFew<T> {
+    /// Shows the newest `count` entries, or all of them when only one would be hidden.
+    fn of(mut all: Vec<T>, count: usize) -> Self {
+        let hidden = if all.len() <= count + 1 { 0 } else { all.len() - count };
+        let newest = all.split_off(hidden);
+        NewestFew { older: all, newest }
+    }
+
+    /// The number of all entries.
+    pub fn len(&self) -> usize {
+        self.older.len() + self.newest.len()
+    }
+
+    /// Whether there are no entries at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An error: its first line, and the whole message.
+pub struct ErrorText {
+    /// The beginning of the first line.
+    pub short: String,
+    /// The whole message.
+    pub whole: VisibleText,
+}
+
+impl ErrorText {
+    fn new(message: &str, escapes: Escapes) -> Self {
+        let whole = VisibleText::new(message, escapes, Syntax::Text);
+        ErrorText { short: excerpt(message), whole }
+    }
+}
 
 /// One line of the timeline.
 pub struct Line {
+    /// Its position in the whole timeline, which identifies it on the page.
+    pub index: usize,
     /// When it happened.
     pub when: TimeText,
     /// The state that the change led to, for its colour.
@@ -15,32 +70,35 @@ pub struct Line {
     pub text: String,
     /// The time of the next attempt, if the entry has one.
     pub next: Option<TimeText>,
-    /// The error in one line.
-    pub error: Option<String>,
+    /// The error, if the entry has one.
+    pub error: Option<ErrorText>,
 }
 
-/// Builds the whole timeline, oldest entry first.
-pub fn timeline(job: &Job, now: Time) -> Vec<Line> {
-    let later = job.history.iter().map(|moment| line(moment, now));
-    std::iter::once(accepted(job, now)).chain(later.flatten()).collect()
+/// Builds the timeline, oldest entry first.
+pub fn timeline(job: &Job, escapes: Escapes, now: Time) -> NewestFew<Line> {
+    let later = job.history.iter().map(|moment| line(moment, escapes, now));
+    let lines = std::iter::once(submitted(job, now)).chain(later.flatten());
+    let numbered = lines.enumerate().map(|(index, line)| Line { index, ..line });
+    NewestFew::of(numbered.collect(), NEWEST_LINES)
 }
 
-/// The entry for the acceptance, which is not part of the stored history.
-fn accepted(job: &Job, now: Time) -> Line {
+/// The entry for the submission, which is not part of the stored history.
+fn submitted(job: &Job, now: Time) -> Line {
     Line {
+        index: 0,
         when: TimeText::new(job.enqueued_at, now),
         state: State::Available,
-        text: format!("Accepted into queue {}", job.labels.queue),
+        text: format!("Submitted to queue {}", job.labels.queue),
         next: None,
         error: None,
     }
 }
 
-fn line(moment: &Moment, now: Time) -> Option<Line> {
+fn line(moment: &Moment, escapes: Escapes, now: Time) -> Option<Line> {
     let n = moment.attempt;
     let (text, next, error) = match &moment.change {
         Change::Enqueued { .. } | Change::Progressed(_) | Change::Logged(_) => return None,
-        Change::BecameAvailable => ("Due and ready to run".into(), None, None),
+        Change::BecameAvailable => ("Became due".into(), None, None),
         Change::Started { worker } => (format!("Attempt {n} started on {worker}"), None, None),
         Change::Completed { .. } => (format!("Attempt {n} succeeded"), None, None),
         Change::RetryScheduled { failure, run_at } => {
@@ -68,17 +126,13 @@ fn line(moment: &Moment, now: Time) -> Option<Line> {
         }
     };
     Some(Line {
+        index: 0,
         when: TimeText::new(moment.at, now),
         state: moment.state,
         text,
         next: next.map(|at| TimeText::new(at, now)),
-        error: error.map(|failure| first_line(&failure.message)),
+        error: error.map(|failure| ErrorText::new(&failure.message, escapes)),
     })
-}
-
-/// The first line of an error that is not blank.
-pub fn first_line(message: &str) -> String {
-    message.trim().lines().next().unwrap_or_default().to_owned()
 }
 
 fn cause(why: Interruption) -> &'static str {
@@ -91,12 +145,38 @@ fn cause(why: Interruption) -> &'static str {
 }
 
 /// Builds the list of attempts, oldest first, so that a new one does not move the others.
-pub fn attempts(job: &Job, now: Time) -> Vec<Attempt> {
-    job.attempts().iter().map(|attempt| Attempt::of(attempt, now)).collect()
+pub fn attempts(job: &Job, escapes: Escapes, now: Time) -> NewestFew<Attempt> {
+    let attempts = job.attempts();
+    let failed = attempts.iter().rposition(|attempt| failure(attempt).is_some());
+    let views = attempts.iter().enumerate().map(|(index, attempt)| Attempt {
+        index,
+        is_open: failed == Some(index),
+        ..Attempt::of(attempt, escapes, now)
+    });
+    let is_final = job.status.state.is_final();
+    NewestFew::of(views.collect(), if is_final { NEWEST_ATTEMPTS } else { NEWEST_ATTEMPTS_LIVE })
+}
+
+fn failure<'a>(attempt: &AttemptView<'a>) -> Option<&'a Failure> {
+    match attempt.end.as_ref().map(|(_, end)| end) {
+        Some(AttemptEnd::Failed(failure)) => Some(failure),
+        Some(
+            AttemptEnd::Completed
+            | AttemptEnd::Snoozed
+            | AttemptEnd::Cancelled
+            | AttemptEnd::Interrupted(_)
+            | AttemptEnd::Rescued(_),
+        )
+        | None => None,
+    }
 }
 
 /// One attempt as the page shows it.
 pub struct Attempt {
+    /// Its position among all attempts, which identifies it on the page: attempts that are not charged share a number.
+    pub index: usize,
+    /// Whether its error is shown at first: that of the newest attempt that failed is.
+    pub is_open: bool,
     /// Its number, from 1.
     pub number: u16,
     /// The worker that ran it.
@@ -115,13 +195,13 @@ pub struct Attempt {
     pub detail: String,
     /// The class of its failure: `error`, `timeout`, `panic` or `lost`.
     pub class: Option<&'static str>,
-    /// The full error, if it failed.
-    pub error: Option<String>,
+    /// The error, if it failed.
+    pub error: Option<ErrorText>,
 }
 
 impl Attempt {
     /// Builds the view of one attempt.
-    fn of(attempt: &AttemptView<'_>, now: Time) -> Self {
+    fn of(attempt: &AttemptView<'_>, escapes: Escapes, now: Time) -> Self {
         let (outcome, colour, detail) = match attempt.end.as_ref().map(|(_, end)| end) {
             None => ("running", State::Running, String::new()),
             Some(AttemptEnd::Completed) => ("completed", State::Completed, String::new()),
@@ -143,18 +223,10 @@ impl Attempt {
                 format!("Lost because {}; the attempt is counted.", cause(*why)),
             ),
         };
-        let failure = match attempt.end.as_ref().map(|(_, end)| end) {
-            Some(AttemptEnd::Failed(failure)) => Some(*failure),
-            Some(
-                AttemptEnd::Completed
-                | AttemptEnd::Snoozed
-                | AttemptEnd::Cancelled
-                | AttemptEnd::Interrupted(_)
-                | AttemptEnd::Rescued(_),
-            )
-            | None => None,
-        };
+        let failure = failure(attempt);
         Attempt {
+            index: 0,
+            is_open: false,
             number: attempt.number,
             worker: attempt.worker.to_string(),
             started: TimeText::new(attempt.started_at, now),
@@ -164,28 +236,35 @@ impl Attempt {
             colour,
             detail,
             class: failure.map(|failure| failure.class.as_str()),
-            error: failure.map(|failure| failure.message.to_string()),
+            error: failure.map(|failure| ErrorText::new(&failure.message, escapes)),
         }
     }
 }
 
 /// The status of the job in one sentence, and the time that completes the sentence. `why` is the engine's reason
 /// why a waiting job is not running.
-pub fn standing(job: &Job, why: Option<&WaitReason>, now: Time) -> (String, Option<TimeText>) {
+pub fn status_line(job: &Job, why: Option<&WaitReason>, now: Time) -> (String, Option<TimeText>) {
     let (attempt, max) = (job.status.attempt, job.status.max_attempts);
     let failed = format!("Attempt {attempt} of {max} failed");
     let due = || Some(TimeText::new(job.run_at, now));
     let last = || job.history.last().map(|moment| TimeText::new(moment.at, now));
+    if let Some(limited @ WaitReason::RateReached { at, .. }) = why
+        && job.status.state.is_waiting()
+    {
+        // The time stands apart, so that the reader sees it in the chosen time zone.
+        let text = limited.to_string().replace(&format!(" Next start: {at}."), "");
+        return (format!("{text} Next start"), Some(TimeText::new(*at, now)));
+    }
     match (job.status.state, why) {
         (State::Scheduled, Some(WaitReason::NotDue { .. }) | None) => {
-            ("Scheduled: due".into(), due())
+            ("Scheduled, due".into(), due())
         }
         (State::Retryable, Some(WaitReason::NotDue { .. }) | None) => {
             (format!("{failed}. Next attempt"), due())
         }
         (State::Retryable, Some(why)) => (format!("{failed}. {why}"), None),
         (State::Scheduled | State::Available, Some(why)) => (why.to_string(), None),
-        (State::Available, None) => ("Ready to run.".into(), None),
+        (State::Available, None) => ("Waiting for a free slot.".into(), None),
         (State::Running, _) => {
             let started =
                 job.attempts().last().map(|attempt| TimeText::new(attempt.started_at, now));
@@ -199,6 +278,14 @@ pub fn standing(job: &Job, why: Option<&WaitReason>, now: Time) -> (String, Opti
         (State::Discarded, _) => (format!("Discarded after attempt {attempt} of {max},"), last()),
         (State::Cancelled, _) => ("Cancelled".into(), last()),
     }
+}
+
+/// The end of a job in words, for a reader who watches it: `Job completed after 3 s`. `None` before its end.
+pub fn end_in_words(job: &Job) -> Option<String> {
+    let end = job.finished_at()?;
+    let retried = job.history.iter().rev().find(|moment| moment.change == Change::Retried);
+    let start = retried.map_or(job.enqueued_at, |moment| moment.at);
+    Some(format!("Job {} after {}", job.status.state, length(end.since(start))))
 }
 
 /// One step of a cancellation.
@@ -228,7 +315,7 @@ pub fn cancelling(job: &Job, is_notified: bool, now: Time) -> Vec<Step> {
     let notified = if is_notified || ended.is_some() {
         step("Worker notified", None, "done")
     } else {
-        step("The worker is notified with its next heartbeat", None, "now")
+        step("The worker is notified at its next heartbeat", None, "now")
     };
     let stopped = match ended {
         None => step("Still running", None, if notified.class == "done" { "now" } else { "open" }),

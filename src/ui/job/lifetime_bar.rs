@@ -1,41 +1,53 @@
-//! The lifetime bar of a job: one coloured segment for each period between two changes of state, as wide as
-//! the period was long. The template draws it as SVG and repeats it in words.
+//! The lifetime bar of a job: one segment for each period between two changes of state, with a length in proportion to
+//! its time. The template draws it as SVG and repeats it in words; `static/job.js` lets the last segment grow.
 
 use std::time::Duration;
 
 use crate::job::{Change, Job, Moment, State, Time};
 
-use crate::ui::parts::time_format::length;
+use crate::ui::parts::time_format::{TimeText, length};
 
 /// The width of the drawing in its own units; the page scales it to the available width.
-const WIDTH: u32 = 1_000;
-/// The minimum width of a segment, so that even the shortest one is visible.
-const LEAST: u32 = 9;
+pub const WIDTH: u32 = 10_000;
+/// The width of the break that stands for the time between the end of a job and its manual retry.
+const BREAK: u32 = 200;
+/// The share of the bar that all breaks may take together.
+const MAX_BREAKS: u32 = WIDTH / 4;
+/// A segment of less than this width is drawn as a line of one pixel, or it could not be seen.
+pub const THIN: u32 = 30;
 /// The most segments that are drawn; a job with a longer history shows the newest ones.
-const MOST: usize = 80;
+const MAX_SEGMENTS: usize = 200;
 
 /// The drawing and its description in words.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LifetimeBar {
     /// The segments from left to right.
     pub segments: Vec<Segment>,
-    /// The total time of each phase, in the order of the phases.
+    /// The total time of each phase, in the order of the phases: the legend.
     pub totals: Vec<Total>,
-    /// The time from acceptance to the end of the job, or to now.
+    /// The time from the submission to the end of the job, or to now.
     pub whole: String,
+    /// The time at which the first segment begins.
+    pub from: Time,
     /// Whether the job is not final yet, so that the last segment still grows.
     pub open: bool,
+    /// Whether the oldest periods are not drawn.
+    pub is_cut: bool,
 }
 
 /// One segment of the bar.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// The state whose colour it has.
-    pub colour: State,
-    /// Its left edge, from 0 to 1000.
+    /// What the job did, for its colour.
+    pub phase: Phase,
+    /// Its left edge, from 0 to [`WIDTH`].
     pub x: u32,
     /// Its width in the same units.
     pub width: u32,
+    /// Its time in milliseconds; `None` for a break, whose width is not in proportion to its time.
+    pub ms: Option<u128>,
+    /// The time at which it began, if it still grows.
+    pub since: Option<Time>,
     /// The tooltip: what the job did and for how long.
     pub title: String,
 }
@@ -43,10 +55,21 @@ pub struct Segment {
 /// The total time of one phase.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Total {
-    /// The state whose colour it has in the bar.
-    pub colour: State,
+    /// The phase, for its colour.
+    pub phase: Phase,
     /// The total in words.
     pub text: String,
+    /// The time that continues the words while the phase goes on.
+    pub open: Option<OpenTotal>,
+}
+
+/// A total that still grows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OpenTotal {
+    /// The total so far.
+    pub length: String,
+    /// The time at which the phase would have begun if it had never been interrupted.
+    pub since: TimeText,
 }
 
 /// A period between two changes of state, before it is drawn.
@@ -54,40 +77,62 @@ struct Period {
     phase: Phase,
     /// The attempt that it belongs to.
     attempt: u16,
-    colour: State,
+    at: Time,
     length: Duration,
     /// Whether the period has not ended yet.
     open: bool,
 }
 
-/// What a job does during a period; times are added up by phase.
+/// What a job does during a period. Each phase has its own colour in the bar and one entry in the legend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub enum Phase {
+    /// The job waits for its time.
     Scheduled,
-    Ready,
-    Ran,
-    Between,
-    Rested,
+    /// The job waits for a slot.
+    Queued,
+    /// An attempt that has not ended.
+    Running,
+    /// An attempt that succeeded.
+    Completed,
+    /// An attempt that failed.
+    Failed,
+    /// An attempt that was cancelled.
+    Cancelled,
+    /// An attempt whose handler snoozed the job.
+    Snoozed,
+    /// An attempt that was interrupted or lost.
+    Interrupted,
+    /// The job waits for its next attempt after a failure.
+    Backoff,
+    /// The job had ended, until somebody retried it.
+    Idle,
 }
 
 impl LifetimeBar {
     /// The bar of a job up to its end, or up to `now`.
     pub fn of(job: &Job, now: Time) -> LifetimeBar {
         let periods = periods(job, now);
-        let whole: Duration = periods.iter().map(|period| period.length).sum();
-        let open = !job.status.state.is_final();
-        let drawn = &periods[periods.len().saturating_sub(MOST)..];
-        LifetimeBar { segments: draw(drawn), totals: totals(&periods), whole: length(whole), open }
+        let end = job.finished_at().unwrap_or(now);
+        let skipped = periods.len().saturating_sub(MAX_SEGMENTS);
+        let drawn = &periods[skipped..];
+        LifetimeBar {
+            segments: draw(drawn),
+            totals: totals(&periods, now),
+            whole: length(end.since(job.enqueued_at)),
+            from: drawn.first().map_or(job.enqueued_at, |period| period.at),
+            open: !job.status.state.is_final(),
+            is_cut: skipped > 0 || !job.has_whole_history(),
+        }
     }
 
     /// The bar in words, for screen readers.
     pub fn label(&self) -> String {
-        let totals: Vec<&str> = self.totals.iter().map(|sum| sum.text.as_str()).collect();
-        if self.open {
-            totals.join(", ")
-        } else {
-            format!("{} in total: {}", self.whole, totals.join(", "))
-        }
+        let words = |total: &Total| match &total.open {
+            Some(open) => format!("{} {}", total.text, open.length),
+            None => total.text.clone(),
+        };
+        let totals = self.totals.iter().map(words).collect::<Vec<_>>().join(", ");
+        if self.open { totals } else { format!("{} in total: {totals}", self.whole) }
     }
 }
 
@@ -99,7 +144,11 @@ struct Since<'a> {
 }
 
 fn periods(job: &Job, now: Time) -> Vec<Period> {
-    let mut since = vec![Since { at: job.enqueued_at, state: first_state(job), moment: None }];
+    let mut since = Vec::new();
+    // Without its first changes, nothing is known about the time before the first one that is left.
+    if job.has_whole_history() {
+        since.push(Since { at: job.enqueued_at, state: first_state(job), moment: None });
+    }
     for moment in &job.history {
         if changes_state(&moment.change) {
             since.push(Since { at: moment.at, state: moment.state, moment: Some(moment) });
@@ -112,25 +161,25 @@ fn periods(job: &Job, now: Time) -> Vec<Period> {
         if over {
             break;
         }
-        let (phase, colour) = match one.state {
-            State::Scheduled => (Phase::Scheduled, State::Scheduled),
-            State::Available => (Phase::Ready, State::Available),
-            State::Retryable => (Phase::Between, State::Retryable),
+        let phase = match one.state {
+            State::Scheduled => Phase::Scheduled,
+            State::Available => Phase::Queued,
+            State::Retryable => Phase::Backoff,
             State::Running => {
                 let end = next.and_then(|next| next.moment).map(|moment| &moment.change);
-                (Phase::Ran, end.map_or(State::Running, colour_of_end))
+                end.map_or(Phase::Running, phase_of_attempt)
             }
-            State::Completed | State::Discarded | State::Cancelled => (Phase::Rested, one.state),
+            State::Completed | State::Discarded | State::Cancelled => Phase::Idle,
         };
         let until = next.map_or(now, |next| next.at);
         let attempt = one.moment.map_or(0, |moment| moment.attempt);
-        let (length, open) = (until.since(one.at), next.is_none());
-        periods.push(Period { phase, attempt, colour, length, open });
+        let (at, length, open) = (one.at, until.since(one.at), next.is_none());
+        periods.push(Period { phase, attempt, at, length, open });
     }
     periods
 }
 
-/// The state that a job was accepted in. The record does not hold it, so it is derived from the first change.
+/// The state in which a job was submitted. The record does not hold it, so it is derived from the first change.
 fn first_state(job: &Job) -> State {
     let first = job.history.first();
     match first.map(|moment| &moment.change) {
@@ -147,14 +196,14 @@ fn first_state(job: &Job) -> State {
     }
 }
 
-/// The colour of an attempt, by how it ended.
-fn colour_of_end(change: &Change) -> State {
-    match change {
-        Change::Completed { .. } => State::Completed,
-        Change::RetryScheduled { .. } | Change::Discarded { .. } => State::Discarded,
-        Change::Cancelled => State::Cancelled,
-        Change::Snoozed { .. } => State::Scheduled,
-        Change::Interrupted { .. } | Change::Rescued { .. } => State::Retryable,
+/// The phase of an attempt, by how it ended.
+fn phase_of_attempt(end: &Change) -> Phase {
+    match end {
+        Change::Completed { .. } => Phase::Completed,
+        Change::RetryScheduled { .. } | Change::Discarded { .. } => Phase::Failed,
+        Change::Cancelled => Phase::Cancelled,
+        Change::Snoozed { .. } => Phase::Snoozed,
+        Change::Interrupted { .. } | Change::Rescued { .. } => Phase::Interrupted,
         Change::Enqueued { .. }
         | Change::BecameAvailable
         | Change::Started { .. }
@@ -164,7 +213,7 @@ fn colour_of_end(change: &Change) -> State {
         | Change::Retried
         | Change::Deleted
         | Change::Moved { .. }
-        | Change::Reprioritised { .. } => State::Running,
+        | Change::Reprioritised { .. } => Phase::Running,
     }
 }
 
@@ -176,237 +225,164 @@ fn changes_state(change: &Change) -> bool {
     )
 }
 
-/// Lays out the segments: each has the minimum width plus its share of the rest.
+/// Lays out the segments: a break has a fixed width, and the others share the rest in proportion to their time.
 fn draw(periods: &[Period]) -> Vec<Segment> {
-    let count = periods.len() as u32;
-    let rest = u128::from(WIDTH.saturating_sub(count * LEAST));
-    let whole: u128 = periods.iter().map(|period| period.length.as_millis()).sum();
-    let (mut before, mut gone) = (0, 0_u128);
+    let breaks = periods.iter().filter(|period| period.phase == Phase::Idle).count() as u32;
+    let width_of_break = BREAK.min(MAX_BREAKS / breaks.max(1));
+    let rest = u128::from(WIDTH - breaks * width_of_break);
+    let timed = || periods.iter().filter(|period| period.phase != Phase::Idle);
+    let whole: u128 = timed().map(|period| period.length.as_millis()).sum();
+    let last = timed().count();
+    let (mut x, mut broken, mut gone, mut n) = (0, 0, 0_u128, 0);
     let mut segments = Vec::with_capacity(periods.len());
-    for (n, period) in (1..).zip(periods) {
-        gone += period.length.as_millis();
-        // Rounding the right edges, not the widths, makes the last segment end at the edge of the
-        // bar. If no time has passed at all, the segments are equally wide.
-        let share = match whole {
-            0 => rest * u128::from(n) / u128::from(count.max(1)),
-            whole => rest * gone / whole,
+    for period in periods {
+        let is_break = period.phase == Phase::Idle;
+        if is_break {
+            broken += width_of_break;
+        } else {
+            n += 1;
+            gone += period.length.as_millis();
+        }
+        // Rounding the right edges, not the widths, makes the last segment end at the edge of the bar. If no time has
+        // passed at all, the last segment fills the bar.
+        let share = match rest.checked_mul(gone).and_then(|share| share.checked_div(whole)) {
+            Some(share) => share,
+            None if n == last => rest,
+            None => 0,
         };
-        let end = n * LEAST + share as u32;
-        let (x, width) = (before, end - before);
-        segments.push(Segment { colour: period.colour, x, width, title: period.title() });
-        before = end;
+        let end = broken + share as u32;
+        segments.push(Segment {
+            phase: period.phase,
+            x,
+            width: end - x,
+            ms: (!is_break).then(|| period.length.as_millis()),
+            since: period.open.then_some(period.at),
+            title: period.title(),
+        });
+        x = end;
     }
     segments
+}
+
+impl Segment {
+    /// Whether it is too narrow to be seen as an area.
+    pub fn is_thin(&self) -> bool {
+        self.width < THIN
+    }
 }
 
 impl Period {
     fn title(&self) -> String {
         if self.open {
-            return self.phase.now().to_owned();
+            return self.phase.open_words().to_owned();
         }
         let words = match self.phase {
             Phase::Scheduled => "scheduled for".to_owned(),
-            Phase::Ready => "waited in the queue for".into(),
-            Phase::Between => "waited for a retry for".into(),
-            Phase::Ran => {
-                let how = match self.colour {
-                    State::Completed => "succeeded after",
-                    State::Discarded => "failed after",
-                    State::Cancelled => "was cancelled after",
-                    State::Scheduled => "was snoozed after",
-                    State::Retryable => "was interrupted after",
-                    State::Running | State::Available => "ran for",
-                };
-                format!("attempt {} {how}", self.attempt)
+            Phase::Queued => "queued for".into(),
+            Phase::Backoff => "backoff of".into(),
+            Phase::Idle => {
+                return format!("finished, idle for {} (not to scale)", length(self.length));
             }
-            Phase::Rested => format!("was {} for", self.colour),
+            Phase::Running => format!("attempt {} ran for", self.attempt),
+            Phase::Completed => format!("attempt {} succeeded after", self.attempt),
+            Phase::Failed => format!("attempt {} failed after", self.attempt),
+            Phase::Cancelled => format!("attempt {} was cancelled after", self.attempt),
+            Phase::Snoozed => format!("attempt {} was snoozed after", self.attempt),
+            Phase::Interrupted => format!("attempt {} was interrupted after", self.attempt),
         };
         format!("{words} {}", length(self.length))
     }
 }
 
 impl Phase {
-    const ALL: [Phase; 5] =
-        [Phase::Scheduled, Phase::Ready, Phase::Ran, Phase::Between, Phase::Rested];
+    const ALL: [Phase; 10] = [
+        Phase::Scheduled,
+        Phase::Queued,
+        Phase::Failed,
+        Phase::Interrupted,
+        Phase::Snoozed,
+        Phase::Cancelled,
+        Phase::Completed,
+        Phase::Running,
+        Phase::Backoff,
+        Phase::Idle,
+    ];
 
-    /// The text for a period that has not ended. It leaves out the duration, which would be outdated at once.
-    fn now(self) -> &'static str {
+    /// The class of its segments and of its entry in the legend.
+    pub fn class(self) -> &'static str {
         match self {
-            Phase::Scheduled => "scheduled",
-            Phase::Ready => "waiting in the queue",
-            Phase::Ran => "running now",
-            Phase::Between => "waiting for a retry",
-            Phase::Rested => "finished",
+            Phase::Scheduled => "p-scheduled",
+            Phase::Queued => "p-queued",
+            Phase::Running => "p-running",
+            Phase::Completed => "p-completed",
+            Phase::Failed => "p-failed",
+            Phase::Cancelled => "p-cancelled",
+            Phase::Snoozed => "p-snoozed",
+            Phase::Interrupted => "p-interrupted",
+            Phase::Backoff => "p-backoff",
+            Phase::Idle => "p-idle",
         }
     }
 
-    /// The text for the total of all periods of this phase that have ended.
-    fn sum(self, whole: &str, count: usize) -> String {
-        match (self, count) {
-            (Phase::Scheduled, _) => format!("scheduled for {whole}"),
-            (Phase::Ready, _) => format!("waited {whole} in the queue"),
-            (Phase::Ran, 1) => format!("ran {whole}"),
-            (Phase::Ran, count) => format!("ran {whole} in {count} attempts"),
-            (Phase::Between, _) => format!("{whole} between attempts"),
-            (Phase::Rested, _) => format!("{whole} before a manual retry"),
+    /// The words for a period that has not ended, without its time, which grows.
+    fn open_words(self) -> &'static str {
+        match self {
+            Phase::Scheduled => "scheduled",
+            Phase::Queued => "queued",
+            Phase::Backoff => "backoff",
+            Phase::Running
+            | Phase::Completed
+            | Phase::Failed
+            | Phase::Cancelled
+            | Phase::Snoozed
+            | Phase::Interrupted => "running",
+            Phase::Idle => "finished",
+        }
+    }
+
+    /// The words for the total of all periods of this phase, all of which have ended.
+    fn total(self, whole: &str, count: usize) -> String {
+        let attempts = |how: &str| match count {
+            1 => format!("1 {how} attempt, {whole}"),
+            count => format!("{count} {how} attempts, {whole}"),
+        };
+        match self {
+            Phase::Scheduled => format!("scheduled {whole}"),
+            Phase::Queued => format!("queued {whole}"),
+            Phase::Backoff => format!("backoff {whole}"),
+            Phase::Idle => format!("finished, idle {whole} (not to scale)"),
+            Phase::Running => format!("running {whole}"),
+            Phase::Completed => attempts("completed"),
+            Phase::Failed => attempts("failed"),
+            Phase::Cancelled => attempts("cancelled"),
+            Phase::Snoozed => attempts("snoozed"),
+            Phase::Interrupted => attempts("interrupted"),
         }
     }
 }
 
-fn totals(periods: &[Period]) -> Vec<Total> {
+fn totals(periods: &[Period], now: Time) -> Vec<Total> {
     let mut totals = Vec::new();
     for phase in Phase::ALL {
-        let (open, ended): (Vec<&Period>, Vec<&Period>) =
-            periods.iter().filter(|period| period.phase == phase).partition(|period| period.open);
-        if let Some(first) = ended.first() {
-            let whole = length(ended.iter().map(|period| period.length).sum());
-            // Several attempts can have different outcomes, so their total has a neutral colour.
-            let many = phase == Phase::Ran && ended.len() > 1;
-            let colour = if many { State::Running } else { first.colour };
-            totals.push(Total { colour, text: phase.sum(&whole, ended.len()) });
-        }
-        totals.extend(
-            open.first().map(|period| Total { colour: period.colour, text: phase.now().into() }),
-        );
+        let of_phase: Vec<&Period> = periods.iter().filter(|one| one.phase == phase).collect();
+        let whole: Duration = of_phase.iter().map(|period| period.length).sum();
+        let total = match of_phase.last() {
+            None => continue,
+            Some(last) if last.open => {
+                let ms = i64::try_from(whole.as_millis()).unwrap_or(i64::MAX);
+                let since = Time::from_millis(now.millis().saturating_sub(ms));
+                let since = TimeText::new(since, now);
+                let open = Some(OpenTotal { length: length(whole), since });
+                Total { phase, text: phase.open_words().into(), open }
+            }
+            Some(_) => {
+                Total { phase, text: phase.total(&length(whole), of_phase.len()), open: None }
+            }
+        };
+        totals.push(total);
     }
     totals
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::job::{
-        Event, Fact, Failure, FailureClass, JobId, Json, Kind, Labels, LogCaps, QueueName,
-        RetryPolicy, Spec, Status, WorkerName,
-    };
-
-    fn at(ms: i64) -> Time {
-        Time::from_millis(ms)
-    }
-
-    /// A job accepted at 0 for `run_at`, with its changes: the time, the state afterwards and the change.
-    fn job(run_at: i64, life: Vec<(i64, State, u16, Change)>) -> Job {
-        let spec = Spec {
-            payload: Json::null(),
-            priority: 0,
-            retry: RetryPolicy::default(),
-            timeout_ms: None,
-            idempotency_key: None,
-        };
-        let labels = Arc::new(Labels {
-            queue: QueueName::default(),
-            kind: Kind::parse("echo").unwrap(),
-            tags: Box::default(),
-        });
-        let event = |seq, ms, state, attempt, change| {
-            let id = JobId::from_u128(1);
-            let fact = Fact::Job { id, labels: labels.clone(), state, attempt, change };
-            Event { seq, at: at(ms), fact }
-        };
-        let first = if run_at > 0 { State::Scheduled } else { State::Available };
-        let enqueued = Change::Enqueued { spec: Arc::new(spec), run_at: at(run_at) };
-        let mut job = Job::from_enqueued(&event(1, 0, first, 0, enqueued)).unwrap();
-        for (seq, (ms, state, attempt, change)) in (2..).zip(life) {
-            let status = Status { attempt, ..Status::new(10, state) };
-            job.apply(&event(seq, ms, state, attempt, change), status, LogCaps::default());
-        }
-        job
-    }
-
-    fn started() -> Change {
-        Change::Started { worker: WorkerName::parse("w1").unwrap() }
-    }
-
-    fn failed(run_at: i64) -> Change {
-        let failure = Failure::new(FailureClass::Error, "no");
-        Change::RetryScheduled { failure, run_at: at(run_at) }
-    }
-
-    fn colours(bar: &LifetimeBar) -> Vec<State> {
-        bar.segments.iter().map(|segment| segment.colour).collect()
-    }
-
-    #[test]
-    fn a_life_is_drawn_from_its_acceptance_to_its_end() {
-        let job = job(
-            500,
-            vec![
-                (500, State::Available, 0, Change::BecameAvailable),
-                (600, State::Running, 1, started()),
-                (900, State::Retryable, 1, failed(1_900)),
-                (1_900, State::Available, 1, Change::BecameAvailable),
-                (1_900, State::Running, 2, started()),
-                (1_950, State::Running, 2, Change::CancelAsked),
-                (2_000, State::Completed, 2, Change::Completed { result: Json::null() }),
-            ],
-        );
-        let bar = LifetimeBar::of(&job, at(99_000));
-        let (scheduled, ready, failed, between, done) = (
-            State::Scheduled,
-            State::Available,
-            State::Discarded,
-            State::Retryable,
-            State::Completed,
-        );
-        assert_eq!(colours(&bar), [scheduled, ready, failed, between, ready, done]);
-        assert_eq!(bar.segments[2].title, "attempt 1 failed after 300 ms");
-        assert_eq!(
-            bar.label(),
-            "2 s in total: scheduled for 500 ms, waited 100 ms in the queue, \
-             ran 400 ms in 2 attempts, 1 s between attempts"
-        );
-        assert!(!bar.open);
-    }
-
-    #[test]
-    fn what_has_not_ended_grows_until_now() {
-        let job = job(0, vec![(100, State::Running, 1, started())]);
-        let bar = LifetimeBar::of(&job, at(3_100));
-        assert_eq!(colours(&bar), [State::Available, State::Running]);
-        assert_eq!(bar.segments[1].title, "running now");
-        assert_eq!(bar.label(), "waited 100 ms in the queue, running now");
-        assert!(bar.open);
-    }
-
-    #[test]
-    fn every_stretch_can_be_seen_and_together_they_fill_the_band() {
-        let mut life = vec![];
-        for n in 0..100 {
-            life.push((n * 2, State::Running, 1, started()));
-            life.push((n * 2 + 1, State::Retryable, 1, failed(n * 2 + 2)));
-        }
-        for (life, now) in
-            [(life, 10_000_000), (vec![], 0), (vec![(0, State::Running, 1, started())], 0)]
-        {
-            let bar = LifetimeBar::of(&job(0, life), at(now));
-            assert!(bar.segments.len() <= MOST);
-            assert!(bar.segments.iter().all(|segment| segment.width >= LEAST), "{bar:?}");
-            let mut edge = 0;
-            for segment in &bar.segments {
-                assert_eq!(segment.x, edge);
-                edge += segment.width;
-            }
-            assert_eq!(edge, WIDTH, "{bar:?}");
-        }
-    }
-
-    #[test]
-    fn a_retry_by_hand_follows_a_rest() {
-        let job = job(
-            0,
-            vec![
-                (0, State::Cancelled, 0, Change::Cancelled),
-                (60_000, State::Available, 0, Change::Retried),
-            ],
-        );
-        let bar = LifetimeBar::of(&job, at(61_000));
-        assert_eq!(colours(&bar), [State::Available, State::Cancelled, State::Available]);
-        assert_eq!(bar.segments[1].title, "was cancelled for 1 min");
-        assert_eq!(
-            bar.label(),
-            "waited 0 ms in the queue, waiting in the queue, 1 min before a manual retry"
-        );
-    }
-}
+mod tests;

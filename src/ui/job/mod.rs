@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
-use crate::engine::{Engine, off_runtime};
+use crate::engine::{Engine, run_blocking};
 use crate::http::layers::base_path::Address;
 use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
 
@@ -20,10 +20,12 @@ use super::layout::page::{Layout, Section, page};
 use super::parts::curl::Target;
 use super::parts::eta;
 use super::parts::filters;
-use super::parts::json_text::{Shown, shown};
+use super::parts::job_row::excerpt;
+use super::parts::json_text::{self, Shown, shown};
 use super::parts::time_format::{TimeText, length};
+use super::parts::visible_text::{Escapes, Syntax, VisibleText, visible};
 use super::submit::submit_form::{FORM_KEY_PREFIX, SubmitForm};
-use job_history::{Attempt, Line};
+use job_history::{Attempt, Line, NewestFew};
 use lifetime_bar::LifetimeBar;
 
 #[derive(Template)]
@@ -36,23 +38,28 @@ struct JobPage {
     queue: String,
     tags: Vec<String>,
     state: State,
-    standing: String,
-    standing_when: Option<TimeText>,
+    status_line: String,
+    status_when: Option<TimeText>,
+    end_in_words: Option<String>,
     detail: Detail,
     lifetime_bar: LifetimeBar,
-    accepted: TimeText,
+    /// The time at which the lifetime bar begins.
+    bar_start: TimeText,
     ended: Option<TimeText>,
     facts: Vec<Fact>,
     allowed: AllowedActions,
     wants_retry: bool,
     parts: [Part; 3],
-    attempts: Vec<Attempt>,
-    timeline: Vec<Line>,
+    attempts: NewestFew<Attempt>,
+    timeline: NewestFew<Line>,
+    /// Whether the timeline begins with the first change of the job.
+    has_whole_history: bool,
     log: Vec<LogRow>,
     log_dropped: u64,
     payload: Shown,
     result: Option<Shown>,
-    curl: String,
+    curl: Vec<json_text::Line>,
+    escapes: Escapes,
 }
 
 /// A message above the page about the last action.
@@ -97,6 +104,7 @@ enum Detail {
 /// Reported progress with an estimate of the time left.
 struct ProgressView {
     progress: Progress,
+    message: String,
     left: String,
 }
 
@@ -125,7 +133,7 @@ struct Fact {
 struct LogRow {
     when: TimeText,
     stream: &'static str,
-    text: String,
+    text: VisibleText,
 }
 
 /// The query of the URL.
@@ -133,6 +141,8 @@ struct LogRow {
 #[serde(default)]
 pub struct Params {
     already: String,
+    /// Shows texts with their escapes as the job has them.
+    raw: String,
 }
 
 /// `GET /jobs/{id}`
@@ -143,13 +153,15 @@ pub async fn show(
     Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
+    let escapes = if params.raw.is_empty() { Escapes::Decoded } else { Escapes::Raw };
     let notice = (!params.already.is_empty()).then(|| Notice {
         text: "This form was submitted before. This is the job that it created; submitting it \
                again does not create another one."
             .into(),
         tone: Tone::Info,
     });
-    render(&engine, &address, parse_id(&id)?, notice, StatusCode::OK, &headers).await
+    let shown = ShownAs { notice, escapes, status: StatusCode::OK };
+    render(&engine, &address, parse_id(&id)?, shown, &headers).await
 }
 
 /// Parses the id in a URL; an invalid id is answered with 404.
@@ -157,13 +169,22 @@ pub fn parse_id(text: &str) -> Result<JobId, UiError> {
     text.parse().map_err(|_| UiError::not_found("Job not found"))
 }
 
+/// How the page of a job is shown.
+pub struct ShownAs {
+    /// A message about the last action.
+    pub notice: Option<Notice>,
+    /// Whether the escapes in texts are decoded.
+    pub escapes: Escapes,
+    /// The status of the response.
+    pub status: StatusCode,
+}
+
 /// Renders the page of a job.
 pub async fn render(
     engine: &Engine,
     address: &Address,
     id: JobId,
-    notice: Option<Notice>,
-    status: StatusCode,
+    ShownAs { notice, escapes, status }: ShownAs,
     headers: &HeaderMap,
 ) -> Result<Response, UiError> {
     let (job, cursor) = engine.job(id).await?;
@@ -172,32 +193,38 @@ pub async fn render(
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let now = engine.now();
     let layout = Layout::live(address, title, Section::Job, cursor, now);
-    let (standing, standing_when) = job_history::standing(&job, why.as_ref(), now);
+    let (status_line, status_when) = job_history::status_line(&job, why.as_ref(), now);
+    let lifetime_bar = LifetimeBar::of(&job, now);
     let is_notified = engine.is_asked_to_end(id);
-    let view = off_runtime(job.json_bytes(), || JobPage {
+    let view = run_blocking(job.json_bytes(), || JobPage {
         notice,
         id: job.id.to_string(),
         kind: job.labels.kind.to_string(),
         queue: job.labels.queue.to_string(),
         tags: job.labels.tags.iter().map(ToString::to_string).collect(),
         state: job.status.state,
-        standing,
-        standing_when,
+        status_line,
+        status_when,
+        end_in_words: job_history::end_in_words(&job),
         detail: Detail::of(&job, is_notified, now),
-        lifetime_bar: LifetimeBar::of(&job, now),
-        accepted: TimeText::new(job.enqueued_at, now),
+        bar_start: TimeText::new(lifetime_bar.from, now),
+        lifetime_bar,
         ended: job.finished_at().map(|at| TimeText::new(at, now)),
         facts: facts(&job, engine, now),
         allowed: AllowedActions::of(&job),
         wants_retry: job.last_failure().is_some() && job.status.state != State::Completed,
         parts: parts(&job),
-        attempts: job_history::attempts(&job, now),
-        timeline: job_history::timeline(&job, now),
-        log: job.log.iter().map(|line| LogRow::of(line, now)).collect(),
+        attempts: job_history::attempts(&job, escapes, now),
+        timeline: job_history::timeline(&job, escapes, now),
+        has_whole_history: job.has_whole_history(),
+        log: job.log.iter().map(|line| LogRow::of(line, escapes, now)).collect(),
         log_dropped: job.log_dropped,
-        payload: shown(&job.spec.payload),
-        result: job.result().map(shown),
-        curl: SubmitForm::as_made(&job).curl(&Target::of(headers, address), None),
+        payload: shown(&job.spec.payload, escapes),
+        result: job.result().map(|result| shown(result, escapes)),
+        curl: json_text::lines(
+            &SubmitForm::as_made(&job).curl(&Target::of(headers, address), None),
+        ),
+        escapes,
         layout,
     });
     Ok(page(status, &view))
@@ -222,7 +249,7 @@ impl Detail {
         if !steps.is_empty() {
             return Detail::Cancelling(steps);
         }
-        let error = || job.last_failure().map(|failure| job_history::first_line(&failure.message));
+        let error = || job.last_failure().map(|failure| excerpt(&failure.message));
         let (attempt, max) = (job.status.attempt, job.status.max_attempts);
         match job.status.state {
             State::Running => {
@@ -230,7 +257,9 @@ impl Detail {
                 Detail::Progress(job.progress.clone().map(|progress| {
                     let elapsed = started.map(|at| now.since(at)).unwrap_or_default();
                     let left = eta::left(elapsed, progress.done, progress.total);
-                    ProgressView { progress, left: left.unwrap_or_default() }
+                    let message = progress.message.as_deref().map(visible);
+                    let message = message.map(|text| text.into_owned()).unwrap_or_default();
+                    ProgressView { progress, message, left: left.unwrap_or_default() }
                 }))
             }
             State::Retryable | State::Discarded => Detail::Error(error().unwrap_or_default()),
@@ -252,9 +281,21 @@ impl JobPage {
         if self.state.is_final() { "" } else { " steady" }
     }
 
-    /// Whether an attempt is expanded; of more than three, only the newest is.
-    fn unfolds(&self, index: &usize) -> bool {
-        self.attempts.len() <= 3 || *index + 1 == self.attempts.len()
+    /// The address of the page with texts in the other form: decoded, or raw.
+    fn switch_escapes(&self) -> String {
+        match self.escapes {
+            Escapes::Decoded => format!("jobs/{}?raw=1", self.id),
+            Escapes::Raw => format!("jobs/{}", self.id),
+        }
+    }
+
+    fn is_raw(&self) -> bool {
+        self.escapes == Escapes::Raw
+    }
+
+    /// Whether the text of the log differs from its raw text, or is raw.
+    fn log_has_escapes(&self) -> bool {
+        self.is_raw() || self.log.iter().any(|row| row.text.is_decoded)
     }
 }
 
@@ -270,11 +311,11 @@ impl AllowedActions {
 }
 
 impl LogRow {
-    fn of(line: &LogLine, now: Time) -> Self {
+    fn of(line: &LogLine, escapes: Escapes, now: Time) -> Self {
         LogRow {
             when: TimeText::new(line.at, now),
             stream: line.stream.as_str(),
-            text: line.text.to_string(),
+            text: VisibleText::new(&line.text, escapes, Syntax::Text),
         }
     }
 }
@@ -292,7 +333,7 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
     let key =
         job.spec.idempotency_key.as_ref().filter(|key| !key.as_str().starts_with(FORM_KEY_PREFIX));
     vec![
-        when("Accepted", job.enqueued_at),
+        when("Submitted", job.enqueued_at),
         when("Due", job.run_at),
         match job.finished_at() {
             Some(at) => when("Finished", at),
@@ -302,6 +343,9 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
         text("Priority", job.spec.priority.to_string()),
         text("Timeout", format!("{timeout} per attempt")),
         text("Backoff", format!("{} to {}", ms(backoff.base_ms), ms(backoff.cap_ms))),
-        text("Idempotency", key.map_or("no key".into(), |key| format!("key {key}"))),
+        text(
+            "Idempotency",
+            key.map_or("no key".into(), |key| format!("key {}", visible(key.as_str()))),
+        ),
     ]
 }

@@ -12,6 +12,7 @@ use crate::job::{Invalid, JobId, JobQuery, Time};
 
 use super::job_filter::{Chip, JobFilter};
 use crate::ui::layout::error::{UiError, sentence};
+use crate::ui::layout::flash::Done;
 use crate::ui::layout::page::{Layout, Section, SeeOther, page, see_other};
 use crate::ui::parts::filters;
 use crate::ui::parts::job_row::JobRow;
@@ -404,7 +405,9 @@ pub async fn list(Has(engine): Has<Engine>, address: Address) -> Response {
 pub async fn stop(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<SeeOther, UiError> {
     let Ok(found) = id.parse::<BulkId>() else { return Err(forgotten()) };
     let stopped = engine.bulk_stop(found).await;
-    stopped.map(|report| see_other(&format!("jobs/bulk/{}", report.id))).ok_or_else(forgotten)
+    stopped
+        .map(|report| see_other(&format!("jobs/bulk/{}", report.id)).with(Done::BulkStopped, ""))
+        .ok_or_else(forgotten)
 }
 
 fn forgotten() -> UiError {

@@ -57,6 +57,11 @@ pub const ASSETS: &[Asset] = &[
     Asset { name: "updates.js", media_type: JS, body: include_str!("../../../static/updates.js") },
     Asset { name: "time.js", media_type: JS, body: include_str!("../../../static/time.js") },
     Asset {
+        name: "visible-text.js",
+        media_type: JS,
+        body: include_str!("../../../static/visible-text.js"),
+    },
+    Asset {
         name: "favicon.svg",
         media_type: SVG,
         body: include_str!("../../../static/favicon.svg"),
@@ -65,6 +70,11 @@ pub const ASSETS: &[Asset] = &[
         name: "favicon-discarded.svg",
         media_type: SVG,
         body: include_str!("../../../static/favicon-discarded.svg"),
+    },
+    Asset {
+        name: "favicon-done.svg",
+        media_type: SVG,
+        body: include_str!("../../../static/favicon-done.svg"),
     },
     Asset {
         name: "favicon-offline.svg",

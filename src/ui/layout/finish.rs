@@ -1,5 +1,5 @@
-//! Finishes the responses that handlers leave open because they do not know the address of the request: error pages and
-//! redirects.
+//! Finishes the responses that handlers leave open because they do not know the address of the request: error pages,
+//! redirects, and the message about the last action.
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
@@ -7,20 +7,34 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::UiError;
+use super::flash::Flash;
 use super::page::SeeOther;
 use crate::http::layers::base_path::Address;
 
 /// A layer around all pages.
 pub async fn finish(address: Address, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    let flash = Flash::of(request.method(), request.headers());
+    let response = next.run(request).await;
+    let response = finished(response, &address);
+    match flash {
+        Some(flash) => flash.show_on(response, &address).await,
+        None => response,
+    }
+}
+
+fn finished(mut response: Response, address: &Address) -> Response {
     let extensions = response.extensions_mut();
     if let Some(error) = extensions.remove::<UiError>() {
-        return error.page(&address);
+        return error.page(address);
     }
-    if let Some(SeeOther(relative)) = extensions.remove() {
+    if let Some(SeeOther { relative, flash }) = extensions.remove() {
         return match HeaderValue::try_from(address.url(&relative)) {
             Ok(location) => {
-                response.headers_mut().insert(header::LOCATION, location);
+                let headers = response.headers_mut();
+                headers.insert(header::LOCATION, location);
+                if let Some(cookie) = flash.and_then(|flash| flash.cookie(address)) {
+                    headers.append(header::SET_COOKIE, cookie);
+                }
                 response
             }
             Err(_) => UiError::not_found("There is nothing at this address").into_response(),

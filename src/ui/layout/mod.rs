@@ -3,6 +3,7 @@
 pub mod assets;
 pub mod error;
 pub mod finish;
+pub mod flash;
 pub mod form_body;
 pub mod page;
 pub mod static_files;

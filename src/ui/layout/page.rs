@@ -9,6 +9,7 @@ use crate::http::layers::base_path::Address;
 use crate::job::{Cursor, Time};
 
 use super::assets;
+use super::flash::{Done, Flash};
 
 /// The data of `templates/layout.html`, which every page extends.
 pub struct Layout {
@@ -125,11 +126,23 @@ impl Layout {
 
 /// The response to a form: a 303 redirect to another page. [`finish`](super::finish::finish) adds its `Location`.
 #[derive(Debug, Clone)]
-pub struct SeeOther(pub String);
+pub struct SeeOther {
+    /// The URL of the page as templates write it.
+    pub relative: String,
+    /// The message that the page shows.
+    pub flash: Option<Flash>,
+}
 
 /// Redirects to a page. `relative` is its URL as templates write it.
 pub fn see_other(relative: &str) -> SeeOther {
-    SeeOther(relative.to_owned())
+    SeeOther { relative: relative.to_owned(), flash: None }
+}
+
+impl SeeOther {
+    /// Makes the page say what was done.
+    pub fn with(self, done: Done, name: impl Into<String>) -> SeeOther {
+        SeeOther { flash: Some(Flash::new(done, name)), ..self }
+    }
 }
 
 impl IntoResponse for SeeOther {

@@ -4,6 +4,8 @@ use axum::http::{HeaderMap, header};
 
 use crate::http::layers::base_path::Address;
 
+use super::visible_text::escape_hidden;
+
 /// The longest JSON that a command contains, in bytes.
 pub const MAX_BODY: usize = 16 * 1_024;
 
@@ -28,7 +30,8 @@ impl Target {
         Target { url, needs_token: headers.contains_key(header::AUTHORIZATION) }
     }
 
-    /// The command that sends this JSON. Longer JSON is read from a file, because no terminal accepts it.
+    /// The command that sends this JSON. Longer JSON is read from a file, because no terminal accepts it. Characters that
+    /// could not be seen are escaped, so that the command does what it seems to do.
     pub fn curl(&self, body: &str) -> String {
         let mut command = format!("curl {}", quoted(&self.url));
         command += " \\\n  -H 'content-type: application/json'";
@@ -37,7 +40,7 @@ impl Target {
             command += " \\\n  -H \"authorization: Bearer $CORTADO_AUTH_TOKEN\"";
         }
         match body.len() {
-            0..=MAX_BODY => command + &format!(" \\\n  -d {}", quoted(body)),
+            0..=MAX_BODY => command + &format!(" \\\n  -d {}", quoted(&escape_hidden(body))),
             _ => format!("# {}\n{command} \\\n  -d @job.json", TOO_LONG),
         }
     }
@@ -98,6 +101,17 @@ mod tests {
         let curl = Target::of(&headers, &Address::default()).curl("{}");
         assert!(curl.contains("-H \"authorization: Bearer $CORTADO_AUTH_TOKEN\" \\\n"), "{curl}");
         assert!(!curl.contains("c2VjcmV0"), "{curl}");
+    }
+
+    #[test]
+    fn a_command_has_no_hidden_characters_and_sends_the_same_value() {
+        let body = "{\n\t\"a\": \"x\u{202e}y\u{7f}\u{e0041}\\u00e4ä\"\n}";
+        let curl = Target::of(&HeaderMap::new(), &Address::default()).curl(body);
+        assert!(curl.is_ascii() || curl.contains('ä'), "{curl}");
+        let sent = curl.split_once("-d '").unwrap().1.trim_end_matches('\'');
+        assert!(sent.contains(r"x\u202ey\u007f\udb40\udc41\u00e4ä"), "{sent}");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(sent), value(body));
     }
 
     #[test]

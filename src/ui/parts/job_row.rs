@@ -1,8 +1,10 @@
 //! A job as a row of a list. The home page and all lists share it; `static/live.js` updates such rows in place.
 
+use crate::job::shorten::truncated;
 use crate::job::{Job, State, Time};
 
 use super::time_format::TimeText;
+use super::visible_text::visible;
 
 /// The values that a row shows.
 pub struct JobRow {
@@ -70,10 +72,15 @@ fn moment(job: &Job) -> Time {
     }
 }
 
-fn excerpt(message: &str) -> String {
-    let line = message.trim().lines().next().unwrap_or_default();
-    let mut short: String = line.chars().take(ERROR_EXCERPT).collect();
-    if short.len() < message.trim().len() {
+/// The first line of an error, with its escapes decoded, up to [`ERROR_EXCERPT`] characters.
+pub fn excerpt(message: &str) -> String {
+    let message = message.trim();
+    let line = message.lines().next().unwrap_or_default();
+    // A surrogate pair in escapes has twelve characters.
+    let prefix = truncated(line, 12 * ERROR_EXCERPT);
+    let shown = visible(prefix);
+    let mut short: String = shown.chars().take(ERROR_EXCERPT).collect();
+    if short.len() < shown.len() || prefix.len() < message.len() {
         short.push('…');
     }
     short
@@ -88,5 +95,7 @@ mod tests {
         assert_eq!(excerpt("refused\n  at line 3"), "refused…");
         assert_eq!(excerpt("refused\n"), "refused");
         assert_eq!(excerpt(&"ä".repeat(200)).chars().count(), ERROR_EXCERPT + 1);
+        assert_eq!(excerpt(&"\\ud83e\\udd80".repeat(200)), "🦀".repeat(ERROR_EXCERPT) + "…");
+        assert_eq!(excerpt("gr\\u00fc\u{202e}"), "grü\\u202e");
     }
 }

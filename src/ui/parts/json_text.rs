@@ -1,12 +1,15 @@
-//! JSON as pages show it, indented and coloured. Numbers are never parsed, so the text keeps every digit.
+//! JSON as pages show it, indented and coloured. Numbers are never parsed, so the text keeps every digit. Each line is
+//! an element of its own, so that a long one continues at its own indent.
 
 use crate::job::shorten::truncated;
 use crate::job::{Json, text_length};
 
+use super::visible_text::{Escapes, Syntax, VisibleText};
+
 /// A token of indented JSON with the class for its colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// The class: `key`, `string`, `number`, `word` or `plain`.
+    /// The class: `key`, `string`, `number`, `word`, `mark` for a character that could not be seen, or `plain`.
     pub class: &'static str,
     /// The text, including its white space.
     pub text: String,
@@ -39,17 +42,62 @@ pub struct Shown {
     pub tokens: Vec<Token>,
     /// Whether something was left out.
     pub is_cut: bool,
+    /// Whether a string has escapes that were decoded.
+    pub is_decoded: bool,
 }
 
-/// Indents JSON by two spaces; strings, numbers and the order of keys stay as they are. Only the beginning of a
-/// long or deeply nested text is shown.
-pub fn shown(json: &Json) -> Shown {
-    Writer::run(json.as_str(), PAGE)
+/// A line of an indented text.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// The level of its indent. The text begins with two spaces for each.
+    pub level: usize,
+    /// The tokens in order. All lines but the last end with a line break.
+    pub tokens: Vec<Token>,
+}
+
+impl Shown {
+    /// The text in lines.
+    pub fn lines(&self) -> Vec<Line> {
+        let mut lines = vec![Line::default()];
+        for token in &self.tokens {
+            for part in token.text.split_inclusive('\n') {
+                if let Some(line) = lines.last_mut() {
+                    line.push(part, token.class);
+                }
+                if part.ends_with('\n') {
+                    lines.push(Line::default());
+                }
+            }
+        }
+        lines
+    }
+}
+
+impl Line {
+    fn push(&mut self, text: &str, class: &'static str) {
+        if self.tokens.is_empty() {
+            let spaces = text.len() - text.trim_start_matches(' ').len();
+            self.level = (spaces / 2).min(INDENTED);
+        }
+        self.tokens.push(Token { class, text: text.to_owned() });
+    }
+}
+
+/// The lines of a text that is indented like JSON, such as a command with JSON in it.
+pub fn lines(text: &str) -> Vec<Line> {
+    let token = Token { class: "plain", text: text.to_owned() };
+    Shown { tokens: vec![token], ..Shown::default() }.lines()
+}
+
+/// Indents JSON by two spaces; numbers and the order of keys stay as they are. Only the beginning of a long or deeply
+/// nested text is shown.
+pub fn shown(json: &Json, escapes: Escapes) -> Shown {
+    Writer::run(json.as_str(), PAGE, Some(escapes))
 }
 
 /// The whole text for a form, indented unless it is long or deeply nested.
 pub fn editable(json: &Json) -> String {
-    let Shown { tokens, is_cut } = Writer::run(json.as_str(), FORM);
+    let Shown { tokens, is_cut, is_decoded: _ } = Writer::run(json.as_str(), FORM, None);
     if is_cut {
         json.as_str().to_owned()
     } else {
@@ -59,18 +107,30 @@ pub fn editable(json: &Json) -> String {
 
 struct Writer {
     bounds: Bounds,
+    /// How strings are shown; `None` leaves them as they are.
+    escapes: Option<Escapes>,
     out: Vec<Token>,
     depth: usize,
     lines: usize,
     bytes: usize,
     is_cut: bool,
+    is_decoded: bool,
 }
 
 impl Writer {
     /// Tokenizes a valid JSON text in one pass; an invalid one comes out roughly as it is.
-    fn run(text: &str, bounds: Bounds) -> Shown {
+    fn run(text: &str, bounds: Bounds, escapes: Option<Escapes>) -> Shown {
         let out = Vec::new();
-        let mut writer = Writer { bounds, out, depth: 0, lines: 1, bytes: 0, is_cut: false };
+        let mut writer = Writer {
+            bounds,
+            escapes,
+            out,
+            depth: 0,
+            lines: 1,
+            bytes: 0,
+            is_cut: false,
+            is_decoded: false,
+        };
         let mut rest = text.trim_start();
         while let Some(first) = rest.chars().next() {
             let length = match first {
@@ -96,7 +156,8 @@ impl Writer {
             }
             writer.add(token, first, rest);
         }
-        Shown { tokens: writer.out, is_cut: writer.is_cut }
+        let Writer { out: tokens, is_cut, is_decoded, .. } = writer;
+        Shown { tokens, is_cut, is_decoded }
     }
 
     fn is_full(&self) -> bool {
@@ -124,8 +185,8 @@ impl Writer {
                 self.line();
             }
             ':' => self.plain(": "),
-            '"' if rest.starts_with(':') => self.push("key", token),
-            '"' => self.push("string", token),
+            '"' if rest.starts_with(':') => self.string("key", token),
+            '"' => self.string("string", token),
             't' | 'f' | 'n' => self.push("word", token),
             _ => self.push("number", token),
         }
@@ -148,7 +209,22 @@ impl Writer {
         }
     }
 
-    /// A string that does not fit is shown up to the limit.
+    /// A string, in parts of its class and marks.
+    fn string(&mut self, class: &'static str, token: &str) {
+        let Some(escapes) = self.escapes else { return self.push(class, token) };
+        let room = self.bounds.bytes.saturating_sub(self.bytes);
+        let shown = VisibleText::new(truncated(token, room), escapes, Syntax::Json);
+        self.is_decoded |= shown.is_decoded;
+        for piece in shown.pieces {
+            self.push(if piece.is_mark { "mark" } else { class }, &piece.text);
+        }
+        if token.len() > room {
+            self.is_cut = true;
+            self.push(class, LEFT_OUT);
+        }
+    }
+
+    /// A text that does not fit is shown up to the limit.
     fn push(&mut self, class: &'static str, text: &str) {
         let room = self.bounds.bytes.saturating_sub(self.bytes).max(LEFT_OUT.len());
         let mut text = text.to_owned();
@@ -229,20 +305,72 @@ mod tests {
 
     #[test]
     fn pieces_carry_the_class_that_colours_them() {
-        let classes: Vec<&str> = super::shown(&Json::parse(r#"{"a":["s",1,true]}"#).unwrap())
-            .tokens
-            .iter()
-            .map(|t| t.class)
-            .collect();
+        let shown = page(r#"{"a":["s",1,true]}"#);
+        let classes: Vec<&str> = shown.tokens.iter().map(|token| token.class).collect();
         assert_eq!(
             classes,
             ["plain", "key", "plain", "string", "plain", "number", "plain", "word", "plain"]
         );
     }
 
+    fn page(text: &str) -> Shown {
+        super::shown(&Json::parse(text).unwrap(), Escapes::Decoded)
+    }
+
+    #[test]
+    fn strings_and_keys_are_decoded_on_a_page_and_stay_as_they_are_in_a_form() {
+        let text = "{\"gr\\u00fc\\u00df\": \"\\ud83e\\udd80 \\u202e\\u0022\u{202e}\"}";
+        let shown = page(text);
+        assert!(shown.is_decoded);
+        let tokens: Vec<(&str, &str)> =
+            shown.tokens.iter().map(|token| (token.class, token.text.as_str())).collect();
+        assert_eq!(
+            tokens,
+            [
+                ("plain", "{\n  "),
+                ("key", "\"grüß\""),
+                ("plain", ": "),
+                ("string", "\"🦀 "),
+                ("mark", r"\u202e"),
+                ("string", "\\\""),
+                ("mark", r"\u202e"),
+                ("string", "\""),
+                ("plain", "\n}"),
+            ]
+        );
+        let raw = super::shown(&Json::parse(text).unwrap(), Escapes::Raw);
+        assert!(!raw.is_decoded && raw.tokens[1].text == r#""gr\u00fc\u00df""#);
+        assert!(self::shown(text).contains(r#""gr\u00fc\u00df""#));
+        assert!(!page(r#""plain""#).is_decoded);
+    }
+
+    #[test]
+    fn every_line_knows_its_indent_and_together_they_are_the_text() {
+        let shown = page(r#"{"a":[1,{"b":"x"}]}"#);
+        let lines = shown.lines();
+        let levels: Vec<usize> = lines.iter().map(|line| line.level).collect();
+        assert_eq!(levels, [0, 1, 2, 2, 3, 2, 1, 0]);
+        let text = |tokens: &[Token]| tokens.iter().map(|token| &*token.text).collect::<String>();
+        let joined: String = lines.iter().map(|line| text(&line.tokens)).collect();
+        assert_eq!(joined, text(&shown.tokens));
+        let command = lines_of("curl x \\\n  -d '{\n  \"a\": 1\n}'");
+        assert_eq!(
+            command,
+            [(0, "curl x \\\n"), (1, "  -d '{\n"), (1, "  \"a\": 1\n"), (0, "}'")]
+                .map(|(level, text)| (level, text.to_owned()))
+        );
+    }
+
+    fn lines_of(text: &str) -> Vec<(usize, String)> {
+        let lines = lines(text).into_iter();
+        lines
+            .map(|line| (line.level, line.tokens.into_iter().map(|it| it.text).collect()))
+            .collect()
+    }
+
     fn page_of(text: &str) -> (String, bool) {
-        let Shown { tokens, is_cut } = super::shown(&Json::parse(text).unwrap());
-        (tokens.into_iter().map(|token| token.text).collect(), is_cut)
+        let shown = page(text);
+        (shown.tokens.into_iter().map(|token| token.text).collect(), shown.is_cut)
     }
 
     #[test]

@@ -10,3 +10,4 @@ pub mod load;
 pub mod queue_rank;
 pub mod queue_row;
 pub mod time_format;
+pub mod visible_text;

@@ -1,17 +1,19 @@
-//! The formats in which pages show times and durations. `static/time.js` implements the same formats for times
-//! that change while a page is open.
+//! The formats in which pages show times and durations. The server writes every time in UTC and on a 24-hour clock.
+//! `static/time.js` implements the same formats in the reader's time zone, and updates those that change.
 
 use std::time::Duration;
 
 use crate::job::Time;
 
-/// A time in each format that a template needs.
+/// A time in each format that a template needs, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeText {
     /// The time in RFC 3339, for `datetime` attributes.
     pub iso: String,
-    /// The full time for people: `2026-11-23 08:00:00.250 UTC`.
+    /// The full time with its zone, for tooltips: `2026-11-23 08:00:00.250 UTC`.
     pub full: String,
+    /// The time of day to the second, after the date unless that is the date of today.
+    pub near: String,
     /// The time relative to now: `12 s ago`, `in 5 min`.
     pub relative: String,
     /// The time left until then, to the second: `in 4 min 12 s`, or `now` once it has passed.
@@ -23,14 +25,10 @@ impl TimeText {
     pub fn new(at: Time, now: Time) -> Self {
         let iso = at.to_string();
         let full = format!("{} UTC", iso.replace('T', " ").trim_end_matches('Z'));
-        TimeText { full, relative: relative(at, now), counted: counted(at, now), iso }
-    }
-
-    /// The time of day to the second, with the date when it is more than two hours away.
-    pub fn near(&self) -> &str {
-        let far = self.relative.contains(" d") || self.relative.contains(" h");
-        let text = if far { self.full.get(..19) } else { self.iso.get(11..19) };
-        text.unwrap_or(&self.iso)
+        let is_today = iso.get(..10) == now.to_string().get(..10);
+        let near = if is_today { full.get(11..19) } else { full.get(..19) };
+        let near = near.unwrap_or(&iso).to_owned();
+        TimeText { full, near, relative: relative(at, now), counted: counted(at, now), iso }
     }
 
     /// The date and the time of day without milliseconds and time zone.
@@ -115,6 +113,15 @@ mod tests {
         let when = TimeText::new(at, at);
         assert_eq!(when.full, "2026-11-23 08:00:00.250 UTC");
         assert_eq!(when.clock(), "08:00:00.250");
+        assert_eq!(when.to_the_second(), "2026-11-23 08:00:00");
+    }
+
+    #[test]
+    fn a_time_of_another_day_has_its_date() {
+        let now: Time = "2026-11-23T00:10:00Z".parse().unwrap();
+        let shown = |at: &str| TimeText::new(at.parse().unwrap(), now).near;
+        assert_eq!(shown("2026-11-23T23:59:59.999Z"), "23:59:59");
+        assert_eq!(shown("2026-11-22T23:59:59Z"), "2026-11-22 23:59:59");
     }
 
     #[test]

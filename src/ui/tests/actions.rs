@@ -62,3 +62,65 @@ async fn a_queue_is_paused_and_resumed_by_its_button() {
     desk.post("/queues/default/resume", &[]).await;
     desk.get("/").await.assert_has("action=\"queues/default/pause\"");
 }
+
+impl Desk {
+    /// Follows the redirect of an action as a browser does.
+    async fn follow(&self, action: &Answer) -> Answer {
+        let path = action.location.split('#').next().unwrap();
+        let request = Request::get(path)
+            .header(header::COOKIE, &action.cookie)
+            .header("sec-fetch-mode", "navigate");
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+}
+
+#[tokio::test]
+async fn the_page_after_an_action_says_once_what_was_done() {
+    let desk = Desk::open();
+    let job = desk.submit(echo("null")).await;
+    desk.echoes(1).await; // keeps the queue when the first job is deleted
+    let name = format!("echo {}", job.id.short());
+    let of_job = |action: &str| format!("/jobs/{}/{action}", job.id);
+    let schedule = [("name", "often"), ("cron", "every 2h"), ("kind", "echo")];
+    for (path, fields, said) in [
+        (of_job("cancel"), vec![], format!("Job {name} was cancelled.")),
+        (of_job("retry"), vec![], format!("Job {name} was retried. It is available again.")),
+        (of_job("delete"), vec![], format!("Job {name} was deleted with its log and history.")),
+        ("/queues/default/pause".into(), vec![], "Queue default was paused.".into()),
+        ("/queues/default/resume".into(), vec![], "Queue default was resumed.".into()),
+        (
+            "/queues/default/concurrency".into(),
+            vec![("concurrency", "3")],
+            "The limits of queue default were changed.".into(),
+        ),
+        ("/schedules".into(), schedule.to_vec(), "Schedule often was saved.".into()),
+        ("/schedules/of/often/run".into(), vec![], "Schedule often submitted a job.".into()),
+        ("/schedules/of/often/pause".into(), vec![], "Schedule often was paused.".into()),
+        ("/schedules/of/often/resume".into(), vec![], "Schedule often was resumed.".into()),
+        ("/schedules/of/often/delete".into(), vec![], "Schedule often was deleted.".into()),
+    ] {
+        let answer = desk.post(&path, &fields).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}: {}", answer.text);
+        let page = desk.follow(&answer).await;
+        page.assert_sound();
+        page.assert_has(&format!(
+            "<p class=\"notice info\" id=\"flash\" role=\"status\" tabindex=\"-1\" autofocus>{said}"
+        ));
+        assert_eq!(page.cookie, "cortado-flash=", "{path}");
+        let path = answer.location.split('#').next().unwrap();
+        desk.get(path).await.assert_lacks("id=\"flash\"");
+    }
+}
+
+#[tokio::test]
+async fn a_running_job_is_asked_to_end_and_a_scheduled_one_becomes_due() {
+    let desk = Desk::open();
+    let job = desk.submit(echo("null")).await;
+    desk.claim().await;
+    let answer = desk.post(&format!("/jobs/{}/cancel", job.id), &[]).await;
+    desk.follow(&answer).await.assert_has("Cancellation of job echo ");
+    let later = Submission { delay_ms: Some(60_000), ..echo("null") };
+    let job = desk.submit(later).await;
+    let answer = desk.post(&format!("/jobs/{}/retry", job.id), &[]).await;
+    desk.follow(&answer).await.assert_has("is due now and starts when a slot is free.");
+}

@@ -54,6 +54,8 @@ struct Answer {
     location: String,
     content_type: String,
     cache: String,
+    /// The first cookie that it sets, without its attributes.
+    cookie: String,
     text: String,
 }
 
@@ -137,6 +139,7 @@ impl Desk {
             location: text(header::LOCATION),
             content_type: text(header::CONTENT_TYPE),
             cache: text(header::CACHE_CONTROL),
+            cookie: text(header::SET_COOKIE).split(';').next().unwrap_or_default().to_owned(),
             text: String::from_utf8(bytes.to_vec()).unwrap(),
         }
     }

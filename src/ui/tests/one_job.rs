@@ -38,7 +38,7 @@ async fn every_attempt_and_every_interruption_is_told_in_words() {
     let page = desk.page_of(&job).await;
     page.assert_sound();
     for words in [
-        "Accepted into queue default",
+        "Submitted to queue default",
         "Interrupted: the server was stopped; attempt not counted",
         "Attempt 1 failed; next attempt at",
         "took too long\nat line 2</pre>",
@@ -87,10 +87,10 @@ async fn buttons_are_those_that_the_state_allows() {
     waiting.assert_lacks("id=\"retry\"");
     let lease = desk.claim().await;
     desk.page_of(&job).await.assert_lacks("id=\"delete\"");
-    desk.engine.cancel(job.id).await.unwrap().unwrap();
+    desk.engine.cancel(job.id).await.unwrap();
     let asked = desk.page_of(&job).await;
     asked.assert_has("<li class=\"step-done\">Cancellation requested <time");
-    asked.assert_has("<li class=\"step-now\">The worker is notified with its next heartbeat</li>");
+    asked.assert_has("<li class=\"step-now\">The worker is notified at its next heartbeat</li>");
     asked.assert_has("<li class=\"step-open\">Still running</li>");
     asked.assert_lacks("id=\"cancel\"");
     desk.settle(&lease, Verdict::Cancelled).await;
@@ -106,12 +106,12 @@ async fn an_end_that_came_by_itself_is_not_called_cancelled() {
     let desk = Desk::open();
     let job = desk.submit(echo("null")).await;
     let lease = desk.claim().await;
-    desk.engine.cancel(job.id).await.unwrap().unwrap();
+    desk.engine.cancel(job.id).await.unwrap();
     desk.settle(&lease, Verdict::Completed { result: Json::null() }).await;
     let page = desk.page_of(&job).await;
     page.assert_has("The attempt ended on its own <time");
     // The next attempt does not show the earlier request.
-    desk.engine.retry(job.id).await.unwrap().unwrap();
+    desk.engine.retry(job.id).await.unwrap();
     desk.claim().await;
     desk.page_of(&job).await.assert_lacks("Cancellation requested <time");
 }
@@ -122,13 +122,16 @@ async fn the_life_of_a_job_is_a_picture_with_words() {
     let job = desk.submit(echo("null")).await;
     let waiting = desk.page_of(&job).await;
     waiting.assert_has("<svg class=\"lifetime-bar open\"");
-    waiting.assert_has("<rect class=\"s-available\" x=\"0\" y=\"0\" width=\"1000\" height=\"10\"><title>waiting in the queue</title>");
+    waiting.assert_has("<title>queued</title>");
+    waiting.assert_has(
+        "<rect class=\"p-queued\" x=\"0\" y=\"0\" width=\"10000\" height=\"10\" data-ms=",
+    );
     desk.complete("1").await;
     let done = desk.page_of(&job).await;
     done.assert_has("<svg class=\"lifetime-bar\"");
-    done.assert_has("<rect class=\"s-completed\"");
+    done.assert_has("<rect class=\"p-completed");
     done.assert_has("<title>attempt 1 succeeded after ");
-    done.assert_has(" in total: waited ");
+    done.assert_has(" in total: queued ");
 }
 
 #[tokio::test]
@@ -147,7 +150,7 @@ async fn what_matters_most_comes_first() {
     desk.settle(&lease, Verdict::Failed { failure, retry_in: Duration::ZERO }).await;
     let failed = desk.page_of(&job).await;
     assert_eq!(order(&failed)[0], "attempts-title");
-    failed.assert_has("<p class=\"stand-error\">first line</p>");
+    failed.assert_has("<p class=\"stand-error\">first line…</p>");
     desk.store.tick().await.unwrap();
     desk.complete("1").await;
     assert_eq!(order(&desk.page_of(&job).await)[0], "payload-title");
@@ -158,7 +161,7 @@ async fn progress_is_told_with_what_is_left_at_its_pace() {
     let desk = Desk::open();
     let job = desk.submit(echo("null")).await;
     let lease = desk.claim().await;
-    desk.page_of(&job).await.assert_has("No progress reported yet.");
+    desk.page_of(&job).await.assert_has("No progress reported</span>");
     let message = Some("halfway <there>".into());
     let progress = Some(Progress { done: 5_000, total: Some(10_000), message });
     desk.store.annotate(vec![Note { lease: lease.key(), lines: vec![], progress }]).await.unwrap();
@@ -184,4 +187,80 @@ async fn the_curl_that_made_a_job_makes_it_again_and_hides_the_forms_own_key() {
     page.assert_has("&#34;idempotency_key&#34;: &#34;order-7&#34;");
     let by_form = desk.post("/jobs", &[("kind", "echo"), ("token", "t1")]).await.location;
     desk.get(&by_form).await.assert_lacks("idempotency_key");
+}
+
+#[tokio::test]
+async fn escapes_are_decoded_and_the_raw_text_is_one_click_away() {
+    let desk = Desk::open();
+    let job = desk.submit(echo(r#"{"gr\u00fc\u00df":"\ud83e\udd80 \u202e"}"#)).await;
+    let lease = desk.claim().await;
+    let text = "caf\\u00e9 \u{1b}[0m".into();
+    let line = LogLine { at: Time::from_millis(1_000), stream: Stream::Stdout, text };
+    let note = Note { lease: lease.key(), lines: vec![line], progress: None };
+    desk.store.annotate(vec![note]).await.unwrap();
+    let failure = Failure::new(FailureClass::Error, "na\\u00efve\u{202e}");
+    desk.settle(&lease, Verdict::Failed { failure, retry_in: Duration::ZERO }).await;
+    let page = desk.page_of(&job).await;
+    page.assert_sound();
+    let raw_link = format!("href=\"jobs/{}?raw=1#", job.id);
+    for shown in [
+        "<span class=\"j-key\">&#34;grüß&#34;</span>",
+        "<span class=\"j-string\">&#34;🦀 </span><span class=\"j-mark\">\\u202e</span>",
+        "café <span class=\"j-mark\">\\u001b</span>[0m",
+        "naïve<span class=\"j-mark\">\\u202e</span></pre>",
+        "<p class=\"stand-error\">naïve\\u202e</p>",
+        &format!("{raw_link}payload-title"),
+        &format!("{raw_link}log-title"),
+        &format!("{raw_link}attempts-title"),
+        // The command sends what the job has.
+        r"&#34;gr\u00fc\u00df&#34;: &#34;\ud83e\udd80 \u202e&#34;",
+    ] {
+        page.assert_has(shown);
+    }
+    let raw = desk.get(&format!("/jobs/{}?raw=1", job.id)).await;
+    raw.assert_sound();
+    for shown in [
+        r#"<span class="j-string">&#34;\ud83e\udd80 \u202e&#34;</span>"#,
+        r#"caf\u00e9 <span class="j-mark">\u001b</span>[0m"#,
+        r#"na\u00efve<span class="j-mark">\u202e</span></pre>"#,
+        &format!("href=\"jobs/{}#payload-title\"", job.id),
+    ] {
+        raw.assert_has(shown);
+    }
+    let plain = desk.submit(echo(r#"{"a":"b"}"#)).await;
+    let page = desk.page_of(&plain).await;
+    page.assert_lacks("raw=1#payload-title");
+    page.assert_has("?raw=1#log-title\" hidden>");
+}
+
+#[tokio::test]
+async fn long_histories_show_their_newest_entries_and_keep_the_rest_one_click_away() {
+    let desk = Desk::open();
+    let job = desk.submit(Submission { max_attempts: Some(60), ..echo("null") }).await;
+    for n in 1..=60 {
+        let lease = desk.claim().await;
+        let failure =
+            Failure::new(FailureClass::Error, &format!("error {n}\n{}", "at line\n".repeat(50)));
+        desk.settle(&lease, Verdict::Failed { failure, retry_in: Duration::ZERO }).await;
+        if n == 3 {
+            let page = desk.page_of(&job).await;
+            page.assert_lacks("older-attempts");
+            page.assert_lacks("older-events");
+        }
+        desk.store.tick().await.unwrap();
+    }
+    let page = desk.page_of(&job).await;
+    page.assert_sound();
+    let hidden = |id: &str, next: &str| {
+        let from = page.text.find(&format!("<details class=\"older\" id=\"{id}\">")).unwrap();
+        let to = from + page.text[from..].find("</details>\n").unwrap();
+        (page.text[from..to].matches(next).count(), page.text[to..].matches(next).count())
+    };
+    page.assert_has("Show all 60 attempts");
+    assert_eq!(hidden("older-attempts", "class=\"attempt-n num\"").1, 5);
+    page.assert_has("Show all 180 events");
+    assert_eq!(page.text.matches("class=\"line-when\"").count(), 180);
+    assert_eq!(page.text.matches("<details class=\"attempt\"").count(), 60);
+    assert_eq!(page.text.matches("<details class=\"attempt\" id=\"attempt-59\" open>").count(), 1);
+    assert_eq!(page.text.matches("\" open>").count(), 1, "only the latest failure is open");
 }

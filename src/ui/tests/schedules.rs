@@ -101,7 +101,7 @@ async fn the_form_says_when_it_comes_before_it_is_sent() {
     let desk = Desk::open();
     let told = desk.post("/schedules/new", &NIGHTLY).await;
     told.assert_has("At 02:30");
-    told.assert_has(" 00:30:00</time>");
+    told.assert_has(" 00:30:00 UTC</time>");
     let prefilled = desk.get("/schedules/new?kind=mail&cron=@daily&name=post").await;
     prefilled.assert_has("value=\"@daily\"");
     prefilled.assert_has("<option value=\"mail\" selected>");
@@ -123,7 +123,7 @@ async fn a_declared_schedule_is_shown_and_cannot_be_changed() {
         ..Default::default()
     };
     let spec = spec.into_spec(Origin::Config, desk.engine.now()).unwrap();
-    desk.engine.set_schedule(ScheduleName::parse("fixed").unwrap(), spec).await.unwrap().unwrap();
+    desk.engine.set_schedule(ScheduleName::parse("fixed").unwrap(), spec).await.unwrap();
     let page = desk.get("/schedules/of/fixed").await;
     page.assert_has("from the configuration");
     page.assert_lacks("Save</button>");

@@ -47,7 +47,10 @@ async fn every_page_tells_the_time_by_the_clock_of_the_engine() {
         (&of_job, "60 min ago"),
         ("/queues", "60 min ago"),
         ("/queues/default", "60 min ago"),
-        ("/jobs/new?kind=echo&start=in&delay=1d", "Not before 2091-03-02 13:00:00 UTC, in 24 h"),
+        (
+            "/jobs/new?kind=echo&start=in&delay=1d",
+            "data-show=\"zoned\" class=\"num\">2091-03-02 13:00:00 UTC</time>, <time",
+        ),
         ("/schedules", "in 1 h<"),
         ("/schedules/of/often", "in 1 h<"),
         ("/schedules/new?cron=every%202h&kind=echo", "2091-03-01 14:00:00"),

@@ -171,7 +171,7 @@ impl Builder {
         }
         self.commit_at(head.at)?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(head.at, self.next_seq));
-        self.put_chunks(packer.finish_marked())?;
+        self.put_chunks(packer.finish_with_marker())?;
         self.is_whole = true;
         Ok(())
     }

@@ -1,0 +1,261 @@
+//! The message about the last action that the next page shows once. A short-lived cookie carries it over the redirect
+//! that answers a form, so that it works without JavaScript.
+
+use askama::Template;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::response::{IntoResponse, Response};
+use url::form_urlencoded;
+
+use crate::http::layers::base_path::Address;
+use crate::job::shorten::shorten;
+
+/// The cookie that holds the message until a page has shown it.
+const COOKIE: &str = "cortado-flash";
+/// The seconds after which a message that no page has shown is dropped.
+const MAX_AGE_S: u32 = 60;
+/// The longest name of a job, queue or schedule in a message, in bytes.
+const MAX_NAME: usize = 200;
+/// The element of the layout at whose beginning the message is inserted. Text on a page is escaped, so it occurs once.
+const MAIN: &str = "<main id=\"main\" tabindex=\"-1\">\n";
+
+/// What a form has done. The cookie holds only this code and a name, so that a forged cookie cannot show other text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// A finished job was retried.
+    JobRetried,
+    /// A job that was waiting for its time was made available.
+    JobMadeDue,
+    /// A waiting job was cancelled.
+    JobCancelled,
+    /// The cancellation of a running job was requested.
+    JobAskedToCancel,
+    /// A job was deleted.
+    JobDeleted,
+    /// A queue was paused.
+    QueuePaused,
+    /// A queue was resumed.
+    QueueResumed,
+    /// The concurrency or the rate limit of a queue was changed.
+    QueueLimitChanged,
+    /// A schedule was created or changed.
+    ScheduleSaved,
+    /// A schedule submitted a job by hand.
+    ScheduleRun,
+    /// A schedule was paused.
+    SchedulePaused,
+    /// A schedule was resumed.
+    ScheduleResumed,
+    /// A schedule was deleted.
+    ScheduleDeleted,
+    /// A bulk run was asked to stop.
+    BulkStopped,
+}
+
+/// A message about an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flash {
+    done: Done,
+    /// The job, queue or schedule that the action changed.
+    name: String,
+}
+
+/// The element that shows a message. It has the focus, so that screen readers read it and the next press of the Tab
+/// key leads to the content below it.
+#[derive(Template)]
+#[template(path = "partials/_flash.html")]
+struct FlashMessage {
+    message: String,
+}
+
+impl Done {
+    const ALL: [Done; 14] = [
+        Done::JobRetried,
+        Done::JobMadeDue,
+        Done::JobCancelled,
+        Done::JobAskedToCancel,
+        Done::JobDeleted,
+        Done::QueuePaused,
+        Done::QueueResumed,
+        Done::QueueLimitChanged,
+        Done::ScheduleSaved,
+        Done::ScheduleRun,
+        Done::SchedulePaused,
+        Done::ScheduleResumed,
+        Done::ScheduleDeleted,
+        Done::BulkStopped,
+    ];
+
+    /// The name of the action in the cookie.
+    fn code(self) -> &'static str {
+        match self {
+            Done::JobRetried => "job-retried",
+            Done::JobMadeDue => "job-made-due",
+            Done::JobCancelled => "job-cancelled",
+            Done::JobAskedToCancel => "job-asked-to-cancel",
+            Done::JobDeleted => "job-deleted",
+            Done::QueuePaused => "queue-paused",
+            Done::QueueResumed => "queue-resumed",
+            Done::QueueLimitChanged => "queue-limit-changed",
+            Done::ScheduleSaved => "schedule-saved",
+            Done::ScheduleRun => "schedule-run",
+            Done::SchedulePaused => "schedule-paused",
+            Done::ScheduleResumed => "schedule-resumed",
+            Done::ScheduleDeleted => "schedule-deleted",
+            Done::BulkStopped => "bulk-stopped",
+        }
+    }
+
+    /// The message for people.
+    fn message(self, name: &str) -> String {
+        match self {
+            Done::JobRetried => format!("Job {name} was retried. It is available again."),
+            Done::JobMadeDue => format!("Job {name} is due now and starts when a slot is free."),
+            Done::JobCancelled => format!("Job {name} was cancelled."),
+            Done::JobAskedToCancel => format!("Cancellation of job {name} was requested."),
+            Done::JobDeleted => format!("Job {name} was deleted with its log and history."),
+            Done::QueuePaused => format!("Queue {name} was paused. Running jobs will finish."),
+            Done::QueueResumed => format!("Queue {name} was resumed."),
+            Done::QueueLimitChanged => format!("The limits of queue {name} were changed."),
+            Done::ScheduleSaved => format!("Schedule {name} was saved."),
+            Done::ScheduleRun => format!("Schedule {name} submitted a job."),
+            Done::SchedulePaused => format!("Schedule {name} was paused."),
+            Done::ScheduleResumed => format!("Schedule {name} was resumed."),
+            Done::ScheduleDeleted => format!("Schedule {name} was deleted. Its jobs were kept."),
+            Done::BulkStopped => "The bulk run was asked to stop.".into(),
+        }
+    }
+}
+
+impl Flash {
+    /// A message about an action on the thing of this name.
+    pub fn new(done: Done, name: impl Into<String>) -> Flash {
+        Flash { done, name: name.into() }
+    }
+
+    /// The `Set-Cookie` header that carries the message to the next page.
+    pub fn cookie(&self, address: &Address) -> Option<HeaderValue> {
+        let name: String = form_urlencoded::byte_serialize(self.name.as_bytes()).collect();
+        cookie(&format!("{}.{name}", self.done.code()), MAX_AGE_S, address)
+    }
+
+    /// The message of a request; `None` when it has none, or when its response is not a page that a person sees next.
+    pub fn of(method: &Method, headers: &HeaderMap) -> Option<Flash> {
+        if method != Method::GET || !is_navigation(headers) {
+            return None;
+        }
+        let cookies = headers.get_all(header::COOKIE).into_iter();
+        let mut cookies =
+            cookies.filter_map(|value| value.to_str().ok()).flat_map(|it| it.split(';'));
+        let value = cookies.find_map(|it| it.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
+        let (code, name) = value.split_once('.')?;
+        let done = Done::ALL.into_iter().find(|done| done.code() == code)?;
+        let (name, _) = form_urlencoded::parse(name.as_bytes()).next()?;
+        Some(Flash { done, name: shorten(&name, MAX_NAME) })
+    }
+
+    /// Shows the message at the top of a page and removes its cookie. Other responses stay as they are, and the
+    /// message waits for the next page.
+    pub async fn show_on(&self, response: Response, address: &Address) -> Response {
+        let media_type = response.headers().get(header::CONTENT_TYPE);
+        if media_type.is_none_or(|it| !it.as_bytes().starts_with(b"text/html")) {
+            return response;
+        }
+        let (mut head, body) = response.into_parts();
+        let Ok(page) = to_bytes(body, usize::MAX).await else {
+            return (head, Body::empty()).into_response();
+        };
+        let page = String::from_utf8_lossy(&page);
+        let Some((before, after)) = page.split_once(MAIN) else {
+            return (head, page.into_owned()).into_response();
+        };
+        let message = FlashMessage { message: self.done.message(&self.name) };
+        let flash = message.render().unwrap_or_default();
+        head.headers.remove(header::CONTENT_LENGTH);
+        if let Some(cookie) = cookie("", 0, address) {
+            head.headers.append(header::SET_COOKIE, cookie);
+        }
+        (head, format!("{before}{MAIN}{flash}{after}")).into_response()
+    }
+}
+
+fn cookie(value: &str, max_age: u32, address: &Address) -> Option<HeaderValue> {
+    let path = address.url("");
+    let text =
+        format!("{COOKIE}={value}; Path={path}; Max-Age={max_age}; HttpOnly; SameSite=Strict");
+    HeaderValue::try_from(text).ok()
+}
+
+/// Whether a person sees the response as a page. A script that updates an open page must not take the message away
+/// from the page that follows the form.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match text("sec-fetch-mode") {
+        Some(mode) => mode == "navigate",
+        // Browsers send that header only over HTTPS and to the loopback interface. Scripts accept only HTML.
+        None => text(header::ACCEPT.as_str()) != Some("text/html"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(flash: &Flash, more: &[(&'static str, &str)]) -> HeaderMap {
+        let cookie = flash.cookie(&Address::default()).unwrap();
+        let value = cookie.to_str().unwrap().split(';').next().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, format!("a=b; {value}; c=d").parse().unwrap());
+        for (name, value) in more {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn every_message_survives_its_cookie() {
+        for done in Done::ALL {
+            let flash = Flash::new(done, "a=b; \"ü\" <i>");
+            assert_eq!(Flash::of(&Method::GET, &request(&flash, &[])), Some(flash));
+        }
+    }
+
+    #[test]
+    fn only_a_page_that_a_person_opens_takes_the_message() {
+        let flash = Flash::new(Done::JobDeleted, "x");
+        let taken = |method: &Method, more: &[(&'static str, &str)]| {
+            Flash::of(method, &request(&flash, more)).is_some()
+        };
+        let accept = "text/html,application/xhtml+xml";
+        assert!(taken(&Method::GET, &[("sec-fetch-mode", "navigate"), ("accept", accept)]));
+        assert!(taken(&Method::GET, &[("accept", accept)]));
+        assert!(!taken(&Method::POST, &[("sec-fetch-mode", "navigate")]));
+        assert!(!taken(&Method::GET, &[("sec-fetch-mode", "cors")]));
+        assert!(!taken(&Method::GET, &[("accept", "text/html")]));
+    }
+
+    #[test]
+    fn a_forged_cookie_shows_nothing() {
+        for forged in ["", "x", "job-deleted", "unknown.name", "job-deleted."] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, format!("{COOKIE}={forged}").parse().unwrap());
+            assert_eq!(Flash::of(&Method::GET, &headers), None, "{forged:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_is_inserted_as_text_and_only_into_a_page() {
+        let flash = Flash::new(Done::JobDeleted, "<i>");
+        let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+        let page = (html, format!("<body>{MAIN}<h1>x</h1>")).into_response();
+        let shown = flash.show_on(page, &Address::default()).await;
+        let cookie = shown.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+        assert!(cookie.starts_with("cortado-flash=; Path=/; Max-Age=0"), "{cookie}");
+        let body = to_bytes(shown.into_body(), 10_000).await.unwrap();
+        let body = str::from_utf8(&body).unwrap();
+        assert!(body.contains(">Job &#60;i&#62; was deleted with its log"), "{body}");
+        assert!(body.ends_with("</p>\n<h1>x</h1>"), "{body}");
+        let other = flash.show_on("x".into_response(), &Address::default()).await;
+        assert!(other.headers().get(header::SET_COOKIE).is_none());
+    }
+}

@@ -1,0 +1,168 @@
+// The times on all pages: one time zone and one clock on each, chosen by the reader: node --test times.mjs
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, live, until, withPage } from "./page.mjs";
+import { Server } from "./server.mjs";
+
+let browser;
+let server;
+let pages;
+
+before(async () => {
+  server = await Server.start();
+  browser = await launch();
+  const queue = "times";
+  const failed = await server.submit({ kind: "fail", payload: { times: 9 }, max_attempts: 2, backoff: { base_ms: 1, cap_ms: 1 } });
+  const logged = await server.submit({ kind: "sleep", payload: { ms: 50, progress: true } });
+  const later = await server.submit({ kind: "echo", payload: 1, delay_ms: 7 * 3_600_000, queue });
+  await fetch(`${server.origin}/schedules`, { method: "POST", redirect: "manual", body: new URLSearchParams({ name: "nightly", cron: "30 2 * * *", zone: "Europe/Zurich", kind: "echo" }) });
+  await server.until(failed.id, "discarded");
+  await server.until(logged.id, "completed");
+  const { groups } = await (await fetch(`${server.origin}/api/v1/failures`)).json();
+  pages = ["/", "/jobs", `/jobs/${failed.id}`, `/jobs/${logged.id}`, `/jobs/${later.id}`, "/jobs/new?kind=echo&start=in&delay=5h", "/queues", `/queues/${queue}`, "/failures", `/failures/${groups[0].id}`, "/schedules", "/schedules/of/nightly", "/schedules/new?cron=0+8+*+*+*&zone=Asia/Tokyo&kind=echo", "/workers", "/system"];
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.remove();
+});
+
+/** Every text, tooltip and label of the page that contains a time of day, with the time that it should show. */
+const clocks = (page) =>
+  page.evaluate(() => {
+    const clock = /(?<![-+.\d])\d{1,2}:\d\d(?!\d)/; // not an offset such as +02:00, nor an address
+    const found = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT);
+    for (let element = walker.nextNode(); element; element = walker.nextNode()) {
+      if (element.closest("script, textarea, template, pre, .search-help, #times, [data-own-zone]")) continue;
+      const at = element.dateTime || element.dataset?.at;
+      const own = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data).join("");
+      for (const text of [own, element.title, element.ariaLabel]) {
+        if (typeof text === "string" && clock.test(text)) found.push({ text: text.trim(), at });
+      }
+    }
+    return found;
+  });
+
+/** Returns the texts that a time may have: with and without date, milliseconds and zone. */
+function allowed(iso, timeZone, is12Hour) {
+  const at = new Date(iso);
+  const parts = Object.fromEntries(new Intl.DateTimeFormat("en-GB", { timeZone, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" }).formatToParts(at).map(({ type, value }) => [type, value]));
+  const zone = new Intl.DateTimeFormat("en-US", { timeZone, timeZoneName: "short" }).formatToParts(at).find(({ type }) => type === "timeZoneName").value;
+  const date = `${parts.year}-${parts.month}-${parts.day}`;
+  const hour = Number(parts.hour);
+  const times = ["", `.${parts.fractionalSecond}`].map((millis) =>
+    is12Hour ? `${hour % 12 || 12}:${parts.minute}:${parts.second}${millis} ${hour < 12 ? "AM" : "PM"}` : `${parts.hour}:${parts.minute}:${parts.second}${millis}`);
+  return times.flatMap((time) => [time, `${date} ${time}`, `${date} ${time} ${zone}`]);
+}
+
+async function assertAgree(page, timeZone, is12Hour) {
+  const found = await clocks(page);
+  for (const { text, at } of found) {
+    assert.ok(at, `${page.url()} has a time without its instant: ${text}`);
+    const words = text.replace(/^Server started /, "").replaceAll("\u202f", " ");
+    assert.ok(allowed(at, timeZone, is12Hour).includes(words), `${page.url()}: ${JSON.stringify(text)} is ${at}, not in ${timeZone}`);
+  }
+  return found.length;
+}
+
+const READERS = [
+  { timezoneId: "America/New_York", locale: "en-US", is12Hour: true },
+  { timezoneId: "Asia/Kolkata", locale: "de-DE", is12Hour: false },
+  { timezoneId: "UTC", locale: "en-GB", is12Hour: false },
+];
+
+for (const { is12Hour, ...reader } of READERS) {
+  test(`all times of all pages are in one zone and on one clock: ${reader.timezoneId}, ${reader.locale}`, () =>
+    withPage(browser, reader, async (page) => {
+      let shown = 0;
+      for (const path of pages) {
+        await page.goto(server.origin + path);
+        if (await page.locator("body[data-cursor]").count()) await live(page);
+        shown += await assertAgree(page, reader.timezoneId, is12Hour);
+        await page.keyboard.press("z");
+        await page.locator("#times-name").getByText("Times: UTC", { exact: true }).waitFor();
+        await assertAgree(page, "UTC", is12Hour);
+        await page.keyboard.press("z");
+        await page.locator("#times-name").getByText("Times: local").waitFor();
+        await assertAgree(page, reader.timezoneId, is12Hour);
+      }
+      assert.ok(shown > 50, `${shown} times`);
+    }));
+}
+
+test("the choice of UTC is remembered by every page and followed by other tabs", () =>
+  withPage(browser, { timezoneId: "Asia/Kolkata", locale: "de-DE" }, async (page) => {
+    await page.goto(`${server.origin}${pages[2]}`);
+    const other = await page.context().newPage();
+    await other.goto(`${server.origin}${pages[2]}`);
+    await other.locator("#times-name").getByText("Times: local (GMT+5:30)").waitFor();
+    await page.locator("#times").focus();
+    await page.keyboard.press("Enter");
+    await assertAgree(page, "UTC", false);
+    await other.locator("#times-name").getByText("Times: UTC", { exact: true }).waitFor();
+    await assertAgree(other, "UTC", false);
+    for (const path of pages) {
+      await page.goto(server.origin + path);
+      await page.locator("#times-name").getByText("Times: UTC", { exact: true }).waitFor();
+      await assertAgree(page, "UTC", false);
+    }
+  }));
+
+test("rows and log lines that arrive while the page is open are in the chosen zone", () =>
+  withPage(browser, { timezoneId: "Asia/Kolkata", locale: "en-US" }, async (page) => {
+    const job = await server.submit({ kind: "sleep", payload: { ms: 3_000, progress: true } });
+    await page.goto(`${server.origin}/jobs/${job.id}`);
+    await live(page);
+    await page.keyboard.press("z");
+    await page.locator("#log li").nth(5).waitFor();
+    await page.locator("#head .badge.s-completed").waitFor();
+    await page.locator("#timeline").getByText("succeeded").waitFor();
+    assert.ok((await assertAgree(page, "UTC", true)) > 10);
+    await page.goto(server.origin);
+    await live(page);
+    const newer = await server.submit({ kind: "echo", payload: 1 });
+    await page.locator(`tr[data-job="${newer.id}"] .s-completed`).waitFor();
+    await assertAgree(page, "UTC", true);
+  }));
+
+test("the preview of a form is in the chosen zone, which the form names", () =>
+  withPage(browser, { timezoneId: "America/New_York", locale: "en-US" }, async (page) => {
+    await page.goto(`${server.origin}/schedules/new?kind=echo`);
+    await page.locator("#cron").fill("0 12 * * *");
+    await page.locator("#means time").first().waitFor();
+    await assertAgree(page, "America/New_York", true);
+    await page.goto(`${server.origin}/jobs/new?kind=echo`);
+    await page.locator(".options summary").click();
+    await page.locator("[name=when][value=at]").check();
+    await page.locator("#at").fill("2031-07-01T08:30");
+    await page.locator("#starts time").first().waitFor();
+    assert.match(await page.locator("#starts").textContent(), /^Not before 2031-07-01 8:30:00 AM EDT, in \d+ d\.$/);
+    await assertAgree(page, "America/New_York", true);
+  }));
+
+test("no text changes after the first paint", () =>
+  withPage(browser, { timezoneId: "Asia/Kolkata", locale: "en-US" }, async (page) => {
+    await page.addInitScript(() => {
+      new PerformanceObserver((list, observer) => {
+        globalThis.firstPaint = document.querySelector("#facts .absolute time")?.textContent;
+        if (list.getEntries().length) observer.disconnect();
+      }).observe({ type: "paint", buffered: true });
+    });
+    await page.goto(`${server.origin}${pages[2]}`);
+    await until(page, () => globalThis.firstPaint);
+    assert.match(await page.evaluate(() => globalThis.firstPaint), / [AP]M$/);
+  }));
+
+test("without JavaScript every time is in UTC, which each page states once", () =>
+  withPage(browser, { javaScriptEnabled: false, timezoneId: "America/New_York", locale: "en-US" }, async (page) => {
+    for (const path of pages) {
+      await page.goto(server.origin + path);
+      const words = await page.evaluate(() => document.body.innerText);
+      assert.equal(words.split("Times are in UTC.").length, 2, path);
+      const shown = await page.locator("time[data-show]").evaluateAll((times) => times.map((time) => [time.dateTime, time.textContent]));
+      for (const [at, text] of shown) assert.ok(allowed(at, "UTC", false).includes(text), `${path}: ${text} is ${at}`);
+      assert.equal(await page.locator("#times:visible").count(), 0);
+    }
+  }));
