@@ -38,7 +38,7 @@ after(async () => {
 /** Every text, tooltip and label of the page that contains a time of day, with the time that it should show. */
 const clocks = (page) =>
   page.evaluate(() => {
-    const clock = /(?<![-+.\d])\d{1,2}:\d\d(?!\d)/; // not an offset such as +02:00, nor an address
+    const clock = /(?<![-+.\w])\d{1,2}:\d\d(?!\d)/; // not an offset such as +02:00, an address or a cursor
     const found = [];
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT);
     for (let element = walker.nextNode(); element; element = walker.nextNode()) {
