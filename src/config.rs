@@ -18,7 +18,7 @@ pub use args::{
     BackupArgs, Cli, ClientArgs, Command, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
     ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
 };
-pub use error::{ConfigError, Problem};
+pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
 pub use parts::{AuthSettings, Config, LogConfig, StopSettings};
 pub use settings::Setting;

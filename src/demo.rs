@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
-use crate::engine::{Engine, EngineError, ScheduleSubmission, Stats, StoreError};
+use crate::engine::{
+    ControlError, Engine, EnqueueError, JobActionError, ScheduleSubmission, Stats, StoreError,
+    SubmitError,
+};
 use crate::job::{
     Backoff, Invalid, JobId, Json, Kind, Labels, NewJob, Origin, Overlap, QueueName, RetryPolicy,
     ScheduleName, ScheduleSpec, Spec, Start, State, Tag, Time,
@@ -19,9 +22,9 @@ use crate::supervise::{Part, pass};
 /// The interval between two submissions.
 const INTERVAL: Duration = Duration::from_millis(400);
 /// How long the demo waits after an error.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How many jobs the demo submits at its start without pauses.
-const BURST: u64 = 24;
+const FIRST_BATCH: u64 = 24;
 /// The number of waiting jobs, from any source, at which the demo pauses.
 const MAX_WAITING: u64 = 500;
 /// The number of waiting jobs in the slow queue at which the demo adds no more; large enough that some are always
@@ -81,7 +84,7 @@ pub async fn feed(engine: Engine) {
         };
         match ended {
             Ok(never) => match never {},
-            Err(Failure::Engine(EngineError::Store(StoreError::Closed))) => return,
+            Err(error) if error.is_closed() => return,
             Err(error) => {
                 let reason = error.to_string();
                 if reason != refused {
@@ -92,24 +95,40 @@ pub async fn feed(engine: Engine) {
         }
         tokio::select! {
             () = draining.cancelled() => return,
-            () = sleep(PAUSE) => {}
+            () = sleep(RETRY_DELAY) => {}
         }
     }
 }
 
 /// Why the demo cannot continue.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum DemoError {
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Stats(#[from] StoreError),
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    #[error(transparent)]
+    Cancel(#[from] ControlError),
     #[error(transparent)]
     Invalid(#[from] Invalid),
+}
+
+impl DemoError {
+    /// Whether the store is closed, because the server is stopping.
+    fn is_closed(&self) -> bool {
+        matches!(
+            self,
+            DemoError::Stats(StoreError::Closed)
+                | DemoError::Submit(SubmitError::Enqueue(EnqueueError::Store(StoreError::Closed)))
+                | DemoError::Cancel(ControlError::Store(StoreError::Closed))
+        )
+    }
 }
 
 /// Jobs to cancel and when, oldest first.
 type ToCancel = VecDeque<(Instant, JobId)>;
 
-async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, Failure> {
+async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, DemoError> {
     let mut to_cancel = ToCancel::new();
     let mut step = 0;
     let mut ticks = interval(INTERVAL);
@@ -119,7 +138,7 @@ async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, Failur
         pass(Part::Demo);
         let stats = engine.stats().await?;
         if waiting(&stats) <= MAX_WAITING {
-            let until = if step < BURST { BURST } else { step + 1 };
+            let until = if step < FIRST_BATCH { FIRST_BATCH } else { step + 1 };
             let slow_is_full = slow_waiting(&stats) > MAX_SLOW_WAITING;
             let mut batch = Vec::new();
             for step in step..until {
@@ -136,7 +155,7 @@ async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, Failur
             step = until;
             match engine.enqueue(batch).await {
                 // Other clients filled the backlog meanwhile; the next round tries again.
-                Ok(_) | Err(EngineError::Store(StoreError::Full { .. })) => {}
+                Ok(_) | Err(SubmitError::Enqueue(EnqueueError::Full { .. })) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -144,8 +163,11 @@ async fn submit_jobs(engine: &Engine) -> Result<std::convert::Infallible, Failur
             && at <= Instant::now()
         {
             to_cancel.pop_front();
-            // The inner error means that the job has finished or was deleted, so there is nothing to cancel.
-            let _ = engine.cancel(id).await?;
+            match engine.cancel(id).await {
+                // The job has finished or was deleted, so there is nothing to cancel.
+                Ok(_) | Err(JobActionError::Job(_)) => {}
+                Err(JobActionError::Control(error)) => return Err(error.into()),
+            }
         }
     }
 }
@@ -290,9 +312,9 @@ mod tests {
     }
 
     #[test]
-    fn the_burst_holds_every_recipe_and_all_are_tagged() {
-        assert!(BURST >= RECIPES.len() as u64);
-        for step in 0..BURST {
+    fn the_first_batch_holds_every_recipe_and_all_jobs_are_tagged() {
+        assert!(FIRST_BATCH >= RECIPES.len() as u64);
+        for step in 0..FIRST_BATCH {
             let job = RECIPES[index(step)].job(step).unwrap();
             assert_eq!(job.labels.tags[0].as_str(), "demo");
         }

@@ -36,7 +36,10 @@ mod ui;
 mod app;
 
 pub use app::{Builder, Cortado, Server};
-pub use engine::{Context, Engine, EngineError, Handler, ScheduleSubmission, Submission};
+pub use engine::{
+    Context, Engine, EnqueueError, Handler, PayloadError, ScheduleSubmission, StoreError,
+    Submission, SubmitError,
+};
 pub use job::Outcome;
 pub use shutdown::StopReport;
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::EnvFilter;
 
-use crate::supervise::Failure;
+use crate::supervise::PartFailure;
 
 mod panics;
 pub mod queue;
@@ -22,24 +22,24 @@ mod raw_lines;
 pub(crate) mod retry_log;
 pub mod writer;
 
-pub use queue::{Line, Queue};
+pub use queue::{LineQueue, LineWriter};
 pub use raw_lines::RAW_LINE;
 use raw_lines::RawLines;
 pub use retry_log::RetryLog;
 
 /// How long writing a line may take when it bypasses the log's thread.
-const SAY_WITHIN: Duration = Duration::from_secs(1);
+const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
 struct Log {
-    queue: Arc<Queue>,
-    format: Format,
+    queue: Arc<LineQueue>,
+    format: LineFormat,
 }
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LineFormat {
     /// Text for people.
     Text,
     /// One JSON object per line.
@@ -51,7 +51,7 @@ pub enum Format {
 ///
 /// # Errors
 /// The thread or the file could not be opened, or there is a subscriber already.
-pub fn install(format: Format, filter: EnvFilter, capacity: usize) -> io::Result<()> {
+pub fn install(format: LineFormat, filter: EnvFilter, capacity: usize) -> io::Result<()> {
     let stderr = io::stderr();
     let is_terminal = stderr.is_terminal();
     // A duplicate of standard error: a blocked write then holds no lock that other code could need.
@@ -68,19 +68,19 @@ pub fn install(format: Format, filter: EnvFilter, capacity: usize) -> io::Result
 
 /// Formats events that pass the filter and appends them to the queue.
 fn subscriber(
-    format: Format,
+    format: LineFormat,
     filter: EnvFilter,
     ansi: bool,
-    queue: &Arc<Queue>,
+    queue: &Arc<LineQueue>,
 ) -> Box<dyn tracing::Subscriber + Send + Sync> {
     let queue = queue.clone();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(ansi)
-        .with_writer(move || Line::of(queue.clone()));
+        .with_writer(move || LineWriter::of(queue.clone()));
     match format {
-        Format::Text => Box::new(lines.map_event_format(RawLines).finish()),
-        Format::Json => Box::new(lines.json().map_event_format(RawLines).finish()),
+        LineFormat::Text => Box::new(lines.map_event_format(RawLines).finish()),
+        LineFormat::Json => Box::new(lines.json().map_event_format(RawLines).finish()),
     }
 }
 
@@ -90,7 +90,7 @@ pub fn dropped() -> u64 {
 }
 
 /// Resolves when the log's thread has failed, so that the server must stop with a non-zero code.
-pub async fn failed() -> Failure {
+pub async fn failed() -> PartFailure {
     match LOG.get() {
         Some(log) => log.queue.failures().first().await,
         None => std::future::pending().await,
@@ -98,14 +98,14 @@ pub async fn failed() -> Failure {
 }
 
 /// The failure of the log's thread, if there is one.
-pub fn failure() -> Option<Failure> {
+pub fn failure() -> Option<PartFailure> {
     LOG.get().and_then(|log| log.queue.failures().get().cloned())
 }
 
 /// Reports why the process ends: as a log line when the log is read by machines, otherwise as plain text.
-pub fn say(text: &str) {
+pub fn report_exit(text: &str) {
     match LOG.get() {
-        Some(Log { format: Format::Json, .. }) if tracing::enabled!(tracing::Level::ERROR) => {
+        Some(Log { format: LineFormat::Json, .. }) if tracing::enabled!(tracing::Level::ERROR) => {
             tracing::error!("{text}");
         }
         Some(log) => log.queue.push(format!("cortado: {text}\n").as_bytes()),
@@ -116,7 +116,7 @@ pub fn say(text: &str) {
 }
 
 /// Writes to standard output without blocking the server when nobody reads.
-pub fn announce(text: String) {
+pub fn write_to_stdout(text: String) {
     let out = io::stdout().as_fd().try_clone_to_owned();
     let (done, _) = mpsc::channel();
     write_apart(out, text, done);
@@ -133,7 +133,7 @@ fn write_within(file: io::Result<std::os::fd::OwnedFd>, text: String) {
     let (done, written) = mpsc::channel();
     write_apart(file, text, done);
     // If nobody reads, the process continues without the text.
-    let _ = written.recv_timeout(SAY_WITHIN);
+    let _ = written.recv_timeout(EXIT_REPORT_TIMEOUT);
 }
 
 /// Writes a text on a detached thread, which ends when the text is written or when the process exits.
@@ -145,5 +145,5 @@ fn write_apart(file: io::Result<std::os::fd::OwnedFd>, text: String, done: mpsc:
         drop(done);
     };
     // Without a thread, writing could block everything.
-    let _none = std::thread::Builder::new().name("cortado-say".into()).spawn(write);
+    let _none = std::thread::Builder::new().name("cortado-print".into()).spawn(write);
 }

@@ -10,7 +10,7 @@ use cortado::Cortado;
 use cortado::internal::app::Signals;
 use cortado::internal::cli::output::{Output, reader_gone};
 use cortado::internal::config::{Cli, Command, Config, ExportArgs, LogConfig, LogFormat};
-use cortado::internal::logging::Format;
+use cortado::internal::logging::LineFormat;
 use cortado::internal::store::StoreError;
 use cortado::internal::{admin, cli, logging};
 use nix::sys::signal::{SigSet, Signal};
@@ -125,7 +125,7 @@ fn offline(code: Result<u8, admin::Failed>) -> ExitCode {
         // The reader of the output is gone, so there is nothing to report.
         Err(_) if Output::was_closed() => ExitCode::from(FAILED),
         Err(error) => {
-            logging::say(&error.to_string());
+            logging::report_exit(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
@@ -134,8 +134,8 @@ fn offline(code: Result<u8, admin::Failed>) -> ExitCode {
 /// Sets up the log on standard error. Standard output only has the server's address and data directory.
 fn log(config: &LogConfig) -> io::Result<()> {
     let format = match config.format {
-        LogFormat::Text => Format::Text,
-        LogFormat::Json => Format::Json,
+        LogFormat::Text => LineFormat::Text,
+        LogFormat::Json => LineFormat::Json,
     };
     logging::install(format, EnvFilter::new(&config.filter), config.queue)
 }
@@ -147,6 +147,6 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         Some(StoreError::Unavailable(why)) => (why.clone(), FAILED),
         Some(_) | None => (format!("{error:#}"), FAILED),
     };
-    logging::say(&text);
+    logging::report_exit(&text);
     ExitCode::from(code)
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::supervise::Failures;
+use crate::supervise::PartFailures;
 
 /// The state of the stop, passed down to everything that runs. Clones are cheap and share it.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +23,7 @@ pub struct Shutdown {
     /// Tracks open connections and their sockets.
     pub connections: TaskTracker,
     /// Records failed threads and loops; the first failure stops the server.
-    pub failures: Failures,
+    pub failures: PartFailures,
 }
 
 /// The time limits of the steps of a stop.

@@ -18,22 +18,22 @@ use tracing::{error, warn};
 mod kill;
 mod part;
 
-pub use kill::{VARIABLE, check_order, fault_request, pass};
+pub use kill::{VARIABLE, fault_request, is_kill_request, pass};
 pub use part::Part;
 
 /// How long a loop that ended on its own waits for the failure that may have caused its end.
-const CAUSE: Duration = Duration::from_secs(1);
+const CAUSE_DELAY: Duration = Duration::from_secs(1);
 
 /// A thread or loop that has failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct PartFailure {
     /// The thread or loop.
     pub part: Part,
     /// How it ended.
     pub why: String,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for PartFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the {} failed: {}", self.part, self.why)
     }
@@ -41,16 +41,16 @@ impl fmt::Display for Failure {
 
 /// Records the first failure and notifies those who wait for one. Clones are cheap and share the record.
 #[derive(Debug, Clone, Default)]
-pub struct Failures {
-    first: Arc<OnceLock<Failure>>,
+pub struct PartFailures {
+    first: Arc<OnceLock<PartFailure>>,
     happened: CancellationToken,
     /// The failures of the layer below, which cause failures here.
-    below: Arc<OnceLock<Failures>>,
+    below: Arc<OnceLock<PartFailures>>,
 }
 
-impl Failures {
+impl PartFailures {
     /// Resolves when something has failed.
-    pub async fn first(&self) -> Failure {
+    pub async fn first(&self) -> PartFailure {
         loop {
             self.happened.cancelled().await;
             if let Some(failure) = self.get() {
@@ -60,14 +60,14 @@ impl Failures {
     }
 
     /// The failure, if there was one.
-    pub fn get(&self) -> Option<&Failure> {
-        self.below.get().and_then(Failures::get).or(self.first.get())
+    pub fn get(&self) -> Option<&PartFailure> {
+        self.below.get().and_then(PartFailures::get).or(self.first.get())
     }
 
     /// Treats the failures of the layer below as causes of its own, and reports them until `over` resolves. Called once.
     pub fn follow<O: Future<Output = ()>>(
         &self,
-        below: Failures,
+        below: PartFailures,
         over: O,
     ) -> impl Future<Output = ()> + use<O> {
         let _only = self.below.set(below.clone());
@@ -85,23 +85,23 @@ impl Failures {
     async fn cause(&self) {
         if let Some(below) = self.below.get() {
             // Without one, the loop ended for a reason of its own.
-            let _ = timeout(CAUSE, below.first()).await;
+            let _ = timeout(CAUSE_DELAY, below.first()).await;
         }
     }
 
     /// Logs a failure and notifies those who wait for one.
-    pub fn report(&self, failure: Failure) {
+    pub fn report(&self, failure: PartFailure) {
         if self.get().is_none() {
             error!("{failure}");
         } else {
             // It follows from the first failure, or from the stop.
             warn!("{failure}");
         }
-        self.take_note(failure);
+        self.record(failure);
     }
 
     /// Notifies those who wait for a failure that was logged already.
-    pub fn take_note(&self, failure: Failure) {
+    pub fn record(&self, failure: PartFailure) {
         // Only the first failure is kept.
         let _ = self.first.set(failure);
         self.happened.cancel();
@@ -109,7 +109,7 @@ impl Failures {
 
     fn panicked(&self, part: Part, panic: &(dyn Any + Send)) {
         let why = format!("it panicked: {}", panic_text(panic));
-        self.report(Failure { part, why });
+        self.report(PartFailure { part, why });
     }
 
     /// Runs a loop that must not end before `may_end` is cancelled.
@@ -125,7 +125,7 @@ impl Failures {
                 Err(panic) => failures.panicked(part, &*panic),
                 Ok(()) if !may_end.is_cancelled() => {
                     failures.cause().await;
-                    failures.report(Failure { part, why: "it ended by itself".to_owned() });
+                    failures.report(PartFailure { part, why: "it ended by itself".to_owned() });
                 }
                 Ok(()) => {}
             }
@@ -181,16 +181,16 @@ mod tests {
     #[tokio::test]
     async fn a_loop_that_panics_or_ends_by_itself_is_a_failure_and_one_that_may_end_is_none() {
         let may_end = CancellationToken::new();
-        let failures = Failures::default();
+        let failures = PartFailures::default();
         failures.supervise(Part::Timer, &may_end, async {}).await;
         let failure = failures.first().await;
         assert_eq!(failure.to_string(), "the timer failed: it ended by itself");
 
-        let failures = Failures::default();
+        let failures = PartFailures::default();
         failures.supervise(Part::Timer, &may_end, async { panic!("oh") }).await;
         assert_eq!(failures.first().await.why, "it panicked: oh");
 
-        let failures = Failures::default();
+        let failures = PartFailures::default();
         may_end.cancel();
         failures.supervise(Part::Timer, &may_end, async {}).await;
         assert!(failures.clone().guard(Part::Executor, async {}).await);
@@ -201,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_of_the_layer_below_is_the_cause_of_what_fails_above() {
-        let (above, below) = (Failures::default(), Failures::default());
+        let (above, below) = (PartFailures::default(), PartFailures::default());
         let follow = above.follow(below.clone(), std::future::pending());
         // The loop that depends on the failed thread ends first.
         let timer = above.supervise(Part::Timer, &CancellationToken::new(), async {});
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_panics_is_a_failure_and_one_that_ends_is_none() {
-        let failures = Failures::default();
+        let failures = PartFailures::default();
         failures.thread(Part::Archiver, || {}).unwrap().join().unwrap();
         assert_eq!(failures.get(), None);
         failures.thread(Part::Archiver, || panic!("oh")).unwrap().join().unwrap();

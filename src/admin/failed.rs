@@ -55,9 +55,7 @@ impl From<StoreError> for Failed {
         match error {
             StoreError::Newer { .. } => Failed::Newer(error.to_string()),
             StoreError::Unavailable(why) | StoreError::Corrupt(why) => Failed::Other(why),
-            StoreError::Full { .. } | StoreError::TooManyQueues { .. } | StoreError::Closed => {
-                Failed::Other(error.to_string())
-            }
+            StoreError::Closed => Failed::Other(error.to_string()),
         }
     }
 }

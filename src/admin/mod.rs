@@ -60,7 +60,7 @@ pub fn export(dir: &Path, out: &mut impl Write) -> Result<(), Failed> {
     let mut out = BufWriter::new(out);
     let cannot = |error: io::Error| format!("cannot write: {error}");
     let mut writer = ExportWriter::default();
-    data_dir::read_out(dir, |piece| {
+    data_dir::read_all_pieces(dir, |piece| {
         let line = writer.line(&piece).map_err(Broken::Output)?;
         out.write_all(&line).map_err(|error| Broken::Output(cannot(error)))
     })?;
@@ -99,7 +99,7 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
 pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
     // The backup is read first, so that a wrong name for it does not leave a new directory behind.
     let mut begun: Option<Builder> = None;
-    data_dir::read_out::<StoreError>(&args.backup, |piece| {
+    data_dir::read_all_pieces::<StoreError>(&args.backup, |piece| {
         let builder = match &mut begun {
             Some(builder) => builder,
             None => begun.insert(Builder::create(&args.data_dir)?),

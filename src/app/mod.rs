@@ -26,7 +26,7 @@ use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::Store;
 use crate::store::data_dir;
 use crate::store::memory::MemoryStore;
-use crate::supervise::{Failure, Part};
+use crate::supervise::{Part, PartFailure};
 use crate::{demo, handlers, logging, ui};
 
 use reaper::Reaper;
@@ -288,7 +288,7 @@ impl Server {
         if self.config.demo {
             text += "submitting demo jobs; stop with Ctrl-C\n";
         }
-        logging::announce(text);
+        logging::write_to_stdout(text);
     }
 
     /// Serves until a signal arrives or a part fails, then stops in order.
@@ -297,11 +297,11 @@ impl Server {
     /// A part of the server failed, or the stop was not clean.
     pub async fn run(self, mut signals: Signals) -> anyhow::Result<StopReport> {
         let Shutdown { abort, failures, .. } = self.engine.shutdown().clone();
-        let failure: Option<Failure> = tokio::select! {
+        let failure: Option<PartFailure> = tokio::select! {
             () = signals.next() => None,
             failure = self.engine.failed() => Some(failure),
             failure = logging::failed() => {
-                failures.take_note(failure.clone());
+                failures.record(failure.clone());
                 Some(failure)
             }
         };

@@ -15,9 +15,9 @@ use crate::handlers::command::children::{ChildStatus, Sighting, child_status};
 use crate::supervise::{Part, pass};
 
 /// The wait before the reaper examines a child again that another task is about to reap.
-const AGAIN: Duration = Duration::from_millis(10);
+const RETRY_DELAY: Duration = Duration::from_millis(10);
 /// How often the reaper examines children when no signal arrives.
-const SILENCE: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reaps orphans until the process ends.
 pub(super) struct Reaper {
@@ -40,7 +40,7 @@ impl Reaper {
             pass(Part::Reaper);
             reap().await;
             // Several ends may be merged into one signal; the next round sees all of them.
-            let _ = timeout(SILENCE, self.ended.recv()).await;
+            let _ = timeout(POLL_INTERVAL, self.ended.recv()).await;
         }
     }
 }
@@ -52,10 +52,10 @@ async fn reap() {
         match child_status(pid, seen.take()) {
             ChildStatus::Orphan => drop(waitpid(pid, Some(WaitPidFlag::WNOHANG))),
             // The system reports the same ended child first each time, and no others until it is reaped.
-            ChildStatus::Owned => sleep(AGAIN).await,
+            ChildStatus::Owned => sleep(RETRY_DELAY).await,
             ChildStatus::Unknown(sighting) => {
                 seen = Some(sighting);
-                sleep(AGAIN).await;
+                sleep(RETRY_DELAY).await;
             }
         }
     }

@@ -13,7 +13,9 @@ use super::file::{
     CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection, RetentionSection,
     StoreSection,
 };
-use super::{AuthSettings, Config, ConfigError, FileConfig, LogConfig, Problem, StopSettings};
+use super::{
+    AuthSettings, Config, ConfigError, FileConfig, InvalidSetting, LogConfig, StopSettings,
+};
 use super::{schedules, settings};
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
@@ -31,7 +33,7 @@ const MIN_LOG_QUEUE: u64 = 16 * 1_024;
 
 /// Validates the merged settings and splits them into parts.
 pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
-    let mut problems = Problems::default();
+    let mut problems = InvalidSettings::default();
     let FileConfig { queues, store, retention, handlers, commands, http, .. } = &file;
 
     let auth = file.auth.token.as_deref().and_then(|token| problems.token(token));
@@ -107,12 +109,12 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
 
 /// The problems found so far.
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+struct InvalidSettings(Vec<InvalidSetting>);
 
-impl Problems {
+impl InvalidSettings {
     fn add(&mut self, key: impl Into<String>, message: impl Display) {
         let message = shorten(&message.to_string(), MAX_MESSAGE);
-        self.0.push(Problem { key: shorten(&key.into(), MAX_NAME), message });
+        self.0.push(InvalidSetting { key: shorten(&key.into(), MAX_NAME), message });
     }
 
     /// Returns the value, or `None` after recording a problem.

@@ -25,19 +25,19 @@ pub enum ConfigError {
     },
     /// The file is well-formed, but has invalid settings.
     #[error("the configuration is not accepted:{}", list(.0))]
-    Invalid(Vec<Problem>),
+    Invalid(Vec<InvalidSetting>),
 }
 
 /// An invalid setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct InvalidSetting {
     /// Its key in the file.
     pub key: String,
     /// What is wrong, and what is accepted.
     pub message: String,
 }
 
-fn list(problems: &[Problem]) -> String {
+fn list(problems: &[InvalidSetting]) -> String {
     let lines = problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message));
     format!("\n  {}", first_few(lines, MAX_LISTED, "\n  "))
 }

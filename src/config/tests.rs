@@ -14,7 +14,7 @@ fn build(toml: &str) -> Result<Config, ConfigError> {
     Config::build(FileConfig::parse(toml).unwrap(), &ServeArgs::default())
 }
 
-fn problems(toml: &str) -> Vec<Problem> {
+fn problems(toml: &str) -> Vec<InvalidSetting> {
     match build(toml) {
         Err(ConfigError::Invalid(problems)) => problems,
         other => panic!("problems were expected, not {other:?}"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::EngineError;
+use super::PayloadError;
 use crate::job::{Json, JsonLimits, QueueName, RateLimit, ScheduleName, ScheduleSpec, WorkerName};
 
 /// The configuration of the engine.
@@ -81,12 +81,12 @@ impl EngineConfig {
     ///
     /// # Errors
     /// Which limit the payload exceeds.
-    pub fn check_payload(&self, payload: &Json) -> Result<(), EngineError> {
+    pub fn check_payload(&self, payload: &Json) -> Result<(), PayloadError> {
         let (size, limit) = (payload.as_str().len(), self.max_payload);
         if size > limit {
-            return Err(EngineError::PayloadTooLarge { size, limit, at: None });
+            return Err(PayloadError::TooLarge { size, limit, at: None });
         }
         let checked = self.json.check(payload.as_str());
-        checked.map_err(|why| EngineError::TooComplex { at: None, why })
+        checked.map_err(|why| PayloadError::TooComplex { at: None, why })
     }
 }

@@ -1,13 +1,14 @@
-//! The errors of the engine's verbs. `http` and `ui` each have one `match` that turns an error into an answer.
+//! The errors of the engine's verbs: each verb returns one that has only what can happen to it. `http` and `ui` each
+//! turn them into answers.
 
 use crate::job::schema::Violation;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, first_few, shorten};
-use crate::job::{Invalid, Kind, TooComplex};
-use crate::store::StoreError;
+use crate::job::{Kind, TooComplex};
+use crate::store::{ControlError, EnqueueError, JobControlError, ScheduleError, StoreError};
 
-/// Why a verb of the engine failed.
+/// Why a kind and its payload are not accepted, for a job or for the jobs of a schedule.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum EngineError {
+pub enum PayloadError {
     /// No handler is registered for the kind.
     #[error("there is no handler for kind {:?}; known kinds: {known}", .kind.as_str())]
     UnknownKind {
@@ -20,7 +21,7 @@ pub enum EngineError {
     },
     /// The payload does not match the schema of its kind.
     #[error("the payload does not match the schema of kind {kind}: {}", describe(.wrong))]
-    InvalidPayload {
+    Invalid {
         /// The kind.
         kind: Kind,
         /// The index of the job, when it was part of a batch.
@@ -30,7 +31,7 @@ pub enum EngineError {
     },
     /// The payload is longer than the limit.
     #[error("the payload is {size} bytes long and the limit is {limit}")]
-    PayloadTooLarge {
+    TooLarge {
         /// Bytes given.
         size: usize,
         /// Bytes accepted.
@@ -46,32 +47,76 @@ pub enum EngineError {
         /// Which limit the payload exceeds.
         why: TooComplex,
     },
-    /// A name or number is outside what is accepted.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    /// The limit of concurrent bulk runs is reached.
-    #[error("{limit} bulk runs are running already, which is the limit")]
-    TooManyBulks {
-        /// The limit.
-        limit: usize,
-    },
-    /// The store failed or refused.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
-impl EngineError {
-    /// Adds the index of the job in its batch, if the error is about one job.
+impl PayloadError {
+    /// Adds the index of the job in its batch.
     pub fn of_job(mut self, index: usize) -> Self {
         match &mut self {
-            EngineError::UnknownKind { at, .. }
-            | EngineError::InvalidPayload { at, .. }
-            | EngineError::PayloadTooLarge { at, .. }
-            | EngineError::TooComplex { at, .. } => *at = Some(index),
-            EngineError::Invalid(_) | EngineError::TooManyBulks { .. } | EngineError::Store(_) => {}
+            PayloadError::UnknownKind { at, .. }
+            | PayloadError::Invalid { at, .. }
+            | PayloadError::TooLarge { at, .. }
+            | PayloadError::TooComplex { at, .. } => *at = Some(index),
         }
         self
     }
+}
+
+/// Why jobs were not enqueued.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SubmitError {
+    /// The kind or the payload of a job is not accepted.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// The store refused the jobs or failed.
+    #[error(transparent)]
+    Enqueue(#[from] EnqueueError),
+}
+
+impl SubmitError {
+    /// Adds the index of the job in its batch, if the error is about one job.
+    pub fn of_job(self, index: usize) -> Self {
+        match self {
+            SubmitError::Payload(error) => SubmitError::Payload(error.of_job(index)),
+            SubmitError::Enqueue(_) => self,
+        }
+    }
+}
+
+/// Why a schedule was not created or replaced.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SetScheduleError {
+    /// The kind or the payload of its jobs is not accepted.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// The store refused the schedule or failed.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+}
+
+/// Why an action on one job was not carried out.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum JobActionError {
+    /// There is no such job, or its state does not allow the action.
+    #[error(transparent)]
+    Job(#[from] JobControlError),
+    /// The store refused the action for another reason, or failed.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// Why a bulk run was not started.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BulkError {
+    /// The limit of concurrent bulk runs is reached.
+    #[error("{limit} bulk runs are running already, which is the limit")]
+    TooManyRuns {
+        /// The limit.
+        limit: usize,
+    },
+    /// The store could not count the jobs.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 fn describe(wrong: &[Violation]) -> String {

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::job::{Cursor, Json, QueueName, Time};
 use crate::shutdown::Shutdown;
 use crate::store::{Control, Store};
-use crate::supervise::Failure;
+use crate::supervise::PartFailure;
 
 mod attempts;
 pub mod bulk;
@@ -30,10 +30,10 @@ mod queues;
 mod stream;
 pub mod submission;
 
+mod blocking;
 mod config;
 mod error;
 mod jobs;
-mod off_runtime;
 mod stages;
 mod start;
 mod stop;
@@ -43,11 +43,12 @@ mod timer;
 mod tests;
 
 pub use crate::store::{
-    ControlError, Enqueued, Events, ExportCheck, ExportWriter, Page, Piece, QueueStats,
-    ScheduleError, Snapshot, Stats, Storage, StoreError,
+    ControlError, EnqueueError, Enqueued, Events, ExportCheck, ExportWriter, JobControlError, Page,
+    Piece, QueueStats, ScheduleError, Snapshot, Stats, Storage, StoreError, TooManyQueues,
 };
+pub use blocking::run_blocking;
 pub use config::{EngineConfig, QueueConfig};
-pub use error::EngineError;
+pub use error::{BulkError, JobActionError, PayloadError, SetScheduleError, SubmitError};
 pub use handler::registry::{KindInfo, Registry};
 pub use handler::{Context, Handler, IntoOutcome};
 pub use insight::failures::{FailureGroup, FailureList};
@@ -58,7 +59,6 @@ pub use insight::live_stats::LiveStats;
 pub use insight::meter::Rates;
 pub use insight::overview::{HeldAttempt, History, QueueView, Workers};
 pub use insight::wait_reason::{COUNTED_AHEAD, WaitReason};
-pub use off_runtime::off_runtime;
 pub use stop::Drained;
 pub use stream::batch::Batch;
 pub use stream::subscriber_counts::{CountedSubscriber, SubscriberCounts, Transport};
@@ -96,18 +96,18 @@ struct Parts {
 
 impl Engine {
     /// A consistent snapshot of everything that is stored, read piece by piece.
-    pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
-        Ok(self.parts.store.snapshot().await?)
+    pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.parts.store.snapshot().await
     }
 
     /// How much is stored, and how much was written since the start.
-    pub async fn storage(&self) -> Result<Storage, EngineError> {
-        Ok(self.parts.store.storage().await?)
+    pub async fn storage(&self) -> Result<Storage, StoreError> {
+        self.parts.store.storage().await
     }
 
     /// The stored events after a position in the log, at most `max`.
-    pub async fn events(&self, after: Cursor, max: usize) -> Result<Events, EngineError> {
-        Ok(self.parts.store.events(after, max).await?)
+    pub async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {
+        self.parts.store.events(after, max).await
     }
 
     /// The current time by the store's clock.
@@ -137,18 +137,18 @@ impl Engine {
     }
 
     /// Resolves when a loop or thread has failed, so that the server must stop with a non-zero code.
-    pub async fn failed(&self) -> Failure {
+    pub async fn failed(&self) -> PartFailure {
         self.parts.shutdown.failures.first().await
     }
 
     /// Pauses a queue: none of its jobs is claimed.
-    pub async fn pause(&self, queue: QueueName) -> Result<(), EngineError> {
+    pub async fn pause(&self, queue: QueueName) -> Result<(), ControlError> {
         self.parts.store.control(Control::Pause(queue)).await?;
         Ok(())
     }
 
     /// Resumes a queue.
-    pub async fn resume(&self, queue: QueueName) -> Result<(), EngineError> {
+    pub async fn resume(&self, queue: QueueName) -> Result<(), ControlError> {
         self.parts.store.control(Control::Resume(queue)).await?;
         Ok(())
     }
@@ -169,8 +169,8 @@ impl Engine {
     }
 
     /// Whether jobs can be accepted; the error says why not.
-    pub fn health(&self) -> Result<(), EngineError> {
-        Ok(self.parts.store.health()?)
+    pub fn health(&self) -> Result<(), StoreError> {
+        self.parts.store.health()
     }
 }
 

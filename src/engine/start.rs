@@ -10,7 +10,7 @@ use super::attempts::dispatchers::Dispatchers;
 use super::attempts::executor::Executor;
 use super::attempts::heartbeat::Heartbeat;
 use super::attempts::leases::Leases;
-use super::attempts::report::{Report, Reports};
+use super::attempts::report::{AttemptReport, Reports};
 use super::attempts::settler::Settler;
 use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};
@@ -55,7 +55,7 @@ impl Engine {
         // The head is read before the channel opens. An event committed in between is then noticed as missing and
         // read from the log.
         let from = store.head();
-        let followed = store.follow(event_pump::FOLLOW);
+        let followed = store.follow(event_pump::CHANNEL_CAPACITY);
         let (registry, config) = (Arc::new(registry), Arc::new(config));
         let (stages, restored) = (Stages::default(), CancellationToken::new());
         let leases = Arc::new(Leases::new(config.lease_ttl, shutdown.abort.clone()));
@@ -131,7 +131,7 @@ impl Parts {
         self: &Arc<Self>,
         from: Cursor,
         followed: mpsc::Receiver<Arc<[Event]>>,
-        reports: mpsc::UnboundedReceiver<Report>,
+        reports: mpsc::UnboundedReceiver<AttemptReport>,
         slots: Arc<Slots>,
     ) {
         let (tasks, failures) = (&self.shutdown.tasks, &self.shutdown.failures);

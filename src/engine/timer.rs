@@ -52,9 +52,7 @@ impl Timer {
                 Err(
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)
-                    | StoreError::Newer { .. }
-                    | StoreError::Full { .. }
-                    | StoreError::TooManyQueues { .. }),
+                    | StoreError::Newer { .. }),
                 ) => {
                     let wait = retry.failed(&error);
                     // A wake-up does not shorten this wait: the store would be asked in a tight loop.

@@ -30,7 +30,7 @@ pub enum Rule {
 
 /// Why a target may not be reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum RefusedTarget {
     /// The text is not a URL for HTTP.
     #[error("{0}")]
     Url(String),
@@ -73,10 +73,10 @@ impl Guard {
     /// Parses a URL and checks everything except what its name resolves to.
     ///
     /// # Errors
-    /// [`Refused`] says what is wrong.
-    pub fn check(&self, text: &str) -> Result<(Url, Checked), Refused> {
+    /// [`RefusedTarget`] says what is wrong.
+    pub fn check(&self, text: &str) -> Result<(Url, Checked), RefusedTarget> {
         // The message goes to logs, so it must not contain the URL, which may hold a password.
-        let refused = |why: &str| Refused::Url(format!("the URL is not accepted: {why}"));
+        let refused = |why: &str| RefusedTarget::Url(format!("the URL is not accepted: {why}"));
         let url = Url::parse(text).map_err(|error| refused(&error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(refused("only http and https are allowed"));
@@ -107,12 +107,12 @@ impl Guard {
     /// Checks an address of `host`.
     ///
     /// # Errors
-    /// [`Refused::Address`].
-    pub fn address(&self, host: &str, address: IpAddr) -> Result<(), Refused> {
+    /// [`RefusedTarget::Address`].
+    pub fn address(&self, host: &str, address: IpAddr) -> Result<(), RefusedTarget> {
         let address = address.to_canonical();
         match not_public(address) {
             Some(what) if !self.rules.iter().any(|rule| rule.covers(address)) => {
-                Err(Refused::Address { host: host.to_owned(), address, what })
+                Err(RefusedTarget::Address { host: host.to_owned(), address, what })
             }
             Some(_) | None => Ok(()),
         }

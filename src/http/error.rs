@@ -1,11 +1,14 @@
 //! Problem details (RFC 9457), the form of every error response, with a stable `code`.
-//! One `match` maps the errors of the engine to a status.
+//! This file maps each error of the engine to a status and a code.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::engine::{ControlError, EngineError, FieldError, ScheduleError, StoreError};
+use crate::engine::{
+    BulkError, ControlError, EnqueueError, FieldError, JobActionError, JobControlError,
+    PayloadError, ScheduleError, SetScheduleError, StoreError, SubmitError, TooManyQueues,
+};
 use crate::job::schema::Violation;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{JobId, ScheduleName, TooComplex};
@@ -104,18 +107,6 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "no_such_schedule", detail)
     }
 
-    /// A change of a schedule was refused.
-    pub fn schedule(error: &ScheduleError) -> Self {
-        let (status, code) = match error {
-            ScheduleError::NotFound => (StatusCode::NOT_FOUND, "no_such_schedule"),
-            ScheduleError::TooMany { .. } => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "too_many_schedules")
-            }
-            ScheduleError::Declared => (StatusCode::CONFLICT, "declared_schedule"),
-        };
-        Problem::new(status, code, error.to_string())
-    }
-
     /// The invalid fields of the jobs of a batch, with the index of each job.
     pub fn invalid_batch(errors: Vec<(usize, FieldError)>) -> Self {
         let errors = errors
@@ -155,13 +146,14 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
     }
 
-    /// An action on a job was refused.
-    pub fn refused(id: JobId, error: &ControlError) -> Self {
+    /// An action on a job was not carried out.
+    pub fn job_action(id: JobId, error: JobActionError) -> Self {
         match error {
-            ControlError::NotFound => Problem::no_such_job(&id.to_string()),
-            ControlError::Refused(refused) => {
+            JobActionError::Job(JobControlError::NotFound) => Problem::no_such_job(&id.to_string()),
+            JobActionError::Job(JobControlError::Refused(refused)) => {
                 Problem::new(StatusCode::CONFLICT, "not_allowed", refused.to_string())
             }
+            JobActionError::Control(error) => error.into(),
         }
     }
 
@@ -208,43 +200,102 @@ fn field_of_job(at: Option<usize>, field: &str) -> String {
     }
 }
 
-impl From<EngineError> for Problem {
-    fn from(error: EngineError) -> Self {
-        const UNPROCESSABLE: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Closed | StoreError::Unavailable(_) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Problem::new(status, "store_unavailable", error.to_string()).retry_after(5)
+            }
+            StoreError::Corrupt(_) | StoreError::Newer { .. } => {
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                Problem::new(status, "store_corrupt", error.to_string())
+            }
+        }
+    }
+}
+
+impl From<TooManyQueues> for Problem {
+    fn from(error: TooManyQueues) -> Self {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_queues", error.to_string())
+    }
+}
+
+impl From<PayloadError> for Problem {
+    fn from(error: PayloadError) -> Self {
         let detail = error.to_string();
-        let (status, code, retry_after) = match &error {
-            EngineError::UnknownKind { at, .. } => {
-                let problem = Problem::new(UNPROCESSABLE, "unknown_kind", &detail);
-                return problem.with_errors(std::iter::once((field_of_job(*at, "kind"), detail)));
+        let (status, code, at, field) = match error {
+            PayloadError::UnknownKind { at, .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unknown_kind", at, "kind")
             }
-            EngineError::InvalidPayload { at, wrong, .. } => {
-                return Problem::invalid_payload(*at, wrong, detail);
+            PayloadError::TooLarge { at, .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", at, "payload")
             }
-            EngineError::PayloadTooLarge { at, .. } => {
-                let status = StatusCode::PAYLOAD_TOO_LARGE;
-                let problem = Problem::new(status, "payload_too_large", &detail);
-                return problem
-                    .with_errors(std::iter::once((field_of_job(*at, "payload"), detail)));
+            PayloadError::Invalid { at, wrong, .. } => {
+                return Problem::invalid_payload(at, &wrong, detail);
             }
-            EngineError::TooComplex { at, why } => return Problem::too_complex(*at, *why),
-            EngineError::Invalid(_) => (UNPROCESSABLE, "invalid_job", None),
-            EngineError::TooManyBulks { .. } => {
-                (StatusCode::TOO_MANY_REQUESTS, "too_many_bulk_runs", Some(5))
-            }
-            EngineError::Store(StoreError::Full { .. }) => {
-                (StatusCode::TOO_MANY_REQUESTS, "backlog_full", Some(1))
-            }
-            EngineError::Store(StoreError::TooManyQueues { .. }) => {
-                (UNPROCESSABLE, "too_many_queues", None)
-            }
-            EngineError::Store(StoreError::Closed | StoreError::Unavailable(_)) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", Some(5))
-            }
-            EngineError::Store(StoreError::Corrupt(_) | StoreError::Newer { .. }) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "store_corrupt", None)
-            }
+            PayloadError::TooComplex { at, why } => return Problem::too_complex(at, why),
         };
-        Problem { retry_after, ..Problem::new(status, code, detail) }
+        let problem = Problem::new(status, code, &detail);
+        problem.with_errors(std::iter::once((field_of_job(at, field), detail)))
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Payload(error) => error.into(),
+            SubmitError::Enqueue(EnqueueError::Full { .. }) => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                Problem::new(status, "backlog_full", error.to_string()).retry_after(1)
+            }
+            SubmitError::Enqueue(EnqueueError::TooManyQueues(error)) => error.into(),
+            SubmitError::Enqueue(EnqueueError::Store(error)) => error.into(),
+        }
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::TooManyQueues(error) => error.into(),
+            ControlError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BulkError> for Problem {
+    fn from(error: BulkError) -> Self {
+        match error {
+            BulkError::TooManyRuns { .. } => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                Problem::new(status, "too_many_bulk_runs", error.to_string()).retry_after(5)
+            }
+            BulkError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ScheduleError> for Problem {
+    fn from(error: ScheduleError) -> Self {
+        let (status, code) = match error {
+            ScheduleError::NotFound => (StatusCode::NOT_FOUND, "no_such_schedule"),
+            ScheduleError::TooMany { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "too_many_schedules")
+            }
+            ScheduleError::Declared => (StatusCode::CONFLICT, "declared_schedule"),
+            ScheduleError::Store(error) => return error.into(),
+        };
+        Problem::new(status, code, error.to_string())
+    }
+}
+
+impl From<SetScheduleError> for Problem {
+    fn from(error: SetScheduleError) -> Self {
+        match error {
+            SetScheduleError::Payload(error) => error.into(),
+            SetScheduleError::Schedule(error) => error.into(),
+        }
     }
 }
 

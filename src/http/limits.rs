@@ -116,10 +116,11 @@ impl Limits {
     /// missing, there are enough for all subscribers that the address may have.
     pub fn connections_from_one_address(&self) -> usize {
         /// The usual limit.
-        const USUAL: usize = 1_024;
+        const DEFAULT_LIMIT: usize = 1_024;
         /// Connections for requests beside those of subscribers.
-        const BESIDE: usize = 64;
-        let enough = USUAL.max(self.subscribers_per_address.saturating_add(BESIDE));
+        const EXTRA_CONNECTIONS: usize = 64;
+        let enough =
+            DEFAULT_LIMIT.max(self.subscribers_per_address.saturating_add(EXTRA_CONNECTIONS));
         let for_others = self.max_connections.div_ceil(24);
         let most = self.max_connections - for_others;
         self.connections_per_address.unwrap_or(enough).min(most).max(1)

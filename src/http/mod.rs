@@ -2,7 +2,6 @@
 //! routes. An endpoint calls the engine, and every error response is a problem document (RFC 9457).
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
 use axum::routing::{any, get, post};
 
@@ -29,7 +28,6 @@ pub(crate) use state::Api;
 
 /// The router of all endpoints for programs. The caller merges it with the pages and adds the layers with [`wrap`].
 pub fn router(engine: Engine, limits: Limits) -> Router {
-    let body_bytes = limits.max_body;
     Router::new()
         .route("/api/v1/jobs", post(api::submit::submit).get(api::jobs::list))
         .route("/api/v1/jobs/{id}", get(api::wait::get).delete(api::jobs::delete))
@@ -69,7 +67,6 @@ pub fn router(engine: Engine, limits: Limits) -> Router {
         .route("/readyz", get(api::health::ready))
         .method_not_allowed_fallback(wrong_method)
         .route("/api/{*rest}", any(no_such_path))
-        .layer(DefaultBodyLimit::max(body_bytes))
         .with_state(Api::new(engine, limits))
 }
 

@@ -53,8 +53,8 @@ pub fn fresh_uuid() -> Uuid {
 
 /// A time before 1970 counts as 1970, and a time beyond 48 bits as the largest one.
 fn uuid_at(clock: SystemTime) -> Uuid {
-    const LAST: Duration = Duration::from_millis((1 << 48) - 1);
-    let since = clock.duration_since(UNIX_EPOCH).unwrap_or_default().min(LAST);
+    const MAX_TIMESTAMP: Duration = Duration::from_millis((1 << 48) - 1);
+    let since = clock.duration_since(UNIX_EPOCH).unwrap_or_default().min(MAX_TIMESTAMP);
     Uuid::new_v7(Timestamp::from_unix(&CONTEXT, since.as_secs(), since.subsec_nanos()))
 }
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_can_be_made_whatever_the_clock_says() {
+    fn an_id_can_be_made_at_any_time_of_the_clock() {
         let year = Duration::from_secs(365 * 86_400);
         let mut made = std::collections::BTreeSet::new();
         for clock in [

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_is_accepted() {
+    fn an_error_names_what_is_accepted() {
         let error = Kind::parse("no spaces").unwrap_err().to_string();
         assert!(error.contains("kind \"no spaces\"") && error.contains("a-z"), "{error}");
     }

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_said_in_words() {
+    fn a_limit_is_shown_in_words() {
         for (starts, seconds, words) in [
             (1, 1, "1 start per second"),
             (2, 3_600, "2 starts per hour"),
@@ -153,10 +153,10 @@ mod tests {
         for refused in
             ["", "100", "0/1m", "-1/1m", "1.5/1m", "100/", "100/0s", "100/soon", "5000000000/1s"]
         {
-            let told = refused.parse::<RateLimit>().unwrap_err();
-            assert!(told.contains("100/1m"), "{refused}: {told}");
-            let told = refused.parse::<RateRule>().unwrap_err();
-            assert!(told.contains("100/1m") && told.contains("none"), "{refused}: {told}");
+            let message = refused.parse::<RateLimit>().unwrap_err();
+            assert!(message.contains("100/1m"), "{refused}: {message}");
+            let message = refused.parse::<RateRule>().unwrap_err();
+            assert!(message.contains("100/1m") && message.contains("none"), "{refused}: {message}");
         }
     }
 

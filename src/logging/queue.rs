@@ -7,27 +7,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::supervise::Failures;
+use crate::supervise::PartFailures;
 
 /// How often the writer tries to report dropped lines while it has nothing else to write.
-const RETRY: Duration = Duration::from_secs(1);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// A buffer that grew larger than this is freed when it is empty.
-const KEEP: usize = 256 * 1_024;
+const MAX_IDLE_BUFFER: usize = 256 * 1_024;
 
 /// Queued lines, and counters of dropped ones.
-pub struct Queue {
+pub struct LineQueue {
     capacity: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Wakes the writer.
     filled: Condvar,
     /// Wakes those who wait until all lines are written.
     ended: Condvar,
     dropped: AtomicU64,
-    failures: Failures,
+    failures: PartFailures,
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     waiting: Lines,
     /// The bytes and lines that are being written.
     taken: (usize, u64),
@@ -55,16 +55,16 @@ pub(super) struct Batch {
     pub overflowed: u64,
 }
 
-impl Queue {
+impl LineQueue {
     /// An empty queue of at most `capacity` bytes.
-    pub(super) fn new(capacity: usize) -> Queue {
-        Queue {
+    pub(super) fn new(capacity: usize) -> LineQueue {
+        LineQueue {
             capacity,
             state: Mutex::default(),
             filled: Condvar::new(),
             ended: Condvar::new(),
             dropped: AtomicU64::new(0),
-            failures: Failures::default(),
+            failures: PartFailures::default(),
         }
     }
 
@@ -93,7 +93,7 @@ impl Queue {
     }
 
     /// Records the failure of the writer.
-    pub fn failures(&self) -> &Failures {
+    pub fn failures(&self) -> &PartFailures {
         &self.failures
     }
 
@@ -119,18 +119,18 @@ impl Queue {
         let mut state = self.state();
         state.taken = (0, 0);
         loop {
-            let owes = state.overflowed + state.unwritten > 0;
-            if !state.waiting.bytes.is_empty() || (state.closing && owes) {
+            let must_report = state.overflowed + state.unwritten > 0;
+            if !state.waiting.bytes.is_empty() || (state.closing && must_report) {
                 break;
             }
             if state.closing {
                 return None;
             }
-            if !owes {
+            if !must_report {
                 state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let woken = self.filled.wait_timeout(state, RETRY);
+            let woken = self.filled.wait_timeout(state, REPORT_INTERVAL);
             let (again, timed_out) = woken.unwrap_or_else(PoisonError::into_inner);
             state = again;
             if timed_out.timed_out() {
@@ -145,13 +145,13 @@ impl Queue {
     }
 
     /// Counts lines of a batch that could not be written.
-    pub(super) fn lose(&self, lines: u64) {
+    pub(super) fn count_unwritten(&self, lines: u64) {
         self.dropped.fetch_add(lines, Ordering::Relaxed);
         self.state().unwritten += lines;
     }
 
     /// Counts lines that were dropped and whose report could not be written. At the end the report is not retried.
-    pub(super) fn owe(&self, lines: u64) {
+    pub(super) fn count_unreported(&self, lines: u64) {
         let mut state = self.state();
         if !state.closing {
             state.unwritten += lines;
@@ -159,10 +159,10 @@ impl Queue {
     }
 
     /// Counts the lines that a failed writer was writing.
-    pub(super) fn lose_taken(&self) {
+    pub(super) fn count_taken_as_unwritten(&self) {
         let lines = std::mem::take(&mut self.state().taken).1;
         if lines > 0 {
-            self.lose(lines);
+            self.count_unwritten(lines);
         }
     }
 
@@ -172,7 +172,7 @@ impl Queue {
         self.ended.notify_all();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -180,7 +180,7 @@ impl Queue {
 impl Lines {
     /// Empties the buffer, and frees memory that many lines took.
     pub fn clear(mut self) -> Lines {
-        if self.bytes.capacity() > KEEP {
+        if self.bytes.capacity() > MAX_IDLE_BUFFER {
             return Lines::default();
         }
         self.bytes.clear();
@@ -191,34 +191,34 @@ impl Lines {
 
 thread_local! {
     /// Collects the lines of this thread instead of the queue, while the writer formats a line of its own.
-    static KEPT: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    static CAPTURED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
 /// Runs a function and returns the lines that this thread logs meanwhile, instead of queueing them.
-pub(super) fn keep_lines(log: impl FnOnce()) -> Vec<u8> {
-    KEPT.with(|kept| *kept.borrow_mut() = Some(Vec::new()));
+pub(super) fn capture_lines(log: impl FnOnce()) -> Vec<u8> {
+    CAPTURED.with(|captured| *captured.borrow_mut() = Some(Vec::new()));
     log();
-    KEPT.with(|kept| kept.borrow_mut().take()).unwrap_or_default()
+    CAPTURED.with(|captured| captured.borrow_mut().take()).unwrap_or_default()
 }
 
 /// A line that is being formatted.
-pub struct Line(Arc<Queue>);
+pub struct LineWriter(Arc<LineQueue>);
 
-impl Line {
+impl LineWriter {
     /// Makes writers that append to this queue.
-    pub fn of(queue: Arc<Queue>) -> Line {
-        Line(queue)
+    pub fn of(queue: Arc<LineQueue>) -> LineWriter {
+        LineWriter(queue)
     }
 }
 
-impl io::Write for Line {
+impl io::Write for LineWriter {
     /// Takes a whole line, because the subscriber writes each line with one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let is_kept = KEPT.with(|kept| {
-            let mut kept = kept.borrow_mut();
-            kept.as_mut().map(|kept| kept.extend_from_slice(line)).is_some()
+        let is_captured = CAPTURED.with(|captured| {
+            let mut captured = captured.borrow_mut();
+            captured.as_mut().map(|captured| captured.extend_from_slice(line)).is_some()
         });
-        if !is_kept {
+        if !is_captured {
             self.0.push(line);
         }
         Ok(line.len())

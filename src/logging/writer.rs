@@ -6,25 +6,25 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::queue::{Batch, Lines, Queue, keep_lines};
+use super::queue::{Batch, LineQueue, Lines, capture_lines};
 use crate::supervise::{Part, pass};
 
 /// The wait before the next write to a non-blocking pipe that is full.
-const FULL: Duration = Duration::from_millis(20);
+const FULL_PIPE_DELAY: Duration = Duration::from_millis(20);
 
 /// Starts the thread, which writes to `out` until the queue ends.
 ///
 /// # Errors
 /// The system cannot start a thread.
-pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Arc<Queue>> {
-    let queue = Arc::new(Queue::new(capacity));
+pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Arc<LineQueue>> {
+    let queue = Arc::new(LineQueue::new(capacity));
     let its = queue.clone();
     queue.failures().thread(Part::LogWriter, move || {
         let mut writer = Writer { queue: &its, out, torn: false };
         if !its.failures().run(Part::LogWriter, || writer.run()) {
             // This failure stops the server, and the log must say so: the writer runs once more, and not again if
             // that fails.
-            its.lose_taken();
+            its.count_taken_as_unwritten();
             its.failures().run(Part::LogWriter, || writer.run());
         }
         its.end();
@@ -33,7 +33,7 @@ pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Ar
 }
 
 struct Writer<'a, W> {
-    queue: &'a Queue,
+    queue: &'a LineQueue,
     out: W,
     /// Whether the last written line is incomplete.
     torn: bool,
@@ -52,8 +52,8 @@ impl<W: Write> Writer<'_, W> {
             }
             let lost = lines.ends.len() - written;
             if lost > 0 {
-                self.queue.lose(lost as u64);
-                self.queue.owe(overflowed);
+                self.queue.count_unwritten(lost as u64);
+                self.queue.count_unreported(overflowed);
             } else if reported {
                 self.report_dropped(overflowed);
             }
@@ -66,7 +66,7 @@ impl<W: Write> Writer<'_, W> {
         if dropped == 0 {
             return true;
         }
-        let bytes = keep_lines(|| {
+        let bytes = capture_lines(|| {
             tracing::warn!(
                 dropped,
                 "log lines were dropped because they could not be written in time"
@@ -75,7 +75,7 @@ impl<W: Write> Writer<'_, W> {
         let line = Lines { ends: vec![bytes.len()], bytes };
         let written = line.bytes.is_empty() || self.put(&line) == 1;
         if !written {
-            self.queue.owe(dropped);
+            self.queue.count_unreported(dropped);
         }
         written
     }
@@ -103,7 +103,7 @@ impl<W: Write> Writer<'_, W> {
                 Ok(0) => break,
                 Ok(more) => done += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => sleep(FULL),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => sleep(FULL_PIPE_DELAY),
                 Err(_) => break,
             }
         }

@@ -46,11 +46,11 @@ pub fn verify(dir: &Path) -> Report {
 ///
 /// # Errors
 /// When something cannot be read, or when `take` fails.
-pub fn read_out<E: From<StoreError>>(
+pub fn read_all_pieces<E: From<StoreError>>(
     dir: &Path,
     take: impl FnMut(Piece) -> Result<(), E>,
 ) -> Result<(), E> {
-    log_store::read_out(boxed(SledLog::read_only(dir)?), take)
+    log_store::read_all_pieces(boxed(SledLog::read_only(dir)?), take)
 }
 
 fn boxed(log: SledLog) -> Box<dyn Log> {

@@ -120,9 +120,7 @@ impl From<StoreError> for Unreadable {
         match error {
             StoreError::Newer { found, newest, .. } => Unreadable::Newer { found, newest },
             StoreError::Unavailable(why) | StoreError::Corrupt(why) => Unreadable::Damaged(why),
-            StoreError::Full { .. } | StoreError::TooManyQueues { .. } | StoreError::Closed => {
-                Unreadable::Damaged(error.to_string())
-            }
+            StoreError::Closed => Unreadable::Damaged(error.to_string()),
         }
     }
 }

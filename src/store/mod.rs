@@ -11,7 +11,7 @@ use crate::job::{
     Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueName,
     RateRule, Refused, Schedule, Status, Time, Verdict, WorkerName,
 };
-use crate::supervise::Failures;
+use crate::supervise::PartFailures;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -59,10 +59,10 @@ pub trait Store: Send + Sync + 'static {
     /// now, and otherwise `Available`. The caller makes ids unique ([`JobId::generate`]).
     ///
     /// # Errors
-    /// First [`StoreError::Full`], when the waiting jobs and the new ones together exceed
+    /// First [`EnqueueError::Full`], when the waiting jobs and the new ones together exceed
     /// [`Limits::max_waiting`] (a job that becomes available again is never refused, so there may
-    /// be more); then [`StoreError::TooManyQueues`], when a new queue would exceed [`Limits::max_queues`].
-    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError>;
+    /// be more); then [`EnqueueError::TooManyQueues`], when a new queue would exceed [`Limits::max_queues`].
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError>;
 
     /// Leases up to `max` available jobs of one queue, in order: highest priority first, then the
     /// earliest `run_at`, then the smallest id. A due job is available only after a `tick`. A paused
@@ -100,21 +100,18 @@ pub trait Store: Send + Sync + 'static {
     /// it had; then the job and its key are removed.
     ///
     /// # Errors
-    /// [`StoreError::TooManyQueues`] when the control pauses, sets a limit of or moves jobs to a new queue that would
+    /// [`ControlError::TooManyQueues`] when the control pauses, sets a limit of or moves jobs to a new queue that would
     /// exceed the limit of queues. Then nothing was done.
     async fn control(
         &self,
         control: Control,
-    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError>;
+    ) -> Result<Vec<(JobId, Result<Status, JobControlError>)>, ControlError>;
 
     /// Executes a command about a schedule. Returns the schedule as it is afterwards, or as it was before it was
     /// deleted. A command that changes nothing adds no event. A job that a schedule creates is enqueued in the same
     /// step, with its `Enqueued` event first. It is never refused for a full backlog or for too many queues, because
     /// no caller could try again.
-    async fn schedule(
-        &self,
-        command: ScheduleCommand,
-    ) -> Result<Result<Schedule, ScheduleError>, StoreError>;
+    async fn schedule(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError>;
 
     /// Every schedule by name, and the cursor at which they were read.
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError>;
@@ -193,7 +190,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reports that one of the store's threads has ended, after which the server must stop. `None` when the store has
     /// no threads.
-    fn failures(&self) -> Option<Failures> {
+    fn failures(&self) -> Option<PartFailures> {
         None
     }
 
@@ -397,23 +394,10 @@ pub enum Events {
     },
 }
 
-/// Why a store could not do its work. Each variant exists because some caller acts differently on it.
-#[derive(Debug, Clone, thiserror::Error)]
+/// Why a store could not do its work, whatever it was asked to do. A verb that can also refuse a request has an error
+/// of its own, which contains this one. Each variant exists because some caller acts differently on it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The backlog has reached its limit: try again later.
-    #[error("the backlog is full: {waiting} jobs wait and the limit is {limit}")]
-    Full {
-        /// The number of waiting jobs.
-        waiting: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// There would be more queues than the limit allows.
-    #[error("no queue can be added: the limit is {limit}")]
-    TooManyQueues {
-        /// The limit.
-        limit: usize,
-    },
     /// The store is closed, because the server is stopping.
     #[error("the store is closed")]
     Closed,
@@ -439,6 +423,33 @@ pub enum StoreError {
     },
 }
 
+/// Why jobs were not enqueued.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnqueueError {
+    /// The backlog has reached its limit: try again later.
+    #[error("the backlog is full: {waiting} jobs wait and the limit is {limit}")]
+    Full {
+        /// The number of waiting jobs.
+        waiting: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The jobs need new queues, and there would be too many.
+    #[error(transparent)]
+    TooManyQueues(#[from] TooManyQueues),
+    /// The store could not do its work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// There would be more queues than the limit allows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no queue can be added: the limit is {limit}")]
+pub struct TooManyQueues {
+    /// The limit.
+    pub limit: usize,
+}
+
 /// Why the end of an attempt was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettleError {
@@ -447,9 +458,20 @@ pub enum SettleError {
     Stale,
 }
 
-/// Why a control was refused for a job.
+/// Why a control did nothing at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
+    /// The control needs a new queue, and there would be too many.
+    #[error(transparent)]
+    TooManyQueues(#[from] TooManyQueues),
+    /// The store could not do its work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a control was refused for one job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JobControlError {
     /// There is no such job.
     #[error("there is no such job")]
     NotFound,

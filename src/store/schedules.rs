@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::StoreError;
 use crate::job::{
     DueAction, Fact, JobId, NewJob, Origin, Schedule, ScheduleChange, ScheduleName, ScheduleSpec,
     Time,
@@ -37,6 +38,9 @@ pub enum ScheduleError {
     /// The configuration declares it, so only the configuration can change it.
     #[error("the configuration declares this schedule: change it there; it can be paused here")]
     Declared,
+    /// The store could not do its work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The schedules of a store.
@@ -158,7 +162,7 @@ impl Schedules {
     }
 
     /// Fires or skips a schedule that is due at the time `due`.
-    pub fn come(
+    pub fn fire_or_skip(
         &mut self,
         name: &ScheduleName,
         due: Time,

@@ -19,35 +19,35 @@ pub fn fault_request() -> Option<String> {
     }
 }
 
-struct Order {
+struct KillRequest {
     part: Part,
     nth: u64,
     passed: AtomicU64,
 }
 
 /// The request, if there is one.
-fn ordered() -> Option<&'static Order> {
-    static ORDER: OnceLock<Option<Order>> = OnceLock::new();
-    ORDER.get_or_init(|| parse(&fault_request()?)).as_ref()
+fn kill_request() -> Option<&'static KillRequest> {
+    static REQUEST: OnceLock<Option<KillRequest>> = OnceLock::new();
+    REQUEST.get_or_init(|| parse(&fault_request()?)).as_ref()
 }
 
 /// Whether a text is a valid request.
-pub fn check_order(text: &str) -> bool {
+pub fn is_kill_request(text: &str) -> bool {
     parse(text).is_some()
 }
 
 /// Panics when the request names this part and this round.
 pub fn pass(part: Part) {
-    let Some(order) = ordered().filter(|order| order.part == part) else { return };
-    if order.passed.fetch_add(1, Ordering::Relaxed) + 1 == order.nth {
-        std::panic::panic_any(format!("killed on order of {VARIABLE}"));
+    let Some(request) = kill_request().filter(|request| request.part == part) else { return };
+    if request.passed.fetch_add(1, Ordering::Relaxed) + 1 == request.nth {
+        std::panic::panic_any(format!("killed as requested by {VARIABLE}"));
     }
 }
 
-fn parse(order: &str) -> Option<Order> {
-    let (name, nth) = order.strip_prefix("kill:")?.split_once(':')?;
+fn parse(request: &str) -> Option<KillRequest> {
+    let (name, nth) = request.strip_prefix("kill:")?.split_once(':')?;
     let part = Part::ALL.into_iter().find(|part| part.name() == name)?;
-    Some(Order { part, nth: nth.parse().ok()?, passed: AtomicU64::new(0) })
+    Some(KillRequest { part, nth: nth.parse().ok()?, passed: AtomicU64::new(0) })
 }
 
 #[cfg(test)]
@@ -55,12 +55,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_names_a_part_and_a_pass() {
+    fn a_request_names_a_part_and_a_round() {
         for part in Part::ALL {
             assert_eq!(parse(&format!("kill:{}:3", part.name())).unwrap().part, part);
         }
         for nonsense in ["", "kill", "kill:timer", "kill:nobody:1", "kill:timer:x", "eio:sync:1"] {
-            assert!(!check_order(nonsense), "{nonsense}");
+            assert!(!is_kill_request(nonsense), "{nonsense}");
         }
     }
 }

@@ -294,7 +294,7 @@ async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
     };
     let spec = Box::new(schedule.into_spec(Origin::Api, Time::default()).unwrap());
     let set = ScheduleCommand::Set(ScheduleName::parse("old").unwrap(), spec);
-    store.schedule(set).await.unwrap().unwrap();
+    store.schedule(set).await.unwrap();
     store.close().await.unwrap();
     list
 }

@@ -32,7 +32,7 @@ async fn a_queue_keeps_its_rate_and_says_so_everywhere() {
     let page = client.text(&format!("/jobs/{}", mails[2])).await;
     assert!(page.contains("Queue mail is limited to 2 starts per hour. Next start: 2"), "{page}");
     let page = client.text("/queues/mail").await;
-    assert!(page.contains("Limited to 2 starts per 1 h."), "{page}");
+    assert!(page.contains("Limited to 2 starts per hour."), "{page}");
     server.stop().await;
 }
 

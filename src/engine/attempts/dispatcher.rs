@@ -19,9 +19,9 @@ use crate::supervise::{Part, pass};
 
 /// The most jobs in one claim: enough for about a hundred thousand jobs a second although a claim may wait for a disk
 /// sync, and few enough that starting them does not block a thread for long.
-const BATCH: usize = 1_024;
+const MAX_CLAIM: usize = 1_024;
 /// The first and the longest wait between two attempts to claim while the store fails.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Whether the queue may have more jobs.
 enum Claimed {
@@ -59,7 +59,8 @@ impl Dispatcher {
             () = self.restored.cancelled() => {}
         }
         let wake = self.store.wake(&queue);
-        let mut retry = RetryLog::new("claiming jobs", RETRY.0, RETRY.1).of_queue(&queue);
+        let mut retry =
+            RetryLog::new("claiming jobs", RETRY_DELAYS.0, RETRY_DELAYS.1).of_queue(&queue);
         while !draining.is_cancelled() {
             pass(Part::Dispatcher);
             let permits = tokio::select! {
@@ -79,9 +80,7 @@ impl Dispatcher {
                 Err(
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)
-                    | StoreError::Newer { .. }
-                    | StoreError::Full { .. }
-                    | StoreError::TooManyQueues { .. }),
+                    | StoreError::Newer { .. }),
                 ) => Some(retry.failed(&error)),
             };
             self.slots.set_idle(key);
@@ -107,8 +106,8 @@ impl Dispatcher {
         loop {
             let another = self.rates.changed();
             let room = self.rates.of(queue, |window| window.room(tokio::time::Instant::now()));
-            match room.unwrap_or(Ok(BATCH)) {
-                Ok(room) => return self.slots.acquire(key, room.min(BATCH)).await,
+            match room.unwrap_or(Ok(MAX_CLAIM)) {
+                Ok(room) => return self.slots.acquire(key, room.min(MAX_CLAIM)).await,
                 Err(next) => {
                     self.slots.set_idle(key);
                     tokio::select! {

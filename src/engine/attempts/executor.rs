@@ -10,13 +10,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 use super::leases::{EndRequest, Leases, Running};
-use super::report::{Ended, Report, Reports};
+use super::report::{AttemptReport, Ended, Reports};
 use super::verdict::{Cause, Ending, Retry, failed, verdict};
 use crate::clock::Clock;
 use crate::engine::queues::slots::Slot;
-use crate::engine::{Context, Registry, off_runtime};
+use crate::engine::{Context, Registry, run_blocking};
 use crate::job::{FailureClass, Interruption, Job, Json, JsonLimits, Outcome, Verdict};
-use crate::supervise::{Failures, Part, panic_text, pass};
+use crate::supervise::{Part, PartFailures, panic_text, pass};
 
 /// How long a handler may take to end after it was dropped. It ends at its next await point; a handler that
 /// takes longer is stuck in blocking code.
@@ -31,7 +31,7 @@ pub struct Executor {
     pub reports: Reports,
     /// Tracks attempts and their handlers, so that the stop can wait for them.
     pub attempts: TaskTracker,
-    pub failures: Failures,
+    pub failures: PartFailures,
     /// How long an attempt may run when its job does not say.
     pub default_timeout: Duration,
     /// How long a handler may take to clean up after it was asked to end.
@@ -109,7 +109,7 @@ impl Executor {
         verdict: Verdict,
         slot: Slot,
     ) {
-        self.reports.send(Report::Ended(Ended { running, context, verdict, slot }));
+        self.reports.send(AttemptReport::Ended(Ended { running, context, verdict, slot }));
     }
 }
 
@@ -156,7 +156,7 @@ impl Attempt<'_> {
     fn within_limits(&self, ending: Ending) -> Ending {
         let Ending::Returned(Outcome::Done(result)) = &ending else { return ending };
         let limits = self.executor.json;
-        match off_runtime(result.as_str().len(), || limits.check(result.as_str())) {
+        match run_blocking(result.as_str().len(), || limits.check(result.as_str())) {
             Ok(()) => ending,
             Err(why) => {
                 warn!(
@@ -187,7 +187,7 @@ impl Attempt<'_> {
                     },
                 },
                 () = self.context.notes_changed() => {
-                    self.executor.reports.send(Report::Notes(self.running.clone(), self.context.clone()));
+                    self.executor.reports.send(AttemptReport::Notes(self.running.clone(), self.context.clone()));
                 }
             }
         }

@@ -14,7 +14,7 @@ use crate::store::{Extension, LeaseRef, Store};
 use crate::supervise::{Part, pass};
 
 /// The most leases that one call extends, so that no call keeps the store busy for long.
-const BATCH: usize = 4_096;
+const MAX_EXTENSIONS: usize = 4_096;
 
 /// The loop that extends leases.
 pub struct Heartbeat {
@@ -39,7 +39,7 @@ impl Heartbeat {
                 () = self.end.cancelled() => return,
                 _ = beats.tick() => {}
             }
-            for batch in self.leases.held().chunks(BATCH) {
+            for batch in self.leases.held().chunks(MAX_EXTENSIONS) {
                 match self.extend(batch, period).await {
                     Ok(()) => retry.worked(),
                     Err(error) => {

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chatty_handler_loses_its_oldest_lines_and_is_told() {
+    fn a_handler_that_logs_too_much_loses_its_oldest_lines_with_a_note() {
         let notes = notes();
         for n in 0..MAX_LINES + 5 {
             notes.line(Stream::Log, &format!("line {n}"));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn held_bytes_are_bounded_whatever_the_lines() {
+    fn held_bytes_are_bounded_for_lines_of_any_length() {
         let notes = notes();
         for _ in 0..100 {
             notes.line(Stream::Stdout, &"ä".repeat(MAX_LINE));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_back_comes_before_what_was_said_since() {
+    fn lines_that_were_put_back_come_before_later_ones() {
         let notes = notes();
         notes.line(Stream::Log, "one");
         let progress = |done| Progress { done, total: None, message: None };

@@ -10,7 +10,7 @@ use crate::engine::queues::slots::Slot;
 use crate::job::Verdict;
 
 /// A report of an executor. Each running attempt has at most two in flight, so the channel needs no bound.
-pub enum Report {
+pub enum AttemptReport {
     /// The handler logged lines or reported progress; the context holds them.
     Notes(Arc<Running>, Context),
     /// The attempt is over.
@@ -29,16 +29,16 @@ pub struct Ended {
 
 /// The executor's end of the channel to the settler.
 #[derive(Clone)]
-pub struct Reports(mpsc::UnboundedSender<Report>);
+pub struct Reports(mpsc::UnboundedSender<AttemptReport>);
 
 impl Reports {
     /// A channel, and the receiver for the settler.
-    pub fn channel() -> (Reports, mpsc::UnboundedReceiver<Report>) {
+    pub fn channel() -> (Reports, mpsc::UnboundedReceiver<AttemptReport>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Reports(sender), receiver)
     }
 
-    pub fn send(&self, report: Report) {
+    pub fn send(&self, report: AttemptReport) {
         // An error means that the settler has ended, which it does last. The lease of the attempt then expires.
         let _ = self.0.send(report);
     }

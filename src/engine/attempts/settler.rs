@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use super::leases::{Leases, Running};
-use super::report::{Ended, Report};
+use super::report::{AttemptReport, Ended};
 use crate::engine::Context;
 use crate::engine::queues::slots::Slots;
 use crate::job::Verdict;
@@ -20,11 +20,11 @@ use crate::store::{Note, Settlement, Store, StoreError};
 use crate::supervise::{Part, pass};
 
 /// The most reports that are handled at once.
-const BATCH: usize = 4_096;
+const MAX_REPORTS: usize = 4_096;
 /// How long notes are collected before they are stored, so that a handler that logs a lot costs few writes.
-const GATHER: Duration = Duration::from_millis(100);
+const NOTES_DELAY: Duration = Duration::from_millis(100);
 /// The first and the longest wait between two tries while the store fails.
-const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// The number of attempts that were settled since the start.
 #[derive(Debug, Default)]
@@ -47,15 +47,15 @@ pub struct Settler {
 
 impl Settler {
     /// Settles reported attempts until `end` is cancelled.
-    pub async fn run(self, mut reports: mpsc::UnboundedReceiver<Report>) {
-        let mut inbox = Vec::with_capacity(BATCH);
+    pub async fn run(self, mut reports: mpsc::UnboundedReceiver<AttemptReport>) {
+        let mut inbox = Vec::with_capacity(MAX_REPORTS);
         let mut with_notes: Vec<(Arc<Running>, Context)> = Vec::new();
         let mut flush_at = Instant::now();
         loop {
             pass(Part::Settler);
             tokio::select! {
                 biased;
-                taken = reports.recv_many(&mut inbox, BATCH) => if taken == 0 {
+                taken = reports.recv_many(&mut inbox, MAX_REPORTS) => if taken == 0 {
                     // The engine was dropped, so no more reports can arrive.
                     return self.end.cancelled().await;
                 },
@@ -65,13 +65,13 @@ impl Settler {
             let mut ended = Vec::with_capacity(inbox.len());
             for report in inbox.drain(..) {
                 match report {
-                    Report::Notes(running, context) => {
+                    AttemptReport::Notes(running, context) => {
                         if with_notes.is_empty() {
-                            flush_at = Instant::now() + GATHER;
+                            flush_at = Instant::now() + NOTES_DELAY;
                         }
                         with_notes.push((running, context));
                     }
-                    Report::Ended(end) => ended.push(end),
+                    AttemptReport::Ended(end) => ended.push(end),
                 }
             }
             if !with_notes.is_empty() && Instant::now() >= flush_at {
@@ -118,7 +118,7 @@ impl Settler {
     /// Settles attempts, and retries until the store accepts them. Drops an attempt whose lease has expired by then,
     /// because the store starts another attempt of its job.
     async fn settle(&self, mut ended: Vec<Ended>) {
-        let mut retry = RetryLog::new("settling attempts", RETRY.0, RETRY.1);
+        let mut retry = RetryLog::new("settling attempts", RETRY_DELAYS.0, RETRY_DELAYS.1);
         loop {
             let lapsed = ended.extract_if(.., |end| !self.leases.is_valid(&end.running));
             let lapsed: Vec<Ended> = lapsed.collect();
@@ -144,9 +144,7 @@ impl Settler {
                 Err(
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)
-                    | StoreError::Newer { .. }
-                    | StoreError::Full { .. }
-                    | StoreError::TooManyQueues { .. }),
+                    | StoreError::Newer { .. }),
                 ) => retry.failed(&error),
             };
             tokio::select! {

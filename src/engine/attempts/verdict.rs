@@ -98,13 +98,13 @@ mod tests {
     use super::*;
     use crate::job::Json;
 
-    const RETRY: Retry =
+    const RETRY_CONTEXT: Retry =
         Retry { attempt: 2, backoff: Backoff { base_ms: 100, cap_ms: 1_000 }, chance: 0.5 };
     const TIMEOUT: Cause = Cause::Timeout(Duration::from_millis(50));
     const CAUSES: [Cause; 4] = [Cause::Itself, TIMEOUT, Cause::Cancel, Cause::Stop];
 
     fn word(ending: Ending, cause: Cause) -> String {
-        match verdict(ending, cause, RETRY) {
+        match verdict(ending, cause, RETRY_CONTEXT) {
             Verdict::Completed { .. } => "completed".into(),
             Verdict::Failed { failure, retry_in } => {
                 format!("{} {}", failure.class.as_str(), retry_in.as_millis())
@@ -142,9 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_tells_its_length_and_what_the_handler_said() {
+    fn a_timeout_names_its_length_and_the_error_of_the_handler() {
         let ending = Ending::Returned(Outcome::Retry { error: "half done".into(), after: None });
-        let Verdict::Failed { failure, .. } = verdict(ending, TIMEOUT, RETRY) else {
+        let Verdict::Failed { failure, .. } = verdict(ending, TIMEOUT, RETRY_CONTEXT) else {
             panic!("a timeout is a failure");
         };
         assert_eq!(&*failure.message, "the attempt exceeded its timeout of 50 ms: half done");

@@ -6,6 +6,8 @@ mod runner;
 pub(super) mod runs;
 mod verbs;
 
-pub use report::{Action, BulkId, BulkReport, Count, End, MAX_LISTED, Progress, Refusals, Target};
+pub use report::{
+    Action, BulkId, BulkReport, Count, End, MAX_LISTED, Refusals, RunProgress, Target,
+};
 #[cfg(test)]
 pub use runs::MAX_RUNNING;

@@ -100,7 +100,7 @@ impl Count {
 
 /// The progress of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Progress {
+pub struct RunProgress {
     /// Jobs that were examined, whether they matched or not.
     pub examined: u64,
     /// Jobs that the action was applied to.
@@ -111,7 +111,7 @@ pub struct Progress {
     pub ended: Option<(Time, End)>,
 }
 
-impl Progress {
+impl RunProgress {
     /// The number of jobs that the action was refused for.
     pub fn refused(&self) -> u64 {
         self.refused.iter().map(|refusals| refusals.count).sum()
@@ -170,5 +170,5 @@ pub struct BulkReport {
     /// How many jobs were stored at the start, which bounds what the run has to examine.
     pub stored: u64,
     /// The progress.
-    pub progress: Progress,
+    pub progress: RunProgress,
 }

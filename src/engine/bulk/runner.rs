@@ -7,23 +7,23 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::report::{Action, BulkReport, End, Progress, Refusals, Target};
-use super::runs::Run;
+use super::report::{Action, BulkReport, End, Refusals, RunProgress, Target};
+use super::runs::BulkRun;
 use crate::clock::Clock;
 use crate::engine::attempts::dispatchers::Dispatchers;
 use crate::engine::attempts::leases::Leases;
 use crate::engine::insight::observer::Observed;
 use crate::job::{JobId, JobQuery, PageCursor, Status};
-use crate::store::{ControlError, Store, StoreError};
+use crate::store::{ControlError, JobControlError, Store, StoreError};
 use crate::supervise::{Part, panic_text, pass};
 
 /// Jobs in one step. The number is small, so that a group commit with them stays short.
-const STEP: usize = 200;
+const JOBS_PER_STEP: usize = 200;
 /// How many refused jobs are listed for each reason.
-const EXAMPLES: usize = 5;
+const MAX_EXAMPLES: usize = 5;
 
 /// The jobs of a step, and how many were examined to find them.
-struct Step {
+struct JobsToChange {
     jobs: Vec<JobId>,
     examined: u64,
 }
@@ -36,7 +36,7 @@ enum Position {
     End,
 }
 
-type Answers = Vec<(JobId, Result<Status, ControlError>)>;
+type Answers = Vec<(JobId, Result<Status, JobControlError>)>;
 
 /// Executes bulk runs.
 pub struct Runner {
@@ -52,7 +52,7 @@ pub struct Runner {
 
 impl Runner {
     /// Executes a run until it ends.
-    pub async fn run(self, run: Arc<Run>) {
+    pub async fn run(self, run: Arc<BulkRun>) {
         let id = run.id.to_string();
         info!(bulk.id = id, action = run.action.as_str(), "bulk run started");
         // A panic ends only this run, which must then be reported as failed and not as running.
@@ -76,7 +76,7 @@ impl Runner {
         info!(bulk.id = id, done, refused, end = word, "bulk run ended");
     }
 
-    async fn steps(&self, run: &Run) -> Result<End, StoreError> {
+    async fn steps(&self, run: &BulkRun) -> Result<End, ControlError> {
         let mut position = match run.target {
             Target::Jobs(_) => Position::Listed(0),
             Target::Matching(_) => Position::From(None),
@@ -110,24 +110,30 @@ impl Runner {
         }
     }
 
-    async fn next(&self, run: &Run, position: &mut Position) -> Result<Option<Step>, StoreError> {
+    async fn next(
+        &self,
+        run: &BulkRun,
+        position: &mut Position,
+    ) -> Result<Option<JobsToChange>, StoreError> {
         match (&run.target, &*position) {
             (Target::Jobs(all), Position::Listed(from)) if *from < all.len() => {
-                let jobs: Vec<JobId> = all.iter().skip(*from).take(STEP).copied().collect();
+                let jobs: Vec<JobId> =
+                    all.iter().skip(*from).take(JOBS_PER_STEP).copied().collect();
                 *position = Position::Listed(from + jobs.len());
-                Ok(Some(Step { examined: jobs.len() as u64, jobs }))
+                Ok(Some(JobsToChange { examined: jobs.len() as u64, jobs }))
             }
             (Target::Matching(query), Position::From(after)) => {
-                let query = JobQuery { after: *after, limit: STEP, ..query.as_ref().clone() };
+                let query =
+                    JobQuery { after: *after, limit: JOBS_PER_STEP, ..query.as_ref().clone() };
                 let page = self.store.list(query).await?;
                 *position = page.next.map_or(Position::End, |next| Position::From(Some(next)));
                 let jobs = page.jobs.iter().map(|job| job.id).collect();
-                Ok(Some(Step { jobs, examined: page.examined }))
+                Ok(Some(JobsToChange { jobs, examined: page.examined }))
             }
             (Target::FailureGroup(group), Position::Member(after)) => {
-                let (jobs, last) = self.observed.failure_members(group, *after, STEP);
+                let (jobs, last) = self.observed.failure_members(group, *after, JOBS_PER_STEP);
                 *position = last.map_or(Position::End, |last| Position::Member(Some(last)));
-                Ok(Some(Step { examined: jobs.len() as u64, jobs }))
+                Ok(Some(JobsToChange { examined: jobs.len() as u64, jobs }))
             }
             (
                 Target::Jobs(_) | Target::Matching(_) | Target::FailureGroup(_),
@@ -155,7 +161,7 @@ impl Runner {
     }
 }
 
-impl Progress {
+impl RunProgress {
     fn note(&mut self, examined: u64, answers: Answers) {
         self.examined += examined;
         for (id, answer) in answers {
@@ -171,7 +177,7 @@ impl Progress {
             });
             let refusals = &mut self.refused[position];
             refusals.count += 1;
-            if refusals.examples.len() < EXAMPLES {
+            if refusals.examples.len() < MAX_EXAMPLES {
                 refusals.examples.push(id);
             }
         }

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::report::{Action, BulkId, BulkReport, Count, Progress, Target};
-use crate::engine::EngineError;
+use super::report::{Action, BulkId, BulkReport, Count, RunProgress, Target};
+use crate::engine::BulkError;
 use crate::job::Time;
 
 /// The most runs at once.
 pub const MAX_RUNNING: usize = 4;
 /// The most runs in the table. The table is lost when the server restarts; the changes that the runs made are not.
-const KEPT: usize = 50;
+const MAX_KEPT_RUNS: usize = 50;
 
 /// A bulk run.
-pub struct Run {
+pub struct BulkRun {
     pub id: BulkId,
     pub action: Action,
     pub target: Target,
@@ -24,10 +24,10 @@ pub struct Run {
     pub expected: Count,
     pub stored: u64,
     pub stop: CancellationToken,
-    pub progress: watch::Sender<Progress>,
+    pub progress: watch::Sender<RunProgress>,
 }
 
-impl Run {
+impl BulkRun {
     pub fn report(&self) -> BulkReport {
         BulkReport {
             id: self.id,
@@ -47,17 +47,17 @@ impl Run {
 
 /// The bulk runs, newest first.
 #[derive(Default)]
-pub struct Bulks(Mutex<VecDeque<Arc<Run>>>);
+pub struct Bulks(Mutex<VecDeque<Arc<BulkRun>>>);
 
 impl Bulks {
     /// Adds a run, unless the limit of concurrent runs is reached.
-    pub fn admit(&self, run: &Arc<Run>) -> Result<(), EngineError> {
+    pub fn admit(&self, run: &Arc<BulkRun>) -> Result<(), BulkError> {
         let mut runs = self.lock();
         if runs.iter().filter(|run| !run.is_over()).count() >= MAX_RUNNING {
-            return Err(EngineError::TooManyBulks { limit: MAX_RUNNING });
+            return Err(BulkError::TooManyRuns { limit: MAX_RUNNING });
         }
         runs.push_front(run.clone());
-        if runs.len() > KEPT
+        if runs.len() > MAX_KEPT_RUNS
             && let Some(oldest) = runs.iter().rposition(|run| run.is_over())
         {
             runs.remove(oldest);
@@ -65,7 +65,7 @@ impl Bulks {
         Ok(())
     }
 
-    pub fn find(&self, id: BulkId) -> Option<Arc<Run>> {
+    pub fn find(&self, id: BulkId) -> Option<Arc<BulkRun>> {
         self.lock().iter().find(|run| run.id == id).cloned()
     }
 
@@ -74,7 +74,7 @@ impl Bulks {
         self.lock().iter().map(|run| run.report()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Run>>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<BulkRun>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

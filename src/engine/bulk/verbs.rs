@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::{Action, BulkId, BulkReport, Count, Target};
 use super::runner::Runner;
-use super::runs::Run;
-use crate::engine::{Engine, EngineError};
+use super::runs::BulkRun;
+use crate::engine::{BulkError, Engine, StoreError};
 use crate::job::JobQuery;
 
 impl Engine {
@@ -18,7 +18,7 @@ impl Engine {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn bulk_count(&self, target: &Target) -> Result<Count, EngineError> {
+    pub async fn bulk_count(&self, target: &Target) -> Result<Count, StoreError> {
         let query = match target {
             Target::Jobs(jobs) => return Ok(Count::Exactly(jobs.len() as u64)),
             Target::Matching(query) => query.as_ref().clone().from_the_start(),
@@ -39,9 +39,9 @@ impl Engine {
     ///
     /// # Errors
     /// Too many runs at once, or the store failed.
-    pub async fn bulk(&self, action: Action, target: Target) -> Result<BulkReport, EngineError> {
+    pub async fn bulk(&self, action: Action, target: Target) -> Result<BulkReport, BulkError> {
         let expected = self.bulk_count(&target).await?;
-        let run = Arc::new(Run {
+        let run = Arc::new(BulkRun {
             id: BulkId(crate::job::fresh_uuid()),
             action,
             target,
@@ -74,7 +74,7 @@ impl Engine {
         action: Action,
         target: Target,
         bound: Duration,
-    ) -> Result<BulkReport, EngineError> {
+    ) -> Result<BulkReport, BulkError> {
         let begun = self.bulk(action, target).await?;
         let over = match timeout(bound, self.bulk_over(begun.id)).await {
             Ok(report) => report,

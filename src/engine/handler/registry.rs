@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::engine::{Context, EngineError, Handler};
+use crate::engine::{Context, Handler, PayloadError};
 use crate::job::{Json, Kind, Outcome, Schema};
 
 /// The description of a kind.
@@ -94,16 +94,16 @@ impl Registry {
     }
 
     /// Refuses unknown kinds and payloads that do not match the schema of their kind.
-    pub(crate) fn check(&self, kind: &Kind, payload: &Json) -> Result<(), EngineError> {
+    pub(crate) fn check(&self, kind: &Kind, payload: &Json) -> Result<(), PayloadError> {
         if let Some(entry) = self.entries.get(kind) {
             let schema = entry.info.schema.as_ref();
             let wrong = schema.map(|schema| schema.check(payload)).unwrap_or_default();
             if wrong.is_empty() {
                 return Ok(());
             }
-            return Err(EngineError::InvalidPayload { kind: kind.clone(), at: None, wrong });
+            return Err(PayloadError::Invalid { kind: kind.clone(), at: None, wrong });
         }
         let known: Vec<&str> = self.entries.keys().map(Kind::as_str).collect();
-        Err(EngineError::UnknownKind { kind: kind.clone(), known: known.join(", "), at: None })
+        Err(PayloadError::UnknownKind { kind: kind.clone(), known: known.join(", "), at: None })
     }
 }

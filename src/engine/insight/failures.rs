@@ -61,13 +61,13 @@ pub struct FailureList {
 /// new errors go into one group for each kind and class.
 const MAX_GROUPS: usize = 1_000;
 /// The pattern of that group.
-const OTHERS: &str = "(other errors)";
+const OTHER_ERRORS: &str = "(other errors)";
 /// The most jobs whose group is remembered. They take about 40 MB.
 const MAX_JOBS: usize = 1_000_000;
 /// How long after its last failure a group without jobs is removed, in milliseconds.
 const FORGET_AFTER: i64 = 24 * 3_600 * 1_000;
 /// The most characters of a message that are kept.
-const MESSAGE: usize = 300;
+const MAX_MESSAGE: usize = 300;
 
 /// All failure groups and their jobs.
 pub struct Failures {
@@ -298,7 +298,7 @@ impl Failures {
         let name = |common: &str| fingerprint(kind.as_str(), failure.class.as_str(), common);
         let mut id = name(&common);
         if !self.groups.contains_key(&id) && !self.make_room() {
-            common = OTHERS.into();
+            common = OTHER_ERRORS.into();
             id = name(&common);
         }
         self.groups.entry(id).or_insert_with(|| Group {
@@ -376,7 +376,7 @@ impl Group {
 }
 
 fn first_line(message: &str) -> String {
-    message.trim().lines().next().unwrap_or_default().chars().take(MESSAGE).collect()
+    message.trim().lines().next().unwrap_or_default().chars().take(MAX_MESSAGE).collect()
 }
 
 #[cfg(test)]

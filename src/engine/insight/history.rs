@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_under_way_is_not_told_before_it_is_over() {
+    fn the_current_second_is_not_shown_before_it_is_over() {
         let mut series = Series::default();
         count(&mut series, 100, 3, 1);
         assert_eq!(series.points(100).0, []);

@@ -76,7 +76,7 @@ impl LiveStatsChannel {
 }
 
 /// The interval between two updates.
-const EVERY: Duration = Duration::from_millis(250);
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The loop that publishes live statistics.
 pub struct Publisher {
@@ -91,7 +91,7 @@ pub struct Publisher {
 impl Publisher {
     /// Publishes statistics while there are receivers and something changes, until there are no more events.
     pub async fn run(self) {
-        let mut tick = interval(EVERY);
+        let mut tick = interval(PUBLISH_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut has_receivers = false;
         loop {

@@ -44,7 +44,7 @@ struct QueueHistory {
 /// The most jobs that are timed at once.
 const MAX_JOBS: usize = 16_384;
 /// About how many attempts are timed in a second. Timing more of them would cost time and add no information.
-const TIMED: u32 = 4_000;
+const MAX_TIMED_PER_SECOND: u32 = 4_000;
 
 pub struct Meter {
     /// The second in which counting started.
@@ -192,11 +192,11 @@ impl Meter {
             return;
         }
         let timed = self.starts.1 / (self.mask.saturating_add(1).max(1));
-        if timed > TIMED && self.mask != u32::MAX {
+        if timed > MAX_TIMED_PER_SECOND && self.mask != u32::MAX {
             let mask = self.mask << 1 | 1;
             self.mask = mask;
             self.since.retain(|id, _| in_sample(*id, mask));
-        } else if timed < TIMED / 4 && self.since.len() < MAX_JOBS / 4 {
+        } else if timed < MAX_TIMED_PER_SECOND / 4 && self.since.len() < MAX_JOBS / 4 {
             self.mask >>= 1;
         }
         self.starts = (at, started);

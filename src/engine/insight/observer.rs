@@ -20,19 +20,19 @@ use crate::store::{Events, Stats, Store, StoreError};
 use crate::supervise::{Part, pass};
 
 /// The most events of the log that are read at the start; about as many as its retention keeps.
-const REPLAY: u64 = 1_000_000;
+const MAX_REPLAYED_EVENTS: u64 = 1_000_000;
 /// Events that one read of the log may return.
-const STEP: usize = 1_024;
+const EVENTS_PER_READ: usize = 1_024;
 /// Jobs on one page of the list that is read at the start.
-const PAGE: usize = 250;
+const JOBS_PER_PAGE: usize = 250;
 /// Jobs that are looked up in one round when some seem to have been removed without an event.
-const LOOK_UP: usize = 200;
+const JOBS_PER_RECONCILIATION: usize = 200;
 /// The pause between two steps, which lets others use the store.
-const REST: Duration = Duration::from_millis(2);
+const STEP_DELAY: Duration = Duration::from_millis(2);
 /// The wait before the store is asked again after an error.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How often the failure groups are compared with the store's counters.
-const ROUND: Duration = Duration::from_secs(2);
+const RECONCILIATION_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Metrics and failure groups.
 pub struct Observed {
@@ -70,9 +70,9 @@ impl Observed {
         max: usize,
     ) -> (Vec<JobId>, Option<JobId>) {
         /// Jobs of any group that one step looks at.
-        const LOOK: usize = 20_000;
+        const MAX_EXAMINED: usize = 20_000;
         let Ok(id) = u64::from_str_radix(group, 16) else { return (Vec::new(), None) };
-        self.lock().failures.members(id, after, max, LOOK)
+        self.lock().failures.members(id, after, max, MAX_EXAMINED)
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Observations> {
@@ -118,7 +118,7 @@ impl Observer {
             duration_ms = took.as_millis() as u64,
             "counted the jobs that failed before the start"
         );
-        let mut rounds = interval(ROUND);
+        let mut rounds = interval(RECONCILIATION_INTERVAL);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             pass(Part::Observer);
@@ -128,7 +128,7 @@ impl Observer {
                     Err(RecvError::Lagged(_)) => self.catch_up(self.store.head().seq).await,
                     Err(RecvError::Closed) => return,
                 },
-                _ = rounds.tick() => self.look_after_failures().await,
+                _ = rounds.tick() => self.reconcile_failures().await,
             }
         }
     }
@@ -165,18 +165,18 @@ impl Observer {
     async fn replay(&mut self) {
         let head = self.seen;
         let Some(stats) = self.stats().await else { return };
-        let from = stats.oldest.seq.max(head.seq.saturating_sub(REPLAY));
+        let from = stats.oldest.seq.max(head.seq.saturating_sub(MAX_REPLAYED_EVENTS));
         self.seen.seq = from.min(head.seq);
         while self.seen.seq < head.seq {
-            self.catch_up(head.seq.min(self.seen.seq + 8 * STEP as u64)).await;
-            sleep(REST).await;
+            self.catch_up(head.seq.min(self.seen.seq + 8 * EVENTS_PER_READ as u64)).await;
+            sleep(STEP_DELAY).await;
         }
     }
 
     /// Reads and adds the events up to `to`, in steps.
     async fn catch_up(&mut self, to: u64) {
         while self.seen.seq < to {
-            match self.store.events(self.seen, STEP).await {
+            match self.store.events(self.seen, EVENTS_PER_READ).await {
                 Ok(Events::Some(events)) if events.is_empty() => self.seen.seq = to,
                 Ok(Events::Some(events)) => self.add(&events),
                 Ok(Events::Gap { oldest, .. }) => {
@@ -185,7 +185,7 @@ impl Observer {
                 Err(StoreError::Closed) => self.seen.seq = to,
                 Err(error) => {
                     debug!(%error, "reading the event log failed, retrying");
-                    sleep(PAUSE).await;
+                    sleep(RETRY_DELAY).await;
                 }
             }
             tokio::task::yield_now().await;
@@ -196,14 +196,14 @@ impl Observer {
     /// never older than the events that were added.
     async fn count_stored(&mut self) {
         let states = vec![State::Discarded, State::Retryable];
-        let mut query = JobQuery { states, limit: PAGE, ..JobQuery::default() };
+        let mut query = JobQuery { states, limit: JOBS_PER_PAGE, ..JobQuery::default() };
         loop {
             let page = match self.store.list(query.clone()).await {
                 Ok(page) => page,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
                     debug!(%error, "listing failed jobs failed, retrying");
-                    sleep(PAUSE).await;
+                    sleep(RETRY_DELAY).await;
                     continue;
                 }
             };
@@ -219,13 +219,13 @@ impl Observer {
                 Some(next) if !full => query.after = Some(next),
                 Some(_) | None => return,
             }
-            sleep(REST).await;
+            sleep(STEP_DELAY).await;
         }
     }
 
     /// Compares the failure groups with the store's counters, because retention removes jobs without an
     /// event.
-    async fn look_after_failures(&mut self) {
+    async fn reconcile_failures(&mut self) {
         let Some(stats) = self.stats().await else { return };
         let count = |state| stats.states.get(&state).copied().unwrap_or(0);
         let stored = count(State::Discarded) + count(State::Retryable);
@@ -238,8 +238,11 @@ impl Observer {
             let full = observed.failures.is_full();
             observed.failures.set_beyond(if full { stored.saturating_sub(known) } else { 0 });
             let gone = known > stored && self.seen.seq >= stats.cursor.seq;
-            let some =
-                if gone { observed.failures.some_after(self.checked, LOOK_UP) } else { Vec::new() };
+            let some = if gone {
+                observed.failures.some_after(self.checked, JOBS_PER_RECONCILIATION)
+            } else {
+                Vec::new()
+            };
             (known, full, some)
         };
         if full && known < stored {
@@ -263,7 +266,7 @@ impl Observer {
                 Err(StoreError::Closed) => return None,
                 Err(error) => {
                     debug!(%error, "reading job counters failed, retrying");
-                    sleep(PAUSE).await;
+                    sleep(RETRY_DELAY).await;
                 }
             }
         }

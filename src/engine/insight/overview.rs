@@ -11,7 +11,7 @@ use super::history::{Activity, Point};
 use super::latency_totals::LatencyTotals;
 use super::meter::Rates;
 use crate::engine::attempts::leases::EndRequest;
-use crate::engine::{Engine, EngineConfig, EngineError, QueueStats, SubscriberCounts};
+use crate::engine::{ControlError, Engine, EngineConfig, QueueStats, SubscriberCounts};
 use crate::job::{EventType, Job, JobId, QueueName, RateLimit, RateRule, Time};
 
 /// The recent history of the server or of one queue. Intervals in which nothing happened are left out.
@@ -165,8 +165,8 @@ impl Engine {
         &self,
         queue: QueueName,
         concurrency: Option<u32>,
-    ) -> Result<(), EngineError> {
-        Ok(self.parts.queue_settings.set_concurrency(queue, concurrency).await?)
+    ) -> Result<(), ControlError> {
+        self.parts.queue_settings.set_concurrency(queue, concurrency).await
     }
 
     /// Sets the rate limit of a queue, which also applies after a restart; `None` restores the configured one.
@@ -175,8 +175,8 @@ impl Engine {
         &self,
         queue: QueueName,
         rule: Option<RateRule>,
-    ) -> Result<(), EngineError> {
-        Ok(self.parts.queue_settings.set_rate_limit(queue, rule).await?)
+    ) -> Result<(), ControlError> {
+        self.parts.queue_settings.set_rate_limit(queue, rule).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tokio::time::Instant;
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, StoreError};
 use crate::job::{Job, Kind, QueueName, RateLimit, State, Time};
 
 /// How many jobs ahead are counted; a larger number is shown as "more than".
@@ -102,7 +102,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn wait_reason(&self, job: &Job) -> Result<Option<WaitReason>, EngineError> {
+    pub async fn wait_reason(&self, job: &Job) -> Result<Option<WaitReason>, StoreError> {
         if !job.status.state.is_waiting() {
             return Ok(None);
         }
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_has_its_sentence_and_the_first_one_is_told() {
+    fn every_reason_has_a_sentence_and_the_first_that_applies_is_shown() {
         let (ready, later, due) =
             (job(State::Available, 0), job(State::Retryable, 1), job(State::Scheduled, 0));
         let on = facts;

@@ -16,7 +16,7 @@ use crate::store::{Store, StoreError};
 use crate::supervise::{Part, pass};
 
 /// The wait before the store is asked again after an error.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The loop that finds queues without a dispatcher.
 pub struct QueueDiscovery {
@@ -32,7 +32,7 @@ pub struct QueueDiscovery {
 impl QueueDiscovery {
     /// Asks the store until the stop begins.
     pub async fn run(self) {
-        let mut retry = RetryLog::new("discovering queues", PAUSE, PAUSE);
+        let mut retry = RetryLog::new("discovering queues", RETRY_DELAY, RETRY_DELAY);
         loop {
             pass(Part::QueueDiscovery);
             let pause = match self.look().await {

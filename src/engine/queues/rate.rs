@@ -20,7 +20,7 @@ pub struct RateWindow {
 
 /// Starts within this fraction of the window are counted together, so a start counts for up to this fraction too
 /// long.
-const GRAINS: u32 = 1_024;
+const INTERVALS_PER_WINDOW: u32 = 1_024;
 
 impl RateWindow {
     /// A window without starts.
@@ -40,7 +40,7 @@ impl RateWindow {
     /// # Errors
     /// When the next attempt may start, if none may now.
     pub fn room(&mut self, now: Instant) -> Result<usize, Instant> {
-        let counts = self.limit.within + self.grain();
+        let counts = self.limit.within + self.interval();
         while let Some(&(from, count)) = self.recent.front()
             && from + counts <= now
         {
@@ -60,15 +60,15 @@ impl RateWindow {
             return;
         }
         self.counted += count;
-        let grain = self.grain();
+        let interval = self.interval();
         match self.recent.back_mut() {
-            Some((from, more)) if now <= *from + grain => *more += count,
+            Some((from, more)) if now <= *from + interval => *more += count,
             _ => self.recent.push_back((now, count)),
         }
     }
 
-    fn grain(&self) -> Duration {
-        self.limit.within / GRAINS
+    fn interval(&self) -> Duration {
+        self.limit.within / INTERVALS_PER_WINDOW
     }
 }
 
@@ -146,6 +146,10 @@ mod tests {
             window.spend(begin + Duration::from_micros(20 * n), 1);
             let _ = window.room(begin + Duration::from_micros(20 * n));
         }
-        assert!(window.recent.len() <= GRAINS as usize + 2, "{}", window.recent.len());
+        assert!(
+            window.recent.len() <= INTERVALS_PER_WINDOW as usize + 2,
+            "{}",
+            window.recent.len()
+        );
     }
 }

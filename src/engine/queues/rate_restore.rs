@@ -12,9 +12,9 @@ use crate::job::{Change, Cursor, Event, Fact, QueueName, Time};
 use crate::store::{Events, Store, StoreError};
 
 /// The most events that are read; earlier starts are not counted.
-const REACH: u64 = 200_000;
+const MAX_EVENTS: u64 = 200_000;
 /// Events that are read in one step.
-const STEP: u64 = 2_048;
+const EVENTS_PER_READ: u64 = 2_048;
 
 /// Restores the rate windows of queues from the log.
 pub struct RateRestore {
@@ -29,9 +29,9 @@ impl RateRestore {
         let Some(longest) = self.rates.longest() else { return Ok(()) };
         let (now, moment, head) = (self.clock.now(), Instant::now(), self.store.head());
         let mut pages: Vec<Vec<(Duration, QueueName)>> = Vec::new();
-        let (mut to, end) = (head.seq, head.seq.saturating_sub(REACH).max(oldest.seq));
+        let (mut to, end) = (head.seq, head.seq.saturating_sub(MAX_EVENTS).max(oldest.seq));
         while to > end {
-            let from = to.saturating_sub(STEP).max(end);
+            let from = to.saturating_sub(EVENTS_PER_READ).max(end);
             let Some((began, page)) = self.starts_between(from, to, head).await? else { break };
             let reaches_on = began.is_some_and(|at| now.since(at) <= longest);
             pages.push(page.into_iter().map(|(at, queue)| (now.since(at), queue)).collect());

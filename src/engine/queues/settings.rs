@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::known::KnownQueues;
 use super::rates::QueueRates;
 use crate::job::{QueueName, RateRule};
-use crate::store::{Control, QueueStats, Store, StoreError};
+use crate::store::{Control, ControlError, QueueStats, Store};
 
 /// Sets the concurrency and rate limits of queues.
 pub struct QueueSettings {
@@ -38,7 +38,7 @@ impl QueueSettings {
         &self,
         queue: QueueName,
         concurrency: Option<u32>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ControlError> {
         let _turn = self.turn().await;
         self.store.control(Control::SetConcurrency(queue.clone(), concurrency)).await?;
         self.queues.set_concurrency(&queue, concurrency);
@@ -50,7 +50,7 @@ impl QueueSettings {
         &self,
         queue: QueueName,
         rule: Option<RateRule>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ControlError> {
         let _turn = self.turn().await;
         self.store.control(Control::SetRateLimit(queue.clone(), rule)).await?;
         self.rates.set(&queue, rule);

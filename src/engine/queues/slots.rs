@@ -146,14 +146,14 @@ struct Table {
     free: usize,
     /// The highest position at which a slot was granted. A queue starts here when no other queue competes.
     furthest: u64,
-    queues: Vec<Queue>,
+    queues: Vec<QueueSlots>,
     /// Queues that compete, being neither idle nor at their own limit, ordered by position.
     active: BTreeSet<(u64, usize)>,
     /// The active queues that wait for slots. The one at the lowest position is next.
     waiting: BTreeSet<(u64, usize)>,
 }
 
-struct Queue {
+struct QueueSlots {
     limit: usize,
     running: usize,
     stride: u64,
@@ -177,7 +177,7 @@ impl Table {
     }
 
     fn add(&mut self, config: QueueConfig) -> QueueKey {
-        self.queues.push(Queue {
+        self.queues.push(QueueSlots {
             limit: config.concurrency.max(1),
             running: 0,
             stride: STRIDE / u64::from(config.weight.clamp(1, 1 << 12)),
@@ -247,7 +247,7 @@ impl Table {
 
     /// Changes a queue and updates both sets. A queue that begins to compete starts at the position of the
     /// others, because an unused share is not saved up.
-    fn change(&mut self, QueueKey(index): QueueKey, change: impl FnOnce(&mut Queue)) {
+    fn change(&mut self, QueueKey(index): QueueKey, change: impl FnOnce(&mut QueueSlots)) {
         let queue = &mut self.queues[index];
         let was_active = self.active.remove(&(queue.position, index));
         self.waiting.remove(&(queue.position, index));
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_withdrawn_wish_takes_nothing_with_it() {
+    async fn a_withdrawn_request_takes_no_slot() {
         let slots = Slots::new(1);
         let (a, b) = (slots.add(config(1, 1)), slots.add(config(1, 1)));
         let held = slots.acquire(a, 1).await;

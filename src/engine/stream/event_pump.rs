@@ -15,13 +15,13 @@ use crate::store::{Events, Store};
 use crate::supervise::{Part, pass};
 
 /// How many batches the store may be ahead of the pump before it drops some.
-pub const FOLLOW: usize = 512;
+pub const CHANNEL_CAPACITY: usize = 512;
 /// How many events one read of the log may return.
-const MEND: usize = 1_024;
+const BACKFILL_BATCH: usize = 1_024;
 /// After this time without events the pump checks whether any were dropped.
-const SILENCE: Duration = Duration::from_secs(1);
+const GAP_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The wait before the log is read again after an error.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// The sending half of the channel of committed events, until the channel is closed.
 pub struct Live(Mutex<Option<broadcast::Sender<Arc<Batch>>>>);
@@ -73,15 +73,15 @@ impl EventPump {
             pass(Part::EventPump);
             tokio::select! {
                 biased;
-                next = timeout(SILENCE, followed.recv()) => match next {
+                next = timeout(GAP_CHECK_INTERVAL, followed.recv()) => match next {
                     Ok(Some(events)) => self.take(events).await,
                     Ok(None) => break,
-                    Err(_) => self.mend(self.store.head().seq).await,
+                    Err(_) => self.backfill(self.store.head().seq).await,
                 },
                 () = self.no_more_events.cancelled() => break,
             }
         }
-        self.mend(self.store.head().seq).await;
+        self.backfill(self.store.head().seq).await;
         self.live.end();
     }
 
@@ -89,7 +89,7 @@ impl EventPump {
     async fn take(&mut self, events: Arc<[Event]>) {
         let Some(first) = events.first().map(|event| event.seq) else { return };
         if first > self.sent.seq + 1 {
-            self.mend(first - 1).await;
+            self.backfill(first - 1).await;
         }
         let known = events.iter().take_while(|event| event.seq <= self.sent.seq).count();
         if known == 0 {
@@ -100,9 +100,9 @@ impl EventPump {
     }
 
     /// Reads the events up to `to` from the log and sends them.
-    async fn mend(&mut self, to: u64) {
+    async fn backfill(&mut self, to: u64) {
         while self.sent.seq < to {
-            match self.store.events(self.sent, MEND).await {
+            match self.store.events(self.sent, BACKFILL_BATCH).await {
                 Ok(Events::Some(events)) if events.is_empty() => {
                     error!(after = self.sent.seq, to, "the event log ends before its head");
                     self.sent.seq = to;
@@ -116,7 +116,7 @@ impl EventPump {
                 Err(error) => {
                     warn!(%error, "reading the event log failed, retrying");
                     tokio::select! {
-                        () = sleep(PAUSE) => {}
+                        () = sleep(RETRY_DELAY) => {}
                         // The stop does not wait for this; the missing events are in the log.
                         () = self.no_more_events.cancelled() => return,
                     }

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_left_is_not_counted() {
+    fn a_subscriber_that_has_left_is_not_counted() {
         let counts = Arc::new(SubscriberCounts::default());
         let (one, two) = (counts.register(Transport::Poll), counts.register(Transport::Poll));
         let other = counts.register(Transport::Log);

@@ -9,7 +9,7 @@ use tracing::{error, info};
 use crate::engine::EngineConfig;
 use crate::job::Origin;
 use crate::logging::RetryLog;
-use crate::store::{ScheduleCommand, Store, StoreError};
+use crate::store::{ScheduleCommand, ScheduleError, Store, StoreError};
 
 /// The schedules of the configuration.
 pub struct DeclaredSchedules {
@@ -50,8 +50,14 @@ impl DeclaredSchedules {
             .iter()
             .map(|(name, spec)| ScheduleCommand::Set(name.clone(), Box::new(spec.clone())));
         for command in gone.chain(set) {
-            if let Err(refused) = self.store.schedule(command).await? {
-                error!(%refused, "the store refused a configured schedule");
+            match self.store.schedule(command).await {
+                Ok(_) => {}
+                Err(ScheduleError::Store(error)) => return Err(error),
+                Err(
+                    refused @ (ScheduleError::NotFound
+                    | ScheduleError::TooMany { .. }
+                    | ScheduleError::Declared),
+                ) => error!(%refused, "the store refused a configured schedule"),
             }
         }
         if !declared.is_empty() {

@@ -108,7 +108,7 @@ impl Submission {
 }
 
 /// Collects errors, so that one answer names all invalid fields.
-trait Complaints {
+trait FieldErrors {
     fn add(&mut self, field: &'static str, message: String);
 
     fn name<T>(&mut self, field: &'static str, parsed: Result<T, Invalid>) -> Option<T> {
@@ -123,7 +123,7 @@ trait Complaints {
     }
 }
 
-impl Complaints for Vec<FieldError> {
+impl FieldErrors for Vec<FieldError> {
     fn add(&mut self, field: &'static str, message: String) {
         self.push(FieldError { field, message });
     }

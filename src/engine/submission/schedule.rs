@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::engine::{BackoffFields, Engine, EngineError, FieldError, Submission, off_runtime};
+use crate::engine::{
+    BackoffFields, Engine, FieldError, SetScheduleError, StoreError, Submission, run_blocking,
+};
 use crate::job::{
     Cron, CronError, Cursor, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time,
     optional_object,
@@ -56,7 +58,7 @@ impl ScheduleSubmission {
         let mut errors = Vec::new();
         let mut add = |field, message| errors.push(FieldError { field, message });
         let zone = self.zone.unwrap_or_default();
-        let cron = match off_runtime(usize::MAX, || Cron::parse(&self.cron, &zone, now)) {
+        let cron = match run_blocking(usize::MAX, || Cron::parse(&self.cron, &zone, now)) {
             Ok(cron) => Some(cron),
             Err(CronError::Pattern(why)) => {
                 add("cron", why);
@@ -102,48 +104,48 @@ impl ScheduleSubmission {
     }
 }
 
-type Answer = Result<Result<Schedule, ScheduleError>, EngineError>;
-
 impl Engine {
     /// Creates or replaces a schedule.
     ///
     /// # Errors
-    /// The kind is unknown, the payload is invalid, or the store failed.
-    pub async fn set_schedule(&self, name: ScheduleName, spec: ScheduleSpec) -> Answer {
+    /// The kind is unknown, the payload is invalid, or the store refused the schedule or failed.
+    pub async fn set_schedule(
+        &self,
+        name: ScheduleName,
+        spec: ScheduleSpec,
+    ) -> Result<Schedule, SetScheduleError> {
         self.check(&spec.labels.kind, &spec.spec.payload)?;
-        self.command(ScheduleCommand::Set(name, Box::new(spec))).await
+        Ok(self.command(ScheduleCommand::Set(name, Box::new(spec))).await?)
     }
 
     /// Deletes a schedule; its jobs stay.
-    pub async fn delete_schedule(&self, name: ScheduleName) -> Answer {
+    pub async fn delete_schedule(&self, name: ScheduleName) -> Result<Schedule, ScheduleError> {
         self.command(ScheduleCommand::Delete(name, Origin::Api)).await
     }
 
     /// Pauses a schedule.
-    pub async fn pause_schedule(&self, name: ScheduleName) -> Answer {
+    pub async fn pause_schedule(&self, name: ScheduleName) -> Result<Schedule, ScheduleError> {
         self.command(ScheduleCommand::Pause(name)).await
     }
 
     /// Resumes a schedule.
-    pub async fn resume_schedule(&self, name: ScheduleName) -> Answer {
+    pub async fn resume_schedule(&self, name: ScheduleName) -> Result<Schedule, ScheduleError> {
         self.command(ScheduleCommand::Resume(name)).await
     }
 
     /// Enqueues a job of a schedule now.
-    pub async fn fire_schedule(&self, name: ScheduleName) -> Answer {
+    pub async fn fire_schedule(&self, name: ScheduleName) -> Result<Schedule, ScheduleError> {
         self.command(ScheduleCommand::Fire(name)).await
     }
 
     /// All schedules ordered by name, and the position in the log at which they were read.
-    pub async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), EngineError> {
-        Ok(self.parts.store.schedules().await?)
+    pub async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
+        self.parts.store.schedules().await
     }
 
-    async fn command(&self, command: ScheduleCommand) -> Answer {
-        let answer = self.parts.store.schedule(command).await?;
-        if let Ok(schedule) = &answer {
-            self.parts.dispatchers.ensure(std::iter::once(&schedule.spec.labels.queue));
-        }
-        Ok(answer)
+    async fn command(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
+        let schedule = self.parts.store.schedule(command).await?;
+        self.parts.dispatchers.ensure(std::iter::once(&schedule.spec.labels.queue));
+        Ok(schedule)
     }
 }

@@ -100,9 +100,9 @@ async fn a_stored_job_of_an_unknown_kind_fails_with_a_clear_message() {
 async fn a_handler_that_hangs_past_its_timeout_is_dropped_and_ends_alone() {
     let mut registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
     let dropped = Arc::new(Notify::new());
-    let told = dropped.clone();
+    let signal = dropped.clone();
     add(&mut registry, "hang", move |_: Context, _: ()| {
-        let guard = Guard(told.clone());
+        let guard = Guard(signal.clone());
         async move {
             std::future::pending::<()>().await;
             drop(guard);
@@ -174,7 +174,7 @@ async fn a_cancel_reaches_the_running_handler_at_once() {
     }));
     let id = shop.submit(work()).await;
     shop.started(id).await;
-    assert!(shop.engine.cancel(id).await.unwrap().unwrap().cancel_asked);
+    assert!(shop.engine.cancel(id).await.unwrap().cancel_asked);
     let job = timeout(Duration::from_secs(5), shop.finish(id)).await.unwrap();
     assert_eq!(job.status.state, State::Cancelled);
 }
@@ -187,7 +187,7 @@ async fn a_cancelled_handler_that_does_not_listen_is_dropped() {
     }));
     let id = shop.submit(work()).await;
     shop.started(id).await;
-    shop.engine.cancel(id).await.unwrap().unwrap();
+    shop.engine.cancel(id).await.unwrap();
     assert_eq!(shop.finish(id).await.status.state, State::Cancelled);
 }
 
@@ -199,7 +199,7 @@ async fn work_that_is_done_when_the_cancel_comes_is_completed() {
     }));
     let id = shop.submit(work()).await;
     shop.started(id).await;
-    shop.engine.cancel(id).await.unwrap().unwrap();
+    shop.engine.cancel(id).await.unwrap();
     assert_eq!(shop.finish(id).await.status.state, State::Completed);
 }
 
@@ -218,7 +218,7 @@ async fn an_attempt_that_waits_for_a_stuck_one_can_be_cancelled() {
     let id = shop.submit(work_within(10)).await;
     shop.started(id).await;
     shop.started(id).await;
-    shop.engine.cancel(id).await.unwrap().unwrap();
+    shop.engine.cancel(id).await.unwrap();
     let job = shop.finish(id).await;
     assert_eq!(ends(&job), ["lease_expired", "cancelled"]);
     blocker.let_go();

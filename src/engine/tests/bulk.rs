@@ -49,7 +49,7 @@ async fn a_run_acts_on_everything_in_steps_and_says_what_was_refused() {
     let mut gone = Vec::new();
     for _ in 0..7 {
         let id = shop.submit(later()).await;
-        shop.engine.cancel(id).await.unwrap().unwrap();
+        shop.engine.cancel(id).await.unwrap();
         gone.push(id);
     }
     let begun = shop.engine.bulk(Action::Cancel, everything()).await.unwrap();
@@ -118,13 +118,13 @@ async fn a_store_that_refuses_ends_the_run_with_its_words() {
 }
 
 #[tokio::test]
-async fn only_so_many_runs_are_under_way_at_once() {
+async fn the_number_of_concurrent_runs_is_limited() {
     let (store, shop) = shop(5, 0).await;
     for _ in 0..MAX_RUNNING {
         shop.engine.bulk(Action::Retry, everything()).await.unwrap();
     }
     let refused = shop.engine.bulk(Action::Retry, everything()).await;
-    assert!(matches!(refused, Err(EngineError::TooManyBulks { limit: MAX_RUNNING })));
+    assert!(matches!(refused, Err(BulkError::TooManyRuns { limit: MAX_RUNNING })));
     store.controls.add_permits(100);
     for report in shop.engine.bulk_reports() {
         over(&shop, report.id).await;

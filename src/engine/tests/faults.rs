@@ -11,8 +11,8 @@ use super::*;
 use crate::job::{Schedule, Time};
 use crate::logging::retry_log::testing::Lines;
 use crate::store::{
-    Claim, Extension, Lease, LeaseRef, Note, ScheduleCommand, SettleError, Settlement, Snapshot,
-    Storage, Ticked,
+    Claim, ControlError, EnqueueError, Extension, JobControlError, Lease, LeaseRef, Note,
+    ScheduleCommand, SettleError, Settlement, Snapshot, Storage, Ticked,
 };
 use crate::supervise::Part;
 
@@ -60,7 +60,7 @@ fn fault(left: &AtomicUsize) -> Result<(), StoreError> {
 
 #[async_trait]
 impl Store for Faulty {
-    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
         self.store.enqueue(batch).await
     }
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
@@ -92,16 +92,13 @@ impl Store for Faulty {
     async fn control(
         &self,
         control: Control,
-    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+    ) -> Result<Vec<(JobId, Result<Status, JobControlError>)>, ControlError> {
         self.calls.lock().unwrap().push("control");
         self.controls.acquire().await.unwrap().forget();
         fault(&self.bad_controls)?;
         self.store.control(control).await
     }
-    async fn schedule(
-        &self,
-        command: ScheduleCommand,
-    ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
+    async fn schedule(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
         self.store.schedule(command).await
     }
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
@@ -159,7 +156,7 @@ impl Store for Faulty {
 }
 
 #[tokio::test]
-async fn an_end_that_the_store_refuses_is_told_again_and_its_notes_once() {
+async fn an_end_that_the_store_refuses_is_reported_again_and_its_notes_once() {
     let store = Faulty::new(memory());
     store.settles.store(3, Ordering::SeqCst);
     let registry = one(|context: Context, _: ()| async move {
@@ -212,12 +209,12 @@ async fn an_outage_is_one_line_in_the_log_of_each_loop_and_so_is_its_end() {
 async fn a_lost_lease_ends_its_handler_and_reports_nothing() {
     let store = Faulty::new(memory());
     let stopped = Arc::new(Notify::new());
-    let told = stopped.clone();
+    let signal = stopped.clone();
     let registry = one(move |context: Context, _: ()| {
-        let told = told.clone();
+        let signal = signal.clone();
         async move {
             context.cancelled().await;
-            told.notify_one();
+            signal.notify_one();
             Ok::<_, String>("must not be reported")
         }
     });

@@ -44,9 +44,9 @@ async fn failures_are_grouped_while_they_happen_and_again_after_a_restart() {
     assert_eq!(shop.engine.failure_group(&group.id).as_ref(), Some(group));
     assert_eq!(shop.engine.failure_members(&group.id, None, 2).0.len(), 2);
 
-    shop.engine.retry(ids[0]).await.unwrap().unwrap();
+    shop.engine.retry(ids[0]).await.unwrap();
     shop.finish(ids[0]).await;
-    shop.engine.delete(ids[1]).await.unwrap().unwrap();
+    shop.engine.delete(ids[1]).await.unwrap();
     until(|| known(&shop.engine, 2)).await;
 
     // After a restart the engine knows the same groups, their jobs and how often those failed.
@@ -139,7 +139,7 @@ async fn workers_tell_what_they_hold_and_since_when() {
     assert!(held.started_at <= held.lease_until && held.heartbeat_at <= held.lease_until);
     assert_eq!((held.job.status.attempt, held.is_ending), (1, false));
     assert_eq!(shop.engine.workers(1).attempts.len(), 1);
-    shop.engine.cancel(first).await.unwrap().unwrap();
-    shop.engine.cancel(second).await.unwrap().unwrap();
+    shop.engine.cancel(first).await.unwrap();
+    shop.engine.cancel(second).await.unwrap();
     shop.finish(second).await;
 }

@@ -107,7 +107,7 @@ async fn a_queue_begins_with_its_first_job_and_stops_while_paused() {
 }
 
 #[tokio::test]
-async fn a_queue_starts_no_more_in_a_while_than_its_rate_says() {
+async fn a_queue_never_starts_more_than_its_rate_limit() {
     let registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
     let limit = RateLimit { starts: 3, within: Duration::from_millis(80) };
     let (name, paced) = queue("paced", 10, 1);
@@ -127,7 +127,7 @@ async fn a_queue_starts_no_more_in_a_while_than_its_rate_says() {
 }
 
 #[tokio::test]
-async fn a_job_that_waits_for_its_queues_rate_says_so() {
+async fn a_job_that_waits_for_the_rate_limit_of_its_queue_shows_that_reason() {
     let registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
     let limit = RateLimit { starts: 1, within: Duration::from_secs(3_600) };
     let (name, paced) = queue("paced", 10, 1);

@@ -18,10 +18,10 @@ fn every_second(origin: Origin) -> ScheduleSpec {
 }
 
 #[tokio::test]
-async fn a_job_is_run_when_its_schedule_is_due_in_a_queue_that_nobody_knew() {
+async fn a_job_is_run_when_its_schedule_is_due_in_a_queue_that_is_new() {
     let mut shop = open(one(|_: Context, _: Option<()>| async { Ok::<_, String>(7) }));
     let set = shop.engine.set_schedule(named("tick"), every_second(Origin::Api)).await;
-    let due = set.unwrap().unwrap().next_at.unwrap();
+    let due = set.unwrap().next_at.unwrap();
     let (at, came, job) = timeout(BOUND, async {
         loop {
             for event in &shop.live.recv().await.unwrap().events[..] {
@@ -39,16 +39,18 @@ async fn a_job_is_run_when_its_schedule_is_due_in_a_queue_that_nobody_knew() {
     assert!(at >= due);
     let done = shop.engine.wait_final(job, BOUND).await.unwrap().unwrap();
     assert_eq!(done.status.state, State::Completed);
-    shop.engine.pause_schedule(named("tick")).await.unwrap().unwrap();
-    let (told, _) = shop.engine.schedules().await.unwrap();
-    assert!(told[0].paused && told[0].last.is_some());
+    shop.engine.pause_schedule(named("tick")).await.unwrap();
+    let (stored, _) = shop.engine.schedules().await.unwrap();
+    assert!(stored[0].paused && stored[0].last.is_some());
 }
 
 #[tokio::test]
 async fn a_schedule_of_an_unknown_kind_is_refused() {
     let shop = open(Registry::default());
     let refused = shop.engine.set_schedule(named("tick"), every_second(Origin::Api)).await;
-    assert!(matches!(refused, Err(EngineError::UnknownKind { .. })), "{refused:?}");
+    let refused = refused.unwrap_err();
+    let is_unknown = matches!(refused, SetScheduleError::Payload(PayloadError::UnknownKind { .. }));
+    assert!(is_unknown, "{refused:?}");
 }
 
 #[tokio::test]
@@ -67,9 +69,9 @@ async fn declared_schedules_come_and_go_with_their_declaration() {
     {
         let shop = open_on(store.clone(), registry(), declared(&names));
         let mine = every_second(Origin::Api);
-        shop.engine.set_schedule(named("mine"), mine).await.unwrap().unwrap();
-        shop.engine.pause_schedule(named("mine")).await.unwrap().unwrap();
-        let told = timeout(BOUND, async {
+        shop.engine.set_schedule(named("mine"), mine).await.unwrap();
+        shop.engine.pause_schedule(named("mine")).await.unwrap();
+        let stored = timeout(BOUND, async {
             loop {
                 let (schedules, _) = shop.engine.schedules().await.unwrap();
                 let names: Vec<&str> = schedules.iter().map(|one| one.name.as_str()).collect();
@@ -79,7 +81,7 @@ async fn declared_schedules_come_and_go_with_their_declaration() {
                 tokio::task::yield_now().await;
             }
         });
-        told.await.unwrap_or_else(|_| panic!("not {expected}"));
+        stored.await.unwrap_or_else(|_| panic!("not {expected}"));
         shop.shutdown.draining.cancel();
     }
 }

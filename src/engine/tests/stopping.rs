@@ -29,18 +29,18 @@ async fn an_idle_engine_stops_at_once() {
     timeout(BOUND, shop.shutdown.tasks.wait()).await.expect("every loop has ended");
     assert!(matches!(
         shop.engine.enqueue(Vec::new()).await,
-        Err(EngineError::Store(StoreError::Closed))
+        Err(SubmitError::Enqueue(EnqueueError::Store(StoreError::Closed)))
     ));
 }
 
 #[tokio::test]
 async fn a_job_that_ends_within_the_grace_is_completed() {
     let (go, going) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (gate, told) = (go.clone(), going.clone());
+    let (gate, started) = (go.clone(), going.clone());
     let mut shop = open(one(move |_: Context, _: ()| {
-        let (gate, told) = (gate.clone(), told.clone());
+        let (gate, started) = (gate.clone(), started.clone());
         async move {
-            told.notify_one();
+            started.notify_one();
             gate.notified().await;
             Ok::<_, String>(())
         }

@@ -129,7 +129,7 @@ async fn many_wait_for_one_job_and_its_deletion_ends_the_wait() {
     let deserted = wait(gone);
     let impatient = shop.engine.wait_final(kept, Duration::from_millis(1)).await.unwrap().unwrap();
     assert_eq!(impatient.status.state, State::Available);
-    shop.engine.delete(gone).await.unwrap().unwrap();
+    shop.engine.delete(gone).await.unwrap();
     assert!(deserted.await.unwrap().is_none());
     shop.engine.resume(queue).await.unwrap();
     for waiter in waiters {

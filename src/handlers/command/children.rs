@@ -15,7 +15,7 @@ struct Children {
     /// The number of starts so far.
     starts: u64,
     /// Starts in progress: their child may exist already without being registered.
-    under_way: BTreeSet<u64>,
+    starting: BTreeSet<u64>,
     owned: BTreeMap<i32, Care>,
 }
 
@@ -32,15 +32,15 @@ fn children() -> MutexGuard<'static, Children> {
 }
 
 /// A start in progress. While it exists, no unregistered child is taken for an orphan.
-pub(super) struct Start(u64);
+pub(super) struct StartingProcess(u64);
 
-impl Start {
-    pub fn begin() -> Start {
+impl StartingProcess {
+    pub fn begin() -> StartingProcess {
         let mut children = children();
         children.starts += 1;
         let number = children.starts;
-        children.under_way.insert(number);
-        Start(number)
+        children.starting.insert(number);
+        StartingProcess(number)
     }
 
     /// Registers the started child.
@@ -53,9 +53,9 @@ impl Start {
     }
 }
 
-impl Drop for Start {
+impl Drop for StartingProcess {
     fn drop(&mut self) {
-        children().under_way.remove(&self.0);
+        children().starting.remove(&self.0);
     }
 }
 
@@ -109,7 +109,7 @@ pub fn child_status(pid: Pid, before: Option<Sighting>) -> ChildStatus {
     let before = before.filter(|before| before.pid == pid.as_raw());
     let sighting = before.unwrap_or(Sighting { pid: pid.as_raw(), starts: children.starts });
     // A start that began later cannot have created a process that had ended before.
-    match children.under_way.first() {
+    match children.starting.first() {
         Some(earliest) if *earliest <= sighting.starts => ChildStatus::Unknown(sighting),
         Some(_) | None => ChildStatus::Orphan,
     }
@@ -135,11 +135,11 @@ mod tests {
     fn only_what_no_start_can_have_made_is_nobodys() {
         // Numbers that no process has: the limit of Linux is 2^22.
         let pid = |n: i32| Pid::from_raw(0x5000_0000 + n);
-        let start = Start::begin();
+        let start = StartingProcess::begin();
         let ChildStatus::Unknown(seen) = child_status(pid(1), None) else {
             panic!("it may be the start's")
         };
-        let later = Start::begin();
+        let later = StartingProcess::begin();
         assert_eq!(child_status(pid(1), Some(seen)), ChildStatus::Unknown(seen));
         let mut owned = start.done(Some(pid(2).as_raw() as u32));
         // Other tests of this process may have begun a start of theirs before; they end soon.

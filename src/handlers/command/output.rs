@@ -16,10 +16,10 @@ const TAIL: usize = 100;
 pub(super) struct Transcript<'a> {
     context: &'a Context,
     max_line: usize,
-    state: Mutex<State>,
+    state: Mutex<OutputState>,
 }
 
-struct State {
+struct OutputState {
     /// Lines that may still be logged immediately.
     room: usize,
     /// The newest lines after those.
@@ -33,8 +33,12 @@ struct State {
 impl<'a> Transcript<'a> {
     /// An empty transcript.
     pub(super) fn new(context: &'a Context, max_lines: usize, max_line: usize) -> Self {
-        let state =
-            State { room: max_lines, tail: VecDeque::new(), lost: 0, last_error: String::new() };
+        let state = OutputState {
+            room: max_lines,
+            tail: VecDeque::new(),
+            lost: 0,
+            last_error: String::new(),
+        };
         Transcript { context, max_line, state: Mutex::new(state) }
     }
 
@@ -57,7 +61,7 @@ impl<'a> Transcript<'a> {
     pub(super) fn finish(self) -> String {
         let state = std::mem::replace(
             &mut *self.lock(),
-            State { room: 0, tail: VecDeque::new(), lost: 0, last_error: String::new() },
+            OutputState { room: 0, tail: VecDeque::new(), lost: 0, last_error: String::new() },
         );
         if state.lost > 0 {
             self.context.log(format!("{} lines of output were not kept", state.lost));
@@ -121,7 +125,7 @@ impl<'a> Transcript<'a> {
         state.tail.push_back((stream, line));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, OutputState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

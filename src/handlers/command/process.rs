@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 use tokio::time::timeout;
 
-use super::children::{Owned, Start};
+use super::children::{Owned, StartingProcess};
 use super::output::Transcript;
 use super::{LINGER, Program, Settings, Stdin};
 use crate::engine::Context;
@@ -134,7 +134,7 @@ impl Group {
                 command.current_dir(directory);
             }
         });
-        let start = Start::begin();
+        let start = StartingProcess::begin();
         let child = command.wrap(ProcessGroup::leader()).spawn()?;
         let owned = start.done(child.id());
         Ok(Group { child, owned, killed: Killed::NotYet })

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 /// A declared argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
 }
 
 /// Whether an argument that begins with a placeholder may begin with `-` once it is filled.
@@ -25,7 +25,7 @@ pub enum Dashes {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Text(String),
     Value(String),
 }
@@ -34,8 +34,8 @@ impl Template {
     /// The names of its placeholders.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Value(key) => Some(key.as_str()),
-            Part::Text(_) => None,
+            TemplatePart::Value(key) => Some(key.as_str()),
+            TemplatePart::Text(_) => None,
         })
     }
 
@@ -51,17 +51,19 @@ impl Template {
         let mut argument = String::new();
         for part in &self.parts {
             match part {
-                Part::Text(text) => argument.push_str(text),
-                Part::Value(key) => {
+                TemplatePart::Text(text) => argument.push_str(text),
+                TemplatePart::Value(key) => {
                     let raw = values.get(key).ok_or_else(|| format!("args: {key:?} is missing"))?;
                     argument.push_str(&plain(key, raw)?);
                 }
             }
         }
         match (self.parts.first(), dashes) {
-            (Some(Part::Value(key)), Dashes::Refuse) if argument.starts_with('-') => Err(format!(
-                "args: {key:?} must not begin with \"-\"; the command's setting dashes = \"allow\" permits it"
-            )),
+            (Some(TemplatePart::Value(key)), Dashes::Refuse) if argument.starts_with('-') => {
+                Err(format!(
+                    "args: {key:?} must not begin with \"-\"; the command's setting dashes = \"allow\" permits it"
+                ))
+            }
             (Some(_) | None, Dashes::Refuse | Dashes::Allow) => Ok(argument),
         }
     }
@@ -110,9 +112,9 @@ impl FromStr for Template {
                         return refused("a placeholder has no name");
                     }
                     if !plain.is_empty() {
-                        parts.push(Part::Text(std::mem::take(&mut plain)));
+                        parts.push(TemplatePart::Text(std::mem::take(&mut plain)));
                     }
-                    parts.push(Part::Value(key));
+                    parts.push(TemplatePart::Value(key));
                 }
                 '}' => return refused("a } was not opened"),
                 '\0' => return refused("no argument can carry a NUL character"),
@@ -120,7 +122,7 @@ impl FromStr for Template {
             }
         }
         if !plain.is_empty() {
-            parts.push(Part::Text(plain));
+            parts.push(TemplatePart::Text(plain));
         }
         Ok(Template { parts })
     }
@@ -130,10 +132,10 @@ impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.parts {
             match part {
-                Part::Text(text) => {
+                TemplatePart::Text(text) => {
                     f.write_str(&text.replace('{', "{{").replace('}', "}}"))?;
                 }
-                Part::Value(key) => write!(f, "{{{key}}}")?,
+                TemplatePart::Value(key) => write!(f, "{{{key}}}")?,
             }
         }
         Ok(())

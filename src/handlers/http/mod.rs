@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, redirect};
 use tracing::warn;
 
-use super::guard::{Checked, Guard, Refused, Resolver};
+use super::guard::{Checked, Guard, RefusedTarget, Resolver};
 use super::{discard, retry};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Context, Handler};
@@ -134,7 +134,7 @@ fn build(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<Client, reqwest
 fn failed(error: reqwest::Error) -> Outcome {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = cause {
-        if let Some(refused) = inner.downcast_ref::<Refused>() {
+        if let Some(refused) = inner.downcast_ref::<RefusedTarget>() {
             return discard(refused.to_string());
         }
         cause = inner.source();

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
-use crate::engine::{EngineError, ExportWriter, Snapshot, off_runtime};
-use crate::http::server::write_timeout::AtLeast;
+use crate::engine::{ExportWriter, Snapshot, run_blocking};
+use crate::http::server::write_timeout::RequiredRate;
 use crate::http::{Api, Problem};
 
 const HEADERS: [(header::HeaderName, &str); 2] = [
@@ -32,7 +32,7 @@ pub async fn export(State(api): State<Api>) -> Result<Response, Problem> {
     });
     let mut response = (HEADERS, Body::from_stream(steps)).into_response();
     // The journal is kept until the snapshot has been read, so a client must not take too long.
-    response.extensions_mut().insert(AtLeast(api.limits.export_min_rate));
+    response.extensions_mut().insert(RequiredRate(api.limits.export_min_rate));
     Ok(response)
 }
 
@@ -41,9 +41,9 @@ async fn next(
     snapshot: &mut dyn Snapshot,
     writer: &mut ExportWriter,
 ) -> Result<Option<Bytes>, String> {
-    let pieces = snapshot.next().await.map_err(|error| EngineError::from(error).to_string())?;
+    let pieces = snapshot.next().await.map_err(|error| error.to_string())?;
     // The length of the lines is not known in advance, so the work never runs on the runtime.
-    let lines = off_runtime(usize::MAX, || {
+    let lines = run_blocking(usize::MAX, || {
         let lines: Result<Vec<Vec<u8>>, String> =
             pieces.iter().map(|piece| writer.line(piece)).collect();
         lines.map(|lines| lines.concat())

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use crate::engine::off_runtime;
+use crate::engine::run_blocking;
 use crate::http::layers::request_body::too_long;
 use crate::http::{Api, Problem};
 use crate::job::{JobId, Object, QueueName, ScheduleName};
@@ -23,7 +23,7 @@ impl FromRequest<Api> for JsonBody {
         let (within, limit) = (api.limits.body_timeout, api.limits.max_body);
         match tokio::time::timeout(within, Bytes::from_request(request, api)).await {
             Ok(Ok(bytes)) => {
-                let checked = off_runtime(bytes.len(), || api.limits.json.check_body(&bytes));
+                let checked = run_blocking(bytes.len(), || api.limits.json.check_body(&bytes));
                 checked.map_err(|(at, why)| Problem::too_complex(at, why))?;
                 Ok(JsonBody(bytes))
             }
@@ -54,7 +54,7 @@ pub fn parse_many<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Resul
 }
 
 fn parse_any<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
-    let parsed = off_runtime(body.len(), || serde_json::from_slice(body));
+    let parsed = run_blocking(body.len(), || serde_json::from_slice(body));
     parsed.map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::extract::{JsonBody, PathId, parse};
 use super::query;
-use crate::engine::{ControlError, EngineError};
+use crate::engine::JobActionError;
 use crate::http::view::{Displayed, JobRow, StatusView};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, Invalid, JobId, PageCursor, Status};
@@ -85,10 +85,7 @@ pub async fn delete(State(api): State<Api>, PathId(id): PathId) -> Result<Status
     status_response(id, api.engine.delete(id).await).map(|_| StatusCode::NO_CONTENT)
 }
 
-fn status_response(
-    id: JobId,
-    answer: Result<Result<Status, ControlError>, EngineError>,
-) -> Result<Response, Problem> {
-    let status = answer?.map_err(|error| Problem::refused(id, &error))?;
+fn status_response(id: JobId, answer: Result<Status, JobActionError>) -> Result<Response, Problem> {
+    let status = answer.map_err(|error| Problem::job_action(id, error))?;
     Ok(json(&StatusView::of(id, status)))
 }

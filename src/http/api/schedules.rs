@@ -6,13 +6,13 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::extract::{JsonBody, PathSchedule, parse};
-use crate::engine::{EngineError, ScheduleError, ScheduleSubmission, off_runtime};
+use crate::engine::{ScheduleSubmission, run_blocking};
 use crate::http::view::{Displayed, JobTemplate};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cron, CronError, Cursor, Fired, JobId, Origin, Overlap, Schedule, Time};
 
 /// The number of upcoming times in a response.
-const UPCOMING: usize = 5;
+const UPCOMING_TIMES: usize = 5;
 
 #[derive(Serialize)]
 struct ListView<'a> {
@@ -79,7 +79,8 @@ impl<'a> ScheduleView<'a> {
     }
 
     fn with_upcoming(self, schedule: &Schedule, now: Time) -> Self {
-        let upcoming = off_runtime(usize::MAX, || schedule.spec.cron.upcoming(now, UPCOMING));
+        let upcoming =
+            run_blocking(usize::MAX, || schedule.spec.cron.upcoming(now, UPCOMING_TIMES));
         let upcoming = upcoming.into_iter().map(Displayed).collect();
         ScheduleView { upcoming, ..self }
     }
@@ -89,7 +90,7 @@ impl<'a> ScheduleView<'a> {
 pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
     let (schedules, cursor) = api.engine.schedules().await?;
     let payloads = schedules.iter().map(|schedule| schedule.spec.spec.payload.as_str().len());
-    Ok(off_runtime(payloads.sum(), || {
+    Ok(run_blocking(payloads.sum(), || {
         let schedules = schedules.iter().map(ScheduleView::of).collect();
         json(&ListView { schedules, cursor: Displayed(cursor) })
     }))
@@ -103,7 +104,7 @@ pub async fn get(
     let (schedules, _) = api.engine.schedules().await?;
     let found = schedules.iter().find(|schedule| schedule.name == name);
     let schedule = found.ok_or_else(|| Problem::no_such_schedule(&name))?;
-    Ok(json(&ScheduleView::of(schedule).with_upcoming(schedule, api.engine.now())))
+    Ok(schedule_response(&api, schedule))
 }
 
 /// Creates or replaces a schedule, and returns it.
@@ -115,7 +116,7 @@ pub async fn put(
     let submission: ScheduleSubmission = parse(&body, "invalid_schedule")?;
     let spec = submission.into_spec(Origin::Api, api.engine.now());
     let spec = spec.map_err(Problem::invalid_schedule)?;
-    schedule_response(&api, api.engine.set_schedule(name, spec).await)
+    Ok(schedule_response(&api, &api.engine.set_schedule(name, spec).await?))
 }
 
 /// Deletes a schedule. Its jobs are kept. Answers 204.
@@ -123,7 +124,8 @@ pub async fn delete(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<StatusCode, Problem> {
-    schedule_response(&api, api.engine.delete_schedule(name).await).map(|_| StatusCode::NO_CONTENT)
+    api.engine.delete_schedule(name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Pauses a schedule, and returns it.
@@ -131,7 +133,7 @@ pub async fn pause(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
-    schedule_response(&api, api.engine.pause_schedule(name).await)
+    Ok(schedule_response(&api, &api.engine.pause_schedule(name).await?))
 }
 
 /// Resumes a schedule, and returns it.
@@ -139,7 +141,7 @@ pub async fn resume(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
-    schedule_response(&api, api.engine.resume_schedule(name).await)
+    Ok(schedule_response(&api, &api.engine.resume_schedule(name).await?))
 }
 
 /// Enqueues the job of a schedule now, and returns the schedule, whose `last` has the id of the job.
@@ -147,15 +149,11 @@ pub async fn run(
     State(api): State<Api>,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
-    schedule_response(&api, api.engine.fire_schedule(name).await)
+    Ok(schedule_response(&api, &api.engine.fire_schedule(name).await?))
 }
 
-fn schedule_response(
-    api: &Api,
-    answer: Result<Result<Schedule, ScheduleError>, EngineError>,
-) -> Result<Response, Problem> {
-    let schedule = answer?.map_err(|error| Problem::schedule(&error))?;
-    Ok(json(&ScheduleView::of(&schedule).with_upcoming(&schedule, api.engine.now())))
+fn schedule_response(api: &Api, schedule: &Schedule) -> Response {
+    json(&ScheduleView::of(schedule).with_upcoming(schedule, api.engine.now()))
 }
 
 #[derive(Deserialize)]
@@ -180,8 +178,8 @@ pub async fn preview(
     let PreviewBody { cron, zone } = parse(&body, "invalid_schedule")?;
     let now = api.engine.now();
     // Searching for a rare time takes too long for a thread of the runtime, whatever the length of the pattern.
-    let parsed = off_runtime(usize::MAX, || {
-        Cron::parse(&cron, &zone, now).map(|cron| (cron.upcoming(now, UPCOMING), cron))
+    let parsed = run_blocking(usize::MAX, || {
+        Cron::parse(&cron, &zone, now).map(|cron| (cron.upcoming(now, UPCOMING_TIMES), cron))
     });
     let (upcoming, cron) = parsed.map_err(|misread| {
         let (field, message) = match misread {

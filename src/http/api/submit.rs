@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::extract::{JsonBody, parse, parse_many};
 use super::query;
 use super::wait::until_final;
-use crate::engine::{Enqueued, Submission, off_runtime};
+use crate::engine::{Enqueued, Submission, run_blocking};
 use crate::http::layers::base_path::Address;
 use crate::http::view::{JobRow, JobView};
 use crate::http::{Api, Problem, json};
@@ -37,7 +37,7 @@ pub async fn submit(
         }
         Some(b'[') => {
             // Counted before they are parsed: many small jobs take much more memory than their text.
-            let count = off_runtime(body.len(), || elements(&body));
+            let count = run_blocking(body.len(), || elements(&body));
             if count > api.limits.max_batch {
                 return Err(too_many(count, api.limits.max_batch));
             }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::extract::PathId;
 use super::query;
-use crate::engine::off_runtime;
+use crate::engine::run_blocking;
 use crate::http::view::JobView;
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, Job, JobId};
@@ -26,7 +26,7 @@ pub async fn get(
     let is_complete = wait.is_zero() || job.status.state.is_final();
     let status = if is_complete { StatusCode::OK } else { StatusCode::ACCEPTED };
     let why = api.engine.wait_reason(&job).await?;
-    let answer = off_runtime(job.json_bytes(), || {
+    let answer = run_blocking(job.json_bytes(), || {
         json(&JobView::of(&job).with_wait_reason(why.as_ref()).at(cursor))
     });
     Ok((status, answer).into_response())

@@ -89,7 +89,7 @@ struct Parts {
 }
 
 /// The longest request URL that a response repeats, in bytes.
-const LONGEST_HERE: usize = 2_000;
+const MAX_REPEATED_URL: usize = 2_000;
 
 impl Address {
     /// The absolute path of a resource of this server, including the base path: `url("jobs/new")` is `/jobs/new` or
@@ -103,7 +103,7 @@ impl Address {
     pub fn here(&self) -> String {
         let below = self.0.below.as_str();
         let path = below.split('?').next().unwrap_or_default();
-        let known = [below, path].into_iter().find(|it| it.len() <= LONGEST_HERE);
+        let known = [below, path].into_iter().find(|it| it.len() <= MAX_REPEATED_URL);
         self.url(known.unwrap_or_default())
     }
 
@@ -203,8 +203,8 @@ mod tests {
             ("/cortadox", None),
             ("/jobs/cortado", None),
         ] {
-            let told = without(&base, &asked.parse().unwrap()).map(|uri| uri.to_string());
-            assert_eq!(told.as_deref(), below, "{asked}");
+            let answer = without(&base, &asked.parse().unwrap()).map(|uri| uri.to_string());
+            assert_eq!(answer.as_deref(), below, "{asked}");
         }
         assert_eq!(without(&BasePath::default(), &Uri::from_static("/jobs")), None);
     }
@@ -232,13 +232,13 @@ mod tests {
             Router::new().fallback(|address: Address| async move { address.here() }),
             &BasePath::default(),
         );
-        let long = "&".repeat(LONGEST_HERE);
+        let long = "&".repeat(MAX_REPEATED_URL);
         let path = long.replace('&', "x");
         let asked = ["/jobs?q=a&b".to_owned(), format!("/jobs?{long}"), format!("/{path}x?a=b")];
-        for (asked, told) in asked.iter().zip(["/jobs?q=a&b", "/jobs", "/"]) {
+        for (asked, expected) in asked.iter().zip(["/jobs?q=a&b", "/jobs", "/"]) {
             let request = Request::get(asked).body(Body::empty()).unwrap();
             let answer = routes.clone().oneshot(request).await.unwrap();
-            assert_eq!(to_bytes(answer.into_body(), 10_000).await.unwrap(), told);
+            assert_eq!(to_bytes(answer.into_body(), 10_000).await.unwrap(), expected);
         }
     }
 

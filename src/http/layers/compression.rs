@@ -13,22 +13,22 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, NotForContentType, Predicate, SizeAbove};
 
 /// The most bytes that are compressed before other tasks may run.
-const PIECE: usize = 16 * 1_024;
+const PIECE_BYTES: usize = 16 * 1_024;
 
-type Compressible = And<And<SizeAbove, NotForContentType>, NotAbove>;
+type Compressible = And<And<SizeAbove, NotForContentType>, MaxLength>;
 
 /// Compresses responses of known length, up to `longest` bytes.
 pub fn layer(longest: usize) -> CompressionLayer<Compressible> {
-    let compressible = SizeAbove::new(1_024).and(NotForContentType::IMAGES).and(NotAbove(longest));
+    let compressible = SizeAbove::new(1_024).and(NotForContentType::IMAGES).and(MaxLength(longest));
     CompressionLayer::new().compress_when(compressible)
 }
 
 /// Allows compression up to this length. A response of unknown length is an export or a stream: an export would keep
 /// the compressor busy until its end, and a stream is sent as it is produced, while a compressor would delay its bytes.
 #[derive(Debug, Clone, Copy)]
-pub struct NotAbove(usize);
+pub struct MaxLength(usize);
 
-impl Predicate for NotAbove {
+impl Predicate for MaxLength {
     fn should_compress<B: HttpBody>(&self, response: &Response<B>) -> bool {
         let length = response.body().size_hint().exact();
         length.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length <= self.0))
@@ -42,7 +42,7 @@ pub fn is_accepted(request: &Request) -> bool {
 
 /// Splits a long response into pieces. The compressor yields to other tasks between two of them.
 pub fn in_pieces(response: axum::response::Response) -> axum::response::Response {
-    if response.body().size_hint().exact().is_some_and(|length| length > PIECE as u64) {
+    if response.body().size_hint().exact().is_some_and(|length| length > PIECE_BYTES as u64) {
         response.map(|body| Body::new(Pieces { body, rest: Bytes::new(), given: false }))
     } else {
         response
@@ -78,7 +78,7 @@ impl HttpBody for Pieces {
                 ended => return Poll::Ready(ended),
             }
         }
-        let length = self.rest.len().min(PIECE);
+        let length = self.rest.len().min(PIECE_BYTES);
         let piece = self.rest.split_to(length);
         self.given = true;
         Poll::Ready(Some(Ok(Frame::data(piece))))
@@ -102,8 +102,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_tasks_go_on_between_the_pieces_of_an_answer() {
-        let whole = vec![7; 3 * PIECE + 5];
+    fn other_tasks_run_between_the_pieces_of_a_response() {
+        let whole = vec![7; 3 * PIECE_BYTES + 5];
         let body = Body::from(whole.clone());
         let mut body = Pieces { body, rest: Bytes::new(), given: false };
         let mut context = Context::from_waker(std::task::Waker::noop());
@@ -113,7 +113,7 @@ mod tests {
             match Pin::new(&mut body).poll_frame(&mut context) {
                 Poll::Ready(Some(frame)) => {
                     let piece = frame.unwrap().into_data().unwrap();
-                    assert!(piece.len() <= PIECE, "{}", piece.len());
+                    assert!(piece.len() <= PIECE_BYTES, "{}", piece.len());
                     came.extend_from_slice(&piece);
                 }
                 Poll::Ready(None) => break,
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_is_long_or_of_unknown_length_is_not_compressed() {
-        let lengths = |body: Body| NotAbove(10).should_compress(&Response::new(body));
+        let lengths = |body: Body| MaxLength(10).should_compress(&Response::new(body));
         assert!(lengths(Body::from("ten bytes!")));
         assert!(!lengths(Body::from("eleven byte")));
         let stream = futures_util::stream::iter([Ok::<_, std::convert::Infallible>("a")]);

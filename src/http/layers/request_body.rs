@@ -16,7 +16,7 @@ use hyper::body::{Frame, SizeHint};
 use crate::http::Problem;
 
 /// Chunks are joined until they have this many bytes in total.
-const LONG: usize = 64 * 1_024;
+const MIN_JOINED_BYTES: usize = 64 * 1_024;
 
 /// A layer around every endpoint and page. hyper sends `100 Continue` only when the body is read, so a client that
 /// waits for it does not send a body that is too long.
@@ -53,11 +53,11 @@ impl HttpBody for Joined {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        while !self.ended && self.waiting.len() < LONG {
+        while !self.ended && self.waiting.len() < MIN_JOINED_BYTES {
             match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 // No endpoint reads trailers.
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if self.waiting.is_empty() && data.len() >= LONG => {
+                    Ok(data) if self.waiting.is_empty() && data.len() >= MIN_JOINED_BYTES => {
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                     Ok(data) => self.waiting.extend_from_slice(&data),
@@ -97,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn small_chunks_arrive_as_few_large_ones() {
         let sent: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
-        for size in [1, 7, 1_000, LONG - 1, LONG, 150_000, 200_000] {
+        for size in [1, 7, 1_000, MIN_JOINED_BYTES - 1, MIN_JOINED_BYTES, 150_000, 200_000] {
             let chunks: Vec<Bytes> = sent.chunks(size).map(Bytes::copy_from_slice).collect();
             let chunks = stream::iter(chunks).map(Ok::<_, Infallible>);
             let body = Body::from_stream(chunks);

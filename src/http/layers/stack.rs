@@ -24,7 +24,7 @@ use super::safe_headers::SAFE_HEADERS;
 use super::unread::{Unread, count};
 use super::{compression, request_body};
 use crate::http::api::query::asks_to_wait;
-use crate::http::server::accept::Refused;
+use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
 use crate::http::server::{date, request_id};
 use crate::http::{Limits, Problem};
@@ -105,7 +105,7 @@ impl Gate {
 
     fn admit(&self, request: &Request) -> Result<(), Problem> {
         let (uri, headers) = (request.uri(), request.headers());
-        if let Some(Refused(problem)) = request.extensions().get() {
+        if let Some(RefusedRequest(problem)) = request.extensions().get() {
             return Err(problem.clone());
         }
         check_cross_site(&self.access.trusted_origins, request.method(), headers)?;

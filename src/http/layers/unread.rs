@@ -18,9 +18,9 @@ use crate::http::server::address_counts::{AddressCounts, AddressShare};
 use crate::http::{Limits, Problem};
 
 /// Responses up to this size, in bytes, are not counted: the buffers of a connection hold as much.
-const SMALL: u64 = 64 * 1_024;
+const UNCOUNTED_BYTES: u64 = 64 * 1_024;
 /// One address may use the limit divided by this.
-const SHARE: usize = 4;
+const ADDRESS_SHARE_DIVISOR: usize = 4;
 
 /// Counts the bytes of large responses that clients have not read yet.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Unread {
     /// length.
     fn take(&self, client: SocketAddr, length: u64) -> Result<AddressShare, Problem> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let most = (self.most / SHARE).max(length);
+        let most = (self.most / ADDRESS_SHARE_DIVISOR).max(length);
         self.bytes.take(client.ip(), length, most, self.most.max(length)).map_err(|_| {
             let detail = "too many large responses wait for clients that do not read them";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_much_unread", detail).retry_after(1)
@@ -54,7 +54,7 @@ pub async fn count(unread: Arc<Unread>, request: Request, next: Next) -> Respons
     let response = next.run(request).await;
     // Tests may call the router without a connection.
     let Some(client) = client else { return response };
-    let length = response.body().size_hint().exact().filter(|length| *length > SMALL);
+    let length = response.body().size_hint().exact().filter(|length| *length > UNCOUNTED_BYTES);
     let Some(length) = length else { return response };
     match unread.take(client, length) {
         Ok(share) => {

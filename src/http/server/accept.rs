@@ -29,11 +29,11 @@ use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 use super::access_log::{AccessEntry, AccessLog};
 use super::address_counts::AddressShare;
 use super::client_address::{client_address, is_trusted};
-use super::connections::{Connections, turn_away};
-use super::head_errors::HeadErrors;
+use super::connections::{Connections, send_refusal};
+use super::in_flight::{InFlightRequests, RequestGuard};
+use super::problem_responses::ProblemResponses;
 use super::request_id::{NewRequestId, remove_unusable};
-use super::under_way::{RequestGuard, UnderWay};
-use super::write_timeout::{AtLeast, MinRate, WriteTimeout};
+use super::write_timeout::{MinRate, RequiredRate, WriteTimeout};
 use crate::http::stream::streaming_body::StreamingBody;
 use crate::http::{Limits, Problem};
 use crate::shutdown::Shutdown;
@@ -95,10 +95,11 @@ pub async fn serve(
                 Ok(share) => share,
                 Err(problem) => {
                     let client = address.ip().to_canonical();
-                    match connections.farewell() {
-                        Some(farewell) => {
-                            let told = turn_away(stream, problem, client, access_log, farewell);
-                            shutdown.connections.spawn(told);
+                    match connections.refusal_permit() {
+                        Some(refusal_permit) => {
+                            let refusal =
+                                send_refusal(stream, problem, client, access_log, refusal_permit);
+                            shutdown.connections.spawn(refusal);
                         }
                         None => access_log.refused(client, None),
                     }
@@ -108,8 +109,8 @@ pub async fn serve(
             let slot = ConnectionSlot { connection: Arc::new((slot, share)), proxied: None };
             let speaks = speaking.token();
             let (limits, connections) = (limits.clone(), connections.clone());
-            let visit = Visit { address, limits, access_log, connections };
-            let peer = Peer { stream, visit, slot, speaks };
+            let context = ConnectionContext { address, limits, access_log, connections };
+            let peer = Peer { stream, context, slot, speaks };
             shutdown.connections.spawn(connection(peer, router.clone(), shutdown.clone()));
         }
     };
@@ -152,7 +153,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// A connection that was just accepted.
 struct Peer {
     stream: TcpStream,
-    visit: Visit,
+    context: ConnectionContext,
     slot: ConnectionSlot,
     /// Counts the connection among those that `serve` waits for at the stop.
     speaks: TaskTrackerToken,
@@ -160,14 +161,14 @@ struct Peer {
 
 /// The address of a connection, and the settings and counts that its requests need.
 #[derive(Clone)]
-struct Visit {
+struct ConnectionContext {
     address: SocketAddr,
     limits: Arc<Limits>,
     access_log: AccessLog,
     connections: Arc<Connections>,
 }
 
-impl Visit {
+impl ConnectionContext {
     /// Returns the client of a request, and adds it to the request's extensions.
     fn identify(&self, request: &mut Request<Incoming>) -> IpAddr {
         let proxies = &self.limits.trusted_proxies;
@@ -178,7 +179,7 @@ impl Visit {
     }
 
     /// Counts an active request of a client behind a trusted proxy. If the client already has too many, the request is
-    /// marked as [`Refused`].
+    /// marked as [`RefusedRequest`].
     fn admit(&self, request: &mut Request<Incoming>, client: IpAddr) -> Option<Arc<AddressShare>> {
         let proxies = &self.limits.trusted_proxies;
         // Clients without a proxy are counted by their connections, and proxies are not counted.
@@ -189,7 +190,7 @@ impl Visit {
         match self.connections.admit_proxied(client, &self.limits) {
             Ok(share) => Some(Arc::new(share)),
             Err(problem) => {
-                request.extensions_mut().insert(Refused(problem));
+                request.extensions_mut().insert(RefusedRequest(problem));
                 None
             }
         }
@@ -199,45 +200,45 @@ impl Visit {
 /// In the extensions of a request that the layers around the endpoints must refuse. That way, the response has the same
 /// headers as all other responses.
 #[derive(Debug, Clone)]
-pub struct Refused(pub Problem);
+pub struct RefusedRequest(pub Problem);
 
 fn connection(
     peer: Peer,
     router: Router,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let Peer { stream, visit, slot, speaks } = peer;
-    let Visit { address, limits, access_log, connections } = visit.clone();
+    let Peer { stream, context, slot, speaks } = peer;
+    let ConnectionContext { address, limits, access_log, connections } = context.clone();
     // Cancelled when an endless response begins. From then on, the connection is treated like a WebSocket.
-    let lasting = CancellationToken::new();
-    let begun = lasting.clone();
-    let under_way = UnderWay::default();
-    let counter = under_way.clone();
+    let streaming = CancellationToken::new();
+    let stream_began = streaming.clone();
+    let in_flight = InFlightRequests::default();
+    let counter = in_flight.clone();
     let min_rate = MinRate::new(limits.min_rate);
     let rates = min_rate.clone();
     let answer = move |mut request: Request<Incoming>| {
         let guard = counter.begin();
-        let (begun, rates) = (begun.clone(), rates.clone());
-        let client = visit.identify(&mut request);
-        let entry = visit.access_log.begin(&request, client);
-        let proxied = visit.admit(&mut request, client);
+        let (stream_began, rates) = (stream_began.clone(), rates.clone());
+        let client = context.identify(&mut request);
+        let entry = context.access_log.begin(&request, client);
+        let proxied = context.admit(&mut request, client);
         let slot = ConnectionSlot { proxied: proxied.clone(), ..slot.clone() };
         request.extensions_mut().insert(slot);
-        request.extensions_mut().insert(visit.connections.clone());
+        request.extensions_mut().insert(context.connections.clone());
         let answer = router.clone().oneshot(request.map(Body::new));
-        let usual = visit.limits.min_rate;
+        let usual = context.limits.min_rate;
         async move {
             let mut entry = entry;
             let response: Response = answer.await?;
             if let Some(entry) = &mut entry {
                 entry.responds(&response);
             }
-            let least = response.extensions().get::<AtLeast>().map_or(usual, |least| least.0);
+            let least = response.extensions().get::<RequiredRate>().map_or(usual, |least| least.0);
             rates.set(least);
-            let lasts = response.extensions().get::<StreamingBody>().is_some();
-            let guard = Some(guard).filter(|_| !lasts);
-            if lasts {
-                begun.cancel();
+            let is_streaming = response.extensions().get::<StreamingBody>().is_some();
+            let guard = Some(guard).filter(|_| !is_streaming);
+            if is_streaming {
+                stream_began.cancel();
             }
             Ok::<_, Infallible>(response.map(|body| Guarded { body, guard, proxied, entry }))
         }
@@ -261,7 +262,8 @@ fn connection(
             tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
         }
         let stream = WriteTimeout::new(stream, bounds, min_rate, connections);
-        let stream = TokioIo::new(HeadErrors::new(stream, access_log, address.ip().to_canonical()));
+        let stream =
+            TokioIo::new(ProblemResponses::new(stream, access_log, address.ip().to_canonical()));
         let serving = http.serve_connection(stream, service).with_upgrades();
         let mut serving = pin!(serving);
         let ended = tokio::select! {
@@ -274,13 +276,13 @@ fn connection(
                 serving.as_mut().graceful_shutdown();
                 tokio::select! {
                     biased;
-                    () = lasting.cancelled() => {
+                    () = streaming.cancelled() => {
                         // The response ends by itself after the last event, within the stop's limit for WebSockets.
                         drop(speaks);
                         serving.await
                     }
                     ended = serving.as_mut() => ended,
-                    () = idle(&under_way, last_bytes, bound, &shutdown) => Ok(()),
+                    () = idle(&in_flight, last_bytes, bound, &shutdown) => Ok(()),
                 }
             }
         };
@@ -291,13 +293,18 @@ fn connection(
 }
 
 /// Resolves when no request has been active for `last_bytes`, or when a time limit of the stop is reached.
-async fn idle(under_way: &UnderWay, last_bytes: Duration, bound: Duration, shutdown: &Shutdown) {
+async fn idle(
+    in_flight: &InFlightRequests,
+    last_bytes: Duration,
+    bound: Duration,
+    shutdown: &Shutdown,
+) {
     let impatient = async {
         shutdown.abort.cancelled().await;
         tokio::time::sleep(last_bytes).await;
     };
     tokio::select! {
-        () = under_way.idle(last_bytes) => {}
+        () = in_flight.idle(last_bytes) => {}
         () = impatient => {}
         () = tokio::time::sleep(bound) => {}
     }

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stranger_says_about_addresses_is_not_believed() {
+    fn forwarded_addresses_of_untrusted_peers_are_ignored() {
         for name in ["x-forwarded-for", "forwarded"] {
             assert_eq!(client("192.0.2.1", &[(name, "198.51.100.7")]), "192.0.2.1");
         }

@@ -27,16 +27,16 @@ pub struct Connections {
     proxied: Arc<AddressCounts>,
     refused: AtomicU64,
     too_slow: AtomicU64,
-    told_refused: RareLine,
-    told_slow: RareLine,
+    refused_warnings: ThrottledWarning,
+    too_slow_warnings: ThrottledWarning,
     /// Limits how many refused clients get a response at the same time, so that refusals cost little.
-    farewells: Arc<Semaphore>,
+    refusal_permits: Arc<Semaphore>,
 }
 
 /// How many refused connections get a response at the same time; others are closed without one.
-const FAREWELLS: usize = 16;
+const MAX_CONCURRENT_REFUSALS: usize = 16;
 /// How long a refused client may take to read the response.
-const FAREWELL: Duration = Duration::from_secs(1);
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Default for Connections {
     fn default() -> Self {
@@ -45,9 +45,9 @@ impl Default for Connections {
             proxied: Arc::default(),
             refused: AtomicU64::new(0),
             too_slow: AtomicU64::new(0),
-            told_refused: RareLine::default(),
-            told_slow: RareLine::default(),
-            farewells: Arc::new(Semaphore::new(FAREWELLS)),
+            refused_warnings: ThrottledWarning::default(),
+            too_slow_warnings: ThrottledWarning::default(),
+            refusal_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_REFUSALS)),
         }
     }
 }
@@ -80,7 +80,7 @@ impl Connections {
             Ok(share) => Ok(share),
             Err(Reached::OfAddress(held) | Reached::Total(held)) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
-                if let Some(more) = self.told_refused.due(Instant::now()) {
+                if let Some(more) = self.refused_warnings.due(Instant::now()) {
                     tracing::warn!(
                         client = %address, held, not_logged = more,
                         "refused a client that has reached http.connections_per_address"
@@ -92,18 +92,18 @@ impl Connections {
     }
 
     /// Returns a permit to send a response to a refused client, unless too many are being sent.
-    pub fn farewell(&self) -> Option<OwnedSemaphorePermit> {
-        self.farewells.clone().try_acquire_owned().ok()
+    pub fn refusal_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.refusal_permits.clone().try_acquire_owned().ok()
     }
 
     /// Counts a connection that was closed because its client read too slowly. `peer` is `None` if its address is no
     /// longer known.
     pub fn count_too_slow(&self, peer: Option<SocketAddr>, why: TooSlow) {
         self.too_slow.fetch_add(1, Ordering::Relaxed);
-        if let Some(more) = self.told_slow.due(Instant::now()) {
+        if let Some(more) = self.too_slow_warnings.due(Instant::now()) {
             let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
             let why = match why {
-                TooSlow::TakesNothing => "the client read nothing for http.write_timeout",
+                TooSlow::NoProgress => "the client read nothing for http.write_timeout",
                 TooSlow::BelowRate => "the client read less than the minimum rate",
             };
             tracing::warn!(
@@ -132,12 +132,12 @@ impl Connections {
 }
 
 /// Sends a client the reason why it is refused, and closes the connection. The client's request is not parsed.
-pub async fn turn_away(
+pub async fn send_refusal(
     mut stream: TcpStream,
     problem: Problem,
     client: IpAddr,
     access_log: AccessLog,
-    _farewell: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 ) {
     let body = to_json(&problem.document());
     access_log.refused(client, Some((problem.status(), body.len())));
@@ -155,7 +155,7 @@ pub async fn turn_away(
     }
     answer.extend_from_slice(b"\r\n");
     answer.extend_from_slice(body.as_bytes());
-    let told = async {
+    let refusal = async {
         stream.write_all(&answer).await?;
         stream.shutdown().await?;
         // The client's bytes must be read: closing a socket with unread bytes resets the connection, and the response
@@ -165,21 +165,21 @@ pub async fn turn_away(
         std::io::Result::Ok(())
     };
     // The connection is closed whether or not the response has arrived.
-    let _ = tokio::time::timeout(FAREWELL, told).await;
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusal).await;
 }
 
 /// Logs at most one line per minute, and counts the others.
 #[derive(Debug, Default)]
-struct RareLine(Mutex<Option<(Instant, u64)>>);
+struct ThrottledWarning(Mutex<Option<(Instant, u64)>>);
 
-impl RareLine {
-    const EVERY: Duration = Duration::from_secs(60);
+impl ThrottledWarning {
+    const MIN_INTERVAL: Duration = Duration::from_secs(60);
 
     /// Returns how many lines were left out since the last one, if a line is due.
     fn due(&self, now: Instant) -> Option<u64> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *last {
-            Some((at, left_out)) if now - *at < Self::EVERY => {
+            Some((at, left_out)) if now - *at < Self::MIN_INTERVAL => {
                 *left_out += 1;
                 None
             }
@@ -198,10 +198,10 @@ mod tests {
 
     #[test]
     fn a_flood_of_refusals_is_one_line_a_minute() {
-        let (line, now) = (RareLine::default(), Instant::now());
+        let (line, now) = (ThrottledWarning::default(), Instant::now());
         assert_eq!(line.due(now), Some(0));
         assert!((0..1_000).all(|_| line.due(now).is_none()));
-        let later = now + RareLine::EVERY;
+        let later = now + ThrottledWarning::MIN_INTERVAL;
         assert_eq!((line.due(later), line.due(later)), (Some(1_000), None));
     }
 }

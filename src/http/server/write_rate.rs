@@ -20,7 +20,7 @@ pub struct WriteBounds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooSlow {
     /// It read no byte for [`WriteBounds::unwritable`].
-    TakesNothing,
+    NoProgress,
     /// It read less than [`WriteBounds::min_rate`].
     BelowRate,
 }
@@ -77,7 +77,7 @@ impl WriteRate {
     pub fn check(&mut self, now: Instant, bounds: &WriteBounds) -> Result<(), TooSlow> {
         let Some(blocked) = &mut self.blocked else { return Ok(()) };
         if now - blocked.since >= bounds.unwritable {
-            return Err(TooSlow::TakesNothing);
+            return Err(TooSlow::NoProgress);
         }
         let waited = self.waited + (now - blocked.counted_from);
         if waited >= bounds.window {
@@ -130,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_nothing_or_too_little_is_too_slow_and_who_keeps_the_rate_is_not() {
-        assert_eq!(drip(1, SECOND * 18), Some((10, TooSlow::TakesNothing)));
+    fn a_client_that_reads_nothing_or_too_little_is_too_slow_and_one_at_the_rate_is_not() {
+        assert_eq!(drip(1, SECOND * 18), Some((10, TooSlow::NoProgress)));
         assert_eq!(drip(1, SECOND * 9), Some((30, TooSlow::BelowRate)));
         assert_eq!(drip(8_000, SECOND * 9), Some((30, TooSlow::BelowRate)));
         assert_eq!(drip(900, SECOND), Some((30, TooSlow::BelowRate)));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_nothing_asks_for_nothing_but_a_byte_now_and_then() {
+    fn without_a_minimum_rate_only_the_write_timeout_applies() {
         let bounds = WriteBounds { min_rate: 0, ..BOUNDS };
         let (mut rate, mut now) = (WriteRate::default(), Instant::now());
         for _ in 0..100 {
@@ -178,6 +178,6 @@ mod tests {
             rate.took(1, now);
         }
         rate.blocks(now, &bounds);
-        assert_eq!(rate.check(now + SECOND * 10, &bounds), Err(TooSlow::TakesNothing));
+        assert_eq!(rate.check(now + SECOND * 10, &bounds), Err(TooSlow::NoProgress));
     }
 }

@@ -38,7 +38,7 @@ impl MinRate {
 
 /// In the extensions of a response: the rate, in bytes per second, that replaces the default one.
 #[derive(Debug, Clone, Copy)]
-pub struct AtLeast(pub u64);
+pub struct RequiredRate(pub u64);
 
 /// A connection with a timeout for writes.
 pub struct WriteTimeout {
@@ -103,7 +103,7 @@ impl WriteTimeout {
         // one. If the connection is already gone, there is nothing to reset.
         let _ = self.stream.set_zero_linger();
         let text = match why {
-            TooSlow::TakesNothing => "the client reads nothing",
+            TooSlow::NoProgress => "the client reads nothing",
             TooSlow::BelowRate => "the client reads less than the minimum rate",
         };
         io::Error::new(io::ErrorKind::TimedOut, text)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 
-use crate::engine::{Batch, Engine, EngineError, Events, StoreError};
+use crate::engine::{Batch, Engine, Events, StoreError};
 use crate::job::Cursor;
 
 /// The position of one reader in the log, and the source of the events that follow.
@@ -26,7 +26,7 @@ enum Source {
     /// The live channel.
     Live,
     /// The stored log up to its end, and then nothing more: the live channel is closed.
-    Rest,
+    Draining,
 }
 
 /// What a reader receives next.
@@ -51,7 +51,7 @@ pub enum Delivery {
 }
 
 /// The number of events per read of the stored log, unless a reader wants fewer.
-const STEP: usize = 1_000;
+const MAX_EVENTS_PER_READ: usize = 1_000;
 
 impl Feed {
     /// Creates a feed that begins after `after`, or at the end of the log.
@@ -67,12 +67,12 @@ impl Feed {
             Some(cursor) => (cursor, Source::Stored),
             None => (engine.head(), Source::Live),
         };
-        Feed { engine, live, cursor, source, step: STEP }
+        Feed { engine, live, cursor, source, step: MAX_EVENTS_PER_READ }
     }
 
     /// Sets the number of events per read of the stored log, for a reader that wants no more than that.
     pub fn read_in_steps_of(&mut self, step: usize) {
-        self.step = step.clamp(1, STEP);
+        self.step = step.clamp(1, MAX_EVENTS_PER_READ);
     }
 
     /// The number of events per read of the stored log.
@@ -89,10 +89,10 @@ impl Feed {
     ///
     /// # Errors
     /// When the stored log cannot be read.
-    pub async fn next(&mut self) -> Result<Delivery, EngineError> {
+    pub async fn next(&mut self) -> Result<Delivery, StoreError> {
         loop {
             match self.source {
-                Source::Stored | Source::Rest => {
+                Source::Stored | Source::Draining => {
                     if let Some(delivery) = self.read_stored().await? {
                         return Ok(delivery);
                     }
@@ -104,7 +104,7 @@ impl Feed {
                         }
                     }
                     Err(RecvError::Lagged(_)) => self.source = Source::Stored,
-                    Err(RecvError::Closed) => self.source = Source::Rest,
+                    Err(RecvError::Closed) => self.source = Source::Draining,
                 },
             }
         }
@@ -121,7 +121,7 @@ impl Feed {
                 }
                 Err(TryRecvError::Empty) => return None,
                 Err(TryRecvError::Lagged(_)) => self.source = Source::Stored,
-                Err(TryRecvError::Closed) => self.source = Source::Rest,
+                Err(TryRecvError::Closed) => self.source = Source::Draining,
             }
         }
         None
@@ -131,15 +131,15 @@ impl Feed {
     ///
     /// # Errors
     /// When the stored log cannot be read.
-    pub async fn next_stored(&mut self) -> Result<Option<Delivery>, EngineError> {
+    pub async fn next_stored(&mut self) -> Result<Option<Delivery>, StoreError> {
         match self.source {
             Source::Live => Ok(None),
-            Source::Stored | Source::Rest => self.read_stored().await,
+            Source::Stored | Source::Draining => self.read_stored().await,
         }
     }
 
     /// Reads the stored log; `None` at its end, when the live channel is next.
-    async fn read_stored(&mut self) -> Result<Option<Delivery>, EngineError> {
+    async fn read_stored(&mut self) -> Result<Option<Delivery>, StoreError> {
         let from = self.cursor;
         match self.engine.events(from, self.step).await {
             Ok(Events::Some(events)) => match events.last() {
@@ -148,7 +148,7 @@ impl Feed {
                     let batch = Arc::new(Batch::new(from.epoch, events.into()));
                     Ok(Some(Delivery::Events { batch, after: from.seq }))
                 }
-                None if self.source == Source::Rest => Ok(Some(Delivery::Ended)),
+                None if self.source == Source::Draining => Ok(Some(Delivery::Ended)),
                 None => {
                     self.source = Source::Live;
                     Ok(None)
@@ -160,7 +160,7 @@ impl Feed {
             }
             // The store closes after the event pump has sent everything. A reader that is still behind resumes from its
             // cursor after the next start.
-            Err(EngineError::Store(StoreError::Closed)) => Ok(Some(Delivery::Ended)),
+            Err(StoreError::Closed) => Ok(Some(Delivery::Ended)),
             Err(error) => Err(error),
         }
     }

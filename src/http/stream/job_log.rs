@@ -35,9 +35,9 @@ pub async fn log(
     let (job, cursor) = api.engine.job(id).await?;
     let job = job.ok_or_else(|| Problem::no_such_job(&id.to_string()))?;
     let format = if accepts(&headers, "application/x-ndjson") {
-        LogFormat::Objects
+        JobLogFormat::Objects
     } else if follow || download || accepts(&headers, "text/plain") {
-        LogFormat::Text
+        JobLogFormat::Text
     } else {
         return Ok(json(&LogView::of(&job, after, cursor)));
     };
@@ -73,25 +73,25 @@ pub async fn log(
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LogFormat {
+enum JobLogFormat {
     /// Each line as it was written.
     Text,
     /// One JSON object per line: `{"line","at","stream","text"}`, `{"dropped"}`, and at last `{"end"}`.
     Objects,
 }
 
-impl LogFormat {
+impl JobLogFormat {
     fn content_type(self) -> &'static str {
         match self {
-            LogFormat::Text => "text/plain; charset=utf-8",
-            LogFormat::Objects => "application/x-ndjson",
+            JobLogFormat::Text => "text/plain; charset=utf-8",
+            JobLogFormat::Objects => "application/x-ndjson",
         }
     }
 }
 
 /// Formats log lines, each of them once, and notes where lines were dropped.
 struct Printer {
-    format: LogFormat,
+    format: JobLogFormat,
     /// The number of the last line that was formatted.
     last_line: u64,
 }
@@ -124,13 +124,13 @@ impl Printer {
         let dropped = number - self.last_line - 1;
         self.last_line = number;
         match self.format {
-            LogFormat::Text => {
+            JobLogFormat::Text => {
                 if dropped > 0 {
                     out.push_str(&format!("… {dropped} lines were dropped\n"));
                 }
                 out.push_str(&line.text);
             }
-            LogFormat::Objects => {
+            JobLogFormat::Objects => {
                 if dropped > 0 {
                     out.push_str(&to_json(&DroppedLine { dropped }));
                     out.push('\n');
@@ -144,8 +144,8 @@ impl Printer {
     /// Formats the end of the log: the final state of the job, or the reason why there are no more lines.
     fn end(&self, end: &str) -> String {
         match self.format {
-            LogFormat::Text => String::new(),
-            LogFormat::Objects => to_json(&EndLine { end }) + "\n",
+            JobLogFormat::Text => String::new(),
+            JobLogFormat::Objects => to_json(&EndLine { end }) + "\n",
         }
     }
 
@@ -153,8 +153,8 @@ impl Printer {
     /// blank line would be a line of the log.
     async fn heartbeat(&self, every: Duration) -> String {
         match self.format {
-            LogFormat::Text => std::future::pending().await,
-            LogFormat::Objects => {
+            JobLogFormat::Text => std::future::pending().await,
+            JobLogFormat::Objects => {
                 sleep(every).await;
                 "\n".to_owned()
             }
@@ -271,7 +271,7 @@ mod tests {
     use crate::job::{Epoch, Event, Kind, Labels, QueueName, State, Stream, Time};
 
     #[tokio::test]
-    async fn lines_that_the_record_held_already_are_not_told_again() {
+    async fn lines_that_the_record_held_already_are_not_sent_again() {
         let server = Server::start().await;
         let id = JobId::from_u128(7);
         let kind = Kind::parse("echo").unwrap();
@@ -288,7 +288,7 @@ mod tests {
             feed: Feed::new(server.engine.clone(), server.engine.live(), None),
             engine: server.engine.clone(),
             id,
-            printer: Printer { format: LogFormat::Text, last_line: 2 },
+            printer: Printer { format: JobLogFormat::Text, last_line: 2 },
             first_chunk: String::new(),
             lines: 2,
             seq: 5,
@@ -306,15 +306,15 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_not_kept_are_told_of() {
+    fn lines_that_were_not_kept_are_counted() {
         let line =
             |text: &str| LogLine { at: Time::default(), stream: Stream::Log, text: text.into() };
-        let mut printer = Printer { format: LogFormat::Text, last_line: 0 };
+        let mut printer = Printer { format: JobLogFormat::Text, last_line: 0 };
         let mut out = String::new();
         printer.line(&mut out, 4, &line("four"));
         printer.line(&mut out, 4, &line("four"));
         assert_eq!(out, "… 3 lines were dropped\nfour\n");
-        let mut printer = Printer { format: LogFormat::Objects, last_line: 7 };
+        let mut printer = Printer { format: JobLogFormat::Objects, last_line: 7 };
         let mut out = String::new();
         printer.line(&mut out, 9, &line("nine"));
         assert!(out.starts_with("{\"dropped\":1}\n{\"line\":9,"), "{out}");

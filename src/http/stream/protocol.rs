@@ -242,7 +242,7 @@ pub struct EventsMessage {
 impl EventsMessage {
     const HEAD: &str = r#"{"type":"events","events":["#;
     /// The size in bytes at which a message is full.
-    const FULL: usize = 64 * 1_024;
+    const FULL_BYTES: usize = 64 * 1_024;
 
     /// Adds the events of a batch after `seq` that pass, until the message is full. Returns the number of the last
     /// event that was examined.
@@ -284,7 +284,7 @@ impl EventsMessage {
 
     /// Whether the message is full.
     pub fn is_full(&self) -> bool {
-        self.text.len() >= Self::FULL
+        self.text.len() >= Self::FULL_BYTES
     }
 
     /// Returns the message; `None` when no event passed.

@@ -16,7 +16,7 @@ use super::admission::SubscriberPermit;
 use super::feed::{Delivery, Feed};
 use super::protocol::{ServerInfo, ServerMessage};
 use super::streaming_body::streaming_response;
-use crate::engine::{Batch, EngineError, Transport};
+use crate::engine::{Batch, StoreError, Transport};
 use crate::http::api::query::StreamQuery;
 use crate::http::view;
 use crate::http::view::{Displayed, millis, to_json};
@@ -140,7 +140,7 @@ impl EventStream {
     }
 
     /// Formats a delivery together with those that have arrived after it; empty when no event passes the filter.
-    fn format(&mut self, delivery: Result<Delivery, EngineError>) -> String {
+    fn format(&mut self, delivery: Result<Delivery, StoreError>) -> String {
         match delivery {
             Ok(Delivery::Events { batch, after }) => {
                 let mut text = String::new();

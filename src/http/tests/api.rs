@@ -103,7 +103,7 @@ async fn an_error_in_a_batch_names_the_index_of_its_job_the_first_and_the_only_o
 }
 
 #[tokio::test]
-async fn a_bad_submission_is_told_what_is_wrong() {
+async fn the_response_to_an_invalid_submission_names_what_is_wrong() {
     let limits = Limits { max_body: 3 * 1_024 * 1_024, ..Limits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let post = async |body: &str| server.post("/api/v1/jobs", body).await;
@@ -150,7 +150,7 @@ async fn a_bad_submission_is_told_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_full_backlog_asks_to_come_back_later() {
+async fn a_full_backlog_asks_clients_to_retry_later() {
     let store = store_with(store::Limits { max_waiting: 2, ..Default::default() });
     let server = Server::with(Setup { store, ..Setup::default() }).await;
     server.job("").await;

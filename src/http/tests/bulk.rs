@@ -57,7 +57,7 @@ async fn a_search_that_means_nothing_is_explained() {
 }
 
 #[tokio::test]
-async fn a_waiting_job_is_moved_and_reprioritised_and_subscribers_are_told() {
+async fn a_waiting_job_is_moved_and_reprioritised_and_subscribers_see_it() {
     let server = Server::start().await;
     let job = server.job(r#","queue":"mail","priority":1"#).await;
     let path = format!("/api/v1/jobs/{}", job["id"].as_str().unwrap());

@@ -77,7 +77,7 @@ async fn fill(from: &str, to: SocketAddr, count: usize) -> Vec<TcpStream> {
 }
 
 #[tokio::test]
-async fn an_address_that_has_its_share_is_told_so_and_others_come_in() {
+async fn an_address_at_its_limit_gets_a_refusal_and_others_can_connect() {
     let server = limited(few(3), "127.0.0.1").await;
     let mut held = fill("127.0.0.1", server.address, 3).await;
     let mut one_more = connect("127.0.0.1", server.address).await;
@@ -111,7 +111,7 @@ async fn an_ipv4_address_is_the_same_behind_an_ipv6_listener() {
 }
 
 #[tokio::test]
-async fn requests_without_a_token_whose_answers_nobody_reads_keep_no_place_and_nobody_out() {
+async fn unread_responses_to_requests_without_a_token_do_not_keep_others_out() {
     let limits = Limits {
         max_connections: 20,
         write_timeout: Duration::from_millis(300),
@@ -144,7 +144,7 @@ async fn requests_without_a_token_whose_answers_nobody_reads_keep_no_place_and_n
 }
 
 #[tokio::test]
-async fn clients_behind_a_trusted_proxy_are_told_apart_and_the_proxy_has_no_limit() {
+async fn clients_behind_a_trusted_proxy_are_counted_separately_and_the_proxy_has_no_limit() {
     let trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
     let limits = Limits { trusted_proxies, subscribers_per_address: 1, ..few(2) };
     let server = limited(limits, "127.0.0.1").await;
@@ -188,7 +188,7 @@ async fn clients_behind_a_trusted_proxy_are_told_apart_and_the_proxy_has_no_limi
 }
 
 #[tokio::test]
-async fn a_client_behind_a_trusted_proxy_has_its_share_of_requests_under_way() {
+async fn a_client_behind_a_trusted_proxy_has_its_share_of_requests_in_flight() {
     let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     let server = limited(Limits { trusted_proxies, ..few(2) }, "127.0.0.1").await;
     let from = |client: &str, path: &str| {
@@ -228,7 +228,7 @@ async fn this_machine_has_no_limit_where_the_settings_say_so() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_and_a_body_that_nobody_reads_are_let_go() {
+async fn an_idle_connection_and_a_body_that_is_not_read_are_closed() {
     let limits = Limits { header_timeout: Duration::from_millis(100), ..Limits::default() };
     let server = limited(limits, "127.0.0.1").await;
     let mut idle = connect("127.0.0.1", server.address).await;

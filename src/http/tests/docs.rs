@@ -53,7 +53,7 @@ fn the_tables_name_what_the_code_knows() {
 }
 
 #[test]
-fn every_example_is_json_and_a_client_may_say_what_it_says() {
+fn every_example_is_json_and_the_server_accepts_the_messages_of_clients() {
     let mut examples = 0;
     for line in PAGE.lines() {
         if let Some(text) = line.strip_prefix("> ") {

@@ -104,7 +104,7 @@ async fn an_answer_that_takes_too_long_becomes_a_problem() {
 }
 
 #[tokio::test]
-async fn pages_are_compressed_for_those_who_ask() {
+async fn pages_are_compressed_for_clients_that_accept_it() {
     let longest = Limits::default().max_compressed;
     let more = Router::new()
         .route("/page", get(async || "x".repeat(5_000)))
@@ -125,7 +125,7 @@ async fn pages_are_compressed_for_those_who_ask() {
 }
 
 #[tokio::test]
-async fn a_body_that_says_it_is_too_long_is_refused_before_it_is_sent() {
+async fn a_body_whose_content_length_is_too_large_is_refused_before_it_is_sent() {
     let server = Server::start().await;
     for (path, kind) in [("/api/v1/jobs", "application/json"), ("/nothing", "text/plain")] {
         let length = Limits::default().max_body + 1;

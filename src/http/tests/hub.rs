@@ -64,7 +64,7 @@ async fn log(server: &Server) -> Vec<Event> {
 }
 
 #[tokio::test]
-async fn whoever_comes_back_is_told_what_its_filter_lets_through_while_the_log_grows() {
+async fn a_returning_subscriber_gets_the_events_of_its_filter_while_the_log_grows() {
     // A small channel, so that subscribers that keep up are sometimes behind too.
     let server = server_for_many(3).await;
     for _ in 0..5 {
@@ -111,7 +111,7 @@ async fn whoever_comes_back_is_told_what_its_filter_lets_through_while_the_log_g
 }
 
 #[tokio::test]
-async fn a_subscription_that_changes_while_behind_holds_from_the_place_it_was_answered_at() {
+async fn a_subscription_that_changes_during_catch_up_applies_from_the_confirmed_cursor() {
     let server = server_for_many(3).await;
     submit(&server, 3_000).await;
     let start = Cursor { seq: 0, ..server.engine.head() };
@@ -152,7 +152,7 @@ async fn a_subscription_that_changes_while_behind_holds_from_the_place_it_was_an
 }
 
 #[tokio::test]
-async fn a_trim_under_a_crowd_that_is_behind_is_a_gap_for_each() {
+async fn a_trim_during_catch_up_is_a_gap_for_every_subscriber() {
     let keep = store::Keep { age: Duration::from_secs(3_600), count: 100 };
     let retention = store::Retention { events: keep, ..Default::default() };
     let store = store_with(store::Limits { retention, ..Default::default() });
@@ -182,7 +182,7 @@ async fn a_trim_under_a_crowd_that_is_behind_is_a_gap_for_each() {
 }
 
 #[tokio::test]
-async fn those_who_come_and_go_leave_nothing_behind() {
+async fn short_subscriptions_leave_nothing_behind() {
     let server = Arc::new(server_for_many(64).await);
     let mut visits = Vec::new();
     for n in 0..40 {
@@ -237,7 +237,7 @@ async fn a_close_frame_is_answered_with_its_code_and_nothing_follows() {
 }
 
 #[tokio::test]
-async fn what_is_said_right_behind_the_handshake_is_heard() {
+async fn messages_sent_right_after_the_handshake_are_read() {
     let server = server_for_many(64).await;
     let mut raw = tokio::net::TcpStream::connect(server.address).await.unwrap();
     let mut bytes = b"GET /api/v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: keep-alive, Upgrade\r\n\

@@ -58,7 +58,7 @@ fn messages_are_the_same_however_their_bytes_arrive() {
 }
 
 #[test]
-fn what_was_said_before_the_fault_counts() {
+fn messages_before_an_invalid_frame_are_processed() {
     let bytes = [frame(0x81, b"good"), frame(0x82, b"binary")].concat();
     assert_eq!(take(&bytes), (vec![text("good")], Some(CloseReason::Binary)));
 }

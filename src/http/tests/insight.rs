@@ -21,7 +21,7 @@ async fn until(server: &Server, path: &str, wanted: impl Fn(&Value) -> bool) -> 
 }
 
 #[tokio::test]
-async fn failures_are_told_in_groups() {
+async fn failures_are_listed_in_groups() {
     let server = Server::start().await;
     let job = server.post("/api/v1/jobs?wait=20s", r#"{"kind":"refuse"}"#).await.json();
     let answer =

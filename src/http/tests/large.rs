@@ -31,7 +31,7 @@ fn seqs(answer: &Value) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn whoever_is_behind_large_jobs_is_told_all_of_them_in_order_at_every_door() {
+async fn a_subscriber_that_is_behind_gets_all_large_jobs_in_order_over_every_transport() {
     let (server, start) = with_large_jobs().await;
     let all: Vec<u64> = (1..=JOBS as u64).collect();
     let mut stream = server.sse(&format!("?after={start}")).await;
@@ -64,7 +64,7 @@ async fn whoever_is_behind_large_jobs_is_told_all_of_them_in_order_at_every_door
 }
 
 #[tokio::test]
-async fn a_list_of_large_jobs_has_few_rows_and_says_where_it_goes_on() {
+async fn a_list_of_large_jobs_has_few_rows_and_a_next_page() {
     let (server, _) = with_large_jobs().await;
     for search in ["", "&q=xxxx", "&state=scheduled"] {
         let (mut ids, mut next) = (BTreeSet::new(), String::new());

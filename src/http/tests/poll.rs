@@ -63,7 +63,7 @@ async fn at_the_bound_the_answer_is_empty_and_the_cursor_has_advanced() {
 }
 
 #[tokio::test]
-async fn a_limit_cuts_the_answer_and_the_cursor_goes_on_from_there() {
+async fn a_limit_shortens_the_response_and_the_cursor_continues_from_there() {
     let server = Server::start().await;
     for _ in 0..7 {
         server.job("").await;
@@ -128,7 +128,7 @@ async fn a_stop_ends_polls_that_wait() {
 }
 
 #[tokio::test]
-async fn a_poll_that_waits_takes_a_place_and_one_that_does_not_takes_none() {
+async fn a_poll_counts_as_a_subscriber_only_while_it_waits() {
     let limits = Limits { subscribers_per_address: 1, ..Limits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let mut socket = server.socket("").await;
@@ -144,7 +144,7 @@ async fn a_poll_that_waits_takes_a_place_and_one_that_does_not_takes_none() {
 }
 
 #[tokio::test]
-async fn addresses_of_this_machine_are_limited_unless_a_setting_says_otherwise() {
+async fn addresses_of_this_machine_are_limited_unless_a_setting_exempts_them() {
     let limits = Limits {
         subscribers_per_address: 1,
         max_subscribers: 3,

@@ -115,7 +115,7 @@ async fn what_is_no_schedule_is_refused_by_field() {
 }
 
 #[tokio::test]
-async fn a_pattern_is_told_in_words_and_times_before_it_is_a_schedule() {
+async fn a_pattern_is_previewed_in_words_and_times_before_it_is_a_schedule() {
     let server = Server::start().await;
     let asked = r#"{"cron":"30 2 * * *","zone":"+02:00"}"#;
     let received = server.post("/api/v1/cron/preview", asked).await.json();

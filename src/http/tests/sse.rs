@@ -58,7 +58,7 @@ async fn events_come_one_a_message_and_their_id_resumes() {
 }
 
 #[tokio::test]
-async fn silence_is_broken_by_marks_that_carry_the_place() {
+async fn an_idle_stream_sends_heartbeats_with_the_cursor() {
     let limits = Limits { subscriber_mark: Duration::from_millis(30), ..Limits::default() };
     let server = limited(limits).await;
     let mut stream = server.sse("?queue=nobody").await;
@@ -86,7 +86,7 @@ async fn a_stranger_cursor_is_a_gap_and_then_what_there_is() {
 }
 
 #[tokio::test]
-async fn places_are_shared_with_the_sockets_and_given_back() {
+async fn slots_are_shared_with_websockets_and_released() {
     let limits = Limits { subscribers_per_address: 2, ..Limits::default() };
     let server = limited(limits).await;
     let mut socket = server.socket("").await;
@@ -136,7 +136,7 @@ async fn a_stop_delivers_everything_says_bye_and_ends() {
 }
 
 #[tokio::test]
-async fn a_peer_that_takes_nothing_loses_its_place() {
+async fn a_client_that_reads_nothing_is_disconnected() {
     let unwritable = Duration::from_millis(100);
     let limits = Limits { write_timeout: unwritable, ..Limits::default() };
     let server = limited(limits).await;

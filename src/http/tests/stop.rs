@@ -26,7 +26,7 @@ async fn rest(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn a_request_under_way_finishes_during_the_stop() {
+async fn a_request_in_flight_finishes_during_the_stop() {
     let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (inside, until) = (entered.clone(), release.clone());
     let slow = get(async move || {

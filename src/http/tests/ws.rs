@@ -111,7 +111,7 @@ async fn a_subscriber_that_lags_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_life_is_told_of_the_gap_and_then_gets_what_there_is() {
+async fn a_cursor_of_another_epoch_gets_a_gap_and_then_the_stored_events() {
     let server = Server::start().await;
     server.job("").await;
     let mut socket = greeted(&server, "?after=00000000:5").await;
@@ -139,7 +139,7 @@ async fn a_trimmed_log_is_a_gap_not_a_silence() {
 }
 
 #[tokio::test]
-async fn subscriptions_are_added_replaced_and_taken_away() {
+async fn subscriptions_are_added_replaced_and_removed() {
     let server = Server::start().await;
     let mut socket = greeted(&server, "?queue=a").await;
     socket.say(r#"{"type":"subscribe","id":"more","filter":{"queue":["b","c"],"type":"job.enqueued"}}"#).await;
@@ -274,7 +274,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
 }
 
 #[tokio::test]
-async fn limits_are_told_before_the_upgrade() {
+async fn limits_are_checked_before_the_upgrade() {
     let limits = Limits { subscribers_per_address: 2, ..Limits::default() };
     let server = limited(limits).await;
     let request = |query: &str| {

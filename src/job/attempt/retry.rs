@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_picks_the_place_below_the_bound() {
+    fn chance_picks_the_delay_below_the_bound() {
         let backoff = Backoff { base_ms: 1_000, cap_ms: 60_000 };
         assert_eq!(backoff.delay(2, 0.0), Duration::ZERO);
         assert_eq!(backoff.delay(2, 0.25), Duration::from_millis(500));

@@ -101,13 +101,17 @@ mod tests {
     }
 
     #[test]
-    fn a_move_is_told_to_both_queues() {
+    fn a_move_matches_the_filters_of_both_queues() {
         let mut moved = event("web", "echo");
         let Fact::Job { change, .. } = &mut moved.fact else { unreachable!() };
         *change = Change::Moved { from: QueueName::parse("mail").unwrap() };
-        for (queue, told) in [("mail", true), ("web", true), ("other", false)] {
+        for (queue, expected) in [("mail", true), ("web", true), ("other", false)] {
             let queues = vec![QueueName::parse(queue).unwrap()];
-            assert_eq!(Filter { queues, ..Default::default() }.matches(&moved), told, "{queue}");
+            assert_eq!(
+                Filter { queues, ..Default::default() }.matches(&moved),
+                expected,
+                "{queue}"
+            );
         }
     }
 

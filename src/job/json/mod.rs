@@ -56,12 +56,12 @@ impl Json {
     /// The replacement for a value that is not kept: the reason, and the beginning of its text.
     pub fn left_out(why: TooComplex, text: &str) -> Self {
         /// The bytes of the text that are kept.
-        const BEGINNING: usize = 1_000;
-        let beginning: String = text.chars().take(BEGINNING).collect();
-        let told = serde_json::json!({
+        const KEPT_BYTES: usize = 1_000;
+        let beginning: String = text.chars().take(KEPT_BYTES).collect();
+        let replacement = serde_json::json!({
             "left_out": {"code": why.code(), "message": why.to_string(), "beginning": beginning}
         });
-        Json(told.to_string().into())
+        Json(replacement.to_string().into())
     }
 
     /// Returns `null`.

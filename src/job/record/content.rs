@@ -6,16 +6,16 @@ use std::sync::Arc;
 use crate::job::{Change, Event, Fact, Job, Json, LogLine, Spec};
 
 /// Payloads and results up to this many bytes are kept, because leaving them out would save nothing.
-const SMALL: usize = 1_024;
+const MAX_INLINE_BYTES: usize = 1_024;
 
 impl Event {
     /// The approximate memory it takes, in bytes.
     pub fn bytes(&self) -> usize {
         /// An estimate for all other fields.
-        const REST: usize = 256;
+        const OTHER_BYTES: usize = 256;
         match &self.fact {
-            Fact::Job { change, .. } => REST + change.bytes(),
-            Fact::Queue { .. } | Fact::Schedule { .. } => REST,
+            Fact::Job { change, .. } => OTHER_BYTES + change.bytes(),
+            Fact::Queue { .. } | Fact::Schedule { .. } => OTHER_BYTES,
         }
     }
 
@@ -32,9 +32,9 @@ impl Job {
     /// The approximate memory it takes, in bytes.
     pub fn bytes(&self) -> usize {
         /// An estimate for all other fields.
-        const REST: usize = 512;
+        const OTHER_BYTES: usize = 512;
         let history = self.history.iter().map(|moment| 128 + moment.change.bytes()).sum::<usize>();
-        REST + self.spec.payload.as_str().len() + history + lines(&self.log)
+        OTHER_BYTES + self.spec.payload.as_str().len() + history + lines(&self.log)
     }
 
     /// The record with `null` in place of a payload or result of more than 1 KiB, and without its log lines if they
@@ -44,7 +44,7 @@ impl Job {
             self.spec = spec;
         }
         self.history.iter_mut().for_each(|moment| moment.change.leave_out_content());
-        if lines(&self.log) > SMALL {
+        if lines(&self.log) > MAX_INLINE_BYTES {
             self.log = Vec::new();
         }
         self
@@ -83,7 +83,7 @@ impl Change {
                 }
             }
             Change::Completed { result } => {
-                if result.as_str().len() > SMALL {
+                if result.as_str().len() > MAX_INLINE_BYTES {
                     *result = Json::null();
                 }
             }
@@ -108,7 +108,7 @@ impl Change {
 
 /// The spec without its payload, when the payload is large.
 fn small(spec: &Spec) -> Option<Arc<Spec>> {
-    let is_large = spec.payload.as_str().len() > SMALL;
+    let is_large = spec.payload.as_str().len() > MAX_INLINE_BYTES;
     is_large.then(|| Arc::new(Spec { payload: Json::null(), ..spec.clone() }))
 }
 

@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_told_in_words() {
+    fn a_pattern_is_shown_in_words() {
         assert!(cron("30 2 * * mon-fri", "").in_words().contains("02:30"));
     }
 }

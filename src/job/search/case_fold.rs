@@ -4,7 +4,7 @@ use super::reading::{Interrupted, Reading};
 use crate::job::shorten::truncated;
 
 /// The bytes that are folded or searched between two calls of [`Reading::count`].
-pub const PIECE: usize = 64 * 1_024;
+pub const PIECE_BYTES: usize = 64 * 1_024;
 
 /// Appends the case-folded text.
 pub fn fold(
@@ -14,7 +14,7 @@ pub fn fold(
 ) -> Result<(), Interrupted> {
     let mut rest = text;
     while !rest.is_empty() {
-        let (piece, after) = rest.split_at(truncated(rest, PIECE).len());
+        let (piece, after) = rest.split_at(truncated(rest, PIECE_BYTES).len());
         reading.count(piece.len())?;
         if piece.is_ascii() {
             folded.extend(piece.bytes().map(|byte| byte.to_ascii_lowercase()));

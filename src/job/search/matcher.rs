@@ -3,7 +3,7 @@
 
 use memchr::memmem::Finder;
 
-use super::case_fold::{PIECE, fold};
+use super::case_fold::{PIECE_BYTES, fold};
 use super::reading::{Interrupted, Reading};
 use super::value_path::PathMatcher;
 use crate::job::{Job, JobQuery, State, Term};
@@ -117,7 +117,7 @@ impl Folded {
         let more = finder.needle().len().saturating_sub(1);
         let mut rest = self.bytes.as_slice();
         while !rest.is_empty() {
-            let (piece, across) = (rest.len().min(PIECE), rest.len().min(PIECE + more));
+            let (piece, across) = (rest.len().min(PIECE_BYTES), rest.len().min(PIECE_BYTES + more));
             reading.count(across)?;
             if finder.find(&rest[..across]).is_some() {
                 return Ok(true);

@@ -21,7 +21,7 @@ pub struct PathMatcher<'q> {
     /// Each key of the path once, with the steps before which it occurs.
     keys: Vec<(&'q str, Steps)>,
     /// The same for indexes of lists.
-    places: Vec<(u64, Steps)>,
+    indexes: Vec<(u64, Steps)>,
     /// The bit of the end of the path.
     end: Steps,
     scalar: Scalar<'q>,
@@ -57,7 +57,7 @@ impl<'q> PathMatcher<'q> {
     pub fn new(path: &'q [Box<str>], value: &'q Value) -> PathMatcher<'q> {
         let mut wanted = PathMatcher {
             keys: Vec::new(),
-            places: Vec::new(),
+            indexes: Vec::new(),
             // A path that is too long never reaches its end.
             end: if path.len() <= MAX_STEPS { 1 << path.len() } else { 0 },
             scalar: Scalar { value, number: number(value.text()) },
@@ -66,7 +66,7 @@ impl<'q> PathMatcher<'q> {
         for (n, key) in path.iter().take(MAX_STEPS).enumerate() {
             add(&mut wanted.keys, key, 1 << n);
             match key.parse() {
-                Ok(place) => add(&mut wanted.places, place, 1 << n),
+                Ok(index) => add(&mut wanted.indexes, index, 1 << n),
                 Err(_) => wanted.hint = Some(Finder::new(key.as_bytes())),
             }
         }
@@ -138,9 +138,9 @@ impl<'q> PathMatcher<'q> {
         match open.last_mut() {
             None => 1,
             Some(Open::List { steps, next, .. }) => {
-                let place = u64::from(*next);
+                let index = u64::from(*next);
                 *next = next.saturating_add(1);
-                let named = self.places.iter().find(|(wanted, _)| *wanted == place);
+                let named = self.indexes.iter().find(|(wanted, _)| *wanted == index);
                 *steps | (named.map_or(0, |(_, before)| *before & *steps) << 1)
             }
             Some(Open::Object { steps, taken, .. }) => {

@@ -4,15 +4,15 @@
 use crate::job::stable_hash;
 
 /// The most characters of a message that are examined.
-const LOOKED_AT: usize = 300;
+const MAX_CHARS: usize = 300;
 /// Words after which a number describes the error and not the job.
 const MEANINGFUL: [&str; 7] = ["status", "code", "http", "answered", "exit", "errno", "signal"];
 
 /// Returns the first line of a message without its numbers, ids, quoted words and paths.
 pub fn pattern(message: &str) -> String {
     let line = message.trim().lines().next().unwrap_or_default().trim_end();
-    let chars: Vec<char> = line.chars().take(LOOKED_AT).collect();
-    let mut out = String::with_capacity(line.len().min(LOOKED_AT));
+    let chars: Vec<char> = line.chars().take(MAX_CHARS).collect();
+    let mut out = String::with_capacity(line.len().min(MAX_CHARS));
     let mut before = String::new(); // the word before, which may give a number its meaning
     let mut at = 0;
     while let Some(&first) = chars.get(at) {
@@ -52,10 +52,10 @@ fn quoted(chars: &[char], at: usize) -> Option<usize> {
     if !matches!(quote, '"' | '\'' | '`') || within_word {
         return None;
     }
-    let closes = |place: usize| {
-        chars[place] == quote && chars.get(place + 1).is_none_or(|next| !next.is_alphanumeric())
+    let closes = |index: usize| {
+        chars[index] == quote && chars.get(index + 1).is_none_or(|next| !next.is_alphanumeric())
     };
-    (at + 1..chars.len()).find(|place| closes(*place)).map(|place| place + 1)
+    (at + 1..chars.len()).find(|index| closes(*index)).map(|index| index + 1)
 }
 
 /// The characters up to a space or a bracket; a URL continues across characters such as `=`.
@@ -195,12 +195,12 @@ mod tests {
     #[test]
     fn a_pattern_is_its_own_pattern_for_plain_words_and_never_long() {
         let long = "wort ".repeat(1_000);
-        assert_eq!(pattern(&long).chars().count(), LOOKED_AT);
+        assert_eq!(pattern(&long).chars().count(), MAX_CHARS);
         assert_eq!(pattern(&pattern("user 42 failed")), "user N failed");
     }
 
     #[test]
-    fn kinds_and_classes_are_told_apart() {
+    fn kinds_and_classes_have_separate_fingerprints() {
         let one = fingerprint("mail", "error", "no answer");
         assert_eq!(one, fingerprint("mail", "error", "no answer"));
         assert_ne!(one, fingerprint("mail", "timeout", "no answer"));

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_says_how_much_is_missing() {
+    fn a_long_list_names_the_number_of_missing_items() {
         assert_eq!(first_few(["a", "b"].iter(), 2, ", "), "a, b");
         assert_eq!(first_few(vec!["x"; 90_000].iter(), 2, ", "), "x, x, and 89998 more");
     }

@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_told_apart() {
+    fn the_boundaries_between_parts_count() {
         assert_eq!(stable_hash(["a"]), stable_hash(["a"]));
         assert_ne!(stable_hash(["ab", "c"]), stable_hash(["a", "bc"]));
         assert_ne!(stable_hash(["a", ""]), stable_hash(["a"]));

@@ -5,10 +5,12 @@ use super::{Harness, Rig, draft, per_minute, queue, secs};
 use crate::job::{
     Change, Event, EventType, Fact, JobId, QueueChange, RateRule, Refused, State, Step, Verdict,
 };
-use crate::store::{Control, ControlError, Extension, Keep, Limits, Retention, StoreError};
+use crate::store::{
+    Control, ControlError, Extension, JobControlError, Keep, Limits, Retention, TooManyQueues,
+};
 
-fn refused(state: State, step: Step) -> ControlError {
-    ControlError::Refused(Refused { state, step })
+fn refused(state: State, step: Step) -> JobControlError {
+    JobControlError::Refused(Refused { state, step })
 }
 
 pub(crate) async fn a_waiting_job_is_cancelled_at_once(harness: impl Harness) {
@@ -102,7 +104,7 @@ pub(crate) async fn a_deleted_job_is_gone_but_its_story_stays(harness: impl Harn
         let Event { fact, .. } = rig.log().await.pop().unwrap();
         let Fact::Job { id: whose, state: was, change, .. } = fact else { panic!() };
         assert_eq!((whose, was, change), (id, state, Change::Deleted));
-        assert_eq!(rig.delete(id).await, Err(ControlError::NotFound));
+        assert_eq!(rig.delete(id).await, Err(JobControlError::NotFound));
     }
     assert_eq!(rig.jobs().await, []);
     assert_eq!(rig.claim(9).await.len(), 0);
@@ -127,7 +129,7 @@ pub(crate) async fn a_control_answers_for_each_job_in_order(harness: impl Harnes
     let ids: Vec<JobId> = answers.iter().map(|(id, _)| *id).collect();
     assert_eq!(ids, [b, unknown, a, b]);
     assert!(answers[0].1.is_ok() && answers[2].1.is_ok());
-    assert_eq!(answers[1].1, Err(ControlError::NotFound));
+    assert_eq!(answers[1].1, Err(JobControlError::NotFound));
     assert_eq!(answers[3].1, Err(refused(State::Cancelled, Step::AskCancel)));
     assert_eq!(rig.store.control(Control::Retry(Vec::new())).await.unwrap(), []);
 }
@@ -195,7 +197,10 @@ pub(crate) async fn a_paused_queue_counts_as_a_queue(harness: impl Harness) {
     let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
     rig.pause("a").await;
     let refused = rig.store.control(Control::Pause(queue("b"))).await;
-    assert!(matches!(refused, Err(StoreError::TooManyQueues { limit: 1 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ControlError::TooManyQueues(TooManyQueues { limit: 1 }))),
+        "{refused:?}"
+    );
     assert!(rig.store.enqueue(vec![draft().queue("b").job()]).await.is_err());
     rig.add(draft().queue("a")).await;
 }
@@ -226,7 +231,10 @@ pub(crate) async fn a_queue_with_a_concurrency_counts_as_a_queue(harness: impl H
     let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
     rig.set_concurrency("a", Some(1)).await;
     let refused = rig.store.control(Control::SetConcurrency(queue("b"), Some(1))).await;
-    assert!(matches!(refused, Err(StoreError::TooManyQueues { limit: 1 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ControlError::TooManyQueues(TooManyQueues { limit: 1 }))),
+        "{refused:?}"
+    );
     rig.store.control(Control::SetConcurrency(queue("b"), None)).await.unwrap();
     assert!(rig.store.enqueue(vec![draft().queue("b").job()]).await.is_err());
     // The engine enforces the concurrency; the store only keeps the number.
@@ -266,7 +274,10 @@ pub(crate) async fn a_queue_with_a_rate_counts_as_a_queue(harness: impl Harness)
     let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
     rig.set_rate_limit("a", Some(per_minute(1))).await;
     let refused = rig.store.control(Control::SetRateLimit(queue("b"), Some(per_minute(1)))).await;
-    assert!(matches!(refused, Err(StoreError::TooManyQueues { limit: 1 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ControlError::TooManyQueues(TooManyQueues { limit: 1 }))),
+        "{refused:?}"
+    );
     rig.store.control(Control::SetRateLimit(queue("b"), None)).await.unwrap();
     // The engine enforces the rate; the store only keeps it.
     rig.add(draft().queue("a")).await;

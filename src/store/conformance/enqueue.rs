@@ -3,7 +3,7 @@
 use super::rig::completed;
 use super::{Draft, Harness, Rig, draft, secs};
 use crate::job::{Change, EventType, Fact, Json, NewJob, Start, State, Status};
-use crate::store::{Enqueued, Limits, StoreError};
+use crate::store::{EnqueueError, Enqueued, Limits, TooManyQueues};
 
 pub(crate) async fn a_job_is_kept_as_it_was_asked_for(harness: impl Harness) {
     let rig = Rig::open(harness).await;
@@ -66,7 +66,7 @@ pub(crate) async fn a_full_backlog_accepts_nothing_of_a_batch(harness: impl Harn
     rig.add(draft().after(secs(60))).await;
     let batch = vec![draft().job(), draft().job()];
     let refused = rig.store.enqueue(batch.clone()).await;
-    assert!(matches!(refused, Err(StoreError::Full { waiting: 2, limit: 3 })), "{refused:?}");
+    assert!(matches!(refused, Err(EnqueueError::Full { waiting: 2, limit: 3 })), "{refused:?}");
     assert_eq!((rig.jobs().await.len(), rig.store.head().seq), (2, 2));
     assert_eq!(rig.find(batch[0].id).await, None);
     rig.add(draft()).await; // reaches the limit exactly
@@ -84,7 +84,7 @@ pub(crate) async fn only_waiting_jobs_count_against_the_backlog(harness: impl Ha
     // A job that waits for a retry is never refused, and counts against the backlog again.
     rig.settle(&running, super::rig::failed(secs(1))).await.unwrap();
     let refused = rig.store.enqueue(vec![draft().job()]).await;
-    assert!(matches!(refused, Err(StoreError::Full { waiting: 2, limit: 1 })), "{refused:?}");
+    assert!(matches!(refused, Err(EnqueueError::Full { waiting: 2, limit: 1 })), "{refused:?}");
 }
 
 pub(crate) async fn an_existing_job_is_answered_even_when_the_backlog_is_full(h: impl Harness) {
@@ -102,7 +102,10 @@ pub(crate) async fn one_queue_too_many_is_refused(harness: impl Harness) {
     rig.add(draft().queue("a")).await;
     let batch = vec![draft().queue("b").job(), draft().queue("c").job()];
     let refused = rig.store.enqueue(batch).await;
-    assert!(matches!(refused, Err(StoreError::TooManyQueues { limit: 2 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(EnqueueError::TooManyQueues(TooManyQueues { limit: 2 }))),
+        "{refused:?}"
+    );
     assert_eq!((rig.jobs().await.len(), rig.store.head().seq), (1, 1));
     rig.add(draft().queue("b")).await;
     rig.add(draft().queue("a")).await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::rig::completed;
+use super::rig::{Outage, completed};
 use super::{Harness, Rig, draft, queue, secs};
 use crate::job::{EventType, JobQuery, State};
 use crate::store::{Control, Enqueued, Settlement, StoreError};
@@ -15,13 +15,13 @@ pub(crate) async fn a_closed_store_answers_nothing_but_closed(harness: impl Harn
     let store = &rig.store;
     let settlement = Settlement { lease: lease.key(), verdict: completed() };
     let answers = [
-        store.enqueue(vec![draft().job()]).await.map(drop),
+        store.enqueue(vec![draft().job()]).await.map(drop).map_err(Outage::outage),
         store.claim(rig.claim_request(1)).await.map(drop),
         store.extend(vec![lease.key()], secs(1)).await.map(drop),
         store.settle(vec![settlement]).await.map(drop),
         store.annotate(Vec::new()).await,
-        store.control(Control::Pause(queue("q"))).await.map(drop),
-        store.control(Control::Cancel(vec![lease.job.id])).await.map(drop),
+        store.control(Control::Pause(queue("q"))).await.map(drop).map_err(Outage::outage),
+        store.control(Control::Cancel(vec![lease.job.id])).await.map(drop).map_err(Outage::outage),
         store.tick().await.map(drop),
         store.get(lease.job.id).await.map(drop),
         store.ahead(lease.job.id, 1).await.map(drop),

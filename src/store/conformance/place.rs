@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::rig::failed;
 use super::{Harness, Rig, draft, queue, secs};
 use crate::job::{Change, Event, EventType, Fact, JobId, Refused, State, Step};
-use crate::store::{Control, ControlError, Limits, StoreError};
+use crate::store::{Control, ControlError, JobControlError, Limits, TooManyQueues};
 
-fn refused(state: State, step: Step) -> ControlError {
-    ControlError::Refused(Refused { state, step })
+fn refused(state: State, step: Step) -> JobControlError {
+    JobControlError::Refused(Refused { state, step })
 }
 
 pub(crate) async fn a_moved_job_waits_in_its_new_queue(harness: impl Harness) {
@@ -76,7 +76,7 @@ pub(crate) async fn only_waiting_jobs_are_moved_or_reprioritised(harness: impl H
         assert_eq!(rig.move_to(id, "b").await, Err(refused(state, Step::Move)));
         assert_eq!(rig.reprioritise(id, 1).await, Err(refused(state, Step::Reprioritise)));
     }
-    assert_eq!(rig.move_to(JobId::generate(), "b").await, Err(ControlError::NotFound));
+    assert_eq!(rig.move_to(JobId::generate(), "b").await, Err(JobControlError::NotFound));
     assert_eq!(rig.stats().await.queues.len(), 1);
 }
 
@@ -85,7 +85,10 @@ pub(crate) async fn one_queue_too_many_is_not_moved_to(harness: impl Harness) {
     let job = rig.add(draft().queue("a")).await;
     let control = Control::Move { jobs: vec![job.id], queue: queue("b") };
     let answer = rig.store.control(control).await;
-    assert!(matches!(answer, Err(StoreError::TooManyQueues { limit: 1 })), "{answer:?}");
+    assert!(
+        matches!(answer, Err(ControlError::TooManyQueues(TooManyQueues { limit: 1 }))),
+        "{answer:?}"
+    );
     assert_eq!(rig.job(job.id).await, job);
 }
 

@@ -10,8 +10,8 @@ use crate::job::{
     NewJob, QueueName, RateLimit, RateRule, State, Status, Stream, Time, Verdict, WorkerName,
 };
 use crate::store::{
-    Claim, Control, ControlError, Enqueued, Events, Extension, Lease, Limits, Note, SettleError,
-    Settlement, Stats, Store, Ticked,
+    Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
+    Lease, Limits, Note, ScheduleError, SettleError, Settlement, Stats, Store, StoreError, Ticked,
 };
 
 /// The length of the leases that [`Rig::claim`] takes.
@@ -162,27 +162,27 @@ impl<H: Harness> Rig<H> {
         self.store.annotate(vec![note]).await.unwrap();
     }
 
-    pub(crate) async fn cancel(&self, id: JobId) -> Result<Status, ControlError> {
+    pub(crate) async fn cancel(&self, id: JobId) -> Result<Status, JobControlError> {
         self.control_one(Control::Cancel(vec![id])).await
     }
 
-    pub(crate) async fn retry(&self, id: JobId) -> Result<Status, ControlError> {
+    pub(crate) async fn retry(&self, id: JobId) -> Result<Status, JobControlError> {
         self.control_one(Control::Retry(vec![id])).await
     }
 
-    pub(crate) async fn delete(&self, id: JobId) -> Result<Status, ControlError> {
+    pub(crate) async fn delete(&self, id: JobId) -> Result<Status, JobControlError> {
         self.control_one(Control::Delete(vec![id])).await
     }
 
-    pub(crate) async fn move_to(&self, id: JobId, name: &str) -> Result<Status, ControlError> {
+    pub(crate) async fn move_to(&self, id: JobId, name: &str) -> Result<Status, JobControlError> {
         self.control_one(Control::Move { jobs: vec![id], queue: queue(name) }).await
     }
 
-    pub(crate) async fn reprioritise(&self, id: JobId, to: i16) -> Result<Status, ControlError> {
+    pub(crate) async fn reprioritise(&self, id: JobId, to: i16) -> Result<Status, JobControlError> {
         self.control_one(Control::Reprioritise { jobs: vec![id], priority: to }).await
     }
 
-    async fn control_one(&self, control: Control) -> Result<Status, ControlError> {
+    async fn control_one(&self, control: Control) -> Result<Status, JobControlError> {
         self.store.control(control).await.unwrap().remove(0).1
     }
 
@@ -309,4 +309,46 @@ pub(crate) fn failed(retry_in: Duration) -> Verdict {
 
 pub(crate) fn failure() -> Failure {
     Failure::new(FailureClass::Error, "it broke")
+}
+
+/// The error of a verb in a test that gives no reason to refuse the request, so that it can only be an outage.
+pub(crate) trait Outage {
+    fn outage(self) -> StoreError;
+}
+
+impl Outage for StoreError {
+    fn outage(self) -> StoreError {
+        self
+    }
+}
+
+impl Outage for EnqueueError {
+    fn outage(self) -> StoreError {
+        match self {
+            EnqueueError::Store(error) => error,
+            refused @ (EnqueueError::Full { .. } | EnqueueError::TooManyQueues(_)) => {
+                panic!("{refused}")
+            }
+        }
+    }
+}
+
+impl Outage for ControlError {
+    fn outage(self) -> StoreError {
+        match self {
+            ControlError::Store(error) => error,
+            refused @ ControlError::TooManyQueues(_) => panic!("{refused}"),
+        }
+    }
+}
+
+impl Outage for ScheduleError {
+    fn outage(self) -> StoreError {
+        match self {
+            ScheduleError::Store(error) => error,
+            refused @ (ScheduleError::NotFound
+            | ScheduleError::TooMany { .. }
+            | ScheduleError::Declared) => panic!("{refused}"),
+        }
+    }
 }

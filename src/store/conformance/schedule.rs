@@ -30,7 +30,7 @@ impl<H: Harness> Rig<H> {
         &self,
         command: ScheduleCommand,
     ) -> Result<Schedule, ScheduleError> {
-        self.store.schedule(command).await.unwrap()
+        self.store.schedule(command).await
     }
 
     pub(crate) async fn set(&self, name: &str, spec: ScheduleSpec) -> Schedule {

@@ -11,7 +11,7 @@ use crate::store::snapshot::Head;
 
 fn pieces(dir: &Path) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    read_out::<StoreError>(dir, |piece| {
+    read_all_pieces::<StoreError>(dir, |piece| {
         pieces.push(piece);
         Ok(())
     })
@@ -95,7 +95,7 @@ async fn a_snapshot_that_is_not_whole_makes_no_store() {
         assert!(opened.err().unwrap().to_string().contains("an unfinished backup"));
         let report = verify(dir.path());
         assert!(report.to_string().contains("an unfinished backup"), "{report}");
-        let read = read_out::<StoreError>(dir.path(), |_| Ok(()));
+        let read = read_all_pieces::<StoreError>(dir.path(), |_| Ok(()));
         assert!(read.unwrap_err().to_string().contains("an unfinished backup"));
         // The same command works a second time.
         let mut builder = Builder::create(dir.path()).unwrap();

@@ -25,14 +25,14 @@ pub use self::verify::{Problem, Report, verify};
 use super::log::Log;
 use super::search::Budget;
 use super::{
-    Claim, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits, Note, Page,
-    Piece, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage,
-    Store, StoreError, Ticked,
+    Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
+    Lease, LeaseRef, Limits, Note, Page, Piece, ScheduleCommand, ScheduleError, SettleError,
+    Settlement, Snapshot, Stats, Storage, Store, StoreError, Ticked,
 };
 use crate::clock::Clock;
 use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
-use crate::supervise::{Failures, Part};
-use commit::command::{Command, Mutation};
+use crate::supervise::{Part, PartFailures};
+use commit::command::{Command, Mutation, Reply};
 use commit::core::Core;
 use commit::index::Index;
 use commit::shared::Shared;
@@ -50,7 +50,7 @@ const MAX_TRIES: usize = 8;
 ///
 /// # Errors
 /// When something cannot be read, or when `take` fails.
-pub fn read_out<E: From<StoreError>>(
+pub fn read_all_pieces<E: From<StoreError>>(
     log: Box<dyn Log>,
     mut take: impl FnMut(Piece) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -74,7 +74,7 @@ pub struct LogStore {
     open: Option<[std::sync::mpsc::Sender<()>; 2]>,
     threads: Vec<JoinHandle<()>>,
     /// Where a thread that has panicked or ended is reported.
-    failures: Failures,
+    failures: PartFailures,
 }
 
 impl LogStore {
@@ -91,7 +91,7 @@ impl LogStore {
     ) -> Result<Arc<LogStore>, StoreError> {
         let core = commit::recover::open(log, limits, clock, tuning)?;
         let shared = core.shared.clone();
-        let failures = Failures::default();
+        let failures = PartFailures::default();
         let readers = ReadPool::new(&shared.limits, failures.clone());
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
@@ -104,7 +104,7 @@ impl LogStore {
         let committing = failures.thread(Part::Committer, move || {
             let body = || commit::committer::run(core, receiver, &archiver, writer);
             if !supervisor.run(Part::Committer, body) {
-                its.take_down(StoreError::Closed); // no command will be answered any more
+                its.close_with(StoreError::Closed); // no command will be answered any more
             }
         });
         let committing = committing.map_err(no_thread)?;
@@ -121,24 +121,24 @@ impl LogStore {
     }
 
     /// Sends a mutation to the committer and waits for its answer.
-    async fn mutate<T>(
+    async fn mutate<T, E: From<StoreError>>(
         &self,
-        mutation: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Mutation,
-    ) -> Result<T, StoreError> {
+        mutation: impl FnOnce(Reply<T, E>) -> Mutation,
+    ) -> Result<T, E> {
         self.shared.check()?; // during an outage it is refused without waiting
         self.ask(|reply| Command::Mutate(mutation(reply))).await
     }
 
-    async fn ask<T>(
+    async fn ask<T, E: From<StoreError>>(
         &self,
-        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
-    ) -> Result<T, StoreError> {
+        command: impl FnOnce(Reply<T, E>) -> Command,
+    ) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
-        let Some(commands) = &self.commands else { return Err(StoreError::Closed) };
+        let Some(commands) = &self.commands else { return Err(StoreError::Closed.into()) };
         if commands.send(command(reply)).await.is_err() {
-            return Err(self.down());
+            return Err(self.down().into());
         }
-        answer.await.unwrap_or_else(|_| Err(self.down()))
+        answer.await.unwrap_or_else(|_| Err(self.down().into()))
     }
 
     /// The reason why the committer no longer answers.
@@ -226,7 +226,7 @@ impl LogStore {
 
 #[async_trait]
 impl Store for LogStore {
-    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
         let taken = self.mutate(|reply| Mutation::Enqueue(batch, reply)).await?;
         let mut enqueued: Vec<Enqueued> = Vec::with_capacity(taken.len());
         for taken in taken {
@@ -285,14 +285,11 @@ impl Store for LogStore {
     async fn control(
         &self,
         control: Control,
-    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+    ) -> Result<Vec<(JobId, Result<Status, JobControlError>)>, ControlError> {
         self.mutate(|reply| Mutation::Control(control, reply)).await
     }
 
-    async fn schedule(
-        &self,
-        command: ScheduleCommand,
-    ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
+    async fn schedule(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
         self.mutate(|reply| Mutation::Schedule(command, reply)).await
     }
 
@@ -412,7 +409,7 @@ impl Store for LogStore {
         self.shared.log.check_values()
     }
 
-    fn failures(&self) -> Option<Failures> {
+    fn failures(&self) -> Option<PartFailures> {
         Some(self.failures.clone())
     }
 

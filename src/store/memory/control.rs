@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use super::content::Content;
 use crate::job::{Change, Fact, JobId, Labels, QueueChange, QueueName, State, Status, Step, Time};
-use crate::store::{Control, ControlError, StoreError};
+use crate::store::{Control, ControlError, JobControlError};
 
 /// The answer of a control for one job.
-type Answer = Result<Status, ControlError>;
+type Answer = Result<Status, JobControlError>;
 
 impl Content {
     pub(super) fn control(
         &mut self,
         now: Time,
         control: Control,
-    ) -> Result<Vec<(JobId, Answer)>, StoreError> {
+    ) -> Result<Vec<(JobId, Answer)>, ControlError> {
         let mut each = |ids: Vec<JobId>, verb: fn(&mut Content, Time, JobId) -> Answer| {
             ids.into_iter().map(|id| (id, verb(self, now, id))).collect()
         };
@@ -61,7 +61,7 @@ impl Content {
         limit: Option<T>,
         kept: fn(&mut Content) -> &mut BTreeMap<QueueName, T>,
         change: QueueChange,
-    ) -> Result<Vec<(JobId, Answer)>, StoreError> {
+    ) -> Result<Vec<(JobId, Answer)>, ControlError> {
         let before = match limit {
             Some(limit) => {
                 self.check_queues(std::iter::once(&queue))?;
@@ -77,7 +77,7 @@ impl Content {
 
     fn shift(&mut self, now: Time, id: JobId, queue: &QueueName) -> Answer {
         let status = self.status(id)?.step(Step::Move)?;
-        let Some(job) = self.jobs.get_mut(&id) else { return Err(ControlError::NotFound) };
+        let Some(job) = self.jobs.get_mut(&id) else { return Err(JobControlError::NotFound) };
         if job.labels.queue != *queue {
             let from = job.labels.queue.clone();
             job.labels = Labels { queue: queue.clone(), ..(*job.labels).clone() }.into();
@@ -119,6 +119,6 @@ impl Content {
     }
 
     fn status(&self, id: JobId) -> Answer {
-        self.jobs.get(&id).map(|job| job.status).ok_or(ControlError::NotFound)
+        self.jobs.get(&id).map(|job| job.status).ok_or(JobControlError::NotFound)
     }
 }

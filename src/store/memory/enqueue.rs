@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 
 use super::content::Content;
 use crate::job::{Change, Fact, Job, NewJob, QueueName, State, Time};
-use crate::store::{Enqueued, StoreError};
+use crate::store::{EnqueueError, Enqueued, TooManyQueues};
 
 impl Content {
     pub(super) fn enqueue(
         &mut self,
         now: Time,
         batch: Vec<NewJob>,
-    ) -> Result<Vec<Enqueued>, StoreError> {
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
         self.check_limits(&batch)?;
         Ok(batch.into_iter().filter_map(|new| self.enqueue_one(now, new)).collect())
     }
 
-    fn check_limits(&self, batch: &[NewJob]) -> Result<(), StoreError> {
+    fn check_limits(&self, batch: &[NewJob]) -> Result<(), EnqueueError> {
         let mut keys = BTreeSet::new();
         let mut ids = BTreeSet::new();
         let new: Vec<&NewJob> = batch
@@ -28,20 +28,20 @@ impl Content {
         let waiting = self.jobs.values().filter(|job| job.status.state.is_waiting()).count() as u64;
         let limit = self.limits.max_waiting;
         if !new.is_empty() && waiting + new.len() as u64 > limit {
-            return Err(StoreError::Full { waiting, limit });
+            return Err(EnqueueError::Full { waiting, limit });
         }
-        self.check_queues(new.iter().map(|job| &job.labels.queue))
+        Ok(self.check_queues(new.iter().map(|job| &job.labels.queue))?)
     }
 
     pub(super) fn check_queues<'a>(
         &'a self,
         more: impl Iterator<Item = &'a QueueName>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), TooManyQueues> {
         let known = self.known_queues();
         let limit = self.limits.max_queues;
         let new: BTreeSet<&QueueName> = more.filter(|queue| !known.contains(queue)).collect();
         if !new.is_empty() && known.len() + new.len() > limit {
-            return Err(StoreError::TooManyQueues { limit });
+            return Err(TooManyQueues { limit });
         }
         Ok(())
     }

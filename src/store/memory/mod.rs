@@ -22,9 +22,9 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use self::content::Content;
 use super::search::{Budget, Searches};
 use super::{
-    Claim, Control, ControlError, Enqueued, Events, Extension, Lease, LeaseRef, Limits, Note, Page,
-    ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store,
-    StoreError, Ticked, remember_start,
+    Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
+    Lease, LeaseRef, Limits, Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement,
+    Snapshot, Stats, Storage, Store, StoreError, Ticked, remember_start,
 };
 use crate::clock::Clock;
 use crate::job::{
@@ -185,7 +185,7 @@ impl Signals {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
         self.write(|content, now| content.enqueue(now, batch))?
     }
 
@@ -225,15 +225,12 @@ impl Store for MemoryStore {
     async fn control(
         &self,
         control: Control,
-    ) -> Result<Vec<(JobId, Result<Status, ControlError>)>, StoreError> {
+    ) -> Result<Vec<(JobId, Result<Status, JobControlError>)>, ControlError> {
         self.write(|content, now| content.control(now, control))?
     }
 
-    async fn schedule(
-        &self,
-        command: ScheduleCommand,
-    ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
-        self.write(|content, now| content.schedule(now, command))
+    async fn schedule(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
+        self.write(|content, now| content.schedule(now, command))?
     }
 
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {

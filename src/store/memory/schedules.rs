@@ -28,7 +28,9 @@ impl Content {
             let jobs = &self.jobs;
             let is_over = |id| jobs.get(&id).is_none_or(|job| job.status.state.is_final());
             let next = (now, self.last_seq + 1);
-            let Some(changed) = self.schedules.come(&name, due, next, is_over) else { continue };
+            let Some(changed) = self.schedules.fire_or_skip(&name, due, next, is_over) else {
+                continue;
+            };
             match changed.job {
                 Some(_) => fired += 1,
                 None => skipped += 1,

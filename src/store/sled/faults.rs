@@ -115,13 +115,13 @@ impl Faults {
     /// # Errors
     /// When the value of the variable is invalid.
     pub fn from_environment() -> Result<Faults, StoreError> {
-        let Some(order) = supervise::fault_request() else { return Ok(Faults::default()) };
-        if supervise::check_order(&order) {
+        let Some(request) = supervise::fault_request() else { return Ok(Faults::default()) };
+        if supervise::is_kill_request(&request) {
             return Ok(Faults::default()); // it asks for the end of a thread or loop
         }
-        let fault = Fault::parse(&order).ok_or_else(|| {
+        let fault = Fault::parse(&request).ok_or_else(|| {
             StoreError::Unavailable(format!(
-                "{VARIABLE}={order} is neither ACTION:POINT:NTH[:TIMES] nor kill:PART:NTH"
+                "{VARIABLE}={request} is neither ACTION:POINT:NTH[:TIMES] nor kill:PART:NTH"
             ))
         })?;
         Ok(Faults::plan(fault))

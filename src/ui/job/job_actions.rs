@@ -4,7 +4,7 @@ use axum::extract::{Path, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{ControlError, Engine};
+use crate::engine::{Engine, JobActionError, JobControlError};
 use crate::http::layers::base_path::Address;
 use crate::job::{Job, JobId, State, Status};
 
@@ -23,7 +23,7 @@ pub async fn retry(
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     let (before, _) = engine.job(id).await?;
-    let answer = engine.retry(id).await?;
+    let answer = engine.retry(id).await;
     let done = match before.map(|job| job.status.state) {
         Some(State::Scheduled | State::Retryable) => Done::JobMadeDue,
         Some(
@@ -46,7 +46,7 @@ pub async fn cancel(
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
-    let answer = engine.cancel(id).await?;
+    let answer = engine.cancel(id).await;
     let done = |status: Status| match status.state {
         State::Cancelled => Done::JobCancelled,
         State::Scheduled
@@ -68,7 +68,7 @@ pub async fn delete(
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     let (before, _) = engine.job(id).await?;
-    match (engine.delete(id).await?, before) {
+    match (engine.delete(id).await, before) {
         (Ok(_), Some(job)) => {
             Ok(see_other("jobs").with(Done::JobDeleted, name(&job)).into_response())
         }
@@ -87,7 +87,7 @@ async fn back_to_job(
     engine: &Engine,
     address: &Address,
     id: JobId,
-    answer: Result<Done, ControlError>,
+    answer: Result<Done, JobActionError>,
     headers: &HeaderMap,
 ) -> Result<Response, UiError> {
     match answer {
@@ -96,8 +96,7 @@ async fn back_to_job(
             let name = job.as_ref().map_or_else(|| id.short(), name);
             Ok(see_other(&format!("jobs/{id}")).with(done, name).into_response())
         }
-        Err(ControlError::NotFound) => Err(ControlError::NotFound.into()),
-        Err(ControlError::Refused(refused)) => {
+        Err(JobActionError::Job(JobControlError::Refused(refused))) => {
             let text = format!("Nothing was changed. {}", sentence(&refused.to_string()));
             let shown = ShownAs {
                 notice: Some(Notice { text, tone: Tone::Error }),
@@ -106,5 +105,8 @@ async fn back_to_job(
             };
             render(engine, address, id, shown, headers).await
         }
+        Err(
+            error @ (JobActionError::Job(JobControlError::NotFound) | JobActionError::Control(_)),
+        ) => Err(error.into()),
     }
 }

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
-use crate::engine::{Engine, off_runtime};
+use crate::engine::{Engine, run_blocking};
 use crate::http::layers::base_path::Address;
 use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
 
@@ -196,7 +196,7 @@ pub async fn render(
     let (status_line, status_when) = job_history::status_line(&job, why.as_ref(), now);
     let lifetime_bar = LifetimeBar::of(&job, now);
     let is_notified = engine.is_asked_to_end(id);
-    let view = off_runtime(job.json_bytes(), || JobPage {
+    let view = run_blocking(job.json_bytes(), || JobPage {
         notice,
         id: job.id.to_string(),
         kind: job.labels.kind.to_string(),

@@ -4,7 +4,10 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{ControlError, EngineError, StoreError};
+use crate::engine::{
+    BulkError, ControlError, EnqueueError, JobActionError, JobControlError, PayloadError,
+    ScheduleError, StoreError, TooManyQueues,
+};
 use crate::http::layers::base_path::Address;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 
@@ -50,80 +53,152 @@ impl UiError {
             advice: "Find it in the list of jobs.",
         }
     }
+
+    /// The error page of a verb that failed, with the text of its error as the message.
+    pub fn of(
+        error: &impl std::error::Error,
+        status: StatusCode,
+        title: &str,
+        advice: &'static str,
+    ) -> Self {
+        UiError { status, title: title.into(), message: sentence(&error.to_string()), advice }
+    }
 }
 
-impl From<EngineError> for UiError {
-    fn from(error: EngineError) -> Self {
-        let (status, title, advice) = match &error {
-            EngineError::UnknownKind { .. } => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "No handler for this kind",
-                "Choose a kind that this server can run.",
-            ),
-            EngineError::InvalidPayload { .. } => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "The payload does not match the schema of its kind",
-                "Correct these properties and submit again.",
-            ),
-            EngineError::PayloadTooLarge { .. } => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The payload is too large",
-                "Store the data elsewhere and submit a reference to it.",
-            ),
-            EngineError::TooComplex { .. } => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "The payload is too complex",
-                "Split the data across several jobs, or send it as a single string.",
-            ),
-            EngineError::Invalid(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "Invalid input", "Correct it and try again.")
-            }
-            EngineError::TooManyBulks { .. } => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too many bulk runs",
-                "Nothing was changed. Wait until a run has finished, or stop one.",
-            ),
-            EngineError::Store(StoreError::Full { .. }) => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too many jobs are waiting",
-                "Nothing was accepted. Try again in a few seconds, when the backlog is shorter.",
-            ),
-            EngineError::Store(StoreError::TooManyQueues { .. }) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "Queue limit reached",
-                "Nothing was accepted. Use an existing queue.",
-            ),
-            EngineError::Store(StoreError::Closed) => (
+impl From<StoreError> for UiError {
+    fn from(error: StoreError) -> Self {
+        let (status, title, advice) = match error {
+            StoreError::Closed => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The server is stopping",
                 "No data is lost. Try again once the server is back.",
             ),
-            EngineError::Store(StoreError::Unavailable(_)) => (
+            StoreError::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The store is not accepting writes",
                 "Nothing was accepted. Check whether the disk is full or failing; the server log has the details.",
             ),
-            EngineError::Store(StoreError::Corrupt(_) | StoreError::Newer { .. }) => (
+            StoreError::Corrupt(_) | StoreError::Newer { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The store cannot be read",
                 "See the server log for the details.",
             ),
         };
-        UiError { status, title: title.into(), message: sentence(&error.to_string()), advice }
+        UiError::of(&error, status, title, advice)
+    }
+}
+
+impl From<TooManyQueues> for UiError {
+    fn from(error: TooManyQueues) -> Self {
+        UiError::of(
+            &error,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Queue limit reached",
+            "Nothing was accepted. Use an existing queue.",
+        )
+    }
+}
+
+impl From<PayloadError> for UiError {
+    fn from(error: PayloadError) -> Self {
+        let (status, title, advice) = match error {
+            PayloadError::UnknownKind { .. } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "No handler for this kind",
+                "Choose a kind that this server can run.",
+            ),
+            PayloadError::Invalid { .. } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The payload does not match the schema of its kind",
+                "Correct these properties and submit again.",
+            ),
+            PayloadError::TooLarge { .. } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The payload is too large",
+                "Store the data elsewhere and submit a reference to it.",
+            ),
+            PayloadError::TooComplex { .. } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The payload is too complex",
+                "Split the data across several jobs, or send it as a single string.",
+            ),
+        };
+        UiError::of(&error, status, title, advice)
+    }
+}
+
+impl From<EnqueueError> for UiError {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Full { .. } => UiError::of(
+                &error,
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many jobs are waiting",
+                "Nothing was accepted. Try again in a few seconds, when the backlog is shorter.",
+            ),
+            EnqueueError::TooManyQueues(error) => error.into(),
+            EnqueueError::Store(error) => error.into(),
+        }
     }
 }
 
 impl From<ControlError> for UiError {
     fn from(error: ControlError) -> Self {
         match error {
-            ControlError::NotFound => UiError::not_found("Job not found"),
-            ControlError::Refused(refused) => UiError {
-                status: StatusCode::CONFLICT,
-                title: "Not possible in the current state of the job".into(),
-                message: sentence(&refused.to_string()),
-                advice: "The state of the job has changed. Open its page to see it.",
-            },
+            ControlError::TooManyQueues(error) => error.into(),
+            ControlError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<BulkError> for UiError {
+    fn from(error: BulkError) -> Self {
+        match error {
+            BulkError::TooManyRuns { .. } => UiError::of(
+                &error,
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many bulk runs",
+                "Nothing was changed. Wait until a run has finished, or stop one.",
+            ),
+            BulkError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<JobActionError> for UiError {
+    fn from(error: JobActionError) -> Self {
+        match error {
+            JobActionError::Job(JobControlError::NotFound) => UiError::not_found("Job not found"),
+            JobActionError::Job(JobControlError::Refused(refused)) => UiError::of(
+                &refused,
+                StatusCode::CONFLICT,
+                "Not possible in the current state of the job",
+                "The state of the job has changed. Open its page to see it.",
+            ),
+            JobActionError::Control(error) => error.into(),
+        }
+    }
+}
+
+impl From<ScheduleError> for UiError {
+    fn from(error: ScheduleError) -> Self {
+        let (status, title, advice) = match error {
+            ScheduleError::NotFound => {
+                (StatusCode::NOT_FOUND, "Schedule not found", "Find it in the list of schedules.")
+            }
+            ScheduleError::TooMany { .. } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Schedule limit reached",
+                "Delete a schedule, or raise store.max_schedules in the configuration.",
+            ),
+            ScheduleError::Declared => (
+                StatusCode::CONFLICT,
+                "This schedule is declared in the configuration",
+                "Change it in the configuration file and restart the server.",
+            ),
+            ScheduleError::Store(error) => return error.into(),
+        };
+        UiError::of(&error, status, title, advice)
     }
 }
 

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::off_runtime;
+use crate::engine::run_blocking;
 
 use super::error::{UiError, sentence};
 
@@ -19,7 +19,7 @@ pub async fn check(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let whole = Request::from_parts(parts.clone(), body);
     match Bytes::from_request(whole, &()).await {
-        Ok(bytes) if off_runtime(bytes.len(), || is_utf8(&bytes)) => {
+        Ok(bytes) if run_blocking(bytes.len(), || is_utf8(&bytes)) => {
             next.run(Request::from_parts(parts, Body::from(bytes))).await
         }
         Ok(_) => {

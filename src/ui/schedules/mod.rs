@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::engine::{Engine, EngineError, ScheduleError, off_runtime};
+use crate::engine::{Engine, PayloadError, ScheduleError, SetScheduleError, run_blocking};
 use crate::http::layers::base_path::Address;
 use crate::job::{
     Cron, CronError, Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleSpec, State,
@@ -105,7 +105,7 @@ impl FormPart {
     async fn of(engine: &Engine, form: ScheduleForm, errors: Errors) -> Result<FormPart, UiError> {
         let now = engine.now();
         let form = form.shown(engine.config().max_payload);
-        let read = off_runtime(usize::MAX, || {
+        let read = run_blocking(usize::MAX, || {
             let cron = Cron::parse(&form.cron, &form.zone, now).ok()?;
             Some((cron.in_words(), cron.upcoming(now, TOLD)))
         });
@@ -190,7 +190,7 @@ pub async fn redraw(
     Form(form): Form<ScheduleForm>,
 ) -> Result<Response, UiError> {
     let mut errors = Errors::new();
-    match off_runtime(usize::MAX, || Cron::parse(&form.cron, &form.zone, engine.now())) {
+    match run_blocking(usize::MAX, || Cron::parse(&form.cron, &form.zone, engine.now())) {
         Err(CronError::Pattern(why)) if !form.cron.trim().is_empty() => {
             errors.insert("cron".into(), why);
         }
@@ -266,12 +266,9 @@ impl From {
     }
 }
 
-type Answer = Result<Result<Schedule, ScheduleError>, EngineError>;
-
 /// Redirects to the page on which the button was pressed, which says what was done.
-fn acted(answer: Answer, from: &From, done: Done) -> Result<Response, UiError> {
-    let schedule = answer?.map_err(refused)?;
-    Ok(from.back(&schedule).with(done, schedule.name.as_str()).into_response())
+fn acted(schedule: &Schedule, from: &From, done: Done) -> Response {
+    from.back(schedule).with(done, schedule.name.as_str()).into_response()
 }
 
 /// `POST /schedules/of/{name}/pause`
@@ -280,7 +277,7 @@ pub async fn pause(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    acted(engine.pause_schedule(parse(&name)?).await, &from, Done::SchedulePaused)
+    Ok(acted(&engine.pause_schedule(parse(&name)?).await?, &from, Done::SchedulePaused))
 }
 
 /// `POST /schedules/of/{name}/resume`
@@ -289,7 +286,7 @@ pub async fn resume(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    acted(engine.resume_schedule(parse(&name)?).await, &from, Done::ScheduleResumed)
+    Ok(acted(&engine.resume_schedule(parse(&name)?).await?, &from, Done::ScheduleResumed))
 }
 
 /// `POST /schedules/of/{name}/run`: submits a job now.
@@ -298,7 +295,7 @@ pub async fn run(
     Path(name): Path<String>,
     Form(from): Form<From>,
 ) -> Result<Response, UiError> {
-    acted(engine.fire_schedule(parse(&name)?).await, &from, Done::ScheduleRun)
+    Ok(acted(&engine.fire_schedule(parse(&name)?).await?, &from, Done::ScheduleRun))
 }
 
 /// `POST /schedules/of/{name}/delete`
@@ -307,7 +304,7 @@ pub async fn delete(
     Path(name): Path<String>,
 ) -> Result<Response, UiError> {
     let from = From { from: "schedules".into() };
-    acted(engine.delete_schedule(parse(&name)?).await, &from, Done::ScheduleDeleted)
+    Ok(acted(&engine.delete_schedule(parse(&name)?).await?, &from, Done::ScheduleDeleted))
 }
 
 /// Stores the schedule and redirects to its page, or returns the errors by field.
@@ -316,29 +313,23 @@ async fn set(
     name: ScheduleName,
     spec: ScheduleSpec,
 ) -> Result<Response, (StatusCode, Errors)> {
-    match engine.set_schedule(name, spec).await {
-        Ok(Ok(schedule)) => {
+    let (field, refused) = match engine.set_schedule(name, spec).await {
+        Ok(schedule) => {
             let name = schedule.name.as_str();
-            Ok(see_other(&page_url(name)).with(Done::ScheduleSaved, name).into_response())
+            return Ok(see_other(&page_url(name)).with(Done::ScheduleSaved, name).into_response());
         }
-        Ok(Err(error)) => {
-            let error = refused(error);
-            Err((error.status, Errors::from([(String::new(), error.message)])))
-        }
-        Err(error) => {
-            let field = match &error {
-                EngineError::UnknownKind { .. } => "kind",
-                EngineError::InvalidPayload { .. }
-                | EngineError::PayloadTooLarge { .. }
-                | EngineError::TooComplex { .. } => "payload",
-                EngineError::Invalid(_)
-                | EngineError::TooManyBulks { .. }
-                | EngineError::Store(_) => "",
+        Err(SetScheduleError::Schedule(error)) => ("", UiError::from(error)),
+        Err(SetScheduleError::Payload(error)) => {
+            let field = match error {
+                PayloadError::UnknownKind { .. } => "kind",
+                PayloadError::Invalid { .. }
+                | PayloadError::TooLarge { .. }
+                | PayloadError::TooComplex { .. } => "payload",
             };
-            let shown = UiError::from(error);
-            Err((shown.status, Errors::from([(field.to_owned(), shown.message)])))
+            (field, UiError::from(error))
         }
-    }
+    };
+    Err((refused.status, Errors::from([(field.to_owned(), refused.message)])))
 }
 
 async fn new_page(
@@ -379,7 +370,7 @@ async fn one_page(
     let upcoming = if schedule.paused {
         Vec::new()
     } else {
-        off_runtime(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD))
+        run_blocking(usize::MAX, || schedule.spec.cron.upcoming(engine.now(), TOLD))
     };
     let one = One {
         schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,
@@ -393,7 +384,7 @@ async fn one_page(
 
 /// Parses the form into a name and a spec.
 fn spec_of(engine: &Engine, form: &ScheduleForm) -> Result<(ScheduleName, ScheduleSpec), Errors> {
-    off_runtime(form.payload.len(), || form.spec(engine.config().json, engine.now()))
+    run_blocking(form.payload.len(), || form.spec(engine.config().json, engine.now()))
 }
 
 /// The URL of a schedule's page. Names need no escaping; `of` keeps a schedule named `new` apart from the form.
@@ -402,30 +393,11 @@ fn page_url(name: &str) -> String {
 }
 
 fn parse(name: &str) -> Result<ScheduleName, UiError> {
-    ScheduleName::parse(name).map_err(|_| refused(ScheduleError::NotFound))
+    ScheduleName::parse(name).map_err(|_| ScheduleError::NotFound.into())
 }
 
 async fn find(engine: &Engine, name: &str) -> Result<(Schedule, Cursor), UiError> {
     let (schedules, cursor) = engine.schedules().await?;
     let found = schedules.into_iter().find(|schedule| schedule.name.as_str() == name);
-    found.map(|one| (one, cursor)).ok_or_else(|| refused(ScheduleError::NotFound))
-}
-
-fn refused(error: ScheduleError) -> UiError {
-    let (status, title, advice) = match &error {
-        ScheduleError::NotFound => {
-            (StatusCode::NOT_FOUND, "Schedule not found", "Find it in the list of schedules.")
-        }
-        ScheduleError::TooMany { .. } => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "Schedule limit reached",
-            "Delete a schedule, or raise store.max_schedules in the configuration.",
-        ),
-        ScheduleError::Declared => (
-            StatusCode::CONFLICT,
-            "This schedule is declared in the configuration",
-            "Change it in the configuration file and restart the server.",
-        ),
-    };
-    UiError { status, title: title.into(), message: sentence(&error.to_string()), advice }
+    found.map(|one| (one, cursor)).ok_or_else(|| ScheduleError::NotFound.into())
 }

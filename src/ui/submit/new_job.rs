@@ -6,7 +6,7 @@ use axum::extract::{RawForm, RawQuery, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{Engine, EngineError, Enqueued, KindInfo, off_runtime};
+use crate::engine::{Engine, Enqueued, KindInfo, PayloadError, SubmitError, run_blocking};
 use crate::http::layers::base_path::Address;
 use crate::job::schema::Field;
 use crate::job::{Schema, Time};
@@ -80,7 +80,7 @@ pub async fn show(
     // If no kind is requested, one that needs no setup comes first.
     let first = find(&kinds, "echo").or(kinds.first().copied());
     let asked = find(&kinds, &form.kind);
-    let switched = off_runtime(form.size(), || form.opened(asked, first, view));
+    let switched = run_blocking(form.size(), || form.opened(asked, first, view));
     form_page(&engine, &address, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
@@ -97,7 +97,7 @@ pub async fn redraw(
     let kinds = engine.kinds();
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
     let switched =
-        off_runtime(form.size(), || form.switched(old, new, View::parse(value(&pairs, "to"))));
+        run_blocking(form.size(), || form.switched(old, new, View::parse(value(&pairs, "to"))));
     form_page(&engine, &address, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
@@ -114,16 +114,16 @@ pub async fn submit(
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
     let schema = new.and_then(|info| info.schema.as_ref());
     if form.is_of_another_kind(schema) {
-        let mut switched = off_runtime(form.size(), || form.switched(old, new, None));
+        let mut switched = run_blocking(form.size(), || form.switched(old, new, None));
         switched.note =
             "Nothing was submitted yet: these are the fields of the chosen kind.".into();
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return form_page(&engine, &address, switched, Errors::new(), status, &headers).await;
     }
-    let job = match off_runtime(form.size(), || form.new_job(schema)) {
+    let job = match run_blocking(form.size(), || form.new_job(schema)) {
         Ok(job) => job,
         Err(errors) => {
-            let switched = off_runtime(form.size(), || form.switched(old, new, None));
+            let switched = run_blocking(form.size(), || form.switched(old, new, None));
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             return form_page(&engine, &address, switched, errors, status, &headers).await;
         }
@@ -132,7 +132,7 @@ pub async fn submit(
         Ok(answers) => Ok(to_the_job(answers)),
         Err(error) => {
             let (status, errors) = refused(error, &form, schema);
-            let switched = off_runtime(form.size(), || form.switched(old, new, None));
+            let switched = run_blocking(form.size(), || form.switched(old, new, None));
             form_page(&engine, &address, switched, errors, status, &headers).await
         }
     }
@@ -147,21 +147,25 @@ fn find<'a>(kinds: &[&'a KindInfo], name: &str) -> Option<&'a KindInfo> {
 }
 
 /// Maps a refusal by the engine to the error of the field that caused it.
-fn refused(error: EngineError, form: &SubmitForm, schema: Option<&Schema>) -> (StatusCode, Errors) {
-    let field = match &error {
-        EngineError::UnknownKind { .. } => "kind",
-        EngineError::InvalidPayload { .. }
-        | EngineError::PayloadTooLarge { .. }
-        | EngineError::TooComplex { .. } => {
-            if form.drawn(schema).is_some() {
-                ""
-            } else {
-                "payload"
-            }
+fn refused(error: SubmitError, form: &SubmitForm, schema: Option<&Schema>) -> (StatusCode, Errors) {
+    let (field, shown) = match error {
+        SubmitError::Enqueue(error) => ("", UiError::from(error)),
+        SubmitError::Payload(error) => {
+            let field = match error {
+                PayloadError::UnknownKind { .. } => "kind",
+                PayloadError::Invalid { .. }
+                | PayloadError::TooLarge { .. }
+                | PayloadError::TooComplex { .. } => {
+                    if form.drawn(schema).is_some() {
+                        ""
+                    } else {
+                        "payload"
+                    }
+                }
+            };
+            (field, UiError::from(error))
         }
-        EngineError::Invalid(_) | EngineError::TooManyBulks { .. } | EngineError::Store(_) => "",
     };
-    let shown = UiError::from(error);
     let message = match field {
         "" => format!("{}. {} {}", shown.title, shown.message, shown.advice),
         _ => shown.message,
@@ -190,7 +194,7 @@ async fn form_page(
     let queues = stats.queues.keys().map(ToString::to_string).collect();
     let (target, now) = (Target::of(headers, address), engine.now());
     let max_payload = engine.config().max_payload;
-    Ok(off_runtime(switched.form.size(), || {
+    Ok(run_blocking(switched.form.size(), || {
         let switched = SwitchedForm { form: switched.form.shown(max_payload), ..switched };
         page(
             status,

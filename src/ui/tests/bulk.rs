@@ -97,7 +97,7 @@ async fn a_bulk_action_asks_first_and_shows_how_many_it_meets() {
 async fn a_bulk_action_runs_and_reports_on_a_page_of_its_own() {
     let desk = Desk::awake();
     let job = desk.submit(with_payload("1")).await.id.to_string();
-    desk.engine.cancel(desk.submit(with_payload("2")).await.id).await.unwrap().unwrap();
+    desk.engine.cancel(desk.submit(with_payload("2")).await.id).await.unwrap();
     let form = [("action", "cancel"), ("scope", "matching"), ("kind", "echo")];
     let answer = desk.post("/jobs/bulk/run", &form).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER);

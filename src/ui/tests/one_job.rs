@@ -87,7 +87,7 @@ async fn buttons_are_those_that_the_state_allows() {
     waiting.assert_lacks("id=\"retry\"");
     let lease = desk.claim().await;
     desk.page_of(&job).await.assert_lacks("id=\"delete\"");
-    desk.engine.cancel(job.id).await.unwrap().unwrap();
+    desk.engine.cancel(job.id).await.unwrap();
     let asked = desk.page_of(&job).await;
     asked.assert_has("<li class=\"step-done\">Cancellation requested <time");
     asked.assert_has("<li class=\"step-now\">The worker is notified at its next heartbeat</li>");
@@ -106,12 +106,12 @@ async fn an_end_that_came_by_itself_is_not_called_cancelled() {
     let desk = Desk::open();
     let job = desk.submit(echo("null")).await;
     let lease = desk.claim().await;
-    desk.engine.cancel(job.id).await.unwrap().unwrap();
+    desk.engine.cancel(job.id).await.unwrap();
     desk.settle(&lease, Verdict::Completed { result: Json::null() }).await;
     let page = desk.page_of(&job).await;
     page.assert_has("The attempt ended on its own <time");
     // The next attempt does not show the earlier request.
-    desk.engine.retry(job.id).await.unwrap().unwrap();
+    desk.engine.retry(job.id).await.unwrap();
     desk.claim().await;
     desk.page_of(&job).await.assert_lacks("Cancellation requested <time");
 }

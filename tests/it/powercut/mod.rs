@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cortado::internal::clock::SystemClock;
-use cortado::internal::store::data_dir::{self, read_out, verify};
+use cortado::internal::store::data_dir::{self, read_all_pieces, verify};
 use cortado::internal::store::{Limits, Piece, Store, StoreError};
 use fastrand::Rng;
 use nix::sys::signal::Signal;
@@ -228,7 +228,7 @@ impl Known {
             return;
         }
         let mut ids = BTreeSet::new();
-        let read = read_out::<StoreError>(dir, |piece| {
+        let read = read_all_pieces::<StoreError>(dir, |piece| {
             if let Piece::Job(job) = piece {
                 ids.insert(job.id.to_string());
             }

@@ -5,6 +5,7 @@
 mod facts;
 mod imports;
 mod layers;
+mod results;
 mod tokens;
 
 use std::fs;

@@ -154,7 +154,7 @@ fn is_identifier(token: &str) -> bool {
 }
 
 /// Splits a text into identifiers, `::`, and single other characters, without comments and literals.
-fn tokens(text: &str) -> Vec<&str> {
+pub fn tokens(text: &str) -> Vec<&str> {
     let (mut tokens, mut rest) = (Vec::new(), text);
     while let Some(first) = rest.chars().next() {
         let length = match first {

@@ -97,7 +97,7 @@ fn groups_stay_few_however_odd_the_errors_are() {
         failures.add(&dead(n as u128, n as i64, &letters(n)));
     }
     assert_eq!(failures.groups.len(), MAX_GROUPS + 1);
-    assert_eq!(list(&failures, 0)[0], (OTHERS.into(), 2 * MAX_GROUPS as u64, 0));
+    assert_eq!(list(&failures, 0)[0], (OTHER_ERRORS.into(), 2 * MAX_GROUPS as u64, 0));
     let (dead, _) = failures.totals();
     assert_eq!(failures.jobs.len() as u64, dead, "every job that is known is in a group");
 }

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use crate::engine::{Batch, Engine, EngineError, Events};
+use crate::engine::{Batch, Engine, Events, StoreError};
 use crate::job::{Cursor, Event};
 
 /// The number of events on a page.
-const PAGE: u64 = 1_024;
+const EVENTS_PER_PAGE: u64 = 1_024;
 /// The number of pages per read, so that a filter that few events pass still fills its frames.
 const PAGES_PER_READ: u64 = 4;
 /// The size of the cache in pages.
@@ -51,7 +51,7 @@ pub enum PageRead {
         oldest: Cursor,
     },
     /// The log cannot be read.
-    Failed(EngineError),
+    Failed(StoreError),
 }
 
 impl LogPageCache {
@@ -79,7 +79,7 @@ impl LogPageCache {
 
     /// Returns the beginning of the page with the event after `cursor`, which identifies the page.
     pub fn page_of(cursor: Cursor) -> Cursor {
-        Cursor { seq: cursor.seq - cursor.seq % PAGE, ..cursor }
+        Cursor { seq: cursor.seq - cursor.seq % EVENTS_PER_PAGE, ..cursor }
     }
 
     /// Reads the page that begins after `after` into the cache. A page of large events may take several reads, each of
@@ -93,13 +93,13 @@ impl LogPageCache {
         let is_this_epoch = after.epoch == self.engine.head().epoch;
         let partial = self.find(after.seq).filter(|_| is_this_epoch);
         let from = partial.as_ref().map_or(after, |page| Cursor { seq: page.last_seq(), ..after });
-        match self.engine.events(from, (PAGE * PAGES_PER_READ) as usize).await {
+        match self.engine.events(from, (EVENTS_PER_PAGE * PAGES_PER_READ) as usize).await {
             Ok(Events::Some(more)) => {
                 let events_so_far = partial.iter().flat_map(|page| page.events.iter().cloned());
                 let events: Vec<Event> = events_so_far.chain(more).collect();
                 let mut first = 0;
                 for (at, event) in events.iter().enumerate() {
-                    if event.seq % PAGE == 0 || at + 1 == events.len() {
+                    if event.seq % EVENTS_PER_PAGE == 0 || at + 1 == events.len() {
                         let page = events[first..=at].into();
                         self.insert(Arc::new(Batch::new(after.epoch, page)));
                         first = at + 1;
@@ -119,7 +119,7 @@ impl LogPageCache {
 
     /// Whether the whole page with the event after `seq` is in the cache.
     fn find_whole(&self, seq: u64) -> bool {
-        self.find(seq).is_some_and(|page| page.last_seq() % PAGE == 0)
+        self.find(seq).is_some_and(|page| page.last_seq() % EVENTS_PER_PAGE == 0)
     }
 
     /// Adds a page, and drops those that were not used for the longest time if the cache is full.
@@ -127,7 +127,7 @@ impl LogPageCache {
         let mut cache = self.lock();
         let now = cache.uses;
         // An incomplete copy of the same page may be in the cache.
-        let number = |page: &Batch| (page.first_seq() - 1) / PAGE;
+        let number = |page: &Batch| (page.first_seq() - 1) / EVENTS_PER_PAGE;
         cache.pages.retain(|old| number(&old.batch) != number(&page));
         let bytes = page.events.iter().map(Event::bytes).sum();
         let is_full = |pages: &[CachedPage]| {

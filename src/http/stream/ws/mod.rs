@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use crate::engine::Transport;
 use crate::http::api::query;
 use crate::http::server::accept::ConnectionSlot;
-use crate::http::server::head_errors::HeadErrors;
+use crate::http::server::problem_responses::ProblemResponses;
 use crate::http::server::write_timeout::WriteTimeout;
 use crate::http::{Api, Problem};
 
@@ -56,7 +56,7 @@ pub async fn upgrade(
             Err(error) => return tracing::debug!(%peer, %error, "upgrading to a WebSocket failed"),
         };
         // Every connection comes from our accept loop and has this type.
-        let Ok(parts) = upgraded.downcast::<TokioIo<HeadErrors<WriteTimeout>>>() else {
+        let Ok(parts) = upgraded.downcast::<TokioIo<ProblemResponses<WriteTimeout>>>() else {
             return tracing::error!(%peer, "upgrading to a WebSocket failed: the connection has an unexpected type");
         };
         let stream = parts.io.into_inner().into_inner().into_inner();

@@ -18,7 +18,7 @@ pub struct Pacer {
 /// The longest time from the beginning of one round to the next, unless the round itself takes longer.
 const MAX_INTERVAL: Duration = Duration::from_millis(100);
 /// How much of the pauses may be postponed, so that a few short rounds can follow each other closely.
-const BURST: Duration = Duration::from_millis(25);
+const MAX_POSTPONED: Duration = Duration::from_millis(25);
 
 impl Pacer {
     /// Creates a pacer before the first round.
@@ -40,7 +40,7 @@ impl Pacer {
 
     /// When the next round may begin.
     pub fn next_round_at(&self) -> Instant {
-        self.paused_until.checked_sub(BURST).unwrap_or(self.paused_until)
+        self.paused_until.checked_sub(MAX_POSTPONED).unwrap_or(self.paused_until)
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_round_that_comes_seldom_begins_at_once() {
+    fn a_round_after_a_long_pause_begins_at_once() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
         for n in 0..100 {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_longer_than_the_longest_round_takes() {
+    fn no_subscriber_waits_longer_than_the_longest_round_takes() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
         let first = round(&mut pacer, start, 90 * MS, 40);

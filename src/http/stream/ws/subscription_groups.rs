@@ -73,7 +73,7 @@ mod tests {
     use crate::job::{Filter, QueueName};
 
     #[test]
-    fn who_wants_the_same_is_one_group_until_the_last_leaves() {
+    fn subscribers_with_the_same_filter_are_one_group_until_the_last_leaves() {
         let of_queue = |queue: &str| {
             let queues = vec![QueueName::parse(queue).unwrap()];
             Subscriptions::new(Filter { queues, ..Filter::default() }, 32)

@@ -11,9 +11,9 @@ use jiff::Zoned;
 use jiff::civil::Date;
 
 /// The number of days to examine. 29 February falls on the same weekday again after at most 40 years.
-const DAYS: u32 = 41 * 366;
+const MAX_DAYS: u32 = 41 * 366;
 /// The number of times to examine on those days, more than the seconds of a gap when clocks go forward.
-const MOMENTS: u32 = 20_000;
+const MAX_TIMES: u32 = 20_000;
 
 /// A search with the number of days and times that it has examined.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Search {
     /// The first matching day, starting with this one.
     fn first_day(&mut self, pattern: &croner::Cron, from: Date) -> Option<Date> {
         let days = std::iter::successors(Some(from), |day| day.tomorrow().ok());
-        days.take(DAYS as usize).inspect(|_| self.days += 1).find(|day| matches(pattern, *day))
+        days.take(MAX_DAYS as usize).inspect(|_| self.days += 1).find(|day| matches(pattern, *day))
     }
 }
 
@@ -90,7 +90,7 @@ impl CronDateTime for Counted {
     }
 
     fn resolve_civil(&self, civil: CivilDateTime) -> Result<Resolution<Self>, CronError> {
-        if self.moments.get() >= MOMENTS {
+        if self.moments.get() >= MAX_TIMES {
             return Err(CronError::TimeSearchLimitExceeded);
         }
         self.moments.set(self.moments.get() + 1);
@@ -145,7 +145,7 @@ mod tests {
         ) {
             let pattern = fields.join(" ");
             if let Some((search, next)) = cost(&pattern, zone) {
-                prop_assert!(search.days <= DAYS && search.moments.get() <= MOMENTS, "{search:?}");
+                prop_assert!(search.days <= MAX_DAYS && search.moments.get() <= MAX_TIMES, "{search:?}");
                 let from = "2027-01-01T12:00:30Z".parse().unwrap();
                 let stored = Cron { pattern: pattern.as_str().into(), zone: zone.into() };
                 prop_assert_eq!(stored.next_after(from).is_some(), next.is_some());
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_never_comes_is_given_up_soon() {
+    fn the_search_for_a_pattern_that_never_matches_ends_soon() {
         let empty = [", * * * * *", "* , * * * *", "* * , * * *", "* * * , *"];
         let no_day =
             ["0 0 , * *", "0 0 * * ,", "0 0 * * L", "0 0 1 * +1#5", "0 0 30 2 *", "* * * 31 2 *"];
@@ -174,16 +174,16 @@ mod tests {
         }
         for pattern in no_day {
             let (search, next) = cost(pattern, "UTC").unwrap();
-            assert_eq!((search.days, search.moments.get(), next), (DAYS, 0, None), "{pattern}");
+            assert_eq!((search.days, search.moments.get(), next), (MAX_DAYS, 0, None), "{pattern}");
         }
         for (pattern, zone) in skipped {
             let (search, next) = cost(pattern, zone).unwrap();
-            assert_eq!((search.moments.get(), next), (MOMENTS, None), "{pattern} in {zone}");
+            assert_eq!((search.moments.get(), next), (MAX_TIMES, None), "{pattern} in {zone}");
         }
     }
 
     #[test]
-    fn a_stored_schedule_that_never_comes_is_not_due() {
+    fn a_stored_schedule_that_never_matches_is_not_due() {
         let now = "2027-01-01T12:00:30Z".parse().unwrap();
         for pattern in [", * * * * *", "* * 2 * 3 0L", "0 0 1 * +1#5"] {
             let stored = serde_json::json!({ "pattern": pattern, "zone": "Europe/Berlin" });
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_rarely_is_found() {
+    fn rare_times_are_found() {
         for (pattern, found) in [
             ("0 0 29 2 *", "2028-02-29"),
             ("0 0 29 2 +1", "2044-02-29"),
@@ -207,7 +207,7 @@ mod tests {
                 Some(found),
                 "{pattern}"
             );
-            assert!(search.days < DAYS, "{pattern}: {search:?}");
+            assert!(search.days < MAX_DAYS, "{pattern}: {search:?}");
         }
     }
 }

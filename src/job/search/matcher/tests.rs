@@ -59,7 +59,7 @@ fn in_payload(text: &str) -> Term {
 }
 
 #[test]
-fn a_text_is_found_whatever_its_case() {
+fn a_text_is_found_in_any_case() {
     for (needle, text) in [
         ("TIMED", "it timed out"),
         ("ß", "Straße"),
@@ -105,7 +105,7 @@ fn a_term_looks_where_it_says() {
 #[test]
 fn a_find_across_two_pieces_is_found() {
     for letter in ["a", "ä"] {
-        for before in PIECE - 6..PIECE + 3 {
+        for before in PIECE_BYTES - 6..PIECE_BYTES + 3 {
             let payload = format!("\"{}{letter}needle{letter}\"", "x".repeat(before));
             let needle = format!("{letter}NEEDLE{letter}");
             assert!(look(&job(&payload), vec![in_payload(&needle)]).0, "{letter} at {before}");
@@ -131,7 +131,7 @@ fn what_is_read_grows_with_the_payload_and_with_the_terms_and_no_faster() {
 }
 
 #[test]
-fn a_search_that_is_told_to_end_does_so_within_one_job() {
+fn a_search_that_is_interrupted_ends_within_one_job() {
     let job = job(&format!("\"{}\"", "a".repeat(1_000_000)));
     for term in [text("b"), in_payload("b")] {
         let query = query(vec![term]);

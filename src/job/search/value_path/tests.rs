@@ -36,8 +36,8 @@ fn plainly(json: &str, path: &[Box<str>], wanted: &Value) -> bool {
     match (json.as_bytes()[0], path.split_first()) {
         (b'[', step) => {
             let elements: Vec<&RawValue> = serde_json::from_str(json).unwrap();
-            elements.iter().enumerate().any(|(place, element)| {
-                let named = step.filter(|(key, _)| key.parse() == Ok(place));
+            elements.iter().enumerate().any(|(index, element)| {
+                let named = step.filter(|(key, _)| key.parse() == Ok(index));
                 named.is_some_and(|(_, rest)| plainly(element.get(), rest, wanted))
                     || plainly(element.get(), path, wanted)
             })
@@ -205,11 +205,11 @@ fn a_value_is_found_below_a_hundred_thousand_brackets_on_a_small_stack() {
 }
 
 #[test]
-fn a_walk_that_is_told_to_end_does_so_within_one_payload() {
+fn a_walk_that_is_interrupted_ends_within_one_payload() {
     let json = format!("[{}1]", "[1],".repeat(1_000_000));
     let (path, value) = (path(&["0", "0"]), value("2"));
     let mut reading = Reading::new(&|| false);
-    let told = PathMatcher::new(&path, &value).is_in(&json, &mut reading);
-    assert_eq!(told, Err(Interrupted));
+    let found = PathMatcher::new(&path, &value).is_in(&json, &mut reading);
+    assert_eq!(found, Err(Interrupted));
     assert!(reading.bytes() < 100_000, "{} bytes were read", reading.bytes());
 }

@@ -18,7 +18,7 @@ use crate::store::log::Mark;
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::log_store::archive::runs::MAX_JOBS;
 use crate::store::log_store::read::records::RecordReader;
-use crate::supervise::{Failures, Part, pass};
+use crate::supervise::{Part, PartFailures, pass};
 
 /// Jobs to archive in the order in which they finished, each with the chunks that hold its record.
 pub type Selection = Vec<(JobId, Vec<u64>)>;
@@ -42,7 +42,7 @@ impl Archiver {
     pub fn start(
         shared: Arc<Shared>,
         commands: WeakSender<Command>,
-        failures: &Failures,
+        failures: &PartFailures,
     ) -> std::io::Result<(Archiver, JoinHandle<()>)> {
         let (requests, work) = channel::<RunRequest>();
         let thread = failures.thread(Part::Archiver, move || {

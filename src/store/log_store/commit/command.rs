@@ -5,19 +5,19 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::core::Core;
-use super::verbs::{Accepted, ClaimedJob};
-use crate::job::{Event, JobId, NewJob, Schedule, Status};
+use super::verbs::{Accepted, ClaimedJob, JobAnswers};
+use crate::job::{Event, NewJob, Schedule, Status};
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::{
-    Claim, Control, ControlError, Extension, LeaseRef, Note, ScheduleCommand, ScheduleError,
-    SettleError, Settlement, StoreError, Ticked,
+    Claim, Control, ControlError, EnqueueError, Extension, LeaseRef, Note, ScheduleCommand,
+    ScheduleError, SettleError, Settlement, StoreError, Ticked,
 };
 
-pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+/// Answers a command with its result or with the error of its verb.
+pub type Reply<T, E = StoreError> = oneshot::Sender<Result<T, E>>;
 pub type ClaimReply = Reply<Vec<(ClaimedJob, Event)>>;
 /// Inspects the committer's state between two groups, when the last one is durable.
 pub type Inspection = Box<dyn FnOnce(&Core) + Send>;
-type Controls = Vec<(JobId, Result<Status, ControlError>)>;
 
 /// A request from the handle or the archiver.
 pub enum Command {
@@ -31,12 +31,12 @@ pub enum Command {
 
 /// A change. Its caller is answered when the group that holds it is durable.
 pub enum Mutation {
-    Enqueue(Vec<NewJob>, Reply<Vec<Accepted>>),
+    Enqueue(Vec<NewJob>, Reply<Vec<Accepted>, EnqueueError>),
     Extend(Vec<LeaseRef>, Duration, Reply<Vec<Extension>>),
     Settle(Vec<Settlement>, Reply<Vec<Result<Status, SettleError>>>),
     Annotate(Vec<Note>, Reply<()>),
-    Control(Control, Reply<Controls>),
-    Schedule(ScheduleCommand, Reply<Result<Schedule, ScheduleError>>),
+    Control(Control, Reply<JobAnswers, ControlError>),
+    Schedule(ScheduleCommand, Reply<Schedule, ScheduleError>),
     /// Carries what this tick did before it had to wait for the archiver.
     Tick(Ticked, Reply<Ticked>),
     /// The archiver has built the run it was asked for. The number counts the outages before the request.
@@ -120,12 +120,12 @@ impl CommandBatch {
         for change in self.mutations {
             let error = error.clone();
             match change {
-                Mutation::Enqueue(_, reply) => drop(reply.send(Err(error))),
+                Mutation::Enqueue(_, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Extend(_, _, reply) => drop(reply.send(Err(error))),
                 Mutation::Settle(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Annotate(_, reply) => drop(reply.send(Err(error))),
-                Mutation::Control(_, reply) => drop(reply.send(Err(error))),
-                Mutation::Schedule(_, reply) => drop(reply.send(Err(error))),
+                Mutation::Control(_, reply) => drop(reply.send(Err(error.into()))),
+                Mutation::Schedule(_, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Tick(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Archive(..) => {}
             }

@@ -87,7 +87,7 @@ fn close(
     result: Result<(), StoreError>,
 ) {
     shared.suspend(StoreError::Closed);
-    shared.take_down(StoreError::Closed);
+    shared.close_with(StoreError::Closed);
     let mut remaining = CommandBatch::of(deferred);
     while let Ok(command) = commands.try_recv() {
         remaining.add(command);
@@ -165,9 +165,7 @@ fn apply(
     for mutation in batch.mutations {
         let answer = match mutation {
             Mutation::Enqueue(jobs, reply) => when_durable(group.enqueue(jobs), reply),
-            Mutation::Settle(all, reply) => {
-                when_durable(all.into_iter().map(|one| group.settle(one)).collect(), reply)
-            }
+            Mutation::Settle(all, reply) => when_durable(group.settle(all), reply),
             Mutation::Annotate(notes, reply) => when_durable(group.annotate(notes), reply),
             Mutation::Extend(leases, ttl, reply) => {
                 when_durable(Ok(group.extend(&leases, now.after(ttl))), reply)
@@ -207,9 +205,13 @@ fn apply(
     (archived.and_then(|()| group.pack()), replies, later)
 }
 
-fn when_durable<T: Send + 'static>(value: Result<T, StoreError>, reply: Reply<T>) -> DurableReply {
+fn when_durable<T, E>(value: Result<T, E>, reply: Reply<T, E>) -> DurableReply
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
     Box::new(move |durable| {
         // The caller may have stopped waiting; the change stays.
-        let _gone = reply.send(durable.and(value));
+        let _gone = reply.send(durable.map_err(E::from).and(value));
     })
 }

@@ -20,8 +20,8 @@ use super::writer::PendingGroup;
 use crate::job::{
     Change as JobChange, Cursor, Event, Fact, Interruption, JobId, ScheduleChange, State, Step,
 };
+use crate::store::StoreError;
 use crate::store::log_store::read::records;
-use crate::store::{Control, StoreError};
 
 /// An outage that begins within this time after the previous one continues its backoff, so that a log which fails
 /// again at once is not read over and over.
@@ -124,10 +124,7 @@ pub fn wait_for_recovery(
 fn is_permanent(error: &StoreError) -> bool {
     match error {
         StoreError::Corrupt(_) | StoreError::Newer { .. } => true,
-        StoreError::Unavailable(_)
-        | StoreError::Closed
-        | StoreError::Full { .. }
-        | StoreError::TooManyQueues { .. } => false,
+        StoreError::Unavailable(_) | StoreError::Closed => false,
     }
 }
 
@@ -251,7 +248,7 @@ fn delete_refused(group: &mut Group<'_>, kept: &[Event]) -> Result<(), StoreErro
             jobs = refused.len(),
             "deleting jobs that were stored although their submission was refused"
         );
-        group.control(Control::Delete(refused))?;
+        group.delete_jobs(&refused)?;
     }
     Ok(())
 }

@@ -8,20 +8,14 @@ use crate::store::{ScheduleCommand, ScheduleError, StoreError, Ticked};
 
 impl Group<'_> {
     /// Executes a command about a schedule.
-    pub fn schedule(
-        &mut self,
-        command: ScheduleCommand,
-    ) -> Result<Result<Schedule, ScheduleError>, StoreError> {
+    pub fn schedule(&mut self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
         let limit = self.core.shared.limits.max_schedules;
         let next = (self.now, self.core.next_seq);
-        let (schedule, changed) = match self.core.schedules.command(command, limit, next) {
-            Ok(done) => done,
-            Err(refused) => return Ok(Err(refused)),
-        };
+        let (schedule, changed) = self.core.schedules.command(command, limit, next)?;
         if let Some(changed) = changed {
             self.write_schedule(changed)?;
         }
-        Ok(Ok(schedule))
+        Ok(schedule)
     }
 
     /// Fires at most `step` of the schedules that are due.
@@ -33,7 +27,7 @@ impl Group<'_> {
             let state = |id| index.entries.get(&id).map(|entry| entry.status.state);
             let is_over = |id| state(id).is_none_or(State::is_final);
             let next = (self.now, self.core.next_seq);
-            let Some(changed) = self.core.schedules.come(&name, due, next, is_over) else {
+            let Some(changed) = self.core.schedules.fire_or_skip(&name, due, next, is_over) else {
                 continue;
             };
             match changed.job {

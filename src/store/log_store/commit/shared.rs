@@ -154,7 +154,7 @@ impl Shared {
     }
 
     /// Refuses every command from now on. The first reason is kept.
-    pub fn take_down(&self, error: StoreError) {
+    pub fn close_with(&self, error: StoreError) {
         self.down.send_modify(|down| _ = down.get_or_insert(error));
         self.followers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

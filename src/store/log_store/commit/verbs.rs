@@ -9,11 +9,11 @@ use super::index::{Entry, Queue};
 use super::meta::{Later, Meta};
 use crate::job::{
     Change, IdempotencyKey, Interruption, Job, JobId, Labels, NewJob, QueueChange, QueueName,
-    State, Status, Step, Time, Verdict,
+    Refused, State, Status, Step, Time, Verdict,
 };
 use crate::store::{
-    Claim, Control, ControlError, Extension, Lease, LeaseRef, Note, SettleError, Settlement,
-    StoreError,
+    Claim, Control, ControlError, EnqueueError, Extension, JobControlError, Lease, LeaseRef, Note,
+    SettleError, Settlement, StoreError, TooManyQueues,
 };
 
 /// The answer for one submitted job: the new job, or the existing one that has its key or id.
@@ -41,19 +41,47 @@ impl ClaimedJob {
     }
 }
 
-type ControlAnswer = Result<Status, ControlError>;
+/// Why a control did not change a job.
+enum NotChanged {
+    /// The control does not apply to this job. It continues with the others.
+    Refused(JobControlError),
+    /// The group cannot be written, so the whole control fails.
+    Failed(StoreError),
+}
+
+impl From<JobControlError> for NotChanged {
+    fn from(refused: JobControlError) -> Self {
+        NotChanged::Refused(refused)
+    }
+}
+
+impl From<Refused> for NotChanged {
+    fn from(refused: Refused) -> Self {
+        NotChanged::Refused(refused.into())
+    }
+}
+
+impl From<StoreError> for NotChanged {
+    fn from(error: StoreError) -> Self {
+        NotChanged::Failed(error)
+    }
+}
+
 /// What a control does to one job.
-type Verb<'v, G> = &'v dyn Fn(&mut G, JobId) -> Result<ControlAnswer, StoreError>;
+type Verb<'v, G> = &'v dyn Fn(&mut G, JobId) -> Result<Status, NotChanged>;
+
+/// The answer of a control for each of its jobs.
+pub type JobAnswers = Vec<(JobId, Result<Status, JobControlError>)>;
 
 /// The result of a control.
 pub enum ControlOutcome {
-    Done(Vec<(JobId, ControlAnswer)>),
+    Done(JobAnswers),
     /// One of its jobs is being archived: the control is applied when that is done.
     Deferred(Control),
 }
 
 impl Group<'_> {
-    pub fn enqueue(&mut self, batch: Vec<NewJob>) -> Result<Vec<Accepted>, StoreError> {
+    pub fn enqueue(&mut self, batch: Vec<NewJob>) -> Result<Vec<Accepted>, EnqueueError> {
         let mut existing: Vec<Option<JobId>> = Vec::with_capacity(batch.len());
         let mut keys: HashMap<&IdempotencyKey, JobId> = HashMap::new();
         // The ids of one process ascend, and then none occurs twice.
@@ -107,7 +135,7 @@ impl Group<'_> {
         Ok(None)
     }
 
-    fn check_limits<'n>(&self, new: impl Iterator<Item = &'n NewJob>) -> Result<(), StoreError> {
+    fn check_limits<'n>(&self, new: impl Iterator<Item = &'n NewJob>) -> Result<(), EnqueueError> {
         let mut count = 0;
         let mut queues = BTreeSet::new();
         let mut last: Option<&Arc<Labels>> = None;
@@ -120,19 +148,19 @@ impl Group<'_> {
         }
         let (waiting, limit) = (self.core.index.waiting(), self.core.shared.limits.max_waiting);
         if count > 0 && waiting + count > limit {
-            return Err(StoreError::Full { waiting, limit });
+            return Err(EnqueueError::Full { waiting, limit });
         }
-        self.check_queues(queues)
+        Ok(self.check_queues(queues)?)
     }
 
-    fn check_queues(&self, wanted: BTreeSet<&QueueName>) -> Result<(), StoreError> {
+    fn check_queues(&self, wanted: BTreeSet<&QueueName>) -> Result<(), TooManyQueues> {
         let (index, limit) = (&self.core.index, self.core.shared.limits.max_queues);
         let known = |name: &QueueName| {
             index.known_queue(name).is_some_and(|id| index.sets.queues[id as usize].is_known())
         };
         let new = wanted.into_iter().filter(|name| !known(name)).count();
         if new > 0 && index.known_queues() + new > limit {
-            return Err(StoreError::TooManyQueues { limit });
+            return Err(TooManyQueues { limit });
         }
         Ok(())
     }
@@ -189,16 +217,23 @@ impl Group<'_> {
 
     pub fn settle(
         &mut self,
-        settlement: Settlement,
-    ) -> Result<Result<Status, SettleError>, StoreError> {
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Result<Status, SettleError>>, StoreError> {
+        let mut answers = Vec::with_capacity(settlements.len());
+        for settlement in settlements {
+            answers.push(self.settle_one(settlement)?.ok_or(SettleError::Stale));
+        }
+        Ok(answers)
+    }
+
+    /// Ends one attempt. `None` when its lease is stale.
+    fn settle_one(&mut self, settlement: Settlement) -> Result<Option<Status>, StoreError> {
         let Settlement { lease, verdict } = settlement;
-        let Some(before) = self.held(lease) else { return Ok(Err(SettleError::Stale)) };
+        let Some(before) = self.held(lease) else { return Ok(None) };
         // A leased job is running, and a running job accepts every verdict.
-        let Ok((status, change)) = before.settled(verdict, self.now) else {
-            return Ok(Err(SettleError::Stale));
-        };
+        let Ok((status, change)) = before.settled(verdict, self.now) else { return Ok(None) };
         self.change(lease.job, status, change)?;
-        Ok(Ok(status))
+        Ok(Some(status))
     }
 
     pub fn annotate(&mut self, notes: Vec<Note>) -> Result<(), StoreError> {
@@ -214,7 +249,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    pub fn control(&mut self, control: Control) -> Result<ControlOutcome, StoreError> {
+    pub fn control(&mut self, control: Control) -> Result<ControlOutcome, ControlError> {
         let (ids, verb): (_, Verb<'_, Self>) = match &control {
             Control::Cancel(ids) => (ids, &Self::cancel),
             Control::Retry(ids) => (ids, &Self::retry),
@@ -262,12 +297,32 @@ impl Group<'_> {
         if ids.iter().any(archiving) {
             return Ok(ControlOutcome::Deferred(control));
         }
-        let answers: Result<Vec<_>, StoreError> =
-            ids.iter().map(|id| Ok((*id, verb(self, *id)?))).collect();
-        Ok(ControlOutcome::Done(answers?))
+        Ok(ControlOutcome::Done(self.control_jobs(ids, verb)?))
     }
 
-    fn pause(&mut self, name: &QueueName) -> Result<(), StoreError> {
+    /// Deletes jobs, none of which is being archived.
+    pub fn delete_jobs(&mut self, ids: &[JobId]) -> Result<JobAnswers, StoreError> {
+        self.control_jobs(ids, &Self::delete)
+    }
+
+    fn control_jobs(
+        &mut self,
+        ids: &[JobId],
+        verb: Verb<'_, Self>,
+    ) -> Result<JobAnswers, StoreError> {
+        let mut answers = Vec::with_capacity(ids.len());
+        for id in ids {
+            let answer = match verb(self, *id) {
+                Ok(status) => Ok(status),
+                Err(NotChanged::Refused(refused)) => Err(refused),
+                Err(NotChanged::Failed(error)) => return Err(error),
+            };
+            answers.push((*id, answer));
+        }
+        Ok(answers)
+    }
+
+    fn pause(&mut self, name: &QueueName) -> Result<(), ControlError> {
         self.check_queues(BTreeSet::from([name]))?;
         let queue = self.queue(name) as usize;
         if !std::mem::replace(&mut self.core.index.sets.queues[queue].paused, true) {
@@ -297,7 +352,7 @@ impl Group<'_> {
         place: fn(&mut Queue) -> &mut Option<T>,
         kept: fn(&mut Later) -> &mut BTreeMap<QueueName, T>,
         change: QueueChange,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ControlError> {
         if limit.is_some() {
             self.check_queues(BTreeSet::from([name]))?;
         } else if self.core.index.known_queue(name).is_none() {
@@ -317,27 +372,24 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn cancel(&mut self, id: JobId) -> Result<ControlAnswer, StoreError> {
-        let Some(before) = self.status(id)? else { return Ok(Err(ControlError::NotFound)) };
-        let status = match before.step(Step::AskCancel) {
-            Ok(status) => status,
-            Err(refused) => return Ok(Err(refused.into())),
-        };
+    fn cancel(&mut self, id: JobId) -> Result<Status, NotChanged> {
+        let before = self.status(id)?;
+        let status = before.step(Step::AskCancel)?;
         if status.state == State::Cancelled {
             self.change(id, status, Change::Cancelled)?;
         } else if status != before {
             self.change(id, status, Change::CancelAsked)?;
         }
-        Ok(Ok(status))
+        Ok(status)
     }
 
-    fn retry(&mut self, id: JobId) -> Result<ControlAnswer, StoreError> {
+    fn retry(&mut self, id: JobId) -> Result<Status, NotChanged> {
         self.step_anywhere(id, Step::RetryNow, |group, status| {
             group.change(id, status, Change::Retried).map(drop)
         })
     }
 
-    fn delete(&mut self, id: JobId) -> Result<ControlAnswer, StoreError> {
+    fn delete(&mut self, id: JobId) -> Result<Status, NotChanged> {
         self.step_anywhere(id, Step::Delete, |group, status| {
             group.change(id, status, Change::Deleted)?;
             group.forget(id);
@@ -345,41 +397,27 @@ impl Group<'_> {
         })
     }
 
-    fn move_job(&mut self, id: JobId, queue: &QueueName) -> Result<ControlAnswer, StoreError> {
-        let status = match self.waiting(id, Step::Move)? {
-            Ok(status) => status,
-            refused @ Err(_) => return Ok(refused),
-        };
-        let Some(entry) = self.core.index.entries.get(&id) else {
-            return Ok(Err(ControlError::NotFound));
-        };
+    fn move_job(&mut self, id: JobId, queue: &QueueName) -> Result<Status, NotChanged> {
+        let status = self.status(id)?.step(Step::Move)?;
+        let entry = self.core.index.entries.get(&id).ok_or(JobControlError::NotFound)?;
         let from = entry.labels.queue.clone();
         if from == *queue {
-            return Ok(Ok(status));
+            return Ok(status);
         }
         let labels = Labels { queue: queue.clone(), ..(*entry.labels).clone() };
         let (labels, counters) = self.core.counters_of(&labels.into());
         self.core.index.change(id, |entry| (entry.labels, entry.counters) = (labels, counters));
         self.change(id, status, Change::Moved { from })?;
-        Ok(Ok(status))
+        Ok(status)
     }
 
-    fn reprioritise(&mut self, id: JobId, priority: i16) -> Result<ControlAnswer, StoreError> {
-        let status = match self.waiting(id, Step::Reprioritise)? {
-            Ok(status) => status,
-            refused @ Err(_) => return Ok(refused),
-        };
+    fn reprioritise(&mut self, id: JobId, priority: i16) -> Result<Status, NotChanged> {
+        let status = self.status(id)?.step(Step::Reprioritise)?;
         if self.core.index.entries.get(&id).is_some_and(|entry| entry.priority != priority) {
             self.core.index.change(id, |entry| entry.priority = priority);
             self.change(id, status, Change::Reprioritised { priority })?;
         }
-        Ok(Ok(status))
-    }
-
-    /// The status of a job after a step that only waiting jobs can take.
-    fn waiting(&self, id: JobId, step: Step) -> Result<ControlAnswer, StoreError> {
-        let status = self.status(id)?.ok_or(ControlError::NotFound);
-        Ok(status.and_then(|before| Ok(before.step(step)?)))
+        Ok(status)
     }
 
     /// Takes a step that archived jobs can take, too: such a job first comes back into the index.
@@ -388,26 +426,22 @@ impl Group<'_> {
         id: JobId,
         step: Step,
         then: impl FnOnce(&mut Self, Status) -> Result<(), StoreError>,
-    ) -> Result<ControlAnswer, StoreError> {
-        let Some(before) = self.status(id)? else { return Ok(Err(ControlError::NotFound)) };
-        let status = match before.step(step) {
-            Ok(status) => status,
-            Err(refused) => return Ok(Err(refused.into())),
-        };
+    ) -> Result<Status, NotChanged> {
+        let status = self.status(id)?.step(step)?;
         if !self.core.index.entries.contains_key(&id) {
             self.unarchive(id)?;
         }
         then(self, status)?;
-        Ok(Ok(status))
+        Ok(status)
     }
 
     /// The status of a job, in the index or in the archive.
-    fn status(&self, id: JobId) -> Result<Option<Status>, StoreError> {
+    fn status(&self, id: JobId) -> Result<Status, NotChanged> {
         if let Some(entry) = self.core.index.entries.get(&id) {
-            return Ok(Some(entry.status));
+            return Ok(entry.status);
         }
-        let archived = self.find_archived(id)?;
-        Ok(archived.map(|(job, _)| job.status))
+        let (job, _) = self.find_archived(id)?.ok_or(JobControlError::NotFound)?;
+        Ok(job.status)
     }
 
     /// Undoes a claim whose caller was never answered.

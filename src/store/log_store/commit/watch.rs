@@ -12,7 +12,7 @@ use tokio::sync::mpsc::WeakSender;
 use super::command::Command;
 use super::shared::Shared;
 use crate::logging::RetryLog;
-use crate::supervise::{Failures, Part, pass};
+use crate::supervise::{Part, PartFailures, pass};
 
 /// How far the record may be behind the log. It is written off the hot path.
 const RECORD_INTERVAL: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 pub fn record_head(
     shared: Arc<Shared>,
     end: Receiver<()>,
-    failures: &Failures,
+    failures: &PartFailures,
 ) -> io::Result<JoinHandle<()>> {
     failures.thread(Part::HeadFile, move || {
         // A failed write is repeated in the next round.
@@ -48,7 +48,7 @@ pub fn check_identity(
     shared: Arc<Shared>,
     commands: WeakSender<Command>,
     end: Receiver<()>,
-    failures: &Failures,
+    failures: &PartFailures,
 ) -> io::Result<JoinHandle<()>> {
     failures.thread(Part::DirWatch, move || {
         while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(CHECK_INTERVAL) {

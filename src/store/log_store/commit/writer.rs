@@ -16,7 +16,7 @@ use super::verbs::ClaimedJob;
 use crate::job::Event;
 use crate::store::StoreError;
 use crate::store::log_store::journal::chunks;
-use crate::supervise::{Failures, Part, pass};
+use crate::supervise::{Part, PartFailures, pass};
 
 /// Answers a caller once the group is durable or has failed.
 pub type DurableReply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -169,7 +169,7 @@ impl Writer {
     pub fn start(
         shared: Arc<Shared>,
         commands: WeakSender<Command>,
-        failures: &Failures,
+        failures: &PartFailures,
     ) -> std::io::Result<Writer> {
         let (send, groups) = sync_channel::<PendingGroup>(1);
         let (tell, outcomes) = sync_channel(1);

@@ -178,7 +178,7 @@ impl Packer {
 
     /// Closes the current chunk and returns all chunks. It does so even when the chunk is empty, because its header
     /// records how far the numbers go, and when.
-    pub fn finish_marked(mut self) -> Result<Vec<RawChunk>, String> {
+    pub fn finish_with_marker(mut self) -> Result<Vec<RawChunk>, String> {
         self.close()?;
         Ok(self.done)
     }

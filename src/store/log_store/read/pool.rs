@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::store::Limits;
-use crate::supervise::{Failures, Part, pass};
+use crate::supervise::{Part, PartFailures, pass};
 
 type Read = Box<dyn FnOnce() + Send>;
 
@@ -19,7 +19,7 @@ type Read = Box<dyn FnOnce() + Send>;
 pub struct ReadPool {
     limits: ReadLimits,
     state: Arc<Mutex<State>>,
-    failures: Failures,
+    failures: PartFailures,
 }
 
 /// The class of a read.
@@ -107,7 +107,7 @@ impl State {
 
 impl ReadPool {
     /// A pool with the numbers of readers that these limits set.
-    pub fn new(limits: &Limits, failures: Failures) -> ReadPool {
+    pub fn new(limits: &Limits, failures: PartFailures) -> ReadPool {
         ReadPool { limits: ReadLimits::of(limits), state: Arc::default(), failures }
     }
 
@@ -183,7 +183,7 @@ mod tests {
     fn readers(readers: usize, long: usize) -> ReadPool {
         let limits =
             Limits { readers, search_readers: long, log_readers: long, ..Limits::default() };
-        ReadPool::new(&limits, Failures::default())
+        ReadPool::new(&limits, PartFailures::default())
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -167,7 +167,7 @@ impl Builder {
         self.write_run()?;
         self.commit_at(head.at)?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(head.at, self.next_seq));
-        self.put_chunks(packer.finish_marked())?;
+        self.put_chunks(packer.finish_with_marker())?;
         self.is_whole = true;
         Ok(())
     }

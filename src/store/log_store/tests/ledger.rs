@@ -10,7 +10,7 @@ use fastrand::Rng;
 use tokio::time::sleep;
 
 use crate::job::{Change, Event, Fact, Job, JobId, JobQuery, Json, NewJob, State, Verdict};
-use crate::store::conformance::{Harness, Rig, draft, failed, secs};
+use crate::store::conformance::{Harness, Outage, Rig, draft, failed, secs};
 use crate::store::{Control, Events, Lease, Settlement, Stats, Store, StoreError};
 
 /// What the store has answered.
@@ -61,7 +61,7 @@ impl Ledger {
                 Err(_) => drop(self.refused.insert(new.id)),
             }
         }
-        answer.map(drop)
+        answer.map(drop).map_err(Outage::outage)
     }
 
     fn any_job(&mut self) -> NewJob {
@@ -130,7 +130,7 @@ impl Ledger {
             }
             Err(error) => {
                 self.maybe_deleted.extend(some);
-                Err(error)
+                Err(error.outage())
             }
         }
     }

@@ -16,7 +16,7 @@ use super::{TestStore, Tuning, quick, tiny, with_reads_held};
 use crate::clock::ManualClock;
 use crate::job::{EventType, State};
 use crate::store::conformance::schedule::every;
-use crate::store::conformance::{Harness, Rig, clock, completed, draft};
+use crate::store::conformance::{Harness, Outage, Rig, clock, completed, draft};
 use crate::store::sled::faults::{Action, EIO, ENOSPC, Fault, Faults, Point};
 use crate::store::{Limits, SettleError, Settlement, Store, StoreError};
 
@@ -103,8 +103,8 @@ pub(crate) async fn back<H: Harness>(rig: &Rig<H>) {
     timeout(Duration::from_secs(20), works).await.expect("the store should come back");
 }
 
-pub(crate) fn is_unavailable<T>(answer: &Result<T, StoreError>) -> bool {
-    matches!(answer, Err(StoreError::Unavailable(_)))
+pub(crate) fn is_unavailable<T, E: Outage + Clone>(answer: &Result<T, E>) -> bool {
+    matches!(answer, Err(error) if matches!(error.clone().outage(), StoreError::Unavailable(_)))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,7 +223,7 @@ async fn while_the_disk_is_full_everything_is_refused_at_once_and_then_goes_on()
     let three_tries = async {
         while opened.load(Ordering::SeqCst) < 4 {
             for answer in [
-                rig.store.enqueue(vec![draft().job()]).await.map(drop),
+                rig.store.enqueue(vec![draft().job()]).await.map(drop).map_err(Outage::outage),
                 rig.store.claim(rig.claim_request(1)).await.map(drop),
                 rig.store.tick().await.map(drop),
                 rig.store.stats().await.map(drop),
@@ -361,7 +361,7 @@ async fn a_store_that_lost_durable_events_in_an_outage_stays_closed() {
     };
     let why = timeout(Duration::from_secs(20), damage).await.unwrap();
     assert!(why.contains("event 2 was durable"), "{why}");
-    let answer = rig.store.enqueue(vec![draft().job()]).await;
+    let answer = rig.store.enqueue(vec![draft().job()]).await.map_err(Outage::outage);
     assert!(matches!(answer, Err(StoreError::Corrupt(_))), "{answer:?}");
 }
 

@@ -12,9 +12,9 @@ use super::tiny::TINY;
 use crate::job::{NewJob, State};
 use crate::store::conformance::{Rig, draft};
 use crate::store::sled::faults::{EIO, Faults, Point};
-use crate::store::{Limits, StoreError};
+use crate::store::{EnqueueError, Limits};
 
-type Submission = JoinHandle<Result<(), StoreError>>;
+type Submission = JoinHandle<Result<(), EnqueueError>>;
 
 /// A disk whose syncs can be held until the test says whether each of them fails.
 struct Held {

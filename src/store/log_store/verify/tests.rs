@@ -8,7 +8,7 @@ use super::super::tests::fixture;
 use super::*;
 use crate::job::{Change, Event, Fact, Json, State};
 use crate::store::Piece;
-use crate::store::data_dir::{read_out, verify};
+use crate::store::data_dir::{read_all_pieces, verify};
 use crate::store::log::WriteBatch;
 use crate::store::log_store::archive::runs::Run;
 use crate::store::log_store::journal::codec::Packer;
@@ -65,7 +65,7 @@ fn append(log: &dyn Log, records: impl FnOnce(u64) -> Vec<Record>) {
 
 fn jobs(dir: &Path) -> Vec<crate::job::Job> {
     let mut jobs = Vec::new();
-    read_out::<StoreError>(dir, |piece| {
+    read_all_pieces::<StoreError>(dir, |piece| {
         if let Piece::Job(job) = piece {
             jobs.push(*job);
         }

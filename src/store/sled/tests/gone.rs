@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use super::damage::copy_files;
-use crate::store::conformance::{clock, draft};
+use crate::store::conformance::{Outage, clock, draft};
 use crate::store::log_store::tests::{TestStore, quick};
 use crate::store::sled::faults::Faults;
 use crate::store::{Store, StoreError};
@@ -47,7 +47,7 @@ impl Open {
     }
 
     async fn add(&self) -> Result<(), StoreError> {
-        self.store.enqueue(vec![draft().job()]).await.map(drop)
+        self.store.enqueue(vec![draft().job()]).await.map(drop).map_err(Outage::outage)
     }
 
     /// Waits until the store has noticed, without giving it anything to do.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::damage::copy_files;
 use crate::store::StoreError;
 use crate::store::conformance::{Rig, clock, draft};
-use crate::store::data_dir::{read_out, verify};
+use crate::store::data_dir::{read_all_pieces, verify};
 use crate::store::log_store::tests::{TestStore, quick};
 use crate::store::sled::faults::Faults;
 
@@ -79,7 +79,7 @@ async fn an_unfinished_snapshot_of_sled_is_no_damage() {
         let before = names(newer.path());
         let report = verify(newer.path());
         assert!(report.is_sound(), "{report}");
-        read_out::<StoreError>(newer.path(), |_| Ok(())).unwrap();
+        read_all_pieces::<StoreError>(newer.path(), |_| Ok(())).unwrap();
         assert_eq!(names(newer.path()), before, "a reader changes nothing");
         assert_eq!(jobs(newer.path()).await.unwrap(), 2);
         let after = names(newer.path());
@@ -113,7 +113,7 @@ async fn a_store_that_was_not_finished_is_made_anew_or_refused() {
     };
     for name in names(&incomplete).into_iter().filter(|name| name != "db") {
         refused(jobs(dir.path()).await.unwrap_err());
-        refused(read_out::<StoreError>(dir.path(), |_| Ok(())).unwrap_err());
+        refused(read_all_pieces::<StoreError>(dir.path(), |_| Ok(())).unwrap_err());
         fs::rename(incomplete.join(&name), dir.path().join(&name)).unwrap();
     }
     refused(jobs(dir.path()).await.unwrap_err());

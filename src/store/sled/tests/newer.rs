@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::damage::copy_files;
 use crate::clock::SystemClock;
-use crate::store::data_dir::{self, read_out, verify};
+use crate::store::data_dir::{self, read_all_pieces, verify};
 use crate::store::log::WriteBatch;
 use crate::store::sled::dir::lock::DirLock;
 use crate::store::sled::disk::Disk;
@@ -80,7 +80,7 @@ fn assert_refused(dir: &Path, found: u64, what: &str) {
     assert!(said.ends_with("cannot be checked: a newer version of Cortado wrote it"), "{said}");
     assert!(files(dir) == before, "{what}: verify changed something");
     // Exports of a directory, and restores.
-    let read = read_out::<StoreError>(dir, |_| Ok(()));
+    let read = read_all_pieces::<StoreError>(dir, |_| Ok(()));
     is_newer(&read.err().unwrap_or_else(|| panic!("{what} was read")), found);
 }
 
@@ -94,7 +94,7 @@ fn a_directory_of_a_newer_version_is_called_that_and_left_alone() {
         if letter == "a" {
             let report = verify(dir.path());
             assert!(report.is_newer, "{report}");
-            let read = read_out::<StoreError>(dir.path(), |_| Ok(()));
+            let read = read_all_pieces::<StoreError>(dir.path(), |_| Ok(()));
             is_newer(&read.unwrap_err(), 2);
             continue;
         }

@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
 use super::Hub;
-use crate::engine::{EngineError, StoreError};
+use crate::engine::StoreError;
 use crate::http::stream::ws::close_reason::CloseReason;
 use crate::http::stream::ws::frame_cache::FrameCache;
 use crate::http::stream::ws::log_page_cache::{LogPageCache, PageRead};
@@ -14,7 +14,7 @@ use crate::http::stream::ws::subscriber::HubContext;
 use crate::job::Cursor;
 
 /// Subscribers that are sent a frame from the stored log in one step.
-const STEP: usize = 16;
+const SUBSCRIBERS_PER_STEP: usize = 16;
 
 /// How a subscriber that is behind continues after a frame.
 enum CatchUp {
@@ -32,7 +32,7 @@ impl Hub {
         while let Some(Some((page, read))) = self.page_reads.next().now_or_never() {
             self.on_page_read(page, read);
         }
-        let count = self.catching_up.len().min(STEP);
+        let count = self.catching_up.len().min(SUBSCRIBERS_PER_STEP);
         for _ in 0..count {
             let Some(key) = self.catching_up.pop_front() else { break };
             match self.send_stored(key) {
@@ -107,7 +107,7 @@ impl Hub {
     pub(super) fn on_page_read(&mut self, page: Cursor, read: PageRead) {
         let head = self.engine.head();
         if let PageRead::Failed(error) = &read
-            && !is_closed(error)
+            && *error != StoreError::Closed
         {
             tracing::warn!(%error, "reading the event log for subscribers failed");
         }
@@ -124,8 +124,10 @@ impl Hub {
                 }
                 // The store closes after the last event; a subscriber that is still behind resumes from its cursor
                 // after the next start.
-                PageRead::Failed(error) if is_closed(error) => Err(end_of_stream),
-                PageRead::Failed(_) => Err(CloseReason::StoreFailed),
+                PageRead::Failed(StoreError::Closed) => Err(end_of_stream),
+                PageRead::Failed(
+                    StoreError::Unavailable(_) | StoreError::Corrupt(_) | StoreError::Newer { .. },
+                ) => Err(CloseReason::StoreFailed),
             });
             if next.is_some() {
                 self.catching_up.push_back(key);
@@ -135,8 +137,4 @@ impl Hub {
             self.oldest = oldest;
         }
     }
-}
-
-fn is_closed(error: &EngineError) -> bool {
-    matches!(error, EngineError::Store(StoreError::Closed))
 }

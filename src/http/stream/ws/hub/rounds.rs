@@ -6,9 +6,9 @@ use super::{Hub, LiveEvents};
 use crate::http::stream::ws::subscriber::HubContext;
 
 /// Subscribers that are served in one step of a round; the hub yields between two steps.
-const STEP: u32 = 64;
+const SUBSCRIBERS_PER_STEP: u32 = 64;
 /// Events that may wait for the pacer; with more, the window might drop some before they are sent.
-const BACKLOG: u64 = 2_048;
+const MAX_PACED_EVENTS: u64 = 2_048;
 /// Frames that are collected for one socket before they are written.
 const MAX_OUTBOX: usize = 4;
 
@@ -33,7 +33,7 @@ impl Hub {
                 0
             }
         };
-        let end = (first + STEP).min(self.subscribers.key_bound());
+        let end = (first + SUBSCRIBERS_PER_STEP).min(self.subscribers.key_bound());
         for key in first..end {
             self.serve(key);
         }
@@ -50,7 +50,7 @@ impl Hub {
 
     /// Whether too many events wait for the pacer.
     fn has_backlog(&self) -> bool {
-        self.window.to().saturating_sub(self.round_head) > BACKLOG
+        self.window.to().saturating_sub(self.round_head) > MAX_PACED_EVENTS
     }
 
     /// Sends a subscriber everything that is new for it, as far as its socket accepts it, and closes it after the last

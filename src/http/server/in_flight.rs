@@ -7,13 +7,13 @@ use tokio::sync::watch;
 
 /// Counts the active requests of one connection. Clones share the count.
 #[derive(Debug, Clone, Default)]
-pub struct UnderWay(watch::Sender<usize>);
+pub struct InFlightRequests(watch::Sender<usize>);
 
 /// A request counts as active until this is dropped.
 #[derive(Debug)]
 pub struct RequestGuard(watch::Sender<usize>);
 
-impl UnderWay {
+impl InFlightRequests {
     /// Counts one more request.
     pub fn begin(&self) -> RequestGuard {
         self.0.send_modify(|count| *count += 1);
@@ -47,16 +47,16 @@ mod tests {
     #[tokio::test]
     async fn a_request_counts_however_short_it_is() {
         const QUIET: Duration = Duration::from_millis(200);
-        let under_way = UnderWay::default();
+        let in_flight = InFlightRequests::default();
         for _ in 0..20 {
             let short = async {
                 sleep(QUIET / 2).await;
                 let begun = Instant::now();
-                drop(under_way.begin());
+                drop(in_flight.begin());
                 (begun, Instant::now())
             };
             let idle = async {
-                under_way.idle(QUIET).await;
+                in_flight.idle(QUIET).await;
                 Instant::now()
             };
             let ((begun, ended), idle) = tokio::join!(short, idle);
@@ -70,12 +70,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_idle_while_a_request_is_under_way() {
-        let under_way = UnderWay::default();
-        let two = [under_way.begin(), under_way.clone().begin()];
-        let idle = tokio::time::timeout(Duration::from_millis(50), under_way.idle(Duration::ZERO));
+    async fn nothing_is_idle_while_a_request_is_in_flight() {
+        let in_flight = InFlightRequests::default();
+        let two = [in_flight.begin(), in_flight.clone().begin()];
+        let idle = tokio::time::timeout(Duration::from_millis(50), in_flight.idle(Duration::ZERO));
         assert!(idle.await.is_err());
         drop(two);
-        under_way.idle(Duration::ZERO).await;
+        in_flight.idle(Duration::ZERO).await;
     }
 }

@@ -3,15 +3,19 @@
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Smaller inputs are processed faster than they could be handed to another thread.
-const SMALL: usize = 32 * 1_024;
+const MIN_BLOCKING_BYTES: usize = 32 * 1_024;
 
 /// Runs work whose time grows with `bytes`. For large inputs the runtime first moves this thread's other tasks to
 /// another thread. On a single-threaded runtime or outside of any runtime, such as in a program's own `main`, the
 /// work runs in place.
-pub fn off_runtime<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+pub fn run_blocking<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let has_others =
         Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if bytes < SMALL || !has_others { work() } else { tokio::task::block_in_place(work) }
+    if bytes < MIN_BLOCKING_BYTES || !has_others {
+        work()
+    } else {
+        tokio::task::block_in_place(work)
+    }
 }
 
 #[cfg(test)]
@@ -20,17 +24,17 @@ mod tests {
 
     #[test]
     fn the_work_is_done_with_and_without_a_runtime() {
-        assert_eq!(off_runtime(1 << 20, || 1), 1);
+        assert_eq!(run_blocking(1 << 20, || 1), 1);
         let mut one = tokio::runtime::Builder::new_current_thread();
-        assert_eq!(one.build().unwrap().block_on(async { off_runtime(1 << 20, || 2) }), 2);
+        assert_eq!(one.build().unwrap().block_on(async { run_blocking(1 << 20, || 2) }), 2);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn the_only_worker_goes_on_with_other_tasks_meanwhile() {
+    async fn other_tasks_of_the_only_worker_continue_meanwhile() {
         let (sender, receiver) = std::sync::mpsc::channel();
         let heavy = tokio::spawn(async move {
             // Received only if another thread runs the other task.
-            off_runtime(1 << 20, || receiver.recv_timeout(std::time::Duration::from_secs(60)))
+            run_blocking(1 << 20, || receiver.recv_timeout(std::time::Duration::from_secs(60)))
         });
         let light = tokio::spawn(async move { sender.send(7).is_ok() });
         assert_eq!((heavy.await.unwrap(), light.await.unwrap()), (Ok(7), true));

@@ -13,31 +13,31 @@ use super::access_log::AccessLog;
 use crate::http::layers::safe_headers::SAFE_HEADERS;
 
 /// The longest response that hyper generates itself, in bytes: a status and three headers.
-const LONGEST: usize = 512;
+const MAX_GENERATED: usize = 512;
 
 /// A connection on which hyper's own responses are replaced.
-pub struct HeadErrors<S> {
+pub struct ProblemResponses<S> {
     stream: S,
     /// Whether all written bytes have been flushed; a response can begin only then.
     is_flushed: bool,
     /// The response to write instead of hyper's.
-    instead: Option<Instead>,
+    replacement: Option<Replacement>,
     access_log: AccessLog,
     /// The client for the access log.
     client: IpAddr,
 }
 
-struct Instead {
+struct Replacement {
     bytes: Vec<u8>,
     written: usize,
     /// The length of the replaced response.
     of: usize,
 }
 
-impl<S> HeadErrors<S> {
+impl<S> ProblemResponses<S> {
     /// Wraps a connection of a client.
     pub fn new(stream: S, access_log: AccessLog, client: IpAddr) -> Self {
-        HeadErrors { stream, is_flushed: true, instead: None, access_log, client }
+        ProblemResponses { stream, is_flushed: true, replacement: None, access_log, client }
     }
 
     /// Returns the connection.
@@ -46,38 +46,41 @@ impl<S> HeadErrors<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> HeadErrors<S> {
+impl<S: AsyncWrite + Unpin> ProblemResponses<S> {
     /// Replaces a response that hyper generated itself.
-    fn look_at(&mut self, bytes: &[u8]) {
+    fn replace_if_generated(&mut self, bytes: &[u8]) {
         if std::mem::take(&mut self.is_flushed)
-            && let Some(status) = own_answer(bytes)
+            && let Some(status) = status_of_generated(bytes)
         {
             let body = problem(status);
             self.access_log.unreadable(self.client, status, body.len());
-            self.instead =
-                Some(Instead { bytes: response(status, &body), written: 0, of: bytes.len() });
+            self.replacement =
+                Some(Replacement { bytes: response(status, &body), written: 0, of: bytes.len() });
         }
     }
 
     /// Writes the replacement, if there is one.
-    fn poll_instead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
-        let Some(instead) = &mut self.instead else { return Poll::Ready(Ok(None)) };
-        while instead.written < instead.bytes.len() {
-            let rest = &instead.bytes[instead.written..];
+    fn poll_replacement(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
+        let Some(replacement) = &mut self.replacement else { return Poll::Ready(Ok(None)) };
+        while replacement.written < replacement.bytes.len() {
+            let rest = &replacement.bytes[replacement.written..];
             match ready!(Pin::new(&mut self.stream).poll_write(context, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => instead.written += written,
+                written => replacement.written += written,
             }
         }
-        let of = instead.of;
-        self.instead = None;
+        let of = replacement.of;
+        self.replacement = None;
         Poll::Ready(Ok(Some(of)))
     }
 }
 
 /// The status of a response that hyper generated itself; all other responses have a request id.
-fn own_answer(bytes: &[u8]) -> Option<StatusCode> {
-    if bytes.len() > LONGEST || !bytes.starts_with(b"HTTP/1.") || !bytes.ends_with(b"\r\n\r\n") {
+fn status_of_generated(bytes: &[u8]) -> Option<StatusCode> {
+    if bytes.len() > MAX_GENERATED
+        || !bytes.starts_with(b"HTTP/1.")
+        || !bytes.ends_with(b"\r\n\r\n")
+    {
         return None;
     }
     let text = str::from_utf8(bytes).ok().filter(|text| !text.contains("x-request-id:"))?;
@@ -120,7 +123,7 @@ fn response(status: StatusCode, body: &str) -> Vec<u8> {
     answer
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for HeadErrors<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ProblemResponses<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -130,14 +133,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadErrors<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for HeadErrors<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ProblemResponses<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.look_at(bytes);
-        if let Some(replaced) = ready!(self.poll_instead(context))? {
+        self.replace_if_generated(bytes);
+        if let Some(replaced) = ready!(self.poll_replacement(context))? {
             return Poll::Ready(Ok(replaced));
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)
@@ -149,10 +152,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadErrors<S> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match parts {
-            [one] => self.look_at(one),
+            [one] => self.replace_if_generated(one),
             [] | [_, _, ..] => self.is_flushed = false,
         }
-        if let Some(replaced) = ready!(self.poll_instead(context))? {
+        if let Some(replaced) = ready!(self.poll_replacement(context))? {
             return Poll::Ready(Ok(replaced));
         }
         Pin::new(&mut self.stream).poll_write_vectored(context, parts)
@@ -180,9 +183,9 @@ mod tests {
     #[test]
     fn only_answers_of_hyper_are_replaced() {
         let bare = "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n";
-        assert_eq!(own_answer(bare.as_bytes()).unwrap().as_u16(), 431);
+        assert_eq!(status_of_generated(bare.as_bytes()).unwrap().as_u16(), 431);
         let bad = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        assert_eq!(own_answer(bad.as_bytes()).unwrap().as_u16(), 400);
+        assert_eq!(status_of_generated(bad.as_bytes()).unwrap().as_u16(), 400);
         for others in [
             "HTTP/1.1 400 Bad Request\r\nx-request-id: 1\r\n\r\n",
             "HTTP/1.1 200 OK\r\n\r\n",
@@ -190,7 +193,7 @@ mod tests {
             "\r\nHTTP/1.1 400 Bad Request\r\n\r\n",
             "",
         ] {
-            assert_eq!(own_answer(others.as_bytes()), None, "{others}");
+            assert_eq!(status_of_generated(others.as_bytes()), None, "{others}");
         }
     }
 
