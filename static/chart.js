@@ -1,7 +1,7 @@
 // Charts and sparklines. They continue the drawing of the server: each new second is added to the columns in the data
 // attributes. Shapes and texts match src/ui/parts/chart.rs.
 
-import { grouped, length, setText } from "./time.js";
+import { grouped, length, setText, timeOfDay } from "./time.js";
 
 /** Formats a rate per second: `0.2`, `7`, `1 250`. */
 export function rate(perSecond) {
@@ -31,19 +31,20 @@ const numbersOf = (text) => text.split(",").map((number) => (number === "" ? nul
 const sum = (column, value) => column + value;
 const most = (column, value) => (value === null || value === undefined ? column : Math.max(column ?? 0, value));
 
-/** Rows of numbers in columns of equal duration, the newest last, which move on together. */
+/** Rows of numbers in columns of equal duration, the newest last, which move on together. A column may have no data. */
 class Columns {
   #width;
   #empty;
   #add;
   until;
 
-  constructor({ width, until }, rows, add) {
+  constructor({ width, until, known }, rows, add) {
     this.#width = Number(width);
     this.until = Number(until);
     this.#add = add;
     this.#empty = add === sum ? 0 : null;
     this.rows = rows;
+    this.known = [...known].map(Number);
   }
 
   get #last() {
@@ -61,18 +62,18 @@ class Columns {
 
   /** The second at which the oldest column begins. */
   get from() {
-    return (this.#last - this.rows[0].length + 1) * this.#width;
+    return (this.#last - this.known.length + 1) * this.#width;
   }
 
-  /** Moves the columns on to a time. Returns whether anything moved. */
-  goTo(until) {
+  /** Moves the columns on to a time up to which there is data, or is none. Returns whether anything moved. */
+  goTo(until, isKnown) {
     if (!(until > this.until)) return false;
     const before = this.#last;
     this.until = until;
-    const passed = Math.min(this.#last - before, this.rows[0].length);
-    for (const row of this.rows) {
+    const passed = Math.min(this.#last - before, this.known.length);
+    for (const row of [this.known, ...this.rows]) {
       row.splice(0, passed);
-      for (let n = 0; n < passed; n += 1) row.push(this.#empty);
+      for (let n = 0; n < passed; n += 1) row.push(row === this.known ? Number(isKnown) : this.#empty);
     }
     return true;
   }
@@ -80,9 +81,42 @@ class Columns {
   /** Adds the counts of a second. */
   add(second, values) {
     const column = Math.floor((second - this.from) / this.#width);
-    values.forEach((value, row) => {
-      if (column >= 0 && column < this.rows[row].length) this.rows[row][column] = this.#add(this.rows[row][column], value);
+    if (column < 0 || column >= this.known.length) return;
+    this.known[column] = 1;
+    values.forEach((value, row) => (this.rows[row][column] = this.#add(this.rows[row][column], value)));
+  }
+
+  /** Notes that the columns that begin at a second or later have no data. */
+  forget(second) {
+    const first = Math.max(0, Math.ceil((second - this.from) / this.#width));
+    this.known.fill(0, first);
+  }
+
+  /** The ranges of neighbouring columns with data, or without, as their first and last indexes. */
+  ranges(isKnown) {
+    const ranges = [];
+    this.known.forEach((known, column) => {
+      if (Boolean(known) !== isKnown) return;
+      if (ranges.at(-1)?.[1] === column - 1) ranges.at(-1)[1] = column;
+      else ranges.push([column, column]);
     });
+    return ranges;
+  }
+
+  /** The areas without data as a path in a box. */
+  noData({ width, height }) {
+    const newest = this.known.length - 1;
+    const x = (column) => ((Math.min(Math.max(column, 0), newest) * width) / newest).toFixed(1);
+    return this.ranges(false).map(([first, last]) => `M${x(first - 1)} 0H${x(last + 1)}V${height}H${x(first - 1)}z`).join("");
+  }
+
+  /** The times without data in words. */
+  noDataWords() {
+    const at = (column) => timeOfDay(Math.min(this.from + column * this.#width, this.until) * 1000);
+    return this.ranges(false).map(([first, last]) => {
+      if (last + 1 === this.known.length) return first ? ` No data since ${at(first)}.` : " No data yet.";
+      return first ? ` No data from ${at(first)} to ${at(last + 1)}.` : ` No data before ${at(last + 1)}.`;
+    }).join("");
   }
 }
 
@@ -93,6 +127,8 @@ const LATE_S = 2;
 class Drawing {
   #counted;
   #changed = false;
+  /** Whether data arrives; otherwise the columns that are added have none. */
+  #isCurrent = true;
 
   constructor(element, columns) {
     this.element = element;
@@ -105,15 +141,27 @@ class Drawing {
     if (second < this.#counted) return false;
     const missed = second > this.#counted;
     this.#counted = second + 1;
-    this.columns.goTo(second + 1);
+    this.columns.goTo(second + 1, this.#isCurrent);
     this.columns.add(second, values);
     this.#changed = true;
     return missed;
   }
 
+  /** Notes whether data arrives, and if not, since which second. */
+  setCurrent(isCurrent, since) {
+    this.#isCurrent = isCurrent;
+    this.#changed = true;
+    if (!isCurrent) this.columns.forget(since);
+  }
+
+  /** Whether a column that begins at `second` or later has no data. */
+  lacks(second) {
+    return this.columns.known.some((known, column) => !known && this.columns.from + column * this.columns.width >= second);
+  }
+
   /** Redraws if anything has changed by `now`, in seconds. */
   show(now) {
-    if (this.columns.goTo(now - LATE_S) || this.#changed) this.draw();
+    if (this.columns.goTo(now - LATE_S, this.#isCurrent) || this.#changed) this.draw();
     this.#changed = false;
   }
 }
@@ -146,11 +194,11 @@ export class Chart extends Drawing {
 
   draw() {
     const { columns } = this;
-    const rows = columns.rows.map((row) => (this.#isSum ? this.#perSecond(row) : row));
+    const rows = columns.rows.map((row) => (this.#isSum ? this.#perSecond(row) : row).map((value, n) => (columns.known[n] ? value : null)));
     const all = rows.flat().filter((value) => value !== null);
     const peak = Math.max(0, ...all);
     const top = nice(Math.max(peak, Number(this.#figure.dataset.least)));
-    const told = this.#lines.map((line, n) => {
+    const newestTexts = this.#lines.map((line, n) => {
       line.setAttribute("d", pathOf(rows[n], top, this.#box));
       const newest = rows[n].findLast((value) => value !== null);
       const now = newest === undefined ? "–" : this.#show(newest);
@@ -161,7 +209,8 @@ export class Chart extends Drawing {
     setText(this.#figure.querySelector(".top"), this.#show(top));
     const words = this.#figure.querySelector("svg");
     const [, title, span] = words.getAttribute("aria-label").match(/^(.*?): .* The peak in (.*) was /);
-    words.setAttribute("aria-label", `${title}: ${told.join(", ")}. The peak in ${span} was ${this.#show(peak)}.`);
+    words.setAttribute("aria-label", `${title}: ${newestTexts.join(", ")}. The peak in ${span} was ${this.#show(peak)}.${columns.noDataWords()}`);
+    this.#figure.querySelector(".no-data").setAttribute("d", columns.noData(this.#box));
     this.#moveMarks();
   }
 
@@ -212,9 +261,14 @@ export class Spark extends Drawing {
   draw() {
     const [completed] = this.columns.rows;
     const peak = Math.max(1, ...completed);
-    const { width, height } = this.#path.ownerSVGElement.viewBox.baseVal;
-    const step = width / (Math.max(completed.length, 2) - 1);
-    const line = completed.map((value, n) => `L${(n * step).toFixed(1)} ${(height - 1 - (value / peak) * (height - 3)).toFixed(1)}`);
-    this.#path.setAttribute("d", `M0 ${height}${line.join("")}L${width} ${height}z`);
+    const box = this.#path.ownerSVGElement.viewBox.baseVal;
+    const { width, height } = box;
+    const x = (n) => ((n * width) / (completed.length - 1)).toFixed(1);
+    const area = ([first, last]) => {
+      const line = completed.slice(first, last + 1).map((value, n) => `L${x(first + n)} ${(height - 1 - (value / peak) * (height - 3)).toFixed(1)}`);
+      return `M${x(first)} ${height}${line.join("")}L${x(last)} ${height}z`;
+    };
+    this.#path.setAttribute("d", this.columns.ranges(true).map(area).join(""));
+    this.#path.nextElementSibling.setAttribute("d", this.columns.noData(box));
   }
 }

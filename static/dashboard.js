@@ -3,7 +3,8 @@
 
 import { Chart, Spark, percent, rate } from "./chart.js";
 import { perFrame, showStats } from "./live.js";
-import { grouped, serverNow, setText, setTime } from "./time.js";
+import { grouped, serverNow, setText, setTime, timeElement } from "./time.js";
+import { onConnection } from "./updates.js";
 
 /** Wider columns are sums of minutes, which only the server has. */
 const MAX_COLUMN_S = 60;
@@ -14,23 +15,27 @@ export class Dashboard {
   #newest = null;
   #options;
   #render;
+  /** Whether data arrives, and the second after the last data. */
+  #isCurrent = true;
+  #lostAt = 0;
 
   /**
    * `scope` names the counters that the page shows. `queue` is the queue whose charts it shows; without it, they are
-   * those of the whole server. `onUnknownQueue` is called when the rows do not match the queues that exist, and
-   * `onMissed` when a chart has a gap.
+   * those of the whole server. `onUnknownQueue` is called when the rows do not match the queues that exist, `onMissed`
+   * when a chart has missed some seconds, and `onBack` when data arrives again after a gap.
    */
-  constructor({ scope = "all", queue = "", onUnknownQueue, onMissed } = {}) {
-    this.#options = { scope, queue, onUnknownQueue, onMissed };
+  constructor({ scope = "all", queue = "", onUnknownQueue, onMissed, onBack = onMissed } = {}) {
+    this.#options = { scope, queue, onUnknownQueue, onMissed, onBack };
     this.#render = perFrame(() => this.#draw());
     this.rescan();
+    onConnection((isCurrent, lastData) => this.#setCurrent(isCurrent, lastData));
     // Charts move on even when no message arrives.
     setInterval(() => document.hidden || this.#render(), 1000);
   }
 
   /** Looks for charts and rows again after the server has rendered the page or a part of it. */
   rescan() {
-    const known = new Map([...this.#charts, ...[...this.#rows.values()].map(({ spark }) => spark)].filter(Boolean).map((drawing) => [drawing.element, drawing]));
+    const known = new Map(this.#drawings.map((drawing) => [drawing.element, drawing]));
     const keep = (element, make) => known.get(element) ?? make(element);
     this.#charts = [...document.querySelectorAll("figure.chart")].filter((figure) => Number(figure.dataset.width) <= MAX_COLUMN_S).map((figure) => keep(figure, (it) => new Chart(it)));
     this.#rows = new Map();
@@ -38,6 +43,27 @@ export class Dashboard {
       const path = row.querySelector(".spark path");
       this.#rows.set(row.dataset.queue, { row, spark: path && keep(path, (it) => new Spark(it)) });
     }
+  }
+
+  get #drawings() {
+    return [...this.#charts, ...[...this.#rows.values()].map(({ spark }) => spark)].filter(Boolean);
+  }
+
+  /** Leaves the time without data empty, and asks for it once data arrives again. */
+  #setCurrent(isCurrent, lastData) {
+    this.#isCurrent = isCurrent;
+    if (!isCurrent) this.#lostAt = Math.floor((lastData + serverNow() - Date.now()) / 1000) + 1;
+    for (const drawing of this.#drawings) drawing.setCurrent(isCurrent, this.#lostAt);
+    this.#showAge(isCurrent ? [] : ["as of ", timeElement(lastData)]);
+    this.#render();
+    if (isCurrent && this.#drawings.some((drawing) => drawing.lacks(this.#lostAt))) this.#options.onBack?.();
+  }
+
+  #showAge(words) {
+    const title = document.getElementById("charts-title");
+    if (!title) return;
+    if (!title.children.length) title.append(" ", Object.assign(document.createElement("span"), { className: "hint" }));
+    title.lastElementChild.replaceChildren(...words);
   }
 
   /** Applies a `stats` message. */
@@ -57,8 +83,7 @@ export class Dashboard {
 
   #draw() {
     const now = Math.floor(serverNow() / 1000);
-    for (const chart of this.#charts) chart.show(now);
-    for (const { spark } of this.#rows.values()) spark?.show(now);
+    for (const drawing of this.#drawings) drawing.show(now);
     if (!this.#newest) return;
     const stats = this.#newest;
     this.#newest = null;

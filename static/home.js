@@ -4,7 +4,7 @@
 import { Dashboard } from "./dashboard.js";
 import { Load } from "./load.js";
 import { atMostEvery, excerpt, fetchPage, fold, makeRow, patchRow, swapSections } from "./live.js";
-import { setText } from "./time.js";
+import { serverNow, timeElement } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
 /** The time between two updates of the list of recent jobs. */
@@ -12,6 +12,9 @@ const RENDER_MS = 500;
 /** The most new rows in one update. */
 const MAX_INSERTED = 3;
 const SAMPLE_MS = 3_000;
+const MIN_SAMPLE_MS = 1_000;
+/** A sample has jobs of this age, whose states no longer change so fast that the counters contradict them. */
+const SAMPLE_AGE = document.body.dataset.sampleAge;
 /** Failure groups and charts of hours are rendered by the server, at most this often. */
 const FAILING_MS = 5_000;
 const HOURS_MS = 30_000;
@@ -39,7 +42,8 @@ export function home({ open, owe, lifecycle, queues }) {
   const choice = redraw(CHOICE_MS, ["queues"], () => byId("queues").matches(":hover, :focus-within"));
   const charts = redraw(10_000, ["charts"]);
   const hours = redraw(HOURS_MS, ["charts"]);
-  const dashboard = new Dashboard({ onUnknownQueue: rows, onMissed: charts });
+  const missing = redraw(1_000, ["charts", "queues"]);
+  const dashboard = new Dashboard({ onUnknownQueue: rows, onMissed: charts, onBack: missing });
   const isOfHours = new URLSearchParams(location.search).get("span") === "hours";
   const feed = new Feed(owe);
   let failed = "";
@@ -61,7 +65,7 @@ export function home({ open, owe, lifecycle, queues }) {
       stream.follow(filter());
       feed.sampled(load.isBusy);
     }
-    if (load.isBusy) feed.sample();
+    if (load.isBusy) feed.keepSample(stats.states);
     if (isOfHours) hours();
     if (stats.queues.length > Number(byId("queues").dataset.max)) choice();
     const { states, second } = stats;
@@ -82,6 +86,7 @@ class Feed {
   #arrived = new Map();
   #render = atMostEvery(RENDER_MS, () => this.#draw());
   #owe;
+  #sampledAt = 0;
 
   constructor(owe) {
     this.#owe = owe;
@@ -96,21 +101,29 @@ class Feed {
   }
 
   /** Shows a note above the rows when they are only a sample. */
-  sampled(is) {
-    setText(byId("recent-note"), is ? "A sample, refreshed every 3 s: events arrive too fast to list them all." : "");
+  sampled(isSample) {
+    const words = isSample ? ["A sample as of ", timeElement(serverNow()), ": jobs change too fast to show them all"] : [];
+    byId("recent-note").replaceChildren(...words);
   }
 
-  /** Fetches the newest jobs, at most every few seconds. */
-  sample = atMostEvery(SAMPLE_MS, async () => {
+  /** Fetches another sample every few seconds, or as soon as the counters contradict the rows. */
+  keepSample(counts) {
+    const isOld = performance.now() - this.#sampledAt > SAMPLE_MS;
+    if (isOld || [...this.#rows.rows].some(({ dataset }) => counts[dataset.state] === 0)) this.sample();
+  }
+
+  sample = atMostEvery(MIN_SAMPLE_MS, async () => {
     if (document.hidden || this.#isInUse) return;
     try {
-      const answer = await fetch(`api/v1/jobs?limit=${this.#most}`, { headers: { accept: "application/json" } });
+      const answer = await fetch(`api/v1/jobs?limit=${this.#most}&until=${SAMPLE_AGE}`, { headers: { accept: "application/json" } });
       if (!answer.ok) return this.#owe(this.sample);
       const { jobs } = await answer.json();
       this.#changes = new Map();
       this.#arrived = new Map();
       this.#rows.replaceChildren(...jobs.map((job) => makeRow(changeOf(job))));
-      this.#showRows();
+      this.#sampledAt = performance.now();
+      this.sampled(true);
+      if (jobs.length) this.#showRows();
     } catch {
       this.#owe(this.sample);
     }

@@ -1,15 +1,18 @@
-// The job list: it updates rows in place, counts new jobs instead of moving rows, keeps the selection, continues long
-// searches and has shortcuts for rows. Also the page of a bulk run.
+// The job list: it updates rows in place, adds new jobs unless that would move what somebody reads, keeps the selection,
+// continues long searches and has shortcuts for rows. Also the page of a bulk run.
 
 import { Load } from "./load.js";
 import { addShortcut } from "./shortcuts.js";
-import { atMostEvery, countsOf, fetchPage, fold, patchRow, perFrame, showStats, swapSections } from "./live.js";
+import { atMostEvery, countsOf, fetchPage, fold, makeRow, patchRow, perFrame, showStats, swapSections } from "./live.js";
 import { seqOf } from "./stream.js";
 import { grouped, showTimes, setText } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
 /** The number of rows of a full page. */
 const FULL = Number(document.body.dataset.limit);
+/** New jobs are added to the rows at this interval, unless there are too many to follow. */
+const ADD_EVERY_MS = 1_000;
+const MAX_ADDED = 20;
 
 /** Starts the list. `open` opens its stream, and `owe` repeats a failed request later. */
 export function listPage({ open, owe, lifecycle, maxHighlighted }) {
@@ -22,6 +25,7 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
 
   const selection = startSelection(rows);
   const news = startNews(rows, selection, searches);
+  const rowsInUse = () => rows.matches(":hover, :focus-within") || selection.isInUse() || scrollY > 8 || !getSelection().isCollapsed || document.querySelector("dialog[open]");
   startRowShortcuts(rows, selection);
   startSuggestions();
 
@@ -33,10 +37,17 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
     for (const [id, change] of batch) {
       const row = rowOf(id);
       if (row) patchRow(row, change, batch.size <= maxHighlighted);
-      else if (states.size ? states.has(change.state) : change.enqueuedAt) news.add(id, states.size ? change.seq : change.enqueuedAt);
+      else if (states.size ? states.has(change.state) : change.enqueuedAt || news.has(id)) news.add(id, change, states.size ? change.seq : change.enqueuedAt);
       else if (states.size) news.remove(id);
     }
     news.show();
+    if ("newest" in document.body.dataset) addNew();
+  });
+  /** Adds the new jobs to the newest page, later if somebody uses the rows. Too many of them stay behind the button. */
+  const addNew = atMostEvery(ADD_EVERY_MS, () => {
+    if (load.isBusy || !news.isFew()) return;
+    if (document.hidden || rowsInUse()) return addNew();
+    news.addRows();
   });
   const onEvents = (events) => {
     for (const event of events) {
@@ -55,7 +66,7 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
     return ids.length ? [...lifecycle, ...ids.map((id) => ["job", id])] : [["type", "queue.*"]];
   };
   /** Follows the rows that the server rendered as of `cursor`. */
-  const drawn = (cursor) => load.isBusy && idsHere().join() !== followed && stream.follow(filter(), cursor);
+  const shown = (cursor) => load.isBusy && idsHere().join() !== followed && stream.follow(filter(), cursor);
   let before = null;
   const onStats = (stats) => {
     showStats(stats, scope ?? "");
@@ -76,33 +87,34 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
     selection.restore();
     if (focused) rowOf(focused)?.querySelector(".job-link").focus({ preventScroll: true });
     news.shownUpTo(answer.cursor);
-    drawn(answer.cursor);
+    shown(answer.cursor);
   });
-  news.onDrawn(drawn);
-  searchOn(rows, selection, drawn);
+  news.onShown(shown);
+  searchOn(rows, selection, shown);
   const stream = open(filter(), onEvents, refresh, onStats);
 }
 
 /** The new jobs that are not shown yet, and the button that shows them. */
 function startNews(rows, selection, searches) {
   const button = byId("news");
-  /** Job ids, each with the number of the event that announced it. */
+  /** The changes of new jobs by id, each with the number of the event that announced it. */
   const fresh = new Map();
   /** The list was rendered after this event. Jobs announced by an older one are in the list, or on a later page of it. */
   let shownUpTo = seqOf(document.body.dataset.cursor);
   const past = "past" in document.body.dataset;
   let isFlooded = false;
-  let tellDrawn = () => {};
+  let onShown = () => {};
   const show = () => {
     button.hidden = fresh.size === 0 && !isFlooded;
-    setText(byId("news-count"), isFlooded ? "many" : fresh.size > 9999 ? "9\u202f999+" : grouped(fresh.size));
+    const isMany = isFlooded || fresh.size > 9999;
+    setText(byId("news-count"), isMany ? "" : grouped(fresh.size));
     // Only the server can tell whether new jobs match a search.
-    setText(byId("news-what"), searches ? "new — search again" : "new — show");
+    setText(byId("news-what"), `${isMany ? "New jobs" : fresh.size === 1 ? "new job" : "new jobs"} · ${searches ? "search again" : isMany ? "refresh" : "show"}`);
   };
   const forgetUpTo = (cursor) => {
     shownUpTo = seqOf(cursor);
     isFlooded = false;
-    for (const [id, seq] of fresh) if (seq <= shownUpTo) fresh.delete(id);
+    for (const [id, { announcedAt }] of fresh) if (announcedAt <= shownUpTo) fresh.delete(id);
     show();
   };
   button.addEventListener("click", async (event) => {
@@ -114,13 +126,30 @@ function startNews(rows, selection, searches) {
     replaceRows(rows, answer.page);
     selection.restore();
     forgetUpTo(answer.cursor);
-    tellDrawn(answer.cursor);
+    onShown(answer.cursor);
     rows.querySelector(".job-link")?.focus({ preventScroll: true });
     scrollTo({ top: 0 });
   });
   return {
-    add: (id, seq) => past || seq <= shownUpTo || fresh.set(id, seq),
+    has: (id) => fresh.has(id),
+    add: (id, change, seq) => {
+      const older = fresh.get(id);
+      const announcedAt = seq ?? older.announcedAt;
+      if (past || announcedAt <= shownUpTo) return;
+      fresh.set(id, { ...change, announcedAt, max: change.max ?? older?.max, error: change.error ?? older?.error });
+    },
     remove: (id) => fresh.delete(id),
+    isFew: () => !isFlooded && fresh.size > 0 && fresh.size <= MAX_ADDED,
+    /** Adds the new jobs to the rows, which are ordered by id, newest first. */
+    addRows: () => {
+      for (const [id, change] of fresh) {
+        if (change.state !== "deleted") rows.insertBefore(newRow(change), [...rows.children].find((row) => row.dataset.job < id) ?? null);
+      }
+      fresh.clear();
+      trimRows(rows);
+      selection.restore();
+      show();
+    },
     /** Notes that there are many new jobs, up to that event. */
     flood: (seq) => {
       if (seq <= shownUpTo) return;
@@ -129,9 +158,29 @@ function startNews(rows, selection, searches) {
       show();
     },
     shownUpTo: forgetUpTo,
-    onDrawn: (tell) => (tellDrawn = tell),
+    onShown: (listener) => (onShown = listener),
     show,
   };
+}
+
+function newRow(change) {
+  const row = makeRow(change);
+  const box = row.querySelector("input[name=id]");
+  box.value = change.job.id;
+  box.setAttribute("aria-label", `Select ${change.job.kind} ${change.job.id.slice(-8)}`);
+  row.className = "changed";
+  return row;
+}
+
+/** Moves the rows that no longer fit to the next page. */
+function trimRows(rows) {
+  byId("list").hidden = byId("bulk").hidden = false;
+  byId("none").hidden = true;
+  if (rows.childElementCount <= FULL) return;
+  while (rows.childElementCount > FULL) rows.lastElementChild.remove();
+  let next = document.querySelector("#pager [rel=next]");
+  if (!next) byId("pager").append((next = byId("next-page").content.firstElementChild.cloneNode(true)));
+  next.href = `jobs?after=${rows.lastElementChild.dataset.job}`;
 }
 
 function replaceRows(rows, page) {
@@ -160,7 +209,7 @@ function startSelection(rows) {
     all.indeterminate = ticked > 0 && ticked < here.length;
     const n = picked.size;
     const away = n - ticked;
-    setText(byId("scope-selected"), n === 0 ? "The selected jobs" : `${n} selected${away > 0 ? ` (${away} not shown)` : ""}`);
+    setText(byId("scope-selected"), n === 0 ? "Selected jobs" : `${n} selected${away > 0 ? ` (${away} not shown)` : ""}`);
     const nothing = scope.value === "selected" && n === 0;
     for (const button of form.querySelectorAll("button")) button.disabled = nothing;
     form.classList.toggle("idle", nothing);
@@ -203,6 +252,7 @@ function startSelection(rows) {
   addEventListener("pageshow", read); // browsers restore checkboxes when going back
   read();
   return {
+    isInUse: () => picked.size > 0 || form.contains(document.activeElement),
     toggle: (row) => {
       const box = row.querySelector("input[name=id]");
       last = box;
@@ -256,7 +306,7 @@ function startSuggestions() {
 }
 
 /** Continues a search until the page is full or the reader stops it. */
-async function searchOn(rows, selection, drawn) {
+async function searchOn(rows, selection, onShown) {
   const progress = byId("search-progress");
   let next = progress?.dataset.next;
   if (!next) return;
@@ -282,7 +332,7 @@ async function searchOn(rows, selection, drawn) {
       if (!rows.querySelector(`tr[data-job="${row.dataset.job}"]`)) rows.append(document.importNode(row, true));
     }
     showTimes(rows);
-    drawn(page.body.dataset.cursor);
+    onShown(page.body.dataset.cursor);
     const found = rows.childElementCount > 0;
     byId("list").hidden = byId("bulk").hidden = !found;
     next = part?.dataset.next;

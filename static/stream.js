@@ -1,50 +1,83 @@
-// The event stream of one tab: a socket that starts at the page's cursor, delivers no event twice, reports its state and
-// always reconnects. It has no dependencies and uses the DOM only for the page lifecycle.
+// The event stream of one tab: a connection that starts at the page's cursor, delivers no event twice, reports its state
+// and always reconnects. Where WebSockets do not get through, it uses the next transport and tries them again later.
 
-const PROTOCOL = "cortado.v1+json";
+import { TRANSPORTS } from "./transports.js";
+
 const LONGEST_WAIT_MS = 30_000;
 const FIRST_WAIT_MS = 1_000;
+/** A connection that has not sent its first message by then does not get through. */
+const HANDSHAKE_MS = 5_000;
+/** How often a transport that has worked before must fail in a row before others are tried: a restart takes a while. */
+const TRUSTED = 3;
+/** The time before a WebSocket is tried again, which doubles after each failure. */
+const FIRST_UPGRADE_MS = 15_000;
+const LONGEST_UPGRADE_MS = 300_000;
 /** A page is behind when it has not reached the position that the server had this long ago. */
-const BEHIND_MS = 1_000;
-/** The close code for a policy violation; reconnecting would only be refused again. */
-const REFUSED = 1008;
+const BEHIND_MS = 2_500;
+/** The transport that worked on the page before this one, so that not every page has to find it out. */
+const REMEMBERED = "cortado-transport";
 
 /** Returns the event number of a cursor. */
 export const seqOf = (cursor) => Number(cursor.split(":")[1]);
+
+function remembered() {
+  try {
+    return Number(sessionStorage.getItem(REMEMBERED)) % TRANSPORTS.length || 0;
+  } catch {
+    return 0; // there is no storage
+  }
+}
 
 export class Stream {
   #url;
   #epoch = "";
   #seq = 0;
   #on;
-  #socket = null;
+  /** Closes the connection. */
+  #close = null;
+  /** The number of the connection; messages of earlier ones are ignored. */
+  #current = 0;
+  /** The index of the transport in use, and of the one with which each round of attempts begins. */
+  #transport = remembered();
+  #first = this.#transport;
+  #worked = new Set();
+  #isOpen = false;
+  /** How many connections in a row sent nothing after their first message. */
+  #silences = 0;
+  #closeUpgrade = null;
+  #upgradeTimer = 0;
+  #upgradeWait = FIRST_UPGRADE_MS;
   #timer = 0;
   #watch = 0;
   #failures = 0;
   #firstWait = FIRST_WAIT_MS;
   #heartbeat = 10_000;
   #heard = 0;
+  /** When the last message arrived; the page itself counts as the first. */
+  #lastData = Date.now();
   #retryAt = 0;
   #state = "";
+  #told = "";
   #left = false;
   /** Positions of the server from `stats` messages, with their time of arrival: the last old enough one, and later ones. */
   #positions = [];
 
   /**
-   * With `onStats`, it subscribes to `stats` too, and then also knows how far behind it is.
+   * With `onStats`, it receives `stats` too, and then also knows how far behind it is. A state has the name of the
+   * `transport`, empty for a WebSocket, and the time of the last data, in milliseconds.
    *
    * @param {{path?: string, cursor: string, params?: [string, string][],
    *   onEvents: (events: object[]) => void, onGap?: (gap: {from: string, to: string}) => void,
    *   onStats?: (stats: object) => void,
-   *   onState?: (state: {name: string, seconds?: number, reason?: string, behind?: number}) => void}} options
+   *   onState?: (state: {name: string, transport: string, lastData: number, seconds?: number, reason?: string,
+   *     behind?: number}) => void}} options
    */
   constructor({ path = "/api/v1/ws", cursor, params = [], onEvents, onGap, onStats, onState }) {
     this.#url = new URL(path, location.href);
-    this.#url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     this.#setParams(params);
     this.#on = { events: onEvents, gap: onGap ?? (() => {}), stats: onStats, state: onState ?? (() => {}) };
     this.moveTo(cursor);
-    document.addEventListener("visibilitychange", () => this.#atOnce());
+    document.addEventListener("visibilitychange", () => this.#visibilityChanged());
     addEventListener("online", () => this.#atOnce());
     addEventListener("pagehide", () => this.#leave());
     addEventListener("pageshow", (event) => event.persisted && this.#comeBack());
@@ -68,10 +101,10 @@ export class Stream {
     this.#setParams(params);
     const [epoch, seq] = (from ?? this.cursor).split(":");
     if (epoch === this.#epoch) this.#seq = Math.min(this.#seq, Number(seq));
-    if (this.#left || !this.#socket) return; // the next socket subscribes to them
-    const old = this.#socket;
+    if (this.#left || !this.#close) return; // the next connection subscribes to them
+    const close = this.#close;
     this.#dial();
-    old.close(1000);
+    close();
   }
 
   #setParams(params) {
@@ -83,44 +116,44 @@ export class Stream {
     this.#dial();
   }
 
+  #open(transport, onMessage, onClose) {
+    this.#url.searchParams.set("after", this.cursor);
+    return TRANSPORTS[transport].open(this.#url, Boolean(this.#on.stats), onMessage, onClose);
+  }
+
   #dial() {
     clearTimeout(this.#timer);
     this.#timer = 0;
+    this.#cancelUpgrade();
     this.#positions = [];
-    this.#url.searchParams.set("after", this.cursor);
-    const socket = new WebSocket(this.#url, [PROTOCOL]);
-    this.#socket = socket;
+    this.#isOpen = false;
     this.#heard = Date.now();
-    socket.onmessage = (event) => socket === this.#socket && this.#message(event.data);
-    socket.onclose = (event) => socket === this.#socket && this.#closed(event.code, event.reason);
+    const id = ++this.#current;
+    this.#close = this.#open(
+      this.#transport,
+      (message, position) => id === this.#current && this.#message(message, position),
+      (end) => id === this.#current && this.#closed(end),
+    );
     clearInterval(this.#watch);
     this.#watch = setInterval(() => this.#look(), 1000);
   }
 
-  #message(data) {
-    this.#heard = Date.now();
-    let message;
-    try {
-      message = JSON.parse(data);
-    } catch {
-      return; // ignore an invalid message
-    }
+  /** Takes a message. `position` is the cursor up to which the stream is complete with it. */
+  #message(message, position) {
+    this.#heard = this.#lastData = Date.now();
     switch (message.type) {
       case "hello":
-        this.#heartbeat = message.heartbeat_ms || this.#heartbeat;
-        this.#failures = 0;
-        this.#firstWait = FIRST_WAIT_MS;
-        if (this.#on.stats) this.#socket.send(JSON.stringify({ type: "subscribe", id: "stats", stats: true }));
-        this.#tell("live");
+        this.#hello(message);
         break;
       case "stats":
+        if (position) this.moveTo(position);
         this.#positions.push({ at: Date.now(), seq: seqOf(message.cursor) });
         this.#on.stats?.(message);
         this.#alive();
         break;
       case "events": {
         const fresh = message.events.filter((event) => event.seq > this.#seq);
-        this.moveTo(message.cursor);
+        this.moveTo(position);
         if (fresh.length) this.#on.events(fresh);
         this.#alive();
         break;
@@ -144,27 +177,82 @@ export class Stream {
     }
   }
 
+  /** The first message: the transport gets through. */
+  #hello({ heartbeat_ms: heartbeat }) {
+    this.#heartbeat = heartbeat || this.#heartbeat;
+    this.#failures = 0;
+    this.#firstWait = FIRST_WAIT_MS;
+    this.#isOpen = true;
+    this.#first = this.#transport;
+    this.#worked.add(this.#transport);
+    try {
+      sessionStorage.setItem(REMEMBERED, this.#transport);
+    } catch {
+      // There is no storage.
+    }
+    if (this.#transport === 0) this.#upgradeWait = FIRST_UPGRADE_MS;
+    else this.#upgradeLater();
+    this.#tell("live");
+  }
+
+  /** Tries a WebSocket after a while. The connection in use is closed only when that gets through. */
+  #upgradeLater() {
+    this.#upgradeTimer = setTimeout(() => {
+      let id = 0;
+      const failed = () => {
+        this.#cancelUpgrade();
+        this.#upgradeLater();
+      };
+      const close = this.#open(
+        0,
+        (message, position) => {
+          if (message.type === "hello" && id === 0) {
+            clearTimeout(this.#upgradeTimer);
+            this.#closeUpgrade = null;
+            this.#close();
+            [this.#close, this.#transport, id] = [close, 0, ++this.#current];
+          }
+          if (id === this.#current) this.#message(message, position);
+        },
+        (end) => (id === 0 ? failed() : id === this.#current && this.#closed(end)),
+      );
+      this.#closeUpgrade = close;
+      this.#upgradeTimer = setTimeout(failed, HANDSHAKE_MS);
+    }, this.#upgradeWait);
+    this.#upgradeWait = Math.min(LONGEST_UPGRADE_MS, 2 * this.#upgradeWait);
+  }
+
+  #cancelUpgrade() {
+    clearTimeout(this.#upgradeTimer);
+    this.#closeUpgrade?.();
+    this.#closeUpgrade = null;
+  }
+
   /** Notes that a message arrived, so that the stream is not stale. A draining server stays draining. */
   #alive() {
+    this.#silences = 0;
     if (this.#state === "stale" || this.#state === "connecting") this.#tell("live");
   }
 
   /** Runs once a second: reports silence, and reconnects when it lasts. */
   #look() {
     const silence = Date.now() - this.#heard;
-    if (this.#socket?.readyState !== undefined && this.#socket.readyState <= WebSocket.OPEN) {
-      if (silence > 3 * this.#heartbeat) {
-        const socket = this.#socket;
-        this.#socket = null; // its close event can take minutes on a dead connection
-        socket.close();
-        this.#closed(1006, "");
-      } else if (silence > 1.5 * this.#heartbeat) {
+    if (this.#close) {
+      if (silence > (this.#isOpen ? 3 * this.#heartbeat : HANDSHAKE_MS)) {
+        // After the computer has slept, any connection was silent; one that is so again does not get through.
+        if (this.#isOpen && this.#silences++ > 0) {
+          this.#isOpen = false;
+          this.#worked.delete(this.#transport);
+        }
+        this.#drop();
+        this.#closed({});
+      } else if (this.#isOpen && silence > 1.5 * this.#heartbeat) {
         this.#tell("stale");
       } else {
         this.#lookBehind();
       }
     } else if (this.#timer) {
-      this.#tell("reconnecting", Math.max(0, Math.ceil((this.#retryAt - Date.now()) / 1000)));
+      this.#tell("reconnecting", { seconds: Math.max(0, Math.ceil((this.#retryAt - Date.now()) / 1000)) });
     }
   }
 
@@ -172,44 +260,66 @@ export class Stream {
     const old = this.#positions.findLastIndex(({ at }) => at <= Date.now() - BEHIND_MS);
     this.#positions.splice(0, Math.max(0, old));
     if (old >= 0 && this.#positions[0].seq > this.#seq && (this.#state === "live" || this.#state === "behind")) {
-      this.#tell("behind", undefined, "", this.#positions.at(-1).seq - this.#seq);
+      this.#tell("behind", { behind: this.#positions.at(-1).seq - this.#seq });
     } else if (this.#state === "behind") {
       this.#tell("live");
     }
   }
 
-  #closed(code, reason) {
-    this.#socket = null;
+  /** Closes the connection, whose further messages are ignored. */
+  #drop() {
+    const close = this.#close;
+    this.#close = null;
+    this.#current += 1;
+    this.#cancelUpgrade();
+    close?.();
+  }
+
+  /** Handles the end of the connection: tries the next transport at once, or all of them again after a while. */
+  #closed({ refused, wait: least = 0 }) {
+    this.#close = null;
+    this.#cancelUpgrade();
     if (this.#left) return;
-    if (code === REFUSED) {
+    if (refused) {
       clearInterval(this.#watch);
-      this.#tell("refused", undefined, reason);
+      this.#tell("refused", { reason: refused });
       return;
     }
-    const bound = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures);
-    const wait = Math.random() * (this.#failures === 0 ? this.#firstWait : bound);
-    this.#failures = Math.min(this.#failures + 1, 10);
     if (document.hidden) {
       this.#tell("paused");
       return; // the page reconnects when it becomes visible
     }
+    const isTrusted = this.#worked.has(this.#first) && this.#failures < TRUSTED;
+    if (!this.#isOpen && !isTrusted) {
+      this.#transport = (this.#transport + 1) % TRANSPORTS.length;
+      if (this.#transport !== this.#first) return this.#dial();
+    }
+    this.#isOpen = false;
+    const bound = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures);
+    const wait = Math.max(least, Math.random() * (this.#failures === 0 ? this.#firstWait : bound));
+    this.#failures = Math.min(this.#failures + 1, 10);
     this.#retryAt = Date.now() + wait;
-    this.#tell("reconnecting", Math.ceil(wait / 1000));
+    this.#tell("reconnecting", { seconds: Math.ceil(wait / 1000) });
     this.#timer = setTimeout(() => (document.hidden ? (this.#timer = 0) : this.#connect()), wait);
   }
 
   /** Reconnects at once when the page is visible again or the network is back. */
   #atOnce() {
-    if (!document.hidden && !this.#left && !this.#socket && this.#state !== "refused") this.#connect();
+    if (!document.hidden && !this.#left && !this.#close && this.#state !== "refused") this.#connect();
+  }
+
+  /** A hidden page keeps its WebSocket, but no connection of which a browser allows only a few, and it does not poll. */
+  #visibilityChanged() {
+    if (!document.hidden || this.#transport === 0 || !this.#close) return this.#atOnce();
+    this.#drop();
+    this.#tell("paused");
   }
 
   #leave() {
     this.#left = true;
     clearTimeout(this.#timer);
     clearInterval(this.#watch);
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close(1000);
+    this.#drop();
   }
 
   /** Reconnects after the browser restored the page from its back-forward cache. */
@@ -218,11 +328,13 @@ export class Stream {
     this.#connect();
   }
 
-  #tell(name, seconds, reason, behind) {
-    if (name === this.#state && name !== "reconnecting" && name !== "behind") return;
+  #tell(name, details) {
+    const transport = TRANSPORTS[this.#transport].name;
+    const told = `${name} ${transport}`;
+    if (told === this.#told && !details) return;
     // During repeated attempts, a short "connecting" between two waits would only flicker.
     if (name === "connecting" && this.#failures > 0) return;
-    this.#state = name;
-    this.#on.state({ name, seconds, reason, behind });
+    [this.#state, this.#told] = [name, told];
+    this.#on.state({ name, transport, lastData: this.#lastData, ...details });
   }
 }

@@ -101,6 +101,15 @@ export function showTime(element) {
   if (dataset.at) setText(element, `${dataset.say ?? ""}${absolute(dataset.at, "full")}`);
 }
 
+/** Creates an element that shows a time, without its date if that is today's. */
+export function timeElement(at) {
+  const element = document.createElement("time");
+  element.dateTime = new Date(at).toISOString();
+  element.dataset.show = "near";
+  showTime(element);
+  return element;
+}
+
 /** Shows all times below `root` in the reader's time zone. */
 export function showTimes(root) {
   for (const element of root.querySelectorAll("time[datetime], [data-at]")) showTime(element);

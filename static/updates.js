@@ -3,7 +3,7 @@
 
 import { seqOf } from "./stream.js";
 import { setTabConnection } from "./tab-status.js";
-import { grouped, setText } from "./time.js";
+import { grouped, setText, timeOfDay } from "./time.js";
 
 /** The most events that are kept. With more, the page is fetched again when updates resume. */
 const KEPT = 2_000;
@@ -12,8 +12,21 @@ const KEPT_STATS = 300;
 
 const byId = (id) => document.getElementById(id);
 
+/** The states of the stream in which data arrives. */
+const CURRENT = new Set(["live", "behind", "draining"]);
+
 let connection = { name: "none" };
 const gates = [];
+const listeners = [];
+let isCurrent = true;
+
+/**
+ * Calls `listener` whenever data begins or ceases to reach the page, because of the connection or because the reader
+ * pauses updates: with whether it does, and with the time of the last data.
+ */
+export function onConnection(listener) {
+  listeners.push(listener);
+}
 
 /** The gate between a stream and the page, which is closed while updates are paused. */
 export class Gate {
@@ -98,34 +111,42 @@ export function startUpdates() {
 
 /** Shows the state of the stream, by its name in stream.js. */
 export function showConnection(state) {
-  connection = state;
+  connection = { lastData: connection.lastData ?? Date.now(), ...state };
   setTabConnection(state.name);
   show();
 }
 
 /** The text of the connection state. `said` is the text for screen readers, without numbers that keep changing. */
-function wordsOf({ name, seconds, reason, behind }) {
-  const isHeld = gates.some((gate) => gate.isClosed);
-  if (isHeld && (name === "live" || name === "behind")) {
+function wordsOf({ name, transport, seconds, reason, behind }) {
+  if (isHeld() && (name === "live" || name === "behind")) {
     const held = gates.reduce((sum, gate) => sum + gate.held, 0);
     return { state: "paused", text: held ? `paused, ${held > 99_999 ? "many" : grouped(held)} new` : "paused", said: "updates paused" };
   }
   const words = {
+    live: transport ? `live (${transport})` : "live",
     connecting: "connecting",
     stale: "not responding",
     draining: "server stopping",
     refused: reason || "not allowed",
   };
   if (name === "reconnecting") return { state: name, text: `reconnecting in ${seconds} s`, said: "reconnecting" };
-  if (name === "behind") return { state: name, text: `behind by ${grouped(behind)}`, said: "behind the server" };
+  if (name === "behind") return { state: name, text: `behind by ${grouped(behind)} events`, said: "behind the server" };
   return { state: name, text: words[name] ?? name, said: words[name] ?? name };
 }
 
+const isHeld = () => gates.some((gate) => gate.isClosed);
+
 function show() {
+  const was = isCurrent;
+  isCurrent = CURRENT.has(connection.name) && !isHeld();
+  const lastData = isHeld() && was ? Date.now() : connection.lastData;
+  if (isCurrent !== was) for (const listener of listeners) listener(isCurrent, lastData);
   const chip = byId("connection");
   const { state, text, said } = wordsOf(connection);
   chip.hidden = false;
   chip.dataset.state = state;
+  chip.title = isCurrent ? text : `${text}, data as of ${timeOfDay(lastData)}`;
+  document.body.classList.toggle("outdated", !isCurrent);
   setText(byId("connection-text"), text);
   setText(byId("connection-said"), said);
 }

@@ -51,6 +51,7 @@ pub use config::{EngineConfig, QueueConfig};
 pub use error::{BulkError, JobActionError, PayloadError, SetScheduleError, SubmitError};
 pub use handler::registry::{KindInfo, Registry};
 pub use handler::{Context, Handler, IntoOutcome};
+pub use insight::coverage::Period;
 pub use insight::failures::{FailureGroup, FailureList};
 pub use insight::histogram::Latency;
 pub use insight::history::{Activity, Counts, Point};
@@ -129,6 +130,12 @@ impl Engine {
     /// A receiver of live statistics: the current ones at once, and then changes, at most four a second.
     pub fn live_stats(&self) -> watch::Receiver<Option<Arc<LiveStats>>> {
         self.parts.live_stats.subscribe()
+    }
+
+    /// The live statistics of this moment, for clients that ask for them instead of receiving them.
+    pub async fn live_stats_now(&self) -> Result<LiveStats, StoreError> {
+        let parts = &self.parts;
+        LiveStats::read(&*parts.store, &*parts.clock, &parts.observed).await
     }
 
     /// The number of running attempts in this process.

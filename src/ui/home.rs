@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::engine::{Engine, Stats};
 use crate::http::layers::base_path::Address;
-use crate::job::{JobQuery, State};
+use crate::job::{JobQuery, State, Time};
 
 use super::failures::{GroupRow, failing_now};
 use super::layout::error::UiError;
@@ -20,9 +20,12 @@ use super::parts::job_row::JobRow;
 use super::parts::load::is_busy;
 use super::parts::queue_rank::shown_queues;
 use super::parts::queue_row::QueueRow;
+use super::parts::time_format::TimeText;
 
 /// The rows of recent activity, as many as fit on a screen below the queues.
 const RECENT: usize = 12;
+/// How many seconds old the jobs are that a busy server shows. Newer ones change so fast that the counters would contradict them.
+const SAMPLE_AGE_S: i64 = 2;
 /// The most queues shown, so that failures and recent jobs are not far below; the list of queues has all of them.
 const QUEUES: usize = 10;
 /// The most failure groups shown.
@@ -39,6 +42,8 @@ struct Home {
     queues_total: usize,
     queues_max: usize,
     busy: bool,
+    sampled_at: TimeText,
+    sample_age: i64,
     failing: Vec<GroupRow>,
     counting: bool,
     recent: Vec<JobRow>,
@@ -69,7 +74,9 @@ pub async fn show(
 ) -> Result<Response, UiError> {
     // The list is read before the counters. Newer counters are corrected by the events that follow; newer
     // rows would not be.
-    let query = JobQuery { limit: RECENT, ..JobQuery::default() };
+    let busy = is_busy(&engine);
+    let until = busy.then(|| Time::from_millis(engine.now().millis() - SAMPLE_AGE_S * 1_000));
+    let query = JobQuery { limit: RECENT, until, ..JobQuery::default() };
     let recent = engine.jobs(query).await?;
     let stats = engine.stats().await?;
     let now = engine.now();
@@ -88,7 +95,9 @@ pub async fn show(
         queues,
         queues_total: stats.queues.len(),
         queues_max: QUEUES,
-        busy: is_busy(&engine),
+        busy,
+        sampled_at: TimeText::new(now, now),
+        sample_age: SAMPLE_AGE_S,
         failing,
         counting,
         recent: rows,
@@ -102,16 +111,7 @@ pub async fn show(
 
 fn charts(engine: &Engine, span: Span) -> [Chart; 3] {
     let history = engine.history(None);
-    let (now, starts) = (history.now, &history.starts);
-    let points = match span {
-        Span::Minutes => &history.seconds,
-        Span::Hours => &history.minutes,
-    };
-    [
-        throughput(points, starts, span, now),
-        waits(points, starts, span, now),
-        runs(points, starts, span, now),
-    ]
+    [throughput(&history, span), waits(&history, span), runs(&history, span)]
 }
 
 impl Count {

@@ -162,13 +162,13 @@ async fn render(
     let layout = Layout::live(address, format!("Queue {name}"), Section::Queue, jobs.cursor, now);
     let counters = stats.queues.get(&name).cloned().unwrap_or_default();
     let history = engine.history(Some(&name));
-    let (points, starts, now) = (&history.seconds, &history.starts, history.now);
+    let now = history.now;
     let view = QueuePage {
         queue: QueueRow::of(&name, &counters, engine, now),
         charts: [
-            throughput(points, starts, Span::Minutes, now),
-            waits(points, starts, Span::Minutes, now),
-            runs(points, starts, Span::Minutes, now),
+            throughput(&history, Span::Minutes),
+            waits(&history, Span::Minutes),
+            runs(&history, Span::Minutes),
         ],
         max_running: engine.config().max_running,
         newest: jobs.jobs.iter().map(|job| JobRow::of(job, now)).collect(),

@@ -37,7 +37,7 @@ test("charts, sparklines and rows move by push, as the server would draw them", 
     assert.equal(shift, undefined);
     const line = () => page.locator("#chart-throughput path.line-completed").getAttribute("d");
     const before = await line();
-    const spark = await page.locator('tr[data-queue="pushed"] .spark path').getAttribute("d");
+    const spark = await page.locator('tr[data-queue="pushed"] .spark path[data-width]').getAttribute("d");
     await burst(120, { kind: "echo", payload: 1, queue: "pushed" });
     await until(page, (before) => document.querySelector("#chart-throughput path.line-completed").getAttribute("d") !== before && document.querySelector("#chart-throughput .top").textContent !== "1/s", before);
     await until(page, (before) => document.querySelector('tr[data-queue="pushed"] .spark path').getAttribute("d") !== before, spark);
@@ -65,10 +65,37 @@ test("too many events for a reader become a sample, and the feed is whole again 
     await page.goto(server.origin);
     await live(page);
     await burst(5_000, { kind: "echo", payload: 1, queue: "rush" });
-    await page.locator("#recent-note", { hasText: "A sample" }).waitFor();
+    await page.locator("#recent-note", { hasText: /A sample as of \d?\d:\d\d:\d\d/ }).waitFor();
     await page.locator("#recent-note", { hasText: /^$/ }).waitFor({ state: "attached" });
     const job = await server.submit({ kind: "echo", payload: 1 });
     await page.locator(`tr[data-job="${job.id}"] .badge.s-completed`).waitFor();
     await live(page);
   }));
 
+for (const path of ["/", "/jobs"]) {
+  test(`rows do not contradict the counters while more jobs run than anybody can follow: ${path}`, () =>
+    withPage(browser, {}, async (page) => {
+      const jobs = JSON.stringify(Array.from({ length: 500 }, (_, n) => ({ kind: "echo", payload: n, queue: "load" })));
+      let isOver = false;
+      const load = (async () => {
+        while (!isOver) {
+          await fetch(`${server.origin}/api/v1/jobs`, { method: "POST", headers: { "content-type": "application/json" }, body: jobs });
+          while ((await server.stats()).states.available > 1_000); // the server keeps up
+        }
+      })();
+      try {
+        await page.goto(server.origin + path);
+        await live(page);
+        await page.locator(path === "/" ? "#recent-note" : "#news", { hasText: path === "/" ? "A sample as of" : "New jobs · refresh" }).waitFor();
+        // The counters are those of now, and no row has a state that they say no job is in.
+        await until(page, () => {
+          const counted = (state) => Number(document.querySelector(`[data-count="${state}"]`).textContent.replace(/\D/g, ""));
+          const states = [...document.querySelectorAll("tbody tr[data-job]")].map((row) => row.dataset.state);
+          return states.length >= 12 && states.every((state) => counted(state) > 0);
+        });
+      } finally {
+        isOver = true;
+        await load;
+      }
+    }));
+}

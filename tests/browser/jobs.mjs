@@ -65,7 +65,7 @@ for (const [script, javaScriptEnabled] of [["with JavaScript", true], ["without 
   describe(script, () => {
     const options = { javaScriptEnabled };
 
-    test("a search finds a value of a payload, and a chip takes each condition away", () =>
+    test("a search finds a value of a payload, and a chip removes each filter", () =>
       withPage(browser, options, async (page) => {
         const queue = `find-${javaScriptEnabled}`;
         const all = await waiting(queue, 6, (n) => ({ user: { id: n } }));
@@ -211,6 +211,86 @@ describe("with JavaScript only", () => {
       assert.equal(await page.locator("#news-count").textContent(), "1");
       await page.locator("#news").click();
       await row(page, newest).waitFor();
+    }));
+
+  test("new jobs are added to the newest page in order, and can be selected and opened", () =>
+    withPage(browser, {}, async (page) => {
+      await waiting("added", 60);
+      await page.goto(`${server.origin}/jobs`);
+      await live(page);
+      await mark(page);
+      for (const width of [320, 360, 768, 1024, 1440, 2560]) {
+        await page.setViewportSize({ width, height: 900 });
+        const before = await ids(page);
+        const [newest, older] = await waiting("added", 2);
+        await row(page, newest).waitFor();
+        assert.deepEqual(await ids(page), [newest, older, ...before].slice(0, 50));
+        assert.equal(await page.locator("#news").isVisible(), false);
+        assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width, `wider than ${width} px`);
+        const next = new URL(await page.locator("#pager [rel=next]").getAttribute("href"), server.origin);
+        assert.equal(next.searchParams.get("after"), (await ids(page)).at(-1), "the next page goes on behind the last row");
+      }
+      const [newest] = await ids(page);
+      assert.equal(await row(page, newest).locator("input").getAttribute("aria-label"), `Select echo ${newest.slice(-8)}`);
+      await page.evaluate(axe.source);
+      const { violations } = await page.evaluate(() => globalThis.axe.run());
+      assert.deepEqual(violations.map(({ id }) => id), []);
+      await box(page, newest).check();
+      await page.locator("#scope-selected", { hasText: "1 selected" }).waitFor({ state: "attached" });
+      await server.post(`/api/v1/jobs/${newest}/cancel`);
+      await row(page, newest).locator(".badge.s-cancelled").waitFor();
+      await assertNotReloaded(page);
+    }));
+
+  /** What a reader does with the rows, and how it ends. */
+  const USES = {
+    "the pointer is on a row": [(page) => page.locator("#list tbody tr").first().hover(), (page) => page.mouse.move(1, 1)],
+    "a row has the focus": [(page) => page.locator(".job-link").first().focus(), (page) => page.evaluate(() => document.activeElement.blur())],
+    "a job is selected": [(page) => page.locator("#list input[name=id]").first().focus().then(() => page.keyboard.press("Space")), (page) => page.keyboard.press("Space").then(() => page.evaluate(() => document.activeElement.blur()))],
+    "a bulk action is being chosen": [(page) => page.locator("#scope").focus(), (page) => page.evaluate(() => document.activeElement.blur())],
+    "the page is scrolled down": [(page) => page.evaluate(() => scrollTo(0, 300)), (page) => page.evaluate(() => scrollTo(0, 0))],
+    "text is marked": [(page) => page.evaluate(() => getSelection().selectAllChildren(document.querySelector("#list tbody"))), (page) => page.evaluate(() => getSelection().removeAllRanges())],
+    "a dialog is open": [(page) => page.keyboard.press("?").then(() => page.locator("#keys[open]").waitFor()), (page) => page.keyboard.press("Escape").then(() => page.evaluate(() => scrollTo(0, 0)))],
+  };
+
+  test("new jobs wait behind a button while somebody uses the rows", () =>
+    withPage(browser, {}, async (page) => {
+      await waiting("used", 60);
+      await page.goto(`${server.origin}/jobs`);
+      await live(page);
+      for (const [use, [begin, end]] of Object.entries(USES)) {
+        await page.mouse.move(1, 1);
+        await begin(page);
+        const before = await ids(page);
+        const [newest] = await waiting("used", 1);
+        await page.locator("#news", { hasText: /^1 new job · show$/ }).waitFor();
+        assert.deepEqual(await ids(page), before, `${use}: the rows moved`);
+        await end(page);
+        await row(page, newest).waitFor();
+        assert.equal(await page.locator("#news").isVisible(), false, use);
+      }
+    }));
+
+  test("a filtered list and a burst leave new jobs behind the button", () =>
+    withPage(browser, {}, async (page) => {
+      const all = await waiting("narrow", 3);
+      await page.goto(`${server.origin}/jobs?queue=narrow`);
+      await live(page);
+      const [newest, second] = await waiting("narrow", 2);
+      await page.locator("#news", { hasText: /^2 new jobs · show$/ }).waitFor();
+      assert.deepEqual(await ids(page), all);
+      await page.locator("#news").click();
+      await row(page, newest).waitFor();
+      assert.deepEqual(await ids(page), [newest, second, ...all]);
+      await page.goto(`${server.origin}/jobs`);
+      await live(page);
+      const before = await ids(page);
+      const burst = await waiting("narrow", 45);
+      await page.locator("#news", { hasText: /new jobs · (show|refresh)$/i }).waitFor();
+      assert.deepEqual(await ids(page), before);
+      await page.locator("#news").click();
+      await row(page, burst[0]).waitFor();
+      assert.equal(await page.locator("#news").isVisible(), false);
     }));
 
   test("a moved job shows its new queue in its row", () =>

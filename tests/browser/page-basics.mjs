@@ -80,7 +80,7 @@ test("discarded jobs and a lost server show in the title and the icon, and go wh
     await server.again();
     await shows(`(1 discarded) ${title}`, "/favicon-discarded.svg");
     await page.goto(`${server.origin}/jobs?state=discarded`);
-    assert.match(await page.title(), /^Dead letters/);
+    assert.match(await page.title(), /^Discarded jobs/);
     const icon = await page.locator("link[rel=icon]").getAttribute("href");
     const answer = await page.request.get(`${server.origin}/${icon.replace("favicon", "favicon-discarded")}`);
     assert.equal(answer.headers()["content-type"], "image/svg+xml");

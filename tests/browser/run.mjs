@@ -46,7 +46,7 @@ describe("with JavaScript", () => {
       await assertNotReloaded(page);
     }));
 
-  test("a row of a list goes green without a reload, and newer jobs are only announced", () =>
+  test("a row of a list goes green without a reload, and newer jobs are only announced while the pointer is on a row", () =>
     withPage(browser, {}, async (page) => {
       const job = await server.submit({ kind: "sleep", payload: { ms: 2500 } });
       await page.goto(`${server.origin}/jobs`);
@@ -54,8 +54,9 @@ describe("with JavaScript", () => {
       await mark(page);
       const rows = await page.locator("tr[data-job]").count();
       await row(page, job.id).locator(".badge.s-completed").waitFor();
+      await row(page, job.id).hover();
       const newer = await server.submit({ kind: "echo", payload: 1 });
-      await page.locator("#news").waitFor();
+      await page.locator("#news", { hasText: "1 new job · show" }).waitFor();
       assert.equal(await page.locator("tr[data-job]").count(), rows);
       await assertNotReloaded(page);
       await page.locator("#news").click();

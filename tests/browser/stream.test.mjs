@@ -4,6 +4,9 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 let sockets;
+let sources;
+let polls;
+let stored;
 let listeners;
 let states;
 let events;
@@ -31,6 +34,32 @@ class FakeSocket {
   }
 }
 
+class FakeSource {
+  constructor(url) {
+    Object.assign(this, { url: new URL(url), named: {}, closed: false });
+    sources.push(this);
+  }
+  addEventListener(name, work) {
+    this.named[name] = work;
+  }
+  says(name, message, lastEventId = "ab:5") {
+    (name === "message" ? this.onmessage : this.named[name])({ data: JSON.stringify(message), lastEventId });
+  }
+  close() {
+    this.closed = true;
+  }
+}
+
+/** A request that waits for its answer; `answers` gives one, and `fails` is a network without a server. */
+function fakeFetch(url, { signal }) {
+  return new Promise((resolve, reject) => {
+    const poll = { url: new URL(url), signal, fails: () => reject(new TypeError("failed to fetch")) };
+    poll.answers = (body, status = 200, headers = {}) => resolve({ ok: status === 200, status, headers: new Map(Object.entries(headers)), json: async () => body });
+    signal.addEventListener("abort", () => reject(new DOMException("aborted", "AbortError")));
+    polls.push(poll);
+  });
+}
+
 const listen = (name, work) => (listeners[name] ??= []).push(work);
 const happens = (name, event = {}) => listeners[name].forEach((work) => work(event));
 
@@ -38,11 +67,17 @@ globalThis.document = { hidden: false, addEventListener: listen };
 globalThis.addEventListener = listen;
 globalThis.location = { href: "http://desk.example/jobs", protocol: "http:" };
 globalThis.WebSocket = FakeSocket;
+globalThis.EventSource = FakeSource;
+globalThis.fetch = fakeFetch;
+globalThis.sessionStorage = { getItem: (key) => stored.get(key) ?? null, setItem: (key, value) => stored.set(key, String(value)) };
 mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
 const { Stream } = await import("../../static/stream.js");
 
 beforeEach(() => {
   sockets = [];
+  sources = [];
+  polls = [];
+  stored = new Map();
   listeners = {};
   states = [];
   events = [];
@@ -52,14 +87,28 @@ beforeEach(() => {
   mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
 });
 
-function open(params) {
+function open(params, options = {}) {
   return new Stream({
     cursor: "ab:5",
     params,
     onEvents: (batch) => events.push(...batch.map((event) => event.seq)),
     onGap: (gap) => gaps.push(gap),
-    onState: (state) => states.push(state.name),
+    onState: ({ name, transport }) => states.push(transport ? `${name} (${transport})` : name),
+    ...options,
   });
+}
+
+/** Lets promises settle, because their callbacks do not run within a step of the clock. */
+const settle = async () => {
+  for (let turn = 0; turn < 10; turn++) await null;
+};
+
+/** Fails every attempt over HTTP that is under way, as when there is no server. */
+async function failHttp() {
+  sources.at(-1)?.onerror();
+  await settle();
+  polls.at(-1)?.fails();
+  await settle();
 }
 
 /** Advances the clock in small steps, because it gives timers set within a step the time of the step's end. */
@@ -106,13 +155,14 @@ test("the first retry comes within the time that the server names", (t) => {
   assert.equal(sockets.length, 2);
 });
 
-test("retries go on for ever, never more than 30 s apart", (t) => {
+test("retries go on for ever, never more than 30 s apart", async (t) => {
   t.mock.method(Math, "random", () => 0.999);
   open();
   for (let round = 0; round < 30; round++) {
     const before = sockets.length;
     last().ends();
-    pass(30_000);
+    await failHttp();
+    for (let waited = 0; waited < 30_000 && sockets.length === before; waited += 10) pass(10);
     assert.equal(sockets.length, before + 1, `round ${round}`);
   }
   assert.ok(!states.slice(1).includes("connecting"), "only the waits are reported");
@@ -134,6 +184,7 @@ test("nothing reconnects while hidden, and everything at once when seen again", 
 test("the network's return connects at once, and only one socket", (t) => {
   t.mock.method(Math, "random", () => 0.999);
   open();
+  last().says(hello);
   last().ends();
   happens("online");
   happens("online");
@@ -207,4 +258,167 @@ test("what is not understood is passed over", () => {
   last().says({ type: "of-tomorrow" });
   last().says(batch([6]));
   assert.deepEqual(events, [6]);
+});
+
+/** Opens a stream whose WebSocket is refused. */
+function openBlocked(options) {
+  const stream = open([["type", "job.*"]], options);
+  last().ends();
+  return stream;
+}
+
+test("a refused WebSocket is replaced at once by server-sent events, from the same cursor and with the same filter", () => {
+  const stream = openBlocked();
+  const [source] = sources;
+  assert.deepEqual([source.url.pathname, source.url.searchParams.get("after"), source.url.searchParams.get("type")], ["/api/v1/events", "ab:5", "job.*"]);
+  source.says("hello", hello);
+  source.says("message", { seq: 5 }, "ab:5");
+  source.says("message", { seq: 6 }, "ab:6");
+  source.says("mark", { type: "mark", cursor: "ab:9" }, "ab:9");
+  assert.deepEqual(events, [6]);
+  assert.equal(stream.cursor, "ab:9");
+  assert.deepEqual(states, ["connecting", "live (server-sent events)"]);
+});
+
+test("a handshake that nobody answers times out, over a WebSocket and over server-sent events", async () => {
+  open();
+  pass(6_000);
+  assert.equal(last().readyState, 3);
+  assert.equal(sources.length, 1);
+  pass(6_000);
+  assert.equal(sources[0].closed, true);
+  assert.equal(polls[0].url.searchParams.get("wait"), null, "the first answer comes at once");
+  polls[0].answers({ events: [{ seq: 6 }], cursor: "ab:8" });
+  await settle();
+  assert.deepEqual(events, [6]);
+  assert.equal(states.at(-1), "live (polling)");
+});
+
+test("a poll waits for events, at most once a second, and goes on behind the last one", async () => {
+  openBlocked();
+  await failHttpSource();
+  polls[0].answers({ events: [], cursor: "ab:7" });
+  await settle();
+  assert.equal(polls.length, 1);
+  pass(1_000);
+  await settle();
+  assert.deepEqual([polls[1].url.searchParams.get("after"), polls[1].url.searchParams.get("wait"), polls[1].url.searchParams.get("stats")], ["ab:7", "10s", null]);
+  polls[1].answers({ gap: { from: "ab:7", to: "cd:20" }, events: [], cursor: "cd:20" });
+  await settle();
+  assert.deepEqual(gaps, [{ from: "ab:7", to: "cd:20" }]);
+  // A full answer is followed by the next poll at once.
+  pass(1_000);
+  await settle();
+  polls[2].answers({ events: Array.from({ length: 1000 }, (_, n) => ({ seq: 21 + n })), cursor: "cd:1020" });
+  await settle();
+  pass(10);
+  await settle();
+  assert.equal(polls[3].url.searchParams.get("after"), "cd:1020");
+});
+
+/** Fails the server-sent events that were just tried. */
+async function failHttpSource() {
+  sources.at(-1).onerror();
+  await settle();
+}
+
+test("counters come over every transport", async () => {
+  const counted = [];
+  const stream = openBlocked({ onStats: ({ cursor }) => counted.push(cursor) });
+  assert.equal(sources[0].url.searchParams.get("stats"), "true");
+  sources[0].says("hello", hello);
+  sources[0].says("stats", { type: "stats", cursor: "ab:12" }, "ab:10");
+  assert.equal(stream.cursor, "ab:10", "the position of the stream, not that of the counters");
+  stored.set("cortado-transport", "2");
+  open([], { onStats: ({ cursor }) => counted.push(cursor) });
+  await settle();
+  assert.equal(polls[0].url.searchParams.get("stats"), "true");
+  polls[0].answers({ events: [], cursor: "ab:13", stats: { type: "stats", cursor: "ab:14" } });
+  await settle();
+  assert.deepEqual(counted, ["ab:12", "ab:14"]);
+  pass(1_000);
+  await settle();
+  assert.equal(polls[1].url.searchParams.get("wait"), null, "counters do not wait for an event");
+});
+
+test("a WebSocket is tried again at a calm rate, and used once it gets through", () => {
+  openBlocked();
+  sources[0].says("hello", hello);
+  assert.equal(sockets.length, 1);
+  pass(15_000);
+  assert.equal(sockets.length, 2);
+  last().ends();
+  assert.equal(sources[0].closed, false, "the connection in use stays");
+  pass(14_000);
+  sources[0].says("mark", { type: "mark", cursor: "ab:5" });
+  pass(14_000);
+  assert.equal(sockets.length, 2);
+  sources[0].says("message", { seq: 6 }, "ab:6");
+  pass(3_000);
+  assert.equal(sockets.length, 3);
+  assert.equal(last().url.searchParams.get("after"), "ab:6");
+  last().says({ ...hello, cursor: "ab:6" });
+  assert.equal(sources[0].closed, true);
+  last().says(batch([6, 7]));
+  assert.deepEqual(events, [6, 7]);
+  assert.deepEqual([states[1], states.at(-1)], ["live (server-sent events)", "live"]);
+  assert.equal(stored.get("cortado-transport"), "0");
+});
+
+test("a WebSocket that has worked before is tried several times before others, because a server may be restarting", (t) => {
+  t.mock.method(Math, "random", () => 0.999);
+  open();
+  last().says(hello);
+  last().ends(1001);
+  for (let round = 0; round < 2; round++) {
+    pass(8_000);
+    last().ends();
+    assert.equal(sources.length, 0);
+  }
+  pass(8_000);
+  last().ends();
+  assert.equal(sources.length, 1);
+});
+
+test("a WebSocket that opens and then stays silent twice is replaced", () => {
+  open();
+  for (let round = 0; round < 2; round++) {
+    last().says(hello);
+    assert.equal(sources.length, 0);
+    pass(32_000);
+  }
+  assert.equal(sources.length, 1);
+});
+
+test("the next page begins with the transport that worked on the last one", () => {
+  stored.set("cortado-transport", "1");
+  open();
+  assert.deepEqual([sockets.length, sources.length], [0, 1]);
+});
+
+test("a hidden page holds no connection over HTTP, and continues at its cursor when it is seen again", () => {
+  openBlocked();
+  sources[0].says("hello", hello);
+  sources[0].says("message", { seq: 6 }, "ab:6");
+  document.hidden = true;
+  happens("visibilitychange");
+  assert.equal(sources[0].closed, true);
+  assert.match(states.at(-1), /^paused/);
+  pass(120_000);
+  assert.equal(sockets.length + sources.length, 2);
+  document.hidden = false;
+  happens("visibilitychange");
+  assert.equal(sources[1].url.searchParams.get("after"), "ab:6");
+});
+
+test("a poll that the server refuses for now is repeated when it says", async (t) => {
+  t.mock.method(Math, "random", () => 0);
+  openBlocked();
+  await failHttpSource();
+  polls[0].answers({}, 429, { "retry-after": "10" });
+  await settle();
+  pass(9_000);
+  assert.equal(sockets.length, 1);
+  pass(1_500);
+  assert.equal(sockets.length, 2);
 });

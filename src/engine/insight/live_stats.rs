@@ -15,7 +15,7 @@ use super::meter::{Rates, Recent};
 use super::observer::Observed;
 use crate::clock::Clock;
 use crate::job::QueueName;
-use crate::store::{Stats, Store};
+use crate::store::{Stats, Store, StoreError};
 use crate::supervise::{Part, pass};
 
 /// The statistics of one moment, shared by all receivers.
@@ -37,6 +37,27 @@ pub struct LiveStats {
 }
 
 impl LiveStats {
+    /// Reads the statistics as they are now.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or is closing.
+    pub(crate) async fn read(
+        store: &dyn Store,
+        clock: &dyn Clock,
+        observed: &Observed,
+    ) -> Result<LiveStats, StoreError> {
+        let stats = store.stats().await?;
+        let now = clock.now();
+        let (all, queues) = {
+            let mut observed = observed.lock();
+            (observed.meter.recent(now), observed.meter.recent_of_queues(now))
+        };
+        let Recent { rates, wait, run, second } = all;
+        let queues = queues.into_iter().map(|(name, of)| (name, (of.rates, of.second))).collect();
+        let encoded = OnceLock::new();
+        Ok(LiveStats { stats, rates, wait, run, second, queues, encoded })
+    }
+
     /// The encoded statistics; `encode` runs once for all receivers.
     pub fn encoded(&self, encode: impl FnOnce(&LiveStats) -> String) -> &str {
         self.encoded.get_or_init(|| encode(self).into_boxed_str())
@@ -113,23 +134,8 @@ impl Publisher {
 
     async fn publish(&self) {
         // A store that is closing has no more statistics; the loop is about to end.
-        let Ok(stats) = self.store.stats().await else { return };
-        let now = self.clock.now();
-        let (all, queues) = {
-            let mut observed = self.observed.lock();
-            (observed.meter.recent(now), observed.meter.recent_of_queues(now))
-        };
-        let Recent { rates, wait, run, second } = all;
-        let queues = queues.into_iter().map(|(name, of)| (name, (of.rates, of.second))).collect();
-        let pulse = Arc::new(LiveStats {
-            stats,
-            rates,
-            wait,
-            run,
-            second,
-            queues,
-            encoded: OnceLock::new(),
-        });
+        let read = LiveStats::read(&*self.store, &*self.clock, &self.observed).await;
+        let Ok(pulse) = read.map(Arc::new) else { return };
         self.live_stats.newest.send_if_modified(|newest| {
             let changed = newest.as_ref().is_none_or(|newest| !newest.equals(&pulse));
             if changed {

@@ -1,5 +1,6 @@
 //! What the engine knows about its recent past: rates, latencies, failures, and why jobs wait.
 
+pub mod coverage;
 pub mod failures;
 pub mod histogram;
 pub mod history;

@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::coverage::Coverage;
 use super::failures::Failures;
 use super::latency_totals::LatencyTotals;
 use super::meter::{Meter, Timed};
@@ -42,6 +43,8 @@ pub struct Observed {
 /// Metrics and failure groups, up to the same event.
 pub struct Observations {
     pub meter: Meter,
+    /// The periods for which the meter has data.
+    pub coverage: Coverage,
     pub failures: Failures,
     /// The number of events of each type since the start, in the order of [`EventType::ALL`].
     pub event_counts: [u64; EventType::ALL.len()],
@@ -56,8 +59,9 @@ impl Observed {
     pub fn new(now: Time, max_queues: usize) -> Self {
         let event_counts = [0; EventType::ALL.len()];
         let (waits, runs) = Default::default();
-        let (meter, failures) = (Meter::new(now, max_queues), Failures::new());
-        let observations = Observations { meter, failures, event_counts, waits, runs };
+        let (meter, coverage, failures) =
+            (Meter::new(now, max_queues), Coverage::new(now), Failures::new());
+        let observations = Observations { meter, coverage, failures, event_counts, waits, runs };
         Observed { observations: Mutex::new(observations) }
     }
 
@@ -149,6 +153,7 @@ impl Observer {
         for event in events {
             let weight = observed.meter.weight();
             let timed = observed.meter.add(event);
+            observed.coverage.add(event.at);
             observed.failures.add(event);
             if event.seq > self.began {
                 observed.event_counts[event.event_type() as usize] += 1;
@@ -167,6 +172,7 @@ impl Observer {
         let Some(stats) = self.stats().await else { return };
         let from = stats.oldest.seq.max(head.seq.saturating_sub(MAX_REPLAYED_EVENTS));
         self.seen.seq = from.min(head.seq);
+        self.observed.lock().coverage.replay(&self.store.starts(), from == 0);
         while self.seen.seq < head.seq {
             self.catch_up(head.seq.min(self.seen.seq + 8 * EVENTS_PER_READ as u64)).await;
             sleep(STEP_DELAY).await;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::coverage::Period;
 use super::failures::{FailureGroup, FailureList};
 use super::histogram::Latency;
 use super::history::{Activity, Point};
@@ -25,6 +26,8 @@ pub struct History {
     pub minutes: Vec<Point>,
     /// When this process and those before it started, oldest first.
     pub starts: Vec<Time>,
+    /// The periods for which there is data, oldest first. An interval in them that is left out was quiet.
+    pub periods: Vec<Period>,
 }
 
 /// The running attempts.
@@ -72,8 +75,12 @@ impl Engine {
     /// The recent history of the server or of one queue.
     pub fn history(&self, queue: Option<&QueueName>) -> History {
         let now = self.parts.clock.now();
-        let (seconds, minutes) = self.parts.observed.lock().meter.points(queue, now);
-        History { now, seconds, minutes, starts: self.parts.store.starts() }
+        let (points, periods) = {
+            let mut observed = self.parts.observed.lock();
+            (observed.meter.points(queue, now), observed.coverage.periods(now))
+        };
+        let (seconds, minutes) = points;
+        History { now, seconds, minutes, starts: self.parts.store.starts(), periods }
     }
 
     /// The last five minutes of a queue by seconds; empty when nothing happened in it, and `None` when too many
@@ -87,6 +94,12 @@ impl Engine {
     /// What happened in each queue in the last five minutes; idle queues are left out.
     pub fn queue_activity(&self) -> HashMap<QueueName, Activity> {
         self.parts.observed.lock().meter.activity(self.parts.clock.now())
+    }
+
+    /// The periods for which the history has data, oldest first.
+    pub fn history_periods(&self) -> Vec<Period> {
+        let now = self.parts.clock.now();
+        self.parts.observed.lock().coverage.periods(now)
     }
 
     /// The current rates, how long jobs were available before they started, and how long attempts ran.

@@ -64,6 +64,30 @@ async fn failures_are_grouped_while_they_happen_and_again_after_a_restart() {
 }
 
 #[tokio::test]
+async fn the_history_knows_when_the_server_was_down() {
+    let clock = crate::clock::ManualClock::at(crate::job::Time::from_millis(1_800_000_000_000));
+    let clock = Arc::new(clock);
+    let store = MemoryStore::new(Limits::default(), clock.clone());
+    let shop = open_with_clock(store.clone(), failing(), quick(), clock.clone());
+    let began = shop.engine.now();
+    clock.advance(Duration::from_secs(5));
+    shop.run(once(work())).await;
+    let ended = shop.engine.now();
+    clock.advance(Duration::from_secs(60));
+    let restarted = store.restarted();
+    let restart = clock.now();
+    let next = open_with_clock(restarted, failing(), quick(), clock.clone());
+    let periods = until(|| {
+        let periods = next.engine.history(None).periods;
+        (periods.len() == 2).then_some(periods)
+    })
+    .await;
+    let stopped = ended.after(Duration::from_secs(1));
+    assert_eq!((periods[0].from, periods[0].until), (began, stopped));
+    assert_eq!((periods[1].from, periods[1].until), (restart, next.engine.now()));
+}
+
+#[tokio::test]
 async fn a_job_that_retention_removed_leaves_its_group() {
     let clock = crate::clock::ManualClock::at(crate::job::Time::from_millis(1_800_000_000_000));
     let store = MemoryStore::new(Limits::default(), Arc::new(clock.clone()));

@@ -9,7 +9,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
 use super::*;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::job::{
     Backoff, Change, Cursor, Event, Fact, FailureClass, IdempotencyKey, Interruption, Job, JobId,
     JobQuery, Json, Kind, Labels, NewJob, Outcome, QueueName, RateLimit, RetryPolicy, Spec, Start,
@@ -53,8 +53,17 @@ fn open(registry: Registry) -> Shop {
 }
 
 fn open_on(store: Arc<dyn Store>, registry: Registry, config: EngineConfig) -> Shop {
+    open_with_clock(store, registry, config, Arc::new(SystemClock))
+}
+
+fn open_with_clock(
+    store: Arc<dyn Store>,
+    registry: Registry,
+    config: EngineConfig,
+    clock: Arc<dyn Clock>,
+) -> Shop {
     let shutdown = Shutdown::default();
-    let engine = Engine::start(store, registry, config, shutdown.clone());
+    let engine = Engine::start_with_clock(store, registry, config, shutdown.clone(), clock);
     let live = engine.live();
     Shop { engine, shutdown, live, seen: Default::default() }
 }

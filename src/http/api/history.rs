@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::query::history_query;
+use crate::engine::Period;
 use crate::http::view::{Displayed, PointView};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, QueueName, Time};
@@ -16,13 +17,23 @@ struct HistoryView<'a> {
     seconds: Vec<PointView>,
     minutes: Vec<PointView>,
     starts: Vec<Displayed<Time>>,
+    periods: Vec<PeriodView>,
     now: Displayed<Time>,
     cursor: Displayed<Cursor>,
 }
 
-/// Returns the history of the server or of one `queue`: `{"queue", "seconds", "minutes", "starts", "now", "cursor"}`.
+/// A period for which there is data.
+#[derive(Serialize)]
+struct PeriodView {
+    from: Displayed<Time>,
+    until: Displayed<Time>,
+}
+
+/// Returns the history of the server or of one `queue`: `{"queue", "seconds", "minutes", "starts", "periods",
+/// "now", "cursor"}`.
 /// It has each second of the last five minutes and each minute of the last six hours in which there were events, oldest
-/// first. `starts` are the starts of this process and of earlier ones.
+/// first. `starts` are the starts of this process and of earlier ones. `periods` are those for which there is data: a
+/// second or minute outside them is unknown, and one inside them that is left out had no events.
 pub async fn get(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let queue = history_query(query.as_deref())?;
     let cursor = Displayed(api.engine.head());
@@ -32,7 +43,14 @@ pub async fn get(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Re
         seconds: history.seconds.iter().map(PointView::of).collect(),
         minutes: history.minutes.iter().map(PointView::of).collect(),
         starts: history.starts.into_iter().map(Displayed).collect(),
+        periods: history.periods.into_iter().map(PeriodView::of).collect(),
         now: Displayed(history.now),
         cursor,
     }))
+}
+
+impl PeriodView {
+    fn of(period: Period) -> PeriodView {
+        PeriodView { from: Displayed(period.from), until: Displayed(period.until) }
+    }
 }

@@ -97,6 +97,8 @@ pub struct StreamQuery {
     pub limit: Option<usize>,
     /// How long to wait for events; only when polling.
     pub wait: Option<Duration>,
+    /// Whether to send live statistics too; only over HTTP, because a WebSocket subscribes to them.
+    pub stats: bool,
 }
 
 impl StreamQuery {
@@ -116,7 +118,7 @@ impl StreamQuery {
 /// The largest number of events in one answer of `GET /api/v1/events`.
 pub const MAX_EVENTS: usize = 1_000;
 
-/// Parses `after`, `limit`, `wait` and the filter: `queue`, `kind`, `job`, `type` and `tag`, each repeated or with
+/// Parses `after`, `limit`, `wait`, `stats` and the filter: `queue`, `kind`, `job`, `type` and `tag`, each repeated or with
 /// commas.
 pub fn stream_query(query: Option<&str>) -> Result<StreamQuery, Problem> {
     let mut parsed = StreamQuery::default();
@@ -125,6 +127,7 @@ pub fn stream_query(query: Option<&str>) -> Result<StreamQuery, Problem> {
             "after" => parsed.after = optional(&value)?,
             "limit" => parsed.limit = Some(limit(&value, MAX_EVENTS)?),
             "wait" => parsed.wait = Some(duration(&value)?),
+            "stats" => parsed.stats = flag(&value)?,
             field => add_to_filter(&mut parsed.filter, field, &value)?,
         }
     }
@@ -139,7 +142,7 @@ pub fn add_to_filter(filter: &mut Filter, field: &str, value: &str) -> Result<()
         "job" => add_values(&mut filter.jobs, value),
         "tag" => add_values(&mut filter.tags, value),
         "type" => types(&mut filter.types, value),
-        _ => Err(unknown(field, "after, limit, wait, queue, kind, job, type, tag")),
+        _ => Err(unknown(field, "after, limit, wait, stats, queue, kind, job, type, tag")),
     }
 }
 

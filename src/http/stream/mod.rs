@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod feed;
 pub mod job_log;
+pub mod next_stats;
 pub mod poll;
 pub mod protocol;
 pub mod relay;

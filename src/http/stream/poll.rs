@@ -16,7 +16,7 @@ use crate::engine::{Batch, Transport};
 use crate::http::api::query;
 use crate::http::api::query::StreamQuery;
 use crate::http::layers::header_list::elements;
-use crate::http::view::{Displayed, EventView};
+use crate::http::view::{Displayed, EventView, StatsMessage, stats_message_view};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, Filter};
 
@@ -33,6 +33,9 @@ struct EventsView<'a> {
     /// Present when the log does not reach back to `after`: the events in between cannot be read any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     gap: Option<GapView>,
+    /// Present when the query asks for it: the live statistics as of the answer, as in a `stats` message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<StatsMessage<'a>>,
 }
 
 #[derive(Serialize)]
@@ -64,10 +67,10 @@ pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     })
 }
 
-/// Answers `{"events", "cursor", "gap"?}`: the events after `after` that pass the filter, oldest first. When there are
+/// Answers `{"events", "cursor", "gap"?, "stats"?}`: the events after `after` that pass the filter, oldest first. When there are
 /// none, it waits for some, `wait` at most. Without `after` it begins at the end of the log.
 async fn poll(api: &Api, peer: SocketAddr, query: StreamQuery) -> Result<Response, Problem> {
-    let StreamQuery { after, filter, limit, wait } = query;
+    let StreamQuery { after, filter, limit, wait, stats } = query;
     let limit = limit.unwrap_or(100);
     let wait = wait.unwrap_or_default().min(api.limits.max_wait);
     let deadline = Instant::now() + wait;
@@ -90,7 +93,10 @@ async fn poll(api: &Api, peer: SocketAddr, query: StreamQuery) -> Result<Respons
         let _permit = api.admit(peer, Transport::Poll)?; // a waiting poll counts as a subscriber
         page.wait(&mut feed, deadline, draining).await?;
     }
-    Ok(json(&page.view()))
+    // Read after the events, so that their cursor is never ahead of that of the statistics.
+    let stats = if stats { Some(api.engine.live_stats_now().await?) } else { None };
+    let stats = stats.as_ref().map(|stats| stats_message_view(stats, api.engine.config()));
+    Ok(json(&EventsView { stats, ..page.view() }))
 }
 
 /// Collects the answer to a poll.
@@ -188,6 +194,7 @@ impl PollAnswer {
             events: events.map(EventView::of).collect(),
             cursor: Displayed(self.cursor),
             gap: self.gap.map(|(from, to)| GapView { from: Displayed(from), to: Displayed(to) }),
+            stats: None,
         }
     }
 }

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::SubscriberPermit;
 use super::feed::{Delivery, Feed};
+use super::next_stats::next_stats;
 use super::protocol::{ServerInfo, ServerMessage};
 use super::streaming_body::streaming_response;
-use crate::engine::{Batch, StoreError, Transport};
+use crate::engine::{Batch, Engine, LiveStats, StoreError, Transport};
 use crate::http::api::query::StreamQuery;
 use crate::http::view;
 use crate::http::view::{Displayed, millis, to_json};
@@ -38,6 +40,9 @@ pub fn stream(
     let stream = EventStream {
         feed: api.feed(after),
         filter: query.filter,
+        stats: query.stats.then(|| api.engine.live_stats()),
+        stats_seq: 0,
+        engine: api.engine.clone(),
         draining: api.engine.shutdown().draining.clone(),
         state: StreamState::NotStarted,
         mark_at: Instant::now() + limits.subscriber_mark,
@@ -77,6 +82,11 @@ enum StreamState {
 struct EventStream {
     feed: Feed,
     filter: Filter,
+    /// The live statistics, if the client asked for them.
+    stats: Option<watch::Receiver<Option<Arc<LiveStats>>>>,
+    /// The position of the last statistics that were sent. The client is told when it has reached it.
+    stats_seq: u64,
+    engine: Engine,
     limits: Arc<Limits>,
     draining: CancellationToken,
     state: StreamState,
@@ -111,10 +121,21 @@ impl EventStream {
                     let cursor = Displayed(self.feed.cursor());
                     return Some(self.named(&ServerMessage::Mark { cursor }));
                 }
+                () = next_stats(&mut self.stats) => {
+                    if let Some(text) = self.newest_stats() {
+                        return Some(text);
+                    }
+                }
                 delivery = self.feed.next() => {
                     let text = self.format(delivery);
+                    let has_reached = self.feed.cursor().seq >= self.stats_seq;
                     if !text.is_empty() {
                         return Some(text);
+                    }
+                    if self.stats_seq > 0 && has_reached {
+                        self.stats_seq = 0;
+                        let cursor = Displayed(self.feed.cursor());
+                        return Some(self.named(&ServerMessage::Mark { cursor }));
                     }
                 }
             }
@@ -137,6 +158,17 @@ impl EventStream {
     fn retry(&self) -> String {
         let longest = self.limits.retry_ms().max(1);
         format!("retry: {}\n", fastrand::u64(longest.div_ceil(4)..=longest))
+    }
+
+    /// The newest statistics as a message; `None` when there are none yet.
+    fn newest_stats(&mut self) -> Option<String> {
+        let newest = self.stats.as_mut()?.borrow_and_update().clone()?;
+        let cursor = self.feed.cursor();
+        self.stats_seq =
+            if newest.stats.cursor.seq > cursor.seq { newest.stats.cursor.seq } else { 0 };
+        let config = self.engine.config();
+        let data = newest.encoded(|stats| view::stats_message(stats, config));
+        Some(format!("event: stats\nid: {cursor}\ndata: {data}\n\n"))
     }
 
     /// Formats a delivery together with those that have arrived after it; empty when no event passes the filter.

@@ -47,6 +47,9 @@ async fn the_history_is_that_of_the_server_or_of_one_queue() {
     let answer = until(&server, "/api/v1/metrics/history", |answer| completed(answer) == 1).await;
     assert!(answer["queue"].is_null() && answer["now"].is_string() && answer["cursor"].is_string());
     assert_eq!(answer["starts"].as_array().unwrap().len(), 1);
+    let periods = answer["periods"].as_array().unwrap();
+    assert_eq!((periods.len(), &periods[0]["until"]), (1, &answer["now"]));
+    assert!(periods[0]["from"].as_str() < answer["now"].as_str(), "{answer}");
     let mail = until(&server, "/api/v1/metrics/history?queue=mail", |answer| {
         answer["seconds"].as_array().is_some_and(|seconds| !seconds.is_empty())
     })

@@ -157,3 +157,24 @@ async fn addresses_of_this_machine_are_limited_unless_a_setting_exempts_them() {
     let answer = server.get("/api/v1/events?wait=20s").await;
     answer.is_problem(503, "sockets_full");
 }
+
+#[tokio::test]
+async fn a_poll_that_asks_for_live_statistics_has_them_as_of_its_answer() {
+    let server = Server::start().await;
+    server.post("/api/v1/jobs?wait=20s", r#"{"kind":"echo","queue":"mail"}"#).await;
+    let answer = server.get("/api/v1/events?stats=true&queue=nobody").await.json();
+    let stats = &answer["stats"];
+    assert_eq!((&stats["type"], &stats["states"]["completed"]), (&json!("stats"), &json!(1)));
+    assert_eq!(
+        (&stats["queues"][0]["name"], &stats["cursor"]),
+        (&json!("mail"), &answer["cursor"])
+    );
+    assert!(stats["second"]["at"].is_string() && stats["per_second"].is_object());
+    assert!(server.get("/api/v1/events").await.json()["stats"].is_null());
+    let headers = ["sec-websocket-key", "sec-websocket-version", "upgrade", "connection"]
+        .into_iter()
+        .zip(["dGhlIHNhbXBsZSBub25jZQ==", "13", "websocket", "Upgrade"])
+        .collect::<Vec<_>>();
+    let refused = server.send("GET", "/api/v1/ws?stats=true", &headers, "").await;
+    refused.is_problem(400, "invalid_parameter");
+}

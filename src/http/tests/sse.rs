@@ -174,3 +174,41 @@ async fn a_peer_that_never_reads_does_not_hold_the_stop() {
     server.stop().await;
     drop(deaf);
 }
+
+#[tokio::test]
+async fn live_statistics_come_to_a_stream_that_asks_for_them_and_then_its_position() {
+    let server = Server::start().await;
+    // No event passes this filter, so only statistics and marks move the client's cursor.
+    let mut stream = server.sse("?stats=true&queue=nobody").await;
+    let first = stream.sent_of("stats").await;
+    assert_eq!(
+        (&first.data["type"], &first.data["states"]["completed"]),
+        (&json!("stats"), &json!(0))
+    );
+    server.post("/api/v1/jobs?wait=20s", r#"{"kind":"echo","queue":"mail"}"#).await;
+    let last = loop {
+        let stats = stream.sent_of("stats").await;
+        if stats.data["states"]["completed"] == 1 {
+            break stats;
+        }
+    };
+    assert_eq!(last.data["queues"][0]["name"], "mail");
+    assert!(last.data["second"]["at"].is_string() && last.data["per_second"].is_object());
+    // The id of every message is the position of the stream; a stream that was behind is told when it is not any more.
+    let head = server.engine.head().to_string();
+    let mut id = last.id;
+    while id != head {
+        id = stream.sent().await.unwrap().id;
+    }
+    let mut plain = server.sse("").await;
+    plain.sent_of("hello").await;
+    server.job("").await;
+    assert_eq!(plain.sent().await.unwrap().event, "message", "nobody else gets statistics");
+    for (path, headers) in [
+        ("/api/v1/events?stats=perhaps", &[("accept", "text/event-stream")][..]),
+        ("/api/v1/events?stats=perhaps", &[]),
+    ] {
+        let refused = server.send("GET", path, headers, "").await;
+        refused.is_problem(400, "invalid_parameter");
+    }
+}

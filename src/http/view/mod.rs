@@ -13,7 +13,10 @@ pub use encode::{Displayed, to_json};
 pub use event::{EventView, event_json};
 pub use job::{JobRow, JobView, LogView, NumberedLineView, StatusView};
 pub(crate) use series::PointView;
-pub(crate) use stats::{QueueStatsView, StatsView, queue_views, stats_message, stats_view};
+pub(crate) use stats::{
+    QueueStatsView, StatsMessage, StatsView, queue_views, stats_message, stats_message_view,
+    stats_view,
+};
 pub use template::JobTemplate;
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(crate) struct QueueStatsView<'a> {
 
 /// A `stats` message.
 #[derive(Serialize)]
-struct StatsMessage<'a> {
+pub(crate) struct StatsMessage<'a> {
     r#type: &'static str,
     #[serde(flatten)]
     stats: StatsView<'a>,
@@ -72,6 +72,14 @@ pub(crate) fn stats_view<'a>(stats: &'a Stats, config: &EngineConfig) -> StatsVi
 /// `wait_ms` and `run_ms` as `{"p50","p95","p99"}` over the last seconds, null when there is nothing to measure; and
 /// `second`, the last whole second. Queues also have `per_second` and `second`.
 pub(crate) fn stats_message(live: &LiveStats, config: &EngineConfig) -> String {
+    to_json(&stats_message_view(live, config))
+}
+
+/// Creates the view of a `stats` message.
+pub(crate) fn stats_message_view<'a>(
+    live: &'a LiveStats,
+    config: &EngineConfig,
+) -> StatsMessage<'a> {
     let mut stats = stats_view(&live.stats, config);
     for (queue, name) in stats.queues.iter_mut().zip(live.stats.queues.keys()) {
         let recent = live.queues.get(name);
@@ -79,14 +87,14 @@ pub(crate) fn stats_message(live: &LiveStats, config: &EngineConfig) -> String {
         let second = recent.map(|(_, second)| SecondView::of(second));
         queue.second = Some(second.unwrap_or_default());
     }
-    to_json(&StatsMessage {
+    StatsMessage {
         r#type: "stats",
         stats,
         per_second: RatesView::of(live.rates),
         wait_ms: live.wait.map(LatencyView::of),
         run_ms: live.run.map(LatencyView::of),
         second: PointView::of(&live.second),
-    })
+    }
 }
 
 /// Counts jobs by state, including the states without jobs.

@@ -75,7 +75,7 @@ fn words(action: &str) -> Option<ActionText> {
             "Retry",
             "Retrying",
             "retried",
-            "The jobs run again now, including completed ones. Jobs that are running or already available are skipped.",
+            "The jobs run again now, even those that completed. Jobs that are running or available are skipped.",
         ),
         "cancel" => ActionText {
             button: "danger",
@@ -83,7 +83,7 @@ fn words(action: &str) -> Option<ActionText> {
                 "Cancel",
                 "Cancelling",
                 "cancelled",
-                "Waiting jobs are cancelled at once, and running jobs are asked to stop. Finished jobs are skipped.",
+                "Waiting jobs are cancelled immediately, and running jobs are asked to stop. Finished jobs are skipped.",
             )
         },
         "delete" => ActionText {
@@ -105,7 +105,7 @@ fn words(action: &str) -> Option<ActionText> {
             "Reprioritise",
             "Reprioritising",
             "reprioritised",
-            "Within a queue, the highest number runs first; the default is 0. Running and finished jobs are skipped.",
+            "In each queue, jobs with a higher priority start first; the default is 0. Running and finished jobs are skipped.",
         ),
         _ => return None,
     })
@@ -164,8 +164,8 @@ async fn confirm(
     if form.is_empty() {
         return Err(UiError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
-            title: "No job is selected".into(),
-            message: format!("{} needs at least one job.", words.verb),
+            title: "No jobs selected".into(),
+            message: "Select at least one job.".into(),
             advice: "Nothing was changed. Go back and select jobs, or choose all matching jobs.",
         });
     }
@@ -248,7 +248,7 @@ impl Form {
             "reprioritise" => {
                 let wrong = |_| {
                     format!(
-                        "priority {:?} is not accepted: a whole number from -32768 to 32767",
+                        "priority must be a whole number from -32768 to 32767, not {:?}",
                         self.priority
                     )
                 };
@@ -352,12 +352,12 @@ impl RunView {
     fn why(&self) -> Option<String> {
         match self.report.progress.ended.as_ref().map(|(_, end)| end)? {
             End::Finished => None,
-            End::Stopped => Some("The run was stopped manually. Its changes so far remain.".into()),
+            End::Stopped => Some("The run was stopped manually. The changes it had made remain.".into()),
             End::ServerStopped => Some(
-                "The server stopped during the run. Its changes so far remain; start another run for the rest."
+                "The server stopped during the run. The changes it had made remain; start another run for the other jobs."
                     .into(),
             ),
-            End::Failed(error) => Some(format!("{} Its changes so far remain.", sentence(error))),
+            End::Failed(error) => Some(format!("{} The changes that the run had made remain.", sentence(error))),
         }
     }
 
@@ -412,7 +412,7 @@ pub async fn stop(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Se
 
 fn forgotten() -> UiError {
     UiError {
-        message: "The server keeps only recent runs, and none across a restart. The changes that the run made remain.".into(),
+        message: "The server keeps only recent runs and forgets them when it restarts. The changes that the run made remain.".into(),
         ..UiError::not_found("Bulk run not found")
     }
 }

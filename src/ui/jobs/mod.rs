@@ -86,9 +86,9 @@ pub async fn show(
     } else {
         None
     };
-    let dead = filter.state() == Some(State::Discarded);
+    let is_discarded = filter.state() == Some(State::Discarded);
     let (heading, section) =
-        if dead { ("Dead letters", Section::Discarded) } else { ("Jobs", Section::Jobs) };
+        if is_discarded { ("Discarded jobs", Section::Discarded) } else { ("Jobs", Section::Jobs) };
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
     let now = engine.now();
     let layout = Layout::live(&address, heading, section, cursor, now);
@@ -128,8 +128,10 @@ impl Jobs {
         self.search.as_ref().is_some_and(|search| search.next.is_some())
     }
 
-    fn dead(&self) -> bool {
-        self.filter.state() == Some(State::Discarded)
+    /// Whether this is the first page of all jobs, to which the script adds new ones.
+    fn is_newest(&self) -> bool {
+        let JobFilter { query, problems, .. } = &self.filter;
+        query.is_everything() && query.after.is_none() && problems.is_empty()
     }
 
     /// The options of the field for the time of submission, including the active value.
@@ -201,7 +203,7 @@ fn label(state: State) -> &'static str {
         State::Running => "Running",
         State::Retryable => "Retryable",
         State::Completed => "Completed",
-        State::Discarded => "Dead letters",
+        State::Discarded => "Discarded",
         State::Cancelled => "Cancelled",
     }
 }

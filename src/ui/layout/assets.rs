@@ -48,6 +48,11 @@ pub const ASSETS: &[Asset] = &[
         body: include_str!("../../../static/schedule.js"),
     },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../../static/stream.js") },
+    Asset {
+        name: "transports.js",
+        media_type: JS,
+        body: include_str!("../../../static/transports.js"),
+    },
     Asset { name: "theme.js", media_type: JS, body: include_str!("../../../static/theme.js") },
     Asset {
         name: "tab-status.js",

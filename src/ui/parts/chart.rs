@@ -1,9 +1,10 @@
 //! Charts and sparklines as SVG paths, which the server draws so that they need no JavaScript. Each carries its
 //! numbers, so that `static/chart.js` can continue the drawing.
 
-use crate::engine::{Latency, Point};
+use crate::engine::{History, Latency, Period, Point};
 use crate::job::Time;
 
+use super::columns::Columns;
 use super::filters::rate;
 use super::time_format::{TimeText, length};
 
@@ -37,6 +38,10 @@ pub struct Chart {
     pub width: i64,
     /// The end of the newest column, in seconds since 1970.
     pub until: i64,
+    /// `1` for each column with data and `0` for each without, oldest first.
+    pub known: String,
+    /// The SVG path of the areas without data.
+    pub no_data: String,
     /// The lines, the most important first.
     pub lines: Vec<Line>,
     /// The starts of the server within the time span.
@@ -77,18 +82,10 @@ pub struct Spark {
     pub width: i64,
     /// The end of the newest column, in seconds since 1970.
     pub until: i64,
-}
-
-/// The assignment of times to columns.
-#[derive(Debug, Clone, Copy)]
-struct Grid {
-    /// The width of a column in seconds.
-    width: i64,
-    columns: usize,
-    /// The index of the newest column, counted from 1970.
-    last: i64,
-    /// The seconds of the newest column that have passed.
-    part: i64,
+    /// `1` for each column with data and `0` for each without, oldest first.
+    pub known: String,
+    /// The SVG path of the areas without data.
+    pub no_data: String,
 }
 
 impl Span {
@@ -100,109 +97,60 @@ impl Span {
         }
     }
 
-    fn grid(self, now: Time) -> Grid {
-        let (width, columns) = match self {
+    fn columns(self, history: &History) -> Columns {
+        let (width, count) = match self {
             Span::Minutes => (3, 100),
             Span::Hours => (180, 120),
         };
-        Grid::new(now, width, columns)
-    }
-}
-
-impl Grid {
-    fn new(now: Time, width: i64, columns: usize) -> Grid {
-        let second = now.millis().div_euclid(1_000);
-        let last = (second - 1).div_euclid(width);
-        Grid { width, columns, last, part: second - last * width }
+        Columns::new(history.now, width, count, &history.periods)
     }
 
-    /// The end of the newest column, in seconds since 1970.
-    fn until(&self) -> i64 {
-        self.last * self.width + self.part
-    }
-
-    fn column(&self, at: Time) -> Option<usize> {
-        let number = at.millis().div_euclid(1_000).div_euclid(self.width);
-        let first = self.last - self.columns as i64 + 1;
-        usize::try_from(number - first).ok().filter(|column| *column < self.columns)
-    }
-
-    /// Adds up a count by column.
-    fn counts(&self, points: &[Point], count: fn(&Point) -> u32) -> Vec<f64> {
-        let mut sums = vec![0.0; self.columns];
-        for point in points {
-            if let Some(column) = self.column(point.at) {
-                sums[column] += f64::from(count(point));
-            }
+    fn points(self, history: &History) -> &[Point] {
+        match self {
+            Span::Minutes => &history.seconds,
+            Span::Hours => &history.minutes,
         }
-        sums
-    }
-
-    fn per_second(&self, mut sums: Vec<f64>) -> Vec<Option<f64>> {
-        for (column, sum) in sums.iter_mut().enumerate() {
-            let is_last = column + 1 == self.columns;
-            *sum /= if is_last { self.part.clamp(1, self.width) } else { self.width } as f64;
-        }
-        sums.into_iter().map(Some).collect()
-    }
-
-    /// The maximum of each column.
-    fn longest(
-        &self,
-        points: &[Point],
-        of: fn(&Point) -> Option<Latency>,
-        percentile: fn(&Latency) -> u32,
-    ) -> Vec<Option<f64>> {
-        let mut most: Vec<Option<f64>> = vec![None; self.columns];
-        for point in points {
-            if let (Some(column), Some(latency)) = (self.column(point.at), of(point)) {
-                let value = f64::from(percentile(&latency));
-                most[column] = Some(most[column].map_or(value, |most| most.max(value)));
-            }
-        }
-        most
     }
 }
 
 /// The chart of completed jobs and failed attempts per second.
-pub fn throughput(points: &[Point], starts: &[Time], span: Span, now: Time) -> Chart {
-    let grid = span.grid(now);
+pub fn throughput(history: &History, span: Span) -> Chart {
+    let columns = span.columns(history);
     let line = |name: &'static str, count: fn(&Point) -> u32| {
-        let sums = grid.counts(points, count);
+        let sums = columns.counts(span.points(history), count);
         let numbers = numbers(sums.iter().map(|sum| Some(*sum)));
-        Plotted { name, numbers, values: grid.per_second(sums) }
+        Plotted { name, numbers, values: columns.per_second(&sums) }
     };
     let lines = [
         line("completed", |point| point.counts.completed),
         line("failed", |point| point.counts.failed),
     ];
     let show = |value: f64| format!("{}/s", rate(value));
-    let sort = Sort { id: "throughput", title: "Throughput", least_top: 1.0, column: "sum", show };
-    draw(sort, &lines, &grid, marks(&grid, starts, now), span)
+    let style =
+        ChartStyle { id: "throughput", title: "Throughput", least_top: 1.0, column: "sum", show };
+    draw(style, &lines, &columns, history, span)
 }
 
 /// The chart of the time that jobs waited until they started.
-pub fn waits(points: &[Point], starts: &[Time], span: Span, now: Time) -> Chart {
-    latency("waits", "Wait", points, |point| point.wait, starts, span, now)
+pub fn waits(history: &History, span: Span) -> Chart {
+    latency("waits", "Wait", |point| point.wait, history, span)
 }
 
 /// The chart of the time that attempts ran.
-pub fn runs(points: &[Point], starts: &[Time], span: Span, now: Time) -> Chart {
-    latency("runs", "Run", points, |point| point.run, starts, span, now)
+pub fn runs(history: &History, span: Span) -> Chart {
+    latency("runs", "Run", |point| point.run, history, span)
 }
 
 fn latency(
     id: &'static str,
     title: &'static str,
-    points: &[Point],
     of: fn(&Point) -> Option<Latency>,
-    starts: &[Time],
+    history: &History,
     span: Span,
-    now: Time,
 ) -> Chart {
-    let grid = span.grid(now);
+    let columns = span.columns(history);
     let line = |name: &'static str, percentile: fn(&Latency) -> u32| {
-        let values = grid.longest(points, of, percentile);
+        let values = columns.longest(span.points(history), of, percentile);
         Plotted { name, numbers: numbers(values.iter().copied()), values }
     };
     let lines = [
@@ -210,8 +158,8 @@ fn latency(
         line("p95", |latency| latency.p95),
         line("p99", |latency| latency.p99),
     ];
-    let sort = Sort { id, title, least_top: 10.0, column: "most", show: milliseconds };
-    draw(sort, &lines, &grid, marks(&grid, starts, now), span)
+    let style = ChartStyle { id, title, least_top: 10.0, column: "most", show: milliseconds };
+    draw(style, &lines, &columns, history, span)
 }
 
 fn milliseconds(value: f64) -> String {
@@ -219,7 +167,7 @@ fn milliseconds(value: f64) -> String {
 }
 
 /// The properties of a chart type.
-struct Sort {
+struct ChartStyle {
     id: &'static str,
     title: &'static str,
     least_top: f64,
@@ -239,8 +187,14 @@ fn numbers(values: impl Iterator<Item = Option<f64>>) -> String {
     texts.collect::<Vec<_>>().join(",")
 }
 
-fn draw(sort: Sort, lines: &[Plotted], grid: &Grid, marks: Vec<Mark>, span: Span) -> Chart {
-    let Sort { id, title, least_top, column, show } = sort;
+fn draw(
+    style: ChartStyle,
+    lines: &[Plotted],
+    columns: &Columns,
+    history: &History,
+    span: Span,
+) -> Chart {
+    let ChartStyle { id, title, least_top, column, show } = style;
     let all = lines.iter().flat_map(|line| line.values.iter().flatten());
     let most = all.fold(0.0_f64, |most, value| most.max(*value));
     let top = nice(most.max(least_top));
@@ -254,16 +208,23 @@ fn draw(sort: Sort, lines: &[Plotted], grid: &Grid, marks: Vec<Mark>, span: Span
         .collect();
     let said: Vec<String> =
         lines.iter().map(|line| format!("{} {}", line.name, line.now)).collect();
-    let words =
-        format!("{title}: {}. The peak in {} was {}.", said.join(", "), span.words(), show(most));
-    let (width, until) = (grid.width, grid.until());
-    Chart { id, title, top: show(top), least_top, column, width, until, lines, marks, words }
+    let words = format!(
+        "{title}: {}. The peak in {} was {}.{}",
+        said.join(", "),
+        span.words(),
+        show(most),
+        columns.no_data_words()
+    );
+    let (width, until) = (columns.width, columns.until());
+    let (known, no_data) = (columns.known_text(), columns.no_data(WIDTH, HEIGHT));
+    let marks = marks(columns, &history.starts, history.now);
+    let top = show(top);
+    Chart { id, title, top, least_top, column, width, until, known, no_data, lines, marks, words }
 }
 
-fn marks(grid: &Grid, starts: &[Time], now: Time) -> Vec<Mark> {
-    let first = (grid.last - grid.columns as i64 + 1) * grid.width;
-    let length = grid.columns as f64 * grid.width as f64;
-    let x = |at: Time| (at.millis() as f64 / 1_000.0 - first as f64) / length * WIDTH;
+fn marks(columns: &Columns, starts: &[Time], now: Time) -> Vec<Mark> {
+    let length = columns.count as f64 * columns.width as f64;
+    let x = |at: Time| (at.millis() as f64 / 1_000.0 - columns.from() as f64) / length * WIDTH;
     let within = starts.iter().filter(|at| (0.0..=WIDTH).contains(&x(**at)));
     within
         .map(|at| Mark { x: (x(*at) * 10.0).round() / 10.0, at: TimeText::new(*at, now) })
@@ -301,17 +262,19 @@ fn nice(value: f64) -> f64 {
 }
 
 /// Builds the sparkline of the last five minutes, in columns of five seconds.
-pub fn spark(points: &[Point], now: Time) -> Spark {
-    let grid = Grid::new(now, 5, 60);
-    let completed = grid.counts(points, |point| point.counts.completed);
-    let failed = grid.counts(points, |point| point.counts.failed);
-    let told = |sums: &[f64]| numbers(sums.iter().map(|sum| Some(*sum)));
+pub fn spark(points: &[Point], periods: &[Period], now: Time) -> Spark {
+    let columns = Columns::new(now, 5, 60, periods);
+    let completed = columns.counts(points, |point| point.counts.completed);
+    let failed = columns.counts(points, |point| point.counts.failed);
+    let as_text = |sums: &[f64]| numbers(sums.iter().map(|sum| Some(*sum)));
     Spark {
-        path: area(&completed),
-        completed: told(&completed),
-        failed: told(&failed),
-        width: grid.width,
-        until: grid.until(),
+        path: area(&completed, &columns),
+        completed: as_text(&completed),
+        failed: as_text(&failed),
+        width: columns.width,
+        until: columns.until(),
+        known: columns.known_text(),
+        no_data: columns.no_data(100.0, 24.0),
     }
 }
 
@@ -330,16 +293,21 @@ pub fn bars(counts: &[u32]) -> String {
     out
 }
 
-fn area(counts: &[f64]) -> String {
+/// Draws counts as a filled line in a box 100 wide and 24 high, with gaps where there is no data.
+fn area(counts: &[f64], columns: &Columns) -> String {
     use std::fmt::Write;
     let most = counts.iter().fold(1.0_f64, |most, count| most.max(*count));
     let step = 100.0 / (counts.len().max(2) - 1) as f64;
-    let mut out = String::from("M0 24");
-    for (column, count) in counts.iter().enumerate() {
+    let x = |column: usize| (column as f64 * step * 10.0).round() / 10.0;
+    let mut out = String::new();
+    for (first, last) in columns.ranges(true) {
         // Writing to a string cannot fail.
-        let _ = write!(out, "L{:.1} {:.1}", column as f64 * step, 23.0 - count / most * 21.0);
+        let _ = write!(out, "M{} 24", x(first));
+        for (column, count) in counts.iter().enumerate().take(last + 1).skip(first) {
+            let _ = write!(out, "L{:.1} {:.1}", column as f64 * step, 23.0 - count / most * 21.0);
+        }
+        let _ = write!(out, "L{} 24z", x(last));
     }
-    out.push_str("L100 24z");
     out
 }
 
@@ -347,6 +315,13 @@ fn area(counts: &[f64]) -> String {
 mod tests {
     use super::*;
     use crate::engine::Counts;
+
+    /// A history whose data reaches back further than any chart.
+    fn history(points: &[Point], starts: &[Time], now: Time) -> History {
+        let (seconds, minutes) = (points.to_vec(), points.to_vec());
+        let periods = vec![Period { from: Time::from_millis(0), until: now }];
+        History { now, seconds, minutes, starts: starts.to_vec(), periods }
+    }
 
     fn point(second: i64, completed: u32, run: Option<u32>) -> Point {
         let run = run.map(|ms| Latency { p50: ms, p95: ms, p99: 2 * ms });
@@ -357,8 +332,8 @@ mod tests {
     #[test]
     fn rates_are_per_second_and_the_column_under_way_counts_what_is_over_of_it() {
         let now = Time::from_millis(3_001_500);
-        let chart =
-            throughput(&[point(2_998, 6, None), point(3_000, 4, None)], &[], Span::Minutes, now);
+        let points = [point(2_998, 6, None), point(3_000, 4, None)];
+        let chart = throughput(&history(&points, &[], now), Span::Minutes);
         assert_eq!((chart.lines[0].now.as_str(), chart.lines[1].now.as_str()), ("4/s", "0/s"));
         assert_eq!(chart.top, "5/s");
         assert!(chart.lines[0].numbers.ends_with(",0,6,4"), "{}", chart.lines[0].numbers);
@@ -375,12 +350,13 @@ mod tests {
         let now = Time::from_millis(3_000_000);
         let points =
             [point(2_997, 1, Some(40)), point(2_998, 1, Some(90)), point(2_980, 1, Some(7))];
-        let chart = runs(&points, &[], Span::Minutes, now);
+        let history = history(&points, &[], now);
+        let chart = runs(&history, Span::Minutes);
         assert_eq!(chart.lines[2].now, "180 ms");
         assert!(chart.lines[0].numbers.ends_with(",,,90"), "{}", chart.lines[0].numbers);
         assert_eq!(chart.top, "200 ms");
         assert_eq!(chart.lines[0].path.matches('M').count(), 2);
-        assert_eq!(waits(&points, &[], Span::Minutes, now).lines[0].now, "–");
+        assert_eq!(waits(&history, Span::Minutes).lines[0].now, "–");
     }
 
     /// The colours of a name of the style sheet in the light and the dark theme, in Oklab.
@@ -412,7 +388,8 @@ mod tests {
     #[test]
     fn the_lines_of_a_chart_and_their_keys_have_colours_that_can_be_told_apart() {
         let now = Time::from_millis(1_000_000_000);
-        let charts = [throughput, waits, runs].map(|draw| draw(&[], &[], Span::Minutes, now));
+        let charts =
+            [throughput, waits, runs].map(|draw| draw(&history(&[], &[], now), Span::Minutes));
         for chart in charts {
             let names = chart.lines.iter().map(|line| line.name).collect::<Vec<_>>();
             for (at, one) in names.iter().enumerate() {
@@ -434,10 +411,28 @@ mod tests {
     fn starts_are_marked_where_they_happened() {
         let now = Time::from_millis(1_000_000_000);
         let at = |seconds: i64| Time::from_millis(now.millis() - seconds * 1_000);
-        let chart = throughput(&[], &[at(4_000), at(150)], Span::Minutes, now);
+        let history = history(&[], &[at(4_000), at(150)], now);
+        let chart = throughput(&history, Span::Minutes);
         assert_eq!(chart.marks.len(), 1);
         assert!((chart.marks[0].x - 150.0).abs() < 3.0, "{}", chart.marks[0].x);
-        assert_eq!(throughput(&[], &[at(4_000), at(150)], Span::Hours, now).marks.len(), 2);
+        assert_eq!(throughput(&history, Span::Hours).marks.len(), 2);
+    }
+
+    #[test]
+    fn the_time_before_the_first_start_is_empty_and_not_zero() {
+        let now = Time::from_millis(1_000_000_000);
+        let from = Time::from_millis(now.millis() - 100_000);
+        let periods = vec![Period { from, until: now }];
+        let chart = throughput(&History { periods, ..history(&[], &[], now) }, Span::Minutes);
+        assert_eq!(chart.known, format!("{}{}", "0".repeat(66), "1".repeat(34)));
+        let path = &chart.lines[0].path;
+        assert!(path.starts_with("M200.0 83.0h0L203.0 83.0"), "{path}");
+        assert_eq!(path.matches('M').count(), 1);
+        assert_eq!(chart.no_data, "M0.0 0H200.0V84H0.0z");
+        assert!(chart.words.ends_with(" was 0/s. No data before 13:45:00 UTC."), "{}", chart.words);
+        let spark = spark(&[], &[Period { from, until: now }], now);
+        assert!(spark.path.starts_with("M67.8 24L67.8 23.0L69.5 23.0"), "{}", spark.path);
+        assert_eq!(spark.known.matches('1').count(), 20);
     }
 
     #[test]
@@ -453,7 +448,8 @@ mod tests {
     fn sparklines_have_a_column_for_every_stretch() {
         let now = Time::from_millis(1_000_000);
         let points = [point(999, 3, None), point(996, 1, None), point(100, 9, None)];
-        let Spark { path: spark, completed, width, until, .. } = spark(&points, now);
+        let periods = [Period { from: Time::from_millis(0), until: now }];
+        let Spark { path: spark, completed, width, until, .. } = spark(&points, &periods, now);
         assert!(completed.ends_with(",0,4"), "{completed}");
         assert_eq!((width, until), (5, 1_000));
         assert!(spark.starts_with("M0 24L0.0 23.0L1.7 23.0"), "{spark}");

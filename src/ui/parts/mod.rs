@@ -1,6 +1,7 @@
 //! Building blocks that several pages share: rows, charts, formats of times and numbers, JSON and curl commands.
 
 pub mod chart;
+pub mod columns;
 pub mod curl;
 pub mod eta;
 pub mod filters;

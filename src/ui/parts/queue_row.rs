@@ -81,7 +81,7 @@ impl QueueRow {
                 .as_ref()
                 .map_or_else(|| "–".to_owned(), |_| rate(f64::from(newly_completed) / 5.0)),
             failing: percent(failed, completed + failed),
-            spark: recent.as_deref().map(|points| spark(points, now)),
+            spark: recent.map(|points| spark(&points, &engine.history_periods(), now)),
         }
     }
 

@@ -25,7 +25,7 @@ async fn a_search_finds_values_of_payloads_and_keeps_what_was_typed() {
         answer.assert_sound();
     }
     let answer = desk.get("/jobs?q=queue%3Adefault+payload.user.id%3A42+%22no+such%22").await;
-    answer.assert_has("No job matches this filter.");
+    answer.assert_has("No jobs match this filter.");
     answer.assert_has("name=\"queue\" value=\"default\"");
     answer.assert_has("value=\"payload.user.id:42 &#34;no such&#34;\"");
     answer.assert_has("href=\"jobs?queue=default&#38;q=payload.user.id%3A42\"");
@@ -88,7 +88,7 @@ async fn a_bulk_action_asks_first_and_shows_how_many_it_meets() {
         [("action", "delete"), ("scope", "matching"), ("state", "scheduled"), ("kind", "echo")];
     let answer = desk.post("/jobs/bulk", &all).await;
     answer.assert_has("<h1>Delete 7 jobs?</h1>");
-    answer.assert_has("The newest 5 of 7 jobs.");
+    answer.assert_has("Showing the newest 5 of 7 jobs.");
     let stats = desk.engine.stats().await.unwrap();
     assert_eq!(stats.states[&State::Scheduled], 7, "nothing was done yet");
 }
@@ -125,7 +125,7 @@ async fn a_run_that_the_server_cut_off_says_that_it_was() {
     let run = desk.engine.bulk(Action::Cancel, Target::Matching(Box::default())).await.unwrap();
     desk.engine.bulk_over(run.id).await.unwrap();
     let page = desk.get(&format!("/jobs/bulk/{}", run.id)).await;
-    page.assert_has("The server stopped during the run. Its changes so far remain");
+    page.assert_has("The server stopped during the run. The changes it had made remain");
     page.assert_sound();
 }
 
@@ -160,7 +160,7 @@ async fn nothing_is_done_when_nothing_is_selected_or_understood() {
     for path in ["/jobs/bulk", "/jobs/bulk/run"] {
         let answer = desk.post(path, &[("action", "delete"), ("scope", "selected")]).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
-        answer.assert_has("No job is selected");
+        answer.assert_has("No jobs selected");
         let misread = [("action", "delete"), ("scope", "matching"), ("q", "colour:red")];
         let answer = desk.post(path, &misread).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
@@ -169,5 +169,5 @@ async fn nothing_is_done_when_nothing_is_selected_or_understood() {
     }
     assert!(desk.engine.bulk_reports().is_empty());
     assert_eq!(desk.get("/jobs/bulk/42").await.status, StatusCode::NOT_FOUND);
-    desk.get("/jobs/bulk").await.assert_has("No bulk run since the server started.");
+    desk.get("/jobs/bulk").await.assert_has("No bulk runs since the server started.");
 }

@@ -45,7 +45,7 @@ async fn a_list_shows_only_what_its_filter_lets_through() {
     }
     assert_eq!(rows(&desk.get("/jobs?state=completed").await).len(), 1);
     assert_eq!(rows(&desk.get("/jobs?kind=sleep").await).len(), 0);
-    desk.get("/jobs?kind=sleep").await.assert_has("No job matches this filter.");
+    desk.get("/jobs?kind=sleep").await.assert_has("No jobs match this filter.");
 }
 
 #[tokio::test]
@@ -73,8 +73,8 @@ async fn a_filter_that_cannot_be_read_is_explained_and_kept() {
 #[tokio::test]
 async fn dead_letters_have_a_title_and_say_what_they_are() {
     let answer = Desk::open().get("/jobs?state=discarded").await;
-    answer.assert_has("<h1>Dead letters</h1>");
-    answer.assert_has("No dead letters.");
+    answer.assert_has("<h1>Discarded jobs</h1>");
+    answer.assert_has("No discarded jobs.");
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ use super::subscription_groups::SubscriptionGroups;
 use super::window::Window;
 use crate::engine::{Batch, Engine, LiveStats};
 use crate::http::Limits;
+use crate::http::stream::next_stats::next_stats;
 use crate::http::stream::protocol::{ServerMessage, Subscriptions};
 use crate::http::view::{stats_message, to_json};
 use crate::job::Cursor;
@@ -438,14 +439,4 @@ async fn next_accepted(
         Some(accepted) => accepted.recv().await,
         None => std::future::pending().await,
     }
-}
-
-/// Resolves when there are new stats; pending forever when nobody subscribes to them or the server has no more.
-async fn next_stats(live_stats: &mut Option<watch::Receiver<Option<Arc<LiveStats>>>>) {
-    if let Some(live_stats) = live_stats
-        && live_stats.changed().await.is_ok()
-    {
-        return;
-    }
-    std::future::pending().await
 }

@@ -45,6 +45,10 @@ pub async fn upgrade(
 ) -> Result<Response, Problem> {
     let accepted = handshake::check(&request)?;
     let query = query::stream_query(text.as_deref())?.endless()?;
+    if query.stats {
+        let detail = "a WebSocket subscribes to stats with a message, not in its URL";
+        return Err(Problem::invalid_parameter(detail));
+    }
     let shutdown = api.engine.shutdown().clone();
     let permit = api.admit(peer, Transport::WebSocket)?;
     // Taken before the upgrade, so that a stop also waits for a socket that is just being opened.
