@@ -19,6 +19,7 @@ use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::parts::chart::bars;
 use super::parts::filters;
 use super::parts::time_format::TimeText;
+use super::parts::visible_text::visible;
 
 /// The most groups on the page; the others failed longer ago.
 const LIST: usize = 100;
@@ -87,8 +88,12 @@ impl GroupRow {
         GroupRow {
             kind: group.kind.to_string(),
             class: group.class.as_str(),
-            message: if group.message.is_empty() { NO_MESSAGE.into() } else { group.message },
-            pattern: group.pattern,
+            message: if group.message.is_empty() {
+                NO_MESSAGE.into()
+            } else {
+                visible(&group.message).into_owned()
+            },
+            pattern: visible(&group.pattern).into_owned(),
             example: group.example.to_string(),
             short: group.example.short(),
             discarded: group.dead,
@@ -189,7 +194,9 @@ pub async fn show(
         Layout::live(&address, format!("{} failures", group.kind), Section::Failure, cursor, now);
     let view = FailurePage {
         hours: bars(&group.hours),
-        whole: newest.filter(|whole| *whole != group.message).map(str::to_owned),
+        whole: newest
+            .filter(|whole| *whole != group.message)
+            .map(|whole| visible(whole).into_owned()),
         last_day: group.hours.iter().map(|count| u64::from(*count)).sum(),
         group: GroupRow::of(group, now),
         counting,
