@@ -136,9 +136,10 @@ impl Builder {
         self
     }
 
-    /// Declares the JSON Schema of the payloads of a kind that was added with [`Builder::handler`]. The
-    /// dashboard builds a form from it, and payloads that do not match are refused with the names of the
-    /// wrong properties. [`Schema::parse`] documents which parts of JSON Schema are supported.
+    /// Declares the JSON Schema of the payloads of a kind that was added with [`Builder::handler`], as written by
+    /// hand or generated from a type by a crate such as schemars. The dashboard builds a form from it, and payloads
+    /// that do not match are refused with the names of the wrong properties. [`Schema::parse`] documents what is
+    /// checked. The server does not start with an invalid schema, and logs a warning for each unknown keyword.
     ///
     /// ```
     /// # use cortado::{Context, Cortado};
@@ -204,6 +205,9 @@ impl Builder {
             let declared = self.schemas.iter().rfind(|(name, _)| *name == kind.as_str());
             let schema = declared.map(|(_, text)| Schema::parse(text)).transpose();
             let schema = schema.with_context(|| format!("the schema of kind {kind}"))?;
+            for at in schema.iter().flat_map(Schema::unknown_keywords) {
+                tracing::warn!(job.kind = %kind, at, "unknown keyword in a schema, which has no effect");
+            }
             add(&mut registry, KindInfo { schema, ..KindInfo::plain(kind) });
         }
 
@@ -427,5 +431,28 @@ mod tests {
         let declared = server().handler("deep", kind).schema("deep", &nested);
         let error = format!("{:#}", declared.start().await.err().unwrap());
         assert!(error.contains("kind deep") && error.contains("128 levels"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_invalid_schema_is_refused_and_an_unknown_keyword_is_logged() {
+        let kind = |_: crate::Context, (): ()| async { Ok::<_, String>(()) };
+        let start = async |schema: &str| {
+            let server = Cortado::builder().listen(([127, 0, 0, 1], 0).into()).in_memory();
+            server.handler("photo", kind).schema("photo", schema).start().await
+        };
+        for (schema, why) in [
+            (r#"{"type": "objekt"}"#, "type: "),
+            (r#"{"$ref": "https://example.com/photo.json"}"#, "only references within the schema"),
+        ] {
+            let error = format!("{:#}", start(schema).await.err().unwrap());
+            assert!(error.contains("the schema of kind photo: ") && error.contains(why), "{error}");
+        }
+        let (lines, guard) = crate::logging::retry_log::testing::Lines::catch();
+        let server = start(r#"{"type": "object", "requird": ["a"], "x-group": 1}"#).await.unwrap();
+        drop(guard);
+        let warned = lines.having("unknown keyword");
+        assert!(warned.len() == 1 && warned[0].contains("job.kind=photo"), "{warned:?}");
+        assert!(warned[0].contains("WARN") && warned[0].contains("at=\"/requird\""), "{warned:?}");
+        server.stop().await;
     }
 }

@@ -11,13 +11,13 @@ use attempts::settler::Settled;
 use bulk::runs::Bulks;
 use insight::live_stats::LiveStatsChannel;
 use insight::observer::Observed;
-use queues::settings::QueueSettings;
+use queues::limits::QueueLimits;
 use stages::Stages;
 use stream::completion_waiters::CompletionWaiters;
 use stream::event_pump::Live;
 
 use crate::clock::Clock;
-use crate::job::{Cursor, Json, QueueName, Time};
+use crate::job::{Cursor, Json, QueueChange, QueueName, Time};
 use crate::shutdown::Shutdown;
 use crate::store::{Control, Store};
 use crate::supervise::PartFailure;
@@ -82,7 +82,7 @@ struct Parts {
     shutdown: Shutdown,
     stages: Stages,
     dispatchers: Arc<Dispatchers>,
-    queue_settings: Arc<QueueSettings>,
+    queue_limits: Arc<QueueLimits>,
     leases: Arc<Leases>,
     /// The one channel of committed events; only the event pump sends on it.
     live: Arc<Live>,
@@ -150,13 +150,13 @@ impl Engine {
 
     /// Pauses a queue: none of its jobs is claimed.
     pub async fn pause(&self, queue: QueueName) -> Result<(), ControlError> {
-        self.parts.store.control(Control::Pause(queue)).await?;
+        self.parts.store.control(Control::SetQueue(queue, QueueChange::Paused)).await?;
         Ok(())
     }
 
     /// Resumes a queue.
     pub async fn resume(&self, queue: QueueName) -> Result<(), ControlError> {
-        self.parts.store.control(Control::Resume(queue)).await?;
+        self.parts.store.control(Control::SetQueue(queue, QueueChange::Resumed)).await?;
         Ok(())
     }
 

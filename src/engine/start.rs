@@ -16,9 +16,9 @@ use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};
 use super::queues::discovery::QueueDiscovery;
 use super::queues::known::KnownQueues;
+use super::queues::limits::QueueLimits;
 use super::queues::rate_restore::RateRestore;
 use super::queues::rates::QueueRates;
-use super::queues::settings::QueueSettings;
 use super::queues::slots::Slots;
 use super::stages::Stages;
 use super::stream::completion_waiters::{self, CompletionWaiters};
@@ -91,17 +91,17 @@ impl Engine {
             shutdown: shutdown.clone(),
             tracker: stages.claiming.clone(),
         };
-        let queue_settings = QueueSettings {
+        let queue_limits = QueueLimits {
             store: store.clone(),
             queues,
             rates,
             restored,
             draining: shutdown.draining.clone(),
-            turn: Mutex::default(),
+            change_lock: Mutex::default(),
         };
         let parts = Arc::new(Parts {
             dispatchers: Arc::new(dispatchers),
-            queue_settings: Arc::new(queue_settings),
+            queue_limits: Arc::new(queue_limits),
             leases,
             live: Arc::new(Live::new(config.stream_capacity)),
             completion_waiters: Arc::new(CompletionWaiters::new(
@@ -201,11 +201,11 @@ impl Parts {
         self.dispatchers.ensure(self.config.queues.iter().map(|(queue, _)| queue));
         let discovery = QueueDiscovery {
             store: self.store.clone(),
-            settings: self.queue_settings.clone(),
+            limits: self.queue_limits.clone(),
             rate_restore: RateRestore {
                 store: self.store.clone(),
                 clock: self.clock.clone(),
-                rates: self.queue_settings.rates.clone(),
+                rates: self.queue_limits.rates.clone(),
             },
             dispatchers: self.dispatchers.clone(),
             poll_interval: self.config.poll_interval,

@@ -8,6 +8,7 @@ mod json;
 mod labels;
 mod log_scale;
 mod names;
+mod queue_settings;
 mod rate;
 mod record;
 mod schedule;
@@ -34,6 +35,7 @@ pub use json::{
 pub use labels::Labels;
 pub use log_scale::LogScale;
 pub use names::{IdempotencyKey, Invalid, Kind, QueueName, ScheduleName, Tag, WorkerName};
+pub use queue_settings::QueueSettings;
 pub use rate::{RateLimit, RateRule};
 pub use record::{AttemptEnd, AttemptView, Job, LogCaps, Moment};
 pub use schedule::cron::{Cron, CronError, time_zone};

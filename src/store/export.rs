@@ -14,13 +14,13 @@ use super::Piece;
 use super::formats::{EXPORT, Unreadable};
 
 /// The text between the object of a line and its checksum.
-const LINE: &[u8] = b",\"crc\":\"";
+const LINE_CHECKSUM: &[u8] = b",\"crc\":\"";
 /// The text between the counts of the last line and the checksum of the lines before it.
-const WHOLE: &[u8] = b",\"export_crc\":\"";
+const EXPORT_CHECKSUM: &[u8] = b",\"export_crc\":\"";
 /// The beginning of the last line.
-const END: &[u8] = b"{\"end\":";
+const END_LINE: &[u8] = b"{\"end\":";
 /// The number of digits of a checksum.
-const DIGITS: usize = 8;
+const CHECKSUM_DIGITS: usize = 8;
 
 /// Writes the lines of one export.
 #[derive(Default)]
@@ -39,10 +39,10 @@ impl ExportWriter {
         let mut line = serde_json::to_vec(piece).map_err(|error| error.to_string())?;
         line.pop(); // the closing brace follows the checksums
         if let Piece::End(_) = piece {
-            add(&mut line, WHOLE, self.whole.clone().finalize());
+            add(&mut line, EXPORT_CHECKSUM, self.whole.clone().finalize());
         }
         let crc = crc32fast::hash(&line);
-        add(&mut line, LINE, crc);
+        add(&mut line, LINE_CHECKSUM, crc);
         line.extend_from_slice(b"}\n");
         self.whole.update(&line);
         Ok(line)
@@ -95,7 +95,7 @@ impl ExportReader {
     /// As [`ExportReader::piece`].
     pub fn check(&mut self, line: &[u8]) -> Result<(), Unreadable> {
         self.text(line)?;
-        self.ended = line.starts_with(END) && line.ends_with(b"\n");
+        self.ended = line.starts_with(END_LINE) && line.ends_with(b"\n");
         Ok(())
     }
 
@@ -137,10 +137,16 @@ impl ExportReader {
             return Err(self.at("there is more after the end"));
         }
         if !self.has_checksums() {
+            // One flipped bit turns the number 3 into 1, which must not switch the checks off.
+            if line_checksum(line.strip_suffix(b"\n").unwrap_or(line)).is_some() {
+                return Err(self
+                    .at("it has a checksum, but exports of format 1 have none: the number \
+                    of the format or the line was changed"));
+            }
             return Ok(Cow::Borrowed(line));
         }
         let mut body = self.checked(line).map_err(|why| self.at(why))?;
-        if line.starts_with(END) {
+        if line.starts_with(END_LINE) {
             body = self.whole_checked(body).map_err(|why| self.at(why))?;
         }
         self.whole.update(line);
@@ -157,8 +163,7 @@ impl ExportReader {
                 converted; use the file as it was written"
                 .into());
         }
-        let member = line.strip_suffix(b"}").and_then(|line| split(line, LINE));
-        let Some((body, told)) = member else {
+        let Some((body, told)) = line_checksum(line) else {
             return Err(format!(
                 "it does not end with its checksum (\"crc\"), which every line of format {} has: the line \
                  was changed or cut off",
@@ -172,7 +177,7 @@ impl ExportReader {
 
     /// The bytes of the last line before the checksum of the lines before it.
     fn whole_checked<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], String> {
-        let Some((body, told)) = split(body, WHOLE) else {
+        let Some((body, told)) = split(body, EXPORT_CHECKSUM) else {
             return Err("it has no checksum of the lines before it (\"export_crc\")".into());
         };
         compare(told, self.whole.clone().finalize()).map_err(|why| {
@@ -196,10 +201,15 @@ fn format(line: &[u8]) -> Result<u64, String> {
     Ok(first.head.cortado_export)
 }
 
+/// Splits a line, without its line feed, into the text before its checksum and the checksum.
+fn line_checksum(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    split(line.strip_suffix(b"}")?, LINE_CHECKSUM)
+}
+
 /// Splits a line into the text before its last member and the value of that member.
 fn split<'a>(line: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let line = line.strip_suffix(b"\"")?;
-    let (rest, digits) = line.split_at_checked(line.len().checked_sub(DIGITS)?)?;
+    let (rest, digits) = line.split_at_checked(line.len().checked_sub(CHECKSUM_DIGITS)?)?;
     Some((rest.strip_suffix(name)?, digits))
 }
 

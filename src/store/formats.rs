@@ -6,14 +6,17 @@
 //!
 //! | format | where its number is | number | what changed |
 //! |---|---|---|---|
-//! | [`STORE`] | version byte of the value under `meta` | 1 | the first |
+//! | [`STORE`] | version byte of the value under `meta` | 1 | the first, with the settings of queues |
+//! | | | 2 | the settings of queues are rows of their own |
 //! | [`JOURNAL_CHUNK`] | version byte of the values under `j` | 1 | the first |
 //! | [`RUN_HEADER`] | version byte of the values under `r` and `t` | 1 | the first |
 //! | [`ARCHIVED_JOBS`] | version byte of the values under `a` | 1 | the first |
 //! | [`SCHEDULE`] | version byte of the values under `s` | 1 | the first |
+//! | [`QUEUE_SETTINGS`] | version byte of the values under `q` | 1 | the first |
 //! | [`HEAD_FILE`] | third word of each slot of the file `head` | 1 | the first |
 //! | [`EXPORT`] | `cortado_export` in the first line of an export | 1 | the first |
 //! | | | 2 | a checksum at the end of each line, and one over all lines in the last |
+//! | | | 3 | one line for all settings of a queue |
 //!
 //! A backup is a data directory, so it has the numbers of one.
 
@@ -23,7 +26,7 @@ use super::StoreError;
 
 /// A format: its name, and the number that this version writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Format {
+pub struct StoredFormat {
     /// What messages call it.
     pub name: &'static str,
     /// The number that this version writes, and the greatest that it reads.
@@ -32,21 +35,23 @@ pub struct Format {
 
 /// The description of the store as a whole. Its number is checked first, so it is the one to raise when older versions
 /// must not open a directory at all.
-pub const STORE: Format = Format { name: "description of the store", newest: 1 };
+pub const STORE: StoredFormat = StoredFormat { name: "description of the store", newest: 2 };
 /// A chunk of the journal.
-pub const JOURNAL_CHUNK: Format = Format { name: "journal chunk", newest: 1 };
+pub const JOURNAL_CHUNK: StoredFormat = StoredFormat { name: "journal chunk", newest: 1 };
 /// The header of a run of the archive.
-pub const RUN_HEADER: Format = Format { name: "run header", newest: 1 };
+pub const RUN_HEADER: StoredFormat = StoredFormat { name: "run header", newest: 1 };
 /// A chunk of a run of the archive.
-pub const ARCHIVED_JOBS: Format = Format { name: "chunk of archived jobs", newest: 1 };
+pub const ARCHIVED_JOBS: StoredFormat = StoredFormat { name: "chunk of archived jobs", newest: 1 };
 /// A schedule.
-pub const SCHEDULE: Format = Format { name: "schedule", newest: 1 };
+pub const SCHEDULE: StoredFormat = StoredFormat { name: "schedule", newest: 1 };
+/// The settings of a queue.
+pub const QUEUE_SETTINGS: StoredFormat = StoredFormat { name: "queue settings", newest: 1 };
 /// The file beside the log that records how far it was durable.
-pub const HEAD_FILE: Format = Format { name: "head file", newest: 1 };
+pub const HEAD_FILE: StoredFormat = StoredFormat { name: "head file", newest: 1 };
 /// An export.
-pub const EXPORT: Format = Format { name: "export", newest: 2 };
+pub const EXPORT: StoredFormat = StoredFormat { name: "export", newest: 3 };
 
-impl Format {
+impl StoredFormat {
     /// Checks that this version can read the number that was found.
     ///
     /// # Errors
@@ -129,10 +134,20 @@ impl From<StoreError> for Unreadable {
 mod tests {
     use super::*;
 
+    const ALL: [StoredFormat; 8] = [
+        STORE,
+        JOURNAL_CHUNK,
+        RUN_HEADER,
+        ARCHIVED_JOBS,
+        SCHEDULE,
+        QUEUE_SETTINGS,
+        HEAD_FILE,
+        EXPORT,
+    ];
+
     #[test]
     fn a_number_that_is_too_great_is_called_newer_and_none_at_all_is_damage() {
-        for format in [STORE, JOURNAL_CHUNK, RUN_HEADER, ARCHIVED_JOBS, SCHEDULE, HEAD_FILE, EXPORT]
-        {
+        for format in ALL {
             for known in 1..=format.newest {
                 assert_eq!(format.check(u64::from(known)), Ok(()), "{}", format.name);
             }
@@ -148,8 +163,7 @@ mod tests {
     #[test]
     fn the_page_on_the_store_format_has_the_newest_number_of_every_format() {
         let page = include_str!("../../docs/store-format.md");
-        for format in [STORE, JOURNAL_CHUNK, RUN_HEADER, ARCHIVED_JOBS, SCHEDULE, HEAD_FILE, EXPORT]
-        {
+        for format in ALL {
             let row = format!("| {} | {} |", format.name, format.newest);
             assert!(page.contains(&row), "docs/store-format.md has no row {row:?}");
         }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 
 use crate::job::{
-    Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueName,
-    RateRule, Refused, Schedule, Status, Time, Verdict, WorkerName,
+    Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueChange,
+    QueueName, Refused, Schedule, Status, Time, Verdict, WorkerName,
 };
 use crate::supervise::PartFailures;
 
@@ -314,10 +314,6 @@ pub enum Control {
     Retry(Vec<JobId>),
     /// Delete these jobs. Running ones are refused.
     Delete(Vec<JobId>),
-    /// Pause this queue: nothing is claimed from it until it is resumed. It survives a restart.
-    Pause(QueueName),
-    /// Resume this queue.
-    Resume(QueueName),
     /// Move these waiting jobs to a queue. A job that is already there stays as it is.
     Move {
         /// The jobs.
@@ -332,12 +328,9 @@ pub enum Control {
         /// The priority; jobs with a higher one run first.
         priority: i16,
     },
-    /// Set how many attempts of this queue may run at once; `None` restores the configured limit. The store only
-    /// keeps and shows the limit; the caller that claims jobs enforces it. It survives a restart.
-    SetConcurrency(QueueName, Option<u32>),
-    /// Set how often attempts of this queue may start; `None` restores the configured limit. It is kept, shown and
-    /// enforced in the same way.
-    SetRateLimit(QueueName, Option<RateRule>),
+    /// Change one setting of a queue. Nothing is claimed from a paused queue until it is resumed. The limits of a
+    /// queue are only kept and shown; the caller that claims jobs enforces them. Settings survive a restart.
+    SetQueue(QueueName, QueueChange),
 }
 
 /// What a tick did.

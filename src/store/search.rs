@@ -12,19 +12,19 @@ use crate::clock::Clock;
 use crate::job::Time;
 
 /// How long a reader works for one search before other searches have their turn.
-const SLICE: Duration = Duration::from_millis(100);
+const TURN_TIME: Duration = Duration::from_millis(100);
 /// How long searches may still run once the server stops.
-const LAST: Duration = Duration::from_millis(100);
+const STOP_GRACE: Duration = Duration::from_millis(100);
 
-/// The searches of a store: how many are running, and whether they have to end soon.
+/// The searches of a store, or its reads of the log: how many are running, and whether they have to end soon.
 #[derive(Default)]
-pub struct Searches {
-    under_way: AtomicU64,
+pub struct ActiveReads {
+    running: AtomicU64,
     /// When they were asked to end, in milliseconds; 0 if they were not.
     ending: AtomicI64,
 }
 
-impl Searches {
+impl ActiveReads {
     /// Asks all searches, including later ones, to end soon.
     pub fn end(&self, now: Time) {
         let now = now.millis().max(1);
@@ -33,8 +33,8 @@ impl Searches {
     }
 
     /// The number of searches that a caller waits for or a reader still works on.
-    pub fn under_way(&self) -> u64 {
-        self.under_way.load(Ordering::Acquire)
+    pub fn count(&self) -> u64 {
+        self.running.load(Ordering::Acquire)
     }
 
     fn ended(&self) -> Option<Time> {
@@ -42,19 +42,19 @@ impl Searches {
     }
 }
 
-/// Counts a search for as long as it is held.
-struct UnderWay(Arc<Searches>);
+/// Counts a search or a read for as long as it is held.
+struct ActiveRead(Arc<ActiveReads>);
 
-impl UnderWay {
-    fn new(searches: &Arc<Searches>) -> UnderWay {
-        searches.under_way.fetch_add(1, Ordering::AcqRel);
-        UnderWay(searches.clone())
+impl ActiveRead {
+    fn new(reads: &Arc<ActiveReads>) -> ActiveRead {
+        reads.running.fetch_add(1, Ordering::AcqRel);
+        ActiveRead(reads.clone())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for ActiveRead {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -62,7 +62,7 @@ impl Drop for UnderWay {
 #[derive(Clone)]
 pub struct Budget {
     clock: Arc<dyn Clock>,
-    under_way: Arc<UnderWay>,
+    active: Arc<ActiveRead>,
     began: Time,
     time: Duration,
     /// Cancelled when the caller stops waiting.
@@ -74,12 +74,12 @@ impl Budget {
     pub fn new(
         clock: &Arc<dyn Clock>,
         limits: &Limits,
-        searches: &Arc<Searches>,
+        searches: &Arc<ActiveReads>,
     ) -> (Budget, DropGuard) {
         let gone = CancellationToken::new();
         let budget = Budget {
             clock: clock.clone(),
-            under_way: Arc::new(UnderWay::new(searches)),
+            active: Arc::new(ActiveRead::new(searches)),
             began: clock.now(),
             time: limits.search_time,
             gone: gone.clone(),
@@ -95,12 +95,12 @@ impl Budget {
 
     /// Whether the current job may be searched to its end. Time alone does not interrupt it, so that every search makes
     /// progress.
-    pub fn goes_on(&self) -> bool {
+    pub fn may_continue(&self) -> bool {
         !self.gone.is_cancelled() && !self.must_end(self.clock.now())
     }
 
     /// Whether the caller has stopped waiting.
-    pub fn is_in_vain(&self) -> bool {
+    pub fn is_abandoned(&self) -> bool {
         self.gone.is_cancelled()
     }
 
@@ -115,8 +115,8 @@ impl Budget {
     }
 
     fn must_end(&self, now: Time) -> bool {
-        let ended = self.under_way.0.ended();
-        ended.is_some_and(|ended| is_over(ended.max(self.began), LAST, now))
+        let ended = self.active.0.ended();
+        ended.is_some_and(|ended| is_over(ended.max(self.began), STOP_GRACE, now))
     }
 }
 
@@ -130,7 +130,9 @@ impl Turn<'_> {
     /// Whether the turn or the whole search is over.
     pub fn is_over(&self) -> bool {
         let budget = self.budget;
-        is_over(self.began, SLICE, budget.clock.now()) || budget.is_spent() || budget.is_in_vain()
+        is_over(self.began, TURN_TIME, budget.clock.now())
+            || budget.is_spent()
+            || budget.is_abandoned()
     }
 }
 
@@ -149,40 +151,40 @@ mod tests {
         let manual = ManualClock::at(Time::from_millis(1_000_000));
         let clock: Arc<dyn Clock> = Arc::new(manual.clone());
         let limits = Limits { search_time: Duration::from_secs(2), ..Limits::default() };
-        let searches = Arc::new(Searches::default());
+        let searches = Arc::new(ActiveReads::default());
         let open = || Budget::new(&clock, &limits, &searches);
 
         let (timed, _timed) = open();
         let turn = timed.turn();
-        manual.advance(SLICE);
+        manual.advance(TURN_TIME);
         assert!(turn.is_over() && !timed.is_spent() && !timed.turn().is_over());
         manual.advance(limits.search_time);
-        assert!(timed.is_spent() && timed.goes_on(), "the job under way is read to its end");
+        assert!(timed.is_spent() && timed.may_continue(), "the job under way is read to its end");
 
         let (left, caller) = open();
-        assert!(left.goes_on());
+        assert!(left.may_continue());
         drop(caller);
-        assert!(!left.goes_on() && left.is_in_vain() && left.turn().is_over());
+        assert!(!left.may_continue() && left.is_abandoned() && left.turn().is_over());
 
         let (stopped, _stopped) = open();
         searches.end(clock.now());
-        assert!(stopped.goes_on() && !stopped.is_spent());
-        manual.advance(LAST);
-        assert!(!stopped.goes_on() && stopped.is_spent());
+        assert!(stopped.may_continue() && !stopped.is_spent());
+        manual.advance(STOP_GRACE);
+        assert!(!stopped.may_continue() && stopped.is_spent());
         let (late, _late) = open();
-        assert!(late.goes_on() && !late.is_spent(), "a short list is still answered");
-        manual.advance(LAST);
+        assert!(late.may_continue() && !late.is_spent(), "a short list is still answered");
+        manual.advance(STOP_GRACE);
         assert!(late.is_spent());
-        assert_eq!(searches.under_way(), 4);
+        assert_eq!(searches.count(), 4);
         let on_a_reader = late.clone();
         drop((timed, left, stopped, late));
-        assert_eq!(searches.under_way(), 1, "the reader has not left it yet");
+        assert_eq!(searches.count(), 1, "the reader has not left it yet");
         drop(on_a_reader);
-        assert_eq!(searches.under_way(), 0);
+        assert_eq!(searches.count(), 0);
     }
 
     #[test]
     fn a_clock_that_was_set_back_ends_a_search() {
-        assert!(is_over(Time::from_millis(10), SLICE, Time::from_millis(9)));
+        assert!(is_over(Time::from_millis(10), TURN_TIME, Time::from_millis(9)));
     }
 }

@@ -1,15 +1,20 @@
 //! A whole store as a stream of pieces, the same for every store, and the pieces as lines of JSON. Backups, exports and
 //! imports consist of them.
 
+mod exported;
+mod head;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use self::exported::{ExportedPiece, ExportedTotals};
+pub use self::head::Head;
 use super::StoreError;
 use super::formats::EXPORT;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{
-    Change, Epoch, Event, Fact, IdempotencyKey, Job, Json, JsonLimits, Kind, Labels, QueueName,
-    RateRule, Scan, Schedule, ScheduleName, Spec, Tag, Time, WorkerName,
+    Change, Event, Fact, IdempotencyKey, Job, Json, JsonLimits, Kind, Labels, QueueName,
+    QueueSettings, Scan, Schedule, ScheduleName, Spec, Tag, Time, WorkerName,
 };
 
 /// The format of exports that this version writes, and the newest that it reads.
@@ -19,73 +24,47 @@ pub const FORMAT: u32 = EXPORT.newest as u32;
 /// or reads for longer than `Limits::max_export`, loses its snapshot.
 #[async_trait]
 pub trait Snapshot: Send {
-    /// The next pieces, a bounded number, in this order: the head, the paused queues by name, the queues
-    /// with a concurrency of their own by name, those with a rate of their own by name, the schedules by name,
-    /// the events oldest first, the finished jobs in the order of their ends, the other jobs by id, the end.
+    /// The next pieces, a bounded number, in this order: the head, the queues with settings by name, the schedules by
+    /// name, the events oldest first, the finished jobs in the order of their ends, the other jobs by id, the end.
     /// Nothing after the end.
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError>;
 }
 
 /// One piece of a snapshot; one line of an export.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", from = "ExportedPiece")]
 pub enum Piece {
     /// The head of the snapshot, which comes first.
     Head(Head),
-    /// A paused queue.
-    Paused(QueueName),
+    /// A queue and what was set for it at run time.
+    Queue {
+        /// Its name.
+        name: QueueName,
+        /// Its settings. In exports of formats 1 and 2 each setting is a piece of its own.
+        #[serde(flatten)]
+        settings: QueueSettings,
+    },
     /// An event of the log.
     Event(Event),
     /// The whole record of a job. A running job has no lease in a snapshot.
     Job(Box<Job>),
     /// The end, which comes last. Without it the snapshot is incomplete.
     End(Totals),
-    /// A queue and how many of its attempts may run at once, which overrides the configuration.
-    Concurrency(QueueName, u32),
     /// A schedule.
     Schedule(Box<Schedule>),
-    /// A queue and how often its attempts may start, which overrides the configuration.
-    RateLimit(QueueName, RateRule),
-}
-
-/// The store and the cursor that a snapshot is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// The format of the pieces: [`FORMAT`].
-    pub cortado_export: u32,
-    /// The epoch of the store. An import starts a new one.
-    pub epoch: Epoch,
-    /// When it was taken by the clock of the store, in milliseconds since 1970.
-    pub at: Time,
-    /// The number of the event before the oldest one.
-    pub oldest: u64,
-    /// The number of the newest event.
-    pub head: u64,
 }
 
 /// The numbers of pieces.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// The number of jobs.
     pub jobs: u64,
     /// The number of events.
     pub events: u64,
-    /// The number of paused queues.
-    pub paused: u64,
-    /// The number of queues with a concurrency of their own.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub concurrency: u64,
-    /// The number of queues with a rate limit of their own.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub rate_limits: u64,
+    /// The number of pieces for queues.
+    pub queues: u64,
     /// The number of schedules.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub schedules: u64,
-}
-
-/// Leaves zero counts out, so that the exports of stores without such queues do not change.
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl Totals {
@@ -94,12 +73,44 @@ impl Totals {
         match piece {
             Piece::Job(_) => self.jobs += 1,
             Piece::Event(_) => self.events += 1,
-            Piece::Paused(_) => self.paused += 1,
-            Piece::Concurrency(..) => self.concurrency += 1,
-            Piece::RateLimit(..) => self.rate_limits += 1,
+            Piece::Queue { .. } => self.queues += 1,
             Piece::Schedule(_) => self.schedules += 1,
             Piece::Head(_) | Piece::End(_) => {}
         }
+    }
+}
+
+impl From<ExportedPiece> for Piece {
+    fn from(line: ExportedPiece) -> Piece {
+        let none = QueueSettings::default();
+        match line {
+            ExportedPiece::Head(head) => Piece::Head(head),
+            ExportedPiece::Queue { name, settings } => Piece::Queue { name, settings },
+            ExportedPiece::Schedule(schedule) => Piece::Schedule(schedule),
+            ExportedPiece::Event(event) => Piece::Event(event),
+            ExportedPiece::Job(job) => Piece::Job(job),
+            ExportedPiece::End(totals) => Piece::End(totals.into()),
+            ExportedPiece::Paused(name) => {
+                Piece::Queue { name, settings: QueueSettings { paused: true, ..none } }
+            }
+            ExportedPiece::Concurrency(name, concurrency) => {
+                let concurrency = Some(concurrency);
+                Piece::Queue { name, settings: QueueSettings { concurrency, ..none } }
+            }
+            ExportedPiece::RateLimit(name, rate_limit) => {
+                let rate_limit = Some(rate_limit);
+                Piece::Queue { name, settings: QueueSettings { rate_limit, ..none } }
+            }
+        }
+    }
+}
+
+impl From<ExportedTotals> for Totals {
+    fn from(counts: ExportedTotals) -> Totals {
+        let ExportedTotals { jobs, events, queues, schedules, paused, concurrency, rate_limits } =
+            counts;
+        let older = paused.saturating_add(concurrency).saturating_add(rate_limits);
+        Totals { jobs, events, queues: queues.saturating_add(older), schedules }
     }
 }
 
@@ -137,9 +148,7 @@ impl Piece {
                 check_time(head.at)
             }
             Piece::End(_) => Ok(()),
-            Piece::Paused(queue) | Piece::Concurrency(queue, _) | Piece::RateLimit(queue, _) => {
-                check_queue(queue)
-            }
+            Piece::Queue { name, .. } => check_queue(name),
             Piece::Schedule(schedule) => {
                 check_schedule(&schedule.name)?;
                 let last =
@@ -256,8 +265,8 @@ mod tests {
     fn a_line_is_checked_like_a_submission() {
         assert!(Piece::from_line(paused("mail").as_bytes()).is_ok());
         assert!(Piece::from_line(paused("not a name").as_bytes()).unwrap_err().contains("queue"));
-        let head = r#"{"head":{"cortado_export":3,"epoch":1,"at":0,"oldest":0,"head":0}}"#;
-        assert!(Piece::from_line(head.as_bytes()).unwrap_err().contains("up to 2"));
+        let head = r#"{"head":{"cortado_export":4,"epoch":1,"at":0,"oldest":0,"head":0}}"#;
+        assert!(Piece::from_line(head.as_bytes()).unwrap_err().contains("up to 3"));
         for at in [i64::MIN, i64::MAX, 253_402_207_201_000, -377_705_116_800_001] {
             let event = format!(
                 r#"{{"event":{{"seq":1,"at":{at},"fact":{{"queue":{{"queue":"q","change":"paused"}}}}}}}}"#

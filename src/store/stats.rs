@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::job::{Cursor, JobQuery, Kind, QueueName, RateRule, State, Time};
+use crate::job::{Cursor, JobQuery, Kind, QueueName, QueueSettings, State, Time};
 
 /// The numbers of jobs by state, queue and kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,13 +25,13 @@ impl Stats {
     pub fn count(&self, query: &JobQuery) -> Option<u64> {
         let JobQuery { states, queues, kinds, tags, since, until, terms, after: _, limit: _ } =
             query;
-        let beyond = !tags.is_empty() || since.or(*until).is_some() || !terms.is_empty();
+        let has_other_filters = !tags.is_empty() || since.or(*until).is_some() || !terms.is_empty();
         let in_states = |counts: &BTreeMap<State, u64>| -> u64 {
             let wanted = |state: &State| states.is_empty() || states.contains(state);
             counts.iter().filter(|(state, _)| wanted(state)).map(|(_, count)| count).sum()
         };
         match (queues.as_slice(), kinds.as_slice()) {
-            (_, _) if beyond => None,
+            (_, _) if has_other_filters => None,
             ([], []) => Some(in_states(&self.states)),
             (queues, []) => {
                 let of = |name| self.queues.get(name).map_or(0, |queue| in_states(&queue.states));
@@ -51,12 +51,8 @@ impl Stats {
 pub struct QueueStats {
     /// The number of jobs in each state. States without jobs may be missing.
     pub states: BTreeMap<State, u64>,
-    /// Whether the queue is paused.
-    pub paused: bool,
-    /// How many attempts may run at once; `None` means the configured value.
-    pub concurrency: Option<u32>,
-    /// How often attempts may start; `None` means the configured value.
-    pub rate_limit: Option<RateRule>,
+    /// What was set for the queue at run time.
+    pub settings: QueueSettings,
     /// Since when the job that has waited longest is available; `None` when there is none. Of more than 1,000
     /// priorities only the highest are examined.
     pub waiting_since: Option<Time>,

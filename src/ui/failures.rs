@@ -19,6 +19,7 @@ use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::parts::chart::bars;
 use super::parts::filters;
 use super::parts::time_format::TimeText;
+use super::parts::visible_text::visible;
 
 /// The most groups on the page; the others failed longer ago.
 const LIST: usize = 100;
@@ -83,8 +84,12 @@ impl GroupRow {
         GroupRow {
             kind: group.kind.to_string(),
             class: group.class.as_str(),
-            pattern: if group.pattern.is_empty() { "(no message)".into() } else { group.pattern },
-            message: group.message,
+            pattern: if group.pattern.is_empty() {
+                "(no message)".into()
+            } else {
+                visible(&group.pattern).into_owned()
+            },
+            message: visible(&group.message).into_owned(),
             example: group.example.to_string(),
             short: group.example.short(),
             dead: group.dead,

@@ -85,7 +85,7 @@ impl QueueFilter {
             "waiting" => has(State::Available),
             "running" => has(State::Running),
             "failing" => activity.failed > 0,
-            "paused" => queue.paused,
+            "paused" => queue.settings.paused,
             _ => true,
         };
         situation && name.to_lowercase().contains(&self.q.to_lowercase())

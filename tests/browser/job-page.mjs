@@ -231,8 +231,8 @@ describe("long histories", () => {
 });
 
 describe("actions", () => {
-  const cancelled = async () => {
-    const job = await server.submit({ kind: "echo", payload: 1, delay_ms: 3_600_000 });
+  const cancelled = async (queue = "default") => {
+    const job = await server.submit({ kind: "echo", payload: 1, delay_ms: 3_600_000, queue });
     await server.post(`/api/v1/jobs/${job.id}/cancel`);
     return job;
   };
@@ -242,7 +242,8 @@ describe("actions", () => {
       withPage(browser, { javaScriptEnabled }, async (page) => {
         const flash = page.locator("#flash");
         const focused = () => page.evaluate(() => document.activeElement.id);
-        const job = await cancelled();
+        await server.post("/api/v1/queues/held/pause"); // the retried job stays available, so the button is gone
+        const job = await cancelled("held");
         await page.goto(address(job));
         await page.locator("#retry").press("Enter");
         await flash.getByText(/^Job echo .* was retried\. It is available again\.$/).waitFor();

@@ -8,6 +8,8 @@ import { Server } from "./server.mjs";
 let browser;
 let server;
 let pages;
+/** A job that waits for the rate limit of its queue. */
+let limited;
 
 before(async () => {
   server = await Server.start();
@@ -17,10 +19,15 @@ before(async () => {
   const logged = await server.submit({ kind: "sleep", payload: { ms: 50, progress: true } });
   const later = await server.submit({ kind: "echo", payload: 1, delay_ms: 7 * 3_600_000, queue });
   await fetch(`${server.origin}/schedules`, { method: "POST", redirect: "manual", body: new URLSearchParams({ name: "nightly", cron: "30 2 * * *", zone: "Europe/Zurich", kind: "echo" }) });
+  await server.submit({ kind: "echo", payload: 1, delay_ms: 3_600_000, queue: "limited" });
+  await fetch(`${server.origin}/queues/limited/rate_limit`, { method: "POST", redirect: "manual", body: new URLSearchParams({ rate_limit: "1/1h" }) });
+  const first = await server.submit({ kind: "echo", payload: 1, queue: "limited" });
+  await server.until(first.id, "completed");
+  limited = await server.submit({ kind: "echo", payload: 1, queue: "limited" });
   await server.until(failed.id, "discarded");
   await server.until(logged.id, "completed");
   const { groups } = await (await fetch(`${server.origin}/api/v1/failures`)).json();
-  pages = ["/", "/jobs", `/jobs/${failed.id}`, `/jobs/${logged.id}`, `/jobs/${later.id}`, "/jobs/new?kind=echo&start=in&delay=5h", "/queues", `/queues/${queue}`, "/failures", `/failures/${groups[0].id}`, "/schedules", "/schedules/of/nightly", "/schedules/new?cron=0+8+*+*+*&zone=Asia/Tokyo&kind=echo", "/workers", "/system"];
+  pages = ["/", "/jobs", `/jobs/${failed.id}`, `/jobs/${logged.id}`, `/jobs/${later.id}`, `/jobs/${limited.id}`, "/jobs/new?kind=echo&start=in&delay=5h", "/queues", `/queues/${queue}`, "/failures", `/failures/${groups[0].id}`, "/schedules", "/schedules/of/nightly", "/schedules/new?cron=0+8+*+*+*&zone=Asia/Tokyo&kind=echo", "/workers", "/system"];
 });
 
 after(async () => {
@@ -31,7 +38,7 @@ after(async () => {
 /** Every text, tooltip and label of the page that contains a time of day, with the time that it should show. */
 const clocks = (page) =>
   page.evaluate(() => {
-    const clock = /(?<![-+.\d])\d{1,2}:\d\d(?!\d)/; // not an offset such as +02:00, nor an address
+    const clock = /(?<![-+.\w])\d{1,2}:\d\d(?!\d)/; // not an offset such as +02:00, an address or a cursor
     const found = [];
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT);
     for (let element = walker.nextNode(); element; element = walker.nextNode()) {
@@ -108,6 +115,14 @@ test("the choice of UTC is remembered by every page and followed by other tabs",
       await page.locator("#times-name").getByText("Times: UTC", { exact: true }).waitFor();
       await assertAgree(page, "UTC", false);
     }
+  }));
+
+test("the next start of a rate-limited job is a time in the chosen zone", () =>
+  withPage(browser, { timezoneId: "Asia/Kolkata", locale: "de-DE" }, async (page) => {
+    await page.goto(`${server.origin}/jobs/${limited.id}`);
+    await page.locator("#standing time").getByText(/^in \d+ min/).waitFor();
+    assert.match(await page.locator("#standing").textContent(), /^Queue limited is limited to .*\. It is next\. Next start in \d+ min/);
+    assert.match(await page.locator("#standing time").getAttribute("title"), / GMT\+5:30$/);
   }));
 
 test("rows and log lines that arrive while the page is open are in the chosen zone", () =>

@@ -22,6 +22,7 @@ mod prerequisites;
 mod proxied;
 mod rates;
 mod routes;
+mod schemas;
 mod searches;
 mod shutdown;
 mod slow_clients;

@@ -123,13 +123,13 @@ async fn what_a_newer_version_wrote_has_its_own_words_and_exit_code() {
     let dirs = tempfile::tempdir().unwrap();
     let text = String::from_utf8(small(&dirs).await).unwrap();
     let file = place(&dirs, "newer.jsonl");
-    std::fs::write(&file, text.replacen("\"cortado_export\":2", "\"cortado_export\":9", 1))
+    std::fs::write(&file, text.replacen("\"cortado_export\":3", "\"cortado_export\":9", 1))
         .unwrap();
     let new = place(&dirs, "new");
     let args = ImportArgs { file, data_dir: new.clone() };
     let why = import(&args, &mut Vec::new()).unwrap_err();
     assert!(matches!(why, Failed::Newer(_)) && why.exit_code() == 3, "{why:?}");
-    let words = "newer version of Cortado (format 9; this version reads up to 2)";
+    let words = "newer version of Cortado (format 9; this version reads up to 3)";
     assert!(why.to_string().contains(words), "{why}");
 
     // A backup is a directory: its head file stands for all that can be newer in it.

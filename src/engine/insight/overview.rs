@@ -179,7 +179,7 @@ impl Engine {
         queue: QueueName,
         concurrency: Option<u32>,
     ) -> Result<(), ControlError> {
-        self.parts.queue_settings.set_concurrency(queue, concurrency).await
+        self.parts.queue_limits.set_concurrency(queue, concurrency).await
     }
 
     /// Sets the rate limit of a queue, which also applies after a restart; `None` restores the configured one.
@@ -189,7 +189,7 @@ impl Engine {
         queue: QueueName,
         rule: Option<RateRule>,
     ) -> Result<(), ControlError> {
-        self.parts.queue_settings.set_rate_limit(queue, rule).await
+        self.parts.queue_limits.set_rate_limit(queue, rule).await
     }
 }
 
@@ -198,10 +198,10 @@ impl EngineConfig {
     pub fn queue_view(&self, name: &QueueName, stats: &QueueStats) -> QueueView {
         let config = self.of_queue(name);
         QueueView {
-            concurrency: stats.concurrency.map_or(config.concurrency, |set| set as usize),
+            concurrency: stats.settings.concurrency.map_or(config.concurrency, |set| set as usize),
             configured: config.concurrency,
             weight: config.weight,
-            rate_limit: stats.rate_limit.map_or(config.rate_limit, RateRule::limit),
+            rate_limit: stats.settings.rate_limit.map_or(config.rate_limit, RateRule::limit),
             configured_rate_limit: config.rate_limit,
         }
     }

@@ -119,7 +119,7 @@ impl Engine {
         let now = self.parts.clock.now();
         let reached = || {
             let moment = Instant::now();
-            let looked = self.parts.queue_settings.rates.of(&labels.queue, |window| {
+            let looked = self.parts.queue_limits.rates.of(&labels.queue, |window| {
                 let next = window.room(moment).err()?;
                 Some((window.limit, now.after(next - moment)))
             });
@@ -131,7 +131,7 @@ impl Engine {
             draining: self.shutdown().draining.is_cancelled(),
             refusal: self.health().err().map(|error| error.to_string()),
             handled: self.parts.registry.knows(&labels.kind),
-            paused: queue.is_some_and(|queue| queue.paused),
+            paused: queue.is_some_and(|queue| queue.settings.paused),
             rate: reached(),
             queue: (queue.map_or(0, |queue| running(&queue.states)), limit as u64),
             server: (running(&stats.states), config.max_running as u64),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::limits::QueueLimits;
 use super::rate_restore::RateRestore;
-use super::settings::QueueSettings;
 use crate::engine::attempts::dispatchers::Dispatchers;
 use crate::logging::RetryLog;
 use crate::store::{Store, StoreError};
@@ -21,7 +21,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The loop that finds queues without a dispatcher.
 pub struct QueueDiscovery {
     pub store: Arc<dyn Store>,
-    pub settings: Arc<QueueSettings>,
+    pub limits: Arc<QueueLimits>,
     pub rate_restore: RateRestore,
     pub dispatchers: Arc<Dispatchers>,
     pub poll_interval: Duration,
@@ -52,10 +52,10 @@ impl QueueDiscovery {
 
     async fn look(&self) -> Result<(), StoreError> {
         let stats = self.store.stats().await?;
-        if !self.settings.restored.is_cancelled() {
-            self.settings.restore(&stats.queues);
+        if !self.limits.restored.is_cancelled() {
+            self.limits.restore(&stats.queues);
             self.rate_restore.run(stats.oldest).await?;
-            self.settings.restored.cancel();
+            self.limits.restored.cancel();
         }
         self.dispatchers.ensure(stats.queues.keys());
         Ok(())

@@ -2,8 +2,8 @@
 
 pub mod discovery;
 pub mod known;
+pub mod limits;
 pub mod rate;
 pub mod rate_restore;
 pub mod rates;
-pub mod settings;
 pub mod slots;

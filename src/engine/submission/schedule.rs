@@ -114,7 +114,8 @@ impl Engine {
         name: ScheduleName,
         spec: ScheduleSpec,
     ) -> Result<Schedule, SetScheduleError> {
-        self.check(&spec.labels.kind, &spec.spec.payload)?;
+        let size = spec.spec.payload.as_str().len();
+        run_blocking(size, || self.check(&spec.labels.kind, &spec.spec.payload))?;
         Ok(self.command(ScheduleCommand::Set(name, Box::new(spec))).await?)
     }
 

@@ -17,7 +17,7 @@ const HEADERS: [(header::HeaderName, &str); 2] = [
     (header::CONTENT_DISPOSITION, "attachment; filename=\"cortado-export.jsonl\""),
 ];
 
-/// Streams the snapshot, one record per line: `{"head": …}`, then `{"paused": …}`, `{"event": …}` and `{"job": …}`, and
+/// Streams the snapshot, one record per line: `{"head": …}`, then `{"queue": …}`, `{"schedule": …}`, `{"event": …}` and `{"job": …}`, and
 /// at last `{"end": …}`, each with a checksum. An incomplete export has no end. Changes made meanwhile are not
 /// included.
 pub async fn export(State(api): State<Api>) -> Result<Response, Problem> {

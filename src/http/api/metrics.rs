@@ -99,7 +99,7 @@ impl Scrape {
             }
             let age = queue.waiting_since.map_or(0.0, |since| seconds(now, since));
             oldest.push((vec![label()], age));
-            paused.push((vec![label()], f64::from(u8::from(queue.paused))));
+            paused.push((vec![label()], f64::from(u8::from(queue.settings.paused))));
             let view = engine.config().queue_view(name, queue);
             concurrency.push((vec![label()], view.concurrency as f64));
         }

@@ -253,11 +253,12 @@ async fn an_export_is_one_line_a_piece_from_head_to_end() {
     let lines: Vec<Value> =
         answer.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0]["head"]["head"], 701);
-    assert_eq!(lines[1]["paused"], "mail");
+    let queue = json!({"name": "mail", "paused": true, "concurrency": null, "rate_limit": null});
+    assert_eq!(lines[1]["queue"], queue);
     assert_eq!(lines[2]["event"]["seq"], 1);
     let job = &lines[lines.len() - 2]["job"];
     assert_eq!(job["spec"]["payload"], "70000000000000000000000");
-    let end = json!({"jobs": 700, "events": 701, "paused": 1});
+    let end = json!({"jobs": 700, "events": 701, "queues": 1, "schedules": 0});
     assert_eq!((lines.len(), &lines[lines.len() - 1]["end"]), (2 + 701 + 700 + 1, &end));
     let mut check = ExportCheck::default();
     check.bytes(answer.body.as_bytes()).unwrap();

@@ -109,7 +109,7 @@ pub(crate) fn queue_views<'a>(stats: &'a Stats, config: &EngineConfig) -> Vec<Qu
         let run = config.queue_view(name, stats);
         QueueStatsView {
             name: name.as_str(),
-            paused: stats.paused,
+            paused: stats.settings.paused,
             concurrency: run.concurrency,
             weight: run.weight,
             rate_limit: run.rate_limit,

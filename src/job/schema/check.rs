@@ -1,174 +1,139 @@
-//! Validation of payloads.
+//! Validation of payloads: the crate `jsonschema` decides whether a payload is accepted and finds what is wrong.
 
-use serde_json::value::RawValue;
+use std::fmt;
 
-use super::field::{Bounds, Field, Format, Object, Shape, Text, Violation};
-use super::read::entries;
-use crate::job::shorten::{MAX_ERRORS, MAX_NAME, first_few, shorten};
-use crate::job::{Json, Time};
+use jsonschema::{PatternOptions, ValidationError, Validator};
+use serde_json::Value;
 
-impl Object {
-    /// Returns at most [`MAX_ERRORS`] violations, followed by the number of the others.
-    pub(super) fn check(&self, payload: &str) -> Vec<Violation> {
-        let wrong =
-            |field: &str, message: String| Violation { field: shorten(field, MAX_NAME), message };
-        let Ok(given) = entries(payload) else {
-            return vec![wrong("", "an object is expected".into())];
-        };
-        let mut values: Vec<Option<&RawValue>> = vec![None; self.fields.len()];
-        let (mut unknown, mut more) = (Vec::new(), 0);
-        for (name, value) in &given {
-            match self.positions.get(name.as_ref()) {
-                Some(position) => drop(values[*position].get_or_insert(value)),
-                None if self.closed && unknown.len() < MAX_ERRORS => unknown.push(name.as_ref()),
-                None if self.closed => more += 1,
-                None => {}
-            }
-        }
-        let mut all = Vec::new();
-        for (field, value) in self.fields.iter().zip(values) {
-            match value.map(|value| field.accepts(value)) {
-                None if field.required => {
-                    all.push(wrong(&field.name, "a value is required".into()))
-                }
-                Some(Err(message)) => all.push(wrong(&field.name, message)),
-                None | Some(Ok(())) => {}
-            }
-        }
-        if !unknown.is_empty() {
-            let names = self.fields.iter().map(|field| shorten(&field.name, MAX_NAME));
-            let known = first_few(names, MAX_ERRORS, ", ");
-            let message = format!("there is no such property; known: {known}");
-            all.extend(unknown.into_iter().map(|name| wrong(name, message.clone())));
-        }
-        more += all.len().saturating_sub(MAX_ERRORS);
-        all.truncate(MAX_ERRORS);
-        if more > 0 {
-            all.push(wrong("", format!("and {more} more properties do not fit")));
-        }
-        all
+use super::explain::{Finding, explain};
+use super::field::{SchemaError, Violation};
+use super::formats::FORMATS;
+use super::keyword::{is_annotation, unknown};
+use super::message;
+use super::node::{Allowance, Part, Payload};
+use super::numbers::within_range;
+use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, MAX_NAME, shorten};
+use crate::job::{Json, JsonLimits};
+
+/// The most JSON values of a schema.
+const MAX_VALUES: usize = 100_000;
+
+/// The most errors that the validator collects. Each holds the path of a value, which can be as long as the payload.
+const MAX_COLLECTED: u32 = 100;
+/// The bytes of all paths of a payload that has long names.
+const MAX_PATHS: usize = 16 << 20;
+
+/// A compiled schema.
+pub struct Check {
+    validator: Validator<Payload>,
+    /// The JSON values of the schema, which bound the work for each value of a payload.
+    size: u64,
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Check").field("size", &self.size).finish_non_exhaustive()
     }
 }
 
-impl Field {
-    fn accepts(&self, value: &RawValue) -> Result<(), String> {
-        if value.get() == "null" && !matches!(self.shape, Shape::Any) {
-            return if self.nullable { Ok(()) } else { Err("null is not accepted".into()) };
-        }
-        self.shape.accepts(value.get())
-    }
-}
-
-impl Shape {
-    /// Checks the text of a JSON value.
+impl Check {
+    /// Compiles a schema; `None` when it accepts every payload. Also returns the pointers of unknown keywords.
     ///
     /// # Errors
-    /// The message says what is expected.
-    pub fn accepts(&self, value: &str) -> Result<(), String> {
-        match self {
-            Shape::Any => Ok(()),
-            Shape::Text(rules) => match serde_json::from_str::<String>(value) {
-                Ok(text) => rules.accept(&text),
-                Err(_) => Err("a text is expected".into()),
-            },
-            Shape::Integer(bounds) => {
-                if is_integer(value) {
-                    bounds.accept(value, "")
-                } else {
-                    Err("a whole number is expected".into())
-                }
-            }
-            Shape::Number(bounds) => {
-                if value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-                    bounds.accept(value, "")
-                } else {
-                    Err("a number is expected".into())
-                }
-            }
-            Shape::Boolean => match value {
-                "true" | "false" => Ok(()),
-                _ => Err("true or false is expected".into()),
-            },
-            Shape::Choice(choices) => {
-                let found = choices.iter().any(|choice| same_scalar(choice.as_str(), value));
-                let told = || first_few(choices.iter().map(Json::as_str), MAX_ERRORS, ", ");
-                if found { Ok(()) } else { Err(format!("one of {} is expected", told())) }
-            }
-            Shape::Texts { each, count } => match serde_json::from_str::<Vec<&RawValue>>(value) {
-                Ok(items) => {
-                    count.accept(&items.len().to_string(), " entries")?;
-                    let mut items = (1..).zip(items);
-                    items.try_for_each(|(n, item)| {
-                        each.accepts(item.get()).map_err(|message| format!("entry {n}: {message}"))
-                    })
-                }
-                Err(_) => Err("an array is expected".into()),
-            },
+    /// The text is not JSON, is too large, is not a JSON Schema, or refers to another document.
+    pub fn compile(text: &str) -> Result<(Option<Check>, Vec<String>), SchemaError> {
+        let limits = JsonLimits { depth: JsonLimits::MAX_DEPTH, values: MAX_VALUES };
+        limits.check(text).map_err(|why| SchemaError(why.to_string()))?;
+        let schema: Value = Json::parse(text).and_then(|json| json.read()).map_err(SchemaError)?;
+        let mut options = jsonschema::options_for::<Payload>()
+            .offline()
+            .with_pattern_options(PatternOptions::regex())
+            .should_validate_formats(true);
+        for (name, accepts) in FORMATS {
+            options = options.with_format(name, accepts);
         }
-    }
-}
-
-fn is_integer(value: &str) -> bool {
-    let digits = value.strip_prefix('-').unwrap_or(value);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Strings are equal whatever their escapes.
-fn same_scalar(a: &str, b: &str) -> bool {
-    if a == b || !(a.contains('\\') || b.contains('\\')) {
-        return a == b;
-    }
-    let text = |json: &str| serde_json::from_str::<String>(json).ok();
-    text(a).is_some_and(|a| text(b) == Some(a))
-}
-
-impl Text {
-    fn accept(&self, text: &str) -> Result<(), String> {
-        self.length.accept(&text.chars().count().to_string(), " characters")?;
-        if let Some(pattern) = self.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
-            return Err(format!("it does not match the pattern {}", pattern.as_str()));
-        }
-        let fits = match self.format {
-            None => true,
-            Some(Format::DateTime) => text.parse::<Time>().is_ok(),
-            Some(Format::Uri) => url::Url::parse(text).is_ok(),
-            Some(Format::Email) => text
-                .split_once('@')
-                .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty()),
+        let validator = options.build(&schema).map_err(|error| refusal(&error))?;
+        let accepts_all = match &schema {
+            Value::Object(keywords) => keywords.keys().all(|keyword| is_annotation(keyword)),
+            accepts => *accepts == Value::Bool(true),
         };
-        match (fits, self.format) {
-            (false, Some(format)) => Err(format!("{} is expected", format.words())),
-            (true, _) | (false, None) => Ok(()),
+        let size = text.bytes().filter(|byte| matches!(byte, b',' | b':')).count() as u64;
+        Ok(((!accepts_all).then_some(Check { validator, size }), unknown(&schema)))
+    }
+
+    /// Returns at most [`MAX_ERRORS`] violations, followed by the number of the others.
+    pub fn check(&self, source: &str, payload: &Json) -> Vec<Violation> {
+        let one = |message: String| vec![Violation { field: String::new(), message }];
+        let value: Value = match payload.read().or_else(|_| read_in_range(payload)) {
+            Ok(value) => value,
+            Err(why) => return one(why),
+        };
+        let bytes = payload.as_str().len();
+        match self.accepts(&value, bytes as u64) {
+            Some(true) => Vec::new(),
+            Some(false) => self.violations(source, &value, bytes),
+            None => one("it takes too long to compare this with the schema".into()),
         }
+    }
+
+    /// Whether a payload is accepted; `None` when it would take too long to tell. The validator compares each value of
+    /// the payload with each part of the schema a few times at most, except for the strangest schemas.
+    fn accepts(&self, value: &Value, bytes: u64) -> Option<bool> {
+        /// How often a value may be compared with the same part of the schema.
+        const REPEATS: u64 = 16;
+        let steps = (self.size + 16).saturating_mul(bytes + 64).saturating_mul(REPEATS);
+        let allowance = Allowance::new(steps, u32::MAX);
+        let accepted = self.validator.is_valid(Part::root(value, &allowance));
+        (!allowance.is_spent()).then_some(accepted)
+    }
+
+    fn violations(&self, source: &str, value: &Value, bytes: usize) -> Vec<Violation> {
+        /// How often a byte may be visited. Without this bound, alternatives within alternatives take exponential time.
+        const VISITS: u64 = 16;
+        let steps = VISITS * bytes as u64 + 64 * self.size + 4_096;
+        let errors = (MAX_PATHS / (bytes + 1)).clamp(MAX_ERRORS + 1, MAX_COLLECTED as usize) as u32;
+        let allowance = Allowance::new(steps, errors);
+        let errors: Vec<ValidationError> =
+            self.validator.iter_errors(Part::root(value, &allowance)).collect();
+        let found = explain(source, value, &errors);
+        listed(found.findings, found.more, allowance.is_spent())
     }
 }
 
-impl Format {
-    /// Describes the format with an example.
-    pub fn words(self) -> &'static str {
-        match self {
-            Format::DateTime => "a time such as 2026-11-23T08:00:00Z",
-            Format::Uri => "an address such as https://example.com/",
-            Format::Email => "an address such as somebody@example.com",
-        }
-    }
+fn read_in_range(payload: &Json) -> Result<Value, String> {
+    Json::parse(&within_range(payload.as_str()))?.read()
 }
 
-impl Bounds {
-    fn accept(self, number: &str, of_what: &str) -> Result<(), String> {
-        let Ok(number) = number.parse::<f64>() else { return Ok(()) };
-        let below = self.least.is_some_and(|least| number < least);
-        let above = self.most.is_some_and(|most| number > most);
-        if below || above { Err(format!("{}{of_what} is expected", self.words())) } else { Ok(()) }
-    }
+fn listed(findings: Vec<Finding>, unlisted: usize, is_cut: bool) -> Vec<Violation> {
+    let more = unlisted + findings.len().saturating_sub(MAX_ERRORS);
+    let one = |finding: Finding| Violation {
+        field: shorten(&finding.field, MAX_NAME),
+        message: shorten(&finding.message, MAX_MESSAGE),
+    };
+    let mut all: Vec<Violation> = findings.into_iter().take(MAX_ERRORS).map(one).collect();
+    let message = match (all.is_empty(), more, is_cut) {
+        (true, ..) => "it does not match the schema".into(),
+        (false, 0, false) => return all,
+        (false, 0, true) => "and more properties may not fit".into(),
+        (false, _, true) => format!("and at least {more} more properties do not fit"),
+        (false, _, false) => format!("and {more} more properties do not fit"),
+    };
+    all.push(Violation { field: String::new(), message });
+    all
+}
 
-    /// Describes the bounds: `at least 1`, `at most 9`, `1 to 9`; empty without bounds.
-    pub fn words(self) -> String {
-        match (self.least, self.most) {
-            (Some(least), Some(most)) => format!("{least} to {most}"),
-            (Some(least), None) => format!("at least {least}"),
-            (None, Some(most)) => format!("at most {most}"),
-            (None, None) => String::new(),
-        }
-    }
+/// The error for a text that is JSON but no schema.
+fn refusal(error: &ValidationError) -> SchemaError {
+    let at = super::source::segments(error.instance_path().as_str());
+    let at: Vec<String> = at
+        .filter(|segment| segment != "properties")
+        .map(|segment| shorten(&segment, MAX_NAME))
+        .collect();
+    let at = match (at.is_empty(), error.instance_path().as_str()) {
+        (false, _) => at.join(": "),
+        (true, "") => "the schema".into(),
+        (true, _) => "properties".into(),
+    };
+    let why = message::of_schema(error.kind()).unwrap_or_else(|| error.to_string());
+    SchemaError(format!("{at}: {}", shorten(&why, MAX_MESSAGE)))
 }

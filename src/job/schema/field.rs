@@ -1,21 +1,6 @@
-//! The properties that a schema declares, the violations of payloads, and the error for an invalid schema.
-
-use std::collections::HashMap;
-
-use regex::Regex;
+//! The properties that a form shows, the violations of payloads, and the error for an unusable schema.
 
 use crate::job::Json;
-
-/// The root object of a schema from which a form can be built.
-#[derive(Debug, Clone)]
-pub struct Object {
-    /// The properties in their original order.
-    pub fields: Vec<Field>,
-    /// The index of each field by its name.
-    pub positions: HashMap<String, usize>,
-    /// Whether undeclared properties are refused.
-    pub closed: bool,
-}
 
 /// One property.
 #[derive(Debug, Clone)]
@@ -36,7 +21,7 @@ pub struct Field {
     pub shape: Shape,
 }
 
-/// The accepted values of a property.
+/// The accepted values of a property, as far as an input can express them.
 #[derive(Debug, Clone)]
 pub enum Shape {
     /// A string.
@@ -66,12 +51,12 @@ pub struct Text {
     /// The length in characters.
     pub length: Bounds,
     /// The pattern that must match a part of it.
-    pub pattern: Option<Regex>,
+    pub pattern: Option<String>,
     /// The format of its content.
     pub format: Option<Format>,
 }
 
-/// The formats that are checked; all others are ignored.
+/// The formats that have an input of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// An RFC 3339 time.
@@ -91,10 +76,23 @@ pub struct Bounds {
     pub most: Option<f64>,
 }
 
+impl Bounds {
+    /// Describes the bounds: `at least 1`, `at most 9`, `1 to 9`; empty without bounds.
+    pub fn words(self) -> String {
+        match (self.least, self.most) {
+            (Some(least), Some(most)) => format!("{least} to {most}"),
+            (Some(least), None) => format!("at least {least}"),
+            (None, Some(most)) => format!("at most {most}"),
+            (None, None) => String::new(),
+        }
+    }
+}
+
 /// A violation of the schema by a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The name of the property; empty for the payload itself.
+    /// The name of the property; those of nested objects are joined by dots: `address.city`. Empty for the payload
+    /// itself.
     pub field: String,
     /// What is wrong and what is accepted.
     pub message: String,

@@ -1,133 +1,233 @@
-//! The parser of schemas.
+//! Reads the properties of a schema for which a form can have inputs. What it does not understand becomes a property
+//! of any value, which people edit as JSON; the validator checks the payload whatever the form shows.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 
-use regex::Regex;
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::field::{Bounds, Field, Format, Object, SchemaError, Shape, Text};
-use crate::job::{Json, JsonLimits};
+use super::field::{Field, Format, Shape, Text};
+use super::keyword::is_annotation;
+use super::source::{Keywords, entries, segments};
+use crate::job::Json;
 
-type Entries<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
-
-/// The keywords of the root that are understood or have no effect on validation.
-const ROOT: [&str; 10] = [
-    "$schema",
-    "$id",
-    "title",
-    "description",
-    "type",
-    "properties",
-    "required",
-    "additionalProperties",
-    "default",
-    "examples",
-];
+/// The keywords that a root with inputs may have besides annotations.
+const ROOT: [&str; 6] =
+    ["additionalProperties", "maxProperties", "minProperties", "properties", "required", "type"];
 
 /// The same keywords of a property.
 const PROPERTY: [&str; 16] = [
-    "type",
-    "title",
-    "description",
-    "default",
-    "examples",
+    "const",
     "enum",
-    "minimum",
-    "maximum",
-    "minLength",
-    "maxLength",
-    "pattern",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
     "format",
     "items",
-    "minItems",
     "maxItems",
-    "deprecated",
+    "maxLength",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minimum",
+    "multipleOf",
+    "pattern",
+    "type",
+    "uniqueItems",
 ];
 
-/// The most JSON values of a schema.
-const MAX_VALUES: usize = 100_000;
+/// The most references that are followed for one property, so that a schema that refers to itself has an end.
+const MAX_REFERENCES: usize = 16;
 
-/// Parses a schema and returns its text, and its properties when the root is a plain object with properties.
-pub fn schema(text: &str) -> Result<(Json, Option<Object>), SchemaError> {
-    let limits = JsonLimits { depth: JsonLimits::MAX_DEPTH, values: MAX_VALUES };
-    limits.check(text).map_err(|why| SchemaError(why.to_string()))?;
-    let source = Json::parse(text).map_err(SchemaError)?;
-    let root = Keywords::of(text, "the schema")?;
-    let plain = root.only(&ROOT) && root.text("type")?.as_deref() == Some("object");
-    let properties = root.raw("properties").filter(|_| plain);
-    let Some(properties) = properties else { return Ok((source, None)) };
-    let required: HashSet<String> = root.read("required")?.unwrap_or_default();
-    let properties =
-        entries(properties.get()).map_err(|error| SchemaError(format!("properties: {error}")))?;
-    let fields = properties.into_iter().map(|(name, schema)| {
+/// The properties in their order; `None` when the root is not a plain object with properties.
+pub fn fields(text: &str) -> Option<Vec<Field>> {
+    let document = Document::of(text)?;
+    let root = document.resolve(text)?.keywords;
+    let is_plain = root.names().all(|name| ROOT.contains(&name) || is_annotation(name));
+    if !is_plain || root.read::<String>("type").as_deref() != Some("object") {
+        return None;
+    }
+    let required: HashSet<String> = root.read("required").unwrap_or_default();
+    let properties = root.map("properties")?.into_iter().map(|(name, schema)| {
         let required = required.contains(name.as_ref());
-        field(name.into_owned(), required, schema.get())
+        document.field(name.into_owned(), required, schema.get())
     });
-    let fields = fields.collect::<Result<Vec<Field>, SchemaError>>()?;
-    // `additionalProperties` may be a schema of its own, which is ignored.
-    let closed = root.raw("additionalProperties").is_some_and(|raw| raw.get() == "false");
-    let mut positions = HashMap::with_capacity(fields.len());
-    for (position, field) in fields.iter().enumerate() {
-        positions.entry(field.name.clone()).or_insert(position);
-    }
-    Ok((source, Some(Object { fields, positions, closed })))
+    Some(properties.collect())
 }
 
-fn field(name: String, required: bool, text: &str) -> Result<Field, SchemaError> {
-    let keywords = Keywords::of(text, &name)?;
-    let (kind, nullable) = keywords.kind()?;
-    let shape =
-        if keywords.only(&PROPERTY) { shape(&keywords, kind.as_deref())? } else { Shape::Any };
-    Ok(Field {
-        required,
-        nullable,
-        title: keywords.text("title")?.unwrap_or_default(),
-        description: keywords.text("description")?.unwrap_or_default(),
-        default: keywords.raw("default").and_then(|raw| Json::parse(raw.get()).ok()),
-        shape,
-        name,
-    })
+/// The definitions that references within a schema can name.
+struct Document<'a> {
+    text: &'a str,
+    definitions: HashMap<(&'static str, Cow<'a, str>), &'a RawValue>,
 }
 
-fn shape(keywords: &Keywords, kind: Option<&str>) -> Result<Shape, SchemaError> {
-    if let Some(values) = keywords.read::<Vec<Box<RawValue>>>("enum")? {
-        let scalar = |raw: &RawValue| !raw.get().starts_with(['{', '[', 'n']);
-        let choices: Vec<Json> = values
-            .iter()
-            .filter(|raw| scalar(raw))
-            .filter_map(|raw| Json::parse(raw.get()).ok())
-            .collect();
-        // A value that a select cannot offer must not be refused either.
-        return Ok(if choices.len() == values.len() { Shape::Choice(choices) } else { Shape::Any });
+/// A schema after its references were followed.
+struct Resolved<'a> {
+    keywords: Keywords<'a>,
+    nullable: bool,
+}
+
+impl<'a> Document<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let root = Keywords::of(text)?;
+        let mut definitions = HashMap::new();
+        for keyword in ["$defs", "definitions"] {
+            let all = root.map(keyword).unwrap_or_default();
+            definitions.extend(all.into_iter().map(|(name, schema)| ((keyword, name), schema)));
+        }
+        Some(Document { text, definitions })
     }
-    Ok(match kind {
-        Some("string") => Shape::Text(Text {
-            length: keywords.bounds("minLength", "maxLength")?,
-            pattern: keywords.pattern()?,
-            format: keywords.text("format")?.as_deref().and_then(format),
-        }),
-        Some("integer") => Shape::Integer(keywords.bounds("minimum", "maximum")?),
-        Some("number") => Shape::Number(keywords.bounds("minimum", "maximum")?),
-        Some("boolean") => Shape::Boolean,
-        Some("array") => match keywords.raw("items") {
-            Some(items) => {
-                let each = field(format!("{}[]", keywords.at), false, items.get())?;
-                let count = keywords.bounds("minItems", "maxItems")?;
-                match each.shape {
-                    Shape::Text(_) | Shape::Choice(_) if !each.nullable => {
-                        Shape::Texts { each: Box::new(each.shape), count }
-                    }
-                    _ => Shape::Any,
+
+    /// The schema that a reference names; `None` when it is not a definition of this document.
+    fn target(&self, reference: &str) -> Option<&'a str> {
+        if reference == "#" {
+            return Some(self.text);
+        }
+        let mut path = segments(reference.strip_prefix('#')?);
+        let keyword = match path.next()?.as_ref() {
+            "$defs" => "$defs",
+            "definitions" => "definitions",
+            _ => return None,
+        };
+        let name = path.next().filter(|_| path.next().is_none())?;
+        self.definitions.get(&(keyword, Cow::Owned(name.into_owned()))).map(|raw| raw.get())
+    }
+
+    /// Follows `$ref`, an `allOf` of one schema, and the choice between a schema and `null`, which generators write for
+    /// optional values. `None` when a schema refers to itself.
+    fn resolve(&self, text: &'a str) -> Option<Resolved<'a>> {
+        let (mut keywords, mut nullable) = (Keywords::of(text)?, false);
+        for _ in 0..MAX_REFERENCES {
+            let next = self.next(&keywords);
+            let Some((next, or_null)) = next else { return Some(Resolved { keywords, nullable }) };
+            nullable |= or_null;
+            keywords = keywords.without("anyOf").without("oneOf").and(Keywords::of(next)?);
+        }
+        None
+    }
+
+    /// The only schema that these keywords refer to, and whether `null` is an alternative to it.
+    fn next(&self, keywords: &Keywords<'a>) -> Option<(&'a str, bool)> {
+        let mut assertions = keywords.names().filter(|name| !is_annotation(name));
+        let only = assertions.next().filter(|_| assertions.next().is_none())?;
+        match only {
+            "$ref" => Some((self.target(&keywords.read::<String>("$ref")?)?, false)),
+            "allOf" => match keywords.list("allOf")?.as_slice() {
+                [one] => Some((one.get(), false)),
+                _ => None,
+            },
+            "anyOf" | "oneOf" => match keywords.list(only)?.as_slice() {
+                [one, null] if is_null(null.get()) => Some((one.get(), true)),
+                [null, one] if is_null(null.get()) => Some((one.get(), true)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn field(&self, name: String, required: bool, schema: &'a str) -> Field {
+        let Some(Resolved { keywords, nullable }) = self.resolve(schema) else {
+            return unclear(name, required, Keywords::of(schema));
+        };
+        let (kind, or_null) = kind(&keywords);
+        let shape = self.shape(&keywords, kind.as_deref()).unwrap_or(Shape::Any);
+        let nullable = nullable || or_null;
+        Field { nullable, shape, ..unclear(name, required, Some(keywords)) }
+    }
+
+    fn shape(&self, keywords: &Keywords<'a>, kind: Option<&str>) -> Option<Shape> {
+        if let Some(choices) = self.alternatives(keywords) {
+            return Some(Shape::Choice(choices));
+        }
+        if !keywords.names().all(|name| PROPERTY.contains(&name) || is_annotation(name)) {
+            return None;
+        }
+        if keywords.raw("enum").is_some() || keywords.raw("const").is_some() {
+            return choices(keywords).map(Shape::Choice);
+        }
+        Some(match kind? {
+            "string" => Shape::Text(Text {
+                length: keywords.bounds("minLength", "maxLength"),
+                pattern: keywords.read("pattern"),
+                format: keywords.read::<String>("format").as_deref().and_then(format),
+            }),
+            "integer" => Shape::Integer(keywords.bounds("minimum", "maximum")),
+            "number" => Shape::Number(keywords.bounds("minimum", "maximum")),
+            "boolean" => Shape::Boolean,
+            "array" => {
+                let each = self.field(String::new(), false, keywords.raw("items")?.get());
+                let is_line = matches!(each.shape, Shape::Text(_) | Shape::Choice(_));
+                if !is_line || each.nullable {
+                    return None;
                 }
+                let count = keywords.bounds("minItems", "maxItems");
+                Shape::Texts { each: Box::new(each.shape), count }
             }
-            None => Shape::Any,
-        },
-        Some(_) | None => Shape::Any,
-    })
+            _ => return None,
+        })
+    }
+
+    /// The values of a choice between constants, each of which may have its own description.
+    fn alternatives(&self, keywords: &Keywords<'a>) -> Option<Vec<Json>> {
+        let mut assertions = keywords.names().filter(|name| !is_annotation(name));
+        let only = assertions.find(|name| *name != "type")?;
+        if !matches!(only, "anyOf" | "oneOf") || assertions.any(|name| name != "type") {
+            return None;
+        }
+        let mut all = Vec::new();
+        for one in keywords.list(only)? {
+            let one = self.resolve(one.get()).filter(|one| !one.nullable)?.keywords;
+            let is_constant = |name: &str| matches!(name, "const" | "enum" | "type");
+            if !one.names().all(|name| is_constant(name) || is_annotation(name)) {
+                return None;
+            }
+            all.extend(choices(&one)?);
+        }
+        Some(all)
+    }
+}
+
+/// A property of any value.
+fn unclear(name: String, required: bool, keywords: Option<Keywords>) -> Field {
+    let text = |keyword| keywords.as_ref().and_then(|keywords| keywords.read(keyword));
+    let default = keywords.as_ref().and_then(|keywords| keywords.raw("default"));
+    Field {
+        required,
+        nullable: false,
+        title: text("title").unwrap_or_default(),
+        description: text("description").unwrap_or_default(),
+        default: default.and_then(|raw| Json::parse(raw.get()).ok()),
+        shape: Shape::Any,
+        name,
+    }
+}
+
+/// The values of `const` or `enum`; `None` when a select cannot offer all of them.
+fn choices(keywords: &Keywords) -> Option<Vec<Json>> {
+    let values = match keywords.raw("const") {
+        Some(one) => vec![one],
+        None => keywords.list("enum")?,
+    };
+    let is_scalar = |raw: &RawValue| !raw.get().starts_with(['{', '[', 'n']);
+    let scalars = values.iter().filter(|raw| is_scalar(raw));
+    let choices: Vec<Json> = scalars.filter_map(|raw| Json::parse(raw.get()).ok()).collect();
+    (choices.len() == values.len()).then_some(choices)
+}
+
+/// The type and whether `null` is allowed too: `"string"`, or `["string", "null"]`.
+fn kind(keywords: &Keywords) -> (Option<String>, bool) {
+    if let Some(one) = keywords.read::<String>("type") {
+        return (Some(one), false);
+    }
+    let mut names: Vec<String> = keywords.read("type").unwrap_or_default();
+    let all = names.len();
+    names.retain(|name| name != "null");
+    let nullable = names.len() < all;
+    (names.pop().filter(|_| names.is_empty()), nullable)
+}
+
+fn is_null(schema: &str) -> bool {
+    let Ok(keywords) = entries(schema) else { return false };
+    matches!(keywords.as_slice(), [(name, value)] if name == "type" && value.get() == "\"null\"")
 }
 
 fn format(name: &str) -> Option<Format> {
@@ -137,87 +237,4 @@ fn format(name: &str) -> Option<Format> {
         "email" => Some(Format::Email),
         _ => None,
     }
-}
-
-/// The keywords of one schema, with its position for error messages.
-struct Keywords<'a> {
-    at: &'a str,
-    entries: Entries<'a>,
-}
-
-impl<'a> Keywords<'a> {
-    fn of(text: &'a str, at: &'a str) -> Result<Self, SchemaError> {
-        match entries(text) {
-            Ok(entries) => Ok(Keywords { at, entries }),
-            Err(_) => Err(SchemaError(format!("{at}: an object is expected"))),
-        }
-    }
-
-    fn only(&self, known: &[&str]) -> bool {
-        self.entries.iter().all(|(name, _)| known.contains(&name.as_ref()))
-    }
-
-    fn raw(&self, name: &str) -> Option<&RawValue> {
-        self.entries.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
-    }
-
-    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SchemaError> {
-        let read = |raw: &RawValue| {
-            serde_json::from_str(raw.get())
-                .map_err(|error| SchemaError(format!("{}: {name}: {error}", self.at)))
-        };
-        self.raw(name).map(read).transpose()
-    }
-
-    fn text(&self, name: &str) -> Result<Option<String>, SchemaError> {
-        self.read(name)
-    }
-
-    /// Returns the type and whether `null` is allowed too: `"string"`, or `["string", "null"]`.
-    fn kind(&self) -> Result<(Option<String>, bool), SchemaError> {
-        let Some(raw) = self.raw("type") else { return Ok((None, false)) };
-        if raw.get().starts_with('"') {
-            return Ok((self.text("type")?, false));
-        }
-        let mut names: Vec<String> = self.read("type")?.unwrap_or_default();
-        let all = names.len();
-        names.retain(|name| name != "null");
-        let nullable = names.len() < all;
-        Ok((names.pop().filter(|_| names.is_empty()), nullable))
-    }
-
-    fn bounds(&self, least: &str, most: &str) -> Result<Bounds, SchemaError> {
-        Ok(Bounds { least: self.read(least)?, most: self.read(most)? })
-    }
-
-    fn pattern(&self) -> Result<Option<Regex>, SchemaError> {
-        let compiled = self.text("pattern")?.map(|pattern| Regex::new(&pattern));
-        let refused = |error| SchemaError(format!("{}: pattern: {error}", self.at));
-        compiled.transpose().map_err(refused)
-    }
-}
-
-/// The properties of a JSON object in their order, each as it was written.
-pub fn entries(text: &str) -> Result<Entries<'_>, serde_json::Error> {
-    /// A key, which borrows from the text unless it has escapes.
-    #[derive(Deserialize)]
-    struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-    struct InOrder;
-    impl<'de> Visitor<'de> for InOrder {
-        type Value = Entries<'de>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
-            let mut entries = Entries::new();
-            while let Some((Key(name), value)) = map.next_entry()? {
-                entries.push((name, value));
-            }
-            Ok(entries)
-        }
-    }
-    serde_json::Deserializer::from_str(text).deserialize_map(InOrder)
 }

@@ -3,7 +3,8 @@
 use super::rig::{completed, failed, failure};
 use super::{Harness, Rig, draft, per_minute, queue, secs};
 use crate::job::{
-    Change, Event, EventType, Fact, JobId, QueueChange, RateRule, Refused, State, Step, Verdict,
+    Change, Event, EventType, Fact, JobId, QueueChange, QueueSettings, RateRule, Refused, State,
+    Step, Verdict,
 };
 use crate::store::{
     Control, ControlError, Extension, JobControlError, Keep, Limits, Retention, TooManyQueues,
@@ -156,10 +157,10 @@ pub(crate) async fn a_paused_queue_stays_paused_over_restarts(harness: impl Harn
     let rig = rig.reopen().await.crash().await;
     assert_eq!(rig.claim_from("a", 1).await.len(), 0);
     let queues = rig.stats().await.queues;
-    assert!(queues[&queue("a")].paused && queues[&queue("empty")].paused);
+    assert!(queues[&queue("a")].settings.paused && queues[&queue("empty")].settings.paused);
     rig.resume("a").await;
     let rig = rig.crash().await;
-    assert!(!rig.stats().await.queues[&queue("a")].paused);
+    assert!(!rig.stats().await.queues[&queue("a")].settings.paused);
     assert_eq!(rig.claim_from("a", 1).await.len(), 1);
 }
 
@@ -177,7 +178,7 @@ pub(crate) async fn a_paused_queue_stays_paused_when_its_event_has_left_the_log(
     }
     let rig = rig.reopen().await;
     assert!(rig.stats().await.oldest.seq > 1, "the event is still there");
-    assert!(rig.stats().await.queues[&queue("a")].paused);
+    assert!(rig.stats().await.queues[&queue("a")].settings.paused);
     rig.resume("a").await;
     let rig = rig.crash().await;
     assert!(!rig.stats().await.queues.contains_key(&queue("a")));
@@ -196,7 +197,7 @@ pub(crate) async fn a_job_of_a_paused_queue_can_still_end(harness: impl Harness)
 pub(crate) async fn a_paused_queue_counts_as_a_queue(harness: impl Harness) {
     let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
     rig.pause("a").await;
-    let refused = rig.store.control(Control::Pause(queue("b"))).await;
+    let refused = rig.store.control(Control::SetQueue(queue("b"), QueueChange::Paused)).await;
     assert!(
         matches!(refused, Err(ControlError::TooManyQueues(TooManyQueues { limit: 1 }))),
         "{refused:?}"
@@ -213,7 +214,7 @@ pub(crate) async fn a_concurrency_that_was_set_survives_and_is_an_event_only_whe
         rig.set_concurrency("a", concurrency).await;
     }
     let rig = rig.reopen().await.crash().await;
-    assert_eq!(rig.stats().await.queues[&queue("a")].concurrency, Some(0));
+    assert_eq!(rig.stats().await.queues[&queue("a")].settings.concurrency, Some(0));
     for _ in 0..2 {
         rig.set_concurrency("a", None).await;
     }
@@ -230,12 +231,21 @@ pub(crate) async fn a_concurrency_that_was_set_survives_and_is_an_event_only_whe
 pub(crate) async fn a_queue_with_a_concurrency_counts_as_a_queue(harness: impl Harness) {
     let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
     rig.set_concurrency("a", Some(1)).await;
-    let refused = rig.store.control(Control::SetConcurrency(queue("b"), Some(1))).await;
+    let refused = rig
+        .store
+        .control(Control::SetQueue(
+            queue("b"),
+            QueueChange::ConcurrencySet { concurrency: Some(1) },
+        ))
+        .await;
     assert!(
         matches!(refused, Err(ControlError::TooManyQueues(TooManyQueues { limit: 1 }))),
         "{refused:?}"
     );
-    rig.store.control(Control::SetConcurrency(queue("b"), None)).await.unwrap();
+    rig.store
+        .control(Control::SetQueue(queue("b"), QueueChange::ConcurrencySet { concurrency: None }))
+        .await
+        .unwrap();
     assert!(rig.store.enqueue(vec![draft().queue("b").job()]).await.is_err());
     // The engine enforces the concurrency; the store only keeps the number.
     rig.add(draft().queue("a")).await;
@@ -252,8 +262,11 @@ pub(crate) async fn a_rate_that_was_set_survives_and_is_an_event_only_when_it_ch
     }
     rig.set_concurrency("b", Some(1)).await;
     let rig = rig.reopen().await.crash().await;
-    assert_eq!(rig.stats().await.queues[&queue("a")].rate_limit, Some(RateRule::Unlimited));
-    assert_eq!(rig.stats().await.queues[&queue("b")].rate_limit, None);
+    assert_eq!(
+        rig.stats().await.queues[&queue("a")].settings.rate_limit,
+        Some(RateRule::Unlimited)
+    );
+    assert_eq!(rig.stats().await.queues[&queue("b")].settings.rate_limit, None);
     for _ in 0..2 {
         rig.set_rate_limit("a", None).await;
     }
@@ -273,14 +286,65 @@ pub(crate) async fn a_rate_that_was_set_survives_and_is_an_event_only_when_it_ch
 pub(crate) async fn a_queue_with_a_rate_counts_as_a_queue(harness: impl Harness) {
     let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
     rig.set_rate_limit("a", Some(per_minute(1))).await;
-    let refused = rig.store.control(Control::SetRateLimit(queue("b"), Some(per_minute(1)))).await;
+    let refused = rig
+        .store
+        .control(Control::SetQueue(
+            queue("b"),
+            QueueChange::RateLimitSet { rate_limit: Some(per_minute(1)) },
+        ))
+        .await;
     assert!(
         matches!(refused, Err(ControlError::TooManyQueues(TooManyQueues { limit: 1 }))),
         "{refused:?}"
     );
-    rig.store.control(Control::SetRateLimit(queue("b"), None)).await.unwrap();
+    rig.store
+        .control(Control::SetQueue(queue("b"), QueueChange::RateLimitSet { rate_limit: None }))
+        .await
+        .unwrap();
     // The engine enforces the rate; the store only keeps it.
     rig.add(draft().queue("a")).await;
     rig.add(draft().queue("a")).await;
     assert_eq!(rig.claim_from("a", 2).await.len(), 2);
+}
+
+pub(crate) async fn the_settings_of_a_queue_survive_together_and_change_one_by_one(
+    harness: impl Harness,
+) {
+    let none = Keep { age: secs(0), count: 0 };
+    let retention = Retention { events: none, completed: none, ..Retention::default() };
+    let rig = Rig::open_with(harness, Limits { retention, ..Limits::default() }).await;
+    rig.pause("a").await;
+    rig.set_concurrency("a", Some(3)).await;
+    rig.set_rate_limit("a", Some(per_minute(9))).await;
+    rig.set_concurrency("b", Some(1)).await;
+    let all = QueueSettings { paused: true, concurrency: Some(3), rate_limit: Some(per_minute(9)) };
+    let rig = rig.crash().await.reopen().await;
+    assert_eq!(rig.settings("a").await, all);
+
+    rig.set_concurrency("a", None).await;
+    let unlimited = QueueSettings { concurrency: None, ..all };
+    assert_eq!(rig.settings("a").await, unlimited);
+    rig.resume("a").await;
+    rig.set_concurrency("a", Some(4)).await;
+    let resumed = QueueSettings { paused: false, concurrency: Some(4), ..all };
+    assert_eq!(rig.settings("a").await, resumed);
+    rig.pause("a").await;
+    rig.set_rate_limit("a", None).await;
+    let unrated = QueueSettings { paused: true, concurrency: Some(4), rate_limit: None };
+    for _ in 0..5 {
+        rig.finish(draft()).await;
+        rig.pass(secs(1));
+        rig.catch_up().await;
+    }
+    let rig = rig.crash().await;
+    assert!(rig.stats().await.oldest.seq > 8, "the events about queues are still there");
+    assert_eq!(rig.settings("a").await, unrated);
+    let other = QueueSettings { concurrency: Some(1), ..QueueSettings::default() };
+    assert_eq!(rig.settings("b").await, other);
+
+    rig.resume("a").await;
+    rig.set_concurrency("a", None).await;
+    rig.set_concurrency("b", None).await;
+    let rig = rig.reopen().await;
+    assert!(rig.stats().await.queues.is_empty(), "a queue without jobs and settings is not known");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::rig::{Outage, completed};
 use super::{Harness, Rig, draft, queue, secs};
-use crate::job::{EventType, JobQuery, State};
+use crate::job::{EventType, JobQuery, QueueChange, State};
 use crate::store::{Control, Enqueued, Settlement, StoreError};
 
 pub(crate) async fn a_closed_store_answers_nothing_but_closed(harness: impl Harness) {
@@ -20,7 +20,11 @@ pub(crate) async fn a_closed_store_answers_nothing_but_closed(harness: impl Harn
         store.extend(vec![lease.key()], secs(1)).await.map(drop),
         store.settle(vec![settlement]).await.map(drop),
         store.annotate(Vec::new()).await,
-        store.control(Control::Pause(queue("q"))).await.map(drop).map_err(Outage::outage),
+        store
+            .control(Control::SetQueue(queue("q"), QueueChange::Paused))
+            .await
+            .map(drop)
+            .map_err(Outage::outage),
         store.control(Control::Cancel(vec![lease.job.id])).await.map(drop).map_err(Outage::outage),
         store.tick().await.map(drop),
         store.get(lease.job.id).await.map(drop),

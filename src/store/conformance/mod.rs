@@ -143,6 +143,7 @@ macro_rules! conformance_suite {
                 a_queue_with_a_concurrency_counts_as_a_queue
                 a_rate_that_was_set_survives_and_is_an_event_only_when_it_changes
                 a_queue_with_a_rate_counts_as_a_queue
+                the_settings_of_a_queue_survive_together_and_change_one_by_one
             }
             time {
                 a_tick_with_nothing_to_do_does_nothing

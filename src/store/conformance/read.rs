@@ -153,7 +153,7 @@ async fn assert_counted<H: Harness>(rig: &Rig<H>) {
     let mut counted = BTreeMap::new();
     for (name, mut stats) in stats.queues {
         without_zeros(&mut stats.states);
-        assert!(stats.paused || !stats.states.is_empty(), "{name} has no jobs");
+        assert!(stats.settings.paused || !stats.states.is_empty(), "{name} has no jobs");
         counted.insert(name, stats.states);
     }
     counted.retain(|_, counts| !counts.is_empty());

@@ -7,7 +7,8 @@ use super::Harness;
 use crate::clock::Clock;
 use crate::job::{
     Cursor, Event, EventType, Fact, Failure, FailureClass, Job, JobId, JobQuery, Json, LogLine,
-    NewJob, QueueName, RateLimit, RateRule, State, Status, Stream, Time, Verdict, WorkerName,
+    NewJob, QueueChange, QueueName, QueueSettings, RateLimit, RateRule, State, Status, Stream,
+    Time, Verdict, WorkerName,
 };
 use crate::store::{
     Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
@@ -49,13 +50,20 @@ pub(crate) fn per_minute(starts: u32) -> RateRule {
 }
 
 impl<H: Harness> Rig<H> {
+    /// What is set for a queue.
+    pub(crate) async fn settings(&self, name: &str) -> QueueSettings {
+        self.stats().await.queues.get(&queue(name)).map(|stats| stats.settings).unwrap_or_default()
+    }
+
     pub(crate) async fn set_concurrency(&self, name: &str, concurrency: Option<u32>) {
-        let control = Control::SetConcurrency(queue(name), concurrency);
+        let change = QueueChange::ConcurrencySet { concurrency };
+        let control = Control::SetQueue(queue(name), change);
         assert_eq!(self.store.control(control).await.unwrap(), []);
     }
 
     pub(crate) async fn set_rate_limit(&self, name: &str, rate_limit: Option<RateRule>) {
-        let control = Control::SetRateLimit(queue(name), rate_limit);
+        let change = QueueChange::RateLimitSet { rate_limit };
+        let control = Control::SetQueue(queue(name), change);
         assert_eq!(self.store.control(control).await.unwrap(), []);
     }
 
@@ -187,11 +195,17 @@ impl<H: Harness> Rig<H> {
     }
 
     pub(crate) async fn pause(&self, name: &str) {
-        assert_eq!(self.store.control(Control::Pause(queue(name))).await.unwrap(), []);
+        assert_eq!(
+            self.store.control(Control::SetQueue(queue(name), QueueChange::Paused)).await.unwrap(),
+            []
+        );
     }
 
     pub(crate) async fn resume(&self, name: &str) {
-        assert_eq!(self.store.control(Control::Resume(queue(name))).await.unwrap(), []);
+        assert_eq!(
+            self.store.control(Control::SetQueue(queue(name), QueueChange::Resumed)).await.unwrap(),
+            []
+        );
     }
 
     pub(crate) async fn tick(&self) -> Ticked {

@@ -3,7 +3,7 @@
 use super::rig::{completed, failed};
 use super::schedule::every;
 use super::{Harness, Rig, draft, per_minute, queue, secs};
-use crate::job::{Event, Job, State};
+use crate::job::{Event, Job, QueueSettings, State};
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 use crate::store::{Keep, Limits, Retention};
 
@@ -43,9 +43,7 @@ fn jobs(pieces: &[Piece]) -> Vec<Job> {
     let job = |piece: &Piece| match piece {
         Piece::Job(job) => Some((**job).clone()),
         Piece::Head(_)
-        | Piece::Paused(_)
-        | Piece::Concurrency(..)
-        | Piece::RateLimit(..)
+        | Piece::Queue { .. }
         | Piece::Schedule(_)
         | Piece::Event(_)
         | Piece::End(_) => None,
@@ -57,9 +55,7 @@ fn events(pieces: &[Piece]) -> Vec<Event> {
     let event = |piece: &Piece| match piece {
         Piece::Event(event) => Some(event.clone()),
         Piece::Head(_)
-        | Piece::Paused(_)
-        | Piece::Concurrency(..)
-        | Piece::RateLimit(..)
+        | Piece::Queue { .. }
         | Piece::Schedule(_)
         | Piece::Job(_)
         | Piece::End(_) => None,
@@ -77,16 +73,19 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     let expected =
         Head { cortado_export: FORMAT, epoch: head.epoch, at, oldest: 0, head: head.seq };
     assert_eq!(pieces[0], Piece::Head(expected));
+    let paused = QueueSettings { paused: true, ..QueueSettings::default() };
+    let rate_limit = Some(per_minute(9));
     let expected = [
-        Piece::Paused(queue("held")),
-        Piece::Paused(queue("zz")),
-        Piece::Concurrency(queue("held"), 5),
-        Piece::RateLimit(queue("held"), per_minute(9)),
+        Piece::Queue {
+            name: queue("held"),
+            settings: QueueSettings { concurrency: Some(5), rate_limit, ..paused },
+        },
+        Piece::Queue { name: queue("zz"), settings: paused },
     ];
-    assert_eq!(pieces[1..5], expected);
+    assert_eq!(pieces[1..3], expected);
     let schedules = rig.store.schedules().await.unwrap().0.into_iter();
     let schedules: Vec<Piece> = schedules.map(|one| Piece::Schedule(one.into())).collect();
-    assert_eq!((schedules.len(), &pieces[5..7]), (2, &schedules[..]));
+    assert_eq!((schedules.len(), &pieces[3..5]), (2, &schedules[..]));
     assert_eq!(events(&pieces), log);
     let (mut finished, mut rest): (Vec<Job>, Vec<Job>) =
         stored.into_iter().partition(|job| job.status.state.is_final());
@@ -96,7 +95,7 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     let jobs = jobs(&pieces);
     assert_eq!(jobs, [finished, rest].concat());
     let (jobs, events) = (jobs.len() as u64, log.len() as u64);
-    let totals = Totals { jobs, events, paused: 2, concurrency: 1, rate_limits: 1, schedules: 2 };
+    let totals = Totals { jobs, events, queues: 2, schedules: 2 };
     assert_eq!(pieces.last(), Some(&Piece::End(totals)));
 }
 

@@ -36,7 +36,7 @@ fn few() -> Vec<Vec<u8>> {
             lines.push(writer.line(&piece).unwrap());
         }
     }
-    assert!(lines.len() >= 8 && lines.last().unwrap().starts_with(END));
+    assert!(lines.len() >= 8 && lines.last().unwrap().starts_with(END_LINE));
     lines
 }
 
@@ -80,7 +80,11 @@ fn what_was_written_is_read_however_it_comes() {
         }
         assert_eq!(reader.piece(line).unwrap(), Piece::from_line(old.as_bytes()).unwrap());
         let object: serde_json::Value = serde_json::from_slice(line).unwrap();
-        assert_eq!(object["crc"].as_str().unwrap().len(), DIGITS, "it is JSON for every reader");
+        assert_eq!(
+            object["crc"].as_str().unwrap().len(),
+            CHECKSUM_DIGITS,
+            "it is JSON for every reader"
+        );
     }
     for part in [1, 2, 7, 100, usize::MAX] {
         assert_eq!(print(&lines.concat(), part), Ok(true));
@@ -231,18 +235,18 @@ fn an_export_of_the_first_format_is_read_and_known_to_have_no_checksums() {
 
 #[test]
 fn an_export_of_a_newer_version_is_called_that() {
-    for number in ["3", "77", "4294967295", "4294967296"] {
+    for number in ["4", "77", "4294967295", "4294967296"] {
         let text = String::from_utf8(few().concat()).unwrap();
         let newer = format!("\"cortado_export\":{number}");
-        let text = text.replacen("\"cortado_export\":2", &newer, 1);
+        let text = text.replacen("\"cortado_export\":3", &newer, 1);
         let line = text.lines().next().unwrap();
         let why = ExportReader::default().piece(line.as_bytes()).unwrap_err();
-        assert!(matches!(why, Unreadable::Newer { newest: 2, .. }), "{why}");
+        assert!(matches!(why, Unreadable::Newer { newest: 3, .. }), "{why}");
         // Whatever else a newer version may write there.
         let line =
             format!("{{\"head\":{{\"cortado_export\":{number},\"new\":[]}},\"sha\":\"x\"}}\n");
         let why = ExportReader::default().piece(line.as_bytes()).unwrap_err();
-        assert!(why.to_string().contains(&format!("format {number}; this version reads up to 2")));
+        assert!(why.to_string().contains(&format!("format {number}; this version reads up to 3")));
     }
     let none = b"{\"head\":{\"cortado_export\":0}}\n";
     let why = ExportReader::default().piece(none).unwrap_err();

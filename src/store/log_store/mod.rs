@@ -42,9 +42,9 @@ pub use snapshot::builder::Builder;
 use snapshot::reader::{LiveSnapshot, SnapshotReader, SnapshotState};
 
 /// How many commands can be queued for the committer before callers have to wait.
-const WAITING_COMMANDS: usize = 16_384;
+const MAX_QUEUED_COMMANDS: usize = 16_384;
 /// How often a read is repeated when the job moved while it was read.
-const MAX_TRIES: usize = 8;
+const MAX_READ_ATTEMPTS: usize = 8;
 
 /// Reads everything in a log that no server uses, piece by piece, and changes nothing.
 ///
@@ -93,7 +93,7 @@ impl LogStore {
         let shared = core.shared.clone();
         let failures = PartFailures::default();
         let readers = ReadPool::new(&shared.limits, failures.clone());
-        let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
+        let (commands, receiver) = mpsc::channel(MAX_QUEUED_COMMANDS);
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
         let (archiver, reading) =
             commit::archiver::Archiver::start(shared.clone(), commands.downgrade(), &failures)
@@ -304,7 +304,7 @@ impl Store for LogStore {
 
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
         let mut cursor = self.shared.head();
-        for _ in 0..MAX_TRIES {
+        for _ in 0..MAX_READ_ATTEMPTS {
             let trail =
                 self.inspect_index(move |index, head| (read::list::trail(index, id), head)).await;
             let (trail, head) = trail?;

@@ -8,7 +8,7 @@ use crate::store::{Claim, Extension, Lease, LeaseRef, Note, SettleError, Settlem
 
 impl Content {
     pub(super) fn claim(&mut self, now: Time, claim: &Claim) -> Vec<Lease> {
-        if self.paused.contains(&claim.queue) {
+        if self.queues.get(&claim.queue).is_some_and(|settings| settings.paused) {
             return Vec::new();
         }
         let mut ready: Vec<&Job> = self

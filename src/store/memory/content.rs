@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::job::{
-    Change, Cursor, Epoch, Event, Fact, IdempotencyKey, Job, JobId, QueueName, RateRule, State,
-    Status, Time,
+    Change, Cursor, Epoch, Event, Fact, IdempotencyKey, Job, JobId, QueueName, QueueSettings,
+    State, Status, Time,
 };
 use crate::store::Limits;
 use crate::store::schedules::Schedules;
@@ -21,9 +21,8 @@ pub(super) struct Content {
     pub(super) keys: BTreeMap<IdempotencyKey, JobId>,
     /// The lease of each running job.
     pub(super) leases: BTreeMap<JobId, Held>,
-    pub(super) paused: BTreeSet<QueueName>,
-    pub(super) concurrency: BTreeMap<QueueName, u32>,
-    pub(super) rate_limits: BTreeMap<QueueName, RateRule>,
+    /// The queues for which something is set.
+    pub(super) queues: BTreeMap<QueueName, QueueSettings>,
     pub(super) schedules: Schedules,
     pub(super) starts: Vec<Time>,
     /// The log, oldest event first.
@@ -48,9 +47,7 @@ impl Content {
             jobs: BTreeMap::new(),
             keys: BTreeMap::new(),
             leases: BTreeMap::new(),
-            paused: BTreeSet::new(),
-            concurrency: BTreeMap::new(),
-            rate_limits: BTreeMap::new(),
+            queues: BTreeMap::new(),
             schedules: Schedules::default(),
             starts: Vec::new(),
             log: VecDeque::new(),
@@ -68,8 +65,7 @@ impl Content {
 
     /// Queues that hold a job, are paused, or have a limit of their own.
     pub(super) fn known_queues(&self) -> BTreeSet<&QueueName> {
-        let set = self.paused.iter().chain(self.concurrency.keys()).chain(self.rate_limits.keys());
-        self.jobs.values().map(|job| &job.labels.queue).chain(set).collect()
+        self.jobs.values().map(|job| &job.labels.queue).chain(self.queues.keys()).collect()
     }
 
     /// Changes a job; every change goes through here. The event is appended and folded into the record, and what

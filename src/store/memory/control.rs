@@ -1,6 +1,4 @@
-//! The controls: cancel, retry, delete, move, reprioritise, pause, resume, and the limits of queues.
-
-use std::collections::BTreeMap;
+//! The controls: cancel, retry, delete, move, reprioritise, and the settings of queues.
 
 use super::content::Content;
 use crate::job::{Change, Fact, JobId, Labels, QueueChange, QueueName, State, Status, Step, Time};
@@ -22,19 +20,6 @@ impl Content {
             Control::Cancel(ids) => Ok(each(ids, Content::cancel)),
             Control::Retry(ids) => Ok(each(ids, Content::retry)),
             Control::Delete(ids) => Ok(each(ids, Content::delete)),
-            Control::Pause(queue) => {
-                self.check_queues(std::iter::once(&queue))?;
-                if self.paused.insert(queue.clone()) {
-                    self.append(now, Fact::Queue { queue, change: QueueChange::Paused });
-                }
-                Ok(Vec::new())
-            }
-            Control::Resume(queue) => {
-                if self.paused.remove(&queue) {
-                    self.append(now, Fact::Queue { queue, change: QueueChange::Resumed });
-                }
-                Ok(Vec::new())
-            }
             Control::Move { jobs, queue } => {
                 self.check_queues(std::iter::once(&queue))?;
                 Ok(jobs.into_iter().map(|id| (id, self.shift(now, id, &queue))).collect())
@@ -42,37 +27,32 @@ impl Content {
             Control::Reprioritise { jobs, priority } => {
                 Ok(jobs.into_iter().map(|id| (id, self.reprioritise(now, id, priority))).collect())
             }
-            Control::SetConcurrency(queue, limit) => {
-                let change = QueueChange::ConcurrencySet { concurrency: limit };
-                self.set_limit(now, queue, limit, |content| &mut content.concurrency, change)
-            }
-            Control::SetRateLimit(queue, limit) => {
-                let change = QueueChange::RateLimitSet { rate_limit: limit };
-                self.set_limit(now, queue, limit, |content| &mut content.rate_limits, change)
+            Control::SetQueue(queue, change) => {
+                self.set_queue(now, queue, change)?;
+                Ok(Vec::new())
             }
         }
     }
 
-    /// Sets or removes a limit of a queue.
-    fn set_limit<T: Copy + PartialEq>(
+    /// Changes a setting of a queue.
+    fn set_queue(
         &mut self,
         now: Time,
         queue: QueueName,
-        limit: Option<T>,
-        kept: fn(&mut Content) -> &mut BTreeMap<QueueName, T>,
         change: QueueChange,
-    ) -> Result<Vec<(JobId, Answer)>, ControlError> {
-        let before = match limit {
-            Some(limit) => {
-                self.check_queues(std::iter::once(&queue))?;
-                kept(self).insert(queue.clone(), limit)
-            }
-            None => kept(self).remove(&queue),
-        };
-        if before != limit {
-            self.append(now, Fact::Queue { queue, change });
+    ) -> Result<(), ControlError> {
+        let mut settings = self.queues.get(&queue).copied().unwrap_or_default();
+        if !settings.apply(change) {
+            return Ok(());
         }
-        Ok(Vec::new())
+        self.check_queues(std::iter::once(&queue))?;
+        if settings.is_default() {
+            self.queues.remove(&queue);
+        } else {
+            self.queues.insert(queue.clone(), settings);
+        }
+        self.append(now, Fact::Queue { queue, change });
+        Ok(())
     }
 
     fn shift(&mut self, now: Time, id: JobId, queue: &QueueName) -> Answer {

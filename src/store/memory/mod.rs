@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use self::content::Content;
-use super::search::{Budget, Searches};
+use super::search::{ActiveReads, Budget};
 use super::{
     Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
     Lease, LeaseRef, Limits, Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement,
@@ -41,7 +41,7 @@ pub struct MemoryStore {
     limits: Limits,
     /// A permit for each search that may run at once.
     searchers: Semaphore,
-    searches: Arc<Searches>,
+    searches: Arc<ActiveReads>,
 }
 
 struct Inner {
@@ -71,7 +71,7 @@ impl MemoryStore {
     /// rescued.
     pub fn restarted(&self) -> Arc<MemoryStore> {
         let mut content = self.lock().content.clone();
-        content.give_back_all(self.clock.now());
+        content.rescue_all(self.clock.now());
         content.schedules.restarted(self.clock.now());
         content.take_fresh(); // there are no followers yet
         MemoryStore::with(content, self.clock.clone())
@@ -100,7 +100,7 @@ impl MemoryStore {
             loop {
                 let inner = open(&inner)?;
                 let is_done = inner.content.list(&query, &mut page, &mut matcher, &budget);
-                if is_done || budget.is_spent() || budget.is_in_vain() {
+                if is_done || budget.is_spent() || budget.is_abandoned() {
                     return Ok(page);
                 }
             }
@@ -281,7 +281,7 @@ impl Store for MemoryStore {
     }
 
     async fn storage(&self) -> Result<Storage, StoreError> {
-        let searches = self.searches.under_way();
+        let searches = self.searches.count();
         self.open().map(|_| Storage { searches, ..Storage::default() })
     }
 

@@ -33,8 +33,8 @@ impl Content {
         budget: &Budget,
     ) -> bool {
         let turn = budget.turn();
-        let goes_on = || budget.goes_on();
-        let mut reading = Reading::new(&goes_on);
+        let may_continue = || budget.may_continue();
+        let mut reading = Reading::new(&may_continue);
         let mut bytes: usize = 0;
         let after = page.next.take().or(query.after);
         let from = JobQuery { after, ..query.clone() };
@@ -78,9 +78,7 @@ impl Content {
         let mut queues: BTreeMap<_, QueueStats> = BTreeMap::new();
         for queue in self.known_queues() {
             let stats = queues.entry(queue.clone()).or_default();
-            stats.paused = self.paused.contains(queue);
-            stats.concurrency = self.concurrency.get(queue).copied();
-            stats.rate_limit = self.rate_limits.get(queue).copied();
+            stats.settings = self.queues.get(queue).copied().unwrap_or_default();
         }
         for job in self.jobs.values() {
             let (state, labels) = (job.status.state, &job.labels);

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 
 use super::content::Content;
-use crate::job::{Job, QueueName, RateRule, Time};
+use crate::job::{Job, Time};
 use crate::store::StoreError;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 
 /// How many pieces one step returns.
-const STEP: usize = 256;
+const PIECES_PER_STEP: usize = 256;
 
 /// The remaining pieces, in reverse order.
 pub(super) struct Copied(Vec<Piece>);
@@ -26,11 +26,8 @@ impl Content {
             self.jobs.values().cloned().partition(|job| job.status.state.is_final());
         finished.sort_by_key(|job| job.seq);
         let mut pieces = vec![Piece::Head(head)];
-        pieces.extend(self.paused.iter().cloned().map(Piece::Paused));
-        let set = |(queue, most): (&QueueName, &u32)| Piece::Concurrency(queue.clone(), *most);
-        pieces.extend(self.concurrency.iter().map(set));
-        let rated = |(queue, rule): (&QueueName, &RateRule)| Piece::RateLimit(queue.clone(), *rule);
-        pieces.extend(self.rate_limits.iter().map(rated));
+        let queues = self.queues.clone().into_iter();
+        pieces.extend(queues.map(|(name, settings)| Piece::Queue { name, settings }));
         let schedules = self.schedules.0.values().cloned().map(Box::new);
         pieces.extend(schedules.map(Piece::Schedule));
         pieces.extend(self.log.iter().cloned().map(Piece::Event));
@@ -47,7 +44,7 @@ impl Content {
 #[async_trait]
 impl Snapshot for Copied {
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError> {
-        let from = self.0.len().saturating_sub(STEP);
+        let from = self.0.len().saturating_sub(PIECES_PER_STEP);
         Ok(self.0.drain(from..).rev().collect())
     }
 }

@@ -35,7 +35,7 @@ impl Content {
     }
 
     /// Rescues every running job, because the process that ran it has ended.
-    pub(super) fn give_back_all(&mut self, now: Time) {
+    pub(super) fn rescue_all(&mut self, now: Time) {
         let running: Vec<JobId> = self.leases.keys().copied().collect();
         for id in running {
             self.rescue(now, id, Interruption::Crash);

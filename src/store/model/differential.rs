@@ -13,7 +13,7 @@ use crate::job::{
     Progress, ScheduleSpec, State, Time, Verdict, WorkerName,
 };
 use crate::store::conformance::schedule::{every, named};
-use crate::store::conformance::{Harness, clock, draft, lines, per_minute, queue, secs};
+use crate::store::conformance::{Harness, clock, draft, lines, queue, secs};
 use crate::store::{
     Claim, Control, Events, LeaseRef, Limits, Note, QueueStats, ScheduleCommand, Settlement, Stats,
     Store, Ticked,
@@ -83,13 +83,8 @@ impl<A: Harness, B: Harness> Pair<A, B> {
                 let (jobs, priority) = (self.picked(jobs), *priority);
                 self.control(Control::Reprioritise { jobs, priority }).await
             }
-            Move::Pause { queue } => self.control(Control::Pause(queue_of(*queue))).await,
-            Move::Resume { queue } => self.control(Control::Resume(queue_of(*queue))).await,
-            Move::SetConcurrency { queue, concurrency } => {
-                self.control(Control::SetConcurrency(queue_of(*queue), *concurrency)).await
-            }
-            Move::SetRateLimit { queue, starts } => {
-                self.control(Control::SetRateLimit(queue_of(*queue), starts.map(per_minute))).await
+            Move::SetQueue { queue, change } => {
+                self.control(Control::SetQueue(queue_of(*queue), *change)).await
             }
             Move::SetSchedule { schedule, every: seconds, overlap, max_late } => {
                 let spec = every(&format!("every {seconds}s"), draft().queue("q0"));
@@ -325,8 +320,8 @@ impl<H: Harness> Side<H> {
         let queues: Vec<_> = queues
             .into_iter()
             .map(|(name, stats)| {
-                let QueueStats { states, paused, concurrency, rate_limit, waiting_since } = stats;
-                (name, counted(states), paused, concurrency, rate_limit, waiting_since)
+                let QueueStats { states, settings, waiting_since } = stats;
+                (name, counted(states), settings, waiting_since)
             })
             .collect();
         let kinds: Vec<_> = kinds

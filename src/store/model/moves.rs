@@ -3,7 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::job::Interruption;
+use crate::job::{Interruption, QueueChange};
+use crate::store::conformance::per_minute;
 
 /// One step of a script.
 #[derive(Debug, Clone)]
@@ -35,20 +36,9 @@ pub(super) enum Move {
         jobs: Vec<Pick>,
         priority: i16,
     },
-    Pause {
+    SetQueue {
         queue: u8,
-    },
-    Resume {
-        queue: u8,
-    },
-    SetConcurrency {
-        queue: u8,
-        concurrency: Option<u32>,
-    },
-    SetRateLimit {
-        queue: u8,
-        /// Starts per minute; 0 means no limit.
-        starts: Option<u32>,
+        change: QueueChange,
     },
     SetSchedule {
         schedule: u8,
@@ -115,12 +105,8 @@ fn step() -> impl Strategy<Value = Move> {
         2 => (vec(pick(), 0..4), queue()).prop_map(|(jobs, queue)| Move::Shift { jobs, queue }),
         2 => (vec(pick(), 0..4), -1..2i16)
             .prop_map(|(jobs, priority)| Move::Reprioritise { jobs, priority }),
-        1 => queue().prop_map(|queue| Move::Pause { queue }),
-        2 => queue().prop_map(|queue| Move::Resume { queue }),
-        1 => (queue(), proptest::option::of(0..3u32))
-            .prop_map(|(queue, concurrency)| Move::SetConcurrency { queue, concurrency }),
-        1 => (queue(), proptest::option::of(0..3u32))
-            .prop_map(|(queue, starts)| Move::SetRateLimit { queue, starts }),
+        5 => (queue(), queue_change())
+            .prop_map(|(queue, change)| Move::SetQueue { queue, change }),
         2 => (0..3u8, 5..40u64, any::<bool>(), proptest::option::of(0..20_000u64)).prop_map(
             |(schedule, every, overlap, max_late)| {
                 Move::SetSchedule { schedule, every, overlap, max_late }
@@ -134,6 +120,19 @@ fn step() -> impl Strategy<Value = Move> {
         2 => Just(Move::Tick),
         1 => Just(Move::Reopen),
         1 => Just(Move::Crash),
+    ]
+}
+
+/// It resumes more often than it pauses, so that jobs are claimed.
+fn queue_change() -> impl Strategy<Value = QueueChange> {
+    let number = || proptest::option::of(0..3u32);
+    prop_oneof![
+        1 => Just(QueueChange::Paused),
+        2 => Just(QueueChange::Resumed),
+        1 => number().prop_map(|concurrency| QueueChange::ConcurrencySet { concurrency }),
+        1 => number().prop_map(|starts| QueueChange::RateLimitSet {
+            rate_limit: starts.map(per_minute),
+        }),
     ]
 }
 

@@ -18,12 +18,12 @@ use super::dir::lock::DirLock;
 use super::faults::{Faults, Point};
 use super::files::{OpenFiles, cannot_open, config, guard, sled_error, write};
 use super::open_copy::{CopyFailure, OpenCopy};
-use super::pieces::{PIECE, Pieces, piece_key};
+use super::pieces::{PIECE_BYTES, Pieces, piece_key};
 use crate::store::log::WriteBatch;
 use crate::store::{Storage, StoreError};
 
 /// The size of the blocks in which the log is rewritten after a failure.
-const BLOCK: usize = 1_024 * 1_024;
+const REWRITE_BLOCK_BYTES: usize = 1_024 * 1_024;
 
 /// The files of a data directory. They are open except between a failure and the next [`Disk::reopen`].
 pub struct Disk {
@@ -270,7 +270,7 @@ impl Disk {
             let Some(piece) = piece else { break };
             let whole = value.get_or_insert_with(Vec::new);
             whole.extend_from_slice(&piece);
-            if piece.len() < PIECE {
+            if piece.len() < PIECE_BYTES {
                 break;
             }
         }
@@ -337,7 +337,7 @@ impl Drop for Disk {
 /// Rewrites every byte of a file in place. sled holds the lock of the file and does nothing meanwhile.
 fn rewrite(path: &Path) -> std::io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
-    let mut block = vec![0; BLOCK];
+    let mut block = vec![0; REWRITE_BLOCK_BYTES];
     let mut offset = 0;
     loop {
         match file.read_at(&mut block, offset)? {
@@ -362,7 +362,8 @@ mod tests {
     fn long_values_come_back_whole_and_leave_no_blobs() {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::create(dir.path()).unwrap();
-        let sizes = [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 1_500_000];
+        let sizes =
+            [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES, 1_500_000];
         let mut batch = WriteBatch::default();
         for size in sizes {
             batch.put(format!("v{size:08}"), vec![size as u8; size]);

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_is_a_deed_a_point_and_a_count() {
+    fn a_fault_is_an_action_a_point_and_a_count() {
         let fault = Fault::parse("enospc:after-flush:3:2").unwrap();
         let faults = Faults::plan(fault);
         let passes: Vec<bool> =

@@ -13,8 +13,8 @@ use crate::job::{Cursor, Epoch};
 use crate::store::StoreError;
 use crate::store::formats::HEAD_FILE;
 
-const NAME: &str = "head";
-const SLOT: usize = 4_096;
+const FILE_NAME: &str = "head";
+const SLOT_BYTES: usize = 4_096;
 
 /// The head file of a data directory.
 pub struct HeadFile {
@@ -36,7 +36,7 @@ impl HeadFile {
     /// # Errors
     /// When it cannot be opened, or neither slot can be read.
     pub fn open(dir: &Path) -> Result<HeadFile, StoreError> {
-        let path = dir.join(NAME);
+        let path = dir.join(FILE_NAME);
         let fail = |error: io::Error| {
             StoreError::Unavailable(format!("cannot open {}: {error}", path.display()))
         };
@@ -60,15 +60,17 @@ impl HeadFile {
             }
             Err(error) => return Err(fail(error)),
         };
-        let mut bytes = vec![0; 2 * SLOT];
+        let mut bytes = vec![0; 2 * SLOT_BYTES];
         let mut len = 0;
         while let read @ 1.. = file.read_at(&mut bytes[len..], len as u64).map_err(fail)? {
             len += read;
         }
-        let slots: Vec<Option<Cursor>> =
-            bytes[..len].chunks(SLOT).map(|slot| parse(&String::from_utf8_lossy(slot))).collect();
+        let slots: Vec<Option<Cursor>> = bytes[..len]
+            .chunks(SLOT_BYTES)
+            .map(|slot| parse(&String::from_utf8_lossy(slot)))
+            .collect();
         let newest = slots.iter().flatten().max_by_key(|cursor| cursor.seq).copied();
-        let mut newer = bytes[..len].chunks(SLOT).filter_map(newer);
+        let mut newer = bytes[..len].chunks(SLOT_BYTES).filter_map(newer);
         if let Some((found, _)) = newer.find(|(_, is_whole)| *is_whole || newest.is_none()) {
             HEAD_FILE.check(found).map_err(|why| why.at(path.display()))?;
         }
@@ -114,11 +116,11 @@ impl HeadFile {
 
     fn store(&self, written: &mut Written, head: Cursor) -> io::Result<()> {
         let mut slot = render(head).into_bytes();
-        slot.resize(SLOT, 0);
+        slot.resize(SLOT_BYTES, 0);
         match &written.file {
             // The file may have been removed or replaced, and is then created again.
             Some(file) if self.is_in_place(file) => {
-                file.write_all_at(&slot, written.next * SLOT as u64)?;
+                file.write_all_at(&slot, written.next * SLOT_BYTES as u64)?;
                 file.sync_data()?;
             }
             Some(_) | None => {
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_place_is_read_back_and_a_torn_write_leaves_the_one_before() {
+    fn the_newest_head_is_read_back_and_a_torn_write_leaves_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
         let head_file = HeadFile::open(dir.path()).unwrap();
         assert_eq!(head_file.newest(), None);
@@ -199,9 +201,9 @@ mod tests {
             let again = HeadFile::open(dir.path()).unwrap();
             assert_eq!(again.newest(), Some(cursor(seq)));
         }
-        let path = dir.path().join(NAME);
+        let path = dir.path().join(FILE_NAME);
         let mut bytes = std::fs::read(&path).unwrap();
-        bytes[SLOT + 16] ^= 1;
+        bytes[SLOT_BYTES + 16] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         let torn = HeadFile::open(dir.path()).unwrap();
         assert_eq!(torn.newest(), Some(cursor(10)));
@@ -215,9 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_removed_or_replaced_is_made_anew() {
+    fn a_file_that_was_removed_or_replaced_is_created_again() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(NAME);
+        let path = dir.path().join(FILE_NAME);
         let head_file = HeadFile::open(dir.path()).unwrap();
         head_file.write(cursor(3)).unwrap();
         std::fs::remove_file(&path).unwrap();

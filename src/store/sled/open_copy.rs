@@ -14,17 +14,17 @@ use super::dir::staging;
 use crate::store::StoreError;
 
 /// The length in bytes above which a log is opened without a copy, which would take too much time and space.
-const LONGEST: u64 = 2 * 1_024 * 1_024 * 1_024;
+const MAX_COPIED_BYTES: u64 = 2 * 1_024 * 1_024 * 1_024;
 /// The name of the copy that a start makes in the data directory.
-const AT_START: &str = "opening";
+const START_COPY: &str = "opening";
 /// The prefix of the copies of readers such as `verify`; the process id and a random number follow.
-const OF_READER: &str = "reading.";
+const READER_COPY_PREFIX: &str = "reading.";
 /// The names of copies of older versions. They are removed like any other, and never restored.
-const OF_OLDER_VERSIONS: [&str; 3] = ["before", "before.new", "before.gone"];
+const OLDER_COPIES: [&str; 3] = ["before", "before.new", "before.gone"];
 /// The file that is written to check for free space.
-const ROOM: &str = "room";
+const SPACE_CHECK_FILE: &str = "room";
 /// The free space in bytes that is required to open a store again after a failure: two segments of sled's log.
-const ROOM_BYTES: usize = 4 * 1_024 * 1_024;
+const REQUIRED_FREE_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// A copy of sled's files, which is removed when it is dropped.
 #[derive(Debug)]
@@ -52,10 +52,10 @@ impl OpenCopy {
     /// Says why there is no copy. The log was not changed, but may be unreadable.
     pub fn for_start(dir: &Path) -> Result<OpenCopy, CopyFailure> {
         let log = fs::metadata(dir.join("db")).map_err(CopyFailure::Unreadable)?;
-        if log.len() > LONGEST {
+        if log.len() > MAX_COPIED_BYTES {
             return Err(CopyFailure::TooLarge);
         }
-        let beside = match OpenCopy::at(dir, dir.join(AT_START)) {
+        let beside = match OpenCopy::at(dir, dir.join(START_COPY)) {
             Err(error) if is_no_room(&error) => error,
             copy => return copy.map_err(CopyFailure::Unreadable),
         };
@@ -90,7 +90,8 @@ impl OpenCopy {
         // Readers that were killed leave their copies. Where one cannot be removed, it stays.
         let _ = clear_readers(dir);
         let _ = clear_readers(&std::env::temp_dir());
-        let beside = match OpenCopy::at(dir, dir.join(format!("{OF_READER}{}", unique()))) {
+        let beside = match OpenCopy::at(dir, dir.join(format!("{READER_COPY_PREFIX}{}", unique())))
+        {
             Err(error) if is_no_room(&error) => error,
             copy => return copy.map_err(fail),
         };
@@ -155,8 +156,8 @@ impl OpenCopy {
 /// # Errors
 /// When the space is not there.
 pub fn check_free_space(dir: &Path) -> Result<(), StoreError> {
-    let path = dir.join(ROOM);
-    let found = fs::write(&path, vec![1; ROOM_BYTES]);
+    let path = dir.join(SPACE_CHECK_FILE);
+    let found = fs::write(&path, vec![1; REQUIRED_FREE_BYTES]);
     // The file may not exist. If it cannot be removed, the next try overwrites it.
     let _ = fs::remove_file(&path);
     found.map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))
@@ -183,7 +184,7 @@ fn is_no_room(error: &io::Error) -> bool {
 }
 
 fn temporary() -> PathBuf {
-    std::env::temp_dir().join(format!("{OF_READER}cortado.{}", unique()))
+    std::env::temp_dir().join(format!("{READER_COPY_PREFIX}cortado.{}", unique()))
 }
 
 impl Drop for OpenCopy {
@@ -200,9 +201,9 @@ impl Drop for OpenCopy {
 /// # Errors
 /// When something cannot be removed.
 pub fn clear(dir: &Path) -> io::Result<()> {
-    durable::remove(&dir.join(AT_START))?;
-    durable::remove(&dir.join(ROOM))?;
-    for name in OF_OLDER_VERSIONS {
+    durable::remove(&dir.join(START_COPY))?;
+    durable::remove(&dir.join(SPACE_CHECK_FILE))?;
+    for name in OLDER_COPIES {
         durable::remove(&dir.join(name))?;
     }
     clear_snapshots(dir)?;
@@ -228,7 +229,7 @@ pub fn clear_snapshots(dir: &Path) -> io::Result<()> {
 fn clear_readers(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let is_copy = entry.file_name().to_string_lossy().starts_with(OF_READER);
+        let is_copy = entry.file_name().to_string_lossy().starts_with(READER_COPY_PREFIX);
         if is_copy && !is_in_use(&entry.path()) {
             durable::remove(&entry.path())?;
         }

@@ -3,7 +3,7 @@
 use crate::store::log::{Write, WriteBatch};
 
 /// The length of a piece in bytes; the last piece of a value may be shorter.
-pub const PIECE: usize = 7_168;
+pub const PIECE_BYTES: usize = 7_168;
 
 /// A batch for sled.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Pieces {
 
     fn put(&mut self, key: &[u8], value: &[u8]) {
         for n in 0..count(value.len()) {
-            let piece = &value[n * PIECE..value.len().min((n + 1) * PIECE)];
+            let piece = &value[n * PIECE_BYTES..value.len().min((n + 1) * PIECE_BYTES)];
             self.set_key(key, n);
             self.bytes += (self.key.len() + piece.len()) as u64;
             self.batch.insert(&self.key[..], piece);
@@ -59,7 +59,7 @@ impl Pieces {
 
 /// The number of pieces of a value of `len` bytes. An empty value has one piece.
 fn count(len: usize) -> usize {
-    len.div_ceil(PIECE).max(1)
+    len.div_ceil(PIECE_BYTES).max(1)
 }
 
 /// The key of a piece of a value.

@@ -255,7 +255,7 @@ fn draw(periods: &[Period]) -> Vec<Segment> {
             phase: period.phase,
             x,
             width: end - x,
-            ms: (!is_break).then(|| period.length.as_millis()),
+            ms: (!is_break).then_some(period.length.as_millis()),
             since: period.open.then_some(period.at),
             title: period.title(),
         });

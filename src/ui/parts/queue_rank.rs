@@ -44,7 +44,7 @@ pub fn shown_queues<'a>(
 fn rank(queue: &QueueStats, activity: Activity, now: Time) -> (Reason, Reverse<u64>) {
     let jobs = |state| queue.states.get(&state).copied().unwrap_or_default();
     let waited = queue.waiting_since.map_or(0, |since| now.since(since).as_secs());
-    if queue.paused && jobs(State::Available) > 0 {
+    if queue.settings.paused && jobs(State::Available) > 0 {
         (Reason::PausedWithJobs, Reverse(jobs(State::Available)))
     } else if waited >= LONG_WAIT_S {
         (Reason::Waiting, Reverse(waited))
@@ -58,13 +58,14 @@ fn rank(queue: &QueueStats, activity: Activity, now: Time) -> (Reason, Reverse<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::QueueSettings;
 
     #[test]
     fn queues_that_need_attention_come_before_busy_ones() {
         let now = Time::from_millis(100_000);
         let queue = |available, paused, waiting_since: Option<i64>| QueueStats {
             states: [(State::Available, available)].into(),
-            paused,
+            settings: QueueSettings { paused, ..QueueSettings::default() },
             waiting_since: waiting_since.map(Time::from_millis),
             ..QueueStats::default()
         };

@@ -64,15 +64,15 @@ impl QueueRow {
             later: jobs(State::Scheduled) + jobs(State::Retryable),
             running: jobs(State::Running),
             concurrency: run.concurrency,
-            configured: stats.concurrency.is_some().then_some(run.configured),
+            configured: stats.settings.concurrency.is_some().then_some(run.configured),
             weight: run.weight,
             rate_limit: run.rate_limit.map_or_else(String::new, |limit| limit.to_string()),
             often: run.rate_limit.as_ref().map(RateLimit::in_words),
-            configured_often: stats.rate_limit.map(|_| match run.configured_rate_limit {
+            configured_often: stats.settings.rate_limit.map(|_| match run.configured_rate_limit {
                 Some(limit) => format!("allows {}", limit.in_words()),
                 None => "sets no limit".to_owned(),
             }),
-            paused: stats.paused,
+            paused: stats.settings.paused,
             waiting_since: stats.waiting_since.map(|since| TimeText::new(since, now)),
             waited: stats.waiting_since.map_or_else(String::new, |since| {
                 length(Duration::from_secs(now.since(since).as_secs()))

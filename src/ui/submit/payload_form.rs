@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
-use crate::job::schema::{Field, Shape, entries};
+use crate::job::schema::{Field, Shape, Violation, entries};
 use crate::job::{Json, Schema, same};
 
 use crate::ui::parts::json_text;
@@ -88,14 +88,27 @@ pub fn make(schema: &Schema, typed: &Typed) -> Made {
     let unread = |field: &Field| Some((field.name.clone(), value(field, typed).err()?));
     let mut wrong: Vec<(String, String)> = fields.iter().filter_map(unread).collect();
     let judged = Json::parse(&payload).map(|payload| schema.check(&payload)).unwrap_or_default();
-    for it in judged {
-        let known = fields.iter().any(|field| field.name == it.field);
-        let field = if known { it.field } else { String::new() };
+    for Violation { field, message } in judged {
+        let (field, message) = by_input(fields, &field, message);
         if !wrong.iter().any(|(name, _)| *name == field) {
-            wrong.push((field, it.message));
+            wrong.push((field, message));
         }
     }
     Made { payload, wrong }
+}
+
+/// The input that holds a property, and the message with the rest of the property's path. Errors about properties
+/// without an input have an empty name.
+fn by_input(fields: &[Field], path: &str, message: String) -> (String, String) {
+    let rest = |field: &Field| Some(path.strip_prefix(&field.name)?.strip_prefix('.')?.to_owned());
+    if fields.iter().any(|field| field.name == path) {
+        return (path.to_owned(), message);
+    }
+    let nested = fields.iter().find_map(|field| Some((field.name.clone(), rest(field)?)));
+    match nested {
+        Some((field, rest)) => (field, format!("{rest}: {message}")),
+        None => (String::new(), message),
+    }
 }
 
 /// The typed texts as one JSON document, for editing as JSON. Invalid texts are kept in it as strings.
@@ -152,7 +165,6 @@ fn value(field: &Field, typed: &Typed) -> Result<Option<String>, String> {
 /// The JSON of a typed text; `None` when it is empty.
 fn read(shape: &Shape, text: &str) -> Result<Option<String>, String> {
     let trimmed = text.trim();
-    let unread = |text: &str| shape.accepts(&quote(text)).err().unwrap_or_default();
     Ok(match shape {
         Shape::Text(rules) => {
             let text = if rules.format.is_some() { trimmed } else { text };
@@ -163,16 +175,16 @@ fn read(shape: &Shape, text: &str) -> Result<Option<String>, String> {
             if is_number(trimmed) {
                 Some(trimmed.to_owned())
             } else {
-                return Err(unread(trimmed));
+                return Err(shape.expected());
             }
         }
         Shape::Boolean => match trimmed {
             "true" | "false" => Some(trimmed.to_owned()),
-            _ => return Err(unread(trimmed)),
+            _ => return Err(shape.expected()),
         },
         Shape::Choice(choices) => match by_option(choices).get(text) {
             Some(choice) => Some(choice.as_str().to_owned()),
-            None => return Err(unread(text)),
+            None => return Err(shape.expected()),
         },
         Shape::Any | Shape::Texts { .. } => match serde_json::from_str::<&RawValue>(trimmed) {
             Ok(raw) => Some(raw.get().to_owned()),

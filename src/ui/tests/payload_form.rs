@@ -139,6 +139,21 @@ fn what_inputs_cannot_make_again_is_left_to_json() {
 }
 
 #[test]
+fn an_error_in_a_nested_object_is_shown_at_the_input_that_holds_it() {
+    let schema = r##"{"type": "object", "required": ["to"], "properties": {
+        "to": {"$ref": "#/$defs/address"}, "a.b": {"$ref": "#/$defs/address"}},
+        "minProperties": 3, "$defs": {"address": {"type": "object", "required": ["zip"]}}}"##;
+    let schema = Schema::parse(schema).unwrap();
+    let wrong = make(&schema, &typed(&[("to", "{}"), ("a.b", "{}")])).wrong;
+    let expected = [
+        ("", "at least 3 properties is expected"),
+        ("to", "zip: a value is required"),
+        ("a.b", "zip: a value is required"),
+    ];
+    assert_eq!(wrong, expected.map(|(field, message)| (field.into(), message.into())));
+}
+
+#[test]
 fn a_required_input_begins_with_its_default_and_others_begin_empty() {
     let schema = r#"{"type": "object", "required": ["a", "b"], "properties": {
         "a": {"type": "integer", "default": 3}, "b": {"type": "string"},

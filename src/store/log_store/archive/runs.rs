@@ -245,7 +245,7 @@ impl Archive {
     }
 
     /// Whether an id is greater than any that was archived. This answers for nearly every new job without a read.
-    pub fn is_beyond(&self, id: JobId) -> bool {
+    pub fn is_newer_than_all(&self, id: JobId) -> bool {
         self.greatest.is_none_or(|greatest| greatest < id)
     }
 }
@@ -316,7 +316,7 @@ mod tests {
             assert_eq!((found, run.no), (all[id as usize - 1].clone(), (id as u64 - 1) % 3));
         }
         assert_eq!(archive.find(&log, JobId::from_u128(901)).unwrap(), None);
-        assert!(archive.is_beyond(JobId::from_u128(901)));
+        assert!(archive.is_newer_than_all(JobId::from_u128(901)));
 
         let ids = |jobs: &mut dyn Iterator<Item = &Job>| jobs.map(|job| job.id).collect::<Vec<_>>();
         let everything = JobQuery::default();

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::WeakSender;
 
 use super::command::{Command, Mutation};
 use super::core::Core;
-use super::group::Group;
+use super::group::CommitGroup;
 use super::shared::Shared;
 use crate::job::{Job, JobId};
 use crate::store::StoreError;
@@ -106,7 +106,7 @@ fn read_all(shared: &Shared, selection: Selection) -> Result<Vec<Job>, StoreErro
     selection.into_iter().map(whole).collect()
 }
 
-impl Group<'_> {
+impl CommitGroup<'_> {
     /// Writes a run and removes its jobs from the index.
     pub fn archive(&mut self, built: NewRun) {
         self.core.archiving = false;

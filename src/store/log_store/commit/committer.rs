@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::archiver::Archiver;
 use super::command::{Command, CommandBatch, Mutation, Reply};
 use super::core::Core;
-use super::group::{Group, PackedGroup};
+use super::group::{CommitGroup, PackedGroup};
 use super::outage::{self, Backoff};
 use super::shared::Shared;
 use super::tick::TickOutcome;
@@ -156,7 +156,7 @@ fn apply(
     batch: CommandBatch,
 ) -> (Result<PackedGroup, StoreError>, Replies, Vec<Mutation>) {
     let now = core.shared.clock.now();
-    let mut group = Group::new(core, now);
+    let mut group = CommitGroup::new(core, now);
     // Claims come first, so that they see only jobs of earlier groups, which are durable when the claim is answered.
     let claims = batch.claims.into_iter().map(|(claim, reply)| (group.claim(&claim), reply));
     let mut replies = Replies { claims: claims.collect(), answers: Vec::new() };

@@ -10,8 +10,7 @@ use super::core::Core;
 use super::index::{Entry, Index};
 use super::meta::Meta;
 use crate::job::{
-    Change, Event, Fact, IdempotencyKey, Job, JobId, NewJob, QueueChange, QueueName, State, Status,
-    Time,
+    Change, Event, Fact, IdempotencyKey, Job, JobId, NewJob, QueueName, State, Status, Time,
 };
 use crate::store::StoreError;
 use crate::store::log::Mark;
@@ -22,7 +21,7 @@ use crate::store::log_store::journal::codec::{Packer, RawChunk};
 use crate::store::log_store::journal::trail::Trail;
 
 /// A group while its commands are applied.
-pub struct Group<'a> {
+pub struct CommitGroup<'a> {
     pub core: &'a mut Core,
     pub now: Time,
     pub writes: WriteBatch,
@@ -37,11 +36,11 @@ pub struct Group<'a> {
     archive_changed: bool,
 }
 
-impl<'a> Group<'a> {
+impl<'a> CommitGroup<'a> {
     pub fn new(core: &'a mut Core, now: Time) -> Self {
         let packer = Packer::new(now, core.next_seq);
         let first_chunk = core.journal.next_chunk();
-        Group {
+        CommitGroup {
             core,
             now,
             writes: WriteBatch::default(),
@@ -88,11 +87,6 @@ impl<'a> Group<'a> {
         self.core.next_seq += 1;
         self.events.push(event);
         Ok(self.first_chunk + place as u64)
-    }
-
-    /// Appends an event about a queue.
-    pub fn queue_event(&mut self, queue: QueueName, change: QueueChange) -> Result<(), StoreError> {
-        self.event(Fact::Queue { queue, change }).map(drop)
     }
 
     /// Adds a new job.
@@ -167,7 +161,7 @@ impl<'a> Group<'a> {
     }
 
     /// Removes a finished job that is past its retention.
-    pub fn forget_for_good(&mut self, id: JobId) -> Result<(), StoreError> {
+    pub fn prune_job(&mut self, id: JobId) -> Result<(), StoreError> {
         self.packer.pruned(id).map_err(StoreError::Corrupt)?;
         self.forget(id);
         Ok(())

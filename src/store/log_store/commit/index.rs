@@ -8,8 +8,11 @@ use std::sync::Arc;
 use foldhash::fast::RandomState as FastHash;
 use tokio::sync::Notify;
 
-use crate::job::{IdempotencyKey, JobId, Kind, Labels, QueueName, RateRule, State, Status, Time};
+use crate::job::{
+    IdempotencyKey, JobId, Kind, Labels, QueueName, QueueSettings, State, Status, Time,
+};
 use crate::store::Stats;
+use crate::store::log_store::journal::queue_rows::QueueTable;
 use crate::store::log_store::journal::trail::Trail;
 
 /// What the index keeps of a job. Payload, history and log stay in the chunks of its trail.
@@ -48,11 +51,7 @@ const MAX_PRIORITIES: usize = 1_000;
 #[derive(Debug)]
 pub struct Queue {
     pub name: QueueName,
-    pub paused: bool,
-    /// How many attempts may run at once, if that was set.
-    pub concurrency: Option<u32>,
-    /// How often attempts may start, if that was set.
-    pub rate_limit: Option<RateRule>,
+    pub settings: QueueSettings,
     /// The number of its jobs in any state, including archived ones.
     pub jobs: u64,
     pub ready: BTreeSet<Ready>,
@@ -63,11 +62,7 @@ pub struct Queue {
 impl Queue {
     /// Whether it counts towards the limit of queues: it holds a job, is paused, or has a limit of its own.
     pub fn is_known(&self) -> bool {
-        self.jobs > 0 || self.is_set()
-    }
-
-    fn is_set(&self) -> bool {
-        self.paused || self.concurrency.is_some() || self.rate_limit.is_some()
+        self.jobs > 0 || !self.settings.is_default()
     }
 
     /// Since when the job that has waited longest is available. It takes one step for each priority in use.
@@ -129,9 +124,7 @@ impl Index {
         let id = self.sets.queues.len() as u32;
         let queue = Queue {
             name: name.clone(),
-            paused: false,
-            concurrency: None,
-            rate_limit: None,
+            settings: QueueSettings::default(),
             jobs: 0,
             ready: BTreeSet::new(),
             wake: wake(),
@@ -250,6 +243,12 @@ impl Index {
         self.sets.counters.iter().map(|counters| counters.counts[state as usize]).sum()
     }
 
+    /// The settings of all queues that have any.
+    pub fn queue_settings(&self) -> QueueTable {
+        let set = self.sets.queues.iter().filter(|queue| !queue.settings.is_default());
+        set.map(|queue| (queue.name.clone(), queue.settings)).collect()
+    }
+
     /// The number of queues that hold a job, are paused, or have a limit of their own.
     pub fn known_queues(&self) -> usize {
         self.sets.queues.iter().filter(|queue| queue.is_known()).count()
@@ -272,12 +271,10 @@ impl Index {
             cursor,
             oldest,
         };
-        let shown = |queue: &&Queue| queue.is_set() || !queue.ready.is_empty();
+        let shown = |queue: &&Queue| !queue.settings.is_default() || !queue.ready.is_empty();
         for queue in self.sets.queues.iter().filter(shown) {
             let of_queue = stats.queues.entry(queue.name.clone()).or_default();
-            of_queue.paused = queue.paused;
-            of_queue.concurrency = queue.concurrency;
-            of_queue.rate_limit = queue.rate_limit;
+            of_queue.settings = queue.settings;
             of_queue.waiting_since = queue.waiting_since();
         }
         for counters in &self.sets.counters {

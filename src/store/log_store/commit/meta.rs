@@ -1,15 +1,16 @@
 //! The description of the store as a whole, which is one small row of the log.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod first_format;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Epoch, QueueName, RateRule, Time};
+use crate::job::{Epoch, Time};
 use crate::store::StoreError;
 use crate::store::formats::{self, Unreadable};
 use crate::store::log_store::journal::codec::{seal, unseal};
+use crate::store::log_store::journal::queue_rows::QueueTable;
 
-/// The description of the store. It is written again whenever the archive or a setting of a queue changes.
+/// The description of the store. It is written again whenever the archive changes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Meta {
     pub epoch: Epoch,
@@ -17,23 +18,15 @@ pub struct Meta {
     pub archived: u64,
     /// The number of the next run.
     pub next_run: u64,
-    /// Paused queues. The events that paused them may have left the log.
-    pub paused: BTreeSet<QueueName>,
-    /// What later versions added. It is stored behind the rest, where an old store has nothing.
-    #[serde(skip)]
-    pub later: Later,
-}
-
-/// The part of [`Meta`] that the first stores did not have.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Later {
     /// When processes opened the store, oldest first.
     pub starts: Vec<Time>,
-    /// How many attempts of a queue may run at once, where that was set.
-    pub concurrency: BTreeMap<QueueName, u32>,
-    /// How often attempts of a queue may start, where that was set. It is stored behind the rest, too.
-    #[serde(skip)]
-    pub rate_limits: BTreeMap<QueueName, RateRule>,
+}
+
+/// A description as it was read.
+pub struct StoredMeta {
+    pub meta: Meta,
+    /// The settings of queues of a store in format 1, which has no rows for them.
+    pub older_settings: Option<QueueTable>,
 }
 
 impl Meta {
@@ -41,9 +34,7 @@ impl Meta {
 
     /// The description of an empty store, with an epoch of its own.
     pub fn new() -> Meta {
-        let epoch = Epoch(fastrand::u32(1..));
-        let later = Later::default();
-        Meta { epoch, archived: 0, next_run: 1, paused: BTreeSet::new(), later }
+        Meta { epoch: Epoch(fastrand::u32(1..)), archived: 0, next_run: 1, starts: Vec::new() }
     }
 
     /// A run number that was never used.
@@ -53,24 +44,21 @@ impl Meta {
     }
 
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        let raw = postcard::to_stdvec(&(self, &self.later, &self.later.rate_limits));
+        let raw = postcard::to_stdvec(self);
         let raw = raw.map_err(|error| StoreError::Corrupt(error.to_string()))?;
         Ok(seal(formats::STORE, &raw))
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Meta, Unreadable> {
+    /// Reads a description in any format up to the newest.
+    pub fn decode(bytes: &[u8]) -> Result<StoredMeta, Unreadable> {
         let raw = unseal(formats::STORE, bytes)?;
-        let meta = postcard::take_from_bytes::<Meta>(&raw);
-        let (mut meta, rest) = meta.map_err(|error| error.to_string())?;
-        if !rest.is_empty() {
-            let later = postcard::take_from_bytes::<Later>(rest);
-            let (later, rest) = later.map_err(|error| error.to_string())?;
-            meta.later = later;
-            if !rest.is_empty() {
-                let rates = postcard::from_bytes(rest);
-                meta.later.rate_limits = rates.map_err(|error| error.to_string())?;
-            }
+        if bytes.first() == Some(&first_format::NUMBER) {
+            let first_format::Description { epoch, archived, next_run, starts, queues } =
+                first_format::decode(&raw)?;
+            let meta = Meta { epoch, archived, next_run, starts };
+            return Ok(StoredMeta { meta, older_settings: Some(queues) });
         }
-        Ok(meta)
+        let meta = postcard::from_bytes(&raw).map_err(|error| error.to_string())?;
+        Ok(StoredMeta { meta, older_settings: None })
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::command::{Command, CommandBatch, Mutation, Reply};
 use super::core::Core;
-use super::group::Group;
+use super::group::CommitGroup;
 use super::index::Leases;
 use super::recover;
 use super::shared::Shared;
@@ -27,7 +27,7 @@ use crate::store::log_store::read::records;
 /// again at once is not read over and over.
 const BACKOFF_RESET: Duration = Duration::from_secs(30);
 /// How often the commands that have arrived are refused.
-const POLL: Duration = Duration::from_millis(10);
+const REFUSAL_INTERVAL: Duration = Duration::from_millis(10);
 /// The length of the lease of an attempt whose end was in the failed group, in case nobody extends it.
 const UNKNOWN_LEASE: Duration = Duration::from_secs(30);
 
@@ -92,7 +92,9 @@ pub fn wait_for_recovery(
             continue;
         }
         if Instant::now() < next {
-            std::thread::sleep(POLL.min(next.saturating_duration_since(Instant::now())));
+            std::thread::sleep(
+                REFUSAL_INTERVAL.min(next.saturating_duration_since(Instant::now())),
+            );
             continue;
         }
         match try_reopen(&shared, &before) {
@@ -169,7 +171,7 @@ fn try_reopen(shared: &Arc<Shared>, before: &BeforeOutage) -> Result<Core, Store
     // There are none when they were trimmed: then no reader can ask for them either.
     let kept = records::all_events(shared, before.head)?;
     let now = shared.clock.now();
-    let mut group = Group::new(&mut core, now);
+    let mut group = CommitGroup::new(&mut core, now);
     if kept.is_empty() {
         restore_claims(&mut group, before)?;
     }
@@ -185,7 +187,7 @@ fn try_reopen(shared: &Arc<Shared>, before: &BeforeOutage) -> Result<Core, Store
 
 /// Writes claims again that were answered but are not in the log. They were the first events after the published ones
 /// and are so again, so their tokens stay valid.
-fn restore_claims(group: &mut Group<'_>, before: &BeforeOutage) -> Result<(), StoreError> {
+fn restore_claims(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<(), StoreError> {
     for event in &before.unsynced_claims {
         let Fact::Job { id, change, .. } = &event.fact else { continue };
         let status = group.core.index.entries.get(id).map(|entry| entry.status);
@@ -203,7 +205,7 @@ fn restore_claims(group: &mut Group<'_>, before: &BeforeOutage) -> Result<(), St
 /// Restores the leases of running jobs. This process has claimed all of them, because it rescued the jobs of the
 /// previous one at its start, and their tokens are the numbers of their `Started` events. A claim that is in the log
 /// although its caller was refused is undone.
-fn restore_leases(group: &mut Group<'_>, before: &BeforeOutage) -> Result<(), StoreError> {
+fn restore_leases(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<(), StoreError> {
     let (entries, leases) = (&group.core.index.entries, &group.core.index.leases);
     let running: Vec<(JobId, Vec<u64>)> = entries
         .iter()
@@ -231,7 +233,7 @@ fn restore_leases(group: &mut Group<'_>, before: &BeforeOutage) -> Result<(), St
 }
 
 /// Deletes jobs that are in the log although their submission was refused.
-fn delete_refused(group: &mut Group<'_>, kept: &[Event]) -> Result<(), StoreError> {
+fn delete_refused(group: &mut CommitGroup<'_>, kept: &[Event]) -> Result<(), StoreError> {
     let enqueued = kept.iter().filter_map(|event| match &event.fact {
         Fact::Job { id, change: JobChange::Enqueued { .. }, .. } => Some(*id),
         Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => None,

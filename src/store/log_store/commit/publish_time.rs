@@ -13,9 +13,9 @@ type Scale = LogScale<2>;
 
 /// A histogram of durations.
 #[derive(Debug)]
-pub struct PublishTime([AtomicU64; CLASSES]);
+pub struct PublishTime([AtomicU64; BUCKETS]);
 
-const CLASSES: usize = 160;
+const BUCKETS: usize = 160;
 
 impl Default for PublishTime {
     fn default() -> Self {
@@ -50,7 +50,7 @@ impl PublishTime {
     }
 
     fn add(&self, nanos: u64) {
-        if let Some(count) = self.0.get(Scale::bucket(nanos).min(CLASSES - 1)) {
+        if let Some(count) = self.0.get(Scale::bucket(nanos).min(BUCKETS - 1)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }

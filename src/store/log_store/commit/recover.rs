@@ -7,28 +7,28 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::core::Core;
-use super::group::Group;
+use super::group::CommitGroup;
 use super::index::{Entry, Index};
-use super::meta::Meta;
+use super::meta::{Meta, StoredMeta};
 use super::shared::Shared;
 use super::tuning::Tuning;
 use super::writer::PendingGroup;
 use crate::clock::Clock;
 use crate::job::{Change, Event, Fact, Interruption, JobId, State, Status};
-use crate::store::formats::Unreadable;
+use crate::store::formats::{self, Unreadable};
 use crate::store::log::{Log, Mark, WriteBatch};
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::codec::{Chunk, Record};
-use crate::store::log_store::journal::schedule_rows;
 use crate::store::log_store::journal::trail::Trail;
+use crate::store::log_store::journal::{queue_rows, schedule_rows};
 use crate::store::log_store::read::records::status_after;
 use crate::store::schedules::Schedules;
 use crate::store::{Limits, StoreError, remember_start};
 
 /// How many chunks are read between two progress messages.
-const PROGRESS: u64 = 50_000;
+const CHUNKS_PER_PROGRESS_LINE: u64 = 50_000;
 
 /// Opens a log and builds everything the committer owns.
 pub fn open(
@@ -41,9 +41,9 @@ pub fn open(
     let mut core = read(log()?, limits, clock, tuning)?;
     let lost = rescue_running(&mut core)?;
     core.schedules.restarted(core.shared.clock.now());
-    remember_start(&mut core.meta.later.starts, core.shared.clock.now());
+    remember_start(&mut core.meta.starts, core.shared.clock.now());
     write_meta(&*core.shared.log, &core.meta)?;
-    core.shared.starts.get_or_init(|| core.meta.later.starts.clone());
+    core.shared.starts.get_or_init(|| core.meta.starts.clone());
     core.shared.log.record_head(core.shared.head())?;
     tracing::info!(
         data_dir = %core.shared.log.location(),
@@ -69,7 +69,7 @@ fn read(
     clock: Arc<dyn Clock>,
     tuning: Tuning,
 ) -> Result<Core, StoreError> {
-    let mut meta = read_meta(&*log)?;
+    let StoredMeta { mut meta, older_settings } = read_meta(&*log)?;
     let least = log.recorded_head(meta.epoch)?;
     let has_no_record = least.is_none() && log.scan(b"j").next().is_some();
     if has_no_record {
@@ -80,9 +80,12 @@ fn read(
         meta.epoch = Meta::new().epoch;
     }
     let shared = Arc::new(Shared::new(log, clock, limits, tuning, meta.epoch));
-    let core = read_all(shared, meta, least.unwrap_or(0))?;
+    let is_older = older_settings.is_some();
+    let core = read_all(shared, StoredMeta { meta, older_settings }, least.unwrap_or(0))?;
     core.shared.log.begin_writing()?;
-    if has_no_record {
+    if is_older {
+        convert(&core)?;
+    } else if has_no_record {
         write_meta(&*core.shared.log, &core.meta)?;
     }
     Ok(core)
@@ -91,12 +94,13 @@ fn read(
 /// Reads everything again after an outage. No job is rescued, because this process is still running them; see
 /// `outage` for what follows.
 pub fn rebuild(shared: &Arc<Shared>) -> Result<Core, StoreError> {
-    let meta = read_meta(&*shared.log)?;
+    let stored = read_meta(&*shared.log)?;
     let published = shared.head();
-    if meta.epoch != published.epoch {
+    // The start has converted a store of an older format.
+    if stored.meta.epoch != published.epoch || stored.older_settings.is_some() {
         return Err(corrupt(&*shared.log, "meta", "it belongs to another store"));
     }
-    let mut core = read_all(shared.clone(), meta, published.seq)?;
+    let mut core = read_all(shared.clone(), stored, published.seq)?;
     core.schedules.restarted(shared.clock.now());
     Ok(core)
 }
@@ -108,14 +112,30 @@ pub fn load(
     clock: Arc<dyn Clock>,
     tuning: Tuning,
 ) -> Result<Core, StoreError> {
-    let meta = read_meta(&*log)?;
-    let least = log.recorded_head(meta.epoch)?.unwrap_or(0);
-    let shared = Arc::new(Shared::new(log, clock, limits, tuning, meta.epoch));
-    read_all(shared, meta, least)
+    let stored = read_meta(&*log)?;
+    let least = log.recorded_head(stored.meta.epoch)?.unwrap_or(0);
+    let shared = Arc::new(Shared::new(log, clock, limits, tuning, stored.meta.epoch));
+    read_all(shared, stored, least)
 }
 
-/// Reads archive and journal. The log must reach event `least`.
-fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreError> {
+/// Writes a store of an older format in the newest one: its description, and the rows of queues. It is one batch, so a
+/// process that ends here leaves the store in one format or the other.
+fn convert(core: &Core) -> Result<(), StoreError> {
+    let log = &*core.shared.log;
+    let mut writes = meta_row(&core.meta)?;
+    for (name, settings) in core.index.queue_settings() {
+        queue_rows::put(&mut writes, &name, &settings)?;
+    }
+    log.apply(writes)?;
+    log.sync()?;
+    let format = formats::STORE.newest;
+    tracing::info!(data_dir = %log.location(), format, "store converted to a new format");
+    Ok(())
+}
+
+/// Reads archive, journal and rows. The log must reach event `least`.
+fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core, StoreError> {
+    let StoredMeta { meta, older_settings } = stored;
     let mut core = Core {
         index: Index::default(),
         journal: Journal::new(0, shared.chunk_index.clone()),
@@ -132,6 +152,11 @@ fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreEr
     };
     read_archive(&mut core)?;
     replay(&mut core)?;
+    let settings = older_settings.map_or_else(|| queue_rows::read(&*shared.log), Ok)?;
+    for (name, settings) in settings {
+        let queue = core.queue(&name) as usize;
+        core.index.sets.queues[queue].settings = settings;
+    }
     (core.schedules, core.schedule_rows) = schedule_rows::read(&*shared.log)?;
     let head = core.next_seq - 1;
     if head < least {
@@ -144,7 +169,7 @@ fn read_all(shared: Arc<Shared>, meta: Meta, least: u64) -> Result<Core, StoreEr
 
 /// Reads the description of the store. A log without one holds no store: its creation was interrupted, or a backup,
 /// import or restore of an older version was.
-fn read_meta(log: &dyn Log) -> Result<Meta, StoreError> {
+fn read_meta(log: &dyn Log) -> Result<StoredMeta, StoreError> {
     let missing =
         "there is no description of the store: an import, a restore or a backup was interrupted";
     let bytes = log.get(Meta::KEY)?.ok_or_else(|| corrupt(log, "meta", missing))?;
@@ -228,23 +253,11 @@ fn replay(core: &mut Core) -> Result<u64, StoreError> {
         core.next_seq = next;
         core.journal.add(chunk.first_seq, chunk.at, value.len());
         chunks += 1;
-        if chunks % PROGRESS == 0 {
+        if chunks % CHUNKS_PER_PROGRESS_LINE == 0 {
             tracing::info!(chunks, jobs = core.index.entries.len(), "reading the journal");
         }
     }
     forget_archived(core);
-    for name in core.meta.paused.clone() {
-        let queue = core.queue(&name) as usize;
-        core.index.sets.queues[queue].paused = true;
-    }
-    for (name, concurrency) in core.meta.later.concurrency.clone() {
-        let queue = core.queue(&name) as usize;
-        core.index.sets.queues[queue].concurrency = Some(concurrency);
-    }
-    for (name, rule) in core.meta.later.rate_limits.clone() {
-        let queue = core.queue(&name) as usize;
-        core.index.sets.queues[queue].rate_limit = Some(rule);
-    }
     let keep = shared.limits.retention.events;
     let expired = core.journal.expired_up_to(core.next_seq - 1, shared.clock.now(), keep);
     shared.oldest.fetch_max(expired, Ordering::AcqRel);
@@ -271,7 +284,7 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
 fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
     let (id, labels, change) = match &event.fact {
         Fact::Job { id, labels, change, .. } => (*id, labels, change),
-        // The settings of queues are in the description of the store, and schedules in rows of their own.
+        // The settings of queues and the schedules have rows of their own.
         Fact::Queue { .. } | Fact::Schedule { .. } => return Ok(()),
     };
     if let Change::Enqueued { .. } = change {
@@ -347,7 +360,7 @@ fn rescue_running(core: &mut Core) -> Result<usize, StoreError> {
     let mut ids: Vec<JobId> = running.into_keys().collect();
     ids.sort_unstable();
     let now = core.shared.clock.now();
-    let mut group = Group::new(core, now);
+    let mut group = CommitGroup::new(core, now);
     group.writes.mark(Mark::Rescue);
     for id in &ids {
         group.rescue(*id, Interruption::Crash)?;

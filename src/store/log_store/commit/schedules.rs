@@ -1,12 +1,12 @@
 //! Commands about schedules, and the jobs that schedules enqueue, applied to a group.
 
-use super::group::Group;
+use super::group::CommitGroup;
 use crate::job::{Schedule, ScheduleChange, State};
 use crate::store::log_store::journal::schedule_rows;
 use crate::store::schedules::Changed;
 use crate::store::{ScheduleCommand, ScheduleError, StoreError, Ticked};
 
-impl Group<'_> {
+impl CommitGroup<'_> {
     /// Executes a command about a schedule.
     pub fn schedule(&mut self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
         let limit = self.core.shared.limits.max_schedules;

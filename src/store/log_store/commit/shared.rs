@@ -16,7 +16,7 @@ use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::ChunkIndex;
 use crate::store::log_store::journal::codec::Chunk;
 use crate::store::log_store::snapshot::pins::Pins;
-use crate::store::search::Searches;
+use crate::store::search::ActiveReads;
 use crate::store::{Limits, Storage, StoreError};
 
 /// The parts of an open store that are used by several threads.
@@ -44,9 +44,9 @@ pub struct Shared {
     /// Readers of snapshots. Nothing is removed while there are any.
     pub pins: Pins,
     /// Lists and searches under way.
-    pub searches: Arc<Searches>,
+    pub searches: Arc<ActiveReads>,
     /// Reads of the log under way.
-    pub log_reads: Arc<Searches>,
+    pub log_reads: Arc<ActiveReads>,
     /// When processes opened the store; set once, by the opening.
     pub starts: OnceLock<Vec<Time>>,
 }
@@ -122,8 +122,8 @@ impl Shared {
         let archive = self.archive();
         (storage.publish_p50_ns, storage.publish_p99_ns) =
             (self.publish_time.at(50), self.publish_time.at(99));
-        storage.searches = self.searches.under_way();
-        storage.log_reads = self.log_reads.under_way();
+        storage.searches = self.searches.count();
+        storage.log_reads = self.log_reads.count();
         storage.archive_runs = archive.runs.len() as u64;
         storage.archived_jobs = archive.runs.values().map(|run| run.len()).sum();
         Ok(storage)

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::group::{Group, InRun};
+use super::group::{CommitGroup, InRun};
 use crate::job::{Change, Interruption, JobId, State, Step, Time};
 use crate::store::log::Mark;
 use crate::store::log_store::archive::keys;
@@ -13,7 +13,7 @@ use crate::store::log_store::journal::codec::Record;
 use crate::store::{Keep, StoreError, Ticked};
 
 /// The most chunks whose jobs one tick copies forward.
-const CARRY_STEP: usize = 8;
+const MAX_CARRIED_CHUNKS: usize = 8;
 
 /// The result of a tick.
 pub enum TickOutcome {
@@ -38,7 +38,7 @@ struct ExpiredRun {
     about: u64,
 }
 
-impl Group<'_> {
+impl CommitGroup<'_> {
     /// Does a bounded part of all that is due. `so_far` is what the same tick did before it was deferred.
     pub fn tick(&mut self, mut so_far: Ticked) -> Result<TickOutcome, StoreError> {
         let step = self.core.shared.limits.tick_step;
@@ -100,7 +100,7 @@ impl Group<'_> {
                 pruned.met_archiver = true;
                 break;
             }
-            self.forget_for_good(id)?;
+            self.prune_job(id)?;
             pruned.gone += 1;
         }
         Ok(pruned)
@@ -239,7 +239,7 @@ impl Group<'_> {
     /// than the jobs in it.
     fn carry_forward(&mut self, expired: u64) -> Result<bool, StoreError> {
         let mut carried = false;
-        for _ in 0..CARRY_STEP {
+        for _ in 0..MAX_CARRIED_CHUNKS {
             let Some(chunk) = self.core.journal.blocked_front(expired) else { break };
             if self.core.journal.bytes < self.core.shared.tuning.carry_above
                 || !self.core.journal.is_mostly_dead()

@@ -1,16 +1,16 @@
 //! The verbs of the store, applied to a group. Each asks the state machine what becomes of a job and appends the event
 //! that says so.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::group::Group;
-use super::index::{Entry, Queue};
-use super::meta::{Later, Meta};
+use super::group::CommitGroup;
+use super::index::Entry;
 use crate::job::{
-    Change, IdempotencyKey, Interruption, Job, JobId, Labels, NewJob, QueueChange, QueueName,
+    Change, Fact, IdempotencyKey, Interruption, Job, JobId, Labels, NewJob, QueueChange, QueueName,
     Refused, State, Status, Step, Time, Verdict,
 };
+use crate::store::log_store::journal::queue_rows;
 use crate::store::{
     Claim, Control, ControlError, EnqueueError, Extension, JobControlError, Lease, LeaseRef, Note,
     SettleError, Settlement, StoreError, TooManyQueues,
@@ -80,7 +80,7 @@ pub enum ControlOutcome {
     Deferred(Control),
 }
 
-impl Group<'_> {
+impl CommitGroup<'_> {
     pub fn enqueue(&mut self, batch: Vec<NewJob>) -> Result<Vec<Accepted>, EnqueueError> {
         let mut existing: Vec<Option<JobId>> = Vec::with_capacity(batch.len());
         let mut keys: HashMap<&IdempotencyKey, JobId> = HashMap::new();
@@ -129,7 +129,7 @@ impl Group<'_> {
         if core.index.contains(new.id) {
             return Ok(Some(new.id));
         }
-        if !core.archive.is_beyond(new.id) && self.find_archived(new.id)?.is_some() {
+        if !core.archive.is_newer_than_all(new.id) && self.find_archived(new.id)?.is_some() {
             return Ok(Some(new.id));
         }
         Ok(None)
@@ -168,7 +168,7 @@ impl Group<'_> {
     pub fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedJob>, StoreError> {
         let Some(queue) = self.core.index.known_queue(&claim.queue) else { return Ok(Vec::new()) };
         let queue = &self.core.index.sets.queues[queue as usize];
-        if queue.paused {
+        if queue.settings.paused {
             return Ok(Vec::new());
         }
         let ids: Vec<JobId> = queue.ready.iter().take(claim.max).map(|(_, _, id)| *id).collect();
@@ -261,34 +261,8 @@ impl Group<'_> {
             Control::Reprioritise { jobs, priority } => {
                 (jobs, &|group, id| group.reprioritise(id, *priority))
             }
-            Control::Pause(queue) => {
-                self.pause(queue)?;
-                return Ok(ControlOutcome::Done(Vec::new()));
-            }
-            Control::Resume(queue) => {
-                self.resume(queue)?;
-                return Ok(ControlOutcome::Done(Vec::new()));
-            }
-            Control::SetConcurrency(name, limit) => {
-                let change = QueueChange::ConcurrencySet { concurrency: *limit };
-                self.set_limit(
-                    name,
-                    *limit,
-                    |queue| &mut queue.concurrency,
-                    |kept| &mut kept.concurrency,
-                    change,
-                )?;
-                return Ok(ControlOutcome::Done(Vec::new()));
-            }
-            Control::SetRateLimit(name, limit) => {
-                let change = QueueChange::RateLimitSet { rate_limit: *limit };
-                self.set_limit(
-                    name,
-                    *limit,
-                    |queue| &mut queue.rate_limit,
-                    |kept| &mut kept.rate_limits,
-                    change,
-                )?;
+            Control::SetQueue(name, change) => {
+                self.set_queue(name, *change)?;
                 return Ok(ControlOutcome::Done(Vec::new()));
             }
         };
@@ -322,53 +296,22 @@ impl Group<'_> {
         Ok(answers)
     }
 
-    fn pause(&mut self, name: &QueueName) -> Result<(), ControlError> {
-        self.check_queues(BTreeSet::from([name]))?;
-        let queue = self.queue(name) as usize;
-        if !std::mem::replace(&mut self.core.index.sets.queues[queue].paused, true) {
-            self.queue_event(name.clone(), QueueChange::Paused)?;
-            self.core.meta.paused.insert(name.clone());
-            self.writes.put(Meta::KEY, self.core.meta.encode()?);
-        }
-        Ok(())
-    }
-
-    fn resume(&mut self, name: &QueueName) -> Result<(), StoreError> {
-        let Some(queue) = self.core.index.known_queue(name) else { return Ok(()) };
-        if std::mem::replace(&mut self.core.index.sets.queues[queue as usize].paused, false) {
-            self.woken.insert(queue);
-            self.queue_event(name.clone(), QueueChange::Resumed)?;
-            self.core.meta.paused.remove(name);
-            self.writes.put(Meta::KEY, self.core.meta.encode()?);
-        }
-        Ok(())
-    }
-
-    /// Sets or removes a limit of a queue, in the index and in the description of the store.
-    fn set_limit<T: Copy + PartialEq>(
-        &mut self,
-        name: &QueueName,
-        limit: Option<T>,
-        place: fn(&mut Queue) -> &mut Option<T>,
-        kept: fn(&mut Later) -> &mut BTreeMap<QueueName, T>,
-        change: QueueChange,
-    ) -> Result<(), ControlError> {
-        if limit.is_some() {
-            self.check_queues(BTreeSet::from([name]))?;
-        } else if self.core.index.known_queue(name).is_none() {
+    /// Changes a setting of a queue, in the index and in its row.
+    fn set_queue(&mut self, name: &QueueName, change: QueueChange) -> Result<(), ControlError> {
+        let known = self.core.index.known_queue(name);
+        let before = known.map(|queue| self.core.index.sets.queues[queue as usize].settings);
+        let mut settings = before.unwrap_or_default();
+        if !settings.apply(change) {
             return Ok(());
         }
-        let queue = self.queue(name) as usize;
-        let before = place(&mut self.core.index.sets.queues[queue]);
-        if std::mem::replace(before, limit) != limit {
-            self.queue_event(name.clone(), change)?;
-            let kept = kept(&mut self.core.meta.later);
-            match limit {
-                Some(limit) => kept.insert(name.clone(), limit),
-                None => kept.remove(name),
-            };
-            self.writes.put(Meta::KEY, self.core.meta.encode()?);
+        self.check_queues(BTreeSet::from([name]))?;
+        let queue = self.queue(name);
+        self.core.index.sets.queues[queue as usize].settings = settings;
+        if change == QueueChange::Resumed {
+            self.woken.insert(queue);
         }
+        self.event(Fact::Queue { queue: name.clone(), change })?;
+        queue_rows::put(&mut self.writes, name, &settings)?;
         Ok(())
     }
 

@@ -71,7 +71,7 @@ pub struct Journal {
 }
 
 /// The most chunks that one group removes, so that trimming never delays a group for long.
-const TRIM_STEP: usize = 256;
+const MAX_TRIMMED_CHUNKS: usize = 256;
 
 impl Journal {
     /// An empty table whose first chunk will have the number `base`.
@@ -152,7 +152,7 @@ impl Journal {
     /// Removes the oldest chunks that are no longer needed: no job has them in its trail, and all their events are at
     /// or below `expired`. Stops at the first one that is needed.
     pub fn trim(&mut self, expired: u64, writes: &mut WriteBatch) {
-        for _ in 0..TRIM_STEP {
+        for _ in 0..MAX_TRIMMED_CHUNKS {
             let (Some(first), Some(second)) = (self.metas.front(), self.metas.get(1)) else {
                 return;
             };

@@ -17,12 +17,12 @@ use crate::job::{
     Change, Event, Fact, Job, JobId, Labels, QueueChange, QueueName, ScheduleChange, ScheduleName,
     State, Time,
 };
-use crate::store::formats::{self, Format, Unreadable};
+use crate::store::formats::{self, StoredFormat, Unreadable};
 
-const COMPRESSED: u8 = 1;
-const PREFIX: usize = 6;
+const COMPRESSED_FLAG: u8 = 1;
+const PREFIX_BYTES: usize = 6;
 /// The size in bytes below which compression costs more than it saves.
-const WORTH_COMPRESSING: usize = 200;
+const MIN_COMPRESSED_BYTES: usize = 200;
 /// The uncompressed size in bytes at which a chunk is closed. Compressed, it then usually fits into one piece of the
 /// log.
 const CHUNK_BYTES: usize = 14 * 1_024;
@@ -256,30 +256,31 @@ impl Chunk {
 }
 
 /// Compresses a value where that saves space, and adds its version and checksum.
-pub fn seal(format: Format, raw: &[u8]) -> Vec<u8> {
+pub fn seal(format: StoredFormat, raw: &[u8]) -> Vec<u8> {
     let mut out = vec![format.newest, 0, 0, 0, 0, 0];
-    let packed = (raw.len() >= WORTH_COMPRESSING)
+    let packed = (raw.len() >= MIN_COMPRESSED_BYTES)
         .then(|| lz4_flex::block::compress_prepend_size(raw))
         .filter(|packed| packed.len() < raw.len());
     match packed {
         Some(packed) => {
-            out[1] = COMPRESSED;
+            out[1] = COMPRESSED_FLAG;
             out.extend_from_slice(&packed);
         }
         None => out.extend_from_slice(raw),
     }
-    let crc = crc32fast::hash(&out[PREFIX..]);
-    out[2..PREFIX].copy_from_slice(&crc.to_le_bytes());
+    let crc = crc32fast::hash(&out[PREFIX_BYTES..]);
+    out[2..PREFIX_BYTES].copy_from_slice(&crc.to_le_bytes());
     out
 }
 
 /// The format of the value under a key, which the first letter of the key tells.
-pub fn format_of(key: &[u8]) -> Format {
+pub fn format_of(key: &[u8]) -> StoredFormat {
     match key.first() {
         Some(b'j') => formats::JOURNAL_CHUNK,
         Some(b'r' | b't') => formats::RUN_HEADER,
         Some(b'a') => formats::ARCHIVED_JOBS,
         Some(b's') => formats::SCHEDULE,
+        Some(b'q') => formats::QUEUE_SETTINGS,
         Some(_) | None => formats::STORE,
     }
 }
@@ -289,9 +290,9 @@ pub fn format_of(key: &[u8]) -> Format {
 /// # Errors
 /// [`Unreadable::Newer`] when the version is not known yet: then nothing else is read, because it may have another
 /// meaning there. Otherwise [`Unreadable::Damaged`].
-pub fn unseal(format: Format, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+pub fn unseal(format: StoredFormat, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let (Some(&[version, flags, a, b, c, d]), Some(body)) =
-        (bytes.first_chunk::<PREFIX>(), bytes.get(PREFIX..))
+        (bytes.first_chunk::<PREFIX_BYTES>(), bytes.get(PREFIX_BYTES..))
     else {
         return Err(format!("{} bytes are too short for a value", bytes.len()).into());
     };
@@ -301,7 +302,7 @@ pub fn unseal(format: Format, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     }
     match flags {
         0 => Ok(body.to_vec()),
-        COMPRESSED => lz4_flex::block::decompress_size_prepended(body)
+        COMPRESSED_FLAG => lz4_flex::block::decompress_size_prepended(body)
             .map_err(|error| format!("cannot decompress: {error}").into()),
         other => Err(format!("unknown flags {other}").into()),
     }

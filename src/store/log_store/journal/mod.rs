@@ -1,7 +1,9 @@
-//! The journal: chunks of packed events, how jobs are folded out of them, and the rows of schedules.
+//! The journal: chunks of packed events, how jobs are folded out of them, and the rows of queues and
+//! schedules.
 
 pub mod chunks;
 pub mod codec;
 pub mod fold;
+pub mod queue_rows;
 pub mod schedule_rows;
 pub mod trail;

@@ -11,7 +11,7 @@ use crate::store::log_store::commit::shared::Shared;
 use crate::store::search::Budget;
 
 /// The most index entries that one inspection may examine, because the committer waits for it.
-const MAX_PASSED: usize = 20_000;
+const MAX_EXAMINED: usize = 20_000;
 /// The most entries that one inspection may return for a search, for the same reason.
 const MAX_CANDIDATES: usize = 2_000;
 
@@ -98,7 +98,7 @@ fn take<'i>(
     let wanted = if query.terms.is_empty() { query.rows() + 1 } else { MAX_CANDIDATES };
     // Every entry is compared with every name of the query.
     let names = query.queues.len() + query.kinds.len() + query.tags.len();
-    let most = step.clamp(1, (MAX_PASSED / (1 + names / 8)).max(1) as u64);
+    let most = step.clamp(1, (MAX_EXAMINED / (1 + names / 8)).max(1) as u64);
     let mut rows = IndexRows { found: Vec::new(), stopped_at: None, passed: 0 };
     for (id, entry) in entries {
         if rows.found.len() == wanted || rows.passed == most {
@@ -140,8 +140,8 @@ fn few_candidates(index: &Index, query: &JobQuery) -> Option<Vec<JobId>> {
                 Box::new(sets.finished.get(state).into_iter().flat_map(|set| set.values().copied()))
             }
         };
-        ids.extend(more.take(MAX_PASSED + 1 - ids.len().min(MAX_PASSED)));
-        if ids.len() > MAX_PASSED {
+        ids.extend(more.take(MAX_EXAMINED + 1 - ids.len().min(MAX_EXAMINED)));
+        if ids.len() > MAX_EXAMINED {
             return None;
         }
     }
@@ -160,11 +160,11 @@ pub fn page(
     budget: &Budget,
 ) -> Result<PagePart, StoreError> {
     records::from_archive(shared, |archive| {
-        let goes_on = || budget.goes_on();
+        let may_continue = || budget.may_continue();
         let paging = PageBuilder {
             rows,
             matcher: Matcher::new(query),
-            reading: Reading::new(&goes_on),
+            reading: Reading::new(&may_continue),
             reader: RecordReader::new(shared),
             part: PagePart { rows: Vec::new(), next: None, examined: 0, bytes, is_full: false },
             limit: query.rows(),

@@ -53,8 +53,8 @@ fn owner(record: &Record) -> Option<JobId> {
 }
 
 /// How many decoded chunks a reader keeps, and how many bytes of them. Beyond either it drops them all.
-const KEPT: usize = 64;
-const KEPT_BYTES: usize = 2 * 1_024 * 1_024;
+const MAX_CACHED_CHUNKS: usize = 64;
+const MAX_CACHED_BYTES: usize = 2 * 1_024 * 1_024;
 
 impl<'a> RecordReader<'a> {
     pub fn new(shared: &'a Shared) -> Self {
@@ -71,7 +71,7 @@ impl<'a> RecordReader<'a> {
         let mut job: Option<Job> = None;
         for number in trail {
             if !self.chunks.contains_key(number) {
-                if self.chunks.len() > KEPT || self.bytes > KEPT_BYTES {
+                if self.chunks.len() > MAX_CACHED_CHUNKS || self.bytes > MAX_CACHED_BYTES {
                     self.chunks.clear();
                     self.bytes = 0;
                 }
@@ -181,7 +181,7 @@ pub fn events(
             if !found.is_empty() && (bytes >= shared.limits.read_bytes || must_end()) {
                 return Ok(Events::Some(found));
             }
-            if budget.is_some_and(Budget::is_in_vain) {
+            if budget.is_some_and(Budget::is_abandoned) {
                 return Err(StoreError::Closed); // the caller has stopped waiting
             }
             let Some(chunk) = shared.chunk(number)? else { break };

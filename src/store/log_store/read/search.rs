@@ -36,7 +36,7 @@ impl LogStore {
             }
             let turn = budget.clone();
             let read = move |shared: &Shared| {
-                if turn.is_in_vain() {
+                if turn.is_abandoned() {
                     return Err(StoreError::Closed); // the caller has stopped waiting
                 }
                 list::page(shared, &wanted, &rows, left, bytes, &turn)
@@ -77,7 +77,7 @@ impl LogStore {
         let (query, budget) = (query.clone(), budget.clone());
         let look = move |_: &Shared| {
             // It is searched to its end, because the page continues behind it.
-            let goes_on = || !budget.is_in_vain();
+            let goes_on = || !budget.is_abandoned();
             let found = Matcher::new(&query).finds(&job, &mut Reading::new(&goes_on));
             found.map(|is_wanted| is_wanted.then_some(job)).map_err(|_| StoreError::Closed)
         };

@@ -9,11 +9,12 @@ use crate::store::log_store::archive::runs::{MAX_JOBS, Run};
 use crate::store::log_store::commit::meta::Meta;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::codec::{Packer, RawChunk};
+use crate::store::log_store::journal::queue_rows::{self, QueueTable};
 use crate::store::log_store::journal::schedule_rows;
 use crate::store::snapshot::{Head, Piece, Totals};
 
 /// The size of a batch in bytes.
-const STEP: u64 = 1_024 * 1_024;
+const BATCH_BYTES: u64 = 1_024 * 1_024;
 /// The size of payloads and logs in bytes at which a run is written, however few jobs it has.
 const RUN_BYTES: usize = 16 * 1_024 * 1_024;
 
@@ -22,6 +23,8 @@ pub struct Builder {
     log: Box<dyn Log>,
     writes: WriteBatch,
     meta: Meta,
+    /// Older exports have several pieces for a queue, so its row is written at the end.
+    queues: QueueTable,
     head: Option<Head>,
     packer: Packer,
     /// When the records in the packer were committed.
@@ -44,6 +47,7 @@ impl Builder {
             log,
             writes: WriteBatch::default(),
             meta: Meta::new(),
+            queues: QueueTable::new(),
             head: None,
             packer: Packer::new(Time::default(), 1),
             at: Time::default(),
@@ -80,19 +84,16 @@ impl Builder {
         self.totals.count(&piece);
         match piece {
             Piece::Head(_) => {}
-            Piece::Paused(queue) => drop(self.meta.paused.insert(queue)),
-            Piece::Concurrency(queue, most) => {
-                self.meta.later.concurrency.insert(queue, most);
-            }
-            Piece::RateLimit(queue, rule) => {
-                self.meta.later.rate_limits.insert(queue, rule);
+            Piece::Queue { name, settings } => {
+                let queue = self.queues.entry(name).or_default();
+                *queue = settings.or(*queue);
             }
             Piece::Schedule(schedule) => drop(schedule_rows::put(&mut self.writes, &schedule, 0)?),
             Piece::Event(event) => self.event(event, head)?,
             Piece::Job(job) => self.job(*job, head)?,
             Piece::End(totals) => self.end(totals, head)?,
         }
-        if self.writes.bytes() >= STEP { self.flush() } else { Ok(()) }
+        if self.writes.bytes() >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Writes the collected batch.
@@ -165,6 +166,9 @@ impl Builder {
             )));
         }
         self.write_run()?;
+        for (name, settings) in std::mem::take(&mut self.queues) {
+            queue_rows::put(&mut self.writes, &name, &settings)?;
+        }
         self.commit_at(head.at)?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(head.at, self.next_seq));
         self.put_chunks(packer.finish_with_marker())?;

@@ -13,12 +13,12 @@ use crate::job::{Job, JobId, Time};
 use crate::store::log::Log;
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::commit::core::Core;
-use crate::store::log_store::commit::meta::Meta;
 use crate::store::log_store::commit::recover;
 use crate::store::log_store::commit::shared::Shared;
 use crate::store::log_store::commit::tuning::Tuning;
 use crate::store::log_store::journal::codec::Record;
 use crate::store::log_store::journal::fold::JournalFold;
+use crate::store::log_store::journal::queue_rows::QueueTable;
 use crate::store::log_store::read::records::RecordReader;
 use crate::store::log_store::snapshot::pins::Pin;
 use crate::store::schedules::Schedules;
@@ -26,17 +26,19 @@ use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 use crate::store::{Keep, Limits, Retention, StoreError};
 
 /// How many chunks are read in one step.
-const CHUNKS: usize = 16;
+const CHUNKS_PER_STEP: usize = 16;
 /// The most jobs that are read in one step.
-const JOBS: usize = 256;
+const JOBS_PER_STEP: usize = 256;
 /// The size of payloads and logs in bytes at which a step ends.
-const BYTES: usize = 1_024 * 1_024;
+const BYTES_PER_STEP: usize = 1_024 * 1_024;
 
 /// The state of the store at one cursor, when everything up to it was durable.
 pub struct SnapshotState {
     chunks: Range<u64>,
     archive: Archive,
-    meta: Meta,
+    /// The last event whose job is in the archive.
+    archived: u64,
+    queues: QueueTable,
     schedules: Schedules,
     head: Head,
     pin: Arc<Pin>,
@@ -54,9 +56,15 @@ impl SnapshotState {
             oldest: shared.oldest().seq,
             head: shared.head().seq,
         };
-        let (archive, meta) = (core.archive.clone(), core.meta.clone());
-        let (schedules, pin) = (core.schedules.clone(), shared.pins.add(at));
-        SnapshotState { chunks: core.journal.chunks(), archive, meta, schedules, head, pin }
+        SnapshotState {
+            chunks: core.journal.chunks(),
+            archive: core.archive.clone(),
+            archived: core.meta.archived,
+            queues: core.index.queue_settings(),
+            schedules: core.schedules.clone(),
+            head,
+            pin: shared.pins.add(at),
+        }
     }
 }
 
@@ -118,15 +126,12 @@ impl SnapshotReader {
         let step = match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Head => {
                 self.stage = Stage::Events(self.state.chunks.start);
-                let paused = self.state.meta.paused.iter().cloned().map(Piece::Paused);
-                let set = self.state.meta.later.concurrency.iter();
-                let set = set.map(|(queue, most)| Piece::Concurrency(queue.clone(), *most));
-                let rated = self.state.meta.later.rate_limits.iter();
-                let rated = rated.map(|(queue, rule)| Piece::RateLimit(queue.clone(), *rule));
+                let queues = std::mem::take(&mut self.state.queues).into_iter();
+                let queues = queues.map(|(name, settings)| Piece::Queue { name, settings });
                 let schedules = std::mem::take(&mut self.state.schedules).0.into_values();
                 let schedules = schedules.map(|one| Piece::Schedule(Box::new(one)));
                 let head = std::iter::once(Piece::Head(self.state.head));
-                Ok(head.chain(paused).chain(set).chain(rated).chain(schedules).collect())
+                Ok(head.chain(queues).chain(schedules).collect())
             }
             Stage::Events(next) => self.events(next),
             Stage::Archived(mut runs) => match runs.pop_front() {
@@ -156,7 +161,7 @@ impl SnapshotReader {
 
     fn events(&mut self, next: u64) -> Result<Vec<Piece>, StoreError> {
         let mut pieces = Vec::new();
-        let until = self.state.chunks.end.min(next + CHUNKS as u64);
+        let until = self.state.chunks.end.min(next + CHUNKS_PER_STEP as u64);
         for number in next..until {
             let corrupt = |why| StoreError::Corrupt(format!("journal chunk {number}: {why}"));
             let chunk = self.shared.chunk(number)?.ok_or_else(|| corrupt("missing".into()))?;
@@ -172,7 +177,7 @@ impl SnapshotReader {
         self.stage = if until < self.state.chunks.end {
             Stage::Events(until)
         } else {
-            self.fold.forget_archived(self.state.meta.archived);
+            self.fold.forget_archived(self.state.archived);
             Stage::Archived(self.state.archive.runs.values().cloned().collect())
         };
         Ok(pieces)
@@ -192,8 +197,8 @@ impl SnapshotReader {
         let mut reader = RecordReader::new(&self.shared);
         let mut pieces = Vec::new();
         let mut bytes = 0;
-        while pieces.len() < JOBS
-            && bytes < BYTES
+        while pieces.len() < JOBS_PER_STEP
+            && bytes < BYTES_PER_STEP
             && let Some((id, trail)) = rest.pop_front()
         {
             let missing = || StoreError::Corrupt(format!("a journal chunk of job {id} is missing"));

@@ -366,7 +366,7 @@ async fn a_store_that_lost_durable_events_in_an_outage_stays_closed() {
 }
 
 #[test]
-fn whatever_the_disk_refuses_at_random_the_store_keeps_its_word() {
+fn nothing_acknowledged_is_lost_when_the_disk_fails_at_random() {
     let seed = std::env::var("CORTADO_FAULT_SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("CORTADO_FAULT_SEED={seed}"); // shown when the test fails
@@ -419,7 +419,7 @@ async fn open(faults: &Faults, tuning: Tuning) -> Rig<Faulty> {
 }
 
 #[test]
-fn a_plan_strikes_a_store() {
+fn a_fault_plan_fails_one_start() {
     let fault = Fault { action: Action::Refuse(EIO), point: Point::Open, nth: 1, times: 1 };
     let place = TestStore::new(clock(), quick());
     let faults = Faults::plan(fault);

@@ -104,7 +104,7 @@ async fn a_group_that_was_applied_is_refused_with_the_one_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_committer_hears_of_a_group_that_failed() {
+async fn an_idle_committer_notices_that_a_group_has_failed() {
     let held = Held::open().await;
     let refused = held.one_group().await;
     held.fails.send(true).unwrap();

@@ -9,12 +9,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 pub use self::report::{Problem, Report};
-use super::commit::meta::Meta;
+use super::commit::meta::{Meta, StoredMeta};
 use super::journal::chunks;
 use super::journal::codec::{Chunk, Record, format_of, unseal};
 use super::journal::fold::JournalFold;
+use super::journal::queue_rows::{self, QueueTable};
 use super::journal::schedule_rows;
 use super::snapshot::reader;
+use crate::job::Fact;
 use crate::store::StoreError;
 use crate::store::log::Log;
 
@@ -45,16 +47,17 @@ fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
         );
         return Ok(());
     };
-    let meta = match Meta::decode(&meta) {
-        Ok(meta) => meta,
+    let StoredMeta { meta, older_settings } = match Meta::decode(&meta) {
+        Ok(stored) => stored,
         Err(why) => {
             report.problem("meta", why);
             return Ok(());
         }
     };
     report.epoch = Some(meta.epoch);
-    check_keys(&*log, report)?;
-    let mut fold = check_journal(&*log, report)?;
+    let rows = check_keys(&*log, report)?;
+    let queues = older_settings.unwrap_or(rows);
+    let mut fold = check_journal(&*log, queues, report)?;
     match log.recorded_head(meta.epoch) {
         Ok(Some(seq)) if seq > report.head => {
             report.problem(
@@ -82,8 +85,9 @@ fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Checks that every key is a known one, and that every value has the right checksum.
-fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(), StoreError> {
+/// Checks that every key is a known one, and that every value has the right checksum. Returns the rows of queues.
+fn check_keys(log: &dyn Log, report: &mut Report) -> Result<QueueTable, StoreError> {
+    let mut queues = QueueTable::new();
     for row in log.scan(b"") {
         let (key, value) = row?;
         report.value_bytes += (key.len() + value.len()) as u64;
@@ -95,6 +99,13 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(), StoreError> {
                 report.schedules += 1;
                 if let Err(why) = schedule_rows::check(&key, &value) {
                     report.problem(&name, why);
+                }
+                continue;
+            }
+            (Some(b'q'), _) => {
+                match queue_rows::decode(&key, &value) {
+                    Ok((queue, settings)) => drop(queues.insert(queue, settings)),
+                    Err(why) => report.problem(&name, why),
                 }
                 continue;
             }
@@ -111,11 +122,17 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(), StoreError> {
             report.problem(&name, why);
         }
     }
-    Ok(())
+    Ok(queues)
 }
 
-/// Checks that no chunk or event is missing, and that every event can follow the ones before it.
-fn check_journal(log: &dyn Log, report: &mut Report) -> Result<JournalFold, StoreError> {
+/// Checks that no chunk or event is missing, that every event can follow the ones before it, and that the queues are
+/// stored as the last events about them left them.
+fn check_journal(
+    log: &dyn Log,
+    queues: QueueTable,
+    report: &mut Report,
+) -> Result<JournalFold, StoreError> {
+    let mut folded_queues = queues.clone();
     let mut fold = JournalFold::default();
     let (mut next_chunk, mut next_seq) = (None, None);
     for row in log.scan(b"j") {
@@ -145,9 +162,12 @@ fn check_journal(log: &dyn Log, report: &mut Report) -> Result<JournalFold, Stor
         report.chunks += 1;
         let mut seq = chunk.first_seq;
         for record in &chunk.records {
-            if let Record::Event(_) = record {
+            if let Record::Event(event) = record {
                 report.events += 1;
                 seq += 1;
+                if let Fact::Queue { queue, change } = &event.fact {
+                    folded_queues.entry(queue.clone()).or_default().apply(*change);
+                }
             }
             if let Err(why) = fold.take(number, record) {
                 report.problem(&name, why);
@@ -155,6 +175,13 @@ fn check_journal(log: &dyn Log, report: &mut Report) -> Result<JournalFold, Stor
         }
         report.head = seq.saturating_sub(1);
         next_seq = Some(seq);
+    }
+    for (queue, folded) in folded_queues {
+        // The settings whose events have left the journal are those of the row, because the fold began with it.
+        if queues.get(&queue).copied().unwrap_or_default() != folded {
+            let name = format!("q {:?}", queue.as_str());
+            report.problem(&name, "the settings of the queue and the journal disagree");
+        }
     }
     Ok(fold)
 }

@@ -8,7 +8,7 @@ use crate::job::{Epoch, State};
 use crate::store::formats::Unreadable;
 
 /// How many problems are kept. The others are only counted.
-const KEPT: usize = 1_000;
+const MAX_PROBLEMS: usize = 1_000;
 
 /// What [`verify`](super::verify) found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Report {
     pub(super) fn problem(&mut self, key: &str, what: impl Into<Unreadable>) {
         let what = what.into();
         self.is_newer |= matches!(what, Unreadable::Newer { .. });
-        if self.problems.len() < KEPT {
+        if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(Problem { key: key.to_owned(), what: what.to_string() });
         } else {
             self.more_problems += 1;
@@ -149,7 +149,7 @@ pub(super) fn key_name(key: &[u8]) -> String {
             format!("{} {}", char::from(*letter), number(&key[1..]))
         }
         (Some(b'a'), 13) => format!("a {} {}", number(&key[1..9]), number(&key[9..])),
-        (Some(letter @ (b'k' | b's')), _) => {
+        (Some(letter @ (b'k' | b'q' | b's')), _) => {
             format!("{} {:?}", char::from(*letter), String::from_utf8_lossy(&key[1..]))
         }
         _ => String::from_utf8_lossy(key).escape_debug().to_string(),

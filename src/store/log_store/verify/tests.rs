@@ -76,7 +76,7 @@ fn jobs(dir: &Path) -> Vec<crate::job::Job> {
 }
 
 fn change_meta(log: &dyn Log, change: impl FnOnce(&mut Meta)) {
-    let mut meta = Meta::decode(&log.get(Meta::KEY).unwrap().unwrap()).unwrap();
+    let mut meta = Meta::decode(&log.get(Meta::KEY).unwrap().unwrap()).unwrap().meta;
     change(&mut meta);
     put(log, Meta::KEY, &meta.encode().unwrap());
 }
@@ -104,7 +104,7 @@ async fn a_sound_directory_is_counted_and_not_changed() {
 async fn the_fixture_has_everything_that_can_be_written() {
     let dir = full().await;
     let log = open(dir.path());
-    for letter in ["meta", "j", "a", "r", "t", "k", "s"] {
+    for letter in ["meta", "j", "a", "r", "t", "k", "s", "q"] {
         assert!(!rows(&log, letter).is_empty(), "{letter}");
     }
     let mut types = std::collections::BTreeSet::new();
@@ -245,6 +245,15 @@ async fn every_damage_is_named() {
             "s \"other\": it holds schedule nightly",
             Box::new(|log, _| put(log, b"sother", &rows(log, "s")[0].1)),
         ),
+        (
+            "q \"held\": the settings of the queue and the journal disagree",
+            Box::new(|log, _| remove(log, &rows(log, "q")[0])),
+        ),
+        (
+            "q \"freed\": the settings of the queue and the journal disagree",
+            Box::new(|log, _| put(log, b"qfreed", &rows(log, "q")[0].1)),
+        ),
+        ("q \"not a name\"", Box::new(|log, _| put(log, b"qnot a name", &rows(log, "q")[0].1))),
         ("zzz: unknown key", Box::new(|log, _| put(log, b"zzz", b"?"))),
         (
             "1 values are in unsynced",

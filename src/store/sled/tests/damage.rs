@@ -216,7 +216,7 @@ async fn a_log_shorter_than_it_was_known_to_be_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_without_its_witness_begins_a_new_epoch() {
+async fn a_store_without_its_head_file_begins_a_new_epoch() {
     let rig = Rig::open(Faulty::new(quick(), Faults::default())).await;
     rig.add(draft()).await;
     let epoch = rig.store.head().epoch;
@@ -244,7 +244,7 @@ async fn a_store_without_its_witness_begins_a_new_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_witness_follows_the_log_while_the_store_is_open() {
+async fn the_head_file_follows_the_log_while_the_store_is_open() {
     use crate::store::sled::head_file::HeadFile;
     let rig = Rig::open(Faulty::new(quick(), Faults::default())).await;
     let job = rig.add(draft()).await;

@@ -88,7 +88,7 @@ async fn an_unfinished_snapshot_of_sled_is_no_damage() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_was_not_finished_is_made_anew_or_refused() {
+async fn a_store_that_was_not_finished_is_created_again_or_refused() {
     let (older, newer) = older_and_newer(2).await;
     // The first start of a server, interrupted before or between the moves into place.
     for moved in [&[][..], &["conf"][..]] {

@@ -1,6 +1,7 @@
-//! Tests of the store in a data directory: damage, leftovers, newer formats, directories that are removed or replaced,
+//! Tests of the store in a data directory: damage, leftovers, older and newer formats, directories that are removed or replaced,
 //! and power cuts.
 
+mod conversion;
 mod damage;
 mod gone;
 mod leftovers;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::damage::copy_files;
 use crate::clock::SystemClock;
 use crate::store::data_dir::{self, read_all_pieces, verify};
+use crate::store::formats;
 use crate::store::log::WriteBatch;
 use crate::store::sled::dir::lock::DirLock;
 use crate::store::sled::disk::Disk;
@@ -19,7 +20,7 @@ use crate::store::{Limits, StoreError};
 /// A copy of the fixture, which has values of every format.
 fn fixture() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    copy_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v1"), dir.path());
+    copy_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v2"), dir.path());
     dir
 }
 
@@ -58,52 +59,67 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         .collect()
 }
 
-fn is_newer(error: &StoreError, found: u64) {
-    let said = error.to_string();
-    assert!(matches!(error, StoreError::Newer { found: f, .. } if *f == found), "{said}");
-    let words = format!(
-        "was written by a newer version of Cortado (format {found}; this version reads up to 1)"
-    );
-    assert!(said.contains(&words) && !said.contains("damaged"), "{said}");
+/// What every command says of a value in a format that is not known yet.
+fn words(found: u64, newest: u8) -> String {
+    format!(
+        "written by a newer version of Cortado (format {found}; this version reads up to {newest})"
+    )
 }
 
-fn assert_refused(dir: &Path, found: u64, what: &str) {
+fn is_newer(error: &StoreError, found: u64, newest: u8) {
+    let said = error.to_string();
+    assert!(matches!(error, StoreError::Newer { found: f, .. } if *f == found), "{said}");
+    assert!(
+        said.contains(&format!("was {}", words(found, newest))) && !said.contains("damaged"),
+        "{said}"
+    );
+}
+
+fn assert_refused(dir: &Path, found: u64, newest: u8, what: &str) {
     let before = files(dir);
     let opened = data_dir::open(dir, Limits::default(), Arc::new(SystemClock));
-    is_newer(&opened.err().unwrap_or_else(|| panic!("{what} was opened")), found);
+    is_newer(&opened.err().unwrap_or_else(|| panic!("{what} was opened")), found, newest);
     assert!(files(dir) == before, "{what}: the start changed something");
     let report = verify(dir);
     assert!(report.is_newer && !report.is_sound(), "{what}: {report}");
     let said = report.to_string();
-    let words = format!("newer version of Cortado (format {found}; this version reads up to 1)");
-    assert!(said.contains(&words), "{what}: {said}");
+    assert!(said.contains(&words(found, newest)), "{what}: {said}");
     assert!(said.ends_with("cannot be checked: a newer version of Cortado wrote it"), "{said}");
     assert!(files(dir) == before, "{what}: verify changed something");
     // Exports of a directory, and restores.
     let read = read_all_pieces::<StoreError>(dir, |_| Ok(()));
-    is_newer(&read.err().unwrap_or_else(|| panic!("{what} was read")), found);
+    is_newer(&read.err().unwrap_or_else(|| panic!("{what} was read")), found, newest);
 }
 
 #[test]
 fn a_directory_of_a_newer_version_is_called_that_and_left_alone() {
-    for letter in ["meta", "j", "r", "a", "t", "s"] {
+    let next = [
+        ("meta", formats::STORE),
+        ("j", formats::JOURNAL_CHUNK),
+        ("r", formats::RUN_HEADER),
+        ("a", formats::ARCHIVED_JOBS),
+        ("t", formats::RUN_HEADER),
+        ("s", formats::SCHEDULE),
+        ("q", formats::QUEUE_SETTINGS),
+    ];
+    let next = next.map(|(letter, format)| (letter, format.newest, format.newest + 1));
+    for (letter, newest, number) in next.into_iter().chain([("meta", formats::STORE.newest, 255)]) {
         let dir = fixture();
-        let number = if letter == "meta" { 255 } else { 2 };
         forge(dir.path(), letter, number);
         // What is in the archive is read only when it is asked for.
         if letter == "a" {
             let report = verify(dir.path());
             assert!(report.is_newer, "{report}");
             let read = read_all_pieces::<StoreError>(dir.path(), |_| Ok(()));
-            is_newer(&read.unwrap_err(), 2);
+            is_newer(&read.unwrap_err(), number.into(), newest);
             continue;
         }
-        assert_refused(dir.path(), number.into(), letter);
+        assert_refused(dir.path(), number.into(), newest, letter);
     }
     for (number, checksum) in [("2", true), ("2", false), ("18446744073709551615", true)] {
         let dir = fixture();
         forge_head(dir.path(), number, checksum);
-        assert_refused(dir.path(), number.parse().unwrap(), "head");
+        assert_refused(dir.path(), number.parse().unwrap(), formats::HEAD_FILE.newest, "head");
     }
 }
 

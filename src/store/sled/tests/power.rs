@@ -22,23 +22,23 @@ use crate::store::{Limits, StoreError};
 const PAGE: usize = 4_096;
 
 /// Copies of a directory as of its last sync and as of the power cut.
-struct Images {
-    synced: TempDir,
-    live: TempDir,
+pub(super) struct Images {
+    pub(super) synced: TempDir,
+    pub(super) live: TempDir,
     /// Passes until the power fails; counted once the store is open.
-    left: Option<u32>,
+    pub(super) left: Option<u32>,
     /// Passes of each point, over all lives.
     passed: Arc<Mutex<BTreeMap<String, u32>>>,
 }
 
 impl Images {
-    fn new(passed: &Arc<Mutex<BTreeMap<String, u32>>>) -> Images {
+    pub(super) fn new(passed: &Arc<Mutex<BTreeMap<String, u32>>>) -> Images {
         let (synced, live) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         Images { synced, live, left: None, passed: passed.clone() }
     }
 
     /// What the directory is when the power comes back. `live` parts survive with one chance in two.
-    fn after_the_cut(&self, random: &mut Rng, survival: Survival) -> TempDir {
+    pub(super) fn after_the_cut(&self, random: &mut Rng, survival: Survival) -> TempDir {
         let image = tempfile::tempdir().unwrap();
         copy_files(self.synced.path(), image.path());
         // The head file is synced whenever it is written: take the newest, which demands the most.
@@ -65,13 +65,13 @@ impl Images {
 }
 
 #[derive(Clone, Copy)]
-enum Survival {
+pub(super) enum Survival {
     Nothing,
     SomePages,
 }
 
 /// Updates the images, and cuts the power when it is time.
-fn faults(images: &Arc<Mutex<Images>>, dead: &Arc<AtomicBool>) -> Faults {
+pub(super) fn faults(images: &Arc<Mutex<Images>>, dead: &Arc<AtomicBool>) -> Faults {
     let (images, dead) = (images.clone(), dead.clone());
     Faults::watch(Box::new(move |point, dir: &Path| {
         if dead.load(Ordering::SeqCst) {

@@ -1,5 +1,9 @@
 //! What is read of a schema, and what it lets through.
 
+mod cost;
+mod generated;
+mod messages;
+
 use super::*;
 
 const SCHEMA: &str = r#"{
@@ -18,7 +22,7 @@ const SCHEMA: &str = r#"{
     "link": {"type": "string", "format": "uri"},
     "tags": {"type": "array", "items": {"type": "string", "minLength": 2}, "maxItems": 2},
     "more": {"type": "object"},
-    "odd": {"oneOf": []}
+    "odd": {"oneOf": [{"type": "null"}, {"type": "object"}]}
   }
 }"#;
 
@@ -105,19 +109,93 @@ fn everything_that_does_not_fit_is_named_with_what_is_expected() {
 }
 
 #[test]
-fn what_is_not_understood_is_not_judged() {
-    for open in [
-        "{}",
-        r#"{"type": "string"}"#,
-        r#"{"type": "object", "properties": {"a": {"type": "string"}}, "oneOf": []}"#,
-        r#"{"type": "object"}"#,
+fn what_a_form_cannot_show_is_checked_all_the_same() {
+    for (open, fits, unfit, message) in [
+        (r#"{"type": "string"}"#, r#""a""#, "[1]", "a text is expected"),
+        (r#"{"type": "object"}"#, "{}", "[1]", "an object is expected"),
+        (
+            r#"{"type": "object", "properties": {"a": {"type": "string"}}, "anyOf": [{"required": ["a"]}]}"#,
+            r#"{"a":"x"}"#,
+            "{}",
+            "a value is required",
+        ),
+        ("false", "", "1", "this value is not accepted"),
     ] {
         let schema = Schema::parse(open).unwrap();
         assert!(schema.fields().is_none(), "{open}");
-        assert_eq!(schema.check(&Json::parse("[1]").unwrap()), [], "{open}");
+        if !fits.is_empty() {
+            assert_eq!(schema.check(&Json::parse(fits).unwrap()), [], "{open}");
+        }
+        assert_eq!(schema.check(&Json::parse(unfit).unwrap())[0].message, message, "{open}");
     }
     let any = r#"{"type":"object","properties":{"a":{"type":["string","integer"]}}}"#;
-    assert_eq!(Schema::parse(any).unwrap().check(&Json::parse(r#"{"a":[]}"#).unwrap()), []);
+    let any = Schema::parse(any).unwrap();
+    assert!(matches!(any.fields().unwrap()[0].shape, Shape::Any));
+    assert_eq!(any.check(&Json::parse(r#"{"a":7}"#).unwrap()), []);
+    let wrong = any.check(&Json::parse(r#"{"a":[]}"#).unwrap());
+    assert_eq!(wrong[0].message, "a text or a whole number is expected");
+}
+
+#[test]
+fn a_schema_without_conditions_accepts_everything_unread() {
+    for open in ["{}", "true", r#"{"title": "Anything", "$defs": {"a": {"type": "string"}}}"#] {
+        let schema = Schema::parse(open).unwrap();
+        assert!(schema.0.check.is_none() && schema.fields().is_none(), "{open}");
+        assert_eq!(schema.check(&Json::parse("1e999").unwrap()), []);
+    }
+}
+
+#[test]
+fn an_invalid_schema_is_refused_with_the_place_of_the_mistake() {
+    for (text, place) in [
+        (r#"{"type": "objekt"}"#, "type: "),
+        (r##"{"properties": {"a": {"$ref": "#/$defs/none"}}}"##, "/$defs/none"),
+        (r#"{"properties": {"a": {"oneOf": []}}}"#, "a: oneOf: "),
+        (r#"{"properties": {"a": {"minLength": -1}}}"#, "a: minLength: "),
+        (r#"{"properties": {"a": {"pattern": "(?=x)y"}}}"#, "pattern"),
+        ("7", "the schema: an object or true or false is expected"),
+    ] {
+        let refused = Schema::parse(text).unwrap_err().to_string();
+        assert!(refused.contains(place), "{text}: {refused}");
+        assert!(refused.starts_with("this is not a usable JSON Schema: "), "{refused}");
+    }
+}
+
+#[test]
+fn a_reference_to_another_document_is_refused() {
+    for reference in [
+        "https://example.com/a.json",
+        "http://127.0.0.1:9/a#/b",
+        "file:///etc/passwd",
+        "other.json",
+    ] {
+        for text in [
+            format!(r#"{{"properties": {{"a": {{"$ref": "{reference}"}}}}}}"#),
+            format!(r#"{{"$defs": {{"unused": {{"$ref": "{reference}"}}}}}}"#),
+            format!(r#"{{"$dynamicRef": "{reference}"}}"#),
+        ] {
+            let refused = Schema::parse(&text).map(|_| ()).unwrap_err().to_string();
+            assert!(refused.contains("only references within the schema"), "{text}: {refused}");
+        }
+    }
+    let dialect = r#"{"$schema": "https://example.com/dialect", "type": "object"}"#;
+    assert!(Schema::parse(dialect).is_err());
+}
+
+#[test]
+fn keywords_that_have_no_effect_are_named() {
+    let schema = r#"{"type": "object", "requird": ["a"], "x-order": 1, "properties": {
+        "requird": {"type": "string", "examples": [{"typ": 1}], "default": {"typ": 1}},
+        "a/b": {"items": {"minimun": 1}}},
+        "anyOf": [true, {"nullable": true}], "$defs": {"c": {"enum": [{"typ": 1}], "id": "c"}}}"#;
+    let schema = Schema::parse(schema).unwrap();
+    let unknown =
+        ["/anyOf/1/nullable", "/properties/a~1b/items/minimun", "/requird"].map(String::from);
+    assert_eq!(schema.unknown_keywords(), unknown);
+    assert_eq!(Schema::parse(SCHEMA).unwrap().unknown_keywords(), [""; 0]);
+    let many: Vec<String> = (0..50).map(|n| format!("\"k{n}\": 1")).collect();
+    let many = Schema::parse(&format!("{{{}}}", many.join(","))).unwrap();
+    assert_eq!(many.unknown_keywords().len(), 20);
 }
 
 #[test]

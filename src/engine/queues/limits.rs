@@ -8,28 +8,28 @@ use tokio_util::sync::CancellationToken;
 
 use super::known::KnownQueues;
 use super::rates::QueueRates;
-use crate::job::{QueueName, RateRule};
+use crate::job::{QueueChange, QueueName, RateRule};
 use crate::store::{Control, ControlError, QueueStats, Store};
 
 /// Sets the concurrency and rate limits of queues.
-pub struct QueueSettings {
+pub struct QueueLimits {
     pub store: Arc<dyn Store>,
     pub queues: Arc<KnownQueues>,
     pub rates: Arc<QueueRates>,
-    /// Cancelled once the stored settings apply.
+    /// Cancelled once the stored limits apply.
     pub restored: CancellationToken,
-    /// Cancelled when the stop begins: claims have ended, so no change needs to wait for the stored settings.
+    /// Cancelled when the stop begins: claims have ended, so no change needs to wait for the stored limits.
     pub draining: CancellationToken,
     /// Serialises changes, so that the limit that applies is the one that was stored last.
-    pub turn: Mutex<()>,
+    pub change_lock: Mutex<()>,
 }
 
-impl QueueSettings {
-    /// Applies the stored settings.
+impl QueueLimits {
+    /// Applies the stored limits.
     pub fn restore(&self, stored: &BTreeMap<QueueName, QueueStats>) {
         for (queue, stats) in stored {
-            self.queues.set_concurrency(queue, stats.concurrency);
-            self.rates.set(queue, stats.rate_limit);
+            self.queues.set_concurrency(queue, stats.settings.concurrency);
+            self.rates.set(queue, stats.settings.rate_limit);
         }
     }
 
@@ -39,8 +39,9 @@ impl QueueSettings {
         queue: QueueName,
         concurrency: Option<u32>,
     ) -> Result<(), ControlError> {
-        let _turn = self.turn().await;
-        self.store.control(Control::SetConcurrency(queue.clone(), concurrency)).await?;
+        let _changing = self.lock_changes().await;
+        let change = QueueChange::ConcurrencySet { concurrency };
+        self.store.control(Control::SetQueue(queue.clone(), change)).await?;
         self.queues.set_concurrency(&queue, concurrency);
         Ok(())
     }
@@ -51,17 +52,19 @@ impl QueueSettings {
         queue: QueueName,
         rule: Option<RateRule>,
     ) -> Result<(), ControlError> {
-        let _turn = self.turn().await;
-        self.store.control(Control::SetRateLimit(queue.clone(), rule)).await?;
+        let _changing = self.lock_changes().await;
+        let change = QueueChange::RateLimitSet { rate_limit: rule };
+        self.store.control(Control::SetQueue(queue.clone(), change)).await?;
         self.rates.set(&queue, rule);
         Ok(())
     }
 
-    async fn turn(&self) -> MutexGuard<'_, ()> {
+    /// Waits until the stored limits apply, and for other changes.
+    async fn lock_changes(&self) -> MutexGuard<'_, ()> {
         tokio::select! {
             () = self.restored.cancelled() => {}
             () = self.draining.cancelled() => {}
         }
-        self.turn.lock().await
+        self.change_lock.lock().await
     }
 }
