@@ -135,7 +135,7 @@ function anyJob(random) {
 /** Subscribes in an open page with `static/stream.js` and keeps everything that it receives. */
 export const subscribe = (page, cursor) =>
   page.evaluate(async (cursor) => {
-    const app = document.querySelector("script[type=module]").src;
+    const app = document.querySelector('script[src$="/app.js"]').src;
     const { Stream } = await import(app.replace("app.js", "stream.js"));
     const [received, states] = [[], []];
     const stream = new Stream({
