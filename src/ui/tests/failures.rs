@@ -50,7 +50,7 @@ async fn a_group_has_the_newest_error_as_its_title_and_the_whole_error_one_click
     page.assert_sound();
     page.assert_has("<h1 class=\"f-title\">ValueError: mailbox 4711 is &#60;full&#62;</h1>");
     page.assert_has("<summary>Full error</summary>");
-    page.assert_has("<pre>Traceback (most recent call last):");
+    page.assert_has("<pre tabindex=\"0\">Traceback (most recent call last):");
     page.assert_has("<code>ValueError: mailbox N is &#60;full&#62;</code>");
     page.assert_has("Retry 2 jobs now?");
     let short = groups.iter().find(|group| group.pattern.starts_with('N')).unwrap();

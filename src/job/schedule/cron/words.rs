@@ -129,7 +129,7 @@ fn minutes_and_hours(minutes: &[u16], hours: &[u16], second: u16) -> String {
             return in_hours(&format!("{from} of every hour"), &from, hours);
         }
         (None, _) => {
-            let list = format!("At {}", and(runs(minutes, |minute| past(minute))));
+            let list = format!("At {}", and(runs(minutes, past)));
             return in_hours(&format!("{list} of every hour"), &list, hours);
         }
     };
