@@ -67,7 +67,6 @@ mod tests {
             states: [(State::Available, available)].into(),
             settings: QueueSettings { paused, ..QueueSettings::default() },
             waiting_since: waiting_since.map(Time::from_millis),
-            ..QueueStats::default()
         };
         let active = |completed, failed| Activity { completed, failed };
         let order = [

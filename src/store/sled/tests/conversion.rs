@@ -79,13 +79,16 @@ async fn a_start_that_fails_while_it_converts_a_store_loses_no_setting() {
         // The process was killed, or had to end, and the files stay as they are.
         formats.insert(format_of(dir.path()));
         check(dir.path(), &format!("after failure {left}")).await;
-        let images = images.lock().unwrap();
-        let cuts = [Survival::Nothing, Survival::SomePages]
-            .map(|survival| images.after_the_cut(&mut random, survival));
+        let (cuts, live) = {
+            let images = images.lock().unwrap();
+            let cuts = [Survival::Nothing, Survival::SomePages]
+                .map(|survival| images.after_the_cut(&mut random, survival));
+            (cuts, images.live.path().to_owned())
+        };
         for image in cuts {
             check(image.path(), &format!("power cut at {left}")).await;
         }
-        check(images.live.path(), &format!("killed at {left}")).await;
+        check(&live, &format!("killed at {left}")).await;
     }
     assert_eq!(formats, [1, STORE.newest].into(), "failures before and after the conversion");
 }
