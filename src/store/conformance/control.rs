@@ -321,16 +321,16 @@ pub(crate) async fn the_settings_of_a_queue_survive_together_and_change_one_by_o
     let rig = rig.crash().await.reopen().await;
     assert_eq!(rig.settings("a").await, all);
 
-    rig.set_concurrency("a", None).await;
-    let unlimited = QueueSettings { concurrency: None, ..all };
-    assert_eq!(rig.settings("a").await, unlimited);
     rig.resume("a").await;
-    rig.set_concurrency("a", Some(4)).await;
-    let resumed = QueueSettings { paused: false, concurrency: Some(4), ..all };
-    assert_eq!(rig.settings("a").await, resumed);
+    assert_eq!(rig.settings("a").await, QueueSettings { paused: false, ..all });
     rig.pause("a").await;
+    assert_eq!(rig.settings("a").await, all);
+    rig.set_concurrency("a", None).await;
+    assert_eq!(rig.settings("a").await, QueueSettings { concurrency: None, ..all });
+    rig.set_concurrency("a", Some(4)).await;
     rig.set_rate_limit("a", None).await;
     let unrated = QueueSettings { paused: true, concurrency: Some(4), rate_limit: None };
+    assert_eq!(rig.settings("a").await, unrated);
     for _ in 0..5 {
         rig.finish(draft()).await;
         rig.pass(secs(1));
