@@ -8,11 +8,11 @@ export function rate(perSecond) {
   return perSecond < 9.95 ? perSecond.toFixed(1).replace(/\.0$/, "") : grouped(Math.round(perSecond));
 }
 
-/** Formats a share in percent: `0.4 %`, `12 %`, or a dash when the whole is zero. */
+/** Formats a share in percent: `0.4%`, `12%`, or a dash when the whole is zero. */
 export function percent(part, whole) {
   if (!whole) return "–";
   const share = (part * 100) / whole;
-  return `${part > 0 && share < 10 ? share.toFixed(1) : Math.round(share)} %`;
+  return `${part > 0 && share < 10 ? share.toFixed(1) : Math.round(share)}%`;
 }
 
 function milliseconds(ms) {

@@ -115,7 +115,7 @@ function showQueue({ row, spark }, { paused, concurrency, states, waiting_since:
     setText(field("failing"), percent(failed, completed + failed));
   }
   showOldest(field("oldest"), since);
-  setText(row.querySelector(".pill"), !paused ? "active" : states.running ? "draining" : "drained");
+  setText(row.querySelector(".pill"), !paused ? "active" : states.running ? "draining" : "paused");
   return true;
 }
 

@@ -102,7 +102,7 @@ class Feed {
 
   /** Shows a note above the rows when they are only a sample. */
   sampled(isSample) {
-    const words = isSample ? ["A sample as of ", timeElement(serverNow()), ": jobs change too fast to show them all"] : [];
+    const words = isSample ? ["Sample as of ", timeElement(serverNow()), ": jobs are changing too fast to show them all"] : [];
     byId("recent-note").replaceChildren(...words);
   }
 

@@ -78,7 +78,7 @@ impl FromStr for RateLimit {
     fn from_str(text: &str) -> Result<Self, String> {
         let refused = || {
             format!(
-                "{text:?} is not a rate such as 100/1m (at least 1 start, a slash, and a period)"
+                "{text:?} is not a rate limit: expected at least 1 start per period, such as 100/1m"
             )
         };
         let (starts, within) = text.split_once('/').ok_or_else(refused)?;

@@ -52,8 +52,8 @@ pub struct QueueFilter {
 /// The situations to choose from: their values in the URL, and their names.
 const SITUATIONS: [(&str, &str); 5] = [
     ("", "All queues"),
-    ("waiting", "Jobs waiting"),
-    ("running", "Jobs running"),
+    ("waiting", "With available jobs"),
+    ("running", "With running jobs"),
     ("failing", "Failing"),
     ("paused", "Paused"),
 ];

@@ -206,6 +206,9 @@ fn page_url(name: &str) -> String {
 async fn known_queue(engine: &Engine, name: &str) -> Result<(QueueName, Stats), UiError> {
     let stats = engine.stats().await?;
     let known = QueueName::parse(name).ok().filter(|name| stats.queues.contains_key(name));
-    let missing = || UiError::not_found("Queue not found");
+    let missing = || UiError {
+        advice: "Check the address, or find the queue in the list of queues.",
+        ..UiError::not_found("Queue not found")
+    };
     known.map(|name| (name, stats)).ok_or_else(missing)
 }

@@ -96,7 +96,7 @@ fn store(storage: &Storage) -> Facts {
         format!("{} in {} chunks", bytes(storage.journal_bytes), count(storage.journal_chunks));
     let archive =
         format!("{} jobs in {} runs", count(storage.archived_jobs), count(storage.archive_runs));
-    let groups = format!("{} in {} disk syncs", count(storage.groups), count(storage.syncs));
+    let groups = format!("{} with {} disk syncs", count(storage.groups), count(storage.syncs));
     let facts = vec![
         ("Disk usage", bytes(storage.disk_bytes)),
         ("Journal", journal),
@@ -104,7 +104,7 @@ fn store(storage: &Storage) -> Facts {
         ("Bytes accepted", bytes(storage.accepted_bytes)),
         ("Bytes written", bytes(storage.written_bytes)),
         ("Write amplification", amplification),
-        ("Groups committed", groups),
+        ("Group commits", groups),
     ];
     Facts { id: "store", title: "Store", facts }
 }
@@ -133,7 +133,7 @@ fn subscribers(engine: &Engine) -> String {
         (Transport::WebSocket, "WebSocket"),
         (Transport::EventStream, "event stream"),
         (Transport::Poll, "poll"),
-        (Transport::Log, "followed log"),
+        (Transport::Log, "log stream"),
     ];
     let parts: Vec<String> = transports.into_iter().filter_map(named).collect();
     if parts.is_empty() { "none".into() } else { parts.join(", ") }
@@ -149,7 +149,7 @@ fn work(engine: &Engine) -> Facts {
         ("Lease duration", length(config.lease_ttl)),
         ("Default timeout per attempt", length(config.default_timeout)),
         ("Maximum payload size", bytes(config.max_payload as u64)),
-        ("Maximum nesting of payloads", format!("{} levels", count(config.json.depth as u64))),
+        ("Maximum nesting per payload", format!("{} levels", count(config.json.depth as u64))),
         ("Maximum values per payload", count(config.json.values as u64)),
     ];
     Facts { id: "work", title: "Execution", facts }

@@ -65,7 +65,7 @@ test("too many events for a reader become a sample, and the feed is whole again 
     await page.goto(server.origin);
     await live(page);
     await burst(5_000, { kind: "echo", payload: 1, queue: "rush" });
-    await page.locator("#recent-note", { hasText: /A sample as of \d?\d:\d\d:\d\d/ }).waitFor();
+    await page.locator("#recent-note", { hasText: /Sample as of \d?\d:\d\d:\d\d/ }).waitFor();
     await page.locator("#recent-note", { hasText: /^$/ }).waitFor({ state: "attached" });
     const job = await server.submit({ kind: "echo", payload: 1 });
     await page.locator(`tr[data-job="${job.id}"] .badge.s-completed`).waitFor();
@@ -86,7 +86,7 @@ for (const path of ["/", "/jobs"]) {
       try {
         await page.goto(server.origin + path);
         await live(page);
-        await page.locator(path === "/" ? "#recent-note" : "#news", { hasText: path === "/" ? "A sample as of" : "New jobs · refresh" }).waitFor();
+        await page.locator(path === "/" ? "#recent-note" : "#news", { hasText: path === "/" ? "Sample as of" : "New jobs · refresh" }).waitFor();
         // The counters are those of now, and no row has a state that they say no job is in.
         await until(page, () => {
           const counted = (state) => Number(document.querySelector(`[data-count="${state}"]`).textContent.replace(/\D/g, ""));

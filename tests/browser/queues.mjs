@@ -35,23 +35,23 @@ for (const javaScriptEnabled of [true, false]) {
       const concurrency = (typed, said) => set("#concurrency", typed, "#concurrency-hint", said);
 
       assert.equal(await page.locator("#rate-limit").inputValue(), "30/1m");
-      await page.locator("#rate-hint").getByText("Limited to 30 starts per minute. Set by the configuration.").waitFor();
+      await page.locator("#rate-hint").getByText("Limited to 30 starts per minute. Set in the configuration.").waitFor();
       await rate("5 / 90s", "Limited to 5 starts per 1m 30s. Set manually; the configuration allows 30 starts per minute.");
       assert.equal((await mail()).rate_limit, "5/1m 30s");
-      await rate("often", 'Not saved: "often" is not a rate such as 100/1m (at least 1 start, a slash, and a period), or none.');
+      await rate("often", 'Not saved: "often" is not a rate limit: expected at least 1 start per period, such as 100/1m, or none.');
       assert.equal(await page.locator("#rate-limit").inputValue(), "often");
       assert.equal(await page.locator("#concurrency").inputValue(), "7");
       await rate("none", "No rate limit. For example, 100/1m allows 100 starts per minute. Set manually;");
       assert.equal((await mail()).rate_limit, undefined);
-      await rate("", "Set by the configuration.");
+      await rate("", "Set in the configuration.");
       assert.equal((await mail()).rate_limit, "30/1m");
 
-      await concurrency("3", "Set manually; the configuration says 7.");
+      await concurrency("3", "Set manually; the configured value is 7.");
       assert.equal((await mail()).concurrency, 3);
       await concurrency("0", "Not saved: 0 would stop the queue; pause it instead.");
       await concurrency("many", "Not saved: enter a whole number such as 10.");
       assert.equal(await page.locator("#concurrency").inputValue(), "many");
-      await concurrency("", "Set by the configuration.");
+      await concurrency("", "Set in the configuration.");
       assert.equal((await mail()).concurrency, 7);
     }));
 }
@@ -120,7 +120,7 @@ describe("250 queues", () => {
         assert.deepEqual(await rows(page), [name(77)]);
         // The button keeps the filter, which no queue matches afterwards.
         await page.locator(`#resume-${name(77)}`).click();
-        await page.getByText("No queue matches this filter.").waitFor();
+        await page.getByText("No queues match this filter.").waitFor();
         await many.post(`/api/v1/queues/${name(77)}/pause`);
         await many.submit({ kind: "echo", payload: 1, queue: name(77) });
         await page.goto(`${many.origin}/queues?show=failing`);

@@ -220,7 +220,7 @@ impl fmt::Display for WaitReason {
             WaitReason::NoHandler { kind } => {
                 write!(
                     f,
-                    "This server has no handler for kind {kind}, so an attempt would fail at once."
+                    "This server has no handler for kind {kind}, so an attempt would fail immediately."
                 )
             }
             WaitReason::NotDue { at } => write!(f, "It is not due until {at}."),
@@ -234,11 +234,11 @@ impl fmt::Display for WaitReason {
                 write_ahead(f, *ahead)
             }
             WaitReason::QueueFull { queue, running, limit, ahead } => {
-                write_busy(f, *limit, *running, &format_args!("of queue {queue}"))?;
+                write_busy(f, *limit, *running, &format_args!("in queue {queue}"))?;
                 write_ahead(f, *ahead)
             }
             WaitReason::ServerFull { running, limit, ahead } => {
-                write_busy(f, *limit, *running, &"of the server")?;
+                write_busy(f, *limit, *running, &"on the server")?;
                 write_ahead(f, *ahead)
             }
             WaitReason::Waits { ahead: 0, .. } => {
@@ -261,7 +261,7 @@ fn write_busy(
 ) -> fmt::Result {
     match (slots, running) {
         (slots, running) if running > slots => {
-            write!(f, "{running} attempts are running on the {slots} slots {whose}. ")
+            write!(f, "{running} attempts are running {whose}, above the limit of {slots}. ")
         }
         (1, _) => write!(f, "The only slot {whose} is busy. "),
         (2, _) => write!(f, "Both slots {whose} are busy. "),
@@ -343,17 +343,17 @@ mod tests {
             (
                 Facts { ahead: 36, server: (9, 9), ..on(&ready) },
                 "server_full",
-                "All 9 slots of the server are busy. 36 jobs are ahead of it.",
+                "All 9 slots on the server are busy. 36 jobs are ahead of it.",
             ),
             (
                 Facts { ahead: 0, queue: (4, 4), server: (9, 9), ..on(&ready) },
                 "queue_full",
-                "All 4 slots of queue mail are busy. It is next.",
+                "All 4 slots in queue mail are busy. It is next.",
             ),
             (
                 Facts { ahead: 1_000, queue: (5, 4), ..on(&ready) },
                 "queue_full",
-                "5 attempts are running on the 4 slots of queue mail. More than 1,000 jobs are ahead of it.",
+                "5 attempts are running in queue mail, above the limit of 4. More than 1,000 jobs are ahead of it.",
             ),
             (
                 Facts { rate: Some((per_minute, next)), queue: (4, 4), ..on(&ready) },
@@ -384,7 +384,7 @@ mod tests {
             (
                 Facts { handled: false, paused: true, ..on(&later) },
                 "no_handler",
-                "This server has no handler for kind send, so an attempt would fail at once.",
+                "This server has no handler for kind send, so an attempt would fail immediately.",
             ),
             (
                 Facts { refusal: Some("no space".into()), handled: false, ..on(&ready) },

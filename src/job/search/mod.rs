@@ -13,10 +13,10 @@ use std::str::FromStr;
 use super::{Invalid, JobQuery, Needle, Term, Time, Value, add_names, parse_duration};
 use value_path::MAX_STEPS;
 
-const FIELDS: &str = "state, queue, kind, tag, error, payload, payload.NAME, since and until are \
-                      known; put a text with a colon in it into quotes";
-const LENGTH: &str = "at most 1000 characters and 20 conditions";
-const STEPS: &str = "a path of at most 20 names";
+const FIELDS: &str = "use state, queue, kind, tag, error, payload, payload.NAME, since or until; to \
+                      search for text that contains a colon, put it in quotes";
+const LENGTH: &str = "use at most 1000 characters and 20 conditions";
+const STEPS: &str = "use a path of at most 20 names";
 const MAX_CHARS: usize = 1_000;
 const MAX_TERMS: usize = 20;
 
@@ -80,7 +80,7 @@ impl JobQuery {
             }
             ("payload", path) if path.iter().all(|key| !key.is_empty()) => {
                 if value == Value::Bare("".into()) {
-                    return Err(Invalid::new("payload", "", "a value, or \"\" for an empty text"));
+                    return Err(Invalid::new("payload", "", "add a value, or \"\" for empty text"));
                 }
                 if path.len() > MAX_STEPS {
                     return Err(Invalid::new("payload", &path.join("."), STEPS));
@@ -148,12 +148,12 @@ fn quoted(text: &str) -> Result<(Box<str>, &str), Invalid> {
             c => taken.push(c),
         }
     }
-    Err(Invalid::new("search", text, "a text that begins with a quote ends with one"))
+    Err(Invalid::new("search", text, "add the closing quote"))
 }
 
 fn needle(what: &'static str, value: &Value) -> Result<Needle, Invalid> {
     match value.text() {
-        "" => Err(Invalid::new(what, "", "a text to look for")),
+        "" => Err(Invalid::new(what, "", "add the text to search for")),
         text => Ok(Needle::new(text)),
     }
 }
@@ -175,8 +175,8 @@ fn many<T: FromStr<Err = Invalid> + PartialEq>(
 /// # Errors
 /// [`Invalid`] names `what` and says what is accepted.
 pub fn moment(what: &'static str, text: &str, now: Time) -> Result<Time, Invalid> {
-    const ACCEPTED: &str = "a time such as 2026-11-23T08:00:00Z, a day such as 2026-11-23 (UTC), \
-                            or a duration before now such as 90s, 15m, 2h, 7d";
+    const ACCEPTED: &str = "use a time such as 2026-11-23T08:00:00Z, a day such as 2026-11-23 (UTC), \
+                            or a duration before now such as 90s, 15m, 2h or 7d";
     let civil = |text: &str| {
         let day = text.parse::<jiff::civil::Date>().map(|day| day.at(0, 0, 0, 0));
         let at = text.parse::<jiff::civil::DateTime>().or(day).ok()?;
@@ -262,13 +262,13 @@ mod tests {
     fn what_is_wrong_is_named_with_what_is_accepted() {
         for (text, what, accepted) in [
             ("colour:red", "field \"colour\"", "payload.NAME"),
-            ("https://x", "field \"https\"", "into quotes"),
-            ("queue.x:1", "field \"queue.x\"", "known"),
+            ("https://x", "field \"https\"", "in quotes"),
+            ("queue.x:1", "field \"queue.x\"", "since or until"),
             ("state:done", "state \"done\"", "one of scheduled"),
             ("queue:\"two words\"", "queue \"two words\"", "a-z"),
             ("queue:", "queue \"\"", "a-z"),
-            ("error:", "error \"\"", "a text"),
-            ("\"open", "search \"\\\"open\"", "ends with one"),
+            ("error:", "error \"\"", "the text to search for"),
+            ("\"open", "search \"\\\"open\"", "add the closing quote"),
             ("payload.:1", "field \"payload.\"", "payload.NAME"),
             ("payload.a:", "payload \"\"", "a value"),
             ("since:yesterday", "since \"yesterday\"", "2026-11-23"),

@@ -100,9 +100,9 @@ impl FromStr for PageCursor {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse()
-            .map(PageCursor)
-            .map_err(|_| format!("{text:?} is not a page cursor: use `next` of the previous page"))
+        text.parse().map(PageCursor).map_err(|_| {
+            format!("{text:?} is not a page cursor: use the `next` value of the previous page")
+        })
     }
 }
 

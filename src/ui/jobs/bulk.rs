@@ -75,7 +75,7 @@ fn words(action: &str) -> Option<ActionText> {
             "Retry",
             "Retrying",
             "retried",
-            "The jobs run again now, even those that completed. Jobs that are running or available are skipped.",
+            "The jobs run again now, including completed ones. Running and available jobs are skipped.",
         ),
         "cancel" => ActionText {
             button: "danger",
@@ -99,7 +99,7 @@ fn words(action: &str) -> Option<ActionText> {
             "Move",
             "Moving",
             "moved",
-            "Waiting jobs move to the other queue. Running and finished jobs are skipped.",
+            "Waiting jobs move to the queue below. Running and finished jobs are skipped.",
         ),
         "reprioritise" => words(
             "Reprioritise",
@@ -151,7 +151,10 @@ async fn confirm(
     status: StatusCode,
 ) -> Result<Response, UiError> {
     let Some(words) = words(&form.action) else {
-        return Err(UiError::not_found("Unknown action"));
+        return Err(UiError {
+            message: "The form names an action that does not exist.".into(),
+            ..UiError::not_found("Unknown action")
+        });
     };
     if let Some(problem) = form.filter.problems.first() {
         return Err(UiError {
@@ -328,7 +331,7 @@ impl RunView {
     fn to(&self) -> String {
         match &self.report.action {
             Action::Move(queue) => format!("to queue {queue}"),
-            Action::Reprioritise(priority) => format!("with priority {priority}"),
+            Action::Reprioritise(priority) => format!("to priority {priority}"),
             Action::Retry | Action::Cancel | Action::Delete => String::new(),
         }
     }
@@ -352,12 +355,12 @@ impl RunView {
     fn why(&self) -> Option<String> {
         match self.report.progress.ended.as_ref().map(|(_, end)| end)? {
             End::Finished => None,
-            End::Stopped => Some("The run was stopped manually. The changes it had made remain.".into()),
+            End::Stopped => Some("The run was stopped manually. Changes that were already made remain.".into()),
             End::ServerStopped => Some(
-                "The server stopped during the run. The changes it had made remain; start another run for the other jobs."
+                "The server stopped during the run. Changes that were already made remain; start another run for the remaining jobs."
                     .into(),
             ),
-            End::Failed(error) => Some(format!("{} The changes that the run had made remain.", sentence(error))),
+            End::Failed(error) => Some(format!("{} Changes that were already made remain.", sentence(error))),
         }
     }
 
@@ -388,7 +391,7 @@ pub async fn show(
     layout.title = if run.running() {
         format!("{} {}", run.words.doing, run.jobs())
     } else {
-        format!("{} {}", run.words.verb, run.badge().0)
+        format!("{} {}: {}", run.words.verb, run.jobs(), run.badge().0)
     };
     Ok(page(StatusCode::OK, &RunPage { layout, run }))
 }
@@ -412,7 +415,8 @@ pub async fn stop(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<Se
 
 fn forgotten() -> UiError {
     UiError {
-        message: "The server keeps only recent runs and forgets them when it restarts. The changes that the run made remain.".into(),
+        message: "The server keeps only recent runs and forgets them when it restarts. Changes that the run made remain.".into(),
+        advice: "See the list of bulk runs, or go to the list of jobs.",
         ..UiError::not_found("Bulk run not found")
     }
 }

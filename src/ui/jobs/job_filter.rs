@@ -241,7 +241,7 @@ impl JobFilter {
 }
 
 /// A relative time as people read it: `15m` becomes `15m ago`; an absolute time stays as it is.
-fn ago(text: &str) -> String {
+pub fn ago(text: &str) -> String {
     if text.len() < 10 && !text.contains('-') { format!("{text} ago") } else { text.to_owned() }
 }
 

@@ -17,7 +17,7 @@ use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::filters;
 use super::parts::job_row::JobRow;
 use super::parts::load::is_busy;
-use job_filter::JobFilter;
+use job_filter::{JobFilter, ago};
 
 /// The rows of a page: few enough to render and scan quickly.
 pub const LIMIT: usize = 50;
@@ -147,7 +147,9 @@ impl Jobs {
             known.map(|(value, label)| (value.into(), label.into())).into();
         let since = self.filter.field("since");
         if spans.iter().all(|(value, _)| *value != since) {
-            spans.push((since.clone(), format!("since {since}")));
+            let is_valid = self.filter.problems.is_empty();
+            let label = if is_valid { ago(&since) } else { since.clone() };
+            spans.push((since, format!("since {label}")));
         }
         spans
     }

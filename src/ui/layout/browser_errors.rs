@@ -103,9 +103,9 @@ fn explain(status: StatusCode, detail: Option<&str>) -> UiError {
             "Try again in a few seconds.",
         ),
         _ if status.is_server_error() => (
-            "The server failed",
-            "The request failed inside the server.",
-            "Try again. If it fails again, see the server log for the details.",
+            "Internal server error",
+            "The server could not complete the request.",
+            "Try again. If the problem persists, see the server log for details.",
         ),
         _ => {
             ("The request was refused", "The server does not accept it.", "Go back and try again.")

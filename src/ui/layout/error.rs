@@ -174,7 +174,7 @@ impl From<JobActionError> for UiError {
             JobActionError::Job(JobControlError::Refused(refused)) => UiError::of(
                 &refused,
                 StatusCode::CONFLICT,
-                "Not possible in the current state of the job",
+                "Not possible in the job’s current state",
                 "The state of the job has changed. Open its page to see it.",
             ),
             JobActionError::Control(error) => error.into(),

@@ -133,12 +133,12 @@ pub fn throughput(history: &History, span: Span) -> Chart {
 
 /// The chart of the time that jobs waited until they started.
 pub fn waits(history: &History, span: Span) -> Chart {
-    latency("waits", "Wait", |point| point.wait, history, span)
+    latency("waits", "Wait time", |point| point.wait, history, span)
 }
 
 /// The chart of the time that attempts ran.
 pub fn runs(history: &History, span: Span) -> Chart {
-    latency("runs", "Run", |point| point.run, history, span)
+    latency("runs", "Run time", |point| point.run, history, span)
 }
 
 fn latency(
@@ -209,7 +209,7 @@ fn draw(
     let said: Vec<String> =
         lines.iter().map(|line| format!("{} {}", line.name, line.now)).collect();
     let words = format!(
-        "{title}: {}. The peak in {} was {}.{}",
+        "{title}: {}. The peak in the last {} was {}.{}",
         said.join(", "),
         span.words(),
         show(most),
@@ -341,7 +341,7 @@ mod tests {
         assert!(chart.lines[0].path.ends_with("L297.0 50.6L300.0 18.2"), "{}", chart.lines[0].path);
         assert_eq!(
             chart.words,
-            "Throughput: completed 4/s, failed 0/s. The peak in 5 minutes was 4/s."
+            "Throughput: completed 4/s, failed 0/s. The peak in the last 5 minutes was 4/s."
         );
     }
 

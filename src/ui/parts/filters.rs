@@ -21,12 +21,12 @@ pub fn rate(per_second: f64) -> String {
     }
 }
 
-/// Formats a share in percent: `0 %`, `0.4 %`, `12 %`, or a dash when the whole is zero.
+/// Formats a share in percent: `0%`, `0.4%`, `12%`, or a dash when the whole is zero.
 pub fn percent(part: u64, whole: u64) -> String {
     match part as f64 * 100.0 / whole as f64 {
         _ if whole == 0 => "–".into(),
-        share if part > 0 && share < 10.0 => format!("{share:.1} %"),
-        share => format!("{share:.0} %"),
+        share if part > 0 && share < 10.0 => format!("{share:.1}%"),
+        share => format!("{share:.0}%"),
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
         let told = [0.0, 0.04, 0.25, 7.0, 9.96, 1_249.6].map(rate);
         assert_eq!(told, ["0", "0", "0.2", "7", "10", "1\u{202f}250"]);
         let told = [(0, 0), (0, 9), (1, 300), (1, 3), (9, 9)].map(|(part, all)| percent(part, all));
-        assert_eq!(told, ["–", "0 %", "0.3 %", "33 %", "100 %"]);
+        assert_eq!(told, ["–", "0%", "0.3%", "33%", "100%"]);
     }
 
     #[test]

@@ -90,13 +90,13 @@ impl QueueRow {
         let (running, available) = (self.running, self.available);
         let jobs = |n: u64| if n == 1 { "1 job".into() } else { format!("{} jobs", count(n)) };
         if self.paused && running > 0 {
-            let (are, they) = if running == 1 { ("is", "it ends") } else { ("are", "they end") };
+            let are = if running == 1 { "is" } else { "are" };
             format!(
-                "Paused. {} {are} still running; the queue is drained once {they}.",
+                "Paused. {} {are} still running, and no others start until you resume the queue.",
                 jobs(running)
             )
         } else if self.paused {
-            "Drained: no jobs are running, and none start until you resume the queue.".to_owned()
+            "Paused. No jobs are running, and none start until you resume the queue.".to_owned()
         } else if available > 0 && running >= self.concurrency as u64 {
             let slots = match self.concurrency {
                 1 => "The only slot is".to_owned(),
@@ -107,15 +107,15 @@ impl QueueRow {
             format!("{slots} busy; {} {are} waiting.", jobs(available))
         } else {
             let (running, available, later) = (count(running), count(available), count(self.later));
-            format!("{running} running, {available} available, {later} due later.")
+            format!("{running} running, {available} available, {later} scheduled or retryable.")
         }
     }
 
-    /// The status: `active`, `draining`, or `drained` once a paused queue has no running attempts.
+    /// The status: `active`, `draining`, or `paused` once a paused queue has no running attempts.
     pub fn status(&self) -> &'static str {
         match (self.paused, self.running) {
             (false, _) => "active",
-            (true, 0) => "drained",
+            (true, 0) => "paused",
             (true, _) => "draining",
         }
     }

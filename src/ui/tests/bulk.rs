@@ -125,7 +125,7 @@ async fn a_run_that_the_server_cut_off_says_that_it_was() {
     let run = desk.engine.bulk(Action::Cancel, Target::Matching(Box::default())).await.unwrap();
     desk.engine.bulk_over(run.id).await.unwrap();
     let page = desk.get(&format!("/jobs/bulk/{}", run.id)).await;
-    page.assert_has("The server stopped during the run. The changes it had made remain");
+    page.assert_has("The server stopped during the run. Changes that were already made remain");
     page.assert_sound();
 }
 
