@@ -190,7 +190,7 @@ describe("while somebody types", () => {
       await field(page, "ms").fill("4711");
       await curlSays(page, '"ms": 4711');
       await field(page, "ms").fill("x");
-      await page.locator("#refusal").filter({ hasText: "Ms: a whole number is expected" }).waitFor();
+      await page.locator("#refusal").filter({ hasText: "Ms: expected a whole number" }).waitFor();
       await field(page, "ms").fill("5");
       await page.locator("#refusal").filter({ hasText: /^$/ }).waitFor({ state: "hidden" });
       await curlSays(page, '"ms": 5');

@@ -85,7 +85,7 @@ async fn what_does_not_fit_is_told_at_its_input_with_what_was_typed() {
     answer.assert_sound();
     answer.assert_has("4 fields are marked below");
     answer.assert_has("value=\"1&#60;2\"");
-    answer.assert_has("id=\"payload-1-error\">A whole number is expected.");
+    answer.assert_has("id=\"payload-1-error\">Expected a whole number.");
     answer.assert_has("aria-describedby=\"payload-1-hint payload-1-error\" required aria-invalid=\"true\" autofocus");
     answer.assert_has("\na@b\r\nnobody</textarea>");
     answer.assert_has("id=\"payload-6-error\">Entry 2: an address such as");
@@ -101,7 +101,7 @@ async fn json_that_does_not_fit_is_refused_with_the_names_of_its_properties() {
     let fields = [("kind", "mail"), ("view", "json"), ("payload", r#"{"copies": 10, "bcc": 1}"#)];
     let answer = desk.post("/jobs", &fields).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
-    answer.assert_has("id=\"payload-error\">To: a value is required; copies: 1 to 9 is expected; bcc: there is no such property");
+    answer.assert_has("id=\"payload-error\">To: a value is required; copies: expected 1 to 9; bcc: unknown property");
     answer.assert_has("\n{&#34;copies&#34;: 10, &#34;bcc&#34;: 1}</textarea>");
 }
 
