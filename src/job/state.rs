@@ -79,8 +79,8 @@ impl FromStr for State {
     type Err = super::Invalid;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let accepted =
-            "one of scheduled, available, running, retryable, completed, discarded, cancelled";
+        let accepted = "expected one of scheduled, available, running, retryable, completed, \
+                        discarded, cancelled";
         let found = State::ALL.into_iter().find(|state| state.as_str() == text);
         found.ok_or_else(|| super::Invalid::new("state", text, accepted))
     }

@@ -116,7 +116,7 @@ for (const [how, javaScriptEnabled] of [["with JavaScript", true], ["without Jav
           await page.locator("#to-json").click();
           await page.locator("#payload").fill('{"ms": 1, "more": 2}');
           await page.locator("#to-fields").click();
-          await page.getByText("cannot hold all of this payload").waitFor();
+          await page.getByText("cannot show all of this payload").waitFor();
           assert.equal(await page.locator("#payload").inputValue(), '{"ms": 1, "more": 2}');
         }));
 

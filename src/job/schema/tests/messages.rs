@@ -27,11 +27,7 @@ fn each_keyword_says_in_plain_words_what_is_accepted() {
         (r#"{"format": "ipv4"}"#, r#""a""#, "expected an IPv4 address"),
         (r#"{"format": "ipv6"}"#, r#""a""#, "expected an IPv6 address"),
         (r#"{"format": "hostname"}"#, r#""-""#, "expected a host name"),
-        (
-            r#"{"format": "json-pointer"}"#,
-            r#""a""#,
-            "expected a string in the format json-pointer",
-        ),
+        (r#"{"format": "json-pointer"}"#, r#""a""#, "expected a string in the format json-pointer"),
         (r#"{"minItems": 1}"#, "[]", "expected at least 1 entry"),
         (r#"{"items": {"type": "null"}}"#, "[1]", "entry 1: expected null"),
         (
@@ -63,11 +59,7 @@ fn each_keyword_says_in_plain_words_what_is_accepted() {
             "1",
             "expected an array or a string",
         ),
-        (
-            r#"{"anyOf": [{"const": 1}, {"type": "array"}]}"#,
-            "2",
-            "expected one of 1 or an array",
-        ),
+        (r#"{"anyOf": [{"const": 1}, {"type": "array"}]}"#, "2", "expected one of 1 or an array"),
         (
             r#"{"anyOf": [{"minimum": 2}, {"multipleOf": 2}]}"#,
             "1",
