@@ -11,7 +11,7 @@ export function startCopying() {
         await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
         button.textContent = "Copied";
       } catch {
-        button.textContent = "Not allowed";
+        button.textContent = "Copy failed";
       }
       setTimeout(() => (button.textContent = name), 1500);
     });

@@ -92,7 +92,7 @@ function show(dialog) {
   for (const element of elements()) {
     (element.closest("main") ? here : everywhere).push([element.dataset.key, labelOf(element)]);
   }
-  here.push(["Esc", "Leave a field, or close what is open"]);
+  here.push(["Esc", "Leave a field, or close an open panel"]);
   fill("keys-here", here);
   fill("keys-everywhere", everywhere);
   dialog.showModal();

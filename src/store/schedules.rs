@@ -37,7 +37,8 @@ pub enum ScheduleError {
     },
     /// The configuration declares it, so only the configuration can change it.
     #[error(
-        "this schedule is declared in the configuration and can only be changed there; it can be paused here"
+        "this schedule is declared in the configuration and can only be changed there; it can be \
+         paused here"
     )]
     Declared,
     /// The store could not do its work.

@@ -122,7 +122,7 @@ test("Esc closes every dialog and every part that was opened, and returns the fo
       }
     }
     await page.locator("#show-keys").click();
-    await page.locator("#keys[open]").getByText("Leave a field, or close what is open").waitFor();
+    await page.locator("#keys[open]").getByText("Leave a field, or close an open panel").waitFor();
     await page.keyboard.press("Escape");
     await closed("#keys");
     await focusOn("#show-keys");
