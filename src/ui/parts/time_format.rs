@@ -48,7 +48,8 @@ fn relative(at: Time, now: Time) -> String {
     let distance = if future { at.since(now) } else { now.since(at) };
     let seconds = distance.as_secs();
     let (number, unit) = match seconds {
-        0 => return if future { "now" } else { "just now" }.into(),
+        0 if future => return "now".into(),
+        0 => return "just now".into(),
         1..120 => (seconds, "s"),
         120..7_200 => (seconds / 60, "min"),
         7_200..172_800 => (seconds / 3_600, "h"),
