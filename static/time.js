@@ -18,11 +18,11 @@ export function serverNow() {
   return Date.now() + skew;
 }
 
-/** Formats a time relative to now: `12 s ago`, `in 5 min`, `now`. */
+/** Formats a time relative to now: `12 s ago`, `in 5 min`, `just now`. */
 export function relative(at, now = Date.now() + skew) {
   const future = at > now;
   const seconds = Math.floor(Math.abs(at - now) / 1000);
-  if (seconds < 1) return "now";
+  if (seconds < 1) return future ? "now" : "just now";
   const [n, unit] =
     seconds < 120 ? [seconds, "s"]
     : seconds < 7200 ? [Math.floor(seconds / 60), "min"]

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use crate::engine::Context;
 use crate::job::Outcome;
 
-pub(super) const ABOUT: &str = "Returns its payload, any JSON, exactly as it was typed.";
+pub(super) const ABOUT: &str = "Returns its payload, which can be any JSON, unchanged.";
 pub(super) const EXAMPLE: &str = r#"{"hello": "world"}"#;
 /// Accepts any JSON.
 pub(super) const SCHEMA: &str = "{}";

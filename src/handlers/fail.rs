@@ -16,7 +16,7 @@ pub(super) const SCHEMA: &str = r#"{
   "required": ["times"],
   "properties": {
     "times": {"type": "integer", "title": "Failures", "minimum": 0, "maximum": 18446744073709551615,
-      "description": "The number of attempts that fail before one succeeds."},
+      "description": "How many attempts fail before one succeeds."},
     "message": {"type": ["string", "null"], "title": "Error",
       "description": "The error message of the failing attempts."}
   }
@@ -38,7 +38,7 @@ pub(super) async fn fail(context: Context, payload: Payload) -> Outcome {
     }
     retry(
         payload.message.unwrap_or_else(|| {
-            format!("attempt {attempt} of {} that fail on request", payload.times)
+            format!("failed as requested (attempt {attempt} of {})", payload.times)
         }),
     )
 }

@@ -11,7 +11,7 @@ use crate::engine::Context;
 use crate::job::Outcome;
 
 pub(super) const ABOUT: &str =
-    "Waits for the given number of milliseconds, and can report its progress.";
+    "Waits for the given number of milliseconds and can report progress.";
 pub(super) const EXAMPLE: &str = r#"{"ms": 2000}"#;
 
 pub(super) const SCHEMA: &str = r#"{
@@ -22,7 +22,7 @@ pub(super) const SCHEMA: &str = r#"{
     "ms": {"type": "integer", "title": "Milliseconds", "minimum": 0, "maximum": 18446744073709551615,
       "description": "How long to wait."},
     "progress": {"type": "boolean", "title": "Report progress", "default": false,
-      "description": "Reports progress ten times, each time with a line in the log."}
+      "description": "Reports progress ten times, each time with a log line."}
   }
 }"#;
 

@@ -76,7 +76,7 @@ impl FromStr for JobId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Uuid::try_parse(text)
             .map(|id| JobId(id.as_u128()))
-            .map_err(|_| Invalid::new("job id", text, "a UUID"))
+            .map_err(|_| Invalid::new("job id", text, "expected a UUID"))
     }
 }
 

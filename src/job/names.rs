@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The error for a text that is not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {got:?} is not accepted: {accepted}")]
+#[error("{what} {got:?} is not valid: {accepted}")]
 pub struct Invalid {
     /// The field, by its name in the API.
     pub what: &'static str,
@@ -86,29 +86,29 @@ macro_rules! name {
 
 name!(
     /// The name of a queue.
-    QueueName, "queue", "1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
+    QueueName, "queue", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
 );
 name!(
     /// The kind of a job, which selects its handler.
-    Kind, "kind", "1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
+    Kind, "kind", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
 );
 name!(
     /// The name of a schedule.
-    ScheduleName, "schedule", "1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
+    ScheduleName, "schedule", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
 );
 name!(
     /// A tag by which people find jobs.
-    Tag, "tag", "1 to 100 characters without commas, control characters or spaces at the ends",
+    Tag, "tag", "use 1 to 100 characters without commas, control characters or spaces at the ends",
     |t| text(t, 100) && !t.contains(',')
 );
 name!(
     /// A key that identifies a submission: two submissions with the same key create one job.
     IdempotencyKey, "idempotency_key",
-    "1 to 200 characters without control characters or spaces at the ends", |t| text(t, 200)
+    "use 1 to 200 characters without control characters or spaces at the ends", |t| text(t, 200)
 );
 name!(
     /// The name of a worker, which holds leases.
-    WorkerName, "worker", "1 to 100 characters without control characters or spaces at the ends",
+    WorkerName, "worker", "use 1 to 100 characters without control characters or spaces at the ends",
     |t| text(t, 100)
 );
 

@@ -79,8 +79,8 @@ impl FromStr for State {
     type Err = super::Invalid;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let accepted =
-            "one of scheduled, available, running, retryable, completed, discarded, cancelled";
+        let accepted = "expected one of scheduled, available, running, retryable, completed, \
+                        discarded, cancelled";
         let found = State::ALL.into_iter().find(|state| state.as_str() == text);
         found.ok_or_else(|| super::Invalid::new("state", text, accepted))
     }
@@ -141,7 +141,7 @@ impl Step {
 
 /// The error for a step that the state of the job does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a {state} job cannot {}", verb(*.step))]
+#[error("{} {state} job cannot {}", article(*.state), verb(*.step))]
 pub struct Refused {
     /// The state of the job.
     pub state: State,
@@ -248,6 +248,10 @@ impl Status {
             }
         }
     }
+}
+
+fn article(state: State) -> &'static str {
+    if state == State::Available { "an" } else { "a" }
 }
 
 fn verb(step: Step) -> &'static str {
@@ -384,6 +388,13 @@ mod tests {
         let dead = Status { attempt: 5, ..status(State::Discarded) };
         assert_eq!(dead.step(Step::RetryNow).unwrap().max_attempts, 6);
         assert_eq!(status(State::Discarded).step(Step::RetryNow).unwrap().max_attempts, 5);
+    }
+
+    #[test]
+    fn a_refusal_names_the_state_with_its_article() {
+        let refusal = |state| status(state).step(Step::RetryNow).unwrap_err().to_string();
+        assert_eq!(refusal(State::Available), "an available job cannot be retried");
+        assert_eq!(refusal(State::Running), "a running job cannot be retried");
     }
 
     #[test]

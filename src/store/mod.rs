@@ -420,7 +420,7 @@ pub enum StoreError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnqueueError {
     /// The backlog has reached its limit: try again later.
-    #[error("the backlog is full: {waiting} jobs wait and the limit is {limit}")]
+    #[error("the backlog is full: {waiting} jobs are waiting and the limit is {limit}")]
     Full {
         /// The number of waiting jobs.
         waiting: u64,
@@ -437,7 +437,7 @@ pub enum EnqueueError {
 
 /// There would be more queues than the limit allows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no queue can be added: the limit is {limit}")]
+#[error("the limit of {limit} queues is reached")]
 pub struct TooManyQueues {
     /// The limit.
     pub limit: usize,

@@ -30,13 +30,16 @@ pub enum ScheduleError {
     #[error("there is no such schedule")]
     NotFound,
     /// There would be more schedules than the limit allows.
-    #[error("no schedule can be added: the limit is {limit}")]
+    #[error("the limit of {limit} schedules is reached")]
     TooMany {
         /// The limit.
         limit: usize,
     },
     /// The configuration declares it, so only the configuration can change it.
-    #[error("the configuration declares this schedule: change it there; it can be paused here")]
+    #[error(
+        "this schedule is declared in the configuration and can only be changed there; it can be \
+         paused here"
+    )]
     Declared,
     /// The store could not do its work.
     #[error(transparent)]

@@ -157,7 +157,7 @@ impl ActionResult {
             text.push_str(&format!(" {refused} changed state in the meantime and were skipped."));
         }
         if self.more > 0 {
-            text.push_str(" More jobs are left in this group. Press the button again to continue.");
+            text.push_str(" More jobs are left in this group. Repeat the action to continue.");
         }
         Some(text)
     }
@@ -178,12 +178,12 @@ pub async fn show(
             message: match notice {
                 Some(done) => format!("{done} No jobs are left in this group."),
                 None => {
-                    "Its jobs were retried or deleted, and it had no failures in the last day. Or an update \
-                     of the server now groups these errors by another line."
+                    "Its jobs were retried or deleted and it has had no failures in the last day, or a newer \
+                     version of the server groups these errors differently."
                         .into()
                 }
             },
-            advice: "Find the error in the list of current failures.",
+            advice: "Look for the error in the list of failures.",
             ..UiError::not_found("Failure group not found")
         });
     };

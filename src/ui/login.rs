@@ -43,7 +43,7 @@ pub fn required(address: &Address) -> Response {
     } else {
         (
             "",
-            "The last action was not carried out, because you are not signed in. Repeat it afterwards.",
+            "Your last action was not carried out because you were not logged in. Log in and repeat it.",
         )
     };
     login_page(address, next, note, "")
@@ -83,7 +83,7 @@ pub async fn sign_in(
         let wrong = if form.token.trim().is_empty() {
             "Enter the token."
         } else {
-            "This is not the token of this server."
+            "This token is not correct."
         };
         return login_page(&address, next, "", wrong);
     }

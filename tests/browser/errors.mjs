@@ -113,7 +113,7 @@ for (const javaScriptEnabled of [true, false]) {
       if (javaScriptEnabled) await assertAccessible(page);
       await page.locator("#token").fill("wrong");
       await page.locator("#log-in").click();
-      await page.locator("#token-error").getByText("This is not the token of this server.").waitFor();
+      await page.locator("#token-error").getByText("This token is not correct.").waitFor();
       assert.equal((await page.goto(page.url())).status(), 200);
       await page.goto(wanted);
       await page.locator("#token").fill(TOKEN);

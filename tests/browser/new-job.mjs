@@ -116,7 +116,7 @@ for (const [how, javaScriptEnabled] of [["with JavaScript", true], ["without Jav
           await page.locator("#to-json").click();
           await page.locator("#payload").fill('{"ms": 1, "more": 2}');
           await page.locator("#to-fields").click();
-          await page.getByText("cannot hold all of this payload").waitFor();
+          await page.getByText("cannot show all of this payload").waitFor();
           assert.equal(await page.locator("#payload").inputValue(), '{"ms": 1, "more": 2}');
         }));
 
@@ -190,7 +190,7 @@ describe("while somebody types", () => {
       await field(page, "ms").fill("4711");
       await curlSays(page, '"ms": 4711');
       await field(page, "ms").fill("x");
-      await page.locator("#refusal").filter({ hasText: "Ms: a whole number is expected" }).waitFor();
+      await page.locator("#refusal").filter({ hasText: "Ms: expected a whole number" }).waitFor();
       await field(page, "ms").fill("5");
       await page.locator("#refusal").filter({ hasText: /^$/ }).waitFor({ state: "hidden" });
       await curlSays(page, '"ms": 5');

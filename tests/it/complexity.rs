@@ -314,7 +314,7 @@ async fn job_in(server: &Server, id: &str, state: &str) -> String {
 async fn look_at_everything(server: &Server, http: &Client, jobs: &[(JobId, usize)]) {
     for (id, size) in jobs {
         let page = server.client.text(&format!("/jobs/{id}")).await;
-        assert!(page.contains("Only a part is shown"), "{page:.3000}");
+        assert!(page.contains("Only part of it is shown"), "{page:.3000}");
         assert!(page.len() < 250_000, "{} bytes for a payload of {size}", page.len());
         if *size < 50_000 {
             assert!(page.len() < 60_000, "{} bytes for a payload of {size}", page.len());

@@ -161,7 +161,7 @@ fn start(delay_ms: Option<u64>, run_at: Option<&str>, errors: &mut Vec<FieldErro
         (Some(ms), None) => Start::After(Duration::from_millis(ms)),
         (None, Some(at)) => Start::At(at),
         (Some(_), Some(at)) => {
-            errors.add("run_at", "give delay_ms or run_at, not both".to_owned());
+            errors.add("run_at", "set delay_ms or run_at, not both".to_owned());
             Start::At(at)
         }
     }
@@ -181,7 +181,7 @@ fn retry(
     let cap_ms = backoff.cap_ms.unwrap_or(usual.backoff.cap_ms.max(base_ms));
     errors.within("backoff", cap_ms, 0, MAX_WAIT_MS);
     if base_ms > cap_ms {
-        errors.add("backoff", format!("base_ms ({base_ms}) must not exceed cap_ms ({cap_ms})"));
+        errors.add("backoff", format!("the initial backoff ({base_ms} ms) must not exceed the maximum backoff ({cap_ms} ms)"));
     }
     RetryPolicy {
         max_attempts: u16::try_from(attempts).unwrap_or(MAX_ATTEMPTS),

@@ -73,7 +73,7 @@ impl ScheduleSubmission {
             add("tags", format!("at most {MAX_TAGS} tags are accepted; one is the schedule's own"));
         }
         if self.max_late_ms.is_some_and(|most| most < LEAST_LATE_MS) {
-            add("max_late_ms", "must be a second at least: no run is exactly on time".to_owned());
+            add("max_late_ms", "must be at least 1s, because no run is exactly on time".to_owned());
         }
         let job = Submission {
             kind: self.kind,

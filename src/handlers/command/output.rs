@@ -64,7 +64,7 @@ impl<'a> Transcript<'a> {
             OutputState { room: 0, tail: VecDeque::new(), lost: 0, last_error: String::new() },
         );
         if state.lost > 0 {
-            self.context.log(format!("{} lines of output were not kept", state.lost));
+            self.context.log(format!("{} lines of output were dropped", state.lost));
         }
         for (stream, line) in state.tail {
             self.context.log_on(stream, &line);
@@ -164,7 +164,7 @@ mod tests {
         let input: String = (1..=1_000).map(|n| format!("{n}\n")).collect();
         let (lines, last) = lines(input.as_bytes(), 5, 100).await;
         assert_eq!(lines[..5], ["1", "2", "3", "4", "5"]);
-        assert_eq!(lines[5], "895 lines of output were not kept");
+        assert_eq!(lines[5], "895 lines of output were dropped");
         assert_eq!((lines[6].as_str(), lines.len(), last.as_str()), ("901", 106, "1000"));
     }
 }

@@ -39,11 +39,11 @@ pub(super) const SCHEMA: &str = r#"{
     "url": {"type": "string", "title": "URL", "format": "uri", "description": "Where to send the request."},
     "method": {"type": ["string", "null"], "title": "Method", "pattern": "^[A-Za-z]+$",
       "description": "By default POST if there is a body, otherwise GET."},
-    "headers": {"type": "object", "title": "Headers", "description": "A JSON object with a string for each name."},
+    "headers": {"type": "object", "title": "Headers", "description": "A JSON object with a string for each header name."},
     "body": {"title": "Body",
-      "description": "Any JSON. A string is sent as it is, anything else as application/json."},
+      "description": "Any JSON. A string is sent as is, anything else as application/json."},
     "timeout_ms": {"type": ["integer", "null"], "title": "Timeout in milliseconds", "minimum": 0,
-      "maximum": 18446744073709551615, "description": "The longest time for the whole request."}
+      "maximum": 18446744073709551615, "description": "The time limit for the whole request."}
   }
 }"#;
 

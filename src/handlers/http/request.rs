@@ -22,7 +22,7 @@ pub struct Payload {
     /// Headers in addition to the default ones.
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// The body. A string is sent as it is, any other JSON as `application/json`.
+    /// The body. A string is sent as is, any other JSON as `application/json`.
     body: Option<Box<RawValue>>,
     /// The timeout of the whole request.
     pub(super) timeout_ms: Option<u64>,

@@ -82,7 +82,7 @@ pub fn check_origin(trusted: &[String], uri: &Uri, headers: &HeaderMap) -> Resul
     Err(Problem::new(
         StatusCode::FORBIDDEN,
         "wrong_origin",
-        "a WebSocket from another site is refused",
+        "WebSockets from other sites are refused",
     ))
 }
 

@@ -41,7 +41,7 @@ impl Unread {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let most = (self.most / ADDRESS_SHARE_DIVISOR).max(length);
         self.bytes.take(client.ip(), length, most, self.most.max(length)).map_err(|_| {
-            let detail = "too many large responses wait for clients that do not read them";
+            let detail = "too many large responses are waiting for clients that do not read them";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_much_unread", detail).retry_after(1)
         })
     }

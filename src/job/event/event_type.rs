@@ -113,7 +113,7 @@ impl FromStr for EventType {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let accepted =
-            "an event type such as job.enqueued, job.started, job.completed, queue.paused";
+            "expected an event type such as job.enqueued, job.started, job.completed, queue.paused";
         let found = EventType::ALL.into_iter().find(|kind| kind.as_str() == text);
         found.ok_or_else(|| crate::job::Invalid::new("type", text, accepted))
     }
@@ -131,7 +131,7 @@ impl EventType {
         }
         let named = EventType::ALL.into_iter().filter(|kind| glob(pattern, kind.as_str()));
         let named: Vec<EventType> = named.collect();
-        let accepted = "a pattern of event types such as job.*, queue.*, *.completed";
+        let accepted = "expected a pattern of event types such as job.*, queue.*, *.completed";
         if named.is_empty() {
             Err(crate::job::Invalid::new("type", pattern, accepted))
         } else {

@@ -372,7 +372,7 @@ mod tests {
             error.to_string(),
             "\"61\" is not a valid minute (0 to 59), \"25\" is not a valid hour (0 to 23), \
              \"funday\" is not a valid weekday (0 to 7, or sun to sat); lists such as 1,15, ranges \
-             such as 1-5 and steps such as */10 are accepted, too"
+             such as 1-5 and steps such as */10 are valid, too"
         );
     }
 

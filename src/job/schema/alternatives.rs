@@ -107,5 +107,5 @@ fn unaccepted<'e>(
     if !types.is_empty() && at == path {
         accepted.push(message::types(types));
     }
-    Some(Cause::Value(at, format!("{} is expected", accepted.join(" or "))))
+    Some(Cause::Value(at, format!("expected {}", accepted.join(" or "))))
 }

@@ -72,7 +72,7 @@ impl Check {
         match self.accepts(&value, bytes as u64) {
             Some(true) => Vec::new(),
             Some(false) => self.violations(source, &value, bytes),
-            None => one("it takes too long to compare this with the schema".into()),
+            None => one("checking this against the schema takes too long".into()),
         }
     }
 
@@ -114,9 +114,9 @@ fn listed(findings: Vec<Finding>, unlisted: usize, is_cut: bool) -> Vec<Violatio
     let message = match (all.is_empty(), more, is_cut) {
         (true, ..) => "it does not match the schema".into(),
         (false, 0, false) => return all,
-        (false, 0, true) => "and more properties may not fit".into(),
-        (false, _, true) => format!("and at least {more} more properties do not fit"),
-        (false, _, false) => format!("and {more} more properties do not fit"),
+        (false, 0, true) => "and more properties may not match".into(),
+        (false, _, true) => format!("and at least {more} more properties do not match"),
+        (false, _, false) => format!("and {more} more properties do not match"),
     };
     all.push(Violation { field: String::new(), message });
     all

@@ -45,6 +45,6 @@ pub fn words(name: &str) -> String {
         "ipv4" => "an IPv4 address".into(),
         "ipv6" => "an IPv6 address".into(),
         "hostname" | "idn-hostname" => "a host name".into(),
-        other => format!("a text in the format {other}"),
+        other => format!("a string in the format {other}"),
     }
 }

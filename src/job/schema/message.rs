@@ -16,7 +16,7 @@ pub const NULL: &str = "null is not accepted";
 /// The words for a value that is missing.
 pub const MISSING: &str = "a value is required";
 /// The words for a property that is not declared.
-pub const UNKNOWN: &str = "there is no such property";
+pub const UNKNOWN: &str = "unknown property";
 
 /// Describes an error about one value. `keywords` are those beside the keyword that refused it, as they were written;
 /// `None` when the schema is part of another document.
@@ -26,7 +26,7 @@ pub fn of(kind: &Kind, keywords: Option<&Keywords>, value: Option<&Value>) -> St
         let bounds = bounds.filter(|bounds| *bounds != Bounds::default()).unwrap_or(limit(kind));
         let words = bounds.words();
         let unit = if words.ends_with(" 1") { one } else { several };
-        format!("{words}{unit} is expected")
+        format!("expected {words}{unit}")
     };
     let refuses_null =
         matches!(kind, Kind::Type { .. } | Kind::Enum { .. } | Kind::Constant { .. });
@@ -36,8 +36,8 @@ pub fn of(kind: &Kind, keywords: Option<&Keywords>, value: Option<&Value>) -> St
     match kind {
         // An optional value is described without `null`.
         Kind::Type { kind } => match set(kind).remove(JsonType::Null) {
-            others if others.is_empty() => format!("{} is expected", types(set(kind))),
-            others => format!("{} is expected", types(others)),
+            others if others.is_empty() => format!("expected {}", types(set(kind))),
+            others => format!("expected {}", types(others)),
         },
         Kind::Enum { options } => {
             let written = keywords.and_then(|keywords| keywords.list("enum"));
@@ -45,16 +45,16 @@ pub fn of(kind: &Kind, keywords: Option<&Keywords>, value: Option<&Value>) -> St
                 Some(written) => one_of(written.iter().map(|raw| raw.get())),
                 None => one_of(options.as_array().into_iter().flatten().map(Value::to_string)),
             };
-            format!("{values} is expected")
+            format!("expected {values}")
         }
         Kind::Constant { expected_value } => {
             let written = keywords.and_then(|keywords| keywords.raw("const")).map(RawValue::get);
-            format!("{} is expected", written.map_or(expected_value.to_string(), str::to_owned))
+            format!("expected {}", written.map_or(expected_value.to_string(), str::to_owned))
         }
         Kind::Minimum { .. } | Kind::Maximum { .. } => bounds("minimum", "maximum", "", ""),
-        Kind::ExclusiveMinimum { limit } => format!("more than {limit} is expected"),
-        Kind::ExclusiveMaximum { limit } => format!("less than {limit} is expected"),
-        Kind::MultipleOf { multiple_of } => format!("a multiple of {multiple_of} is expected"),
+        Kind::ExclusiveMinimum { limit } => format!("expected more than {limit}"),
+        Kind::ExclusiveMaximum { limit } => format!("expected less than {limit}"),
+        Kind::MultipleOf { multiple_of } => format!("expected a multiple of {multiple_of}"),
         Kind::MinLength { .. } | Kind::MaxLength { .. } => {
             bounds("minLength", "maxLength", " character", " characters")
         }
@@ -68,34 +68,34 @@ pub fn of(kind: &Kind, keywords: Option<&Keywords>, value: Option<&Value>) -> St
             let written = keywords.and_then(|keywords| keywords.read::<String>("pattern"));
             format!("it does not match the pattern {}", written.as_ref().unwrap_or(pattern))
         }
-        Kind::Format { format } => format!("{} is expected", formats::words(format)),
+        Kind::Format { format } => format!("expected {}", formats::words(format)),
         Kind::Required { .. } => MISSING.into(),
         Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. } => {
             let known = keywords.and_then(|keywords| keywords.map("properties"));
             match known.filter(|known| !known.is_empty()) {
                 Some(known) => {
                     let known = first_few(known.iter().map(|(name, _)| name), MAX_ERRORS, ", ");
-                    format!("{UNKNOWN}; known: {known}")
+                    format!("{UNKNOWN}; known properties: {known}")
                 }
                 None => UNKNOWN.into(),
             }
         }
-        Kind::AdditionalItems { limit } => format!("at most {limit} entries is expected"),
+        Kind::AdditionalItems { limit } => format!("expected at most {limit} entries"),
         Kind::UnevaluatedItems { .. } => "it has entries that are not accepted".into(),
-        Kind::UniqueItems => "it has two equal entries".into(),
-        Kind::Contains => "it has too few or too many entries of the kind that is required".into(),
+        Kind::UniqueItems => "two entries are equal".into(),
+        Kind::Contains => "too few or too many entries match the required schema".into(),
         Kind::PropertyNames { error } => {
             let name = error.instance().as_str().unwrap_or_default();
             let name = serde_json::Value::from(name);
             format!("the name {name} is not accepted: {}", of(error.kind(), None, None))
         }
         Kind::ContentEncoding { content_encoding } => {
-            format!("a text encoded as {content_encoding} is expected")
+            format!("expected a string encoded as {content_encoding}")
         }
         Kind::ContentMediaType { content_media_type } => {
-            format!("a text of the type {content_media_type} is expected")
+            format!("expected a string of type {content_media_type}")
         }
-        Kind::FromUtf8 { .. } => "encoded text is expected".into(),
+        Kind::FromUtf8 { .. } => "expected an encoded string".into(),
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
             format!("it matches none of the {} accepted forms", context.len())
         }
@@ -127,7 +127,7 @@ fn limit(kind: &Kind) -> Bounds {
 /// Describes why a schema is refused; `None` when the words of the validator are better.
 pub fn of_schema(kind: &Kind) -> Option<String> {
     match kind {
-        Kind::Type { kind } => Some(format!("{} is expected", types(set(kind)))),
+        Kind::Type { kind } => Some(format!("expected {}", types(set(kind)))),
         Kind::Referencing(error) => {
             Some(format!("only references within the schema are followed: {error}"))
         }
@@ -145,14 +145,14 @@ impl Shape {
     /// Says what is expected instead of a text that cannot be read as a value of this shape.
     pub fn expected(&self) -> String {
         match self {
-            Shape::Text(_) => format!("{} is expected", word(JsonType::String)),
-            Shape::Integer(_) => format!("{} is expected", word(JsonType::Integer)),
-            Shape::Number(_) => format!("{} is expected", word(JsonType::Number)),
-            Shape::Boolean => format!("{} is expected", word(JsonType::Boolean)),
+            Shape::Text(_) => format!("expected {}", word(JsonType::String)),
+            Shape::Integer(_) => format!("expected {}", word(JsonType::Integer)),
+            Shape::Number(_) => format!("expected {}", word(JsonType::Number)),
+            Shape::Boolean => format!("expected {}", word(JsonType::Boolean)),
             Shape::Choice(choices) => {
-                format!("{} is expected", one_of(choices.iter().map(Json::as_str)))
+                format!("expected {}", one_of(choices.iter().map(Json::as_str)))
             }
-            Shape::Texts { .. } => format!("{} is expected", word(JsonType::Array)),
+            Shape::Texts { .. } => format!("expected {}", word(JsonType::Array)),
             Shape::Any => String::new(),
         }
     }
@@ -188,6 +188,6 @@ fn word(one: JsonType) -> &'static str {
         JsonType::Null => "null",
         JsonType::Number => "a number",
         JsonType::Object => "an object",
-        JsonType::String => "a text",
+        JsonType::String => "a string",
     }
 }

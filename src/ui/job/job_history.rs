@@ -105,7 +105,7 @@ fn line(moment: &Moment, escapes: Escapes, now: Time) -> Option<Line> {
             (format!("Attempt {n} failed; next attempt at"), Some(*run_at), Some(failure))
         }
         Change::Snoozed { run_at } => {
-            ("Snoozed, attempt not counted; due at".into(), Some(*run_at), None)
+            (format!("Attempt {n} snoozed (not counted); due at"), Some(*run_at), None)
         }
         Change::Discarded { failure } => {
             (format!("Discarded after attempt {n}"), None, Some(failure))
@@ -113,10 +113,10 @@ fn line(moment: &Moment, escapes: Escapes, now: Time) -> Option<Line> {
         Change::CancelAsked => ("Cancellation requested".into(), None, None),
         Change::Cancelled => ("Cancelled".into(), None, None),
         Change::Interrupted { why } => {
-            (format!("Interrupted: {}; attempt not counted", cause(*why)), None, None)
+            (format!("Attempt {n} interrupted (not counted): {}", cause(*why)), None, None)
         }
         Change::Rescued { why } => {
-            (format!("Rescued: {}; attempt {n} counted", cause(*why)), None, None)
+            (format!("Attempt {n} lost (counted): {}", cause(*why)), None, None)
         }
         Change::Retried => ("Retried manually".into(), None, None),
         Change::Deleted => ("Deleted".into(), None, None),

@@ -131,7 +131,7 @@ impl LifetimeBar {
             Some(open) => format!("{} {}", total.text, open.length),
             None => total.text.clone(),
         };
-        let totals = self.totals.iter().map(words).collect::<Vec<_>>().join(", ");
+        let totals = self.totals.iter().map(words).collect::<Vec<_>>().join("; ");
         if self.open { totals } else { format!("{} in total: {totals}", self.whole) }
     }
 }

@@ -155,8 +155,8 @@ pub async fn show(
 ) -> Result<Response, UiError> {
     let escapes = if params.raw.is_empty() { Escapes::Decoded } else { Escapes::Raw };
     let notice = (!params.already.is_empty()).then(|| Notice {
-        text: "This form was submitted before. This is the job that it created; submitting it \
-               again does not create another one."
+        text: "This form has already been submitted and created this job. Submitting it again \
+               does not create another one."
             .into(),
         tone: Tone::Info,
     });
@@ -325,8 +325,10 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
     let ms = |ms| length(std::time::Duration::from_millis(ms));
     let backoff = job.spec.retry.backoff;
     let timeout = match job.spec.timeout_ms {
-        Some(timeout) => ms(timeout),
-        None => format!("{} (server default)", length(engine.config().default_timeout)),
+        Some(timeout) => format!("{} per attempt", ms(timeout)),
+        None => {
+            format!("{} per attempt (server default)", length(engine.config().default_timeout))
+        }
     };
     let key =
         job.spec.idempotency_key.as_ref().filter(|key| !key.as_str().starts_with(FORM_KEY_PREFIX));
@@ -339,7 +341,7 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
         },
         text("Attempts", format!("{} of {}", job.status.attempt, job.status.max_attempts)),
         text("Priority", job.spec.priority.to_string()),
-        text("Timeout", format!("{timeout} per attempt")),
+        text("Timeout", timeout),
         text("Backoff", format!("{} to {}", ms(backoff.base_ms), ms(backoff.cap_ms))),
         text(
             "Idempotency",

@@ -64,13 +64,13 @@ fn explain(status: StatusCode, detail: Option<&str>) -> UiError {
         ),
         StatusCode::FORBIDDEN => (
             "The request was refused",
-            "It came from a page of another site.",
+            "It came from another site.",
             "Open the page on this server and try again there.",
         ),
         StatusCode::METHOD_NOT_ALLOWED => (
             "This page does not accept that request",
-            "It can be opened, but nothing can be sent to it.",
-            "Open the page and use its buttons.",
+            "This URL does not support what the browser tried to do.",
+            "Nothing was changed. Open the page and use its buttons.",
         ),
         StatusCode::REQUEST_TIMEOUT => (
             "The request took too long",
@@ -79,7 +79,7 @@ fn explain(status: StatusCode, detail: Option<&str>) -> UiError {
         ),
         StatusCode::PAYLOAD_TOO_LARGE => (
             "The form is too large",
-            "It has more data than the server accepts in one request.",
+            "It contains more data than the server accepts in one request.",
             "Nothing was changed. Store the data elsewhere and submit a reference to it.",
         ),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => (
@@ -88,14 +88,14 @@ fn explain(status: StatusCode, detail: Option<&str>) -> UiError {
             "Nothing was changed. Open the page and use its form.",
         ),
         StatusCode::MISDIRECTED_REQUEST => (
-            "The server is not known by this name",
-            "It refuses requests for host names that it does not know.",
-            "Open it under 127.0.0.1 or localhost, or set base_url in its configuration to the URL that you use.",
+            "Unknown host name",
+            "The server only accepts requests for host names that it knows.",
+            "Use 127.0.0.1 or localhost, or set base_url in the server’s configuration to the URL that you use.",
         ),
         StatusCode::TOO_MANY_REQUESTS => (
             "Too many connections",
             "The server has reached a limit.",
-            "Close other pages of this server and try again in a few seconds.",
+            "Close other tabs that show this dashboard and try again in a few seconds.",
         ),
         StatusCode::SERVICE_UNAVAILABLE => (
             "The server is busy or stopping",

@@ -49,10 +49,10 @@ impl UiError {
             status: StatusCode::NOT_FOUND,
             title: title.into(),
             message:
-                "It may have been deleted or removed after its retention period, or the address may \
-                      be mistyped."
+                "It may have been deleted, manually or at the end of its retention period, or the \
+                      address may be mistyped."
                     .into(),
-            advice: "Find it in the list of jobs.",
+            advice: "Look for it in the list of jobs.",
         }
     }
 
@@ -78,7 +78,7 @@ impl From<StoreError> for UiError {
             StoreError::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The store is not accepting writes",
-                "Nothing was accepted. Check whether the disk is full or failing; the server log has the details.",
+                "Nothing was changed. Check whether the disk is full or failing; the server log has the details.",
             ),
             StoreError::Corrupt(_) | StoreError::Newer { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -96,7 +96,7 @@ impl From<TooManyQueues> for UiError {
             &error,
             StatusCode::UNPROCESSABLE_ENTITY,
             "Queue limit reached",
-            "Nothing was accepted. Use an existing queue.",
+            "Nothing was changed. Use an existing queue.",
         )
     }
 }
@@ -136,7 +136,7 @@ impl From<EnqueueError> for UiError {
                 &error,
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many jobs are waiting",
-                "Nothing was accepted. Try again in a few seconds, when the backlog is shorter.",
+                "Nothing was submitted. Try again in a few seconds, when the backlog is shorter.",
             ),
             EnqueueError::TooManyQueues(error) => error.into(),
             EnqueueError::Store(error) => error.into(),
@@ -185,9 +185,11 @@ impl From<JobActionError> for UiError {
 impl From<ScheduleError> for UiError {
     fn from(error: ScheduleError) -> Self {
         let (status, title, advice) = match error {
-            ScheduleError::NotFound => {
-                (StatusCode::NOT_FOUND, "Schedule not found", "Find it in the list of schedules.")
-            }
+            ScheduleError::NotFound => (
+                StatusCode::NOT_FOUND,
+                "Schedule not found",
+                "Look for it in the list of schedules.",
+            ),
             ScheduleError::TooMany { .. } => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "Schedule limit reached",

@@ -122,7 +122,7 @@ impl Done {
             Done::SchedulePaused => format!("Schedule {name} was paused."),
             Done::ScheduleResumed => format!("Schedule {name} was resumed."),
             Done::ScheduleDeleted => format!("Schedule {name} was deleted. Its jobs were kept."),
-            Done::BulkStopped => "The bulk run was asked to stop.".into(),
+            Done::BulkStopped => "The bulk run is stopping.".into(),
         }
     }
 }

@@ -42,13 +42,14 @@ impl TimeText {
     }
 }
 
-/// Formats a time relative to now: `12 s ago`, `in 5 min`, `now`.
+/// Formats a time relative to now: `12 s ago`, `in 5 min`, `just now`.
 fn relative(at: Time, now: Time) -> String {
     let future = at > now;
     let distance = if future { at.since(now) } else { now.since(at) };
     let seconds = distance.as_secs();
     let (number, unit) = match seconds {
-        0 => return "now".into(),
+        0 if future => return "now".into(),
+        0 => return "just now".into(),
         1..120 => (seconds, "s"),
         120..7_200 => (seconds / 60, "min"),
         7_200..172_800 => (seconds / 3_600, "h"),
@@ -89,7 +90,7 @@ mod tests {
     fn moments_are_told_from_now() {
         let now = Time::from_millis(1_000_000_000);
         let shown = |ms: i64| relative(Time::from_millis(1_000_000_000 + ms), now);
-        assert_eq!(shown(-400), "now");
+        assert_eq!(shown(-400), "just now");
         assert_eq!(shown(-59_999), "59 s ago");
         assert_eq!(shown(125_000), "in 2 min");
         assert_eq!(shown(-7_200_000), "2 h ago");

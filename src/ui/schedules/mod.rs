@@ -290,7 +290,8 @@ async fn save(
     let rejected = |refusal| Draft::switched(engine, form.clone(), "").refused(refusal);
     if form.job.is_of_another_kind(schema) {
         let mut draft = rejected((StatusCode::UNPROCESSABLE_ENTITY, Errors::new()));
-        draft.note = "Nothing was saved yet: these are the fields of the chosen kind.".into();
+        draft.note =
+            "Nothing has been saved yet: these are the fields of the selected kind.".into();
         return Ok(Err(draft));
     }
     let spec = run_blocking(form.job.size(), || form.spec(schema, engine.now()));

@@ -38,8 +38,8 @@ pub struct SwitchedForm {
     pub note: String,
 }
 
-const NO_JSON: &str = "This is not JSON yet, so it cannot be shown as fields.";
-const NO_FIT: &str = "The fields cannot hold all of this payload, so it is edited as JSON.";
+const NO_JSON: &str = "This is not valid JSON, so it cannot be shown as fields.";
+const NO_FIT: &str = "The fields cannot show all of this payload, so it is edited as JSON.";
 
 impl SubmitForm {
     /// The form as it opens: for the kind it asks for, or else for `first`, with the example of the kind unless a

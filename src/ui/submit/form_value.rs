@@ -127,7 +127,7 @@ pub fn json(text: &str, limits: JsonLimits, errors: &mut Errors) -> Option<Box<R
     match serde_json::from_str(&text) {
         Ok(raw) => Some(raw),
         Err(error) => {
-            errors.insert("payload".into(), format!("this is not JSON: {error}"));
+            errors.insert("payload".into(), format!("this is not valid JSON: {error}"));
             None
         }
     }

@@ -91,7 +91,7 @@ pub async fn submit(
     if form.is_of_another_kind(schema) {
         let mut switched = run_blocking(form.size(), || form.switched(old, new, None));
         switched.note =
-            "Nothing was submitted yet: these are the fields of the chosen kind.".into();
+            "Nothing has been submitted yet: these are the fields of the selected kind.".into();
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return form_page(&engine, &address, switched, Errors::new(), status, &headers).await;
     }

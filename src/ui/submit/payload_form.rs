@@ -194,7 +194,9 @@ fn read(shape: &Shape, text: &str) -> Result<Option<String>, String> {
         },
         Shape::Any | Shape::Texts { .. } => match serde_json::from_str::<&RawValue>(trimmed) {
             Ok(raw) => Some(raw.get().to_owned()),
-            Err(error) => return Err(format!("this is not JSON (a text needs quotes): {error}")),
+            Err(error) => {
+                return Err(format!("this is not valid JSON (a string needs quotes): {error}"));
+            }
         },
     })
 }

@@ -124,7 +124,7 @@ fn control(field: &Field, value: &str) -> Control {
             let choices = choices.iter().zip(option_values(choices)).map(one);
             let mut all: Vec<Choice> = std::iter::once(none).chain(choices).collect();
             if !value.is_empty() && !all.iter().any(|choice| choice.chosen) {
-                let (value, label) = (value.to_owned(), format!("{value} (not accepted)"));
+                let (value, label) = (value.to_owned(), format!("{value} (not valid)"));
                 all.push(Choice { value, label, chosen: true });
             }
             Control::Choice(all)
@@ -151,7 +151,7 @@ fn check(field: &Field, value: &str) -> Control {
 fn unchosen(field: &Field) -> String {
     match (&field.default, field.required) {
         (Some(default), false) => format!("{} (default)", option_label(default)),
-        (None, false) => "not given".into(),
+        (None, false) => "not set".into(),
         (_, true) => "choose one".into(),
     }
 }

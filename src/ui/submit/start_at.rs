@@ -71,7 +71,7 @@ pub fn resolve(at: &str, zone: &str) -> Result<ResolvedTime, StartError> {
         return Ok(ResolvedTime { rfc3339: at.to_owned(), at: moment, first_of_two: false });
     }
     let civil: DateTime = at.parse().map_err(|_| {
-        StartError::At(format!("{at:?} is not a date with a time such as 2026-11-23T08:00"))
+        StartError::At(format!("{at:?} is not a date and time such as 2026-11-23T08:00"))
     })?;
     let found = time_zone(zone).ok_or_else(|| {
         let names = if has_zone_names() { ", or a name such as Europe/Zurich" } else { "" };

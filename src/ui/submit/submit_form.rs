@@ -329,7 +329,7 @@ impl SubmitForm {
         for (way, field, text) in ways {
             if way != chosen && !text.trim().is_empty() {
                 let message =
-                    format!("another start is chosen: choose “{way}”, or clear this field");
+                    format!("another start is selected: select “{way}”, or clear this field");
                 errors.insert(field.into(), message);
             }
             if way == chosen && text.trim().is_empty() {

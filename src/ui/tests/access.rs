@@ -88,7 +88,7 @@ async fn a_browser_logs_in_by_form_and_gets_the_page_that_it_wanted() {
         let (status, headers, page) = site.log_in(&login, "wrong", "jobs").await;
         assert_eq!((status, headers.get(header::SET_COOKIE)), (StatusCode::UNAUTHORIZED, None));
         assert!(
-            page.contains("This is not the token of this server.") && !page.contains("wrong\"\""),
+            page.contains("This token is not correct.") && !page.contains("wrong\"\""),
             "{page}"
         );
         assert_eq!(site.browse(&login, "").await.0, StatusCode::OK, "the page can be reloaded");

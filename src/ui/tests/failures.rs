@@ -68,7 +68,7 @@ async fn a_link_to_a_group_that_is_gone_changes_no_job() {
     let former = crate::job::fingerprint("echo", "error", "Traceback (most recent call last):");
     let page = desk.get(&format!("/failures/{former:016x}")).await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
-    page.assert_has("Find the error in the list of current failures.");
+    page.assert_has("Look for the error in the list of failures.");
     for action in ["retry", "delete"] {
         let answer = desk.post(&format!("/failures/{former:016x}/{action}"), &[]).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{action}");

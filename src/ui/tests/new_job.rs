@@ -85,11 +85,11 @@ async fn what_does_not_fit_is_told_at_its_input_with_what_was_typed() {
     answer.assert_sound();
     answer.assert_has("4 fields are marked below");
     answer.assert_has("value=\"1&#60;2\"");
-    answer.assert_has("id=\"payload-1-error\">A whole number is expected.");
+    answer.assert_has("id=\"payload-1-error\">Expected a whole number.");
     answer.assert_has("aria-describedby=\"payload-1-hint payload-1-error\" required aria-invalid=\"true\" autofocus");
     answer.assert_has("\na@b\r\nnobody</textarea>");
     answer.assert_has("id=\"payload-6-error\">Entry 2: an address such as");
-    answer.assert_has("id=\"payload-7-error\">This is not JSON");
+    answer.assert_has("id=\"payload-7-error\">This is not valid JSON");
     answer.assert_has("id=\"priority-error\">&#34;high&#34; is not a whole number");
     assert_eq!(answer.text.matches(" autofocus").count(), 1);
     assert_eq!(desk.engine.stats().await.unwrap().states.values().sum::<u64>(), 0);
@@ -101,7 +101,7 @@ async fn json_that_does_not_fit_is_refused_with_the_names_of_its_properties() {
     let fields = [("kind", "mail"), ("view", "json"), ("payload", r#"{"copies": 10, "bcc": 1}"#)];
     let answer = desk.post("/jobs", &fields).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
-    answer.assert_has("id=\"payload-error\">To: a value is required; copies: 1 to 9 is expected; bcc: there is no such property");
+    answer.assert_has("id=\"payload-error\">To: a value is required; copies: expected 1 to 9; bcc: unknown property");
     answer.assert_has("\n{&#34;copies&#34;: 10, &#34;bcc&#34;: 1}</textarea>");
 }
 
@@ -125,7 +125,7 @@ async fn a_form_goes_to_json_and_back_and_keeps_everything() {
     let with = |payload| edited.iter().copied().chain([("payload", payload)]).collect::<Vec<_>>();
     let back = desk.post("/jobs/new", &with(r#"{"to":"x@y.example","copies":3}"#)).await;
     back.assert_has("name=\"payload.copies\" value=\"3\"");
-    for (payload, why) in [("{", "not JSON yet"), (r#"{"bcc":1}"#, "cannot hold all of this")] {
+    for (payload, why) in [("{", "not valid JSON"), (r#"{"bcc":1}"#, "cannot show all of this")] {
         let stays = desk.post("/jobs/new", &with(payload)).await;
         stays.assert_has(why);
         stays.assert_has("name=\"view\" value=\"json\"");
@@ -157,7 +157,7 @@ async fn another_kind_brings_its_own_inputs_and_keeps_the_options() {
     ];
     let asked = desk.post("/jobs", &unseen).await;
     assert_eq!(asked.status, StatusCode::UNPROCESSABLE_ENTITY);
-    asked.assert_has("Nothing was submitted yet: these are the fields of the chosen kind.");
+    asked.assert_has("Nothing has been submitted yet: these are the fields of the selected kind.");
     assert_eq!(desk.engine.stats().await.unwrap().states.values().sum::<u64>(), 0);
 }
 
@@ -173,7 +173,7 @@ async fn addresses_and_jobs_fill_the_inputs_or_else_the_json() {
     let as_json = desk.get(&format!("/jobs/new?kind=mail&view=json&payload={json}")).await;
     as_json.assert_has("name=\"payload\" rows");
     let odd = desk.get("/jobs/new?kind=mail&payload=%7B%22bcc%22:1%7D").await;
-    odd.assert_has("cannot hold all of this");
+    odd.assert_has("cannot show all of this");
     let payload = r#"{"to":"x@y","copies":2,"urgent":false,"cc":["a@b","c@d"]}"#;
     let submission = Submission {
         kind: "mail".into(),

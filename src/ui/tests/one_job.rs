@@ -39,11 +39,11 @@ async fn every_attempt_and_every_interruption_is_told_in_words() {
     page.assert_sound();
     for words in [
         "Submitted to queue default",
-        "Interrupted: the server was stopped; attempt not counted",
+        "Attempt 1 interrupted (not counted): the server was stopped",
         "Attempt 1 failed; next attempt at",
         "took too long\nat line 2</pre>",
         "<span class=\"failure-class\">timeout</span>",
-        "Rescued: the server process died; attempt 2 counted",
+        "Attempt 2 lost (counted): the server process died",
         "Lost because the server process died; the attempt is counted.",
         "The server is shutting down.",
         "attempts",

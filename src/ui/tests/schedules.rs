@@ -107,12 +107,12 @@ async fn the_form_says_when_it_comes_before_it_is_sent() {
     let prefilled = desk.get("/schedules/new?kind=mail&cron=@daily&name=post").await;
     prefilled.assert_has("value=\"@daily\"");
     prefilled.assert_has("<option value=\"mail\" selected>");
-    desk.post("/schedules/new", &[("cron", "soon")]).await.assert_has("is not accepted");
+    desk.post("/schedules/new", &[("cron", "soon")]).await.assert_has("is not a valid pattern");
     desk.post("/schedules/new", &[("cron", "* , * * * *")])
         .await
         .assert_has("has an empty element");
     desk.get("/schedules/new?cron=,+*+*+*+*+*").await.assert_lacks("Next runs");
-    desk.post("/schedules/new", &[("cron", "")]).await.assert_lacks("is not accepted");
+    desk.post("/schedules/new", &[("cron", "")]).await.assert_lacks("is not a valid pattern");
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn a_schedule_has_the_inputs_of_its_kind_and_switches_to_json_and_back() {
         ("payload.a", "b"),
     ];
     let other = desk.post("/schedules", &other).await;
-    other.assert_has("Nothing was saved yet: these are the fields of the chosen kind.");
+    other.assert_has("Nothing has been saved yet: these are the fields of the selected kind.");
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ async fn a_form_sent_twice_makes_one_job_and_a_changed_one_another() {
     let once = desk.post("/jobs", &first).await.location;
     let twice = desk.post("/jobs", &first).await.location;
     assert_eq!(twice, format!("{once}?already=1"));
-    desk.get(&twice).await.assert_has("This form was submitted before");
+    desk.get(&twice).await.assert_has("This form has already been submitted");
     let changed = [("kind", "echo"), ("payload", "2"), ("token", "t1")];
     assert_ne!(desk.post("/jobs", &changed).await.location, once);
     assert_eq!(desk.engine.stats().await.unwrap().states.values().sum::<u64>(), 2);
@@ -76,7 +76,7 @@ async fn what_was_typed_stays_with_the_reason_beside_it() {
     answer.assert_sound();
     answer.assert_has("\n{&#34;ms&#34;: 1,}</textarea>");
     answer.assert_has("<option value=\"sleep\" selected>");
-    answer.assert_has("id=\"payload-error\">This is not JSON: key must be a string");
+    answer.assert_has("id=\"payload-error\">This is not valid JSON: key must be a string");
     answer.assert_has("name=\"delay\" value=\"soon\"");
     answer.assert_has("id=\"delay-error\">&#34;soon&#34; is not a duration");
     answer.assert_has("value=\"kept\"");

@@ -83,8 +83,8 @@ fn a_life_is_drawn_from_its_submission_to_its_end() {
     assert_eq!(bar.segments[2].title, "attempt 1 failed after 300 ms");
     assert_eq!(
         bar.label(),
-        "2 s in total: scheduled 500 ms, queued 100 ms, 1 failed attempt, 300 ms, \
-         1 completed attempt, 100 ms, backoff 1 s"
+        "2 s in total: scheduled 500 ms; queued 100 ms; 1 failed attempt, 300 ms; \
+         1 completed attempt, 100 ms; backoff 1 s"
     );
     assert!(!bar.open);
 }
@@ -95,7 +95,7 @@ fn a_period_that_has_not_ended_grows_until_now() {
     let bar = LifetimeBar::of(&job, at(3_100));
     assert_eq!(phases(&bar), [Phase::Queued, Phase::Running]);
     assert_eq!((bar.segments[1].title.as_str(), bar.segments[1].since), ("running", Some(at(100))));
-    assert_eq!(bar.label(), "queued 100 ms, running 3 s");
+    assert_eq!(bar.label(), "queued 100 ms; running 3 s");
     assert!(bar.open);
 }
 
@@ -110,7 +110,7 @@ fn a_phase_that_goes_on_after_an_interruption_counts_all_of_its_time() {
     );
     let bar = LifetimeBar::of(&job, at(3_500));
     assert_eq!(phases(&bar), [Phase::Queued, Phase::Interrupted, Phase::Queued]);
-    assert_eq!(bar.label(), "queued 3 s, 1 interrupted attempt, 500 ms");
+    assert_eq!(bar.label(), "queued 3 s; 1 interrupted attempt, 500 ms");
     let open = bar.totals[0].open.as_ref().unwrap();
     assert_eq!(open.since.iso, at(500).to_string());
 }
@@ -136,7 +136,7 @@ fn the_time_before_a_manual_retry_is_a_break() {
     assert_eq!(bar.segments[1].width.abs_diff(bar.segments[4].width), 0);
     assert_eq!(
         bar.label(),
-        "13.5 s in total: queued 13 ms, 2 completed attempts, 3 s, \
+        "13.5 s in total: queued 13 ms; 2 completed attempts, 3 s; \
          finished, idle 10.5 s (not to scale)"
     );
 }
