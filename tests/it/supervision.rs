@@ -81,7 +81,8 @@ async fn kill_and_start_again(part: Part) {
     let log = process.err.so_far();
     let has = |text: &str| log.iter().any(|line| line.contains(text));
     assert_eq!(code, Some(2), "{order}: {log:#?}");
-    assert!(has(&format!("the {part} failed: it panicked: killed on order")), "{order}: {log:#?}");
+    let failed = format!("the {part} failed: it panicked: killed as requested by CORTADO_FAULT");
+    assert!(has(&failed), "{order}: {log:#?}");
     assert!(has("stopping, no new jobs are claimed"), "{order} ends in order: {log:#?}");
     assert!(has("stopped, but not cleanly"), "{order} ends in order: {log:#?}");
     let last = log.last().unwrap();

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::Response;
 
 use super::base_path::Address;
+use super::header_list;
 
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
@@ -42,9 +43,7 @@ fn is_for_programs(path: &str) -> bool {
 
 /// Whether a request asks for a page, as browsers do when somebody opens a URL or submits a form.
 fn accepts_pages(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted.flat_map(|text| text.split(','));
-    types.any(|text| {
+    header_list::elements(headers, &header::ACCEPT).any(|text| {
         let mut parts = text.split(';').map(str::trim);
         let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/html"));
         is_html && !parts.any(|part| part.replace(' ', "").starts_with("q=0") && !has_weight(part))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::shorten::truncated;
+use crate::job::shorten::{last_part, truncated};
 use crate::job::{Json, TRACEBACK, error_line};
 
 /// The outcome that a handler returns.
@@ -84,8 +84,7 @@ impl Failure {
             return Failure { class, message: head.into() };
         }
         let head = truncated(message, Self::MAX_MESSAGE / 4);
-        let from = message.len() - (Self::MAX_MESSAGE / 4 * 3 - CUT.len());
-        let tail = &message[message.ceil_char_boundary(from)..];
+        let tail = last_part(message, Self::MAX_MESSAGE / 4 * 3 - CUT.len());
         // The frames are indented, and the cut must not look like the line after them.
         Failure { class, message: format!("{head}{CUT}{}", tail.trim_start()).into() }
     }

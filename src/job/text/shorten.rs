@@ -12,6 +12,11 @@ pub fn truncated(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }
 
+/// Returns at most the last `max` bytes of a text, cut at a character boundary.
+pub fn last_part(text: &str, max: usize) -> &str {
+    &text[text.ceil_char_boundary(text.len().saturating_sub(max))..]
+}
+
 /// Shortens a text to about `max` characters. The beginning and the end are kept, because parsers name the position of
 /// a mistake last, and the bytes between them are counted.
 pub fn shorten(text: &str, max: usize) -> String {
@@ -55,6 +60,11 @@ mod tests {
             ("ä", 0, ""),
         ] {
             assert_eq!(truncated(text, max), kept, "{text:?} in {max} bytes");
+        }
+        for (text, max, kept) in
+            [("", 5, ""), ("abc", 5, "abc"), ("abc", 2, "bc"), ("äa", 2, "a"), ("ä", 1, "")]
+        {
+            assert_eq!(last_part(text, max), kept, "{text:?} in {max} bytes");
         }
     }
 

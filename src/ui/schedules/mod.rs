@@ -166,7 +166,7 @@ pub async fn create(
     address: Address,
     RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
-    match save(&engine, ScheduleForm::of(&pairs(&encoded)?), New::Only).await? {
+    match save(&engine, ScheduleForm::of(&pairs(&encoded)?), New::Only).await {
         Ok(saved) => Ok(saved),
         Err(draft) => new_page(&engine, &address, draft).await,
     }
@@ -193,7 +193,7 @@ pub async fn change(
 ) -> Result<Response, UiError> {
     let stored = find_schedule(&engine, &name).await?;
     let form = ScheduleForm { name, ..ScheduleForm::of(&pairs(&encoded)?) };
-    match save(&engine, form, New::OrChanged).await? {
+    match save(&engine, form, New::OrChanged).await {
         Ok(saved) => Ok(saved),
         Err(draft) => one_page(&engine, &address, stored, draft).await,
     }
@@ -278,11 +278,7 @@ enum New {
 }
 
 /// Stores the schedule and redirects to its page, or returns the form with its errors.
-async fn save(
-    engine: &Engine,
-    form: ScheduleForm,
-    new: New,
-) -> Result<Result<Response, Draft>, UiError> {
+async fn save(engine: &Engine, form: ScheduleForm, new: New) -> Result<Response, Draft> {
     let job = form.job.clone().within(engine.config().json);
     let form = ScheduleForm { job, ..form };
     let kinds = engine.kinds();
@@ -292,19 +288,19 @@ async fn save(
         let mut draft = rejected((StatusCode::UNPROCESSABLE_ENTITY, Errors::new()));
         draft.note =
             "Nothing has been saved yet: these are the fields of the selected kind.".into();
-        return Ok(Err(draft));
+        return Err(draft);
     }
     let spec = run_blocking(form.job.size(), || form.spec(schema, engine.now()));
     let (name, spec) = match spec {
         Ok(valid) => valid,
-        Err(errors) => return Ok(Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors)))),
+        Err(errors) => return Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors))),
     };
     if new == New::Only && find_schedule(engine, name.as_str()).await.is_ok() {
         let error = format!("a schedule named {name} already exists");
         let errors = Errors::from([("name".to_owned(), error)]);
-        return Ok(Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors))));
+        return Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors)));
     }
-    Ok(match engine.set_schedule(name, spec).await {
+    match engine.set_schedule(name, spec).await {
         Ok(schedule) => {
             let name = schedule.name.as_str();
             Ok(see_other(&page_url(name)).with(Done::ScheduleSaved, name).into_response())
@@ -313,7 +309,7 @@ async fn save(
         Err(SetScheduleError::Payload(error)) => {
             Err(rejected(job_fields::refused_payload(error, &form.job, schema)))
         }
-    })
+    }
 }
 
 async fn new_page(engine: &Engine, address: &Address, draft: Draft) -> Result<Response, UiError> {

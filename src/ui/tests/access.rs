@@ -153,7 +153,7 @@ async fn an_action_without_a_session_is_not_repeated_by_the_login() {
         site.ask(Method::POST, "/queues/mail/pause", &[("accept", HTML)], &[]).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     assert!(
-        page.contains("The last action was not carried out")
+        page.contains("Your last action was not carried out")
             && page.contains("name=\"next\" value=\"\""),
         "{page}"
     );

@@ -88,7 +88,7 @@ async fn what_does_not_fit_is_told_at_its_input_with_what_was_typed() {
     answer.assert_has("id=\"payload-1-error\">Expected a whole number.");
     answer.assert_has("aria-describedby=\"payload-1-hint payload-1-error\" required aria-invalid=\"true\" autofocus");
     answer.assert_has("\na@b\r\nnobody</textarea>");
-    answer.assert_has("id=\"payload-6-error\">Entry 2: an address such as");
+    answer.assert_has("id=\"payload-6-error\">Entry 2: expected an address such as");
     answer.assert_has("id=\"payload-7-error\">This is not valid JSON");
     answer.assert_has("id=\"priority-error\">&#34;high&#34; is not a whole number");
     assert_eq!(answer.text.matches(" autofocus").count(), 1);

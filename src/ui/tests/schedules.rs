@@ -45,7 +45,7 @@ async fn a_schedule_is_made_by_form_run_paused_changed_and_deleted() {
 
     desk.post("/schedules/of/nightly/pause", &[]).await;
     let paused = desk.get("/schedules/of/nightly").await;
-    paused.assert_has("there are no runs until you resume it");
+    paused.assert_has("Paused. It does not run until you resume it");
     paused.assert_lacks("Pause</button>");
     desk.post("/schedules/of/nightly/resume", &[]).await;
     desk.get("/schedules").await.assert_has("Pause</button>");
@@ -132,7 +132,7 @@ async fn a_declared_schedule_is_shown_and_cannot_be_changed() {
     page.assert_lacks("Delete…");
     let refused = desk.post("/schedules/of/fixed", &with(&[("kind", "echo")])).await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
-    refused.assert_has("change it there");
+    refused.assert_has("can only be changed there");
     assert_eq!(desk.post("/schedules/of/fixed/delete", &[]).await.status, StatusCode::CONFLICT);
     assert_eq!(desk.post("/schedules/of/fixed/run", &[]).await.location, "/schedules/of/fixed");
 }
