@@ -3,7 +3,7 @@
 
 import { Chart, Spark, percent, rate } from "./chart.js";
 import { perFrame, showStats } from "./live.js";
-import { grouped, serverNow, setText, setTime, timeElement } from "./time.js";
+import { grouped, onZoneChange, serverNow, setText, setTime, timeElement } from "./time.js";
 import { onConnection } from "./updates.js";
 
 /** Wider columns are sums of minutes, which only the server has. */
@@ -29,6 +29,7 @@ export class Dashboard {
     this.#render = perFrame(() => this.#draw());
     this.rescan();
     onConnection((isCurrent, lastData) => this.#setCurrent(isCurrent, lastData));
+    onZoneChange(() => this.#charts.forEach((chart) => chart.draw()));
     // Charts move on even when no message arrives.
     setInterval(() => document.hidden || this.#render(), 1000);
   }

@@ -3,7 +3,7 @@
 
 import { seqOf } from "./stream.js";
 import { setTabConnection } from "./tab-status.js";
-import { grouped, setText, timeOfDay } from "./time.js";
+import { grouped, onZoneChange, setText, timeOfDay } from "./time.js";
 
 /** The most events that are kept. With more, the page is fetched again when updates resume. */
 const KEPT = 2_000;
@@ -115,6 +115,8 @@ export function showConnection(state) {
   setTabConnection(state.name);
   show();
 }
+
+onZoneChange(() => connection.lastData && show());
 
 /** The text of the connection state. `said` is the text for screen readers, without numbers that keep changing. */
 function wordsOf({ name, transport, seconds, reason, behind }) {

@@ -90,7 +90,7 @@ for (const [how, javaScriptEnabled] of [["with JavaScript", true], ["without Jav
           assert.equal(await url.inputValue(), "nowhere");
           assert.equal(await url.getAttribute("aria-invalid"), "true");
           const [, error] = (await url.getAttribute("aria-describedby")).split(" ");
-          assert.match(await page.locator(`#${error}`).textContent(), /^An address such as/);
+          assert.match(await page.locator(`#${error}`).textContent(), /^Expected an address such as/);
           assert.equal(await field(page, "body").inputValue(), "{1}");
           assert.equal(await page.locator("#priority").inputValue(), "high");
           await page.locator('[name="payload.url"]:focus').waitFor();

@@ -60,7 +60,7 @@ for (const [kind, language] of [["nginx", "nginx"], ["caddy", "caddyfile"]]) {
           const job = await submit({ kind: "echo", payload: 1, queue: "held" });
           await page.goto(ORIGIN + at("jobs"));
           await live(page);
-          assert.ok(await page.evaluate(() => getComputedStyle(document.querySelector(".bar")).display === "flex"), "the style sheet is applied");
+          assert.ok(await page.evaluate(() => getComputedStyle(document.querySelector(".bar")).display === "grid"), "the style sheet is applied");
           await page.evaluate(() => (window.stillHere = true));
           await page.locator(`tr[data-job="${job.id}"] .badge.s-available`).waitFor();
           await server.post("/api/v1/queues/held/resume");

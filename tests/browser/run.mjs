@@ -195,7 +195,7 @@ describe("without JavaScript", () => {
       await page.locator(".options summary").click();
       await page.locator("#tags").fill("kept, too");
       await page.locator("#submit").click();
-      await page.locator("#payload-error").getByText("not JSON").waitFor();
+      await page.locator("#payload-error").getByText("not valid JSON").waitFor();
       assert.equal(await page.locator("#payload").inputValue(), '{"ms": }');
       assert.equal(await page.locator("#tags").inputValue(), "kept, too");
       assert.equal(await page.locator("#kind").inputValue(), "sleep");
