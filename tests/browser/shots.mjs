@@ -1,6 +1,6 @@
 // Takes a screenshot of every page of a running demo server, in light and dark mode, at desktop and phone width:
 //   node shots.mjs http://127.0.0.1:8080 [folder]
-// With `--readme` it replaces the README's screenshot, docs/dashboard.png.
+// With `--readme` it replaces the README's screenshots, docs/dashboard*.png.
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
@@ -29,11 +29,14 @@ try {
   }
   await scout.close();
   if (readme) {
-    const page = await browser.newPage({ viewport: { width: 1280, height: 1000 }, colorScheme: "light" });
-    await page.goto(origin);
-    await page.locator("#connection[data-state=live]").waitFor();
     await mkdir(path.join(root, "docs"), { recursive: true });
-    await page.screenshot({ path: path.join(root, "docs/dashboard.png") });
+    for (const [name, width, height, colorScheme] of [["", 1280, 1000, "light"], ["-dark", 1280, 1000, "dark"], ["-phone", 390, 844, "light"]]) {
+      const page = await browser.newPage({ viewport: { width, height }, colorScheme });
+      await page.goto(origin);
+      await page.locator("#connection[data-state=live]").waitFor();
+      await page.screenshot({ path: path.join(root, `docs/dashboard${name}.png`) });
+      await page.close();
+    }
   } else {
     await mkdir(folder, { recursive: true });
     for (const [size, viewport] of Object.entries(SIZES)) {
