@@ -154,9 +154,9 @@ class Drawing {
     if (!isCurrent) this.columns.forget(since);
   }
 
-  /** Whether a column that begins at `second` or later has no data. */
+  /** Whether a column that ends after `second` has no data. It may begin earlier: newest columns are shown with a delay. */
   lacks(second) {
-    return this.columns.known.some((known, column) => !known && this.columns.from + column * this.columns.width >= second);
+    return this.columns.known.some((known, column) => !known && this.columns.from + (column + 1) * this.columns.width > second);
   }
 
   /** Redraws if anything has changed by `now`, in seconds. */
