@@ -8,15 +8,15 @@ use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use subtle::ConstantTimeEq;
 
+use super::session::Session;
 use crate::http::Problem;
 
 /// Refuses a request that does not carry the token, in constant time for tokens of its length.
-pub fn check_token(token: &str, headers: &HeaderMap) -> Result<(), Problem> {
+pub fn check_token(session: &Session, headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(given_token);
-    if given.is_some_and(|given| bool::from(given.as_bytes().ct_eq(token.as_bytes()))) {
+    if given.is_some_and(|given| session.accepts(&given)) {
         return Ok(());
     }
     let detail = "send the token as `Authorization: Bearer`, or as the password of HTTP Basic";
@@ -109,16 +109,17 @@ mod tests {
 
     #[test]
     fn the_token_comes_as_bearer_or_as_any_users_password() {
+        let session = Session::new("s3:cret");
         let basic = |text: &str| format!("basic {}", STANDARD.encode(text));
         for good in ["Bearer s3:cret", "bearer  s3:cret", &basic("me:s3:cret"), &basic(":s3:cret")]
         {
-            assert!(check_token("s3:cret", &headers(AUTHORIZATION, good)).is_ok(), "{good}");
+            assert!(check_token(&session, &headers(AUTHORIZATION, good)).is_ok(), "{good}");
         }
         for bad in ["Bearer s3:cre", "s3:cret", "Basic s3:cret", &basic("s3:cret"), "Bearer "] {
-            let refused = check_token("s3:cret", &headers(AUTHORIZATION, bad)).unwrap_err();
+            let refused = check_token(&session, &headers(AUTHORIZATION, bad)).unwrap_err();
             assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{bad}");
         }
-        assert!(check_token("s3:cret", &HeaderMap::new()).is_err());
+        assert!(check_token(&session, &HeaderMap::new()).is_err());
     }
 
     #[test]

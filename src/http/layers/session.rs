@@ -2,13 +2,14 @@
 //! the cookie is derived from the token: it does not reveal the token, and it is invalid once the token is changed.
 
 use axum::http::HeaderMap;
-use axum::http::header::COOKIE;
 use ring::hmac;
 use subtle::ConstantTimeEq;
 
+use super::cookies::cookies;
+
 /// The prefix of the name of the cookie. The name also depends on the token, because cookies do not distinguish ports:
 /// two servers on one machine must not overwrite each other's.
-const PREFIX: &str = "cortado-";
+const PREFIX: &str = "cortado-session-";
 
 /// The token of the server and the cookie derived from it.
 #[derive(Debug, Clone)]
@@ -44,15 +45,15 @@ impl Session {
     }
 
     /// The `Set-Cookie` header that opens the session until the browser is closed. `path` is the base path of the
-    /// server; with `is_https`, the cookie is never sent without encryption.
-    pub fn opening(&self, path: &str, https: Transport) -> String {
+    /// server; over HTTPS, the cookie is never sent without encryption.
+    pub fn opening(&self, path: &str, transport: Transport) -> String {
         let Session { name, value, .. } = self;
-        format!("{name}={value}{}", attributes(path, https))
+        format!("{name}={value}{}", attributes(path, transport))
     }
 
     /// The `Set-Cookie` header that ends the session.
-    pub fn closing(&self, path: &str, https: Transport) -> String {
-        format!("{}=; Max-Age=0{}", self.name, attributes(path, https))
+    pub fn closing(&self, path: &str, transport: Transport) -> String {
+        format!("{}=; Max-Age=0{}", self.name, attributes(path, transport))
     }
 }
 
@@ -87,12 +88,6 @@ fn attributes(path: &str, transport: Transport) -> String {
     format!("; Path={path}; HttpOnly; SameSite=Lax{secure}")
 }
 
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    let headers = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = headers.flat_map(|text| text.split(';'));
-    pairs.filter_map(|pair| pair.trim().split_once('='))
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -100,6 +95,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use axum::http::header::COOKIE;
 
     use super::*;
 
@@ -124,6 +120,7 @@ mod tests {
         }
         assert!(!session.is_open(&HeaderMap::new()));
         assert!(has_cookie(&with(&other)) && !has_cookie(&with("a=b")));
+        assert!(!has_cookie(&with("cortado-flash=job-deleted.7")), "a message is not a session");
     }
 
     #[test]

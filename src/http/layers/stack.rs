@@ -126,11 +126,11 @@ impl Gate {
             return Ok(());
         }
         check_host(&self.access.hosts, uri, headers)?;
-        if let (Some(token), Some(session)) = (&self.access.token, &self.session)
+        if let Some(session) = &self.session
             && !needs_no_token(uri.path())
             && !session.is_open(headers)
         {
-            check_token(token, headers)?;
+            check_token(session, headers)?;
         }
         if headers.contains_key(header::UPGRADE) {
             check_origin(&self.access.trusted_origins, uri, headers)?;

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use url::form_urlencoded;
 
 use crate::http::layers::base_path::Address;
+use crate::http::layers::cookies::cookies;
 use crate::job::shorten::shorten;
 
 /// The cookie that holds the message until a page has shown it.
@@ -144,10 +145,7 @@ impl Flash {
         if method != Method::GET || !is_navigation(headers) {
             return None;
         }
-        let cookies = headers.get_all(header::COOKIE).into_iter();
-        let mut cookies =
-            cookies.filter_map(|value| value.to_str().ok()).flat_map(|it| it.split(';'));
-        let value = cookies.find_map(|it| it.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
+        let (_, value) = cookies(headers).find(|(name, _)| *name == COOKIE)?;
         let (code, name) = value.split_once('.')?;
         let done = Done::ALL.into_iter().find(|done| done.code() == code)?;
         let (name, _) = form_urlencoded::parse(name.as_bytes()).next()?;
