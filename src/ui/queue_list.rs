@@ -1,4 +1,4 @@
-//! The list of queues, by name, filtered by name and situation, and divided into pages.
+//! The list of queues, sorted by name, filtered by name and status, and divided into pages.
 
 use askama::Template;
 use axum::extract::{RawQuery, State as Has};
@@ -16,10 +16,10 @@ use super::parts::filters;
 use super::parts::queue_row::QueueRow;
 use super::submit::form_value::cut;
 
-/// The queues on one page.
-const PAGE: usize = 40;
-/// With more queues than fit on a screen, the page shows the fields that filter them.
-const FEW: usize = 10;
+/// The most queues on one page.
+const QUEUES_PER_PAGE: usize = 40;
+/// With more queues than this, which fit on a screen, the page shows the fields that filter them.
+const MAX_UNFILTERED: usize = 10;
 
 #[derive(Template)]
 #[template(path = "queues.html")]
@@ -43,14 +43,14 @@ struct QueuesPage {
 pub struct QueueFilter {
     /// Text that the name contains.
     q: String,
-    /// The situation of the queues: empty for all, or a value of [`SITUATIONS`].
+    /// The status filter: empty for all queues, or a value of [`STATUS_FILTERS`].
     show: String,
     /// The page, from 1; 0 is the first page, too.
     page: usize,
 }
 
-/// The situations to choose from: their values in the URL, and their names.
-const SITUATIONS: [(&str, &str); 5] = [
+/// The status filters to choose from: their values in the URL, and their names.
+const STATUS_FILTERS: [(&str, &str); 5] = [
     ("", "All queues"),
     ("waiting", "With available jobs"),
     ("running", "With running jobs"),
@@ -59,7 +59,7 @@ const SITUATIONS: [(&str, &str); 5] = [
 ];
 
 impl QueueFilter {
-    /// Reads a filter from a query string. What belongs to something else is ignored.
+    /// Reads a filter from a query string. Other parameters are ignored.
     pub fn parse(query: &str) -> QueueFilter {
         let mut filter = QueueFilter::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -79,16 +79,16 @@ impl QueueFilter {
         !self.q.is_empty() || !self.show.is_empty()
     }
 
-    fn lets_through(&self, name: &str, queue: &QueueStats, activity: Activity) -> bool {
+    /// Whether a queue passes the status filter.
+    fn has_status(&self, queue: &QueueStats, activity: Activity) -> bool {
         let has = |state| queue.states.get(&state).is_some_and(|count| *count > 0);
-        let situation = match self.show.as_str() {
+        match self.show.as_str() {
             "waiting" => has(State::Available),
             "running" => has(State::Running),
             "failing" => activity.failed > 0,
             "paused" => queue.settings.paused,
             _ => true,
-        };
-        situation && name.to_lowercase().contains(&self.q.to_lowercase())
+        }
     }
 
     /// The URL of a page of the list, relative to the base.
@@ -125,14 +125,16 @@ pub async fn show(
     let layout = Layout::live(&address, "Queues", Section::Queues, stats.cursor, now);
     let activity = engine.queue_activity();
     let of = |name| activity.get(name).copied().unwrap_or_default();
+    let text = filter.q.to_lowercase();
     let matching: Vec<_> = stats
         .queues
         .iter()
-        .filter(|(name, queue)| filter.lets_through(name.as_str(), queue, of(*name)))
+        .filter(|(name, queue)| filter.has_status(queue, of(*name)))
+        .filter(|(name, _)| name.as_str().to_lowercase().contains(&text))
         .collect();
-    filter.page = filter.page.clamp(1, matching.len().div_ceil(PAGE).max(1));
-    let skipped = (filter.page - 1) * PAGE;
-    let rows = matching.iter().skip(skipped).take(PAGE);
+    filter.page = filter.page.clamp(1, matching.len().div_ceil(QUEUES_PER_PAGE).max(1));
+    let skipped = (filter.page - 1) * QUEUES_PER_PAGE;
+    let rows = matching.iter().skip(skipped).take(QUEUES_PER_PAGE);
     let queues: Vec<QueueRow> =
         rows.map(|(name, queue)| QueueRow::of(name, queue, &engine, now)).collect();
     let has_room = !filter.is_filtered() && filter.page == 1;
@@ -140,7 +142,7 @@ pub async fn show(
         total: stats.queues.len(),
         matching: matching.len(),
         first: skipped + 1,
-        max: if has_room { PAGE } else { queues.len() },
+        max: if has_room { QUEUES_PER_PAGE } else { queues.len() },
         max_running: engine.config().max_running,
         queues,
         filter,
@@ -151,7 +153,7 @@ pub async fn show(
 
 impl QueuesPage {
     fn has_filter(&self) -> bool {
-        self.filter.is_filtered() || self.total > FEW
+        self.filter.is_filtered() || self.total > MAX_UNFILTERED
     }
 
     /// Where the buttons of the rows lead back to.
