@@ -57,7 +57,7 @@ export class Stream {
   #lastData = Date.now();
   #retryAt = 0;
   #state = "";
-  #told = "";
+  #reported = "";
   #left = false;
   /** Positions of the server from `stats` messages, with their time of arrival: the last old enough one, and later ones. */
   #positions = [];
@@ -112,7 +112,7 @@ export class Stream {
   }
 
   #connect() {
-    this.#tell("connecting");
+    this.#report("connecting");
     this.#dial();
   }
 
@@ -167,7 +167,7 @@ export class Stream {
         this.#on.gap({ from: message.from, to: message.to });
         break;
       case "draining":
-        this.#tell("draining");
+        this.#report("draining");
         break;
       case "bye":
         this.#firstWait = message.retry_ms ?? FIRST_WAIT_MS;
@@ -192,7 +192,7 @@ export class Stream {
     }
     if (this.#transport === 0) this.#upgradeWait = FIRST_UPGRADE_MS;
     else this.#upgradeLater();
-    this.#tell("live");
+    this.#report("live");
   }
 
   /** Tries a WebSocket after a while. The connection in use is closed only when that gets through. */
@@ -231,7 +231,7 @@ export class Stream {
   /** Notes that a message arrived, so that the stream is not stale. A draining server stays draining. */
   #alive() {
     this.#silences = 0;
-    if (this.#state === "stale" || this.#state === "connecting") this.#tell("live");
+    if (this.#state === "stale" || this.#state === "connecting") this.#report("live");
   }
 
   /** Runs once a second: reports silence, and reconnects when it lasts. */
@@ -247,12 +247,12 @@ export class Stream {
         this.#drop();
         this.#closed({});
       } else if (this.#isOpen && silence > 1.5 * this.#heartbeat) {
-        this.#tell("stale");
+        this.#report("stale");
       } else {
         this.#lookBehind();
       }
     } else if (this.#timer) {
-      this.#tell("reconnecting", { seconds: Math.max(0, Math.ceil((this.#retryAt - Date.now()) / 1000)) });
+      this.#report("reconnecting", { seconds: Math.max(0, Math.ceil((this.#retryAt - Date.now()) / 1000)) });
     }
   }
 
@@ -260,9 +260,9 @@ export class Stream {
     const old = this.#positions.findLastIndex(({ at }) => at <= Date.now() - BEHIND_MS);
     this.#positions.splice(0, Math.max(0, old));
     if (old >= 0 && this.#positions[0].seq > this.#seq && (this.#state === "live" || this.#state === "behind")) {
-      this.#tell("behind", { behind: this.#positions.at(-1).seq - this.#seq });
+      this.#report("behind", { behind: this.#positions.at(-1).seq - this.#seq });
     } else if (this.#state === "behind") {
-      this.#tell("live");
+      this.#report("live");
     }
   }
 
@@ -282,11 +282,11 @@ export class Stream {
     if (this.#left) return;
     if (refused) {
       clearInterval(this.#watch);
-      this.#tell("refused", { reason: refused });
+      this.#report("refused", { reason: refused });
       return;
     }
     if (document.hidden) {
-      this.#tell("paused");
+      this.#report("paused");
       return; // the page reconnects when it becomes visible
     }
     const isTrusted = this.#worked.has(this.#first) && this.#failures < TRUSTED;
@@ -299,7 +299,7 @@ export class Stream {
     const wait = Math.max(least, Math.random() * (this.#failures === 0 ? this.#firstWait : bound));
     this.#failures = Math.min(this.#failures + 1, 10);
     this.#retryAt = Date.now() + wait;
-    this.#tell("reconnecting", { seconds: Math.ceil(wait / 1000) });
+    this.#report("reconnecting", { seconds: Math.ceil(wait / 1000) });
     this.#timer = setTimeout(() => (document.hidden ? (this.#timer = 0) : this.#connect()), wait);
   }
 
@@ -312,7 +312,7 @@ export class Stream {
   #visibilityChanged() {
     if (!document.hidden || this.#transport === 0 || !this.#close) return this.#atOnce();
     this.#drop();
-    this.#tell("paused");
+    this.#report("paused");
   }
 
   #leave() {
@@ -328,13 +328,13 @@ export class Stream {
     this.#connect();
   }
 
-  #tell(name, details) {
+  #report(name, details) {
     const transport = TRANSPORTS[this.#transport].name;
-    const told = `${name} ${transport}`;
-    if (told === this.#told && !details) return;
+    const report = `${name} ${transport}`;
+    if (report === this.#reported && !details) return;
     // During repeated attempts, a short "connecting" between two waits would only flicker.
     if (name === "connecting" && this.#failures > 0) return;
-    [this.#state, this.#told] = [name, told];
+    [this.#state, this.#reported] = [name, report];
     this.#on.state({ name, transport, lastData: this.#lastData, ...details });
   }
 }
