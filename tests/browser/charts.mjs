@@ -64,6 +64,27 @@ for (const javaScriptEnabled of [true, false]) {
     }));
 }
 
+test("longer numbers in the legend of a chart do not move the page", () =>
+  withPage(browser, { javaScriptEnabled: true }, async (page) => {
+    for (const path of ["/", "/queues/charted"]) {
+      await page.goto(server.origin + path);
+      for (const width of WIDTHS) {
+        await page.setViewportSize({ width, height: 900 });
+        const [short, long, isWithin] = await page.evaluate(() => {
+          const heights = (texts) => {
+            for (const number of document.querySelectorAll("figure.chart [data-now]")) number.textContent = texts[number.dataset.now[0]];
+            return [...document.querySelectorAll("figure.chart")].map((figure) => figure.getBoundingClientRect().height);
+          };
+          const compared = [heights({ c: "0/s", f: "0/s", p: "–" }), heights({ c: "123 456/s", f: "123 456/s", p: "23 h 59 m" })];
+          const isWithin = [...document.querySelectorAll("figure.chart .legend > span")].every((item) => item.scrollWidth <= item.clientWidth);
+          return [...compared, isWithin];
+        });
+        assert.deepEqual(long, short, `${path} at ${width} px`);
+        assert.ok(isWithin, `${path} at ${width} px: a number is wider than its column`);
+      }
+    }
+  }));
+
 test("a page without a connection shows a gap and says how old it is, and fills the gap afterwards", () =>
   withPage(browser, {}, async (page) => {
     await page.goto(proxy.origin);
