@@ -15,7 +15,7 @@ mod tests;
 
 pub(crate) use crate::units;
 pub use args::{
-    BackupArgs, Cli, ClientArgs, Command, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
+    BackupArgs, Cli, CliCommand, ClientArgs, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
     ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
 };
 pub use error::{ConfigError, InvalidSetting};

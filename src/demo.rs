@@ -295,7 +295,7 @@ mod tests {
     use crate::handlers::{HandlerSettings, register};
     use crate::job::Fact;
     use crate::shutdown::Shutdown;
-    use crate::store::{Limits, memory::MemoryStore};
+    use crate::store::{StoreLimits, memory::MemoryStore};
 
     fn engine() -> Engine {
         let mut registry = Registry::default();
@@ -307,7 +307,7 @@ mod tests {
             )
         });
         let config = EngineConfig { queues: queues.into(), ..EngineConfig::default() };
-        let store = MemoryStore::new(Limits::default(), Arc::new(SystemClock));
+        let store = MemoryStore::new(StoreLimits::default(), Arc::new(SystemClock));
         Engine::start(store, registry, config, Shutdown::default())
     }
 

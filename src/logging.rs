@@ -30,9 +30,9 @@ pub use retry_log::RetryLog;
 /// How long writing a line may take when it bypasses the log's thread.
 const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-static LOG: OnceLock<Log> = OnceLock::new();
+static LOG: OnceLock<ProcessLog> = OnceLock::new();
 
-struct Log {
+struct ProcessLog {
     queue: Arc<LineQueue>,
     format: LineFormat,
 }
@@ -61,7 +61,7 @@ pub fn install(format: LineFormat, filter: EnvFilter, capacity: usize) -> io::Re
     tracing::subscriber::set_global_default(subscriber(format, filter, is_terminal, &queue))
         .map_err(taken)?;
     // With a second log, setting the subscriber would have failed.
-    let _first = LOG.set(Log { queue, format });
+    let _first = LOG.set(ProcessLog { queue, format });
     panics::log_them();
     Ok(())
 }
@@ -105,7 +105,9 @@ pub fn failure() -> Option<PartFailure> {
 /// Reports why the process ends: as a log line when the log is read by machines, otherwise as plain text.
 pub fn report_exit(text: &str) {
     match LOG.get() {
-        Some(Log { format: LineFormat::Json, .. }) if tracing::enabled!(tracing::Level::ERROR) => {
+        Some(ProcessLog { format: LineFormat::Json, .. })
+            if tracing::enabled!(tracing::Level::ERROR) =>
+        {
             tracing::error!("{text}");
         }
         Some(log) => log.queue.push(format!("cortado: {text}\n").as_bytes()),

@@ -9,7 +9,7 @@ use clap::Parser;
 use cortado::Cortado;
 use cortado::internal::app::Signals;
 use cortado::internal::cli::output::{Output, reader_gone};
-use cortado::internal::config::{Cli, Command, Config, ExportArgs, LogConfig, LogFormat};
+use cortado::internal::config::{Cli, CliCommand, Config, ExportArgs, LogConfig, LogFormat};
 use cortado::internal::logging::LineFormat;
 use cortado::internal::store::StoreError;
 use cortado::internal::{admin, cli, logging};
@@ -35,11 +35,11 @@ fn main() -> ExitCode {
         return fail(&anyhow::Error::msg(why));
     }
     match command {
-        Command::Serve(args) => match Config::load(&args) {
+        CliCommand::Serve(args) => match Config::load(&args) {
             Ok(config) => serve(config),
             Err(error) => fail(&error.into()),
         },
-        Command::Watch(args) => client(|stop| async {
+        CliCommand::Watch(args) => client(|stop| async {
             // `cortado watch | head -1` must end after the first line instead of waiting for the next one.
             let stop = async {
                 tokio::select! {
@@ -49,26 +49,28 @@ fn main() -> ExitCode {
             };
             cli::watch::run(args, stop, &mut Output::default()).await.map(|()| 0)
         }),
-        Command::Submit(args) => client(|stop| async {
+        CliCommand::Submit(args) => client(|stop| async {
             cli::submit::run(args, stop, &mut Output::default()).await.map(|fate| fate.exit_code())
         }),
-        Command::Stats(args) => {
+        CliCommand::Stats(args) => {
             client(|_| async { cli::stats::run(args, &mut Output::default()).await.map(|()| 0) })
         }
-        Command::Backup(args) => client(|stop| async {
+        CliCommand::Backup(args) => client(|stop| async {
             admin::backup::run(args, stop, &mut Output::default()).await.map(|()| 0)
         }),
-        Command::Export(ExportArgs { data_dir: Some(dir), .. }) => {
+        CliCommand::Export(ExportArgs { data_dir: Some(dir), .. }) => {
             offline(admin::export(&dir, &mut Output::default()).map(|()| 0))
         }
-        Command::Export(args) => client(|stop| async {
+        CliCommand::Export(args) => client(|stop| async {
             cli::export::run(args, stop, &mut Output::default()).await.map(|()| 0)
         }),
-        Command::Import(args) => offline(admin::import(&args, &mut Output::default()).map(|()| 0)),
-        Command::Restore(args) => {
+        CliCommand::Import(args) => {
+            offline(admin::import(&args, &mut Output::default()).map(|()| 0))
+        }
+        CliCommand::Restore(args) => {
             offline(admin::restore(&args, &mut Output::default()).map(|()| 0))
         }
-        Command::Verify(args) => offline(admin::verify(&args, &mut Output::default())),
+        CliCommand::Verify(args) => offline(admin::verify(&args, &mut Output::default())),
     }
 }
 

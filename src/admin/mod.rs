@@ -13,7 +13,7 @@ use std::path::Path;
 pub use self::failed::Failed;
 use crate::cli::output::say;
 use crate::config::{ImportArgs, RestoreArgs, VerifyArgs};
-use crate::store::data_dir::{self, Builder};
+use crate::store::data_dir::{self, DataDirBuilder};
 use crate::store::snapshot::Totals;
 use crate::store::{ExportReader, ExportWriter, StoreError};
 
@@ -98,11 +98,11 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
 /// directory.
 pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
     // The backup is read first, so that a wrong name for it does not leave a new directory behind.
-    let mut begun: Option<Builder> = None;
+    let mut begun: Option<DataDirBuilder> = None;
     data_dir::read_all_pieces::<StoreError>(&args.backup, |piece| {
         let builder = match &mut begun {
             Some(builder) => builder,
-            None => begun.insert(Builder::create(&args.data_dir)?),
+            None => begun.insert(DataDirBuilder::create(&args.data_dir)?),
         };
         builder.push(piece)
     })?;
@@ -120,7 +120,7 @@ struct Imported {
 /// Builds a directory from lines. An error names the line; the directory holds no store then.
 fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Imported, Failed> {
     let mut reader = ExportReader::default();
-    let mut begun: Option<Builder> = None;
+    let mut begun: Option<DataDirBuilder> = None;
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -134,7 +134,7 @@ fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Imported, Failed> {
         let builder = match &mut begun {
             Some(builder) => builder,
             // The first line is checked first, so that a file that is no export leaves no directory behind.
-            None => begun.insert(Builder::create(dir)?),
+            None => begun.insert(DataDirBuilder::create(dir)?),
         };
         builder.push(piece).map_err(|error| {
             Failed::from(error).after(&format!("line {}", reader.line_number()))

@@ -14,7 +14,7 @@ use crate::config::{BackupArgs, ClientArgs, ExportArgs, StatsArgs};
 use crate::engine::{Engine, Submission};
 use crate::job::{Cursor, JobId, QueueName, State};
 use crate::store::data_dir;
-use crate::store::{Events, Limits, Piece, Store};
+use crate::store::{Events, Piece, Store, StoreLimits};
 
 async fn serve(dir: &Path) -> Server {
     let address = ([127, 0, 0, 1], 0).into();
@@ -201,7 +201,7 @@ async fn the_statistics_tell_what_the_store_takes() {
 async fn a_server_in_use_is_refused_by_what_needs_a_closed_directory() {
     let dirs = tempfile::tempdir().unwrap();
     let dir = place(&dirs, "data");
-    let store = data_dir::open(&dir, Limits::default(), Arc::new(SystemClock)).unwrap();
+    let store = data_dir::open(&dir, StoreLimits::default(), Arc::new(SystemClock)).unwrap();
     let why = export(&dir, &mut Vec::new()).unwrap_err();
     assert!(why.to_string().contains("in use"), "{why}");
     let mut out = Vec::new();

@@ -29,7 +29,7 @@ pub fn raise(wanted: u64) -> io::Result<u64> {
 
 /// Keeps connections and subscribers below the limit of open files: further ones wait in the listen queue or get
 /// 503, and the store always gets the files that it needs.
-pub fn fit(limits: &mut http::Limits, files: u64) {
+pub fn fit(limits: &mut http::HttpLimits, files: u64) {
     let free = files.saturating_sub(RESERVE.min(files / 4));
     let free = usize::try_from(free).unwrap_or(usize::MAX).max(1);
     if limits.max_connections <= free {
@@ -53,9 +53,9 @@ mod tests {
     #[test]
     fn there_are_never_more_connections_than_files_and_some_are_left_for_pages() {
         for files in [0, 1, 5, 64, 256, 1_024, 4_096, 12_511, 12_512, 100_000, u64::MAX] {
-            let mut limits = http::Limits::default();
+            let mut limits = http::HttpLimits::default();
             fit(&mut limits, files);
-            let default = http::Limits::default();
+            let default = http::HttpLimits::default();
             if files >= 12_512 {
                 assert_eq!(limits, default, "{files}");
                 continue;

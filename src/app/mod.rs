@@ -448,7 +448,7 @@ mod tests {
             let error = format!("{:#}", start(schema).await.err().unwrap());
             assert!(error.contains("the schema of kind photo: ") && error.contains(why), "{error}");
         }
-        let (lines, guard) = crate::logging::retry_log::testing::Lines::catch();
+        let (lines, guard) = crate::logging::retry_log::testing::LoggedLines::catch();
         let server = start(r#"{"type": "object", "requird": ["a"], "x-group": 1}"#).await.unwrap();
         drop(guard);
         let warned = lines.having("unknown keyword");

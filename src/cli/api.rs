@@ -131,7 +131,7 @@ async fn refused(response: Response) -> CliError {
 /// Formats a problem document; only the status if the body is none.
 pub fn refusal(status: &str, body: &[u8]) -> CliError {
     #[derive(Deserialize)]
-    struct Problem {
+    struct ReceivedProblem {
         detail: String,
         code: String,
         #[serde(default)]
@@ -142,7 +142,7 @@ pub fn refusal(status: &str, body: &[u8]) -> CliError {
         field: String,
         message: String,
     }
-    match serde_json::from_slice::<Problem>(body) {
+    match serde_json::from_slice::<ReceivedProblem>(body) {
         Ok(problem) => {
             let mut text =
                 format!("the server refused the request ({}): {}", problem.code, problem.detail);

@@ -6,22 +6,22 @@ use std::fmt::Write;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct Event {
+struct ReceivedEvent {
     at: String,
     r#type: String,
-    job: Option<Job>,
+    job: Option<ReceivedJob>,
     queue: Option<String>,
     worker: Option<String>,
     why: Option<String>,
     run_at: Option<String>,
-    error: Option<Failure>,
-    progress: Option<Progress>,
+    error: Option<ReceivedFailure>,
+    progress: Option<ReceivedProgress>,
     #[serde(default)]
-    lines: Vec<LogLine>,
+    lines: Vec<ReceivedLogLine>,
 }
 
 #[derive(Deserialize)]
-struct Job {
+struct ReceivedJob {
     id: String,
     queue: String,
     kind: String,
@@ -29,20 +29,20 @@ struct Job {
 }
 
 #[derive(Deserialize)]
-struct Failure {
+struct ReceivedFailure {
     class: String,
     message: String,
 }
 
 #[derive(Deserialize)]
-struct Progress {
+struct ReceivedProgress {
     done: u64,
     total: Option<u64>,
     message: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct LogLine {
+struct ReceivedLogLine {
     stream: String,
     text: String,
 }
@@ -50,13 +50,13 @@ struct LogLine {
 /// Formats an event without a final newline: time, type, job, kind, queue, and the fields of the type. Log lines follow
 /// on lines of their own, indented. An event that cannot be parsed is printed as it was received.
 pub fn human(event: &str) -> String {
-    match serde_json::from_str::<Event>(event) {
+    match serde_json::from_str::<ReceivedEvent>(event) {
         Ok(event) => line(&event),
         Err(_) => printable(event),
     }
 }
 
-fn line(event: &Event) -> String {
+fn line(event: &ReceivedEvent) -> String {
     let mut text = format!("{}  {:<19}", event.at, event.r#type);
     if let Some(job) = &event.job {
         push(&mut text, &format!("  {}  {}  queue={}", job.id, job.kind, job.queue));

@@ -12,23 +12,23 @@ use super::api::{ApiClient, causes};
 use crate::config::StatsArgs;
 
 #[derive(Deserialize)]
-struct Stats {
+struct ReceivedStats {
     states: BTreeMap<String, u64>,
-    queues: Vec<Queue>,
-    store: Storage,
+    queues: Vec<ReceivedQueue>,
+    store: ReceivedStorage,
     cursor: String,
     oldest: String,
 }
 
 #[derive(Deserialize)]
-struct Queue {
+struct ReceivedQueue {
     name: String,
     paused: bool,
     states: BTreeMap<String, u64>,
 }
 
 #[derive(Deserialize)]
-struct Storage {
+struct ReceivedStorage {
     disk_bytes: u64,
     journal_bytes: u64,
     journal_chunks: u64,
@@ -52,7 +52,7 @@ pub async fn run(args: StatsArgs, out: &mut (impl Write + Send)) -> Result<(), C
 }
 
 fn table(json: &str) -> Result<String, CliError> {
-    let stats: Stats = serde_json::from_str(json)
+    let stats: ReceivedStats = serde_json::from_str(json)
         .map_err(|error| format!("the response of the server cannot be read: {error}"))?;
     let mut text = String::new();
     // Writing into a String cannot fail.

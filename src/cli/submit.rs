@@ -38,7 +38,7 @@ impl SubmitOutcome {
 }
 
 #[derive(Serialize)]
-struct Submission<'a> {
+struct SubmitBody<'a> {
     kind: &'a str,
     payload: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,11 +68,11 @@ struct JobAnswer {
     state: String,
     cursor: String,
     result: Option<Box<RawValue>>,
-    error: Option<Failure>,
+    error: Option<SubmitFailure>,
 }
 
 #[derive(Deserialize)]
-struct Failure {
+struct SubmitFailure {
     class: String,
     message: String,
 }
@@ -89,7 +89,7 @@ pub async fn run(
 ) -> Result<SubmitOutcome, CliError> {
     let api = ApiClient::new(&args.client)?;
     let payload = payload(args.payload.as_deref())?;
-    let submission = Submission {
+    let submission = SubmitBody {
         kind: args.kind.as_str(),
         payload: payload.as_deref(),
         queue: args.queue.as_ref().map(|queue| queue.as_str()),
@@ -177,7 +177,7 @@ fn report(job: Option<JobAnswer>, out: &mut impl Write) -> Result<SubmitOutcome,
         return Ok(SubmitOutcome::Completed);
     }
     match job.error {
-        Some(Failure { class, message }) => {
+        Some(SubmitFailure { class, message }) => {
             say(&format!("cortado: the job was {}: {class}: {}", job.state, printable(&message)));
         }
         None => say(&format!("cortado: the job was {}", job.state)),

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::submit::SubmitOutcome;
 use super::{CliError, submit, watch};
-use crate::config::{Cli, Command};
+use crate::config::{Cli, CliCommand};
 use crate::http::tests::support::{Server, Setup, within};
 
 /// An output that passes each line to the test; writing fails once the test has dropped the receiver.
@@ -42,18 +42,18 @@ impl Write for Lines {
     }
 }
 
-fn command(words: &[&str]) -> Command {
+fn command(words: &[&str]) -> CliCommand {
     Cli::try_parse_from([&["cortado"], words].concat()).unwrap().into_command()
 }
 
 fn watching(words: &[&str]) -> (JoinHandle<Result<(), CliError>>, mpsc::UnboundedReceiver<String>) {
-    let Command::Watch(args) = command(words) else { panic!("watch was expected") };
+    let CliCommand::Watch(args) = command(words) else { panic!("watch was expected") };
     let (mut out, lines) = lines();
     (tokio::spawn(async move { watch::run(args, pending(), &mut out).await }), lines)
 }
 
 async fn submitted(words: &[&str]) -> (Result<SubmitOutcome, CliError>, Vec<String>) {
-    let Command::Submit(args) = command(words) else { panic!("submit was expected") };
+    let CliCommand::Submit(args) = command(words) else { panic!("submit was expected") };
     let (mut out, mut lines) = lines();
     let outcome = within(submit::run(args, pending(), &mut out)).await;
     drop(out);

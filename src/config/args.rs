@@ -37,7 +37,7 @@ Docs: docs/cortado.example.toml lists every setting with its default.";
 pub struct Cli {
     /// The subcommand; the default is `serve`.
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
     /// The flags of `serve`, so that `cortado --demo` works without a subcommand.
     #[command(flatten)]
     serve: ServeArgs,
@@ -45,14 +45,14 @@ pub struct Cli {
 
 impl Cli {
     /// The command to run; `serve` if there is no subcommand.
-    pub fn into_command(self) -> Command {
-        self.command.unwrap_or(Command::Serve(self.serve))
+    pub fn into_command(self) -> CliCommand {
+        self.command.unwrap_or(CliCommand::Serve(self.serve))
     }
 }
 
 /// The subcommands of the binary.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run the server (the default without a subcommand)
     Serve(ServeArgs),
     /// Print a server's events as they happen; reconnects and resumes automatically
@@ -293,7 +293,7 @@ mod tests {
 
     use super::*;
 
-    fn command(line: &str) -> Command {
+    fn command(line: &str) -> CliCommand {
         Cli::try_parse_from(line.split_whitespace()).unwrap().into_command()
     }
 
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_bare_cortado_serves() {
-        let Command::Serve(args) = command("cortado --demo --listen localhost:9000 --grace 5s")
+        let CliCommand::Serve(args) = command("cortado --demo --listen localhost:9000 --grace 5s")
         else {
             panic!("serve was expected");
         };
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(args.listen.unwrap().to_string(), "127.0.0.1:9000");
         assert_eq!(args.grace, Some(Duration::from_secs(5)));
         assert!(
-            matches!(command("cortado serve --concurrency 3"), Command::Serve(args) if args.concurrency == Some(3))
+            matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(3))
         );
     }
 
@@ -320,7 +320,7 @@ mod tests {
     fn watch_takes_several_of_each_filter() {
         let line =
             "cortado watch --queue a --queue b --type job.completed --after 0000002a:7 --json";
-        let Command::Watch(args) = command(line) else { panic!("watch was expected") };
+        let CliCommand::Watch(args) = command(line) else { panic!("watch was expected") };
         assert_eq!(args.queue.len(), 2);
         assert_eq!(args.types, [EventType::JobCompleted]);
         assert_eq!(args.after.unwrap().seq, 7);
@@ -331,11 +331,11 @@ mod tests {
     fn submit_reads_every_field() {
         let line =
             "cortado submit echo -5 --priority -3 --delay 90s --timeout 5m --key k --tag x --wait";
-        let Command::Submit(args) = command(line) else { panic!("submit was expected") };
+        let CliCommand::Submit(args) = command(line) else { panic!("submit was expected") };
         assert_eq!((args.payload.as_deref(), args.priority), (Some("-5"), Some(-3)));
         assert_eq!(args.delay, Some(Duration::from_secs(90)));
         assert_eq!(args.wait, Some(None));
-        let Command::Submit(args) = command("cortado submit echo --wait=2s -") else { panic!() };
+        let CliCommand::Submit(args) = command("cortado submit echo --wait=2s -") else { panic!() };
         assert_eq!(args.wait, Some(Some(Duration::from_secs(2))));
         assert_eq!(args.payload.as_deref(), Some("-"));
     }

@@ -20,7 +20,7 @@ use super::{schedules, settings};
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
-use crate::http::Limits;
+use crate::http::HttpLimits;
 use crate::http::server::access_log::AccessLog;
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{JsonLimits, Kind, LogCaps, QueueName, WorkerName};
@@ -213,7 +213,7 @@ impl InvalidSettings {
         }
     }
 
-    fn http(&mut self, section: &Limits, max_payload: usize) {
+    fn http(&mut self, section: &HttpLimits, max_payload: usize) {
         if section.max_body <= max_payload {
             self.add(
                 "http.max_body",
@@ -255,7 +255,11 @@ impl InvalidSettings {
         }
     }
 
-    fn store(&mut self, section: &StoreSection, retention: &RetentionSection) -> store::Limits {
+    fn store(
+        &mut self,
+        section: &StoreSection,
+        retention: &RetentionSection,
+    ) -> store::StoreLimits {
         self.at_least("store.max_waiting", section.max_waiting, 1);
         self.at_least("store.max_queues", section.max_queues, 1);
         self.at_least("store.tick_step", section.tick_step, 1);
@@ -270,7 +274,7 @@ impl InvalidSettings {
         self.at_least("store.log_readers", section.log_readers, 1);
         self.at_least("retention.events.count", retention.events.count, 1);
         let keep = |keep: KeepSection| store::Keep { age: keep.age, count: keep.count };
-        store::Limits {
+        store::StoreLimits {
             max_waiting: section.max_waiting,
             max_queues: section.max_queues,
             max_schedules: section.max_schedules,
@@ -331,14 +335,14 @@ impl InvalidSettings {
             }
         }
         HandlerSettings {
-            http: http::Settings {
+            http: http::HttpSettings {
                 timeout: http.timeout,
                 max_body: http.max_body,
                 max_retry_after: http.max_retry_after,
                 signer,
                 allow,
             },
-            command: command::Settings {
+            command: command::CommandSettings {
                 kill_grace: command.kill_grace,
                 max_line: command.max_line,
                 programs,

@@ -14,7 +14,7 @@ use super::schedules::ScheduleSection;
 use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
-use crate::http::Limits;
+use crate::http::HttpLimits;
 use crate::http::server::access_log::{AccessFormat, AccessLevel};
 use crate::job::RateLimit;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
@@ -51,7 +51,7 @@ pub struct FileConfig {
     /// How long finished jobs and events are kept.
     pub retention: RetentionSection,
     /// The limits of the HTTP side.
-    pub http: Limits,
+    pub http: HttpLimits,
     /// The settings of the built-in kinds.
     pub handlers: HandlersSection,
     /// The programs that the `command` kind may run.
@@ -289,7 +289,7 @@ impl Default for FileConfig {
             queues: BTreeMap::new(),
             store: StoreSection::default(),
             retention: RetentionSection::default(),
-            http: Limits::default(),
+            http: HttpLimits::default(),
             handlers: HandlersSection::default(),
             commands: BTreeMap::new(),
             schedules: BTreeMap::new(),
@@ -339,7 +339,7 @@ impl Default for EngineSection {
 
 impl Default for StoreSection {
     fn default() -> Self {
-        let limits = store::Limits::default();
+        let limits = store::StoreLimits::default();
         StoreSection {
             max_waiting: limits.max_waiting,
             max_queues: limits.max_queues,
@@ -376,7 +376,7 @@ impl Default for RetentionSection {
 
 impl Default for HttpKindSection {
     fn default() -> Self {
-        let http = http::Settings::default();
+        let http = http::HttpSettings::default();
         HttpKindSection {
             timeout: http.timeout,
             max_body: http.max_body,
@@ -389,7 +389,7 @@ impl Default for HttpKindSection {
 
 impl Default for CommandKindSection {
     fn default() -> Self {
-        let command = command::Settings::default();
+        let command = command::CommandSettings::default();
         CommandKindSection { kill_grace: command.kill_grace, max_line: command.max_line }
     }
 }

@@ -12,7 +12,7 @@ use super::settings::Setting;
 use crate::engine::EngineConfig;
 use crate::handlers::HandlerSettings;
 use crate::http::server::access_log::AccessLog;
-use crate::http::{BasePath, Limits};
+use crate::http::{BasePath, HttpLimits};
 use crate::store;
 
 /// All settings, in the parts that the layers take.
@@ -31,9 +31,9 @@ pub struct Config {
     /// The settings of the engine.
     pub engine: EngineConfig,
     /// The limits of the store.
-    pub limits: store::Limits,
+    pub limits: store::StoreLimits,
     /// The limits of the HTTP side.
-    pub http: Limits,
+    pub http: HttpLimits,
     /// How long a stop may take.
     pub stop: StopSettings,
     /// The settings of the built-in kinds.

@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(value(&settings, "queues.mail.rate_limit"), Shown::Text("100/1m".into()));
         assert_eq!(value(&settings, "auth.token"), Shown::Secret);
         assert_eq!(value(&settings, "commands.resize.env"), Shown::Secret);
-        let told = format!("{settings:?}");
-        assert!(!told.contains("do-not-tell"), "{told}");
+        let text = format!("{settings:?}");
+        assert!(!text.contains("do-not-tell"), "{text}");
     }
 }

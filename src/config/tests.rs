@@ -65,7 +65,7 @@ fn the_defaults_are_those_of_the_layers() {
     assert_eq!(config.data_dir, Path::new("data"));
     let (engine, default) = (config.engine, EngineConfig::default());
     assert_eq!(format!("{engine:?}"), format!("{default:?}"));
-    assert_eq!(format!("{:?}", config.limits), format!("{:?}", store::Limits::default()));
+    assert_eq!(format!("{:?}", config.limits), format!("{:?}", store::StoreLimits::default()));
     assert_eq!(config.stop.grace, Duration::from_secs(25));
     assert!(config.http.max_body > engine.max_payload);
     assert!(config.auth.is_none() && !config.demo);
@@ -168,7 +168,7 @@ fn every_problem_is_named_with_its_key() {
 #[test]
 fn an_address_that_may_have_many_subscribers_may_have_as_many_connections() {
     let connections = |toml: &str| build(toml).unwrap().http.connections_from_one_address();
-    assert_eq!(connections(""), crate::http::Limits::default().connections_from_one_address());
+    assert_eq!(connections(""), crate::http::HttpLimits::default().connections_from_one_address());
     assert_eq!(connections("[http]\nsubscribers_per_address = 5000"), 5_064);
     assert_eq!(
         connections("[http]\nsubscribers_per_address = 5000\nconnections_per_address = 7"),

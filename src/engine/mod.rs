@@ -54,7 +54,7 @@ pub use handler::{Context, Handler, IntoOutcome};
 pub use insight::coverage::Period;
 pub use insight::failures::{FailureGroup, FailureList};
 pub use insight::histogram::Latency;
-pub use insight::history::{Activity, Counts, Point};
+pub use insight::history::{Activity, HistoryPoint, IntervalCounts};
 pub use insight::latency_totals::LatencyTotals;
 pub use insight::live_stats::LiveStats;
 pub use insight::meter::Rates;

@@ -25,13 +25,13 @@ pub(super) const SCHEMA: &str = r#"{
 /// How often to fail, and with which message.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Payload {
+pub(super) struct FailPayload {
     times: u64,
     message: Option<String>,
 }
 
 /// Fails while the attempt's number is at most `times`.
-pub(super) async fn fail(context: Context, payload: Payload) -> Outcome {
+pub(super) async fn fail(context: Context, payload: FailPayload) -> Outcome {
     let attempt = context.attempt();
     if u64::from(attempt) > payload.times {
         return done(&json!({ "succeeded_in_attempt": attempt }));

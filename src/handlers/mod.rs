@@ -19,9 +19,9 @@ pub(crate) use outcome::{discard, done, retry};
 #[derive(Debug, Clone, Default)]
 pub struct HandlerSettings {
     /// The configuration of the `http` kind.
-    pub http: http::Settings,
+    pub http: http::HttpSettings,
     /// The configuration of the `command` kind.
-    pub command: command::Settings,
+    pub command: command::CommandSettings,
 }
 
 /// Why the built-in kinds cannot be set up.

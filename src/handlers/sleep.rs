@@ -32,14 +32,14 @@ const STEPS: u32 = 10;
 /// How long to sleep, and whether to report progress.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Payload {
+pub(super) struct SleepPayload {
     ms: u64,
     #[serde(default)]
     progress: bool,
 }
 
 /// Waits for the given time.
-pub(super) async fn sleep(context: Context, payload: Payload) -> Outcome {
+pub(super) async fn sleep(context: Context, payload: SleepPayload) -> Outcome {
     if payload.progress {
         // Boxed, so that a plain sleep does not carry its state.
         return Box::pin(sleep_in_steps(context, payload.ms)).await;
@@ -113,7 +113,7 @@ mod tests {
     #[tokio::test]
     async fn a_sleep_is_small_enough_for_a_hundred_thousand() {
         let context = context(EXAMPLE, 1);
-        let attempt = sleep(context, Payload { ms: 1, progress: false });
+        let attempt = sleep(context, SleepPayload { ms: 1, progress: false });
         assert!(size_of_val(&attempt) <= 400, "{} bytes", size_of_val(&attempt));
     }
 

@@ -14,7 +14,7 @@ use crate::units::{duration, size};
 /// The settings of `[http]`, and the few bounds of other sections that the HTTP side needs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
+pub struct HttpLimits {
     /// The longest request body, in bytes.
     #[serde(deserialize_with = "size")]
     pub max_body: usize,
@@ -33,7 +33,7 @@ pub struct Limits {
     /// Open connections; further ones wait in the listen queue.
     pub max_connections: usize,
     /// Open connections from one address, IPv6 by /64; further ones are refused. The same holds for the requests
-    /// under way of one client behind a trusted proxy. Read it with [`Limits::connections_from_one_address`].
+    /// under way of one client behind a trusted proxy. Read it with [`HttpLimits::connections_from_one_address`].
     pub connections_per_address: Option<usize>,
     /// Reverse proxies: no limit of an address applies to them, and the client addresses that they report are
     /// believed.
@@ -46,7 +46,7 @@ pub struct Limits {
     #[serde(deserialize_with = "size")]
     pub max_compressed: usize,
     /// Bytes a second that a client must read of a response while bytes of it wait, averaged over
-    /// [`Limits::min_rate_window`]; 0 turns the check off.
+    /// [`HttpLimits::min_rate_window`]; 0 turns the check off.
     #[serde(deserialize_with = "size")]
     pub min_rate: u64,
     /// The same for an export, because the journal is kept until the client has read it.
@@ -101,7 +101,7 @@ pub struct Limits {
     pub close: Duration,
 }
 
-impl Limits {
+impl HttpLimits {
     /// A limit of one address, or none where it does not apply: to trusted proxies, and to loopback addresses when
     /// the settings say so.
     pub fn unless_exempt(&self, address: IpAddr, limit: usize) -> usize {
@@ -135,12 +135,12 @@ impl Limits {
         }
     }
 
-    /// [`Limits::retry`] as messages to clients have it.
+    /// [`HttpLimits::retry`] as messages to clients have it.
     pub fn retry_ms(&self) -> u64 {
         millis(self.retry)
     }
 
-    /// [`Limits::grace`] as messages to clients have it.
+    /// [`HttpLimits::grace`] as messages to clients have it.
     pub fn grace_ms(&self) -> u64 {
         millis(self.grace)
     }
@@ -161,9 +161,9 @@ pub enum Loopback {
     Unlimited,
 }
 
-impl Default for Limits {
+impl Default for HttpLimits {
     fn default() -> Self {
-        Limits {
+        HttpLimits {
             max_body: 2 << 20,
             max_batch: 10_000,
             body_timeout: Duration::from_secs(15),

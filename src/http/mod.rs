@@ -22,12 +22,12 @@ pub use error::Problem;
 pub(crate) use json::json;
 pub use layers::base_path::{BasePath, mount};
 pub use layers::stack::{Access, wrap};
-pub use limits::Limits;
+pub use limits::HttpLimits;
 pub use server::accept::{bind, serve};
 pub(crate) use state::Api;
 
 /// The router of all endpoints for programs. The caller merges it with the pages and adds the layers with [`wrap`].
-pub fn router(engine: Engine, limits: Limits) -> Router {
+pub fn router(engine: Engine, limits: HttpLimits) -> Router {
     Router::new()
         .route("/api/v1/jobs", post(api::submit::submit).get(api::jobs::list))
         .route("/api/v1/jobs/{id}", get(api::wait::get).delete(api::jobs::delete))

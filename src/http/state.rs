@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::error::Problem;
-use super::limits::Limits;
+use super::limits::HttpLimits;
 use super::stream::admission::{Admission, SubscriberPermit};
 use super::stream::feed::Feed;
 use super::stream::relay::Relay;
@@ -16,7 +16,7 @@ use crate::job::Cursor;
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(super) engine: Engine,
-    pub(super) limits: Arc<Limits>,
+    pub(super) limits: Arc<HttpLimits>,
     /// The number of subscribers of each address.
     admission: Arc<Admission>,
     /// Passes live events to all transports except WebSockets.
@@ -27,7 +27,7 @@ pub(crate) struct Api {
 
 impl Api {
     /// Creates the state of a server without subscribers.
-    pub(super) fn new(engine: Engine, limits: Limits) -> Self {
+    pub(super) fn new(engine: Engine, limits: HttpLimits) -> Self {
         let limits = Arc::new(limits);
         let hubs = Arc::new(Hubs::new(engine.clone(), limits.clone()));
         Api { engine, limits, admission: Arc::default(), relay: Arc::default(), hubs }

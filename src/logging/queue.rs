@@ -47,7 +47,7 @@ pub(super) struct Lines {
 }
 
 /// What the writer has to write next.
-pub(super) struct Batch {
+pub(super) struct LogBatch {
     /// The number of earlier lines that could not be written.
     pub unwritten: u64,
     pub lines: Lines,
@@ -115,7 +115,7 @@ impl LineQueue {
 
     /// Waits for the next batch; `None` at the end. An empty batch lets the writer try to report dropped
     /// lines.
-    pub(super) fn next(&self, empty: Lines) -> Option<Batch> {
+    pub(super) fn next(&self, empty: Lines) -> Option<LogBatch> {
         let mut state = self.state();
         state.taken = (0, 0);
         loop {
@@ -141,7 +141,7 @@ impl LineQueue {
         state.taken = (lines.bytes.len(), lines.ends.len() as u64);
         let overflowed = std::mem::take(&mut state.overflowed);
         let unwritten = std::mem::take(&mut state.unwritten);
-        Some(Batch { unwritten, lines, overflowed })
+        Some(LogBatch { unwritten, lines, overflowed })
     }
 
     /// Counts lines of a batch that could not be written.

@@ -63,17 +63,17 @@ pub(crate) mod testing {
 
     /// What is logged on one thread.
     #[derive(Clone, Default)]
-    pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct LoggedLines(Arc<Mutex<Vec<u8>>>);
 
-    impl Lines {
+    impl LoggedLines {
         /// Catches what this thread logs, for as long as the guard lives.
-        pub(crate) fn catch() -> (Lines, DefaultGuard) {
+        pub(crate) fn catch() -> (LoggedLines, DefaultGuard) {
             // With a single subscriber in the process, `tracing` caches whether the thread that logs a line first
             // wants it; a thread of another test could then disable the line for all. A second subscriber prevents
             // that.
             static SECOND: OnceLock<Dispatch> = OnceLock::new();
             SECOND.get_or_init(|| Dispatch::new(NoSubscriber::new()));
-            let lines = Lines::default();
+            let lines = LoggedLines::default();
             let writer = lines.clone();
             let plain = tracing_subscriber::fmt().with_ansi(false).without_time();
             let plain = plain.with_target(false).with_writer(move || writer.clone());
@@ -87,7 +87,7 @@ pub(crate) mod testing {
         }
     }
 
-    impl io::Write for Lines {
+    impl io::Write for LoggedLines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -101,12 +101,12 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::Lines;
+    use super::testing::LoggedLines;
     use super::*;
 
     #[test]
     fn a_failure_that_lasts_is_one_line_and_so_is_its_end_and_the_waits_grow() {
-        let (lines, _guard) = Lines::catch();
+        let (lines, _guard) = LoggedLines::catch();
         let ms = Duration::from_millis;
         let mut log = RetryLog::new("claiming jobs", ms(100), ms(300)).of_queue(&"mail");
         for _ in 0..2 {

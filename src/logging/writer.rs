@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::queue::{Batch, LineQueue, Lines, capture_lines};
+use super::queue::{LineQueue, Lines, LogBatch, capture_lines};
 use crate::supervise::{Part, pass};
 
 /// The wait before the next write to a non-blocking pipe that is full.
@@ -20,7 +20,7 @@ pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Ar
     let queue = Arc::new(LineQueue::new(capacity));
     let its = queue.clone();
     queue.failures().thread(Part::LogWriter, move || {
-        let mut writer = Writer { queue: &its, out, torn: false };
+        let mut writer = LogLineWriter { queue: &its, out, torn: false };
         if !its.failures().run(Part::LogWriter, || writer.run()) {
             // This failure stops the server, and the log must say so: the writer runs once more, and not again if
             // that fails.
@@ -32,19 +32,19 @@ pub fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Ar
     Ok(queue)
 }
 
-struct Writer<'a, W> {
+struct LogLineWriter<'a, W> {
     queue: &'a LineQueue,
     out: W,
     /// Whether the last written line is incomplete.
     torn: bool,
 }
 
-impl<W: Write> Writer<'_, W> {
+impl<W: Write> LogLineWriter<'_, W> {
     fn run(&mut self) {
         let mut empty = Lines::default();
         while let Some(batch) = self.queue.next(std::mem::take(&mut empty)) {
             pass(Part::LogWriter);
-            let Batch { unwritten, lines, overflowed } = batch;
+            let LogBatch { unwritten, lines, overflowed } = batch;
             let reported = self.report_dropped(unwritten);
             let mut written = 0;
             if reported {

@@ -8,7 +8,7 @@ use super::log::Log;
 use super::log_store::{self, LogStore, Report, Tuning};
 use super::sled::{self, Faults, NewStore, SledLog};
 use super::snapshot::Totals;
-use super::{Limits, Piece, StoreError};
+use super::{Piece, StoreError, StoreLimits};
 use crate::clock::Clock;
 
 /// Opens a data directory, and creates it if it does not exist. Blocks while it reads: call it before the runtime is
@@ -18,7 +18,7 @@ use crate::clock::Clock;
 /// Says what cannot be read, and where. An unreadable store is left as it is.
 pub fn open(
     dir: &Path,
-    limits: Limits,
+    limits: StoreLimits,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<LogStore>, StoreError> {
     let tuning = Tuning::of(&limits);
@@ -28,7 +28,7 @@ pub fn open(
 /// Like [`open`], with the sizes and the faults that a test needs.
 pub(super) fn open_tuned(
     dir: &Path,
-    limits: Limits,
+    limits: StoreLimits,
     clock: Arc<dyn Clock>,
     tuning: Tuning,
     faults: Faults,
@@ -57,23 +57,23 @@ fn boxed(log: SledLog) -> Box<dyn Log> {
     Box::new(log)
 }
 
-/// Builds a store from the pieces of a snapshot. Until [`Builder::finish`] the data directory holds no store, and a
+/// Builds a store from the pieces of a snapshot. Until [`DataDirBuilder::finish`] the data directory holds no store, and a
 /// server refuses to start in it instead of creating another one.
-pub struct Builder {
+pub struct DataDirBuilder {
     dir: PathBuf,
-    builder: log_store::Builder,
+    builder: log_store::LogBuilder,
     new: NewStore,
 }
 
-impl Builder {
+impl DataDirBuilder {
     /// Starts in a directory that is empty or does not exist.
     ///
     /// # Errors
     /// When the directory is not empty, or cannot be written.
-    pub fn create(dir: &Path) -> Result<Builder, StoreError> {
+    pub fn create(dir: &Path) -> Result<DataDirBuilder, StoreError> {
         let new = NewStore::begin(dir)?;
-        let builder = log_store::Builder::new(boxed(SledLog::create(new.path())?));
-        Ok(Builder { dir: dir.to_owned(), builder, new })
+        let builder = log_store::LogBuilder::new(boxed(SledLog::create(new.path())?));
+        Ok(DataDirBuilder { dir: dir.to_owned(), builder, new })
     }
 
     /// Adds the next piece, in the order of [`Snapshot::next`](super::Snapshot::next).
@@ -89,7 +89,7 @@ impl Builder {
     /// # Errors
     /// When the end was not among the pieces, the result is not sound, or the directory cannot be written.
     pub fn finish(self) -> Result<Totals, StoreError> {
-        let Builder { dir, builder, new } = self;
+        let DataDirBuilder { dir, builder, new } = self;
         let totals = builder.finish()?;
         let report = verify(new.path());
         if !report.is_sound() {

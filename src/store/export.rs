@@ -163,24 +163,24 @@ impl ExportReader {
                 converted; use the file as it was written"
                 .into());
         }
-        let Some((body, told)) = line_checksum(line) else {
+        let Some((body, stated)) = line_checksum(line) else {
             return Err(format!(
                 "it does not end with its checksum (\"crc\"), which every line of format {} has: the line \
                  was changed or cut off",
                 self.format
             ));
         };
-        compare(told, crc32fast::hash(body))
+        compare(stated, crc32fast::hash(body))
             .map_err(|why| format!("it was changed after it was written: {why}"))?;
         Ok(body)
     }
 
     /// The bytes of the last line before the checksum of the lines before it.
     fn whole_checked<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], String> {
-        let Some((body, told)) = split(body, EXPORT_CHECKSUM) else {
+        let Some((body, stated)) = split(body, EXPORT_CHECKSUM) else {
             return Err("it has no checksum of the lines before it (\"export_crc\")".into());
         };
-        compare(told, self.whole.clone().finalize()).map_err(|why| {
+        compare(stated, self.whole.clone().finalize()).map_err(|why| {
             format!("lines before it are missing, repeated or out of order: {why}")
         })?;
         Ok(body)
@@ -213,13 +213,13 @@ fn split<'a>(line: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     Some((rest.strip_suffix(name)?, digits))
 }
 
-fn compare(told: &[u8], found: u32) -> Result<(), String> {
+fn compare(stated: &[u8], found: u32) -> Result<(), String> {
     let found = format!("{found:08x}");
-    if told == found.as_bytes() {
+    if stated == found.as_bytes() {
         return Ok(());
     }
-    let told = told.escape_ascii();
-    Err(format!("the checksum says {told}, but its bytes have {found}"))
+    let stated = stated.escape_ascii();
+    Err(format!("the checksum says {stated}, but its bytes have {found}"))
 }
 
 /// Checks an export that arrives in parts of any length.

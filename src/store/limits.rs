@@ -6,7 +6,7 @@ use crate::job::LogCaps;
 
 /// The limits of a store, given at its opening.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct StoreLimits {
     /// How many jobs may wait (scheduled, available, retryable) before `enqueue` answers `Full`.
     pub max_waiting: u64,
     /// How many queues there may be. A queue counts while it holds a stored job, is paused, or has a limit of its own.
@@ -67,9 +67,9 @@ pub struct Keep {
     pub count: u64,
 }
 
-impl Default for Limits {
+impl Default for StoreLimits {
     fn default() -> Self {
-        Limits {
+        StoreLimits {
             max_waiting: 10_000_000,
             max_queues: 1_000,
             max_schedules: 1_000,

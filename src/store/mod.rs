@@ -31,7 +31,7 @@ pub mod snapshot;
 mod stats;
 
 pub use export::{ExportCheck, ExportReader, ExportWriter};
-pub use limits::{Keep, Limits, Retention};
+pub use limits::{Keep, Retention, StoreLimits};
 pub use memory::MemoryStore;
 pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
@@ -60,8 +60,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// First [`EnqueueError::Full`], when the waiting jobs and the new ones together exceed
-    /// [`Limits::max_waiting`] (a job that becomes available again is never refused, so there may
-    /// be more); then [`EnqueueError::TooManyQueues`], when a new queue would exceed [`Limits::max_queues`].
+    /// [`StoreLimits::max_waiting`] (a job that becomes available again is never refused, so there may
+    /// be more); then [`EnqueueError::TooManyQueues`], when a new queue would exceed [`StoreLimits::max_queues`].
     async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError>;
 
     /// Leases up to `max` available jobs of one queue, in order: highest priority first, then the
@@ -119,7 +119,7 @@ pub trait Store: Send + Sync + 'static {
     /// Does what is due, in this order: due schedules enqueue their jobs (by time, then name; see [`Schedule::due`]),
     /// due jobs become available (by `run_at`, then id), jobs whose lease has expired are rescued (by the end of the
     /// lease, then id), finished jobs past their retention are removed without an event (in the order in which they
-    /// finished), and the log is trimmed. At most [`Limits::tick_step`] of each of the first four; [`Ticked::next`]
+    /// finished), and the log is trimmed. At most [`StoreLimits::tick_step`] of each of the first four; [`Ticked::next`]
     /// says when there is more to do at once. Idempotent.
     ///
     /// A rescued job is `Rescued`, or `Cancelled` when it was being cancelled, or `Discarded` as
@@ -139,16 +139,16 @@ pub trait Store: Send + Sync + 'static {
     async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError>;
 
     /// A page of jobs, newest (greatest id) first, without large payloads, results and logs
-    /// ([`Job::without_content`]); it ends once they have [`Limits::read_bytes`]. Answers with fewer rows than
-    /// requested and a `next` cursor when it has examined about [`Limits::search_step`] jobs or has taken
-    /// [`Limits::search_time`], so that no search takes long; [`Page::examined`] says how many. The limit is clamped
+    /// ([`Job::without_content`]); it ends once they have [`StoreLimits::read_bytes`]. Answers with fewer rows than
+    /// requested and a `next` cursor when it has examined about [`StoreLimits::search_step`] jobs or has taken
+    /// [`StoreLimits::search_time`], so that no search takes long; [`Page::examined`] says how many. The limit is clamped
     /// to 1 to [`JobQuery::MAX_LIMIT`]. It stops reading when the caller stops waiting.
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError>;
 
     /// Counters, equal to a recount of the stored jobs, without a scan.
     async fn stats(&self) -> Result<Stats, StoreError>;
 
-    /// The events after a cursor, oldest first, at most `max` of them; fewer once they have [`Limits::read_bytes`],
+    /// The events after a cursor, oldest first, at most `max` of them; fewer once they have [`StoreLimits::read_bytes`],
     /// and none only at the end of the log. Only durable events are shown, without payloads and results of more than
     /// 1 KiB ([`Event::without_content`]); [`Store::get`] has them. Events within [`Retention::events`] are always
     /// there; older ones may be. It stops reading when the caller stops waiting.

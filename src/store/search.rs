@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::Limits;
+use super::StoreLimits;
 use crate::clock::Clock;
 use crate::job::Time;
 
@@ -73,7 +73,7 @@ impl Budget {
     /// Starts a search. The caller holds the second value for as long as it waits.
     pub fn new(
         clock: &Arc<dyn Clock>,
-        limits: &Limits,
+        limits: &StoreLimits,
         searches: &Arc<ActiveReads>,
     ) -> (Budget, DropGuard) {
         let gone = CancellationToken::new();
@@ -150,7 +150,7 @@ mod tests {
     fn a_search_ends_when_its_time_is_over_its_caller_leaves_or_the_server_stops() {
         let manual = ManualClock::at(Time::from_millis(1_000_000));
         let clock: Arc<dyn Clock> = Arc::new(manual.clone());
-        let limits = Limits { search_time: Duration::from_secs(2), ..Limits::default() };
+        let limits = StoreLimits { search_time: Duration::from_secs(2), ..StoreLimits::default() };
         let searches = Arc::new(ActiveReads::default());
         let open = || Budget::new(&clock, &limits, &searches);
 

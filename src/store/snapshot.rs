@@ -21,7 +21,7 @@ use crate::job::{
 pub const FORMAT: u32 = EXPORT.newest as u32;
 
 /// A store as of one cursor. While it exists, the store keeps what it needs. A reader that reads nothing for a minute,
-/// or reads for longer than `Limits::max_export`, loses its snapshot.
+/// or reads for longer than `StoreLimits::max_export`, loses its snapshot.
 #[async_trait]
 pub trait Snapshot: Send {
     /// The next pieces, a bounded number, in this order: the head, the queues with settings by name, the schedules by

@@ -16,7 +16,7 @@ use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
-use super::parts::job_row::JobRow;
+use super::parts::job_row::JobCells;
 use super::parts::load::is_busy;
 use super::parts::queue_rank::shown_queues;
 use super::parts::queue_row::QueueRow;
@@ -35,7 +35,7 @@ const FAILING: usize = 5;
 #[template(path = "home.html")]
 struct Home {
     layout: Layout,
-    counts: Vec<Count>,
+    counts: Vec<StateCard>,
     span: Span,
     charts: [Chart; 3],
     queues: Vec<QueueRow>,
@@ -46,7 +46,7 @@ struct Home {
     sample_age: i64,
     failing: Vec<GroupRow>,
     counting: bool,
-    recent: Vec<JobRow>,
+    recent: Vec<JobCells>,
     recent_max: usize,
     width: f64,
     height: f64,
@@ -55,12 +55,12 @@ struct Home {
 /// The query of the URL.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Params {
+pub struct HomeParams {
     span: String,
 }
 
 /// A card with a state, its number of jobs and its meaning.
-struct Count {
+struct StateCard {
     state: State,
     count: u64,
     meaning: &'static str,
@@ -70,7 +70,7 @@ struct Count {
 pub async fn show(
     Has(engine): Has<Engine>,
     address: Address,
-    Query(params): Query<Params>,
+    Query(params): Query<HomeParams>,
 ) -> Result<Response, UiError> {
     // The list is read before the counters. Newer counters are corrected by the events that follow; newer
     // rows would not be.
@@ -81,7 +81,7 @@ pub async fn show(
     let stats = engine.stats().await?;
     let now = engine.now();
     let layout = Layout::live(&address, "Home", Section::Home, recent.cursor, now);
-    let rows = recent.jobs.iter().map(|job| JobRow::of(job, now)).collect();
+    let rows = recent.jobs.iter().map(|job| JobCells::of(job, now)).collect();
     let span = if params.span == "hours" { Span::Hours } else { Span::Minutes };
     let (failing, counting) = failing_now(&engine, FAILING, now);
     let names = shown_queues(&stats, &engine, now, QUEUES).into_iter();
@@ -89,7 +89,7 @@ pub async fn show(
         .filter_map(|name| Some(QueueRow::of(name, stats.queues.get(name)?, &engine, now)))
         .collect();
     let home = Home {
-        counts: State::ALL.map(|state| Count::of(state, &stats)).into(),
+        counts: State::ALL.map(|state| StateCard::of(state, &stats)).into(),
         span,
         charts: charts(&engine, span),
         queues,
@@ -114,7 +114,7 @@ fn charts(engine: &Engine, span: Span) -> [Chart; 3] {
     [throughput(&history, span), waits(&history, span), runs(&history, span)]
 }
 
-impl Count {
+impl StateCard {
     fn of(state: State, stats: &Stats) -> Self {
         let meaning = match state {
             State::Scheduled => "due later",
@@ -125,6 +125,6 @@ impl Count {
             State::Discarded => "failed permanently",
             State::Cancelled => "stopped on request",
         };
-        Count { state, count: stats.states.get(&state).copied().unwrap_or(0), meaning }
+        StateCard { state, count: stats.states.get(&state).copied().unwrap_or(0), meaning }
     }
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::http::layers::base_path::Address;
-use crate::http::layers::session::{Session, Transport};
+use crate::http::layers::session::{BrowserScheme, Session};
 
 use super::layout::page::{Layout, Section, page, see_other};
 
@@ -87,7 +87,7 @@ pub async fn sign_in(
         };
         return login_page(&address, next, "", wrong);
     }
-    let cookie = session.opening(&cookie_path(&address), Transport::of(&headers));
+    let cookie = session.opening(&cookie_path(&address), BrowserScheme::of(&headers));
     ([(header::SET_COOKIE, cookie)], see_other(next)).into_response()
 }
 
@@ -98,7 +98,7 @@ pub async fn sign_out(
     headers: HeaderMap,
 ) -> Response {
     let Some(Extension(session)) = session else { return see_other("").into_response() };
-    let cookie = session.closing(&cookie_path(&address), Transport::of(&headers));
+    let cookie = session.closing(&cookie_path(&address), BrowserScheme::of(&headers));
     ([(header::SET_COOKIE, cookie)], see_other("login")).into_response()
 }
 

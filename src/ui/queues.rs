@@ -17,7 +17,7 @@ use super::layout::flash::Done;
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
-use super::parts::job_row::JobRow;
+use super::parts::job_row::JobCells;
 use super::parts::queue_row::QueueRow;
 use super::queue_list::QueueFilter;
 use super::submit::form_value::cut;
@@ -32,7 +32,7 @@ struct QueuePage {
     queue: QueueRow,
     charts: [Chart; 3],
     max_running: usize,
-    newest: Vec<JobRow>,
+    newest: Vec<JobCells>,
     invalid: Option<InvalidLimit>,
     width: f64,
     height: f64,
@@ -171,7 +171,7 @@ async fn render(
             runs(&history, Span::Minutes),
         ],
         max_running: engine.config().max_running,
-        newest: jobs.jobs.iter().map(|job| JobRow::of(job, now)).collect(),
+        newest: jobs.jobs.iter().map(|job| JobCells::of(job, now)).collect(),
         invalid,
         width: WIDTH,
         height: HEIGHT,

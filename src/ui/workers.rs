@@ -19,7 +19,7 @@ const LIST: usize = 100;
 
 #[derive(Template)]
 #[template(path = "workers.html")]
-struct Workers {
+struct WorkersPage {
     layout: Layout,
     worker: String,
     started: Option<TimeText>,
@@ -50,7 +50,7 @@ pub async fn show(Has(engine): Has<Engine>, address: Address) -> Result<Response
     let now = engine.now();
     let layout = Layout::live(&address, "Workers", Section::Workers, cursor, now);
     let config = engine.config();
-    let workers = Workers {
+    let workers = WorkersPage {
         worker: config.worker.to_string(),
         started: engine.starts().last().map(|at| TimeText::new(*at, now)),
         running: held.total,

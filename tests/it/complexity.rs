@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cortado::internal::clock::SystemClock;
 use cortado::internal::store::data_dir;
-use cortado::internal::store::{Claim, Limits, ScheduleCommand, Settlement, Store};
+use cortado::internal::store::{Claim, ScheduleCommand, Settlement, Store, StoreLimits};
 use cortado::job::{
     JobId, Json, Kind, Labels, NewJob, Origin, QueueName, ScheduleName, Spec, Start, Time, Verdict,
     WorkerName,
@@ -241,7 +241,7 @@ async fn a_refusal_is_short_however_much_is_wrong() {
 
 /// Creates a store with jobs that only an older version accepted.
 async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
-    let store = data_dir::open(&dir.data(), Limits::default(), Arc::new(SystemClock)).unwrap();
+    let store = data_dir::open(&dir.data(), StoreLimits::default(), Arc::new(SystemClock)).unwrap();
     let mut jobs = Vec::new();
     for (kind, payload) in [
         ("echo", nested("[", "1", "]", 8_000)),

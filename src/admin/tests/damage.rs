@@ -4,7 +4,7 @@ use super::*;
 use std::sync::Arc;
 
 use crate::clock::SystemClock;
-use crate::store::Limits;
+use crate::store::StoreLimits;
 use crate::store::data_dir;
 
 /// Imports bytes into a directory, and answers with why not.
@@ -22,7 +22,7 @@ fn assert_no_store(dir: &Path, what: &str) {
     let is_expected = |name: &std::ffi::OsString| name == ".gitkeep" || name == "incomplete";
     assert!(left.iter().all(is_expected), "{what}: {left:?}");
     if left.iter().any(|name| name == "incomplete") {
-        let opened = data_dir::open(dir, Limits::default(), Arc::new(SystemClock));
+        let opened = data_dir::open(dir, StoreLimits::default(), Arc::new(SystemClock));
         let why = opened.err().unwrap().to_string();
         assert!(why.contains("unfinished"), "{what}: {why}");
     }
@@ -145,7 +145,7 @@ async fn what_a_newer_version_wrote_has_its_own_words_and_exit_code() {
     assert!(!new.exists());
     let mut out = Vec::new();
     assert_eq!(verify(&VerifyArgs { data_dir: data.clone() }, &mut out), Ok(Failed::NEWER));
-    let opened = data_dir::open(&data, Limits::default(), Arc::new(SystemClock));
+    let opened = data_dir::open(&data, StoreLimits::default(), Arc::new(SystemClock));
     assert!(matches!(opened.err(), Some(crate::store::StoreError::Newer { .. })));
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cortado::internal::engine::{Context, Engine, EngineConfig, KindInfo, QueueConfig, Registry};
 use cortado::internal::shutdown::{Shutdown, StopBounds};
-use cortado::internal::store::Limits;
+use cortado::internal::store::StoreLimits;
 use cortado::job::{Kind, QueueName};
 use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
@@ -43,7 +43,7 @@ fn info(kind: &str) -> anyhow::Result<KindInfo> {
 }
 
 async fn drain(setup: &Setup, pass: usize) -> anyhow::Result<f64> {
-    let (store, _) = store::fresh(&setup.dir, &format!("drain{pass}"), Limits::default())?;
+    let (store, _) = store::fresh(&setup.dir, &format!("drain{pass}"), StoreLimits::default())?;
     let done = Arc::new(AtomicUsize::new(0));
     let counter = done.clone();
     let mut registry = Registry::default();
@@ -85,7 +85,7 @@ fn count_completed(events: &[cortado::job::Event]) -> usize {
 }
 
 async fn latency(setup: &Setup) -> anyhow::Result<Latencies> {
-    let (store, _) = store::fresh(&setup.dir, "latency", Limits::default())?;
+    let (store, _) = store::fresh(&setup.dir, "latency", StoreLimits::default())?;
     let (started, mut starts) = mpsc::unbounded_channel();
     let mut registry = Registry::default();
     registry.add(info("mark")?, move |_: Context, _: IgnoredAny| {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cortado::internal::clock::{Clock, SystemClock};
 use cortado::internal::store::data_dir;
 use cortado::internal::store::log_store::LogStore;
-use cortado::internal::store::{Claim, Keep, Limits, Retention, Settlement, Store};
+use cortado::internal::store::{Claim, Keep, Retention, Settlement, Store, StoreLimits};
 use cortado::job::{
     Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start, Verdict, WorkerName,
 };
@@ -44,7 +44,11 @@ fn batch(labels: &Arc<Labels>, count: usize) -> Vec<NewJob> {
 }
 
 /// Opens a store in a fresh directory.
-pub fn fresh(dir: &Path, name: &str, limits: Limits) -> anyhow::Result<(Arc<LogStore>, PathBuf)> {
+pub fn fresh(
+    dir: &Path,
+    name: &str,
+    limits: StoreLimits,
+) -> anyhow::Result<(Arc<LogStore>, PathBuf)> {
     let path = dir.join(name);
     if path.exists() {
         std::fs::remove_dir_all(&path)?;
@@ -59,7 +63,7 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for pass in 0..setup.passes {
         let (limit, _) = baseline::append(&setup.dir, jobs, BATCH)?;
-        let (store, _) = fresh(&setup.dir, &format!("batch{pass}"), Limits::default())?;
+        let (store, _) = fresh(&setup.dir, &format!("batch{pass}"), StoreLimits::default())?;
         let rate = enqueue_batches(&store, &labels, jobs, 4).await?;
         store.close().await?;
         ratios.push(rate / limit);
@@ -110,7 +114,7 @@ async fn callers(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> anyh
     let (mut rates, mut p99s, mut syncs, mut words) =
         (Vec::new(), Vec::new(), Vec::new(), String::new());
     for pass in 0..setup.passes {
-        let (store, _) = fresh(&setup.dir, &format!("callers{pass}"), Limits::default())?;
+        let (store, _) = fresh(&setup.dir, &format!("callers{pass}"), StoreLimits::default())?;
         let begun = Instant::now();
         let tasks: Vec<_> = (0..CALLERS)
             .map(|_| {
@@ -154,7 +158,7 @@ async fn life_cycles(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> 
     let me = std::process::id();
     let (small, large) = (setup.jobs / 10, setup.jobs * 10);
     let cycles = setup.jobs;
-    let (store, path) = fresh(&setup.dir, "cycles", Limits::default())?;
+    let (store, path) = fresh(&setup.dir, "cycles", StoreLimits::default())?;
     enqueue_batches(&store, labels, small, 1).await?;
     cycle(&store, labels, cycles).await?; // warm
     let mut few = Vec::new();
@@ -189,7 +193,7 @@ async fn life_cycles(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> 
     drop(store);
     let finished = cycles * (1 + 2 * setup.passes);
     let opened = Instant::now();
-    let store = data_dir::open(&path, Limits::default(), Arc::new(SystemClock))?;
+    let store = data_dir::open(&path, StoreLimits::default(), Arc::new(SystemClock))?;
     table.row(
         format!("open with {large} waiting and {finished} finished"),
         format!("{:.1} s", opened.elapsed().as_secs_f64()),
@@ -253,7 +257,7 @@ pub async fn long(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let labels = labels("noop")?;
     let keep = Keep { age: Duration::from_secs(3_600), count: 100_000 };
     let retention = Retention { completed: keep, events: keep, ..Retention::default() };
-    let limits = Limits { retention, tick_step: 10_000, ..Limits::default() };
+    let limits = StoreLimits { retention, tick_step: 10_000, ..StoreLimits::default() };
     let (store, path) = fresh(&setup.dir, "long", limits)?;
     let step = setup.jobs;
     let mut early = 0;

@@ -26,7 +26,7 @@ async fn answering(answer: Vec<u8>) -> (SocketAddr, JoinHandle<()>) {
 /// The result and the output of `cortado export` for a response.
 async fn exported(answer: Vec<u8>) -> (Result<(), CliError>, Vec<u8>) {
     let (address, answering) = answering(answer).await;
-    let Command::Export(args) = command(&["export", "--server", &format!("http://{address}")])
+    let CliCommand::Export(args) = command(&["export", "--server", &format!("http://{address}")])
     else {
         panic!("export was expected");
     };
@@ -54,7 +54,7 @@ async fn an_export_that_breaks_off_or_was_changed_is_an_error() {
     for _ in 0..3 {
         submitted(&["submit", "--server", &url, "echo"]).await.0.unwrap();
     }
-    let Command::Export(args) = command(&["export", "--server", &url]) else { panic!() };
+    let CliCommand::Export(args) = command(&["export", "--server", &url]) else { panic!() };
     let mut whole = Vec::new();
     within(export::run(args, pending(), &mut whole)).await.unwrap();
     assert_eq!(exported(until_closed(&whole)).await, (Ok(()), whole.clone()));

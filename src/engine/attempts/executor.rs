@@ -94,7 +94,8 @@ impl Executor {
                 handler.run(context).await
             }
         });
-        let attempt = Attempt { executor: self, job: &job, running: &running, context: &context };
+        let attempt =
+            RunningAttempt { executor: self, job: &job, running: &running, context: &context };
         let (ending, cause) = attempt.watch(task, limit).await;
         let ending = attempt.within_limits(ending);
         let decided = verdict(ending, cause, retry(&job));
@@ -114,14 +115,14 @@ impl Executor {
 }
 
 /// A running attempt.
-struct Attempt<'a> {
+struct RunningAttempt<'a> {
     executor: &'a Executor,
     job: &'a Job,
     running: &'a Arc<Running>,
     context: &'a Context,
 }
 
-impl Attempt<'_> {
+impl RunningAttempt<'_> {
     /// Waits for the handler to end. When there is a cause, asks it to end and finally drops it.
     async fn watch(&self, mut task: JoinHandle<Outcome>, limit: Duration) -> (Ending, Cause) {
         let cause = {

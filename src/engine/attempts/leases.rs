@@ -70,13 +70,13 @@ pub struct Leases {
     ttl: Duration,
     /// The server's abort token, the parent of every attempt's token.
     abort: CancellationToken,
-    table: Mutex<Table>,
+    table: Mutex<LeaseTable>,
     /// Wakes the stop once no lease is held.
     emptied: Notify,
 }
 
 #[derive(Default)]
-struct Table {
+struct LeaseTable {
     held: HashMap<JobId, Arc<Running>>,
     /// Jobs that were cancelled before their lease arrived here. The heartbeat clears this set, because from then on
     /// the store repeats the request.
@@ -86,7 +86,7 @@ struct Table {
     lingering: HashMap<JobId, (usize, CancellationToken)>,
 }
 
-impl Table {
+impl LeaseTable {
     fn linger(&mut self, job: JobId) {
         self.lingering.entry(job).or_default().0 += 1;
     }
@@ -247,13 +247,13 @@ impl Leases {
         at.saturating_duration_since(self.made).as_millis() as u64
     }
 
-    fn notify_if_empty(&self, table: &Table) {
+    fn notify_if_empty(&self, table: &LeaseTable) {
         if table.held.is_empty() {
             self.emptied.notify_waiters();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, LeaseTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -34,14 +34,14 @@ impl Pending {
 }
 
 pub struct Notes {
-    held: Mutex<Held>,
+    held: Mutex<HeldNotes>,
     /// Wakes the executor at the first note since notes were last taken.
     changed: Notify,
     clock: Arc<dyn Clock>,
 }
 
 #[derive(Default)]
-struct Held {
+struct HeldNotes {
     lines: VecDeque<LogLine>,
     bytes: usize,
     /// Lines that were dropped since notes were last taken.
@@ -91,7 +91,7 @@ impl Notes {
         self.changed.notified().await;
     }
 
-    fn add(&self, change: impl FnOnce(&mut Held)) {
+    fn add(&self, change: impl FnOnce(&mut HeldNotes)) {
         let mut held = self.lock();
         let first = held.lines.is_empty() && held.progress.is_none();
         change(&mut held);
@@ -101,12 +101,12 @@ impl Notes {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, HeldNotes> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl HeldNotes {
     fn push(&mut self, line: LogLine) {
         self.bytes += line.text.len();
         self.lines.push_back(line);

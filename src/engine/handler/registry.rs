@@ -36,10 +36,10 @@ impl KindInfo {
 /// The handlers by kind. The registry is filled before the engine starts and does not change after that.
 #[derive(Default)]
 pub struct Registry {
-    entries: BTreeMap<Kind, Entry>,
+    entries: BTreeMap<Kind, RegisteredKind>,
 }
 
-struct Entry {
+struct RegisteredKind {
     info: KindInfo,
     handler: Arc<dyn Erased>,
 }
@@ -75,7 +75,7 @@ impl Registry {
         H: Handler<P>,
     {
         let handler = Arc::new(Typed { handler, payload: PhantomData });
-        self.entries.insert(info.kind.clone(), Entry { info, handler });
+        self.entries.insert(info.kind.clone(), RegisteredKind { info, handler });
     }
 
     /// The registered kinds, by name.

@@ -72,7 +72,7 @@ const MAX_MESSAGE: usize = 300;
 
 /// All failure groups and their jobs.
 pub struct Failures {
-    groups: HashMap<u64, Group>,
+    groups: HashMap<u64, FailureCounts>,
     /// The group of each discarded or retrying job.
     jobs: BTreeMap<JobId, Member>,
     /// The last failure and its group, because equal failures often follow each other.
@@ -87,7 +87,7 @@ struct Member {
     is_discarded: bool,
 }
 
-struct Group {
+struct FailureCounts {
     kind: Kind,
     class: FailureClass,
     pattern: String,
@@ -213,7 +213,7 @@ impl Failures {
 
     /// The number of known discarded jobs and of known retrying jobs.
     pub fn totals(&self) -> (u64, u64) {
-        let sum = |count: fn(&Group) -> u64| self.groups.values().map(count).sum();
+        let sum = |count: fn(&FailureCounts) -> u64| self.groups.values().map(count).sum();
         (sum(|group| group.dead), sum(|group| group.retrying))
     }
 
@@ -267,7 +267,7 @@ impl Failures {
 
     /// The groups that failed last, at most `max`.
     pub fn list(&self, max: usize, now: Time) -> FailureList {
-        let mut newest: Vec<(&u64, &Group)> = self.groups.iter().collect();
+        let mut newest: Vec<(&u64, &FailureCounts)> = self.groups.iter().collect();
         newest.sort_unstable_by_key(|(id, group)| (std::cmp::Reverse(group.last_at), **id));
         let groups = newest.into_iter().take(max).map(|(id, group)| group.view(*id, now));
         FailureList {
@@ -285,8 +285,9 @@ impl Failures {
 
     /// Removes groups that have no jobs and failed long ago.
     pub fn forget_old(&mut self, now: Time) {
-        let is_old =
-            |group: &Group| now.millis().saturating_sub(group.last_at.millis()) > FORGET_AFTER;
+        let is_old = |group: &FailureCounts| {
+            now.millis().saturating_sub(group.last_at.millis()) > FORGET_AFTER
+        };
         self.groups.retain(|_, group| group.has_jobs() || !is_old(group));
     }
 
@@ -305,7 +306,7 @@ impl Failures {
             common = OTHER_ERRORS.into();
             id = name(&common);
         }
-        self.groups.entry(id).or_insert_with(|| Group {
+        self.groups.entry(id).or_insert_with(|| FailureCounts {
             kind: kind.clone(),
             class: failure.class,
             pattern: common,
@@ -345,7 +346,7 @@ impl Failures {
     }
 }
 
-impl Group {
+impl FailureCounts {
     fn failed(&mut self, job: JobId, failure: &Failure, at: Time) {
         self.shows(job, failure, at.max(self.last_at));
         self.first_at = self.first_at.min(at);

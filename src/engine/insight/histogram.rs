@@ -7,7 +7,7 @@ use crate::job::LogScale;
 use crate::job::Time;
 
 /// The scale has 64 buckets for each doubling.
-type Scale = LogScale<6>;
+type BucketScale = LogScale<6>;
 
 /// A histogram; empty buckets take no memory.
 #[derive(Debug, Clone, Default)]
@@ -66,12 +66,12 @@ impl Histogram {
 
 fn bucket(length: Duration) -> u16 {
     let ms = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
-    Scale::bucket(ms.into()) as u16
+    BucketScale::bucket(ms.into()) as u16
 }
 
 /// The shortest duration in a bucket.
 fn least(bucket: u16) -> u32 {
-    Scale::lower_bound(bucket.into()) as u32
+    BucketScale::lower_bound(bucket.into()) as u32
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::job::Time;
 
 /// The counts of an interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct IntervalCounts {
     /// Events of any type.
     pub events: u32,
     /// Jobs enqueued.
@@ -23,11 +23,11 @@ pub struct Counts {
 
 /// A second or a minute in which something happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
+pub struct HistoryPoint {
     /// The start of the interval.
     pub at: Time,
     /// The counts.
-    pub counts: Counts,
+    pub counts: IntervalCounts,
     /// How long jobs were available before they started; `None` when no start was timed.
     pub wait: Option<Latency>,
     /// How long attempts ran; `None` when no end was timed.
@@ -48,7 +48,7 @@ pub struct Activity {
 pub struct Tally {
     /// Its number: seconds or minutes since 1970.
     pub number: i64,
-    pub counts: Counts,
+    pub counts: IntervalCounts,
     pub wait: Histogram,
     pub run: Histogram,
 }
@@ -63,16 +63,16 @@ pub const WINDOW: i64 = 5;
 /// The history of one queue or of the server. Intervals in which nothing happened take no memory.
 #[derive(Debug, Default)]
 pub struct Series {
-    seconds: VecDeque<Point>,
-    minutes: VecDeque<Point>,
+    seconds: VecDeque<HistoryPoint>,
+    minutes: VecDeque<HistoryPoint>,
     second: Tally,
     minute: Tally,
     /// The last seconds with their histograms, for the current rates and latencies.
     recent: VecDeque<Tally>,
 }
 
-impl Counts {
-    fn add(&mut self, more: Counts) {
+impl IntervalCounts {
+    fn add(&mut self, more: IntervalCounts) {
         self.events = self.events.saturating_add(more.events);
         self.enqueued = self.enqueued.saturating_add(more.enqueued);
         self.started = self.started.saturating_add(more.started);
@@ -82,8 +82,8 @@ impl Counts {
 }
 
 impl Tally {
-    fn point(&self, length: i64) -> Point {
-        Point {
+    fn point(&self, length: i64) -> HistoryPoint {
+        HistoryPoint {
             at: Time::from_millis(self.number * length * 1_000),
             counts: self.counts,
             wait: self.wait.latency(),
@@ -92,7 +92,7 @@ impl Tally {
     }
 
     fn is_quiet(&self) -> bool {
-        self.counts == Counts::default()
+        self.counts == IntervalCounts::default()
     }
 
     fn add(&mut self, more: &Tally) {
@@ -116,7 +116,7 @@ impl Series {
         let recent = self.seconds.iter().rev().take_while(|point| point.at >= from);
         let counts = recent.map(|point| &point.counts).chain([&self.second.counts]);
         let mut sum = Activity::default();
-        for Counts { completed, failed, .. } in counts {
+        for IntervalCounts { completed, failed, .. } in counts {
             sum.completed += u64::from(*completed);
             sum.failed += u64::from(*failed);
         }
@@ -138,7 +138,7 @@ impl Series {
     }
 
     /// The last full second before `now`.
-    pub fn last_second(&mut self, now: i64) -> Point {
+    pub fn last_second(&mut self, now: i64) -> HistoryPoint {
         self.at(now);
         let newest = self.seconds.back().filter(|point| point.at.millis() == (now - 1) * 1_000);
         let quiet = Tally { number: now - 1, ..Tally::default() };
@@ -147,7 +147,7 @@ impl Series {
 
     /// The full seconds and the minutes before `now` in which something happened, including the current minute so
     /// far; oldest first.
-    pub fn points(&mut self, now: i64) -> (Vec<Point>, Vec<Point>) {
+    pub fn points(&mut self, now: i64) -> (Vec<HistoryPoint>, Vec<HistoryPoint>) {
         self.at(now);
         let oldest = |span: i64| Time::from_millis((now - span) * 1_000);
         let (first_second, first_minute) = (oldest(SECONDS as i64), oldest(MINUTES as i64 * 60));
@@ -229,15 +229,15 @@ mod tests {
         assert_eq!(series.last_second(101).counts.completed, 3);
         assert_eq!(
             series.last_second(102),
-            Point { at: ms(101_000), ..series.last_second(150) }.into_quiet()
+            HistoryPoint { at: ms(101_000), ..series.last_second(150) }.into_quiet()
         );
         assert_eq!(series.window(104).counts.completed, 3);
         assert_eq!(series.window(106).counts.completed, 0);
     }
 
-    impl Point {
-        fn into_quiet(self) -> Point {
-            Point { counts: Counts::default(), wait: None, run: None, ..self }
+    impl HistoryPoint {
+        fn into_quiet(self) -> HistoryPoint {
+            HistoryPoint { counts: IntervalCounts::default(), wait: None, run: None, ..self }
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::histogram::Latency;
-use super::history::Point;
+use super::history::HistoryPoint;
 use super::meter::{Rates, Recent};
 use super::observer::Observed;
 use crate::clock::Clock;
@@ -30,9 +30,9 @@ pub struct LiveStats {
     /// How long attempts ran, over the last seconds; `None` when none ended.
     pub run: Option<Latency>,
     /// The last full second.
-    pub second: Point,
+    pub second: HistoryPoint,
     /// Busy queues: their rates, and their last full second.
-    pub queues: HashMap<QueueName, (Rates, Point)>,
+    pub queues: HashMap<QueueName, (Rates, HistoryPoint)>,
     encoded: OnceLock<Box<str>>,
 }
 
@@ -66,7 +66,7 @@ impl LiveStats {
     /// Whether the statistics are the same, apart from the time.
     fn equals(&self, other: &LiveStats) -> bool {
         let shown = |stats: &LiveStats| {
-            let Point { counts, wait, run, .. } = stats.second;
+            let HistoryPoint { counts, wait, run, .. } = stats.second;
             (stats.rates, stats.wait, stats.run, counts, wait, run)
         };
         shown(self) == shown(other) && self.stats == other.stats

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::histogram::Latency;
-use super::history::{Activity, Counts, Point, SECONDS, Series, Tally, WINDOW};
+use super::history::{Activity, HistoryPoint, IntervalCounts, SECONDS, Series, Tally, WINDOW};
 use crate::job::{Change, Event, Fact, JobId, Labels, QueueName, State, Time};
 
 /// Rates per second over the last full seconds.
@@ -30,7 +30,7 @@ pub struct Recent {
     pub wait: Option<Latency>,
     pub run: Option<Latency>,
     /// The last full second.
-    pub second: Point,
+    pub second: HistoryPoint,
 }
 
 /// The history of one queue.
@@ -62,7 +62,7 @@ pub struct Meter {
     /// The last labels and the index of their queue, because events of the same queue often follow each other.
     last: Option<(Arc<Labels>, usize)>,
     /// The phase of each job in the sample.
-    since: HashMap<JobId, Phase>,
+    since: HashMap<JobId, EndedPhase>,
     /// A job is in the sample when these bits of its id are zero. The bits are random, so waiting jobs that fill
     /// the table (of a paused queue) make the sample smaller but do not end it.
     mask: u32,
@@ -71,14 +71,14 @@ pub struct Meter {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Phase {
+enum EndedPhase {
     Available(Time),
     Running(Time),
 }
 
 /// The phase that an event ends, and when that phase began.
 #[derive(Clone, Copy)]
-pub enum Timed {
+pub enum TimedPhase {
     Nothing,
     Wait(Time),
     Run(Time),
@@ -107,18 +107,18 @@ impl Meter {
     }
 
     /// Counts an event. Returns the phase that it ends, if its job is in the sample.
-    pub fn add(&mut self, event: &Event) -> Timed {
+    pub fn add(&mut self, event: &Event) -> TimedPhase {
         let at = second(event.at);
         self.all.at(at).counts.events += 1;
         let Fact::Job { id, labels, state, change, .. } = &event.fact else {
-            return Timed::Nothing;
+            return TimedPhase::Nothing;
         };
         let index = self.index(labels, at);
-        let mut counts = Counts::default();
+        let mut counts = IntervalCounts::default();
         match change {
             Change::Progressed(_) | Change::Logged(_) | Change::CancelAsked => {
                 self.queues[index].series.at(at).counts.events += 1;
-                return Timed::Nothing;
+                return TimedPhase::Nothing;
             }
             Change::Enqueued { .. } => counts.enqueued = 1,
             Change::Started { .. } => counts.started = 1,
@@ -145,13 +145,13 @@ impl Meter {
     }
 
     /// Updates the phase of a job that is in the sample. Returns the phase that ended.
-    fn follow(&mut self, id: JobId, state: State, change: &Change, at: Time) -> Timed {
+    fn follow(&mut self, id: JobId, state: State, change: &Change, at: Time) -> TimedPhase {
         if !in_sample(id, self.mask) {
-            return Timed::Nothing;
+            return TimedPhase::Nothing;
         }
         let next = match state {
-            State::Available => Some(Phase::Available(at)),
-            State::Running => Some(Phase::Running(at)),
+            State::Available => Some(EndedPhase::Available(at)),
+            State::Running => Some(EndedPhase::Running(at)),
             State::Scheduled
             | State::Retryable
             | State::Completed
@@ -171,9 +171,11 @@ impl Meter {
             Change::Completed { .. } | Change::RetryScheduled { .. } | Change::Discarded { .. }
         );
         match (change, before) {
-            (Change::Started { .. }, Some(Phase::Available(since))) => Timed::Wait(since),
-            (_, Some(Phase::Running(since))) if ends => Timed::Run(since),
-            (_, Some(Phase::Available(_) | Phase::Running(_)) | None) => Timed::Nothing,
+            (Change::Started { .. }, Some(EndedPhase::Available(since))) => TimedPhase::Wait(since),
+            (_, Some(EndedPhase::Running(since))) if ends => TimedPhase::Run(since),
+            (_, Some(EndedPhase::Available(_) | EndedPhase::Running(_)) | None) => {
+                TimedPhase::Nothing
+            }
         }
     }
 
@@ -282,7 +284,11 @@ impl Meter {
     }
 
     /// The seconds and minutes before `now` of the server or of a queue; empty when nothing is known.
-    pub fn points(&mut self, queue: Option<&QueueName>, now: Time) -> (Vec<Point>, Vec<Point>) {
+    pub fn points(
+        &mut self,
+        queue: Option<&QueueName>,
+        now: Time,
+    ) -> (Vec<HistoryPoint>, Vec<HistoryPoint>) {
         let index = queue.map(|queue| self.indexes.get(queue).copied());
         let series = match index {
             None => &mut self.all,
@@ -294,15 +300,15 @@ impl Meter {
 }
 
 impl Tally {
-    fn count(&mut self, counts: Counts, timed: Timed, at: Time) {
+    fn count(&mut self, counts: IntervalCounts, timed: TimedPhase, at: Time) {
         self.counts.enqueued += counts.enqueued;
         self.counts.started += counts.started;
         self.counts.completed += counts.completed;
         self.counts.failed += counts.failed;
         match timed {
-            Timed::Nothing => {}
-            Timed::Wait(since) => self.wait.add(since, at),
-            Timed::Run(since) => self.run.add(since, at),
+            TimedPhase::Nothing => {}
+            TimedPhase::Wait(since) => self.wait.add(since, at),
+            TimedPhase::Run(since) => self.run.add(since, at),
         }
     }
 }
@@ -312,7 +318,7 @@ fn recent(series: &mut Series, began: i64, now: Time) -> Recent {
     let length = (now - began).clamp(1, WINDOW) as f64;
     let window = series.window(now);
     let rate = |count: u32| f64::from(count) / length;
-    let Counts { events, enqueued, started, completed, failed } = window.counts;
+    let IntervalCounts { events, enqueued, started, completed, failed } = window.counts;
     Recent {
         rates: Rates {
             events: rate(events),

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use super::coverage::Coverage;
 use super::failures::Failures;
 use super::latency_totals::LatencyTotals;
-use super::meter::{Meter, Timed};
+use super::meter::{Meter, TimedPhase};
 use crate::clock::Clock;
 use crate::engine::Batch;
 use crate::job::{Cursor, Event, EventType, JobId, JobQuery, State, Time};
@@ -158,9 +158,9 @@ impl Observer {
             if event.seq > self.began {
                 observed.event_counts[event.event_type() as usize] += 1;
                 match timed {
-                    Timed::Nothing => {}
-                    Timed::Wait(since) => observed.waits.add(event.at.since(since), weight),
-                    Timed::Run(since) => observed.runs.add(event.at.since(since), weight),
+                    TimedPhase::Nothing => {}
+                    TimedPhase::Wait(since) => observed.waits.add(event.at.since(since), weight),
+                    TimedPhase::Run(since) => observed.runs.add(event.at.since(since), weight),
                 }
             }
         }

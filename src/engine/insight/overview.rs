@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::coverage::Period;
 use super::failures::{FailureGroup, FailureList};
 use super::histogram::Latency;
-use super::history::{Activity, Point};
+use super::history::{Activity, HistoryPoint};
 use super::latency_totals::LatencyTotals;
 use super::meter::Rates;
 use crate::engine::attempts::leases::EndRequest;
@@ -21,9 +21,9 @@ pub struct History {
     /// The time of the request, by the server's clock.
     pub now: Time,
     /// The last five minutes by seconds, without the current second.
-    pub seconds: Vec<Point>,
+    pub seconds: Vec<HistoryPoint>,
     /// The last six hours by minutes, including the current minute so far.
-    pub minutes: Vec<Point>,
+    pub minutes: Vec<HistoryPoint>,
     /// When this process and those before it started, oldest first.
     pub starts: Vec<Time>,
     /// The periods for which there is data, oldest first. An interval in them that is left out was quiet.
@@ -85,7 +85,7 @@ impl Engine {
 
     /// The last five minutes of a queue by seconds; empty when nothing happened in it, and `None` when too many
     /// other queues have been active to keep its history.
-    pub fn recent(&self, queue: &QueueName) -> Option<Vec<Point>> {
+    pub fn recent(&self, queue: &QueueName) -> Option<Vec<HistoryPoint>> {
         let now = self.parts.clock.now();
         let meter = &mut self.parts.observed.lock().meter;
         meter.knows_recent(queue, now).then(|| meter.points(Some(queue), now).0)

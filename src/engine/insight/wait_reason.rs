@@ -79,7 +79,7 @@ pub enum WaitReason {
 
 /// What the reason depends on.
 #[derive(Debug, Clone)]
-struct Facts<'a> {
+struct WaitContext<'a> {
     job: &'a Job,
     now: Time,
     draining: bool,
@@ -125,7 +125,7 @@ impl Engine {
             });
             looked.flatten()
         };
-        let facts = Facts {
+        let facts = WaitContext {
             job,
             now,
             draining: self.shutdown().draining.is_cancelled(),
@@ -141,9 +141,15 @@ impl Engine {
     }
 }
 
-fn why(facts: &Facts<'_>) -> Option<WaitReason> {
-    let Facts { job, queue: (in_queue, queue_limit), server: (in_all, limit), ahead, rate, .. } =
-        facts;
+fn why(facts: &WaitContext<'_>) -> Option<WaitReason> {
+    let WaitContext {
+        job,
+        queue: (in_queue, queue_limit),
+        server: (in_all, limit),
+        ahead,
+        rate,
+        ..
+    } = facts;
     let queue = job.labels.queue.clone();
     let waits_for_its_time = match job.status.state {
         State::Scheduled | State::Retryable => true,
@@ -311,8 +317,8 @@ mod tests {
     const NOW: i64 = 1_800_000_000_000;
 
     /// A server where nothing is in the way.
-    fn facts(job: &Job) -> Facts<'_> {
-        Facts {
+    fn facts(job: &Job) -> WaitContext<'_> {
+        WaitContext {
             job,
             now: Time::from_millis(NOW),
             draining: false,
@@ -333,66 +339,66 @@ mod tests {
         let on = facts;
         let per_minute = RateLimit { starts: 100, within: std::time::Duration::from_secs(60) };
         let next = Time::from_millis(NOW + 30_000);
-        let table: Vec<(Facts<'_>, &str, &str)> = vec![
+        let table: Vec<(WaitContext<'_>, &str, &str)> = vec![
             (on(&ready), "waits", "It is next in its queue and about to start."),
             (
-                Facts { ahead: 1, ..on(&ready) },
+                WaitContext { ahead: 1, ..on(&ready) },
                 "waits",
                 "It is waiting for its turn in queue mail. One job is ahead of it.",
             ),
             (
-                Facts { ahead: 36, server: (9, 9), ..on(&ready) },
+                WaitContext { ahead: 36, server: (9, 9), ..on(&ready) },
                 "server_full",
                 "All 9 slots on the server are busy. 36 jobs are ahead of it.",
             ),
             (
-                Facts { ahead: 0, queue: (4, 4), server: (9, 9), ..on(&ready) },
+                WaitContext { ahead: 0, queue: (4, 4), server: (9, 9), ..on(&ready) },
                 "queue_full",
                 "All 4 slots in queue mail are busy. It is next.",
             ),
             (
-                Facts { ahead: 1_000, queue: (5, 4), ..on(&ready) },
+                WaitContext { ahead: 1_000, queue: (5, 4), ..on(&ready) },
                 "queue_full",
                 "5 attempts are running in queue mail, above the limit of 4. More than 1,000 jobs are ahead of it.",
             ),
             (
-                Facts { rate: Some((per_minute, next)), queue: (4, 4), ..on(&ready) },
+                WaitContext { rate: Some((per_minute, next)), queue: (4, 4), ..on(&ready) },
                 "rate_reached",
                 "Queue mail is limited to 100 starts per minute. Next start: 2027-01-15T08:00:30.000Z. It is next.",
             ),
             (
-                Facts { rate: Some((per_minute, next)), paused: true, ..on(&ready) },
+                WaitContext { rate: Some((per_minute, next)), paused: true, ..on(&ready) },
                 "queue_paused",
                 "Queue mail is paused. No job starts until it is resumed.",
             ),
             (
-                Facts { paused: true, queue: (4, 4), ..on(&ready) },
+                WaitContext { paused: true, queue: (4, 4), ..on(&ready) },
                 "queue_paused",
                 "Queue mail is paused. No job starts until it is resumed.",
             ),
             (on(&due), "due_now", "It is due and is about to become available."),
             (
-                Facts { paused: true, ..on(&due) },
+                WaitContext { paused: true, ..on(&due) },
                 "queue_paused",
                 "Queue mail is paused. No job starts until it is resumed.",
             ),
             (
-                Facts { paused: true, queue: (4, 4), ..on(&later) },
+                WaitContext { paused: true, queue: (4, 4), ..on(&later) },
                 "not_due",
                 "It is not due until 2027-01-15T08:00:00.001Z.",
             ),
             (
-                Facts { handled: false, paused: true, ..on(&later) },
+                WaitContext { handled: false, paused: true, ..on(&later) },
                 "no_handler",
                 "This server has no handler for kind send, so an attempt would fail immediately.",
             ),
             (
-                Facts { refusal: Some("no space".into()), handled: false, ..on(&ready) },
+                WaitContext { refusal: Some("no space".into()), handled: false, ..on(&ready) },
                 "store_unavailable",
                 "No job can start because the store is not accepting writes: no space.",
             ),
             (
-                Facts { draining: true, refusal: Some("no space".into()), ..on(&later) },
+                WaitContext { draining: true, refusal: Some("no space".into()), ..on(&later) },
                 "draining",
                 "The server is shutting down. The job can start once the server is running again.",
             ),
@@ -406,7 +412,7 @@ mod tests {
     #[test]
     fn a_job_that_runs_or_has_ended_needs_no_reason() {
         for state in [State::Running, State::Completed, State::Discarded, State::Cancelled] {
-            assert_eq!(why(&Facts { draining: true, ..facts(&job(state, 0)) }), None);
+            assert_eq!(why(&WaitContext { draining: true, ..facts(&job(state, 0)) }), None);
         }
     }
 }

@@ -11,11 +11,11 @@ use crate::job::QueueName;
 pub struct KnownQueues {
     config: Arc<EngineConfig>,
     slots: Arc<Slots>,
-    table: RwLock<Table>,
+    table: RwLock<KnownTable>,
 }
 
 #[derive(Default)]
-struct Table {
+struct KnownTable {
     /// The slots of each queue.
     keys: HashMap<QueueName, QueueKey>,
     /// Concurrency limits that were set at run time and override the configuration.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::job::{Schedule, Time};
-use crate::logging::retry_log::testing::Lines;
+use crate::logging::retry_log::testing::LoggedLines;
 use crate::store::{
     Claim, ControlError, EnqueueError, Extension, JobControlError, Lease, LeaseRef, Note,
     ScheduleCommand, SettleError, Settlement, Snapshot, Storage, Ticked,
@@ -184,7 +184,7 @@ async fn claims_and_ticks_that_the_store_refuses_are_tried_again() {
 
 #[tokio::test]
 async fn an_outage_is_one_line_in_the_log_of_each_loop_and_so_is_its_end() {
-    let (lines, _guard) = Lines::catch();
+    let (lines, _guard) = LoggedLines::catch();
     let store = Faulty::new(memory());
     store.claims.store(2, Ordering::SeqCst);
     store.ticks.store(2, Ordering::SeqCst);

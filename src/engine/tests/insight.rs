@@ -67,7 +67,7 @@ async fn failures_are_grouped_while_they_happen_and_again_after_a_restart() {
 async fn the_history_knows_when_the_server_was_down() {
     let clock = crate::clock::ManualClock::at(crate::job::Time::from_millis(1_800_000_000_000));
     let clock = Arc::new(clock);
-    let store = MemoryStore::new(Limits::default(), clock.clone());
+    let store = MemoryStore::new(StoreLimits::default(), clock.clone());
     let shop = open_with_clock(store.clone(), failing(), quick(), clock.clone());
     let began = shop.engine.now();
     clock.advance(Duration::from_secs(5));
@@ -90,7 +90,7 @@ async fn the_history_knows_when_the_server_was_down() {
 #[tokio::test]
 async fn a_job_that_retention_removed_leaves_its_group() {
     let clock = crate::clock::ManualClock::at(crate::job::Time::from_millis(1_800_000_000_000));
-    let store = MemoryStore::new(Limits::default(), Arc::new(clock.clone()));
+    let store = MemoryStore::new(StoreLimits::default(), Arc::new(clock.clone()));
     let shop = open_on(store, failing(), quick());
     shop.run(once(work())).await;
     until(|| (shop.engine.failures(1).groups.first()?.dead == 1).then_some(())).await;

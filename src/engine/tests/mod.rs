@@ -16,7 +16,7 @@ use crate::job::{
     State, Status,
 };
 use crate::shutdown::Shutdown;
-use crate::store::{Control, Limits, Store, memory::MemoryStore};
+use crate::store::{Control, Store, StoreLimits, memory::MemoryStore};
 
 mod attempts;
 mod bulk;
@@ -40,7 +40,7 @@ struct Shop {
 }
 
 fn memory() -> Arc<MemoryStore> {
-    MemoryStore::new(Limits::default(), Arc::new(SystemClock))
+    MemoryStore::new(StoreLimits::default(), Arc::new(SystemClock))
 }
 
 /// A short grace, so that tests of late handlers end soon.

@@ -23,7 +23,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-pub use settings::{LINGER, Program, Settings, Stdin};
+pub use settings::{CommandSettings, LINGER, Program, Stdin};
 pub use template::{Dashes, Template};
 
 pub(super) const ABOUT: &str = "Runs a program declared in the configuration. Its exit code decides the outcome; its output is logged.";
@@ -41,12 +41,12 @@ pub struct Payload {
 
 /// The handler of `command`.
 pub struct Command {
-    settings: Settings,
+    settings: CommandSettings,
 }
 
 impl Command {
     /// A handler that can run the declared programs.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: CommandSettings) -> Self {
         Command { settings }
     }
 
@@ -106,10 +106,10 @@ impl Handler<Payload> for Command {
         };
         let begin = Instant::now();
         match process::run(&self.settings, program, args, &context).await {
-            Ok(process::End::Exited { status, last_error }) => {
+            Ok(process::ProcessEnd::Exited { status, last_error }) => {
                 judge(program, status, &last_error, begin)
             }
-            Ok(process::End::Stopped) => Outcome::Cancel,
+            Ok(process::ProcessEnd::Stopped) => Outcome::Cancel,
             Err(error) => retry(format!("cannot run {}: {error}", program.program)),
         }
     }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::children::{Owned, StartingProcess};
 use super::output::Transcript;
-use super::{LINGER, Program, Settings, Stdin};
+use super::{CommandSettings, LINGER, Program, Stdin};
 use crate::engine::Context;
 use crate::job::Stream;
 
@@ -23,7 +23,7 @@ const SIGTERM: i32 = 15;
 const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 /// How a process ended.
-pub(super) enum End {
+pub(super) enum ProcessEnd {
     /// It exited by itself.
     Exited {
         /// The exit status.
@@ -42,11 +42,11 @@ pub(super) enum End {
 /// # Errors
 /// The program cannot be started or waited for.
 pub(super) async fn run(
-    settings: &Settings,
+    settings: &CommandSettings,
     program: &Program,
     args: Vec<String>,
     context: &Context,
-) -> io::Result<End> {
+) -> io::Result<ProcessEnd> {
     let mut group = Group::start(program, args, context)?;
     let transcript = Transcript::new(context, program.max_output_lines, settings.max_line);
     let (stdin, stdout, stderr) = group.pipes();
@@ -90,8 +90,8 @@ pub(super) async fn run(
     drop(talk);
     let last_error = transcript.finish();
     Ok(match exited {
-        Some(_) => End::Exited { status, last_error },
-        None => End::Stopped,
+        Some(_) => ProcessEnd::Exited { status, last_error },
+        None => ProcessEnd::Stopped,
     })
 }
 

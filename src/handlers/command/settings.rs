@@ -14,7 +14,7 @@ pub const LINGER: Duration = Duration::from_millis(500);
 
 /// The configuration of the `command` kind.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct CommandSettings {
     /// The time between SIGTERM and SIGKILL when an attempt has to end. Together with [`LINGER`] it must fit into the
     /// engine's `handler_grace`.
     pub kill_grace: Duration,
@@ -24,9 +24,9 @@ pub struct Settings {
     pub programs: BTreeMap<String, Program>,
 }
 
-impl Default for Settings {
+impl Default for CommandSettings {
     fn default() -> Self {
-        Settings {
+        CommandSettings {
             kill_grace: Duration::from_secs(1),
             max_line: 8 * 1_024,
             programs: BTreeMap::new(),

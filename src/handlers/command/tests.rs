@@ -9,7 +9,7 @@ use crate::handlers::testing::{context, discarded, result, retried, run};
 use crate::job::Stream;
 
 /// Settings that declare one program, `it`.
-fn declare(program: &str, args: &[&str]) -> Settings {
+fn declare(program: &str, args: &[&str]) -> CommandSettings {
     let program = Program {
         program: program.to_owned(),
         args: args.iter().map(|text| text.parse().unwrap()).collect(),
@@ -21,11 +21,11 @@ fn declare(program: &str, args: &[&str]) -> Settings {
         dashes: Dashes::Refuse,
     };
     let programs = BTreeMap::from([("it".to_owned(), program)]);
-    Settings { programs, ..Settings::default() }
+    CommandSettings { programs, ..CommandSettings::default() }
 }
 
 /// `sh -c SCRIPT`; braces of the script are doubled by the caller.
-fn script(text: &str) -> Settings {
+fn script(text: &str) -> CommandSettings {
     declare("sh", &["-c", text])
 }
 
@@ -34,7 +34,7 @@ fn lines(context: &Context) -> Vec<(Stream, String)> {
     notes.lines.into_iter().map(|line| (line.stream, line.text.into())).collect()
 }
 
-async fn run_it(settings: Settings) -> (Outcome, Vec<(Stream, String)>) {
+async fn run_it(settings: CommandSettings) -> (Outcome, Vec<(Stream, String)>) {
     let context = context(r#"{"name":"it"}"#, 1);
     let outcome = run(&Command::new(settings), &context).await;
     (outcome, lines(&context))
@@ -126,7 +126,7 @@ async fn a_payload_that_does_not_fit_is_discarded_and_nothing_runs() {
         assert!(error.contains(says), "{payload}: {error}");
         assert!(lines(&context).is_empty());
     }
-    let nothing = Command::new(Settings::default());
+    let nothing = Command::new(CommandSettings::default());
     let error = discarded(run(&nothing, &context(r#"{"name":"it"}"#, 1)).await);
     assert!(error.contains("[commands.NAME]"), "{error}");
 }
@@ -202,7 +202,7 @@ async fn a_cancel_ends_the_whole_group() {
 #[tokio::test]
 async fn a_process_that_ignores_sigterm_is_killed_after_the_grace() {
     let text = "trap '' TERM; echo $$; while true; do sleep 0.05; done";
-    let settings = Settings { kill_grace: Duration::from_millis(150), ..script(text) };
+    let settings = CommandSettings { kill_grace: Duration::from_millis(150), ..script(text) };
     let handler = Command::new(settings);
     let context = context(r#"{"name":"it"}"#, 1);
     let cancel = async {

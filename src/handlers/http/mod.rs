@@ -22,8 +22,8 @@ mod signer;
 mod tests;
 
 use error_text::describe;
-use request::Payload;
-pub use settings::Settings;
+use request::HttpPayload;
+pub use settings::HttpSettings;
 pub use signer::Signer;
 
 pub(super) const ABOUT: &str = "Sends an HTTP request. 2xx is success; 408, 425, 429 and 5xx are retried; \
@@ -49,7 +49,7 @@ pub(super) const SCHEMA: &str = r#"{
 
 /// The handler of `http`.
 pub struct Http {
-    settings: Settings,
+    settings: HttpSettings,
     guard: Guard,
     /// The client for all targets that the guard checks; it connects only to allowed addresses.
     guarded: Client,
@@ -62,7 +62,7 @@ impl Http {
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: &HttpSettings) -> Result<Self, reqwest::Error> {
         // An error means that the embedding program has chosen a provider already, which is used then.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let guard = Guard::new(&settings.allow);
@@ -72,7 +72,7 @@ impl Http {
         Ok(Http { settings: settings.clone(), guard, guarded, allowed })
     }
 
-    async fn send(&self, context: &Context, payload: Payload) -> Outcome {
+    async fn send(&self, context: &Context, payload: HttpPayload) -> Outcome {
         let (url, checked) = match self.guard.check(&payload.url) {
             Ok(target) => target,
             Err(refused) => return discard(refused.to_string()),
@@ -95,8 +95,8 @@ impl Http {
     }
 }
 
-impl Handler<Payload> for Http {
-    async fn run(&self, context: Context, payload: Payload) -> Outcome {
+impl Handler<HttpPayload> for Http {
+    async fn run(&self, context: Context, payload: HttpPayload) -> Outcome {
         let timeout = payload.timeout_ms.map_or(self.settings.timeout, Duration::from_millis);
         tokio::select! {
             outcome = self.send(&context, payload) => outcome,

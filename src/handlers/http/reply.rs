@@ -9,7 +9,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::{Settings, error_text};
+use super::{HttpSettings, error_text};
 use crate::handlers::{discard, done, retry};
 use crate::job::shorten::truncated;
 use crate::job::{Outcome, Time};
@@ -24,7 +24,7 @@ const QUOTE_TIME: Duration = Duration::from_secs(2);
 /// Reads as much of the answer as is needed.
 pub(super) async fn outcome(
     mut response: Response,
-    settings: &Settings,
+    settings: &HttpSettings,
     begin: Instant,
     now: Time,
 ) -> Outcome {

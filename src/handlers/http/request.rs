@@ -14,7 +14,7 @@ use crate::job::{JobId, Time};
 /// The payload of an `http` job. Only `url` is required.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Payload {
+pub struct HttpPayload {
     /// The method; `POST` by default if there is a body, else `GET`.
     method: Option<String>,
     /// The URL.
@@ -48,7 +48,7 @@ const RESERVED: [&str; 9] = [
 pub(super) fn build(
     client: &Client,
     url: Url,
-    payload: Payload,
+    payload: HttpPayload,
     signing: Option<(&Signer, JobId, Time)>,
 ) -> Result<Request, String> {
     let (body, content_type) = match &payload.body {

@@ -7,7 +7,7 @@ use crate::handlers::guard::Rule;
 
 /// The configuration of the `http` kind.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct HttpSettings {
     /// The timeout of a request when the payload sets none.
     pub timeout: Duration,
     /// Bytes of the answer's body that are kept; the rest is not read.
@@ -20,9 +20,9 @@ pub struct Settings {
     pub allow: Vec<Rule>,
 }
 
-impl Default for Settings {
+impl Default for HttpSettings {
     fn default() -> Self {
-        Settings {
+        HttpSettings {
             timeout: Duration::from_secs(30),
             max_body: 64 * 1_024,
             max_retry_after: Duration::from_secs(3_600),

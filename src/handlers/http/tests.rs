@@ -80,11 +80,11 @@ async fn slow_refusal() -> Response {
         .into_response()
 }
 
-fn open() -> Settings {
-    Settings { allow: vec!["127.0.0.1/32".parse().unwrap()], ..Settings::default() }
+fn open() -> HttpSettings {
+    HttpSettings { allow: vec!["127.0.0.1/32".parse().unwrap()], ..HttpSettings::default() }
 }
 
-async fn send(settings: &Settings, payload: &str) -> Outcome {
+async fn send(settings: &HttpSettings, payload: &str) -> Outcome {
     run(&Http::new(settings).unwrap(), &context(payload, 1)).await
 }
 
@@ -138,7 +138,7 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn a_long_body_is_cut_at_a_character() {
     let server = Server::start().await;
-    let settings = Settings { max_body: 1_001, ..open() };
+    let settings = HttpSettings { max_body: 1_001, ..open() };
     let result = result(send(&settings, &server.payload("/big")).await);
     assert_eq!(result["truncated"], true);
     assert_eq!(result["body"], "ä".repeat(500));
@@ -204,7 +204,7 @@ async fn what_cannot_be_sent_is_discarded_before_anything_goes_out() {
 #[tokio::test]
 async fn requests_are_signed_over_the_exact_body() {
     let server = Server::start().await;
-    let settings = Settings { signer: Some(SECRET.parse().unwrap()), ..open() };
+    let settings = HttpSettings { signer: Some(SECRET.parse().unwrap()), ..open() };
     let handler = Http::new(&settings).unwrap();
     for body in ["", r#","body":{"b": 1, "a":"ä"}"#, r#","body":"text""#] {
         let payload = format!(r#"{{"url":"{}/status/200"{body}}}"#, server.base);
@@ -288,14 +288,14 @@ async fn nothing_reaches_an_address_that_is_not_public() {
         "LOCALHOST",
     ] {
         let payload = json!({ "url": format!("http://{host}:{port}/status/200") }).to_string();
-        let error = discarded(send(&Settings::default(), &payload).await);
+        let error = discarded(send(&HttpSettings::default(), &payload).await);
         assert!(error.contains("handlers.http.allow"), "{host}: {error}");
     }
     for url in
         ["http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "https://[fd00::1]/"]
     {
         let payload = json!({ "url": url }).to_string();
-        let error = discarded(send(&Settings::default(), &payload).await);
+        let error = discarded(send(&HttpSettings::default(), &payload).await);
         assert!(error.contains("handlers.http.allow"), "{url}: {error}");
     }
     assert!(server.seen.lock().unwrap().is_empty());
@@ -309,9 +309,9 @@ async fn a_name_is_held_to_what_it_resolves_to_unless_its_site_is_allowed() {
     // The network of the address that the name leads to.
     result(send(&open(), &payload).await);
     // The site itself, by name and port; another port of it stays closed.
-    let site = |port: &str| Settings {
+    let site = |port: &str| HttpSettings {
         allow: vec![format!("localhost:{port}").parse().unwrap()],
-        ..Settings::default()
+        ..HttpSettings::default()
     };
     result(send(&site(port), &payload).await);
     assert!(discarded(send(&site("1"), &payload).await).contains("loopback"));

@@ -32,7 +32,7 @@ pub async fn get(
     Ok((status, answer).into_response())
 }
 
-/// Returns the job once it is final, or as it is after `wait` (at most [`Limits::max_wait`](crate::http::Limits)) or
+/// Returns the job once it is final, or as it is after `wait` (at most [`HttpLimits::max_wait`](crate::http::HttpLimits)) or
 /// when the server begins to stop; and the cursor at which it was read.
 pub async fn until_final(api: &Api, id: JobId, wait: Duration) -> Result<(Job, Cursor), Problem> {
     let wait = wait.min(api.limits.max_wait);

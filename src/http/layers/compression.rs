@@ -43,21 +43,21 @@ pub fn is_accepted(request: &Request) -> bool {
 /// Splits a long response into pieces. The compressor yields to other tasks between two of them.
 pub fn in_pieces(response: axum::response::Response) -> axum::response::Response {
     if response.body().size_hint().exact().is_some_and(|length| length > PIECE_BYTES as u64) {
-        response.map(|body| Body::new(Pieces { body, rest: Bytes::new(), given: false }))
+        response.map(|body| Body::new(SplitBody { body, rest: Bytes::new(), given: false }))
     } else {
         response
     }
 }
 
 /// A body that is split into pieces.
-struct Pieces {
+struct SplitBody {
     body: Body,
     rest: Bytes,
     /// Set after a piece was returned: the next poll yields to other tasks first.
     given: bool,
 }
 
-impl HttpBody for Pieces {
+impl HttpBody for SplitBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -105,7 +105,7 @@ mod tests {
     fn other_tasks_run_between_the_pieces_of_a_response() {
         let whole = vec![7; 3 * PIECE_BYTES + 5];
         let body = Body::from(whole.clone());
-        let mut body = Pieces { body, rest: Bytes::new(), given: false };
+        let mut body = SplitBody { body, rest: Bytes::new(), given: false };
         let mut context = Context::from_waker(std::task::Waker::noop());
         let (mut came, mut pauses) = (Vec::new(), 0);
         loop {

@@ -21,7 +21,7 @@ pub enum Sender {
 }
 
 /// Changes the response to an error of a person or a script. The pages provide it.
-pub type ErrorPage = fn(&Address, Sender, Response) -> Response;
+pub type ErrorRenderer = fn(&Address, Sender, Response) -> Response;
 
 impl Sender {
     /// Determines the sender from the path and the headers.

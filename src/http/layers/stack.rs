@@ -22,7 +22,7 @@ use super::auth::{Hosts, check_host, check_origin, check_token};
 use super::base_path::Address;
 use super::cross_site::check_cross_site;
 use super::safe_headers::SAFE_HEADERS;
-use super::sender::{ErrorPage, Sender};
+use super::sender::{ErrorRenderer, Sender};
 use super::session::Session;
 use super::unread::{Unread, count};
 use super::{compression, request_body};
@@ -30,7 +30,7 @@ use crate::http::api::query::asks_to_wait;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
 use crate::http::server::{date, request_id};
-use crate::http::{Limits, Problem};
+use crate::http::{HttpLimits, Problem};
 use crate::supervise::{Part, panic_text, pass};
 
 /// The conditions that a request must meet.
@@ -51,9 +51,9 @@ pub struct Access {
 /// A trusted origin is not a valid origin.
 pub fn wrap(
     router: Router,
-    limits: &Limits,
+    limits: &HttpLimits,
     access: Access,
-    error_page: ErrorPage,
+    error_page: ErrorRenderer,
 ) -> Result<Router, String> {
     let mut csrf = CsrfLayer::new();
     for origin in &access.trusted_origins {
@@ -101,7 +101,7 @@ pub fn wrap(
 struct Gate {
     access: Access,
     session: Option<Session>,
-    error_page: ErrorPage,
+    error_page: ErrorRenderer,
     timeout: Duration,
     max_wait: Duration,
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use crate::http::server::address_counts::{AddressCounts, AddressShare};
-use crate::http::{Limits, Problem};
+use crate::http::{HttpLimits, Problem};
 
 /// Responses up to this size, in bytes, are not counted: the buffers of a connection hold as much.
 const UNCOUNTED_BYTES: u64 = 64 * 1_024;
@@ -31,7 +31,7 @@ pub struct Unread {
 
 impl Unread {
     /// Starts at zero, with the limit of the settings.
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &HttpLimits) -> Self {
         Unread { bytes: Arc::default(), most: limits.max_unread }
     }
 
@@ -59,32 +59,32 @@ pub async fn count(unread: Arc<Unread>, request: Request, next: Next) -> Respons
     match unread.take(client, length) {
         Ok(share) => {
             let share = Arc::new(share);
-            response.map(|body| Body::new(Counted { body, share }))
+            response.map(|body| Body::new(CountedBody { body, share }))
         }
         Err(problem) => problem.into_response(),
     }
 }
 
 /// The body of a counted response. It counts while any of its bytes are in memory.
-struct Counted {
+struct CountedBody {
     body: Body,
     share: Arc<AddressShare>,
 }
 
 /// A part of such a body.
-struct Piece {
+struct BodyPiece {
     bytes: Bytes,
     #[allow(dead_code)] // it counts by being alive
     share: Arc<AddressShare>,
 }
 
-impl AsRef<[u8]> for Piece {
+impl AsRef<[u8]> for BodyPiece {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl HttpBody for Counted {
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -94,7 +94,7 @@ impl HttpBody for Counted {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         let share = &self.share;
-        let counted = |bytes| Bytes::from_owner(Piece { bytes, share: share.clone() });
+        let counted = |bytes| Bytes::from_owner(BodyPiece { bytes, share: share.clone() });
         frame.map_ok(|frame| frame.map_data(counted))
     }
 
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn an_address_may_have_a_quarter_and_any_single_answer() {
-        let unread = Unread::new(&Limits { max_unread: 400, ..Limits::default() });
+        let unread = Unread::new(&HttpLimits { max_unread: 400, ..HttpLimits::default() });
         let take = |client: &str, length| unread.take(client.parse().unwrap(), length);
         let one = take("192.0.2.1:1", 70).unwrap();
         assert_eq!(take("192.0.2.1:2", 31).unwrap_err().code(), "too_much_unread");
@@ -128,9 +128,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_counts_until_its_last_byte_is_gone() {
-        let unread = Unread::new(&Limits::default());
+        let unread = Unread::new(&HttpLimits::default());
         let share = Arc::new(unread.take("192.0.2.1:1".parse().unwrap(), 5).unwrap());
-        let mut body = Counted { body: Body::from("bytes"), share };
+        let mut body = CountedBody { body: Body::from("bytes"), share };
         let mut context = Context::from_waker(std::task::Waker::noop());
         let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) else {
             panic!("a frame was expected");

@@ -35,11 +35,11 @@ use super::problem_responses::ProblemResponses;
 use super::request_id::{NewRequestId, remove_unusable};
 use super::write_timeout::{MinRate, RequiredRate, WriteTimeout};
 use crate::http::stream::streaming_body::StreamingBody;
-use crate::http::{Limits, Problem};
+use crate::http::{HttpLimits, Problem};
 use crate::shutdown::Shutdown;
 use crate::supervise::{Part, pass};
 
-/// Counts a connection towards [`Limits::max_connections`] and its address's share of them. It is in the extensions of
+/// Counts a connection towards [`HttpLimits::max_connections`] and its address's share of them. It is in the extensions of
 /// every request, so that a WebSocket keeps its connection's slot after the upgrade.
 #[derive(Debug, Clone)]
 pub struct ConnectionSlot {
@@ -67,7 +67,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until the stop begins, closes the listener, and returns when the last active request has its response
-/// (limited by [`Limits::request_timeout`]). WebSockets and endless responses continue under `shutdown.connections`. An
+/// (limited by [`HttpLimits::request_timeout`]). WebSockets and endless responses continue under `shutdown.connections`. An
 /// error of `accept` never ends the loop.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: Limits,
+    limits: HttpLimits,
     access_log: AccessLog,
     shutdown: Shutdown,
 ) -> io::Result<()> {
@@ -163,7 +163,7 @@ struct Peer {
 #[derive(Clone)]
 struct ConnectionContext {
     address: SocketAddr,
-    limits: Arc<Limits>,
+    limits: Arc<HttpLimits>,
     access_log: AccessLog,
     connections: Arc<Connections>,
 }

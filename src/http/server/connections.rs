@@ -16,7 +16,7 @@ use super::address_counts::{AddressCounts, AddressShare, Reached};
 use super::write_rate::TooSlow;
 use crate::http::layers::safe_headers::SAFE_HEADERS;
 use crate::http::view::to_json;
-use crate::http::{Limits, Problem};
+use crate::http::{HttpLimits, Problem};
 
 /// The counts of one server since its start. They are in the extensions of every request, for the metrics and the
 /// system page.
@@ -57,7 +57,7 @@ impl Connections {
     ///
     /// # Errors
     /// The address has too many connections.
-    pub fn admit(&self, address: IpAddr, limits: &Limits) -> Result<AddressShare, Problem> {
+    pub fn admit(&self, address: IpAddr, limits: &HttpLimits) -> Result<AddressShare, Problem> {
         self.take(&self.open, address, limits)
     }
 
@@ -65,7 +65,11 @@ impl Connections {
     ///
     /// # Errors
     /// The client has too many active requests.
-    pub fn admit_proxied(&self, client: IpAddr, limits: &Limits) -> Result<AddressShare, Problem> {
+    pub fn admit_proxied(
+        &self,
+        client: IpAddr,
+        limits: &HttpLimits,
+    ) -> Result<AddressShare, Problem> {
         self.take(&self.proxied, client, limits)
     }
 
@@ -73,7 +77,7 @@ impl Connections {
         &self,
         counts: &Arc<AddressCounts>,
         address: IpAddr,
-        limits: &Limits,
+        limits: &HttpLimits,
     ) -> Result<AddressShare, Problem> {
         let most = limits.unless_exempt(address, limits.connections_from_one_address());
         match counts.take(address, 1, most, usize::MAX) {

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 
 use crate::engine::{CountedSubscriber, Engine, Transport};
 use crate::http::server::address_counts::{AddressCounts, AddressShare, Reached};
-use crate::http::{Limits, Problem};
+use crate::http::{HttpLimits, Problem};
 
 /// The number of subscribers of each address: WebSockets, event streams, followed logs and waiting polls together.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Admission {
     pub fn admit(
         &self,
         engine: &Engine,
-        limits: &Limits,
+        limits: &HttpLimits,
         address: IpAddr,
         transport: Transport,
     ) -> Result<SubscriberPermit, Problem> {

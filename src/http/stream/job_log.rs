@@ -266,7 +266,7 @@ mod tests {
 
     use super::super::admission::Admission;
     use super::*;
-    use crate::http::Limits;
+    use crate::http::HttpLimits;
     use crate::http::tests::support::Server;
     use crate::job::{Epoch, Event, Kind, Labels, QueueName, State, Stream, Time};
 
@@ -295,7 +295,12 @@ mod tests {
             heartbeat: Duration::from_secs(10),
             ended: false,
             _permit: Admission::default()
-                .admit(&server.engine, &Limits::default(), [127, 0, 0, 1].into(), Transport::Log)
+                .admit(
+                    &server.engine,
+                    &HttpLimits::default(),
+                    [127, 0, 0, 1].into(),
+                    Transport::Log,
+                )
                 .unwrap(),
         };
         // The record was read with the event 5 in it, although the feed begins before it.

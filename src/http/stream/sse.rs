@@ -22,7 +22,7 @@ use crate::engine::{Batch, Engine, LiveStats, StoreError, Transport};
 use crate::http::api::query::StreamQuery;
 use crate::http::view;
 use crate::http::view::{Displayed, millis, to_json};
-use crate::http::{Api, Limits, Problem};
+use crate::http::{Api, HttpLimits, Problem};
 use crate::job::{Cursor, Filter};
 
 /// Streams events to one client. Each event is a message without a name whose `data` is the event. Every other message
@@ -87,7 +87,7 @@ struct EventStream {
     /// The position of the last statistics that were sent. The client is told when it has reached it.
     stats_seq: u64,
     engine: Engine,
-    limits: Arc<Limits>,
+    limits: Arc<HttpLimits>,
     draining: CancellationToken,
     state: StreamState,
     /// When a `mark` is due as a heartbeat.

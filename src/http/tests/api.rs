@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::support::{Server, Setup, store_with};
-use crate::http::{ExportCheck, Limits};
+use crate::http::{ExportCheck, HttpLimits};
 use crate::store;
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn the_same_key_is_the_same_job() {
 
 #[tokio::test]
 async fn a_batch_is_accepted_whole_or_not_at_all() {
-    let limits = Limits { max_batch: 3, ..Limits::default() };
+    let limits = HttpLimits { max_batch: 3, ..HttpLimits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let one = r#"{"kind":"echo","delay_ms":3600000}"#;
     let answer = server.post("/api/v1/jobs", &format!(" [{one},{one}]")).await;
@@ -104,7 +104,7 @@ async fn an_error_in_a_batch_names_the_index_of_its_job_the_first_and_the_only_o
 
 #[tokio::test]
 async fn the_response_to_an_invalid_submission_names_what_is_wrong() {
-    let limits = Limits { max_body: 3 * 1_024 * 1_024, ..Limits::default() };
+    let limits = HttpLimits { max_body: 3 * 1_024 * 1_024, ..HttpLimits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let post = async |body: &str| server.post("/api/v1/jobs", body).await;
     for bad in ["", "{", "nonsense", r#"{"kind":"echo"} x"#] {
@@ -151,7 +151,7 @@ async fn the_response_to_an_invalid_submission_names_what_is_wrong() {
 
 #[tokio::test]
 async fn a_full_backlog_asks_clients_to_retry_later() {
-    let store = store_with(store::Limits { max_waiting: 2, ..Default::default() });
+    let store = store_with(store::StoreLimits { max_waiting: 2, ..Default::default() });
     let server = Server::with(Setup { store, ..Setup::default() }).await;
     server.job("").await;
     server.job("").await;
@@ -301,7 +301,7 @@ async fn wrong_paths_and_methods_are_problems_too() {
 
 #[tokio::test]
 async fn health_tells_of_a_stop_and_of_a_store_that_refuses() {
-    let store = store_with(store::Limits::default());
+    let store = store_with(store::StoreLimits::default());
     let server = Server::with(Setup { store: store.clone(), ..Setup::default() }).await;
     assert_eq!(server.get("/readyz").await.json(), json!({"status":"ready"}));
     store::Store::close(&*store).await.unwrap();

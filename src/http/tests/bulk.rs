@@ -19,7 +19,7 @@ async fn finished(server: &Server, run: &Value) -> Value {
 
 #[tokio::test]
 async fn a_search_answers_in_steps_and_says_how_far_it_looked() {
-    let store = store_with(store::Limits { search_step: 10, ..Default::default() });
+    let store = store_with(store::StoreLimits { search_step: 10, ..Default::default() });
     let server = Server::with(Setup { store, ..Setup::default() }).await;
     let mut wanted = String::new();
     for n in 0..25 {

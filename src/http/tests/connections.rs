@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::support::{Server, Setup, within};
-use crate::http::Limits;
+use crate::http::HttpLimits;
 use crate::http::layers::auth::Hosts;
 use crate::http::limits::Loopback;
 
@@ -52,7 +52,7 @@ async fn status(from: &str, to: SocketAddr) -> Option<u16> {
     ask(&mut connect(from, to).await, HEALTH).await.map(|(status, _)| status)
 }
 
-async fn limited(limits: Limits, address: &str) -> Server {
+async fn limited(limits: HttpLimits, address: &str) -> Server {
     let setup = Setup {
         limits,
         address: (address.parse::<IpAddr>().unwrap(), 0).into(),
@@ -61,8 +61,8 @@ async fn limited(limits: Limits, address: &str) -> Server {
     Server::with(setup).await
 }
 
-fn few(connections_per_address: usize) -> Limits {
-    Limits { connections_per_address: Some(connections_per_address), ..Limits::default() }
+fn few(connections_per_address: usize) -> HttpLimits {
+    HttpLimits { connections_per_address: Some(connections_per_address), ..HttpLimits::default() }
 }
 
 /// Opens as many connections as an address may have, and keeps them open.
@@ -112,11 +112,11 @@ async fn an_ipv4_address_is_the_same_behind_an_ipv6_listener() {
 
 #[tokio::test]
 async fn unread_responses_to_requests_without_a_token_do_not_keep_others_out() {
-    let limits = Limits {
+    let limits = HttpLimits {
         max_connections: 20,
         write_timeout: Duration::from_millis(300),
         header_timeout: Duration::from_secs(3_600),
-        ..Limits::default()
+        ..HttpLimits::default()
     };
     let access = crate::http::Access {
         token: Some("0123456789abcdef".into()),
@@ -146,7 +146,7 @@ async fn unread_responses_to_requests_without_a_token_do_not_keep_others_out() {
 #[tokio::test]
 async fn clients_behind_a_trusted_proxy_are_counted_separately_and_the_proxy_has_no_limit() {
     let trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
-    let limits = Limits { trusted_proxies, subscribers_per_address: 1, ..few(2) };
+    let limits = HttpLimits { trusted_proxies, subscribers_per_address: 1, ..few(2) };
     let server = limited(limits, "127.0.0.1").await;
     let waits = |client: &str| {
         format!(
@@ -190,7 +190,7 @@ async fn clients_behind_a_trusted_proxy_are_counted_separately_and_the_proxy_has
 #[tokio::test]
 async fn a_client_behind_a_trusted_proxy_has_its_share_of_requests_in_flight() {
     let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    let server = limited(Limits { trusted_proxies, ..few(2) }, "127.0.0.1").await;
+    let server = limited(HttpLimits { trusted_proxies, ..few(2) }, "127.0.0.1").await;
     let from = |client: &str, path: &str| {
         format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nforwarded: for={client}\r\n\r\n")
     };
@@ -222,14 +222,14 @@ async fn a_client_behind_a_trusted_proxy_has_its_share_of_requests_in_flight() {
 
 #[tokio::test]
 async fn this_machine_has_no_limit_where_the_settings_say_so() {
-    let limits = Limits { subscribers_from_loopback: Loopback::Unlimited, ..few(2) };
+    let limits = HttpLimits { subscribers_from_loopback: Loopback::Unlimited, ..few(2) };
     let server = limited(limits, "127.0.0.1").await;
     let _held = fill("127.0.0.1", server.address, 10).await;
 }
 
 #[tokio::test]
 async fn an_idle_connection_and_a_body_that_is_not_read_are_closed() {
-    let limits = Limits { header_timeout: Duration::from_millis(100), ..Limits::default() };
+    let limits = HttpLimits { header_timeout: Duration::from_millis(100), ..HttpLimits::default() };
     let server = limited(limits, "127.0.0.1").await;
     let mut idle = connect("127.0.0.1", server.address).await;
     assert_eq!(ask(&mut idle, HEALTH).await.unwrap().0, 200);
@@ -252,7 +252,7 @@ fn one_address_never_has_all_connections() {
         (12_000, 1_024, 1_024),
         (12_000, 99_999, 11_500),
     ] {
-        let limits = Limits { max_connections, ..few(per_address) };
+        let limits = HttpLimits { max_connections, ..few(per_address) };
         assert_eq!(limits.connections_from_one_address(), most, "{max_connections}");
     }
 }

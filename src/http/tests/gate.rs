@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::support::{Server, Setup, refused, within};
 use crate::http::layers::auth::Hosts;
-use crate::http::{Access, Limits};
+use crate::http::{Access, HttpLimits};
 
 fn access(token: Option<&str>) -> Access {
     Access {
@@ -98,14 +98,14 @@ async fn every_answer_is_safe_for_browsers_and_has_an_id() {
 #[tokio::test]
 async fn an_answer_that_takes_too_long_becomes_a_problem() {
     let more = Router::new().route("/slow", get(std::future::pending::<()>));
-    let limits = Limits { request_timeout: Duration::from_millis(50), ..Limits::default() };
+    let limits = HttpLimits { request_timeout: Duration::from_millis(50), ..HttpLimits::default() };
     let server = Server::with(Setup { limits, more, ..Setup::default() }).await;
     server.get("/slow").await.is_problem(503, "timed_out");
 }
 
 #[tokio::test]
 async fn pages_are_compressed_for_clients_that_accept_it() {
-    let longest = Limits::default().max_compressed;
+    let longest = HttpLimits::default().max_compressed;
     let more = Router::new()
         .route("/page", get(async || "x".repeat(5_000)))
         .route("/just", get(async move || "x".repeat(longest)))
@@ -128,7 +128,7 @@ async fn pages_are_compressed_for_clients_that_accept_it() {
 async fn a_body_whose_content_length_is_too_large_is_refused_before_it_is_sent() {
     let server = Server::start().await;
     for (path, kind) in [("/api/v1/jobs", "application/json"), ("/nothing", "text/plain")] {
-        let length = Limits::default().max_body + 1;
+        let length = HttpLimits::default().max_body + 1;
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\n\
              content-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"

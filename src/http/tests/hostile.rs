@@ -12,9 +12,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 
 use super::support::{Server, Setup, Socket, within};
-use crate::http::Limits;
+use crate::http::HttpLimits;
 
-async fn limited(limits: Limits) -> Server {
+async fn limited(limits: HttpLimits) -> Server {
     Server::with(Setup { limits, ..Setup::default() }).await
 }
 
@@ -38,7 +38,7 @@ async fn longest_delay(server: &Server, socket: &mut Socket) -> Duration {
 
 #[tokio::test]
 async fn a_flood_of_pings_is_ended_and_a_few_pings_are_not() {
-    let limits = Limits { socket_rate: 20, ..Limits::default() };
+    let limits = HttpLimits { socket_rate: 20, ..HttpLimits::default() };
     let server = limited(limits).await;
     let mut polite = greeted(&server, "").await;
     for _ in 0..5 {
@@ -97,11 +97,11 @@ async fn a_message_in_fragments_is_a_message_and_endless_fragments_are_too_big()
 
 #[tokio::test]
 async fn half_open_and_silent_peers_are_let_go() {
-    let limits = Limits {
+    let limits = HttpLimits {
         socket_ping: Duration::from_millis(50),
         socket_pong: Duration::from_millis(100),
         close: Duration::from_millis(100),
-        ..Limits::default()
+        ..HttpLimits::default()
     };
     let server = limited(limits).await;
     let mut gone = Vec::new();
@@ -120,7 +120,7 @@ async fn half_open_and_silent_peers_are_let_go() {
 
 #[tokio::test]
 async fn peers_that_never_read_do_not_slow_the_others() {
-    let limits = Limits { subscribers_per_address: 1_000, ..Limits::default() };
+    let limits = HttpLimits { subscribers_per_address: 1_000, ..HttpLimits::default() };
     let server = limited(limits).await;
     let mut healthy = greeted(&server, "").await;
     let alone = longest_delay(&server, &mut healthy).await;

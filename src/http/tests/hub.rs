@@ -11,12 +11,12 @@ use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::support::{Server, Setup, Socket, store_with, within};
-use crate::http::Limits;
+use crate::http::HttpLimits;
 use crate::job::{Cursor, Event, Fact};
 use crate::store::{self, Events};
 
 async fn server_for_many(stream_capacity: usize) -> Server {
-    let limits = Limits { subscribers_per_address: 1_000, ..Limits::default() };
+    let limits = HttpLimits { subscribers_per_address: 1_000, ..HttpLimits::default() };
     Server::with(Setup { limits, stream_capacity, ..Setup::default() }).await
 }
 
@@ -155,8 +155,8 @@ async fn a_subscription_that_changes_during_catch_up_applies_from_the_confirmed_
 async fn a_trim_during_catch_up_is_a_gap_for_every_subscriber() {
     let keep = store::Keep { age: Duration::from_secs(3_600), count: 100 };
     let retention = store::Retention { events: keep, ..Default::default() };
-    let store = store_with(store::Limits { retention, ..Default::default() });
-    let limits = Limits { subscribers_per_address: 1_000, ..Limits::default() };
+    let store = store_with(store::StoreLimits { retention, ..Default::default() });
+    let limits = HttpLimits { subscribers_per_address: 1_000, ..HttpLimits::default() };
     let server = Server::with(Setup { limits, store: store.clone(), ..Setup::default() }).await;
     let epoch = server.engine.head().epoch;
     submit(&server, 2_000).await;

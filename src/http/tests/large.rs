@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::support::{Server, Setup, store_with, within};
 use crate::job::Cursor;
-use crate::store::Limits;
+use crate::store::StoreLimits;
 
 const JOBS: usize = 60;
 const PAYLOAD: usize = 3_000;
@@ -15,7 +15,7 @@ const PAYLOAD: usize = 3_000;
 const AT_ONCE: usize = 2;
 
 async fn with_large_jobs() -> (Server, String) {
-    let store = store_with(Limits { read_bytes: 8_000, ..Limits::default() });
+    let store = store_with(StoreLimits { read_bytes: 8_000, ..StoreLimits::default() });
     let server = Server::with(Setup { store, ..Setup::default() }).await;
     let payload = format!(r#","payload":"{}""#, "x".repeat(PAYLOAD));
     for _ in 0..JOBS {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::support::{Server, Setup, store_with, within};
-use crate::http::Limits;
+use crate::http::HttpLimits;
 use crate::http::limits::Loopback;
 use crate::store;
 
@@ -50,7 +50,7 @@ async fn a_poll_that_waits_answers_with_the_first_event_that_passes() {
 
 #[tokio::test]
 async fn at_the_bound_the_answer_is_empty_and_the_cursor_has_advanced() {
-    let limits = Limits { max_wait: Duration::from_millis(150), ..Limits::default() };
+    let limits = HttpLimits { max_wait: Duration::from_millis(150), ..HttpLimits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     server.job("").await;
     let after = start_of_log(&server);
@@ -89,7 +89,7 @@ async fn a_limit_shortens_the_response_and_the_cursor_continues_from_there() {
 async fn a_poll_tells_of_a_gap_at_once() {
     let keep = store::Keep { age: Duration::from_secs(3_600), count: 3 };
     let retention = store::Retention { events: keep, ..Default::default() };
-    let store = store_with(store::Limits { retention, ..Default::default() });
+    let store = store_with(store::StoreLimits { retention, ..Default::default() });
     let server = Server::with(Setup { store: store.clone(), ..Setup::default() }).await;
     let start = server.engine.head();
     for _ in 0..10 {
@@ -129,7 +129,7 @@ async fn a_stop_ends_polls_that_wait() {
 
 #[tokio::test]
 async fn a_poll_counts_as_a_subscriber_only_while_it_waits() {
-    let limits = Limits { subscribers_per_address: 1, ..Limits::default() };
+    let limits = HttpLimits { subscribers_per_address: 1, ..HttpLimits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let mut socket = server.socket("").await;
     socket.next().await;
@@ -145,11 +145,11 @@ async fn a_poll_counts_as_a_subscriber_only_while_it_waits() {
 
 #[tokio::test]
 async fn addresses_of_this_machine_are_limited_unless_a_setting_exempts_them() {
-    let limits = Limits {
+    let limits = HttpLimits {
         subscribers_per_address: 1,
         max_subscribers: 3,
         subscribers_from_loopback: Loopback::Unlimited,
-        ..Limits::default()
+        ..HttpLimits::default()
     };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let _three = [server.sse("").await, server.sse("").await, server.sse("").await];

@@ -6,10 +6,10 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use super::support::{Server, Setup, within};
-use crate::http::Limits;
+use crate::http::HttpLimits;
 use crate::job::Cursor;
 
-async fn limited(limits: Limits) -> Server {
+async fn limited(limits: HttpLimits) -> Server {
     Server::with(Setup { limits, ..Setup::default() }).await
 }
 
@@ -59,7 +59,7 @@ async fn events_come_one_a_message_and_their_id_resumes() {
 
 #[tokio::test]
 async fn an_idle_stream_sends_heartbeats_with_the_cursor() {
-    let limits = Limits { subscriber_mark: Duration::from_millis(30), ..Limits::default() };
+    let limits = HttpLimits { subscriber_mark: Duration::from_millis(30), ..HttpLimits::default() };
     let server = limited(limits).await;
     let mut stream = server.sse("?queue=nobody").await;
     for _ in 0..3 {
@@ -87,7 +87,7 @@ async fn a_stranger_cursor_is_a_gap_and_then_what_there_is() {
 
 #[tokio::test]
 async fn slots_are_shared_with_websockets_and_released() {
-    let limits = Limits { subscribers_per_address: 2, ..Limits::default() };
+    let limits = HttpLimits { subscribers_per_address: 2, ..HttpLimits::default() };
     let server = limited(limits).await;
     let mut socket = server.socket("").await;
     socket.next().await;
@@ -138,7 +138,7 @@ async fn a_stop_delivers_everything_says_bye_and_ends() {
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_disconnected() {
     let unwritable = Duration::from_millis(100);
-    let limits = Limits { write_timeout: unwritable, ..Limits::default() };
+    let limits = HttpLimits { write_timeout: unwritable, ..HttpLimits::default() };
     let server = limited(limits).await;
     let mut stuck = tokio::net::TcpStream::connect(server.address).await.unwrap();
     let head =
@@ -165,7 +165,7 @@ async fn a_client_that_reads_nothing_is_disconnected() {
 
 #[tokio::test]
 async fn a_peer_that_never_reads_does_not_hold_the_stop() {
-    let server = limited(Limits::default()).await;
+    let server = limited(HttpLimits::default()).await;
     let mut deaf = tokio::net::TcpStream::connect(server.address).await.unwrap();
     let head =
         "GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n";

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::support::{Server, Setup, Socket};
-use crate::http::Limits;
+use crate::http::HttpLimits;
 
 async fn quiet(server: &Server) -> Socket {
     let mut socket = server.socket("").await;
@@ -82,7 +82,8 @@ async fn events_say_which_subscriptions_they_are_for() {
 
 #[tokio::test]
 async fn a_thousand_subscriptions_are_refused_after_the_allowed_ones() {
-    let limits = Limits { socket_rate: 5_000, socket_subscriptions: 32, ..Limits::default() };
+    let limits =
+        HttpLimits { socket_rate: 5_000, socket_subscriptions: 32, ..HttpLimits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let mut socket = server.socket("").await;
     socket.next_of("hello").await;

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::support::{Server, Setup, within};
-use crate::http::Limits;
+use crate::http::HttpLimits;
 
 async fn raw(server: &Server, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
@@ -36,7 +36,7 @@ async fn a_request_in_flight_finishes_during_the_stop() {
     });
     let more = Router::new().route("/slow", slow);
     let last_bytes = Duration::from_millis(10);
-    let limits = Limits { last_bytes, ..Limits::default() };
+    let limits = HttpLimits { last_bytes, ..HttpLimits::default() };
     let server = Server::with(Setup { more, limits, ..Setup::default() }).await;
     // Opened first, so it is accepted once the other is.
     let mut half = raw(&server, "GET / HT").await;
@@ -59,7 +59,7 @@ async fn a_request_in_flight_finishes_during_the_stop() {
 
 #[tokio::test]
 async fn half_a_request_head_and_an_idle_connection_do_not_hold_the_stop() {
-    let limits = Limits { header_timeout: Duration::from_secs(3_600), ..Limits::default() };
+    let limits = HttpLimits { header_timeout: Duration::from_secs(3_600), ..HttpLimits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let mut half = raw(&server, "GET /healthz HTTP/1.1\r\nhost: local").await;
     let mut idle = raw(&server, "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
@@ -75,7 +75,7 @@ async fn half_a_request_head_and_an_idle_connection_do_not_hold_the_stop() {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_is_not_waited_for() {
-    let limits = Limits { header_timeout: Duration::from_millis(50), ..Limits::default() };
+    let limits = HttpLimits { header_timeout: Duration::from_millis(50), ..HttpLimits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let mut stream = raw(&server, "GET / HTTP/1.1\r\nhost: local").await;
     let answer = rest(&mut stream).await;
@@ -84,7 +84,7 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
-    let limits = Limits { body_timeout: Duration::from_millis(50), ..Limits::default() };
+    let limits = HttpLimits { body_timeout: Duration::from_millis(50), ..HttpLimits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let head = "POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
         content-length: 10\r\n\r\n{";
@@ -96,7 +96,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 
 #[tokio::test]
 async fn connections_past_the_cap_wait_for_their_turn() {
-    let limits = Limits { max_connections: 1, ..Limits::default() };
+    let limits = HttpLimits { max_connections: 1, ..HttpLimits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let mut first = raw(&server, "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let mut byte = [0; 1];

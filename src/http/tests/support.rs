@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::engine::{Context, Engine, EngineConfig, KindInfo, Registry, example};
 use crate::http::layers::auth::Hosts;
 use crate::http::server::access_log::AccessLog;
-use crate::http::{Access, Limits, bind, router, serve, wrap};
+use crate::http::{Access, HttpLimits, bind, router, serve, wrap};
 use crate::job::{Kind, Outcome, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
@@ -26,7 +26,7 @@ use crate::store::{self, Store};
 
 /// The setup of a test server; a test changes what it needs.
 pub struct Setup {
-    pub limits: Limits,
+    pub limits: HttpLimits,
     pub access: Access,
     pub store: Arc<MemoryStore>,
     pub stream_capacity: usize,
@@ -40,9 +40,9 @@ impl Default for Setup {
     fn default() -> Self {
         let hosts = Hosts::Loopback { also: vec![] };
         Setup {
-            limits: Limits::default(),
+            limits: HttpLimits::default(),
             access: Access { token: None, hosts, trusted_origins: vec![] },
-            store: store_with(store::Limits::default()),
+            store: store_with(store::StoreLimits::default()),
             stream_capacity: 1_024,
             address: ([127, 0, 0, 1], 0).into(),
             more: Router::new(),
@@ -50,7 +50,7 @@ impl Default for Setup {
     }
 }
 
-pub fn store_with(limits: store::Limits) -> Arc<MemoryStore> {
+pub fn store_with(limits: store::StoreLimits) -> Arc<MemoryStore> {
     MemoryStore::new(limits, Arc::new(SystemClock))
 }
 

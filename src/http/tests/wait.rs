@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::support::{Server, Setup, within};
-use crate::http::Limits;
+use crate::http::HttpLimits;
 
 #[tokio::test]
 async fn a_submission_that_waits_answers_with_the_finished_job() {
@@ -29,10 +29,10 @@ async fn a_submission_that_waits_answers_with_the_finished_job() {
 #[tokio::test]
 async fn at_the_bound_the_answer_is_the_job_as_it_is() {
     // The time limit of a request does not shorten a requested wait.
-    let limits = Limits {
+    let limits = HttpLimits {
         max_wait: Duration::from_millis(300),
         request_timeout: Duration::from_millis(200),
-        ..Limits::default()
+        ..HttpLimits::default()
     };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let begun = Instant::now();

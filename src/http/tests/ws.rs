@@ -11,10 +11,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::support::{Server, Setup, Socket, refused, store_with, within};
-use crate::http::Limits;
+use crate::http::HttpLimits;
 use crate::store;
 
-async fn limited(limits: Limits) -> Server {
+async fn limited(limits: HttpLimits) -> Server {
     Server::with(Setup { limits, ..Setup::default() }).await
 }
 
@@ -58,7 +58,7 @@ async fn the_subprotocol_is_agreed_on_when_offered() {
 
 #[tokio::test]
 async fn a_filter_lets_only_its_events_through_and_marks_pass_the_rest() {
-    let limits = Limits { subscriber_mark: Duration::from_millis(40), ..Limits::default() };
+    let limits = HttpLimits { subscriber_mark: Duration::from_millis(40), ..HttpLimits::default() };
     let server = limited(limits).await;
     let mut socket = greeted(&server, "?queue=a,b&queue=c&type=job.enqueued").await;
     for queue in ["x", "a", "y", "c", "z"] {
@@ -92,7 +92,7 @@ async fn a_subscriber_resumes_from_its_cursor_without_loss_or_doubles() {
 async fn a_subscriber_that_lags_loses_nothing() {
     // The client must not be disconnected as too slow while a busy machine accepts the jobs.
     let unwritable = Duration::from_secs(600);
-    let limits = Limits { write_timeout: unwritable, min_rate: 0, ..Limits::default() };
+    let limits = HttpLimits { write_timeout: unwritable, min_rate: 0, ..HttpLimits::default() };
     let setup = Setup { stream_capacity: 2, limits, ..Setup::default() };
     let server = Server::with(setup).await;
     let mut socket = greeted(&server, "").await;
@@ -124,7 +124,7 @@ async fn a_cursor_of_another_epoch_gets_a_gap_and_then_the_stored_events() {
 async fn a_trimmed_log_is_a_gap_not_a_silence() {
     let keep = store::Keep { age: Duration::from_secs(3_600), count: 3 };
     let retention = store::Retention { events: keep, ..Default::default() };
-    let store = store_with(store::Limits { retention, ..Default::default() });
+    let store = store_with(store::StoreLimits { retention, ..Default::default() });
     let server = Server::with(Setup { store: store.clone(), ..Setup::default() }).await;
     let start = server.engine.head();
     for _ in 0..10 {
@@ -171,7 +171,7 @@ async fn subscriptions_are_added_replaced_and_removed() {
 
 #[tokio::test]
 async fn what_is_not_the_protocol_is_closed_with_the_right_code() {
-    let limits = Limits { socket_message: 1_000, ..Limits::default() };
+    let limits = HttpLimits { socket_message: 1_000, ..HttpLimits::default() };
     let server = limited(limits).await;
     let ended = async |message: Message| {
         let mut socket = greeted(&server, "").await;
@@ -196,7 +196,7 @@ async fn what_is_not_the_protocol_is_closed_with_the_right_code() {
 
 #[tokio::test]
 async fn a_flood_is_ended() {
-    let limits = Limits { socket_rate: 5, ..Limits::default() };
+    let limits = HttpLimits { socket_rate: 5, ..HttpLimits::default() };
     let server = limited(limits).await;
     let mut socket = greeted(&server, "").await;
     for _ in 0..20 {
@@ -226,11 +226,11 @@ async fn a_client_that_closes_gets_its_close_frame_back() {
 
 #[tokio::test]
 async fn a_client_that_does_not_answer_pings_is_let_go() {
-    let limits = Limits {
+    let limits = HttpLimits {
         socket_ping: Duration::from_millis(100),
         socket_pong: Duration::from_secs(1),
         close: Duration::from_millis(100),
-        ..Limits::default()
+        ..HttpLimits::default()
     };
     let server = limited(limits).await;
     // This client does not read, so it does not answer pings.
@@ -248,10 +248,10 @@ async fn a_client_that_does_not_answer_pings_is_let_go() {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_let_go() {
-    let limits = Limits {
+    let limits = HttpLimits {
         write_timeout: Duration::from_millis(100),
         close: Duration::from_millis(100),
-        ..Limits::default()
+        ..HttpLimits::default()
     };
     let server = limited(limits).await;
     let socket = greeted(&server, "").await;
@@ -275,7 +275,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
 
 #[tokio::test]
 async fn limits_are_checked_before_the_upgrade() {
-    let limits = Limits { subscribers_per_address: 2, ..Limits::default() };
+    let limits = HttpLimits { subscribers_per_address: 2, ..HttpLimits::default() };
     let server = limited(limits).await;
     let request = |query: &str| {
         format!("ws://{}/api/v1/ws{query}", server.address).into_client_request().unwrap()
@@ -297,7 +297,7 @@ async fn limits_are_checked_before_the_upgrade() {
     foreign.headers_mut().insert("origin", "http://evil.test".parse().unwrap());
     let (status, problem) = refused(foreign).await;
     assert_eq!((status, &problem["code"]), (403, &json!("wrong_origin")));
-    let full = limited(Limits { max_subscribers: 0, ..Limits::default() }).await;
+    let full = limited(HttpLimits { max_subscribers: 0, ..HttpLimits::default() }).await;
     let request = format!("ws://{}/api/v1/ws", full.address).into_client_request().unwrap();
     assert_eq!(refused(request).await.0, 503);
 }
@@ -328,7 +328,7 @@ async fn a_stop_tells_every_subscriber_and_waits_for_them() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_subscriber_that_never_answers() {
-    let limits = Limits { close: Duration::from_millis(50), ..Limits::default() };
+    let limits = HttpLimits { close: Duration::from_millis(50), ..HttpLimits::default() };
     let server = limited(limits).await;
     let deaf = greeted(&server, "").await;
     server.stop().await;

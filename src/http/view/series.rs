@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::encode::Displayed;
-use crate::engine::{Counts, Latency, Point, Rates};
+use crate::engine::{HistoryPoint, IntervalCounts, Latency, Rates};
 use crate::job::Time;
 
 /// Events per second.
@@ -54,7 +54,7 @@ pub(crate) struct PointView {
 }
 
 impl PointView {
-    pub(crate) fn of(point: &Point) -> PointView {
+    pub(crate) fn of(point: &HistoryPoint) -> PointView {
         PointView {
             at: Displayed(point.at),
             counts: CountsView::of(point.counts),
@@ -65,7 +65,7 @@ impl PointView {
 }
 
 impl SecondView {
-    pub(super) fn of(point: &Point) -> SecondView {
+    pub(super) fn of(point: &HistoryPoint) -> SecondView {
         SecondView {
             counts: CountsView::of(point.counts),
             wait_ms: point.wait.map(LatencyView::of),
@@ -75,8 +75,8 @@ impl SecondView {
 }
 
 impl CountsView {
-    pub(super) fn of(counts: Counts) -> CountsView {
-        let Counts { events, enqueued, started, completed, failed } = counts;
+    pub(super) fn of(counts: IntervalCounts) -> CountsView {
+        let IntervalCounts { events, enqueued, started, completed, failed } = counts;
         CountsView { events, enqueued, started, completed, failed }
     }
 }

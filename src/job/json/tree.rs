@@ -15,14 +15,14 @@ enum Node<'a> {
 }
 
 /// An array or object that is not closed yet.
-enum Open<'a> {
+enum OpenContainer<'a> {
     Array(Vec<usize>),
     Object(Vec<(Cow<'a, str>, usize)>, Option<Cow<'a, str>>),
 }
 
 /// The values of a valid JSON text, the root last. `None` when an object has a duplicate key or the text is invalid.
 fn nodes(text: &str) -> Option<Vec<Node<'_>>> {
-    let (mut nodes, mut open): (Vec<Node>, Vec<Open>) = (Vec::new(), Vec::new());
+    let (mut nodes, mut open): (Vec<Node>, Vec<OpenContainer>) = (Vec::new(), Vec::new());
     let mut rest = text.trim_start();
     while let Some(first) = rest.bytes().next() {
         let length = match first {
@@ -34,17 +34,17 @@ fn nodes(text: &str) -> Option<Vec<Node<'_>>> {
         rest = after.trim_start();
         let node = match first {
             b'[' => {
-                open.push(Open::Array(Vec::new()));
+                open.push(OpenContainer::Array(Vec::new()));
                 continue;
             }
             b'{' => {
-                open.push(Open::Object(Vec::new(), None));
+                open.push(OpenContainer::Object(Vec::new(), None));
                 continue;
             }
             b',' | b':' => continue,
             b']' | b'}' => match open.pop()? {
-                Open::Array(items) => Node::Array(items),
-                Open::Object(mut fields, _) => {
+                OpenContainer::Array(items) => Node::Array(items),
+                OpenContainer::Object(mut fields, _) => {
                     fields.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
                     let is_double = fields.windows(2).any(|pair| pair[0].0 == pair[1].0);
                     if is_double {
@@ -56,11 +56,13 @@ fn nodes(text: &str) -> Option<Vec<Node<'_>>> {
             b'"' => {
                 let text = plain(token)?;
                 match open.last_mut() {
-                    Some(Open::Object(_, key @ None)) => {
+                    Some(OpenContainer::Object(_, key @ None)) => {
                         *key = Some(text);
                         continue;
                     }
-                    Some(Open::Object(..) | Open::Array(_)) | None => Node::Text(text),
+                    Some(OpenContainer::Object(..) | OpenContainer::Array(_)) | None => {
+                        Node::Text(text)
+                    }
                 }
             }
             _ => Node::Word(token),
@@ -68,8 +70,8 @@ fn nodes(text: &str) -> Option<Vec<Node<'_>>> {
         nodes.push(node);
         let number = nodes.len() - 1;
         match open.last_mut() {
-            Some(Open::Array(items)) => items.push(number),
-            Some(Open::Object(fields, key)) => fields.push((key.take()?, number)),
+            Some(OpenContainer::Array(items)) => items.push(number),
+            Some(OpenContainer::Object(fields, key)) => fields.push((key.take()?, number)),
             None => {}
         }
     }

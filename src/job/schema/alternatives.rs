@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::message;
 
 /// Why a value matches no alternative.
-pub enum Cause<'e> {
+pub enum MismatchCause<'e> {
     /// Only one alternative is meant, and these are its errors.
     Branch(&'e [ValidationError<'static>]),
     /// The value at this path is none that an alternative accepts.
@@ -20,12 +20,17 @@ pub enum Cause<'e> {
 }
 
 /// Finds the cause from the errors of each alternative for the value at `path`.
-pub fn cause<'e>(branches: &'e [Vec<ValidationError<'static>>], path: &'e str) -> Cause<'e> {
+pub fn cause<'e>(
+    branches: &'e [Vec<ValidationError<'static>>],
+    path: &'e str,
+) -> MismatchCause<'e> {
     let mut meant = branches.iter().filter(|branch| !is_excluded(branch, path));
     match (meant.next(), meant.next()) {
-        (Some(one), None) => Cause::Branch(one),
-        (Some(_), Some(_)) => missing(branches, path).map_or(Cause::Unclear, Cause::Missing),
-        (None, _) => unaccepted(branches, path).unwrap_or(Cause::Unclear),
+        (Some(one), None) => MismatchCause::Branch(one),
+        (Some(_), Some(_)) => {
+            missing(branches, path).map_or(MismatchCause::Unclear, MismatchCause::Missing)
+        }
+        (None, _) => unaccepted(branches, path).unwrap_or(MismatchCause::Unclear),
     }
 }
 
@@ -74,7 +79,7 @@ fn missing<'e>(branches: &'e [Vec<ValidationError<'static>>], path: &str) -> Opt
 fn unaccepted<'e>(
     branches: &'e [Vec<ValidationError<'static>>],
     path: &'e str,
-) -> Option<Cause<'e>> {
+) -> Option<MismatchCause<'e>> {
     let (mut at, mut values, mut types) = (None, Vec::new(), JsonTypeSet::empty());
     for branch in branches {
         let typed = branch.iter().find_map(|error| match error.kind() {
@@ -107,5 +112,5 @@ fn unaccepted<'e>(
     if !types.is_empty() && at == path {
         accepted.push(message::types(types));
     }
-    Some(Cause::Value(at, format!("expected {}", accepted.join(" or "))))
+    Some(MismatchCause::Value(at, format!("expected {}", accepted.join(" or "))))
 }

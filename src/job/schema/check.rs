@@ -10,7 +10,7 @@ use super::field::{SchemaError, Violation};
 use super::formats::FORMATS;
 use super::keyword::{is_annotation, unknown};
 use super::message;
-use super::node::{Allowance, Part, Payload};
+use super::node::{Allowance, PayloadReader, PayloadValue};
 use super::numbers::within_range;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{Json, JsonLimits};
@@ -25,7 +25,7 @@ const MAX_PATHS: usize = 16 << 20;
 
 /// A compiled schema.
 pub struct Check {
-    validator: Validator<Payload>,
+    validator: Validator<PayloadReader>,
     /// The JSON values of the schema, which bound the work for each value of a payload.
     size: u64,
 }
@@ -45,7 +45,7 @@ impl Check {
         let limits = JsonLimits { depth: JsonLimits::MAX_DEPTH, values: MAX_VALUES };
         limits.check(text).map_err(|why| SchemaError(why.to_string()))?;
         let schema: Value = Json::parse(text).and_then(|json| json.read()).map_err(SchemaError)?;
-        let mut options = jsonschema::options_for::<Payload>()
+        let mut options = jsonschema::options_for::<PayloadReader>()
             .offline()
             .with_pattern_options(PatternOptions::regex())
             .should_validate_formats(true);
@@ -83,7 +83,7 @@ impl Check {
         const REPEATS: u64 = 16;
         let steps = (self.size + 16).saturating_mul(bytes + 64).saturating_mul(REPEATS);
         let allowance = Allowance::new(steps, u32::MAX);
-        let accepted = self.validator.is_valid(Part::root(value, &allowance));
+        let accepted = self.validator.is_valid(PayloadValue::root(value, &allowance));
         (!allowance.is_spent()).then_some(accepted)
     }
 
@@ -94,7 +94,7 @@ impl Check {
         let errors = (MAX_PATHS / (bytes + 1)).clamp(MAX_ERRORS + 1, MAX_COLLECTED as usize) as u32;
         let allowance = Allowance::new(steps, errors);
         let errors: Vec<ValidationError> =
-            self.validator.iter_errors(Part::root(value, &allowance)).collect();
+            self.validator.iter_errors(PayloadValue::root(value, &allowance)).collect();
         let found = explain(source, value, &errors);
         listed(found.findings, found.more, allowance.is_spent())
     }

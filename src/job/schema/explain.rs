@@ -6,7 +6,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value;
 
-use super::alternatives::{Cause, cause};
+use super::alternatives::{MismatchCause, cause};
 use super::message;
 use super::source::{Keywords, segments};
 use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
@@ -62,15 +62,21 @@ impl<'a> Explainer<'a> {
         match error.kind() {
             Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
                 match cause(context, path) {
-                    Cause::Branch(errors) => errors.iter().for_each(|error| self.add(error)),
-                    Cause::Value(at, words) => {
+                    MismatchCause::Branch(errors) => {
+                        errors.iter().for_each(|error| self.add(error))
+                    }
+                    MismatchCause::Value(at, words) => {
                         let is_null = self.payload.pointer(at).is_some_and(Value::is_null);
                         let words = if is_null { message::NULL.into() } else { words };
                         self.put(at, None, 2, words);
                     }
-                    Cause::Missing(name) => self.put(path, Some(name), 2, message::MISSING.into()),
-                    Cause::Unclear if counts(error) => self.put(path, None, 2, self.words(error)),
-                    Cause::Unclear => {}
+                    MismatchCause::Missing(name) => {
+                        self.put(path, Some(name), 2, message::MISSING.into())
+                    }
+                    MismatchCause::Unclear if counts(error) => {
+                        self.put(path, None, 2, self.words(error))
+                    }
+                    MismatchCause::Unclear => {}
                 }
             }
             _ if !counts(error) => {}

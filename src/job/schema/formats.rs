@@ -4,10 +4,10 @@ use super::field::Format;
 use crate::job::Time;
 
 /// Tells whether a text has a format.
-type Test = fn(&str) -> bool;
+type FormatTest = fn(&str) -> bool;
 
 /// The formats by their names.
-pub const FORMATS: [(&str, Test); 5] = [
+pub const FORMATS: [(&str, FormatTest); 5] = [
     ("date-time", |text| text.parse::<Time>().is_ok()),
     ("uri", |text| url::Url::parse(text).is_ok()),
     ("email", is_email),

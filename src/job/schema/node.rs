@@ -13,7 +13,7 @@ use crate::job::shorten::{MAX_NAME, shorten};
 
 /// Payloads, as the validator reads them.
 #[derive(Debug)]
-pub struct Payload;
+pub struct PayloadReader;
 
 /// How far the validator may still go.
 pub struct Allowance {
@@ -51,16 +51,16 @@ impl Allowance {
 
 /// A value of a payload.
 #[derive(Clone, Copy)]
-pub struct Part<'a> {
+pub struct PayloadValue<'a> {
     value: &'a Value,
     /// `None` for the name of a property, which is read as a text.
     allowance: Option<&'a Allowance>,
 }
 
-impl<'a> Part<'a> {
+impl<'a> PayloadValue<'a> {
     /// The whole payload.
     pub fn root(value: &'a Value, allowance: &'a Allowance) -> Self {
-        Part { value, allowance: Some(allowance) }
+        PayloadValue { value, allowance: Some(allowance) }
     }
 
     fn spend(&self, steps: usize) -> bool {
@@ -68,8 +68,8 @@ impl<'a> Part<'a> {
     }
 }
 
-impl Json for Payload {
-    type Node<'a> = Part<'a>;
+impl Json for PayloadReader {
+    type Node<'a> = PayloadValue<'a>;
     type PreparedKey = String;
     type StringBuffer = ();
 
@@ -80,12 +80,12 @@ impl Json for Payload {
         key.to_owned()
     }
 
-    fn with_string_node<T>((): &mut (), string: &str, f: impl FnOnce(Part<'_>) -> T) -> T {
-        f(Part { value: &Value::from(string), allowance: None })
+    fn with_string_node<T>((): &mut (), string: &str, f: impl FnOnce(PayloadValue<'_>) -> T) -> T {
+        f(PayloadValue { value: &Value::from(string), allowance: None })
     }
 }
 
-impl<'a> Node<'a, Payload> for Part<'a> {
+impl<'a> Node<'a, PayloadReader> for PayloadValue<'a> {
     type Object = Properties<'a>;
     type Array = Elements<'a>;
     type Number = Digits<'a>;
@@ -153,11 +153,11 @@ impl<'a> Node<'a, Payload> for Part<'a> {
 #[derive(Clone, Copy)]
 pub struct Properties<'a> {
     map: &'a Map<String, Value>,
-    part: Part<'a>,
+    part: PayloadValue<'a>,
 }
 
-impl<'a> Object<'a, Payload> for Properties<'a> {
-    type Node = Part<'a>;
+impl<'a> Object<'a, PayloadReader> for Properties<'a> {
+    type Node = PayloadValue<'a>;
     type MemberName = &'a str;
     type MembersIter = Members<'a>;
 
@@ -165,8 +165,8 @@ impl<'a> Object<'a, Payload> for Properties<'a> {
         self.map.len()
     }
 
-    fn get(&self, key: &String) -> Option<Part<'a>> {
-        self.map.get(key).map(|value| Part { value, ..self.part })
+    fn get(&self, key: &String) -> Option<PayloadValue<'a>> {
+        self.map.get(key).map(|value| PayloadValue { value, ..self.part })
     }
 
     fn members(&self) -> Members<'a> {
@@ -177,15 +177,15 @@ impl<'a> Object<'a, Payload> for Properties<'a> {
 /// An iterator over the properties of an object.
 pub struct Members<'a> {
     all: map::Iter<'a>,
-    part: Part<'a>,
+    part: PayloadValue<'a>,
 }
 
 impl<'a> Iterator for Members<'a> {
-    type Item = (&'a str, Part<'a>);
+    type Item = (&'a str, PayloadValue<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let (name, value) = self.all.next().filter(|_| self.part.spend(1))?;
-        Some((name.as_str(), Part { value, ..self.part }))
+        Some((name.as_str(), PayloadValue { value, ..self.part }))
     }
 }
 
@@ -193,11 +193,11 @@ impl<'a> Iterator for Members<'a> {
 #[derive(Clone, Copy)]
 pub struct Elements<'a> {
     elements: &'a [Value],
-    part: Part<'a>,
+    part: PayloadValue<'a>,
 }
 
-impl<'a> Array<'a, Payload> for Elements<'a> {
-    type Node = Part<'a>;
+impl<'a> Array<'a, PayloadReader> for Elements<'a> {
+    type Node = PayloadValue<'a>;
     type ElementsIter = ElementsIter<'a>;
 
     fn len(&self) -> usize {
@@ -216,15 +216,15 @@ impl<'a> Array<'a, Payload> for Elements<'a> {
 /// An iterator over the elements of an array.
 pub struct ElementsIter<'a> {
     all: std::slice::Iter<'a, Value>,
-    part: Part<'a>,
+    part: PayloadValue<'a>,
 }
 
 impl<'a> Iterator for ElementsIter<'a> {
-    type Item = Part<'a>;
+    type Item = PayloadValue<'a>;
 
-    fn next(&mut self) -> Option<Part<'a>> {
+    fn next(&mut self) -> Option<PayloadValue<'a>> {
         let value = self.all.next().filter(|_| self.part.spend(1))?;
-        Some(Part { value, ..self.part })
+        Some(PayloadValue { value, ..self.part })
     }
 }
 

@@ -40,7 +40,7 @@ const MAX_REFERENCES: usize = 16;
 
 /// The properties in their order; `None` when the root is not a plain object with properties.
 pub fn fields(text: &str) -> Option<Vec<Field>> {
-    let document = Document::of(text)?;
+    let document = Definitions::of(text)?;
     let root = document.resolve(text)?.keywords;
     let is_plain = root.names().all(|name| ROOT.contains(&name) || is_annotation(name));
     if !is_plain || root.read::<String>("type").as_deref() != Some("object") {
@@ -55,7 +55,7 @@ pub fn fields(text: &str) -> Option<Vec<Field>> {
 }
 
 /// The definitions that references within a schema can name.
-struct Document<'a> {
+struct Definitions<'a> {
     text: &'a str,
     definitions: HashMap<(&'static str, Cow<'a, str>), &'a RawValue>,
 }
@@ -66,7 +66,7 @@ struct Resolved<'a> {
     nullable: bool,
 }
 
-impl<'a> Document<'a> {
+impl<'a> Definitions<'a> {
     fn of(text: &'a str) -> Option<Self> {
         let root = Keywords::of(text)?;
         let mut definitions = HashMap::new();
@@ -74,7 +74,7 @@ impl<'a> Document<'a> {
             let all = root.map(keyword).unwrap_or_default();
             definitions.extend(all.into_iter().map(|(name, schema)| ((keyword, name), schema)));
         }
-        Some(Document { text, definitions })
+        Some(Definitions { text, definitions })
     }
 
     /// The schema that a reference names; `None` when it is not a definition of this document.

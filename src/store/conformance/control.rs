@@ -7,7 +7,7 @@ use crate::job::{
     Step, Verdict,
 };
 use crate::store::{
-    Control, ControlError, Extension, JobControlError, Keep, Limits, Retention, TooManyQueues,
+    Control, ControlError, Extension, JobControlError, Keep, Retention, StoreLimits, TooManyQueues,
 };
 
 fn refused(state: State, step: Step) -> JobControlError {
@@ -169,7 +169,7 @@ pub(crate) async fn a_paused_queue_stays_paused_when_its_event_has_left_the_log(
 ) {
     let none = Keep { age: secs(0), count: 0 };
     let retention = Retention { events: none, completed: none, ..Retention::default() };
-    let rig = Rig::open_with(harness, Limits { retention, ..Limits::default() }).await;
+    let rig = Rig::open_with(harness, StoreLimits { retention, ..StoreLimits::default() }).await;
     rig.pause("a").await;
     for _ in 0..5 {
         rig.finish(draft()).await;
@@ -195,7 +195,8 @@ pub(crate) async fn a_job_of_a_paused_queue_can_still_end(harness: impl Harness)
 }
 
 pub(crate) async fn a_paused_queue_counts_as_a_queue(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
+    let rig =
+        Rig::open_with(harness, StoreLimits { max_queues: 1, ..StoreLimits::default() }).await;
     rig.pause("a").await;
     let refused = rig.store.control(Control::SetQueue(queue("b"), QueueChange::Paused)).await;
     assert!(
@@ -229,7 +230,8 @@ pub(crate) async fn a_concurrency_that_was_set_survives_and_is_an_event_only_whe
 }
 
 pub(crate) async fn a_queue_with_a_concurrency_counts_as_a_queue(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
+    let rig =
+        Rig::open_with(harness, StoreLimits { max_queues: 1, ..StoreLimits::default() }).await;
     rig.set_concurrency("a", Some(1)).await;
     let refused = rig
         .store
@@ -284,7 +286,8 @@ pub(crate) async fn a_rate_that_was_set_survives_and_is_an_event_only_when_it_ch
 }
 
 pub(crate) async fn a_queue_with_a_rate_counts_as_a_queue(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
+    let rig =
+        Rig::open_with(harness, StoreLimits { max_queues: 1, ..StoreLimits::default() }).await;
     rig.set_rate_limit("a", Some(per_minute(1))).await;
     let refused = rig
         .store
@@ -312,7 +315,7 @@ pub(crate) async fn the_settings_of_a_queue_survive_together_and_change_one_by_o
 ) {
     let none = Keep { age: secs(0), count: 0 };
     let retention = Retention { events: none, completed: none, ..Retention::default() };
-    let rig = Rig::open_with(harness, Limits { retention, ..Limits::default() }).await;
+    let rig = Rig::open_with(harness, StoreLimits { retention, ..StoreLimits::default() }).await;
     rig.pause("a").await;
     rig.set_concurrency("a", Some(3)).await;
     rig.set_rate_limit("a", Some(per_minute(9))).await;

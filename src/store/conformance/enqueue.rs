@@ -3,7 +3,7 @@
 use super::rig::completed;
 use super::{Draft, Harness, Rig, draft, secs};
 use crate::job::{Change, EventType, Fact, Json, NewJob, Start, State, Status};
-use crate::store::{EnqueueError, Enqueued, Limits, TooManyQueues};
+use crate::store::{EnqueueError, Enqueued, StoreLimits, TooManyQueues};
 
 pub(crate) async fn a_job_is_kept_as_it_was_asked_for(harness: impl Harness) {
     let rig = Rig::open(harness).await;
@@ -61,7 +61,8 @@ pub(crate) async fn only_a_job_for_later_is_scheduled(harness: impl Harness) {
 }
 
 pub(crate) async fn a_full_backlog_accepts_nothing_of_a_batch(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { max_waiting: 3, ..Limits::default() }).await;
+    let rig =
+        Rig::open_with(harness, StoreLimits { max_waiting: 3, ..StoreLimits::default() }).await;
     rig.add(draft()).await;
     rig.add(draft().after(secs(60))).await;
     let batch = vec![draft().job(), draft().job()];
@@ -74,7 +75,8 @@ pub(crate) async fn a_full_backlog_accepts_nothing_of_a_batch(harness: impl Harn
 }
 
 pub(crate) async fn only_waiting_jobs_count_against_the_backlog(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { max_waiting: 1, ..Limits::default() }).await;
+    let rig =
+        Rig::open_with(harness, StoreLimits { max_waiting: 1, ..StoreLimits::default() }).await;
     let running = rig.start(draft()).await;
     rig.finish(draft()).await;
     let waiting = rig.add(draft()).await;
@@ -88,7 +90,7 @@ pub(crate) async fn only_waiting_jobs_count_against_the_backlog(harness: impl Ha
 }
 
 pub(crate) async fn an_existing_job_is_answered_even_when_the_backlog_is_full(h: impl Harness) {
-    let rig = Rig::open_with(h, Limits { max_waiting: 2, ..Limits::default() }).await;
+    let rig = Rig::open_with(h, StoreLimits { max_waiting: 2, ..StoreLimits::default() }).await;
     let first = rig.add(draft().key("k")).await;
     let batch = [draft().key("k"), draft().key("j"), draft().key("j")];
     let answers = rig.store.enqueue(batch.map(Draft::job).into()).await.unwrap();
@@ -98,7 +100,8 @@ pub(crate) async fn an_existing_job_is_answered_even_when_the_backlog_is_full(h:
 }
 
 pub(crate) async fn one_queue_too_many_is_refused(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { max_queues: 2, ..Limits::default() }).await;
+    let rig =
+        Rig::open_with(harness, StoreLimits { max_queues: 2, ..StoreLimits::default() }).await;
     rig.add(draft().queue("a")).await;
     let batch = vec![draft().queue("b").job(), draft().queue("c").job()];
     let refused = rig.store.enqueue(batch).await;

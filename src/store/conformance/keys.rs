@@ -2,7 +2,7 @@
 
 use super::{Draft, Harness, Rig, draft, secs};
 use crate::job::Verdict;
-use crate::store::{Enqueued, Keep, Limits, Retention};
+use crate::store::{Enqueued, Keep, Retention, StoreLimits};
 
 pub(crate) async fn a_key_makes_one_job(harness: impl Harness) {
     let rig = Rig::open(harness).await;
@@ -60,7 +60,7 @@ pub(crate) async fn a_deleted_job_frees_its_key(harness: impl Harness) {
 pub(crate) async fn a_pruned_job_frees_its_key(harness: impl Harness) {
     let completed = Keep { age: secs(10), count: 100 };
     let retention = Retention { completed, ..Retention::default() };
-    let rig = Rig::open_with(harness, Limits { retention, ..Limits::default() }).await;
+    let rig = Rig::open_with(harness, StoreLimits { retention, ..StoreLimits::default() }).await;
     let id = rig.finish(draft().key("k")).await;
     rig.pass(secs(10));
     assert_eq!(rig.add_existing(draft().key("k")).await.id, id); // pruned only by the next tick

@@ -3,7 +3,7 @@
 use super::rig::TTL;
 use super::{Harness, Rig, draft, lines, secs};
 use crate::job::{Change, EventType, Fact, JobId, LogCaps, Progress, State};
-use crate::store::{Extension, LeaseRef, Limits, Note};
+use crate::store::{Extension, LeaseRef, Note, StoreLimits};
 
 pub(crate) async fn an_extended_lease_ends_later(harness: impl Harness) {
     let rig = Rig::open(harness).await;
@@ -125,7 +125,7 @@ pub(crate) async fn notes_of_a_stale_lease_are_dropped(harness: impl Harness) {
 
 pub(crate) async fn a_long_log_keeps_its_newest_lines(harness: impl Harness) {
     let log = LogCaps { lines: 3, bytes: 20 };
-    let rig = Rig::open_with(harness, Limits { log, ..Limits::default() }).await;
+    let rig = Rig::open_with(harness, StoreLimits { log, ..StoreLimits::default() }).await;
     let lease = rig.start(draft()).await;
     rig.note(&lease, &["1", "2", "3", "4"]).await;
     rig.note(&lease, &["5"]).await;
@@ -143,7 +143,7 @@ pub(crate) async fn a_long_log_keeps_its_newest_lines(harness: impl Harness) {
 
 pub(crate) async fn a_line_longer_than_the_log_is_counted_and_dropped(harness: impl Harness) {
     let log = LogCaps { lines: 10, bytes: 8 };
-    let rig = Rig::open_with(harness, Limits { log, ..Limits::default() }).await;
+    let rig = Rig::open_with(harness, StoreLimits { log, ..StoreLimits::default() }).await;
     let lease = rig.start(draft()).await;
     rig.note(&lease, &["short"]).await;
     rig.note(&lease, &["far too long"]).await;

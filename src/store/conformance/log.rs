@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::rig::{completed, failed};
 use super::{Harness, Rig, draft, secs};
 use crate::job::{Cursor, Epoch, Event, EventType, Job, Json, Verdict};
-use crate::store::{Events, Limits, Settlement};
+use crate::store::{Events, Settlement, StoreLimits};
 
 /// Makes events of most types.
 async fn bustle<H: Harness>(rig: &Rig<H>) {
@@ -210,7 +210,7 @@ pub(super) const LARGE: usize = 100_000;
 pub(super) const READ_BYTES: usize = 250_000;
 
 pub(super) async fn large_jobs<H: Harness>(harness: H, count: usize) -> Rig<H> {
-    let limits = Limits { read_bytes: READ_BYTES, ..Limits::default() };
+    let limits = StoreLimits { read_bytes: READ_BYTES, ..StoreLimits::default() };
     let rig = Rig::open_with(harness, limits).await;
     let text = Json::of(&"x".repeat(LARGE)).unwrap();
     for n in 0..count {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Limits, Store};
+use super::{Store, StoreLimits};
 use crate::clock::ManualClock;
 use crate::job::Time;
 
@@ -40,7 +40,7 @@ pub(crate) trait Harness {
     fn clock(&self) -> &ManualClock;
 
     /// Opens the empty store. Called once.
-    async fn open(&mut self, limits: Limits) -> Arc<dyn Store>;
+    async fn open(&mut self, limits: StoreLimits) -> Arc<dyn Store>;
 
     /// Closes the store in an orderly way and opens it again with the same limits. `store` is the only handle.
     async fn reopen(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store>;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::rig::failed;
 use super::{Harness, Rig, draft, queue, secs};
 use crate::job::{Change, Event, EventType, Fact, JobId, Refused, State, Step};
-use crate::store::{Control, ControlError, JobControlError, Limits, TooManyQueues};
+use crate::store::{Control, ControlError, JobControlError, StoreLimits, TooManyQueues};
 
 fn refused(state: State, step: Step) -> JobControlError {
     JobControlError::Refused(Refused { state, step })
@@ -81,7 +81,8 @@ pub(crate) async fn only_waiting_jobs_are_moved_or_reprioritised(harness: impl H
 }
 
 pub(crate) async fn one_queue_too_many_is_not_moved_to(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { max_queues: 1, ..Limits::default() }).await;
+    let rig =
+        Rig::open_with(harness, StoreLimits { max_queues: 1, ..StoreLimits::default() }).await;
     let job = rig.add(draft().queue("a")).await;
     let control = Control::Move { jobs: vec![job.id], queue: queue("b") };
     let answer = rig.store.control(control).await;

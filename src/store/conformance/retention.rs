@@ -3,14 +3,14 @@
 use super::rig::failure;
 use super::{Harness, Rig, draft, secs};
 use crate::job::{Cursor, JobId, State, Verdict};
-use crate::store::{Events, Keep, Limits, Retention};
+use crate::store::{Events, Keep, Retention, StoreLimits};
 
 const LONG: Keep = Keep { age: secs(1_000_000), count: 1_000_000 };
 const KEEP_ALL: Retention =
     Retention { completed: LONG, cancelled: LONG, discarded: LONG, events: LONG };
 
-fn limits(retention: Retention) -> Limits {
-    Limits { retention, ..Limits::default() }
+fn limits(retention: Retention) -> StoreLimits {
+    StoreLimits { retention, ..StoreLimits::default() }
 }
 
 async fn cancelled<H: Harness>(rig: &Rig<H>) -> JobId {
@@ -72,7 +72,7 @@ pub(crate) async fn the_oldest_finished_jobs_go_when_they_are_too_many(harness: 
 pub(crate) async fn a_tick_prunes_one_step_and_asks_for_more(harness: impl Harness) {
     let completed = Keep { count: 0, ..LONG };
     let retention = Retention { completed, ..KEEP_ALL };
-    let rig = Rig::open_with(harness, Limits { tick_step: 2, ..limits(retention) }).await;
+    let rig = Rig::open_with(harness, StoreLimits { tick_step: 2, ..limits(retention) }).await;
     for _ in 0..3 {
         rig.finish(draft()).await;
     }

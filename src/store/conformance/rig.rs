@@ -12,7 +12,8 @@ use crate::job::{
 };
 use crate::store::{
     Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
-    Lease, Limits, Note, ScheduleError, SettleError, Settlement, Stats, Store, StoreError, Ticked,
+    Lease, Note, ScheduleError, SettleError, Settlement, Stats, Store, StoreError, StoreLimits,
+    Ticked,
 };
 
 /// The length of the leases that [`Rig::claim`] takes.
@@ -68,10 +69,10 @@ impl<H: Harness> Rig<H> {
     }
 
     pub(crate) async fn open(harness: H) -> Self {
-        Rig::open_with(harness, Limits::default()).await
+        Rig::open_with(harness, StoreLimits::default()).await
     }
 
-    pub(crate) async fn open_with(mut harness: H, limits: Limits) -> Self {
+    pub(crate) async fn open_with(mut harness: H, limits: StoreLimits) -> Self {
         let store = harness.open(limits).await;
         Rig { harness, store }
     }

@@ -5,7 +5,7 @@ use crate::job::{
     Cron, Fact, JobId, NewJob, Origin, Overlap, Schedule, ScheduleChange, ScheduleName,
     ScheduleSpec, Skip, State, Tag, Time,
 };
-use crate::store::{Limits, ScheduleCommand, ScheduleError};
+use crate::store::{ScheduleCommand, ScheduleError, StoreLimits};
 
 pub(crate) fn named(name: &str) -> ScheduleName {
     ScheduleName::parse(name).unwrap()
@@ -199,7 +199,8 @@ pub(crate) async fn a_paused_schedule_makes_up_for_nothing(harness: impl Harness
 }
 
 pub(crate) async fn a_schedule_is_fired_by_hand(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { max_waiting: 1, ..Limits::default() }).await;
+    let rig =
+        Rig::open_with(harness, StoreLimits { max_waiting: 1, ..StoreLimits::default() }).await;
     let set = rig.set("a", every("every 1m", draft().queue("new"))).await;
     rig.schedule(ScheduleCommand::Pause(named("a"))).await.unwrap();
     let fire = || rig.schedule(ScheduleCommand::Fire(named("a")));
@@ -230,7 +231,8 @@ pub(crate) async fn a_declared_schedule_is_changed_by_its_declaration_only(h: im
 }
 
 pub(crate) async fn one_schedule_too_many_is_refused(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { max_schedules: 1, ..Limits::default() }).await;
+    let rig =
+        Rig::open_with(harness, StoreLimits { max_schedules: 1, ..StoreLimits::default() }).await;
     rig.set("a", every("every 1m", draft())).await;
     let more = ScheduleCommand::Set(named("b"), every("every 1m", draft()).into());
     assert_eq!(rig.schedule(more).await, Err(ScheduleError::TooMany { limit: 1 }));
@@ -238,7 +240,7 @@ pub(crate) async fn one_schedule_too_many_is_refused(harness: impl Harness) {
 }
 
 pub(crate) async fn schedules_fire_by_their_times_one_step_at_a_tick(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { tick_step: 2, ..Limits::default() }).await;
+    let rig = Rig::open_with(harness, StoreLimits { tick_step: 2, ..StoreLimits::default() }).await;
     for (name, pattern) in [("c", "every 50s"), ("b", "every 30s"), ("a", "every 30s")] {
         rig.set(name, every(pattern, draft())).await;
     }

@@ -3,7 +3,7 @@
 use super::rig::failed;
 use super::{Harness, Rig, draft, queue, secs};
 use crate::job::{Failure, FailureClass, Job, JobId, JobQuery, Json, NewJob, State, Time, Verdict};
-use crate::store::Limits;
+use crate::store::StoreLimits;
 
 /// The query that a search text stands for.
 fn search(words: &str) -> JobQuery {
@@ -109,7 +109,7 @@ pub(crate) async fn a_list_is_bounded_by_the_time_in_the_ids(harness: impl Harne
 }
 
 pub(crate) async fn a_search_stops_after_its_step_and_goes_on_from_there(harness: impl Harness) {
-    let limits = Limits { search_step: 7, ..Limits::default() };
+    let limits = StoreLimits { search_step: 7, ..StoreLimits::default() };
     let rig = Rig::open_with(harness, limits).await;
     let wanted = hay_and_needles(&rig).await;
     assert_eq!(in_pages(&rig, "payload.a:needle", 7).await, wanted);
@@ -121,7 +121,7 @@ pub(crate) async fn a_search_stops_when_its_time_is_over_and_goes_on_from_there(
     harness: impl Harness,
 ) {
     // Without any search time, each answer examines one job.
-    let limits = Limits { search_time: secs(0), ..Limits::default() };
+    let limits = StoreLimits { search_time: secs(0), ..StoreLimits::default() };
     let rig = Rig::open_with(harness, limits).await;
     let wanted = hay_and_needles(&rig).await;
     assert_eq!(in_pages(&rig, "payload.a:needle", 1).await, wanted);

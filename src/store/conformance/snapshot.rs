@@ -5,7 +5,7 @@ use super::schedule::every;
 use super::{Harness, Rig, draft, per_minute, queue, secs};
 use crate::job::{Event, Job, QueueSettings, State};
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
-use crate::store::{Keep, Limits, Retention};
+use crate::store::{Keep, Retention, StoreLimits};
 
 /// Adds jobs in every state, queues with settings, and schedules.
 async fn some_of_each<H: Harness>(rig: &Rig<H>) {
@@ -102,7 +102,7 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
 pub(crate) async fn a_snapshot_sees_nothing_of_what_comes_after(harness: impl Harness) {
     let one = Keep { age: secs(1_000_000), count: 1 };
     let retention = Retention { completed: one, cancelled: one, discarded: one, events: one };
-    let rig = Rig::open_with(harness, Limits { retention, ..Limits::default() }).await;
+    let rig = Rig::open_with(harness, StoreLimits { retention, ..StoreLimits::default() }).await;
     some_of_each(&rig).await;
     let expected = read(&mut *rig.store.snapshot().await.unwrap()).await;
     let mut snapshot = rig.store.snapshot().await.unwrap();

@@ -3,7 +3,7 @@
 use super::rig::{TTL, failed};
 use super::{Harness, Rig, draft, secs};
 use crate::job::{Change, EventType, Fact, FailureClass, Interruption, Job, JobId, State};
-use crate::store::{Limits, Ticked};
+use crate::store::{StoreLimits, Ticked};
 
 fn last_change(job: &Job) -> (Change, u16) {
     let moment = job.history.last().unwrap();
@@ -107,7 +107,7 @@ pub(crate) async fn a_lost_job_that_was_to_be_cancelled_is_cancelled(harness: im
 }
 
 pub(crate) async fn a_tick_does_one_step_of_due_jobs_and_asks_for_more(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { tick_step: 4, ..Limits::default() }).await;
+    let rig = Rig::open_with(harness, StoreLimits { tick_step: 4, ..StoreLimits::default() }).await;
     for _ in 0..10 {
         rig.add(draft().after(secs(5))).await;
     }
@@ -120,7 +120,7 @@ pub(crate) async fn a_tick_does_one_step_of_due_jobs_and_asks_for_more(harness: 
 }
 
 pub(crate) async fn a_tick_does_one_step_of_rescues_and_asks_for_more(harness: impl Harness) {
-    let rig = Rig::open_with(harness, Limits { tick_step: 3, ..Limits::default() }).await;
+    let rig = Rig::open_with(harness, StoreLimits { tick_step: 3, ..StoreLimits::default() }).await;
     for _ in 0..4 {
         rig.add(draft()).await;
     }

@@ -21,7 +21,7 @@ fn pieces(dir: &Path) -> Vec<Piece> {
 
 fn build(pieces: &[Piece]) -> Result<TempDir, StoreError> {
     let dir = tempfile::tempdir().unwrap();
-    let mut builder = Builder::create(dir.path())?;
+    let mut builder = DataDirBuilder::create(dir.path())?;
     for piece in pieces {
         builder.push(piece.clone())?;
     }
@@ -61,7 +61,7 @@ async fn what_is_built_from_a_snapshot_gives_the_same_snapshot() {
     assert_ne!(a.epoch, b.epoch, "a new life");
 
     // And it is a store that goes on where the other stood, but for the jobs that were running.
-    let store = open(copy.path(), Limits::default(), Arc::new(SystemClock)).unwrap();
+    let store = open(copy.path(), StoreLimits::default(), Arc::new(SystemClock)).unwrap();
     assert_eq!(store.head().epoch, b.epoch);
     assert!(store.head().seq > a.head);
     store.close().await.unwrap();
@@ -87,22 +87,24 @@ async fn a_snapshot_that_is_not_whole_makes_no_store() {
     // A directory in which it broke off is no store, for nobody, however early that was.
     for pieces in [0, 1, whole.len() - 1] {
         let dir = tempfile::tempdir().unwrap();
-        let mut builder = Builder::create(dir.path()).unwrap();
+        let mut builder = DataDirBuilder::create(dir.path()).unwrap();
         whole[..pieces].iter().for_each(|piece| builder.push(piece.clone()).unwrap());
         builder.builder.flush().unwrap();
         drop(builder);
-        let opened = open(dir.path(), Limits::default(), Arc::new(SystemClock));
+        let opened = open(dir.path(), StoreLimits::default(), Arc::new(SystemClock));
         assert!(opened.err().unwrap().to_string().contains("an unfinished backup"));
         let report = verify(dir.path());
         assert!(report.to_string().contains("an unfinished backup"), "{report}");
         let read = read_all_pieces::<StoreError>(dir.path(), |_| Ok(()));
         assert!(read.unwrap_err().to_string().contains("an unfinished backup"));
         // The same command works a second time.
-        let mut builder = Builder::create(dir.path()).unwrap();
+        let mut builder = DataDirBuilder::create(dir.path()).unwrap();
         whole.iter().for_each(|piece| builder.push(piece.clone()).unwrap());
         builder.finish().unwrap();
         assert!(verify(dir.path()).is_sound());
-        assert!(Builder::create(dir.path()).err().unwrap().to_string().contains("not empty"));
+        assert!(
+            DataDirBuilder::create(dir.path()).err().unwrap().to_string().contains("not empty")
+        );
     }
 }
 
@@ -143,7 +145,7 @@ async fn a_build_that_ended_while_its_files_were_moved_can_be_repeated() {
         }
         // A snapshot that the new store will not have must not stay.
         std::fs::write(dir.path().join("snap.00000000FFFFFFFF"), "of another store").unwrap();
-        let mut builder = Builder::create(dir.path()).unwrap();
+        let mut builder = DataDirBuilder::create(dir.path()).unwrap();
         whole.iter().for_each(|piece| builder.push(piece.clone()).unwrap());
         builder.finish().unwrap();
         let report = verify(dir.path());
@@ -156,7 +158,7 @@ async fn a_build_that_ended_while_its_files_were_moved_can_be_repeated() {
 async fn a_finished_store_is_never_replaced() {
     let whole = pieces(full().await.path());
     let dir = tempfile::tempdir().unwrap();
-    let mut builder = Builder::create(dir.path()).unwrap();
+    let mut builder = DataDirBuilder::create(dir.path()).unwrap();
     whole.iter().for_each(|piece| builder.push(piece.clone()).unwrap());
     // Meanwhile another process makes a store here, whatever lock it holds.
     std::fs::write(dir.path().join("db"), "another store").unwrap();
@@ -165,15 +167,16 @@ async fn a_finished_store_is_never_replaced() {
 
     // Two commands at once: the second waits for the first, and then finds a store.
     let dir = tempfile::tempdir().unwrap();
-    let mut first = Builder::create(dir.path()).unwrap();
+    let mut first = DataDirBuilder::create(dir.path()).unwrap();
     whole.iter().for_each(|piece| first.push(piece.clone()).unwrap());
     let path = dir.path().to_owned();
-    let second = std::thread::spawn(move || Builder::create(&path).err().unwrap().to_string());
+    let second =
+        std::thread::spawn(move || DataDirBuilder::create(&path).err().unwrap().to_string());
     first.finish().unwrap();
     let why = second.join().unwrap();
     assert!(why.contains("not empty") || why.contains("in use"), "{why}");
     assert_eq!(without_epoch(&pieces(dir.path())), without_epoch(&whole));
 
-    let inside = Builder::create(&dir.path().join("before")).err().unwrap().to_string();
+    let inside = DataDirBuilder::create(&dir.path().join("before")).err().unwrap().to_string();
     assert!(inside.contains("inside of a data directory"), "{inside}");
 }

@@ -21,13 +21,13 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::commit::recover::empty_store;
 pub use self::commit::tuning::Tuning;
-pub use self::verify::{Problem, Report, verify};
+pub use self::verify::{Report, VerifyProblem, verify};
 use super::log::Log;
 use super::search::Budget;
 use super::{
     Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
-    Lease, LeaseRef, Limits, Note, Page, Piece, ScheduleCommand, ScheduleError, SettleError,
-    Settlement, Snapshot, Stats, Storage, Store, StoreError, Ticked,
+    Lease, LeaseRef, Note, Page, Piece, ScheduleCommand, ScheduleError, SettleError, Settlement,
+    Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked,
 };
 use crate::clock::Clock;
 use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
@@ -38,7 +38,7 @@ use commit::index::Index;
 use commit::shared::Shared;
 use commit::verbs::{Accepted, ClaimedJob};
 use read::pool::{ReadClass, ReadPool};
-pub use snapshot::builder::Builder;
+pub use snapshot::builder::LogBuilder;
 use snapshot::reader::{LiveSnapshot, SnapshotReader, SnapshotState};
 
 /// How many commands can be queued for the committer before callers have to wait.
@@ -85,7 +85,7 @@ impl LogStore {
     /// Says what cannot be read, and where. An unreadable store is left as it is.
     pub fn open(
         log: impl FnOnce() -> Result<Box<dyn Log>, StoreError>,
-        limits: Limits,
+        limits: StoreLimits,
         clock: Arc<dyn Clock>,
         tuning: Tuning,
     ) -> Result<Arc<LogStore>, StoreError> {

@@ -18,19 +18,19 @@ use crate::job::State;
 use crate::store::conformance::{Harness, Rig, clock, conformance_suite, draft};
 use crate::store::data_dir;
 use crate::store::sled::faults::Faults;
-use crate::store::{Limits, Store, StoreError};
+use crate::store::{Store, StoreError, StoreLimits};
 
 pub(crate) struct TestStore {
     clock: ManualClock,
     dir: TempDir,
-    limits: Limits,
+    limits: StoreLimits,
     tuning: Tuning,
 }
 
 impl TestStore {
     pub(crate) fn new(clock: ManualClock, tuning: Tuning) -> TestStore {
         let dir = tempfile::tempdir().unwrap();
-        TestStore { clock, dir, limits: Limits::default(), tuning }
+        TestStore { clock, dir, limits: StoreLimits::default(), tuning }
     }
 
     /// Verifies what the previous process has left and opens it again.
@@ -78,7 +78,7 @@ macro_rules! harness {
                 &self.0.clock
             }
 
-            async fn open(&mut self, limits: Limits) -> Arc<dyn Store> {
+            async fn open(&mut self, limits: StoreLimits) -> Arc<dyn Store> {
                 self.0.limits = limits;
                 self.0.open()
             }
@@ -160,7 +160,7 @@ pub(crate) fn with_reads_held() -> (tokio::runtime::Runtime, std::sync::mpsc::Se
 fn a_claim_finds_records_that_are_copied_forward_under_it() {
     let (runtime, let_go) = with_reads_held();
     runtime.block_on(async {
-        let mut limits = Limits::default();
+        let mut limits = StoreLimits::default();
         limits.retention.events.count = 1;
         let rig = Rig::open_with(tiny::Tiny::new(clock()), limits).await;
         rig.add(draft()).await;
@@ -186,7 +186,7 @@ harness!(Few, Tuning { run_from: 4, rewrite_percent: 25, ..tiny::TINY });
 /// The header of a run knows only when its first and last job finished. What lies between is asked.
 #[tokio::test]
 async fn a_job_of_a_run_is_not_pruned_before_its_age() {
-    let mut limits = Limits::default();
+    let mut limits = StoreLimits::default();
     limits.retention.completed.age = Duration::from_secs(100);
     let rig = Rig::open_with(Few::new(clock()), limits).await;
     let mut ids = vec![rig.finish(draft()).await];
@@ -209,7 +209,7 @@ async fn a_job_of_a_run_is_not_pruned_before_its_age() {
 /// Runs are replaced and removed under a reader that walks through all of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_is_read_to_its_end_while_runs_are_pruned() {
-    let mut limits = Limits::default();
+    let mut limits = StoreLimits::default();
     limits.retention.completed.count = 40;
     let rig = Arc::new(Rig::open_with(tiny::Tiny::new(clock()), limits).await);
     for _ in 0..60 {

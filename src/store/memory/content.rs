@@ -7,13 +7,13 @@ use crate::job::{
     Change, Cursor, Epoch, Event, Fact, IdempotencyKey, Job, JobId, QueueName, QueueSettings,
     State, Status, Time,
 };
-use crate::store::Limits;
+use crate::store::StoreLimits;
 use crate::store::schedules::Schedules;
 
 /// Everything that a restart keeps, and the events that the current verb has added.
 #[derive(Clone)]
 pub(super) struct Content {
-    pub(super) limits: Limits,
+    pub(super) limits: StoreLimits,
     pub(super) epoch: Epoch,
     pub(super) last_seq: u64,
     pub(super) jobs: BTreeMap<JobId, Job>,
@@ -39,7 +39,7 @@ pub(super) struct Held {
 }
 
 impl Content {
-    pub(super) fn new(limits: Limits) -> Content {
+    pub(super) fn new(limits: StoreLimits) -> Content {
         Content {
             limits,
             epoch: Epoch(fastrand::u32(..)),

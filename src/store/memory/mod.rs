@@ -23,8 +23,8 @@ use self::content::Content;
 use super::search::{ActiveReads, Budget};
 use super::{
     Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
-    Lease, LeaseRef, Limits, Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement,
-    Snapshot, Stats, Storage, Store, StoreError, Ticked, remember_start,
+    Lease, LeaseRef, Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot,
+    Stats, Storage, Store, StoreError, StoreLimits, Ticked, remember_start,
 };
 use crate::clock::Clock;
 use crate::job::{
@@ -38,7 +38,7 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     /// Shared with the threads that search.
     inner: Arc<Mutex<Inner>>,
-    limits: Limits,
+    limits: StoreLimits,
     /// A permit for each search that may run at once.
     searchers: Semaphore,
     searches: Arc<ActiveReads>,
@@ -46,14 +46,14 @@ pub struct MemoryStore {
 
 struct Inner {
     content: Content,
-    signals: Signals,
+    signals: StoreSignals,
     /// Set by `close`, and checked by every verb.
     closed: bool,
 }
 
 /// The followers, and the loops to wake.
 #[derive(Default)]
-struct Signals {
+struct StoreSignals {
     followers: Vec<mpsc::Sender<Arc<[Event]>>>,
     wakes: BTreeMap<QueueName, Arc<Notify>>,
     timer: Arc<Notify>,
@@ -63,7 +63,7 @@ struct Signals {
 
 impl MemoryStore {
     /// An empty store.
-    pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Arc<MemoryStore> {
+    pub fn new(limits: StoreLimits, clock: Arc<dyn Clock>) -> Arc<MemoryStore> {
         MemoryStore::with(Content::new(limits), clock)
     }
 
@@ -80,7 +80,7 @@ impl MemoryStore {
     fn with(mut content: Content, clock: Arc<dyn Clock>) -> Arc<MemoryStore> {
         remember_start(&mut content.starts, clock.now());
         let limits = content.limits.clone();
-        let inner = Inner { content, signals: Signals::default(), closed: false };
+        let inner = Inner { content, signals: StoreSignals::default(), closed: false };
         Arc::new(MemoryStore {
             clock,
             inner: Arc::new(Mutex::new(inner)),
@@ -136,7 +136,7 @@ fn open(inner: &Mutex<Inner>) -> Result<MutexGuard<'_, Inner>, StoreError> {
     if inner.closed { Err(StoreError::Closed) } else { Ok(inner) }
 }
 
-impl Signals {
+impl StoreSignals {
     fn tell(&mut self, content: &mut Content) {
         let fresh = content.take_fresh();
         for event in fresh.iter() {

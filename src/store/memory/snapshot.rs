@@ -11,10 +11,10 @@ use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 const PIECES_PER_STEP: usize = 256;
 
 /// The remaining pieces, in reverse order.
-pub(super) struct Copied(Vec<Piece>);
+pub(super) struct RemainingPieces(Vec<Piece>);
 
 impl Content {
-    pub(super) fn snapshot(&self, at: Time) -> Copied {
+    pub(super) fn snapshot(&self, at: Time) -> RemainingPieces {
         let head = Head {
             cortado_export: FORMAT,
             epoch: self.epoch,
@@ -37,12 +37,12 @@ impl Content {
         pieces.iter().for_each(|piece| totals.count(piece));
         pieces.push(Piece::End(totals));
         pieces.reverse();
-        Copied(pieces)
+        RemainingPieces(pieces)
     }
 }
 
 #[async_trait]
-impl Snapshot for Copied {
+impl Snapshot for RemainingPieces {
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError> {
         let from = self.0.len().saturating_sub(PIECES_PER_STEP);
         Ok(self.0.drain(from..).rev().collect())

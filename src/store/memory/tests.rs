@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::MemoryStore;
 use crate::clock::ManualClock;
 use crate::store::conformance::{Harness, conformance_suite};
-use crate::store::{Limits, Store};
+use crate::store::{Store, StoreLimits};
 
 /// A memory store that "restarts" by handing its content on.
 pub(crate) struct MemoryHarness {
@@ -30,7 +30,7 @@ impl Harness for MemoryHarness {
         &self.clock
     }
 
-    async fn open(&mut self, limits: Limits) -> Arc<dyn Store> {
+    async fn open(&mut self, limits: StoreLimits) -> Arc<dyn Store> {
         let store = MemoryStore::new(limits, Arc::new(self.clock.clone()));
         self.store = Some(store.clone());
         store

@@ -15,8 +15,8 @@ use crate::job::{
 use crate::store::conformance::schedule::{every, named};
 use crate::store::conformance::{Harness, clock, draft, lines, queue, secs};
 use crate::store::{
-    Claim, Control, Events, LeaseRef, Limits, Note, QueueStats, ScheduleCommand, Settlement, Stats,
-    Store, Ticked,
+    Claim, Control, Events, LeaseRef, Note, QueueStats, ScheduleCommand, Settlement, Stats, Store,
+    StoreLimits, Ticked,
 };
 
 pub(super) struct Pair<A, B> {
@@ -32,7 +32,7 @@ pub(super) struct Pair<A, B> {
 }
 
 impl<A: Harness, B: Harness> Pair<A, B> {
-    pub(super) async fn open(limits: Limits) -> Self {
+    pub(super) async fn open(limits: StoreLimits) -> Self {
         let clock = clock();
         let left = Side::open(clock.clone(), limits.clone()).await;
         let right = Side::open(clock.clone(), limits).await;
@@ -250,7 +250,7 @@ struct Side<H> {
 }
 
 impl<H: Harness> Side<H> {
-    async fn open(clock: ManualClock, limits: Limits) -> Self {
+    async fn open(clock: ManualClock, limits: StoreLimits) -> Self {
         let mut harness = H::new(clock);
         let store = Some(harness.open(limits).await);
         Side { harness, store }

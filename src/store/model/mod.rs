@@ -13,7 +13,7 @@ mod moves;
 use self::differential::Pair;
 use self::moves::{Move, script};
 use super::conformance::Harness;
-use super::{Keep, Limits, Retention};
+use super::{Keep, Retention, StoreLimits};
 use crate::job::LogCaps;
 
 /// Plays `cases` random scripts (or `CORTADO_MODEL_CASES` of them) against both stores.
@@ -52,7 +52,7 @@ async fn play<A: Harness, B: Harness>(script: Vec<Move>) -> Result<(), String> {
 }
 
 /// Small limits, so that short scripts reach each of them.
-fn limits() -> Limits {
+fn limits() -> StoreLimits {
     let finished = Keep { age: Duration::from_secs(60), count: 3 };
     let retention = Retention {
         completed: finished,
@@ -62,7 +62,7 @@ fn limits() -> Limits {
         events: Keep { age: Duration::MAX, count: u64::MAX },
     };
     let log = LogCaps { lines: 4, bytes: 40 };
-    Limits { max_waiting: 6, max_queues: 2, log, retention, ..Limits::default() }
+    StoreLimits { max_waiting: 6, max_queues: 2, log, retention, ..StoreLimits::default() }
 }
 
 /// Compares two values by their `Debug` output, which shows every field.

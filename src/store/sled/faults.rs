@@ -81,7 +81,7 @@ impl Point {
 
 /// What happens at the point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum FaultAction {
     /// The process ends as in a crash.
     Crash,
     /// The call fails with this error number.
@@ -96,7 +96,7 @@ pub const ENOSPC: i32 = 28;
 /// Takes effect when `point` is passed for the `nth` time (the first is 1), and for `times` passes from then on.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
-    pub action: Action,
+    pub action: FaultAction,
     pub point: Point,
     pub nth: u64,
     pub times: u64,
@@ -139,8 +139,8 @@ impl Faults {
                 return Ok(());
             }
             match fault.action {
-                Action::Crash => std::process::abort(),
-                Action::Refuse(number) => Err(io::Error::from_raw_os_error(number)),
+                FaultAction::Crash => std::process::abort(),
+                FaultAction::Refuse(number) => Err(io::Error::from_raw_os_error(number)),
             }
         }))
     }
@@ -165,9 +165,9 @@ impl Fault {
     fn parse(order: &str) -> Option<Fault> {
         let mut parts = order.split(':');
         let action = match parts.next()? {
-            "crash" => Action::Crash,
-            "eio" => Action::Refuse(EIO),
-            "enospc" => Action::Refuse(ENOSPC),
+            "crash" => FaultAction::Crash,
+            "eio" => FaultAction::Refuse(EIO),
+            "enospc" => FaultAction::Refuse(ENOSPC),
             _ => return None,
         };
         let name = parts.next()?;

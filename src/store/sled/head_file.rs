@@ -19,10 +19,10 @@ const SLOT_BYTES: usize = 4_096;
 /// The head file of a data directory.
 pub struct HeadFile {
     path: PathBuf,
-    written: Mutex<Written>,
+    written: Mutex<WrittenHead>,
 }
 
-struct Written {
+struct WrittenHead {
     /// `None` until the file is first written.
     file: Option<File>,
     newest: Option<Cursor>,
@@ -55,7 +55,7 @@ impl HeadFile {
         let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let written = Mutex::new(Written { file: None, newest: None, next: 0 });
+                let written = Mutex::new(WrittenHead { file: None, newest: None, next: 0 });
                 return Ok(HeadFile { path, written });
             }
             Err(error) => return Err(fail(error)),
@@ -79,7 +79,7 @@ impl HeadFile {
             return Err(StoreError::Corrupt(why));
         }
         let next = u64::from(newest == slots.first().copied().flatten());
-        let written = Mutex::new(Written { file: Some(file), newest, next });
+        let written = Mutex::new(WrittenHead { file: Some(file), newest, next });
         Ok(HeadFile { path, written })
     }
 
@@ -114,7 +114,7 @@ impl HeadFile {
             .map_err(|error| StoreError::Unavailable(format!("{}: {error}", self.path.display())))
     }
 
-    fn store(&self, written: &mut Written, head: Cursor) -> io::Result<()> {
+    fn store(&self, written: &mut WrittenHead, head: Cursor) -> io::Result<()> {
         let mut slot = render(head).into_bytes();
         slot.resize(SLOT_BYTES, 0);
         match &written.file {
@@ -153,7 +153,7 @@ impl HeadFile {
         Ok(file)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Written> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, WrittenHead> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -59,7 +59,7 @@ impl ErrorText {
 }
 
 /// One line of the timeline.
-pub struct Line {
+pub struct TimelineEntry {
     /// Its position in the whole timeline, which identifies it on the page.
     pub index: usize,
     /// When it happened.
@@ -75,16 +75,16 @@ pub struct Line {
 }
 
 /// Builds the timeline, oldest entry first.
-pub fn timeline(job: &Job, escapes: Escapes, now: Time) -> NewestFew<Line> {
+pub fn timeline(job: &Job, escapes: Escapes, now: Time) -> NewestFew<TimelineEntry> {
     let later = job.history.iter().map(|moment| line(moment, escapes, now));
     let lines = std::iter::once(submitted(job, now)).chain(later.flatten());
-    let numbered = lines.enumerate().map(|(index, line)| Line { index, ..line });
+    let numbered = lines.enumerate().map(|(index, line)| TimelineEntry { index, ..line });
     NewestFew::of(numbered.collect(), NEWEST_LINES)
 }
 
 /// The entry for the submission, which is not part of the stored history.
-fn submitted(job: &Job, now: Time) -> Line {
-    Line {
+fn submitted(job: &Job, now: Time) -> TimelineEntry {
+    TimelineEntry {
         index: 0,
         when: TimeText::new(job.enqueued_at, now),
         state: State::Available,
@@ -94,7 +94,7 @@ fn submitted(job: &Job, now: Time) -> Line {
     }
 }
 
-fn line(moment: &Moment, escapes: Escapes, now: Time) -> Option<Line> {
+fn line(moment: &Moment, escapes: Escapes, now: Time) -> Option<TimelineEntry> {
     let n = moment.attempt;
     let (text, next, error) = match &moment.change {
         Change::Enqueued { .. } | Change::Progressed(_) | Change::Logged(_) => return None,
@@ -125,7 +125,7 @@ fn line(moment: &Moment, escapes: Escapes, now: Time) -> Option<Line> {
             (format!("Priority changed to {priority}"), None, None)
         }
     };
-    Some(Line {
+    Some(TimelineEntry {
         index: 0,
         when: TimeText::new(moment.at, now),
         state: moment.state,
@@ -289,7 +289,7 @@ pub fn end_in_words(job: &Job) -> Option<String> {
 }
 
 /// One step of a cancellation.
-pub struct Step {
+pub struct CancelStep {
     /// A short description.
     pub text: &'static str,
     /// When the step was completed.
@@ -300,14 +300,14 @@ pub struct Step {
 
 /// The steps of a cancellation of the newest attempt; empty when nobody requested one. `is_notified` says
 /// whether the engine has passed the request on to the attempt.
-pub fn cancelling(job: &Job, is_notified: bool, now: Time) -> Vec<Step> {
+pub fn cancelling(job: &Job, is_notified: bool, now: Time) -> Vec<CancelStep> {
     let newest = job.history.iter().rposition(|m| matches!(m.change, Change::Started { .. }));
     let attempt = &job.history[newest.unwrap_or(job.history.len())..];
     let Some(asked) = attempt.iter().position(|m| m.change == Change::CancelAsked) else {
         return Vec::new();
     };
     let ended = attempt[asked + 1..].first();
-    let step = |text, when: Option<Time>, class| Step {
+    let step = |text, when: Option<Time>, class| CancelStep {
         text,
         when: when.map(|at| TimeText::new(at, now)),
         class,

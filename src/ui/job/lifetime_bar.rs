@@ -73,7 +73,7 @@ pub struct OpenTotal {
 }
 
 /// A period between two changes of state, before it is drawn.
-struct Period {
+struct StatePeriod {
     phase: Phase,
     /// The attempt that it belongs to.
     attempt: u16,
@@ -143,7 +143,7 @@ struct Since<'a> {
     moment: Option<&'a Moment>,
 }
 
-fn periods(job: &Job, now: Time) -> Vec<Period> {
+fn periods(job: &Job, now: Time) -> Vec<StatePeriod> {
     let mut since = Vec::new();
     // Without its first changes, nothing is known about the time before the first one that is left.
     if job.has_whole_history() {
@@ -174,7 +174,7 @@ fn periods(job: &Job, now: Time) -> Vec<Period> {
         let until = next.map_or(now, |next| next.at);
         let attempt = one.moment.map_or(0, |moment| moment.attempt);
         let (at, length, open) = (one.at, until.since(one.at), next.is_none());
-        periods.push(Period { phase, attempt, at, length, open });
+        periods.push(StatePeriod { phase, attempt, at, length, open });
     }
     periods
 }
@@ -226,7 +226,7 @@ fn changes_state(change: &Change) -> bool {
 }
 
 /// Lays out the segments: a break has a fixed width, and the others share the rest in proportion to their time.
-fn draw(periods: &[Period]) -> Vec<Segment> {
+fn draw(periods: &[StatePeriod]) -> Vec<Segment> {
     let breaks = periods.iter().filter(|period| period.phase == Phase::Idle).count() as u32;
     let width_of_break = BREAK.min(MAX_BREAKS / breaks.max(1));
     let rest = u128::from(WIDTH - breaks * width_of_break);
@@ -271,7 +271,7 @@ impl Segment {
     }
 }
 
-impl Period {
+impl StatePeriod {
     fn title(&self) -> String {
         if self.open {
             return self.phase.open_words().to_owned();
@@ -361,10 +361,10 @@ impl Phase {
     }
 }
 
-fn totals(periods: &[Period], now: Time) -> Vec<Total> {
+fn totals(periods: &[StatePeriod], now: Time) -> Vec<Total> {
     let mut totals = Vec::new();
     for phase in Phase::ALL {
-        let of_phase: Vec<&Period> = periods.iter().filter(|one| one.phase == phase).collect();
+        let of_phase: Vec<&StatePeriod> = periods.iter().filter(|one| one.phase == phase).collect();
         let whole: Duration = of_phase.iter().map(|period| period.length).sum();
         let total = match of_phase.last() {
             None => continue,

@@ -17,15 +17,15 @@ use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
 
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
-use super::parts::curl::Target;
+use super::parts::curl::SubmitEndpoint;
 use super::parts::eta;
 use super::parts::filters;
 use super::parts::job_row::excerpt;
-use super::parts::json_text::{self, Shown, shown};
+use super::parts::json_text::{self, ShownText, shown};
 use super::parts::time_format::{TimeText, length};
 use super::parts::visible_text::{Escapes, Syntax, VisibleText, visible};
 use super::submit::submit_form::{FORM_KEY_PREFIX, SubmitForm};
-use job_history::{Attempt, Line, NewestFew};
+use job_history::{Attempt, NewestFew, TimelineEntry};
 use lifetime_bar::LifetimeBar;
 
 #[derive(Template)]
@@ -46,19 +46,19 @@ struct JobPage {
     /// The time at which the lifetime bar begins.
     bar_start: TimeText,
     ended: Option<TimeText>,
-    facts: Vec<Fact>,
+    facts: Vec<JobDetail>,
     allowed: AllowedActions,
     wants_retry: bool,
-    parts: [Part; 3],
+    parts: [PageSection; 3],
     attempts: NewestFew<Attempt>,
-    timeline: NewestFew<Line>,
+    timeline: NewestFew<TimelineEntry>,
     /// Whether the timeline begins with the first change of the job.
     has_whole_history: bool,
     log: Vec<LogRow>,
     log_dropped: u64,
-    payload: Shown,
-    result: Option<Shown>,
-    curl: Vec<json_text::Line>,
+    payload: ShownText,
+    result: Option<ShownText>,
+    curl: Vec<json_text::TextLine>,
     escapes: Escapes,
 }
 
@@ -96,13 +96,13 @@ enum Detail {
     /// The last error, in one line.
     Error(String),
     /// The progress that the running attempt reported, if any.
-    Progress(Option<ProgressView>),
+    Progress(Option<ProgressBar>),
     /// The steps of a cancellation.
-    Cancelling(Vec<job_history::Step>),
+    Cancelling(Vec<job_history::CancelStep>),
 }
 
 /// Reported progress with an estimate of the time left.
-struct ProgressView {
+struct ProgressBar {
     progress: Progress,
     message: String,
     left: String,
@@ -110,7 +110,7 @@ struct ProgressView {
 
 /// The parts of the main column, ordered by their importance in the state of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum PageSection {
     Attempts,
     Log,
     Data,
@@ -124,7 +124,7 @@ struct AllowedActions {
 }
 
 /// One entry of the details: a name with a text or a time.
-struct Fact {
+struct JobDetail {
     name: &'static str,
     text: String,
     when: Option<TimeText>,
@@ -139,7 +139,7 @@ struct LogRow {
 /// The query of the URL.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Params {
+pub struct JobParams {
     already: String,
     /// Shows texts with their escapes as the job has them.
     raw: String,
@@ -150,7 +150,7 @@ pub async fn show(
     Has(engine): Has<Engine>,
     address: Address,
     Path(id): Path<String>,
-    Query(params): Query<Params>,
+    Query(params): Query<JobParams>,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
     let escapes = if params.raw.is_empty() { Escapes::Decoded } else { Escapes::Raw };
@@ -221,21 +221,25 @@ pub async fn render(
         log_dropped: job.log_dropped,
         payload: shown(&job.spec.payload, escapes),
         result: job.result().map(|result| shown(result, escapes)),
-        curl: json_text::lines(&SubmitForm::of_job(&job).curl(&Target::of(headers, address), None)),
+        curl: json_text::lines(
+            &SubmitForm::of_job(&job).curl(&SubmitEndpoint::of(headers, address), None),
+        ),
         escapes,
         layout,
     });
     Ok(page(status, &view))
 }
 
-fn parts(job: &Job) -> [Part; 3] {
+fn parts(job: &Job) -> [PageSection; 3] {
     match job.status.state {
-        State::Completed => [Part::Data, Part::Attempts, Part::Log],
-        State::Retryable | State::Discarded => [Part::Attempts, Part::Log, Part::Data],
+        State::Completed => [PageSection::Data, PageSection::Attempts, PageSection::Log],
+        State::Retryable | State::Discarded => {
+            [PageSection::Attempts, PageSection::Log, PageSection::Data]
+        }
         State::Scheduled | State::Available | State::Running | State::Cancelled => {
             match job.last_failure() {
-                Some(_) => [Part::Attempts, Part::Log, Part::Data],
-                None => [Part::Log, Part::Attempts, Part::Data],
+                Some(_) => [PageSection::Attempts, PageSection::Log, PageSection::Data],
+                None => [PageSection::Log, PageSection::Attempts, PageSection::Data],
             }
         }
     }
@@ -257,7 +261,7 @@ impl Detail {
                     let left = eta::left(elapsed, progress.done, progress.total);
                     let message = progress.message.as_deref().map(visible);
                     let message = message.map(|text| text.into_owned()).unwrap_or_default();
-                    ProgressView { progress, message, left: left.unwrap_or_default() }
+                    ProgressBar { progress, message, left: left.unwrap_or_default() }
                 }))
             }
             State::Retryable | State::Discarded => Detail::Error(error().unwrap_or_default()),
@@ -319,9 +323,10 @@ impl LogRow {
 }
 
 /// The details of a job. The entries are always the same, so that none moves when another changes.
-fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<Fact> {
-    let text = |name, text: String| Fact { name, text, when: None };
-    let when = |name, at| Fact { name, text: String::new(), when: Some(TimeText::new(at, now)) };
+fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<JobDetail> {
+    let text = |name, text: String| JobDetail { name, text, when: None };
+    let when =
+        |name, at| JobDetail { name, text: String::new(), when: Some(TimeText::new(at, now)) };
     let ms = |ms| length(std::time::Duration::from_millis(ms));
     let backoff = job.spec.retry.backoff;
     let timeout = match job.spec.timeout_ms {

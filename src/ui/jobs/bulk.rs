@@ -15,7 +15,7 @@ use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
 use crate::ui::layout::page::{Layout, Section, SeeOther, page, see_other};
 use crate::ui::parts::filters;
-use crate::ui::parts::job_row::JobRow;
+use crate::ui::parts::job_row::JobCells;
 use crate::ui::parts::time_format::{TimeText, length};
 use crate::ui::submit::form_value::cut;
 
@@ -47,7 +47,7 @@ struct ConfirmPage {
     words: ActionText,
     count: Count,
     chips: Vec<Chip>,
-    rows: Vec<JobRow>,
+    rows: Vec<JobCells>,
     /// The queues suggested as targets of a move.
     queues: Vec<String>,
     problem: Option<String>,
@@ -190,7 +190,7 @@ async fn confirm(
         count: engine.bulk_count(&form.target()).await?,
         chips: form.filter.chips(),
         queues: engine.stats().await?.queues.keys().map(ToString::to_string).collect(),
-        rows: jobs.iter().map(|job| JobRow::of(job, now)).collect(),
+        rows: jobs.iter().map(|job| JobCells::of(job, now)).collect(),
         layout,
         words,
         form,

@@ -15,7 +15,7 @@ use crate::job::{JobId, JobQuery, Kind, State};
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::filters;
-use super::parts::job_row::JobRow;
+use super::parts::job_row::JobCells;
 use super::parts::load::is_busy;
 use job_filter::{JobFilter, ago};
 
@@ -32,7 +32,7 @@ struct Jobs {
     heading: &'static str,
     tabs: Vec<Tab>,
     suggestions: Suggestions,
-    rows: Vec<JobRow>,
+    rows: Vec<JobCells>,
     /// The number of jobs that match the filter, when the counters can tell it.
     matching: Option<u64>,
     search: Option<SearchProgress>,
@@ -102,7 +102,7 @@ pub async fn show(
         let through = if next.is_some() { through.min(of) } else { of };
         SearchProgress { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
     });
-    let rows: Vec<JobRow> = jobs.iter().map(|job| JobRow::of(job, now)).collect();
+    let rows: Vec<JobCells> = jobs.iter().map(|job| JobCells::of(job, now)).collect();
     let status =
         if filter.problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let runs = engine.bulk_reports();
@@ -165,7 +165,7 @@ fn pasted_id(filter: &JobFilter) -> Option<JobId> {
 
 impl Suggestions {
     /// Collects the queues, the kinds and the tags of the rows shown.
-    fn new(engine: &Engine, stats: &Stats, rows: &[JobRow]) -> Self {
+    fn new(engine: &Engine, stats: &Stats, rows: &[JobCells]) -> Self {
         let known = engine.kinds().into_iter().map(|info| &info.kind);
         let kinds = known.chain(stats.kinds.keys()).map(Kind::to_string);
         Suggestions {

@@ -1,7 +1,7 @@
 //! Charts and sparklines as SVG paths, which the server draws so that they need no JavaScript. Each carries its
 //! numbers, so that `static/chart.js` can continue the drawing.
 
-use crate::engine::{History, Latency, Period, Point};
+use crate::engine::{History, HistoryPoint, Latency, Period};
 use crate::job::Time;
 
 use super::columns::Columns;
@@ -43,15 +43,15 @@ pub struct Chart {
     /// The SVG path of the areas without data.
     pub no_data: String,
     /// The lines, the most important first.
-    pub lines: Vec<Line>,
+    pub lines: Vec<ChartLine>,
     /// The starts of the server within the time span.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<StartMark>,
     /// The description for screen readers.
     pub words: String,
 }
 
 /// One line of a chart.
-pub struct Line {
+pub struct ChartLine {
     /// The name, which also selects the colour.
     pub name: &'static str,
     /// The SVG path.
@@ -63,7 +63,7 @@ pub struct Line {
 }
 
 /// A mark at the time of a start of the server.
-pub struct Mark {
+pub struct StartMark {
     /// The position on the horizontal axis.
     pub x: f64,
     /// When the server started.
@@ -105,7 +105,7 @@ impl Span {
         Columns::new(history.now, width, count, &history.periods)
     }
 
-    fn points(self, history: &History) -> &[Point] {
+    fn points(self, history: &History) -> &[HistoryPoint] {
         match self {
             Span::Minutes => &history.seconds,
             Span::Hours => &history.minutes,
@@ -116,7 +116,7 @@ impl Span {
 /// The chart of completed jobs and failed attempts per second.
 pub fn throughput(history: &History, span: Span) -> Chart {
     let columns = span.columns(history);
-    let line = |name: &'static str, count: fn(&Point) -> u32| {
+    let line = |name: &'static str, count: fn(&HistoryPoint) -> u32| {
         let sums = columns.counts(span.points(history), count);
         let numbers = numbers(sums.iter().map(|sum| Some(*sum)));
         Plotted { name, numbers, values: columns.per_second(&sums) }
@@ -144,7 +144,7 @@ pub fn runs(history: &History, span: Span) -> Chart {
 fn latency(
     id: &'static str,
     title: &'static str,
-    of: fn(&Point) -> Option<Latency>,
+    of: fn(&HistoryPoint) -> Option<Latency>,
     history: &History,
     span: Span,
 ) -> Chart {
@@ -198,12 +198,12 @@ fn draw(
     let all = lines.iter().flat_map(|line| line.values.iter().flatten());
     let most = all.fold(0.0_f64, |most, value| most.max(*value));
     let top = nice(most.max(least_top));
-    let lines: Vec<Line> = lines
+    let lines: Vec<ChartLine> = lines
         .iter()
         .map(|Plotted { name, numbers, values }| {
             let newest = values.iter().rev().find_map(|value| *value);
             let (numbers, now) = (numbers.clone(), newest.map_or("–".into(), show));
-            Line { name, path: path(values, top), numbers, now }
+            ChartLine { name, path: path(values, top), numbers, now }
         })
         .collect();
     let said: Vec<String> =
@@ -222,12 +222,12 @@ fn draw(
     Chart { id, title, top, least_top, column, width, until, known, no_data, lines, marks, words }
 }
 
-fn marks(columns: &Columns, starts: &[Time], now: Time) -> Vec<Mark> {
+fn marks(columns: &Columns, starts: &[Time], now: Time) -> Vec<StartMark> {
     let length = columns.count as f64 * columns.width as f64;
     let x = |at: Time| (at.millis() as f64 / 1_000.0 - columns.from() as f64) / length * WIDTH;
     let within = starts.iter().filter(|at| (0.0..=WIDTH).contains(&x(**at)));
     within
-        .map(|at| Mark { x: (x(*at) * 10.0).round() / 10.0, at: TimeText::new(*at, now) })
+        .map(|at| StartMark { x: (x(*at) * 10.0).round() / 10.0, at: TimeText::new(*at, now) })
         .collect()
 }
 
@@ -262,7 +262,7 @@ fn nice(value: f64) -> f64 {
 }
 
 /// Builds the sparkline of the last five minutes, in columns of five seconds.
-pub fn spark(points: &[Point], periods: &[Period], now: Time) -> Spark {
+pub fn spark(points: &[HistoryPoint], periods: &[Period], now: Time) -> Spark {
     let columns = Columns::new(now, 5, 60, periods);
     let completed = columns.counts(points, |point| point.counts.completed);
     let failed = columns.counts(points, |point| point.counts.failed);
@@ -314,19 +314,19 @@ fn area(counts: &[f64], columns: &Columns) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Counts;
+    use crate::engine::IntervalCounts;
 
     /// A history whose data reaches back further than any chart.
-    fn history(points: &[Point], starts: &[Time], now: Time) -> History {
+    fn history(points: &[HistoryPoint], starts: &[Time], now: Time) -> History {
         let (seconds, minutes) = (points.to_vec(), points.to_vec());
         let periods = vec![Period { from: Time::from_millis(0), until: now }];
         History { now, seconds, minutes, starts: starts.to_vec(), periods }
     }
 
-    fn point(second: i64, completed: u32, run: Option<u32>) -> Point {
+    fn point(second: i64, completed: u32, run: Option<u32>) -> HistoryPoint {
         let run = run.map(|ms| Latency { p50: ms, p95: ms, p99: 2 * ms });
-        let counts = Counts { completed, ..Counts::default() };
-        Point { at: Time::from_millis(second * 1_000), counts, wait: None, run }
+        let counts = IntervalCounts { completed, ..IntervalCounts::default() };
+        HistoryPoint { at: Time::from_millis(second * 1_000), counts, wait: None, run }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::engine::{Latency, Period, Point};
+use crate::engine::{HistoryPoint, Latency, Period};
 use crate::job::Time;
 
 /// The assignment of times to columns.
@@ -71,7 +71,7 @@ impl Columns {
     }
 
     /// Adds up a count by column.
-    pub fn counts(&self, points: &[Point], count: fn(&Point) -> u32) -> Vec<f64> {
+    pub fn counts(&self, points: &[HistoryPoint], count: fn(&HistoryPoint) -> u32) -> Vec<f64> {
         let mut sums = vec![0.0; self.count];
         for point in points {
             if let Some(column) = self.column(point.at) {
@@ -100,8 +100,8 @@ impl Columns {
     /// The maximum of each column.
     pub fn longest(
         &self,
-        points: &[Point],
-        of: fn(&Point) -> Option<Latency>,
+        points: &[HistoryPoint],
+        of: fn(&HistoryPoint) -> Option<Latency>,
         percentile: fn(&Latency) -> u32,
     ) -> Vec<Option<f64>> {
         let mut most: Vec<Option<f64>> = vec![None; self.count];

@@ -14,21 +14,21 @@ pub const MAX_BODY: usize = 16 * 1_024;
 const TOO_LONG: &str = "This job is too long to show here. Save its JSON as job.json first.";
 
 /// The endpoint that accepts jobs, as the browser reaches it, and whether it needs a token.
-pub struct Target {
+pub struct SubmitEndpoint {
     url: String,
     /// Whether the browser sent a token or has a session, so that the command needs the token too.
     needs_token: bool,
 }
 
-impl Target {
+impl SubmitEndpoint {
     /// Derives the target from the headers of the request for the page.
-    pub fn of(headers: &HeaderMap, address: &Address) -> Target {
+    pub fn of(headers: &HeaderMap, address: &Address) -> SubmitEndpoint {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST.as_str()).unwrap_or("127.0.0.1:8080");
         let https = text("x-forwarded-proto") == Some("https");
         let scheme = if https { "https" } else { "http" };
         let url = format!("{scheme}://{host}{}", address.url("api/v1/jobs"));
-        Target {
+        SubmitEndpoint {
             url,
             needs_token: headers.contains_key(header::AUTHORIZATION) || has_cookie(headers),
         }
@@ -94,7 +94,7 @@ mod tests {
     fn a_hostile_host_is_only_a_word() {
         let host = "x;id.example".parse().unwrap();
         let headers = HeaderMap::from_iter([(header::HOST, host)]);
-        let curl = Target::of(&headers, &Address::default()).curl("1");
+        let curl = SubmitEndpoint::of(&headers, &Address::default()).curl("1");
         assert!(curl.starts_with("curl 'http://x;id.example/api/v1/jobs' \\\n"), "{curl}");
     }
 
@@ -102,7 +102,7 @@ mod tests {
     fn a_server_with_a_token_is_asked_with_the_shells_own() {
         let basic = "Basic c2VjcmV0".parse().unwrap();
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, basic)]);
-        let curl = Target::of(&headers, &Address::default()).curl("{}");
+        let curl = SubmitEndpoint::of(&headers, &Address::default()).curl("{}");
         assert!(curl.contains("-H \"authorization: Bearer $CORTADO_AUTH_TOKEN\" \\\n"), "{curl}");
         assert!(!curl.contains("c2VjcmV0"), "{curl}");
     }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_command_has_no_hidden_characters_and_sends_the_same_value() {
         let body = "{\n\t\"a\": \"x\u{202e}y\u{7f}\u{e0041}\\u00e4ä\"\n}";
-        let curl = Target::of(&HeaderMap::new(), &Address::default()).curl(body);
+        let curl = SubmitEndpoint::of(&HeaderMap::new(), &Address::default()).curl(body);
         assert!(curl.is_ascii() || curl.contains('ä'), "{curl}");
         let sent = curl.split_once("-d '").unwrap().1.trim_end_matches('\'');
         assert!(sent.contains(r"x\u202ey\u007f\udb40\udc41\u00e4ä"), "{sent}");
@@ -120,8 +120,8 @@ mod tests {
 
     #[test]
     fn a_long_job_comes_from_a_file() {
-        let curl =
-            Target::of(&HeaderMap::new(), &Address::default()).curl(&"x".repeat(MAX_BODY + 1));
+        let curl = SubmitEndpoint::of(&HeaderMap::new(), &Address::default())
+            .curl(&"x".repeat(MAX_BODY + 1));
         assert!(curl.starts_with("# ") && curl.ends_with("-d @job.json"), "{curl}");
         assert!(curl.len() < 1_000);
     }

@@ -62,16 +62,17 @@ mod tests {
 
     #[test]
     fn bytes_are_told_in_the_largest_unit() {
-        let told: Vec<String> = [0, 1_023, 1_024, 1_536 * 1_024, u64::MAX].map(bytes).into();
-        assert_eq!(told, ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "16777216.0 TiB"]);
+        let shown: Vec<String> = [0, 1_023, 1_024, 1_536 * 1_024, u64::MAX].map(bytes).into();
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "16777216.0 TiB"]);
     }
 
     #[test]
     fn rates_and_shares_have_as_many_digits_as_people_use() {
-        let told = [0.0, 0.04, 0.25, 7.0, 9.96, 1_249.6].map(rate);
-        assert_eq!(told, ["0", "0", "0.2", "7", "10", "1\u{202f}250"]);
-        let told = [(0, 0), (0, 9), (1, 300), (1, 3), (9, 9)].map(|(part, all)| percent(part, all));
-        assert_eq!(told, ["–", "0%", "0.3%", "33%", "100%"]);
+        let shown = [0.0, 0.04, 0.25, 7.0, 9.96, 1_249.6].map(rate);
+        assert_eq!(shown, ["0", "0", "0.2", "7", "10", "1\u{202f}250"]);
+        let shown =
+            [(0, 0), (0, 9), (1, 300), (1, 3), (9, 9)].map(|(part, all)| percent(part, all));
+        assert_eq!(shown, ["–", "0%", "0.3%", "33%", "100%"]);
     }
 
     #[test]

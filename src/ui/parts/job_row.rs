@@ -7,7 +7,7 @@ use super::time_format::TimeText;
 use super::visible_text::visible;
 
 /// The values that a row shows.
-pub struct JobRow {
+pub struct JobCells {
     /// The full id, for links and scripts.
     pub id: String,
     /// The last characters of the id, for people.
@@ -33,7 +33,7 @@ pub struct JobRow {
 /// The most characters of an error that a row shows. Pages pass this length to the scripts.
 pub const ERROR_EXCERPT: usize = 160;
 
-impl JobRow {
+impl JobCells {
     /// Builds the row of a job.
     pub fn of(job: &Job, now: Time) -> Self {
         let failure = match job.status.state {
@@ -45,7 +45,7 @@ impl JobRow {
             | State::Discarded
             | State::Cancelled => job.last_failure(),
         };
-        JobRow {
+        JobCells {
             id: job.id.to_string(),
             short: job.id.short(),
             kind: job.labels.kind.to_string(),

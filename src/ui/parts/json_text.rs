@@ -17,7 +17,7 @@ pub struct Token {
 
 /// The limits of a shown text, so that the size of a page does not depend on stored payloads.
 #[derive(Debug, Clone, Copy)]
-struct Bounds {
+struct TextBounds {
     /// The levels of nesting; anything deeper is left out.
     depth: usize,
     /// The lines; the rest is left out.
@@ -27,9 +27,9 @@ struct Bounds {
 }
 
 /// The limits of a page.
-const PAGE: Bounds = Bounds { depth: 64, lines: 1_000, bytes: 32 * 1_024 };
+const PAGE: TextBounds = TextBounds { depth: 64, lines: 1_000, bytes: 32 * 1_024 };
 /// The limits of indentation in a form. A longer text stays as it is, because nothing of it may be left out.
-const FORM: Bounds = Bounds { depth: 64, lines: 5_000, bytes: 128 * 1_024 };
+const FORM: TextBounds = TextBounds { depth: 64, lines: 5_000, bytes: 128 * 1_024 };
 /// The levels that are indented. Deeper ones are not indented further, or white space would outweigh the text.
 const INDENTED: usize = 20;
 /// The mark in place of anything left out.
@@ -37,7 +37,7 @@ const LEFT_OUT: &str = "…";
 
 /// An indented text, or the beginning of one.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct ShownText {
     /// The tokens in order.
     pub tokens: Vec<Token>,
     /// Whether something was left out.
@@ -48,24 +48,24 @@ pub struct Shown {
 
 /// A line of an indented text.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Line {
+pub struct TextLine {
     /// The level of its indent. The text begins with two spaces for each.
     pub level: usize,
     /// The tokens in order. All lines but the last end with a line break.
     pub tokens: Vec<Token>,
 }
 
-impl Shown {
+impl ShownText {
     /// The text in lines.
-    pub fn lines(&self) -> Vec<Line> {
-        let mut lines = vec![Line::default()];
+    pub fn lines(&self) -> Vec<TextLine> {
+        let mut lines = vec![TextLine::default()];
         for token in &self.tokens {
             for part in token.text.split_inclusive('\n') {
                 if let Some(line) = lines.last_mut() {
                     line.push(part, token.class);
                 }
                 if part.ends_with('\n') {
-                    lines.push(Line::default());
+                    lines.push(TextLine::default());
                 }
             }
         }
@@ -73,7 +73,7 @@ impl Shown {
     }
 }
 
-impl Line {
+impl TextLine {
     fn push(&mut self, text: &str, class: &'static str) {
         if self.tokens.is_empty() {
             let spaces = text.len() - text.trim_start_matches(' ').len();
@@ -84,20 +84,20 @@ impl Line {
 }
 
 /// The lines of a text that is indented like JSON, such as a command with JSON in it.
-pub fn lines(text: &str) -> Vec<Line> {
+pub fn lines(text: &str) -> Vec<TextLine> {
     let token = Token { class: "plain", text: text.to_owned() };
-    Shown { tokens: vec![token], ..Shown::default() }.lines()
+    ShownText { tokens: vec![token], ..ShownText::default() }.lines()
 }
 
 /// Indents JSON by two spaces; numbers and the order of keys stay as they are. Only the beginning of a long or deeply
 /// nested text is shown.
-pub fn shown(json: &Json, escapes: Escapes) -> Shown {
-    Writer::run(json.as_str(), PAGE, Some(escapes))
+pub fn shown(json: &Json, escapes: Escapes) -> ShownText {
+    TextWriter::run(json.as_str(), PAGE, Some(escapes))
 }
 
 /// The whole text for a form, indented unless it is long or deeply nested.
 pub fn editable(json: &Json) -> String {
-    let Shown { tokens, is_cut, is_decoded: _ } = Writer::run(json.as_str(), FORM, None);
+    let ShownText { tokens, is_cut, is_decoded: _ } = TextWriter::run(json.as_str(), FORM, None);
     if is_cut {
         json.as_str().to_owned()
     } else {
@@ -105,8 +105,8 @@ pub fn editable(json: &Json) -> String {
     }
 }
 
-struct Writer {
-    bounds: Bounds,
+struct TextWriter {
+    bounds: TextBounds,
     /// How strings are shown; `None` leaves them as they are.
     escapes: Option<Escapes>,
     out: Vec<Token>,
@@ -117,11 +117,11 @@ struct Writer {
     is_decoded: bool,
 }
 
-impl Writer {
+impl TextWriter {
     /// Tokenizes a valid JSON text in one pass; an invalid one comes out roughly as it is.
-    fn run(text: &str, bounds: Bounds, escapes: Option<Escapes>) -> Shown {
+    fn run(text: &str, bounds: TextBounds, escapes: Option<Escapes>) -> ShownText {
         let out = Vec::new();
-        let mut writer = Writer {
+        let mut writer = TextWriter {
             bounds,
             escapes,
             out,
@@ -156,8 +156,8 @@ impl Writer {
             }
             writer.add(token, first, rest);
         }
-        let Writer { out: tokens, is_cut, is_decoded, .. } = writer;
-        Shown { tokens, is_cut, is_decoded }
+        let TextWriter { out: tokens, is_cut, is_decoded, .. } = writer;
+        ShownText { tokens, is_cut, is_decoded }
     }
 
     fn is_full(&self) -> bool {
@@ -313,7 +313,7 @@ mod tests {
         );
     }
 
-    fn page(text: &str) -> Shown {
+    fn page(text: &str) -> ShownText {
         super::shown(&Json::parse(text).unwrap(), Escapes::Decoded)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{Counts, Engine, QueueStats};
+use crate::engine::{Engine, IntervalCounts, QueueStats};
 use crate::job::{QueueName, RateLimit, State, Time};
 
 use super::chart::{Spark, spark};
@@ -52,7 +52,7 @@ impl QueueRow {
         let run = engine.config().queue_view(name, stats);
         let recent = engine.recent(name);
         let points = recent.as_deref().unwrap_or_default();
-        let sum = |count: fn(&Counts) -> u32| -> u64 {
+        let sum = |count: fn(&IntervalCounts) -> u32| -> u64 {
             points.iter().map(|point| u64::from(count(&point.counts))).sum()
         };
         let (completed, failed) = (sum(|counts| counts.completed), sum(|counts| counts.failed));

@@ -15,7 +15,7 @@ pub enum Escapes {
 
 /// A part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub struct TextPiece {
     /// The text.
     pub text: String,
     /// Whether it stands for a character that could not be seen.
@@ -26,7 +26,7 @@ pub struct Piece {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VisibleText {
     /// The parts in order.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<TextPiece>,
     /// Whether an escape was decoded, so that the raw text differs.
     pub is_decoded: bool,
 }
@@ -96,7 +96,7 @@ impl VisibleText {
     fn piece(&mut self, text: &str, is_mark: bool) {
         match self.pieces.last_mut() {
             Some(last) if last.is_mark == is_mark => last.text.push_str(text),
-            Some(_) | None => self.pieces.push(Piece { text: text.to_owned(), is_mark }),
+            Some(_) | None => self.pieces.push(TextPiece { text: text.to_owned(), is_mark }),
         }
     }
 }
@@ -183,7 +183,7 @@ mod tests {
 
     fn decoded(text: &str, syntax: Syntax) -> String {
         let shown = VisibleText::new(text, Escapes::Decoded, syntax);
-        let marked = |piece: &Piece| {
+        let marked = |piece: &TextPiece| {
             if piece.is_mark { format!("‹{}›", piece.text) } else { piece.text.clone() }
         };
         shown.pieces.iter().map(marked).collect()
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn raw_text_keeps_its_escapes_and_still_marks_hidden_characters() {
         let shown = VisibleText::new("\\u00e4\u{202e}", Escapes::Raw, Syntax::Text);
-        let piece = |text: &str, is_mark| Piece { text: text.into(), is_mark };
+        let piece = |text: &str, is_mark| TextPiece { text: text.into(), is_mark };
         assert_eq!(shown.pieces, [piece("\\u00e4", false), piece("\\u202e", true)]);
         assert!(!shown.is_decoded);
     }

@@ -18,13 +18,13 @@ use crate::job::{Cursor, JobQuery, Origin, Schedule, ScheduleName, State};
 use super::layout::error::UiError;
 use super::layout::flash::Done;
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
-use super::parts::job_row::JobRow;
+use super::parts::job_row::JobCells;
 use super::parts::time_format::TimeText;
 use super::submit::form_value::{Errors, pairs};
 use super::submit::job_fields::{self, find};
 use super::submit::new_job::value;
 use super::submit::payload_form::schema_of;
-use super::submit::payload_input::Control;
+use super::submit::payload_input::InputControl;
 use super::submit::submit_form::SubmitForm;
 use form_part::{Draft, FormPart, UPCOMING};
 use schedule_form::ScheduleForm;
@@ -47,7 +47,7 @@ struct One {
     layout: Layout,
     schedule: ScheduleRow,
     upcoming: Vec<TimeText>,
-    newest: Vec<JobRow>,
+    newest: Vec<JobCells>,
     part: FormPart,
 }
 
@@ -344,7 +344,7 @@ async fn one_page(
     let one = One {
         schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,
         upcoming: upcoming.into_iter().map(|at| TimeText::new(at, now)).collect(),
-        newest: jobs.jobs.iter().map(|job| JobRow::of(job, now)).collect(),
+        newest: jobs.jobs.iter().map(|job| JobCells::of(job, now)).collect(),
         part: FormPart::of(engine, draft, redraw).await?,
         layout,
     };

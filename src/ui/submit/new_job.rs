@@ -14,12 +14,12 @@ use super::form_switch::{SwitchedForm, View};
 use super::form_value::{Errors, Pairs, pairs};
 use super::job_fields::{JobFields, find, first, refused, refused_payload};
 use super::payload_form::schema_of;
-use super::payload_input::Control;
-use super::start_at::{self, Start};
+use super::payload_input::InputControl;
+use super::start_at::{self, StartChoice};
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::page::{Layout, Section, page, see_other};
-use crate::ui::parts::curl::Target;
+use crate::ui::parts::curl::SubmitEndpoint;
 use crate::ui::parts::time_format::TimeText;
 
 #[derive(Template)]
@@ -140,7 +140,7 @@ async fn form_page(
 ) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let queues = stats.queues.keys().map(ToString::to_string).collect();
-    let (target, now) = (Target::of(headers, address), engine.now());
+    let (target, now) = (SubmitEndpoint::of(headers, address), engine.now());
     let max_payload = engine.config().max_payload;
     Ok(run_blocking(switched.form.size(), || {
         let switched = SwitchedForm { form: switched.form.shown(max_payload), ..switched };
@@ -172,12 +172,14 @@ struct StartText {
 fn starts(form: &SubmitForm, now: Time) -> StartText {
     let text = |before, at, after| StartText { before, at: Some(TimeText::new(at, now)), after };
     match form.starts() {
-        Start::Now => StartText { before: "As soon as a slot is free.", ..StartText::default() },
-        Start::In => match form.starts_in() {
+        StartChoice::Now => {
+            StartText { before: "As soon as a slot is free.", ..StartText::default() }
+        }
+        StartChoice::In => match form.starts_in() {
             Some(wait) => text("Not before", now.after(wait), "."),
             None => StartText::default(),
         },
-        Start::At => match form.starts_at() {
+        StartChoice::At => match form.starts_at() {
             Some(start) if start.at <= now => {
                 text("The job starts at once, because this time has passed:", start.at, ".")
             }
@@ -199,7 +201,7 @@ impl NewJobPage {
         errors: Errors,
         queues: Vec<String>,
         address: &Address,
-        target: &Target,
+        target: &SubmitEndpoint,
         now: Time,
     ) -> NewJobPage {
         let switched = SwitchedForm { form: switched.form.with_token(), ..switched };
@@ -222,7 +224,7 @@ impl NewJobPage {
     }
 
     /// Whether this kind of start is chosen.
-    fn starts_by(&self, way: Start) -> bool {
+    fn starts_by(&self, way: StartChoice) -> bool {
         self.job.form.starts() == way
     }
 

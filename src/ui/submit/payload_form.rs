@@ -75,7 +75,7 @@ pub fn fill(fields: &[Field], payload: &str) -> Option<InputTexts> {
             return None;
         }
     }
-    same(&compose(fields, &typed, Unreadable::LeftOut), payload).then_some(typed)
+    same(&compose(fields, &typed, InvalidInput::LeftOut), payload).then_some(typed)
 }
 
 /// The initial texts of the inputs: the defaults of required properties.
@@ -90,7 +90,7 @@ pub fn blank(fields: &[Field]) -> InputTexts {
 /// Builds the payload from the inputs, and collects its violations of the kind's schema.
 pub fn parse_inputs(schema: &Schema, typed: &InputTexts) -> ParsedInputs {
     let fields = input_fields(Some(schema)).unwrap_or_default();
-    let payload = compose(fields, typed, Unreadable::LeftOut);
+    let payload = compose(fields, typed, InvalidInput::LeftOut);
     let unread = |field: &Field| Some((field.name.clone(), value(field, typed).err()?));
     let mut wrong: Vec<(String, String)> = fields.iter().filter_map(unread).collect();
     let judged = Json::parse(&payload).map(|payload| schema.check(&payload)).unwrap_or_default();
@@ -119,23 +119,23 @@ fn by_input(fields: &[Field], path: &str, message: String) -> (String, String) {
 
 /// The typed texts as one JSON document, for editing as JSON. Invalid texts are kept in it as strings.
 pub fn draft(fields: &[Field], typed: &InputTexts) -> String {
-    let text = compose(fields, typed, Unreadable::AsText);
+    let text = compose(fields, typed, InvalidInput::AsText);
     Json::parse(&text).as_ref().map(json_text::editable).unwrap_or(text)
 }
 
 /// How an invalid input is treated.
 #[derive(Clone, Copy)]
-enum Unreadable {
+enum InvalidInput {
     LeftOut,
     AsText,
 }
 
-fn compose(fields: &[Field], typed: &InputTexts, unreadable: Unreadable) -> String {
+fn compose(fields: &[Field], typed: &InputTexts, unreadable: InvalidInput) -> String {
     let part = |field: &Field| {
         let value = match (value(field, typed), unreadable) {
             (Ok(value), _) => value?,
-            (Err(_), Unreadable::LeftOut) => return None,
-            (Err(_), Unreadable::AsText) => quote(typed.get(&field.name)?),
+            (Err(_), InvalidInput::LeftOut) => return None,
+            (Err(_), InvalidInput::AsText) => quote(typed.get(&field.name)?),
         };
         Some(format!("{}:{value}", quote(&field.name)))
     };

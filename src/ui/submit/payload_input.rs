@@ -28,11 +28,11 @@ pub struct Input {
     /// The placeholder.
     pub placeholder: String,
     /// The control.
-    pub control: Control,
+    pub control: InputControl,
 }
 
 /// The control of an input.
-pub enum Control {
+pub enum InputControl {
     /// One line of text, with the `inputmode` of the keyboard.
     Line(&'static str),
     /// A text of any length, with the initial number of rows.
@@ -98,22 +98,22 @@ impl Input {
     }
 }
 
-fn control(field: &Field, value: &str) -> Control {
+fn control(field: &Field, value: &str) -> InputControl {
     let lines = value.lines().count();
     match &field.shape {
         Shape::Text(rules) => match rules.format {
-            Some(Format::Uri) => Control::Line("url"),
-            Some(Format::Email) => Control::Line("email"),
-            Some(Format::DateTime) => Control::Line("text"),
-            None if rules.pattern.is_some() && lines < 2 => Control::Line("text"),
+            Some(Format::Uri) => InputControl::Line("url"),
+            Some(Format::Email) => InputControl::Line("email"),
+            Some(Format::DateTime) => InputControl::Line("text"),
+            None if rules.pattern.is_some() && lines < 2 => InputControl::Line("text"),
             None if rules.length.most.is_some_and(|most| most <= LONG_TEXT) && lines < 2 => {
-                Control::Line("text")
+                InputControl::Line("text")
             }
-            None if rules.length.most.is_some() => Control::Text(lines.clamp(4, 12)),
-            None => Control::Text(lines.clamp(1, 12)),
+            None if rules.length.most.is_some() => InputControl::Text(lines.clamp(4, 12)),
+            None => InputControl::Text(lines.clamp(1, 12)),
         },
-        Shape::Integer(_) => Control::Line("numeric"),
-        Shape::Number(_) => Control::Line("decimal"),
+        Shape::Integer(_) => InputControl::Line("numeric"),
+        Shape::Number(_) => InputControl::Line("decimal"),
         Shape::Boolean => check(field, value),
         Shape::Choice(choices) => {
             let none = Choice { value: String::new(), label: unchosen(field), chosen: false };
@@ -127,16 +127,16 @@ fn control(field: &Field, value: &str) -> Control {
                 let (value, label) = (value.to_owned(), format!("{value} (not valid)"));
                 all.push(Choice { value, label, chosen: true });
             }
-            Control::Choice(all)
+            InputControl::Choice(all)
         }
-        Shape::Texts { .. } => Control::Entries((lines + 1).clamp(3, 12)),
-        Shape::Any => Control::Json(lines.clamp(2, 12)),
+        Shape::Texts { .. } => InputControl::Entries((lines + 1).clamp(3, 12)),
+        Shape::Any => InputControl::Json(lines.clamp(2, 12)),
     }
 }
 
 /// A cleared checkbox leaves the property out, unless the payload holds `false` or the property is required. So a
 /// payload stays as it is whether or not it has the property.
-fn check(field: &Field, value: &str) -> Control {
+fn check(field: &Field, value: &str) -> InputControl {
     let usual = default(field) == Some("true");
     let ticked = if value.is_empty() { usual } else { value == "true" };
     let silent = value.is_empty() && !field.required;
@@ -145,7 +145,7 @@ fn check(field: &Field, value: &str) -> Control {
         (true, true) => ("", "false"),
         (true, false) => ("true", ""),
     };
-    Control::Check { on, off, ticked }
+    InputControl::Check { on, off, ticked }
 }
 
 fn unchosen(field: &Field) -> String {
@@ -179,25 +179,25 @@ fn hint(field: &Field) -> String {
     }
     all.extend(accepted(&field.shape).map(|words| sentence(&words)));
     // The input of a required property starts with the default, and a select shows it as an option.
-    let told = field.default.as_ref();
-    let told = told.filter(|_| !field.required && !matches!(field.shape, Shape::Choice(_)));
-    all.extend(told.map(|default| format!("Default: {}.", option_label(default))));
+    let default = field.default.as_ref();
+    let default = default.filter(|_| !field.required && !matches!(field.shape, Shape::Choice(_)));
+    all.extend(default.map(|default| format!("Default: {}.", option_label(default))));
     all.join(" ")
 }
 
 fn accepted(shape: &Shape) -> Option<String> {
-    let told = |bounds: Bounds, of_what: &str| {
-        let telling = |bound: f64| bound.abs() < MAX_SHOWN_BOUND;
+    let in_words = |bounds: Bounds, of_what: &str| {
+        let is_worth_showing = |bound: f64| bound.abs() < MAX_SHOWN_BOUND;
         let bounds = Bounds {
-            least: bounds.least.filter(|least| telling(*least)),
-            most: bounds.most.filter(|most| telling(*most)),
+            least: bounds.least.filter(|least| is_worth_showing(*least)),
+            most: bounds.most.filter(|most| is_worth_showing(*most)),
         };
         let words = bounds.words();
         (!words.is_empty()).then(|| format!("{words}{of_what}"))
     };
     match shape {
-        Shape::Text(rules) => told(rules.length, " characters"),
-        Shape::Integer(bounds) | Shape::Number(bounds) => told(*bounds, ""),
+        Shape::Text(rules) => in_words(rules.length, " characters"),
+        Shape::Integer(bounds) | Shape::Number(bounds) => in_words(*bounds, ""),
         Shape::Texts { each, count } => {
             let of = match &**each {
                 Shape::Choice(choices) => {
@@ -205,7 +205,7 @@ fn accepted(shape: &Shape) -> Option<String> {
                 }
                 _ => String::new(),
             };
-            let count = told(*count, " entries").map(|count| format!("; {count}"));
+            let count = in_words(*count, " entries").map(|count| format!("; {count}"));
             Some(format!("one{of} per line{}", count.unwrap_or_default()))
         }
         Shape::Boolean | Shape::Choice(_) | Shape::Any => None,

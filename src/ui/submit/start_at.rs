@@ -10,7 +10,7 @@ use crate::job::{Time, time_zone};
 
 /// How the form specifies the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
+pub enum StartChoice {
     /// Start as soon as a slot is free.
     Now,
     /// Start after a delay.
@@ -19,24 +19,24 @@ pub enum Start {
     At,
 }
 
-impl Start {
+impl StartChoice {
     /// Parses the value of the form field; an empty or unknown text chooses nothing.
-    pub fn parse(text: &str) -> Option<Start> {
+    pub fn parse(text: &str) -> Option<StartChoice> {
         match text {
-            "now" => Some(Start::Now),
-            "in" => Some(Start::In),
-            "at" => Some(Start::At),
+            "now" => Some(StartChoice::Now),
+            "in" => Some(StartChoice::In),
+            "at" => Some(StartChoice::At),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Start {
+impl fmt::Display for StartChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Start::Now => "now",
-            Start::In => "in",
-            Start::At => "at",
+            StartChoice::Now => "now",
+            StartChoice::In => "in",
+            StartChoice::At => "at",
         })
     }
 }

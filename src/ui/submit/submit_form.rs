@@ -17,9 +17,9 @@ use super::form_value::{
     Errors, cut, cut_list, cut_payload, duration, filled, form_field, json, number, written,
 };
 use super::payload_form::{self, InputTexts, input_fields};
-use super::start_at::{self, ResolvedTime, Start, StartError};
+use super::start_at::{self, ResolvedTime, StartChoice, StartError};
 use crate::ui::parts::curl;
-use crate::ui::parts::curl::Target;
+use crate::ui::parts::curl::SubmitEndpoint;
 use crate::ui::parts::json_text;
 
 /// The prefix of idempotency keys that the form generates. Pages do not show such keys.
@@ -291,41 +291,43 @@ impl SubmitForm {
         let given = payload.clone().map_or_else(Json::null, Json::from);
         let wrong = schema.map(|schema| schema.check(&given)).unwrap_or_default();
         if !wrong.is_empty() {
-            let told = wrong.iter().map(|wrong| match wrong.field.as_str() {
+            let messages = wrong.iter().map(|wrong| match wrong.field.as_str() {
                 "" => wrong.message.clone(),
                 field => format!("{field}: {}", wrong.message),
             });
-            errors.insert("payload".into(), told.collect::<Vec<String>>().join("; "));
+            errors.insert("payload".into(), messages.collect::<Vec<String>>().join("; "));
         }
         payload
     }
 
     /// The chosen kind of start.
-    pub fn starts(&self) -> Start {
-        let told = |text: &str| !text.trim().is_empty();
-        Start::parse(&self.when).unwrap_or(match (told(&self.at), told(&self.delay)) {
-            (true, _) => Start::At,
-            (false, true) => Start::In,
-            (false, false) => Start::Now,
-        })
+    pub fn starts(&self) -> StartChoice {
+        let is_filled = |text: &str| !text.trim().is_empty();
+        StartChoice::parse(&self.when).unwrap_or(
+            match (is_filled(&self.at), is_filled(&self.delay)) {
+                (true, _) => StartChoice::At,
+                (false, true) => StartChoice::In,
+                (false, false) => StartChoice::Now,
+            },
+        )
     }
 
     /// The time of a start at a given time; `None` when another start is chosen or the fields are invalid.
     pub fn starts_at(&self) -> Option<ResolvedTime> {
-        let chosen = self.starts() == Start::At;
+        let chosen = self.starts() == StartChoice::At;
         start_at::resolve(&self.at, &self.zone).ok().filter(|_| chosen)
     }
 
     /// The delay; `None` when another start is chosen or the field is invalid.
     pub fn starts_in(&self) -> Option<std::time::Duration> {
-        let chosen = self.starts() == Start::In;
+        let chosen = self.starts() == StartChoice::In;
         parse_duration(&self.delay).ok().filter(|_| chosen)
     }
 
     /// Reports fields that contradict the chosen start, because they must not be ignored silently.
     fn start(&self, errors: &mut Errors) -> (Option<u64>, Option<ResolvedTime>) {
         let chosen = self.starts();
-        let ways = [(Start::In, "delay", &self.delay), (Start::At, "at", &self.at)];
+        let ways = [(StartChoice::In, "delay", &self.delay), (StartChoice::At, "at", &self.at)];
         for (way, field, text) in ways {
             if way != chosen && !text.trim().is_empty() {
                 let message =
@@ -338,9 +340,9 @@ impl SubmitForm {
             }
         }
         match chosen {
-            Start::Now => (None, None),
-            Start::In => (duration("delay", &self.delay, errors), None),
-            Start::At => match start_at::resolve(&self.at, &self.zone) {
+            StartChoice::Now => (None, None),
+            StartChoice::In => (duration("delay", &self.delay, errors), None),
+            StartChoice::At => match start_at::resolve(&self.at, &self.zone) {
                 Ok(resolved) => (None, Some(resolved)),
                 Err(StartError::At(message)) => {
                     errors.insert("at".into(), message);
@@ -365,7 +367,7 @@ impl SubmitForm {
     }
 
     /// The submission as a curl command.
-    pub fn curl(&self, target: &Target, schema: Option<&Schema>) -> String {
+    pub fn curl(&self, target: &SubmitEndpoint, schema: Option<&Schema>) -> String {
         let json = self.json(schema);
         if json.len() > curl::MAX_BODY {
             return target.curl(&json);
@@ -472,7 +474,7 @@ mod tests {
     fn curl_sends_the_same_and_survives_a_quote() {
         let form =
             SubmitForm { payload: r#"{"text":"it's"}"#.into(), delay: "2s".into(), ..form() };
-        let curl = form.curl(&Target::of(&HeaderMap::new(), &Default::default()), None);
+        let curl = form.curl(&SubmitEndpoint::of(&HeaderMap::new(), &Default::default()), None);
         assert!(curl.starts_with("curl http://127.0.0.1:8080/api/v1/jobs"), "{curl}");
         assert!(curl.contains(r#""text": "it'\''s""#), "{curl}");
         assert!(curl.contains("\"delay_ms\": 2000\n}'"), "{curl}");

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 
 use super::*;
 use crate::http::layers::auth::Hosts;
-use crate::http::{Access, Limits, mount, wrap};
+use crate::http::{Access, HttpLimits, mount, wrap};
 
 const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
@@ -20,7 +20,7 @@ struct Site {
 impl Site {
     fn at(base: &str) -> Site {
         let desk = Desk::open();
-        let limits = Limits::default();
+        let limits = HttpLimits::default();
         let access =
             Access { token: Some("s3cret".into()), hosts: Hosts::Any, trusted_origins: Vec::new() };
         let routes =

@@ -42,7 +42,7 @@ async fn a_search_that_means_nothing_says_what_would() {
 
 #[tokio::test]
 async fn a_long_search_shows_how_far_it_came_and_a_way_on() {
-    let desk = Desk::with(Limits { search_step: 10, ..Limits::default() });
+    let desk = Desk::with(StoreLimits { search_step: 10, ..StoreLimits::default() });
     let old = desk.submit(with_payload("\"needle\"")).await.id.to_string();
     desk.echoes(24).await;
     let first = desk.get("/jobs?q=needle").await;

@@ -13,7 +13,7 @@ use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::engine::{Engine, EngineConfig, KindInfo, Registry, Submission, example};
 use crate::job::{Job, Json, Kind, Outcome, QueueName, Schema, Verdict, WorkerName};
 use crate::shutdown::Shutdown;
-use crate::store::{Claim, Lease, Limits, MemoryStore, Settlement, Store};
+use crate::store::{Claim, Lease, MemoryStore, Settlement, Store, StoreLimits};
 
 mod access;
 mod actions;
@@ -63,10 +63,10 @@ struct Answer {
 
 impl Desk {
     fn open() -> Desk {
-        Desk::with(Limits::default())
+        Desk::with(StoreLimits::default())
     }
 
-    fn with(limits: Limits) -> Desk {
+    fn with(limits: StoreLimits) -> Desk {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Desk::over(MemoryStore::new(limits, clock))
     }
@@ -74,7 +74,7 @@ impl Desk {
     /// Opens the pages on an engine that runs jobs, as a real server does.
     fn awake() -> Desk {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        Desk::obeying(MemoryStore::new(Limits::default(), clock), Shutdown::default())
+        Desk::obeying(MemoryStore::new(StoreLimits::default(), clock), Shutdown::default())
     }
 
     fn over(store: Arc<MemoryStore>) -> Desk {
@@ -88,7 +88,7 @@ impl Desk {
         let clock: Arc<dyn Clock> = Arc::new(clock);
         let still = Shutdown::default();
         still.draining.cancel();
-        Desk::started(MemoryStore::new(Limits::default(), clock.clone()), still, clock)
+        Desk::started(MemoryStore::new(StoreLimits::default(), clock.clone()), still, clock)
     }
 
     fn obeying(store: Arc<MemoryStore>, shutdown: Shutdown) -> Desk {

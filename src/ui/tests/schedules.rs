@@ -81,8 +81,8 @@ async fn what_is_wrong_stands_beside_its_field_and_nothing_typed_is_lost() {
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
     answer.assert_sound();
     for field in ["name", "payload", "priority", "max_late", "timeout", "zone"] {
-        let told = format!("id=\"{field}-error\">");
-        let after = answer.text.split(&told).nth(1).unwrap_or_default();
+        let opening = format!("id=\"{field}-error\">");
+        let after = answer.text.split(&opening).nth(1).unwrap_or_default();
         assert!(!after.starts_with('<') && !after.is_empty(), "{field}: {after:.80}");
     }
     answer.assert_has("value=\"&#60;soon&#62;\"");
@@ -101,9 +101,9 @@ async fn what_is_wrong_stands_beside_its_field_and_nothing_typed_is_lost() {
 #[tokio::test]
 async fn the_form_says_when_it_comes_before_it_is_sent() {
     let desk = Desk::open();
-    let told = desk.post("/schedules/new", &NIGHTLY).await;
-    told.assert_has("At 02:30");
-    told.assert_has(" 00:30:00 UTC</time>");
+    let opening = desk.post("/schedules/new", &NIGHTLY).await;
+    opening.assert_has("At 02:30");
+    opening.assert_has(" 00:30:00 UTC</time>");
     let prefilled = desk.get("/schedules/new?kind=mail&cron=@daily&name=post").await;
     prefilled.assert_has("value=\"@daily\"");
     prefilled.assert_has("<option value=\"mail\" selected>");

@@ -118,7 +118,7 @@ async fn an_unknown_kind_stays_chosen_and_is_refused_at_its_field() {
 
 #[tokio::test]
 async fn a_full_backlog_is_told_over_the_form_that_was_typed() {
-    let desk = Desk::with(Limits { max_waiting: 1, ..Limits::default() });
+    let desk = Desk::with(StoreLimits { max_waiting: 1, ..StoreLimits::default() });
     desk.echoes(1).await;
     let answer = desk.post("/jobs", &[("kind", "echo"), ("payload", "[1,2]")]).await;
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);

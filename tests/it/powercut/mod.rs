@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use cortado::internal::clock::SystemClock;
 use cortado::internal::store::data_dir::{self, read_all_pieces, verify};
-use cortado::internal::store::{Limits, Piece, Store, StoreError};
+use cortado::internal::store::{Piece, Store, StoreError, StoreLimits};
 use fastrand::Rng;
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -254,7 +254,7 @@ impl Known {
 /// Opens a data directory as a server does, and returns the ids of its jobs.
 async fn start(dir: &Path) -> Result<BTreeSet<String>, StoreError> {
     let path = dir.to_owned();
-    let open = move || data_dir::open(&path, Limits::default(), Arc::new(SystemClock));
+    let open = move || data_dir::open(&path, StoreLimits::default(), Arc::new(SystemClock));
     let store = tokio::task::spawn_blocking(open).await.unwrap()?;
     let mut ids = BTreeSet::new();
     let mut snapshot = store.snapshot().await?;

@@ -8,6 +8,7 @@ mod layers;
 mod results;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,29 @@ fn refuse(rule: &str, mut is_wrong: impl FnMut(&str, &str) -> bool) {
         }
     }
     assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_two_types_of_the_library_have_the_same_name() {
+    let mut files_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    // A binary below `src/bin` is a crate of its own.
+    for (path, text) in
+        rust_files("src").into_iter().filter(|(path, _)| !path.starts_with("src/bin"))
+    {
+        for (_, line) in code(&path, &text) {
+            let declaration = match line.split_once(") ") {
+                Some((visibility, declaration)) if visibility.starts_with("pub(") => declaration,
+                _ => line.strip_prefix("pub ").unwrap_or(&line),
+            };
+            let mut words = declaration.split(|c: char| !c.is_alphanumeric() && c != '_');
+            if matches!(words.next(), Some("struct" | "enum" | "trait" | "type")) {
+                files_of.entry(words.next().unwrap().to_owned()).or_default().push(path.clone());
+            }
+        }
+    }
+    assert!(files_of.len() > 300, "only {} types were found", files_of.len());
+    files_of.retain(|_, files| files.len() > 1);
+    assert!(files_of.is_empty(), "types with the same name: {files_of:#?}");
 }
 
 /// The rules of the store work with any log; a second log would be a folder beside `src/store/sled`.

@@ -39,7 +39,7 @@ enum Until {
     Time,
 }
 
-struct Clients {
+struct ConnectedClients {
     ready: Arc<ReadySockets>,
     sockets: Vec<Socket>,
     counts: Counts,
@@ -58,7 +58,7 @@ pub async fn run() -> anyhow::Result<()> {
             }
         }
     });
-    let mut clients = Clients {
+    let mut clients = ConnectedClients {
         ready: Arc::default(),
         sockets: Vec::new(),
         counts: Counts::default(),
@@ -82,7 +82,7 @@ pub async fn run() -> anyhow::Result<()> {
     .await
 }
 
-impl Clients {
+impl ConnectedClients {
     fn read_ready(&mut self) {
         let list = {
             let mut list = self.ready.list.lock().unwrap_or_else(PoisonError::into_inner);

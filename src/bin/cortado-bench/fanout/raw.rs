@@ -26,7 +26,7 @@ pub fn run() -> anyhow::Result<()> {
                 json!({ "sockets": sockets.len() })
             }
             "write" => {
-                let plan = Plan {
+                let plan = RawPlan {
                     events: number("events") as usize,
                     event_bytes: number("event_bytes") as usize,
                     every: Duration::from_micros(number("every_us")),
@@ -56,7 +56,7 @@ fn accept(listener: &TcpListener) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-struct Plan {
+struct RawPlan {
     /// Events in a frame.
     events: usize,
     /// The length of one of them.
@@ -66,7 +66,7 @@ struct Plan {
     lasts: Duration,
 }
 
-impl Plan {
+impl RawPlan {
     fn run(&self, sockets: &mut [TcpStream], seq: &mut usize) -> anyhow::Result<Value> {
         let cpu = crate::figures::cpu_seconds(std::process::id());
         let begun = Instant::now();

@@ -86,7 +86,7 @@ fn the_sample_stands_for_all_jobs_of_a_rush() {
         meter.add(&event(id, at, State::Running, Change::Started { worker: worker.clone() }));
         let done = event(id, at, State::Completed, Change::Completed { result: Json::null() });
         let weight = meter.weight();
-        if let Timed::Run(_) = meter.add(&done) {
+        if let TimedPhase::Run(_) = meter.add(&done) {
             ended += weight;
         }
     }

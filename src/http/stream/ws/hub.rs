@@ -28,7 +28,7 @@ use super::subscriber_slab::SubscriberSlab;
 use super::subscription_groups::SubscriptionGroups;
 use super::window::Window;
 use crate::engine::{Batch, Engine, LiveStats};
-use crate::http::Limits;
+use crate::http::HttpLimits;
 use crate::http::stream::next_stats::next_stats;
 use crate::http::stream::protocol::{ServerMessage, Subscriptions};
 use crate::http::view::{stats_message, to_json};
@@ -41,7 +41,7 @@ mod rounds;
 /// One hub with its subscribers and the state of its loop.
 pub struct Hub {
     engine: Engine,
-    limits: Arc<Limits>,
+    limits: Arc<HttpLimits>,
     /// Pages of the stored log, shared by all hubs, for subscribers that are catching up.
     log_pages: Arc<LogPageCache>,
     /// The number of subscribers of every hub; it determines how much time this hub may spend on writing.
@@ -118,7 +118,7 @@ impl Hub {
     /// Creates a hub without subscribers.
     pub fn new(
         engine: Engine,
-        limits: Arc<Limits>,
+        limits: Arc<HttpLimits>,
         log_pages: Arc<LogPageCache>,
         load: HubLoad,
         accepted: mpsc::UnboundedReceiver<(AcceptedSocket, LoadGuard)>,

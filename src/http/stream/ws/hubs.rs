@@ -9,13 +9,13 @@ use super::hub::Hub;
 use super::hub_load::{HubLoad, LoadGuard};
 use super::log_page_cache::LogPageCache;
 use crate::engine::Engine;
-use crate::http::Limits;
+use crate::http::HttpLimits;
 use crate::supervise::Part;
 
 /// Starts the hubs and assigns each accepted socket to one of them.
 pub struct Hubs {
     engine: Engine,
-    limits: Arc<Limits>,
+    limits: Arc<HttpLimits>,
     /// The number of subscribers of each hub.
     load: HubLoad,
     /// The channel to each hub; empty until the first subscriber connects.
@@ -24,7 +24,7 @@ pub struct Hubs {
 
 impl Hubs {
     /// Creates the hubs; none is started yet.
-    pub fn new(engine: Engine, limits: Arc<Limits>) -> Hubs {
+    pub fn new(engine: Engine, limits: Arc<HttpLimits>) -> Hubs {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Hubs { engine, limits, load: HubLoad::new(cores), senders: OnceLock::new() }
     }

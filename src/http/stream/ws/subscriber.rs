@@ -19,7 +19,7 @@ use super::subscription_groups::{SubscriptionGroup, SubscriptionGroups};
 use super::window::Window;
 use crate::http::stream::protocol::{ClientMessage, ServerInfo, ServerMessage};
 use crate::http::view::{Displayed, millis, to_json};
-use crate::http::{Limits, Problem};
+use crate::http::{HttpLimits, Problem};
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{Cursor, Epoch, Object};
 
@@ -72,7 +72,7 @@ enum ClosingUntil {
 
 /// The parts of a hub that its subscribers use.
 pub struct HubContext<'a> {
-    pub limits: &'a Limits,
+    pub limits: &'a HttpLimits,
     pub groups: &'a mut SubscriptionGroups,
     /// The buffer that all sockets of the hub read into, so that an idle socket needs none.
     pub read_buffer: &'a mut [u8],
@@ -93,7 +93,7 @@ impl Subscriber {
         group: Arc<SubscriptionGroup>,
         cursor: Cursor,
         guards: (SlotGuard, LoadGuard),
-        limits: &Limits,
+        limits: &HttpLimits,
         now: Instant,
     ) -> Subscriber {
         Subscriber {
@@ -140,7 +140,7 @@ impl Subscriber {
     }
 
     /// The `hello` frame.
-    pub fn hello(&self, limits: &Limits) -> Bytes {
+    pub fn hello(&self, limits: &HttpLimits) -> Bytes {
         text(&ServerMessage::Hello {
             epoch: format!("{:08x}", self.cursor.epoch.0),
             cursor: Displayed(self.cursor),

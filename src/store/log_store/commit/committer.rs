@@ -9,7 +9,7 @@ use super::archiver::Archiver;
 use super::command::{Command, CommandBatch, Mutation, Reply};
 use super::core::Core;
 use super::group::{CommitGroup, PackedGroup};
-use super::outage::{self, Backoff};
+use super::outage::{self, ReopenDelays};
 use super::shared::Shared;
 use super::tick::TickOutcome;
 use super::verbs::ControlOutcome;
@@ -29,7 +29,7 @@ pub fn run(
     mut writer: Writer,
 ) {
     let mut deferred: Vec<Mutation> = Vec::new();
-    let mut backoff = Backoff::new(core.shared.tuning.pauses);
+    let mut backoff = ReopenDelays::new(core.shared.tuning.pauses);
     loop {
         let mut batch = CommandBatch::default();
         if deferred.is_empty() || core.archiving {

@@ -40,7 +40,7 @@ pub struct HeldLease {
 }
 
 /// The leases by job.
-pub type Leases = HashMap<JobId, HeldLease, FastHash>;
+pub type LeasesByJob = HashMap<JobId, HeldLease, FastHash>;
 
 type Ready = (Reverse<i16>, Time, JobId);
 
@@ -98,7 +98,7 @@ pub struct Index {
     counter_ids: HashMap<(u32, Kind), u32>,
     labels: HashMap<Arc<Labels>, u32, FastHash>,
     labels_swept_at: usize,
-    pub leases: Leases,
+    pub leases: LeasesByJob,
     pub lease_ends: BTreeSet<(Time, JobId)>,
     /// The idempotency keys of the jobs in the index. Those of archived jobs are rows in the log.
     pub keys: HashMap<IdempotencyKey, JobId>,

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::command::{Command, CommandBatch, Mutation, Reply};
 use super::core::Core;
 use super::group::CommitGroup;
-use super::index::Leases;
+use super::index::LeasesByJob;
 use super::recover;
 use super::shared::Shared;
 use super::writer::PendingGroup;
@@ -32,16 +32,16 @@ const REFUSAL_INTERVAL: Duration = Duration::from_millis(10);
 const UNKNOWN_LEASE: Duration = Duration::from_secs(30);
 
 /// The waits between two tries, over all outages of a store.
-pub struct Backoff {
+pub struct ReopenDelays {
     /// The first wait, and the longest one.
     bounds: (Duration, Duration),
     pause: Duration,
     ended: Option<Instant>,
 }
 
-impl Backoff {
+impl ReopenDelays {
     pub fn new(bounds: (Duration, Duration)) -> Self {
-        Backoff { bounds, pause: bounds.0, ended: None }
+        ReopenDelays { bounds, pause: bounds.0, ended: None }
     }
 
     fn begin(&mut self) {
@@ -65,7 +65,7 @@ pub fn wait_for_recovery(
     commands: &mut mpsc::Receiver<Command>,
     deferred: Vec<Mutation>,
     error: StoreError,
-    backoff: &mut Backoff,
+    backoff: &mut ReopenDelays,
 ) -> Result<Core, Vec<Reply<()>>> {
     let begun = Instant::now();
     let shared = core.shared.clone();
@@ -159,7 +159,7 @@ fn refuse_first(command: Command, reason: &StoreError) -> Result<(), Vec<Reply<(
 struct BeforeOutage {
     /// The newest event that was published.
     head: Cursor,
-    leases: Leases,
+    leases: LeasesByJob,
     /// The `Started` events of claims that were answered before their group failed.
     unsynced_claims: Vec<Event>,
 }

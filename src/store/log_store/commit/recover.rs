@@ -25,7 +25,7 @@ use crate::store::log_store::journal::trail::Trail;
 use crate::store::log_store::journal::{queue_rows, schedule_rows};
 use crate::store::log_store::read::records::status_after;
 use crate::store::schedules::Schedules;
-use crate::store::{Limits, StoreError, remember_start};
+use crate::store::{StoreError, StoreLimits, remember_start};
 
 /// How many chunks are read between two progress messages.
 const CHUNKS_PER_PROGRESS_LINE: u64 = 50_000;
@@ -33,7 +33,7 @@ const CHUNKS_PER_PROGRESS_LINE: u64 = 50_000;
 /// Opens a log and builds everything the committer owns.
 pub fn open(
     log: impl FnOnce() -> Result<Box<dyn Log>, StoreError>,
-    limits: Limits,
+    limits: StoreLimits,
     clock: Arc<dyn Clock>,
     tuning: Tuning,
 ) -> Result<Core, StoreError> {
@@ -65,7 +65,7 @@ pub fn empty_store() -> Result<WriteBatch, StoreError> {
 /// Reads everything before anything is written.
 fn read(
     log: Box<dyn Log>,
-    limits: Limits,
+    limits: StoreLimits,
     clock: Arc<dyn Clock>,
     tuning: Tuning,
 ) -> Result<Core, StoreError> {
@@ -108,7 +108,7 @@ pub fn rebuild(shared: &Arc<Shared>) -> Result<Core, StoreError> {
 /// Reads everything into memory and changes nothing.
 pub fn load(
     log: Box<dyn Log>,
-    limits: Limits,
+    limits: StoreLimits,
     clock: Arc<dyn Clock>,
     tuning: Tuning,
 ) -> Result<Core, StoreError> {

@@ -17,13 +17,13 @@ use crate::store::log_store::journal::chunks::ChunkIndex;
 use crate::store::log_store::journal::codec::Chunk;
 use crate::store::log_store::snapshot::pins::Pins;
 use crate::store::search::ActiveReads;
-use crate::store::{Limits, Storage, StoreError};
+use crate::store::{Storage, StoreError, StoreLimits};
 
 /// The parts of an open store that are used by several threads.
 pub struct Shared {
     pub log: Box<dyn Log>,
     pub clock: Arc<dyn Clock>,
-    pub limits: Limits,
+    pub limits: StoreLimits,
     pub tuning: Tuning,
     pub epoch: Epoch,
     /// The number of the newest durable event.
@@ -61,7 +61,7 @@ impl Shared {
     pub fn new(
         log: Box<dyn Log>,
         clock: Arc<dyn Clock>,
-        limits: Limits,
+        limits: StoreLimits,
         tuning: Tuning,
         epoch: Epoch,
     ) -> Shared {

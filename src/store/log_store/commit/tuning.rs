@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::store::Limits;
+use crate::store::StoreLimits;
 
 /// Sizes and waits that tests make small, so that little data exercises every path.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,7 @@ pub struct Tuning {
     /// The percentage of expired jobs at which a run is rewritten without them. Until then they are kept a little
     /// longer than the retention says.
     pub rewrite_percent: u64,
-    /// How many archived jobs one tick may remove even when `Limits::tick_step` is less, so that a run is removed at
+    /// How many archived jobs one tick may remove even when `StoreLimits::tick_step` is less, so that a run is removed at
     /// once.
     pub drop_at_once: usize,
     /// The size of the journal in bytes below which no job is copied forward.
@@ -26,7 +26,7 @@ pub struct Tuning {
 
 impl Tuning {
     /// The values for these limits.
-    pub fn of(limits: &Limits) -> Tuning {
+    pub fn of(limits: &StoreLimits) -> Tuning {
         Tuning {
             run_from: limits.archive_from,
             rewrite_percent: 25,
@@ -40,6 +40,6 @@ impl Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Tuning::of(&Limits::default())
+        Tuning::of(&StoreLimits::default())
     }
 }

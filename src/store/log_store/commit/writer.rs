@@ -47,7 +47,7 @@ pub struct FailedGroup {
     unsynced_claims: Vec<Event>,
 }
 
-pub type Outcome = Result<StoredChunks, FailedGroup>;
+pub type WriteOutcome = Result<StoredChunks, FailedGroup>;
 
 impl Replies {
     /// Answers every caller that nothing was done.
@@ -76,7 +76,7 @@ impl PendingGroup {
 }
 
 /// Makes a group durable, wakes the loops that have new work, answers the callers, and publishes the events.
-fn write(shared: &Shared, pending: PendingGroup) -> Outcome {
+fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     let PendingGroup { packed, replies } = pending;
     let PackedGroup { first_chunk, chunks, mut writes, events, head, wakes, archive } = packed;
     let Replies { mut claims, answers } = replies;
@@ -139,7 +139,7 @@ impl Core {
     }
 
     /// Notes the outcome of a group.
-    pub fn written(&mut self, outcome: Outcome) -> Result<(), StoreError> {
+    pub fn written(&mut self, outcome: WriteOutcome) -> Result<(), StoreError> {
         match outcome {
             Ok(StoredChunks { first_chunk, lens }) => {
                 self.journal.stored(first_chunk, &lens);
@@ -157,7 +157,7 @@ impl Core {
 pub struct Writer {
     shared: Arc<Shared>,
     send: Option<SyncSender<PendingGroup>>,
-    outcomes: Receiver<Outcome>,
+    outcomes: Receiver<WriteOutcome>,
     /// Whether a group is being written.
     busy: bool,
     thread: Option<JoinHandle<()>>,
@@ -204,7 +204,7 @@ impl Writer {
     }
 
     /// Waits for the group that is being written, if there is one.
-    pub fn finish(&mut self) -> Option<Outcome> {
+    pub fn finish(&mut self) -> Option<WriteOutcome> {
         if !std::mem::take(&mut self.busy) {
             return None;
         }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use crate::store::Limits;
+use crate::store::StoreLimits;
 use crate::supervise::{Part, PartFailures, pass};
 
 type Read = Box<dyn FnOnce() + Send>;
@@ -18,7 +18,7 @@ type Read = Box<dyn FnOnce() + Send>;
 #[derive(Clone)]
 pub struct ReadPool {
     limits: ReadLimits,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<PoolState>>,
     failures: PartFailures,
 }
 
@@ -49,7 +49,7 @@ struct ReadLimits {
 }
 
 impl ReadLimits {
-    fn of(limits: &Limits) -> ReadLimits {
+    fn of(limits: &StoreLimits) -> ReadLimits {
         let readers = limits.readers.max(1);
         let long = (readers - 1).max(1);
         let part = |wanted: usize| wanted.clamp(1, long);
@@ -71,7 +71,7 @@ impl ReadLimits {
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     reading: usize,
     /// How many reads of each class are running.
     busy: [usize; ReadClass::ALL.len()],
@@ -80,7 +80,7 @@ struct State {
     last: Option<ReadClass>,
 }
 
-impl State {
+impl PoolState {
     fn next(&mut self, limits: &ReadLimits) -> Option<(ReadClass, Read)> {
         let from = self.last.map_or(0, |last| last as usize + 1);
         let turns =
@@ -107,7 +107,7 @@ impl State {
 
 impl ReadPool {
     /// A pool with the numbers of readers that these limits set.
-    pub fn new(limits: &Limits, failures: PartFailures) -> ReadPool {
+    pub fn new(limits: &StoreLimits, failures: PartFailures) -> ReadPool {
         ReadPool { limits: ReadLimits::of(limits), state: Arc::default(), failures }
     }
 
@@ -166,7 +166,7 @@ impl ReadPool {
         next
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -181,8 +181,12 @@ mod tests {
     use super::*;
 
     fn readers(readers: usize, long: usize) -> ReadPool {
-        let limits =
-            Limits { readers, search_readers: long, log_readers: long, ..Limits::default() };
+        let limits = StoreLimits {
+            readers,
+            search_readers: long,
+            log_readers: long,
+            ..StoreLimits::default()
+        };
         ReadPool::new(&limits, PartFailures::default())
     }
 
@@ -262,7 +266,7 @@ mod tests {
 
     #[test]
     fn with_one_reader_all_classes_take_turns() {
-        let (order, mut state) = (Arc::new(Mutex::new(Vec::new())), State::default());
+        let (order, mut state) = (Arc::new(Mutex::new(Vec::new())), PoolState::default());
         for number in 0..3 {
             for class in ReadClass::ALL {
                 let order = order.clone();
@@ -270,7 +274,7 @@ mod tests {
                 state.waiting[class as usize].push_back(Box::new(read));
             }
         }
-        let most = ReadLimits::of(&Limits { readers: 1, ..Limits::default() });
+        let most = ReadLimits::of(&StoreLimits { readers: 1, ..StoreLimits::default() });
         while let Some((class, read)) = state.next(&most) {
             read();
             state.busy[class as usize] -= 1;

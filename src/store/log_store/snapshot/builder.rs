@@ -18,8 +18,8 @@ const BATCH_BYTES: u64 = 1_024 * 1_024;
 /// The size of payloads and logs in bytes at which a run is written, however few jobs it has.
 const RUN_BYTES: usize = 16 * 1_024 * 1_024;
 
-/// Builds a store. Until [`Builder::finish`] the log holds none.
-pub struct Builder {
+/// Builds a store. Until [`LogBuilder::finish`] the log holds none.
+pub struct LogBuilder {
     log: Box<dyn Log>,
     writes: WriteBatch,
     meta: Meta,
@@ -40,10 +40,10 @@ pub struct Builder {
     is_whole: bool,
 }
 
-impl Builder {
+impl LogBuilder {
     /// Starts with an empty log.
-    pub fn new(log: Box<dyn Log>) -> Builder {
-        Builder {
+    pub fn new(log: Box<dyn Log>) -> LogBuilder {
+        LogBuilder {
             log,
             writes: WriteBatch::default(),
             meta: Meta::new(),

@@ -23,7 +23,7 @@ use crate::store::log_store::read::records::RecordReader;
 use crate::store::log_store::snapshot::pins::Pin;
 use crate::store::schedules::Schedules;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
-use crate::store::{Keep, Limits, Retention, StoreError};
+use crate::store::{Keep, Retention, StoreError, StoreLimits};
 
 /// How many chunks are read in one step.
 const CHUNKS_PER_STEP: usize = 16;
@@ -220,7 +220,7 @@ impl SnapshotReader {
 pub fn load(log: Box<dyn Log>) -> Result<(Core, Time), StoreError> {
     let for_ever = Keep { age: Duration::MAX, count: u64::MAX };
     let retention = Retention { events: for_ever, ..Retention::default() };
-    let limits = Limits { retention, ..Limits::default() };
+    let limits = StoreLimits { retention, ..StoreLimits::default() };
     let tuning = Tuning::default();
     let core = recover::load(log, limits, Arc::new(SystemClock), tuning)?;
     let last = match core.journal.chunks().last() {

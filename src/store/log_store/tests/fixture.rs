@@ -15,14 +15,14 @@ use crate::store::conformance::schedule::{every, named};
 use crate::store::conformance::{Draft, Harness, Rig, draft, lines, per_minute, secs};
 use crate::store::data_dir;
 use crate::store::sled::faults::Faults;
-use crate::store::{Keep, Lease, Limits, Note, Retention, ScheduleCommand, Store};
+use crate::store::{Keep, Lease, Note, Retention, ScheduleCommand, Store, StoreLimits};
 
 /// A harness in a directory that the caller keeps.
 struct AtDir {
     clock: ManualClock,
     dir: PathBuf,
     tuning: Tuning,
-    limits: Limits,
+    limits: StoreLimits,
 }
 
 impl Harness for AtDir {
@@ -34,7 +34,7 @@ impl Harness for AtDir {
         &self.clock
     }
 
-    async fn open(&mut self, limits: Limits) -> Arc<dyn Store> {
+    async fn open(&mut self, limits: StoreLimits) -> Arc<dyn Store> {
         self.limits = limits.clone();
         let clock = Arc::new(self.clock.clone());
         data_dir::open_tuned(&self.dir, limits, clock, self.tuning, Faults::default()).unwrap()
@@ -87,7 +87,7 @@ pub(crate) async fn fill(dir: &Path) {
         clock: clock.clone(),
         dir: dir.to_owned(),
         tuning,
-        limits: Limits::default(),
+        limits: StoreLimits::default(),
     };
     let rig = Rig::open(at(tiny)).await;
     let (archived, lost) = first_life(&rig).await;
@@ -96,7 +96,7 @@ pub(crate) async fn fill(dir: &Path) {
 
     let none = Keep { age: Duration::MAX, count: 0 };
     let retention = Retention { cancelled: none, ..Retention::default() };
-    let limits = Limits { retention, ..Limits::default() };
+    let limits = StoreLimits { retention, ..StoreLimits::default() };
     let rig = Rig::open_with(at(Tuning::default()), limits).await;
     assert_eq!(rig.job(lost).await.history.len(), 2, "the running job was rescued");
     second_life(&rig, &archived).await;

@@ -17,8 +17,8 @@ use crate::clock::ManualClock;
 use crate::job::{EventType, State};
 use crate::store::conformance::schedule::every;
 use crate::store::conformance::{Harness, Outage, Rig, clock, completed, draft};
-use crate::store::sled::faults::{Action, EIO, ENOSPC, Fault, Faults, Point};
-use crate::store::{Limits, SettleError, Settlement, Store, StoreError};
+use crate::store::sled::faults::{EIO, ENOSPC, Fault, FaultAction, Faults, Point};
+use crate::store::{SettleError, Settlement, Store, StoreError, StoreLimits};
 
 /// A store whose disk can be made to fail.
 pub(crate) struct Faulty {
@@ -32,7 +32,7 @@ impl Faulty {
     }
 
     /// An existing directory, without faults.
-    pub fn at(dir: TempDir, tuning: Tuning, limits: Limits) -> Faulty {
+    pub fn at(dir: TempDir, tuning: Tuning, limits: StoreLimits) -> Faulty {
         let place = TestStore { dir, limits, ..TestStore::new(clock(), tuning) };
         Faulty { place, faults: Faults::default() }
     }
@@ -59,7 +59,7 @@ impl Harness for Faulty {
         &self.place.clock
     }
 
-    async fn open(&mut self, limits: Limits) -> Arc<dyn Store> {
+    async fn open(&mut self, limits: StoreLimits) -> Arc<dyn Store> {
         self.place.limits = limits;
         self.place.open_with(self.faults.clone())
     }
@@ -420,7 +420,7 @@ async fn open(faults: &Faults, tuning: Tuning) -> Rig<Faulty> {
 
 #[test]
 fn a_fault_plan_fails_one_start() {
-    let fault = Fault { action: Action::Refuse(EIO), point: Point::Open, nth: 1, times: 1 };
+    let fault = Fault { action: FaultAction::Refuse(EIO), point: Point::Open, nth: 1, times: 1 };
     let place = TestStore::new(clock(), quick());
     let faults = Faults::plan(fault);
     let error = place.try_open_with(faults.clone()).err().unwrap();

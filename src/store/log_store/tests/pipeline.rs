@@ -12,7 +12,7 @@ use super::tiny::TINY;
 use crate::job::{NewJob, State};
 use crate::store::conformance::{Rig, draft};
 use crate::store::sled::faults::{EIO, Faults, Point};
-use crate::store::{EnqueueError, Limits};
+use crate::store::{EnqueueError, StoreLimits};
 
 type Submission = JoinHandle<Result<(), EnqueueError>>;
 
@@ -43,7 +43,7 @@ impl Held {
                 Ok(false) | Err(_) => Ok(()),
             }
         }));
-        let rig = Rig::open_with(Faulty::new(TINY, faults), Limits::default()).await;
+        let rig = Rig::open_with(Faulty::new(TINY, faults), StoreLimits::default()).await;
         Held { reached, fails, holds, rig }
     }
 
@@ -116,7 +116,7 @@ async fn an_idle_committer_notices_that_a_group_has_failed() {
 /// Reads do not show what is applied and not yet durable: they are of the cursor that they name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_read_is_durable() {
-    let rig = Rig::open_with(Faulty::new(TINY, Faults::default()), Limits::default()).await;
+    let rig = Rig::open_with(Faulty::new(TINY, Faults::default()), StoreLimits::default()).await;
     let writers: Vec<_> = (0..4)
         .map(|_| {
             let (store, jobs) = (rig.store.clone(), [0; 100].map(|_| draft().job()));

@@ -8,7 +8,7 @@ mod report;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-pub use self::report::{Problem, Report};
+pub use self::report::{Report, VerifyProblem};
 use super::commit::meta::{Meta, StoredMeta};
 use super::journal::chunks;
 use super::journal::codec::{Chunk, Record, format_of, unseal};

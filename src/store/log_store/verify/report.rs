@@ -40,7 +40,7 @@ pub struct Report {
     /// The size of all files in bytes.
     pub disk_bytes: u64,
     /// The problems, at most the first thousand.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<VerifyProblem>,
     /// How many more problems there are.
     pub more_problems: u64,
     /// Whether a newer version wrote some of it, so that this version cannot say whether it is sound.
@@ -51,7 +51,7 @@ pub struct Report {
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct VerifyProblem {
     /// The key of the value that it is about, such as `j 12` or `meta`; empty for the store as a whole.
     pub key: String,
     /// A description of the problem.
@@ -90,7 +90,7 @@ impl Report {
         let what = what.into();
         self.is_newer |= matches!(what, Unreadable::Newer { .. });
         if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(Problem { key: key.to_owned(), what: what.to_string() });
+            self.problems.push(VerifyProblem { key: key.to_owned(), what: what.to_string() });
         } else {
             self.more_problems += 1;
         }
@@ -121,7 +121,7 @@ impl fmt::Display for Report {
         writeln!(f, "  keys      {} of archived jobs", self.keys)?;
         writeln!(f, "  schedules {}", self.schedules)?;
         writeln!(f, "  bytes     {} stored, {} on disk", self.value_bytes, self.disk_bytes)?;
-        for Problem { key, what } in &self.problems {
+        for VerifyProblem { key, what } in &self.problems {
             let at = if key.is_empty() { String::new() } else { format!("{key}: ") };
             writeln!(f, "problem: {at}{what}")?;
         }

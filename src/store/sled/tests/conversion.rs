@@ -18,7 +18,7 @@ use crate::store::log::Log;
 use crate::store::log_store::{LogStore, Tuning};
 use crate::store::sled::faults::Faults;
 use crate::store::sled::log::SledLog;
-use crate::store::{Limits, Store, StoreError};
+use crate::store::{Store, StoreError, StoreLimits};
 
 /// A copy of the last store of format 1.
 fn older() -> TempDir {
@@ -29,7 +29,7 @@ fn older() -> TempDir {
 }
 
 fn start(dir: &Path, faults: Faults) -> Result<Arc<LogStore>, StoreError> {
-    open_tuned(dir, Limits::default(), Arc::new(SystemClock), Tuning::default(), faults)
+    open_tuned(dir, StoreLimits::default(), Arc::new(SystemClock), Tuning::default(), faults)
 }
 
 fn format_of(dir: &Path) -> u8 {

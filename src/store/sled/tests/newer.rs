@@ -15,7 +15,7 @@ use crate::store::log::WriteBatch;
 use crate::store::sled::dir::lock::DirLock;
 use crate::store::sled::disk::Disk;
 use crate::store::sled::faults::Faults;
-use crate::store::{Limits, StoreError};
+use crate::store::{StoreError, StoreLimits};
 
 /// A copy of the fixture, which has values of every format.
 fn fixture() -> TempDir {
@@ -77,7 +77,7 @@ fn is_newer(error: &StoreError, found: u64, newest: u8) {
 
 fn assert_refused(dir: &Path, found: u64, newest: u8, what: &str) {
     let before = files(dir);
-    let opened = data_dir::open(dir, Limits::default(), Arc::new(SystemClock));
+    let opened = data_dir::open(dir, StoreLimits::default(), Arc::new(SystemClock));
     is_newer(&opened.err().unwrap_or_else(|| panic!("{what} was opened")), found, newest);
     assert!(files(dir) == before, "{what}: the start changed something");
     let report = verify(dir);
@@ -127,7 +127,7 @@ fn a_directory_of_a_newer_version_is_called_that_and_left_alone() {
 fn a_number_that_never_was_is_damage() {
     let dir = fixture();
     forge(dir.path(), "meta", 0);
-    let opened = data_dir::open(dir.path(), Limits::default(), Arc::new(SystemClock));
+    let opened = data_dir::open(dir.path(), StoreLimits::default(), Arc::new(SystemClock));
     assert!(matches!(opened.err(), Some(StoreError::Corrupt(_))));
     let report = verify(dir.path());
     assert!(!report.is_newer && !report.is_sound(), "{report}");
@@ -144,6 +144,6 @@ fn a_torn_slot_beside_a_whole_one_is_not_called_newer() {
     let mut torn = bytes.clone();
     torn["cortado head ".len()] = b'3';
     fs::write(&path, torn).unwrap();
-    let opened = data_dir::open(dir.path(), Limits::default(), Arc::new(SystemClock));
+    let opened = data_dir::open(dir.path(), StoreLimits::default(), Arc::new(SystemClock));
     assert!(!matches!(opened, Err(StoreError::Newer { .. })));
 }

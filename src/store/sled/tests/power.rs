@@ -17,7 +17,7 @@ use crate::store::log_store::tests::ledger::Ledger;
 use crate::store::log_store::tests::outage::Faulty;
 use crate::store::log_store::tests::{quick, tiny};
 use crate::store::sled::faults::{EIO, Faults, Point};
-use crate::store::{Limits, StoreError};
+use crate::store::{StoreError, StoreLimits};
 
 const PAGE: usize = 4_096;
 
@@ -93,8 +93,8 @@ pub(super) fn faults(images: &Arc<Mutex<Images>>, dead: &Arc<AtomicBool>) -> Fau
 }
 
 /// In every other process the log is trimmed all the time, and jobs are copied forward.
-fn limits(round: u32) -> Limits {
-    let mut limits = Limits::default();
+fn limits(round: u32) -> StoreLimits {
+    let mut limits = StoreLimits::default();
     if round % 2 == 1 {
         limits.retention.events.count = 20;
     }

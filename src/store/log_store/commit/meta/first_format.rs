@@ -15,7 +15,7 @@ pub(super) const NUMBER: u8 = 1;
 /// The first part, which every store has.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
-struct First {
+struct FirstPart {
     epoch: Epoch,
     archived: u64,
     next_run: u64,
@@ -40,7 +40,7 @@ pub(super) struct Description {
 }
 
 pub(super) fn decode(raw: &[u8]) -> Result<Description, Unreadable> {
-    let (first, rest) = postcard::take_from_bytes::<First>(raw).map_err(unreadable)?;
+    let (first, rest) = postcard::take_from_bytes::<FirstPart>(raw).map_err(unreadable)?;
     let (second, rest) = if rest.is_empty() {
         (Second::default(), rest)
     } else {
@@ -61,7 +61,7 @@ pub(super) fn decode(raw: &[u8]) -> Result<Description, Unreadable> {
     for (name, rate_limit) in rate_limits {
         queues.entry(name).or_default().rate_limit = Some(rate_limit);
     }
-    let First { epoch, archived, next_run, paused: _ } = first;
+    let FirstPart { epoch, archived, next_run, paused: _ } = first;
     Ok(Description { epoch, archived, next_run, starts: second.starts, queues })
 }
 
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn each_version_of_the_first_format_is_read() {
-        let first = First {
+        let first = FirstPart {
             epoch: Epoch(7),
             archived: 90,
             next_run: 4,

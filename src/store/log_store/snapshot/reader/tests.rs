@@ -10,7 +10,7 @@ use crate::store::log_store::tests::tiny::Tiny;
 async fn forgetful() -> Rig<Tiny> {
     let none = Keep { age: Duration::ZERO, count: 0 };
     let retention = Retention { completed: none, events: none, ..Retention::default() };
-    Rig::open_with(Tiny::new(clock()), Limits { retention, ..Limits::default() }).await
+    Rig::open_with(Tiny::new(clock()), StoreLimits { retention, ..StoreLimits::default() }).await
 }
 
 /// Does some work; answers with the number of chunks that are left.
@@ -54,7 +54,7 @@ async fn a_reader_that_stands_still_is_given_up_and_told_so() {
 async fn a_reader_that_reads_on_and_on_is_given_up_too() {
     let none = Keep { age: Duration::ZERO, count: 0 };
     let retention = Retention { completed: none, events: none, ..Retention::default() };
-    let limits = Limits { retention, max_export: secs(100), ..Limits::default() };
+    let limits = StoreLimits { retention, max_export: secs(100), ..StoreLimits::default() };
     let rig = Rig::open_with(Tiny::new(clock()), limits).await;
     let before = work(&rig).await;
     let mut slow = rig.store.snapshot().await.unwrap();
@@ -70,7 +70,7 @@ async fn a_reader_that_reads_on_and_on_is_given_up_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_ends_with_its_store() {
     let dir = tempfile::tempdir().unwrap();
-    let store = data_dir::open(dir.path(), Limits::default(), Arc::new(SystemClock)).unwrap();
+    let store = data_dir::open(dir.path(), StoreLimits::default(), Arc::new(SystemClock)).unwrap();
     let mut snapshot = crate::store::Store::snapshot(&*store).await.unwrap();
     crate::store::Store::close(&*store).await.unwrap();
     assert!(matches!(snapshot.next().await, Err(StoreError::Closed)));
