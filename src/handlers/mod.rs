@@ -48,7 +48,7 @@ pub fn register(registry: &mut Registry, settings: &HandlerSettings) -> Result<(
     registry.add(info("fail", fail::ABOUT, fail::EXAMPLE, fail::SCHEMA)?, fail::fail);
     let client = http::Http::new(&settings.http)?;
     registry.add(info("http", http::ABOUT, http::EXAMPLE, http::SCHEMA)?, client);
-    let command = command::Command::new(settings.command.clone());
+    let command = command::CommandHandler::new(settings.command.clone());
     let (example, schema) = (command.example(), command.schema());
     registry.add(info("command", command::ABOUT, &example, &schema)?, command);
     Ok(())

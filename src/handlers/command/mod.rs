@@ -40,14 +40,14 @@ pub struct Payload {
 }
 
 /// The handler of `command`.
-pub struct Command {
+pub struct CommandHandler {
     settings: CommandSettings,
 }
 
-impl Command {
+impl CommandHandler {
     /// A handler that can run the declared programs.
     pub fn new(settings: CommandSettings) -> Self {
-        Command { settings }
+        CommandHandler { settings }
     }
 
     /// An example payload for the first declared program.
@@ -94,7 +94,7 @@ impl Command {
     }
 }
 
-impl Handler<Payload> for Command {
+impl Handler<Payload> for CommandHandler {
     async fn run(&self, context: Context, payload: Payload) -> Outcome {
         let program = match self.find(&payload.name) {
             Ok(program) => program,

@@ -36,7 +36,7 @@ fn lines(context: &Context) -> Vec<(Stream, String)> {
 
 async fn run_it(settings: CommandSettings) -> (Outcome, Vec<(Stream, String)>) {
     let context = context(r#"{"name":"it"}"#, 1);
-    let outcome = run(&Command::new(settings), &context).await;
+    let outcome = run(&CommandHandler::new(settings), &context).await;
     (outcome, lines(&context))
 }
 
@@ -97,7 +97,7 @@ async fn the_exit_decides_what_becomes_of_the_job() {
 #[tokio::test]
 async fn values_stay_literal_whatever_their_characters() {
     let settings = declare("printf", &[r"%s\n", "{value}", "a b={value}"]);
-    let handler = Command::new(settings);
+    let handler = CommandHandler::new(settings);
     for value in
         ["two words", "it's \"quoted\"", "$(touch /tmp/x)", "`id`; exit 9 & | > *", "ä\\n$HOME", ""]
     {
@@ -122,11 +122,11 @@ async fn a_payload_that_does_not_fit_is_discarded_and_nothing_runs() {
         (json!({ "name": "../it" }), "not declared"),
     ] {
         let context = context(&payload.to_string(), 1);
-        let error = discarded(run(&Command::new(settings.clone()), &context).await);
+        let error = discarded(run(&CommandHandler::new(settings.clone()), &context).await);
         assert!(error.contains(says), "{payload}: {error}");
         assert!(lines(&context).is_empty());
     }
-    let nothing = Command::new(CommandSettings::default());
+    let nothing = CommandHandler::new(CommandSettings::default());
     let error = discarded(run(&nothing, &context(r#"{"name":"it"}"#, 1)).await);
     assert!(error.contains("[commands.NAME]"), "{error}");
 }
@@ -137,7 +137,7 @@ async fn the_environment_holds_only_what_was_meant() {
     let program = settings.programs.get_mut("it").unwrap();
     program.env = BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]);
     let context = context(r#"{"name":"it"}"#, 7);
-    result(run(&Command::new(settings), &context).await);
+    result(run(&CommandHandler::new(settings), &context).await);
     let lines = lines(&context);
     let mut names = Vec::new();
     for (_, line) in &lines {
@@ -165,7 +165,7 @@ async fn it_runs_where_it_is_declared_to_and_reads_what_it_is_given() {
     program.stdin = Stdin::Payload;
     let payload = r#"{"name":"it","args":{"n": 12345678901234567890123}}"#;
     let context = context(payload, 1);
-    result(run(&Command::new(settings.clone()), &context).await);
+    result(run(&CommandHandler::new(settings.clone()), &context).await);
     let lines = lines(&context);
     assert_eq!(Path::new(&lines[0].1), directory.path().canonicalize().unwrap());
     assert_eq!(lines[1].1, payload);
@@ -180,13 +180,13 @@ async fn a_program_that_does_not_read_its_input_succeeds() {
     settings.programs.get_mut("it").unwrap().stdin = Stdin::Payload;
     let filler = "x".repeat(1_000_000);
     let payload = json!({ "name": "it", "args": { "filler": filler } }).to_string();
-    result(run(&Command::new(settings), &context(&payload, 1)).await);
+    result(run(&CommandHandler::new(settings), &context(&payload, 1)).await);
 }
 
 #[tokio::test]
 async fn a_cancel_ends_the_whole_group() {
     // The grandchild's id goes to the log, then both wait.
-    let handler = Command::new(script("sleep 1000 & echo $!; wait"));
+    let handler = CommandHandler::new(script("sleep 1000 & echo $!; wait"));
     let context = context(r#"{"name":"it"}"#, 1);
     let cancel = async {
         let pid = first_line(&context).await;
@@ -203,7 +203,7 @@ async fn a_cancel_ends_the_whole_group() {
 async fn a_process_that_ignores_sigterm_is_killed_after_the_grace() {
     let text = "trap '' TERM; echo $$; while true; do sleep 0.05; done";
     let settings = CommandSettings { kill_grace: Duration::from_millis(150), ..script(text) };
-    let handler = Command::new(settings);
+    let handler = CommandHandler::new(settings);
     let context = context(r#"{"name":"it"}"#, 1);
     let cancel = async {
         let pid = first_line(&context).await;
@@ -219,7 +219,7 @@ async fn a_process_that_ignores_sigterm_is_killed_after_the_grace() {
 #[tokio::test]
 async fn a_process_may_clean_up_when_it_is_told_to_end() {
     let text = "trap 'echo cleaned; exit 0' TERM; echo ready; while true; do sleep 0.02; done";
-    let handler = Command::new(script(text));
+    let handler = CommandHandler::new(script(text));
     let context = context(r#"{"name":"it"}"#, 1);
     let cancel = async {
         assert_eq!(first_line(&context).await, "ready");
@@ -251,7 +251,7 @@ async fn a_child_that_left_the_group_does_not_hold_the_attempt_either() {
 
 #[tokio::test]
 async fn a_dropped_attempt_leaves_no_process_behind() {
-    let handler = Command::new(script("sleep 1000 & echo $!; wait"));
+    let handler = CommandHandler::new(script("sleep 1000 & echo $!; wait"));
     let context = context(r#"{"name":"it"}"#, 1);
     let pid = tokio::select! {
         outcome = run(&handler, &context) => panic!("it should still run, not {outcome:?}"),
@@ -272,7 +272,7 @@ async fn a_flood_of_output_is_bounded() {
 
 #[test]
 fn the_example_fits_the_first_declared_program() {
-    let example = Command::new(declare("x", &["{a}", "--b={b}"])).example();
+    let example = CommandHandler::new(declare("x", &["{a}", "--b={b}"])).example();
     let payload: Payload = serde_json::from_str(&example).unwrap();
     assert_eq!((payload.name.as_str(), payload.args.len()), ("it", 2));
 }

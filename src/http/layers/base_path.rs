@@ -80,10 +80,10 @@ impl fmt::Display for BasePath {
 
 /// The URL of a request, in its extensions. Code that writes a URL into a response takes this as an extractor.
 #[derive(Debug, Clone, Default)]
-pub struct Address(Arc<Parts>);
+pub struct Address(Arc<AddressParts>);
 
 #[derive(Debug, Default)]
-struct Parts {
+struct AddressParts {
     base: BasePath,
     /// Path and query below the base, without the leading slash.
     below: String,
@@ -145,7 +145,7 @@ pub fn mount(router: Router, base: &BasePath) -> Router {
             let below = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
             // A URL with two leading slashes would name another host.
             let below = below.trim_start_matches('/').to_owned();
-            let parts = Parts { base, below, method: request.method().clone() };
+            let parts = AddressParts { base, below, method: request.method().clone() };
             request.extensions_mut().insert(Address(Arc::new(parts)));
             next.run(request).await
         }

@@ -25,10 +25,10 @@ pub use field::{Bounds, Field, Format, SchemaError, Shape, Text, Violation};
 
 /// The schema of a payload, compiled. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Schema(Arc<Parts>);
+pub struct Schema(Arc<SchemaParts>);
 
 #[derive(Debug)]
-struct Parts {
+struct SchemaParts {
     source: Json,
     /// The validator; `None` when the schema accepts every payload.
     check: Option<Check>,
@@ -57,7 +57,7 @@ impl Schema {
     pub fn parse(text: &str) -> Result<Schema, SchemaError> {
         let (check, unknown) = Check::compile(text)?;
         let source = Json::parse(text).map_err(SchemaError)?;
-        Ok(Schema(Arc::new(Parts { check, fields: read::fields(text), source, unknown })))
+        Ok(Schema(Arc::new(SchemaParts { check, fields: read::fields(text), source, unknown })))
     }
 
     /// Returns the schema as it was written.
