@@ -20,7 +20,7 @@ pub use args::{
 };
 pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
-pub use parts::{AuthSettings, Config, LogConfig, StopSettings};
+pub use parts::{AuthSettings, Config, LogConfig, StopSettings, needs_token};
 pub use settings::Setting;
 
 impl Config {

@@ -1,6 +1,7 @@
 //! The composition root: opens the store, starts the engine, merges the routers, serves and stops. Only this module
 //! uses every layer. [`Cortado`] is the entry point for programs with their own handlers.
 
+mod access;
 mod files;
 mod reaper;
 mod signals;
@@ -14,13 +15,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
-use url::Url;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, FileConfig, ServeArgs};
 use crate::engine::{Engine, Handler, KindInfo, Registry, ScheduleSubmission};
-use crate::http::layers::auth::Hosts;
-use crate::http::{self, Access};
+use crate::http;
 use crate::job::{Kind, Origin, ScheduleName, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::Store;
@@ -29,6 +28,7 @@ use crate::store::memory::MemoryStore;
 use crate::supervise::{Part, PartFailure};
 use crate::{demo, handlers, logging, ui};
 
+use access::{MissingToken, TokenChoice};
 use reaper::Reaper;
 pub use signals::Signals;
 
@@ -60,6 +60,7 @@ impl Cortado {
             kinds: Vec::new(),
             schemas: Vec::new(),
             schedules: Vec::new(),
+            token: TokenChoice::default(),
             orphans: Orphans::Leave,
         }
     }
@@ -75,6 +76,7 @@ pub struct Builder {
     /// The JSON Schema of payloads, by kind.
     schemas: Vec<(String, String)>,
     schedules: Vec<(String, ScheduleSubmission)>,
+    token: TokenChoice,
     orphans: Orphans,
 }
 
@@ -99,9 +101,24 @@ impl Builder {
         self
     }
 
-    /// Listens on this address; port 0 selects a free port.
+    /// Listens on this address; port 0 selects a free port. If other machines can reach the address, the server does not
+    /// start without a token: see [`Builder::auth_token`].
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = Some(address);
+        self
+    }
+
+    /// Requires this token of every request, as the binary does: at least 16 visible ASCII characters. Without this call,
+    /// the token is that of the configuration or of the variable `CORTADO_AUTH_TOKEN`, if any.
+    pub fn auth_token(mut self, token: impl Into<String>) -> Self {
+        self.token.token = Some(token.into());
+        self
+    }
+
+    /// Lets the server start without a token even if other machines can reach its address. Everybody who can reach it may
+    /// then use all of it, so something in front of it must decide who that is.
+    pub fn allow_without_token(mut self) -> Self {
+        self.token.missing = MissingToken::Allowed;
         self
     }
 
@@ -189,7 +206,7 @@ impl Builder {
     /// Opens the store and starts to serve.
     ///
     /// # Errors
-    /// The address or the store cannot be opened, or the name of a kind is invalid.
+    /// The address or the store cannot be opened, the name of a kind is invalid, or a token is required and missing.
     pub async fn start(self) -> anyhow::Result<Server> {
         let mut config = match self.config {
             Some(config) => config,
@@ -197,6 +214,7 @@ impl Builder {
         };
         config.listen = self.listen.unwrap_or(config.listen);
         config.data_dir = self.data_dir.unwrap_or(config.data_dir);
+        config.auth = self.token.resolve(config.auth.take(), config.listen)?;
 
         let mut registry = Registry::default();
         handlers::register(&mut registry, &config.handlers)?;
@@ -241,7 +259,7 @@ impl Builder {
         }
         let routes = http::router(engine.clone(), limits.clone())
             .merge(ui::router(engine.clone(), config.settings.clone()));
-        let routes = http::wrap(routes, &limits, access(&config), ui::error_page)
+        let routes = http::wrap(routes, &limits, access::conditions(&config), ui::error_page)
             .map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
         let serving = http::serve(listener, routes, limits, config.log.access, shutdown.clone());
@@ -357,19 +375,6 @@ async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<
             tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
         }
     })
-}
-
-fn access(config: &Config) -> Access {
-    let base = config.base_url.as_ref();
-    let host = base.and_then(Url::host_str).map(str::to_owned);
-    let hosts = if config.listen.ip().is_loopback() {
-        Hosts::Loopback { also: host.into_iter().collect() }
-    } else {
-        Hosts::Any
-    };
-    let origin = base.map(|url| url.origin().ascii_serialization());
-    let token = config.auth.as_ref().map(|auth| auth.token.clone());
-    Access { token, hosts, trusted_origins: origin.into_iter().collect() }
 }
 
 fn stop_bounds(config: &Config) -> StopBounds {

@@ -15,6 +15,7 @@ use super::file::{
 };
 use super::{
     AuthSettings, Config, ConfigError, FileConfig, InvalidSetting, LogConfig, StopSettings,
+    needs_token,
 };
 use super::{schedules, settings};
 use crate::clock::{Clock as _, SystemClock};
@@ -26,8 +27,6 @@ use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{JsonLimits, Kind, LogCaps, QueueName, WorkerName};
 use crate::store::{self};
 
-/// The shortest token, in characters; a shorter one could be guessed.
-const MIN_TOKEN: usize = 16;
 /// The smallest queue of the log, in bytes; a smaller one could not hold one long line.
 const MIN_LOG_QUEUE: u64 = 16 * 1_024;
 
@@ -36,8 +35,9 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     let mut problems = InvalidSettings::default();
     let FileConfig { queues, store, retention, handlers, commands, http, .. } = &file;
 
-    let auth = file.auth.token.as_deref().and_then(|token| problems.token(token));
-    if file.auth.token.is_none() && !file.listen.ip().to_canonical().is_loopback() {
+    let token = file.auth.token.as_deref();
+    let auth = token.and_then(|token| problems.take("auth.token", AuthSettings::parse(token)));
+    if token.is_none() && needs_token(file.listen) {
         problems.add(
             "listen",
             format!(
@@ -132,20 +132,6 @@ impl InvalidSettings {
         if value.is_zero() {
             self.add(key, "a duration above zero is expected");
         }
-    }
-
-    fn token(&mut self, token: &str) -> Option<AuthSettings> {
-        if token.len() < MIN_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            self.add(
-                "auth.token",
-                format!(
-                    "at least {MIN_TOKEN} visible ASCII characters are expected, such as the output of \
-                     `openssl rand -hex 24`"
-                ),
-            );
-            return None;
-        }
-        Some(AuthSettings { token: token.to_owned() })
     }
 
     fn base_url(&mut self, text: &str) -> Option<Url> {

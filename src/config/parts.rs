@@ -77,6 +77,30 @@ pub struct AuthSettings {
     pub token: String,
 }
 
+/// The shortest token, in characters; a shorter one could be guessed.
+const MIN_TOKEN: usize = 16;
+
+impl AuthSettings {
+    /// Validates a token.
+    ///
+    /// # Errors
+    /// Says what is accepted.
+    pub fn parse(token: &str) -> Result<Self, String> {
+        if token.len() < MIN_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(format!(
+                "at least {MIN_TOKEN} visible ASCII characters are expected, such as the output of \
+                 `openssl rand -hex 24`"
+            ));
+        }
+        Ok(AuthSettings { token: token.to_owned() })
+    }
+}
+
+/// Whether a server on this address requires a token, because other machines can reach it.
+pub fn needs_token(listen: SocketAddr) -> bool {
+    !listen.ip().to_canonical().is_loopback()
+}
+
 impl fmt::Debug for AuthSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AuthSettings(…)")

@@ -56,10 +56,17 @@ pub fn check_host(hosts: &Hosts, uri: &Uri, headers: &HeaderMap) -> Result<(), P
         Hosts::Any => return Ok(()),
         Hosts::Loopback { also } => also,
     };
+    if uri.authority().is_none() && !headers.contains_key(HOST) {
+        // Only HTTP/1.0 allows this (RFC 9112 §3.2), and browsers always name the host.
+        return Ok(());
+    }
     let host = authority(uri, headers).map(without_port).unwrap_or_default();
-    let known = host.eq_ignore_ascii_case("localhost")
-        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-        || also.iter().any(|name| name.eq_ignore_ascii_case(host));
+    let ip = host.trim_matches(['[', ']']).parse();
+    let known = without_last_dot(host).eq_ignore_ascii_case("localhost")
+        || ip.is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+        || also
+            .iter()
+            .any(|name| without_last_dot(name).eq_ignore_ascii_case(without_last_dot(host)));
     if known {
         return Ok(());
     }
@@ -99,6 +106,11 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// A name without the dot that may end it: `localhost.` and `localhost` are the same name.
+fn without_last_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,15 +138,37 @@ mod tests {
     fn only_names_of_this_machine_pass_on_loopback() {
         let hosts = Hosts::Loopback { also: vec!["jobs.test".into()] };
         let check = |host: &str| check_host(&hosts, &Uri::from_static("/"), &headers(HOST, host));
-        for good in
-            ["localhost:8080", "LOCALHOST", "127.0.0.1:1", "127.9.9.9", "[::1]:80", "Jobs.test:9"]
-        {
+        for good in [
+            "localhost:8080",
+            "LOCALHOST",
+            "localhost.:80",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+            "Jobs.test:9",
+            "jobs.test.",
+        ] {
             assert!(check(good).is_ok(), "{good}");
         }
-        for bad in ["evil.test", "localhost.evil.test:80", "10.0.0.1", "", "[::2]:80"] {
+        for bad in [
+            "evil.test",
+            "localhost.evil.test:80",
+            "10.0.0.1",
+            "[::ffff:10.0.0.1]",
+            "0.0.0.0:80",
+            "[::]:80",
+            "0",
+            "127.1",
+            "[::1%1]:80",
+            "localhost..",
+            ".",
+            "",
+            "[::2]:80",
+        ] {
             assert_eq!(check(bad).unwrap_err().code(), "unknown_host", "{bad}");
         }
-        assert!(check_host(&hosts, &Uri::from_static("/"), &HeaderMap::new()).is_err());
+        assert!(check_host(&hosts, &Uri::from_static("/"), &HeaderMap::new()).is_ok(), "HTTP/1.0");
         assert!(check_host(&Hosts::Any, &Uri::from_static("/"), &HeaderMap::new()).is_ok());
     }
 
