@@ -235,6 +235,7 @@ impl InvalidSettings {
             ("http.socket_pong", section.socket_pong),
             ("http.subscriber_mark", section.subscriber_mark),
             ("http.write_timeout", section.write_timeout),
+            ("http.linger", section.linger),
             ("http.min_rate_window", section.min_rate_window),
         ] {
             self.lasts(key, value);

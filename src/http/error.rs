@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::codes;
 use crate::engine::{
     BulkError, ControlError, EnqueueError, FieldError, JobActionError, JobControlError,
     PayloadError, ScheduleError, SetScheduleError, StoreError, SubmitError, TooManyQueues,
@@ -26,6 +27,12 @@ pub struct Problem {
     /// The `WWW-Authenticate` header, if the response asks for credentials.
     challenge: Option<HeaderValue>,
 }
+
+/// The detail of a 405.
+pub(super) const WRONG_METHOD: &str =
+    "this path does not support the method; the `allow` header lists those that it supports";
+/// The code of a body with a content encoding, whose response lists the encodings that are accepted.
+pub(super) const WRONG_CONTENT_ENCODING: &str = "wrong_content_encoding";
 
 /// One invalid field.
 #[derive(Debug, Clone, Serialize)]
@@ -51,8 +58,30 @@ impl Problem {
     /// Creates a problem with a status, a stable code and a description of this occurrence. The description is
     /// shortened, so that no response grows with what the request contained.
     pub fn new(status: StatusCode, code: &'static str, detail: impl AsRef<str>) -> Self {
+        codes::check(code);
         let detail = shorten(detail.as_ref(), MAX_MESSAGE);
         Problem { status, code, detail, errors: Vec::new(), retry_after: None, challenge: None }
+    }
+
+    /// The problem of a response that has only a status, because it does not come from this crate.
+    pub fn of_status(status: StatusCode) -> Self {
+        let (code, detail) = match status {
+            StatusCode::NOT_FOUND => ("no_such_path", "there is no such path"),
+            StatusCode::METHOD_NOT_ALLOWED => ("wrong_method", WRONG_METHOD),
+            StatusCode::REQUEST_TIMEOUT => {
+                ("request_timeout", "the request did not arrive in time")
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body is too long"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                ("wrong_content_type", "the content type of the body is not supported")
+            }
+            StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "the server cannot respond now"),
+            _ if status.is_server_error() => {
+                ("internal", "the request failed inside the server; see the server's log")
+            }
+            _ => ("invalid_request", "the path, the query or the body of the request is not valid"),
+        };
+        Problem::new(status, code, detail)
     }
 
     /// Adds `Retry-After` (RFC 9110) with a delay in seconds.
@@ -315,6 +344,10 @@ impl IntoResponse for Problem {
         }
         if let Some(challenge) = &self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
+        }
+        if self.code == WRONG_CONTENT_ENCODING {
+            // RFC 9110 §15.5.16.
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         if self.status == StatusCode::UPGRADE_REQUIRED {
             // The protocol and the version to upgrade to (RFC 9110 §15.5.22, RFC 6455 §4.4).

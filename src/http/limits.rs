@@ -58,6 +58,10 @@ pub struct HttpLimits {
     /// How long a client may read no byte at all while bytes wait for it, before its connection is closed.
     #[serde(deserialize_with = "duration")]
     pub write_timeout: Duration,
+    /// How long the server waits for a client to close its side after it was sent a response before it had sent its
+    /// whole request. What it still sends is discarded.
+    #[serde(deserialize_with = "duration")]
+    pub linger: Duration,
     /// The longest that a request may wait for events, or for the end of a job.
     #[serde(deserialize_with = "duration")]
     pub max_wait: Duration,
@@ -73,7 +77,7 @@ pub struct HttpLimits {
     /// The longest message that a WebSocket client may send, in bytes.
     #[serde(deserialize_with = "size")]
     pub socket_message: usize,
-    /// Messages that a WebSocket client may send in one second.
+    /// Frames that a WebSocket client may send in one second: messages, their fragments, pings and pongs.
     pub socket_rate: u32,
     /// Subscriptions on one WebSocket.
     pub socket_subscriptions: usize,
@@ -102,14 +106,19 @@ pub struct HttpLimits {
 }
 
 impl HttpLimits {
-    /// A limit of one address, or none where it does not apply: to trusted proxies, and to loopback addresses when
-    /// the settings say so.
+    /// A limit of one address, or none where it does not apply: to trusted proxies, to loopback addresses when the
+    /// settings say so, and to the unspecified address, which stands for unknown clients.
     pub fn unless_exempt(&self, address: IpAddr, limit: usize) -> usize {
+        let address = address.to_canonical();
         let is_local = match self.subscribers_from_loopback {
             Loopback::Limited => false,
-            Loopback::Unlimited => address.to_canonical().is_loopback(),
+            Loopback::Unlimited => address.is_loopback(),
         };
-        if is_local || is_trusted(&self.trusted_proxies, address) { usize::MAX } else { limit }
+        if is_local || address.is_unspecified() || is_trusted(&self.trusted_proxies, address) {
+            usize::MAX
+        } else {
+            limit
+        }
     }
 
     /// Connections that one address may have: never all, so that others can always connect. If the setting is
@@ -178,6 +187,7 @@ impl Default for HttpLimits {
             export_min_rate: 64_000,
             min_rate_window: Duration::from_secs(30),
             write_timeout: Duration::from_secs(10),
+            linger: Duration::from_secs(2),
             max_wait: Duration::from_secs(60),
             subscribers_per_address: 64,
             subscribers_from_loopback: Loopback::Limited,

@@ -8,6 +8,7 @@ use axum::routing::{any, get, post};
 use crate::engine::Engine;
 
 pub(crate) mod api;
+mod codes;
 pub mod error;
 mod json;
 pub mod layers;
@@ -27,6 +28,9 @@ pub use server::accept::{bind, serve};
 pub(crate) use state::Api;
 
 /// The router of all endpoints for programs. The caller merges it with the pages and adds the layers with [`wrap`].
+///
+/// It also works in a server of its own, such as `axum::serve`. The limits of an address then need
+/// `Router::into_make_service_with_connect_info::<SocketAddr>`; without it, only the total limits apply.
 pub fn router(engine: Engine, limits: HttpLimits) -> Router {
     Router::new()
         .route("/api/v1/jobs", post(api::submit::submit).get(api::jobs::list))
@@ -66,14 +70,14 @@ pub fn router(engine: Engine, limits: HttpLimits) -> Router {
         .route("/healthz", get(api::health::alive))
         .route("/readyz", get(api::health::ready))
         .method_not_allowed_fallback(wrong_method)
+        .route("/api", any(no_such_path))
+        .route("/api/", any(no_such_path))
         .route("/api/{*rest}", any(no_such_path))
         .with_state(Api::new(engine, limits))
 }
 
 async fn wrong_method() -> Problem {
-    let detail =
-        "this path does not support the method; the `allow` header lists those that it supports";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail)
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", error::WRONG_METHOD)
 }
 
 async fn no_such_path(uri: Uri) -> Problem {

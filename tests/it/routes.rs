@@ -22,6 +22,11 @@ const LINK: [(&str, &str); 3] = [
 
 /// The path of every route, with an example for each parameter.
 fn routes() -> BTreeSet<String> {
+    routes_with("019ab001-7c3e-7d10-8a55-0242ac120002")
+}
+
+/// The path of every route, with this text for each parameter.
+fn routes_with(example: &str) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for source in ["src/http/mod.rs", "src/ui/mod.rs"] {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
@@ -29,7 +34,7 @@ fn routes() -> BTreeSet<String> {
         for route in text.split(".route(").skip(1) {
             let path = route.split('"').nth(1).unwrap();
             let part = |part: &str| match part.strip_prefix('{') {
-                Some(_) => "019ab001-7c3e-7d10-8a55-0242ac120002".to_owned(),
+                Some(_) => example.to_owned(),
                 None => part.to_owned(),
             };
             paths.insert(path.split('/').map(part).collect::<Vec<_>>().join("/"));
@@ -127,5 +132,64 @@ async fn what_is_refused_before_it_reaches_a_route_is_as_safe() {
         let problem: Value = serde_json::from_str(answer.split_once(end).unwrap().1).unwrap();
         assert_eq!(problem["code"], code, "{answer}");
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_refusal_is_a_problem_document_for_programs_and_a_page_for_people() {
+    let dir = Dir::new();
+    let server = Server::start(&dir, &[]).await;
+    let client = cortado::internal::cli::http_client().unwrap();
+    let examples = ["019ab001-7c3e-7d10-8a55-0242ac120002", "%ff", "%c3%28", "%2e%2e", "%00", "%"];
+    let paths: BTreeSet<String> = examples.into_iter().flat_map(routes_with).collect();
+    let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
+    let methods = methods.into_iter().chain([Method::PATCH, Method::OPTIONS]);
+    let methods: Vec<Method> = methods.chain(Method::from_bytes(b"BREW")).collect();
+    let mut refusals = 0;
+    for path in &paths {
+        // The client resolves `..` before it sends a path.
+        let url = reqwest::Url::parse(&format!("{}{path}", server.client.base())).unwrap();
+        let is_api = url.path().starts_with("/api/")
+            || ["/api", "/healthz", "/readyz", "/metrics", "/openapi.json"].contains(&url.path());
+        for method in &methods {
+            for (accept, content_type) in
+                [("*/*", "application/json"), ("text/html", "application/x-www-form-urlencoded")]
+            {
+                let request = client.request(method.clone(), url.clone()).header("accept", accept);
+                let request = request.header("content-type", content_type);
+                let what = format!("{method} {path} {accept}");
+                let answer = within(&what, request.send()).await.unwrap();
+                let status = answer.status();
+                if !(status.is_client_error() || status.is_server_error()) {
+                    continue;
+                }
+                refusals += 1;
+                assert!(status != 500, "{what}");
+                let header = |name: &str| {
+                    answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+                };
+                let media_type = header("content-type").unwrap_or_default();
+                let expected = if is_api { "application/problem+json" } else { "text/html" };
+                assert!(media_type.starts_with(expected), "{what}: {status} {media_type}");
+                assert!(header("x-request-id").is_some(), "{what}");
+                assert_eq!(header("allow").is_some(), status == 405, "{what}");
+                if *method == Method::HEAD {
+                    continue;
+                }
+                let body = within(&what, answer.text()).await.unwrap();
+                if is_api {
+                    let problem: Value = serde_json::from_str(&body).unwrap();
+                    assert_eq!(problem["status"], status.as_u16(), "{what}");
+                    assert!(problem["code"].is_string() && problem["detail"].is_string(), "{what}");
+                } else {
+                    assert!(body.contains("<!doctype html>"), "{what}: {status} {body}");
+                }
+                for words in ["deserialize", "Invalid URL", "Invalid UTF-8 in", "extension"] {
+                    assert!(!body.contains(words), "{what}: {body}");
+                }
+            }
+        }
+    }
+    assert!(refusals > 1_000, "{refusals}");
     server.stop().await;
 }

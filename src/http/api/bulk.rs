@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::extract::{JsonBody, parse};
+use super::extract::{JsonBody, PathBulkRun, parse};
 use super::query::add_to_job_query;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, MAX_LISTED, Refusals, Target};
 use crate::http::view::Displayed;
@@ -104,13 +104,19 @@ pub async fn list(State(api): State<Api>) -> Response {
 }
 
 /// Returns the report of one run.
-pub async fn get(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub async fn get(
+    State(api): State<Api>,
+    PathBulkRun(id): PathBulkRun,
+) -> Result<Response, Problem> {
     let report = parse_id(&id).and_then(|id| api.engine.bulk_report(id));
     report.map(|report| json(&BulkView::of(&report))).ok_or_else(|| no_such_run(&id))
 }
 
 /// Stops a run after its current step, and returns its last report.
-pub async fn stop(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub async fn stop(
+    State(api): State<Api>,
+    PathBulkRun(id): PathBulkRun,
+) -> Result<Response, Problem> {
     let Some(found) = parse_id(&id) else { return Err(no_such_run(&id)) };
     let report = api.engine.bulk_stop(found).await;
     report.map(|report| json(&BulkView::of(&report))).ok_or_else(|| no_such_run(&id))

@@ -1,8 +1,11 @@
 //! Extracts bodies and path parameters from requests. Every rejection is a problem document; clients never see the
 //! plain-text rejections of axum.
 
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -30,8 +33,8 @@ impl FromRequest<Api> for JsonBody {
             Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 Err(too_long(limit))
             }
-            Ok(Err(rejection)) => {
-                let detail = rejection.body_text();
+            Ok(Err(_)) => {
+                let detail = "the body ended early, or its chunks are malformed";
                 Err(Problem::new(StatusCode::BAD_REQUEST, "broken_body", detail))
             }
             Err(_) => {
@@ -118,9 +121,34 @@ impl FromRequestParts<Api> for PathSchedule {
     }
 }
 
+/// The id of a bulk run in the path, as it was sent.
+pub struct PathBulkRun(pub String);
+
+impl FromRequestParts<Api> for PathBulkRun {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        path_param(parts, api).await.map(PathBulkRun)
+    }
+}
+
+/// The address of the client. In a server that does not provide it, it is unspecified (`0.0.0.0`), and no limit of an
+/// address applies.
+pub struct ClientAddress(pub SocketAddr);
+
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let known = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|client| client.0);
+        Ok(ClientAddress(known.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())))
+    }
+}
+
 /// The path parameter of the route; no route has more than one.
 async fn path_param(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
     let params = RawPathParams::from_request_parts(parts, api).await;
-    let params = params.map_err(|error| Problem::invalid_parameter(error.body_text()))?;
+    let params = params
+        .map_err(|_| Problem::invalid_parameter("the path is not valid UTF-8 when decoded"))?;
     Ok(params.iter().next().map(|(_, value)| value.to_owned()).unwrap_or_default())
 }

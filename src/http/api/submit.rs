@@ -20,7 +20,7 @@ use crate::job::elements;
 ///
 /// One job is answered with 202 and its row, or with 200 and `"existing": true` when a job with the same idempotency
 /// key exists; `Location` is its address. With `?wait=30s` the answer is 200 with the whole job once it is final, or
-/// 202 if it is not final by then. An array is answered with 202 and `{"jobs": [...]}` in order; all jobs are accepted
+/// 202 if it is not final by then or cannot be read. An array is answered with 202 and `{"jobs": [...]}` in order; all jobs are accepted
 /// or none.
 pub async fn submit(
     State(api): State<Api>,
@@ -59,8 +59,10 @@ async fn submit_one(
         let detail = "the store returned no result for the job";
         return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail));
     };
-    if !wait.is_zero() {
-        let (job, cursor) = until_final(api, answer.job().id, wait).await?;
+    // The job is stored, so an error during the wait is no answer to the submission.
+    if !wait.is_zero()
+        && let Ok((job, cursor)) = until_final(api, answer.job().id, wait).await
+    {
         let view = match answer {
             Enqueued::New(_) => JobView::of(&job),
             Enqueued::Existing(_) => JobView::of(&job).existing(),

@@ -6,11 +6,13 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::http::{Response, header};
+use axum::http::{HeaderMap, HeaderValue, Response, header};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, NotForContentType, Predicate, SizeAbove};
+
+use super::header_list::{Weighted, weighted};
 
 /// The most bytes that are compressed before other tasks may run.
 const PIECE_BYTES: usize = 16 * 1_024;
@@ -38,6 +40,31 @@ impl Predicate for MaxLength {
 /// Whether the compressor might compress the response to a request.
 pub fn is_accepted(request: &Request) -> bool {
     request.headers().contains_key(header::ACCEPT_ENCODING)
+}
+
+/// Simplifies an `Accept-Encoding` header with weights to `gzip`, or removes it. tower-http would otherwise answer a
+/// client that refuses every encoding (`identity;q=0`) with 406, after the request has been carried out; such a client gets
+/// the response without an encoding instead.
+pub fn simplify_accepted(headers: &mut HeaderMap) {
+    let lines = headers.get_all(header::ACCEPT_ENCODING);
+    if lines.iter().all(|line| !line.as_bytes().contains(&b';')) {
+        return;
+    }
+    let (mut gzip, mut identity, mut others) = (None, None, None);
+    for Weighted { value, weight } in weighted(headers, &header::ACCEPT_ENCODING) {
+        match value.to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => gzip = Some(weight),
+            "identity" => identity = Some(weight),
+            "*" => others = Some(weight),
+            _ => {}
+        }
+    }
+    let gzip = gzip.or(others).unwrap_or(0);
+    if gzip > 0 && gzip >= identity.unwrap_or(0) {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    } else {
+        headers.remove(header::ACCEPT_ENCODING);
+    }
 }
 
 /// Splits a long response into pieces. The compressor yields to other tasks between two of them.
@@ -130,5 +157,30 @@ mod tests {
         assert!(!lengths(Body::from("eleven byte")));
         let stream = futures_util::stream::iter([Ok::<_, std::convert::Infallible>("a")]);
         assert!(!lengths(Body::from_stream(stream)));
+    }
+
+    #[test]
+    fn a_refusal_of_every_encoding_is_no_reason_to_refuse_a_request() {
+        for (given, simple) in [
+            ("gzip", Some("gzip")),
+            ("gzip, br", Some("gzip, br")),
+            ("identity;q=0", None),
+            ("*;q=0", None),
+            ("gzip;q=0", None),
+            ("br;q=1, *;q=0", None),
+            ("gzip;q=x, *;q=0", None),
+            ("identity; q=0, *;q=0.0", None),
+            ("gzip, identity;q=0", Some("gzip")),
+            ("X-GZIP;q=0.1", Some("gzip")),
+            ("*;q=0.5", Some("gzip")),
+            ("gzip;q=1.0, deflate;q=0.6, identity;q=0.3", Some("gzip")),
+            ("gzip;q=0.5, identity", None),
+        ] {
+            let value = HeaderValue::from_static(given);
+            let mut headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, value)]);
+            simplify_accepted(&mut headers);
+            let left = headers.get(header::ACCEPT_ENCODING).map(|value| value.to_str().unwrap());
+            assert_eq!(left, simple, "{given}");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Prepares the body of every request for the endpoints and pages. A body whose declared length is too large is refused
-//! at once. Small chunks are joined, because axum collects a body chunk by chunk, which takes forty times the memory of
+//! Prepares every request for the endpoints and pages. A body whose declared length is too large, or that is compressed, is
+//! refused at once. Small chunks are joined, because axum collects a body chunk by chunk, which takes forty times the memory of
 //! its bytes if each chunk is one byte.
 
 use std::pin::Pin;
@@ -7,20 +7,24 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Frame, SizeHint};
 
+use super::compression::simplify_accepted;
+use super::header_list::elements;
 use crate::http::Problem;
+use crate::http::error::WRONG_CONTENT_ENCODING;
 
 /// Chunks are joined until they have this many bytes in total.
 const MIN_JOINED_BYTES: usize = 64 * 1_024;
 
 /// A layer around every endpoint and page. hyper sends `100 Continue` only when the body is read, so a client that
-/// waits for it does not send a body that is too long.
-pub async fn bound(longest: usize, request: Request, next: Next) -> Response {
+/// waits for it does not send a body that is refused.
+pub async fn bound(longest: usize, mut request: Request, next: Next) -> Response {
+    simplify_accepted(request.headers_mut());
     let length = request.body().size_hint().exact();
     if length.is_some_and(|length| length > longest as u64) {
         return too_long(longest).into_response();
@@ -28,8 +32,25 @@ pub async fn bound(longest: usize, request: Request, next: Next) -> Response {
     if length == Some(0) {
         return next.run(request).await;
     }
+    if let Err(problem) = check_encoding(request.headers()) {
+        return problem.into_response();
+    }
     let joined = |body| Body::new(Joined { body, waiting: BytesMut::new(), ended: false });
     next.run(request.map(joined)).await
+}
+
+/// Refuses a body with a content encoding, such as gzip. No endpoint could read it.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut encodings = elements(headers, &header::CONTENT_ENCODING);
+    let Some(encoding) =
+        encodings.find(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"))
+    else {
+        return Ok(());
+    };
+    let detail = format!(
+        "a body with the content encoding {encoding:?} cannot be read; send it without one"
+    );
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, WRONG_CONTENT_ENCODING, detail))
 }
 
 /// The response to a body that is too long.

@@ -38,21 +38,12 @@ impl Sender {
 /// Whether only programs request a path. A browser that opens one sees what a program would see.
 fn is_for_programs(path: &str) -> bool {
     path.starts_with("/api/")
-        || matches!(path, "/healthz" | "/metrics" | "/openapi.json" | "/readyz")
+        || matches!(path, "/api" | "/healthz" | "/metrics" | "/openapi.json" | "/readyz")
 }
 
 /// Whether a request asks for a page, as browsers do when somebody opens a URL or submits a form.
 fn accepts_pages(headers: &HeaderMap) -> bool {
-    header_list::elements(headers, &header::ACCEPT).any(|text| {
-        let mut parts = text.split(';').map(str::trim);
-        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/html"));
-        is_html && !parts.any(|part| part.replace(' ', "").starts_with("q=0") && !has_weight(part))
-    })
-}
-
-/// Whether a weight such as `q=0.5` is above zero.
-fn has_weight(part: &str) -> bool {
-    part.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
+    header_list::accepts(headers, &header::ACCEPT, "text/html")
 }
 
 #[cfg(test)]

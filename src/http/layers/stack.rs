@@ -152,8 +152,11 @@ async fn around(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
         Err(problem) => problem.into_response(),
     };
     let is_error = response.status().is_client_error() || response.status().is_server_error();
-    if is_error && sender != Sender::Program {
-        response = (gate.error_page)(&address.unwrap_or_default(), sender, response);
+    if is_error {
+        response = in_our_form(response);
+        if sender != Sender::Program {
+            response = (gate.error_page)(&address.unwrap_or_default(), sender, response);
+        }
     }
     if is_routine {
         response.extensions_mut().insert(Routine);
@@ -181,12 +184,37 @@ fn is_routine(path: &str) -> bool {
         || path.starts_with("/static/")
 }
 
+/// Replaces an error that is neither a problem document nor a page, such as a rejection by axum, with a problem document.
+/// Its other headers stay.
+fn in_our_form(response: Response) -> Response {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let is_page = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    if is_page || response.extensions().get::<Problem>().is_some() {
+        return response;
+    }
+    let (mut head, _) = response.into_parts();
+    let (problem_head, body) = Problem::of_status(head.status).into_response().into_parts();
+    for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
+        head.headers.remove(name);
+    }
+    head.headers.extend(problem_head.headers);
+    head.extensions.extend(problem_head.extensions);
+    Response::from_parts(head, body)
+}
+
 async fn answer(within: Duration, request: Request, next: Next) -> Response {
+    let may_change = !request.method().is_safe();
     tokio::time::timeout(within, next.run(request)).await.unwrap_or_else(|_| {
-        let detail = format!("no response was ready within {within:?}");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", detail)
-            .retry_after(1)
-            .into_response()
+        let timed_out = |detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", detail);
+        let problem = if may_change {
+            // A client must not repeat it without looking.
+            timed_out(format!(
+                "no response was ready within {within:?}; the request may still be carried out"
+            ))
+        } else {
+            timed_out(format!("no response was ready within {within:?}")).retry_after(1)
+        };
+        problem.into_response()
     })
 }
 

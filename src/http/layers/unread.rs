@@ -40,28 +40,55 @@ impl Unread {
     fn take(&self, client: SocketAddr, length: u64) -> Result<AddressShare, Problem> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let most = (self.most / ADDRESS_SHARE_DIVISOR).max(length);
-        self.bytes.take(client.ip(), length, most, self.most.max(length)).map_err(|_| {
-            let detail = "too many large responses are waiting for clients that do not read them";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_much_unread", detail).retry_after(1)
-        })
+        let taken = self.bytes.take(client.ip(), length, most, self.most.max(length));
+        taken.map_err(|_| too_much_unread())
+    }
+
+    /// Checks that some of the limit is left, before a request changes something. Its response is counted afterwards in
+    /// any case: a refusal would look as if nothing had been changed.
+    fn check(&self, client: SocketAddr) -> Result<(), Problem> {
+        let (share, total) = (self.most / ADDRESS_SHARE_DIVISOR, self.bytes.total());
+        let is_used_up =
+            total >= self.most || total >= share && self.bytes.held_by(client.ip()) >= share;
+        if is_used_up { Err(too_much_unread()) } else { Ok(()) }
+    }
+
+    /// Reserves memory for the response to a request that has changed something, even above the limit.
+    fn take_anyway(&self, client: SocketAddr, length: u64) -> Option<AddressShare> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        self.bytes.take(client.ip(), length, usize::MAX, usize::MAX).ok()
     }
 }
 
-/// A layer around every endpoint and page. It counts a large response until the kernel has its bytes, or replaces it
-/// with a refusal.
+fn too_much_unread() -> Problem {
+    let detail = "too many large responses are waiting for clients that do not read them";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_much_unread", detail).retry_after(1)
+}
+
+/// A layer around every endpoint and page. It counts a large response until the kernel has its bytes. If there is no room
+/// for it, a read is replaced with a refusal; a request that may change something is refused before it is carried out.
 pub async fn count(unread: Arc<Unread>, request: Request, next: Next) -> Response {
     let client = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|client| client.0);
-    let response = next.run(request).await;
+    let may_change = !request.method().is_safe();
     // Tests may call the router without a connection.
-    let Some(client) = client else { return response };
+    let Some(client) = client else { return next.run(request).await };
+    if may_change && let Err(problem) = unread.check(client) {
+        return problem.into_response();
+    }
+    let response = next.run(request).await;
     let length = response.body().size_hint().exact().filter(|length| *length > UNCOUNTED_BYTES);
     let Some(length) = length else { return response };
-    match unread.take(client, length) {
-        Ok(share) => {
-            let share = Arc::new(share);
-            response.map(|body| Body::new(CountedBody { body, share }))
+    let share = if may_change {
+        unread.take_anyway(client, length)
+    } else {
+        match unread.take(client, length) {
+            Ok(share) => Some(share),
+            Err(problem) => return problem.into_response(),
         }
-        Err(problem) => problem.into_response(),
+    };
+    match share.map(Arc::new) {
+        Some(share) => response.map(|body| Body::new(CountedBody { body, share })),
+        None => response,
     }
 }
 
@@ -124,6 +151,25 @@ mod tests {
         let three = take("192.0.2.3:1", 60).unwrap();
         drop((two, three, large));
         assert!(take("192.0.2.4:1", 10_000).is_ok(), "a single response may have any size");
+    }
+
+    #[test]
+    fn a_request_that_changes_something_is_refused_before_and_never_after() {
+        let unread = Unread::new(&HttpLimits { max_unread: 400, ..HttpLimits::default() });
+        let client = |text: &str| text.parse().unwrap();
+        assert!(unread.check(client("192.0.2.1:1")).is_ok());
+        let one = unread.take_anyway(client("192.0.2.1:1"), 10_000).unwrap();
+        assert_eq!(unread.check(client("192.0.2.1:2")).unwrap_err().code(), "too_much_unread");
+        assert!(unread.check(client("192.0.2.2:1")).is_err(), "the limit is used up");
+        drop(one);
+        let two = unread.take_anyway(client("192.0.2.1:1"), 100).unwrap();
+        assert!(
+            unread.check(client("192.0.2.1:2")).is_err(),
+            "the share of the address is used up"
+        );
+        assert!(unread.check(client("192.0.2.2:1")).is_ok());
+        drop(two);
+        assert!(unread.check(client("192.0.2.1:1")).is_ok());
     }
 
     #[tokio::test]

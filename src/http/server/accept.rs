@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,12 +12,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -30,9 +31,12 @@ use super::access_log::{AccessEntry, AccessLog};
 use super::address_counts::AddressShare;
 use super::client_address::{client_address, is_trusted};
 use super::connections::{Connections, send_refusal};
+use super::host_header;
 use super::in_flight::{InFlightRequests, RequestGuard};
-use super::problem_responses::ProblemResponses;
+use super::lingering_close::LingeringClose;
+use super::problem_responses::{ProblemResponses, RawResponse};
 use super::request_id::{NewRequestId, remove_unusable};
+use super::unread_request::{TrackedBody, UnreadRequest};
 use super::write_timeout::{MinRate, RequiredRate, WriteTimeout};
 use crate::http::stream::streaming_body::StreamingBody;
 use crate::http::{HttpLimits, Problem};
@@ -49,6 +53,9 @@ pub struct ConnectionSlot {
     #[allow(dead_code)] // it counts by being alive
     proxied: Option<Arc<AddressShare>>,
 }
+
+/// A connection as hyper uses it.
+pub type HttpConnection = LingeringClose<ProblemResponses<WriteTimeout>>;
 
 /// Opens a listener. Its connections get small send buffers, so that a subscriber that does not read holds only a
 /// fraction of the kernel memory that it would hold by default.
@@ -216,20 +223,30 @@ fn connection(
     let counter = in_flight.clone();
     let min_rate = MinRate::new(limits.min_rate);
     let rates = min_rate.clone();
+    let unread = UnreadRequest::default();
+    let tracked = unread.clone();
     let answer = move |mut request: Request<Incoming>| {
         let guard = counter.begin();
-        let (stream_began, rates) = (stream_began.clone(), rates.clone());
+        let (stream_began, rates, unread) = (stream_began.clone(), rates.clone(), tracked.clone());
+        unread.clear();
         let client = context.identify(&mut request);
         let entry = context.access_log.begin(&request, client);
         let proxied = context.admit(&mut request, client);
+        if let Err(problem) = host_header::check(&request) {
+            request.extensions_mut().insert(RefusedRequest(problem));
+        }
         let slot = ConnectionSlot { proxied: proxied.clone(), ..slot.clone() };
         request.extensions_mut().insert(slot);
         request.extensions_mut().insert(context.connections.clone());
-        let answer = router.clone().oneshot(request.map(Body::new));
+        let answer = router.clone().oneshot(request.map(|body| track(body, &unread)));
         let usual = context.limits.min_rate;
         async move {
             let mut entry = entry;
-            let response: Response = answer.await?;
+            let mut response: Response = answer.await?;
+            if unread.must_close() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
             if let Some(entry) = &mut entry {
                 entry.responds(&response);
             }
@@ -255,40 +272,75 @@ fn connection(
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
     // No pipeline_flush: it would drop the response that opens a WebSocket if more bytes follow the request.
     http.max_buf_size(64 * 1_024);
-    let (bound, last_bytes) = (limits.request_timeout, limits.last_bytes);
+    let (bound, last_bytes, linger) = (limits.request_timeout, limits.last_bytes, limits.linger);
     let bounds = limits.write_bounds();
     async move {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
         }
         let stream = WriteTimeout::new(stream, bounds, min_rate, connections);
-        let stream =
-            TokioIo::new(ProblemResponses::new(stream, access_log, address.ip().to_canonical()));
-        let serving = http.serve_connection(stream, service).with_upgrades();
-        let mut serving = pin!(serving);
+        let client = address.ip().to_canonical();
+        let stream = ProblemResponses::new(stream, access_log, client, unread.clone());
+        let stream: HttpConnection = LingeringClose::new(stream, unread, linger);
+        let mut serving = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let ended = tokio::select! {
-            ended = serving.as_mut() => Some(ended),
+            ended = &mut serving => Some(ended),
             () = shutdown.draining.cancelled() => None,
         };
         let ended = match ended {
             Some(ended) => ended,
             None => {
-                serving.as_mut().graceful_shutdown();
+                Pin::new(&mut serving).graceful_shutdown();
                 tokio::select! {
                     biased;
                     () = streaming.cancelled() => {
                         // The response ends by itself after the last event, within the stop's limit for WebSockets.
                         drop(speaks);
-                        serving.await
+                        (&mut serving).await
                     }
-                    ended = serving.as_mut() => ended,
+                    ended = &mut serving => ended,
                     () = idle(&in_flight, last_bytes, bound, &shutdown) => Ok(()),
                 }
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(%address, %error, "connection failed");
+        let Err(error) = ended else { return };
+        tracing::debug!(%address, %error, "connection failed");
+        // hyper closes a connection whose head does not arrive without a response. A client that has sent nothing needs
+        // none.
+        if error.is_timeout()
+            && let Some(parts) = serving.into_parts().filter(|parts| !parts.read_buf.is_empty())
+        {
+            let stream = parts.io.into_inner().into_inner().into_inner().into_inner();
+            send_head_timeout(stream, access_log, client, linger).await;
         }
+    }
+}
+
+/// Tells a client that the head of its request did not arrive in time.
+async fn send_head_timeout(
+    mut stream: TcpStream,
+    access_log: AccessLog,
+    client: IpAddr,
+    within: Duration,
+) {
+    let detail = "the head of the request did not arrive in time";
+    let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail);
+    let RawResponse { bytes, body_length } = RawResponse::new(problem);
+    access_log.unreadable(client, StatusCode::REQUEST_TIMEOUT, body_length);
+    let response = async {
+        stream.write_all(&bytes).await?;
+        stream.shutdown().await
+    };
+    // The connection is closed whether or not the response has arrived.
+    let _ = tokio::time::timeout(within, response).await;
+}
+
+/// The body of a request. If the request is answered before its body has been read, `unread` says so.
+fn track(body: Incoming, unread: &UnreadRequest) -> Body {
+    if body.is_end_stream() {
+        Body::new(body)
+    } else {
+        Body::new(TrackedBody::new(body, unread.clone()))
     }
 }
 

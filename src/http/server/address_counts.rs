@@ -3,13 +3,18 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::client_address::counted_as;
 
 /// The counts of one resource.
 #[derive(Debug, Default)]
-pub struct AddressCounts(Mutex<Counts>);
+pub struct AddressCounts {
+    counts: Mutex<Counts>,
+    /// The sum over all addresses, which can be read without the lock.
+    total: AtomicUsize,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -39,7 +44,7 @@ impl AddressCounts {
         total: usize,
     ) -> Result<AddressShare, Reached> {
         let address = counted_as(address);
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.lock();
         if counts.total.saturating_add(amount) > total {
             return Err(Reached::Total(counts.total));
         }
@@ -49,12 +54,22 @@ impl AddressCounts {
         }
         counts.by_address.insert(address, held + amount);
         counts.total += amount;
+        self.total.store(counts.total, Ordering::Relaxed);
         Ok(AddressShare { counts: self.clone(), address, amount })
     }
 
     /// The sum over all addresses.
     pub fn total(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).total
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// How much one address holds.
+    pub fn held_by(&self, address: IpAddr) -> usize {
+        self.lock().by_address.get(&counted_as(address)).copied().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,8 +83,9 @@ pub struct AddressShare {
 
 impl Drop for AddressShare {
     fn drop(&mut self) {
-        let mut counts = self.counts.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         counts.total -= self.amount;
+        self.counts.total.store(counts.total, Ordering::Relaxed);
         if let Some(held) = counts.by_address.get_mut(&self.address) {
             *held -= self.amount;
             if *held == 0 {
@@ -99,6 +115,6 @@ mod tests {
         let third = take("2001:db8::3", 9).unwrap();
         drop((second, third, other, mapped));
         assert_eq!(counts.total(), 0);
-        assert!(counts.0.lock().unwrap().by_address.is_empty(), "unused addresses are removed");
+        assert!(counts.lock().by_address.is_empty(), "unused addresses are removed");
     }
 }

@@ -13,9 +13,8 @@ use tokio::time::Instant;
 
 use super::access_log::AccessLog;
 use super::address_counts::{AddressCounts, AddressShare, Reached};
+use super::problem_responses::RawResponse;
 use super::write_rate::TooSlow;
-use crate::http::layers::safe_headers::SAFE_HEADERS;
-use crate::http::view::to_json;
 use crate::http::{HttpLimits, Problem};
 
 /// The counts of one server since its start. They are in the extensions of every request, for the metrics and the
@@ -86,7 +85,7 @@ impl Connections {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 if let Some(more) = self.refused_warnings.due(Instant::now()) {
                     tracing::warn!(
-                        client = %address, held, not_logged = more,
+                        client = %address.to_canonical(), held, not_logged = more,
                         "refused a client that has reached http.connections_per_address"
                     );
                 }
@@ -105,7 +104,8 @@ impl Connections {
     pub fn count_too_slow(&self, peer: Option<SocketAddr>, why: TooSlow) {
         self.too_slow.fetch_add(1, Ordering::Relaxed);
         if let Some(more) = self.too_slow_warnings.due(Instant::now()) {
-            let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
+            let client = peer.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+            let client = client.map(|client| client.to_string()).unwrap_or_default();
             let why = match why {
                 TooSlow::NoProgress => "the client read nothing for http.write_timeout",
                 TooSlow::BelowRate => "the client read less than the minimum rate",
@@ -143,24 +143,11 @@ pub async fn send_refusal(
     access_log: AccessLog,
     _permit: OwnedSemaphorePermit,
 ) {
-    let body = to_json(&problem.document());
-    access_log.refused(client, Some((problem.status(), body.len())));
-    let mut answer = format!(
-        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\n\
-         content-length: {}\r\nretry-after: 10\r\nconnection: close\r\n",
-        body.len()
-    )
-    .into_bytes();
-    for (name, value) in SAFE_HEADERS {
-        answer.extend_from_slice(name.as_str().as_bytes());
-        answer.extend_from_slice(b": ");
-        answer.extend_from_slice(value.as_bytes());
-        answer.extend_from_slice(b"\r\n");
-    }
-    answer.extend_from_slice(b"\r\n");
-    answer.extend_from_slice(body.as_bytes());
+    let status = problem.status();
+    let RawResponse { bytes, body_length } = RawResponse::new(problem);
+    access_log.refused(client, Some((status, body_length)));
     let refusal = async {
-        stream.write_all(&answer).await?;
+        stream.write_all(&bytes).await?;
         stream.shutdown().await?;
         // The client's bytes must be read: closing a socket with unread bytes resets the connection, and the response
         // would be lost.

@@ -6,11 +6,17 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::IntoResponse as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::access_log::AccessLog;
+use super::request_id::X_REQUEST_ID;
+use super::unread_request::UnreadRequest;
+use super::{date, request_id};
+use crate::http::Problem;
 use crate::http::layers::safe_headers::SAFE_HEADERS;
+use crate::http::view::to_json;
 
 /// The longest response that hyper generates itself, in bytes: a status and three headers.
 const MAX_GENERATED: usize = 512;
@@ -25,6 +31,8 @@ pub struct ProblemResponses<S> {
     access_log: AccessLog,
     /// The client for the access log.
     client: IpAddr,
+    /// Set after a replacement: the rest of the request is not read.
+    unread: UnreadRequest,
 }
 
 struct Replacement {
@@ -36,8 +44,8 @@ struct Replacement {
 
 impl<S> ProblemResponses<S> {
     /// Wraps a connection of a client.
-    pub fn new(stream: S, access_log: AccessLog, client: IpAddr) -> Self {
-        ProblemResponses { stream, is_flushed: true, replacement: None, access_log, client }
+    pub fn new(stream: S, access_log: AccessLog, client: IpAddr, unread: UnreadRequest) -> Self {
+        ProblemResponses { stream, is_flushed: true, replacement: None, access_log, client, unread }
     }
 
     /// Returns the connection.
@@ -52,10 +60,10 @@ impl<S: AsyncWrite + Unpin> ProblemResponses<S> {
         if std::mem::take(&mut self.is_flushed)
             && let Some(status) = status_of_generated(bytes)
         {
-            let body = problem(status);
-            self.access_log.unreadable(self.client, status, body.len());
-            self.replacement =
-                Some(Replacement { bytes: response(status, &body), written: 0, of: bytes.len() });
+            let RawResponse { bytes: response, body_length } = RawResponse::new(problem(status));
+            self.access_log.unreadable(self.client, status, body_length);
+            self.unread.set_unlimited();
+            self.replacement = Some(Replacement { bytes: response, written: 0, of: bytes.len() });
         }
     }
 
@@ -90,8 +98,8 @@ fn status_of_generated(bytes: &[u8]) -> Option<StatusCode> {
         .find(|known| known.as_u16() == status)
 }
 
-/// The problem document of a status.
-fn problem(status: StatusCode) -> String {
+/// The problem of a request head that hyper refused with this status.
+fn problem(status: StatusCode) -> Problem {
     let (code, detail) = match status {
         StatusCode::URI_TOO_LONG => ("uri_too_long", "the URL of the request is too long"),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
@@ -100,27 +108,36 @@ fn problem(status: StatusCode) -> String {
         ),
         _ => ("malformed_request", "the request is not valid HTTP/1.1"),
     };
-    let title = status.canonical_reason().unwrap_or_default();
-    format!(
-        r#"{{"type":"urn:cortado:problem:{code}","title":"{title}","status":{},"detail":"{detail}","code":"{code}"}}"#,
-        status.as_u16()
-    )
+    Problem::new(status, code, detail)
 }
 
-/// The whole response, which also closes the connection.
-fn response(status: StatusCode, body: &str) -> Vec<u8> {
-    let title = status.canonical_reason().unwrap_or_default();
-    let mut answer = format!("HTTP/1.1 {} {title}\r\n", status.as_u16()).into_bytes();
-    for (name, value) in SAFE_HEADERS {
-        answer.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+/// A whole response, byte for byte, for a connection on which no request could be read. It closes the connection.
+pub struct RawResponse {
+    /// The head and the body.
+    pub bytes: Vec<u8>,
+    /// The length of the body.
+    pub body_length: usize,
+}
+
+impl RawResponse {
+    /// Builds the response to a problem, with the headers that the layers add to all other responses.
+    pub fn new(problem: Problem) -> RawResponse {
+        let body = to_json(&problem.document());
+        let mut response = problem.into_response();
+        let headers = response.headers_mut();
+        headers.extend(SAFE_HEADERS);
+        date::add(headers);
+        headers.extend(request_id::fresh().map(|id| (X_REQUEST_ID, id)));
+        headers.insert(header::CONTENT_LENGTH, body.len().into());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let mut bytes = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
+        for (name, value) in response.headers() {
+            bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        bytes.extend([b"\r\n", body.as_bytes()].concat());
+        RawResponse { bytes, body_length: body.len() }
     }
-    let length = body.len();
-    let last = format!(
-        "content-type: application/problem+json\r\ncontent-length: {length}\r\ncache-control: no-store\r\n\
-         connection: close\r\n\r\n{body}"
-    );
-    answer.extend(last.as_bytes());
-    answer
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ProblemResponses<S> {
@@ -200,11 +217,12 @@ mod tests {
     #[test]
     fn its_document_is_json() {
         for status in [400, 414, 431] {
-            let status_code = StatusCode::from_u16(status).unwrap();
-            let answer = response(status_code, &problem(status_code));
-            let answer = String::from_utf8(answer).unwrap();
+            let response = RawResponse::new(problem(StatusCode::from_u16(status).unwrap()));
+            let answer = String::from_utf8(response.bytes).unwrap();
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
             assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
+            assert!(head.contains("\r\nx-request-id: ") && head.contains("\r\ndate: "), "{head}");
             let document: serde_json::Value = serde_json::from_str(body).unwrap();
             assert_eq!(document["status"], status);
         }

@@ -13,10 +13,15 @@ pub struct NewRequestId;
 
 impl MakeRequestId for NewRequestId {
     fn make_request_id<B>(&mut self, _request: &Request<B>) -> Option<RequestId> {
-        let mut buffer = uuid::Uuid::encode_buffer();
-        let text = crate::job::fresh_uuid().simple().encode_lower(&mut buffer);
-        HeaderValue::from_str(text).ok().map(RequestId::new)
+        fresh().map(RequestId::new)
     }
+}
+
+/// A new id.
+pub fn fresh() -> Option<HeaderValue> {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    let text = crate::job::fresh_uuid().simple().encode_lower(&mut buffer);
+    HeaderValue::from_str(text).ok()
 }
 
 /// Removes an id that is too long or could be mistaken for something else in a log. `SetRequestIdLayer` would keep it.

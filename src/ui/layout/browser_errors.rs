@@ -33,13 +33,14 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
     replace(response, page)
 }
 
-fn is_page(headers: &HeaderMap) -> bool {
+/// Whether a response is a page already.
+pub fn is_page(headers: &HeaderMap) -> bool {
     let content = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content.is_some_and(|content| content.starts_with("text/html"))
 }
 
 /// Puts a page in the place of a body. All other headers stay: `Retry-After`, `Allow`, and those of the layers.
-fn replace(response: Response, page: Response) -> Response {
+pub fn replace(response: Response, page: Response) -> Response {
     let (mut head, _) = response.into_parts();
     let (head_of_page, body) = page.into_parts();
     for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
@@ -54,7 +55,7 @@ fn replace(response: Response, page: Response) -> Response {
 }
 
 /// The page of an error that did not come from a page. `detail` is what a program would be told.
-fn explain(status: StatusCode, detail: Option<&str>) -> UiError {
+pub fn explain(status: StatusCode, detail: Option<&str>) -> UiError {
     let (title, message, advice) = match status {
         StatusCode::NOT_FOUND => return UiError::not_found("Page not found"),
         StatusCode::BAD_REQUEST => (

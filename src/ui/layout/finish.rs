@@ -1,14 +1,17 @@
 //! Finishes the responses that handlers leave open because they do not know the address of the request: error pages,
-//! redirects, and the message about the last action.
+//! redirects, and the message about the last action. Errors of axum itself (a path that is not UTF-8, a method that a page
+//! does not support) become error pages here, too.
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
+use super::browser_errors::{explain, is_page, replace};
 use super::error::UiError;
 use super::flash::Flash;
 use super::page::SeeOther;
+use crate::http::Problem;
 use crate::http::layers::base_path::Address;
 
 /// A layer around all pages.
@@ -37,8 +40,22 @@ fn finished(mut response: Response, address: &Address) -> Response {
                 }
                 response
             }
-            Err(_) => UiError::not_found("There is nothing at this address").into_response(),
+            // The action was carried out, so an error would be wrong.
+            Err(_) => redirect_home(response, address),
         };
+    }
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    if is_error && !is_page(response.headers()) && response.extensions().get::<Problem>().is_none()
+    {
+        return replace(response, explain(status, None).page(address));
+    }
+    response
+}
+
+fn redirect_home(mut response: Response, address: &Address) -> Response {
+    if let Ok(home) = HeaderValue::try_from(address.url("")) {
+        response.headers_mut().insert(header::LOCATION, home);
     }
     response
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::engine::run_blocking;
 
-use super::error::{UiError, sentence};
+use super::error::UiError;
 
 /// Refuses a form that is not UTF-8 or cannot be read, with an error page.
 pub async fn check(request: Request, next: Next) -> Response {
@@ -26,7 +26,13 @@ pub async fn check(request: Request, next: Next) -> Response {
             let message = "It contains bytes that are not valid UTF-8.".to_owned();
             refused(StatusCode::BAD_REQUEST, message)
         }
-        Err(rejection) => refused(rejection.status(), sentence(&rejection.body_text())),
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            refused(rejection.status(), "It is longer than the server accepts.".to_owned())
+        }
+        Err(_) => {
+            let message = "It ended early, or its chunks are malformed.".to_owned();
+            refused(StatusCode::BAD_REQUEST, message)
+        }
     }
 }
 
