@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::http::Problem;
+use crate::http::stream::start::parse_cursor;
 use crate::job::{
     Cursor, EventType, Filter, Invalid, JobQuery, QueueName, Time, add_names, moment,
     parse_duration,
@@ -122,9 +123,13 @@ pub const MAX_EVENTS: usize = 1_000;
 /// commas.
 pub fn stream_query(query: Option<&str>) -> Result<StreamQuery, Problem> {
     let mut parsed = StreamQuery::default();
+    let mut has_after = false;
     for (name, value) in pairs(query) {
         match &*name {
-            "after" => parsed.after = optional(&value)?,
+            "after" if std::mem::replace(&mut has_after, true) => {
+                return Err(Problem::invalid_parameter("`after` can be given only once"));
+            }
+            "after" => parsed.after = parse_cursor(&value)?,
             "limit" => parsed.limit = Some(limit(&value, MAX_EVENTS)?),
             "wait" => parsed.wait = Some(duration(&value)?),
             "stats" => parsed.stats = flag(&value)?,

@@ -15,6 +15,9 @@ pub struct Feed {
     /// Every event up to here has been delivered.
     cursor: Cursor,
     source: Source,
+    /// Whether the cursor was ahead of the log when the reader came. It gets a gap even if the log has reached the cursor
+    /// meanwhile, because those are other events than the ones that it has seen.
+    is_ahead: bool,
     /// The number of events per read of the stored log.
     step: usize,
 }
@@ -63,11 +66,13 @@ impl Feed {
         live: broadcast::Receiver<Arc<Batch>>,
         after: Option<Cursor>,
     ) -> Self {
+        let head = engine.head();
         let (cursor, source) = match after {
             Some(cursor) => (cursor, Source::Stored),
-            None => (engine.head(), Source::Live),
+            None => (head, Source::Live),
         };
-        Feed { engine, live, cursor, source, step: MAX_EVENTS_PER_READ }
+        let is_ahead = cursor.is_ahead_of(head);
+        Feed { engine, live, cursor, source, is_ahead, step: MAX_EVENTS_PER_READ }
     }
 
     /// Sets the number of events per read of the stored log, for a reader that wants no more than that.
@@ -141,7 +146,8 @@ impl Feed {
     /// Reads the stored log; `None` at its end, when the live channel is next.
     async fn read_stored(&mut self) -> Result<Option<Delivery>, StoreError> {
         let from = self.cursor;
-        match self.engine.events(from, self.step).await {
+        let after = if self.is_ahead { from.behind_every_event() } else { from };
+        match self.engine.events(after, self.step).await {
             Ok(Events::Some(events)) => match events.last() {
                 Some(last) => {
                     self.cursor = last.cursor(from);
@@ -155,7 +161,7 @@ impl Feed {
                 }
             },
             Ok(Events::Gap { oldest, head: _ }) => {
-                self.cursor = oldest;
+                (self.cursor, self.is_ahead) = (oldest, false);
                 Ok(Some(Delivery::Gap { from, to: oldest }))
             }
             // The store closes after the event pump has sent everything. A reader that is still behind resumes from its

@@ -2,11 +2,10 @@
 //! line. With `follow`, new lines are streamed until the job is final.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -17,7 +16,7 @@ use super::feed::{Delivery, Feed};
 use super::poll::accepts;
 use super::streaming_body::streaming_response;
 use crate::engine::{Batch, Engine, Transport};
-use crate::http::api::extract::PathId;
+use crate::http::api::extract::{ClientAddress, PathId};
 use crate::http::api::query::{LogQuery, log_query};
 use crate::http::view::{LogView, NumberedLineView, to_json};
 use crate::http::{Api, Problem, json};
@@ -26,7 +25,7 @@ use crate::job::{Change, Fact, Job, JobId, LogLine};
 /// Returns the log of one job, beginning with the line after `after`.
 pub async fn log(
     State(api): State<Api>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ClientAddress(peer): ClientAddress,
     PathId(id): PathId,
     headers: HeaderMap,
     RawQuery(text): RawQuery,

@@ -9,5 +9,6 @@ pub mod poll;
 pub mod protocol;
 pub mod relay;
 pub mod sse;
+pub mod start;
 pub mod streaming_body;
 pub mod ws;

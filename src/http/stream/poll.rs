@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Serialize;
@@ -12,10 +12,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::feed::{Delivery, Feed};
 use super::sse;
+use super::start::start_after;
 use crate::engine::{Batch, Transport};
+use crate::http::api::extract::ClientAddress;
 use crate::http::api::query;
 use crate::http::api::query::StreamQuery;
-use crate::http::layers::header_list::elements;
+use crate::http::layers::header_list;
 use crate::http::view::{Displayed, EventView, StatsMessage, stats_message_view};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, Filter};
@@ -47,13 +49,14 @@ struct GapView {
 /// Streams server-sent events to a client that accepts `text/event-stream`, and answers one poll of any other.
 pub async fn events(
     State(api): State<Api>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ClientAddress(peer): ClientAddress,
     headers: HeaderMap,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Problem> {
-    let query = query::stream_query(text.as_deref())?;
+    let mut query = query::stream_query(text.as_deref())?;
+    query.after = start_after(&headers, query.after)?;
     if accepts(&headers, "text/event-stream") {
-        sse::stream(&api, peer, &headers, query.endless()?)
+        sse::stream(&api, peer, query.endless()?)
     } else {
         poll(&api, peer, query).await
     }
@@ -61,10 +64,7 @@ pub async fn events(
 
 /// Whether a client's `Accept` header lists this media type.
 pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
-    elements(headers, &header::ACCEPT).any(|given| {
-        let essence = given.split(';').next().unwrap_or_default();
-        essence.trim().eq_ignore_ascii_case(media_type)
-    })
+    header_list::accepts(headers, &header::ACCEPT, media_type)
 }
 
 /// Answers `{"events", "cursor", "gap"?, "stats"?}`: the events after `after` that pass the filter, oldest first. When there are

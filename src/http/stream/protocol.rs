@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::start::parse_cursor;
 use crate::engine::Batch;
 use crate::http::Problem;
 use crate::http::api::query::add_to_filter;
@@ -170,11 +171,10 @@ impl Subscriptions {
         let refuse = |detail: String| Err(Problem::invalid_parameter(detail));
         let id = &request.id;
         Self::check_id(id)?;
-        if let Some(after) = &request.after
-            && *after != here.to_string()
-        {
+        let after = request.after.as_deref().map(parse_cursor).transpose()?.flatten();
+        if let Some(after) = after.filter(|after| *after != here) {
             return refuse(format!(
-                "this connection and all its subscriptions are at {here}; to read from {after:?}, open \
+                "this connection and all its subscriptions are at {here}; to read from {after}, open \
                  another connection"
             ));
         }

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -26,19 +25,12 @@ use crate::http::{Api, HttpLimits, Problem};
 use crate::job::{Cursor, Filter};
 
 /// Streams events to one client. Each event is a message without a name whose `data` is the event. Every other message
-/// of the server is named after its type and has the same JSON as on a WebSocket. The stream begins after
-/// `Last-Event-ID`, or else after `after`, or else now.
-pub fn stream(
-    api: &Api,
-    peer: SocketAddr,
-    headers: &HeaderMap,
-    query: StreamQuery,
-) -> Result<Response, Problem> {
-    let after = last_event_id(headers)?.or(query.after);
+/// of the server is named after its type and has the same JSON as on a WebSocket.
+pub fn stream(api: &Api, peer: SocketAddr, query: StreamQuery) -> Result<Response, Problem> {
     let permit = api.admit(peer, Transport::EventStream)?;
     let limits = api.limits.clone();
     let stream = EventStream {
-        feed: api.feed(after),
+        feed: api.feed(query.after),
         filter: query.filter,
         stats: query.stats.then(|| api.engine.live_stats()),
         stats_seq: 0,
@@ -54,16 +46,6 @@ pub fn stream(
         Some((Ok::<_, Infallible>(Bytes::from(text)), stream))
     });
     Ok(streaming_response("text/event-stream", body))
-}
-
-/// The cursor of a client that reconnects; an empty id counts as none.
-fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
-    let Some(id) = headers.get("last-event-id") else { return Ok(None) };
-    let id = id.to_str().unwrap_or("?");
-    if id.is_empty() {
-        return Ok(None);
-    }
-    id.parse().map(Some).map_err(|error: String| Problem::invalid_parameter(error))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -42,7 +42,12 @@ fn messages_are_the_same_however_their_bytes_arrive() {
     let expected = || {
         let ping = InboundMessage::Ping(b"ping".to_vec());
         let close = InboundMessage::Close(Some(1000));
-        vec![text("one"), ping, InboundMessage::Pong, text("two"), text(&"x".repeat(300)), close]
+        let (first, second) = (InboundMessage::Fragment, InboundMessage::Fragment);
+        let two = [first, InboundMessage::Pong, second, text("two")];
+        [vec![text("one"), ping], two.into(), vec![text(&"x".repeat(300)), close]]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
     };
     for size in [1, 2, 3, 7, 100, stream.len()] {
         let mut decoder = MessageDecoder::default();
@@ -74,6 +79,10 @@ fn each_fault_has_its_ending() {
     let text_in_text = [frame(0x01, b"x"), frame(0x81, b"y")].concat();
     let short_close = frame(0x88, &[3]);
     let forbidden_code = frame(0x88, &1005_u16.to_be_bytes());
+    let long_length = vec![0x81, 0x80 | 126, 0, 1, 0, 0, 0, 0, b'x'];
+    let longer_length = vec![0x81, 0x80 | 127, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, b'x'];
+    let negative_length = vec![0x81, 0x80 | 127, 0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, b'x'];
+    let binary_in_text = [frame(0x01, b"x"), frame(0x82, b"y")].concat();
     for bytes in [
         unmasked,
         long_ping,
@@ -84,6 +93,10 @@ fn each_fault_has_its_ending() {
         text_in_text,
         short_close,
         forbidden_code,
+        long_length,
+        longer_length,
+        negative_length,
+        binary_in_text,
     ] {
         assert_eq!(take(&bytes).1, Some(CloseReason::BadProtocol), "{bytes:x?}");
     }
@@ -92,7 +105,7 @@ fn each_fault_has_its_ending() {
     // A character may be split between fragments, but must be complete at the end.
     let euro = "€".as_bytes();
     let cut = [frame(0x01, &euro[..1]), frame(0x80, &euro[1..])].concat();
-    assert_eq!(take(&cut), (vec![text("€")], None));
+    assert_eq!(take(&cut), (vec![InboundMessage::Fragment, text("€")], None));
     assert_eq!(take(&frame(0x81, &euro[..1])).1, Some(CloseReason::BadText));
 }
 
@@ -105,4 +118,29 @@ fn a_message_too_long_is_refused_at_its_header() {
     let pieces = [frame(0x01, &[b'x'; 600]), frame(0x00, &[b'x'; 401])].concat();
     assert_eq!(take(&pieces).1, Some(CloseReason::TooBig));
     assert_eq!(take(&frame(0x81, &[b'x'; 1_000])).0.len(), 1);
+}
+
+#[test]
+fn invalid_text_is_refused_at_its_first_invalid_byte() {
+    // What comes before the last byte may still become valid text.
+    for bytes in [
+        &b"\xff"[..],
+        b"ok\xc0",
+        b"ok\xc3\x28",
+        b"\xe2\x82\x28",
+        b"\xed\xa0",
+        b"\xe0\x80",
+        b"\xf4\x90",
+        b"\xf0\x80",
+        b"\xf5",
+    ] {
+        let whole = frame(0x81, &[bytes, b" and the rest"].concat());
+        let header = whole.len() - bytes.len() - b" and the rest".len();
+        let mut decoder = MessageDecoder::default();
+        let mut sent = whole.clone();
+        let (before, after) = sent.split_at_mut(header + bytes.len() - 1);
+        assert_eq!(decoder.decode(before, 1_000), (vec![], None), "{bytes:x?}");
+        let (_, reason) = decoder.decode(&mut after[..1], 1_000);
+        assert_eq!(reason, Some(CloseReason::BadText), "{bytes:x?}");
+    }
 }

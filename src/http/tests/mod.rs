@@ -1,10 +1,15 @@
 //! The HTTP interface as clients see it: a real server on a free port, and real clients.
 
 mod api;
+mod autobahn;
 mod bulk;
+mod closing;
 mod connections;
+mod cursors;
 mod docs;
+mod embedding;
 mod gate;
+mod handshake;
 mod hostile;
 mod hub;
 mod insight;
@@ -12,6 +17,8 @@ mod large;
 mod log;
 mod metrics;
 mod poll;
+mod raw;
+mod refusals;
 mod schedules;
 mod sse;
 mod stats;

@@ -61,6 +61,6 @@ pub fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
 /// A request that opens a WebSocket.
 pub fn handshake(path: &str) -> Vec<u8> {
     let head = "host: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-        sec-websocket-version: 13\r\nsec-websocket-key: Y29ydGFkby1iZW5jaC1ydW4=\r\n\r\n";
+        sec-websocket-version: 13\r\nsec-websocket-key: Y29ydGFkby1iZW5jaC0xNg==\r\n\r\n";
     format!("GET {path} HTTP/1.1\r\n{head}").into_bytes()
 }

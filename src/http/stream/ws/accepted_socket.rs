@@ -4,8 +4,8 @@
 use std::any::Any;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 
+use super::socket_stream::SocketStream;
 use crate::http::api::query::StreamQuery;
 
 /// What a subscriber occupies in the server until it is dropped: its subscriber permit, the slot of its connection, and
@@ -15,7 +15,7 @@ pub type SlotGuard = Box<dyn Any + Send>;
 /// A WebSocket that has just been opened.
 pub struct AcceptedSocket {
     /// The connection.
-    pub stream: TcpStream,
+    pub stream: SocketStream,
     /// Bytes that the client sent together with its handshake.
     pub first_bytes: Bytes,
     /// Where the stream begins, and the filter.

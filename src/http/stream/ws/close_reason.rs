@@ -23,7 +23,7 @@ pub enum CloseReason {
     Unwritable,
     /// The client does not answer pings.
     Silent,
-    /// The client sent more messages per second than allowed.
+    /// The client sent more frames per second than allowed.
     Flood,
     /// The client sent a binary message.
     Binary,

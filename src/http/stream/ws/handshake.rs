@@ -1,9 +1,11 @@
 //! The opening handshake (RFC 6455 §4.2): checks that a request may become a WebSocket, and builds the response.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::http::Problem;
@@ -27,19 +29,25 @@ pub fn check(request: &Request) -> Result<Response, Problem> {
     if !lists(headers, header::UPGRADE, "websocket") {
         return bad("expected `upgrade: websocket`");
     }
-    if !lists(headers, header::SEC_WEBSOCKET_VERSION, "13") {
-        let expected = "expected `sec-websocket-version: 13`";
-        return if headers.contains_key(header::SEC_WEBSOCKET_VERSION) {
-            refuse(StatusCode::UPGRADE_REQUIRED, expected) // this status names the version (§4.4)
-        } else {
-            bad(expected)
-        };
+    let expected = "expected `sec-websocket-version: 13`, once";
+    match only(headers, header::SEC_WEBSOCKET_VERSION) {
+        Ok("13") => {}
+        Ok(_) => return refuse(StatusCode::UPGRADE_REQUIRED, expected), // this status names the version (§4.4)
+        Err(_) => return bad(expected),
     }
-    let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
-        return bad("`sec-websocket-key` is missing");
+    let key = match only(headers, header::SEC_WEBSOCKET_KEY) {
+        Ok(key) if is_key(key) => key,
+        Ok(_) => return bad("`sec-websocket-key` is not the base64 form of 16 bytes"),
+        Err(NotOnce::Missing) => return bad("`sec-websocket-key` is missing"),
+        Err(NotOnce::Repeated) => return bad("`sec-websocket-key` can be sent only once"),
     };
+    if !request.body().is_end_stream() {
+        return bad("a request for a WebSocket has no body");
+    }
     let offers = headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
-    let offers_ours = lists(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+    // Unlike the words of the other headers, the names of subprotocols distinguish upper and lower case (§11.5).
+    let offers_ours =
+        elements(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|name| name == SUBPROTOCOL);
     if offers && !offers_ours {
         let detail = format!("the only supported subprotocol is `{SUBPROTOCOL}`");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "unknown_subprotocol", detail));
@@ -69,4 +77,25 @@ pub fn check(request: &Request) -> Result<Response, Problem> {
 /// Whether a header's comma-separated list contains this word.
 fn lists(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
     elements(headers, &name).any(|given| given.eq_ignore_ascii_case(word))
+}
+
+/// Why a header that should come once has no value.
+enum NotOnce {
+    Missing,
+    Repeated,
+}
+
+/// The value of a header that must come exactly once.
+fn only(headers: &HeaderMap, name: HeaderName) -> Result<&str, NotOnce> {
+    let mut lines = headers.get_all(name).into_iter();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => Ok(line.to_str().unwrap_or("?")),
+        (None, _) => Err(NotOnce::Missing),
+        (Some(_), Some(_)) => Err(NotOnce::Repeated),
+    }
+}
+
+/// Whether a key is the base64 form of 16 bytes (§4.1).
+fn is_key(key: &str) -> bool {
+    STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
 }

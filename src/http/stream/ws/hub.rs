@@ -206,7 +206,9 @@ impl Hub {
         let waker = self.ready_set.waker(key);
         let now = Instant::now();
         let guards = (slot_guard, load_guard);
-        let subscriber = Subscriber::new(stream, waker, group, cursor, guards, &self.limits, now);
+        let mut subscriber =
+            Subscriber::new(stream, waker, group, cursor, guards, &self.limits, now);
+        subscriber.is_ahead = cursor.is_ahead_of(head);
         self.subscribers.insert(key, subscriber);
         let greeted = self.with(key, |subscriber, hub| {
             subscriber.send_texts(&mut vec![subscriber.hello(hub.limits)], hub)?;
@@ -399,8 +401,11 @@ impl Hub {
         let hub = HubContext { limits, groups, read_buffer, now: Instant::now() };
         tracing::debug!(?reason, "closing a subscriber");
         if subscriber.close(reason, last, &hub).is_ok() {
+            // Reading may have stopped before the socket was empty, and the client's close frame may be among the rest.
+            self.ready.push(key);
             return;
         }
+        subscriber.discard_unread(read_buffer);
         if let Some(subscriber) = self.subscribers.remove(key) {
             subscriber.leave_group(&mut self.groups);
         }

@@ -65,7 +65,7 @@ impl LogPageCache {
         let mut cache = self.lock();
         cache.uses += 1;
         let now = cache.uses;
-        let wanted = seq + 1;
+        let wanted = seq.saturating_add(1);
         let holds = |page: &Batch| page.first_seq() <= wanted && wanted <= page.last_seq();
         let page = cache.pages.iter_mut().find(|page| holds(&page.batch))?;
         page.used = now;

@@ -1,17 +1,14 @@
 //! `GET /api/v1/ws`: the event stream over WebSocket (RFC 6455). This file is the endpoint: it checks limits and
 //! parameters before the upgrade, so that a refusal is an ordinary HTTP response.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, Extension, RawQuery, Request, State};
+use axum::extract::{Extension, RawQuery, Request, State};
 use axum::response::Response;
-use hyper_util::rt::TokioIo;
 
+use super::start::start_after;
 use crate::engine::Transport;
+use crate::http::api::extract::ClientAddress;
 use crate::http::api::query;
 use crate::http::server::accept::ConnectionSlot;
-use crate::http::server::problem_responses::ProblemResponses;
-use crate::http::server::write_timeout::WriteTimeout;
 use crate::http::{Api, Problem};
 
 pub mod accepted_socket;
@@ -27,6 +24,7 @@ pub mod log_page_cache;
 pub mod pacer;
 pub mod ready_set;
 pub mod socket;
+pub mod socket_stream;
 pub mod subscriber;
 pub mod subscriber_slab;
 pub mod subscription_groups;
@@ -34,17 +32,19 @@ pub mod window;
 
 use accepted_socket::AcceptedSocket;
 pub use hubs::Hubs;
+use socket_stream::SocketStream;
 
 /// Opens a WebSocket. The query holds `after` (a cursor; without it the stream begins now) and the filter.
 pub async fn upgrade(
     State(api): State<Api>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ClientAddress(peer): ClientAddress,
     slot: Option<Extension<ConnectionSlot>>,
     RawQuery(text): RawQuery,
     mut request: Request,
 ) -> Result<Response, Problem> {
     let accepted = handshake::check(&request)?;
-    let query = query::stream_query(text.as_deref())?.endless()?;
+    let mut query = query::stream_query(text.as_deref())?.endless()?;
+    query.after = start_after(request.headers(), query.after)?;
     if query.stats {
         let detail = "a WebSocket subscribes to stats with a message, not in its URL";
         return Err(Problem::invalid_parameter(detail));
@@ -59,12 +59,8 @@ pub async fn upgrade(
             Ok(upgraded) => upgraded,
             Err(error) => return tracing::debug!(%peer, %error, "upgrading to a WebSocket failed"),
         };
-        // Every connection comes from our accept loop and has this type.
-        let Ok(parts) = upgraded.downcast::<TokioIo<ProblemResponses<WriteTimeout>>>() else {
-            return tracing::error!(%peer, "upgrading to a WebSocket failed: the connection has an unexpected type");
-        };
-        let stream = parts.io.into_inner().into_inner().into_inner();
-        let (first_bytes, slot_guard) = (parts.read_buf, Box::new(slot_guard));
+        let (stream, first_bytes) = SocketStream::of(upgraded);
+        let slot_guard = Box::new(slot_guard);
         api.hubs.hand_over(AcceptedSocket { stream, first_bytes, query, slot_guard });
     });
     Ok(accepted)

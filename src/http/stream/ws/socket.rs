@@ -8,14 +8,14 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::socket_stream::SocketStream;
 use crate::http::server::write_rate::{TooSlow, WriteBounds, WriteRate};
 
 /// A connection and the bytes that wait to be written to it.
 pub struct Socket {
-    stream: TcpStream,
+    stream: SocketStream,
     /// Woken by the reactor when the socket is readable or writable.
     waker: Waker,
     /// Exists while frames wait, and for a while after that.
@@ -49,7 +49,7 @@ const MAX_SLICES: usize = 8;
 
 impl Socket {
     /// Creates a socket with nothing to write.
-    pub fn new(stream: TcpStream, waker: Waker) -> Socket {
+    pub fn new(stream: SocketStream, waker: Waker) -> Socket {
         Socket { stream, waker, backlog: None }
     }
 
@@ -169,9 +169,8 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if self.has_backlog() {
-            // Resets the connection, so that the kernel drops at once what it holds for a client that does not read.
-            // An error means that the connection is gone already.
-            let _ = self.stream.set_zero_linger();
+            // The client does not read.
+            self.stream.reset_on_close();
         }
     }
 }

@@ -6,7 +6,6 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::accepted_socket::SlotGuard;
@@ -15,6 +14,7 @@ use super::frames;
 use super::hub_load::LoadGuard;
 use super::inbound::{InboundMessage, MessageDecoder};
 use super::socket::{Arrived, Flushed, Socket};
+use super::socket_stream::SocketStream;
 use super::subscription_groups::{SubscriptionGroup, SubscriptionGroups};
 use super::window::Window;
 use crate::http::stream::protocol::{ClientMessage, ServerInfo, ServerMessage};
@@ -32,7 +32,12 @@ pub struct Subscriber {
     group: Arc<SubscriptionGroup>,
     /// Every event up to here was written to the socket or filtered out.
     pub cursor: Cursor,
+    /// Whether the cursor was ahead of the log when the client came. It then gets a gap, even if the log has reached the
+    /// cursor meanwhile.
+    pub is_ahead: bool,
     state: SocketState,
+    /// Whether the client has sent its close frame.
+    peer_has_closed: bool,
     /// Whether it is sent events from the stored log instead of the window.
     pub catching_up: bool,
     /// Whether it was sent `draining`.
@@ -45,7 +50,7 @@ pub struct Subscriber {
     ping_at: Instant,
     /// The deadline for a pong; `None` when no ping is unanswered.
     pong_by: Option<Instant>,
-    /// The beginning of the current second and the messages received in it.
+    /// The beginning of the current second and the frames received in it.
     rate_window: (Instant, u32),
     /// What it occupies in the server and in its hub, released when it is dropped.
     _guards: (SlotGuard, LoadGuard),
@@ -62,11 +67,10 @@ enum SocketState {
 /// What a closing subscriber still waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClosingUntil {
-    /// Our last bytes have been written.
-    Flushed,
     /// The client has sent its close frame.
     PeerClosed,
-    /// The client has closed the connection; what it sends meanwhile cannot be decoded and is discarded.
+    /// The client has closed the connection. We have nothing more to send, and what it sends is discarded: a connection
+    /// that is closed before that would be reset, and the client could lose our close frame.
     PeerDisconnected,
 }
 
@@ -80,15 +84,13 @@ pub struct HubContext<'a> {
     pub now: Instant,
 }
 
-/// How long a client has after a protocol error to read our close frame and close the connection.
-const DISCONNECT_WITHIN: Duration = Duration::from_millis(500);
 /// How often one socket is read before the others have their turn.
 const MAX_READS: usize = 4;
 
 impl Subscriber {
     /// Creates a subscriber that has seen everything up to `cursor`. Nothing is sent yet.
     pub fn new(
-        stream: TcpStream,
+        stream: SocketStream,
         waker: Waker,
         group: Arc<SubscriptionGroup>,
         cursor: Cursor,
@@ -101,7 +103,9 @@ impl Subscriber {
             decoder: None,
             group,
             cursor,
+            is_ahead: false,
             state: SocketState::Open,
+            peer_has_closed: false,
             catching_up: false,
             draining_sent: false,
             stats_due: false,
@@ -136,7 +140,7 @@ impl Subscriber {
 
     /// Whether the window holds, or will hold, the next event after its cursor.
     pub fn is_in_window(&self, epoch: Epoch, window: &Window) -> bool {
-        self.cursor.epoch == epoch && window.reaches(self.cursor.seq)
+        !self.is_ahead && self.cursor.epoch == epoch && window.reaches(self.cursor.seq)
     }
 
     /// The `hello` frame.
@@ -152,6 +156,7 @@ impl Subscriber {
     /// Sends `gap` and continues after it.
     pub fn skip_to(&mut self, to: Cursor, hub: &HubContext<'_>) -> Result<(), CloseReason> {
         let from = std::mem::replace(&mut self.cursor, to);
+        self.is_ahead = false;
         let gap = text(&ServerMessage::Gap { from: Displayed(from), to: Displayed(to) });
         self.send_texts(&mut vec![gap], hub)
     }
@@ -191,9 +196,7 @@ impl Subscriber {
             }
             Flushed::Nothing => {}
         }
-        if flushed == Flushed::All {
-            self.finish_closing()?;
-        }
+        self.finish_closing();
         Ok(flushed == Flushed::All)
     }
 
@@ -214,6 +217,17 @@ impl Subscriber {
         Ok(true)
     }
 
+    /// Discards what has arrived, before the socket is dropped: the kernel would otherwise reset the connection, and the
+    /// client could lose our close frame.
+    pub fn discard_unread(&mut self, read_buffer: &mut [u8]) {
+        for _ in 0..MAX_READS {
+            match self.socket.read(read_buffer) {
+                Arrived::Bytes(_) => {}
+                Arrived::Nothing | Arrived::End => return,
+            }
+        }
+    }
+
     /// Decodes bytes from the client and handles the messages in them.
     pub fn receive(
         &mut self,
@@ -227,8 +241,14 @@ impl Subscriber {
         let mut decoder = self.decoder.take().unwrap_or_default();
         let (messages, error) = decoder.decode(arrived, hub.limits.socket_message);
         self.decoder = Some(decoder).filter(|decoder| !decoder.is_empty());
-        for message in messages {
-            self.on_message(message, hub)?;
+        let mut messages = messages.into_iter();
+        while let Some(message) = messages.next() {
+            if let Err(reason) = self.on_message(message, hub) {
+                // What follows is not carried out, but the closing handshake must not wait for a frame that was read.
+                self.peer_has_closed |=
+                    messages.any(|message| matches!(message, InboundMessage::Close(_)));
+                return Err(reason);
+            }
         }
         error.map_or(Ok(()), Err)
     }
@@ -241,30 +261,35 @@ impl Subscriber {
     ) -> Result<(), CloseReason> {
         match (message, self.state) {
             (InboundMessage::Close(code), _) => Err(CloseReason::ClientClosed(code)),
-            (InboundMessage::Pong, _) => {
+            (
+                InboundMessage::Ping(_)
+                | InboundMessage::Pong
+                | InboundMessage::Text(_)
+                | InboundMessage::Fragment,
+                SocketState::Closing { .. },
+            ) => Ok(()),
+            (InboundMessage::Pong, SocketState::Open) => {
                 self.pong_by = None;
-                Ok(())
+                self.count_frame(hub)
             }
-            (InboundMessage::Ping(_) | InboundMessage::Text(_), SocketState::Closing { .. }) => {
-                Ok(())
-            }
+            (InboundMessage::Fragment, SocketState::Open) => self.count_frame(hub),
             (InboundMessage::Ping(payload), SocketState::Open) => {
-                self.count_message(hub)?;
+                self.count_frame(hub)?;
                 self.send_frames(&mut vec![frames::pong(&payload)], hub)
             }
             (InboundMessage::Text(message), SocketState::Open) => {
-                self.count_message(hub)?;
+                self.count_frame(hub)?;
                 let reply = self.reply_to(&message, hub);
                 self.send_texts(&mut vec![reply], hub)
             }
         }
     }
 
-    /// Counts a message against the limit per second.
-    fn count_message(&mut self, hub: &HubContext<'_>) -> Result<(), CloseReason> {
-        let (began, messages) = self.rate_window;
+    /// Counts a frame against the limit per second. All frames cost the server something, even if they are empty.
+    fn count_frame(&mut self, hub: &HubContext<'_>) -> Result<(), CloseReason> {
+        let (began, frames) = self.rate_window;
         self.rate_window = if hub.now - began < Duration::from_secs(1) {
-            (began, messages + 1)
+            (began, frames + 1)
         } else {
             (hub.now, 1)
         };
@@ -337,32 +362,42 @@ impl Subscriber {
         last: Bytes,
         hub: &HubContext<'_>,
     ) -> Result<(), CloseReason> {
-        if self.state != SocketState::Open {
-            return Err(CloseReason::Gone); // it was closing already and waited for this
+        if let SocketState::Closing { by, until } = self.state {
+            let must_wait = match reason {
+                CloseReason::ClientClosed(_) => self.socket.has_backlog(),
+                _ => until == ClosingUntil::PeerClosed && !reason.can_still_decode(),
+            };
+            if !must_wait {
+                return Err(CloseReason::Gone);
+            }
+            self.state = SocketState::Closing { by, until: ClosingUntil::PeerDisconnected };
+            self.finish_closing();
+            return Ok(());
         }
-        let within = hub.limits.close;
-        let (within, until) = match reason {
+        let until = match reason {
             CloseReason::Gone => return Err(CloseReason::Gone),
-            CloseReason::ClientClosed(_) => (within, ClosingUntil::Flushed),
-            _ if reason.can_still_decode() => (within, ClosingUntil::PeerClosed),
-            _ => (within.min(DISCONNECT_WITHIN), ClosingUntil::PeerDisconnected),
+            CloseReason::ClientClosed(_) => ClosingUntil::PeerDisconnected,
+            _ if self.peer_has_closed || !reason.can_still_decode() => {
+                ClosingUntil::PeerDisconnected
+            }
+            _ => ClosingUntil::PeerClosed,
         };
+        let within = hub.limits.close;
         self.state = SocketState::Closing { by: hub.now + within, until };
         self.send_frames(&mut vec![last], hub)?;
-        if self.socket.has_backlog() { Ok(()) } else { self.finish_closing() }
+        self.finish_closing();
+        Ok(())
     }
 
-    /// Takes the next step of closing, once all bytes are written.
-    fn finish_closing(&mut self) -> Result<(), CloseReason> {
+    /// Takes the next step of closing, if all bytes are written.
+    fn finish_closing(&mut self) {
         match self.state {
-            SocketState::Closing { until: ClosingUntil::Flushed, .. } => Err(CloseReason::Gone),
-            SocketState::Closing { until: ClosingUntil::PeerDisconnected, .. } => {
+            SocketState::Closing { until: ClosingUntil::PeerDisconnected, .. }
+                if !self.socket.has_backlog() =>
+            {
                 self.socket.shut_down_write();
-                Ok(())
             }
-            SocketState::Closing { until: ClosingUntil::PeerClosed, .. } | SocketState::Open => {
-                Ok(())
-            }
+            SocketState::Closing { .. } | SocketState::Open => {}
         }
     }
 }

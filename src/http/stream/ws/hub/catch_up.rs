@@ -71,6 +71,9 @@ impl Hub {
             return Ok(CatchUp::Pause);
         }
         let cursor = subscriber.cursor;
+        if subscriber.is_ahead {
+            return Ok(CatchUp::WaitForPage(cursor.behind_every_event()));
+        }
         if cursor.epoch != head.epoch || cursor.seq > head.seq {
             // The cursor is not in this log: the store will say where the log begins.
             return Ok(CatchUp::WaitForPage(cursor));
@@ -118,7 +121,8 @@ impl Hub {
                 PageRead::Cached => Ok(()),
                 PageRead::Gap { oldest } => {
                     let cursor = subscriber.cursor;
-                    let is_readable = cursor.epoch == oldest.epoch
+                    let is_readable = !subscriber.is_ahead
+                        && cursor.epoch == oldest.epoch
                         && (oldest.seq..=head.seq).contains(&cursor.seq);
                     if is_readable { Ok(()) } else { subscriber.skip_to(*oldest, hub) }
                 }
