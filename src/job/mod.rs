@@ -51,6 +51,7 @@ pub use state::{Refused, State, Status, Step};
 pub use text::comma_list::{MAX_NAMES, add_names};
 pub use text::error_line::{TRACEBACK, error_line};
 pub use text::fingerprint::{fingerprint, pattern};
+pub use text::hidden;
 pub use text::shorten;
 pub use text::stable_hash::{StableHasher, stable_hash};
 pub use time::{Time, parse_duration};
