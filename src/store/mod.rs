@@ -24,6 +24,7 @@ pub mod log_store;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
+pub mod permissions;
 mod schedules;
 mod search;
 mod sled;
@@ -33,6 +34,7 @@ mod stats;
 pub use export::{ExportCheck, ExportReader, ExportWriter};
 pub use limits::{Keep, Retention, StoreLimits};
 pub use memory::MemoryStore;
+pub use permissions::{GroupAccess, WideAccess};
 pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
 pub use stats::{QueueStats, Stats, Storage};
