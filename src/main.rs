@@ -62,10 +62,10 @@ fn main() -> ExitCode {
             admin::backup::run(args, stop, &mut Output::default()).await.map(|()| 0)
         }),
         CliCommand::Export(ExportArgs { data_dir: Some(dir), .. }) => {
-            offline(admin::export(&dir, &mut RawOutput::stdout()).map(|()| 0))
+            offline(admin::export(&dir, &mut RawOutput::standard()).map(|()| 0))
         }
         CliCommand::Export(args) => client(|stop| async {
-            cli::export::run(args, stop, &mut RawOutput::stdout()).await.map(|()| 0)
+            cli::export::run(args, stop, &mut RawOutput::standard()).await.map(|()| 0)
         }),
         CliCommand::Import(args) => {
             offline(admin::import(&args, &mut Output::default()).map(|()| 0))

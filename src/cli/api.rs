@@ -20,6 +20,7 @@ use url::Url;
 use super::CliError;
 use super::output::say;
 use crate::config::ClientArgs;
+use crate::job::hidden::printable;
 
 /// Creates an HTTP client that trusts the certificate authorities of the system.
 ///
@@ -239,10 +240,14 @@ pub fn refusal(status: &str, body: &[u8]) -> CliError {
     }
     match serde_json::from_slice::<ReceivedProblem>(body) {
         Ok(problem) => {
-            let mut text =
-                format!("the server refused the request ({}): {}", problem.code, problem.detail);
+            // What the server says stays on its line.
+            let mut text = format!(
+                "the server refused the request ({}): {}",
+                printable(&problem.code),
+                printable(&problem.detail)
+            );
             for InvalidField { field, message } in problem.errors {
-                text.push_str(&format!("\n  {field}: {message}"));
+                text.push_str(&format!("\n  {}: {}", printable(&field), printable(&message)));
             }
             text
         }

@@ -69,28 +69,29 @@ pub fn say(text: &str) {
 #[derive(Debug)]
 pub struct RawOutput<W> {
     out: W,
-    target: Target,
+    target: OutputTarget,
     /// The beginning of a character that was not written completely yet.
     open: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
+enum OutputTarget {
     Program,
     Terminal,
 }
 
 impl RawOutput<Output> {
     /// Standard output.
-    pub fn stdout() -> Self {
-        let target = if io::stdout().is_terminal() { Target::Terminal } else { Target::Program };
+    pub fn standard() -> Self {
+        let target =
+            if io::stdout().is_terminal() { OutputTarget::Terminal } else { OutputTarget::Program };
         RawOutput { out: Output::default(), target, open: Vec::new() }
     }
 }
 
 impl<W: Write> Write for RawOutput<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.target == Target::Program {
+        if self.target == OutputTarget::Program {
             return self.out.write(bytes);
         }
         self.open.extend_from_slice(bytes);
@@ -117,9 +118,10 @@ mod tests {
     #[test]
     fn an_export_is_unchanged_for_a_program_and_harmless_on_a_terminal() {
         let lines = "{\"a\":\"\u{9b}2Jä\u{202e}\"}\n";
-        for (target, shown) in
-            [(Target::Program, lines), (Target::Terminal, "{\"a\":\"\\u009b2Jä\\u202e\"}\n")]
-        {
+        for (target, shown) in [
+            (OutputTarget::Program, lines),
+            (OutputTarget::Terminal, "{\"a\":\"\\u009b2Jä\\u202e\"}\n"),
+        ] {
             for length in 1..=lines.len() {
                 let mut raw = RawOutput { out: Vec::new(), target, open: Vec::new() };
                 for part in lines.as_bytes().chunks(length) {

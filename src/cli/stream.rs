@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::CliError;
 use super::api::{ApiClient, OpenError, causes};
 use crate::job::Cursor;
+use crate::job::hidden::printable;
 
 /// What a subscription returns.
 #[derive(Debug)]
@@ -109,7 +110,8 @@ impl EventSubscription {
                 Ok(Some(Ok(Message::Close(frame)))) => {
                     // Completes the closing handshake; the connection has ended in any case.
                     socket.flush().await.ok();
-                    let reason = frame.map(|frame| format!(" ({}: {})", frame.code, frame.reason));
+                    let reason = frame
+                        .map(|frame| format!(" ({}: {})", frame.code, printable(&frame.reason)));
                     format!("the server closed the connection{}", reason.unwrap_or_default())
                 }
                 Ok(Some(Ok(_))) => continue,

@@ -60,8 +60,11 @@ async fn nothing_starts_on_a_paused_server_until_it_is_resumed() {
         let started = events(client, "job.started").await;
         let new = client.submit(&json!({ "kind": "echo" })).await;
         // The request waits for as long as the schedule and the dispatchers would need.
-        let job: Value = client.get(&format!("/api/v1/jobs/{new}?wait=3s")).await;
-        assert_eq!(job["state"], "available", "{job}");
+        let path = format!("/api/v1/jobs/{new}?wait=3s");
+        let (status, job) = client.try_send(Method::GET, &path, None).await.unwrap();
+        let job: Value = serde_json::from_str(&job).unwrap();
+        assert_eq!((status, &job["state"]), (202, &json!("available")), "{job}");
+        assert_eq!(job["why"]["code"], "server_paused", "{job}");
         assert_eq!(events(client, "job.started").await, started, "a job was started");
         assert_eq!(events(client, "schedule.fired").await, 0, "a schedule has fired");
         assert_eq!(client.get("/readyz").await, json!({ "status": "ready", "paused": true }));
