@@ -7,6 +7,7 @@ mod docs;
 mod gate;
 mod hostile;
 mod hub;
+mod input;
 mod insight;
 mod large;
 mod log;
