@@ -8,13 +8,13 @@ use super::settings::{Program, Stdin};
 use super::template::Template;
 
 /// The values of a payload by their placeholder.
-type Values = BTreeMap<String, Box<RawValue>>;
+type ArgumentValues = BTreeMap<String, Box<RawValue>>;
 
 /// Fills the declared arguments.
 ///
 /// # Errors
 /// Which value is missing, unknown or of the wrong type.
-pub(super) fn fill(program: &Program, values: &Values) -> Result<Vec<String>, String> {
+pub(super) fn fill(program: &Program, values: &ArgumentValues) -> Result<Vec<String>, String> {
     if let Some(message) = unknown(program, values).next() {
         return Err(message);
     }
@@ -22,14 +22,17 @@ pub(super) fn fill(program: &Program, values: &Values) -> Result<Vec<String>, St
 }
 
 /// Everything that is wrong with the values.
-pub(super) fn check(program: &Program, values: &Values) -> Vec<String> {
+pub(super) fn check(program: &Program, values: &ArgumentValues) -> Vec<String> {
     let filled = program.args.iter().map(|template| template.fill(values, program.dashes));
     unknown(program, values).chain(filled.filter_map(Result::err)).collect()
 }
 
 /// The errors about values that are no placeholders. A program that reads the whole payload may get more values than
 /// there are placeholders.
-fn unknown<'a>(program: &'a Program, values: &'a Values) -> impl Iterator<Item = String> + 'a {
+fn unknown<'a>(
+    program: &'a Program,
+    values: &'a ArgumentValues,
+) -> impl Iterator<Item = String> + 'a {
     let known: Vec<&str> = program.args.iter().flat_map(Template::keys).collect();
     let accepts_any = match program.stdin {
         Stdin::Payload => true,
