@@ -3,15 +3,16 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use crate::engine::submission::{ATTEMPTS, PRIORITY};
 use crate::job::{
-    Cursor, EventType, IdempotencyKey, Invalid, JobId, Kind, QueueName, Tag, Time, add_names,
+    Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind, QueueName,
+    Tag, Time, add_names,
 };
 use crate::units::{parse_duration, parse_listen};
 
@@ -104,7 +105,7 @@ pub struct ServeArgs {
     pub grace: Option<Duration>,
     /// The most jobs of one queue that run at once, unless the queue has its own setting [default: 64]
     #[arg(long, value_name = "N", env = "CORTADO_CONCURRENCY")]
-    pub concurrency: Option<usize>,
+    pub concurrency: Option<Concurrency>,
     /// Token that requests must carry; prefer CORTADO_AUTH_TOKEN, which other users cannot see
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<String>,
@@ -201,7 +202,7 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<QueueName>,
     /// Priority, -32768 to 32767; higher runs first [default: 0]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_priority)]
     pub priority: Option<i16>,
     /// Run no sooner than after this delay, such as 90s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "run_at")]
@@ -210,7 +211,7 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "TIME")]
     pub run_at: Option<Time>,
     /// The most attempts, 1 to 1000 [default: 10]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = parse_attempts)]
     pub max_attempts: Option<u16>,
     /// Timeout of one attempt, such as 5m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -312,9 +313,9 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 }
 
 /// Checks a list of names as the event stream reads it. The server gets it as it was typed.
-fn names<T: FromStr<Err = Invalid> + PartialEq>(text: &str) -> Result<String, String> {
+fn names<T: FilterValue>(text: &str) -> Result<String, String> {
     let mut values: Vec<T> = Vec::new();
-    add_names("filter", &mut values, text, |name| name.parse().map(Some))
+    add_names("filter", &mut values, text, |name| T::read(name).map(Some))
         .map_err(|wrong| all_of(&wrong))?;
     Ok(text.to_owned())
 }
@@ -328,6 +329,16 @@ fn event_types(text: &str) -> Result<String, String> {
 
 fn all_of(wrong: &[Invalid]) -> String {
     wrong.iter().map(Invalid::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn parse_priority(text: &str) -> Result<i16, String> {
+    let refused = |_| PRIORITY.refusal(text);
+    PRIORITY.parse(text).and_then(|number| i16::try_from(number).map_err(refused))
+}
+
+fn parse_attempts(text: &str) -> Result<u16, String> {
+    let refused = |_| ATTEMPTS.refusal(text);
+    ATTEMPTS.parse(text).and_then(|number| u16::try_from(number).map_err(refused))
 }
 
 fn parse_server(text: &str) -> Result<Url, String> {
@@ -365,7 +376,7 @@ mod tests {
         assert_eq!(args.listen.unwrap().to_string(), "127.0.0.1:9000");
         assert_eq!(args.grace, Some(Duration::from_secs(5)));
         assert!(
-            matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(3))
+            matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(Concurrency::clamped(3)))
         );
     }
 
@@ -423,7 +434,22 @@ mod tests {
             ("cortado submit no/kind", "a-z"),
             ("cortado submit echo --delay 1s --run-at 2026-01-01T00:00:00Z", "cannot be used with"),
             ("cortado backup", "DIR"),
-            ("cortado submit echo --max-attempts 0", "1..=1000"),
+            ("cortado submit echo --max-attempts 0", "must be an integer from 1 to 1000, but is 0"),
+            (
+                "cortado submit echo --max-attempts x",
+                "must be an integer from 1 to 1000, but is \"x\"",
+            ),
+            (
+                "cortado submit echo --priority 40000",
+                "an integer from -32768 to 32767, but is 40000",
+            ),
+            ("cortado --concurrency 0", "must be an integer from 1 to 1000000, but is 0"),
+            ("cortado --concurrency=-1", "must be an integer from 1 to 1000000, but is -1"),
+            ("cortado --concurrency 1.5", "must be an integer from 1 to 1000000, but is 1.5"),
+            ("cortado --concurrency 1000001", "from 1 to 1000000, but is 1000001"),
+            ("cortado --concurrency NaN", "from 1 to 1000000, but is \"NaN\""),
+            ("cortado submit echo --queue ..", "without a dot at either end"),
+            ("cortado submit ..", "without a dot at either end"),
         ] {
             let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err().to_string();
             assert!(error.contains(says), "{line}: {error}");

@@ -16,6 +16,7 @@ mod exit_codes;
 mod faults;
 mod files;
 mod hostile;
+mod input;
 mod large_reads;
 mod logging;
 mod orphans;

@@ -116,4 +116,16 @@ mod tests {
         let json = "{\"a\":\t\"\u{9b}\u{202e}\",\r\n\"b\": 1}";
         assert_eq!(value(&printable_json(json)), value(json));
     }
+
+    #[test]
+    fn what_has_a_shape_or_is_a_space_is_visible() {
+        for visible in ['a', 'ü', ' ', '\u{a0}', '\u{3000}', '☕', '\u{301}'] {
+            assert!(!is_hidden(visible), "{visible:?}");
+        }
+        for hidden in
+            ['\0', '\n', '\u{7f}', '\u{85}', '\u{200b}', '\u{202e}', '\u{2069}', '\u{e0041}']
+        {
+            assert!(is_hidden(hidden), "{hidden:?}");
+        }
+    }
 }
