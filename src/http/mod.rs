@@ -8,7 +8,6 @@ use axum::routing::{any, get, post};
 use crate::engine::Engine;
 
 pub(crate) mod api;
-mod codes;
 pub mod error;
 mod json;
 pub mod layers;
@@ -45,6 +44,7 @@ pub fn router(engine: Engine, limits: HttpLimits) -> Router {
         .route("/api/v1/bulk/{id}", get(api::bulk::get))
         .route("/api/v1/bulk/{id}/stop", post(api::bulk::stop))
         .route("/api/v1/stats", get(api::stats::get))
+        .route("/api/v1/resume", post(api::resume::resume))
         .route("/api/v1/export", get(api::export::export))
         .route("/api/v1/queues", get(api::queues::list))
         .route("/api/v1/queues/{name}/pause", post(api::queues::pause))

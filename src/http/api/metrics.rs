@@ -13,6 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::extract::NoQuery;
 use crate::engine::{Engine, LatencyTotals, Stats, Storage, Transport};
 use crate::http::server::connections::Connections;
 use crate::http::{Api, Problem};
@@ -24,6 +25,7 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
 /// Returns the current values of all metrics.
 pub async fn metrics(
     State(api): State<Api>,
+    _: NoQuery,
     connections: Option<Extension<Arc<Connections>>>,
 ) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
@@ -141,6 +143,8 @@ impl Scrape {
         let ready = engine.health().is_ok() && !engine.shutdown().draining.is_cancelled();
         let help = "1 if the server accepts work.";
         self.gauge("cortado_ready", help, f64::from(u8::from(ready)));
+        let help = "1 if the server was started paused and has not been resumed.";
+        self.gauge("cortado_paused", help, f64::from(u8::from(engine.is_paused())));
         let help = "Log lines dropped because they could not be written in time.";
         self.counter("cortado_log_dropped_lines", help, logging::dropped());
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];

@@ -16,7 +16,6 @@ use hyper::body::{Frame, SizeHint};
 use super::compression::simplify_accepted;
 use super::header_list::elements;
 use crate::http::Problem;
-use crate::http::error::WRONG_CONTENT_ENCODING;
 
 /// Chunks are joined until they have this many bytes in total.
 const MIN_JOINED_BYTES: usize = 64 * 1_024;
@@ -50,7 +49,7 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     let detail = format!(
         "a body with the content encoding {encoding:?} cannot be read; send it without one"
     );
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, WRONG_CONTENT_ENCODING, detail))
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_encoding", detail))
 }
 
 /// The response to a body that is too long.

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderName};
 
 use crate::http::Problem;
 use crate::job::Cursor;
+use crate::job::fields::REPEATED;
 
 /// The header with which a client resumes; browsers send it when an `EventSource` reconnects.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -18,20 +19,11 @@ pub fn start_after(headers: &HeaderMap, query: Option<Cursor>) -> Result<Option<
     let mut lines = headers.get_all(LAST_EVENT_ID).iter();
     let Some(line) = lines.next() else { return Ok(query) };
     if lines.next().is_some() {
-        return Err(Problem::invalid_parameter("`last-event-id` can be sent only once"));
+        return Err(Problem::invalid_parameter(format!("last-event-id: {REPEATED}")));
     }
     let text = String::from_utf8_lossy(line.as_bytes());
-    let resumed = parse_cursor(&text)?;
-    Ok(resumed.or(query))
-}
-
-/// Parses a cursor; an empty text counts as none.
-///
-/// # Errors
-/// 400 when it is not a cursor.
-pub fn parse_cursor(text: &str) -> Result<Option<Cursor>, Problem> {
     if text.is_empty() {
-        return Ok(None);
+        return Ok(query); // an `EventSource` that has received no id yet
     }
     text.parse().map(Some).map_err(|error: String| Problem::invalid_parameter(error))
 }

@@ -12,6 +12,8 @@ mod gate;
 mod handshake;
 mod hostile;
 mod hub;
+mod idempotency;
+mod input;
 mod insight;
 mod large;
 mod log;

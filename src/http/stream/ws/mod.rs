@@ -42,9 +42,9 @@ pub async fn upgrade(
     RawQuery(text): RawQuery,
     mut request: Request,
 ) -> Result<Response, Problem> {
-    let accepted = handshake::check(&request)?;
     let mut query = query::stream_query(text.as_deref())?.endless()?;
     query.after = start_after(request.headers(), query.after)?;
+    let accepted = handshake::check(&request)?;
     if query.stats {
         let detail = "a WebSocket subscribes to stats with a message, not in its URL";
         return Err(Problem::invalid_parameter(detail));
