@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::engine::Batch;
 use crate::http::Problem;
-use crate::http::api::query::{EMPTY, EVENT_FILTER, add_to_filter, filter_values};
+use crate::http::api::query::{EVENT_FILTER, add_to_filter, filter_values};
 use crate::http::view::{self, Displayed};
 use crate::job::fields::unknown;
 use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
@@ -246,11 +246,10 @@ impl Subscriptions {
         let refuse = |detail: String| Err(Problem::invalid_parameter(detail));
         let id = &request.id;
         Self::check_id(id)?;
-        let after = request.after.as_deref().map(|after| match after {
-            "" => Err(Problem::invalid_parameters([("after".into(), EMPTY.into())].into_iter())),
-            after => after.parse().map_err(|error: String| Problem::invalid_parameter(error)),
-        });
-        let after: Option<Cursor> = after.transpose()?;
+        let after = request.after.as_deref().filter(|after| !after.is_empty());
+        let after = after.map(str::parse).transpose();
+        let after: Option<Cursor> =
+            after.map_err(|error: String| Problem::invalid_parameter(error))?;
         if let Some(after) = after.filter(|after| *after != here) {
             return refuse(format!(
                 "this connection and all its subscriptions are at {here}; to read from {after}, open \

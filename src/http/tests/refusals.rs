@@ -203,7 +203,7 @@ async fn no_text_of_the_framework_reaches_a_client() {
     let json = &[("content-type", "application/json")][..];
     for (method, path, headers, body, status, code) in [
         ("GET", "/number/x", any, "", 400, "invalid_request"),
-        ("GET", "/number/%ff", any, "", 400, "invalid_request"),
+        ("GET", "/number/%ff", any, "", 400, parameter),
         ("GET", "/page", any, "", 400, "invalid_request"),
         ("GET", "/page?page=x", any, "", 400, "invalid_request"),
         ("POST", "/json", any, "{}", 415, "wrong_content_type"),
@@ -217,7 +217,7 @@ async fn no_text_of_the_framework_reaches_a_client() {
         ("GET", "/api/", any, "", 404, "no_such_path"),
         ("GET", "/api/v2/jobs", any, "", 404, "no_such_path"),
         ("GET", "/api/v1/jobs/", any, "", 404, "no_such_path"),
-        ("GET", "/api/v1/%ff", any, "", 404, "no_such_path"),
+        ("GET", "/api/v1/%ff", any, "", 400, parameter),
         ("GET", "/api/v1/bulk/%ff", any, "", 400, parameter),
         ("POST", "/api/v1/bulk/%ff/stop", any, "", 400, parameter),
         ("GET", "/api/v1/jobs/%ff", any, "", 400, parameter),
@@ -290,7 +290,7 @@ async fn what_a_client_accepts_never_makes_a_change_look_like_a_failure() {
             ("POST", "/api/v1/queues/mail/concurrency".into(), r#"{"concurrency":3}"#, 204),
             ("PUT", "/api/v1/schedules/x".into(), r#"{"cron":"@daily","kind":"echo"}"#, 200),
             ("DELETE", "/api/v1/schedules/x".into(), "", 204),
-            ("POST", "/api/v1/bulk".into(), r#"{"action":"cancel","ids":[]}"#, 202),
+            ("POST", "/api/v1/bulk".into(), r#"{"action":"cancel","filter":{"kind":"x"}}"#, 202),
             ("GET", "/api/v1/jobs".into(), "", 200),
         ] {
             let answer = server.send(method, &path, &headers, body).await;
