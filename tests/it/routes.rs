@@ -175,7 +175,7 @@ async fn every_refusal_is_a_problem_document_for_programs_and_a_page_for_people(
                     || media_type.starts_with("text/html") && !is_api;
                 assert!(is_expected, "{what}: {status} {media_type}");
                 assert!(header("x-request-id").is_some(), "{what}");
-                assert_eq!(header("allow").is_some(), status == 405, "{what}");
+                assert!(status != 405 || header("allow").is_some(), "{what}");
                 if *method == Method::HEAD {
                     continue;
                 }

@@ -240,7 +240,7 @@ async fn no_text_of_the_framework_reaches_a_client() {
         let document = answer.is_problem(status, code);
         assert!(answer.header("x-request-id").len() >= 32, "{method} {path}");
         assert!(!answer.header("x-content-type-options").is_empty(), "{method} {path}");
-        assert_eq!(answer.headers.contains_key("allow"), status == 405, "{method} {path}");
+        assert!(status != 405 || answer.headers.contains_key("allow"), "{method} {path}");
         let detail = document["detail"].as_str().unwrap();
         for words in ["deserialize", "Invalid URL", "extension", "upstream", "Expected request"] {
             assert!(!detail.contains(words), "{method} {path}: {detail}");
