@@ -21,7 +21,7 @@ pub fn check(request: &Request) -> Result<Response, Problem> {
     let bad = |detail| refuse(StatusCode::BAD_REQUEST, detail);
     let headers = request.headers();
     if request.method() != Method::GET {
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened with GET");
+        return bad("a WebSocket is opened with GET");
     }
     if !lists(headers, header::CONNECTION, "upgrade") {
         return bad("expected `connection: upgrade`");
