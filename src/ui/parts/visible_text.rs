@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use crate::job::escapes::unicode_escape;
+
 /// Whether escapes are decoded, or shown as the job has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Escapes {
@@ -51,7 +53,8 @@ impl VisibleText {
                 let (plain, after) = rest.split_at(length);
                 plain.chars().for_each(|char| shown.push(char, syntax));
                 rest = after;
-            } else if let (Escapes::Decoded, Some((char, length))) = (escapes, escape(rest)) {
+            } else if let (Escapes::Decoded, Some((char, length))) = (escapes, unicode_escape(rest))
+            {
                 rest = &rest[length..];
                 shown.push_decoded(char, syntax);
             } else {
@@ -119,22 +122,6 @@ pub fn escape_hidden(json: &str) -> Cow<'_, str> {
     }
     let escaped = |char| if must_be_escaped(char) { mark(char) } else { String::from(char) };
     Cow::Owned(json.chars().map(escaped).collect())
-}
-
-/// The character of an escape `\uXXXX` at the beginning of a text, or of two that are a surrogate pair, and its length.
-/// `None` for other escapes and for half of a pair.
-fn escape(text: &str) -> Option<(char, usize)> {
-    let unit = |at: usize| {
-        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
-        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)
-    };
-    let first = unit(0)?;
-    if let Some(char) = char::from_u32(first.into()) {
-        return Some((char, 6));
-    }
-    let pair = char::decode_utf16([first, unit(6)?]).next()?;
-    pair.ok().map(|char| (char, 12))
 }
 
 /// The escape that stands for a character, in the notation of JSON.
