@@ -1,6 +1,7 @@
 //! The command line: `serve` (also the default without a subcommand), the client commands, and the commands for backups
 //! and exports. Every flag of the server can also be set by an environment variable; flags win.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-use crate::job::{Cursor, EventType, IdempotencyKey, JobId, Kind, QueueName, Tag, Time};
+use crate::job::secret::without_credentials;
+use crate::job::{Cursor, EventType, IdempotencyKey, JobId, Kind, QueueName, Secret, Tag, Time};
 use crate::units::{parse_duration, parse_listen};
 
 const EXAMPLES: &str = "\
@@ -99,7 +101,7 @@ pub struct ServeArgs {
     pub concurrency: Option<usize>,
     /// Token that requests must carry; prefer CORTADO_AUTH_TOKEN, which other users cannot see
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
-    pub auth_token: Option<String>,
+    pub auth_token: Option<Secret>,
     /// What to log, such as `info` or `warn,cortado=debug` [default: info]
     #[arg(long, value_name = "FILTER", env = "CORTADO_LOG")]
     pub log: Option<String>,
@@ -122,20 +124,28 @@ pub enum LogFormat {
 }
 
 /// The server that a client command talks to.
-#[derive(Debug, Clone, Args)]
+#[derive(Clone, Args)]
 pub struct ClientArgs {
     /// The server's address
     #[arg(
         long,
         value_name = "URL",
         env = "CORTADO_SERVER",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:8080",
         value_parser = parse_server
     )]
     pub server: Url,
     /// The server's token, if it requires one; prefer CORTADO_AUTH_TOKEN
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
-    pub auth_token: Option<String>,
+    pub auth_token: Option<Secret>,
+}
+
+impl fmt::Debug for ClientArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = without_credentials(self.server.as_str());
+        f.debug_struct("ClientArgs").field("server", &server).finish_non_exhaustive()
+    }
 }
 
 /// The events to print: those that match every flag that is given, with any of the flag's values.
@@ -278,7 +288,8 @@ pub struct VerifyArgs {
 }
 
 fn parse_server(text: &str) -> Result<Url, String> {
-    let refused = || format!("{text:?} is not a server address such as http://127.0.0.1:8080");
+    let shown = without_credentials(text);
+    let refused = || format!("{shown:?} is not a server address such as http://127.0.0.1:8080");
     let url = Url::parse(text).map_err(|_| refused())?;
     if matches!(url.scheme(), "http" | "https") && url.has_host() {
         Ok(url)
