@@ -11,6 +11,7 @@ use crate::engine::{
 use crate::http::layers::base_path::Address;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 
+use super::flash::Flash;
 use super::page::{Layout, Section, page};
 
 /// An error that is answered with an error page.
@@ -216,9 +217,10 @@ impl IntoResponse for UiError {
 }
 
 impl UiError {
-    /// Renders the page.
-    pub fn page(&self, address: &Address) -> Response {
-        let layout = Layout::error(address, self.title.clone());
+    /// Renders the page, with the message about the last action if the page is the one that shows it.
+    pub fn page(&self, address: &Address, flash: Option<&Flash>) -> Response {
+        let flash = flash.map(Flash::message);
+        let layout = Layout { flash, ..Layout::error(address, self.title.clone()) };
         let passes =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let auto_reload = passes && address.can_be_reloaded();
@@ -257,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn a_page_rendered_in_a_task_of_its_own_keeps_its_links() {
         let show = |address: Address| async move {
-            let page = async move { UiError::not_found("Gone").page(&address) };
+            let page = async move { UiError::not_found("Gone").page(&address, None) };
             tokio::spawn(page).await.unwrap()
         };
         let routes = mount(Router::new().fallback(show), &"/cortado".parse().unwrap());

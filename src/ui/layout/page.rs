@@ -10,6 +10,7 @@ use crate::job::{Cursor, Time};
 
 use super::assets;
 use super::flash::{Done, Flash};
+use super::visit::Visit;
 
 /// The data of `templates/layout.html`, which every page extends.
 pub struct Layout {
@@ -29,6 +30,8 @@ pub struct Layout {
     /// The time of the engine's clock, which the browser counts relative times from. `None` when the page shows
     /// no times.
     pub now: Option<Time>,
+    /// The message about the last action.
+    pub flash: Option<String>,
     /// The version shown in the footer.
     pub version: &'static str,
 }
@@ -93,18 +96,19 @@ impl Section {
 impl Layout {
     /// The layout of a page that follows events from `cursor` on and shows times relative to `now`.
     pub fn live(
-        address: &Address,
+        visit: &Visit,
         title: impl Into<String>,
         section: Section,
         cursor: Cursor,
         now: Time,
     ) -> Self {
-        Layout { cursor: Some(cursor), ..Layout::still(address, title, section, now) }
+        Layout { cursor: Some(cursor), ..Layout::still(visit, title, section, now) }
     }
 
     /// The layout of a page that does not follow events and shows times relative to `now`.
-    pub fn still(address: &Address, title: impl Into<String>, section: Section, now: Time) -> Self {
-        Layout { section, now: Some(now), ..Layout::error(address, title) }
+    pub fn still(visit: &Visit, title: impl Into<String>, section: Section, now: Time) -> Self {
+        let flash = visit.flash().map(Flash::message);
+        Layout { section, now: Some(now), flash, ..Layout::error(visit, title) }
     }
 
     /// The layout of an error page, which neither follows events nor shows times.
@@ -117,6 +121,7 @@ impl Layout {
             here: address.here(),
             assets: assets::folder(),
             now: None,
+            flash: None,
             version: env!("CARGO_PKG_VERSION"),
         }
     }
